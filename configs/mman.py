@@ -1,0 +1,80 @@
+"""MMAN: three uni-modal towers and a multi-modal attention tower, under a dense late fusion.
+
+The whole recipe; the other configs import this one and change what differs. Sizes are those that
+give the parameter counts of the paper's Table 2 on IEMOCAP's features (4 392 184 for this one).
+The paper leaves the training settings open; README.md says how these were chosen.
+
+    python -m experiments.run --config=configs/mman.py --workdir=runs/mman
+"""
+
+import ml_collections
+
+
+def clstm(hidden, dense, dropout=0.3, input_dropout=0.0):
+    """Sizes of a cLSTM block: units of its LSTM layers, of its dense layer, and dropout rates."""
+    return ml_collections.ConfigDict(
+        {"hidden": hidden, "dense": dense, "dropout": dropout, "input_dropout": input_dropout}
+    )
+
+
+def optimizer(rules, learning_rate, weight_decay, clip, epochs, patience):
+    """How a stage trains: Adam with decoupled weight decay, gradients clipped a tower at a time."""
+    return ml_collections.ConfigDict(
+        {
+            "rules": rules,
+            "learning_rate": learning_rate,
+            "weight_decay": weight_decay,
+            "clip": clip,
+            "epochs": epochs,
+            "patience": patience,
+        }
+    )
+
+
+def get_config():
+    config = ml_collections.ConfigDict()
+    config.system = "mman"
+    config.seeds = 1
+    config.first_seed = 0
+    config.parallel = "jit"
+    # Devices over which seeds and the rows of a batch are spread; 0 chooses, seeds first.
+    config.mesh = ml_collections.ConfigDict({"seeds": 0, "rows": 0})
+
+    config.data = ml_collections.ConfigDict()
+    config.data.path = ""  # none: the built-in synthetic corpus
+    config.data.protocol = "auto"
+    config.data.modalities = ""  # comma-separated names; none: all
+
+    config.network = ml_collections.ConfigDict()
+    config.network.unimodal = ml_collections.ConfigDict(
+        {"default": clstm((300, 300), 200), "visual": clstm((150, 150), 50)}
+    )
+    config.network.early = clstm((300,), 200)
+    config.network.early.kind = "attention"
+    config.network.early.attention = ml_collections.ConfigDict(
+        {"model": 150, "key": 150, "value": 150, "shared": True, "skip": "add"}
+    )
+    config.network.fusion = ml_collections.ConfigDict({"kind": "dense"})
+
+    config.train = ml_collections.ConfigDict()
+    config.train.batch = 30  # conversations
+    config.train.max_epochs = 1000  # caps every stage
+    config.train.select = "accuracy"
+    config.train.class_weights = False
+    config.train.towers = optimizer(
+        rules=(("fusion/.*", False), ("towers_.*", True)),
+        learning_rate=1e-3,
+        weight_decay=1e-5,
+        clip=1.0,
+        epochs=40,
+        patience=10,
+    )
+    config.train.fusion = optimizer(
+        rules=(("fusion/.*", True), ("towers_.*", False)),
+        learning_rate=1e-2,
+        weight_decay=1e-5,
+        clip=1.0,
+        epochs=100,
+        patience=20,
+    )
+    return config

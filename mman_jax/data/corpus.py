@@ -1,0 +1,80 @@
+"""The corpus: features, labels and the conversations that they belong to."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from mman_jax.data import validation
+from mman_jax.errors import InputError, nearest
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Corpus:
+    """Utterances of conversations, described by any number of modalities.
+
+    All arrays are flat, with the utterances in conversation order. N utterances, D features
+    of a modality, K labels. An invalid corpus cannot be made: the constructor reads every
+    value once, in chunks, so that features may be memory-mapped.
+
+    Attributes:
+        features: a [N, D] float32 array for each modality.
+        labels: [N] int32, an index into `label_names`, or -1: no label, context only.
+        label_names: the K names.
+        lengths: [conversations] int32, utterances of each conversation; they sum to N.
+        conversation_ids: one a conversation, unique.
+        utterance_ids: N, unique in a conversation.
+        speakers: N, or None where unknown.
+        sessions: one a conversation, or None where unknown.
+        split: `train`, `valid` or `test` for each conversation, or None where not given.
+        source: where the corpus came from, for messages: a path, or `synthetic`.
+
+    Raises:
+        InputError: whatever does not fit together, by the name of its place.
+    """
+
+    features: dict[str, np.ndarray]
+    labels: np.ndarray
+    label_names: tuple[str, ...]
+    lengths: np.ndarray
+    conversation_ids: tuple[str, ...]
+    utterance_ids: tuple[str, ...]
+    speakers: tuple[str, ...] | None = None
+    sessions: tuple[str, ...] | None = None
+    split: tuple[str, ...] | None = None
+    source: str = ""
+
+    def __post_init__(self):
+        """Refuse a corpus whose parts do not fit together."""
+        validation.check(self)
+
+    @property
+    def offsets(self) -> np.ndarray:
+        """[conversations + 1] int64: where each conversation starts, then N."""
+        return np.concatenate([[0], np.cumsum(self.lengths, dtype=np.int64)])
+
+    @property
+    def dims(self) -> dict[str, int]:
+        """D of each modality."""
+        return {modality: int(array.shape[1]) for modality, array in self.features.items()}
+
+    def utterances(self, conversation_index: int) -> slice:
+        """The utterances of one conversation, as a slice of the N."""
+        start = int(self.lengths[:conversation_index].sum(dtype=np.int64))
+        return slice(start, start + int(self.lengths[conversation_index]))
+
+    def select_modalities(self, names: Sequence[str]) -> "Corpus":
+        """The same corpus with these modalities alone, in this order.
+
+        Raises:
+            InputError: no name, a name twice, or a name that the corpus does not have.
+        """
+        place = f"{self.source or 'corpus'}: modalities"
+        if not names:
+            raise InputError(place, "none selected", "one of " + ", ".join(self.features))
+        for position, name in enumerate(names):
+            if name not in self.features:
+                raise InputError(place, f"unknown {name!r}", nearest(name, self.features))
+            if name in names[:position]:
+                raise InputError(place, f"{name!r} selected twice", "each modality once")
+        return dataclasses.replace(self, features={name: self.features[name] for name in names})

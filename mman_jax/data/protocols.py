@@ -1,0 +1,144 @@
+"""Protocols: which labels of a corpus are scored, and as which classes."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from mman_jax.data.corpus import Corpus
+from mman_jax.errors import InputError, nearest
+from mman_jax.types import UNSCORED
+
+PROTOCOLS = ("auto", "mman4", "binary4", "iemocap6")
+
+EMOTIONS = ("happy", "sad", "neutral", "angry", "excited", "frustrated")
+"""IEMOCAP's six labels, in the order of the public pickles."""
+
+TABLE_1 = {"train": (504, 839, 1324, 933, 742, 1468), "test": (144, 245, 384, 170, 299, 381)}
+"""Utterances of each emotion in the paper's Table 1."""
+
+_CONVERSATIONS = {"train": 120, "test": 31}
+_MMAN4 = {
+    "happy": ("happy", "excited"),
+    "sad": ("sad", "frustrated"),
+    "neutral": ("neutral",),
+    "angry": ("angry",),
+}
+_SYNONYMS = {
+    "hap": "happy",
+    "happiness": "happy",
+    "sadness": "sad",
+    "neu": "neutral",
+    "ang": "angry",
+    "anger": "angry",
+    "exc": "excited",
+    "excitement": "excited",
+    "fru": "frustrated",
+    "frustration": "frustrated",
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Task:
+    """One classification of utterances: C classes, and the class of each of K corpus labels.
+
+    Attributes:
+        name: the protocol's name, or for `binary4` the class that is told from the rest.
+        classes: the C names, in order.
+        label_map: [K] int32, corpus label to class, or UNSCORED: context only.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    label_map: np.ndarray
+
+    def labels(self, corpus: Corpus) -> np.ndarray:
+        """[N] int32: the class of each utterance, or UNSCORED."""
+        # The corpus's own -1 indexes the appended last entry.
+        return np.append(self.label_map, np.int32(UNSCORED))[corpus.labels]
+
+
+def tasks(corpus: Corpus, protocol: str) -> tuple[Task, ...]:
+    """The tasks of a protocol on this corpus: four for `binary4`, else one.
+
+    Label names are matched without regard to case, and by their common short forms.
+
+    Raises:
+        InputError: an unknown protocol, or a corpus without the labels that it needs.
+    """
+    if protocol not in PROTOCOLS:
+        raise InputError("protocol", f"unknown {protocol!r}", nearest(protocol, PROTOCOLS))
+    if protocol == "auto":
+        _require(corpus, protocol, ())
+        count = len(corpus.label_names)
+        return (Task("auto", corpus.label_names, np.arange(count, dtype=np.int32)),)
+    if protocol == "iemocap6":
+        _require(corpus, protocol, EMOTIONS)
+        return (_task(corpus, "iemocap6", EMOTIONS, [(name,) for name in EMOTIONS]),)
+    _require(corpus, protocol, tuple(_MMAN4))
+    if protocol == "mman4":
+        return (_task(corpus, "mman4", tuple(_MMAN4), list(_MMAN4.values())),)
+    return tuple(
+        _task(
+            corpus,
+            name,
+            (f"not_{name}", name),
+            [tuple(other for other in _MMAN4 if other != name), (name,)],
+        )
+        for name in _MMAN4
+    )
+
+
+def check_table_1(corpus: Corpus) -> str | None:
+    """What to say loudly where IEMOCAP's standard corpus has not the paper's counts.
+
+    Returns None where the counts agree, and for any other corpus: standard is the one with
+    the six labels, ids that start with Ses0, and 120 training and 31 test conversations.
+    """
+    names = [_emotion(name) for name in corpus.label_names]
+    if sorted(names) != sorted(EMOTIONS) or corpus.split is None:
+        return None
+    if not all(name.startswith("Ses0") for name in corpus.conversation_ids):
+        return None
+    # A validation part is cut from the paper's training set.
+    parts = np.array([{"valid": "train"}.get(part, part) for part in corpus.split])
+    if any((parts == part).sum() != count for part, count in _CONVERSATIONS.items()):
+        return None
+    part_of_utterance = np.repeat(parts, corpus.lengths)
+    wrong = []
+    for part, counts in TABLE_1.items():
+        labels = corpus.labels[part_of_utterance == part]
+        for emotion, expected in zip(EMOTIONS, counts, strict=True):
+            found = int((labels == names.index(emotion)).sum())
+            if found != expected:
+                wrong.append(f"{part} {emotion} {found}, not {expected}")
+    if not wrong:
+        return None
+    place = corpus.source or "corpus"
+    return f"{place}: the utterances differ from the paper's Table 1: " + "; ".join(wrong)
+
+
+def _task(
+    corpus: Corpus, name: str, classes: tuple[str, ...], members: Sequence[tuple[str, ...]]
+) -> Task:
+    label_map = np.full(len(corpus.label_names), UNSCORED, np.int32)
+    for label, label_name in enumerate(corpus.label_names):
+        for index, emotions in enumerate(members):
+            if _emotion(label_name) in emotions:
+                label_map[label] = index
+    return Task(name, classes, label_map)
+
+
+def _emotion(label_name: str) -> str:
+    lowered = label_name.strip().lower()
+    return _SYNONYMS.get(lowered, lowered)
+
+
+def _require(corpus: Corpus, protocol: str, emotions: tuple[str, ...]) -> None:
+    place = f"{corpus.source or 'corpus'}: protocol {protocol}"
+    if not corpus.label_names:
+        raise InputError(place, "a corpus without labels", "label names")
+    missing = sorted(set(emotions) - {_emotion(name) for name in corpus.label_names})
+    if missing:
+        shown = ", ".join(corpus.label_names[:12])
+        raise InputError(place, f"no label {', '.join(missing)} among {shown}", ", ".join(emotions))

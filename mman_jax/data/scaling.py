@@ -1,0 +1,94 @@
+"""Scaling: standard scores by the statistics of the training conversations."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from mman_jax.data.corpus import Corpus
+from mman_jax.data.validation import row_chunks
+from mman_jax.errors import InputError, nearest
+
+LIMIT = 20.0
+"""Scaled features stay within plus and minus this: a column that is constant in training, or
+nearly so, may hold anything elsewhere, and one such value would swamp all other columns."""
+
+_CONSTANT = 1e-6
+"""A deviation smaller than this share of the mean is float32 rounding, not information."""
+
+_SMALLEST = 1e-30
+"""A smaller deviation has no reciprocal that float32 holds safely."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scaling:
+    """What to subtract from each column and what to multiply it by, then.
+
+    Attributes:
+        mean: modality to [D] float32.
+        scale: modality to [D] float32: one over the deviation, or 1 for a constant column,
+            which so becomes 0 in training and stays bounded elsewhere.
+    """
+
+    mean: dict[str, np.ndarray]
+    scale: dict[str, np.ndarray]
+
+    def apply(self, features: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Scaled copies of [..., D] arrays, float32, clipped to plus and minus LIMIT.
+
+        Raises:
+            InputError: a modality that was not fitted, or another D than was fitted.
+        """
+        return {name: self._apply_one(name, array) for name, array in features.items()}
+
+    def _apply_one(self, modality: str, array: np.ndarray) -> np.ndarray:
+        if modality not in self.mean:
+            raise InputError(f"modality {modality}", "unknown", nearest(modality, self.mean))
+        mean, scale = self.mean[modality], self.scale[modality]
+        if not array.shape or array.shape[-1] != len(mean):
+            found = f"features of shape {array.shape}"
+            raise InputError(f"modality {modality}", found, f"{len(mean)} in the last axis")
+        flat = array.reshape(-1, len(mean))
+        scaled = np.empty(flat.shape, np.float32)
+        for chunk in row_chunks(flat):
+            # float64: the difference of two large float32 values may not be one.
+            centred = flat[chunk].astype(np.float64) - mean
+            scaled[chunk] = np.clip(centred * scale.astype(np.float64), -LIMIT, LIMIT)
+        return scaled.reshape(array.shape)
+
+
+def fit(corpus: Corpus, conversations: Sequence[int]) -> Scaling:
+    """The statistics of these conversations, summed in float64 and in bounded memory.
+
+    Args:
+        corpus: the corpus.
+        conversations: indices of the training conversations.
+
+    Raises:
+        InputError: no conversations.
+    """
+    if not len(conversations):
+        raise InputError("scaling", "no training conversations", "at least one")
+    offsets = corpus.offsets
+    spans = [(int(offsets[c]), int(offsets[c + 1])) for c in sorted(conversations)]
+    mean, scale = {}, {}
+    for modality, array in corpus.features.items():
+        centre = _average(array, spans, np.zeros(array.shape[1]), power=1)
+        deviation = np.sqrt(_average(array, spans, centre, power=2))
+        constant = (deviation <= _CONSTANT * np.abs(centre)) | (deviation < _SMALLEST)
+        mean[modality] = centre.astype(np.float32)
+        scale[modality] = (1.0 / np.where(constant, 1.0, deviation)).astype(np.float32)
+    return Scaling(mean, scale)
+
+
+def _average(
+    array: np.ndarray, spans: list[tuple[int, int]], centre: np.ndarray, power: int
+) -> np.ndarray:
+    total = np.zeros(array.shape[1], np.float64)
+    count = 0
+    for start, stop in spans:
+        count += stop - start
+        for rows in row_chunks(array, start, stop):
+            centred = array[rows].astype(np.float64) - centre
+            total += (centred**power).sum(axis=0)
+    return total / count

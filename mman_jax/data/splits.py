@@ -1,0 +1,134 @@
+"""Splits: which conversations train, which pick the epoch, and which are scored."""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from mman_jax.data.corpus import Corpus
+from mman_jax.errors import InputError
+from mman_jax.types import UNSCORED
+
+FRACTION = 5
+"""One conversation in this many is held out, where nothing better than chance decides."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """Conversation indices of the three parts, int64, ascending, disjoint and not empty.
+
+    Attributes:
+        train: what is learnt from; statistics too.
+        valid: what picks the epoch.
+        test: what is scored.
+        how: one sentence for people: how each part was chosen.
+    """
+
+    train: np.ndarray
+    valid: np.ndarray
+    test: np.ndarray
+    how: str
+
+
+def split(corpus: Corpus) -> Split:
+    """The corpus's own split, with what it lacks held out by a fixed rule.
+
+    Held out is the last of the sessions; or, without sessions, whole groups of conversations
+    that share speakers; or a fixed fifth. The rules look at ids alone, so neither the order of
+    a file nor a seed changes the outcome.
+
+    Raises:
+        InputError: a part would be empty.
+    """
+    place = f"{corpus.source or 'corpus'}: split"
+    everything = np.arange(len(corpus.lengths))
+    if corpus.split is None:
+        sessions = set(corpus.sessions or ())
+        test, why = _hold_out(corpus, everything, by_session=len(sessions) >= 3)
+        rest = np.setdiff1d(everything, test)
+        valid, how = _hold_out(corpus, rest)
+        train = np.setdiff1d(rest, valid)
+        how = f"test: {why}; validation: {how}"
+    else:
+        parts = np.array(corpus.split)
+        train, valid, test = (np.flatnonzero(parts == p) for p in ("train", "valid", "test"))
+        how = "train, validation and test as the corpus gives them"
+        if not len(valid) and len(train):
+            whole = train
+            valid, why = _hold_out(corpus, whole)
+            train = np.setdiff1d(whole, valid)
+            how = f"train and test as the corpus gives them; validation: {why}"
+    for name, part in (("train", train), ("valid", valid), ("test", test)):
+        if not len(part):
+            found = f"an empty split: no conversation in {name}"
+            raise InputError(place, found, "at least one in each of train, valid and test")
+    return Split(train, valid, test, how)
+
+
+def check_scored(labels_by_part: Mapping[str, np.ndarray], protocol: str) -> None:
+    """Refuse a part in which a task scores nothing.
+
+    Args:
+        labels_by_part: the classes of each part's utterances, UNSCORED ones among them.
+        protocol: what to name in the message.
+
+    Raises:
+        InputError: a part with no scored utterance.
+    """
+    for part, labels in labels_by_part.items():
+        if not (np.asarray(labels) != UNSCORED).any():
+            found = f"no scored utterance in {part} (an empty split)"
+            raise InputError(f"protocol {protocol}", found, "labels of the protocol's classes")
+
+
+def _hold_out(corpus: Corpus, among: np.ndarray, by_session: bool = True) -> tuple[np.ndarray, str]:
+    """Some of these conversations and the reason in words; none where there is but one."""
+    if len(among) < 2:
+        return among[:0], "nothing to hold out"
+    if by_session and corpus.sessions is not None:
+        sessions = [corpus.sessions[c] for c in among]
+        if len(set(sessions)) >= 2:
+            last = max(sessions)
+            held = among[[session == last for session in sessions]]
+            return held, f"session {last} held out of training"
+    ordered = sorted(among.tolist(), key=lambda c: _digest(corpus.conversation_ids[c]))
+    target = max(1, round(len(among) / FRACTION))
+    if corpus.speakers is None:
+        return np.sort(ordered[:target]), f"a fixed fifth, {target} conversations, held out"
+    groups = _speaker_groups(corpus, ordered)
+    if len(groups) < 2:
+        reason = f"a fixed fifth, {target} conversations, held out, their speakers in training too"
+        return np.sort(ordered[:target]), reason
+    held: list[int] = []
+    for group in groups:
+        if len(held) + len(group) <= target:
+            held += group
+    held = held or min(groups, key=len)
+    reason = f"{len(held)} conversations held out, with speakers that are not in training"
+    return np.sort(held), reason
+
+
+def _speaker_groups(corpus: Corpus, conversations: list[int]) -> list[list[int]]:
+    """Conversations joined by common speakers, directly or through others, in given order."""
+    parent = {c: c for c in conversations}
+
+    def root(c: int) -> int:
+        while parent[c] != c:
+            parent[c] = parent[parent[c]]
+            c = parent[c]
+        return c
+
+    first_with: dict[str, int] = {}
+    offsets = corpus.offsets
+    for c in conversations:
+        for speaker in set(corpus.speakers[offsets[c] : offsets[c + 1]]):
+            parent[root(c)] = root(first_with.setdefault(speaker, c))
+    groups: dict[int, list[int]] = {}
+    for c in conversations:
+        groups.setdefault(root(c), []).append(c)
+    return list(groups.values())
+
+
+def _digest(conversation_id: str) -> bytes:
+    return hashlib.sha256(conversation_id.encode()).digest()

@@ -1,0 +1,161 @@
+"""What makes a corpus valid; everything that is not is refused by the name of its place."""
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mman_jax.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from mman_jax.data.corpus import Corpus
+
+SPLIT_NAMES = ("train", "valid", "test")
+RESERVED_MODALITIES = ("mma", "ef", "fusion")
+"""Names of towers; a modality's tower is called after the modality."""
+
+_MODALITY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_CHUNK_VALUES = 1 << 20
+
+
+def check(corpus: "Corpus") -> None:
+    """Raise InputError for the first thing in the corpus that does not fit."""
+    place = corpus.source or "corpus"
+    _check_conversations(corpus, place)
+    _check_labels(corpus, place)
+    _check_features(corpus, place)
+
+
+def row_chunks(array: np.ndarray, start: int = 0, stop: int | None = None) -> Iterator[slice]:
+    """Slices over the rows of [N, D], each of a bounded number of values."""
+    stop = len(array) if stop is None else stop
+    step = max(1, _CHUNK_VALUES // max(1, array.shape[1]))
+    for first in range(start, stop, step):
+        yield slice(first, min(first + step, stop))
+
+
+def _check_conversations(corpus: "Corpus", place: str) -> None:
+    lengths = corpus.lengths
+    _check_array(lengths, np.int32, 1, f"{place}: lengths", "[conversations]")
+    _check_names(corpus.conversation_ids, f"{place}: conversation_ids")
+    _check_names(corpus.utterance_ids, f"{place}: utterance_ids")
+    if not len(lengths) or not corpus.utterance_ids:
+        raise InputError(place, "an empty corpus", "at least one conversation of one utterance")
+    conversations, utterances = len(lengths), len(corpus.utterance_ids)
+    _check_count(corpus.conversation_ids, conversations, f"{place}: conversation_ids", "lengths")
+    for name, length in zip(corpus.conversation_ids, lengths.tolist(), strict=True):
+        if length < 1:
+            raise InputError(f"{place}: conversation {name}", f"length {length}", "at least 1")
+    total = int(lengths.sum(dtype=np.int64))
+    if total != utterances:
+        expected = f"their sum to be the number of utterances, {utterances}"
+        raise InputError(f"{place}: lengths", f"a sum of {total}", expected)
+    if corpus.split is not None:
+        _check_names(corpus.split, f"{place}: split")
+        _check_count(corpus.split, conversations, f"{place}: split", "conversation_ids")
+        for name, part in zip(corpus.conversation_ids, corpus.split, strict=True):
+            if part not in SPLIT_NAMES:
+                where = f"{place}: split of conversation {name}"
+                raise InputError(where, repr(part), nearest(part, SPLIT_NAMES))
+    if corpus.sessions is not None:
+        _check_names(corpus.sessions, f"{place}: sessions")
+        _check_count(corpus.sessions, conversations, f"{place}: sessions", "conversation_ids")
+    if corpus.speakers is not None:
+        _check_names(corpus.speakers, f"{place}: speakers")
+        _check_count(corpus.speakers, utterances, f"{place}: speakers", "utterance_ids")
+    _check_unique(corpus, place)
+
+
+def _check_unique(corpus: "Corpus", place: str) -> None:
+    first_seen: dict[str, int] = {}
+    start = 0
+    for index, name in enumerate(corpus.conversation_ids):
+        where = f"{place}: conversation {name}"
+        first = first_seen.setdefault(name, index)
+        if first != index:
+            if corpus.split is not None and corpus.split[first] != corpus.split[index]:
+                both = f"in two splits, {corpus.split[first]} and {corpus.split[index]}"
+                raise InputError(where, both, "each conversation in one split")
+            raise InputError(where, "its id comes twice", "unique conversation ids")
+        stop = start + int(corpus.lengths[index])
+        seen: set[str] = set()
+        for utterance in corpus.utterance_ids[start:stop]:
+            if utterance in seen:
+                expected = "unique utterance ids in a conversation"
+                raise InputError(f"{where}, utterance {utterance}", "its id comes twice", expected)
+            seen.add(utterance)
+        start = stop
+
+
+def _check_labels(corpus: "Corpus", place: str) -> None:
+    names = corpus.label_names
+    _check_names(names, f"{place}: label_names")
+    if len(set(names)) != len(names):
+        raise InputError(f"{place}: label_names", "a name comes twice", "unique label names")
+    _check_array(corpus.labels, np.int32, 1, f"{place}: labels", "[N]")
+    _check_count(corpus.labels, len(corpus.utterance_ids), f"{place}: labels", "utterance_ids")
+    wrong = np.flatnonzero((corpus.labels < -1) | (corpus.labels >= len(names)))
+    if len(wrong):
+        where = f"{place}: {name_utterance(corpus, int(wrong[0]))}"
+        expected = f"-1 or an index into the {len(names)} label names"
+        raise InputError(where, f"label {int(corpus.labels[wrong[0]])} out of range", expected)
+
+
+def _check_features(corpus: "Corpus", place: str) -> None:
+    if not corpus.features:
+        raise InputError(place, "no modalities", "at least one")
+    utterances = len(corpus.utterance_ids)
+    for modality, array in corpus.features.items():
+        where = f"{place}: modality {modality}"
+        if not isinstance(modality, str) or not _MODALITY.fullmatch(modality):
+            raise InputError(where, "an unusable name", "a letter, then letters, digits or _")
+        if modality in RESERVED_MODALITIES:
+            raise InputError(where, "a name reserved for a tower", "another name")
+        _check_array(array, np.float32, 2, where, "[N, D]")
+        if array.shape[0] != utterances:
+            found = f"{array.shape[0]} utterances, unequal to the other arrays'"
+            raise InputError(where, found, f"{utterances}, one row an utterance")
+        if not array.shape[1]:
+            raise InputError(where, "no features (D = 0)", "at least one feature")
+    for modality, array in corpus.features.items():
+        for rows in row_chunks(array):
+            finite = np.isfinite(array[rows])
+            if not finite.all():
+                row, column = (int(i) for i in np.argwhere(~finite)[0])
+                utterance = rows.start + row
+                where = f"{place}: {name_utterance(corpus, utterance)}, modality {modality}"
+                found = f"{array[utterance, column]} in column {column}"
+                raise InputError(where, found, "finite features")
+
+
+def name_utterance(corpus: "Corpus", utterance: int) -> str:
+    """The conversation and the id of one of the N utterances, for a message."""
+    ends = np.cumsum(corpus.lengths, dtype=np.int64)
+    conversation = int(np.searchsorted(ends, utterance, side="right"))
+    name = corpus.conversation_ids[conversation]
+    return f"conversation {name}, utterance {corpus.utterance_ids[utterance]}"
+
+
+def _check_array(array: object, dtype: type, rank: int, place: str, axes: str) -> None:
+    if not isinstance(array, np.ndarray):
+        found = f"a {type(array).__name__}"
+    elif array.dtype != dtype or array.ndim != rank:
+        found = f"{array.dtype} of shape {array.shape}"
+    else:
+        return
+    raise InputError(place, found, f"an array {axes} of {np.dtype(dtype).name}")
+
+
+def _check_names(names: object, place: str) -> None:
+    # One line a message and one row a prediction: an id that breaks lines would break both.
+    if not isinstance(names, tuple):
+        raise InputError(place, f"a {type(names).__name__}", "a tuple of str")
+    for position, name in enumerate(names):
+        if type(name) is not str or not name or not name.isprintable():
+            raise InputError(place, f"{name!r:.60} at position {position}", "printable text")
+
+
+def _check_count(values: object, count: int, place: str, other: str) -> None:
+    if len(values) != count:
+        raise InputError(place, f"{len(values)} entries", f"{count}, as many as {other}")

@@ -1,0 +1,95 @@
+"""The multi-modal attention of section 2.1: every modality asks, all modalities answer."""
+
+from collections.abc import Mapping
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from mman_jax.types import Array
+
+
+class MultiModalAttention(nn.Module):
+    """Parallel directional attention modules over the modalities of one utterance (equations 1-4).
+
+    Each modality is standardised to `model` features by a dense layer of its own (section 2.1.1).
+    Its query then weighs the values of all modalities, itself included, by a softmax over their
+    keys; the outputs, one a query modality, are concatenated with a skip connection.
+
+    Parameters: `standardise_<modality>` (dense), `query_<modality>` [model, key], and
+    `key_<modality>` [model, key], `value_<modality>` [model, value]; with own key and value
+    weights, `key_<query>_<modality>` and `value_<query>_<modality>`.
+
+    Attributes:
+        model: d_model, features of a standardised modality.
+        key: d_q = d_k, features of queries and keys.
+        value: d_v, features of values; equal to `model` where the skip is added.
+        shared: whether the queries share the key and value weights, as in the paper's sizes
+            (facts: only the query weights are said to be each module's own).
+        skip: `add`, the standardised features added to the outputs, or `concatenate`.
+    """
+
+    model: int
+    key: int
+    value: int
+    shared: bool = True
+    skip: str = "add"
+
+    @nn.compact
+    def __call__(self, features: Mapping[str, Array]) -> Array:
+        """Fuses the modalities of each utterance on its own.
+
+        Sows the attention weights [B, U, M (query), M (key)], modalities in the order of
+        `features`, as `weights` into the collection `intermediates`.
+
+        Args:
+            features: [B, U, D] float32 a modality, each with its own D.
+
+        Returns:
+            [B, U, M * value] float32, or [B, U, M * (value + model)] with the skip concatenated.
+
+        Raises:
+            ValueError: if `skip` is unknown, or adds what differs in size.
+            AssertionError: if the modalities disagree in B or U.
+        """
+        if self.skip not in ("add", "concatenate"):
+            raise ValueError(f"skip is {self.skip!r}; expected 'add' or 'concatenate'")
+        if self.skip == "add" and self.value != self.model:
+            raise ValueError(f"an added skip needs value = model, not {self.value} and {self.model}")
+        chex.assert_rank(list(features.values()), 3)
+        chex.assert_equal_shape_prefix(list(features.values()), 2)
+
+        def dense(name, size):
+            return nn.Dense(size, use_bias=False, name=name)
+
+        standard = {m: nn.Dense(self.model, name=f"standardise_{m}")(x) for m, x in features.items()}
+        queries = {m: dense(f"query_{m}", self.key)(x) for m, x in standard.items()}
+
+        def all_modalities(kind, size, query=None):
+            prefix = kind if query is None else f"{kind}_{query}"
+            each = [dense(f"{prefix}_{m}", size)(x) for m, x in standard.items()]
+            return jnp.stack(each, axis=2)  # [B, U, M, size]
+
+        if self.shared:
+            keys, values = all_modalities("key", self.key), all_modalities("value", self.value)
+            answers = dict.fromkeys(features, (keys, values))
+        else:
+            answers = {
+                m: (all_modalities("key", self.key, m), all_modalities("value", self.value, m))
+                for m in features
+            }
+        weights, outputs = [], []
+        for modality, query in queries.items():
+            keys, values = answers[modality]
+            scores = jnp.einsum("buk,bumk->bum", query, keys) * self.key**-0.5
+            weights.append(jax.nn.softmax(scores, axis=-1))
+            outputs.append(jnp.einsum("bum,bumv->buv", weights[-1], values))
+        self.sow("intermediates", "weights", jnp.stack(weights, axis=2))
+
+        skipped = list(standard.values())
+        if self.skip == "add":
+            outputs = [z + s for z, s in zip(outputs, skipped, strict=True)]
+        else:
+            outputs = outputs + skipped
+        return jnp.concatenate(outputs, axis=-1)

@@ -1,0 +1,199 @@
+"""A long short-term memory over packed rows of utterances.
+
+Only what depends on the previous utterance stays in the scan, one product `h @ kernel_hidden` a
+step: the input projection of all utterances is one product before it, and the weight gradient is
+one product after the backward scan.
+"""
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from mman_jax.types import Array
+
+State = tuple[Array, Array]
+"""Hidden and cell state, each [B, H] float32."""
+
+
+def _gate_scale(hidden: int) -> Array:
+    # sigmoid(x) = (1 + tanh(x / 2)) / 2: halving the sigmoid gates makes all four gates one tanh.
+    half, one = jnp.full(hidden, 0.5), jnp.ones(hidden)
+    return jnp.concatenate([half, half, one, half])
+
+
+# On CPUs a product of this many rows with a [H, 4H] matrix runs near peak, one of more rows at half
+# of it or less (measured; see the README's "How it is fast"). Elsewhere it is one product.
+_BLOCK = 16
+
+
+def _product(rows: Array, kernel: Array) -> Array:
+    """`rows @ kernel` ([B, K] and [K, N]), a block of rows at a time on CPUs."""
+
+    def blocks(rows, kernel):
+        count = rows.shape[0]
+        filled = -count % _BLOCK if count > _BLOCK // 2 else 0
+        rows = jnp.pad(rows, ((0, filled), (0, 0)))
+        parts = [rows[i : i + _BLOCK] @ kernel for i in range(0, count + filled, _BLOCK)]
+        return jnp.concatenate(parts)[:count]
+
+    return jax.lax.platform_dependent(rows, kernel, cpu=blocks, default=jnp.matmul)
+
+
+def _forward(gates, kernel, keep, mask, state):
+    def step(carry, x):
+        gates, keep, mask = x
+        hidden, cell = (s * keep for s in carry)
+        act = jnp.tanh(gates + _product(hidden, kernel))
+        i, f, g, o = jnp.split(act, 4, axis=-1)
+        new_cell = (0.5 * f + 0.5) * cell + (0.5 * i + 0.5) * g
+        new_hidden = (0.5 * o + 0.5) * jnp.tanh(new_cell)
+        if mask is not None:
+            new_hidden = jnp.where(mask, new_hidden, hidden)
+            new_cell = jnp.where(mask, new_cell, cell)
+        return (new_hidden, new_cell), (new_hidden, new_cell, act)
+
+    last, (hidden, cell, act) = jax.lax.scan(step, state, (gates, keep, mask))
+    return hidden, last, cell, act
+
+
+@jax.custom_vjp
+def lstm_scan(gates: Array, kernel: Array, keep: Array, mask: Array | None, state: State):
+    """The recurrence over U utterances, time first, with a hand-written backward pass.
+
+    Args:
+        gates: [U, B, 4H] float, the input's part of the gates i, f, g, o; the sigmoid gates
+            (i, f, o) and their columns of `kernel` halved.
+        kernel: [H, 4H] float, the hidden state's part.
+        keep: [U, B, 1] float, 0 where a conversation starts, else 1.
+        mask: [U, B, 1] bool, False where the state passes unchanged; None where there is no such.
+        state: hidden and cell state before the first utterance, [B, H] each.
+
+    Returns:
+        Hidden states [U, B, H], and the state after the last utterance.
+    """
+    hidden, last, _, _ = _forward(gates, kernel, keep, mask, state)
+    return hidden, last
+
+
+def _scan_forward(gates, kernel, keep, mask, state):
+    hidden, last, cell, act = _forward(gates, kernel, keep, mask, state)
+    return (hidden, last), (kernel, keep, mask, state, hidden, cell, act)
+
+
+def _scan_backward(saved, cotangents):
+    kernel, keep, mask, state, hidden, cell, act = saved
+    d_hidden, d_last = cotangents
+    before_hidden, before_cell = (
+        jnp.concatenate([first[None], rest[:-1]]) * keep
+        for first, rest in zip(state, (hidden, cell), strict=True)
+    )
+    i, f, g, o = jnp.split(act, 4, axis=-1)
+    # All that does not wait for the next utterance's gradient is computed here, for the row at
+    # once: d_gates = (d_cell, d_cell, d_cell, d_hidden) * local.
+    tanh_cell = jnp.tanh(cell)
+    if mask is not None:
+        tanh_cell = jnp.where(mask, tanh_cell, 0.0)
+    local = [
+        0.5 * g * (1 - i * i),
+        0.5 * before_cell * (1 - f * f),
+        0.5 * (i + 1) * (1 - g * g),
+        0.5 * tanh_cell * (1 - o * o),
+    ]
+    to_cell = (0.5 * o + 0.5) * (1 - tanh_cell * tanh_cell)
+    forget = 0.5 * f + 0.5
+    if mask is not None:
+        local = [jnp.where(mask, x, 0.0) for x in local]
+        to_cell = jnp.where(mask, to_cell, 0.0)
+        forget = jnp.where(mask, forget, 1.0)
+    # Behind a barrier, or XLA would fuse this into the scan and redo it a step at a time.
+    local, to_cell, forget = jax.lax.optimization_barrier(
+        (jnp.concatenate(local, axis=-1), to_cell, forget * keep)
+    )
+    kernel_t = kernel.T
+
+    def step(carry, x):
+        d_hidden, d_cell = carry
+        d_out, local, to_cell, forget, keep, mask = x
+        d_hidden = d_hidden + d_out
+        d_cell = d_cell + d_hidden * to_cell
+        d_gates = jnp.concatenate([d_cell, d_cell, d_cell, d_hidden], axis=-1) * local
+        d_before = _product(d_gates, kernel_t)
+        if mask is not None:
+            d_before = jnp.where(mask, d_before, d_hidden)
+        return (d_before * keep, d_cell * forget), d_gates
+
+    d_state, d_gates = jax.lax.scan(
+        step, d_last, (d_hidden, local, to_cell, forget, keep, mask), reverse=True
+    )
+    hidden_size, width = kernel.shape
+    d_kernel = before_hidden.reshape(-1, hidden_size).T @ d_gates.reshape(-1, width)
+    return d_gates, d_kernel, None, None, d_state
+
+
+lstm_scan.defvjp(_scan_forward, _scan_backward)
+
+
+class LSTM(nn.Module):
+    """One LSTM layer over rows of utterances, with the parameters of PyTorch's.
+
+    `kernel_input` [D, 4H], `kernel_hidden` [H, 4H], `bias_input` [4H] and `bias_hidden` [4H] are
+    the transposes of PyTorch's `weight_ih_l0`, `weight_hh_l0`, and its `bias_ih_l0` and
+    `bias_hh_l0`; gates in the order i, f, g, o, and drawn as there, from U(-1/sqrt(H), 1/sqrt(H)).
+
+    Attributes:
+        hidden: H.
+    """
+
+    hidden: int
+
+    @nn.compact
+    def __call__(
+        self,
+        inputs: Array,
+        reset: Array,
+        mask: Array | None = None,
+        state: State | None = None,
+    ) -> tuple[Array, State]:
+        """Runs over the utterances of each row.
+
+        Args:
+            inputs: [B, U, D] float32.
+            reset: [B, U] bool, True where a conversation starts: the state is zero before it.
+            mask: [B, U] bool, False where the state passes unchanged and the output repeats it.
+                None where padding only ends a row: nothing follows it that it could change.
+            state: the state before the first utterance, [B, H] each; zeros by default.
+
+        Returns:
+            Hidden states [B, U, H] float32, and the state after the last utterance.
+
+        Raises:
+            AssertionError: if a shape disagrees.
+        """
+        chex.assert_rank(inputs, 3)
+        rows, utterances, features = inputs.shape
+        chex.assert_shape(reset, (rows, utterances))
+        init = nn.initializers.uniform(2 * self.hidden**-0.5)
+
+        def uniform(key, shape):
+            return init(key, shape) - self.hidden**-0.5
+
+        width = 4 * self.hidden
+        kernel_input = self.param("kernel_input", uniform, (features, width))
+        kernel_hidden = self.param("kernel_hidden", uniform, (self.hidden, width))
+        bias = self.param("bias_input", uniform, (width,)) + self.param(
+            "bias_hidden", uniform, (width,)
+        )
+        if state is None:
+            zeros = jnp.zeros((rows, self.hidden), inputs.dtype)
+            state = (zeros, zeros)
+        chex.assert_shape(state, (rows, self.hidden))
+        if mask is not None:
+            chex.assert_shape(mask, (rows, utterances))
+            mask = mask.T[..., None]
+        scale = _gate_scale(self.hidden)
+        flat = inputs.swapaxes(0, 1).reshape(-1, features)
+        gates = (flat @ (kernel_input * scale) + bias * scale).reshape(utterances, rows, width)
+        keep = 1.0 - reset.T[..., None].astype(inputs.dtype)
+        hidden, state = lstm_scan(gates, kernel_hidden * scale, keep, mask, state)
+        return hidden.swapaxes(0, 1), state

@@ -1,0 +1,171 @@
+"""The systems of the paper: towers that predict alone, and a late fusion of their predictions."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from mman_jax.models.attention import MultiModalAttention
+from mman_jax.models.lstm import LSTM
+from mman_jax.types import Array
+
+ATTENTION_TOWER, CONCATENATION_TOWER = "mma", "ef"
+FUSION = "fusion"
+
+
+class ContextualLSTM(nn.Module):
+    """The cLSTM block (section 2.1.3): LSTM layers over a conversation, a dense layer, the classes.
+
+    Unidirectional, so that the answer at an utterance depends on no later one.
+
+    Attributes:
+        classes: C.
+        hidden: H of each LSTM layer.
+        dense: units of the dense layer.
+        dropout: rate on the inputs of the dense layers and between the LSTM layers.
+    """
+
+    classes: int
+    hidden: Sequence[int]
+    dense: int
+    dropout: float = 0.0
+
+    @nn.compact
+    def __call__(self, inputs: Array, reset: Array, state: Any = None, train: bool = False):
+        """Answers every utterance.
+
+        Args:
+            inputs: [B, U, D] float32.
+            reset: [B, U] bool, True on the first utterance of each conversation.
+            state: of each LSTM layer before the first utterance; zeros by default.
+            train: whether dropout acts (it then needs the `dropout` key).
+
+        Returns:
+            Logits [B, U, C] float32, and the layers' states after the last utterance.
+        """
+        state = state or [None] * len(self.hidden)
+        last = []
+        for layer, (hidden, before) in enumerate(zip(self.hidden, state, strict=True)):
+            inputs, after = LSTM(hidden, name=f"lstm_{layer}")(inputs, reset, state=before)
+            inputs = nn.Dropout(self.dropout, deterministic=not train)(inputs)
+            last.append(after)
+        inputs = nn.relu(nn.Dense(self.dense, name="dense")(inputs))
+        inputs = nn.Dropout(self.dropout, deterministic=not train)(inputs)
+        return nn.Dense(self.classes, name="logits")(inputs), last
+
+
+class Tower(nn.Module):
+    """A sub-network that predicts alone, from one modality or from several joined early.
+
+    Attributes:
+        block: sizes of its cLSTM block, the arguments of `ContextualLSTM` but `classes`.
+        classes: C.
+        attention: arguments of `MultiModalAttention`; None concatenates the modalities.
+        input_dropout: rate on the features.
+    """
+
+    block: Mapping[str, Any]
+    classes: int
+    attention: Mapping[str, Any] | None = None
+    input_dropout: float = 0.0
+
+    @nn.compact
+    def __call__(
+        self, features: Mapping[str, Array], reset: Array, state: Any = None, train: bool = False
+    ):
+        """Logits [B, U, C] from features [B, U, D] a modality; the rest as `ContextualLSTM`."""
+        drop = nn.Dropout(self.input_dropout, deterministic=not train)
+        features = {m: drop(x) for m, x in features.items()}
+        if self.attention is None:
+            joined = jnp.concatenate(list(features.values()), axis=-1)
+        else:
+            joined = MultiModalAttention(**self.attention, name="attention")(features)
+        block = ContextualLSTM(classes=self.classes, **self.block, name="clstm")
+        return block(joined, reset, state, train)
+
+
+class LateFusion(nn.Module):
+    """Fuses the towers' predictions: a dense layer (MMAN), or a cLSTM block (cLSTM-LF).
+
+    Attributes:
+        classes: C.
+        block: sizes of the cLSTM block; None for one dense layer.
+    """
+
+    classes: int
+    block: Mapping[str, Any] | None = None
+
+    @nn.compact
+    def __call__(
+        self, predictions: Mapping[str, Array], reset: Array, state: Any = None, train: bool = False
+    ):
+        """Logits [B, U, C] from the towers' logits [B, U, C], fused as probabilities."""
+        chex.assert_equal_shape(list(predictions.values()))
+        joined = jnp.concatenate([jax.nn.softmax(x) for x in predictions.values()], axis=-1)
+        if self.block is None:
+            return nn.Dense(self.classes, name="logits")(joined), None
+        block = ContextualLSTM(classes=self.classes, **self.block, name="clstm")
+        return block(joined, reset, state, train)
+
+
+class Network(nn.Module):
+    """Towers side by side and, where there are several, the late fusion of what they predict.
+
+    Parameters lie under `towers_<name>` and `fusion`.
+
+    Attributes:
+        towers: the sub-networks by name.
+        inputs: the modalities that each tower reads.
+        fusion: the late fusion; None where one tower is the whole system.
+    """
+
+    towers: Mapping[str, Tower]
+    inputs: Mapping[str, Sequence[str]]
+    fusion: LateFusion | None = None
+
+    def predict(
+        self,
+        features: Mapping[str, Array],
+        reset: Array,
+        state: Mapping[str, Any] | None = None,
+        train: bool = False,
+    ) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Every tower's logits [B, U, C] from features [B, U, D] a modality, and their states."""
+        logits, last = {}, {}
+        for name, tower in self.towers.items():
+            own = {m: features[m] for m in self.inputs[name]}
+            logits[name], last[name] = tower(own, reset, (state or {}).get(name), train)
+        return logits, last
+
+    def fuse(
+        self,
+        predictions: Mapping[str, Array],
+        reset: Array,
+        state: Mapping[str, Any] | None = None,
+        train: bool = False,
+    ) -> tuple[dict[str, Array], dict[str, Any]]:
+        """The fused logits [B, U, C] from every tower's logits [B, U, C], and the fusion's state."""
+        fused, last = self.fusion(predictions, reset, (state or {}).get(FUSION), train)
+        return {FUSION: fused}, {FUSION: last}
+
+    def __call__(
+        self,
+        features: Mapping[str, Array],
+        reset: Array,
+        state: Mapping[str, Any] | None = None,
+        train: bool = False,
+    ) -> tuple[dict[str, Array], dict[str, Any]]:
+        """All logits [B, U, C], each tower's and `fusion`'s, and all states."""
+        logits, last = self.predict(features, reset, state, train)
+        if self.fusion is not None:
+            fused, fused_last = self.fuse(logits, reset, state, train)
+            logits, last = logits | fused, last | fused_last
+        return logits, last
+
+    @property
+    def head(self) -> str:
+        """Whose answer is the system's."""
+        return FUSION if self.fusion is not None else next(iter(self.towers))

@@ -1,0 +1,70 @@
+"""From a config to a network: which towers a system has, and what fuses them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mman_jax.errors import InputError, nearest
+from mman_jax.models.networks import (
+    ATTENTION_TOWER,
+    CONCATENATION_TOWER,
+    LateFusion,
+    Network,
+    Tower,
+)
+
+EARLY = {"attention": ATTENTION_TOWER, "concatenation": CONCATENATION_TOWER}
+LATE = ("dense", "clstm")
+
+
+def _block(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "hidden": tuple(settings["hidden"]),
+        "dense": settings["dense"],
+        "dropout": settings["dropout"],
+    }
+
+
+def build(network: Mapping[str, Any], modalities: Sequence[str], classes: int) -> Network:
+    """The network that a config describes, for a corpus's modalities.
+
+    Args:
+        network: up to three entries, each optional. `unimodal`: sizes of the uni-modal towers,
+            `default` and any modality's own by its name. `early`: the tower of all modalities;
+            its `kind` is `attention` or `concatenation`. `fusion`: the late fusion; its `kind` is
+            `dense` or `clstm`. Without `fusion` there is one tower, and it is the system.
+        modalities: names, in order.
+        classes: C.
+
+    Raises:
+        InputError: if a kind is unknown, or the towers and the fusion do not make one system.
+    """
+    towers, inputs = {}, {}
+    for modality in modalities if "unimodal" in network else ():
+        settings = network["unimodal"].get(modality, network["unimodal"]["default"])
+        towers[modality] = Tower(
+            _block(settings), classes, input_dropout=settings["input_dropout"]
+        )
+        inputs[modality] = (modality,)
+    if "early" in network:
+        early = network["early"]
+        if early["kind"] not in EARLY:
+            expected = nearest(early["kind"], EARLY)
+            raise InputError("config.network.early.kind", repr(early["kind"]), expected)
+        name = EARLY[early["kind"]]
+        attention = dict(early["attention"]) if name == ATTENTION_TOWER else None
+        towers[name] = Tower(_block(early), classes, attention, early["input_dropout"])
+        inputs[name] = tuple(modalities)
+    if "fusion" not in network:
+        if len(towers) != 1:
+            raise InputError(
+                "config.network", f"{len(towers)} towers ({', '.join(towers)}) and no fusion",
+                "one tower, or a fusion",
+            )
+        return Network(towers, inputs)
+    fusion = network["fusion"]
+    if fusion["kind"] not in LATE:
+        raise InputError(
+            "config.network.fusion.kind", repr(fusion["kind"]), nearest(fusion["kind"], LATE)
+        )
+    block = _block(fusion) if fusion["kind"] == "clstm" else None
+    return Network(towers, inputs, LateFusion(classes, block))

@@ -1,0 +1,58 @@
+"""What trains and what is frozen: rules from a config, carried out by optax masks."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import optax
+
+from mman_jax.errors import InputError
+
+FROZEN = "frozen"
+Rules = Sequence[tuple[str, bool]]
+
+
+def labels(params: Mapping[str, Any], rules: Rules) -> Any:
+    """Says of each parameter which group of the network trains it, or that it is frozen.
+
+    Args:
+        params: the network's parameters, a group (a tower, the fusion) a top-level key.
+        rules: (pattern, trains) pairs; of the patterns that match a parameter's whole path
+            (`towers_text/clstm/lstm_0/bias_input`) the first decides.
+
+    Returns:
+        A tree like `params` of group names and `FROZEN`.
+
+    Raises:
+        InputError: if no rule covers a parameter.
+    """
+
+    def label(path, _):
+        names = [str(key.key) for key in path]
+        for pattern, trains in rules:
+            if re.fullmatch(pattern, "/".join(names)):
+                return names[0] if trains else FROZEN
+        raise InputError("freezing rules", f"no rule covers {'/'.join(names)}", "a rule for each")
+
+    return jax.tree_util.tree_map_with_path(label, params)
+
+
+def freeze(transform: optax.GradientTransformation, tree: Any) -> optax.GradientTransformation:
+    """Applies `transform` to each trained group on its own, and nothing to frozen parameters.
+
+    A group alone: towers are trained separately, so one tower's gradient norm never clips
+    another's step. Frozen parameters take no part in clipping, decay or moments.
+
+    Args:
+        transform: for one group.
+        tree: what `labels` returned.
+    """
+    groups = set(jax.tree.leaves(tree)) - {FROZEN}
+    transforms = dict.fromkeys(sorted(groups), transform) | {FROZEN: optax.set_to_zero()}
+    return optax.partition(transforms, tree)
+
+
+def apply_updates(params: Any, updates: Any, tree: Any) -> Any:
+    """Adds the updates to what trains; a frozen parameter is passed on as it is, bit for bit."""
+    return jax.tree.map(lambda name, p, u: p if name == FROZEN else p + u, tree, params, updates)

@@ -1,0 +1,31 @@
+"""The loss of every tower and of the fusion."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from mman_jax.types import UNSCORED, Array
+
+
+def cross_entropy(logits: Array, labels: Array, class_weights: Array) -> tuple[Array, Array]:
+    """Cross-entropy summed over the scored utterances, and their weight.
+
+    A sum and a weight, not a mean: parts of a batch on several devices add up to the whole.
+
+    Args:
+        logits: [B, U, C] float32.
+        labels: [B, U] int32, `UNSCORED` where context or padding.
+        class_weights: [C] float32, one for all classes alike.
+
+    Returns:
+        Two scalars, float32: the weighted sum, and the sum of the weights.
+    """
+    chex.assert_rank(logits, 3)
+    chex.assert_shape(labels, logits.shape[:2])
+    chex.assert_shape(class_weights, logits.shape[-1:])
+    scored = labels != UNSCORED
+    classes = jnp.where(scored, labels, 0)
+    log_probabilities = jax.nn.log_softmax(logits)
+    picked = jnp.take_along_axis(log_probabilities, classes[..., None], axis=-1)[..., 0]
+    weights = jnp.where(scored, class_weights[classes], 0.0)
+    return -jnp.sum(weights * picked), jnp.sum(weights)

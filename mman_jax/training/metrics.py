@@ -1,0 +1,44 @@
+"""Scores, all from one matrix of counts: exact under padding, and sums over devices."""
+
+import chex
+import jax.numpy as jnp
+import numpy as np
+
+from mman_jax.types import UNSCORED, Array
+
+
+def confusion(logits: Array, labels: Array) -> Array:
+    """Counts [C, C] int32, rows the true class, columns the predicted one.
+
+    Args:
+        logits: [B, U, C] float32.
+        labels: [B, U] int32, `UNSCORED` where context or padding.
+    """
+    chex.assert_rank(logits, 3)
+    chex.assert_shape(labels, logits.shape[:2])
+    classes = logits.shape[-1]
+    scored = labels != UNSCORED
+    cells = jnp.where(scored, labels * classes + jnp.argmax(logits, axis=-1), classes * classes)
+    counts = jnp.zeros(classes * classes + 1, jnp.int32).at[cells.ravel()].add(1)
+    return counts[:-1].reshape(classes, classes)
+
+
+def accuracy(counts: Array) -> Array:
+    """Share of right answers, from counts [..., C, C]; 0 where nothing was scored."""
+    right = counts.diagonal(axis1=-2, axis2=-1).sum(-1)
+    total = counts.sum((-2, -1))
+    return right / (total + (total == 0))
+
+
+def unweighted_recall(counts: Array) -> Array:
+    """Mean over the classes that occur of the share found, from counts [..., C, C]."""
+    true = counts.sum(-1)
+    recall = counts.diagonal(axis1=-2, axis2=-1) / np.maximum(true, 1)
+    return recall.sum(-1) / np.maximum((true > 0).sum(-1), 1)
+
+
+def weighted_f1(counts: Array) -> Array:
+    """F1 of each class weighted by how often the class occurs, from counts [..., C, C]."""
+    true, predicted = counts.sum(-1), counts.sum(-2)
+    f1 = 2 * counts.diagonal(axis1=-2, axis2=-1) / np.maximum(true + predicted, 1)
+    return (f1 * true).sum(-1) / np.maximum(true.sum(-1), 1)

@@ -1,0 +1,117 @@
+"""How one seed's pure function runs for all seeds, on all devices."""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from mman_jax.errors import InputError, nearest
+from mman_jax.training.stage import ROWS
+
+SEEDS = "seeds"
+PARALLEL = ("jit", "pmap")
+
+
+def make_mesh(seeds: int, parallel: str = "jit", seed_shards: int = 0, row_shards: int = 0) -> Mesh:
+    """Devices as [seed shards, row shards]: seeds first, since they never talk to one another.
+
+    Args:
+        seeds: S.
+        parallel: `jit`, or `pmap`, which spreads rows alone.
+        seed_shards: devices over which seeds are spread; 0: as many as divide both.
+        row_shards: devices over which each batch's rows are spread; 0: all that are left.
+
+    Raises:
+        InputError: if the way is unknown, or the devices are too few.
+    """
+    if parallel not in PARALLEL:
+        raise InputError("config.parallel", repr(parallel), nearest(parallel, PARALLEL))
+    devices = jax.devices()
+    if parallel == "pmap":
+        seed_shards = 1
+    seed_shards = seed_shards or math.gcd(seeds, len(devices) // max(row_shards, 1))
+    row_shards = row_shards or len(devices) // seed_shards
+    if seeds % seed_shards:
+        raise InputError(
+            "config.mesh.seeds", f"{seed_shards} shards", f"a divisor of the {seeds} seeds"
+        )
+    if seed_shards * row_shards > len(devices):
+        raise InputError(
+            "config.mesh", f"{seed_shards} x {row_shards} devices", f"at most {len(devices)}"
+        )
+    used = np.asarray(devices[: seed_shards * row_shards]).reshape(seed_shards, row_shards)
+    return Mesh(used, (SEEDS, ROWS))
+
+
+@functools.cache
+def compiler_options(platform: str) -> dict[str, str]:
+    """What the compiler must be told to be fast here; nothing where it does not know the option."""
+    if platform != "cpu":
+        return {}
+    # The CPU's default library for products takes about twice as long on the few rows of a scan
+    # step as the plain one; naming only another kind of operation leaves products out of it.
+    options = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
+    try:
+        jax.jit(lambda x: x, compiler_options=options).lower(0.0).compile()
+    except jax.errors.JaxRuntimeError:
+        return {}
+    return options
+
+
+def over_seeds(function: Callable, platform: str) -> Callable:
+    """Maps `function(state, own, shared)` over the leading axis of `state` and `own`.
+
+    Side by side on an accelerator. On CPUs one after the other: a seed alone keeps the cores
+    busy, and its numbers are then the same among ten as alone.
+    """
+
+    def mapped(state, own, shared):
+        if platform != "cpu":
+            return jax.vmap(function, (0, 0, None))(state, own, shared)
+        if len(jax.tree.leaves(state)[0]) == 1:
+            one = jax.tree.map(lambda x: x[0], (state, own))
+            return jax.tree.map(lambda x: x[None], function(*one, shared))
+        return jax.lax.map(lambda x: function(*x, shared), (state, own))
+
+    return mapped
+
+
+def distribute(function: Callable, mesh: Mesh, parallel: str = "jit", donate: bool = True):
+    """Compiles `function(state, own, shared)` of one seed for all seeds on the mesh.
+
+    Args:
+        function: pure; sums over the axis `rows` where the mesh has more than one row shard.
+        mesh: what `make_mesh` returned.
+        parallel: `jit` or `pmap`.
+        donate: whether the state may be overwritten.
+    """
+    platform = mesh.devices.flat[0].platform
+    mapped = over_seeds(function, platform)
+    if parallel == "pmap":
+        devices = list(mesh.devices.flat)
+        return jax.pmap(
+            mapped, ROWS, in_axes=None, out_axes=None, devices=devices, axis_size=len(devices)
+        )
+    seeds, everywhere = PartitionSpec(SEEDS), PartitionSpec()
+    sharded = jax.shard_map(
+        mapped,
+        mesh=mesh,
+        in_specs=(seeds, seeds, everywhere),
+        out_specs=seeds,
+        check_vma=False,
+    )
+    return jax.jit(
+        sharded,
+        donate_argnums=(0,) if donate else (),
+        compiler_options=compiler_options(platform),
+    )
+
+
+def place(tree: Any, mesh: Mesh, by_seed: bool) -> Any:
+    """Puts arrays on the mesh: a leading seed axis spread, everything else on every device."""
+    spec = PartitionSpec(SEEDS) if by_seed else PartitionSpec()
+    return jax.device_put(tree, NamedSharding(mesh, spec))

@@ -1,0 +1,29 @@
+"""Axis letters, and the one structure that passes from the data to the networks.
+
+S seeds, B rows of a batch, U utterances of a row, M modalities, D features, H hidden,
+C classes. A row holds one or more whole conversations, one after the other, and then padding.
+"""
+
+from typing import Any, NamedTuple
+
+# An array of either NumPy or JAX: the data side fills a Batch, the training side computes on it.
+Array = Any
+
+UNSCORED = -1
+"""The label of an utterance that is context only: neither trained on nor scored."""
+
+
+class Batch(NamedTuple):
+    """Rows of utterances; a pytree, so that it can be sliced, stacked and mapped over.
+
+    Attributes:
+        features: a [B, U, D] float32 array for each modality (D is the modality's own).
+        labels: [B, U] int32, the class, or `UNSCORED`.
+        mask: [B, U] bool, True where there is an utterance, False on padding.
+        reset: [B, U] bool, True on the first utterance of each conversation.
+    """
+
+    features: dict[str, Array]
+    labels: Array
+    mask: Array
+    reset: Array
