@@ -10,11 +10,16 @@ The paper leaves the training settings open; README.md says how these were chose
 import ml_collections
 
 
-def clstm(hidden, dense, dropout=0.3, input_dropout=0.0):
-    """Sizes of a cLSTM block: units of its LSTM layers, of its dense layer, and dropout rates."""
-    return ml_collections.ConfigDict(
-        {"hidden": hidden, "dense": dense, "dropout": dropout, "input_dropout": input_dropout}
-    )
+def clstm(hidden, dense, dropout=0.3):
+    """Sizes of a cLSTM block: units of its LSTM layers, of its dense layer, and the dropout rate."""
+    return ml_collections.ConfigDict({"hidden": hidden, "dense": dense, "dropout": dropout})
+
+
+def tower(hidden, dense, dropout=0.3, input_dropout=0.0):
+    """A cLSTM block that reads features, a share of which it may drop while training."""
+    config = clstm(hidden, dense, dropout)
+    config.input_dropout = input_dropout
+    return config
 
 
 def optimizer(rules, learning_rate, weight_decay, clip, epochs, patience):
@@ -36,6 +41,7 @@ def get_config():
     config.system = "mman"
     config.seeds = 1
     config.first_seed = 0
+    config.checkpoint_seconds = 60.0  # at most so much work is done again after an interruption
     config.parallel = "jit"
     # Devices over which seeds and the rows of a batch are spread; 0 chooses, seeds first.
     config.mesh = ml_collections.ConfigDict({"seeds": 0, "rows": 0})
@@ -47,9 +53,9 @@ def get_config():
 
     config.network = ml_collections.ConfigDict()
     config.network.unimodal = ml_collections.ConfigDict(
-        {"default": clstm((300, 300), 200), "visual": clstm((150, 150), 50)}
+        {"default": tower((300, 300), 200), "visual": tower((150, 150), 50)}
     )
-    config.network.early = clstm((300,), 200)
+    config.network.early = tower((300,), 200)
     config.network.early.kind = "attention"
     config.network.early.attention = ml_collections.ConfigDict(
         {"model": 150, "key": 150, "value": 150, "shared": True, "skip": "add"}

@@ -14,26 +14,24 @@ def posterior(process: Process, corpus: Corpus, evidence: str = "all") -> np.nda
 
     Args:
         process: what the corpus was drawn from.
-        corpus: features [N, D] for each modality; modalities that it lacks are unseen, so that a
-            corpus cut down to some modalities gets the ceiling of those.
+        corpus: features [N, D] for each modality as they were drawn, not scaled. A modality that
+            the corpus lacks is unseen, so a corpus of selected modalities gets their own ceiling.
         evidence: what the filter may look at.
-            "all": every modality of the corpus and what they hold together.
-            "late": what late fusion can hold. Each modality's features given the emotion, as if its
-            code were drawn apart from the other's: the likelihood is the product of the modalities'
-            own.
+            "all": every modality of the corpus, and what they hold together.
+            "late": what late fusion can hold: every modality, but the likelihood is the product of
+            the modalities' own, as if the codes were drawn apart.
             The name of a modality: that modality alone.
 
-    Why "late" bounds late fusion. In one modality the code is a fair coin whatever the emotion, the
-    past and the symbol, and its vector is orthogonal to the symbols'. So the part of the features
-    along the code is independent of the emotions given that modality, and the modality's own
-    posterior, given its whole past, is a function of the remaining part only. Given the emotions,
-    these remaining parts are independent of one another across modalities and utterances, and
-    "late" is the exact posterior given all of them, of all modalities, up to utterance u. Hence
-    whatever is computed from the Bayes-optimal uni-modal predictions of utterances 0..u, by any
-    fusion, recurrent or not, is at most as accurate in expectation.
-    The bound is on those predictions, not on the towers: nothing but its training keeps a network
-    from leaking its code into its prediction, where it is noise to the tower's own loss, and fusion
-    could exceed the bound by as much as leaks.
+    Why "late" bounds late fusion. In one modality the code is a fair coin whatever the emotions and
+    the symbols, its vector is orthogonal to the symbols', and the noise is isotropic. So, within a
+    modality, what lies along the code is independent of all else, and the modality's own
+    posterior, given its whole past, is a function of the rest alone. Given the emotions, these
+    rests are independent across modalities and utterances, and "late" is the exact posterior given
+    all of them up to utterance u. Hence nothing that is computed from the Bayes-optimal uni-modal
+    predictions of utterances 0..u, recurrently or not, is more accurate in expectation. The bound
+    is tight: two consecutive predictions of a modality give its likelihood back, and so "late".
+    It is a bound on these predictions, not on towers: to a tower's own loss its code is noise, but
+    nothing else keeps a network from leaking it, and what leaks a fusion could use beyond "late".
 
     Returns:
         [N, C] float64, rows sum to one.
@@ -75,7 +73,7 @@ def ceiling(
     return float(posterior(process, corpus, evidence)[utterances].max(axis=-1).mean())
 
 
-def _likelihood(process, features, evidence):
+def _likelihood(process: Process, features: dict[str, np.ndarray], evidence: str) -> np.ndarray:
     """P(features of an utterance | its emotion) [N, C], up to a factor for each utterance."""
     seen = features if evidence in ("all", "late") else {evidence: features[evidence]}
     by_code = {
@@ -95,7 +93,7 @@ def _likelihood(process, features, evidence):
     return result
 
 
-def _modality_likelihood(process, modality, x):
+def _modality_likelihood(process: Process, modality: str, x: np.ndarray) -> np.ndarray:
     """[N, C, codes]: P(features | emotion, code), up to a factor for each utterance."""
     x = np.asarray(x, np.float64)
     symbols = process.symbols[modality]

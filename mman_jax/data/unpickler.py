@@ -100,6 +100,7 @@ class _Unpickler(pickle._Unpickler):
             "builtins.list": lambda items=(): self._charged(list, items),
             "builtins.tuple": lambda items=(): self._charged(tuple, items),
             "builtins.dict": self._mapping,
+            "builtins.bytes": lambda: b"",  # protocols 0 to 2 write empty bytes as a call
             "collections.OrderedDict": self._mapping,
             "collections.defaultdict": lambda factory=None, items=(): self._mapping(items),
             "_codecs.encode": self._encode,
@@ -214,7 +215,8 @@ class _Unpickler(pickle._Unpickler):
         self.stack[-1].update(items)
 
     def load_frozenset(self) -> None:
-        self.append(frozenset(self._hashable(self.pop_mark())))
+        items = self._hashable(self.pop_mark())
+        self.append(frozenset(items))  # `append` is another one after `pop_mark`
 
     def load_bytearray8(self) -> None:
         # The inherited one allocates what the file claims before it reads.

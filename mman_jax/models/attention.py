@@ -56,14 +56,18 @@ class MultiModalAttention(nn.Module):
         if self.skip not in ("add", "concatenate"):
             raise ValueError(f"skip is {self.skip!r}; expected 'add' or 'concatenate'")
         if self.skip == "add" and self.value != self.model:
-            raise ValueError(f"an added skip needs value = model, not {self.value} and {self.model}")
+            raise ValueError(
+                f"an added skip needs value = model, not {self.value} and {self.model}"
+            )
         chex.assert_rank(list(features.values()), 3)
         chex.assert_equal_shape_prefix(list(features.values()), 2)
 
         def dense(name, size):
             return nn.Dense(size, use_bias=False, name=name)
 
-        standard = {m: nn.Dense(self.model, name=f"standardise_{m}")(x) for m, x in features.items()}
+        standard = {
+            m: nn.Dense(self.model, name=f"standardise_{m}")(x) for m, x in features.items()
+        }
         queries = {m: dense(f"query_{m}", self.key)(x) for m, x in standard.items()}
 
         def all_modalities(kind, size, query=None):

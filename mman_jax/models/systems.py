@@ -41,9 +41,7 @@ def build(network: Mapping[str, Any], modalities: Sequence[str], classes: int) -
     towers, inputs = {}, {}
     for modality in modalities if "unimodal" in network else ():
         settings = network["unimodal"].get(modality, network["unimodal"]["default"])
-        towers[modality] = Tower(
-            _block(settings), classes, input_dropout=settings["input_dropout"]
-        )
+        towers[modality] = Tower(_block(settings), classes, input_dropout=settings["input_dropout"])
         inputs[modality] = (modality,)
     if "early" in network:
         early = network["early"]
@@ -57,7 +55,8 @@ def build(network: Mapping[str, Any], modalities: Sequence[str], classes: int) -
     if "fusion" not in network:
         if len(towers) != 1:
             raise InputError(
-                "config.network", f"{len(towers)} towers ({', '.join(towers)}) and no fusion",
+                "config.network",
+                f"{len(towers)} towers ({', '.join(towers)}) and no fusion",
                 "one tower, or a fusion",
             )
         return Network(towers, inputs)

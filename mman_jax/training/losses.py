@@ -29,3 +29,15 @@ def cross_entropy(logits: Array, labels: Array, class_weights: Array) -> tuple[A
     picked = jnp.take_along_axis(log_probabilities, classes[..., None], axis=-1)[..., 0]
     weights = jnp.where(scored, class_weights[classes], 0.0)
     return -jnp.sum(weights * picked), jnp.sum(weights)
+
+
+def balanced_weights(labels: Array, classes: int) -> Array:
+    """Weights [C] float32, the rarer the class the greater, 1 on average.
+
+    Args:
+        labels: int32 of any shape, `UNSCORED` where context or padding.
+        classes: C.
+    """
+    counts = jnp.stack([jnp.sum(labels == c) for c in range(classes)])
+    occurring = jnp.sum(counts > 0)
+    return jnp.sum(counts) / (occurring * jnp.maximum(counts, 1)).astype(jnp.float32)

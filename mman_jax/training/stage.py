@@ -11,7 +11,7 @@ import optax
 
 from mman_jax.models.networks import FUSION, Network
 from mman_jax.training import freezing
-from mman_jax.training.losses import cross_entropy
+from mman_jax.training.losses import balanced_weights, cross_entropy
 from mman_jax.training.metrics import accuracy, confusion
 from mman_jax.types import Array, Batch
 
@@ -72,7 +72,8 @@ class Stage:
         heads: the answers trained, each with its own loss, best epoch and patience.
         groups: which group trains each parameter (`freezing.labels`).
         optimizer: the transformation of all parameters (`freezing.freeze`).
-        class_weights: [C] float32 of the loss.
+        classes: C.
+        class_weights: whether the loss weighs classes by how rare they are in training.
         batch_rows: B, rows of a batch, over all devices.
         patience: epochs without a better validation score before a head stops.
         select: what picks the epoch: validation `accuracy` (of equals, the lower loss), or `loss`.
@@ -85,7 +86,8 @@ class Stage:
     heads: tuple[str, ...]
     groups: Any
     optimizer: optax.GradientTransformation
-    class_weights: Array
+    classes: int
+    class_weights: bool
     batch_rows: int
     patience: int
     select: str
@@ -93,7 +95,7 @@ class Stage:
 
     def start(self, seed: Array, params: Any) -> State:
         """The state before the first epoch."""
-        heads, classes = len(self.heads), len(self.class_weights)
+        heads, classes = len(self.heads), self.classes
         counts = jnp.zeros((heads, classes, classes), jnp.int32)
         return State(
             seed=jnp.asarray(seed, jnp.uint32),
@@ -126,23 +128,29 @@ class Stage:
         }
         key = jax.random.fold_in(jax.random.key(state.seed), 1 + state.epoch)
         key = jax.random.fold_in(key, sum(self.name.encode()))
+        weights = jnp.ones(self.classes)
+        if self.class_weights:
+            weights = balanced_weights(parts["train"].labels, self.classes)
         params, opt_state, train_loss = self._train(
-            state.params, state.opt_state, parts["train"], key
+            state.params, state.opt_state, parts["train"], weights, key
         )
-        valid, valid_loss = self.evaluate(params, parts["valid"])
-        test, _ = self.evaluate(params, parts["test"])
+        valid, valid_loss = self.evaluate(params, parts["valid"], weights)
+        test, _ = self.evaluate(params, parts["test"], weights)
         record = Record(train_loss, valid_loss, accuracy(valid), accuracy(test), ~state.stopped)
         state = state._replace(epoch=state.epoch + 1, params=params, opt_state=opt_state)
         return self._keep_best(state, record, valid, test), record
 
-    def evaluate(self, params: Any, part: Batch) -> tuple[Array, Array]:
+    def evaluate(self, params: Any, part: Batch, class_weights: Array) -> tuple[Array, Array]:
         """Counts [T, C, C] int32 and mean loss [T] of every head on all rows of a part."""
 
         def step(_, rows):
             batch = _take(part, rows)
             logits = self._answer(params, batch)
-            losses = [cross_entropy(x, batch.labels, self.class_weights) for x in logits]
-            return None, (jnp.stack([confusion(x, batch.labels) for x in logits]), jnp.array(losses))
+            losses = [cross_entropy(x, batch.labels, class_weights) for x in logits]
+            return None, (
+                jnp.stack([confusion(x, batch.labels) for x in logits]),
+                jnp.array(losses),
+            )
 
         order = self._spread(_in_batches(jnp.arange(_count(part)), self.batch_rows, _count(part)))
         _, (counts, losses) = jax.lax.scan(step, None, order)
@@ -175,7 +183,7 @@ class Stage:
         )
         return [logits[head] for head in self.heads]
 
-    def _train(self, params, opt_state, part, key):
+    def _train(self, params, opt_state, part, class_weights, key):
         order_key, dropout_key = jax.random.split(key)
         if self.row_shards > 1:
             dropout_key = jax.random.fold_in(dropout_key, jax.lax.axis_index(ROWS))
@@ -184,7 +192,7 @@ class Stage:
 
         def loss(params, batch, key):
             logits = self._answer(params, batch, key)
-            pairs = [cross_entropy(x, batch.labels, self.class_weights) for x in logits]
+            pairs = [cross_entropy(x, batch.labels, class_weights) for x in logits]
             sums, weights = (jnp.stack(x) for x in zip(*pairs, strict=True))
             means = sums / jnp.maximum(self._sum(weights), 1e-9)
             return means.sum(), means

@@ -11,9 +11,10 @@ import optax
 from jax.sharding import Mesh
 
 from mman_jax.models.networks import FUSION, Network
-from mman_jax.training import freezing, parallel
+from mman_jax.training import freezing
+from mman_jax.training import parallel as distribution
 from mman_jax.training.stage import ROWS, Record, Stage, State, batch_rows, head_names
-from mman_jax.types import UNSCORED, Batch
+from mman_jax.types import Batch
 
 TOWERS = "towers"
 
@@ -52,25 +53,36 @@ class Outcome(NamedTuple):
     history: Record
 
 
-@dataclasses.dataclass(frozen=True)
 class Trainer:
-    """Trains a network as a config says.
+    """Trains a network as a config says, on one corpus; a task's labels come with each run."""
 
-    Attributes:
-        network: towers and fusion.
-        settings: the config's `train`.
-        parts: rows of `train`, `valid` and `test`, each with one empty row at its end.
-        classes: C.
-        mesh: devices as [seed shards, row shards].
-        parallel: `jit` or `pmap`.
-    """
+    def __init__(
+        self,
+        network: Network,
+        settings: Mapping[str, Any],
+        rows: Mapping[str, Batch],
+        classes: int,
+        mesh: Mesh,
+        parallel: str = "jit",
+    ):
+        """Places the corpus on the devices; nothing is compiled yet.
 
-    network: Network
-    settings: Mapping[str, Any]
-    parts: Mapping[str, Batch]
-    classes: int
-    mesh: Mesh
-    parallel: str = "jit"
+        Args:
+            network: towers and fusion.
+            settings: the config's `train`.
+            rows: of `train`, `valid` and `test`, each with one empty row at its end.
+            classes: C.
+            mesh: devices as [seed shards, row shards].
+            parallel: `jit` or `pmap`.
+        """
+        self.network = network
+        self.settings = settings
+        self.classes = classes
+        self.mesh = mesh
+        self.parallel = parallel
+        self._host_rows = rows
+        self._rows = distribution.place(dict(rows), mesh, by_seed=False)
+        self._compiled: dict[str, Any] = {}
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -83,7 +95,7 @@ class Trainer:
 
     def init(self, seed: jax.Array) -> Any:
         """One seed's parameters before training."""
-        features = {m: x[:1, :1] for m, x in self.parts["train"].features.items()}
+        features = {m: x[:1, :1] for m, x in self._rows["train"].features.items()}
         reset = jnp.ones((1, 1), bool)
         return self.network.init(jax.random.key(seed), features, reset)["params"]
 
@@ -96,7 +108,7 @@ class Trainer:
             optax.clip_by_global_norm(settings["clip"]),
             optax.adamw(settings["learning_rate"], weight_decay=settings["weight_decay"]),
         )
-        train = self.parts["train"]
+        train = self._host_rows["train"]
         row_shards = self.mesh.shape[ROWS]
         return Stage(
             name=name,
@@ -105,7 +117,8 @@ class Trainer:
             heads=head_names(self.network, name),
             groups=groups,
             optimizer=freezing.freeze(transform, groups),
-            class_weights=self._class_weights(),
+            classes=self.classes,
+            class_weights=self.settings["class_weights"],
             batch_rows=batch_rows(
                 len(train.mask) - 1, int(train.reset.sum()), self.settings["batch"], row_shards
             ),
@@ -114,60 +127,73 @@ class Trainer:
             row_shards=row_shards,
         )
 
-    def run(self, seeds: Sequence[int], start: Snapshot | None = None) -> Iterator[Snapshot]:
-        """Yields a snapshot after every epoch; the last one of a stage has all heads stopped, or
-        the last epoch done.
+    def run(
+        self,
+        labels: Mapping[str, np.ndarray],
+        seeds: Sequence[int],
+        start: Snapshot | None = None,
+    ) -> Iterator[Snapshot]:
+        """Yields a snapshot after every epoch, and a last one with every stage finished.
 
         A yielded state lives on the devices and is overwritten by the next epoch: copy what is to
         be kept.
 
         Args:
+            labels: [R + 1, U] int32 of each part.
             seeds: S seeds.
             start: a snapshot to go on from; None starts afresh.
         """
-        shared = parallel.place(dict(self.parts), self.mesh, by_seed=False)
+        rows = {name: part._replace(labels=labels[name]) for name, part in self._rows.items()}
+        rows = distribution.place(rows, self.mesh, by_seed=False)
         finished = dict(start.finished) if start else {}
         params = None
         for name in self.stages[self.stages.index(start.stage) if start else 0 :]:
-            stage = self.stage(name)
-            epoch = parallel.distribute(stage.epoch, self.mesh, self.parallel)
-            history = []
+            stage, epoch, predict = self._compile(name)
             if start and start.stage == name:
-                state = parallel.place(start.state, self.mesh, by_seed=True)
-                history = [jax.tree.map(lambda x, e=e: x[e], start.history)
-                           for e in range(len(start.history.train_loss))]
+                state = distribution.place(start.state, self.mesh, by_seed=True)
+                history = _unstack(start.history)
             else:
-                state = self._start(stage, np.asarray(seeds, np.uint32), params)
-            own, rows = self._inputs(stage, state.params, shared)
+                state, history = self._start(stage, np.asarray(seeds, np.uint32), params), []
+            own, shared = {}, rows
+            if stage.method == "fuse":
+                # What is frozen is computed once: the stage reads the towers' answers.
+                own = predict(state.params, {}, rows)
+                shared = {part: batch._replace(features={}) for part, batch in rows.items()}
             while len(history) < self.epochs(name) and not np.all(state.stopped):
-                state, record = epoch(state, own, rows)
+                state, record = epoch(state, own, shared)
                 history.append(jax.tree.map(np.asarray, record))
                 yield Snapshot(name, state, _stack(history), finished)
             finished[name] = _outcome(state, _stack(history))
             params = state.best
-        yield Snapshot(self.stages[-1], state, finished[self.stages[-1]].history, finished)
+        yield Snapshot(name, state, finished[name].history, finished)
+
+    def template(self, stage: str, seeds: int) -> State:
+        """The shapes of a stage's state with a leading axis S, to read a checkpoint by."""
+        names = jax.ShapeDtypeStruct((seeds,), jnp.uint32)
+        return jax.eval_shape(
+            lambda s: jax.vmap(self.stage(stage).start)(s, jax.vmap(self.init)(s)), names
+        )
+
+    def _compile(self, name: str):
+        if name not in self._compiled:
+            stage = self.stage(name)
+            towers = dataclasses.replace(
+                stage, method="predict", heads=head_names(self.network, TOWERS)
+            )
+
+            def predict(params, _, rows):
+                return {part: towers.predictions(params, batch) for part, batch in rows.items()}
+
+            epoch = distribution.distribute(stage.epoch, self.mesh, self.parallel)
+            answers = distribution.distribute(predict, self.mesh, donate=False)
+            self._compiled[name] = (stage, epoch, answers)
+        return self._compiled[name]
 
     def _start(self, stage: Stage, seeds: np.ndarray, params: Any) -> State:
         if params is None:
             params = jax.jit(jax.vmap(self.init))(seeds)
         state = jax.jit(jax.vmap(stage.start))(seeds, params)
-        return parallel.place(state, self.mesh, by_seed=True)
-
-    def _inputs(self, stage: Stage, params: Any, shared: Mapping[str, Batch]):
-        """What a stage reads: the corpus's features, or what frozen towers say of them, once."""
-        if stage.method != "fuse":
-            return {}, shared
-        towers = dataclasses.replace(
-            stage, method="predict", heads=head_names(self.network, TOWERS)
-        )
-
-        def predict(params, _, shared):
-            return {name: towers.predictions(params, part) for name, part in shared.items()}
-
-        predict = parallel.distribute(predict, self.mesh, donate=False)
-        return predict(params, {}, shared), {
-            name: part._replace(features={}) for name, part in shared.items()
-        }
+        return distribution.place(state, self.mesh, by_seed=True)
 
     def _method(self, name: str, groups: Any) -> str:
         if name == TOWERS:
@@ -175,16 +201,14 @@ class Trainer:
         trained = set(jax.tree.leaves(groups)) - {freezing.FROZEN}
         return "fuse" if trained == {FUSION} else "__call__"
 
-    def _class_weights(self) -> jax.Array:
-        if not self.settings["class_weights"]:
-            return jnp.ones(self.classes)
-        labels = np.asarray(self.parts["train"].labels)
-        counts = np.bincount(labels[labels != UNSCORED], minlength=self.classes)
-        return jnp.asarray(counts.sum() / (self.classes * np.maximum(counts, 1)), jnp.float32)
-
 
 def _stack(history: Sequence[Record]) -> Record:
     return jax.tree.map(lambda *x: np.stack(x), *history)
+
+
+def _unstack(history: Record) -> list[Record]:
+    epochs = len(history.train_loss)
+    return [jax.tree.map(lambda x, e=epoch: x[e], history) for epoch in range(epochs)]
 
 
 def _outcome(state: State, history: Record) -> Outcome:

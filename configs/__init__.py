@@ -1,0 +1,1 @@
+"""One short file a system; `mman.py` is the whole recipe."""

@@ -1,0 +1,14 @@
+"""cLSTM-Speech: the speech tower alone, at the sizes of the paper's uni-modal baseline.
+
+python -m experiments.run --config=configs/clstm_speech.py --workdir=runs/clstm_speech
+"""
+
+from configs import mman
+
+
+def get_config():
+    config = mman.get_config()
+    config.system = "clstm_speech"
+    config.data.modalities = "speech"
+    del config.network.early, config.network.fusion, config.network.unimodal.visual
+    return config

@@ -1,0 +1,63 @@
+"""What all commands share: flags, and a user's mistake as one line and exit status 2."""
+
+import pathlib
+import sys
+from collections.abc import Callable
+
+from absl import app, flags, logging
+
+from mman_jax.errors import InputError
+
+MISTAKE = 2
+
+
+def fail(message: object) -> None:
+    """Prints one line and ends the process with status 2."""
+    print("error:", " ".join(str(message).split()), file=sys.stderr)
+    sys.exit(MISTAKE)
+
+
+def run(main: Callable[[], None]) -> None:
+    """Runs a command: parses its flags, then calls `main` with nothing left over."""
+
+    def parse(argv):
+        try:
+            return flags.FLAGS(argv)
+        except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+            # All of these come from what was typed: an unknown flag or config field, a value of
+            # another type, a config file that is not there.
+            fail(error.args[0] if isinstance(error, KeyError) and error.args else error)
+
+    def guarded(argv):
+        # Below this level the libraries tell what they do, a page at every checkpoint.
+        logging.set_verbosity(logging.ERROR)
+        if len(argv) > 1:
+            fail(f"command line: {argv[1]!r}; expected flags alone (--name=value)")
+        try:
+            main()
+        except InputError as error:
+            fail(error)
+
+    app.run(guarded, flags_parser=parse)
+
+
+def path_flag(name: str, help_text: str, must: bool = True) -> flags.FlagHolder:
+    """A flag that takes a path."""
+    return flags.DEFINE_string(name, None, help_text, required=must)
+
+
+def write_whole(path: pathlib.Path, content: bytes) -> None:
+    """Writes a file such that a reader sees the old one or the new one, never a part.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.part")
+        beside.write_bytes(content)
+        beside.replace(path)
+    except OSError as error:
+        raise InputError(
+            path, f"cannot be written ({error.strerror})", "a writable path"
+        ) from error

@@ -1,0 +1,226 @@
+"""One experiment from its config to its results: the way of the data, in order."""
+
+import dataclasses
+import json
+import pathlib
+import time
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+
+from experiments import figures, results
+from experiments.command import write_whole
+from experiments.screen import Screen
+from mman_jax.data import ceiling, protocols, synthetic
+from mman_jax.data.corpus import Corpus
+from mman_jax.data.importers import read_corpus
+from mman_jax.data.parts import Parts, prepare
+from mman_jax.errors import InputError
+from mman_jax.inference.model import Model
+from mman_jax.models import systems
+from mman_jax.training import checkpoints, parallel
+from mman_jax.training.trainer import Snapshot, Trainer
+
+
+def load_corpus(data: ml_collections.ConfigDict) -> Corpus:
+    """The corpus that a config names, reduced to the modalities that it names."""
+    corpus = read_corpus(data.path) if data.path else synthetic.synthetic_corpus()
+    names = [name.strip() for name in data.modalities.split(",") if name.strip()]
+    return corpus.select_modalities(names) if names else corpus
+
+
+def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, screen: Screen) -> dict[str, Any]:
+    """Trains, scores and writes a whole experiment, or goes on with one that was interrupted.
+
+    Args:
+        config: see `configs/mman.py`.
+        workdir: gets `results.json`, pictures, checkpoints and the trained model.
+        screen: where progress is shown.
+
+    Raises:
+        InputError: if the config or its corpus cannot be used; nothing is written then.
+    """
+    settings = json.loads(config.to_json())
+    done = _finished(workdir, settings)
+    if done:
+        screen.line(f"{workdir} holds this run, finished: nothing to do")
+        screen.table(done)
+        return done
+    experiment = prepare_experiment(config)
+    for notice in experiment.notices:
+        screen.notice(notice)
+    write_whole(workdir / "config.json", _json(settings))
+    found = {task.name: experiment.train(task, workdir, screen) for task in experiment.tasks}
+    summary = experiment.summary(found)
+    for task, scores in found.items():
+        title = f"{config.system}, {task}: test, {config.seeds} seed(s) summed"
+        name = "confusion.png" if len(found) == 1 else f"confusion_{task}.png"
+        picture = figures.confusion(scores["test"]["confusion"], scores["classes"], title)
+        write_whole(workdir / name, picture)
+    write_whole(workdir / "results.json", _json(summary))
+    screen.table(summary)
+    return summary
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """Everything an experiment needs, checked, before anything is trained or written."""
+
+    config: ml_collections.ConfigDict
+    parts: Parts
+    tasks: tuple[protocols.Task, ...]
+    labels: dict[str, dict[str, np.ndarray]]
+    trainer: Trainer
+    notices: tuple[str, ...]
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of the run."""
+        return list(range(self.config.first_seed, self.config.first_seed + self.config.seeds))
+
+    def train(self, task: protocols.Task, workdir: pathlib.Path, screen: Screen) -> dict[str, Any]:
+        """Trains one task, going on from its last checkpoint; writes its model."""
+        folder = workdir / "checkpoints" / task.name
+        start, seconds = None, {}
+        found = checkpoints.restore(folder)
+        if found:
+            start = checkpoints.unpack(*found, self.trainer)
+            seconds = found[1]["seconds"]
+            screen.line(f"{task.name}: goes on after {start.stage} epoch {len(start.history[0])}")
+        step, saved = sum(len(o.history[0]) for o in start.finished.values()) if start else 0, 0.0
+        step += len(start.history[0]) if start else 0
+        clock = time.monotonic()
+        snapshot = start
+        for snapshot in self.trainer.run(self.labels[task.name], self.seeds, start):
+            now = time.monotonic()
+            seconds[snapshot.stage] = seconds.get(snapshot.stage, 0.0) + now - clock
+            clock = now
+            complete = len(snapshot.finished) == len(self.trainer.stages)
+            if not complete:
+                step += 1
+                screen.epoch(task.name, snapshot, self.trainer.epochs(snapshot.stage))
+            if complete or now - saved > self.config.checkpoint_seconds:
+                arrays, card = checkpoints.pack(snapshot)
+                checkpoints.save(folder, step + complete, arrays, card | {"seconds": seconds})
+                saved = now
+        self._save_model(task, snapshot, workdir)
+        scores = results.of_task(task, snapshot.finished, list(self.trainer.network.towers))
+        return scores | {"seconds": seconds, "parameters": self._parameters(snapshot)}
+
+    def summary(self, found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        """The content of `results.json`."""
+        first = next(iter(found.values()))
+        one = len(self.tasks) == 1
+        task = self.tasks[0]
+        head = {
+            "system": self.config.system,
+            "protocol": self.config.data.protocol,
+            "corpus": results.of_corpus(self.parts, self.labels[task.name] if one else None, task),
+            "seeds": self.seeds,
+            "parameters": first["parameters"],
+        }
+        scores = {
+            name: {k: v for k, v in one_task.items() if k != "parameters"}
+            for name, one_task in found.items()
+        }
+        if one:
+            return head | scores[task.name] | self._ceilings()
+        stages = first["seconds"]
+        seconds = {stage: sum(s["seconds"][stage] for s in scores.values()) for stage in stages}
+        return head | {"seconds": seconds, "tasks": scores}
+
+    def _ceilings(self) -> dict[str, float]:
+        if self.config.data.path:
+            return {}
+        process, corpus = synthetic.process(), synthetic.synthetic_corpus()
+        test = self.parts.split.test
+        return {
+            "ceiling": ceiling.ceiling(process, corpus, test),
+            "ceiling_late_fusion": ceiling.ceiling(process, corpus, test, "late"),
+        }
+
+    def _parameters(self, snapshot: Snapshot) -> dict[str, int]:
+        return results.parameters(jax.tree.map(lambda x: x[0], snapshot.state.best))
+
+    def _save_model(self, task: protocols.Task, snapshot: Snapshot, workdir: pathlib.Path) -> None:
+        about = {
+            "system": self.config.system,
+            "protocol": self.config.data.protocol,
+            "task": task.name,
+            "corpus": self.parts.corpus.source,
+            "seeds": self.seeds,
+        }
+        network = self.config.network.to_dict()
+        dims = self.parts.corpus.dims
+        params = jax.tree.map(np.asarray, snapshot.state.best)
+        model = Model(params, self.parts.scaling, network, dims, task.classes, about)
+        model.save(workdir / "model" / task.name)
+
+
+def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
+    """Reads and checks everything that a config names; compiles and writes nothing.
+
+    Raises:
+        InputError: if something cannot be used.
+    """
+    counts = {
+        "seeds": config.seeds,
+        "train.batch": config.train.batch,
+        "train.max_epochs": config.train.max_epochs,
+    }
+    for field, value in counts.items():
+        if value < 1:
+            raise InputError(f"config.{field}", str(value), "at least 1")
+    corpus = load_corpus(config.data)
+    tasks = protocols.tasks(corpus, config.data.protocol)
+    parts = prepare(corpus)
+    labels = {task.name: parts.labels(task) for task in tasks}
+    mismatch = protocols.check_table_1(corpus)
+    network = systems.build(config.network, list(corpus.dims), len(tasks[0].classes))
+    mesh = parallel.make_mesh(config.seeds, config.parallel, config.mesh.seeds, config.mesh.rows)
+    trainer = Trainer(
+        network, config.train, parts.rows, len(tasks[0].classes), mesh, config.parallel
+    )
+    for stage in trainer.stages:
+        trainer.stage(stage)  # an uncovered parameter is said before anything is written
+    notices = (parts.split.how, *([mismatch] if mismatch else []))
+    return Experiment(config, parts, tasks, labels, trainer, notices)
+
+
+def _finished(workdir: pathlib.Path, settings: dict[str, Any]) -> dict[str, Any] | None:
+    """The results of this very run, if they are there; refuses a folder of another one."""
+    stored = workdir / "config.json"
+    if stored.is_file():
+        before = _read_json(stored)
+        changed = _differences(before, settings)
+        if changed:
+            raise InputError(
+                workdir,
+                f"holds a run with other settings ({'; '.join(changed[:3])})",
+                "an empty folder, or the same config",
+            )
+    written = workdir / "results.json"
+    return _read_json(written) if stored.is_file() and written.is_file() else None
+
+
+def _read_json(path: pathlib.Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(path, f"unreadable ({error})", "JSON that a run wrote") from error
+
+
+def _differences(before: Any, now: Any, place: str = "config") -> list[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        pairs = [
+            _differences(before.get(key), now.get(key), f"{place}.{key}")
+            for key in sorted(before.keys() | now.keys())
+        ]
+        return [line for lines in pairs for line in lines]
+    return [] if before == now else [f"{place} was {before!r}, is {now!r}"]
+
+
+def _json(content: Any) -> bytes:
+    return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()

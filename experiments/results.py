@@ -1,0 +1,91 @@
+"""`results.json`: every number of a run, from counts alone."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from mman_jax.data.parts import Parts
+from mman_jax.data.protocols import Task
+from mman_jax.training import metrics
+from mman_jax.training.trainer import TOWERS, Outcome
+from mman_jax.types import UNSCORED
+
+METRICS = {
+    "accuracy": metrics.accuracy,
+    "unweighted_recall": metrics.unweighted_recall,
+    "weighted_f1": metrics.weighted_f1,
+}
+
+
+def spread(per_seed: Sequence[float]) -> dict[str, Any]:
+    """Mean, sample deviation (0 for one seed) and the values themselves."""
+    values = np.asarray(per_seed, np.float64)
+    deviation = values.std(ddof=1) if len(values) > 1 else 0.0
+    return {"mean": float(values.mean()), "std": float(deviation), "per_seed": values.tolist()}
+
+
+def scores(counts: np.ndarray) -> dict[str, Any]:
+    """All scores of counts [S, C, C]."""
+    counts = np.asarray(counts, np.int64)
+    true = counts[0].sum(-1)
+    found = {name: spread(metric(counts)) for name, metric in METRICS.items()}
+    return found | {
+        "majority_accuracy": float(true.max() / true.sum()),
+        "confusion": counts.sum(0).tolist(),
+    }
+
+
+def of_task(task: Task, finished: Mapping[str, Outcome], towers: Sequence[str]) -> dict[str, Any]:
+    """The scores of one task: of the system, and of each tower alone."""
+    last = finished[list(finished)[-1]]
+
+    def of_head(outcome: Outcome, head: int) -> dict[str, Any]:
+        return {
+            "validation": scores(outcome.valid[:, head]),
+            "test": scores(outcome.test[:, head]),
+            "test_oracle": {"accuracy": spread(outcome.oracle[:, head])},
+            "best_epoch": outcome.best_epoch[:, head].tolist(),
+        }
+
+    return {
+        "classes": list(task.classes),
+        **of_head(last, 0),
+        "towers": {name: of_head(finished[TOWERS], i) for i, name in enumerate(towers)},
+    }
+
+
+def of_corpus(parts: Parts, labels: Mapping[str, np.ndarray] | None, task: Task) -> dict[str, Any]:
+    """What was read and how it was split; counts of utterances a class where one task is run."""
+    corpus = parts.corpus
+    sizes = {
+        part: {
+            "conversations": len(layout.conversations),
+            "utterances": int(layout.lengths.sum()),
+            **({"classes": _count(labels[part], task.classes)} if labels else {}),
+        }
+        for part, layout in parts.layouts.items()
+    }
+    return {
+        "path": corpus.source,
+        "conversations": len(corpus.lengths),
+        "utterances": len(corpus.labels),
+        "dimensions": {name: int(size) for name, size in corpus.dims.items()},
+        "split": parts.split.how,
+        "parts": sizes,
+    }
+
+
+def parameters(params: Mapping[str, Any]) -> dict[str, int]:
+    """Numbers of parameters of one network: in all, of each tower, of the fusion."""
+    counts = {
+        name.removeprefix("towers_"): sum(int(x.size) for x in jax.tree.leaves(group))
+        for name, group in params.items()
+    }
+    return {"total": sum(counts.values()), **counts}
+
+
+def _count(labels: np.ndarray, classes: Sequence[str]) -> dict[str, int]:
+    counts = np.bincount(labels[labels != UNSCORED], minlength=len(classes))
+    return dict(zip(classes, counts.tolist(), strict=True))

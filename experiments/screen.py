@@ -1,0 +1,109 @@
+"""What a run shows: a live line on a terminal, plain lines in a log, a table at the end."""
+
+import time
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from mman_jax.training.trainer import Snapshot
+
+
+class Screen:
+    """Writes to standard output; in a log, an epoch's line at most every few seconds."""
+
+    def __init__(self, every: float = 5.0):
+        self.console = Console(highlight=False, soft_wrap=True)
+        self.every = every
+        self._progress: Progress | None = None
+        self._task: tuple[str, Any] | None = None
+        self._began = self._printed = 0.0
+        self._first = 1
+
+    def __enter__(self) -> "Screen":
+        if self.console.is_terminal:
+            columns = (
+                TextColumn("{task.description}"), BarColumn(bar_width=24),
+                TextColumn("{task.completed}/{task.total} {task.fields[scores]}"),
+                TimeRemainingColumn(),
+            )  # fmt: skip
+            self._progress = Progress(*columns, console=self.console)
+            self._progress.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self._progress:
+            self._progress.stop()
+
+    def line(self, text: str) -> None:
+        """A line of its own."""
+        self.console.print(text, markup=False)
+
+    def notice(self, text: str) -> None:
+        """Something that must not be missed."""
+        self.console.print(f"note: {text}", style="bold yellow", markup=False)
+
+    def epoch(self, task: str, snapshot: Snapshot, epochs: int) -> None:
+        """An epoch that ended: means over the seeds of its loss and its validation accuracy."""
+        history, stage = snapshot.history, f"{task}, {snapshot.stage}"
+        epoch = len(history.train_loss)
+        loss = _mean(history.train_loss[-1])
+        valid = _mean(history.valid_accuracy[-1], 100)
+        training = f"{int(np.sum(history.training[-1]))} of {history.training[-1].size} train on"
+        scores = f"loss {loss}  valid {valid} %  {training}"
+        now = time.monotonic()
+        fresh = not self._task or self._task[0] != stage
+        if fresh:
+            self._began, self._first, self._printed = now, epoch, 0.0
+        left = (now - self._began) / max(epoch - self._first, 1) * (epochs - epoch)
+        if self._progress:
+            if fresh:
+                self._task = (stage, self._progress.add_task(stage, total=epochs, scores=""))
+            self._progress.update(self._task[1], completed=epoch, scores=scores)
+            return
+        self._task = (stage, None)
+        if now - self._printed >= self.every or epoch == epochs:
+            ahead = "" if fresh else f"  at most {left:.0f} s left"
+            self.line(f"{stage}: epoch {epoch}/{epochs}  {scores}{ahead}")
+            self._printed = now
+
+    def table(self, results: dict[str, Any]) -> None:
+        """The scores of a run."""
+        if "tasks" in results:
+            for name, task in results["tasks"].items():
+                self._table(f"{results['system']}, {name} or not", results["system"], task)
+        else:
+            self._table(f"{results['system']}, {results['protocol']}", results["system"], results)
+        if "ceiling" in results:
+            self.line(
+                f"synthetic corpus: the best possible accuracy is {100 * results['ceiling']:.1f} %, "
+                f"of late fusion {100 * results['ceiling_late_fusion']:.1f} %"
+            )
+
+    def _table(self, title: str, system: str, scores: dict[str, Any]) -> None:
+        table = Table(title=title, title_justify="left")
+        for column in ("per cent", "test accuracy", "unweighted recall", "weighted F1", "valid."):
+            table.add_column(column, justify="left" if column == "per cent" else "right")
+        rows = [(f"tower {name}", tower) for name, tower in scores["towers"].items()]
+        if len(rows) > 1:
+            rows.append((system, scores))
+        else:
+            rows = [(system, scores)]
+        for name, row in rows:
+            test = [
+                _percent(row["test"][m]) for m in ("accuracy", "unweighted_recall", "weighted_f1")
+            ]
+            table.add_row(name, *test, _percent(row["validation"]["accuracy"]))
+        table.add_row("majority answer", f"{100 * scores['test']['majority_accuracy']:.1f}")
+        self.console.print(table)
+
+
+def _percent(score: dict[str, Any]) -> str:
+    mean = f"{100 * score['mean']:.1f}"
+    return f"{mean} ± {100 * score['std']:.1f}" if len(score["per_seed"]) > 1 else mean
+
+
+def _mean(values: np.ndarray, factor: float = 1.0) -> str:
+    return "/".join(f"{factor * x:.3g}" for x in np.mean(values, axis=0))

@@ -1,0 +1,99 @@
+"""A trained system: what a checkpoint holds, and its answers to conversations."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from mman_jax.data import batching
+from mman_jax.data.corpus import Corpus
+from mman_jax.data.scaling import Scaling
+from mman_jax.errors import InputError
+from mman_jax.models import systems
+from mman_jax.training import checkpoints
+from mman_jax.types import UNSCORED
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """Parameters, and all that is needed to use them.
+
+    Attributes:
+        params: leading axis S, a trained network a seed.
+        scaling: of the features, as in training.
+        network: the config's `network`.
+        dims: D of each modality, in the order of training.
+        classes: their names, in order.
+        card: what else is worth knowing (system, protocol, corpus, config, seeds).
+    """
+
+    params: Any
+    scaling: Scaling
+    network: Mapping[str, Any]
+    dims: Mapping[str, int]
+    classes: tuple[str, ...]
+    card: Mapping[str, Any]
+
+    def save(self, directory: pathlib.Path) -> None:
+        """Writes the model as a checkpoint."""
+        arrays = {
+            "params": self.params,
+            "mean": dict(self.scaling.mean),
+            "scale": dict(self.scaling.scale),
+        }
+        card = {
+            "network": dict(self.network),
+            "modalities": list(self.dims),
+            "classes": list(self.classes),
+            "about": dict(self.card),
+        }
+        checkpoints.save(directory, 0, arrays, card)
+
+    @classmethod
+    def load(cls, directory: pathlib.Path) -> "Model":
+        """Reads what `save` wrote.
+
+        Raises:
+            InputError: if there is no model.
+        """
+        found = checkpoints.restore(directory)
+        if found is None:
+            raise InputError(directory, "no trained model", "the model folder of a finished run")
+        arrays, card = found
+        scaling = Scaling(arrays["mean"], arrays["scale"])
+        dims = {m: len(arrays["mean"][m]) for m in card["modalities"]}
+        classes = tuple(card["classes"])
+        return cls(arrays["params"], scaling, card["network"], dims, classes, card["about"])
+
+    def probabilities(self, corpus: Corpus) -> np.ndarray:
+        """Of each class for each utterance, [N, C] float32, the mean over the S seeds.
+
+        Raises:
+            InputError: if the corpus lacks a modality, or has another size of one.
+        """
+        corpus = corpus.select_modalities(list(self.dims))
+        for modality, size in self.dims.items():
+            if corpus.dims[modality] != size:
+                raise InputError(
+                    f"{corpus.source}, modality {modality}",
+                    f"{corpus.dims[modality]} features",
+                    f"the {size} that the model was trained on",
+                )
+        network = systems.build(self.network, list(self.dims), len(self.classes))
+        layout = batching.pack(corpus.lengths, range(len(corpus.lengths)))
+        nothing = np.full(len(corpus.labels), UNSCORED, np.int32)
+        rows = batching.rows(corpus, layout, nothing, self.scaling)
+
+        @jax.jit
+        def answer(params, features, reset):
+            def one_seed(params):
+                logits, _ = network.apply({"params": params}, features, reset)
+                return jax.nn.softmax(logits[network.head])
+
+            return jax.lax.map(one_seed, params).mean(0)
+
+        laid = np.asarray(answer(self.params, rows.features, rows.reset))
+        return batching.gather(layout, laid)

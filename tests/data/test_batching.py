@@ -1,0 +1,127 @@
+import hypothesis
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+
+from mman_jax.data import batching, scaling
+from mman_jax.errors import InputError
+from mman_jax.types import UNSCORED
+from tests.data.small import corpus
+
+
+@hypothesis.settings(max_examples=100, deadline=None)
+@hypothesis.given(
+    lengths=st.lists(st.integers(1, 12), min_size=1, max_size=30),
+    room=st.integers(0, 9),
+    data=st.data(),
+)
+def test_pack_places_each_conversation_once_whole_and_apart(lengths, room, data):
+    wanted = data.draw(st.lists(st.integers(0, len(lengths) - 1), min_size=1, unique=True))
+    longest = max(lengths[c] for c in wanted)
+    layout = batching.pack(np.array(lengths, np.int32), wanted, longest + room if room else None)
+    assert layout.length == longest + room
+    assert layout.conversations.tolist() == wanted
+    assert layout.lengths.tolist() == [lengths[c] for c in wanted]
+    cells = np.zeros((layout.rows, layout.length), int)
+    for row, start, length in zip(layout.row, layout.start, layout.lengths, strict=True):
+        assert start + length <= layout.length
+        cells[row, start : start + length] += 1
+    assert cells.max() == 1
+    assert cells.sum() == sum(layout.lengths)
+    assert cells.any(axis=1).all()
+    # Nothing lies behind padding.
+    assert (np.diff(cells, axis=1) <= 0).all()
+    assert len(set(layout.positions.tolist())) == sum(layout.lengths)
+
+
+def test_first_fit_decreasing_by_hand():
+    layout = batching.pack(np.array([2, 9, 5, 4, 3, 1]), [0, 2, 3, 4, 5], length=6)
+    # 5 | 4 | 3, then 2 beside 4, then 1 beside 5.
+    assert layout.row.tolist() == [1, 0, 1, 2, 0]
+    assert layout.start.tolist() == [4, 0, 0, 0, 5]
+    assert (layout.rows, layout.length) == (3, 6)
+
+
+def test_packing_iemocap_is_tight():
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(8, 90, 120)
+    layout = batching.pack(lengths, range(120), 110)
+    assert layout.rows <= 1.05 * np.ceil(lengths.sum() / 110)
+
+
+def test_too_long_and_empty():
+    with pytest.raises(InputError, match=r"number 1 has 5 utterances.*length, 4"):
+        batching.pack(np.array([2, 5]), [0, 1], length=4)
+    with pytest.raises(InputError, match="empty split"):
+        batching.pack(np.array([2, 5]), [])
+
+
+def test_rows_by_hand():
+    made = corpus()  # conversations of 2, 1 and 3 utterances
+    layout = batching.pack(made.lengths, [0, 1, 2])
+    labels = np.array([5, -1, 7, 8, 9, 10], np.int32)
+    batch = batching.rows(made, layout, labels, None)
+    assert batch.labels.tolist() == [[8, 9, 10], [5, UNSCORED, 7]]
+    assert batch.mask.tolist() == [[True] * 3] * 2
+    assert batch.reset.tolist() == [[True, False, False], [True, False, True]]
+    np.testing.assert_array_equal(batch.features["speech"][1], made.features["speech"][:3])
+    assert [a.dtype for a in batch[1:]] == [np.int32, bool, bool]
+
+
+def test_padding_is_zero_unscored_and_masked_although_the_mean_is_not_zero():
+    made = corpus(lengths=(2, 3))
+    fitted = scaling.fit(made, [0, 1])
+    layout = batching.pack(made.lengths, [0, 1], length=4)
+    batch = batching.rows(made, layout, made.labels, fitted)
+    assert batch.mask.tolist() == [[True, True, True, False], [True, True, False, False]]
+    for name, array in batch.features.items():
+        assert (array[~batch.mask] == 0).all()
+        assert array.dtype == np.float32
+        expected = fitted.apply({name: made.features[name][2:]})[name]
+        np.testing.assert_array_equal(array[0, :3], expected)
+    assert (batch.labels[~batch.mask] == UNSCORED).all()
+    assert not batch.reset[~batch.mask].any()
+
+
+def test_gather_undoes_rows_in_the_order_of_the_layout():
+    made = corpus(lengths=(2, 4, 1, 3))
+    layout = batching.pack(made.lengths, [3, 0, 2])
+    batch = batching.rows(made, layout, made.labels, None)
+    order = [7, 8, 9, 0, 1, 6]
+    for name, array in batch.features.items():
+        np.testing.assert_array_equal(batching.gather(layout, array), made.features[name][order])
+    np.testing.assert_array_equal(batching.gather(layout, batch.labels), made.labels[order])
+    padded = batching.pad_rows(batch, layout.rows + 3)
+    np.testing.assert_array_equal(batching.gather(layout, padded.labels), made.labels[order])
+
+
+def test_gather_with_a_seed_axis():
+    made = corpus(lengths=(2, 1))
+    layout = batching.pack(made.lengths, [0, 1])
+    values = np.arange(2 * layout.rows * layout.length * 3).reshape(2, layout.rows, -1, 3)
+    both = batching.gather(layout, values, axis=1)
+    for seed in range(2):
+        np.testing.assert_array_equal(both[seed], batching.gather(layout, values[seed]))
+
+
+def test_gather_refuses_other_axes():
+    layout = batching.pack(np.array([2, 3]), [0, 1])
+    for shape in [(1, 3), (2, 4), (2,)]:
+        with pytest.raises(ValueError, match="axes"):
+            batching.gather(layout, np.zeros(shape))
+
+
+def test_pad_rows_appends_rows_that_count_for_nothing():
+    made = corpus()
+    batch = batching.rows(made, batching.pack(made.lengths, [0, 1, 2]), made.labels, None)
+    padded = batching.pad_rows(batch, 5)
+    assert padded.mask.shape == (5, 3)
+    assert not padded.mask[2:].any()
+    assert not padded.reset[2:].any()
+    assert (padded.labels[2:] == UNSCORED).all()
+    for name, array in padded.features.items():
+        assert array.dtype == np.float32
+        assert not array[2:].any()
+        np.testing.assert_array_equal(array[:2], batch.features[name])
+    with pytest.raises(ValueError, match="cannot be padded"):
+        batching.pad_rows(batch, 1)

@@ -1,0 +1,62 @@
+import ast
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mman_jax.data
+from mman_jax.errors import InputError
+from tests.data.small import corpus
+
+
+def test_offsets_dims_and_utterances():
+    made = corpus()
+    assert made.offsets.tolist() == [0, 2, 3, 6]
+    assert made.offsets.dtype == np.int64
+    assert made.dims == {"speech": 2, "text": 3}
+    assert made.utterances(2) == slice(3, 6)
+
+
+def test_fields_cannot_be_replaced():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        corpus().source = "other"
+
+
+def test_smallest_and_widest_corpora_are_valid():
+    assert corpus(lengths=(1,), dims={"a": 1}).offsets.tolist() == [0, 1]
+    assert len(corpus(dims={"a": 1, "b": 2, "c": 3, "d": 4}).dims) == 4
+
+
+def test_utterance_ids_may_repeat_in_other_conversations():
+    assert corpus().utterance_ids == ("u0", "u1", "u0", "u0", "u1", "u2")
+
+
+def test_select_modalities_keeps_the_given_order():
+    made = corpus(dims={"speech": 2, "visual": 4, "text": 3})
+    chosen = made.select_modalities(["text", "speech"])
+    assert list(chosen.features) == ["text", "speech"]
+    np.testing.assert_array_equal(chosen.features["text"], made.features["text"])
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["speach"], ["'speach'", "'speech'?", "text"]),
+        (["text", "text"], ["'text'", "twice"]),
+        ([], ["none", "speech"]),
+    ],
+)
+def test_select_modalities_refuses(names, words):
+    with pytest.raises(InputError) as error:
+        corpus().select_modalities(names)
+    assert all(word in str(error.value) for word in ["small", *words])
+
+
+def test_data_package_imports_no_accelerator_library():
+    for path in Path(mman_jax.data.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for name in names:
+                assert name.split(".")[0] not in {"jax", "flax", "optax", "orbax", "chex"}, path

@@ -1,0 +1,120 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from mman_jax.data import dialogue, protocols
+from mman_jax.errors import InputError
+from mman_jax.types import UNSCORED
+from tests import iemocap_pickle
+from tests.data.small import corpus
+
+SHORT = ("Neutral", "hap", "SAD", "ang", "exc", "fru", "surprised")
+
+
+def short_named():
+    """Seven utterances, one of each label, and one without."""
+    labels = np.array([0, 1, 2, 3, 4, 5, 6, -1], np.int32)
+    return corpus(lengths=(8,), labels=labels, label_names=SHORT)
+
+
+@pytest.fixture(scope="module")
+def iemocap(tmp_path_factory):
+    path = tmp_path_factory.mktemp("pickle") / "iemocap.pkl"
+    iemocap_pickle.write(path, dims=(2, 1, 3))
+    return dialogue.read(path)
+
+
+def scored(corpus, task, part):
+    labels = task.labels(corpus)[np.repeat(corpus.split, corpus.lengths) == part]
+    return np.bincount(labels[labels != UNSCORED], minlength=len(task.classes)).tolist()
+
+
+def test_auto_is_the_corpus_s_own():
+    (task,) = protocols.tasks(short_named(), "auto")
+    assert task.classes == SHORT
+    assert task.labels(short_named()).tolist() == [0, 1, 2, 3, 4, 5, 6, -1]
+
+
+def test_mman4_merges_and_leaves_the_rest_as_context():
+    (task,) = protocols.tasks(short_named(), "mman4")
+    assert task.classes == ("happy", "sad", "neutral", "angry")
+    assert task.labels(short_named()).tolist() == [2, 0, 1, 3, 0, 1, -1, -1]
+    assert task.labels(short_named()).dtype == np.int32
+
+
+def test_iemocap6_in_its_own_order():
+    (task,) = protocols.tasks(short_named(), "iemocap6")
+    assert task.classes == ("happy", "sad", "neutral", "angry", "excited", "frustrated")
+    assert task.labels(short_named()).tolist() == [2, 0, 1, 3, 4, 5, -1, -1]
+
+
+def test_binary4_scores_neither_excited_nor_frustrated():
+    tasks = protocols.tasks(short_named(), "binary4")
+    assert [task.name for task in tasks] == ["happy", "sad", "neutral", "angry"]
+    assert [task.classes for task in tasks][1] == ("not_sad", "sad")
+    assert tasks[1].labels(short_named()).tolist() == [0, 0, 1, 0, -1, -1, -1, -1]
+
+
+def test_counts_of_the_paper(iemocap):
+    (mman4,) = protocols.tasks(iemocap, "mman4")
+    assert scored(iemocap, mman4, "test") == [443, 626, 384, 170]
+    assert sum(scored(iemocap, mman4, "test")) == 1623
+    (iemocap6,) = protocols.tasks(iemocap, "iemocap6")
+    assert scored(iemocap, iemocap6, "train") == [504, 839, 1324, 933, 742, 1468]
+    assert sum(scored(iemocap, iemocap6, "test")) == 1623
+    for task, positives in zip(
+        protocols.tasks(iemocap, "binary4"), [144, 245, 384, 170], strict=True
+    ):
+        assert scored(iemocap, task, "test") == [943 - positives, positives]
+
+
+def test_table_1_agrees_whatever_the_order_of_the_labels(iemocap):
+    assert protocols.check_table_1(iemocap) is None
+    turned = dataclasses.replace(
+        iemocap, label_names=iemocap.label_names[::-1], labels=5 - iemocap.labels
+    )
+    assert protocols.check_table_1(turned) is None
+
+
+def test_table_1_mismatch_is_said_with_both_counts(iemocap):
+    labels = iemocap.labels.copy()
+    test = np.repeat(iemocap.split, iemocap.lengths) == "test"
+    labels[np.flatnonzero(test & (labels == 0))[0]] = 3
+    message = protocols.check_table_1(dataclasses.replace(iemocap, labels=labels))
+    assert "iemocap.pkl" in message
+    assert "test happy 143, not 144" in message
+    assert "test angry 171, not 170" in message
+    assert "train" not in message
+
+
+def test_table_1_is_for_the_standard_corpus_alone(iemocap):
+    other_split = tuple("train" for _ in iemocap.split)
+    assert protocols.check_table_1(dataclasses.replace(iemocap, split=other_split)) is None
+    assert protocols.check_table_1(dataclasses.replace(iemocap, split=None)) is None
+    names = ("x", *iemocap.conversation_ids[1:])
+    assert protocols.check_table_1(dataclasses.replace(iemocap, conversation_ids=names)) is None
+    assert protocols.check_table_1(corpus()) is None
+
+
+def test_unknown_protocol():
+    with pytest.raises(InputError, match=r"'mmam4'.*'mman4'\?"):
+        protocols.tasks(corpus(), "mmam4")
+
+
+@pytest.mark.parametrize("protocol", ["mman4", "binary4", "iemocap6"])
+def test_labels_that_a_protocol_needs(protocol):
+    with pytest.raises(InputError, match=rf"{protocol}: no label .*happy.* among no, yes"):
+        protocols.tasks(corpus(), protocol)
+
+
+def test_iemocap6_needs_all_six():
+    four = corpus(label_names=("happy", "sad", "neutral", "angry"))
+    assert len(protocols.tasks(four, "mman4")) == 1
+    with pytest.raises(InputError, match="no label excited, frustrated among"):
+        protocols.tasks(four, "iemocap6")
+
+
+def test_no_labels_at_all():
+    with pytest.raises(InputError, match="without labels"):
+        protocols.tasks(corpus(labels=np.full(6, -1, np.int32), label_names=()), "auto")

@@ -1,0 +1,149 @@
+import numpy as np
+import pytest
+
+from mman_jax.data import splits
+from mman_jax.errors import InputError
+from tests.data.small import corpus
+
+
+def of(count, **changes):
+    return corpus(lengths=(1,) * count, **changes)
+
+
+def check(made, split):
+    parts = [split.train, split.valid, split.test]
+    assert sorted(np.concatenate(parts).tolist()) == list(range(len(made.lengths)))
+    for part in parts:
+        assert part.dtype == np.int64
+        assert len(part)
+        assert (np.diff(part) > 0).all()
+
+
+def test_a_whole_split_is_taken_as_it_is():
+    made = of(4, split=("test", "train", "valid", "train"), sessions=("a", "b", "c", "d"))
+    split = splits.split(made)
+    check(made, split)
+    assert (split.train.tolist(), split.valid.tolist(), split.test.tolist()) == ([1, 3], [2], [0])
+
+
+def test_the_last_training_session_validates():
+    made = of(
+        6,
+        split=("train", "train", "train", "train", "test", "test"),
+        sessions=("S2", "S1", "S3", "S3", "S9", "S9"),
+    )
+    split = splits.split(made)
+    check(made, split)
+    assert split.valid.tolist() == [2, 3]
+    assert "session S3" in split.how
+
+
+def test_one_training_session_falls_back_to_speakers_then_to_a_fifth():
+    parts = ("train",) * 10 + ("test",) * 2
+    sessions = ("S1",) * 10 + ("S2",) * 2
+    without = splits.split(of(12, split=parts, sessions=sessions))
+    assert len(without.valid) == 2
+    assert "a fixed fifth, 2 conversations" in without.how
+    speakers = tuple("AABBCCDDEEZZ")
+    grouped = splits.split(of(12, split=parts, sessions=sessions, speakers=speakers))
+    assert len(grouped.valid) == 2
+    assert speakers[grouped.valid[0]] == speakers[grouped.valid[1]]
+    assert "speakers that are not in training" in grouped.how
+
+
+def test_speakers_never_lie_in_two_parts_even_through_others():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        lengths = tuple(rng.integers(1, 4, 30).tolist())
+        speakers = tuple(str(s) for s in rng.integers(0, 60, sum(lengths)))
+        made = corpus(lengths=lengths, speakers=speakers)
+        split = splits.split(made)
+        check(made, split)
+        if "in training too" in split.how:
+            continue
+
+        def said(part, made=made):
+            return {s for c in part for s in made.speakers[made.utterances(c)]}
+
+        assert not said(split.train) & said(split.valid)
+
+
+def test_one_group_of_speakers_falls_back_and_says_so():
+    made = of(11, split=("train",) * 10 + ("test",), speakers=("A",) * 11)
+    split = splits.split(made)
+    check(made, split)
+    assert len(split.valid) == 2
+    assert "in training too" in split.how
+
+
+def test_large_groups_leave_the_smallest_one_to_validate():
+    made = of(9, split=("train",) * 8 + ("test",), speakers=tuple("AAAAABBBZ"))
+    split = splits.split(made)
+    assert split.valid.tolist() == [5, 6, 7]
+
+
+def test_without_a_split_the_last_sessions_test_and_validate():
+    made = of(5, sessions=("S1", "S2", "S3", "S3", "S2"))
+    split = splits.split(made)
+    check(made, split)
+    assert (split.test.tolist(), split.valid.tolist()) == ([2, 3], [1, 4])
+    assert split.how.startswith("test: session S3")
+
+
+def test_without_anything_a_fifth_and_a_fifth():
+    made = of(25)
+    split = splits.split(made)
+    check(made, split)
+    assert (len(split.train), len(split.valid), len(split.test)) == (16, 4, 5)
+
+
+def test_three_conversations_suffice():
+    check(of(3), splits.split(of(3)))
+
+
+def test_the_order_of_the_file_does_not_matter():
+    names = [f"c{i}" for i in range(40)]
+    turned = of(40, conversation_ids=tuple(reversed(names)))
+    straight, back = splits.split(of(40)), splits.split(turned)
+    for part in ("train", "valid", "test"):
+        left = {names[c] for c in getattr(straight, part)}
+        right = {turned.conversation_ids[c] for c in getattr(back, part)}
+        assert left == right
+
+
+def test_it_stays_what_it_was():
+    # Hashes of ids decide; a change here changes every published number.
+    split = splits.split(of(12, split=("train",) * 10 + ("test",) * 2))
+    assert split.valid.tolist() == [0, 4]
+
+
+@pytest.mark.parametrize(
+    ("parts", "empty"),
+    [
+        (("train", "test"), "valid"),
+        (("train", "train"), "test"),
+        (("test", "valid"), "train"),
+        (("train", "valid"), "test"),
+    ],
+)
+def test_an_empty_part_is_refused(parts, empty):
+    with pytest.raises(
+        InputError, match=f"small: split: an empty split: no conversation in {empty}"
+    ):
+        splits.split(of(2, split=parts))
+
+
+def test_a_single_conversation_cannot_be_split():
+    with pytest.raises(InputError, match="an empty split"):
+        splits.split(of(1))
+
+
+def test_conversations_without_labels_are_split_too():
+    labels = np.array([-1, 0, 1, -1], np.int32)
+    check(of(4), splits.split(of(4, labels=labels)))
+
+
+def test_check_scored_names_part_and_protocol():
+    splits.check_scored({"train": np.array([-1, 0]), "test": np.array([1])}, "mman4")
+    with pytest.raises(InputError, match="protocol mman4: no scored utterance in valid"):
+        splits.check_scored({"train": np.array([0]), "valid": np.array([-1, -1])}, "mman4")
