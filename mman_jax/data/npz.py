@@ -162,7 +162,7 @@ def _header(
         header = stream.tell()
     kind = "f" if key.startswith(FEATURES) else _KINDS.get(key, "U")
     rank = 2 if key.startswith(FEATURES) else 1
-    if dtype.hasobject or dtype.kind not in kind or dtype.itemsize == 0 or len(shape) != rank:
+    if dtype.kind not in kind or dtype.itemsize == 0 or len(shape) != rank:
         expected = f"{_KIND_NAMES[kind]} in {rank} dimension{'s' * (rank > 1)}"
         raise InputError(place, f"{dtype} of shape {shape}", expected)
     values = math.prod(shape) * dtype.itemsize

@@ -1,0 +1,55 @@
+"""A small corpus and a small recipe: whole code paths in seconds."""
+
+from configs import mman
+from mman_jax.data import synthetic
+from mman_jax.data.parts import prepare
+from mman_jax.data.protocols import tasks
+from mman_jax.models import systems
+from mman_jax.training import parallel
+from mman_jax.training.trainer import Trainer
+
+MODALITIES = ("speech", "text")
+
+
+def shrink(config, hidden=8, dense=6, epochs=3):
+    """Makes a config's networks small and its stages short, in place."""
+    blocks = [*config.network.get("unimodal", {}).values()]
+    blocks += [config.network[name] for name in ("early", "fusion") if name in config.network]
+    for block in blocks:
+        if "hidden" in block:
+            block.hidden = (hidden,) * len(block.hidden)
+            block.dense = dense
+    if "early" in config.network and "attention" in config.network.early:
+        config.network.early.attention.update(model=6, key=5, value=6)
+    config.train.max_epochs = epochs
+    config.train.batch = 4
+    return config
+
+
+def recipe(dropout=0.0, epochs=3, layers=1):
+    config = shrink(mman.get_config(), epochs=epochs)
+    for block in (*config.network.unimodal.values(), config.network.early):
+        block.update(hidden=(8,) * layers, dropout=dropout)
+    return config
+
+
+def corpus(conversations=(10, 3, 4), seed=0):
+    made = synthetic.generate(synthetic.process(), conversations, seed)
+    return made.select_modalities(MODALITIES)
+
+
+def trainer(config=None, parts=None, seeds=1, parallel_way="jit", shards=(1, 1)):
+    """A trainer, and the labels of its corpus's own protocol."""
+    config = config or recipe()
+    parts = parts or prepare(corpus())
+    task = tasks(parts.corpus, "auto")[0]
+    network = systems.build(config.network, list(parts.corpus.dims), len(task.classes))
+    mesh = parallel.make_mesh(seeds, parallel_way, *shards)
+    made = Trainer(network, config.train, parts.rows, len(task.classes), mesh, parallel_way)
+    return made, parts.labels(task)
+
+
+def last(trainer, labels, seeds, start=None):
+    """The last snapshot of a run."""
+    *_, snapshot = trainer.run(labels, seeds, start)
+    return snapshot

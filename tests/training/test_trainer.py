@@ -1,0 +1,201 @@
+import chex
+import jax
+import numpy as np
+import pytest
+from tests import tiny
+
+from mman_jax.data import parts as data_parts
+from mman_jax.errors import InputError
+from mman_jax.training import freezing
+from mman_jax.training.stage import Record, batch_rows
+
+
+@pytest.fixture(scope="module")
+def snapshots():
+    """Two seeds, dropout and all, every epoch's snapshot copied to the host."""
+    trainer, labels = tiny.trainer(tiny.recipe(dropout=0.3), seeds=2)
+    kept = [jax.tree.map(np.array, s) for s in trainer.run(labels, [3, 4])]
+    return trainer, labels, kept
+
+
+def test_a_seed_alone_is_the_same_as_among_others(snapshots):
+    _, labels, kept = snapshots
+    alone, _ = tiny.trainer(tiny.recipe(dropout=0.3))
+    snapshot = tiny.last(alone, labels, [4])
+
+    expected = jax.tree.map(lambda x: x[1], kept[-1].state)
+    chex.assert_trees_all_close(jax.tree.map(lambda x: x[0], snapshot.state), expected, atol=1e-6)
+
+
+def test_seeds_differ_and_the_same_seed_repeats(snapshots):
+    trainer, labels, kept = snapshots
+    losses = kept[0].history.train_loss[0]
+    assert not np.allclose(losses[0], losses[1])
+    again = next(iter(trainer.run(labels, [3, 4])))
+    np.testing.assert_array_equal(again.history.train_loss, kept[0].history.train_loss)
+
+
+def test_towers_stay_bit_equal_while_the_fusion_trains(snapshots):
+    _, _, kept = snapshots
+    best_towers = [s for s in kept if s.stage == "towers"][-1].state.best
+    fusion = [s for s in kept if s.stage == "fusion"]
+    assert len(fusion) > 2
+    for snapshot in fusion:
+        for name in best_towers:
+            if name.startswith("towers_"):
+                chex.assert_trees_all_equal(snapshot.state.params[name], best_towers[name])
+                chex.assert_trees_all_equal(snapshot.state.best[name], best_towers[name])
+    first, then = fusion[0].state.params["fusion"], fusion[1].state.params["fusion"]
+    assert not np.allclose(first["logits"]["kernel"], then["logits"]["kernel"])
+
+
+def test_the_fusion_is_untouched_while_the_towers_train(snapshots):
+    trainer, _, kept = snapshots
+    before = jax.vmap(trainer.init)(np.asarray([3, 4], np.uint32))["fusion"]
+    last_towers = [s for s in kept if s.stage == "towers"][-1]
+    chex.assert_trees_all_equal(last_towers.state.params["fusion"], before)
+
+
+def test_towers_train_as_if_alone(snapshots):
+    # Their losses, clipping and selection are independent: a tower of the whole system equals the
+    # same tower in a network of its own, given the same parameters and order.
+    config = tiny.recipe()
+    trainer, labels = tiny.trainer(config)
+    together = tiny.last(trainer, labels, [0])
+    del config.network.early, config.network.fusion
+    parts = data_parts.prepare(tiny.corpus().select_modalities(["text"]))
+    alone, _ = tiny.trainer(config, parts)
+    stage = alone.stage("towers")
+    params = {"towers_text": jax.vmap(trainer.init)(np.zeros(1, np.uint32))["towers_text"]}
+    state = alone._start(stage, np.zeros(1, np.uint32), params)
+    _, epoch, _ = alone._compile("towers")
+    rows = {n: p._replace(labels=labels[n]) for n, p in parts.rows.items()}
+    for _ in range(3):
+        state, record = epoch(state, {}, rows)
+    towers = together.finished["towers"]
+    np.testing.assert_allclose(record.train_loss[0], towers.history.train_loss[-1, 0, 1], atol=1e-5)
+    np.testing.assert_array_equal(state.test[0, 0], towers.test[0, 1])
+
+
+def test_going_on_from_any_epoch_gives_the_same_end(snapshots):
+    trainer, labels, kept = snapshots
+    for middle in (kept[1], kept[2], kept[4]):  # within towers, at their end, within the fusion
+        end = tiny.last(trainer, labels, [3, 4], middle)
+        chex.assert_trees_all_equal(jax.tree.map(np.asarray, end.state), kept[-1].state)
+        chex.assert_trees_all_equal(end.finished, kept[-1].finished)
+
+
+def test_the_best_epoch_is_validation_s_not_the_test_set_s(snapshots):
+    _, _, kept = snapshots
+    for outcome in kept[-1].finished.values():
+        valid = outcome.history.valid_accuracy  # [E, S, T]
+        chosen = np.take_along_axis(valid, outcome.best_epoch[None] - 1, axis=0)[0]
+        np.testing.assert_allclose(chosen, valid.max(0), atol=1e-6)
+        test = np.take_along_axis(outcome.history.test_accuracy, outcome.best_epoch[None] - 1, 0)[0]
+        counted = outcome.test.trace(axis1=-2, axis2=-1) / outcome.test.sum((-2, -1))
+        np.testing.assert_allclose(counted, test, atol=1e-6)
+        np.testing.assert_allclose(outcome.oracle, outcome.history.test_accuracy.max(0), atol=1e-6)
+
+
+def script(stage, state, valid_accuracies, valid_losses, tests=None):
+    """Feeds scripted validation scores to the selection, as if epochs had given them."""
+    heads = len(stage.heads)
+    for epoch, (accuracy, loss) in enumerate(zip(valid_accuracies, valid_losses, strict=True), 1):
+        counts = np.zeros((heads, 4, 4), np.int32)
+        counts[:, 0, 0] = round(100 * accuracy)
+        counts[:, 0, 1] = 100 - round(100 * accuracy)
+        test = tests[epoch - 1] if tests else 0.5
+        record = Record(*(np.full(heads, x, np.float32) for x in (0, loss, accuracy, test, 1)))
+        params = jax.tree.map(lambda x, e=epoch: np.full_like(x, e), state.params)
+        state = state._replace(epoch=np.int32(epoch), params=params)
+        state = stage._keep_best(state, record, counts, counts)
+    return state
+
+
+@pytest.fixture(scope="module")
+def stage_and_state():
+    config = tiny.recipe()
+    config.train.fusion.patience = 2
+    trainer, _ = tiny.trainer(config)
+    stage = trainer.stage("fusion")
+    return stage, stage.start(0, trainer.init(0))
+
+
+def test_patience_stops_and_later_luck_changes_nothing(stage_and_state):
+    stage, state = stage_and_state
+    state = script(stage, state, [0.5, 0.6, 0.55, 0.58, 0.9], [1.0] * 5, [0.1, 0.3, 0.4, 0.2, 0.99])
+    assert state.best_epoch == [2]
+    assert state.stopped == [True]
+    assert np.all(state.best["fusion"]["logits"]["kernel"] == 2)
+    assert state.valid[0, 0, 0] == 60
+    np.testing.assert_allclose(state.oracle, 0.4)  # of the epochs until it stopped
+
+
+def test_of_equal_accuracies_the_lower_loss_is_kept(stage_and_state):
+    stage, state = stage_and_state
+    assert script(stage, state, [0.5, 0.5, 0.5], [1.0, 0.8, 0.9]).best_epoch == [2]
+    # ... and no loss outweighs one utterance.
+    assert script(stage, state, [0.51, 0.50], [1e6, 0.0]).best_epoch == [1]
+
+
+def test_selection_by_loss(stage_and_state):
+    stage, state = stage_and_state
+    stage = stage.__class__(**{**vars(stage), "select": "loss"})
+    assert script(stage, state, [0.9, 0.1], [1.0, 0.5]).best_epoch == [2]
+
+
+def test_every_row_is_trained_on_once_an_epoch_in_an_order_of_the_seed_s_own():
+    from mman_jax.training.stage import _in_batches
+
+    orders = [
+        _in_batches(jax.random.permutation(jax.random.key(s), 10), 4, 10) for s in range(2)
+    ]
+    for order in orders:
+        assert order.shape == (3, 4)
+        assert sorted(np.asarray(order).ravel()) == [*range(10), 10, 10]
+    assert not np.array_equal(*orders)
+
+
+def test_batches_of_an_epoch_are_alike():
+    # IEMOCAP: 120 conversations in 54 rows, 30 to a batch: four batches of 14 rows.
+    assert batch_rows(rows=54, conversations=120, batch=30) == 14
+    assert batch_rows(rows=54, conversations=120, batch=30, row_shards=4) == 16
+    assert batch_rows(rows=3, conversations=5, batch=30) == 3
+
+
+def test_joint_fine_tuning_moves_the_towers():
+    config = tiny.recipe(epochs=2)
+    config.train.fusion.rules = ((".*", True),)
+    trainer, labels = tiny.trainer(config)
+    kept = [jax.tree.map(np.array, s) for s in trainer.run(labels, [0])]
+    before = [s for s in kept if s.stage == "towers"][-1].state.best["towers_text"]
+    after = kept[-1].state.params["towers_text"]
+    moved = jax.tree.map(lambda a, b: not np.array_equal(a, b), before, after)
+    assert all(jax.tree.leaves(moved))
+
+
+def test_a_rule_that_covers_nothing_is_an_error():
+    config = tiny.recipe()
+    config.train.towers.rules = (("towers_.*", True),)
+    trainer, _ = tiny.trainer(config)
+    with pytest.raises(InputError, match="no rule covers fusion/logits/"):
+        trainer.stage("towers")
+
+
+def test_class_weights_change_the_training():
+    losses = []
+    for weighted in (False, True):
+        config = tiny.recipe(epochs=1)
+        config.train.class_weights = weighted
+        trainer, labels = tiny.trainer(config)
+        losses.append(next(iter(trainer.run(labels, [0]))).history.train_loss)
+    assert not np.allclose(*losses)
+
+
+def test_frozen_groups_have_no_moments():
+    trainer, _ = tiny.trainer()
+    groups = trainer.stage("fusion").groups
+    assert set(jax.tree.leaves(groups)) == {"fusion", freezing.FROZEN}
+    sizes = [x.size for x in jax.tree.leaves(trainer.template("fusion", 1).opt_state)]
+    fusion = sum(x.size for x in jax.tree.leaves(trainer.init(0)["fusion"]))
+    assert sum(sizes) == 2 * fusion + 1  # two moments, one count
