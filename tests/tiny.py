@@ -1,5 +1,8 @@
 """A small corpus and a small recipe: whole code paths in seconds."""
 
+import jax
+import numpy as np
+
 from configs import mman
 from mman_jax.data import synthetic
 from mman_jax.data.parts import prepare
@@ -53,3 +56,8 @@ def last(trainer, labels, seeds, start=None):
     """The last snapshot of a run."""
     *_, snapshot = trainer.run(labels, seeds, start)
     return snapshot
+
+
+def kept(snapshots):
+    """Snapshots copied to the host: the next epoch overwrites what the devices hold."""
+    return [s._replace(state=jax.tree.map(np.array, s.state)) for s in snapshots]

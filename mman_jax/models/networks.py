@@ -148,6 +148,8 @@ class Network(nn.Module):
         train: bool = False,
     ) -> tuple[dict[str, Array], dict[str, Any]]:
         """The fused logits [B, U, C] from every tower's logits [B, U, C], and the fusion's state."""
+        # In the towers' order: a jit or scan that the mapping came through sorts its keys.
+        predictions = {name: predictions[name] for name in self.towers}
         fused, last = self.fusion(predictions, reset, (state or {}).get(FUSION), train)
         return {FUSION: fused}, {FUSION: last}
 

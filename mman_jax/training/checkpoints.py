@@ -12,6 +12,7 @@ from mman_jax.errors import InputError
 from mman_jax.training.stage import Record
 from mman_jax.training.trainer import Outcome, Snapshot, Trainer
 
+
 def save(
     directory: pathlib.Path, step: int, arrays: Mapping[str, Any], card: Mapping[str, Any]
 ) -> None:

@@ -93,9 +93,15 @@ def distribute(function: Callable, mesh: Mesh, parallel: str = "jit", donate: bo
     mapped = over_seeds(function, platform)
     if parallel == "pmap":
         devices = list(mesh.devices.flat)
-        return jax.pmap(
-            mapped, ROWS, in_axes=None, out_axes=None, devices=devices, axis_size=len(devices)
+        # pmap wants something to spread: the shards' own numbers.
+        numbered = jax.pmap(
+            lambda _, *arguments: mapped(*arguments),
+            ROWS,
+            in_axes=(0, None, None, None),
+            out_axes=None,
+            devices=devices,
         )
+        return lambda *arguments: numbered(np.arange(len(devices)), *arguments)
     seeds, everywhere = PartitionSpec(SEEDS), PartitionSpec()
     sharded = jax.shard_map(
         mapped,

@@ -152,7 +152,9 @@ class Stage:
                 jnp.array(losses),
             )
 
-        order = self._spread(_in_batches(jnp.arange(_count(part)), self.batch_rows, _count(part)))
+        order = self._spread(
+            _in_batches(jnp.arange(_count(part)), self.batch_rows, _count(part)), _count(part)
+        )
         _, (counts, losses) = jax.lax.scan(step, None, order)
         counts, losses = self._sum((counts.sum(0), losses.sum(0)))
         return counts, losses[:, 0] / jnp.maximum(losses[:, 1], 1e-9)
@@ -208,7 +210,7 @@ class Stage:
 
         keys = jax.random.split(dropout_key, len(order))
         (params, opt_state), losses = jax.lax.scan(
-            step, (params, opt_state), (self._spread(order), keys)
+            step, (params, opt_state), (self._spread(order, rows), keys)
         )
         return params, opt_state, losses.mean(0)
 
@@ -245,10 +247,13 @@ class Stage:
         head = group.removeprefix("towers_")
         return self.heads.index(head if head in self.heads else self.heads[-1])
 
-    def _spread(self, order: Array) -> Array:
-        """This device's rows of each batch [steps, B / shards]."""
+    def _spread(self, order: Array, empty: int) -> Array:
+        """This device's rows of each batch, filled up with the empty row: [steps, B / shards]."""
         if self.row_shards == 1:
             return order
+        order = jnp.pad(
+            order, ((0, 0), (0, -order.shape[1] % self.row_shards)), constant_values=empty
+        )
         shards = order.reshape(order.shape[0], self.row_shards, -1)
         return shards[:, jax.lax.axis_index(ROWS)]
 
@@ -261,10 +266,9 @@ def head_names(network: Network, stage: str) -> tuple[str, ...]:
     return tuple(network.towers) if stage == "towers" else (FUSION,)
 
 
-def batch_rows(rows: int, conversations: int, batch: int, row_shards: int = 1) -> int:
+def batch_rows(rows: int, conversations: int, batch: int) -> int:
     """Rows that hold about `batch` conversations, such that all batches of an epoch are alike."""
-    batches = max(1, round(conversations / batch))
-    return math.ceil(math.ceil(rows / batches) / row_shards) * row_shards
+    return math.ceil(rows / max(1, round(conversations / batch)))
 
 
 def _count(part: Batch) -> int:

@@ -120,7 +120,7 @@ class Trainer:
             classes=self.classes,
             class_weights=self.settings["class_weights"],
             batch_rows=batch_rows(
-                len(train.mask) - 1, int(train.reset.sum()), self.settings["batch"], row_shards
+                len(train.mask) - 1, int(train.reset.sum()), self.settings["batch"]
             ),
             patience=settings["patience"],
             select=self.settings["select"],

@@ -10,7 +10,7 @@ from mman_jax.training import checkpoints
 
 def test_a_snapshot_read_back_goes_on_to_the_same_end(tmp_path):
     trainer, labels = tiny.trainer(tiny.recipe(dropout=0.3, epochs=2), seeds=2)
-    kept = [jax.tree.map(np.array, s) for s in trainer.run(labels, [0, 1])]
+    kept = tiny.kept(trainer.run(labels, [0, 1]))
     for step, middle in enumerate(kept[:4]):
         checkpoints.save(tmp_path, step, *checkpoints.pack(middle))
         back = checkpoints.unpack(*checkpoints.restore(tmp_path), trainer)

@@ -39,7 +39,9 @@ def test_dropout_differs_between_row_shards():
     rows = np.tile(np.asarray(trainer._host_rows["train"].features["text"])[:1], (2, 1, 1))
     twice = trainer._host_rows["train"]
     twice = jax.tree.map(lambda x: np.concatenate([x[:1], x[:1], x[-1:]]), twice)
-    twice = twice._replace(labels=np.concatenate([labels["train"][:1]] * 2 + [labels["train"][-1:]]))
+    twice = twice._replace(
+        labels=np.concatenate([labels["train"][:1]] * 2 + [labels["train"][-1:]])
+    )
     assert rows.shape[0] == stage.row_shards
 
     def keyed(state, _, shared):
@@ -49,7 +51,9 @@ def test_dropout_differs_between_row_shards():
 
     params = trainer.init(0)
     mapped = parallel.distribute(keyed, mesh, donate=False)
-    first, second = mapped(jax.random.split(jax.random.key(0), 1), {}, {"params": params, "rows": twice})[0]
+    first, second = mapped(
+        jax.random.split(jax.random.key(0), 1), {}, {"params": params, "rows": twice}
+    )[0]
     assert not np.allclose(first, second)
 
 
