@@ -8,6 +8,7 @@ The paper leaves the training settings open; README.md says how these were chose
 """
 
 import ml_collections
+from ml_collections.config_dict import placeholder
 
 
 def clstm(hidden, dense, dropout=0.3):
@@ -47,7 +48,7 @@ def get_config():
     config.mesh = ml_collections.ConfigDict({"seeds": 0, "rows": 0})
 
     config.data = ml_collections.ConfigDict()
-    config.data.path = ""  # none: the built-in synthetic corpus
+    config.data.path = placeholder(str)  # none: the built-in synthetic corpus
     config.data.protocol = "auto"
     config.data.modalities = ""  # comma-separated names; none: all
 

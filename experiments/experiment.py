@@ -26,7 +26,7 @@ from mman_jax.training.trainer import Snapshot, Trainer
 
 def load_corpus(data: ml_collections.ConfigDict) -> Corpus:
     """The corpus that a config names, reduced to the modalities that it names."""
-    corpus = read_corpus(data.path) if data.path else synthetic.synthetic_corpus()
+    corpus = read_corpus(data.path) if data.path is not None else synthetic.synthetic_corpus()
     names = [name.strip() for name in data.modalities.split(",") if name.strip()]
     return corpus.select_modalities(names) if names else corpus
 
@@ -132,9 +132,9 @@ class Experiment:
         return head | {"seconds": seconds, "tasks": scores}
 
     def _ceilings(self) -> dict[str, float]:
-        if self.config.data.path:
+        if self.config.data.path is not None:
             return {}
-        process, corpus = synthetic.process(), synthetic.synthetic_corpus()
+        process, corpus = synthetic.process(), self.parts.corpus
         test = self.parts.split.test
         return {
             "ceiling": ceiling.ceiling(process, corpus, test),

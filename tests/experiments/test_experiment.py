@@ -1,0 +1,225 @@
+import json
+
+import numpy as np
+import pytest
+from configs import clstm_mma, mman
+from experiments import experiment, predict
+from experiments.screen import Screen
+from tests import iemocap_pickle, tiny
+
+from mman_jax.data import npz
+from mman_jax.data.corpus import Corpus
+from mman_jax.errors import InputError
+
+SCORES = {"accuracy", "unweighted_recall", "weighted_f1"}
+
+
+def run(config, workdir):
+    with Screen() as screen:
+        return experiment.run(config, workdir, screen)
+
+
+def on(path, config=None, **data):
+    config = config or tiny.recipe(epochs=2)
+    config.data.path = str(path)
+    config.data.update(data)
+    return config
+
+
+@pytest.fixture(scope="module")
+def corpus_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("corpus") / "corpus.npz"
+    npz.write(tiny.corpus(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(corpus_file, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("run")
+    config = on(corpus_file)
+    config.seeds = 2
+    return config, workdir, run(config, workdir)
+
+
+def check_scores(scores, seeds):
+    for part in ("validation", "test"):
+        assert set(scores[part]) == SCORES | {"majority_accuracy", "confusion"}
+        for name in SCORES:
+            assert len(scores[part][name]["per_seed"]) == seeds
+            assert 0 <= scores[part][name]["mean"] <= 1
+        counts = np.array(scores[part]["confusion"])
+        np.testing.assert_allclose(
+            counts.trace() / counts.sum(), scores[part]["accuracy"]["mean"], atol=1e-6
+        )
+    assert scores["test_oracle"]["accuracy"]["mean"] >= scores["test"]["accuracy"]["mean"] - 1e-6
+
+
+def test_results_hold_what_others_rely_on(finished):
+    config, workdir, returned = finished
+    results = json.loads((workdir / "results.json").read_text())
+    assert results == returned
+    assert results["system"] == "mman"
+    assert results["protocol"] == "auto"
+    assert results["classes"] == ["happy", "sad", "neutral", "angry"]
+    assert results["seeds"] == [0, 1]
+    assert results["corpus"]["path"] == config.data.path
+    assert results["corpus"]["dimensions"] == {"speech": 20, "text": 16}
+    assert results["corpus"]["parts"]["test"]["conversations"] == 4
+    assert set(results["towers"]) == {"speech", "text", "mma"}
+    assert set(results["seconds"]) == {"towers", "fusion"}
+    parameters = results["parameters"]
+    assert parameters["total"] == sum(v for k, v in parameters.items() if k != "total")
+    check_scores(results, 2)
+    for tower in results["towers"].values():
+        check_scores(tower, 2)
+    assert "ceiling" not in results  # another corpus than the built-in one
+    assert (workdir / "confusion.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_same_command_again_ends_at_once(finished, capsys):
+    config, workdir, before = finished
+    stamp = (workdir / "results.json").stat().st_mtime_ns
+    assert run(config, workdir) == before
+    assert "nothing to do" in capsys.readouterr().out
+    assert (workdir / "results.json").stat().st_mtime_ns == stamp
+
+
+def test_another_config_in_the_same_folder_is_refused(finished):
+    config, workdir, _ = finished
+    other = on(config.data.path)
+    with pytest.raises(InputError, match=r"config.seeds was 2, is 1"):
+        run(other, workdir)
+
+
+def test_an_interrupted_run_ends_the_same(finished, tmp_path, monkeypatch):
+    config, _, whole = finished
+    config = config.copy_and_resolve_references()
+    config.checkpoint_seconds = 0.0
+    _, workdir, _ = finished
+    seen = []
+
+    def interrupt(self, task, snapshot, epochs):
+        seen.append(snapshot.stage)
+        if len(seen) in (2, 4):  # within the towers' stage, then within the fusion's
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Screen, "epoch", interrupt)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            run(config, tmp_path)
+        assert not (tmp_path / "results.json").exists()
+    resumed = run(config, tmp_path)
+    for name in ("validation", "test", "test_oracle", "towers", "best_epoch"):
+        assert resumed[name] == whole[name]
+    assert len(seen) == 6  # towers 1; 1 again? no epoch is lost but the one interrupted
+
+
+def test_predictions_of_a_file_score_as_the_run_says(finished):
+    config, workdir, results = finished
+    corpus = tiny.corpus()
+    models = predict.load_models(workdir)
+    classes, probabilities, labels = predict.answer(models, corpus)
+    np.testing.assert_allclose(probabilities.sum(-1), 1, atol=1e-5)
+    assert labels == [classes[i] for i in probabilities.argmax(-1)]
+    # One seed's answers reproduce its test accuracy exactly.
+    params = {k: v for k, v in models[0].params.items()}
+    first = models[0].__class__(
+        **{**vars(models[0]), "params": __import__("jax").tree.map(lambda x: x[:1], params)}
+    )
+    test = [i for i, name in enumerate(corpus.split) if name == "test"]
+    rows = np.concatenate([np.arange(len(corpus.labels))[corpus.utterances(i)] for i in test])
+    right = first.probabilities(corpus)[rows].argmax(-1) == corpus.labels[rows]
+    np.testing.assert_allclose(right.mean(), results["test"]["accuracy"]["per_seed"][0], atol=1e-6)
+
+
+def test_csv_form(finished):
+    _, workdir, _ = finished
+    corpus = tiny.corpus()
+    text = predict.to_csv(corpus, *predict.answer(predict.load_models(workdir), corpus))
+    lines = text.splitlines()
+    assert lines[0] == "conversation_id,utterance_id,label,p_happy,p_sad,p_neutral,p_angry"
+    assert len(lines) == 1 + len(corpus.labels)
+    assert lines[1].split(",")[:2] == [corpus.conversation_ids[0], corpus.utterance_ids[0]]
+
+
+def test_a_corpus_of_other_sizes_is_refused_by_the_model(finished):
+    _, workdir, _ = finished
+    corpus = tiny.corpus()
+    narrow = Corpus(
+        **{**vars(corpus), "features": {m: x[:, :3] for m, x in corpus.features.items()}}
+    )
+    with pytest.raises(InputError, match="modality speech: 3 features; expected the 20"):
+        predict.answer(predict.load_models(workdir), narrow)
+    with pytest.raises(InputError, match="text"):
+        predict.answer(predict.load_models(workdir), corpus.select_modalities(["speech"]))
+
+
+def test_iemocap_s_shape_trains_under_every_protocol(tmp_path):
+    path = tmp_path / "IEMOCAP_features_raw.pkl"
+    iemocap_pickle.write(path)
+    counts = {}
+    for protocol in ("mman4", "iemocap6", "binary4"):
+        config = on(path, tiny.shrink(clstm_mma.get_config(), epochs=1), protocol=protocol)
+        results = run(config, tmp_path / protocol)
+        tasks = results.get("tasks", {protocol: results})
+        counts[protocol] = {int(np.sum(t["test"]["confusion"])) for t in tasks.values()}
+        if protocol == "binary4":
+            assert set(tasks) == {"happy", "sad", "neutral", "angry"}
+            majority = [round(100 * t["test"]["majority_accuracy"], 2) for t in tasks.values()]
+            assert majority == [84.73, 74.02, 59.28, 81.97]
+            classes, probabilities, _ = predict.answer(
+                predict.load_models(tmp_path / protocol), experiment.load_corpus(config.data)
+            )
+            assert sorted(classes) == ["angry", "happy", "neutral", "sad"]
+            assert probabilities.shape == (7433, 4)
+    assert counts == {"mman4": {1623}, "iemocap6": {1623}, "binary4": {943}}
+
+
+def numbered_corpus(dims, lengths=(1, 3, 2, 4, 1, 2)):
+    random = np.random.default_rng(0)
+    total = sum(lengths)
+    return Corpus(
+        features={m: random.normal(size=(total, d)).astype(np.float32) for m, d in dims.items()},
+        labels=np.arange(total, dtype=np.int32) % 2,
+        label_names=("no", "yes"),
+        lengths=np.asarray(lengths, np.int32),
+        conversation_ids=tuple(f"c{i}" for i in range(len(lengths))),
+        utterance_ids=tuple(f"u{i}" for i in range(total)),
+        split=("train", "train", "train", "train", "valid", "test"),
+    )
+
+
+@pytest.mark.parametrize(
+    "dims", [{"a": 3, "b": 1}, {"a": 3, "b": 1, "c": 5, "d": 2}, {"only": 1}], ids=len
+)
+def test_any_modalities_and_sizes(dims, tmp_path):
+    npz.write(numbered_corpus(dims), tmp_path / "corpus.npz")
+    config = on(tmp_path / "corpus.npz", tiny.recipe(epochs=1))
+    results = run(config, tmp_path / "run")
+    assert set(results["towers"]) == {*dims, "mma"}
+    check_scores(results, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (dict(path="missing.npz"), "no such file"),
+        (dict(path=""), "empty path"),
+        (dict(protocol="mman5"), "'mman4'"),
+        (dict(modalities="speech,txt"), "'text'"),
+    ],
+)
+def test_bad_input_is_said_before_anything_is_written(change, said, corpus_file, tmp_path):
+    config = on(corpus_file, **change) if "path" not in change else on("", **{})
+    config.data.update(change)
+    with pytest.raises(InputError, match=said):
+        run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_numbers_below_one_are_refused(tmp_path):
+    config = mman.get_config()
+    config.seeds = 0
+    with pytest.raises(InputError, match=r"config.seeds: 0; expected at least 1"):
+        run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
