@@ -1,9 +1,19 @@
 """Eight fake CPU devices, so that what runs on several devices is tested on any machine."""
 
 import os
+import tempfile
 
-DEVICES = "--xla_force_host_platform_device_count"
+# Tests compile much and compute little: the compiler's own optimisation is left out, and what one
+# test compiled the next one finds again.
+FLAGS = ("--xla_force_host_platform_device_count=8", "--xla_backend_optimization_level=0")
 
 os.environ["JAX_PLATFORMS"] = "cpu"
-if DEVICES not in os.environ.get("XLA_FLAGS", ""):
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {DEVICES}=8".strip()
+given = os.environ.get("XLA_FLAGS", "")
+missing = [flag for flag in FLAGS if flag.split("=")[0] not in given]
+os.environ["XLA_FLAGS"] = " ".join([given, *missing]).strip()
+
+import jax  # noqa: E402  (after the flags that it reads once)
+
+_CACHE = tempfile.TemporaryDirectory(prefix="mman_jax_tests_")
+jax.config.update("jax_compilation_cache_dir", _CACHE.name)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)

@@ -139,7 +139,8 @@ class LSTM(nn.Module):
 
     `kernel_input` [D, 4H], `kernel_hidden` [H, 4H], `bias_input` [4H] and `bias_hidden` [4H] are
     the transposes of PyTorch's `weight_ih_l0`, `weight_hh_l0`, and its `bias_ih_l0` and
-    `bias_hh_l0`; gates in the order i, f, g, o, and drawn as there, from U(-1/sqrt(H), 1/sqrt(H)).
+    `bias_hh_l0`; gates in the order i, f, g, o. Kernels are drawn as there, from
+    U(-1/sqrt(H), 1/sqrt(H)); biases start at zero.
 
     Attributes:
         hidden: H.
@@ -181,12 +182,12 @@ class LSTM(nn.Module):
         width = 4 * self.hidden
         kernel_input = self.param("kernel_input", uniform, (features, width))
         kernel_hidden = self.param("kernel_hidden", uniform, (self.hidden, width))
-        bias = self.param("bias_input", uniform, (width,)) + self.param(
-            "bias_hidden", uniform, (width,)
+        zeros = nn.initializers.zeros_init()
+        bias = self.param("bias_input", zeros, (width,)) + self.param(
+            "bias_hidden", zeros, (width,)
         )
         if state is None:
-            zeros = jnp.zeros((rows, self.hidden), inputs.dtype)
-            state = (zeros, zeros)
+            state = (jnp.zeros((rows, self.hidden), inputs.dtype),) * 2
         chex.assert_shape(state, (rows, self.hidden))
         if mask is not None:
             chex.assert_shape(mask, (rows, utterances))

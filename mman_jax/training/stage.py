@@ -13,7 +13,7 @@ from mman_jax.models.networks import FUSION, Network
 from mman_jax.training import freezing
 from mman_jax.training.losses import balanced_weights, cross_entropy
 from mman_jax.training.metrics import accuracy, confusion
-from mman_jax.types import Array, Batch
+from mman_jax.types import UNSCORED, Array, Batch
 
 ROWS = "rows"
 """The axis name over which a batch's rows are spread on several devices."""
@@ -77,6 +77,7 @@ class Stage:
         batch_rows: B, rows of a batch, over all devices.
         patience: epochs without a better validation score before a head stops.
         select: what picks the epoch: validation `accuracy` (of equals, the lower loss), or `loss`.
+        valid_rows: how many of the held-out rows are validation's; the rest is test's.
         row_shards: devices over which a batch's rows are spread.
     """
 
@@ -91,6 +92,7 @@ class Stage:
     batch_rows: int
     patience: int
     select: str
+    valid_rows: int
     row_shards: int = 1
 
     def start(self, seed: Array, params: Any) -> State:
@@ -120,7 +122,8 @@ class Stage:
             state: of one seed.
             own: features that are this seed's own (frozen towers' predictions), by part; empty
                 where all seeds read the corpus's.
-            shared: rows of `train`, `valid` and `test`; the last row of each is empty.
+            shared: rows of `train`, and of `held`: validation, then test. The last row of each is
+                empty.
         """
         parts = {
             name: batch._replace(features=own[name]) if name in own else batch
@@ -134,30 +137,32 @@ class Stage:
         params, opt_state, train_loss = self._train(
             state.params, state.opt_state, parts["train"], weights, key
         )
-        valid, valid_loss = self.evaluate(params, parts["valid"], weights)
-        test, _ = self.evaluate(params, parts["test"], weights)
+        (valid, test), (valid_loss, _) = self.evaluate(params, parts["held"], weights)
         record = Record(train_loss, valid_loss, accuracy(valid), accuracy(test), ~state.stopped)
         state = state._replace(epoch=state.epoch + 1, params=params, opt_state=opt_state)
         return self._keep_best(state, record, valid, test), record
 
-    def evaluate(self, params: Any, part: Batch, class_weights: Array) -> tuple[Array, Array]:
-        """Counts [T, C, C] int32 and mean loss [T] of every head on all rows of a part."""
+    def evaluate(self, params: Any, held: Batch, class_weights: Array) -> tuple[Array, Array]:
+        """Scores every head on the held-out rows.
 
-        def step(_, rows):
-            batch = _take(part, rows)
+        Returns:
+            Counts [2, T, C, C] int32 and mean loss [2, T], of validation and of test.
+        """
+        rows = _count(held)
+
+        def step(_, index):
+            batch = _take(held, index)
             logits = self._answer(params, batch)
-            losses = [cross_entropy(x, batch.labels, class_weights) for x in logits]
-            return None, (
-                jnp.stack([confusion(x, batch.labels) for x in logits]),
-                jnp.array(losses),
-            )
+            is_valid = (index < self.valid_rows)[:, None]
+            parts = [jnp.where(own, batch.labels, UNSCORED) for own in (is_valid, ~is_valid)]
+            counts = [[confusion(x, labels) for x in logits] for labels in parts]
+            losses = [[cross_entropy(x, labels, class_weights) for x in logits] for labels in parts]
+            return None, (jnp.array(counts), jnp.array(losses))
 
-        order = self._spread(
-            _in_batches(jnp.arange(_count(part)), self.batch_rows, _count(part)), _count(part)
-        )
+        order = self._spread(_in_batches(jnp.arange(rows), self.batch_rows, rows), rows)
         _, (counts, losses) = jax.lax.scan(step, None, order)
         counts, losses = self._sum((counts.sum(0), losses.sum(0)))
-        return counts, losses[:, 0] / jnp.maximum(losses[:, 1], 1e-9)
+        return counts, losses[..., 0] / jnp.maximum(losses[..., 1], 1e-9)
 
     def predictions(self, params: Any, part: Batch) -> dict[str, Array]:
         """Every head's logits [R, U, C] on all rows of a part, the empty last one included."""

@@ -14,7 +14,7 @@ from mman_jax.models.networks import FUSION, Network
 from mman_jax.training import freezing
 from mman_jax.training import parallel as distribution
 from mman_jax.training.stage import ROWS, Record, Stage, State, batch_rows, head_names
-from mman_jax.types import Batch
+from mman_jax.types import UNSCORED, Batch
 
 TOWERS = "towers"
 
@@ -80,8 +80,9 @@ class Trainer:
         self.classes = classes
         self.mesh = mesh
         self.parallel = parallel
-        self._host_rows = rows
-        self._rows = distribution.place(dict(rows), mesh, by_seed=False)
+        self._host_rows = {"train": rows["train"], "held": hold_out(rows["valid"], rows["test"])}
+        self._valid_rows = len(rows["valid"].mask) - 1
+        self._rows = distribution.place(self._host_rows, mesh, by_seed=False)
         self._compiled: dict[str, Any] = {}
 
     @property
@@ -124,6 +125,7 @@ class Trainer:
             ),
             patience=settings["patience"],
             select=self.settings["select"],
+            valid_rows=self._valid_rows,
             row_shards=row_shards,
         )
 
@@ -143,7 +145,7 @@ class Trainer:
             seeds: S seeds.
             start: a snapshot to go on from; None starts afresh.
         """
-        rows = {name: part._replace(labels=labels[name]) for name, part in self._rows.items()}
+        rows = self.labelled(labels)
         rows = distribution.place(rows, self.mesh, by_seed=False)
         finished = dict(start.finished) if start else {}
         params = None
@@ -166,6 +168,13 @@ class Trainer:
             finished[name] = _outcome(state, _stack(history))
             params = state.best
         yield Snapshot(name, state, finished[name].history, finished)
+
+    def labelled(self, labels: Mapping[str, np.ndarray]) -> dict[str, Batch]:
+        """The rows on the devices with a task's labels [R + 1, U] of `train`, `valid` and `test`."""
+        length = self._rows["held"].labels.shape[1]
+        held = [_widen(labels[part], length, UNSCORED) for part in ("valid", "test")]
+        classes = {"train": labels["train"], "held": np.concatenate([held[0][:-1], held[1]])}
+        return {name: part._replace(labels=classes[name]) for name, part in self._rows.items()}
 
     def template(self, stage: str, seeds: int) -> State:
         """The shapes of a stage's state with a leading axis S, to read a checkpoint by."""
@@ -200,6 +209,31 @@ class Trainer:
             return "predict"
         trained = set(jax.tree.leaves(groups)) - {freezing.FROZEN}
         return "fuse" if trained == {FUSION} else "__call__"
+
+
+def hold_out(valid: Batch, test: Batch) -> Batch:
+    """Validation rows, then test rows, then one empty row; scored in one pass.
+
+    Args:
+        valid: [R + 1, U, ...], the last row empty.
+        test: the same, with R and U of its own.
+    """
+    length = max(valid.mask.shape[1], test.mask.shape[1])
+
+    def join(first, then, fill=0):
+        return np.concatenate([_widen(first[:-1], length, fill), _widen(then, length, fill)])
+
+    return Batch(
+        {name: join(x, test.features[name]) for name, x in valid.features.items()},
+        join(valid.labels, test.labels, UNSCORED),
+        join(valid.mask, test.mask),
+        join(valid.reset, test.reset),
+    )
+
+
+def _widen(rows: np.ndarray, length: int, fill: int) -> np.ndarray:
+    widths = [(0, 0), (0, length - rows.shape[1]), *[(0, 0)] * (rows.ndim - 2)]
+    return np.pad(rows, widths, constant_values=fill)
 
 
 def _stack(history: Sequence[Record]) -> Record:

@@ -7,9 +7,9 @@ import sys
 
 import numpy as np
 import pytest
-from tests import tiny
 
 from mman_jax.data import npz
+from tests import tiny
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 

@@ -1,15 +1,17 @@
+import dataclasses
 import json
 
+import jax
 import numpy as np
 import pytest
+
 from configs import clstm_mma, mman
 from experiments import experiment, predict
 from experiments.screen import Screen
-from tests import iemocap_pickle, tiny
-
 from mman_jax.data import npz
 from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError
+from tests import iemocap_pickle, tiny
 
 SCORES = {"accuracy", "unweighted_recall", "weighted_f1"}
 
@@ -111,7 +113,7 @@ def test_an_interrupted_run_ends_the_same(finished, tmp_path, monkeypatch):
     resumed = run(config, tmp_path)
     for name in ("validation", "test", "test_oracle", "towers", "best_epoch"):
         assert resumed[name] == whole[name]
-    assert len(seen) == 6  # towers 1; 1 again? no epoch is lost but the one interrupted
+    assert len(seen) == 6  # of four epochs two, interrupted before they were saved, ran twice
 
 
 def test_predictions_of_a_file_score_as_the_run_says(finished):
@@ -122,10 +124,8 @@ def test_predictions_of_a_file_score_as_the_run_says(finished):
     np.testing.assert_allclose(probabilities.sum(-1), 1, atol=1e-5)
     assert labels == [classes[i] for i in probabilities.argmax(-1)]
     # One seed's answers reproduce its test accuracy exactly.
-    params = {k: v for k, v in models[0].params.items()}
-    first = models[0].__class__(
-        **{**vars(models[0]), "params": __import__("jax").tree.map(lambda x: x[:1], params)}
-    )
+    params = jax.tree.map(lambda x: x[:1], models[0].params)
+    first = dataclasses.replace(models[0], params=params)
     test = [i for i, name in enumerate(corpus.split) if name == "test"]
     rows = np.concatenate([np.arange(len(corpus.labels))[corpus.utterances(i)] for i in test])
     right = first.probabilities(corpus)[rows].argmax(-1) == corpus.labels[rows]
@@ -145,9 +145,8 @@ def test_csv_form(finished):
 def test_a_corpus_of_other_sizes_is_refused_by_the_model(finished):
     _, workdir, _ = finished
     corpus = tiny.corpus()
-    narrow = Corpus(
-        **{**vars(corpus), "features": {m: x[:, :3] for m, x in corpus.features.items()}}
-    )
+    features = {m: x[:, :3] for m, x in corpus.features.items()}
+    narrow = dataclasses.replace(corpus, features=features)
     with pytest.raises(InputError, match="modality speech: 3 features; expected the 20"):
         predict.answer(predict.load_models(workdir), narrow)
     with pytest.raises(InputError, match="text"):

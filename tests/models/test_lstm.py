@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mman_jax.models.lstm import LSTM, lstm_scan
+from tests.models import references
 
 UTTERANCES, FEATURES, HIDDEN = 6, 3, 5
 SHAPES = {
@@ -136,32 +137,6 @@ def flax_cell(params, inputs, state, reset, mask):
     return hidden.swapaxes(0, 1), (carry[1], carry[0])
 
 
-def numpy_loops(params, inputs, state, reset, mask):
-    """Row by row and utterance by utterance in float64."""
-    params = {name: np.asarray(x, np.float64) for name, x in params.items()}
-    size = len(params["kernel_hidden"])
-    outputs = np.zeros((*inputs.shape[:2], size))
-    last = np.array(state, np.float64)
-
-    def sigmoid(x):
-        return 1 / (1 + np.exp(-x))
-
-    for b, row in enumerate(inputs):
-        hidden, cell = last[:, b]
-        for u, x in enumerate(row):
-            if reset[b, u]:
-                hidden, cell = np.zeros(size), np.zeros(size)
-            if mask[b, u]:
-                gates = x @ params["kernel_input"] + params["bias_input"]
-                gates = gates + hidden @ params["kernel_hidden"] + params["bias_hidden"]
-                i, f, g, o = gates.reshape(4, size)
-                cell = sigmoid(f) * cell + sigmoid(i) * np.tanh(g)
-                hidden = sigmoid(o) * np.tanh(cell)
-            outputs[b, u] = hidden
-        last[:, b] = hidden, cell
-    return outputs, tuple(last)
-
-
 @pytest.mark.parametrize(
     ("rows", "masked"), [(3, False), (16, True), (17, False), (17, True), (33, True)]
 )
@@ -193,7 +168,7 @@ def test_values_equal_numpy(rows):
     params, inputs, state, _ = draw(rows)
     reset, everything = draw_resets(rows), np.ones((rows, UTTERANCES), bool)
     actual = run(params, inputs, state, reset)
-    assert_close(actual, numpy_loops(params, inputs, state, reset, everything), 1e-5)
+    assert_close(actual, references.lstm(params, inputs, state, reset, everything), 1e-5)
 
 
 def test_gradients_equal_finite_differences_of_numpy():
@@ -205,7 +180,7 @@ def test_gradients_equal_finite_differences_of_numpy():
         _, actual = actual_of(*point, weights, reset, mask)
 
     def value(point):
-        outputs = numpy_loops(*point, reset, mask)
+        outputs = references.lstm(*point, reset, mask)
         return sum(jax.tree.leaves(jax.tree.map(lambda w, x: np.sum(w * x), weights, outputs)))
 
     leaves, structure = jax.tree.flatten(tuple(point))
@@ -454,4 +429,4 @@ class Variants(chex.TestCase):
         params, inputs, state, _ = draw(3)
         reset, mask = draw_resets(3), draw_mask(3)
         actual = self.variant(layer)(params, inputs, state, reset, mask)
-        assert_close(actual, numpy_loops(params, inputs, state, reset, mask), 1e-5)
+        assert_close(actual, references.lstm(params, inputs, state, reset, mask), 1e-5)

@@ -2,10 +2,10 @@ import chex
 import jax
 import numpy as np
 import pytest
-from tests import tiny
 
 from mman_jax.errors import InputError
 from mman_jax.training import checkpoints
+from tests import tiny
 
 
 def test_a_snapshot_read_back_goes_on_to_the_same_end(tmp_path):

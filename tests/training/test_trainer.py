@@ -2,12 +2,12 @@ import chex
 import jax
 import numpy as np
 import pytest
-from tests import tiny
 
 from mman_jax.data import parts as data_parts
 from mman_jax.errors import InputError
 from mman_jax.training import freezing
 from mman_jax.training.stage import Record, batch_rows
+from tests import tiny
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_towers_train_as_if_alone(snapshots):
     params = {"towers_text": jax.vmap(trainer.init)(np.zeros(1, np.uint32))["towers_text"]}
     state = alone._start(stage, np.zeros(1, np.uint32), params)
     _, epoch, _ = alone._compile("towers")
-    rows = {n: p._replace(labels=labels[n]) for n, p in parts.rows.items()}
+    rows = alone.labelled(labels)
     for _ in range(3):
         state, record = epoch(state, {}, rows)
     towers = together.finished["towers"]
