@@ -12,7 +12,7 @@ from ml_collections.config_dict import placeholder
 
 
 def clstm(hidden, dense, dropout=0.3):
-    """Sizes of a cLSTM block: units of its LSTM layers, of its dense layer, and the dropout rate."""
+    """Sizes of a cLSTM block: units of its LSTM layers and of its dense layer; dropout rate."""
     return ml_collections.ConfigDict({"hidden": hidden, "dense": dense, "dropout": dropout})
 
 
@@ -66,7 +66,7 @@ def get_config():
     config.train = ml_collections.ConfigDict()
     config.train.batch = 30  # conversations
     config.train.max_epochs = 1000  # caps every stage
-    config.train.select = "accuracy"
+    config.train.select = "loss"
     config.train.class_weights = False
     config.train.towers = optimizer(
         rules=(("fusion/.*", False), ("towers_.*", True)),

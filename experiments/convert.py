@@ -1,4 +1,4 @@
-"""Writes any corpus that can be read as `.npz`: `python -m experiments.convert --input --output`."""
+"""Any readable corpus as `.npz`: `python -m experiments.convert --input=PATH --output=FILE.npz`."""
 
 import pathlib
 

@@ -78,8 +78,8 @@ class Screen:
             self._table(f"{results['system']}, {results['protocol']}", results["system"], results)
         if "ceiling" in results:
             self.line(
-                f"synthetic corpus: the best possible accuracy is {100 * results['ceiling']:.1f} %, "
-                f"of late fusion {100 * results['ceiling_late_fusion']:.1f} %"
+                f"synthetic corpus: the best possible accuracy is {100 * results['ceiling']:.1f} %,"
+                f" of late fusion {100 * results['ceiling_late_fusion']:.1f} %"
             )
 
     def _table(self, title: str, system: str, scores: dict[str, Any]) -> None:

@@ -147,7 +147,7 @@ class Network(nn.Module):
         state: Mapping[str, Any] | None = None,
         train: bool = False,
     ) -> tuple[dict[str, Array], dict[str, Any]]:
-        """The fused logits [B, U, C] from every tower's logits [B, U, C], and the fusion's state."""
+        """The fused logits [B, U, C] from every tower's logits [B, U, C], and the state."""
         # In the towers' order: a jit or scan that the mapping came through sorts its keys.
         predictions = {name: predictions[name] for name in self.towers}
         fused, last = self.fusion(predictions, reset, (state or {}).get(FUSION), train)

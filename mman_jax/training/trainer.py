@@ -170,7 +170,7 @@ class Trainer:
         yield Snapshot(name, state, finished[name].history, finished)
 
     def labelled(self, labels: Mapping[str, np.ndarray]) -> dict[str, Batch]:
-        """The rows on the devices with a task's labels [R + 1, U] of `train`, `valid` and `test`."""
+        """The rows with a task's labels [R + 1, U] of `train`, `valid` and `test`."""
         length = self._rows["held"].labels.shape[1]
         held = [_widen(labels[part], length, UNSCORED) for part in ("valid", "test")]
         classes = {"train": labels["train"], "held": np.concatenate([held[0][:-1], held[1]])}

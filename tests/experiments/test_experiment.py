@@ -97,7 +97,6 @@ def test_an_interrupted_run_ends_the_same(finished, tmp_path, monkeypatch):
     config, _, whole = finished
     config = config.copy_and_resolve_references()
     config.checkpoint_seconds = 0.0
-    _, workdir, _ = finished
     seen = []
 
     def interrupt(self, task, snapshot, epochs):
@@ -117,7 +116,7 @@ def test_an_interrupted_run_ends_the_same(finished, tmp_path, monkeypatch):
 
 
 def test_predictions_of_a_file_score_as_the_run_says(finished):
-    config, workdir, results = finished
+    _, workdir, results = finished
     corpus = tiny.corpus()
     models = predict.load_models(workdir)
     classes, probabilities, labels = predict.answer(models, corpus)

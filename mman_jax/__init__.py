@@ -1,0 +1,46 @@
+"""Emotion in conversations from speech, face and words.
+
+The public API. Nothing here reads flags, writes files unasked, or prints.
+"""
+
+from mman_jax.data.corpus import Corpus
+from mman_jax.data.importers import read_corpus
+from mman_jax.data.parts import Parts, prepare
+from mman_jax.data.protocols import Task, tasks
+from mman_jax.data.synthetic import synthetic_corpus
+from mman_jax.errors import InputError
+from mman_jax.inference.model import Model
+from mman_jax.models.attention import MultiModalAttention
+from mman_jax.models.lstm import LSTM
+from mman_jax.models.networks import ContextualLSTM, LateFusion, Network, Tower
+from mman_jax.models.systems import build
+from mman_jax.training.parallel import make_mesh
+from mman_jax.training.trainer import Outcome, Snapshot, Trainer
+from mman_jax.types import UNSCORED, Batch
+from mman_jax.version import __version__
+
+__all__ = [
+    "LSTM",
+    "UNSCORED",
+    "Batch",
+    "ContextualLSTM",
+    "Corpus",
+    "InputError",
+    "LateFusion",
+    "Model",
+    "MultiModalAttention",
+    "Network",
+    "Outcome",
+    "Parts",
+    "Snapshot",
+    "Task",
+    "Tower",
+    "Trainer",
+    "__version__",
+    "build",
+    "make_mesh",
+    "prepare",
+    "read_corpus",
+    "synthetic_corpus",
+    "tasks",
+]

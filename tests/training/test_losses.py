@@ -1,0 +1,107 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mman_jax.training.losses import balanced_weights, cross_entropy
+from mman_jax.types import UNSCORED
+
+ONES = np.ones(3, np.float32)
+
+
+def draw(rows=4, utterances=5, classes=3, seed=0):
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(rows, utterances, classes)).astype(np.float32)
+    labels = rng.integers(UNSCORED, classes, (rows, utterances)).astype(np.int32)
+    return logits, labels
+
+
+def test_by_hand():
+    # Softmax of log p is p.
+    logits = np.log(np.float32([[[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]], [[0.2, 0.7, 0.1]] * 2]))
+    labels = np.int32([[0, 1], [2, UNSCORED]])
+    total, weight = cross_entropy(logits, labels, ONES)
+    np.testing.assert_allclose(total, -np.log(0.5) - np.log(0.1) - np.log(0.1), rtol=1e-6)
+    assert weight == 3
+    total, weight = cross_entropy(logits, labels, np.float32([1, 2, 4]))
+    np.testing.assert_allclose(total, -np.log(0.5) - 2 * np.log(0.1) - 4 * np.log(0.1), rtol=1e-6)
+    assert weight == 7
+    assert (total.dtype, weight.dtype, total.shape, weight.shape) == (jnp.float32,) * 2 + ((),) * 2
+
+
+def test_gradient_is_weight_times_probability_less_one_hot():
+    logits, labels = draw()
+    weights = np.float32([0.5, 1, 3])
+    actual = jax.grad(lambda x: cross_entropy(x, labels, weights)[0])(logits)
+    probabilities = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    scored = labels != UNSCORED
+    expected = (probabilities - np.eye(3)[labels]) * (weights[labels] * scored)[..., None]
+    assert 0 < scored.sum() < scored.size
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
+    assert not np.any(np.asarray(actual)[~scored])
+
+
+def test_unscored_utterances_do_not_count():
+    logits, labels = draw()
+    scored = labels != UNSCORED
+    expected = cross_entropy(logits[scored][None], labels[scored][None], ONES)
+    np.testing.assert_allclose(cross_entropy(logits, labels, ONES), expected, rtol=1e-6)
+    other = np.where(scored[..., None], logits, 1e3).astype(np.float32)
+    np.testing.assert_array_equal(
+        cross_entropy(other, labels, ONES), cross_entropy(logits, labels, ONES)
+    )
+
+
+def test_nothing_scored():
+    logits, labels = draw()
+    labels[:] = UNSCORED
+    total, weight = cross_entropy(logits, labels, ONES)
+    assert (total, weight) == (0, 0)
+    np.testing.assert_array_equal(jax.grad(lambda x: cross_entropy(x, labels, ONES)[0])(logits), 0)
+
+
+def test_far_off_logits_stay_finite():
+    logits = np.float32([[[1e4, -1e4, 0]]])
+    total, gradient = jax.value_and_grad(lambda x: cross_entropy(x, np.int32([[1]]), ONES)[0])(
+        logits
+    )
+    assert total == 2e4
+    np.testing.assert_array_equal(gradient, [[[1, -1, 0]]])
+
+
+def test_parts_of_a_batch_add_up():
+    logits, labels = draw()
+    weights = np.float32([0.5, 1, 3])
+    whole = cross_entropy(logits, labels, weights)
+    parts = [cross_entropy(logits[i : i + 1], labels[i : i + 1], weights) for i in range(4)]
+    np.testing.assert_allclose(np.sum(parts, axis=0), whole, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "weights"),
+    [((2, 3), (2,), 3), ((4, 5, 3), (4, 4), 3), ((4, 5, 3), (4, 5), 2)],
+)
+def test_shapes_that_disagree_are_refused(logits, labels, weights):
+    with pytest.raises(AssertionError):
+        cross_entropy(np.zeros(logits), np.zeros(labels, np.int32), np.ones(weights))
+
+
+def test_balanced_weights_by_hand():
+    labels = np.int32([[0, 0, 0, 1], [1, 0, 2, UNSCORED], [UNSCORED] * 4])
+    # Seven scored utterances, three classes, of 4, 2 and 1.
+    np.testing.assert_allclose(balanced_weights(labels, 3), [7 / 12, 7 / 6, 7 / 3], rtol=1e-6)
+
+
+def test_balanced_weights_with_an_absent_class():
+    labels = np.int32([[0, 0, 0, 2], [UNSCORED] * 4])
+    weights = balanced_weights(labels, 3)
+    np.testing.assert_allclose(np.take(weights, [0, 2]), [4 / 6, 4 / 2], rtol=1e-6)
+    assert np.isfinite(weights).all()
+    # 1 on average: the classes that occur weigh alike, and the whole as much as unweighted.
+    total, weight = cross_entropy(np.zeros((2, 4, 3), np.float32), labels, weights)
+    np.testing.assert_allclose(weight, 4, rtol=1e-6)
+    np.testing.assert_allclose(total, 4 * np.log(3), rtol=1e-6)
+
+
+def test_equal_counts_weigh_one():
+    np.testing.assert_array_equal(balanced_weights(np.int32([[0, 1, 2]]), 3), ONES)
