@@ -1,5 +1,6 @@
 """A pickle of IEMOCAP's exact shape and label counts, with random features in it."""
 
+import json
 import pickle
 import struct
 from pathlib import Path
@@ -8,15 +9,7 @@ import numpy as np
 
 from mman_jax.data.protocols import TABLE_1
 
-# The published lengths of the conversations, in utterances, sorted.
-LENGTHS = {
-    "train": """8 18 18 20 24 26 26 26 26 26 26 26 27 27 28 29 30 30 31 32 32 33 34 34 34 35 35 35
-    36 37 37 37 38 38 39 39 40 40 41 42 42 42 43 43 43 44 44 44 44 44 44 45 45 46 46 46 47 47 47
-    47 47 47 49 50 50 50 51 51 51 51 52 52 53 53 53 53 53 53 53 54 54 54 54 56 56 57 57 58 58 59
-    59 60 60 60 60 61 61 61 62 62 62 63 63 63 64 66 66 69 69 69 72 74 74 77 78 79 83 87 94 110""",
-    "test": """23 28 28 29 34 37 40 42 43 43 43 44 44 44 49 52 52 53 54 58 58 59 59 59 64 68 75
-    83 83 84 91""",
-}
+LENGTHS = json.loads((Path(__file__).parents[1] / "experiments/iemocap_lengths.json").read_text())
 
 
 def write(
@@ -35,8 +28,8 @@ def build(seed: int = 0, dims: tuple[int, int, int] = (100, 100, 512)) -> tuple:
     ids, speakers, labels, sentences = {}, {}, {}, {}
     vectors = ({}, {}, {})
     members = {"train": [], "test": []}
-    for part, text in LENGTHS.items():
-        lengths = rng.permutation([int(n) for n in text.split()]).tolist()
+    for part in members:
+        lengths = rng.permutation(LENGTHS[part]).tolist()
         pool = rng.permutation(np.repeat(np.arange(6), TABLE_1[part])).tolist()
         for index, length in enumerate(lengths):
             session = 5 if part == "test" else 1 + index // 30

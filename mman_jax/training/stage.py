@@ -129,18 +129,48 @@ class Stage:
             name: batch._replace(features=own[name]) if name in own else batch
             for name, batch in shared.items()
         }
-        key = jax.random.fold_in(jax.random.key(state.seed), 1 + state.epoch)
-        key = jax.random.fold_in(key, sum(self.name.encode()))
-        weights = jnp.ones(self.classes)
-        if self.class_weights:
-            weights = balanced_weights(parts["train"].labels, self.classes)
-        params, opt_state, train_loss = self._train(
-            state.params, state.opt_state, parts["train"], weights, key
-        )
-        (valid, test), (valid_loss, _) = self.evaluate(params, parts["held"], weights)
+        state, train_loss = self.train(state, parts["train"])
+        weights = self._weights(parts["train"].labels)
+        (valid, test), (valid_loss, _) = self.evaluate(state.params, parts["held"], weights)
         record = Record(train_loss, valid_loss, accuracy(valid), accuracy(test), ~state.stopped)
-        state = state._replace(epoch=state.epoch + 1, params=params, opt_state=opt_state)
         return self._keep_best(state, record, valid, test), record
+
+    def train(self, state: State, part: Batch) -> tuple[State, Array]:
+        """One epoch: every row of the part once, in an order of the seed's own.
+
+        Returns:
+            The state after it, and each head's loss [T], the mean over the batches.
+        """
+        key = jax.random.fold_in(jax.random.key(state.seed), 1 + state.epoch)
+        order_key, dropout_key = jax.random.split(jax.random.fold_in(key, sum(self.name.encode())))
+        if self.row_shards > 1:
+            dropout_key = jax.random.fold_in(dropout_key, jax.lax.axis_index(ROWS))
+        rows = _count(part)
+        order = _in_batches(jax.random.permutation(order_key, rows), self.batch_rows, rows)
+        class_weights = self._weights(part.labels)
+
+        def loss(params, batch, key):
+            logits = self._answer(params, batch, key)
+            pairs = [cross_entropy(x, batch.labels, class_weights) for x in logits]
+            sums, weights = (jnp.stack(x) for x in zip(*pairs, strict=True))
+            means = sums / jnp.maximum(self._sum(weights), 1e-9)
+            return means.sum(), means
+
+        def step(carry, x):
+            params, opt_state = carry
+            rows, key = x
+            grads, means = jax.grad(loss, has_aux=True)(params, _take(part, rows), key)
+            grads, means = self._sum((grads, means))
+            updates, opt_state = self.optimizer.update(grads, opt_state, params)
+            params = freezing.apply_updates(params, updates, self.groups)
+            return (params, opt_state), means
+
+        keys = jax.random.split(dropout_key, len(order))
+        (params, opt_state), losses = jax.lax.scan(
+            step, (state.params, state.opt_state), (self._spread(order, rows), keys)
+        )
+        state = state._replace(epoch=state.epoch + 1, params=params, opt_state=opt_state)
+        return state, losses.mean(0)
 
     def evaluate(self, params: Any, held: Batch, class_weights: Array) -> tuple[Array, Array]:
         """Scores every head on the held-out rows.
@@ -190,35 +220,6 @@ class Stage:
         )
         return [logits[head] for head in self.heads]
 
-    def _train(self, params, opt_state, part, class_weights, key):
-        order_key, dropout_key = jax.random.split(key)
-        if self.row_shards > 1:
-            dropout_key = jax.random.fold_in(dropout_key, jax.lax.axis_index(ROWS))
-        rows = _count(part)
-        order = _in_batches(jax.random.permutation(order_key, rows), self.batch_rows, rows)
-
-        def loss(params, batch, key):
-            logits = self._answer(params, batch, key)
-            pairs = [cross_entropy(x, batch.labels, class_weights) for x in logits]
-            sums, weights = (jnp.stack(x) for x in zip(*pairs, strict=True))
-            means = sums / jnp.maximum(self._sum(weights), 1e-9)
-            return means.sum(), means
-
-        def step(carry, x):
-            params, opt_state = carry
-            rows, key = x
-            grads, means = jax.grad(loss, has_aux=True)(params, _take(part, rows), key)
-            grads, means = self._sum((grads, means))
-            updates, opt_state = self.optimizer.update(grads, opt_state, params)
-            params = freezing.apply_updates(params, updates, self.groups)
-            return (params, opt_state), means
-
-        keys = jax.random.split(dropout_key, len(order))
-        (params, opt_state), losses = jax.lax.scan(
-            step, (params, opt_state), (self._spread(order, rows), keys)
-        )
-        return params, opt_state, losses.mean(0)
-
     def _keep_best(self, state, record, valid, test) -> State:
         if self.select == "accuracy":
             # Accuracy moves in steps of one utterance; the loss, squashed, only decides equals.
@@ -247,6 +248,11 @@ class Stage:
             test=pick_counts(test, state.test),
             oracle=jnp.maximum(state.oracle, oracle),
         )
+
+    def _weights(self, labels: Array) -> Array:
+        if self.class_weights:
+            return balanced_weights(labels, self.classes)
+        return jnp.ones(self.classes)
 
     def _head_of(self, group: str) -> int:
         head = group.removeprefix("towers_")

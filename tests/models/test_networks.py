@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mman_jax.models.lstm import LSTM
 from mman_jax.models.networks import ContextualLSTM
 from mman_jax.models.systems import build
 from tests.models import references
@@ -176,7 +177,7 @@ def test_dropout_acts_in_training_alone(system):
     plain, params, features = make(system)
     fusion = SYSTEMS[system]["fusion"]
     settings = SYSTEMS[system] | {
-        "unimodal": {"default": block(dropout=0.5)},
+        "unimodal": {"default": block(dropout=0.5, input_dropout=0.5)},
         "fusion": fusion | {"dropout": 0.5} if "dropout" in fusion else fusion,
     }
     network = build(settings, list(features), CLASSES)
@@ -194,22 +195,33 @@ def test_dropout_acts_in_training_alone(system):
         assert not np.allclose(one[head], two[head])
 
 
-def test_dropping_all_shows_where_dropout_acts():
-    def train(settings, features):
-        network = build(settings, list(DIMS), CLASSES)
-        rngs = {"dropout": jax.random.key(0)}
-        return answer(network, params, features, RESET, train=True, rngs=rngs)[0]
-
+def test_dropping_all_features_leaves_zeros():
     plain, params, features = make("ef")
+    settings = {"early": SYSTEMS["ef"]["early"] | {"input_dropout": 1.0}}
+    network = build(settings, list(DIMS), CLASSES)
+    dropped, _ = answer(network, params, features, RESET, train=True)
     zeros = jax.tree.map(np.zeros_like, features)
-    early = SYSTEMS["ef"]["early"]
-    # The features of a tower ...
-    dropped = train({"early": early | {"input_dropout": 1.0}}, features)
     chex.assert_trees_all_equal(dropped, answer(plain, params, zeros, RESET)[0])
-    # ... and what the last dense layer reads.
-    logits = train({"early": early | {"dropout": 1.0}}, features)["ef"]
-    bias = params["towers_ef"]["clstm"]["logits"]["bias"]
-    np.testing.assert_allclose(logits, np.broadcast_to(bias, logits.shape), rtol=1e-6)
+
+
+def test_a_clstm_block_drops_what_its_second_lstm_and_each_dense_layer_read():
+    inputs = draw({"speech": 2})["speech"]
+    plain, all_dropped = (
+        ContextualLSTM(classes=CLASSES, hidden=(4, 5), dense=6, dropout=rate) for rate in (0, 1)
+    )
+    shapes = jax.eval_shape(plain.init, jax.random.key(0), inputs, RESET)["params"]
+    params = references.randomise(shapes)
+    (_, last), seen = all_dropped.apply(
+        {"params": params}, inputs, RESET, train=True, capture_intermediates=True
+    )
+    outputs = {name: seen["intermediates"][name]["__call__"][0] for name in params}
+    _, expected = plain.apply({"params": params}, inputs, RESET)
+    assert_close(last[0], expected[0])
+    zeros = np.zeros((3, 6, 4), np.float32)
+    assert_close(outputs["lstm_1"], LSTM(5).apply({"params": params["lstm_1"]}, zeros, RESET), 1e-6)
+    for name in ("dense", "logits"):
+        bias = params[name]["bias"]
+        np.testing.assert_array_equal(outputs[name], np.broadcast_to(bias, outputs[name].shape))
 
 
 # Sizes.

@@ -151,7 +151,15 @@ def test_a_modality_has_its_own_sizes_or_the_default_ones():
     assert list(build(network, ["speech", "smell"], 3).towers) == ["speech", "smell"]
 
 
-def test_fusion_blocks():
+def test_settings_of_the_early_tower():
+    early = block((7,), 8, dropout=0.25, input_dropout=0.5, kind="attention", attention=ATTENTION)
+    tower = build({"early": early}, ["a", "b"], 3).towers["mma"]
+    assert tower.block == {"hidden": (7,), "dense": 8, "dropout": 0.25}
+    assert tower.attention == ATTENTION
+    assert tower.input_dropout == 0.5
+
+
+def test_settings_of_the_fusion():
     unimodal = {"default": block()}
     fusion = {"kind": "clstm", "hidden": (7,), "dense": 8, "dropout": 0.125}
     network = build({"unimodal": unimodal, "fusion": fusion}, ["a", "b"], 3)

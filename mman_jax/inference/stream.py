@@ -1,0 +1,45 @@
+"""Answers turn by turn: the state of a conversation is all that is carried, however long it lasts."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from mman_jax.models.networks import Network
+from mman_jax.types import Array
+
+
+def init_state(network: Network, params: Any, features: Mapping[str, Array]) -> Any:
+    """The state before a conversation's first utterance.
+
+    Args:
+        network: the trained network.
+        params: of one seed.
+        features: an utterance's, [D] a modality; only shapes count.
+    """
+    _, state = jax.eval_shape(_apply, network, params, None, features)
+    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), state)
+
+
+def step(
+    network: Network, params: Any, state: Any, features: Mapping[str, Array]
+) -> tuple[Any, Array]:
+    """One utterance: the state after it, and the probabilities [C] of its classes.
+
+    Pure; `jax.jit(step, static_argnums=0)` compiles it, `jax.vmap` runs many conversations or
+    seeds at once.
+
+    Args:
+        network: the trained network.
+        params: of one seed.
+        state: of the conversation so far.
+        features: the utterance's, [D] float32 a modality, scaled as in training.
+    """
+    logits, state = _apply(network, params, state, features)
+    return state, jax.nn.softmax(logits[network.head][0, 0])
+
+
+def _apply(network, params, state, features):
+    rows = {m: x[None, None] for m, x in features.items()}
+    return network.apply({"params": params}, rows, jnp.zeros((1, 1), bool), state)
