@@ -72,8 +72,7 @@ class MultiModalAttention(nn.Module):
 
         def all_modalities(kind, size, query=None):
             prefix = kind if query is None else f"{kind}_{query}"
-            each = [dense(f"{prefix}_{m}", size)(x) for m, x in standard.items()]
-            return jnp.stack(each, axis=2)  # [B, U, M, size]
+            return [dense(f"{prefix}_{m}", size)(x) for m, x in standard.items()]
 
         if self.shared:
             keys, values = all_modalities("key", self.key), all_modalities("value", self.value)
@@ -84,11 +83,13 @@ class MultiModalAttention(nn.Module):
                 for m in features
             }
         weights, outputs = [], []
+        # M is small: sums over a list, elementwise, where an array [B, U, M, ...] would have to be
+        # laid out anew and multiplied as B * U tiny matrices.
         for modality, query in queries.items():
             keys, values = answers[modality]
-            scores = jnp.einsum("buk,bumk->bum", query, keys) * self.key**-0.5
-            weights.append(jax.nn.softmax(scores, axis=-1))
-            outputs.append(jnp.einsum("bum,bumv->buv", weights[-1], values))
+            scores = [jnp.sum(query * key, axis=-1) * self.key**-0.5 for key in keys]
+            weights.append(jax.nn.softmax(jnp.stack(scores, axis=-1), axis=-1))
+            outputs.append(sum(weights[-1][..., m, None] * v for m, v in enumerate(values)))
         self.sow("intermediates", "weights", jnp.stack(weights, axis=2))
 
         skipped = list(standard.values())

@@ -22,19 +22,19 @@ def _gate_scale(hidden: int) -> Array:
     return jnp.concatenate([half, half, one, half])
 
 
-# On CPUs a product of this many rows with a [H, 4H] matrix runs near peak, one of more rows at half
-# of it or less (measured; see the README's "How it is fast"). Elsewhere it is one product.
+# On CPUs a product of so few rows with a [H, 4H] matrix runs near peak, and one of more rows at
+# half of it; with a [4H, H] matrix only whole blocks do (`experiments.bench` shows it).
 _BLOCK = 16
 
 
 def _product(rows: Array, kernel: Array) -> Array:
-    """`rows @ kernel` ([B, K] and [K, N]), a block of rows at a time on CPUs."""
+    """`rows @ kernel` ([B, K] and [K, N]), on CPUs a block of rows at a time."""
 
     def blocks(rows, kernel):
         count = rows.shape[0]
-        filled = -count % _BLOCK if count > _BLOCK // 2 else 0
-        rows = jnp.pad(rows, ((0, filled), (0, 0)))
-        parts = [rows[i : i + _BLOCK] @ kernel for i in range(0, count + filled, _BLOCK)]
+        if kernel.shape[0] > kernel.shape[1] and count > _BLOCK // 2:
+            rows = jnp.pad(rows, ((0, -count % _BLOCK), (0, 0)))
+        parts = [rows[i : i + _BLOCK] @ kernel for i in range(0, len(rows), _BLOCK)]
         return jnp.concatenate(parts)[:count]
 
     return jax.lax.platform_dependent(rows, kernel, cpu=blocks, default=jnp.matmul)

@@ -48,13 +48,16 @@ def make_mesh(seeds: int, parallel: str = "jit", seed_shards: int = 0, row_shard
 
 
 @functools.cache
-def compiler_options(platform: str) -> dict[str, str]:
+def compiler_options(platform: str) -> dict[str, Any]:
     """What the compiler must be told to be fast here; nothing where it does not know the option."""
     if platform != "cpu":
         return {}
     # The CPU's default library for products takes about twice as long on the few rows of a scan
     # step as the plain one; naming only another kind of operation leaves products out of it.
-    options = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
+    options = {
+        "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE",
+        "xla_cpu_prefer_vector_width": 512,
+    }
     try:
         jax.jit(lambda x: x, compiler_options=options).lower(0.0).compile()
     except jax.errors.JaxRuntimeError:
