@@ -6,12 +6,14 @@ conversations) of `configs/mman.py`, without dropout, which the peer has not eit
 learned); padding does not count.
 """
 
+import functools
 import json
 import pathlib
 import platform
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,8 +22,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
-from configs import mman
 
+from configs import mman
 from experiments import command
 from experiments.peer_pytorch import MODES
 from mman_jax.data import batching
@@ -89,11 +91,12 @@ def matmul_peak() -> float:
 
 def line(case: str, seconds: float, **sizes: Any) -> dict[str, Any]:
     """One measurement."""
+    device = jax.devices()[0]
     return {
         "case": case,
         **sizes,
         "seconds": seconds,
-        "device": f"{jax.devices()[0].platform} {jax.devices()[0].device_kind} x{jax.device_count()}",
+        "device": f"{device.platform} {device.device_kind} x{jax.device_count()}",
         "versions": {"jax": jax.__version__, "python": platform.python_version()},
     }
 
@@ -119,7 +122,9 @@ def training(rows: Batch, seeds: int, stage: str = "towers") -> tuple[Callable[[
     made = trainer(rows, seeds)
     definition = made.stage(stage)
     epoch = parallel.distribute(lambda s, _, part: definition.train(s, part), made.mesh)
-    part = made.labelled({"train": rows.labels, "valid": rows.labels[-4:], "test": rows.labels[-4:]})
+    part = made.labelled(
+        {"train": rows.labels, "valid": rows.labels[-4:], "test": rows.labels[-4:]}
+    )
     held = {"state": made._start(definition, np.arange(seeds, dtype=np.uint32), None)}
     names = jax.tree.leaves(definition.groups)
     sizes = [x.size // seeds for x in jax.tree.leaves(held["state"].params)]
@@ -188,11 +193,11 @@ def case_step() -> Iterator[dict[str, Any]]:
     network, params = made.network, made.init(np.uint32(0))
     features = {m: np.ones(d, np.float32) for m, d in DIMS.items()}
     state = stream.init_state(network, params, features)
-    step = jax.jit(stream.step, static_argnums=0)
+    step = jax.jit(functools.partial(stream.step, network))
     seconds = []
     for _ in range(10_100):
         began = time.perf_counter()
-        state, probabilities = step(network, params, state, features)
+        state, probabilities = step(params, state, features)
         probabilities.block_until_ready()
         seconds.append(time.perf_counter() - began)
     for name, part in (("early", seconds[1:101]), ("after 10000", seconds[-100:])):
@@ -201,8 +206,6 @@ def case_step() -> Iterator[dict[str, Any]]:
 
 def case_start() -> Iterator[dict[str, Any]]:
     """From the command to the end of its first epoch, with an empty cache and with a filled one."""
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         for cache in ("empty", "filled"):
             workdir = pathlib.Path(folder) / cache
@@ -210,7 +213,14 @@ def case_start() -> Iterator[dict[str, Any]]:
             flags_.append(f"--compilation_cache={folder}/cache")
             began = time.perf_counter()
             run = subprocess.Popen(
-                [sys.executable, "-u", "-m", "experiments.run", "--config=configs/mman.py", *flags_],
+                [
+                    sys.executable,
+                    "-u",
+                    "-m",
+                    "experiments.run",
+                    "--config=configs/mman.py",
+                    *flags_,
+                ],
                 stdout=subprocess.PIPE,
                 text=True,
             )

@@ -3,19 +3,30 @@
 Kept short: notebooks call `experiments.experiment.run` with a config of their own.
 """
 
+import os
 import pathlib
 
+import jax
+from absl import flags
 from ml_collections import config_flags
 
 from experiments import command, experiment
 from experiments.screen import Screen
 
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/mman.py", "The system to train.")
+_CACHE = flags.DEFINE_string(
+    "compilation_cache",
+    os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "mman_jax"),
+    "Where compiled programs are kept, so that the next start is faster; empty: nowhere.",
+)
 _WORKDIR = command.path_flag("workdir", "Where results, checkpoints and the model go.")
 
 
 def main() -> None:
     """Runs the experiment that the flags name."""
+    if _CACHE.value:
+        jax.config.update("jax_compilation_cache_dir", os.path.expanduser(_CACHE.value))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     with Screen() as screen:
         experiment.run(_CONFIG.value, pathlib.Path(_WORKDIR.value), screen)
 

@@ -1,4 +1,4 @@
-"""Answers turn by turn: the state of a conversation is all that is carried, however long it lasts."""
+"""Answers turn by turn: all that is carried is a conversation's state, however long it lasts."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +18,7 @@ def init_state(network: Network, params: Any, features: Mapping[str, Array]) -> 
         params: of one seed.
         features: an utterance's, [D] a modality; only shapes count.
     """
-    _, state = jax.eval_shape(_apply, network, params, None, features)
+    _, state = jax.eval_shape(lambda p, x: _apply(network, p, None, x), params, features)
     return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), state)
 
 
@@ -27,8 +27,8 @@ def step(
 ) -> tuple[Any, Array]:
     """One utterance: the state after it, and the probabilities [C] of its classes.
 
-    Pure; `jax.jit(step, static_argnums=0)` compiles it, `jax.vmap` runs many conversations or
-    seeds at once.
+    Pure: `jax.jit(functools.partial(step, network))` compiles it, and `jax.vmap` of that runs many
+    conversations or seeds at once.
 
     Args:
         network: the trained network.

@@ -7,6 +7,7 @@ from mman_jax.errors import InputError, nearest
 from mman_jax.models.networks import (
     ATTENTION_TOWER,
     CONCATENATION_TOWER,
+    FUSION,
     LateFusion,
     Network,
     Tower,
@@ -38,6 +39,11 @@ def build(network: Mapping[str, Any], modalities: Sequence[str], classes: int) -
     Raises:
         InputError: if a kind is unknown, or the towers and the fusion do not make one system.
     """
+    reserved = {*EARLY.values(), FUSION} & set(modalities)
+    if reserved:
+        raise InputError(
+            "modalities", f"one is named {reserved.pop()!r}", "names that no tower or fusion bears"
+        )
     towers, inputs = {}, {}
     for modality in modalities if "unimodal" in network else ():
         settings = network["unimodal"].get(modality, network["unimodal"]["default"])
@@ -60,6 +66,8 @@ def build(network: Mapping[str, Any], modalities: Sequence[str], classes: int) -
                 "one tower, or a fusion",
             )
         return Network(towers, inputs)
+    if not towers:
+        raise InputError("config.network", "a fusion and no tower", "towers to fuse")
     fusion = network["fusion"]
     if fusion["kind"] not in LATE:
         raise InputError(

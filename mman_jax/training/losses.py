@@ -40,4 +40,6 @@ def balanced_weights(labels: Array, classes: int) -> Array:
     """
     counts = jnp.stack([jnp.sum(labels == c) for c in range(classes)])
     occurring = jnp.sum(counts > 0)
-    return jnp.sum(counts) / (occurring * jnp.maximum(counts, 1)).astype(jnp.float32)
+    return jnp.sum(counts) / (jnp.maximum(occurring, 1) * jnp.maximum(counts, 1)).astype(
+        jnp.float32
+    )

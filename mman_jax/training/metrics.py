@@ -30,14 +30,14 @@ def accuracy(counts: Array) -> Array:
     return right / (total + (total == 0))
 
 
-def unweighted_recall(counts: Array) -> Array:
+def unweighted_recall(counts: np.ndarray) -> np.ndarray:
     """Mean over the classes that occur of the share found, from counts [..., C, C]."""
     true = counts.sum(-1)
     recall = counts.diagonal(axis1=-2, axis2=-1) / np.maximum(true, 1)
     return recall.sum(-1) / np.maximum((true > 0).sum(-1), 1)
 
 
-def weighted_f1(counts: Array) -> Array:
+def weighted_f1(counts: np.ndarray) -> np.ndarray:
     """F1 of each class weighted by how often the class occurs, from counts [..., C, C]."""
     true, predicted = counts.sum(-1), counts.sum(-2)
     f1 = 2 * counts.diagonal(axis1=-2, axis2=-1) / np.maximum(true + predicted, 1)

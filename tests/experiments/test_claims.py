@@ -1,6 +1,7 @@
 """What the synthetic corpus is for: who can use which evidence (networks smaller than shipped)."""
 
 import pytest
+
 from configs import clstm_lf, clstm_mma, mman
 from experiments import experiment
 from experiments.screen import Screen

@@ -195,7 +195,6 @@ def test_towers_that_are_not_one_system_are_refused(network, modalities, found):
         build(network, modalities, 3)
 
 
-@pytest.mark.xfail(strict=True, reason="the attention tower takes the place of such a modality's")
 def test_a_modality_may_not_take_the_name_of_another_tower():
     network = mman.get_config().network
     with pytest.raises(InputError, match="mma"):
