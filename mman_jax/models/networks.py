@@ -106,7 +106,12 @@ class LateFusion(nn.Module):
         chex.assert_equal_shape(list(predictions.values()))
         joined = jnp.concatenate([jax.nn.softmax(x) for x in predictions.values()], axis=-1)
         if self.block is None:
-            return nn.Dense(self.classes, name="logits")(joined), None
+            # Training starts from the towers' plain vote: each class's logit is its summed
+            # probability.
+            def vote(_, shape, dtype=jnp.float32):
+                return jnp.tile(jnp.eye(self.classes, dtype=dtype), (shape[0] // self.classes, 1))
+
+            return nn.Dense(self.classes, kernel_init=vote, name="logits")(joined), None
         block = ContextualLSTM(classes=self.classes, **self.block, name="clstm")
         return block(joined, reset, state, train)
 
