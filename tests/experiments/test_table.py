@@ -2,8 +2,8 @@ import json
 import pathlib
 
 import pytest
-from experiments import table
 
+from experiments import table
 from mman_jax.errors import InputError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
