@@ -70,10 +70,10 @@ def get_config():
     config.train.class_weights = False
     config.train.towers = optimizer(
         rules=(("fusion/.*", False), ("towers_.*", True)),
-        learning_rate=1e-3,
+        learning_rate=3e-4,
         weight_decay=1e-5,
         clip=1.0,
-        epochs=40,
+        epochs=80,
         patience=10,
     )
     config.train.fusion = optimizer(
@@ -81,7 +81,7 @@ def get_config():
         learning_rate=1e-2,
         weight_decay=1e-5,
         clip=1.0,
-        epochs=100,
+        epochs=200,
         patience=20,
     )
     return config
