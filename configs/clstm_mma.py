@@ -10,4 +10,5 @@ def get_config():
     config = mman.get_config()
     config.system = "clstm_mma"
     del config.network.unimodal, config.network.fusion
+    config.train.towers.learning_rate = 1e-4  # the lowest validation loss on CMU-MOSI
     return config

@@ -42,8 +42,10 @@ def of_task(task: Task, finished: Mapping[str, Outcome], towers: Sequence[str]) 
     last = finished[list(finished)[-1]]
 
     def of_head(outcome: Outcome, head: int) -> dict[str, Any]:
+        losses = outcome.history.valid_loss[:, :, head]  # [E, S]
+        kept = np.take_along_axis(losses, outcome.best_epoch[None, :, head] - 1, axis=0)[0]
         return {
-            "validation": scores(outcome.valid[:, head]),
+            "validation": scores(outcome.valid[:, head]) | {"loss": spread(kept)},
             "test": scores(outcome.test[:, head]),
             "test_oracle": {"accuracy": spread(outcome.oracle[:, head])},
             "best_epoch": outcome.best_epoch[:, head].tolist(),

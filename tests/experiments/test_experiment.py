@@ -45,7 +45,8 @@ def finished(corpus_file, tmp_path_factory):
 
 def check_scores(scores, seeds):
     for part in ("validation", "test"):
-        assert set(scores[part]) == SCORES | {"majority_accuracy", "confusion"}
+        extra = {"loss"} if part == "validation" else set()
+        assert set(scores[part]) == SCORES | {"majority_accuracy", "confusion"} | extra
         for name in SCORES:
             assert len(scores[part][name]["per_seed"]) == seeds
             assert 0 <= scores[part][name]["mean"] <= 1

@@ -1,0 +1,50 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from experiments import peer_pytorch
+from tests.experiments.test_command import ROOT, run
+
+
+def test_a_line_says_what_was_measured_and_on_what(tmp_path):
+    (tmp_path / "lengths.json").write_text('{"train": [3, 2, 2]}')
+    ended = run("experiments.bench", "--case=epoch", f"--lengths={tmp_path}/lengths.json")
+    assert ended.returncode == 0, ended.stderr
+    (line,) = [json.loads(text) for text in ended.stdout.splitlines()]
+    assert line["case"] == "epoch"
+    assert line["utterances"] == 7
+    assert line["parameters"] == 4_392_116  # the four towers of MMAN, without the fusion's 68
+    assert line["utterances_per_second"] == pytest.approx(7 / line["seconds"])
+    work = 6 * 4_392_116 * 7 / line["seconds"] / 1e9
+    assert line["useful_gflop_per_second"] == pytest.approx(work)
+    ratio = work / line["matmul_peak_gflop_per_second"]
+    assert line["useful_over_peak"] == pytest.approx(ratio)
+    assert set(line["versions"]) == {"jax", "python"}
+
+
+def test_an_unknown_case_is_refused_with_the_near_match():
+    ended = run("experiments.bench", "--case=epochs")
+    assert ended.returncode == 2
+    assert "'epoch'" in ended.stderr
+
+
+def test_the_peer_trains_networks_of_the_same_size():
+    torch = pytest.importorskip("torch", reason="the peer needs the extra torch")
+    sizes = [p.numel() for p in peer_pytorch.networks(torch).parameters()]
+    assert sum(sizes) == 4_392_116
+
+
+@pytest.mark.parametrize("mode", peer_pytorch.MODES)
+def test_the_peer_runs(mode, tmp_path):
+    pytest.importorskip("torch", reason="the peer needs the extra torch")
+    (tmp_path / "lengths.json").write_text('{"train": [3, 1, 2]}')
+    command = [sys.executable, "-m", "experiments.peer_pytorch", f"--mode={mode}"]
+    ended = subprocess.run(
+        [*command, f"--lengths={tmp_path}/lengths.json"],
+        cwd=ROOT, capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    line = json.loads(ended.stdout)
+    assert line["mode"] == mode
+    assert line["utterances_per_second"] == pytest.approx(6 / line["seconds"])
