@@ -12,4 +12,5 @@ def get_config():
     del config.network.early, config.network.unimodal.visual
     config.network.fusion = mman.clstm((300,), 200)
     config.network.fusion.kind = "clstm"
+    config.train.fusion.learning_rate = 1e-3
     return config

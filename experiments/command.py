@@ -1,8 +1,10 @@
 """What all commands share: flags, and a user's mistake as one line and exit status 2."""
 
+import json
 import pathlib
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from absl import app, flags, logging
 
@@ -52,12 +54,26 @@ def write_whole(path: pathlib.Path, content: bytes) -> None:
     Raises:
         InputError: if it cannot be written.
     """
+    if not path.name or path.is_dir():
+        raise InputError(path, "a folder", "the path of a file")
+    beside = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.part")
         beside.write_bytes(content)
         beside.replace(path)
     except OSError as error:
         raise InputError(
             path, f"cannot be written ({error.strerror})", "a writable path"
         ) from error
+
+
+def read_json(path: pathlib.Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(path, f"unreadable ({error})", "JSON that a run wrote") from error

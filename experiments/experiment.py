@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import pathlib
 import time
 from typing import Any
@@ -11,17 +12,18 @@ import ml_collections
 import numpy as np
 
 from experiments import figures, results
-from experiments.command import write_whole
+from experiments.command import read_json, write_whole
 from experiments.screen import Screen
 from mman_jax.data import ceiling, protocols, synthetic
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.importers import read_corpus
 from mman_jax.data.parts import Parts, prepare
-from mman_jax.errors import InputError
+from mman_jax.errors import InputError, nearest
 from mman_jax.inference.model import Model
 from mman_jax.models import systems
 from mman_jax.training import checkpoints, parallel
-from mman_jax.training.trainer import Snapshot, Trainer
+from mman_jax.training.stage import SELECT
+from mman_jax.training.trainer import FUSION, TOWERS, Snapshot, Trainer
 
 
 def load_corpus(data: ml_collections.ConfigDict) -> Corpus:
@@ -36,7 +38,7 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, screen: Screen
 
     Args:
         config: see `configs/mman.py`.
-        workdir: gets `results.json`, pictures, checkpoints and the trained model.
+        workdir: gets `config.json`, `results.json`, pictures, checkpoints and the trained model.
         screen: where progress is shown.
 
     Raises:
@@ -89,8 +91,7 @@ class Experiment:
             start = checkpoints.unpack(*found, self.trainer)
             seconds = found[1]["seconds"]
             screen.line(f"{task.name}: goes on after {start.stage} epoch {len(start.history[0])}")
-        step, saved = sum(len(o.history[0]) for o in start.finished.values()) if start else 0, 0.0
-        step += len(start.history[0]) if start else 0
+        saved = 0.0
         clock = time.monotonic()
         snapshot = start
         for snapshot in self.trainer.run(self.labels[task.name], self.seeds, start):
@@ -99,12 +100,12 @@ class Experiment:
             clock = now
             complete = len(snapshot.finished) == len(self.trainer.stages)
             if not complete:
-                step += 1
                 screen.epoch(task.name, snapshot, self.trainer.epochs(snapshot.stage))
             if complete or now - saved > self.config.checkpoint_seconds:
                 arrays, card = checkpoints.pack(snapshot)
-                checkpoints.save(folder, step + complete, arrays, card | {"seconds": seconds})
+                checkpoints.save(folder, arrays, card | {"seconds": seconds})
                 saved = now
+        self._check_converged(snapshot)
         self._save_model(task, snapshot, workdir)
         scores = results.of_task(task, snapshot.finished, list(self.trainer.network.towers))
         return scores | {"seconds": seconds, "parameters": self._parameters(snapshot)}
@@ -141,6 +142,17 @@ class Experiment:
             "ceiling_late_fusion": ceiling.ceiling(process, corpus, test, "late"),
         }
 
+    def _check_converged(self, snapshot: Snapshot) -> None:
+        for stage, outcome in snapshot.finished.items():
+            if not outcome.best_epoch.all():
+                seed, head = np.argwhere(outcome.best_epoch == 0)[0]
+                name = self.trainer.stage(stage).heads[head]
+                raise InputError(
+                    f"stage {stage}, seed {self.seeds[seed]}, {name}",
+                    "no epoch with a finite validation loss",
+                    "training that converges (a smaller learning rate)",
+                )
+
     def _parameters(self, snapshot: Snapshot) -> dict[str, int]:
         return results.parameters(jax.tree.map(lambda x: x[0], snapshot.state.best))
 
@@ -165,14 +177,7 @@ def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
     Raises:
         InputError: if something cannot be used.
     """
-    counts = {
-        "seeds": config.seeds,
-        "train.batch": config.train.batch,
-        "train.max_epochs": config.train.max_epochs,
-    }
-    for field, value in counts.items():
-        if value < 1:
-            raise InputError(f"config.{field}", str(value), "at least 1")
+    check_numbers(config)
     corpus = load_corpus(config.data)
     tasks = protocols.tasks(corpus, config.data.protocol)
     parts = prepare(corpus)
@@ -189,12 +194,42 @@ def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
     return Experiment(config, parts, tasks, labels, trainer, notices)
 
 
+def check_numbers(config: ml_collections.ConfigDict) -> None:
+    """Refuses numbers that no run can use.
+
+    Raises:
+        InputError: naming the field.
+    """
+    train = config.train
+    whole = {
+        "seeds": config.seeds,
+        "train.batch": train.batch,
+        "train.max_epochs": train.max_epochs,
+    }
+    positive, others = {}, {"first_seed": config.first_seed}
+    for stage in (TOWERS, FUSION):
+        settings = {f"train.{stage}.{field}": value for field, value in train[stage].items()}
+        whole |= {k: v for k, v in settings.items() if k.endswith((".epochs", ".patience"))}
+        positive |= {k: v for k, v in settings.items() if k.endswith((".learning_rate", ".clip"))}
+        others |= {k: v for k, v in settings.items() if k.endswith(".weight_decay")}
+    for field, value in (whole | positive | others).items():
+        least, bound = (1, "at least 1") if field in whole else (0, "a number of at least 0")
+        if field in positive:
+            bound = "a finite number above 0"
+        if not math.isfinite(value) or value < least or (field in positive and value == 0):
+            raise InputError(f"config.{field}", str(value), bound)
+    if config.first_seed + config.seeds > 2**32:
+        raise InputError("config.first_seed", str(config.first_seed), "seeds below 2**32")
+    if train.select not in SELECT:
+        raise InputError("config.train.select", repr(train.select), nearest(train.select, SELECT))
+
+
 def _finished(workdir: pathlib.Path, settings: dict[str, Any]) -> dict[str, Any] | None:
     """The results of this very run, if they are there; refuses a folder of another one."""
     stored = workdir / "config.json"
     if stored.is_file():
-        before = _read_json(stored)
-        changed = _differences(before, settings)
+        before = read_json(stored) | {"checkpoint_seconds": None}
+        changed = _differences(before, settings | {"checkpoint_seconds": None})
         if changed:
             raise InputError(
                 workdir,
@@ -202,14 +237,12 @@ def _finished(workdir: pathlib.Path, settings: dict[str, Any]) -> dict[str, Any]
                 "an empty folder, or the same config",
             )
     written = workdir / "results.json"
-    return _read_json(written) if stored.is_file() and written.is_file() else None
-
-
-def _read_json(path: pathlib.Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(path, f"unreadable ({error})", "JSON that a run wrote") from error
+    if not (stored.is_file() and written.is_file()):
+        return None
+    done = read_json(written)
+    if not isinstance(done, dict) or "system" not in done:
+        raise InputError(written, "not what a run wrote", "results, or no such file")
+    return done
 
 
 def _differences(before: Any, now: Any, place: str = "config") -> list[str]:

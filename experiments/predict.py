@@ -12,6 +12,7 @@ import pathlib
 import numpy as np
 
 from experiments import command
+from experiments.command import read_json
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.importers import read_corpus
 from mman_jax.errors import InputError
@@ -28,11 +29,12 @@ def load_models(workdir: pathlib.Path) -> list[Model]:
     Raises:
         InputError: if there are none.
     """
-    folder = workdir / "model"
-    tasks = sorted(path for path in folder.iterdir()) if folder.is_dir() else []
-    if not tasks:
+    results = workdir / "results.json"
+    if not results.is_file():
         raise InputError(workdir, "no trained model", "the --workdir of a finished run")
-    return [Model.load(task) for task in tasks]
+    done = read_json(results)
+    tasks = list(done["tasks"]) if "tasks" in done else [done["protocol"]]
+    return [Model.load(workdir / "model" / task) for task in tasks]
 
 
 def answer(models: list[Model], corpus: Corpus) -> tuple[list[str], np.ndarray, list[str]]:

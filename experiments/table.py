@@ -3,7 +3,6 @@
 Reads every `<system>.json` (a run's `results.json`) of a folder and prints Markdown.
 """
 
-import json
 import pathlib
 from typing import Any
 
@@ -28,8 +27,8 @@ def read(folder: pathlib.Path) -> list[dict[str, Any]]:
     Raises:
         InputError: if there are none.
     """
-    found = [json.loads((folder / f"{name}.json").read_text())
-             for name in ORDER if (folder / f"{name}.json").is_file()]  # fmt: skip
+    paths = [folder / f"{name}.json" for name in ORDER]
+    found = [command.read_json(path) for path in paths if path.is_file()]
     if not found:
         raise InputError(folder, "no results", "files such as mman.json")
     return found

@@ -26,6 +26,7 @@ def shrink(config, hidden=8, dense=6, epochs=3):
         config.network.early.attention.update(model=6, key=5, value=6)
     config.train.max_epochs = epochs
     config.train.batch = 4
+    config.train.select = "accuracy"
     config.mesh.update(seeds=1, rows=1)
     return config
 

@@ -2,13 +2,11 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
 
 import numpy as np
 
 from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError
-from mman_jax.types import UNSCORED
 
 FRACTION = 5
 """One conversation in this many is held out, where nothing better than chance decides."""
@@ -64,22 +62,6 @@ def split(corpus: Corpus) -> Split:
             found = f"an empty split: no conversation in {name}"
             raise InputError(place, found, "at least one in each of train, valid and test")
     return Split(train, valid, test, how)
-
-
-def check_scored(labels_by_part: Mapping[str, np.ndarray], protocol: str) -> None:
-    """Refuse a part in which a task scores nothing.
-
-    Args:
-        labels_by_part: the classes of each part's utterances, UNSCORED ones among them.
-        protocol: what to name in the message.
-
-    Raises:
-        InputError: a part with no scored utterance.
-    """
-    for part, labels in labels_by_part.items():
-        if not (np.asarray(labels) != UNSCORED).any():
-            found = f"no scored utterance in {part} (an empty split)"
-            raise InputError(f"protocol {protocol}", found, "labels of the protocol's classes")
 
 
 def _hold_out(corpus: Corpus, among: np.ndarray, by_session: bool = True) -> tuple[np.ndarray, str]:

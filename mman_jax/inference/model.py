@@ -27,7 +27,7 @@ class Model:
         network: the config's `network`.
         dims: D of each modality, in the order of training.
         classes: their names, in order.
-        card: what else is worth knowing (system, protocol, corpus, config, seeds).
+        card: what else is worth knowing (system, protocol, task, corpus, seeds).
     """
 
     params: Any
@@ -50,7 +50,7 @@ class Model:
             "classes": list(self.classes),
             "about": dict(self.card),
         }
-        checkpoints.save(directory, 0, arrays, card)
+        checkpoints.save(directory, arrays, card)
 
     @classmethod
     def load(cls, directory: pathlib.Path) -> "Model":
@@ -63,6 +63,8 @@ class Model:
         if found is None:
             raise InputError(directory, "no trained model", "the model folder of a finished run")
         arrays, card = found
+        if not {"params", "mean", "scale"} <= arrays.keys() or "network" not in card:
+            raise InputError(directory, "a checkpoint of another kind", "a trained model")
         scaling = Scaling(arrays["mean"], arrays["scale"])
         dims = {m: len(arrays["mean"][m]) for m in card["modalities"]}
         classes = tuple(card["classes"])

@@ -1,6 +1,6 @@
 """The multi-modal attention of section 2.1: every modality asks, all modalities answer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import chex
 import flax.linen as nn
@@ -26,7 +26,9 @@ class MultiModalAttention(nn.Module):
         key: d_q = d_k, features of queries and keys.
         value: d_v, features of values; equal to `model` where the skip is added.
         shared: whether the queries share the key and value weights, as in the paper's sizes
-            (facts: only the query weights are said to be each module's own).
+            (it says of the query weights alone that they are each module's own).
+        modalities: their order in the output and in the weights; by default that of `features`
+            as it comes (JAX sorts the names of a mapping that is an argument of `jit`).
         skip: `add`, the standardised features added to the outputs, or `concatenate`.
     """
 
@@ -35,6 +37,7 @@ class MultiModalAttention(nn.Module):
     value: int
     shared: bool = True
     skip: str = "add"
+    modalities: Sequence[str] | None = None
 
     @nn.compact
     def __call__(self, features: Mapping[str, Array]) -> Array:
@@ -59,6 +62,7 @@ class MultiModalAttention(nn.Module):
             raise ValueError(
                 f"an added skip needs value = model, not {self.value} and {self.model}"
             )
+        features = {m: features[m] for m in self.modalities or features}
         chex.assert_rank(list(features.values()), 3)
         chex.assert_equal_shape_prefix(list(features.values()), 2)
 

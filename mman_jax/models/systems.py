@@ -15,9 +15,27 @@ from mman_jax.models.networks import (
 
 EARLY = {"attention": ATTENTION_TOWER, "concatenation": CONCATENATION_TOWER}
 LATE = ("dense", "clstm")
+SKIPS = ("add", "concatenate")
+
+
+def _attention(settings: Mapping[str, Any]) -> dict[str, Any]:
+    place = "config.network.early.attention"
+    if settings["skip"] not in SKIPS:
+        raise InputError(f"{place}.skip", repr(settings["skip"]), nearest(settings["skip"], SKIPS))
+    if settings["skip"] == "add" and settings["value"] != settings["model"]:
+        found = f"{settings['value']}, with model {settings['model']}"
+        raise InputError(f"{place}.value", found, "equal sizes, or skip=concatenate")
+    return dict(settings)
 
 
 def _block(settings: Mapping[str, Any]) -> dict[str, Any]:
+    hidden, dense, dropout = settings["hidden"], settings["dense"], settings["dropout"]
+    if isinstance(hidden, int) or not hidden or min(hidden) < 1 or dense < 1:
+        found = f"hidden {hidden}, dense {dense}"
+        raise InputError("config.network", found, "sizes of 1 or more, hidden=(300,) a layer")
+    rates = (dropout, settings.get("input_dropout", 0.0))
+    if not all(0 <= rate < 1 for rate in rates):
+        raise InputError("config.network", f"dropout {max(rates, key=abs)}", "at least 0, below 1")
     return {
         "hidden": tuple(settings["hidden"]),
         "dense": settings["dense"],
@@ -55,7 +73,7 @@ def build(network: Mapping[str, Any], modalities: Sequence[str], classes: int) -
             expected = nearest(early["kind"], EARLY)
             raise InputError("config.network.early.kind", repr(early["kind"]), expected)
         name = EARLY[early["kind"]]
-        attention = dict(early["attention"]) if name == ATTENTION_TOWER else None
+        attention = _attention(early["attention"]) if name == ATTENTION_TOWER else None
         towers[name] = Tower(_block(early), classes, attention, early["input_dropout"])
         inputs[name] = tuple(modalities)
     if "fusion" not in network:

@@ -13,47 +13,54 @@ from mman_jax.training.stage import Record
 from mman_jax.training.trainer import Outcome, Snapshot, Trainer
 
 
-def save(
-    directory: pathlib.Path, step: int, arrays: Mapping[str, Any], card: Mapping[str, Any]
-) -> None:
-    """Writes a checkpoint whole or not at all, and drops all but the newest two.
+def save(directory: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str, Any]) -> None:
+    """Writes the next checkpoint, whole or not at all, and drops all but the newest two.
 
     Args:
         directory: of all checkpoints of one run.
-        step: a number that grows from save to save.
         arrays: nested dicts of arrays.
         card: what JSON can hold.
+
+    Raises:
+        InputError: if the folder cannot be written.
     """
     options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)
-    with ocp.CheckpointManager(directory.absolute(), options=options) as manager:
-        items = ocp.args.Composite(
-            arrays=ocp.args.StandardSave(jax.tree.map(np.asarray, dict(arrays))),
-            card=ocp.args.JsonSave(dict(card)),
-        )
-        manager.save(step, args=items)
+    items = ocp.args.Composite(
+        arrays=ocp.args.StandardSave(jax.tree.map(np.asarray, dict(arrays))),
+        card=ocp.args.JsonSave(dict(card)),
+    )
+    try:
+        with ocp.CheckpointManager(directory.absolute(), options=options) as manager:
+            newest = manager.latest_step()
+            manager.save(0 if newest is None else newest + 1, args=items)
+    except OSError as error:
+        raise InputError(directory, f"cannot be written ({error})", "a writable folder") from error
 
 
 def restore(directory: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """The arrays (NumPy, nested dicts) and the card of the newest checkpoint, if there is one.
+    """The arrays (NumPy, nested dicts) and the card of the newest checkpoint that can be read.
+
+    None where there is no checkpoint.
 
     Raises:
-        InputError: if there is one that cannot be read.
+        InputError: if there are some and none can be read.
     """
     if not directory.is_dir():
         return None
+    items = ocp.args.Composite(arrays=ocp.args.StandardRestore(), card=ocp.args.JsonRestore())
     with ocp.CheckpointManager(directory.absolute()) as manager:
-        step = manager.latest_step()
-        if step is None:
-            return None
-        items = ocp.args.Composite(arrays=ocp.args.StandardRestore(), card=ocp.args.JsonRestore())
-        try:
-            found = manager.restore(step, args=items)
-        except (ValueError, KeyError, OSError) as error:
-            first = str(error).splitlines()[0]
-            raise InputError(
-                directory / str(step), f"unreadable ({first})", "a checkpoint"
-            ) from error
-    return found["arrays"], found["card"]
+        damage = None
+        for step in sorted(manager.all_steps(), reverse=True):
+            try:
+                found = manager.restore(step, args=items)
+                return found["arrays"], found["card"]
+            except (ValueError, KeyError, OSError) as error:
+                damage = damage or (step, error)
+    if damage is None:
+        return None
+    step, error = damage
+    first = str(error).splitlines()[0]
+    raise InputError(directory / str(step), f"unreadable ({first})", "a checkpoint") from error
 
 
 def pack(snapshot: Snapshot) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -40,6 +40,6 @@ def balanced_weights(labels: Array, classes: int) -> Array:
     """
     counts = jnp.stack([jnp.sum(labels == c) for c in range(classes)])
     occurring = jnp.sum(counts > 0)
-    return jnp.sum(counts) / (jnp.maximum(occurring, 1) * jnp.maximum(counts, 1)).astype(
-        jnp.float32
-    )
+    # A class that training lacks weighs one: it must not decide the validation loss alone.
+    weights = jnp.sum(counts) / (jnp.maximum(occurring, 1) * jnp.maximum(counts, 1))
+    return jnp.where(counts > 0, weights, 1.0).astype(jnp.float32)

@@ -19,6 +19,8 @@ PARALLEL = ("jit", "pmap")
 def make_mesh(seeds: int, parallel: str = "jit", seed_shards: int = 0, row_shards: int = 0) -> Mesh:
     """Devices as [seed shards, row shards]: seeds first, since they never talk to one another.
 
+    Many devices give the numbers of one, but that with row shards dropout drops other units.
+
     Args:
         seeds: S.
         parallel: `jit`, or `pmap`, which spreads rows alone.
@@ -31,6 +33,12 @@ def make_mesh(seeds: int, parallel: str = "jit", seed_shards: int = 0, row_shard
     if parallel not in PARALLEL:
         raise InputError("config.parallel", repr(parallel), nearest(parallel, PARALLEL))
     devices = jax.devices()
+    if min(seed_shards, row_shards) < 0:
+        raise InputError("config.mesh", f"{seed_shards} x {row_shards} devices", "0 or more")
+    if max(seed_shards, 1) * max(row_shards, 1) > len(devices):
+        raise InputError(
+            "config.mesh", f"{seed_shards} x {row_shards} devices", f"at most {len(devices)}"
+        )
     if parallel == "pmap":
         seed_shards = 1
     seed_shards = seed_shards or math.gcd(seeds, len(devices) // max(row_shards, 1))
@@ -38,10 +46,6 @@ def make_mesh(seeds: int, parallel: str = "jit", seed_shards: int = 0, row_shard
     if seeds % seed_shards:
         raise InputError(
             "config.mesh.seeds", f"{seed_shards} shards", f"a divisor of the {seeds} seeds"
-        )
-    if seed_shards * row_shards > len(devices):
-        raise InputError(
-            "config.mesh", f"{seed_shards} x {row_shards} devices", f"at most {len(devices)}"
         )
     used = np.asarray(devices[: seed_shards * row_shards]).reshape(seed_shards, row_shards)
     return Mesh(used, (SEEDS, ROWS))

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +14,8 @@ from mman_jax.training import freezing
 from mman_jax.training.losses import balanced_weights, cross_entropy
 from mman_jax.training.metrics import accuracy, confusion
 from mman_jax.types import UNSCORED, Array, Batch
+
+SELECT = ("accuracy", "loss")
 
 ROWS = "rows"
 """The axis name over which a batch's rows are spread on several devices."""
@@ -293,6 +295,3 @@ def _take(part: Batch, rows: Array) -> Batch:
 def _in_batches(order: Array, size: int, empty: int) -> Array:
     """[steps, size] row numbers, the last batch filled up with the empty row."""
     return jnp.pad(order, (0, -len(order) % size), constant_values=empty).reshape(-1, size)
-
-
-Epoch = Callable[[State, Mapping[str, Any], Mapping[str, Batch]], tuple[State, Record]]

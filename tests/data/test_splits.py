@@ -141,9 +141,3 @@ def test_a_single_conversation_cannot_be_split():
 def test_conversations_without_labels_are_split_too():
     labels = np.array([-1, 0, 1, -1], np.int32)
     check(of(4), splits.split(of(4, labels=labels)))
-
-
-def test_check_scored_names_part_and_protocol():
-    splits.check_scored({"train": np.array([-1, 0]), "test": np.array([1])}, "mman4")
-    with pytest.raises(InputError, match="protocol mman4: no scored utterance in valid"):
-        splits.check_scored({"train": np.array([0]), "valid": np.array([-1, -1])}, "mman4")

@@ -222,3 +222,52 @@ def test_numbers_below_one_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"config.seeds: 0; expected at least 1"):
         run(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("train.towers.epochs", 0, "train.towers.epochs: 0; expected at least 1"),
+        ("train.fusion.patience", -1, "train.fusion.patience: -1"),
+        ("train.towers.clip", float("inf"), "train.towers.clip: inf; expected a finite number"),
+        ("train.towers.learning_rate", 0.0, "a finite number above 0"),
+        ("train.towers.weight_decay", -0.1, "weight_decay: -0.1"),
+        ("train.select", "acuracy", "'accuracy'"),
+        ("first_seed", -1, "first_seed: -1"),
+        ("mesh.seeds", -1, "config.mesh"),
+        ("mesh.rows", 99, "at most 8"),
+        ("network.early.attention.skip", "concat", "'concatenate'"),
+        ("network.early.attention.value", 100, "equal sizes"),
+        ("network.unimodal.default.dropout", 1.5, "dropout 1.5"),
+        ("network.early.dense", 0, "sizes of 1 or more"),
+    ],
+)
+def test_settings_that_no_run_can_use_are_refused(field, value, said, corpus_file, tmp_path):
+    config = on(corpus_file)
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(InputError, match=said):
+        run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_training_that_diverges_from_the_start_is_an_error(corpus_file, tmp_path):
+    config = on(corpus_file)
+    config.train.towers.learning_rate = 1e30
+    config.train.towers.clip = 1e30
+    with pytest.raises(InputError, match="no epoch with a finite validation loss"):
+        run(config, tmp_path / "run")
+    assert not (tmp_path / "run" / "results.json").exists()
+
+
+def test_damaged_results_are_named(finished, tmp_path):
+    config, workdir, _ = finished
+    (tmp_path / "config.json").write_bytes((workdir / "config.json").read_bytes())
+    for damaged in ('{"a": 1}', "[]", "{"):
+        (tmp_path / "results.json").write_text(damaged)
+        with pytest.raises(InputError, match=r"results\.json"):
+            run(config, tmp_path)
+
+
+def test_an_unfinished_run_has_no_model(finished, tmp_path):
+    with pytest.raises(InputError, match="no trained model"):
+        predict.load_models(tmp_path)
