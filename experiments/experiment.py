@@ -20,8 +20,8 @@ from mman_jax.data.parts import Parts, prepare
 from mman_jax.errors import InputError
 from mman_jax.inference.model import Model
 from mman_jax.models import systems
-from mman_jax.training import checkpoints, parallel
-from mman_jax.training.trainer import Snapshot, Trainer
+from mman_jax.training import checkpoints, parallel, processes
+from mman_jax.training.trainer import Trainer
 
 
 def load_corpus(data: ml_collections.ConfigDict) -> Corpus:
@@ -34,6 +34,8 @@ def load_corpus(data: ml_collections.ConfigDict) -> Corpus:
 def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, screen: Screen) -> dict[str, Any]:
     """Trains, scores and writes a whole experiment, or goes on with one that was interrupted.
 
+    Among several processes each calls this; the first one writes, and all read the same folder.
+
     Args:
         config: see `configs/mman.py`.
         workdir: gets `results.json`, pictures, checkpoints and the trained model.
@@ -43,6 +45,7 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, screen: Screen
         InputError: if the config or its corpus cannot be used; nothing is written then.
     """
     settings = json.loads(config.to_json())
+    del settings["distributed"]  # where a run runs, not what it is
     done = _finished(workdir, settings)
     if done:
         screen.line(f"{workdir} holds this run, finished: nothing to do")
@@ -51,15 +54,13 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, screen: Screen
     experiment = prepare_experiment(config)
     for notice in experiment.notices:
         screen.notice(notice)
-    write_whole(workdir / "config.json", _json(settings))
+    if processes.is_first():
+        write_whole(workdir / "config.json", _json(settings))
     found = {task.name: experiment.train(task, workdir, screen) for task in experiment.tasks}
     summary = experiment.summary(found)
-    for task, scores in found.items():
-        title = f"{config.system}, {task}: test, {config.seeds} seed(s) summed"
-        name = "confusion.png" if len(found) == 1 else f"confusion_{task}.png"
-        picture = figures.confusion(scores["test"]["confusion"], scores["classes"], title)
-        write_whole(workdir / name, picture)
-    write_whole(workdir / "results.json", _json(summary))
+    if processes.is_first():
+        _write(workdir, summary, found)
+    processes.wait("results.json")  # it is there when any process ends
     screen.table(summary)
     return summary
 
@@ -101,13 +102,17 @@ class Experiment:
             if not complete:
                 step += 1
                 screen.epoch(task.name, snapshot, self.trainer.epochs(snapshot.stage))
-            if complete or now - saved > self.config.checkpoint_seconds:
+            # The clocks of several processes differ; all must have a part in packing.
+            if complete or processes.agree(now - saved > self.config.checkpoint_seconds):
                 arrays, card = checkpoints.pack(snapshot)
-                checkpoints.save(folder, step + complete, arrays, card | {"seconds": seconds})
+                if processes.is_first():
+                    checkpoints.save(folder, step + complete, arrays, card | {"seconds": seconds})
                 saved = now
-        self._save_model(task, snapshot, workdir)
+        params = processes.whole(snapshot.state.best)
+        if processes.is_first():
+            self._save_model(task, params, workdir)
         scores = results.of_task(task, snapshot.finished, list(self.trainer.network.towers))
-        return scores | {"seconds": seconds, "parameters": self._parameters(snapshot)}
+        return scores | {"seconds": seconds, "parameters": self._parameters(params)}
 
     def summary(self, found: dict[str, dict[str, Any]]) -> dict[str, Any]:
         """The content of `results.json`."""
@@ -141,10 +146,10 @@ class Experiment:
             "ceiling_late_fusion": ceiling.ceiling(process, corpus, test, "late"),
         }
 
-    def _parameters(self, snapshot: Snapshot) -> dict[str, int]:
-        return results.parameters(jax.tree.map(lambda x: x[0], snapshot.state.best))
+    def _parameters(self, params: Any) -> dict[str, int]:
+        return results.parameters(jax.tree.map(lambda x: x[0], params))
 
-    def _save_model(self, task: protocols.Task, snapshot: Snapshot, workdir: pathlib.Path) -> None:
+    def _save_model(self, task: protocols.Task, params: Any, workdir: pathlib.Path) -> None:
         about = {
             "system": self.config.system,
             "protocol": self.config.data.protocol,
@@ -154,7 +159,6 @@ class Experiment:
         }
         network = self.config.network.to_dict()
         dims = self.parts.corpus.dims
-        params = jax.tree.map(np.asarray, snapshot.state.best)
         model = Model(params, self.parts.scaling, network, dims, task.classes, about)
         model.save(workdir / "model" / task.name)
 
@@ -187,6 +191,16 @@ def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
         trainer.stage(stage)  # an uncovered parameter is said before anything is written
     notices = (parts.split.how, *([mismatch] if mismatch else []))
     return Experiment(config, parts, tasks, labels, trainer, notices)
+
+
+def _write(workdir: pathlib.Path, summary: dict[str, Any], found: dict[str, Any]) -> None:
+    """The pictures of all tasks, and at last `results.json`: where it is, all is."""
+    for task, scores in found.items():
+        title = f"{summary['system']}, {task}: test, {len(summary['seeds'])} seed(s) summed"
+        name = "confusion.png" if len(found) == 1 else f"confusion_{task}.png"
+        picture = figures.confusion(scores["test"]["confusion"], scores["classes"], title)
+        write_whole(workdir / name, picture)
+    write_whole(workdir / "results.json", _json(summary))
 
 
 def _finished(workdir: pathlib.Path, settings: dict[str, Any]) -> dict[str, Any] | None:
