@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -15,20 +16,16 @@ import pytest
 from experiments import experiment
 from experiments.screen import Screen
 from mman_jax.data import npz
-from mman_jax.inference.model import Model
+from mman_jax.training import checkpoints
 from tests import tiny
+from tests.training import distributed_config
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-CONFIG = "from tests import tiny\n\n\ndef get_config():\n    return tiny.recipe(epochs=2)\n"
 SECONDS = 120
-SHARDS = {"seeds first": (2, 2), "rows across processes": (1, 4)}
 
 
 def start(process, processes, port, arguments):
-    flags = [
-        "--xla_force_host_platform_device_count=2",
-        "--xla_backend_optimization_level=0",
-    ]
+    flags = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
     return subprocess.Popen(
         [
             sys.executable, "-m", "experiments.run", *arguments,
@@ -36,15 +33,20 @@ def start(process, processes, port, arguments):
             f"--config.distributed=127.0.0.1:{port},{processes},{process}",
         ],
         cwd=ROOT,
-        env={**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": " ".join(flags)},
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )  # fmt: skip
 
 
-def run_processes(arguments, workdirs):
+def in_processes(system, corpus, mesh, workdirs):
     """Runs as many processes as there are folders; what each printed. None outlives this."""
+    arguments = [
+        f"--config=tests/training/distributed_config.py:{system}",
+        f"--config.data.path={corpus}",
+        *(f"--config.mesh.{axis}={shards}" for axis, shards in mesh.items()),
+    ]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -62,8 +64,30 @@ def run_processes(arguments, workdirs):
     return printed
 
 
-def check(found, expected):
-    """Equal but for the time taken: counts exactly, fractions of counts to rounding."""
+class Interrupted(Screen):
+    """Keeps the checkpoints as they would be, had the run ended in the fusion's second epoch."""
+
+    def __init__(self, workdir, kept):
+        super().__init__(quiet=True)
+        self.workdir, self.kept = workdir, kept
+
+    def epoch(self, task, snapshot, epochs):
+        if snapshot.stage == "fusion" and len(snapshot.history.training) == 2:
+            shutil.copytree(self.workdir / "checkpoints", self.kept / "checkpoints")
+
+
+def in_one(system, corpus, workdir, kept=None):
+    config = distributed_config.get_config(system)
+    config.data.path = str(corpus)
+    experiment.run(config, workdir, Interrupted(workdir, kept))
+
+
+def check(workdir, expected):
+    """Equal but for the time taken: counts exactly, losses and all that was trained to rounding."""
+    last, wanted = (checkpoints.restore(d / "checkpoints" / "auto") for d in (workdir, expected))
+    chex.assert_trees_all_close(last[0], wanted[0], atol=1e-4)
+    found, expected = (json.loads((d / "results.json").read_text()) for d in (workdir, expected))
+    assert found.keys() == expected.keys()
     for name in expected.keys() - {"seconds"}:
         leaves, structure = jax.tree.flatten(expected[name])
         assert jax.tree.structure(found[name]) == structure, name
@@ -74,58 +98,33 @@ def check(found, expected):
                 assert left == right, name
 
 
-def read(workdir):
-    return json.loads((workdir / "results.json").read_text())
-
-
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("distributed")
-    npz.write(tiny.corpus(), path / "corpus.npz")
-    (path / "tiny_config.py").write_text(CONFIG)
+def corpus(tmp_path_factory):
+    path = tmp_path_factory.mktemp("corpus") / "corpus.npz"
+    npz.write(tiny.corpus(), path)
     return path
 
 
-@pytest.fixture(scope="module")
-def arguments(folder):
-    return [
-        f"--config={folder}/tiny_config.py",
-        f"--config.data.path={folder}/corpus.npz",
-        "--config.seeds=2",
-        "--config.checkpoint_seconds=0.0",
-    ]
-
-
-@pytest.fixture(scope="module")
-def alone(folder):
-    config = tiny.recipe(epochs=2)
-    config.data.path = str(folder / "corpus.npz")
-    config.seeds = 2
-    with Screen() as screen:
-        experiment.run(config, folder / "alone", screen)
-    return folder / "alone"
-
-
-@pytest.mark.parametrize("shards", SHARDS.values(), ids=SHARDS)
-def test_two_processes_give_the_numbers_of_one(shards, alone, arguments, tmp_path):
-    seeds, rows = shards
-    mesh = [f"--config.mesh.seeds={seeds}", f"--config.mesh.rows={rows}"]
+def test_two_processes_give_the_numbers_of_one(corpus, tmp_path):
+    alone, first, second, kept = (tmp_path / n for n in ("alone", "first", "second", "kept"))
+    in_one("mman", corpus, alone, kept)
+    mesh = {"seeds": 2, "rows": 2}
     # A folder for each: the second process writes nothing into its own.
-    first, second = tmp_path / "first", tmp_path / "second"
-    printed = run_processes([*arguments, *mesh], [first, second])
-
-    check(read(first), read(alone))
+    printed = in_processes("mman", corpus, mesh, [first, second])
+    check(first, alone)
+    assert (first / "model" / "auto").is_dir()
     assert not second.exists()
     assert "test accuracy" in printed[0]
     assert "epoch" not in printed[1]
-    params, expected = (Model.load(d / "model" / "auto").params for d in (first, alone))
-    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-4), params, expected)
-    if seeds == 1:
-        return
-    # Interrupted before its last epoch was saved: both go on from the one checkpoint.
-    (first / "results.json").unlink()
-    steps = sorted((first / "checkpoints" / "auto").iterdir(), key=lambda path: int(path.name))
-    shutil.rmtree(steps[-1])
-    printed = run_processes([*arguments, *mesh], [first, first])
-    assert "goes on after fusion epoch 2" in printed[0]
-    check(read(first), read(alone))
+    assert "test accuracy" not in printed[1]
+
+    # Both read the one checkpoint of a run that was interrupted, and go on from there.
+    printed = in_processes("mman", corpus, mesh, [kept, kept])
+    assert "goes on after fusion epoch 1" in printed[0]
+    check(kept, alone)
+
+
+def test_rows_spread_over_processes(corpus, tmp_path):
+    in_one("tower", corpus, tmp_path / "alone")
+    in_processes("tower", corpus, {"seeds": 1, "rows": 4}, [tmp_path / "run"] * 2)
+    check(tmp_path / "run", tmp_path / "alone")
