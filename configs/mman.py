@@ -46,6 +46,8 @@ def get_config():
     config.parallel = "jit"
     # Devices over which seeds and the rows of a batch are spread; 0 chooses, seeds first.
     config.mesh = ml_collections.ConfigDict({"seeds": 0, "rows": 0})
+    # One process; `auto` for as many as a TPU pod slice or Slurm starts; ADDRESS:PORT,PROCESSES,ID.
+    config.distributed = ""
 
     config.data = ml_collections.ConfigDict()
     config.data.path = placeholder(str)  # none: the built-in synthetic corpus

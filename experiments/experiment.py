@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 import pathlib
 import time
 from typing import Any
@@ -11,19 +10,18 @@ import jax
 import ml_collections
 import numpy as np
 
-from experiments import figures, results
+from experiments import figures, results, settings
 from experiments.command import read_json, write_whole
 from experiments.screen import Screen
 from mman_jax.data import ceiling, protocols, synthetic
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.importers import read_corpus
 from mman_jax.data.parts import Parts, prepare
-from mman_jax.errors import InputError, nearest
+from mman_jax.errors import InputError
 from mman_jax.inference.model import Model
 from mman_jax.models import systems
-from mman_jax.training import checkpoints, parallel
-from mman_jax.training.stage import SELECT
-from mman_jax.training.trainer import FUSION, TOWERS, Snapshot, Trainer
+from mman_jax.training import checkpoints, parallel, processes
+from mman_jax.training.trainer import Snapshot, Trainer
 
 
 def load_corpus(data: ml_collections.ConfigDict) -> Corpus:
@@ -36,6 +34,8 @@ def load_corpus(data: ml_collections.ConfigDict) -> Corpus:
 def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, screen: Screen) -> dict[str, Any]:
     """Trains, scores and writes a whole experiment, or goes on with one that was interrupted.
 
+    Among several processes each calls this; the first one writes, and all read the same folder.
+
     Args:
         config: see `configs/mman.py`.
         workdir: gets `config.json`, `results.json`, pictures, checkpoints and the trained model.
@@ -44,8 +44,9 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, screen: Screen
     Raises:
         InputError: if the config or its corpus cannot be used; nothing is written then.
     """
-    settings = json.loads(config.to_json())
-    done = _finished(workdir, settings)
+    chosen = json.loads(config.to_json())
+    del chosen["distributed"]  # where a run runs, not what it is
+    done = _finished(workdir, chosen)
     if done:
         screen.line(f"{workdir} holds this run, finished: nothing to do")
         screen.table(done)
@@ -53,15 +54,13 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, screen: Screen
     experiment = prepare_experiment(config)
     for notice in experiment.notices:
         screen.notice(notice)
-    write_whole(workdir / "config.json", _json(settings))
+    if processes.is_first():
+        write_whole(workdir / "config.json", _json(chosen))
     found = {task.name: experiment.train(task, workdir, screen) for task in experiment.tasks}
     summary = experiment.summary(found)
-    for task, scores in found.items():
-        title = f"{config.system}, {task}: test, {config.seeds} seed(s) summed"
-        name = "confusion.png" if len(found) == 1 else f"confusion_{task}.png"
-        picture = figures.confusion(scores["test"]["confusion"], scores["classes"], title)
-        write_whole(workdir / name, picture)
-    write_whole(workdir / "results.json", _json(summary))
+    if processes.is_first():
+        _write(workdir, summary, found)
+    processes.wait("results.json")  # it is there when any process ends
     screen.table(summary)
     return summary
 
@@ -101,14 +100,18 @@ class Experiment:
             complete = len(snapshot.finished) == len(self.trainer.stages)
             if not complete:
                 screen.epoch(task.name, snapshot, self.trainer.epochs(snapshot.stage))
-            if complete or now - saved > self.config.checkpoint_seconds:
+            # The clocks of several processes differ; all must have a part in packing.
+            if complete or processes.agree(now - saved > self.config.checkpoint_seconds):
                 arrays, card = checkpoints.pack(snapshot)
-                checkpoints.save(folder, arrays, card | {"seconds": seconds})
+                if processes.is_first():
+                    checkpoints.save(folder, arrays, card | {"seconds": seconds})
                 saved = now
         self._check_converged(snapshot)
-        self._save_model(task, snapshot, workdir)
+        params = processes.whole(snapshot.state.best)
+        if processes.is_first():
+            self._save_model(task, params, workdir)
         scores = results.of_task(task, snapshot.finished, list(self.trainer.network.towers))
-        return scores | {"seconds": seconds, "parameters": self._parameters(snapshot)}
+        return scores | {"seconds": seconds, "parameters": self._parameters(params)}
 
     def summary(self, found: dict[str, dict[str, Any]]) -> dict[str, Any]:
         """The content of `results.json`."""
@@ -153,10 +156,10 @@ class Experiment:
                     "training that converges (a smaller learning rate)",
                 )
 
-    def _parameters(self, snapshot: Snapshot) -> dict[str, int]:
-        return results.parameters(jax.tree.map(lambda x: x[0], snapshot.state.best))
+    def _parameters(self, params: Any) -> dict[str, int]:
+        return results.parameters(jax.tree.map(lambda x: x[0], params))
 
-    def _save_model(self, task: protocols.Task, snapshot: Snapshot, workdir: pathlib.Path) -> None:
+    def _save_model(self, task: protocols.Task, params: Any, workdir: pathlib.Path) -> None:
         about = {
             "system": self.config.system,
             "protocol": self.config.data.protocol,
@@ -166,7 +169,6 @@ class Experiment:
         }
         network = self.config.network.to_dict()
         dims = self.parts.corpus.dims
-        params = jax.tree.map(np.asarray, snapshot.state.best)
         model = Model(params, self.parts.scaling, network, dims, task.classes, about)
         model.save(workdir / "model" / task.name)
 
@@ -177,7 +179,7 @@ def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
     Raises:
         InputError: if something cannot be used.
     """
-    check_numbers(config)
+    settings.check_numbers(config)
     corpus = load_corpus(config.data)
     tasks = protocols.tasks(corpus, config.data.protocol)
     parts = prepare(corpus)
@@ -194,42 +196,22 @@ def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
     return Experiment(config, parts, tasks, labels, trainer, notices)
 
 
-def check_numbers(config: ml_collections.ConfigDict) -> None:
-    """Refuses numbers that no run can use.
-
-    Raises:
-        InputError: naming the field.
-    """
-    train = config.train
-    whole = {
-        "seeds": config.seeds,
-        "train.batch": train.batch,
-        "train.max_epochs": train.max_epochs,
-    }
-    positive, others = {}, {"first_seed": config.first_seed}
-    for stage in (TOWERS, FUSION):
-        settings = {f"train.{stage}.{field}": value for field, value in train[stage].items()}
-        whole |= {k: v for k, v in settings.items() if k.endswith((".epochs", ".patience"))}
-        positive |= {k: v for k, v in settings.items() if k.endswith((".learning_rate", ".clip"))}
-        others |= {k: v for k, v in settings.items() if k.endswith(".weight_decay")}
-    for field, value in (whole | positive | others).items():
-        least, bound = (1, "at least 1") if field in whole else (0, "a number of at least 0")
-        if field in positive:
-            bound = "a finite number above 0"
-        if not math.isfinite(value) or value < least or (field in positive and value == 0):
-            raise InputError(f"config.{field}", str(value), bound)
-    if config.first_seed + config.seeds > 2**32:
-        raise InputError("config.first_seed", str(config.first_seed), "seeds below 2**32")
-    if train.select not in SELECT:
-        raise InputError("config.train.select", repr(train.select), nearest(train.select, SELECT))
+def _write(workdir: pathlib.Path, summary: dict[str, Any], found: dict[str, Any]) -> None:
+    """The pictures of all tasks, and at last `results.json`: where it is, all is."""
+    for task, scores in found.items():
+        title = f"{summary['system']}, {task}: test, {len(summary['seeds'])} seed(s) summed"
+        name = "confusion.png" if len(found) == 1 else f"confusion_{task}.png"
+        picture = figures.confusion(scores["test"]["confusion"], scores["classes"], title)
+        write_whole(workdir / name, picture)
+    write_whole(workdir / "results.json", _json(summary))
 
 
-def _finished(workdir: pathlib.Path, settings: dict[str, Any]) -> dict[str, Any] | None:
+def _finished(workdir: pathlib.Path, chosen: dict[str, Any]) -> dict[str, Any] | None:
     """The results of this very run, if they are there; refuses a folder of another one."""
     stored = workdir / "config.json"
     if stored.is_file():
         before = read_json(stored) | {"checkpoint_seconds": None}
-        changed = _differences(before, settings | {"checkpoint_seconds": None})
+        changed = _differences(before, chosen | {"checkpoint_seconds": None})
         if changed:
             raise InputError(
                 workdir,

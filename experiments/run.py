@@ -12,6 +12,7 @@ from ml_collections import config_flags
 
 from experiments import command, experiment
 from experiments.screen import Screen
+from mman_jax.training import processes
 
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/mman.py", "The system to train.")
 _CACHE = flags.DEFINE_string(
@@ -24,10 +25,11 @@ _WORKDIR = command.path_flag("workdir", "Where results, checkpoints and the mode
 
 def main() -> None:
     """Runs the experiment that the flags name."""
+    processes.join(_CONFIG.value.distributed)
     if _CACHE.value:
         jax.config.update("jax_compilation_cache_dir", os.path.expanduser(_CACHE.value))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
-    with Screen() as screen:
+    with Screen(quiet=not processes.is_first()) as screen:
         experiment.run(_CONFIG.value, pathlib.Path(_WORKDIR.value), screen)
 
 

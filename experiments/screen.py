@@ -14,8 +14,8 @@ from mman_jax.training.trainer import Snapshot
 class Screen:
     """Writes to standard output; in a log, an epoch's line at most every few seconds."""
 
-    def __init__(self, every: float = 5.0):
-        self.console = Console(highlight=False, soft_wrap=True)
+    def __init__(self, every: float = 5.0, quiet: bool = False):
+        self.console = Console(highlight=False, soft_wrap=True, quiet=quiet)
         self.every = every
         self._progress: Progress | None = None
         self._task: tuple[str, Any] | None = None

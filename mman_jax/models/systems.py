@@ -20,9 +20,10 @@ SKIPS = ("add", "concatenate")
 
 def _attention(settings: Mapping[str, Any]) -> dict[str, Any]:
     place = "config.network.early.attention"
-    if settings["skip"] not in SKIPS:
-        raise InputError(f"{place}.skip", repr(settings["skip"]), nearest(settings["skip"], SKIPS))
-    if settings["skip"] == "add" and settings["value"] != settings["model"]:
+    skip = settings.get("skip", "add")
+    if skip not in SKIPS:
+        raise InputError(f"{place}.skip", repr(skip), nearest(skip, SKIPS))
+    if skip == "add" and settings["value"] != settings["model"]:
         found = f"{settings['value']}, with model {settings['model']}"
         raise InputError(f"{place}.value", found, "equal sizes, or skip=concatenate")
     return dict(settings)

@@ -9,6 +9,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from mman_jax.errors import InputError
+from mman_jax.training import processes
 from mman_jax.training.stage import Record
 from mman_jax.training.trainer import Outcome, Snapshot, Trainer
 
@@ -24,12 +25,13 @@ def save(directory: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str, 
     Raises:
         InputError: if the folder cannot be written.
     """
-    options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)
     items = ocp.args.Composite(
         arrays=ocp.args.StandardSave(jax.tree.map(np.asarray, dict(arrays))),
         card=ocp.args.JsonSave(dict(card)),
     )
     try:
+        directory.mkdir(parents=True, exist_ok=True)
+        options = _options(max_to_keep=2)
         with ocp.CheckpointManager(directory.absolute(), options=options) as manager:
             newest = manager.latest_step()
             manager.save(0 if newest is None else newest + 1, args=items)
@@ -48,7 +50,8 @@ def restore(directory: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]] | 
     if not directory.is_dir():
         return None
     items = ocp.args.Composite(arrays=ocp.args.StandardRestore(), card=ocp.args.JsonRestore())
-    with ocp.CheckpointManager(directory.absolute()) as manager:
+    options = _options(read_only=True)
+    with ocp.CheckpointManager(directory.absolute(), options=options) as manager:
         damage = None
         for step in sorted(manager.all_steps(), reverse=True):
             try:
@@ -64,7 +67,7 @@ def restore(directory: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]] | 
 
 
 def pack(snapshot: Snapshot) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A snapshot as arrays and a card."""
+    """A snapshot as arrays and a card; every process must call it, and gets all of it."""
     finished = {name: _numbered(outcome) for name, outcome in snapshot.finished.items()}
     arrays = {"state": _numbered(snapshot.state), "history": _numbered(snapshot.history)}
     card = {"stage": snapshot.stage, "finished": sorted(finished)}
@@ -87,8 +90,20 @@ def unpack(arrays: Mapping[str, Any], card: Mapping[str, Any], trainer: Trainer)
     )
 
 
+def _options(**settings: Any) -> ocp.CheckpointManagerOptions:
+    # Arrays come here whole, so that whoever saves or reads does it alone, waiting for no other
+    # process.
+    me = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"process_{me}"
+    )
+    return ocp.CheckpointManagerOptions(
+        create=False, enable_async_checkpointing=False, multiprocessing_options=alone, **settings
+    )
+
+
 def _numbered(tree: Any) -> dict[str, np.ndarray]:
-    return {f"{i:04d}": np.asarray(x) for i, x in enumerate(jax.tree.leaves(tree))}
+    return {f"{i:04d}": x for i, x in enumerate(jax.tree.leaves(processes.whole(tree)))}
 
 
 def _ordered(numbered: Mapping[str, Any]) -> list[Any]:

@@ -28,17 +28,20 @@ def make_mesh(seeds: int, parallel: str = "jit", seed_shards: int = 0, row_shard
         row_shards: devices over which each batch's rows are spread; 0: all that are left.
 
     Raises:
-        InputError: if the way is unknown, or the devices are too few.
+        InputError: if the way is unknown, the devices are too few, or a process has none of them.
     """
     if parallel not in PARALLEL:
         raise InputError("config.parallel", repr(parallel), nearest(parallel, PARALLEL))
-    devices = jax.devices()
+    devices = jax.devices()  # of all processes, one process's after another's
     if min(seed_shards, row_shards) < 0:
         raise InputError("config.mesh", f"{seed_shards} x {row_shards} devices", "0 or more")
     if max(seed_shards, 1) * max(row_shards, 1) > len(devices):
         raise InputError(
             "config.mesh", f"{seed_shards} x {row_shards} devices", f"at most {len(devices)}"
         )
+    processes = jax.process_count()
+    if parallel == "pmap" and processes > 1:
+        raise InputError("config.parallel", f"'pmap' in {processes} processes", "'jit'")
     if parallel == "pmap":
         seed_shards = 1
     seed_shards = seed_shards or math.gcd(seeds, len(devices) // max(row_shards, 1))
@@ -48,6 +51,12 @@ def make_mesh(seeds: int, parallel: str = "jit", seed_shards: int = 0, row_shard
             "config.mesh.seeds", f"{seed_shards} shards", f"a divisor of the {seeds} seeds"
         )
     used = np.asarray(devices[: seed_shards * row_shards]).reshape(seed_shards, row_shards)
+    if len({device.process_index for device in used.flat}) < processes:
+        raise InputError(
+            "config.mesh",
+            f"{seed_shards} x {row_shards} devices, none of them in some of {processes} processes",
+            f"up to {len(devices)} devices, at least one a process",
+        )
     return Mesh(used, (SEEDS, ROWS))
 
 
@@ -125,6 +134,24 @@ def distribute(function: Callable, mesh: Mesh, parallel: str = "jit", donate: bo
 
 
 def place(tree: Any, mesh: Mesh, by_seed: bool) -> Any:
-    """Puts arrays on the mesh: a leading seed axis spread, everything else on every device."""
-    spec = PartitionSpec(SEEDS) if by_seed else PartitionSpec()
-    return jax.device_put(tree, NamedSharding(mesh, spec))
+    """Puts arrays on the mesh: a leading seed axis spread, everything else on every device.
+
+    Args:
+        tree: arrays, whole on every process, or on the mesh already.
+        mesh: what `make_mesh` returned.
+        by_seed: whether the arrays lead with a seed axis [S, ...].
+    """
+    sharding = layout(mesh, by_seed)
+
+    def one(x):
+        if mesh.is_multi_process and not isinstance(x, jax.Array):
+            # device_put would send the array around to see that all processes hold the same one.
+            return jax.make_array_from_callback(np.shape(x), sharding, np.asarray(x).__getitem__)
+        return jax.device_put(x, sharding)
+
+    return jax.tree.map(one, tree)
+
+
+def layout(mesh: Mesh, by_seed: bool) -> NamedSharding:
+    """How arrays lie on the mesh: a leading seed axis spread, or whole on every device."""
+    return NamedSharding(mesh, PartitionSpec(SEEDS) if by_seed else PartitionSpec())

@@ -11,7 +11,7 @@ import optax
 from jax.sharding import Mesh
 
 from mman_jax.models.networks import FUSION, Network
-from mman_jax.training import freezing
+from mman_jax.training import freezing, processes
 from mman_jax.training import parallel as distribution
 from mman_jax.training.stage import ROWS, Record, Stage, State, batch_rows, head_names
 from mman_jax.types import UNSCORED, Batch
@@ -96,7 +96,7 @@ class Trainer:
 
     def init(self, seed: jax.Array) -> Any:
         """One seed's parameters before training."""
-        features = {m: x[:1, :1] for m, x in self._rows["train"].features.items()}
+        features = {m: x[:1, :1] for m, x in self._host_rows["train"].features.items()}
         reset = jnp.ones((1, 1), bool)
         return self.network.init(jax.random.key(seed), features, reset)["params"]
 
@@ -138,7 +138,8 @@ class Trainer:
         """Yields a snapshot after every epoch, and a last one with every stage finished.
 
         A yielded state lives on the devices and is overwritten by the next epoch: copy what is to
-        be kept.
+        be kept. Among several processes each runs this, epoch by epoch, and holds a part of the
+        state; the rest of a snapshot is whole on all of them (see `processes.whole`).
 
         Args:
             labels: [R + 1, U] int32 of each part.
@@ -161,9 +162,9 @@ class Trainer:
                 # What is frozen is computed once: the stage reads the towers' answers.
                 own = predict(state.params, {}, rows)
                 shared = {part: batch._replace(features={}) for part, batch in rows.items()}
-            while len(history) < self.epochs(name) and not np.all(state.stopped):
+            while len(history) < self.epochs(name) and not np.all(processes.whole(state.stopped)):
                 state, record = epoch(state, own, shared)
-                history.append(jax.tree.map(np.asarray, record))
+                history.append(processes.whole(record))
                 yield Snapshot(name, state, _stack(history), finished)
             finished[name] = _outcome(state, _stack(history))
             params = state.best
@@ -199,10 +200,10 @@ class Trainer:
         return self._compiled[name]
 
     def _start(self, stage: Stage, seeds: np.ndarray, params: Any) -> State:
+        sharding = distribution.layout(self.mesh, by_seed=True)
         if params is None:
-            params = jax.jit(jax.vmap(self.init))(seeds)
-        state = jax.jit(jax.vmap(stage.start))(seeds, params)
-        return distribution.place(state, self.mesh, by_seed=True)
+            params = jax.jit(jax.vmap(self.init), out_shardings=sharding)(seeds)
+        return jax.jit(jax.vmap(stage.start), out_shardings=sharding)(seeds, params)
 
     def _method(self, name: str, groups: Any) -> str:
         if name == TOWERS:
@@ -247,4 +248,4 @@ def _unstack(history: Record) -> list[Record]:
 
 def _outcome(state: State, history: Record) -> Outcome:
     arrays = (state.best_epoch, state.valid, state.test, state.oracle)
-    return Outcome(*(np.asarray(x) for x in arrays), history)
+    return Outcome(*processes.whole(arrays), history)

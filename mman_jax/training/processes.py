@@ -1,0 +1,89 @@
+"""Several processes as one: joining them, and values that each must hold whole.
+
+All of it is JAX's own: `jax.distributed` and `multihost_utils`. In one process nothing is sent.
+"""
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from mman_jax.errors import InputError
+
+AUTO = "auto"
+
+
+def join(distributed: str) -> None:
+    """Makes this process one of several, before anything else asks JAX for its devices.
+
+    Args:
+        distributed: the config's `distributed`: empty for a process on its own, `auto` where the
+            machines know of one another (a TPU pod slice, Slurm), or `ADDRESS:PORT,PROCESSES,ID`
+            with the address of process 0.
+
+    Raises:
+        InputError: if it is none of these, or nothing tells of the other processes.
+    """
+    if not distributed:
+        return
+    if distributed != AUTO:
+        jax.distributed.initialize(*parse(distributed))
+        return
+    try:
+        jax.distributed.initialize()
+    except ValueError as error:
+        raise InputError(
+            "config.distributed",
+            f"{AUTO!r}, but nothing here tells of other processes ({error})",
+            "ADDRESS:PORT,PROCESSES,ID",
+        ) from error
+
+
+def parse(distributed: str) -> tuple[str, int, int]:
+    """`ADDRESS:PORT,PROCESSES,ID` as the address with its port, the processes, and the ID.
+
+    Raises:
+        InputError: if it is not of that form.
+    """
+    address, *counts = distributed.split(",")
+    host, _, port = address.rpartition(":")
+    numbers = [port, *counts]
+    if host and len(numbers) == 3 and all(n.isascii() and n.isdigit() for n in numbers):
+        number, processes, process = map(int, numbers)
+        if 0 < number < 2**16 and process < processes:
+            return address, processes, process
+    raise InputError(
+        "config.distributed",
+        repr(distributed),
+        f"{AUTO!r}, or ADDRESS:PORT,PROCESSES,ID with ID from 0 to PROCESSES - 1",
+    )
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes files and talks to the user."""
+    return jax.process_index() == 0
+
+
+def whole(tree: Any) -> Any:
+    """Arrays as NumPy arrays, also those of which other processes hold a part.
+
+    Every process must call it, on the same arrays, and gets all of them.
+    """
+
+    def one(x):
+        if isinstance(x, jax.Array) and not x.is_fully_addressable:
+            return multihost_utils.process_allgather(x, tiled=True)
+        return np.asarray(x)
+
+    return jax.tree.map(one, tree)
+
+
+def agree(mine: bool) -> bool:
+    """What the first process says: for decisions that clocks or disks make."""
+    return bool(multihost_utils.broadcast_one_to_all(np.asarray(mine)))
+
+
+def wait(where: str) -> None:
+    """Returns once every process is at the same place."""
+    multihost_utils.sync_global_devices(where)

@@ -1,0 +1,13 @@
+"""Configs for runs in several processes: `:mman`, and `:tower`, the speech tower alone."""
+
+from tests import tiny
+
+
+def get_config(system):
+    config = tiny.recipe(epochs=2)
+    config.seeds = 2
+    config.checkpoint_seconds = 0.0
+    config.data.modalities = "speech"
+    if system == "tower":
+        del config.network.early, config.network.fusion
+    return config

@@ -1,0 +1,130 @@
+"""Two processes with two devices each, on one machine, against one process with one device."""
+
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+from experiments import experiment
+from experiments.screen import Screen
+from mman_jax.data import npz
+from mman_jax.training import checkpoints
+from tests import tiny
+from tests.training import distributed_config
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SECONDS = 120
+
+
+def start(process, processes, port, arguments):
+    flags = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
+    return subprocess.Popen(
+        [
+            sys.executable, "-m", "experiments.run", *arguments,
+            f"--compilation_cache={jax.config.jax_compilation_cache_dir}",
+            f"--config.distributed=127.0.0.1:{port},{processes},{process}",
+        ],
+        cwd=ROOT,
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )  # fmt: skip
+
+
+def in_processes(system, corpus, mesh, workdirs):
+    """Runs as many processes as there are folders; what each printed. None outlives this."""
+    arguments = [
+        f"--config=tests/training/distributed_config.py:{system}",
+        f"--config.data.path={corpus}",
+        *(f"--config.mesh.{axis}={shards}" for axis, shards in mesh.items()),
+    ]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    running = [
+        start(i, len(workdirs), port, [*arguments, f"--workdir={workdir}"])
+        for i, workdir in enumerate(workdirs)
+    ]
+    try:
+        printed = [process.communicate(timeout=SECONDS)[0] for process in running]
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+    assert [process.returncode for process in running] == [0] * len(running), "\n".join(printed)
+    return printed
+
+
+class Interrupted(Screen):
+    """Keeps the checkpoints as they would be, had the run ended in the fusion's second epoch."""
+
+    def __init__(self, workdir, kept):
+        super().__init__(quiet=True)
+        self.workdir, self.kept = workdir, kept
+
+    def epoch(self, task, snapshot, epochs):
+        if snapshot.stage == "fusion" and len(snapshot.history.training) == 2:
+            shutil.copytree(self.workdir / "checkpoints", self.kept / "checkpoints")
+
+
+def in_one(system, corpus, workdir, kept=None):
+    config = distributed_config.get_config(system)
+    config.data.path = str(corpus)
+    experiment.run(config, workdir, Interrupted(workdir, kept))
+
+
+def check(workdir, expected):
+    """Equal but for the time taken: counts exactly, losses and all that was trained to rounding."""
+    last, wanted = (checkpoints.restore(d / "checkpoints" / "auto") for d in (workdir, expected))
+    chex.assert_trees_all_close(last[0], wanted[0], atol=1e-4)
+    found, expected = (json.loads((d / "results.json").read_text()) for d in (workdir, expected))
+    assert found.keys() == expected.keys()
+    for name in expected.keys() - {"seconds"}:
+        leaves, structure = jax.tree.flatten(expected[name])
+        assert jax.tree.structure(found[name]) == structure, name
+        for left, right in zip(jax.tree.leaves(found[name]), leaves, strict=True):
+            if isinstance(right, float):
+                np.testing.assert_allclose(left, right, atol=1e-6, err_msg=name)
+            else:
+                assert left == right, name
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    path = tmp_path_factory.mktemp("corpus") / "corpus.npz"
+    npz.write(tiny.corpus(), path)
+    return path
+
+
+def test_two_processes_give_the_numbers_of_one(corpus, tmp_path):
+    alone, first, second, kept = (tmp_path / n for n in ("alone", "first", "second", "kept"))
+    in_one("mman", corpus, alone, kept)
+    mesh = {"seeds": 2, "rows": 2}
+    # A folder for each: the second process writes nothing into its own.
+    printed = in_processes("mman", corpus, mesh, [first, second])
+    check(first, alone)
+    assert (first / "model" / "auto").is_dir()
+    assert not second.exists()
+    assert "test accuracy" in printed[0]
+    assert "epoch" not in printed[1]
+    assert "test accuracy" not in printed[1]
+
+    # Both read the one checkpoint of a run that was interrupted, and go on from there.
+    printed = in_processes("mman", corpus, mesh, [kept, kept])
+    assert "goes on after fusion epoch 1" in printed[0]
+    check(kept, alone)
+
+
+def test_rows_spread_over_processes(corpus, tmp_path):
+    in_one("tower", corpus, tmp_path / "alone")
+    in_processes("tower", corpus, {"seeds": 1, "rows": 4}, [tmp_path / "run"] * 2)
+    check(tmp_path / "run", tmp_path / "alone")
