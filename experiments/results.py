@@ -9,7 +9,7 @@ import numpy as np
 from mman_jax.data.parts import Parts
 from mman_jax.data.protocols import Task
 from mman_jax.training import metrics
-from mman_jax.training.trainer import TOWERS, Outcome
+from mman_jax.training.trainer import FUSION, TOWERS, Outcome
 from mman_jax.types import UNSCORED
 
 METRICS = {
@@ -39,7 +39,7 @@ def scores(counts: np.ndarray) -> dict[str, Any]:
 
 def of_task(task: Task, finished: Mapping[str, Outcome], towers: Sequence[str]) -> dict[str, Any]:
     """The scores of one task: of the system, and of each tower alone."""
-    last = finished[list(finished)[-1]]
+    last = finished.get(FUSION, finished[TOWERS])
 
     def of_head(outcome: Outcome, head: int) -> dict[str, Any]:
         losses = outcome.history.valid_loss[:, :, head]  # [E, S]

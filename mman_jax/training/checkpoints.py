@@ -70,7 +70,7 @@ def pack(snapshot: Snapshot) -> tuple[dict[str, Any], dict[str, Any]]:
     """A snapshot as arrays and a card; every process must call it, and gets all of it."""
     finished = {name: _numbered(outcome) for name, outcome in snapshot.finished.items()}
     arrays = {"state": _numbered(snapshot.state), "history": _numbered(snapshot.history)}
-    card = {"stage": snapshot.stage, "finished": sorted(finished)}
+    card = {"stage": snapshot.stage, "finished": list(finished)}
     return arrays | ({"finished": finished} if finished else {}), card
 
 

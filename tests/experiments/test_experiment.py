@@ -87,6 +87,13 @@ def test_the_same_command_again_ends_at_once(finished, capsys):
     assert (workdir / "results.json").stat().st_mtime_ns == stamp
 
 
+def test_a_run_that_ended_just_before_its_results_writes_the_same_ones(finished):
+    config, workdir, before = finished
+    (workdir / "results.json").unlink()
+    after = run(config, workdir)
+    assert {**after, "seconds": 0} == {**before, "seconds": 0}
+
+
 def test_another_config_in_the_same_folder_is_refused(finished):
     config, workdir, _ = finished
     other = on(config.data.path)
