@@ -193,7 +193,10 @@ def case_step() -> Iterator[dict[str, Any]]:
     network, params = made.network, made.init(np.uint32(0))
     features = {m: np.ones(d, np.float32) for m, d in DIMS.items()}
     state = stream.init_state(network, params, features)
-    step = jax.jit(functools.partial(stream.step, network))
+    step = jax.jit(
+        functools.partial(stream.step, network),
+        compiler_options=parallel.compiler_options(jax.devices()[0].platform),
+    )
     seconds = []
     for _ in range(10_100):
         began = time.perf_counter()

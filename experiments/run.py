@@ -12,6 +12,7 @@ from ml_collections import config_flags
 
 from experiments import command, experiment
 from experiments.screen import Screen
+from mman_jax.errors import InputError
 from mman_jax.training import processes
 
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/mman.py", "The system to train.")
@@ -25,12 +26,17 @@ _WORKDIR = command.path_flag("workdir", "Where results, checkpoints and the mode
 
 def main() -> None:
     """Runs the experiment that the flags name."""
-    processes.join(_CONFIG.value.distributed)
+    config = _CONFIG.value
+    try:
+        distributed = config.distributed
+    except OSError as error:  # told only now: the file that --config names is not there
+        raise InputError("--config", str(error), "a file such as configs/mman.py") from error
+    processes.join(distributed)
     if _CACHE.value:
         jax.config.update("jax_compilation_cache_dir", os.path.expanduser(_CACHE.value))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     with Screen(quiet=not processes.is_first()) as screen:
-        experiment.run(_CONFIG.value, pathlib.Path(_WORKDIR.value), screen)
+        experiment.run(config, pathlib.Path(_WORKDIR.value), screen)
 
 
 if __name__ == "__main__":
