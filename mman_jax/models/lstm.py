@@ -41,10 +41,12 @@ def _product(rows: Array, kernel: Array) -> Array:
 
 
 def _forward(gates, kernel, keep, mask, state):
+    scale = _gate_scale(kernel.shape[0])
+
     def step(carry, x):
         gates, keep, mask = x
         hidden, cell = (s * keep for s in carry)
-        act = jnp.tanh(gates + _product(hidden, kernel))
+        act = jnp.tanh(scale * (gates + _product(hidden, kernel)))
         i, f, g, o = jnp.split(act, 4, axis=-1)
         new_cell = (0.5 * f + 0.5) * cell + (0.5 * i + 0.5) * g
         new_hidden = (0.5 * o + 0.5) * jnp.tanh(new_cell)
@@ -62,8 +64,7 @@ def lstm_scan(gates: Array, kernel: Array, keep: Array, mask: Array | None, stat
     """The recurrence over U utterances, time first, with a hand-written backward pass.
 
     Args:
-        gates: [U, B, 4H] float, the input's part of the gates i, f, g, o; the sigmoid gates
-            (i, f, o) and their columns of `kernel` halved.
+        gates: [U, B, 4H] float, the input's part of the gates i, f, g, o.
         kernel: [H, 4H] float, the hidden state's part.
         keep: [U, B, 1] float, 0 where a conversation starts, else 1.
         mask: [U, B, 1] bool, False where the state passes unchanged; None where there is no such.
@@ -95,10 +96,10 @@ def _scan_backward(saved, cotangents):
     if mask is not None:
         tanh_cell = jnp.where(mask, tanh_cell, 0.0)
     local = [
-        0.5 * g * (1 - i * i),
-        0.5 * before_cell * (1 - f * f),
+        0.25 * g * (1 - i * i),
+        0.25 * before_cell * (1 - f * f),
         0.5 * (i + 1) * (1 - g * g),
-        0.5 * tanh_cell * (1 - o * o),
+        0.25 * tanh_cell * (1 - o * o),
     ]
     to_cell = (0.5 * o + 0.5) * (1 - tanh_cell * tanh_cell)
     forget = 0.5 * f + 0.5
@@ -192,9 +193,8 @@ class LSTM(nn.Module):
         if mask is not None:
             chex.assert_shape(mask, (rows, utterances))
             mask = mask.T[..., None]
-        scale = _gate_scale(self.hidden)
         flat = inputs.swapaxes(0, 1).reshape(-1, features)
-        gates = (flat @ (kernel_input * scale) + bias * scale).reshape(utterances, rows, width)
+        gates = (flat @ kernel_input + bias).reshape(utterances, rows, width)
         keep = 1.0 - reset.T[..., None].astype(inputs.dtype)
-        hidden, state = lstm_scan(gates, kernel_hidden * scale, keep, mask, state)
+        hidden, state = lstm_scan(gates, kernel_hidden, keep, mask, state)
         return hidden.swapaxes(0, 1), state
