@@ -25,7 +25,7 @@ from absl import flags
 
 from configs import mman
 from experiments import command
-from experiments.peer_pytorch import MODES
+from experiments.peer_pytorch import CLASSES, DIMS, MODES
 from mman_jax.data import batching
 from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError, nearest
@@ -35,8 +35,6 @@ from mman_jax.training import parallel
 from mman_jax.training.trainer import Trainer
 from mman_jax.types import Batch
 
-DIMS = {"speech": 100, "visual": 512, "text": 100}
-CLASSES = 4
 _LENGTHS = flags.DEFINE_string(
     "lengths", str(pathlib.Path(__file__).with_name("iemocap_lengths.json")), "JSON of lengths."
 )
