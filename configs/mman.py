@@ -53,6 +53,7 @@ def get_config():
     config.data.path = placeholder(str)  # none: the built-in synthetic corpus
     config.data.protocol = "auto"
     config.data.modalities = ""  # comma-separated names; none: all
+    config.data.stream = placeholder(bool)  # none: where rows would take over half of a device
 
     config.network = ml_collections.ConfigDict()
     config.network.unimodal = ml_collections.ConfigDict(

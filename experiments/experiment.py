@@ -187,8 +187,9 @@ def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
     mismatch = protocols.check_table_1(corpus)
     network = systems.build(config.network, list(corpus.dims), len(tasks[0].classes))
     mesh = parallel.make_mesh(config.seeds, config.parallel, config.mesh.seeds, config.mesh.rows)
+    classes = len(tasks[0].classes)
     trainer = Trainer(
-        network, config.train, parts.rows, len(tasks[0].classes), mesh, config.parallel
+        network, config.train, parts.rows, classes, mesh, config.parallel, config.data.stream
     )
     for stage in trainer.stages:
         trainer.stage(stage)  # an uncovered parameter is said before anything is written

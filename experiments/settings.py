@@ -5,7 +5,7 @@ import math
 import ml_collections
 
 from mman_jax.errors import InputError, nearest
-from mman_jax.training.stage import SELECT
+from mman_jax.training.selection import SELECT
 from mman_jax.training.trainer import FUSION, TOWERS
 
 

@@ -1,7 +1,9 @@
 """Batching: whole conversations laid side by side in rows of equal length."""
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -74,8 +76,63 @@ def pack(lengths: np.ndarray, conversations: Sequence[int], length: int | None =
     return Layout(row, start, wanted, conversations, rows, length)
 
 
+class LaidFeatures:
+    """One modality's features [R + 1, U, D] in a layout, the last row empty; float32.
+
+    Rows are read from the corpus, which may be memory-mapped, and scaled when they are asked for:
+    `laid[rows]` with an array or a slice of row numbers. `numpy.asarray` asks for all of them.
+    """
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, corpus: Corpus, layout: Layout, modality: str, scaling: Scaling | None):
+        """Reads nothing yet.
+
+        Args:
+            corpus: where the features are.
+            layout: which conversations, and where.
+            modality: whose features.
+            scaling: how to scale them, or None: as they are.
+        """
+        self._values, self._modality = corpus.features[modality], modality
+        self._layout, self._scaling = layout, scaling
+        self._offsets = corpus.offsets
+        self.shape = (layout.rows + 1, layout.length, corpus.dims[modality])
+        by_row = np.argsort(layout.row, kind="stable")
+        bounds = np.searchsorted(layout.row[by_row], np.arange(layout.rows + 2))
+        self._items = [by_row[a:b] for a, b in itertools.pairwise(bounds)]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all rows."""
+        return int(np.prod(self.shape)) * self.dtype.itemsize
+
+    def __getitem__(self, index: np.ndarray | slice) -> np.ndarray:
+        """The features [B, U, D] of some rows."""
+        wanted = np.arange(self.shape[0])[index]
+        laid = np.zeros((len(wanted), *self.shape[1:]), np.float32)
+        for target, row in enumerate(wanted):
+            for item in self._items[row]:
+                start = self._layout.start[item]
+                laid[target, start : start + self._layout.lengths[item]] = self._read(item)
+        return laid
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """All rows."""
+        return self[:].astype(dtype or self.dtype, copy=False)
+
+    def _read(self, item: int) -> np.ndarray:
+        conversation = self._layout.conversations[item]
+        values = self._values[self._offsets[conversation] : self._offsets[conversation + 1]]
+        if self._scaling is None:
+            return values
+        return self._scaling.apply({self._modality: values})[self._modality]
+
+
 def rows(corpus: Corpus, layout: Layout, labels: np.ndarray, scaling: Scaling | None) -> Batch:
-    """Fill a layout, [R, U, ...]; padding has features 0, label UNSCORED, mask False.
+    """Fill a layout, [R + 1, U, ...]; padding has features 0, label UNSCORED, mask False.
+
+    The last row is padding alone. Features are read when asked for (`LaidFeatures`).
 
     Args:
         corpus: where the features are.
@@ -83,23 +140,16 @@ def rows(corpus: Corpus, layout: Layout, labels: np.ndarray, scaling: Scaling | 
         labels: [N] int32 classes of the whole corpus, as a task gives them.
         scaling: how to scale the features, or None: as they are.
     """
-    shape = (layout.rows, layout.length)
-    features = {name: np.zeros((*shape, dim), np.float32) for name, dim in corpus.dims.items()}
+    shape = (layout.rows + 1, layout.length)
     classes = np.full(shape, UNSCORED, np.int32)
     mask = np.zeros(shape, bool)
     reset = np.zeros(shape, bool)
     offsets = corpus.offsets
-    for item, conversation in enumerate(layout.conversations):
-        source = slice(int(offsets[conversation]), int(offsets[conversation + 1]))
-        row, start = layout.row[item], layout.start[item]
-        cells = (row, slice(start, start + layout.lengths[item]))
-        values = {name: array[source] for name, array in corpus.features.items()}
-        values = scaling.apply(values) if scaling else values
-        for name, array in values.items():
-            features[name][cells] = array
-        classes[cells] = labels[source]
-        mask[cells] = True
-        reset[row, start] = True
+    order = [np.arange(offsets[c], offsets[c + 1]) for c in layout.conversations]
+    classes.reshape(-1)[layout.positions] = labels[np.concatenate(order)]
+    mask.reshape(-1)[layout.positions] = True
+    reset[layout.row, layout.start] = True
+    features = {name: LaidFeatures(corpus, layout, name, scaling) for name in corpus.features}
     return Batch(features, classes, mask, reset)
 
 
@@ -119,25 +169,3 @@ def gather(layout: Layout, values: np.ndarray, axis: int = 0) -> np.ndarray:
     if len(cells) != 2 or cells[0] < layout.rows or cells[1] != layout.length:
         raise ValueError(f"axes {cells} for a layout of {layout.rows} rows of {layout.length}")
     return values.reshape(*lead, cells[0] * cells[1], *rest).take(layout.positions, axis=axis)
-
-
-def pad_rows(batch: Batch, rows: int) -> Batch:
-    """Append empty rows until there are `rows` of them in all.
-
-    Raises:
-        ValueError: the batch has more rows than that.
-    """
-    missing = rows - len(batch.mask)
-    if missing < 0:
-        raise ValueError(f"{len(batch.mask)} rows cannot be padded to {rows}")
-
-    def pad(array: np.ndarray, value: float) -> np.ndarray:
-        widths = [(0, missing), *[(0, 0)] * (array.ndim - 1)]
-        return np.pad(array, widths, constant_values=value)
-
-    return Batch(
-        {name: pad(array, 0.0) for name, array in batch.features.items()},
-        pad(batch.labels, UNSCORED),
-        pad(batch.mask, False),
-        pad(batch.reset, False),
-    )

@@ -21,8 +21,8 @@ class Parts:
         split: which conversations are in which part.
         scaling: fitted on the training conversations.
         layouts: where each conversation lies, by part.
-        rows: features [R + 1, U, D], masks and resets by part; the last row is empty, and no
-            utterance has a class yet (see `labels`).
+        rows: features [R + 1, U, D], masks and resets by part; the last row is empty, features
+            are read when asked for, and no utterance has a class yet (see `labels`).
     """
 
     corpus: Corpus
@@ -64,6 +64,5 @@ def prepare(corpus: Corpus) -> Parts:
     layouts, rows = {}, {}
     for part in PARTS:
         layouts[part] = batching.pack(corpus.lengths, getattr(split, part))
-        filled = batching.rows(corpus, layouts[part], nothing, fitted)
-        rows[part] = batching.pad_rows(filled, layouts[part].rows + 1)
+        rows[part] = batching.rows(corpus, layouts[part], nothing, fitted)
     return Parts(corpus, split, fitted, layouts, rows)

@@ -88,6 +88,7 @@ class Model:
         layout = batching.pack(corpus.lengths, range(len(corpus.lengths)))
         nothing = np.full(len(corpus.labels), UNSCORED, np.int32)
         rows = batching.rows(corpus, layout, nothing, self.scaling)
+        features = {name: np.asarray(laid) for name, laid in rows.features.items()}
 
         @jax.jit
         def answer(params, features, reset):
@@ -97,5 +98,5 @@ class Model:
 
             return jax.lax.map(one_seed, params).mean(0)
 
-        laid = np.asarray(answer(self.params, rows.features, rows.reset))
+        laid = np.asarray(answer(self.params, features, rows.reset))
         return batching.gather(layout, laid)

@@ -10,7 +10,7 @@ import orbax.checkpoint as ocp
 
 from mman_jax.errors import InputError
 from mman_jax.training import processes
-from mman_jax.training.stage import Record
+from mman_jax.training.state import Record
 from mman_jax.training.trainer import Outcome, Snapshot, Trainer
 
 

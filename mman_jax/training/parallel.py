@@ -2,6 +2,7 @@
 
 import functools
 import math
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from mman_jax.training.stage import ROWS
 
 SEEDS = "seeds"
 PARALLEL = ("jit", "pmap")
+_BY_SEED, _EVERYWHERE = PartitionSpec(SEEDS), PartitionSpec()
 
 
 def make_mesh(seeds: int, parallel: str = "jit", seed_shards: int = 0, row_shards: int = 0) -> Mesh:
@@ -96,7 +98,14 @@ def over_seeds(function: Callable, platform: str) -> Callable:
     return mapped
 
 
-def distribute(function: Callable, mesh: Mesh, parallel: str = "jit", donate: bool = True):
+def distribute(
+    function: Callable,
+    mesh: Mesh,
+    parallel: str = "jit",
+    donate: bool = True,
+    shared: Any = _EVERYWHERE,
+    out: PartitionSpec = _BY_SEED,
+):
     """Compiles `function(state, own, shared)` of one seed for all seeds on the mesh.
 
     Args:
@@ -104,6 +113,9 @@ def distribute(function: Callable, mesh: Mesh, parallel: str = "jit", donate: bo
         mesh: what `make_mesh` returned.
         parallel: `jit` or `pmap`.
         donate: whether the state may be overwritten.
+        shared: how the arrays that all seeds share lie on the mesh, with `jit`; whole on every
+            device by default.
+        out: how the results lie on the mesh, with `jit`.
     """
     platform = mesh.devices.flat[0].platform
     mapped = over_seeds(function, platform)
@@ -118,12 +130,11 @@ def distribute(function: Callable, mesh: Mesh, parallel: str = "jit", donate: bo
             devices=devices,
         )
         return lambda *arguments: numbered(np.arange(len(devices)), *arguments)
-    seeds, everywhere = PartitionSpec(SEEDS), PartitionSpec()
     sharded = jax.shard_map(
         mapped,
         mesh=mesh,
-        in_specs=(seeds, seeds, everywhere),
-        out_specs=seeds,
+        in_specs=(_BY_SEED, _BY_SEED, shared),
+        out_specs=out,
         check_vma=False,
     )
     return jax.jit(
@@ -152,6 +163,13 @@ def place(tree: Any, mesh: Mesh, by_seed: bool) -> Any:
     return jax.tree.map(one, tree)
 
 
+def fits(size: int, mesh: Mesh) -> bool:
+    """Whether so many bytes take at most half of a device's memory."""
+    stats = mesh.local_devices[0].memory_stats() or {}
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return size <= stats.get("bytes_limit", pages) / 2
+
+
 def layout(mesh: Mesh, by_seed: bool) -> NamedSharding:
     """How arrays lie on the mesh: a leading seed axis spread, or whole on every device."""
-    return NamedSharding(mesh, PartitionSpec(SEEDS) if by_seed else PartitionSpec())
+    return NamedSharding(mesh, _BY_SEED if by_seed else _EVERYWHERE)

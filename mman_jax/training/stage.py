@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,54 +13,12 @@ from mman_jax.models.networks import FUSION, Network
 from mman_jax.training import freezing
 from mman_jax.training.losses import balanced_weights, cross_entropy
 from mman_jax.training.metrics import accuracy, confusion
+from mman_jax.training.selection import keep_best
+from mman_jax.training.state import Record, State
 from mman_jax.types import UNSCORED, Array, Batch
-
-SELECT = ("accuracy", "loss")
 
 ROWS = "rows"
 """The axis name over which a batch's rows are spread on several devices."""
-
-
-class State(NamedTuple):
-    """One seed's training; with a leading axis S, a run's. T counts the heads of the stage.
-
-    Attributes:
-        seed: uint32, what all of this seed's randomness comes from.
-        epoch: int32, epochs done.
-        params: the network's parameters as trained so far.
-        opt_state: the optimizer's.
-        best: parameters at the best validation epoch, each head's at its own.
-        best_epoch: [T] int32, counted from 1; 0 before the first.
-        best_score: [T] float32, what is maximised (see `Stage.select`).
-        stopped: [T] bool, True once patience ran out: the best no longer changes.
-        valid: [T, C, C] int32, validation counts at the best epoch.
-        test: [T, C, C] int32, test counts at the best epoch.
-        oracle: [T] float32, highest test accuracy of any epoch until stopped: what selection on
-            the test set would have given. It decides nothing.
-    """
-
-    seed: Array
-    epoch: Array
-    params: Any
-    opt_state: Any
-    best: Any
-    best_epoch: Array
-    best_score: Array
-    stopped: Array
-    valid: Array
-    test: Array
-    oracle: Array
-
-
-class Record(NamedTuple):
-    """What an epoch showed, each [T]: training and validation loss, their accuracies on valid and
-    test, and who is still training."""
-
-    train_loss: Array
-    valid_loss: Array
-    valid_accuracy: Array
-    test_accuracy: Array
-    training: Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +33,7 @@ class Stage:
         groups: which group trains each parameter (`freezing.labels`).
         optimizer: the transformation of all parameters (`freezing.freeze`).
         classes: C.
-        class_weights: whether the loss weighs classes by how rare they are in training.
+        weigh_classes: whether the loss weighs classes by how rare they are in training.
         batch_rows: B, rows of a batch, over all devices.
         patience: epochs without a better validation score before a head stops.
         select: what picks the epoch: validation `accuracy` (of equals, the lower loss), or `loss`.
@@ -90,7 +48,7 @@ class Stage:
     groups: Any
     optimizer: optax.GradientTransformation
     classes: int
-    class_weights: bool
+    weigh_classes: bool
     batch_rows: int
     patience: int
     select: str
@@ -131,86 +89,149 @@ class Stage:
             name: batch._replace(features=own[name]) if name in own else batch
             for name, batch in shared.items()
         }
-        state, train_loss = self.train(state, parts["train"])
-        weights = self._weights(parts["train"].labels)
-        (valid, test), (valid_loss, _) = self.evaluate(state.params, parts["held"], weights)
-        record = Record(train_loss, valid_loss, accuracy(valid), accuracy(test), ~state.stopped)
-        return self._keep_best(state, record, valid, test), record
+
+        def one(state):
+            state, train_loss = self.train(state, parts["train"])
+            weights = self.class_weights(parts["train"].labels)
+            return self.finish(state, train_loss, self.evaluate(state.params, parts, weights))
+
+        def nothing(state):
+            heads = len(self.heads)
+            zeros = jnp.zeros(heads, jnp.float32)
+            record = Record(zeros, zeros, zeros, zeros, jnp.zeros(heads, bool))
+            return state._replace(epoch=state.epoch + 1), record
+
+        # A seed that has stopped costs nothing while others go on (where seeds run in turn).
+        return jax.lax.cond(state.stopped.all(), nothing, one, state)
 
     def train(self, state: State, part: Batch) -> tuple[State, Array]:
-        """One epoch: every row of the part once, in an order of the seed's own.
+        """Steps over every row of the part once, in an order of the seed's own.
 
         Returns:
             The state after it, and each head's loss [T], the mean over the batches.
         """
-        key = jax.random.fold_in(jax.random.key(state.seed), 1 + state.epoch)
-        order_key, dropout_key = jax.random.split(jax.random.fold_in(key, sum(self.name.encode())))
-        if self.row_shards > 1:
-            dropout_key = jax.random.fold_in(dropout_key, jax.lax.axis_index(ROWS))
         rows = _count(part)
-        order = _in_batches(jax.random.permutation(order_key, rows), self.batch_rows, rows)
-        class_weights = self._weights(part.labels)
+        key = jax.random.fold_in(self._key(state), 0)
+        order = in_batches(jax.random.permutation(key, rows), self.batch_rows, rows)
+        order = self._spread(order, rows)
+        class_weights = self.class_weights(part.labels)
 
-        def loss(params, batch, key):
-            logits = self._answer(params, batch, key)
+        def step(state, x):
+            number, rows = x
+            return self.step(state, _take(part, rows), number, class_weights)
+
+        state, losses = jax.lax.scan(step, state, (jnp.arange(len(order)), order))
+        return state, losses.mean(0)
+
+    def step(
+        self, state: State, batch: Batch, number: Array, class_weights: Array
+    ) -> tuple[State, Array]:
+        """One step of the optimizer.
+
+        Args:
+            state: of one seed.
+            batch: this device's rows of the batch.
+            number: which step of the epoch it is.
+            class_weights: [C] float32.
+
+        Returns:
+            The state after it, and each head's loss [T].
+        """
+        key = jax.random.fold_in(jax.random.fold_in(self._key(state), 1), number)
+        if self.row_shards > 1:
+            key = jax.random.fold_in(key, jax.lax.axis_index(ROWS))
+
+        def loss(params):
+            logits = self.answer(params, batch, key)
             pairs = [cross_entropy(x, batch.labels, class_weights) for x in logits]
             sums, weights = (jnp.stack(x) for x in zip(*pairs, strict=True))
             means = sums / jnp.maximum(self._sum(weights), 1e-9)
             return means.sum(), means
 
-        def step(carry, x):
-            params, opt_state = carry
-            rows, key = x
-            grads, means = jax.grad(loss, has_aux=True)(params, _take(part, rows), key)
-            grads, means = self._sum((grads, means))
-            updates, opt_state = self.optimizer.update(grads, opt_state, params)
-            params = freezing.apply_updates(params, updates, self.groups)
-            return (params, opt_state), means
+        grads, means = self._sum(jax.grad(loss, has_aux=True)(state.params))
+        updates, opt_state = self.optimizer.update(grads, state.opt_state, state.params)
+        params = freezing.apply_updates(state.params, updates, self.groups)
+        return state._replace(params=params, opt_state=opt_state), means
 
-        keys = jax.random.split(dropout_key, len(order))
-        (params, opt_state), losses = jax.lax.scan(
-            step, (state.params, state.opt_state), (self._spread(order, rows), keys)
-        )
-        state = state._replace(epoch=state.epoch + 1, params=params, opt_state=opt_state)
-        return state, losses.mean(0)
-
-    def evaluate(self, params: Any, held: Batch, class_weights: Array) -> tuple[Array, Array]:
-        """Scores every head on the held-out rows.
-
-        Returns:
-            Counts [2, T, C, C] int32 and mean loss [2, T], of validation and of test.
-        """
+    def evaluate(
+        self, params: Any, parts: Mapping[str, Batch], class_weights: Array
+    ) -> tuple[Array, Array]:
+        """What `score` gives of the held-out rows together."""
+        held = parts["held"]
         rows = _count(held)
 
         def step(_, index):
-            batch = _take(held, index)
-            logits = self._answer(params, batch)
             is_valid = (index < self.valid_rows)[:, None]
-            parts = [jnp.where(own, batch.labels, UNSCORED) for own in (is_valid, ~is_valid)]
-            counts = [[confusion(x, labels) for x in logits] for labels in parts]
-            losses = [[cross_entropy(x, labels, class_weights) for x in logits] for labels in parts]
-            return None, (jnp.array(counts), jnp.array(losses))
+            return None, self.score(params, _take(held, index), is_valid, class_weights)
 
-        order = self._spread(_in_batches(jnp.arange(rows), self.batch_rows, rows), rows)
+        order = self._spread(in_batches(jnp.arange(rows), self.batch_rows, rows), rows)
         _, (counts, losses) = jax.lax.scan(step, None, order)
-        counts, losses = self._sum((counts.sum(0), losses.sum(0)))
-        return counts, losses[..., 0] / jnp.maximum(losses[..., 1], 1e-9)
+        return counts.sum(0), losses.sum(0)
+
+    def score(
+        self, params: Any, batch: Batch, is_valid: Array, class_weights: Array
+    ) -> tuple[Array, Array]:
+        """Counts and loss of every head on a batch of held-out rows.
+
+        Args:
+            params: the network's.
+            batch: this device's rows of the batch.
+            is_valid: [B, 1] bool, whose the row is: validation's, or test's.
+            class_weights: [C] float32.
+
+        Returns:
+            Counts [2, T, C, C] int32, and the summed loss and its weight [2, T, 2] float32, of
+            validation and of test.
+        """
+        logits = self.answer(params, batch)
+        parts = [jnp.where(own, batch.labels, UNSCORED) for own in (is_valid, ~is_valid)]
+        counts = [[confusion(x, labels) for x in logits] for labels in parts]
+        losses = [[cross_entropy(x, labels, class_weights) for x in logits] for labels in parts]
+        return self._sum((jnp.array(counts), jnp.array(losses)))
+
+    def finish(
+        self, state: State, train_loss: Array, scores: tuple[Array, Array]
+    ) -> tuple[State, Record]:
+        """Ends an epoch: counts it, and keeps what is best.
+
+        Args:
+            state: after the epoch's last step.
+            train_loss: [T] float32, the mean over the steps.
+            scores: the sum of what `score` gave.
+        """
+        (valid, test), losses = scores
+        valid_loss = losses[0, :, 0] / jnp.maximum(losses[0, :, 1], 1e-9)
+        record = Record(train_loss, valid_loss, accuracy(valid), accuracy(test), ~state.stopped)
+        state = state._replace(epoch=state.epoch + 1)
+        return self.keep_best(state, record, valid, test), record
+
+    def keep_best(self, state: State, record: Record, valid: Array, test: Array) -> State:
+        """What `selection.keep_best` gives with this stage's heads, patience and way."""
+        heads = jax.tree.map(self._head_of, self.groups)
+        return keep_best(state, record, valid, test, heads, self.patience, self.select)
 
     def predictions(self, params: Any, part: Batch) -> dict[str, Array]:
         """Every head's logits [R, U, C] on all rows of a part, the empty last one included."""
         rows = _count(part) + 1
 
         def step(_, index):
-            return None, self._answer(params, _take(part, index))
+            return None, self.answer(params, _take(part, index))
 
-        order = _in_batches(jnp.arange(rows), self.batch_rows, rows - 1)
+        order = in_batches(jnp.arange(rows), self.batch_rows, rows - 1)
         _, logits = jax.lax.scan(step, None, order)
         return {
             head: x.reshape(-1, *x.shape[2:])[:rows]
             for head, x in zip(self.heads, logits, strict=True)
         }
 
-    def _answer(self, params, batch, dropout_key=None) -> list[Array]:
+    def class_weights(self, labels: Array) -> Array:
+        """The classes' weights [C] float32 in the loss, from the training labels."""
+        if self.weigh_classes:
+            return balanced_weights(labels, self.classes)
+        return jnp.ones(self.classes)
+
+    def answer(self, params: Any, batch: Batch, dropout_key: Array | None = None) -> list[Array]:
+        """Every head's logits [B, U, C]; dropout acts where there is a key for it."""
         train = dropout_key is not None
         logits, _ = self.network.apply(
             {"params": params},
@@ -222,39 +243,9 @@ class Stage:
         )
         return [logits[head] for head in self.heads]
 
-    def _keep_best(self, state, record, valid, test) -> State:
-        if self.select == "accuracy":
-            # Accuracy moves in steps of one utterance; the loss, squashed, only decides equals.
-            utterances = jnp.maximum(valid.sum((1, 2)), 1)
-            score = record.valid_accuracy - record.valid_loss / (1 + record.valid_loss) / (
-                2 * utterances
-            )
-        else:
-            score = -record.valid_loss
-        better = (score > state.best_score) & ~state.stopped
-        best_epoch = jnp.where(better, state.epoch, state.best_epoch)
-
-        def pick(group, new, old):
-            return jnp.where(better[self._head_of(group)], new, old)
-
-        def pick_counts(new, old):
-            return jnp.where(better[:, None, None], new, old)
-
-        oracle = jnp.where(state.stopped, 0.0, record.test_accuracy)
-        return state._replace(
-            best=jax.tree.map(pick, self.groups, state.params, state.best),
-            best_epoch=best_epoch,
-            best_score=jnp.where(better, score, state.best_score),
-            stopped=state.stopped | (state.epoch - best_epoch >= self.patience),
-            valid=pick_counts(valid, state.valid),
-            test=pick_counts(test, state.test),
-            oracle=jnp.maximum(state.oracle, oracle),
-        )
-
-    def _weights(self, labels: Array) -> Array:
-        if self.class_weights:
-            return balanced_weights(labels, self.classes)
-        return jnp.ones(self.classes)
+    def _key(self, state: State) -> Array:
+        key = jax.random.fold_in(jax.random.key(state.seed), 1 + state.epoch)
+        return jax.random.fold_in(key, sum(self.name.encode()))
 
     def _head_of(self, group: str) -> int:
         head = group.removeprefix("towers_")
@@ -292,6 +283,6 @@ def _take(part: Batch, rows: Array) -> Batch:
     return jax.tree.map(lambda x: x[rows], part)
 
 
-def _in_batches(order: Array, size: int, empty: int) -> Array:
-    """[steps, size] row numbers, the last batch filled up with the empty row."""
+def in_batches(order: Array, size: int, empty: int) -> Array:
+    """Row numbers as [steps, size], the last batch filled up with the empty row's."""
     return jnp.pad(order, (0, -len(order) % size), constant_values=empty).reshape(-1, size)

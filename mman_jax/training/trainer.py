@@ -1,7 +1,7 @@
 """The paper's training: towers separately, then the fusion on frozen towers, for all seeds."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -10,11 +10,14 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
+from mman_jax.errors import InputError
 from mman_jax.models.networks import FUSION, Network
 from mman_jax.training import freezing, processes
 from mman_jax.training import parallel as distribution
-from mman_jax.training.stage import ROWS, Record, Stage, State, batch_rows, head_names
-from mman_jax.types import UNSCORED, Batch
+from mman_jax.training.feeding import Epoch, Resident, Streamed
+from mman_jax.training.stage import ROWS, Stage, batch_rows, head_names
+from mman_jax.training.state import Record, State
+from mman_jax.types import Batch
 
 TOWERS = "towers"
 
@@ -64,8 +67,9 @@ class Trainer:
         classes: int,
         mesh: Mesh,
         parallel: str = "jit",
+        stream: bool | None = None,
     ):
-        """Places the corpus on the devices; nothing is compiled yet.
+        """Places the corpus on the devices, if it is not to be streamed; compiles nothing yet.
 
         Args:
             network: towers and fusion.
@@ -74,15 +78,24 @@ class Trainer:
             classes: C.
             mesh: devices as [seed shards, row shards].
             parallel: `jit` or `pmap`.
+            stream: whether the devices get a batch at a time, and each process reads the rows of
+                its own devices alone; None: where all rows would take over half of a device.
+
+        Raises:
+            InputError: if rows are to be streamed by `pmap`.
         """
         self.network = network
         self.settings = settings
         self.classes = classes
         self.mesh = mesh
         self.parallel = parallel
-        self._host_rows = {"train": rows["train"], "held": hold_out(rows["valid"], rows["test"])}
-        self._valid_rows = len(rows["valid"].mask) - 1
-        self._rows = distribution.place(self._host_rows, mesh, by_seed=False)
+        self._host_rows = dict(rows)
+        if stream is None:
+            features = [x for part in rows.values() for x in part.features.values()]
+            stream = not distribution.fits(sum(x.nbytes for x in features), mesh)
+        if stream and parallel == "pmap":
+            raise InputError("config.parallel", "'pmap' with rows streamed", "'jit'")
+        self._feed = Streamed(rows, mesh) if stream else Resident(rows, mesh, parallel)
         self._compiled: dict[str, Any] = {}
 
     @property
@@ -96,7 +109,8 @@ class Trainer:
 
     def init(self, seed: jax.Array) -> Any:
         """One seed's parameters before training."""
-        features = {m: x[:1, :1] for m, x in self._host_rows["train"].features.items()}
+        train = self._host_rows["train"].features
+        features = {m: jnp.zeros((1, 1, x.shape[-1])) for m, x in train.items()}
         reset = jnp.ones((1, 1), bool)
         return self.network.init(jax.random.key(seed), features, reset)["params"]
 
@@ -119,13 +133,13 @@ class Trainer:
             groups=groups,
             optimizer=freezing.freeze(transform, groups),
             classes=self.classes,
-            class_weights=self.settings["class_weights"],
+            weigh_classes=self.settings["class_weights"],
             batch_rows=batch_rows(
                 len(train.mask) - 1, int(train.reset.sum()), self.settings["batch"]
             ),
             patience=settings["patience"],
             select=self.settings["select"],
-            valid_rows=self._valid_rows,
+            valid_rows=len(self._host_rows["valid"].mask) - 1,
             row_shards=row_shards,
         )
 
@@ -146,36 +160,38 @@ class Trainer:
             seeds: S seeds.
             start: a snapshot to go on from; None starts afresh.
         """
-        rows = self.labelled(labels)
-        rows = distribution.place(rows, self.mesh, by_seed=False)
         finished = dict(start.finished) if start else {}
         params = None
         for name in self.stages[self.stages.index(start.stage) if start else 0 :]:
-            stage, epoch, predict = self._compile(name)
+            stage, epoch, predict = self.compile(name)
             if start and start.stage == name:
                 state = distribution.place(start.state, self.mesh, by_seed=True)
                 history = _unstack(start.history)
             else:
-                state, history = self._start(stage, np.asarray(seeds, np.uint32), params), []
-            own, shared = {}, rows
-            if stage.method == "fuse":
-                # What is frozen is computed once: the stage reads the towers' answers.
-                own = predict(state.params, {}, rows)
-                shared = {part: batch._replace(features={}) for part, batch in rows.items()}
+                state, history = self.start(name, seeds, params), []
+            # What is frozen is computed once: the stage reads the towers' answers.
+            own = predict(state.params) if stage.method == "fuse" else {}
             while len(history) < self.epochs(name) and not np.all(processes.whole(state.stopped)):
-                state, record = epoch(state, own, shared)
+                state, record = epoch(state, own, labels)
                 history.append(processes.whole(record))
                 yield Snapshot(name, state, _stack(history), finished)
             finished[name] = _outcome(state, _stack(history))
             params = state.best
         yield Snapshot(name, state, finished[name].history, finished)
 
-    def labelled(self, labels: Mapping[str, np.ndarray]) -> dict[str, Batch]:
-        """The rows with a task's labels [R + 1, U] of `train`, `valid` and `test`."""
-        length = self._rows["held"].labels.shape[1]
-        held = [_widen(labels[part], length, UNSCORED) for part in ("valid", "test")]
-        classes = {"train": labels["train"], "held": np.concatenate([held[0][:-1], held[1]])}
-        return {name: part._replace(labels=classes[name]) for name, part in self._rows.items()}
+    def start(self, name: str, seeds: Sequence[int], params: Any = None) -> State:
+        """A stage's state before its first epoch, leading axis S.
+
+        Args:
+            name: of the stage.
+            seeds: S seeds.
+            params: to go on from, leading axis S; None draws them.
+        """
+        sharding = distribution.layout(self.mesh, by_seed=True)
+        seeds = np.asarray(seeds, np.uint32)
+        if params is None:
+            params = jax.jit(jax.vmap(self.init), out_shardings=sharding)(seeds)
+        return jax.jit(jax.vmap(self.stage(name).start), out_shardings=sharding)(seeds, params)
 
     def template(self, stage: str, seeds: int) -> State:
         """The shapes of a stage's state with a leading axis S, to read a checkpoint by."""
@@ -184,57 +200,25 @@ class Trainer:
             lambda s: jax.vmap(self.stage(stage).start)(s, jax.vmap(self.init)(s)), names
         )
 
-    def _compile(self, name: str):
+    def compile(self, name: str) -> tuple[Stage, Epoch, Callable[[Any], Any]]:
+        """A stage, its epoch for all seeds, and the towers' predictions (see `feeding`)."""
         if name not in self._compiled:
             stage = self.stage(name)
             towers = dataclasses.replace(
                 stage, method="predict", heads=head_names(self.network, TOWERS)
             )
-
-            def predict(params, _, rows):
-                return {part: towers.predictions(params, batch) for part, batch in rows.items()}
-
-            epoch = distribution.distribute(stage.epoch, self.mesh, self.parallel)
-            answers = distribution.distribute(predict, self.mesh, donate=False)
-            self._compiled[name] = (stage, epoch, answers)
+            feed = self._feed
+            if stage.method == "fuse":
+                plain = {p: rows._replace(features={}) for p, rows in self._host_rows.items()}
+                feed = Resident(plain, self.mesh, self.parallel)
+            self._compiled[name] = (stage, feed.epoch(stage), self._feed.predictions(towers))
         return self._compiled[name]
-
-    def _start(self, stage: Stage, seeds: np.ndarray, params: Any) -> State:
-        sharding = distribution.layout(self.mesh, by_seed=True)
-        if params is None:
-            params = jax.jit(jax.vmap(self.init), out_shardings=sharding)(seeds)
-        return jax.jit(jax.vmap(stage.start), out_shardings=sharding)(seeds, params)
 
     def _method(self, name: str, groups: Any) -> str:
         if name == TOWERS:
             return "predict"
         trained = set(jax.tree.leaves(groups)) - {freezing.FROZEN}
         return "fuse" if trained == {FUSION} else "__call__"
-
-
-def hold_out(valid: Batch, test: Batch) -> Batch:
-    """Validation rows, then test rows, then one empty row; scored in one pass.
-
-    Args:
-        valid: [R + 1, U, ...], the last row empty.
-        test: the same, with R and U of its own.
-    """
-    length = max(valid.mask.shape[1], test.mask.shape[1])
-
-    def join(first, then, fill=0):
-        return np.concatenate([_widen(first[:-1], length, fill), _widen(then, length, fill)])
-
-    return Batch(
-        {name: join(x, test.features[name]) for name, x in valid.features.items()},
-        join(valid.labels, test.labels, UNSCORED),
-        join(valid.mask, test.mask),
-        join(valid.reset, test.reset),
-    )
-
-
-def _widen(rows: np.ndarray, length: int, fill: int) -> np.ndarray:
-    widths = [(0, 0), (0, length - rows.shape[1]), *[(0, 0)] * (rows.ndim - 2)]
-    return np.pad(rows, widths, constant_values=fill)
 
 
 def _stack(history: Sequence[Record]) -> Record:

@@ -61,10 +61,10 @@ def test_rows_by_hand():
     layout = batching.pack(made.lengths, [0, 1, 2])
     labels = np.array([5, -1, 7, 8, 9, 10], np.int32)
     batch = batching.rows(made, layout, labels, None)
-    assert batch.labels.tolist() == [[8, 9, 10], [5, UNSCORED, 7]]
-    assert batch.mask.tolist() == [[True] * 3] * 2
-    assert batch.reset.tolist() == [[True, False, False], [True, False, True]]
-    np.testing.assert_array_equal(batch.features["speech"][1], made.features["speech"][:3])
+    assert batch.labels.tolist() == [[8, 9, 10], [5, UNSCORED, 7], [UNSCORED] * 3]
+    assert batch.mask.tolist() == [[True] * 3] * 2 + [[False] * 3]
+    assert batch.reset.tolist() == [[True, False, False], [True, False, True], [False] * 3]
+    np.testing.assert_array_equal(batch.features["speech"][:][1], made.features["speech"][:3])
     assert [a.dtype for a in batch[1:]] == [np.int32, bool, bool]
 
 
@@ -73,8 +73,13 @@ def test_padding_is_zero_unscored_and_masked_although_the_mean_is_not_zero():
     fitted = scaling.fit(made, [0, 1])
     layout = batching.pack(made.lengths, [0, 1], length=4)
     batch = batching.rows(made, layout, made.labels, fitted)
-    assert batch.mask.tolist() == [[True, True, True, False], [True, True, False, False]]
-    for name, array in batch.features.items():
+    assert batch.mask.tolist() == [
+        [True, True, True, False],
+        [True, True, False, False],
+        [False] * 4,
+    ]
+    for name, laid in batch.features.items():
+        array = np.asarray(laid)
         assert (array[~batch.mask] == 0).all()
         assert array.dtype == np.float32
         expected = fitted.apply({name: made.features[name][2:]})[name]
@@ -91,8 +96,6 @@ def test_gather_undoes_rows_in_the_order_of_the_layout():
     for name, array in batch.features.items():
         np.testing.assert_array_equal(batching.gather(layout, array), made.features[name][order])
     np.testing.assert_array_equal(batching.gather(layout, batch.labels), made.labels[order])
-    padded = batching.pad_rows(batch, layout.rows + 3)
-    np.testing.assert_array_equal(batching.gather(layout, padded.labels), made.labels[order])
 
 
 def test_gather_with_a_seed_axis():
@@ -111,17 +114,22 @@ def test_gather_refuses_other_axes():
             batching.gather(layout, np.zeros(shape))
 
 
-def test_pad_rows_appends_rows_that_count_for_nothing():
-    made = corpus()
-    batch = batching.rows(made, batching.pack(made.lengths, [0, 1, 2]), made.labels, None)
-    padded = batching.pad_rows(batch, 5)
-    assert padded.mask.shape == (5, 3)
-    assert not padded.mask[2:].any()
-    assert not padded.reset[2:].any()
-    assert (padded.labels[2:] == UNSCORED).all()
-    for name, array in padded.features.items():
-        assert array.dtype == np.float32
-        assert not array[2:].any()
-        np.testing.assert_array_equal(array[:2], batch.features[name])
-    with pytest.raises(ValueError, match="cannot be padded"):
-        batching.pad_rows(batch, 1)
+def test_features_are_read_row_by_row_when_asked_for():
+    class Counted(np.ndarray):
+        read = 0
+
+        def __getitem__(self, index):
+            Counted.read += index.stop - index.start
+            return np.asarray(self)[index]
+
+    made = corpus(lengths=(2, 4, 1, 3))
+    layout = batching.pack(made.lengths, [0, 1, 2, 3])
+    whole = np.asarray(batching.rows(made, layout, made.labels, None).features["speech"])
+    made.features["speech"] = made.features["speech"].view(Counted)
+    laid = batching.rows(made, layout, made.labels, None).features["speech"]
+    assert Counted.read == 0
+    np.testing.assert_array_equal(laid[np.array([1, 0, 1, 3])], whole[[1, 0, 1, 3]])
+    assert Counted.read == 12
+    assert not laid[-1:].any()
+    assert laid.shape == whole.shape
+    assert laid.nbytes == whole.nbytes

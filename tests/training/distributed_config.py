@@ -10,4 +10,5 @@ def get_config(system):
     config.data.modalities = "speech"
     if system == "tower":
         del config.network.early, config.network.fusion
+        config.data.stream = True  # each process reads its own rows alone
     return config

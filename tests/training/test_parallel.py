@@ -44,7 +44,7 @@ def test_dropout_differs_between_row_shards():
 
     def keyed(state, _, shared):
         key = jax.random.fold_in(state, jax.lax.axis_index("rows"))
-        logits = stage._answer(shared["params"], shared["rows"], key)
+        logits = stage.answer(shared["params"], shared["rows"], key)
         return jax.lax.all_gather(logits[0][0], "rows")
 
     params = trainer.init(0)

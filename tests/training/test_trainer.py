@@ -6,7 +6,8 @@ import pytest
 from mman_jax.data import parts as data_parts
 from mman_jax.errors import InputError
 from mman_jax.training import freezing
-from mman_jax.training.stage import Record, batch_rows
+from mman_jax.training.stage import batch_rows
+from mman_jax.training.state import Record
 from tests import tiny
 
 
@@ -65,13 +66,11 @@ def test_towers_train_as_if_alone(snapshots):
     del config.network.early, config.network.fusion
     parts = data_parts.prepare(tiny.corpus().select_modalities(["text"]))
     alone, _ = tiny.trainer(config, parts)
-    stage = alone.stage("towers")
     params = {"towers_text": jax.vmap(trainer.init)(np.zeros(1, np.uint32))["towers_text"]}
-    state = alone._start(stage, np.zeros(1, np.uint32), params)
-    _, epoch, _ = alone._compile("towers")
-    rows = alone.labelled(labels)
+    state = alone.start("towers", [0], params)
+    _, epoch, _ = alone.compile("towers")
     for _ in range(3):
-        state, record = epoch(state, {}, rows)
+        state, record = epoch(state, {}, labels)
     towers = together.finished["towers"]
     np.testing.assert_allclose(record.train_loss[0], towers.history.train_loss[-1, 0, 1], atol=1e-5)
     np.testing.assert_array_equal(state.test[0, 0], towers.test[0, 1])
@@ -108,7 +107,7 @@ def script(stage, state, valid_accuracies, valid_losses, tests=None):
         record = Record(*(np.full(heads, x, np.float32) for x in (0, loss, accuracy, test, 1)))
         params = jax.tree.map(lambda x, e=epoch: np.full_like(x, e), state.params)
         state = state._replace(epoch=np.int32(epoch), params=params)
-        state = stage._keep_best(state, record, counts, counts)
+        state = stage.keep_best(state, record, counts, counts)
     return state
 
 
@@ -145,9 +144,9 @@ def test_selection_by_loss(stage_and_state):
 
 
 def test_every_row_is_trained_on_once_an_epoch_in_an_order_of_the_seed_s_own():
-    from mman_jax.training.stage import _in_batches
+    from mman_jax.training.stage import in_batches
 
-    orders = [_in_batches(jax.random.permutation(jax.random.key(s), 10), 4, 10) for s in range(2)]
+    orders = [in_batches(jax.random.permutation(jax.random.key(s), 10), 4, 10) for s in range(2)]
     for order in orders:
         assert order.shape == (3, 4)
         assert sorted(np.asarray(order).ravel()) == [*range(10), 10, 10]

@@ -1,0 +1,228 @@
+"""How rows reach the devices: all of them once, or a batch at a time when it is needed."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from mman_jax.training import parallel, processes
+from mman_jax.training.parallel import SEEDS
+from mman_jax.training.stage import ROWS, Stage, in_batches
+from mman_jax.training.state import Record, State
+from mman_jax.types import UNSCORED, Array, Batch
+
+Labels = Mapping[str, np.ndarray]
+Epoch = Callable[[State, Mapping[str, Any], Labels], tuple[State, Record]]
+
+_AHEAD = 2
+"""Batches read from the disk while the devices are busy with earlier ones."""
+
+
+class Resident:
+    """Every row lies on the devices, and an epoch is one compiled call."""
+
+    def __init__(self, rows: Mapping[str, Batch], mesh: Mesh, way: str = "jit"):
+        """Places the rows.
+
+        Args:
+            rows: of `train`, `valid` and `test`, each with one empty row at its end.
+            mesh: devices as [seed shards, row shards].
+            way: `jit` or `pmap`.
+        """
+        self.mesh, self.way = mesh, way
+        held = hold_out(rows["valid"], rows["test"])
+        self._rows = self._place({"train": rows["train"], "held": held})
+
+    def epoch(self, stage: Stage) -> Epoch:
+        """An epoch of a stage for all seeds: from a state, the seeds' own features by part (see
+        `Stage.epoch`) and the labels [R + 1, U] of `train`, `valid` and `test`."""
+        compiled = parallel.distribute(stage.epoch, self.mesh, self.way)
+        return lambda state, own, labels: compiled(state, own, self.labelled(labels))
+
+    def predictions(self, stage: Stage) -> Callable[[Any], dict[str, dict[str, Array]]]:
+        """Logits [S, R + 1, U, C] by part (`train`, `held`) and head, from parameters."""
+
+        def predict(params, _, rows):
+            return {part: stage.predictions(params, batch) for part, batch in rows.items()}
+
+        compiled = parallel.distribute(predict, self.mesh, donate=False)
+        return lambda params: compiled(params, {}, self._rows)
+
+    def labelled(self, labels: Labels) -> dict[str, Batch]:
+        """The rows of `train` and `held` with a task's labels."""
+        length = self._rows["held"].labels.shape[1]
+        held = [widen(labels[part], length, UNSCORED) for part in ("valid", "test")]
+        classes = {"train": labels["train"], "held": np.concatenate([held[0][:-1], held[1]])}
+        classes = self._place(classes)
+        return {name: part._replace(labels=classes[name]) for name, part in self._rows.items()}
+
+    def _place(self, tree: Any) -> Any:
+        tree = jax.tree.map(np.asarray, tree)
+        return parallel.place(tree, self.mesh, by_seed=False)
+
+
+class Streamed:
+    """The devices hold a batch; each process reads the rows of its own devices, when needed.
+
+    All seeds see the rows in one order, that of the epoch: each row is read once for all of them.
+    """
+
+    def __init__(self, rows: Mapping[str, Batch], mesh: Mesh):
+        """Reads nothing yet.
+
+        Args:
+            rows: of `train`, `valid` and `test`, each with one empty row at its end.
+            mesh: devices as [seed shards, row shards].
+        """
+        self.mesh, self.rows = mesh, rows
+        self._shards = mesh.shape[ROWS]
+
+    def epoch(self, stage: Stage) -> Epoch:
+        """As `Resident.epoch`; a step is one compiled call."""
+        train = self.train(stage)
+        score = self._spread(lambda params, _, x: stage.score(params, *x), (ROWS, ROWS, None))
+        finish = self._spread(lambda state, own, _: stage.finish(state, *own), (), donate=True)
+
+        def epoch(state, own, labels):
+            if own:
+                raise ValueError("features of a seed's own lie on its device: use Resident")
+            weights = stage.class_weights(labels["train"])
+            state, loss = train(state, labels)
+            scores = []
+            for part in ("valid", "test"):
+                for batch in self._batches(part, stage, labels, np.arange):
+                    flags = np.full((len(batch.mask), 1), part == "valid")
+                    is_valid = self._sharded(flags.shape, flags.__getitem__)
+                    scores.append(score(state.params, {}, (batch, is_valid, weights)))
+                    scores[-1][0].block_until_ready()
+            total = jax.tree.map(lambda *x: sum(x[1:], start=x[0]), *scores)
+            return finish(state, (loss, total), ())
+
+        return epoch
+
+    def train(self, stage: Stage) -> Callable[[State, Labels], tuple[State, Array]]:
+        """The training half of an epoch: the state after it, and the heads' losses [S, T]."""
+        step = self._spread(
+            lambda state, _, x: stage.step(state, *x), (ROWS, None, None), donate=True
+        )
+
+        def train(state, labels):
+            weights = stage.class_weights(labels["train"])
+            number = int(processes.whole(state.epoch)[0])
+            shuffle = np.random.default_rng([number, sum(stage.name.encode())]).permutation
+            losses = []
+            for index, batch in enumerate(self._batches("train", stage, labels, shuffle)):
+                state, loss = step(state, {}, (batch, np.int32(index), weights))
+                losses.append(loss)
+                if index >= _AHEAD:
+                    losses[index - _AHEAD].block_until_ready()
+            return state, sum(losses) / len(losses)
+
+        return train
+
+    def predictions(self, stage: Stage) -> Callable[[Any], dict[str, dict[str, Array]]]:
+        """As `Resident.predictions`, gathered from batches."""
+        answer = self._spread(
+            lambda params, _, batch: dict(
+                zip(stage.heads, stage.answer(params, batch), strict=True)
+            ),
+            ROWS,
+            out=PartitionSpec(SEEDS, ROWS),
+        )
+
+        def predict(params):
+            nothing = {part: batch.labels for part, batch in self.rows.items()}
+            found = {}
+            for part, rows in self.rows.items():
+                batches = self._batches(part, stage, nothing, np.arange)
+                parts = [processes.whole(answer(params, {}, batch)) for batch in batches]
+                # A batch may end in rows that only make it divisible by the devices.
+                count, size = len(rows.mask) - 1, stage.batch_rows
+                found[part] = {
+                    head: np.concatenate([x[head][:, :size] for x in parts], axis=1)[:, :count]
+                    for head in stage.heads
+                }
+            return {
+                "train": jax.tree.map(_with_empty_row, found["train"]),
+                "held": {
+                    head: _with_empty_row(np.concatenate([x, found["test"][head]], axis=1))
+                    for head, x in found["valid"].items()
+                },
+            }
+
+        def whole(params):
+            return parallel.place(predict(params), self.mesh, by_seed=True)
+
+        return whole
+
+    def _spread(self, function, axes, out=None, donate=False):
+        specs = jax.tree.map(
+            lambda axis: PartitionSpec(*([axis] if axis else [])), axes, is_leaf=lambda x: x is None
+        )
+        return parallel.distribute(
+            function, self.mesh, donate=donate, shared=specs, out=out or PartitionSpec(SEEDS)
+        )
+
+    def _batches(self, part: str, stage: Stage, labels: Labels, order: Callable[[int], Array]):
+        rows = self.rows[part]
+        length = self._length(part)
+        count = len(rows.mask) - 1
+        size = -(-stage.batch_rows // self._shards) * self._shards
+        batches = np.asarray(in_batches(order(count), stage.batch_rows, count))
+        batches = np.pad(batches, ((0, 0), (0, size - batches.shape[1])), constant_values=count)
+        fill = Batch(dict.fromkeys(rows.features, 0), UNSCORED, False, False)
+        for index in batches:
+            yield jax.tree.map(
+                lambda x, empty, index=index: self._read(x, index, length, empty),
+                rows._replace(labels=labels[part]),
+                fill,
+            )
+
+    def _length(self, part: str) -> int:
+        # Validation and test share one shape: one compiled function scores both.
+        parts = ("train",) if part == "train" else ("valid", "test")
+        return max(self.rows[name].mask.shape[1] for name in parts)
+
+    def _read(self, source: Any, rows: np.ndarray, length: int, empty: Any) -> Array:
+        def read(index):
+            return widen(source[rows[index[0]]], length, empty)
+
+        return self._sharded((len(rows), length, *source.shape[2:]), read)
+
+    def _sharded(self, shape, read) -> Array:
+        # Asks only for what lies on this process's own devices.
+        sharding = NamedSharding(self.mesh, PartitionSpec(ROWS))
+        return jax.make_array_from_callback(shape, sharding, read)
+
+
+def hold_out(valid: Batch, test: Batch) -> Batch:
+    """Validation rows, then test rows, then one empty row; scored in one pass.
+
+    Args:
+        valid: [R + 1, U, ...], the last row empty.
+        test: the same, with R and U of its own.
+    """
+    length = max(valid.mask.shape[1], test.mask.shape[1])
+
+    def join(first, then, fill=0):
+        first, then = np.asarray(first), np.asarray(then)
+        return np.concatenate([widen(first[:-1], length, fill), widen(then, length, fill)])
+
+    return Batch(
+        {name: join(x, test.features[name]) for name, x in valid.features.items()},
+        join(valid.labels, test.labels, UNSCORED),
+        join(valid.mask, test.mask),
+        join(valid.reset, test.reset),
+    )
+
+
+def widen(rows: np.ndarray, length: int, fill: int) -> np.ndarray:
+    """Rows [R, U, ...] filled up to `length` utterances."""
+    widths = [(0, 0), (0, length - rows.shape[1]), *[(0, 0)] * (rows.ndim - 2)]
+    return np.pad(rows, widths, constant_values=fill)
+
+
+def _with_empty_row(rows: np.ndarray) -> np.ndarray:
+    return np.pad(rows, [(0, 0), (0, 1), *[(0, 0)] * (rows.ndim - 2)])

@@ -1,0 +1,47 @@
+"""What training carries from epoch to epoch, and what an epoch showed."""
+
+from typing import Any, NamedTuple
+
+from mman_jax.types import Array
+
+
+class State(NamedTuple):
+    """One seed's training; with a leading axis S, a run's. T counts the heads of the stage.
+
+    Attributes:
+        seed: uint32, what all of this seed's randomness comes from.
+        epoch: int32, epochs done.
+        params: the network's parameters as trained so far.
+        opt_state: the optimizer's.
+        best: parameters at the best validation epoch, each head's at its own.
+        best_epoch: [T] int32, counted from 1; 0 before the first.
+        best_score: [T] float32, what is maximised (see `Stage.select`).
+        stopped: [T] bool, True once patience ran out: the best no longer changes.
+        valid: [T, C, C] int32, validation counts at the best epoch.
+        test: [T, C, C] int32, test counts at the best epoch.
+        oracle: [T] float32, highest test accuracy of any epoch until stopped: what selection on
+            the test set would have given. It decides nothing.
+    """
+
+    seed: Array
+    epoch: Array
+    params: Any
+    opt_state: Any
+    best: Any
+    best_epoch: Array
+    best_score: Array
+    stopped: Array
+    valid: Array
+    test: Array
+    oracle: Array
+
+
+class Record(NamedTuple):
+    """What an epoch showed, each [T]: training and validation loss, their accuracies on valid and
+    test, and who is still training."""
+
+    train_loss: Array
+    valid_loss: Array
+    valid_accuracy: Array
+    test_accuracy: Array
+    training: Array
