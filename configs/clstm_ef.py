@@ -6,11 +6,19 @@ python -m experiments.run --config=configs/clstm_ef.py --workdir=runs/clstm_ef
 from configs import mman
 
 
-def get_config():
-    config = mman.get_config()
+def concatenation():
+    """The tower of all modalities, concatenated."""
+    early = mman.tower((300, 300), 200)
+    early.kind = "concatenation"
+    return early
+
+
+def system(config):
     config.system = "clstm_ef"
     del config.network.unimodal, config.network.fusion
-    config.network.early = mman.tower((300, 300), 200)
-    config.network.early.kind = "concatenation"
-    config.train.towers.learning_rate = 1e-4  # the lowest validation loss on CMU-MOSI
+    config.network.early = concatenation()
     return config
+
+
+def get_config(recipe=None):
+    return system(mman.recipe(recipe))

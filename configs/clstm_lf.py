@@ -3,14 +3,21 @@
 python -m experiments.run --config=configs/clstm_lf.py --workdir=runs/clstm_lf
 """
 
+import ml_collections
+
 from configs import mman
 
 
-def get_config():
-    config = mman.get_config()
+def system(config):
     config.system = "clstm_lf"
-    del config.network.early, config.network.unimodal.visual
+    del config.network.early
+    config.network.unimodal = ml_collections.ConfigDict(
+        {"default": config.network.unimodal.default}
+    )
     config.network.fusion = mman.clstm((300,), 200)
     config.network.fusion.kind = "clstm"
-    config.train.fusion.learning_rate = 1e-3
     return config
+
+
+def get_config(recipe=None):
+    return system(mman.recipe(recipe))

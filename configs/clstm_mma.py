@@ -6,9 +6,11 @@ python -m experiments.run --config=configs/clstm_mma.py --workdir=runs/clstm_mma
 from configs import mman
 
 
-def get_config():
-    config = mman.get_config()
+def system(config):
     config.system = "clstm_mma"
     del config.network.unimodal, config.network.fusion
-    config.train.towers.learning_rate = 1e-4  # the lowest validation loss on CMU-MOSI
     return config
+
+
+def get_config(recipe=None):
+    return system(mman.recipe(recipe))

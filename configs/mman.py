@@ -1,11 +1,14 @@
 """MMAN: three uni-modal towers and a multi-modal attention tower, under a dense late fusion.
 
-The whole recipe; the other configs import this one and change what differs. Sizes are those that
-give the parameter counts of the paper's Table 2 on IEMOCAP's features (4 392 184 for this one).
-The paper leaves the training settings open; README.md says how these were chosen.
+The whole recipe. Every other config has a function `system` that makes this recipe, or another one
+(`configs/clstm_lf.py:mosi`), into its own system. Sizes are those that give the parameter counts of
+the paper's Table 2 on IEMOCAP's features (4 392 184 for this one). The paper leaves the training
+settings open; README.md says how these were chosen.
 
     python -m experiments.run --config=configs/mman.py --workdir=runs/mman
 """
+
+import importlib
 
 import ml_collections
 from ml_collections.config_dict import placeholder
@@ -28,13 +31,29 @@ def optimizer(rules, learning_rate, weight_decay, clip, epochs, patience):
     return ml_collections.ConfigDict(
         {
             "rules": rules,
-            "learning_rate": learning_rate,
+            "learning_rate": {"default": learning_rate},  # and any tower's own, by its name
             "weight_decay": weight_decay,
             "clip": clip,
             "epochs": epochs,
             "patience": patience,
         }
     )
+
+
+def recipe(name):
+    """The recipe of a config by its name: `mman`, or one that `experiments.sweep` wrote."""
+    return importlib.import_module(f"configs.{name or 'mman'}").get_config()
+
+
+def unimodal(config, modality):
+    """Makes a recipe into one modality's cLSTM, at the sizes of the paper's uni-modal baseline."""
+    config.system = f"clstm_{modality}"
+    config.data.modalities = modality
+    del config.network.early, config.network.fusion
+    config.network.unimodal = ml_collections.ConfigDict(
+        {"default": config.network.unimodal.default}
+    )
+    return config
 
 
 def get_config():
@@ -65,6 +84,7 @@ def get_config():
         {"model": 150, "key": 150, "value": 150, "shared": True, "skip": "add"}
     )
     config.network.fusion = ml_collections.ConfigDict({"kind": "dense"})
+    config.network.context = True  # False: each utterance is answered by itself
 
     config.train = ml_collections.ConfigDict()
     config.train.batch = 30  # conversations
@@ -87,4 +107,5 @@ def get_config():
         epochs=200,
         patience=20,
     )
+    config.train.fusion.learning_rate.clstm = 1e-3  # of a fusion that is a cLSTM block
     return config

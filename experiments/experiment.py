@@ -10,7 +10,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from experiments import figures, results, settings
+from experiments import results, settings
 from experiments.command import read_json, write_whole
 from experiments.screen import Screen
 from mman_jax.data import ceiling, protocols, synthetic
@@ -21,7 +21,8 @@ from mman_jax.errors import InputError
 from mman_jax.inference.model import Model
 from mman_jax.models import systems
 from mman_jax.training import checkpoints, parallel, processes
-from mman_jax.training.trainer import Snapshot, Trainer
+from mman_jax.training.outcome import Snapshot
+from mman_jax.training.trainer import Trainer
 
 
 def load_corpus(data: ml_collections.ConfigDict) -> Corpus:
@@ -199,6 +200,8 @@ def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
 
 def _write(workdir: pathlib.Path, summary: dict[str, Any], found: dict[str, Any]) -> None:
     """The pictures of all tasks, and at last `results.json`: where it is, all is."""
+    from experiments import figures  # the first step need not wait for matplotlib
+
     for task, scores in found.items():
         title = f"{summary['system']}, {task}: test, {len(summary['seeds'])} seed(s) summed"
         name = "confusion.png" if len(found) == 1 else f"confusion_{task}.png"

@@ -9,7 +9,8 @@ import numpy as np
 from mman_jax.data.parts import Parts
 from mman_jax.data.protocols import Task
 from mman_jax.training import metrics
-from mman_jax.training.trainer import FUSION, TOWERS, Outcome
+from mman_jax.training.outcome import Outcome
+from mman_jax.training.trainer import FUSION, TOWERS
 from mman_jax.types import UNSCORED
 
 METRICS = {

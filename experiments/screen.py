@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from mman_jax.training.trainer import Snapshot
+from mman_jax.training.outcome import Snapshot
 
 
 class Screen:

@@ -25,7 +25,9 @@ def check_numbers(config: ml_collections.ConfigDict) -> None:
     for stage in (TOWERS, FUSION):
         settings = {f"train.{stage}.{field}": value for field, value in train[stage].items()}
         whole |= {k: v for k, v in settings.items() if k.endswith((".epochs", ".patience"))}
-        positive |= {k: v for k, v in settings.items() if k.endswith((".learning_rate", ".clip"))}
+        positive[f"train.{stage}.clip"] = train[stage].clip
+        for name, rate in train[stage].learning_rate.items():
+            positive[f"train.{stage}.learning_rate.{name}"] = rate
         others |= {k: v for k, v in settings.items() if k.endswith(".weight_decay")}
     for field, value in (whole | positive | others).items():
         least, bound = (1, "at least 1") if field in whole else (0, "a number of at least 0")

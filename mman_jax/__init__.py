@@ -14,8 +14,9 @@ from mman_jax.models.attention import MultiModalAttention
 from mman_jax.models.lstm import LSTM
 from mman_jax.models.networks import ContextualLSTM, LateFusion, Network, Tower
 from mman_jax.models.systems import build
+from mman_jax.training.outcome import Outcome, Snapshot
 from mman_jax.training.parallel import make_mesh
-from mman_jax.training.trainer import Outcome, Snapshot, Trainer
+from mman_jax.training.trainer import Trainer
 from mman_jax.types import UNSCORED, Batch
 from mman_jax.version import __version__
 

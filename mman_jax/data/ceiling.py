@@ -9,7 +9,9 @@ from mman_jax.data.corpus import Corpus
 from mman_jax.data.synthetic import Process
 
 
-def posterior(process: Process, corpus: Corpus, evidence: str = "all") -> np.ndarray:
+def posterior(
+    process: Process, corpus: Corpus, evidence: str = "all", context: bool = True
+) -> np.ndarray:
     """P(emotion of utterance u | evidence at utterances 0..u of its conversation), exactly.
 
     Args:
@@ -21,6 +23,7 @@ def posterior(process: Process, corpus: Corpus, evidence: str = "all") -> np.nda
             "late": what late fusion can hold: every modality, but the likelihood is the product of
             the modalities' own, as if the codes were drawn apart.
             The name of a modality: that modality alone.
+        context: whether it may look at earlier utterances; if not, it still knows u.
 
     Why "late" bounds late fusion. In one modality the code is a fair coin whatever the emotions and
     the symbols, its vector is orthogonal to the symbols', and the noise is isotropic. So, within a
@@ -48,7 +51,7 @@ def posterior(process: Process, corpus: Corpus, evidence: str = "all") -> np.nda
     for u in range(padded.shape[1]):
         belief = prior * padded[:, u]
         filtered[:, u] = belief / belief.sum(axis=-1, keepdims=True)
-        prior = filtered[:, u] @ process.transition
+        prior = (filtered[:, u] if context else prior) @ process.transition
     return filtered[inside]
 
 

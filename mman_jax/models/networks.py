@@ -98,6 +98,11 @@ class LateFusion(nn.Module):
     classes: int
     block: Mapping[str, Any] | None = None
 
+    @property
+    def kind(self) -> str:
+        """`dense` or `clstm`."""
+        return "dense" if self.block is None else "clstm"
+
     @nn.compact
     def __call__(
         self, predictions: Mapping[str, Array], reset: Array, state: Any = None, train: bool = False
@@ -125,11 +130,13 @@ class Network(nn.Module):
         towers: the sub-networks by name.
         inputs: the modalities that each tower reads.
         fusion: the late fusion; None where one tower is the whole system.
+        context: whether an utterance's answer depends on those before it in its conversation.
     """
 
     towers: Mapping[str, Tower]
     inputs: Mapping[str, Sequence[str]]
     fusion: LateFusion | None = None
+    context: bool = True
 
     def predict(
         self,
@@ -140,6 +147,7 @@ class Network(nn.Module):
     ) -> tuple[dict[str, Array], dict[str, Any]]:
         """Every tower's logits [B, U, C] from features [B, U, D] a modality, and their states."""
         logits, last = {}, {}
+        reset = self._starts(reset)
         for name, tower in self.towers.items():
             own = {m: features[m] for m in self.inputs[name]}
             logits[name], last[name] = tower(own, reset, (state or {}).get(name), train)
@@ -155,6 +163,7 @@ class Network(nn.Module):
         """The fused logits [B, U, C] from every tower's logits [B, U, C], and the state."""
         # In the towers' order: a jit or scan that the mapping came through sorts its keys.
         predictions = {name: predictions[name] for name in self.towers}
+        reset = self._starts(reset)
         fused, last = self.fusion(predictions, reset, (state or {}).get(FUSION), train)
         return {FUSION: fused}, {FUSION: last}
 
@@ -171,6 +180,9 @@ class Network(nn.Module):
             fused, fused_last = self.fuse(logits, reset, state, train)
             logits, last = logits | fused, last | fused_last
         return logits, last
+
+    def _starts(self, reset: Array) -> Array:
+        return reset if self.context else jnp.ones_like(reset)
 
     @property
     def head(self) -> str:

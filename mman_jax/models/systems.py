@@ -48,10 +48,11 @@ def build(network: Mapping[str, Any], modalities: Sequence[str], classes: int) -
     """The network that a config describes, for a corpus's modalities.
 
     Args:
-        network: up to three entries, each optional. `unimodal`: sizes of the uni-modal towers,
+        network: up to four entries, each optional. `unimodal`: sizes of the uni-modal towers,
             `default` and any modality's own by its name. `early`: the tower of all modalities;
             its `kind` is `attention` or `concatenation`. `fusion`: the late fusion; its `kind` is
-            `dense` or `clstm`. Without `fusion` there is one tower, and it is the system.
+            `dense` or `clstm`. Without `fusion` there is one tower, and it is the system. And
+            `context`, by default True: False answers each utterance by itself.
         modalities: names, in order.
         classes: C.
 
@@ -63,7 +64,7 @@ def build(network: Mapping[str, Any], modalities: Sequence[str], classes: int) -
         raise InputError(
             "modalities", f"one is named {reserved.pop()!r}", "names that no tower or fusion bears"
         )
-    towers, inputs = {}, {}
+    towers, inputs, context = {}, {}, network.get("context", True)
     for modality in modalities if "unimodal" in network else ():
         settings = network["unimodal"].get(modality, network["unimodal"]["default"])
         towers[modality] = Tower(_block(settings), classes, input_dropout=settings["input_dropout"])
@@ -84,7 +85,7 @@ def build(network: Mapping[str, Any], modalities: Sequence[str], classes: int) -
                 f"{len(towers)} towers ({', '.join(towers)}) and no fusion",
                 "one tower, or a fusion",
             )
-        return Network(towers, inputs)
+        return Network(towers, inputs, None, context)
     if not towers:
         raise InputError("config.network", "a fusion and no tower", "towers to fuse")
     fusion = network["fusion"]
@@ -93,4 +94,4 @@ def build(network: Mapping[str, Any], modalities: Sequence[str], classes: int) -
             "config.network.fusion.kind", repr(fusion["kind"]), nearest(fusion["kind"], LATE)
         )
     block = _block(fusion) if fusion["kind"] == "clstm" else None
-    return Network(towers, inputs, LateFusion(classes, block))
+    return Network(towers, inputs, LateFusion(classes, block), context)

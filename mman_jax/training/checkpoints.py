@@ -10,8 +10,9 @@ import orbax.checkpoint as ocp
 
 from mman_jax.errors import InputError
 from mman_jax.training import processes
+from mman_jax.training.outcome import Outcome, Snapshot
 from mman_jax.training.state import Record
-from mman_jax.training.trainer import Outcome, Snapshot, Trainer
+from mman_jax.training.trainer import Trainer
 
 
 def save(directory: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """How rows reach the devices: all of them once, or a batch at a time when it is needed."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,7 +15,9 @@ from mman_jax.training.state import Record, State
 from mman_jax.types import UNSCORED, Array, Batch
 
 Labels = Mapping[str, np.ndarray]
-Epoch = Callable[[State, Mapping[str, Any], Labels], tuple[State, Record]]
+Own = Mapping[str, Any]
+Epochs = Callable[[State, Own, Labels], tuple[State, Record]]
+Predictions = Callable[[Any, Own], dict[str, dict[str, Array]]]
 
 _AHEAD = 2
 """Batches read from the disk while the devices are busy with earlier ones."""
@@ -35,20 +38,30 @@ class Resident:
         held = hold_out(rows["valid"], rows["test"])
         self._rows = self._place({"train": rows["train"], "held": held})
 
-    def epoch(self, stage: Stage) -> Epoch:
-        """An epoch of a stage for all seeds: from a state, the seeds' own features by part (see
-        `Stage.epoch`) and the labels [R + 1, U] of `train`, `valid` and `test`."""
-        compiled = parallel.distribute(stage.epoch, self.mesh, self.way)
+    def epochs(self, stage: Stage, count: int = 1) -> Epochs:
+        """So many epochs of a stage for all seeds, in one call.
+
+        It takes a state, the seeds' own features by part (see `Stage.epoch`) and the labels
+        [R + 1, U] of `train`, `valid` and `test`; its records are [S, count, T].
+        """
+        compiled = parallel.distribute(
+            functools.partial(stage.epochs, count=count), self.mesh, self.way
+        )
         return lambda state, own, labels: compiled(state, own, self.labelled(labels))
 
-    def predictions(self, stage: Stage) -> Callable[[Any], dict[str, dict[str, Array]]]:
-        """Logits [S, R + 1, U, C] by part (`train`, `held`) and head, from parameters."""
+    def predictions(self, stage: Stage) -> Predictions:
+        """Logits [S, R + 1, U, C] by part (`train`, `held`) and head, from parameters and the
+        seeds' own features by part."""
 
-        def predict(params, _, rows):
+        def predict(params, own, rows):
+            rows = {
+                part: batch._replace(features=own[part]) if own else batch
+                for part, batch in rows.items()
+            }
             return {part: stage.predictions(params, batch) for part, batch in rows.items()}
 
         compiled = parallel.distribute(predict, self.mesh, donate=False)
-        return lambda params: compiled(params, {}, self._rows)
+        return lambda params, own: compiled(params, own, self._rows)
 
     def labelled(self, labels: Labels) -> dict[str, Batch]:
         """The rows of `train` and `held` with a task's labels."""
@@ -79,8 +92,10 @@ class Streamed:
         self.mesh, self.rows = mesh, rows
         self._shards = mesh.shape[ROWS]
 
-    def epoch(self, stage: Stage) -> Epoch:
-        """As `Resident.epoch`; a step is one compiled call."""
+    def epochs(self, stage: Stage, count: int = 1) -> Epochs:
+        """As `Resident.epochs`, of one epoch; a step is one compiled call."""
+        if count != 1:
+            raise ValueError(f"{count} epochs in a call; rows are streamed for one")
         train = self.train(stage)
         score = self._spread(lambda params, _, x: stage.score(params, *x), (ROWS, ROWS, None))
         finish = self._spread(lambda state, own, _: stage.finish(state, *own), (), donate=True)
@@ -98,7 +113,8 @@ class Streamed:
                     scores.append(score(state.params, {}, (batch, is_valid, weights)))
                     scores[-1][0].block_until_ready()
             total = jax.tree.map(lambda *x: sum(x[1:], start=x[0]), *scores)
-            return finish(state, (loss, total), ())
+            state, record = finish(state, (loss, total), ())
+            return state, jax.tree.map(lambda x: x[:, None], record)
 
         return epoch
 
@@ -122,7 +138,7 @@ class Streamed:
 
         return train
 
-    def predictions(self, stage: Stage) -> Callable[[Any], dict[str, dict[str, Array]]]:
+    def predictions(self, stage: Stage) -> Predictions:
         """As `Resident.predictions`, gathered from batches."""
         answer = self._spread(
             lambda params, _, batch: dict(
@@ -152,7 +168,9 @@ class Streamed:
                 },
             }
 
-        def whole(params):
+        def whole(params, own):
+            if own:
+                raise ValueError("features of a seed's own lie on its device: use Resident")
             return parallel.place(predict(params), self.mesh, by_seed=True)
 
         return whole

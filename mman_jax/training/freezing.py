@@ -1,7 +1,7 @@
 """What trains and what is frozen: rules from a config, carried out by optax masks."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -38,18 +38,21 @@ def labels(params: Mapping[str, Any], rules: Rules) -> Any:
     return jax.tree_util.tree_map_with_path(label, params)
 
 
-def freeze(transform: optax.GradientTransformation, tree: Any) -> optax.GradientTransformation:
-    """Applies `transform` to each trained group on its own, and nothing to frozen parameters.
+def freeze(
+    transform: Callable[[str], optax.GradientTransformation], tree: Any
+) -> optax.GradientTransformation:
+    """Trains each group by a transformation of its own, and frozen parameters not at all.
 
     A group alone: towers are trained separately, so one tower's gradient norm never clips
     another's step. Frozen parameters take no part in clipping, decay or moments.
 
     Args:
-        transform: for one group.
+        transform: makes that of a group, from its name.
         tree: what `labels` returned.
     """
     groups = set(jax.tree.leaves(tree)) - {FROZEN}
-    transforms = dict.fromkeys(sorted(groups), transform) | {FROZEN: optax.set_to_zero()}
+    transforms = {group: transform(group) for group in sorted(groups)}
+    transforms[FROZEN] = optax.set_to_zero()
     return optax.partition(transforms, tree)
 
 

@@ -55,12 +55,13 @@ class Stage:
     valid_rows: int
     row_shards: int = 1
 
-    def start(self, seed: Array, params: Any) -> State:
-        """The state before the first epoch."""
+    def start(self, seed: Array, pace: Array, params: Any) -> State:
+        """The state before the first epoch (see `State`)."""
         heads, classes = len(self.heads), self.classes
         counts = jnp.zeros((heads, classes, classes), jnp.int32)
         return State(
             seed=jnp.asarray(seed, jnp.uint32),
+            pace=jnp.asarray(pace, jnp.float32),
             epoch=jnp.zeros((), jnp.int32),
             params=params,
             opt_state=self.optimizer.init(params),
@@ -103,6 +104,12 @@ class Stage:
 
         # A seed that has stopped costs nothing while others go on (where seeds run in turn).
         return jax.lax.cond(state.stopped.all(), nothing, one, state)
+
+    def epochs(
+        self, state: State, own: Mapping[str, Any], shared: Mapping[str, Batch], count: int
+    ) -> tuple[State, Record]:
+        """`epoch` so many times over; records are [count, T]."""
+        return jax.lax.scan(lambda x, _: self.epoch(x, own, shared), state, length=count)
 
     def train(self, state: State, part: Batch) -> tuple[State, Array]:
         """Steps over every row of the part once, in an order of the seed's own.
@@ -150,6 +157,7 @@ class Stage:
 
         grads, means = self._sum(jax.grad(loss, has_aux=True)(state.params))
         updates, opt_state = self.optimizer.update(grads, state.opt_state, state.params)
+        updates = jax.tree.map(lambda x: state.pace * x, updates)
         params = freezing.apply_updates(state.params, updates, self.groups)
         return state._replace(params=params, opt_state=opt_state), means
 

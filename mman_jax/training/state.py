@@ -10,6 +10,7 @@ class State(NamedTuple):
 
     Attributes:
         seed: uint32, what all of this seed's randomness comes from.
+        pace: float32, what this seed's learning rates are multiplied by.
         epoch: int32, epochs done.
         params: the network's parameters as trained so far.
         opt_state: the optimizer's.
@@ -24,6 +25,7 @@ class State(NamedTuple):
     """
 
     seed: Array
+    pace: Array
     epoch: Array
     params: Any
     opt_state: Any

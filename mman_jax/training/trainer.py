@@ -1,8 +1,8 @@
 """The paper's training: towers separately, then the fusion on frozen towers, for all seeds."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,46 +14,14 @@ from mman_jax.errors import InputError
 from mman_jax.models.networks import FUSION, Network
 from mman_jax.training import freezing, processes
 from mman_jax.training import parallel as distribution
-from mman_jax.training.feeding import Epoch, Resident, Streamed
+from mman_jax.training.feeding import Epochs, Predictions, Resident, Streamed
+from mman_jax.training.outcome import Outcome, Snapshot, by_epoch, join, outcome, stack, unstack
 from mman_jax.training.stage import ROWS, Stage, batch_rows, head_names
-from mman_jax.training.state import Record, State
+from mman_jax.training.state import State
 from mman_jax.types import Batch
 
 TOWERS = "towers"
-
-
-class Snapshot(NamedTuple):
-    """Where training stands after an epoch: all that is needed to go on from there.
-
-    Attributes:
-        stage: name of the stage.
-        state: of that stage, leading axis S.
-        history: of that stage, an epoch a leading entry: `Record` of [E, S, T] arrays.
-        finished: what the stages before gave, by name.
-    """
-
-    stage: str
-    state: State
-    history: Record
-    finished: Mapping[str, "Outcome"]
-
-
-class Outcome(NamedTuple):
-    """What a stage gave. T counts its heads.
-
-    Attributes:
-        best_epoch: [S, T] int32.
-        valid: [S, T, C, C] int32, validation counts at the best epoch.
-        test: [S, T, C, C] int32, test counts at the best epoch.
-        oracle: [S, T] float32, highest test accuracy of any epoch.
-        history: `Record` of [E, S, T] arrays.
-    """
-
-    best_epoch: np.ndarray
-    valid: np.ndarray
-    test: np.ndarray
-    oracle: np.ndarray
-    history: Record
+_FUSION_EPOCHS = 10
 
 
 class Trainer:
@@ -96,6 +64,8 @@ class Trainer:
         if stream and parallel == "pmap":
             raise InputError("config.parallel", "'pmap' with rows streamed", "'jit'")
         self._feed = Streamed(rows, mesh) if stream else Resident(rows, mesh, parallel)
+        self._platform = mesh.devices.flat[0].platform
+        self._plain: Resident | None = None
         self._compiled: dict[str, Any] = {}
 
     @property
@@ -119,10 +89,18 @@ class Trainer:
         settings = self.settings[name]
         shapes = jax.eval_shape(self.init, jnp.uint32(0))
         groups = freezing.labels(shapes, settings["rules"])
-        transform = optax.chain(
-            optax.clip_by_global_norm(settings["clip"]),
-            optax.adamw(settings["learning_rate"], weight_decay=settings["weight_decay"]),
-        )
+
+        def transform(group):
+            rates, name = settings["learning_rate"], group.removeprefix("towers_")
+            if group == FUSION:
+                name = self.network.fusion.kind
+            return optax.chain(
+                optax.clip_by_global_norm(settings["clip"]),
+                optax.adamw(
+                    rates.get(name, rates["default"]), weight_decay=settings["weight_decay"]
+                ),
+            )
+
         train = self._host_rows["train"]
         row_shards = self.mesh.shape[ROWS]
         return Stage(
@@ -148,6 +126,7 @@ class Trainer:
         labels: Mapping[str, np.ndarray],
         seeds: Sequence[int],
         start: Snapshot | None = None,
+        paces: Sequence[float] | None = None,
     ) -> Iterator[Snapshot]:
         """Yields a snapshot after every epoch, and a last one with every stage finished.
 
@@ -159,77 +138,123 @@ class Trainer:
             labels: [R + 1, U] int32 of each part.
             seeds: S seeds.
             start: a snapshot to go on from; None starts afresh.
+            paces: what to multiply each seed's learning rates by; None: by 1.
         """
         finished = dict(start.finished) if start else {}
         params = None
         for name in self.stages[self.stages.index(start.stage) if start else 0 :]:
-            stage, epoch, predict = self.compile(name)
+            stage, epochs, predict = self.compile(name)
             if start and start.stage == name:
                 state = distribution.place(start.state, self.mesh, by_seed=True)
-                history = _unstack(start.history)
+                history = unstack(start.history)
             else:
-                state, history = self.start(name, seeds, params), []
+                state, history = self.start(name, seeds, params, paces), []
             # What is frozen is computed once: the stage reads the towers' answers.
-            own = predict(state.params) if stage.method == "fuse" else {}
+            own = predict(state.params, {}) if stage.method == "fuse" else {}
             while len(history) < self.epochs(name) and not np.all(processes.whole(state.stopped)):
-                state, record = epoch(state, own, labels)
-                history.append(processes.whole(record))
-                yield Snapshot(name, state, _stack(history), finished)
-            finished[name] = _outcome(state, _stack(history))
+                state, records = epochs(state, own, labels)
+                history.extend(by_epoch(processes.whole(records)))
+                yield Snapshot(name, state, stack(history), finished)
+            finished[name] = outcome(state, stack(history))
             params = state.best
         yield Snapshot(name, state, finished[name].history, finished)
 
-    def start(self, name: str, seeds: Sequence[int], params: Any = None) -> State:
+    def answers(self, params: Any) -> dict[str, np.ndarray]:
+        """The system's logits [S, R + 1, U, C] on the rows of `valid` and `test`.
+
+        Args:
+            params: trained, leading axis S.
+        """
+        stage, _, predict = self.compile(self.stages[-1])
+        own = predict(params, {}) if stage.method == "fuse" else {}
+        logits = self._feed_of(stage).predictions(stage)(params, own)["held"][self.network.head]
+        logits = processes.whole(logits)
+        lengths = {part: self._host_rows[part].mask.shape[1] for part in ("valid", "test")}
+        valid, test = logits[:, : stage.valid_rows], logits[:, stage.valid_rows :]
+        empty = np.zeros_like(valid[:, :1])
+        valid = np.concatenate([valid, empty], axis=1)
+        return {"valid": valid[:, :, : lengths["valid"]], "test": test[:, :, : lengths["test"]]}
+
+    def join(self, params: Any, towers: Mapping[str, Outcome], seeds: Sequence[int]) -> Snapshot:
+        """The snapshot before the fusion's first epoch, from towers that were trained elsewhere.
+
+        Args:
+            params: of the towers, `towers_<name>` each, leading axis S.
+            towers: what the training of each gave (T is 1).
+            seeds: S seeds.
+        """
+        joined = join([towers[name] for name in self.network.towers])
+        nothing = {name: jnp.zeros((1, 1, self.classes)) for name in self.network.towers}
+
+        def init(seed):
+            reset = jnp.ones((1, 1), bool)
+            return self.network.init(jax.random.key(seed), nothing, reset, method="fuse")["params"]
+
+        fusion = jax.jit(jax.vmap(init))(np.asarray(seeds, np.uint32))
+        state = self.start(FUSION, seeds, {**params, **fusion})
+        empty = jax.tree.map(lambda x: x[:0, :, :1], joined.history)
+        return Snapshot(FUSION, state, empty, {TOWERS: joined})
+
+    def start(
+        self,
+        name: str,
+        seeds: Sequence[int],
+        params: Any = None,
+        paces: Sequence[float] | None = None,
+    ) -> State:
         """A stage's state before its first epoch, leading axis S.
 
         Args:
             name: of the stage.
             seeds: S seeds.
             params: to go on from, leading axis S; None draws them.
+            paces: what to multiply each seed's learning rates by; None: by 1.
         """
         sharding = distribution.layout(self.mesh, by_seed=True)
         seeds = np.asarray(seeds, np.uint32)
         if params is None:
-            params = jax.jit(jax.vmap(self.init), out_shardings=sharding)(seeds)
-        return jax.jit(jax.vmap(self.stage(name).start), out_shardings=sharding)(seeds, params)
+            # Runs once: compiling it well would take longer than it runs.
+            options = {"xla_backend_optimization_level": 0} if self._platform == "cpu" else {}
+            draw = jax.jit(jax.vmap(self.init), out_shardings=sharding, compiler_options=options)
+            params = draw(seeds)
+        paces = np.ones(len(seeds), np.float32) if paces is None else np.asarray(paces, np.float32)
+        begin = jax.jit(jax.vmap(self.stage(name).start), out_shardings=sharding)
+        return begin(seeds, paces, params)
 
     def template(self, stage: str, seeds: int) -> State:
         """The shapes of a stage's state with a leading axis S, to read a checkpoint by."""
         names = jax.ShapeDtypeStruct((seeds,), jnp.uint32)
         return jax.eval_shape(
-            lambda s: jax.vmap(self.stage(stage).start)(s, jax.vmap(self.init)(s)), names
+            lambda s: jax.vmap(self.stage(stage).start)(s, s, jax.vmap(self.init)(s)), names
         )
 
-    def compile(self, name: str) -> tuple[Stage, Epoch, Callable[[Any], Any]]:
-        """A stage, its epoch for all seeds, and the towers' predictions (see `feeding`)."""
+    def compile(self, name: str) -> tuple[Stage, Epochs, Predictions]:
+        """A stage, its epochs for all seeds, and the towers' predictions (see `feeding`)."""
         if name not in self._compiled:
             stage = self.stage(name)
             towers = dataclasses.replace(
                 stage, method="predict", heads=head_names(self.network, TOWERS)
             )
-            feed = self._feed
-            if stage.method == "fuse":
-                plain = {p: rows._replace(features={}) for p, rows in self._host_rows.items()}
-                feed = Resident(plain, self.mesh, self.parallel)
-            self._compiled[name] = (stage, feed.epoch(stage), self._feed.predictions(towers))
+            epochs = self._feed_of(stage).epochs(stage, self._epochs_a_call(stage))
+            self._compiled[name] = (stage, epochs, self._feed.predictions(towers))
         return self._compiled[name]
+
+    def _feed_of(self, stage: Stage) -> Resident | Streamed:
+        if stage.method != "fuse":
+            return self._feed
+        if self._plain is None:
+            plain = {p: rows._replace(features={}) for p, rows in self._host_rows.items()}
+            self._plain = Resident(plain, self.mesh, self.parallel)
+        return self._plain
+
+    def _epochs_a_call(self, stage: Stage) -> int:
+        # A fusion's epoch takes less time than the call: several at once.
+        epochs = self.epochs(stage.name)
+        most = _FUSION_EPOCHS if stage.method == "fuse" else 1
+        return max(n for n in range(1, most + 1) if epochs % n == 0)
 
     def _method(self, name: str, groups: Any) -> str:
         if name == TOWERS:
             return "predict"
         trained = set(jax.tree.leaves(groups)) - {freezing.FROZEN}
         return "fuse" if trained == {FUSION} else "__call__"
-
-
-def _stack(history: Sequence[Record]) -> Record:
-    return jax.tree.map(lambda *x: np.stack(x), *history)
-
-
-def _unstack(history: Record) -> list[Record]:
-    epochs = len(history.train_loss)
-    return [jax.tree.map(lambda x, e=epoch: x[e], history) for epoch in range(epochs)]
-
-
-def _outcome(state: State, history: Record) -> Outcome:
-    arrays = (state.best_epoch, state.valid, state.test, state.oracle)
-    return Outcome(*processes.whole(arrays), history)

@@ -17,7 +17,8 @@ def trained(system, workdir):
     for block in blocks:
         if "hidden" in block:
             block.update(hidden=(48,) * len(block.hidden), dense=32)
-    config.train.towers.update(learning_rate=3e-3, epochs=20, patience=5)
+    config.train.towers.update(epochs=20, patience=5)
+    config.train.towers.learning_rate.default = 3e-3
     config.mesh.update(seeds=1, rows=1)
     with Screen() as screen:
         return experiment.run(config, workdir, screen)

@@ -4,7 +4,8 @@ from tests import tiny
 
 
 def get_config(system):
-    config = tiny.recipe(epochs=2)
+    config = tiny.recipe(epochs=20)
+    config.train.towers.epochs = 2
     config.seeds = 2
     config.checkpoint_seconds = 0.0
     config.data.modalities = "speech"

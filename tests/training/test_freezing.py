@@ -26,7 +26,7 @@ def draw(seed=0, scale=1.0):
 
 def train(transform, tree, params, gradients, compiled=True):
     """The parameters after one step a gradient, and the optimizer's state."""
-    optimizer = freezing.freeze(transform, tree)
+    optimizer = freezing.freeze(lambda _: transform, tree)
     state = optimizer.init(params)
 
     def step(params, state, gradient):

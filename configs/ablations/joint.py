@@ -1,0 +1,20 @@
+"""MMAN whose fusion and towers are fine-tuned together, the towers trained apart before.
+
+python -m experiments.run --config=configs/ablations/joint.py --workdir=runs/joint
+"""
+
+from configs import mman
+
+
+def system(config):
+    config.system = "joint"
+    config.train.fusion.rules = (("fusion/.*", True), ("towers_.*", True))
+    rates = config.train.fusion.learning_rate
+    rates.dense, rates.default = rates.default, 1e-4
+    config.train.fusion.epochs = 40
+    config.train.fusion.patience = 10
+    return config
+
+
+def get_config(recipe=None):
+    return system(mman.recipe(recipe))

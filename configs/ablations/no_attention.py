@@ -1,0 +1,16 @@
+"""MMAN with the attention replaced by concatenation: its early tower is cLSTM-EF's.
+
+python -m experiments.run --config=configs/ablations/no_attention.py --workdir=runs/no_attention
+"""
+
+from configs import clstm_ef, mman
+
+
+def system(config):
+    config.system = "no_attention"
+    config.network.early = clstm_ef.concatenation()
+    return config
+
+
+def get_config(recipe=None):
+    return system(mman.recipe(recipe))

@@ -1,0 +1,16 @@
+"""MMAN with key and value weights of each query's own, not shared by the queries.
+
+python -m experiments.run --config=configs/ablations/own_keys.py --workdir=runs/own_keys
+"""
+
+from configs import mman
+
+
+def system(config):
+    config.system = "own_keys"
+    config.network.early.attention.shared = False
+    return config
+
+
+def get_config(recipe=None):
+    return system(mman.recipe(recipe))

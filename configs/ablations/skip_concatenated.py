@@ -1,0 +1,16 @@
+"""MMAN with the skip connection concatenated to the attention's outputs, not added.
+
+python -m experiments.run --config=configs/ablations/skip_concatenated.py --workdir=DIR
+"""
+
+from configs import mman
+
+
+def system(config):
+    config.system = "skip_concatenated"
+    config.network.early.attention.skip = "concatenate"
+    return config
+
+
+def get_config(recipe=None):
+    return system(mman.recipe(recipe))

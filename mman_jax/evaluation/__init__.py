@@ -1,0 +1,1 @@
+"""What scores say: intervals, tests between systems, and what the attention looked at."""

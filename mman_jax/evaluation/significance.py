@@ -1,0 +1,114 @@
+"""How sure a score and a difference of scores are. NumPy and SciPy only.
+
+S seeds, N utterances.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import chex
+import numpy as np
+import scipy.stats
+
+LEVEL = 0.95
+RESAMPLES = 10_000
+
+
+class Difference(NamedTuple):
+    """How much more of the answers of one system are right than of another.
+
+    Attributes:
+        mean: the difference of the accuracies, as a share.
+        low: of the 95 % interval, percentiles of the bootstrap.
+        high: the same.
+        p: two-sided, of the bootstrap: how often chance alone would turn the sign.
+    """
+
+    mean: float
+    low: float
+    high: float
+    p: float
+
+
+def seed_interval(values: Sequence[float]) -> tuple[float, float]:
+    """The 95 % interval of the mean over seeds, by Student's t; the mean itself for one seed."""
+    values = np.asarray(values, np.float64)
+    mean = float(values.mean())
+    if len(values) < 2 or not values.std():
+        return mean, mean
+    half = scipy.stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * values.std(ddof=1)
+    half /= np.sqrt(len(values))
+    return float(mean - half), float(mean + half)
+
+
+def vote(answers: np.ndarray, classes: int) -> np.ndarray:
+    """The answers [S, N] of all seeds as one: the class most of them gave, the first of equals."""
+    chex.assert_rank(answers, 2)
+    counts = (np.asarray(answers)[..., None] == np.arange(classes)).sum(0)
+    return counts.argmax(-1)
+
+
+def mcnemar(first: np.ndarray, second: np.ndarray) -> tuple[int, int, float]:
+    """McNemar's exact test on two systems' answers to the same utterances.
+
+    Utterances count as independent, which those of one conversation are not: `bootstrap` says how
+    much that matters.
+
+    Args:
+        first: [N] bool, whether the first system was right.
+        second: the same of the second.
+
+    Returns:
+        How many the first alone had right, the second alone, and the two-sided p-value.
+    """
+    first, second = np.asarray(first, bool), np.asarray(second, bool)
+    chex.assert_equal_shape([first, second])
+    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
+    if only_first + only_second == 0:
+        return 0, 0, 1.0
+    test = scipy.stats.binomtest(only_first, only_first + only_second)
+    return only_first, only_second, float(test.pvalue)
+
+
+def bootstrap(
+    first: np.ndarray,
+    second: np.ndarray,
+    conversations: np.ndarray,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Difference:
+    """The difference of two systems' accuracies, by resampling conversations and seeds.
+
+    Conversations are drawn, not utterances: those of one conversation are not independent. Each
+    system's seeds are drawn too, so that the interval holds for other seeds and conversations.
+
+    Args:
+        first: [S, N] bool, whether each seed of the first system was right.
+        second: the same of the second; its S may differ.
+        conversations: [N], which conversation each utterance is of.
+        resamples: how many.
+        seed: of the resampling.
+    """
+    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    chex.assert_rank([first, second], 2)
+    chex.assert_equal_shape_suffix([first, second, np.asarray(conversations)], 1)
+    _, which, sizes = np.unique(conversations, return_inverse=True, return_counts=True)
+    right = [_sum_by(x, which, len(sizes)) for x in (first, second)]
+    random = np.random.default_rng(seed)
+    drawn = random.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), resamples)
+    means = []
+    for counts in right:
+        seeds = len(counts)
+        weights = random.multinomial(seeds, np.full(seeds, 1 / seeds), resamples) / seeds
+        means.append(np.einsum("rs,sv,rv->r", weights, counts, drawn, optimize=True))
+    differences = (means[0] - means[1]) / (drawn @ sizes)
+    low, high = np.quantile(differences, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    tail = min((differences <= 0).sum(), (differences >= 0).sum())
+    p = min(1.0, 2 * (tail + 1) / (resamples + 1))
+    return Difference(float(first.mean() - second.mean()), float(low), float(high), float(p))
+
+
+def _sum_by(values: np.ndarray, which: np.ndarray, groups: int) -> np.ndarray:
+    sums = np.zeros((len(values), groups))
+    np.add.at(sums.T, which, values.T)
+    return sums

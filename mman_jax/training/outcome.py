@@ -1,0 +1,80 @@
+"""Where training stands, and what a stage gave."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from mman_jax.training import processes
+from mman_jax.training.state import Record, State
+
+
+class Snapshot(NamedTuple):
+    """Where training stands after an epoch: all that is needed to go on from there.
+
+    Attributes:
+        stage: name of the stage.
+        state: of that stage, leading axis S.
+        history: of that stage, an epoch a leading entry: `Record` of [E, S, T] arrays.
+        finished: what the stages before gave, by name.
+    """
+
+    stage: str
+    state: State
+    history: Record
+    finished: Mapping[str, "Outcome"]
+
+
+class Outcome(NamedTuple):
+    """What a stage gave. T counts its heads.
+
+    Attributes:
+        best_epoch: [S, T] int32.
+        valid: [S, T, C, C] int32, validation counts at the best epoch.
+        test: [S, T, C, C] int32, test counts at the best epoch.
+        oracle: [S, T] float32, highest test accuracy of any epoch.
+        history: `Record` of [E, S, T] arrays.
+    """
+
+    best_epoch: np.ndarray
+    valid: np.ndarray
+    test: np.ndarray
+    oracle: np.ndarray
+    history: Record
+
+
+def stack(history: Sequence[Record]) -> Record:
+    """Records of one epoch each as one, with a leading axis E."""
+    return jax.tree.map(lambda *x: np.stack(x), *history)
+
+
+def by_epoch(records: Record) -> list[Record]:
+    """Records [S, E, T] as one [S, T] an epoch."""
+    epochs = records.train_loss.shape[1]
+    return [jax.tree.map(lambda x, e=epoch: x[:, e], records) for epoch in range(epochs)]
+
+
+def unstack(history: Record) -> list[Record]:
+    """The records that `stack` was given."""
+    epochs = len(history.train_loss)
+    return [jax.tree.map(lambda x, e=epoch: x[e], history) for epoch in range(epochs)]
+
+
+def outcome(state: State, history: Record) -> Outcome:
+    """What a stage gave, whole on every process."""
+    arrays = (state.best_epoch, state.valid, state.test, state.oracle)
+    return Outcome(*processes.whole(arrays), history)
+
+
+def join(outcomes: Sequence[Outcome]) -> Outcome:
+    """Outcomes of heads that were trained apart as one; shorter histories end in zeros."""
+    epochs = max(len(one.history.train_loss) for one in outcomes)
+
+    def lengthen(x):
+        return np.pad(x, [(0, epochs - len(x)), *[(0, 0)] * (x.ndim - 1)])
+
+    histories = [jax.tree.map(lengthen, one.history) for one in outcomes]
+    history = jax.tree.map(lambda *x: np.concatenate(x, axis=2), *histories)
+    scores = zip(*(one[:-1] for one in outcomes), strict=True)
+    return Outcome(*(np.concatenate(x, axis=1) for x in scores), history)

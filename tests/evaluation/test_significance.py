@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+import scipy.stats
+
+from mman_jax.evaluation import significance
+
+
+def test_the_interval_over_seeds_is_student_s():
+    values = [0.70, 0.72, 0.75, 0.71]
+    expected = scipy.stats.t.interval(0.95, 3, np.mean(values), scipy.stats.sem(values))
+    np.testing.assert_allclose(significance.seed_interval(values), expected)
+    assert significance.seed_interval([0.7]) == (0.7, 0.7)
+    assert significance.seed_interval([0.7, 0.7]) == (0.7, 0.7)
+
+
+def test_a_vote_takes_the_commonest_answer_and_the_first_of_equals():
+    answers = np.array([[0, 1, 2], [0, 2, 1], [1, 2, 0]])
+    assert significance.vote(answers, 3).tolist() == [0, 2, 0]
+
+
+def test_mcnemar_by_hand():
+    # 3 of 4 discordant pairs for the first: p = 2 * (C(4,3) + C(4,4)) / 2**4 = 0.625.
+    first = np.array([1, 1, 1, 0, 1, 0], bool)
+    second = np.array([0, 0, 0, 1, 1, 0], bool)
+    assert significance.mcnemar(first, second) == (3, 1, pytest.approx(0.625))
+    assert significance.mcnemar(second, first) == (1, 3, pytest.approx(0.625))
+    assert significance.mcnemar(first, first) == (0, 0, 1.0)
+
+
+def test_with_one_seed_and_an_utterance_a_conversation_it_is_the_paired_bootstrap_of_scipy():
+    random = np.random.default_rng(0)
+    first, second = random.random((2, 1, 200)) < [[[0.7]], [[0.6]]]
+    found = significance.bootstrap(first, second, np.arange(200))
+    paired = (first[0].astype(float) - second[0],)
+    theirs = scipy.stats.bootstrap(paired, np.mean, method="percentile", rng=1).confidence_interval
+    assert found.mean == pytest.approx(paired[0].mean())
+    np.testing.assert_allclose((found.low, found.high), theirs, atol=0.01)
+    assert 0 < found.p < 1
+
+
+def test_utterances_of_one_conversation_widen_the_interval():
+    random = np.random.default_rng(0)
+    difference = np.repeat(random.random(20) < 0.5, 10)  # whole conversations go one way
+    first, second = difference[None], ~difference[None]
+    apart = significance.bootstrap(first, second, np.arange(200))
+    together = significance.bootstrap(first, second, np.repeat(np.arange(20), 10))
+    assert together.high - together.low > 2 * (apart.high - apart.low)
+
+
+def test_seeds_that_differ_widen_the_interval():
+    conversations = np.repeat(np.arange(30), 5)
+    steady = np.tile(np.arange(150) % 2 == 0, (4, 1))
+    shifting = steady.copy()
+    shifting[0], shifting[1] = True, False  # the same mean
+    other = np.zeros_like(steady)
+    narrow = significance.bootstrap(steady, other, conversations)
+    wide = significance.bootstrap(shifting, other, conversations)
+    assert narrow.mean == wide.mean == 0.5
+    assert wide.high - wide.low > 2 * (narrow.high - narrow.low)
+
+
+def test_equal_systems_differ_by_nothing():
+    right = np.random.default_rng(0).random((3, 60)) < 0.7
+    found = significance.bootstrap(right, right, np.repeat(np.arange(6), 10))
+    assert found.mean == 0
+    assert found.low < 0 < found.high
+    assert found.p > 0.5
+
+
+def test_the_test_keeps_its_level():
+    # Of two systems equally good, one in twenty comparisons may say that they differ.
+    random = np.random.default_rng(1)
+    conversations = np.repeat(np.arange(40), 5)
+    found = 0
+    for trial in range(200):
+        first, second = random.random((2, 2, 200)) < 0.7
+        outcome = significance.bootstrap(first, second, conversations, 500, trial)
+        found += outcome.p < 0.05
+    assert found <= 20
