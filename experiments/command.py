@@ -1,6 +1,7 @@
 """What all commands share: flags, and a user's mistake as one line and exit status 2."""
 
 import json
+import os
 import pathlib
 import sys
 from collections.abc import Callable
@@ -46,6 +47,15 @@ def run(main: Callable[[], None]) -> None:
 def path_flag(name: str, help_text: str, must: bool = True) -> flags.FlagHolder:
     """A flag that takes a path."""
     return flags.DEFINE_string(name, None, help_text, required=must)
+
+
+def cache_flag() -> flags.FlagHolder:
+    """Where compiled programs are kept; a folder, or empty."""
+    return flags.DEFINE_string(
+        "compilation_cache",
+        os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "mman_jax"),
+        "Where compiled programs are kept, so that the next start is faster; empty: nowhere.",
+    )
 
 
 def write_whole(path: pathlib.Path, content: bytes) -> None:

@@ -4,13 +4,14 @@ import dataclasses
 import json
 import pathlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import ml_collections
 import numpy as np
 
-from experiments import results, settings
+from experiments import folder, results, settings
 from experiments.command import read_json, write_whole
 from experiments.screen import Screen
 from mman_jax.data import ceiling, protocols, synthetic
@@ -56,7 +57,7 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, screen: Screen
     for notice in experiment.notices:
         screen.notice(notice)
     if processes.is_first():
-        write_whole(workdir / "config.json", _json(chosen))
+        folder.claim(workdir, chosen)
     found = {task.name: experiment.train(task, workdir, screen) for task in experiment.tasks}
     summary = experiment.summary(found)
     if processes.is_first():
@@ -82,17 +83,39 @@ class Experiment:
         """The seeds of the run."""
         return list(range(self.config.first_seed, self.config.first_seed + self.config.seeds))
 
-    def train(self, task: protocols.Task, workdir: pathlib.Path, screen: Screen) -> dict[str, Any]:
-        """Trains one task, going on from its last checkpoint; writes its model."""
-        folder = workdir / "checkpoints" / task.name
+    def fit(
+        self,
+        task: protocols.Task,
+        workdir: pathlib.Path,
+        screen: Screen,
+        begin: Callable[[], Snapshot] | None = None,
+        keep_last: bool = True,
+    ) -> tuple[Snapshot, dict[str, float]]:
+        """Trains one task, going on from its last checkpoint.
+
+        Args:
+            task: what to train.
+            workdir: where checkpoints are kept.
+            screen: where progress is shown.
+            begin: gives the snapshot to start from, if there is no checkpoint.
+            keep_last: whether the end is a checkpoint, too.
+
+        Returns:
+            The last snapshot, and the seconds by stage.
+
+        Raises:
+            InputError: if a seed's loss was never finite.
+        """
+        where = workdir / "checkpoints" / task.name
         start, seconds = None, {}
-        found = checkpoints.restore(folder)
+        found = checkpoints.restore(where)
         if found:
             start = checkpoints.unpack(*found, self.trainer)
             seconds = found[1]["seconds"]
             screen.line(f"{task.name}: goes on after {start.stage} epoch {len(start.history[0])}")
-        saved = 0.0
-        clock = time.monotonic()
+        elif begin:
+            start = begin()
+        saved = clock = time.monotonic()
         snapshot = start
         for snapshot in self.trainer.run(self.labels[task.name], self.seeds, start):
             now = time.monotonic()
@@ -102,17 +125,23 @@ class Experiment:
             if not complete:
                 screen.epoch(task.name, snapshot, self.trainer.epochs(snapshot.stage))
             # The clocks of several processes differ; all must have a part in packing.
-            if complete or processes.agree(now - saved > self.config.checkpoint_seconds):
+            late = processes.agree(now - saved > self.config.checkpoint_seconds)
+            if (complete and keep_last) or (late and not complete):
                 arrays, card = checkpoints.pack(snapshot)
                 if processes.is_first():
-                    checkpoints.save(folder, arrays, card | {"seconds": seconds})
+                    checkpoints.save(where, arrays, card | {"seconds": seconds})
                 saved = now
         self._check_converged(snapshot)
+        return snapshot, seconds
+
+    def train(self, task: protocols.Task, workdir: pathlib.Path, screen: Screen) -> dict[str, Any]:
+        """Trains one task and writes its model; the scores."""
+        snapshot, seconds = self.fit(task, workdir, screen)
         params = processes.whole(snapshot.state.best)
         if processes.is_first():
             self._save_model(task, params, workdir)
         scores = results.of_task(task, snapshot.finished, list(self.trainer.network.towers))
-        return scores | {"seconds": seconds, "parameters": self._parameters(params)}
+        return scores | {"seconds": seconds, "parameters": self.parameters(params)}
 
     def summary(self, found: dict[str, dict[str, Any]]) -> dict[str, Any]:
         """The content of `results.json`."""
@@ -157,7 +186,8 @@ class Experiment:
                     "training that converges (a smaller learning rate)",
                 )
 
-    def _parameters(self, params: Any) -> dict[str, int]:
+    def parameters(self, params: Any) -> dict[str, int]:
+        """Numbers of parameters, from all seeds' [S, ...]."""
         return results.parameters(jax.tree.map(lambda x: x[0], params))
 
     def _save_model(self, task: protocols.Task, params: Any, workdir: pathlib.Path) -> None:
@@ -212,33 +242,14 @@ def _write(workdir: pathlib.Path, summary: dict[str, Any], found: dict[str, Any]
 
 def _finished(workdir: pathlib.Path, chosen: dict[str, Any]) -> dict[str, Any] | None:
     """The results of this very run, if they are there; refuses a folder of another one."""
-    stored = workdir / "config.json"
-    if stored.is_file():
-        before = read_json(stored) | {"checkpoint_seconds": None}
-        changed = _differences(before, chosen | {"checkpoint_seconds": None})
-        if changed:
-            raise InputError(
-                workdir,
-                f"holds a run with other settings ({'; '.join(changed[:3])})",
-                "an empty folder, or the same config",
-            )
+    ours = folder.holds(workdir, chosen)
     written = workdir / "results.json"
-    if not (stored.is_file() and written.is_file()):
+    if not (ours and written.is_file()):
         return None
     done = read_json(written)
     if not isinstance(done, dict) or "system" not in done:
         raise InputError(written, "not what a run wrote", "results, or no such file")
     return done
-
-
-def _differences(before: Any, now: Any, place: str = "config") -> list[str]:
-    if isinstance(before, dict) and isinstance(now, dict):
-        pairs = [
-            _differences(before.get(key), now.get(key), f"{place}.{key}")
-            for key in sorted(before.keys() | now.keys())
-        ]
-        return [line for lines in pairs for line in lines]
-    return [] if before == now else [f"{place} was {before!r}, is {now!r}"]
 
 
 def _json(content: Any) -> bytes:

@@ -7,7 +7,6 @@ import os
 import pathlib
 
 import jax
-from absl import flags
 from ml_collections import config_flags
 
 from experiments import command, experiment
@@ -16,11 +15,7 @@ from mman_jax.errors import InputError
 from mman_jax.training import processes
 
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/mman.py", "The system to train.")
-_CACHE = flags.DEFINE_string(
-    "compilation_cache",
-    os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "mman_jax"),
-    "Where compiled programs are kept, so that the next start is faster; empty: nowhere.",
-)
+_CACHE = command.cache_flag()
 _WORKDIR = command.path_flag("workdir", "Where results, checkpoints and the model go.")
 
 

@@ -15,6 +15,11 @@ class InputError(ValueError):
         if expected:
             message += f"; expected {expected}"
         super().__init__(" ".join(message.split()))
+        self._given = (str(place), found, expected)
+
+    def __reduce__(self):
+        """The error as another process gets it."""
+        return type(self), self._given
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

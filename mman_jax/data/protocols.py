@@ -89,14 +89,18 @@ def tasks(corpus: Corpus, protocol: str) -> tuple[Task, ...]:
     )
 
 
+def is_iemocap(corpus: Corpus) -> bool:
+    """Whether the corpus has IEMOCAP's six labels."""
+    return sorted(_emotion(name) for name in corpus.label_names) == sorted(EMOTIONS)
+
+
 def check_table_1(corpus: Corpus) -> str | None:
     """What to say loudly where IEMOCAP's standard corpus has not the paper's counts.
 
     Returns None where the counts agree, and for any other corpus: standard is the one with
     the six labels, ids that start with Ses0, and 120 training and 31 test conversations.
     """
-    names = [_emotion(name) for name in corpus.label_names]
-    if sorted(names) != sorted(EMOTIONS) or corpus.split is None:
+    if not is_iemocap(corpus) or corpus.split is None:
         return None
     if not all(name.startswith("Ses0") for name in corpus.conversation_ids):
         return None
@@ -105,7 +109,7 @@ def check_table_1(corpus: Corpus) -> str | None:
     if any((parts == part).sum() != count for part, count in _CONVERSATIONS.items()):
         return None
     part_of_utterance = np.repeat(parts, corpus.lengths)
-    wrong = []
+    names, wrong = [_emotion(name) for name in corpus.label_names], []
     for part, counts in TABLE_1.items():
         labels = corpus.labels[part_of_utterance == part]
         for emotion, expected in zip(EMOTIONS, counts, strict=True):

@@ -69,20 +69,28 @@ def restore(directory: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]] | 
 
 def pack(snapshot: Snapshot) -> tuple[dict[str, Any], dict[str, Any]]:
     """A snapshot as arrays and a card; every process must call it, and gets all of it."""
-    finished = {name: _numbered(outcome) for name, outcome in snapshot.finished.items()}
+    finished = {name: pack_outcome(outcome) for name, outcome in snapshot.finished.items()}
     arrays = {"state": _numbered(snapshot.state), "history": _numbered(snapshot.history)}
     card = {"stage": snapshot.stage, "finished": list(finished)}
     return arrays | ({"finished": finished} if finished else {}), card
+
+
+def pack_outcome(outcome: Outcome) -> dict[str, np.ndarray]:
+    """What a stage gave, as arrays."""
+    return _numbered(outcome)
+
+
+def unpack_outcome(arrays: Mapping[str, Any]) -> Outcome:
+    """The outcome that `pack_outcome` was given."""
+    *scores, history = _split_outcome(_ordered(arrays))
+    return Outcome(*scores, Record(*history))
 
 
 def unpack(arrays: Mapping[str, Any], card: Mapping[str, Any], trainer: Trainer) -> Snapshot:
     """The snapshot that `pack` was given."""
     seeds = len(arrays["state"]["0000"])
     structure = jax.tree.structure(trainer.template(card["stage"], seeds))
-    finished = {}
-    for name in card["finished"]:
-        *scores, history = _split_outcome(_ordered(arrays["finished"][name]))
-        finished[name] = Outcome(*scores, Record(*history))
+    finished = {name: unpack_outcome(arrays["finished"][name]) for name in card["finished"]}
     return Snapshot(
         card["stage"],
         jax.tree.unflatten(structure, _ordered(arrays["state"])),

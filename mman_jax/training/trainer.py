@@ -175,13 +175,20 @@ class Trainer:
         valid = np.concatenate([valid, empty], axis=1)
         return {"valid": valid[:, :, : lengths["valid"]], "test": test[:, :, : lengths["test"]]}
 
-    def join(self, params: Any, towers: Mapping[str, Outcome], seeds: Sequence[int]) -> Snapshot:
+    def join(
+        self,
+        params: Any,
+        towers: Mapping[str, Outcome],
+        seeds: Sequence[int],
+        paces: Sequence[float] | None = None,
+    ) -> Snapshot:
         """The snapshot before the fusion's first epoch, from towers that were trained elsewhere.
 
         Args:
             params: of the towers, `towers_<name>` each, leading axis S.
             towers: what the training of each gave (T is 1).
             seeds: S seeds.
+            paces: what to multiply each seed's learning rates by; None: by 1.
         """
         joined = join([towers[name] for name in self.network.towers])
         nothing = {name: jnp.zeros((1, 1, self.classes)) for name in self.network.towers}
@@ -191,7 +198,7 @@ class Trainer:
             return self.network.init(jax.random.key(seed), nothing, reset, method="fuse")["params"]
 
         fusion = jax.jit(jax.vmap(init))(np.asarray(seeds, np.uint32))
-        state = self.start(FUSION, seeds, {**params, **fusion})
+        state = self.start(FUSION, seeds, {**params, **fusion}, paces)
         empty = jax.tree.map(lambda x: x[:0, :, :1], joined.history)
         return Snapshot(FUSION, state, empty, {TOWERS: joined})
 

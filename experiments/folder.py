@@ -1,0 +1,45 @@
+"""The folder of a run: of one config, for good."""
+
+import json
+import pathlib
+from typing import Any
+
+from experiments.command import read_json, write_whole
+from mman_jax.errors import InputError
+
+_FREE = {"checkpoint_seconds": None}  # what may change between two starts of one run
+
+
+def holds(workdir: pathlib.Path, chosen: dict[str, Any]) -> bool:
+    """Whether the folder is this config's already; False where it is nobody's.
+
+    Raises:
+        InputError: if it is another config's.
+    """
+    stored = workdir / "config.json"
+    if not stored.is_file():
+        return False
+    changed = _differences(read_json(stored) | _FREE, chosen | _FREE)
+    if changed:
+        raise InputError(
+            workdir,
+            f"holds a run with other settings ({'; '.join(changed[:3])})",
+            "an empty folder, or the same config",
+        )
+    return True
+
+
+def claim(workdir: pathlib.Path, chosen: dict[str, Any]) -> None:
+    """Writes whose folder it is."""
+    content = json.dumps(chosen, indent=1, allow_nan=False) + "\n"
+    write_whole(workdir / "config.json", content.encode())
+
+
+def _differences(before: Any, now: Any, place: str = "config") -> list[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        pairs = [
+            _differences(before.get(key), now.get(key), f"{place}.{key}")
+            for key in sorted(before.keys() | now.keys())
+        ]
+        return [line for lines in pairs for line in lines]
+    return [] if before == now else [f"{place} was {before!r}, is {now!r}"]
