@@ -107,6 +107,8 @@ def by_position(
 ) -> dict[str, Any]:
     """Accuracy by an utterance's position in its conversation, the mean over the seeds.
 
+    The positions of the bins count from 1, both ends included.
+
     Args:
         answers: [S, N] of each system.
         utterances: the `position` and the `label` of each.
@@ -120,8 +122,8 @@ def by_position(
     return {
         "bins": [
             {
-                "from": low,
-                "to": None if high == np.inf else high - 1,
+                "from": low + 1,
+                "to": None if high == np.inf else high,
                 "utterances": int(inside.sum()),
             }
             for low, high, inside in bins

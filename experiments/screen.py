@@ -49,9 +49,10 @@ class Screen:
         """An epoch that ended: means over the seeds of its loss and its validation accuracy."""
         history, stage = snapshot.history, f"{task}, {snapshot.stage}"
         epoch = len(history.train_loss)
-        loss = _mean(history.train_loss[-1])
-        valid = _mean(history.valid_accuracy[-1], 100)
-        training = f"{int(np.sum(history.training[-1]))} of {history.training[-1].size} train on"
+        alive = history.training[-1]
+        loss = _mean(history.train_loss[-1], alive)
+        valid = _mean(history.valid_accuracy[-1], alive, 100)
+        training = f"{int(np.sum(alive))} of {alive.size} train on"
         scores = f"loss {loss}  valid {valid} %  {training}"
         now = time.monotonic()
         fresh = not self._task or self._task[0] != stage
@@ -105,5 +106,9 @@ def _percent(score: dict[str, Any]) -> str:
     return f"{mean} ± {100 * score['std']:.1f}" if len(score["per_seed"]) > 1 else mean
 
 
-def _mean(values: np.ndarray, factor: float = 1.0) -> str:
-    return "/".join(f"{factor * x:.3g}" for x in np.mean(values, axis=0))
+def _mean(values: np.ndarray, alive: np.ndarray, factor: float = 1.0) -> str:
+    # Of the seeds that train on: one that stopped in all its heads shows nothing more.
+    means = np.where(alive, values, 0).sum(0) / np.maximum(alive.sum(0), 1)
+    return "/".join(
+        f"{factor * x:.3g}" if any_ else "-" for x, any_ in zip(means, alive.any(0), strict=True)
+    )
