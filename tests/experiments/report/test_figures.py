@@ -71,8 +71,8 @@ def test_a_class_that_never_occurs_is_drawn():
     assert figures.recalls([[0, 0], [1, 3]]).tolist() == [[0, 0], [0.25, 0.75]]
 
 
-@pytest.mark.parametrize("classes", [("no", "yes"), fake.EMOTIONS[:4], fake.EMOTIONS, LONG])
-@pytest.mark.parametrize("count", [1, 6, 7, 8])
+@pytest.mark.parametrize("classes", [("no", "yes"), fake.EMOTIONS[:4], LONG])
+@pytest.mark.parametrize("count", [1, 6, 8])
 def test_confusions_are_readable(classes, count):
     matrix = np.eye(len(classes), dtype=int) * 7 + 1
     names = {f"cLSTM-Physiology{index}": matrix.tolist() for index in range(count)}
@@ -82,8 +82,8 @@ def test_confusions_are_readable(classes, count):
 
 
 @pytest.mark.parametrize("modalities", [2, 3, 4])
-@pytest.mark.parametrize("classes", [("no", "yes"), fake.EMOTIONS[:4], fake.EMOTIONS, LONG])
-@pytest.mark.parametrize("utterances", [1, 9, 110])
+@pytest.mark.parametrize("classes", [("no", "yes"), fake.EMOTIONS[:4], LONG])
+@pytest.mark.parametrize("utterances", [1, 110])
 def test_attention_is_readable(modalities, classes, utterances):
     names = ("speech", "visual", "text", "physiology of the heart")[:modalities]
     kept = fake.attention(names, classes, utterances)
