@@ -1,0 +1,239 @@
+"""What the report says, in order: from results to a document."""
+
+import json
+import pathlib
+
+from experiments.report import analyses, attention, figures, tables
+from experiments.report.document import Block, Code, Document, Figure, Paragraph, Section, Table
+from experiments.report.numbers import count, listed, percent, seconds
+from experiments.report.tables import Results
+
+SYNTHETIC = (
+    "SYNTHETIC: every utterance was drawn by a program. Nothing here says anything about people, "
+    "nor about the paper's corpus."
+)
+Blocks = tuple[Block, ...]
+
+
+def document(results: Results) -> Document:
+    """The whole report."""
+    path = pathlib.PurePath(results["corpus"]["path"]).name
+    sections = (
+        Section("claims-section", "The paper's claims", _claims(results)),
+        Section("corpus-section", "The corpus", _corpus(results)),
+        Section("systems-section", "The systems", (tables.systems(results),)),
+        Section("tasks-section", "One class against the rest", _tasks(results)),
+        Section("cited-section", "Beside other work", (tables.cited(results),)),
+        Section("confusion-section", "What is taken for what", _confusion(results)),
+        Section("tests-section", "Paired tests", _comparisons(results)),
+        Section("positions-section", "Accuracy by position", _positions(results)),
+        Section("attention-section", "Attention", _attention(results)),
+        Section("curves-section", "Learning curves", _curves(results)),
+        Section("seeds-section", "Spread over the seeds", _seeds(results)),
+        Section("selection-section", "Selecting on the test part", (analyses.selection(results),)),
+        Section("ablations-section", "Ablations", _ablations(results)),
+        Section("missing-section", "With a modality missing", _missing(results)),
+        Section("evidence-section", "What the evidence is", _evidence(results)),
+        Section("made-section", "How it was made", _made(results)),
+    )
+    return Document(
+        title="The systems of the MMAN paper on "
+        + ("a SYNTHETIC corpus" if _mark(results) else path),
+        warning=SYNTHETIC if _mark(results) else "",
+        summary=_summary(results),
+        sections=tuple(section for section in sections if section.blocks),
+    )
+
+
+def _mark(results: Results) -> str:
+    return "SYNTHETIC corpus" if results["synthetic"] is not None else ""
+
+
+def _summary(results: Results) -> str:
+    corpus, seeds = results["corpus"], results["seeds"]
+    many = len(tables.of_group(results, "paper"))
+    ablations = len(results["systems"]) - many
+    scored = len(results["utterances"]["label"])
+    return (
+        f"{many} systems of Pan, Luo, Yang and Li (Interspeech 2020)"
+        + (f" and {ablations} variants" if ablations else "")
+        + f", trained and tested on {corpus['path']}: {count(corpus['utterances'])} utterances in "
+        f"{count(corpus['conversations'])} conversations; {count(scored)} are scored in the test "
+        f"part. Protocol {results['protocol']}, classes {listed(results['classes'])}. "
+        f"{'Seeds' if len(seeds) > 1 else 'One seed:'} {listed(seeds)}. Each seed's epoch was "
+        "picked on the validation part."
+    )
+
+
+def _claims(results: Results) -> Blocks:
+    if not results["claims"]:
+        return (Paragraph("No two systems that the paper compares were trained here."),)
+    return (tables.claims(results),)
+
+
+def _corpus(results: Results) -> Blocks:
+    corpus = results["corpus"]
+    told = [
+        f"{count(corpus[what])} {what}" if corpus[what] is not None else f"{what} not told"
+        for what in ("sessions", "speakers")
+    ]
+    sizes = listed([f"{name} {count(size)}" for name, size in corpus["dimensions"].items()])
+    text = (
+        f"Read from {corpus['path']}: {count(corpus['utterances'])} utterances, "
+        f"{count(corpus['conversations'])} conversations, {', '.join(told)}. "
+        f"Features of an utterance: {sizes}. Split: {corpus['split'].rstrip('.')}."
+    )
+    return Paragraph(text), tables.corpus(results)
+
+
+def _tasks(results: Results) -> Blocks:
+    if results["tasks"] is None:
+        return (
+            Paragraph(
+                "The paper's Table 3 is left out: its four tasks need IEMOCAP's labels, which this "
+                "corpus does not have."
+            ),
+        )
+    return tables.tasks(results), tables.cited_tasks()
+
+
+def _confusion(results: Results) -> Blocks:
+    systems = tables.of_group(results, "paper").values()
+    counts = {system["title"]: system["test"]["confusion"] for system in systems}
+    png = figures.confusions(counts, results["classes"], _mark(results))
+    figure = Figure(
+        "confusion",
+        "Figure 3: normalised confusion matrices of the test part, all seeds summed. Each row is a "
+        "true class; the diagonal holds the recalls, in per cent.",
+        f"Confusion matrices of {listed(list(counts))}.",
+        png,
+    )
+    return figure, tables.confusion_counts(results)
+
+
+def _comparisons(results: Results) -> Blocks:
+    return (analyses.comparisons(results),) if results["comparisons"] else ()
+
+
+def _positions(results: Results) -> Blocks:
+    bins = analyses.bin_names(results)
+    lines = {
+        tables.title(results, name): shares
+        for name, shares in results["positions"]["accuracy"].items()
+        if name in tables.of_group(results, "paper")
+    }
+    if not bins or not lines:
+        return ()
+    figure = Figure(
+        "positions",
+        "Test accuracy by the utterance's place in its conversation: what the utterances before it "
+        "are worth.",
+        f"A line a system over the places {listed(bins)}.",
+        figures.positions(bins, lines, _mark(results)),
+    )
+    return figure, analyses.positions(results)
+
+
+def _attention(results: Results) -> Blocks:
+    blocks = []
+    for name, system in tables.of_group(results, "paper").items():
+        kept = system["attention"]
+        if kept is None:
+            continue
+        title, modalities, talk = system["title"], kept["modalities"], kept["conversation"]
+        maps = {"all utterances": kept["mean"], **kept["by_class"]}
+        slug = "".join(c if c.isascii() and c.isalnum() else "_" for c in name)
+        blocks += [
+            Figure(
+                f"attention_{slug}",
+                f"{title}: mean attention weights over the test part, of all utterances and by "
+                "true class. Each row is a query and sums to one.",
+                f"Attention of {title} between {listed(modalities)}, one map for all utterances "
+                "and one a class.",
+                attention.by_class(modalities, maps, _mark(results)),
+            ),
+            Figure(
+                f"conversation_{slug}",
+                f"{title}: attention weights through conversation {talk['id']}, a map a query, "
+                "with labels and answers beneath.",
+                f"Attention of {title} by utterance of one conversation of {len(talk['labels'])}.",
+                attention.through_time(
+                    modalities,
+                    talk["weights"],
+                    talk["labels"],
+                    talk["answers"],
+                    results["classes"],
+                    _mark(results),
+                ),
+            ),
+        ]
+    return tuple(blocks)
+
+
+def _curves(results: Results) -> Blocks:
+    heads = []
+    for system in tables.of_group(results, "paper").values():
+        for name, curve in system["curves"].items():
+            tower = system["towers"].get(name)
+            own = len(system["curves"]) == 1 or tower is None
+            title = system["title"] if own else f"{system['title']}: {name}"
+            heads.append(figures.Panel(title, curve, (tower or system)["best_epoch"]))
+    if not heads:
+        return ()
+    caption = (
+        "Loss by epoch, the mean over the seeds still training; a panel a system, and one each of "
+        "its towers. Ticks at the bottom: the epochs that the seeds kept."
+    )
+    alt = f"Training and validation loss of {len(heads)} systems and towers."
+    return (Figure("curves", caption, alt, figures.curves(heads, _mark(results))),)
+
+
+def _seeds(results: Results) -> Blocks:
+    accuracy = {s["title"]: s["test"]["accuracy"]["per_seed"] for s in results["systems"].values()}
+    lines = {"majority answer": results["majority_accuracy"]}
+    if results["synthetic"]:
+        lines["best possible of late fusion"] = results["synthetic"]["ceiling_late_fusion"]
+        lines["best possible"] = results["synthetic"]["ceiling"]
+    figure = Figure(
+        "seeds",
+        "Test accuracy of every seed (dots) and their mean (bars).",
+        f"Test accuracy of {len(accuracy)} systems, {len(results['seeds'])} dots each.",
+        figures.seeds(accuracy, lines, _mark(results)),
+    )
+    return (figure,)
+
+
+def _ablations(results: Results) -> Blocks:
+    return (analyses.ablations(results),) if tables.of_group(results, "ablation") else ()
+
+
+def _missing(results: Results) -> Blocks:
+    return (analyses.missing(results),) if results["missing"] else ()
+
+
+def _evidence(results: Results) -> Blocks:
+    synthetic = results["synthetic"]
+    if synthetic is None:
+        return ()
+    text = (
+        f"SYNTHETIC corpus. The best that any causal model can reach is "
+        f"{percent(synthetic['ceiling'])} per cent; the best of a late fusion of predictions from "
+        f"single modalities is {percent(synthetic['ceiling_late_fusion'])} per cent. Both are "
+        "computed, not trained."
+    )
+    return Paragraph(text), analyses.evidence(results)
+
+
+def _made(results: Results) -> Blocks:
+    revision = results["revision"]
+    source = (
+        f"Revision {revision} of the code." if revision else "The code's revision is not known."
+    )
+    versions = tuple(results["versions"].items())
+    settings = json.dumps(results["config"], indent=2, sort_keys=True, ensure_ascii=False)
+    return (
+        Code(results["command"]),
+        Paragraph(f"{source} It took {seconds(results['seconds'])} seconds in all."),
+        Table("versions", "What it ran on.", ("part", "version"), versions, words=(0, 1)),
+        Code(settings, folded="All settings"),
+    )

@@ -1,0 +1,167 @@
+"""The report's pictures of scores: confusion, position, seeds, learning curves."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from experiments.figures import png
+from experiments.report import drawing
+from experiments.report.drawing import COLOURS, MARKERS, NORMAL, SMALL, WIDTH
+
+
+def recalls(counts: Sequence[Sequence[int]]) -> np.ndarray:
+    """[C, C] float64: the share of each true class (row) that was given each answer (column)."""
+    counts = np.asarray(counts)
+    return counts / np.maximum(counts.sum(1, keepdims=True), 1)
+
+
+def confusions(
+    counts: Mapping[str, Sequence[Sequence[int]]], classes: Sequence[str], source: str = ""
+) -> bytes:
+    """Normalised confusion matrices [C, C] side by side, one a system: per cent of the true class.
+
+    Args:
+        counts: by the systems' titles; rows true, columns predicted.
+        classes: C names.
+        source: see `drawing.sign`.
+    """
+    many = len(classes) > 4
+    side = WIDTH / 4
+    labels = [drawing.name(label, 11) for label in classes]
+    height = side + (0.75 if drawing.lean(labels) else 0.2)
+    figure, grid, columns = drawing.panels(len(counts), 4, (side, height), "compressed")
+    for index, (axes, (title, matrix)) in enumerate(zip(grid, counts.items(), strict=True)):
+        shares = recalls(matrix)
+        image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        for (row, column), share in np.ndenumerate(shares):
+            axes.text(
+                column,
+                row,
+                f"{100 * share:.0f}" if many else f"{100 * share:.1f}",
+                ha="center",
+                va="center",
+                color="white" if share > 0.55 else "black",
+                fontsize=SMALL if many else NORMAL,
+            )
+        drawing.name_cells(axes, labels, labels, index % columns == 0)
+        axes.set_title(drawing.name(title, 30), fontsize=10)
+        if index % columns == 0:
+            axes.set_ylabel("true", fontsize=NORMAL)
+        axes.set_xlabel("predicted", fontsize=NORMAL)
+    bar = figure.colorbar(image, ax=grid, shrink=0.5, aspect=30, pad=0.01)
+    bar.set_label("share of the true class", fontsize=SMALL)
+    bar.ax.tick_params(labelsize=SMALL)
+    drawing.sign(figure, source)
+    return png(figure)
+
+
+def positions(
+    bins: Sequence[str], accuracy: Mapping[str, Sequence[float | None]], source: str = ""
+) -> bytes:
+    """Accuracy by the place of the utterance in its conversation, a line a system.
+
+    Args:
+        bins: what each bin is, in order.
+        accuracy: shares a bin by the systems' titles; None for a bin without utterances.
+        source: see `drawing.sign`.
+    """
+    figure, (axes,), _ = drawing.panels(1, 1, (WIDTH, 4.3))
+    for index, (title, shares) in enumerate(accuracy.items()):
+        heights = [np.nan if share is None else 100 * share for share in shares]
+        axes.plot(
+            heights,
+            color=COLOURS[index % len(COLOURS)],
+            marker=MARKERS[index % len(MARKERS)],
+            markersize=5,
+            linewidth=1.5,
+            label=drawing.name(title, 30),
+        )
+    axes.set_xticks(range(len(bins)), bins)
+    axes.set_xlabel("utterance of the conversation", fontsize=NORMAL)
+    axes.set_ylabel("test accuracy, per cent", fontsize=NORMAL)
+    drawing.open_frame(axes)
+    figure.legend(loc="outside right upper", fontsize=NORMAL, frameon=False)
+    drawing.sign(figure, source)
+    return png(figure)
+
+
+def seeds(
+    accuracy: Mapping[str, Sequence[float]], lines: Mapping[str, float], source: str = ""
+) -> bytes:
+    """Every seed's test accuracy as a dot, and the mean as a bar, a row a system.
+
+    Args:
+        accuracy: shares a seed by the systems' titles, in order from the top.
+        lines: further accuracies, as vertical lines, by what they are.
+        source: see `drawing.sign`.
+    """
+    figure, (axes,), _ = drawing.panels(1, 1, (WIDTH, 0.34 * len(accuracy) + 1.1))
+    for row, shares in enumerate(accuracy.values()):
+        heights = 100 * np.asarray(shares)
+        # Equal seeds would hide one another: each has its own height within the row.
+        offsets = np.linspace(-0.18, 0.18, len(heights)) if len(heights) > 1 else np.zeros(1)
+        axes.plot(heights, row + offsets, "o", color=COLOURS[0], alpha=0.65, markersize=5)
+        if len(heights) > 1:
+            axes.plot([heights.mean()] * 2, [row - 0.34, row + 0.34], color="black", linewidth=2)
+    for (label, share), style in zip(lines.items(), ("--", "-.", ":"), strict=False):
+        axes.axvline(100 * share, color="#b00020", linestyle=style, linewidth=1.2, label=label)
+    axes.set_yticks(range(len(accuracy)), [drawing.name(title, 40) for title in accuracy])
+    axes.set_ylim(len(accuracy) - 0.5, -0.5)
+    axes.set_xlabel("test accuracy, per cent", fontsize=NORMAL)
+    drawing.open_frame(axes)
+    axes.tick_params(axis="y", labelsize=NORMAL)
+    if lines:
+        figure.legend(loc="outside upper right", ncols=len(lines), fontsize=SMALL, frameon=False)
+    drawing.sign(figure, source)
+    return png(figure)
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """The learning curves of one head.
+
+    Attributes:
+        title: whose they are.
+        curve: `train_loss` and `valid_loss`, a value an epoch.
+        best_epochs: the epoch that each seed kept, counted from 1.
+    """
+
+    title: str
+    curve: Mapping[str, Any]
+    best_epochs: Sequence[int]
+
+
+def curves(heads: Sequence[Panel], source: str = "") -> bytes:
+    """Loss by epoch, a small panel a system and tower; the epochs kept as ticks at the bottom."""
+    figure, grid, _ = drawing.panels(len(heads), 4, (WIDTH / 4, 1.9))
+    styles = {"train_loss": ("training", COLOURS[0]), "valid_loss": ("validation", COLOURS[1])}
+    for axes, head in zip(grid, heads, strict=True):
+        for key, (label, colour) in styles.items():
+            losses = head.curve[key]
+            # A line of one epoch would not be seen.
+            axes.plot(
+                range(1, len(losses) + 1),
+                losses,
+                color=colour,
+                linewidth=1.4,
+                marker="o" if len(losses) < 3 else None,
+                markersize=4,
+                label=label if axes is grid[0] else None,
+            )
+        kept = list(head.best_epochs)
+        axes.plot(kept, [0.03] * len(kept), "|", color="black", markersize=8, alpha=0.7,
+                  transform=axes.get_xaxis_transform(), label="epoch kept" if axes is grid[0]
+                  else None)  # fmt: skip
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        axes.set_title(drawing.name(head.title, 30), fontsize=NORMAL)
+        drawing.open_frame(axes)
+    figure.supylabel("loss", fontsize=NORMAL)
+    figure.legend(loc="outside upper right", ncols=3, fontsize=SMALL, frameon=False)
+    figure.supxlabel("epoch", fontsize=NORMAL)
+    if source:
+        figure.suptitle(source, x=0.01, ha="left", fontsize=SMALL, color="#b00020", weight="bold")
+    return png(figure)

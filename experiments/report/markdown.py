@@ -1,0 +1,81 @@
+"""A document as Markdown (GitHub's tables), its pictures in files beside it."""
+
+import re
+
+from experiments.report.document import (
+    Block,
+    Cell,
+    Code,
+    Document,
+    Figure,
+    Paragraph,
+    Section,
+    Table,
+)
+
+FIGURES = "figures"
+# Characters that mean something in Markdown, a table or a formula.
+_MARKS = re.compile(r"([\\`*_\[\]|~$#])")
+
+
+def render(document: Document) -> str:
+    """The whole file."""
+    parts = [f"# {text(document.title)}"]
+    if document.warning:
+        parts.append(f"> **{text(document.warning)}**")
+    parts.append(text(document.summary))
+    parts += [_section(section) for section in document.sections]
+    return "\n\n".join(parts) + "\n"
+
+
+def text(plain: str) -> str:
+    """Text that Markdown shows as it is, on one line."""
+    line = " ".join(str(plain).split())
+    # HTML's characters as HTML writes them: that holds in every dialect.
+    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _MARKS.sub(r"\\\1", line)
+
+
+def _section(section: Section) -> str:
+    return "\n\n".join([f"## {text(section.title)}", *map(_block, section.blocks)])
+
+
+def _block(block: Block) -> str:
+    match block:
+        case Paragraph():
+            return text(block.text)
+        case Code():
+            return _code(block)
+        case Figure():
+            picture = f"![{text(block.alt)}]({FIGURES}/{block.name}.png)"
+            return f"{picture}\n\n{text(block.caption)}"
+        case Table():
+            return _table(block)
+
+
+def _code(code: Code) -> str:
+    longest = max(map(len, re.findall("`+", code.text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    title = f"{text(code.folded)}:\n\n" if code.folded else ""
+    return f"{title}{fence}\n{code.text}\n{fence}"
+
+
+def _table(table: Table) -> str:
+    rules = ["---" if column in table.words else "---:" for column in range(len(table.head))]
+    lines = [
+        _row(map(text, table.head)),
+        _row(rules),
+        *(_row(map(_cell, row)) for row in table.rows),
+    ]
+    notes = "".join(f"\n\n{text(note)}" for note in table.notes)
+    return f"{text(table.caption)}\n\n" + "\n".join(lines) + notes
+
+
+def _row(cells) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _cell(cell: str | Cell) -> str:
+    if isinstance(cell, Cell):
+        return f"**{text(cell.text)}**" if cell.tone and cell.text else text(cell.text)
+    return text(cell)

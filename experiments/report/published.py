@@ -1,0 +1,68 @@
+"""The paper's own figures (Pan, Luo, Yang and Li, Interspeech 2020) and what they measured."""
+
+from mman_jax.data.protocols import EMOTIONS, TABLE_1
+
+TABLE_2 = {
+    "clstm_speech": ("57.12", "1.27"),
+    "clstm_ef": ("69.75", "2.00"),
+    "clstm_lf": ("71.78", "4.73"),
+    "clstm_mma": ("71.66", "1.27"),
+    "mman": ("73.94", "4.39"),
+}
+"""Accuracy in per cent and parameters in millions; visual and text alone are not given."""
+
+TASKS = ("happy", "sad", "neutral", "angry")
+TABLE_3 = {
+    "clstm_mma": ("92.15", "82.93", "76.99", "93.32"),
+    "mman": ("92.68", "83.14", "75.61", "92.90"),
+}
+"""Accuracy of each of the TASKS in per cent, of 943 utterances."""
+
+TABLE_3_CITED = {
+    "MFM": ("90.2", "88.4", "72.1", "87.5"),
+    "RAVEN": ("87.3", "86.2", "69.7", "87.3"),
+    "FMT": ("88.8", "88.0", "74.0", "89.7"),
+    "MulT": ("90.7", "86.7", "72.4", "87.4"),
+}
+ALL_NO_PAPER = ("84.73", "74.02", "59.28", "81.97")
+ALL_NO_CITED = ("84.95", "79.58", "59.58", "75.89")
+"""Always answering "no": on the paper's 943 test utterances, and on RAVEN's 938."""
+
+TABLE_3_FOOTNOTE = (
+    "The cited figures were measured on another split and other features: RAVEN's public loader "
+    "trains on sessions 3 to 5, validates on 2 and tests on 1 (938 utterances), on word-aligned "
+    "GloVe, FACET and COVAREP features; MulT says that it follows RAVEN; for MFM and FMT it is "
+    "likely, not verified. They are not comparable with the paper's, nor with ours."
+)
+
+TABLE_4 = (
+    (
+        "Rozgic et al. 2012",
+        "69.4",
+        "trees of SVMs, an utterance at a time; words from a speech recogniser, faces from motion "
+        "capture",
+    ),
+    (
+        "Poria et al. 2018",
+        "71.59",
+        "a baseline with a fixed split; the paper says of most such systems that they are "
+        "bi-directional: they see the utterances that follow",
+    ),
+    ("Tripathi and Beigi 2018", "71.04", "uses motion capture, and other classes"),
+    (
+        "MMAN, the paper's",
+        "73.94",
+        "1200 of 1623 utterances of IEMOCAP's session 5; speech, visual, text; sees no future",
+    ),
+)
+"""System, accuracy in per cent, what was measured."""
+
+_MERGED = {"happy": ("happy", "excited"), "sad": ("sad", "frustrated")}
+
+
+def table_1(protocol: str, name: str, part: str) -> int | None:
+    """The paper's count of a class in its "train" or "test" part; None for any other class."""
+    if protocol not in ("mman4", "iemocap6") or name not in EMOTIONS:
+        return None
+    emotions = _MERGED.get(name, (name,)) if protocol == "mman4" else (name,)
+    return sum(TABLE_1[part][EMOTIONS.index(emotion)] for emotion in emotions)
