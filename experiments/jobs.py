@@ -15,6 +15,7 @@ from experiments.fitting import FITTED, Job, fit
 from experiments.screen import Screen
 
 _LOOK = 0.5  # seconds between two looks at the jobs
+_told = None  # in a process of its own: the queue by which it tells how far it is
 
 
 class _Progress(Screen):
@@ -50,15 +51,14 @@ def run(jobs: Sequence[Job], screen: Screen, processes: int, cache: str) -> None
             fit(job, screen)
         return
     context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager:
-        told, numbers = manager.Queue(), manager.Queue()
-        for number in range(processes):
-            numbers.put(number)
-        pool = concurrent.futures.ProcessPoolExecutor(
-            processes, context, _begin, (numbers, cache, os.getpid())
-        )
-        with pool:
-            _watch(left, screen, pool, told)
+    told, numbers = context.Queue(), context.Queue()
+    for number in range(processes):
+        numbers.put(number)
+    pool = concurrent.futures.ProcessPoolExecutor(
+        processes, context, _begin, (numbers, told, cache, os.getpid())
+    )
+    with pool:
+        _watch(left, screen, pool, told)
 
 
 def default_processes() -> int:
@@ -77,7 +77,7 @@ def _watch(left, screen, pool, told):
             for job in list(waiting):
                 if not unfinished & set(job.towers.values()):
                     waiting.remove(job)
-                    running[pool.submit(_fit, job, told)] = job
+                    running[pool.submit(_fit, job)] = job
             ended, _ = concurrent.futures.wait(running, _LOOK, concurrent.futures.FIRST_COMPLETED)
             for future in ended:
                 job = running.pop(future)
@@ -96,9 +96,12 @@ def _watch(left, screen, pool, told):
                 under_way = ", ".join(f"{name} ({at})" for name, at in where.items())
                 screen.line(f"{done} of {total} parts done; now {under_way or 'starting'}")
     except BaseException:
+        working = list((pool._processes or {}).values())
         pool.shutdown(wait=False, cancel_futures=True)
-        for process in list((pool._processes or {}).values()):
-            process.terminate()
+        for process in working:
+            process.kill()  # what it had not finished is gone on with next time
+        for process in working:
+            process.join()
         raise
 
 
@@ -110,7 +113,9 @@ def _drain(told):
             return
 
 
-def _begin(numbers, cache, parent):
+def _begin(numbers, told, cache, parent):
+    global _told
+    _told = told
     logging.set_verbosity(logging.ERROR)
     number = numbers.get()
     if hasattr(os, "sched_setaffinity"):
@@ -129,5 +134,5 @@ def _begin(numbers, cache, parent):
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-def _fit(job, told):
-    fit(job, _Progress(job.name, told))
+def _fit(job):
+    fit(job, _Progress(job.name, _told))

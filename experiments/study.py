@@ -51,13 +51,13 @@ def run(
     chosen = json.loads(config.to_json())
     folder.holds(workdir, chosen)
     folder.claim(workdir, chosen)
-    todo, folders = _jobs(systems, config, modalities, workdir)
+    todo, folders = plan_jobs(systems, config, modalities, workdir)
     tasks: dict[str, list[pathlib.Path]] = {}
     if config.data.protocol == "mman4" and protocols.is_iemocap(corpus):
         binary = config.copy_and_resolve_references().unlock()
         binary.data.protocol = "binary4"
         chosen = [s for s in plan.systems(binary, modalities) if s.name in BINARY]
-        more, tasks = _jobs(chosen, binary, modalities, workdir / "binary4")
+        more, tasks = plan_jobs(chosen, binary, modalities, workdir / "binary4")
         todo += more
     jobs.run(todo, screen, processes, cache)
     found = summary.summarise(systems, folders, tasks, experiment, command)
@@ -67,7 +67,7 @@ def run(
     screen.line(f"{workdir / 'report.html'} is written")
 
 
-def _jobs(
+def plan_jobs(
     systems: Sequence[plan.System],
     config: ConfigDict,
     modalities: Sequence[str],

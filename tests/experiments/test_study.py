@@ -1,0 +1,175 @@
+import json
+
+import numpy as np
+import pytest
+
+from experiments import experiment, fitting, jobs, plan, study
+from experiments.screen import Screen
+from mman_jax.data import npz
+from mman_jax.errors import InputError
+from tests import iemocap_pickle, tiny
+
+
+def run(config, workdir, processes=1):
+    study.run(config, workdir, Screen(quiet=True), processes)
+    return json.loads((workdir / "results.json").read_text())
+
+
+def comparable(results):
+    """All numbers but those of the clock."""
+    results = json.loads(json.dumps(results))
+    results.pop("seconds")
+    for system in results["systems"].values():
+        system.pop("seconds")
+    return results
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_systems():
+    """What the claims and the tests need: the whole list takes minutes."""
+    every = plan.systems
+    names = {"clstm_speech", "clstm_ef", "clstm_lf", "clstm_mma", "mman", "joint"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "systems", lambda *a: [s for s in every(*a) if s.name in names])
+        yield
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    path = tmp_path_factory.mktemp("corpus") / "corpus.npz"
+    npz.write(tiny.corpus(), path)
+    config = tiny.recipe(dropout=0.3, epochs=2)
+    config.data.path, config.seeds, config.checkpoint_seconds = str(path), 2, 0.0
+    return config
+
+
+@pytest.fixture(scope="module")
+def finished(recipe, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("study")
+    return workdir, run(recipe, workdir)
+
+
+@pytest.fixture(scope="module")
+def iemocap(tmp_path_factory):
+    """What a stranger with the pickle gets from the path alone."""
+    folder = tmp_path_factory.mktemp("iemocap")
+    iemocap_pickle.write(folder / "IEMOCAP_features_raw.pkl")
+    config = tiny.recipe(epochs=1)
+    config.data.path = str(folder / "IEMOCAP_features_raw.pkl")
+    return folder, run(config, folder / "paper")
+
+
+def test_iemocap_s_pickle_gives_all_of_the_paper(iemocap):
+    folder, results = iemocap
+    assert results["protocol"] == "mman4"
+    assert results["classes"] == ["happy", "sad", "neutral", "angry"]
+    assert results["corpus"]["iemocap"]
+    assert results["corpus"]["sessions"] == 5
+    assert len(results["utterances"]["label"]) == 1623
+    assert np.bincount(results["utterances"]["label"]).tolist() == [443, 626, 384, 170]
+    assert set(results["tasks"]) == {"clstm_mma", "mman"}
+    for tasks in results["tasks"].values():
+        no = {name: round(100 * task["no_accuracy"], 2) for name, task in tasks.items()}
+        assert no == {"happy": 84.73, "sad": 74.02, "neutral": 59.28, "angry": 81.97}
+        assert {task["utterances"] for task in tasks.values()} == {943}
+    page = (folder / "paper" / "report.html").read_text()
+    assert "73.94" in page
+    assert "84.73" in page or "84.7" in page
+
+
+def test_answers_and_counts_say_the_same(finished):
+    _, results = finished
+    labels = np.asarray(results["utterances"]["label"])
+    for system in results["systems"].values():
+        answers = np.asarray(system["answers"])
+        assert answers.shape == (2, len(labels))
+        confusion = np.zeros((4, 4), int)
+        np.add.at(confusion, (np.tile(labels, 2), answers.ravel()), 1)
+        assert confusion.tolist() == system["test"]["confusion"]
+
+
+def test_a_system_is_what_its_own_command_gives(finished, recipe, tmp_path):
+    _, results = finished
+    config = recipe.copy_and_resolve_references()
+    alone = experiment.run(config, tmp_path, Screen(quiet=True))
+    found = results["systems"]["mman"]
+    assert found["test"] == alone["test"]
+    assert found["towers"] == alone["towers"]
+    assert found["parameters"]["total"] == alone["parameters"]["total"]
+    assert found["parameters"]["trainable"] == alone["parameters"]["fusion"]
+
+
+def test_joint_training_starts_from_the_same_towers_and_trains_them_all(finished):
+    _, results = finished
+    joint, whole = results["systems"]["joint"], results["systems"]["mman"]
+    assert joint["towers"] == whole["towers"]
+    assert joint["parameters"]["trainable"] == joint["parameters"]["total"]
+
+
+def test_again_it_trains_nothing_and_writes_the_same_bytes(finished, recipe, monkeypatch):
+    workdir, _ = finished
+    files = ("results.json", "report.html", "report.md")
+    before = [(workdir / name).read_bytes() for name in files]
+    monkeypatch.setattr(jobs, "fit", None)
+    run(recipe, workdir)
+    assert [(workdir / name).read_bytes() for name in files] == before
+
+
+def test_interrupted_anywhere_it_ends_the_same(finished, recipe, tmp_path, monkeypatch):
+    _, whole = finished
+    fit, calls = fitting.Experiment.fit, []
+
+    def interrupted(self, task, workdir, screen, *arguments, **settings):
+        calls.append(workdir.name)
+        if len(calls) in (2, 6):
+            raise KeyboardInterrupt
+        return fit(self, task, workdir, screen, *arguments, **settings)
+
+    monkeypatch.setattr(fitting.Experiment, "fit", interrupted)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            run(recipe, tmp_path)
+        assert not (tmp_path / "results.json").exists()
+    assert comparable(run(recipe, tmp_path)) == comparable(whole)
+    assert len(calls) == 2 + len({*calls})
+
+
+def test_jobs_side_by_side_give_the_same(finished, recipe, tmp_path):
+    workdir, _ = finished
+    towers = sorted((workdir / "towers").glob("*"))[:2]
+    config = recipe.copy_and_resolve_references().unlock()
+    todo, _ = study.plan_jobs(
+        plan.systems(config, tiny.MODALITIES), config, tiny.MODALITIES, tmp_path
+    )
+    some = [job for job in todo if job.folder.name in {path.name for path in towers}]
+    assert len(some) == 2
+    jobs.run(some, Screen(quiet=True), 2, "")
+    for job in some:
+        found, expected = (
+            fitting.read(folder)["auto"]
+            for folder in (job.folder, workdir / "towers" / job.folder.name)
+        )
+        assert found["test"] == expected["test"]
+
+
+def test_a_mistake_in_a_process_of_its_own_is_told_as_one(recipe, tmp_path):
+    config = recipe.copy_and_resolve_references().unlock()
+    config.data.path = str(tmp_path / "gone.npz")
+    with pytest.raises(InputError, match=r"gone\.npz"):
+        jobs.run(
+            [fitting.Job("x", config, tmp_path / "x"), fitting.Job("y", config, tmp_path / "y")],
+            Screen(quiet=True),
+            2,
+            "",
+        )
+
+
+def test_several_processes_and_other_settings_are_refused(finished, recipe, tmp_path):
+    workdir, _ = finished
+    config = recipe.copy_and_resolve_references()
+    config.seeds = 3
+    with pytest.raises(InputError, match=r"config\.seeds was 2, is 3"):
+        run(config, workdir)
+    config.distributed = "auto"
+    with pytest.raises(InputError, match=r"config\.distributed"):
+        run(config, tmp_path)
