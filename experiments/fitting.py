@@ -141,7 +141,7 @@ def _answers(experiment: Experiment, task: Task, params: Any) -> dict[str, Any]:
             "mean": means[0].tolist(),
             "by_class": {c: means[i + 1].tolist() for i, c in enumerate(task.classes)},
             "conversation": {
-                "id": corpus.conversation_ids[layout.conversations[drawn]],
+                "id": f"number {drawn + 1} of the test part",
                 "labels": names(labels[of_it]),
                 "answers": names(answers[0, of_it]),
                 "weights": weights[0, layout.row[drawn], spot].tolist(),

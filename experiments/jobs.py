@@ -37,7 +37,7 @@ def run(jobs: Sequence[Job], screen: Screen, processes: int, cache: str) -> None
     """Runs all jobs, each after the towers that it fuses.
 
     Args:
-        jobs: in the order in which they should start.
+        jobs: the more urgent one first; each starts when the towers that it fuses are there.
         screen: where progress is shown.
         processes: how many jobs run side by side; 1: in this process.
         cache: folder of compiled programs, or empty.
@@ -46,9 +46,12 @@ def run(jobs: Sequence[Job], screen: Screen, processes: int, cache: str) -> None
     if len(left) < len(jobs):
         screen.line(f"{len(jobs) - len(left)} of {len(jobs)} parts are there already")
     if processes == 1:
-        for number, job in enumerate(left):
-            screen.line(f"{number} of {len(left)} parts done; next: {job.name}")
+        for number in range(len(left)):
+            unfinished = {job.folder for job in left}
+            job = next(job for job in left if not unfinished & set(job.towers.values()))
+            screen.line(f"{number} of {number + len(left)} parts done; next: {job.name}")
             fit(job, screen)
+            left.remove(job)
         return
     context = multiprocessing.get_context("spawn")
     told, numbers = context.Queue(), context.Queue()
@@ -58,7 +61,7 @@ def run(jobs: Sequence[Job], screen: Screen, processes: int, cache: str) -> None
         processes, context, _begin, (numbers, told, cache, os.getpid())
     )
     with pool:
-        _watch(left, screen, pool, told)
+        _watch(left, screen, pool, told, processes)
 
 
 def default_processes() -> int:
@@ -68,16 +71,16 @@ def default_processes() -> int:
     return max(1, min(4, len(os.sched_getaffinity(0))))
 
 
-def _watch(left, screen, pool, told):
+def _watch(left, screen, pool, told, processes):
     waiting, running, done, where, noticed = list(left), {}, 0, {}, set()
     total, printed = len(left), time.monotonic()
     try:
         while waiting or running:
             unfinished = {job.folder for job in [*waiting, *running.values()]}
-            for job in list(waiting):
-                if not unfinished & set(job.towers.values()):
-                    waiting.remove(job)
-                    running[pool.submit(_fit, job)] = job
+            ready = [job for job in waiting if not unfinished & set(job.towers.values())]
+            for job in ready[: processes - len(running)]:
+                waiting.remove(job)
+                running[pool.submit(_fit, job)] = job
             ended, _ = concurrent.futures.wait(running, _LOOK, concurrent.futures.FIRST_COMPLETED)
             for future in ended:
                 job = running.pop(future)

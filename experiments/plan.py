@@ -55,7 +55,8 @@ def systems(recipe: ConfigDict, modalities: Sequence[str]) -> list[System]:
         about: str, change: Callable[[ConfigDict], ConfigDict], baseline: str = "mman"
     ) -> System:
         config = change(recipe.copy_and_resolve_references().unlock())
-        return System(config.system, about.split(":")[0], ABLATION, baseline, about, config)
+        title, what = about.split(": ")
+        return System(config.system, title, ABLATION, baseline, what, config)
 
     def without(modality: str) -> Callable[[ConfigDict], ConfigDict]:
         def change(config):

@@ -87,6 +87,13 @@ def plan_jobs(
         whole = workdir / "systems" / system.name
         folders[system.name] = [whole, *own.values()]
         fusions.append(fitting.Job(system.title, system.config, whole, own))
-    # Early towers take longest: they start first, so that no process is left with one at the end.
-    ordered = sorted(towers.values(), key=lambda job: "early" not in job.config.network)
-    return [*ordered, *fusions], folders
+    # What takes longest starts first, so that no process is left with it at the end: a fusion that
+    # trains its towers, too; then the towers that it waits for, attention before the others.
+    long = [job for job in fusions if job.config.system == "joint"]
+    rest = [job for job in fusions if job.config.system != "joint"]
+    needed = {folder for job in long for folder in job.towers.values()}
+    ordered = sorted(
+        towers.values(),
+        key=lambda job: (job.folder not in needed, "early" not in job.config.network),
+    )
+    return [*long, *ordered, *rest], folders

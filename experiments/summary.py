@@ -43,7 +43,13 @@ def summarise(
     for other in list(found.values())[1:]:
         if other.pop("utterances") != utterances:
             raise AssertionError("systems were scored on different utterances")
-    answers = {name: system["answers"] for name, system in found.items()}
+    answers = {name: system.pop("answers") for name, system in found.items()}
+    labels = np.asarray(utterances["label"])
+    for name, given in answers.items():
+        # A digit an utterance, 1 where right: enough for any test, and no corpus is passed on.
+        found[name]["right"] = [
+            "".join("01"[x] for x in seed == labels) for seed in map(np.asarray, given)
+        ]
     comparisons = [
         {"first": first, "second": second}
         | claims.compare(answers[first], answers[second], utterances, len(task.classes))
@@ -66,7 +72,7 @@ def summarise(
         "classes": list(task.classes),
         "seeds": experiment.seeds,
         "majority_accuracy": found[systems[0].name]["test"]["majority_accuracy"],
-        "utterances": utterances,
+        "utterances": _anonymous(utterances),
         "systems": found,
         "comparisons": comparisons,
         "positions": claims.by_position(paper, utterances),
@@ -92,6 +98,12 @@ def _system(system: System, folders: Sequence[pathlib.Path], task: str) -> dict[
         "attention": own["attention"],
         "utterances": own["utterances"],
     }
+
+
+def _anonymous(utterances: Mapping[str, Sequence[Any]]) -> dict[str, list[int]]:
+    """Which conversation of the test part each utterance is of, by number, and where in it."""
+    _, numbers = np.unique(utterances["conversation"], return_inverse=True)
+    return {"conversation": numbers.tolist(), "position": list(utterances["position"])}
 
 
 def _pairs(systems: Sequence[System]) -> list[tuple[str, str]]:

@@ -1,68 +1,62 @@
-"""The table of several runs: `python -m experiments.table --results=experiments/results/mosi`.
+"""Tables of a report in Markdown: `python -m experiments.table --results=DIR/results.json`.
 
-Reads every `<system>.json` (a run's `results.json`) of a folder and prints Markdown.
+The paper's systems, then the ablations, as README.md shows them.
 """
 
 import pathlib
 from typing import Any
 
 from experiments import command
-from mman_jax.errors import InputError
 
-_RESULTS = command.path_flag("results", "A folder of results.")
-ORDER = (
-    "clstm_speech",
-    "clstm_visual",
-    "clstm_text",
-    "clstm_ef",
-    "clstm_lf",
-    "clstm_mma",
-    "mman",
-)
+_RESULTS = command.path_flag("results", "A report's results.json.")
 
 
-def read(folder: pathlib.Path) -> list[dict[str, Any]]:
-    """The results in a folder, in the paper's order of systems.
-
-    Raises:
-        InputError: if there are none.
-    """
-    paths = [folder / f"{name}.json" for name in ORDER]
-    found = [command.read_json(path) for path in paths if path.is_file()]
-    if not found:
-        raise InputError(folder, "no results", "files such as mman.json")
-    return found
-
-
-def markdown(results: list[dict[str, Any]]) -> str:
+def markdown(results: dict[str, Any]) -> str:
     """A row a system: per cent, mean ± deviation over the seeds."""
+    systems = results["systems"].values()
     lines = [
         "| system | parameters | test accuracy | unweighted recall | weighted F1 | validation "
         "| if selected on test |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
-    for run in results:
-        cells = [
-            _cell(run["test"]["accuracy"]),
-            _cell(run["test"]["unweighted_recall"]),
-            _cell(run["test"]["weighted_f1"]),
-            _cell(run["validation"]["accuracy"]),
-            _cell(run["test_oracle"]["accuracy"]),
-        ]
-        total = f"{run['parameters']['total']:,}".replace(",", " ")
-        lines.append(f"| `{run['system']}` | {total} | {' | '.join(cells)} |")
-    majority = 100 * results[0]["test"]["majority_accuracy"]
+    lines += [_row(system) for system in systems if system["group"] == "paper"]
+    majority = 100 * results["majority_accuracy"]
     lines.append(f"| majority answer | | {majority:.1f} | | | | |")
+    lines += [_row(system) for system in systems if system["group"] == "ablation"]
     return "\n".join(lines) + "\n"
 
 
-def _cell(score: dict[str, Any]) -> str:
-    return f"{100 * score['mean']:.1f} ± {100 * score['std']:.1f}"
+def claims(results: dict[str, Any]) -> str:
+    """A row a claim: the verdict and the difference, with its interval and its p-value."""
+    lines = [
+        "| the paper's claim | here | difference in points | 95 % interval | p |",
+        "|---|---|---:|---:|---:|",
+    ]
+    for claim in results["claims"]:
+        low, high = (f"{100 * x:+.1f}" for x in claim["interval"])
+        p = f"{claim['p']:.3f}" if claim["p"] >= 0.001 else "< 0.001"
+        lines.append(
+            f"| {claim['claim']} | {claim['verdict']} | {100 * claim['difference']:+.1f} "
+            f"| {low} to {high} | {p} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _row(system: dict[str, Any]) -> str:
+    scores = [system["test"][name] for name in ("accuracy", "unweighted_recall", "weighted_f1")]
+    scores += [system["validation"]["accuracy"], system["test_oracle"]["accuracy"]]
+    cells = [f"{100 * score['mean']:.1f} ± {100 * score['std']:.1f}" for score in scores]
+    name = system["title"]
+    if system["group"] == "ablation":
+        name = f"*{name}: {system['about']}*"
+    total = f"{system['parameters']['total']:,}".replace(",", " ")
+    return f"| {name} | {total} | {' | '.join(cells)} |"
 
 
 def main() -> None:
-    """Prints the table."""
-    print(markdown(read(pathlib.Path(_RESULTS.value))), end="")
+    """Prints the tables."""
+    results = command.read_json(pathlib.Path(_RESULTS.value))
+    print(markdown(results), claims(results), sep="\n", end="")
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def _summary(results: Results) -> str:
     corpus, seeds = results["corpus"], results["seeds"]
     many = len(tables.of_group(results, "paper"))
     ablations = len(results["systems"]) - many
-    scored = len(results["utterances"]["label"])
+    scored = len(results["utterances"]["position"])
     return (
         f"{many} systems of Pan, Luo, Yang and Li (Interspeech 2020)"
         + (f" and {ablations} variants" if ablations else "")

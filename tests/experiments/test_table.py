@@ -4,41 +4,41 @@ import pathlib
 import pytest
 
 from experiments import table
-from mman_jax.errors import InputError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("corpus", ["mosi"])
-def test_the_readme_s_table_is_what_the_results_say(corpus):
-    written = table.markdown(table.read(ROOT / "experiments/results" / corpus))
-    assert written in (ROOT / "README.md").read_text(), (
-        f"print it anew: python -m experiments.table --results=experiments/results/{corpus}"
-    )
+@pytest.mark.parametrize("corpus", ["mosi", "synthetic"])
+def test_the_readme_s_tables_are_what_the_results_say(corpus):
+    path = ROOT / "experiments/results" / corpus / "results.json"
+    results, readme = json.loads(path.read_text()), (ROOT / "README.md").read_text()
+    for written in (table.markdown(results), table.claims(results)):
+        assert written in readme, f"print it anew: python -m experiments.table --results={path}"
 
 
-def test_a_row(tmp_path):
+def test_rows_by_hand():
     score = {"mean": 0.5, "std": 0.0123, "per_seed": [0.5]}
-    part = {
-        "accuracy": score,
-        "unweighted_recall": score,
-        "weighted_f1": score,
-        "majority_accuracy": 0.62,
-    }
-    run = {
-        "system": "mman",
+    part = {"accuracy": score, "unweighted_recall": score, "weighted_f1": score}
+    whole = {
+        "title": "MMAN",
+        "group": "paper",
+        "about": "all of it",
         "parameters": {"total": 4392184},
         "test": part,
         "validation": part,
         "test_oracle": {"accuracy": score},
     }
-    (tmp_path / "mman.json").write_text(json.dumps(run))
-    lines = table.markdown(table.read(tmp_path)).splitlines()
+    less = whole | {"title": "no x", "group": "ablation", "about": "without x"}
+    results = {"systems": {"no_x": less, "mman": whole}, "majority_accuracy": 0.62}
+    lines = table.markdown(results).splitlines()
     cells = " | ".join(["50.0 ± 1.2"] * 5)
-    assert lines[2] == f"| `mman` | 4 392 184 | {cells} |"
+    assert lines[2] == f"| MMAN | 4 392 184 | {cells} |"
     assert lines[3] == "| majority answer | | 62.0 | | | | |"
+    assert lines[4] == f"| *no x: without x* | 4 392 184 | {cells} |"
 
 
-def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(InputError, match="no results"):
-        table.read(tmp_path)
+def test_claims_by_hand():
+    claim = {"claim": "x", "verdict": "no", "difference": -0.0123, "interval": [-0.02, -0.001]}
+    lines = table.claims({"claims": [claim | {"p": 0.04}, claim | {"p": 0.0002}]}).splitlines()
+    assert lines[2] == "| x | no | -1.2 | -2.0 to -0.1 | 0.040 |"
+    assert lines[3].endswith("| < 0.001 |")
