@@ -6,7 +6,7 @@ Reads every `<system>.json` (a run's `results.json`) of a folder and prints Mark
 import pathlib
 from typing import Any
 
-from experiments import command
+from experiments import command, stored
 from mman_jax.errors import InputError
 
 _RESULTS = command.path_flag("results", "A folder of results.")
@@ -28,7 +28,7 @@ def read(folder: pathlib.Path) -> list[dict[str, Any]]:
         InputError: if there are none.
     """
     paths = [folder / f"{name}.json" for name in ORDER]
-    found = [command.read_json(path) for path in paths if path.is_file()]
+    found = [stored.read_results(path) for path in paths if path.is_file()]
     if not found:
         raise InputError(folder, "no results", "files such as mman.json")
     return found
