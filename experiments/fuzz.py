@@ -5,6 +5,7 @@ exception, a warning, a hang, over 2 GiB of memory, or a file written. A JSON li
 status 1 if a case failed, its bytes then lie under `--keep`. Needs the extra `test`.
 """
 
+import dataclasses
 import json
 import pathlib
 import sys
@@ -40,13 +41,17 @@ def fuzz(
     """
     began = time.monotonic()
     outcomes = dict.fromkeys((guard.SUCCESS, guard.REFUSAL, guard.FAILURE), 0)
-    memory, slowest, failures = 0, 0.0, []
+    memory, slowest, printed, failures = 0, 0.0, 0, []
     with (
         tempfile.TemporaryDirectory(prefix="mman_jax_fuzz_") as scratch,
         guard.Guard(target.opener, target.entry, target.seconds) as guarded,
     ):
         for number, files in enumerate(targets.cases(target, count, seed, pathlib.Path(scratch))):
             verdict = guarded.check(files)
+            printed += bool(verdict.printed)
+            if verdict.printed and target.quiet and verdict.outcome != guard.FAILURE:
+                detail = f"printed {verdict.printed}"
+                verdict = dataclasses.replace(verdict, outcome=guard.FAILURE, detail=detail)
             outcomes[verdict.outcome] += 1
             memory, slowest = max(memory, verdict.memory), max(slowest, verdict.seconds)
             if verdict.outcome == guard.FAILURE:
@@ -60,6 +65,7 @@ def fuzz(
         "successes": outcomes[guard.SUCCESS],
         "refusals": outcomes[guard.REFUSAL],
         "failures": outcomes[guard.FAILURE],
+        "printed": printed,
         "largest_mib": memory >> 20,
         "slowest_seconds": round(slowest, 3),
         "seconds": round(time.monotonic() - began, 1),
@@ -75,6 +81,8 @@ def main() -> None:
     if _CASES.value < len(_TARGET.value):
         raise InputError("--cases", str(_CASES.value), "at least one a target")
     keep = None if _KEEP.value is None else pathlib.Path(_KEEP.value)
+    if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
+        raise InputError("--keep", f"{keep} is there already", "an empty folder, or none yet")
     failed = False
     for position, name in enumerate(_TARGET.value):
         share = _CASES.value // len(_TARGET.value)

@@ -4,6 +4,7 @@ import io
 import json
 import pathlib
 import pickle
+import tempfile
 import zipfile
 from collections.abc import Callable
 
@@ -11,10 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.fuzzing.mutations import Files, damage
+from experiments.fuzzing.mutations import Files, damage, damage_files
 from mman_jax.data.scaling import Scaling
 from mman_jax.inference.model import Model
 from mman_jax.models import systems
+from mman_jax.training import integrity
 
 DIMS = {"speech": 2, "text": 3}
 CLASSES = ("no", "yes")
@@ -163,6 +165,24 @@ def repack(files: Files, rng: np.random.Generator) -> Files:
         for member, data in members.items():
             archive.writestr(member, data)
     return {name: file.getvalue()}
+
+
+def sign(files: Files) -> Files:
+    """A checkpoint's folder with digests that are right for what it now holds."""
+    with tempfile.TemporaryDirectory(prefix="mman_jax_fuzz_") as scratch:
+        place = pathlib.Path(scratch)
+        for name, content in files.items():
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            (place / name).write_bytes(content)
+        for step in place.iterdir():
+            if step.is_dir():
+                integrity.sign(step)
+        return {str(p.relative_to(place)): p.read_bytes() for p in place.rglob("*") if p.is_file()}
+
+
+def resign(files: Files, rng: np.random.Generator) -> Files:
+    """A checkpoint with one of its files damaged by somebody who then wrote its digests."""
+    return sign(damage_files(files, list(files.values()), rng))
 
 
 def _csv(rows: list[list[object]]) -> bytes:

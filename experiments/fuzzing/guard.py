@@ -16,6 +16,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from absl import logging
+
 from experiments.fuzzing.mutations import Files
 from mman_jax.errors import InputError
 
@@ -43,12 +45,14 @@ class Verdict:
         detail: the refusal's message, or what failed.
         seconds: on the clock.
         memory: the process's largest resident size while it ran, in bytes.
+        printed: the start of what went to standard error meanwhile.
     """
 
     outcome: str
     detail: str
     seconds: float
     memory: int
+    printed: str = ""
 
 
 class Alarm(BaseException):
@@ -109,9 +113,14 @@ class Guard:
 
 def _work(pipe: Any, opener: Callable[[pathlib.Path], Any], entry: str, seconds: float) -> None:
     sys.dont_write_bytecode = True  # what is imported late is no file that a case wrote
+    logging.set_verbosity(logging.ERROR)  # as commands do
     events: list[str] = []
     sys.addaudithook(lambda event, args: _note(events, event, args))
-    with tempfile.TemporaryDirectory(prefix="mman_jax_fuzz_") as scratch:
+    with (
+        tempfile.TemporaryFile() as said,
+        tempfile.TemporaryDirectory(prefix="mman_jax_fuzz_") as scratch,
+    ):
+        os.dup2(said.fileno(), sys.stderr.fileno())
         os.chdir(scratch)
         os.environ["HOME"] = tempfile.tempdir = scratch
         place = pathlib.Path(scratch, "case")
@@ -132,12 +141,18 @@ def _work(pipe: Any, opener: Callable[[pathlib.Path], Any], entry: str, seconds:
             _reset_peak()
             events.clear()
             verdict = attempt(opener, place / entry, seconds)
-            seen = [*events]
-            if verdict.outcome != FAILURE and seen:
-                verdict = dataclasses.replace(verdict, outcome=FAILURE, detail=f"did {seen[:3]}")
-            elif verdict.outcome != FAILURE and _content(pathlib.Path(scratch)) != before:
-                verdict = dataclasses.replace(verdict, outcome=FAILURE, detail="changed files")
-            pipe.send(verdict)
+            found = ""
+            if events:
+                found = f"did {events[:3]}"
+            elif _content(pathlib.Path(scratch)) != before:
+                found = "changed files"
+            if found and verdict.outcome != FAILURE:
+                verdict = dataclasses.replace(verdict, outcome=FAILURE, detail=found)
+            sys.stderr.flush()
+            printed = os.pread(said.fileno(), 300, 0).decode(errors="replace")
+            os.ftruncate(said.fileno(), 0)
+            os.lseek(said.fileno(), 0, os.SEEK_SET)
+            pipe.send(dataclasses.replace(verdict, printed=printed))
 
 
 def attempt(opener: Callable[[pathlib.Path], Any], path: pathlib.Path, seconds: float) -> Verdict:

@@ -203,10 +203,10 @@ def lines(draw: st.DrawFn) -> Files:
 
 @st.composite
 def checkpoints(draw: st.DrawFn, valid: Files) -> Files:
-    """A model's folder with one of its JSON files altered."""
-    readable = [name for name, content in sorted(valid.items()) if content[:1] in (b"{", b"[")]
+    """A model's folder with one of its JSON files altered, and digests that are right."""
+    readable = [name for name in sorted(valid) if valid[name][:1] == b"{" and "digests" not in name]
     name = draw(st.sampled_from(readable))
-    return dict(valid) | {name: _dumped(draw(_altered(json.loads(valid[name]))))}
+    return examples.sign(dict(valid) | {name: _dumped(draw(_altered(json.loads(valid[name]))))})
 
 
 def _npy(array: np.ndarray) -> bytes:
