@@ -178,15 +178,23 @@ def test_refused_without_code_run_memory_taken_or_time_lost(guarded, baseline, n
     assert verdict.seconds < 4 * SECONDS
 
 
-def conversations(items, names=(b"a",)):
-    """A 9-tuple whose conversations have one list of items, to which all fields refer."""
-    part = b"}(" + b"".join(text(name) + b"h\x00" for name in names) + b"u"
-    return items + b"q\x000(" + part * 7 + b"](" + b"".join(map(text, names)) + b"e]t"
+def conversations(items, names=(b"a",), vectors=b"h\x00"):
+    """A 9-tuple whose conversations share one list of items and, of each modality, of vectors."""
+    parts = b""
+    for field in range(7):
+        entry = b"h\x01" if 3 <= field < 6 else b"h\x00"
+        parts += b"}(" + b"".join(text(name) + entry for name in names) + b"u"
+    start = items + b"q\x000" + vectors + b"q\x010"
+    return start + b"(" + parts + b"](" + b"".join(map(text, names)) + b"e]t"
 
 
 SHARED = {
     "empty vectors": (
-        conversations(b"](" + b"]" * 50_000 + b"e", [b"%d" % i for i in range(5000)]),
+        conversations(
+            b"](" + b"K\x01" * 50_000 + b"e",
+            [b"%d" % i for i in range(5000)],
+            b"](" + b"]" * 50_000 + b"e",
+        ),
         "more utterances than the file holds",
     ),
     "ids of one byte": (
