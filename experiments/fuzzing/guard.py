@@ -27,6 +27,7 @@ MEMORY = 2 << 30
 """Bytes that a case may hold at most, the process's own included."""
 
 _LONGEST_MESSAGE = 2000
+_FIRST = 6  # times the computation that a process's first case may take, before it is judged
 _PATIENCE = 60.0  # seconds on the clock, where even the alarm is not heard
 _FORBIDDEN = (
     "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "os.mkdir", "os.remove",
@@ -62,15 +63,22 @@ class Alarm(BaseException):
 class Guard:
     """Runs cases in one worker process, and starts another where a case took that one down."""
 
-    def __init__(self, opener: Callable[[pathlib.Path], Any], entry: str, seconds: float):
+    def __init__(
+        self,
+        opener: Callable[[pathlib.Path], Any],
+        entry: str,
+        seconds: float,
+        memory: int = MEMORY,
+    ):
         """Starts nothing yet.
 
         Args:
             opener: a module's function that reads what lies at a path.
             entry: that path in a case's folder; empty: the folder itself.
             seconds: of computation that a case may take.
+            memory: bytes that the process may hold meanwhile.
         """
-        self._settings = (opener, entry, seconds)
+        self._settings = (opener, entry, seconds, memory)
         self._process: Any = None
         self._pipe: Any = None
 
@@ -102,6 +110,7 @@ class Guard:
         self._process = context.Process(target=_work, args=(theirs, *self._settings), daemon=True)
         self._process.start()
         theirs.close()
+        self._pipe.recv()  # it has imported what it needs
 
     def _stop(self) -> None:
         if self._process is not None:
@@ -111,7 +120,9 @@ class Guard:
             self._process = None
 
 
-def _work(pipe: Any, opener: Callable[[pathlib.Path], Any], entry: str, seconds: float) -> None:
+def _work(
+    pipe: Any, opener: Callable[[pathlib.Path], Any], entry: str, seconds: float, memory: int
+) -> None:
     sys.dont_write_bytecode = True  # what is imported late is no file that a case wrote
     logging.set_verbosity(logging.ERROR)  # as commands do
     events: list[str] = []
@@ -125,6 +136,7 @@ def _work(pipe: Any, opener: Callable[[pathlib.Path], Any], entry: str, seconds:
         os.environ["HOME"] = tempfile.tempdir = scratch
         place = pathlib.Path(scratch, "case")
         first = True
+        pipe.send(None)
         while True:
             try:
                 files = pipe.recv()
@@ -133,14 +145,13 @@ def _work(pipe: Any, opener: Callable[[pathlib.Path], Any], entry: str, seconds:
             shutil.rmtree(place, ignore_errors=True)
             lay(files, place)
             if first:  # libraries start threads and import modules at their first call
-                with contextlib.suppress(Exception):
-                    opener(place / entry)
-                _limit_memory()
+                attempt(opener, place / entry, _FIRST * seconds, memory)
+                _limit_memory(memory)
                 first = False
             before = _content(pathlib.Path(scratch))
             _reset_peak()
             events.clear()
-            verdict = attempt(opener, place / entry, seconds)
+            verdict = attempt(opener, place / entry, seconds, memory)
             found = ""
             if events:
                 found = f"did {events[:3]}"
@@ -155,7 +166,9 @@ def _work(pipe: Any, opener: Callable[[pathlib.Path], Any], entry: str, seconds:
             pipe.send(dataclasses.replace(verdict, printed=printed))
 
 
-def attempt(opener: Callable[[pathlib.Path], Any], path: pathlib.Path, seconds: float) -> Verdict:
+def attempt(
+    opener: Callable[[pathlib.Path], Any], path: pathlib.Path, seconds: float, memory: int
+) -> Verdict:
     """Opens one case in this process, with an alarm after so much computation."""
     began = time.monotonic()
     with warnings.catch_warnings(record=True) as warned:
@@ -171,7 +184,7 @@ def attempt(opener: Callable[[pathlib.Path], Any], path: pathlib.Path, seconds: 
         except BaseException as error:  # whatever it is, it is what is looked for
             outcome, detail = FAILURE, f"{type(error).__name__}: {error!s:.300}"
     took, peak = time.monotonic() - began, _peak()
-    if peak > MEMORY:
+    if peak > memory:
         outcome, detail = FAILURE, f"{peak >> 20} MiB of memory"
     elif warned and outcome != FAILURE:
         outcome, detail = FAILURE, f"a warning beside the message: {warned[0].message!s:.200}"
@@ -190,8 +203,8 @@ def _judge(error: InputError, path: pathlib.Path) -> tuple[str, str]:
     message = str(error)
     below: BaseException | None = error
     while below is not None:
-        if isinstance(below, MemoryError):
-            return FAILURE, f"asked for more than {MEMORY >> 20} MiB: {message:.300}"
+        if isinstance(below, MemoryError) or "MemoryError" in str(below):
+            return FAILURE, f"asked for more memory than there is: {message:.300}"
         below = below.__cause__ or below.__context__
     if str(path) not in message:
         return FAILURE, f"the message does not name {path}: {message:.300}"
@@ -223,10 +236,10 @@ def _note(events: list[str], event: str, args: tuple) -> None:
         events.append(f"{event} {args!r:.100}")
 
 
-def _limit_memory() -> None:
+def _limit_memory(memory: int) -> None:
     # Memory that is asked for and never touched shows in no resident size.
     pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * resource.getpagesize() + MEMORY
+    limit = pages * resource.getpagesize() + memory
     resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
 
 

@@ -3,6 +3,7 @@
 import math
 import pathlib
 import shutil
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -63,20 +64,23 @@ def restore(directory: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]] | 
     if not directory.is_dir():
         return None
     damage = None
-    for step, path in sorted(_steps(directory), reverse=True):
-        try:
-            # Orbax is handed nothing that was not written as it is now: what it does with damaged
-            # files is to print, to hang or to read other numbers.
-            integrity.check(path)
-            return _read(path)
-        except Exception as error:
-            # Bytes that are no checkpoint can fail in any way; none of them is a bug of ours.
-            damage = damage or (step, error)
+    for _, path in sorted(_steps(directory), reverse=True):
+        # Of what Orbax left behind when it failed; of that it tells by its exception.
+        with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
+            try:
+                # Orbax is handed nothing that was not written as it is now: what it does with
+                # damaged files is to print, to hang or to read other numbers.
+                integrity.check(path)
+                return _read(path)
+            except InputError as error:
+                damage = damage or (path, str(error))
+            except Exception as error:
+                # Bytes that are no checkpoint can fail in any way; none of them is a bug of ours.
+                damage = damage or (path, f"{type(error).__name__}: {error!s:.200}")
     if damage is None:
         return None
-    step, error = damage
-    first = str(error).strip().split("\n")[0] or type(error).__name__
-    raise InputError(directory / str(step), f"unreadable ({first})", "a checkpoint") from error
+    path, found = damage
+    raise InputError(path, f"unreadable ({found})", "a checkpoint")
 
 
 def pack(snapshot: Snapshot) -> tuple[dict[str, Any], dict[str, Any]]:
