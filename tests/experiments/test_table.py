@@ -27,6 +27,8 @@ def test_a_row(tmp_path):
     }
     run = {
         "system": "mman",
+        "protocol": "auto",
+        "towers": {},
         "parameters": {"total": 4392184},
         "test": part,
         "validation": part,
