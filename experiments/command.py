@@ -13,6 +13,8 @@ from mman_jax.errors import InputError
 
 MISTAKE = 2
 
+_DEEPEST = 100
+
 
 def fail(message: object) -> None:
     """Prints one line and ends the process with status 2."""
@@ -77,13 +79,27 @@ def write_whole(path: pathlib.Path, content: bytes) -> None:
         ) from error
 
 
-def read_json(path: pathlib.Path) -> Any:
-    """What a JSON file holds.
+def read_json(path: pathlib.Path) -> dict[str, Any]:
+    """What a JSON file holds, which is an object.
 
     Raises:
-        InputError: if it cannot be read.
+        InputError: if it cannot be read, or holds something else.
     """
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(path, f"unreadable ({error})", "JSON that a run wrote") from error
+    if not isinstance(found, dict):
+        raise InputError(path, f"a {type(found).__name__}", "an object, as a run wrote it")
+    level, depth = [found], 0
+    while level:
+        depth += 1
+        if depth > _DEEPEST:
+            raise InputError(path, f"nested over {_DEEPEST} deep", "JSON that a run wrote")
+        level = [
+            item
+            for part in level
+            for item in (part.values() if isinstance(part, dict) else part)
+            if isinstance(item, dict | list)
+        ]
+    return found

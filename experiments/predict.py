@@ -12,7 +12,7 @@ import pathlib
 import numpy as np
 
 from experiments import command
-from experiments.command import read_json
+from experiments.stored import read_results
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.importers import read_corpus
 from mman_jax.errors import InputError
@@ -32,7 +32,7 @@ def load_models(workdir: pathlib.Path) -> list[Model]:
     results = workdir / "results.json"
     if not results.is_file():
         raise InputError(workdir, "no trained model", "the --workdir of a finished run")
-    done = read_json(results)
+    done = read_results(results)
     tasks = list(done["tasks"]) if "tasks" in done else [done["protocol"]]
     return [Model.load(workdir / "model" / task) for task in tasks]
 

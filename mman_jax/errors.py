@@ -3,23 +3,36 @@
 import difflib
 from collections.abc import Iterable
 
+_LONGEST = 600
+"""Characters of the place, of what was found and of what was expected, each."""
+
 
 class InputError(ValueError):
     """What a user gave cannot be used: where it is, what was found there, what was expected.
 
-    Commands print the message as one line and exit with status 2.
+    Commands print the message as one line and exit with status 2. It is printable and not long,
+    whatever names a file gave: what would steer a terminal is escaped, and long parts are cut.
     """
 
     def __init__(self, place: object, found: str, expected: str = ""):
-        message = f"{place}: {found}"
+        message = f"{_short(place)}: {_short(found)}"
         if expected:
-            message += f"; expected {expected}"
+            message += f"; expected {_short(expected)}"
         super().__init__(" ".join(message.split()))
         self._given = (str(place), found, expected)
 
     def __reduce__(self):
         """The error as another process gets it."""
         return type(self), self._given
+
+
+def _short(part: object) -> str:
+    text = str(part)
+    if len(text) > _LONGEST:
+        half = _LONGEST // 2
+        text = f"{text[:half]} ... {text[-half:]}"
+    shown = (c if c.isprintable() or c.isspace() else ascii(c)[1:-1] for c in text)
+    return "".join(shown)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -25,6 +25,8 @@ FIELDS = (
 MODALITIES = {"speech": "videoAudio", "visual": "videoVisual", "text": "videoText"}
 
 _LARGEST_LABEL = 999
+_LONGEST_ID = 1000
+_LEAST_BYTES = 6  # of an utterance in a file: an id, a speaker, a label and three vectors
 _NUMBERS = (int, float, bool)
 
 
@@ -50,20 +52,27 @@ def read(path: str | Path) -> Corpus:
     blocks: dict[str, list[np.ndarray]] = {modality: [] for modality in MODALITIES}
     iemocap = all(re.match(r"Ses\d\d", name) for name in names)
     # A vector may be referred to many times over; honest files hold at least one byte a value.
-    budget = path.stat().st_size
+    budget = width_budget = path.stat().st_size
     for name in names:
         place = f"{path}: conversation {name}"
-        ids = [_text(item, f"{place}: videoIDs") for item in _items(parts, "videoIDs", name, place)]
-        if not ids:
+        named = _sequence(parts, "videoIDs", name, place)
+        if not len(named):
             raise InputError(place, "no utterances", "at least one")
-        items = {field: _items(parts, field, name, place) for field in FIELDS[1:6]}
-        for field, values in items.items():
+        # Not listed before it is known that there can be so many: one byte can refer to a list.
+        budget -= _LEAST_BYTES * len(named)
+        if budget < 0:
+            raise InputError(place, "more utterances than the file holds", "a whole pickle")
+        ids = [_text(item, f"{place}: videoIDs") for item in named]
+        items = {}
+        for field in FIELDS[1:6]:
+            values = _sequence(parts, field, name, place)
             if len(values) != len(ids):
                 expected = f"{len(ids)}, as in videoIDs"
                 raise InputError(f"{place}: {field}", f"{len(values)} utterances", expected)
+            items[field] = list(values)
         for modality, field in MODALITIES.items():
-            budget -= sum(_width(item) for item in items[field])
-            if budget < 0:
+            width_budget -= sum(_width(item) for item in items[field])
+            if width_budget < 0:
                 raise InputError(path, "more features than the file holds", "a whole pickle")
             blocks[modality].append(_block(items[field], ids, f"{place}, utterance", modality))
         for utterance, speaker, label in zip(
@@ -104,6 +113,8 @@ def _parts(path: Path, loaded: object) -> dict[str, Any]:
             parts[field] = [_text(name, place) for name in value]
         elif isinstance(value, dict):
             parts[field] = {_text(name, place): items for name, items in value.items()}
+            if len(parts[field]) < len(value):
+                raise InputError(place, "a conversation id twice, as text and otherwise", "once")
         else:
             found = f"a {type(value).__name__}"
             raise InputError(place, found, f"a dict keyed by conversation, in {expected}")
@@ -124,16 +135,16 @@ def _split(path: Path, parts: dict[str, Any]) -> dict[str, str]:
     return split
 
 
-def _items(parts: dict[str, Any], field: str, name: str, place: str) -> list[Any]:
+def _sequence(
+    parts: dict[str, Any], field: str, name: str, place: str
+) -> np.ndarray | list[Any] | tuple[Any, ...]:
     if name not in parts[field]:
         raise InputError(f"{place}: {field}", "nothing for this conversation", "an entry")
     value = parts[field][name]
-    if isinstance(value, np.ndarray) and value.ndim:
-        return list(value)
-    if not isinstance(value, list | tuple):
+    if not isinstance(value, list | tuple) and not (isinstance(value, np.ndarray) and value.ndim):
         found = f"a {type(value).__name__}"
         raise InputError(f"{place}: {field}", found, "a list with one item an utterance")
-    return list(value)
+    return value
 
 
 def _width(vector: object) -> int:
@@ -176,9 +187,14 @@ def _join(path: Path, modality: str, blocks: list[np.ndarray], names: list[str])
 
 def _text(value: object, place: str) -> str:
     if isinstance(value, bytes):
-        return value.decode("latin1")
+        value = value.decode("latin1")
     if type(value) not in (str, int) and not isinstance(value, np.str_ | np.integer):
         raise InputError(place, f"a {type(value).__name__} as an id", "text")
+    if isinstance(value, int) and value.bit_length() > 64:
+        raise InputError(place, f"an integer of {value.bit_length()} bits as an id", "64 at most")
+    # Names are put together and repeated: a long one would be copied for every utterance.
+    if isinstance(value, str) and len(value) > _LONGEST_ID:
+        raise InputError(place, f"an id of {len(value)} characters", f"at most {_LONGEST_ID}")
     return str(value)
 
 
@@ -197,7 +213,9 @@ def _label(value: object, place: str) -> int:
         isinstance(value, float | np.floating) and value == np.round(value)
     )
     if not whole or not -1 <= value <= _LARGEST_LABEL:
-        shown = value if isinstance(value, int | float | np.number) else type(value).__name__
+        huge = isinstance(value, int) and value.bit_length() > 64  # too long to be written out
+        plain = isinstance(value, int | float | np.number) and not huge
+        shown = value if plain else type(value).__name__
         raise InputError(
             place, f"label {shown!s:.40} out of range", f"0 to {_LARGEST_LABEL}, or -1"
         )

@@ -100,6 +100,8 @@ def _find_tables(folder: Path) -> dict[str, dict[str, Path]]:
 def _read_table(path: Path, first_column: bool = False) -> np.ndarray:
     """[rows, columns] float64 of a table of quoted numbers without a header."""
     try:
+        if path.exists() and not path.is_file():
+            raise InputError(path, "no plain file", "a file of the bc-LSTM layout")
         if not path.stat().st_size:
             raise InputError(path, "an empty file", "a row an utterance")
         with warnings.catch_warnings(action="ignore"):  # of no data, which is refused below
@@ -129,6 +131,8 @@ def _read_transcripts(path: Path) -> list[tuple[str, int, int]]:
     """Conversation, number of the utterance in it, and label, for each row."""
     rows = []
     seen: set[tuple[str, int]] = set()
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise InputError(path, "no plain file", "the transcripts of the bc-LSTM layout")
     try:
         with path.open(newline="", encoding="utf-8") as file:
             for line, row in enumerate(csv.reader(file, strict=True)):

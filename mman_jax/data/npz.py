@@ -1,15 +1,18 @@
 """The .npz form of a corpus: what `numpy.load(..., allow_pickle=False)` reads."""
 
+import collections
 import dataclasses
+import io
 import math
 import os
-import struct
+import warnings
 import zipfile
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
+from mman_jax.data import archive
 from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError, nearest
 
@@ -20,26 +23,18 @@ FEATURES = "features/"
 _KINDS = {"labels": "iu", "lengths": "iu"}  # every other key outside features/ holds str
 _KIND_NAMES = {"f": "floating-point numbers", "iu": "integers", "U": "str"}
 
-# A small file must not be able to ask for much memory.
-_FREE_BYTES = 64 << 20
-_LARGEST_RATIO = 200
+_LARGEST_HEADER = 1000  # of plain arrays; longer literals can be too deep for the parser
 
 
 @dataclasses.dataclass(frozen=True)
-class _Member:
-    """One array of the archive, by its header: its place is `{path}: {key}`."""
+class _Array:
+    """One array of the archive, by its header."""
 
-    key: str
-    place: str
-    info: zipfile.ZipInfo
+    member: archive.Member
     shape: tuple[int, ...]
     fortran: bool
     dtype: np.dtype
     header: int  # bytes before the values
-
-    @property
-    def stored(self) -> bool:
-        return self.info.compress_type == zipfile.ZIP_STORED
 
 
 def read(path: str | Path) -> Corpus:
@@ -53,9 +48,9 @@ def read(path: str | Path) -> Corpus:
     """
     path = Path(path)
     try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            members = _members(path, archive)
-            arrays = {key: _load(path, file, archive, member) for key, member in members.items()}
+        with path.open("rb") as file:
+            found = _arrays(path, file)
+            arrays = {key: _load(path, file, f"{path}: {key}", a) for key, a in found.items()}
         names = {key: tuple(a.tolist()) for key, a in arrays.items() if a.dtype.kind == "U"}
     except InputError:
         raise
@@ -99,11 +94,11 @@ def write(corpus: Corpus, path: str | Path) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            with zipfile.ZipFile(file, "w") as archive:
+            with zipfile.ZipFile(file, "w") as packed:
                 for key, array in arrays.items():
                     # A ZipInfo made by hand carries a fixed date.
                     info = zipfile.ZipInfo(key + ".npy")
-                    with archive.open(info, "w", force_zip64=True) as member:
+                    with packed.open(info, "w", force_zip64=True) as member:
                         np.lib.format.write_array(member, array, allow_pickle=False)
             file.flush()
             os.fsync(file.fileno())
@@ -116,88 +111,80 @@ def write(corpus: Corpus, path: str | Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, _Member]:
-    """The headers of all arrays, checked against each other and against the file's size."""
-    size = path.stat().st_size
-    infos: dict[str, zipfile.ZipInfo] = {}
-    for info in archive.infolist():
-        key = info.filename.removesuffix(".npy")
+def _arrays(path: Path, file: BinaryIO) -> dict[str, _Array]:
+    """The headers of all arrays, checked against what the archive says of their sizes."""
+    members: dict[str, archive.Member] = {}
+    for member in archive.members(path, file):
+        key = member.name.removesuffix(".npy")
         if key not in (*REQUIRED, *OPTIONAL) and not key.startswith(FEATURES):
             known = nearest(key, (*REQUIRED, *OPTIONAL, FEATURES + "<modality>"))
             raise InputError(f"{path}: {key}", "an unknown key", known)
-        if key in infos:
+        if key in members:
             raise InputError(f"{path}: {key}", "comes twice", "each key once")
-        infos[key] = info
+        members[key] = member
     for key in REQUIRED:
-        if key not in infos:
-            raise InputError(path, f"no key {key!r} among {', '.join(infos)}", "all required keys")
-    if not any(key.startswith(FEATURES) for key in infos):
+        if key not in members:
+            found = f"no key {key!r} among {', '.join(members)}"
+            raise InputError(path, found, "all required keys")
+    if not any(key.startswith(FEATURES) for key in members):
         raise InputError(path, "no modalities", f"a key {FEATURES}<modality> for each")
-    compressed = [i for i in infos.values() if i.compress_type != zipfile.ZIP_STORED]
-    claimed = sum(info.file_size for info in compressed)
-    if claimed > max(_FREE_BYTES, _LARGEST_RATIO * size):
-        found = f"{size} bytes that claim to unpack to {claimed}"
-        raise InputError(path, found, f"at most {_LARGEST_RATIO} times the file's size")
-    return {key: _header(path, size, archive, key, info) for key, info in infos.items()}
+    return {key: _header(file, f"{path}: {key}", key, m) for key, m in members.items()}
 
 
-def _header(
-    path: Path, size: int, archive: zipfile.ZipFile, key: str, info: zipfile.ZipInfo
-) -> _Member:
-    place = f"{path}: {key}"
-    if info.compress_type == zipfile.ZIP_STORED and not (
-        info.file_size == info.compress_size <= size
-    ):
-        found = f"{info.file_size} bytes claimed of {size} in the file"
-        raise InputError(place, found, "a whole member")
-    with archive.open(info) as stream:
-        version = np.lib.format.read_magic(stream)
-        if version not in ((1, 0), (2, 0)):
-            raise InputError(place, f"array format {version}", "an array that NumPy wrote")
-        read_header = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        shape, fortran, dtype = read_header(stream)
-        header = stream.tell()
+def _header(file: BinaryIO, place: str, key: str, member: archive.Member) -> _Array:
+    start = b""
+    # The first pieces alone: of a member that is smaller, all of it, checked at its end.
+    for content in archive.chunks(file, member):
+        start += content
+        if len(start) >= _LARGEST_HEADER + 64:
+            break
+    stream = io.BytesIO(start[: _LARGEST_HEADER + 64])
+    try:
+        shape, fortran, dtype = _read_header(stream)
+    except Exception as error:
+        # A header is a Python literal: what is none can fail in any way.
+        found = f"an unreadable header ({error!s:.200})"
+        raise InputError(place, found, "an array that NumPy wrote") from error
+    header = stream.tell()
     kind = "f" if key.startswith(FEATURES) else _KINDS.get(key, "U")
     rank = 2 if key.startswith(FEATURES) else 1
     if dtype.kind not in kind or dtype.itemsize == 0 or len(shape) != rank:
         expected = f"{_KIND_NAMES[kind]} in {rank} dimension{'s' * (rank > 1)}"
         raise InputError(place, f"{dtype} of shape {shape}", expected)
     values = math.prod(shape) * dtype.itemsize
-    if min(shape) < 0 or header + values != info.file_size:
-        found = f"a header for {values} bytes of values in a member of {info.file_size - header}"
+    if min(shape) < 0 or header + values != member.size:
+        found = f"a header for {values} bytes of values in a member of {member.size - header}"
         raise InputError(place, found, "a whole member")
-    return _Member(key, place, info, shape, fortran, dtype, header)
+    return _Array(member, shape, fortran, dtype, header)
 
 
-def _load(path: Path, file: BinaryIO, archive: zipfile.ZipFile, member: _Member) -> np.ndarray:
-    order = "F" if member.fortran else "C"
-    with archive.open(member.info) as stream:
-        if member.stored and member.dtype == np.float32 and math.prod(member.shape):
-            # Reading to the end compares the checksum, in bounded memory.
-            while stream.read(1 << 20):
-                pass
-            offset = _data_offset(file, member.info) + member.header
-            array = np.memmap(path, np.float32, "r", offset, member.shape, order)
-            return array
-        stream.seek(member.header)
-        values = stream.read()
-    array = np.frombuffer(values, member.dtype).reshape(member.shape, order=order)
-    if member.dtype.kind == "U":
-        return array
-    if member.dtype.kind == "f":
+def _read_header(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = np.lib.format.read_magic(stream)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"array format {version}")
+    first = version == (1, 0)
+    read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+    with warnings.catch_warnings(action="ignore"):  # of Python 2, and of what is no literal
+        return read(stream, max_header_size=_LARGEST_HEADER)
+
+
+def _load(path: Path, file: BinaryIO, place: str, array: _Array) -> np.ndarray:
+    member, order = array.member, "F" if array.fortran else "C"
+    if member.stored and array.dtype == np.float32 and math.prod(array.shape):
+        # Reading to the end compares the checksum, in bounded memory.
+        collections.deque(archive.chunks(file, member), maxlen=0)
+        return np.memmap(path, np.float32, "r", member.offset + array.header, array.shape, order)
+    content = bytearray()
+    for piece in archive.chunks(file, member):
+        content += piece
+    values = memoryview(content)[array.header :]
+    found = np.frombuffer(values, array.dtype).reshape(array.shape, order=order)
+    if found.dtype.kind == "U":
+        return found
+    if found.dtype.kind == "f":
         with np.errstate(over="ignore"):  # the corpus refuses infinity, and says where
-            return array.astype(np.float32)
+            return found.astype(np.float32, copy=False)
     bounds = np.iinfo(np.int32)
-    if array.size and not bounds.min <= int(array.min()) <= int(array.max()) <= bounds.max:
-        raise InputError(member.place, "a number out of range", "int32")
-    return array.astype(np.int32)
-
-
-def _data_offset(file: BinaryIO, info: zipfile.ZipInfo) -> int:
-    # The local header repeats the name and has an extra field of its own length.
-    file.seek(info.header_offset)
-    name, extra = struct.unpack("<26xHH", file.read(30))
-    return info.header_offset + 30 + name + extra
+    if found.size and not bounds.min <= int(found.min()) <= int(found.max()) <= bounds.max:
+        raise InputError(place, "a number out of range", "int32")
+    return found.astype(np.int32)

@@ -69,16 +69,28 @@ def fit(corpus: Corpus, conversations: Sequence[int]) -> Scaling:
     """
     if not len(conversations):
         raise InputError("scaling", "no training conversations", "at least one")
-    offsets = corpus.offsets
-    spans = [(int(offsets[c]), int(offsets[c + 1])) for c in sorted(conversations)]
     mean, scale = {}, {}
     for modality, array in corpus.features.items():
-        centre = _average(array, spans, np.zeros(array.shape[1]), power=1)
-        deviation = np.sqrt(_average(array, spans, centre, power=2))
-        constant = (deviation <= _CONSTANT * np.abs(centre)) | (deviation < _SMALLEST)
+        centre, deviation = moments(corpus, array, conversations)
+        constant = is_constant(centre, deviation)
         mean[modality] = centre.astype(np.float32)
         scale[modality] = (1.0 / np.where(constant, 1.0, deviation)).astype(np.float32)
     return Scaling(mean, scale)
+
+
+def moments(
+    corpus: Corpus, array: np.ndarray, conversations: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation [D] float64 of the columns of [N, D] over some conversations."""
+    offsets = corpus.offsets
+    spans = [(int(offsets[c]), int(offsets[c + 1])) for c in sorted(conversations)]
+    centre = _average(array, spans, np.zeros(array.shape[1]), power=1)
+    return centre, np.sqrt(_average(array, spans, centre, power=2))
+
+
+def is_constant(mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+    """Which columns [D] are taken for constant: they vary by rounding, or not at all."""
+    return (deviation <= _CONSTANT * np.abs(mean)) | (deviation < _SMALLEST)
 
 
 def _average(

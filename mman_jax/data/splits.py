@@ -5,6 +5,7 @@ import hashlib
 
 import numpy as np
 
+from mman_jax.data import leaks
 from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError
 
@@ -37,7 +38,7 @@ def split(corpus: Corpus) -> Split:
     a file nor a seed changes the outcome.
 
     Raises:
-        InputError: a part would be empty.
+        InputError: a part would be empty, or the same features lie in two parts (see `leaks`).
     """
     place = f"{corpus.source or 'corpus'}: split"
     everything = np.arange(len(corpus.lengths))
@@ -61,6 +62,7 @@ def split(corpus: Corpus) -> Split:
         if not len(part):
             found = f"an empty split: no conversation in {name}"
             raise InputError(place, found, "at least one in each of train, valid and test")
+    leaks.check(corpus, {"train": train, "valid": valid, "test": test})
     return Split(train, valid, test, how)
 
 

@@ -6,16 +6,17 @@ memo in a dict, and its table of opcodes can be cut to the few that data needs.
 """
 
 import io
-import math
 import pickle
 import pickletools
-import re
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mman_jax.data import pickled_arrays
+from mman_jax.data.pickled_arrays import Dtype
 from mman_jax.errors import InputError
 
 _EXPECTED = "a pickle of containers, numbers, strings and NumPy arrays"
@@ -24,7 +25,13 @@ _EXPECTED = "a pickle of containers, numbers, strings and NumPy arrays"
 # whose every value is written out, and a bound for one that copies a value again and again.
 _COPIES = 4
 
-_DTYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|[SU]\d{1,6})")
+# A set of one byte in the file takes 216 in memory. What such opcodes take, in bytes, may come to
+# so many times the file, beyond what is free; honest pickles have contents too and need a tenth.
+_WEIGHTS = {"EMPTY_SET": 216, "FROZENSET": 216, "MARK": 130, "MEMOIZE": 100}
+_HEAVIEST = 32
+_FREE_BYTES = 64 << 20
+
+_LARGEST_INDEX = 2**32  # of the memo, as the binary opcodes have it
 
 _OPCODES = """MARK STOP POP POP_MARK DUP PROTO FRAME MEMOIZE
 PUT BINPUT LONG_BINPUT GET BINGET LONG_BINGET
@@ -54,7 +61,8 @@ def load(path: str | Path) -> object:
     except OSError as error:
         raise InputError(path, f"cannot be read ({error.strerror})", _EXPECTED) from error
     try:
-        return _Unpickler(path, data).load()
+        with warnings.catch_warnings(action="ignore"):  # of escapes that Python 2 wrote otherwise
+            return _Unpickler(path, data).load()
     except InputError:
         raise
     except EOFError as error:
@@ -65,26 +73,6 @@ def load(path: str | Path) -> object:
         raise InputError(path, found, _EXPECTED) from error
 
 
-class _Dtype:
-    """A NumPy dtype by its code, before and after its pickled state gave the byte order."""
-
-    def __init__(self, code: Any, *_: Any):
-        if isinstance(code, bytes):
-            code = code.decode("latin1")
-        if not isinstance(code, str) or not _DTYPE.fullmatch(code):
-            raise pickle.UnpicklingError(f"dtype {code!r:.40}; expected one of numbers or text")
-        self.dtype = np.dtype(code)
-
-    def build(self, state: tuple[Any, ...]) -> None:
-        if len(state) < 2 or state[1] not in ("<", ">", "|", "=", b"<", b">", b"|", b"="):
-            raise pickle.UnpicklingError("a dtype of another byte order")
-        if any(field is not None for field in state[2:5]):
-            raise pickle.UnpicklingError("a dtype with fields")
-        order = state[1] if isinstance(state[1], str) else state[1].decode()
-        if order != "|":
-            self.dtype = self.dtype.newbyteorder(order)
-
-
 class _Unpickler(pickle._Unpickler):
     """The standard machine with fewer opcodes, globals of its own, and a budget of bytes."""
 
@@ -92,6 +80,7 @@ class _Unpickler(pickle._Unpickler):
         super().__init__(io.BytesIO(data), encoding="latin1")
         self._path = path
         self._budget = _COPIES * len(data) + 1024
+        self._weight = _HEAVIEST * len(data) + _FREE_BYTES
 
     def find_class(self, module: str, name: str) -> Callable[..., Any]:
         builders = {
@@ -104,7 +93,7 @@ class _Unpickler(pickle._Unpickler):
             "collections.OrderedDict": self._mapping,
             "collections.defaultdict": lambda factory=None, items=(): self._mapping(items),
             "_codecs.encode": self._encode,
-            "numpy.dtype": _Dtype,
+            "numpy.dtype": Dtype,
             "numpy.ndarray": None,  # a mark that `_reconstruct` is handed
             "numpy.core.multiarray._reconstruct": self._reconstruct,
             "numpy.core.multiarray.scalar": self._scalar,
@@ -121,6 +110,12 @@ class _Unpickler(pickle._Unpickler):
         self._budget -= amount
         if self._budget < 0:
             raise pickle.UnpicklingError("it claims more data than the file holds")
+
+    def weigh(self, amount: int) -> None:
+        """Counts memory that an opcode takes."""
+        self._weight -= amount
+        if self._weight < 0:
+            raise pickle.UnpicklingError("it builds far more than the file holds")
 
     def _charged(self, kind: type, items: Any) -> Any:
         if not isinstance(items, list | tuple | set | frozenset):
@@ -139,8 +134,11 @@ class _Unpickler(pickle._Unpickler):
         return dict(pairs)
 
     def _hashable(self, items: Any) -> Any:
-        # The hash of a tuple nested a million deep would overflow the C stack.
+        # The hash of a tuple nested a million deep would overflow the C stack; and integers of any
+        # size can all have the same hash, so that a set of n takes n * n comparisons.
         for item in items:
+            if type(item) is int and item.bit_length() > 64:
+                raise pickle.UnpicklingError("an integer beyond 64 bits as a key or set element")
             if type(item) not in _SCALARS:
                 raise pickle.UnpicklingError(f"a {type(item).__name__} as a key or set element")
         return items
@@ -155,23 +153,14 @@ class _Unpickler(pickle._Unpickler):
         # Shape and dtype are replaced when the state comes; the ones given here never matter.
         return np.ndarray(0, np.float64)
 
-    def _scalar(self, dtype: _Dtype, raw: Any) -> object:
+    def _scalar(self, dtype: Dtype, raw: Any) -> object:
         return self._frombuffer(raw, dtype, ()).item()
 
-    def _frombuffer(self, raw: Any, dtype: _Dtype, shape: Any, order: Any = "C") -> np.ndarray:
+    def _frombuffer(self, raw: Any, dtype: Dtype, shape: Any, order: Any = "C") -> np.ndarray:
         """A writable array of these bytes; their number must be exactly the shape's."""
-        if isinstance(raw, str):
-            raw = raw.encode("latin1")
         shape = (shape,) if isinstance(shape, int) else shape
-        fits = isinstance(raw, bytes | bytearray) and isinstance(dtype, _Dtype)
-        fits = fits and isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape)
-        if not fits or math.prod(shape) * dtype.dtype.itemsize != len(raw):
-            raise pickle.UnpicklingError("an array of another size than its data")
-        self._charge(len(raw))
-        flat = np.frombuffer(raw, dtype.dtype).copy() if raw else np.empty(0, dtype.dtype)
-        if flat.dtype.kind == "U":
-            flat.tolist()  # fails here, not at the reader's, where a code point is none
-        return flat.reshape(shape, order="F" if order == "F" else "C")
+        self._charge(pickled_arrays.cost(raw, dtype, shape))
+        return pickled_arrays.build(raw, dtype, shape, "F" if order == "F" else "C")
 
     def load_build(self) -> None:
         """Give a dtype or an array its state; nothing else has one."""
@@ -179,7 +168,7 @@ class _Unpickler(pickle._Unpickler):
         target = self.stack[-1]
         if not isinstance(state, tuple):
             raise pickle.UnpicklingError("a state that is no tuple")
-        if isinstance(target, _Dtype):
+        if isinstance(target, Dtype):
             target.build(state)
         elif isinstance(target, np.ndarray) and len(state) == 5:
             _, shape, dtype, fortran, raw = state
@@ -218,6 +207,13 @@ class _Unpickler(pickle._Unpickler):
         items = self._hashable(self.pop_mark())
         self.append(frozenset(items))  # `append` is another one after `pop_mark`
 
+    def load_put(self) -> None:
+        # The inherited one takes any integer, and so any number of them with the same hash.
+        index = int(self.readline()[:-1])
+        if not 0 <= index < _LARGEST_INDEX:
+            raise pickle.UnpicklingError("a memo index out of range")
+        self.memo[index] = self.stack[-1]
+
     def load_bytearray8(self) -> None:
         # The inherited one allocates what the file claims before it reads.
         size = int.from_bytes(self.read(8), "little")
@@ -237,8 +233,17 @@ def _dispatch() -> _Allowed:
     for name in _OPCODES.split():
         code = getattr(pickle, name)[0]
         inherited = pickle._Unpickler.dispatch[code]
-        allowed[code] = getattr(_Unpickler, inherited.__name__)
+        load = getattr(_Unpickler, inherited.__name__)
+        allowed[code] = _weighed(load, _WEIGHTS[name]) if name in _WEIGHTS else load
     return allowed
+
+
+def _weighed(load: Callable[[_Unpickler], None], weight: int) -> Callable[[_Unpickler], None]:
+    def weighed(machine: _Unpickler) -> None:
+        machine.weigh(weight)
+        load(machine)
+
+    return weighed
 
 
 _Unpickler.dispatch = _dispatch()

@@ -12,6 +12,7 @@ from mman_jax.data import batching
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.scaling import Scaling
 from mman_jax.errors import InputError
+from mman_jax.inference import stored
 from mman_jax.models import systems
 from mman_jax.training import checkpoints
 from mman_jax.types import UNSCORED
@@ -54,20 +55,21 @@ class Model:
 
     @classmethod
     def load(cls, directory: pathlib.Path) -> "Model":
-        """Reads what `save` wrote.
+        """Reads what `save` wrote, and checks that the network can use all of it.
 
         Raises:
-            InputError: if there is no model.
+            InputError: if there is no model, a damaged one, or a checkpoint of another kind.
         """
         found = checkpoints.restore(directory)
         if found is None:
             raise InputError(directory, "no trained model", "the model folder of a finished run")
         arrays, card = found
-        if not {"params", "mean", "scale"} <= arrays.keys() or "network" not in card:
-            raise InputError(directory, "a checkpoint of another kind", "a trained model")
+        stored.check_kind(directory, arrays, card)
         scaling = Scaling(arrays["mean"], arrays["scale"])
+        stored.check_scaling(directory, scaling, card["modalities"])
         dims = {m: len(arrays["mean"][m]) for m in card["modalities"]}
         classes = tuple(card["classes"])
+        stored.check_params(directory, arrays["params"], card["network"], dims, len(classes))
         return cls(arrays["params"], scaling, card["network"], dims, classes, card["about"])
 
     def probabilities(self, corpus: Corpus) -> np.ndarray:

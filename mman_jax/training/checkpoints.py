@@ -1,6 +1,9 @@
 """Arrays and a card on disk, through Orbax; nothing else here knows Orbax."""
 
+import math
 import pathlib
+import shutil
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,10 +12,16 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from mman_jax.errors import InputError
-from mman_jax.training import processes
+from mman_jax.training import integrity, processes
 from mman_jax.training.outcome import Outcome, Snapshot
 from mman_jax.training.state import Record
 from mman_jax.training.trainer import Trainer
+
+_KEPT = 2
+
+# A small checkpoint must not be able to ask for much memory.
+_FREE_BYTES = 64 << 20
+_LARGEST_RATIO = 500
 
 
 def save(directory: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str, Any]) -> None:
@@ -32,10 +41,15 @@ def save(directory: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str, 
     )
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        options = _options(max_to_keep=2)
+        options = ocp.CheckpointManagerOptions(
+            create=False, enable_async_checkpointing=False, multiprocessing_options=_alone()
+        )
         with ocp.CheckpointManager(directory.absolute(), options=options) as manager:
             newest = manager.latest_step()
-            manager.save(0 if newest is None else newest + 1, args=items)
+            step = 0 if newest is None else newest + 1
+            manager.save(step, args=items)
+        integrity.sign(directory / str(step))
+        _drop_old(directory)
     except OSError as error:
         raise InputError(directory, f"cannot be written ({error})", "a writable folder") from error
 
@@ -50,21 +64,24 @@ def restore(directory: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]] | 
     """
     if not directory.is_dir():
         return None
-    items = ocp.args.Composite(arrays=ocp.args.StandardRestore(), card=ocp.args.JsonRestore())
-    options = _options(read_only=True)
-    with ocp.CheckpointManager(directory.absolute(), options=options) as manager:
-        damage = None
-        for step in sorted(manager.all_steps(), reverse=True):
+    damage = None
+    for _, path in sorted(_steps(directory), reverse=True):
+        # Of what Orbax left behind when it failed; of that it tells by its exception.
+        with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
             try:
-                found = manager.restore(step, args=items)
-                return found["arrays"], found["card"]
-            except (ValueError, KeyError, OSError) as error:
-                damage = damage or (step, error)
+                # Orbax is handed nothing that was not written as it is now: what it does with
+                # damaged files is to print, to hang or to read other numbers.
+                integrity.check(path)
+                return _read(path)
+            except InputError as error:
+                damage = damage or (path, str(error))
+            except Exception as error:
+                # Bytes that are no checkpoint can fail in any way; none of them is a bug of ours.
+                damage = damage or (path, f"{type(error).__name__}: {error!s:.200}")
     if damage is None:
         return None
-    step, error = damage
-    first = str(error).splitlines()[0]
-    raise InputError(directory / str(step), f"unreadable ({first})", "a checkpoint") from error
+    path, found = damage
+    raise InputError(path, f"unreadable ({found})", "a checkpoint")
 
 
 def pack(snapshot: Snapshot) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -99,15 +116,51 @@ def unpack(arrays: Mapping[str, Any], card: Mapping[str, Any], trainer: Trainer)
     )
 
 
-def _options(**settings: Any) -> ocp.CheckpointManagerOptions:
+def _drop_old(directory: pathlib.Path) -> None:
+    """Removes all but the newest whole checkpoints, once the newest is known to be whole."""
+    steps = sorted(_steps(directory))
+    whole = [path for _, path in steps if (path / integrity.NAME).is_file()]
+    for _, path in steps:
+        if path not in whole[-_KEPT:]:
+            shutil.rmtree(path)
+
+
+def _read(step: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    alone = _alone()
+    handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
+    with ocp.Checkpointer(handler, multiprocessing_options=alone) as reader:
+        metadata = reader.metadata(step.absolute() / "arrays")
+        _check_size(step, getattr(metadata, "item_metadata", metadata))
+        arrays = reader.restore(step.absolute() / "arrays", args=ocp.args.StandardRestore())
+    handler = ocp.JsonCheckpointHandler(multiprocessing_options=alone)
+    with ocp.Checkpointer(handler, multiprocessing_options=alone) as reader:
+        card = reader.restore(step.absolute() / "card", args=ocp.args.JsonRestore())
+    return dict(arrays), dict(card)
+
+
+def _check_size(step: pathlib.Path, metadata: Any) -> None:
+    claimed = 0
+    for leaf in jax.tree.leaves(metadata):
+        chunk = getattr(leaf.storage, "chunk_shape", None) or ()
+        values = max(math.prod(leaf.shape), math.prod(chunk))
+        claimed += values * np.dtype(leaf.dtype).itemsize
+    size = sum(path.stat().st_size for path in step.rglob("*") if path.is_file())
+    if claimed > max(_FREE_BYTES, _LARGEST_RATIO * size):
+        found = f"{size} bytes that claim to hold {claimed}"
+        raise InputError(step, found, f"at most {_LARGEST_RATIO} times their size")
+
+
+def _steps(directory: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
+    named = [path for path in directory.iterdir() if path.name.isdecimal() and path.is_dir()]
+    return [(int(path.name), path) for path in named if len(path.name) < 20]
+
+
+def _alone() -> ocp.options.MultiprocessingOptions:
     # Arrays come here whole, so that whoever saves or reads does it alone, waiting for no other
     # process.
     me = jax.process_index()
-    alone = ocp.options.MultiprocessingOptions(
+    return ocp.options.MultiprocessingOptions(
         primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"process_{me}"
-    )
-    return ocp.CheckpointManagerOptions(
-        create=False, enable_async_checkpointing=False, multiprocessing_options=alone, **settings
     )
 
 

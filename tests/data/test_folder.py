@@ -1,3 +1,4 @@
+import os
 import shutil
 from pathlib import Path
 
@@ -173,6 +174,14 @@ def test_refused(tmp_path, name):
 def test_transcripts_that_are_no_text(tmp_path):
     (layout(tmp_path) / "transcripts.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match=r"transcripts\.csv"):
+        folder.read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["transcripts.csv", "text_test.csv", "text/text_test0.csv"])
+def test_a_pipe_is_not_waited_for(tmp_path, name):
+    (layout(tmp_path) / name).unlink()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError, match=rf"{name}: no plain file"):
         folder.read(tmp_path)
 
 

@@ -1,0 +1,41 @@
+"""What reads each kind of input, to its end: a case succeeds where this returns."""
+
+import json
+import pathlib
+
+import numpy as np
+
+from experiments import command, stored, turns
+from experiments.fuzzing import examples
+from experiments.screen import Screen
+from mman_jax.data.importers import read_corpus
+from mman_jax.inference.model import Model
+
+
+def corpus(path: pathlib.Path) -> None:
+    """Reads a corpus in any layout, and every value in it."""
+    for array in read_corpus(path).features.values():
+        np.asarray(array).sum(dtype=np.float64)
+
+
+def run(path: pathlib.Path) -> None:
+    """Reads the JSON files of a finished run and shows their numbers."""
+    from experiments import table  # a command's module: its flags are required where it is imported
+
+    json.dumps(command.read_json(path / "config.json"))
+    done = stored.read_results(path / "results.json")
+    Screen(quiet=True).table(done)
+    if "tasks" not in done:
+        table.markdown([done])
+
+
+def lines(path: pathlib.Path) -> None:
+    """Reads utterances, a JSON object a line."""
+    with path.open("rb") as file:
+        for _ in turns.read(file, examples.DIMS, str(path)):
+            pass
+
+
+def checkpoint(path: pathlib.Path) -> None:
+    """Reads a trained model."""
+    Model.load(path)

@@ -1,0 +1,91 @@
+"""Utterances as JSON lines: what somebody who streams a conversation sends, read with care.
+
+A line is `{"conversation": "id", "features": {"speech": [...], "text": [...]}}`.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mman_jax.errors import InputError, nearest
+
+LONGEST = 16 << 20
+"""Bytes of a line at most."""
+
+_EXPECTED = '{"conversation": "id", "features": {"<modality>": [numbers]}}'
+
+
+class Turn(NamedTuple):
+    """One utterance of a conversation: its [D] float32 features a modality."""
+
+    conversation: str
+    features: dict[str, np.ndarray]
+
+
+def read(lines: Iterable[bytes], dims: Mapping[str, int], source: str) -> Iterator[Turn]:
+    """The utterances of a file or a pipe, each as soon as its line is there; empty lines skipped.
+
+    Args:
+        lines: bytes, a line each.
+        dims: D of each modality that the model was trained on.
+        source: what to call them in messages.
+
+    Raises:
+        InputError: the number of the line, and what in it is wrong.
+    """
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            yield parse(line, dims, f"{source}: line {number}")
+
+
+def parse(line: bytes, dims: Mapping[str, int], place: str) -> Turn:
+    """One utterance.
+
+    Raises:
+        InputError: another form, modality or number of features, or one that is not finite.
+    """
+    if len(line) > LONGEST:
+        raise InputError(place, f"{len(line)} bytes", f"at most {LONGEST}")
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InputError(place, f"no JSON ({error})", _EXPECTED) from error
+    if not isinstance(found, dict) or found.keys() != {"conversation", "features"}:
+        raise InputError(place, _shape(found), _EXPECTED)
+    conversation, given = found["conversation"], found["features"]
+    if not isinstance(conversation, str):
+        raise InputError(f"{place}: conversation", _shape(conversation), "printable text")
+    if not conversation or not conversation.isprintable():
+        raise InputError(f"{place}: conversation", f"{conversation!r:.60}", "printable text")
+    if not isinstance(given, dict):
+        raise InputError(f"{place}: features", f"a {type(given).__name__}", _EXPECTED)
+    for name in given:
+        if name not in dims:
+            raise InputError(f"{place}: features", f"unknown {name!r:.60}", nearest(name, dims))
+    return Turn(conversation, {name: _vector(given, name, d, place) for name, d in dims.items()})
+
+
+def _vector(given: Mapping[str, Any], name: str, size: int, place: str) -> np.ndarray:
+    where = f"{place}: modality {name}"
+    values = given.get(name)
+    if not isinstance(values, list) or any(type(v) not in (int, float) for v in values):
+        raise InputError(where, _shape(values), f"a list of {size} numbers")
+    if len(values) != size:
+        raise InputError(where, f"{len(values)} features", f"the {size} of the model")
+    try:
+        with np.errstate(over="ignore"):  # infinity is refused below
+            vector = np.array(values, np.float64).astype(np.float32)
+    except OverflowError:
+        raise InputError(where, "an integer too large", "float32 features") from None
+    if not np.isfinite(vector).all():
+        column = int(np.flatnonzero(~np.isfinite(vector))[0])
+        raise InputError(where, f"{vector[column]} in column {column}", "finite features")
+    return vector
+
+
+def _shape(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"an object of {', '.join(map(repr, list(value)[:4]))}"[:200] or "{}"
+    return "nothing" if value is None else f"a {type(value).__name__}"

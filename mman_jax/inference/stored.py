@@ -1,0 +1,112 @@
+"""What a stored model must hold, checked before anything is computed with it."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mman_jax.data.scaling import Scaling
+from mman_jax.errors import InputError
+from mman_jax.models import systems
+
+_EXPECTED = "a trained model"
+_SPARE = 16  # entries that a list or table of the card may have beyond the arrays of the model
+
+
+def check_kind(place: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str, Any]) -> None:
+    """Refuses a checkpoint of another kind, such as one to go on training from.
+
+    Raises:
+        InputError: naming what is missing or of another type.
+    """
+    missing = [name for name in ("params", "mean", "scale") if name not in arrays]
+    kinds = {"network": dict, "modalities": list, "classes": list, "about": dict}
+    missing += [name for name, kind in kinds.items() if not isinstance(card.get(name), kind)]
+    if missing:
+        raise InputError(place, f"a checkpoint of another kind (no {missing[0]})", _EXPECTED)
+    for name in ("modalities", "classes"):
+        names = card[name]
+        good = all(isinstance(item, str) and item.isprintable() and item for item in names)
+        if not good or not names or len(set(names)) != len(names):
+            raise InputError(f"{place}: {name}", "no list of different names", _EXPECTED)
+    most = len(jax.tree.leaves(dict(arrays))) + _SPARE
+    level: list[Any] = [card["network"], card["modalities"], card["classes"]]
+    for _ in range(_SPARE):  # levels; more are no network's
+        if any(len(part) > most for part in level):
+            raise InputError(f"{place}: network", f"over {most} entries", _EXPECTED)
+        items = [i for p in level for i in (p.values() if isinstance(p, dict) else p)]
+        level = [item for item in items if isinstance(item, dict | list | tuple)]
+    if level:
+        raise InputError(f"{place}: network", f"nested over {_SPARE} deep", _EXPECTED)
+
+
+def check_scaling(place: pathlib.Path, scaling: Scaling, modalities: list[str]) -> None:
+    """Refuses statistics that are not those of these modalities.
+
+    Raises:
+        InputError: naming the modality.
+    """
+    for name, arrays in (("mean", scaling.mean), ("scale", scaling.scale)):
+        if not isinstance(arrays, dict) or sorted(arrays) != sorted(modalities):
+            raise InputError(f"{place}: {name}", "not one for each modality", ", ".join(modalities))
+    for modality in modalities:
+        where = f"{place}: scaling of modality {modality}"
+        mean, scale = scaling.mean[modality], scaling.scale[modality]
+        for array in (mean, scale):
+            if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.ndim != 1:
+                raise InputError(where, "no vector of float32", _EXPECTED)
+            if not array.size or not np.isfinite(array).all():
+                raise InputError(where, "empty, or not finite", _EXPECTED)
+        if mean.shape != scale.shape or (scale <= 0).any():
+            raise InputError(where, "a mean and a scale that do not fit", _EXPECTED)
+
+
+def check_params(
+    place: pathlib.Path,
+    params: Any,
+    network: Mapping[str, Any],
+    dims: Mapping[str, int],
+    classes: int,
+) -> None:
+    """Refuses parameters that are not those of S networks as described; computes nothing.
+
+    Args:
+        place: for messages.
+        params: leading axis S.
+        network: the config's `network`.
+        dims: D of each modality.
+        classes: C.
+
+    Raises:
+        InputError: naming the first parameter that is missing, unknown, of another shape or dtype,
+            or not finite.
+    """
+    features = {m: jax.ShapeDtypeStruct((1, 1, d), jnp.float32) for m, d in dims.items()}
+    try:
+        built = systems.build(network, list(dims), classes)
+        reset = jax.ShapeDtypeStruct((1, 1), bool)
+        shapes = jax.eval_shape(built.init, jax.random.key(0), features, reset)["params"]
+    except InputError as error:
+        raise InputError(place, str(error), _EXPECTED) from error
+    except Exception as error:
+        # A description that no run wrote can fail in any way; none of them is a bug of ours.
+        found = f"a network that cannot be built ({type(error).__name__}: {error!s:.200})"
+        raise InputError(place, found, _EXPECTED) from error
+    expected = {jax.tree_util.keystr(k): v for k, v in jax.tree.leaves_with_path(dict(shapes))}
+    stored = {jax.tree_util.keystr(k): v for k, v in jax.tree.leaves_with_path(params)}
+    seeds = {np.shape(array)[:1] for array in stored.values()}
+    if len(seeds) != 1 or seeds in ({()}, {(0,)}):
+        raise InputError(f"{place}: params", "no common number of seeds", _EXPECTED)
+    for name in sorted(expected.keys() | stored.keys()):
+        where = f"{place}: parameter {name}"
+        if name not in stored or name not in expected:
+            raise InputError(where, "missing" if name in expected else "unknown", _EXPECTED)
+        array, shape = stored[name], expected[name].shape
+        if np.shape(array)[1:] != shape or array.dtype != expected[name].dtype:
+            found = f"{array.dtype} of shape {np.shape(array)[1:]}"
+            raise InputError(where, found, f"{expected[name].dtype} of shape {shape}")
+        if not np.isfinite(array).all():
+            raise InputError(where, "not finite", _EXPECTED)
