@@ -85,6 +85,7 @@ def get_config():
     )
     config.network.fusion = ml_collections.ConfigDict({"kind": "dense"})
     config.network.context = True  # False: each utterance is answered by itself
+    config.network.modality_dropout = 0.0  # rate at which a modality goes missing in training
 
     config.train = ml_collections.ConfigDict()
     config.train.batch = 30  # conversations

@@ -14,7 +14,7 @@ import numpy as np
 from experiments import folder, results, settings
 from experiments.command import read_json, write_whole
 from experiments.screen import Screen
-from mman_jax.data import ceiling, protocols, synthetic
+from mman_jax.data import ceiling, columns, protocols, synthetic
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.importers import read_corpus
 from mman_jax.data.parts import Parts, prepare
@@ -224,7 +224,8 @@ def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
     )
     for stage in trainer.stages:
         trainer.stage(stage)  # an uncovered parameter is said before anything is written
-    notices = (parts.split.how, *([mismatch] if mismatch else []))
+    unusual = columns.unusual(corpus, parts.scaling, parts.split.train)
+    notices = (parts.split.how, *([mismatch] if mismatch else []), *map(str, unusual))
     return Experiment(config, parts, tasks, labels, trainer, notices)
 
 

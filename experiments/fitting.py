@@ -19,6 +19,7 @@ from experiments.screen import Screen
 from mman_jax.data import batching
 from mman_jax.data.protocols import Task
 from mman_jax.evaluation.attention import attention_weights, mean_weights
+from mman_jax.evaluation.missing import answers_without
 from mman_jax.training import checkpoints, freezing
 from mman_jax.training.outcome import Outcome, Snapshot
 from mman_jax.types import UNSCORED
@@ -122,6 +123,7 @@ def _answers(experiment: Experiment, task: Task, params: Any) -> dict[str, Any]:
         },
         "attention": None,
     }
+    found["missing"] = _missing(experiment, params, scored, labels)
     rows = parts.rows["test"].features
     looked = attention_weights(trainer.network, params, {m: np.asarray(x) for m, x in rows.items()})
     if looked is None:
@@ -148,6 +150,21 @@ def _answers(experiment: Experiment, task: Task, params: Any) -> dict[str, Any]:
             },
         }
     }
+
+
+def _missing(
+    experiment: Experiment, params: Any, scored: np.ndarray, labels: np.ndarray
+) -> dict[str, Any]:
+    """Test accuracy of each seed where one modality is missing, by modality."""
+    parts, network = experiment.parts, experiment.trainer.network
+    if len(parts.corpus.features) < 2:
+        return {}
+    found = answers_without(network, params, parts.rows["test"])
+    right = {
+        name: batching.gather(parts.layouts["test"], answers, axis=1)[:, scored] == labels[scored]
+        for name, answers in found.items()
+    }
+    return {name: {"accuracy": results.spread(x.mean(1))} for name, x in right.items()}
 
 
 def _curves(towers: Mapping[str, Any], finished: Mapping[str, Outcome]) -> dict[str, Any]:

@@ -113,9 +113,10 @@ def towers(
         if name in wanted:
             blocks = config.network.unimodal
             block = blocks.get(name, blocks.default)
-            config.network = ConfigDict(
-                {"unimodal": {"default": block}, "context": config.network.context}
-            )
+            for kind in ("unimodal", "early"):
+                if kind in config.network:
+                    del config.network[kind]
+            config.network.unimodal = ConfigDict({"default": block})
             config.data.modalities = name
         elif "unimodal" in config.network:
             del config.network.unimodal

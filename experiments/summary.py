@@ -79,7 +79,7 @@ def summarise(
         "claims": claims.judge(comparisons, totals),
         "tasks": _tasks(tasks),
         "synthetic": _synthetic(experiment, utterances, answers),
-        "missing": None,
+        "missing": _missing(systems, folders, task.name),
     }
 
 
@@ -124,6 +124,18 @@ def _corpus(experiment: Experiment, task: protocols.Task) -> dict[str, Any]:
         "speakers": len(set(corpus.speakers)) if corpus.speakers else None,
         "iemocap": protocols.is_iemocap(corpus),
     }
+
+
+def _missing(
+    systems: Sequence[System], folders: Mapping[str, Sequence[pathlib.Path]], task: str
+) -> dict[str, Any] | None:
+    scores = {
+        system.name: fitting.read(folders[system.name][0])[task]["missing"]
+        for system in systems
+        if system.group == PAPER
+    }
+    # One modality's system has nothing left to answer from.
+    return {name: found for name, found in scores.items() if found} or None
 
 
 def _tasks(folders: Mapping[str, Sequence[pathlib.Path]]) -> dict[str, Any] | None:

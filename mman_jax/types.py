@@ -21,9 +21,12 @@ class Batch(NamedTuple):
         labels: [B, U] int32, the class, or `UNSCORED`.
         mask: [B, U] bool, True where there is an utterance, False on padding.
         reset: [B, U] bool, True on the first utterance of each conversation.
+        present: a [B, U] bool array for each modality that some utterance of the corpus lacks,
+            False where it is missing (its features are then 0).
     """
 
     features: dict[str, Array]
     labels: Array
     mask: Array
     reset: Array
+    present: dict[str, Array]

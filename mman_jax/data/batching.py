@@ -95,6 +95,7 @@ class LaidFeatures:
             scaling: how to scale them, or None: as they are.
         """
         self._values, self._modality = corpus.features[modality], modality
+        self._present = corpus.present.get(modality)
         self._layout, self._scaling = layout, scaling
         self._offsets = corpus.offsets
         self.shape = (layout.rows + 1, layout.length, corpus.dims[modality])
@@ -124,9 +125,12 @@ class LaidFeatures:
     def _read(self, item: int) -> np.ndarray:
         conversation = self._layout.conversations[item]
         values = self._values[self._offsets[conversation] : self._offsets[conversation + 1]]
-        if self._scaling is None:
+        if self._scaling is not None:
+            values = self._scaling.apply({self._modality: values})[self._modality]
+        if self._present is None:
             return values
-        return self._scaling.apply({self._modality: values})[self._modality]
+        there = self._present[self._offsets[conversation] : self._offsets[conversation + 1]]
+        return np.where(there[:, None], values, np.float32(0))
 
 
 def rows(corpus: Corpus, layout: Layout, labels: np.ndarray, scaling: Scaling | None) -> Batch:
@@ -150,7 +154,11 @@ def rows(corpus: Corpus, layout: Layout, labels: np.ndarray, scaling: Scaling | 
     mask.reshape(-1)[layout.positions] = True
     reset[layout.row, layout.start] = True
     features = {name: LaidFeatures(corpus, layout, name, scaling) for name in corpus.features}
-    return Batch(features, classes, mask, reset)
+    present = {}
+    for name, there in corpus.present.items():
+        present[name] = np.zeros(shape, bool)
+        present[name].reshape(-1)[layout.positions] = there[np.concatenate(order)]
+    return Batch(features, classes, mask, reset, present)
 
 
 def gather(layout: Layout, values: np.ndarray, axis: int = 0) -> np.ndarray:

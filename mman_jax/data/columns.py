@@ -68,7 +68,8 @@ def unusual(corpus: Corpus, fitted: scaling.Scaling, conversations: Sequence[int
         constant = np.zeros(len(mean), bool)
         if len(unsure):
             chosen = _Columns(array, unsure)
-            centre, spread = scaling.moments(corpus, chosen, conversations)
+            there = corpus.present.get(modality)
+            centre, spread = scaling.moments(corpus, chosen, conversations, there)
             constant[unsure] = scaling.is_constant(centre, spread)
         deviation[constant] = 0.0
         nearly = ~constant & ((deviation < NEARLY * np.abs(mean)) | (deviation < TINY))

@@ -27,6 +27,8 @@ class Corpus:
         speakers: N, or None where unknown.
         sessions: one a conversation, or None where unknown.
         split: `train`, `valid` or `test` for each conversation, or None where not given.
+        present: for any modality that some utterance lacks, [N] bool, False where it is missing:
+            its features there are not looked at, and may be NaN.
         source: where the corpus came from, for messages: a path, or `synthetic`.
 
     Raises:
@@ -42,6 +44,7 @@ class Corpus:
     speakers: tuple[str, ...] | None = None
     sessions: tuple[str, ...] | None = None
     split: tuple[str, ...] | None = None
+    present: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     source: str = ""
 
     def __post_init__(self):
@@ -77,4 +80,8 @@ class Corpus:
                 raise InputError(place, f"unknown {name!r}", nearest(name, self.features))
             if name in names[:position]:
                 raise InputError(place, f"{name!r} selected twice", "each modality once")
-        return dataclasses.replace(self, features={name: self.features[name] for name in names})
+        return dataclasses.replace(
+            self,
+            features={name: self.features[name] for name in names},
+            present={name: self.present[name] for name in names if name in self.present},
+        )

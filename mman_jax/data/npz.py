@@ -18,10 +18,10 @@ from mman_jax.errors import InputError, nearest
 
 REQUIRED = ("labels", "label_names", "lengths", "conversation_ids", "utterance_ids")
 OPTIONAL = ("speakers", "sessions", "split")
-FEATURES = "features/"
+FEATURES, PRESENT = "features/", "present/"
 
-_KINDS = {"labels": "iu", "lengths": "iu"}  # every other key outside features/ holds str
-_KIND_NAMES = {"f": "floating-point numbers", "iu": "integers", "U": "str"}
+_KINDS = {"labels": "iu", "lengths": "iu", FEATURES: "f", PRESENT: "b"}  # all others hold str
+_KIND_NAMES = {"f": "floating-point numbers", "iu": "integers", "U": "str", "b": "bool"}
 
 _LARGEST_HEADER = 1000  # of plain arrays; longer literals can be too deep for the parser
 
@@ -61,13 +61,13 @@ def read(path: str | Path) -> Corpus:
         # Bytes that are no archive can fail in any way; none of them is a bug of ours.
         found = f"truncated, damaged or no .npz archive ({error})"
         raise InputError(path, found, "a corpus written as .npz") from error
-    features = {
-        key.removeprefix(FEATURES): array
-        for key, array in arrays.items()
-        if key.startswith(FEATURES)
-    }
+    features, present = (
+        {key.removeprefix(kind): a for key, a in arrays.items() if key.startswith(kind)}
+        for kind in (FEATURES, PRESENT)
+    )
     return Corpus(
         features=features,
+        present=present,
         labels=arrays["labels"],
         lengths=arrays["lengths"],
         source=str(path),
@@ -85,6 +85,7 @@ def write(corpus: Corpus, path: str | Path) -> None:
     if path.suffix.lower() != ".npz":
         raise InputError(path, f"suffix {path.suffix!r}", "a path that ends in .npz")
     arrays = {FEATURES + name: array for name, array in corpus.features.items()}
+    arrays |= {PRESENT + name: array for name, array in corpus.present.items()}
     for key in ("labels", "lengths"):
         arrays[key] = getattr(corpus, key)
     for key in (*REQUIRED, *OPTIONAL):
@@ -116,8 +117,9 @@ def _arrays(path: Path, file: BinaryIO) -> dict[str, _Array]:
     members: dict[str, archive.Member] = {}
     for member in archive.members(path, file):
         key = member.name.removesuffix(".npy")
-        if key not in (*REQUIRED, *OPTIONAL) and not key.startswith(FEATURES):
-            known = nearest(key, (*REQUIRED, *OPTIONAL, FEATURES + "<modality>"))
+        if key not in (*REQUIRED, *OPTIONAL) and not key.startswith((FEATURES, PRESENT)):
+            by_modality = (FEATURES + "<modality>", PRESENT + "<modality>")
+            known = nearest(key, (*REQUIRED, *OPTIONAL, *by_modality))
             raise InputError(f"{path}: {key}", "an unknown key", known)
         if key in members:
             raise InputError(f"{path}: {key}", "comes twice", "each key once")
@@ -146,7 +148,7 @@ def _header(file: BinaryIO, place: str, key: str, member: archive.Member) -> _Ar
         found = f"an unreadable header ({error!s:.200})"
         raise InputError(place, found, "an array that NumPy wrote") from error
     header = stream.tell()
-    kind = "f" if key.startswith(FEATURES) else _KINDS.get(key, "U")
+    kind = _KINDS.get(key[: key.find("/") + 1] or key, "U")
     rank = 2 if key.startswith(FEATURES) else 1
     if dtype.kind not in kind or dtype.itemsize == 0 or len(shape) != rank:
         expected = f"{_KIND_NAMES[kind]} in {rank} dimension{'s' * (rank > 1)}"
@@ -179,7 +181,7 @@ def _load(path: Path, file: BinaryIO, place: str, array: _Array) -> np.ndarray:
         content += piece
     values = memoryview(content)[array.header :]
     found = np.frombuffer(values, array.dtype).reshape(array.shape, order=order)
-    if found.dtype.kind == "U":
+    if found.dtype.kind in "Ub":
         return found
     if found.dtype.kind == "f":
         with np.errstate(over="ignore"):  # the corpus refuses infinity, and says where

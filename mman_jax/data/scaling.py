@@ -71,7 +71,7 @@ def fit(corpus: Corpus, conversations: Sequence[int]) -> Scaling:
         raise InputError("scaling", "no training conversations", "at least one")
     mean, scale = {}, {}
     for modality, array in corpus.features.items():
-        centre, deviation = moments(corpus, array, conversations)
+        centre, deviation = moments(corpus, array, conversations, corpus.present.get(modality))
         constant = is_constant(centre, deviation)
         mean[modality] = centre.astype(np.float32)
         scale[modality] = (1.0 / np.where(constant, 1.0, deviation)).astype(np.float32)
@@ -79,13 +79,19 @@ def fit(corpus: Corpus, conversations: Sequence[int]) -> Scaling:
 
 
 def moments(
-    corpus: Corpus, array: np.ndarray, conversations: Sequence[int]
+    corpus: Corpus,
+    array: np.ndarray,
+    conversations: Sequence[int],
+    present: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation [D] float64 of the columns of [N, D] over some conversations."""
+    """Mean and deviation [D] float64 of the columns of [N, D] over some conversations.
+
+    With `present` [N] bool, over the utterances alone where it is True; zeros if there are none.
+    """
     offsets = corpus.offsets
     spans = [(int(offsets[c]), int(offsets[c + 1])) for c in sorted(conversations)]
-    centre = _average(array, spans, np.zeros(array.shape[1]), power=1)
-    return centre, np.sqrt(_average(array, spans, centre, power=2))
+    centre = _average(array, spans, np.zeros(array.shape[1]), 1, present)
+    return centre, np.sqrt(_average(array, spans, centre, 2, present))
 
 
 def is_constant(mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
@@ -94,13 +100,17 @@ def is_constant(mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
 
 
 def _average(
-    array: np.ndarray, spans: list[tuple[int, int]], centre: np.ndarray, power: int
+    array: np.ndarray,
+    spans: list[tuple[int, int]],
+    centre: np.ndarray,
+    power: int,
+    present: np.ndarray | None,
 ) -> np.ndarray:
     total = np.zeros(array.shape[1], np.float64)
     count = 0
     for start, stop in spans:
-        count += stop - start
         for rows in row_chunks(array, start, stop):
-            centred = array[rows].astype(np.float64) - centre
-            total += (centred**power).sum(axis=0)
-    return total / count
+            values = array[rows] if present is None else array[rows][present[rows]]
+            count += len(values)
+            total += ((values.astype(np.float64) - centre) ** power).sum(axis=0)
+    return total / max(count, 1)

@@ -118,15 +118,29 @@ def _check_features(corpus: "Corpus", place: str) -> None:
             raise InputError(where, found, f"{utterances}, one row an utterance")
         if not array.shape[1]:
             raise InputError(where, "no features (D = 0)", "at least one feature")
+    _check_present(corpus, place)
     for modality, array in corpus.features.items():
+        present = corpus.present.get(modality)
         for rows in row_chunks(array):
             finite = np.isfinite(array[rows])
+            if present is not None:
+                finite |= ~present[rows, None]
             if not finite.all():
                 row, column = (int(i) for i in np.argwhere(~finite)[0])
                 utterance = rows.start + row
                 where = f"{place}: {name_utterance(corpus, utterance)}, modality {modality}"
                 found = f"{array[utterance, column]} in column {column}"
-                raise InputError(where, found, "finite features")
+                expected = f"finite features, or the modality told as missing (present/{modality})"
+                raise InputError(where, found, expected)
+
+
+def _check_present(corpus: "Corpus", place: str) -> None:
+    for modality, array in corpus.present.items():
+        where = f"{place}: present/{modality}"
+        if modality not in corpus.features:
+            raise InputError(where, "an unknown modality", nearest(modality, corpus.features))
+        _check_array(array, np.bool_, 1, where, "[N]")
+        _check_count(array, len(corpus.utterance_ids), where, "utterance_ids")
 
 
 def name_utterance(corpus: "Corpus", utterance: int) -> str:

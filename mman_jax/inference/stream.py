@@ -23,7 +23,11 @@ def init_state(network: Network, params: Any, features: Mapping[str, Array]) -> 
 
 
 def step(
-    network: Network, params: Any, state: Any, features: Mapping[str, Array]
+    network: Network,
+    params: Any,
+    state: Any,
+    features: Mapping[str, Array],
+    present: Mapping[str, Array] | None = None,
 ) -> tuple[Any, Array]:
     """One utterance: the state after it, and the probabilities [C] of its classes.
 
@@ -35,11 +39,15 @@ def step(
         params: of one seed.
         state: of the conversation so far.
         features: the utterance's, [D] float32 a modality, scaled as in training.
+        present: bool, of modalities that may be missing; a missing one's features count for
+            nothing, but their shape does.
     """
-    logits, state = _apply(network, params, state, features)
+    logits, state = _apply(network, params, state, features, present)
     return state, jax.nn.softmax(logits[network.head][0, 0])
 
 
-def _apply(network, params, state, features):
+def _apply(network, params, state, features, present=None):
     rows = {m: x[None, None] for m, x in features.items()}
-    return network.apply({"params": params}, rows, jnp.zeros((1, 1), bool), state)
+    there = {m: jnp.reshape(p, (1, 1)) for m, p in (present or {}).items()}
+    start = jnp.zeros((1, 1), bool)
+    return network.apply({"params": params}, rows, start, state, present=there)

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 
 from mman_jax.types import Array
 
+_MISSING = -1e30
+
 
 class MultiModalAttention(nn.Module):
     """Parallel directional attention modules over the modalities of one utterance (equations 1-4).
@@ -40,7 +42,9 @@ class MultiModalAttention(nn.Module):
     modalities: Sequence[str] | None = None
 
     @nn.compact
-    def __call__(self, features: Mapping[str, Array]) -> Array:
+    def __call__(
+        self, features: Mapping[str, Array], present: Mapping[str, Array] | None = None
+    ) -> Array:
         """Fuses the modalities of each utterance on its own.
 
         Sows the attention weights [B, U, M (query), M (key)], modalities in the order of
@@ -48,6 +52,8 @@ class MultiModalAttention(nn.Module):
 
         Args:
             features: [B, U, D] float32 a modality, each with its own D.
+            present: [B, U] bool of modalities that may be missing, False where one is: its values
+                reach no output, and its query, which is then zero, weighs the others alike.
 
         Returns:
             [B, U, M * value] float32, or [B, U, M * (value + model)] with the skip concatenated.
@@ -72,6 +78,9 @@ class MultiModalAttention(nn.Module):
         standard = {
             m: nn.Dense(self.model, name=f"standardise_{m}")(x) for m, x in features.items()
         }
+        present = {m: p[..., None] for m, p in (present or {}).items() if m in features}
+        standard = {m: jnp.where(present[m], s, 0) if m in present else s
+                    for m, s in standard.items()}  # fmt: skip
         queries = {m: dense(f"query_{m}", self.key)(x) for m, x in standard.items()}
 
         def all_modalities(kind, size, query=None):
@@ -92,6 +101,9 @@ class MultiModalAttention(nn.Module):
         for modality, query in queries.items():
             keys, values = answers[modality]
             scores = [jnp.sum(query * key, axis=-1) * self.key**-0.5 for key in keys]
+            # Finite: where every modality is missing the weights are alike, and all values zero.
+            scores = [jnp.where(present[m][..., 0], x, _MISSING) if m in present else x
+                      for m, x in zip(features, scores, strict=True)]  # fmt: skip
             weights.append(jax.nn.softmax(jnp.stack(scores, axis=-1), axis=-1))
             outputs.append(sum(weights[-1][..., m, None] * v for m, v in enumerate(values)))
         self.sow("intermediates", "weights", jnp.stack(weights, axis=2))

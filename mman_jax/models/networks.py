@@ -1,5 +1,6 @@
 """The systems of the paper: towers that predict alone, and a late fusion of their predictions."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -34,7 +35,14 @@ class ContextualLSTM(nn.Module):
     dropout: float = 0.0
 
     @nn.compact
-    def __call__(self, inputs: Array, reset: Array, state: Any = None, train: bool = False):
+    def __call__(
+        self,
+        inputs: Array,
+        reset: Array,
+        state: Any = None,
+        train: bool = False,
+        mask: Array | None = None,
+    ):
         """Answers every utterance.
 
         Args:
@@ -42,6 +50,7 @@ class ContextualLSTM(nn.Module):
             reset: [B, U] bool, True on the first utterance of each conversation.
             state: of each LSTM layer before the first utterance; zeros by default.
             train: whether dropout acts (it then needs the `dropout` key).
+            mask: [B, U] bool, False where there is nothing to hear: the states pass unchanged.
 
         Returns:
             Logits [B, U, C] float32, and the layers' states after the last utterance.
@@ -49,7 +58,7 @@ class ContextualLSTM(nn.Module):
         state = state or [None] * len(self.hidden)
         last = []
         for layer, (hidden, before) in enumerate(zip(self.hidden, state, strict=True)):
-            inputs, after = LSTM(hidden, name=f"lstm_{layer}")(inputs, reset, state=before)
+            inputs, after = LSTM(hidden, name=f"lstm_{layer}")(inputs, reset, mask, before)
             inputs = nn.Dropout(self.dropout, deterministic=not train)(inputs)
             last.append(after)
         inputs = nn.relu(nn.Dense(self.dense, name="dense")(inputs))
@@ -74,17 +83,33 @@ class Tower(nn.Module):
 
     @nn.compact
     def __call__(
-        self, features: Mapping[str, Array], reset: Array, state: Any = None, train: bool = False
+        self,
+        features: Mapping[str, Array],
+        reset: Array,
+        state: Any = None,
+        train: bool = False,
+        present: Mapping[str, Array] | None = None,
     ):
-        """Logits [B, U, C] from features [B, U, D] a modality; the rest as `ContextualLSTM`."""
+        """Logits [B, U, C] from features [B, U, D] a modality; the rest as `ContextualLSTM`.
+
+        `present` [B, U] bool tells of some modalities where they are missing; where all of them
+        are, the state passes unchanged.
+        """
+        present = {m: p for m, p in (present or {}).items() if m in features}
         drop = nn.Dropout(self.input_dropout, deterministic=not train)
-        features = {m: drop(x) for m, x in features.items()}
+        features = {
+            m: drop(jnp.where(present[m][..., None], x, 0) if m in present else x)
+            for m, x in features.items()
+        }
+        heard = None
+        if present and len(present) == len(features):
+            heard = functools.reduce(jnp.logical_or, present.values())
         if self.attention is None:
             joined = jnp.concatenate(list(features.values()), axis=-1)
         else:
-            joined = MultiModalAttention(**self.attention, name="attention")(features)
+            joined = MultiModalAttention(**self.attention, name="attention")(features, present)
         block = ContextualLSTM(classes=self.classes, **self.block, name="clstm")
-        return block(joined, reset, state, train)
+        return block(joined, reset, state, train, heard)
 
 
 class LateFusion(nn.Module):
@@ -131,12 +156,14 @@ class Network(nn.Module):
         inputs: the modalities that each tower reads.
         fusion: the late fusion; None where one tower is the whole system.
         context: whether an utterance's answer depends on those before it in its conversation.
+        modality_dropout: rate at which a modality of an utterance goes missing while training.
     """
 
     towers: Mapping[str, Tower]
     inputs: Mapping[str, Sequence[str]]
     fusion: LateFusion | None = None
     context: bool = True
+    modality_dropout: float = 0.0
 
     def predict(
         self,
@@ -144,13 +171,20 @@ class Network(nn.Module):
         reset: Array,
         state: Mapping[str, Any] | None = None,
         train: bool = False,
+        present: Mapping[str, Array] | None = None,
     ) -> tuple[dict[str, Array], dict[str, Any]]:
-        """Every tower's logits [B, U, C] from features [B, U, D] a modality, and their states."""
+        """Every tower's logits [B, U, C] from features [B, U, D] a modality, and their states.
+
+        `present` [B, U] bool tells of some modalities where they are missing.
+        """
         logits, last = {}, {}
         reset = self._starts(reset)
+        if train and self.modality_dropout:
+            present = self._drop_modalities(features, present or {})
         for name, tower in self.towers.items():
             own = {m: features[m] for m in self.inputs[name]}
-            logits[name], last[name] = tower(own, reset, (state or {}).get(name), train)
+            before = (state or {}).get(name)
+            logits[name], last[name] = tower(own, reset, before, train, present)
         return logits, last
 
     def fuse(
@@ -173,13 +207,23 @@ class Network(nn.Module):
         reset: Array,
         state: Mapping[str, Any] | None = None,
         train: bool = False,
+        present: Mapping[str, Array] | None = None,
     ) -> tuple[dict[str, Array], dict[str, Any]]:
-        """All logits [B, U, C], each tower's and `fusion`'s, and all states."""
-        logits, last = self.predict(features, reset, state, train)
+        """All logits [B, U, C], each tower's and `fusion`'s, and all states; else as `predict`."""
+        logits, last = self.predict(features, reset, state, train, present)
         if self.fusion is not None:
             fused, fused_last = self.fuse(logits, reset, state, train)
             logits, last = logits | fused, last | fused_last
         return logits, last
+
+    def _drop_modalities(self, features, present):
+        kept = {}
+        for name, x in features.items():
+            drawn = jax.random.bernoulli(
+                self.make_rng("dropout"), 1 - self.modality_dropout, x.shape[:2]
+            )
+            kept[name] = drawn & present[name] if name in present else drawn
+        return kept
 
     def _starts(self, reset: Array) -> Array:
         return reset if self.context else jnp.ones_like(reset)

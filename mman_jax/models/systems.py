@@ -52,7 +52,8 @@ def build(network: Mapping[str, Any], modalities: Sequence[str], classes: int) -
             `default` and any modality's own by its name. `early`: the tower of all modalities;
             its `kind` is `attention` or `concatenation`. `fusion`: the late fusion; its `kind` is
             `dense` or `clstm`. Without `fusion` there is one tower, and it is the system. And
-            `context`, by default True: False answers each utterance by itself.
+            `context`, by default True: False answers each utterance by itself; and
+            `modality_dropout`, by default 0, a rate.
         modalities: names, in order.
         classes: C.
 
@@ -64,7 +65,11 @@ def build(network: Mapping[str, Any], modalities: Sequence[str], classes: int) -
         raise InputError(
             "modalities", f"one is named {reserved.pop()!r}", "names that no tower or fusion bears"
         )
-    towers, inputs, context = {}, {}, network.get("context", True)
+    towers, inputs = {}, {}
+    rate = network.get("modality_dropout", 0.0)
+    if not 0 <= rate < 1:
+        raise InputError("config.network.modality_dropout", str(rate), "a rate from 0 to below 1")
+    settings_of_all = {"context": network.get("context", True), "modality_dropout": rate}
     for modality in modalities if "unimodal" in network else ():
         settings = network["unimodal"].get(modality, network["unimodal"]["default"])
         towers[modality] = Tower(_block(settings), classes, input_dropout=settings["input_dropout"])
@@ -85,7 +90,7 @@ def build(network: Mapping[str, Any], modalities: Sequence[str], classes: int) -
                 f"{len(towers)} towers ({', '.join(towers)}) and no fusion",
                 "one tower, or a fusion",
             )
-        return Network(towers, inputs, None, context)
+        return Network(towers, inputs, **settings_of_all)
     if not towers:
         raise InputError("config.network", "a fusion and no tower", "towers to fuse")
     fusion = network["fusion"]
@@ -94,4 +99,4 @@ def build(network: Mapping[str, Any], modalities: Sequence[str], classes: int) -
             "config.network.fusion.kind", repr(fusion["kind"]), nearest(fusion["kind"], LATE)
         )
     block = _block(fusion) if fusion["kind"] == "clstm" else None
-    return Network(towers, inputs, LateFusion(classes, block), context)
+    return Network(towers, inputs, LateFusion(classes, block), **settings_of_all)

@@ -190,7 +190,8 @@ class Streamed:
         size = -(-stage.batch_rows // self._shards) * self._shards
         batches = np.asarray(in_batches(order(count), stage.batch_rows, count))
         batches = np.pad(batches, ((0, 0), (0, size - batches.shape[1])), constant_values=count)
-        fill = Batch(dict.fromkeys(rows.features, 0), UNSCORED, False, False)
+        present = dict.fromkeys(rows.present, False)
+        fill = Batch(dict.fromkeys(rows.features, 0), UNSCORED, False, False, present)
         for index in batches:
             yield jax.tree.map(
                 lambda x, empty, index=index: self._read(x, index, length, empty),
@@ -233,6 +234,7 @@ def hold_out(valid: Batch, test: Batch) -> Batch:
         join(valid.labels, test.labels, UNSCORED),
         join(valid.mask, test.mask),
         join(valid.reset, test.reset),
+        {name: join(x, test.present[name]) for name, x in valid.present.items()},
     )
 
 

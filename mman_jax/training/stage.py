@@ -248,6 +248,8 @@ class Stage:
             train=train,
             rngs={"dropout": dropout_key} if train else None,
             method=self.method,
+            # A fusion reads what the towers answered: they, not it, saw what was missing.
+            **({} if self.method == "fuse" else {"present": batch.present}),
         )
         return [logits[head] for head in self.heads]
 

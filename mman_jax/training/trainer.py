@@ -250,7 +250,9 @@ class Trainer:
         if stage.method != "fuse":
             return self._feed
         if self._plain is None:
-            plain = {p: rows._replace(features={}) for p, rows in self._host_rows.items()}
+            plain = {
+                p: rows._replace(features={}, present={}) for p, rows in self._host_rows.items()
+            }
             self._plain = Resident(plain, self.mesh, self.parallel)
         return self._plain
 

@@ -1,0 +1,38 @@
+"""What a system still answers where a modality is missing."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from mman_jax.models.networks import Network
+from mman_jax.types import Batch
+
+
+def answers_without(network: Network, params: Any, rows: Batch) -> dict[str, np.ndarray]:
+    """The system's answers [S, R, U] int where one modality is missing everywhere, by modality.
+
+    Args:
+        network: the trained network.
+        params: leading axis S.
+        rows: [R, U] of utterances, scaled as in training.
+    """
+    shape = rows.mask.shape
+    features = {name: np.asarray(x) for name, x in rows.features.items()}
+    # Of every modality, so that all cases are one compiled function.
+    there = {name: rows.present.get(name, np.ones(shape, bool)) for name in features}
+
+    @jax.jit
+    def answer(params, features, reset, present):
+        def one(params):
+            logits, _ = network.apply({"params": params}, features, reset, present=present)
+            return logits[network.head].argmax(-1)
+
+        return jax.lax.map(one, params)
+
+    return {
+        name: np.asarray(
+            answer(params, features, rows.reset, there | {name: np.zeros(shape, bool)})
+        )
+        for name in features
+    }

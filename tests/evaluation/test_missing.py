@@ -1,0 +1,21 @@
+import jax
+import numpy as np
+
+from mman_jax.evaluation.missing import answers_without
+from tests import tiny
+
+
+def test_answers_are_those_of_the_network_with_the_modality_masked():
+    trainer, _ = tiny.trainer(seeds=2)
+    params, rows = trainer.start("towers", [0, 1]).params, trainer._host_rows["test"]
+    found = answers_without(trainer.network, params, rows)
+    assert set(found) == set(tiny.MODALITIES)
+    features = {m: np.asarray(x) for m, x in rows.features.items()}
+    changed = features | {"text": features["text"] + 5}
+    masked = {"text": np.zeros(rows.mask.shape, bool)}
+    for seed in range(2):
+        one = jax.tree.map(lambda x, s=seed: x[s], params)
+        logits, _ = trainer.network.apply({"params": one}, changed, rows.reset, present=masked)
+        expected = logits["fusion"].argmax(-1)
+        np.testing.assert_array_equal(found["text"][seed][rows.mask], expected[rows.mask])
+    assert not np.array_equal(found["text"], found["speech"])
