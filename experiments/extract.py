@@ -19,9 +19,12 @@ from experiments.progress import Screen
 from mman_jax.data import npz, splits
 from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError, nearest
-from mman_jax.features import extraction, fitting, manifest, speech, text, visual
+from mman_jax.features import extraction, fitting, manifest, speech
 from mman_jax.features.extraction import MODALITIES, Extraction, Settings
 from mman_jax.features.manifest import Utterance
+from mman_jax.features.speech import SpeechSettings
+from mman_jax.features.text import TextSettings
+from mman_jax.features.visual import VisualSettings
 
 _MANIFEST = command.path_flag("manifest", "The CSV file that names the clips.")
 _OUTPUT = command.path_flag("output", "The .npz corpus to write.")
@@ -39,18 +42,16 @@ _COMPONENTS = flags.DEFINE_integer(
     "speech_components", 100, "Principal components; 0: no reduction."
 )
 _WEIGHTS = command.path_flag("visual_weights", "Of the 3D ResNet; absent: it is trained.", False)
-_RATE = flags.DEFINE_float("visual_rate", visual.Settings.rate, "Frames a second.")
-_FRAMES = flags.DEFINE_integer("visual_frames", visual.Settings.frames, "Of a window.")
-_WINDOWS = flags.DEFINE_integer("visual_windows", visual.Settings.windows, "Of an utterance.")
-_SIZE = flags.DEFINE_integer("visual_size", visual.Settings.size, "Pixels of a side.")
+_RATE = flags.DEFINE_float("visual_rate", VisualSettings.rate, "Frames a second.")
+_FRAMES = flags.DEFINE_integer("visual_frames", VisualSettings.frames, "Of a window.")
+_WINDOWS = flags.DEFINE_integer("visual_windows", VisualSettings.windows, "Of an utterance.")
+_SIZE = flags.DEFINE_integer("visual_size", VisualSettings.size, "Pixels of a side.")
 _CROP = flags.DEFINE_string("visual_crop", "none", "none, upper_body, or left,top,right,bottom.")
-_VISUAL_EPOCHS = flags.DEFINE_integer("visual_epochs", visual.Settings.epochs, "Of training.")
+_VISUAL_EPOCHS = flags.DEFINE_integer("visual_epochs", VisualSettings.epochs, "Of training.")
 _VECTORS = command.path_flag("word_vectors", "A word2vec file; absent: TF-IDF.", False)
-_TEXT = flags.DEFINE_integer("text_features", text.Settings.features, "Of a transcript.")
-_TEXT_EPOCHS = flags.DEFINE_integer("text_epochs", text.Settings.epochs, "Of training.")
-_FREQUENT = flags.DEFINE_integer(
-    "text_frequent", text.Settings.frequent, "Words beside training's."
-)
+_TEXT = flags.DEFINE_integer("text_features", TextSettings.features, "Of a transcript.")
+_TEXT_EPOCHS = flags.DEFINE_integer("text_epochs", TextSettings.epochs, "Of training.")
+_FREQUENT = flags.DEFINE_integer("text_frequent", TextSettings.frequent, "Words beside training's.")
 
 _SETTINGS = (
     *(_MODALITIES, _SEED, _SPEECH, _COMPONENTS, _WEIGHTS, _RATE, _FRAMES, _WINDOWS, _SIZE, _CROP),
@@ -71,8 +72,8 @@ def settings_of_flags() -> Settings:
     if not wanted:
         raise InputError("--modalities", "none", ", ".join(MODALITIES))
     made = {
-        "speech": lambda: speech.Settings(_SPEECH.value, _COMPONENTS.value),
-        "visual": lambda: visual.Settings(
+        "speech": lambda: SpeechSettings(_SPEECH.value, _COMPONENTS.value),
+        "visual": lambda: VisualSettings(
             rate=_RATE.value,
             frames=_FRAMES.value,
             windows=_WINDOWS.value,
@@ -80,7 +81,7 @@ def settings_of_flags() -> Settings:
             crop=_CROP.value,
             epochs=_VISUAL_EPOCHS.value,
         ),
-        "text": lambda: text.Settings(
+        "text": lambda: TextSettings(
             kind="cnn" if _VECTORS.value else "tfidf",
             features=_TEXT.value,
             frequent=_FREQUENT.value,

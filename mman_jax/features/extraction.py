@@ -17,6 +17,9 @@ from mman_jax.errors import InputError
 from mman_jax.features import media, reduction, speech, text, tfidf, visual
 from mman_jax.features.manifest import Utterance
 from mman_jax.features.resnet3d import ResNet3D
+from mman_jax.features.speech import SpeechSettings
+from mman_jax.features.text import TextSettings
+from mman_jax.features.visual import VisualSettings
 
 MODALITIES = ("speech", "visual", "text")
 _WEIGHTS = ("params/", "batch_stats/")
@@ -35,9 +38,9 @@ class Settings:
         seed: of whatever is trained here.
     """
 
-    speech: speech.Settings | None = None
-    visual: visual.Settings | None = None
-    text: text.Settings | None = None
+    speech: SpeechSettings | None = None
+    visual: VisualSettings | None = None
+    text: TextSettings | None = None
     seed: int = 0
 
     @property
@@ -61,7 +64,7 @@ class Settings:
     @classmethod
     def from_json(cls, card: Mapping[str, Any]) -> "Settings":
         """The settings that `to_json` gave."""
-        kinds = {"speech": speech.Settings, "visual": visual.Settings, "text": text.Settings}
+        kinds = {"speech": SpeechSettings, "visual": VisualSettings, "text": TextSettings}
         made = {name: kinds[name](**card[name]) for name in kinds if card[name] is not None}
         return cls(**made, seed=card["seed"])
 

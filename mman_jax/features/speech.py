@@ -20,7 +20,7 @@ _SHORTEST = 960  # samples: one window of the longest kind
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class SpeechSettings:
     """How speech becomes features.
 
     Attributes:

@@ -14,7 +14,7 @@ from mman_jax.types import Array
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class TextSettings:
     """How transcripts become features.
 
     Attributes:

@@ -18,7 +18,7 @@ _FACE_FRAMES = 5
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class VisualSettings:
     """How pictures become features.
 
     Attributes:
@@ -58,7 +58,7 @@ class Settings:
 
 
 def read_windows(
-    path: str | Path, settings: Settings, start: float | None = None, end: float | None = None
+    path: str | Path, settings: VisualSettings, start: float | None = None, end: float | None = None
 ) -> np.ndarray:
     """The windows of a clip, [W, T, size, size, 3] uint8.
 
@@ -74,7 +74,7 @@ def read_windows(
     return windows(crop(frames, box), settings)
 
 
-def windows(frames: np.ndarray, settings: Settings) -> np.ndarray:
+def windows(frames: np.ndarray, settings: VisualSettings) -> np.ndarray:
     """Windows [W, T, size, size, 3] of frames [F, H, W, 3] uint8, W at most `settings.windows`.
 
     The middle square of each frame; a clip shorter than a window repeats its last frame.
