@@ -80,7 +80,8 @@ def fit(
                 mutable=list(statistics),
             )
             losses = optax.softmax_cross_entropy_with_integer_labels(logits, y)
-            return jnp.sum(losses * weights[y]) / jnp.sum(weights[y]), kept
+            # Weights are 1 on average over all batches: a batch without a rare class says less.
+            return jnp.mean(losses * weights[y]), kept
 
         (loss, kept), gradients = jax.value_and_grad(loss_of, has_aux=True)(params)
         updates, moments = optimizer.update(gradients, moments, params)

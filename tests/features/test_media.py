@@ -119,9 +119,7 @@ def test_refused(folder, name):
     listed = f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{folder}/whole.mp4\n#EXT-X-ENDLIST\n"
     (folder / "list.m3u8").write_text(listed)
     start, end = part or (None, None)
+    read = {"audio": media.read_audio, "video": lambda p, *t: media.read_frames(p, 10, 32, *t)}
     with pytest.raises(InputError, match=said) as error:
-        if kind == "audio":
-            media.read_audio(folder / file, start, end)
-        else:
-            media.read_frames(folder / file, 10, 32, start, end)
+        read[kind](folder / file, start, end)
     assert file in str(error.value) or file == "."
