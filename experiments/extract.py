@@ -19,7 +19,7 @@ from experiments.progress import Screen
 from mman_jax.data import npz, splits
 from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError, nearest
-from mman_jax.features import extraction, fitting, manifest, speech
+from mman_jax.features import extraction, fitting, manifest, speech, words
 from mman_jax.features.extraction import MODALITIES, Extraction, Settings
 from mman_jax.features.manifest import Utterance
 from mman_jax.features.speech import SpeechSettings
@@ -46,6 +46,9 @@ _RATE = flags.DEFINE_float("visual_rate", VisualSettings.rate, "Frames a second.
 _FRAMES = flags.DEFINE_integer("visual_frames", VisualSettings.frames, "Of a window.")
 _WINDOWS = flags.DEFINE_integer("visual_windows", VisualSettings.windows, "Of an utterance.")
 _SIZE = flags.DEFINE_integer("visual_size", VisualSettings.size, "Pixels of a side.")
+_WIDTH = flags.DEFINE_integer(
+    "visual_width", VisualSettings.width, "Channels; features are 8 times."
+)
 _CROP = flags.DEFINE_string("visual_crop", "none", "none, upper_body, or left,top,right,bottom.")
 _VISUAL_EPOCHS = flags.DEFINE_integer("visual_epochs", VisualSettings.epochs, "Of training.")
 _VECTORS = command.path_flag("word_vectors", "A word2vec file; absent: TF-IDF.", False)
@@ -55,7 +58,7 @@ _FREQUENT = flags.DEFINE_integer("text_frequent", TextSettings.frequent, "Words 
 
 _SETTINGS = (
     *(_MODALITIES, _SEED, _SPEECH, _COMPONENTS, _WEIGHTS, _RATE, _FRAMES, _WINDOWS, _SIZE, _CROP),
-    *(_VISUAL_EPOCHS, _VECTORS, _TEXT, _TEXT_EPOCHS, _FREQUENT),
+    *(_WIDTH, _VISUAL_EPOCHS, _VECTORS, _TEXT, _TEXT_EPOCHS, _FREQUENT),
 )
 
 
@@ -79,6 +82,7 @@ def settings_of_flags() -> Settings:
             windows=_WINDOWS.value,
             size=_SIZE.value,
             crop=_CROP.value,
+            width=_WIDTH.value,
             epochs=_VISUAL_EPOCHS.value,
         ),
         "text": lambda: TextSettings(
@@ -141,10 +145,10 @@ def main() -> None:
     utterances = manifest.read(_MANIFEST.value)
     earlier = _earlier()
     settings = earlier.settings if earlier else settings_of_flags()
-    settings.check_libraries()
     weights = _WEIGHTS.value
     if earlier:
         weights = _FITTED.value if earlier.pretrained else None
+    check_early(settings, utterances, weights)
     work = Measuring(
         settings,
         folder=str(_CACHE.value or f"{output}.cache"),
@@ -167,6 +171,23 @@ def main() -> None:
     made.save(output.with_suffix(".extraction.npz"))
     npz.write(corpus, output)
     tell(corpus, len(utterances) - len(kept), screen)
+
+
+def check_early(settings: Settings, utterances: Sequence[Utterance], weights: str | None) -> None:
+    """Raises InputError for what would otherwise end the run only after hours of measuring."""
+    settings.check_libraries()
+    if weights:
+        width = extraction.read_weights(weights)["params/stem_conv/kernel"].shape[-1]
+        if settings.visual and settings.visual.width != width:
+            raise InputError(weights, f"a network of width {width}", str(settings.visual.width))
+    if _VECTORS.value:
+        words.check_file(_VECTORS.value)
+    unlabelled = not any(utterance.label for utterance in utterances)
+    if not _FITTED.value and unlabelled and settings.needs_labels(bool(weights)):
+        found = "no label in any row, and networks to train on them"
+        raise InputError(
+            _MANIFEST.value, found, "labels, or --visual_weights and no --word_vectors"
+        )
 
 
 def _earlier() -> Extraction | None:

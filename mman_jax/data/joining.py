@@ -1,5 +1,6 @@
 """Joining: arrays that a user computed, by utterance id, as further modalities of a corpus."""
 
+import contextlib
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -71,7 +72,7 @@ class _Source:
     """A function from an id to its array, or None; open while inside `with`."""
 
     def __init__(self, path: Path):
-        self._path, self._archive = path, None
+        self._path, self._open = path, contextlib.ExitStack()
 
     def __enter__(self) -> Callable[[str], np.ndarray | None]:
         if self._path.is_dir():
@@ -82,15 +83,16 @@ class _Source:
             found = f"a file of another kind ({self._path.suffix or 'no suffix'})"
             raise InputError(self._path, found, _KINDS)
         try:
-            self._archive = np.load(self._path, allow_pickle=False)
+            file = self._open.enter_context(self._path.open("rb"))
+            self._archive = self._open.enter_context(np.load(file, allow_pickle=False))
         except Exception as error:
             # Bytes that are no archive can fail in any way; none of them is a bug of ours.
+            self._open.close()
             raise InputError(self._path, f"unreadable ({error})", _KINDS) from error
         return self._of_archive
 
     def __exit__(self, *_) -> None:
-        if self._archive is not None:
-            self._archive.close()
+        self._open.close()
 
     def _of_folder(self, name: str) -> np.ndarray | None:
         path = self._path / f"{name}.npy"

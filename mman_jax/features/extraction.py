@@ -57,6 +57,15 @@ class Settings:
         reduced = self.speech is not None and self.speech.components > 0
         return reduced or self.text is not None or (self.visual is not None and not pretrained)
 
+    def needs_labels(self, pretrained: bool) -> bool:
+        """Whether a network is trained on the training utterances' labels.
+
+        Args:
+            pretrained: whether the network for pictures is given.
+        """
+        words = self.text is not None and self.text.kind == "cnn"
+        return words or (self.visual is not None and not pretrained)
+
     def to_json(self) -> dict[str, Any]:
         """A form that JSON holds."""
         return dataclasses.asdict(self)
@@ -168,7 +177,7 @@ class Extraction:
             InputError: another file, or a damaged one.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 arrays = dict(file)
             settings = Settings.from_json(json.loads(str(arrays.pop("settings"))))
         except InputError:
@@ -226,7 +235,7 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
         InputError: another file, or a damaged one.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             inside = {key: key.removeprefix("visual/") for key in file.files}
             arrays = {name: file[key] for key, name in inside.items() if name.startswith(_WEIGHTS)}
     except Exception as error:

@@ -41,7 +41,13 @@ class VisualSettings:
     epochs: int = 20
 
     def __post_init__(self):
-        for field, least in (("frames", 1), ("windows", 1), ("size", 16), ("epochs", 1)):
+        for field, least in (
+            ("frames", 1),
+            ("windows", 1),
+            ("size", 16),
+            ("width", 1),
+            ("epochs", 1),
+        ):
             if getattr(self, field) < least:
                 found = str(getattr(self, field))
                 raise InputError(f"visual {field}", found, f"{least} or more")

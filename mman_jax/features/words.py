@@ -62,6 +62,15 @@ def read_vectors(
     return words, vectors
 
 
+def check_file(path: str | Path) -> None:
+    """Raises InputError for a file that is absent or begins in another way, without reading on."""
+    try:
+        with Path(path).open("rb") as file:
+            _header(Path(path), file)
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({error.strerror})", _FILE) from error
+
+
 def _header(path: Path, file: BinaryIO) -> tuple[int, int]:
     line = file.readline(200).split()
     sizes = [int(n) for n in line if n.isdigit() and len(n) < 12]
