@@ -80,11 +80,8 @@ def _components(features, mean, scale, centre, components):
         # The few products of utterances tell the same as the many of features.
         whole = scores(features)
         last = [count - components, count - 1]
-        values, vectors = scipy.linalg.eigh(whole @ whole.T, subset_by_index=last)
-        lengths = np.sqrt(np.maximum(values, np.finfo(float).tiny))
-        projected = whole.T @ (vectors / lengths)
-        # Directions without variance come out short of orthonormal: made so here.
-        return np.linalg.qr(projected[:, ::-1])[0]
+        vectors = scipy.linalg.eigh(whole @ whole.T, subset_by_index=last)[1]
+        return np.linalg.qr(whole.T @ vectors[:, ::-1])[0]
     last = [size - components, size - 1]
     covariance = _sum(features, lambda x: scores(x).T @ scores(x))
     return scipy.linalg.eigh(covariance, subset_by_index=last)[1][:, ::-1]

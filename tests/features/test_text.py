@@ -21,7 +21,9 @@ def network():
 
 @pytest.fixture(scope="module")
 def variables(network, embedding):
-    return network.init(jax.random.key(0), embedding.apply(["good"]), train=False)
+    start = network.init(jax.random.key(0), embedding.apply(["good"]), train=False)
+    # As after training: biases that make padding look like something, were it looked at.
+    return jax.tree.map(lambda x: x + 0.5 if x.ndim == 1 else x, start)
 
 
 def test_embedding_pads_cuts_and_skips(embedding):
@@ -34,7 +36,7 @@ def test_embedding_pads_cuts_and_skips(embedding):
 
 def test_features_do_not_depend_on_the_padding(network, variables, embedding):
     vectors, mask = embedding.apply(["it was good"])
-    short, _ = network.apply(variables, (vectors[:, :4], mask[:, :4]), train=False)
+    short, _ = network.apply(variables, (vectors[:, :3], mask[:, :3]), train=False)
     long, _ = network.apply(variables, (vectors, mask), train=False)
     np.testing.assert_allclose(short, long, atol=1e-6)
     filled = np.where(mask[..., None], vectors, 99.0)
