@@ -1,14 +1,47 @@
-"""Any readable corpus as `.npz`: `python -m experiments.convert --input=PATH --output=FILE.npz`."""
+"""Any readable corpus as `.npz`: `python -m experiments.convert --input=PATH --output=FILE.npz`.
+
+`--join=wav2vec=PATH` adds arrays that were computed elsewhere, by utterance id, as a modality; a
+manifest of clips (`.csv`) can be joined to, too: its ids, labels and split make the corpus then.
+"""
 
 import pathlib
 
+import numpy as np
+from absl import flags
+
 from experiments import command
-from mman_jax.data import npz
+from mman_jax.data import joining, npz
+from mman_jax.data.corpus import Corpus
 from mman_jax.data.importers import read_corpus
 from mman_jax.errors import InputError
 
-_INPUT = command.path_flag("input", "The corpus to read: .npz, .pkl, or a bc-LSTM folder.")
+_INPUT = command.path_flag(
+    "input", "The corpus to read: .npz, .pkl, a bc-LSTM folder; with --join also a .csv manifest."
+)
 _OUTPUT = command.path_flag("output", "The .npz file to write.")
+_JOIN = flags.DEFINE_multi_string(
+    "join", [], "MODALITY=PATH: an .npz archive, or a folder of .npy files, by utterance id."
+)
+
+
+def read(path: str, join: dict[str, str]) -> Corpus:
+    """The corpus at a path, with further modalities.
+
+    Raises:
+        InputError: what cannot be read, or arrays that do not fit.
+    """
+    if pathlib.Path(path).suffix.lower() != ".csv":
+        corpus = read_corpus(path)
+        return joining.join(corpus, join) if join else corpus
+    if not join:
+        expected = "--join, or experiments.extract for features of the clips"
+        raise InputError(path, "a manifest, which holds no features", expected)
+    from mman_jax.features import manifest
+
+    utterances = manifest.read(path)
+    nothing = {"none": np.zeros((len(utterances), 1), np.float32)}
+    corpus = joining.join(manifest.to_corpus(utterances, nothing, path), join)
+    return corpus.select_modalities(list(join))
 
 
 def main() -> None:
@@ -16,7 +49,7 @@ def main() -> None:
     output = pathlib.Path(_OUTPUT.value)
     if output.suffix != ".npz":
         raise InputError(f"--output={output}", f"ends in {output.suffix!r}", ".npz")
-    corpus = read_corpus(_INPUT.value)
+    corpus = read(_INPUT.value, joining.named_paths(_JOIN.value, "--join"))
     npz.write(corpus, output)
     sizes = ", ".join(f"{name} {size}" for name, size in corpus.dims.items())
     print(

@@ -1,0 +1,251 @@
+"""Extraction: settings, what was fitted on training utterances, and features by both.
+
+An utterance is measured on its own (functionals, windows of frames or their network features, a
+transcript); what `mman_jax.features.fitting` fitted turns the measurement into features.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flax import traverse_util
+
+from mman_jax.errors import InputError
+from mman_jax.features import media, reduction, speech, text, tfidf, visual
+from mman_jax.features.manifest import Utterance
+from mman_jax.features.resnet3d import ResNet3D
+from mman_jax.features.speech import SpeechSettings
+from mman_jax.features.text import TextSettings
+from mman_jax.features.visual import VisualSettings
+
+MODALITIES = ("speech", "visual", "text")
+_WEIGHTS = ("params/", "batch_stats/")
+
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How every modality is extracted; None: it is not.
+
+    Attributes:
+        speech: of speech.
+        visual: of pictures.
+        text: of transcripts.
+        seed: of whatever is trained here.
+    """
+
+    speech: SpeechSettings | None = None
+    visual: VisualSettings | None = None
+    text: TextSettings | None = None
+    seed: int = 0
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Those that are extracted."""
+        return tuple(name for name in MODALITIES if getattr(self, name) is not None)
+
+    def needs_fitting(self, pretrained: bool) -> bool:
+        """Whether anything is learnt from training utterances.
+
+        Args:
+            pretrained: whether the network for pictures is given.
+        """
+        reduced = self.speech is not None and self.speech.components > 0
+        return reduced or self.text is not None or (self.visual is not None and not pretrained)
+
+    def needs_labels(self, pretrained: bool) -> bool:
+        """Whether a network is trained on the training utterances' labels.
+
+        Args:
+            pretrained: whether the network for pictures is given.
+        """
+        words = self.text is not None and self.text.kind == "cnn"
+        return words or (self.visual is not None and not pretrained)
+
+    def to_json(self) -> dict[str, Any]:
+        """A form that JSON holds."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, card: Mapping[str, Any]) -> "Settings":
+        """The settings that `to_json` gave."""
+        kinds = {"speech": SpeechSettings, "visual": VisualSettings, "text": TextSettings}
+        made = {name: kinds[name](**card[name]) for name in kinds if card[name] is not None}
+        return cls(**made, seed=card["seed"])
+
+    def check_libraries(self) -> None:
+        """Raises InputError where a library is missing, before any clip is read."""
+        if self.speech or self.visual:
+            media.library()
+        if self.speech:
+            speech.library(self.speech.feature_set)
+        if self.visual and self.visual.crop == "upper_body":
+            visual.library()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Extraction:
+    """All that new clips need to get the same features.
+
+    Attributes:
+        settings: how each modality is measured.
+        fitted: arrays by modality: a reduction, a vocabulary, a network's variables.
+    """
+
+    settings: Settings
+    fitted: Mapping[str, Arrays]
+
+    @property
+    def pretrained(self) -> Arrays | None:
+        """The network's weights for pictures, where they were given and not trained here."""
+        own = self.fitted.get("visual")
+        return None if own is None or "params/classes/bias" in own else own
+
+    def features(self, utterance: Utterance) -> dict[str, np.ndarray]:
+        """The features [D] float32 of one utterance, by modality.
+
+        Raises:
+            InputError: a clip or a transcript that cannot be used.
+        """
+        measured = {m: self.measure(m, utterance) for m in self.settings.modalities}
+        return {m: self.apply(m, [value])[0] for m, value in measured.items()}
+
+    def measure(self, modality: str, utterance: Utterance) -> np.ndarray:
+        """As the function `measure`, with this extraction's settings and weights."""
+        return measure(modality, utterance, self.settings, self.pretrained)
+
+    def apply(self, modality: str, measured: Sequence[np.ndarray]) -> np.ndarray:
+        """Features [N, D] float32 of measurements, each by itself.
+
+        Args:
+            modality: whose.
+            measured: N of what `measure` gives.
+        """
+        arrays = self.fitted[modality]
+        if modality == "speech":
+            whole = np.stack(measured)
+            return reduction.Reduction(**arrays).apply(whole) if arrays else whole
+        if modality == "visual":
+            if self.pretrained is not None:
+                return np.stack(measured)
+            network, variables = ResNet3D(self.settings.visual.width), _variables(arrays)
+            variables["params"].pop("classes", None)
+            return np.stack([visual.describe(network, variables, clip) for clip in measured])
+        transcripts = [str(transcript) for transcript in measured]
+        if self.settings.text.kind == "tfidf":
+            return tfidf.TfIdf(**arrays).apply(transcripts)
+        own = dict(arrays)
+        embedding = text.Embedding(
+            own.pop("vocabulary"), own.pop("vectors"), self.settings.text.words
+        )
+        classes = own["params/classes/bias"].shape[0]
+        network = text.TextCNN(self.settings.text.features, classes)
+        return text.describe(network, _variables(own), embedding, transcripts)
+
+    def save(self, path: Path) -> None:
+        """Writes one .npz file, whole or not at all.
+
+        Raises:
+            InputError: a place that cannot be written.
+        """
+        arrays = {
+            f"{modality}/{name}": array
+            for modality, own in self.fitted.items()
+            for name, array in own.items()
+        }
+        arrays["settings"] = np.array(json.dumps(self.settings.to_json()))
+        beside = path.with_name(f".{path.name}.part")
+        try:
+            with beside.open("wb") as file:
+                np.savez(file, **arrays)
+            beside.replace(path)
+        except OSError as error:
+            found = f"cannot be written ({error.strerror})"
+            raise InputError(path, found, "a writable place") from error
+        finally:
+            beside.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Extraction":
+        """Reads what `save` wrote.
+
+        Raises:
+            InputError: another file, or a damaged one.
+        """
+        try:
+            with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+                arrays = dict(file)
+            settings = Settings.from_json(json.loads(str(arrays.pop("settings"))))
+        except InputError:
+            raise
+        except Exception as error:
+            # Bytes that are no archive can fail in any way; none of them is a bug of ours.
+            found = f"unreadable ({error})"
+            raise InputError(path, found, "what experiments.extract wrote") from error
+        fitted: dict[str, dict[str, np.ndarray]] = {name: {} for name in settings.modalities}
+        for key, array in arrays.items():
+            modality, _, name = key.partition("/")
+            fitted.setdefault(modality, {})[name] = array
+        return cls(settings, fitted)
+
+
+def measure(
+    modality: str, utterance: Utterance, settings: Settings, pretrained: Arrays | None = None
+) -> np.ndarray:
+    """What one utterance is, before anything fitted: a pure function of it.
+
+    Args:
+        modality: of `MODALITIES`.
+        utterance: where its clip and its words are.
+        settings: how.
+        pretrained: the network's weights for pictures (see `read_weights`), or None: to be
+            trained, so that its measurement is the windows themselves.
+
+    Returns:
+        speech: functionals [D] float32. visual: features [D] float32, or windows
+        [W, T, size, size, 3] uint8. text: a str of no axes.
+
+    Raises:
+        InputError: a clip or a transcript that cannot be used.
+    """
+    if modality == "text":
+        if not utterance.transcript:
+            raise InputError(utterance.name, "no transcript", "its words")
+        return np.array(utterance.transcript)
+    if modality == "speech":
+        samples = media.read_audio(utterance.path, utterance.start, utterance.end)
+        try:
+            return speech.functionals(samples, settings.speech.feature_set)
+        except InputError as error:
+            raise InputError(utterance.path, str(error)) from error
+    seen = visual.read_windows(utterance.path, settings.visual, utterance.start, utterance.end)
+    if pretrained is None:
+        return seen
+    return visual.describe(ResNet3D(settings.visual.width), _variables(pretrained), seen)
+
+
+def read_weights(path: str | Path) -> dict[str, np.ndarray]:
+    """Weights that `experiments.weights` or `Extraction.save` wrote, by `ResNet3D`'s paths.
+
+    Raises:
+        InputError: another file, or a damaged one.
+    """
+    try:
+        with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            inside = {key: key.removeprefix("visual/") for key in file.files}
+            arrays = {name: file[key] for key, name in inside.items() if name.startswith(_WEIGHTS)}
+    except Exception as error:
+        found = f"unreadable ({error})"
+        raise InputError(path, found, "what experiments.weights wrote") from error
+    if "params/stem_conv/kernel" not in arrays:
+        found = f"no weights of a 3D ResNet among {', '.join(list(inside)[:5])}"
+        raise InputError(path, found, "what experiments.weights wrote")
+    return arrays
+
+
+def _variables(arrays: Arrays) -> dict[str, Any]:
+    return traverse_util.unflatten_dict(dict(arrays), sep="/")

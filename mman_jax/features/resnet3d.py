@@ -1,0 +1,142 @@
+"""The 3D ResNet-18 of Tran et al. (CVPR 2018), and weights in torchvision's naming of it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mman_jax.errors import InputError, nearest
+from mman_jax.types import Array
+
+MEAN = (0.43216, 0.394666, 0.37645)
+DEVIATION = (0.22803, 0.22145, 0.216989)
+"""Of red, green and blue on Kinetics-400, of values from 0 to 1."""
+
+WIDTH = 64
+_STAGES = 4
+_BLOCKS = 2
+_IGNORED = ("num_batches_tracked", "fc.weight", "fc.bias")
+
+
+class ResNet3D(nn.Module):
+    """Features of short clips: the mean over time and place before the last layer.
+
+    Attributes:
+        width: channels of the first stage; the last has eight times as many, D.
+        classes: C of a last layer, or 0: none.
+    """
+
+    width: int = WIDTH
+    classes: int = 0
+
+    @property
+    def size(self) -> int:
+        """D."""
+        return self.width * 2 ** (_STAGES - 1)
+
+    @nn.compact
+    def __call__(self, clips: Array, train: bool) -> tuple[Array, Array | None]:
+        """Features [B, D] float32 and logits [B, C], or None without classes.
+
+        Args:
+            clips: [B, T, height, width, 3] uint8 RGB.
+            train: whether batch statistics are the batch's own, and updated.
+        """
+        x = (clips.astype(jnp.float32) / 255.0 - jnp.array(MEAN)) / jnp.array(DEVIATION)
+        x = _conv(self.width, (3, 7, 7), (1, 2, 2), (1, 3, 3), "stem_conv")(x)
+        x = nn.relu(_norm(train, "stem_norm")(x))
+        for stage in range(_STAGES):
+            for block in range(_BLOCKS):
+                stride = 2 if stage and not block else 1
+                name = f"layer{stage + 1}_{block}"
+                x = _Block(self.width * 2**stage, stride, name=name)(x, train)
+        features = x.mean((1, 2, 3))
+        if not self.classes:
+            return features, None
+        return features, nn.Dense(self.classes, name="classes")(features)
+
+
+class _Block(nn.Module):
+    channels: int
+    stride: int
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        cube, ones, stride = (3,) * 3, (1,) * 3, (self.stride,) * 3
+        y = _conv(self.channels, cube, stride, ones, "conv1")(x)
+        y = nn.relu(_norm(train, "norm1")(y))
+        y = _norm(train, "norm2")(_conv(self.channels, cube, ones, ones, "conv2")(y))
+        if y.shape != x.shape:
+            x = _conv(self.channels, ones, stride, (0,) * 3, "shortcut_conv")(x)
+            x = _norm(train, "shortcut_norm")(x)
+        return nn.relu(y + x)
+
+
+def from_torchvision(weights: Mapping[str, np.ndarray], place: object) -> dict[str, Any]:
+    """The variables of a `ResNet3D` without classes, from the state of torchvision's `r3d_18`.
+
+    Args:
+        weights: by torchvision's names; the classifier `fc` may be there and is left out.
+        place: where they came from, for messages.
+
+    Raises:
+        InputError: a name or a shape that is another network's.
+    """
+    shapes = jax.eval_shape(
+        lambda: ResNet3D().init(jax.random.key(0), jnp.zeros((1, 8, 32, 32, 3), jnp.uint8), False)
+    )
+    expected = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(shapes):
+        collection, *layers, field = (key.key for key in path)
+        expected[_torch_name(layers, field)] = (collection, layers, field, leaf.shape)
+    made: dict[str, Any] = {}
+    for name in weights:
+        if name not in expected and not name.endswith(_IGNORED):
+            raise InputError(f"{place}: {name}", "no weight of r3d_18", nearest(name, expected))
+    for name, (collection, layers, field, shape) in expected.items():
+        if name not in weights:
+            raise InputError(place, f"no weight {name!r}", "the weights of torchvision's r3d_18")
+        value = np.asarray(weights[name], np.float32)
+        if field == "kernel" and value.ndim == 5:
+            value = value.transpose(2, 3, 4, 1, 0)
+        if value.shape != shape:
+            found = f"shape {np.shape(weights[name])}"
+            raise InputError(f"{place}: {name}", found, "that of r3d_18")
+        if not np.isfinite(value).all():
+            raise InputError(f"{place}: {name}", "values that are not finite", "finite weights")
+        node = made.setdefault(collection, {})
+        for layer in layers:
+            node = node.setdefault(layer, {})
+        node[field] = np.ascontiguousarray(value)
+    return made
+
+
+def _torch_name(layers: list[str], field: str) -> str:
+    """Where torchvision keeps what is here at `layer2_0/shortcut_norm/scale`, say."""
+    fields = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
+    part = {"conv": "0", "norm": "1"}[layers[-1].rsplit("_", 1)[-1].rstrip("12")]
+    if layers[0].startswith("stem"):
+        where = "stem"
+    else:
+        inner = layers[1]
+        branch = "downsample" if inner.startswith("shortcut") else f"conv{inner[-1]}"
+        where = f"{layers[0].replace('_', '.')}.{branch}"
+    return f"{where}.{part}.{fields.get(field, field)}"
+
+
+def _conv(
+    channels: int,
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    name: str,
+) -> nn.Conv:
+    sides = [(n, n) for n in padding]
+    return nn.Conv(channels, kernel, stride, sides, use_bias=False, name=name)
+
+
+def _norm(train: bool, name: str) -> nn.BatchNorm:
+    return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5, name=name)

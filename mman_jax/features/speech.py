@@ -1,0 +1,83 @@
+"""Speech: the functionals of openSMILE over one utterance.
+
+openSMILE is free for private use, research and teaching, not for commercial products: see the
+licence of the `opensmile` package.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+import numpy as np
+
+from mman_jax.errors import InputError, nearest
+from mman_jax.features import media
+
+FEATURE_SETS = {"compare": "IS13", "egemaps": "eGeMAPSv02"}
+"""Names here to openSMILE's: Interspeech 2013's ComParE (6373 functionals), eGeMAPS (88)."""
+
+_SHORTEST = 960  # samples: one window of the longest kind
+
+
+@dataclasses.dataclass(frozen=True)
+class SpeechSettings:
+    """How speech becomes features.
+
+    Attributes:
+        feature_set: of `FEATURE_SETS`.
+        components: after the principal-component reduction; 0: all functionals, as they are.
+    """
+
+    feature_set: str = "compare"
+    components: int = 100
+
+    def __post_init__(self):
+        if self.feature_set not in FEATURE_SETS:
+            expected = nearest(self.feature_set, FEATURE_SETS)
+            raise InputError("speech feature set", repr(self.feature_set), expected)
+        if self.components < 0:
+            raise InputError("speech components", str(self.components), "0 or more")
+
+    @property
+    def measured_by(self) -> dict[str, Any]:
+        """What the measurement of one utterance depends on."""
+        return {"feature_set": self.feature_set}
+
+
+def functionals(samples: np.ndarray, feature_set: str = "compare") -> np.ndarray:
+    """The functionals of one utterance, [D] float32.
+
+    Args:
+        samples: [samples] float32 at `media.SAMPLE_RATE`.
+        feature_set: of `FEATURE_SETS`.
+
+    Raises:
+        InputError: the `opensmile` package is missing, or the sound is too short.
+    """
+    if len(samples) < _SHORTEST:
+        seconds = len(samples) / media.SAMPLE_RATE
+        shortest = _SHORTEST / media.SAMPLE_RATE
+        raise InputError("speech", f"{seconds:.3f} s of sound", f"at least {shortest} s")
+    values = library(feature_set)(samples[None], media.SAMPLE_RATE)
+    found = np.asarray(values, np.float32).reshape(-1)
+    if not np.isfinite(found).all():
+        raise InputError("speech", "functionals that are not finite", "finite ones")
+    return found
+
+
+@functools.cache
+def library(feature_set: str = "compare") -> Any:
+    """OpenSMILE, ready to be called.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        import opensmile
+    except ImportError as error:
+        expected = "pip install -e '.[speech]'"
+        raise InputError("speech", "the package opensmile is missing", expected) from error
+    return opensmile.Smile(
+        feature_set=opensmile.FeatureSet[FEATURE_SETS[feature_set]],
+        feature_level=opensmile.FeatureLevel.Functionals,
+    )

@@ -1,0 +1,180 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from mman_jax.errors import InputError
+from mman_jax.features import extraction, fitting
+from mman_jax.features.extraction import Extraction, Settings
+from mman_jax.features.manifest import Utterance
+from mman_jax.features.speech import SpeechSettings
+from mman_jax.features.text import TextSettings
+from mman_jax.features.visual import VisualSettings
+
+VISUAL = VisualSettings(frames=4, windows=2, size=16, width=2, epochs=2)
+SETTINGS = {
+    "speech": Settings(speech=SpeechSettings(components=3)),
+    "visual": Settings(visual=VISUAL),
+    "tfidf": Settings(text=TextSettings(features=3)),
+    "cnn": Settings(text=TextSettings("cnn", features=6, words=5, frequent=2, epochs=2)),
+}
+LABELS = np.array([0, 1, 1, 0, -1, 1, 0, 0], np.int32)
+WORDS = ("sun", "rain", "snow", "wind", "heat", "ice")
+
+
+def measured(kind, count=8, seed=0):
+    """What `measure` would give, made up."""
+    random = np.random.default_rng(seed)
+    if kind == "speech":
+        return list(random.normal(size=(count, 20)).astype(np.float32))
+    if kind == "visual":
+        shapes = [(1 + i % 2, 4, 16, 16, 3) for i in range(count)]
+        return [random.integers(0, 256, shape).astype(np.uint8) for shape in shapes]
+    return [np.array(" ".join(random.choice(WORDS, 4))) for _ in range(count)]
+
+
+@pytest.fixture(scope="module")
+def vectors(tmp_path_factory):
+    path = tmp_path_factory.mktemp("vectors") / "v.txt"
+    random = np.random.default_rng(0)
+    lines = [f"{w} {' '.join(map(str, random.normal(size=4)))}\n" for w in ("the", "a", *WORDS)]
+    path.write_text(f"{len(lines)} 4\n" + "".join(lines))
+    return path
+
+
+@pytest.fixture(scope="module")
+def fitted(vectors):
+    return {kind: fit(kind, vectors) for kind in SETTINGS}
+
+
+def fit(kind, vectors, values=None, **more):
+    name = SETTINGS[kind].modalities[0]
+    values = values or measured(kind)
+    return fitting.fit(SETTINGS[kind], {name: values}, LABELS, vectors=vectors, **more)
+
+
+@pytest.mark.parametrize(
+    ("kind", "size"), [("speech", 3), ("visual", 16), ("tfidf", 3), ("cnn", 6)]
+)
+def test_one_utterance_s_features_are_independent_of_the_others(fitted, kind, size):
+    made, name = fitted[kind], SETTINGS[kind].modalities[0]
+    values = measured(kind, 5, seed=1)
+    together = made.apply(name, values)
+    assert together.shape == (5, size)
+    assert together.dtype == np.float32
+    assert np.abs(together[0] - together[1]).max() > 1e-6
+    for i, value in enumerate(values):
+        np.testing.assert_allclose(made.apply(name, [value])[0], together[i], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_a_saved_extraction_gives_the_same(fitted, kind, tmp_path):
+    made, name = fitted[kind], SETTINGS[kind].modalities[0]
+    made.save(tmp_path / "c.extraction.npz")
+    back = Extraction.load(tmp_path / "c.extraction.npz")
+    assert back.settings == made.settings
+    values = measured(kind, 4, seed=2)
+    np.testing.assert_array_equal(back.apply(name, values), made.apply(name, values))
+    assert [p.name for p in tmp_path.iterdir()] == ["c.extraction.npz"]
+
+
+def test_fitting_twice_gives_the_same(fitted, vectors):
+    for kind in ("cnn", "visual"):
+        again = fit(kind, vectors).fitted
+        for name, arrays in fitted[kind].fitted.items():
+            for key, array in arrays.items():
+                np.testing.assert_array_equal(array, again[name][key])
+
+
+def test_the_vocabulary_is_training_s_and_the_file_s_most_frequent(vectors):
+    values = [np.array("sun rain")] * 4 + [np.array("rain unseen")] * 4
+    found = fit("cnn", vectors, values).fitted["text"]["vocabulary"].tolist()
+    assert found == ["a", "rain", "sun", "the"]
+
+
+def test_unlabelled_utterances_do_not_train_the_networks(fitted, vectors):
+    values = measured("cnn")
+    values[4] = np.array("sun")  # the one without a label; no new word
+    arrays = fit("cnn", vectors, values).fitted["text"]
+    for key, array in fitted["cnn"].fitted["text"].items():
+        np.testing.assert_array_equal(array, arrays[key])
+
+
+def test_given_weights_are_used_and_travel(tmp_path):
+    own = fit("visual", None).fitted["visual"]
+    weights = {key: value for key, value in own.items() if "classes" not in key}
+    np.savez(tmp_path / "w.npz", **weights)
+    read = extraction.read_weights(tmp_path / "w.npz")
+    made = fitting.fit(SETTINGS["visual"], {"visual": []}, LABELS[:0], pretrained=read)
+    assert set(made.pretrained) == set(weights)
+    made.save(tmp_path / "c.extraction.npz")
+    back = extraction.read_weights(tmp_path / "c.extraction.npz")
+    assert all(np.array_equal(back[key], value) for key, value in weights.items())
+    assert fit("visual", None).pretrained is None
+
+
+def test_what_needs_training_utterances():
+    assert SETTINGS["speech"].needs_fitting(False)
+    assert SETTINGS["tfidf"].needs_fitting(True)
+    assert SETTINGS["visual"].needs_fitting(False)
+    assert not SETTINGS["visual"].needs_fitting(True)
+    assert not Settings(speech=SpeechSettings(components=0)).needs_fitting(False)
+
+
+def test_settings_survive_json():
+    settings = Settings(SpeechSettings("egemaps", 7), VISUAL, TextSettings("cnn"), seed=3)
+    assert Settings.from_json(settings.to_json()) == settings
+    assert Settings.from_json(SETTINGS["speech"].to_json()).modalities == ("speech",)
+
+
+def test_no_transcript_and_no_labels_are_refused(vectors):
+    with pytest.raises(InputError, match="conversation c, utterance u: no transcript"):
+        extraction.measure("text", Utterance("c", "u", "clip.mp4"), SETTINGS["tfidf"])
+    values = {"text": measured("cnn")}
+    for labels, said in ((LABELS * 0 - 1, "no labelled"), (LABELS * 0, "at least 2")):
+        with pytest.raises(InputError, match=said):
+            fitting.fit(SETTINGS["cnn"], values, labels, vectors=vectors)
+
+
+def test_vectors_of_other_words_are_refused(vectors):
+    with pytest.raises(InputError, match="no word of the training transcripts"):
+        fit("cnn", vectors, [np.array("qqq zzz")] * 8)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no", b"hello"])
+def test_another_file_is_refused(tmp_path, content):
+    (tmp_path / "x.npz").write_bytes(content)
+    for read in (Extraction.load, extraction.read_weights):
+        with pytest.raises(InputError, match=r"x\.npz: unreadable"):
+            read(tmp_path / "x.npz")
+    np.savez(tmp_path / "y.npz", a=np.zeros(2))
+    with pytest.raises(InputError, match="no weights of a 3D ResNet among a"):
+        extraction.read_weights(tmp_path / "y.npz")
+    with pytest.raises(InputError, match=r"y\.npz: unreadable"):
+        Extraction.load(tmp_path / "y.npz")
+
+
+def test_a_real_clip_from_end_to_end(tmp_path):
+    pytest.importorskip("opensmile", reason="needs openSMILE: pip install -e '.[speech]'")
+    from tests.features import clips
+
+    path = str(clips.write(tmp_path / "a.mp4"))
+    utterance = Utterance("c", "u", path, transcript="sun and rain")
+    settings = Settings(SpeechSettings("egemaps", 2), VISUAL, TextSettings(features=2))
+    random = np.random.default_rng(0)
+    values = {
+        "speech": list(random.normal(size=(8, 88)).astype(np.float32)),
+        "visual": measured("visual"),
+        "text": measured("tfidf"),
+    }
+    made = fitting.fit(settings, values, LABELS)
+    features = made.features(utterance)
+    assert {name: x.shape for name, x in features.items()} == {
+        "speech": (2,),
+        "visual": (16,),
+        "text": (2,),
+    }
+    later = dataclasses.replace(utterance, start=0.5)
+    other = made.features(later)
+    assert np.abs(features["speech"] - other["speech"]).max() > 1e-6
+    np.testing.assert_array_equal(features["text"], other["text"])

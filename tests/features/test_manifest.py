@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+
+from mman_jax.errors import InputError
+from mman_jax.features import manifest
+
+HEADER = "conversation_id,utterance_id,path"
+
+
+def read(tmp_path, text):
+    (tmp_path / "m.csv").write_text(text, encoding="utf-8")
+    return manifest.read(tmp_path / "m.csv")
+
+
+def test_all_columns(tmp_path):
+    text = (
+        "\ufeffpath,utterance_id,conversation_id,start,end,transcript,label,speaker,session,split\n"
+        'a.mp4,u0,c0,1.5,2,"Well, no",happy,ann,s1,train\n'
+        "/b.mp4,u1,c0,,3,,,bob,s1,train\n"
+    )
+    first, second = read(tmp_path, text)
+    assert first == manifest.Utterance(
+        "c0", "u0", str(tmp_path / "a.mp4"), 1.5, 2.0, "Well, no", "happy", "ann", "s1", "train"
+    )
+    assert (second.path, second.start, second.end) == ("/b.mp4", None, 3.0)
+    assert (second.transcript, second.label, second.speaker) == ("", "", "bob")
+
+
+def test_conversations_are_put_together_in_order(tmp_path):
+    rows = ["x,u9,p", "y,u0,p", "x,u1,p", "", "y,u2,p", "x,u0,p"]
+    found = read(tmp_path, "\n".join([HEADER, *rows]))
+    names = [(u.conversation_id, u.utterance_id) for u in found]
+    assert names == [("x", "u9"), ("x", "u1"), ("x", "u0"), ("y", "u0"), ("y", "u2")]
+    assert {u.speaker for u in found} == {None}
+
+
+def test_as_a_corpus(tmp_path):
+    text = (
+        f"{HEADER},label,session,split\n"
+        "x,u0,p,sad,s2,test\nx,u1,p,,s2,test\ny,u0,p,happy,s1,train\n"
+    )
+    features = {"speech": np.zeros((3, 2), np.float32)}
+    corpus = manifest.to_corpus(read(tmp_path, text), features, "here")
+    assert corpus.label_names == ("happy", "sad")
+    assert corpus.labels.tolist() == [1, -1, 0]
+    assert corpus.lengths.tolist() == [2, 1]
+    assert corpus.sessions == ("s2", "s1")
+    assert corpus.split == ("test", "train")
+    assert corpus.speakers is None
+    other = manifest.to_corpus(read(tmp_path, text), features, "here", ["train", "valid"])
+    assert other.split == ("train", "valid")
+
+
+ROW = "c0,u0,a.mp4"
+REFUSED = {
+    "empty": ("", "an empty file"),
+    "no rows": (HEADER, "a header and no rows"),
+    "misspelt column": (f"{HEADER},speeker\n{ROW},x", r"column 'speeker': unknown.*'speaker'\?"),
+    "column twice": (f"{HEADER},path\n{ROW},x", "column 'path': comes twice"),
+    "column missing": ("conversation_id,path\nc,p", "no column 'utterance_id'"),
+    "cells missing": (f"{HEADER}\n{ROW}\nc0,u1", "line 3: 2 cells"),
+    "cells too many": (f"{HEADER}\n{ROW},x", "line 2: 4 cells"),
+    "empty id": (f"{HEADER}\nc0,,a.mp4", "line 2: utterance_id: empty"),
+    "empty path": (f"{HEADER}\nc0,u0,", "line 2: path: empty"),
+    "empty speaker": (f"{HEADER},speaker\n{ROW},", "line 2: speaker: empty"),
+    "id with a control": (f"{HEADER}\nc0,u\x000,a", "line 2|cannot be read"),
+    "end before start": (f"{HEADER},start,end\n{ROW},2,1", "line 2: end: 1 s, start 2 s"),
+    "end at start": (f"{HEADER},start,end\n{ROW},2,2", "line 2: end"),
+    "end at zero": (f"{HEADER},end\n{ROW},0", "line 2: end: 0 s, start 0 s"),
+    "negative start": (f"{HEADER},start\n{ROW},-1", "line 2: start: '-1'"),
+    "no number": (f"{HEADER},end\n{ROW},later", "line 2: end: 'later'"),
+    "infinite": (f"{HEADER},end\n{ROW},inf", "line 2: end: 'inf'"),
+    "unknown split": (f"{HEADER},split\n{ROW},tset", "line 2: split: 'tset'.*'test'"),
+    "duplicate": (
+        f"{HEADER}\n{ROW}\nc1,u0,a\n{ROW}",
+        "line 4: conversation c0, utterance u0: the same ids as line 2",
+    ),
+    "two splits": (
+        f"{HEADER},split\n{ROW},train\nc0,u1,b,test",
+        "line 3: conversation c0, utterance u1: split 'test', but 'train'",
+    ),
+    "two sessions": (f"{HEADER},session\n{ROW},s1\nc0,u1,b,s2", "line 3.*session 's2'"),
+    "open quote": (f'{HEADER}\nc0,u0,"a', "cannot be read"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_in_one_line_by_name(tmp_path, name):
+    text, said = REFUSED[name]
+    with pytest.raises(InputError, match=said) as error:
+        read(tmp_path, text)
+    assert str(error.value).startswith(str(tmp_path / "m.csv"))
+    assert "\n" not in str(error.value)
+
+
+def test_not_utf_8_and_not_there(tmp_path):
+    (tmp_path / "m.csv").write_bytes(b"\xff\xfe" + HEADER.encode("utf-16le"))
+    for path in (tmp_path / "m.csv", tmp_path / "none.csv", tmp_path):
+        with pytest.raises(InputError, match="cannot be read"):
+            manifest.read(path)

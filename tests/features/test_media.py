@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+
+from mman_jax.errors import InputError
+from mman_jax.features import media
+from tests.features import clips
+
+SUFFIXES = [".mkv", ".mp4", ".avi"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clips")
+    for suffix in SUFFIXES:
+        clips.write(folder / f"whole{suffix}", seconds=2.0)
+    clips.write(folder / "long.mp4", seconds=4.0)
+    clips.write(folder / "high.wav", seconds=1.0, rate=44100, picture=False)
+    clips.write(folder / "silent.mp4", sound=False)
+    clips.write(folder / "dark.m4a", picture=False)
+    return folder
+
+
+def test_sound_of_a_lossless_clip_is_what_was_written(folder):
+    samples = media.read_audio(folder / "whole.mkv")
+    assert samples.dtype == np.float32
+    np.testing.assert_allclose(samples, clips.wave(2.0, 440.0), atol=1e-4)
+
+
+def test_sound_is_resampled_to_16_khz_mono(folder):
+    samples = media.read_audio(folder / "high.wav")
+    assert abs(len(samples) - 16000) < 40
+    spectrum = np.abs(np.fft.rfft(samples[:16000]))
+    assert spectrum.argmax() == 440
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize(("start", "end"), [(None, 0.5), (0.25, 0.75), (1.2, 1.9), (1.5, None)])
+def test_a_part_is_that_part_of_the_whole(folder, suffix, start, end):
+    whole = media.read_audio(folder / f"whole{suffix}")
+    part = media.read_audio(folder / f"whole{suffix}", start, end)
+    first = round((start or 0) * 16000)
+    last = len(whole) if end is None else round(end * 16000)
+    assert abs(len(part) - (last - first)) <= 16
+    # Times in these containers are whole milliseconds, so a part may be shifted by as much.
+    shifts = [
+        np.corrcoef(part[100:4000], whole[first + 100 + s : first + 4000 + s])[0, 1]
+        for s in range(-16, 17)
+    ]
+    assert max(shifts) > 0.97
+
+
+@pytest.mark.parametrize("rate", [5, 10, 20])
+def test_frames_at_a_rate_are_those_shown_then(folder, rate):
+    frames = media.read_frames(folder / "whole.mkv", rate, clips.HEIGHT)
+    assert frames.shape == (2 * rate, clips.HEIGHT, clips.WIDTH, 3)
+    for k, frame in enumerate(frames):
+        np.testing.assert_array_equal(frame, clips.square(2 * (k * 20 // rate)))
+
+
+@pytest.mark.parametrize(("start", "end"), [(0.5, 1.5), (1.0, None), (None, 0.3)])
+def test_frames_of_a_part(folder, start, end):
+    frames = media.read_frames(folder / "whole.mkv", 20, clips.HEIGHT, start, end)
+    first, last = round(20 * (start or 0)), 40 if end is None else round(20 * end)
+    assert len(frames) == last - first
+    np.testing.assert_array_equal(frames[0], clips.square(2 * first))
+    np.testing.assert_array_equal(frames[-1], clips.square(2 * (last - 1)))
+
+
+def test_frames_faster_than_the_clip_repeat(folder):
+    frames = media.read_frames(folder / "whole.mkv", 40, clips.HEIGHT)
+    assert len(frames) == 80
+    np.testing.assert_array_equal(frames[::2], frames[1::2])
+
+
+def test_frames_keep_their_proportions(folder):
+    assert media.read_frames(folder / "whole.mp4", 1, 24).shape[1:] == (24, 32, 3)
+
+
+def test_resize_of_a_flat_picture_is_flat():
+    frames = np.full((2, 40, 60, 3), (10, 100, 200), np.uint8)
+    small = media.resize(frames, 16, 24)
+    assert small.shape == (2, 16, 24, 3)
+    assert np.abs(small.astype(int) - frames[:, :1, :1]).max() <= 1
+
+
+REFUSED = {
+    "no sound": ("silent.mp4", "audio", (), "no sound"),
+    "no picture": ("dark.m4a", "video", (), "no picture"),
+    "absent": ("absent.mp4", "audio", (), "no such file"),
+    "a folder": (".", "audio", (), "no such file"),
+    "zero length": ("empty.mp4", "audio", (), "empty file"),
+    "no format": ("noise.bin", "audio", (), "cannot be decoded"),
+    "text": ("words.txt", "video", (), "no clip|cannot be decoded"),
+    "truncated mp4": ("half.mp4", "audio", (), "cannot be decoded"),
+    "truncated mkv": ("half.mkv", "audio", (), r"truncated: it ends at 0\.\d+ of 2\.0\d s"),
+    "truncated mkv's picture": ("half.mkv", "video", (), "truncated"),
+    "damaged inside": ("damaged.mp4", "audio", (), "cannot be decoded|truncated"),
+    "end beyond": ("whole.mp4", "audio", (0.5, 9.0), r"its sound ends at 2\.0\d s; expected 9 s"),
+    "end beyond, picture": ("whole.mp4", "video", (0.5, 9.0), "its picture ends at 2.00 s"),
+    "start beyond": ("whole.mp4", "audio", (9.0, None), "no sound between 9 s and its end"),
+    "start beyond, picture": ("whole.mp4", "video", (9.0, None), "no picture between 9 s and"),
+    "a playlist": ("list.m3u8", "audio", (), "cannot be decoded|no clip"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(folder, name):
+    file, kind, part, said = REFUSED[name]
+    (folder / "empty.mp4").touch()
+    (folder / "noise.bin").write_bytes(np.random.default_rng(0).bytes(5000))
+    (folder / "words.txt").write_text("good morning\n" * 50)
+    for suffix in (".mp4", ".mkv"):
+        whole = (folder / f"whole{suffix}").read_bytes()
+        (folder / f"half{suffix}").write_bytes(whole[: len(whole) // 3])
+    long = bytearray((folder / "long.mp4").read_bytes())
+    middle = len(long) // 2
+    long[middle - 8000 : middle + 8000] = np.random.default_rng(1).bytes(16000)
+    (folder / "damaged.mp4").write_bytes(long)
+    listed = f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{folder}/whole.mp4\n#EXT-X-ENDLIST\n"
+    (folder / "list.m3u8").write_text(listed)
+    start, end = part or (None, None)
+    read = {"audio": media.read_audio, "video": lambda p, *t: media.read_frames(p, 10, 32, *t)}
+    with pytest.raises(InputError, match=said) as error:
+        read[kind](folder / file, start, end)
+    assert file in str(error.value) or file == "."
