@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,8 @@ from absl import app, flags, logging
 from mman_jax.errors import InputError
 
 MISTAKE = 2
+PREEMPTED = 75
+"""The status after SIGTERM, once what was done is saved: the same command goes on from there."""
 
 _DEEPEST = 100
 
@@ -20,6 +23,28 @@ def fail(message: object) -> None:
     """Prints one line and ends the process with status 2."""
     print("error:", " ".join(str(message).split()), file=sys.stderr)
     sys.exit(MISTAKE)
+
+
+class Preemption:
+    """Whether SIGTERM asked this process to end; what trains looks here after each epoch."""
+
+    asked = False
+
+    @classmethod
+    def listen(cls) -> None:
+        """From now on SIGTERM asks, and does not end the process at once."""
+
+        def ask(*_):
+            cls.asked = True
+
+        signal.signal(signal.SIGTERM, ask)
+
+    @classmethod
+    def obey(cls) -> None:
+        """Ends the process, if it was asked to."""
+        if cls.asked:
+            print("stopped by SIGTERM; the same command goes on from here", file=sys.stderr)
+            sys.exit(PREEMPTED)
 
 
 def run(main: Callable[[], None]) -> None:

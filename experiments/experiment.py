@@ -12,8 +12,9 @@ import ml_collections
 import numpy as np
 
 from experiments import folder, results, settings
-from experiments.command import read_json, write_whole
+from experiments.command import Preemption, write_whole
 from experiments.screen import Screen
+from experiments.stored import read_results
 from mman_jax.data import ceiling, columns, protocols, synthetic
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.importers import read_corpus
@@ -22,7 +23,7 @@ from mman_jax.errors import InputError
 from mman_jax.inference.model import Model
 from mman_jax.models import systems
 from mman_jax.training import checkpoints, parallel, processes
-from mman_jax.training.outcome import Snapshot
+from mman_jax.training.outcome import Snapshot, converged, of_seeds
 from mman_jax.training.trainer import Trainer
 
 
@@ -104,7 +105,7 @@ class Experiment:
             The last snapshot, and the seconds by stage.
 
         Raises:
-            InputError: if a seed's loss was never finite.
+            InputError: if a checkpoint cannot be read.
         """
         where = workdir / "checkpoints" / task.name
         start, seconds = None, {}
@@ -125,22 +126,45 @@ class Experiment:
             if not complete:
                 screen.epoch(task.name, snapshot, self.trainer.epochs(snapshot.stage))
             # The clocks of several processes differ; all must have a part in packing.
-            late = processes.agree(now - saved > self.config.checkpoint_seconds)
+            late = processes.agree(Preemption.asked or now - saved > self.config.checkpoint_seconds)
             if (complete and keep_last) or (late and not complete):
                 arrays, card = checkpoints.pack(snapshot)
                 if processes.is_first():
                     checkpoints.save(where, arrays, card | {"seconds": seconds})
                 saved = now
-        self._check_converged(snapshot)
+            if not complete:
+                Preemption.obey()
         return snapshot, seconds
+
+    def survivors(self, snapshot: Snapshot, screen: Screen) -> tuple[np.ndarray, list[Any]]:
+        """Which seeds converged, [S] bool, and where the others failed; they are told, too.
+
+        Raises:
+            InputError: if none did.
+        """
+        heads = {name: self.trainer.stage(name).heads for name in snapshot.finished}
+        failed = results.failures(snapshot.finished, self.seeds, heads)
+        if len(failed) == len(self.seeds):
+            raise InputError(
+                "training",
+                f"every seed failed, the first at {results.failure(failed[0])}",
+                "training that converges (a smaller learning rate)",
+            )
+        for place in failed:
+            screen.notice(f"left out, since it failed: {results.failure(place)}")
+        return converged(snapshot.finished), failed
 
     def train(self, task: protocols.Task, workdir: pathlib.Path, screen: Screen) -> dict[str, Any]:
         """Trains one task and writes its model; the scores."""
         snapshot, seconds = self.fit(task, workdir, screen)
-        params = processes.whole(snapshot.state.best)
+        kept, failed = self.survivors(snapshot, screen)
+        params = jax.tree.map(lambda x: x[kept], processes.whole(snapshot.state.best))
+        seeds = [seed for seed, keep in zip(self.seeds, kept, strict=True) if keep]
         if processes.is_first():
-            self._save_model(task, params, workdir)
-        scores = results.of_task(task, snapshot.finished, list(self.trainer.network.towers))
+            self._save_model(task, params, seeds, workdir)
+        finished = of_seeds(snapshot.finished, kept)
+        scores = results.of_task(task, finished, list(self.trainer.network.towers))
+        scores |= {"seeds": seeds, "failed": failed}
         return scores | {"seconds": seconds, "parameters": self.parameters(params)}
 
     def summary(self, found: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -175,28 +199,19 @@ class Experiment:
             "ceiling_late_fusion": ceiling.ceiling(process, corpus, test, "late"),
         }
 
-    def _check_converged(self, snapshot: Snapshot) -> None:
-        for stage, outcome in snapshot.finished.items():
-            if not outcome.best_epoch.all():
-                seed, head = np.argwhere(outcome.best_epoch == 0)[0]
-                name = self.trainer.stage(stage).heads[head]
-                raise InputError(
-                    f"stage {stage}, seed {self.seeds[seed]}, {name}",
-                    "no epoch with a finite validation loss",
-                    "training that converges (a smaller learning rate)",
-                )
-
     def parameters(self, params: Any) -> dict[str, int]:
         """Numbers of parameters, from all seeds' [S, ...]."""
         return results.parameters(jax.tree.map(lambda x: x[0], params))
 
-    def _save_model(self, task: protocols.Task, params: Any, workdir: pathlib.Path) -> None:
+    def _save_model(
+        self, task: protocols.Task, params: Any, seeds: list[int], workdir: pathlib.Path
+    ) -> None:
         about = {
             "system": self.config.system,
             "protocol": self.config.data.protocol,
             "task": task.name,
             "corpus": self.parts.corpus.source,
-            "seeds": self.seeds,
+            "seeds": seeds,
         }
         network = self.config.network.to_dict()
         dims = self.parts.corpus.dims
@@ -247,10 +262,7 @@ def _finished(workdir: pathlib.Path, chosen: dict[str, Any]) -> dict[str, Any] |
     written = workdir / "results.json"
     if not (ours and written.is_file()):
         return None
-    done = read_json(written)
-    if not isinstance(done, dict) or "system" not in done:
-        raise InputError(written, "not what a run wrote", "results, or no such file")
-    return done
+    return read_results(written)
 
 
 def _json(content: Any) -> bytes:

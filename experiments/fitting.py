@@ -21,7 +21,7 @@ from mman_jax.data.protocols import Task
 from mman_jax.evaluation.attention import attention_weights, mean_weights
 from mman_jax.evaluation.missing import answers_without
 from mman_jax.training import checkpoints, freezing
-from mman_jax.training.outcome import Outcome, Snapshot
+from mman_jax.training.outcome import Outcome, Snapshot, of_seeds
 from mman_jax.types import UNSCORED
 
 FITTED = "fitted.json"
@@ -84,12 +84,15 @@ def _fit_task(job: Job, experiment: Experiment, task: Task, screen: Screen) -> d
     snapshot, seconds = experiment.fit(
         task, job.folder, screen, begin if job.towers else None, keep_last=not job.towers
     )
-    params = snapshot.state.best
+    params = jax.tree.map(np.asarray, snapshot.state.best)
     if not job.towers:
         outcome = checkpoints.pack_outcome(snapshot.finished["towers"])
-        trained = {"params": jax.tree.map(np.asarray, params), "outcome": outcome}
+        trained = {"params": params, "outcome": outcome}
         checkpoints.save(job.folder / TRAINED / task.name, trained, {})
-    scores = results.of_task(task, snapshot.finished, list(trainer.network.towers))
+    kept, failed = experiment.survivors(snapshot, screen)
+    params = jax.tree.map(lambda x: x[kept], params)
+    finished = of_seeds(snapshot.finished, kept)
+    scores = results.of_task(task, finished, list(trainer.network.towers))
     sizes = experiment.parameters(params)
     groups = trainer.stage(trainer.stages[-1]).groups
     trainable = jax.tree.map(
@@ -98,7 +101,8 @@ def _fit_task(job: Job, experiment: Experiment, task: Task, screen: Screen) -> d
     return scores | {
         "seconds": sum(seconds.values()),
         "parameters": sizes | {"trainable": int(sum(jax.tree.leaves(trainable)))},
-        "curves": _curves(trainer.network.towers, snapshot.finished),
+        "failed": failed,
+        "curves": _curves(trainer.network.towers, finished),
         **_answers(experiment, task, params),
     }
 

@@ -11,10 +11,12 @@ from collections.abc import Sequence
 import jax
 from absl import logging
 
+from experiments.command import Preemption
 from experiments.fitting import FITTED, Job, fit
 from experiments.screen import Screen
 
 _LOOK = 0.5  # seconds between two looks at the jobs
+_PATIENCE = 60  # seconds for a job to save what it has done
 _told = None  # in a process of its own: the queue by which it tells how far it is
 
 
@@ -81,6 +83,7 @@ def _watch(left, screen, pool, told, processes):
             for job in ready[: processes - len(running)]:
                 waiting.remove(job)
                 running[pool.submit(_fit, job)] = job
+            Preemption.obey()
             ended, _ = concurrent.futures.wait(running, _LOOK, concurrent.futures.FIRST_COMPLETED)
             for future in ended:
                 job = running.pop(future)
@@ -102,8 +105,10 @@ def _watch(left, screen, pool, told, processes):
         working = list((pool._processes or {}).values())
         pool.shutdown(wait=False, cancel_futures=True)
         for process in working:
-            process.kill()  # what it had not finished is gone on with next time
+            process.terminate()  # it saves first
         for process in working:
+            process.join(_PATIENCE)
+            process.kill()
             process.join()
         raise
 
@@ -120,6 +125,7 @@ def _begin(numbers, told, cache, parent):
     global _told
     _told = told
     logging.set_verbosity(logging.ERROR)
+    Preemption.listen()
     number = numbers.get()
     if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))

@@ -48,6 +48,7 @@ def main() -> None:
             config = _CONFIG.value.copy_and_resolve_references()  # read only now
         except OSError as error:
             raise InputError("--config", str(error), "a file such as configs/mman.py") from error
+        command.Preemption.listen()
         processes = _PROCESSES.value or jobs.default_processes()
         study.run(config, workdir, screen, processes, cache, _command())
 

@@ -59,6 +59,41 @@ def of_task(task: Task, finished: Mapping[str, Outcome], towers: Sequence[str]) 
     }
 
 
+def failures(
+    finished: Mapping[str, Outcome], seeds: Sequence[int], heads: Mapping[str, Sequence[str]]
+) -> list[dict[str, Any]]:
+    """Where seeds failed: each seed's first place, in order of the seeds.
+
+    Args:
+        finished: what every stage gave.
+        seeds: S seeds.
+        heads: names of the heads of every stage.
+    """
+    found = []
+    for index, seed in enumerate(seeds):
+        for stage, outcome in finished.items():
+            wrong = outcome.failed[index].any(-1) | (outcome.best_epoch[index] == 0)
+            if not wrong.any():
+                continue
+            head = int(np.argmax(wrong))
+            epoch, step = outcome.failed[index, head].tolist()
+            norm = float(outcome.failed_norm[index, head])
+            place = {"seed": seed, "stage": stage, "head": heads[stage][head]}
+            place |= {"epoch": epoch, "step": step}
+            found.append(place | {"gradient_norm": norm if np.isfinite(norm) else None})
+            break
+    return found
+
+
+def failure(place: Mapping[str, Any]) -> str:
+    """One of `failures`, for people."""
+    norm = place["gradient_norm"]
+    how = "not finite" if norm is None else f"{norm:.3g}"
+    when = f"epoch {place['epoch']}, step {place['step']}: loss or gradient not finite"
+    when = when if place["epoch"] else "no epoch with a finite validation loss"
+    return f"stage {place['stage']}, seed {place['seed']}, {place['head']}, {when} (norm {how})"
+
+
 def of_corpus(parts: Parts, labels: Mapping[str, np.ndarray] | None, task: Task) -> dict[str, Any]:
     """What was read and how it was split; counts of utterances a class where one task is run."""
     corpus = parts.corpus

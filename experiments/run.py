@@ -10,6 +10,7 @@ import jax
 from ml_collections import config_flags
 
 from experiments import command, experiment
+from experiments.command import Preemption
 from experiments.screen import Screen
 from mman_jax.errors import InputError
 from mman_jax.training import processes
@@ -26,6 +27,7 @@ def main() -> None:
         distributed = config.distributed
     except OSError as error:  # told only now: the file that --config names is not there
         raise InputError("--config", str(error), "a file such as configs/mman.py") from error
+    Preemption.listen()
     processes.join(distributed)
     if _CACHE.value:
         jax.config.update("jax_compilation_cache_dir", os.path.expanduser(_CACHE.value))

@@ -85,7 +85,16 @@ def summarise(
 
 def _system(system: System, folders: Sequence[pathlib.Path], task: str) -> dict[str, Any]:
     own, *towers = [fitting.read(folder)[task] for folder in folders]
-    kept = ("validation", "test", "test_oracle", "best_epoch", "towers", "parameters", "curves")
+    kept = (
+        "validation",
+        "test",
+        "test_oracle",
+        "best_epoch",
+        "towers",
+        "parameters",
+        "curves",
+        "failed",
+    )
     return {
         "title": system.title,
         "group": system.group,

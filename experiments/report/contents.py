@@ -61,7 +61,19 @@ def _summary(results: Results) -> str:
         f"{count(corpus['conversations'])} conversations; {count(scored)} are scored in the test "
         f"part. Protocol {results['protocol']}, classes {listed(results['classes'])}. "
         f"{'Seeds' if len(seeds) > 1 else 'One seed:'} {listed(seeds)}. Each seed's epoch was "
-        "picked on the validation part."
+        "picked on the validation part." + _failed(results)
+    )
+
+
+def _failed(results: Results) -> str:
+    places = [
+        f"{system['title']} seed {place['seed']} ({place['head']}, epoch {place['epoch']}, step "
+        f"{place['step']})"
+        for system in results["systems"].values()
+        for place in system.get("failed", ())
+    ]
+    return (
+        f" Left out of every score, since training failed: {'; '.join(places)}." if places else ""
     )
 
 

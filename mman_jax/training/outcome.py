@@ -34,6 +34,8 @@ class Outcome(NamedTuple):
         valid: [S, T, C, C] int32, validation counts at the best epoch.
         test: [S, T, C, C] int32, test counts at the best epoch.
         oracle: [S, T] float32, highest test accuracy of any epoch.
+        failed: [S, T, 2] int32, epoch and step of the first loss or gradient that was not finite.
+        failed_norm: [S, T] float32, the gradient's norm there.
         history: `Record` of [E, S, T] arrays.
     """
 
@@ -41,6 +43,8 @@ class Outcome(NamedTuple):
     valid: np.ndarray
     test: np.ndarray
     oracle: np.ndarray
+    failed: np.ndarray
+    failed_norm: np.ndarray
     history: Record
 
 
@@ -63,8 +67,23 @@ def unstack(history: Record) -> list[Record]:
 
 def outcome(state: State, history: Record) -> Outcome:
     """What a stage gave, whole on every process."""
-    arrays = (state.best_epoch, state.valid, state.test, state.oracle)
+    arrays = tuple(getattr(state, name) for name in Outcome._fields[:-1])
     return Outcome(*processes.whole(arrays), history)
+
+
+def converged(finished: Mapping[str, Outcome]) -> np.ndarray:
+    """[S] bool: the seeds that have a best epoch in every stage and failed in none."""
+    return np.all(
+        [(o.best_epoch > 0).all(1) & ~o.failed.any((1, 2)) for o in finished.values()], axis=0
+    )
+
+
+def of_seeds(finished: Mapping[str, Outcome], chosen: np.ndarray) -> dict[str, Outcome]:
+    """What every stage gave, of some seeds alone ([S] bool)."""
+    return {
+        name: Outcome(*(x[chosen] for x in o[:-1]), jax.tree.map(lambda x: x[:, chosen], o.history))
+        for name, o in finished.items()
+    }
 
 
 def join(outcomes: Sequence[Outcome]) -> Outcome:

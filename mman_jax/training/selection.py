@@ -39,7 +39,8 @@ def keep_best(
         )
     else:
         score = -record.valid_loss
-    better = (score > state.best_score) & ~state.stopped
+    failed = state.failed[:, 0] > 0
+    better = (score > state.best_score) & ~state.stopped & ~failed
     best_epoch = jnp.where(better, state.epoch, state.best_epoch)
 
     def pick_counts(new, old):
@@ -55,7 +56,7 @@ def keep_best(
         ),
         best_epoch=best_epoch,
         best_score=jnp.where(better, score, state.best_score),
-        stopped=state.stopped | (state.epoch - best_epoch >= patience),
+        stopped=state.stopped | failed | (state.epoch - best_epoch >= patience),
         valid=pick_counts(valid, state.valid),
         test=pick_counts(test, state.test),
         oracle=jnp.maximum(state.oracle, oracle),

@@ -69,6 +69,8 @@ class Stage:
             best_epoch=jnp.zeros(heads, jnp.int32),
             best_score=jnp.full(heads, -jnp.inf, jnp.float32),
             stopped=jnp.zeros(heads, bool),
+            failed=jnp.zeros((heads, 2), jnp.int32),
+            failed_norm=jnp.zeros(heads, jnp.float32),
             valid=counts,
             test=counts,
             oracle=jnp.zeros(heads, jnp.float32),
@@ -159,6 +161,7 @@ class Stage:
         updates, opt_state = self.optimizer.update(grads, state.opt_state, state.params)
         updates = jax.tree.map(lambda x: state.pace * x, updates)
         params = freezing.apply_updates(state.params, updates, self.groups)
+        state = self._note_failure(state, means, self._norms(grads), number)
         return state._replace(params=params, opt_state=opt_state), means
 
     def evaluate(
@@ -256,6 +259,21 @@ class Stage:
     def _key(self, state: State) -> Array:
         key = jax.random.fold_in(jax.random.key(state.seed), 1 + state.epoch)
         return jax.random.fold_in(key, sum(self.name.encode()))
+
+    def _norms(self, grads: Any) -> Array:
+        squares = [jnp.zeros(())] * len(self.heads)
+        for group, x in zip(jax.tree.leaves(self.groups), jax.tree.leaves(grads), strict=True):
+            squares[self._head_of(group)] += jnp.sum(x * x)
+        return jnp.sqrt(jnp.stack(squares))
+
+    def _note_failure(self, state: State, losses: Array, norms: Array, step: Array) -> State:
+        broken = ~(jnp.isfinite(losses) & jnp.isfinite(norms))
+        first = broken & (state.failed[:, 0] == 0) & ~state.stopped
+        now = jnp.stack([state.epoch + 1, step + 1]).astype(jnp.int32)
+        return state._replace(
+            failed=jnp.where(first[:, None], now, state.failed),
+            failed_norm=jnp.where(first, norms, state.failed_norm),
+        )
 
     def _head_of(self, group: str) -> int:
         head = group.removeprefix("towers_")

@@ -17,7 +17,10 @@ class State(NamedTuple):
         best: parameters at the best validation epoch, each head's at its own.
         best_epoch: [T] int32, counted from 1; 0 before the first.
         best_score: [T] float32, what is maximised (see `Stage.select`).
-        stopped: [T] bool, True once patience ran out: the best no longer changes.
+        stopped: [T] bool, True once patience ran out or it failed: the best no longer changes.
+        failed: [T, 2] int32, epoch and step, counted from 1, of the first loss or gradient that was
+            not finite; zeros where all were.
+        failed_norm: [T] float32, the gradient's norm there.
         valid: [T, C, C] int32, validation counts at the best epoch.
         test: [T, C, C] int32, test counts at the best epoch.
         oracle: [T] float32, highest test accuracy of any epoch until stopped: what selection on
@@ -33,6 +36,8 @@ class State(NamedTuple):
     best_epoch: Array
     best_score: Array
     stopped: Array
+    failed: Array
+    failed_norm: Array
     valid: Array
     test: Array
     oracle: Array
