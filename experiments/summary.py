@@ -47,9 +47,8 @@ def summarise(
     labels = np.asarray(utterances["label"])
     for name, given in answers.items():
         # A digit an utterance, 1 where right: enough for any test, and no corpus is passed on.
-        found[name]["right"] = [
-            "".join("01"[x] for x in seed == labels) for seed in map(np.asarray, given)
-        ]
+        right = (np.asarray(given) == labels).astype(int)
+        found[name]["right"] = ["".join(map(str, seed)) for seed in right.tolist()]
     comparisons = [
         {"first": first, "second": second}
         | claims.compare(answers[first], answers[second], utterances, len(task.classes))

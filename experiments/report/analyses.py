@@ -138,7 +138,7 @@ def missing(results: Results) -> Table:
 
 
 def evidence(results: Results) -> Table:
-    """SYNTHETIC corpus: who can use which kind of evidence."""
+    """SYNTHETIC corpus: how much of each kind of evidence a system used."""
     synthetic = results["synthetic"]
     kinds = synthetic["kinds"]
     rows = tuple(
@@ -147,8 +147,9 @@ def evidence(results: Results) -> Table:
     )
     return Table(
         "evidence",
-        "SYNTHETIC corpus: test accuracy by the kind of evidence that an utterance holds, per "
-        "cent.",
+        "SYNTHETIC corpus: how much of each kind of evidence a system used. Of the utterances on "
+        "which the exact filter and one that lacks the kind differ: how often the system sides "
+        "with the first, in per cent of when it sides with either; 50 is chance.",
         ("system", *kinds),
         rows,
         notes=tuple(f"{kind}: {about}" for kind, about in kinds.items()),

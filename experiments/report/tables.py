@@ -211,7 +211,7 @@ def cited(results: Results) -> Table:
     for name in ("clstm_lf", "mman"):
         if name in results["systems"]:
             test = results["systems"][name]["test"]
-            what = f"{len(results['utterances']['label'])} utterances of {where}"
+            what = f"{len(results['utterances']['position'])} utterances of {where}"
             rows.append((f"{title(results, name)}, here", spread(test["accuracy"]), what))
     return Table(
         "cited",

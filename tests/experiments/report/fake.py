@@ -95,7 +95,7 @@ def make(
             "interval": [accuracy - 0.021, accuracy + 0.021],
             "towers": inner,
             "seconds": 3.25 + 40 * index,
-            "answers": [[0] * 12] * seeds,
+            "right": ["0" * 12] * seeds,
             "curves": curves,
             "attention": attention(modalities, classes) if looks else None,
         }  # fmt: skip
@@ -159,7 +159,7 @@ def make(
         "classes": classes,
         "seeds": list(range(seeds)),
         "majority_accuracy": 0.385,
-        "utterances": {"conversation": ["a"] * 12, "position": list(range(12)), "label": [0] * 12},
+        "utterances": {"conversation": ["a"] * 12, "position": list(range(12))},
         "systems": systems,
         "comparisons": compared,
         "positions": {
