@@ -7,6 +7,7 @@ import pytest
 
 from configs import clstm_mma, mman
 from experiments import experiment, predict
+from experiments.command import PREEMPTED, Preemption
 from experiments.screen import Screen
 from mman_jax.data import npz
 from mman_jax.data.corpus import Corpus
@@ -121,6 +122,19 @@ def test_an_interrupted_run_ends_the_same(finished, tmp_path, monkeypatch):
     for name in ("validation", "test", "test_oracle", "towers", "best_epoch"):
         assert resumed[name] == whole[name]
     assert len(seen) == 5  # of three calls two, interrupted before they were saved, ran twice
+
+
+def test_sigterm_saves_and_ends_with_a_status_of_its_own(finished, tmp_path, monkeypatch, capsys):
+    config, _, whole = finished
+    monkeypatch.setattr(Preemption, "asked", True)
+    for _ in range(2):  # one epoch a start: it still gets on
+        with pytest.raises(SystemExit) as ended:
+            run(config, tmp_path)
+        assert ended.value.code == PREEMPTED
+        assert "goes on from here" in capsys.readouterr().err
+    monkeypatch.setattr(Preemption, "asked", False)
+    resumed = run(config, tmp_path)
+    assert {**resumed, "seconds": 0} == {**whole, "seconds": 0}
 
 
 def test_predictions_of_a_file_score_as_the_run_says(finished):
