@@ -12,22 +12,16 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments import results
+from experiments import examining, results
 from experiments.command import read_json, write_whole
 from experiments.experiment import Experiment, prepare_experiment
 from experiments.screen import Screen
-from mman_jax.data import batching
 from mman_jax.data.protocols import Task
-from mman_jax.evaluation.attention import attention_weights, mean_weights
-from mman_jax.evaluation.missing import answers_without
 from mman_jax.training import checkpoints, freezing
-from mman_jax.training.outcome import Outcome, Snapshot, of_seeds
-from mman_jax.types import UNSCORED
+from mman_jax.training.outcome import Snapshot, of_seeds
 
 FITTED = "fitted.json"
 TRAINED = "trained"
-_DRAWN = 20
-"""Utterances that the conversation drawn through time should have, about."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,93 +96,8 @@ def _fit_task(job: Job, experiment: Experiment, task: Task, screen: Screen) -> d
         "seconds": sum(seconds.values()),
         "parameters": sizes | {"trainable": int(sum(jax.tree.leaves(trainable)))},
         "failed": failed,
-        "curves": _curves(trainer.network.towers, finished),
-        **_answers(experiment, task, params),
+        "curves": examining.curves(trainer.network.towers, finished),
+        **examining.answers(experiment, task, params),
+        # Of one-vs-rest tasks the report tells scores alone.
+        **(examining.looks(experiment, task, params) if len(experiment.tasks) == 1 else {}),
     }
-
-
-def _answers(experiment: Experiment, task: Task, params: Any) -> dict[str, Any]:
-    """Every seed's answer to every scored test utterance, and what its attention looked at."""
-    parts, trainer = experiment.parts, experiment.trainer
-    layout, corpus = parts.layouts["test"], parts.corpus
-    laid = experiment.labels[task.name]["test"]
-    labels = batching.gather(layout, laid)
-    scored = labels != UNSCORED
-    logits = batching.gather(layout, trainer.answers(params)["test"], axis=1)
-    answers = logits.argmax(-1)
-    position = np.concatenate([np.arange(n) for n in layout.lengths])
-    which = np.repeat(layout.conversations, layout.lengths)
-    found = {
-        "answers": answers[:, scored].tolist(),
-        "utterances": {
-            "conversation": [corpus.conversation_ids[c] for c in which[scored]],
-            "position": position[scored].tolist(),
-            "label": labels[scored].tolist(),
-        },
-        "attention": None,
-    }
-    found["missing"] = _missing(experiment, params, scored, labels)
-    rows = parts.rows["test"].features
-    looked = attention_weights(trainer.network, params, {m: np.asarray(x) for m, x in rows.items()})
-    if looked is None:
-        return found
-    modalities, weights = looked
-    means = mean_weights(weights, laid, len(task.classes))
-    drawn = int(np.abs(layout.lengths - _DRAWN).argmin())
-    spot = slice(layout.start[drawn], layout.start[drawn] + layout.lengths[drawn])
-    of_it = which == layout.conversations[drawn]
-
-    def names(values):
-        return [task.classes[v] if v != UNSCORED else "" for v in values]
-
-    return found | {
-        "attention": {
-            "modalities": list(modalities),
-            "mean": means[0].tolist(),
-            "by_class": {c: means[i + 1].tolist() for i, c in enumerate(task.classes)},
-            "conversation": {
-                "id": f"number {drawn + 1} of the test part",
-                "labels": names(labels[of_it]),
-                "answers": names(answers[0, of_it]),
-                "weights": weights[0, layout.row[drawn], spot].tolist(),
-            },
-        }
-    }
-
-
-def _missing(
-    experiment: Experiment, params: Any, scored: np.ndarray, labels: np.ndarray
-) -> dict[str, Any]:
-    """Test accuracy of each seed where one modality is missing, by modality."""
-    parts, network = experiment.parts, experiment.trainer.network
-    if len(parts.corpus.features) < 2:
-        return {}
-    found = answers_without(network, params, parts.rows["test"])
-    right = {
-        name: batching.gather(parts.layouts["test"], answers, axis=1)[:, scored] == labels[scored]
-        for name, answers in found.items()
-    }
-    return {name: {"accuracy": results.spread(x.mean(1))} for name, x in right.items()}
-
-
-def _curves(towers: Mapping[str, Any], finished: Mapping[str, Outcome]) -> dict[str, Any]:
-    """By head and epoch, the mean over the seeds that still trained."""
-    heads = {name: ("towers", i) for i, name in enumerate(towers)}
-    if "fusion" in finished:
-        heads["fusion"] = ("fusion", 0)
-    found = {}
-    for name, (stage, head) in heads.items():
-        history = finished[stage].history
-        training = history.training[:, :, head].astype(bool)  # [E, S]
-        alive = training.any(1)
-
-        def mean(values, head=head, training=training, alive=alive):
-            kept = np.where(training, values[:, :, head], 0).sum(1)[alive]
-            return (kept / training.sum(1)[alive]).tolist()
-
-        found[name] = {
-            "train_loss": mean(history.train_loss),
-            "valid_loss": mean(history.valid_loss),
-            "valid_accuracy": mean(history.valid_accuracy),
-        }
-    return found

@@ -29,7 +29,9 @@ _CACHE = command.cache_flag()
 
 
 def _command() -> str:
-    given = " ".join(shlex.quote(x) for x in sys.argv[1:] if not x.startswith("--workdir"))
+    # What changes where or how fast it runs changes no number.
+    where = ("--workdir", "--compilation_cache", "--processes")
+    given = " ".join(shlex.quote(x) for x in sys.argv[1:] if not x.startswith(where))
     return f"python -m experiments.paper --workdir=DIR {given}".strip()
 
 

@@ -10,7 +10,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mman_jax.training import parallel, processes
 from mman_jax.training.parallel import SEEDS
-from mman_jax.training.stage import ROWS, Stage, in_batches
+from mman_jax.training.rows import in_batches
+from mman_jax.training.stage import ROWS, Stage
 from mman_jax.training.state import Record, State
 from mman_jax.types import UNSCORED, Array, Batch
 

@@ -1,7 +1,6 @@
 """One stage of training, for one seed: pure functions from a state to the next epoch's."""
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from mman_jax.models.networks import FUSION, Network
 from mman_jax.training import freezing
 from mman_jax.training.losses import balanced_weights, cross_entropy
 from mman_jax.training.metrics import accuracy, confusion
+from mman_jax.training.rows import count, in_batches, take
 from mman_jax.training.selection import keep_best
 from mman_jax.training.state import Record, State
 from mman_jax.types import UNSCORED, Array, Batch
@@ -119,7 +119,7 @@ class Stage:
         Returns:
             The state after it, and each head's loss [T], the mean over the batches.
         """
-        rows = _count(part)
+        rows = count(part)
         key = jax.random.fold_in(self._key(state), 0)
         order = in_batches(jax.random.permutation(key, rows), self.batch_rows, rows)
         order = self._spread(order, rows)
@@ -127,7 +127,7 @@ class Stage:
 
         def step(state, x):
             number, rows = x
-            return self.step(state, _take(part, rows), number, class_weights)
+            return self.step(state, take(part, rows), number, class_weights)
 
         state, losses = jax.lax.scan(step, state, (jnp.arange(len(order)), order))
         return state, losses.mean(0)
@@ -169,11 +169,11 @@ class Stage:
     ) -> tuple[Array, Array]:
         """What `score` gives of the held-out rows together."""
         held = parts["held"]
-        rows = _count(held)
+        rows = count(held)
 
         def step(_, index):
             is_valid = (index < self.valid_rows)[:, None]
-            return None, self.score(params, _take(held, index), is_valid, class_weights)
+            return None, self.score(params, take(held, index), is_valid, class_weights)
 
         order = self._spread(in_batches(jnp.arange(rows), self.batch_rows, rows), rows)
         _, (counts, losses) = jax.lax.scan(step, None, order)
@@ -223,10 +223,10 @@ class Stage:
 
     def predictions(self, params: Any, part: Batch) -> dict[str, Array]:
         """Every head's logits [R, U, C] on all rows of a part, the empty last one included."""
-        rows = _count(part) + 1
+        rows = count(part) + 1
 
         def step(_, index):
-            return None, self.answer(params, _take(part, index))
+            return None, self.answer(params, take(part, index))
 
         order = in_batches(jnp.arange(rows), self.batch_rows, rows - 1)
         _, logits = jax.lax.scan(step, None, order)
@@ -296,21 +296,3 @@ class Stage:
 def head_names(network: Network, stage: str) -> tuple[str, ...]:
     """The heads that a stage trains."""
     return tuple(network.towers) if stage == "towers" else (FUSION,)
-
-
-def batch_rows(rows: int, conversations: int, batch: int) -> int:
-    """Rows that hold about `batch` conversations, such that all batches of an epoch are alike."""
-    return math.ceil(rows / max(1, round(conversations / batch)))
-
-
-def _count(part: Batch) -> int:
-    return part.labels.shape[0] - 1
-
-
-def _take(part: Batch, rows: Array) -> Batch:
-    return jax.tree.map(lambda x: x[rows], part)
-
-
-def in_batches(order: Array, size: int, empty: int) -> Array:
-    """Row numbers as [steps, size], the last batch filled up with the empty row's."""
-    return jnp.pad(order, (0, -len(order) % size), constant_values=empty).reshape(-1, size)

@@ -16,7 +16,8 @@ from mman_jax.training import freezing, processes
 from mman_jax.training import parallel as distribution
 from mman_jax.training.feeding import Epochs, Predictions, Resident, Streamed
 from mman_jax.training.outcome import Outcome, Snapshot, by_epoch, join, outcome, stack, unstack
-from mman_jax.training.stage import ROWS, Stage, batch_rows, head_names
+from mman_jax.training.rows import batch_rows
+from mman_jax.training.stage import ROWS, Stage, head_names
 from mman_jax.training.state import State
 from mman_jax.types import Batch
 
@@ -66,6 +67,7 @@ class Trainer:
         self._feed = Streamed(rows, mesh) if stream else Resident(rows, mesh, parallel)
         self._platform = mesh.devices.flat[0].platform
         self._plain: Resident | None = None
+        self._answer: Predictions | None = None
         self._compiled: dict[str, Any] = {}
 
     @property
@@ -167,7 +169,9 @@ class Trainer:
         """
         stage, _, predict = self.compile(self.stages[-1])
         own = predict(params, {}) if stage.method == "fuse" else {}
-        logits = self._feed_of(stage).predictions(stage)(params, own)["held"][self.network.head]
+        if self._answer is None:
+            self._answer = self._feed_of(stage).predictions(stage)
+        logits = self._answer(params, own)["held"][self.network.head]
         logits = processes.whole(logits)
         lengths = {part: self._host_rows[part].mask.shape[1] for part in ("valid", "test")}
         valid, test = logits[:, : stage.valid_rows], logits[:, stage.valid_rows :]

@@ -85,6 +85,24 @@ def test_what_was_right_and_the_counts_say_the_same(finished):
         np.testing.assert_allclose(right, system["test"]["accuracy"]["per_seed"])
 
 
+def test_what_a_system_looked_at(finished):
+    _, results = finished
+    looked = results["systems"]["mman"]["attention"]
+    assert looked == results["systems"]["clstm_mma"]["attention"]  # the very same tower
+    assert looked["modalities"] == list(tiny.MODALITIES)
+    np.testing.assert_allclose(np.sum(looked["mean"], axis=-1), 1, rtol=1e-5)
+    talk = looked["conversation"]
+    assert len(talk["labels"]) == len(talk["answers"]) == len(talk["weights"])
+    assert set(talk["labels"]) <= set(results["classes"])
+    assert results["systems"]["clstm_ef"]["attention"] is None
+    assert set(results["missing"]) == {"clstm_ef", "clstm_lf", "clstm_mma", "mman"}
+    for scores in results["missing"].values():
+        assert set(scores) == set(tiny.MODALITIES)
+    curves = results["systems"]["mman"]["curves"]
+    assert set(curves) == {*tiny.MODALITIES, "mma", "fusion"}
+    assert {len(values) for head in curves.values() for values in head.values()} == {2}
+
+
 def test_a_system_is_what_its_own_command_gives(finished, recipe, tmp_path):
     _, results = finished
     config = recipe.copy_and_resolve_references()

@@ -6,7 +6,7 @@ import pytest
 from mman_jax.data import parts as data_parts
 from mman_jax.errors import InputError
 from mman_jax.training import freezing
-from mman_jax.training.stage import batch_rows
+from mman_jax.training.rows import batch_rows, in_batches
 from mman_jax.training.state import Record
 from tests import tiny
 
@@ -153,8 +153,6 @@ def test_selection_by_loss(stage_and_state):
 
 
 def test_every_row_is_trained_on_once_an_epoch_in_an_order_of_the_seed_s_own():
-    from mman_jax.training.stage import in_batches
-
     orders = [in_batches(jax.random.permutation(jax.random.key(s), 10), 4, 10) for s in range(2)]
     for order in orders:
         assert order.shape == (3, 4)
