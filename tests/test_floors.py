@@ -9,7 +9,8 @@ FROM_THE_TEST_EXTRA = {"pytest", "hypothesis", "pytest-xdist"}
 
 def padded(version):
     """A version as three numbers: 0.10 is 0.10.0."""
-    return tuple(int(part) for part in (version.split(".") + ["0", "0"])[:3])
+    parts = [*version.split("."), "0", "0"]
+    return tuple(int(part) for part in parts[:3])
 
 
 def versions(lines, between):
