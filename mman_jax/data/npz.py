@@ -1,6 +1,7 @@
 """The .npz form of a corpus: what `numpy.load(..., allow_pickle=False)` reads."""
 
 import collections
+import contextlib
 import dataclasses
 import io
 import math
@@ -109,7 +110,8 @@ def write(corpus: Corpus, path: str | Path) -> None:
             path, f"cannot be written ({error.strerror})", "a writable place"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not even a folder to look in
+            temporary.unlink()
 
 
 def _arrays(path: Path, file: BinaryIO) -> dict[str, _Array]:

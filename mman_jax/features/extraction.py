@@ -4,6 +4,7 @@ An utterance is measured on its own (functionals, windows of frames or their net
 transcript); what `mman_jax.features.fitting` fitted turns the measurement into features.
 """
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
@@ -167,7 +168,8 @@ class Extraction:
             found = f"cannot be written ({error.strerror})"
             raise InputError(path, found, "a writable place") from error
         finally:
-            beside.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # not even a folder to look in
+                beside.unlink()
 
     @classmethod
     def load(cls, path: str | Path) -> "Extraction":

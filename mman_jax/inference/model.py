@@ -75,6 +75,8 @@ class Model:
     def probabilities(self, corpus: Corpus) -> np.ndarray:
         """Of each class for each utterance, [N, C] float32, the mean over the S seeds.
 
+        A modality that the corpus says is missing is masked out, as in training.
+
         Raises:
             InputError: if the corpus lacks a modality, or has another size of one.
         """
@@ -93,12 +95,12 @@ class Model:
         features = {name: np.asarray(laid) for name, laid in rows.features.items()}
 
         @jax.jit
-        def answer(params, features, reset):
+        def answer(params, features, reset, present):
             def one_seed(params):
-                logits, _ = network.apply({"params": params}, features, reset)
+                logits, _ = network.apply({"params": params}, features, reset, present=present)
                 return jax.nn.softmax(logits[network.head])
 
             return jax.lax.map(one_seed, params).mean(0)
 
-        laid = np.asarray(answer(self.params, features, rows.reset))
+        laid = np.asarray(answer(self.params, features, rows.reset, rows.present))
         return batching.gather(layout, laid)

@@ -124,6 +124,15 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     assert os.listdir(tmp_path) == ["c.npz"]
 
 
+@pytest.mark.parametrize("place", ["none/x.npz", "file/x.npz", "folder.npz"])
+def test_a_place_that_cannot_be_written_is_refused_and_nothing_is_left(tmp_path, place):
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "folder.npz").mkdir()
+    with pytest.raises(InputError, match="cannot be written"):
+        npz.write(corpus(), tmp_path / place)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.npz"]
+
+
 def test_write_refuses_a_suffix_that_read_would_not_know(tmp_path):
     with pytest.raises(InputError, match=r"\.npz"):
         npz.write(full(), tmp_path / "corpus.zip")

@@ -100,6 +100,16 @@ def test_unlabelled_utterances_do_not_train_the_networks(fitted, vectors):
         np.testing.assert_array_equal(array, arrays[key])
 
 
+def test_a_place_that_cannot_be_written_is_refused_and_nothing_is_left(tmp_path):
+    made = Extraction(SETTINGS["speech"], {"speech": {"mean": np.zeros(3, np.float32)}})
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "folder.npz").mkdir()
+    for place in ("none/x.npz", "file/x.npz", "folder.npz"):
+        with pytest.raises(InputError, match="cannot be written"):
+            made.save(tmp_path / place)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.npz"]
+
+
 def test_given_weights_are_used_and_travel(tmp_path):
     own = fit("visual", None).fitted["visual"]
     weights = {key: value for key, value in own.items() if "classes" not in key}

@@ -196,6 +196,13 @@ def test_towers_that_are_not_one_system_are_refused(network, modalities, found):
         build(network, modalities, 3)
 
 
+@pytest.mark.parametrize("rate", [-0.1, 1.0, 1.5])
+def test_a_modality_dropout_that_is_no_rate_is_refused(rate):
+    network = {"unimodal": {"default": block()}, "modality_dropout": rate}
+    with pytest.raises(InputError, match=rf"^config\.network\.modality_dropout: {rate}"):
+        build(network, ["a"], 3)
+
+
 def test_a_modality_may_not_take_the_name_of_another_tower():
     network = mman.get_config().network
     with pytest.raises(InputError, match="mma"):

@@ -43,3 +43,8 @@ def test_any_change_is_named(signed, change, said):
         integrity.check(signed)
     assert said in str(error.value)
     assert str(signed) in str(error.value)
+
+
+def test_a_place_that_cannot_be_written_is_the_caller_s_to_name(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        integrity.sign(tmp_path / "none")

@@ -69,11 +69,20 @@ def test_mesh_takes_seeds_first():
         ((2, "pmpa"), "'pmap'"),
         ((3, "jit", 2, 1), "divisor of the 3 seeds"),
         ((2, "jit", 2, 8), "at most 8"),
+        ((2, "jit", -1, 1), "0 or more"),
     ],
 )
 def test_impossible_meshes_are_refused(arguments, said):
     with pytest.raises(InputError, match=said):
         parallel.make_mesh(*arguments)
+
+
+def test_a_process_without_a_device_is_refused_and_pmap_in_several(monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(InputError, match="none of them in some of 2 processes"):
+        parallel.make_mesh(2, "jit", 1, 1)
+    with pytest.raises(InputError, match="'pmap' in 2 processes; expected 'jit'"):
+        parallel.make_mesh(2, "pmap")
 
 
 def test_compiler_options_are_known_to_this_compiler_or_left_out():

@@ -1,0 +1,70 @@
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+from mman_jax.data import scaling
+from mman_jax.data.corpus import Corpus
+from mman_jax.errors import InputError
+from mman_jax.inference import stream
+from mman_jax.inference.model import Model
+from mman_jax.models import systems
+from tests import tiny
+from tests.data import small
+
+CLASSES = ("no", "yes")
+
+
+@pytest.fixture(scope="module")
+def made() -> tuple[Model, Corpus]:
+    """A model with random parameters of one seed, and a corpus whose text is missing at times."""
+    config = tiny.recipe()
+    random = np.random.default_rng(0)
+    corpus = small.corpus(
+        lengths=(4, 3),
+        features={
+            name: random.standard_normal((7, size)).astype(np.float32)
+            for name, size in (("speech", 3), ("text", 2))
+        },
+        present={"text": np.array([True, False, True, True, False, True, True])},
+    )
+    network = systems.build(config.network, list(corpus.dims), len(CLASSES))
+    first = {m: np.zeros((1, 1, d), np.float32) for m, d in corpus.dims.items()}
+    params = network.init(jax.random.key(0), first, np.ones((1, 1), bool))["params"]
+    params = jax.tree.map(lambda x: x[None], params)
+    fitted = scaling.fit(corpus, [0, 1])
+    return Model(params, fitted, config.network, corpus.dims, CLASSES, {}), corpus
+
+
+def test_a_missing_modality_is_masked_as_the_stream_masks_it(made):
+    model, corpus = made
+    network = systems.build(model.network, list(model.dims), len(CLASSES))
+    params = jax.tree.map(lambda x: x[0], model.params)
+    scaled = model.scaling.apply(corpus.features)
+    step = jax.jit(functools.partial(stream.step, network))
+    expected = []
+    for index in range(len(corpus.lengths)):
+        for u in range(*corpus.utterances(index).indices(len(corpus.labels))):
+            features = {m: x[u] for m, x in scaled.items()}
+            if u == corpus.utterances(index).start:
+                state = stream.init_state(network, params, features)
+            there = {"text": corpus.present["text"][u]}
+            state, answer = step(params, state, features, there)
+            expected.append(answer)
+    np.testing.assert_allclose(model.probabilities(corpus), expected, atol=1e-5)
+    # The mask matters, and not the values under it.
+    there = corpus.present["text"][:, None]
+    other = np.where(there, corpus.features["text"], np.float32(np.nan))
+    hidden = dataclasses.replace(corpus, features=corpus.features | {"text": other})
+    np.testing.assert_array_equal(model.probabilities(hidden), model.probabilities(corpus))
+
+
+def test_a_corpus_of_other_modalities_or_sizes_is_refused(made):
+    model, corpus = made
+    with pytest.raises(InputError, match="unknown 'text'"):
+        model.probabilities(corpus.select_modalities(["speech"]))
+    wider = {m: np.repeat(x, 2, axis=1) for m, x in corpus.features.items()}
+    with pytest.raises(InputError, match="the 3 that the model was trained on"):
+        model.probabilities(dataclasses.replace(corpus, features=wider))
