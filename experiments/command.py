@@ -72,8 +72,8 @@ def run(main: Callable[[], None]) -> None:
 
 
 def path_flag(name: str, help_text: str, must: bool = True) -> flags.FlagHolder:
-    """A flag that takes a path."""
-    return flags.DEFINE_string(name, None, help_text, required=must)
+    """A flag that takes a path; tests import several commands, each with an `input`."""
+    return flags.DEFINE_string(name, None, help_text, required=must, allow_override=True)
 
 
 def cache_flag() -> flags.FlagHolder:

@@ -20,13 +20,9 @@ def corpus(path: pathlib.Path) -> None:
 
 def run(path: pathlib.Path) -> None:
     """Reads the JSON files of a finished run and shows their numbers."""
-    from experiments import table  # a command's module: its flags are required where it is imported
-
     json.dumps(command.read_json(path / "config.json"))
     done = stored.read_results(path / "results.json")
     Screen(quiet=True).table(done)
-    if "tasks" not in done:
-        table.markdown([done])
 
 
 def lines(path: pathlib.Path) -> None:
