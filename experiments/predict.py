@@ -1,6 +1,7 @@
 """Answers a file: `python -m experiments.predict --checkpoint=DIR --input=PATH --output=FILE.csv`.
 
-DIR is the folder of a finished run (its `--workdir`). PATH is anything that a run can train on.
+DIR is the folder of a finished run (its `--workdir`). PATH is anything that a run can train on, or
+a manifest of raw clips (`.csv`) where the run's corpus came from `experiments.extract`.
 The probabilities are the mean over the run's seeds. After a one-vs-rest protocol `p_<class>` is the
 probability of that class against all others, and `label` names every class above one half.
 
@@ -19,35 +20,22 @@ from collections.abc import Mapping
 import numpy as np
 from absl import flags
 
-from experiments import command
-from experiments.stored import read_results
+from experiments import clips, command
+from experiments.stored import load_models
 from experiments.streaming import answer_lines
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.importers import read_corpus
 from mman_jax.errors import InputError
+from mman_jax.inference.answerer import Answerer
 from mman_jax.inference.answers import Answers, check_attends, combine
 from mman_jax.inference.model import Model
 
 _CHECKPOINT = command.path_flag("checkpoint", "The folder of a finished run.")
-_INPUT = command.path_flag("input", "What to answer: .npz, .pkl, or a bc-LSTM folder.", False)
+_INPUT = command.path_flag("input", "What to answer: a corpus, or clips.csv.", False)
 _OUTPUT = command.path_flag("output", "The CSV file to write.", False)
 _STREAM = flags.DEFINE_bool("stream", False, "Answer JSON lines from stdin, each as it comes.")
 _STATE = command.path_flag("state", "Of --stream: where conversations are kept.", False)
 _ATTENTION = flags.DEFINE_bool("attention", False, "Tell what each answer's attention looked at.")
-
-
-def load_models(workdir: pathlib.Path) -> list[Model]:
-    """The trained models of a run: one, or one a class after a one-vs-rest protocol.
-
-    Raises:
-        InputError: if there are none.
-    """
-    results = workdir / "results.json"
-    if not results.is_file():
-        raise InputError(workdir, "no trained model", "the --workdir of a finished run")
-    done = read_results(results)
-    tasks = list(done["tasks"]) if "tasks" in done else [done["protocol"]]
-    return [Model.load(workdir / "model" / task) for task in tasks]
 
 
 def answer(models: list[Model], corpus: Corpus) -> Answers:
@@ -98,13 +86,20 @@ def main() -> None:
     models = load_models(pathlib.Path(_CHECKPOINT.value))
     if _STREAM.value:
         kept = pathlib.Path(_STATE.value) if _STATE.value else None
-        answer_lines(models, sys.stdin.buffer, sys.stdout, _ATTENTION.value, kept)
+        answerer = Answerer(models, _ATTENTION.value)
+        answer_lines(answerer, sys.stdin.buffer, sys.stdout, kept)
         return
-    corpus = read_corpus(_INPUT.value)
+    corpus = _read(models)
     more = attention(models, corpus) if _ATTENTION.value else {}
     content = to_csv(corpus, *answer(models, corpus), more)
     command.write_whole(pathlib.Path(_OUTPUT.value), content.encode())
     print(f"{len(corpus.labels)} utterances answered: {_OUTPUT.value}")
+
+
+def _read(models: list[Model]) -> Corpus:
+    if _INPUT.value.lower().endswith(".csv"):
+        return clips.read_corpus(_INPUT.value, pathlib.Path(_CHECKPOINT.value), [*models[0].dims])
+    return read_corpus(_INPUT.value)
 
 
 def _check_flags() -> None:

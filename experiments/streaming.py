@@ -4,7 +4,7 @@ import json
 import os
 import pathlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, BinaryIO, TextIO
 
 from experiments import turns
@@ -12,23 +12,20 @@ from experiments.command import write_whole
 from mman_jax.errors import InputError
 from mman_jax.inference import states
 from mman_jax.inference.answerer import Answer, Answerer
-from mman_jax.inference.model import Model
 
 
 def answer_lines(
-    models: Sequence[Model],
+    answerer: Answerer,
     source: BinaryIO,
     sink: TextIO,
-    attention: bool = False,
     kept: pathlib.Path | None = None,
 ) -> None:
     """Answers each line as it comes (see `experiments.turns`), in its order.
 
     Args:
-        models: of a run.
+        answerer: of a run.
         source: utterances of any number of conversations, in any order.
         sink: gets a line for each, flushed.
-        attention: whether answers tell their attention weights.
         kept: where the states of the conversations are read from, if the file is there, and written
             to at the end, also one that a bad line brings: those after the last answer.
 
@@ -36,9 +33,8 @@ def answer_lines(
         InputError: a line that cannot be used, after the answers to those before it; or states that
             cannot be.
     """
-    answerer = Answerer(models, attention)
     of: dict[str, Any] = {}
-    owner = states.identity(models) if kept else ""
+    owner = states.identity(answerer.models) if kept else ""
     if kept:
         of = states.read(kept, answerer.begin(), owner) if kept.exists() else {}
         write_whole(kept, states.to_bytes(of, owner))  # a place that cannot be written: said now

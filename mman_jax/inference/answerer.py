@@ -46,7 +46,7 @@ class Answerer:
         if attention:
             answers.check_attends(models)
         self.dims = dict(models[0].dims)
-        self._models, self._attention = tuple(models), attention
+        self.models, self._attention = tuple(models), attention
         self._networks = [model.build() for model in models]
         self._params = [jax.device_put(model.params) for model in models]
         self._step = jax.jit(self._step_all)
@@ -64,11 +64,11 @@ class Answerer:
             features: [D] float32 of the modalities that are there, not scaled.
         """
         whole = {m: features.get(m, np.zeros(d, np.float32)) for m, d in self.dims.items()}
-        scaled = [model.scaling.apply(whole) for model in self._models]
+        scaled = [model.scaling.apply(whole) for model in self.models]
         present = {m: np.array(m in features) for m in self.dims}
         state, found, weights = self._step(self._params, state, scaled, present)
         found = [np.asarray(p)[None] for p in found]
-        classes, probabilities, labels = answers.combine(self._models, found)
+        classes, probabilities, labels = answers.combine(self.models, found)
         said = dict(zip(classes, probabilities[0].tolist(), strict=True))
         return state, Answer(labels[0], said, self._named(weights))
 
