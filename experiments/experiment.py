@@ -11,7 +11,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from experiments import folder, results, settings
+from experiments import clips, folder, results, settings
 from experiments.command import Preemption, write_whole
 from experiments.screen import Screen
 from experiments.stored import read_results
@@ -57,8 +57,11 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, screen: Screen
     experiment = prepare_experiment(config)
     for notice in experiment.notices:
         screen.notice(notice)
+    extraction = clips.beside(config.data.path)
     if processes.is_first():
         folder.claim(workdir, chosen)
+        if extraction is not None:
+            write_whole(clips.place(workdir), extraction)
     found = {task.name: experiment.train(task, workdir, screen) for task in experiment.tasks}
     summary = experiment.summary(found)
     if processes.is_first():

@@ -1,82 +1,116 @@
 """Answers a file: `python -m experiments.predict --checkpoint=DIR --input=PATH --output=FILE.csv`.
 
-DIR is the folder of a finished run (its `--workdir`). PATH is anything that a run can train on.
+DIR is the folder of a finished run (its `--workdir`). PATH is anything that a run can train on, or
+a manifest of raw clips (`.csv`) where the run's corpus came from `experiments.extract`.
 The probabilities are the mean over the run's seeds. After a one-vs-rest protocol `p_<class>` is the
 probability of that class against all others, and `label` names every class above one half.
+
+With `--stream` utterances are JSON lines on stdin (see `experiments.turns`), of any number of
+conversations, and each is answered by a line on stdout before the next is read; `--state=FILE`
+keeps the conversations, so that a later call goes on with them. `--attention` tells which modality
+each answer listened to.
 """
 
 import csv
 import io
 import pathlib
+import sys
+from collections.abc import Mapping
 
 import numpy as np
+from absl import flags
 
-from experiments import command
-from experiments.stored import read_results
+from experiments import clips, command
+from experiments.stored import load_models
+from experiments.streaming import answer_lines
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.importers import read_corpus
 from mman_jax.errors import InputError
+from mman_jax.inference.answerer import Answerer
+from mman_jax.inference.answers import Answers, check_attends, combine
 from mman_jax.inference.model import Model
 
 _CHECKPOINT = command.path_flag("checkpoint", "The folder of a finished run.")
-_INPUT = command.path_flag("input", "The corpus to answer: .npz, .pkl, or a bc-LSTM folder.")
-_OUTPUT = command.path_flag("output", "The CSV file to write.")
+_INPUT = command.path_flag("input", "What to answer: a corpus, or clips.csv.", False)
+_OUTPUT = command.path_flag("output", "The CSV file to write.", False)
+_STREAM = flags.DEFINE_bool("stream", False, "Answer JSON lines from stdin, each as it comes.")
+_STATE = command.path_flag("state", "Of --stream: where conversations are kept.", False)
+_ATTENTION = flags.DEFINE_bool("attention", False, "Tell what each answer's attention looked at.")
 
 
-def load_models(workdir: pathlib.Path) -> list[Model]:
-    """The trained models of a run: one, or one a class after a one-vs-rest protocol.
+def answer(models: list[Model], corpus: Corpus) -> Answers:
+    """Class names, probabilities [N, C] and a label for each utterance."""
+    return combine(models, [model.probabilities(corpus) for model in models])
+
+
+def attention(models: list[Model], corpus: Corpus) -> dict[str, np.ndarray]:
+    """The attention weights [N] by column, `attention_<query>_<key>`; the mean over all networks.
 
     Raises:
-        InputError: if there are none.
+        InputError: if a model has no attention tower.
     """
-    results = workdir / "results.json"
-    if not results.is_file():
-        raise InputError(workdir, "no trained model", "the --workdir of a finished run")
-    done = read_results(results)
-    tasks = list(done["tasks"]) if "tasks" in done else [done["protocol"]]
-    return [Model.load(workdir / "model" / task) for task in tasks]
+    check_attends(models)
+    found = [model.attention(corpus) for model in models]
+    names, mean = found[0][0], np.mean([weights for _, weights in found], axis=0)
+    return {
+        f"attention_{query}_{key}": mean[:, q, k]
+        for q, query in enumerate(names)
+        for k, key in enumerate(names)
+    }
 
 
-def answer(models: list[Model], corpus: Corpus) -> tuple[list[str], np.ndarray, list[str]]:
-    """Class names, probabilities [N, C] and a label for each utterance."""
-    if len(models) == 1:
-        classes, probabilities = list(models[0].classes), models[0].probabilities(corpus)
-        return classes, probabilities, [classes[i] for i in probabilities.argmax(-1)]
-    # One against the rest: the last class of each task is the one it asks for.
-    classes = [model.classes[-1] for model in models]
-    probabilities = np.stack([model.probabilities(corpus)[:, -1] for model in models], axis=-1)
-    labels = [
-        "+".join(name for name, p in zip(classes, row, strict=True) if p > 0.5) or "none"
-        for row in probabilities
-    ]
-    return classes, probabilities, labels
-
-
-def to_csv(corpus: Corpus, classes: list[str], probabilities: np.ndarray, labels: list[str]) -> str:
-    """One line an utterance, in the order of the corpus."""
+def to_csv(
+    corpus: Corpus,
+    classes: list[str],
+    probabilities: np.ndarray,
+    labels: list[str],
+    more: Mapping[str, np.ndarray] | None = None,
+) -> str:
+    """One line an utterance, in the order of the corpus; `more` are columns [N] of numbers."""
+    more = more or {}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["conversation_id", "utterance_id", "label", *(f"p_{c}" for c in classes)])
+    head = ["conversation_id", "utterance_id", "label", *(f"p_{c}" for c in classes), *more]
+    writer.writerow(head)
+    numbers = np.column_stack([probabilities, *more.values()])
     conversations = np.repeat(np.arange(len(corpus.lengths)), corpus.lengths)
     for i, conversation in enumerate(conversations):
-        writer.writerow(
-            [
-                corpus.conversation_ids[conversation],
-                corpus.utterance_ids[i],
-                labels[i],
-                *(f"{p:.6f}" for p in probabilities[i]),
-            ]
-        )
+        ids = [corpus.conversation_ids[conversation], corpus.utterance_ids[i]]
+        writer.writerow([*ids, labels[i], *(f"{number:.6f}" for number in numbers[i])])
     return text.getvalue()
 
 
 def main() -> None:
     """Reads, answers, writes."""
+    _check_flags()
     models = load_models(pathlib.Path(_CHECKPOINT.value))
-    corpus = read_corpus(_INPUT.value)
-    content = to_csv(corpus, *answer(models, corpus))
+    if _STREAM.value:
+        kept = pathlib.Path(_STATE.value) if _STATE.value else None
+        answerer = Answerer(models, _ATTENTION.value)
+        answer_lines(answerer, sys.stdin.buffer, sys.stdout, kept)
+        return
+    corpus = _read(models)
+    more = attention(models, corpus) if _ATTENTION.value else {}
+    content = to_csv(corpus, *answer(models, corpus), more)
     command.write_whole(pathlib.Path(_OUTPUT.value), content.encode())
     print(f"{len(corpus.labels)} utterances answered: {_OUTPUT.value}")
+
+
+def _read(models: list[Model]) -> Corpus:
+    if _INPUT.value.lower().endswith(".csv"):
+        return clips.read_corpus(_INPUT.value, pathlib.Path(_CHECKPOINT.value), [*models[0].dims])
+    return read_corpus(_INPUT.value)
+
+
+def _check_flags() -> None:
+    for flag in (_INPUT, _OUTPUT):
+        if _STREAM.value and flag.value is not None:
+            found = "given with --stream, which reads stdin and writes stdout"
+            raise InputError(f"--{flag.name}", found, "one of the two")
+        if not _STREAM.value and flag.value is None:
+            raise InputError(f"--{flag.name}", "not given", "a path, or --stream")
+    if _STATE.value and not _STREAM.value:
+        raise InputError("--state", "given without --stream", "both")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import Any
 
 from experiments.command import read_json
 from mman_jax.errors import InputError
+from mman_jax.inference.model import Model
 
 METRICS = ("accuracy", "unweighted_recall", "weighted_f1")
 
@@ -40,6 +41,20 @@ def read_results(path: pathlib.Path) -> dict[str, Any]:
     for field in ("ceiling", "ceiling_late_fusion") if "ceiling" in results else ():
         _number(results, field, path)
     return results
+
+
+def load_models(workdir: pathlib.Path) -> list[Model]:
+    """The trained models of a run: one, or one a class after a one-vs-rest protocol.
+
+    Raises:
+        InputError: if there are none.
+    """
+    results = workdir / "results.json"
+    if not results.is_file():
+        raise InputError(workdir, "no trained model", "the --workdir of a finished run")
+    done = read_results(results)
+    tasks = list(done["tasks"]) if "tasks" in done else [done["protocol"]]
+    return [Model.load(workdir / "model" / task) for task in tasks]
 
 
 def _check_scores(scores: Mapping[str, Any], path: pathlib.Path, within: str) -> None:

@@ -1,6 +1,7 @@
 """Utterances as JSON lines: what somebody who streams a conversation sends, read with care.
 
-A line is `{"conversation": "id", "features": {"speech": [...], "text": [...]}}`.
+A line is `{"conversation": "id", "features": {"speech": [...], "text": [...]}}`; a modality that it
+leaves out is missing.
 """
 
 import json
@@ -18,7 +19,7 @@ _EXPECTED = '{"conversation": "id", "features": {"<modality>": [numbers]}}'
 
 
 class Turn(NamedTuple):
-    """One utterance of a conversation: its [D] float32 features a modality."""
+    """One utterance of a conversation: its [D] float32 features, of the modalities that it has."""
 
     conversation: str
     features: dict[str, np.ndarray]
@@ -64,12 +65,13 @@ def parse(line: bytes, dims: Mapping[str, int], place: str) -> Turn:
     for name in given:
         if name not in dims:
             raise InputError(f"{place}: features", f"unknown {name!r:.60}", nearest(name, dims))
-    return Turn(conversation, {name: _vector(given, name, d, place) for name, d in dims.items()})
+    there = {name: size for name, size in dims.items() if name in given}
+    vectors = {name: _vector(given[name], name, size, place) for name, size in there.items()}
+    return Turn(conversation, vectors)
 
 
-def _vector(given: Mapping[str, Any], name: str, size: int, place: str) -> np.ndarray:
+def _vector(values: Any, name: str, size: int, place: str) -> np.ndarray:
     where = f"{place}: modality {name}"
-    values = given.get(name)
     if not isinstance(values, list) or any(type(v) not in (int, float) for v in values):
         raise InputError(where, _shape(values), f"a list of {size} numbers")
     if len(values) != size:

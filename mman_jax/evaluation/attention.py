@@ -10,9 +10,14 @@ from mman_jax.models.attention import MultiModalAttention
 from mman_jax.models.networks import ATTENTION_TOWER, Network
 from mman_jax.types import Array
 
+_TOWER = f"towers_{ATTENTION_TOWER}"
+
 
 def attention_weights(
-    network: Network, params: Any, features: Mapping[str, Array]
+    network: Network,
+    params: Any,
+    features: Mapping[str, Array],
+    present: Mapping[str, Array] | None = None,
 ) -> tuple[tuple[str, ...], np.ndarray] | None:
     """The weights of the attention tower on every utterance, for every seed.
 
@@ -20,27 +25,45 @@ def attention_weights(
         network: the trained network.
         params: leading axis S.
         features: [R, U, D] float32 a modality, scaled as in training.
+        present: [R, U] bool of modalities that may be missing.
 
     Returns:
         The modalities in order, and the weights [S, R, U, M (query), M (key)] float32; None where
         no tower attends.
     """
-    tower = network.towers.get(ATTENTION_TOWER)
-    if tower is None:
+    if ATTENTION_TOWER not in network.towers:
         return None
     names = tuple(network.inputs[ATTENTION_TOWER])
-    module = MultiModalAttention(**{"modalities": names, **tower.attention})
 
     @jax.jit
-    def weigh(params, features):
-        def one(params):
-            _, kept = module.apply({"params": params}, features, mutable="intermediates")
-            return kept["intermediates"]["weights"][0]
-
-        return jax.lax.map(one, params)
+    def weigh_all(params, features, present):
+        return jax.lax.map(lambda one: weigh(network, one, features, present), params)
 
     own = {name: np.asarray(features[name]) for name in names}
-    return names, np.asarray(weigh(params[f"towers_{ATTENTION_TOWER}"]["attention"], own))
+    tower = {_TOWER: params[_TOWER]}  # the others need not travel
+    return names, np.asarray(weigh_all(tower, own, dict(present or {})))
+
+
+def weigh(
+    network: Network,
+    params: Any,
+    features: Mapping[str, Array],
+    present: Mapping[str, Array] | None = None,
+) -> Array:
+    """One seed's weights [B, U, M (query), M (key)] float32; pure.
+
+    Args:
+        network: with an attention tower.
+        params: of one seed.
+        features: [B, U, D] float32 a modality, scaled as in training.
+        present: [B, U] bool of modalities that may be missing.
+    """
+    names = tuple(network.inputs[ATTENTION_TOWER])
+    tower = network.towers[ATTENTION_TOWER]
+    module = MultiModalAttention(**{"modalities": names, **tower.attention})
+    own = {"params": params[_TOWER]["attention"]}
+    _, kept = module.apply(own, {m: features[m] for m in names}, present, mutable="intermediates")
+    return kept["intermediates"]["weights"][0]
 
 
 def mean_weights(weights: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:

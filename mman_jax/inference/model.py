@@ -12,10 +12,12 @@ from mman_jax.data import batching
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.scaling import Scaling
 from mman_jax.errors import InputError
+from mman_jax.evaluation.attention import attention_weights
 from mman_jax.inference import stored
 from mman_jax.models import systems
+from mman_jax.models.networks import Network
 from mman_jax.training import checkpoints
-from mman_jax.types import UNSCORED
+from mman_jax.types import UNSCORED, Batch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +74,10 @@ class Model:
         stored.check_params(directory, arrays["params"], card["network"], dims, len(classes))
         return cls(arrays["params"], scaling, card["network"], dims, classes, card["about"])
 
+    def build(self) -> Network:
+        """The network that the parameters are of."""
+        return systems.build(self.network, list(self.dims), len(self.classes))
+
     def probabilities(self, corpus: Corpus) -> np.ndarray:
         """Of each class for each utterance, [N, C] float32, the mean over the S seeds.
 
@@ -80,19 +86,9 @@ class Model:
         Raises:
             InputError: if the corpus lacks a modality, or has another size of one.
         """
-        corpus = corpus.select_modalities(list(self.dims))
-        for modality, size in self.dims.items():
-            if corpus.dims[modality] != size:
-                raise InputError(
-                    f"{corpus.source}, modality {modality}",
-                    f"{corpus.dims[modality]} features",
-                    f"the {size} that the model was trained on",
-                )
-        network = systems.build(self.network, list(self.dims), len(self.classes))
-        layout = batching.pack(corpus.lengths, range(len(corpus.lengths)))
-        nothing = np.full(len(corpus.labels), UNSCORED, np.int32)
-        rows = batching.rows(corpus, layout, nothing, self.scaling)
+        layout, rows = self._lay(corpus)
         features = {name: np.asarray(laid) for name, laid in rows.features.items()}
+        network = self.build()
 
         @jax.jit
         def answer(params, features, reset, present):
@@ -104,3 +100,30 @@ class Model:
 
         laid = np.asarray(answer(self.params, features, rows.reset, rows.present))
         return batching.gather(layout, laid)
+
+    def attention(self, corpus: Corpus) -> tuple[tuple[str, ...], np.ndarray] | None:
+        """What each utterance's attention looked at, the mean over the S seeds.
+
+        Returns:
+            The modalities in order, and the weights [N, M (query), M (key)] float32; None where no
+            tower attends.
+
+        Raises:
+            InputError: as `probabilities`.
+        """
+        layout, rows = self._lay(corpus)
+        found = attention_weights(self.build(), self.params, rows.features, rows.present)
+        return found and (found[0], batching.gather(layout, found[1].mean(0)))
+
+    def _lay(self, corpus: Corpus) -> tuple[batching.Layout, Batch]:
+        corpus = corpus.select_modalities(list(self.dims))
+        for modality, size in self.dims.items():
+            if corpus.dims[modality] != size:
+                raise InputError(
+                    f"{corpus.source}, modality {modality}",
+                    f"{corpus.dims[modality]} features",
+                    f"the {size} that the model was trained on",
+                )
+        layout = batching.pack(corpus.lengths, range(len(corpus.lengths)))
+        nothing = np.full(len(corpus.labels), UNSCORED, np.int32)
+        return layout, batching.rows(corpus, layout, nothing, self.scaling)

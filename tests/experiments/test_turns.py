@@ -32,6 +32,13 @@ def test_turns_come_one_by_one_in_the_model_s_order():
     assert next(found).conversation == "b"
 
 
+def test_a_modality_that_is_left_out_is_missing():
+    (found,) = turns.read([line(features={"text": [1]})], DIMS, "stdin")
+    assert list(found.features) == ["text"]
+    (found,) = turns.read([line(features={})], DIMS, "stdin")
+    assert found.features == {}
+
+
 FEATURES = {"text": [0.5], "speech": [1, 2]}
 REFUSED = {
     "no JSON": (b"{", ["no JSON"]),
@@ -45,7 +52,7 @@ REFUSED = {
     "an id of two lines": (line(conversation="a\nb"), ["conversation"]),
     "a list as features": (line(features=[1]), ["features", "list"]),
     "an unknown modality": (line(features=FEATURES | {"txet": [1]}), ["'txet'", "'text'?"]),
-    "a modality missing": (line(features={"text": [1]}), ["modality speech", "nothing"]),
+    "a modality that is null": (line(features=FEATURES | {"speech": None}), ["speech", "nothing"]),
     "too few": (line(features=FEATURES | {"speech": [1]}), ["modality speech", "1 features", "2"]),
     "words": (line(features=FEATURES | {"text": ["1"]}), ["modality text", "numbers"]),
     "truths": (line(features=FEATURES | {"text": [True]}), ["modality text", "numbers"]),

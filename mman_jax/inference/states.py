@@ -1,0 +1,81 @@
+"""The states of conversations in a file, so that a stream goes on where it was cut."""
+
+import hashlib
+import io
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from mman_jax.errors import InputError
+from mman_jax.inference.model import Model
+
+_EXPECTED = "what --state wrote with this model"
+
+
+def identity(models: Sequence[Model]) -> str:
+    """A digest of all that answers: states of one run are none of another."""
+    digest = hashlib.sha256()
+    for model in models:
+        about = {"network": dict(model.network), "dims": dict(model.dims), "classes": model.classes}
+        digest.update(json.dumps(about, sort_keys=True).encode())
+        arrays = [model.params, dict(model.scaling.mean), dict(model.scaling.scale)]
+        for path, array in jax.tree.leaves_with_path(arrays):
+            digest.update(jax.tree_util.keystr(path).encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def to_bytes(states: Mapping[str, Any], owner: str) -> bytes:
+    """States by conversation, as a .npz file.
+
+    Args:
+        states: of each conversation; all have one structure.
+        owner: the `identity` of the models.
+    """
+    several = [jax.tree.leaves(state) for state in states.values()]
+    arrays = {
+        f"state_{i}": np.stack([np.asarray(leaf) for leaf in same])
+        for i, same in enumerate(zip(*several, strict=True))
+    }
+    card = json.dumps({"model": owner, "conversations": list(states)})
+    file = io.BytesIO()
+    np.savez(file, card=np.array(card), **arrays)
+    return file.getvalue()
+
+
+def read(path: pathlib.Path, template: Any, owner: str) -> dict[str, Any]:
+    """The states that `to_bytes` was given.
+
+    Args:
+        path: the file.
+        template: the state of a conversation that begins.
+        owner: the `identity` of the models.
+
+    Raises:
+        InputError: another file, a damaged one, or states of another model.
+    """
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            card = json.loads(str(file["card"]))
+            names = [str(name) for name in card["conversations"]]
+            found = [file[f"state_{i}"] for i in range(len(file.files) - 1)]
+            belongs = card["model"]
+    except Exception as error:
+        # Bytes that are no archive can fail in any way; none of them is a bug of ours.
+        raise InputError(path, f"unreadable ({error})", _EXPECTED) from error
+    if belongs != owner:
+        raise InputError(path, "states of another model", _EXPECTED)
+    leaves, structure = jax.tree.flatten(template)
+    shapes = [((len(names), *leaf.shape), leaf.dtype) for leaf in leaves] if names else []
+    if shapes != [(array.shape, array.dtype) for array in found]:
+        raise InputError(path, "states of other sizes", _EXPECTED)
+    if not all(np.isfinite(array).all() for array in found):
+        raise InputError(path, "states that are not finite", _EXPECTED)
+    return {
+        name: jax.tree.unflatten(structure, [array[i] for array in found])
+        for i, name in enumerate(names)
+    }

@@ -1,0 +1,31 @@
+"""Models as a run leaves them, untrained: answers are checked here, not accuracy."""
+
+import jax
+import numpy as np
+
+from configs import mman
+from mman_jax.data.scaling import Scaling
+from mman_jax.inference.model import Model
+from mman_jax.models import systems
+from tests import tiny
+
+DIMS = {"speech": 5, "text": 3}
+CLASSES = ("happy", "sad", "angry")
+
+
+def model(system=mman, seeds=2, classes=CLASSES, dims=DIMS, first_seed=0, change=None):
+    config = tiny.shrink(system.get_config())
+    if change:
+        config = change(config)
+    network = systems.build(config.network, list(dims), len(classes))
+    random = np.random.default_rng(first_seed)
+    given = {m: np.zeros((1, 1, d), np.float32) for m, d in dims.items()}
+    keys = jax.random.split(jax.random.key(first_seed), seeds)
+    start = np.ones((1, 1), bool)
+    params = jax.vmap(lambda key: network.init(key, given, start)["params"])(keys)
+    # Larger than at the start of training, so that every input shows in the answers.
+    params = jax.tree.map(lambda x: 2 * np.asarray(x), params)
+    mean = {m: random.normal(size=d).astype(np.float32) for m, d in dims.items()}
+    scale = {m: random.uniform(0.5, 2, d).astype(np.float32) for m, d in dims.items()}
+    settings = config.network.to_dict()
+    return Model(params, Scaling(mean, scale), settings, dict(dims), tuple(classes), {})
