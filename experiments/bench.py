@@ -9,7 +9,6 @@ learned); padding does not count.
 import functools
 import json
 import pathlib
-import platform
 import resource
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from absl import flags
 from configs import mman
 from experiments import command
 from experiments.peer_pytorch import CLASSES, DIMS, MODES
+from experiments.timing import line, median, useful
 from mman_jax.data import batching
 from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError, nearest
@@ -85,51 +85,6 @@ def trainer(rows: Batch, seeds: int = 1, stream: bool = False) -> Trainer:
     network = systems.build(config.network, list(DIMS), CLASSES)
     mesh = parallel.make_mesh(seeds)
     return Trainer(network, config.train, parts(rows), CLASSES, mesh, stream=stream)
-
-
-def median(function: Callable[[], Any], repeats: int = 5) -> float:
-    """Seconds of a call, the median after one to warm up."""
-    seconds = []
-    for _ in range(repeats + 1):
-        began = time.perf_counter()
-        jax.block_until_ready(function())
-        seconds.append(time.perf_counter() - began)
-    return float(np.median(seconds[1:]))
-
-
-def matmul_peak() -> float:
-    """GFLOP a second of a product of two [2048, 2048] matrices."""
-    a = jnp.asarray(np.random.default_rng(0).standard_normal((2048, 2048), np.float32))
-    product = jax.jit(jnp.matmul)
-    return 2 * 2048**3 / median(lambda: product(a, a)) / 1e9
-
-
-def line(case: str, seconds: float, **sizes: Any) -> dict[str, Any]:
-    """One measurement."""
-    device = jax.devices()[0]
-    return {
-        "case": case,
-        **sizes,
-        "seconds": seconds,
-        "device": f"{device.platform} {device.device_kind} x{jax.device_count()}",
-        "versions": {"jax": jax.__version__, "python": platform.python_version()},
-    }
-
-
-def useful(case: str, seconds: float, utterances: int, parameters: int, passes: int, **sizes: Any):
-    """One measurement of work on utterances, against the peak of the same process."""
-    rate, peak = passes * parameters * utterances / seconds / 1e9, matmul_peak()
-    return line(
-        case,
-        seconds,
-        utterances=utterances,
-        parameters=parameters,
-        utterances_per_second=utterances / seconds,
-        useful_gflop_per_second=rate,
-        matmul_peak_gflop_per_second=peak,
-        useful_over_peak=rate / peak,
-        **sizes,
-    )
 
 
 def training(rows: Batch, seeds: int = 1, stream: bool = False) -> tuple[Callable[[], Any], int]:

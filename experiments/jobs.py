@@ -70,7 +70,8 @@ def default_processes() -> int:
     """A process a core on CPUs, up to four; on accelerators one for all."""
     if jax.default_backend() != "cpu":
         return 1
-    return max(1, min(4, len(os.sched_getaffinity(0))))
+    affinity = hasattr(os, "sched_getaffinity")
+    return max(1, min(4, len(os.sched_getaffinity(0)) if affinity else os.cpu_count() or 1))
 
 
 def _watch(left, screen, pool, told, processes):

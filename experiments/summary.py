@@ -9,7 +9,6 @@ from importlib import metadata
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from experiments import claims, evidence, fitting, results
 from experiments.experiment import Experiment
@@ -61,7 +60,7 @@ def summarise(
         "versions": {"python": platform.python_version()}
         | {name: metadata.version(name) for name in _PACKAGES},
         "revision": _revision(),
-        "config": _plain(systems, experiment.config),
+        "config": {system.name: system.config.to_dict() for system in systems},
         "seconds": sum(
             sum(one["seconds"] for one in fitting.read(folder).values())
             for folder in sorted({f for own in folders.values() for f in own})
@@ -115,8 +114,8 @@ def _anonymous(utterances: Mapping[str, Sequence[Any]]) -> dict[str, list[int]]:
 
 
 def _pairs(systems: Sequence[System]) -> list[tuple[str, str]]:
-    """Every pair of the paper's systems that the claims name or that is next to one another in
-    the table, and each ablation with its baseline."""
+    """Every pair of the paper's systems, those of the claims first; each ablation with its
+    baseline."""
     paper = [s.name for s in systems if s.group == PAPER]
     named = [(first, second) for _, first, second, _ in claims.CLAIMS]
     others = [
@@ -180,10 +179,6 @@ def _synthetic(
         "evidence": shares,
         "kinds": kinds,
     }
-
-
-def _plain(systems: Sequence[System], config: ConfigDict) -> dict[str, Any]:
-    return {system.name: system.config.to_dict() for system in systems}
 
 
 def _revision() -> str | None:

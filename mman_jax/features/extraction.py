@@ -81,11 +81,11 @@ class Settings:
     def check_libraries(self) -> None:
         """Raises InputError where a library is missing, before any clip is read."""
         if self.speech or self.visual:
-            media.library()
+            media.pyav()
         if self.speech:
-            speech.library(self.speech.feature_set)
+            speech.opensmile_extractor(self.speech.feature_set)
         if self.visual and self.visual.crop == "upper_body":
-            visual.library()
+            visual.opencv()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

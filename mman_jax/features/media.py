@@ -35,7 +35,7 @@ def read_audio(
     Raises:
         InputError: no clip, no sound in it, damaged, or it ends before `end`.
     """
-    av = library()
+    av = pyav()
     # Mixed here: ffmpeg's own mix to mono is louder by a square root of two.
     resampler = av.AudioResampler("fltp", None, SAMPLE_RATE)
     chunks, first = [], None
@@ -104,7 +104,7 @@ def read_frames(
 
 def resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:
     """Frames [T, H, W, 3] uint8 at another size."""
-    av = library()
+    av = pyav()
     if frames.shape[1:3] == (height, width):
         return frames
     made = [
@@ -116,7 +116,7 @@ def resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.stack(made)
 
 
-def library() -> Any:
+def pyav() -> Any:
     """PyAV.
 
     Raises:
@@ -136,14 +136,14 @@ def _named(path: str | Path) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except (library().FFmpegError, OSError, ValueError, LookupError, EOFError) as error:
+    except (pyav().FFmpegError, OSError, ValueError, LookupError, EOFError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(path, f"cannot be decoded ({reason})", _CLIP) from error
 
 
 @contextlib.contextmanager
 def _open(path: str | Path) -> Iterator[Any]:
-    av = library()
+    av = pyav()
     path = Path(path)
     if not path.is_file():
         raise InputError(path, "no such file", _CLIP)

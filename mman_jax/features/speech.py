@@ -58,7 +58,7 @@ def functionals(samples: np.ndarray, feature_set: str = "compare") -> np.ndarray
         seconds = len(samples) / media.SAMPLE_RATE
         shortest = _SHORTEST / media.SAMPLE_RATE
         raise InputError("speech", f"{seconds:.3f} s of sound", f"at least {shortest} s")
-    values = library(feature_set)(samples[None], media.SAMPLE_RATE)
+    values = opensmile_extractor(feature_set)(samples[None], media.SAMPLE_RATE)
     found = np.asarray(values, np.float32).reshape(-1)
     if not np.isfinite(found).all():
         raise InputError("speech", "functionals that are not finite", "finite ones")
@@ -66,7 +66,7 @@ def functionals(samples: np.ndarray, feature_set: str = "compare") -> np.ndarray
 
 
 @functools.cache
-def library(feature_set: str = "compare") -> Any:
+def opensmile_extractor(feature_set: str = "compare") -> Any:
     """OpenSMILE, ready to be called.
 
     Raises:

@@ -144,7 +144,7 @@ def _describe(network, variables, clips):
     return network.apply(variables, clips, train=False)[0]
 
 
-def library() -> Any:
+def opencv() -> Any:
     """OpenCV, which finds faces.
 
     Raises:
@@ -160,7 +160,7 @@ def library() -> Any:
 
 def _faces(frame: np.ndarray) -> list[tuple[int, int, int]]:
     """Left, top and side of each face, in pixels."""
-    cv2 = library()
+    cv2 = opencv()
     detector = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
     grey = cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY)
     found = detector.detectMultiScale(grey, scaleFactor=1.1, minNeighbors=5, minSize=(30, 30))

@@ -22,7 +22,7 @@ def test_sizes(samples, feature_set, size):
 
 
 def test_pitch_is_heard(samples):
-    names = list(speech.library("egemaps").feature_names)
+    names = list(speech.opensmile_extractor("egemaps").feature_names)
     column = names.index("F0semitoneFrom27.5Hz_sma3nz_amean")
     for pitch in (150.0, 200.0, 300.0):
         # A pulse train has the harmonics that the pitch tracker looks for.
