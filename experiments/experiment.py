@@ -59,7 +59,7 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, screen: Screen
         screen.notice(notice)
     extraction = clips.beside(config.data.path)
     if processes.is_first():
-        folder.claim(workdir, chosen)
+        folder.claim(workdir, chosen, experiment.parts.corpus)
         if extraction is not None:
             write_whole(clips.place(workdir), extraction)
     found = {task.name: experiment.train(task, workdir, screen) for task in experiment.tasks}
@@ -114,7 +114,7 @@ class Experiment:
         start, seconds = None, {}
         found = checkpoints.restore(where)
         if found:
-            start = checkpoints.unpack(*found, self.trainer)
+            start = checkpoints.unpack(*found, self.trainer, where)
             seconds = found[1]["seconds"]
             screen.line(f"{task.name}: goes on after {start.stage} epoch {len(start.history[0])}")
         elif begin:
