@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import pkgutil
+import re
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ MODULES = ["mman_jax"] + [
     found.name for found in pkgutil.walk_packages(mman_jax.__path__, "mman_jax.")
 ]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
-OPTIONS = doctest.NORMALIZE_WHITESPACE
+OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 
 def blocks(text, language):
@@ -51,6 +52,14 @@ def test_pages(page, tmp_path, monkeypatch):
     )
     assert bool(examples.examples) == ("```pycon" in text)
     run(examples)
+
+
+def test_the_table_of_shapes_is_what_the_page_prints():
+    text = (ROOT / "docs/shapes.md").read_text(encoding="utf-8")
+    table = re.findall(r"^\| `(.+?)` \| (\[.+?\]) \| (\w+) \|", text, re.MULTILINE)
+    printed = re.findall(r"^(\S+) (\[.+\]) (\w+)$", blocks(text, "pycon"), re.MULTILINE)
+    assert len(table) > 10
+    assert table == printed
 
 
 def test_readme(tmp_path, monkeypatch):

@@ -10,6 +10,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from docs.hooks import architecture, reference
 
+REPORT = Path(__file__).parents[2] / "experiments/results/mosi"
+
 
 def on_config(config):
     """Adds the API reference to the navigation."""
@@ -18,8 +20,12 @@ def on_config(config):
 
 
 def on_files(files, config):
-    """Adds what is not written by hand: the picture, and a page for every module."""
+    """Adds what is not written by hand: the picture, a report, and a page for every module."""
     files.append(File.generated(config, "architecture.svg", content=architecture.svg()))
+    for path in sorted(REPORT.rglob("*")):
+        if path.suffix in (".html", ".png"):
+            place = f"mosi/{path.relative_to(REPORT).as_posix()}"
+            files.append(File.generated(config, place, abs_src_path=str(path)))
     for module in reference.modules():
         page = File.generated(config, reference.page(module), content=reference.content(module))
         files.append(page)

@@ -52,9 +52,8 @@ def _exported() -> list[str]:
     lines = []
     for node in _tree(PACKAGE).body:
         if isinstance(node, ast.ImportFrom):
-            lines += [
-                f"- [`{PACKAGE}.{alias.name}`][{node.module}.{alias.name}]" for alias in node.names
-            ]
+            names = [alias.name for alias in node.names if not alias.name.startswith("_")]
+            lines += [f"- [`{PACKAGE}.{name}`][{node.module}.{name}]" for name in names]
     return sorted(lines, key=str.lower)
 
 

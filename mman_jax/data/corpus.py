@@ -38,7 +38,7 @@ class Corpus:
         Two conversations, of two utterances and of one; the second utterance has no label.
 
         >>> corpus = Corpus(
-        ...     features={"speech": np.ones((3, 4), np.float32), "eeg": np.eye(3, dtype=np.float32)},
+        ...     features={"speech": np.ones((3, 4), "float32"), "eeg": np.eye(3, dtype="float32")},
         ...     labels=np.array([0, -1, 1], np.int32),
         ...     label_names=("calm", "angry"),
         ...     lengths=np.array([2, 1], np.int32),
