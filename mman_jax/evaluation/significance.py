@@ -18,9 +18,9 @@ class Difference(NamedTuple):
     """How much more of the answers of one system are right than of another.
 
     Attributes:
-        mean: the difference of the accuracies, as a share.
-        low: of the 95 % interval, percentiles of the bootstrap.
-        high: the same.
+        mean: the difference of the accuracies, as a share from -1 to 1.
+        low: where the 95 % interval begins, a percentile of the bootstrap; a share.
+        high: where it ends.
         p: two-sided, of the bootstrap: how often chance alone would turn the sign.
     """
 
@@ -105,6 +105,9 @@ def bootstrap(
         conversations: [N], which conversation each utterance is of.
         resamples: how many.
         seed: of the resampling.
+
+    Raises:
+        AssertionError: if the axes disagree.
     """
     first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
     chex.assert_rank([first, second], 2)
