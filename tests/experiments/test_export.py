@@ -43,7 +43,7 @@ def place(tmp_path_factory):
     """A folder with a run, the corpus `talks.npz`, and the run's export in `model`."""
     folder = tmp_path_factory.mktemp("export")
     finished(folder / "run", {"auto": trained.model()})
-    npz.save(corpus(), folder / "talks.npz")
+    npz.write(corpus(), folder / "talks.npz")
     ended = run(
         "experiments.export", f"--checkpoint={folder / 'run'}", f"--output={folder / 'model'}"
     )
