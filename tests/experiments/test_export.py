@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 
+from configs import clstm_ef
 from experiments import export, predict, stored, tensors
 from experiments.fuzzing import examples
 from mman_jax.data import npz
@@ -147,7 +148,7 @@ def test_weights_that_do_not_fit_are_named(place, tmp_path):
 def test_one_model_a_task(tmp_path):
     # A seed that failed in one task is no reason to refuse the other.
     models = [
-        trained.model(seeds=seeds, classes=("no", name), first_seed=seeds)
+        trained.model(clstm_ef, seeds, ("no", name), first_seed=seeds)
         for seeds, name in ((1, "happy"), (2, "sad"))
     ]
     tasks = dict(zip(("happy", "sad"), models, strict=True))
