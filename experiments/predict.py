@@ -8,7 +8,7 @@ probability of that class against all others, and `label` names every class abov
 With `--stream` utterances are JSON lines on stdin (see `experiments.turns`), of any number of
 conversations, and each is answered by a line on stdout before the next is read; `--state=FILE`
 keeps the conversations, so that a later call goes on with them. `--attention` tells which modality
-each answer listened to.
+each answer listened to. `--weights=FILE` answers with the edited weights of an export of the run.
 """
 
 import csv
@@ -35,6 +35,7 @@ _INPUT = command.path_flag("input", "What to answer: a corpus, or clips.csv.", F
 _OUTPUT = command.path_flag("output", "The CSV file to write.", False)
 _STREAM = flags.DEFINE_bool("stream", False, "Answer JSON lines from stdin, each as it comes.")
 _STATE = command.path_flag("state", "Of --stream: where conversations are kept.", False)
+_WEIGHTS = command.path_flag("weights", "An edited weights.safetensors of this run.", False)
 _ATTENTION = flags.DEFINE_bool("attention", False, "Tell what each answer's attention looked at.")
 
 
@@ -83,7 +84,7 @@ def to_csv(
 def main() -> None:
     """Reads, answers, writes."""
     _check_flags()
-    models = load_models(pathlib.Path(_CHECKPOINT.value))
+    models = load_models(pathlib.Path(_CHECKPOINT.value), _WEIGHTS.value)
     if _STREAM.value:
         kept = pathlib.Path(_STATE.value) if _STATE.value else None
         answerer = Answerer(models, _ATTENTION.value)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from experiments import tensors
 from experiments.command import read_json
 from mman_jax.errors import InputError
 from mman_jax.inference.model import Model
@@ -43,18 +44,23 @@ def read_results(path: pathlib.Path) -> dict[str, Any]:
     return results
 
 
-def load_models(workdir: pathlib.Path) -> list[Model]:
+def load_models(workdir: pathlib.Path, weights: str | None = None) -> list[Model]:
     """The trained models of a run: one, or one a class after a one-vs-rest protocol.
 
+    Args:
+        workdir: of the run.
+        weights: a file of `experiments.export`, whose parameters then take the place of theirs.
+
     Raises:
-        InputError: if there are none.
+        InputError: if there are none, or the weights do not fit.
     """
     results = workdir / "results.json"
     if not results.is_file():
         raise InputError(workdir, "no trained model", "the --workdir of a finished run")
     done = read_results(results)
     tasks = list(done["tasks"]) if "tasks" in done else [done["protocol"]]
-    return [Model.load(workdir / "model" / task) for task in tasks]
+    models = [Model.load(workdir / "model" / task) for task in tasks]
+    return models if weights is None else tensors.replace(models, pathlib.Path(weights))
 
 
 def _check_scores(scores: Mapping[str, Any], path: pathlib.Path, within: str) -> None:

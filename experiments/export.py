@@ -1,0 +1,116 @@
+"""A run for use elsewhere: `python -m experiments.export --checkpoint=DIR --output=FOLDER`.
+
+DIR is the folder of a finished run. FOLDER, which must be new or empty, gets
+- `conversation.jax` and `step.jax`, functions that JAX alone loads (`jax.export`), and `state.npy`;
+- `weights.safetensors`, the parameters of all seeds;
+- `torch/`: each seed's parameters as a PyTorch state dict, and `network.py`, the network;
+- `card.json`: classes, sizes, scores, limits, licences, and how to call the functions.
+
+`--weights=FILE` takes the parameters of an edited `weights.safetensors` in place of the run's own;
+`experiments.predict` takes the flag, too. Needs the extra `export`.
+"""
+
+import io
+import json
+import pathlib
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments import card, clips, command, tensors
+from experiments.stored import load_models, read_results
+from mman_jax.errors import InputError
+from mman_jax.features.extraction import Extraction
+from mman_jax.inference import exported, weights
+from mman_jax.inference.model import Model
+
+_CHECKPOINT = command.path_flag("checkpoint", "The folder of a finished run.")
+_OUTPUT = command.path_flag("output", "The folder to make.")
+_WEIGHTS = command.path_flag("weights", "Parameters in place of the run's own.", False)
+
+
+def contents(models: Sequence[Model]) -> dict[str, bytes]:
+    """All files but the card, by their path in the folder.
+
+    Raises:
+        InputError: a library of the extra is missing.
+    """
+    tensors.library()
+    try:
+        import flatbuffers  # noqa: F401  (what jax.export serialises with)
+    except ImportError as error:
+        raise InputError("flatbuffers", "not installed", tensors.INSTALL) from error
+    state = io.BytesIO()
+    np.save(state, exported.initial_state(models))
+    files = {
+        "conversation.jax": bytes(exported.conversations(models).serialize()),
+        "step.jax": bytes(exported.step(models).serialize()),
+        "state.npy": state.getvalue(),
+        "weights.safetensors": tensors.pack(models),
+    }
+    return files | _torch(models)
+
+
+def describe(models: Sequence[Model], workdir: pathlib.Path, replaced: bool) -> dict[str, Any]:
+    """The card of a run's models.
+
+    Args:
+        models: of the run.
+        workdir: of the run.
+        replaced: whether they have other weights than the run's own.
+    """
+    results, made = read_results(workdir / "results.json"), clips.place(workdir)
+    extraction = Extraction.load(made) if made.is_file() else None
+    return card.write(models, results, extraction, replaced)
+
+
+def write(folder: pathlib.Path, files: Mapping[str, bytes]) -> None:
+    """Makes a folder of files, whole or not at all.
+
+    Raises:
+        InputError: it holds something, or cannot be written.
+    """
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise InputError(folder, "there is something", "a new folder, or an empty one")
+        beside = folder.absolute().with_name(f".{folder.absolute().name}.part")
+        shutil.rmtree(beside, ignore_errors=True)
+        for name, content in files.items():
+            (beside / name).parent.mkdir(parents=True, exist_ok=True)
+            (beside / name).write_bytes(content)
+        beside.replace(folder)
+    except OSError as error:
+        found = f"cannot be written ({error.strerror})"
+        raise InputError(folder, found, "a writable path") from error
+
+
+def main() -> None:
+    """Reads, exports, writes."""
+    workdir, output = pathlib.Path(_CHECKPOINT.value), pathlib.Path(_OUTPUT.value)
+    models = load_models(workdir, _WEIGHTS.value)
+    about = describe(models, workdir, _WEIGHTS.value is not None)
+    files = contents(models)
+    about["files"] = {name: len(content) for name, content in files.items()}
+    files["card.json"] = (json.dumps(about, indent=1, allow_nan=False) + "\n").encode()
+    write(output, files)
+    print(f"{output}: {len(files)} files, {sum(map(len, files.values())) / 1e6:.1f} MB")
+
+
+def _torch(models: Sequence[Model]) -> dict[str, bytes]:
+    # Read, not imported: nothing here needs torch.
+    source = pathlib.Path(__file__).with_name("network_pytorch.py").read_bytes()
+    files = {"torch/network.py": source}
+    for model in models:
+        folder = "torch" if len(models) == 1 else f"torch/{model.card['task']}"
+        for number in range(len(jax.tree.leaves(model.params)[0])):
+            one = jax.tree.map(lambda x, n=number: x[n], model.params)
+            named = weights.to_torch(one, model.scaling)
+            files[f"{folder}/weights_{number}.safetensors"] = tensors.library().save(named)
+    return files
+
+
+if __name__ == "__main__":
+    command.run(main)

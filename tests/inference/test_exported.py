@@ -1,0 +1,101 @@
+"""The exported functions answer as the models do: whole conversations, and step by step."""
+
+import jax
+import numpy as np
+import pytest
+from jax import export
+
+from configs import clstm_ef, clstm_lf
+from configs.ablations import no_context
+from experiments import predict
+from mman_jax.data.corpus import Corpus
+from mman_jax.inference import exported
+from tests.inference import trained
+
+pytest.importorskip("flatbuffers", reason="jax.export needs flatbuffers: pip install '.[export]'")
+
+LENGTHS = (7, 2, 7)
+
+
+def corpus(seed=0, dims=trained.DIMS):
+    """Conversations with some modalities missing, one utterance with nothing to hear."""
+    random, count = np.random.default_rng(seed), sum(LENGTHS)
+    present = {m: random.random(count) < 0.8 for m in dims}
+    for there in present.values():
+        there[3] = False
+    features = {m: random.normal(0, 3, (count, d)).astype(np.float32) for m, d in dims.items()}
+    for m, there in present.items():
+        features[m][~there] = 0
+    return Corpus(
+        features=features,
+        labels=np.zeros(count, np.int32),
+        label_names=("x", "y"),
+        lengths=np.array(LENGTHS, np.int32),
+        conversation_ids=("a", "b", "c"),
+        utterance_ids=tuple(f"u{i}" for n in LENGTHS for i in range(n)),
+        present=present,
+    )
+
+
+def laid(given, fill=0.0):
+    """Features and masks as the functions take them, and which cells are utterances [B, U]."""
+    cells = np.arange(max(LENGTHS)) < given.lengths[:, None]
+
+    def lay(values, empty):
+        rows = np.full((*cells.shape, *values.shape[1:]), empty, values.dtype)
+        rows[cells] = values
+        return rows
+
+    features = {m: lay(x, np.float32(fill)) for m, x in given.features.items()}
+    return features, {m: lay(p, False) for m, p in given.present.items()}, cells
+
+
+def stepped(step, state, features, present):
+    """What the step answers, one utterance of all conversations after the other."""
+    found, states = [], np.broadcast_to(state, (len(LENGTHS), len(state)))
+    for u in range(max(LENGTHS)):
+        now = ({m: x[:, u] for m, x in given.items()} for given in (features, present))
+        states, probabilities = step(states, *now)
+        found.append(probabilities)
+    return np.stack(found, axis=1)
+
+
+def loaded(made):
+    return jax.jit(export.deserialize(made.serialize()).call)
+
+
+SYSTEMS = {
+    "clstm_lf": [trained.model(clstm_lf)],
+    "no_context": [trained.model(no_context)],
+    "one-vs-rest": [
+        trained.model(clstm_ef, seeds, ("no", name), first_seed=seeds)
+        for seeds, name in ((1, "happy"), (3, "sad"))
+    ],
+}
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_both_functions_answer_as_predict_does(name):
+    models, given = SYSTEMS[name], corpus()
+    _, expected, _ = predict.answer(models, given)
+    features, present, cells = laid(given)
+    whole, step = loaded(exported.conversations(models)), loaded(exported.step(models))
+    found = np.asarray(whole(features, present))
+    np.testing.assert_allclose(found[cells], expected, atol=2e-6)
+    state = exported.initial_state(models)
+    np.testing.assert_allclose(stepped(step, state, features, present), found, atol=2e-6)
+    if name != "one-vs-rest":
+        return
+    # Neither the padding, nor what is missing, nor the number of rows and utterances counts.
+    for modality, values in features.items():
+        values[~present[modality]] = np.nan
+    np.testing.assert_array_equal(whole(features, present)[cells], found[cells])
+    some = ({m: x[:1, :2] for m, x in both.items()} for both in (features, present))
+    np.testing.assert_allclose(whole(*some), found[:1, :2], atol=2e-6)
+    assert not np.allclose(found, whole(features, {m: ~p for m, p in present.items()}), atol=1e-3)
+
+
+def test_they_are_lowered_for_every_platform():
+    made = exported.step(SYSTEMS["no_context"])
+    assert made.platforms == ("cpu", "cuda", "tpu")
+    assert [str(aval.shape[0]) for aval in made.in_avals] == ["b"] * 5
