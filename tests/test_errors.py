@@ -1,3 +1,5 @@
+import pickle
+
 import pytest
 
 from mman_jax.errors import InputError, nearest
@@ -9,6 +11,13 @@ def test_place_found_expected_in_one_line():
         == "a.npz: labels: 3 entries; expected 4"
     )
     assert str(InputError("a", "b")) == "a: b"
+
+
+def test_another_process_gets_the_same_error():
+    error = InputError("a.npz: labels", "3 " * 400, "4")
+    back = pickle.loads(pickle.dumps(error))
+    assert type(back) is InputError
+    assert str(back) == str(error)
 
 
 @pytest.mark.parametrize("text", ["\x1b[2J", "a\x00b", "\ud800", "a\u202eb", "\x07"])
@@ -34,3 +43,8 @@ def test_nearest_leads_with_what_was_probably_meant():
     assert nearest("tets", ["train", "test"]) == "'test'? (one of train, test)"
     assert nearest("x", ["train", "test"]) == "one of train, test"
     assert nearest("x", []) == "nothing"
+
+
+def test_what_is_just_not_long_is_not_cut():
+    assert str(InputError("p" * 600, "f" * 600)) == f"{'p' * 600}: {'f' * 600}"
+    assert str(InputError("p" * 601, "f")) == f"{'p' * 300} ... {'p' * 300}: f"

@@ -190,8 +190,6 @@ class Extraction:
         found = arrays.read(path, _EXTRACTED)
         try:
             settings = Settings.from_json(json.loads(str(found.pop("settings"))))
-        except InputError:
-            raise
         except (LookupError, RecursionError, TypeError, ValueError) as error:
             raise InputError(path, f"no settings ({error!r:.200})", _EXTRACTED) from error
         fitted: dict[str, dict[str, np.ndarray]] = {name: {} for name in settings.modalities}

@@ -134,8 +134,6 @@ def _named(path: str | Path) -> Iterator[None]:
     """Turns what ffmpeg says of a file into an InputError that names the file."""
     try:
         yield
-    except InputError:
-        raise
     except (pyav().FFmpegError, OSError, ValueError, LookupError, EOFError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(path, f"cannot be decoded ({reason})", _CLIP) from error

@@ -58,7 +58,9 @@ def functionals(samples: np.ndarray, feature_set: str = "compare") -> np.ndarray
         seconds = len(samples) / media.SAMPLE_RATE
         shortest = _SHORTEST / media.SAMPLE_RATE
         raise InputError("speech", f"{seconds:.3f} s of sound", f"at least {shortest} s")
-    values = opensmile_extractor(feature_set)(samples[None], media.SAMPLE_RATE)
+    # OpenSMILE counts in 16 bits, and what is louder than they hold would come out as its opposite.
+    heard = np.clip(samples, -1, 1 - 2**-15)
+    values = opensmile_extractor(feature_set)(heard[None], media.SAMPLE_RATE)
     found = np.asarray(values, np.float32).reshape(-1)
     if not np.isfinite(found).all():
         raise InputError("speech", "functionals that are not finite", "finite ones")

@@ -35,8 +35,9 @@ def _block(settings: Mapping[str, Any]) -> dict[str, Any]:
         found = f"hidden {hidden}, dense {dense}"
         raise InputError("config.network", found, "sizes of 1 or more, hidden=(300,) a layer")
     rates = (dropout, settings.get("input_dropout", 0.0))
-    if not all(0 <= rate <= 1 for rate in rates):
-        raise InputError("config.network", f"dropout {max(rates, key=abs)}", "a rate from 0 to 1")
+    for rate in rates:
+        if not 0 <= rate <= 1:
+            raise InputError("config.network", f"dropout {rate}", "a rate from 0 to 1")
     return {
         "hidden": tuple(settings["hidden"]),
         "dense": settings["dense"],

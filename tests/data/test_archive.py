@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import os
 import struct
 import zlib
 
@@ -29,6 +30,7 @@ class Entry:
     local_name: str | None = None
     offset: int | None = None
     extra: bytes = b""
+    raw: bytes | None = None  # what lies in the file in place of the packed content
 
 
 def written(entries, directory_lies=None):
@@ -38,6 +40,7 @@ def written(entries, directory_lies=None):
         if e.packing == 8:
             packer = zlib.compressobj(9, zlib.DEFLATED, -15)
             data = packer.compress(e.content) + packer.flush()
+        data = data if e.raw is None else e.raw
         size = len(e.content) if e.claimed is None else e.claimed
         packed = len(data) if e.packed is None else e.packed
         crc = zlib.crc32(e.content[:size])
@@ -210,3 +213,87 @@ def test_chunks_are_the_content_in_bounded_pieces(tmp_path, packing, size):
         pieces = list(archive.chunks(file, member))
     assert b"".join(pieces) == content
     assert all(0 < len(piece) <= 1 << 20 for piece in pieces)
+
+
+def refusal(tmp_path, entries):
+    """What is said of an archive, beside its own path, after every member was read to its end."""
+    path = tmp_path / "c.npz"
+    path.write_bytes(written(entries))
+    with path.open("rb") as file, pytest.raises(InputError) as error:
+        [list(archive.chunks(file, member)) for member in archive.members(path, file)]
+    return str(error.value).removeprefix(str(path))
+
+
+def deflated(content, level=9):
+    packer = zlib.compressobj(level, zlib.DEFLATED, -15)
+    return packer.compress(content) + packer.flush()
+
+
+def of_a_piece():
+    """Content that packs to exactly a MiB, what is read of a member at once."""
+    spare = len(deflated(bytes(1 << 20), 0)) - (1 << 20)
+    sizes = range((1 << 20) - spare, 1 << 20)
+    return next(bytes(n) for n in sizes if len(deflated(bytes(n), 0)) == 1 << 20)
+
+
+SAID = {
+    "leaves": (lambda: [Entry("../x")], ": ../x: a path that leaves the archive"),
+    "encrypted": (lambda: [Entry("x", flags=0x1)], ": x: encrypted; expected an array that can"),
+    "strongly": (lambda: [Entry("x", flags=0x40)], ": x: encrypted; expected an array that can"),
+    "masked": (lambda: [Entry("x", flags=0x2000)], ": x: encrypted; expected an array that can"),
+    "more than claimed": (
+        lambda: [Entry("x", b"abc", 8, claimed=2)],
+        ": x: unpacks to more than the 2 bytes that it claims; expected a whole member",
+    ),
+    "a byte after": (
+        lambda: [Entry("x", b"abc", 8, raw=deflated(b"abc") + b"!")],
+        ": x: bytes after its content; expected a whole member",
+    ),
+    "a byte in the piece after": (
+        lambda: [Entry("x", of_a_piece(), 8, raw=deflated(of_a_piece(), 0) + b"!")],
+        ": x: bytes after its content; expected a whole member",
+    ),
+    "one member too many": (
+        lambda: [Entry(str(i)) for i in range(10_001)],
+        ": 10001 members; expected at most 10000",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_what_is_said(tmp_path, name):
+    entries, said = SAID[name]
+    assert refusal(tmp_path, entries()).startswith(said)
+
+
+def test_a_file_that_is_cut_while_it_is_read(tmp_path):
+    path = tmp_path / "c.npz"
+    path.write_bytes(written([Entry("x", bytes(3 << 20))]))
+    with path.open("rb") as file:
+        (member,) = archive.members(path, file)
+        pieces = archive.chunks(file, member)
+        next(pieces)
+        os.truncate(path, member.offset + (1 << 20))
+        with pytest.raises(InputError, match="x: ends before its last byte; expected a whole"):
+            list(pieces)
+
+
+def test_what_is_just_allowed_is_read(tmp_path):
+    path = tmp_path / "c.npz"
+
+    def count(entries):
+        path.write_bytes(written(entries))
+        with path.open("rb") as file:
+            return len(archive.members(path, file))
+
+    assert count([Entry(str(i)) for i in range(10_000)]) == 10_000
+    # 64 MiB are free for a small file; a large one may claim 200 times its size.
+    for others in ([], [Entry("y", bytes(1 << 20))]):
+        honest = [*others, Entry("x", b"abc", 8)]
+        most = max(64 << 20, 200 * len(written(honest)))
+        for claimed, allowed in ((most, True), (most + 1, False)):
+            entries = [*others, Entry("x", b"abc", 8, claimed=claimed)]
+            if allowed:
+                assert count(entries) == len(entries)
+            else:
+                assert f"claim to unpack to {claimed}" in refusal(tmp_path, entries)

@@ -83,6 +83,14 @@ def test_lists_bytes_integers_and_whole_arrays_are_read(tmp_path):
     assert corpus.features["text"].tolist() == [[1, 2.5, 3], [1, 1, 1], [1, 1, 1]]
 
 
+def test_the_longest_ids_and_the_largest_label_are_read(tmp_path):
+    value = parts()
+    value[0]["a"], value[2]["b"] = ["u" * 1000, 2**64 - 1], [999]
+    corpus = read(tmp_path, value)
+    assert corpus.utterance_ids[:2] == ("u" * 1000, str(2**64 - 1))
+    assert corpus.labels[2] == 999
+
+
 def test_conversations_in_no_split_are_left_out(tmp_path):
     value = parts()
     value[7].remove("a")
@@ -137,6 +145,26 @@ REFUSED = {
     "label too small": (change(2, "b", [-2]), ["b0", "label -2 out of range"]),
     "label between": (change(2, "b", [0.5]), ["b0", "label 0.5"]),
     "speaker of vectors": (change(1, "b", [[0, 1]]), ["b0", "list as speaker"]),
+    "more utterances than bytes": (
+        change(0, "a", ["u"] * 5000),
+        ["conversation a: more utterances than the file holds"],
+    ),
+    "an id in two forms": (
+        lambda v: [v[0] | {b"a": ["u"]}, *v[1:]],
+        ["part 0 (videoIDs): a conversation id twice, as text and otherwise"],
+    ),
+    "text for a list": (change(0, "a", "uv"), ["videoIDs: a str; expected a list with one item"]),
+    "no axis": (change(2, "b", np.array(1)), ["videoLabels: a ndarray; expected a list with one"]),
+    "a fraction for an id": (change(0, "a", [1.5, 2.5]), ["videoIDs: a float as an id"]),
+    "a long number for an id": (
+        change(0, "b", [2**64]),
+        ["videoIDs: an integer of 65 bits as an id; expected 64 at most"],
+    ),
+    "a long id": (
+        change(0, "b", ["u" * 1001]),
+        ["videoIDs: an id of 1001 characters; expected at most 1000"],
+    ),
+    "label one too large": (change(2, "b", [1000]), ["b0", "label 1000 out of range"]),
     "utterance twice": (change(0, "a", ["u", "u"]), ["conversation a", "utterance u", "twice"]),
 }
 

@@ -61,6 +61,12 @@ def test_two_modalities_and_unknown_ones(tmp_path):
     assert corpus.dims == {"text": 2, "gaze": 1}
 
 
+def test_another_folder_beside_is_passed_over(tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "x.txt").write_text("words")
+    assert list(folder.read(layout(tmp_path)).dims) == ["speech", "visual", "text"]
+
+
 def test_more_labels_are_named_by_number(tmp_path):
     transcripts = [*TRANSCRIPTS[:-1], ("t_1", "TEST", "1", "3")]
     corpus = folder.read(layout(tmp_path, transcripts=transcripts))

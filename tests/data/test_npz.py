@@ -214,6 +214,58 @@ def test_no_archive(tmp_path, content):
         npz.read(tmp_path / "bad.npz")
 
 
+def test_a_file_that_cannot_be_read(tmp_path):
+    for path, reason in (("none.npz", "No such file"), (".", "Is a directory")):
+        with pytest.raises(InputError, match=f"cannot be read .{reason}.*written as .npz"):
+            npz.read(tmp_path / path)
+
+
+def replaced(path, key, content):
+    """The small corpus's file, with other bytes for one array."""
+    np.savez(path, **arrays(**{key: None}))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(key + ".npy", content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "EOF"),
+        (b"numbers", "magic string"),
+        (b"\x93NUMPY\x03\x00" + bytes(20), r"array format \(3, 0\)"),
+        (b"\x93NUMPY\x01\x00\x02\x00{}", "Header"),
+    ],
+)
+def test_a_header_that_is_none(tmp_path, content, reason):
+    path = replaced(tmp_path / "c.npz", "labels", content)
+    with pytest.raises(InputError, match=f"labels: an unreadable header .*{reason}"):
+        npz.read(path)
+
+
+def test_a_key_with_and_without_its_suffix(tmp_path):
+    np.savez(tmp_path / "c.npz", **arrays())
+    with zipfile.ZipFile(tmp_path / "c.npz", "a") as archive:
+        archive.writestr("labels", b"")
+    with pytest.raises(InputError, match=r"c\.npz: labels: comes twice; expected each key once"):
+        npz.read(tmp_path / "c.npz")
+
+
+def test_the_bounds_of_int32_are_labels_of_their_own(tmp_path):
+    # What does not fit is named as such; what does is left for the corpus to judge.
+    ends = np.iinfo(np.int32)
+    for value, said in (
+        (ends.max, "out of range"),
+        (ends.min, "out of range"),
+        (ends.max + 1, "labels: a number out of range; expected int32"),
+        (ends.min - 1, "labels: a number out of range; expected int32"),
+    ):
+        np.savez(tmp_path / "c.npz", **arrays(labels=np.full(6, value, np.int64)))
+        with pytest.raises(InputError, match=f"(conversation c0.*label {value} )?{said}") as error:
+            npz.read(tmp_path / "c.npz")
+        assert ("conversation c0" in str(error.value)) == (value in (ends.max, ends.min))
+
+
 def header(shape, dtype="<f4"):
     text = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}"
     text = text.ljust(117) + "\n"

@@ -90,6 +90,21 @@ def test_without_a_split_the_last_sessions_test_and_validate():
     assert split.how.startswith("test: session S3")
 
 
+def test_of_two_sessions_without_a_split_one_validates_and_none_is_the_test_part():
+    split = splits.split(of(10, sessions=("S1",) * 5 + ("S2",) * 5))
+    assert split.how.startswith("test: a fixed fifth, 2 conversations, held out; validation: sess")
+    assert len(split.test) == 2
+
+
+def test_groups_of_speakers_fill_a_fifth_and_no_more():
+    # A conversation of each speaker's own: two of ten are as many as without speakers.
+    parts = ("train",) * 10 + ("test",)
+    alone = splits.split(of(11, split=parts, speakers=tuple("ABCDEFGHIJK")))
+    without = splits.split(of(11, split=parts))
+    assert alone.valid.tolist() == without.valid.tolist()
+    assert len(alone.valid) == 2
+
+
 def test_without_anything_a_fifth_and_a_fifth():
     made = of(25)
     split = splits.split(made)

@@ -86,6 +86,20 @@ def test_golden_values(corpus):
     assert corpus.labels[:16].tolist() == [3, 3, 3, 3, 3, 3, 2, 3, 1, 1, 1, 1, 3, 3, 2, 2]
     values = [corpus.features[m][-1, 0] for m in MODALITIES]
     np.testing.assert_allclose(values, [-0.10827506, 0.34631056, 0.06740562], atol=1e-6)
+    # How often each emotion, symbol and code was drawn: every number of the tables has its part.
+    symbols, codes = decode(corpus)
+    assert np.bincount(corpus.labels).tolist() == [1211, 1495, 2181, 1172]
+    assert {modality: np.bincount(drawn).tolist() for modality, drawn in symbols.items()} == {
+        "speech": [1268, 1778, 1712, 1301],
+        "visual": [1675, 1858, 2526],
+        "text": [1150, 1340, 1388, 1113, 1068],
+    }
+    assert [np.bincount(codes[modality]).tolist() for modality in PROCESS.carriers] == [
+        [3019, 3040],
+        [3010, 3049],
+    ]
+    sizes = [np.abs(corpus.features[m].astype(np.float64)).mean() for m in MODALITIES]
+    np.testing.assert_allclose(sizes, [0.2621804188, 0.1878478989, 0.2927098801], rtol=1e-7)
 
 
 def test_same_seed_same_corpus_and_another_seed_another():

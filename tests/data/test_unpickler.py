@@ -248,3 +248,75 @@ def test_no_pickle(tmp_path, data):
 def test_missing_file(tmp_path):
     with pytest.raises(InputError, match=r"none\.pkl"):
         unpickler.load(tmp_path / "none.pkl")
+
+
+def text_of(size):
+    """A text of so many characters and the memo's 0 for it."""
+    return b"X" + struct.pack("<I", size) + b"a" * size + b"q\x00"
+
+
+SAID = {
+    "a list of a number": (b"c__builtin__\nlist\n(K\x01tR.", "a list of a int"),
+    "a mapping of numbers": (
+        b"ccollections\nOrderedDict\n((lK\x01atR.",
+        "a mapping of something other than pairs",
+    ),
+    "a mapping of triples": (
+        b"ccollections\nOrderedDict\n((l(K\x01K\x01K\x01tatR.",
+        "a mapping of something other than pairs",
+    ),
+    "a key of 65 bits": (
+        b"}\x8a\x09" + (2**64).to_bytes(9, "little") + b"Ns.",
+        "an integer beyond 64 bits as a key or set element",
+    ),
+    "a list as a key": (b"}]Ns.", "a list as a key or set element"),
+    "another codec": (
+        b"c_codecs\nencode\n(" + text(b"a") + text(b"rot13") + b"tR.",
+        "bytes encoded as 'rot13'",
+    ),
+    "a memo index below zero": (b"Np-1\n.", "a memo index out of range"),
+    "a memo index of 33 bits": (b"Np4294967296\n.", "a memo index out of range"),
+    "sets alone": (b"\x80\x04(" + b"\x8f" * 370_000 + b"t.", "builds far more than the file holds"),
+    "a dict again and again": (
+        b"}(" + b"".join(b"M" + struct.pack("<H", i) + b"N" for i in range(1000)) + b"uq\x000"
+        + b"ccollections\nOrderedDict\nq\x010(" + b"h\x01h\x00\x85R" * 40 + b"t.",
+        "it claims more data than the file holds",
+    ),
+    "a dtype without a byte order": (
+        array_pickle((2,), state=b"(K\x03tb"),
+        "a dtype of another byte order",
+    ),
+    "a dtype of no byte order": (
+        array_pickle((2,), state=b"(K\x03U\x01!tb"),
+        "a dtype of another byte order",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_what_is_said(tmp_path, name):
+    data, said = SAID[name]
+    assert said in refused(tmp_path, data)
+
+
+def test_what_is_just_allowed_is_read(tmp_path):
+    number = b"\x8a\x09" + (2**64 - 1).to_bytes(9, "little")
+    assert load(tmp_path, b"}" + number + b"Ns.") == {2**64 - 1: None}
+    assert load(tmp_path, b"Np4294967295\n.") is None
+    copied = b"ccollections\nOrderedDict\n(}U\x01aK\x05stR."
+    assert load(tmp_path, copied) == {"a": 5}
+    # A dtype by bytes, and a state of its order alone.
+    big = array_pickle((2,), raw=np.array([1, 2], ">f4").tobytes(), state=b"(K\x03U\x01>tb")
+    assert load(tmp_path, big).tolist() == [1, 2]
+    assert load(tmp_path, big.replace(b"U\x02f4", b"C\x02f4")).tolist() == [1, 2]
+
+
+def test_copies_may_come_to_four_times_the_file_and_a_kib(tmp_path):
+    calls = b"0c_codecs\nencode\nq\x010(" + b"h\x01h\x00\x85R" * 5 + b"t."
+
+    def data(size):
+        return text_of(size) + calls
+
+    size = next(n for n in range(9999) if 5 * n == 4 * len(data(n)) + 1024)
+    assert load(tmp_path, data(size)) == (b"a" * size,) * 5
+    assert "claims more data" in refused(tmp_path, data(size + 1))

@@ -55,6 +55,18 @@ def write(
     return path
 
 
+def write_picture(path, form, codec, frames=10):
+    """Writes frames alone, 20 a second, in another format than `write` does."""
+    with av.open(str(path), "w", format=form) as container:
+        video = container.add_stream(codec, rate=20)
+        video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for i in range(frames):
+            frame = av.VideoFrame.from_ndarray(square(i), format="rgb24")
+            frame.pts = i
+            container.mux(video.encode(frame))
+        container.mux(video.encode())
+
+
 def wave(seconds, tone, rate=16000, noise=0):
     times = np.arange(round(seconds * rate)) / rate
     random = np.random.default_rng(noise)

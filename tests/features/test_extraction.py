@@ -1,10 +1,12 @@
 import dataclasses
+import json
+import sys
 
 import numpy as np
 import pytest
 
 from mman_jax.errors import InputError
-from mman_jax.features import extraction, fitting
+from mman_jax.features import extraction, fitting, speech
 from mman_jax.features.extraction import Extraction, Settings
 from mman_jax.features.manifest import Utterance
 from mman_jax.features.speech import SpeechSettings
@@ -131,6 +133,46 @@ def test_what_needs_training_utterances():
     assert not Settings(speech=SpeechSettings(components=0)).needs_fitting(False)
 
 
+def test_what_needs_labels():
+    assert SETTINGS["cnn"].needs_labels(True)
+    assert SETTINGS["visual"].needs_labels(False)
+    assert not SETTINGS["visual"].needs_labels(True)
+    assert not SETTINGS["tfidf"].needs_labels(False)
+    assert not SETTINGS["speech"].needs_labels(False)
+
+
+@pytest.mark.parametrize(
+    ("library", "settings", "said"),
+    [
+        ("av", SETTINGS["speech"], "PyAV is missing"),
+        ("av", SETTINGS["visual"], "PyAV is missing"),
+        ("opensmile", SETTINGS["speech"], "opensmile is missing"),
+        ("cv2", Settings(visual=VisualSettings(crop="upper_body")), "OpenCV is missing"),
+    ],
+)
+def test_a_missing_library_is_named_before_any_clip_is_read(library, settings, said, monkeypatch):
+    pytest.importorskip("av", reason="clips need PyAV: pip install -e '.[media]'")
+    speech.opensmile_extractor.cache_clear()
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(InputError, match=said):
+        settings.check_libraries()
+    # Text needs none; nor does a picture that is not cropped need OpenCV.
+    SETTINGS["tfidf"].check_libraries()
+    if library == "cv2":
+        SETTINGS["visual"].check_libraries()
+
+
+def test_settings_that_cannot_be_are_refused_by_the_file_s_name(fitted, tmp_path):
+    fitted["speech"].save(tmp_path / "c.npz")
+    with np.load(tmp_path / "c.npz") as file:
+        arrays = dict(file)
+    card = json.loads(str(arrays["settings"]))
+    card["speech"]["feature_set"] = "mfcc"
+    np.savez(tmp_path / "c.npz", **arrays | {"settings": np.array(json.dumps(card))})
+    with pytest.raises(InputError, match=r"c\.npz: no settings .*'mfcc'.*expected"):
+        Extraction.load(tmp_path / "c.npz")
+
+
 def test_settings_survive_json():
     settings = Settings(SpeechSettings("egemaps", 7), VISUAL, TextSettings("cnn"), seed=3)
     assert Settings.from_json(settings.to_json()) == settings
@@ -144,6 +186,38 @@ def test_no_transcript_and_no_labels_are_refused(vectors):
     for labels, said in ((LABELS * 0 - 1, "no labelled"), (LABELS * 0, "at least 2")):
         with pytest.raises(InputError, match=said):
             fitting.fit(SETTINGS["cnn"], values, labels, vectors=vectors)
+
+
+def test_no_vectors_are_refused():
+    with pytest.raises(InputError, match="text: no word vectors; expected a word2vec file, or"):
+        fit("cnn", None)
+
+
+def test_sound_that_is_too_short_is_refused_by_the_clip_s_name(tmp_path):
+    pytest.importorskip("av", reason="clips need PyAV: pip install -e '.[media]'")
+    from tests.features import clips
+
+    path = str(clips.write(tmp_path / "a.wav", seconds=0.05, picture=False))
+    with pytest.raises(InputError, match=r"a\.wav: speech: 0\.050 s of sound; expected at least"):
+        extraction.measure("speech", Utterance("c", "u", path), SETTINGS["speech"])
+
+
+def test_a_clip_through_given_weights(fitted, tmp_path):
+    pytest.importorskip("av", reason="clips need PyAV: pip install -e '.[media]'")
+    from tests.features import clips
+
+    own = fitted["visual"]
+    made = Extraction(
+        SETTINGS["visual"],
+        {"visual": {k: x for k, x in own.fitted["visual"].items() if "classes" not in k}},
+    )
+    path = str(clips.write(tmp_path / "a.mkv", seconds=0.5, sound=False))
+    utterance = Utterance("c", "u", path)
+    seen = extraction.measure("visual", utterance, SETTINGS["visual"])
+    measured = made.measure("visual", utterance)
+    assert measured.shape == (16,)
+    np.testing.assert_allclose(measured, own.apply("visual", [seen])[0], rtol=1e-5)
+    np.testing.assert_array_equal(made.features(utterance)["visual"], measured)
 
 
 def test_vectors_of_other_words_are_refused(vectors):

@@ -1,9 +1,14 @@
+import fractions
+import struct
+import sys
+
 import numpy as np
 import pytest
 
 from mman_jax.errors import InputError
 from mman_jax.features import media
 from tests.features import clips
+from tests.features.clips import av
 
 SUFFIXES = [".mkv", ".mp4", ".avi"]
 
@@ -83,6 +88,61 @@ def test_resize_of_a_flat_picture_is_flat():
     assert np.abs(small.astype(int) - frames[:, :1, :1]).max() <= 1
 
 
+def test_resize_to_the_same_size_is_the_same():
+    frames = np.random.default_rng(0).integers(0, 256, (2, 16, 24, 3), np.uint8)
+    assert media.resize(frames, 16, 24) is frames
+
+
+def test_an_end_a_little_beyond_is_the_end(folder):
+    whole = media.read_audio(folder / "whole.mkv")
+    part = media.read_audio(folder / "whole.mkv", 0.5, 2.0 + media.SLACK)
+    np.testing.assert_array_equal(part, whole[8000:])
+    with pytest.raises(InputError, match=r"its sound ends at 2\.00 s; expected 2\.31 s, the end"):
+        media.read_audio(folder / "whole.mkv", 0.5, 2.31)
+
+
+def test_damage_before_a_part_is_not_the_part_s(folder):
+    path, damaged = folder / "long.mp4", folder / "early.mp4"
+    content = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        for packet in container.demux(audio=0):
+            if packet.pts is not None and 0.6 < packet.pts * packet.time_base < 0.8:
+                content[packet.pos : packet.pos + packet.size] = b"\xff" * packet.size
+    damaged.write_bytes(content)
+    part = media.read_audio(damaged, 1.0, 2.0)
+    np.testing.assert_allclose(part[4000:], media.read_audio(path, 1.0, 2.0)[4000:], atol=1e-3)
+    for start in (None, 0.7):
+        with pytest.raises(InputError, match=r"early\.mp4: cannot be decoded"):
+            media.read_audio(damaged, start, 2.0)
+
+
+def test_frames_without_a_duration_last_as_long_as_the_rate_says(folder):
+    clips.write_picture(folder / "rate.flv", "flv", "flv1")
+    assert len(media.read_frames(folder / "rate.flv", 20, clips.HEIGHT)) == 10
+
+
+def test_without_pyav_the_extra_is_named(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(InputError, match=r"PyAV is missing; expected pip install -e '\.\[media\]'"):
+        media.read_audio(folder / "whole.mkv")
+
+
+def float_wave(samples):
+    """A WAV file of 32-bit numbers, 16000 a second."""
+    data = np.asarray(samples, "<f4").tobytes()
+    form = struct.pack("<4sIHHIIHH4sI", b"fmt ", 16, 3, 1, 16000, 64000, 4, 32, b"data", len(data))
+    return b"RIFF" + struct.pack("<I", 36 + len(data)) + b"WAVE" + form + data
+
+
+def jpeg(width, height):
+    encoder = av.CodecContext.create("mjpeg", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuvj420p"
+    encoder.time_base = fractions.Fraction(1, 20)
+    frame = av.VideoFrame(width, height, "yuvj420p")
+    frame.pts = 0
+    return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
+
+
 REFUSED = {
     "no sound": ("silent.mp4", "audio", (), "no sound"),
     "no picture": ("dark.m4a", "video", (), "no picture"),
@@ -99,6 +159,10 @@ REFUSED = {
     "end beyond, picture": ("whole.mp4", "video", (0.5, 9.0), "its picture ends at 2.00 s"),
     "start beyond": ("whole.mp4", "audio", (9.0, None), "no sound between 9 s and its end"),
     "start beyond, picture": ("whole.mp4", "video", (9.0, None), "no picture between 9 s and"),
+    "not finite": ("nan.wav", "audio", (), "nan.wav: sound that is not finite"),
+    "no samples": ("none.wav", "audio", (), "none.wav: no sound; expected at least one sample"),
+    "two sizes": ("sizes.mjpeg", "video", (), "frames of several sizes; expected one size"),
+    "no times": ("raw.h264", "video", (), "picture without times; expected a clip"),
     "a playlist": ("list.m3u8", "audio", (), "cannot be decoded|no clip"),
 }
 
@@ -107,6 +171,10 @@ REFUSED = {
 def test_refused(folder, name):
     file, kind, part, said = REFUSED[name]
     (folder / "empty.mp4").touch()
+    (folder / "nan.wav").write_bytes(float_wave([0.5, np.nan] * 8000))
+    (folder / "none.wav").write_bytes(float_wave([]))
+    (folder / "sizes.mjpeg").write_bytes(jpeg(64, 48) * 3 + jpeg(48, 64) * 3)
+    clips.write_picture(folder / "raw.h264", "h264", "libx264")
     (folder / "noise.bin").write_bytes(np.random.default_rng(0).bytes(5000))
     (folder / "words.txt").write_text("good morning\n" * 50)
     for suffix in (".mp4", ".mkv"):

@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 
@@ -55,3 +57,37 @@ def test_silence_is_finite():
 def test_settings_refused(changes, said):
     with pytest.raises(InputError, match=said):
         speech.SpeechSettings(**changes)
+
+
+def test_what_is_louder_than_full_scale_is_as_loud_as_that(samples):
+    # Decoders of lossy sound give such samples; as 16-bit numbers they would turn over.
+    loud = speech.functionals(4 * samples, "egemaps")
+    cut = np.clip(4 * samples, -1, 32767 / 32768)
+    np.testing.assert_array_equal(loud, speech.functionals(cut, "egemaps"))
+    whole = speech.functionals(np.ones(16000, np.float32), "egemaps")
+    almost = speech.functionals(np.full(16000, 0.999, np.float32), "egemaps")
+    np.testing.assert_allclose(whole, almost, rtol=0.01, atol=0.01)
+
+
+def test_just_long_enough(samples):
+    assert speech.functionals(samples[:960], "egemaps").shape == (88,)
+
+
+def test_functionals_that_are_not_finite_are_refused(samples, monkeypatch):
+    monkeypatch.setattr(
+        speech, "opensmile_extractor", lambda _: lambda *_: np.array([[1.0, np.inf]])
+    )
+    with pytest.raises(InputError, match="speech: functionals that are not finite"):
+        speech.functionals(samples)
+
+
+def test_without_opensmile_the_extra_is_named(samples, monkeypatch):
+    monkeypatch.setitem(sys.modules, "opensmile", None)
+    speech.opensmile_extractor.cache_clear()
+    with pytest.raises(InputError, match=r"opensmile is missing; expected pip .*'\.\[speech\]'"):
+        speech.functionals(samples)
+
+
+def test_a_measurement_depends_on_the_feature_set_and_not_on_the_reduction():
+    few, many = (speech.SpeechSettings("egemaps", components) for components in (0, 5))
+    assert few.measured_by == many.measured_by == {"feature_set": "egemaps"}

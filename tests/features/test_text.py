@@ -77,3 +77,6 @@ def test_settings_refused():
     for field in ("features", "words", "epochs"):
         with pytest.raises(InputError, match=field):
             text.TextSettings(**{field: 0})
+    with pytest.raises(InputError, match="text frequent: -1; expected 0 or more"):
+        text.TextSettings(frequent=-1)
+    assert text.TextSettings(frequent=0, features=1, words=1, epochs=1).frequent == 0

@@ -1,3 +1,6 @@
+import dataclasses
+import sys
+
 import jax
 import numpy as np
 import pytest
@@ -76,6 +79,31 @@ def test_upper_body_by_the_largest_face(monkeypatch):
 def test_without_a_face_the_whole_picture():
     pytest.importorskip("cv2", reason="faces need OpenCV: pip install -e '.[visual]'")
     assert visual.upper_body(np.zeros((3, 100, 100, 3), np.uint8)) == (0.0, 0.0, 1.0, 1.0)
+
+
+def test_without_opencv_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(InputError, match=r"upper_body: OpenCV is missing; expected pip .*visual"):
+        visual.upper_body(np.zeros((1, 40, 40, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("crop", "bright"), [("0,0,0.5,1", True), ("0.5,0,1,1", False), ("upper_body", True)]
+)
+def test_a_crop_of_a_clip(tmp_path, crop, bright, monkeypatch):
+    monkeypatch.setattr(visual, "upper_body", lambda frames: (0.0, 0.0, 0.5, 1.0))
+    path = clips.write(tmp_path / "a.mkv", seconds=0.3, speed=0, sound=False)
+    settings = dataclasses.replace(SMALL, crop=crop)
+    seen = visual.read_windows(path, settings)
+    assert seen.shape == (1, 4, 16, 16, 3)
+    assert (seen.max() > 200) == bright  # the square stands at the left
+
+
+def test_what_windows_depend_on():
+    other = dataclasses.replace(SMALL, width=5, epochs=1)
+    assert other.measured_by == SMALL.measured_by
+    for change in (dict(rate=2.0), dict(frames=5), dict(size=20), dict(crop="upper_body")):
+        assert dataclasses.replace(SMALL, **change).measured_by != SMALL.measured_by
 
 
 def test_features_are_the_mean_over_windows():

@@ -68,3 +68,8 @@ def test_a_corpus_of_other_modalities_or_sizes_is_refused(made):
     wider = {m: np.repeat(x, 2, axis=1) for m, x in corpus.features.items()}
     with pytest.raises(InputError, match="the 3 that the model was trained on"):
         model.probabilities(dataclasses.replace(corpus, features=wider))
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(InputError, match="none: no trained model; expected the model folder of a"):
+        Model.load(tmp_path / "none")

@@ -132,3 +132,15 @@ def test_a_network_is_described_not_computed():
     }
     with pytest.raises(InputError, match="of shape"):
         stored.check_params("x", made.params, huge, made.dims, 2)
+
+
+def test_a_description_is_so_deep_at_most():
+    arrays, card = parts()
+    nested = {}
+    for _ in range(14):
+        nested = {"a": nested}
+    card["network"]["more"] = nested
+    stored.check_kind("x", arrays, card)
+    card["network"]["more"] = [nested]
+    with pytest.raises(InputError, match="x: network: nested over 16 deep; expected a trained mod"):
+        stored.check_kind("x", arrays, card)

@@ -196,6 +196,55 @@ def test_towers_that_are_not_one_system_are_refused(network, modalities, found):
         build(network, modalities, 3)
 
 
+def test_a_fusion_of_nothing_is_refused():
+    with pytest.raises(InputError, match=r"^config\.network: a fusion and no tower; expected tow"):
+        build({"fusion": {"kind": "dense"}}, ["a"], 3)
+
+
+SIZES = "sizes of 1 or more, hidden=(300,) a layer"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (dict(hidden=3), f"hidden 3, dense 2; expected {SIZES}"),
+        (dict(hidden=()), f"hidden (), dense 2; expected {SIZES}"),
+        (dict(hidden=(3, 0)), f"hidden (3, 0), dense 2; expected {SIZES}"),
+        (dict(dense=0), f"hidden (3,), dense 0; expected {SIZES}"),
+        (dict(dropout=-0.1, input_dropout=0.5), "dropout -0.1; expected a rate from 0 to 1"),
+        (dict(dropout=0.5, input_dropout=-0.1), "dropout -0.1; expected a rate from 0 to 1"),
+        (dict(dropout=1.1), "dropout 1.1; expected a rate from 0 to 1"),
+        (dict(dropout=float("nan")), "dropout nan; expected a rate from 0 to 1"),
+    ],
+)
+def test_sizes_and_rates_that_cannot_be_are_refused(changes, said):
+    with pytest.raises(InputError) as error:
+        build({"unimodal": {"default": block(**changes)}}, ["a"], 3)
+    assert str(error.value) == f"config.network: {said}"
+
+
+def test_the_least_sizes_and_the_extreme_rates_are_taken():
+    settings = block((1, 1), 1, dropout=1, input_dropout=0)
+    tower = build({"unimodal": {"default": settings}}, ["a"], 3).towers["a"]
+    assert tower.block == {"hidden": (1, 1), "dense": 1, "dropout": 1}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (dict(skip="ad"), "skip: 'ad'; expected 'add'? (one of add, concatenate)"),
+        (dict(value=5), "value: 5, with model 4; expected equal sizes, or skip=concatenate"),
+    ],
+)
+def test_an_attention_that_cannot_be_is_refused(changes, said):
+    early = block(kind="attention", attention=ATTENTION | changes)
+    with pytest.raises(InputError) as error:
+        build({"early": early}, ["a", "b"], 3)
+    assert str(error.value) == f"config.network.early.attention.{said}"
+    early["attention"] = ATTENTION | changes | {"skip": "concatenate"}
+    build({"early": early}, ["a", "b"], 3)
+
+
 @pytest.mark.parametrize("rate", [-0.1, 1.0, 1.5])
 def test_a_modality_dropout_that_is_no_rate_is_refused(rate):
     network = {"unimodal": {"default": block()}, "modality_dropout": rate}

@@ -79,7 +79,9 @@ def test_a_seed_alone_is_what_it_is_among_others():
 
 
 def test_an_epoch_reads_each_row_once_and_a_device_only_its_own():
-    trainer, labels = tiny.trainer()
+    config = tiny.recipe()
+    config.train.batch = 2  # more batches than are read ahead
+    trainer, labels = tiny.trainer(config)
     train = trainer._host_rows["train"]
     speech = Rows(train.features["speech"])
     rows = train._replace(features=train.features | {"speech": speech})
@@ -129,3 +131,15 @@ def test_a_stopped_seed_is_left_as_it_is():
     chex.assert_trees_all_equal(jax.tree.map(np.asarray, after.params), before.params)
     assert int(after.epoch[0]) == 1
     assert not record.training.any()
+
+
+def test_what_streaming_cannot_do_is_refused():
+    trainer, labels = tiny.trainer()
+    feed, stage = Streamed(trainer._host_rows, trainer.mesh), trainer.stage("towers")
+    with pytest.raises(ValueError, match="2 epochs in a call; rows are streamed for one"):
+        feed.epochs(stage, 2)
+    own = {"train": {"speech": np.zeros(3)}}
+    with pytest.raises(ValueError, match="a seed's own lie on its device: use Resident"):
+        feed.epochs(stage)(None, own, labels)
+    with pytest.raises(ValueError, match="a seed's own lie on its device: use Resident"):
+        feed.predictions(stage)(None, own)

@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 
@@ -33,6 +34,11 @@ def test_what_was_signed_is_whole_and_may_be_signed_again(signed):
         (lambda f: (f / integrity.NAME).unlink(), "no digests.json"),
         (lambda f: (f / integrity.NAME).write_text("{"), "digests.json: unreadable"),
         (lambda f: (f / integrity.NAME).write_text("[" * 9999), "digests.json: unreadable"),
+        (lambda f: os.truncate(f / integrity.NAME, 16 << 20), "digests.json: unreadable (Extra"),
+        (
+            lambda f: os.truncate(f / integrity.NAME, (16 << 20) + 1),
+            "digests.json: unreadable (16777217 bytes); expected the digests of a checkpoint",
+        ),
         (lambda f: (f / integrity.NAME).write_text("[]"), "digests.json: a list"),
         (lambda f: (f / integrity.NAME).write_text(json.dumps({"y": 1})), "a/x: a unknown file"),
     ],

@@ -1,5 +1,8 @@
+import types
+
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -89,3 +92,50 @@ def test_compiler_options_are_known_to_this_compiler_or_left_out():
     options = parallel.compiler_options("cpu")
     assert jax.jit(lambda x: x + 1, compiler_options=options)(1) == 2
     assert parallel.compiler_options("tpu") == {}
+
+
+def test_options_that_this_compiler_does_not_know_are_left_out(monkeypatch):
+    jit = jax.jit
+
+    def older(function, compiler_options):
+        return jit(function, compiler_options=compiler_options | {"xla_of_another_age": 1})
+
+    parallel.compiler_options.cache_clear()
+    monkeypatch.setattr(jax, "jit", older)
+    assert parallel.compiler_options("cpu") == {}
+    parallel.compiler_options.cache_clear()
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_seeds_side_by_side_give_what_they_give_in_turn(seeds):
+    def step(state, own, shared):
+        return {"x": state["x"] * own + shared}, jnp.sum(state["x"])
+
+    arguments = ({"x": jnp.arange(2.0 * seeds).reshape(seeds, 2)}, 1 + jnp.arange(seeds), 5.0)
+    found, in_turn = (parallel.over_seeds(step, on)(*arguments) for on in ("gpu", "cpu"))
+    chex.assert_trees_all_equal(found, in_turn)
+    assert found[0]["x"][-1].tolist() == [seeds * x + 5 for x in (2 * seeds - 2, 2 * seeds - 1)]
+
+
+def test_what_takes_half_of_a_device_fits():
+    def device(stats):
+        return types.SimpleNamespace(
+            local_devices=[types.SimpleNamespace(memory_stats=lambda: stats)]
+        )
+
+    assert parallel.fits(50, device({"bytes_limit": 100}))
+    assert not parallel.fits(51, device({"bytes_limit": 100}))
+    # A CPU tells nothing of its own: the machine's memory counts.
+    assert parallel.fits(1 << 20, device(None))
+    assert not parallel.fits(1 << 60, device({}))
+
+
+def test_several_processes_need_not_ask_one_another_to_place_arrays(monkeypatch):
+    mesh = parallel.make_mesh(2, "jit", 2, 1)
+    values = np.arange(6.0, dtype=np.float32).reshape(2, 3)
+    expected = parallel.place(values, mesh, by_seed=True)
+    monkeypatch.setitem(vars(mesh), "is_multi_process", True)
+    monkeypatch.setattr(jax, "device_put", None)
+    found = parallel.place(values, mesh, by_seed=True)
+    assert found.sharding == expected.sharding
+    np.testing.assert_array_equal(found, values)

@@ -1,3 +1,4 @@
+import jax
 import pytest
 
 from mman_jax.errors import InputError
@@ -9,6 +10,7 @@ from mman_jax.training import processes
     [
         ("127.0.0.1:4567,2,0", ("127.0.0.1:4567", 2, 0)),
         ("host.example:1,16,15", ("host.example:1", 16, 15)),
+        ("127.0.0.1:65535,2,1", ("127.0.0.1:65535", 2, 1)),
         ("[::1]:4567,1,0", ("[::1]:4567", 1, 0)),
     ],
 )
@@ -37,3 +39,16 @@ def test_a_process_on_its_own_joins_nothing_and_keeps_its_values():
     assert processes.agree(True) is True
     assert processes.agree(False) is False
     processes.wait("here")
+
+
+def test_auto_where_nothing_tells_of_others_is_refused(monkeypatch):
+    def initialize():
+        raise ValueError("coordinator_address should be defined.")
+
+    monkeypatch.setattr(jax.distributed, "initialize", initialize)
+    with pytest.raises(InputError) as caught:
+        processes.join("auto")
+    assert str(caught.value) == (
+        "config.distributed: 'auto', but nothing here tells of other processes "
+        "(coordinator_address should be defined.); expected ADDRESS:PORT,PROCESSES,ID"
+    )

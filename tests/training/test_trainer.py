@@ -5,7 +5,7 @@ import pytest
 
 from mman_jax.data import parts as data_parts
 from mman_jax.errors import InputError
-from mman_jax.training import freezing
+from mman_jax.training import freezing, metrics
 from mman_jax.training.rows import batch_rows, in_batches
 from mman_jax.training.state import Record
 from tests import tiny
@@ -105,6 +105,51 @@ def test_the_best_epoch_is_validation_s_not_the_test_set_s(snapshots):
         np.testing.assert_allclose(outcome.oracle, outcome.history.test_accuracy.max(0), atol=1e-6)
 
 
+def test_towers_that_were_trained_elsewhere_are_joined_as_if_trained_here(snapshots):
+    trainer, labels, kept = snapshots
+    best = [s for s in kept if s.stage == "towers"][-1].state.best
+    whole = kept[-1].finished["towers"]
+    towers = {
+        name: whole._replace(
+            **{f: getattr(whole, f)[:, i : i + 1] for f in whole._fields if f != "history"},
+            history=jax.tree.map(lambda x, i=i: x[:, :, i : i + 1], whole.history),
+        )
+        for i, name in enumerate(trainer.network.towers)
+    }
+    # In any order: the network's own decides.
+    towers = dict(reversed(towers.items()))
+    params = {name: x for name, x in best.items() if name.startswith("towers_")}
+    joined = trainer.join(params, towers, [3, 4])
+    assert (joined.stage, len(joined.history.train_loss)) == ("fusion", 0)
+    chex.assert_trees_all_equal(joined.finished, {"towers": whole})
+    end = tiny.last(trainer, labels, [3, 4], joined)
+    chex.assert_trees_all_equal(jax.tree.map(np.asarray, end.state), kept[-1].state)
+    paced = trainer.join(params, towers, [3, 4], paces=[1.0, 0.5])
+    assert np.asarray(paced.state.pace).tolist() == [1.0, 0.5]
+
+
+def test_answers_are_the_network_s_own(snapshots):
+    trainer, labels, kept = snapshots
+    params = kept[-1].state.best
+    answers = trainer.answers(params)
+
+    @jax.jit
+    def answer(params, features, reset):
+        return jax.vmap(lambda p: trainer.network.apply({"params": p}, features, reset)[0])(params)
+
+    for part in ("valid", "test"):
+        rows = trainer._host_rows[part]
+        features = {m: np.asarray(x) for m, x in rows.features.items()}
+        expected = np.asarray(answer(params, features, rows.reset)["fusion"])
+        assert answers[part].shape == expected.shape
+        np.testing.assert_allclose(
+            answers[part][:, rows.mask], expected[:, rows.mask], atol=1e-5, err_msg=part
+        )
+    assert not answers["valid"][:, -1].any()
+    counts = [metrics.confusion(x, labels["test"]) for x in answers["test"]]
+    np.testing.assert_array_equal(counts, kept[-1].finished["fusion"].test[:, 0])
+
+
 def script(stage, state, valid_accuracies, valid_losses, tests=None):
     """Feeds scripted validation scores to the selection, as if epochs had given them."""
     heads = len(stage.heads)
@@ -142,6 +187,8 @@ def test_patience_stops_and_later_luck_changes_nothing(stage_and_state):
 def test_of_equal_accuracies_the_lower_loss_is_kept(stage_and_state):
     stage, state = stage_and_state
     assert int(script(stage, state, [0.5, 0.5, 0.5], [1.0, 0.8, 0.9]).best_epoch[0]) == 2
+    # ... of equal losses too, the first ...
+    assert int(script(stage, state, [0.5, 0.5], [0.8, 0.8]).best_epoch[0]) == 1
     # ... and no loss outweighs one utterance.
     assert int(script(stage, state, [0.51, 0.50], [1e6, 0.0]).best_epoch[0]) == 1
 
@@ -150,6 +197,7 @@ def test_selection_by_loss(stage_and_state):
     stage, state = stage_and_state
     stage = stage.__class__(**{**vars(stage), "select": "loss"})
     assert int(script(stage, state, [0.9, 0.1], [1.0, 0.5]).best_epoch[0]) == 2
+    assert int(script(stage, state, [0.1, 0.9], [0.5, 0.5]).best_epoch[0]) == 1
 
 
 def test_every_row_is_trained_on_once_an_epoch_in_an_order_of_the_seed_s_own():
