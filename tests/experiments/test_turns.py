@@ -39,6 +39,11 @@ def test_a_modality_that_is_left_out_is_missing():
     assert found.features == {}
 
 
+def test_a_conversation_ends():
+    found = list(turns.read([line(features=None, end=True)], DIMS, "stdin"))
+    assert found == [turns.Turn("a", None)]
+
+
 FEATURES = {"text": [0.5], "speech": [1, 2]}
 REFUSED = {
     "no JSON": (b"{", ["no JSON"]),
@@ -47,6 +52,10 @@ REFUSED = {
     "a list": (b"[]", ["a list"]),
     "no features": (line(features=None), ["object of 'conversation'"]),
     "an unknown key": (line(label=1), ["'label'"]),
+    "an end that is none": (line(features=None, end=False), ["end: False", "true"]),
+    "an end of one": (line(features=None, end=1), ["end: 1", "true"]),
+    "an end with features": (line(end=True), ["'features', 'end'"]),
+    "an end of nobody": (b'{"end": true}', ["object of 'end'"]),
     "a number as id": (line(conversation=1), ["conversation", "int"]),
     "an empty id": (line(conversation=""), ["conversation", "''"]),
     "an id of two lines": (line(conversation="a\nb"), ["conversation"]),
