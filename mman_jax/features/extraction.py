@@ -15,7 +15,7 @@ import numpy as np
 from flax import traverse_util
 
 from mman_jax.errors import InputError
-from mman_jax.features import media, reduction, speech, text, tfidf, visual
+from mman_jax.features import media, reduction, resnet3d, speech, text, tfidf, visual
 from mman_jax.features.manifest import Utterance
 from mman_jax.features.resnet3d import ResNet3D
 from mman_jax.features.speech import SpeechSettings
@@ -24,6 +24,7 @@ from mman_jax.features.visual import VisualSettings
 
 MODALITIES = ("speech", "visual", "text")
 _WEIGHTS = ("params/", "batch_stats/")
+_STEM = "params/stem_conv/kernel"
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -234,7 +235,7 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
     """Weights that `experiments.weights` or `Extraction.save` wrote, by `ResNet3D`'s paths.
 
     Raises:
-        InputError: another file, or a damaged one.
+        InputError: another file, a damaged one, or weights of another network.
     """
     try:
         with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
@@ -243,9 +244,10 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
     except Exception as error:
         found = f"unreadable ({error})"
         raise InputError(path, found, "what experiments.weights wrote") from error
-    if "params/stem_conv/kernel" not in arrays:
+    if _STEM not in arrays:
         found = f"no weights of a 3D ResNet among {', '.join(list(inside)[:5])}"
         raise InputError(path, found, "what experiments.weights wrote")
+    resnet3d.check(arrays, path)
     return arrays
 
 
