@@ -73,8 +73,8 @@ def cast(count: int, random: np.random.Generator) -> list[Actor]:
                 rate=random.uniform(150, 185),
                 loudness=random.uniform(80, 120),
                 skin=(1 - shade) * _LIGHTEST + shade * _DARKEST,
-                wall=random.uniform(40, 215, 3),
-                face=random.uniform(0.32, 0.4),
+                wall=random.uniform(90, 150, 3),
+                face=random.uniform(0.38, 0.44),
                 left=random.uniform(0.42, 0.58),
             )
         )
@@ -106,7 +106,7 @@ def speak(actor: Actor, words: str, mood: float) -> np.ndarray:
         InputError: espeak-ng is missing, or refuses.
     """
     program = find_espeak()
-    pitch, rate = actor.pitch + 14 * mood, actor.rate + 25 * mood
+    pitch, rate = actor.pitch + 18 * mood, actor.rate + 30 * mood
     loudness = actor.loudness * (1 + 0.2 * mood)
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder) / "said.wav"

@@ -171,7 +171,7 @@ def test_weights_of_another_network_are_refused_by_name(tmp_path):
         ({kernel: None}, rf"w\.npz: no weight '{kernel}', of another network"),
         ({more: np.zeros(4)}, rf"w\.npz: a weight '{more}', of another network"),
         ({kernel: np.zeros((3, 3, 3, 2, 5))}, rf"{kernel}: shape .*5\), .*expected .*2, 4\)"),
-        ({"params/stem_conv/kernel": np.zeros(())}, "a weight 'params/stem_conv/kernel'"),
+        ({"params/stem_conv/kernel": np.zeros(())}, "of another network"),
     ):
         arrays = {k: x for k, x in (whole | changes).items() if x is not None}
         np.savez(tmp_path / "w.npz", **arrays)
