@@ -1,5 +1,7 @@
 """Any readable corpus as `.npz`: `python -m experiments.convert --input=PATH --output=FILE.npz`.
 
+`--output=FILE.jsonl` writes its utterances as the lines that `experiments.predict --stream` takes.
+
 `--join=wav2vec=PATH` adds arrays that were computed elsewhere, by utterance id, as a modality; a
 manifest of clips (`.csv`) can be joined to, too: its ids, labels and split make the corpus then.
 """
@@ -9,7 +11,7 @@ import pathlib
 import numpy as np
 from absl import flags
 
-from experiments import command
+from experiments import command, turns
 from mman_jax.data import joining, npz
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.importers import read_corpus
@@ -18,7 +20,7 @@ from mman_jax.errors import InputError
 _INPUT = command.path_flag(
     "input", "The corpus to read: .npz, .pkl, a bc-LSTM folder; with --join also a .csv manifest."
 )
-_OUTPUT = command.path_flag("output", "The .npz file to write.")
+_OUTPUT = command.path_flag("output", "The file to write: .npz, or .jsonl for a stream.")
 _JOIN = flags.DEFINE_multi_string(
     "join", [], "MODALITY=PATH: an .npz archive, or a folder of .npy files, by utterance id."
 )
@@ -47,10 +49,13 @@ def read(path: str, join: dict[str, str]) -> Corpus:
 def main() -> None:
     """Reads and writes."""
     output = pathlib.Path(_OUTPUT.value)
-    if output.suffix != ".npz":
-        raise InputError(f"--output={output}", f"ends in {output.suffix!r}", ".npz")
+    if output.suffix not in (".npz", ".jsonl"):
+        raise InputError(f"--output={output}", f"ends in {output.suffix!r}", ".npz or .jsonl")
     corpus = read(_INPUT.value, joining.named_paths(_JOIN.value, "--join"))
-    npz.write(corpus, output)
+    if output.suffix == ".npz":
+        npz.write(corpus, output)
+    else:
+        command.write_whole(output, "".join(turns.lines(corpus)).encode())
     sizes = ", ".join(f"{name} {size}" for name, size in corpus.dims.items())
     print(
         f"{output}: {len(corpus.lengths)} conversations, {len(corpus.labels)} utterances, {sizes}"

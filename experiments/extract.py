@@ -109,8 +109,7 @@ def measure_all(
         if failure is not None:
             place = utterance.name
             if not skip:
-                expected = "clips that can be read, or --on_error=skip"
-                raise InputError(place, failure, expected)
+                raise InputError(place, f"{failure}; --on_error=skip leaves such out")
             screen.line(f"left out: {place}: {failure}")
             failed.add(utterance)
     kept = [utterance for utterance in utterances if utterance not in failed]

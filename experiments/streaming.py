@@ -22,6 +22,9 @@ def answer_lines(
 ) -> None:
     """Answers each line as it comes (see `experiments.turns`), in its order.
 
+    Of a conversation that is over nothing is kept, and the line that says so comes back; under the
+    same id another one may begin.
+
     Args:
         answerer: of a run.
         source: utterances of any number of conversations, in any order.
@@ -40,6 +43,10 @@ def answer_lines(
         write_whole(kept, states.to_bytes(of, owner))  # a place that cannot be written: said now
     try:
         for turn in turns.read(lines(source), answerer.dims, "stdin"):
+            if turn.features is None:
+                of.pop(turn.conversation, None)
+                tell({"conversation": turn.conversation, "end": True}, sink)
+                continue
             before = of[turn.conversation] if turn.conversation in of else answerer.begin()
             after, answer = answerer.step(before, turn.features)
             tell({"conversation": turn.conversation} | fields(answer), sink)

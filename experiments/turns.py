@@ -1,7 +1,7 @@
 """Utterances as JSON lines: what somebody who streams a conversation sends, read with care.
 
 A line is `{"conversation": "id", "features": {"speech": [...], "text": [...]}}`; a modality that it
-leaves out is missing.
+leaves out is missing. `{"conversation": "id", "end": true}` says that a conversation is over.
 """
 
 import json
@@ -10,19 +10,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError, nearest
 
 LONGEST = 16 << 20
 """Bytes of a line at most."""
 
-_EXPECTED = '{"conversation": "id", "features": {"<modality>": [numbers]}}'
+_EXPECTED = '{"conversation": "id", "features": {"<modality>": [numbers]}}, or "end": true for them'
 
 
 class Turn(NamedTuple):
-    """One utterance of a conversation: its [D] float32 features, of the modalities that it has."""
+    """One utterance of a conversation: its [D] float32 features, of the modalities that it has.
+
+    None in their place: the conversation is over.
+    """
 
     conversation: str
-    features: dict[str, np.ndarray]
+    features: dict[str, np.ndarray] | None
 
 
 def read(lines: Iterable[bytes], dims: Mapping[str, int], source: str) -> Iterator[Turn]:
@@ -41,8 +45,18 @@ def read(lines: Iterable[bytes], dims: Mapping[str, int], source: str) -> Iterat
             yield parse(line, dims, f"{source}: line {number}")
 
 
+def lines(corpus: Corpus) -> Iterator[str]:
+    """The utterances of a corpus as such lines; a modality that one lacks is left out."""
+    for index, conversation in enumerate(corpus.conversation_ids):
+        whole = corpus.utterances(index)
+        for u in range(whole.start, whole.stop):
+            there = [m for m in corpus.features if m not in corpus.present or corpus.present[m][u]]
+            features = {m: corpus.features[m][u].tolist() for m in there}
+            yield json.dumps({"conversation": conversation, "features": features}) + "\n"
+
+
 def parse(line: bytes, dims: Mapping[str, int], place: str) -> Turn:
-    """One utterance.
+    """One utterance, or the end of a conversation.
 
     Raises:
         InputError: another form, modality or number of features, or one that is not finite.
@@ -53,13 +67,18 @@ def parse(line: bytes, dims: Mapping[str, int], place: str) -> Turn:
         found = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise InputError(place, f"no JSON ({error})", _EXPECTED) from error
-    if not isinstance(found, dict) or found.keys() != {"conversation", "features"}:
+    forms = ({"conversation", "features"}, {"conversation", "end"})
+    if not isinstance(found, dict) or found.keys() not in forms:
         raise InputError(place, _shape(found), _EXPECTED)
-    conversation, given = found["conversation"], found["features"]
+    conversation, given = found["conversation"], found.get("features")
     if not isinstance(conversation, str):
         raise InputError(f"{place}: conversation", _shape(conversation), "printable text")
     if not conversation or not conversation.isprintable():
         raise InputError(f"{place}: conversation", f"{conversation!r:.60}", "printable text")
+    if "end" in found:
+        if found["end"] is not True:
+            raise InputError(f"{place}: end", f"{found['end']!r:.60}", "true")
+        return Turn(conversation, None)
     if not isinstance(given, dict):
         raise InputError(f"{place}: features", f"a {type(given).__name__}", _EXPECTED)
     for name in given:

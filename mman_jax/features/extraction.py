@@ -16,7 +16,7 @@ from flax import traverse_util
 
 from mman_jax.data import arrays
 from mman_jax.errors import InputError
-from mman_jax.features import media, reduction, speech, text, tfidf, visual
+from mman_jax.features import media, reduction, resnet3d, speech, text, tfidf, visual
 from mman_jax.features.manifest import Utterance
 from mman_jax.features.resnet3d import ResNet3D
 from mman_jax.features.speech import SpeechSettings
@@ -26,6 +26,7 @@ from mman_jax.features.visual import VisualSettings
 MODALITIES = ("speech", "visual", "text")
 _WEIGHTS = ("params/", "batch_stats/")
 _EXTRACTED, _CONVERTED = "what experiments.extract wrote", "what experiments.weights wrote"
+_STEM = "params/stem_conv/kernel"
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -238,13 +239,15 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
     """Float32 weights that `experiments.weights` or `Extraction.save` wrote, by `ResNet3D`'s paths.
 
     Raises:
-        InputError: another file, or a damaged one.
+        InputError: another file, a damaged one, or weights of another network.
     """
     inside = {k.removeprefix("visual/"): x for k, x in arrays.read(path, _CONVERTED).items()}
-    if "params/stem_conv/kernel" not in inside:
+    weights = {name: array for name, array in inside.items() if name.startswith(_WEIGHTS)}
+    if _STEM not in weights:
         found = f"no weights of a 3D ResNet among {', '.join(list(inside)[:5])}"
         raise InputError(path, found, _CONVERTED)
-    return {name: array for name, array in inside.items() if name.startswith(_WEIGHTS)}
+    resnet3d.check(weights, path)
+    return weights
 
 
 def _variables(flat: Arrays) -> dict[str, Any]:

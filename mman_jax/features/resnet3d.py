@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import traverse_util
 
 from mman_jax.errors import InputError, nearest
 from mman_jax.types import Array
@@ -75,6 +76,32 @@ class _Block(nn.Module):
         return nn.relu(y + x)
 
 
+def shapes(width: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of the variables of a `ResNet3D` without classes, by paths such as `params/...`."""
+    clips = jax.ShapeDtypeStruct((1, 8, 32, 32, 3), jnp.uint8)
+    network, key = ResNet3D(width), jax.random.key(0)
+    found = jax.eval_shape(lambda x: network.init(key, x, train=False), clips)
+    return {path: x.shape for path, x in traverse_util.flatten_dict(found, sep="/").items()}
+
+
+def check(arrays: Mapping[str, np.ndarray], place: object) -> None:
+    """Raises InputError where arrays are not all variables of a `ResNet3D` without classes.
+
+    Args:
+        arrays: by paths such as `params/...`; the stem's kernel, which is there, tells the width.
+        place: where they came from, for messages.
+    """
+    width = (0, *arrays["params/stem_conv/kernel"].shape)[-1]
+    expected = shapes(width) if width else {}
+    for path in {**expected, **arrays}:
+        if path not in arrays or path not in expected:
+            found = f"{'no' if path in expected else 'a'} weight {path!r:.90}, of another network"
+            raise InputError(place, found, "what experiments.weights wrote")
+        if arrays[path].shape != expected[path]:
+            found = f"shape {arrays[path].shape}, of another network"
+            raise InputError(f"{place}: {path}", found, f"{expected[path]}")
+
+
 def from_torchvision(weights: Mapping[str, np.ndarray], place: object) -> dict[str, Any]:
     """The variables of a `ResNet3D` without classes, from the state of torchvision's `r3d_18`.
 
@@ -86,13 +113,10 @@ def from_torchvision(weights: Mapping[str, np.ndarray], place: object) -> dict[s
     Raises:
         InputError: a name or a shape that is another network's.
     """
-    shapes = jax.eval_shape(
-        lambda: ResNet3D().init(jax.random.key(0), jnp.zeros((1, 8, 32, 32, 3), jnp.uint8), False)
-    )
     expected = {}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(shapes):
-        collection, *layers, field = (key.key for key in path)
-        expected[_torch_name(layers, field)] = (collection, layers, field, leaf.shape)
+    for path, shape in shapes(WIDTH).items():
+        collection, *layers, field = path.split("/")
+        expected[_torch_name(layers, field)] = (collection, layers, field, shape)
     made: dict[str, Any] = {}
     for name in weights:
         if name not in expected and not name.endswith(_IGNORED):

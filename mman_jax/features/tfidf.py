@@ -11,6 +11,8 @@ import scipy.sparse.linalg
 from mman_jax.errors import InputError
 from mman_jax.features.words import tokens
 
+_SMALLEST = 1e-6  # singular value, as a share of the greatest: below it there is rounding alone
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TfIdf:
@@ -36,6 +38,8 @@ class TfIdf:
 def fit(transcripts: Sequence[str], components: int) -> TfIdf:
     """Fits on the N training transcripts; they allow at most min(N, V) - 1 components.
 
+    Directions in which no training transcript points are left out, too: they would be noise.
+
     Raises:
         InputError: too few transcripts or words.
     """
@@ -52,8 +56,9 @@ def fit(transcripts: Sequence[str], components: int) -> TfIdf:
     # A fixed start makes the iteration give the same numbers each time.
     start = np.ones(min(weights.shape))
     _, values, directions = scipy.sparse.linalg.svds(weights, k=components, v0=start)
-    directions = directions[np.argsort(-values)].T
-    largest = directions[np.abs(directions).argmax(0), np.arange(components)]
+    order = np.argsort(-values)
+    directions = directions[order[values[order] > _SMALLEST * values.max()]].T
+    largest = directions[np.abs(directions).argmax(0), np.arange(directions.shape[1])]
     return TfIdf(vocabulary, idf, directions * np.where(largest < 0, -1.0, 1.0))
 
 

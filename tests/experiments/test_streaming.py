@@ -22,13 +22,16 @@ def answerer():
     return Answerer([trained.model()])
 
 
+CALLED = ("c0", "c1")
+
+
 def utterances(count=6):
     random = np.random.default_rng(0)
     for i in range(count):
         features = {m: random.normal(size=d).tolist() for m, d in trained.DIMS.items()}
         if i == 3:
             del features["text"]
-        yield {"conversation": f"c{i % 2}", "features": features}
+        yield {"conversation": CALLED[i % 2], "features": features}
 
 
 def encoded(items):
@@ -78,6 +81,25 @@ def test_a_stream_cut_in_two_goes_on_where_it_was(answerer, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["states"]
     with pytest.raises(InputError, match="states of another model"):
         answered(Answerer([trained.model(first_seed=5)]), given, kept=kept)
+
+
+def test_a_conversation_that_is_over_is_forgotten(answerer, tmp_path):
+    given = encoded(utterances())
+    (end,) = encoded([{"conversation": "c0", "end": True}])
+    found = answered(answerer, [end, *given[:4], end, end, *given[4:]], kept=tmp_path / "states")
+    assert found[0] == found[5] == found[6] == json.loads(end)
+    of = {name: [a for a in found if a["conversation"] == name and "label" in a] for name in CALLED}
+    whole = answered(answerer, given)
+    assert of["c1"] == whole[1::2]
+    assert of["c0"][:2] == whole[:4:2]
+    assert of["c0"][2:] == answered(answerer, given[4::2])  # it begins anew
+    # What is kept is of one size, whatever has ended.
+    several = [dict(u, conversation=f"x{n}") for n, u in enumerate(utterances())]
+    ends = [{"conversation": u["conversation"], "end": True} for u in several]
+    kept = {name: tmp_path / name for name in ("one", "many")}
+    answered(answerer, given[:1], kept=kept["one"])
+    answered(answerer, encoded([*several, *ends]) + given[:1], kept=kept["many"])
+    assert kept["one"].read_bytes() == kept["many"].read_bytes()
 
 
 def test_a_bad_line_is_named_and_what_was_before_it_stays(answerer, tmp_path):

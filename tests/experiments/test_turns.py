@@ -5,6 +5,7 @@ import pytest
 
 from experiments import turns
 from mman_jax.errors import InputError
+from tests.data.small import corpus
 
 DIMS = {"speech": 2, "text": 1}
 
@@ -39,6 +40,11 @@ def test_a_modality_that_is_left_out_is_missing():
     assert found.features == {}
 
 
+def test_a_conversation_ends():
+    found = list(turns.read([line(features=None, end=True)], DIMS, "stdin"))
+    assert found == [turns.Turn("a", None)]
+
+
 FEATURES = {"text": [0.5], "speech": [1, 2]}
 REFUSED = {
     "no JSON": (b"{", ["no JSON"]),
@@ -47,6 +53,10 @@ REFUSED = {
     "a list": (b"[]", ["a list"]),
     "no features": (line(features=None), ["object of 'conversation'"]),
     "an unknown key": (line(label=1), ["'label'"]),
+    "an end that is none": (line(features=None, end=False), ["end: False", "true"]),
+    "an end of one": (line(features=None, end=1), ["end: 1", "true"]),
+    "an end with features": (line(end=True), ["'features', 'end'"]),
+    "an end of nobody": (b'{"end": true}', ["object of 'end'"]),
     "a number as id": (line(conversation=1), ["conversation", "int"]),
     "an empty id": (line(conversation=""), ["conversation", "''"]),
     "an id of two lines": (line(conversation="a\nb"), ["conversation"]),
@@ -78,3 +88,15 @@ def test_a_line_without_end_is_not_parsed(monkeypatch):
     monkeypatch.setattr(turns, "LONGEST", 10)
     with pytest.raises(InputError, match=r"line 1: \d+ bytes; expected at most 10"):
         list(turns.read([line()], DIMS, "stdin"))
+
+
+def test_the_lines_of_a_corpus_are_its_utterances():
+    here = np.array([True, False, True, True, True, True])
+    made = corpus(present={"text": here})
+    lines = [line.encode() for line in turns.lines(made)]
+    found = list(turns.read(lines, made.dims, "file"))
+    assert [turn.conversation for turn in found] == ["c0", "c0", "c1", "c2", "c2", "c2"]
+    assert "text" not in found[1].features
+    for u, turn in enumerate(found):
+        for modality, vector in turn.features.items():
+            np.testing.assert_array_equal(vector, made.features[modality][u])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mman_jax.errors import InputError
-from mman_jax.features import extraction, fitting, speech
+from mman_jax.features import extraction, fitting, resnet3d, speech
 from mman_jax.features.extraction import Extraction, Settings
 from mman_jax.features.manifest import Utterance
 from mman_jax.features.speech import SpeechSettings
@@ -236,6 +236,21 @@ def test_another_file_is_refused(tmp_path, content):
         extraction.read_weights(tmp_path / "y.npz")
     with pytest.raises(InputError, match=r"y\.npz: no settings"):
         Extraction.load(tmp_path / "y.npz")
+
+
+def test_weights_of_another_network_are_refused_by_name(tmp_path):
+    whole = {k: np.zeros(s, np.float32) for k, s in resnet3d.shapes(2).items()}
+    kernel, more = "params/layer2_0/conv1/kernel", "params/classes/bias"
+    for changes, said in (
+        ({kernel: None}, rf"w\.npz: no weight '{kernel}', of another network"),
+        ({more: np.zeros(4)}, rf"w\.npz: a weight '{more}', of another network"),
+        ({kernel: np.zeros((3, 3, 3, 2, 5))}, rf"{kernel}: shape .*5\), .*expected .*2, 4\)"),
+        ({"params/stem_conv/kernel": np.zeros(())}, "of another network"),
+    ):
+        arrays = {k: x for k, x in (whole | changes).items() if x is not None}
+        np.savez(tmp_path / "w.npz", **arrays)
+        with pytest.raises(InputError, match=said):
+            extraction.read_weights(tmp_path / "w.npz")
 
 
 def test_a_real_clip_from_end_to_end(tmp_path):

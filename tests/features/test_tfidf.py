@@ -55,6 +55,10 @@ def test_the_same_every_time():
 
 def test_no_more_components_than_there_is_text():
     assert tfidf.fit(TEXTS, 100).apply(TEXTS).shape == (5, 4)
+    # Transcripts that repeat point in no more directions than they do once.
+    again = tfidf.fit(TEXTS * 3, 100).apply(TEXTS)
+    assert again.shape == (5, 5)
+    assert np.abs(again).max(0).min() > 0.01
     for texts in (["one"], ["same", "same"], ["", ""]):
         with pytest.raises(InputError, match="training transcripts"):
             tfidf.fit(texts, 2)
