@@ -2,7 +2,8 @@
 
 A small MMAN is trained on the synthetic corpus once undisturbed. Each round then trains it in a
 folder of its own, is killed (SIGKILL, or SIGTERM every third round) at a random moment, and is
-started again until it ends; its `results.json` must be the undisturbed one's, the seconds apart.
+started again until it ends; its `results.json` must be the undisturbed one's, the seconds apart,
+and so must its `curves.csv`.
 Prints a JSON line a round, and how many were survived; status 1 if one was not.
 """
 
@@ -47,14 +48,14 @@ def start(workdir: pathlib.Path, cache: str) -> subprocess.Popen:
 
 
 def finish(workdir: pathlib.Path, cache: str) -> dict[str, Any]:
-    """The results of a run that nothing disturbs from here on, the seconds apart."""
+    """The results of a run that nothing disturbs from here on, the seconds apart; its curves."""
     run = start(workdir, cache)
     printed, _ = run.communicate()
     if run.returncode:
         raise RuntimeError(f"status {run.returncode}:\n{printed}")
     results = json.loads((workdir / "results.json").read_text())
     del results["seconds"]
-    return results
+    return results | {"curves": (workdir / "curves.csv").read_text()}
 
 
 def disturb(workdir: pathlib.Path, cache: str, after: float, how: signal.Signals) -> int:
