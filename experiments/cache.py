@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mman_jax.errors import InputError
 from mman_jax.features.manifest import Utterance
 
 _VERSION = 1  # of what a measurement means; another one leaves older files unused
@@ -38,16 +39,23 @@ def has(folder: pathlib.Path, name: str) -> bool:
 
 
 def save(folder: pathlib.Path, name: str, array: np.ndarray) -> None:
-    """Keeps an array; whoever reads meanwhile sees all of it or none."""
+    """Keeps an array; whoever reads meanwhile sees all of it or none.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
     path = _path(folder, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{name}.{os.getpid()}.part")
     try:
-        with beside.open("wb") as file:
-            np.save(file, array, allow_pickle=False)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with beside.open("wb") as file:
+                np.save(file, array, allow_pickle=False)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(folder, f"cannot be written ({error})", "a writable folder") from error
 
 
 def _path(folder: pathlib.Path, name: str) -> pathlib.Path:

@@ -68,7 +68,7 @@ def run(
         screen.notice(notice)
     extraction = clips.beside(config.data.path)
     if processes.is_first():
-        folder.claim(workdir, chosen)
+        folder.claim(workdir, chosen, experiment.parts.corpus)
         if extraction is not None:
             write_whole(clips.place(workdir), extraction)
     found = {

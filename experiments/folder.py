@@ -5,6 +5,7 @@ import pathlib
 from typing import Any
 
 from experiments.command import read_json, write_whole
+from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError
 
 _FREE = {"checkpoint_seconds": None}  # what may change between two starts of one run
@@ -29,10 +30,21 @@ def holds(workdir: pathlib.Path, chosen: dict[str, Any]) -> bool:
     return True
 
 
-def claim(workdir: pathlib.Path, chosen: dict[str, Any]) -> None:
-    """Writes whose folder it is."""
-    content = json.dumps(chosen, indent=1, allow_nan=False) + "\n"
-    write_whole(workdir / "config.json", content.encode())
+def claim(workdir: pathlib.Path, chosen: dict[str, Any], corpus: Corpus) -> None:
+    """Writes whose folder it is: this config's, on a corpus of this content.
+
+    Raises:
+        InputError: if the corpus is not the one that the folder was begun with.
+    """
+    stored, ours = workdir / "corpus.json", {"sha256": corpus.fingerprint()}
+    if stored.is_file() and read_json(stored) != ours:
+        raise InputError(
+            workdir,
+            f"was begun on another content of {corpus.source}",
+            "an empty folder, or the corpus as it was",
+        )
+    for path, content in ((stored, ours), (workdir / "config.json", chosen)):
+        write_whole(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
 
 
 def shown(chosen: dict[str, Any]) -> str:

@@ -40,7 +40,7 @@ def main() -> None:
     workdir = pathlib.Path(_WORKDIR.value)
     with Screen() as screen:
         if _REPORT_ONLY.value:
-            report.write(command.read_json(workdir / "results.json"), workdir)
+            report.write_again(workdir / "results.json")
             return
         cache = os.path.expanduser(_CACHE.value)
         if cache:

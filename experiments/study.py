@@ -50,7 +50,7 @@ def run(
     experiment = prepare_experiment(whole.config)
     chosen = json.loads(config.to_json())
     folder.holds(workdir, chosen)
-    folder.claim(workdir, chosen)
+    folder.claim(workdir, chosen, corpus)
     todo, folders = plan_jobs(systems, config, modalities, workdir)
     tasks: dict[str, list[pathlib.Path]] = {}
     if config.data.protocol == "mman4" and protocols.is_iemocap(corpus):

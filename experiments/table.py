@@ -7,6 +7,7 @@ import pathlib
 from typing import Any
 
 from experiments import command
+from mman_jax.errors import InputError
 
 _RESULTS = command.path_flag("results", "A report's results.json.")
 
@@ -55,8 +56,12 @@ def _row(system: dict[str, Any]) -> str:
 
 def main() -> None:
     """Prints the tables."""
-    results = command.read_json(pathlib.Path(_RESULTS.value))
-    print(markdown(results), claims(results), sep="\n", end="")
+    path = pathlib.Path(_RESULTS.value)
+    results = command.read_json(path)
+    try:
+        print(markdown(results), claims(results), sep="\n", end="")
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise InputError(path, f"no report's results ({error!r:.80})", "a report's") from error
 
 
 if __name__ == "__main__":

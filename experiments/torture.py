@@ -1,10 +1,10 @@
-"""Kills a run at random moments and goes on: `python -m experiments.torture --rounds=50`.
+"""Kills a command at random moments and goes on: `python -m experiments.torture --rounds=50`.
 
-A small MMAN is trained on the synthetic corpus once undisturbed. Each round then trains it in a
-folder of its own, is killed (SIGKILL, or SIGTERM every third round) at a random moment, and is
-started again until it ends; its `results.json` must be the undisturbed one's, the seconds apart,
-and so must its `curves.csv`.
-Prints a JSON line a round, and how many were survived; status 1 if one was not.
+A small MMAN, or with `--command=paper` every system of the paper, is trained on the synthetic
+corpus once undisturbed. Each round then trains in a folder of its own, is killed (SIGKILL, or
+SIGTERM every third round) at a random moment, and is started again; its `results.json` must be the
+undisturbed one's, the seconds apart, and so must its learning curves. Prints a JSON line a round,
+and how many were survived; status 1 if one was not.
 """
 
 import json
@@ -22,6 +22,7 @@ from absl import flags
 from experiments import command
 from experiments.command import PREEMPTED
 
+_COMMAND = flags.DEFINE_enum("command", "run", ["run", "paper"], "Which command.")
 _ROUNDS = flags.DEFINE_integer("rounds", 50, "How many.", 1)
 _SEED = flags.DEFINE_integer("seed", 0, "Of the moments.")
 
@@ -37,10 +38,10 @@ SMALL = (
 
 
 def start(workdir: pathlib.Path, cache: str) -> subprocess.Popen:
-    """The run, as a user would start it."""
+    """The command, as a user would start it."""
     arguments = [f"--workdir={workdir}", f"--compilation_cache={cache}", *SMALL]
     return subprocess.Popen(
-        [sys.executable, "-m", "experiments.run", *arguments],
+        [sys.executable, "-m", f"experiments.{_COMMAND.value}", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -53,9 +54,14 @@ def finish(workdir: pathlib.Path, cache: str) -> dict[str, Any]:
     printed, _ = run.communicate()
     if run.returncode:
         raise RuntimeError(f"status {run.returncode}:\n{printed}")
-    results = json.loads((workdir / "results.json").read_text())
-    del results["seconds"]
-    return results | {"curves": (workdir / "curves.csv").read_text()}
+    curves = {str(p.relative_to(workdir)): p.read_text() for p in workdir.rglob("curves*.csv")}
+    return _timeless(json.loads((workdir / "results.json").read_text())) | {"curves": curves}
+
+
+def _timeless(results: Any) -> Any:
+    if isinstance(results, dict):
+        return {name: _timeless(part) for name, part in results.items() if name != "seconds"}
+    return [_timeless(part) for part in results] if isinstance(results, list) else results
 
 
 def disturb(workdir: pathlib.Path, cache: str, after: float, how: signal.Signals) -> int:

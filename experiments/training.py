@@ -48,7 +48,7 @@ def fit(
     start, seconds = None, {}
     found = checkpoints.restore(where)
     if found:
-        start = checkpoints.unpack(*found, trainer)
+        start = checkpoints.unpack(*found, trainer, where)
         seconds = found[1]["seconds"]
         screen.line(f"{task.name}: goes on after {start.stage} epoch {len(start.history[0])}")
     elif begin:

@@ -14,6 +14,8 @@ os.environ["XLA_FLAGS"] = " ".join([given, *missing]).strip()
 
 import jax  # noqa: E402  (after the flags that it reads once)
 
-_CACHE = tempfile.TemporaryDirectory(prefix="mman_jax_tests_")
-jax.config.update("jax_compilation_cache_dir", _CACHE.name)
+if "PYTEST_XDIST_WORKER" not in os.environ:  # all workers share it, and the commands they start
+    _CACHE = tempfile.TemporaryDirectory(prefix="mman_jax_tests_")
+    os.environ["XDG_CACHE_HOME"] = _CACHE.name
+jax.config.update("jax_compilation_cache_dir", os.path.join(os.environ["XDG_CACHE_HOME"], "jax"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)

@@ -6,7 +6,7 @@ import pathlib
 import pickle
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,12 @@ import numpy as np
 
 from experiments.fuzzing.mutations import Files, damage, damage_files
 from mman_jax.data.scaling import Scaling
+from mman_jax.features import reduction, tfidf
+from mman_jax.features.extraction import Extraction, Settings
+from mman_jax.features.speech import SpeechSettings
+from mman_jax.features.text import TextSettings
+from mman_jax.inference import states as kept
+from mman_jax.inference.answerer import Answerer
 from mman_jax.inference.model import Model
 from mman_jax.models import systems
 from mman_jax.training import integrity
@@ -52,7 +58,7 @@ def npz() -> list[Files]:
     for save, values in ((np.savez, arrays()), (np.savez_compressed, arrays()), (np.savez, wide)):
         file = io.BytesIO()
         save(file, **values)
-        found.append({"case.npz": file.getvalue()})
+        found.append({"case.npz": _pack(*_unpack(file.getvalue()))})
     return found
 
 
@@ -145,6 +151,29 @@ def model() -> Model:
     return Model(params, scaling, NETWORK, DIMS, CLASSES, {"system": "mman", "seeds": [0]})
 
 
+def states() -> list[Files]:
+    """The states of two conversations, and of none."""
+    answerer = Answerer([model()])
+    owner = kept.identity(answerer.models)
+    several = ({"c0": answerer.begin(), "c1": answerer.begin()}, {})
+    contents = [kept.to_bytes(found, owner) for found in several]
+    return [{"case.npz": _pack(*_unpack(content))} for content in contents]
+
+
+def extractions() -> list[Files]:
+    """What `experiments.extract` writes beside a corpus: of speech, and of text."""
+    settings = Settings(speech=SpeechSettings(components=2), text=TextSettings(kind="tfidf"))
+    rng = np.random.default_rng(0)
+    fitted = {
+        "speech": vars(reduction.fit(rng.normal(size=(4, 5)).astype(np.float32), 2)),
+        "text": vars(tfidf.fit(["yes it is", "no it is not", "it rains"], 2)),
+    }
+    with tempfile.TemporaryDirectory(prefix="mman_jax_fuzz_") as scratch:
+        path = pathlib.Path(scratch) / "case.npz"
+        Extraction(settings, fitted).save(path)
+        return [{path.name: _pack(*_unpack(path.read_bytes()))}]
+
+
 def checkpoints(scratch: pathlib.Path) -> list[Files]:
     """A trained model's folder, as `Model.save` writes it into an empty one."""
     model().save(scratch)
@@ -155,16 +184,10 @@ def checkpoints(scratch: pathlib.Path) -> list[Files]:
 def repack(files: Files, rng: np.random.Generator) -> Files:
     """An archive again, with one of its arrays damaged and every checksum right."""
     ((name, content),) = files.items()
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        members = {info.filename: archive.read(info) for info in archive.infolist()}
-        packing = archive.infolist()[0].compress_type
+    members, packing = _unpack(content)
     chosen = list(members)[rng.integers(len(members))]
     members[chosen] = damage(members[chosen], list(members.values()), rng)
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", packing) as archive:
-        for member, data in members.items():
-            archive.writestr(member, data)
-    return {name: file.getvalue()}
+    return {name: _pack(members, packing)}
 
 
 def sign(files: Files) -> Files:
@@ -183,6 +206,21 @@ def sign(files: Files) -> Files:
 def resign(files: Files, rng: np.random.Generator) -> Files:
     """A checkpoint with one of its files damaged by somebody who then wrote its digests."""
     return sign(damage_files(files, list(files.values()), rng))
+
+
+def _unpack(content: bytes) -> tuple[dict[str, bytes], int]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        members = {info.filename: archive.read(info) for info in archive.infolist()}
+        return members, archive.infolist()[0].compress_type
+
+
+def _pack(members: Mapping[str, bytes], packing: int) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for member, data in members.items():
+            # A ZipInfo made by hand carries a fixed date: the same case is the same bytes.
+            archive.writestr(zipfile.ZipInfo(member), data, packing)
+    return file.getvalue()
 
 
 def _csv(rows: list[list[object]]) -> bytes:

@@ -1,7 +1,9 @@
 """What reads each kind of input, to its end: a case succeeds where this returns."""
 
+import functools
 import json
 import pathlib
+from typing import Any
 
 import numpy as np
 
@@ -9,6 +11,9 @@ from experiments import command, stored, turns
 from experiments.fuzzing import examples
 from experiments.screen import Screen
 from mman_jax.data.importers import read_corpus
+from mman_jax.features.extraction import Extraction
+from mman_jax.inference import states as kept
+from mman_jax.inference.answerer import Answerer
 from mman_jax.inference.model import Model
 
 
@@ -35,3 +40,19 @@ def lines(path: pathlib.Path) -> None:
 def checkpoint(path: pathlib.Path) -> None:
     """Reads a trained model."""
     Model.load(path)
+
+
+def states(path: pathlib.Path) -> None:
+    """Reads the states of conversations."""
+    kept.read(path, *_template())
+
+
+def extraction(path: pathlib.Path) -> None:
+    """Reads the extraction that travels with a model."""
+    Extraction.load(path)
+
+
+@functools.cache
+def _template() -> tuple[Any, str]:
+    answerer = Answerer([examples.model()])
+    return answerer.begin(), kept.identity(answerer.models)

@@ -20,7 +20,7 @@ class Target:
     """A kind of input.
 
     Attributes:
-        name: also that of its strategy in `structures`.
+        name: also that of its strategy in `structures`, if it has one there.
         entry: the path in a case's folder that is opened; empty: the folder itself.
         opener: reads what lies there.
         seconds: of computation that a case may take.
@@ -44,6 +44,8 @@ TARGETS = {
         Target("folder", "", openers.corpus),
         Target("runs", "", openers.run),
         Target("lines", "case.jsonl", openers.lines),
+        Target("states", "case.npz", openers.states, repack=examples.repack),
+        Target("extractions", "case.npz", openers.extraction, repack=examples.repack),
         # Where a checkpoint's digests are forged, threads of TensorStore print what they find in
         # it. The call ends as it must, and nobody can silence them.
         Target("checkpoints", "", openers.checkpoint, 20.0, False, examples.resign),
@@ -72,10 +74,12 @@ def cases(target: Target, count: int, seed: int, scratch: pathlib.Path) -> Itera
         strategy = structures.checkpoints(valid[0])
     else:
         valid = getattr(examples, target.name)()
-        strategy = getattr(structures, target.name)()
+        make = getattr(structures, target.name, None)
+        strategy = make() if make else None
     yield from valid[:count]
     count -= len(valid)
-    drawn = structures.draw(strategy, max(1, count // _STRUCTURED), seed) if count > 0 else []
+    some = max(1, count // _STRUCTURED) if count > 0 and strategy is not None else 0
+    drawn = structures.draw(strategy, some, seed) if some else []
     rng = np.random.default_rng(seed)
     donors = [content for files in valid for content in files.values()]
     for number in range(count):

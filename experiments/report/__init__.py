@@ -4,8 +4,9 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.command import write_whole
+from experiments.command import read_json, write_whole
 from experiments.report import contents, html, markdown
+from mman_jax.errors import InputError
 
 
 def write(results: Mapping[str, Any], folder: pathlib.Path) -> None:
@@ -23,3 +24,20 @@ def write(results: Mapping[str, Any], folder: pathlib.Path) -> None:
         write_whole(folder / markdown.FIGURES / f"{figure.name}.png", figure.png)
     write_whole(folder / "report.md", markdown.render(document).encode())
     write_whole(folder / "report.html", html.render(document).encode())
+
+
+def write_again(path: pathlib.Path) -> None:
+    """Writes the report of a `results.json` that is there, beside it.
+
+    Raises:
+        InputError: if that file is damaged or of something else, or if a file cannot be written.
+    """
+    results = read_json(path)
+    try:
+        write(results, path.parent)
+    except InputError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # A file that anybody may have edited: every field can be missing or of another kind.
+        found = f"no report's results ({type(error).__name__}: {error!s:.80})"
+        raise InputError(path, found, "what experiments.paper wrote") from error

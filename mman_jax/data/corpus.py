@@ -1,12 +1,16 @@
 """The corpus: features, labels and the conversations that they belong to."""
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Sequence
 
 import numpy as np
 
 from mman_jax.data import validation
 from mman_jax.errors import InputError, nearest
+
+_CHUNK = 8192  # utterances
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -65,6 +69,21 @@ class Corpus:
         """The utterances of one conversation, as a slice of the N."""
         start = int(self.lengths[:conversation_index].sum(dtype=np.int64))
         return slice(start, start + int(self.lengths[conversation_index]))
+
+    def fingerprint(self) -> str:
+        """SHA-256 of all content, in hex; the source is none of it. Reads features in chunks."""
+        names = ("label_names", "conversation_ids", "utterance_ids", "speakers", "sessions")
+        words = [getattr(self, name) for name in (*names, "split")]
+        digest = hashlib.sha256(json.dumps(words).encode())
+        groups = {"features": self.features, "present": self.present}
+        groups["corpus"] = {"labels": self.labels, "lengths": self.lengths}
+        for group, arrays in groups.items():
+            for name in sorted(arrays):
+                array = arrays[name]
+                digest.update(f"{group}/{name} {array.dtype.str} {array.shape}".encode())
+                for start in range(0, len(array), _CHUNK):
+                    digest.update(np.ascontiguousarray(array[start : start + _CHUNK]).data)
+        return digest.hexdigest()
 
     def select_modalities(self, names: Sequence[str]) -> "Corpus":
         """The same corpus with these modalities alone, in this order.

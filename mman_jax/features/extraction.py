@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from flax import traverse_util
 
+from mman_jax.data import arrays
 from mman_jax.errors import InputError
 from mman_jax.features import media, reduction, speech, text, tfidf, visual
 from mman_jax.features.manifest import Utterance
@@ -24,6 +25,7 @@ from mman_jax.features.visual import VisualSettings
 
 MODALITIES = ("speech", "visual", "text")
 _WEIGHTS = ("params/", "batch_stats/")
+_EXTRACTED, _CONVERTED = "what experiments.extract wrote", "what experiments.weights wrote"
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -126,20 +128,20 @@ class Extraction:
             modality: whose.
             measured: N of what `measure` gives.
         """
-        arrays = self.fitted[modality]
+        fitted = self.fitted[modality]
         if modality == "speech":
             whole = np.stack(measured)
-            return reduction.Reduction(**arrays).apply(whole) if arrays else whole
+            return reduction.Reduction(**fitted).apply(whole) if fitted else whole
         if modality == "visual":
             if self.pretrained is not None:
                 return np.stack(measured)
-            network, variables = ResNet3D(self.settings.visual.width), _variables(arrays)
+            network, variables = ResNet3D(self.settings.visual.width), _variables(fitted)
             variables["params"].pop("classes", None)
             return np.stack([visual.describe(network, variables, clip) for clip in measured])
         transcripts = [str(transcript) for transcript in measured]
         if self.settings.text.kind == "tfidf":
-            return tfidf.TfIdf(**arrays).apply(transcripts)
-        own = dict(arrays)
+            return tfidf.TfIdf(**fitted).apply(transcripts)
+        own = dict(fitted)
         embedding = text.Embedding(
             own.pop("vocabulary"), own.pop("vectors"), self.settings.text.words
         )
@@ -153,16 +155,16 @@ class Extraction:
         Raises:
             InputError: a place that cannot be written.
         """
-        arrays = {
+        flat = {
             f"{modality}/{name}": array
             for modality, own in self.fitted.items()
             for name, array in own.items()
         }
-        arrays["settings"] = np.array(json.dumps(self.settings.to_json()))
+        flat["settings"] = np.array(json.dumps(self.settings.to_json()))
         beside = path.with_name(f".{path.name}.part")
         try:
             with beside.open("wb") as file:
-                np.savez(file, **arrays)
+                np.savez(file, **flat)
             beside.replace(path)
         except OSError as error:
             found = f"cannot be written ({error.strerror})"
@@ -178,18 +180,15 @@ class Extraction:
         Raises:
             InputError: another file, or a damaged one.
         """
+        found = arrays.read(path, _EXTRACTED)
         try:
-            with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                arrays = dict(file)
-            settings = Settings.from_json(json.loads(str(arrays.pop("settings"))))
+            settings = Settings.from_json(json.loads(str(found.pop("settings"))))
         except InputError:
             raise
-        except Exception as error:
-            # Bytes that are no archive can fail in any way; none of them is a bug of ours.
-            found = f"unreadable ({error})"
-            raise InputError(path, found, "what experiments.extract wrote") from error
+        except (LookupError, RecursionError, TypeError, ValueError) as error:
+            raise InputError(path, f"no settings ({error!r:.200})", _EXTRACTED) from error
         fitted: dict[str, dict[str, np.ndarray]] = {name: {} for name in settings.modalities}
-        for key, array in arrays.items():
+        for key, array in found.items():
             modality, _, name = key.partition("/")
             fitted.setdefault(modality, {})[name] = array
         return cls(settings, fitted)
@@ -236,18 +235,12 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
     Raises:
         InputError: another file, or a damaged one.
     """
-    try:
-        with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            inside = {key: key.removeprefix("visual/") for key in file.files}
-            arrays = {name: file[key] for key, name in inside.items() if name.startswith(_WEIGHTS)}
-    except Exception as error:
-        found = f"unreadable ({error})"
-        raise InputError(path, found, "what experiments.weights wrote") from error
-    if "params/stem_conv/kernel" not in arrays:
+    inside = {k.removeprefix("visual/"): x for k, x in arrays.read(path, _CONVERTED).items()}
+    if "params/stem_conv/kernel" not in inside:
         found = f"no weights of a 3D ResNet among {', '.join(list(inside)[:5])}"
-        raise InputError(path, found, "what experiments.weights wrote")
-    return arrays
+        raise InputError(path, found, _CONVERTED)
+    return {name: array for name, array in inside.items() if name.startswith(_WEIGHTS)}
 
 
-def _variables(arrays: Arrays) -> dict[str, Any]:
-    return traverse_util.unflatten_dict(dict(arrays), sep="/")
+def _variables(flat: Arrays) -> dict[str, Any]:
+    return traverse_util.unflatten_dict(dict(flat), sep="/")

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from mman_jax.data import arrays
 from mman_jax.errors import InputError
 from mman_jax.inference.model import Model
 
@@ -22,8 +23,8 @@ def identity(models: Sequence[Model]) -> str:
     for model in models:
         about = {"network": dict(model.network), "dims": dict(model.dims), "classes": model.classes}
         digest.update(json.dumps(about, sort_keys=True).encode())
-        arrays = [model.params, dict(model.scaling.mean), dict(model.scaling.scale)]
-        for path, array in jax.tree.leaves_with_path(arrays):
+        answering = [model.params, dict(model.scaling.mean), dict(model.scaling.scale)]
+        for path, array in jax.tree.leaves_with_path(answering):
             digest.update(jax.tree_util.keystr(path).encode())
             digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
@@ -37,13 +38,13 @@ def to_bytes(states: Mapping[str, Any], owner: str) -> bytes:
         owner: the `identity` of the models.
     """
     several = [jax.tree.leaves(state) for state in states.values()]
-    arrays = {
+    stacked = {
         f"state_{i}": np.stack([np.asarray(leaf) for leaf in same])
         for i, same in enumerate(zip(*several, strict=True))
     }
     card = json.dumps({"model": owner, "conversations": list(states)})
     file = io.BytesIO()
-    np.savez(file, card=np.array(card), **arrays)
+    np.savez(file, card=np.array(card), **stacked)
     return file.getvalue()
 
 
@@ -58,15 +59,13 @@ def read(path: pathlib.Path, template: Any, owner: str) -> dict[str, Any]:
     Raises:
         InputError: another file, a damaged one, or states of another model.
     """
+    file = arrays.read(path, _EXPECTED)
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            card = json.loads(str(file["card"]))
-            names = [str(name) for name in card["conversations"]]
-            found = [file[f"state_{i}"] for i in range(len(file.files) - 1)]
-            belongs = card["model"]
-    except Exception as error:
-        # Bytes that are no archive can fail in any way; none of them is a bug of ours.
-        raise InputError(path, f"unreadable ({error})", _EXPECTED) from error
+        card = json.loads(str(file.pop("card")))
+        names, belongs = [str(name) for name in card["conversations"]], card["model"]
+        found = [file[f"state_{i}"] for i in range(len(file))]
+    except (LookupError, RecursionError, TypeError, ValueError) as error:
+        raise InputError(path, f"no states ({error!r:.200})", _EXPECTED) from error
     if belongs != owner:
         raise InputError(path, "states of another model", _EXPECTED)
     leaves, structure = jax.tree.flatten(template)

@@ -19,6 +19,9 @@ from mman_jax.training.trainer import Trainer
 
 _KEPT = 2
 
+_FORMAT = 1
+"""Of a snapshot's arrays; whoever changes what they are or their order counts it up."""
+
 # A small checkpoint must not be able to ask for much memory.
 _FREE_BYTES = 64 << 20
 _LARGEST_RATIO = 500
@@ -88,7 +91,7 @@ def pack(snapshot: Snapshot) -> tuple[dict[str, Any], dict[str, Any]]:
     """A snapshot as arrays and a card; every process must call it, and gets all of it."""
     finished = {name: pack_outcome(outcome) for name, outcome in snapshot.finished.items()}
     arrays = {"state": _numbered(snapshot.state), "history": _numbered(snapshot.history)}
-    card = {"stage": snapshot.stage, "finished": list(finished)}
+    card = {"format": _FORMAT, "stage": snapshot.stage, "finished": list(finished)}
     return arrays | ({"finished": finished} if finished else {}), card
 
 
@@ -103,17 +106,54 @@ def unpack_outcome(arrays: Mapping[str, Any]) -> Outcome:
     return Outcome(*scores, Record(*history))
 
 
-def unpack(arrays: Mapping[str, Any], card: Mapping[str, Any], trainer: Trainer) -> Snapshot:
-    """The snapshot that `pack` was given."""
+def unpack(
+    arrays: Mapping[str, Any], card: Mapping[str, Any], trainer: Trainer, place: object = ""
+) -> Snapshot:
+    """The snapshot that `pack` was given.
+
+    Args:
+        arrays: of a checkpoint.
+        card: of the same.
+        trainer: who goes on from there.
+        place: where the checkpoint is, for messages.
+
+    Raises:
+        InputError: if another version of the package or another network wrote it.
+    """
+    place = place or "checkpoint"
+    if card.get("format") != _FORMAT:
+        found = f"format {card.get('format')!r:.20} of another version of mman_jax"
+        raise InputError(place, found, f"format {_FORMAT}: that version, or an empty folder")
+    if card["stage"] not in trainer.stages:
+        raise InputError(
+            place, f"stage {card['stage']!r:.40}", "one of " + ", ".join(trainer.stages)
+        )
     seeds = len(arrays["state"]["0000"])
-    structure = jax.tree.structure(trainer.template(card["stage"], seeds))
+    template = trainer.template(card["stage"], seeds)
+    leaves = _ordered(arrays["state"])
+    _check_leaves(leaves, template, place)
     finished = {name: unpack_outcome(arrays["finished"][name]) for name in card["finished"]}
     return Snapshot(
         card["stage"],
-        jax.tree.unflatten(structure, _ordered(arrays["state"])),
+        jax.tree.unflatten(jax.tree.structure(template), leaves),
         Record(*_ordered(arrays["history"])),
         finished,
     )
+
+
+def _check_leaves(leaves: list[Any], template: Any, place: object) -> None:
+    """Refuses a state of other sizes than the trainer's, by the name of its first such part."""
+    wanted = jax.tree_util.tree_leaves_with_path(template)
+    if len(leaves) != len(wanted):
+        found = f"{len(leaves)} arrays, of another network"
+        raise InputError(place, found, f"{len(wanted)}: the same config, or an empty folder")
+    for leaf, (path, like) in zip(leaves, wanted, strict=True):
+        if leaf.shape != like.shape or leaf.dtype != like.dtype:
+            raise InputError(
+                f"{place}: {jax.tree_util.keystr(path)}",
+                f"{leaf.dtype} {leaf.shape}, of another network",
+                f"{like.dtype} {like.shape}: the same config, or an empty folder",
+            )
 
 
 def _drop_old(directory: pathlib.Path) -> None:

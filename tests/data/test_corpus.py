@@ -53,6 +53,27 @@ def test_select_modalities_refuses(names, words):
     assert all(word in str(error.value) for word in ["small", *words])
 
 
+def test_a_fingerprint_is_of_the_content_alone(monkeypatch):
+    first = corpus().fingerprint()
+    assert len(first) == 64
+    assert corpus(source="elsewhere").fingerprint() == first
+    monkeypatch.setattr("mman_jax.data.corpus._CHUNK", 1)
+    assert corpus().fingerprint() == first
+    changed = corpus().features["text"].copy()
+    changed[-1, -1] += 1
+    speech = corpus().features["speech"]
+    here = {"speech": np.array([False] + [True] * 5)}
+    others = [
+        corpus(features={"speech": speech, "text": changed}),
+        corpus(features={"voice": speech, "text": corpus().features["text"]}),
+        corpus(labels=np.zeros(6, np.int32)),
+        corpus(lengths=(1, 2, 3)),
+        corpus(split=("train", "valid", "test")),
+        corpus(present=here),
+    ]
+    assert len({first, *(other.fingerprint() for other in others)}) == 7
+
+
 def test_data_package_imports_no_accelerator_library():
     for path in Path(mman_jax.data.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

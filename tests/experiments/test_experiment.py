@@ -133,6 +133,20 @@ def test_another_config_in_the_same_folder_is_refused(finished):
         run(other, workdir)
 
 
+def test_a_folder_goes_on_with_the_corpus_that_it_was_begun_with(tmp_path, monkeypatch):
+    config = on(tmp_path / "corpus.npz")
+    npz.write(tiny.corpus(), tmp_path / "corpus.npz")
+    monkeypatch.setattr(Preemption, "asked", True)
+    with pytest.raises(SystemExit):
+        run(config, tmp_path / "run")
+    before = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
+    npz.write(tiny.corpus(seed=1), tmp_path / "corpus.npz")
+    with pytest.raises(InputError, match=r"was begun on another content of .*corpus\.npz"):
+        run(config, tmp_path / "run")
+    after = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
+    assert after == before
+
+
 def test_an_interrupted_run_ends_the_same(finished, tmp_path, monkeypatch):
     config, undisturbed, whole = finished
     config = config.copy_and_resolve_references()

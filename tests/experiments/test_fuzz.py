@@ -18,7 +18,10 @@ from mman_jax.errors import InputError
 
 MEMORY = 700 << 20
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-CASES = {"npz": 150, "pickles": 150, "folder": 100, "runs": 100, "lines": 100, "checkpoints": 15}
+CASES = {
+    "npz": 150, "pickles": 150, "folder": 100, "runs": 100, "lines": 100, "states": 100,
+    "extractions": 100, "checkpoints": 15,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", targets.TARGETS)

@@ -160,7 +160,7 @@ def test_another_file_is_refused(tmp_path, content):
     np.savez(tmp_path / "y.npz", a=np.zeros(2))
     with pytest.raises(InputError, match="no weights of a 3D ResNet among a"):
         extraction.read_weights(tmp_path / "y.npz")
-    with pytest.raises(InputError, match=r"y\.npz: unreadable"):
+    with pytest.raises(InputError, match=r"y\.npz: no settings"):
         Extraction.load(tmp_path / "y.npz")
 
 

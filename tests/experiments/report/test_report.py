@@ -202,3 +202,26 @@ def test_a_folder_that_cannot_be_written_is_refused_by_name(tmp_path):
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(InputError, match="taken"):
         report.write(CASES["least"], tmp_path / "taken")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda results: results.pop("corpus"),
+        lambda results: results.update(seeds=3),
+        lambda results: results.update(systems={"mman": []}),
+        lambda results: results["systems"]["mman"]["test"].update(accuracy="high"),
+    ],
+)
+def test_damaged_results_are_named_and_nothing_is_written(tmp_path, damage):
+    results = plain(CASES["least"])
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(results))
+    report.write_again(path)
+    for made in ("report.html", "report.md"):
+        (tmp_path / made).unlink()
+    damage(results)
+    path.write_text(json.dumps(results))
+    with pytest.raises(InputError, match=r"results\.json: no report's results"):
+        report.write_again(path)
+    assert not list(tmp_path.glob("report.*"))
