@@ -12,6 +12,17 @@ class InputError(ValueError):
 
     Commands print the message as one line and exit with status 2. It is printable and not long,
     whatever names a file gave: what would steer a terminal is escaped, and long parts are cut.
+
+    Args:
+        place: the file, and in it the conversation, the utterance, the modality or the field.
+        found: what is there.
+        expected: what should be; empty where nothing can be said.
+
+    Examples:
+        >>> raise InputError("talks.npz: labels", "3 entries", "4, as many as utterance_ids")
+        Traceback (most recent call last):
+        mman_jax.errors.InputError: talks.npz: labels: 3 entries;
+        expected 4, as many as utterance_ids
     """
 
     def __init__(self, place: object, found: str, expected: str = ""):
@@ -36,7 +47,12 @@ def _short(part: object) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The known names as a phrase, led by the one that `name` probably meant."""
+    """The known names as a phrase, led by the one that `name` probably meant.
+
+    Examples:
+        >>> nearest("speach", ["speech", "text"])
+        "'speech'? (one of speech, text)"
+    """
     known = [str(k) for k in known]
     close = difflib.get_close_matches(name, known, n=1)
     listed = "one of " + ", ".join(known) if known else "nothing"

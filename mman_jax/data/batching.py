@@ -52,6 +52,18 @@ def pack(lengths: np.ndarray, conversations: Sequence[int], length: int | None =
 
     Raises:
         InputError: no conversations, or one that is longer than `length`.
+
+    Examples:
+        Conversations of 5, 2 and 3 utterances: the first fills a row, the others share one, the
+        longer of them first.
+
+        >>> layout = pack(np.array([5, 2, 3]), [0, 1, 2])
+        >>> layout.rows, layout.length
+        (2, 5)
+        >>> layout.row.tolist(), layout.start.tolist()
+        ([0, 1, 1], [0, 3, 0])
+        >>> layout.positions.tolist()
+        [0, 1, 2, 3, 4, 8, 9, 5, 6, 7]
     """
     conversations = np.asarray(conversations, np.int64)
     if not len(conversations):

@@ -38,6 +38,9 @@ def posterior(
 
     Returns:
         [N, C] float64, rows sum to one.
+
+    Raises:
+        ValueError: if the evidence is none of these.
     """
     if evidence not in ("all", "late", *corpus.features):
         raise ValueError(f"evidence {evidence!r} is neither 'all' nor 'late' nor a modality")
@@ -69,6 +72,12 @@ def ceiling(
         corpus: features and lengths.
         conversations: which of the corpus's conversations: indices, or bool [V].
         evidence: as in `posterior`.
+
+    Returns:
+        A share, from 0 to 1.
+
+    Raises:
+        ValueError: as `posterior`.
     """
     chosen = np.zeros(len(corpus.lengths), bool)
     chosen[conversations] = True

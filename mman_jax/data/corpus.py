@@ -37,6 +37,26 @@ class Corpus:
 
     Raises:
         InputError: whatever does not fit together, by the name of its place.
+
+    Examples:
+        Two conversations, of two utterances and of one; the second utterance has no label.
+
+        >>> corpus = Corpus(
+        ...     features={"speech": np.ones((3, 4), "float32"), "eeg": np.eye(3, dtype="float32")},
+        ...     labels=np.array([0, -1, 1], np.int32),
+        ...     label_names=("calm", "angry"),
+        ...     lengths=np.array([2, 1], np.int32),
+        ...     conversation_ids=("a", "b"),
+        ...     utterance_ids=("a1", "a2", "b1"),
+        ... )
+        >>> corpus.dims
+        {'speech': 4, 'eeg': 3}
+        >>> corpus.offsets.tolist(), corpus.utterances(1)
+        ([0, 2, 3], slice(2, 3, None))
+        >>> dataclasses.replace(corpus, lengths=np.array([2, 2], np.int32))
+        Traceback (most recent call last):
+        mman_jax.errors.InputError: corpus: lengths: a sum of 4;
+        expected their sum to be the number of utterances, 3
     """
 
     features: dict[str, np.ndarray]

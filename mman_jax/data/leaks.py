@@ -19,8 +19,8 @@ def check(corpus: Corpus, parts: Mapping[str, np.ndarray]) -> None:
     passed over; one that was cut or rounded otherwise is not found.
 
     Args:
-        corpus: features of every conversation.
-        parts: conversation indices by part, disjoint.
+        corpus: features [N, D] a modality.
+        parts: conversation indices [conversations in it] int64 by part, disjoint.
 
     Raises:
         InputError: naming both conversations and their parts.

@@ -66,6 +66,20 @@ def fit(corpus: Corpus, conversations: Sequence[int]) -> Scaling:
 
     Raises:
         InputError: no conversations.
+
+    Examples:
+        Training is the first conversation: mean 2, deviation 1. The second is scaled by that, too.
+
+        >>> corpus = Corpus(
+        ...     features={"speech": np.array([[1], [3], [7]], np.float32)},
+        ...     labels=np.array([0, 0, 0], np.int32),
+        ...     label_names=("calm",),
+        ...     lengths=np.array([2, 1], np.int32),
+        ...     conversation_ids=("a", "b"),
+        ...     utterance_ids=("a1", "a2", "b1"),
+        ... )
+        >>> fit(corpus, [0]).apply(corpus.features)["speech"].tolist()
+        [[-1.0], [1.0], [5.0]]
     """
     if not len(conversations):
         raise InputError("scaling", "no training conversations", "at least one")

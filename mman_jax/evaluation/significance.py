@@ -18,9 +18,9 @@ class Difference(NamedTuple):
     """How much more of the answers of one system are right than of another.
 
     Attributes:
-        mean: the difference of the accuracies, as a share.
-        low: of the 95 % interval, percentiles of the bootstrap.
-        high: the same.
+        mean: the difference of the accuracies, as a share from -1 to 1.
+        low: where the 95 % interval begins, a percentile of the bootstrap; a share.
+        high: where it ends.
         p: two-sided, of the bootstrap: how often chance alone would turn the sign.
     """
 
@@ -42,7 +42,15 @@ def seed_interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def vote(answers: np.ndarray, classes: int) -> np.ndarray:
-    """The answers [S, N] of all seeds as one: the class most of them gave, the first of equals."""
+    """The answers [S, N] int of all seeds as one, [N]: what most gave, the first class of equals.
+
+    Raises:
+        AssertionError: if the answers have not two axes.
+
+    Examples:
+        >>> vote(np.array([[0, 1, 2], [0, 1, 1], [1, 1, 0]]), classes=3).tolist()
+        [0, 1, 0]
+    """
     chex.assert_rank(answers, 2)
     counts = (np.asarray(answers)[..., None] == np.arange(classes)).sum(0)
     return counts.argmax(-1)
@@ -60,6 +68,15 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> tuple[int, int, float]:
 
     Returns:
         How many the first alone had right, the second alone, and the two-sided p-value.
+
+    Raises:
+        AssertionError: if the shapes disagree.
+
+    Examples:
+        Of five utterances on which they differ the first has all right: 2 / 2 ** 5.
+
+        >>> mcnemar([1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 1])
+        (5, 0, 0.0625)
     """
     first, second = np.asarray(first, bool), np.asarray(second, bool)
     chex.assert_equal_shape([first, second])
@@ -88,6 +105,9 @@ def bootstrap(
         conversations: [N], which conversation each utterance is of.
         resamples: how many.
         seed: of the resampling.
+
+    Raises:
+        AssertionError: if the axes disagree.
     """
     first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
     chex.assert_rank([first, second], 2)

@@ -104,7 +104,10 @@ class Extraction:
 
     @property
     def pretrained(self) -> Arrays | None:
-        """The network's weights for pictures, where they were given and not trained here."""
+        """The network's weights for pictures, where they were given and not trained here.
+
+        By `ResNet3D`'s paths, such as `params/stem_conv/kernel` [3, 7, 7, 3, width] float32.
+        """
         own = self.fitted.get("visual")
         return None if own is None or "params/classes/bias" in own else own
 
@@ -118,7 +121,11 @@ class Extraction:
         return {m: self.apply(m, [value])[0] for m, value in measured.items()}
 
     def measure(self, modality: str, utterance: Utterance) -> np.ndarray:
-        """As the function `measure`, with this extraction's settings and weights."""
+        """As the function `measure`, with this extraction's settings and weights.
+
+        Raises:
+            InputError: a clip or a transcript that cannot be used.
+        """
         return measure(modality, utterance, self.settings, self.pretrained)
 
     def apply(self, modality: str, measured: Sequence[np.ndarray]) -> np.ndarray:
@@ -230,7 +237,7 @@ def measure(
 
 
 def read_weights(path: str | Path) -> dict[str, np.ndarray]:
-    """Weights that `experiments.weights` or `Extraction.save` wrote, by `ResNet3D`'s paths.
+    """Float32 weights that `experiments.weights` or `Extraction.save` wrote, by `ResNet3D`'s paths.
 
     Raises:
         InputError: another file, or a damaged one.

@@ -79,7 +79,8 @@ def from_torchvision(weights: Mapping[str, np.ndarray], place: object) -> dict[s
     """The variables of a `ResNet3D` without classes, from the state of torchvision's `r3d_18`.
 
     Args:
-        weights: by torchvision's names; the classifier `fc` may be there and is left out.
+        weights: by torchvision's names, kernels [out, in, time, height, width]; the classifier `fc`
+            may be there and is left out.
         place: where they came from, for messages.
 
     Raises:

@@ -17,6 +17,10 @@ def init_state(network: Network, params: Any, features: Mapping[str, Array]) -> 
         network: the trained network.
         params: of one seed.
         features: an utterance's, [D] a modality; only shapes count.
+
+    Returns:
+        By tower, and for a fusion that has one, zeros [1, H] float32 a layer: of one size however
+        long the conversation lasts.
     """
     _, state = jax.eval_shape(lambda p, x: _apply(network, p, None, x), params, features)
     return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), state)
@@ -41,6 +45,24 @@ def step(
         features: the utterance's, [D] float32 a modality, scaled as in training.
         present: bool, of modalities that may be missing; a missing one's features count for
             nothing, but their shape does.
+
+    Returns:
+        The state, of the same shapes as before, and probabilities [C] float32 that sum to one.
+
+    Examples:
+        An untrained network whose parameters are all zero finds both classes alike.
+
+        >>> from mman_jax.models.systems import build
+        >>> block = {"hidden": (3,), "dense": 2, "dropout": 0.0, "input_dropout": 0.0}
+        >>> network = build({"unimodal": {"default": block}}, ["speech"], classes=2)
+        >>> rows = {"speech": jnp.zeros((1, 1, 5))}
+        >>> shapes = jax.eval_shape(network.init, jax.random.key(0), rows, jnp.ones((1, 1), bool))
+        >>> params = jax.tree.map(lambda x: jnp.zeros(x.shape), shapes["params"])
+        >>> utterance = {"speech": jnp.ones(5)}
+        >>> state = init_state(network, params, utterance)
+        >>> state, probabilities = step(network, params, state, utterance)
+        >>> probabilities.tolist()
+        [0.5, 0.5]
     """
     logits, state = _apply(network, params, state, features, present)
     return state, jax.nn.softmax(logits[network.head][0, 0])

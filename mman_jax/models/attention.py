@@ -32,6 +32,20 @@ class MultiModalAttention(nn.Module):
         modalities: their order in the output and in the weights; by default that of `features`
             as it comes (JAX sorts the names of a mapping that is an argument of `jit`).
         skip: `add`, the standardised features added to the outputs, or `concatenate`.
+
+    Examples:
+        Two modalities of different sizes, one utterance. With all parameters zero the scores are
+        equal, so that each query (row) weighs both keys (columns) alike.
+
+        >>> features = {"speech": jnp.ones((1, 1, 5)), "text": jnp.ones((1, 1, 3))}
+        >>> attention = MultiModalAttention(model=4, key=2, value=4)
+        >>> variables = attention.init(jax.random.key(0), features)
+        >>> zeros = jax.tree.map(jnp.zeros_like, variables["params"])
+        >>> fused, kept = attention.apply({"params": zeros}, features, mutable="intermediates")
+        >>> fused.shape
+        (1, 1, 8)
+        >>> kept["intermediates"]["weights"][0][0, 0].tolist()
+        [[0.5, 0.5], [0.5, 0.5]]
     """
 
     model: int

@@ -60,7 +60,9 @@ def _forward(gates, kernel, keep, mask, state):
 
 
 @jax.custom_vjp
-def lstm_scan(gates: Array, kernel: Array, keep: Array, mask: Array | None, state: State):
+def lstm_scan(
+    gates: Array, kernel: Array, keep: Array, mask: Array | None, state: State
+) -> tuple[Array, State]:
     """The recurrence over U utterances, time first, with a hand-written backward pass.
 
     Args:
@@ -71,7 +73,7 @@ def lstm_scan(gates: Array, kernel: Array, keep: Array, mask: Array | None, stat
         state: hidden and cell state before the first utterance, [B, H] each.
 
     Returns:
-        Hidden states [U, B, H], and the state after the last utterance.
+        Hidden states [U, B, H] float, and the state after the last utterance, [B, H] each.
     """
     hidden, last, _, _ = _forward(gates, kernel, keep, mask, state)
     return hidden, last

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from mman_jax.models.attention import MultiModalAttention
-from mman_jax.models.lstm import LSTM
+from mman_jax.models.lstm import LSTM, State
 from mman_jax.types import Array
 
 ATTENTION_TOWER, CONCATENATION_TOWER = "mma", "ef"
@@ -42,18 +42,21 @@ class ContextualLSTM(nn.Module):
         state: Any = None,
         train: bool = False,
         mask: Array | None = None,
-    ):
+    ) -> tuple[Array, list[State]]:
         """Answers every utterance.
 
         Args:
             inputs: [B, U, D] float32.
             reset: [B, U] bool, True on the first utterance of each conversation.
-            state: of each LSTM layer before the first utterance; zeros by default.
+            state: of each LSTM layer before the first utterance, [B, H] each; zeros by default.
             train: whether dropout acts (it then needs the `dropout` key).
             mask: [B, U] bool, False where there is nothing to hear: the states pass unchanged.
 
         Returns:
             Logits [B, U, C] float32, and the layers' states after the last utterance.
+
+        Raises:
+            AssertionError: if a shape disagrees.
         """
         state = state or [None] * len(self.hidden)
         last = []
@@ -68,6 +71,9 @@ class ContextualLSTM(nn.Module):
 
 class Tower(nn.Module):
     """A sub-network that predicts alone, from one modality or from several joined early.
+
+    With one modality it is the paper's cLSTM-Speech, -Visual or -Text (section 2.2); with several
+    it is cLSTM-MMA (section 2.1) or, concatenated, cLSTM-EF (section 3.3).
 
     Attributes:
         block: sizes of its cLSTM block, the arguments of `ContextualLSTM` but `classes`.
@@ -89,11 +95,19 @@ class Tower(nn.Module):
         state: Any = None,
         train: bool = False,
         present: Mapping[str, Array] | None = None,
-    ):
-        """Logits [B, U, C] from features [B, U, D] a modality; the rest as `ContextualLSTM`.
+    ) -> tuple[Array, list[State]]:
+        """Answers every utterance; `reset`, `state` and `train` are as in `ContextualLSTM`.
 
-        `present` [B, U] bool tells of some modalities where they are missing; where all of them
-        are, the state passes unchanged.
+        Args:
+            features: [B, U, D] float32 a modality, each with its own D.
+            reset: [B, U] bool.
+            state: before the first utterance; zeros by default.
+            train: whether dropout acts.
+            present: [B, U] bool of modalities that may be missing, False where one is; where all
+                of them are, the state passes unchanged.
+
+        Returns:
+            Logits [B, U, C] float32, and the state after the last utterance.
         """
         present = {m: p for m, p in (present or {}).items() if m in features}
         drop = nn.Dropout(self.input_dropout, deterministic=not train)
@@ -113,7 +127,8 @@ class Tower(nn.Module):
 
 
 class LateFusion(nn.Module):
-    """Fuses the towers' predictions: a dense layer (MMAN), or a cLSTM block (cLSTM-LF).
+    """Fuses the towers' predictions: a dense layer (MMAN, section 2), or a cLSTM block (cLSTM-LF,
+    section 3.3).
 
     Attributes:
         classes: C.
@@ -131,8 +146,21 @@ class LateFusion(nn.Module):
     @nn.compact
     def __call__(
         self, predictions: Mapping[str, Array], reset: Array, state: Any = None, train: bool = False
-    ):
-        """Logits [B, U, C] from the towers' logits [B, U, C], fused as probabilities."""
+    ) -> tuple[Array, list[State] | None]:
+        """Answers every utterance from what the towers answered, taken as probabilities.
+
+        Args:
+            predictions: logits [B, U, C] float32 a tower.
+            reset: [B, U] bool, True on the first utterance of each conversation.
+            state: of the cLSTM block before the first utterance; zeros by default.
+            train: whether the block's dropout acts.
+
+        Returns:
+            Logits [B, U, C] float32, and the block's state; None where there is no block.
+
+        Raises:
+            AssertionError: if the towers disagree in shape.
+        """
         chex.assert_equal_shape(list(predictions.values()))
         joined = jnp.concatenate([jax.nn.softmax(x) for x in predictions.values()], axis=-1)
         if self.block is None:
@@ -173,9 +201,18 @@ class Network(nn.Module):
         train: bool = False,
         present: Mapping[str, Array] | None = None,
     ) -> tuple[dict[str, Array], dict[str, Any]]:
-        """Every tower's logits [B, U, C] from features [B, U, D] a modality, and their states.
+        """Every tower's answers.
 
-        `present` [B, U] bool tells of some modalities where they are missing.
+        Args:
+            features: [B, U, D] float32 a modality.
+            reset: [B, U] bool, True on the first utterance of each conversation.
+            state: by tower, before the first utterance; zeros by default.
+            train: whether dropout acts, and modalities go missing at `modality_dropout`; it then
+                needs the `dropout` key.
+            present: [B, U] bool of modalities that may be missing, False where one is.
+
+        Returns:
+            Logits [B, U, C] float32 and the state after the last utterance, each by tower.
         """
         logits, last = {}, {}
         reset = self._starts(reset)
@@ -194,7 +231,17 @@ class Network(nn.Module):
         state: Mapping[str, Any] | None = None,
         train: bool = False,
     ) -> tuple[dict[str, Array], dict[str, Any]]:
-        """The fused logits [B, U, C] from every tower's logits [B, U, C], and the state."""
+        """The fusion's answers alone, from those of the towers.
+
+        Args:
+            predictions: logits [B, U, C] float32 by tower.
+            reset: [B, U] bool, True on the first utterance of each conversation.
+            state: `fusion`'s, before the first utterance; zeros by default.
+            train: whether dropout acts.
+
+        Returns:
+            `fusion`'s logits [B, U, C] float32, and its state, each under that name.
+        """
         # In the towers' order: a jit or scan that the mapping came through sorts its keys.
         predictions = {name: predictions[name] for name in self.towers}
         reset = self._starts(reset)

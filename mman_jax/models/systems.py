@@ -59,6 +59,13 @@ def build(network: Mapping[str, Any], modalities: Sequence[str], classes: int) -
 
     Raises:
         InputError: if a kind is unknown, or the towers and the fusion do not make one system.
+
+    Examples:
+        >>> block = {"hidden": (8,), "dense": 4, "dropout": 0.3, "input_dropout": 0.0}
+        >>> config = {"unimodal": {"default": block}, "fusion": {"kind": "dense"}}
+        >>> network = build(config, ["speech", "face"], classes=3)
+        >>> list(network.towers), network.head
+        (['speech', 'face'], 'fusion')
     """
     reserved = {*EARLY.values(), FUSION} & set(modalities)
     if reserved:

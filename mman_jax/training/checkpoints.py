@@ -96,7 +96,7 @@ def pack(snapshot: Snapshot) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def pack_outcome(outcome: Outcome) -> dict[str, np.ndarray]:
-    """What a stage gave, as arrays."""
+    """What a stage gave, as arrays of the shapes that `Outcome` names, numbered in its order."""
     return _numbered(outcome)
 
 

@@ -94,7 +94,11 @@ class Streamed:
         self._shards = mesh.shape[ROWS]
 
     def epochs(self, stage: Stage, count: int = 1) -> Epochs:
-        """As `Resident.epochs`, of one epoch; a step is one compiled call."""
+        """As `Resident.epochs`, of one epoch; a step is one compiled call.
+
+        Raises:
+            ValueError: of more than one epoch; and when called, of features of a seed's own.
+        """
         if count != 1:
             raise ValueError(f"{count} epochs in a call; rows are streamed for one")
         train = self.train(stage)
@@ -140,7 +144,11 @@ class Streamed:
         return train
 
     def predictions(self, stage: Stage) -> Predictions:
-        """As `Resident.predictions`, gathered from batches."""
+        """As `Resident.predictions`, gathered from batches.
+
+        Raises:
+            ValueError: when called, of features of a seed's own.
+        """
         answer = self._spread(
             lambda params, _, batch: dict(
                 zip(stage.heads, stage.answer(params, batch), strict=True)

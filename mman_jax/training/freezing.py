@@ -26,6 +26,11 @@ def labels(params: Mapping[str, Any], rules: Rules) -> Any:
 
     Raises:
         InputError: if no rule covers a parameter.
+
+    Examples:
+        >>> params = {"towers_text": {"kernel": 1.0}, "fusion": {"kernel": 2.0}}
+        >>> labels(params, [("fusion/.*", True), ("towers_.*", False)])
+        {'fusion': {'kernel': 'fusion'}, 'towers_text': {'kernel': 'frozen'}}
     """
 
     def label(path, _):
@@ -49,6 +54,17 @@ def freeze(
     Args:
         transform: makes that of a group, from its name.
         tree: what `labels` returned.
+
+    Examples:
+        Decay alone would shrink a parameter whose gradient is zero. The frozen one has no update.
+
+        >>> params = {"towers_text": 1.0, "fusion": 2.0}
+        >>> tree = labels(params, [("fusion", True), ("towers_.*", False)])
+        >>> optimizer = freeze(lambda group: optax.add_decayed_weights(0.5), tree)
+        >>> gradients = {"towers_text": 9.0, "fusion": 0.0}
+        >>> updates, _ = optimizer.update(gradients, optimizer.init(params), params)
+        >>> float(updates["towers_text"]), float(updates["fusion"])
+        (0.0, 1.0)
     """
     groups = set(jax.tree.leaves(tree)) - {FROZEN}
     transforms = {group: transform(group) for group in sorted(groups)}

@@ -18,7 +18,19 @@ def cross_entropy(logits: Array, labels: Array, class_weights: Array) -> tuple[A
         class_weights: [C] float32, one for all classes alike.
 
     Returns:
-        Two scalars, float32: the weighted sum, and the sum of the weights.
+        Two scalars, float32: the weighted sum in nats, and the sum of the weights.
+
+    Raises:
+        AssertionError: if a shape disagrees.
+
+    Examples:
+        Logits of zero give each of two classes one half: ln 2 an utterance. Of three utterances one
+        is context; it weighs nothing.
+
+        >>> labels = jnp.array([[0, 1, UNSCORED]])
+        >>> total, weight = cross_entropy(jnp.zeros((1, 3, 2)), labels, jnp.ones(2))
+        >>> round(float(total / weight), 4), float(weight)
+        (0.6931, 2.0)
     """
     chex.assert_rank(logits, 3)
     chex.assert_shape(labels, logits.shape[:2])
@@ -37,6 +49,12 @@ def balanced_weights(labels: Array, classes: int) -> Array:
     Args:
         labels: int32 of any shape, `UNSCORED` where context or padding.
         classes: C.
+
+    Examples:
+        Four of one class and one of the other: 5 / (2 * 4) and 5 / (2 * 1).
+
+        >>> balanced_weights(jnp.array([0, 0, 0, 0, 1, UNSCORED]), 2).tolist()
+        [0.625, 2.5]
     """
     counts = jnp.stack([jnp.sum(labels == c) for c in range(classes)])
     occurring = jnp.sum(counts > 0)

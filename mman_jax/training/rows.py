@@ -9,7 +9,14 @@ from mman_jax.types import Array, Batch
 
 
 def batch_rows(rows: int, conversations: int, batch: int) -> int:
-    """Rows that hold about `batch` conversations, such that all batches of an epoch are alike."""
+    """Rows that hold about `batch` conversations, such that all batches of an epoch are alike.
+
+    Examples:
+        60 conversations in 20 rows, 30 a batch: two batches of ten rows.
+
+        >>> batch_rows(rows=20, conversations=60, batch=30)
+        10
+    """
     return math.ceil(rows / max(1, round(conversations / batch)))
 
 
@@ -19,10 +26,23 @@ def count(part: Batch) -> int:
 
 
 def take(part: Batch, rows: Array) -> Batch:
-    """Some rows of a part."""
+    """Some rows of a part.
+
+    Args:
+        part: arrays [R + 1, U, ...].
+        rows: [B] int, their numbers.
+
+    Returns:
+        Arrays [B, U, ...].
+    """
     return jax.tree.map(lambda x: x[rows], part)
 
 
 def in_batches(order: Array, size: int, empty: int) -> Array:
-    """Row numbers as [steps, size], the last batch filled up with the empty row's."""
+    """Row numbers [R] as [steps, size], the last batch filled up with the empty row's.
+
+    Examples:
+        >>> in_batches(jnp.arange(3), size=2, empty=9).tolist()
+        [[0, 1], [2, 9]]
+    """
     return jnp.pad(order, (0, -len(order) % size), constant_values=empty).reshape(-1, size)

@@ -56,7 +56,13 @@ class Stage:
     row_shards: int = 1
 
     def start(self, seed: Array, pace: Array, params: Any) -> State:
-        """The state before the first epoch (see `State`)."""
+        """The state of one seed before the first epoch.
+
+        Args:
+            seed: a scalar, integer.
+            pace: a scalar, float: what this seed's learning rates are multiplied by.
+            params: the network's, without a seed axis.
+        """
         heads, classes = len(self.heads), self.classes
         counts = jnp.zeros((heads, classes, classes), jnp.int32)
         return State(
@@ -167,7 +173,7 @@ class Stage:
     def evaluate(
         self, params: Any, parts: Mapping[str, Batch], class_weights: Array
     ) -> tuple[Array, Array]:
-        """What `score` gives of the held-out rows together."""
+        """What `score` gives of the held-out rows [R + 1, U, ...] together, summed over them."""
         held = parts["held"]
         rows = count(held)
 
@@ -217,7 +223,7 @@ class Stage:
         return self.keep_best(state, record, valid, test), record
 
     def keep_best(self, state: State, record: Record, valid: Array, test: Array) -> State:
-        """What `selection.keep_best` gives with this stage's heads, patience and way."""
+        """What `selection.keep_best` gives with this stage's heads; counts are [T, C, C] int32."""
         heads = jax.tree.map(self._head_of, self.groups)
         return keep_best(state, record, valid, test, heads, self.patience, self.select)
 

@@ -80,7 +80,11 @@ class Trainer:
         return min(self.settings["max_epochs"], self.settings[stage]["epochs"])
 
     def init(self, seed: jax.Array) -> Any:
-        """One seed's parameters before training."""
+        """One seed's parameters before training.
+
+        Args:
+            seed: a scalar, uint32.
+        """
         train = self._host_rows["train"].features
         features = {m: jnp.zeros((1, 1, x.shape[-1])) for m, x in train.items()}
         reset = jnp.ones((1, 1), bool)

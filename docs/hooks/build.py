@@ -1,0 +1,32 @@
+"""What MkDocs calls while it builds the site."""
+
+import sys
+from pathlib import Path
+
+from mkdocs.structure.files import File
+
+# MkDocs runs this file on its own: the checkout is to be documented, not what is installed.
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from docs.hooks import architecture, reference
+
+REPORT = Path(__file__).parents[2] / "experiments/results/mosi"
+
+
+def on_config(config):
+    """Adds the API reference to the navigation."""
+    config.nav.append(reference.navigation())
+    return config
+
+
+def on_files(files, config):
+    """Adds what is not written by hand: the picture, a report, and a page for every module."""
+    files.append(File.generated(config, "architecture.svg", content=architecture.svg()))
+    for path in sorted(REPORT.rglob("*")):
+        if path.suffix in (".html", ".png"):
+            place = f"mosi/{path.relative_to(REPORT).as_posix()}"
+            files.append(File.generated(config, place, abs_src_path=str(path)))
+    for module in reference.modules():
+        page = File.generated(config, reference.page(module), content=reference.content(module))
+        files.append(page)
+    return files

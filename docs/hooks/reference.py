@@ -1,0 +1,72 @@
+"""The API reference: a page for every public module, from what lies in the package's folder."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = "mman_jax"
+
+
+def modules() -> list[str]:
+    """Dotted names of all public modules and packages, a package before what it holds."""
+    paths = sorted((ROOT / PACKAGE).rglob("*.py"))
+    names = [path.relative_to(ROOT).with_suffix("").parts for path in paths]
+    names = [name[:-1] if name[-1] == "__init__" else name for name in names]
+    public = (name for name in names if not any(part.startswith("_") for part in name))
+    return [".".join(name) for name in sorted(public)]
+
+
+def page(module: str) -> str:
+    """Where the page of a module lies in the site's sources."""
+    return f"reference/{module}.md"
+
+
+def content(module: str) -> str:
+    """The page of a module: what its docstrings say, and for a package also what it holds."""
+    if not _is_package(module):
+        return f"::: {module}\n"
+    options = "    options:\n      members: false\n"
+    held = [name for name in modules() if name.rpartition(".")[0] == module]
+    lines = [f"::: {module}", options]
+    if module == PACKAGE:
+        lines += ["## The public API", *_exported(), ""]
+    lines += ["## Modules", *(f"- [`{name}`]({name}.md): {_says(name)}" for name in held)]
+    return "\n".join(lines) + "\n"
+
+
+def navigation() -> dict[str, list]:
+    """The reference's part of the navigation: a section a package."""
+    sections: list = [{PACKAGE: page(PACKAGE)}]
+    for name in modules():
+        parent, _, last = name.rpartition(".")
+        if parent != PACKAGE:
+            continue
+        held = [m for m in modules() if m.rpartition(".")[0] == name]
+        inner = [{m.rpartition(".")[2]: page(m)} for m in held]
+        sections.append({last: [{"overview": page(name)}, *inner] if held else page(name)})
+    return {"API reference": sections}
+
+
+def _exported() -> list[str]:
+    """A line for each name that `import mman_jax` gives, linked to where it is defined."""
+    lines = []
+    for node in _tree(PACKAGE).body:
+        if isinstance(node, ast.ImportFrom):
+            names = [alias.name for alias in node.names if not alias.name.startswith("_")]
+            lines += [f"- [`{PACKAGE}.{name}`][{node.module}.{name}]" for name in names]
+    return sorted(lines, key=str.lower)
+
+
+def _says(module: str) -> str:
+    """The first paragraph of a module's docstring."""
+    return " ".join((ast.get_docstring(_tree(module)) or "").partition("\n\n")[0].split())
+
+
+def _is_package(module: str) -> bool:
+    return (ROOT / module.replace(".", "/")).is_dir()
+
+
+def _tree(module: str) -> ast.Module:
+    path = ROOT / module.replace(".", "/")
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return ast.parse(path.read_text(encoding="utf-8"))

@@ -1,0 +1,83 @@
+"""Every example in a docstring, on a page of the documentation and in the README is run."""
+
+import doctest
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+
+import mman_jax
+
+ROOT = Path(__file__).parents[1]
+MODULES = ["mman_jax"] + [
+    found.name for found in pkgutil.walk_packages(mman_jax.__path__, "mman_jax.")
+]
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+
+
+def blocks(text, language):
+    """The text with every line outside fences of a language left empty: line numbers stay."""
+    kept, inside = [], False
+    for line in text.splitlines():
+        if line.startswith("```"):
+            inside = line == f"```{language}"
+            kept.append("")
+        else:
+            kept.append(line if inside else "")
+    return "\n".join(kept)
+
+
+def run(examples):
+    said = []
+    doctest.DocTestRunner(optionflags=OPTIONS).run(examples, out=said.append, clear_globs=False)
+    assert not said, "".join(said)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_docstrings(module):
+    for examples in doctest.DocTestFinder().find(importlib.import_module(module)):
+        run(examples)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages(page, tmp_path, monkeypatch):
+    text = page.read_text(encoding="utf-8")
+    assert "```python" not in text, "a block that nothing runs: write it as pycon"
+    monkeypatch.chdir(tmp_path)
+    examples = doctest.DocTestParser().get_doctest(
+        blocks(text, "pycon"), {}, page.name, str(page), 0
+    )
+    assert bool(examples.examples) == ("```pycon" in text)
+    run(examples)
+
+
+def test_the_table_of_shapes_is_what_the_page_prints():
+    text = (ROOT / "docs/shapes.md").read_text(encoding="utf-8")
+    table = re.findall(r"^\| `(.+?)` \| (\[.+?\]) \| (\w+) \|", text, re.MULTILINE)
+    printed = re.findall(r"^(\S+) (\[.+\]) (\w+)$", blocks(text, "pycon"), re.MULTILINE)
+    assert len(table) > 10
+    assert table == printed
+
+
+def test_readme(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    # tests/test_packaging.py runs this one, from a wheel.
+    text = text.replace("<!-- library -->\n```python", "```")
+    source = blocks(text, "python")
+    assert "Corpus(" not in source
+    assert source.strip()
+    exec(compile(source, "README.md", "exec"), {})
+
+
+def test_the_main_functions_have_examples():
+    found = {
+        examples.name
+        for module in MODULES
+        for examples in doctest.DocTestFinder().find(importlib.import_module(module))
+        if examples.examples
+    }
+    assert len(found) >= 15

@@ -1,0 +1,141 @@
+"""The documentation says what is there, leaves nothing public out, and needs no network."""
+
+import html.parser
+import importlib
+import inspect
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mman_jax
+from docs.hooks import architecture, reference
+
+ROOT = Path(__file__).parents[1]
+PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md"]
+MODULES = ["mman_jax"] + [
+    found.name
+    for found in pkgutil.walk_packages(mman_jax.__path__, "mman_jax.")
+    if "._" not in found.name
+]
+LOADING = {"script": "src", "img": "src", "iframe": "src", "source": "src", "object": "data"}
+
+
+def leaves(navigation):
+    for entry in navigation:
+        for value in entry.values():
+            yield from [value] if isinstance(value, str) else leaves(value)
+
+
+def test_the_reference_has_every_module_once():
+    assert sorted(reference.modules()) == sorted(MODULES)
+    listed = list(leaves([reference.navigation()]))
+    assert sorted(listed) == sorted(reference.page(module) for module in MODULES)
+
+
+def drawn():
+    return [text.get_text() for text in architecture.draw().axes[0].texts]
+
+
+def test_the_picture_follows_the_code(monkeypatch):
+    before = drawn()
+    assert "Network: 4 392 184 parameters" in before  # the paper's Table 2: 4.39 million
+    assert 'Tower "mma"' in before
+    assert "LateFusion" in before
+    monkeypatch.setattr(architecture.splits.split, "__qualname__", "renamed")
+    assert "renamed: train, valid, test" in drawn()
+    monkeypatch.delattr(architecture.freezing, "labels")
+    with pytest.raises(AttributeError, match="labels"):
+        architecture.draw()
+
+
+def test_the_guide_names_every_section_of_the_reports():
+    guide = (ROOT / "docs/report.md").read_text(encoding="utf-8")
+    for corpus in ("mosi", "synthetic"):
+        report = (ROOT / f"experiments/results/{corpus}/report.md").read_text(encoding="utf-8")
+        sections = re.findall(r"^## (.+)$", report, re.MULTILINE)
+        assert sections
+        assert [title for title in sections if f"| {title} |" not in guide] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_and_files_that_pages_name_exist(page):
+    text = page.read_text(encoding="utf-8")
+    for command in re.findall(r"\b(experiments(?:\.[a-z_]+)+)\b", text):
+        module = ROOT / command.replace(".", "/")
+        known = module.with_suffix(".py"), module.parent.with_suffix(".py")
+        assert any(path.is_file() for path in known), command
+    for path in re.findall(r"\b((?:configs|docs|experiments|mman_jax|tests)/[\w/.]*\w)", text):
+        assert (ROOT / path).exists(), path
+
+
+def test_the_citation_is_whole_and_of_this_version():
+    yaml = pytest.importorskip("yaml", reason="PyYAML comes with the extra [docs]")
+    card = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert card["cff-version"] == "1.2.0"
+    assert card["version"] == mman_jax.__version__
+    assert {"message", "title", "authors", "license"} <= card.keys()
+    (paper,) = card["references"]
+    assert [author["family-names"] for author in paper["authors"]] == ["Pan", "Luo", "Yang", "Li"]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    for needed in ("mkdocs", "material", "mkdocstrings_handlers.python"):
+        pytest.importorskip(needed, reason="pip install -e '.[docs]'")
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    quiet = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=quiet, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr
+    return folder
+
+
+def test_every_public_name_has_an_entry(site):
+    for name in MODULES:
+        module = importlib.import_module(name)
+        page = (site / reference.page(name)).with_suffix(".html").read_text(encoding="utf-8")
+        own = [
+            member
+            for member, value in vars(module).items()
+            if (inspect.isclass(value) or inspect.isfunction(value))
+            and value.__module__ == name
+            and not member.startswith("_")
+        ]
+        missing = [member for member in own if f'id="{name}.{member}"' not in page]
+        assert missing == [], name
+
+
+class Loaded(html.parser.HTMLParser):
+    """Collects what a browser loads by itself, links that a reader follows left out."""
+
+    def __init__(self):
+        super().__init__()
+        self.urls = []
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        if tag == "link" and given.get("rel") not in ("canonical", "next", "prev"):
+            self.urls.append(given.get("href") or "")
+        elif tag in LOADING:
+            self.urls.append(given.get(LOADING[tag]) or "")
+
+
+def test_pages_load_nothing_from_the_network(site):
+    pages = sorted(site.rglob("*.html"))
+    assert len(pages) > len(MODULES)
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        parser = Loaded()
+        parser.feed(text)
+        outside = [url for url in parser.urls if re.match(r"(https?:)?//", url)]
+        assert outside == [], page
+        assert 'class="mermaid"' not in text  # the theme would fetch what draws it
+    for sheet in site.rglob("*.css"):
+        text = sheet.read_text(encoding="utf-8")
+        assert not re.search(r"(url\(|@import)\s*[\"']?(https?:)?//", text), sheet
