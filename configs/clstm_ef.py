@@ -3,20 +3,21 @@
 python -m experiments.run --config=configs/clstm_ef.py --workdir=runs/clstm_ef
 """
 
+import ml_collections
+
 from configs import mman
+from mman_jax.recipe import tower
 
 
 def concatenation():
     """The tower of all modalities, concatenated."""
-    early = mman.tower((300, 300), 200)
-    early.kind = "concatenation"
-    return early
+    return tower((300, 300), 200) | {"kind": "concatenation"}
 
 
 def system(config):
     config.system = "clstm_ef"
     del config.network.unimodal, config.network.fusion
-    config.network.early = concatenation()
+    config.network.early = ml_collections.ConfigDict(concatenation())
     return config
 
 

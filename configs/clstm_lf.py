@@ -6,6 +6,7 @@ python -m experiments.run --config=configs/clstm_lf.py --workdir=runs/clstm_lf
 import ml_collections
 
 from configs import mman
+from mman_jax.recipe import clstm
 
 
 def system(config):
@@ -14,8 +15,7 @@ def system(config):
     config.network.unimodal = ml_collections.ConfigDict(
         {"default": config.network.unimodal.default}
     )
-    config.network.fusion = mman.clstm((300,), 200)
-    config.network.fusion.kind = "clstm"
+    config.network.fusion = ml_collections.ConfigDict(clstm((300,), 200) | {"kind": "clstm"})
     return config
 
 

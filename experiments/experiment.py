@@ -3,16 +3,15 @@
 import dataclasses
 import json
 import pathlib
-import time
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import ml_collections
 import numpy as np
 
-from experiments import clips, folder, results, settings
-from experiments.command import Preemption, write_whole
+from experiments import clips, folder, logs, results, settings, training
+from experiments.command import write_whole
+from experiments.provenance import provenance
 from experiments.screen import Screen
 from experiments.stored import read_results
 from mman_jax.data import ceiling, columns, protocols, synthetic
@@ -22,7 +21,7 @@ from mman_jax.data.parts import Parts, prepare
 from mman_jax.errors import InputError
 from mman_jax.inference.model import Model
 from mman_jax.models import systems
-from mman_jax.training import checkpoints, parallel, processes
+from mman_jax.training import parallel, processes
 from mman_jax.training.outcome import Snapshot, converged, of_seeds
 from mman_jax.training.trainer import Trainer
 
@@ -34,19 +33,28 @@ def load_corpus(data: ml_collections.ConfigDict) -> Corpus:
     return corpus.select_modalities(names) if names else corpus
 
 
-def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, screen: Screen) -> dict[str, Any]:
+def run(
+    config: ml_collections.ConfigDict,
+    workdir: pathlib.Path,
+    screen: Screen,
+    tensorboard: bool = False,
+) -> dict[str, Any]:
     """Trains, scores and writes a whole experiment, or goes on with one that was interrupted.
 
     Among several processes each calls this; the first one writes, and all read the same folder.
 
     Args:
         config: see `configs/mman.py`.
-        workdir: gets `config.json`, `results.json`, pictures, checkpoints and the trained model.
+        workdir: gets `config.json`, `results.json`, learning curves (`logs`), pictures,
+            checkpoints and the trained model.
         screen: where progress is shown.
+        tensorboard: whether curves go to `workdir/tensorboard`, too.
 
     Raises:
         InputError: if the config or its corpus cannot be used; nothing is written then.
     """
+    if tensorboard:
+        logs.tensorboard_writer()  # a missing extra is said before anything is written
     chosen = json.loads(config.to_json())
     del chosen["distributed"]  # where a run runs, not what it is
     done = _finished(workdir, chosen)
@@ -55,6 +63,7 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, screen: Screen
         screen.table(done)
         return done
     experiment = prepare_experiment(config)
+    screen.line(f"config: {folder.shown(chosen)}")
     for notice in experiment.notices:
         screen.notice(notice)
     extraction = clips.beside(config.data.path)
@@ -62,7 +71,9 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, screen: Screen
         folder.claim(workdir, chosen, experiment.parts.corpus)
         if extraction is not None:
             write_whole(clips.place(workdir), extraction)
-    found = {task.name: experiment.train(task, workdir, screen) for task in experiment.tasks}
+    found = {
+        task.name: experiment.train(task, workdir, screen, tensorboard) for task in experiment.tasks
+    }
     summary = experiment.summary(found)
     if processes.is_first():
         _write(workdir, summary, found)
@@ -87,58 +98,6 @@ class Experiment:
         """The seeds of the run."""
         return list(range(self.config.first_seed, self.config.first_seed + self.config.seeds))
 
-    def fit(
-        self,
-        task: protocols.Task,
-        workdir: pathlib.Path,
-        screen: Screen,
-        begin: Callable[[], Snapshot] | None = None,
-        keep_last: bool = True,
-    ) -> tuple[Snapshot, dict[str, float]]:
-        """Trains one task, going on from its last checkpoint.
-
-        Args:
-            task: what to train.
-            workdir: where checkpoints are kept.
-            screen: where progress is shown.
-            begin: gives the snapshot to start from, if there is no checkpoint.
-            keep_last: whether the end is a checkpoint, too.
-
-        Returns:
-            The last snapshot, and the seconds by stage.
-
-        Raises:
-            InputError: if a checkpoint cannot be read.
-        """
-        where = workdir / "checkpoints" / task.name
-        start, seconds = None, {}
-        found = checkpoints.restore(where)
-        if found:
-            start = checkpoints.unpack(*found, self.trainer, where)
-            seconds = found[1]["seconds"]
-            screen.line(f"{task.name}: goes on after {start.stage} epoch {len(start.history[0])}")
-        elif begin:
-            start = begin()
-        saved = clock = time.monotonic()
-        snapshot = start
-        for snapshot in self.trainer.run(self.labels[task.name], self.seeds, start):
-            now = time.monotonic()
-            seconds[snapshot.stage] = seconds.get(snapshot.stage, 0.0) + now - clock
-            clock = now
-            complete = len(snapshot.finished) == len(self.trainer.stages)
-            if not complete:
-                screen.epoch(task.name, snapshot, self.trainer.epochs(snapshot.stage))
-            # The clocks of several processes differ; all must have a part in packing.
-            late = processes.agree(Preemption.asked or now - saved > self.config.checkpoint_seconds)
-            if (complete and keep_last) or (late and not complete):
-                arrays, card = checkpoints.pack(snapshot)
-                if processes.is_first():
-                    checkpoints.save(where, arrays, card | {"seconds": seconds})
-                saved = now
-            if not complete:
-                Preemption.obey()
-        return snapshot, seconds
-
     def survivors(self, snapshot: Snapshot, screen: Screen) -> tuple[np.ndarray, list[Any]]:
         """Which seeds converged, [S] bool, and where the others failed; they are told, too.
 
@@ -157,9 +116,15 @@ class Experiment:
             screen.notice(f"left out, since it failed: {results.failure(place)}")
         return converged(snapshot.finished), failed
 
-    def train(self, task: protocols.Task, workdir: pathlib.Path, screen: Screen) -> dict[str, Any]:
+    def train(
+        self,
+        task: protocols.Task,
+        workdir: pathlib.Path,
+        screen: Screen,
+        tensorboard: bool = False,
+    ) -> dict[str, Any]:
         """Trains one task and writes its model; the scores."""
-        snapshot, seconds = self.fit(task, workdir, screen)
+        snapshot, seconds = training.fit(self, task, workdir, screen, tensorboard=tensorboard)
         kept, failed = self.survivors(snapshot, screen)
         params = jax.tree.map(lambda x: x[kept], processes.whole(snapshot.state.best))
         seeds = [seed for seed, keep in zip(self.seeds, kept, strict=True) if keep]
@@ -181,6 +146,7 @@ class Experiment:
             "corpus": results.of_corpus(self.parts, self.labels[task.name] if one else None, task),
             "seeds": self.seeds,
             "parameters": first["parameters"],
+            **provenance(),
         }
         scores = {
             name: {k: v for k, v in one_task.items() if k != "parameters"}

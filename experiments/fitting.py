@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments import examining, results
+from experiments import examining, results, training
 from experiments.command import read_json, write_whole
 from experiments.experiment import Experiment, prepare_experiment
 from experiments.screen import Screen
@@ -75,8 +75,13 @@ def _fit_task(job: Job, experiment: Experiment, task: Task, screen: Screen) -> d
             outcomes[name] = checkpoints.unpack_outcome(arrays["outcome"])
         return trainer.join(params, outcomes, experiment.seeds)
 
-    snapshot, seconds = experiment.fit(
-        task, job.folder, screen, begin if job.towers else None, keep_last=not job.towers
+    snapshot, seconds = training.fit(
+        experiment,
+        task,
+        job.folder,
+        screen,
+        begin if job.towers else None,
+        keep_last=not job.towers,
     )
     params = jax.tree.map(np.asarray, snapshot.state.best)
     if not job.towers:

@@ -7,6 +7,7 @@ import os
 import pathlib
 
 import jax
+from absl import flags
 from ml_collections import config_flags
 
 from experiments import command, experiment
@@ -17,6 +18,9 @@ from mman_jax.training import processes
 
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/mman.py", "The system to train.")
 _CACHE = command.cache_flag()
+_TENSORBOARD = flags.DEFINE_bool(
+    "tensorboard", False, "Whether learning curves go to WORKDIR/tensorboard, beside curves.csv."
+)
 _WORKDIR = command.path_flag("workdir", "Where results, checkpoints and the model go.")
 
 
@@ -33,7 +37,7 @@ def main() -> None:
         jax.config.update("jax_compilation_cache_dir", os.path.expanduser(_CACHE.value))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     with Screen(quiet=not processes.is_first()) as screen:
-        experiment.run(config, pathlib.Path(_WORKDIR.value), screen)
+        experiment.run(config, pathlib.Path(_WORKDIR.value), screen, _TENSORBOARD.value)
 
 
 if __name__ == "__main__":

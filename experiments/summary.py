@@ -2,10 +2,7 @@
 
 import itertools
 import pathlib
-import platform
-import subprocess
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -13,11 +10,10 @@ import numpy as np
 from experiments import claims, evidence, fitting, results
 from experiments.experiment import Experiment
 from experiments.plan import ABLATION, PAPER, System
+from experiments.provenance import provenance
 from mman_jax.data import ceiling, protocols, synthetic
 from mman_jax.data.corpus import Corpus
 from mman_jax.evaluation import significance
-
-_PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "numpy", "scipy")
 
 
 def summarise(
@@ -57,9 +53,7 @@ def summarise(
     totals = {name: system["parameters"]["total"] for name, system in found.items()}
     return {
         "command": command,
-        "versions": {"python": platform.python_version()}
-        | {name: metadata.version(name) for name in _PACKAGES},
-        "revision": _revision(),
+        **provenance(),
         "config": {system.name: system.config.to_dict() for system in systems},
         "seconds": sum(
             sum(one["seconds"] for one in fitting.read(folder).values())
@@ -179,18 +173,3 @@ def _synthetic(
         "evidence": shares,
         "kinds": kinds,
     }
-
-
-def _revision() -> str | None:
-    """The checkout's revision, or None outside of one."""
-    try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--dirty"],
-            cwd=pathlib.Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return found.stdout.strip()

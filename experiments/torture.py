@@ -3,8 +3,8 @@
 A small MMAN, or with `--command=paper` every system of the paper, is trained on the synthetic
 corpus once undisturbed. Each round then trains in a folder of its own, is killed (SIGKILL, or
 SIGTERM every third round) at a random moment, and is started again; its `results.json` must be the
-undisturbed one's, the seconds apart. Prints a JSON line a round, and how many were survived; status
-1 if one was not.
+undisturbed one's, the seconds apart, and so must its learning curves. Prints a JSON line a round,
+and how many were survived; status 1 if one was not.
 """
 
 import json
@@ -49,12 +49,13 @@ def start(workdir: pathlib.Path, cache: str) -> subprocess.Popen:
 
 
 def finish(workdir: pathlib.Path, cache: str) -> dict[str, Any]:
-    """The results of a run that nothing disturbs from here on, the seconds apart."""
+    """The results of a run that nothing disturbs from here on, the seconds apart; its curves."""
     run = start(workdir, cache)
     printed, _ = run.communicate()
     if run.returncode:
         raise RuntimeError(f"status {run.returncode}:\n{printed}")
-    return _timeless(json.loads((workdir / "results.json").read_text()))
+    curves = {str(p.relative_to(workdir)): p.read_text() for p in workdir.rglob("curves*.csv")}
+    return _timeless(json.loads((workdir / "results.json").read_text())) | {"curves": curves}
 
 
 def _timeless(results: Any) -> Any:

@@ -38,10 +38,14 @@ class Model:
     network: Mapping[str, Any]
     dims: Mapping[str, int]
     classes: tuple[str, ...]
-    card: Mapping[str, Any]
+    card: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
-    def save(self, directory: pathlib.Path) -> None:
-        """Writes the model as a checkpoint."""
+    def save(self, directory: str | pathlib.Path) -> None:
+        """Writes the model as a checkpoint.
+
+        Raises:
+            InputError: if the folder cannot be written.
+        """
         arrays = {
             "params": self.params,
             "mean": dict(self.scaling.mean),
@@ -53,15 +57,16 @@ class Model:
             "classes": list(self.classes),
             "about": dict(self.card),
         }
-        checkpoints.save(directory, arrays, card)
+        checkpoints.save(pathlib.Path(directory), arrays, card)
 
     @classmethod
-    def load(cls, directory: pathlib.Path) -> "Model":
+    def load(cls, directory: str | pathlib.Path) -> "Model":
         """Reads what `save` wrote, and checks that the network can use all of it.
 
         Raises:
             InputError: if there is no model, a damaged one, or a checkpoint of another kind.
         """
+        directory = pathlib.Path(directory)
         found = checkpoints.restore(directory)
         if found is None:
             raise InputError(directory, "no trained model", "the model folder of a finished run")

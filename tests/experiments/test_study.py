@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from experiments import experiment, fitting, jobs, plan, study
+from experiments import experiment, fitting, jobs, plan, study, training
 from experiments.screen import Screen
 from mman_jax.data import npz
 from mman_jax.errors import InputError
@@ -132,15 +132,15 @@ def test_again_it_trains_nothing_and_writes_the_same_bytes(finished, recipe, mon
 
 def test_interrupted_anywhere_it_ends_the_same(finished, recipe, tmp_path, monkeypatch):
     _, whole = finished
-    fit, calls = fitting.Experiment.fit, []
+    fit, calls = training.fit, []
 
-    def interrupted(self, task, workdir, screen, *arguments, **settings):
+    def interrupted(experiment, task, workdir, *arguments, **settings):
         calls.append(workdir.name)
         if len(calls) in (2, 6):
             raise KeyboardInterrupt
-        return fit(self, task, workdir, screen, *arguments, **settings)
+        return fit(experiment, task, workdir, *arguments, **settings)
 
-    monkeypatch.setattr(fitting.Experiment, "fit", interrupted)
+    monkeypatch.setattr(training, "fit", interrupted)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             run(recipe, tmp_path)
