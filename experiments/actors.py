@@ -106,8 +106,8 @@ def speak(actor: Actor, words: str, mood: float) -> np.ndarray:
         InputError: espeak-ng is missing, or refuses.
     """
     program = find_espeak()
-    pitch, rate = actor.pitch + 18 * mood, actor.rate + 30 * mood
-    loudness = actor.loudness * (1 + 0.2 * mood)
+    pitch, rate = actor.pitch + 25 * mood, actor.rate + 40 * mood
+    loudness = actor.loudness * (1 + 0.3 * mood)
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder) / "said.wav"
         flags = {"-v": actor.voice, "-p": pitch, "-s": rate, "-a": loudness}

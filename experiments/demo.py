@@ -29,11 +29,11 @@ _UTTERANCES = flags.DEFINE_integer("utterances", 8, "Of each conversation.", 2)
 _SEED = flags.DEFINE_integer("seed", 0, "Of everything.")
 
 MOODS = {"cheerful": 1.0, "gloomy": -1.0}
-PLAIN = 0.2
+PLAIN = 0.1
 """How often a modality does not show the emotion of its utterance."""
 
 _STAYS = 0.65  # how often the next utterance has the emotion of the last
-_SPREAD = 0.25  # of moods, as they show
+_SPREAD = 0.2  # of moods, as they show
 _PAUSE = 0.9  # seconds between turns
 
 TOPICS = (
