@@ -22,20 +22,16 @@ spoken = pytest.mark.skipif(
 )
 
 PARTS = ("train", "valid", "test")
-CLIPS = ("--conversations=12", "--utterances=8")
-FEATURES = ("--speech=egemaps", "--speech_components=20", "--text_features=20", "--processes=1")
-PICTURES = (
-    *("--visual_size=24", "--visual_frames=6", "--visual_windows=1"),
-    *("--visual_width=4", "--visual_epochs=15"),
-)
+CLIPS = ("--conversations=12", "--utterances=6")
+FEATURES = ("--visual_size=32", "--visual_frames=8", "--visual_width=8", "--processes=2")
 NETWORK = (
     "--config.network.modality_dropout=0.1",
-    "--config.network.unimodal.default.hidden=(16,)",
-    "--config.network.unimodal.visual.hidden=(16,)",
-    "--config.network.early.hidden=(16,)",
-    "--config.train.max_epochs=60",
+    "--config.network.unimodal.default.hidden=(32,)",
+    "--config.network.unimodal.visual.hidden=(32,)",
+    "--config.network.early.hidden=(32,)",
+    "--config.train.max_epochs=40",
     "--config.train.batch=2",
-    "--config.train.towers.learning_rate.default=3e-3",
+    "--config.train.towers.learning_rate.default=2e-3",
 )
 
 
@@ -58,7 +54,7 @@ def made(tmp_path_factory):
     """The folder of the demo's clips."""
     folder = tmp_path_factory.mktemp("demo")
     said = done(run("experiments.demo", f"--output={folder}", *CLIPS))
-    assert "12 conversations, 96 utterances" in said
+    assert "12 conversations, 72 utterances" in said
     return folder
 
 
@@ -67,7 +63,7 @@ def trained(made):
     """The same folder, with `corpus.npz` and the run on it in `run`."""
     pytest.importorskip("opensmile", reason="speech needs openSMILE: pip install -e '.[speech]'")
     corpus = made / "corpus.npz"
-    given = (f"--manifest={made}/clips.csv", f"--output={corpus}", *FEATURES, *PICTURES)
+    given = (f"--manifest={made}/clips.csv", f"--output={corpus}", *FEATURES)
     assert "the network is trained here" in done(run("experiments.extract", *given))
     where = (f"--workdir={made}/run", f"--compilation_cache={made}/cache")
     done(run("experiments.run", *where, f"--config.data.path={corpus}", *NETWORK))
@@ -77,14 +73,14 @@ def trained(made):
 @spoken
 def test_every_part_has_voices_and_faces_of_its_own_and_both_emotions(made):
     utterances = manifest.read(made / "clips.csv")
-    assert len(utterances) == 96
+    assert len(utterances) == 72
     for field in ("speaker", "conversation_id"):
         of = {p: {getattr(u, field) for u in utterances if u.split == p} for p in PARTS}
         assert all(len(names) >= 2 for names in of.values())
         assert sum(map(len, of.values())) == len(set.union(*of.values()))
     for name in {u.conversation_id for u in utterances}:
         labels = [u.label for u in utterances if u.conversation_id == name]
-        assert {labels.count("cheerful"), labels.count("gloomy")} <= {2, 3, 4, 5, 6}
+        assert {labels.count("cheerful"), labels.count("gloomy")} <= {2, 3, 4}
     for utterance in utterances[::7]:
         heard = media.read_audio(utterance.path, utterance.start, utterance.end)
         before = media.read_audio(utterance.path, utterance.start - 0.7, utterance.start - 0.1)
@@ -92,7 +88,7 @@ def test_every_part_has_voices_and_faces_of_its_own_and_both_emotions(made):
         seen = media.read_frames(utterance.path, 10, actors.HEIGHT, utterance.start, utterance.end)
         assert np.abs(np.diff(seen.astype(int), axis=0)).mean() > 2  # it moves
     words = rows(made / "talk_11.csv")
-    assert [w["transcript"] for w in words] == [u.transcript for u in utterances[-8:]]
+    assert [w["transcript"] for w in words] == [u.transcript for u in utterances[-6:]]
 
 
 @spoken
@@ -100,8 +96,8 @@ def test_emotions_of_voices_that_training_never_heard(trained):
     results = json.loads((trained / "run" / "results.json").read_text())
     assert results["corpus"]["dimensions"].keys() == {"speech", "visual", "text"}
     scores = results["test"]
-    assert scores["unweighted_recall"]["mean"] >= 0.65  # chance is a half
-    assert scores["accuracy"]["mean"] > scores["majority_accuracy"] + 0.05
+    assert scores["unweighted_recall"]["mean"] >= 0.75  # chance is a half
+    assert scores["accuracy"]["mean"] > scores["majority_accuracy"] + 0.15
 
 
 @spoken
@@ -116,7 +112,7 @@ def test_clips_corpus_and_stream_have_the_same_answers(trained):
     np.testing.assert_allclose(probabilities(of_clips), of_corpus, atol=1e-4)
     # Conversations in turns, as they would come from several rooms at once.
     names = np.repeat(corpus.conversation_ids, corpus.lengths).tolist()
-    order = np.arange(96).reshape(12, 8).T.ravel()
+    order = np.arange(72).reshape(12, 6).T.ravel()
     lines = [
         json.dumps(
             {
@@ -147,8 +143,8 @@ def test_a_recording_is_cut_where_its_speakers_pause(trained):
     given = (f"--input={trained}/talk_11.mp4", f"--transcript={trained}/talk_11.csv")
     said = done(run("experiments.listen", f"--checkpoint={trained}/run", *given))
     heard = [json.loads(line) for line in said.splitlines()]
-    played = rows(trained / "clips.csv")[-8:]
-    assert len(heard) == 8
+    played = rows(trained / "clips.csv")[-6:]
+    assert len(heard) == 6
     for answer, utterance in zip(heard, played, strict=True):
         assert abs(answer["start"] - float(utterance["start"])) < 0.4
         assert abs(answer["end"] - float(utterance["end"])) < 0.6
@@ -162,10 +158,10 @@ def test_a_script_shows_its_emotions_most_of_the_time_in_each_modality():
     turns = [turn for _ in range(100) for turn in demo.write_script(people, 8, random)]
     signs = np.array([demo.MOODS[turn.label] for turn in turns])
     for shown in ([turn.voice for turn in turns], [turn.face for turn in turns]):
-        assert 0.85 < np.mean(np.sign(shown) == signs) < 0.95
-        assert np.mean(np.sign(shown) == -signs) > 0.05
+        assert 0.9 < np.mean(np.sign(shown) == signs) < 0.98
+        assert np.mean(np.sign(shown) == -signs) > 0.02
     told = [any(p in turn.words for p in demo.PHRASES[turn.label]) for turn in turns]
-    assert 0.7 < np.mean(told) < 0.9
+    assert 0.8 < np.mean(told) < 0.95
     other = {"cheerful": "gloomy", "gloomy": "cheerful"}
     assert not any(p in t.words for t in turns for p in demo.PHRASES[other[t.label]])
 
