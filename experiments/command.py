@@ -76,6 +76,11 @@ def path_flag(name: str, help_text: str, must: bool = True) -> flags.FlagHolder:
     return flags.DEFINE_string(name, None, help_text, required=must, allow_override=True)
 
 
+def seed_flag(help_text: str) -> flags.FlagHolder:
+    """What all that is random is drawn from; tests import several commands, each with one."""
+    return flags.DEFINE_integer("seed", 0, help_text, allow_override=True)
+
+
 def cache_flag() -> flags.FlagHolder:
     """Where compiled programs are kept; a folder, or empty."""
     return flags.DEFINE_string(

@@ -26,7 +26,7 @@ from mman_jax.features import media
 _OUTPUT = command.path_flag("output", "The folder to write.")
 _CONVERSATIONS = flags.DEFINE_integer("conversations", 18, "How many.", 6)
 _UTTERANCES = flags.DEFINE_integer("utterances", 8, "Of each conversation.", 2)
-_SEED = flags.DEFINE_integer("seed", 0, "Of everything.")
+_SEED = command.seed_flag("Of everything.")
 
 MOODS = {"cheerful": 1.0, "gloomy": -1.0}
 PLAIN = 0.1

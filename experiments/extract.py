@@ -35,7 +35,7 @@ _ON_ERROR = flags.DEFINE_enum("on_error", "stop", ["stop", "skip"], "When a clip
 _RUNNER = flags.DEFINE_enum("runner", "local", ["local", "beam"], "Who measures the utterances.")
 _PROCESSES = flags.DEFINE_integer("processes", os.cpu_count() or 1, "Of the local runner.", 1)
 _BEAM = flags.DEFINE_multi_string("beam_option", [], "An option of Beam's, such as --streaming.")
-_SEED = flags.DEFINE_integer("seed", 0, "Of what is trained here.")
+_SEED = command.seed_flag("Of what is trained here.")
 
 _SPEECH = flags.DEFINE_enum("speech", "compare", list(speech.FEATURE_SETS), "openSMILE's set.")
 _COMPONENTS = flags.DEFINE_integer(

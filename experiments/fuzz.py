@@ -20,7 +20,7 @@ from experiments.fuzzing import guard, targets
 from mman_jax.errors import InputError, nearest
 
 _CASES = flags.DEFINE_integer("cases", 20000, "Cases in all, shared evenly by the targets.")
-_SEED = flags.DEFINE_integer("seed", 0, "What all that is random is drawn from.")
+_SEED = command.seed_flag("What all that is random is drawn from.")
 _TARGET = flags.DEFINE_list("target", list(targets.TARGETS), "Which kinds of input.")
 _KEEP = flags.DEFINE_string("keep", None, "A folder for the cases that fail; none: nowhere.")
 

@@ -24,7 +24,7 @@ from experiments.command import PREEMPTED
 
 _COMMAND = flags.DEFINE_enum("command", "run", ["run", "paper"], "Which command.")
 _ROUNDS = flags.DEFINE_integer("rounds", 50, "How many.", 1)
-_SEED = flags.DEFINE_integer("seed", 0, "Of the moments.")
+_SEED = command.seed_flag("Of the moments.")
 
 SMALL = (
     "--config.seeds=2",

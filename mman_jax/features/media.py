@@ -15,6 +15,7 @@ SAMPLE_RATE = 16_000
 SLACK = 0.3
 """Seconds by which a clip may end before it says so: containers round, codecs pad."""
 
+_GAP = 0.05  # seconds without sound that are no rounding of a container
 _PRE_ROLL = 0.5  # decoded before `start` and thrown away: codecs need a run-up
 _CLIP = "a clip with sound or picture that ffmpeg reads"
 
@@ -27,6 +28,9 @@ def read_audio(
 ) -> np.ndarray:
     """The sound of a clip, the mean of its channels, [samples] float32 at `SAMPLE_RATE`.
 
+    Where the clip has a gap (packets lost, or silence that was not sent) there is silence: what
+    comes after stays in its place.
+
     Args:
         path: the clip.
         start: seconds into the clip, or None: from its beginning.
@@ -38,12 +42,17 @@ def read_audio(
     av = pyav()
     # Mixed here: ffmpeg's own mix to mono is louder by a square root of two.
     resampler = av.AudioResampler("fltp", None, SAMPLE_RATE)
-    chunks, first = [], None
+    chunks, first, made = [], None, 0
     with _open(path) as container:
         for frame, time in _decode(container, "audio", path, start, end):
             first = time if first is None else first
+            missing = round((time - first) * SAMPLE_RATE) - made
+            if missing > _GAP * SAMPLE_RATE:
+                chunks.append(np.zeros(missing, np.float32))
+                made += missing
             with _named(path):
                 chunks += [part.to_ndarray().mean(0) for part in resampler.resample(frame)]
+            made += round(frame.samples / frame.sample_rate * SAMPLE_RATE)
         if first is not None:
             with _named(path):
                 chunks += [part.to_ndarray().mean(0) for part in resampler.resample(None)]

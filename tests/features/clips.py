@@ -21,8 +21,12 @@ def write(
     sound=True,
     picture=True,
     noise=0,
+    gap=range(0),
 ):
-    """Writes a clip; frame i has the square's left edge at column `speed * i` (modulo)."""
+    """Writes a clip; frame i has the square's left edge at column `speed * i` (modulo).
+
+    Of the sound, packets of 1024 samples whose numbers are in `gap` are left out.
+    """
     lossless = path.suffix == ".mkv"
     with av.open(str(path), "w") as container:
         if picture:
@@ -44,6 +48,8 @@ def write(
         if sound:
             samples = wave(seconds, tone, rate, noise)
             for start in range(0, len(samples), 1024):
+                if start // 1024 in gap:
+                    continue
                 part = (samples[start : start + 1024] * 32767).astype(np.int16)
                 frame = av.AudioFrame.from_ndarray(
                     np.repeat(part, 2)[None], format="s16", layout="stereo"

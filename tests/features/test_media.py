@@ -38,6 +38,19 @@ def test_sound_is_resampled_to_16_khz_mono(folder):
     assert spectrum.argmax() == 440
 
 
+@pytest.mark.parametrize("rate", [16000, 48000])
+def test_a_gap_in_the_sound_is_silence_and_the_rest_stays_in_its_place(tmp_path, rate):
+    whole = media.read_audio(clips.write(tmp_path / "whole.mkv", rate=rate))
+    step = 1024 * 16000 // rate
+    holed = media.read_audio(clips.write(tmp_path / "holed.mkv", rate=rate, gap=range(4, 10)))
+    assert abs(len(holed) - len(whole)) < 40
+    edge = 40  # samples that a resampler blurs
+    assert np.abs(holed[4 * step + edge : 10 * step - edge]).max() < 1e-3
+    np.testing.assert_allclose(holed[: 4 * step - edge], whole[: 4 * step - edge], atol=1e-3)
+    after = slice(10 * step + edge, len(whole) - edge)
+    np.testing.assert_allclose(holed[after], whole[after], atol=0.02)
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize(("start", "end"), [(None, 0.5), (0.25, 0.75), (1.2, 1.9), (1.5, None)])
 def test_a_part_is_that_part_of_the_whole(folder, suffix, start, end):
