@@ -47,8 +47,10 @@ def test_a_gap_in_the_sound_is_silence_and_the_rest_stays_in_its_place(tmp_path,
     edge = 40  # samples that a resampler blurs
     assert np.abs(holed[4 * step + edge : 10 * step - edge]).max() < 1e-3
     np.testing.assert_allclose(holed[: 4 * step - edge], whole[: 4 * step - edge], atol=1e-3)
-    after = slice(10 * step + edge, len(whole) - edge)
-    np.testing.assert_allclose(holed[after], whole[after], atol=0.02)
+    # Containers round times to a millisecond.
+    first, last = 10 * step + edge, len(whole) - edge
+    late = [np.abs(holed[first:last] - whole[first + n : last + n]).max() for n in range(-16, 17)]
+    assert min(late) < 0.02
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
