@@ -3,8 +3,8 @@
 A small MMAN, or with `--command=paper` every system of the paper, is trained on the synthetic
 corpus once undisturbed. Each round then trains in a folder of its own, is killed (SIGKILL, or
 SIGTERM every third round) at a random moment, and is started again; its `results.json` must be the
-undisturbed one's, the seconds apart, and so must its learning curves. Prints a JSON line a round,
-and how many were survived; status 1 if one was not.
+undisturbed one's, seconds and the code's revision apart, and so must its learning curves. Prints a
+JSON line a round, and how many were survived; status 1 if one was not.
 """
 
 import json
@@ -25,6 +25,8 @@ from experiments.command import PREEMPTED
 _COMMAND = flags.DEFINE_enum("command", "run", ["run", "paper"], "Which command.")
 _ROUNDS = flags.DEFINE_integer("rounds", 50, "How many.", 1)
 _SEED = command.seed_flag("Of the moments.")
+
+_APART = {"seconds", "revision"}  # somebody may work on the checkout meanwhile
 
 SMALL = (
     "--config.seeds=2",
@@ -60,7 +62,7 @@ def finish(workdir: pathlib.Path, cache: str) -> dict[str, Any]:
 
 def _timeless(results: Any) -> Any:
     if isinstance(results, dict):
-        return {name: _timeless(part) for name, part in results.items() if name != "seconds"}
+        return {name: _timeless(part) for name, part in results.items() if name not in _APART}
     return [_timeless(part) for part in results] if isinstance(results, list) else results
 
 

@@ -59,7 +59,7 @@ def test_streamed_predictions_are_the_resident_ones():
                 np.testing.assert_allclose(found[part][head][:, :-1], logits[:, :-1], atol=1e-5)
 
 
-@pytest.mark.parametrize("shards", [(2, 1), (1, 3), (2, 4)], ids=str)
+@pytest.mark.parametrize("shards", [(1, 3), (2, 4)], ids=str)
 def test_streamed_on_many_devices_equals_one(shards):
     trainer, labels = tiny.trainer(seeds=2)
     expected, finished = run(streamed(trainer, trainer.mesh), labels, [0, 1])
