@@ -71,7 +71,6 @@ def unusual(corpus: Corpus, fitted: scaling.Scaling, conversations: Sequence[int
             there = corpus.present.get(modality)
             centre, spread = scaling.moments(corpus, chosen, conversations, there)
             constant[unsure] = scaling.is_constant(centre, spread)
-        deviation[constant] = 0.0
         nearly = ~constant & ((deviation < NEARLY * np.abs(mean)) | (deviation < TINY))
         enormous = (np.abs(mean) >= ENORMOUS) | (deviation >= ENORMOUS)
         for kind, which in (
