@@ -69,8 +69,8 @@ def write(
         "parameters": results.get("parameters"),
         "corpus": corpus,
         "scores": None if replaced else {name: _scores(task) for name, task in tasks.items()},
-        "limits": _limits(corpus, replaced),
-        "licences": _licences(extraction),
+        "limits": _limits(results.get("corpus", {}) or {}, replaced),
+        "licences": _licences(extraction, model.dims),
         "versions": {"python": platform.python_version()}
         | {name: metadata.version(name) for name in (*_PACKAGES, "mman_jax")},
     }
@@ -126,12 +126,12 @@ def _limits(corpus: Mapping[str, Any], replaced: bool) -> list[str]:
     ]
     if replaced:
         found.append("The weights are not those that the run trained: no score is known.")
-    if corpus["path"] == "synthetic":
+    if corpus.get("path") == "synthetic":  # a path of a file otherwise
         found.append("The training corpus is synthetic: this says nothing about people.")
     return found
 
 
-def _licences(extraction: Extraction | None) -> list[str]:
+def _licences(extraction: Extraction | None, used: Mapping[str, int]) -> list[str]:
     found = [
         "The code that wrote this is Apache-2.0. What the weights may be used for is for the "
         "licence of the training corpus to say."
@@ -139,13 +139,13 @@ def _licences(extraction: Extraction | None) -> list[str]:
     if extraction is None:
         return [*found, "How the features were made is not known here; mind those licences, too."]
     settings = extraction.settings
-    if settings.speech is not None:
+    if "speech" in used and settings.speech is not None:
         found.append(
             "Speech features are openSMILE's: free for private use, research and teaching; a "
             "commercial product that computes them needs a licence from audEERING."
         )
-    if settings.visual is not None and extraction.pretrained is not None:
+    if "visual" in used and settings.visual is not None and extraction.pretrained is not None:
         found.append("Visual features come from pre-trained weights, which have their own licence.")
-    if settings.text is not None and settings.text.kind == "cnn":
+    if "text" in used and settings.text is not None and settings.text.kind == "cnn":
         found.append("Text features come from word vectors, which have their own licence.")
     return found

@@ -12,6 +12,8 @@ from absl import app, flags, logging
 
 from mman_jax.errors import InputError
 
+flags.disclaim_key_flags()  # what is defined below belongs to the command: its --help lists it
+
 MISTAKE = 2
 PREEMPTED = 75
 """The status after SIGTERM, once what was done is saved: the same command goes on from there."""
@@ -107,6 +109,19 @@ def write_whole(path: pathlib.Path, content: bytes) -> None:
         raise InputError(
             path, f"cannot be written ({error.strerror})", "a writable path"
         ) from error
+
+
+def check_new(folder: pathlib.Path) -> None:
+    """Refuses a folder that holds something.
+
+    Raises:
+        InputError: it does, or it is a file, or it cannot be looked into.
+    """
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise InputError(folder, "there is something", "a new folder, or an empty one")
+    except OSError as error:
+        raise InputError(folder, f"cannot be read ({error.strerror})", "a new folder") from error
 
 
 def read_json(path: pathlib.Path) -> dict[str, Any]:

@@ -156,6 +156,7 @@ def main() -> None:
     actors.find_espeak()
     media.pyav()
     folder, random = pathlib.Path(_OUTPUT.value), np.random.default_rng(_SEED.value)
+    command.check_new(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

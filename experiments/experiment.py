@@ -67,10 +67,9 @@ def run(
     for notice in experiment.notices:
         screen.notice(notice)
     extraction = clips.beside(config.data.path)
-    if processes.is_first():
-        folder.claim(workdir, chosen, experiment.parts.corpus)
-        if extraction is not None:
-            write_whole(clips.place(workdir), extraction)
+    folder.claim(workdir, chosen, experiment.parts.corpus, processes.is_first())
+    if processes.is_first() and extraction is not None:
+        write_whole(clips.place(workdir), extraction)
     found = {
         task.name: experiment.train(task, workdir, screen, tensorboard) for task in experiment.tasks
     }

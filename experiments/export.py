@@ -73,9 +73,8 @@ def write(folder: pathlib.Path, files: Mapping[str, bytes]) -> None:
     Raises:
         InputError: it holds something, or cannot be written.
     """
+    command.check_new(folder)
     try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise InputError(folder, "there is something", "a new folder, or an empty one")
         beside = folder.absolute().with_name(f".{folder.absolute().name}.part")
         shutil.rmtree(beside, ignore_errors=True)
         for name, content in files.items():
@@ -90,6 +89,7 @@ def write(folder: pathlib.Path, files: Mapping[str, bytes]) -> None:
 def main() -> None:
     """Reads, exports, writes."""
     workdir, output = pathlib.Path(_CHECKPOINT.value), pathlib.Path(_OUTPUT.value)
+    command.check_new(output)  # before the work, too
     models = load_models(workdir, _WEIGHTS.value)
     about = describe(models, workdir, _WEIGHTS.value is not None)
     files = contents(models)

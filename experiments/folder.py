@@ -30,8 +30,12 @@ def holds(workdir: pathlib.Path, chosen: dict[str, Any]) -> bool:
     return True
 
 
-def claim(workdir: pathlib.Path, chosen: dict[str, Any], corpus: Corpus) -> None:
+def claim(
+    workdir: pathlib.Path, chosen: dict[str, Any], corpus: Corpus, first: bool = True
+) -> None:
     """Writes whose folder it is: this config's, on a corpus of this content.
+
+    Every one of several processes calls it and refuses another corpus; the `first` writes.
 
     Raises:
         InputError: if the corpus is not the one that the folder was begun with.
@@ -43,6 +47,8 @@ def claim(workdir: pathlib.Path, chosen: dict[str, Any], corpus: Corpus) -> None
             f"was begun on another content of {corpus.source}",
             "an empty folder, or the corpus as it was",
         )
+    if not first:
+        return
     for path, content in ((stored, ours), (workdir / "config.json", chosen)):
         write_whole(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
 

@@ -17,5 +17,7 @@ import jax  # noqa: E402  (after the flags that it reads once)
 if "PYTEST_XDIST_WORKER" not in os.environ:  # all workers share it, and the commands they start
     _CACHE = tempfile.TemporaryDirectory(prefix="mman_jax_tests_")
     os.environ["XDG_CACHE_HOME"] = _CACHE.name
+    # Matplotlib says on stderr that it makes this: once, here, and not in a test that looks there.
+    import matplotlib.font_manager  # noqa: F401
 jax.config.update("jax_compilation_cache_dir", os.path.join(os.environ["XDG_CACHE_HOME"], "jax"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)

@@ -236,7 +236,9 @@ def measure(
 
 
 def read_weights(path: str | Path) -> dict[str, np.ndarray]:
-    """Float32 weights that `experiments.weights` or `Extraction.save` wrote, by `ResNet3D`'s paths.
+    """Float32 weights that `experiments.weights` wrote, by `ResNet3D`'s paths.
+
+    A file of `Extraction.save` holds them, too, where they were given and not trained here.
 
     Raises:
         InputError: another file, a damaged one, or weights of another network.

@@ -16,6 +16,7 @@ SLACK = 0.3
 """Seconds by which a clip may end before it says so: containers round, codecs pad."""
 
 _GAP = 0.05  # seconds without sound that are no rounding of a container
+_LONGEST_GAP = 600  # a wrong time must not be able to ask for much memory
 _PRE_ROLL = 0.5  # decoded before `start` and thrown away: codecs need a run-up
 _CLIP = "a clip with sound or picture that ffmpeg reads"
 
@@ -37,22 +38,26 @@ def read_audio(
         end: seconds into the clip, or None: to its end.
 
     Raises:
-        InputError: no clip, no sound in it, damaged, or it ends before `end`.
+        InputError: no clip, no sound in it, damaged, a gap of over ten minutes, or it ends before
+            `end`.
     """
     av = pyav()
     # Mixed here: ffmpeg's own mix to mono is louder by a square root of two.
     resampler = av.AudioResampler("fltp", None, SAMPLE_RATE)
-    chunks, first, made = [], None, 0
+    chunks, first, made = [], None, 0.0
     with _open(path) as container:
         for frame, time in _decode(container, "audio", path, start, end):
             first = time if first is None else first
-            missing = round((time - first) * SAMPLE_RATE) - made
+            missing = round((time - first) * SAMPLE_RATE - made)
+            if missing > _LONGEST_GAP * SAMPLE_RATE:
+                found = f"a gap of {missing / SAMPLE_RATE:.1f} s in its sound at {time:.1f} s"
+                raise InputError(path, found, f"at most {_LONGEST_GAP} s")
             if missing > _GAP * SAMPLE_RATE:
                 chunks.append(np.zeros(missing, np.float32))
                 made += missing
             with _named(path):
                 chunks += [part.to_ndarray().mean(0) for part in resampler.resample(frame)]
-            made += round(frame.samples / frame.sample_rate * SAMPLE_RATE)
+            made += frame.samples / frame.sample_rate * SAMPLE_RATE
         if first is not None:
             with _named(path):
                 chunks += [part.to_ndarray().mean(0) for part in resampler.resample(None)]

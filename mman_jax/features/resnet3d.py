@@ -100,6 +100,9 @@ def check(arrays: Mapping[str, np.ndarray], place: object) -> None:
         if arrays[path].shape != expected[path]:
             found = f"shape {arrays[path].shape}, of another network"
             raise InputError(f"{place}: {path}", found, f"{expected[path]}")
+        if arrays[path].dtype != np.float32 or not np.isfinite(arrays[path]).all():
+            found = f"{arrays[path].dtype} values, or some that are not finite"
+            raise InputError(f"{place}: {path}", found, "finite float32")
 
 
 def from_torchvision(weights: Mapping[str, np.ndarray], place: object) -> dict[str, Any]:

@@ -1,3 +1,4 @@
+import os
 import shutil
 import subprocess
 
@@ -13,7 +14,10 @@ def git(*arguments, cwd):
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
-def test_the_revision_says_whether_the_files_are_its_own(tmp_path):
+def test_the_revision_says_whether_the_files_are_its_own(tmp_path, monkeypatch):
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)  # under a hook these point into another repository
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert provenance.revision(tmp_path) is None
     git("init", cwd=tmp_path)
     (tmp_path / "code.py").write_text("1\n")

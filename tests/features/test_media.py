@@ -53,6 +53,21 @@ def test_a_gap_in_the_sound_is_silence_and_the_rest_stays_in_its_place(tmp_path,
     assert min(late) < 0.02
 
 
+@pytest.mark.parametrize("rate", [44100, 48000])
+def test_a_long_clip_without_gaps_gets_none(tmp_path, rate):
+    path = clips.write(tmp_path / "long.mkv", seconds=60, rate=rate, picture=False)
+    samples = media.read_audio(path)
+    assert abs(len(samples) - 60 * 16000) < 40
+    assert np.count_nonzero(samples[40:-40] == 0) < 200  # a gap has hundreds in a row
+
+
+def test_a_gap_beyond_measure_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(media, "_LONGEST_GAP", 0.1)
+    path = clips.write(tmp_path / "holed.mkv", gap=range(4, 10))
+    with pytest.raises(InputError, match=r"holed\.mkv: a gap of 0\.4 s in its sound at 0\.6 s"):
+        media.read_audio(path)
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize(("start", "end"), [(None, 0.5), (0.25, 0.75), (1.2, 1.9), (1.5, None)])
 def test_a_part_is_that_part_of_the_whole(folder, suffix, start, end):
