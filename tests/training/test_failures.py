@@ -2,6 +2,7 @@
 
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -70,3 +71,14 @@ def test_a_failure_late_in_training_counts_though_there_was_a_best_epoch(finishe
     assert converged({"fusion": late}).tolist() == [False, False]
     heads = {"fusion": ("fusion",)}
     assert results.failures({"fusion": late}, [0, 1], heads)[0]["epoch"] == 3
+
+
+def test_a_loss_or_a_gradient_alone_is_a_failure():
+    trainer, _ = tiny.trainer(tiny.recipe())
+    stage, state = trainer.stage("towers"), trainer.start("towers", [0])
+    state = jax.tree.map(lambda x: x[0], state)
+    heads = len(stage.heads)
+    losses = jnp.ones(heads).at[0].set(jnp.nan)
+    norms = jnp.ones(heads).at[1].set(jnp.inf)
+    failed = stage._note_failure(state, losses, norms, jnp.int32(4)).failed
+    np.testing.assert_array_equal(failed, [[1, 5], [1, 5]] + [[0, 0]] * (heads - 2))
