@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from absl import app, flags, logging
+from ml_collections import config_flags
 
 from mman_jax.errors import InputError
 
@@ -58,7 +59,7 @@ def run(main: Callable[[], None]) -> None:
         except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
             # All of these come from what was typed: an unknown flag or config field, a value of
             # another type, a config file that is not there.
-            fail(error.args[0] if isinstance(error, KeyError) and error.args else error)
+            fail(_said(error))
 
     def guarded(argv):
         # Below this level the libraries tell what they do, a page at every checkpoint.
@@ -71,6 +72,23 @@ def run(main: Callable[[], None]) -> None:
             fail(error)
 
     app.run(guarded, flags_parser=parse)
+
+
+def config_flag(help_text: str) -> flags.FlagHolder:
+    """The flag `--config`; a field or a value that it has not is a mistake, told in one line."""
+    try:
+        # It reads the command line where it is defined, if no file is named there.
+        return config_flags.DEFINE_config_file("config", "configs/mman.py", help_text)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        fail(_said(error))
+
+
+def _said(error: BaseException) -> str:
+    """What an error says, without those that were wrapped around it."""
+    while error.args and isinstance(error.args[0], BaseException):
+        error = error.args[0]
+    told = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    return f"command line: {told}"
 
 
 def path_flag(name: str, help_text: str, must: bool = True) -> flags.FlagHolder:

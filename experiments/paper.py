@@ -13,13 +13,12 @@ import sys
 
 import jax
 from absl import flags
-from ml_collections import config_flags
 
 from experiments import command, jobs, report, study
 from experiments.screen import Screen
 from mman_jax.errors import InputError
 
-_CONFIG = config_flags.DEFINE_config_file("config", "configs/mman.py", "The recipe of all systems.")
+_CONFIG = command.config_flag("The recipe of all systems.")
 _WORKDIR = command.path_flag("workdir", "Where the report goes, and all that it is made of.")
 _REPORT_ONLY = flags.DEFINE_bool("report_only", False, "Whether to draw the report again, alone.")
 _PROCESSES = flags.DEFINE_integer(

@@ -1,6 +1,7 @@
 """Trains and scores one system: `python -m experiments.run --config=configs/mman.py --workdir=DIR`.
 
-Kept short: notebooks call `experiments.experiment.run` with a config of their own.
+Every field of the config is a flag, such as `--config.data.path=PATH`; a run prints them when it
+starts. Notebooks call `experiments.experiment.run` with a config of their own.
 """
 
 import os
@@ -8,7 +9,6 @@ import pathlib
 
 import jax
 from absl import flags
-from ml_collections import config_flags
 
 from experiments import command, experiment
 from experiments.command import Preemption
@@ -16,7 +16,7 @@ from experiments.screen import Screen
 from mman_jax.errors import InputError
 from mman_jax.training import processes
 
-_CONFIG = config_flags.DEFINE_config_file("config", "configs/mman.py", "The system to train.")
+_CONFIG = command.config_flag("The system to train.")
 _CACHE = command.cache_flag()
 _TENSORBOARD = flags.DEFINE_bool(
     "tensorboard", False, "Whether learning curves go to WORKDIR/tensorboard, beside curves.csv."

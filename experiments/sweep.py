@@ -9,14 +9,13 @@ for the other commands: `python -m experiments.paper --config=configs/mine.py`.
 import pathlib
 
 from absl import flags
-from ml_collections import config_flags
 
 from experiments import command
 from experiments.grid import Sweep, recipe_source
 from experiments.screen import Screen
 from mman_jax.errors import InputError
 
-_CONFIG = config_flags.DEFINE_config_file("config", "configs/mman.py", "The recipe to start from.")
+_CONFIG = command.config_flag("The recipe to start from.")
 _OUTPUT = command.path_flag("output", "The recipe to write, such as configs/mine.py.")
 _SEEDS = flags.DEFINE_integer("sweep_seeds", 3, "Seeds for each setting.", 1)
 

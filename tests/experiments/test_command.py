@@ -50,6 +50,20 @@ def test_a_mistake_is_one_line_and_status_2(arguments, said, tmp_path):
     assert not workdir.exists()
 
 
+def test_a_field_that_the_recipe_lacks_is_a_mistake_also_where_no_config_is_named(tmp_path):
+    ended = run("experiments.run", "--config.data.pth=x", f"--workdir={tmp_path / 'run'}")
+    assert ended.returncode == 2
+    assert ended.stderr.strip() == (
+        'error: command line: \'pth\' Did you mean "path" instead of "pth"?'
+    )
+
+
+def test_help_lists_the_flags_of_the_command_itself():
+    said = run("experiments.predict", "--help").stdout
+    for flag in ("--checkpoint", "--input", "--output", "--[no]stream", "--state"):
+        assert f"  {flag}:" in said
+
+
 def test_convert_and_what_it_refuses(tmp_path):
     corpus = tiny.corpus((2, 1, 1))
     npz.write(corpus, tmp_path / "a.npz")
