@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import warnings
 
 # Tests compile much and compute little: the compiler's own optimisation is left out, and what one
 # test compiled the next one finds again.
@@ -18,6 +19,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # all workers share it, and the com
     _CACHE = tempfile.TemporaryDirectory(prefix="mman_jax_tests_")
     os.environ["XDG_CACHE_HOME"] = _CACHE.name
     # Matplotlib says on stderr that it makes this: once, here, and not in a test that looks there.
-    import matplotlib.font_manager  # noqa: F401
+    with warnings.catch_warnings(action="ignore"):  # an old one with a new pyparsing
+        import matplotlib.font_manager  # noqa: F401
 jax.config.update("jax_compilation_cache_dir", os.path.join(os.environ["XDG_CACHE_HOME"], "jax"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
