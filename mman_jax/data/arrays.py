@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import math
+import sys
 import warnings
 from pathlib import Path
 from typing import BinaryIO
@@ -58,6 +59,10 @@ class Stored:
         for piece in archive.chunks(file, self.member):
             content += piece
         values = memoryview(content)[self.header :]
+        if self.dtype.kind == "U":
+            codes = np.frombuffer(values, np.dtype(np.uint32).newbyteorder(self.dtype.byteorder))
+            if codes.max(initial=0) > sys.maxunicode:
+                raise InputError(self.place, "characters that do not exist", "Unicode text")
         order = "F" if self.fortran else "C"
         return np.frombuffer(values, self.dtype).reshape(self.shape, order=order)
 

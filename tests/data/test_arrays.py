@@ -47,6 +47,7 @@ def member(array, claimed=None):
         (member(np.zeros(3), b"(99999999999,)"), "x.npz: a: a header for 799999999992 bytes"),
         (member(np.zeros(3), b"(-1,)"), "x.npz: a: a header for -8 bytes"),
         (b"no array", "x.npz: a: an unreadable header"),
+        (member(np.array(["ab"]))[:-4] + b"\xff" * 4, "x.npz: a: characters that do not exist"),
         (member(np.zeros(3), b"(2,)"), "x.npz: a: a header for 16 bytes"),
         (member(np.array([1j])), "x.npz: a: an array of complex128"),
     ],
