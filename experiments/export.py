@@ -38,7 +38,7 @@ def contents(models: Sequence[Model]) -> dict[str, bytes]:
     Raises:
         InputError: a library of the extra is missing.
     """
-    tensors.library()
+    tensors.safetensors_numpy()
     try:
         import flatbuffers  # noqa: F401  (what jax.export serialises with)
     except ImportError as error:
@@ -108,7 +108,9 @@ def _torch(models: Sequence[Model]) -> dict[str, bytes]:
         for number in range(len(jax.tree.leaves(model.params)[0])):
             one = jax.tree.map(lambda x, n=number: x[n], model.params)
             named = weights.to_torch(one, model.scaling)
-            files[f"{folder}/weights_{number}.safetensors"] = tensors.library().save(named)
+            files[f"{folder}/weights_{number}.safetensors"] = tensors.safetensors_numpy().save(
+                named
+            )
     return files
 
 

@@ -14,7 +14,7 @@ from mman_jax.inference.model import Model
 INSTALL = "pip install -e '.[export]'"
 
 
-def library() -> ModuleType:
+def safetensors_numpy() -> ModuleType:
     """safetensors, for NumPy.
 
     Raises:
@@ -34,7 +34,7 @@ def pack(models: Sequence[Model]) -> bytes:
         for prefix, model in zip(_prefixes(models), models, strict=True)
         for name, tensor in weights.to_tensors(model.params).items()
     }
-    return library().save(named)
+    return safetensors_numpy().save(named)
 
 
 def replace(models: Sequence[Model], path: pathlib.Path) -> list[Model]:
@@ -62,7 +62,7 @@ def _prefixes(models: Sequence[Model]) -> tuple[str, ...]:
 
 
 def _read(path: pathlib.Path) -> Mapping[str, np.ndarray]:
-    reader = library()
+    reader = safetensors_numpy()
     try:
         return reader.load(path.read_bytes())
     except Exception as error:
