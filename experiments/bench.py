@@ -23,21 +23,23 @@ import numpy as np
 from absl import flags
 
 from configs import mman
-from experiments import command
-from experiments.peer_pytorch import CLASSES, DIMS, MODES
-from experiments.timing import line, median, useful
+from experiments.benchmark.peer_pytorch import CLASSES, DIMS, MODES
+from experiments.benchmark.timing import line, median, useful
+from experiments.terminal import command
 from mman_jax.data import batching
 from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError, nearest
 from mman_jax.inference import stream
-from mman_jax.models import systems
-from mman_jax.training import parallel
+from mman_jax.systems import building
+from mman_jax.training import mesh as parallel
 from mman_jax.training.feeding import Resident, Streamed
 from mman_jax.training.trainer import Trainer
 from mman_jax.types import Batch
 
 _LENGTHS = flags.DEFINE_string(
-    "lengths", str(pathlib.Path(__file__).with_name("iemocap_lengths.json")), "JSON of lengths."
+    "lengths",
+    str(pathlib.Path(__file__).with_name("benchmark") / "iemocap_lengths.json"),
+    "JSON of lengths.",
 )
 _CASE = flags.DEFINE_string("case", "", "The one case to run; by default all.")
 _PEER = flags.DEFINE_bool("peer", False, "Whether to time PyTorch beside it (extra: torch).")
@@ -82,7 +84,7 @@ def trainer(rows: Batch, seeds: int = 1, stream: bool = False) -> Trainer:
     config = mman.get_config()
     for block in (*config.network.unimodal.values(), config.network.early):
         block.dropout = 0.0
-    network = systems.build(config.network, list(DIMS), CLASSES)
+    network = building.build(config.network, list(DIMS), CLASSES)
     mesh = parallel.make_mesh(seeds)
     return Trainer(network, config.train, parts(rows), CLASSES, mesh, stream=stream)
 
@@ -246,7 +248,7 @@ def peer(ours: float) -> Iterator[dict[str, Any]]:
     for mode in MODES:
         arguments = [f"--mode={mode}", f"--lengths={_LENGTHS.value}"]
         ended = subprocess.run(
-            [sys.executable, "-m", "experiments.peer_pytorch", *arguments],
+            [sys.executable, "-m", "experiments.benchmark.peer_pytorch", *arguments],
             capture_output=True,
             text=True,
             check=False,

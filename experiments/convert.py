@@ -11,11 +11,13 @@ import pathlib
 import numpy as np
 from absl import flags
 
-from experiments import command, turns
-from mman_jax.data import joining, npz
+from experiments.terminal import command
 from mman_jax.data.corpus import Corpus
-from mman_jax.data.importers import read_corpus
+from mman_jax.data.readers import joining, npz
+from mman_jax.data.readers.read import read_corpus
 from mman_jax.errors import InputError
+from mman_jax.files.whole import write_whole
+from mman_jax.inference import lines as turns
 
 _INPUT = command.path_flag(
     "input", "The corpus to read: .npz, .pkl, a bc-LSTM folder; with --join also a .csv manifest."
@@ -55,7 +57,7 @@ def main() -> None:
     if output.suffix == ".npz":
         npz.write(corpus, output)
     else:
-        command.write_whole(output, "".join(turns.lines(corpus)).encode())
+        write_whole(output, "".join(turns.lines(corpus)).encode())
     sizes = ", ".join(f"{name} {size}" for name, size in corpus.dims.items())
     print(
         f"{output}: {len(corpus.lengths)} conversations, {len(corpus.labels)} utterances, {sizes}"

@@ -18,10 +18,12 @@ import pathlib
 import numpy as np
 from absl import flags
 
-from experiments import actors, command
-from experiments.actors import RATE, SAMPLES, Actor
+from experiments.synthetic_clips import actors
+from experiments.synthetic_clips.actors import RATE, SAMPLES, Actor
+from experiments.terminal import command
 from mman_jax.errors import InputError
 from mman_jax.features import media
+from mman_jax.files.whole import check_new, write_whole
 
 _OUTPUT = command.path_flag("output", "The folder to write.")
 _CONVERSATIONS = flags.DEFINE_integer("conversations", 18, "How many.", 6)
@@ -156,7 +158,7 @@ def main() -> None:
     actors.find_espeak()
     media.pyav()
     folder, random = pathlib.Path(_OUTPUT.value), np.random.default_rng(_SEED.value)
-    command.check_new(folder)
+    check_new(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -203,7 +205,7 @@ def write_table(path: pathlib.Path, rows: list[dict[str, str]], columns: list[st
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    command.write_whole(path, text.getvalue().encode())
+    write_whole(path, text.getvalue().encode())
 
 
 if __name__ == "__main__":

@@ -20,11 +20,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments import card, clips, command, tensors
-from experiments.stored import load_models, read_results
+from experiments.terminal import command
+from experiments.trial import clips
+from experiments.trial.stored import load_models, read_results
 from mman_jax.errors import InputError
 from mman_jax.features.extraction import Extraction
-from mman_jax.inference import exported, weights
+from mman_jax.files.whole import check_new
+from mman_jax.inference import card, exported, tensors, weights
 from mman_jax.inference.model import Model
 
 _CHECKPOINT = command.path_flag("checkpoint", "The folder of a finished run.")
@@ -73,7 +75,7 @@ def write(folder: pathlib.Path, files: Mapping[str, bytes]) -> None:
     Raises:
         InputError: it holds something, or cannot be written.
     """
-    command.check_new(folder)
+    check_new(folder)
     try:
         beside = folder.absolute().with_name(f".{folder.absolute().name}.part")
         shutil.rmtree(beside, ignore_errors=True)
@@ -89,7 +91,7 @@ def write(folder: pathlib.Path, files: Mapping[str, bytes]) -> None:
 def main() -> None:
     """Reads, exports, writes."""
     workdir, output = pathlib.Path(_CHECKPOINT.value), pathlib.Path(_OUTPUT.value)
-    command.check_new(output)  # before the work, too
+    check_new(output)  # before the work, too
     models = load_models(workdir, _WEIGHTS.value)
     about = describe(models, workdir, _WEIGHTS.value is not None)
     files = contents(models)
@@ -101,7 +103,7 @@ def main() -> None:
 
 def _torch(models: Sequence[Model]) -> dict[str, bytes]:
     # Read, not imported: nothing here needs torch.
-    source = pathlib.Path(__file__).with_name("network_pytorch.py").read_bytes()
+    source = (pathlib.Path(weights.__file__).parent / "pytorch.py").read_bytes()
     files = {"torch/network.py": source}
     for model in models:
         folder = "torch" if len(models) == 1 else f"torch/{model.card['task']}"

@@ -13,18 +13,22 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from absl import flags
 
-from experiments import command, pipeline, pool
-from experiments.measuring import Measuring, digest
-from experiments.progress import Screen
-from mman_jax.data import npz, splits
+from experiments.terminal import command
+from experiments.terminal.progress import Screen
+from mman_jax.data import splits
 from mman_jax.data.corpus import Corpus
+from mman_jax.data.readers import npz
 from mman_jax.errors import InputError, nearest
-from mman_jax.features import extraction, fitting, manifest, speech, words
+from mman_jax.features import extraction, fitting, manifest
 from mman_jax.features.extraction import MODALITIES, Extraction, Settings
 from mman_jax.features.manifest import Utterance
-from mman_jax.features.speech import SpeechSettings
-from mman_jax.features.text import TextSettings
-from mman_jax.features.visual import VisualSettings
+from mman_jax.features.measuring import beam, pool
+from mman_jax.features.measuring.measuring import Measuring, digest
+from mman_jax.features.speech import functionals
+from mman_jax.features.speech.functionals import SpeechSettings
+from mman_jax.features.text import words
+from mman_jax.features.text.cnn import TextSettings
+from mman_jax.features.visual.windows import VisualSettings
 
 _MANIFEST = command.path_flag("manifest", "The CSV file that names the clips.")
 _OUTPUT = command.path_flag("output", "The .npz corpus to write.")
@@ -37,7 +41,7 @@ _PROCESSES = flags.DEFINE_integer("processes", os.cpu_count() or 1, "Of the loca
 _BEAM = flags.DEFINE_multi_string("beam_option", [], "An option of Beam's, such as --streaming.")
 _SEED = command.seed_flag("Of what is trained here.")
 
-_SPEECH = flags.DEFINE_enum("speech", "compare", list(speech.FEATURE_SETS), "openSMILE's set.")
+_SPEECH = flags.DEFINE_enum("speech", "compare", list(functionals.FEATURE_SETS), "openSMILE's set.")
 _COMPONENTS = flags.DEFINE_integer(
     "speech_components", 100, "Principal components; 0: no reduction."
 )
@@ -131,7 +135,7 @@ def _outcomes(
         else:
             missing.append(utterance)
     if _RUNNER.value == "beam":
-        yield from pipeline.run(work, missing, _BEAM.value, pathlib.Path(work.folder))
+        yield from beam.run(work, missing, _BEAM.value, pathlib.Path(work.folder))
     elif missing:
         yield from pool.run(work, missing, min(_PROCESSES.value, len(missing)))
 

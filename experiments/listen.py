@@ -12,10 +12,12 @@ import sys
 
 from absl import flags
 
-from experiments import clips, command, listening
-from experiments.stored import load_models
+from experiments.terminal import command
+from experiments.trial import clips
+from experiments.trial.stored import load_models
 from mman_jax.errors import InputError
-from mman_jax.features import pauses
+from mman_jax.features.speech import pauses
+from mman_jax.inference import listening
 from mman_jax.inference.answerer import Answerer
 
 _CHECKPOINT = command.path_flag("checkpoint", "The folder of a finished run.")

@@ -14,8 +14,10 @@ import sys
 import jax
 from absl import flags
 
-from experiments import command, jobs, report, study
-from experiments.screen import Screen
+from experiments import report
+from experiments.study import study, workers
+from experiments.terminal import command
+from experiments.terminal.screen import Screen
 from mman_jax.errors import InputError
 
 _CONFIG = command.config_flag("The recipe of all systems.")
@@ -50,7 +52,7 @@ def main() -> None:
         except OSError as error:
             raise InputError("--config", str(error), "a file such as configs/mman.py") from error
         command.Preemption.listen()
-        processes = _PROCESSES.value or jobs.default_processes()
+        processes = _PROCESSES.value or workers.default_processes()
         study.run(config, workdir, screen, processes, cache, _command())
 
 

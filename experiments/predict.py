@@ -5,8 +5,8 @@ a manifest of raw clips (`.csv`) where the run's corpus came from `experiments.e
 The probabilities are the mean over the run's seeds. After a one-vs-rest protocol `p_<class>` is the
 probability of that class against all others, and `label` names every class above one half.
 
-With `--stream` utterances are JSON lines on stdin (see `experiments.turns`), of any number of
-conversations, and each is answered by a line on stdout before the next is read; `--state=FILE`
+With `--stream` utterances are JSON lines on stdin (see `mman_jax.inference.lines`), of any number
+of conversations, and each is answered by a line on stdout before the next is read; `--state=FILE`
 keeps the conversations, so that a later call goes on with them. `--attention` tells which modality
 each answer listened to. `--weights=FILE` answers with the edited weights of an export of the run.
 """
@@ -20,13 +20,15 @@ from collections.abc import Mapping
 import numpy as np
 from absl import flags
 
-from experiments import clips, command
-from experiments.stored import load_models
-from experiments.streaming import answer_lines
+from experiments.terminal import command
+from experiments.trial import clips
+from experiments.trial.stored import load_models
 from mman_jax.data.corpus import Corpus
-from mman_jax.data.importers import read_corpus
+from mman_jax.data.readers.read import read_corpus
 from mman_jax.errors import InputError
+from mman_jax.files.whole import write_whole
 from mman_jax.inference.answerer import Answerer
+from mman_jax.inference.answering import answer_lines
 from mman_jax.inference.answers import Answers, check_attends, combine
 from mman_jax.inference.model import Model
 
@@ -93,7 +95,7 @@ def main() -> None:
     corpus = _read(models)
     more = attention(models, corpus) if _ATTENTION.value else {}
     content = to_csv(corpus, *answer(models, corpus), more)
-    command.write_whole(pathlib.Path(_OUTPUT.value), content.encode())
+    write_whole(pathlib.Path(_OUTPUT.value), content.encode())
     print(f"{len(corpus.labels)} utterances answered: {_OUTPUT.value}")
 
 

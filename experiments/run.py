@@ -1,7 +1,7 @@
 """Trains and scores one system: `python -m experiments.run --config=configs/mman.py --workdir=DIR`.
 
 Every field of the config is a flag, such as `--config.data.path=PATH`; a run prints them when it
-starts. Notebooks call `experiments.experiment.run` with a config of their own.
+starts. Notebooks call `experiments.trial.experiment.run` with a config of their own.
 """
 
 import os
@@ -10,9 +10,10 @@ import pathlib
 import jax
 from absl import flags
 
-from experiments import command, experiment
-from experiments.command import Preemption
-from experiments.screen import Screen
+from experiments.terminal import command
+from experiments.terminal.command import Preemption
+from experiments.terminal.screen import Screen
+from experiments.trial import experiment
 from mman_jax.errors import InputError
 from mman_jax.training import processes
 

@@ -1,8 +1,8 @@
 """Chooses learning rates on validation: `python -m experiments.sweep --output=configs/mine.py`.
 
-A small grid, declared in `experiments/grid.py`. The rates of one tower run side by side as further
-seeds. What is chosen has the lowest validation loss, the mean over the seeds; no test score is
-looked at, and the seeds are others than those of a report. The file that is written is a recipe
+A small grid, declared in `experiments/study/grid.py`. The rates of one tower run side by side as
+further seeds. What is chosen has the lowest validation loss, the mean over the seeds; no test score
+is looked at, and the seeds are others than those of a report. The file that is written is a recipe
 for the other commands: `python -m experiments.paper --config=configs/mine.py`.
 """
 
@@ -10,10 +10,11 @@ import pathlib
 
 from absl import flags
 
-from experiments import command
-from experiments.grid import Sweep, recipe_source
-from experiments.screen import Screen
+from experiments.study.grid import Sweep, recipe_source
+from experiments.terminal import command
+from experiments.terminal.screen import Screen
 from mman_jax.errors import InputError
+from mman_jax.files.whole import write_whole
 
 _CONFIG = command.config_flag("The recipe to start from.")
 _OUTPUT = command.path_flag("output", "The recipe to write, such as configs/mine.py.")
@@ -31,7 +32,7 @@ def main() -> None:
         corpus = pathlib.Path(recipe.data.path).name if recipe.data.path else "the synthetic corpus"
         about = f"MMAN with the learning rates that a sweep chose on {corpus}."
         source = recipe_source(towers, fusions, about)
-        command.write_whole(output, source.encode())
+        write_whole(output, source.encode())
         screen.line(source)
 
 

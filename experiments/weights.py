@@ -11,9 +11,10 @@ import pathlib
 import numpy as np
 from flax import traverse_util
 
-from experiments import command
+from experiments.terminal import command
 from mman_jax.errors import InputError
-from mman_jax.features import resnet3d
+from mman_jax.features.visual import resnet3d
+from mman_jax.files.whole import write_whole
 
 _INPUT = command.path_flag("input", "The .pth file.")
 _OUTPUT = command.path_flag("output", "The .npz file to write.")
@@ -52,7 +53,7 @@ def main() -> None:
     arrays = traverse_util.flatten_dict(variables, sep="/")
     content = io.BytesIO()
     np.savez(content, **arrays)
-    command.write_whole(output, content.getvalue())
+    write_whole(output, content.getvalue())
     print(f"{output}: {sum(a.size for a in arrays.values())} numbers of a 3D ResNet-18")
 
 

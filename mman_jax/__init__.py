@@ -5,20 +5,23 @@ The public API. Nothing here reads flags, writes files unasked, or prints.
 
 from mman_jax import recipe
 from mman_jax.data.corpus import Corpus
-from mman_jax.data.importers import read_corpus
 from mman_jax.data.parts import Parts, prepare
 from mman_jax.data.protocols import Task, tasks
-from mman_jax.data.synthetic import synthetic_corpus
+from mman_jax.data.readers.read import read_corpus
+from mman_jax.data.synthetic.process import synthetic_corpus
 from mman_jax.errors import InputError
+from mman_jax.evaluation import metrics
 from mman_jax.inference.answerer import Answer, Answerer
 from mman_jax.inference.model import Model
-from mman_jax.models.attention import MultiModalAttention
-from mman_jax.models.lstm import LSTM
-from mman_jax.models.networks import ContextualLSTM, LateFusion, Network, Tower
-from mman_jax.models.systems import build
-from mman_jax.training import metrics
+from mman_jax.layers.attention import MultiModalAttention
+from mman_jax.layers.clstm import ContextualLSTM
+from mman_jax.layers.fusion import LateFusion
+from mman_jax.layers.lstm import LSTM
+from mman_jax.layers.tower import Tower
+from mman_jax.systems.building import build
+from mman_jax.systems.mman import Network
+from mman_jax.training.mesh import make_mesh
 from mman_jax.training.outcome import Outcome, Snapshot
-from mman_jax.training.parallel import make_mesh
 from mman_jax.training.trainer import Trainer
 from mman_jax.types import UNSCORED, Batch
 from mman_jax.version import __version__

@@ -9,7 +9,9 @@ import numpy as np
 
 from mman_jax.data.protocols import TABLE_1
 
-LENGTHS = json.loads((Path(__file__).parents[1] / "experiments/iemocap_lengths.json").read_text())
+LENGTHS = json.loads(
+    (Path(__file__).parents[1] / "experiments/benchmark/iemocap_lengths.json").read_text()
+)
 
 
 def write(

@@ -9,8 +9,8 @@ import pytest
 
 from configs import clstm_ef, clstm_lf, mman
 from configs.ablations import joint, no_context
-from mman_jax.data import synthetic
 from mman_jax.data.parts import prepare
+from mman_jax.data.synthetic import process
 from mman_jax.inference.model import Model
 from mman_jax.training.trainer import Trainer
 from tests import tiny
@@ -136,7 +136,7 @@ def model(request):
     params = tiny.last(trainer, labels, [0]).state.best
     parts = prepare(tiny.corpus())
     dims = parts.corpus.dims
-    return Model(params, parts.scaling, config.network, dims, synthetic.EMOTIONS, {})
+    return Model(params, parts.scaling, config.network, dims, process.EMOTIONS, {})
 
 
 def test_a_changed_future_changes_no_past_answer(model):

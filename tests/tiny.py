@@ -4,11 +4,11 @@ import jax
 import numpy as np
 
 from configs import mman
-from mman_jax.data import synthetic
 from mman_jax.data.parts import prepare
 from mman_jax.data.protocols import tasks
-from mman_jax.models import systems
-from mman_jax.training import parallel
+from mman_jax.data.synthetic import process
+from mman_jax.systems import building
+from mman_jax.training import mesh as parallel
 from mman_jax.training.trainer import Trainer
 
 MODALITIES = ("speech", "text")
@@ -39,7 +39,7 @@ def recipe(dropout=0.0, epochs=3, layers=1):
 
 
 def corpus(conversations=(10, 3, 4), seed=0):
-    made = synthetic.generate(synthetic.process(), conversations, seed)
+    made = process.generate(process.process(), conversations, seed)
     return made.select_modalities(MODALITIES)
 
 
@@ -48,7 +48,7 @@ def trainer(config=None, parts=None, seeds=1, parallel_way="jit", shards=(1, 1))
     config = config or recipe()
     parts = parts or prepare(corpus())
     task = tasks(parts.corpus, "auto")[0]
-    network = systems.build(config.network, list(parts.corpus.dims), len(task.classes))
+    network = building.build(config.network, list(parts.corpus.dims), len(task.classes))
     mesh = parallel.make_mesh(seeds, parallel_way, *shards)
     made = Trainer(network, config.train, parts.rows, len(task.classes), mesh, parallel_way)
     return made, parts.labels(task)

@@ -11,7 +11,8 @@ from matplotlib.patches import FancyBboxPatch
 
 import mman_jax
 from configs import mman
-from mman_jax.data import batching, dialogue, folder, npz, scaling, splits
+from mman_jax.data import batching, scaling, splits
+from mman_jax.data.readers import bc_lstm, dialogue_rnn, npz
 from mman_jax.features.extraction import Extraction
 from mman_jax.inference.answerer import Answerer
 from mman_jax.training import freezing, losses
@@ -47,7 +48,7 @@ def draw() -> Figure:
 
 def _data(canvas: "_Canvas") -> None:
     canvas.band(68, 90, DATA, _package(mman_jax.Corpus), "NumPy alone")
-    readers = [_named(module.read, module) for module in (npz, dialogue, folder)]
+    readers = [_named(module.read, module) for module in (npz, dialogue_rnn, bc_lstm)]
     readers.append(_named(Extraction.features))
     for row, reader in enumerate(readers):
         canvas.box(3, 82.2 - 4 * row, 24, 3.2, DATA, reader)

@@ -36,15 +36,18 @@ def content(module: str) -> str:
 
 def navigation() -> dict[str, list]:
     """The reference's part of the navigation: a section a package."""
-    sections: list = [{PACKAGE: page(PACKAGE)}]
+    return {"API reference": [{PACKAGE: page(PACKAGE)}, *_sections(PACKAGE)]}
+
+
+def _sections(parent: str) -> list[dict]:
+    """The modules and packages in a package, each package a section of its own."""
+    sections = []
     for name in modules():
-        parent, _, last = name.rpartition(".")
-        if parent != PACKAGE:
-            continue
-        held = [m for m in modules() if m.rpartition(".")[0] == name]
-        inner = [{m.rpartition(".")[2]: page(m)} for m in held]
-        sections.append({last: [{"overview": page(name)}, *inner] if held else page(name)})
-    return {"API reference": sections}
+        above, _, last = name.rpartition(".")
+        if above == parent:
+            inner = _sections(name)
+            sections.append({last: [{"overview": page(name)}, *inner] if inner else page(name)})
+    return sections
 
 
 def _exported() -> list[str]:

@@ -4,9 +4,9 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.command import read_json, write_whole
 from experiments.report import contents, html, markdown
 from mman_jax.errors import InputError
+from mman_jax.files.whole import read_json, write_whole
 
 
 def write(results: Mapping[str, Any], folder: pathlib.Path) -> None:

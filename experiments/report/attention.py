@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from experiments.figures import png
 from experiments.report import drawing
+from experiments.report.confusion import png
 from experiments.report.drawing import COLOURS, NORMAL, SMALL, WIDTH
 
 _OTHER = "#dddddd"

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from experiments.figures import png
 from experiments.report import drawing
+from experiments.report.confusion import png
 from experiments.report.drawing import COLOURS, MARKERS, NORMAL, SMALL, WIDTH
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from mman_jax.models.attention import MultiModalAttention
-from mman_jax.models.networks import ATTENTION_TOWER, Network
+from mman_jax.layers.attention import MultiModalAttention
+from mman_jax.systems.mman import ATTENTION_TOWER, Network
 from mman_jax.types import Array
 
 _TOWER = f"towers_{ATTENTION_TOWER}"

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from mman_jax.models.networks import Network
+from mman_jax.systems.mman import Network
 from mman_jax.types import Batch
 
 

@@ -14,14 +14,19 @@ from typing import Any
 import numpy as np
 from flax import traverse_util
 
-from mman_jax.data import arrays
 from mman_jax.errors import InputError
-from mman_jax.features import media, reduction, resnet3d, speech, text, tfidf, visual
+from mman_jax.features import media
 from mman_jax.features.manifest import Utterance
-from mman_jax.features.resnet3d import ResNet3D
-from mman_jax.features.speech import SpeechSettings
-from mman_jax.features.text import TextSettings
-from mman_jax.features.visual import VisualSettings
+from mman_jax.features.speech import functionals as speech
+from mman_jax.features.speech import reduction
+from mman_jax.features.speech.functionals import SpeechSettings
+from mman_jax.features.text import cnn, tfidf
+from mman_jax.features.text.cnn import TextSettings
+from mman_jax.features.visual import resnet3d
+from mman_jax.features.visual import windows as visual
+from mman_jax.features.visual.resnet3d import ResNet3D
+from mman_jax.features.visual.windows import VisualSettings
+from mman_jax.files import arrays
 
 MODALITIES = ("speech", "visual", "text")
 _WEIGHTS = ("params/", "batch_stats/")
@@ -150,12 +155,12 @@ class Extraction:
         if self.settings.text.kind == "tfidf":
             return tfidf.TfIdf(**fitted).apply(transcripts)
         own = dict(fitted)
-        embedding = text.Embedding(
+        embedding = cnn.Embedding(
             own.pop("vocabulary"), own.pop("vectors"), self.settings.text.words
         )
         classes = own["params/classes/bias"].shape[0]
-        network = text.TextCNN(self.settings.text.features, classes)
-        return text.describe(network, _variables(own), embedding, transcripts)
+        network = cnn.TextCNN(self.settings.text.features, classes)
+        return cnn.describe(network, _variables(own), embedding, transcripts)
 
     def save(self, path: Path) -> None:
         """Writes one .npz file, whole or not at all.

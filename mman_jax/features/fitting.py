@@ -8,9 +8,11 @@ import numpy as np
 from flax import traverse_util
 
 from mman_jax.errors import InputError
-from mman_jax.features import classifier, reduction, text, tfidf, words
+from mman_jax.features import classifier
 from mman_jax.features.extraction import Arrays, Extraction, Settings
-from mman_jax.features.resnet3d import ResNet3D
+from mman_jax.features.speech import reduction
+from mman_jax.features.text import cnn, tfidf, words
+from mman_jax.features.visual.resnet3d import ResNet3D
 
 Progress = Callable[[str, int, float], None]
 
@@ -75,10 +77,10 @@ def _fit_text(settings, transcripts, labels, vectors, progress):
     vocabulary, table = words.read_vectors(vectors, known, settings.text.frequent)
     if not known & set(vocabulary):
         raise InputError(vectors, "no word of the training transcripts", "some of them")
-    embedding = text.Embedding(np.array(vocabulary), table, settings.text.words)
+    embedding = cnn.Embedding(np.array(vocabulary), table, settings.text.words)
     labelled, classes = _classes(labels)
     laid, mask = embedding.apply([transcripts[i] for i in labelled])
-    network = text.TextCNN(settings.text.features, int(classes.max()) + 1)
+    network = cnn.TextCNN(settings.text.features, int(classes.max()) + 1)
     recipe = classifier.Recipe(settings.text.epochs, 32, 1e-3, settings.seed)
 
     def inputs(chosen, random):

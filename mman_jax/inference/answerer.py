@@ -9,7 +9,7 @@ import numpy as np
 from mman_jax.evaluation.attention import weigh
 from mman_jax.inference import answers, stream
 from mman_jax.inference.model import Model
-from mman_jax.models.networks import ATTENTION_TOWER
+from mman_jax.systems.mman import ATTENTION_TOWER
 
 
 class Answer(NamedTuple):

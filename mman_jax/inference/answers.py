@@ -6,7 +6,7 @@ import numpy as np
 
 from mman_jax.errors import InputError
 from mman_jax.inference.model import Model
-from mman_jax.models.networks import ATTENTION_TOWER
+from mman_jax.systems.mman import ATTENTION_TOWER
 
 Answers = tuple[list[str], np.ndarray, list[str]]
 

@@ -14,8 +14,8 @@ from mman_jax.data.scaling import Scaling
 from mman_jax.errors import InputError
 from mman_jax.evaluation.attention import attention_weights
 from mman_jax.inference import stored
-from mman_jax.models import systems
-from mman_jax.models.networks import Network
+from mman_jax.systems import building
+from mman_jax.systems.mman import Network
 from mman_jax.training import checkpoints
 from mman_jax.types import UNSCORED, Batch
 
@@ -81,7 +81,7 @@ class Model:
 
     def build(self) -> Network:
         """The network that the parameters are of."""
-        return systems.build(self.network, list(self.dims), len(self.classes))
+        return building.build(self.network, list(self.dims), len(self.classes))
 
     def probabilities(self, corpus: Corpus) -> np.ndarray:
         """Of each class for each utterance, [N, C] float32, the mean over the S seeds.

@@ -10,8 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from mman_jax.data import arrays
 from mman_jax.errors import InputError
+from mman_jax.files import arrays
 from mman_jax.inference.model import Model
 
 _EXPECTED = "what --state wrote with this model"

@@ -10,7 +10,7 @@ import numpy as np
 
 from mman_jax.data.scaling import Scaling
 from mman_jax.errors import InputError
-from mman_jax.models import systems
+from mman_jax.systems import building
 
 _EXPECTED = "a trained model"
 _SPARE = 16  # entries that a list or table of the card may have beyond the arrays of the model
@@ -86,7 +86,7 @@ def check_params(
     """
     features = {m: jax.ShapeDtypeStruct((1, 1, d), jnp.float32) for m, d in dims.items()}
     try:
-        built = systems.build(network, list(dims), classes)
+        built = building.build(network, list(dims), classes)
         reset = jax.ShapeDtypeStruct((1, 1), bool)
         shapes = jax.eval_shape(built.init, jax.random.key(0), features, reset)["params"]
     except InputError as error:

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from mman_jax.models.networks import Network
+from mman_jax.systems.mman import Network
 from mman_jax.types import Array
 
 
@@ -52,7 +52,7 @@ def step(
     Examples:
         An untrained network whose parameters are all zero finds both classes alike.
 
-        >>> from mman_jax.models.systems import build
+        >>> from mman_jax.systems.building import build
         >>> block = {"hidden": (3,), "dense": 2, "dropout": 0.0, "input_dropout": 0.0}
         >>> network = build({"unimodal": {"default": block}}, ["speech"], classes=2)
         >>> rows = {"speech": jnp.zeros((1, 1, 5))}

@@ -8,8 +8,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from mman_jax.training import parallel, processes
-from mman_jax.training.parallel import SEEDS
+from mman_jax.training import mesh as parallel
+from mman_jax.training import processes
+from mman_jax.training.mesh import SEEDS
 from mman_jax.training.rows import in_batches
 from mman_jax.training.stage import ROWS, Stage
 from mman_jax.training.state import Record, State

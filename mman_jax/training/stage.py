@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from mman_jax.models.networks import FUSION, Network
+from mman_jax.evaluation.metrics import accuracy, confusion
+from mman_jax.systems.mman import FUSION, Network
 from mman_jax.training import freezing
 from mman_jax.training.losses import balanced_weights, cross_entropy
-from mman_jax.training.metrics import accuracy, confusion
 from mman_jax.training.rows import count, in_batches, take
 from mman_jax.training.selection import keep_best
 from mman_jax.training.state import Record, State

@@ -11,9 +11,9 @@ import optax
 from jax.sharding import Mesh
 
 from mman_jax.errors import InputError
-from mman_jax.models.networks import FUSION, Network
+from mman_jax.systems.mman import FUSION, Network
 from mman_jax.training import freezing, processes
-from mman_jax.training import parallel as distribution
+from mman_jax.training import mesh as distribution
 from mman_jax.training.feeding import Epochs, Predictions, Resident, Streamed
 from mman_jax.training.outcome import Outcome, Snapshot, by_epoch, join, outcome, stack, unstack
 from mman_jax.training.rows import batch_rows

@@ -75,7 +75,7 @@ def test_a_fingerprint_is_of_the_content_alone(monkeypatch):
 
 
 def test_data_package_imports_no_accelerator_library():
-    for path in Path(mman_jax.data.__file__).parent.glob("*.py"):
+    for path in Path(mman_jax.data.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []

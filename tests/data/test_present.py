@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from mman_jax.data import batching, columns, npz, scaling
+from mman_jax.data import batching, columns, scaling
+from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
 from tests.data.small import corpus
 

@@ -3,7 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mman_jax.data import dialogue, protocols
+from mman_jax.data import protocols
+from mman_jax.data.readers import dialogue_rnn
 from mman_jax.errors import InputError
 from mman_jax.types import UNSCORED
 from tests import iemocap_pickle
@@ -22,7 +23,7 @@ def short_named():
 def iemocap(tmp_path_factory):
     path = tmp_path_factory.mktemp("pickle") / "iemocap.pkl"
     iemocap_pickle.write(path, dims=(2, 1, 3))
-    return dialogue.read(path)
+    return dialogue_rnn.read(path)
 
 
 def scored(corpus, task, part):

@@ -3,7 +3,7 @@ import numpy as np
 
 from configs import mman
 from mman_jax.evaluation import attention
-from mman_jax.models import systems
+from mman_jax.systems import building
 from tests import tiny
 
 
@@ -27,7 +27,7 @@ def test_weights_are_those_of_the_module_in_the_tower_s_order():
 
 def test_without_an_attention_tower_there_are_none():
     config = mman.unimodal(mman.get_config(), "speech")
-    network = systems.build(config.network, ["speech"], 4)
+    network = building.build(config.network, ["speech"], 4)
     assert attention.attention_weights(network, {}, {}) is None
 
 

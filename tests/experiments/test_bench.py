@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from experiments import peer_pytorch
-from tests.experiments.test_command import ROOT, run
+from experiments.benchmark import peer_pytorch
+from tests.experiments.terminal.test_command import ROOT, run
 
 
 def test_a_line_says_what_was_measured_and_on_what(tmp_path):
@@ -40,7 +40,7 @@ def test_the_peer_trains_networks_of_the_same_size():
 def test_the_peer_runs(mode, tmp_path):
     pytest.importorskip("torch", reason="the peer needs the extra torch")
     (tmp_path / "lengths.json").write_text('{"train": [3, 1, 2]}')
-    command = [sys.executable, "-m", "experiments.peer_pytorch", f"--mode={mode}"]
+    command = [sys.executable, "-m", "experiments.benchmark.peer_pytorch", f"--mode={mode}"]
     ended = subprocess.run(
         [*command, f"--lengths={tmp_path}/lengths.json"],
         cwd=ROOT, capture_output=True, text=True, check=True, timeout=120,

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
-from experiments import claims, evidence
-from mman_jax.data import ceiling, synthetic
+from experiments.study import claims
+from mman_jax.data.synthetic import ceiling
+from mman_jax.data.synthetic import process as synthetic
+from mman_jax.evaluation import evidence
 
 UTTERANCES = {
     "conversation": ["a", "a", "a", "b", "b"],

@@ -10,11 +10,13 @@ import sys
 import numpy as np
 import pytest
 
-from experiments import actors, demo, predict, stored
-from mman_jax.data import npz
+from experiments import demo, predict
+from experiments.synthetic_clips import actors
+from experiments.trial import stored
+from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
 from mman_jax.features import manifest, media
-from tests.experiments.test_command import ROOT, run
+from tests.experiments.terminal.test_command import ROOT, run
 
 pytest.importorskip("av", reason="clips need PyAV: pip install -e '.[media]'")
 spoken = pytest.mark.skipif(

@@ -12,14 +12,16 @@ import numpy as np
 import pytest
 
 from configs import clstm_ef
-from experiments import export, predict, stored, tensors
-from experiments.fuzzing import examples
-from mman_jax.data import npz
-from mman_jax.data.importers import read_corpus
+from experiments import export, predict
+from experiments.trial import stored
+from mman_jax.data.readers import npz
+from mman_jax.data.readers.read import read_corpus
 from mman_jax.errors import InputError
-from tests.experiments.test_command import ROOT, run
+from mman_jax.inference import tensors
+from tests.experiments.terminal.test_command import ROOT, run
 from tests.inference import trained
 from tests.inference.test_exported import corpus, laid
+from tests.robustness import examples
 
 pytest.importorskip("flatbuffers", reason="the export needs it: pip install '.[export]'")
 safetensors = pytest.importorskip(

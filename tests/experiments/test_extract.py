@@ -10,8 +10,8 @@ import time
 import numpy as np
 import pytest
 
-from mman_jax.data import npz
-from tests.experiments.test_command import ROOT, run
+from mman_jax.data.readers import npz
+from tests.experiments.terminal.test_command import ROOT, run
 from tests.features import clips
 
 pytest.importorskip("opensmile", reason="extraction needs openSMILE: pip install -e '.[speech]'")

@@ -8,12 +8,13 @@ import types
 import numpy as np
 import pytest
 
-from experiments import clips as commands
-from experiments import listening, stored
+from experiments.trial import clips as commands
+from experiments.trial import stored
 from mman_jax.errors import InputError
+from mman_jax.inference import listening
 from mman_jax.inference.answerer import Answerer
-from tests.experiments.test_clips import trained  # noqa: F401  (a fixture)
-from tests.experiments.test_command import run
+from tests.experiments.terminal.test_command import run
+from tests.experiments.trial.test_clips import trained  # noqa: F401  (a fixture)
 from tests.features import clips
 
 pytest.importorskip("opensmile", reason="listening needs openSMILE: pip install -e '.[listen]'")

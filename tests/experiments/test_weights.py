@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from mman_jax.features import extraction
-from tests.experiments.test_command import run
-from tests.features import test_resnet3d as reference
+from tests.experiments.terminal.test_command import run
+from tests.features.visual import test_resnet3d
 
 torch = pytest.importorskip("torch", reason="conversion needs torch: pip install -e '.[torch]'")
 
@@ -15,7 +15,7 @@ def convert(source, output) -> subprocess.CompletedProcess:
 
 
 def test_weights_convert_once_and_load_without_torch(tmp_path):
-    network = reference.weights()
+    network = test_resnet3d.weights()
     torch.save(network.state_dict(), tmp_path / "r3d_18.pth")
     ended = convert(tmp_path / "r3d_18.pth", tmp_path / "r3d_18.npz")
     assert ended.returncode == 0, ended.stderr

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from mman_jax.errors import InputError
-from mman_jax.features import extraction, fitting, resnet3d, speech
+from mman_jax.features import extraction, fitting
 from mman_jax.features.extraction import Extraction, Settings
 from mman_jax.features.manifest import Utterance
-from mman_jax.features.speech import SpeechSettings
-from mman_jax.features.text import TextSettings
-from mman_jax.features.visual import VisualSettings
+from mman_jax.features.speech import functionals
+from mman_jax.features.speech.functionals import SpeechSettings
+from mman_jax.features.text.cnn import TextSettings
+from mman_jax.features.visual import resnet3d
+from mman_jax.features.visual.windows import VisualSettings
 
 VISUAL = VisualSettings(frames=4, windows=2, size=16, width=2, epochs=2)
 SETTINGS = {
@@ -152,7 +154,7 @@ def test_what_needs_labels():
 )
 def test_a_missing_library_is_named_before_any_clip_is_read(library, settings, said, monkeypatch):
     pytest.importorskip("av", reason="clips need PyAV: pip install -e '.[media]'")
-    speech.opensmile_extractor.cache_clear()
+    functionals.opensmile_extractor.cache_clear()
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(InputError, match=said):
         settings.check_libraries()

@@ -4,11 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.fuzzing import examples
 from mman_jax.errors import InputError
 from mman_jax.inference import stored
 from mman_jax.inference.model import Model
 from mman_jax.training import checkpoints
+from tests.robustness import examples
 
 
 def parts():

@@ -13,9 +13,9 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import experiment
-from experiments.screen import Screen
-from mman_jax.data import npz
+from experiments.terminal.screen import Screen
+from experiments.trial import experiment
+from mman_jax.data.readers import npz
 from mman_jax.training import checkpoints
 from tests import tiny
 from tests.training import distributed_config

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import results
+from experiments.trial import results
 from mman_jax.training.outcome import converged, of_seeds
 from tests import tiny
 

@@ -5,7 +5,7 @@ import pytest
 
 from mman_jax.data.parts import prepare
 from mman_jax.errors import InputError
-from mman_jax.training import parallel
+from mman_jax.training import mesh as parallel
 from mman_jax.training.feeding import Resident, Streamed
 from mman_jax.training.trainer import Trainer
 from tests import tiny

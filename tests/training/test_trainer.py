@@ -5,7 +5,8 @@ import pytest
 
 from mman_jax.data import parts as data_parts
 from mman_jax.errors import InputError
-from mman_jax.training import freezing, metrics
+from mman_jax.evaluation import metrics
+from mman_jax.training import freezing
 from mman_jax.training.rows import batch_rows, in_batches
 from mman_jax.training.state import Record
 from tests import tiny

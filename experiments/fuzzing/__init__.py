@@ -1,1 +1,0 @@
-"""Broken input, made by the thousand, and the check that it ends as broken input must."""

@@ -1,0 +1,148 @@
+"""Jobs in processes of their own, side by side, and one line that says how far they are."""
+
+import concurrent.futures
+import multiprocessing
+import os
+import queue
+import threading
+import time
+from collections.abc import Sequence
+
+import jax
+from absl import logging
+
+from experiments.study.fitting import FITTED, Job, fit
+from experiments.terminal.command import Preemption
+from experiments.terminal.screen import Screen
+
+_LOOK = 0.5  # seconds between two looks at the jobs
+_PATIENCE = 60  # seconds for a job to save what it has done
+_told = None  # in a process of its own: the queue by which it tells how far it is
+
+
+class _Progress(Screen):
+    """Tells another process how far a job is."""
+
+    def __init__(self, job: str, told):
+        super().__init__(quiet=True)
+        self.job, self.told = job, told
+
+    def notice(self, text):
+        self.told.put((self.job, None, text))
+
+    def epoch(self, task, snapshot, epochs):
+        done = len(snapshot.history.train_loss)
+        self.told.put((self.job, f"{snapshot.stage} {done}/{epochs}", None))
+
+
+def run(jobs: Sequence[Job], screen: Screen, processes: int, cache: str) -> None:
+    """Runs all jobs, each after the towers that it fuses.
+
+    Args:
+        jobs: the more urgent one first; each starts when the towers that it fuses are there.
+        screen: where progress is shown.
+        processes: how many jobs run side by side; 1: in this process.
+        cache: folder of compiled programs, or empty.
+    """
+    left = [job for job in jobs if not (job.folder / FITTED).is_file()]
+    if len(left) < len(jobs):
+        screen.line(f"{len(jobs) - len(left)} of {len(jobs)} parts are there already")
+    if processes == 1:
+        for number in range(len(left)):
+            unfinished = {job.folder for job in left}
+            job = next(job for job in left if not unfinished & set(job.towers.values()))
+            screen.line(f"{number} of {number + len(left)} parts done; next: {job.name}")
+            fit(job, screen)
+            left.remove(job)
+        return
+    context = multiprocessing.get_context("spawn")
+    told, numbers = context.Queue(), context.Queue()
+    for number in range(processes):
+        numbers.put(number)
+    pool = concurrent.futures.ProcessPoolExecutor(
+        processes, context, _begin, (numbers, told, cache, os.getpid())
+    )
+    with pool:
+        _watch(left, screen, pool, told, processes)
+
+
+def default_processes() -> int:
+    """A process a core on CPUs, up to four; on accelerators one for all."""
+    if jax.default_backend() != "cpu":
+        return 1
+    affinity = hasattr(os, "sched_getaffinity")
+    return max(1, min(4, len(os.sched_getaffinity(0)) if affinity else os.cpu_count() or 1))
+
+
+def _watch(left, screen, pool, told, processes):
+    waiting, running, done, where, noticed = list(left), {}, 0, {}, set()
+    total, printed = len(left), time.monotonic()
+    try:
+        while waiting or running:
+            unfinished = {job.folder for job in [*waiting, *running.values()]}
+            ready = [job for job in waiting if not unfinished & set(job.towers.values())]
+            for job in ready[: processes - len(running)]:
+                waiting.remove(job)
+                running[pool.submit(_fit, job)] = job
+            Preemption.obey()
+            ended, _ = concurrent.futures.wait(running, _LOOK, concurrent.futures.FIRST_COMPLETED)
+            for future in ended:
+                job = running.pop(future)
+                future.result()
+                done += 1
+                where.pop(job.name, None)
+            for name, at, notice in _drain(told):
+                if at:
+                    where[name] = at
+                if notice and notice not in noticed:
+                    noticed.add(notice)
+                    screen.notice(notice)
+            now = time.monotonic()
+            if ended or now - printed > screen.every:
+                printed = now
+                under_way = ", ".join(f"{name} ({at})" for name, at in where.items())
+                screen.line(f"{done} of {total} parts done; now {under_way or 'starting'}")
+    except BaseException:
+        working = list((pool._processes or {}).values())
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in working:
+            process.terminate()  # it saves first
+        for process in working:
+            process.join(_PATIENCE)
+            process.kill()
+            process.join()
+        raise
+
+
+def _drain(told):
+    while True:
+        try:
+            yield told.get_nowait()
+        except queue.Empty:
+            return
+
+
+def _begin(numbers, told, cache, parent):
+    global _told
+    _told = told
+    logging.set_verbosity(logging.ERROR)
+    Preemption.listen()
+    number = numbers.get()
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        # Before the first device is asked for: it makes a thread a core that it may use.
+        os.sched_setaffinity(0, {cores[number % len(cores)]})
+    if cache:
+        jax.config.update("jax_compilation_cache_dir", cache)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+    def end_with_parent():
+        while os.getppid() == parent:
+            time.sleep(_LOOK)
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def _fit(job):
+    fit(job, _Progress(job.name, _told))

@@ -1,0 +1,1 @@
+"""Talks made by machine for `experiments.demo`: a script, voices and faces."""

@@ -1,0 +1,1 @@
+"""One system on one corpus in one folder."""

@@ -1,0 +1,119 @@
+"""What a trained system did, beyond its scores: answers, attention, missing modalities, curves."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from experiments.trial import results
+from experiments.trial.experiment import Experiment
+from mman_jax.data import batching
+from mman_jax.data.protocols import Task
+from mman_jax.evaluation.attention import attention_weights, mean_weights
+from mman_jax.evaluation.missing import answers_without
+from mman_jax.training.outcome import Outcome
+from mman_jax.types import UNSCORED
+
+_DRAWN = 20
+"""Utterances that the conversation drawn through time should have, about."""
+
+
+def answers(experiment: Experiment, task: Task, params: Any) -> dict[str, Any]:
+    """Every seed's answer to every scored test utterance, and which these are."""
+    layout, corpus = experiment.parts.layouts["test"], experiment.parts.corpus
+    labels, given = _test(experiment, task, params)
+    scored = labels != UNSCORED
+    which = np.repeat(layout.conversations, layout.lengths)
+    position = np.concatenate([np.arange(n) for n in layout.lengths])
+    return {
+        "answers": given[:, scored].tolist(),
+        "utterances": {
+            "conversation": [corpus.conversation_ids[c] for c in which[scored]],
+            "position": position[scored].tolist(),
+            "label": labels[scored].tolist(),
+        },
+    }
+
+
+def looks(experiment: Experiment, task: Task, params: Any) -> dict[str, Any]:
+    """What the attention looked at, and what is left where a modality is missing."""
+    labels, given = _test(experiment, task, params)
+    return {
+        "attention": _attention(experiment, task, params, labels, given),
+        "missing": _missing(experiment, params, labels),
+    }
+
+
+def curves(towers: Mapping[str, Any], finished: Mapping[str, Outcome]) -> dict[str, Any]:
+    """By head and epoch, the mean over the seeds that still trained."""
+    heads = {name: ("towers", i) for i, name in enumerate(towers)}
+    if "fusion" in finished:
+        heads["fusion"] = ("fusion", 0)
+    found = {}
+    for name, (stage, head) in heads.items():
+        history = finished[stage].history
+        training = history.training[:, :, head].astype(bool)  # [E, S]
+        alive = training.any(1)
+
+        def mean(values, head=head, training=training, alive=alive):
+            kept = np.where(training, values[:, :, head], 0).sum(1)[alive]
+            return (kept / training.sum(1)[alive]).tolist()
+
+        found[name] = {
+            "train_loss": mean(history.train_loss),
+            "valid_loss": mean(history.valid_loss),
+            "valid_accuracy": mean(history.valid_accuracy),
+        }
+    return found
+
+
+def _test(experiment: Experiment, task: Task, params: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Labels [N] and answers [S, N] of the test part's utterances."""
+    layout = experiment.parts.layouts["test"]
+    labels = batching.gather(layout, experiment.labels[task.name]["test"])
+    logits = experiment.trainer.answers(params)["test"]
+    return labels, batching.gather(layout, logits, axis=1).argmax(-1)
+
+
+def _attention(
+    experiment: Experiment, task: Task, params: Any, labels: np.ndarray, given: np.ndarray
+) -> dict[str, Any] | None:
+    layout, rows = experiment.parts.layouts["test"], experiment.parts.rows["test"].features
+    features = {name: np.asarray(x) for name, x in rows.items()}
+    looked = attention_weights(experiment.trainer.network, params, features)
+    if looked is None:
+        return None
+    modalities, weights = looked
+    means = mean_weights(weights, experiment.labels[task.name]["test"], len(task.classes))
+    drawn = int(np.abs(layout.lengths - _DRAWN).argmin())
+    spot = slice(layout.start[drawn], layout.start[drawn] + layout.lengths[drawn])
+    of_it = np.repeat(np.arange(len(layout.lengths)), layout.lengths) == drawn
+
+    def names(values):
+        return [task.classes[v] if v != UNSCORED else "" for v in values]
+
+    return {
+        "modalities": list(modalities),
+        "mean": means[0].tolist(),
+        "by_class": {c: means[i + 1].tolist() for i, c in enumerate(task.classes)},
+        "conversation": {
+            "id": f"number {drawn + 1} of the test part",
+            "labels": names(labels[of_it]),
+            "answers": names(given[0, of_it]),
+            "weights": weights[0, layout.row[drawn], spot].tolist(),
+        },
+    }
+
+
+def _missing(experiment: Experiment, params: Any, labels: np.ndarray) -> dict[str, Any]:
+    """Test accuracy of each seed where one modality is missing, by modality."""
+    parts, network = experiment.parts, experiment.trainer.network
+    if len(parts.corpus.features) < 2:
+        return {}
+    scored = labels != UNSCORED
+    found = answers_without(network, params, parts.rows["test"])
+    right = {
+        name: batching.gather(parts.layouts["test"], answers, axis=1)[:, scored] == labels[scored]
+        for name, answers in found.items()
+    }
+    return {name: {"accuracy": results.spread(x.mean(1))} for name, x in right.items()}

@@ -1,0 +1,129 @@
+"""`results.json`: every number of a run, from counts alone."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from mman_jax.data.parts import Parts
+from mman_jax.data.protocols import Task
+from mman_jax.evaluation import metrics
+from mman_jax.training.outcome import Outcome
+from mman_jax.training.trainer import FUSION, TOWERS
+from mman_jax.types import UNSCORED
+
+METRICS = {
+    "accuracy": metrics.accuracy,
+    "unweighted_recall": metrics.unweighted_recall,
+    "weighted_f1": metrics.weighted_f1,
+}
+
+
+def spread(per_seed: Sequence[float]) -> dict[str, Any]:
+    """Mean, sample deviation (0 for one seed) and the values themselves."""
+    values = np.asarray(per_seed, np.float64)
+    deviation = values.std(ddof=1) if len(values) > 1 else 0.0
+    return {"mean": float(values.mean()), "std": float(deviation), "per_seed": values.tolist()}
+
+
+def scores(counts: np.ndarray) -> dict[str, Any]:
+    """All scores of counts [S, C, C]."""
+    counts = np.asarray(counts, np.int64)
+    true = counts[0].sum(-1)
+    found = {name: spread(metric(counts)) for name, metric in METRICS.items()}
+    return found | {
+        "majority_accuracy": float(true.max() / true.sum()),
+        "confusion": counts.sum(0).tolist(),
+    }
+
+
+def of_task(task: Task, finished: Mapping[str, Outcome], towers: Sequence[str]) -> dict[str, Any]:
+    """The scores of one task: of the system, and of each tower alone."""
+    last = finished.get(FUSION, finished[TOWERS])
+
+    def of_head(outcome: Outcome, head: int) -> dict[str, Any]:
+        losses = outcome.history.valid_loss[:, :, head]  # [E, S]
+        kept = np.take_along_axis(losses, outcome.best_epoch[None, :, head] - 1, axis=0)[0]
+        return {
+            "validation": scores(outcome.valid[:, head]) | {"loss": spread(kept)},
+            "test": scores(outcome.test[:, head]),
+            "test_oracle": {"accuracy": spread(outcome.oracle[:, head])},
+            "best_epoch": outcome.best_epoch[:, head].tolist(),
+        }
+
+    return {
+        "classes": list(task.classes),
+        **of_head(last, 0),
+        "towers": {name: of_head(finished[TOWERS], i) for i, name in enumerate(towers)},
+    }
+
+
+def failures(
+    finished: Mapping[str, Outcome], seeds: Sequence[int], heads: Mapping[str, Sequence[str]]
+) -> list[dict[str, Any]]:
+    """Where seeds failed: each seed's first place, in order of the seeds.
+
+    Args:
+        finished: what every stage gave.
+        seeds: S seeds.
+        heads: names of the heads of every stage.
+    """
+    found = []
+    for index, seed in enumerate(seeds):
+        for stage, outcome in finished.items():
+            wrong = outcome.failed[index].any(-1) | (outcome.best_epoch[index] == 0)
+            if not wrong.any():
+                continue
+            head = int(np.argmax(wrong))
+            epoch, step = outcome.failed[index, head].tolist()
+            norm = float(outcome.failed_norm[index, head])
+            place = {"seed": seed, "stage": stage, "head": heads[stage][head]}
+            place |= {"epoch": epoch, "step": step}
+            found.append(place | {"gradient_norm": norm if np.isfinite(norm) else None})
+            break
+    return found
+
+
+def failure(place: Mapping[str, Any]) -> str:
+    """One of `failures`, for people."""
+    norm = place["gradient_norm"]
+    how = "not finite" if norm is None else f"{norm:.3g}"
+    when = f"epoch {place['epoch']}, step {place['step']}: loss or gradient not finite"
+    when = when if place["epoch"] else "no epoch with a finite validation loss"
+    return f"stage {place['stage']}, seed {place['seed']}, {place['head']}, {when} (norm {how})"
+
+
+def of_corpus(parts: Parts, labels: Mapping[str, np.ndarray] | None, task: Task) -> dict[str, Any]:
+    """What was read and how it was split; counts of utterances a class where one task is run."""
+    corpus = parts.corpus
+    sizes = {
+        part: {
+            "conversations": len(layout.conversations),
+            "utterances": int(layout.lengths.sum()),
+            **({"classes": _count(labels[part], task.classes)} if labels else {}),
+        }
+        for part, layout in parts.layouts.items()
+    }
+    return {
+        "path": corpus.source,
+        "conversations": len(corpus.lengths),
+        "utterances": len(corpus.labels),
+        "dimensions": {name: int(size) for name, size in corpus.dims.items()},
+        "split": parts.split.how,
+        "parts": sizes,
+    }
+
+
+def parameters(params: Mapping[str, Any]) -> dict[str, int]:
+    """Numbers of parameters of one network: in all, of each tower, of the fusion."""
+    counts = {
+        name.removeprefix("towers_"): sum(int(x.size) for x in jax.tree.leaves(group))
+        for name, group in params.items()
+    }
+    return {"total": sum(counts.values()), **counts}
+
+
+def _count(labels: np.ndarray, classes: Sequence[str]) -> dict[str, int]:
+    counts = np.bincount(labels[labels != UNSCORED], minlength=len(classes))
+    return dict(zip(classes, counts.tolist(), strict=True))

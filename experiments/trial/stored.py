@@ -1,0 +1,106 @@
+"""`results.json` read back: what a command shows of it is there, or a message says what is not."""
+
+import pathlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from mman_jax.errors import InputError
+from mman_jax.files.whole import read_json
+from mman_jax.inference import tensors
+from mman_jax.inference.model import Model
+
+METRICS = ("accuracy", "unweighted_recall", "weighted_f1")
+
+_EXPECTED = "results as a run wrote them"
+_LARGEST = 1e15
+_NAME = re.compile(r"\w[\w.-]{0,99}")
+
+
+def read_results(path: pathlib.Path) -> dict[str, Any]:
+    """The results, checked as far as any command reads them.
+
+    Raises:
+        InputError: the file and the field that is missing or of another kind.
+    """
+    results = read_json(path)
+    # The protocol and the tasks name folders of the run: a path must not climb out of it.
+    for field in ("system", "protocol"):
+        if not isinstance(results.get(field), str) or not _NAME.fullmatch(results[field]):
+            raise InputError(f"{path}: {field}", _shown(results.get(field)), "a name")
+    if "tasks" not in results:
+        _check_scores(results, path, "")
+        _number(_part(results, "parameters", path), "total", f"{path}: parameters")
+    else:
+        tasks = _part(results, "tasks", path)
+        if not tasks:
+            raise InputError(f"{path}: tasks", "none", "at least one")
+        for name in tasks:
+            if not _NAME.fullmatch(name):
+                raise InputError(f"{path}: tasks", f"{name!r:.60}", "a name")
+            _check_scores(_part(tasks, name, f"{path}: tasks"), path, f"tasks.{name}.")
+    for field in ("ceiling", "ceiling_late_fusion") if "ceiling" in results else ():
+        _number(results, field, path)
+    return results
+
+
+def load_models(workdir: pathlib.Path, weights: str | None = None) -> list[Model]:
+    """The trained models of a run: one, or one a class after a one-vs-rest protocol.
+
+    Args:
+        workdir: of the run.
+        weights: a file of `experiments.export`, whose parameters then take the place of theirs.
+
+    Raises:
+        InputError: if there are none, or the weights do not fit.
+    """
+    results = workdir / "results.json"
+    if not results.is_file():
+        raise InputError(workdir, "no trained model", "the --workdir of a finished run")
+    done = read_results(results)
+    tasks = list(done["tasks"]) if "tasks" in done else [done["protocol"]]
+    models = [Model.load(workdir / "model" / task) for task in tasks]
+    return models if weights is None else tensors.replace(models, pathlib.Path(weights))
+
+
+def _check_scores(scores: Mapping[str, Any], path: pathlib.Path, within: str) -> None:
+    _check_head(scores, path, within)
+    place = f"{path}: {within}towers"
+    for name, tower in _part(scores, "towers", f"{path}: {within}".rstrip(": ")).items():
+        if not isinstance(tower, dict):
+            raise InputError(f"{place}.{name:.60}", f"a {type(tower).__name__}", _EXPECTED)
+        _check_head(tower, path, f"{within}towers.{name:.60}.")
+
+
+def _check_head(head: Mapping[str, Any], path: pathlib.Path, within: str) -> None:
+    for part, metrics in (("test", METRICS), ("validation", METRICS), ("test_oracle", METRICS[:1])):
+        place = f"{path}: {within}{part}"
+        scores = _part(head, part, f"{path}: {within}".rstrip(": ."))
+        for metric in metrics:
+            spread = _part(scores, metric, place)
+            for field in ("mean", "std"):
+                _number(spread, field, f"{place}.{metric}")
+            if not isinstance(spread.get("per_seed"), list):
+                raise InputError(f"{place}.{metric}", "no list per_seed", _EXPECTED)
+        if part != "test_oracle":
+            _number(scores, "majority_accuracy", place)
+
+
+def _part(whole: Mapping[str, Any], field: str, place: object) -> dict[str, Any]:
+    part = whole.get(field)
+    if not isinstance(part, dict):
+        found = f"no {field!r}" if part is None else f"{field!r} is a {type(part).__name__}"
+        raise InputError(place, found, _EXPECTED)
+    return part
+
+
+def _number(whole: Mapping[str, Any], field: str, place: object) -> None:
+    value = whole.get(field)
+    if type(value) not in (int, float) or not abs(value) <= _LARGEST:
+        raise InputError(f"{place}: {field}", _shown(value), "a finite number")
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    return f"{value!r:.60}" if isinstance(value, str | int | float) else f"a {type(value).__name__}"

@@ -1,0 +1,89 @@
+"""The training of one task: it goes on where it was interrupted, and shows how it goes."""
+
+import contextlib
+import pathlib
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from experiments.terminal.command import Preemption
+from experiments.terminal.screen import Screen
+from experiments.trial.curves import Log
+from mman_jax.data.protocols import Task
+from mman_jax.training import checkpoints, processes
+from mman_jax.training.outcome import Snapshot
+from mman_jax.training.stage import head_names
+
+if TYPE_CHECKING:
+    from experiments.trial.experiment import Experiment
+
+
+def fit(
+    experiment: "Experiment",
+    task: Task,
+    workdir: pathlib.Path,
+    screen: Screen,
+    begin: Callable[[], Snapshot] | None = None,
+    keep_last: bool = True,
+    tensorboard: bool = False,
+) -> tuple[Snapshot, dict[str, float]]:
+    """Trains one task, going on from its last checkpoint.
+
+    Args:
+        experiment: which system, on which corpus.
+        task: what to train.
+        workdir: where checkpoints and learning curves are kept.
+        screen: where progress is shown.
+        begin: gives the snapshot to start from, if there is no checkpoint.
+        keep_last: whether the end is a checkpoint, too.
+        tensorboard: whether curves go to `workdir/tensorboard`, too.
+
+    Returns:
+        The last snapshot, and the seconds by stage.
+
+    Raises:
+        InputError: if a checkpoint cannot be read.
+    """
+    trainer, where = experiment.trainer, workdir / "checkpoints" / task.name
+    start, seconds = None, {}
+    found = checkpoints.restore(where)
+    if found:
+        start = checkpoints.unpack(*found, trainer, where)
+        seconds = found[1]["seconds"]
+        screen.line(f"{task.name}: goes on after {start.stage} epoch {len(start.history[0])}")
+    elif begin:
+        start = begin()
+    saved = clock = time.monotonic()
+    snapshot = start
+    with contextlib.ExitStack() as stack:
+        log = None
+        if processes.is_first():
+            log = stack.enter_context(_log(experiment, task, workdir, tensorboard))
+        for snapshot in trainer.run(experiment.labels[task.name], experiment.seeds, start):
+            now = time.monotonic()
+            seconds[snapshot.stage] = seconds.get(snapshot.stage, 0.0) + now - clock
+            clock = now
+            complete = len(snapshot.finished) == len(trainer.stages)
+            if log:
+                log.note(snapshot, last=complete or Preemption.asked)
+            if not complete:
+                screen.epoch(task.name, snapshot, trainer.epochs(snapshot.stage))
+            # The clocks of several processes differ; all must have a part in packing.
+            patience = experiment.config.checkpoint_seconds
+            late = processes.agree(Preemption.asked or now - saved > patience)
+            if (complete and keep_last) or (late and not complete):
+                arrays, card = checkpoints.pack(snapshot)
+                if processes.is_first():
+                    checkpoints.save(where, arrays, card | {"seconds": seconds})
+                saved = now
+            if not complete:
+                Preemption.obey()
+    return snapshot, seconds
+
+
+def _log(experiment: "Experiment", task: Task, workdir: pathlib.Path, tensorboard: bool) -> Log:
+    one, network = len(experiment.tasks) == 1, experiment.trainer.network
+    heads = {stage: head_names(network, stage) for stage in experiment.trainer.stages}
+    board = (workdir / "tensorboard") / ("" if one else task.name) if tensorboard else None
+    name = "curves.csv" if one else f"curves_{task.name}.csv"
+    return Log(workdir / name, heads, experiment.seeds, board)

@@ -1,0 +1,1 @@
+"""Readers of public layouts, one a layout."""

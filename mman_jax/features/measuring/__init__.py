@@ -1,0 +1,1 @@
+"""Every utterance of a manifest measured: a pool of processes, a cache, Beam."""

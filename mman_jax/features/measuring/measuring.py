@@ -1,0 +1,95 @@
+"""Measuring one utterance into the cache: what a local process and a Beam worker both do."""
+
+import dataclasses
+import functools
+import hashlib
+import pathlib
+
+import numpy as np
+
+from mman_jax.errors import InputError
+from mman_jax.features import extraction
+from mman_jax.features.extraction import Settings
+from mman_jax.features.manifest import Utterance
+from mman_jax.features.measuring import cache
+
+
+@dataclasses.dataclass(frozen=True)
+class Measuring:
+    """A pure function of one utterance, but for the cache; it travels to other processes.
+
+    Attributes:
+        settings: how.
+        folder: the cache, which all processes reach.
+        weights: the file of the network for pictures, or "": windows are kept, to train on.
+        digest: of that file, so that other weights are other measurements.
+    """
+
+    settings: Settings
+    folder: str
+    weights: str = ""
+    digest: str = ""
+
+    def __call__(self, utterance: Utterance) -> str | None:
+        """Measures what the cache lacks; returns what went wrong, or None."""
+        try:
+            for modality in self.settings.modalities:
+                name = self.key(utterance, modality)
+                if name is None or cache.has(pathlib.Path(self.folder), name):
+                    continue
+                pretrained = _weights(self.weights) if self.weights else None
+                found = extraction.measure(modality, utterance, self.settings, pretrained)
+                cache.save(pathlib.Path(self.folder), name, found)
+        except InputError as error:
+            return str(error)
+        except Exception as error:
+            # One clip never ends the others, whatever a codec makes of it.
+            return f"{utterance.path}: {type(error).__name__}: {error}"
+        return None
+
+    def key(self, utterance: Utterance, modality: str) -> str | None:
+        """The name in the cache; None for text, which the manifest itself holds."""
+        if modality == "text":
+            return None
+        measured_by = dict(getattr(self.settings, modality).measured_by)
+        if modality == "visual":
+            measured_by |= {"weights": self.digest}
+        return cache.key(utterance, modality, measured_by)
+
+    def done(self, utterance: Utterance) -> bool:
+        """Whether the cache holds all of an utterance."""
+        names = [self.key(utterance, modality) for modality in self.settings.modalities]
+        return all(cache.has(pathlib.Path(self.folder), name) for name in names if name)
+
+    def result(self, utterance: Utterance, modality: str) -> np.ndarray:
+        """A measurement that was made.
+
+        Raises:
+            InputError: it was not, or its file is gone.
+        """
+        name = self.key(utterance, modality)
+        if name is None:
+            return extraction.measure(modality, utterance, self.settings)
+        found = cache.load(pathlib.Path(self.folder), name)
+        if found is None:
+            where = f"{self.folder}: {utterance.name}, modality {modality}"
+            raise InputError(where, "not in the cache", "a cache and clips that nobody changes")
+        return found
+
+
+def digest(path: pathlib.Path) -> str:
+    """SHA-256 of a file.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({error.strerror})", "a file of weights") from error
+
+
+@functools.lru_cache(maxsize=1)
+def _weights(path: str) -> extraction.Arrays:
+    return extraction.read_weights(path)

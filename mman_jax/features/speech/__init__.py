@@ -1,0 +1,1 @@
+"""Speech: openSMILE functionals, their reduction, and pauses."""

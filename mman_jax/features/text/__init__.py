@@ -1,0 +1,1 @@
+"""Text: a CNN on word vectors, and TF-IDF."""

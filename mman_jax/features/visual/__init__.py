@@ -1,0 +1,1 @@
+"""Pictures: windows of frames, and a 3D ResNet on them."""

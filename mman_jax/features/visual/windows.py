@@ -1,0 +1,179 @@
+"""Visual: windows of consecutive frames through a 3D ResNet-18, averaged over the utterance."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from mman_jax.errors import InputError, nearest
+from mman_jax.features import media
+from mman_jax.features.visual.resnet3d import WIDTH, ResNet3D
+
+CROPS = ("none", "upper_body")
+
+_FACE_SIDE = 360  # pixels of the shorter side in which faces are looked for
+_FACE_FRAMES = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class VisualSettings:
+    """How pictures become features.
+
+    Attributes:
+        rate: frames a second.
+        frames: T, consecutive frames of a window.
+        windows: W at most, spread evenly over the utterance.
+        size: pixels of a window's side.
+        crop: `none`, `upper_body` (found by the face), or `left,top,right,bottom` as shares of
+            the picture, such as `0,0,0.5,1`.
+        width: of the network; see `ResNet3D`.
+        epochs: of the network's training, where no weights are given.
+    """
+
+    rate: float = 15.0
+    frames: int = 16
+    windows: int = 2
+    size: int = 112
+    crop: str = "none"
+    width: int = WIDTH
+    epochs: int = 20
+
+    def __post_init__(self):
+        for field, least in (
+            ("frames", 1),
+            ("windows", 1),
+            ("size", 16),
+            ("width", 1),
+            ("epochs", 1),
+        ):
+            if getattr(self, field) < least:
+                found = str(getattr(self, field))
+                raise InputError(f"visual {field}", found, f"{least} or more")
+        if not 0 < self.rate <= 1000:
+            raise InputError("visual rate", str(self.rate), "frames a second, above 0")
+        if self.crop not in CROPS:
+            _box(self.crop)
+
+    @property
+    def measured_by(self) -> dict[str, Any]:
+        """What the windows of one utterance depend on."""
+        fields = ("rate", "frames", "windows", "size", "crop")
+        return {field: getattr(self, field) for field in fields}
+
+
+def read_windows(
+    path: str | Path, settings: VisualSettings, start: float | None = None, end: float | None = None
+) -> np.ndarray:
+    """The windows of a clip, [W, T, size, size, 3] uint8.
+
+    Raises:
+        InputError: as `media.read_frames`.
+    """
+    # Torchvision's r3d_18 sees the middle 112 of 128 rows.
+    side = round(settings.size * 8 / 7)
+    if settings.crop == "none":
+        return windows(media.read_frames(path, settings.rate, side, start, end), settings)
+    frames = media.read_frames(path, settings.rate, max(_FACE_SIDE, side), start, end)
+    box = upper_body(frames) if settings.crop == "upper_body" else _box(settings.crop)
+    return windows(crop(frames, box), settings)
+
+
+def windows(frames: np.ndarray, settings: VisualSettings) -> np.ndarray:
+    """Windows [W, T, size, size, 3] of frames [F, H, W, 3] uint8, W at most `settings.windows`.
+
+    The middle square of each frame; a clip shorter than a window repeats its last frame.
+    """
+    count, height, width = frames.shape[:3]
+    most = max(1, min(settings.windows, count // settings.frames))
+    starts = np.linspace(0, max(count - settings.frames, 0), most + 2)[1:-1].round().astype(int)
+    taken = np.minimum(starts[:, None] + np.arange(settings.frames), count - 1)
+    inner = max(1, min(height, width) * 7 // 8)
+    top, left = (height - inner) // 2, (width - inner) // 2
+    used = np.unique(taken)
+    squares = frames[used, top : top + inner, left : left + inner]
+    small = media.resize(squares, settings.size, settings.size)
+    return small[np.searchsorted(used, taken)]
+
+
+def crop(frames: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
+    """The part of frames [F, H, W, 3] in a box of shares (left, top, right, bottom)."""
+    height, width = frames.shape[1:3]
+    left, right = (round(share * width) for share in (box[0], box[2]))
+    top, bottom = (round(share * height) for share in (box[1], box[3]))
+    return frames[:, top : max(bottom, top + 1), left : max(right, left + 1)]
+
+
+def upper_body(frames: np.ndarray) -> tuple[float, float, float, float]:
+    """Where head, shoulders and chest are, by the largest face; all of it where no face is found.
+
+    One box for all frames, so that the crop itself adds no motion.
+
+    Args:
+        frames: [F, H, W, 3] uint8.
+
+    Returns:
+        left, top, right, bottom, as shares of the picture.
+    """
+    count, height, width = frames.shape[:3]
+    looked_at = np.linspace(0, count - 1, min(count, _FACE_FRAMES)).round().astype(int)
+    faces = [face for i in looked_at for face in _faces(frames[i])]
+    if not faces:
+        return 0.0, 0.0, 1.0, 1.0
+    largest = max(side for _, _, side in faces)
+    near = np.array([face for face in faces if face[2] > 0.7 * largest])
+    left, top, side = np.median(near, axis=0)
+    centre = left + side / 2
+    box = (
+        (centre - 1.5 * side) / width,
+        (top - 0.5 * side) / height,
+        (centre + 1.5 * side) / width,
+        (top + 2.5 * side) / height,
+    )
+    return tuple(float(np.clip(share, 0, 1)) for share in box)
+
+
+def describe(network: ResNet3D, variables: dict, clips: np.ndarray) -> np.ndarray:
+    """Features [D] float32 of one utterance's windows [W, T, size, size, 3]: their mean."""
+    return np.mean([_describe(network, variables, clip[None])[0] for clip in clips], axis=0)
+
+
+@jax.jit(static_argnums=0)
+def _describe(network, variables, clips):
+    return network.apply(variables, clips, train=False)[0]
+
+
+def opencv() -> Any:
+    """OpenCV, which finds faces.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        import cv2
+    except ImportError as error:
+        expected = "pip install -e '.[visual]'"
+        raise InputError("visual crop upper_body", "OpenCV is missing", expected) from error
+    return cv2
+
+
+def _faces(frame: np.ndarray) -> list[tuple[int, int, int]]:
+    """Left, top and side of each face, in pixels."""
+    cv2 = opencv()
+    detector = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
+    grey = cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY)
+    found = detector.detectMultiScale(grey, scaleFactor=1.1, minNeighbors=5, minSize=(30, 30))
+    return [(int(x), int(y), int(side)) for x, y, side, _ in found]
+
+
+def _box(text: str) -> tuple[float, float, float, float]:
+    try:
+        left, top, right, bottom = (float(share) for share in text.split(","))
+    except ValueError:
+        expected = nearest(text, CROPS) + ", or left,top,right,bottom as shares"
+        raise InputError("visual crop", repr(text), expected) from None
+    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+        expected = "left < right and top < bottom, from 0 to 1"
+        raise InputError("visual crop", repr(text), expected)
+    return left, top, right, bottom

@@ -1,0 +1,1 @@
+"""Bytes on disk: read with care, whoever wrote them, and written whole."""

@@ -1,0 +1,151 @@
+"""`card.json` of an export: what the model is, what it was measured to do, and how to call it."""
+
+import pathlib
+import platform
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments.trial.stored import METRICS
+from mman_jax.data.scaling import LIMIT
+from mman_jax.features.extraction import Extraction
+from mman_jax.inference.model import Model
+from mman_jax.layers.attention import MultiModalAttention
+from mman_jax.systems.mman import Network
+
+FORMAT = 1
+_PACKAGES = ("jax", "flax", "numpy")
+
+_CALLS = {
+    "conversation.jax": "(features, present) -> probabilities [B, U, C] float32",
+    "step.jax": "(state, features, present) -> state [B, N], probabilities [B, C]",
+    "state.npy": "[N] float32, the state before the first utterance",
+    "features": "float32 a modality, [B, U, D] of conversations, [B, D] of a step, not scaled",
+    "present": "bool a modality, [B, U] or [B]; False: missing, its features count for nothing",
+    "rows": "a row is a conversation from its beginning; whatever follows its end is ignored",
+}
+
+
+def write(
+    models: Sequence[Model],
+    results: Mapping[str, Any],
+    extraction: Extraction | None,
+    replaced: bool,
+) -> dict[str, Any]:
+    """The card.
+
+    Args:
+        models: of the run.
+        results: its `results.json`.
+        extraction: of its corpus, where it is known.
+        replaced: whether the weights are others than those that the run trained.
+    """
+    model = models[0]
+    several = len(models) > 1
+    tasks = results.get("tasks", {results["protocol"]: results})
+    corpus = dict(results["corpus"]) if isinstance(results.get("corpus"), dict) else {}
+    corpus["path"] = pathlib.PurePath(str(corpus.get("path"))).name  # no folder of its owner's
+    rule = "every class above 0.5, else none" if several else "the most probable class"
+    return {
+        "format": FORMAT,
+        "system": results["system"],
+        "protocol": results["protocol"],
+        "classes": [m.classes[-1] for m in models] if several else list(model.classes),
+        "label": rule,
+        "modalities": dict(model.dims),
+        "scaling": {
+            "rule": "clip((features - mean) * scale, -limit, limit), done inside",
+            "limit": LIMIT,
+            "mean": {m: _numbers(model.scaling.mean[m]) for m in model.dims},
+            "scale": {m: _numbers(model.scaling.scale[m]) for m in model.dims},
+        },
+        "calls": _CALLS,
+        "architecture": _architecture(model.build()),
+        "networks": dict(zip(tasks, map(_networks, models), strict=True)),
+        "seeds": None if replaced else {n: t.get("seeds") for n, t in tasks.items()},
+        "parameters": results.get("parameters"),
+        "corpus": corpus,
+        "scores": None if replaced else {name: _scores(task) for name, task in tasks.items()},
+        "limits": _limits(results.get("corpus", {}) or {}, replaced),
+        "licences": _licences(extraction, model.dims),
+        "versions": {"python": platform.python_version()}
+        | {name: metadata.version(name) for name in (*_PACKAGES, "mman_jax")},
+    }
+
+
+def _networks(model: Model) -> int:
+    return len(jax.tree.leaves(model.params)[0])
+
+
+def _numbers(array: np.ndarray) -> list[float]:
+    # The shortest digits that are this float32 again.
+    return [float(str(value)) for value in array.astype(np.float32)]
+
+
+def _architecture(network: Network) -> dict[str, Any]:
+    towers = []
+    for name, tower in network.towers.items():
+        attention = None
+        if tower.attention is not None:
+            made = MultiModalAttention(**tower.attention)
+            attention = {k: getattr(made, k) for k in ("model", "key", "value", "shared", "skip")}
+        own = {"name": name, "modalities": list(network.inputs[name]), "attention": attention}
+        towers.append(own | _block(tower.block))
+    fusion = network.fusion
+    block = _block(fusion.block) if fusion is not None and fusion.block is not None else None
+    return {
+        "classes": next(iter(network.towers.values())).classes,
+        "context": network.context,
+        "towers": towers,
+        "fusion": None if fusion is None else {"kind": fusion.kind, "clstm": block},
+    }
+
+
+def _block(block: Mapping[str, Any]) -> dict[str, Any]:
+    return {"hidden": list(block["hidden"]), "dense": block["dense"]}
+
+
+def _scores(task: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        part: {name: task[part][name] for name in METRICS}
+        | {"majority_accuracy": task[part]["majority_accuracy"]}
+        for part in ("validation", "test")
+    }
+
+
+def _limits(corpus: Mapping[str, Any], replaced: bool) -> list[str]:
+    found = [
+        "Features of these sizes, made as those of the training corpus were; no raw clips.",
+        "An answer depends on its conversation up to its utterance, and on nothing later.",
+        "Scores are of single seeds; the functions answer with the mean over all of them.",
+        "Lowered for CPUs, CUDA and TPUs; run and tested on CPUs.",
+        "JAX reads older exported functions for a limited time; .safetensors do not age.",
+    ]
+    if replaced:
+        found.append("The weights are not those that the run trained: no score is known.")
+    if corpus.get("path") == "synthetic":  # a path of a file otherwise
+        found.append("The training corpus is synthetic: this says nothing about people.")
+    return found
+
+
+def _licences(extraction: Extraction | None, used: Mapping[str, int]) -> list[str]:
+    found = [
+        "The code that wrote this is Apache-2.0. What the weights may be used for is for the "
+        "licence of the training corpus to say."
+    ]
+    if extraction is None:
+        return [*found, "How the features were made is not known here; mind those licences, too."]
+    settings = extraction.settings
+    if "speech" in used and settings.speech is not None:
+        found.append(
+            "Speech features are openSMILE's: free for private use, research and teaching; a "
+            "commercial product that computes them needs a licence from audEERING."
+        )
+    if "visual" in used and settings.visual is not None and extraction.pretrained is not None:
+        found.append("Visual features come from pre-trained weights, which have their own licence.")
+    if "text" in used and settings.text is not None and settings.text.kind == "cnn":
+        found.append("Text features come from word vectors, which have their own licence.")
+    return found

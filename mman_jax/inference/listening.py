@@ -1,0 +1,135 @@
+"""Sound to emotions, utterance by utterance, with the words where they are known."""
+
+import csv
+import math
+import pathlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, TextIO
+
+import numpy as np
+
+from mman_jax.errors import InputError
+from mman_jax.features import media
+from mman_jax.features.extraction import Extraction
+from mman_jax.features.speech import functionals as speech
+from mman_jax.features.speech import pauses
+from mman_jax.inference.answerer import Answerer
+from mman_jax.inference.answering import fields, tell
+
+_COLUMNS = ["start", "end", "transcript"]
+_CHUNK = 1600  # samples, a tenth of a second
+
+
+class Words(NamedTuple):
+    """Words of a recording, between two times in seconds."""
+
+    start: float
+    end: float
+    words: str
+
+
+def answer(
+    answerer: Answerer,
+    made: Extraction,
+    chunks: Iterable[np.ndarray],
+    words: Sequence[Words],
+    sink: TextIO,
+    pause: float = 0.5,
+    longest: float = 20.0,
+) -> int:
+    """Answers each utterance as it ends, all as one conversation; returns how many there were.
+
+    Args:
+        answerer: of the run.
+        made: the extraction that travels with the model; of it speech and text are used.
+        chunks: the sound, [samples] float32 at 16 kHz.
+        words: of the recording, as far as they are known.
+        sink: gets a JSON line for each, flushed.
+        pause: seconds without speech that end an utterance.
+        longest: seconds after which one is cut.
+
+    Raises:
+        InputError: a library is missing, or nobody reads any more.
+    """
+    state, count = answerer.begin(), 0
+    for utterance in pauses.cut(chunks, pauses.detector(), pause=pause, longest=longest):
+        features = {}
+        if made.settings.speech:
+            kind = made.settings.speech.feature_set
+            functionals = speech.functionals(utterance.samples, kind)
+            features["speech"] = made.apply("speech", [functionals])[0]
+        said = words_of(words, utterance.start, utterance.end)
+        if said and made.settings.text:
+            features["text"] = made.apply("text", [np.array(said)])[0]
+        state, found = answerer.step(state, features)
+        times = {"start": round(utterance.start, 2), "end": round(utterance.end, 2)}
+        tell(times | fields(found), sink)
+        count += 1
+    return count
+
+
+def words_of(words: Sequence[Words], start: float, end: float) -> str:
+    """The words whose middle lies in an utterance."""
+    return " ".join(w.words for w in words if start <= (w.start + w.end) / 2 < end)
+
+
+def read_words(path: pathlib.Path) -> list[Words]:
+    """The words of a recording.
+
+    Raises:
+        InputError: the file and the line that cannot be used.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = csv.reader(file, strict=True)
+            rows = [(lines.line_num, row) for row in lines if row]
+    except (OSError, ValueError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(path, f"cannot be read ({reason})", "a CSV file in UTF-8") from error
+    if not rows or [cell.strip() for cell in rows[0][1]] != _COLUMNS:
+        found = ",".join(rows[0][1]) if rows else "an empty file"
+        raise InputError(path, found, "a header line: " + ",".join(_COLUMNS))
+    found = []
+    for number, row in rows[1:]:
+        place = f"{path}: line {number}"
+        if len(row) != len(_COLUMNS):
+            raise InputError(place, f"{len(row)} cells", f"{len(_COLUMNS)}")
+        try:
+            start, end = float(row[0]), float(row[1])
+        except ValueError:
+            start = end = math.nan
+        if not 0 <= start < end < math.inf:
+            raise InputError(
+                place, f"from {row[0]!r} to {row[1]!r}", "seconds, an end after a start"
+            )
+        found.append(Words(start, end, row[2].strip()))
+    return found
+
+
+def recording(path: str) -> Iterator[np.ndarray]:
+    """The sound of a clip in short pieces."""
+    samples = media.read_audio(path)
+    return (samples[i : i + _CHUNK] for i in range(0, len(samples), _CHUNK))
+
+
+def microphone() -> Iterator[np.ndarray]:
+    """The default microphone's sound, until Ctrl-C.
+
+    Raises:
+        InputError: no library, or no microphone.
+    """
+    try:
+        import sounddevice
+    except (ImportError, OSError) as error:  # OSError: the library lacks PortAudio
+        expected = "pip install -e '.[listen]', and PortAudio"
+        raise InputError("--microphone", f"cannot be used ({error})", expected) from error
+    how = {"samplerate": media.SAMPLE_RATE, "channels": 1, "dtype": "float32"}
+    try:
+        with sounddevice.InputStream(**how) as stream:
+            while True:
+                samples, _ = stream.read(_CHUNK)
+                yield samples[:, 0].copy()
+    except KeyboardInterrupt:
+        return
+    except sounddevice.PortAudioError as error:
+        raise InputError("--microphone", str(error), "a microphone") from error

@@ -1,1 +1,0 @@
-"""Pure Linen modules: the attention, the LSTM scan, and the systems built on them."""

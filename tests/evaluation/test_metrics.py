@@ -1,0 +1,150 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mman_jax.evaluation import metrics
+from mman_jax.types import UNSCORED
+
+# Rows true, columns predicted.
+COUNTS = np.array([[5, 1, 0], [2, 3, 1], [0, 0, 4]])
+
+
+def draw(rows=6, utterances=7, classes=4, seed=0):
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(rows, utterances, classes)).astype(np.float32)
+    return logits, rng.integers(UNSCORED, classes, (rows, utterances)).astype(np.int32)
+
+
+def test_confusion_by_hand():
+    logits = np.eye(3, dtype=np.float32)[[[0, 1, 2], [2, 2, 0]]]
+    labels = np.int32([[0, 1, 1], [2, UNSCORED, 1]])
+    counts = metrics.confusion(logits, labels)
+    np.testing.assert_array_equal(counts, [[1, 0, 0], [1, 1, 1], [0, 0, 1]])
+    assert counts.dtype == jnp.int32
+
+
+@pytest.mark.parametrize("transform", [lambda f: f, jax.jit], ids=["plain", "jit"])
+def test_confusion_equals_a_loop(transform):
+    logits, labels = draw()
+    expected = np.zeros((4, 4), int)
+    for row, label in zip(logits.reshape(-1, 4), labels.ravel(), strict=True):
+        if label != UNSCORED:
+            expected[label, row.argmax()] += 1
+    np.testing.assert_array_equal(transform(metrics.confusion)(logits, labels), expected)
+    assert 0 < expected.sum() < labels.size
+
+
+def test_unscored_utterances_do_not_count():
+    logits, labels = draw()
+    other = np.where((labels != UNSCORED)[..., None], logits, -logits)
+    np.testing.assert_array_equal(
+        metrics.confusion(logits, labels), metrics.confusion(other, labels)
+    )
+    nothing = metrics.confusion(logits, np.full_like(labels, UNSCORED))
+    np.testing.assert_array_equal(nothing, np.zeros((4, 4)))
+
+
+def test_counts_of_parts_add_up():
+    logits, labels = draw()
+    parts = [metrics.confusion(logits[i : i + 2], labels[i : i + 2]) for i in (0, 2, 4)]
+    np.testing.assert_array_equal(sum(parts), metrics.confusion(logits, labels))
+
+
+@pytest.mark.parametrize("labels", [(4, 4), (4,)])
+def test_shapes_that_disagree_are_refused(labels):
+    with pytest.raises(AssertionError):
+        metrics.confusion(np.zeros((4, 5, 3)), np.zeros(labels, np.int32))
+
+
+def test_scores_by_hand():
+    assert metrics.accuracy(COUNTS) == 12 / 16
+    np.testing.assert_allclose(metrics.unweighted_recall(COUNTS), (5 / 6 + 3 / 6 + 4 / 4) / 3)
+    # F1 = 2 right / (true + predicted)
+    f1 = [10 / (6 + 7), 6 / (6 + 4), 8 / (4 + 5)]
+    np.testing.assert_allclose(metrics.weighted_f1(COUNTS), np.average(f1, weights=[6, 6, 4]))
+
+
+def scores_by_loop(labels, predictions, classes):
+    """The three scores from the answers themselves, one class after the other."""
+    recall, f1, support = [], [], []
+    for c in range(classes):
+        true, predicted = labels == c, predictions == c
+        right = np.sum(true & predicted)
+        if true.any():
+            recall.append(right / true.sum())
+        precision = right / predicted.sum() if predicted.any() else 0.0
+        found = right / true.sum() if true.any() else 0.0
+        f1.append(2 * precision * found / (precision + found) if right else 0.0)
+        support.append(true.sum())
+    return np.mean(labels == predictions), np.mean(recall), np.average(f1, weights=support)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("absent", [None, 2])
+def test_scores_equal_a_loop(seed, absent):
+    logits, labels = draw(rows=2, seed=seed)
+    labels[labels == absent] = 0
+    scored = labels != UNSCORED
+    expected = scores_by_loop(labels[scored], logits.argmax(-1)[scored], 4)
+    counts = np.asarray(metrics.confusion(logits, labels))
+    actual = (metrics.accuracy, metrics.unweighted_recall, metrics.weighted_f1)
+    np.testing.assert_allclose([f(counts) for f in actual], expected)
+
+
+@pytest.mark.parametrize(
+    "score", [metrics.accuracy, metrics.unweighted_recall, metrics.weighted_f1]
+)
+def test_leading_axes_are_scored_one_by_one(score):
+    stacked = np.stack([COUNTS, COUNTS.T, np.eye(3, dtype=int)])[:, None]
+    expected = [[score(x[0])] for x in stacked]
+    np.testing.assert_allclose(score(stacked), expected)
+
+
+@pytest.mark.parametrize(
+    "score", [metrics.accuracy, metrics.unweighted_recall, metrics.weighted_f1]
+)
+def test_nothing_scored_is_zero(score):
+    assert score(np.zeros((3, 3), int)) == 0
+
+
+def test_accuracy_within_jit():
+    np.testing.assert_allclose(jax.jit(metrics.accuracy)(COUNTS), 12 / 16)
+
+
+# Figure 3 of the paper, in percent of each row, and Table 1's test utterances as mman4 joins them.
+# One entry of the printed figure is lost; a row's percentages are of all its utterances.
+TRUE = np.array([443, 626, 384, 170])
+FIGURE_3 = {
+    "cLSTM-Speech": (
+        [
+            [60.05, 36.79, 3.16, 0.00],
+            [2.72, 93.45, 0.80, 3.04],
+            [12.50, 82.81, 2.86, 1.82],
+            [1.76, 59.41, 0.59, 38.24],
+        ],
+        [266, 585, 11, 65],
+        927,
+    ),
+    "cLSTM-MMA": (
+        [
+            [80.36, 5.19, 13.54, 0.90],
+            [4.63, 75.88, 13.10, 6.39],
+            [14.32, 27.60, 54.43, 3.65],
+            [1.18, 30.59, 3.53, 64.71],
+        ],
+        [356, 475, 209, 110],
+        1150,
+    ),
+}
+
+
+@pytest.mark.parametrize("model", FIGURE_3)
+def test_the_counts_of_figure_3(model):
+    percentages, diagonal, right = FIGURE_3[model]
+    counts = np.rint(np.array(percentages) / 100 * TRUE[:, None]).astype(int)
+    assert counts.sum(1).tolist() == TRUE.tolist()
+    assert counts.diagonal().tolist() == diagonal
+    assert metrics.accuracy(counts) == right / 1623
+    recalls = np.diagonal(percentages).mean() / 100
+    np.testing.assert_allclose(metrics.unweighted_recall(counts), recalls, atol=5e-5)

@@ -1,0 +1,46 @@
+import json
+import pathlib
+
+import pytest
+
+from experiments.report import table
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+
+
+@pytest.mark.parametrize("corpus", ["mosi", "synthetic"])
+def test_the_readme_s_tables_are_what_the_results_say(corpus):
+    path = ROOT / "experiments/results" / corpus / "results.json"
+    results, readme = json.loads(path.read_text()), (ROOT / "README.md").read_text()
+    for written in (table.markdown(results), table.claims(results)):
+        assert written in readme, (
+            f"print it anew: python -m experiments.report.table --results={path}"
+        )
+
+
+def test_rows_by_hand():
+    score = {"mean": 0.5, "std": 0.0123, "per_seed": [0.5]}
+    part = {"accuracy": score, "unweighted_recall": score, "weighted_f1": score}
+    whole = {
+        "title": "MMAN",
+        "group": "paper",
+        "about": "all of it",
+        "parameters": {"total": 4392184},
+        "test": part,
+        "validation": part,
+        "test_oracle": {"accuracy": score},
+    }
+    less = whole | {"title": "no x", "group": "ablation", "about": "without x"}
+    results = {"systems": {"no_x": less, "mman": whole}, "majority_accuracy": 0.62}
+    lines = table.markdown(results).splitlines()
+    cells = " | ".join(["50.0 ± 1.2"] * 5)
+    assert lines[2] == f"| MMAN | 4 392 184 | {cells} |"
+    assert lines[3] == "| majority answer | | 62.0 | | | | |"
+    assert lines[4] == f"| *no x: without x* | 4 392 184 | {cells} |"
+
+
+def test_claims_by_hand():
+    claim = {"claim": "x", "verdict": "no", "difference": -0.0123, "interval": [-0.02, -0.001]}
+    lines = table.claims({"claims": [claim | {"p": 0.04}, claim | {"p": 0.0002}]}).splitlines()
+    assert lines[2] == "| x | no | -1.2 | -2.0 to -0.1 | 0.040 |"
+    assert lines[3].endswith("| < 0.001 |")

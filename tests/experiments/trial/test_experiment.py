@@ -1,0 +1,343 @@
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from configs import clstm_mma, mman
+from experiments import predict
+from experiments.terminal.command import PREEMPTED, Preemption
+from experiments.terminal.screen import Screen
+from experiments.trial import curves, experiment, provenance
+from mman_jax.data.corpus import Corpus
+from mman_jax.data.readers import npz
+from mman_jax.errors import InputError
+from tests import iemocap_pickle, tiny
+
+SCORES = {"accuracy", "unweighted_recall", "weighted_f1"}
+
+
+def run(config, workdir):
+    with Screen() as screen:
+        return experiment.run(config, workdir, screen)
+
+
+def on(path, config=None, **data):
+    config = config or tiny.recipe(epochs=2)
+    config.data.path = str(path)
+    config.data.update(data)
+    return config
+
+
+@pytest.fixture(scope="module")
+def corpus_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("corpus") / "corpus.npz"
+    npz.write(tiny.corpus(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(corpus_file, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("run")
+    config = on(corpus_file)
+    config.seeds = 2
+    return config, workdir, run(config, workdir)
+
+
+def check_scores(scores, seeds):
+    for part in ("validation", "test"):
+        extra = {"loss"} if part == "validation" else set()
+        assert set(scores[part]) == SCORES | {"majority_accuracy", "confusion"} | extra
+        for name in SCORES:
+            assert len(scores[part][name]["per_seed"]) == seeds
+            assert 0 <= scores[part][name]["mean"] <= 1
+        counts = np.array(scores[part]["confusion"])
+        np.testing.assert_allclose(
+            counts.trace() / counts.sum(), scores[part]["accuracy"]["mean"], atol=1e-6
+        )
+    assert scores["test_oracle"]["accuracy"]["mean"] >= scores["test"]["accuracy"]["mean"] - 1e-6
+
+
+def test_results_hold_what_others_rely_on(finished):
+    config, workdir, returned = finished
+    results = json.loads((workdir / "results.json").read_text())
+    assert results == returned
+    assert results["system"] == "mman"
+    assert results["protocol"] == "auto"
+    assert results["classes"] == ["happy", "sad", "neutral", "angry"]
+    assert results["seeds"] == [0, 1]
+    assert results["corpus"]["path"] == config.data.path
+    assert results["corpus"]["dimensions"] == {"speech": 20, "text": 16}
+    assert results["corpus"]["parts"]["test"]["conversations"] == 4
+    assert set(results["towers"]) == {"speech", "text", "mma"}
+    assert set(results["seconds"]) == {"towers", "fusion"}
+    parameters = results["parameters"]
+    assert parameters["total"] == sum(v for k, v in parameters.items() if k != "total")
+    check_scores(results, 2)
+    for tower in results["towers"].values():
+        check_scores(tower, 2)
+    assert "ceiling" not in results  # another corpus than the built-in one
+    assert (workdir / "confusion.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_same_command_again_ends_at_once(finished, capsys):
+    config, workdir, before = finished
+    stamp = (workdir / "results.json").stat().st_mtime_ns
+    assert run(config, workdir) == before
+    assert "nothing to do" in capsys.readouterr().out
+    assert (workdir / "results.json").stat().st_mtime_ns == stamp
+
+
+def test_a_run_that_ended_just_before_its_results_writes_the_same_ones(finished):
+    config, workdir, before = finished
+    (workdir / "results.json").unlink()
+    after = run(config, workdir)
+    assert {**after, "seconds": 0} == {**before, "seconds": 0}
+
+
+def test_curves_hold_the_epochs_that_were_kept(finished):
+    _, workdir, results = finished
+    rows = {(row.head, row.seed, row.epoch): row for row in curves.read(workdir / "curves.csv")}
+    for head, scores in {**results["towers"], "fusion": results}.items():
+        for seed, epoch in enumerate(scores["best_epoch"]):
+            kept, validation = rows[head, seed, epoch], scores["validation"]
+            assert float(kept.valid_loss) == validation["loss"]["per_seed"][seed]
+            assert kept.valid_accuracy == np.float32(validation["accuracy"]["per_seed"][seed])
+
+
+def test_results_say_what_they_came_from(finished):
+    _, workdir, results = finished
+    written = json.loads((workdir / "results.json").read_text())
+    expected = provenance.provenance()
+    assert {name: written[name] for name in expected} == expected
+    assert {name: results[name] for name in expected} == expected
+
+
+def test_the_config_is_printed_and_stored(corpus_file, tmp_path, capsys):
+    config = on(corpus_file)
+    config.train.towers.learning_rate.speech = 1e30  # its failure ends the run early
+    config.train.towers.clip = 1e30
+    with pytest.raises(InputError):
+        run(config, tmp_path)
+    line = next(x for x in capsys.readouterr().out.splitlines() if x.startswith("config: "))
+    assert f" data.path={corpus_file} " in line
+    assert " train.towers.learning_rate.speech=1e+30 " in line
+    stored = json.loads((tmp_path / "config.json").read_text())
+    assert stored["train"]["towers"]["learning_rate"]["speech"] == 1e30
+
+
+def test_another_config_in_the_same_folder_is_refused(finished):
+    config, workdir, _ = finished
+    other = on(config.data.path)
+    with pytest.raises(InputError, match=r"config.seeds was 2, is 1"):
+        run(other, workdir)
+
+
+def test_a_folder_goes_on_with_the_corpus_that_it_was_begun_with(tmp_path, monkeypatch):
+    config = on(tmp_path / "corpus.npz")
+    npz.write(tiny.corpus(), tmp_path / "corpus.npz")
+    monkeypatch.setattr(Preemption, "asked", True)
+    with pytest.raises(SystemExit):
+        run(config, tmp_path / "run")
+    before = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
+    npz.write(tiny.corpus(seed=1), tmp_path / "corpus.npz")
+    with pytest.raises(InputError, match=r"was begun on another content of .*corpus\.npz"):
+        run(config, tmp_path / "run")
+    after = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
+    assert after == before
+
+
+def test_an_interrupted_run_ends_the_same(finished, tmp_path, monkeypatch):
+    config, undisturbed, whole = finished
+    config = config.copy_and_resolve_references()
+    config.checkpoint_seconds = 0.0
+    seen = []
+
+    def interrupt(self, task, snapshot, epochs):
+        seen.append(snapshot.stage)
+        if len(seen) in (2, 4):  # within the towers' stage, then within the fusion's
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Screen, "epoch", interrupt)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            run(config, tmp_path)
+        assert not (tmp_path / "results.json").exists()
+    resumed = run(config, tmp_path)
+    assert {**resumed, "seconds": 0} == {**whole, "seconds": 0}
+    assert (tmp_path / "curves.csv").read_bytes() == (undisturbed / "curves.csv").read_bytes()
+    assert len(seen) == 5  # of three calls two, interrupted before they were saved, ran twice
+
+
+def test_sigterm_saves_and_ends_with_a_status_of_its_own(finished, tmp_path, monkeypatch, capsys):
+    config, _, whole = finished
+    monkeypatch.setattr(Preemption, "asked", True)
+    for _ in range(2):  # one epoch a start: it still gets on
+        with pytest.raises(SystemExit) as ended:
+            run(config, tmp_path)
+        assert ended.value.code == PREEMPTED
+        assert "goes on from here" in capsys.readouterr().err
+    monkeypatch.setattr(Preemption, "asked", False)
+    resumed = run(config, tmp_path)
+    assert {**resumed, "seconds": 0} == {**whole, "seconds": 0}
+
+
+def test_predictions_of_a_file_score_as_the_run_says(finished):
+    _, workdir, results = finished
+    corpus = tiny.corpus()
+    models = predict.load_models(workdir)
+    classes, probabilities, labels = predict.answer(models, corpus)
+    np.testing.assert_allclose(probabilities.sum(-1), 1, atol=1e-5)
+    assert labels == [classes[i] for i in probabilities.argmax(-1)]
+    # One seed's answers reproduce its test accuracy exactly.
+    params = jax.tree.map(lambda x: x[:1], models[0].params)
+    first = dataclasses.replace(models[0], params=params)
+    test = [i for i, name in enumerate(corpus.split) if name == "test"]
+    rows = np.concatenate([np.arange(len(corpus.labels))[corpus.utterances(i)] for i in test])
+    right = first.probabilities(corpus)[rows].argmax(-1) == corpus.labels[rows]
+    np.testing.assert_allclose(right.mean(), results["test"]["accuracy"]["per_seed"][0], atol=1e-6)
+
+
+def test_csv_form(finished):
+    _, workdir, _ = finished
+    corpus = tiny.corpus()
+    text = predict.to_csv(corpus, *predict.answer(predict.load_models(workdir), corpus))
+    lines = text.splitlines()
+    assert lines[0] == "conversation_id,utterance_id,label,p_happy,p_sad,p_neutral,p_angry"
+    assert len(lines) == 1 + len(corpus.labels)
+    assert lines[1].split(",")[:2] == [corpus.conversation_ids[0], corpus.utterance_ids[0]]
+
+
+def test_a_corpus_of_other_sizes_is_refused_by_the_model(finished):
+    _, workdir, _ = finished
+    corpus = tiny.corpus()
+    features = {m: x[:, :3] for m, x in corpus.features.items()}
+    narrow = dataclasses.replace(corpus, features=features)
+    with pytest.raises(InputError, match="modality speech: 3 features; expected the 20"):
+        predict.answer(predict.load_models(workdir), narrow)
+    with pytest.raises(InputError, match="text"):
+        predict.answer(predict.load_models(workdir), corpus.select_modalities(["speech"]))
+
+
+def test_iemocap_s_shape_trains_under_every_protocol(tmp_path):
+    path = tmp_path / "IEMOCAP_features_raw.pkl"
+    iemocap_pickle.write(path)
+    counts = {}
+    for protocol in ("mman4", "iemocap6", "binary4"):
+        config = on(path, tiny.shrink(clstm_mma.get_config(), epochs=1), protocol=protocol)
+        results = run(config, tmp_path / protocol)
+        tasks = results.get("tasks", {protocol: results})
+        counts[protocol] = {int(np.sum(t["test"]["confusion"])) for t in tasks.values()}
+        if protocol == "binary4":
+            assert set(tasks) == {"happy", "sad", "neutral", "angry"}
+            majority = [round(100 * t["test"]["majority_accuracy"], 2) for t in tasks.values()]
+            assert majority == [84.73, 74.02, 59.28, 81.97]
+            classes, probabilities, _ = predict.answer(
+                predict.load_models(tmp_path / protocol), experiment.load_corpus(config.data)
+            )
+            assert sorted(classes) == ["angry", "happy", "neutral", "sad"]
+            assert probabilities.shape == (7433, 4)
+    assert counts == {"mman4": {1623}, "iemocap6": {1623}, "binary4": {943}}
+
+
+def numbered_corpus(dims, lengths=(1, 3, 2, 4, 1, 2)):
+    random = np.random.default_rng(0)
+    total = sum(lengths)
+    return Corpus(
+        features={m: random.normal(size=(total, d)).astype(np.float32) for m, d in dims.items()},
+        labels=np.arange(total, dtype=np.int32) % 2,
+        label_names=("no", "yes"),
+        lengths=np.asarray(lengths, np.int32),
+        conversation_ids=tuple(f"c{i}" for i in range(len(lengths))),
+        utterance_ids=tuple(f"u{i}" for i in range(total)),
+        split=("train", "train", "train", "train", "valid", "test"),
+    )
+
+
+@pytest.mark.parametrize(
+    "dims", [{"a": 3, "b": 1}, {"a": 3, "b": 1, "c": 5, "d": 2}, {"only": 1}], ids=len
+)
+def test_any_modalities_and_sizes(dims, tmp_path):
+    npz.write(numbered_corpus(dims), tmp_path / "corpus.npz")
+    config = on(tmp_path / "corpus.npz", tiny.recipe(epochs=1))
+    results = run(config, tmp_path / "run")
+    assert set(results["towers"]) == {*dims, "mma"}
+    check_scores(results, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (dict(path="missing.npz"), "no such file"),
+        (dict(path=""), "empty path"),
+        (dict(protocol="mman5"), "'mman4'"),
+        (dict(modalities="speech,txt"), "'text'"),
+    ],
+)
+def test_bad_input_is_said_before_anything_is_written(change, said, corpus_file, tmp_path):
+    config = on(corpus_file, **change) if "path" not in change else on("", **{})
+    config.data.update(change)
+    with pytest.raises(InputError, match=said):
+        run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_numbers_below_one_are_refused(tmp_path):
+    config = mman.get_config()
+    config.seeds = 0
+    with pytest.raises(InputError, match=r"config.seeds: 0; expected at least 1"):
+        run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("train.towers.epochs", 0, "train.towers.epochs: 0; expected at least 1"),
+        ("train.fusion.patience", -1, "train.fusion.patience: -1"),
+        ("train.towers.clip", float("inf"), "train.towers.clip: inf; expected a finite number"),
+        ("train.towers.learning_rate.default", 0.0, "a finite number above 0"),
+        ("train.towers.weight_decay", -0.1, "weight_decay: -0.1"),
+        ("train.select", "acuracy", "'accuracy'"),
+        ("first_seed", -1, "first_seed: -1"),
+        ("mesh.seeds", -1, "config.mesh"),
+        ("mesh.rows", 99, "at most 8"),
+        ("network.early.attention.skip", "concat", "'concatenate'"),
+        ("network.early.attention.value", 100, "equal sizes"),
+        ("network.unimodal.default.dropout", 1.5, "dropout 1.5"),
+        ("network.early.dense", 0, "sizes of 1 or more"),
+    ],
+)
+def test_settings_that_no_run_can_use_are_refused(field, value, said, corpus_file, tmp_path):
+    config = on(corpus_file)
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(InputError, match=said):
+        run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_training_that_diverges_from_the_start_is_an_error(corpus_file, tmp_path):
+    config = on(corpus_file)
+    config.train.towers.learning_rate.default = 1e30
+    config.train.towers.clip = 1e30
+    with pytest.raises(
+        InputError,
+        match=r"every seed failed, the first at stage towers, seed 0, speech, epoch 1, step \d",
+    ):
+        run(config, tmp_path / "run")
+    assert not (tmp_path / "run" / "results.json").exists()
+
+
+def test_damaged_results_are_named(finished, tmp_path):
+    config, workdir, _ = finished
+    (tmp_path / "config.json").write_bytes((workdir / "config.json").read_bytes())
+    for damaged in ('{"a": 1}', "[]", "{"):
+        (tmp_path / "results.json").write_text(damaged)
+        with pytest.raises(InputError, match=r"results\.json"):
+            run(config, tmp_path)
+
+
+def test_an_unfinished_run_has_no_model(finished, tmp_path):
+    with pytest.raises(InputError, match="no trained model"):
+        predict.load_models(tmp_path)

@@ -1,0 +1,36 @@
+import json
+
+from mman_jax.features.extraction import Extraction, Settings
+from mman_jax.features.speech.functionals import SpeechSettings
+from mman_jax.features.text.cnn import TextSettings
+from mman_jax.inference import card
+from tests.inference import trained
+from tests.robustness import examples
+
+RESULTS = json.loads(examples.runs()[0]["results.json"])
+
+
+def licences(**settings):
+    extraction = Extraction(Settings(**settings), {name: {} for name in settings})
+    return " ".join(card.write([trained.model()], RESULTS, extraction, False)["licences"])
+
+
+def test_the_licence_of_what_made_the_features_is_told():
+    assert "audEERING" in licences(speech=SpeechSettings())
+    assert "audEERING" not in licences(text=TextSettings(kind="tfidf"))
+    assert "word vectors" in licences(text=TextSettings(kind="cnn"))
+
+
+def test_no_folder_of_the_corpus_s_owner_is_told():
+    results = RESULTS | {"corpus": {"path": "/home/somebody/talks.npz", "utterances": 3}}
+    made = card.write([trained.model()], results, None, False)
+    assert made["corpus"] == {"path": "talks.npz", "utterances": 3}
+    assert "somebody" not in json.dumps(made)
+    assert not any("synthetic" in limit for limit in made["limits"])
+
+
+def test_scores_are_not_those_of_replaced_weights():
+    made = card.write([trained.model()], RESULTS, None, True)
+    assert made["scores"] is None
+    assert made["seeds"] is None
+    assert "no score is known" in made["limits"][-2]

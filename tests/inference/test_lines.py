@@ -1,0 +1,102 @@
+import json
+
+import numpy as np
+import pytest
+
+from mman_jax.errors import InputError
+from mman_jax.inference import lines as turns
+from tests.data.small import corpus
+
+DIMS = {"speech": 2, "text": 1}
+
+
+def line(**changes):
+    value = {"conversation": "a", "features": {"text": [0.5], "speech": [1, -2.5]}} | changes
+    return json.dumps({k: v for k, v in value.items() if v is not None}).encode() + b"\n"
+
+
+def test_turns_come_one_by_one_in_the_model_s_order():
+    taken = []
+
+    def lines():
+        for given in (line(), b"\n", line(conversation="b")):
+            taken.append(given)
+            yield given
+
+    found = turns.read(lines(), DIMS, "stdin")
+    first = next(found)
+    assert len(taken) == 1
+    assert first.conversation == "a"
+    assert list(first.features) == ["speech", "text"]
+    assert first.features["speech"].tolist() == [1.0, -2.5]
+    assert first.features["speech"].dtype == np.float32
+    assert next(found).conversation == "b"
+
+
+def test_a_modality_that_is_left_out_is_missing():
+    (found,) = turns.read([line(features={"text": [1]})], DIMS, "stdin")
+    assert list(found.features) == ["text"]
+    (found,) = turns.read([line(features={})], DIMS, "stdin")
+    assert found.features == {}
+
+
+def test_a_conversation_ends():
+    found = list(turns.read([line(features=None, end=True)], DIMS, "stdin"))
+    assert found == [turns.Turn("a", None)]
+
+
+FEATURES = {"text": [0.5], "speech": [1, 2]}
+REFUSED = {
+    "no JSON": (b"{", ["no JSON"]),
+    "no text": (b"\xff\xfe{", ["no JSON"]),
+    "deep": (b"[" * 100_000, ["no JSON"]),
+    "a list": (b"[]", ["a list"]),
+    "no features": (line(features=None), ["object of 'conversation'"]),
+    "an unknown key": (line(label=1), ["'label'"]),
+    "an end that is none": (line(features=None, end=False), ["end: False", "true"]),
+    "an end of one": (line(features=None, end=1), ["end: 1", "true"]),
+    "an end with features": (line(end=True), ["'features', 'end'"]),
+    "an end of nobody": (b'{"end": true}', ["object of 'end'"]),
+    "a number as id": (line(conversation=1), ["conversation", "int"]),
+    "an empty id": (line(conversation=""), ["conversation", "''"]),
+    "an id of two lines": (line(conversation="a\nb"), ["conversation"]),
+    "a list as features": (line(features=[1]), ["features", "list"]),
+    "an unknown modality": (line(features=FEATURES | {"txet": [1]}), ["'txet'", "'text'?"]),
+    "a modality that is null": (line(features=FEATURES | {"speech": None}), ["speech", "nothing"]),
+    "too few": (line(features=FEATURES | {"speech": [1]}), ["modality speech", "1 features", "2"]),
+    "words": (line(features=FEATURES | {"text": ["1"]}), ["modality text", "numbers"]),
+    "truths": (line(features=FEATURES | {"text": [True]}), ["modality text", "numbers"]),
+    "not finite": (line(features=FEATURES | {"speech": [1, float("nan")]}), ["nan in column 1"]),
+    "infinite as float32": (line(features=FEATURES | {"text": [1e300]}), ["inf in column 0"]),
+    "a huge integer": (line(features=FEATURES | {"text": [10**400]}), ["integer too large"]),
+    "an integer of too many digits": (b'{"conversation": ' + b"1" * 5000 + b"}", ["no JSON"]),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_with_the_number_of_the_line(name):
+    content, words = REFUSED[name]
+    with pytest.raises(InputError) as error:
+        list(turns.read([line(), content], DIMS, "stdin"))
+    message = str(error.value)
+    assert message.startswith("stdin: line 2")
+    for word in words:
+        assert word in message
+
+
+def test_a_line_without_end_is_not_parsed(monkeypatch):
+    monkeypatch.setattr(turns, "LONGEST", 10)
+    with pytest.raises(InputError, match=r"line 1: \d+ bytes; expected at most 10"):
+        list(turns.read([line()], DIMS, "stdin"))
+
+
+def test_the_lines_of_a_corpus_are_its_utterances():
+    here = np.array([True, False, True, True, True, True])
+    made = corpus(present={"text": here})
+    lines = [line.encode() for line in turns.lines(made)]
+    found = list(turns.read(lines, made.dims, "file"))
+    assert [turn.conversation for turn in found] == ["c0", "c0", "c1", "c2", "c2", "c2"]
+    assert "text" not in found[1].features
+    for u, turn in enumerate(found):
+        for modality, vector in turn.features.items():
+            np.testing.assert_array_equal(vector, made.features[modality][u])

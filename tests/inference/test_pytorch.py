@@ -1,0 +1,70 @@
+"""Every system in PyTorch, loaded strictly from what the export writes, answers the same."""
+
+import importlib
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from mman_jax.inference import card, weights
+from tests.inference import trained
+from tests.inference.test_exported import corpus, laid
+from tests.robustness import examples
+
+torch = pytest.importorskip("torch", reason="PyTorch's layout needs torch: pip install '.[torch]'")
+
+SYSTEMS = ["mman", "clstm_lf", "clstm_ef", "clstm_speech", "clstm_mma", "ablations.no_context"]
+
+
+def own_keys_concatenated(config):
+    """The ablations of the attention, both at once."""
+    config.network.early.attention.update(shared=False, skip="concatenate", value=4)
+    return config
+
+
+def network(model):
+    """The torch network that the export's card describes."""
+    from mman_jax.inference import pytorch
+
+    results = json.loads(examples.runs()[0]["results.json"])
+    made = card.write([model], results, None, False)
+    return pytorch.Network(json.loads(json.dumps(made)))
+
+
+def tensors(model, seed):
+    one = jax.tree.map(lambda x: x[seed], model.params)
+    named = weights.to_torch(one, model.scaling)
+    return {name: torch.from_numpy(array.copy()) for name, array in named.items()}
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_answers_are_the_same(system):
+    dims = {"speech": 5} if system == "clstm_speech" else trained.DIMS
+    change = own_keys_concatenated if system == "clstm_mma" else None
+    model = trained.model(importlib.import_module(f"configs.{system}"), dims=dims, change=change)
+    given, net = corpus(dims=dims), network(model)
+    features, present, cells = laid(given)
+    features, present = (
+        {m: torch.from_numpy(x) for m, x in both.items()} for both in (features, present)
+    )
+    for masks in (present, None) if system == "mman" else (present,):
+        found = []
+        for seed in range(2):
+            net.load_state_dict(tensors(model, seed), strict=True)
+            with torch.no_grad():
+                found.append(net(features, masks).numpy())
+        corpus_of = given if masks else given.__class__(**{**vars(given), "present": {}})
+        expected = model.probabilities(corpus_of)
+        np.testing.assert_allclose(np.mean(found, axis=0)[cells], expected, atol=1e-5)
+        assert not np.allclose(found[0], found[1], atol=1e-3)
+
+
+def test_the_layout_is_torch_s_own():
+    model = trained.model()
+    named, lstm = tensors(model, 1), torch.nn.LSTM(5, 8)
+    prefix = "towers_speech.clstm.lstm_0."
+    own = {name.removeprefix(prefix): t for name, t in named.items() if name.startswith(prefix)}
+    lstm.load_state_dict(own, strict=True)
+    kernel = model.params["towers_speech"]["clstm"]["lstm_0"]["kernel_input"][1]
+    np.testing.assert_array_equal(lstm.weight_ih_l0.detach(), kernel.T)

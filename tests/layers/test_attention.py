@@ -1,0 +1,150 @@
+import itertools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mman_jax.layers.attention import MultiModalAttention
+from tests.layers import references
+
+# Not in alphabetical order, which is the order that jit gives a mapping's keys.
+DIMS = {"speech": 3, "visual": 5, "text": 1, "gaze": 2}
+MODEL, KEY, VALUE = 4, 3, 6
+
+
+def first(modalities):
+    return dict(itertools.islice(DIMS.items(), modalities))
+
+
+def draw(dims, rows=2, utterances=3, seed=0):
+    rng = np.random.default_rng(seed)
+    return {m: rng.normal(size=(rows, utterances, d)).astype(np.float32) for m, d in dims.items()}
+
+
+def attention(**changes):
+    return MultiModalAttention(
+        **({"model": MODEL, "key": KEY, "value": VALUE, "skip": "concatenate"} | changes)
+    )
+
+
+def shapes_of(module, features):
+    return jax.eval_shape(module.init, jax.random.key(0), features)["params"]
+
+
+def module_and_parameters(features, **changes):
+    module = attention(**changes)
+    return module, references.randomise(shapes_of(module, features))
+
+
+@pytest.mark.parametrize("skip", ["add", "concatenate"])
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("modalities", [1, 2, 3, 4])
+def test_output_and_weights_equal_the_equations(modalities, shared, skip):
+    features = draw(first(modalities))
+    value = MODEL if skip == "add" else VALUE
+    module, params = module_and_parameters(features, value=value, shared=shared, skip=skip)
+    output, sown = module.apply({"params": params}, features, mutable="intermediates")
+    expected, expected_weights = references.attention(params, features, shared, skip)
+    width = value if skip == "add" else value + MODEL
+    assert output.shape == (2, 3, modalities * width)
+    assert output.dtype == jnp.float32
+    np.testing.assert_allclose(output, expected, rtol=1e-4, atol=1e-4)
+    (weights,) = sown["intermediates"]["weights"]
+    assert weights.shape == (2, 3, modalities, modalities)
+    np.testing.assert_allclose(weights, expected_weights, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-6)
+
+
+def test_weights_stay_finite_when_scores_are_huge():
+    features = {m: 1e4 * x for m, x in draw(first(3)).items()}
+    module, params = module_and_parameters(features)
+    output, sown = module.apply({"params": params}, features, mutable="intermediates")
+    chex.assert_tree_all_finite((output, sown))
+    np.testing.assert_allclose(sown["intermediates"]["weights"][0].sum(-1), 1, rtol=1e-6)
+
+
+def test_parameter_paths_and_shapes():
+    dense = {"kernel": (MODEL, KEY)}
+    expected = {
+        "standardise_speech": {"kernel": (3, MODEL), "bias": (MODEL,)},
+        "standardise_visual": {"kernel": (5, MODEL), "bias": (MODEL,)},
+        "query_speech": dense,
+        "query_visual": dense,
+    }
+    features = draw(first(2))
+    shared = {
+        f"{kind}_{m}": {"kernel": (MODEL, size)}
+        for kind, size in (("key", KEY), ("value", VALUE))
+        for m in ("speech", "visual")
+    }
+    shapes = jax.tree.map(lambda x: x.shape, shapes_of(attention(), features))
+    assert shapes == expected | shared
+    own = {
+        f"{kind}_{query}_{m}": {"kernel": (MODEL, size)}
+        for kind, size in (("key", KEY), ("value", VALUE))
+        for query in ("speech", "visual")
+        for m in ("speech", "visual")
+    }
+    shapes = jax.tree.map(lambda x: x.shape, shapes_of(attention(shared=False), features))
+    assert shapes == expected | own
+
+
+def test_an_utterance_sees_only_itself():
+    features = draw(first(3))
+    module, params = module_and_parameters(features)
+
+    def outputs(features):
+        return module.apply({"params": params}, features).sum(-1)
+
+    # [B, U (output), B, U (input), D] a modality
+    reaches = jax.tree.map(lambda x: np.abs(x).max(-1) > 0, jax.jit(jax.jacrev(outputs))(features))
+    own = np.eye(6, dtype=bool).reshape(2, 3, 2, 3)
+    for modality in features:
+        np.testing.assert_array_equal(reaches[modality], own)
+
+
+def test_reordered_modalities_give_reordered_blocks():
+    features = draw(first(3))
+    module, params = module_and_parameters(features, value=MODEL, skip="add")
+    backwards = dict(reversed(features.items()))
+    output = module.apply({"params": params}, features)
+    other = module.apply({"params": params}, backwards)
+    blocks = np.split(np.asarray(other), 3, axis=-1)
+    np.testing.assert_allclose(output, np.concatenate(blocks[::-1], -1), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"skip": "none"}, "skip is 'none'; expected 'add' or 'concatenate'"),
+        ({"skip": "add"}, f"an added skip needs value = model, not {VALUE} and {MODEL}"),
+    ],
+)
+def test_a_wrong_skip_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        shapes_of(attention(**changes), draw(first(2)))
+
+
+@pytest.mark.parametrize("wrong", [(2, 4, 5), (1, 3, 5), (3, 5)])
+def test_modalities_that_disagree_in_rows_or_utterances_are_refused(wrong):
+    features = draw(first(2)) | {"visual": np.zeros(wrong, np.float32)}
+    with pytest.raises(AssertionError):
+        attention().init(jax.random.key(0), features)
+
+
+class Variants(chex.TestCase):
+    @chex.variants(with_jit=True, without_jit=True, with_device=True, with_pmap=True)
+    def test_attention(self):
+        # Sorted, as every one of jax's own transformations hands a mapping on.
+        features = draw(dict(sorted(first(3).items())))
+        module, params = module_and_parameters(features)
+
+        def apply(params, features):
+            output, sown = module.apply({"params": params}, features, mutable="intermediates")
+            return output, sown["intermediates"]["weights"][0]
+
+        actual = self.variant(apply)(params, features)
+        expected = references.attention(params, features, shared=True, skip="concatenate")
+        chex.assert_trees_all_close(actual, expected, rtol=1e-4, atol=1e-4)

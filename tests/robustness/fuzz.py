@@ -1,0 +1,98 @@
+"""Broken input by the thousand: `python -m tests.robustness.fuzz --cases=20000 --seed=0`.
+
+Each case must end in success or in `InputError` whose message names the file: never another
+exception, a warning, a hang, over 2 GiB of memory, or a file written. A JSON line a target; exit
+status 1 if a case failed, its bytes then lie under `--keep`. Needs the extra `test`.
+"""
+
+import dataclasses
+import json
+import pathlib
+import sys
+import tempfile
+import time
+from typing import Any
+
+from absl import flags
+
+from experiments.terminal import command
+from mman_jax.errors import InputError, nearest
+from tests.robustness import guard, targets
+
+_CASES = flags.DEFINE_integer("cases", 20000, "Cases in all, shared evenly by the targets.")
+_SEED = command.seed_flag("What all that is random is drawn from.")
+_TARGET = flags.DEFINE_list("target", list(targets.TARGETS), "Which kinds of input.")
+_KEEP = flags.DEFINE_string("keep", None, "A folder for the cases that fail; none: nowhere.")
+
+
+def fuzz(
+    target: targets.Target, count: int, seed: int, keep: pathlib.Path | None = None
+) -> dict[str, Any]:
+    """Makes and checks cases of one target; what is kept lies in folders `<target>_<number>`.
+
+    Args:
+        target: the kind of input.
+        count: cases.
+        seed: the same one gives the same cases.
+        keep: where cases that fail are kept.
+
+    Returns:
+        Counts, the largest memory (MiB) and time (seconds) of a case, the first few failures.
+    """
+    began = time.monotonic()
+    outcomes = dict.fromkeys((guard.SUCCESS, guard.REFUSAL, guard.FAILURE), 0)
+    memory, slowest, printed, failures = 0, 0.0, 0, []
+    with (
+        tempfile.TemporaryDirectory(prefix="mman_jax_fuzz_") as scratch,
+        guard.Guard(target.opener, target.entry, target.seconds) as guarded,
+    ):
+        for number, files in enumerate(targets.cases(target, count, seed, pathlib.Path(scratch))):
+            verdict = guarded.check(files)
+            printed += bool(verdict.printed)
+            if verdict.printed and target.quiet and verdict.outcome != guard.FAILURE:
+                detail = f"printed {verdict.printed}"
+                verdict = dataclasses.replace(verdict, outcome=guard.FAILURE, detail=detail)
+            outcomes[verdict.outcome] += 1
+            memory, slowest = max(memory, verdict.memory), max(slowest, verdict.seconds)
+            if verdict.outcome == guard.FAILURE:
+                failures.append(f"case {number}: {verdict.detail}")
+                if keep is not None:
+                    guard.lay(files, keep / f"{target.name}_{number}")
+                    (keep / f"{target.name}_{number}.txt").write_text(verdict.detail + "\n")
+    return {
+        "target": target.name,
+        "cases": sum(outcomes.values()),
+        "successes": outcomes[guard.SUCCESS],
+        "refusals": outcomes[guard.REFUSAL],
+        "failures": outcomes[guard.FAILURE],
+        "printed": printed,
+        "largest_mib": memory >> 20,
+        "slowest_seconds": round(slowest, 3),
+        "seconds": round(time.monotonic() - began, 1),
+        "first_failures": failures[:5],
+    }
+
+
+def main() -> None:
+    """Fuzzes the targets that the flags name."""
+    for name in _TARGET.value:
+        if name not in targets.TARGETS:
+            raise InputError("--target", f"unknown {name!r}", nearest(name, targets.TARGETS))
+    if _CASES.value < len(_TARGET.value):
+        raise InputError("--cases", str(_CASES.value), "at least one a target")
+    keep = None if _KEEP.value is None else pathlib.Path(_KEEP.value)
+    if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
+        raise InputError("--keep", f"{keep} is there already", "an empty folder, or none yet")
+    failed = False
+    for position, name in enumerate(_TARGET.value):
+        share = _CASES.value // len(_TARGET.value)
+        share += position < _CASES.value % len(_TARGET.value)
+        found = fuzz(targets.TARGETS[name], share, _SEED.value, keep)
+        print(json.dumps(found), flush=True)
+        failed |= found["failures"] > 0
+    if failed:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    command.run(main)

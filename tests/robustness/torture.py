@@ -1,0 +1,105 @@
+"""Kills a command at random moments and goes on: `python -m tests.robustness.torture --rounds=50`.
+
+A small MMAN, or with `--command=paper` every system of the paper, is trained on the synthetic
+corpus once undisturbed. Each round then trains in a folder of its own, is killed (SIGKILL, or
+SIGTERM every third round) at a random moment, and is started again; its `results.json` must be the
+undisturbed one's, seconds and the code's revision apart, and so must its learning curves. Prints a
+JSON line a round, and how many were survived; status 1 if one was not.
+"""
+
+import json
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+from absl import flags
+
+from experiments.terminal import command
+from experiments.terminal.command import PREEMPTED
+
+_COMMAND = flags.DEFINE_enum("command", "run", ["run", "paper"], "Which command.")
+_ROUNDS = flags.DEFINE_integer("rounds", 50, "How many.", 1)
+_SEED = command.seed_flag("Of the moments.")
+
+_APART = {"seconds", "revision"}  # somebody may work on the checkout meanwhile
+
+SMALL = (
+    "--config.seeds=2",
+    "--config.checkpoint_seconds=0.0",
+    "--config.train.towers.epochs=6",
+    "--config.train.fusion.epochs=40",
+    "--config.network.unimodal.default.hidden=(24,)",
+    "--config.network.unimodal.visual.hidden=(24,)",
+    "--config.network.early.hidden=(24,)",
+)
+
+
+def start(workdir: pathlib.Path, cache: str) -> subprocess.Popen:
+    """The command, as a user would start it."""
+    arguments = [f"--workdir={workdir}", f"--compilation_cache={cache}", *SMALL]
+    return subprocess.Popen(
+        [sys.executable, "-m", f"experiments.{_COMMAND.value}", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(workdir: pathlib.Path, cache: str) -> dict[str, Any]:
+    """The results of a run that nothing disturbs from here on, the seconds apart; its curves."""
+    run = start(workdir, cache)
+    printed, _ = run.communicate()
+    if run.returncode:
+        raise RuntimeError(f"status {run.returncode}:\n{printed}")
+    curves = {str(p.relative_to(workdir)): p.read_text() for p in workdir.rglob("curves*.csv")}
+    return _timeless(json.loads((workdir / "results.json").read_text())) | {"curves": curves}
+
+
+def _timeless(results: Any) -> Any:
+    if isinstance(results, dict):
+        return {name: _timeless(part) for name, part in results.items() if name not in _APART}
+    return [_timeless(part) for part in results] if isinstance(results, list) else results
+
+
+def disturb(workdir: pathlib.Path, cache: str, after: float, how: signal.Signals) -> int:
+    """The status of a run that gets a signal after so many seconds; 0 if it ended before."""
+    run = start(workdir, cache)
+    try:
+        run.communicate(timeout=after)
+    except subprocess.TimeoutExpired:
+        run.send_signal(how)
+        run.communicate()
+    return run.returncode
+
+
+def main() -> None:
+    """Runs the rounds."""
+    moments, survived = random.Random(_SEED.value), 0
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
+        cache = str(folder / "cache")
+        finish(folder / "first", cache)  # compiles
+        began = time.monotonic()
+        expected = finish(folder / "undisturbed", cache)
+        seconds = time.monotonic() - began
+        for number in range(_ROUNDS.value):
+            how = signal.SIGTERM if number % 3 == 2 else signal.SIGKILL
+            after = moments.uniform(0, seconds)
+            workdir = folder / str(number)
+            status = disturb(workdir, cache, after, how)
+            told = status in (0, -signal.SIGKILL, -signal.SIGTERM, PREEMPTED)
+            same = told and finish(workdir, cache) == expected
+            survived += same
+            found = {"round": number, "signal": how.name, "after": round(after, 2)}
+            print(json.dumps(found | {"status": status, "same": same}), flush=True)
+    print(json.dumps({"rounds": _ROUNDS.value, "survived": survived}))
+    sys.exit(0 if survived == _ROUNDS.value else 1)
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,294 @@
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mman_jax.layers.clstm import ContextualLSTM
+from mman_jax.layers.lstm import LSTM
+from mman_jax.systems.building import build
+from tests.layers import references
+
+CLASSES = 3
+# Not in alphabetical order, which is the order that jit gives a mapping's keys.
+DIMS = {"speech": 3, "visual": 2, "text": 4}
+
+
+def block(hidden=(4,), dense=5, dropout=0.0, **rest):
+    return {"hidden": hidden, "dense": dense, "dropout": dropout, "input_dropout": 0.0} | rest
+
+
+ATTENTION = {"model": 4, "key": 3, "value": 4}
+UNIMODAL = {"default": block()}
+SYSTEMS = {
+    "clstm": {"unimodal": {"default": block((4, 5))}},
+    "ef": {"early": block(kind="concatenation")},
+    "mma": {"early": block(kind="attention", attention=ATTENTION)},
+    "lf": {"unimodal": UNIMODAL, "fusion": block(kind="clstm")},
+    "mman": {
+        "unimodal": UNIMODAL,
+        "early": block(kind="attention", attention=ATTENTION),
+        "fusion": {"kind": "dense"},
+    },
+}
+
+# Two conversations and padding; one conversation; a conversation of one utterance and padding.
+CONVERSATIONS = np.array([[0, 0, 0, 1, 1, -1], [0, 0, 0, 0, 0, 0], [0, -1, -1, -1, -1, -1]])
+RESET = np.zeros(CONVERSATIONS.shape, bool)
+RESET[:, 0] = RESET[0, 3] = True
+
+
+def draw(dims, rows=3, utterances=6, seed=0):
+    rng = np.random.default_rng(seed)
+    return {m: rng.normal(size=(rows, utterances, d)).astype(np.float32) for m, d in dims.items()}
+
+
+def shapes_of(network, dims):
+    features, reset = draw(dims, 1, 1), np.ones((1, 1), bool)
+    return jax.eval_shape(network.init, jax.random.key(0), features, reset)["params"]
+
+
+@functools.cache
+def make(system):
+    """A network, parameters and features of the modalities."""
+    dims = {m: DIMS[m] for m in (["speech"] if system == "clstm" else DIMS)}
+    network = build(SYSTEMS[system], list(dims), CLASSES)
+    return network, references.randomise(shapes_of(network, dims), scale=0.7), draw(dims)
+
+
+_compiled = {}
+
+
+def answer(network, params, *args, **kwargs):
+    """`network.apply`, compiled once a network (which holds dicts, and so has no hash)."""
+    if id(network) not in _compiled:
+        apply = jax.jit(network.apply, static_argnames=("train", "method"))
+        _compiled[id(network)] = (network, apply)
+    return _compiled[id(network)][1]({"params": params}, *args, **kwargs)
+
+
+def assert_close(actual, expected, tolerance=1e-5):
+    chex.assert_trees_all_close(actual, expected, rtol=tolerance, atol=tolerance)
+
+
+# Who sees what.
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_an_answer_has_gradients_to_the_past_of_its_conversation_alone(system):
+    network, params, features = make(system)
+    # No unit rests at zero and no probability at one, so that every path there is shows.
+    params = jax.tree_util.tree_map_with_path(
+        lambda path, x: 0.3 * x + ("['dense']['bias']" in jax.tree_util.keystr(path)), params
+    )
+
+    def answers(features):
+        logits, _ = answer(network, params, features, RESET)
+        return {head: x @ jnp.arange(1.0, CLASSES + 1) for head, x in logits.items()}
+
+    # [B, U (answer), B, U (input), D] a head and modality
+    jacobians = jax.jit(jax.jacrev(answers))(features)
+    rows, positions = np.indices(CONVERSATIONS.shape).reshape(2, -1)
+    conversation = CONVERSATIONS.ravel()
+    past = rows[:, None] == rows
+    past &= conversation[:, None] == conversation
+    past &= positions[:, None] >= positions
+    assert set(jacobians) == {*network.towers, network.head}
+    for head, of_head in jacobians.items():
+        read = network.inputs.get(head, features)
+        for modality, jacobian in of_head.items():
+            reaches = (np.abs(jacobian).max(-1) > 0).reshape(past.shape)[conversation >= 0]
+            expected = past[conversation >= 0] & (modality in read)
+            np.testing.assert_array_equal(reaches, expected, f"{head} to {modality}")
+
+
+@pytest.mark.parametrize("system", ["lf", "mman"])
+def test_a_conversation_answers_alike_alone_and_in_a_packed_row(system):
+    network, params, features = make(system)
+    packed, _ = answer(network, params, features, RESET)
+    part = {m: x[:1, 3:5] for m, x in features.items()}
+    alone, _ = answer(network, params, part, RESET[:1, 3:5])
+    assert_close(jax.tree.map(lambda x: x[:1, 3:5], packed), alone, 1e-6)
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_one_utterance_at_a_time_equals_the_whole(system):
+    network, params, features = make(system)
+    whole, last = answer(network, params, features, RESET)
+    state, parts = None, []
+    for u in range(RESET.shape[1]):
+        now = {m: x[:, u : u + 1] for m, x in features.items()}
+        logits, state = answer(network, params, now, RESET[:, u : u + 1], state)
+        parts.append(logits)
+    streamed = jax.tree.map(lambda *x: np.concatenate(x, axis=1), *parts)
+    assert_close((streamed, state), (whole, last))
+
+
+# What is computed.
+
+
+def test_mman_equals_its_equations():
+    network, params, features = make("mman")
+    logits, _ = answer(network, params, features, RESET)
+    assert_close(logits, references.mman(params, features, RESET), 1e-4)
+
+
+def test_early_fusion_concatenates_in_the_order_of_the_modalities():
+    network, params, features = make("ef")
+    logits, _ = answer(network, params, features, RESET)
+    joined = np.concatenate(list(features.values()), axis=-1)
+    expected = references.clstm(params["towers_ef"]["clstm"], joined, RESET)
+    assert_close(logits, {"ef": expected}, 1e-4)
+
+
+def test_late_fusion_equals_its_equations():
+    network, params, features = make("lf")
+    logits, _ = answer(network, params, features, RESET)
+    assert_close(logits, references.late_fusion(params, features, RESET), 1e-4)
+
+
+@pytest.mark.parametrize("system", ["lf", "mman"])
+def test_predict_then_fuse_is_the_call(system):
+    network, params, features = make(system)
+
+    # Each in a jit of its own, as the stages run them: a jit sorts the keys of a mapping.
+    predictions, states = answer(network, params, features, RESET, method="predict")
+    fused, state = answer(network, params, predictions, RESET, method="fuse")
+    assert predictions.keys() == network.towers.keys()
+    whole = network.apply({"params": params}, features, RESET)
+    assert_close((predictions | fused, states | state), whole)
+
+
+@pytest.mark.parametrize("system", ["ef", "mma"])
+def test_the_order_of_the_features_does_not_matter(system):
+    network, params, features = make(system)
+    backwards = dict(reversed(features.items()))
+    here, there = (network.apply({"params": params}, x, RESET) for x in (features, backwards))
+    chex.assert_trees_all_equal(here, there)
+
+
+# Dropout.
+
+
+@pytest.mark.parametrize("system", ["lf", "mman"])
+def test_dropout_acts_in_training_alone(system):
+    plain, params, features = make(system)
+    fusion = SYSTEMS[system]["fusion"]
+    settings = SYSTEMS[system] | {
+        "unimodal": {"default": block(dropout=0.5, input_dropout=0.5)},
+        "fusion": fusion | {"dropout": 0.5} if "dropout" in fusion else fusion,
+    }
+    network = build(settings, list(features), CLASSES)
+
+    def train(seed):
+        key = jax.random.key(seed)
+        return answer(network, params, features, RESET, train=True, rngs={"dropout": key})[0]
+
+    still, _ = answer(network, params, features, RESET)
+    chex.assert_trees_all_equal(still, answer(plain, params, features, RESET)[0])
+    one, two, again = (train(seed) for seed in (0, 1, 0))
+    chex.assert_trees_all_equal(one, again)
+    for head in (*features, "fusion"):
+        assert not np.allclose(one[head], still[head])
+        assert not np.allclose(one[head], two[head])
+
+
+def test_dropping_all_features_leaves_zeros():
+    plain, params, features = make("ef")
+    settings = {"early": SYSTEMS["ef"]["early"] | {"input_dropout": 1.0}}
+    network = build(settings, list(DIMS), CLASSES)
+    dropped, _ = answer(network, params, features, RESET, train=True)
+    zeros = jax.tree.map(np.zeros_like, features)
+    chex.assert_trees_all_equal(dropped, answer(plain, params, zeros, RESET)[0])
+
+
+def test_a_clstm_block_drops_what_its_second_lstm_and_each_dense_layer_read():
+    inputs = draw({"speech": 2})["speech"]
+    plain, all_dropped = (
+        ContextualLSTM(classes=CLASSES, hidden=(4, 5), dense=6, dropout=rate) for rate in (0, 1)
+    )
+    shapes = jax.eval_shape(plain.init, jax.random.key(0), inputs, RESET)["params"]
+    params = references.randomise(shapes)
+    (_, last), seen = all_dropped.apply(
+        {"params": params}, inputs, RESET, train=True, capture_intermediates=True
+    )
+    outputs = {name: seen["intermediates"][name]["__call__"][0] for name in params}
+    _, expected = plain.apply({"params": params}, inputs, RESET)
+    assert_close(last[0], expected[0])
+    zeros = np.zeros((3, 6, 4), np.float32)
+    assert_close(outputs["lstm_1"], LSTM(5).apply({"params": params["lstm_1"]}, zeros, RESET), 1e-6)
+    for name in ("dense", "logits"):
+        bias = params[name]["bias"]
+        np.testing.assert_array_equal(outputs[name], np.broadcast_to(bias, outputs[name].shape))
+
+
+# Sizes.
+
+
+@pytest.mark.parametrize(
+    ("dims", "rows", "utterances"),
+    [
+        ({"speech": 3, "text": 2}, 2, 4),
+        ({"speech": 3, "gaze": 1, "visual": 2, "text": 4}, 2, 4),
+        ({"speech": 1}, 2, 4),
+        (DIMS, 1, 1),
+    ],
+    ids=["two modalities", "four modalities", "one feature", "one utterance"],
+)
+@pytest.mark.parametrize("system", ["mman", "lf"])
+def test_any_modalities_and_any_sizes(system, dims, rows, utterances):
+    network = build(SYSTEMS[system], list(dims), CLASSES)
+    features, reset = draw(dims, rows, utterances), RESET[:rows, :utterances]
+    params = references.randomise(shapes_of(network, dims))
+    logits, _ = answer(network, params, features, reset)
+    chex.assert_type(list(logits.values()), jnp.float32)
+    reference = references.mman if system == "mman" else references.late_fusion
+    assert_close(logits, reference(params, features, reset), 1e-4)
+
+
+def test_parameters_shapes_of_a_clstm_block():
+    module = ContextualLSTM(classes=CLASSES, hidden=(4, 5), dense=6)
+    init = jax.eval_shape(module.init, jax.random.key(0), np.zeros((1, 1, 2)), np.ones((1, 1)))
+    assert jax.tree.map(jnp.shape, init["params"]) == {
+        "lstm_0": {
+            "kernel_input": (2, 16),
+            "kernel_hidden": (4, 16),
+            "bias_input": (16,),
+            "bias_hidden": (16,),
+        },
+        "lstm_1": {
+            "kernel_input": (4, 20),
+            "kernel_hidden": (5, 20),
+            "bias_input": (20,),
+            "bias_hidden": (20,),
+        },
+        "dense": {"kernel": (5, 6), "bias": (6,)},
+        "logits": {"kernel": (6, CLASSES), "bias": (CLASSES,)},
+    }
+
+
+def test_a_state_for_another_number_of_layers_is_refused():
+    module = ContextualLSTM(classes=CLASSES, hidden=(4, 5), dense=6)
+    state = [(np.zeros((1, 4), np.float32),) * 2]
+    with pytest.raises(ValueError, match="zip"):
+        module.init(jax.random.key(0), np.zeros((1, 1, 2), np.float32), np.ones((1, 1)), state)
+
+
+class Variants(chex.TestCase):
+    @chex.variants(with_jit=True, without_jit=True, with_device=True, with_pmap=True)
+    def test_contextual_lstm(self):
+        module = ContextualLSTM(classes=CLASSES, hidden=(4, 5), dense=6)
+        inputs = draw({"speech": 2})["speech"]
+        shapes = jax.eval_shape(module.init, jax.random.key(0), inputs, RESET)["params"]
+        params = references.randomise(shapes)
+        logits, state = self.variant(module.apply)({"params": params}, inputs, RESET)
+        assert_close(logits, references.clstm(params, inputs, RESET), 1e-4)
+        assert jax.tree.map(jnp.shape, state) == [((3, 4), (3, 4)), ((3, 5), (3, 5))]
+
+    @chex.variants(with_jit=True, without_jit=True, with_device=True, with_pmap=True)
+    def test_network(self):
+        network, params, features = make("mman")
+        logits, _ = self.variant(network.apply)({"params": params}, features, RESET)
+        assert_close(logits, references.mman(params, features, RESET), 1e-4)
