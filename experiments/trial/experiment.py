@@ -67,7 +67,6 @@ def run(
         screen.table(done)
         return done
     experiment = prepare_experiment(config)
-    screen.line(f"config: {folder.shown(chosen)}")
     for notice in experiment.notices:
         screen.notice(notice)
     extraction = clips.beside(config.data.path)

@@ -22,6 +22,7 @@ def check_numbers(config: ml_collections.ConfigDict) -> None:
         "train.max_epochs": train.max_epochs,
     }
     positive, others = {}, {"first_seed": config.first_seed}
+    others["checkpoint_seconds"] = config.checkpoint_seconds
     for stage in (TOWERS, FUSION):
         settings = {f"train.{stage}.{field}": value for field, value in train[stage].items()}
         whole |= {k: v for k, v in settings.items() if k.endswith((".epochs", ".patience"))}
@@ -30,7 +31,7 @@ def check_numbers(config: ml_collections.ConfigDict) -> None:
             positive[f"train.{stage}.learning_rate.{name}"] = rate
         others |= {k: v for k, v in settings.items() if k.endswith(".weight_decay")}
     for field, value in (whole | positive | others).items():
-        least, bound = (1, "at least 1") if field in whole else (0, "a number of at least 0")
+        least, bound = (1, "at least 1") if field in whole else (0, "a finite number of at least 0")
         if field in positive:
             bound = "a finite number above 0"
         if not math.isfinite(value) or value < least or (field in positive and value == 0):
