@@ -15,6 +15,7 @@ from absl import flags
 from experiments import report
 from experiments.study import study, workers
 from experiments.terminal import command, config
+from experiments.terminal.lock import alone
 from experiments.terminal.screen import Screen
 
 _CONFIG = command.config_flag("The recipe of all systems.")
@@ -40,7 +41,7 @@ def _command() -> str:
 def main() -> None:
     """Runs the whole paper, or draws its report again."""
     workdir = pathlib.Path(_WORKDIR.value)
-    with Screen() as screen:
+    with alone(workdir), Screen() as screen:
         if _REPORT_ONLY.value:
             report.write_again(workdir / "results.json")
             return

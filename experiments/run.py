@@ -12,6 +12,7 @@ from absl import flags
 
 from experiments.terminal import command, config
 from experiments.terminal.command import Preemption
+from experiments.terminal.lock import alone
 from experiments.terminal.screen import Screen
 from experiments.trial import experiment
 from mman_jax.training import processes
@@ -33,7 +34,8 @@ def main() -> None:
     Preemption.listen()
     processes.join(settings.distributed)
     command.use_cache(_CACHE.value)
-    with Screen(quiet=not processes.is_first()) as screen:
+    first = processes.is_first()
+    with alone(workdir, first=first), Screen(quiet=not first) as screen:
         about = config.shown(settings, sys.argv)
         screen.line(f"config: {about}; all of it goes to {workdir / 'config.json'}")
         experiment.run(settings, workdir, screen, _TENSORBOARD.value)
