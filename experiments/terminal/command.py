@@ -5,6 +5,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from typing import BinaryIO
 
 from absl import app, flags, logging
 
@@ -32,6 +33,7 @@ class Preemption:
     """Whether SIGTERM asked this process to end; what trains looks here after each epoch."""
 
     asked = False
+    waiting = False
 
     @classmethod
     def listen(cls) -> None:
@@ -39,6 +41,8 @@ class Preemption:
 
         def ask(*_):
             cls.asked = True
+            if cls.waiting:
+                cls.obey()
 
         signal.signal(signal.SIGTERM, ask)
 
@@ -48,6 +52,22 @@ class Preemption:
         if cls.asked:
             print("stopped by SIGTERM; the same command goes on from here", file=sys.stderr)
             sys.exit(PREEMPTED)
+
+
+class Interruptible:
+    """A pipe at which SIGTERM ends the process: where it waits for a line, or before it does."""
+
+    def __init__(self, source: BinaryIO):
+        self._source = source
+
+    def readline(self, most: int) -> bytes:
+        """The next line, or as much of it."""
+        Preemption.waiting = True
+        try:
+            Preemption.obey()  # it may have been asked while the line before was at work
+            return self._source.readline(most)
+        finally:
+            Preemption.waiting = False
 
 
 def run(main: Callable[[], None]) -> None:
