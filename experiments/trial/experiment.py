@@ -210,6 +210,7 @@ def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
     )
     for stage in trainer.stages:
         trainer.stage(stage)  # an uncovered parameter is said before anything is written
+    settings.check_memory(config, trainer, parts.rows)
     unusual = columns.unusual(corpus, parts.scaling, parts.split.train)
     notices = (parts.split.how, *([mismatch] if mismatch else []), *map(str, unusual))
     return Experiment(config, parts, tasks, labels, trainer, notices)
