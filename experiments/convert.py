@@ -16,7 +16,7 @@ from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import joining, npz
 from mman_jax.data.readers.read import read_corpus
 from mman_jax.errors import InputError
-from mman_jax.files.whole import write_whole
+from mman_jax.files.whole import regular_file, write_whole
 from mman_jax.inference import lines as turns
 
 _INPUT = command.path_flag(
@@ -42,6 +42,7 @@ def read(path: str, join: dict[str, str]) -> Corpus:
         raise InputError(path, "a manifest, which holds no features", expected)
     from mman_jax.features import manifest
 
+    regular_file(pathlib.Path(path))
     utterances = manifest.read(path)
     nothing = {"none": np.zeros((len(utterances), 1), np.float32)}
     corpus = joining.join(manifest.to_corpus(utterances, nothing, path), join)

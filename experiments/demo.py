@@ -21,6 +21,7 @@ from absl import flags
 from experiments.synthetic_clips import actors
 from experiments.synthetic_clips.actors import RATE, SAMPLES, Actor
 from experiments.terminal import command
+from experiments.terminal.lock import alone
 from mman_jax.errors import InputError
 from mman_jax.features import media
 from mman_jax.files.whole import check_new, write_whole
@@ -157,7 +158,13 @@ def main() -> None:
     """Casts, writes scripts, plays, records."""
     actors.find_espeak()
     media.pyav()
-    folder, random = pathlib.Path(_OUTPUT.value), np.random.default_rng(_SEED.value)
+    folder = pathlib.Path(_OUTPUT.value)
+    with alone(folder, inside=False):
+        _play(folder)
+
+
+def _play(folder: pathlib.Path) -> None:
+    random = np.random.default_rng(_SEED.value)
     check_new(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -22,6 +22,7 @@ import jax
 import numpy as np
 
 from experiments.terminal import command
+from experiments.terminal.lock import alone
 from experiments.trial import clips
 from experiments.trial.stored import load_models, read_results
 from mman_jax import systems
@@ -95,6 +96,11 @@ def write(folder: pathlib.Path, files: Mapping[str, bytes]) -> None:
 def main() -> None:
     """Reads, exports, writes."""
     workdir, output = pathlib.Path(_CHECKPOINT.value), pathlib.Path(_OUTPUT.value)
+    with alone(output, inside=False):
+        _export(workdir, output)
+
+
+def _export(workdir: pathlib.Path, output: pathlib.Path) -> None:
     check_new(output)  # before the work, too
     models = load_models(workdir, _WEIGHTS.value)
     about = describe(models, workdir, _WEIGHTS.value is not None)

@@ -6,8 +6,12 @@ The probabilities are the mean over the run's seeds. After a one-vs-rest protoco
 probability of that class against all others, and `label` names every class above one half.
 
 With `--stream` utterances are JSON lines on stdin (see `mman_jax.inference.lines`), of any number
-of conversations, and each is answered by a line on stdout before the next is read; `--state=FILE`
-keeps the conversations, so that a later call goes on with them. `--attention` tells which modality
+of conversations, and each is answered by a line on stdout before the next is read. `--state=FILE`
+keeps the conversations, so that a later call goes on with them. It is saved every `--state_seconds`
+after an answer, and whenever the command ends by itself: at the end of its input, at a bad line, or
+at SIGTERM, with status 75, once the line at hand is answered. Of one that was killed the last save
+is left: the first answer after a save has the further field `"saved": N`, and says that FILE holds
+the conversations after the first N lines of stdout. `--attention` tells which modality
 each answer listened to. `--weights=FILE` answers with the edited weights of an export of the run.
 """
 
@@ -26,7 +30,7 @@ from experiments.trial.stored import load_models
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers.read import read_corpus
 from mman_jax.errors import InputError
-from mman_jax.files.whole import write_whole
+from mman_jax.files.whole import regular_file, write_whole
 from mman_jax.inference.answerer import Answerer
 from mman_jax.inference.answering import answer_lines
 from mman_jax.inference.answers import Answers, check_attends, combine
@@ -37,6 +41,9 @@ _INPUT = command.path_flag("input", "What to answer: a corpus, or clips.csv.", F
 _OUTPUT = command.path_flag("output", "The CSV file to write.", False)
 _STREAM = flags.DEFINE_bool("stream", False, "Answer JSON lines from stdin, each as it comes.")
 _STATE = command.path_flag("state", "Of --stream: where conversations are kept.", False)
+_STATE_SECONDS = flags.DEFINE_float(
+    "state_seconds", 10.0, "Of --state: seconds after which it is saved; 0: with each answer.", 0.0
+)
 _WEIGHTS = command.path_flag("weights", "An edited weights.safetensors of this run.", False)
 _ATTENTION = flags.DEFINE_bool("attention", False, "Tell what each answer's attention looked at.")
 
@@ -88,9 +95,7 @@ def main() -> None:
     _check_flags()
     models = load_models(pathlib.Path(_CHECKPOINT.value), _WEIGHTS.value)
     if _STREAM.value:
-        kept = pathlib.Path(_STATE.value) if _STATE.value else None
-        answerer = Answerer(models, _ATTENTION.value)
-        answer_lines(answerer, sys.stdin.buffer, sys.stdout, kept)
+        _stream(models)
         return
     corpus = _read(models)
     more = attention(models, corpus) if _ATTENTION.value else {}
@@ -99,8 +104,19 @@ def main() -> None:
     print(f"{len(corpus.labels)} utterances answered: {_OUTPUT.value}")
 
 
+def _stream(models: list[Model]) -> None:
+    source, kept = sys.stdin.buffer, None
+    if _STATE.value:
+        kept = pathlib.Path(_STATE.value)
+        command.Preemption.listen()
+        source = command.Interruptible(source)
+    answerer = Answerer(models, _ATTENTION.value)
+    answer_lines(answerer, source, sys.stdout, kept, _STATE_SECONDS.value)
+
+
 def _read(models: list[Model]) -> Corpus:
     if _INPUT.value.lower().endswith(".csv"):
+        regular_file(pathlib.Path(_INPUT.value))
         return clips.read_corpus(_INPUT.value, pathlib.Path(_CHECKPOINT.value), [*models[0].dims])
     return read_corpus(_INPUT.value)
 
@@ -114,6 +130,11 @@ def _check_flags() -> None:
             raise InputError(f"--{flag.name}", "not given", "a path, or --stream")
     if _STATE.value and not _STREAM.value:
         raise InputError("--state", "given without --stream", "both")
+    if _STATE.value:
+        regular_file(pathlib.Path(_STATE.value))
+    for name, stream in (("stdin", sys.stdin), ("stdout", sys.stdout)):
+        if _STREAM.value and stream is None:
+            raise InputError(name, "closed", "JSON lines of utterances in, of answers out")
 
 
 if __name__ == "__main__":

@@ -1,20 +1,20 @@
 """Trains and scores one system: `python -m experiments.run --config=configs/mman.py --workdir=DIR`.
 
-Every field of the config is a flag, such as `--config.data.path=PATH`; a run prints them when it
-starts. Notebooks call `experiments.trial.experiment.run` with a config of their own.
+Every field of the config is a flag, such as `--config.data.path=PATH`; a run prints those that
+differ from its file when it starts, and writes all of them to `DIR/config.json`. Notebooks call
+`experiments.trial.experiment.run` with a config of their own.
 """
 
-import os
 import pathlib
+import sys
 
-import jax
 from absl import flags
 
-from experiments.terminal import command
+from experiments.terminal import command, config
 from experiments.terminal.command import Preemption
+from experiments.terminal.lock import alone
 from experiments.terminal.screen import Screen
 from experiments.trial import experiment
-from mman_jax.errors import InputError
 from mman_jax.training import processes
 
 _CONFIG = command.config_flag("The system to train.")
@@ -22,23 +22,23 @@ _CACHE = command.cache_flag()
 _TENSORBOARD = flags.DEFINE_bool(
     "tensorboard", False, "Whether learning curves go to WORKDIR/tensorboard, beside curves.csv."
 )
-_WORKDIR = command.path_flag("workdir", "Where results, checkpoints and the model go.")
+_WORKDIR = command.path_flag(
+    "workdir", "Where results, checkpoints and the model go.", expected="a folder for results"
+)
 
 
 def main() -> None:
     """Runs the experiment that the flags name."""
-    config = _CONFIG.value
-    try:
-        distributed = config.distributed
-    except OSError as error:  # told only now: the file that --config names is not there
-        raise InputError("--config", str(error), "a file such as configs/mman.py") from error
+    settings = config.read(_CONFIG)
+    workdir = pathlib.Path(_WORKDIR.value)
     Preemption.listen()
-    processes.join(distributed)
-    if _CACHE.value:
-        jax.config.update("jax_compilation_cache_dir", os.path.expanduser(_CACHE.value))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
-    with Screen(quiet=not processes.is_first()) as screen:
-        experiment.run(config, pathlib.Path(_WORKDIR.value), screen, _TENSORBOARD.value)
+    processes.join(settings.distributed)
+    command.use_cache(_CACHE.value)
+    first = processes.is_first()
+    with alone(workdir, first=first), Screen(quiet=not first) as screen:
+        about = config.shown(settings, sys.argv)
+        screen.line(f"config: {about}; all of it goes to {workdir / 'config.json'}")
+        experiment.run(settings, workdir, screen, _TENSORBOARD.value)
 
 
 if __name__ == "__main__":

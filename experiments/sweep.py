@@ -11,7 +11,7 @@ import pathlib
 from absl import flags
 
 from experiments.study.grid import Sweep, recipe_source
-from experiments.terminal import command
+from experiments.terminal import command, config
 from experiments.terminal.screen import Screen
 from mman_jax.errors import InputError
 from mman_jax.files.whole import write_whole
@@ -26,7 +26,7 @@ def main() -> None:
     output = pathlib.Path(_OUTPUT.value)
     if output.suffix != ".py":
         raise InputError("--output", str(output), "a path that ends in .py")
-    recipe = _CONFIG.value.copy_and_resolve_references().unlock()
+    recipe = config.read(_CONFIG).unlock()
     with Screen() as screen:
         towers, fusions = Sweep(recipe, _SEEDS.value, screen).run()
         corpus = pathlib.Path(recipe.data.path).name if recipe.data.path else "the synthetic corpus"

@@ -1,13 +1,15 @@
 """What all commands share: flags, and a user's mistake as one line and exit status 2."""
 
 import os
+import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import BinaryIO
 
 from absl import app, flags, logging
-from ml_collections import config_flags
 
+from experiments.terminal import config
 from mman_jax.errors import InputError
 
 flags.disclaim_key_flags()  # what is defined below belongs to the command: its --help lists it
@@ -15,6 +17,10 @@ flags.disclaim_key_flags()  # what is defined below belongs to the command: its 
 MISTAKE = 2
 PREEMPTED = 75
 """The status after SIGTERM, once what was done is saved: the same command goes on from there."""
+
+_MISSING = re.compile(r"Flag --(\w+) must have a value other than None")
+_EXPECTED: dict[str, str] = {}
+"""Of each flag that takes a path: what is missing where it is not given."""
 
 
 def fail(message: object) -> None:
@@ -27,6 +33,7 @@ class Preemption:
     """Whether SIGTERM asked this process to end; what trains looks here after each epoch."""
 
     asked = False
+    waiting = False
 
     @classmethod
     def listen(cls) -> None:
@@ -34,6 +41,8 @@ class Preemption:
 
         def ask(*_):
             cls.asked = True
+            if cls.waiting:
+                cls.obey()
 
         signal.signal(signal.SIGTERM, ask)
 
@@ -45,16 +54,37 @@ class Preemption:
             sys.exit(PREEMPTED)
 
 
+class Interruptible:
+    """A pipe at which SIGTERM ends the process: where it waits for a line, or before it does."""
+
+    def __init__(self, source: BinaryIO):
+        self._source = source
+
+    def readline(self, most: int) -> bytes:
+        """The next line, or as much of it."""
+        Preemption.waiting = True
+        try:
+            Preemption.obey()  # it may have been asked while the line before was at work
+            return self._source.readline(most)
+        finally:
+            Preemption.waiting = False
+
+
 def run(main: Callable[[], None]) -> None:
     """Runs a command: parses its flags, then calls `main` with nothing left over."""
 
     def parse(argv):
         try:
-            return flags.FLAGS(argv)
-        except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+            return flags.FLAGS(["--help" if argument == "-h" else argument for argument in argv])
+        except SystemExit:
+            sys.exit()  # after a page of help, which absl ends with 1
+        except (
+            *(flags.Error, AttributeError, ImportError, KeyError),
+            *(TypeError, ValueError, OSError),
+        ) as error:
             # All of these come from what was typed: an unknown flag or config field, a value of
             # another type, a config file that is not there.
-            fail(_said(error))
+            _refuse(error, argv)
 
     def guarded(argv):
         # Below this level the libraries tell what they do, a page at every checkpoint.
@@ -72,22 +102,44 @@ def run(main: Callable[[], None]) -> None:
 def config_flag(help_text: str) -> flags.FlagHolder:
     """The flag `--config`; a field or a value that it has not is a mistake, told in one line."""
     try:
-        # It reads the command line where it is defined, if no file is named there.
-        return config_flags.DEFINE_config_file("config", "configs/mman.py", help_text)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        fail(_said(error))
+        return config.define(help_text)
+    except (AttributeError, ImportError, KeyError, TypeError, ValueError) as error:
+        _refuse(error, sys.argv)
 
 
-def _said(error: BaseException) -> str:
-    """What an error says, without those that were wrapped around it."""
-    while error.args and isinstance(error.args[0], BaseException):
+def _refuse(error: Exception, argv: Sequence[str]) -> None:
+    """Ends the process with what was wrong with a command line; raises what is a bug."""
+    if isinstance(error, InputError):
+        fail(error)
+    missing = _MISSING.search(str(error))
+    if isinstance(error, flags.Error) and missing:
+        name = missing[1]
+        fail(f"--{name} is missing; expected {_EXPECTED.get(name, 'a value')}")
+    if "config" in flags.FLAGS or any("--config" in argument for argument in argv):
+        try:
+            config.explain(argv)
+        except InputError as explained:
+            fail(explained)
+    if isinstance(error, ImportError):
+        raise error
+    while error.args and isinstance(error.args[0], BaseException):  # what others wrapped it in
         error = error.args[0]
     told = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    return f"command line: {told}"
+    fail(f"command line: {told}")
 
 
-def path_flag(name: str, help_text: str, must: bool = True) -> flags.FlagHolder:
-    """A flag that takes a path; tests import several commands, each with an `input`."""
+def path_flag(
+    name: str, help_text: str, must: bool = True, expected: str = "a path"
+) -> flags.FlagHolder:
+    """A flag that takes a path; tests import several commands, each with an `input`.
+
+    Args:
+        name: of the flag.
+        help_text: of `--help`.
+        must: whether it must be given.
+        expected: what is missing where it is not given.
+    """
+    _EXPECTED[name] = expected
     return flags.DEFINE_string(name, None, help_text, required=must, allow_override=True)
 
 
@@ -103,3 +155,14 @@ def cache_flag() -> flags.FlagHolder:
         os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "mman_jax"),
         "Where compiled programs are kept, so that the next start is faster; empty: nowhere.",
     )
+
+
+def use_cache(folder: str) -> str:
+    """Keeps compiled programs in a folder, if one is given; its path, or empty."""
+    import jax
+
+    folder = os.path.expanduser(folder)
+    if folder:
+        jax.config.update("jax_compilation_cache_dir", folder)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    return folder

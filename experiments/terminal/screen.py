@@ -5,10 +5,14 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from mman_jax.training.outcome import Snapshot
+
+_WIDEST = 1000
+"""Columns of a table at most, whatever names a corpus has."""
 
 
 class Screen:
@@ -86,7 +90,8 @@ class Screen:
     def _table(self, title: str, system: str, scores: dict[str, Any]) -> None:
         table = Table(title=title, title_justify="left")
         for column in ("per cent", "test accuracy", "unweighted recall", "weighted F1", "valid."):
-            table.add_column(column, justify="left" if column == "per cent" else "right")
+            justify = "left" if column == "per cent" else "right"
+            table.add_column(column, justify=justify, no_wrap=True)
         rows = [(f"tower {name}", tower) for name, tower in scores["towers"].items()]
         if len(rows) > 1:
             rows.append((system, scores))
@@ -98,7 +103,10 @@ class Screen:
             ]
             table.add_row(name, *test, _percent(row["validation"]["accuracy"]))
         table.add_row("majority answer", f"{100 * scores['test']['majority_accuracy']:.1f}")
-        self.console.print(table)
+        # As wide as its rows are: what reads a log finds each in one line, with all its letters.
+        wide = self.console.options.update(max_width=_WIDEST)
+        table.width = Measurement.get(self.console, wide, table).maximum
+        self.console.print(table, crop=False)
 
 
 def _percent(score: dict[str, Any]) -> str:

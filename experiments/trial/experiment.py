@@ -67,7 +67,6 @@ def run(
         screen.table(done)
         return done
     experiment = prepare_experiment(config)
-    screen.line(f"config: {folder.shown(chosen)}")
     for notice in experiment.notices:
         screen.notice(notice)
     extraction = clips.beside(config.data.path)
@@ -218,6 +217,7 @@ def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
         )
         for stage in trainer.stages:
             trainer.stage(stage)  # an uncovered parameter is said before anything is written
+    settings.check_memory(config, trainer, parts.rows)
     unusual = columns.unusual(corpus, parts.scaling, parts.split.train)
     notices = (parts.split.how, *([mismatch] if mismatch else []), *map(str, unusual))
     return Experiment(config, parts, tasks, labels, trainer, notices)

@@ -53,19 +53,6 @@ def claim(
         write_whole(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
 
 
-def shown(chosen: dict[str, Any]) -> str:
-    """A config in one line, each field as a flag `--config.` would give it."""
-
-    def fields(tree, place=""):
-        for key, value in tree.items():
-            if isinstance(value, dict):
-                yield from fields(value, f"{place}{key}.")
-            else:
-                yield f"{place}{key}={value}"
-
-    return " ".join(fields(chosen))
-
-
 def _differences(before: Any, now: Any, place: str = "config") -> list[str]:
     if isinstance(before, dict) and isinstance(now, dict):
         pairs = [

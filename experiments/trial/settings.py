@@ -1,11 +1,24 @@
 """What a config's numbers must keep to, said before anything else is done."""
 
 import math
+import os
+from collections.abc import Mapping
+from typing import Any
 
+import jax
 import ml_collections
+import numpy as np
 
 from mman_jax.errors import InputError, nearest
 from mman_jax.training.selection import SELECT
+from mman_jax.training.trainer import Trainer
+from mman_jax.types import Batch
+
+_MOST = 2**20
+"""Of seeds, conversations of a batch, epochs and sizes of layers: more is a slip of the hand."""
+
+_COPIES = 5
+"""Of the parameters, while a run trains: themselves, Adam's two, their gradients and the best."""
 
 
 def check_numbers(config: ml_collections.ConfigDict) -> None:
@@ -15,12 +28,14 @@ def check_numbers(config: ml_collections.ConfigDict) -> None:
         InputError: naming the field.
     """
     train = config.train
+    _check_sizes(config.network, "network")
     whole = {
         "seeds": config.seeds,
         "train.batch": train.batch,
         "train.max_epochs": train.max_epochs,
     }
     positive, others = {}, {"first_seed": config.first_seed}
+    others["checkpoint_seconds"] = config.checkpoint_seconds
     stages = [name for name, value in train.items() if isinstance(value, ml_collections.ConfigDict)]
     for stage in stages:
         settings = {f"train.{stage}.{field}": value for field, value in train[stage].items()}
@@ -30,12 +45,70 @@ def check_numbers(config: ml_collections.ConfigDict) -> None:
             positive[f"train.{stage}.learning_rate.{name}"] = rate
         others |= {k: v for k, v in settings.items() if k.endswith(".weight_decay")}
     for field, value in (whole | positive | others).items():
-        least, bound = (1, "at least 1") if field in whole else (0, "a number of at least 0")
+        least, bound = (1, "at least 1") if field in whole else (0, "a finite number of at least 0")
         if field in positive:
             bound = "a finite number above 0"
+        most = _MOST if field in whole else math.inf
+        if value > most:
+            raise InputError(f"config.{field}", str(value), f"at most {most}")
         if not math.isfinite(value) or value < least or (field in positive and value == 0):
             raise InputError(f"config.{field}", str(value), bound)
     if config.first_seed + config.seeds > 2**32:
         raise InputError("config.first_seed", str(config.first_seed), "seeds below 2**32")
     if train.select not in SELECT:
         raise InputError("config.train.select", repr(train.select), nearest(train.select, SELECT))
+
+
+def check_memory(
+    config: ml_collections.ConfigDict, trainer: Trainer, rows: Mapping[str, Batch]
+) -> None:
+    """Refuses a run that needs more memory than there is.
+
+    Args:
+        config: of the run.
+        trainer: of the run.
+        rows: of each part.
+
+    Raises:
+        InputError: naming what is needed and what is there.
+    """
+    shapes = jax.eval_shape(trainer.init, np.uint32(0))
+    parameters = sum(math.prod(shape.shape) for shape in jax.tree.leaves(shapes))
+    features = sum(x.nbytes for part in rows.values() for x in part.features.values())
+    # Where they would not fit beside the rest they are streamed, unless the config says otherwise.
+    read = features if config.data.stream is False else 0
+    needed, there = estimate(config.seeds, parameters, read), memory()
+    if needed > there:
+        which = "config.seeds" if config.seeds > 1 else "config.network"
+        found = f"{config.seeds} of {parameters} parameters each"
+        found += f", and {read / 1e9:.3g} GB of features" if read else ""
+        raise InputError(
+            which,
+            f"{found}: training takes about {needed / 1e9:.3g} GB",
+            f"no more than the {there / 1e9:.3g} GB of memory that are here",
+        )
+
+
+def estimate(seeds: int, parameters: int, rows: int) -> int:
+    """Bytes that a run needs, at least: what it trains and what it trains on, not activations."""
+    return seeds * parameters * 4 * _COPIES + rows
+
+
+def memory() -> int:
+    """Bytes of memory of the devices that train, or of the machines where these do not tell."""
+    told = [device.memory_stats() or {} for device in jax.local_devices()]
+    if jax.default_backend() != "cpu" and all("bytes_limit" in one for one in told):
+        here = sum(one["bytes_limit"] for one in told)
+    else:
+        here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return here * jax.process_count()
+
+
+def _check_sizes(settings: Mapping[str, Any], place: str) -> None:
+    for name, value in settings.items():
+        if isinstance(value, ml_collections.ConfigDict):
+            _check_sizes(value, f"{place}.{name}")
+            continue
+        for size in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(size, int) and size > _MOST:
+                raise InputError(f"config.{place}.{name}", str(size), f"at most {_MOST}")

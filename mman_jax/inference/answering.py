@@ -4,11 +4,12 @@ import json
 import os
 import pathlib
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any, BinaryIO, TextIO
 
 from mman_jax.errors import InputError
-from mman_jax.files.whole import write_whole
+from mman_jax.files.whole import regular_file, write_whole
 from mman_jax.inference import lines as turns
 from mman_jax.inference import states
 from mman_jax.inference.answerer import Answer, Answerer
@@ -19,18 +20,24 @@ def answer_lines(
     source: BinaryIO,
     sink: TextIO,
     kept: pathlib.Path | None = None,
+    every: float = 10.0,
 ) -> None:
     """Answers each line as it comes (see `mman_jax.inference.lines`), in its order.
 
     Of a conversation that is over nothing is kept, and the line that says so comes back; under the
     same id another one may begin.
 
+    The states of the conversations are saved after an answer, `every` so many seconds, and in any
+    case at the end, also at one that an exception brings: those after the last answer. Of a process
+    that is killed the last save is left: the answer after a save has the further field `saved`, how
+    many lines of this call's answers the file holds.
+
     Args:
         answerer: of a run.
         source: utterances of any number of conversations, in any order.
         sink: gets a line for each, flushed.
-        kept: where the states of the conversations are read from, if the file is there, and written
-            to at the end, also one that a bad line brings: those after the last answer.
+        kept: where the states of the conversations are read from, if the file is there, and saved.
+        every: seconds between two saves; 0 saves after each answer.
 
     Raises:
         InputError: a line that cannot be used, after the answers to those before it; or states that
@@ -38,22 +45,32 @@ def answer_lines(
     """
     of: dict[str, Any] = {}
     owner = states.identity(answerer.models) if kept else ""
-    if kept:
-        of = states.read(kept, answerer.begin(), owner) if kept.exists() else {}
-        write_whole(kept, states.to_bytes(of, owner))  # a place that cannot be written: said now
-    try:
-        for turn in turns.read(lines(source), answerer.dims, "stdin"):
-            if turn.features is None:
-                of.pop(turn.conversation, None)
-                tell({"conversation": turn.conversation, "end": True}, sink)
-                continue
-            before = of[turn.conversation] if turn.conversation in of else answerer.begin()
-            after, answer = answerer.step(before, turn.features)
-            tell({"conversation": turn.conversation} | fields(answer), sink)
-            of[turn.conversation] = after
-    finally:
+
+    def save():
         if kept:
             write_whole(kept, states.to_bytes(of, owner))
+
+    if kept and regular_file(kept):
+        of = states.read(kept, answerer.begin(), owner)
+    save()  # a place that cannot be written: said now
+    count, news, last = 0, {}, time.monotonic()
+    try:
+        for turn in turns.read(lines(source), answerer.dims, "stdin"):
+            name = turn.conversation
+            if turn.features is None:
+                tell({"conversation": name, "end": True}, sink)
+                of.pop(name, None)
+            else:
+                before = of[name] if name in of else answerer.begin()
+                after, answer = answerer.step(before, turn.features)
+                tell({"conversation": name} | fields(answer) | news, sink)
+                of[name], news = after, {}
+            count += 1
+            if kept and time.monotonic() - last >= every:
+                save()
+                news, last = {"saved": count}, time.monotonic()
+    finally:
+        save()
 
 
 def lines(source: BinaryIO) -> Iterator[bytes]:
@@ -73,14 +90,20 @@ def tell(said: dict[str, Any], sink: TextIO) -> None:
     """Prints one line, at once.
 
     Raises:
-        InputError: nobody reads any more.
+        InputError: nobody reads any more, or it cannot be written.
     """
     try:
         print(json.dumps(said), file=sink, flush=True)
-    except BrokenPipeError as error:
+    except OSError as error:
         if sink is sys.stdout:  # Python would fail once more when it ends and flushes
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise InputError("answers", "their reader has gone", "one that reads to the end") from error
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
+        if isinstance(error, BrokenPipeError):
+            expected = "one that reads to the end"
+            raise InputError("answers", "their reader has gone", expected) from error
+        found = f"cannot be written ({error.strerror or error})"
+        raise InputError("answers", found, "room for them") from error
 
 
 def _rounded(values: dict[str, float]) -> dict[str, float]:

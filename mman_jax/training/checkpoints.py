@@ -1,5 +1,6 @@
 """Arrays and a card on disk, through Orbax; nothing else here knows Orbax."""
 
+import contextlib
 import math
 import pathlib
 import shutil
@@ -12,7 +13,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from mman_jax.errors import InputError
-from mman_jax.training import integrity, processes
+from mman_jax.training import disk, integrity, processes
 from mman_jax.training.outcome import Outcome, Snapshot
 from mman_jax.training.state import Record
 from mman_jax.training.trainer import Trainer
@@ -47,14 +48,21 @@ def save(directory: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str, 
         options = ocp.CheckpointManagerOptions(
             create=False, enable_async_checkpointing=False, multiprocessing_options=_alone()
         )
-        with ocp.CheckpointManager(directory.absolute(), options=options) as manager:
+        with (
+            disk.silence(),
+            ocp.CheckpointManager(directory.absolute(), options=options) as manager,
+        ):
             newest = manager.latest_step()
             step = 0 if newest is None else newest + 1
             manager.save(step, args=items)
         integrity.sign(directory / str(step))
         _drop_old(directory)
-    except OSError as error:
-        raise InputError(directory, f"cannot be written ({error})", "a writable folder") from error
+    except Exception as error:
+        reason = disk.reason(error)
+        if not reason:
+            raise
+        _drop_unfinished(directory)
+        raise InputError(directory, f"cannot be written ({reason})", "a writable folder") from error
 
 
 def restore(directory: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
@@ -163,6 +171,13 @@ def _drop_old(directory: pathlib.Path) -> None:
     for _, path in steps:
         if path not in whole[-_KEPT:]:
             shutil.rmtree(path)
+
+
+def _drop_unfinished(directory: pathlib.Path) -> None:
+    """Removes what Orbax began and could not end: it takes the room of the next checkpoint."""
+    with contextlib.suppress(OSError):
+        for path in directory.glob("*.orbax-checkpoint-tmp*"):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _read(step: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:

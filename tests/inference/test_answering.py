@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -121,12 +122,68 @@ def test_attention_is_told_where_it_is_asked_for():
 
 
 def test_a_place_for_states_that_cannot_be_written_is_said_first(answerer, tmp_path):
-    with pytest.raises(InputError, match="unreadable"):
+    with pytest.raises(InputError, match="a folder; expected the path of a file"):
         answered(answerer, [], kept=tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="a named pipe; expected the path of a file"):
+        answered(answerer, [], kept=tmp_path / "pipe")
     (tmp_path / "file").write_text("")
     sink = io.StringIO()
     with pytest.raises(InputError, match="cannot be written"):
         answering.answer_lines(answerer, io.BytesIO(), sink, kept=tmp_path / "file" / "states")
+
+
+def test_what_is_saved_is_told_and_a_killed_stream_goes_on_from_there(answerer, tmp_path):
+    given, kept, sink = encoded(utterances()), tmp_path / "states", io.StringIO()
+    (end,) = encoded([{"conversation": "other", "end": True}])
+
+    class Killed:
+        """A pipe: before each line a copy of what a kill would leave."""
+
+        def __init__(self):
+            self.given, self.left = iter([*given[:2], end, *given[2:]]), []
+
+        def readline(self, limit):
+            self.left.append(kept.read_bytes())
+            return next(self.given, b"")
+
+    pipe = Killed()
+    answering.answer_lines(answerer, pipe, sink, kept, every=0)
+    found = [json.loads(line) for line in sink.getvalue().splitlines()]
+    assert [answer.get("saved") for answer in found] == [None, 1, None, 3, 4, 5, 6]
+    assert found[2] == json.loads(end)  # as it came
+    plain = [{k: v for k, v in a.items() if k != "saved"} for a in found if "label" in a]
+    assert plain == answered(answerer, given)
+    kept.write_bytes(pipe.left[4])  # killed once the fourth line was answered
+    assert answered(answerer, given[3:], kept=kept) == plain[3:]
+
+
+def test_between_two_saves_nothing_is_written(answerer, tmp_path, monkeypatch):
+    clock, saves = iter(range(0, 1000, 4)), []
+    monkeypatch.setattr(answering.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(answering, "write_whole", lambda *_: saves.append(len(saves)))
+    sink = io.StringIO()
+    source = io.BytesIO(b"".join(encoded(utterances())))
+    answering.answer_lines(answerer, source, sink, tmp_path / "states")
+    found = [json.loads(line).get("saved") for line in sink.getvalue().splitlines()]
+    assert found == [None, None, None, 3, None, None]
+    assert len(saves) == 4  # at the start, after the third and the sixth, and at the end
+
+
+def test_an_answer_that_cannot_be_written_is_said_and_is_not_counted(answerer, tmp_path):
+    given, kept = encoded(utterances()), tmp_path / "states"
+    answered(answerer, given[:2], kept=kept)
+    before = kept.read_bytes()
+
+    class Full(io.StringIO):
+        def write(self, _):
+            raise OSError(28, "No space left on device")
+
+    end = encoded([{"conversation": "c0", "end": True}])
+    for line in (*given[2:3], *end):
+        with pytest.raises(InputError, match=r"answers: cannot be written \(No space left"):
+            answering.answer_lines(answerer, io.BytesIO(line), Full(), kept)
+        assert kept.read_bytes() == before
 
 
 def test_a_line_without_end_is_refused_before_it_is_all_read(answerer, monkeypatch):
@@ -174,6 +231,92 @@ def test_the_command_answers_while_its_input_is_open(answerer, finished):
     assert process.returncode == 2
     assert errors.decode().startswith("error: stdin: line 3: a list")
     assert len(errors.decode().strip().splitlines()) == 1
+
+
+def piped(finished, *flags, **streams):
+    """The command with pipes; `preexec_fn` stands for what a shell does before it."""
+    command = [sys.executable, "-m", "experiments.predict", f"--checkpoint={finished}", "--stream"]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE) | streams
+    environment = {**os.environ, "XLA_FLAGS": ""}
+    return subprocess.Popen([*command, *flags], cwd=ROOT, env=environment, **pipes)
+
+
+def talk(process, lines):
+    """What comes back for each line."""
+    found = []
+    for line in lines:
+        process.stdin.write(line)
+        process.stdin.flush()
+        found.append(json.loads(process.stdout.readline()))
+    return found
+
+
+def test_a_killed_command_goes_on_from_its_last_save(answerer, finished, tmp_path):
+    kept, given = tmp_path / "states", encoded(utterances())
+    process = piped(finished, f"--state={kept}", "--state_seconds=0")
+    found = talk(process, given[:3])
+    assert [answer.get("saved") for answer in found] == [None, 1, 2]
+    process.kill()
+    process.communicate()
+    kept_of = [
+        answered(answerer, given[:number], kept=tmp_path / str(number)) and tmp_path / str(number)
+        for number in (2, 3)  # the third was told just before: it may be saved or not
+    ]
+    with np.load(kept) as states:
+        card = json.loads(str(states["card"]))
+        assert card["conversations"] == ["c0", "c1"]
+        close = [
+            all(np.allclose(states[k], other[k], atol=1e-5) for k in other if k != "card")
+            for other in map(np.load, kept_of)
+        ]
+    assert any(close)
+
+
+def test_sigterm_saves_also_while_the_next_line_is_awaited(answerer, finished, tmp_path):
+    kept, given = tmp_path / "states", encoded(utterances())
+    process = piped(finished, f"--state={kept}")
+    talk(process, given[:3])
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 75
+    assert errors.decode() == "stopped by SIGTERM; the same command goes on from here\n"
+    rest = answered(answerer, given[3:], kept=kept)
+    for found, answer in zip(rest, answered(answerer, given)[3:], strict=True):
+        assert found["probabilities"] == pytest.approx(answer["probabilities"], abs=5e-6)
+
+
+@pytest.mark.parametrize(
+    ("redirection", "said"),
+    [
+        ("<&-", "error: stdin: closed; expected JSON lines"),
+        (">&-", "error: stdout: closed; expected JSON lines"),
+        (">/dev/full", "error: answers: cannot be written (No space left on device)"),
+    ],
+)
+def test_streams_that_are_closed_or_full_lose_no_answer_in_silence(finished, redirection, said):
+    command = f'"$0" -m experiments.predict --checkpoint={finished} --stream {redirection}'
+    ended = subprocess.run(
+        ["bash", "-c", command, sys.executable],
+        input=encoded(utterances(1))[0],
+        cwd=ROOT,
+        env={**os.environ, "XLA_FLAGS": ""},
+        capture_output=True,
+        timeout=300,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.decode().startswith(said)
+    assert len(ended.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("flag", ["--state", "--input"])
+def test_a_pipe_in_place_of_a_file_is_refused(finished, tmp_path, flag):
+    os.mkfifo(tmp_path / "pipe.csv")
+    rest = ["--stream"] if flag == "--state" else [f"--output={tmp_path / 'a.csv'}"]
+    ended = run(
+        "experiments.predict", f"--checkpoint={finished}", f"{flag}={tmp_path / 'pipe.csv'}", *rest
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.strip().endswith("pipe.csv: a named pipe; expected the path of a file")
 
 
 @pytest.mark.parametrize(

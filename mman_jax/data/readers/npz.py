@@ -1,9 +1,7 @@
 """The .npz form of a corpus: what `numpy.load(..., allow_pickle=False)` reads."""
 
 import collections
-import contextlib
 import math
-import os
 import zipfile
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +12,7 @@ from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError, nearest
 from mman_jax.files import archive, arrays
 from mman_jax.files.arrays import Stored
+from mman_jax.files.whole import writing
 
 REQUIRED = ("labels", "label_names", "lengths", "conversation_ids", "utterance_ids")
 OPTIONAL = ("speakers", "sessions", "split")
@@ -77,25 +76,13 @@ def write(corpus: Corpus, path: str | Path) -> None:
         names = getattr(corpus, key)
         if key not in arrays and names is not None:
             arrays[key] = np.array(names, dtype=str)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            with zipfile.ZipFile(file, "w") as packed:
-                for key, array in arrays.items():
-                    # A ZipInfo made by hand carries a fixed date.
-                    info = zipfile.ZipInfo(key + ".npy")
-                    with packed.open(info, "w", force_zip64=True) as member:
-                        np.lib.format.write_array(member, array, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(
-            path, f"cannot be written ({error.strerror})", "a writable place"
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):  # not even a folder to look in
-            temporary.unlink()
+    target = writing(path, "a writable place", make_folder=False)
+    with target as file, zipfile.ZipFile(file, "w") as packed:
+        for key, array in arrays.items():
+            # A ZipInfo made by hand carries a fixed date.
+            info = zipfile.ZipInfo(key + ".npy")
+            with packed.open(info, "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def _arrays(path: Path, file: BinaryIO) -> dict[str, Stored]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mman_jax.errors import InputError
 from mman_jax.features.manifest import Utterance
+from mman_jax.files.whole import writing
 
 _VERSION = 2  # of what a measurement means; another one leaves older files unused
 
@@ -44,18 +44,8 @@ def save(folder: pathlib.Path, name: str, array: np.ndarray) -> None:
     Raises:
         InputError: if it cannot be written.
     """
-    path = _path(folder, name)
-    beside = path.with_name(f".{name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with beside.open("wb") as file:
-                np.save(file, array, allow_pickle=False)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(folder, f"cannot be written ({error})", "a writable folder") from error
+    with writing(_path(folder, name), "a writable folder", folder) as file:
+        np.save(file, array, allow_pickle=False)
 
 
 def _path(folder: pathlib.Path, name: str) -> pathlib.Path:

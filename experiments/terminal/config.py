@@ -1,0 +1,164 @@
+"""The flag `--config`: a file, its fields as further flags, and what is wrong with either."""
+
+import difflib
+import inspect
+import itertools
+import pathlib
+import re
+import runpy
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from mman_jax.errors import InputError, nearest
+
+_DEFAULT = "configs/mman.py"
+_FIELD = re.compile(r"--?(?:no)?config\.([^=]+)")
+
+
+def define(help_text: str) -> flags.FlagHolder:
+    """The flag `--config`; it reads the command line at once, if no file is named there.
+
+    Raises:
+        InputError: a field that the file lacks.
+    """
+    try:
+        return config_flags.DEFINE_config_file("config", _DEFAULT, help_text)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        explain(sys.argv)
+        raise
+
+
+def read(flag: flags.FlagHolder) -> ConfigDict:
+    """The config that the flags give, locked, with its references resolved.
+
+    Raises:
+        InputError: its file is not there.
+    """
+    try:
+        return flag.value.copy_and_resolve_references()
+    except OSError as error:  # told only now, so that --help works without the file
+        explain(sys.argv)
+        raise InputError(f"--config={named(sys.argv)}", str(error), "a config") from error
+
+
+def shown(config: ConfigDict, argv: Sequence[str]) -> str:
+    """The config's file, and the fields in which it differs from that."""
+    before = dict(_fields(_load(named(argv))))
+    changed = [
+        f"{field}={value}"
+        for field, value in _fields(config)
+        if not isinstance(value, ConfigDict) and value != before.get(field)
+    ]
+    return named(argv) + (f" with {' '.join(changed)}" if changed else "")
+
+
+def named(argv: Sequence[str]) -> str:
+    """The file that a command line names, and behind a colon its recipe if it names one."""
+    given = _DEFAULT
+    for number, argument in enumerate(argv):
+        flag, equals, value = argument.partition("=")
+        if flag in ("--config", "-config"):
+            given = value if equals else "".join(argv[number + 1 : number + 2])
+    return given
+
+
+def explain(argv: Sequence[str]) -> None:
+    """Says what is wrong with `--config` or one of its fields, if that is known to be wrong.
+
+    Raises:
+        InputError: no such file, recipe or field.
+    """
+    name = named(argv)
+    path, _, recipe = name.partition(":")
+    if not pathlib.Path(path).is_file():
+        raise InputError(f"--config={name}", f"no such file; {_near_file(pathlib.Path(path))}")
+    try:
+        config = _load(name)
+    except ModuleNotFoundError as error:
+        if not recipe or error.name != f"configs.{recipe}":
+            raise
+        known = [path.stem for path in _beside(pathlib.Path(path)) if path.stem != "__init__"]
+        found = f"no such recipe as {recipe!r}"
+        raise InputError(f"--config={name}", found, nearest(recipe, known)) from error
+    for argument in argv[1:]:
+        field = _FIELD.match(argument)
+        if field and "[" not in field[1]:
+            _check_field(config, field[1])
+
+
+def _check_field(config: ConfigDict, field: str) -> None:
+    parts, at = field.split("."), config
+    for number, part in enumerate(parts):
+        if isinstance(at, ConfigDict) and part in at:
+            at = at[part]
+            continue
+        if isinstance(at, ConfigDict) and "default" in at:
+            place = "config." + ".".join(parts[:number])
+            raise InputError(
+                f"--config.{field}",
+                f"{place} has no entry {part!r}, which uses `default`; there are {', '.join(at)}",
+            )
+        raise InputError(f"--config.{field}", f"no such field; {_near_field(config, field)}")
+    if isinstance(at, ConfigDict):
+        found = f"a group of fields ({', '.join(at)}); did you mean config.{_first(config, field)}?"
+        raise InputError(f"--config.{field}", found)
+
+
+def _near_field(config: ConfigDict, field: str) -> str:
+    """The fields whose last part is that of `field`, or nearly so."""
+    last = field.rpartition(".")[2]
+    fields = [name for name, _ in _fields(config)]
+    names = difflib.get_close_matches(last, {f.rpartition(".")[2] for f in fields}, n=1)
+    found = [f for f in fields if names and f.rpartition(".")[2] == names[0]]
+    if not found:
+        return nearest(last, config)
+    # Of equals the last by name: `towers` is meant more often than `fusion`.
+    found.sort(key=lambda f: (_shared(f, field), f), reverse=True)
+    several = [f"config.{_first(config, f)}" for f in found[:3]]
+    return f"did you mean {several[0]}?" + (f" (or {', '.join(several[1:])})" * bool(several[1:]))
+
+
+def _shared(one: str, other: str) -> int:
+    """How many parts two paths begin with in common."""
+    pairs = zip(one.split("."), other.split("."), strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _first(config: ConfigDict, field: str) -> str:
+    """The field itself; of a group its `default`, or its first."""
+    at: Any = config
+    for part in field.split("."):
+        at = at[part]
+    if not isinstance(at, ConfigDict) or not at:
+        return field
+    return f"{field}.{'default' if 'default' in at else next(iter(at))}"
+
+
+def _fields(config: ConfigDict, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Every field and every group of fields by its path."""
+    for name, value in config.items():
+        yield f"{place}{name}", value
+        if isinstance(value, ConfigDict):
+            yield from _fields(value, f"{place}{name}.")
+
+
+def _load(name: str) -> ConfigDict:
+    path, colon, recipe = name.partition(":")
+    get_config = runpy.run_path(path)["get_config"]
+    if colon and not inspect.signature(get_config).parameters:
+        raise InputError(f"--config={name}", f"{path} takes no recipe", f"--config={path}")
+    return get_config(recipe) if colon else get_config()
+
+
+def _near_file(path: pathlib.Path) -> str:
+    files = {found.name: found for found in [*_beside(pathlib.Path(_DEFAULT)), *_beside(path)]}
+    close = difflib.get_close_matches(path.name, files, n=1)
+    return f"did you mean {files[close[0]]}?" if close else f"expected one such as {_DEFAULT}"
+
+
+def _beside(path: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(found for found in path.parent.glob("*.py") if found.is_file())

@@ -1,0 +1,25 @@
+"""What a run shows."""
+
+import pytest
+
+from experiments.terminal.screen import Screen
+
+
+def scores(seeds):
+    score = {"mean": 0.512, "std": 0.023, "per_seed": [0.5] * seeds}
+    part = dict.fromkeys(("accuracy", "unweighted_recall", "weighted_f1"), score)
+    return {"test": part | {"majority_accuracy": 0.4}, "validation": part}
+
+
+@pytest.mark.parametrize("name", ["accelerometer", "a_" + "very_" * 20 + "long_name"])
+def test_a_row_of_a_table_is_one_line_whatever_a_modality_is_called(name, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    towers = {modality: scores(10) for modality in (name, "text")}
+    Screen().table(scores(10) | {"system": "mman", "protocol": "auto", "towers": towers})
+    lines = capsys.readouterr().out.splitlines()
+    for tower in towers:
+        (row,) = (line for line in lines if f"tower {tower} " in line)
+        assert row.count("51.2 ± 2.3") == 4
+    (head,) = (line for line in lines if "unweighted recall" in line)
+    assert "test accuracy" in head
+    assert "…" not in "".join(lines)
