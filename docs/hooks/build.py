@@ -9,6 +9,8 @@ from mkdocs.structure.files import File
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from docs.hooks import architecture, reference
+from experiments.report import contents, html
+from mman_jax.files.whole import read_json
 
 REPORT = Path(__file__).parents[2] / "experiments/results/mosi"
 
@@ -22,10 +24,11 @@ def on_config(config):
 def on_files(files, config):
     """Adds what is not written by hand: the picture, a report, and a page for every module."""
     files.append(File.generated(config, "architecture.svg", content=architecture.svg()))
-    for path in sorted(REPORT.rglob("*")):
-        if path.suffix in (".html", ".png"):
-            place = f"mosi/{path.relative_to(REPORT).as_posix()}"
-            files.append(File.generated(config, place, abs_src_path=str(path)))
+    page = html.render(contents.document(read_json(REPORT / "results.json")))
+    files.append(File.generated(config, "mosi/report.html", content=page))
+    for path in sorted((REPORT / "figures").glob("*.png")):
+        place = f"mosi/figures/{path.name}"
+        files.append(File.generated(config, place, abs_src_path=str(path)))
     for module in reference.modules():
         page = File.generated(config, reference.page(module), content=reference.content(module))
         files.append(page)

@@ -9,8 +9,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from experiments.report import drawing
-from experiments.report.confusion import png
-from experiments.report.drawing import COLOURS, NORMAL, SMALL, WIDTH
+from experiments.report.drawing import COLOURS, NORMAL, SMALL, WIDTH, png
 
 _OTHER = "#dddddd"
 

@@ -3,7 +3,7 @@
 import json
 import pathlib
 
-from experiments.report import analyses, attention, figures, tables
+from experiments.report import analyses, attention, confusion, figures, tables
 from experiments.report.document import Block, Code, Document, Figure, Paragraph, Section, Table
 from experiments.report.numbers import count, listed, percent, seconds
 from experiments.report.tables import Results
@@ -112,7 +112,7 @@ def _tasks(results: Results) -> Blocks:
 def _confusion(results: Results) -> Blocks:
     systems = tables.of_group(results, "paper").values()
     counts = {system["title"]: system["test"]["confusion"] for system in systems}
-    png = figures.confusions(counts, results["classes"], _mark(results))
+    png = confusion.confusions(counts, results["classes"], _mark(results))
     figure = Figure(
         "confusion",
         "Figure 3: normalised confusion matrices of the test part, all seeds summed. Each row is a "

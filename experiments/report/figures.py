@@ -1,4 +1,4 @@
-"""The report's pictures of scores: confusion, position, seeds, learning curves."""
+"""The report's pictures of scores: position, seeds, learning curves."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -8,54 +8,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from experiments.report import drawing
-from experiments.report.confusion import png
-from experiments.report.drawing import COLOURS, MARKERS, NORMAL, SMALL, WIDTH
-
-
-def recalls(counts: Sequence[Sequence[int]]) -> np.ndarray:
-    """[C, C] float64: the share of each true class (row) that was given each answer (column)."""
-    counts = np.asarray(counts)
-    return counts / np.maximum(counts.sum(1, keepdims=True), 1)
-
-
-def confusions(
-    counts: Mapping[str, Sequence[Sequence[int]]], classes: Sequence[str], source: str = ""
-) -> bytes:
-    """Normalised confusion matrices [C, C] side by side, one a system: per cent of the true class.
-
-    Args:
-        counts: by the systems' titles; rows true, columns predicted.
-        classes: C names.
-        source: see `drawing.sign`.
-    """
-    many = len(classes) > 4
-    side = WIDTH / 4
-    labels = [drawing.name(label, 11) for label in classes]
-    height = side + (0.75 if drawing.lean(labels) else 0.2)
-    figure, grid, columns = drawing.panels(len(counts), 4, (side, height), "compressed")
-    for index, (axes, (title, matrix)) in enumerate(zip(grid, counts.items(), strict=True)):
-        shares = recalls(matrix)
-        image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-        for (row, column), share in np.ndenumerate(shares):
-            axes.text(
-                column,
-                row,
-                f"{100 * share:.0f}" if many else f"{100 * share:.1f}",
-                ha="center",
-                va="center",
-                color="white" if share > 0.55 else "black",
-                fontsize=SMALL if many else NORMAL,
-            )
-        drawing.name_cells(axes, labels, labels, index % columns == 0)
-        axes.set_title(drawing.name(title, 30), fontsize=10)
-        if index % columns == 0:
-            axes.set_ylabel("true", fontsize=NORMAL)
-        axes.set_xlabel("predicted", fontsize=NORMAL)
-    bar = figure.colorbar(image, ax=grid, shrink=0.5, aspect=30, pad=0.01)
-    bar.set_label("share of the true class", fontsize=SMALL)
-    bar.ax.tick_params(labelsize=SMALL)
-    drawing.sign(figure, source)
-    return png(figure)
+from experiments.report.drawing import COLOURS, MARKERS, NORMAL, SMALL, WIDTH, png
 
 
 def positions(

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.report import figures, published
+from experiments.report import confusion, published
 from experiments.report.document import Cell, Table
 from experiments.report.numbers import NONE, count, p_value, percent, points, seconds, span, spread
 from mman_jax.data.protocols import TABLE_1
@@ -228,7 +228,7 @@ def confusion_counts(results: Results) -> Table:
     rows, notes = [], []
     for system in of_group(results, "paper").values():
         counts = np.asarray(system["test"]["confusion"])
-        shares = figures.recalls(counts)
+        shares = confusion.recalls(counts)
         for index, name in enumerate(results["classes"]):
             numbers = [*counts[index].tolist(), int(counts[index].sum())]
             recall = percent(shares[index, index], 2)

@@ -230,7 +230,9 @@ def _write(workdir: pathlib.Path, summary: dict[str, Any], found: dict[str, Any]
     for task, scores in found.items():
         title = f"{summary['system']}, {task}: test, {len(summary['seeds'])} seed(s) summed"
         name = "confusion.png" if len(found) == 1 else f"confusion_{task}.png"
-        picture = confusion.confusion(scores["test"]["confusion"], scores["classes"], title)
+        picture = confusion.confusions(
+            {title: scores["test"]["confusion"]}, scores["classes"], counted=True
+        )
         write_whole(workdir / name, picture)
     write_whole(workdir / "results.json", _json(summary))
 

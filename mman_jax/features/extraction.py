@@ -30,7 +30,7 @@ from mman_jax.files import arrays
 
 MODALITIES = ("speech", "visual", "text")
 _WEIGHTS = ("params/", "batch_stats/")
-_EXTRACTED, _CONVERTED = "what experiments.extract wrote", "what experiments.weights wrote"
+_EXTRACTED, _CONVERTED = "what experiments.extract wrote", "what experiments.convert wrote"
 _STEM = "params/stem_conv/kernel"
 
 Arrays = Mapping[str, np.ndarray]
@@ -241,7 +241,7 @@ def measure(
 
 
 def read_weights(path: str | Path) -> dict[str, np.ndarray]:
-    """Float32 weights that `experiments.weights` wrote, by `ResNet3D`'s paths.
+    """Float32 weights that `experiments.convert` wrote, by `ResNet3D`'s paths.
 
     A file of `Extraction.save` holds them, too, where they were given and not trained here.
 

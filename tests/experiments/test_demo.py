@@ -10,11 +10,10 @@ import sys
 import numpy as np
 import pytest
 
-from experiments import demo, predict
+from experiments import predict
 from experiments.synthetic_clips import actors
 from experiments.trial import stored
 from mman_jax.data.readers import npz
-from mman_jax.errors import InputError
 from mman_jax.features import manifest, media
 from tests.experiments.terminal.test_command import ROOT, run
 
@@ -152,33 +151,3 @@ def test_a_recording_is_cut_where_its_speakers_pause(trained):
         assert abs(answer["end"] - float(utterance["end"])) < 0.6
         assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)
         assert answer["label"] == max(answer["probabilities"], key=answer["probabilities"].get)
-
-
-def test_a_script_shows_its_emotions_most_of_the_time_in_each_modality():
-    random = np.random.default_rng(0)
-    people = actors.cast(2, random)
-    turns = [turn for _ in range(100) for turn in demo.write_script(people, 8, random)]
-    signs = np.array([demo.MOODS[turn.label] for turn in turns])
-    for shown in ([turn.voice for turn in turns], [turn.face for turn in turns]):
-        assert 0.9 < np.mean(np.sign(shown) == signs) < 0.98
-        assert np.mean(np.sign(shown) == -signs) > 0.02
-    told = [any(p in turn.words for p in demo.PHRASES[turn.label]) for turn in turns]
-    assert 0.8 < np.mean(told) < 0.95
-    other = {"cheerful": "gloomy", "gloomy": "cheerful"}
-    assert not any(p in t.words for t in turns for p in demo.PHRASES[other[t.label]])
-
-
-def test_no_two_actors_of_the_demo_have_one_voice():
-    people = actors.cast(len(actors.TIMBRES), np.random.default_rng(0))
-    assert len({p.voice.split("+")[1] for p in people}) == len({p.name for p in people}) == 12
-
-
-def test_without_espeak_or_with_a_voice_that_it_lacks(monkeypatch, tmp_path):
-    (actor,) = actors.cast(1, np.random.default_rng(0))
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(InputError, match="espeak-ng: not installed; expected the program"):
-        actors.speak(actor, "hello", 0.0)
-    (tmp_path / "espeak-ng").write_text("#!/bin/sh\necho no such voice >&2\nexit 1\n")
-    (tmp_path / "espeak-ng").chmod(0o755)
-    with pytest.raises(InputError, match=f"voice {actor.voice.split('+')[0]}.*no such voice"):
-        actors.speak(actor, "hello", 0.0)

@@ -2,9 +2,7 @@
 
 import json
 import os
-import pathlib
 import subprocess
-import sys
 import threading
 import time
 import warnings
@@ -13,10 +11,10 @@ import numpy as np
 import pytest
 
 from mman_jax.errors import InputError
+from tests.experiments.terminal.test_command import run
 from tests.robustness import examples, fuzz, guard, mutations, targets
 
 MEMORY = 700 << 20
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 CASES = {
     "npz": 150, "pickles": 150, "folder": 100, "runs": 100, "lines": 100, "states": 100,
     "extractions": 100, "checkpoints": 15,
@@ -172,18 +170,15 @@ def test_a_failing_case_is_kept(tmp_path):
     assert "KeyError" in (tmp_path / "keep" / "lines_0.txt").read_text()
 
 
-def run(*flags):
-    command = [sys.executable, "-m", "tests.robustness.fuzz", *flags]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
-
-
 def test_the_command(tmp_path):
-    ended = run("--cases=4", "--target=lines,runs", f"--keep={tmp_path}/keep")
+    ended = run(
+        "tests.robustness.fuzz", "--cases=4", "--target=lines,runs", f"--keep={tmp_path}/keep"
+    )
     assert ended.returncode == 0, ended.stderr
     lines = [json.loads(line) for line in ended.stdout.splitlines()]
     assert [line["target"] for line in lines] == ["lines", "runs"]
     assert [line["cases"] for line in lines] == [2, 2]
     (tmp_path / "full").touch()
-    ended = run(f"--keep={tmp_path}")
+    ended = run("tests.robustness.fuzz", f"--keep={tmp_path}")
     assert ended.returncode == 2
     assert ended.stderr.startswith("error: --keep:")

@@ -3,7 +3,7 @@ import pathlib
 
 import pytest
 
-from experiments.report import table
+from experiments.report import markdown
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
@@ -12,10 +12,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 def test_the_readme_s_tables_are_what_the_results_say(corpus):
     path = ROOT / "experiments/results" / corpus / "results.json"
     results, readme = json.loads(path.read_text()), (ROOT / "README.md").read_text()
-    for written in (table.markdown(results), table.claims(results)):
-        assert written in readme, (
-            f"print it anew: python -m experiments.report.table --results={path}"
-        )
+    for written in (markdown.overview(results), markdown.claims(results)):
+        assert written in readme, f"README.md should have\n{written}"
 
 
 def test_rows_by_hand():
@@ -32,7 +30,7 @@ def test_rows_by_hand():
     }
     less = whole | {"title": "no x", "group": "ablation", "about": "without x"}
     results = {"systems": {"no_x": less, "mman": whole}, "majority_accuracy": 0.62}
-    lines = table.markdown(results).splitlines()
+    lines = markdown.overview(results).splitlines()
     cells = " | ".join(["50.0 ± 1.2"] * 5)
     assert lines[2] == f"| MMAN | 4 392 184 | {cells} |"
     assert lines[3] == "| majority answer | | 62.0 | | | | |"
@@ -41,6 +39,6 @@ def test_rows_by_hand():
 
 def test_claims_by_hand():
     claim = {"claim": "x", "verdict": "no", "difference": -0.0123, "interval": [-0.02, -0.001]}
-    lines = table.claims({"claims": [claim | {"p": 0.04}, claim | {"p": 0.0002}]}).splitlines()
+    lines = markdown.claims({"claims": [claim | {"p": 0.04}, claim | {"p": 0.0002}]}).splitlines()
     assert lines[2] == "| x | no | -1.2 | -2.0 to -0.1 | 0.040 |"
     assert lines[3].endswith("| < 0.001 |")

@@ -10,8 +10,8 @@ from tests.features.visual import test_resnet3d
 torch = pytest.importorskip("torch", reason="conversion needs torch: pip install -e '.[torch]'")
 
 
-def convert(source, output) -> subprocess.CompletedProcess:
-    return run("experiments.weights", f"--input={source}", f"--output={output}")
+def convert(source, output, *more) -> subprocess.CompletedProcess:
+    return run("experiments.convert", f"--input={source}", f"--output={output}", *more)
 
 
 def test_weights_convert_once_and_load_without_torch(tmp_path):
@@ -47,3 +47,17 @@ def test_refused_in_one_line(tmp_path, content, said):
     assert "bad.pth" in ended.stderr
     assert "code ran" not in ended.stdout
     assert not (tmp_path / "out.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "said"),
+    [
+        ("out.jsonl", (), "out.jsonl: ends in '.jsonl'; expected .npz"),
+        ("out.npz", ("--join=wav2vec=a.npz",), "--join: given with weights"),
+    ],
+)
+def test_weights_are_no_corpus(tmp_path, name, more, said):
+    ended = convert(tmp_path / "any.PT", tmp_path / name, *more)
+    assert ended.returncode == 2
+    assert said in ended.stderr
+    assert not list(tmp_path.iterdir())
