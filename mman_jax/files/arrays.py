@@ -104,6 +104,9 @@ def read(path: str | Path, expected: str) -> dict[str, np.ndarray]:
         with Path(path).open("rb") as file:
             for member in archive.members(Path(path), file):
                 key = member.name.removesuffix(".npy")
+                if key in found:
+                    twice = f"comes twice, as {key!r} and as {key + '.npy'!r}"
+                    raise InputError(f"{path}: {key}", twice, "each key once")
                 array = stored(file, f"{path}: {key}", member)
                 if array.dtype.kind not in "biufU" or not array.dtype.itemsize:
                     raise InputError(array.place, f"an array of {array.dtype}", "numbers or text")
