@@ -104,8 +104,9 @@ def _letter(part: object) -> str:
         return "i"
     if not isinstance(part, dict):
         return "."
-    kinds = {_kind(item) for item in _some_items(part)}
-    return next((letter for letter in "fnsv" if letter in kinds), ".")
+    kinds = [_kind(item) for item in _some_items(part)]
+    # Most of them: one wrong label does not make another layout.
+    return max(set(kinds), key=kinds.count) if kinds else "."
 
 
 def _kind(item: object) -> str:
