@@ -24,7 +24,6 @@ _BY_SHAPE = {
     r"s[sv]fvvvsii": "AVEC with float labels (regression is not supported: bin them into classes)",
     r"[sv]..[nv][nv]?n?iii": "DailyDialog's pickle of conv-emotion",
 }
-_SCALARS = (bool, int, float, np.number)
 
 
 def refuse(path: Path, loaded: object) -> None:
@@ -82,8 +81,7 @@ def _has(folder: Path, *patterns: str) -> bool:
 
 
 def _of_dict(loaded: Mapping[object, object]) -> str:
-    parts = [part for part in map(loaded.get, ("train", "valid", "dev", "test")) if part]
-    for part in (*parts, loaded):
+    for part in (*map(loaded.get, ("train", "valid", "dev", "test")), loaded):
         if not isinstance(part, dict) or not part.keys() & {"vision", "audio", "text"}:
             continue
         if part.keys() & {"regression_labels", "text_bert", "annotations"}:
@@ -112,7 +110,9 @@ def _letter(part: object) -> str:
 def _kind(item: object) -> str:
     if isinstance(item, str | bytes):
         return "s"
-    if isinstance(item, _SCALARS):
+    if isinstance(item, int | np.integer):  # of any size, which floating point has not
+        return "n"
+    if isinstance(item, float | np.floating):
         return "f" if item != np.floor(item) else "n"
     return "v" if isinstance(item, np.ndarray | list | tuple) else "."
 

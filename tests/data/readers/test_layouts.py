@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from mman_jax.data.readers import npz
+from mman_jax.data.readers import layouts, npz
 from mman_jax.data.readers.read import read_corpus
 from mman_jax.errors import InputError
 from tests.data.small import corpus
@@ -61,6 +61,20 @@ def test_pickles(tmp_path, name):
     assert f"x.pkl: the layout of {layout}" in str(error.value)
     assert ".npz" in str(error.value)
     assert "docs/arrays.md" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"train": np.ones(2), "test": np.ones(2)},
+        (TEXT, TEXT, {"0": [10**400]}, *[VECTOR] * 3, TEXT, *SETS),
+        (TEXT, TEXT, {"0": np.ones(())}, *[VECTOR] * 3, TEXT, *SETS),
+        [{}] * 3,
+        [],
+    ],
+)
+def test_what_is_none_of_them_is_left_to_the_reader(value):
+    assert layouts.name_of(value) == ""
 
 
 FILES = {
