@@ -14,7 +14,7 @@ from experiments.trial import clips, folder, results, settings, training
 from experiments.trial import curves as logs
 from experiments.trial.provenance import provenance
 from experiments.trial.stored import read_results
-from mman_jax.data import columns, protocols
+from mman_jax.data import columns, protocols, suspicions
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.parts import Parts, prepare
 from mman_jax.data.readers.read import read_corpus
@@ -220,6 +220,7 @@ def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
     settings.check_memory(config, trainer, parts.rows)
     unusual = columns.unusual(corpus, parts.scaling, parts.split.train)
     notices = (parts.split.how, *([mismatch] if mismatch else []), *map(str, unusual))
+    notices += (*parts.split.notices, *suspicions.of_tasks(corpus, parts.split, tasks))
     return Experiment(config, parts, tasks, labels, trainer, notices)
 
 

@@ -1,4 +1,4 @@
-"""Corpora of conversations: importers, protocols, splits and batches. NumPy only."""
+"""Corpora of conversations: reading and checking them, splits, scaling, batches. NumPy only."""
 
 from mman_jax.data.batching import Layout, pack
 from mman_jax.data.corpus import Corpus

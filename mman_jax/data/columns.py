@@ -17,10 +17,10 @@ TINY = 1e-12
 ENORMOUS = 1e12
 """A mean or a deviation this large is more likely a mistake than a measurement."""
 
-_CONSEQUENCES = {
-    "constant": "it is 0 after scaling",
-    "nearly constant": "scaling makes much of small differences",
-    "enormous": "check its units",
+_CONSEQUENCES = {  # of one column, and of several
+    "constant": ("it is 0 after scaling", "they are 0 after scaling"),
+    "nearly constant": ("scaling makes much of small differences",) * 2,
+    "enormous": ("check its units", "check their units"),
 }
 
 
@@ -44,9 +44,7 @@ class Finding:
         some = f"{len(self.columns)} of {self.size} feature columns"
         verb = "is" if len(self.columns) == 1 else "are"
         which = f"column {self.columns[0]}" + ("" if len(self.columns) == 1 else " first")
-        consequence = _CONSEQUENCES[self.kind]
-        if len(self.columns) > 1:
-            consequence = consequence.replace("it is", "they are").replace("its", "their")
+        consequence = _CONSEQUENCES[self.kind][len(self.columns) > 1]
         what = f"{some} {verb} {self.kind} in training ({which})"
         return f"modality {self.modality}: {what}: {consequence}"
 

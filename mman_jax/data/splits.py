@@ -22,12 +22,14 @@ class Split:
         valid: what picks the epoch.
         test: what is scored.
         how: one sentence for people: how each part was chosen.
+        notices: sentences for people: what stands in two parts (see `leaks`).
     """
 
     train: np.ndarray
     valid: np.ndarray
     test: np.ndarray
     how: str
+    notices: tuple[str, ...] = ()
 
 
 def split(corpus: Corpus) -> Split:
@@ -38,7 +40,7 @@ def split(corpus: Corpus) -> Split:
     a file nor a seed changes the outcome.
 
     Raises:
-        InputError: a part would be empty, or the same features lie in two parts (see `leaks`).
+        InputError: a part would be empty, or whole conversations lie in two parts (see `leaks`).
     """
     place = f"{corpus.source or 'corpus'}: split"
     everything = np.arange(len(corpus.lengths))
@@ -62,8 +64,8 @@ def split(corpus: Corpus) -> Split:
         if not len(part):
             found = f"an empty split: no conversation in {name}"
             raise InputError(place, found, "at least one in each of train, valid and test")
-    leaks.check(corpus, {"train": train, "valid": valid, "test": test})
-    return Split(train, valid, test, how)
+    notices = leaks.check(corpus, {"train": train, "valid": valid, "test": test})
+    return Split(train, valid, test, how, notices)
 
 
 def _hold_out(corpus: Corpus, among: np.ndarray, by_session: bool = True) -> tuple[np.ndarray, str]:

@@ -2,24 +2,39 @@
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from mman_jax.errors import InputError, nearest
 
-if TYPE_CHECKING:
-    from mman_jax.data.corpus import Corpus
-
 SPLIT_NAMES = ("train", "valid", "test")
-RESERVED_MODALITIES = ("mma", "ef", "fusion")
-"""Names of towers; a modality's tower is called after the modality."""
 
-_MODALITY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+# Names are keys of files, paths of parameters and values of flags, between commas.
+_MODALITY = re.compile(r"[^\W_]([\w.()+ -]{0,98}[\w.()+-])?")
 _CHUNK_VALUES = 1 << 20
 
+ONE_VECTOR = "[N, D], one vector an utterance: average frames [N, T, D] over T first"
+CLASSES = "class indices from 0 as int32 (regression is not supported: bin values into classes)"
 
-def check(corpus: "Corpus") -> None:
+
+class Fields(Protocol):
+    """What is checked of a corpus: its attributes, which say their shapes."""
+
+    features: dict[str, np.ndarray]
+    labels: np.ndarray
+    label_names: tuple[str, ...]
+    lengths: np.ndarray
+    conversation_ids: tuple[str, ...]
+    utterance_ids: tuple[str, ...]
+    speakers: tuple[str, ...] | None
+    sessions: tuple[str, ...] | None
+    split: tuple[str, ...] | None
+    present: dict[str, np.ndarray]
+    source: str
+
+
+def check(corpus: Fields) -> None:
     """Raise InputError for the first thing in the corpus that does not fit."""
     place = corpus.source or "corpus"
     _check_conversations(corpus, place)
@@ -35,7 +50,7 @@ def row_chunks(array: np.ndarray, start: int = 0, stop: int | None = None) -> It
         yield slice(first, min(first + step, stop))
 
 
-def _check_conversations(corpus: "Corpus", place: str) -> None:
+def _check_conversations(corpus: Fields, place: str) -> None:
     lengths = corpus.lengths
     _check_array(lengths, np.int32, 1, f"{place}: lengths", "[conversations]")
     _check_names(corpus.conversation_ids, f"{place}: conversation_ids")
@@ -67,7 +82,7 @@ def _check_conversations(corpus: "Corpus", place: str) -> None:
     _check_unique(corpus, place)
 
 
-def _check_unique(corpus: "Corpus", place: str) -> None:
+def _check_unique(corpus: Fields, place: str) -> None:
     first_seen: dict[str, int] = {}
     start = 0
     for index, name in enumerate(corpus.conversation_ids):
@@ -88,30 +103,36 @@ def _check_unique(corpus: "Corpus", place: str) -> None:
         start = stop
 
 
-def _check_labels(corpus: "Corpus", place: str) -> None:
+def _check_labels(corpus: Fields, place: str) -> None:
     names = corpus.label_names
     _check_names(names, f"{place}: label_names")
     if len(set(names)) != len(names):
         raise InputError(f"{place}: label_names", "a name comes twice", "unique label names")
+    if isinstance(corpus.labels, np.ndarray) and corpus.labels.dtype.kind == "f":
+        found = f"{corpus.labels.dtype} of shape {corpus.labels.shape}"
+        raise InputError(f"{place}: labels", found, CLASSES)
     _check_array(corpus.labels, np.int32, 1, f"{place}: labels", "[N]")
     _check_count(corpus.labels, len(corpus.utterance_ids), f"{place}: labels", "utterance_ids")
     wrong = np.flatnonzero((corpus.labels < -1) | (corpus.labels >= len(names)))
     if len(wrong):
         where = f"{place}: {name_utterance(corpus, int(wrong[0]))}"
         expected = f"-1 or an index into the {len(names)} label names"
+        if (corpus.labels[wrong] == len(names)).all() and not (corpus.labels == 0).any():
+            expected += "; indices are from 0: subtract 1 from ratings that start at 1"
         raise InputError(where, f"label {int(corpus.labels[wrong[0]])} out of range", expected)
 
 
-def _check_features(corpus: "Corpus", place: str) -> None:
+def _check_features(corpus: Fields, place: str) -> None:
     if not corpus.features:
         raise InputError(place, "no modalities", "at least one")
     utterances = len(corpus.utterance_ids)
     for modality, array in corpus.features.items():
         where = f"{place}: modality {modality}"
         if not isinstance(modality, str) or not _MODALITY.fullmatch(modality):
-            raise InputError(where, "an unusable name", "a letter, then letters, digits or _")
-        if modality in RESERVED_MODALITIES:
-            raise InputError(where, "a name reserved for a tower", "another name")
+            expected = "a letter or digit, then letters, digits and any of _ - . ( ) + or a space"
+            raise InputError(where, "an unusable name", f"{expected}, at most 100 characters")
+        if isinstance(array, np.ndarray) and array.ndim == 3:
+            raise InputError(where, f"shape {array.shape}", ONE_VECTOR)
         _check_array(array, np.float32, 2, where, "[N, D]")
         if array.shape[0] != utterances:
             found = f"{array.shape[0]} utterances, unequal to the other arrays'"
@@ -134,7 +155,7 @@ def _check_features(corpus: "Corpus", place: str) -> None:
                 raise InputError(where, found, expected)
 
 
-def _check_present(corpus: "Corpus", place: str) -> None:
+def _check_present(corpus: Fields, place: str) -> None:
     for modality, array in corpus.present.items():
         where = f"{place}: present/{modality}"
         if modality not in corpus.features:
@@ -143,7 +164,7 @@ def _check_present(corpus: "Corpus", place: str) -> None:
         _check_count(array, len(corpus.utterance_ids), where, "utterance_ids")
 
 
-def name_utterance(corpus: "Corpus", utterance: int) -> str:
+def name_utterance(corpus: Fields, utterance: int) -> str:
     """The conversation and the id of one of the N utterances, for a message."""
     ends = np.cumsum(corpus.lengths, dtype=np.int64)
     conversation = int(np.searchsorted(ends, utterance, side="right"))

@@ -13,6 +13,8 @@ import numpy as np
 from mman_jax.errors import InputError
 from mman_jax.files import archive
 
+OBJECTS = "it holds Python objects in an array, which this reader does not load"
+
 _LARGEST_HEADER = 1000  # of plain arrays; longer literals can be too deep for the parser
 
 
@@ -104,7 +106,13 @@ def read(path: str | Path, expected: str) -> dict[str, np.ndarray]:
         with Path(path).open("rb") as file:
             for member in archive.members(Path(path), file):
                 key = member.name.removesuffix(".npy")
+                if key in found:
+                    twice = f"comes twice, as {key!r} and as {key + '.npy'!r}"
+                    raise InputError(f"{path}: {key}", twice, "each key once")
                 array = stored(file, f"{path}: {key}", member)
+                if array.dtype.hasobject:
+                    found_here = f"an array of {array.dtype}: {OBJECTS}"
+                    raise InputError(array.place, found_here, "numbers or text")
                 if array.dtype.kind not in "biufU" or not array.dtype.itemsize:
                     raise InputError(array.place, f"an array of {array.dtype}", "numbers or text")
                 array.check_size()

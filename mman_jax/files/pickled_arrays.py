@@ -11,12 +11,18 @@ _CODE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|[SU]\d{1,6})")
 _MOST_AXES = 32
 
 
+class HoldsObjectsError(pickle.UnpicklingError):
+    """An array of Python objects: a pickle may be whole and hold one."""
+
+
 class Dtype:
     """A NumPy dtype by its code, before and after its pickled state gave the byte order."""
 
     def __init__(self, code: Any, *_: Any):
         if isinstance(code, bytes):
             code = code.decode("latin1")
+        if isinstance(code, str) and re.fullmatch(r"[<>|=]?O[48]?", code):
+            raise HoldsObjectsError("an array of Python objects")
         if not isinstance(code, str) or not _CODE.fullmatch(code):
             raise pickle.UnpicklingError(f"dtype {code!r:.40}; expected one of numbers or text")
         self.dtype = np.dtype(code)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from mman_jax.errors import InputError
-from mman_jax.files import pickled_arrays
+from mman_jax.files import arrays, pickled_arrays
 from mman_jax.files.pickled_arrays import Dtype
 
 _EXPECTED = "a pickle of containers, numbers, strings and NumPy arrays"
@@ -65,6 +65,8 @@ def load(path: str | Path) -> object:
             return _Unpickler(path, data).load()
     except InputError:
         raise
+    except pickled_arrays.HoldsObjectsError as error:
+        raise InputError(path, arrays.OBJECTS, "numbers or text") from error
     except EOFError as error:
         raise InputError(path, "a truncated pickle", _EXPECTED) from error
     except Exception as error:

@@ -62,6 +62,9 @@ def test_sentences():
         "modality text: 1 of 2 feature columns is enormous in training (column 0): check its units"
     )
 
+    (units,) = found({"text": np.array([[1e15, 1e15], [2e15, 2e15]] * 2 + [[0, 0]])})
+    assert str(units).endswith("enormous in training (column 0 first): check their units")
+
 
 @pytest.mark.parametrize("size", [0.0, 1e-45, 1e-38, 1e-20, 1.0, 1e20, 3.4e38])
 @pytest.mark.parametrize("spread", [0.0, 1e-7, 1.0])

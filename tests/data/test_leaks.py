@@ -1,10 +1,13 @@
+import contextlib
 import hashlib
+import pathlib
 
 import numpy as np
 import pytest
 
 from mman_jax.data import leaks, splits
 from mman_jax.data.parts import prepare
+from mman_jax.data.readers.read import read_corpus
 from mman_jax.errors import InputError
 from tests.data.small import corpus
 
@@ -117,3 +120,120 @@ def test_digests_are_made_in_chunks(monkeypatch):
     with pytest.raises(InputError, match="the same features"):
         splits.split(made(copy))
     assert max(sizes) <= 6
+
+
+def many(conversations, length=3, columns=6, modalities=("a", "b", "c"), seed=1):
+    """Features of so many conversations, the last fifth test, the one before validation."""
+    rng = np.random.default_rng(seed)
+    total = conversations * length
+    features = {m: rng.standard_normal((total, columns)).astype(np.float32) for m in modalities}
+    fifth = conversations // 5
+    parts = ("train",) * (conversations - 2 * fifth) + ("valid",) * fifth + ("test",) * fifth
+    return {"lengths": (length,) * conversations, "features": features, "split": parts}
+
+
+def test_a_short_copy_among_many_conversations_is_told_not_refused():
+    fields = many(150)
+    for array in fields["features"].values():
+        array[-3:] = array[:3]
+    notices = splits.split(corpus(**fields)).notices
+    assert notices[0] == (
+        "1 short conversation with the same features as one in another part of the split "
+        "(first c149 in test, as c0 in train)"
+    )
+    assert notices[1].startswith("3 of 90 test utterances (3.3%) have the features of an utterance")
+    assert len(notices) == 2
+
+
+@pytest.mark.parametrize(("different", "refused"), [(8, True), (7, False)])
+def test_a_long_copy_of_utterances_that_differ_is_refused(different, refused):
+    fields = many(150, length=8)
+    for array in fields["features"].values():
+        array[different:8] = array[0]
+        array[-8:] = array[:8]
+    made = corpus(**fields)
+    if refused:
+        with pytest.raises(InputError, match=r"conversation c149 \(test\): the same features"):
+            splits.split(made)
+    else:
+        assert "short conversation" in splits.split(made).notices[0]
+
+
+@pytest.mark.parametrize(("copies", "refused"), [(1, False), (2, True)])
+def test_short_copies_beyond_a_share_of_a_part_are_refused(copies, refused):
+    fields = many(150)
+    for array in fields["features"].values():
+        array[-3 * copies :] = array[: 3 * copies]
+    with contextlib.ExitStack() as stack:
+        if refused:
+            stack.enter_context(pytest.raises(InputError, match="the same features"))
+        splits.split(corpus(**fields))
+
+
+@pytest.mark.parametrize(
+    "rounded",
+    [lambda x: x.astype(np.float16), lambda x: np.round(x, 3), lambda x: x],
+    ids=["float16", "decimals", "exact"],
+)
+def test_utterances_that_another_part_has_after_rounding_are_told(rounded):
+    fields = many(10)
+    for array in fields["features"].values():
+        array[-2] = rounded(array[4])
+    (notice,) = splits.split(corpus(**fields)).notices
+    assert notice == (
+        "1 of 6 test utterances (16.7%) have the features of an utterance in training or "
+        "validation, to the bit or rounded"
+    )
+
+
+def test_utterances_that_differ_in_one_modality_are_told_by_its_name():
+    fields = many(10)
+    for name in ("a", "c"):
+        fields["features"][name][-2] = fields["features"][name][20]  # validation
+    (notice,) = splits.split(corpus(**fields)).notices
+    assert notice.startswith("1 of 6 test utterances (16.7%) have all but b in common with")
+
+
+def test_tiny_values_are_not_all_the_same_and_nothing_is_no_copy():
+    fields = many(10)
+    for array in fields["features"].values():
+        array *= 1e-9
+        array[[0, -1]] = 0
+    assert splits.split(corpus(**fields)).notices == ()
+
+
+def test_huge_values_are_not_all_the_same():
+    fields = many(10)
+    for array in fields["features"].values():
+        array *= 1e30
+    assert splits.split(corpus(**fields)).notices == ()
+
+
+def test_what_stands_where_a_modality_is_missing_is_no_copy():
+    fields = many(10)
+    present = np.ones(30, bool)
+    present[[0, -1]] = False
+    for array in fields["features"].values():
+        array[[0, -1]] = np.nan
+    made = corpus(**fields, present={name: present for name in fields["features"]})
+    assert splits.split(made).notices == ()
+
+
+def test_rows_are_digested_in_bounded_memory(monkeypatch):
+    sizes = []
+    round_ = np.round
+    monkeypatch.setattr("mman_jax.data.validation._CHUNK_VALUES", 12)
+    monkeypatch.setattr(np, "round", lambda x, n: (sizes.append(x.size), round_(x, n))[1])
+    splits.split(corpus(**many(10)))
+    assert max(sizes) <= 12
+
+
+MELD = pathlib.Path(__file__).parents[3] / "shared/data/meld/meld_text_minilm.npz"
+
+
+@pytest.mark.skipif(not MELD.is_file(), reason=f"the real corpus is not there: no {MELD.name}")
+def test_meld_loads_and_is_prepared():
+    split = prepare(read_corpus(MELD)).split
+    assert [len(part) for part in (split.train, split.valid, split.test)] == [1038, 114, 280]
+    assert split.notices[0].startswith("2 short conversations with the same features")
+    assert "of 2610 test utterances" in split.notices[1]

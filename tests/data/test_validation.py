@@ -1,3 +1,5 @@
+import pathlib
+
 import numpy as np
 import pytest
 
@@ -25,9 +27,23 @@ REFUSED = {
     "double precision": (features(a=array(6, 2, dtype=np.float64)), ["modality a", "float64"]),
     "rank 1": (features(a=array(6)), ["modality a", "(6,)"]),
     "a list": (features(a=[[1.0]] * 6), ["modality a", "list"]),
-    "reserved name": (features(fusion=array(6, 2)), ["fusion", "reserved"]),
-    "name with a slash": ({"features": {"a/b": array(6, 2)}}, ["a/b", "name"]),
-    "name with a digit first": ({"features": {"1a": array(6, 2)}}, ["1a", "name"]),
+    "name with a slash": ({"features": {"a/b": array(6, 2)}}, ["a/b", "letters, digits"]),
+    "name with a comma": ({"features": {"a,b": array(6, 2)}}, ["a,b", "_ - . ( ) + or a space"]),
+    "name with a space last": ({"features": {"a ": array(6, 2)}}, ["modality", "name"]),
+    "name of dots": ({"features": {"..": array(6, 2)}}, ["..", "a letter or digit, then"]),
+    "name with a quote": ({"features": {'a"': array(6, 2)}}, ["name"]),
+    "name with =": ({"features": {"a=b": array(6, 2)}}, ["name"]),
+    "name with brackets": ({"features": {"a[0]": array(6, 2)}}, ["name"]),
+    "name of two lines": ({"features": {"a\nb": array(6, 2)}}, ["name"]),
+    "frames": (features(a=array(6, 9, 2)), ["modality a", "(6, 9, 2)", "average", "over T first"]),
+    "ratings from 1": (
+        {"labels": np.array([1, 2, 1, 2, 2, -1], np.int32)},
+        ["label 2", "indices are from 0", "subtract 1"],
+    ),
+    "float labels": (
+        {"labels": np.zeros(6, np.float32)},
+        ["labels", "float32", "regression is not supported: bin"],
+    ),
     "label too large": ({"labels": np.array([0, 1, 2, 0, 0, 0], np.int32)}, ["c1", "u0", "2"]),
     "label too small": ({"labels": np.array([0, 1, -2, 0, 0, 0], np.int32)}, ["c1", "u0", "-2"]),
     "long labels": ({"labels": np.zeros(6, np.int64)}, ["labels", "int64"]),
@@ -92,3 +108,19 @@ def test_finite_check_reads_a_mapped_file_in_bounded_chunks(tmp_path, monkeypatc
     corpus(lengths=(6000,), features={"a": mapped}, label_names=("no", "yes"))
     assert sum(sizes) == mapped.size
     assert max(sizes) <= 5000
+
+
+def test_names_with_punctuation_inside_are_allowed():
+    names = ("wav2vec2-large (ft)", "2d+3d", "opensmile_v2.0", "fusion")
+    made = corpus(features={name: array(6, 2) for name in names})
+    assert tuple(made.dims) == names
+
+
+def test_a_label_out_of_range_among_labels_from_0_is_no_rating_from_1():
+    with pytest.raises(InputError) as error:
+        corpus(labels=np.array([0, 1, 2, 0, 0, 0], np.int32))
+    assert "subtract" not in str(error.value)
+
+
+def test_validation_does_not_import_the_corpus():
+    assert "corpus import" not in pathlib.Path(validation.__file__).read_text()

@@ -43,7 +43,7 @@ def member(array, claimed=None):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (member(np.array([1, None])), "x.npz: a: an array of object"),
+        (member(np.array([1, None])), "x.npz: a: an array of object: it holds Python objects"),
         (member(np.zeros(3), b"(99999999999,)"), "x.npz: a: a header for 799999999992 bytes"),
         (member(np.zeros(3), b"(-1,)"), "x.npz: a: a header for -8 bytes"),
         (b"no array", "x.npz: a: an unreadable header"),
@@ -66,3 +66,11 @@ def test_what_is_no_archive_is_refused_by_name(tmp_path):
         arrays.read(tmp_path / "x.npz", "arrays")
     with pytest.raises(InputError, match=r"none\.npz: unreadable"):
         arrays.read(tmp_path / "none.npz", "arrays")
+
+
+def test_a_key_with_and_without_the_suffix_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("a", member(np.zeros(3)))
+        archive.writestr("a.npy", member(np.ones(3)))
+    with pytest.raises(InputError, match=r"x\.npz: a: comes twice, as 'a' and as 'a\.npy'"):
+        arrays.read(tmp_path / "x.npz", "arrays")

@@ -8,6 +8,7 @@ import numpy as np
 
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.protocols import EMOTIONS
+from mman_jax.data.readers import layouts
 from mman_jax.errors import InputError
 from mman_jax.files import unpickler
 
@@ -100,6 +101,7 @@ def read(path: str | Path) -> Corpus:
 
 def _parts(path: Path, loaded: object) -> dict[str, Any]:
     expected = f"the 9-tuple ({', '.join(FIELDS)})"
+    layouts.refuse(path, loaded)
     if not isinstance(loaded, tuple | list) or len(loaded) != len(FIELDS):
         count = f" of {len(loaded)}" if isinstance(loaded, tuple | list | dict) else ""
         raise InputError(path, f"a {type(loaded).__name__}{count}", expected)

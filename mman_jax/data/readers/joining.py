@@ -89,6 +89,11 @@ class _Source:
             # Bytes that are no archive can fail in any way; none of them is a bug of ours.
             self._open.close()
             raise InputError(self._path, f"unreadable ({error})", _KINDS) from error
+        for name, count in Counter(self._archive.files).items():
+            if count > 1:
+                self._open.close()
+                twice = f"comes twice, as {name!r} and as {name + '.npy'!r}"
+                raise InputError(f"{self._path}: {name}", twice, "each id once")
         return self._of_archive
 
     def __exit__(self, *_) -> None:

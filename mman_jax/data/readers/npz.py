@@ -9,6 +9,8 @@ from typing import BinaryIO
 import numpy as np
 
 from mman_jax.data.corpus import Corpus
+from mman_jax.data.readers import layouts
+from mman_jax.data.validation import CLASSES, ONE_VECTOR
 from mman_jax.errors import InputError, nearest
 from mman_jax.files import archive, arrays
 from mman_jax.files.arrays import Stored
@@ -18,6 +20,7 @@ REQUIRED = ("labels", "label_names", "lengths", "conversation_ids", "utterance_i
 OPTIONAL = ("speakers", "sessions", "split")
 FEATURES, PRESENT = "features/", "present/"
 
+_MERBENCH = ("whole_corpus", "train_corpus", "val_corpus", "test_corpus")
 _KINDS = {"labels": "iu", "lengths": "iu", FEATURES: "f", PRESENT: "b"}  # all others hold str
 _KIND_NAMES = {"f": "floating-point numbers", "iu": "integers", "U": "str", "b": "bool"}
 
@@ -91,6 +94,8 @@ def _arrays(path: Path, file: BinaryIO) -> dict[str, Stored]:
     for member in archive.members(path, file):
         key = member.name.removesuffix(".npy")
         if key not in (*REQUIRED, *OPTIONAL) and not key.startswith((FEATURES, PRESENT)):
+            if key in _MERBENCH:
+                raise InputError(path, "labels in the layout of MERBench", layouts.ADVICE)
             by_modality = (FEATURES + "<modality>", PRESENT + "<modality>")
             known = nearest(key, (*REQUIRED, *OPTIONAL, *by_modality))
             raise InputError(f"{path}: {key}", "an unknown key", known)
@@ -112,6 +117,12 @@ def _of_corpus(file: BinaryIO, place: str, key: str, member: archive.Member) -> 
     rank = 2 if key.startswith(FEATURES) else 1
     if array.dtype.kind not in kind or array.dtype.itemsize == 0 or len(array.shape) != rank:
         expected = f"{_KIND_NAMES[kind]} in {rank} dimension{'s' * (rank > 1)}"
+        if key == "labels" and array.dtype.kind == "f":
+            expected = CLASSES
+        elif key.startswith(FEATURES) and len(array.shape) == 3:
+            expected = ONE_VECTOR
+        elif array.dtype.kind == "O":
+            raise InputError(place, arrays.OBJECTS, expected)
         raise InputError(place, f"{array.dtype} of shape {array.shape}", expected)
     array.check_size()
     return array

@@ -1,12 +1,21 @@
-"""Importers: any readable path to a corpus."""
+"""Reads a corpus from any layout that is known."""
 
 from pathlib import Path
 
 from mman_jax.data.corpus import Corpus
-from mman_jax.data.readers import bc_lstm, dialogue_rnn, npz
+from mman_jax.data.readers import bc_lstm, dialogue_rnn, layouts, npz
 from mman_jax.errors import InputError
 
 READABLE = "a .npz corpus, a DialogueRNN-style .pkl, or a folder in the bc-LSTM layout"
+
+_NEXT = f"{READABLE}; others as {layouts.ADVICE.removeprefix('a corpus as ')}"
+
+_UNREAD = {
+    ".npy": "an array alone, as emotion2vec writes them",
+    ".csd": "CMU-MultimodalSDK's computational sequences",
+    ".jsonl": "a list of clips, as EmoBox has them",
+    ".json": "a list of clips, as EmoBox has them",
+}
 
 _READERS = {".npz": npz.read, ".pkl": dialogue_rnn.read, ".pickle": dialogue_rnn.read}
 
@@ -29,6 +38,9 @@ def read_corpus(path: str | Path) -> Corpus:
         if not path.is_file():
             raise InputError(path, "neither a file nor a folder", READABLE)
         if path.suffix.lower() not in _READERS:
+            unread = _UNREAD.get(path.suffix.lower())
+            if unread:
+                raise InputError(path, f"a file of another kind ({unread})", _NEXT)
             found = f"a file of another kind ({path.suffix or 'no suffix'})"
             raise InputError(path, found, READABLE)
         if not path.stat().st_size:

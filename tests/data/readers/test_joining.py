@@ -1,3 +1,5 @@
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -84,6 +86,18 @@ def test_places_refused(tmp_path):
             joining.join(corpus(), {"clip": tmp_path / path})
     with pytest.raises(InputError, match="modality text: a modality of small already"):
         joining.join(corpus(), {"text": archive(tmp_path / "c.npz", VECTORS)})
+
+
+def test_an_archive_that_holds_an_id_with_and_without_its_suffix_is_refused(tmp_path):
+    path = archive(tmp_path / "a.npz", {**VECTORS, "c0/u0.npy": np.ones(4)})
+    with zipfile.ZipFile(path) as made:
+        contents = {name: made.read(name) for name in made.namelist()}
+    contents["c0/u0"] = contents.pop("c0/u0.npy.npy")
+    with zipfile.ZipFile(path, "w") as made:
+        for name, content in contents.items():
+            made.writestr(name, content)
+    with pytest.raises(InputError, match=r"c0/u0: comes twice, as 'c0/u0' and as 'c0/u0\.npy'"):
+        joining.join(corpus(), {"clip": path})
 
 
 def test_an_id_does_not_lead_out_of_the_folder(tmp_path):
