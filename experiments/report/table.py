@@ -1,6 +1,6 @@
 """Tables of a report in Markdown: `python -m experiments.report.table --results=DIR/results.json`.
 
-The paper's systems, then the ablations, as README.md shows them.
+The paper's systems, then the ablations, as docs/results.md shows them.
 """
 
 import pathlib
