@@ -6,7 +6,7 @@ python -m experiments.run --config=configs/clstm_ef.py --workdir=runs/clstm_ef
 import ml_collections
 
 from configs import mman
-from mman_jax.recipe import tower
+from mman_jax.systems.mman import tower
 
 
 def concatenation():

@@ -6,7 +6,7 @@ python -m experiments.run --config=configs/clstm_lf.py --workdir=runs/clstm_lf
 import ml_collections
 
 from configs import mman
-from mman_jax.recipe import clstm
+from mman_jax.systems.mman import clstm
 
 
 def system(config):
@@ -16,6 +16,8 @@ def system(config):
         {"default": config.network.unimodal.default}
     )
     config.network.fusion = ml_collections.ConfigDict(clstm((300,), 200) | {"kind": "clstm"})
+    rates = config.train.fusion.learning_rate
+    rates.default = rates.clstm
     return config
 
 

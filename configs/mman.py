@@ -1,8 +1,8 @@
 """MMAN: three uni-modal towers and a multi-modal attention tower, under a dense late fusion.
 
-The sizes and the training settings are `mman_jax/recipe.py`'s; what a run needs beside them is
-here. Every other config has a function `system` that makes this recipe, or another one
-(`configs/clstm_lf.py:mosi`), into its own system.
+The sizes and the training settings are those of `mman_jax/systems/mman.py`; what a run needs
+beside them is here. Every other config has a function `system` that makes this recipe, or another
+one (`configs/clstm_lf.py:mosi`), into its own system.
 
     python -m experiments.run --config=configs/mman.py --workdir=runs/mman
 """
@@ -12,7 +12,7 @@ import importlib
 import ml_collections
 from ml_collections.config_dict import placeholder
 
-from mman_jax.recipe import network, training
+from mman_jax.systems.mman import network, training
 
 
 def recipe(name):

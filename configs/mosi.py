@@ -23,6 +23,6 @@ def get_config():
     towers.mma = 0.0001
     towers.ef = 0.0001
     fusion = config.train.fusion.learning_rate
-    fusion.dense = 0.01
+    fusion.default = 0.01
     fusion.clstm = 0.0003
     return config

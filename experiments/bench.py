@@ -30,7 +30,7 @@ from mman_jax.data import batching
 from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError, nearest
 from mman_jax.inference import stream
-from mman_jax.systems import building
+from mman_jax.systems import build
 from mman_jax.training import mesh as parallel
 from mman_jax.training.feeding import Resident, Streamed
 from mman_jax.training.trainer import Trainer
@@ -84,7 +84,7 @@ def trainer(rows: Batch, seeds: int = 1, stream: bool = False) -> Trainer:
     config = mman.get_config()
     for block in (*config.network.unimodal.values(), config.network.early):
         block.dropout = 0.0
-    network = building.build(config.network, list(DIMS), CLASSES)
+    network = build(config.network, list(DIMS), CLASSES)
     mesh = parallel.make_mesh(seeds)
     return Trainer(network, config.train, parts(rows), CLASSES, mesh, stream=stream)
 
@@ -154,7 +154,7 @@ def case_inference() -> Iterator[dict[str, Any]]:
     params = made.init(np.uint32(0))
     features = {m: jnp.asarray(np.asarray(x)) for m, x in rows.features.items()}
     answer = jax.jit(
-        lambda p, x, r: made.network.apply({"params": p}, x, r)[0][made.network.head],
+        lambda p, x, r: made.system.apply({"params": p}, x, r)[0][made.system.head],
         compiler_options=parallel.compiler_options(jax.devices()[0].platform),
     )
     parameters = sum(x.size for x in jax.tree.leaves(params))
@@ -165,7 +165,7 @@ def case_inference() -> Iterator[dict[str, Any]]:
 def case_step() -> Iterator[dict[str, Any]]:
     """One streaming step of MMAN, early in a conversation and 10 000 utterances into it."""
     made = trainer(conversations())
-    network, params = made.network, made.init(np.uint32(0))
+    network, params = made.system, made.init(np.uint32(0))
     features = {m: np.ones(d, np.float32) for m, d in DIMS.items()}
     state = stream.init_state(network, params, features)
     step = jax.jit(

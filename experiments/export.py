@@ -1,7 +1,8 @@
 """A run for use elsewhere: `python -m experiments.export --checkpoint=DIR --output=FOLDER`.
 
 DIR is the folder of a finished run. FOLDER, which must be new or empty, gets
-- `conversation.jax` and `step.jax`, functions that JAX alone loads (`jax.export`), and `state.npy`;
+- `conversation.jax`, a function that JAX alone loads (`jax.export`); and `step.jax` with
+  `state.npy`, of a system that answers turn by turn;
 - `weights.safetensors`, the parameters of all seeds;
 - `torch/`: each seed's parameters as a PyTorch state dict, and `network.py`, the network;
 - `card.json`: classes, sizes, scores, limits, licences, and how to call the functions.
@@ -23,6 +24,7 @@ import numpy as np
 from experiments.terminal import command
 from experiments.trial import clips
 from experiments.trial.stored import load_models, read_results
+from mman_jax import systems
 from mman_jax.errors import InputError
 from mman_jax.features.extraction import Extraction
 from mman_jax.files.whole import check_new
@@ -45,14 +47,16 @@ def contents(models: Sequence[Model]) -> dict[str, bytes]:
         import flatbuffers  # noqa: F401  (what jax.export serialises with)
     except ImportError as error:
         raise InputError("flatbuffers", "not installed", tensors.INSTALL) from error
-    state = io.BytesIO()
-    np.save(state, exported.initial_state(models))
     files = {
         "conversation.jax": bytes(exported.conversations(models).serialize()),
-        "step.jax": bytes(exported.step(models).serialize()),
-        "state.npy": state.getvalue(),
         "weights.safetensors": tensors.pack(models),
     }
+    system = models[0].build()
+    if system.causal and system.streams:
+        state = io.BytesIO()
+        np.save(state, exported.initial_state(models))
+        files["step.jax"] = bytes(exported.step(models).serialize())
+        files["state.npy"] = state.getvalue()
     return files | _torch(models)
 
 
@@ -103,7 +107,9 @@ def main() -> None:
 
 def _torch(models: Sequence[Model]) -> dict[str, bytes]:
     # Read, not imported: nothing here needs torch.
-    source = (pathlib.Path(weights.__file__).parent / "pytorch.py").read_bytes()
+    if models[0].build().architecture() is None:
+        return {}
+    source = (pathlib.Path(systems.__file__).parent / "mman_pytorch.py").read_bytes()
     files = {"torch/network.py": source}
     for model in models:
         folder = "torch" if len(models) == 1 else f"torch/{model.card['task']}"

@@ -3,7 +3,6 @@
 The public API. Nothing here reads flags, writes files unasked, or prints.
 """
 
-from mman_jax import recipe
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.parts import Parts, prepare
 from mman_jax.data.protocols import Task, tasks
@@ -18,8 +17,9 @@ from mman_jax.layers.clstm import ContextualLSTM
 from mman_jax.layers.fusion import LateFusion
 from mman_jax.layers.lstm import LSTM
 from mman_jax.layers.tower import Tower
-from mman_jax.systems.building import build
-from mman_jax.systems.mman import Network
+from mman_jax.systems import SYSTEMS, build
+from mman_jax.systems.base import Stage, System
+from mman_jax.systems.mman import MMAN
 from mman_jax.training.mesh import make_mesh
 from mman_jax.training.outcome import Outcome, Snapshot
 from mman_jax.training.trainer import Trainer
@@ -28,6 +28,8 @@ from mman_jax.version import __version__
 
 __all__ = [
     "LSTM",
+    "MMAN",
+    "SYSTEMS",
     "UNSCORED",
     "Answer",
     "Answerer",
@@ -38,10 +40,11 @@ __all__ = [
     "LateFusion",
     "Model",
     "MultiModalAttention",
-    "Network",
     "Outcome",
     "Parts",
     "Snapshot",
+    "Stage",
+    "System",
     "Task",
     "Tower",
     "Trainer",
@@ -51,7 +54,6 @@ __all__ = [
     "metrics",
     "prepare",
     "read_corpus",
-    "recipe",
     "synthetic_corpus",
     "tasks",
 ]

@@ -1,7 +1,8 @@
 """The one error that a user's input can cause; every other exception is a bug."""
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 _LONGEST = 600
 """Characters of the place, of what was found and of what was expected, each."""
@@ -35,6 +36,23 @@ class InputError(ValueError):
     def __reduce__(self):
         """The error as another process gets it."""
         return type(self), self._given
+
+
+@contextlib.contextmanager
+def within(outer: str) -> Iterator[None]:
+    """Puts the name of what was read, such as `config`, before the place of an error.
+
+    Examples:
+        >>> with within("config"):
+        ...     raise InputError("mesh.seeds", "3 shards", "a divisor of the 4 seeds")
+        Traceback (most recent call last):
+        mman_jax.errors.InputError: config.mesh.seeds: 3 shards; expected a divisor of the 4 seeds
+    """
+    try:
+        yield
+    except InputError as error:
+        place, found, expected = error._given
+        raise InputError(f"{outer}.{place}", found, expected) from error
 
 
 def _short(part: object) -> str:

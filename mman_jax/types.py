@@ -20,7 +20,8 @@ class Batch(NamedTuple):
         features: a [B, U, D] float32 array for each modality (D is the modality's own).
         labels: [B, U] int32, the class, or `UNSCORED`.
         mask: [B, U] bool, True where there is an utterance, False on padding.
-        reset: [B, U] bool, True on the first utterance of each conversation.
+        reset: [B, U] bool, True on the first utterance of each conversation, and where the padding
+            of a row starts.
         present: a [B, U] bool array for each modality that some utterance of the corpus lacks,
             False where it is missing (its features are then 0).
     """

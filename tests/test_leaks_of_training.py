@@ -82,7 +82,7 @@ def train(corpus, streamed=False):
     trainer, labels = tiny.trainer(tiny.recipe(dropout=0.3), parts, seeds=2)
     if streamed:
         trainer = Trainer(
-            trainer.network,
+            trainer.system,
             trainer.settings,
             parts.rows,
             trainer.classes,

@@ -7,7 +7,7 @@ from configs import mman
 from mman_jax.data.parts import prepare
 from mman_jax.data.protocols import tasks
 from mman_jax.data.synthetic import process
-from mman_jax.systems import building
+from mman_jax.systems import build
 from mman_jax.training import mesh as parallel
 from mman_jax.training.trainer import Trainer
 
@@ -48,7 +48,7 @@ def trainer(config=None, parts=None, seeds=1, parallel_way="jit", shards=(1, 1))
     config = config or recipe()
     parts = parts or prepare(corpus())
     task = tasks(parts.corpus, "auto")[0]
-    network = building.build(config.network, list(parts.corpus.dims), len(task.classes))
+    network = build(config.network, list(parts.corpus.dims), len(task.classes))
     mesh = parallel.make_mesh(seeds, parallel_way, *shards)
     made = Trainer(network, config.train, parts.rows, len(task.classes), mesh, parallel_way)
     return made, parts.labels(task)

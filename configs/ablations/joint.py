@@ -10,7 +10,7 @@ def system(config):
     config.system = "joint"
     config.train.fusion.rules = (("fusion/.*", True), ("towers_.*", True))
     rates = config.train.fusion.learning_rate
-    rates.dense, rates.default = rates.default, 1e-4
+    rates.fusion, rates.default = rates.default, 1e-4
     config.train.fusion.epochs = 40
     config.train.fusion.patience = 10
     return config

@@ -91,7 +91,7 @@ def _fit_task(job: Job, experiment: Experiment, task: Task, screen: Screen) -> d
     kept, failed = experiment.survivors(snapshot, screen)
     params = jax.tree.map(lambda x: x[kept], params)
     finished = of_seeds(snapshot.finished, kept)
-    scores = results.of_task(task, finished, list(trainer.network.towers))
+    scores = results.of_task(task, finished, experiment.heads)
     sizes = experiment.parameters(params)
     groups = trainer.stage(trainer.stages[-1]).groups
     trainable = jax.tree.map(
@@ -101,7 +101,7 @@ def _fit_task(job: Job, experiment: Experiment, task: Task, screen: Screen) -> d
         "seconds": sum(seconds.values()),
         "parameters": sizes | {"trainable": int(sum(jax.tree.leaves(trainable)))},
         "failed": failed,
-        "curves": analysis.curves(trainer.network.towers, finished),
+        "curves": analysis.curves(experiment.heads, finished),
         **analysis.answers(experiment, task, params),
         # Of one-vs-rest tasks the report tells scores alone.
         **(analysis.looks(experiment, task, params) if len(experiment.tasks) == 1 else {}),

@@ -72,7 +72,7 @@ class Sweep:
         kind = system.network.fusion.kind
         rates = FUSION_RATES[kind]
         given = system.train.fusion.learning_rate
-        experiment, seeds, paces = self._experiment(system, rates, given.get(kind, given.default))
+        experiment, seeds, paces = self._experiment(system, rates, given.default)
 
         def tile(x, axis=0):
             return np.concatenate([x] * len(rates), axis=axis)
@@ -132,7 +132,8 @@ def recipe_source(towers: Mapping[str, Losses], fusions: Mapping[str, Losses], a
     lines.append("    towers = config.train.towers.learning_rate")
     lines += [f"    towers.{name} = {best(losses):g}" for name, losses in towers.items()]
     lines.append("    fusion = config.train.fusion.learning_rate")
-    lines += [f"    fusion.{kind} = {best(losses):g}" for kind, losses in fusions.items()]
+    named = {"dense": "default"}  # a dense fusion is MMAN's own
+    lines += [f"    fusion.{named.get(k, k)} = {best(losses):g}" for k, losses in fusions.items()]
     return "\n".join([*lines, "    return config", ""])
 
 

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from configs import clstm_ef, clstm_lf, clstm_mma, mman
 from configs.ablations import joint, no_attention, no_context, own_keys, skip_concatenated
-from mman_jax.systems.building import EARLY
+from mman_jax.systems.mman import EARLY
 
 PAPER, ABLATION = "paper", "ablation"
 

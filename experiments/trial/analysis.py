@@ -1,6 +1,6 @@
 """What a trained system did, beyond its scores: answers, attention, missing modalities, curves."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,13 +44,16 @@ def looks(experiment: Experiment, task: Task, params: Any) -> dict[str, Any]:
     }
 
 
-def curves(towers: Mapping[str, Any], finished: Mapping[str, Outcome]) -> dict[str, Any]:
-    """By head and epoch, the mean over the seeds that still trained."""
-    heads = {name: ("towers", i) for i, name in enumerate(towers)}
-    if "fusion" in finished:
-        heads["fusion"] = ("fusion", 0)
+def curves(heads: Mapping[str, Sequence[str]], finished: Mapping[str, Outcome]) -> dict[str, Any]:
+    """By head and epoch, the mean over the seeds that still trained.
+
+    Args:
+        heads: names of the heads of every stage.
+        finished: what every stage gave.
+    """
+    places = {name: (stage, i) for stage in heads for i, name in enumerate(heads[stage])}
     found = {}
-    for name, (stage, head) in heads.items():
+    for name, (stage, head) in places.items():
         history = finished[stage].history
         training = history.training[:, :, head].astype(bool)  # [E, S]
         alive = training.any(1)
@@ -78,9 +81,8 @@ def _test(experiment: Experiment, task: Task, params: Any) -> tuple[np.ndarray, 
 def _attention(
     experiment: Experiment, task: Task, params: Any, labels: np.ndarray, given: np.ndarray
 ) -> dict[str, Any] | None:
-    layout, rows = experiment.parts.layouts["test"], experiment.parts.rows["test"].features
-    features = {name: np.asarray(x) for name, x in rows.items()}
-    looked = attention_weights(experiment.trainer.network, params, features)
+    layout, rows = experiment.parts.layouts["test"], experiment.parts.rows["test"]
+    looked = attention_weights(experiment.trainer.system, params, rows.features, rows.present)
     if looked is None:
         return None
     modalities, weights = looked
@@ -107,11 +109,11 @@ def _attention(
 
 def _missing(experiment: Experiment, params: Any, labels: np.ndarray) -> dict[str, Any]:
     """Test accuracy of each seed where one modality is missing, by modality."""
-    parts, network = experiment.parts, experiment.trainer.network
+    parts, system = experiment.parts, experiment.trainer.system
     if len(parts.corpus.features) < 2:
         return {}
     scored = labels != UNSCORED
-    found = answers_without(network, params, parts.rows["test"])
+    found = answers_without(system, params, parts.rows["test"])
     right = {
         name: batching.gather(parts.layouts["test"], answers, axis=1)[:, scored] == labels[scored]
         for name, answers in found.items()

@@ -20,10 +20,10 @@ from mman_jax.data.parts import Parts, prepare
 from mman_jax.data.readers.read import read_corpus
 from mman_jax.data.synthetic import ceiling
 from mman_jax.data.synthetic import process as synthetic
-from mman_jax.errors import InputError
+from mman_jax.errors import InputError, within
 from mman_jax.files.whole import write_whole
 from mman_jax.inference.model import Model
-from mman_jax.systems import building
+from mman_jax.systems import build
 from mman_jax.training import mesh as parallel
 from mman_jax.training import processes
 from mman_jax.training.outcome import Snapshot, converged, of_seeds
@@ -101,14 +101,18 @@ class Experiment:
         """The seeds of the run."""
         return list(range(self.config.first_seed, self.config.first_seed + self.config.seeds))
 
+    @property
+    def heads(self) -> dict[str, tuple[str, ...]]:
+        """The heads of every stage, in order."""
+        return {stage: self.trainer.heads(stage) for stage in self.trainer.stages}
+
     def survivors(self, snapshot: Snapshot, screen: Screen) -> tuple[np.ndarray, list[Any]]:
         """Which seeds converged, [S] bool, and where the others failed; they are told, too.
 
         Raises:
             InputError: if none did.
         """
-        heads = {name: self.trainer.stage(name).heads for name in snapshot.finished}
-        failed = results.failures(snapshot.finished, self.seeds, heads)
+        failed = results.failures(snapshot.finished, self.seeds, self.heads)
         if len(failed) == len(self.seeds):
             raise InputError(
                 "training",
@@ -134,7 +138,7 @@ class Experiment:
         if processes.is_first():
             self._save_model(task, params, seeds, workdir)
         finished = of_seeds(snapshot.finished, kept)
-        scores = results.of_task(task, finished, list(self.trainer.network.towers))
+        scores = results.of_task(task, finished, self.heads)
         scores |= {"seeds": seeds, "failed": failed}
         return scores | {"seconds": seconds, "parameters": self.parameters(params)}
 
@@ -173,7 +177,8 @@ class Experiment:
 
     def parameters(self, params: Any) -> dict[str, int]:
         """Numbers of parameters, from all seeds' [S, ...]."""
-        return results.parameters(jax.tree.map(lambda x: x[0], params))
+        heads = [head for several in self.heads.values() for head in several]
+        return results.parameters(jax.tree.map(lambda x: x[0], params), heads)
 
     def _save_model(
         self, task: protocols.Task, params: Any, seeds: list[int], workdir: pathlib.Path
@@ -203,14 +208,16 @@ def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
     parts = prepare(corpus)
     labels = {task.name: parts.labels(task) for task in tasks}
     mismatch = protocols.check_table_1(corpus)
-    network = building.build(config.network, list(corpus.dims), len(tasks[0].classes))
-    mesh = parallel.make_mesh(config.seeds, config.parallel, config.mesh.seeds, config.mesh.rows)
-    classes = len(tasks[0].classes)
-    trainer = Trainer(
-        network, config.train, parts.rows, classes, mesh, config.parallel, config.data.stream
-    )
-    for stage in trainer.stages:
-        trainer.stage(stage)  # an uncovered parameter is said before anything is written
+    with within("config"):
+        classes = len(tasks[0].classes)
+        system = build(config.network, list(corpus.dims), classes)
+        shards = (config.mesh.seeds, config.mesh.rows)
+        mesh = parallel.make_mesh(config.seeds, config.parallel, *shards)
+        trainer = Trainer(
+            system, config.train, parts.rows, classes, mesh, config.parallel, config.data.stream
+        )
+        for stage in trainer.stages:
+            trainer.stage(stage)  # an uncovered parameter is said before anything is written
     unusual = columns.unusual(corpus, parts.scaling, parts.split.train)
     notices = (parts.split.how, *([mismatch] if mismatch else []), *map(str, unusual))
     return Experiment(config, parts, tasks, labels, trainer, notices)

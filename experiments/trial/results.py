@@ -1,6 +1,6 @@
 """`results.json`: every number of a run, from counts alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -9,8 +9,8 @@ import numpy as np
 from mman_jax.data.parts import Parts
 from mman_jax.data.protocols import Task
 from mman_jax.evaluation import metrics
+from mman_jax.systems.base import owner
 from mman_jax.training.outcome import Outcome
-from mman_jax.training.trainer import FUSION, TOWERS
 from mman_jax.types import UNSCORED
 
 METRICS = {
@@ -38,9 +38,19 @@ def scores(counts: np.ndarray) -> dict[str, Any]:
     }
 
 
-def of_task(task: Task, finished: Mapping[str, Outcome], towers: Sequence[str]) -> dict[str, Any]:
-    """The scores of one task: of the system, and of each tower alone."""
-    last = finished.get(FUSION, finished[TOWERS])
+def of_task(
+    task: Task, finished: Mapping[str, Outcome], heads: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
+    """The scores of one task: of the system, and of each tower alone.
+
+    Args:
+        task: what was trained.
+        finished: what every stage gave.
+        heads: names of the heads of every stage, in order; those of the first are the towers, and
+            the last one of all is the system's.
+    """
+    first, *_ = stages = tuple(heads)
+    last = stages[-1]
 
     def of_head(outcome: Outcome, head: int) -> dict[str, Any]:
         losses = outcome.history.valid_loss[:, :, head]  # [E, S]
@@ -54,8 +64,8 @@ def of_task(task: Task, finished: Mapping[str, Outcome], towers: Sequence[str]) 
 
     return {
         "classes": list(task.classes),
-        **of_head(last, 0),
-        "towers": {name: of_head(finished[TOWERS], i) for i, name in enumerate(towers)},
+        **of_head(finished[last], len(heads[last]) - 1),
+        "towers": {name: of_head(finished[first], i) for i, name in enumerate(heads[first])},
     }
 
 
@@ -115,12 +125,12 @@ def of_corpus(parts: Parts, labels: Mapping[str, np.ndarray] | None, task: Task)
     }
 
 
-def parameters(params: Mapping[str, Any]) -> dict[str, int]:
-    """Numbers of parameters of one network: in all, of each tower, of the fusion."""
-    counts = {
-        name.removeprefix("towers_"): sum(int(x.size) for x in jax.tree.leaves(group))
-        for name, group in params.items()
-    }
+def parameters(params: Mapping[str, Any], heads: Iterable[str]) -> dict[str, int]:
+    """Numbers of parameters of one network: in all, and of each head's own part."""
+    counts: dict[str, int] = {}
+    for group, tree in params.items():
+        name = owner(group, heads) or group
+        counts[name] = counts.get(name, 0) + sum(int(x.size) for x in jax.tree.leaves(tree))
     return {"total": sum(counts.values()), **counts}
 
 

@@ -6,7 +6,6 @@ import ml_collections
 
 from mman_jax.errors import InputError, nearest
 from mman_jax.training.selection import SELECT
-from mman_jax.training.trainer import FUSION, TOWERS
 
 
 def check_numbers(config: ml_collections.ConfigDict) -> None:
@@ -22,7 +21,8 @@ def check_numbers(config: ml_collections.ConfigDict) -> None:
         "train.max_epochs": train.max_epochs,
     }
     positive, others = {}, {"first_seed": config.first_seed}
-    for stage in (TOWERS, FUSION):
+    stages = [name for name, value in train.items() if isinstance(value, ml_collections.ConfigDict)]
+    for stage in stages:
         settings = {f"train.{stage}.{field}": value for field, value in train[stage].items()}
         whole |= {k: v for k, v in settings.items() if k.endswith((".epochs", ".patience"))}
         positive[f"train.{stage}.clip"] = train[stage].clip

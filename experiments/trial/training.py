@@ -12,7 +12,6 @@ from experiments.trial.curves import Log
 from mman_jax.data.protocols import Task
 from mman_jax.training import checkpoints, processes
 from mman_jax.training.outcome import Snapshot
-from mman_jax.training.stage import head_names
 
 if TYPE_CHECKING:
     from experiments.trial.experiment import Experiment
@@ -82,8 +81,8 @@ def fit(
 
 
 def _log(experiment: "Experiment", task: Task, workdir: pathlib.Path, tensorboard: bool) -> Log:
-    one, network = len(experiment.tasks) == 1, experiment.trainer.network
-    heads = {stage: head_names(network, stage) for stage in experiment.trainer.stages}
+    one, trainer = len(experiment.tasks) == 1, experiment.trainer
+    heads = {stage: trainer.heads(stage) for stage in trainer.stages}
     board = (workdir / "tensorboard") / ("" if one else task.name) if tensorboard else None
     name = "curves.csv" if one else f"curves_{task.name}.csv"
     return Log(workdir / name, heads, experiment.seeds, board)

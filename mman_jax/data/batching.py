@@ -165,6 +165,10 @@ def rows(corpus: Corpus, layout: Layout, labels: np.ndarray, scaling: Scaling | 
     classes.reshape(-1)[layout.positions] = labels[np.concatenate(order)]
     mask.reshape(-1)[layout.positions] = True
     reset[layout.row, layout.start] = True
+    # Padding is an item of its own: what runs backwards must not carry it into a conversation.
+    used = mask.sum(1)
+    padded = np.flatnonzero(used < layout.length)
+    reset[padded, used[padded]] = True
     features = {name: LaidFeatures(corpus, layout, name, scaling) for name in corpus.features}
     present = {}
     for name, there in corpus.present.items():

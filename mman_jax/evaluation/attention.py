@@ -1,4 +1,4 @@
-"""What the multi-modal attention looked at."""
+"""What a system's attention looked at."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,46 +6,41 @@ from typing import Any
 import jax
 import numpy as np
 
-from mman_jax.layers.attention import MultiModalAttention
-from mman_jax.systems.mman import ATTENTION_TOWER, Network
+from mman_jax.systems.base import System, sown_weights
 from mman_jax.types import Array
-
-_TOWER = f"towers_{ATTENTION_TOWER}"
 
 
 def attention_weights(
-    network: Network,
+    system: System,
     params: Any,
     features: Mapping[str, Array],
     present: Mapping[str, Array] | None = None,
 ) -> tuple[tuple[str, ...], np.ndarray] | None:
-    """The weights of the attention tower on every utterance, for every seed.
+    """The attention weights on every utterance, for every seed.
 
     Args:
-        network: the trained network.
+        system: the trained system.
         params: leading axis S.
         features: [R, U, D] float32 a modality, scaled as in training.
         present: [R, U] bool of modalities that may be missing.
 
     Returns:
         The modalities in order, and the weights [S, R, U, M (query), M (key)] float32; None where
-        no tower attends.
+        the system does not attend.
     """
-    if ATTENTION_TOWER not in network.towers:
+    if not system.attends:
         return None
-    names = tuple(network.inputs[ATTENTION_TOWER])
 
     @jax.jit
     def weigh_all(params, features, present):
-        return jax.lax.map(lambda one: weigh(network, one, features, present), params)
+        return jax.lax.map(lambda one: weigh(system, one, features, present), params)
 
-    own = {name: np.asarray(features[name]) for name in names}
-    tower = {_TOWER: params[_TOWER]}  # the others need not travel
-    return names, np.asarray(weigh_all(tower, own, dict(present or {})))
+    given = {name: np.asarray(x) for name, x in features.items()}
+    return system.attends, np.asarray(weigh_all(params, given, dict(present or {})))
 
 
 def weigh(
-    network: Network,
+    system: System,
     params: Any,
     features: Mapping[str, Array],
     present: Mapping[str, Array] | None = None,
@@ -53,17 +48,16 @@ def weigh(
     """One seed's weights [B, U, M (query), M (key)] float32; pure.
 
     Args:
-        network: with an attention tower.
+        system: one that attends.
         params: of one seed.
         features: [B, U, D] float32 a modality, scaled as in training.
         present: [B, U] bool of modalities that may be missing.
     """
-    names = tuple(network.inputs[ATTENTION_TOWER])
-    tower = network.towers[ATTENTION_TOWER]
-    module = MultiModalAttention(**{"modalities": names, **tower.attention})
-    own = {"params": params[_TOWER]["attention"]}
-    _, kept = module.apply(own, {m: features[m] for m in names}, present, mutable="intermediates")
-    return kept["intermediates"]["weights"][0]
+    reset = np.zeros(next(iter(features.values())).shape[:2], bool)
+    _, kept = system.apply(
+        {"params": params}, features, reset, present=present, mutable="intermediates"
+    )
+    return sown_weights(kept)
 
 
 def mean_weights(weights: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:

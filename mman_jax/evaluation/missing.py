@@ -5,15 +5,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from mman_jax.systems.mman import Network
+from mman_jax.systems.base import System
 from mman_jax.types import Batch
 
 
-def answers_without(network: Network, params: Any, rows: Batch) -> dict[str, np.ndarray]:
+def answers_without(system: System, params: Any, rows: Batch) -> dict[str, np.ndarray]:
     """The system's answers [S, R, U] int where one modality is missing everywhere, by modality.
 
     Args:
-        network: the trained network.
+        system: the trained system.
         params: leading axis S.
         rows: [R, U] of utterances, scaled as in training.
     """
@@ -25,8 +25,8 @@ def answers_without(network: Network, params: Any, rows: Batch) -> dict[str, np.
     @jax.jit
     def answer(params, features, reset, present):
         def one(params):
-            logits, _ = network.apply({"params": params}, features, reset, present=present)
-            return logits[network.head].argmax(-1)
+            logits, _ = system.apply({"params": params}, features, reset, present=present)
+            return logits[system.head].argmax(-1)
 
         return jax.lax.map(one, params)
 

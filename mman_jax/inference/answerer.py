@@ -9,7 +9,6 @@ import numpy as np
 from mman_jax.evaluation.attention import weigh
 from mman_jax.inference import answers, stream
 from mman_jax.inference.model import Model
-from mman_jax.systems.mman import ATTENTION_TOWER
 
 
 class Answer(NamedTuple):
@@ -41,13 +40,16 @@ class Answerer:
             attention: whether answers tell their attention weights.
 
         Raises:
-            InputError: attention is asked for, and there is none.
+            InputError: attention is asked for, and there is none; or a system that cannot answer
+                turn by turn.
         """
         if attention:
             answers.check_attends(models)
         self.dims = dict(models[0].dims)
         self.models, self._attention = tuple(models), attention
         self._networks = [model.build() for model in models]
+        for network in self._networks:
+            stream.check_streams(network)
         self._params = [jax.device_put(model.params) for model in models]
         self._step = jax.jit(self._step_all)
         self._begin = jax.eval_shape(self._begin_all, self._params)
@@ -101,7 +103,7 @@ class Answerer:
     def _named(self, weights: Sequence[Any]) -> dict[str, dict[str, float]] | None:
         if not self._attention:
             return None
-        names = self._networks[0].inputs[ATTENTION_TOWER]
+        names = self._networks[0].attends
         mean = np.mean([np.asarray(w) for w in weights], axis=0).tolist()
         return {
             query: dict(zip(names, row, strict=True))

@@ -6,7 +6,7 @@ import numpy as np
 
 from mman_jax.errors import InputError
 from mman_jax.inference.model import Model
-from mman_jax.systems.mman import ATTENTION_TOWER
+from mman_jax.systems.base import System
 
 Answers = tuple[list[str], np.ndarray, list[str]]
 
@@ -35,10 +35,14 @@ def check_attends(models: Sequence[Model]) -> None:
     """Refuses models whose attention cannot be told.
 
     Raises:
-        InputError: naming the towers that there are.
+        InputError: naming the system.
     """
     for model in models:
-        towers = model.build().towers
-        if ATTENTION_TOWER not in towers:
-            found = f"no attention tower in the model (towers: {', '.join(towers)})"
+        system = model.build()
+        if not system.attends:
+            found = f"none in this {type(system).__name__} (heads: {_heads(system)})"
             raise InputError("attention", found, "a system with one, such as configs/mman.py")
+
+
+def _heads(system: System) -> str:
+    return ", ".join(head for stage in system.stages() for head in stage.heads)

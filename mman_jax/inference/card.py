@@ -13,8 +13,6 @@ from experiments.trial.stored import METRICS
 from mman_jax.data.scaling import LIMIT
 from mman_jax.features.extraction import Extraction
 from mman_jax.inference.model import Model
-from mman_jax.layers.attention import MultiModalAttention
-from mman_jax.systems.mman import Network
 
 FORMAT = 1
 _PACKAGES = ("jax", "flax", "numpy")
@@ -27,6 +25,8 @@ _CALLS = {
     "present": "bool a modality, [B, U] or [B]; False: missing, its features count for nothing",
     "rows": "a row is a conversation from its beginning; whatever follows its end is ignored",
 }
+
+_TURN_BY_TURN = ("step.jax", "state.npy")
 
 
 def write(
@@ -44,6 +44,7 @@ def write(
         replaced: whether the weights are others than those that the run trained.
     """
     model = models[0]
+    system = model.build()
     several = len(models) > 1
     tasks = results.get("tasks", {results["protocol"]: results})
     corpus = dict(results["corpus"]) if isinstance(results.get("corpus"), dict) else {}
@@ -62,14 +63,14 @@ def write(
             "mean": {m: _numbers(model.scaling.mean[m]) for m in model.dims},
             "scale": {m: _numbers(model.scaling.scale[m]) for m in model.dims},
         },
-        "calls": _CALLS,
-        "architecture": _architecture(model.build()),
+        "calls": {k: v for k, v in _CALLS.items() if system.streams or k not in _TURN_BY_TURN},
+        "architecture": system.architecture(),
         "networks": dict(zip(tasks, map(_networks, models), strict=True)),
         "seeds": None if replaced else {n: t.get("seeds") for n, t in tasks.items()},
         "parameters": results.get("parameters"),
         "corpus": corpus,
         "scores": None if replaced else {name: _scores(task) for name, task in tasks.items()},
-        "limits": _limits(results.get("corpus", {}) or {}, replaced),
+        "limits": _limits(results.get("corpus", {}) or {}, replaced, system.causal),
         "licences": _licences(extraction, model.dims),
         "versions": {"python": platform.python_version()}
         | {name: metadata.version(name) for name in (*_PACKAGES, "mman_jax")},
@@ -85,29 +86,6 @@ def _numbers(array: np.ndarray) -> list[float]:
     return [float(str(value)) for value in array.astype(np.float32)]
 
 
-def _architecture(network: Network) -> dict[str, Any]:
-    towers = []
-    for name, tower in network.towers.items():
-        attention = None
-        if tower.attention is not None:
-            made = MultiModalAttention(**tower.attention)
-            attention = {k: getattr(made, k) for k in ("model", "key", "value", "shared", "skip")}
-        own = {"name": name, "modalities": list(network.inputs[name]), "attention": attention}
-        towers.append(own | _block(tower.block))
-    fusion = network.fusion
-    block = _block(fusion.block) if fusion is not None and fusion.block is not None else None
-    return {
-        "classes": next(iter(network.towers.values())).classes,
-        "context": network.context,
-        "towers": towers,
-        "fusion": None if fusion is None else {"kind": fusion.kind, "clstm": block},
-    }
-
-
-def _block(block: Mapping[str, Any]) -> dict[str, Any]:
-    return {"hidden": list(block["hidden"]), "dense": block["dense"]}
-
-
 def _scores(task: Mapping[str, Any]) -> dict[str, Any]:
     return {
         part: {name: task[part][name] for name in METRICS}
@@ -116,10 +94,12 @@ def _scores(task: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _limits(corpus: Mapping[str, Any], replaced: bool) -> list[str]:
+def _limits(corpus: Mapping[str, Any], replaced: bool, causal: bool) -> list[str]:
     found = [
         "Features of these sizes, made as those of the training corpus were; no raw clips.",
-        "An answer depends on its conversation up to its utterance, and on nothing later.",
+        "An answer depends on its conversation up to its utterance, and on nothing later."
+        if causal
+        else "An answer depends on all of its conversation: a row is one, and nothing follows it.",
         "Scores are of single seeds; the functions answer with the mean over all of them.",
         "Lowered for CPUs, CUDA and TPUs; run and tested on CPUs.",
         "JAX reads older exported functions for a limited time; .safetensors do not age.",

@@ -24,8 +24,8 @@ def conversations(models: Sequence[Model]) -> export.Exported:
 
     It takes `features`, [B, U, D] float32 a modality, not scaled, and `present`, [B, U] bool a
     modality, False where it is missing (its features then count for nothing and may be NaN). A row
-    is one conversation; what follows its end changes nothing before it. It gives the probabilities
-    [B, U, C] float32.
+    is one conversation; what follows its end changes nothing before it, where the system is causal
+    (else give each conversation alone). It gives the probabilities [B, U, C] float32.
 
     Args:
         models: one, or one a class after a one-vs-rest protocol: C are then their last classes.
@@ -59,8 +59,13 @@ def step(models: Sequence[Model]) -> export.Exported:
 
     Args:
         models: as for `conversations`.
+
+    Raises:
+        InputError: a system that cannot answer turn by turn.
     """
     parts = [(model, model.build(), jax.tree.map(jnp.asarray, model.params)) for model in models]
+    for _, system, _ in parts:
+        stream.check_streams(system)
     begins = _begins(models)
     sizes = [sum(leaf.size for leaf in jax.tree.leaves(begin)) for begin in begins]
 

@@ -14,8 +14,8 @@ from mman_jax.data.scaling import Scaling
 from mman_jax.errors import InputError
 from mman_jax.evaluation.attention import attention_weights
 from mman_jax.inference import stored
-from mman_jax.systems import building
-from mman_jax.systems.mman import Network
+from mman_jax.systems import SYSTEMS, build
+from mman_jax.systems.base import System
 from mman_jax.training import checkpoints
 from mman_jax.types import UNSCORED, Batch
 
@@ -27,10 +27,11 @@ class Model:
     Attributes:
         params: leading axis S, a trained network a seed.
         scaling: of the features, as in training.
-        network: the config's `network`.
+        network: settings of the system, see `mman_jax.build`.
         dims: D of each modality, in the order of training.
         classes: their names, in order.
         card: what else is worth knowing (system, protocol, task, corpus, seeds).
+        systems: by name: those that the settings may name.
     """
 
     params: Any
@@ -39,6 +40,7 @@ class Model:
     dims: Mapping[str, int]
     classes: tuple[str, ...]
     card: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    systems: Mapping[str, type[System]] = dataclasses.field(default_factory=lambda: SYSTEMS)
 
     def save(self, directory: str | pathlib.Path) -> None:
         """Writes the model as a checkpoint.
@@ -60,8 +62,16 @@ class Model:
         checkpoints.save(pathlib.Path(directory), arrays, card)
 
     @classmethod
-    def load(cls, directory: str | pathlib.Path) -> "Model":
+    def load(
+        cls,
+        directory: str | pathlib.Path,
+        systems: Mapping[str, type[System]] = SYSTEMS,
+    ) -> "Model":
         """Reads what `save` wrote, and checks that the network can use all of it.
+
+        Args:
+            directory: the model's folder.
+            systems: by name; your own may be among them.
 
         Raises:
             InputError: if there is no model, a damaged one, or a checkpoint of another kind.
@@ -76,12 +86,16 @@ class Model:
         stored.check_scaling(directory, scaling, card["modalities"])
         dims = {m: len(arrays["mean"][m]) for m in card["modalities"]}
         classes = tuple(card["classes"])
-        stored.check_params(directory, arrays["params"], card["network"], dims, len(classes))
-        return cls(arrays["params"], scaling, card["network"], dims, classes, card["about"])
+        stored.check_params(
+            directory, arrays["params"], card["network"], dims, len(classes), systems
+        )
+        return cls(
+            arrays["params"], scaling, card["network"], dims, classes, card["about"], systems
+        )
 
-    def build(self) -> Network:
-        """The network that the parameters are of."""
-        return building.build(self.network, list(self.dims), len(self.classes))
+    def build(self) -> System:
+        """The system that the parameters are of."""
+        return build(self.network, list(self.dims), len(self.classes), self.systems)
 
     def probabilities(self, corpus: Corpus) -> np.ndarray:
         """Of each class for each utterance, [N, C] float32, the mean over the S seeds.
@@ -110,8 +124,8 @@ class Model:
         """What each utterance's attention looked at, the mean over the S seeds.
 
         Returns:
-            The modalities in order, and the weights [N, M (query), M (key)] float32; None where no
-            tower attends.
+            The modalities in order, and the weights [N, M (query), M (key)] float32; None where the
+            system does not attend.
 
         Raises:
             InputError: as `probabilities`.

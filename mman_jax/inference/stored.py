@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from mman_jax.data.scaling import Scaling
 from mman_jax.errors import InputError
-from mman_jax.systems import building
+from mman_jax.systems import build
+from mman_jax.systems.base import System, parameter_shapes
 
 _EXPECTED = "a trained model"
 _SPARE = 16  # entries that a list or table of the card may have beyond the arrays of the model
@@ -70,32 +70,31 @@ def check_params(
     network: Mapping[str, Any],
     dims: Mapping[str, int],
     classes: int,
+    systems: Mapping[str, type[System]],
 ) -> None:
     """Refuses parameters that are not those of S networks as described; computes nothing.
 
     Args:
         place: for messages.
         params: leading axis S.
-        network: the config's `network`.
+        network: settings of the system.
         dims: D of each modality.
         classes: C.
+        systems: by name.
 
     Raises:
         InputError: naming the first parameter that is missing, unknown, of another shape or dtype,
             or not finite.
     """
-    features = {m: jax.ShapeDtypeStruct((1, 1, d), jnp.float32) for m, d in dims.items()}
     try:
-        built = building.build(network, list(dims), classes)
-        reset = jax.ShapeDtypeStruct((1, 1), bool)
-        shapes = jax.eval_shape(built.init, jax.random.key(0), features, reset)["params"]
+        shapes = parameter_shapes(build(network, list(dims), classes, systems), dims)
     except InputError as error:
         raise InputError(place, str(error), _EXPECTED) from error
     except Exception as error:
         # A description that no run wrote can fail in any way; none of them is a bug of ours.
         found = f"a network that cannot be built ({type(error).__name__}: {error!s:.200})"
         raise InputError(place, found, _EXPECTED) from error
-    expected = {jax.tree_util.keystr(k): v for k, v in jax.tree.leaves_with_path(dict(shapes))}
+    expected = {jax.tree_util.keystr(k): v for k, v in jax.tree.leaves_with_path(shapes)}
     stored = {jax.tree_util.keystr(k): v for k, v in jax.tree.leaves_with_path(params)}
     seeds = {np.shape(array)[:1] for array in stored.values()}
     if len(seeds) != 1 or seeds in ({()}, {(0,)}):

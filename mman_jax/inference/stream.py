@@ -6,28 +6,45 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from mman_jax.systems.mman import Network
+from mman_jax.errors import InputError
+from mman_jax.systems.base import System
 from mman_jax.types import Array
 
 
-def init_state(network: Network, params: Any, features: Mapping[str, Array]) -> Any:
+def init_state(system: System, params: Any, features: Mapping[str, Array]) -> Any:
     """The state before a conversation's first utterance.
 
     Args:
-        network: the trained network.
+        system: the trained system.
         params: of one seed.
         features: an utterance's, [D] a modality; only shapes count.
 
     Returns:
-        By tower, and for a fusion that has one, zeros [1, H] float32 a layer: of one size however
-        long the conversation lasts.
+        The system's own pytree of arrays [1, ...], all zeros: of one size however long the
+        conversation lasts.
+
+    Raises:
+        InputError: if the system cannot answer turn by turn.
     """
-    _, state = jax.eval_shape(lambda p, x: _apply(network, p, None, x), params, features)
+    check_streams(system)
+    _, state = jax.eval_shape(lambda p, x: _apply(system, p, None, x), params, features)
     return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), state)
 
 
+def check_streams(system: System) -> None:
+    """Refuses a system that cannot answer turn by turn.
+
+    Raises:
+        InputError: it sees later utterances, or its state grows.
+    """
+    if not system.causal or not system.streams:
+        why = "grows with the conversation" if system.causal else "depends on later utterances"
+        found = f"{type(system).__name__}, whose {'state' if system.causal else 'answer'} {why}"
+        raise InputError("answers turn by turn", found, "a causal system, such as mman; or a file")
+
+
 def step(
-    network: Network,
+    system: System,
     params: Any,
     state: Any,
     features: Mapping[str, Array],
@@ -35,11 +52,11 @@ def step(
 ) -> tuple[Any, Array]:
     """One utterance: the state after it, and the probabilities [C] of its classes.
 
-    Pure: `jax.jit(functools.partial(step, network))` compiles it, and `jax.vmap` of that runs many
+    Pure: `jax.jit(functools.partial(step, system))` compiles it, and `jax.vmap` of that runs many
     conversations or seeds at once.
 
     Args:
-        network: the trained network.
+        system: the trained system.
         params: of one seed.
         state: of the conversation so far.
         features: the utterance's, [D] float32 a modality, scaled as in training.
@@ -52,24 +69,24 @@ def step(
     Examples:
         An untrained network whose parameters are all zero finds both classes alike.
 
-        >>> from mman_jax.systems.building import build
+        >>> from mman_jax.systems import build
         >>> block = {"hidden": (3,), "dense": 2, "dropout": 0.0, "input_dropout": 0.0}
-        >>> network = build({"unimodal": {"default": block}}, ["speech"], classes=2)
+        >>> system = build({"unimodal": {"default": block}}, ["speech"], classes=2)
         >>> rows = {"speech": jnp.zeros((1, 1, 5))}
-        >>> shapes = jax.eval_shape(network.init, jax.random.key(0), rows, jnp.ones((1, 1), bool))
+        >>> shapes = jax.eval_shape(system.init, jax.random.key(0), rows, jnp.ones((1, 1), bool))
         >>> params = jax.tree.map(lambda x: jnp.zeros(x.shape), shapes["params"])
         >>> utterance = {"speech": jnp.ones(5)}
-        >>> state = init_state(network, params, utterance)
-        >>> state, probabilities = step(network, params, state, utterance)
+        >>> state = init_state(system, params, utterance)
+        >>> state, probabilities = step(system, params, state, utterance)
         >>> probabilities.tolist()
         [0.5, 0.5]
     """
-    logits, state = _apply(network, params, state, features, present)
-    return state, jax.nn.softmax(logits[network.head][0, 0])
+    logits, state = _apply(system, params, state, features, present)
+    return state, jax.nn.softmax(logits[system.head][0, 0])
 
 
-def _apply(network, params, state, features, present=None):
+def _apply(system, params, state, features, present=None):
     rows = {m: x[None, None] for m, x in features.items()}
     there = {m: jnp.reshape(p, (1, 1)) for m, p in (present or {}).items()}
     start = jnp.zeros((1, 1), bool)
-    return network.apply({"params": params}, rows, start, state, present=there)
+    return system.apply({"params": params}, rows, start, state, present=there)

@@ -147,9 +147,12 @@ class LSTM(nn.Module):
 
     Attributes:
         hidden: H.
+        reverse: whether it runs from the last utterance to the first. Its state is then zero where
+            the next utterance starts another conversation or is padding, and none is passed on.
     """
 
     hidden: int
+    reverse: bool = False
 
     @nn.compact
     def __call__(
@@ -163,7 +166,8 @@ class LSTM(nn.Module):
 
         Args:
             inputs: [B, U, D] float32.
-            reset: [B, U] bool, True where a conversation starts: the state is zero before it.
+            reset: [B, U] bool, True where a conversation starts: the state is zero before it. A
+                reversed scan needs True where padding starts, too.
             mask: [B, U] bool, False where the state passes unchanged and the output repeats it.
                 None where padding only ends a row: nothing follows it that it could change.
             state: the state before the first utterance, [B, H] each; zeros by default.
@@ -192,6 +196,11 @@ class LSTM(nn.Module):
         if state is None:
             state = (jnp.zeros((rows, self.hidden), inputs.dtype),) * 2
         chex.assert_shape(state, (rows, self.hidden))
+        if self.reverse:
+            inputs, mask = inputs[:, ::-1], mask if mask is None else mask[:, ::-1]
+            # From the end a conversation starts before the one that follows it in the row.
+            following = jnp.concatenate([reset[:, 1:], jnp.ones_like(reset[:, :1])], axis=1)
+            reset = following[:, ::-1]
         if mask is not None:
             chex.assert_shape(mask, (rows, utterances))
             mask = mask.T[..., None]
@@ -199,4 +208,5 @@ class LSTM(nn.Module):
         gates = (flat @ kernel_input + bias).reshape(utterances, rows, width)
         keep = 1.0 - reset.T[..., None].astype(inputs.dtype)
         hidden, state = lstm_scan(gates, kernel_hidden, keep, mask, state)
-        return hidden.swapaxes(0, 1), state
+        hidden = hidden.swapaxes(0, 1)
+        return hidden[:, ::-1] if self.reverse else hidden, state

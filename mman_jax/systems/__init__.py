@@ -1,1 +1,46 @@
-"""What is trained: one file a system."""
+"""What is trained: one file a system, and a line here."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mman_jax.errors import InputError, nearest
+from mman_jax.systems.base import System
+from mman_jax.systems.bc_lstm import BcLSTM
+from mman_jax.systems.mman import MMAN
+
+SYSTEMS: dict[str, type[System]] = {
+    "mman": MMAN,
+    "bc_lstm": BcLSTM,
+}
+
+
+def build(
+    network: Mapping[str, Any],
+    modalities: Sequence[str],
+    classes: int,
+    systems: Mapping[str, type[System]] = SYSTEMS,
+) -> System:
+    """The system that settings describe, for a corpus's modalities.
+
+    Args:
+        network: `system`, a name of `systems` (`mman` if it is left out); and the settings of that
+            system, see its `from_settings`.
+        modalities: names, in order.
+        classes: C.
+        systems: by name; your own may be among them.
+
+    Raises:
+        InputError: an unknown system, or a setting that it cannot be built by.
+
+    Examples:
+        >>> block = {"hidden": (8,), "dense": 4, "dropout": 0.3, "input_dropout": 0.0}
+        >>> settings = {"unimodal": {"default": block}, "fusion": {"kind": "dense"}}
+        >>> system = build(settings, ["speech", "face"], classes=3)
+        >>> [(stage.name, stage.heads) for stage in system.stages()]
+        [('towers', ('speech', 'face')), ('fusion', ('fusion',))]
+    """
+    settings = dict(network)
+    name = settings.pop("system", "mman")
+    if name not in systems:
+        raise InputError("network.system", f"unknown {name!r:.40}", nearest(str(name), systems))
+    return systems[name].from_settings(settings, modalities, classes)

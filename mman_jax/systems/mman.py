@@ -1,21 +1,31 @@
-"""The systems of the paper: towers that predict alone, and a late fusion of their predictions."""
+"""MMAN and its parts: towers that predict alone, and a late fusion of their predictions.
+
+The sizes are those that give the parameter counts of the paper's Table 2 on IEMOCAP's features
+(4 392 184). The paper leaves the training settings open; README.md says how these were chosen.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from mman_jax.errors import InputError, nearest
+from mman_jax.layers.attention import MultiModalAttention
 from mman_jax.layers.fusion import LateFusion
 from mman_jax.layers.tower import Tower
+from mman_jax.systems.base import Stage, System, check_rate, check_size, check_sizes
 from mman_jax.types import Array
 
-ATTENTION_TOWER, CONCATENATION_TOWER = "mma", "ef"
 FUSION = "fusion"
+EARLY = {"attention": "mma", "concatenation": "ef"}
+"""The tower of all modalities, by how it joins them."""
+
+_LATE = ("dense", "clstm")
+_SKIPS = ("add", "concatenate")
 
 
-class Network(nn.Module):
+class MMAN(System):
     """Towers side by side and, where there are several, the late fusion of what they predict.
 
     Parameters lie under `towers_<name>` and `fusion`.
@@ -33,6 +43,96 @@ class Network(nn.Module):
     fusion: LateFusion | None = None
     context: bool = True
     modality_dropout: float = 0.0
+
+    @classmethod
+    def from_settings(
+        cls, settings: Mapping[str, Any], modalities: Sequence[str], classes: int
+    ) -> "MMAN":
+        """The system that settings such as `network()` describe.
+
+        Args:
+            settings: up to five entries, each optional. `unimodal`: sizes of the uni-modal towers,
+                `default` and any modality's own by its name. `early`: the tower of all modalities;
+                its `kind` is `attention` or `concatenation`. `fusion`: the late fusion; its `kind`
+                is `dense` or `clstm`. Without `fusion` there is one tower, and it is the system.
+                `context`, by default True: False answers each utterance by itself. And
+                `modality_dropout`, by default 0, a rate.
+            modalities: names, in order.
+            classes: C.
+
+        Raises:
+            InputError: a setting that cannot be, or towers and a fusion that are not one system.
+        """
+        known = ("unimodal", "early", "fusion", "context", "modality_dropout")
+        for name in settings:
+            if name not in known:
+                raise InputError(f"network.{name}", "unknown", nearest(name, known))
+        taken = {*EARLY.values(), FUSION} & set(modalities)
+        if taken:
+            expected = "names that no tower or fusion bears"
+            raise InputError("modalities", f"one is named {taken.pop()!r}", expected)
+        rate = settings.get("modality_dropout", 0.0)
+        check_rate("network.modality_dropout", rate, below_one=True)
+        towers, inputs = {}, {}
+        for modality in modalities if "unimodal" in settings else ():
+            entry = modality if modality in settings["unimodal"] else "default"
+            own = settings["unimodal"][entry]
+            block = _block(f"network.unimodal.{entry}", own)
+            towers[modality] = Tower(block, classes, input_dropout=own["input_dropout"])
+            inputs[modality] = (modality,)
+        if "early" in settings:
+            early = settings["early"]
+            if early["kind"] not in EARLY:
+                found = repr(early["kind"])
+                raise InputError("network.early.kind", found, nearest(early["kind"], EARLY))
+            name, attention = EARLY[early["kind"]], None
+            if early["kind"] == "attention":
+                attention = _attention("network.early.attention", early["attention"])
+            block = _block("network.early", early)
+            towers[name] = Tower(block, classes, attention, early["input_dropout"])
+            inputs[name] = tuple(modalities)
+        fusion = _fusion(settings["fusion"], classes) if "fusion" in settings else None
+        if fusion is None and len(towers) != 1:
+            found = f"{len(towers)} towers ({', '.join(towers)}) and no fusion"
+            raise InputError("network", found, "one tower, or a fusion")
+        if fusion is not None and not towers:
+            raise InputError("network", "a fusion and no tower", "towers to fuse")
+        context = settings.get("context", True)
+        return cls(tuple(modalities), classes, towers, inputs, fusion, context, rate)
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The towers, each by itself, then the fusion on frozen towers (section 2)."""
+        towers = Stage("towers", "predict", tuple(self.towers))
+        if self.fusion is None:
+            return (towers,)
+        return towers, Stage(FUSION, "fuse", (FUSION,), reads="predict")
+
+    def architecture(self) -> dict[str, Any]:
+        """What `mman_pytorch.Network` is made of."""
+        towers = []
+        for name, one in self.towers.items():
+            attention = None
+            if one.attention is not None:
+                made = MultiModalAttention(**one.attention, parent=None)
+                sizes = ("model", "key", "value", "shared", "skip")
+                attention = {size: getattr(made, size) for size in sizes}
+            own = {"name": name, "modalities": list(self.inputs[name]), "attention": attention}
+            towers.append(own | _sizes(one.block))
+        late, block = self.fusion, None
+        if late is not None and late.block is not None:
+            block = _sizes(late.block)
+        fusion = None if late is None else {"kind": late.kind, "clstm": block}
+        return {
+            "classes": self.classes,
+            "context": self.context,
+            "towers": towers,
+            "fusion": fusion,
+        }
+
+    @property
+    def attends(self) -> tuple[str, ...]:
+        """The attention tower's modalities."""
+        return tuple(self.inputs.get(EARLY["attention"], ()))
 
     def predict(
         self,
@@ -71,6 +171,7 @@ class Network(nn.Module):
         reset: Array,
         state: Mapping[str, Any] | None = None,
         train: bool = False,
+        present: Mapping[str, Array] | None = None,
     ) -> tuple[dict[str, Array], dict[str, Any]]:
         """The fusion's answers alone, from those of the towers.
 
@@ -79,6 +180,7 @@ class Network(nn.Module):
             reset: [B, U] bool, True on the first utterance of each conversation.
             state: `fusion`'s, before the first utterance; zeros by default.
             train: whether dropout acts.
+            present: of no use here: the towers, not the fusion, saw what was missing.
 
         Returns:
             `fusion`'s logits [B, U, C] float32, and its state, each under that name.
@@ -116,7 +218,80 @@ class Network(nn.Module):
     def _starts(self, reset: Array) -> Array:
         return reset if self.context else jnp.ones_like(reset)
 
-    @property
-    def head(self) -> str:
-        """Whose answer is the system's."""
-        return FUSION if self.fusion is not None else next(iter(self.towers))
+
+def network() -> dict[str, Any]:
+    """What MMAN is made of: a tower a modality and an attention tower, fused late; a new dict."""
+    early = {"model": 150, "key": 150, "value": 150, "shared": True, "skip": "add"}
+    return {
+        "unimodal": {"default": tower((300, 300), 200), "visual": tower((150, 150), 50)},
+        "early": tower((300,), 200) | {"kind": "attention", "attention": early},
+        "fusion": {"kind": "dense"},
+        "context": True,  # False: each utterance is answered by itself
+        "modality_dropout": 0.0,  # rate at which a modality goes missing in training
+    }
+
+
+def clstm(hidden: Sequence[int], dense: int, dropout: float = 0.3) -> dict[str, Any]:
+    """Sizes of a cLSTM block: units of its LSTM layers and of its dense layer; dropout rate."""
+    return {"hidden": tuple(hidden), "dense": dense, "dropout": dropout}
+
+
+def tower(hidden: Sequence[int], dense: int, dropout: float = 0.3) -> dict[str, Any]:
+    """A cLSTM block that reads features, a share of which it may drop while training."""
+    return clstm(hidden, dense, dropout) | {"input_dropout": 0.0}
+
+
+def training() -> dict[str, Any]:
+    """How it is trained: the towers first, then the fusion on frozen towers; a new dict."""
+    shared = {"optimizer": "adamw", "weight_decay": 1e-5, "clip": 1.0}
+    return {
+        "batch": 30,  # conversations
+        "max_epochs": 1000,  # caps every stage
+        "select": "loss",
+        "class_weights": False,
+        "towers": {
+            "rules": (("fusion/.*", False), ("towers_.*", True)),
+            "learning_rate": {"default": 3e-4},  # and any tower's own, by its name
+            "epochs": 80,
+            "patience": 10,
+        }
+        | shared,
+        "fusion": {
+            "rules": (("fusion/.*", True), ("towers_.*", False)),
+            "learning_rate": {"default": 1e-2, "clstm": 1e-3},  # of a fusion that is a cLSTM block
+            "epochs": 200,
+            "patience": 20,
+        }
+        | shared,
+    }
+
+
+def _attention(place: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    skip = settings.get("skip", "add")
+    if skip not in _SKIPS:
+        raise InputError(f"{place}.skip", repr(skip), nearest(str(skip), _SKIPS))
+    for name in ("model", "key", "value"):
+        check_size(f"{place}.{name}", settings[name])
+    if skip == "add" and settings["value"] != settings["model"]:
+        found = f"{settings['value']}, with model {settings['model']}"
+        raise InputError(f"{place}.value", found, "equal sizes, or skip=concatenate")
+    return dict(settings)
+
+
+def _block(place: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    check_sizes(f"{place}.hidden", settings["hidden"])
+    check_size(f"{place}.dense", settings["dense"])
+    for name in ("dropout", "input_dropout"):
+        check_rate(f"{place}.{name}", settings.get(name, 0.0))
+    return clstm(settings["hidden"], settings["dense"], settings["dropout"])
+
+
+def _sizes(block: Mapping[str, Any]) -> dict[str, Any]:
+    return {"hidden": list(block["hidden"]), "dense": block["dense"]}
+
+
+def _fusion(settings: Mapping[str, Any], classes: int) -> LateFusion:
+    kind = settings["kind"]
+    if kind not in _LATE:
+        raise InputError("network.fusion.kind", repr(kind), nearest(str(kind), _LATE))
+    return LateFusion(classes, _block("network.fusion", settings) if kind == "clstm" else None)

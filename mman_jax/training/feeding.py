@@ -10,9 +10,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mman_jax.training import mesh as parallel
 from mman_jax.training import processes
-from mman_jax.training.mesh import SEEDS
+from mman_jax.training.mesh import ROWS, SEEDS
 from mman_jax.training.rows import in_batches
-from mman_jax.training.stage import ROWS, Stage
+from mman_jax.training.stage import StageTraining
 from mman_jax.training.state import Record, State
 from mman_jax.types import UNSCORED, Array, Batch
 
@@ -40,10 +40,10 @@ class Resident:
         held = hold_out(rows["valid"], rows["test"])
         self._rows = self._place({"train": rows["train"], "held": held})
 
-    def epochs(self, stage: Stage, count: int = 1) -> Epochs:
+    def epochs(self, stage: StageTraining, count: int = 1) -> Epochs:
         """So many epochs of a stage for all seeds, in one call.
 
-        It takes a state, the seeds' own features by part (see `Stage.epoch`) and the labels
+        It takes a state, the seeds' own features by part (see `StageTraining.epoch`) and the labels
         [R + 1, U] of `train`, `valid` and `test`; its records are [S, count, T].
         """
         compiled = parallel.distribute(
@@ -51,7 +51,7 @@ class Resident:
         )
         return lambda state, own, labels: compiled(state, own, self.labelled(labels))
 
-    def predictions(self, stage: Stage) -> Predictions:
+    def predictions(self, stage: StageTraining) -> Predictions:
         """Logits [S, R + 1, U, C] by part (`train`, `held`) and head, from parameters and the
         seeds' own features by part."""
 
@@ -94,7 +94,7 @@ class Streamed:
         self.mesh, self.rows = mesh, rows
         self._shards = mesh.shape[ROWS]
 
-    def epochs(self, stage: Stage, count: int = 1) -> Epochs:
+    def epochs(self, stage: StageTraining, count: int = 1) -> Epochs:
         """As `Resident.epochs`, of one epoch; a step is one compiled call.
 
         Raises:
@@ -124,7 +124,7 @@ class Streamed:
 
         return epoch
 
-    def train(self, stage: Stage) -> Callable[[State, Labels], tuple[State, Array]]:
+    def train(self, stage: StageTraining) -> Callable[[State, Labels], tuple[State, Array]]:
         """The training half of an epoch: the state after it, and the heads' losses [S, T]."""
         step = self._spread(
             lambda state, _, x: stage.step(state, *x), (ROWS, None, None), donate=True
@@ -133,7 +133,7 @@ class Streamed:
         def train(state, labels):
             weights = stage.class_weights(labels["train"])
             number = int(processes.whole(state.epoch)[0])
-            shuffle = np.random.default_rng([number, sum(stage.name.encode())]).permutation
+            shuffle = np.random.default_rng([number, stage.key]).permutation
             losses = []
             for index, batch in enumerate(self._batches("train", stage, labels, shuffle)):
                 state, loss = step(state, {}, (batch, np.int32(index), weights))
@@ -144,16 +144,14 @@ class Streamed:
 
         return train
 
-    def predictions(self, stage: Stage) -> Predictions:
+    def predictions(self, stage: StageTraining) -> Predictions:
         """As `Resident.predictions`, gathered from batches.
 
         Raises:
             ValueError: when called, of features of a seed's own.
         """
         answer = self._spread(
-            lambda params, _, batch: dict(
-                zip(stage.heads, stage.answer(params, batch), strict=True)
-            ),
+            lambda params, _, batch: stage.outputs(params, batch),
             ROWS,
             out=PartitionSpec(SEEDS, ROWS),
         )
@@ -167,8 +165,8 @@ class Streamed:
                 # A batch may end in rows that only make it divisible by the devices.
                 count, size = len(rows.mask) - 1, stage.batch_rows
                 found[part] = {
-                    head: np.concatenate([x[head][:, :size] for x in parts], axis=1)[:, :count]
-                    for head in stage.heads
+                    name: np.concatenate([x[name][:, :size] for x in parts], axis=1)[:, :count]
+                    for name in parts[0]
                 }
             return {
                 "train": jax.tree.map(_with_empty_row, found["train"]),
@@ -193,7 +191,9 @@ class Streamed:
             function, self.mesh, donate=donate, shared=specs, out=out or PartitionSpec(SEEDS)
         )
 
-    def _batches(self, part: str, stage: Stage, labels: Labels, order: Callable[[int], Array]):
+    def _batches(
+        self, part: str, stage: StageTraining, labels: Labels, order: Callable[[int], Array]
+    ):
         rows = self.rows[part]
         length = self._length(part)
         count = len(rows.mask) - 1
@@ -201,7 +201,7 @@ class Streamed:
         batches = np.asarray(in_batches(order(count), stage.batch_rows, count))
         batches = np.pad(batches, ((0, 0), (0, size - batches.shape[1])), constant_values=count)
         present = dict.fromkeys(rows.present, False)
-        fill = Batch(dict.fromkeys(rows.features, 0), UNSCORED, False, False, present)
+        fill = Batch(dict.fromkeys(rows.features, 0), UNSCORED, False, True, present)
         for index in batches:
             yield jax.tree.map(
                 lambda x, empty, index=index: self._read(x, index, length, empty),
@@ -243,7 +243,7 @@ def hold_out(valid: Batch, test: Batch) -> Batch:
         {name: join(x, test.features[name]) for name, x in valid.features.items()},
         join(valid.labels, test.labels, UNSCORED),
         join(valid.mask, test.mask),
-        join(valid.reset, test.reset),
+        join(valid.reset, test.reset, True),
         {name: join(x, test.present[name]) for name, x in valid.present.items()},
     )
 

@@ -19,7 +19,7 @@ def labels(params: Mapping[str, Any], rules: Rules) -> Any:
     Args:
         params: the network's parameters, a group (a tower, the fusion) a top-level key.
         rules: (pattern, trains) pairs; of the patterns that match a parameter's whole path
-            (`towers_text/clstm/lstm_0/bias_input`) the first decides.
+            (`text/clstm/lstm_0/bias_input`) the first decides.
 
     Returns:
         A tree like `params` of group names and `FROZEN`.
@@ -28,9 +28,9 @@ def labels(params: Mapping[str, Any], rules: Rules) -> Any:
         InputError: if no rule covers a parameter.
 
     Examples:
-        >>> params = {"towers_text": {"kernel": 1.0}, "fusion": {"kernel": 2.0}}
-        >>> labels(params, [("fusion/.*", True), ("towers_.*", False)])
-        {'fusion': {'kernel': 'fusion'}, 'towers_text': {'kernel': 'frozen'}}
+        >>> params = {"text": {"kernel": 1.0}, "late": {"kernel": 2.0}}
+        >>> labels(params, [("late/.*", True), ("text/.*", False)])
+        {'late': {'kernel': 'late'}, 'text': {'kernel': 'frozen'}}
     """
 
     def label(path, _):
@@ -58,12 +58,12 @@ def freeze(
     Examples:
         Decay alone would shrink a parameter whose gradient is zero. The frozen one has no update.
 
-        >>> params = {"towers_text": 1.0, "fusion": 2.0}
-        >>> tree = labels(params, [("fusion", True), ("towers_.*", False)])
+        >>> params = {"text": 1.0, "late": 2.0}
+        >>> tree = labels(params, [("late", True), ("text", False)])
         >>> optimizer = freeze(lambda group: optax.add_decayed_weights(0.5), tree)
-        >>> gradients = {"towers_text": 9.0, "fusion": 0.0}
+        >>> gradients = {"text": 9.0, "late": 0.0}
         >>> updates, _ = optimizer.update(gradients, optimizer.init(params), params)
-        >>> float(updates["towers_text"]), float(updates["fusion"])
+        >>> float(updates["text"]), float(updates["late"])
         (0.0, 1.0)
     """
     groups = set(jax.tree.leaves(tree)) - {FROZEN}

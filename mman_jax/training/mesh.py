@@ -11,9 +11,10 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mman_jax.errors import InputError, nearest
-from mman_jax.training.stage import ROWS
 
-SEEDS = "seeds"
+SEEDS, ROWS = "seeds", "rows"
+"""The axes over which seeds, and the rows of a batch, are spread on several devices."""
+
 PARALLEL = ("jit", "pmap")
 _BY_SEED, _EVERYWHERE = PartitionSpec(SEEDS), PartitionSpec()
 
@@ -33,29 +34,25 @@ def make_mesh(seeds: int, parallel: str = "jit", seed_shards: int = 0, row_shard
         InputError: if the way is unknown, the devices are too few, or a process has none of them.
     """
     if parallel not in PARALLEL:
-        raise InputError("config.parallel", repr(parallel), nearest(parallel, PARALLEL))
+        raise InputError("parallel", repr(parallel), nearest(parallel, PARALLEL))
     devices = jax.devices()  # of all processes, one process's after another's
     if min(seed_shards, row_shards) < 0:
-        raise InputError("config.mesh", f"{seed_shards} x {row_shards} devices", "0 or more")
+        raise InputError("mesh", f"{seed_shards} x {row_shards} devices", "0 or more")
     if max(seed_shards, 1) * max(row_shards, 1) > len(devices):
-        raise InputError(
-            "config.mesh", f"{seed_shards} x {row_shards} devices", f"at most {len(devices)}"
-        )
+        raise InputError("mesh", f"{seed_shards} x {row_shards} devices", f"at most {len(devices)}")
     processes = jax.process_count()
     if parallel == "pmap" and processes > 1:
-        raise InputError("config.parallel", f"'pmap' in {processes} processes", "'jit'")
+        raise InputError("parallel", f"'pmap' in {processes} processes", "'jit'")
     if parallel == "pmap":
         seed_shards = 1
     seed_shards = seed_shards or math.gcd(seeds, len(devices) // max(row_shards, 1))
     row_shards = row_shards or len(devices) // seed_shards
     if seeds % seed_shards:
-        raise InputError(
-            "config.mesh.seeds", f"{seed_shards} shards", f"a divisor of the {seeds} seeds"
-        )
+        raise InputError("mesh.seeds", f"{seed_shards} shards", f"a divisor of the {seeds} seeds")
     used = np.asarray(devices[: seed_shards * row_shards]).reshape(seed_shards, row_shards)
     if len({device.process_index for device in used.flat}) < processes:
         raise InputError(
-            "config.mesh",
+            "mesh",
             f"{seed_shards} x {row_shards} devices, none of them in some of {processes} processes",
             f"up to {len(devices)} devices, at least one a process",
         )

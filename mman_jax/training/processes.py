@@ -34,7 +34,7 @@ def join(distributed: str) -> None:
         jax.distributed.initialize()
     except ValueError as error:
         raise InputError(
-            "config.distributed",
+            "distributed",
             f"{AUTO!r}, but nothing here tells of other processes ({error})",
             "ADDRESS:PORT,PROCESSES,ID",
         ) from error
@@ -54,7 +54,7 @@ def parse(distributed: str) -> tuple[str, int, int]:
         if 0 < number < 2**16 and process < processes:
             return address, processes, process
     raise InputError(
-        "config.distributed",
+        "distributed",
         repr(distributed),
         f"{AUTO!r}, or ADDRESS:PORT,PROCESSES,ID with ID from 0 to PROCESSES - 1",
     )

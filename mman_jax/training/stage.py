@@ -9,26 +9,25 @@ import jax.numpy as jnp
 import optax
 
 from mman_jax.evaluation.metrics import accuracy, confusion
-from mman_jax.systems.mman import FUSION, Network
+from mman_jax.systems.base import System, owner, sown_losses
 from mman_jax.training import freezing
 from mman_jax.training.losses import balanced_weights, cross_entropy
+from mman_jax.training.mesh import ROWS
 from mman_jax.training.rows import count, in_batches, take
 from mman_jax.training.selection import keep_best
 from mman_jax.training.state import Record, State
 from mman_jax.types import UNSCORED, Array, Batch
 
-ROWS = "rows"
-"""The axis name over which a batch's rows are spread on several devices."""
-
 
 @dataclasses.dataclass(frozen=True)
-class Stage:
+class StageTraining:
     """What is trained together, and how its epochs run.
 
     Attributes:
-        name: `towers` or `fusion`.
-        network: the whole network.
-        method: the network's function that answers: `predict`, `fuse` or `__call__`.
+        name: of the stage.
+        key: its place among the system's stages, from 0, for its random numbers.
+        system: the whole network.
+        method: the system's method that answers.
         heads: the answers trained, each with its own loss, best epoch and patience.
         groups: which group trains each parameter (`freezing.labels`).
         optimizer: the transformation of all parameters (`freezing.freeze`).
@@ -42,7 +41,8 @@ class Stage:
     """
 
     name: str
-    network: Network
+    key: int
+    system: System
     method: str
     heads: tuple[str, ...]
     groups: Any
@@ -157,11 +157,11 @@ class Stage:
             key = jax.random.fold_in(key, jax.lax.axis_index(ROWS))
 
         def loss(params):
-            logits = self.answer(params, batch, key)
+            logits, sown = self._apply(params, batch, key)
             pairs = [cross_entropy(x, batch.labels, class_weights) for x in logits]
-            sums, weights = (jnp.stack(x) for x in zip(*pairs, strict=True))
-            means = sums / jnp.maximum(self._sum(weights), 1e-9)
-            return means.sum(), means
+            # All are sums over this device's rows: the gradients are added over the devices.
+            means, others = (self._means(x) for x in (pairs, sown))
+            return means.sum() + others.sum(), means
 
         grads, means = self._sum(jax.grad(loss, has_aux=True)(state.params))
         updates, opt_state = self.optimizer.update(grads, state.opt_state, state.params)
@@ -228,18 +228,16 @@ class Stage:
         return keep_best(state, record, valid, test, heads, self.patience, self.select)
 
     def predictions(self, params: Any, part: Batch) -> dict[str, Array]:
-        """Every head's logits [R, U, C] on all rows of a part, the empty last one included."""
+        """What the method gives on all rows of a part, the empty last one included: arrays
+        [R, U, ...] by name (logits [R, U, C] by head, where it answers)."""
         rows = count(part) + 1
 
         def step(_, index):
-            return None, self.answer(params, take(part, index))
+            return None, self.outputs(params, take(part, index))
 
         order = in_batches(jnp.arange(rows), self.batch_rows, rows - 1)
-        _, logits = jax.lax.scan(step, None, order)
-        return {
-            head: x.reshape(-1, *x.shape[2:])[:rows]
-            for head, x in zip(self.heads, logits, strict=True)
-        }
+        _, found = jax.lax.scan(step, None, order)
+        return {name: x.reshape(-1, *x.shape[2:])[:rows] for name, x in found.items()}
 
     def class_weights(self, labels: Array) -> Array:
         """The classes' weights [C] float32 in the loss, from the training labels."""
@@ -249,22 +247,44 @@ class Stage:
 
     def answer(self, params: Any, batch: Batch, dropout_key: Array | None = None) -> list[Array]:
         """Every head's logits [B, U, C]; dropout acts where there is a key for it."""
+        return self._apply(params, batch, dropout_key)[0]
+
+    def outputs(self, params: Any, batch: Batch) -> dict[str, Array]:
+        """What the method gives, by name, where it is not of logits alone: what a stage reads."""
+        found, _ = self.system.apply(
+            {"params": params},
+            batch.features,
+            batch.reset,
+            present=batch.present,
+            method=self.method,
+        )
+        return found
+
+    def _apply(
+        self, params: Any, batch: Batch, dropout_key: Array | None
+    ) -> tuple[list[Array], list[tuple[Array, Array]]]:
         train = dropout_key is not None
-        logits, _ = self.network.apply(
+        (logits, _), kept = self.system.apply(
             {"params": params},
             batch.features,
             batch.reset,
             train=train,
+            present=batch.present,
             rngs={"dropout": dropout_key} if train else None,
             method=self.method,
-            # A fusion reads what the towers answered: they, not it, saw what was missing.
-            **({} if self.method == "fuse" else {"present": batch.present}),
+            mutable=["losses"],
         )
-        return [logits[head] for head in self.heads]
+        return [logits[head] for head in self.heads], sown_losses(kept)
+
+    def _means(self, pairs: list[tuple[Array, Array]]) -> Array:
+        if not pairs:
+            return jnp.zeros(0)
+        sums, weights = (jnp.stack(x) for x in zip(*pairs, strict=True))
+        return sums / jnp.maximum(self._sum(weights), 1e-9)
 
     def _key(self, state: State) -> Array:
         key = jax.random.fold_in(jax.random.key(state.seed), 1 + state.epoch)
-        return jax.random.fold_in(key, sum(self.name.encode()))
+        return jax.random.fold_in(key, self.key)
 
     def _norms(self, grads: Any) -> Array:
         squares = [jnp.zeros(())] * len(self.heads)
@@ -282,8 +302,7 @@ class Stage:
         )
 
     def _head_of(self, group: str) -> int:
-        head = group.removeprefix("towers_")
-        return self.heads.index(head if head in self.heads else self.heads[-1])
+        return self.heads.index(owner(group, self.heads) or self.heads[-1])
 
     def _spread(self, order: Array, empty: int) -> Array:
         """This device's rows of each batch, filled up with the empty row: [steps, B / shards]."""
@@ -297,8 +316,3 @@ class Stage:
 
     def _sum(self, tree):
         return jax.lax.psum(tree, ROWS) if self.row_shards > 1 else tree
-
-
-def head_names(network: Network, stage: str) -> tuple[str, ...]:
-    """The heads that a stage trains."""
-    return tuple(network.towers) if stage == "towers" else (FUSION,)

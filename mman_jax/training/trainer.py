@@ -1,4 +1,4 @@
-"""The paper's training: towers separately, then the fusion on frozen towers, for all seeds."""
+"""Training of a system, stage by stage, for all seeds."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,27 +10,29 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from mman_jax.errors import InputError
-from mman_jax.systems.mman import FUSION, Network
+from mman_jax.errors import InputError, nearest
+from mman_jax.systems.base import Stage, System, owner
 from mman_jax.training import freezing, processes
 from mman_jax.training import mesh as distribution
 from mman_jax.training.feeding import Epochs, Predictions, Resident, Streamed
+from mman_jax.training.mesh import ROWS
 from mman_jax.training.outcome import Outcome, Snapshot, by_epoch, join, outcome, stack, unstack
 from mman_jax.training.rows import batch_rows
-from mman_jax.training.stage import ROWS, Stage, head_names
+from mman_jax.training.stage import StageTraining
 from mman_jax.training.state import State
 from mman_jax.types import Batch
 
-TOWERS = "towers"
-_FUSION_EPOCHS = 10
+_EPOCHS_A_CALL = 10
+
+_OPTIMIZERS = {"adamw": optax.adamw, "adam": optax.adam, "adadelta": optax.adadelta}
 
 
 class Trainer:
-    """Trains a network as a config says, on one corpus; a task's labels come with each run."""
+    """Trains a system as settings say, on one corpus; a task's labels come with each run."""
 
     def __init__(
         self,
-        network: Network,
+        system: System,
         settings: Mapping[str, Any],
         rows: Mapping[str, Batch],
         classes: int,
@@ -41,8 +43,11 @@ class Trainer:
         """Places the corpus on the devices, if it is not to be streamed; compiles nothing yet.
 
         Args:
-            network: towers and fusion.
-            settings: the config's `train`.
+            system: what is trained; it says by which stages.
+            settings: `batch`, `max_epochs`, `select`, `class_weights`, and a mapping for each stage
+                by its name: `rules` (`freezing.labels`), `optimizer` (adamw, adam or adadelta),
+                `learning_rate` (`default`, and any head's own by its name), `weight_decay`, `clip`,
+                `epochs`, `patience`. `mman_jax.systems.mman.training()` is such a mapping.
             rows: of `train`, `valid` and `test`, each with one empty row at its end.
             classes: C.
             mesh: devices as [seed shards, row shards].
@@ -51,9 +56,9 @@ class Trainer:
                 its own devices alone; None: where all rows would take over half of a device.
 
         Raises:
-            InputError: if rows are to be streamed by `pmap`.
+            InputError: if rows are to be streamed by `pmap`, or a stage has no settings.
         """
-        self.network = network
+        self.system = system
         self.settings = settings
         self.classes = classes
         self.mesh = mesh
@@ -63,17 +68,25 @@ class Trainer:
             features = [x for part in rows.values() for x in part.features.values()]
             stream = not distribution.fits(sum(x.nbytes for x in features), mesh)
         if stream and parallel == "pmap":
-            raise InputError("config.parallel", "'pmap' with rows streamed", "'jit'")
+            raise InputError("parallel", "'pmap' with rows streamed", "'jit'")
         self._feed = Streamed(rows, mesh) if stream else Resident(rows, mesh, parallel)
         self._platform = mesh.devices.flat[0].platform
         self._plain: Resident | None = None
         self._answer: Predictions | None = None
         self._compiled: dict[str, Any] = {}
+        self._stages = {stage.name: stage for stage in system.stages()}
+        for name in self._stages:
+            if name not in settings:
+                raise InputError(f"train.{name}", "no settings", "some for each stage")
 
     @property
     def stages(self) -> tuple[str, ...]:
         """Names of the stages, in order."""
-        return (TOWERS,) if self.network.fusion is None else (TOWERS, FUSION)
+        return tuple(self._stages)
+
+    def heads(self, stage: str) -> tuple[str, ...]:
+        """The heads that a stage trains."""
+        return self._stages[stage].heads
 
     def epochs(self, stage: str) -> int:
         """The most epochs that a stage may take."""
@@ -88,43 +101,32 @@ class Trainer:
         train = self._host_rows["train"].features
         features = {m: jnp.zeros((1, 1, x.shape[-1])) for m, x in train.items()}
         reset = jnp.ones((1, 1), bool)
-        return self.network.init(jax.random.key(seed), features, reset)["params"]
+        return self.system.init(jax.random.key(seed), features, reset)["params"]
 
-    def stage(self, name: str) -> Stage:
-        """The definition of a stage, from the config."""
-        settings = self.settings[name]
+    def stage(self, name: str) -> StageTraining:
+        """How a stage is trained, from the settings."""
+        stage, settings = self._stages[name], self.settings[name]
         shapes = jax.eval_shape(self.init, jnp.uint32(0))
         groups = freezing.labels(shapes, settings["rules"])
-
-        def transform(group):
-            rates, name = settings["learning_rate"], group.removeprefix("towers_")
-            if group == FUSION:
-                name = self.network.fusion.kind
-            return optax.chain(
-                optax.clip_by_global_norm(settings["clip"]),
-                optax.adamw(
-                    rates.get(name, rates["default"]), weight_decay=settings["weight_decay"]
-                ),
-            )
-
         train = self._host_rows["train"]
-        row_shards = self.mesh.shape[ROWS]
-        return Stage(
+        return StageTraining(
             name=name,
-            network=self.network,
-            method=self._method(name, groups),
-            heads=head_names(self.network, name),
+            # Of the name, as all results so far were drawn.
+            key=sum(name.encode()),
+            system=self.system,
+            method=stage.method if self._reads(stage, groups) or not stage.reads else "__call__",
+            heads=stage.heads,
             groups=groups,
-            optimizer=freezing.freeze(transform, groups),
+            optimizer=freezing.freeze(lambda group: _transform(settings, group), groups),
             classes=self.classes,
             weigh_classes=self.settings["class_weights"],
             batch_rows=batch_rows(
-                len(train.mask) - 1, int(train.reset.sum()), self.settings["batch"]
+                len(train.mask) - 1, int((train.reset & train.mask).sum()), self.settings["batch"]
             ),
             patience=settings["patience"],
             select=self.settings["select"],
             valid_rows=len(self._host_rows["valid"].mask) - 1,
-            row_shards=row_shards,
+            row_shards=self.mesh.shape[ROWS],
         )
 
     def run(
@@ -149,14 +151,14 @@ class Trainer:
         finished = dict(start.finished) if start else {}
         params = None
         for name in self.stages[self.stages.index(start.stage) if start else 0 :]:
-            stage, epochs, predict = self.compile(name)
+            _, epochs, predict = self.compile(name)
             if start and start.stage == name:
                 state = distribution.place(start.state, self.mesh, by_seed=True)
                 history = unstack(start.history)
             else:
                 state, history = self.start(name, seeds, params, paces), []
-            # What is frozen is computed once: the stage reads the towers' answers.
-            own = predict(state.params, {}) if stage.method == "fuse" else {}
+            # What is frozen is computed once.
+            own = predict(state.params, {}) if predict else {}
             while len(history) < self.epochs(name) and not np.all(processes.whole(state.stopped)):
                 state, records = epochs(state, own, labels)
                 history.extend(by_epoch(processes.whole(records)))
@@ -172,10 +174,11 @@ class Trainer:
             params: trained, leading axis S.
         """
         stage, _, predict = self.compile(self.stages[-1])
-        own = predict(params, {}) if stage.method == "fuse" else {}
+        own = predict(params, {}) if predict else {}
         if self._answer is None:
-            self._answer = self._feed_of(stage).predictions(stage)
-        logits = self._answer(params, own)["held"][self.network.head]
+            feed = self._plain_feed() if predict else self._feed
+            self._answer = feed.predictions(stage)
+        logits = self._answer(params, own)["held"][self.system.head]
         logits = processes.whole(logits)
         lengths = {part: self._host_rows[part].mask.shape[1] for part in ("valid", "test")}
         valid, test = logits[:, : stage.valid_rows], logits[:, stage.valid_rows :]
@@ -186,29 +189,24 @@ class Trainer:
     def join(
         self,
         params: Any,
-        towers: Mapping[str, Outcome],
+        trained: Mapping[str, Outcome],
         seeds: Sequence[int],
         paces: Sequence[float] | None = None,
     ) -> Snapshot:
-        """The snapshot before the fusion's first epoch, from towers that were trained elsewhere.
+        """The snapshot before the second stage's first epoch, from heads that were trained apart.
 
         Args:
-            params: of the towers, `towers_<name>` each, leading axis S.
-            towers: what the training of each gave (T is 1).
+            params: of all that the first stage trains, leading axis S.
+            trained: what the training of each of its heads gave (T is 1).
             seeds: S seeds.
             paces: what to multiply each seed's learning rates by; None: by 1.
         """
-        joined = join([towers[name] for name in self.network.towers])
-        nothing = {name: jnp.zeros((1, 1, self.classes)) for name in self.network.towers}
-
-        def init(seed):
-            reset = jnp.ones((1, 1), bool)
-            return self.network.init(jax.random.key(seed), nothing, reset, method="fuse")["params"]
-
-        fusion = jax.jit(jax.vmap(init))(np.asarray(seeds, np.uint32))
-        state = self.start(FUSION, seeds, {**params, **fusion}, paces)
+        first, second = self.stages[:2]
+        joined = join([trained[head] for head in self.heads(first)])
+        drawn = jax.jit(jax.vmap(self.init))(np.asarray(seeds, np.uint32))
+        state = self.start(second, seeds, {**drawn, **params}, paces)
         empty = jax.tree.map(lambda x: x[:0, :, :1], joined.history)
-        return Snapshot(FUSION, state, empty, {TOWERS: joined})
+        return Snapshot(second, state, empty, {first: joined})
 
     def start(
         self,
@@ -243,20 +241,22 @@ class Trainer:
             lambda s: jax.vmap(self.stage(stage).start)(s, s, jax.vmap(self.init)(s)), names
         )
 
-    def compile(self, name: str) -> tuple[Stage, Epochs, Predictions]:
-        """A stage, its epochs for all seeds, and the towers' predictions (see `feeding`)."""
+    def compile(self, name: str) -> tuple[StageTraining, Epochs, Predictions | None]:
+        """A stage, its epochs for all seeds, and what gives its inputs where they are frozen."""
         if name not in self._compiled:
             stage = self.stage(name)
-            towers = dataclasses.replace(
-                stage, method="predict", heads=head_names(self.network, TOWERS)
-            )
-            epochs = self._feed_of(stage).epochs(stage, self._epochs_a_call(stage))
-            self._compiled[name] = (stage, epochs, self._feed.predictions(towers))
+            declared, predict, feed, calls = self._stages[name], None, self._feed, 1
+            if self._reads(declared, stage.groups):
+                frozen = dataclasses.replace(stage, method=declared.reads)
+                predict, feed = self._feed.predictions(frozen), self._plain_feed()
+                # Such an epoch takes less time than the call: several at once.
+                whole = self.epochs(name)
+                calls = max(n for n in range(1, _EPOCHS_A_CALL + 1) if whole % n == 0)
+            self._compiled[name] = (stage, feed.epochs(stage, calls), predict)
         return self._compiled[name]
 
-    def _feed_of(self, stage: Stage) -> Resident | Streamed:
-        if stage.method != "fuse":
-            return self._feed
+    def _plain_feed(self) -> Resident:
+        """Rows without features: those of a stage that reads what is frozen are each seed's own."""
         if self._plain is None:
             plain = {
                 p: rows._replace(features={}, present={}) for p, rows in self._host_rows.items()
@@ -264,14 +264,28 @@ class Trainer:
             self._plain = Resident(plain, self.mesh, self.parallel)
         return self._plain
 
-    def _epochs_a_call(self, stage: Stage) -> int:
-        # A fusion's epoch takes less time than the call: several at once.
-        epochs = self.epochs(stage.name)
-        most = _FUSION_EPOCHS if stage.method == "fuse" else 1
-        return max(n for n in range(1, most + 1) if epochs % n == 0)
-
-    def _method(self, name: str, groups: Any) -> str:
-        if name == TOWERS:
-            return "predict"
+    def _reads(self, stage: Stage, groups: Any) -> bool:
+        """Whether all that a stage reads is frozen while it trains."""
+        if not stage.reads:
+            return False
+        train = self._host_rows["train"].features
+        features = {m: jnp.zeros((1, 1, x.shape[-1])) for m, x in train.items()}
+        used = jax.eval_shape(
+            lambda: self.system.init(
+                jax.random.key(0), features, jnp.ones((1, 1), bool), method=stage.reads
+            )
+        )["params"]
         trained = set(jax.tree.leaves(groups)) - {freezing.FROZEN}
-        return "fuse" if trained == {FUSION} else "__call__"
+        return not trained & set(used)
+
+
+def _transform(settings: Mapping[str, Any], group: str) -> optax.GradientTransformation:
+    rates, name = settings["learning_rate"], settings.get("optimizer", "adamw")
+    if name not in _OPTIMIZERS:
+        raise InputError("optimizer", repr(name), nearest(str(name), _OPTIMIZERS))
+    own = owner(group, rates)
+    decay = {"weight_decay": settings["weight_decay"]} if name != "adam" else {}
+    return optax.chain(
+        optax.clip_by_global_norm(settings["clip"]),
+        _OPTIMIZERS[name](rates[own or "default"], **decay),
+    )

@@ -63,7 +63,7 @@ def test_rows_by_hand():
     batch = batching.rows(made, layout, labels, None)
     assert batch.labels.tolist() == [[8, 9, 10], [5, UNSCORED, 7], [UNSCORED] * 3]
     assert batch.mask.tolist() == [[True] * 3] * 2 + [[False] * 3]
-    assert batch.reset.tolist() == [[True, False, False], [True, False, True], [False] * 3]
+    assert batch.reset.tolist() == [[True, False, False], [True, False, True], [True, False, False]]
     np.testing.assert_array_equal(batch.features["speech"][:][1], made.features["speech"][:3])
     assert [a.dtype for a in batch[1:4]] == [np.int32, bool, bool]
 
@@ -85,7 +85,12 @@ def test_padding_is_zero_unscored_and_masked_although_the_mean_is_not_zero():
         expected = fitted.apply({name: made.features[name][2:]})[name]
         np.testing.assert_array_equal(array[0, :3], expected)
     assert (batch.labels[~batch.mask] == UNSCORED).all()
-    assert not batch.reset[~batch.mask].any()
+    # Padding is an item of its own, of each row that has some.
+    assert (batch.reset & ~batch.mask).tolist() == [
+        [False, False, False, True],
+        [False, False, True, False],
+        [True, False, False, False],
+    ]
 
 
 def test_gather_undoes_rows_in_the_order_of_the_layout():

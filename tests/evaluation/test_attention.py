@@ -3,7 +3,7 @@ import numpy as np
 
 from configs import mman
 from mman_jax.evaluation import attention
-from mman_jax.systems import building
+from mman_jax.systems import build
 from tests import tiny
 
 
@@ -11,7 +11,7 @@ def test_weights_are_those_of_the_module_in_the_tower_s_order():
     trainer, _ = tiny.trainer(seeds=2)
     params = trainer.start("towers", [0, 1]).params
     features = {m: np.asarray(x)[:2] for m, x in trainer._host_rows["train"].features.items()}
-    names, weights = attention.attention_weights(trainer.network, params, features)
+    names, weights = attention.attention_weights(trainer.system, params, features)
     assert names == tiny.MODALITIES
     assert weights.shape == (2, 2, trainer._host_rows["train"].mask.shape[1], 2, 2)
     np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-6)
@@ -27,7 +27,7 @@ def test_weights_are_those_of_the_module_in_the_tower_s_order():
 
 def test_without_an_attention_tower_there_are_none():
     config = mman.unimodal(mman.get_config(), "speech")
-    network = building.build(config.network, ["speech"], 4)
+    network = build(config.network, ["speech"], 4)
     assert attention.attention_weights(network, {}, {}) is None
 
 

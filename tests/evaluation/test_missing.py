@@ -8,14 +8,14 @@ from tests import tiny
 def test_answers_are_those_of_the_network_with_the_modality_masked():
     trainer, _ = tiny.trainer(seeds=2)
     params, rows = trainer.start("towers", [0, 1]).params, trainer._host_rows["test"]
-    found = answers_without(trainer.network, params, rows)
+    found = answers_without(trainer.system, params, rows)
     assert set(found) == set(tiny.MODALITIES)
     features = {m: np.asarray(x) for m, x in rows.features.items()}
     changed = features | {"text": features["text"] + 5}
     masked = {"text": np.zeros(rows.mask.shape, bool)}
     for seed in range(2):
         one = jax.tree.map(lambda x, s=seed: x[s], params)
-        logits, _ = trainer.network.apply({"params": one}, changed, rows.reset, present=masked)
+        logits, _ = trainer.system.apply({"params": one}, changed, rows.reset, present=masked)
         expected = logits["fusion"].argmax(-1)
         np.testing.assert_array_equal(found["text"][seed][rows.mask], expected[rows.mask])
     assert not np.array_equal(found["text"], found["speech"])

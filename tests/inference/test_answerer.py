@@ -144,5 +144,5 @@ def test_attention_is_that_of_a_file(missing):
 def test_without_an_attention_tower_there_is_nothing_to_tell():
     model = trained.model(clstm_lf)
     assert model.attention(corpus()) is None
-    with pytest.raises(InputError, match=r"no attention tower in the model \(towers: speech, text"):
+    with pytest.raises(InputError, match=r"attention: none in this MMAN \(heads: speech, text"):
         Answerer([model], attention=True)

@@ -10,7 +10,7 @@ from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError
 from mman_jax.inference import stream
 from mman_jax.inference.model import Model
-from mman_jax.systems import building
+from mman_jax.systems import build
 from tests import tiny
 from tests.data import small
 
@@ -30,7 +30,7 @@ def made() -> tuple[Model, Corpus]:
         },
         present={"text": np.array([True, False, True, True, False, True, True])},
     )
-    network = building.build(config.network, list(corpus.dims), len(CLASSES))
+    network = build(config.network, list(corpus.dims), len(CLASSES))
     first = {m: np.zeros((1, 1, d), np.float32) for m, d in corpus.dims.items()}
     params = network.init(jax.random.key(0), first, np.ones((1, 1), bool))["params"]
     params = jax.tree.map(lambda x: x[None], params)
@@ -40,7 +40,7 @@ def made() -> tuple[Model, Corpus]:
 
 def test_a_missing_modality_is_masked_as_the_stream_masks_it(made):
     model, corpus = made
-    network = building.build(model.network, list(model.dims), len(CLASSES))
+    network = build(model.network, list(model.dims), len(CLASSES))
     params = jax.tree.map(lambda x: x[0], model.params)
     scaled = model.scaling.apply(corpus.features)
     step = jax.jit(functools.partial(stream.step, network))

@@ -131,7 +131,7 @@ def test_a_network_is_described_not_computed():
         "fusion": {"kind": "dense"},
     }
     with pytest.raises(InputError, match="of shape"):
-        stored.check_params("x", made.params, huge, made.dims, 2)
+        stored.check_params("x", made.params, huge, made.dims, 2, made.systems)
 
 
 def test_a_description_is_so_deep_at_most():

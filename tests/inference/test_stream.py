@@ -7,7 +7,7 @@ import pytest
 
 from configs import clstm_lf, mman
 from mman_jax.inference import stream
-from mman_jax.systems import building
+from mman_jax.systems import build
 from tests import tiny
 
 DIMS = {"speech": 5, "text": 3}
@@ -16,7 +16,7 @@ DIMS = {"speech": 5, "text": 3}
 @pytest.mark.parametrize("system", [mman, clstm_lf])
 def test_turn_by_turn_equals_the_whole_conversation(system):
     config = tiny.shrink(system.get_config())
-    network = building.build(config.network, list(DIMS), 4)
+    network = build(config.network, list(DIMS), 4)
     random = np.random.default_rng(0)
     whole = {m: random.normal(size=(1, 6, d)).astype(np.float32) for m, d in DIMS.items()}
     reset = jnp.zeros((1, 6), bool).at[0, 0].set(True)

@@ -6,7 +6,7 @@ import numpy as np
 from configs import mman
 from mman_jax.data.scaling import Scaling
 from mman_jax.inference.model import Model
-from mman_jax.systems import building
+from mman_jax.systems import build
 from tests import tiny
 
 DIMS = {"speech": 5, "text": 3}
@@ -17,7 +17,7 @@ def model(system=mman, seeds=2, classes=CLASSES, dims=DIMS, first_seed=0, change
     config = tiny.shrink(system.get_config())
     if change:
         config = change(config)
-    network = building.build(config.network, list(dims), len(classes))
+    network = build(config.network, list(dims), len(classes))
     random = np.random.default_rng(first_seed)
     given = {m: np.zeros((1, 1, d), np.float32) for m, d in dims.items()}
     keys = jax.random.split(jax.random.key(first_seed), seeds)

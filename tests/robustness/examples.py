@@ -21,7 +21,7 @@ from mman_jax.features.text.cnn import TextSettings
 from mman_jax.inference import states as kept
 from mman_jax.inference.answerer import Answerer
 from mman_jax.inference.model import Model
-from mman_jax.systems import building
+from mman_jax.systems import build
 from mman_jax.training import integrity
 from tests.robustness.mutations import Files, damage, damage_files
 
@@ -141,7 +141,7 @@ def lines() -> list[Files]:
 
 def model() -> Model:
     """An untrained network of one seed."""
-    network = building.build(NETWORK, list(DIMS), len(CLASSES))
+    network = build(NETWORK, list(DIMS), len(CLASSES))
     features = {name: jnp.zeros((1, 2, d)) for name, d in DIMS.items()}
     params = network.init(jax.random.key(0), features, jnp.zeros((1, 2), bool))["params"]
     params = jax.tree.map(lambda x: np.asarray(x)[None], params)

@@ -8,7 +8,7 @@ import pytest
 from configs import clstm_ef, clstm_lf, mman
 from mman_jax.inference import stream
 from mman_jax.layers.attention import MultiModalAttention
-from mman_jax.systems import building
+from mman_jax.systems import build
 from tests import tiny
 
 DIMS = {"a": 3, "b": 4, "c": 2}
@@ -35,7 +35,7 @@ def network(system="mman", **changes):
     config = tiny.shrink(mman.get_config())
     config.network.update(changes)
     config = tiny.shrink(SYSTEMS[system](config.unlock()))
-    built = building.build(config.network, list(DIMS), 3)
+    built = build(config.network, list(DIMS), 3)
     params = built.init(jax.random.key(0), drawn(), jnp.zeros((2, 5), bool))["params"]
     # Biases are zero at the start: then what must not pass could not be seen to pass.
     params = jax.tree.map(lambda x: x + 0.1 if x.ndim == 1 else x, params)

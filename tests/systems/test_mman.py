@@ -8,7 +8,7 @@ import pytest
 
 from mman_jax.layers.clstm import ContextualLSTM
 from mman_jax.layers.lstm import LSTM
-from mman_jax.systems.building import build
+from mman_jax.systems import build
 from tests.layers import references
 
 CLASSES = 3

@@ -26,7 +26,7 @@ class Rows:
 def streamed(trainer, mesh, parts=None):
     """A trainer like another one, but that its rows are streamed."""
     rows = parts or trainer._host_rows
-    return Trainer(trainer.network, trainer.settings, rows, trainer.classes, mesh, stream=True)
+    return Trainer(trainer.system, trainer.settings, rows, trainer.classes, mesh, stream=True)
 
 
 def run(trainer, labels, seeds):
@@ -89,7 +89,7 @@ def test_an_epoch_reads_each_row_once_and_a_device_only_its_own():
     feed = Streamed(trainer._host_rows | {"train": rows}, mesh)
     stage = trainer.stage("towers")
     half = -(-stage.batch_rows // 2)
-    made = Trainer(trainer.network, trainer.settings, trainer._host_rows, 4, mesh)
+    made = Trainer(trainer.system, trainer.settings, trainer._host_rows, 4, mesh)
     orders = []
     state = made.start("towers", [0])
     for epoch in range(2):

@@ -115,7 +115,7 @@ def test_towers_that_were_trained_elsewhere_are_joined_as_if_trained_here(snapsh
             **{f: getattr(whole, f)[:, i : i + 1] for f in whole._fields if f != "history"},
             history=jax.tree.map(lambda x, i=i: x[:, :, i : i + 1], whole.history),
         )
-        for i, name in enumerate(trainer.network.towers)
+        for i, name in enumerate(trainer.system.towers)
     }
     # In any order: the network's own decides.
     towers = dict(reversed(towers.items()))
@@ -136,7 +136,7 @@ def test_answers_are_the_network_s_own(snapshots):
 
     @jax.jit
     def answer(params, features, reset):
-        return jax.vmap(lambda p: trainer.network.apply({"params": p}, features, reset)[0])(params)
+        return jax.vmap(lambda p: trainer.system.apply({"params": p}, features, reset)[0])(params)
 
     for part in ("valid", "test"):
         rows = trainer._host_rows[part]

@@ -4,7 +4,7 @@ import pytest
 
 from configs import mman
 from experiments.study import towers as plan
-from mman_jax.systems import building
+from mman_jax.systems import build
 
 MODALITIES = ("speech", "visual", "text")
 DIMS = {"speech": 100, "visual": 512, "text": 100}
@@ -28,7 +28,7 @@ def names(system, recipe):
 
 
 def count(config, dims):
-    network = building.build(config.network, list(dims), 4)
+    network = build(config.network, list(dims), 4)
     features = {m: jnp.zeros((1, 1, d)) for m, d in dims.items()}
     made = jax.eval_shape(network.init, jax.random.key(0), features, jnp.ones((1, 1), bool))
     return sum(x.size for x in jax.tree.leaves(made))
@@ -79,7 +79,7 @@ def test_a_tower_has_its_own_rate_and_nothing_to_fuse(planned, recipe):
     for name, config in towers.items():
         assert "fusion" not in config.network
         read = config.data.modalities.split(",") if config.data.modalities else MODALITIES
-        assert list(building.build(config.network, read, 4).towers) == [name]
+        assert list(build(config.network, read, 4).towers) == [name]
 
 
 def test_two_modalities_are_not_reduced_to_one(recipe):

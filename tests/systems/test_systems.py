@@ -9,12 +9,14 @@ import pytest
 import configs
 from configs import mman
 from mman_jax.errors import InputError
-from mman_jax.systems.building import build
+from mman_jax.systems import build
+from mman_jax.systems.base import owner
 
 # The public IEMOCAP features (facts.md).
 DIMS = {"speech": 100, "visual": 512, "text": 100}
 # Trainable numbers of each config on them; what Table 2 rounds to millions.
 PARAMETERS = {
+    "bc_lstm": 5_812_016,
     "clstm_speech": 1_265_804,
     "clstm_visual": 1_760_204,
     "clstm_text": 1_265_804,
@@ -169,10 +171,10 @@ def test_settings_of_the_fusion():
 
 def test_an_unknown_kind_is_refused_with_the_near_match():
     early = block(kind="atention", attention=ATTENTION)
-    with pytest.raises(InputError, match=r"^config\.network\.early\.kind: 'atention'.*'attention'"):
+    with pytest.raises(InputError, match=r"^network\.early\.kind: 'atention'.*'attention'"):
         build({"early": early}, ["a"], 3)
     network = {"unimodal": {"default": block()}, "fusion": {"kind": "dens"}}
-    with pytest.raises(InputError, match=r"^config\.network\.fusion\.kind: 'dens'.*'dense'"):
+    with pytest.raises(InputError, match=r"^network\.fusion\.kind: 'dens'.*'dense'"):
         build(network, ["a", "b"], 3)
 
 
@@ -192,35 +194,40 @@ def test_an_unknown_kind_is_refused_with_the_near_match():
     ],
 )
 def test_towers_that_are_not_one_system_are_refused(network, modalities, found):
-    with pytest.raises(InputError, match=rf"^config\.network: {found}"):
+    with pytest.raises(InputError, match=rf"^network: {found}"):
         build(network, modalities, 3)
 
 
 def test_a_fusion_of_nothing_is_refused():
-    with pytest.raises(InputError, match=r"^config\.network: a fusion and no tower; expected tow"):
+    with pytest.raises(InputError, match=r"^network: a fusion and no tower; expected tow"):
         build({"fusion": {"kind": "dense"}}, ["a"], 3)
 
 
-SIZES = "sizes of 1 or more, hidden=(300,) a layer"
+SIZES = "whole numbers from 1 to 2**31 - 1, one for each layer: (300,)"
+SIZE = "a whole number from 1 to 2**31 - 1"
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        (dict(hidden=3), f"hidden 3, dense 2; expected {SIZES}"),
-        (dict(hidden=()), f"hidden (), dense 2; expected {SIZES}"),
-        (dict(hidden=(3, 0)), f"hidden (3, 0), dense 2; expected {SIZES}"),
-        (dict(dense=0), f"hidden (3,), dense 0; expected {SIZES}"),
-        (dict(dropout=-0.1, input_dropout=0.5), "dropout -0.1; expected a rate from 0 to 1"),
-        (dict(dropout=0.5, input_dropout=-0.1), "dropout -0.1; expected a rate from 0 to 1"),
-        (dict(dropout=1.1), "dropout 1.1; expected a rate from 0 to 1"),
-        (dict(dropout=float("nan")), "dropout nan; expected a rate from 0 to 1"),
+        (dict(hidden=3), f"hidden: 3; expected {SIZES}"),
+        (dict(hidden=()), f"hidden: (); expected {SIZES}"),
+        (dict(hidden=(3, 0)), f"hidden: (3, 0); expected {SIZES}"),
+        (dict(hidden=(1.5,)), f"hidden: (1.5,); expected {SIZES}"),
+        (dict(hidden=("a",)), f"hidden: ('a',); expected {SIZES}"),
+        (dict(hidden=((1,),)), f"hidden: ((1,),); expected {SIZES}"),
+        (dict(hidden=(2**31,)), f"hidden: (2147483648,); expected {SIZES}"),
+        (dict(dense=0), f"dense: 0; expected {SIZE}"),
+        (dict(dropout=-0.1, input_dropout=0.5), "dropout: -0.1; expected a rate from 0 to 1"),
+        (dict(dropout=0.5, input_dropout=-0.1), "input_dropout: -0.1; expected a rate from 0 to 1"),
+        (dict(dropout=1.1), "dropout: 1.1; expected a rate from 0 to 1"),
+        (dict(dropout=float("nan")), "dropout: nan; expected a rate from 0 to 1"),
     ],
 )
 def test_sizes_and_rates_that_cannot_be_are_refused(changes, said):
     with pytest.raises(InputError) as error:
         build({"unimodal": {"default": block(**changes)}}, ["a"], 3)
-    assert str(error.value) == f"config.network: {said}"
+    assert str(error.value) == f"network.unimodal.default.{said}"
 
 
 def test_the_least_sizes_and_the_extreme_rates_are_taken():
@@ -233,6 +240,8 @@ def test_the_least_sizes_and_the_extreme_rates_are_taken():
     ("changes", "said"),
     [
         (dict(skip="ad"), "skip: 'ad'; expected 'add'? (one of add, concatenate)"),
+        (dict(key=0), f"key: 0; expected {SIZE}"),
+        (dict(key=-1), f"key: -1; expected {SIZE}"),
         (dict(value=5), "value: 5, with model 4; expected equal sizes, or skip=concatenate"),
     ],
 )
@@ -240,15 +249,16 @@ def test_an_attention_that_cannot_be_is_refused(changes, said):
     early = block(kind="attention", attention=ATTENTION | changes)
     with pytest.raises(InputError) as error:
         build({"early": early}, ["a", "b"], 3)
-    assert str(error.value) == f"config.network.early.attention.{said}"
+    assert str(error.value) == f"network.early.attention.{said}"
     early["attention"] = ATTENTION | changes | {"skip": "concatenate"}
-    build({"early": early}, ["a", "b"], 3)
+    if "key" not in changes:
+        build({"early": early}, ["a", "b"], 3)
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0, 1.5])
 def test_a_modality_dropout_that_is_no_rate_is_refused(rate):
     network = {"unimodal": {"default": block()}, "modality_dropout": rate}
-    with pytest.raises(InputError, match=rf"^config\.network\.modality_dropout: {rate}"):
+    with pytest.raises(InputError, match=rf"^network\.modality_dropout: {rate}"):
         build(network, ["a"], 3)
 
 
@@ -256,3 +266,16 @@ def test_a_modality_may_not_take_the_name_of_another_tower():
     network = mman.get_config().network
     with pytest.raises(InputError, match="mma"):
         build(network, ["speech", "mma"], 4)
+
+
+def test_an_unknown_system_or_setting_is_refused_with_the_near_match():
+    with pytest.raises(InputError, match=r"^network.system: unknown 'mmam'; expected 'mman'"):
+        build({"system": "mmam"}, ["a"], 3)
+    with pytest.raises(InputError, match=r"^network.fusoin: unknown; expected 'fusion'"):
+        build({"unimodal": {"default": block()}, "fusoin": {"kind": "dense"}}, ["a"], 3)
+
+
+def test_parameters_belong_to_the_head_whose_name_is_longest():
+    assert owner("towers_b_a", ["a", "b_a"]) == "b_a"
+    assert owner("fusion", ["fusion", "ion"]) == "fusion"
+    assert owner("stem", ["a"]) is None

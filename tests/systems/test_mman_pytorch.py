@@ -25,7 +25,7 @@ def own_keys_concatenated(config):
 
 def network(model):
     """The torch network that the export's card describes."""
-    from mman_jax.inference import pytorch
+    from mman_jax.systems import mman_pytorch as pytorch
 
     results = json.loads(examples.runs()[0]["results.json"])
     made = card.write([model], results, None, False)

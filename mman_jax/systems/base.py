@@ -1,0 +1,212 @@
+"""What a system is: a network, and the stages by which it is trained."""
+
+import dataclasses
+import math
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import traverse_util
+
+from mman_jax.errors import InputError, nearest
+from mman_jax.types import Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """What is trained together.
+
+    Attributes:
+        name: of the settings by which it is trained: optimizer, rates, what trains, epochs.
+        method: the system's method that gives the answers. It takes the features [B, U, D] a
+            modality (or what `reads` gave), `reset`, `state`, `train` and `present` as
+            `System.__call__` does, and returns logits [B, U, C] by head, and the state.
+        heads: the answers trained, each with a loss, a best epoch and a patience of its own.
+        reads: the method whose outputs, arrays [B, U, ...] by name, are this stage's inputs. Where
+            all that it reads is frozen they are computed once; else the whole system runs.
+    """
+
+    name: str
+    method: str
+    heads: tuple[str, ...]
+    reads: str = ""
+
+
+class System(nn.Module):
+    """A network that answers every utterance, and learns by gradients.
+
+    A subclass is one file: its sizes are typed attributes with defaults, `__call__` its network.
+    Parameters lie under top-level names; those of a head alone lie under the head's name, or a name
+    that ends in `_` and it (see `owner`).
+
+    Attributes:
+        modalities: names, in order.
+        classes: C.
+    """
+
+    modalities: tuple[str, ...]
+    classes: int
+
+    causal: ClassVar[bool] = True
+    """Whether an answer depends on no later utterance."""
+
+    streams: ClassVar[bool] = True
+    """Whether a conversation's state has one size, however long it lasts."""
+
+    @classmethod
+    def from_settings(
+        cls, settings: Mapping[str, Any], modalities: Sequence[str], classes: int
+    ) -> "System":
+        """The system of these sizes; what is left out has its default.
+
+        Raises:
+            InputError: a setting that the system has not, or of another type.
+        """
+        own = {f.name: f for f in dataclasses.fields(cls) if f.init and f.name not in _GIVEN}
+        types = typing.get_type_hints(cls)
+        made = {}
+        for name, value in settings.items():
+            if name not in own:
+                raise InputError(f"network.{name}", "unknown", nearest(name, own))
+            made[name] = _typed(f"network.{name}", value, types[name])
+        return cls(tuple(modalities), classes, **made)
+
+    def stages(self) -> tuple[Stage, ...]:
+        """What is trained, in order. The last head of the last stage is the system's answer."""
+        return (Stage("all", "__call__", ("answer",)),)
+
+    @property
+    def head(self) -> str:
+        """Whose answer is the system's."""
+        return self.stages()[-1].heads[-1]
+
+    def architecture(self) -> dict[str, Any] | None:
+        """What the same network in PyTorch is made of, as JSON holds it; None: there is none."""
+        return None
+
+    @property
+    def attends(self) -> tuple[str, ...]:
+        """The modalities between which it sows attention `weights` [B, U, M (query), M (key)] into
+        the collection `intermediates`; none by default."""
+        return ()
+
+    def __call__(
+        self,
+        features: Mapping[str, Array],
+        reset: Array,
+        state: Any = None,
+        train: bool = False,
+        present: Mapping[str, Array] | None = None,
+    ) -> tuple[dict[str, Array], Any]:
+        """Answers every utterance.
+
+        A loss beside those of the heads is sown: `self.sow("losses", name, (sum, weight))`, two
+        scalars; a step adds `sum / weight` of each.
+
+        Args:
+            features: [B, U, D] float32 a modality, each with its own D.
+            reset: [B, U] bool, True where a conversation or padding starts.
+            state: before the first utterance; by default that of a conversation that begins.
+            train: whether dropout acts; it then needs the `dropout` key.
+            present: [B, U] bool of modalities that may be missing, False where one is.
+
+        Returns:
+            Logits [B, U, C] float32 of all heads of all stages, and the state after the last
+            utterance: a pytree of arrays [B, ...].
+        """
+        raise NotImplementedError
+
+
+_GIVEN = ("modalities", "classes", "parent", "name")
+
+
+def owner(group: str, names: Iterable[str]) -> str | None:
+    """Whose a top-level name of parameters is: the name itself, or the longest that it ends in.
+
+    Examples:
+        Flax calls the parts of a mapping `towers` by `towers_<name>`.
+
+        >>> owner("towers_text", ["speech", "text"]), owner("logits", ["speech", "text"])
+        ('text', None)
+    """
+    fitting = [name for name in names if group == name or group.endswith(f"_{name}")]
+    return max(fitting, key=len, default=None)
+
+
+def sown_losses(kept: Mapping[str, Any]) -> list[tuple[Array, Array]]:
+    """The sums and weights that a network sowed into the collection `losses`."""
+    flat = traverse_util.flatten_dict(dict(kept.get("losses", {})))
+    return [pair for pairs in flat.values() for pair in pairs]
+
+
+def sown_weights(kept: Mapping[str, Any]) -> Array:
+    """The attention weights [B, U, M, M] that a network sowed."""
+    flat = traverse_util.flatten_dict(dict(kept["intermediates"]))
+    ((weights,),) = [value for path, value in flat.items() if path[-1] == "weights"]
+    return weights
+
+
+def parameter_shapes(system: System, dims: Mapping[str, int]) -> dict[str, Any]:
+    """Shapes and dtypes of a system's parameters, computing nothing.
+
+    Args:
+        system: of these modalities.
+        dims: D of each modality, in order.
+    """
+    features = {m: jax.ShapeDtypeStruct((1, 1, d), jnp.float32) for m, d in dims.items()}
+    reset = jax.ShapeDtypeStruct((1, 1), bool)
+    return dict(jax.eval_shape(system.init, jax.random.key(0), features, reset)["params"])
+
+
+def check_rate(place: str, rate: Any, below_one: bool = False) -> None:
+    """Refuses what is no rate of dropout.
+
+    Raises:
+        InputError: it is none.
+    """
+    good = isinstance(rate, int | float) and 0 <= rate <= 1 and not (below_one and rate == 1)
+    if not good:
+        raise InputError(place, str(rate), f"a rate from 0 to {'below ' * below_one}1")
+
+
+def check_size(place: str, size: Any) -> None:
+    """Refuses what is no number of units.
+
+    Raises:
+        InputError: naming what it is.
+    """
+    if type(size) is not int or not 1 <= size < 2**31:
+        raise InputError(place, f"{size!r:.60}", "a whole number from 1 to 2**31 - 1")
+
+
+def check_sizes(place: str, sizes: Any) -> None:
+    """Refuses what are no numbers of units, one a layer.
+
+    Raises:
+        InputError: naming what they are.
+    """
+    good = isinstance(sizes, list | tuple) and sizes
+    if not good or not all(type(size) is int and 1 <= size < 2**31 for size in sizes):
+        expected = "whole numbers from 1 to 2**31 - 1, one for each layer: (300,)"
+        raise InputError(place, f"{sizes!r:.60}", expected)
+
+
+def _typed(place: str, value: Any, wanted: Any) -> Any:
+    origin, parts = typing.get_origin(wanted), typing.get_args(wanted)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise InputError(place, f"a {type(value).__name__}", "several values, (x, y)")
+        return tuple(_typed(place, item, parts[0]) for item in value)
+    if wanted is float and type(value) is int:
+        value = float(value)
+    if wanted in (int, float, bool, str) and type(value) is not wanted:
+        found = f"{value!r:.60}, a {type(value).__name__}"
+        raise InputError(place, found, {int: "a whole number", float: "a number"}.get(
+            wanted, wanted.__name__
+        ))  # fmt: skip
+    if wanted is float and not math.isfinite(value):
+        raise InputError(place, str(value), "a finite number")
+    return value

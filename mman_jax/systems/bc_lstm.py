@@ -1,0 +1,167 @@
+"""bc-LSTM (Poria et al. 2017): two levels of bi-directional LSTMs over a conversation.
+
+The contextual LSTM that the paper cites as [13]. Level 1 has a network a modality, each trained
+alone; level 2 reads their hidden activations, concatenated, while they are frozen. Sizes and rates
+are those of the authors' public code. Two things differ: the best epoch is chosen on validation
+data, where that code keeps the last one; and all rates of dropout act where it has them.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from mman_jax.layers.lstm import LSTM
+from mman_jax.systems.base import Stage, System, check_rate, check_size
+from mman_jax.types import Array
+
+FUSION = "fusion"
+
+
+class Level(nn.Module):
+    """A bi-directional LSTM over a conversation, a dense layer, and the classes.
+
+    Attributes:
+        classes: C.
+        hidden: H of each direction.
+        dense: K, units of the dense layer.
+        activation: of the dense layer, a name in `flax.linen`.
+        input_dropout: rate on the inputs.
+        dropout: rate before and after the dense layer.
+    """
+
+    classes: int
+    hidden: int
+    dense: int
+    activation: str
+    input_dropout: float
+    dropout: float
+
+    @nn.compact
+    def __call__(
+        self, inputs: Array, reset: Array, train: bool = False, mask: Array | None = None
+    ) -> tuple[Array, Array]:
+        """Answers every utterance, from all of its conversation.
+
+        Args:
+            inputs: [B, U, D] float32.
+            reset: [B, U] bool, True where a conversation or padding starts.
+            train: whether dropout acts; it then needs the `dropout` key.
+            mask: [B, U] bool, False where the states pass unchanged.
+
+        Returns:
+            Logits [B, U, C] and the dense layer's activations before dropout [B, U, K], float32.
+        """
+
+        def drop(x, rate):
+            return nn.Dropout(rate, deterministic=not train)(x)
+
+        inputs = drop(inputs, self.input_dropout)
+        forward, _ = LSTM(self.hidden, name="forward")(inputs, reset, mask)
+        backward, _ = LSTM(self.hidden, reverse=True, name="backward")(inputs, reset, mask)
+        joined = drop(jnp.concatenate([forward, backward], axis=-1), self.dropout)
+        found = getattr(nn, self.activation)(nn.Dense(self.dense, name="dense")(joined))
+        return nn.Dense(self.classes, name="logits")(drop(found, self.dropout)), found
+
+
+class BcLSTM(System):
+    """Both levels. Parameters lie under `towers_<modality>` and `fusion`.
+
+    Attributes:
+        hidden: H of each direction, of both levels.
+        dense: units of the dense layer of level 1 (tanh).
+        fusion_dense: units of the dense layer of level 2 (relu).
+        dropout: rate before and after the dense layers.
+        input_dropout: rate on the features.
+        fusion_input_dropout: rate on the activations that level 2 reads.
+    """
+
+    hidden: int = 300
+    dense: int = 100
+    fusion_dense: int = 500
+    dropout: float = 0.9
+    input_dropout: float = 0.6
+    fusion_input_dropout: float = 0.4
+
+    causal: ClassVar[bool] = False
+    streams: ClassVar[bool] = False
+
+    def setup(self) -> None:
+        """Makes the levels."""
+        for name in ("hidden", "dense", "fusion_dense"):
+            check_size(f"network.{name}", getattr(self, name))
+        for name in ("dropout", "input_dropout", "fusion_input_dropout"):
+            check_rate(f"network.{name}", getattr(self, name))
+        sizes = (self.classes, self.hidden, self.dense, "tanh", self.input_dropout, self.dropout)
+        self.towers = {name: Level(*sizes) for name in self.modalities}
+        self.fusion = Level(
+            self.classes, self.hidden, self.fusion_dense, "relu",
+            self.fusion_input_dropout, self.dropout,
+        )  # fmt: skip
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Level 1, each modality by itself; then level 2 on what is frozen of it."""
+        level_1 = Stage("towers", "predict", self.modalities)
+        return level_1, Stage(FUSION, "fuse", (FUSION,), reads="activations")
+
+    def predict(
+        self,
+        features: Mapping[str, Array],
+        reset: Array,
+        state: Any = None,
+        train: bool = False,
+        present: Mapping[str, Array] | None = None,
+    ) -> tuple[dict[str, Array], None]:
+        """Level 1: logits [B, U, C] by modality; arguments as in `__call__`."""
+        found = self._level_1(features, reset, train, present)
+        return {name: logits for name, (logits, _) in found.items()}, None
+
+    def activations(
+        self,
+        features: Mapping[str, Array],
+        reset: Array,
+        state: Any = None,
+        train: bool = False,
+        present: Mapping[str, Array] | None = None,
+    ) -> tuple[dict[str, Array], None]:
+        """Level 1: activations [B, U, K] by modality; arguments as in `__call__`."""
+        found = self._level_1(features, reset, train, present)
+        return {name: hidden for name, (_, hidden) in found.items()}, None
+
+    def fuse(
+        self,
+        activations: Mapping[str, Array],
+        reset: Array,
+        state: Any = None,
+        train: bool = False,
+        present: Mapping[str, Array] | None = None,
+    ) -> tuple[dict[str, Array], None]:
+        """Level 2 alone: `fusion`'s logits [B, U, C], from what `activations` gave."""
+        joined = jnp.concatenate([activations[name] for name in self.modalities], axis=-1)
+        return {FUSION: self.fusion(joined, reset, train)[0]}, None
+
+    def __call__(
+        self,
+        features: Mapping[str, Array],
+        reset: Array,
+        state: Any = None,
+        train: bool = False,
+        present: Mapping[str, Array] | None = None,
+    ) -> tuple[dict[str, Array], None]:
+        """Logits [B, U, C] of every modality and of `fusion`; see `System.__call__`.
+
+        `state` has no use: an answer depends on later utterances, too.
+        """
+        found = self._level_1(features, reset, train, present)
+        hidden = {name: hidden for name, (_, hidden) in found.items()}
+        fused, _ = self.fuse(hidden, reset, None, train)
+        return {name: logits for name, (logits, _) in found.items()} | fused, None
+
+    def _level_1(self, features, reset, train, present) -> dict[str, tuple[Array, Array]]:
+        found = {}
+        for name in self.modalities:
+            there = (present or {}).get(name)
+            x = features[name] if there is None else jnp.where(there[..., None], features[name], 0)
+            found[name] = self.towers[name](x, reset, train, there)
+        return found
