@@ -43,7 +43,7 @@ def drawn():
 
 def test_the_picture_follows_the_code(monkeypatch):
     before = drawn()
-    assert "Network: 4 392 184 parameters" in before  # the paper's Table 2: 4.39 million
+    assert "MMAN: 4 392 184 parameters" in before  # the paper's Table 2: 4.39 million
     assert 'Tower "mma"' in before
     assert "LateFusion" in before
     monkeypatch.setattr(architecture.splits.split, "__qualname__", "renamed")
