@@ -16,7 +16,7 @@ import mman_jax
 from docs.hooks import architecture, reference
 
 ROOT = Path(__file__).parents[1]
-PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md"]
+PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "README.md"]
 MODULES = ["mman_jax"] + [
     found.name
     for found in pkgutil.walk_packages(mman_jax.__path__, "mman_jax.")
@@ -43,7 +43,7 @@ def drawn():
 
 def test_the_picture_follows_the_code(monkeypatch):
     before = drawn()
-    assert "Network: 4 392 184 parameters" in before  # the paper's Table 2: 4.39 million
+    assert "MMAN: 4 392 184 parameters" in before  # the paper's Table 2: 4.39 million
     assert 'Tower "mma"' in before
     assert "LateFusion" in before
     monkeypatch.setattr(architecture.splits.split, "__qualname__", "renamed")
@@ -71,6 +71,17 @@ def test_commands_and_files_that_pages_name_exist(page):
         assert any(path.is_file() for path in known), command
     for path in re.findall(r"\b((?:configs|docs|experiments|mman_jax|tests)/[\w/.]*\w)", text):
         assert (ROOT / path).exists(), path
+
+
+def test_the_page_of_commands_names_every_command_and_flag():
+    page = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
+    sources = [path for path in (ROOT / "experiments").glob("*.py") if path.stem != "__init__"]
+    assert len(sources) > 5
+    for source in sources:
+        assert f"`python -m experiments.{source.stem}`" in page
+        text = source.read_text(encoding="utf-8")
+        for flag in re.findall(r"(?:path_flag|DEFINE_[a-z_]+)\(\s*\"([a-z_]+)\"", text):
+            assert f"--{flag}" in page, (source.name, flag)
 
 
 def test_the_citation_is_whole_and_of_this_version():

@@ -16,9 +16,10 @@ from mman_jax.data.readers import bc_lstm, dialogue_rnn, npz
 from mman_jax.features.extraction import Extraction
 from mman_jax.inference.answerer import Answerer
 from mman_jax.training import freezing, losses
-from mman_jax.training.stage import Stage
-from mman_jax.training.trainer import FUSION, TOWERS, Trainer
+from mman_jax.training.stage import StageTraining
+from mman_jax.training.trainer import Trainer
 
+TOWERS, FUSION = "towers", "fusion"
 CLASSES = 4
 DIMS = {"speech": 100, "visual": 512, "text": 100}
 """D of each modality of IEMOCAP's public features, for which the paper gives its counts."""
@@ -76,7 +77,7 @@ def _data(canvas: "_Canvas") -> None:
     canvas.box(102, 70.5, 35, 14, DATA, batch.__name__, lines)
 
 
-def _network(canvas: "_Canvas", network: mman_jax.Network) -> None:
+def _network(canvas: "_Canvas", network: mman_jax.MMAN) -> None:
     sizes = _sizes(network)
     title = f"{network.__class__.__name__}: {sum(sizes.values()):,} parameters".replace(",", " ")
     canvas.band(25, 65, MODELS, _package(network), title)
@@ -115,14 +116,14 @@ def _training(canvas: "_Canvas") -> None:
     lines = [
         f"each tower by its own {_named(losses.cross_entropy)}",
         "clipping and AdamW a tower",
-        f"{_named(Stage.keep_best)}: an epoch a tower",
+        f"{_named(StageTraining.keep_best)}: an epoch a tower",
     ]
     canvas.box(3, 5, 35, 12.5, TRAINING, f'stage "{TOWERS}"', lines)
     canvas.arrow([(38, 11.2), (43, 11.2)], TRAINING)
     lines = [
         f'{_named(freezing.labels)}: every tower is "{freezing.FROZEN}"',
         f"{_named(freezing.freeze)}: no step, no moments",
-        f"reads {_named(Stage.predictions)}, made once",
+        f"reads {_named(StageTraining.predictions)}, made once",
     ]
     canvas.box(43, 5, 34, 12.5, TRAINING, f'stage "{FUSION}"', lines)
     canvas.arrow([(77, 11.2), (82, 11.2)], TRAINING)
@@ -151,7 +152,7 @@ def _layers(tower: mman_jax.Tower) -> list[tuple[str, str]]:
     return [*layers, ("Dense", str(tower.block["dense"])), ("Dense", str(CLASSES))]
 
 
-def _sizes(network: mman_jax.Network) -> dict[str, int]:
+def _sizes(network: mman_jax.MMAN) -> dict[str, int]:
     """How many parameters each tower and the fusion have."""
     features = {name: jnp.zeros((1, 1, size)) for name, size in DIMS.items()}
     shapes = jax.eval_shape(network.init, jax.random.key(0), features, jnp.ones((1, 1), bool))

@@ -56,12 +56,12 @@ def place(tmp_path_factory):
 
 
 def reader():
-    """The README's lines."""
-    text = (ROOT / "README.md").read_text()
+    """The lines of docs/export.md."""
+    text = (ROOT / "docs/export.md").read_text()
     return re.search(r"<!-- reader -->\n```python\n(.*?)```", text, re.DOTALL)[1]
 
 
-def test_the_readers_lines_of_the_readme_need_jax_alone(place):
+def test_the_readers_lines_of_the_page_need_jax_alone(place):
     features, present, cells = laid(read_corpus(str(place / "talks.npz")))
     arrays = {f"features/{m}": x for m, x in features.items()}
     np.savez(place / "laid.npz", **arrays, **{f"present/{m}": p for m, p in present.items()})

@@ -81,7 +81,7 @@ def test_codebooks_are_orthonormal(modality):
 
 def test_golden_values(corpus):
     # If you changed the process or the order of its draws on purpose, update these, and the
-    # ceilings that the README quotes.
+    # ceilings that docs/results.md quotes.
     assert corpus.lengths[:6].tolist() == [12, 29, 37, 34, 18, 21]
     assert corpus.labels[:16].tolist() == [3, 3, 3, 3, 3, 3, 2, 3, 1, 1, 1, 1, 3, 3, 2, 2]
     values = [corpus.features[m][-1, 0] for m in MODALITIES]
