@@ -10,6 +10,7 @@ import pytest
 
 from mman_jax.errors import InputError
 from mman_jax.features import media
+from mman_jax.features.speech import pauses
 from tests.features import clips
 from tests.features.clips import av
 
@@ -317,3 +318,46 @@ def test_refused(folder, name):
     with pytest.raises(InputError, match=said) as error:
         read[kind](folder / file, start, end)
     assert file in str(error.value) or file == "."
+
+
+@pytest.mark.parametrize(
+    ("form", "codec", "rate", "least"),
+    [
+        ("flac", "flac", 16000, 0.99999),
+        ("mp3", "libmp3lame", 16000, 0.98),
+        ("opus", "libopus", 48000, 0.98),
+    ],
+)
+def test_a_voice_is_cut_alike_whatever_format_it_is_stored_in(tmp_path, form, codec, rate, least):
+    """Samples: no lag, correlation `least`; cuts within 0.1 s: three frames of the detector."""
+    pytest.importorskip("webrtcvad", reason="pauses need it: pip install -e '.[listen]'")
+    times = np.arange(6 * 16000) / 16000
+    hum = sum(np.sin(2 * np.pi * 130 * k * times) / k for k in range(1, 20))
+    spoken = ((times > 0.5) & (times < 2)) | ((times > 3.5) & (times < 5))
+    heard = {}
+    for name, how in (("wav", ("pcm_s16le", 16000)), (form, (codec, rate))):
+        path = tmp_path / f"talk.{name}"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream(how[0], rate=how[1], layout="mono")
+            pcm = (0.2 * hum * spoken * 32767).astype(np.int16)
+            frame = av.AudioFrame.from_ndarray(pcm[None], format="s16", layout="mono")
+            frame.sample_rate, frame.pts = 16000, 0
+            frame.time_base = fractions.Fraction(1, 16000)
+            form_of = stream.codec_context.format
+            resampler = av.AudioResampler(form_of.name if form_of else "s16", "mono", how[1])
+            for part in resampler.resample(frame) + resampler.resample(None):
+                container.mux(stream.encode(part))
+            container.mux(stream.encode())
+        heard[name] = media.read_audio(path)
+    first, second = heard.values()
+    assert abs(len(first) - len(second)) <= 1200  # encoders fill their last block
+    part = slice(8000, 80000)
+    like = [np.corrcoef(first[part], np.roll(second, -lag)[part])[0, 1] for lag in range(-20, 21)]
+    assert np.argmax(like) - 20 == 0
+    assert max(like) >= least
+    cuts = [
+        [(u.start, u.end) for u in pauses.cut([samples], pauses.detector())]
+        for samples in (first, second)
+    ]
+    assert len(cuts[0]) == 2
+    np.testing.assert_allclose(cuts[1], cuts[0], atol=0.1)
