@@ -42,16 +42,6 @@ def cached(folder):
     return {p: p.stat().st_mtime_ns for p in folder.rglob("*.npy")}
 
 
-@pytest.fixture(scope="module")
-def sounds(tmp_path_factory):
-    """A manifest of sound alone, and the corpus of its speech and text."""
-    folder = tmp_path_factory.mktemp("sounds")
-    source = clips.manifest(folder, sound_only=True)
-    ended = extract(source, folder / "c.npz", "--modalities=speech,text", *LIGHT)
-    assert ended.returncode == 0, ended.stderr
-    return source, folder / "c.npz"
-
-
 def test_three_modalities_then_others_like_them(tmp_path):
     source = clips.manifest(tmp_path)
     ended = extract(source, tmp_path / "c.npz", *LIGHT, *SMALL)
