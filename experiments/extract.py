@@ -8,21 +8,19 @@ fitted on the training conversations, and `FILE.extraction.npz` keeps it beside 
 
 import os
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-import numpy as np
 from absl import flags
 
 from experiments.terminal import command
-from experiments.terminal.progress import Screen
-from mman_jax.data import splits
+from experiments.terminal.screen import Screen
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError, nearest
 from mman_jax.features import extraction, fitting, manifest
 from mman_jax.features.extraction import MODALITIES, Extraction, Settings
 from mman_jax.features.manifest import Utterance
-from mman_jax.features.measuring import beam, pool
+from mman_jax.features.measuring import beam, many
 from mman_jax.features.measuring.measuring import Measuring, digest
 from mman_jax.features.speech import functionals
 from mman_jax.features.speech.functionals import SpeechSettings
@@ -30,35 +28,95 @@ from mman_jax.features.text import words
 from mman_jax.features.text.cnn import TextSettings
 from mman_jax.features.visual.windows import VisualSettings
 
-_MANIFEST = command.path_flag("manifest", "The CSV file that names the clips.")
+_MANIFEST = command.path_flag(
+    "manifest", "The CSV file that names the clips: conversation_id, utterance_id, path, ..."
+)
 _OUTPUT = command.path_flag("output", "The .npz corpus to write.")
-_FITTED = command.path_flag("fitted", "Features as in another corpus: its .extraction.npz.", False)
-_MODALITIES = flags.DEFINE_list("modalities", list(MODALITIES), "What to extract.")
-_CACHE = command.path_flag("cache", "Where measurements are kept; OUTPUT.cache if absent.", False)
-_ON_ERROR = flags.DEFINE_enum("on_error", "stop", ["stop", "skip"], "When a clip cannot be used.")
-_RUNNER = flags.DEFINE_enum("runner", "local", ["local", "beam"], "Who measures the utterances.")
-_PROCESSES = flags.DEFINE_integer("processes", os.cpu_count() or 1, "Of the local runner.", 1)
-_BEAM = flags.DEFINE_multi_string("beam_option", [], "An option of Beam's, such as --streaming.")
-_SEED = command.seed_flag("Of what is trained here.")
+_FITTED = command.path_flag(
+    "fitted",
+    "The .extraction.npz of another corpus: extract the same features, and fit nothing.",
+    False,
+)
+_MODALITIES = flags.DEFINE_list(
+    "modalities", list(MODALITIES), "The modalities to extract, separated by commas."
+)
+_CACHE = command.path_flag(
+    "cache", "The folder in which measurements are kept; by default OUTPUT.cache.", False
+)
+_ON_ERROR = flags.DEFINE_enum(
+    "on_error",
+    "stop",
+    ["stop", "skip"],
+    "Whether a clip that cannot be used stops the command or is left out.",
+)
+_RUNNER = flags.DEFINE_enum(
+    "runner",
+    "local",
+    ["local", "beam"],
+    "What measures the utterances: processes on this machine, or Apache Beam.",
+)
+_PROCESSES = flags.DEFINE_integer(
+    "processes", os.cpu_count() or 1, "Processes of the local runner.", 1
+)
+_BEAM = flags.DEFINE_multi_string(
+    "beam_option", [], "An option for Apache Beam, such as --streaming; may be given repeatedly."
+)
+_SEED = command.seed_flag("Seed of the networks that are trained here.")
 
-_SPEECH = flags.DEFINE_enum("speech", "compare", list(functionals.FEATURE_SETS), "openSMILE's set.")
+_SPEECH = flags.DEFINE_enum(
+    "speech", "compare", list(functionals.FEATURE_SETS), "The openSMILE feature set."
+)
 _COMPONENTS = flags.DEFINE_integer(
-    "speech_components", 100, "Principal components; 0: no reduction."
+    "speech_components",
+    SpeechSettings.components,
+    "Principal components to which speech features are reduced; 0: no reduction.",
 )
-_WEIGHTS = command.path_flag("visual_weights", "Of the 3D ResNet; absent: it is trained.", False)
-_RATE = flags.DEFINE_float("visual_rate", VisualSettings.rate, "Frames a second.")
-_FRAMES = flags.DEFINE_integer("visual_frames", VisualSettings.frames, "Of a window.")
-_WINDOWS = flags.DEFINE_integer("visual_windows", VisualSettings.windows, "Of an utterance.")
-_SIZE = flags.DEFINE_integer("visual_size", VisualSettings.size, "Pixels of a side.")
+_WEIGHTS = command.path_flag(
+    "visual_weights",
+    "Pre-trained weights of the 3D ResNet (see experiments.weights); by default it is trained "
+    "here, on the labels.",
+    False,
+)
+_RATE = flags.DEFINE_float(
+    "visual_rate", VisualSettings.rate, "Frames per second that are taken from a clip."
+)
+_FRAMES = flags.DEFINE_integer("visual_frames", VisualSettings.frames, "Frames per window.")
+_WINDOWS = flags.DEFINE_integer(
+    "visual_windows", VisualSettings.windows, "Windows per utterance, at most."
+)
+_SIZE = flags.DEFINE_integer(
+    "visual_size", VisualSettings.size, "Height and width of a window, in pixels."
+)
 _WIDTH = flags.DEFINE_integer(
-    "visual_width", VisualSettings.width, "Channels; features are 8 times."
+    "visual_width",
+    VisualSettings.width,
+    "Channels of the network's first stage; an utterance gets eight times as many features.",
 )
-_CROP = flags.DEFINE_string("visual_crop", "none", "none, upper_body, or left,top,right,bottom.")
-_VISUAL_EPOCHS = flags.DEFINE_integer("visual_epochs", VisualSettings.epochs, "Of training.")
-_VECTORS = command.path_flag("word_vectors", "A word2vec file; absent: TF-IDF.", False)
-_TEXT = flags.DEFINE_integer("text_features", TextSettings.features, "Of a transcript.")
-_TEXT_EPOCHS = flags.DEFINE_integer("text_epochs", TextSettings.epochs, "Of training.")
-_FREQUENT = flags.DEFINE_integer("text_frequent", TextSettings.frequent, "Words beside training's.")
+_CROP = flags.DEFINE_string(
+    "visual_crop",
+    VisualSettings.crop,
+    "The part of the picture to use: none (all of it), upper_body (found by the face), or "
+    "left,top,right,bottom as shares from 0 to 1.",
+)
+_VISUAL_EPOCHS = flags.DEFINE_integer(
+    "visual_epochs", VisualSettings.epochs, "Epochs of training of the visual network."
+)
+_VECTORS = command.path_flag(
+    "word_vectors",
+    "A word2vec file, text or binary, for a CNN that is trained here; by default TF-IDF.",
+    False,
+)
+_TEXT = flags.DEFINE_integer(
+    "text_features", TextSettings.features, "Features per transcript, at most."
+)
+_TEXT_EPOCHS = flags.DEFINE_integer(
+    "text_epochs", TextSettings.epochs, "Epochs of training of the text network."
+)
+_FREQUENT = flags.DEFINE_integer(
+    "text_frequent",
+    TextSettings.frequent,
+    "Most frequent words of --word_vectors to keep besides the words of the training transcripts.",
+)
 
 _SETTINGS = (
     *(_MODALITIES, _SEED, _SPEECH, _COMPONENTS, _WEIGHTS, _RATE, _FRAMES, _WINDOWS, _SIZE, _CROP),
@@ -99,45 +157,10 @@ def settings_of_flags() -> Settings:
     return Settings(**{name: made[name]() for name in wanted}, seed=_SEED.value)
 
 
-def measure_all(
-    work: Measuring, utterances: Sequence[Utterance], skip: bool, screen: Screen
-) -> list[Utterance]:
-    """Fills the cache; returns the utterances that could be measured, in their order.
-
-    Raises:
-        InputError: an utterance that could not, unless such are skipped; or none that could.
-    """
-    failed = set()
-    for utterance, failure in _outcomes(work, utterances):
-        screen.advance()
-        if failure is not None:
-            place = utterance.name
-            if not skip:
-                raise InputError(place, f"{failure}; --on_error=skip leaves such out")
-            screen.line(f"left out: {place}: {failure}")
-            failed.add(utterance)
-    kept = [utterance for utterance in utterances if utterance not in failed]
-    if not kept:
-        raise InputError("clips", f"none of {len(utterances)} can be used", "at least one")
-    return kept
-
-
-def _outcomes(
-    work: Measuring, utterances: Sequence[Utterance]
-) -> Iterable[tuple[Utterance, str | None]]:
-    """Each utterance as it ends, with its failure or None; what the cache has is not done again."""
-    missing = []
-    for utterance in utterances:
-        if "text" in work.settings.modalities and not utterance.transcript:
-            yield utterance, "no transcript"
-        elif work.done(utterance):
-            yield utterance, None
-        else:
-            missing.append(utterance)
-    if _RUNNER.value == "beam":
-        yield from beam.run(work, missing, _BEAM.value, pathlib.Path(work.folder))
-    elif missing:
-        yield from pool.run(work, missing, min(_PROCESSES.value, len(missing)))
+def _runner() -> many.Runner:
+    if _RUNNER.value == "local":
+        return many.locally(_PROCESSES.value)
+    return lambda work, missing: beam.run(work, missing, _BEAM.value, pathlib.Path(work.folder))
 
 
 def main() -> None:
@@ -158,13 +181,30 @@ def main() -> None:
         weights=weights or "",
         digest=digest(pathlib.Path(weights)) if weights else "",
     )
-    with Screen(len(utterances)) as screen:
-        kept = measure_all(work, utterances, _ON_ERROR.value == "skip", screen)
-        measured = {
-            name: [work.result(utterance, name) for utterance in kept]
-            for name in settings.modalities
-        }
-        made, split = (earlier, None) if earlier else fit(work, kept, measured, screen)
+    with Screen() as screen:
+        screen.items(len(utterances), "utterances")
+
+        def ended(utterance: Utterance, failure: str | None) -> None:
+            screen.advance()
+            if failure is not None and _ON_ERROR.value == "stop":
+                raise InputError(utterance.name, f"{failure}; --on_error=skip leaves such out")
+            if failure is not None:
+                screen.line(f"left out: {utterance.name}: {failure}")
+
+        kept = many.measure(work, utterances, _runner(), ended)
+        measured = many.results(work, kept)
+        made, split = earlier, None
+        if made is None:
+            made, split = fitting.fit_corpus(
+                settings,
+                kept,
+                measured,
+                source=_MANIFEST.value,
+                pretrained=extraction.read_weights(weights) if weights else None,
+                vectors=pathlib.Path(_VECTORS.value) if _VECTORS.value else None,
+                progress=screen.network,
+                notice=screen.line,
+            )
         features = {name: made.apply(name, values) for name, values in measured.items()}
     corpus = manifest.to_corpus(kept, features, str(output), split)
     try:
@@ -202,44 +242,6 @@ def _earlier() -> Extraction | None:
             found = f"given beside --fitted={_FITTED.value}, which settles it"
             raise InputError(f"--{flag.name}", found, "one of the two")
     return Extraction.load(_FITTED.value)
-
-
-def fit(
-    work: Measuring,
-    utterances: Sequence[Utterance],
-    measured: dict[str, list[np.ndarray]],
-    screen: Screen,
-) -> tuple[Extraction, list[str] | None]:
-    """Fits on the training conversations' utterances; returns the part of each conversation too.
-
-    The parts are None where nothing had to be fitted. Else they must go with the corpus: what was
-    fitted is honest for this split alone.
-    """
-    nothing = np.zeros((len(utterances), 1), np.float32)
-    bare = manifest.to_corpus(utterances, {"none": nothing}, _MANIFEST.value)
-    rows, parts = np.arange(0), None
-    if work.settings.needs_fitting(bool(work.weights)):
-        split = splits.split(bare)
-        everything = np.arange(len(utterances))
-        rows = np.concatenate([everything[bare.utterances(i)] for i in split.train])
-        parts = np.empty(len(bare.lengths), object)
-        for name in ("train", "valid", "test"):
-            parts[getattr(split, name)] = name
-        screen.line(f"{split.how}; fitted on {len(rows)} utterances of training")
-    if work.settings.visual and not work.weights:
-        screen.line(
-            "visual: no --visual_weights: the network is trained here, on the labels of the "
-            "training conversations; expect less than from one pre-trained on human action"
-        )
-    made = fitting.fit(
-        work.settings,
-        {name: [values[i] for i in rows] for name, values in measured.items()},
-        bare.labels[rows],
-        extraction.read_weights(work.weights) if work.weights else None,
-        pathlib.Path(_VECTORS.value) if _VECTORS.value else None,
-        screen.epoch,
-    )
-    return made, None if parts is None else parts.tolist()
 
 
 def tell(corpus: Corpus, left_out: int, screen: Screen) -> None:

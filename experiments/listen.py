@@ -21,12 +21,20 @@ from mman_jax.inference import listening
 from mman_jax.inference.answerer import Answerer
 
 _CHECKPOINT = command.path_flag("checkpoint", "The folder of a finished run.")
-_INPUT = command.path_flag("input", "A recording, whatever ffmpeg reads.", False)
-_MICROPHONE = flags.DEFINE_bool("microphone", False, "Listen to the default microphone.")
-_TRANSCRIPT = command.path_flag("transcript", "The words of the recording, a CSV file.", False)
-_ATTENTION = flags.DEFINE_bool("attention", False, "Tell what each answer's attention looked at.")
+_INPUT = command.path_flag("input", "A recording, in any format that ffmpeg reads.", False)
+_MICROPHONE = flags.DEFINE_bool("microphone", False, "Listen to the default microphone instead.")
+_TRANSCRIPT = command.path_flag(
+    "transcript",
+    "The words of the recording: a CSV file with the columns start, end (seconds) and transcript.",
+    False,
+)
+_ATTENTION = flags.DEFINE_bool(
+    "attention", False, "Add each answer's attention weights between modalities."
+)
 _PAUSE = flags.DEFINE_float("pause", 0.5, "Seconds without speech that end an utterance.")
-_LONGEST = flags.DEFINE_float("longest", 20.0, "Seconds after which an utterance is cut.")
+_LONGEST = flags.DEFINE_float(
+    "longest", 20.0, "Seconds after which an utterance is cut, even in the middle of speech."
+)
 
 
 def main() -> None:
@@ -41,7 +49,9 @@ def main() -> None:
     made = clips.load(workdir, [m for m in answerer.dims if m in ("speech", "text")])
     words = listening.read_words(pathlib.Path(_TRANSCRIPT.value)) if _TRANSCRIPT.value else []
     if not made.settings.speech and not words:
-        raise InputError(workdir, "a model without speech", "--transcript, or one with it")
+        raise InputError(
+            workdir, "a model without speech features", "--transcript, or a model of speech"
+        )
     made.settings.check_libraries()
     pauses.detector()
     chunks = listening.microphone() if _MICROPHONE.value else listening.recording(_INPUT.value)
@@ -53,7 +63,7 @@ def main() -> None:
             return
         raise
     if not count and _INPUT.value:
-        raise InputError(_INPUT.value, "no speech", "a voice, with pauses")
+        raise InputError(_INPUT.value, "no speech found", "a recording in which somebody speaks")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,8 @@ def content(module: str) -> str:
     """The page of a module: what its docstrings say, and for a package also what it holds."""
     if not _is_package(module):
         return f"::: {module}\n"
-    options = "    options:\n      members: false\n"
+    defined = ", ".join(_defined(module))
+    options = f"    options:\n      members: {f'[{defined}]' if defined else 'false'}\n"
     held = [name for name in modules() if name.rpartition(".")[0] == module]
     lines = [f"::: {module}", options]
     if module == PACKAGE:
@@ -58,6 +59,14 @@ def _exported() -> list[str]:
             names = [alias.name for alias in node.names if not alias.name.startswith("_")]
             lines += [f"- [`{PACKAGE}.{name}`][{node.module}.{name}]" for name in names]
     return sorted(lines, key=str.lower)
+
+
+def _defined(module: str) -> list[str]:
+    """The public names that a package's own file defines, and does not only pass on."""
+    kinds = ast.FunctionDef | ast.ClassDef | ast.AnnAssign
+    nodes = [node for node in _tree(module).body if isinstance(node, kinds)]
+    names = [node.target.id if isinstance(node, ast.AnnAssign) else node.name for node in nodes]
+    return [name for name in names if not name.startswith("_")]
 
 
 def _says(module: str) -> str:

@@ -1,5 +1,6 @@
-"""What a run shows: a live line on a terminal, plain lines in a log, a table at the end."""
+"""What a command shows: a live line on a terminal, plain lines in a log, a table at the end."""
 
+import dataclasses
 import time
 from typing import Any
 
@@ -15,6 +16,14 @@ _WIDEST = 1000
 """Columns of a table at most, whatever names a corpus has."""
 
 
+@dataclasses.dataclass
+class _Items:
+    name: str
+    total: int
+    task: Any
+    done: int = 0
+
+
 class Screen:
     """Writes to standard output; in a log, an epoch's line at most every few seconds."""
 
@@ -25,6 +34,7 @@ class Screen:
         self._task: tuple[str, Any] | None = None
         self._began = self._printed = 0.0
         self._first = 1
+        self._items: _Items | None = None
 
     def __enter__(self) -> "Screen":
         if self.console.is_terminal:
@@ -73,6 +83,32 @@ class Screen:
             ahead = "" if fresh else f"  at most {left:.0f} s left"
             self.line(f"{stage}: epoch {epoch}/{epochs}  {scores}{ahead}")
             self._printed = now
+
+    def items(self, total: int, name: str) -> None:
+        """From now on `advance` counts these: a bar on a terminal, in a log a line now and then."""
+        task = self._progress.add_task(name, total=total, scores="") if self._progress else None
+        self._items, self._printed = _Items(name, total, task), time.monotonic()
+
+    def advance(self) -> None:
+        """One of the items more."""
+        items = self._items
+        items.done += 1
+        if self._progress:
+            self._progress.advance(items.task)
+        elif self._due():
+            self.line(f"{items.done} of {items.total} {items.name}")
+
+    def network(self, name: str, epoch: int, loss: float) -> None:
+        """An epoch of a network that is trained on the side."""
+        if self._due():
+            self.line(f"{name} network: epoch {epoch}, loss {loss:.3g}")
+
+    def _due(self) -> bool:
+        now = time.monotonic()
+        if now - self._printed < self.every:
+            return False
+        self._printed = now
+        return True
 
     def table(self, results: dict[str, Any]) -> None:
         """The scores of a run."""

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from experiments.terminal.progress import Screen
+from experiments.terminal.screen import Screen
 from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError
 from mman_jax.features import manifest
 from mman_jax.features.extraction import Extraction
 from mman_jax.features.manifest import Utterance
-from mman_jax.features.measuring import pool
+from mman_jax.features.measuring import many
 from mman_jax.features.measuring.measuring import Measuring, digest
 
 
@@ -93,19 +93,15 @@ def _measure(
     made: Extraction, utterances: Sequence[Utterance], fitted: pathlib.Path
 ) -> dict[str, list[np.ndarray | None]]:
     weights = str(fitted) if made.pretrained is not None else ""
-    with tempfile.TemporaryDirectory() as folder, Screen(len(utterances)) as screen:
+    with tempfile.TemporaryDirectory() as folder, Screen() as screen:
+        screen.items(len(utterances), "utterances")
+
+        def ended(utterance: Utterance, failure: str | None) -> None:
+            if failure is not None:
+                raise InputError(utterance.name, failure, "a clip that can be read")
+            screen.advance()
+
         work = Measuring(made.settings, folder, weights, digest(fitted) if weights else "")
-        # Text needs no process of its own, and may be missing.
-        if set(made.settings.modalities) - {"text"}:
-            processes = min(os.cpu_count() or 1, len(utterances))
-            for utterance, failure in pool.run(work, utterances, processes):
-                if failure is not None:
-                    raise InputError(utterance.name, failure, "a clip that can be read")
-                screen.advance()
-        return {
-            modality: [
-                None if modality == "text" and not u.transcript else work.result(u, modality)
-                for u in utterances
-            ]
-            for modality in made.settings.modalities
-        }
+        runner = many.locally(os.cpu_count() or 1)
+        many.measure(work, utterances, runner, ended, text_may_lack=True)
+        return many.results(work, utterances)

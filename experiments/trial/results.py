@@ -8,16 +8,10 @@ import numpy as np
 
 from mman_jax.data.parts import Parts
 from mman_jax.data.protocols import Task
-from mman_jax.evaluation import metrics
+from mman_jax.evaluation.metrics import METRICS
 from mman_jax.systems.base import owner
 from mman_jax.training.outcome import Outcome
 from mman_jax.types import UNSCORED
-
-METRICS = {
-    "accuracy": metrics.accuracy,
-    "unweighted_recall": metrics.unweighted_recall,
-    "weighted_f1": metrics.weighted_f1,
-}
 
 
 def spread(per_seed: Sequence[float]) -> dict[str, Any]:

@@ -71,3 +71,11 @@ def weighted_f1(counts: np.ndarray) -> np.ndarray:
     true, predicted = counts.sum(-1), counts.sum(-2)
     f1 = 2 * counts.diagonal(axis1=-2, axis2=-1) / np.maximum(true + predicted, 1)
     return (f1 * true).sum(-1) / np.maximum(true.sum(-1), 1)
+
+
+METRICS = {
+    "accuracy": accuracy,
+    "unweighted_recall": unweighted_recall,
+    "weighted_f1": weighted_f1,
+}
+"""The scores of a test part by their names, each from counts [..., C, C]."""

@@ -11,7 +11,6 @@ import numpy as np
 import optax
 
 from mman_jax.errors import InputError
-from mman_jax.training.losses import balanced_weights
 
 
 class Recipe(NamedTuple):
@@ -59,7 +58,7 @@ def fit(
     random = np.random.default_rng(recipe.seed)
     batch = min(recipe.batch, len(labels))
     steps = -(-len(labels) // batch)
-    weights = balanced_weights(jnp.asarray(labels), int(labels.max()) + 1)
+    weights = jnp.asarray(_balanced(labels))
     optimizer = optax.chain(
         optax.clip_by_global_norm(1.0),
         optax.adam(optax.cosine_decay_schedule(recipe.learning_rate, recipe.epochs * steps)),
@@ -105,6 +104,13 @@ def fit(
             raise InputError("feature network", found, "training that converges")
         progress(epoch + 1, mean)
     return jax.tree.map(np.asarray, {"params": params, **statistics})
+
+
+def _balanced(labels: np.ndarray) -> np.ndarray:
+    """Weights [C] float32, the rarer the class the greater, 1 on average over the labels."""
+    counts = np.bincount(labels)
+    weights = len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    return np.where(counts > 0, weights, 1.0).astype(np.float32)
 
 
 def _start(shapes: dict[str, Any], random: np.random.Generator) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from mman_jax.features.visual import windows as visual
 from mman_jax.features.visual.resnet3d import ResNet3D
 from mman_jax.features.visual.windows import VisualSettings
 from mman_jax.files import arrays
+from mman_jax.files.regular import check_regular
 
 MODALITIES = ("speech", "visual", "text")
 _WEIGHTS = ("params/", "batch_stats/")
@@ -193,6 +194,7 @@ class Extraction:
         Raises:
             InputError: another file, or a damaged one.
         """
+        check_regular(path, _EXTRACTED)
         found = arrays.read(path, _EXTRACTED)
         try:
             settings = Settings.from_json(json.loads(str(found.pop("settings"))))
@@ -248,6 +250,7 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
     Raises:
         InputError: another file, a damaged one, or weights of another network.
     """
+    check_regular(path, _CONVERTED)
     inside = {k.removeprefix("visual/"): x for k, x in arrays.read(path, _CONVERTED).items()}
     weights = {name: array for name, array in inside.items() if name.startswith(_WEIGHTS)}
     if _STEM not in weights:

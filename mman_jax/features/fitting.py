@@ -7,14 +7,69 @@ from pathlib import Path
 import numpy as np
 from flax import traverse_util
 
+from mman_jax.data import splits
 from mman_jax.errors import InputError
-from mman_jax.features import classifier
+from mman_jax.features import classifier, manifest
 from mman_jax.features.extraction import Arrays, Extraction, Settings
+from mman_jax.features.manifest import Utterance
 from mman_jax.features.speech import reduction
 from mman_jax.features.text import cnn, tfidf, words
 from mman_jax.features.visual.resnet3d import ResNet3D
 
+_UNTRAINED = (
+    "visual: no pre-trained weights: the network is trained here, on the labels of the training "
+    "conversations; expect less than from one pre-trained on human action"
+)
+
 Progress = Callable[[str, int, float], None]
+
+
+def fit_corpus(
+    settings: Settings,
+    utterances: Sequence[Utterance],
+    measured: Mapping[str, Sequence[np.ndarray]],
+    source: str,
+    pretrained: Arrays | None = None,
+    vectors: Path | None = None,
+    progress: Progress = lambda modality, epoch, loss: None,
+    notice: Callable[[str], None] = lambda message: None,
+) -> tuple[Extraction, list[str] | None]:
+    """Fits on the training conversations of a manifest, and on nothing else.
+
+    Args:
+        settings: how.
+        utterances: N of them, in conversation order.
+        measured: by modality, what `measure` gave for each.
+        source: of the utterances, for messages.
+        pretrained: as for `fit`.
+        vectors: as for `fit`.
+        progress: told of every epoch of training.
+        notice: told, in a line each, what somebody should know: the split, and a network that is
+            trained on little.
+
+    Returns:
+        What was fitted, and `train`, `valid` or `test` for each conversation. That goes with the
+        corpus: what was fitted is honest for this split alone. None where nothing was fitted.
+
+    Raises:
+        InputError: utterances without a split that can be used, too few of them, or too few labels.
+    """
+    nothing = np.zeros((len(utterances), 1), np.float32)
+    bare = manifest.to_corpus(utterances, {"none": nothing}, source)
+    rows, parts = np.arange(0), None
+    if settings.needs_fitting(pretrained is not None):
+        split = splits.split(bare)
+        everything = np.arange(len(utterances))
+        rows = np.concatenate([everything[bare.utterances(i)] for i in split.train])
+        parts = np.empty(len(bare.lengths), object)
+        for name in ("train", "valid", "test"):
+            parts[getattr(split, name)] = name
+        parts = parts.tolist()
+        notice(f"{split.how}; fitted on {len(rows)} utterances of training")
+    if settings.visual and pretrained is None:
+        notice(_UNTRAINED)
+    some = {name: [values[i] for i in rows] for name, values in measured.items()}
+    return fit(settings, some, bare.labels[rows], pretrained, vectors, progress), parts
 
 
 def fit(

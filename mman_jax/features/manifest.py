@@ -11,6 +11,7 @@ import numpy as np
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.validation import SPLIT_NAMES
 from mman_jax.errors import InputError, nearest
+from mman_jax.files.regular import check_regular
 
 REQUIRED = ("conversation_id", "utterance_id", "path")
 OPTIONAL = ("start", "end", "transcript", "label", "speaker", "session", "split")
@@ -62,6 +63,7 @@ def read(path: str | Path) -> tuple[Utterance, ...]:
         InputError: the file, the line and the column that cannot be used.
     """
     path = Path(path)
+    check_regular(path, "a CSV manifest in UTF-8")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = csv.reader(file, strict=True)

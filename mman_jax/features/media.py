@@ -1,27 +1,24 @@
 """Clips as arrays: mono sound at 16 kHz, and frames at a set rate, from whatever ffmpeg reads."""
 
-import contextlib
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mman_jax.errors import InputError
+from mman_jax.features import decoding
+from mman_jax.features.decoding import SLACK, pyav
 
 SAMPLE_RATE = 16_000
 """Samples a second of all sound."""
 
-SLACK = 0.3
-"""Seconds by which a clip may end before it says so: containers round, codecs pad."""
-
 _GAP = 0.05  # seconds without sound that are no rounding of a container
 _LONGEST_GAP = 600  # a wrong time must not be able to ask for much memory
-_PRE_ROLL = 0.5  # decoded before `start` and thrown away: codecs need a run-up
-_CLIP = "a clip with sound or picture that ffmpeg reads"
 
-# ffmpeg would play any text as ANSI art, and playlists name files and hosts of their own.
-_NO_CLIPS = {"tty", "hls", "dash", "concat", "bin", "xbin", "adf", "idf"}
+_MOST_BYTES = 1 << 30
+"""Of what one call returns: a small file can hold, or claim, hours of silence or of one picture."""
 
 
 def read_audio(
@@ -38,28 +35,30 @@ def read_audio(
         end: seconds into the clip, or None: to its end.
 
     Raises:
-        InputError: no clip, no sound in it, damaged, a gap of over ten minutes, or it ends before
-            `end`.
+        InputError: no clip, no sound in it, damaged, a gap of over ten minutes, it ends before
+            `end`, or more sound than one array should hold (over four hours).
     """
     av = pyav()
     # Mixed here: ffmpeg's own mix to mono is louder by a square root of two.
     resampler = av.AudioResampler("fltp", None, SAMPLE_RATE)
     chunks, first, made = [], None, 0.0
-    with _open(path) as container:
-        for frame, time in _decode(container, "audio", path, start, end):
+    with decoding.open_clip(path) as container:
+        for frame, time in decoding.decode(container, "audio", path, start, end):
             first = time if first is None else first
             missing = round((time - first) * SAMPLE_RATE - made)
             if missing > _LONGEST_GAP * SAMPLE_RATE:
                 found = f"a gap of {missing / SAMPLE_RATE:.1f} s in its sound at {time:.1f} s"
                 raise InputError(path, found, f"at most {_LONGEST_GAP} s")
             if missing > _GAP * SAMPLE_RATE:
+                _check_sound(path, made + missing)
                 chunks.append(np.zeros(missing, np.float32))
                 made += missing
-            with _named(path):
+            _check_sound(path, made + frame.samples / frame.sample_rate * SAMPLE_RATE)
+            with decoding.named(path):
                 chunks += [part.to_ndarray().mean(0) for part in resampler.resample(frame)]
             made += frame.samples / frame.sample_rate * SAMPLE_RATE
         if first is not None:
-            with _named(path):
+            with decoding.named(path):
                 chunks += [part.to_ndarray().mean(0) for part in resampler.resample(None)]
     samples = np.concatenate([np.zeros(0, np.float32), *chunks])
     # Positions count from the first sample: a stream that starts late starts with it.
@@ -79,6 +78,7 @@ def read_frames(
     side: int,
     start: float | None = None,
     end: float | None = None,
+    wanted: Callable[[int], np.ndarray] | None = None,
 ) -> np.ndarray:
     """The frames shown at times `start + k / rate`, [frames, height, width, 3] uint8 RGB.
 
@@ -88,32 +88,64 @@ def read_frames(
         side: pixels of the shorter side; the other keeps the picture's proportions.
         start: seconds into the clip, or None: from its beginning.
         end: seconds into the clip, or None: to its end.
+        wanted: from the number of all frames to the indices k, ascending and int64, of those to
+            return; the clip is then decoded twice, and no other frame is kept. None: all frames.
 
     Raises:
-        InputError: no clip, no picture in it, damaged, or it ends before `end`.
+        InputError: no clip, no picture in it, damaged, it ends before `end`, or more pictures than
+            one array should hold.
     """
-    begin = start or 0.0
+    chosen = None
+    if wanted is not None:
+        count = sum(number for _, number in _shown(path, rate, start, end))
+        if count:
+            chosen = wanted(count)
     taken: list[np.ndarray] = []
-    shown, shown_until = None, 0.0
-
-    def take(until: float) -> None:
-        while begin + len(taken) / rate < until - 1e-6:
-            taken.append(shown)
-
-    with _open(path) as container:
-        for frame, time in _decode(container, "video", path, start, end):
-            if shown is not None:
-                take(time)
-            with _named(path):
-                shown = _picture(frame, side)
-            shown_until = time + _duration(frame, container)
-    if shown is not None:
-        take(shown_until if end is None else min(end, max(shown_until, end - SLACK)))
+    first, size, made = 0, 0, None
+    for frame, number in _shown(path, rate, start, end):
+        last = first + number
+        if chosen is not None:
+            number = int(np.searchsorted(chosen, last) - np.searchsorted(chosen, first))
+        first = last
+        if not number:
+            continue
+        height, width = _scaled(frame, side)
+        size += number * height * width * 3
+        if size > _MOST_BYTES:
+            found = f"more than {len(taken)} frames of {width} x {height} pixels, {rate:g} a second"
+            if chosen is None:
+                found = f"{last} frames or more of {width} x {height} pixels, {rate:g} a second"
+            expected = f"at most {_MOST_BYTES >> 20} MiB of pictures in one piece of a clip"
+            raise InputError(path, found, expected)
+        with decoding.named(path):
+            made = _picture(frame, height, width)
+        taken += [made] * number
     if not taken:
         raise InputError(path, f"no picture{_between(start, end)}", "at least one frame")
     if len({frame.shape for frame in taken}) > 1:
         raise InputError(path, "frames of several sizes", "one size")
     return np.stack(taken)
+
+
+def _shown(
+    path: str | Path, rate: float, start: float | None, end: float | None
+) -> Iterator[tuple[Any, int]]:
+    """Each frame of a clip, and at how many of the times `start + k / rate` it is shown."""
+    begin, count = start or 0.0, 0
+    shown, shown_until = None, 0.0
+
+    def until(time: float) -> int:
+        return max(count, math.ceil((time - 1e-6 - begin) * rate))
+
+    with decoding.open_clip(path) as container:
+        for frame, time in decoding.decode(container, "video", path, start, end):
+            if shown is not None:
+                yield shown, until(time) - count
+                count = until(time)
+            shown, shown_until = frame, time + decoding.duration(frame, container)
+    if shown is not None:
+        time = shown_until if end is None else min(end, max(shown_until, end - SLACK))
+        yield shown, until(time) - count
 
 
 def resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -130,120 +162,20 @@ def resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.stack(made)
 
 
-def pyav() -> Any:
-    """PyAV.
-
-    Raises:
-        InputError: it is not installed.
-    """
-    try:
-        import av
-    except ImportError as error:
-        raise InputError("reading clips", "PyAV is missing", "pip install -e '.[media]'") from error
-    return av
+def _check_sound(path: str | Path, samples: float) -> None:
+    if samples * 4 > _MOST_BYTES:
+        found = f"more than {samples / SAMPLE_RATE:.0f} s of sound"
+        longest = _MOST_BYTES // 4 // SAMPLE_RATE
+        raise InputError(path, found, f"at most {longest} s in one piece of a clip")
 
 
-@contextlib.contextmanager
-def _named(path: str | Path) -> Iterator[None]:
-    """Turns what ffmpeg says of a file into an InputError that names the file."""
-    try:
-        yield
-    except (pyav().FFmpegError, OSError, ValueError, LookupError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(path, f"cannot be decoded ({reason})", _CLIP) from error
-
-
-@contextlib.contextmanager
-def _open(path: str | Path) -> Iterator[Any]:
-    av = pyav()
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(path, "no such file", _CLIP)
-    if not path.stat().st_size:
-        raise InputError(path, "an empty file", _CLIP)
-    with contextlib.ExitStack() as stack:
-        with _named(path):
-            # A file handed over, and no protocol allowed: a clip cannot make ffmpeg open another.
-            file = stack.enter_context(path.open("rb"))
-            options = {"protocol_whitelist": "none"}
-            container = stack.enter_context(av.open(file, options=options))
-        if container.format.name in _NO_CLIPS:
-            raise InputError(path, f"no clip ({container.format.long_name})", _CLIP)
-        yield container
-
-
-def _decode(
-    container: Any, kind: str, path: str | Path, start: float | None, end: float | None
-) -> Iterator[tuple[Any, float]]:
-    """The frames of the first stream of a kind, from just before `start` to `end`, with times."""
-    streams = getattr(container.streams, kind)
-    what = {"audio": "sound", "video": "picture"}[kind]
-    if not streams:
-        raise InputError(path, f"no {what}", f"a clip with {what}")
-    stream = streams[0]
-    origin = (container.start_time or 0) / 1e6
-    if start is not None and start > _PRE_ROLL:
-        with _named(path):
-            position = int((start - _PRE_ROLL + origin) / stream.time_base)
-            container.seek(position, stream=stream, backward=True)
-    reached, decoded = 0.0, 0.0
-    with _named(path):
-        packets = container.demux()
-    while True:
-        with _named(path):
-            packet = next(packets, None)
-        if packet is None:
-            break
-        if packet.pts is not None:
-            until = (packet.pts + (packet.duration or 0)) * packet.time_base
-            reached = max(reached, float(until) - origin)
-        if packet.stream is not stream:
-            continue
-        try:
-            with _named(path):
-                frames = packet.decode()
-        except InputError:
-            # The run-up may begin amid what only earlier packets explain.
-            if start is None or reached > start:
-                raise
-            continue
-        for frame in frames:
-            if frame.time is None:
-                raise InputError(path, f"{what} without times", _CLIP)
-            time = float(frame.time) - origin
-            if end is not None and time >= end:
-                return
-            decoded = time + _duration(frame, container)
-            if start is None or kind == "video" or decoded > start:
-                yield frame, time
-    _check_end(container, path, what, reached, decoded, end)
-
-
-def _check_end(
-    container: Any, path: str | Path, what: str, reached: float, decoded: float, end: float | None
-) -> None:
-    if end is not None:
-        if decoded < end - SLACK:
-            raise InputError(path, f"its {what} ends at {decoded:.2f} s", f"{end:g} s, the end")
-        return
-    claimed = (container.duration or 0) / 1e6
-    if reached < claimed - SLACK:
-        found = f"truncated: it ends at {reached:.2f} of {claimed:.2f} s"
-        raise InputError(path, found, "a whole clip")
-
-
-def _duration(frame: Any, container: Any) -> float:
-    if hasattr(frame, "samples"):
-        return frame.samples / frame.sample_rate
-    if frame.duration:
-        return float(frame.duration * frame.time_base)
-    rate = container.streams.video[0].average_rate
-    return float(1 / rate) if rate else 0.04
-
-
-def _picture(frame: Any, side: int) -> np.ndarray:
+def _scaled(frame: Any, side: int) -> tuple[int, int]:
+    """Height and width of a frame whose shorter side gets so many pixels."""
     scale = side / min(frame.width, frame.height)
-    width, height = (max(side, round(scale * n)) for n in (frame.width, frame.height))
+    return tuple(max(side, round(scale * n)) for n in (frame.height, frame.width))
+
+
+def _picture(frame: Any, height: int, width: int) -> np.ndarray:
     small = frame.reformat(width=width, height=height, format="rgb24", interpolation="BILINEAR")
     # Telephones store upright pictures lying down, with a note beside them.
     return np.rot90(small.to_ndarray(), k=round(frame.rotation / 90))

@@ -9,8 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.trial.stored import METRICS
 from mman_jax.data.scaling import LIMIT
+from mman_jax.evaluation.metrics import METRICS
 from mman_jax.features.extraction import Extraction
 from mman_jax.inference.model import Model
 

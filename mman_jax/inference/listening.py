@@ -13,6 +13,7 @@ from mman_jax.features import media
 from mman_jax.features.extraction import Extraction
 from mman_jax.features.speech import functionals as speech
 from mman_jax.features.speech import pauses
+from mman_jax.files.regular import check_regular
 from mman_jax.inference.answerer import Answerer
 from mman_jax.inference.answering import fields, tell
 
@@ -79,6 +80,7 @@ def read_words(path: pathlib.Path) -> list[Words]:
     Raises:
         InputError: the file and the line that cannot be used.
     """
+    check_regular(path, "a CSV file in UTF-8")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = csv.reader(file, strict=True)

@@ -12,6 +12,7 @@ SYSTEMS: dict[str, type[System]] = {
     "mman": MMAN,
     "bc_lstm": BcLSTM,
 }
+"""The systems that settings may name."""
 
 
 def build(

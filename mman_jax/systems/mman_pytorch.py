@@ -153,7 +153,9 @@ class Network(nn.Module):
             self.fusion = Fusion(len(self.towers) * classes, block, classes)
         self.context = shape["context"]
 
-    def forward(self, features, present=None):
+    def forward(
+        self, features: dict[str, torch.Tensor], present: dict[str, torch.Tensor] | None = None
+    ) -> torch.Tensor:
         """Probabilities [B, U, C].
 
         Args:

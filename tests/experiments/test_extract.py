@@ -11,6 +11,10 @@ import numpy as np
 import pytest
 
 from mman_jax.data.readers import npz
+from mman_jax.errors import InputError
+from mman_jax.features import extraction
+from mman_jax.features.measuring.measuring import digest
+from mman_jax.features.text import words
 from tests.experiments.terminal.test_command import ROOT, run
 from tests.features import clips
 
@@ -36,16 +40,6 @@ def rows(path):
 
 def cached(folder):
     return {p: p.stat().st_mtime_ns for p in folder.rglob("*.npy")}
-
-
-@pytest.fixture(scope="module")
-def sounds(tmp_path_factory):
-    """A manifest of sound alone, and the corpus of its speech and text."""
-    folder = tmp_path_factory.mktemp("sounds")
-    source = clips.manifest(folder, sound_only=True)
-    ended = extract(source, folder / "c.npz", "--modalities=speech,text", *LIGHT)
-    assert ended.returncode == 0, ended.stderr
-    return source, folder / "c.npz"
 
 
 def test_three_modalities_then_others_like_them(tmp_path):
@@ -203,7 +197,7 @@ def test_without_labels_no_network_can_be_trained(sounds, tmp_path):
         (["--modalities="], "--modalities"),
         (["--visual_crop=face"], "visual crop: 'face'"),
         (["--visual_weights=none.npz"], "none.npz"),
-        (["--fitted=none.npz"], "none.npz: unreadable"),
+        (["--fitted=none.npz"], "none.npz: no such file"),
         (["--word_vectors=none.bin"], "none.bin"),
         (["--on_error=ignore"], "on_error"),
         (["--output=c.csv"], ".npz"),
@@ -217,6 +211,16 @@ def test_mistakes_are_one_line_before_anything_is_measured(sounds, tmp_path, fla
     assert len(ended.stderr.strip().splitlines()) == 1
     assert said in ended.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    ended = extract(tmp_path / "pipe", tmp_path / "c.npz")
+    assert ended.returncode == 2
+    assert "pipe: a pipe; expected a regular file: a CSV manifest" in ended.stderr
+    for read in (extraction.read_weights, extraction.Extraction.load, digest, words.check_file):
+        with pytest.raises(InputError, match="pipe: a pipe; expected a regular file"):
+            read(tmp_path / "pipe")
 
 
 def test_the_core_imports_nothing_of_it():

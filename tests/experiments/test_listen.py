@@ -14,7 +14,6 @@ from mman_jax.errors import InputError
 from mman_jax.inference import listening
 from mman_jax.inference.answerer import Answerer
 from tests.experiments.terminal.test_command import run
-from tests.experiments.trial.test_clips import trained  # noqa: F401  (a fixture)
 from tests.features import clips
 
 pytest.importorskip("opensmile", reason="listening needs openSMILE: pip install -e '.[listen]'")
@@ -61,7 +60,7 @@ def check_times(found):
         assert answer["label"] == max(answer["probabilities"], key=answer["probabilities"].get)
 
 
-def test_utterances_of_a_recording_with_and_without_words(trained, recording, tmp_path):  # noqa: F811
+def test_utterances_of_a_recording_with_and_without_words(trained, recording, tmp_path):
     _, _, workdir = trained
     given = ("experiments.listen", f"--checkpoint={workdir}", f"--input={recording}")
     found = lines(run(*given, "--attention"))
@@ -77,7 +76,7 @@ def test_utterances_of_a_recording_with_and_without_words(trained, recording, tm
     assert told[1]["probabilities"] != found[1]["probabilities"]
 
 
-def test_the_microphone_is_answered_as_a_recording(trained, monkeypatch):  # noqa: F811
+def test_the_microphone_is_answered_as_a_recording(trained, monkeypatch):
     pcm = (sound() * 32767).astype(np.int16)
 
     class Stream:

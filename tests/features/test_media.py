@@ -1,12 +1,16 @@
 import fractions
+import os
+import resource
 import struct
 import sys
+import zlib
 
 import numpy as np
 import pytest
 
 from mman_jax.errors import InputError
 from mman_jax.features import media
+from mman_jax.features.speech import pauses
 from tests.features import clips
 from tests.features.clips import av
 
@@ -173,11 +177,104 @@ def jpeg(width, height):
     return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
 
 
+def apart(path, hours, picture=True):
+    """Two frames, or two packets of sound, that are hours from one another."""
+    rate, codec = (1, "ffv1") if picture else (16000, "pcm_s16le")
+    with av.open(str(path), "w") as container:
+        if picture:
+            stream = container.add_stream(codec, rate=rate)
+            stream.width, stream.height, stream.pix_fmt = 16, 16, "bgr0"
+        else:
+            stream = container.add_stream(codec, rate=rate, layout="mono")
+        for hour in hours:
+            if picture:
+                frame = av.VideoFrame(16, 16, "bgr0")
+            else:
+                frame = av.AudioFrame.from_ndarray(np.ones((1, 512), np.int16), layout="mono")
+                frame.sample_rate = rate
+            frame.pts, frame.time_base = round(hour * 3600 * rate), fractions.Fraction(1, rate)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def png(width, height):
+    """A black picture."""
+
+    def chunk(kind, content):
+        checksum = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+    rows = zlib.compress(bytes((width + 1) * height), 1)
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+@pytest.fixture
+def little_memory():
+    """At most 300 MB more than now; what asks for more fails."""
+    with open("/proc/self/statm") as file:
+        now = int(file.read().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (now + (300 << 20), before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+def test_a_small_file_cannot_ask_for_much_memory(tmp_path, little_memory):
+    slow = apart(tmp_path / "slow.mkv", (0, 4))
+    assert slow.stat().st_size < 2000
+    said = (
+        r"slow\.mkv: 216000 frames or more of 128 x 128 pixels, 15 a second; expected at most 1024"
+    )
+    with pytest.raises(InputError, match=said):
+        media.read_frames(slow, 15, 128)
+    (tmp_path / "huge.png").write_bytes(png(20000, 10000))
+    (tmp_path / "later.png").write_bytes(png(64, 48) + png(20000, 10000))
+    for name in ("huge.png", "later.png"):
+        with pytest.raises(InputError, match=rf"{name}: .*at most 35389440 pixels each"):
+            media.read_frames(tmp_path / name, 15, 128)
+    (tmp_path / "flat.png").write_bytes(png(60000, 8))
+    with pytest.raises(InputError, match=r"flat\.png: .*2700000 x 360 pixels.*at most 1024 MiB"):
+        media.read_frames(tmp_path / "flat.png", 15, 360)
+
+
+def test_gaps_cannot_add_up_beyond_measure(tmp_path):
+    path = apart(tmp_path / "gaps.mkv", np.arange(40) * 0.16, picture=False)
+    with pytest.raises(
+        InputError, match=r"gaps\.mkv: more than 1\d{4} s of sound; expected at most 1"
+    ):
+        media.read_audio(path)
+
+
+def test_of_a_long_clip_only_the_wanted_frames_are_kept(tmp_path, folder):
+    asked = []
+
+    def wanted(count):
+        asked.append(count)
+        return np.array([3, 17])
+
+    some = media.read_frames(folder / "whole.mkv", 20, clips.HEIGHT, wanted=wanted)
+    whole = media.read_frames(folder / "whole.mkv", 20, clips.HEIGHT)
+    np.testing.assert_array_equal(some, whole[[3, 17]])
+    assert asked == [40]
+    slow = apart(tmp_path / "slow.mkv", (0, 4))
+    far = media.read_frames(slow, 15, 128, wanted=lambda count: np.array([0, count - 1]))
+    assert far.shape == (2, 128, 128, 3)
+
+
+def test_what_is_no_regular_file_is_refused_without_waiting_for_it(tmp_path):
+    os.mkfifo(tmp_path / "pipe.wav")
+    with pytest.raises(InputError, match=r"pipe\.wav: a pipe; expected a regular file"):
+        media.read_audio(tmp_path / "pipe.wav")
+
+
 REFUSED = {
     "no sound": ("silent.mp4", "audio", (), "no sound"),
     "no picture": ("dark.m4a", "video", (), "no picture"),
     "absent": ("absent.mp4", "audio", (), "no such file"),
-    "a folder": (".", "audio", (), "no such file"),
+    "a folder": (".", "audio", (), "a folder; expected a regular file"),
     "zero length": ("empty.mp4", "audio", (), "empty file"),
     "no format": ("noise.bin", "audio", (), "cannot be decoded"),
     "text": ("words.txt", "video", (), "no clip|cannot be decoded"),
@@ -221,3 +318,46 @@ def test_refused(folder, name):
     with pytest.raises(InputError, match=said) as error:
         read[kind](folder / file, start, end)
     assert file in str(error.value) or file == "."
+
+
+@pytest.mark.parametrize(
+    ("form", "codec", "rate", "least"),
+    [
+        ("flac", "flac", 16000, 0.99999),
+        ("mp3", "libmp3lame", 16000, 0.98),
+        ("opus", "libopus", 48000, 0.98),
+    ],
+)
+def test_a_voice_is_cut_alike_whatever_format_it_is_stored_in(tmp_path, form, codec, rate, least):
+    """Samples: no lag, correlation `least`; cuts within 0.1 s: three frames of the detector."""
+    pytest.importorskip("webrtcvad", reason="pauses need it: pip install -e '.[listen]'")
+    times = np.arange(6 * 16000) / 16000
+    hum = sum(np.sin(2 * np.pi * 130 * k * times) / k for k in range(1, 20))
+    spoken = ((times > 0.5) & (times < 2)) | ((times > 3.5) & (times < 5))
+    heard = {}
+    for name, how in (("wav", ("pcm_s16le", 16000)), (form, (codec, rate))):
+        path = tmp_path / f"talk.{name}"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream(how[0], rate=how[1], layout="mono")
+            pcm = (0.2 * hum * spoken * 32767).astype(np.int16)
+            frame = av.AudioFrame.from_ndarray(pcm[None], format="s16", layout="mono")
+            frame.sample_rate, frame.pts = 16000, 0
+            frame.time_base = fractions.Fraction(1, 16000)
+            form_of = stream.codec_context.format
+            resampler = av.AudioResampler(form_of.name if form_of else "s16", "mono", how[1])
+            for part in resampler.resample(frame) + resampler.resample(None):
+                container.mux(stream.encode(part))
+            container.mux(stream.encode())
+        heard[name] = media.read_audio(path)
+    first, second = heard.values()
+    assert abs(len(first) - len(second)) <= 1200  # encoders fill their last block
+    part = slice(8000, 80000)
+    like = [np.corrcoef(first[part], np.roll(second, -lag)[part])[0, 1] for lag in range(-20, 21)]
+    assert np.argmax(like) - 20 == 0
+    assert max(like) >= least
+    cuts = [
+        [(u.start, u.end) for u in pauses.cut([samples], pauses.detector())]
+        for samples in (first, second)
+    ]
+    assert len(cuts[0]) == 2
+    np.testing.assert_allclose(cuts[1], cuts[0], atol=0.1)

@@ -12,6 +12,7 @@ from mman_jax.features import extraction
 from mman_jax.features.extraction import Settings
 from mman_jax.features.manifest import Utterance
 from mman_jax.features.measuring import cache
+from mman_jax.files.regular import check_regular
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +84,7 @@ def digest(path: pathlib.Path) -> str:
     Raises:
         InputError: it cannot be read.
     """
+    check_regular(path, "a file of weights")
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

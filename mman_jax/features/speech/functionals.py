@@ -2,6 +2,14 @@
 
 openSMILE is free for private use, research and teaching, not for commercial products: see the
 licence of the `opensmile` package.
+
+Some functionals react to how the sound was stored, though the samples agree (no lag, correlation
+0.999). Of eight synthetic utterances as Opus instead of WAV, 0.8 % of ComParE's functionals moved
+by more than 20 standard deviations on average, most of all the spectral kurtosis and skewness, by
+up to thousands; 0.02 % did with AAC, 0.06 % with MP3, none with FLAC. Likely it is what Opus leaves
+where the original is silent: rounding to 16 bits changed nothing, noise of one such step brought
+0.8 % to 0.2 %, but would change the features of every clip, so it is not added. Train on, and
+answer, clips of one format.
 """
 
 import dataclasses

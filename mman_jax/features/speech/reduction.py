@@ -5,14 +5,9 @@ import dataclasses
 import numpy as np
 import scipy.linalg
 
+from mman_jax.data.scaling import LIMIT, is_constant
 from mman_jax.data.validation import row_chunks
 from mman_jax.errors import InputError
-
-LIMIT = 20.0
-"""Standard scores stay within plus and minus this, as in `mman_jax.data.scaling`."""
-
-_CONSTANT = 1e-6
-_SMALLEST = 1e-30
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,8 +56,7 @@ def fit(features: np.ndarray, components: int) -> Reduction:
     components = min(components, count - 1, size)
     mean = _sum(features, lambda x: x.sum(0)) / count
     deviation = np.sqrt(_sum(features, lambda x: ((x - mean) ** 2).sum(0)) / count)
-    constant = (deviation <= _CONSTANT * np.abs(mean)) | (deviation < _SMALLEST)
-    scale = 1.0 / np.where(constant, 1.0, deviation)
+    scale = 1.0 / np.where(is_constant(mean, deviation), 1.0, deviation)
     centre = _sum(features, lambda x: _standard(x, mean, scale).sum(0)) / count
     found = _components(features, mean, scale, centre, components)
     # Of a direction and its opposite, the one whose largest entry is positive.

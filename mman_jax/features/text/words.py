@@ -8,6 +8,7 @@ from typing import BinaryIO
 import numpy as np
 
 from mman_jax.errors import InputError
+from mman_jax.files.regular import check_regular
 
 _WORD = re.compile(r"\w+(?:['\u2019]\w+)*")
 _FILE = "a word2vec file, text or binary"
@@ -40,6 +41,7 @@ def read_vectors(
         InputError: no such file, another kind, or one that ends early.
     """
     path = Path(path)
+    check_regular(path, _FILE)
     wanted = set(wanted)
     exact: dict[str, np.ndarray] = {}
     folded: dict[str, np.ndarray] = {}
@@ -64,6 +66,7 @@ def read_vectors(
 
 def check_file(path: str | Path) -> None:
     """Raises InputError for a file that is absent or begins in another way, without reading on."""
+    check_regular(path, _FILE)
     try:
         with Path(path).open("rb") as file:
             _header(Path(path), file)

@@ -73,11 +73,24 @@ def read_windows(
     """
     # Torchvision's r3d_18 sees the middle 112 of 128 rows.
     side = round(settings.size * 8 / 7)
-    if settings.crop == "none":
-        return windows(media.read_frames(path, settings.rate, side, start, end), settings)
-    frames = media.read_frames(path, settings.rate, max(_FACE_SIDE, side), start, end)
-    box = upper_body(frames) if settings.crop == "upper_body" else _box(settings.crop)
-    return windows(crop(frames, box), settings)
+    if settings.crop != "none":
+        side = max(_FACE_SIDE, side)
+    faces = settings.crop == "upper_body"
+    count = 0
+
+    def wanted(all_frames: int) -> np.ndarray:
+        nonlocal count
+        count = all_frames
+        looked_at = _looked_at(count) if faces else np.zeros(0, int)
+        return np.union1d(_taken(count, settings), looked_at)
+
+    frames = media.read_frames(path, settings.rate, side, start, end, wanted)
+    kept = wanted(count)
+    if faces:
+        frames = crop(frames, upper_body(frames[np.searchsorted(kept, _looked_at(count))]))
+    elif settings.crop != "none":
+        frames = crop(frames, _box(settings.crop))
+    return _windows(frames, np.searchsorted(kept, _taken(count, settings)), settings.size)
 
 
 def windows(frames: np.ndarray, settings: VisualSettings) -> np.ndarray:
@@ -85,15 +98,23 @@ def windows(frames: np.ndarray, settings: VisualSettings) -> np.ndarray:
 
     The middle square of each frame; a clip shorter than a window repeats its last frame.
     """
-    count, height, width = frames.shape[:3]
+    return _windows(frames, _taken(len(frames), settings), settings.size)
+
+
+def _taken(count: int, settings: VisualSettings) -> np.ndarray:
+    """Which of so many frames are the windows', [W, T] int64."""
     most = max(1, min(settings.windows, count // settings.frames))
     starts = np.linspace(0, max(count - settings.frames, 0), most + 2)[1:-1].round().astype(int)
-    taken = np.minimum(starts[:, None] + np.arange(settings.frames), count - 1)
+    return np.minimum(starts[:, None] + np.arange(settings.frames), count - 1)
+
+
+def _windows(frames: np.ndarray, taken: np.ndarray, size: int) -> np.ndarray:
+    height, width = frames.shape[1:3]
     inner = max(1, min(height, width) * 7 // 8)
     top, left = (height - inner) // 2, (width - inner) // 2
     used = np.unique(taken)
     squares = frames[used, top : top + inner, left : left + inner]
-    small = media.resize(squares, settings.size, settings.size)
+    small = media.resize(squares, size, size)
     return small[np.searchsorted(used, taken)]
 
 
@@ -117,8 +138,7 @@ def upper_body(frames: np.ndarray) -> tuple[float, float, float, float]:
         left, top, right, bottom, as shares of the picture.
     """
     count, height, width = frames.shape[:3]
-    looked_at = np.linspace(0, count - 1, min(count, _FACE_FRAMES)).round().astype(int)
-    faces = [face for i in looked_at for face in _faces(frames[i])]
+    faces = [face for i in _looked_at(count) for face in _faces(frames[i])]
     if not faces:
         return 0.0, 0.0, 1.0, 1.0
     largest = max(side for _, _, side in faces)
@@ -132,6 +152,11 @@ def upper_body(frames: np.ndarray) -> tuple[float, float, float, float]:
         (top + 2.5 * side) / height,
     )
     return tuple(float(np.clip(share, 0, 1)) for share in box)
+
+
+def _looked_at(count: int) -> np.ndarray:
+    """The frames, of so many, in which faces are looked for."""
+    return np.linspace(0, count - 1, min(count, _FACE_FRAMES)).round().astype(int)
 
 
 def describe(network: ResNet3D, variables: dict, clips: np.ndarray) -> np.ndarray:

@@ -18,21 +18,6 @@ from tests.features import clips
 pytest.importorskip("opensmile", reason="extraction needs openSMILE: pip install -e '.[speech]'")
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A manifest, the corpus of its speech and text, and the folder of a run on that."""
-    folder = tmp_path_factory.mktemp("clips")
-    source = clips.manifest(folder, sound_only=True)
-    flags = ("--modalities=speech,text", "--speech=egemaps", "--speech_components=4")
-    ended = run(
-        *("experiments.extract", f"--manifest={source}", f"--output={folder}/c.npz"),
-        *(*flags, "--processes=1"),
-    )
-    assert ended.returncode == 0, ended.stderr
-    test_experiment.run(test_experiment.on(folder / "c.npz"), folder / "run")
-    return source, folder / "c.npz", folder / "run"
-
-
 def test_the_extraction_travels_and_clips_are_answered_as_their_corpus(trained, tmp_path):
     source, path, workdir = trained
     kept, beside = commands.place(workdir), path.with_suffix(".extraction.npz")

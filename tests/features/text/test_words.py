@@ -99,7 +99,7 @@ def test_refused(tmp_path, name):
 
 
 def test_absent(tmp_path):
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="no such file"):
         words.read_vectors(tmp_path / "none", {"the"})
 
 
@@ -109,5 +109,5 @@ def test_a_file_is_checked_by_its_beginning(tmp_path):
     (tmp_path / "w").write_bytes(b"the 1 2 3\n")
     with pytest.raises(InputError, match=r"w: a first line.*expected a word2vec file"):
         words.check_file(tmp_path / "w")
-    with pytest.raises(InputError, match=r"none: cannot be read .No such file"):
+    with pytest.raises(InputError, match="none: no such file"):
         words.check_file(tmp_path / "none")

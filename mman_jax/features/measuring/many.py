@@ -1,0 +1,83 @@
+"""Measuring every utterance of a manifest: what the cache lacks, by a pool or whoever else runs."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from mman_jax.errors import InputError
+from mman_jax.features.manifest import Utterance
+from mman_jax.features.measuring import pool
+from mman_jax.features.measuring.measuring import Measuring
+
+Outcomes = Iterable[tuple[Utterance, str | None]]
+Runner = Callable[[Measuring, Sequence[Utterance]], Outcomes]
+
+
+def locally(processes: int) -> Runner:
+    """A runner that measures in so many processes of this machine."""
+
+    def run(work: Measuring, utterances: Sequence[Utterance]) -> Outcomes:
+        return pool.run(work, utterances, min(processes, len(utterances))) if utterances else ()
+
+    return run
+
+
+def measure(
+    work: Measuring,
+    utterances: Sequence[Utterance],
+    runner: Runner,
+    ended: Callable[[Utterance, str | None], None] = lambda utterance, failure: None,
+    text_may_lack: bool = False,
+) -> list[Utterance]:
+    """Fills the cache; returns the utterances that could be measured, in their order.
+
+    Args:
+        work: how, and into which cache; what that has is not measured again.
+        utterances: all of them.
+        runner: who measures those that the cache lacks, such as `locally(2)`.
+        ended: told of every utterance as it ends, with its failure or None. It may raise an
+            error to stop the others.
+        text_may_lack: whether an utterance without a transcript is no failure.
+
+    Raises:
+        InputError: none could be measured.
+    """
+    failed = set()
+    for utterance, failure in _outcomes(work, utterances, runner, text_may_lack):
+        if failure is not None:
+            failed.add(utterance)
+        ended(utterance, failure)
+    kept = [utterance for utterance in utterances if utterance not in failed]
+    if not kept:
+        raise InputError("clips", f"none of {len(utterances)} can be used", "at least one")
+    return kept
+
+
+def results(work: Measuring, utterances: Sequence[Utterance]) -> dict[str, list[np.ndarray | None]]:
+    """By modality what `measure` left in the cache, None for text without a transcript.
+
+    Raises:
+        InputError: an utterance that was not measured, or whose file is gone.
+    """
+    return {
+        modality: [
+            None if modality == "text" and not u.transcript else work.result(u, modality)
+            for u in utterances
+        ]
+        for modality in work.settings.modalities
+    }
+
+
+def _outcomes(
+    work: Measuring, utterances: Sequence[Utterance], runner: Runner, text_may_lack: bool
+) -> Outcomes:
+    missing = []
+    text = "text" in work.settings.modalities and not text_may_lack
+    for utterance in utterances:
+        if text and not utterance.transcript:
+            yield utterance, "no transcript"
+        elif work.done(utterance):
+            yield utterance, None
+        else:
+            missing.append(utterance)
+    yield from runner(work, missing)

@@ -1,0 +1,31 @@
+"""What takes long to make and nobody changes: extracted once for all tests, and trained on once."""
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def sounds(tmp_path_factory):
+    """A manifest of sound alone, and the corpus of its speech and text."""
+    from tests.experiments.terminal.test_command import run
+    from tests.features import clips
+
+    folder = tmp_path_factory.mktemp("sounds")
+    source = clips.manifest(folder, sound_only=True)
+    ended = run(
+        *("experiments.extract", f"--manifest={source}", f"--output={folder}/c.npz"),
+        *("--modalities=speech,text", "--speech=egemaps", "--speech_components=4"),
+        "--processes=2",
+    )
+    assert ended.returncode == 0, ended.stderr
+    return source, folder / "c.npz"
+
+
+@pytest.fixture(scope="session")
+def trained(sounds, tmp_path_factory):
+    """The manifest, the corpus, and the folder of a run on that."""
+    from tests.experiments.trial import test_experiment
+
+    source, corpus = sounds
+    workdir = tmp_path_factory.mktemp("trained") / "run"
+    test_experiment.run(test_experiment.on(corpus), workdir)
+    return source, corpus, workdir
