@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from experiments.terminal.screen import Screen
 from experiments.trial import analysis, results, training
-from experiments.trial.experiment import Experiment, prepare_experiment
+from experiments.trial.prepared import Experiment, prepare_experiment
 from mman_jax.data.protocols import Task
 from mman_jax.files.whole import read_json, write_whole
 from mman_jax.training import checkpoints, freezing

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from configs import clstm_ef, clstm_lf
 from experiments.study import towers as plan
 from experiments.terminal.screen import Screen
-from experiments.trial.experiment import load_corpus, prepare_experiment
+from experiments.trial.prepared import load_corpus, prepare_experiment
 from mman_jax.training.outcome import Outcome, Snapshot
 
 TOWER_RATES = (1e-4, 3e-4, 1e-3)

@@ -11,7 +11,7 @@ from experiments.study import fitting, summary, workers
 from experiments.study import towers as plan
 from experiments.terminal.screen import Screen
 from experiments.trial import folder
-from experiments.trial.experiment import load_corpus, prepare_experiment
+from experiments.trial.prepared import load_corpus, prepare_experiment
 from mman_jax.data import protocols
 from mman_jax.errors import InputError
 from mman_jax.files.whole import write_whole

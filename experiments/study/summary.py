@@ -10,7 +10,7 @@ import numpy as np
 from experiments.study import claims, fitting
 from experiments.study.towers import ABLATION, PAPER, System
 from experiments.trial import results
-from experiments.trial.experiment import Experiment
+from experiments.trial.prepared import Experiment
 from experiments.trial.provenance import provenance
 from mman_jax.data import protocols
 from mman_jax.data.corpus import Corpus

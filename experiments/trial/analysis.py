@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from experiments.trial import results
-from experiments.trial.experiment import Experiment
+from experiments.trial.prepared import Experiment
 from mman_jax.data import batching
 from mman_jax.data.protocols import Task
 from mman_jax.evaluation.attention import attention_weights, mean_weights

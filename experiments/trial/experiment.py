@@ -1,40 +1,25 @@
 """One experiment from its config to its results: the way of the data, in order."""
 
-import dataclasses
 import json
 import pathlib
 from typing import Any
 
 import jax
 import ml_collections
-import numpy as np
 
 from experiments.terminal.screen import Screen
-from experiments.trial import clips, folder, results, settings, training
+from experiments.trial import clips, folder, results, training
 from experiments.trial import curves as logs
+from experiments.trial.prepared import Experiment, prepare_experiment
 from experiments.trial.provenance import provenance
 from experiments.trial.stored import read_results
-from mman_jax.data import columns, protocols, suspicions
-from mman_jax.data.corpus import Corpus
-from mman_jax.data.parts import Parts, prepare
-from mman_jax.data.readers.read import read_corpus
+from mman_jax.data import protocols
 from mman_jax.data.synthetic import ceiling
 from mman_jax.data.synthetic import process as synthetic
-from mman_jax.errors import InputError, within
 from mman_jax.files.whole import write_whole
 from mman_jax.inference.model import Model
-from mman_jax.systems import build
-from mman_jax.training import mesh as parallel
 from mman_jax.training import processes
-from mman_jax.training.outcome import Snapshot, converged, of_seeds
-from mman_jax.training.trainer import Trainer
-
-
-def load_corpus(data: ml_collections.ConfigDict) -> Corpus:
-    """The corpus that a config names, reduced to the modalities that it names."""
-    corpus = read_corpus(data.path) if data.path is not None else synthetic.synthetic_corpus()
-    names = [name.strip() for name in data.modalities.split(",") if name.strip()]
-    return corpus.select_modalities(names) if names else corpus
+from mman_jax.training.outcome import of_seeds
 
 
 def run(
@@ -74,9 +59,10 @@ def run(
     if processes.is_first() and extraction is not None:
         write_whole(clips.place(workdir), extraction)
     found = {
-        task.name: experiment.train(task, workdir, screen, tensorboard) for task in experiment.tasks
+        task.name: _train(experiment, task, workdir, screen, tensorboard)
+        for task in experiment.tasks
     }
-    summary = experiment.summary(found)
+    summary = _summary(experiment, found)
     if processes.is_first():
         _write(workdir, summary, found)
     processes.wait("results.json")  # it is there when any process ends
@@ -84,144 +70,81 @@ def run(
     return summary
 
 
-@dataclasses.dataclass(frozen=True)
-class Experiment:
-    """Everything an experiment needs, checked, before anything is trained or written."""
-
-    config: ml_collections.ConfigDict
-    parts: Parts
-    tasks: tuple[protocols.Task, ...]
-    labels: dict[str, dict[str, np.ndarray]]
-    trainer: Trainer
-    notices: tuple[str, ...]
-
-    @property
-    def seeds(self) -> list[int]:
-        """The seeds of the run."""
-        return list(range(self.config.first_seed, self.config.first_seed + self.config.seeds))
-
-    @property
-    def heads(self) -> dict[str, tuple[str, ...]]:
-        """The heads of every stage, in order."""
-        return {stage: self.trainer.heads(stage) for stage in self.trainer.stages}
-
-    def survivors(self, snapshot: Snapshot, screen: Screen) -> tuple[np.ndarray, list[Any]]:
-        """Which seeds converged, [S] bool, and where the others failed; they are told, too.
-
-        Raises:
-            InputError: if none did.
-        """
-        failed = results.failures(snapshot.finished, self.seeds, self.heads)
-        if len(failed) == len(self.seeds):
-            raise InputError(
-                "training",
-                f"every seed failed, the first at {results.failure(failed[0])}",
-                "training that converges (a smaller learning rate)",
-            )
-        for place in failed:
-            screen.notice(f"left out, since it failed: {results.failure(place)}")
-        return converged(snapshot.finished), failed
-
-    def train(
-        self,
-        task: protocols.Task,
-        workdir: pathlib.Path,
-        screen: Screen,
-        tensorboard: bool = False,
-    ) -> dict[str, Any]:
-        """Trains one task and writes its model; the scores."""
-        snapshot, seconds = training.fit(self, task, workdir, screen, tensorboard=tensorboard)
-        kept, failed = self.survivors(snapshot, screen)
-        params = jax.tree.map(lambda x: x[kept], processes.whole(snapshot.state.best))
-        seeds = [seed for seed, keep in zip(self.seeds, kept, strict=True) if keep]
-        if processes.is_first():
-            self._save_model(task, params, seeds, workdir)
-        finished = of_seeds(snapshot.finished, kept)
-        scores = results.of_task(task, finished, self.heads)
-        scores |= {"seeds": seeds, "failed": failed}
-        return scores | {"seconds": seconds, "parameters": self.parameters(params)}
-
-    def summary(self, found: dict[str, dict[str, Any]]) -> dict[str, Any]:
-        """The content of `results.json`."""
-        first = next(iter(found.values()))
-        one = len(self.tasks) == 1
-        task = self.tasks[0]
-        head = {
-            "system": self.config.system,
-            "protocol": self.config.data.protocol,
-            "corpus": results.of_corpus(self.parts, self.labels[task.name] if one else None, task),
-            "seeds": self.seeds,
-            "parameters": first["parameters"],
-            **provenance(),
-        }
-        scores = {
-            name: {k: v for k, v in one_task.items() if k != "parameters"}
-            for name, one_task in found.items()
-        }
-        if one:
-            return head | scores[task.name] | self._ceilings()
-        stages = first["seconds"]
-        seconds = {stage: sum(s["seconds"][stage] for s in scores.values()) for stage in stages}
-        return head | {"seconds": seconds, "tasks": scores}
-
-    def _ceilings(self) -> dict[str, float]:
-        if self.config.data.path is not None:
-            return {}
-        process, corpus = synthetic.process(), self.parts.corpus
-        test = self.parts.split.test
-        return {
-            "ceiling": ceiling.ceiling(process, corpus, test),
-            "ceiling_late_fusion": ceiling.ceiling(process, corpus, test, "late"),
-        }
-
-    def parameters(self, params: Any) -> dict[str, int]:
-        """Numbers of parameters, from all seeds' [S, ...]."""
-        heads = [head for several in self.heads.values() for head in several]
-        return results.parameters(jax.tree.map(lambda x: x[0], params), heads)
-
-    def _save_model(
-        self, task: protocols.Task, params: Any, seeds: list[int], workdir: pathlib.Path
-    ) -> None:
-        about = {
-            "system": self.config.system,
-            "protocol": self.config.data.protocol,
-            "task": task.name,
-            "corpus": self.parts.corpus.source,
-            "seeds": seeds,
-        }
-        network = self.config.network.to_dict()
-        dims = self.parts.corpus.dims
-        model = Model(params, self.parts.scaling, network, dims, task.classes, about)
-        model.save(workdir / "model" / task.name)
+def _train(
+    experiment: Experiment,
+    task: protocols.Task,
+    workdir: pathlib.Path,
+    screen: Screen,
+    tensorboard: bool = False,
+) -> dict[str, Any]:
+    """Trains one task and writes its model; the scores."""
+    snapshot, seconds = training.fit(experiment, task, workdir, screen, tensorboard=tensorboard)
+    kept, failed = experiment.survivors(snapshot, screen)
+    params = jax.tree.map(lambda x: x[kept], processes.whole(snapshot.state.best))
+    seeds = [seed for seed, keep in zip(experiment.seeds, kept, strict=True) if keep]
+    if processes.is_first():
+        _save_model(experiment, task, params, seeds, workdir)
+    finished = of_seeds(snapshot.finished, kept)
+    scores = results.of_task(task, finished, experiment.heads)
+    scores |= {"seeds": seeds, "failed": failed}
+    return scores | {"seconds": seconds, "parameters": experiment.parameters(params)}
 
 
-def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
-    """Reads and checks everything that a config names; compiles and writes nothing.
+def _summary(experiment: Experiment, found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The content of `results.json`."""
+    first = next(iter(found.values()))
+    one = len(experiment.tasks) == 1
+    task = experiment.tasks[0]
+    head = {
+        "system": experiment.config.system,
+        "protocol": experiment.config.data.protocol,
+        "corpus": results.of_corpus(
+            experiment.parts, experiment.labels[task.name] if one else None, task
+        ),
+        "seeds": experiment.seeds,
+        "parameters": first["parameters"],
+        **provenance(),
+    }
+    scores = {
+        name: {k: v for k, v in one_task.items() if k != "parameters"}
+        for name, one_task in found.items()
+    }
+    if one:
+        return head | scores[task.name] | _ceilings(experiment)
+    stages = first["seconds"]
+    seconds = {stage: sum(s["seconds"][stage] for s in scores.values()) for stage in stages}
+    return head | {"seconds": seconds, "tasks": scores}
 
-    Raises:
-        InputError: if something cannot be used.
-    """
-    settings.check_numbers(config)
-    corpus = load_corpus(config.data)
-    tasks = protocols.tasks(corpus, config.data.protocol)
-    parts = prepare(corpus)
-    labels = {task.name: parts.labels(task) for task in tasks}
-    mismatch = protocols.check_table_1(corpus)
-    with within("config"):
-        classes = len(tasks[0].classes)
-        system = build(config.network, list(corpus.dims), classes)
-        shards = (config.mesh.seeds, config.mesh.rows)
-        mesh = parallel.make_mesh(config.seeds, config.parallel, *shards)
-        trainer = Trainer(
-            system, config.train, parts.rows, classes, mesh, config.parallel, config.data.stream
-        )
-        for stage in trainer.stages:
-            trainer.stage(stage)  # an uncovered parameter is said before anything is written
-    settings.check_memory(config, trainer, parts.rows)
-    unusual = columns.unusual(corpus, parts.scaling, parts.split.train)
-    notices = (parts.split.how, *([mismatch] if mismatch else []), *map(str, unusual))
-    notices += (*parts.split.notices, *suspicions.of_tasks(corpus, parts.split, tasks))
-    return Experiment(config, parts, tasks, labels, trainer, notices)
+
+def _ceilings(experiment: Experiment) -> dict[str, float]:
+    if experiment.config.data.path is not None:
+        return {}
+    process, corpus = synthetic.process(), experiment.parts.corpus
+    test = experiment.parts.split.test
+    return {
+        "ceiling": ceiling.ceiling(process, corpus, test),
+        "ceiling_late_fusion": ceiling.ceiling(process, corpus, test, "late"),
+    }
+
+
+def _save_model(
+    experiment: Experiment,
+    task: protocols.Task,
+    params: Any,
+    seeds: list[int],
+    workdir: pathlib.Path,
+) -> None:
+    about = {
+        "system": experiment.config.system,
+        "protocol": experiment.config.data.protocol,
+        "task": task.name,
+        "corpus": experiment.parts.corpus.source,
+        "seeds": seeds,
+    }
+    network = experiment.config.network.to_dict()
+    dims = experiment.parts.corpus.dims
+    model = Model(params, experiment.parts.scaling, network, dims, task.classes, about)
+    model.save(workdir / "model" / task.name)
 
 
 def _write(workdir: pathlib.Path, summary: dict[str, Any], found: dict[str, Any]) -> None:

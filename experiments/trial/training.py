@@ -4,21 +4,18 @@ import contextlib
 import pathlib
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from experiments.terminal.command import Preemption
 from experiments.terminal.screen import Screen
 from experiments.trial.curves import Log
+from experiments.trial.prepared import Experiment
 from mman_jax.data.protocols import Task
 from mman_jax.training import checkpoints, processes
 from mman_jax.training.outcome import Snapshot
 
-if TYPE_CHECKING:
-    from experiments.trial.experiment import Experiment
-
 
 def fit(
-    experiment: "Experiment",
+    experiment: Experiment,
     task: Task,
     workdir: pathlib.Path,
     screen: Screen,
@@ -80,7 +77,7 @@ def fit(
     return snapshot, seconds
 
 
-def _log(experiment: "Experiment", task: Task, workdir: pathlib.Path, tensorboard: bool) -> Log:
+def _log(experiment: Experiment, task: Task, workdir: pathlib.Path, tensorboard: bool) -> Log:
     one, trainer = len(experiment.tasks) == 1, experiment.trainer
     heads = {stage: trainer.heads(stage) for stage in trainer.stages}
     board = (workdir / "tensorboard") / ("" if one else task.name) if tensorboard else None

@@ -72,9 +72,12 @@ def to_torch(params: Mapping[str, Any], scaling: Scaling) -> dict[str, np.ndarra
     """
     found = {}
     for path, array in traverse_util.flatten_dict(params).items():
-        name = ".".join((*path[:-1], _TORCH[path[-1]]))
+        # A dot separates modules there.
+        modules = (part.replace(".", "_") for part in path[:-1])
+        name = ".".join((*modules, _TORCH[path[-1]]))
         found[name] = np.ascontiguousarray(np.asarray(array).T)
     for modality, mean in scaling.mean.items():
-        found[f"scaling_{modality}.mean"] = mean
-        found[f"scaling_{modality}.scale"] = scaling.scale[modality]
+        module = f"scaling_{modality}".replace(".", "_")
+        found[f"{module}.mean"] = mean
+        found[f"{module}.scale"] = scaling.scale[modality]
     return found

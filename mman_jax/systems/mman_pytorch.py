@@ -15,6 +15,11 @@ import torch
 from torch import nn
 
 
+def _named(module):
+    """A name that PyTorch takes: a dot would separate modules."""
+    return module.replace(".", "_")
+
+
 class Scaling(nn.Module):
     """Standard scores, clipped."""
 
@@ -36,18 +41,18 @@ class Attention(nn.Module):
         super().__init__()
         self.modalities, self.shared, self.skip = tuple(sizes), shared, skip
         for m, size in sizes.items():
-            self.add_module(f"standardise_{m}", nn.Linear(size, model))
-            self.add_module(f"query_{m}", nn.Linear(model, key, bias=False))
+            self.add_module(_named(f"standardise_{m}"), nn.Linear(size, model))
+            self.add_module(_named(f"query_{m}"), nn.Linear(model, key, bias=False))
             for query in self._queries():
-                self.add_module(f"key_{query}{m}", nn.Linear(model, key, bias=False))
-                self.add_module(f"value_{query}{m}", nn.Linear(model, value, bias=False))
+                self.add_module(_named(f"key_{query}{m}"), nn.Linear(model, key, bias=False))
+                self.add_module(_named(f"value_{query}{m}"), nn.Linear(model, value, bias=False))
 
     def _queries(self):
         return [""] if self.shared else [f"{m}_" for m in self.modalities]
 
     def _apply_all(self, kind, xs):
         named = zip(self.modalities, xs, strict=True)
-        return [self.get_submodule(f"{kind}_{m}")(x) for m, x in named]
+        return [self.get_submodule(_named(f"{kind}_{m}"))(x) for m, x in named]
 
     def forward(self, features, present):
         """[B, U, D] and [B, U] bool a modality to [B, U, all outputs]."""
@@ -76,7 +81,7 @@ class ContextualLSTM(nn.Module):
         super().__init__()
         self.layers = len(hidden)
         for layer, size in enumerate(hidden):
-            self.add_module(f"lstm_{layer}", nn.LSTM(inputs, size, batch_first=True))
+            self.add_module(_named(f"lstm_{layer}"), nn.LSTM(inputs, size, batch_first=True))
             inputs = size
         self.dense = nn.Linear(inputs, dense)
         self.logits = nn.Linear(dense, classes)
@@ -87,7 +92,7 @@ class ContextualLSTM(nn.Module):
         order = torch.argsort((~heard).int(), dim=1, stable=True)
         x = torch.take_along_dim(x, order[..., None], 1)
         for layer in range(self.layers):
-            x, _ = self.get_submodule(f"lstm_{layer}")(x)
+            x, _ = self.get_submodule(_named(f"lstm_{layer}"))(x)
         last = heard.cumsum(1)[..., None] - 1
         x = torch.take_along_dim(x, last.clamp(min=0), 1).where(last >= 0, 0)
         return self.logits(self.dense(x).relu())
@@ -141,12 +146,12 @@ class Network(nn.Module):
         shape, self.sizes = card["architecture"], card["modalities"]
         classes = shape["classes"]
         for m, size in self.sizes.items():
-            self.add_module(f"scaling_{m}", Scaling(size, card["scaling"]["limit"]))
+            self.add_module(_named(f"scaling_{m}"), Scaling(size, card["scaling"]["limit"]))
         self.towers = [tower["name"] for tower in shape["towers"]]
         for tower in shape["towers"]:
             sizes = {m: self.sizes[m] for m in tower["modalities"]}
             made = Tower(sizes, tower["attention"], tower["hidden"], tower["dense"], classes)
-            self.add_module(f"towers_{tower['name']}", made)
+            self.add_module(_named(f"towers_{tower['name']}"), made)
         self.fusion = None
         if shape["fusion"] is not None:
             block = shape["fusion"]["clstm"]
@@ -167,12 +172,14 @@ class Network(nn.Module):
         for m in self.sizes:
             ones = torch.ones(rows, dtype=torch.bool, device=features[m].device)
             there[m] = (present or {}).get(m, ones)
-            scaled = self.get_submodule(f"scaling_{m}")(features[m])
+            scaled = self.get_submodule(_named(f"scaling_{m}"))(features[m])
             given[m] = scaled.where(there[m][..., None], 0)
         if not self.context:
             given = {m: x.flatten(0, 1)[:, None] for m, x in given.items()}
             there = {m: x.flatten()[:, None] for m, x in there.items()}
-        logits = [self.get_submodule(f"towers_{name}")(given, there) for name in self.towers]
+        logits = [
+            self.get_submodule(_named(f"towers_{name}"))(given, there) for name in self.towers
+        ]
         if self.fusion is None:
             (found,) = logits
         else:

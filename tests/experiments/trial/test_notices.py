@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 
-from experiments.trial import experiment
+from experiments.trial.prepared import prepare_experiment
 from mman_jax.data.readers import npz
 from mman_jax.inference import lines
 from tests import tiny
@@ -17,7 +17,7 @@ def prepared(corpus, path, **data):
     npz.write(corpus, path)
     config = tiny.recipe(epochs=1)
     config.data.update(path=str(path), **data)
-    return experiment.prepare_experiment(config)
+    return prepare_experiment(config)
 
 
 def test_suspicions_and_leaks_are_among_the_notices(tmp_path):

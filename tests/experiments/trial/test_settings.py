@@ -4,7 +4,7 @@ import pytest
 
 from configs import mman
 from experiments.trial import settings
-from experiments.trial.experiment import prepare_experiment
+from experiments.trial.prepared import prepare_experiment
 from mman_jax.errors import InputError
 
 

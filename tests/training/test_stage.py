@@ -1,0 +1,77 @@
+"""Stages of systems that are not the paper's."""
+
+from typing import ClassVar
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mman_jax.data.parts import prepare
+from mman_jax.data.protocols import tasks
+from mman_jax.errors import InputError
+from mman_jax.systems import mman
+from mman_jax.systems.base import System
+from mman_jax.training.mesh import make_mesh
+from mman_jax.training.trainer import Trainer
+from tests import tiny
+
+
+class Sown(System):
+    """A dense layer, and a parameter that a loss beside the head's pulls to 3."""
+
+    weight: float = 1.0
+    causal: ClassVar[bool] = True
+
+    @nn.compact
+    def __call__(self, features, reset, state=None, train=False, present=None):
+        joined = jnp.concatenate([features[m] for m in self.modalities], axis=-1)
+        aim = self.param("aim", nn.initializers.zeros_init(), ())
+        cells = jnp.float32(reset.size)
+        self.sow("losses", "aim", (self.weight * cells * (aim - 3.0) ** 2, cells))
+        return {"answer": nn.Dense(self.classes, name="logits")(joined)}, ()
+
+
+def trained(system, shards=(1, 1), **changes):
+    parts = prepare(tiny.corpus())
+    (task,) = tasks(parts.corpus, "auto")
+    own = {"rules": ((".*", True),), "weight_decay": 0.0, "epochs": 3, "clip": 1e9} | changes
+    settings = mman.training() | {"batch": 4}
+    settings["all"] = settings["towers"] | {"optimizer": "adam"} | own
+    mesh = make_mesh(1, "jit", *shards)
+    built = system.from_settings({}, list(parts.corpus.dims), len(task.classes))
+    trainer = Trainer(built, settings, parts.rows, len(task.classes), mesh)
+    return tiny.last(trainer, parts.labels(task), [0]).state
+
+
+def test_a_sown_loss_trains_what_the_head_s_does_not():
+    assert float(trained(Sown).params["aim"][0]) > 0
+
+
+def test_a_sown_loss_of_weight_nothing_changes_nothing():
+    class Silent(Sown):
+        weight: float = 0.0
+
+    silent, loud = trained(Silent).params, trained(Sown).params
+    assert float(silent["aim"][0]) == 0
+    np.testing.assert_array_equal(silent["logits"]["kernel"], loud["logits"]["kernel"])
+
+
+def test_a_sown_loss_is_one_mean_over_all_devices():
+    one, two = trained(Sown).params["aim"], trained(Sown, (1, 2)).params["aim"]
+    np.testing.assert_allclose(one, two, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["adamw", "adam", "adadelta"])
+def test_every_optimizer_moves_the_parameters(name):
+    state = trained(Sown, optimizer=name, learning_rate={"default": 0.1})
+    assert np.abs(state.params["aim"]).max() > 0
+
+
+def test_an_unknown_optimizer_and_a_stage_without_settings_are_refused():
+    with pytest.raises(InputError, match="optimizer: 'adamm'; expected 'adam'"):
+        trained(Sown, optimizer="adamm")
+    trainer, _ = tiny.trainer()
+    settings = {k: v for k, v in trainer.settings.items() if k != "fusion"}
+    with pytest.raises(InputError, match="train.fusion: no settings"):
+        Trainer(trainer.system, settings, trainer._host_rows, 4, trainer.mesh)
