@@ -73,5 +73,5 @@ def test_an_unknown_optimizer_and_a_stage_without_settings_are_refused():
         trained(Sown, optimizer="adamm")
     trainer, _ = tiny.trainer()
     settings = {k: v for k, v in trainer.settings.items() if k != "fusion"}
-    with pytest.raises(InputError, match="train.fusion: no settings"):
+    with pytest.raises(InputError, match=r"train\.fusion: no settings"):
         Trainer(trainer.system, settings, trainer._host_rows, 4, trainer.mesh)
