@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from experiments.terminal import command
+from experiments.terminal.lock import alone
 from experiments.terminal.screen import Screen
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import npz
@@ -181,6 +182,17 @@ def main() -> None:
         weights=weights or "",
         digest=digest(pathlib.Path(weights)) if weights else "",
     )
+    with alone(output, inside=False):
+        _extract(output, utterances, earlier, work)
+
+
+def _extract(
+    output: pathlib.Path,
+    utterances: Sequence[Utterance],
+    earlier: Extraction | None,
+    work: Measuring,
+) -> None:
+    """Measures, fits and writes the corpus."""
     with Screen() as screen:
         screen.items(len(utterances), "utterances")
 
@@ -196,11 +208,11 @@ def main() -> None:
         made, split = earlier, None
         if made is None:
             made, split = fitting.fit_corpus(
-                settings,
+                work.settings,
                 kept,
                 measured,
                 source=_MANIFEST.value,
-                pretrained=extraction.read_weights(weights) if weights else None,
+                pretrained=extraction.read_weights(work.weights) if work.weights else None,
                 vectors=pathlib.Path(_VECTORS.value) if _VECTORS.value else None,
                 progress=screen.network,
                 notice=screen.line,
