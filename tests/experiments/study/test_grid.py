@@ -21,7 +21,7 @@ def test_the_written_recipe_has_the_rates_of_the_lowest_losses(tmp_path):
     assert config.train.towers.learning_rate.to_dict() == {
         "default": 3e-4, "speech": 1e-3, "mma": 1e-4,
     }  # fmt: skip
-    assert config.train.fusion.learning_rate.dense == 1e-2
+    assert config.train.fusion.learning_rate.default == 1e-2
     assert "speech: 0.0001: 0.7000, 0.001: 0.6000" in source
 
 
@@ -50,7 +50,7 @@ def test_a_rate_side_by_side_is_that_rate_alone(swept):
     config.train.towers.learning_rate.default = 1e-3
     alone, labels = tiny.trainer(config, seeds=2)
     outcome = tiny.last(alone, labels, made.seeds).finished["towers"]
-    head = list(alone.network.towers).index("mma")
+    head = list(alone.system.towers).index("mma")
     kept = outcome.best_epoch[None, :, head] - 1
     losses = np.take_along_axis(outcome.history.valid_loss[:, :, head], kept, 0)
     assert towers["mma"][1e-3] == pytest.approx(losses.mean(), rel=1e-4)

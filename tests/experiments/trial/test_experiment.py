@@ -302,8 +302,8 @@ def test_numbers_below_one_are_refused(tmp_path):
         ("mesh.rows", 99, "at most 8"),
         ("network.early.attention.skip", "concat", "'concatenate'"),
         ("network.early.attention.value", 100, "equal sizes"),
-        ("network.unimodal.default.dropout", 1.5, "dropout 1.5"),
-        ("network.early.dense", 0, "sizes of 1 or more"),
+        ("network.unimodal.default.dropout", 1.5, "dropout: 1.5"),
+        ("network.early.dense", 0, "a whole number from 1 to"),
     ],
 )
 def test_settings_that_no_run_can_use_are_refused(field, value, said, corpus_file, tmp_path):

@@ -43,6 +43,6 @@ def test_names_with_punctuation_lead_to_parameters_and_lines(tmp_path):
     assert list(found.parts.corpus.present) == [NAMES[0]]
     inputs = {name: np.zeros((1, 1, d), np.float32) for name, d in made.dims.items()}
     key, reset = jax.random.key(0), np.ones((1, 1), bool)
-    params = jax.eval_shape(found.trainer.network.init, key, inputs, reset)["params"]
+    params = jax.eval_shape(found.trainer.system.init, key, inputs, reset)["params"]
     assert {f"towers_{name}" for name in NAMES} < set(params)
     assert NAMES[1] in next(iter(lines.lines(made)))
