@@ -224,7 +224,7 @@ def little_memory():
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 def test_a_small_file_cannot_ask_for_much_memory(tmp_path, little_memory):
     slow = apart(tmp_path / "slow.mkv", (0, 4))
-    assert slow.stat().st_size < 2000
+    assert slow.stat().st_size < 10_000
     said = (
         r"slow\.mkv: 216000 frames or more of 128 x 128 pixels, 15 a second; expected at most 1024"
     )
