@@ -15,6 +15,7 @@ from experiments.terminal.command import Preemption
 from experiments.terminal.lock import alone
 from experiments.terminal.screen import Screen
 from experiments.trial import experiment
+from mman_jax.errors import within
 from mman_jax.training import processes
 
 _CONFIG = command.config_flag("The system to train.")
@@ -32,7 +33,8 @@ def main() -> None:
     settings = config.read(_CONFIG)
     workdir = pathlib.Path(_WORKDIR.value)
     Preemption.listen()
-    processes.join(settings.distributed)
+    with within("config"):
+        processes.join(settings.distributed)
     command.use_cache(_CACHE.value)
     first = processes.is_first()
     with alone(workdir, first=first), Screen(quiet=not first) as screen:

@@ -27,7 +27,7 @@ def test_address_processes_and_id_are_read(given, meant):
     ],
 )  # fmt: skip
 def test_anything_else_is_refused_in_one_line(given):
-    with pytest.raises(InputError, match=r"config.distributed: .*; expected 'auto', or") as caught:
+    with pytest.raises(InputError, match=r"distributed: .*; expected 'auto', or") as caught:
         processes.join(given)
     assert repr(given) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -49,6 +49,6 @@ def test_auto_where_nothing_tells_of_others_is_refused(monkeypatch):
     with pytest.raises(InputError) as caught:
         processes.join("auto")
     assert str(caught.value) == (
-        "config.distributed: 'auto', but nothing here tells of other processes "
+        "distributed: 'auto', but nothing here tells of other processes "
         "(coordinator_address should be defined.); expected ADDRESS:PORT,PROCESSES,ID"
     )
