@@ -4,6 +4,7 @@ import contextlib
 import math
 import pathlib
 import shutil
+import time
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -19,6 +20,7 @@ from mman_jax.training.state import Record
 from mman_jax.training.trainer import Trainer
 
 _KEPT = 2
+_TRIES = 20
 
 _FORMAT = 1
 """Of a snapshot's arrays; whoever changes what they are or their order counts it up."""
@@ -174,10 +176,16 @@ def _drop_old(directory: pathlib.Path) -> None:
 
 
 def _drop_unfinished(directory: pathlib.Path) -> None:
-    """Removes what Orbax began and could not end: it takes the room of the next checkpoint."""
-    with contextlib.suppress(OSError):
-        for path in directory.glob("*.orbax-checkpoint-tmp*"):
-            shutil.rmtree(path, ignore_errors=True)
+    """Removes what was begun and could not be ended: it takes the room of the next checkpoint."""
+    for _ in range(_TRIES):
+        with contextlib.suppress(OSError):
+            unsigned = [p for _, p in _steps(directory) if not (p / integrity.NAME).is_file()]
+            left = [*directory.glob("*.orbax-checkpoint-tmp*"), *unsigned]
+            for path in left:
+                shutil.rmtree(path, ignore_errors=True)
+            if not left:
+                return
+        time.sleep(0.05)  # threads of Orbax may still write into what is being removed
 
 
 def _read(step: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
