@@ -53,9 +53,8 @@ def silence() -> Iterator[None]:
         logger.setLevel(logging.CRITICAL + 1)
     try:
         yield
-        sys.unraisablehook = hooks[
-            0
-        ]  # after a failure it stays: more writes may still be under way
+        # After a failure it stays: more writes may still be under way.
+        sys.unraisablehook = hooks[0]
     finally:
         threading.excepthook = hooks[1]
         for logger, level in zip(loggers, levels, strict=True):
