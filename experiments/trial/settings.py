@@ -57,6 +57,9 @@ def check_numbers(config: ml_collections.ConfigDict) -> None:
         raise InputError("config.first_seed", str(config.first_seed), "seeds below 2**32")
     if train.select not in SELECT:
         raise InputError("config.train.select", repr(train.select), nearest(train.select, SELECT))
+    for name in ("smoothing", "label_smoothing", "average"):
+        if not 0 <= train[name] < 1:
+            raise InputError(f"config.train.{name}", str(train[name]), "from 0 to below 1")
 
 
 def check_memory(
