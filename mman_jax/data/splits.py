@@ -1,11 +1,10 @@
 """Splits: which conversations train, which pick the epoch, and which are scored."""
 
 import dataclasses
-import hashlib
 
 import numpy as np
 
-from mman_jax.data import leaks
+from mman_jax.data import groups, leaks
 from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError
 
@@ -15,12 +14,12 @@ FRACTION = 5
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
-    """Conversation indices of the three parts, int64, ascending, disjoint and not empty.
+    """Conversation indices of the three parts, int64, ascending and disjoint.
 
     Attributes:
         train: what is learnt from; statistics too.
         valid: what picks the epoch.
-        test: what is scored.
+        test: what is scored; empty in the folds inside a training part (see `folds.inner`).
         how: one sentence for people: how each part was chosen.
         notices: sentences for people: what stands in two parts (see `leaks`).
     """
@@ -78,43 +77,18 @@ def _hold_out(corpus: Corpus, among: np.ndarray, by_session: bool = True) -> tup
             last = max(sessions)
             held = among[[session == last for session in sessions]]
             return held, f"session {last} held out of training"
-    ordered = sorted(among.tolist(), key=lambda c: _digest(corpus.conversation_ids[c]))
+    ordered = sorted(among.tolist(), key=lambda c: groups.digest(corpus.conversation_ids[c]))
     target = max(1, round(len(among) / FRACTION))
     if corpus.speakers is None:
         return np.sort(ordered[:target]), f"a fixed fifth, {target} conversations, held out"
-    groups = _speaker_groups(corpus, ordered)
-    if len(groups) < 2:
+    apart = groups.joined_by_speakers(corpus, ordered)
+    if len(apart) < 2:
         reason = f"a fixed fifth, {target} conversations, held out, their speakers in training too"
         return np.sort(ordered[:target]), reason
     held: list[int] = []
-    for group in groups:
+    for group in apart:
         if len(held) + len(group) <= target:
             held += group
-    held = held or min(groups, key=len)
+    held = held or min(apart, key=len)
     reason = f"{len(held)} conversations held out, with speakers that are not in training"
     return np.sort(held), reason
-
-
-def _speaker_groups(corpus: Corpus, conversations: list[int]) -> list[list[int]]:
-    """Conversations joined by common speakers, directly or through others, in given order."""
-    parent = {c: c for c in conversations}
-
-    def root(c: int) -> int:
-        while parent[c] != c:
-            parent[c] = parent[parent[c]]
-            c = parent[c]
-        return c
-
-    first_with: dict[str, int] = {}
-    offsets = corpus.offsets
-    for c in conversations:
-        for speaker in set(corpus.speakers[offsets[c] : offsets[c + 1]]):
-            parent[root(c)] = root(first_with.setdefault(speaker, c))
-    groups: dict[int, list[int]] = {}
-    for c in conversations:
-        groups.setdefault(root(c), []).append(c)
-    return list(groups.values())
-
-
-def _digest(conversation_id: str) -> bytes:
-    return hashlib.sha256(conversation_id.encode()).digest()
