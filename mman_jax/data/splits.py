@@ -1,15 +1,21 @@
 """Splits: which conversations train, which pick the epoch, and which are scored."""
 
 import dataclasses
+import re
 
 import numpy as np
 
 from mman_jax.data import groups, leaks
 from mman_jax.data.corpus import Corpus
-from mman_jax.errors import InputError
+from mman_jax.errors import InputError, nearest
 
 FRACTION = 5
 """One conversation in this many is held out, where nothing better than chance decides."""
+
+SPLITS = ("raven",)
+"""Splits that are known by a name."""
+
+_RAVEN = {"train": ("Ses03", "Ses04", "Ses05"), "valid": ("Ses02",), "test": ("Ses01",)}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,16 +37,24 @@ class Split:
     notices: tuple[str, ...] = ()
 
 
-def split(corpus: Corpus) -> Split:
+def split(corpus: Corpus, name: str = "") -> Split:
     """The corpus's own split, with what it lacks held out by a fixed rule.
 
     Held out is the last of the sessions; or, without sessions, whole groups of conversations
     that share speakers; or a fixed fifth. The rules look at ids alone, so neither the order of
     a file nor a seed changes the outcome.
 
+    Args:
+        corpus: what is split.
+        name: of `SPLITS`, in place of the corpus's own. `raven` is for IEMOCAP: sessions 3 to 5
+            train, 2 validates and 1 tests, as for the systems that the paper's Table 3 cites.
+
     Raises:
-        InputError: a part would be empty, or whole conversations lie in two parts (see `leaks`).
+        InputError: a part would be empty, or whole conversations lie in two parts (see `leaks`); a
+            name that is unknown, or a corpus that is not what the name is for.
     """
+    if name:
+        return _named(corpus, name)
     place = f"{corpus.source or 'corpus'}: split"
     everything = np.arange(len(corpus.lengths))
     if corpus.split is None:
@@ -65,6 +79,23 @@ def split(corpus: Corpus) -> Split:
             raise InputError(place, found, "at least one in each of train, valid and test")
     notices = leaks.check(corpus, {"train": train, "valid": valid, "test": test})
     return Split(train, valid, test, how, notices)
+
+
+def _named(corpus: Corpus, name: str) -> Split:
+    if name not in SPLITS:
+        raise InputError("data.split", f"unknown {name!r}", nearest(name, SPLITS))
+    five = sorted(session for sessions in _RAVEN.values() for session in sessions)
+    sessions = list(corpus.sessions or ())
+    if sorted(set(sessions)) != five:
+        # As in the public files, whose sessions are the beginnings of these ids.
+        found = [re.match(r"Ses0\d(?=[FM_])", name) for name in corpus.conversation_ids]
+        sessions = [match[0] for match in found if match]
+    if sorted(set(sessions)) != five or len(sessions) != len(corpus.lengths):
+        what = f"{name}, for {corpus.source or 'a corpus'} of other sessions than IEMOCAP's"
+        raise InputError("data.split", what, f"conversations of {', '.join(five)}")
+    parts = {part: np.flatnonzero(np.isin(sessions, chosen)) for part, chosen in _RAVEN.items()}
+    how = f"{name}: sessions 3 to 5 train, session 2 validates, session 1 tests"
+    return Split(**parts, how=how, notices=leaks.check(corpus, parts))
 
 
 def _hold_out(corpus: Corpus, among: np.ndarray, by_session: bool = True) -> tuple[np.ndarray, str]:
