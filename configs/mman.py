@@ -46,6 +46,9 @@ def get_config():
     config.data = ml_collections.ConfigDict()
     config.data.path = placeholder(str)  # none: the built-in synthetic corpus
     config.data.protocol = "auto"
+    config.data.split = ""  # none: the corpus's own; raven: IEMOCAP's sessions 3-5, 2 and 1
+    config.data.folds = ""  # sessions, speakers or a number: each such group is the test part once
+    config.data.fold = ""  # one of these folds by its name
     config.data.modalities = ""  # comma-separated names; none: all
     config.data.stream = placeholder(bool)  # none: where rows would take over half of a device
 

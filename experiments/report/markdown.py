@@ -14,6 +14,7 @@ from experiments.report.document import (
     Section,
     Table,
 )
+from mman_jax.evaluation.metrics import names as score_names
 
 FIGURES = "figures"
 # Characters that mean something in Markdown, a table or a formula.
@@ -39,9 +40,10 @@ def overview(results: Mapping[str, Any]) -> str:
         results: a report's `results.json`.
     """
     systems = results["systems"].values()
+    names = score_names(results["protocol"])
+    scores = f"test {names['accuracy']} | {names['unweighted_recall']} | {names['weighted_f1']}"
     lines = [
-        "| system | parameters | test accuracy | unweighted recall | weighted F1 | validation "
-        "| if selected on test |",
+        f"| system | parameters | {scores} | validation | if selected on test |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     lines += [_system(system) for system in systems if system["group"] == "paper"]

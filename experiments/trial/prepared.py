@@ -9,10 +9,11 @@ import numpy as np
 
 from experiments.terminal.screen import Screen
 from experiments.trial import results, settings
-from mman_jax.data import columns, protocols, suspicions
+from mman_jax.data import columns, folds, protocols, suspicions
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.parts import Parts, prepare
 from mman_jax.data.readers.read import read_corpus
+from mman_jax.data.splits import Split, split
 from mman_jax.data.synthetic import process as synthetic
 from mman_jax.errors import InputError, within
 from mman_jax.systems import build
@@ -72,6 +73,28 @@ def load_corpus(data: ml_collections.ConfigDict) -> Corpus:
     return corpus.select_modalities(names) if names else corpus
 
 
+def choose_split(
+    data: ml_collections.ConfigDict, corpus: Corpus, tasks: tuple[protocols.Task, ...]
+) -> tuple[Split, tuple[str, ...]]:
+    """The split that a config names (of folds without a `fold`, the first), and what to tell.
+
+    Raises:
+        InputError: if there is none such, or nothing could be trained or scored by it.
+    """
+    if not data.folds:
+        if data.fold:
+            raise InputError("data.fold", f"{data.fold!r} without folds", "data.folds, too")
+        return split(corpus, data.split), ()
+    if data.split:
+        found = f"{data.split!r}, and folds by {data.folds}"
+        raise InputError("data.split", found, "one of the two")
+    if data.fold:
+        fold = folds.fold(corpus, data.folds, data.fold)
+    else:
+        fold, *_ = folds.folds(corpus, data.folds)
+    return fold.split, folds.check(corpus, (fold,), tasks)
+
+
 def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
     """Reads and checks everything that a config names; compiles and writes nothing.
 
@@ -81,7 +104,8 @@ def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
     settings.check_numbers(config)
     corpus = load_corpus(config.data)
     tasks = protocols.tasks(corpus, config.data.protocol)
-    parts = prepare(corpus)
+    chosen, lacking = choose_split(config.data, corpus, tasks)
+    parts = prepare(corpus, chosen)
     labels = {task.name: parts.labels(task) for task in tasks}
     mismatch = protocols.check_table_1(corpus)
     with within("config"):
@@ -97,5 +121,5 @@ def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
     settings.check_memory(config, trainer, parts.rows)
     unusual = columns.unusual(corpus, parts.scaling, parts.split.train)
     notices = (parts.split.how, *([mismatch] if mismatch else []), *map(str, unusual))
-    notices += (*parts.split.notices, *suspicions.of_tasks(corpus, parts.split, tasks))
+    notices += (*parts.split.notices, *lacking, *suspicions.of_tasks(corpus, parts.split, tasks))
     return Experiment(config, parts, tasks, labels, trainer, notices)

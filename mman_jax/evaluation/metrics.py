@@ -80,3 +80,25 @@ METRICS = {
     "weighted_f1": weighted_f1,
 }
 """The scores of a test part by their names, each from counts [..., C, C]."""
+
+_NAMES = {
+    "accuracy": "accuracy",
+    "unweighted_recall": "unweighted recall",
+    "weighted_f1": "weighted F1",
+}
+_FIELD = {"iemocap4": {"accuracy": "WA", "unweighted_recall": "UA"}}
+
+
+def names(protocol: str) -> dict[str, str]:
+    """What tables call the scores under a protocol, by the keys of `METRICS`.
+
+    Work on IEMOCAP calls the share of right answers weighted accuracy (WA), and the mean of the
+    classes' recalls unweighted accuracy (UA).
+
+    Examples:
+        >>> names("iemocap4")
+        {'accuracy': 'WA', 'unweighted_recall': 'UA', 'weighted_f1': 'weighted F1'}
+        >>> names("mman4")["accuracy"]
+        'accuracy'
+    """
+    return _NAMES | _FIELD.get(protocol, {})

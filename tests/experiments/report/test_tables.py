@@ -44,6 +44,16 @@ def test_other_corpora_have_no_counts_of_the_paper_beside():
     assert row(table, "all utterances")[1:] == ["1407", "207", "307"]
 
 
+def test_the_field_s_names_of_scores_head_the_table_of_systems():
+    table = tables.systems(fake.make() | {"protocol": "iemocap4"})
+    plain = tables.systems(fake.make())
+    assert [table.head[i] for i in (3, 5, 6, 7)] == ["WA", "UA", "weighted F1", "validation WA"]
+    assert plain.head[3:8:2] == ("accuracy", "unweighted recall", "validation accuracy")
+    assert table.rows == plain.rows
+    assert "UA, unweighted accuracy" in table.notes[-1]
+    assert "UA" not in "".join(plain.notes)
+
+
 def test_systems():
     table = tables.systems(fake.make())
     assert row(table, "cLSTM-Speech") == [
