@@ -1,7 +1,7 @@
 """Training of a system, stage by stage, for all seeds."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -203,7 +203,7 @@ class Trainer:
         """
         first, second = self.stages[:2]
         joined = join([trained[head] for head in self.heads(first)])
-        drawn = jax.jit(jax.vmap(self.init))(np.asarray(seeds, np.uint32))
+        drawn = self._draw(seeds, without=params)
         state = self.start(second, seeds, {**drawn, **params}, paces)
         empty = jax.tree.map(lambda x: x[:0, :, :1], joined.history)
         return Snapshot(second, state, empty, {first: joined})
@@ -223,16 +223,32 @@ class Trainer:
             params: to go on from, leading axis S; None draws them.
             paces: what to multiply each seed's learning rates by; None: by 1.
         """
-        sharding = distribution.layout(self.mesh, by_seed=True)
         seeds = np.asarray(seeds, np.uint32)
         if params is None:
-            # Runs once: compiling it well would take longer than it runs.
-            options = {"xla_backend_optimization_level": 0} if self._platform == "cpu" else {}
-            draw = jax.jit(jax.vmap(self.init), out_shardings=sharding, compiler_options=options)
-            params = draw(seeds)
+            params = self._draw(seeds)
         paces = np.ones(len(seeds), np.float32) if paces is None else np.asarray(paces, np.float32)
-        begin = jax.jit(jax.vmap(self.stage(name).start), out_shardings=sharding)
+        begin = jax.jit(
+            jax.vmap(self.stage(name).start),
+            out_shardings=distribution.layout(self.mesh, by_seed=True),
+            compiler_options=self._once(),
+        )
         return begin(seeds, paces, params)
+
+    def _draw(self, seeds: Sequence[int], without: Collection[str] = ()) -> dict[str, Any]:
+        """All parameters before training, leading axis S, but those under some top-level names."""
+
+        def draw(seed):
+            return {name: x for name, x in self.init(seed).items() if name not in without}
+
+        sharding = distribution.layout(self.mesh, by_seed=True)
+        drawn = jax.jit(jax.vmap(draw), out_shardings=sharding, compiler_options=self._once())
+        return drawn(np.asarray(seeds, np.uint32))
+
+    def _once(self) -> dict[str, Any]:
+        """For what runs once: compiling it well would take longer than it runs."""
+        if self._platform != "cpu":
+            return {}
+        return distribution.compiler_options("cpu") | {"xla_backend_optimization_level": 0}
 
     def template(self, stage: str, seeds: int) -> State:
         """The shapes of a stage's state with a leading axis S, to read a checkpoint by."""
