@@ -57,6 +57,7 @@ def plan(
     config: ConfigDict,
     modalities: Sequence[str],
     workdir: pathlib.Path,
+    fold: str = "",
 ) -> tuple[list[Job], dict[str, list[pathlib.Path]]]:
     """What to train, towers first; and for each system its own folder and then its towers'.
 
@@ -67,7 +68,9 @@ def plan(
         config: the recipe that they were made from.
         modalities: of the corpus, in order.
         workdir: gets `systems` and `towers`.
+        fold: its name, for the screen.
     """
+    before = f"{fold}: " if fold else ""
     towers: dict[str, Job] = {}
     needed = {s.name: shared.towers(s.config, config, modalities) for s in systems}
     keys = {s: {n: shared.key(n, c) for n, c in of.items()} for s, of in needed.items()}
@@ -77,28 +80,28 @@ def plan(
         if system.alone:
             (key,) = keys[system.name].values()
             own = folders[system.name][0]
-            towers[key] = Job(
-                system.title, system.config, own, looks=looks[system.name]
-            )
+            title = f"{before}{system.title}"
+            towers[key] = Job(title, system.config, own, looks=looks[system.name])
     fusions = []
     for system in systems:
         if system.alone:
             continue
         for name, key in keys[system.name].items():
             tower = needed[system.name][name]
-            towers.setdefault(key, Job(f"tower {name}", tower, workdir / "towers" / key))
+            title, place = f"{before}tower {name}", workdir / "towers" / key
+            towers.setdefault(key, Job(title, tower, place))
         own = {name: towers[key].folder for name, key in keys[system.name].items()}
         whole = folders[system.name][0]
         folders[system.name] += own.values()
-        fusions.append(
-            Job(system.title, system.config, whole, own, looks=looks[system.name])
-        )
+        title = f"{before}{system.title}"
+        fusions.append(Job(title, system.config, whole, own, looks=looks[system.name]))
     # What takes longest starts first, so that no process is left with it at the end: a fusion that
     # trains its towers, too; then the towers that it waits for, attention before the others.
     long = [job for job in fusions if job.config.system == "joint"]
     rest = [job for job in fusions if job.config.system != "joint"]
     urgent = {folder for job in long for folder in job.towers.values()}
     ordered = sorted(
-        towers.values(), key=lambda job: (job.folder not in urgent, "early" not in job.config.network)
+        towers.values(),
+        key=lambda job: (job.folder not in urgent, "early" not in job.config.network),
     )
     return [*long, *ordered, *rest], folders

@@ -82,6 +82,14 @@ def compiler_options(platform: str) -> dict[str, Any]:
     return _options(platform, _QUICKLY.get())
 
 
+def once(platform: str) -> dict[str, Any]:
+    """What the compiler is told of a program that runs once: compiling it well would take longer
+    than it runs."""
+    if platform != "cpu" or _QUICKLY.get():
+        return compiler_options(platform)
+    return {"xla_backend_optimization_level": 0}
+
+
 @functools.cache
 def _options(platform: str, quickly: bool) -> dict[str, Any]:
     """Nothing where the compiler does not know the options."""

@@ -1,6 +1,8 @@
 """Training of a system, stage by stage, for all seeds."""
 
 import dataclasses
+import functools
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -103,11 +105,20 @@ class Trainer:
         reset = jnp.ones((1, 1), bool)
         return self.system.init(jax.random.key(seed), features, reset)["params"]
 
+    @functools.cached_property
+    def shapes(self) -> Any:
+        """Shapes and dtypes of one seed's parameters."""
+        return jax.eval_shape(self.init, jnp.uint32(0))
+
+    @property
+    def parameters(self) -> int:
+        """How many parameters one seed has."""
+        return sum(math.prod(x.shape) for x in jax.tree.leaves(self.shapes))
+
     def stage(self, name: str) -> StageTraining:
         """How a stage is trained, from the settings."""
         stage, settings = self._stages[name], self.settings[name]
-        shapes = jax.eval_shape(self.init, jnp.uint32(0))
-        groups = freezing.labels(shapes, settings["rules"])
+        groups = freezing.labels(self.shapes, settings["rules"])
         train = self._host_rows["train"]
         return StageTraining(
             name=name,
@@ -230,7 +241,7 @@ class Trainer:
         begin = jax.jit(
             jax.vmap(self.stage(name).start),
             out_shardings=distribution.layout(self.mesh, by_seed=True),
-            compiler_options=self._once(),
+            compiler_options=distribution.once(self._platform),
         )
         return begin(seeds, paces, params)
 
@@ -241,14 +252,9 @@ class Trainer:
             return {name: x for name, x in self.init(seed).items() if name not in without}
 
         sharding = distribution.layout(self.mesh, by_seed=True)
-        drawn = jax.jit(jax.vmap(draw), out_shardings=sharding, compiler_options=self._once())
+        options = distribution.once(self._platform)
+        drawn = jax.jit(jax.vmap(draw), out_shardings=sharding, compiler_options=options)
         return drawn(np.asarray(seeds, np.uint32))
-
-    def _once(self) -> dict[str, Any]:
-        """For what runs once: compiling it well would take longer than it runs."""
-        if self._platform != "cpu":
-            return {}
-        return distribution.compiler_options("cpu") | {"xla_backend_optimization_level": 0}
 
     def template(self, stage: str, seeds: int) -> State:
         """The shapes of a stage's state with a leading axis S, to read a checkpoint by."""
