@@ -4,7 +4,8 @@
 
 Systems that share towers train them once; `--systems=mman,clstm_lf` trains some alone. Every system
 and tower has a folder of its own, with which the other commands work as after `experiments.run`.
-The same command on the same folder goes on where it was interrupted. `--report_only` draws the report again from `DIR/results.json` alone.
+The same command on the same folder goes on where it was interrupted. `--report_only` draws the
+report again from `DIR/results.json` alone.
 """
 
 import pathlib

@@ -15,7 +15,6 @@ from experiments.trial.prepared import load_corpus, prepare_experiment
 from mman_jax.data import folds, protocols
 from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError
-from mman_jax.files.whole import write_whole
 
 _NAME = re.compile(r"\w[\w.-]{0,99}")
 

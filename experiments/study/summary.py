@@ -18,7 +18,6 @@ from mman_jax.data.synthetic import ceiling
 from mman_jax.data.synthetic import process as synthetic
 from mman_jax.evaluation import evidence, significance
 
-
 Folders = Mapping[str, Sequence[Mapping[str, pathlib.Path]]]
 
 
