@@ -2,13 +2,14 @@
 
 import json
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import ml_collections
 
 from experiments.terminal.screen import Screen
-from experiments.trial import clips, folder, results, training
+from experiments.trial import analysis, clips, folder, joining, results, training
 from experiments.trial import curves as logs
 from experiments.trial.prepared import Experiment, prepare_experiment
 from experiments.trial.provenance import provenance
@@ -16,9 +17,10 @@ from experiments.trial.stored import read_results
 from mman_jax.data import protocols
 from mman_jax.data.synthetic import ceiling
 from mman_jax.data.synthetic import process as synthetic
+from mman_jax.errors import InputError
 from mman_jax.files.whole import write_whole
 from mman_jax.inference.model import Model
-from mman_jax.training import processes
+from mman_jax.training import mesh, processes
 from mman_jax.training.outcome import of_seeds
 
 
@@ -27,6 +29,8 @@ def run(
     workdir: pathlib.Path,
     screen: Screen,
     tensorboard: bool = False,
+    towers: Mapping[str, pathlib.Path] | None = None,
+    looks: bool = False,
 ) -> dict[str, Any]:
     """Trains, scores and writes a whole experiment, or goes on with one that was interrupted.
 
@@ -34,19 +38,24 @@ def run(
 
     Args:
         config: see `configs/mman.py`.
-        workdir: gets `config.json`, `results.json`, learning curves (`logs`), pictures,
-            checkpoints and the trained model.
+        workdir: gets `config.json`, `results.json`, `analysis.json` (see `analysis.of_task`),
+            learning curves (`logs`), pictures, checkpoints and the trained model.
         screen: where progress is shown.
         tensorboard: whether curves go to `workdir/tensorboard`, too.
+        towers: the folders of finished trials, one for each head of the first stage by its name:
+            it is not trained again. None: it is.
+        looks: whether `analysis.json` also tells of attention and of missing modalities.
 
     Raises:
         InputError: if the config or its corpus cannot be used; nothing is written then.
     """
+    if config.data.folds and not config.data.fold:
+        raise InputError("config.data.fold", "none", "the name of one fold; a trial is of one")
     if tensorboard:
         logs.tensorboard_writer()  # a missing extra is said before anything is written
     chosen = json.loads(config.to_json())
     del chosen["distributed"]  # where a run runs, not what it is
-    done = _finished(workdir, chosen)
+    done = finished(workdir, chosen)
     if done:
         screen.line(f"{workdir} holds this run, finished: nothing to do")
         screen.table(done)
@@ -58,13 +67,15 @@ def run(
     folder.claim(workdir, chosen, experiment.parts.corpus, processes.is_first())
     if processes.is_first() and extraction is not None:
         write_whole(clips.place(workdir), extraction)
-    found = {
-        task.name: _train(experiment, task, workdir, screen, tensorboard)
-        for task in experiment.tasks
-    }
+    found, told = {}, {}
+    with mesh.compiling(quickly=experiment.small):
+        for task in experiment.tasks:
+            own = (tensorboard, towers or {}, looks)
+            found[task.name], told[task.name] = _train(experiment, task, workdir, screen, *own)
     summary = _summary(experiment, found)
     if processes.is_first():
-        _write(workdir, summary, found)
+        write_whole(workdir / analysis.NAME, _json(told))
+        write(workdir, summary)
     processes.wait("results.json")  # it is there when any process ends
     screen.table(summary)
     return summary
@@ -75,19 +86,27 @@ def _train(
     task: protocols.Task,
     workdir: pathlib.Path,
     screen: Screen,
-    tensorboard: bool = False,
-) -> dict[str, Any]:
-    """Trains one task and writes its model; the scores."""
-    snapshot, seconds = training.fit(experiment, task, workdir, screen, tensorboard=tensorboard)
+    tensorboard: bool,
+    towers: Mapping[str, pathlib.Path],
+    looks: bool,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Trains one task and writes its model; the scores, and what else is told of it."""
+
+    def begin():
+        return joining.begin(experiment, task, towers)
+
+    snapshot, seconds = training.fit(
+        experiment, task, workdir, screen, begin if towers else None, tensorboard
+    )
     kept, failed = experiment.survivors(snapshot, screen)
+    told = analysis.of_task(experiment, task, snapshot, kept, looks)
     params = jax.tree.map(lambda x: x[kept], processes.whole(snapshot.state.best))
     seeds = [seed for seed, keep in zip(experiment.seeds, kept, strict=True) if keep]
     if processes.is_first():
         _save_model(experiment, task, params, seeds, workdir)
-    finished = of_seeds(snapshot.finished, kept)
-    scores = results.of_task(task, finished, experiment.heads)
+    scores = results.of_task(task, of_seeds(snapshot.finished, kept), experiment.heads)
     scores |= {"seeds": seeds, "failed": failed}
-    return scores | {"seconds": seconds, "parameters": experiment.parameters(params)}
+    return scores | {"seconds": seconds, "parameters": experiment.parameters(params)}, told
 
 
 def _summary(experiment: Experiment, found: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -147,13 +166,14 @@ def _save_model(
     model.save(workdir / "model" / task.name)
 
 
-def _write(workdir: pathlib.Path, summary: dict[str, Any], found: dict[str, Any]) -> None:
+def write(workdir: pathlib.Path, summary: dict[str, Any]) -> None:
     """The pictures of all tasks, and at last `results.json`: where it is, all is."""
     from experiments.report import confusion
 
-    for task, scores in found.items():
+    tasks = summary.get("tasks") or {summary["protocol"]: summary}
+    for task, scores in tasks.items():
         title = f"{summary['system']}, {task}: test, {len(summary['seeds'])} seed(s) summed"
-        name = "confusion.png" if len(found) == 1 else f"confusion_{task}.png"
+        name = "confusion.png" if len(tasks) == 1 else f"confusion_{task}.png"
         picture = confusion.confusions(
             {title: scores["test"]["confusion"]}, scores["classes"], counted=True
         )
@@ -161,8 +181,12 @@ def _write(workdir: pathlib.Path, summary: dict[str, Any], found: dict[str, Any]
     write_whole(workdir / "results.json", _json(summary))
 
 
-def _finished(workdir: pathlib.Path, chosen: dict[str, Any]) -> dict[str, Any] | None:
-    """The results of this very run, if they are there; refuses a folder of another one."""
+def finished(workdir: pathlib.Path, chosen: dict[str, Any]) -> dict[str, Any] | None:
+    """The results of this very run, if they are there; refuses a folder of another one.
+
+    Raises:
+        InputError: another run's folder, or damaged results.
+    """
     ours = folder.holds(workdir, chosen)
     written = workdir / "results.json"
     if not (ours and written.is_file()):

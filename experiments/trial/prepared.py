@@ -24,7 +24,10 @@ from mman_jax.training.trainer import Trainer
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """Everything an experiment needs, checked, before anything is trained or written."""
+    """Everything an experiment needs, checked, before anything is trained or written.
+
+    `small` says whether its programs are worth no more than quick compilation.
+    """
 
     config: ml_collections.ConfigDict
     parts: Parts
@@ -32,6 +35,7 @@ class Experiment:
     labels: dict[str, dict[str, np.ndarray]]
     trainer: Trainer
     notices: tuple[str, ...]
+    small: bool
 
     @property
     def seeds(self) -> list[int]:
@@ -122,4 +126,5 @@ def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
     unusual = columns.unusual(corpus, parts.scaling, parts.split.train)
     notices = (parts.split.how, *([mismatch] if mismatch else []), *map(str, unusual))
     notices += (*parts.split.notices, *lacking, *suspicions.of_tasks(corpus, parts.split, tasks))
-    return Experiment(config, parts, tasks, labels, trainer, notices)
+    small = settings.is_small(config, trainer, parts.rows)
+    return Experiment(config, parts, tasks, labels, trainer, notices, small)

@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 import ml_collections
-import numpy as np
 
 from mman_jax.errors import InputError, nearest
 from mman_jax.training.selection import SELECT
@@ -16,6 +15,12 @@ from mman_jax.types import Batch
 
 _MOST = 2**20
 """Of seeds, conversations of a batch, epochs and sizes of layers: more is a slip of the hand."""
+
+_FLOPS = 6
+"""Floating-point operations of a parameter and cell: two forwards, four backwards."""
+
+_SMALL = 1e11
+"""Operations that take a core some seconds."""
 
 _COPIES = 5
 """Of the parameters, while a run trains: themselves, Adam's two, their gradients and the best."""
@@ -75,8 +80,7 @@ def check_memory(
     Raises:
         InputError: naming what is needed and what is there.
     """
-    shapes = jax.eval_shape(trainer.init, np.uint32(0))
-    parameters = sum(math.prod(shape.shape) for shape in jax.tree.leaves(shapes))
+    parameters = trainer.parameters
     features = sum(x.nbytes for part in rows.values() for x in part.features.values())
     # Where they would not fit beside the rest they are streamed, unless the config says otherwise.
     read = features if config.data.stream is False else 0
@@ -95,6 +99,22 @@ def check_memory(
 def estimate(seeds: int, parameters: int, rows: int) -> int:
     """Bytes that a run needs, at least: what it trains and what it trains on, not activations."""
     return seeds * parameters * 4 * _COPIES + rows
+
+
+def is_small(
+    config: ml_collections.ConfigDict, trainer: Trainer, rows: Mapping[str, Batch]
+) -> bool:
+    """Whether a run computes less than compiling its programs well takes.
+
+    Args:
+        config: of the run.
+        trainer: of the run.
+        rows: of each part.
+    """
+    epochs = max(trainer.epochs(stage) for stage in trainer.stages)
+    cells = sum(part.mask.size for part in rows.values())
+    work = _FLOPS * trainer.parameters * cells * epochs * config.seeds
+    return work < _SMALL
 
 
 def memory() -> int:

@@ -20,7 +20,6 @@ def fit(
     workdir: pathlib.Path,
     screen: Screen,
     begin: Callable[[], Snapshot] | None = None,
-    keep_last: bool = True,
     tensorboard: bool = False,
 ) -> tuple[Snapshot, dict[str, float]]:
     """Trains one task, going on from its last checkpoint.
@@ -31,7 +30,6 @@ def fit(
         workdir: where checkpoints and learning curves are kept.
         screen: where progress is shown.
         begin: gives the snapshot to start from, if there is no checkpoint.
-        keep_last: whether the end is a checkpoint, too.
         tensorboard: whether curves go to `workdir/tensorboard`, too.
 
     Returns:
@@ -67,7 +65,7 @@ def fit(
             # The clocks of several processes differ; all must have a part in packing.
             patience = experiment.config.checkpoint_seconds
             late = processes.agree(Preemption.asked or now - saved > patience)
-            if (complete and keep_last) or (late and not complete):
+            if complete or late:
                 arrays, card = checkpoints.pack(snapshot)
                 if processes.is_first():
                     checkpoints.save(where, arrays, card | {"seconds": seconds})

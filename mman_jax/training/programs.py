@@ -1,6 +1,8 @@
 """The programs of a system's stages on one corpus: made once, compiled when first called."""
 
 import dataclasses
+import functools
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -102,11 +104,20 @@ class Programs:
         reset = jnp.ones((1, 1), bool)
         return self.system.init(jax.random.key(seed), features, reset)["params"]
 
+    @functools.cached_property
+    def shapes(self) -> Any:
+        """Shapes and dtypes of one seed's parameters."""
+        return jax.eval_shape(self.init, jnp.uint32(0))
+
+    @property
+    def parameters(self) -> int:
+        """How many parameters one seed has."""
+        return sum(math.prod(x.shape) for x in jax.tree.leaves(self.shapes))
+
     def stage(self, name: str) -> StageTraining:
         """How a stage is trained, from the settings."""
         stage, settings = self._stages[name], self.settings[name]
-        shapes = jax.eval_shape(self.init, jnp.uint32(0))
-        groups = freezing.labels(shapes, settings["rules"])
+        groups = freezing.labels(self.shapes, settings["rules"])
         train = self._host_rows["train"]
         return StageTraining(
             name=name,

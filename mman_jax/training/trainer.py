@@ -1,6 +1,6 @@
 """Training of a system, stage by stage, for all seeds."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -115,7 +115,7 @@ class Trainer(Programs):
         """
         first, second = self.stages[:2]
         joined = join([trained[head] for head in self.heads(first)])
-        drawn = jax.jit(jax.vmap(self.init))(np.asarray(seeds, np.uint32))
+        drawn = self._draw(seeds, without=params)
         state = self.start(second, seeds, {**drawn, **params}, paces)
         empty = jax.tree.map(lambda x: x[:0, :, :1], joined.history)
         return Snapshot(second, state, empty, {first: joined})
@@ -137,18 +137,29 @@ class Trainer(Programs):
             paces: what to multiply each seed's learning rates by; None: by 1.
             target: [S, T] int32, the epoch that each head keeps; None: the best on validation.
         """
-        sharding = distribution.layout(self.mesh, by_seed=True)
         seeds = np.asarray(seeds, np.uint32)
         if params is None:
-            # Runs once: compiling it well would take longer than it runs.
-            options = {"xla_backend_optimization_level": 0} if self._platform == "cpu" else {}
-            draw = jax.jit(jax.vmap(self.init), out_shardings=sharding, compiler_options=options)
-            params = draw(seeds)
+            params = self._draw(seeds)
         paces = np.ones(len(seeds), np.float32) if paces is None else np.asarray(paces, np.float32)
-        begin = jax.jit(jax.vmap(self.stage(name).start), out_shardings=sharding)
+        begin = jax.jit(
+            jax.vmap(self.stage(name).start),
+            out_shardings=distribution.layout(self.mesh, by_seed=True),
+            compiler_options=distribution.once(self._platform),
+        )
         if target is None:
             target = np.zeros((len(seeds), len(self.heads(name))), np.int32)
         return begin(seeds, paces, target, params)
+
+    def _draw(self, seeds: Sequence[int], without: Collection[str] = ()) -> dict[str, Any]:
+        """All parameters before training, leading axis S, but those under some top-level names."""
+
+        def draw(seed):
+            return {name: x for name, x in self.init(seed).items() if name not in without}
+
+        sharding = distribution.layout(self.mesh, by_seed=True)
+        options = distribution.once(self._platform)
+        drawn = jax.jit(jax.vmap(draw), out_shardings=sharding, compiler_options=options)
+        return drawn(np.asarray(seeds, np.uint32))
 
     def template(self, stage: str, seeds: int) -> State:
         """The shapes of a stage's state with a leading axis S, to read a checkpoint by."""
