@@ -7,12 +7,14 @@ from typing import Any
 
 import jax
 import ml_collections
+import numpy as np
 
 from experiments.terminal.screen import Screen
 from experiments.trial import analysis, clips, folder, joining, results, training
 from experiments.trial import curves as logs
 from experiments.trial.prepared import Experiment, prepare_experiment
 from experiments.trial.provenance import provenance
+from experiments.trial.refit import refit
 from experiments.trial.stored import read_results
 from mman_jax.data import protocols
 from mman_jax.data.synthetic import ceiling
@@ -21,7 +23,7 @@ from mman_jax.errors import InputError
 from mman_jax.files.whole import write_whole
 from mman_jax.inference.model import Model
 from mman_jax.training import mesh, processes
-from mman_jax.training.outcome import of_seeds
+from mman_jax.training.outcome import Snapshot, of_seeds
 
 
 def run(
@@ -98,15 +100,27 @@ def _train(
     snapshot, seconds = training.fit(
         experiment, task, workdir, screen, begin if towers else None, tensorboard
     )
-    kept, failed = experiment.survivors(snapshot, screen)
-    told = analysis.of_task(experiment, task, snapshot, kept, looks)
-    params = jax.tree.map(lambda x: x[kept], processes.whole(snapshot.state.best))
+    used, end = experiment, snapshot
+    if experiment.config.train.refit:
+        used, end, again = refit(experiment, task, snapshot, workdir, screen, towers)
+        seconds = seconds | {"refit": again}
+    kept, failed = experiment.survivors(end, screen)
+    told = analysis.of_task(used, task, end, kept, looks)
+    told["sizes"] = results.sizes(experiment.parts, experiment.labels[task.name])
     seeds = [seed for seed, keep in zip(experiment.seeds, kept, strict=True) if keep]
-    if processes.is_first():
-        _save_model(experiment, task, params, seeds, workdir)
-    scores = results.of_task(task, of_seeds(snapshot.finished, kept), experiment.heads)
+    scores = results.of_task(task, of_seeds(end.finished, kept), experiment.heads)
+    if used is not experiment:
+        _save_model(experiment, task, _of(snapshot, kept), seeds, workdir / joining.CHOSEN)
+        before = results.of_task(task, of_seeds(snapshot.finished, kept), experiment.heads)
+        scores["before_refit"] = results.tests(before)
+    params = _of(end, kept)
+    _save_model(used, task, params, seeds, workdir / "model")
     scores |= {"seeds": seeds, "failed": failed}
     return scores | {"seconds": seconds, "parameters": experiment.parameters(params)}, told
+
+
+def _of(snapshot: Snapshot, kept: np.ndarray) -> Any:
+    return jax.tree.map(lambda x: x[kept], processes.whole(snapshot.state.best))
 
 
 def _summary(experiment: Experiment, found: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -151,8 +165,10 @@ def _save_model(
     task: protocols.Task,
     params: Any,
     seeds: list[int],
-    workdir: pathlib.Path,
+    models: pathlib.Path,
 ) -> None:
+    if not processes.is_first():
+        return
     about = {
         "system": experiment.config.system,
         "protocol": experiment.config.data.protocol,
@@ -163,7 +179,7 @@ def _save_model(
     network = experiment.config.network.to_dict()
     dims = experiment.parts.corpus.dims
     model = Model(params, experiment.parts.scaling, network, dims, task.classes, about)
-    model.save(workdir / "model" / task.name)
+    model.save(models / task.name)
 
 
 def write(workdir: pathlib.Path, summary: dict[str, Any]) -> None:

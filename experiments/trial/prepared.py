@@ -1,6 +1,7 @@
 """What an experiment needs, read from its config and checked before anything is trained."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -41,6 +42,19 @@ class Experiment:
     def seeds(self) -> list[int]:
         """The seeds of the run."""
         return list(range(self.config.first_seed, self.config.first_seed + self.config.seeds))
+
+    @functools.cached_property
+    def groups(self) -> np.ndarray | None:
+        """Groups [R + 1, U] of training conversations, where a stage learns from answers by those
+        that did not see them; -1 is padding."""
+        train = self.config.train
+        if all(train[stage].get("answers") != "out_of_fold" for stage in self.trainer.stages):
+            return None
+        layout, shape = self.parts.layouts["train"], self.parts.rows["train"].mask.shape
+        several = folds.inner_groups(self.parts.corpus, layout.conversations, folds.INNER)
+        found = np.full(shape, -1)
+        found.reshape(-1)[layout.positions] = np.repeat(several, layout.lengths)
+        return found
 
     @property
     def heads(self) -> dict[str, tuple[str, ...]]:
@@ -112,9 +126,28 @@ def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
     parts = prepare(corpus, chosen)
     labels = {task.name: parts.labels(task) for task in tasks}
     mismatch = protocols.check_table_1(corpus)
+    trainer = _trainer(config, parts, len(tasks[0].classes))
+    settings.check_memory(config, trainer, parts.rows)
+    unusual = columns.unusual(corpus, parts.scaling, parts.split.train)
+    notices = (parts.split.how, *([mismatch] if mismatch else []), *map(str, unusual))
+    notices += (*parts.split.notices, *lacking, *suspicions.of_tasks(corpus, parts.split, tasks))
+    small = settings.is_small(config, trainer, parts.rows)
+    made = Experiment(config, parts, tasks, labels, trainer, notices, small)
+    _ = made.groups  # too few conversations for them are said before anything is written
+    return made
+
+
+def on_split(experiment: Experiment, split: Split) -> Experiment:
+    """The same experiment on another split, scaled by its training conversations."""
+    parts = prepare(experiment.parts.corpus, split)
+    labels = {task.name: parts.labels(task) for task in experiment.tasks}
+    trainer = _trainer(experiment.config, parts, len(experiment.tasks[0].classes))
+    return dataclasses.replace(experiment, parts=parts, labels=labels, trainer=trainer)
+
+
+def _trainer(config: ml_collections.ConfigDict, parts: Parts, classes: int) -> Trainer:
     with within("config"):
-        classes = len(tasks[0].classes)
-        system = build(config.network, list(corpus.dims), classes)
+        system = build(config.network, list(parts.corpus.dims), classes)
         shards = (config.mesh.seeds, config.mesh.rows)
         mesh = parallel.make_mesh(config.seeds, config.parallel, *shards)
         trainer = Trainer(
@@ -122,9 +155,4 @@ def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
         )
         for stage in trainer.stages:
             trainer.stage(stage)  # an uncovered parameter is said before anything is written
-    settings.check_memory(config, trainer, parts.rows)
-    unusual = columns.unusual(corpus, parts.scaling, parts.split.train)
-    notices = (parts.split.how, *([mismatch] if mismatch else []), *map(str, unusual))
-    notices += (*parts.split.notices, *lacking, *suspicions.of_tasks(corpus, parts.split, tasks))
-    small = settings.is_small(config, trainer, parts.rows)
-    return Experiment(config, parts, tasks, labels, trainer, notices, small)
+    return trainer

@@ -63,6 +63,12 @@ def of_task(
     }
 
 
+def tests(scored: Mapping[str, Any]) -> dict[str, Any]:
+    """Of what `of_task` gave the test scores alone, of the system and of each tower."""
+    towers = {name: {"test": one["test"]} for name, one in scored["towers"].items()}
+    return {"test": scored["test"], "towers": towers}
+
+
 def counts(finished: Mapping[str, Outcome], heads: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """The counts [S, C, C] that `of_task` scores: of the `system`, and of `towers` by name."""
     first, *_ = stages = tuple(heads)

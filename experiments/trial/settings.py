@@ -9,6 +9,7 @@ import jax
 import ml_collections
 
 from mman_jax.errors import InputError, nearest
+from mman_jax.training.out_of_fold import ANSWERS
 from mman_jax.training.selection import SELECT
 from mman_jax.training.trainer import Trainer
 from mman_jax.types import Batch
@@ -49,6 +50,10 @@ def check_numbers(config: ml_collections.ConfigDict) -> None:
         for name, rate in train[stage].learning_rate.items():
             positive[f"train.{stage}.learning_rate.{name}"] = rate
         others |= {k: v for k, v in settings.items() if k.endswith(".weight_decay")}
+        answers = train[stage].get("answers", ANSWERS[0])
+        if answers not in ANSWERS:
+            place = f"config.train.{stage}.answers"
+            raise InputError(place, repr(answers), nearest(answers, ANSWERS))
     for field, value in (whole | positive | others).items():
         least, bound = (1, "at least 1") if field in whole else (0, "a finite number of at least 0")
         if field in positive:

@@ -93,6 +93,11 @@ class Programs:
         """The most epochs that a stage may take."""
         return min(self.settings["max_epochs"], self.settings[stage]["epochs"])
 
+    def steps(self, stage: str) -> int:
+        """The optimizer's steps of an epoch."""
+        rows = len(self._host_rows["train"].mask) - 1
+        return math.ceil(rows / self.stage(stage).batch_rows)
+
     def init(self, seed: jax.Array) -> Any:
         """One seed's parameters before training.
 

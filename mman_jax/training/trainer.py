@@ -7,10 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mman_jax.errors import InputError, nearest
 from mman_jax.training import mesh as distribution
 from mman_jax.training import processes
-from mman_jax.training.out_of_fold import ANSWERS, out_of_fold
+from mman_jax.training.out_of_fold import out_of_fold
 from mman_jax.training.outcome import Outcome, Snapshot, by_epoch, join, outcome, stack, unstack
 from mman_jax.training.programs import Programs
 from mman_jax.training.state import State
@@ -54,7 +53,8 @@ class Trainer(Programs):
                 target = targets[name] if targets else None
                 state, history = self.start(name, seeds, params, paces, target), []
             own = self._inputs(name, state.params)
-            if own and groups is not None and self._answers(name) == "out_of_fold":
+            answers = self.settings[name].get("answers")
+            if own and groups is not None and answers == "out_of_fold":
                 earlier = self._earlier(name, seeds, paces, finished)
                 own |= {"train": out_of_fold(own["train"], groups, labels, earlier)}
             for epoch in self._epochs(name, state, history, own, labels):
@@ -75,12 +75,6 @@ class Trainer(Programs):
             state, records = epochs(state, own, labels)
             history.extend(by_epoch(processes.whole(records)))
             yield state, history
-
-    def _answers(self, name: str) -> str:
-        answers = self.settings[name].get("answers", ANSWERS[0])
-        if answers not in ANSWERS:
-            raise InputError(f"train.{name}.answers", repr(answers), nearest(answers, ANSWERS))
-        return answers
 
     def _earlier(self, name: str, seeds, paces, finished: Mapping[str, Outcome]):
         """Trains the stages before this one for the epochs that they chose; what it then reads."""
@@ -104,6 +98,7 @@ class Trainer(Programs):
         trained: Mapping[str, Outcome],
         seeds: Sequence[int],
         paces: Sequence[float] | None = None,
+        targets: Mapping[str, np.ndarray] | None = None,
     ) -> Snapshot:
         """The snapshot before the second stage's first epoch, from heads that were trained apart.
 
@@ -112,11 +107,13 @@ class Trainer(Programs):
             trained: what the training of each of its heads gave (T is 1).
             seeds: S seeds.
             paces: what to multiply each seed's learning rates by; None: by 1.
+            targets: see `run`.
         """
         first, second = self.stages[:2]
         joined = join([trained[head] for head in self.heads(first)])
         drawn = self._draw(seeds, without=params)
-        state = self.start(second, seeds, {**drawn, **params}, paces)
+        target = targets[second] if targets else None
+        state = self.start(second, seeds, {**drawn, **params}, paces, target)
         empty = jax.tree.map(lambda x: x[:0, :, :1], joined.history)
         return Snapshot(second, state, empty, {first: joined})
 
