@@ -12,7 +12,7 @@ from experiments.terminal.screen import Screen
 from experiments.trial import results, settings
 from mman_jax.data import columns, folds, protocols, suspicions
 from mman_jax.data.corpus import Corpus
-from mman_jax.data.parts import Parts, prepare
+from mman_jax.data.parts import Parts, common_shapes, prepare
 from mman_jax.data.readers.read import read_corpus
 from mman_jax.data.splits import Split, split
 from mman_jax.data.synthetic import process as synthetic
@@ -123,10 +123,10 @@ def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
     corpus = load_corpus(config.data)
     tasks = protocols.tasks(corpus, config.data.protocol)
     chosen, lacking = choose_split(config.data, corpus, tasks)
-    parts = prepare(corpus, chosen)
+    parts, conversations = _parts(config.data, corpus, chosen)
     labels = {task.name: parts.labels(task) for task in tasks}
     mismatch = protocols.check_table_1(corpus)
-    trainer = _trainer(config, parts, len(tasks[0].classes))
+    trainer = _trainer(config, parts, len(tasks[0].classes), conversations)
     settings.check_memory(config, trainer, parts.rows)
     unusual = columns.unusual(corpus, parts.scaling, parts.split.train)
     notices = (parts.split.how, *([mismatch] if mismatch else []), *map(str, unusual))
@@ -145,13 +145,36 @@ def on_split(experiment: Experiment, split: Split) -> Experiment:
     return dataclasses.replace(experiment, parts=parts, labels=labels, trainer=trainer)
 
 
-def _trainer(config: ml_collections.ConfigDict, parts: Parts, classes: int) -> Trainer:
+def _parts(
+    data: ml_collections.ConfigDict, corpus: Corpus, chosen: Split
+) -> tuple[Parts, int | None]:
+    """The parts of a split, and the conversations of an epoch; those of folds share programs."""
+    if not data.folds:
+        return prepare(corpus, chosen), None
+    several = [fold.split for fold in folds.folds(corpus, data.folds)]
+    shapes = common_shapes(corpus, several)
+    return prepare(corpus, chosen, shapes), max(len(split.train) for split in several)
+
+
+def _trainer(
+    config: ml_collections.ConfigDict,
+    parts: Parts,
+    classes: int,
+    conversations: int | None = None,
+) -> Trainer:
     with within("config"):
         system = build(config.network, list(parts.corpus.dims), classes)
         shards = (config.mesh.seeds, config.mesh.rows)
         mesh = parallel.make_mesh(config.seeds, config.parallel, *shards)
         trainer = Trainer(
-            system, config.train, parts.rows, classes, mesh, config.parallel, config.data.stream
+            system,
+            config.train,
+            parts.rows,
+            classes,
+            mesh,
+            config.parallel,
+            config.data.stream,
+            conversations,
         )
         for stage in trainer.stages:
             trainer.stage(stage)  # an uncovered parameter is said before anything is written

@@ -38,6 +38,7 @@ class Programs:
         mesh: Mesh,
         parallel: str = "jit",
         stream: bool | None = None,
+        conversations: int | None = None,
     ):
         """Places the corpus on the devices, if it is not to be streamed; compiles nothing yet.
 
@@ -55,6 +56,8 @@ class Programs:
             parallel: `jit` or `pmap`.
             stream: whether the devices get a batch at a time, and each process reads the rows of
                 its own devices alone; None: where all rows would take over half of a device.
+            conversations: of an epoch, where several splits of a corpus, with rows of equal shapes,
+                are to share compiled programs: the most that any trains on. None: those in `rows`.
 
         Raises:
             InputError: if rows are to be streamed by `pmap`, or a stage has no settings.
@@ -64,6 +67,7 @@ class Programs:
         self.classes = classes
         self.mesh = mesh
         self.parallel = parallel
+        self._conversations = conversations
         self._host_rows = dict(rows)
         if stream is None:
             features = [x for part in rows.values() for x in part.features.values()]
@@ -95,7 +99,7 @@ class Programs:
 
     def steps(self, stage: str) -> int:
         """The optimizer's steps of an epoch."""
-        rows = len(self._host_rows["train"].mask) - 1
+        rows = int(self._host_rows["train"].mask.any(1).sum())
         return math.ceil(rows / self.stage(stage).batch_rows)
 
     def init(self, seed: jax.Array) -> Any:
@@ -123,7 +127,9 @@ class Programs:
         """How a stage is trained, from the settings."""
         stage, settings = self._stages[name], self.settings[name]
         groups = freezing.labels(self.shapes, settings["rules"])
-        train = self._host_rows["train"]
+        train, conversations = self._host_rows["train"], self._conversations
+        if conversations is None:
+            conversations = int((train.reset & train.mask).sum())
         return StageTraining(
             name=name,
             # Of the name, as all results so far were drawn.
@@ -135,15 +141,14 @@ class Programs:
             optimizer=freezing.freeze(lambda group: optimizer(settings, group), groups),
             classes=self.classes,
             weigh_classes=self.settings["class_weights"],
-            batch_rows=batch_rows(
-                len(train.mask) - 1, int((train.reset & train.mask).sum()), self.settings["batch"]
-            ),
+            batch_rows=batch_rows(len(train.mask) - 1, conversations, self.settings["batch"]),
             label_smoothing=self.settings.get("label_smoothing", 0.0),
             decay=self.settings.get("average", 0.0),
             selection=Selection(
                 self.settings["select"], settings["patience"], self.settings.get("smoothing", 0.0)
             ),
             valid_rows=len(self._host_rows["valid"].mask) - 1,
+            padded=self._conversations is not None,
             row_shards=self.mesh.shape[ROWS],
         )
 
