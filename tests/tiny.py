@@ -8,6 +8,7 @@ from mman_jax.data.parts import prepare
 from mman_jax.data.protocols import tasks
 from mman_jax.data.synthetic import process
 from mman_jax.systems import build
+from mman_jax.systems.base import parameter_shapes
 from mman_jax.training import mesh as parallel
 from mman_jax.training.trainer import Trainer
 
@@ -52,6 +53,17 @@ def trainer(config=None, parts=None, seeds=1, parallel_way="jit", shards=(1, 1))
     mesh = parallel.make_mesh(seeds, parallel_way, *shards)
     made = Trainer(network, config.train, parts.rows, len(task.classes), mesh, parallel_way)
     return made, parts.labels(task)
+
+
+def params(network, dims, seeds=None, seed=0):
+    """Random parameters, with a leading axis S or none; nothing is compiled to draw them."""
+    random, leading = np.random.default_rng(seed), () if seeds is None else (seeds,)
+
+    def draw(leaf):
+        spread = 1 / np.sqrt(leaf.shape[0])
+        return random.normal(0, spread, (*leading, *leaf.shape)).astype(np.float32)
+
+    return jax.tree.map(draw, parameter_shapes(network, dims))
 
 
 def last(trainer, labels, seeds, start=None):

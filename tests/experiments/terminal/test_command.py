@@ -1,6 +1,5 @@
 """Commands as a user types them: what they print, and how they end."""
 
-import os
 import pathlib
 import subprocess
 import sys
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 
 from mman_jax.data.readers import npz
-from tests import tiny
+from tests import children, tiny
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
@@ -18,7 +17,7 @@ def run(*arguments):
     return subprocess.run(
         [sys.executable, "-m", *map(str, arguments)],
         cwd=ROOT,
-        env={**os.environ, "XLA_FLAGS": ""},
+        env=children.environment(),
         capture_output=True,
         text=True,
         timeout=300,
