@@ -20,7 +20,7 @@ def model(system=mman, seeds=2, classes=CLASSES, dims=DIMS, first_seed=0, change
     network = build(config.network, list(dims), len(classes))
     random = np.random.default_rng(first_seed)
     # Larger than at the start of training, so that every input shows in the answers.
-    params = jax.tree.map(lambda x: 4 * x, tiny.params(network, dims, seeds, first_seed))
+    params = jax.tree.map(lambda x: 3 * x, tiny.params(network, dims, seeds, first_seed))
     mean = {m: random.normal(size=d).astype(np.float32) for m, d in dims.items()}
     scale = {m: random.uniform(0.5, 2, d).astype(np.float32) for m, d in dims.items()}
     settings = config.network.to_dict()
