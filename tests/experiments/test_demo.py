@@ -15,7 +15,7 @@ from experiments.trial import stored
 from mman_jax.data.readers import npz
 from mman_jax.features import manifest, media
 from tests import children
-from tests.experiments.terminal.test_command import ROOT, run
+from tests.children import ROOT, run
 
 pytest.importorskip("av", reason="clips need PyAV: pip install -e '.[media]'")
 spoken = pytest.mark.skipif(

@@ -18,7 +18,7 @@ from mman_jax.data.readers.read import read_corpus
 from mman_jax.errors import InputError
 from mman_jax.inference import tensors
 from tests import children
-from tests.experiments.terminal.test_command import ROOT, run
+from tests.children import ROOT, run
 from tests.inference import trained
 from tests.inference.test_exported import corpus, laid
 from tests.robustness import examples

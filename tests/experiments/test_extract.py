@@ -16,7 +16,7 @@ from mman_jax.features import extraction
 from mman_jax.features.measuring.measuring import digest
 from mman_jax.features.text import words
 from tests import children
-from tests.experiments.terminal.test_command import ROOT, run
+from tests.children import ROOT, run
 from tests.features import clips
 
 pytest.importorskip("opensmile", reason="extraction needs openSMILE: pip install -e '.[speech]'")

@@ -14,7 +14,7 @@ from mman_jax.errors import InputError
 from mman_jax.inference import answering
 from mman_jax.inference.answerer import Answerer
 from tests import children
-from tests.experiments.terminal.test_command import ROOT, run
+from tests.children import ROOT, run
 from tests.inference import trained
 
 
