@@ -20,11 +20,17 @@ def environment(devices: int = 1, **changed: str) -> dict[str, str]:
     return {**os.environ, "XLA_FLAGS": " ".join(flags), **changed}
 
 
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """What `python -m` of these gives in the checkout's folder, in a process of its own."""
+def run(*arguments: object, given: str = "") -> subprocess.CompletedProcess[str]:
+    """What `python -m` of these gives in the checkout's folder, in a process of its own.
+
+    Args:
+        arguments: the module, and its flags.
+        given: what it reads from stdin.
+    """
     command = [str(argument) for argument in arguments]
     with tempfile.TemporaryDirectory(prefix="mman_jax_child_") as place:
         request = {"command": command, "environment": environment(), "place": place}
+        pathlib.Path(place, "in").write_text(given)
         parent = _parent()
         parent.stdin.write(json.dumps(request) + "\n")
         parent.stdin.flush()

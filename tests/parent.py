@@ -1,7 +1,8 @@
 """Forks the commands that tests run: libraries, the most of a command's start, are imported once.
 
 A request is a line of JSON on stdin: the command's module and flags, its variables, and the folder
-of `out` and `err`, the files that take what it prints. The answer is its status, a line on stdout.
+of the files `in`, its stdin, and `out` and `err`, which take what it prints. The answer
+is its status, a line on stdout.
 """
 
 import gc
@@ -31,7 +32,7 @@ def become(request: dict) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     place = pathlib.Path(request["place"])
-    for number, path in enumerate((os.devnull, place / "out", place / "err")):
+    for number, path in enumerate((place / "in", place / "out", place / "err")):
         opened = os.open(path, os.O_CREAT | os.O_RDWR)
         os.dup2(opened, number)
         os.close(opened)

@@ -3,8 +3,6 @@
 import csv
 import json
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -14,8 +12,7 @@ from experiments.synthetic_clips import actors
 from experiments.trial import stored
 from mman_jax.data.readers import npz
 from mman_jax.features import manifest, media
-from tests import children
-from tests.children import ROOT, run
+from tests.children import run
 
 pytest.importorskip("av", reason="clips need PyAV: pip install -e '.[media]'")
 spoken = pytest.mark.skipif(
@@ -123,14 +120,7 @@ def test_clips_corpus_and_stream_have_the_same_answers(trained):
         )
         for i in order
     ]
-    ended = subprocess.run(
-        [sys.executable, "-m", "experiments.predict", checkpoint, "--stream"],
-        cwd=ROOT,
-        env=children.environment(),
-        input="\n".join(lines),
-        capture_output=True,
-        text=True,
-    )
+    ended = run("experiments.predict", checkpoint, "--stream", given="\n".join(lines))
     streamed = [json.loads(line) for line in done(ended).splitlines()]
     assert [answer["conversation"] for answer in streamed] == [names[i] for i in order]
     assert [answer["label"] for answer in streamed] == [labels[i] for i in order]
