@@ -17,8 +17,8 @@ from mman_jax.files.arrays import Stored
 from mman_jax.files.whole import writing
 
 REQUIRED = ("labels", "label_names", "lengths", "conversation_ids", "utterance_ids")
-OPTIONAL = ("speakers", "sessions", "split")
-FEATURES, PRESENT = "features/", "present/"
+OPTIONAL = ("speakers", "sessions", "split", "source_notes")
+FEATURES, PRESENT, TARGETS = "features/", "present/", "targets/"
 
 _MERBENCH = ("whole_corpus", "train_corpus", "val_corpus", "test_corpus")
 _KINDS = {"labels": "iu", "lengths": "iu", FEATURES: "f", PRESENT: "b"}  # all others hold str
