@@ -58,6 +58,12 @@ def padded(
     return Pooled(np.concatenate(features), np.concatenate(present), replaced)
 
 
+def vectors(array: np.ndarray) -> Pooled:
+    """What is one vector an utterance already, [N, D]."""
+    block, count = _finite(array, np.ones(len(array), bool))
+    return Pooled(_narrow(block), np.ones(len(array), bool), count)
+
+
 def ragged(sequences: Sequence[np.ndarray], how: str) -> Pooled:
     """Pools a list of N arrays [T, D], of any T each and one D; T may be 0."""
     features, present, replaced = [], [], 0

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from mman_jax.data.corpus import Corpus
-from mman_jax.data.validation import SPLIT_NAMES
 from mman_jax.errors import InputError
 
 POLARITY = ("negative", "neutral", "positive")
@@ -52,14 +51,13 @@ class Table:
     notes: list[str] = dataclasses.field(default_factory=list)
 
     def arrange(self) -> "Table":
-        """The same in conversation order: parts, conversations as they come, utterances sorted."""
+        """The same in conversation order: conversations as they come, utterances sorted."""
         names = self._names()
-        part = [SPLIT_NAMES.index(p) for p in self.parts] if self.parts else [0] * len(names)
         first: dict[str, int] = {}
         for name in names:
             first.setdefault(name, len(first))
         order = range(len(names)) if self.order is None else self.order
-        take = sorted(range(len(names)), key=lambda i: (part[i], first[names[i]], order[i]))
+        take = sorted(range(len(names)), key=lambda i: (first[names[i]], order[i]))
         within = [i for i, j in zip(take[1:], take, strict=False) if names[i] == names[j] and i < j]
         if within:
             self.notes.append("utterances were not in order in the file and are sorted")
