@@ -1,4 +1,4 @@
-"""bc-LSTM's padded pickles of one modality (`*_2way.pickle`): seven parts, conversations in rows."""
+"""bc-LSTM's padded pickles of one modality (`*_2way.pickle`): conversations in rows."""
 
 from typing import Any
 

@@ -30,6 +30,7 @@ class Table:
         parts: `train`, `valid` or `test` for each, or None.
         speakers: or None.
         sessions: or None.
+        duration: [N] float32 seconds, where the layout tells; what there is without features.
         keys: other names by which arrays of an utterance may be found, or None.
         notes: what was decided, a sentence each.
     """
@@ -47,6 +48,7 @@ class Table:
     parts: list[str] | None = None
     speakers: list[str] | None = None
     sessions: list[str] | None = None
+    duration: np.ndarray | None = None
     keys: list[str] | None = None
     notes: list[str] = dataclasses.field(default_factory=list)
 
@@ -84,6 +86,7 @@ class Table:
             parts=taken(self.parts),
             speakers=taken(self.speakers),
             sessions=taken(self.sessions),
+            duration=None if self.duration is None else self.duration[take],
             keys=taken(self.keys),
         )
 
