@@ -96,6 +96,7 @@ def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
             trainer.stage(stage)  # an uncovered parameter is said before anything is written
     settings.check_memory(config, trainer, parts.rows)
     unusual = columns.unusual(corpus, parts.scaling, parts.split.train)
-    notices = (parts.split.how, *([mismatch] if mismatch else []), *map(str, unusual))
+    notices = (*corpus.source_notes, parts.split.how)
+    notices += (*([mismatch] if mismatch else []), *map(str, unusual))
     notices += (*parts.split.notices, *suspicions.of_tasks(corpus, parts.split, tasks))
     return Experiment(config, parts, tasks, labels, trainer, notices)

@@ -14,8 +14,10 @@ from mman_jax.errors import InputError
 EMOBOX = "EmoBox (a fold of clips as JSON)"
 S3PRL = "SUPERB's folds of s3prl (a session's clips as JSON)"
 
-_PATTERNS = ("*_fold_*.json*", "fold_*/*_fold_*.json*", "*_meta_data.json", "*/*_meta_data.json")
-_PARTS = ("train", "valid", "test")
+_PATTERNS = (
+    "*_fold_*.json*", "fold_*/*_fold_*.json*", "*/fold_*/*_fold_*.json*", "*_meta_data.json",
+    "*/*_meta_data.json",
+)  # fmt: skip
 _LARGEST = 1 << 30  # bytes of a list
 
 
@@ -44,7 +46,7 @@ def read(path: Path) -> table.Table:
             rows.append((part, where, key, entry))
     if not rows:
         raise InputError(path, "no clips", "a clip or more, each with a label")
-    mapped = _label_map(path)
+    mapped = _label_map(next(iter(parts.values())))
     if mapped:
         notes.append("labels: as label_map.json joins them")
     labels, told, ids, keys, speakers = [], [], [], [], []
@@ -88,12 +90,17 @@ def read(path: Path) -> table.Table:
 def _fold(folder: Path, notes: list[str]) -> dict[str, Path]:
     """The list of each part."""
     folders = [folder]
-    if not _lists(folder):
-        folders = sorted(sub for sub in folder.iterdir() if sub.is_dir() and _lists(sub))
+    for _ in range(2):  # a set of folds, and several sets
+        if not any(map(_lists, folders)):
+            folders = [sub for one in folders for sub in sorted(one.iterdir()) if sub.is_dir()]
+    folders = [one for one in folders if _lists(one)]
     if not folders:
         raise InputError(folder, "no lists of clips", "files *_train_fold_1.json and *_test_...")
+    sets = sorted({one.parent.name for one in folders})
+    if len(sets) > 1:
+        raise InputError(folder, f"folds of several sets ({', '.join(sets)[:80]})", "one of them")
     if len(folders) > 1:
-        notes.append(f"{folders[0].name} of {len(folders)} folds; name another folder to take it")
+        notes.append(f"{folders[0].name} is read of {len(folders)} folds; name another to take it")
     found = _lists(folders[0])
     return {part: found[part] for part in SPLIT_NAMES if part in found}
 
@@ -165,9 +172,8 @@ def _seconds(entry: dict[str, Any]) -> float | None:
 
 
 def _label_map(path: Path) -> dict[str, str]:
-    """The map beside a list, in its folder or above; empty where there is none."""
-    start = path.parent if path.is_file() else path
-    for folder in (start, *list(start.parents)[:2]):
+    """The map in a list's folder or above; empty where there is none."""
+    for folder in list(path.parents)[:3]:
         file = folder / "label_map.json"
         if not file.is_file():
             continue

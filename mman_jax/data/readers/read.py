@@ -74,8 +74,11 @@ def read_corpus(
 
 def _joined(path: Path, pool: str) -> Corpus | None:
     """A corpus to take a modality of, or None: arrays by utterance id."""
-    if path.is_dir() and not csd.recognises(path) and not misa.files(path):
-        return None
+    if path.is_dir():
+        several = any(True for _ in path.glob("*.lengths"))
+        corpora = (csd.recognises, misa.files, merbench.recognises, meld_csv.recognises)
+        if not several and not any(is_one(path) for is_one in corpora):
+            return None
     if path.is_file() and _magic(path).startswith(b"PK"):
         keys = objects.keys(path)
         if not any(key.startswith(npz.FEATURES) for key in keys):
