@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from mman_jax.data.readers import items, names, padded, table
-from mman_jax.data.readers.padded import MODALITIES, Part
+from mman_jax.data.readers.padded import Part
 from mman_jax.errors import InputError
 
 LAYOUT = "MMSA (parts of padded text, audio and vision)"
@@ -21,10 +21,7 @@ _RATERS = {"": "", "_T": "_text", "_A": "_audio", "_V": "_vision"}
 
 def recognises(loaded: object) -> bool:
     """Whether a pickle holds this layout."""
-    if not isinstance(loaded, dict):
-        return False
-    found = [part for part in (*loaded.values(), loaded) if isinstance(part, dict)]
-    return any(part.keys() & _KEYS and part.keys() & MODALITIES.keys() for part in found)
+    return bool(padded.keys(loaded) & _KEYS)
 
 
 def read(place: str, loaded: Mapping[Any, Any], pool: str) -> table.Table:

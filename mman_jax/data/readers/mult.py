@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from mman_jax.data.readers import items, names, padded, table
-from mman_jax.data.readers.padded import MODALITIES, Part
+from mman_jax.data.readers.padded import Part
 from mman_jax.errors import InputError
 
 LAYOUT = "Multimodal-Transformer or MultiBench (parts of padded vision, audio and text)"
@@ -18,10 +18,7 @@ _NONE = "labels [N, 1, 1] (a number), [N, 4, 2] (IEMOCAP), [N, 1, 7] (MOSEI) or 
 
 def recognises(loaded: object) -> bool:
     """Whether a pickle holds this layout."""
-    if not isinstance(loaded, dict):
-        return False
-    found = [part for part in (*loaded.values(), loaded) if isinstance(part, dict)]
-    return any(part.keys() & MODALITIES.keys() for part in found)
+    return bool(padded.keys(loaded))
 
 
 def read(place: str, loaded: Mapping[Any, Any], pool: str) -> table.Table:

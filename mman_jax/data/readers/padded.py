@@ -53,6 +53,23 @@ class Part:
         return values
 
 
+def keys(loaded: object) -> set[Any]:
+    """The keys of all that may be a part of a pickle, if it holds a modality."""
+    if not isinstance(loaded, dict):
+        return set()
+    found: set[Any] = set()
+    for part in (*loaded.values(), loaded):
+        if isinstance(part, dict):
+            own = _named(part).keys()
+            found |= own if own & MODALITIES.keys() else set()
+    return found
+
+
+def _named(part: Mapping[Any, Any]) -> dict[Any, Any]:
+    """The same with keys that are bytes as text."""
+    return {k.decode("latin1") if isinstance(k, bytes) else k: v for k, v in part.items()}
+
+
 def split(place: str, loaded: Mapping[Any, Any]) -> list[Part]:
     """The parts, in the order train, valid, test.
 
@@ -60,8 +77,7 @@ def split(place: str, loaded: Mapping[Any, Any]) -> list[Part]:
         InputError: no part holds a modality, or one has no utterances.
     """
     found: dict[str, Mapping[Any, Any]] = {}
-    for key, part in loaded.items():
-        name = key.decode("latin1") if isinstance(key, bytes) else key
+    for name, part in _named(loaded).items():
         if name in PARTS and isinstance(part, dict):
             if PARTS[name] in found:
                 raise InputError(f"{place}: {name}", "a part twice", "each part once")
@@ -70,9 +86,7 @@ def split(place: str, loaded: Mapping[Any, Any]) -> list[Part]:
     parts = []
     for name in sorted(found, key=(*SPLIT_NAMES, "").index):
         where = f"{place}: {name}" if name else place
-        fields = {
-            k.decode("latin1") if isinstance(k, bytes) else k: v for k, v in found[name].items()
-        }
+        fields = _named(found[name])
         key = next((key for key in MODALITIES if key in fields), None)
         if key is None:
             raise InputError(where, "no modality", "one of " + ", ".join(MODALITIES))
@@ -146,7 +160,7 @@ def front(arrays: list[Array]) -> bool:
     """Whether rows of zeros stand in front of the frames rather than behind them."""
     before = behind = 0
     for one in arrays:
-        block = np.asarray(one[:_SAMPLE])
+        block = np.asarray(one[: min(_SAMPLE, pooling.rows_at_once(one))])
         if block.ndim == 3 and block.shape[1]:
             first, last = ((block[:, side] == 0).all(1) for side in (0, -1))
             before += int((first & ~last).sum())

@@ -1,6 +1,7 @@
 """Frames and words of an utterance made one vector: the one place where sequences are given up."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -35,6 +36,11 @@ def check(how: str) -> None:
         raise InputError("pool", repr(how), nearest(how, POOLS))
 
 
+def rows_at_once(array: np.ndarray | OnDisk) -> int:
+    """Rows of [N, ...] that are read at a time."""
+    return max(1, _CHUNK_VALUES // max(1, math.prod(array.shape[1:])))
+
+
 def padded(
     array: np.ndarray | OnDisk, real: Callable[[slice, np.ndarray], np.ndarray], how: str
 ) -> Pooled:
@@ -46,7 +52,7 @@ def padded(
         how: one of `POOLS`.
     """
     features, present, replaced = [], [], 0
-    step = max(1, _CHUNK_VALUES // max(1, int(np.prod(array.shape[1:], dtype=np.int64))))
+    step = rows_at_once(array)
     for start in range(0, len(array), step):
         rows = slice(start, min(start + step, len(array)))
         block = np.asarray(array[rows])
