@@ -68,7 +68,7 @@ def read(path: Path, pool: str) -> table.Table:
         layout=LAYOUT,
         conversations=[name.conversation for name in told],
         ids=[f"{name.conversation}[{name.order}]" for name in told],
-        order=[name.order for name in told],
+        order=[s.name.order if s.seconds is None else float(s.seconds[0]) for s in segments],
         labels=classes,
         label_names=label_names,
         features={name: one.features for name, one in made.items()},
@@ -169,9 +169,9 @@ def _segments(
             if values.shape[1] != width:
                 raise InputError(where, f"{values.shape[1]} numbers", f"{width}, as before it")
             own = _name(key)
-            for row in np.argsort(seconds[:, 0], kind="stable"):
-                name = own or names.Name(key, int(row))
-                found.append(_Segment(name, None if own else seconds[row], values[row]))
+            for row, (when, rating) in enumerate(zip(seconds, values, strict=True)):
+                name = own or names.Name(key, row)
+                found.append(_Segment(name, None if own else when, rating))
     else:
         keys = list(dict.fromkeys(key for sequence in features.values() for key in sequence.keys))
         aligned = [name for name in map(_name, keys) if name is not None]

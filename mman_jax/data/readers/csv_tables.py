@@ -89,6 +89,8 @@ def read(path: Path) -> table.Table:
         if sorted(numbers) not in ([*range(len(numbers))], [*range(1, len(numbers) + 1)]):
             found = f"columns {', '.join(map(str, sorted(numbers)[:6]))}"
             raise InputError(f"{path}: modality {modality}", found, "numbers from 0 without gaps")
+    if not places:
+        raise InputError(path, "no columns of features", "<modality>_0, <modality>_1 and so on")
     notes = []
 
     def column(name: str) -> list[str]:

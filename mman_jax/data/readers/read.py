@@ -140,9 +140,13 @@ def _file(path: Path, pool: str) -> Corpus | Table:
     if start[:1] == b"\x80" or _ends_as_pickle(path):
         return _pickle(path, pool)
     # Neither: whoever reads files of this name says best what is wrong with it.
-    by_name = {".npz": npz.read, ".pkl": unpickler.load, ".pickle": unpickler.load}
-    if path.suffix.lower() in by_name:
-        by_name[path.suffix.lower()](path)
+    if path.suffix.lower() == ".csv" and "path" in csv_tables.header(path):
+        expected = "experiments.extract, or experiments.convert with --join"
+        raise InputError(path, "a manifest of clips, which holds no features", expected)
+    readers = {".npz": npz.read, ".csv": csv_tables.read}
+    readers |= dict.fromkeys((".pkl", ".pickle"), unpickler.load)
+    if path.suffix.lower() in readers:
+        readers[path.suffix.lower()](path)
     raise InputError(path, f"a file of another kind ({path.suffix or 'no suffix'})", READABLE)
 
 
