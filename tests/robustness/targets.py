@@ -21,7 +21,7 @@ class Target:
     """A kind of input.
 
     Attributes:
-        name: also that of its strategy in `structures`, if it has one there.
+        name: also that of its strategy in `structures` or `replaced`, if it has one.
         entry: the path in a case's folder that is opened; empty: the folder itself.
         opener: reads what lies there.
         seconds: of computation that a case may take.
