@@ -7,6 +7,7 @@ memo in a dict, and its table of opcodes can be cut to the few that data needs.
 
 # ruff: noqa: D102 - the standard library names the methods by their opcodes
 
+import io
 import pickle
 import pickletools
 import struct
@@ -44,6 +45,8 @@ EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST LIST APPEND APPENDS
 EMPTY_DICT DICT SETITEM SETITEMS EMPTY_SET ADDITEMS FROZENSET
 GLOBAL STACK_GLOBAL REDUCE BUILD BYTEARRAY8"""
 
+_FEW = 1 << 16  # bytes, which are read without a look at how many are left
+
 _SCALARS = (str, bytes, int, float, bool, type(None))
 
 
@@ -55,6 +58,8 @@ class _Bounded:
         self.readline = file.readline
 
     def read(self, count: int) -> bytes:
+        if count <= _FEW:
+            return self._file.read(count)
         return self._file.read(min(count, max(0, self._size - self._file.tell())))
 
 
@@ -69,7 +74,8 @@ class Machine(pickle._Unpickler):
     """
 
     def __init__(self, path: Path, file: BinaryIO, size: int, on_disk: bool):
-        super().__init__(_Bounded(file, size), encoding="latin1")
+        bounded = file if isinstance(file, io.BytesIO) else _Bounded(file, size)
+        super().__init__(bounded, encoding="latin1")
         self._path, self._file, self._size = path, file, size
         self._large = LARGE if on_disk else 1 << 62
         self._places: dict[int, list[int]] = {}  # of arrays in the memo, by their identity

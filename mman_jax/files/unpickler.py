@@ -14,6 +14,8 @@ from mman_jax.files import arrays, pickled_arrays
 from mman_jax.files.opcodes import Machine
 from mman_jax.files.pickled_arrays import Dtype
 
+_IN_MEMORY = 64 << 20
+
 _EXPECTED = "a pickle of containers, numbers, strings and NumPy arrays"
 
 
@@ -31,7 +33,9 @@ def load(path: str | Path) -> object:
     path = Path(path)
     try:
         with path.open("rb") as file:
-            return _load(path, file, path.stat().st_size, True)
+            size = path.stat().st_size
+            small = size <= _IN_MEMORY  # where single bytes are read much faster
+            return _load(path, io.BytesIO(file.read()) if small else file, size, True)
     except OSError as error:
         raise InputError(path, f"cannot be read ({error.strerror})", _EXPECTED) from error
 

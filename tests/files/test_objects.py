@@ -59,7 +59,9 @@ def test_object_arrays_of_anything_else(tmp_path, item):
 
 
 @pytest.mark.parametrize("protocol", range(6))
-def test_large_arrays_stay_in_the_file(tmp_path, protocol, monkeypatch):
+@pytest.mark.parametrize("in_memory", [0, 1 << 30])
+def test_large_arrays_stay_in_the_file(tmp_path, protocol, in_memory, monkeypatch):
+    monkeypatch.setattr(unpickler, "_IN_MEMORY", in_memory)
     monkeypatch.setattr("mman_jax.files.opcodes.LARGE", 1 << 17)
     array = np.random.default_rng(0).normal(size=(300, 70, 2))
     value = {"a": array, "again": array, "f": np.asfortranarray(array), "small": array[:2]}

@@ -91,7 +91,7 @@ def _find_tables(folder: Path) -> dict[str, dict[str, Path]]:
         modality = MODALITIES.get(sub.name, sub.name)
         found[modality] = {part: paths[0] for part, paths in files.items()}
     if not found:
-        expected = "the bc-LSTM layout: text/ audio/ video/ with *_train0.csv and *_test0.csv"
+        expected = "a layout in docs/corpora.md, such as bc-LSTM's text/ with *_train0.csv"
         raise InputError(folder, "no modality's files in this folder", expected)
     known = [name for name in MODALITIES.values() if name in found]
     return {name: found[name] for name in [*known, *(n for n in found if n not in known)]}

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mman_jax.data.corpus import Corpus
-from mman_jax.data.readers import pooling
+from mman_jax.data.readers import names, pooling
 from mman_jax.errors import InputError
 
 _KINDS = "a folder of .npy files, or an .npz archive, by utterance id"
@@ -30,8 +30,9 @@ def join(
             utterance, of any D: an .npz archive whose keys are ids, or a folder of .npy files
             named by them. An id is `conversation/utterance`, or the utterance's alone where no two
             have the same, or one of `keys`. Arrays of other ids are left unread. Or another
-            corpus, matched by conversation and utterance (by position where one of the two has
-            no ids of utterances): its modality of this name, or its only one.
+            corpus, matched by conversation and utterance (by number where only the form of the
+            ids is another; by position where one of the two has none): its modality of this name,
+            or its only one.
         pool: what becomes of frames: one of `pooling.POOLS`.
         keys: other names of the N utterances, or None.
         read: what reads another corpus at a path; None where there is none.
@@ -75,15 +76,20 @@ def _matched(
         ids = other.utterance_ids[span]
         rows[conversation] = {u: span.start + i for i, u in enumerate(ids)}
     take = np.full(len(corpus.utterance_ids), -1, np.int64)
-    by_position = 0
+    otherwise = {"position": 0, "number": 0}
     for index, conversation in enumerate(corpus.conversation_ids):
         span, held = corpus.utterances(index), rows.get(conversation, {})
         ids = corpus.utterance_ids[span]
-        if not held.keys() & set(ids) and len(held) == len(ids) and _numbered(ids, list(held)):
-            take[span] = list(held.values())
-            by_position += 1
-        else:
+        ours, theirs = _numbers(ids), _numbers(list(held))
+        if held.keys() & set(ids) or len(held) != len(ids):
             take[span] = [held.get(utterance, -1) for utterance in ids]
+        elif ours and theirs and sorted(ours) == sorted(theirs):
+            of = dict(zip(theirs, held.values(), strict=True))
+            take[span] = [of[number] for number in ours]
+            otherwise["number"] += 1
+        elif _counted(ids) or _counted(list(held)):
+            take[span] = list(held.values())
+            otherwise["position"] += 1
     there = take >= 0
     if not there.any():
         first = f"conversation {corpus.conversation_ids[0]}, utterance {corpus.utterance_ids[0]}"
@@ -93,16 +99,26 @@ def _matched(
         there &= other.present[name][take]
         array[~there] = 0
     notes += [f"{modality}: {note}" for note in other.source_notes]
-    if by_position:
-        notes.append(f"{modality}: utterances of {by_position} conversations matched by position")
+    notes += [
+        f"{modality}: utterances of {count} conversations matched by {how}"
+        for how, count in otherwise.items()
+        if count
+    ]
     if not there.all():
         notes.append(f"{modality}: {int((~there).sum())} utterances without it")
     return array, there
 
 
-def _numbered(*ids: Sequence[str]) -> bool:
-    """Whether one of the two has numbers from 0 for ids."""
-    return any(list(one) == [str(i) for i in range(len(one))] for one in ids)
+def _counted(ids: Sequence[str]) -> bool:
+    """Whether ids are their positions, as where a layout has none."""
+    return list(ids) == [str(position) for position in range(len(ids))]
+
+
+def _numbers(ids: Sequence[str]) -> list[int] | None:
+    """The numbers of the utterances by their names, each once; None where they have none."""
+    told = [names.parse(name) for name in ids]
+    found = [None if name is None else name.order for name in told]
+    return None if None in found or len(set(found)) < len(found) else found
 
 
 def _read(

@@ -132,12 +132,18 @@ def _rows(path: Path, notes: list[str]) -> list[tuple[str, str, dict[Any, Any]]]
             where = f"{path}: {key}"
             if not isinstance(facts, dict):
                 raise InputError(f"{where}: {name!r:.60}", f"a {type(facts).__name__}", "a dict")
-            rows.append((items.text(name, where), part, facts))
+            plain = {key: _plain(value) for key, value in facts.items()}
+            rows.append((items.text(name, where), part, plain))
     if other:
         notes.append(f"not read: {', '.join(other)}")
     if not rows:
         raise InputError(path, "no utterances", "a dict by utterance in " + ", ".join(CORPORA))
     return rows
+
+
+def _plain(value: Any) -> Any:
+    """The number in an array of one."""
+    return value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
 
 
 def _labels(

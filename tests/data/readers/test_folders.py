@@ -47,6 +47,16 @@ def test_merbench_with_files_that_are_missing_or_of_a_row(tmp_path):
     assert corpus.dims == {"wavlm-base": 3}
 
 
+def test_merbench_with_arrays_of_one_for_numbers(tmp_path):
+    facts = {name: {"emo": np.array(2), "val": np.array([0.5])} for name in ("a_1", "a_2")}
+    facts["a_2"]["emo"] = np.int64(1)
+    files = {"label.npz": npz(train_corpus=np.array(facts, object))}
+    files |= {f"features/x-UTT/{name}.npy": npy(np.ones(2)) for name in facts}
+    corpus = read_corpus(lay(tmp_path, files))
+    assert corpus.labels.tolist() == [2, 1]
+    assert corpus.targets["sentiment"].tolist() == [0.5, 0.5]
+
+
 def test_labels_of_merbench_alone_need_features(tmp_path):
     files = public.merbench()
     lay(tmp_path / "a", {"label.npz": files["label_6way.npz"]})

@@ -81,6 +81,24 @@ def test_a_modality_of_another_corpus(tmp_path):
         read_corpus(path, join={"face": tmp_path / "a.npz"})
 
 
+def test_ids_of_another_form_match_by_number_where_the_numbers_are_the_same(tmp_path):
+    path = public.dump(tmp_path / "mmsa.pkl", public.mmsa())
+    public.dump(tmp_path / "mult.pkl", public.mult("raw"))
+    value = public.mmsa()
+    for part in value.values():
+        del part["vision"], part["vision_lengths"]
+    path = public.dump(tmp_path / "mmsa.pkl", value)
+    joined = read_corpus(path, join={"visual": tmp_path / "mult.pkl"})
+    other = read_corpus(tmp_path / "mult.pkl")
+    np.testing.assert_array_equal(joined.features["visual"], other.features["visual"])
+    assert "visual: utterances of 4 conversations matched by number" in joined.source_notes
+    for part in value.values():
+        part["id"] = np.array([name.replace("$_$2", "$_$3") for name in part["id"]])
+    public.dump(path, value)
+    with pytest.raises(InputError, match="no utterance of the other"):
+        read_corpus(path, join={"visual": tmp_path / "mult.pkl"})
+
+
 def test_a_corpus_that_lacks_utterances_or_has_none(tmp_path):
     value = public.mult("raw")
     del value["test"]
