@@ -162,7 +162,7 @@ def _name(key: str, dataset: str, part: str) -> tuple[names.Name | None, str]:
     stem, _, end = own.rpartition("-")
     if end in names.PARTS and stem:
         own, part = stem, names.PARTS[end]
-    return names.parse(own, part or None), own
+    return names.parse(own, part or None, numbered=False), own
 
 
 def _seconds(entry: dict[str, Any]) -> float | None:

@@ -82,7 +82,7 @@ def _table(
     replaced = sum(one.replaced for one in made)
     if replaced:
         notes.append(f"{MODALITY}: {replaced} values NaN or infinite, taken as 0")
-    told = [names.parse(name) for name in ids]
+    told = [names.parse(name, numbered=False) for name in ids]
     if None in told:
         notes.append(
             f"{told.count(None)} names tell no conversation ({ids[told.index(None)]} first): each "

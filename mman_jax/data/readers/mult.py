@@ -75,7 +75,11 @@ def _ids(parts: list[Part], notes: list[str]) -> tuple[list[str], list[str], lis
     times = [_seconds(row) for row in rows]
     if all(time is not None for time in times):
         notes.append("conversations: videos, their utterances in the order of their times")
-        return firsts, [f"{row[0]}[{row[1]}-{row[2]}]" for row in rows], times
+        ids = [f"{row[0]}[{row[1]}-{row[2]}]" for row in rows]
+        if len(set(ids)) < len(ids):
+            ids = [f"{name}.{row}" for row, name in enumerate(ids)]
+            notes.append("ids come twice and have the number of their row after them")
+        return firsts, ids, times
     notes.append("the ids tell no conversation: each utterance is a conversation of one")
     if not once:
         firsts = [f"{name}.{row}" for row, name in enumerate(firsts)]
@@ -119,9 +123,13 @@ def _labels(
     if flat.shape[1] != 1:
         raise InputError(place, f"shape {values.shape}", _NONE)
     numbers = flat[:, 0]
-    if set(np.unique(numbers).tolist()) <= {0.0, 1.0} and values.ndim < 3:
-        notes.append("labels: 0 and 1 as they are; the file does not say what they mean")
-        return *table.numbered(numbers), {}
+    whole = all(np.asarray(part.fields["labels"]).dtype.kind in "iub" for part in parts)
+    if values.ndim < 3 and (whole or set(np.unique(numbers).tolist()) <= {0.0, 1.0}):
+        notes.append("labels: whole numbers as they are; the file does not say what they mean")
+        if (numbers < 0).any():
+            return *table.labelled([f"{number:g}" for number in numbers]), {}
+        classes = [items.label(n, f"{place}: row {row}") for row, n in enumerate(numbers.tolist())]
+        return *table.numbered(np.array(classes)), {}
     notes.append("labels: the sign of the sentiment, 0 as neutral")
     return table.by_sign(numbers), table.POLARITY, {"sentiment": numbers}
 

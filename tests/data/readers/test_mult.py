@@ -53,6 +53,15 @@ def test_videos_whose_names_end_in_numbers(tmp_path):
     assert read(tmp_path, value).conversation_ids == tuple(f"{v}_7" for v in VIDEOS)
 
 
+def test_times_that_come_twice(tmp_path):
+    value = public.mult("mosei")
+    for part in value.values():
+        part["id"][:, 1:] = "0.0"
+    corpus = read(tmp_path, value)
+    assert corpus.conversation_ids == VIDEOS
+    assert corpus.utterance_ids[:2] == ("va[0.0-0.0].0", "va[0.0-0.0].1")
+
+
 @pytest.mark.parametrize("kind", ["S", "U", object])
 def test_ids_of_any_kind(tmp_path, kind):
     value = public.mult("mosi")
@@ -82,6 +91,9 @@ def test_humor_has_numbers_for_ids_and_classes(tmp_path):
     assert corpus.label_names == ("0", "1")
     assert not corpus.targets
     value = public.mult("humor")
+    for part in value.values():
+        part["labels"] = part["labels"] * 2 - 1
+    assert read(tmp_path, value).label_names == ("-1", "1")
     for part in value.values():
         part["id"][:] = 5
     assert len(set(read(tmp_path, value).conversation_ids)) == 8

@@ -19,7 +19,9 @@ def test_known(name):
     assert names.parse(name) == KNOWN[name]
 
 
-@pytest.mark.parametrize("name", ["", "video", "a[x]", "a$_$b", "_1", "a_", "a_9999999999"])
+@pytest.mark.parametrize(
+    "name", ["", "video", "a[x]", "a$_$b", "_1", "a_", "a_9999999999", "sample_00000001"]
+)
 def test_unknown(name):
     assert names.parse(name) is None
 
@@ -27,3 +29,8 @@ def test_unknown(name):
 def test_the_part_of_a_dialogue_that_does_not_say_it():
     assert names.parse("dia2_utt0", "test").conversation == "1155"
     assert names.parse("train_dia2_utt0", "test").conversation == "0002"
+
+
+def test_numbers_that_order_no_conversation():
+    assert names.parse("0001_000351", numbered=False) is None
+    assert names.parse("va[3]", numbered=False) == ("va", 3, None, None)
