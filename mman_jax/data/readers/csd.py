@@ -229,7 +229,7 @@ def _features(
             sum(one.replaced for one in ragged if one is not None),
         )
         made[root] = whole
-        notes.append(f"{root}: of the frames {pooling.describe(pool)}")
+        notes.append(f"{root}: {pooling.describe(pool)}")
         if whole.replaced:
             notes.append(f"{root}: {whole.replaced} values NaN or infinite, taken as 0")
     if not made:

@@ -46,7 +46,7 @@ def read(path: Path, pool: str) -> table.Table:
             made.append(_pooled(parts[part], frames, lengths, pool))
             ids, labels = ids + own, labels + emotions
             split += [part] * len(own)
-    notes = [f"{MODALITY}: of the frames {pooling.describe(pool)}"]
+    notes = [f"{MODALITY}: {pooling.describe(pool)}"]
     return _table(path, made, ids, labels, split if all(split) else None, notes)
 
 
@@ -62,7 +62,7 @@ def _single(path: Path, paths: list[Path], pool: str) -> table.Table:
             expected = f"{one.stem}.lengths with a line an utterance, and {one.stem}.emo"
             raise InputError(one, f"{len(rows)} rows and no lengths beside it", expected)
         made.append(_pooled(one, rows, np.array([len(rows)]), pool))
-    notes = ["no labels beside the arrays", f"{MODALITY}: of frames {pooling.describe(pool)}"]
+    notes = ["no labels beside the arrays", f"{MODALITY}: {pooling.describe(pool)}"]
     stems = [one.stem for one in paths]
     return _table(path, made, stems, [""] * len(stems), None, notes)
 

@@ -158,7 +158,7 @@ def _read(
             vectors.append(vector)
             there.append(present)
     if framed:
-        notes.append(f"{modality}: of the frames {pooling.describe(pool)}")
+        notes.append(f"{modality}: {pooling.describe(pool)}")
     if replaced:
         notes.append(f"{modality}: {replaced} values NaN or infinite, taken as 0")
     return np.stack(vectors), np.array(there)

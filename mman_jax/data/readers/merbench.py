@@ -76,7 +76,7 @@ def read(folder: Path, pool: str) -> table.Table:
         made = _features(where, found.ids, pool)
         found.features[encoder], found.present[encoder] = made.features, made.present
         if framed:
-            notes.append(f"{encoder}: of the frames {pooling.describe(pool)}")
+            notes.append(f"{encoder}: {pooling.describe(pool)}")
         if made.replaced:
             notes.append(f"{encoder}: {made.replaced} values NaN or infinite, taken as 0")
     return found

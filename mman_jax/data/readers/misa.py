@@ -115,7 +115,7 @@ def read_parts(place: str, parts: dict[str, tuple[str, Any]], pool: str) -> tabl
     for modality, sequences in frames.items():
         made = pooling.ragged(sequences, pool)
         features[modality], present[modality] = made.features, made.present
-        notes.append(f"{modality}: of the frames {pooling.describe(pool)}")
+        notes.append(f"{modality}: {pooling.describe(pool)}")
         if made.replaced:
             notes.append(f"{modality}: {made.replaced} values NaN or infinite, taken as 0")
     targets = dict(zip(("sentiment", *_EMOTIONS), values.T, strict=False))

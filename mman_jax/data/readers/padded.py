@@ -133,7 +133,7 @@ def features(
         made = _pool(arrays, [one for one, _ in told], how, f"{place}: {key}")
         features[modality], present[modality] = made.features, made.present
         if arrays[0].ndim == 3:
-            notes.append(f"{modality}: of the frames {pooling.describe(how)}; {told[0][1]}")
+            notes.append(f"{modality}: {pooling.describe(how)}; {told[0][1]}")
         if made.replaced:
             notes.append(f"{modality}: {made.replaced} values NaN or infinite, taken as 0")
     return features, present

@@ -95,8 +95,8 @@ def nonzero(block: np.ndarray, front: bool) -> np.ndarray:
 
 def describe(how: str) -> str:
     """The way of pooling in words."""
-    words = {"mean": "their mean", "last": "the last one"}
-    return words.get(how, "their mean and standard deviation")
+    words = {"mean": "mean of the frames", "last": "last frame"}
+    return words.get(how, "mean and standard deviation of the frames")
 
 
 def _finite(block: np.ndarray, frames: np.ndarray) -> tuple[np.ndarray, int]:

@@ -89,7 +89,7 @@ def test_emobox_joined_by_key(tmp_path, name):
     corpus = read_corpus(tmp_path / "iemocap", join=join)
     assert corpus.dims == {"wavlm": 3}
     assert corpus.features["wavlm"][:, 0].tolist() == [0, 1, 2, 3, 4]
-    assert "wavlm: of the frames their mean" in corpus.source_notes
+    assert "wavlm: mean of the frames" in corpus.source_notes
 
 
 def test_emobox_of_meld(tmp_path):

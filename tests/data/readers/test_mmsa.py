@@ -62,7 +62,7 @@ def test_padding_on_either_side_and_residue_beyond_the_length(tmp_path, front):
     corpus = read(tmp_path, value)
     np.testing.assert_allclose(corpus.features["visual"][:, 0], means(4))
     side = "front" if front else "back"
-    assert any(f"visual: of the frames their mean; padding in {side} by vision_lengths" == note
+    assert any(f"visual: mean of the frames; padding in {side} by vision_lengths" == note
                for note in corpus.source_notes)  # fmt: skip
 
 
