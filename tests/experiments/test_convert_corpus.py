@@ -34,7 +34,7 @@ def test_the_command(tmp_path):
     ended = run("experiments.convert", *flags, f"--output={tmp_path}/mosi.npz")
     assert ended.returncode == 0, ended.stderr
     assert "read as MMSA" in ended.stdout
-    assert "their mean and standard deviation; padding in back by audio_lengths" in ended.stdout
+    assert "mean and standard deviation of the frames; padding in back" in ended.stdout
     assert ended.stdout.splitlines()[-1].startswith(f"{tmp_path}/mosi.npz: 4 conversations, 8 utt")
     made = npz.read(tmp_path / "mosi.npz")
     assert made.dims == {"speech": 4, "visual": 6, "text": 8}
