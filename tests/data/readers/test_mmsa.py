@@ -6,6 +6,7 @@ import pytest
 from mman_jax.data.readers import pooling
 from mman_jax.data.readers.read import read_corpus
 from mman_jax.errors import InputError
+from mman_jax.files import unpickler
 from tests.data.readers import public
 from tests.data.readers.public import dump
 
@@ -191,6 +192,7 @@ def test_a_large_array_is_pooled_from_the_file(tmp_path, monkeypatch):
     value["audio_lengths"] = [300_000, 10, 5, 1]
     path = dump(tmp_path / "x.pkl", {"train": value})
     monkeypatch.setattr(pooling, "_CHUNK_VALUES", 1)
+    monkeypatch.setattr(unpickler, "_IN_MEMORY", 0)
     tracemalloc.start()
     corpus = read_corpus(path)
     peak = tracemalloc.get_traced_memory()[1]
