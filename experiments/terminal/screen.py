@@ -150,7 +150,9 @@ class Screen:
 
 def _percent(score: dict[str, Any]) -> str:
     mean = f"{100 * score['mean']:.1f}"
-    return f"{mean} ± {100 * score['std']:.1f}" if len(score["per_seed"]) > 1 else mean
+    seeds = f" ± {100 * score['std']:.1f}" if len(score["per_seed"]) > 1 else ""
+    folds = f" (folds ± {100 * score['std_folds']:.1f})" if "std_folds" in score else ""
+    return mean + seeds + folds
 
 
 def _mean(values: np.ndarray, alive: np.ndarray, factor: float = 1.0) -> str:
