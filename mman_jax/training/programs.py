@@ -79,6 +79,7 @@ class Programs:
         self._plain: Resident | None = None
         self._answer: Predictions | None = None
         self._compiled: dict[str, Any] = {}
+        self._used: dict[str, set[str]] = {}
         self._stages = {stage.name: stage for stage in system.stages()}
         for name in self._stages:
             if name not in settings:
@@ -198,12 +199,17 @@ class Programs:
         """Whether all that a stage reads is frozen while it trains."""
         if not stage.reads:
             return False
-        train = self._host_rows["train"].features
-        features = {m: jnp.zeros((1, 1, x.shape[-1])) for m, x in train.items()}
-        used = jax.eval_shape(
-            lambda: self.system.init(
-                jax.random.key(0), features, jnp.ones((1, 1), bool), method=stage.reads
-            )
-        )["params"]
         trained = set(jax.tree.leaves(groups)) - {freezing.FROZEN}
-        return not trained & set(used)
+        return not trained & self._read_from(stage.reads)
+
+    def _read_from(self, method: str) -> set[str]:
+        """The top-level names of the parameters that a method uses."""
+        if method not in self._used:
+            train = self._host_rows["train"].features
+            features = {m: jnp.zeros((1, 1, x.shape[-1])) for m, x in train.items()}
+            reset = jnp.ones((1, 1), bool)
+            used = jax.eval_shape(
+                lambda: self.system.init(jax.random.key(0), features, reset, method=method)
+            )
+            self._used[method] = set(used["params"])
+        return self._used[method]
