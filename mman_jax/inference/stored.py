@@ -25,7 +25,7 @@ def check_there(directory: pathlib.Path, file: str) -> None:
     if (directory / file).exists():
         return
     if directory.is_dir() and any(path.name.isdecimal() for path in directory.iterdir()):
-        found = "a model of mman_jax 0.1 or before"
+        found = "a model of an earlier version of mman_jax"
         raise InputError(directory, found, f"{file}: train it again, or use that version")
     raise InputError(directory, "no trained model", "the model folder of a finished run")
 

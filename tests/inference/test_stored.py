@@ -177,7 +177,7 @@ def test_paths_that_cannot_be_are_refused(name):
 
 def test_a_folder_of_an_earlier_version_is_told(tmp_path):
     (tmp_path / "old" / "0").mkdir(parents=True)
-    with pytest.raises(InputError, match=r"mman_jax 0\.1.*train it again"):
+    with pytest.raises(InputError, match=r"earlier version of mman_jax.*train it again"):
         Model.load(tmp_path / "old")
     with pytest.raises(InputError, match="no trained model"):
         Model.load(tmp_path / "nothing")
