@@ -36,7 +36,8 @@ def trial(folder, name):
         "system": "x", "protocol": "auto", "classes": ["a", "b"], "seeds": seeds,
         "failed": [{"seed": 1}] if 1 not in seeds else [], "parameters": {"total": 7},
         "corpus": {"path": "p", "split": name, "parts": dict.fromkeys(pooled._PARTS, part)},
-        "seconds": {"all": 2.0}, "towers": {"t": head}, "ceiling": 0.1 * scored, **head,
+        "seconds": {"all": 2.0}, "towers": {"t": head}, "ceiling": 0.1 * scored,
+        "ceiling_late_fusion": 0.5, **head,
     }  # fmt: skip
     (folder / "results.json").write_text(json.dumps(found))
     both = dict.fromkeys(("validation", "test"), counts.tolist())

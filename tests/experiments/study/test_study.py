@@ -227,7 +227,7 @@ def test_every_folder_exports(finished):
     workdir, _ = finished
     for folder in folders(workdir)[1:]:
         files = export.contents(predict.load_models(folder))
-        assert {"model.stablehlo", "weights.safetensors"} <= {name.split("/")[-1] for name in files}
+        assert {"conversation.jax", "weights.safetensors", "step.jax"} <= set(files)
 
 
 def test_a_choice_of_systems_trains_no_others(finished, recipe, tmp_path):
