@@ -45,8 +45,7 @@ def band(reset: Array, window: int, count: Array | None = None, ahead: bool = Fa
         >>> band(reset, window=2).position[0].tolist()
         [0.0, 1.0, 0.0, 1.0, 2.0]
     """
-    rows, cells = reset.shape
-    segment, step = jnp.cumsum(reset, axis=1), jnp.arange(cells)
+    segment, step = jnp.cumsum(reset, axis=1), jnp.arange(reset.shape[1])
     same = segment[:, :, None] == segment[:, None]
     age = step[:, None] - step
     position = jnp.sum(same & (age >= 0), axis=-1) - 1.0

@@ -216,7 +216,7 @@ def _typed(place: str, value: Any, wanted: Any) -> Any:
             raise InputError(place, f"a {type(value).__name__}", "several values, (x, y)")
         return tuple(_typed(place, item, parts[0]) for item in value)
     if origin is Mapping:
-        if not isinstance(value, Mapping):
+        if not hasattr(value, "items"):  # a ConfigDict is no Mapping
             raise InputError(place, f"a {type(value).__name__}", "values by name")
         return {name: _typed(f"{place}.{name}", item, parts[1]) for name, item in value.items()}
     if wanted is float and type(value) is int:
