@@ -1,7 +1,8 @@
 """MulT: a cross-modal transformer a pair of modalities, then one a modality over what they found.
 
 Tsai et al. 2019, the paper's "MuT"; 1 083 364 parameters on IEMOCAP's features with four classes.
-Sizes, rates, batch and epochs are those of the authors' public code; a batch counts conversations.
+Sizes, rates and epochs are those of the authors' public code, but that the learning rate stays as
+it is. A batch is one conversation: about as many utterances as a batch of theirs had, 24.
 
     python -m experiments.run --config=configs/mult.py --workdir=runs/mult
 """
@@ -15,7 +16,7 @@ from mman_jax.systems.mult import MulT
 def system(config):
     config.system = "mult"
     config.network = ml_collections.ConfigDict({"system": "mult"} | MulT.defaults())
-    config.train.batch = 24
+    config.train.batch = 1
     del config.train.towers, config.train.fusion
     config.train.all = ml_collections.ConfigDict({
         "rules": ((".*", True),),
