@@ -6,11 +6,15 @@ from typing import Any
 from mman_jax.errors import InputError, nearest
 from mman_jax.systems.base import System
 from mman_jax.systems.bc_lstm import BcLSTM
+from mman_jax.systems.fmt import FMT
 from mman_jax.systems.mman import MMAN
+from mman_jax.systems.mult import MulT
 
 SYSTEMS: dict[str, type[System]] = {
     "mman": MMAN,
     "bc_lstm": BcLSTM,
+    "mult": MulT,
+    "fmt": FMT,
 }
 """The systems that settings may name."""
 

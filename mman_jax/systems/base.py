@@ -57,6 +57,12 @@ class System(nn.Module):
     """Whether a conversation's state has one size, however long it lasts."""
 
     @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """The settings that `from_settings` takes, as they are when they are left out."""
+        made = cls((), 0)
+        return {name: _plain(getattr(made, name)) for name in _settings(cls)}
+
+    @classmethod
     def from_settings(
         cls, settings: Mapping[str, Any], modalities: Sequence[str], classes: int
     ) -> "System":
@@ -65,7 +71,7 @@ class System(nn.Module):
         Raises:
             InputError: a setting that the system has not, or of another type.
         """
-        own = {f.name: f for f in dataclasses.fields(cls) if f.init and f.name not in _GIVEN}
+        own = _settings(cls)
         types = typing.get_type_hints(cls)
         made = {}
         for name, value in settings.items():
@@ -121,6 +127,15 @@ class System(nn.Module):
 
 
 _GIVEN = ("modalities", "classes", "parent", "name")
+
+
+def _settings(system: type[System]) -> list[str]:
+    return [f.name for f in dataclasses.fields(system) if f.init and f.name not in _GIVEN]
+
+
+def _plain(value: Any) -> Any:
+    # Flax freezes the mappings that a module holds.
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 def owner(group: str, names: Iterable[str]) -> str | None:
@@ -200,6 +215,10 @@ def _typed(place: str, value: Any, wanted: Any) -> Any:
         if not isinstance(value, list | tuple):
             raise InputError(place, f"a {type(value).__name__}", "several values, (x, y)")
         return tuple(_typed(place, item, parts[0]) for item in value)
+    if origin is Mapping:
+        if not hasattr(value, "items"):  # a ConfigDict is no Mapping
+            raise InputError(place, f"a {type(value).__name__}", "values by name")
+        return {name: _typed(f"{place}.{name}", item, parts[1]) for name, item in value.items()}
     if wanted is float and type(value) is int:
         value = float(value)
     if wanted in (int, float, bool, str) and type(value) is not wanted:
