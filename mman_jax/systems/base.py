@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax import traverse_util
+from flax.core import unfreeze
 
 from mman_jax.errors import InputError, nearest
 from mman_jax.types import Array
@@ -74,6 +75,12 @@ class System(nn.Module):
             made[name] = _typed(f"network.{name}", value, types[name])
         return cls(tuple(modalities), classes, **made)
 
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """All settings with the values that they have when left out, as a config holds them."""
+        own = (f for f in dataclasses.fields(cls) if f.init and f.name not in _GIVEN)
+        return {f.name: unfreeze(f.default) for f in own}
+
     def stages(self) -> tuple[Stage, ...]:
         """What is trained, in order. The last head of the last stage is the system's answer."""
         return (Stage("all", "__call__", ("answer",)),)
@@ -93,6 +100,13 @@ class System(nn.Module):
         the collection `intermediates`; none by default."""
         return ()
 
+    def real_cells(self, reset: Array) -> Array:
+        """[B, U] bool, False on padding, for a loss that is sown: as the step that trains tells
+        it, in the collection `cells`. Who answers need not know, and then all are real."""
+        if self.has_variable("cells", "mask"):
+            return self.get_variable("cells", "mask")
+        return jnp.ones_like(reset)
+
     def __call__(
         self,
         features: Mapping[str, Array],
@@ -104,7 +118,7 @@ class System(nn.Module):
         """Answers every utterance.
 
         A loss beside those of the heads is sown: `self.sow("losses", name, (sum, weight))`, two
-        scalars; a step adds `sum / weight` of each.
+        scalars; a step adds `sum / weight` of each. `real_cells` says what is padding.
 
         Args:
             features: [B, U, D] float32 a modality, each with its own D.
@@ -161,6 +175,22 @@ def parameter_shapes(system: System, dims: Mapping[str, int]) -> dict[str, Any]:
     return dict(jax.eval_shape(system.init, jax.random.key(0), features, reset)["params"])
 
 
+def of_modality(place: str, values: Mapping[str, Any], modality: str) -> Any:
+    """A modality's own value by its name, or `default`.
+
+    Raises:
+        InputError: there is neither.
+
+    Examples:
+        >>> of_modality("network.hidden", {"default": 8, "text": 88}, "text")
+        88
+    """
+    if modality not in values and "default" not in values:
+        found = f"none for {modality!r:.40}"
+        raise InputError(place, found, "a value by the modality's name, or `default`")
+    return values[modality if modality in values else "default"]
+
+
 def check_rate(place: str, rate: Any, below_one: bool = False) -> None:
     """Refuses what is no rate of dropout.
 
@@ -200,6 +230,11 @@ def _typed(place: str, value: Any, wanted: Any) -> Any:
         if not isinstance(value, list | tuple):
             raise InputError(place, f"a {type(value).__name__}", "several values, (x, y)")
         return tuple(_typed(place, item, parts[0]) for item in value)
+    if origin is Mapping:
+        if not hasattr(value, "items"):
+            found = f"{value!r:.60}, a {type(value).__name__}"
+            raise InputError(place, found, "values by name, of which one may be `default`")
+        return {name: _typed(f"{place}.{name}", item, parts[1]) for name, item in value.items()}
     if wanted is float and type(value) is int:
         value = float(value)
     if wanted in (int, float, bool, str) and type(value) is not wanted:
