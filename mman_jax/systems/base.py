@@ -10,7 +10,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax import traverse_util
-from flax.core import unfreeze
 
 from mman_jax.errors import InputError, nearest
 from mman_jax.types import Array
@@ -58,6 +57,12 @@ class System(nn.Module):
     """Whether a conversation's state has one size, however long it lasts."""
 
     @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """The settings that `from_settings` takes, as they are when they are left out."""
+        made = cls((), 0)
+        return {name: _plain(getattr(made, name)) for name in _settings(cls)}
+
+    @classmethod
     def from_settings(
         cls, settings: Mapping[str, Any], modalities: Sequence[str], classes: int
     ) -> "System":
@@ -66,7 +71,7 @@ class System(nn.Module):
         Raises:
             InputError: a setting that the system has not, or of another type.
         """
-        own = {f.name: f for f in dataclasses.fields(cls) if f.init and f.name not in _GIVEN}
+        own = _settings(cls)
         types = typing.get_type_hints(cls)
         made = {}
         for name, value in settings.items():
@@ -74,12 +79,6 @@ class System(nn.Module):
                 raise InputError(f"network.{name}", "unknown", nearest(name, own))
             made[name] = _typed(f"network.{name}", value, types[name])
         return cls(tuple(modalities), classes, **made)
-
-    @classmethod
-    def defaults(cls) -> dict[str, Any]:
-        """All settings with the values that they have when left out, as a config holds them."""
-        own = (f for f in dataclasses.fields(cls) if f.init and f.name not in _GIVEN)
-        return {f.name: unfreeze(f.default) for f in own}
 
     def stages(self) -> tuple[Stage, ...]:
         """What is trained, in order. The last head of the last stage is the system's answer."""
@@ -137,6 +136,15 @@ class System(nn.Module):
 _GIVEN = ("modalities", "classes", "parent", "name")
 
 
+def _settings(system: type[System]) -> list[str]:
+    return [f.name for f in dataclasses.fields(system) if f.init and f.name not in _GIVEN]
+
+
+def _plain(value: Any) -> Any:
+    # Flax freezes the mappings that a module holds.
+    return dict(value) if isinstance(value, Mapping) else value
+
+
 def owner(group: str, names: Iterable[str]) -> str | None:
     """Whose a top-level name of parameters is: the name itself, or the longest that it ends in.
 
@@ -180,15 +188,10 @@ def of_modality(place: str, values: Mapping[str, Any], modality: str) -> Any:
 
     Raises:
         InputError: there is neither.
-
-    Examples:
-        >>> of_modality("network.hidden", {"default": 8, "text": 88}, "text")
-        88
     """
-    if modality not in values and "default" not in values:
-        found = f"none for {modality!r:.40}"
-        raise InputError(place, found, "a value by the modality's name, or `default`")
-    return values[modality if modality in values else "default"]
+    if not {modality, "default"} & set(values):
+        raise InputError(place, f"none for {modality!r:.40}", "one by its name, or `default`")
+    return values.get(modality, values.get("default"))
 
 
 def check_rate(place: str, rate: Any, below_one: bool = False) -> None:
@@ -231,9 +234,8 @@ def _typed(place: str, value: Any, wanted: Any) -> Any:
             raise InputError(place, f"a {type(value).__name__}", "several values, (x, y)")
         return tuple(_typed(place, item, parts[0]) for item in value)
     if origin is Mapping:
-        if not hasattr(value, "items"):
-            found = f"{value!r:.60}, a {type(value).__name__}"
-            raise InputError(place, found, "values by name, of which one may be `default`")
+        if not hasattr(value, "items"):  # a ConfigDict is no Mapping
+            raise InputError(place, f"a {type(value).__name__}", "values by name")
         return {name: _typed(f"{place}.{name}", item, parts[1]) for name, item in value.items()}
     if wanted is float and type(value) is int:
         value = float(value)
