@@ -23,7 +23,10 @@ PARAMETERS = {
     "clstm_ef": 2_000_204,
     "clstm_lf": 4_729_616,
     "clstm_mma": 1_273_154,
+    "mfm": 877_684,
     "mman": 4_392_184,
+    "raven": 968_706,
+    "tripathi": 380_932,
 }
 
 
