@@ -99,6 +99,13 @@ class System(nn.Module):
         the collection `intermediates`; none by default."""
         return ()
 
+    def real_cells(self, reset: Array) -> Array:
+        """[B, U] bool, False on padding, for a loss that is sown: as the step that trains tells
+        it, in the collection `cells`. Who answers need not know, and then all are real."""
+        if self.has_variable("cells", "mask"):
+            return self.get_variable("cells", "mask")
+        return jnp.ones_like(reset)
+
     def __call__(
         self,
         features: Mapping[str, Array],
@@ -110,7 +117,7 @@ class System(nn.Module):
         """Answers every utterance.
 
         A loss beside those of the heads is sown: `self.sow("losses", name, (sum, weight))`, two
-        scalars; a step adds `sum / weight` of each.
+        scalars; a step adds `sum / weight` of each. `real_cells` says what is padding.
 
         Args:
             features: [B, U, D] float32 a modality, each with its own D.
@@ -174,6 +181,17 @@ def parameter_shapes(system: System, dims: Mapping[str, int]) -> dict[str, Any]:
     features = {m: jax.ShapeDtypeStruct((1, 1, d), jnp.float32) for m, d in dims.items()}
     reset = jax.ShapeDtypeStruct((1, 1), bool)
     return dict(jax.eval_shape(system.init, jax.random.key(0), features, reset)["params"])
+
+
+def of_modality(place: str, values: Mapping[str, Any], modality: str) -> Any:
+    """A modality's own value by its name, or `default`.
+
+    Raises:
+        InputError: there is neither.
+    """
+    if not {modality, "default"} & set(values):
+        raise InputError(place, f"none for {modality!r:.40}", "one by its name, or `default`")
+    return values.get(modality, values.get("default"))
 
 
 def check_rate(place: str, rate: Any, below_one: bool = False) -> None:

@@ -15,7 +15,7 @@ def filled(path, shape):
     names = jax.tree_util.keystr(path, simple=True, separator="/")
     if "norm" in names:
         return np.full(shape, names.endswith("scale"), "f4")
-    if "bias" in names:
+    if "bias" in names or len(shape) == 1:
         return np.broadcast_to(0.1 * np.cos(np.arange(shape[-1])), shape).astype("f4")
     inputs, outputs = shape[-2:]
     out, into = np.meshgrid(np.arange(outputs), np.arange(inputs))
