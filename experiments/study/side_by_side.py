@@ -1,0 +1,113 @@
+"""Trials of a sweep in processes of their own, side by side."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from experiments.study import workers
+from experiments.study.inner import Candidate, Inner, Towers, prepare_inner
+from experiments.study.search import Row, Search
+from experiments.terminal.screen import Screen
+
+Attempt = tuple[Mapping[str, np.ndarray], bool]
+"""Losses [folds, seeds] by owner, and whether it was given up before its last fold."""
+
+_inner: Inner | None = None  # in a process of its own: what its trials are trained on
+
+
+def attempt(
+    candidate: Candidate,
+    owners: Mapping[str, str],
+    search: Search,
+    rows: Sequence[Row],
+    towers: Sequence[Towers] | None = None,
+) -> Attempt:
+    """Trains a candidate on one fold after the other, as long as it is not hopeless.
+
+    Args:
+        candidate: what is tried.
+        owners: by head, whose settings its loss is of.
+        search: what says that it is hopeless,
+        rows: beside these.
+        towers: of each fold, where only the fusion is to be trained.
+    """
+    inner, losses = candidate.inner, {owner: [] for owner in owners.values()}
+    for fold, (parts, labels) in enumerate(zip(inner.parts, inner.labels, strict=True)):
+        name = f"trial {len(rows) + 1}, fold {inner.names[fold]}"
+        snapshot = candidate.train(parts, labels, name, towers and towers[fold])
+        found = candidate.losses(fold, snapshot)
+        for head, owner in owners.items():
+            losses[owner].append(found[head])
+        so_far = {owner: np.array(several) for owner, several in losses.items()}
+        if fold + 1 < len(inner.parts) and search.hopeless(rows, so_far):
+            return so_far, True
+    return so_far, False
+
+
+class Workers:
+    """What trains several trials at once; here, where it is but one."""
+
+    def __init__(self, inner: Inner, screen: Screen, executor: Any = None, count: int = 1):
+        self.inner, self.screen, self.executor, self.count = inner, screen, executor, count
+
+    def run(
+        self,
+        configs: Sequence[ConfigDict],
+        towers: tuple[str, ...],
+        seeds: Sequence[int],
+        search: Search,
+        rows: Sequence[Row],
+    ) -> Iterator[Attempt]:
+        """Trains towers under each of some configs."""
+        if self.executor is None:
+            yield from (
+                _attempt(self.inner, config, towers, seeds, search, rows, self.screen)
+                for config in configs
+            )
+            return
+        futures = [
+            self.executor.submit(_work, config, towers, seeds, search, rows) for config in configs
+        ]
+        yield from workers.obeying(futures, self.executor)
+
+
+@contextlib.contextmanager
+def opened(
+    inner: Inner, screen: Screen, recipe: ConfigDict, by: str, count: int, cache: str
+) -> Iterator[Workers]:
+    """So many processes, each with the folds of a recipe's corpus.
+
+    Args:
+        inner: these folds.
+        screen: where the progress of a single process is shown.
+        recipe: whose corpus they are of.
+        by: as of `prepare_inner`.
+        count: of processes; 1: in this one.
+        cache: folder of compiled programs, or empty.
+    """
+    if count == 1:
+        yield Workers(inner, screen)
+        return
+    with workers.spawned(count, cache, _begin, recipe, by) as executor:
+        yield Workers(inner, screen, executor, count)
+
+
+def _attempt(inner, config, towers, seeds, search, rows, screen) -> Attempt:
+    candidate = Candidate(inner, config, seeds, screen, towers)
+    return attempt(candidate, {name: name for name in towers}, search, rows)
+
+
+def _begin(recipe: ConfigDict, by: str) -> None:
+    global _inner
+    _inner = prepare_inner(recipe, by)
+
+
+def _work(*task) -> Attempt:
+    try:
+        return _attempt(_inner, *task, Screen(quiet=True))
+    finally:
+        jax.clear_caches()
