@@ -45,7 +45,7 @@ def accuracy(counts: Array) -> Array:
     return right / (total + (total == 0))
 
 
-def unweighted_recall(counts: np.ndarray) -> np.ndarray:
+def unweighted_recall(counts: Array) -> Array:
     """Mean over the classes that occur of the share found [...] float, from counts [..., C, C].
 
     Examples:
@@ -55,8 +55,9 @@ def unweighted_recall(counts: np.ndarray) -> np.ndarray:
         0.875
     """
     true = counts.sum(-1)
-    recall = counts.diagonal(axis1=-2, axis2=-1) / np.maximum(true, 1)
-    return recall.sum(-1) / np.maximum((true > 0).sum(-1), 1)
+    recall = counts.diagonal(axis1=-2, axis2=-1) / (true + (true == 0))
+    occurring = (true > 0).sum(-1)
+    return recall.sum(-1) / (occurring + (occurring == 0))
 
 
 def weighted_f1(counts: np.ndarray) -> np.ndarray:

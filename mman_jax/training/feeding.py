@@ -104,6 +104,7 @@ class Streamed:
             raise ValueError(f"{count} epochs in a call; rows are streamed for one")
         train = self.train(stage)
         score = self._spread(lambda params, _, x: stage.score(params, *x), (ROWS, ROWS, None))
+        kept = self._spread(lambda state, _, __: stage.kept(state), ())
         finish = self._spread(lambda state, own, _: stage.finish(state, *own), (), donate=True)
 
         def epoch(state, own, labels):
@@ -111,12 +112,12 @@ class Streamed:
                 raise ValueError("features of a seed's own lie on its device: use Resident")
             weights = stage.class_weights(labels["train"])
             state, loss = train(state, labels)
-            scores = []
+            scores, params = [], kept(state, {}, ()) if stage.decay else state.params
             for part in ("valid", "test"):
                 for batch in self._batches(part, stage, labels, np.arange):
                     flags = np.full((len(batch.mask), 1), part == "valid")
                     is_valid = self._sharded(flags.shape, flags.__getitem__)
-                    scores.append(score(state.params, {}, (batch, is_valid, weights)))
+                    scores.append(score(params, {}, (batch, is_valid, weights)))
                     scores[-1][0].block_until_ready()
             total = jax.tree.map(lambda *x: sum(x[1:], start=x[0]), *scores)
             state, record = finish(state, (loss, total), ())
