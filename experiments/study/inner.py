@@ -124,20 +124,25 @@ class Candidate:
             inputs = {name: system.inputs[name] for name in towers}
             system = system.clone(towers=own, inputs=inputs, fusion=None)
         self.system: System = system
+        self._trainer: Trainer | None = None
         self._score = jax.jit(
             _scoring(system), compiler_options=parallel.compiler_options(jax.default_backend())
         )
 
     def trainer(self, parts: Parts) -> Trainer:
-        """What trains it on some parts."""
-        config = self.config
-        shards = (config.mesh.seeds, config.mesh.rows)
-        with within("config"):
-            mesh = parallel.make_mesh(len(self.seeds), config.parallel, *shards)
-            return Trainer(
-                self.system, config.train, parts.rows, self.inner.classes, mesh,
-                config.parallel, config.data.stream,
-            )  # fmt: skip
+        """What trains it on a fold; compiled for the first one."""
+        if self._trainer is None:
+            config = self.config
+            shards = (config.mesh.seeds, config.mesh.rows)
+            with within("config"):
+                mesh = parallel.make_mesh(len(self.seeds), config.parallel, *shards)
+                self._trainer = Trainer(
+                    self.system, config.train, parts.rows, self.inner.classes, mesh,
+                    config.parallel, config.data.stream,
+                )  # fmt: skip
+        else:
+            self._trainer.put(parts.rows)
+        return self._trainer
 
     def train(
         self,

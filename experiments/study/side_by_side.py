@@ -1,17 +1,24 @@
 """Trials of a sweep in processes of their own, side by side."""
 
 import contextlib
+import multiprocessing
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, wait
 from typing import Any
 
 import jax
 import numpy as np
+from absl import logging
 from ml_collections import ConfigDict
 
-from experiments.study import workers
 from experiments.study.inner import Candidate, Inner, Towers, prepare_inner
 from experiments.study.search import Row, Search
+from experiments.terminal.command import Preemption, use_cache
 from experiments.terminal.screen import Screen
+from mman_jax.features.measuring import pool
+
+_LOOK = 0.5  # seconds between two looks at whether it is to end
 
 Attempt = tuple[Mapping[str, np.ndarray], bool]
 """Losses [folds, seeds] by owner, and whether it was given up before its last fold."""
@@ -51,7 +58,13 @@ def attempt(
 class Workers:
     """What trains several trials at once; here, where it is but one."""
 
-    def __init__(self, inner: Inner, screen: Screen, executor: Any = None, count: int = 1):
+    def __init__(
+        self,
+        inner: Inner,
+        screen: Screen,
+        executor: ProcessPoolExecutor | None = None,
+        count: int = 1,
+    ):
         self.inner, self.screen, self.executor, self.count = inner, screen, executor, count
 
     def run(
@@ -61,18 +74,15 @@ class Workers:
         seeds: Sequence[int],
         search: Search,
         rows: Sequence[Row],
-    ) -> Iterator[Attempt]:
-        """Trains towers under each of some configs."""
+    ) -> list[Attempt]:
+        """Trains towers under each of some configs; what they gave, in order."""
+        tasks = [(config, towers, seeds, search, rows) for config in configs]
         if self.executor is None:
-            yield from (
-                _attempt(self.inner, config, towers, seeds, search, rows, self.screen)
-                for config in configs
-            )
-            return
-        futures = [
-            self.executor.submit(_work, config, towers, seeds, search, rows) for config in configs
-        ]
-        yield from workers.obeying(futures, self.executor)
+            return [_attempt(self.inner, *task, self.screen) for task in tasks]
+        futures = [self.executor.submit(_work, *task) for task in tasks]
+        while wait(futures, _LOOK).not_done:
+            Preemption.obey()
+        return [future.result() for future in futures]
 
 
 @contextlib.contextmanager
@@ -92,8 +102,18 @@ def opened(
     if count == 1:
         yield Workers(inner, screen)
         return
-    with workers.spawned(count, cache, _begin, recipe, by) as executor:
+    numbers = multiprocessing.get_context("spawn").Queue()
+    for number in range(count):
+        numbers.put(number)
+    executor = pool.spawned(count, _begin, numbers, cache, recipe, by)
+    try:
         yield Workers(inner, screen, executor, count)
+    finally:
+        working = list((executor._processes or {}).values())
+        executor.shutdown(wait=False, cancel_futures=True)
+        for process in working:
+            process.kill()  # a trial that has not ended leaves nothing
+            process.join()
 
 
 def _attempt(inner, config, towers, seeds, search, rows, screen) -> Attempt:
@@ -101,13 +121,20 @@ def _attempt(inner, config, towers, seeds, search, rows, screen) -> Attempt:
     return attempt(candidate, {name: name for name in towers}, search, rows)
 
 
-def _begin(recipe: ConfigDict, by: str) -> None:
+def _begin(numbers: Any, cache: str, recipe: ConfigDict, by: str) -> None:
     global _inner
+    logging.set_verbosity(logging.ERROR)
+    number = numbers.get()
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        # Before the first device is asked for: it makes a thread a core that it may use.
+        os.sched_setaffinity(0, {cores[number % len(cores)]})
+    use_cache(cache)
     _inner = prepare_inner(recipe, by)
 
 
-def _work(*task) -> Attempt:
+def _work(*task: Any) -> Attempt:
     try:
         return _attempt(_inner, *task, Screen(quiet=True))
     finally:
-        jax.clear_caches()
+        jax.clear_caches()  # no later trial uses these programs

@@ -17,9 +17,7 @@ class Trials:
 
     def __init__(self, storage, name: str, search: Search):
         self.search = search
-        self._study = library().create_study(
-            storage=storage, study_name=name, load_if_exists=True
-        )
+        self._study = library().create_study(storage=storage, study_name=name, load_if_exists=True)
 
     @property
     def rows(self) -> list[Row]:

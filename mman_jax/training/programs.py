@@ -78,6 +78,25 @@ class Programs:
             if name not in settings:
                 raise InputError(f"train.{name}", "no settings", "some for each stage")
 
+    def put(self, rows: Mapping[str, Batch]) -> None:
+        """Goes over to other rows, such as another fold's; what was compiled stays.
+
+        Args:
+            rows: of shapes equal to those before (see `parts.common_shapes`).
+
+        Raises:
+            ValueError: if a shape differs.
+        """
+        before, now = (
+            jax.tree.map(lambda x: x.shape, several) for several in (self._host_rows, dict(rows))
+        )
+        if before != now:
+            raise ValueError("rows of other shapes than those that programs were made for")
+        self._host_rows = dict(rows)
+        self._feed.put(rows)
+        if self._plain is not None:
+            self._plain.put(_featureless(rows))
+
     @property
     def stages(self) -> tuple[str, ...]:
         """Names of the stages, in order."""
@@ -167,10 +186,7 @@ class Programs:
     def _plain_feed(self) -> Resident:
         """Rows without features: those of a stage that reads what is frozen are each seed's own."""
         if self._plain is None:
-            plain = {
-                p: rows._replace(features={}, present={}) for p, rows in self._host_rows.items()
-            }
-            self._plain = Resident(plain, self.mesh, self.parallel)
+            self._plain = Resident(_featureless(self._host_rows), self.mesh, self.parallel)
         return self._plain
 
     def _reads(self, stage: Stage, groups: Any) -> bool:
@@ -186,3 +202,7 @@ class Programs:
         )["params"]
         trained = set(jax.tree.leaves(groups)) - {freezing.FROZEN}
         return not trained & set(used)
+
+
+def _featureless(rows: Mapping[str, Batch]) -> dict[str, Batch]:
+    return {part: batch._replace(features={}, present={}) for part, batch in rows.items()}
