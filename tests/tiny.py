@@ -65,3 +65,8 @@ def last(trainer, labels, seeds, start=None):
 def kept(snapshots):
     """Snapshots copied to the host: the next epoch overwrites what the devices hold."""
     return [s._replace(state=jax.tree.map(np.array, s.state)) for s in snapshots]
+
+
+def seed(params, index):
+    """One seed of parameters, its axis kept."""
+    return jax.tree.map(lambda x: np.asarray(x)[index : index + 1], params)

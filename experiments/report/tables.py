@@ -13,6 +13,10 @@ from mman_jax.evaluation.metrics import names as score_names
 
 Results = Mapping[str, Any]
 PARTS = ("train", "valid", "test")
+FOLDS = (
+    "All folds' answers are scored together, seed by seed. The first deviation is over the seeds, "
+    "the second one over the folds."
+)
 
 
 def of_group(results: Results, group: str) -> dict[str, Results]:
@@ -153,6 +157,7 @@ def systems(results: Results) -> Table:
          "seconds to train", "the paper's, on IEMOCAP", "parameters there (million)"),
         tuple(rows),
         notes=(
+            *([FOLDS] if any("folds" in s for s in chosen.values()) else ()),
             f"The interval is of the mean {called['accuracy']} over the seeds. The paper's Table 2 "
             f"has no row for the systems marked {NONE}.",
             *([published.WA_UA] if called["accuracy"] == "WA" else ()),

@@ -29,6 +29,26 @@ Towers = Mapping[str, tuple[Any, Outcome]]
 
 
 @dataclasses.dataclass(frozen=True)
+class Folds:
+    """Several splits of a corpus whose rows have equal shapes, so that they share programs.
+
+    Attributes:
+        names: of the group of conversations that each is about.
+        parts: of each.
+        labels: of each, by part.
+    """
+
+    names: tuple[str, ...]
+    parts: tuple[Parts, ...]
+    labels: tuple[Mapping[str, np.ndarray], ...]
+
+    @property
+    def conversations(self) -> int:
+        """The most that any trains on."""
+        return max(len(parts.split.train) for parts in self.parts)
+
+
+@dataclasses.dataclass(frozen=True)
 class Inner:
     """A corpus's training part, each group of whose conversations is held out once.
 
@@ -36,22 +56,16 @@ class Inner:
         modalities: of the corpus, in order.
         classes: C.
         about: sentences for people.
-        names: of the groups.
-        parts: of each fold: a group validates, all others train; arrays have equal shapes.
-        labels: of each fold, by part.
-        blind: the same, but that the next group validates, and the group itself, which has no say,
-            is the test part; empty where there are but two groups.
-        blind_labels: of each of these, by part.
+        held: a group validates, all others train.
+        blind: the next group validates, and the group itself, which has no say, is the test part;
+            None where there are but two groups.
     """
 
     modalities: tuple[str, ...]
     classes: int
     about: tuple[str, ...]
-    names: tuple[str, ...]
-    parts: tuple[Parts, ...]
-    labels: tuple[Mapping[str, np.ndarray], ...]
-    blind: tuple[Parts, ...]
-    blind_labels: tuple[Mapping[str, np.ndarray], ...]
+    held: Folds
+    blind: Folds | None
 
 
 def prepare_inner(config: ConfigDict, by: str) -> Inner:
@@ -83,14 +97,14 @@ def prepare_inner(config: ConfigDict, by: str) -> Inner:
             blind.append(Split(rest, then.valid, split.valid, "the group tested has no say"))
 
     def laid(several):
-        shapes = common_shapes(corpus, several) if several else {}
+        shapes = common_shapes(corpus, several)
         parts = tuple(prepare(corpus, split, shapes) for split in several)
-        return parts, tuple(part.labels(tasks[0]) for part in parts)
+        return Folds(names, parts, tuple(part.labels(tasks[0]) for part in parts))
 
     about = tuple(dict.fromkeys(split.how for split in splits))
     names = tuple(fold.name for fold in inner)
-    made = (*laid(splits), *laid(blind))
-    return Inner(tuple(corpus.dims), len(tasks[0].classes), about, names, *made)
+    classes = len(tasks[0].classes)
+    return Inner(tuple(corpus.dims), classes, about, laid(splits), laid(blind) if blind else None)
 
 
 class Candidate:
@@ -103,65 +117,63 @@ class Candidate:
         seeds: Sequence[int],
         screen: Screen,
         towers: Sequence[str] = (),
+        folds: Folds | None = None,
     ):
-        """Builds the network.
+        """Builds the network, and compiles nothing yet.
 
         Args:
-            inner: the folds.
+            inner: the training part.
             config: of a system.
             seeds: S seeds.
             screen: where progress is shown.
             towers: these of its towers alone, and no fusion; none: the whole system.
+            folds: what it is trained on; None: those that hold a group out.
 
         Raises:
             InputError: if it cannot be built.
         """
-        self.inner, self.config, self.seeds, self.screen = inner, config, list(seeds), screen
+        self.folds = folds or inner.held
+        self.seeds, self.screen = list(seeds), screen
+        shards = (config.mesh.seeds, config.mesh.rows)
         with within("config"):
             system = build(config.network, inner.modalities, inner.classes)
-        if towers:
-            own = {name: system.towers[name] for name in towers}
-            inputs = {name: system.inputs[name] for name in towers}
-            system = system.clone(towers=own, inputs=inputs, fusion=None)
-        self.system: System = system
-        self._trainer: Trainer | None = None
-        self._score = jax.jit(
-            _scoring(system), compiler_options=parallel.compiler_options(jax.default_backend())
-        )
+            if towers:
+                own = {name: system.towers[name] for name in towers}
+                inputs = {name: system.inputs[name] for name in towers}
+                system = system.clone(towers=own, inputs=inputs, fusion=None)
+            mesh = parallel.make_mesh(len(self.seeds), config.parallel, *shards)
+            self.system: System = system
+            rows = self.folds.parts[0].rows
+            self._trainer = Trainer(
+                system, config.train, rows, inner.classes, mesh, config.parallel,
+                config.data.stream, self.folds.conversations,
+            )  # fmt: skip
+        runs = len(self.seeds) * len(self.folds.parts)
+        self._small = settings.is_small(self._trainer, rows, runs)
+        with parallel.compiling(quickly=self._small):
+            options = parallel.compiler_options(jax.default_backend())
+        self._score = jax.jit(_scoring(system), compiler_options=options)
 
-    def trainer(self, parts: Parts) -> Trainer:
-        """What trains it on a fold; compiled for the first one."""
-        if self._trainer is None:
-            config = self.config
-            shards = (config.mesh.seeds, config.mesh.rows)
-            with within("config"):
-                mesh = parallel.make_mesh(len(self.seeds), config.parallel, *shards)
-                self._trainer = Trainer(
-                    self.system, config.train, parts.rows, self.inner.classes, mesh,
-                    config.parallel, config.data.stream,
-                )  # fmt: skip
-        else:
-            self._trainer.put(parts.rows)
-        return self._trainer
+    def train(self, fold: int, name: str, towers: Towers | None = None) -> Snapshot:
+        """Trains all stages, or the fusion alone on towers that were trained; the last snapshot.
 
-    def train(
-        self,
-        parts: Parts,
-        labels: Mapping[str, np.ndarray],
-        name: str,
-        towers: Towers | None = None,
-    ) -> Snapshot:
-        """Trains all stages, or the fusion alone on towers that were trained; the last snapshot."""
-        trainer, start = self.trainer(parts), None
-        if towers:
-            params = {key: x for own, _ in towers.values() for key, x in own.items()}
-            outcomes = {tower: outcome for tower, (_, outcome) in towers.items()}
-            start = trainer.join(params, outcomes, self.seeds)
-        snapshot = start
-        for snapshot in trainer.run(labels, self.seeds, start):
-            if len(snapshot.finished) < len(trainer.stages):
-                self.screen.epoch(name, snapshot, trainer.epochs(snapshot.stage))
-            Preemption.obey()
+        Args:
+            fold: its number.
+            name: for the screen.
+            towers: that were trained on this fold.
+        """
+        trainer, start = self._trainer, None
+        trainer.put(self.folds.parts[fold].rows)
+        with parallel.compiling(quickly=self._small):
+            if towers:
+                params = {key: x for own, _ in towers.values() for key, x in own.items()}
+                outcomes = {tower: outcome for tower, (_, outcome) in towers.items()}
+                start = trainer.join(params, outcomes, self.seeds)
+            snapshot = start
+            for snapshot in trainer.run(self.folds.labels[fold], self.seeds, start):
+                if len(snapshot.finished) < len(trainer.stages):
+                    self.screen.epoch(name, snapshot, trainer.epochs(snapshot.stage))
+                Preemption.obey()
         return snapshot
 
     def losses(self, fold: int, snapshot: Snapshot) -> dict[str, np.ndarray]:
@@ -169,9 +181,9 @@ class Candidate:
 
         It is plain cross-entropy, whatever weighs classes or smooths labels in training.
         """
-        rows = self.inner.parts[fold].rows["valid"]
+        rows = self.folds.parts[fold].rows["valid"]
         features = {name: np.asarray(x) for name, x in rows.features.items()}
-        labels = self.inner.labels[fold]["valid"]
+        labels = self.folds.labels[fold]["valid"]
         found = self._score(snapshot.state.best, features, rows.reset, rows.present, labels)
         losses = {}
         for name, stage in zip(snapshot.finished, self.system.stages(), strict=True):

@@ -1,5 +1,6 @@
 """The recipe that a sweep writes: a config in Python, and in its docstring what was tried."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -45,7 +46,7 @@ def tables(searches: Sequence[Sequence[Row]]) -> list[str]:
     lines = ["Validation loss in nats: mean (of each fold, seed/seed); the chosen trial first.", ""]
     for rows in searches:
         chosen = best(rows)
-        numbered = [(number, row) for number, row in enumerate(rows) if not row.pruned]
+        numbered = [(number, row) for number, row in enumerate(rows, 1) if not row.pruned]
         pruned = len(rows) - len(numbered)
         for owner in chosen.values:
             if owner == ALL_TOWERS and not chosen.values[owner]:
@@ -53,7 +54,7 @@ def tables(searches: Sequence[Sequence[Row]]) -> list[str]:
             ordered = sorted(
                 numbered, key=lambda pair, o=owner: (pair[1] is not chosen, pair[1].loss(o))
             )
-            lines.append(f"{owner}: {len(rows)} trials, {pruned} of them given up early")
+            lines.append(f"{owner}: of {len(rows)} tried, {pruned} given up early")
             for number, row in ordered[:_SHOWN]:
                 lines.append(f"  {row.loss(owner):.4f} ({by_fold(row, owner)}) trial {number}")
                 lines += [f"    {line}" for line in _wrapped(row.values[owner])]
@@ -79,8 +80,8 @@ def _wrapped(values: Mapping[str, Any], width: int = 90) -> Iterator[str]:
         if line and len(line) + len(word) >= width:
             yield line
             line = ""
-        line += f"{word} "
-    yield line.rstrip()
+        line += f" {word}" if line else word
+    yield line
 
 
 def _table_of_rules(accuracies: rules.Accuracies) -> list[str]:
@@ -97,7 +98,7 @@ def _table_of_rules(accuracies: rules.Accuracies) -> list[str]:
 
 def _changes(before: Any, now: Any, name: str, place: str = "config") -> Iterator[str]:
     """The lines that make one group of settings into another."""
-    path = f"{place}.{name}" if name.isidentifier() else f"{place}[{name!r}]"
+    path = f"{place}.{name}" if name.isidentifier() else f"{place}[{_literal(name)}]"
     if name not in now:
         yield f"del {path}"
     elif isinstance(now[name], ConfigDict) and isinstance(before.get(name), ConfigDict):
@@ -105,7 +106,14 @@ def _changes(before: Any, now: Any, name: str, place: str = "config") -> Iterato
             yield from _changes(before[name], now[name], inner, path)
     elif isinstance(now[name], ConfigDict):
         yield f"{path} = ml_collections.ConfigDict("
-        yield f"    {now[name].to_dict()!r}"
+        yield f"    {_literal(now[name].to_dict())}"
         yield ")"
     elif name not in before or now[name] != before[name]:
-        yield f"{path} = {now[name]!r}"
+        yield f"{path} = {_literal(now[name])}"
+
+
+def _literal(value: Any) -> str:
+    """A value as formatted source has it."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_literal(k)}: {_literal(v)}" for k, v in value.items()) + "}"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)

@@ -48,9 +48,10 @@ def measure(
     inner: Inner, config: ConfigDict, rule: Rule, seeds: Sequence[int], screen: Screen
 ) -> np.ndarray:
     """Accuracy [folds, seeds] on the groups that had no say, the mean over towers and fusion."""
-    candidate, found = Candidate(inner, rule.on(config), seeds, screen), []
-    for parts, labels, name in zip(inner.blind, inner.blind_labels, inner.names, strict=True):
-        snapshot = candidate.train(parts, labels, f"{rule}, {name} without a say")
+    candidate = Candidate(inner, rule.on(config), seeds, screen, folds=inner.blind)
+    found = []
+    for fold, name in enumerate(inner.blind.names):
+        snapshot = candidate.train(fold, f"{rule}, {name} without a say")
         counts = [outcome.test for outcome in snapshot.finished.values()]
         found.append(accuracy(np.concatenate(counts, axis=1).astype(np.int64)).mean(-1))
     return np.array(found)

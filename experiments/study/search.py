@@ -67,9 +67,10 @@ class Search:
         number = len(rows) + ahead
         if not number:
             return self.first
-        combined = number == self.trials - 1 or (number + 1) % _COMBINED == 0
-        if combined and any(not row.pruned for row in rows):
-            return {owner: best(rows, owner).values[owner] for owner in self.fields}
+        if number == self.trials - 1 or (number + 1) % _COMBINED == 0:
+            combined = self._combined(rows)
+            if combined not in [row.values for row in rows]:
+                return combined
         drawn = {}
         for owner, fields in self.fields.items():
             trial = self._study(rows, owner, number).ask(
@@ -77,6 +78,11 @@ class Search:
             )
             drawn[owner] = {field.name: field.near(trial.params[field.name]) for field in fields}
         return drawn
+
+    def _combined(self, rows: Sequence[Row]) -> Values:
+        if all(row.pruned for row in rows):
+            return self.first
+        return {owner: best(rows, owner).values[owner] for owner in self.fields}
 
     def hopeless(self, rows: Sequence[Row], losses: Mapping[str, np.ndarray]) -> bool:
         """Whether a trial is worse, by the mean over its owners, than the median of the others.

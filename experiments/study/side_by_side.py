@@ -42,15 +42,14 @@ def attempt(
         rows: beside these.
         towers: of each fold, where only the fusion is to be trained.
     """
-    inner, losses = candidate.inner, {owner: [] for owner in owners.values()}
-    for fold, (parts, labels) in enumerate(zip(inner.parts, inner.labels, strict=True)):
-        name = f"trial {len(rows) + 1}, fold {inner.names[fold]}"
-        snapshot = candidate.train(parts, labels, name, towers and towers[fold])
+    names, losses = candidate.folds.names, {owner: [] for owner in owners.values()}
+    for fold, name in enumerate(names):
+        snapshot = candidate.train(fold, f"fold {name}", towers and towers[fold])
         found = candidate.losses(fold, snapshot)
         for head, owner in owners.items():
             losses[owner].append(found[head])
         so_far = {owner: np.array(several) for owner, several in losses.items()}
-        if fold + 1 < len(inner.parts) and search.hopeless(rows, so_far):
+        if fold + 1 < len(names) and search.hopeless(rows, so_far):
             return so_far, True
     return so_far, False
 

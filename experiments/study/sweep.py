@@ -175,10 +175,9 @@ class Sweep:
     def _frozen(self, config: ConfigDict, owner: str) -> list[Towers]:
         names = [*self.inner.modalities, *([ATTENTION] if "early" in config.network else [])]
         candidate = Candidate(self.inner, config, self.seeds, self.screen, names)
-        pairs = zip(self.inner.parts, self.inner.labels, self.inner.names, strict=True)
         return [
-            candidate.towers(candidate.train(parts, labels, f"towers under a {owner}, fold {name}"))
-            for parts, labels, name in pairs
+            candidate.towers(candidate.train(fold, f"towers under a {owner}, fold {group}"))
+            for fold, group in enumerate(self.inner.held.names)
         ]
 
     def _late(self, share: float) -> Callable[[float], bool]:

@@ -142,6 +142,9 @@ class Screen:
         for name, row in rows:
             test = [_percent(row["test"][m]) for m in metrics.METRICS]
             table.add_row(name, *test, _percent(row["validation"]["accuracy"]))
+        if len(scores["test"]["accuracy"]["per_seed"]) > 1 and "ensemble" in scores:
+            test = [f"{100 * scores['ensemble']['test'][m]['mean']:.1f}" for m in metrics.METRICS]
+            table.add_row("ensemble of the seeds", *test)
         table.add_row("majority answer", f"{100 * scores['test']['majority_accuracy']:.1f}")
         self._whole(table)
 
@@ -163,7 +166,9 @@ class Screen:
 
 def _percent(score: dict[str, Any]) -> str:
     mean = f"{100 * score['mean']:.1f}"
-    return f"{mean} ± {100 * score['std']:.1f}" if len(score["per_seed"]) > 1 else mean
+    seeds = f" ± {100 * score['std']:.1f}" if len(score["per_seed"]) > 1 else ""
+    folds = f" (folds ± {100 * score['std_folds']:.1f})" if "std_folds" in score else ""
+    return mean + seeds + folds
 
 
 def _mean(values: np.ndarray, alive: np.ndarray, factor: float = 1.0) -> str:

@@ -152,11 +152,11 @@ def inner(corpus: Corpus, split: Split, by: str = "") -> tuple[Fold, ...]:
         number = inner_groups(corpus, among, count)
         members = {str(k + 1): among[number == k] for k in range(count)}
         what = f"{count} groups"
-    keys, made = leaks.keys(corpus), []
+    made = []
     for name, valid in members.items():
         how = f"inside training, by {what}: {name} validates, the {len(members) - 1} others train"
         train = np.setdiff1d(among, valid)
-        made.append(Fold(name, _split(corpus, train, valid, among[:0], how, keys)))
+        made.append(Fold(name, _split(corpus, train, valid, among[:0], how)))
     return tuple(made)
 
 
@@ -212,7 +212,7 @@ def _split(
     valid: np.ndarray,
     test: np.ndarray,
     how: str,
-    keys: leaks.Keys | None,
+    keys: leaks.Keys | None = None,
 ) -> Split:
     parts = {"train": train, "valid": valid, "test": test}
     notices = leaks.check(corpus, parts, keys)

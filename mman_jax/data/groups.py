@@ -61,7 +61,9 @@ def named(
     if count > len(apart):
         what = "conversations" if corpus.speakers is None else "groups without a common speaker"
         found = f"{count} groups from {len(apart)} {what} in {source}"
-        raise InputError(PLACE, found, f"{len(apart)} at most, {_WHY[least]}")
+        raise InputError(
+            PLACE, found, f"{len(apart)} at most" if len(apart) >= least else _WHY[least]
+        )
     return {str(1 + index): bin for index, bin in enumerate(balanced(corpus, apart, count))}
 
 

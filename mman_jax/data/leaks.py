@@ -142,6 +142,8 @@ def _utterances(corpus: Corpus, parts: Mapping[str, np.ndarray], known: Keys | N
         part_of[parts[part]] = index
     part_of = np.repeat(part_of, corpus.lengths)
     test, other = part_of == 2, (part_of == 0) | (part_of == 1)
+    if not test.any():
+        return []
     digests = keys(corpus) if known is None else known
     whole = _shared(list(digests.values()), count, test, other)
     total, notices = int(test.sum()), []

@@ -142,7 +142,13 @@ class Streamed:
         def train(state, labels):
             weights = stage.class_weights(labels["train"])
             number = int(processes.whole(state.epoch)[0])
-            shuffle = np.random.default_rng([number, stage.key]).permutation
+            random = np.random.default_rng([number, stage.key])
+            filled = np.asarray(self.rows["train"].mask)[:-1].any(1)
+
+            def shuffle(rows):
+                order = random.permutation(rows)
+                return order[filled[order]]
+
             losses = []
             for index, batch in enumerate(self._batches("train", stage, labels, shuffle)):
                 state, loss = step(state, {}, (batch, np.int32(index), weights))
@@ -175,12 +181,14 @@ class Streamed:
                 count, size = len(rows.mask) - 1, stage.batch_rows
                 found[part] = {
                     name: np.concatenate([x[name][:, :size] for x in parts], axis=1)[:, :count]
-                    for name in parts[0]
+                    for name in (parts[0] if parts else ())
                 }
             return {
                 "train": jax.tree.map(_with_empty_row, found["train"]),
                 "held": {
-                    head: _with_empty_row(np.concatenate([x, found["test"][head]], axis=1))
+                    head: _with_empty_row(
+                        np.concatenate([x, found["test"].get(head, x[:, :0])], axis=1)
+                    )
                     for head, x in found["valid"].items()
                 },
             }

@@ -1,6 +1,8 @@
 """The programs of a system's stages on one corpus: made once, compiled when first called."""
 
 import dataclasses
+import functools
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,6 +38,7 @@ class Programs:
         mesh: Mesh,
         parallel: str = "jit",
         stream: bool | None = None,
+        conversations: int | None = None,
     ):
         """Places the corpus on the devices, if it is not to be streamed; compiles nothing yet.
 
@@ -53,6 +56,8 @@ class Programs:
             parallel: `jit` or `pmap`.
             stream: whether the devices get a batch at a time, and each process reads the rows of
                 its own devices alone; None: where all rows would take over half of a device.
+            conversations: of an epoch, where several splits of a corpus, with rows of equal shapes,
+                are to share compiled programs: the most that any trains on. None: those in `rows`.
 
         Raises:
             InputError: if rows are to be streamed by `pmap`, or a stage has no settings.
@@ -62,6 +67,7 @@ class Programs:
         self.classes = classes
         self.mesh = mesh
         self.parallel = parallel
+        self._conversations = conversations
         self._host_rows = dict(rows)
         if stream is None:
             features = [x for part in rows.values() for x in part.features.values()]
@@ -73,6 +79,7 @@ class Programs:
         self._plain: Resident | None = None
         self._answer: Predictions | None = None
         self._compiled: dict[str, Any] = {}
+        self._used: dict[str, set[str]] = {}
         self._stages = {stage.name: stage for stage in system.stages()}
         for name in self._stages:
             if name not in settings:
@@ -110,6 +117,11 @@ class Programs:
         """The most epochs that a stage may take."""
         return min(self.settings["max_epochs"], self.settings[stage]["epochs"])
 
+    def steps(self, stage: str) -> int:
+        """The optimizer's steps of an epoch."""
+        rows = int(self._host_rows["train"].mask.any(1).sum())
+        return math.ceil(rows / self.stage(stage).batch_rows)
+
     def init(self, seed: jax.Array) -> Any:
         """One seed's parameters before training.
 
@@ -121,12 +133,23 @@ class Programs:
         reset = jnp.ones((1, 1), bool)
         return self.system.init(jax.random.key(seed), features, reset)["params"]
 
+    @functools.cached_property
+    def shapes(self) -> Any:
+        """Shapes and dtypes of one seed's parameters."""
+        return jax.eval_shape(self.init, jnp.uint32(0))
+
+    @property
+    def parameters(self) -> int:
+        """How many parameters one seed has."""
+        return sum(math.prod(x.shape) for x in jax.tree.leaves(self.shapes))
+
     def stage(self, name: str) -> StageTraining:
         """How a stage is trained, from the settings."""
         stage, settings = self._stages[name], self.settings[name]
-        shapes = jax.eval_shape(self.init, jnp.uint32(0))
-        groups = freezing.labels(shapes, settings["rules"])
-        train = self._host_rows["train"]
+        groups = freezing.labels(self.shapes, settings["rules"])
+        train, conversations = self._host_rows["train"], self._conversations
+        if conversations is None:
+            conversations = int((train.reset & train.mask).sum())
         return StageTraining(
             name=name,
             # Of the name, as all results so far were drawn.
@@ -138,15 +161,14 @@ class Programs:
             optimizer=freezing.freeze(lambda group: optimizer(settings, group), groups),
             classes=self.classes,
             weigh_classes=self.settings["class_weights"],
-            batch_rows=batch_rows(
-                len(train.mask) - 1, int((train.reset & train.mask).sum()), self.settings["batch"]
-            ),
+            batch_rows=batch_rows(len(train.mask) - 1, conversations, self.settings["batch"]),
             label_smoothing=self.settings.get("label_smoothing", 0.0),
             decay=self.settings.get("average", 0.0),
             selection=Selection(
                 self.settings["select"], settings["patience"], self.settings.get("smoothing", 0.0)
             ),
             valid_rows=len(self._host_rows["valid"].mask) - 1,
+            padded=self._conversations is not None,
             row_shards=self.mesh.shape[ROWS],
         )
 
@@ -193,15 +215,20 @@ class Programs:
         """Whether all that a stage reads is frozen while it trains."""
         if not stage.reads:
             return False
-        train = self._host_rows["train"].features
-        features = {m: jnp.zeros((1, 1, x.shape[-1])) for m, x in train.items()}
-        used = jax.eval_shape(
-            lambda: self.system.init(
-                jax.random.key(0), features, jnp.ones((1, 1), bool), method=stage.reads
-            )
-        )["params"]
         trained = set(jax.tree.leaves(groups)) - {freezing.FROZEN}
-        return not trained & set(used)
+        return not trained & self._read_from(stage.reads)
+
+    def _read_from(self, method: str) -> set[str]:
+        """The top-level names of the parameters that a method uses."""
+        if method not in self._used:
+            train = self._host_rows["train"].features
+            features = {m: jnp.zeros((1, 1, x.shape[-1])) for m, x in train.items()}
+            reset = jnp.ones((1, 1), bool)
+            used = jax.eval_shape(
+                lambda: self.system.init(jax.random.key(0), features, reset, method=method)
+            )
+            self._used[method] = set(used["params"])
+        return self._used[method]
 
 
 def _featureless(rows: Mapping[str, Batch]) -> dict[str, Batch]:

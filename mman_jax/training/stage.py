@@ -14,7 +14,7 @@ from mman_jax.training import averaging, freezing
 from mman_jax.training.answers import StageAnswers
 from mman_jax.training.losses import balanced_weights, cross_entropy
 from mman_jax.training.mesh import ROWS
-from mman_jax.training.rows import count, in_batches, take
+from mman_jax.training.rows import count, filled_first, in_batches, take
 from mman_jax.training.selection import Selection
 from mman_jax.training.state import Record, State
 from mman_jax.types import UNSCORED, Array, Batch
@@ -33,6 +33,8 @@ class StageTraining(StageAnswers):
         decay: of the average of the parameters that is validated and kept; 0: the last iterate is.
         selection: what picks the epoch.
         valid_rows: how many of the held-out rows are validation's; the rest is test's.
+        padded: whether rows may be empty, so that several splits of a corpus have equal shapes: a
+            batch of such rows alone is no step.
     """
 
     groups: Any
@@ -43,6 +45,7 @@ class StageTraining(StageAnswers):
     decay: float
     selection: Selection
     valid_rows: int
+    padded: bool
 
     def start(self, seed: Array, pace: Array, target: Array, params: Any) -> State:
         """The state of one seed before the first epoch.
@@ -120,16 +123,28 @@ class StageTraining(StageAnswers):
         """
         rows = count(part)
         key = jax.random.fold_in(self._key(state), 0)
-        order = in_batches(jax.random.permutation(key, rows), self.batch_rows, rows)
-        order = self._spread(order, rows)
+        order = jax.random.permutation(key, rows)
+        if self.padded:
+            order, filled = filled_first(order, part)
+        order = self._spread(in_batches(order, self.batch_rows, rows), rows)
         class_weights = self.class_weights(part.labels)
 
         def step(state, x):
             number, rows = x
             return self.step(state, take(part, rows), number, class_weights)
 
-        state, losses = jax.lax.scan(step, state, (jnp.arange(len(order)), order))
-        return state, losses.mean(0)
+        batches = (jnp.arange(len(order)), order)
+        if not self.padded:
+            state, losses = jax.lax.scan(step, state, batches)
+            return state, losses.mean(0)
+
+        def step_if_filled(state, x):
+            is_filled = x[0] * self.batch_rows < filled
+            nothing = jnp.zeros(len(self.heads))
+            return jax.lax.cond(is_filled, step, lambda state, _: (state, nothing), state, x)
+
+        state, losses = jax.lax.scan(step_if_filled, state, batches)
+        return state, losses.sum(0) / jnp.ceil(filled / self.batch_rows)
 
     def step(
         self, state: State, batch: Batch, number: Array, class_weights: Array

@@ -1,16 +1,15 @@
 """Training of a system, stage by stage, for all seeds."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mman_jax.errors import InputError, nearest
 from mman_jax.training import mesh as distribution
 from mman_jax.training import processes
-from mman_jax.training.out_of_fold import ANSWERS, out_of_fold
+from mman_jax.training.out_of_fold import out_of_fold
 from mman_jax.training.outcome import Outcome, Snapshot, by_epoch, join, outcome, stack, unstack
 from mman_jax.training.programs import Programs
 from mman_jax.training.state import State
@@ -54,7 +53,8 @@ class Trainer(Programs):
                 target = targets[name] if targets else None
                 state, history = self.start(name, seeds, params, paces, target), []
             own = self._inputs(name, state.params)
-            if own and groups is not None and self._answers(name) == "out_of_fold":
+            answers = self.settings[name].get("answers")
+            if own and groups is not None and answers == "out_of_fold":
                 earlier = self._earlier(name, seeds, paces, finished)
                 own |= {"train": out_of_fold(own["train"], groups, labels, earlier)}
             for epoch in self._epochs(name, state, history, own, labels):
@@ -75,12 +75,6 @@ class Trainer(Programs):
             state, records = epochs(state, own, labels)
             history.extend(by_epoch(processes.whole(records)))
             yield state, history
-
-    def _answers(self, name: str) -> str:
-        answers = self.settings[name].get("answers", ANSWERS[0])
-        if answers not in ANSWERS:
-            raise InputError(f"train.{name}.answers", repr(answers), nearest(answers, ANSWERS))
-        return answers
 
     def _earlier(self, name: str, seeds, paces, finished: Mapping[str, Outcome]):
         """Trains the stages before this one for the epochs that they chose; what it then reads."""
@@ -104,6 +98,7 @@ class Trainer(Programs):
         trained: Mapping[str, Outcome],
         seeds: Sequence[int],
         paces: Sequence[float] | None = None,
+        targets: Mapping[str, np.ndarray] | None = None,
     ) -> Snapshot:
         """The snapshot before the second stage's first epoch, from heads that were trained apart.
 
@@ -112,11 +107,13 @@ class Trainer(Programs):
             trained: what the training of each of its heads gave (T is 1).
             seeds: S seeds.
             paces: what to multiply each seed's learning rates by; None: by 1.
+            targets: see `run`.
         """
         first, second = self.stages[:2]
         joined = join([trained[head] for head in self.heads(first)])
-        drawn = jax.jit(jax.vmap(self.init))(np.asarray(seeds, np.uint32))
-        state = self.start(second, seeds, {**drawn, **params}, paces)
+        drawn = self._draw(seeds, without=params)
+        target = targets[second] if targets else None
+        state = self.start(second, seeds, {**drawn, **params}, paces, target)
         empty = jax.tree.map(lambda x: x[:0, :, :1], joined.history)
         return Snapshot(second, state, empty, {first: joined})
 
@@ -137,18 +134,29 @@ class Trainer(Programs):
             paces: what to multiply each seed's learning rates by; None: by 1.
             target: [S, T] int32, the epoch that each head keeps; None: the best on validation.
         """
-        sharding = distribution.layout(self.mesh, by_seed=True)
         seeds = np.asarray(seeds, np.uint32)
         if params is None:
-            # Runs once: compiling it well would take longer than it runs.
-            options = {"xla_backend_optimization_level": 0} if self._platform == "cpu" else {}
-            draw = jax.jit(jax.vmap(self.init), out_shardings=sharding, compiler_options=options)
-            params = draw(seeds)
+            params = self._draw(seeds)
         paces = np.ones(len(seeds), np.float32) if paces is None else np.asarray(paces, np.float32)
-        begin = jax.jit(jax.vmap(self.stage(name).start), out_shardings=sharding)
+        begin = jax.jit(
+            jax.vmap(self.stage(name).start),
+            out_shardings=distribution.layout(self.mesh, by_seed=True),
+            compiler_options=distribution.once(self._platform),
+        )
         if target is None:
             target = np.zeros((len(seeds), len(self.heads(name))), np.int32)
         return begin(seeds, paces, target, params)
+
+    def _draw(self, seeds: Sequence[int], without: Collection[str] = ()) -> dict[str, Any]:
+        """All parameters before training, leading axis S, but those under some top-level names."""
+
+        def draw(seed):
+            return {name: x for name, x in self.init(seed).items() if name not in without}
+
+        sharding = distribution.layout(self.mesh, by_seed=True)
+        options = distribution.once(self._platform)
+        drawn = jax.jit(jax.vmap(draw), out_shardings=sharding, compiler_options=options)
+        return drawn(np.asarray(seeds, np.uint32))
 
     def template(self, stage: str, seeds: int) -> State:
         """The shapes of a stage's state with a leading axis S, to read a checkpoint by."""

@@ -136,10 +136,15 @@ def test_the_order_of_the_file_does_not_matter(by):
 
 
 def test_one_fold_is_what_it_is_among_all():
-    made = of(5, sessions=SESSIONS)
+    made = corpus(lengths=(2,) * 5, sessions=SESSIONS)
+    for array in made.features.values():
+        array[8] = array[0]  # an utterance of S4 and of S2
     for fold in folds.folds(made, "sessions"):
         alone = folds.fold(made, "sessions", fold.name)
         assert (alone.name, numbers(alone.split)) == (fold.name, numbers(fold.split))
+        assert alone.split.notices == fold.split.notices
+        copied = any("the features of an utterance in" in said for said in fold.split.notices)
+        assert copied == (fold.name in ("S2", "S4"))
     with pytest.raises(InputError, match=r"^data.fold: unknown 'S9'; .*one of S1, S2, S3, S4"):
         folds.fold(made, "sessions", "S9")
 

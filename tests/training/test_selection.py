@@ -65,7 +65,8 @@ def test_selection_by_loss():
 def test_selection_by_the_calibrated_loss():
     # Over-confidence raises the loss; divided by a temperature it still falls.
     rule = Selection("calibrated", 9)
-    assert rule.temperatures[0] == 1 and len(set(rule.temperatures)) > 5
+    assert rule.temperatures[0] == 1
+    assert len(set(rule.temperatures)) > 5
     state = script(rule, [0.5, 0.6], [0.7, 0.9], calibrated=[0.7, 0.6])
     assert int(state.best_epoch[0]) == 2
 
@@ -91,6 +92,7 @@ def test_smoothing_is_a_running_mean():
 @pytest.mark.parametrize("by", ["loss", "accuracy"])
 def test_a_target_is_kept_whatever_its_score(by):
     state = script(Selection(by, 1), [0.9, 0.1, 0.2, 0.9], [0.1, 0.9, 0.8, 0.1], target=3)
-    assert int(state.best_epoch[0]) == 3 and state.best["fusion"] == 3
+    assert int(state.best_epoch[0]) == 3
+    assert state.best["fusion"] == 3
     assert bool(state.stopped[0])
     assert not script(Selection(by, 1), [0.9, 0.1], [0.1, 0.9], target=3).stopped[0]
