@@ -132,12 +132,14 @@ class Sweep:
             before = rows[:start]
             drawn = [search.draw(before, i - start) for i in range(len(rows), until)]
             began = time.monotonic()
-            for values, (losses, pruned) in zip(drawn, run(search, before, drawn), strict=True):
+            attempts = list(run(search, before, drawn))
+            longest = max(longest, time.monotonic() - began)
+            each = (time.monotonic() - began) / len(drawn)
+            for values, (losses, pruned) in zip(drawn, attempts, strict=True):
                 row = Row(values, losses, pruned)
                 kept.add(row)
-                self._tell(name, len(rows), trials, row, time.monotonic() - began)
+                self._tell(name, len(rows), trials, row, each)
                 rows.append(row)
-            longest = max(longest, time.monotonic() - began)
             jax.clear_caches()  # no later trial uses these programs
         if len(rows) < trials:
             self.screen.notice(f"{name}: the time is over after {len(rows)} of {trials} trials")
