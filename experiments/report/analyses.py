@@ -62,7 +62,7 @@ def positions(results: Results) -> Table:
 
 
 def folds(results: Results) -> tuple[Table, ...]:
-    """Every system's accuracy on every fold, and what the folds hold; nothing where there are none."""
+    """Every system's accuracy on every fold, and what the folds hold; of no folds nothing."""
     called = score_names(results["protocol"])["accuracy"]
     systems = {n: s for n, s in results["systems"].items() if "folds" in s}
     if not systems:

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -79,6 +79,7 @@ class Programs:
         self._plain: Resident | None = None
         self._answer: Predictions | None = None
         self._compiled: dict[str, Any] = {}
+        self._begin: dict[tuple[str, ...], Callable[..., Any]] = {}
         self._used: dict[str, set[str]] = {}
         self._stages = {stage.name: stage for stage in system.stages()}
         for name in self._stages:
