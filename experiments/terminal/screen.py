@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -145,6 +146,18 @@ class Screen:
             test = [f"{100 * scores['ensemble']['test'][m]['mean']:.1f}" for m in metrics.METRICS]
             table.add_row("ensemble of the seeds", *test)
         table.add_row("majority answer", f"{100 * scores['test']['majority_accuracy']:.1f}")
+        self._whole(table)
+
+    def listing(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """A table of any words; all columns but the first hold numbers."""
+        table = Table(title=title, title_justify="left")
+        for index, column in enumerate(columns):
+            table.add_column(column, justify="right" if index else "left", no_wrap=True)
+        for row in rows:
+            table.add_row(*row)
+        self._whole(table)
+
+    def _whole(self, table: Table) -> None:
         # As wide as its rows are: what reads a log finds each in one line, with all its letters.
         wide = self.console.options.update(max_width=_WIDEST)
         table.width = Measurement.get(self.console, wide, table).maximum
