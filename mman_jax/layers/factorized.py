@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from mman_jax.layers.attention import weigh
 from mman_jax.layers.band import after, keep
-from mman_jax.layers.transformer import Linear, uniform
+from mman_jax.layers.linear import Linear, uniform
 from mman_jax.types import Array
 
 

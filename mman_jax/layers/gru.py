@@ -5,7 +5,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from mman_jax.layers.transformer import uniform
+from mman_jax.layers.linear import uniform
 from mman_jax.types import Array
 
 

@@ -11,28 +11,6 @@ from mman_jax.types import Array
 _XAVIER = nn.initializers.xavier_uniform()
 
 
-def uniform(inputs: int) -> nn.initializers.Initializer:
-    """Draws as PyTorch does for a linear layer of so many inputs: U(-1/sqrt(D), 1/sqrt(D))."""
-    bound = inputs**-0.5
-
-    def draw(key, shape, dtype=jnp.float32):
-        return jax.random.uniform(key, shape, dtype, -bound, bound)
-
-    return draw
-
-
-class Linear(nn.Dense):
-    """A dense layer whose parameters start as in PyTorch; the size of its inputs is not given."""
-
-    @nn.compact
-    def __call__(self, inputs: Array) -> Array:
-        """[..., D] to [..., features]."""
-        start = uniform(inputs.shape[-1])
-        kernel = self.param("kernel", start, (inputs.shape[-1], self.features))
-        found = inputs @ kernel
-        return found + self.param("bias", start, (self.features,)) if self.use_bias else found
-
-
 def sinusoids(position: Array, size: int) -> Array:
     """Sines and cosines of a cell's number, first all sines: [..., size] float32.
 

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from mman_jax.layers.band import after, band, keep
 from mman_jax.layers.factorized import Layer, Norm, waves
 from mman_jax.layers.gru import GRU
-from mman_jax.layers.transformer import Linear
+from mman_jax.layers.linear import Linear
 from mman_jax.systems.base import System, check_rate, check_size, check_sizes
 from mman_jax.types import Array
 

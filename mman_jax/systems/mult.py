@@ -16,7 +16,8 @@ import jax.numpy as jnp
 
 from mman_jax.errors import InputError
 from mman_jax.layers.band import after, band, keep
-from mman_jax.layers.transformer import Encoder, Linear, sinusoids
+from mman_jax.layers.linear import Linear
+from mman_jax.layers.transformer import Encoder, sinusoids
 from mman_jax.systems.base import System, check_rate, check_size
 from mman_jax.types import Array
 
