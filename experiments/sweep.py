@@ -80,8 +80,11 @@ def main() -> None:
             found, accuracies = sweep.run(place / "rules.json")
         _show(screen, sweep, accuracies)
         corpus = pathlib.Path(start.data.path).name if start.data.path else "the synthetic corpus"
-        about = f"MMAN and its parts, with the settings that a sweep chose on {corpus}."
-        source = recipe.source(found, about, sweep.searches, accuracies)
+        about = f"MMAN and its parts with the settings that a sweep chose on {corpus}."
+        groups = (
+            f"{len(inner.held.names)} folds inside its training part, {budget.seeds} seeds each"
+        )
+        source = recipe.source(found, f"{about}\n\n{groups}.", sweep.searches, accuracies)
         write_whole(output, source.encode())
         screen.line(f"{output} is written, from {config.shown(start, sys.argv)}")
 

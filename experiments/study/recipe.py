@@ -28,7 +28,7 @@ def source(
 
     Args:
         config: what was found, whole.
-        about: the docstring's first line.
+        about: how the docstring begins.
         searches: the rows of each search.
         accuracies: of each rule by which an epoch may be picked.
     """

@@ -94,6 +94,7 @@ def test_rows_on_disk_are_the_rows_and_the_search_goes_on_as_if_never_interrupte
     made = search()
     rows = tried(made, 11)
     rows.insert(3, row(made.draw(rows[:3]), [[np.inf, 1.0]], [[2.0, 3.0]], pruned=True))
+    rows.append(row(made.draw(rows), [[np.inf, 1.0]] * 3, [[2.0, 3.0]] * 3))  # diverged
     for part in (rows[:5], rows[5:]):  # two starts
         with opened(tmp_path / "trials.db") as storage:
             kept = Trials(storage, "towers", made)
