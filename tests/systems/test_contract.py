@@ -16,6 +16,7 @@ from mman_jax.inference import stream
 from mman_jax.inference.answerer import Answerer
 from mman_jax.inference.model import Model
 from mman_jax.systems import build
+from mman_jax.systems.base import parameter_shapes
 from mman_jax.training.mesh import make_mesh
 from mman_jax.training.trainer import Trainer
 from tests import tiny
@@ -64,14 +65,19 @@ STARTS = np.zeros((2, UTTERANCES), bool)
 STARTS[:, 0] = True
 
 
+ALL_THERE = {m: np.ones((2, UTTERANCES), bool) for m in DIMS}
+
+
 @functools.cache
 def parameters(name):
-    params = small(name).init(jax.random.key(0), drawn(), STARTS)["params"]
+    """Biases, too, are not zero: else what must not pass could not be seen to pass."""
     random = np.random.default_rng(1)
-    # Biases are zero at the start: then what must not pass could not be seen to pass.
-    return jax.tree.map(
-        lambda x: x + 0.2 * random.normal(size=x.shape).astype("f4") if x.ndim == 1 else x, params
-    )
+
+    def draw(x):
+        scale = 1.5 * x.shape[0] ** -0.5 if len(x.shape) > 1 else 0.2
+        return scale * random.normal(size=x.shape).astype("f4")
+
+    return jax.tree.map(draw, parameter_shapes(small(name), DIMS))
 
 
 @functools.cache
@@ -87,18 +93,18 @@ def test_neighbours_in_a_row_and_padding_change_no_answer(name):
     features, answer = drawn(), answering(name)
     packed = STARTS.copy()
     packed[:, [2, 5]] = True  # the last one is padding
-    found = answer(parameters(name), features, packed, None)
+    found = answer(parameters(name), features, packed, ALL_THERE)
     alone = {m: np.zeros_like(x) for m, x in features.items()}
     for m, x in features.items():
         alone[m][:, :3] = x[:, 2:5]
-    expected = answer(parameters(name), alone, STARTS, None)
+    expected = answer(parameters(name), alone, STARTS, ALL_THERE)
     np.testing.assert_allclose(found[:, 2:5], expected[:, :3], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_an_answer_depends_on_no_later_utterance(name):
     def third(features):
-        return jnp.sum(answering(name)(parameters(name), features, STARTS, None)[:, 2] ** 2)
+        return jnp.sum(answering(name)(parameters(name), features, STARTS, ALL_THERE)[:, 2] ** 2)
 
     for gradient in jax.jit(jax.grad(third))(drawn()).values():
         moved = np.abs(gradient).max(axis=(0, 2))
@@ -149,8 +155,7 @@ def test_missing_values_reach_no_answer_and_no_gradient(name):
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_every_parameter_has_a_gradient(name):
-    present = {m: np.ones((2, UTTERANCES), bool) for m in DIMS}
-    _, (gradients, _) = graded(name)(parameters(name), drawn(), present)
+    _, (gradients, _) = graded(name)(parameters(name), drawn(), ALL_THERE)
     for path, gradient in jax.tree_util.tree_leaves_with_path(gradients):
         where = jax.tree_util.keystr(path)
         idle = name in IDLE and all(part in where for part in IDLE[name])
@@ -161,8 +166,10 @@ def test_every_parameter_has_a_gradient(name):
 def test_seeds_are_an_axis(name):
     one = parameters(name)
     two = jax.tree.map(lambda x: jnp.stack([0.5 * x, x]), one)
-    found = jax.jit(jax.vmap(answering(name), (0, None, None, None)))(two, drawn(), STARTS, None)
-    expected = answering(name)(one, drawn(), STARTS, None)
+    found = jax.jit(jax.vmap(answering(name), (0, None, None, None)))(
+        two, drawn(), STARTS, ALL_THERE
+    )
+    expected = answering(name)(one, drawn(), STARTS, ALL_THERE)
     np.testing.assert_allclose(found[1], expected, atol=1e-6)
     assert np.abs(found[0] - expected).max() > 1e-3
 
