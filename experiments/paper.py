@@ -2,8 +2,10 @@
 
     python -m experiments.paper --workdir=DIR [--config.data.path=PATH] [--config.seeds=10]
 
-Systems that share towers train them once. The same command on the same folder goes on where it was
-interrupted. `--report_only` draws the report again from `DIR/results.json` alone.
+Systems that share towers train them once; `--systems=mman,clstm_lf` trains some alone. Every system
+and tower has a folder of its own, with which the other commands work as after `experiments.run`.
+The same command on the same folder goes on where it was interrupted. `--report_only` draws the
+report again from `DIR/results.json` alone.
 """
 
 import pathlib
@@ -25,9 +27,8 @@ _WORKDIR = command.path_flag(
     expected="a folder for results",
 )
 _REPORT_ONLY = flags.DEFINE_bool("report_only", False, "Whether to draw the report again, alone.")
-_PROCESSES = flags.DEFINE_integer(
-    "processes", 0, "Systems trained side by side; 0: one a core on CPUs, else one.", 0
-)
+_SYSTEMS = flags.DEFINE_list("systems", [], "Those to train, by name (mman,clstm_lf); none: all.")
+_PROCESSES = command.processes_flag("Systems")
 _CACHE = command.cache_flag()
 
 
@@ -49,7 +50,8 @@ def main() -> None:
         cache = command.use_cache(_CACHE.value)
         command.Preemption.listen()
         processes = _PROCESSES.value or workers.default_processes()
-        study.run(settings, workdir, screen, processes, cache, _command())
+        names = [name.strip() for name in _SYSTEMS.value]
+        study.run(settings, workdir, screen, processes, cache, _command(), names)
 
 
 if __name__ == "__main__":

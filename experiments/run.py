@@ -1,7 +1,9 @@
 """Trains and scores one system: `python -m experiments.run --config=configs/mman.py --workdir=DIR`.
 
 Every field of the config is a flag, such as `--config.data.path=PATH`; a run prints those that
-differ from its file when it starts, and writes all of them to `DIR/config.json`. Notebooks call
+differ from its file when it starts, and writes all of them to `DIR/config.json`. With
+`--config.data.folds=sessions` every fold is a trial in `DIR/folds`, and `DIR/results.json` pools
+their scores. Notebooks call
 `experiments.trial.experiment.run` with a config of their own.
 """
 
@@ -10,6 +12,7 @@ import sys
 
 from absl import flags
 
+from experiments.study import folds, workers
 from experiments.terminal import command, config
 from experiments.terminal.command import Preemption
 from experiments.terminal.lock import alone
@@ -20,6 +23,7 @@ from mman_jax.training import processes
 
 _CONFIG = command.config_flag("The system to train.")
 _CACHE = command.cache_flag()
+_PROCESSES = command.processes_flag("Folds")
 _TENSORBOARD = flags.DEFINE_bool(
     "tensorboard", False, "Whether learning curves go to WORKDIR/tensorboard, beside curves.csv."
 )
@@ -32,15 +36,20 @@ def main() -> None:
     """Runs the experiment that the flags name."""
     settings = config.read(_CONFIG)
     workdir = pathlib.Path(_WORKDIR.value)
+    folds.check(settings)
     Preemption.listen()
     with within("config"):
         processes.join(settings.distributed)
-    command.use_cache(_CACHE.value)
+    cache = command.use_cache(_CACHE.value)
     first = processes.is_first()
     with alone(workdir, first=first), Screen(quiet=not first) as screen:
         about = config.shown(settings, sys.argv)
         screen.line(f"config: {about}; all of it goes to {workdir / 'config.json'}")
-        experiment.run(settings, workdir, screen, _TENSORBOARD.value)
+        if folds.several(settings):
+            side_by_side = _PROCESSES.value or workers.default_processes()
+            folds.run(settings, workdir, screen, side_by_side, cache, _TENSORBOARD.value)
+        else:
+            experiment.run(settings, workdir, screen, _TENSORBOARD.value)
 
 
 if __name__ == "__main__":

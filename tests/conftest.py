@@ -1,25 +1,41 @@
 """Eight fake CPU devices, so that what runs on several devices is tested on any machine."""
 
 import os
+import subprocess
+import sys
 import tempfile
 import warnings
 
 # Tests compile much and compute little: the compiler's own optimisation is left out, and what one
 # test compiled the next one finds again.
 FLAGS = ("--xla_force_host_platform_device_count=8", "--xla_backend_optimization_level=0")
+# These halve the compiler's time again. A jaxlib without them would end every process.
+QUICK = ("--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1")
+
+
+def _add(*flags):
+    given = os.environ.get("XLA_FLAGS", "")
+    missing = [flag for flag in flags if flag.split("=")[0] not in given]
+    return " ".join([given, *missing]).strip()
+
+
+def _starts(xla_flags):
+    """Whether jax starts with these flags."""
+    told = {**os.environ, "XLA_FLAGS": xla_flags}
+    start = [sys.executable, "-c", "import jax; jax.devices()"]
+    return not subprocess.run(start, env=told, capture_output=True).returncode
+
 
 os.environ["JAX_PLATFORMS"] = "cpu"
-given = os.environ.get("XLA_FLAGS", "")
-missing = [flag for flag in FLAGS if flag.split("=")[0] not in given]
-os.environ["XLA_FLAGS"] = " ".join([given, *missing]).strip()
+os.environ["XLA_FLAGS"] = _add(*FLAGS)
 
-import jax  # noqa: E402  (after the flags that it reads once)
-
-if "PYTEST_XDIST_WORKER" not in os.environ:  # all workers share it, and the commands they start
+if "PYTEST_XDIST_WORKER" not in os.environ:  # all workers share these, and the commands they start
+    if _starts(_add(*QUICK)):
+        os.environ["XLA_FLAGS"] = _add(*QUICK)
     _CACHE = tempfile.TemporaryDirectory(prefix="mman_jax_tests_")
     os.environ["XDG_CACHE_HOME"] = _CACHE.name
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(_CACHE.name, "mman_jax")
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     # Matplotlib says on stderr that it makes this: once, here, and not in a test that looks there.
     with warnings.catch_warnings(action="ignore"):  # an old one with a new pyparsing
         import matplotlib.font_manager  # noqa: F401
-jax.config.update("jax_compilation_cache_dir", os.path.join(os.environ["XDG_CACHE_HOME"], "jax"))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)

@@ -24,6 +24,8 @@ def shrink(config, hidden=8, dense=6, epochs=3):
             block.dense = dense
     if "early" in config.network and "attention" in config.network.early:
         config.network.early.attention.update(model=6, key=5, value=6)
+    for block in config.baselines.values():
+        block.update(hidden=(hidden,) * len(block.hidden), dense=dense)
     config.train.max_epochs = epochs
     config.train.batch = 4
     config.train.select = "accuracy"
@@ -63,3 +65,8 @@ def last(trainer, labels, seeds, start=None):
 def kept(snapshots):
     """Snapshots copied to the host: the next epoch overwrites what the devices hold."""
     return [s._replace(state=jax.tree.map(np.array, s.state)) for s in snapshots]
+
+
+def seed(params, index):
+    """One seed of parameters, its axis kept."""
+    return jax.tree.map(lambda x: np.asarray(x)[index : index + 1], params)

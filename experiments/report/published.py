@@ -57,6 +57,11 @@ TABLE_4 = (
 )
 """System, accuracy in per cent, what was measured."""
 
+WA_UA = (
+    "As in most work on IEMOCAP: WA, weighted accuracy, is the share of right answers; UA, "
+    "unweighted accuracy, is the mean of the classes' recalls."
+)
+
 _MERGED = {"happy": ("happy", "excited"), "sad": ("sad", "frustrated")}
 
 

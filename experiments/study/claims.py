@@ -69,7 +69,7 @@ def verdict(kind: str, low: float, high: float) -> str:
 def judge(
     comparisons: Sequence[Mapping[str, Any]], parameters: Mapping[str, int]
 ) -> list[dict[str, Any]]:
-    """The verdict on each claim.
+    """The verdict on each claim of two systems that were compared.
 
     Args:
         comparisons: what `compare` gave, with the names `first` and `second`.
@@ -78,7 +78,9 @@ def judge(
     found = []
     by_pair = {(c["first"], c["second"]): c for c in comparisons}
     for claim, first, second, kind in CLAIMS:
-        comparison = by_pair[first, second]
+        comparison = by_pair.get((first, second))
+        if comparison is None:
+            continue  # one of the two was not trained
         low, high = comparison["interval"]
         note = "yes where the 95 % interval lies above nothing, no where it lies below"
         if kind == "level":

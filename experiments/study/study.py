@@ -2,22 +2,25 @@
 
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ml_collections import ConfigDict
 
 from experiments import report
-from experiments.study import fitting, summary, workers
+from experiments.study import folds, jobs, summary, workers
 from experiments.study import towers as plan
 from experiments.terminal.screen import Screen
 from experiments.trial import folder
 from experiments.trial.prepared import load_corpus, prepare_experiment
 from mman_jax.data import protocols
-from mman_jax.errors import InputError
+from mman_jax.errors import InputError, nearest
 from mman_jax.files.whole import write_whole
 
 BINARY = ("clstm_mma", "mman")
 """The systems of Table 3."""
+
+Folders = dict[str, list[dict[str, pathlib.Path]]]
+"""By system its own trial, then its towers': the folder in each fold."""
 
 
 def run(
@@ -27,76 +30,101 @@ def run(
     processes: int = 1,
     cache: str = "",
     command: str = "",
+    names: Sequence[str] = (),
 ) -> None:
     """Trains all systems and writes the report.
 
     Args:
         config: the recipe; every system is made from it.
-        workdir: gets `report.html`, `report.md`, `results.json` and `figures`.
+        workdir: gets `report.html`, `report.md`, `results.json`, `figures`, and a trial's folder of
+            every system and tower: `systems/NAME`, `towers/NAME`, of folds in `folds/FOLD` each.
         screen: where progress is shown.
-        processes: how many systems are trained side by side.
+        processes: how many of these trials run side by side.
         cache: folder of compiled programs for these processes, or empty.
         command: how to do it again, for the report.
+        names: of the systems to train; none: all.
 
     Raises:
-        InputError: if the config or its corpus cannot be used.
+        InputError: if the config, its corpus or a name cannot be used; nothing is written then.
     """
     if config.distributed:
         raise InputError("config.distributed", repr(config.distributed), "one process")
+    if any(workdir.glob("towers/*/fitted.json")):
+        found = "holds a study of an earlier version of mman_jax"
+        raise InputError(workdir, found, "an empty folder (its report.html stays readable)")
     config = config.copy_and_resolve_references().unlock()
     corpus = load_corpus(config.data)
     if config.data.protocol == "auto" and protocols.is_iemocap(corpus):
         config.data.protocol = "mman4"  # the paper's four classes
     modalities = list(corpus.dims)
-    systems = plan.systems(config, modalities)
-    whole = next(system for system in systems if system.name == "mman")
-    experiment = prepare_experiment(whole.config)
+    every = plan.systems(config, modalities)
+    systems = choose(every, names)
+    each = folds.configs(config, corpus)
+    whole = next(system for system in every if system.name == "mman").config
+    experiments = []
+    for one in each.values():
+        own = whole.copy_and_resolve_references().unlock()
+        own.data.fold = one.data.fold
+        experiments.append(prepare_experiment(own))
     chosen = json.loads(config.to_json())
     folder.holds(workdir, chosen)
     folder.claim(workdir, chosen, corpus)
-    todo, folders = plan_jobs(systems, config, modalities, workdir)
-    tasks: dict[str, list[pathlib.Path]] = {}
+    todo, folders = plan_jobs(systems, each, modalities, workdir)
+    tasks: Folders = {}
     if config.data.protocol == "mman4" and protocols.is_iemocap(corpus):
-        binary = config.copy_and_resolve_references().unlock()
-        binary.data.protocol = "binary4"
-        chosen = [s for s in plan.systems(binary, modalities) if s.name in BINARY]
-        more, tasks = plan_jobs(chosen, binary, modalities, workdir / "binary4")
+        binary = {name: one.copy_and_resolve_references().unlock() for name, one in each.items()}
+        for one in binary.values():
+            one.data.protocol = "binary4"
+        more, tasks = plan_jobs(
+            [s for s in systems if s.name in BINARY], binary, modalities, workdir, "binary4"
+        )
         todo += more
     workers.run(todo, screen, processes, cache)
-    found = summary.summarise(systems, folders, tasks, experiment, command)
+    found = summary.summarise(systems, folders, tasks, experiments, command)
     report.write(found, workdir)
     content = json.dumps(found, allow_nan=False) + "\n"
     write_whole(workdir / "results.json", content.encode())
     screen.line(f"{workdir / 'report.html'} is written")
 
 
+def choose(systems: Sequence[plan.System], names: Sequence[str]) -> list[plan.System]:
+    """The systems of these names, in their own order; all where none is named.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    known = {system.name: system for system in systems}
+    for name in names:
+        if name not in known:
+            raise InputError("--systems", f"unknown {name!r:.60}", nearest(name, known))
+    return [system for system in systems if not names or system.name in names]
+
+
 def plan_jobs(
     systems: Sequence[plan.System],
-    config: ConfigDict,
+    each: Mapping[str, ConfigDict],
     modalities: Sequence[str],
     workdir: pathlib.Path,
-) -> tuple[list[fitting.Job], dict[str, list[pathlib.Path]]]:
-    """What to train, towers first; and for each system its own folder and then its towers'."""
-    towers: dict[pathlib.Path, fitting.Job] = {}
-    fusions, folders = [], {}
-    for system in systems:
-        own = {}
-        for name, tower in plan.towers(system.config, config, modalities).items():
-            own[name] = workdir / "towers" / plan.key(name, tower)
-            towers.setdefault(own[name], fitting.Job(f"tower {name}", tower, own[name]))
-        if system.alone:
-            folders[system.name] = list(own.values())
-            continue
-        whole = workdir / "systems" / system.name
-        folders[system.name] = [whole, *own.values()]
-        fusions.append(fitting.Job(system.title, system.config, whole, own))
-    # What takes longest starts first, so that no process is left with it at the end: a fusion that
-    # trains its towers, too; then the towers that it waits for, attention before the others.
-    long = [job for job in fusions if job.config.system == "joint"]
-    rest = [job for job in fusions if job.config.system != "joint"]
-    needed = {folder for job in long for folder in job.towers.values()}
-    ordered = sorted(
-        towers.values(),
-        key=lambda job: (job.folder not in needed, "early" not in job.config.network),
-    )
-    return [*long, *ordered, *rest], folders
+    inside: str = "",
+) -> tuple[list[jobs.Job], Folders]:
+    """What to train in every fold; and for each system its own trial and then its towers'.
+
+    Args:
+        systems: of `towers.systems`.
+        each: the recipe in each fold, by the fold's name.
+        modalities: of the corpus, in order.
+        workdir: of the study.
+        inside: a folder within each fold's.
+    """
+    todo: list[jobs.Job] = []
+    folders: Folders = {}
+    for name, place in folds.places(workdir, list(each)).items():
+        recipe = each[name]
+        own = [system.of_recipe(recipe) for system in systems]
+        more, found = jobs.plan(own, recipe, modalities, place / inside, name)
+        todo += more
+        for system, paths in found.items():
+            of = folders.setdefault(system, [{} for _ in paths])
+            for by_fold, path in zip(of, paths, strict=True):
+                by_fold[name] = path
+    return todo, folders

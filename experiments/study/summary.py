@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.study import claims, fitting
+from experiments.study import claims, pooled
 from experiments.study.towers import ABLATION, PAPER, System
 from experiments.trial import results
 from experiments.trial.prepared import Experiment
@@ -18,25 +18,33 @@ from mman_jax.data.synthetic import ceiling
 from mman_jax.data.synthetic import process as synthetic
 from mman_jax.evaluation import evidence, significance
 
+Folders = Mapping[str, Sequence[Mapping[str, pathlib.Path]]]
+
 
 def summarise(
     systems: Sequence[System],
-    folders: Mapping[str, Sequence[pathlib.Path]],
-    tasks: Mapping[str, Sequence[pathlib.Path]],
-    experiment: Experiment,
+    folders: Folders,
+    tasks: Folders,
+    experiments: Sequence[Experiment],
     command: str,
 ) -> dict[str, Any]:
     """Everything that the report says.
 
     Args:
         systems: of the plan.
-        folders: what was trained for each system: its own folder, then those of its towers.
+        folders: what was trained for each system: its own trial, then those of its towers, each a
+            folder a fold.
         tasks: the same of the systems trained on the one-vs-rest tasks; may be empty.
-        experiment: of one of the systems, for the corpus, the split and the labels.
+        experiments: of one system on all modalities, one a fold, for corpus, split and labels.
         command: how to do it again.
     """
+    experiment, *_ = experiments
     task = experiment.tasks[0]
-    found = {system.name: _system(system, folders[system.name], task.name) for system in systems}
+    every = {tuple(one.values()): one for own in folders.values() for one in own}
+    trials = {key: pooled.read(one) for key, one in every.items()}
+    own = {name: [trials[tuple(one.values())] for one in of] for name, of in folders.items()}
+    found = {system.name: _system(system, own[system.name], task.name) for system in systems}
+    missing = {system.name: found[system.name].pop("missing") for system in systems}
     utterances = found[systems[0].name].pop("utterances")
     for other in list(found.values())[1:]:
         if other.pop("utterances") != utterances:
@@ -58,11 +66,8 @@ def summarise(
         "command": command,
         **provenance(),
         "config": {system.name: system.config.to_dict() for system in systems},
-        "seconds": sum(
-            sum(one["seconds"] for one in fitting.read(folder).values())
-            for folder in sorted({f for own in folders.values() for f in own})
-        ),
-        "corpus": _corpus(experiment, task),
+        "seconds": sum(_seconds(trial) for trial in trials.values()),
+        "corpus": _corpus(experiments, task),
         "protocol": experiment.config.data.protocol,
         "classes": list(task.classes),
         "seeds": experiment.seeds,
@@ -73,35 +78,35 @@ def summarise(
         "positions": claims.by_position(paper, utterances),
         "claims": claims.judge(comparisons, totals),
         "tasks": _tasks(tasks),
-        "synthetic": _synthetic(experiment, utterances, answers),
-        "missing": _missing(systems, folders, task.name),
+        "synthetic": _synthetic(experiments, utterances, answers),
+        # One modality's system has nothing left to answer from.
+        "missing": {n: x for n, x in missing.items() if x and found[n]["group"] == PAPER} or None,
     }
 
 
-def _system(system: System, folders: Sequence[pathlib.Path], task: str) -> dict[str, Any]:
-    own, *towers = [fitting.read(folder)[task] for folder in folders]
-    kept = (
-        "validation",
-        "test",
-        "test_oracle",
-        "best_epoch",
-        "towers",
-        "parameters",
-        "curves",
-        "failed",
-    )
+def _system(system: System, trials: Sequence[Mapping[str, Any]], task: str) -> dict[str, Any]:
+    whole, *_ = trials
+    own = whole["tasks"][task]
+    kept = ("validation", "test", "test_oracle", "best_epoch", "towers", "curves", "failed")
     return {
         "title": system.title,
         "group": system.group,
         "baseline": system.baseline,
         "about": system.about,
         **{name: own[name] for name in kept},
+        **{name: own[name] for name in ("folds", "ensemble", "before_refit") if name in own},
+        "parameters": whole["parameters"] | {"trainable": own["trainable"]},
         "interval": list(significance.seed_interval(own["test"]["accuracy"]["per_seed"])),
-        "seconds": own["seconds"] + sum(tower["seconds"] for tower in towers),
+        "seconds": sum(map(_seconds, trials)),
         "answers": own["answers"],
-        "attention": own["attention"],
+        "attention": own.get("attention"),
+        "missing": own.get("missing"),
         "utterances": own["utterances"],
     }
+
+
+def _seconds(trial: Mapping[str, Any]) -> float:
+    return sum(trial["seconds"].values())
 
 
 def _anonymous(utterances: Mapping[str, Sequence[Any]]) -> dict[str, list[int]]:
@@ -112,43 +117,34 @@ def _anonymous(utterances: Mapping[str, Sequence[Any]]) -> dict[str, list[int]]:
 
 def _pairs(systems: Sequence[System]) -> list[tuple[str, str]]:
     """Every pair of the paper's systems, those of the claims first; each ablation with its
-    baseline."""
+    baseline, if that was trained, too."""
+    names = {system.name for system in systems}
     paper = [s.name for s in systems if s.group == PAPER]
     named = [(first, second) for _, first, second, _ in claims.CLAIMS]
     others = [
         (b, a) for a, b in itertools.combinations(paper, 2) if {(a, b), (b, a)}.isdisjoint(named)
     ]
-    return [*named, *others, *((s.name, s.baseline) for s in systems if s.group == ABLATION)]
+    varied = [(s.name, s.baseline) for s in systems if s.group == ABLATION]
+    return [pair for pair in (*named, *others, *varied) if names.issuperset(pair)]
 
 
-def _corpus(experiment: Experiment, task: protocols.Task) -> dict[str, Any]:
-    corpus: Corpus = experiment.parts.corpus
-    return results.of_corpus(experiment.parts, experiment.labels[task.name], task) | {
+def _corpus(experiments: Sequence[Experiment], task: protocols.Task) -> dict[str, Any]:
+    corpus: Corpus = experiments[0].parts.corpus
+    told = [results.of_corpus(one.parts, one.labels[task.name], task) for one in experiments]
+    return (told[0] if len(told) == 1 else pooled.corpora(told)) | {
         "sessions": len(set(corpus.sessions)) if corpus.sessions else None,
         "speakers": len(set(corpus.speakers)) if corpus.speakers else None,
         "iemocap": protocols.is_iemocap(corpus),
     }
 
 
-def _missing(
-    systems: Sequence[System], folders: Mapping[str, Sequence[pathlib.Path]], task: str
-) -> dict[str, Any] | None:
-    scores = {
-        system.name: fitting.read(folders[system.name][0])[task]["missing"]
-        for system in systems
-        if system.group == PAPER
-    }
-    # One modality's system has nothing left to answer from.
-    return {name: found for name, found in scores.items() if found} or None
-
-
-def _tasks(folders: Mapping[str, Sequence[pathlib.Path]]) -> dict[str, Any] | None:
+def _tasks(folders: Folders) -> dict[str, Any] | None:
     if not folders:
         return None
     found: dict[str, Any] = {}
     for system, (own, *_) in folders.items():
         found[system] = {}
-        for task, scores in fitting.read(own).items():
+        for task, scores in pooled.read(own)["tasks"].items():
             labels = np.asarray(scores["utterances"]["label"])
             answers = np.asarray(scores["answers"])
             both = ((answers == 1) & (labels == 1)).sum(1)
@@ -163,13 +159,15 @@ def _tasks(folders: Mapping[str, Sequence[pathlib.Path]]) -> dict[str, Any] | No
 
 
 def _synthetic(
-    experiment: Experiment, utterances: Mapping[str, Sequence[Any]], answers: Mapping[str, Any]
+    experiments: Sequence[Experiment],
+    utterances: Mapping[str, Sequence[Any]],
+    answers: Mapping[str, Any],
 ) -> dict[str, Any] | None:
-    if experiment.config.data.path is not None:
+    if experiments[0].config.data.path is not None:
         return None
-    process, corpus = synthetic.process(), experiment.parts.corpus
+    process, corpus = synthetic.process(), experiments[0].parts.corpus
     shares, kinds = evidence.used(corpus, utterances, answers)
-    test = experiment.parts.split.test
+    test = np.concatenate([one.parts.split.test for one in experiments])
     return {
         "ceiling": ceiling.ceiling(process, corpus, test),
         "ceiling_late_fusion": ceiling.ceiling(process, corpus, test, "late"),

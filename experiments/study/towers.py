@@ -38,6 +38,12 @@ class System:
         """Whether one tower is the whole system."""
         return "fusion" not in self.config.network
 
+    def of_recipe(self, recipe: ConfigDict) -> "System":
+        """The same with the corpus's fold and the protocol of another recipe."""
+        config = self.config.copy_and_resolve_references().unlock()
+        config.data.update(fold=recipe.data.fold, protocol=recipe.data.protocol)
+        return dataclasses.replace(self, config=config)
+
 
 def systems(recipe: ConfigDict, modalities: Sequence[str]) -> list[System]:
     """Every system of the paper on a corpus, then the ablations.

@@ -4,16 +4,16 @@ import concurrent.futures
 import multiprocessing
 import os
 import queue
-import threading
 import time
 from collections.abc import Sequence
 
 import jax
 from absl import logging
 
-from experiments.study.fitting import FITTED, Job, fit
-from experiments.terminal.command import Preemption
+from experiments.study.jobs import Job
+from experiments.terminal.command import Preemption, use_cache
 from experiments.terminal.screen import Screen
+from mman_jax.features.measuring import pool
 
 _LOOK = 0.5  # seconds between two looks at the jobs
 _PATIENCE = 60  # seconds for a job to save what it has done
@@ -44,7 +44,7 @@ def run(jobs: Sequence[Job], screen: Screen, processes: int, cache: str) -> None
         processes: how many jobs run side by side; 1: in this process.
         cache: folder of compiled programs, or empty.
     """
-    left = [job for job in jobs if not (job.folder / FITTED).is_file()]
+    left = [job for job in jobs if not job.done]
     if len(left) < len(jobs):
         screen.line(f"{len(jobs) - len(left)} of {len(jobs)} parts are there already")
     if processes == 1:
@@ -52,18 +52,15 @@ def run(jobs: Sequence[Job], screen: Screen, processes: int, cache: str) -> None
             unfinished = {job.folder for job in left}
             job = next(job for job in left if not unfinished & set(job.towers.values()))
             screen.line(f"{number} of {number + len(left)} parts done; next: {job.name}")
-            fit(job, screen)
+            job.run(screen)
             left.remove(job)
         return
     context = multiprocessing.get_context("spawn")
     told, numbers = context.Queue(), context.Queue()
     for number in range(processes):
         numbers.put(number)
-    pool = concurrent.futures.ProcessPoolExecutor(
-        processes, context, _begin, (numbers, told, cache, os.getpid())
-    )
-    with pool:
-        _watch(left, screen, pool, told, processes)
+    with pool.spawned(processes, _begin, numbers, told, cache) as executor:
+        _watch(left, screen, executor, told, processes)
 
 
 def default_processes() -> int:
@@ -74,7 +71,7 @@ def default_processes() -> int:
     return max(1, min(4, len(os.sched_getaffinity(0)) if affinity else os.cpu_count() or 1))
 
 
-def _watch(left, screen, pool, told, processes):
+def _watch(left, screen, executor, told, processes):
     waiting, running, done, where, noticed = list(left), {}, 0, {}, set()
     total, printed = len(left), time.monotonic()
     try:
@@ -83,7 +80,7 @@ def _watch(left, screen, pool, told, processes):
             ready = [job for job in waiting if not unfinished & set(job.towers.values())]
             for job in ready[: processes - len(running)]:
                 waiting.remove(job)
-                running[pool.submit(_fit, job)] = job
+                running[executor.submit(_run, job)] = job
             Preemption.obey()
             ended, _ = concurrent.futures.wait(running, _LOOK, concurrent.futures.FIRST_COMPLETED)
             for future in ended:
@@ -103,8 +100,8 @@ def _watch(left, screen, pool, told, processes):
                 under_way = ", ".join(f"{name} ({at})" for name, at in where.items())
                 screen.line(f"{done} of {total} parts done; now {under_way or 'starting'}")
     except BaseException:
-        working = list((pool._processes or {}).values())
-        pool.shutdown(wait=False, cancel_futures=True)
+        working = list((executor._processes or {}).values())
+        executor.shutdown(wait=False, cancel_futures=True)
         for process in working:
             process.terminate()  # it saves first
         for process in working:
@@ -122,7 +119,7 @@ def _drain(told):
             return
 
 
-def _begin(numbers, told, cache, parent):
+def _begin(numbers, told, cache):
     global _told
     _told = told
     logging.set_verbosity(logging.ERROR)
@@ -132,17 +129,8 @@ def _begin(numbers, told, cache, parent):
         cores = sorted(os.sched_getaffinity(0))
         # Before the first device is asked for: it makes a thread a core that it may use.
         os.sched_setaffinity(0, {cores[number % len(cores)]})
-    if cache:
-        jax.config.update("jax_compilation_cache_dir", cache)
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
-
-    def end_with_parent():
-        while os.getppid() == parent:
-            time.sleep(_LOOK)
-        os._exit(1)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    use_cache(cache)
 
 
-def _fit(job):
-    fit(job, _Progress(job.name, _told))
+def _run(job):
+    job.run(_Progress(job.name, _told))

@@ -148,6 +148,16 @@ def seed_flag(help_text: str) -> flags.FlagHolder:
     return flags.DEFINE_integer("seed", 0, help_text, allow_override=True)
 
 
+def processes_flag(what: str) -> flags.FlagHolder:
+    """How many processes work side by side; tests import several commands, each with one.
+
+    Args:
+        what: each of them works on.
+    """
+    about = f"{what} trained side by side; 0: one a core on CPUs, else one."
+    return flags.DEFINE_integer("processes", 0, about, 0, allow_override=True)
+
+
 def cache_flag() -> flags.FlagHolder:
     """Where compiled programs are kept; a folder, or empty."""
     return flags.DEFINE_string(
@@ -164,5 +174,6 @@ def use_cache(folder: str) -> str:
     folder = os.path.expanduser(folder)
     if folder:
         jax.config.update("jax_compilation_cache_dir", folder)
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+        if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     return folder

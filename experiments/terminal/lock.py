@@ -4,16 +4,20 @@ import contextlib
 import fcntl
 import os
 import pathlib
+import time
 from collections.abc import Iterator
 
 from mman_jax.errors import InputError
 
 _NAME = ".lock"
 _TRIES = 10
+_LOOK = 0.1  # seconds between two looks at a lock
 
 
 @contextlib.contextmanager
-def alone(path: str | pathlib.Path, inside: bool = True, first: bool = True) -> Iterator[None]:
+def alone(
+    path: str | pathlib.Path, inside: bool = True, first: bool = True, patience: float = 0.0
+) -> Iterator[None]:
     """Holds a lock on what is written, as long as the body takes; the system frees it of the dead.
 
     The lock is a file, `.lock` in a folder or `.NAME.lock` beside what is called NAME. It is gone
@@ -23,6 +27,7 @@ def alone(path: str | pathlib.Path, inside: bool = True, first: bool = True) -> 
         path: the folder or the file that the body writes.
         inside: whether the lock is kept in the folder; else beside it.
         first: False for the further processes of one distributed run, which need no lock.
+        patience: seconds to wait for another process to end.
 
     Raises:
         InputError: another process holds it.
@@ -31,7 +36,7 @@ def alone(path: str | pathlib.Path, inside: bool = True, first: bool = True) -> 
     lock = path / _NAME if inside else path.with_name(f".{path.name[:40]}{_NAME}")
     made = [] if not first else [p for p in (lock.parent, *lock.parent.parents) if not p.exists()]
     try:
-        held = _take(lock) if first else None
+        held = _wait(lock, patience) if first else None
     except BlockingIOError:
         raise InputError(path, "another process is working on it", "to be alone") from None
     except OSError:
@@ -47,6 +52,17 @@ def alone(path: str | pathlib.Path, inside: bool = True, first: bool = True) -> 
         for folder in made:
             with contextlib.suppress(OSError):  # it holds something
                 folder.rmdir()
+
+
+def _wait(lock: pathlib.Path, patience: float) -> int:
+    latest = time.monotonic() + patience
+    while True:
+        try:
+            return _take(lock)
+        except BlockingIOError:
+            if time.monotonic() >= latest:
+                raise
+            time.sleep(_LOOK)
 
 
 def _take(lock: pathlib.Path) -> int:

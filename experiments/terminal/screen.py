@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from mman_jax.evaluation import metrics
 from mman_jax.training.outcome import Snapshot
 
 _WIDEST = 1000
@@ -112,20 +114,24 @@ class Screen:
 
     def table(self, results: dict[str, Any]) -> None:
         """The scores of a run."""
+        system, names = results["system"], metrics.names(results["protocol"])
         if "tasks" in results:
             for name, task in results["tasks"].items():
-                self._table(f"{results['system']}, {name} or not", results["system"], task)
+                self._table(f"{system}, {name} or not", system, task, names)
         else:
-            self._table(f"{results['system']}, {results['protocol']}", results["system"], results)
+            self._table(f"{system}, {results['protocol']}", system, results, names)
         if "ceiling" in results:
             self.line(
                 f"synthetic corpus: the best possible accuracy is {100 * results['ceiling']:.1f} %,"
                 f" of late fusion {100 * results['ceiling_late_fusion']:.1f} %"
             )
 
-    def _table(self, title: str, system: str, scores: dict[str, Any]) -> None:
+    def _table(
+        self, title: str, system: str, scores: dict[str, Any], names: dict[str, str]
+    ) -> None:
         table = Table(title=title, title_justify="left")
-        for column in ("per cent", "test accuracy", "unweighted recall", "weighted F1", "valid."):
+        first, *others = (names[m] for m in metrics.METRICS)
+        for column in ("per cent", f"test {first}", *others, "valid."):
             justify = "left" if column == "per cent" else "right"
             table.add_column(column, justify=justify, no_wrap=True)
         rows = [(f"tower {name}", tower) for name, tower in scores["towers"].items()]
@@ -134,11 +140,24 @@ class Screen:
         else:
             rows = [(system, scores)]
         for name, row in rows:
-            test = [
-                _percent(row["test"][m]) for m in ("accuracy", "unweighted_recall", "weighted_f1")
-            ]
+            test = [_percent(row["test"][m]) for m in metrics.METRICS]
             table.add_row(name, *test, _percent(row["validation"]["accuracy"]))
+        if len(scores["test"]["accuracy"]["per_seed"]) > 1 and "ensemble" in scores:
+            test = [f"{100 * scores['ensemble']['test'][m]['mean']:.1f}" for m in metrics.METRICS]
+            table.add_row("ensemble of the seeds", *test)
         table.add_row("majority answer", f"{100 * scores['test']['majority_accuracy']:.1f}")
+        self._whole(table)
+
+    def listing(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """A table of any words; all columns but the first hold numbers."""
+        table = Table(title=title, title_justify="left")
+        for index, column in enumerate(columns):
+            table.add_column(column, justify="right" if index else "left", no_wrap=True)
+        for row in rows:
+            table.add_row(*row)
+        self._whole(table)
+
+    def _whole(self, table: Table) -> None:
         # As wide as its rows are: what reads a log finds each in one line, with all its letters.
         wide = self.console.options.update(max_width=_WIDEST)
         table.width = Measurement.get(self.console, wide, table).maximum
@@ -147,7 +166,9 @@ class Screen:
 
 def _percent(score: dict[str, Any]) -> str:
     mean = f"{100 * score['mean']:.1f}"
-    return f"{mean} ± {100 * score['std']:.1f}" if len(score["per_seed"]) > 1 else mean
+    seeds = f" ± {100 * score['std']:.1f}" if len(score["per_seed"]) > 1 else ""
+    folds = f" (folds ± {100 * score['std_folds']:.1f})" if "std_folds" in score else ""
+    return mean + seeds + folds
 
 
 def _mean(values: np.ndarray, alive: np.ndarray, factor: float = 1.0) -> str:

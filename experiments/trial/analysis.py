@@ -1,27 +1,73 @@
-"""What a trained system did, beyond its scores: answers, attention, missing modalities, curves."""
+"""`analysis.json`: what a trained system did, beyond its scores."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
+import scipy.special
 
 from experiments.trial import results
 from experiments.trial.prepared import Experiment
 from mman_jax.data import batching
 from mman_jax.data.protocols import Task
 from mman_jax.evaluation.attention import attention_weights, mean_weights
+from mman_jax.evaluation.metrics import confusion
 from mman_jax.evaluation.missing import answers_without
-from mman_jax.training.outcome import Outcome
+from mman_jax.training import freezing, mesh
+from mman_jax.training.outcome import Outcome, Snapshot, of_seeds
 from mman_jax.types import UNSCORED
 
 _DRAWN = 20
 """Utterances that the conversation drawn through time should have, about."""
 
 
-def answers(experiment: Experiment, task: Task, params: Any) -> dict[str, Any]:
-    """Every seed's answer to every scored test utterance, and which these are."""
+NAME = "analysis.json"
+
+
+def of_task(
+    experiment: Experiment, task: Task, snapshot: Snapshot, kept: np.ndarray, looks: bool
+) -> dict[str, Any]:
+    """What the file holds of one task, of the seeds that converged.
+
+    `answers` [S, N] to the scored test utterances, and which `utterances` these are; `counts`
+    [S, C, C] of validation and test, of the system and each tower, and [1, C, C] of test, of the
+    `ensemble` that answers by the mean of the seeds' probabilities; `sizes` of the parts; `curves`
+    by head; how many parameters were `trainable` in the last stage; and if asked for `attention`
+    and `missing`.
+
+    Args:
+        experiment: that was trained.
+        task: that was trained.
+        snapshot: its last one. Several processes must all call this.
+        kept: [S] bool, the seeds that converged.
+        looks: whether attention and missing modalities are analysed, where there is one task.
+    """
+    labels, logits = _test(experiment, task, snapshot.state.best)
+    logits, finished = logits[kept], of_seeds(snapshot.finished, kept)
+    given = logits.argmax(-1)
+    trainer = experiment.trainer
+    groups = jax.tree.leaves(trainer.stage(trainer.stages[-1]).groups)
+    sizes = [math.prod(x.shape[1:]) for x in jax.tree.leaves(snapshot.state.best)]
+    trained = [n for group, n in zip(groups, sizes, strict=True) if group != freezing.FROZEN]
+    found = {
+        **_answers(experiment, labels, given),
+        "counts": results.counts(finished, experiment.heads)
+        | {"ensemble": {"test": [_together(logits, labels).tolist()]}},
+        "sizes": results.sizes(experiment.parts, experiment.labels[task.name]),
+        "curves": curves(experiment.heads, finished),
+        "trainable": sum(trained),
+    }
+    if looks and len(experiment.tasks) == 1:  # of one-vs-rest tasks the report tells scores alone
+        params = jax.tree.map(lambda x: np.asarray(x)[kept], snapshot.state.best)
+        found["attention"] = _attention(experiment, task, params, labels, given)
+        found["missing"] = _missing(experiment, params, labels)
+    return found
+
+
+def _answers(experiment: Experiment, labels: np.ndarray, given: np.ndarray) -> dict[str, Any]:
     layout, corpus = experiment.parts.layouts["test"], experiment.parts.corpus
-    labels, given = _test(experiment, task, params)
     scored = labels != UNSCORED
     which = np.repeat(layout.conversations, layout.lengths)
     position = np.concatenate([np.arange(n) for n in layout.lengths])
@@ -32,15 +78,6 @@ def answers(experiment: Experiment, task: Task, params: Any) -> dict[str, Any]:
             "position": position[scored].tolist(),
             "label": labels[scored].tolist(),
         },
-    }
-
-
-def looks(experiment: Experiment, task: Task, params: Any) -> dict[str, Any]:
-    """What the attention looked at, and what is left where a modality is missing."""
-    labels, given = _test(experiment, task, params)
-    return {
-        "attention": _attention(experiment, task, params, labels, given),
-        "missing": _missing(experiment, params, labels),
     }
 
 
@@ -71,18 +108,29 @@ def curves(heads: Mapping[str, Sequence[str]], finished: Mapping[str, Outcome]) 
 
 
 def _test(experiment: Experiment, task: Task, params: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Labels [N] and answers [S, N] of the test part's utterances."""
+    """Labels [N] and logits [S, N, C] of the test part's utterances."""
     layout = experiment.parts.layouts["test"]
     labels = batching.gather(layout, experiment.labels[task.name]["test"])
     logits = experiment.trainer.answers(params)["test"]
-    return labels, batching.gather(layout, logits, axis=1).argmax(-1)
+    return labels, batching.gather(layout, logits, axis=1)
+
+
+def _together(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Counts [C, C] of the answers by the mean of the seeds' probabilities."""
+    mean = scipy.special.softmax(logits, axis=-1).mean(0)
+    return np.asarray(confusion(mean[None], labels[None]))
+
+
+def _options() -> dict[str, Any]:
+    return mesh.compiler_options(jax.default_backend())
 
 
 def _attention(
     experiment: Experiment, task: Task, params: Any, labels: np.ndarray, given: np.ndarray
 ) -> dict[str, Any] | None:
     layout, rows = experiment.parts.layouts["test"], experiment.parts.rows["test"]
-    looked = attention_weights(experiment.trainer.system, params, rows.features, rows.present)
+    system = experiment.trainer.system
+    looked = attention_weights(system, params, rows.features, rows.present, _options())
     if looked is None:
         return None
     modalities, weights = looked
@@ -113,7 +161,7 @@ def _missing(experiment: Experiment, params: Any, labels: np.ndarray) -> dict[st
     if len(parts.corpus.features) < 2:
         return {}
     scored = labels != UNSCORED
-    found = answers_without(system, params, parts.rows["test"])
+    found = answers_without(system, params, parts.rows["test"], _options())
     right = {
         name: batching.gather(parts.layouts["test"], answers, axis=1)[:, scored] == labels[scored]
         for name, answers in found.items()

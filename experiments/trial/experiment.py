@@ -2,24 +2,28 @@
 
 import json
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import ml_collections
+import numpy as np
 
 from experiments.terminal.screen import Screen
-from experiments.trial import clips, folder, results, training
+from experiments.trial import analysis, clips, folder, joining, results, training
 from experiments.trial import curves as logs
 from experiments.trial.prepared import Experiment, prepare_experiment
 from experiments.trial.provenance import provenance
+from experiments.trial.refit import refit
 from experiments.trial.stored import read_results
 from mman_jax.data import protocols
 from mman_jax.data.synthetic import ceiling
 from mman_jax.data.synthetic import process as synthetic
+from mman_jax.errors import InputError
 from mman_jax.files.whole import write_whole
 from mman_jax.inference.model import Model
-from mman_jax.training import processes
-from mman_jax.training.outcome import of_seeds
+from mman_jax.training import mesh, processes
+from mman_jax.training.outcome import Snapshot, of_seeds
 
 
 def run(
@@ -27,6 +31,8 @@ def run(
     workdir: pathlib.Path,
     screen: Screen,
     tensorboard: bool = False,
+    towers: Mapping[str, pathlib.Path] | None = None,
+    looks: bool = False,
 ) -> dict[str, Any]:
     """Trains, scores and writes a whole experiment, or goes on with one that was interrupted.
 
@@ -34,19 +40,24 @@ def run(
 
     Args:
         config: see `configs/mman.py`.
-        workdir: gets `config.json`, `results.json`, learning curves (`logs`), pictures,
-            checkpoints and the trained model.
+        workdir: gets `config.json`, `results.json`, `analysis.json` (see `analysis.of_task`),
+            learning curves (`logs`), pictures, checkpoints and the trained model.
         screen: where progress is shown.
         tensorboard: whether curves go to `workdir/tensorboard`, too.
+        towers: the folders of finished trials, one for each head of the first stage by its name:
+            it is not trained again. None: it is.
+        looks: whether `analysis.json` also tells of attention and of missing modalities.
 
     Raises:
         InputError: if the config or its corpus cannot be used; nothing is written then.
     """
+    if config.data.folds and not config.data.fold:
+        raise InputError("config.data.fold", "none", "the name of one fold; a trial is of one")
     if tensorboard:
         logs.tensorboard_writer()  # a missing extra is said before anything is written
     chosen = json.loads(config.to_json())
     del chosen["distributed"]  # where a run runs, not what it is
-    done = _finished(workdir, chosen)
+    done = finished(workdir, chosen)
     if done:
         screen.line(f"{workdir} holds this run, finished: nothing to do")
         screen.table(done)
@@ -58,13 +69,15 @@ def run(
     folder.claim(workdir, chosen, experiment.parts.corpus, processes.is_first())
     if processes.is_first() and extraction is not None:
         write_whole(clips.place(workdir), extraction)
-    found = {
-        task.name: _train(experiment, task, workdir, screen, tensorboard)
-        for task in experiment.tasks
-    }
+    found, told = {}, {}
+    with mesh.compiling(quickly=experiment.small):
+        for task in experiment.tasks:
+            own = (tensorboard, towers or {}, looks)
+            found[task.name], told[task.name] = _train(experiment, task, workdir, screen, *own)
     summary = _summary(experiment, found)
     if processes.is_first():
-        _write(workdir, summary, found)
+        write_whole(workdir / analysis.NAME, _json(told))
+        write(workdir, summary)
     processes.wait("results.json")  # it is there when any process ends
     screen.table(summary)
     return summary
@@ -75,19 +88,40 @@ def _train(
     task: protocols.Task,
     workdir: pathlib.Path,
     screen: Screen,
-    tensorboard: bool = False,
-) -> dict[str, Any]:
-    """Trains one task and writes its model; the scores."""
-    snapshot, seconds = training.fit(experiment, task, workdir, screen, tensorboard=tensorboard)
-    kept, failed = experiment.survivors(snapshot, screen)
-    params = jax.tree.map(lambda x: x[kept], processes.whole(snapshot.state.best))
+    tensorboard: bool,
+    towers: Mapping[str, pathlib.Path],
+    looks: bool,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Trains one task and writes its model; the scores, and what else is told of it."""
+
+    def begin():
+        return joining.begin(experiment, task, towers)
+
+    snapshot, seconds = training.fit(
+        experiment, task, workdir, screen, begin if towers else None, tensorboard
+    )
+    used, end = experiment, snapshot
+    if experiment.config.train.refit:
+        used, end, again = refit(experiment, task, snapshot, workdir, screen, towers)
+        seconds = seconds | {"refit": again}
+    kept, failed = experiment.survivors(end, screen)
+    told = analysis.of_task(used, task, end, kept, looks)
+    told["sizes"] = results.sizes(experiment.parts, experiment.labels[task.name])
     seeds = [seed for seed, keep in zip(experiment.seeds, kept, strict=True) if keep]
-    if processes.is_first():
-        _save_model(experiment, task, params, seeds, workdir)
-    finished = of_seeds(snapshot.finished, kept)
-    scores = results.of_task(task, finished, experiment.heads)
+    scores = results.of_task(task, of_seeds(end.finished, kept), experiment.heads)
+    if used is not experiment:
+        _save_model(experiment, task, _of(snapshot, kept), seeds, workdir / joining.CHOSEN)
+        before = results.of_task(task, of_seeds(snapshot.finished, kept), experiment.heads)
+        scores["before_refit"] = results.tests(before)
+    scores["ensemble"] = {"test": results.scores(told["counts"]["ensemble"]["test"])}
+    params = _of(end, kept)
+    _save_model(used, task, params, seeds, workdir / "model")
     scores |= {"seeds": seeds, "failed": failed}
-    return scores | {"seconds": seconds, "parameters": experiment.parameters(params)}
+    return scores | {"seconds": seconds, "parameters": experiment.parameters(params)}, told
+
+
+def _of(snapshot: Snapshot, kept: np.ndarray) -> Any:
+    return jax.tree.map(lambda x: x[kept], processes.whole(snapshot.state.best))
 
 
 def _summary(experiment: Experiment, found: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -132,8 +166,10 @@ def _save_model(
     task: protocols.Task,
     params: Any,
     seeds: list[int],
-    workdir: pathlib.Path,
+    models: pathlib.Path,
 ) -> None:
+    if not processes.is_first():
+        return
     about = {
         "system": experiment.config.system,
         "protocol": experiment.config.data.protocol,
@@ -144,16 +180,17 @@ def _save_model(
     network = experiment.config.network.to_dict()
     dims = experiment.parts.corpus.dims
     model = Model(params, experiment.parts.scaling, network, dims, task.classes, about)
-    model.save(workdir / "model" / task.name)
+    model.save(models / task.name)
 
 
-def _write(workdir: pathlib.Path, summary: dict[str, Any], found: dict[str, Any]) -> None:
+def write(workdir: pathlib.Path, summary: dict[str, Any]) -> None:
     """The pictures of all tasks, and at last `results.json`: where it is, all is."""
     from experiments.report import confusion
 
-    for task, scores in found.items():
+    tasks = summary.get("tasks") or {summary["protocol"]: summary}
+    for task, scores in tasks.items():
         title = f"{summary['system']}, {task}: test, {len(summary['seeds'])} seed(s) summed"
-        name = "confusion.png" if len(found) == 1 else f"confusion_{task}.png"
+        name = "confusion.png" if len(tasks) == 1 else f"confusion_{task}.png"
         picture = confusion.confusions(
             {title: scores["test"]["confusion"]}, scores["classes"], counted=True
         )
@@ -161,8 +198,12 @@ def _write(workdir: pathlib.Path, summary: dict[str, Any], found: dict[str, Any]
     write_whole(workdir / "results.json", _json(summary))
 
 
-def _finished(workdir: pathlib.Path, chosen: dict[str, Any]) -> dict[str, Any] | None:
-    """The results of this very run, if they are there; refuses a folder of another one."""
+def finished(workdir: pathlib.Path, chosen: dict[str, Any]) -> dict[str, Any] | None:
+    """The results of this very run, if they are there; refuses a folder of another one.
+
+    Raises:
+        InputError: another run's folder, or damaged results.
+    """
     ours = folder.holds(workdir, chosen)
     written = workdir / "results.json"
     if not (ours and written.is_file()):

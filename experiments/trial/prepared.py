@@ -1,6 +1,7 @@
 """What an experiment needs, read from its config and checked before anything is trained."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -9,10 +10,11 @@ import numpy as np
 
 from experiments.terminal.screen import Screen
 from experiments.trial import results, settings
-from mman_jax.data import columns, protocols, suspicions
+from mman_jax.data import columns, folds, protocols, suspicions
 from mman_jax.data.corpus import Corpus
-from mman_jax.data.parts import Parts, prepare
+from mman_jax.data.parts import Parts, common_shapes, prepare
 from mman_jax.data.readers.read import read_corpus
+from mman_jax.data.splits import Split, split
 from mman_jax.data.synthetic import process as synthetic
 from mman_jax.errors import InputError, within
 from mman_jax.systems import build
@@ -23,7 +25,10 @@ from mman_jax.training.trainer import Trainer
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """Everything an experiment needs, checked, before anything is trained or written."""
+    """Everything an experiment needs, checked, before anything is trained or written.
+
+    `small` says whether its programs are worth no more than quick compilation.
+    """
 
     config: ml_collections.ConfigDict
     parts: Parts
@@ -31,11 +36,25 @@ class Experiment:
     labels: dict[str, dict[str, np.ndarray]]
     trainer: Trainer
     notices: tuple[str, ...]
+    small: bool
 
     @property
     def seeds(self) -> list[int]:
         """The seeds of the run."""
         return list(range(self.config.first_seed, self.config.first_seed + self.config.seeds))
+
+    @functools.cached_property
+    def groups(self) -> np.ndarray | None:
+        """Groups [R + 1, U] of training conversations, where a stage learns from answers by those
+        that did not see them; -1 is padding."""
+        train = self.config.train
+        if all(train[stage].get("answers") != "out_of_fold" for stage in self.trainer.stages):
+            return None
+        layout, shape = self.parts.layouts["train"], self.parts.rows["train"].mask.shape
+        several = folds.inner_groups(self.parts.corpus, layout.conversations, folds.INNER)
+        found = np.full(shape, -1)
+        found.reshape(-1)[layout.positions] = np.repeat(several, layout.lengths)
+        return found
 
     @property
     def heads(self) -> dict[str, tuple[str, ...]]:
@@ -72,6 +91,28 @@ def load_corpus(data: ml_collections.ConfigDict) -> Corpus:
     return corpus.select_modalities(names) if names else corpus
 
 
+def choose_split(
+    data: ml_collections.ConfigDict, corpus: Corpus, tasks: tuple[protocols.Task, ...]
+) -> tuple[Split, tuple[str, ...]]:
+    """The split that a config names (of folds without a `fold`, the first), and what to tell.
+
+    Raises:
+        InputError: if there is none such, or nothing could be trained or scored by it.
+    """
+    if not data.folds:
+        if data.fold:
+            raise InputError("data.fold", f"{data.fold!r} without folds", "data.folds, too")
+        return split(corpus, data.split), ()
+    if data.split:
+        found = f"{data.split!r}, and folds by {data.folds}"
+        raise InputError("data.split", found, "one of the two")
+    if data.fold:
+        fold = folds.fold(corpus, data.folds, data.fold)
+    else:
+        fold, *_ = folds.folds(corpus, data.folds)
+    return fold.split, folds.check(corpus, (fold,), tasks)
+
+
 def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
     """Reads and checks everything that a config names; compiles and writes nothing.
 
@@ -81,22 +122,61 @@ def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
     settings.check_numbers(config)
     corpus = load_corpus(config.data)
     tasks = protocols.tasks(corpus, config.data.protocol)
-    parts = prepare(corpus)
+    chosen, lacking = choose_split(config.data, corpus, tasks)
+    parts, conversations = _parts(config.data, corpus, chosen)
     labels = {task.name: parts.labels(task) for task in tasks}
     mismatch = protocols.check_table_1(corpus)
-    with within("config"):
-        classes = len(tasks[0].classes)
-        system = build(config.network, list(corpus.dims), classes)
-        shards = (config.mesh.seeds, config.mesh.rows)
-        mesh = parallel.make_mesh(config.seeds, config.parallel, *shards)
-        trainer = Trainer(
-            system, config.train, parts.rows, classes, mesh, config.parallel, config.data.stream
-        )
-        for stage in trainer.stages:
-            trainer.stage(stage)  # an uncovered parameter is said before anything is written
+    trainer = _trainer(config, parts, len(tasks[0].classes), conversations)
     settings.check_memory(config, trainer, parts.rows)
     unusual = columns.unusual(corpus, parts.scaling, parts.split.train)
     notices = (*corpus.source_notes, parts.split.how)
     notices += (*([mismatch] if mismatch else []), *map(str, unusual))
-    notices += (*parts.split.notices, *suspicions.of_tasks(corpus, parts.split, tasks))
-    return Experiment(config, parts, tasks, labels, trainer, notices)
+    notices += (*parts.split.notices, *lacking, *suspicions.of_tasks(corpus, parts.split, tasks))
+    small = settings.is_small(trainer, parts.rows, config.seeds)
+    made = Experiment(config, parts, tasks, labels, trainer, notices, small)
+    _ = made.groups  # too few conversations for them are said before anything is written
+    return made
+
+
+def on_split(experiment: Experiment, split: Split) -> Experiment:
+    """The same experiment on another split, scaled by its training conversations."""
+    parts = prepare(experiment.parts.corpus, split)
+    labels = {task.name: parts.labels(task) for task in experiment.tasks}
+    trainer = _trainer(experiment.config, parts, len(experiment.tasks[0].classes))
+    return dataclasses.replace(experiment, parts=parts, labels=labels, trainer=trainer)
+
+
+def _parts(
+    data: ml_collections.ConfigDict, corpus: Corpus, chosen: Split
+) -> tuple[Parts, int | None]:
+    """The parts of a split, and the conversations of an epoch; those of folds share programs."""
+    if not data.folds:
+        return prepare(corpus, chosen), None
+    several = [fold.split for fold in folds.folds(corpus, data.folds)]
+    shapes = common_shapes(corpus, several)
+    return prepare(corpus, chosen, shapes), max(len(split.train) for split in several)
+
+
+def _trainer(
+    config: ml_collections.ConfigDict,
+    parts: Parts,
+    classes: int,
+    conversations: int | None = None,
+) -> Trainer:
+    with within("config"):
+        system = build(config.network, list(parts.corpus.dims), classes)
+        shards = (config.mesh.seeds, config.mesh.rows)
+        mesh = parallel.make_mesh(config.seeds, config.parallel, *shards)
+        trainer = Trainer(
+            system,
+            config.train,
+            parts.rows,
+            classes,
+            mesh,
+            config.parallel,
+            config.data.stream,
+            conversations,
+        )
+        for stage in trainer.stages:
+            trainer.stage(stage)  # an uncovered parameter is said before anything is written
+    return trainer

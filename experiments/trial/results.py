@@ -63,6 +63,37 @@ def of_task(
     }
 
 
+def tests(scored: Mapping[str, Any]) -> dict[str, Any]:
+    """Of what `of_task` gave the test scores alone, of the system and of each tower."""
+    towers = {name: {"test": one["test"]} for name, one in scored["towers"].items()}
+    return {"test": scored["test"], "towers": towers}
+
+
+def counts(finished: Mapping[str, Outcome], heads: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """The counts [S, C, C] that `of_task` scores: of the `system`, and of `towers` by name."""
+    first, *_ = stages = tuple(heads)
+
+    def of_head(outcome: Outcome, head: int) -> dict[str, Any]:
+        several = {"validation": outcome.valid, "test": outcome.test}
+        return {part: np.asarray(x[:, head]).tolist() for part, x in several.items()}
+
+    return {
+        "system": of_head(finished[stages[-1]], len(heads[stages[-1]]) - 1),
+        "towers": {name: of_head(finished[first], i) for i, name in enumerate(heads[first])},
+    }
+
+
+def sizes(parts: Parts, labels: Mapping[str, np.ndarray]) -> dict[str, dict[str, int]]:
+    """Conversations and scored utterances of every part under one task."""
+    return {
+        part: {
+            "conversations": len(layout.conversations),
+            "utterances": int((labels[part] != UNSCORED).sum()),
+        }
+        for part, layout in parts.layouts.items()
+    }
+
+
 def failures(
     finished: Mapping[str, Outcome], seeds: Sequence[int], heads: Mapping[str, Sequence[str]]
 ) -> list[dict[str, Any]]:

@@ -7,15 +7,21 @@ from typing import Any
 
 import jax
 import ml_collections
-import numpy as np
 
 from mman_jax.errors import InputError, nearest
+from mman_jax.training.out_of_fold import ANSWERS
 from mman_jax.training.selection import SELECT
 from mman_jax.training.trainer import Trainer
 from mman_jax.types import Batch
 
 _MOST = 2**20
 """Of seeds, conversations of a batch, epochs and sizes of layers: more is a slip of the hand."""
+
+_FLOPS = 6
+"""Floating-point operations of a parameter and cell: two forwards, four backwards."""
+
+_SMALL = 1e11
+"""Operations that take a core some seconds."""
 
 _COPIES = 5
 """Of the parameters, while a run trains: themselves, Adam's two, their gradients and the best."""
@@ -44,6 +50,10 @@ def check_numbers(config: ml_collections.ConfigDict) -> None:
         for name, rate in train[stage].learning_rate.items():
             positive[f"train.{stage}.learning_rate.{name}"] = rate
         others |= {k: v for k, v in settings.items() if k.endswith(".weight_decay")}
+        answers = train[stage].get("answers", ANSWERS[0])
+        if answers not in ANSWERS:
+            place = f"config.train.{stage}.answers"
+            raise InputError(place, repr(answers), nearest(answers, ANSWERS))
     for field, value in (whole | positive | others).items():
         least, bound = (1, "at least 1") if field in whole else (0, "a finite number of at least 0")
         if field in positive:
@@ -57,6 +67,9 @@ def check_numbers(config: ml_collections.ConfigDict) -> None:
         raise InputError("config.first_seed", str(config.first_seed), "seeds below 2**32")
     if train.select not in SELECT:
         raise InputError("config.train.select", repr(train.select), nearest(train.select, SELECT))
+    for name in ("smoothing", "label_smoothing", "average"):
+        if not 0 <= train[name] < 1:
+            raise InputError(f"config.train.{name}", str(train[name]), "from 0 to below 1")
 
 
 def check_memory(
@@ -72,8 +85,7 @@ def check_memory(
     Raises:
         InputError: naming what is needed and what is there.
     """
-    shapes = jax.eval_shape(trainer.init, np.uint32(0))
-    parameters = sum(math.prod(shape.shape) for shape in jax.tree.leaves(shapes))
+    parameters = trainer.parameters
     features = sum(x.nbytes for part in rows.values() for x in part.features.values())
     # Where they would not fit beside the rest they are streamed, unless the config says otherwise.
     read = features if config.data.stream is False else 0
@@ -92,6 +104,20 @@ def check_memory(
 def estimate(seeds: int, parameters: int, rows: int) -> int:
     """Bytes that a run needs, at least: what it trains and what it trains on, not activations."""
     return seeds * parameters * 4 * _COPIES + rows
+
+
+def is_small(trainer: Trainer, rows: Mapping[str, Batch], runs: int) -> bool:
+    """Whether a run computes less than compiling its programs well takes.
+
+    Args:
+        trainer: of the run.
+        rows: of each part.
+        runs: how often it is trained by the same programs: its seeds, on each of its folds.
+    """
+    epochs = max(trainer.epochs(stage) for stage in trainer.stages)
+    cells = sum(part.mask.size for part in rows.values())
+    work = _FLOPS * trainer.parameters * cells * epochs * runs
+    return work < _SMALL
 
 
 def memory() -> int:

@@ -57,6 +57,10 @@ def load_models(workdir: pathlib.Path, weights: str | None = None) -> list[Model
     if not results.is_file():
         raise InputError(workdir, "no trained model", "the --workdir of a finished run")
     done = read_results(results)
+    folds = sorted(path.name for path in (workdir / "folds").glob("*") if path.is_dir())
+    if folds and not (workdir / "model").is_dir():
+        found = f"a run over folds, each with a model of its own ({', '.join(folds[:5])})"
+        raise InputError(workdir, found, f"one of them, {workdir / 'folds' / folds[0]}")
     tasks = list(done["tasks"]) if "tasks" in done else [done["protocol"]]
     models = [Model.load(workdir / "model" / task) for task in tasks]
     return models if weights is None else tensors.replace(models, pathlib.Path(weights))

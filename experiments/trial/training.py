@@ -3,7 +3,9 @@
 import contextlib
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+
+import numpy as np
 
 from experiments.terminal.command import Preemption
 from experiments.terminal.screen import Screen
@@ -20,8 +22,8 @@ def fit(
     workdir: pathlib.Path,
     screen: Screen,
     begin: Callable[[], Snapshot] | None = None,
-    keep_last: bool = True,
     tensorboard: bool = False,
+    targets: Mapping[str, np.ndarray] | None = None,
 ) -> tuple[Snapshot, dict[str, float]]:
     """Trains one task, going on from its last checkpoint.
 
@@ -31,8 +33,9 @@ def fit(
         workdir: where checkpoints and learning curves are kept.
         screen: where progress is shown.
         begin: gives the snapshot to start from, if there is no checkpoint.
-        keep_last: whether the end is a checkpoint, too.
         tensorboard: whether curves go to `workdir/tensorboard`, too.
+        targets: the epochs to train to (see `Trainer.run`), of a training again; it has checkpoints
+            and curves of its own.
 
     Returns:
         The last snapshot, and the seconds by stage.
@@ -40,7 +43,8 @@ def fit(
     Raises:
         InputError: if a checkpoint cannot be read.
     """
-    trainer, where = experiment.trainer, workdir / "checkpoints" / task.name
+    trainer, again = experiment.trainer, targets is not None
+    where = checkpoints_of(workdir, task, again)
     start, seconds = None, {}
     found = checkpoints.restore(where)
     if found:
@@ -54,8 +58,14 @@ def fit(
     with contextlib.ExitStack() as stack:
         log = None
         if processes.is_first():
-            log = stack.enter_context(_log(experiment, task, workdir, tensorboard))
-        for snapshot in trainer.run(experiment.labels[task.name], experiment.seeds, start):
+            log = stack.enter_context(_log(experiment, task, workdir, tensorboard, again))
+        for snapshot in trainer.run(
+            experiment.labels[task.name],
+            experiment.seeds,
+            start,
+            targets=targets,
+            groups=experiment.groups,
+        ):
             now = time.monotonic()
             seconds[snapshot.stage] = seconds.get(snapshot.stage, 0.0) + now - clock
             clock = now
@@ -67,7 +77,7 @@ def fit(
             # The clocks of several processes differ; all must have a part in packing.
             patience = experiment.config.checkpoint_seconds
             late = processes.agree(Preemption.asked or now - saved > patience)
-            if (complete and keep_last) or (late and not complete):
+            if complete or late:
                 arrays, card = checkpoints.pack(snapshot)
                 if processes.is_first():
                     checkpoints.save(where, arrays, card | {"seconds": seconds})
@@ -77,9 +87,17 @@ def fit(
     return snapshot, seconds
 
 
-def _log(experiment: Experiment, task: Task, workdir: pathlib.Path, tensorboard: bool) -> Log:
+def checkpoints_of(workdir: pathlib.Path, task: Task, again: bool = False) -> pathlib.Path:
+    """The folder of a trial's checkpoints: of its training, or of that which trained it again."""
+    return workdir / ("refit" if again else "checkpoints") / task.name
+
+
+def _log(
+    experiment: Experiment, task: Task, workdir: pathlib.Path, tensorboard: bool, again: bool
+) -> Log:
     one, trainer = len(experiment.tasks) == 1, experiment.trainer
     heads = {stage: trainer.heads(stage) for stage in trainer.stages}
-    board = (workdir / "tensorboard") / ("" if one else task.name) if tensorboard else None
-    name = "curves.csv" if one else f"curves_{task.name}.csv"
+    which = "_refit" * again
+    board = workdir / f"tensorboard{which}" / ("" if one else task.name) if tensorboard else None
+    name = f"curves{which}.csv" if one else f"curves{which}_{task.name}.csv"
     return Log(workdir / name, heads, experiment.seeds, board)

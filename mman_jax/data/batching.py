@@ -161,8 +161,10 @@ def rows(corpus: Corpus, layout: Layout, labels: np.ndarray, scaling: Scaling | 
     mask = np.zeros(shape, bool)
     reset = np.zeros(shape, bool)
     offsets = corpus.offsets
-    order = [np.arange(offsets[c], offsets[c + 1]) for c in layout.conversations]
-    classes.reshape(-1)[layout.positions] = labels[np.concatenate(order)]
+    # An empty layout has none.
+    several = [np.arange(0), *(np.arange(*offsets[c : c + 2]) for c in layout.conversations)]
+    order = np.concatenate(several)
+    classes.reshape(-1)[layout.positions] = labels[order]
     mask.reshape(-1)[layout.positions] = True
     reset[layout.row, layout.start] = True
     # Padding is an item of its own: what runs backwards must not carry it into a conversation.
@@ -173,7 +175,7 @@ def rows(corpus: Corpus, layout: Layout, labels: np.ndarray, scaling: Scaling | 
     present = {}
     for name, there in corpus.present.items():
         present[name] = np.zeros(shape, bool)
-        present[name].reshape(-1)[layout.positions] = there[np.concatenate(order)]
+        present[name].reshape(-1)[layout.positions] = there[order]
     return Batch(features, classes, mask, reset, present)
 
 

@@ -20,7 +20,13 @@ _COARSE = 0.02  # rounding that changes a row by more than this share of its nor
 _LARGEST_HALF = float(np.finfo(np.float16).max)
 
 
-def check(corpus: Corpus, parts: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+Keys = Mapping[str, np.ndarray]
+"""Digests [2, N] uint64 of each modality's utterances, in two roundings."""
+
+
+def check(
+    corpus: Corpus, parts: Mapping[str, np.ndarray], keys: Keys | None = None
+) -> tuple[str, ...]:
     """Looks for conversations and utterances that stand in two parts.
 
     Conversations with the same features, to the bit, are refused where that can be no accident: a
@@ -33,6 +39,7 @@ def check(corpus: Corpus, parts: Mapping[str, np.ndarray]) -> tuple[str, ...]:
     Args:
         corpus: features [N, D] a modality.
         parts: conversation indices [conversations in it] int64 by part, disjoint.
+        keys: what `keys` gives of the corpus, where several splits of it are looked at.
 
     Returns:
         Sentences for people, one for each finding.
@@ -40,7 +47,15 @@ def check(corpus: Corpus, parts: Mapping[str, np.ndarray]) -> tuple[str, ...]:
     Raises:
         InputError: naming two conversations and their parts.
     """
-    return (*_conversations(corpus, parts), *_utterances(corpus, parts))
+    return (*_conversations(corpus, parts), *_utterances(corpus, parts, keys))
+
+
+def keys(corpus: Corpus) -> Keys:
+    """The digests of all utterances by modality; they take nearly all the time of a check."""
+    return {
+        modality: _row_keys(array, corpus.present.get(modality))
+        for modality, array in corpus.features.items()
+    }
 
 
 def _conversations(corpus: Corpus, parts: Mapping[str, np.ndarray]) -> list[str]:
@@ -118,7 +133,7 @@ def _digest(corpus: Corpus, span: slice) -> bytes:
     return digest.digest() if anything else b""
 
 
-def _utterances(corpus: Corpus, parts: Mapping[str, np.ndarray]) -> list[str]:
+def _utterances(corpus: Corpus, parts: Mapping[str, np.ndarray], known: Keys | None) -> list[str]:
     if not {"train", "valid", "test"} <= parts.keys():
         return []
     count = len(corpus.labels)
@@ -127,11 +142,10 @@ def _utterances(corpus: Corpus, parts: Mapping[str, np.ndarray]) -> list[str]:
         part_of[parts[part]] = index
     part_of = np.repeat(part_of, corpus.lengths)
     test, other = part_of == 2, (part_of == 0) | (part_of == 1)
-    keys = {
-        modality: _row_keys(array, corpus.present.get(modality))
-        for modality, array in corpus.features.items()
-    }
-    whole = _shared(list(keys.values()), count, test, other)
+    if not test.any():
+        return []
+    digests = keys(corpus) if known is None else known
+    whole = _shared(list(digests.values()), count, test, other)
     total, notices = int(test.sum()), []
 
     def told(found: np.ndarray, what: str) -> None:
@@ -140,8 +154,8 @@ def _utterances(corpus: Corpus, parts: Mapping[str, np.ndarray]) -> list[str]:
             notices.append(f"{share} have {what}, to the bit or rounded")
 
     told(whole, "the features of an utterance in training or validation")
-    for modality in keys if len(keys) > 1 else ():
-        rest = [key for name, key in keys.items() if name != modality]
+    for modality in digests if len(digests) > 1 else ():
+        rest = [key for name, key in digests.items() if name != modality]
         found = _shared(rest, count, test, other) & ~whole
         told(found, f"all but {modality} in common with an utterance in training or validation")
     return notices

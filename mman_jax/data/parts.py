@@ -1,6 +1,7 @@
 """A corpus made ready to train on: split, scaled by its training conversations, laid in rows."""
 
 import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from mman_jax.errors import InputError
 from mman_jax.types import UNSCORED, Batch
 
 PARTS = ("train", "valid", "test")
+
+Shapes = Mapping[str, tuple[int, int]]
+"""How many rows R and cells U a part has at least, by part; the empty last row is not counted."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +26,8 @@ class Parts:
         scaling: fitted on the training conversations.
         layouts: where each conversation lies, by part.
         rows: features [R + 1, U, D], masks and resets by part; the last row is empty, features
-            are read when asked for, and no utterance has a class yet (see `labels`).
+            are read when asked for, and no utterance has a class yet (see `labels`). An empty
+            test part is the empty row alone.
     """
 
     corpus: Corpus
@@ -35,15 +40,16 @@ class Parts:
         """Classes [R + 1, U] int32 of every part under a task, `UNSCORED` on context and padding.
 
         Raises:
-            InputError: if a part has no utterance that the task scores.
+            InputError: if a part has utterances, but none that the task scores.
         """
         classes = task.labels(self.corpus)
         laid = {}
         for part, layout in self.layouts.items():
             laid[part] = np.full(self.rows[part].mask.shape, UNSCORED, np.int32)
-            own = np.concatenate([classes[self.corpus.utterances(i)] for i in layout.conversations])
+            several = [classes[self.corpus.utterances(i)] for i in layout.conversations]
+            own = np.concatenate([classes[:0], *several])
             laid[part].reshape(-1)[layout.positions] = own
-            if not (own != UNSCORED).any():
+            if several and not (own != UNSCORED).any():
                 raise InputError(
                     f"{self.corpus.source}, {part} part",
                     f"no utterance of {len(own)} has a class of {task.name}",
@@ -52,17 +58,65 @@ class Parts:
         return laid
 
 
-def prepare(corpus: Corpus) -> Parts:
+def prepare(
+    corpus: Corpus, split: splits.Split | None = None, shapes: Shapes | None = None
+) -> Parts:
     """Splits a corpus, fits the scaling on its training conversations, and lays out every part.
+
+    Args:
+        corpus: what is laid out.
+        split: which conversations are in which part; None: as `splits.split` says.
+        shapes: how large the parts are at least, so that several splits of a corpus share compiled
+            programs (see `common_shapes`); they are filled up with padding.
 
     Raises:
         InputError: if the corpus cannot be split.
     """
-    split = splits.split(corpus)
+    split = splits.split(corpus) if split is None else split
     fitted = scaling.fit(corpus, split.train)
     nothing = np.full(len(corpus.labels), UNSCORED, np.int32)
     layouts, rows = {}, {}
     for part in PARTS:
-        layouts[part] = batching.pack(corpus.lengths, getattr(split, part))
+        least = shapes[part] if shapes else (0, 1)
+        layouts[part] = _lay_out(corpus, getattr(split, part), *least)
         rows[part] = batching.rows(corpus, layouts[part], nothing, fitted)
     return Parts(corpus, split, fitted, layouts, rows)
+
+
+def common_shapes(corpus: Corpus, several: Iterable[splits.Split]) -> Shapes:
+    """The least shapes that hold each of several splits of a corpus.
+
+    Examples:
+        Conversations of 5, 2 and 3 utterances: the first is as long as the others together.
+
+        >>> corpus = Corpus(
+        ...     features={"speech": np.eye(10, dtype=np.float32)},
+        ...     labels=np.zeros(10, np.int32),
+        ...     label_names=("calm",),
+        ...     lengths=np.array([5, 2, 3], np.int32),
+        ...     conversation_ids=("a", "b", "c"),
+        ...     utterance_ids=tuple("1234512123"),
+        ... )
+        >>> parts = [np.array([0]), np.array([1]), np.array([2])]
+        >>> cycle = [splits.Split(*parts[i:], *parts[:i], how="by hand") for i in range(3)]
+        >>> common_shapes(corpus, cycle)
+        {'train': (1, 5), 'valid': (1, 5), 'test': (1, 5)}
+    """
+    several, shapes = list(several), {}
+    for part in PARTS:
+        chosen = [getattr(split, part) for split in several]
+        cells = max(int(corpus.lengths[c].max(initial=1)) for c in chosen)
+        shapes[part] = (max(_lay_out(corpus, c, 0, cells).rows for c in chosen), cells)
+    return shapes
+
+
+def _lay_out(
+    corpus: Corpus, conversations: Sequence[int], rows: int, cells: int
+) -> batching.Layout:
+    """Conversations in at least so many rows of at least so many cells."""
+    if not len(conversations):
+        none = np.zeros(0, np.int64)
+        return batching.Layout(none, none, none, none, rows, cells)
+    cells = max(cells, int(corpus.lengths[conversations].max()))
+    layout = batching.pack(corpus.lengths, conversations, cells)
+    return dataclasses.replace(layout, rows=max(rows, layout.rows))

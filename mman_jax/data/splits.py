@@ -1,26 +1,31 @@
 """Splits: which conversations train, which pick the epoch, and which are scored."""
 
 import dataclasses
-import hashlib
+import re
 
 import numpy as np
 
-from mman_jax.data import leaks
+from mman_jax.data import groups, leaks
 from mman_jax.data.corpus import Corpus
-from mman_jax.errors import InputError
+from mman_jax.errors import InputError, nearest
 
 FRACTION = 5
 """One conversation in this many is held out, where nothing better than chance decides."""
 
+SPLITS = ("raven",)
+"""Splits that are known by a name."""
+
+_RAVEN = {"train": ("Ses03", "Ses04", "Ses05"), "valid": ("Ses02",), "test": ("Ses01",)}
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
-    """Conversation indices of the three parts, int64, ascending, disjoint and not empty.
+    """Conversation indices of the three parts, int64, ascending and disjoint.
 
     Attributes:
         train: what is learnt from; statistics too.
         valid: what picks the epoch.
-        test: what is scored.
+        test: what is scored; empty in the folds inside a training part (see `folds.inner`).
         how: one sentence for people: how each part was chosen.
         notices: sentences for people: what stands in two parts (see `leaks`).
     """
@@ -32,16 +37,24 @@ class Split:
     notices: tuple[str, ...] = ()
 
 
-def split(corpus: Corpus) -> Split:
+def split(corpus: Corpus, name: str = "") -> Split:
     """The corpus's own split, with what it lacks held out by a fixed rule.
 
     Held out is the last of the sessions; or, without sessions, whole groups of conversations
     that share speakers; or a fixed fifth. The rules look at ids alone, so neither the order of
     a file nor a seed changes the outcome.
 
+    Args:
+        corpus: what is split.
+        name: of `SPLITS`, in place of the corpus's own. `raven` is for IEMOCAP: sessions 3 to 5
+            train, 2 validates and 1 tests, as for the systems that the paper's Table 3 cites.
+
     Raises:
-        InputError: a part would be empty, or whole conversations lie in two parts (see `leaks`).
+        InputError: a part would be empty, or whole conversations lie in two parts (see `leaks`); a
+            name that is unknown, or a corpus that is not what the name is for.
     """
+    if name:
+        return _named(corpus, name)
     place = f"{corpus.source or 'corpus'}: split"
     everything = np.arange(len(corpus.lengths))
     if corpus.split is None:
@@ -68,6 +81,23 @@ def split(corpus: Corpus) -> Split:
     return Split(train, valid, test, how, notices)
 
 
+def _named(corpus: Corpus, name: str) -> Split:
+    if name not in SPLITS:
+        raise InputError("data.split", f"unknown {name!r}", nearest(name, SPLITS))
+    five = sorted(session for sessions in _RAVEN.values() for session in sessions)
+    sessions = list(corpus.sessions or ())
+    if sorted(set(sessions)) != five:
+        # As in the public files, whose sessions are the beginnings of these ids.
+        found = [re.match(r"Ses0\d(?=[FM_])", name) for name in corpus.conversation_ids]
+        sessions = [match[0] for match in found if match]
+    if sorted(set(sessions)) != five or len(sessions) != len(corpus.lengths):
+        what = f"{name}, for {corpus.source or 'a corpus'} of other sessions than IEMOCAP's"
+        raise InputError("data.split", what, f"conversations of {', '.join(five)}")
+    parts = {part: np.flatnonzero(np.isin(sessions, chosen)) for part, chosen in _RAVEN.items()}
+    how = f"{name}: sessions 3 to 5 train, session 2 validates, session 1 tests"
+    return Split(**parts, how=how, notices=leaks.check(corpus, parts))
+
+
 def _hold_out(corpus: Corpus, among: np.ndarray, by_session: bool = True) -> tuple[np.ndarray, str]:
     """Some of these conversations and the reason in words; none where there is but one."""
     if len(among) < 2:
@@ -78,43 +108,18 @@ def _hold_out(corpus: Corpus, among: np.ndarray, by_session: bool = True) -> tup
             last = max(sessions)
             held = among[[session == last for session in sessions]]
             return held, f"session {last} held out of training"
-    ordered = sorted(among.tolist(), key=lambda c: _digest(corpus.conversation_ids[c]))
+    ordered = sorted(among.tolist(), key=lambda c: groups.digest(corpus.conversation_ids[c]))
     target = max(1, round(len(among) / FRACTION))
     if corpus.speakers is None:
         return np.sort(ordered[:target]), f"a fixed fifth, {target} conversations, held out"
-    groups = _speaker_groups(corpus, ordered)
-    if len(groups) < 2:
+    apart = groups.joined_by_speakers(corpus, ordered)
+    if len(apart) < 2:
         reason = f"a fixed fifth, {target} conversations, held out, their speakers in training too"
         return np.sort(ordered[:target]), reason
     held: list[int] = []
-    for group in groups:
+    for group in apart:
         if len(held) + len(group) <= target:
             held += group
-    held = held or min(groups, key=len)
+    held = held or min(apart, key=len)
     reason = f"{len(held)} conversations held out, with speakers that are not in training"
     return np.sort(held), reason
-
-
-def _speaker_groups(corpus: Corpus, conversations: list[int]) -> list[list[int]]:
-    """Conversations joined by common speakers, directly or through others, in given order."""
-    parent = {c: c for c in conversations}
-
-    def root(c: int) -> int:
-        while parent[c] != c:
-            parent[c] = parent[parent[c]]
-            c = parent[c]
-        return c
-
-    first_with: dict[str, int] = {}
-    offsets = corpus.offsets
-    for c in conversations:
-        for speaker in set(corpus.speakers[offsets[c] : offsets[c + 1]]):
-            parent[root(c)] = root(first_with.setdefault(speaker, c))
-    groups: dict[int, list[int]] = {}
-    for c in conversations:
-        groups.setdefault(root(c), []).append(c)
-    return list(groups.values())
-
-
-def _digest(conversation_id: str) -> bytes:
-    return hashlib.sha256(conversation_id.encode()).digest()

@@ -61,7 +61,7 @@ def _modalities(corpus: Corpus, inside: dict[str, np.ndarray]) -> list[str]:
     sentences = []
     for modality, present in corpus.present.items():
         for part, rows in inside.items():
-            if present[rows].any():
+            if present[rows].any() or not rows.any():
                 continue
             if part == "train":
                 place = f"{corpus.source or 'corpus'}: modality {modality}"

@@ -1,5 +1,6 @@
 """What a system's attention looked at."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ def attention_weights(
     params: Any,
     features: Mapping[str, Array],
     present: Mapping[str, Array] | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> tuple[tuple[str, ...], np.ndarray] | None:
     """The attention weights on every utterance, for every seed.
 
@@ -23,6 +25,7 @@ def attention_weights(
         params: leading axis S.
         features: [R, U, D] float32 a modality, scaled as in training.
         present: [R, U] bool of modalities that may be missing.
+        options: of the compiler.
 
     Returns:
         The modalities in order, and the weights [S, R, U, M (query), M (key)] float32; None where
@@ -31,7 +34,7 @@ def attention_weights(
     if not system.attends:
         return None
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=options and dict(options))
     def weigh_all(params, features, present):
         return jax.lax.map(lambda one: weigh(system, one, features, present), params)
 

@@ -45,7 +45,7 @@ def accuracy(counts: Array) -> Array:
     return right / (total + (total == 0))
 
 
-def unweighted_recall(counts: np.ndarray) -> np.ndarray:
+def unweighted_recall(counts: Array) -> Array:
     """Mean over the classes that occur of the share found [...] float, from counts [..., C, C].
 
     Examples:
@@ -55,8 +55,9 @@ def unweighted_recall(counts: np.ndarray) -> np.ndarray:
         0.875
     """
     true = counts.sum(-1)
-    recall = counts.diagonal(axis1=-2, axis2=-1) / np.maximum(true, 1)
-    return recall.sum(-1) / np.maximum((true > 0).sum(-1), 1)
+    recall = counts.diagonal(axis1=-2, axis2=-1) / (true + (true == 0))
+    occurring = (true > 0).sum(-1)
+    return recall.sum(-1) / (occurring + (occurring == 0))
 
 
 def weighted_f1(counts: np.ndarray) -> np.ndarray:
@@ -79,3 +80,25 @@ METRICS = {
     "weighted_f1": weighted_f1,
 }
 """The scores of a test part by their names, each from counts [..., C, C]."""
+
+_NAMES = {
+    "accuracy": "accuracy",
+    "unweighted_recall": "unweighted recall",
+    "weighted_f1": "weighted F1",
+}
+_FIELD = {"iemocap4": {"accuracy": "WA", "unweighted_recall": "UA"}}
+
+
+def names(protocol: str) -> dict[str, str]:
+    """What tables call the scores under a protocol, by the keys of `METRICS`.
+
+    Work on IEMOCAP calls the share of right answers weighted accuracy (WA), and the mean of the
+    classes' recalls unweighted accuracy (UA).
+
+    Examples:
+        >>> names("iemocap4")
+        {'accuracy': 'WA', 'unweighted_recall': 'UA', 'weighted_f1': 'weighted F1'}
+        >>> names("mman4")["accuracy"]
+        'accuracy'
+    """
+    return _NAMES | _FIELD.get(protocol, {})

@@ -1,5 +1,7 @@
 """What a system still answers where a modality is missing."""
 
+import functools
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -9,20 +11,23 @@ from mman_jax.systems.base import System
 from mman_jax.types import Batch
 
 
-def answers_without(system: System, params: Any, rows: Batch) -> dict[str, np.ndarray]:
+def answers_without(
+    system: System, params: Any, rows: Batch, options: Mapping[str, Any] | None = None
+) -> dict[str, np.ndarray]:
     """The system's answers [S, R, U] int where one modality is missing everywhere, by modality.
 
     Args:
         system: the trained system.
         params: leading axis S.
         rows: [R, U] of utterances, scaled as in training.
+        options: of the compiler.
     """
     shape = rows.mask.shape
     features = {name: np.asarray(x) for name, x in rows.features.items()}
     # Of every modality, so that all cases are one compiled function.
     there = {name: rows.present.get(name, np.ones(shape, bool)) for name in features}
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=options and dict(options))
     def answer(params, features, reset, present):
         def one(params):
             logits, _ = system.apply({"params": params}, features, reset, present=present)

@@ -247,8 +247,12 @@ def training() -> dict[str, Any]:
     return {
         "batch": 30,  # conversations
         "max_epochs": 1000,  # caps every stage
-        "select": "loss",
+        "select": "loss",  # what picks the epoch: loss, calibrated, accuracy or recall
+        "smoothing": 0.0,  # of that over the epochs: how much the past weighs
         "class_weights": False,
+        "label_smoothing": 0.0,
+        "average": 0.0,  # decay of the average of the weights that is kept; 0: the last ones are
+        "refit": False,  # whether it trains again, on training and validation together
         "towers": {
             "rules": (("fusion/.*", False), ("towers_.*", True)),
             "learning_rate": {"default": 3e-4},  # and any tower's own, by its name
@@ -261,6 +265,7 @@ def training() -> dict[str, Any]:
             "learning_rate": {"default": 1e-2, "clstm": 1e-3},  # of a fusion that is a cLSTM block
             "epochs": 200,
             "patience": 20,
+            "answers": "training",  # of the towers; or out_of_fold: of others that did not see them
         }
         | shared,
     }

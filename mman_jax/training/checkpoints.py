@@ -131,9 +131,7 @@ def unpack(
         InputError: if another version of the package or another network wrote it.
     """
     place = place or "checkpoint"
-    if card.get("format") != _FORMAT:
-        found = f"format {card.get('format')!r:.20} of another version of mman_jax"
-        raise InputError(place, found, f"format {_FORMAT}: that version, or an empty folder")
+    _check_format(card, place)
     if card["stage"] not in trainer.stages:
         raise InputError(
             place, f"stage {card['stage']!r:.40}", "one of " + ", ".join(trainer.stages)
@@ -149,6 +147,33 @@ def unpack(
         Record(*_ordered(arrays["history"])),
         finished,
     )
+
+
+def unpack_finished(
+    arrays: Mapping[str, Any], card: Mapping[str, Any], stage: str, place: object = ""
+) -> Outcome:
+    """What a stage gave, from the checkpoint of a snapshot with that stage finished.
+
+    Args:
+        arrays: of a checkpoint.
+        card: of the same.
+        stage: its name.
+        place: where the checkpoint is, for messages.
+
+    Raises:
+        InputError: if another version of the package wrote it, or the stage is not finished.
+    """
+    place = place or "checkpoint"
+    _check_format(card, place)
+    if stage not in card["finished"]:
+        raise InputError(place, f"stage {stage} is not finished", "a finished run")
+    return unpack_outcome(arrays["finished"][stage])
+
+
+def _check_format(card: Mapping[str, Any], place: object) -> None:
+    if card.get("format") != _FORMAT:
+        found = f"format {card.get('format')!r:.20} of another version of mman_jax"
+        raise InputError(place, found, f"format {_FORMAT}: that version, or an empty folder")
 
 
 def _check_leaves(leaves: list[Any], template: Any, place: object) -> None:

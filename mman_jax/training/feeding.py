@@ -37,6 +37,10 @@ class Resident:
             way: `jit` or `pmap`.
         """
         self.mesh, self.way = mesh, way
+        self.put(rows)
+
+    def put(self, rows: Mapping[str, Batch]) -> None:
+        """Places other rows in place of these; of equal shapes, what was compiled serves them."""
         held = hold_out(rows["valid"], rows["test"])
         self._rows = self._place({"train": rows["train"], "held": held})
 
@@ -94,6 +98,10 @@ class Streamed:
         self.mesh, self.rows = mesh, rows
         self._shards = mesh.shape[ROWS]
 
+    def put(self, rows: Mapping[str, Batch]) -> None:
+        """From now on reads other rows."""
+        self.rows = rows
+
     def epochs(self, stage: StageTraining, count: int = 1) -> Epochs:
         """As `Resident.epochs`, of one epoch; a step is one compiled call.
 
@@ -104,6 +112,7 @@ class Streamed:
             raise ValueError(f"{count} epochs in a call; rows are streamed for one")
         train = self.train(stage)
         score = self._spread(lambda params, _, x: stage.score(params, *x), (ROWS, ROWS, None))
+        kept = self._spread(lambda state, _, __: stage.kept(state), ())
         finish = self._spread(lambda state, own, _: stage.finish(state, *own), (), donate=True)
 
         def epoch(state, own, labels):
@@ -111,12 +120,12 @@ class Streamed:
                 raise ValueError("features of a seed's own lie on its device: use Resident")
             weights = stage.class_weights(labels["train"])
             state, loss = train(state, labels)
-            scores = []
+            scores, params = [], kept(state, {}, ()) if stage.decay else state.params
             for part in ("valid", "test"):
                 for batch in self._batches(part, stage, labels, np.arange):
                     flags = np.full((len(batch.mask), 1), part == "valid")
                     is_valid = self._sharded(flags.shape, flags.__getitem__)
-                    scores.append(score(state.params, {}, (batch, is_valid, weights)))
+                    scores.append(score(params, {}, (batch, is_valid, weights)))
                     scores[-1][0].block_until_ready()
             total = jax.tree.map(lambda *x: sum(x[1:], start=x[0]), *scores)
             state, record = finish(state, (loss, total), ())
@@ -133,7 +142,13 @@ class Streamed:
         def train(state, labels):
             weights = stage.class_weights(labels["train"])
             number = int(processes.whole(state.epoch)[0])
-            shuffle = np.random.default_rng([number, stage.key]).permutation
+            random = np.random.default_rng([number, stage.key])
+            filled = np.asarray(self.rows["train"].mask)[:-1].any(1)
+
+            def shuffle(rows):
+                order = random.permutation(rows)
+                return order[filled[order]]
+
             losses = []
             for index, batch in enumerate(self._batches("train", stage, labels, shuffle)):
                 state, loss = step(state, {}, (batch, np.int32(index), weights))
@@ -166,12 +181,14 @@ class Streamed:
                 count, size = len(rows.mask) - 1, stage.batch_rows
                 found[part] = {
                     name: np.concatenate([x[name][:, :size] for x in parts], axis=1)[:, :count]
-                    for name in parts[0]
+                    for name in (parts[0] if parts else ())
                 }
             return {
                 "train": jax.tree.map(_with_empty_row, found["train"]),
                 "held": {
-                    head: _with_empty_row(np.concatenate([x, found["test"][head]], axis=1))
+                    head: _with_empty_row(
+                        np.concatenate([x, found["test"].get(head, x[:, :0])], axis=1)
+                    )
                     for head, x in found["valid"].items()
                 },
             }

@@ -7,7 +7,9 @@ import jax.numpy as jnp
 from mman_jax.types import UNSCORED, Array
 
 
-def cross_entropy(logits: Array, labels: Array, class_weights: Array) -> tuple[Array, Array]:
+def cross_entropy(
+    logits: Array, labels: Array, class_weights: Array, smoothing: float = 0.0
+) -> tuple[Array, Array]:
     """Cross-entropy summed over the scored utterances, and their weight.
 
     A sum and a weight, not a mean: parts of a batch on several devices add up to the whole.
@@ -16,6 +18,7 @@ def cross_entropy(logits: Array, labels: Array, class_weights: Array) -> tuple[A
         logits: [B, U, C] float32.
         labels: [B, U] int32, `UNSCORED` where context or padding.
         class_weights: [C] float32, one for all classes alike.
+        smoothing: the share of the target that all classes divide evenly (label smoothing).
 
     Returns:
         Two scalars, float32: the weighted sum in nats, and the sum of the weights.
@@ -39,6 +42,8 @@ def cross_entropy(logits: Array, labels: Array, class_weights: Array) -> tuple[A
     classes = jnp.where(scored, labels, 0)
     log_probabilities = jax.nn.log_softmax(logits)
     picked = jnp.take_along_axis(log_probabilities, classes[..., None], axis=-1)[..., 0]
+    if smoothing:
+        picked = (1 - smoothing) * picked + smoothing * log_probabilities.mean(-1)
     weights = jnp.where(scored, class_weights[classes], 0.0)
     return -jnp.sum(weights * picked), jnp.sum(weights)
 

@@ -1,9 +1,11 @@
 """How one seed's pure function runs for all seeds, on all devices."""
 
+import contextlib
+import contextvars
 import functools
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -59,9 +61,38 @@ def make_mesh(seeds: int, parallel: str = "jit", seed_shards: int = 0, row_shard
     return Mesh(used, (SEEDS, ROWS))
 
 
-@functools.cache
+_QUICKLY = contextvars.ContextVar("quickly", default=False)
+
+
+@contextlib.contextmanager
+def compiling(quickly: bool) -> Iterator[None]:
+    """Within it, `quickly` says whether programs are compiled in a fifth of the time.
+
+    They then take about twice as long to run: for what is small. It changes nothing but on CPUs.
+    """
+    token = _QUICKLY.set(quickly)
+    try:
+        yield
+    finally:
+        _QUICKLY.reset(token)
+
+
 def compiler_options(platform: str) -> dict[str, Any]:
-    """What the compiler must be told to be fast here; nothing where it does not know the option."""
+    """What the compiler is told here: to make fast programs, or to be quick (see `compiling`)."""
+    return _options(platform, _QUICKLY.get())
+
+
+def once(platform: str) -> dict[str, Any]:
+    """What the compiler is told of a program that runs once: compiling it well would take longer
+    than it runs."""
+    if platform != "cpu" or _QUICKLY.get():
+        return compiler_options(platform)
+    return {"xla_backend_optimization_level": 0}
+
+
+@functools.cache
+def _options(platform: str, quickly: bool) -> dict[str, Any]:
+    """Nothing where the compiler does not know the options."""
     if platform != "cpu":
         return {}
     # The CPU's default library for products takes about twice as long on the few rows of a scan
@@ -70,6 +101,12 @@ def compiler_options(platform: str) -> dict[str, Any]:
         "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE",
         "xla_cpu_prefer_vector_width": 512,
     }
+    if quickly:
+        options |= {
+            "xla_backend_optimization_level": 0,
+            "xla_cpu_use_fusion_emitters": False,
+            "xla_cpu_parallel_codegen_split_count": 1,
+        }
     try:
         jax.jit(lambda x: x, compiler_options=options).lower(0.0).compile()
     except jax.errors.JaxRuntimeError:

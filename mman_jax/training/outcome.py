@@ -86,6 +86,26 @@ def of_seeds(finished: Mapping[str, Outcome], chosen: np.ndarray) -> dict[str, O
     }
 
 
+def refitted(chosen: Mapping[str, Outcome], again: Mapping[str, Outcome]) -> dict[str, Outcome]:
+    """What was chosen, with the test counts of networks that were trained again, and all failures.
+
+    Args:
+        chosen: what every stage gave.
+        again: what the stages gave that were trained again.
+    """
+    found = dict(chosen)
+    for name, other in again.items():
+        own = chosen[name]
+        failed = own.failed.any(-1)
+        found[name] = own._replace(
+            test=other.test,
+            best_epoch=np.where(other.best_epoch > 0, own.best_epoch, 0),
+            failed=np.where(failed[..., None], own.failed, other.failed),
+            failed_norm=np.where(failed, own.failed_norm, other.failed_norm),
+        )
+    return found
+
+
 def join(outcomes: Sequence[Outcome]) -> Outcome:
     """Outcomes of heads that were trained apart as one; shorter histories end in zeros."""
     epochs = max(len(one.history.train_loss) for one in outcomes)

@@ -38,6 +38,12 @@ def take(part: Batch, rows: Array) -> Batch:
     return jax.tree.map(lambda x: x[rows], part)
 
 
+def filled_first(order: Array, part: Batch) -> tuple[Array, Array]:
+    """Row numbers [R] with those of empty rows moved to the end, and how many rows are filled."""
+    filled = part.mask[:-1].any(1)
+    return order[jnp.argsort(~filled[order], stable=True)], filled.sum()
+
+
 def in_batches(order: Array, size: int, empty: int) -> Array:
     """Row numbers [R] as [steps, size], the last batch filled up with the empty row's.
 

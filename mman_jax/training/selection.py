@@ -1,63 +1,111 @@
-"""Which epoch is kept: the best on validation, each head's own."""
+"""Which epoch is kept: the best on validation, each head's own, or one that is given."""
 
+import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from mman_jax.evaluation.metrics import unweighted_recall
 from mman_jax.training.state import Record, State
 from mman_jax.types import Array
 
-SELECT = ("accuracy", "loss")
+SELECT = ("loss", "calibrated", "accuracy", "recall")
+"""What may pick the epoch, see `Selection`."""
+
+_TEMPERATURES = (1.0, *np.geomspace(0.5, 8.0, 13).tolist())
 
 
-def keep_best(
-    state: State,
-    record: Record,
-    valid: Array,
-    test: Array,
-    heads: Any,
-    patience: int,
-    select: str,
-) -> State:
-    """The state with the best epoch so far, and with the heads stopped whose patience ran out.
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """The rule by which an epoch is kept.
 
-    Args:
-        state: after an epoch, of one seed.
-        record: what the epoch showed.
-        valid: [T, C, C] int32, its validation counts.
-        test: [T, C, C] int32, its test counts; they decide nothing.
-        heads: a tree like the parameters: the index of the head that each belongs to.
-        patience: epochs without a better validation score before a head stops.
-        select: one of `SELECT`: validation `accuracy` (of equals, the lower loss), or `loss`.
+    Attributes:
+        by: of `SELECT`: the validation `loss`; the `calibrated` one, with the logits divided by the
+            temperature that makes it lowest; `accuracy` or unweighted `recall`, of equals the lower
+            loss.
+        patience: epochs without a better score before a head stops.
+        smoothing: how much the past weighs in the running mean of scores over the epochs; 0: each
+            epoch counts by itself.
     """
-    if select == "accuracy":
-        # Accuracy moves in steps of one utterance; the loss, squashed, only decides equals.
+
+    by: str
+    patience: int
+    smoothing: float = 0.0
+
+    @property
+    def temperatures(self) -> tuple[float, ...]:
+        """By which logits are divided before the validation loss is taken; the first is 1."""
+        return _TEMPERATURES if self.by == "calibrated" else _TEMPERATURES[:1]
+
+    def score(self, record: Record, valid: Array, calibrated_loss: Array) -> Array:
+        """What an epoch is judged by, [T] float32; the highest is the best.
+
+        Args:
+            record: what the epoch showed.
+            valid: [T, C, C] int32, its validation counts.
+            calibrated_loss: [T] float32, the lowest validation loss of all temperatures.
+        """
+        if self.by == "loss":
+            return -record.valid_loss
+        if self.by == "calibrated":
+            return -calibrated_loss
+        share = record.valid_accuracy if self.by == "accuracy" else unweighted_recall(valid)
+        # Shares move in steps of one utterance at least; the loss, squashed, only decides equals.
         utterances = jnp.maximum(valid.sum((1, 2)), 1)
-        score = record.valid_accuracy - record.valid_loss / (1 + record.valid_loss) / (
-            2 * utterances
+        return share - record.valid_loss / (1 + record.valid_loss) / (2 * utterances)
+
+    def smooth(self, state: State, scores: Array) -> Array:
+        """The running mean [T] of the scores up to this epoch."""
+        if not self.smoothing:
+            return scores
+        mean = self.smoothing * state.smoothed + (1 - self.smoothing) * scores
+        return jnp.where(state.epoch == 1, scores, mean)
+
+    def keep_best(
+        self,
+        state: State,
+        params: Any,
+        scores: Array,
+        test_accuracy: Array,
+        valid: Array,
+        test: Array,
+        heads: Any,
+    ) -> State:
+        """The state with the best epoch so far, and with the heads stopped whose patience ran out.
+
+        A head that has a target keeps that epoch, whatever its score, and stops there.
+
+        Args:
+            state: after an epoch, of one seed.
+            params: those that were scored.
+            scores: [T] float32 of that epoch.
+            test_accuracy: [T] float32 of that epoch; it decides nothing.
+            valid: [T, C, C] int32, its validation counts.
+            test: [T, C, C] int32, its test counts; they decide nothing.
+            heads: a tree like the parameters: the index of the head that each belongs to.
+        """
+        scores = self.smooth(state, scores)
+        failed, given = state.failed[:, 0] > 0, state.target > 0
+        better = jnp.where(given, state.epoch == state.target, scores > state.best_score)
+        better = better & ~state.stopped & ~failed
+        best_epoch = jnp.where(better, state.epoch, state.best_epoch)
+        late = state.epoch - best_epoch >= self.patience
+        late = jnp.where(given, state.epoch >= state.target, late)
+
+        def pick_counts(new, old):
+            return jnp.where(better[:, None, None], new, old)
+
+        return state._replace(
+            best=jax.tree.map(
+                lambda head, new, old: jnp.where(better[head], new, old), heads, params, state.best
+            ),
+            best_epoch=best_epoch,
+            best_score=jnp.where(better, scores, state.best_score),
+            smoothed=scores,
+            stopped=state.stopped | failed | late,
+            valid=pick_counts(valid, state.valid),
+            test=pick_counts(test, state.test),
+            oracle=jnp.maximum(state.oracle, jnp.where(state.stopped, 0.0, test_accuracy)),
         )
-    else:
-        score = -record.valid_loss
-    failed = state.failed[:, 0] > 0
-    better = (score > state.best_score) & ~state.stopped & ~failed
-    best_epoch = jnp.where(better, state.epoch, state.best_epoch)
-
-    def pick_counts(new, old):
-        return jnp.where(better[:, None, None], new, old)
-
-    oracle = jnp.where(state.stopped, 0.0, record.test_accuracy)
-    return state._replace(
-        best=jax.tree.map(
-            lambda head, new, old: jnp.where(better[head], new, old),
-            heads,
-            state.params,
-            state.best,
-        ),
-        best_epoch=best_epoch,
-        best_score=jnp.where(better, score, state.best_score),
-        stopped=state.stopped | failed | (state.epoch - best_epoch >= patience),
-        valid=pick_counts(valid, state.valid),
-        test=pick_counts(test, state.test),
-        oracle=jnp.maximum(state.oracle, oracle),
-    )

@@ -9,58 +9,51 @@ import jax.numpy as jnp
 import optax
 
 from mman_jax.evaluation.metrics import accuracy, confusion
-from mman_jax.systems.base import System, owner, sown_losses
-from mman_jax.training import freezing
+from mman_jax.systems.base import owner
+from mman_jax.training import averaging, freezing
+from mman_jax.training.answers import StageAnswers
 from mman_jax.training.losses import balanced_weights, cross_entropy
 from mman_jax.training.mesh import ROWS
-from mman_jax.training.rows import count, in_batches, take
-from mman_jax.training.selection import keep_best
+from mman_jax.training.rows import count, filled_first, in_batches, take
+from mman_jax.training.selection import Selection
 from mman_jax.training.state import Record, State
 from mman_jax.types import UNSCORED, Array, Batch
 
 
 @dataclasses.dataclass(frozen=True)
-class StageTraining:
+class StageTraining(StageAnswers):
     """What is trained together, and how its epochs run.
 
     Attributes:
-        name: of the stage.
-        key: its place among the system's stages, from 0, for its random numbers.
-        system: the whole network.
-        method: the system's method that answers.
-        heads: the answers trained, each with its own loss, best epoch and patience.
         groups: which group trains each parameter (`freezing.labels`).
         optimizer: the transformation of all parameters (`freezing.freeze`).
         classes: C.
         weigh_classes: whether the loss weighs classes by how rare they are in training.
-        batch_rows: B, rows of a batch, over all devices.
-        patience: epochs without a better validation score before a head stops.
-        select: what picks the epoch: validation `accuracy` (of equals, the lower loss), or `loss`.
+        label_smoothing: the share of each target that all classes divide evenly.
+        decay: of the average of the parameters that is validated and kept; 0: the last iterate is.
+        selection: what picks the epoch.
         valid_rows: how many of the held-out rows are validation's; the rest is test's.
-        row_shards: devices over which a batch's rows are spread.
+        padded: whether rows may be empty, so that several splits of a corpus have equal shapes: a
+            batch of such rows alone is no step.
     """
 
-    name: str
-    key: int
-    system: System
-    method: str
-    heads: tuple[str, ...]
     groups: Any
     optimizer: optax.GradientTransformation
     classes: int
     weigh_classes: bool
-    batch_rows: int
-    patience: int
-    select: str
+    label_smoothing: float
+    decay: float
+    selection: Selection
     valid_rows: int
-    row_shards: int = 1
+    padded: bool
 
-    def start(self, seed: Array, pace: Array, params: Any) -> State:
+    def start(self, seed: Array, pace: Array, target: Array, params: Any) -> State:
         """The state of one seed before the first epoch.
 
         Args:
             seed: a scalar, integer.
             pace: a scalar, float: what this seed's learning rates are multiplied by.
+            target: [T] int32, the epoch that each head keeps; 0: the best on validation.
             params: the network's, without a seed axis.
         """
         heads, classes = len(self.heads), self.classes
@@ -71,9 +64,12 @@ class StageTraining:
             epoch=jnp.zeros((), jnp.int32),
             params=params,
             opt_state=self.optimizer.init(params),
+            average=averaging.start(params, self.decay),
+            target=jnp.asarray(target, jnp.int32),
             best=params,
             best_epoch=jnp.zeros(heads, jnp.int32),
             best_score=jnp.full(heads, -jnp.inf, jnp.float32),
+            smoothed=jnp.zeros(heads, jnp.float32),
             stopped=jnp.zeros(heads, bool),
             failed=jnp.zeros((heads, 2), jnp.int32),
             failed_norm=jnp.zeros(heads, jnp.float32),
@@ -102,7 +98,7 @@ class StageTraining:
         def one(state):
             state, train_loss = self.train(state, parts["train"])
             weights = self.class_weights(parts["train"].labels)
-            return self.finish(state, train_loss, self.evaluate(state.params, parts, weights))
+            return self.finish(state, train_loss, self.evaluate(self.kept(state), parts, weights))
 
         def nothing(state):
             heads = len(self.heads)
@@ -127,16 +123,28 @@ class StageTraining:
         """
         rows = count(part)
         key = jax.random.fold_in(self._key(state), 0)
-        order = in_batches(jax.random.permutation(key, rows), self.batch_rows, rows)
-        order = self._spread(order, rows)
+        order = jax.random.permutation(key, rows)
+        if self.padded:
+            order, filled = filled_first(order, part)
+        order = self._spread(in_batches(order, self.batch_rows, rows), rows)
         class_weights = self.class_weights(part.labels)
 
         def step(state, x):
             number, rows = x
             return self.step(state, take(part, rows), number, class_weights)
 
-        state, losses = jax.lax.scan(step, state, (jnp.arange(len(order)), order))
-        return state, losses.mean(0)
+        batches = (jnp.arange(len(order)), order)
+        if not self.padded:
+            state, losses = jax.lax.scan(step, state, batches)
+            return state, losses.mean(0)
+
+        def step_if_filled(state, x):
+            is_filled = x[0] * self.batch_rows < filled
+            nothing = jnp.zeros(len(self.heads))
+            return jax.lax.cond(is_filled, step, lambda state, _: (state, nothing), state, x)
+
+        state, losses = jax.lax.scan(step_if_filled, state, batches)
+        return state, losses.sum(0) / jnp.ceil(filled / self.batch_rows)
 
     def step(
         self, state: State, batch: Batch, number: Array, class_weights: Array
@@ -158,7 +166,9 @@ class StageTraining:
 
         def loss(params):
             logits, sown = self._apply(params, batch, key)
-            pairs = [cross_entropy(x, batch.labels, class_weights) for x in logits]
+            pairs = [
+                cross_entropy(x, batch.labels, class_weights, self.label_smoothing) for x in logits
+            ]
             # All are sums over this device's rows: the gradients are added over the devices.
             means, others = (self._means(x) for x in (pairs, sown))
             return means.sum() + others.sum(), means
@@ -168,7 +178,12 @@ class StageTraining:
         updates = jax.tree.map(lambda x: state.pace * x, updates)
         params = freezing.apply_updates(state.params, updates, self.groups)
         state = self._note_failure(state, means, self._norms(grads), number)
-        return state._replace(params=params, opt_state=opt_state), means
+        average = averaging.update(state.average, params, self.decay)
+        return state._replace(params=params, opt_state=opt_state, average=average), means
+
+    def kept(self, state: State) -> Any:
+        """The parameters that are validated and kept: the last ones, or their average."""
+        return averaging.value(state.average, state.params, self.groups, self.decay)
 
     def evaluate(
         self, params: Any, parts: Mapping[str, Batch], class_weights: Array
@@ -197,13 +212,18 @@ class StageTraining:
             class_weights: [C] float32.
 
         Returns:
-            Counts [2, T, C, C] int32, and the summed loss and its weight [2, T, 2] float32, of
-            validation and of test.
+            Counts [2, T, C, C] int32 of validation and of test; and of validation the summed loss
+            at each temperature, and last its weight [T, temperatures + 1] float32.
         """
         logits = self.answer(params, batch)
         parts = [jnp.where(own, batch.labels, UNSCORED) for own in (is_valid, ~is_valid)]
         counts = [[confusion(x, labels) for x in logits] for labels in parts]
-        losses = [[cross_entropy(x, labels, class_weights) for x in logits] for labels in parts]
+        losses = []
+        for x in logits:
+            pairs = [
+                cross_entropy(x / t, parts[0], class_weights) for t in self.selection.temperatures
+            ]
+            losses.append([*(total for total, _ in pairs), pairs[0][1]])
         return self._sum((jnp.array(counts), jnp.array(losses)))
 
     def finish(
@@ -217,64 +237,23 @@ class StageTraining:
             scores: the sum of what `score` gave.
         """
         (valid, test), losses = scores
-        valid_loss = losses[0, :, 0] / jnp.maximum(losses[0, :, 1], 1e-9)
-        record = Record(train_loss, valid_loss, accuracy(valid), accuracy(test), ~state.stopped)
+        valid_losses = losses[:, :-1] / jnp.maximum(losses[:, -1:], 1e-9)
+        record = Record(
+            train_loss, valid_losses[:, 0], accuracy(valid), accuracy(test), ~state.stopped
+        )
         state = state._replace(epoch=state.epoch + 1)
-        return self.keep_best(state, record, valid, test), record
-
-    def keep_best(self, state: State, record: Record, valid: Array, test: Array) -> State:
-        """What `selection.keep_best` gives with this stage's heads; counts are [T, C, C] int32."""
         heads = jax.tree.map(self._head_of, self.groups)
-        return keep_best(state, record, valid, test, heads, self.patience, self.select)
-
-    def predictions(self, params: Any, part: Batch) -> dict[str, Array]:
-        """What the method gives on all rows of a part, the empty last one included: arrays
-        [R, U, ...] by name (logits [R, U, C] by head, where it answers)."""
-        rows = count(part) + 1
-
-        def step(_, index):
-            return None, self.outputs(params, take(part, index))
-
-        order = in_batches(jnp.arange(rows), self.batch_rows, rows - 1)
-        _, found = jax.lax.scan(step, None, order)
-        return {name: x.reshape(-1, *x.shape[2:])[:rows] for name, x in found.items()}
+        score = self.selection.score(record, valid, valid_losses.min(1))
+        state = self.selection.keep_best(
+            state, self.kept(state), score, record.test_accuracy, valid, test, heads
+        )
+        return state, record
 
     def class_weights(self, labels: Array) -> Array:
         """The classes' weights [C] float32 in the loss, from the training labels."""
         if self.weigh_classes:
             return balanced_weights(labels, self.classes)
         return jnp.ones(self.classes)
-
-    def answer(self, params: Any, batch: Batch, dropout_key: Array | None = None) -> list[Array]:
-        """Every head's logits [B, U, C]; dropout acts where there is a key for it."""
-        return self._apply(params, batch, dropout_key)[0]
-
-    def outputs(self, params: Any, batch: Batch) -> dict[str, Array]:
-        """What the method gives, by name, where it is not of logits alone: what a stage reads."""
-        found, _ = self.system.apply(
-            {"params": params},
-            batch.features,
-            batch.reset,
-            present=batch.present,
-            method=self.method,
-        )
-        return found
-
-    def _apply(
-        self, params: Any, batch: Batch, dropout_key: Array | None
-    ) -> tuple[list[Array], list[tuple[Array, Array]]]:
-        train = dropout_key is not None
-        (logits, _), kept = self.system.apply(
-            {"params": params},
-            batch.features,
-            batch.reset,
-            train=train,
-            present=batch.present,
-            rngs={"dropout": dropout_key} if train else None,
-            method=self.method,
-            mutable=["losses"],
-        )
-        return [logits[head] for head in self.heads], sown_losses(kept)
 
     def _means(self, pairs: list[tuple[Array, Array]]) -> Array:
         if not pairs:
@@ -303,16 +282,3 @@ class StageTraining:
 
     def _head_of(self, group: str) -> int:
         return self.heads.index(owner(group, self.heads) or self.heads[-1])
-
-    def _spread(self, order: Array, empty: int) -> Array:
-        """This device's rows of each batch, filled up with the empty row: [steps, B / shards]."""
-        if self.row_shards == 1:
-            return order
-        order = jnp.pad(
-            order, ((0, 0), (0, -order.shape[1] % self.row_shards)), constant_values=empty
-        )
-        shards = order.reshape(order.shape[0], self.row_shards, -1)
-        return shards[:, jax.lax.axis_index(ROWS)]
-
-    def _sum(self, tree):
-        return jax.lax.psum(tree, ROWS) if self.row_shards > 1 else tree

@@ -14,9 +14,13 @@ class State(NamedTuple):
         epoch: int32, epochs done.
         params: the network's parameters as trained so far.
         opt_state: the optimizer's.
+        average: an exponential average of the parameters over the steps (`averaging`); `()` where
+            none is kept.
+        target: [T] int32, the epoch to keep, where it is known before; 0: the best on validation.
         best: parameters at the best validation epoch, each head's at its own.
         best_epoch: [T] int32, counted from 1; 0 before the first.
-        best_score: [T] float32, what is maximised (see `Stage.select`).
+        best_score: [T] float32, what is maximised (see `selection`).
+        smoothed: [T] float32, the score of the last epoch, smoothed over the epochs.
         stopped: [T] bool, True once patience ran out or it failed: the best no longer changes.
         failed: [T, 2] int32, epoch and step, counted from 1, of the first loss or gradient that was
             not finite; zeros where all were.
@@ -32,9 +36,12 @@ class State(NamedTuple):
     epoch: Array
     params: Any
     opt_state: Any
+    average: Any
+    target: Array
     best: Any
     best_epoch: Array
     best_score: Array
+    smoothed: Array
     stopped: Array
     failed: Array
     failed_norm: Array

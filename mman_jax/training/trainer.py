@@ -1,133 +1,22 @@
 """Training of a system, stage by stage, for all seeds."""
 
-import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from jax.sharding import Mesh
 
-from mman_jax.errors import InputError, nearest
-from mman_jax.systems.base import Stage, System, owner
-from mman_jax.training import freezing, processes
 from mman_jax.training import mesh as distribution
-from mman_jax.training.feeding import Epochs, Predictions, Resident, Streamed
-from mman_jax.training.mesh import ROWS
+from mman_jax.training import processes
+from mman_jax.training.out_of_fold import out_of_fold
 from mman_jax.training.outcome import Outcome, Snapshot, by_epoch, join, outcome, stack, unstack
-from mman_jax.training.rows import batch_rows
-from mman_jax.training.stage import StageTraining
+from mman_jax.training.programs import Programs
 from mman_jax.training.state import State
-from mman_jax.types import Batch
-
-_EPOCHS_A_CALL = 10
-
-_OPTIMIZERS = {"adamw": optax.adamw, "adam": optax.adam, "adadelta": optax.adadelta}
 
 
-class Trainer:
+class Trainer(Programs):
     """Trains a system as settings say, on one corpus; a task's labels come with each run."""
-
-    def __init__(
-        self,
-        system: System,
-        settings: Mapping[str, Any],
-        rows: Mapping[str, Batch],
-        classes: int,
-        mesh: Mesh,
-        parallel: str = "jit",
-        stream: bool | None = None,
-    ):
-        """Places the corpus on the devices, if it is not to be streamed; compiles nothing yet.
-
-        Args:
-            system: what is trained; it says by which stages.
-            settings: `batch`, `max_epochs`, `select`, `class_weights`, and a mapping for each stage
-                by its name: `rules` (`freezing.labels`), `optimizer` (adamw, adam or adadelta),
-                `learning_rate` (`default`, and any head's own by its name), `weight_decay`, `clip`,
-                `epochs`, `patience`. `mman_jax.systems.mman.training()` is such a mapping.
-            rows: of `train`, `valid` and `test`, each with one empty row at its end.
-            classes: C.
-            mesh: devices as [seed shards, row shards].
-            parallel: `jit` or `pmap`.
-            stream: whether the devices get a batch at a time, and each process reads the rows of
-                its own devices alone; None: where all rows would take over half of a device.
-
-        Raises:
-            InputError: if rows are to be streamed by `pmap`, or a stage has no settings.
-        """
-        self.system = system
-        self.settings = settings
-        self.classes = classes
-        self.mesh = mesh
-        self.parallel = parallel
-        self._host_rows = dict(rows)
-        if stream is None:
-            features = [x for part in rows.values() for x in part.features.values()]
-            stream = not distribution.fits(sum(x.nbytes for x in features), mesh)
-        if stream and parallel == "pmap":
-            raise InputError("parallel", "'pmap' with rows streamed", "'jit'")
-        self._feed = Streamed(rows, mesh) if stream else Resident(rows, mesh, parallel)
-        self._platform = mesh.devices.flat[0].platform
-        self._plain: Resident | None = None
-        self._answer: Predictions | None = None
-        self._compiled: dict[str, Any] = {}
-        self._stages = {stage.name: stage for stage in system.stages()}
-        for name in self._stages:
-            if name not in settings:
-                raise InputError(f"train.{name}", "no settings", "some for each stage")
-
-    @property
-    def stages(self) -> tuple[str, ...]:
-        """Names of the stages, in order."""
-        return tuple(self._stages)
-
-    def heads(self, stage: str) -> tuple[str, ...]:
-        """The heads that a stage trains."""
-        return self._stages[stage].heads
-
-    def epochs(self, stage: str) -> int:
-        """The most epochs that a stage may take."""
-        return min(self.settings["max_epochs"], self.settings[stage]["epochs"])
-
-    def init(self, seed: jax.Array) -> Any:
-        """One seed's parameters before training.
-
-        Args:
-            seed: a scalar, uint32.
-        """
-        train = self._host_rows["train"].features
-        features = {m: jnp.zeros((1, 1, x.shape[-1])) for m, x in train.items()}
-        reset = jnp.ones((1, 1), bool)
-        return self.system.init(jax.random.key(seed), features, reset)["params"]
-
-    def stage(self, name: str) -> StageTraining:
-        """How a stage is trained, from the settings."""
-        stage, settings = self._stages[name], self.settings[name]
-        shapes = jax.eval_shape(self.init, jnp.uint32(0))
-        groups = freezing.labels(shapes, settings["rules"])
-        train = self._host_rows["train"]
-        return StageTraining(
-            name=name,
-            # Of the name, as all results so far were drawn.
-            key=sum(name.encode()),
-            system=self.system,
-            method=stage.method if self._reads(stage, groups) or not stage.reads else "__call__",
-            heads=stage.heads,
-            groups=groups,
-            optimizer=freezing.freeze(lambda group: _transform(settings, group), groups),
-            classes=self.classes,
-            weigh_classes=self.settings["class_weights"],
-            batch_rows=batch_rows(
-                len(train.mask) - 1, int((train.reset & train.mask).sum()), self.settings["batch"]
-            ),
-            patience=settings["patience"],
-            select=self.settings["select"],
-            valid_rows=len(self._host_rows["valid"].mask) - 1,
-            row_shards=self.mesh.shape[ROWS],
-        )
 
     def run(
         self,
@@ -135,6 +24,8 @@ class Trainer:
         seeds: Sequence[int],
         start: Snapshot | None = None,
         paces: Sequence[float] | None = None,
+        targets: Mapping[str, np.ndarray] | None = None,
+        groups: np.ndarray | None = None,
     ) -> Iterator[Snapshot]:
         """Yields a snapshot after every epoch, and a last one with every stage finished.
 
@@ -147,44 +38,59 @@ class Trainer:
             seeds: S seeds.
             start: a snapshot to go on from; None starts afresh.
             paces: what to multiply each seed's learning rates by; None: by 1.
+            targets: [S, T] int32 of each stage: the epoch that a head keeps, whatever its score,
+                and trains to; None: the best on validation.
+            groups: [R + 1, U] int, groups of training conversations, for the stages whose `answers`
+                are to be `out_of_fold`; None: they are those of `training`.
         """
         finished = dict(start.finished) if start else {}
         params = None
         for name in self.stages[self.stages.index(start.stage) if start else 0 :]:
-            _, epochs, predict = self.compile(name)
             if start and start.stage == name:
                 state = distribution.place(start.state, self.mesh, by_seed=True)
                 history = unstack(start.history)
             else:
-                state, history = self.start(name, seeds, params, paces), []
-            # What is frozen is computed once.
-            own = predict(state.params, {}) if predict else {}
-            while len(history) < self.epochs(name) and not np.all(processes.whole(state.stopped)):
-                state, records = epochs(state, own, labels)
-                history.extend(by_epoch(processes.whole(records)))
+                target = targets[name] if targets else None
+                state, history = self.start(name, seeds, params, paces, target), []
+            own = self._inputs(name, state.params)
+            answers = self.settings[name].get("answers")
+            if own and groups is not None and answers == "out_of_fold":
+                earlier = self._earlier(name, seeds, paces, finished)
+                own |= {"train": out_of_fold(own["train"], groups, labels, earlier)}
+            for epoch in self._epochs(name, state, history, own, labels):
+                state, history = epoch
                 yield Snapshot(name, state, stack(history), finished)
             finished[name] = outcome(state, stack(history))
             params = state.best
         yield Snapshot(name, state, finished[name].history, finished)
 
-    def answers(self, params: Any) -> dict[str, np.ndarray]:
-        """The system's logits [S, R + 1, U, C] on the rows of `valid` and `test`.
+    def _inputs(self, name: str, params: Any) -> dict[str, Any]:
+        """What a stage reads, computed once, where it is frozen; else nothing."""
+        _, _, predict = self.compile(name)
+        return dict(predict(params, {})) if predict else {}
 
-        Args:
-            params: trained, leading axis S.
-        """
-        stage, _, predict = self.compile(self.stages[-1])
-        own = predict(params, {}) if predict else {}
-        if self._answer is None:
-            feed = self._plain_feed() if predict else self._feed
-            self._answer = feed.predictions(stage)
-        logits = self._answer(params, own)["held"][self.system.head]
-        logits = processes.whole(logits)
-        lengths = {part: self._host_rows[part].mask.shape[1] for part in ("valid", "test")}
-        valid, test = logits[:, : stage.valid_rows], logits[:, stage.valid_rows :]
-        empty = np.zeros_like(valid[:, :1])
-        valid = np.concatenate([valid, empty], axis=1)
-        return {"valid": valid[:, :, : lengths["valid"]], "test": test[:, :, : lengths["test"]]}
+    def _epochs(self, name, state, history, own, labels):
+        _, epochs, _ = self.compile(name)
+        while len(history) < self.epochs(name) and not np.all(processes.whole(state.stopped)):
+            state, records = epochs(state, own, labels)
+            history.extend(by_epoch(processes.whole(records)))
+            yield state, history
+
+    def _earlier(self, name: str, seeds, paces, finished: Mapping[str, Outcome]):
+        """Trains the stages before this one for the epochs that they chose; what it then reads."""
+
+        def train_and_answer(labels):
+            params = None
+            for earlier in self.stages[: self.stages.index(name)]:
+                target = finished[earlier].best_epoch
+                state = self.start(earlier, seeds, params, paces, target)
+                own = self._inputs(earlier, state.params)
+                *_, (state, _) = self._epochs(earlier, state, [], own, labels)
+                params = state.best
+            later = self.start(name, seeds, params, paces).params
+            return self._inputs(name, later)["train"]
+
+        return train_and_answer
 
     def join(
         self,
@@ -192,6 +98,7 @@ class Trainer:
         trained: Mapping[str, Outcome],
         seeds: Sequence[int],
         paces: Sequence[float] | None = None,
+        targets: Mapping[str, np.ndarray] | None = None,
     ) -> Snapshot:
         """The snapshot before the second stage's first epoch, from heads that were trained apart.
 
@@ -200,11 +107,13 @@ class Trainer:
             trained: what the training of each of its heads gave (T is 1).
             seeds: S seeds.
             paces: what to multiply each seed's learning rates by; None: by 1.
+            targets: see `run`.
         """
         first, second = self.stages[:2]
         joined = join([trained[head] for head in self.heads(first)])
-        drawn = jax.jit(jax.vmap(self.init))(np.asarray(seeds, np.uint32))
-        state = self.start(second, seeds, {**drawn, **params}, paces)
+        drawn = self._draw(seeds, without=params)
+        target = targets[second] if targets else None
+        state = self.start(second, seeds, {**drawn, **params}, paces, target)
         empty = jax.tree.map(lambda x: x[:0, :, :1], joined.history)
         return Snapshot(second, state, empty, {first: joined})
 
@@ -214,6 +123,7 @@ class Trainer:
         seeds: Sequence[int],
         params: Any = None,
         paces: Sequence[float] | None = None,
+        target: np.ndarray | None = None,
     ) -> State:
         """A stage's state before its first epoch, leading axis S.
 
@@ -222,70 +132,41 @@ class Trainer:
             seeds: S seeds.
             params: to go on from, leading axis S; None draws them.
             paces: what to multiply each seed's learning rates by; None: by 1.
+            target: [S, T] int32, the epoch that each head keeps; None: the best on validation.
         """
-        sharding = distribution.layout(self.mesh, by_seed=True)
         seeds = np.asarray(seeds, np.uint32)
         if params is None:
-            # Runs once: compiling it well would take longer than it runs.
-            options = {"xla_backend_optimization_level": 0} if self._platform == "cpu" else {}
-            draw = jax.jit(jax.vmap(self.init), out_shardings=sharding, compiler_options=options)
-            params = draw(seeds)
+            params = self._draw(seeds)
         paces = np.ones(len(seeds), np.float32) if paces is None else np.asarray(paces, np.float32)
-        begin = jax.jit(jax.vmap(self.stage(name).start), out_shardings=sharding)
-        return begin(seeds, paces, params)
+        begin = self._once(("start", name), self.stage(name).start)
+        if target is None:
+            target = np.zeros((len(seeds), len(self.heads(name))), np.int32)
+        return begin(seeds, paces, target, params)
+
+    def _draw(self, seeds: Sequence[int], without: Collection[str] = ()) -> dict[str, Any]:
+        """All parameters before training, leading axis S, but those under some top-level names."""
+
+        def draw(seed):
+            return {name: x for name, x in self.init(seed).items() if name not in without}
+
+        return self._once(("draw", *sorted(without)), draw)(np.asarray(seeds, np.uint32))
+
+    def _once(self, what: tuple[str, ...], function: Callable[..., Any]) -> Callable[..., Any]:
+        """One seed's function for all seeds, compiled quickly: it runs but once a training."""
+        if what not in self._begin:
+            self._begin[what] = jax.jit(
+                jax.vmap(function),
+                out_shardings=distribution.layout(self.mesh, by_seed=True),
+                compiler_options=distribution.once(self._platform),
+            )
+        return self._begin[what]
 
     def template(self, stage: str, seeds: int) -> State:
         """The shapes of a stage's state with a leading axis S, to read a checkpoint by."""
         names = jax.ShapeDtypeStruct((seeds,), jnp.uint32)
+        target = jax.ShapeDtypeStruct((seeds, len(self.heads(stage))), jnp.int32)
         return jax.eval_shape(
-            lambda s: jax.vmap(self.stage(stage).start)(s, s, jax.vmap(self.init)(s)), names
+            lambda s, t: jax.vmap(self.stage(stage).start)(s, s, t, jax.vmap(self.init)(s)),
+            names,
+            target,
         )
-
-    def compile(self, name: str) -> tuple[StageTraining, Epochs, Predictions | None]:
-        """A stage, its epochs for all seeds, and what gives its inputs where they are frozen."""
-        if name not in self._compiled:
-            stage = self.stage(name)
-            declared, predict, feed, calls = self._stages[name], None, self._feed, 1
-            if self._reads(declared, stage.groups):
-                frozen = dataclasses.replace(stage, method=declared.reads)
-                predict, feed = self._feed.predictions(frozen), self._plain_feed()
-                # Such an epoch takes less time than the call: several at once.
-                whole = self.epochs(name)
-                calls = max(n for n in range(1, _EPOCHS_A_CALL + 1) if whole % n == 0)
-            self._compiled[name] = (stage, feed.epochs(stage, calls), predict)
-        return self._compiled[name]
-
-    def _plain_feed(self) -> Resident:
-        """Rows without features: those of a stage that reads what is frozen are each seed's own."""
-        if self._plain is None:
-            plain = {
-                p: rows._replace(features={}, present={}) for p, rows in self._host_rows.items()
-            }
-            self._plain = Resident(plain, self.mesh, self.parallel)
-        return self._plain
-
-    def _reads(self, stage: Stage, groups: Any) -> bool:
-        """Whether all that a stage reads is frozen while it trains."""
-        if not stage.reads:
-            return False
-        train = self._host_rows["train"].features
-        features = {m: jnp.zeros((1, 1, x.shape[-1])) for m, x in train.items()}
-        used = jax.eval_shape(
-            lambda: self.system.init(
-                jax.random.key(0), features, jnp.ones((1, 1), bool), method=stage.reads
-            )
-        )["params"]
-        trained = set(jax.tree.leaves(groups)) - {freezing.FROZEN}
-        return not trained & set(used)
-
-
-def _transform(settings: Mapping[str, Any], group: str) -> optax.GradientTransformation:
-    rates, name = settings["learning_rate"], settings.get("optimizer", "adamw")
-    if name not in _OPTIMIZERS:
-        raise InputError("optimizer", repr(name), nearest(str(name), _OPTIMIZERS))
-    own = owner(group, rates)
-    decay = {"weight_decay": settings["weight_decay"]} if name != "adam" else {}
-    return optax.chain(
-        optax.clip_by_global_norm(settings["clip"]),
-        _OPTIMIZERS[name](rates[own or "default"], **decay),
-    )

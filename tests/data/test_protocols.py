@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mman_jax.data import protocols
+from mman_jax.data import folds, protocols, splits
 from mman_jax.data.readers.read import read_corpus
 from mman_jax.errors import InputError
 from mman_jax.types import UNSCORED
@@ -44,6 +44,69 @@ def test_mman4_merges_and_leaves_the_rest_as_context():
     assert task.labels(short_named()).dtype == np.int32
 
 
+def test_iemocap4_merges_excited_into_happy_and_nothing_into_sad():
+    (task,) = protocols.tasks(short_named(), "iemocap4")
+    assert (task.name, task.classes) == ("iemocap4", ("happy", "sad", "neutral", "angry"))
+    assert task.labels(short_named()).tolist() == [2, 0, 1, 3, 0, -1, -1, -1]
+
+
+# Of each session of IEMOCAP: happy with excited, sad, neutral, angry.
+COUNTS = np.array(
+    [
+        (278, 194, 384, 229),
+        (327, 197, 362, 137),
+        (286, 305, 320, 240),
+        (303, 143, 258, 327),
+        (442, 245, 384, 170),
+    ]
+)
+
+
+def five_sessions(seed=0):
+    """A corpus with these counts, a half of `happy` excited, and others between them."""
+    rng = np.random.default_rng(seed)
+    names = ("surprised", *protocols.EMOTIONS)
+    labels, lengths, sessions = [], [], []
+    for number, (happy, sad, neutral, angry) in enumerate(COUNTS, 1):
+        # By name: surprised, happy, sad, neutral, angry, excited, frustrated, and no label.
+        counts = (20, happy // 2, sad, neutral, angry, happy - happy // 2, 370, 110)
+        pool = rng.permutation(np.repeat((0, 1, 2, 3, 4, 5, 6, -1), counts))
+        labels.append(pool)
+        cuts = np.sort(rng.choice(np.arange(1, len(pool)), 29, replace=False))
+        lengths.append(np.diff([0, *cuts, len(pool)]))
+        sessions += [f"Ses0{number}"] * 30
+    labels = np.concatenate(labels).astype(np.int32)
+    lengths = np.concatenate(lengths).tolist()
+    return corpus(
+        lengths=lengths,
+        dims={"speech": 1},
+        labels=labels,
+        label_names=names,
+        sessions=tuple(sessions),
+        conversation_ids=tuple(f"{name}F_impro{i:02d}" for i, name in enumerate(sessions)),
+    )
+
+
+def test_iemocap4_scores_as_many_utterances_of_each_session_as_other_work():
+    made = five_sessions()
+    (task,) = protocols.tasks(made, "iemocap4")
+    labels = task.labels(made)
+    found = folds.folds(made, "sessions")
+    assert folds.check(made, found, (task,)) == ()
+    for fold, counts in zip(found, COUNTS, strict=True):
+        own = np.concatenate([labels[made.utterances(c)] for c in fold.split.test])
+        assert np.bincount(own[own != UNSCORED]).tolist() == counts.tolist()
+    assert COUNTS.sum(1).tolist() == [1085, 1023, 1151, 1031, 1241]
+    assert (labels != UNSCORED).sum() == 5531
+    # Sessions 3 to 5, 2 and 1.
+    split = splits.split(made, "raven")
+    parts = [
+        sum((labels[made.utterances(c)] != UNSCORED).sum() for c in part)
+        for part in (split.train, split.valid, split.test)
+    ]
+    assert parts == [1151 + 1031 + 1241, 1023, 1085]
+
+
 def test_iemocap6_in_its_own_order():
     (task,) = protocols.tasks(short_named(), "iemocap6")
     assert task.classes == ("happy", "sad", "neutral", "angry", "excited", "frustrated")
@@ -61,6 +124,8 @@ def test_counts_of_the_paper(iemocap):
     (mman4,) = protocols.tasks(iemocap, "mman4")
     assert scored(iemocap, mman4, "test") == [443, 626, 384, 170]
     assert sum(scored(iemocap, mman4, "test")) == 1623
+    (iemocap4,) = protocols.tasks(iemocap, "iemocap4")
+    assert scored(iemocap, iemocap4, "test") == [443, 245, 384, 170]
     (iemocap6,) = protocols.tasks(iemocap, "iemocap6")
     assert scored(iemocap, iemocap6, "train") == [504, 839, 1324, 933, 742, 1468]
     assert sum(scored(iemocap, iemocap6, "test")) == 1623
@@ -103,7 +168,7 @@ def test_unknown_protocol():
         protocols.tasks(corpus(), "mmam4")
 
 
-@pytest.mark.parametrize("protocol", ["mman4", "binary4", "iemocap6"])
+@pytest.mark.parametrize("protocol", ["mman4", "binary4", "iemocap4", "iemocap6"])
 def test_labels_that_a_protocol_needs(protocol):
     with pytest.raises(InputError, match=rf"{protocol}: no label .*happy.* among no, yes"):
         protocols.tasks(corpus(), protocol)

@@ -156,3 +156,57 @@ def test_a_single_conversation_cannot_be_split():
 def test_conversations_without_labels_are_split_too():
     labels = np.array([-1, 0, 1, -1], np.int32)
     check(of(4), splits.split(of(4, labels=labels)))
+
+
+IEMOCAP = ("Ses01F_impro01", "Ses02M_script01_1", "Ses03F_x", "Ses04F_x", "Ses05M_x", "Ses01M_x")
+
+
+def check_raven(split):
+    assert (split.train.tolist(), split.valid.tolist(), split.test.tolist()) == (
+        [2, 3, 4],
+        [1],
+        [0, 5],
+    )
+
+
+def test_raven_takes_the_sessions_of_the_cited_systems_whatever_split_the_corpus_has():
+    made = of(6, conversation_ids=IEMOCAP, split=("train",) * 5 + ("test",))
+    check(made, splits.split(made, "raven"))
+    check_raven(splits.split(made, "raven"))
+    assert "sessions 3 to 5 train" in splits.split(made, "raven").how
+    sessions = tuple(name[:5] for name in IEMOCAP)
+    check_raven(splits.split(of(6, sessions=sessions), "raven"))
+    # A session may be named otherwise than its conversations.
+    check_raven(splits.split(of(6, conversation_ids=IEMOCAP, sessions=tuple("123451")), "raven"))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"sessions": ("S1", "S2", "S3", "S4", "S5", "S1")},
+        {"conversation_ids": ("Ses06F_x", *IEMOCAP[1:])},
+        {"conversation_ids": ("x", *IEMOCAP[1:])},
+        {"conversation_ids": tuple(name.replace("Ses04F", "Ses03M") for name in IEMOCAP)},
+        {"sessions": ("Ses01", "Ses02", "Ses03", "Ses04", "Ses04", "Ses01")},
+    ],
+)
+def test_raven_is_for_the_five_sessions_of_iemocap(changes):
+    said = (
+        "^data.split: raven, for small of other sessions than IEMOCAP's; expected .* of Ses01, Ses"
+    )
+    with pytest.raises(InputError, match=said):
+        splits.split(of(6, **changes), "raven")
+
+
+def test_an_unknown_split_is_named_beside_the_known():
+    with pytest.raises(InputError, match=r"^data.split: unknown 'ravn'; expected 'raven'\?"):
+        splits.split(of(6), "ravn")
+
+
+def test_raven_refuses_a_conversation_in_two_parts():
+    made = corpus(lengths=(9,) * 6, conversation_ids=IEMOCAP)
+    for array in made.features.values():
+        array[9:18] = array[18:27]
+    with pytest.raises(InputError, match="the same features as conversation"):
+        splits.split(made, "raven")

@@ -63,3 +63,9 @@ def test_a_modality_that_another_part_lacks_is_told(rows, name):
 def test_a_single_training_conversation_is_told():
     (notice,) = found(split=("train", "valid", "valid", "test"))
     assert notice == "training is one conversation: what is learnt may be true of it alone"
+
+
+def test_an_empty_test_part_lacks_nothing():
+    made = corpus(lengths=(2, 2, 2, 2), present=missing([0]))
+    split = splits.Split(np.array([0, 1, 2]), np.array([3]), np.array([], np.int64), "by hand")
+    assert suspicions.of_tasks(made, split, tasks(made, "auto")) == []

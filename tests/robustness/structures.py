@@ -203,7 +203,7 @@ def lines(draw: st.DrawFn) -> Files:
 
 @st.composite
 def checkpoints(draw: st.DrawFn, valid: Files) -> Files:
-    """A model's folder with one of its JSON files altered, and digests that are right."""
+    """A folder of checkpoints with one of its JSON files altered, and digests that are right."""
     readable = [name for name in sorted(valid) if valid[name][:1] == b"{" and "digests" not in name]
     name = draw(st.sampled_from(readable))
     return examples.sign(dict(valid) | {name: dumped(draw(altered(json.loads(valid[name]))))})

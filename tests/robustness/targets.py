@@ -51,6 +51,7 @@ TARGETS = {
         Target("lines", "case.jsonl", openers.lines),
         Target("states", "case.npz", openers.states, repack=examples.repack),
         Target("extractions", "case.npz", openers.extraction, repack=examples.repack),
+        Target("models", "", openers.model, repack=examples.repack),
         # Where a checkpoint's digests are forged, threads of TensorStore print what they find in
         # it. The call ends as it must, and nobody can silence them.
         Target("checkpoints", "", openers.checkpoint, 20.0, False, examples.resign),

@@ -105,3 +105,13 @@ def test_balanced_weights_with_an_absent_class():
 
 def test_equal_counts_weigh_one():
     np.testing.assert_array_equal(balanced_weights(np.int32([[0, 1, 2]]), 3), ONES)
+
+
+def test_label_smoothing_is_cross_entropy_to_a_softer_target():
+    logits, labels = draw()
+    total, weight = cross_entropy(logits, labels, ONES, smoothing=0.3)
+    scored = labels != UNSCORED
+    target = 0.7 * np.eye(3)[labels[scored]] + 0.1
+    log_probabilities = np.asarray(jax.nn.log_softmax(logits))[scored]
+    np.testing.assert_allclose(total, -(target * log_probabilities).sum(), rtol=1e-5)
+    assert weight == scored.sum()

@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from mman_jax.errors import InputError
 from mman_jax.systems import mman
 from mman_jax.systems.base import System
 from mman_jax.training.mesh import make_mesh
+from mman_jax.training.rows import filled_first
 from mman_jax.training.trainer import Trainer
 from tests import tiny
 
@@ -30,6 +32,17 @@ class Sown(System):
         cells = jnp.float32(reset.size)
         self.sow("losses", "aim", (self.weight * cells * (aim - 3.0) ** 2, cells))
         return {"answer": nn.Dense(self.classes, name="logits")(joined)}, ()
+
+
+class Padded(Sown):
+    """Its loss is of padding alone."""
+
+    @nn.compact
+    def __call__(self, features, reset, state=None, train=False, present=None):
+        aim = self.param("aim", nn.initializers.zeros_init(), ())
+        padding = jnp.sum(~self.real_cells(reset), dtype=jnp.float32)
+        self.sow("losses", "aim", (padding * (aim - 3.0) ** 2, padding))
+        return {"answer": nn.Dense(self.classes, name="logits")(features[self.modalities[0]])}, ()
 
 
 def trained(system, shards=(1, 1), **changes):
@@ -57,6 +70,10 @@ def test_a_sown_loss_of_weight_nothing_changes_nothing():
     np.testing.assert_array_equal(silent["logits"]["kernel"], loud["logits"]["kernel"])
 
 
+def test_a_step_tells_what_is_padding():
+    assert float(trained(Padded).params["aim"][0]) > 0
+
+
 def test_a_sown_loss_is_one_mean_over_all_devices():
     one, two = trained(Sown).params["aim"], trained(Sown, (1, 2)).params["aim"]
     np.testing.assert_allclose(one, two, rtol=1e-5)
@@ -75,3 +92,28 @@ def test_an_unknown_optimizer_and_a_stage_without_settings_are_refused():
     settings = {k: v for k, v in trainer.settings.items() if k != "fusion"}
     with pytest.raises(InputError, match=r"train\.fusion: no settings"):
         Trainer(trainer.system, settings, trainer._host_rows, 4, trainer.mesh)
+
+
+def test_a_batch_of_empty_rows_is_no_step():
+    corpus = tiny.corpus()
+    plain = prepare(corpus)
+    rows, cells = (x - y for x, y in zip(plain.rows["train"].mask.shape, (1, 0), strict=True))
+    shapes = {part: (3 * rows, cells) for part in plain.rows}
+    parts = prepare(corpus, plain.split, shapes)
+    (task,) = tasks(corpus, "auto")
+    settings = mman.training() | {"batch": 4}
+    own = {"rules": ((".*", True),), "optimizer": "adam", "epochs": 2}
+    settings["all"] = settings["towers"] | own
+    built = Sown.from_settings({}, list(corpus.dims), len(task.classes))
+    trainer = Trainer(
+        built, settings, parts.rows, len(task.classes), make_mesh(1), conversations=24
+    )
+    batches = 3 * rows / trainer.stage("all").batch_rows
+    assert trainer.steps("all") < batches
+    state = tiny.last(trainer, parts.labels(task), [0]).state
+    (count,) = {int(x[0]) for x in jax.tree.leaves(state.opt_state) if x.dtype == jnp.int32}
+    assert count == 2 * trainer.steps("all")
+    order = np.arange(3 * rows)[::-1]
+    first, filled = filled_first(jnp.asarray(order), parts.rows["train"])
+    assert int(filled) == rows
+    assert first[:rows].tolist() == order[-rows:].tolist()

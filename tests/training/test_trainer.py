@@ -8,7 +8,6 @@ from mman_jax.errors import InputError
 from mman_jax.evaluation import metrics
 from mman_jax.training import freezing
 from mman_jax.training.rows import batch_rows, in_batches
-from mman_jax.training.state import Record
 from tests import tiny
 
 
@@ -149,56 +148,6 @@ def test_answers_are_the_network_s_own(snapshots):
     assert not answers["valid"][:, -1].any()
     counts = [metrics.confusion(x, labels["test"]) for x in answers["test"]]
     np.testing.assert_array_equal(counts, kept[-1].finished["fusion"].test[:, 0])
-
-
-def script(stage, state, valid_accuracies, valid_losses, tests=None):
-    """Feeds scripted validation scores to the selection, as if epochs had given them."""
-    heads = len(stage.heads)
-    for epoch, (accuracy, loss) in enumerate(zip(valid_accuracies, valid_losses, strict=True), 1):
-        counts = np.zeros((heads, 4, 4), np.int32)
-        counts[:, 0, 0] = round(100 * accuracy)
-        counts[:, 0, 1] = 100 - round(100 * accuracy)
-        test = tests[epoch - 1] if tests else 0.5
-        record = Record(*(np.full(heads, x, np.float32) for x in (0, loss, accuracy, test, 1)))
-        params = jax.tree.map(lambda x, e=epoch: np.full_like(x, e), state.params)
-        state = state._replace(epoch=np.int32(epoch), params=params)
-        state = stage.keep_best(state, record, counts, counts)
-    return state
-
-
-@pytest.fixture(scope="module")
-def stage_and_state():
-    config = tiny.recipe()
-    config.train.fusion.patience = 2
-    trainer, _ = tiny.trainer(config)
-    stage = trainer.stage("fusion")
-    return stage, stage.start(0, 1.0, trainer.init(0))
-
-
-def test_patience_stops_and_later_luck_changes_nothing(stage_and_state):
-    stage, state = stage_and_state
-    state = script(stage, state, [0.5, 0.6, 0.55, 0.58, 0.9], [1.0] * 5, [0.1, 0.3, 0.4, 0.2, 0.99])
-    assert int(state.best_epoch[0]) == 2
-    assert bool(state.stopped[0])
-    assert np.all(state.best["fusion"]["logits"]["kernel"] == 2)
-    assert state.valid[0, 0, 0] == 60
-    np.testing.assert_allclose(state.oracle, 0.4)  # of the epochs until it stopped
-
-
-def test_of_equal_accuracies_the_lower_loss_is_kept(stage_and_state):
-    stage, state = stage_and_state
-    assert int(script(stage, state, [0.5, 0.5, 0.5], [1.0, 0.8, 0.9]).best_epoch[0]) == 2
-    # ... of equal losses too, the first ...
-    assert int(script(stage, state, [0.5, 0.5], [0.8, 0.8]).best_epoch[0]) == 1
-    # ... and no loss outweighs one utterance.
-    assert int(script(stage, state, [0.51, 0.50], [1e6, 0.0]).best_epoch[0]) == 1
-
-
-def test_selection_by_loss(stage_and_state):
-    stage, state = stage_and_state
-    stage = stage.__class__(**{**vars(stage), "select": "loss"})
-    assert int(script(stage, state, [0.9, 0.1], [1.0, 0.5]).best_epoch[0]) == 2
-    assert int(script(stage, state, [0.1, 0.9], [0.5, 0.5]).best_epoch[0]) == 1
 
 
 def test_every_row_is_trained_on_once_an_epoch_in_an_order_of_the_seed_s_own():

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ def run(
         alone = bool(suspects)
         queue = suspects if alone else waiting
         under_way: dict[Future, T] = {}
-        executor = _executor(1 if alone else processes)
+        executor = spawned(1 if alone else processes)
         try:
             while queue or under_way:
                 # Few at a time: what is under way when a process dies has to be done again.
@@ -51,13 +51,22 @@ def run(
             executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _executor(processes: int) -> ProcessPoolExecutor:
+def spawned(
+    processes: int, begin: Callable[..., None] | None = None, *arguments: Any
+) -> ProcessPoolExecutor:
+    """Processes that share nothing with this one, and end where it does, however it does.
+
+    Args:
+        processes: how many.
+        begin: what each of them calls first; picklable.
+        arguments: of `begin`; locks and queues may be among them.
+    """
     # Forked processes would share the locks of XLA's and ffmpeg's threads.
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(processes, context, initializer=_follow_parent)
+    return ProcessPoolExecutor(processes, context, _begin, (begin, arguments))
 
 
-def _follow_parent() -> None:
+def _begin(begin: Callable[..., None] | None, arguments: Sequence[Any]) -> None:
     # Several processes may share one accelerator.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
@@ -66,3 +75,5 @@ def _follow_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+    if begin is not None:
+        begin(*arguments)

@@ -25,6 +25,19 @@ def test_a_row_of_a_table_is_one_line_whatever_a_modality_is_called(name, capsys
     assert "…" not in "".join(lines)
 
 
+def test_scores_have_the_names_that_the_protocol_s_field_gives_them(capsys):
+    towers = {"speech": scores(1), "text": scores(1)}
+    Screen().table(scores(1) | {"system": "mman", "protocol": "iemocap4", "towers": towers})
+    head = capsys.readouterr().out.splitlines()[2]
+    assert [cell.strip() for cell in head.strip("┃").split("┃")] == [
+        "per cent",
+        "test WA",
+        "UA",
+        "weighted F1",
+        "valid.",
+    ]
+
+
 def test_items_and_networks_are_lines_in_a_log(capsys):
     with Screen(every=0.0) as screen:
         screen.items(3, "utterances")
@@ -54,3 +67,10 @@ def test_on_a_terminal_items_are_a_bar(capsys, monkeypatch):
     said = capsys.readouterr().out
     assert "utterances" in said
     assert "3/3" in said
+
+
+def test_a_listing_is_as_wide_as_its_rows(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    Screen().listing("tried", ("trial", "loss", "by fold"), [("1", "0.5", "0.123 " * 20)])
+    lines = capsys.readouterr().out.splitlines()
+    assert any("0.5" in line and line.count("0.123") == 20 for line in lines)

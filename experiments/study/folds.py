@@ -1,0 +1,110 @@
+"""A trial on every fold of a corpus, side by side, and the scores of all of them together."""
+
+import json
+import pathlib
+import re
+
+from ml_collections import ConfigDict
+
+from experiments.study import pooled, workers
+from experiments.study.jobs import Job
+from experiments.terminal.screen import Screen
+from experiments.trial import experiment, folder
+from experiments.trial.curves import tensorboard_writer
+from experiments.trial.prepared import load_corpus, prepare_experiment
+from mman_jax.data import folds, protocols
+from mman_jax.data.corpus import Corpus
+from mman_jax.errors import InputError
+
+_NAME = re.compile(r"\w[\w.-]{0,99}")
+
+
+def several(config: ConfigDict) -> bool:
+    """Whether a config asks for all folds."""
+    return bool(config.data.folds) and not config.data.fold
+
+
+def check(config: ConfigDict) -> None:
+    """Refuses folds in several processes of one run.
+
+    Raises:
+        InputError: these are asked for.
+    """
+    if several(config) and config.distributed:
+        expected = "one machine: folds run side by side there; or one fold, --config.data.fold=NAME"
+        raise InputError("config.distributed", repr(config.distributed), expected)
+
+
+def configs(config: ConfigDict, corpus: Corpus) -> dict[str, ConfigDict]:
+    """The config of each fold by its name; where there are none, the config itself by "".
+
+    Raises:
+        InputError: folds that the corpus does not have, or that cannot be trained or scored.
+    """
+    if not several(config):
+        return {"": config}
+    if config.data.split:
+        found = f"{config.data.split!r}, and folds by {config.data.folds}"
+        raise InputError("data.split", found, "one of the two")
+    made = folds.folds(corpus, config.data.folds)
+    folds.check(corpus, made, protocols.tasks(corpus, config.data.protocol))
+    found = {}
+    for fold in made:
+        found[fold.name] = config.copy_and_resolve_references().unlock()
+        found[fold.name].data.fold = fold.name
+    return found
+
+
+def places(workdir: pathlib.Path, names: list[str]) -> dict[str, pathlib.Path]:
+    """The folder of each fold: of its name, or of its number where that cannot name a folder."""
+    if names == [""]:
+        return {"": workdir}
+    return {
+        name: workdir / "folds" / (name if _NAME.fullmatch(name) else f"~{number + 1}")
+        for number, name in enumerate(names)
+    }
+
+
+def run(
+    config: ConfigDict,
+    workdir: pathlib.Path,
+    screen: Screen,
+    processes: int = 1,
+    cache: str = "",
+    tensorboard: bool = False,
+) -> None:
+    """Trains a system on every fold and writes the pooled `results.json`; again, it goes on.
+
+    Args:
+        config: of the system; `data.folds` says which folds.
+        workdir: gets a trial a fold under `folds`, `confusion.png` and `results.json`.
+        screen: where progress is shown.
+        processes: how many folds are trained side by side.
+        cache: folder of compiled programs for these processes, or empty.
+        tensorboard: whether curves go to `tensorboard` of each fold, too.
+
+    Raises:
+        InputError: if the config, its corpus or its folds cannot be used; nothing is written then.
+    """
+    check(config)
+    if tensorboard:
+        tensorboard_writer()
+    chosen = json.loads(config.to_json())
+    del chosen["distributed"]
+    done = experiment.finished(workdir, chosen)
+    if done:
+        screen.line(f"{workdir} holds this run, finished: nothing to do")
+        screen.table(done)
+        return
+    corpus = load_corpus(config.data)
+    each = configs(config, corpus)
+    prepare_experiment(next(iter(each.values())))
+    folder.claim(workdir, chosen, corpus)
+    where = places(workdir, list(each))
+    jobs = [
+        Job(f"fold {name}", own, where[name], tensorboard=tensorboard) for name, own in each.items()
+    ]
+    workers.run(jobs, screen, processes, cache)
+    summary = pooled.results_of(pooled.read(where))
+    experiment.write(workdir, summary)
+    screen.table(summary)

@@ -1,0 +1,107 @@
+"""The jobs of a study: each is an ordinary trial, of a system or of a tower that several share."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+
+from ml_collections import ConfigDict
+
+from experiments.study import towers as shared
+from experiments.terminal.lock import alone
+from experiments.terminal.screen import Screen
+from experiments.trial import experiment
+
+_PATIENCE = 60.0
+"""Seconds to wait for a folder: what was killed may take a moment to end."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A trial to run.
+
+    Attributes:
+        name: for the screen.
+        config: of the trial.
+        folder: of the trial.
+        towers: the folders of the trials of the towers that it fuses; none: it trains its own.
+        looks: whether its attention and missing modalities are analysed.
+        tensorboard: whether its learning curves go to TensorBoard, too.
+    """
+
+    name: str
+    config: ConfigDict
+    folder: pathlib.Path
+    towers: Mapping[str, pathlib.Path] = dataclasses.field(default_factory=dict)
+    looks: bool = False
+    tensorboard: bool = False
+
+    @property
+    def done(self) -> bool:
+        """Whether the trial is finished."""
+        return (self.folder / "results.json").is_file()
+
+    def run(self, screen: Screen) -> None:
+        """Runs the trial, or goes on with it.
+
+        Raises:
+            InputError: as `experiment.run`; and if another process works in its folder.
+        """
+        with alone(self.folder, patience=_PATIENCE):
+            experiment.run(
+                self.config, self.folder, screen, self.tensorboard, self.towers, self.looks
+            )
+
+
+def plan(
+    systems: Sequence[shared.System],
+    config: ConfigDict,
+    modalities: Sequence[str],
+    workdir: pathlib.Path,
+    fold: str = "",
+) -> tuple[list[Job], dict[str, list[pathlib.Path]]]:
+    """What to train, towers first; and for each system its own folder and then its towers'.
+
+    A tower that is one of the systems by itself is trained as that, and once.
+
+    Args:
+        systems: to train.
+        config: the recipe that they were made from.
+        modalities: of the corpus, in order.
+        workdir: gets `systems` and `towers`.
+        fold: its name, for the screen.
+    """
+    before = f"{fold}: " if fold else ""
+    towers: dict[str, Job] = {}
+    needed = {s.name: shared.towers(s.config, config, modalities) for s in systems}
+    keys = {s: {n: shared.key(n, c) for n, c in of.items()} for s, of in needed.items()}
+    folders = {s.name: [workdir / "systems" / s.name] for s in systems}
+    looks = {s.name: s.group == shared.PAPER for s in systems}
+    for system in systems:
+        if system.alone:
+            (key,) = keys[system.name].values()
+            own = folders[system.name][0]
+            title = f"{before}{system.title}"
+            towers[key] = Job(title, system.config, own, looks=looks[system.name])
+    fusions = []
+    for system in systems:
+        if system.alone:
+            continue
+        for name, key in keys[system.name].items():
+            tower = needed[system.name][name]
+            title, place = f"{before}tower {name}", workdir / "towers" / key
+            towers.setdefault(key, Job(title, tower, place))
+        own = {name: towers[key].folder for name, key in keys[system.name].items()}
+        whole = folders[system.name][0]
+        folders[system.name] += own.values()
+        title = f"{before}{system.title}"
+        fusions.append(Job(title, system.config, whole, own, looks=looks[system.name]))
+    # What takes longest starts first, so that no process is left with it at the end: a fusion that
+    # trains its towers, too; then the towers that it waits for, attention before the others.
+    long = [job for job in fusions if job.config.system == "joint"]
+    rest = [job for job in fusions if job.config.system != "joint"]
+    urgent = {folder for job in long for folder in job.towers.values()}
+    ordered = sorted(
+        towers.values(),
+        key=lambda job: (job.folder not in urgent, "early" not in job.config.network),
+    )
+    return [*long, *ordered, *rest], folders

@@ -1,0 +1,232 @@
+"""Trials read back; and those of all folds as one, from their counts, seed by seed."""
+
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments.trial import analysis, results
+from experiments.trial.stored import read_results
+from mman_jax.errors import InputError
+from mman_jax.evaluation.metrics import METRICS
+from mman_jax.files.whole import read_json
+
+Scores = Mapping[str, Any]
+_PARTS = ("train", "valid", "test")
+_CEILINGS = ("ceiling", "ceiling_late_fusion")
+
+
+def read(folders: Mapping[str, pathlib.Path]) -> dict[str, Any]:
+    """Results as a trial writes them, of one trial or pooled over its folds.
+
+    Args:
+        folders: of the trial in each fold by the fold's name; one alone is not pooled.
+
+    Returns:
+        `results.json`'s content with, under `tasks`, every task's scores and what `analysis.json`
+        tells of it.
+
+    Raises:
+        InputError: damaged files, or no seed that converged in every fold.
+    """
+    trials = {name: _read(folder) for name, folder in folders.items()}
+    first = next(iter(trials.values()))
+    if len(trials) == 1:
+        return first
+    tasks = {
+        task: _task({name: trial["tasks"][task] for name, trial in trials.items()})
+        for task in first["tasks"]
+    }
+    scored = {name: _scored(trial) for name, trial in trials.items()}
+    several = list(trials.values())
+    found = first | {"tasks": tasks, "corpus": corpora([trial["corpus"] for trial in several])}
+    found["seconds"] = _sum(trial["seconds"] for trial in several)
+    for ceiling in _CEILINGS:
+        if ceiling in first:
+            values = [trial[ceiling] for trial in several]
+            found[ceiling] = float(np.average(values, weights=list(scored.values())))
+    return found
+
+
+def results_of(found: Scores) -> dict[str, Any]:
+    """The content of `results.json`, from what `read` gave."""
+    told = {"answers", "utterances", "counts", "sizes", "curves", "trainable"}
+    told |= {"attention", "missing"}
+    tasks = {
+        name: {field: value for field, value in task.items() if field not in told}
+        for name, task in found["tasks"].items()
+    }
+    head = {name: value for name, value in found.items() if name != "tasks"}
+    return head | (next(iter(tasks.values())) if len(tasks) == 1 else {"tasks": tasks})
+
+
+def corpora(folds: Sequence[Scores]) -> dict[str, Any]:
+    """What was read; the parts' sizes are the sums over the folds."""
+    parts = {part: _sum(corpus["parts"][part] for corpus in folds) for part in _PARTS}
+    how = f"{len(folds)} folds, each scored once; sizes of parts are summed over them"
+    return dict(folds[0]) | {"split": how, "parts": parts}
+
+
+def _read(folder: pathlib.Path) -> dict[str, Any]:
+    found = read_results(folder / "results.json")
+    told = read_json(folder / analysis.NAME)
+    tasks = found.get("tasks") or {found["protocol"]: found}
+    fields = ("classes", "validation", "test", "test_oracle", "best_epoch", "towers", "seeds")
+    fields += ("failed", "seconds", "ensemble", "before_refit")
+    kept = {
+        name: {field: task[field] for field in fields if field in task} | told[name]
+        for name, task in tasks.items()
+    }
+    head = {name: value for name, value in found.items() if name not in fields}
+    return head | {"seconds": found["seconds"], "seeds": found["seeds"], "tasks": kept}
+
+
+def _task(folds: Mapping[str, Scores]) -> dict[str, Any]:
+    """One task's scores and analysis over the folds."""
+    several = list(folds.values())
+    seeds = [s for s in several[0]["seeds"] if all(s in fold["seeds"] for fold in several)]
+    if not seeds:
+        raise InputError(
+            "training",
+            "every seed failed in one fold or another",
+            "training that converges (a smaller learning rate)",
+        )
+    # Of each fold the places of the seeds that converged in all.
+    chosen = [[fold["seeds"].index(seed) for seed in seeds] for fold in several]
+
+    def of_head(*path: str) -> dict[str, Any]:
+        return _head(
+            [_at(fold, path) for fold in several],
+            [_at(fold["counts"], path or ("system",)) for fold in several],
+            chosen,
+        )
+
+    answers = [np.asarray(f["answers"])[own] for f, own in zip(several, chosen, strict=True)]
+    found = {
+        "classes": several[0]["classes"],
+        **of_head(),
+        "towers": {name: of_head("towers", name) for name in several[0]["towers"]},
+        "ensemble": {"test": results.scores(_summed(several, "ensemble"))},
+        "seeds": seeds,
+        "failed": [{"fold": n} | place for n, fold in folds.items() for place in fold["failed"]],
+        "seconds": _sum(fold["seconds"] for fold in several),
+        "folds": [
+            {"name": name, **{part: fold[part] for part in ("sizes", "validation", "test")}}
+            for name, fold in folds.items()
+        ],
+        "answers": np.concatenate(answers, axis=1).tolist(),
+        "utterances": {
+            name: [value for fold in several for value in fold["utterances"][name]]
+            for name in several[0]["utterances"]
+        },
+        "curves": {
+            head: _curves([fold["curves"][head] for fold in several])
+            for head in several[0]["curves"]
+        },
+        "trainable": several[0]["trainable"],
+    }
+    if all("missing" in fold for fold in several):
+        found["attention"] = _attention(several)
+        found["missing"] = _missing(several, chosen)
+    return found
+
+
+def _head(
+    folds: Sequence[Scores], counts: Sequence[Scores], chosen: Sequence[list[int]]
+) -> dict[str, Any]:
+    """The scores of a system or tower over the folds: of the sum of their counts, by seed."""
+    found: dict[str, Any] = {}
+    for part in ("validation", "test"):
+        own = [np.asarray(x[part])[seeds] for x, seeds in zip(counts, chosen, strict=True)]
+        found[part] = results.scores(sum(own))
+        for name, metric in METRICS.items():
+            found[part][name] |= _over_folds([metric(x).mean() for x in own])
+    scored = {part: [int(np.sum(x[part][0])) for x in counts] for part in ("validation", "test")}
+
+    def weighted(part: str, *path: str) -> dict[str, Any]:
+        values = [
+            np.asarray(_at(fold, path)["per_seed"])[seeds]
+            for fold, seeds in zip(folds, chosen, strict=True)
+        ]
+        pooled = results.spread(np.average(values, axis=0, weights=scored[part]))
+        return pooled | _over_folds([x.mean() for x in values])
+
+    found["validation"]["loss"] = weighted("validation", "validation", "loss")
+    found["test_oracle"] = {"accuracy": weighted("test", "test_oracle", "accuracy")}
+    best = [(fold["best_epoch"], seeds) for fold, seeds in zip(folds, chosen, strict=True)]
+    found["best_epoch"] = [epochs[seed] for epochs, seeds in best for seed in seeds]
+    return found
+
+
+def _summed(folds: Sequence[Scores], name: str) -> np.ndarray:
+    return sum(np.asarray(fold["counts"][name]["test"]) for fold in folds)
+
+
+def _over_folds(means: Sequence[float]) -> dict[str, Any]:
+    spread = results.spread(means)
+    return {"per_fold": spread["per_seed"], "std_folds": spread["std"]}
+
+
+def _curves(folds: Sequence[Scores]) -> dict[str, list[float]]:
+    """By epoch the mean over the folds that still trained."""
+    found = {}
+    for name in folds[0]:
+        lines = [fold[name] for fold in folds]
+        epochs = range(max(map(len, lines)))
+        found[name] = [float(np.mean([line[e] for line in lines if e < len(line)])) for e in epochs]
+    return found
+
+
+def _attention(folds: Sequence[Scores]) -> dict[str, Any] | None:
+    """The mean over all utterances; the conversation is the first fold's."""
+    first = folds[0]["attention"]
+    if first is None:
+        return None
+    counts = [np.bincount(fold["utterances"]["label"], minlength=len(fold["classes"]))
+              for fold in folds]  # fmt: skip
+
+    def mean(maps: Iterable[Any], weights: Sequence[int]) -> Any:
+        return np.average(list(maps), axis=0, weights=np.maximum(weights, 1e-9)).tolist()
+
+    return first | {
+        "mean": mean((f["attention"]["mean"] for f in folds), [n.sum() for n in counts]),
+        "by_class": {
+            name: mean((f["attention"]["by_class"][name] for f in folds), [n[c] for n in counts])
+            for c, name in enumerate(first["by_class"])
+        },
+    }
+
+
+def _missing(folds: Sequence[Scores], chosen: Sequence[list[int]]) -> dict[str, Any]:
+    scored = [len(fold["utterances"]["label"]) for fold in folds]
+    found = {}
+    for modality in folds[0]["missing"]:
+        values = [
+            np.asarray(fold["missing"][modality]["accuracy"]["per_seed"])[seeds]
+            for fold, seeds in zip(folds, chosen, strict=True)
+        ]
+        pooled = results.spread(np.average(values, axis=0, weights=scored))
+        found[modality] = {"accuracy": pooled | _over_folds([x.mean() for x in values])}
+    return found
+
+
+def _sum(several: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Mappings of numbers, or of such mappings, added up entry by entry."""
+    first, *others = list(several)
+    return {
+        name: _sum(each[name] for each in (first, *others))
+        if isinstance(value, Mapping)
+        else sum((each[name] for each in others), start=value)
+        for name, value in first.items()
+    }
+
+
+def _scored(trial: Scores) -> int:
+    return sum(task["sizes"]["test"]["utterances"] for task in trial["tasks"].values())
+
+
+def _at(tree: Any, path: Sequence[str]) -> Any:
+    for name in path:
+        tree = tree[name]
+    return tree

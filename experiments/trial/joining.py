@@ -1,0 +1,71 @@
+"""The start of a system whose first stage was trained already, a trial a head."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments.trial import training
+from experiments.trial.prepared import Experiment
+from mman_jax.data.protocols import Task
+from mman_jax.errors import InputError
+from mman_jax.inference.model import Model
+from mman_jax.training import checkpoints
+from mman_jax.training.outcome import Snapshot
+
+CHOSEN = "chosen"
+"""The folder of the model by which the epochs were chosen, where another one was trained again."""
+
+
+def begin(
+    experiment: Experiment,
+    task: Task,
+    towers: Mapping[str, pathlib.Path],
+    again: bool = False,
+    targets: Mapping[str, np.ndarray] | None = None,
+) -> Snapshot:
+    """The snapshot before the first epoch that is left to train.
+
+    Args:
+        experiment: of the whole system.
+        task: what is trained.
+        towers: the folders of finished trials by the head that each trained, with the same seeds.
+        again: whether from what these trials trained again (see `refit`).
+        targets: see `Trainer.run`.
+
+    Raises:
+        InputError: one of these trials is not finished, or of other seeds.
+    """
+    trainer = experiment.trainer
+    first = trainer.stages[0]
+    params, outcomes = {}, {}
+    for name, folder in towers.items():
+        where = training.checkpoints_of(folder, task, again)
+        found = checkpoints.restore(where)
+        if found is None:
+            raise InputError(where, "no checkpoint", "the folder of a finished trial")
+        outcomes[name] = checkpoints.unpack_finished(*found, first, where)
+        chosen = experiment.config.train.refit and not again
+        model = Model.load(folder / (CHOSEN if chosen else "model") / task.name)
+        params |= _of_all_seeds(model, experiment.seeds, folder)
+    return trainer.join(params, outcomes, experiment.seeds, targets=targets)
+
+
+def _of_all_seeds(model: Model, seeds: list[int], folder: pathlib.Path) -> Any:
+    """A model's parameters with zeros for the seeds that failed; their outcome says that they did.
+
+    Seeds never touch each other, so that whatever stands there changes no other one.
+    """
+    there = model.card["seeds"]
+    if not set(there) <= set(seeds):
+        raise InputError(folder, f"seeds {there}", f"some of {seeds}")
+    places = [seeds.index(seed) for seed in there]
+
+    def spread(x):
+        whole = np.zeros((len(seeds), *np.shape(x)[1:]), np.asarray(x).dtype)
+        whole[places] = x
+        return whole
+
+    return jax.tree.map(spread, dict(model.params))

@@ -1,0 +1,236 @@
+"""The programs of a system's stages on one corpus: made once, compiled when first called."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from mman_jax.errors import InputError
+from mman_jax.systems.base import Stage, System
+from mman_jax.training import freezing, processes
+from mman_jax.training import mesh as distribution
+from mman_jax.training.feeding import Epochs, Predictions, Resident, Streamed
+from mman_jax.training.mesh import ROWS
+from mman_jax.training.optimizer import optimizer
+from mman_jax.training.rows import batch_rows
+from mman_jax.training.selection import Selection
+from mman_jax.training.stage import StageTraining
+from mman_jax.types import Batch
+
+_EPOCHS_A_CALL = 10
+
+
+class Programs:
+    """What a system's training computes, as settings say, on one corpus."""
+
+    def __init__(
+        self,
+        system: System,
+        settings: Mapping[str, Any],
+        rows: Mapping[str, Batch],
+        classes: int,
+        mesh: Mesh,
+        parallel: str = "jit",
+        stream: bool | None = None,
+        conversations: int | None = None,
+    ):
+        """Places the corpus on the devices, if it is not to be streamed; compiles nothing yet.
+
+        Args:
+            system: what is trained; it says by which stages.
+            settings: `batch`, `max_epochs`, `select`, `class_weights`; by choice `smoothing` (both
+                see `Selection`), `label_smoothing` and `average` (`averaging`); and a mapping for
+                each stage by its name: `rules` (`freezing.labels`), `optimizer` (adamw, adam or
+                adadelta), `learning_rate` (`default`, and any head's own by its name),
+                `weight_decay`, `clip`, `epochs`, `patience`, and by choice `answers`.
+                `mman_jax.systems.mman.training()` is such a mapping.
+            rows: of `train`, `valid` and `test`, each with one empty row at its end.
+            classes: C.
+            mesh: devices as [seed shards, row shards].
+            parallel: `jit` or `pmap`.
+            stream: whether the devices get a batch at a time, and each process reads the rows of
+                its own devices alone; None: where all rows would take over half of a device.
+            conversations: of an epoch, where several splits of a corpus, with rows of equal shapes,
+                are to share compiled programs: the most that any trains on. None: those in `rows`.
+
+        Raises:
+            InputError: if rows are to be streamed by `pmap`, or a stage has no settings.
+        """
+        self.system = system
+        self.settings = settings
+        self.classes = classes
+        self.mesh = mesh
+        self.parallel = parallel
+        self._conversations = conversations
+        self._host_rows = dict(rows)
+        if stream is None:
+            features = [x for part in rows.values() for x in part.features.values()]
+            stream = not distribution.fits(sum(x.nbytes for x in features), mesh)
+        if stream and parallel == "pmap":
+            raise InputError("parallel", "'pmap' with rows streamed", "'jit'")
+        self._feed = Streamed(rows, mesh) if stream else Resident(rows, mesh, parallel)
+        self._platform = mesh.devices.flat[0].platform
+        self._plain: Resident | None = None
+        self._answer: Predictions | None = None
+        self._compiled: dict[str, Any] = {}
+        self._begin: dict[tuple[str, ...], Callable[..., Any]] = {}
+        self._used: dict[str, set[str]] = {}
+        self._stages = {stage.name: stage for stage in system.stages()}
+        for name in self._stages:
+            if name not in settings:
+                raise InputError(f"train.{name}", "no settings", "some for each stage")
+
+    def put(self, rows: Mapping[str, Batch]) -> None:
+        """Goes over to other rows, such as another fold's; what was compiled stays.
+
+        Args:
+            rows: of shapes equal to those before (see `parts.common_shapes`).
+
+        Raises:
+            ValueError: if a shape differs.
+        """
+        before, now = (
+            jax.tree.map(lambda x: x.shape, several) for several in (self._host_rows, dict(rows))
+        )
+        if before != now:
+            raise ValueError("rows of other shapes than those that programs were made for")
+        self._host_rows = dict(rows)
+        self._feed.put(rows)
+        if self._plain is not None:
+            self._plain.put(_featureless(rows))
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of the stages, in order."""
+        return tuple(self._stages)
+
+    def heads(self, stage: str) -> tuple[str, ...]:
+        """The heads that a stage trains."""
+        return self._stages[stage].heads
+
+    def epochs(self, stage: str) -> int:
+        """The most epochs that a stage may take."""
+        return min(self.settings["max_epochs"], self.settings[stage]["epochs"])
+
+    def steps(self, stage: str) -> int:
+        """The optimizer's steps of an epoch."""
+        rows = int(self._host_rows["train"].mask.any(1).sum())
+        return math.ceil(rows / self.stage(stage).batch_rows)
+
+    def init(self, seed: jax.Array) -> Any:
+        """One seed's parameters before training.
+
+        Args:
+            seed: a scalar, uint32.
+        """
+        train = self._host_rows["train"].features
+        features = {m: jnp.zeros((1, 1, x.shape[-1])) for m, x in train.items()}
+        reset = jnp.ones((1, 1), bool)
+        return self.system.init(jax.random.key(seed), features, reset)["params"]
+
+    @functools.cached_property
+    def shapes(self) -> Any:
+        """Shapes and dtypes of one seed's parameters."""
+        return jax.eval_shape(self.init, jnp.uint32(0))
+
+    @property
+    def parameters(self) -> int:
+        """How many parameters one seed has."""
+        return sum(math.prod(x.shape) for x in jax.tree.leaves(self.shapes))
+
+    def stage(self, name: str) -> StageTraining:
+        """How a stage is trained, from the settings."""
+        stage, settings = self._stages[name], self.settings[name]
+        groups = freezing.labels(self.shapes, settings["rules"])
+        train, conversations = self._host_rows["train"], self._conversations
+        if conversations is None:
+            conversations = int((train.reset & train.mask).sum())
+        return StageTraining(
+            name=name,
+            # Of the name, as all results so far were drawn.
+            key=sum(name.encode()),
+            system=self.system,
+            method=stage.method if self._reads(stage, groups) or not stage.reads else "__call__",
+            heads=stage.heads,
+            groups=groups,
+            optimizer=freezing.freeze(lambda group: optimizer(settings, group), groups),
+            classes=self.classes,
+            weigh_classes=self.settings["class_weights"],
+            batch_rows=batch_rows(len(train.mask) - 1, conversations, self.settings["batch"]),
+            label_smoothing=self.settings.get("label_smoothing", 0.0),
+            decay=self.settings.get("average", 0.0),
+            selection=Selection(
+                self.settings["select"], settings["patience"], self.settings.get("smoothing", 0.0)
+            ),
+            valid_rows=len(self._host_rows["valid"].mask) - 1,
+            padded=self._conversations is not None,
+            row_shards=self.mesh.shape[ROWS],
+        )
+
+    def answers(self, params: Any) -> dict[str, np.ndarray]:
+        """The system's logits [S, R + 1, U, C] on the rows of `valid` and `test`.
+
+        Args:
+            params: trained, leading axis S.
+        """
+        stage, _, predict = self.compile(self.stages[-1])
+        own = predict(params, {}) if predict else {}
+        if self._answer is None:
+            feed = self._plain_feed() if predict else self._feed
+            self._answer = feed.predictions(stage)
+        logits = self._answer(params, own)["held"][self.system.head]
+        logits = processes.whole(logits)
+        lengths = {part: self._host_rows[part].mask.shape[1] for part in ("valid", "test")}
+        valid, test = logits[:, : stage.valid_rows], logits[:, stage.valid_rows :]
+        empty = np.zeros_like(valid[:, :1])
+        valid = np.concatenate([valid, empty], axis=1)
+        return {"valid": valid[:, :, : lengths["valid"]], "test": test[:, :, : lengths["test"]]}
+
+    def compile(self, name: str) -> tuple[StageTraining, Epochs, Predictions | None]:
+        """A stage, its epochs for all seeds, and what gives its inputs where they are frozen."""
+        if name not in self._compiled:
+            stage = self.stage(name)
+            declared, predict, feed, calls = self._stages[name], None, self._feed, 1
+            if self._reads(declared, stage.groups):
+                frozen = dataclasses.replace(stage, method=declared.reads)
+                predict, feed = self._feed.predictions(frozen), self._plain_feed()
+                # Such an epoch takes less time than the call: several at once.
+                whole = self.epochs(name)
+                calls = max(n for n in range(1, _EPOCHS_A_CALL + 1) if whole % n == 0)
+            self._compiled[name] = (stage, feed.epochs(stage, calls), predict)
+        return self._compiled[name]
+
+    def _plain_feed(self) -> Resident:
+        """Rows without features: those of a stage that reads what is frozen are each seed's own."""
+        if self._plain is None:
+            self._plain = Resident(_featureless(self._host_rows), self.mesh, self.parallel)
+        return self._plain
+
+    def _reads(self, stage: Stage, groups: Any) -> bool:
+        """Whether all that a stage reads is frozen while it trains."""
+        if not stage.reads:
+            return False
+        trained = set(jax.tree.leaves(groups)) - {freezing.FROZEN}
+        return not trained & self._read_from(stage.reads)
+
+    def _read_from(self, method: str) -> set[str]:
+        """The top-level names of the parameters that a method uses."""
+        if method not in self._used:
+            train = self._host_rows["train"].features
+            features = {m: jnp.zeros((1, 1, x.shape[-1])) for m, x in train.items()}
+            reset = jnp.ones((1, 1), bool)
+            used = jax.eval_shape(
+                lambda: self.system.init(jax.random.key(0), features, reset, method=method)
+            )
+            self._used[method] = set(used["params"])
+        return self._used[method]
+
+
+def _featureless(rows: Mapping[str, Batch]) -> dict[str, Batch]:
+    return {part: batch._replace(features={}, present={}) for part, batch in rows.items()}

@@ -1,0 +1,52 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mman_jax.training.out_of_fold import out_of_fold
+from mman_jax.types import UNSCORED
+from tests import tiny
+
+
+def test_each_group_gets_the_answers_of_those_that_did_not_see_it():
+    groups = np.array([[0, 0, 1], [1, 2, -1], [-1, -1, -1]])
+    labels = {"train": np.zeros((3, 3), np.int32)}
+    seen = []
+
+    def train_and_answer(labels):
+        seen.append(np.array(labels["train"]))
+        return {"text": jnp.full((1, 3, 3, 2), 10.0 + len(seen))}
+
+    found = out_of_fold({"text": jnp.zeros((1, 3, 3, 2))}, groups, labels, train_and_answer)
+    expected = np.array([[11, 11, 12], [12, 13, 0], [0, 0, 0]])
+    np.testing.assert_array_equal(found["text"][0, :, :, 1], expected)
+    for group, classes in enumerate(seen):
+        np.testing.assert_array_equal(classes == UNSCORED, groups == group)
+
+
+def test_a_fusion_learns_from_answers_to_what_the_towers_did_not_see():
+    config = tiny.recipe(epochs=2)
+    config.train.fusion.answers = "out_of_fold"
+    trainer, labels = tiny.trainer(config)
+    rows = labels["train"].shape
+    groups = np.where(labels["train"] == UNSCORED, -1, np.indices(rows)[1] % 2)
+    own = tiny.kept(trainer.run(labels, [0], groups=groups))
+    as_trained = tiny.kept(trainer.run(labels, [0]))
+    towers = [[s for s in kept if s.stage == "towers"][-1] for kept in (own, as_trained)]
+    jax.tree.map(np.testing.assert_array_equal, *(s.state.best for s in towers))
+    fusions = [kept[-1].state.best["fusion"]["logits"]["kernel"] for kept in (own, as_trained)]
+    assert not np.allclose(*fusions)
+
+    # Going on in the middle of the fusion comes to the same end.
+    start = next(s for s in own if s.stage == "fusion")
+    *_, again = trainer.run(labels, [0], start, groups=groups)
+    jax.tree.map(
+        np.testing.assert_array_equal, jax.device_get(again.state.best), own[-1].state.best
+    )
+
+
+def test_given_epochs_are_trained_to_and_kept():
+    trainer, labels = tiny.trainer(tiny.recipe(epochs=3))
+    targets = {"towers": np.int32([[1, 3, 2]]), "fusion": np.int32([[2]])}
+    *_, end = trainer.run(labels, [0], targets=targets)
+    assert end.finished["towers"].best_epoch.tolist() == [[1, 3, 2]]
+    assert end.finished["fusion"].best_epoch.tolist() == [[2]]
