@@ -9,10 +9,10 @@ from typing import BinaryIO
 import numpy as np
 
 from mman_jax.data.corpus import Corpus
-from mman_jax.data.readers import npz_defaults
+from mman_jax.data.readers import items, npz_defaults
 from mman_jax.data.validation import CLASSES, ONE_VECTOR
 from mman_jax.errors import InputError, nearest
-from mman_jax.files import archive, arrays
+from mman_jax.files import archive, arrays, unpickler
 from mman_jax.files.arrays import Stored
 from mman_jax.files.whole import writing
 
@@ -115,6 +115,8 @@ def _of_corpus(file: BinaryIO, place: str, key: str, member: archive.Member) -> 
     array = arrays.stored(file, place, member)
     kind = _KINDS.get(key[: key.find("/") + 1] or key, "U")
     rank = 2 if key.startswith(FEATURES) else 1
+    if array.dtype == object and "U" in kind and len(array.shape) == 1:
+        return array  # texts, as pandas has them; read by the reader of pickles
     if array.dtype.kind not in kind or array.dtype.itemsize == 0 or len(array.shape) != rank:
         expected = f"{_KIND_NAMES[kind]} in {rank} dimension{'s' * (rank > 1)}"
         if key == "labels" and array.dtype.kind == "f":
@@ -134,7 +136,7 @@ def _load(path: Path, file: BinaryIO, array: Stored) -> np.ndarray:
         # Reading to the end compares the checksum, in bounded memory.
         collections.deque(archive.chunks(file, member), maxlen=0)
         return np.memmap(path, np.float32, "r", member.offset + array.header, array.shape, order)
-    found = array.load(file)
+    found = _texts(file, array) if array.dtype == object else array.load(file)
     if found.dtype.kind in "Ub":
         return found
     if found.dtype.kind == "f":
@@ -144,3 +146,17 @@ def _load(path: Path, file: BinaryIO, array: Stored) -> np.ndarray:
     if found.size and not bounds.min <= int(found.min()) <= int(found.max()) <= bounds.max:
         raise InputError(array.place, "a number out of range", "int32")
     return found.astype(np.int32)
+
+
+def _texts(file: BinaryIO, array: Stored) -> np.ndarray:
+    """Text or whole numbers of an array of objects; what is NaN there is an empty text."""
+    content = b"".join(archive.chunks(file, array.member))[array.header :]
+    loaded = unpickler.loads(array.place, content)
+    if not isinstance(loaded, np.ndarray) or loaded.shape != array.shape:
+        raise InputError(array.place, f"a {type(loaded).__name__}", "an array as its header says")
+    values = loaded.tolist()
+    if values and all(type(value) is int and abs(value) < 2**62 for value in values):
+        return np.array(values, np.int64)
+    empty = [isinstance(value, float) and math.isnan(value) for value in values]
+    texts = ["" if e else items.text(v, array.place) for v, e in zip(values, empty, strict=True)]
+    return np.array(texts, dtype=str)

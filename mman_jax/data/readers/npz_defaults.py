@@ -79,7 +79,7 @@ def _group(arrays: Mapping[str, np.ndarray], group: str) -> dict[str, np.ndarray
 
 
 def _texts(facts: Mapping[str, np.ndarray], key: str) -> tuple[str, ...] | None:
-    return tuple(facts[key].tolist()) if key in facts else None
+    return tuple(map(str, facts[key].tolist())) if key in facts else None
 
 
 def _labels(

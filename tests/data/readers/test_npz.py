@@ -179,7 +179,7 @@ def test_damage_deep_in_mapped_features_is_seen(tmp_path):
         npz.read(tmp_path / "c.npz")
 
 
-OBJECTS = np.array(["a"] * 6, dtype=object)
+OBJECTS = np.array([["a"]] * 6 + [0], dtype=object)[:6]
 REFUSED = {
     "missing": ({"labels": None}, ["'labels'"]),
     "unknown": ({"lables": np.zeros(6, np.int32)}, ["lables", "'labels'?"]),

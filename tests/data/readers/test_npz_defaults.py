@@ -5,6 +5,7 @@ from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
 from tests.data.small import corpus
 
+OF = np.arange(4).astype(object)
 FEATURES = np.arange(8.0).reshape(4, 2)
 
 
@@ -62,6 +63,28 @@ def test_conversation_ids_an_utterance(tmp_path, ids):
     assert made.present["speech"].tolist() == [True, True, False, True]
     assert made.split == ("train", "test")
     assert "brought together" in " ".join(made.source_notes)
+
+
+def test_texts_as_objects_which_pandas_makes(tmp_path):
+    made = read(
+        tmp_path,
+        labels=np.array(["sad", np.nan, b"happy", "sad"], object),
+        conversation=np.array(["a", "a", "b", "b"], object),
+        utterance_ids=np.array([1, "x", "y", "z"], object),
+    )
+    assert made.label_names == ("happy", "sad")
+    assert made.labels.tolist() == [1, -1, 0, 1]
+    assert made.conversation_ids == ("a", "b")
+    assert made.utterance_ids == ("1", "x", "y", "z")
+    assert read(tmp_path, labels=np.array([1, 0, 1, -1], object)).labels.tolist() == [1, 0, 1, -1]
+    numbers = np.array([12345, 7, 7, 12345], object)
+    made = read(tmp_path, labels=np.zeros(4, int), conversation=numbers, utterance_ids=numbers + OF)
+    assert made.conversation_ids == ("12345", "7")
+    assert made.utterance_ids == ("12345", "12348", "8", "9")
+    with pytest.raises(InputError, match=r"x\.npz: labels: .*Python objects in an array"):
+        read(tmp_path, labels=np.array([None, "a", "b", "c"], object))
+    with pytest.raises(InputError, match=r"x\.npz: labels: a float as an id"):
+        read(tmp_path, labels=np.array([0.5, "a", "b", "c"], object))
 
 
 REFUSED = {
