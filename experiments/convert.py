@@ -5,6 +5,9 @@ open; without `--output` it says so and writes nothing. `--pool=mean|mean_std|la
 frames and words. `--output=FILE.jsonl` writes the utterances as the lines that
 `experiments.predict --stream` takes.
 
+`--output=FILE.csv` writes a list of clips (MELD's CSV files, EmoBox's or SUPERB's folds) as the
+manifest that `experiments.extract` takes, with transcripts where there are some.
+
 `--join=wav2vec=PATH` adds arrays that were computed elsewhere, by utterance id, as a modality, or
 one of another corpus; layouts of labels alone and a manifest of clips (`.csv`) can be joined to,
 too: their ids, labels and split make the corpus then.
@@ -15,6 +18,7 @@ too: their ids, labels and split make the corpus then.
 for example the one that torchvision documents as `R3D_18_Weights.KINETICS400_V1`.
 """
 
+import csv
 import io
 import pathlib
 
@@ -25,7 +29,7 @@ from flax import traverse_util
 from experiments.terminal import command
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import csv_tables, joining, npz, pooling
-from mman_jax.data.readers.read import read_corpus
+from mman_jax.data.readers.read import read_clips, read_corpus
 from mman_jax.data.validation import SPLIT_NAMES
 from mman_jax.errors import InputError
 from mman_jax.files.whole import write_whole
@@ -37,7 +41,9 @@ _INPUT = command.path_flag(
     ".csv manifest. Or the weights of r3d_18: .pth, .pt.",
 )
 _OUTPUT = command.path_flag(
-    "output", "The file to write: .npz, or .jsonl for a stream; absent: none.", must=False
+    "output",
+    "The file to write: .npz, .jsonl for a stream, .csv for a manifest of clips; absent: none.",
+    must=False,
 )
 _JOIN = flags.DEFINE_multi_string(
     "join", [], "MODALITY=PATH: an .npz archive or a folder of .npy files by id, or a corpus."
@@ -151,12 +157,44 @@ def convert_corpus(
     )
 
 
+def convert_clips(source: str, output: pathlib.Path) -> None:
+    """Writes a list of clips as a manifest.
+
+    Raises:
+        InputError: a layout that names no clips, or what cannot be read or written.
+    """
+    found = read_clips(source)
+    labels = [found.label_names[label] if label >= 0 else "" for label in found.labels]
+    columns = {
+        "conversation_id": found.conversations,
+        "utterance_id": found.ids,
+        "path": found.clips,
+        "transcript": found.transcripts,
+        "label": labels,
+        "speaker": found.speakers,
+        "session": found.sessions,
+        "split": found.parts,
+    }
+    held = {name: values for name, values in columns.items() if values is not None}
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(held)
+    # Some transcripts hold control characters of other encodings, which no manifest may.
+    writer.writerows(
+        ["".join(c if c.isprintable() else " " for c in cell) for cell in row]
+        for row in zip(*held.values(), strict=True)
+    )
+    write_whole(output, text.getvalue().encode())
+    print("\n".join([f"{source}: {found.layout}", *(f"  {note}" for note in found.notes)]))
+    print(f"{output}: {len(set(found.conversations))} conversations, {len(labels)} clips")
+
+
 def main() -> None:
     """Reads and writes."""
     source = pathlib.Path(_INPUT.value)
     output = None if _OUTPUT.value is None else pathlib.Path(_OUTPUT.value)
     weights = source.suffix.lower() in (".pth", ".pt")
-    suffixes = (".npz",) if weights else (".npz", ".jsonl")
+    suffixes = (".npz",) if weights else (".npz", ".jsonl", ".csv")
     if output is None and weights:
         raise InputError("--output", "missing", "a path that ends in .npz, for weights")
     if output is not None and output.suffix not in suffixes:
@@ -165,8 +203,12 @@ def main() -> None:
     join = joining.named_paths(_JOIN.value, "--join")
     if weights and join:
         raise InputError("--join", f"given with weights ({source})", "a corpus as --input")
+    if output is not None and output.suffix == ".csv" and join:
+        raise InputError("--join", f"given with a manifest ({output})", "an .npz as --output")
     if weights:
         convert_weights(source, output)
+    elif output is not None and output.suffix == ".csv":
+        convert_clips(_INPUT.value, output)
     else:
         convert_corpus(_INPUT.value, output, join, _POOL.value)
 

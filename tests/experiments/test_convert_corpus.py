@@ -1,9 +1,12 @@
 """What the command says and writes of a corpus."""
 
 import numpy as np
+import pytest
 
 from experiments import convert
 from mman_jax.data.readers import npz
+from mman_jax.errors import InputError
+from mman_jax.features import manifest
 from tests.data.readers import public
 from tests.data.small import corpus
 from tests.experiments.terminal.test_command import run
@@ -54,3 +57,23 @@ def test_nothing_is_written_without_an_output_and_of_bad_input(tmp_path):
     assert "mosi.pkl: test: audio_lengths: row 0: length 99" in ended.stderr
     assert len(ended.stderr.strip().splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["mosi.pkl"]
+
+
+def test_lists_of_clips_become_a_manifest(tmp_path, capsys):
+    public.lay(tmp_path / "meld", public.meld_csv())
+    convert.convert_clips(str(tmp_path / "meld"), tmp_path / "clips.csv")
+    assert capsys.readouterr().out.splitlines()[-1].endswith("clips.csv: 3 conversations, 4 clips")
+    utterances = manifest.read(tmp_path / "clips.csv")
+    assert [u.conversation_id for u in utterances] == ["0000", "0000", "1039", "1153"]
+    assert [u.transcript for u in utterances] == ["What?", "Oh, no", "Hi", "Hi"]
+    assert utterances[1].path == str(tmp_path / "train/dia0_utt1.mp4")
+    assert [u.split for u in utterances] == ["train", "train", "valid", "test"]
+    assert utterances[0].speaker == "Ross"
+    public.lay(tmp_path / "iemocap", public.emobox())
+    convert.convert_clips(str(tmp_path / "iemocap"), tmp_path / "clips.csv")
+    first = manifest.read(tmp_path / "clips.csv")[0]
+    assert first.path == str(tmp_path / "downloads/Ses02F_impro04_F000.wav")
+    assert (first.label, first.session, first.speaker) == ("Neutral", "Ses02", "Ses02_F")
+    public.dump(tmp_path / "x.pkl", public.mmsa())
+    with pytest.raises(InputError, match=r"x\.pkl: MMSA.*names no clips"):
+        convert.convert_clips(str(tmp_path / "x.pkl"), tmp_path / "clips.csv")

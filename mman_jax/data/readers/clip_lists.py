@@ -81,6 +81,7 @@ def read(path: Path) -> table.Table:
         parts=[part for part, *_ in rows] if all(parts) else None,
         speakers=None if None in speakers else speakers,
         sessions=None if any(n.session is None for n in whole) else [n.session for n in whole],
+        clips=[str(entry.get("wav", entry.get("path", ""))) or key for *_, key, entry in rows],
         keys=keys,
         duration=None if None in seconds else np.array(seconds, np.float32),
         notes=notes,

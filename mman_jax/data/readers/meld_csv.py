@@ -45,6 +45,7 @@ def read(path: Path) -> table.Table:
 
 def _read(place: Path, parts: dict[str, Path]) -> table.Table:
     conversations, order, labels, speakers, split, seconds = [], [], [], [], [], []
+    clips, words = [], []
     for part, path in parts.items():
         columns, rows = csv_tables.rows(path)
         for line, row in rows:
@@ -59,6 +60,8 @@ def _read(place: Path, parts: dict[str, Path]) -> table.Table:
             labels.append(items.text(cells["Emotion"].strip(), f"{path}: line {line}", "a label"))
             speakers.append(cells.get("Speaker", "").strip() or "other")
             split.append(part)
+            clips.append(f"{part or 'clips'}/dia{int(numbers[0])}_utt{int(numbers[1])}.mp4")
+            words.append(cells.get("Utterance", ""))
             seconds.append(_seconds(cells.get("StartTime", ""), cells.get("EndTime", "")))
     notes = ["dialogues: numbered through all parts, as the pickles do (1039 on: validation)"]
     if "" in parts:
@@ -74,6 +77,8 @@ def _read(place: Path, parts: dict[str, Path]) -> table.Table:
         label_names=label_names,
         parts=None if "" in parts else split,
         speakers=speakers,
+        clips=clips,
+        transcripts=words,
         duration=None if None in seconds else np.array(seconds, np.float32),
         notes=notes,
     )

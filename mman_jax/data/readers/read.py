@@ -72,6 +72,20 @@ def read_corpus(
     return corpus
 
 
+def read_clips(path: str | Path) -> Table:
+    """The utterances of a layout that lists clips, in conversation order, without features.
+
+    Raises:
+        InputError: what its reader refuses, or a layout of another kind.
+    """
+    found = _checked(path, pooling.POOLS[0])
+    if isinstance(found, Corpus) or found.clips is None:
+        layout = "a corpus" if isinstance(found, Corpus) else found.layout
+        expected = "a list of clips: MELD's CSV files, EmoBox's or SUPERB's folds"
+        raise InputError(path, f"{layout}, which names no clips", expected)
+    return found.arrange()
+
+
 def _joined(path: Path, pool: str) -> Corpus | None:
     """A corpus to take a modality of, or None: arrays by utterance id."""
     if path.is_dir():

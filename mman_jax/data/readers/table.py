@@ -31,6 +31,8 @@ class Table:
         speakers: or None.
         sessions: or None.
         duration: [N] float32 seconds, where the layout tells; what there is without features.
+        clips: the path of each one's clip, where the layout tells, or None.
+        transcripts: the words of each one, where the layout tells, or None.
         keys: other names by which arrays of an utterance may be found, or None.
         notes: what was decided, a sentence each.
     """
@@ -49,6 +51,8 @@ class Table:
     speakers: list[str] | None = None
     sessions: list[str] | None = None
     duration: np.ndarray | None = None
+    clips: list[str] | None = None
+    transcripts: list[str] | None = None
     keys: list[str] | None = None
     notes: list[str] = dataclasses.field(default_factory=list)
 
@@ -87,6 +91,8 @@ class Table:
             speakers=taken(self.speakers),
             sessions=taken(self.sessions),
             duration=None if self.duration is None else self.duration[take],
+            clips=taken(self.clips),
+            transcripts=taken(self.transcripts),
             keys=taken(self.keys),
         )
 
