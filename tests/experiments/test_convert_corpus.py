@@ -7,7 +7,7 @@ from experiments import convert
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
 from mman_jax.features import manifest
-from tests.data.readers import public
+from tests.data.readers import public, public_folders
 from tests.data.small import corpus
 from tests.experiments.terminal.test_command import run
 
@@ -60,7 +60,7 @@ def test_nothing_is_written_without_an_output_and_of_bad_input(tmp_path):
 
 
 def test_lists_of_clips_become_a_manifest(tmp_path, capsys):
-    public.lay(tmp_path / "meld", public.meld_csv())
+    public_folders.lay(tmp_path / "meld", public_folders.meld_csv())
     convert.convert_clips(str(tmp_path / "meld"), tmp_path / "clips.csv")
     assert capsys.readouterr().out.splitlines()[-1].endswith("clips.csv: 3 conversations, 4 clips")
     utterances = manifest.read(tmp_path / "clips.csv")
@@ -69,7 +69,7 @@ def test_lists_of_clips_become_a_manifest(tmp_path, capsys):
     assert utterances[1].path == str(tmp_path / "train/dia0_utt1.mp4")
     assert [u.split for u in utterances] == ["train", "train", "valid", "test"]
     assert utterances[0].speaker == "Ross"
-    public.lay(tmp_path / "iemocap", public.emobox())
+    public_folders.lay(tmp_path / "iemocap", public_folders.emobox())
     convert.convert_clips(str(tmp_path / "iemocap"), tmp_path / "clips.csv")
     first = manifest.read(tmp_path / "clips.csv")[0]
     assert first.path == str(tmp_path / "downloads/Ses02F_impro04_F000.wav")

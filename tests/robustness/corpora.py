@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 
-from tests.data.readers import public
+from tests.data.readers import public, public_folders
 from tests.robustness.mutations import Files
 
 
@@ -19,13 +19,13 @@ def layouts() -> list[Files]:
 
 def folders() -> list[Files]:
     """Every public folder."""
-    return [make() for make in public.FOLDERS.values()]
+    return [make() for make in public_folders.FOLDERS.values()]
 
 
 def tables() -> list[Files]:
     """CSV files of utterances: of one's own, and MELD's."""
-    meld = public.meld_csv()["train_sent_emo.csv"]
-    return [{"case.csv": public.TABLE}, {"case.csv": meld}]
+    meld = public_folders.meld_csv()["train_sent_emo.csv"]
+    return [{"case.csv": public_folders.TABLE}, {"case.csv": meld}]
 
 
 def csd() -> list[Files]:

@@ -8,7 +8,7 @@ from typing import Any
 import hypothesis.strategies as st
 import numpy as np
 
-from tests.data.readers import public
+from tests.data.readers import public, public_folders
 from tests.robustness import corpora, structures
 from tests.robustness.mutations import Files
 
@@ -61,7 +61,7 @@ def layouts(draw: st.DrawFn) -> Files:
 @st.composite
 def folders(draw: st.DrawFn) -> Files:
     """A public folder with one or two of its files altered in their own form."""
-    files = dict(public.FOLDERS[draw(st.sampled_from(sorted(public.FOLDERS)))]())
+    files = dict(public_folders.FOLDERS[draw(st.sampled_from(sorted(public_folders.FOLDERS)))]())
     for _ in range(draw(st.integers(1, 2))):
         name = draw(st.sampled_from(sorted(files)))
         if name.endswith(".json"):
@@ -73,7 +73,7 @@ def folders(draw: st.DrawFn) -> Files:
         elif name.endswith(".npz"):
             with np.load(io.BytesIO(files[name]), allow_pickle=True) as held:
                 facts = {key: draw(_replaced(held[key].item())) for key in held.files}
-            files[name] = public.npz(**{key: _boxed(value) for key, value in facts.items()})
+            files[name] = public_folders.npz(**{key: _boxed(value) for key, value in facts.items()})
         else:
             files[name] = draw(_lines_of(files[name]))
     return files

@@ -2,7 +2,7 @@ import pytest
 
 from mman_jax.data.readers.read import read_corpus
 from mman_jax.errors import InputError
-from tests.data.readers import public
+from tests.data.readers import public_folders
 
 
 def read(tmp_path, content):
@@ -11,7 +11,7 @@ def read(tmp_path, content):
 
 
 def test_by_hand(tmp_path):
-    corpus = read(tmp_path, public.TABLE)
+    corpus = read(tmp_path, public_folders.TABLE)
     assert corpus.conversation_ids == ("a", "b")
     assert corpus.utterance_ids == ("a1", "a2", "b1")
     assert corpus.label_names == ("angry", "calm")

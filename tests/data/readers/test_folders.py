@@ -8,12 +8,12 @@ import pytest
 from mman_jax.data.protocols import EMOTIONS
 from mman_jax.data.readers.read import read_corpus
 from mman_jax.errors import InputError
-from tests.data.readers import public
-from tests.data.readers.public import lay, npy, npz
+from tests.data.readers import public_folders
+from tests.data.readers.public_folders import lay, npy, npz
 
 
 def test_merbench_by_hand(tmp_path):
-    corpus = read_corpus(lay(tmp_path, public.merbench()))
+    corpus = read_corpus(lay(tmp_path, public_folders.merbench()))
     assert corpus.conversation_ids == ("Ses01F_impro01", "Ses02F_impro01")
     assert corpus.sessions == ("Ses01", "Ses02")
     assert corpus.speakers[:3] == ("Ses01_F", "Ses01_F", "Ses01_M")
@@ -25,11 +25,11 @@ def test_merbench_by_hand(tmp_path):
 
 
 def test_merbench_of_meld_and_of_sentiment(tmp_path):
-    corpus = read_corpus(lay(tmp_path / "meld", public.merbench("meld")))
+    corpus = read_corpus(lay(tmp_path / "meld", public_folders.merbench("meld")))
     assert corpus.conversation_ids == ("0000", "1039", "1153")
     assert corpus.split == ("train", "valid", "test")
     assert [corpus.label_names[label] for label in corpus.labels] == ["neutral"] * 4
-    corpus = read_corpus(lay(tmp_path / "mosi", public.merbench("mosi", frames=True)))
+    corpus = read_corpus(lay(tmp_path / "mosi", public_folders.merbench("mosi", frames=True)))
     assert corpus.utterance_ids == ("a_b_2", "a_b_10", "c_1", "d_1")
     assert corpus.targets["sentiment"].tolist() == [1.5, -2, 0, 3]
     assert corpus.labels.tolist() == [2, 0, 1, 2]
@@ -37,7 +37,7 @@ def test_merbench_of_meld_and_of_sentiment(tmp_path):
 
 
 def test_merbench_with_files_that_are_missing_or_of_a_row(tmp_path):
-    files = public.merbench()
+    files = public_folders.merbench()
     del files["features/wavlm-base-UTT/Ses01F_impro01_F000.npy"]
     files["features/wavlm-base-UTT/Ses01F_impro01_F001.npy"] = npy(np.array([[1.0, np.nan, 3]]))
     files["features/wavlm-base-FRA/Ses01F_impro01_F001.npy"] = npy(np.ones((9, 9)))
@@ -58,7 +58,7 @@ def test_merbench_with_arrays_of_one_for_numbers(tmp_path):
 
 
 def test_labels_of_merbench_alone_need_features(tmp_path):
-    files = public.merbench()
+    files = public_folders.merbench()
     lay(tmp_path / "a", {"label.npz": files["label_6way.npz"]})
     with pytest.raises(InputError, match=r"labels alone \(MERBench.*2 conv.*8 utt.*--join"):
         read_corpus(tmp_path / "a")
@@ -69,7 +69,7 @@ def test_labels_of_merbench_alone_need_features(tmp_path):
 
 @pytest.mark.parametrize("lines", [False, True])
 def test_emobox_by_hand(tmp_path, lines):
-    lay(tmp_path / "emobox/iemocap", public.emobox(lines))
+    lay(tmp_path / "emobox/iemocap", public_folders.emobox(lines))
     for path in ("emobox/iemocap/fold_1", "emobox/iemocap", "emobox"):
         corpus = read_corpus(tmp_path / path)
         assert corpus.conversation_ids == ("Ses02F_impro04", "Ses01F_impro04")
@@ -82,7 +82,7 @@ def test_emobox_by_hand(tmp_path, lines):
 
 @pytest.mark.parametrize("name", ["iemocap-Ses0{}F_impro04_F00{}", "Ses0{}F_impro04_F00{}"])
 def test_emobox_joined_by_key(tmp_path, name):
-    lay(tmp_path / "iemocap", public.emobox())
+    lay(tmp_path / "iemocap", public_folders.emobox())
     keys = [name.format(s, i) for s, n in ((2, 2), (1, 3)) for i in range(n)]
     vectors = {f"{key}.npy": npy(np.full((2, 3), i)) for i, key in enumerate(keys)}
     join = {"wavlm": lay(tmp_path / "features", vectors)}
@@ -93,7 +93,7 @@ def test_emobox_joined_by_key(tmp_path, name):
 
 
 def test_emobox_of_meld(tmp_path):
-    corpus = read_corpus(lay(tmp_path, public.emobox(meld=True)))
+    corpus = read_corpus(lay(tmp_path, public_folders.emobox(meld=True)))
     assert corpus.conversation_ids == ("0000", "1039", "1153")
     assert corpus.utterance_ids[:2] == ("dia0_utt0", "dia0_utt1")
     assert corpus.split == ("train", "valid", "test")
@@ -101,13 +101,13 @@ def test_emobox_of_meld(tmp_path):
 
 def test_folds_of_several_sets(tmp_path):
     for name in ("iemocap", "meld"):
-        lay(tmp_path / name, public.emobox())
+        lay(tmp_path / name, public_folders.emobox())
     with pytest.raises(InputError, match=r"folds of several sets \(iemocap, meld\)"):
         read_corpus(tmp_path)
 
 
 def test_s3prl(tmp_path):
-    lay(tmp_path / "meta_data", public.s3prl())
+    lay(tmp_path / "meta_data", public_folders.s3prl())
     features = {
         f"Ses0{s}F_impro01_F00{i}.npy": npy(np.array([s, i])) for s in (1, 2) for i in range(3)
     }
@@ -122,7 +122,7 @@ def test_s3prl(tmp_path):
 
 
 def test_emotion2vec_by_hand(tmp_path):
-    lay(tmp_path, public.emotion2vec())
+    lay(tmp_path, public_folders.emotion2vec())
     for path in (tmp_path, tmp_path / "train.npy"):
         corpus = read_corpus(path)
         assert corpus.conversation_ids == ("Ses01F_impro01", "Ses01F_impro02")
@@ -136,7 +136,7 @@ def test_emotion2vec_of_several_parts(tmp_path):
     for part in ("train", "valid", "test"):
         files = {
             name.replace("train", part): content.replace(b"Ses01", f"Ses0{len(part)}".encode())
-            for name, content in public.emotion2vec().items()
+            for name, content in public_folders.emotion2vec().items()
         }
         lay(tmp_path, files)
     corpus = read_corpus(tmp_path)
@@ -156,7 +156,7 @@ def test_an_array_an_utterance_as_funasr_writes(tmp_path):
 
 
 def test_meld_lists_by_hand(tmp_path):
-    corpus = read_corpus(lay(tmp_path, public.meld_csv()))
+    corpus = read_corpus(lay(tmp_path, public_folders.meld_csv()))
     assert corpus.conversation_ids == ("0000", "1039", "1153")
     assert corpus.utterance_ids == ("0", "1", "0", "0")
     assert corpus.speakers[:2] == ("Ross", "Joey")
@@ -169,7 +169,7 @@ def test_meld_lists_by_hand(tmp_path):
 
 
 ENTRY = {"wav": "x.wav", "emo": "neu", "dataset": "d"}
-MEL = public.MELD_HEADER.encode()
+MEL = public_folders.MELD_HEADER.encode()
 
 
 def fold(content):
@@ -178,12 +178,12 @@ def fold(content):
 
 
 def merbench(**changes):
-    return public.merbench() | changes
+    return public_folders.merbench() | changes
 
 
 REFUSED = {
     "merbench, no labels": (
-        {k: v for k, v in public.merbench().items() if "label" not in k}, ["no labels"]),
+        {k: v for k, v in public_folders.merbench().items() if "label" not in k}, ["no labels"]),
     "merbench, no dict": (merbench(**{"label_6way.npz": npz(whole_corpus=np.array(5, object))}),
                           ["label_6way.npz", "a int"]),
     "merbench, numbers": (merbench(**{"label_6way.npz": npz(whole_corpus=np.arange(3))}),
@@ -207,17 +207,17 @@ REFUSED = {
     "emobox, a label": (fold({"a": ENTRY | {"emo": [1]}}), ["a: emo", "list"]),
     "emobox, no clips": (fold({}), ["no clips"]),
     "emobox, a map": (fold({"a": ENTRY}) | {"label_map.json": b"[1]"}, ["label_map.json: no map"]),
-    "emotion2vec, lengths": (public.emotion2vec() | {"train.lengths": b"2\n0\n2\n"},
+    "emotion2vec, lengths": (public_folders.emotion2vec() | {"train.lengths": b"2\n0\n2\n"},
                              ["train.lengths", "a sum of 4", "3, the rows"]),
-    "emotion2vec, no number": (public.emotion2vec() | {"train.lengths": b"2\nx\n1\n"},
+    "emotion2vec, no number": (public_folders.emotion2vec() | {"train.lengths": b"2\nx\n1\n"},
                                ["train.lengths: line 1", "'x'"]),
-    "emotion2vec, labels": (public.emotion2vec() | {"train.emo": b"a\tneu\n"},
+    "emotion2vec, labels": (public_folders.emotion2vec() | {"train.emo": b"a\tneu\n"},
                             ["train.emo", "1 labels", "3"]),
-    "emotion2vec, a label": (public.emotion2vec() | {"train.emo": b"a\nb\tneu\nc\tneu\n"},
+    "emotion2vec, a label": (public_folders.emotion2vec() | {"train.emo": b"a\nb\tneu\nc\tneu\n"},
                              ["train.emo: line 0", "1 words"]),
-    "emotion2vec, rank": (public.emotion2vec() | {"train.npy": npy(np.ones(3))},
+    "emotion2vec, rank": (public_folders.emotion2vec() | {"train.npy": npy(np.ones(3))},
                           ["train.npy", "(3,)", "[T, D]"]),
-    "emotion2vec, text": (public.emotion2vec() | {"train.npy": npy(np.array(["a"]))},
+    "emotion2vec, text": (public_folders.emotion2vec() | {"train.npy": npy(np.array(["a"]))},
                           ["train.npy", "<U1"]),
     "meld, a number": ({"train_sent_emo.csv": MEL + b'1,a,b,joy,positive,x,0,1,1,"",""\n'},
                        ["train_sent_emo.csv: line 2: Dialogue_ID", "'x'"]),

@@ -5,8 +5,9 @@ import pytest
 
 from mman_jax.data.readers.read import read_corpus
 from mman_jax.errors import InputError
-from tests.data.readers import public
-from tests.data.readers.public import dump, lay
+from tests.data.readers import public, public_folders
+from tests.data.readers.public import dump
+from tests.data.readers.public_folders import lay
 
 
 def read(tmp_path, value, protocol=4, **more):
@@ -54,7 +55,7 @@ def test_meld_vectors_that_are_numbered_through(tmp_path):
 
 
 def test_meld_vectors_join_its_lists(tmp_path):
-    lay(tmp_path / "meld", public.meld_csv())
+    lay(tmp_path / "meld", public_folders.meld_csv())
     dump(tmp_path / "x.pkl", public.meld_vectors())
     corpus = read_corpus(tmp_path / "meld", join={"glove": tmp_path / "x.pkl"})
     assert list(corpus.dims) == ["glove"]
@@ -70,7 +71,7 @@ def test_misa_file_and_folder_by_hand(tmp_path):
     assert corpus.features["visual"][:, 0].tolist() == [2, 1, 0]
     assert corpus.present["speech"].tolist() == [False, True, False]
     assert corpus.split is None
-    lay(tmp_path / "mosi", public.FOLDERS["misa"]())
+    lay(tmp_path / "mosi", public_folders.FOLDERS["misa"]())
     whole = read_corpus(tmp_path / "mosi")
     assert whole.conversation_ids == ("vtrain", "vdev", "vtest")
     assert whole.split == ("train", "valid", "test")
