@@ -1,7 +1,6 @@
 """The wheel, built and used as somebody would who has no checkout."""
 
 import configparser
-import os
 import pathlib
 import re
 import shutil
@@ -15,6 +14,7 @@ from email.parser import Parser
 import pytest
 
 from mman_jax import __version__
+from tests import children
 
 pytest.importorskip("build", reason="the package build is not installed")
 
@@ -113,8 +113,8 @@ def test_the_readme_s_block_runs_from_the_wheel_outside_the_checkout(built, tmp_
     (site / "lent.pth").write_text("".join(f"{path}\n" for path in paths))
     script = tmp_path / "block.py"
     script.write_text(block + "print(mj.__file__)\n")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
-    environment["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
+    environment = children.environment()
+    environment = {k: v for k, v in environment.items() if not k.startswith("PYTHON")}
     printed = run(python, "-W", "error", script, cwd=tmp_path, env=environment).splitlines()
     scores, *answers, used = printed
     assert scores.startswith("test accuracy")

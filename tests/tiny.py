@@ -8,6 +8,7 @@ from mman_jax.data.parts import prepare
 from mman_jax.data.protocols import tasks
 from mman_jax.data.synthetic import process
 from mman_jax.systems import build
+from mman_jax.systems.base import parameter_shapes
 from mman_jax.training import mesh as parallel
 from mman_jax.training.trainer import Trainer
 
@@ -45,15 +46,37 @@ def corpus(conversations=(10, 3, 4), seed=0):
     return made.select_modalities(MODALITIES)
 
 
+_TRAINERS: dict = {}
+
+
 def trainer(config=None, parts=None, seeds=1, parallel_way="jit", shards=(1, 1)):
-    """A trainer, and the labels of its corpus's own protocol."""
-    config = config or recipe()
-    parts = parts or prepare(corpus())
+    """A trainer, and the labels of its corpus's own protocol.
+
+    On the default corpus, one trainer an equal config: what it compiled serves all tests.
+    """
+    config = (config or recipe()).copy_and_resolve_references()
+    key = config.to_json(), parallel_way, shards, seeds if shards[0] > 1 else 0
+    if parts is None and key in _TRAINERS:
+        return _TRAINERS[key]
+    given, parts = parts, parts or prepare(corpus())
     task = tasks(parts.corpus, "auto")[0]
     network = build(config.network, list(parts.corpus.dims), len(task.classes))
     mesh = parallel.make_mesh(seeds, parallel_way, *shards)
     made = Trainer(network, config.train, parts.rows, len(task.classes), mesh, parallel_way)
+    if given is None:
+        _TRAINERS[key] = made, parts.labels(task)
     return made, parts.labels(task)
+
+
+def params(network, dims, seeds=None, seed=0):
+    """Random parameters, with a leading axis S or none; nothing is compiled to draw them."""
+    random, leading = np.random.default_rng(seed), () if seeds is None else (seeds,)
+
+    def draw(leaf):
+        spread = 1 / np.sqrt(leaf.shape[0])
+        return random.normal(0, spread, (*leading, *leaf.shape)).astype(np.float32)
+
+    return jax.tree.map(draw, parameter_shapes(network, dims))
 
 
 def last(trainer, labels, seeds, start=None):

@@ -16,6 +16,7 @@ from mman_jax.data.readers import bc_lstm, dialogue_rnn, npz
 from mman_jax.features.extraction import Extraction
 from mman_jax.inference.answerer import Answerer
 from mman_jax.training import freezing, losses
+from mman_jax.training.selection import Selection
 from mman_jax.training.stage import StageTraining
 from mman_jax.training.trainer import Trainer
 
@@ -116,7 +117,7 @@ def _training(canvas: "_Canvas") -> None:
     lines = [
         f"each tower by its own {_named(losses.cross_entropy)}",
         "clipping and AdamW a tower",
-        f"{_named(StageTraining.keep_best)}: an epoch a tower",
+        f"{_named(Selection.keep_best)}: an epoch a tower",
     ]
     canvas.box(3, 5, 35, 12.5, TRAINING, f'stage "{TOWERS}"', lines)
     canvas.arrow([(38, 11.2), (43, 11.2)], TRAINING)

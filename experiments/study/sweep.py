@@ -16,6 +16,7 @@ from experiments.study.inner import Candidate, Inner, Towers
 from experiments.study.search import Row, Search, best
 from experiments.study.side_by_side import Attempt, attempt
 from experiments.study.space import ALL_TOWERS, ATTENTION, CLSTM, DENSE, EARLY_FUSION
+from experiments.study.towers import key
 from experiments.study.trials import Trials
 from experiments.terminal.screen import Screen
 from mman_jax.errors import InputError
@@ -119,7 +120,9 @@ class Sweep:
         fields = {ALL_TOWERS: shared, **owned}
         first = {o: space.given(self.found, o, own) for o, own in fields.items()}
         search = Search(fields, first, self.budget.seed, trials)
-        kept = Trials(self.storage, name, search)
+        # Once other towers are found, what was tried on the former ones says nothing.
+        study = name if name == "towers" else key(name, self.found)
+        kept = Trials(self.storage, study, search)
         rows = kept.rows
         if rows:
             self.screen.line(f"{name}: goes on after {len(rows)} of {trials} trials")

@@ -1,5 +1,6 @@
 """Models that answer utterance by utterance, as they answer a whole file."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ import numpy as np
 from mman_jax.evaluation.attention import weigh
 from mman_jax.inference import answers, stream
 from mman_jax.inference.model import Model
+from mman_jax.systems.key import Key
 
 
 class Answer(NamedTuple):
@@ -48,10 +50,10 @@ class Answerer:
         self.dims = dict(models[0].dims)
         self.models, self._attention = tuple(models), attention
         self._networks = [model.build() for model in models]
+        self._keys = tuple(map(Key, self._networks))
         for network in self._networks:
             stream.check_streams(network)
         self._params = [jax.device_put(model.params) for model in models]
-        self._step = jax.jit(self._step_all)
         self._begin = jax.eval_shape(self._begin_all, self._params)
 
     def begin(self) -> Any:
@@ -68,7 +70,9 @@ class Answerer:
         whole = {m: features.get(m, np.zeros(d, np.float32)) for m, d in self.dims.items()}
         scaled = [model.scaling.apply(whole) for model in self.models]
         present = {m: np.array(m in features) for m in self.dims}
-        state, found, weights = self._step(self._params, state, scaled, present)
+        state, found, weights = _step(
+            self._keys, self._attention, self._params, state, scaled, present
+        )
         found = [np.asarray(p)[None] for p in found]
         classes, probabilities, labels = answers.combine(self.models, found)
         said = dict(zip(classes, probabilities[0].tolist(), strict=True))
@@ -81,25 +85,6 @@ class Answerer:
             for network, own in zip(self._networks, params, strict=True)
         ]
 
-    def _step_all(self, params, states, features, present):
-        after, probabilities, weights = [], [], []
-        several = zip(self._networks, params, states, features, strict=True)
-        for network, own, state, given in several:
-
-            def one_seed(p, s, network=network, given=given):
-                s, found = stream.step(network, p, s, given, present)
-                if not self._attention:
-                    return s, found, None
-                rows = {m: x[None, None] for m, x in given.items()}
-                there = {m: x[None, None] for m, x in present.items()}
-                return s, found, weigh(network, p, rows, there)[0, 0]
-
-            state, found, looked = jax.vmap(one_seed)(own, state)
-            after.append(state)
-            probabilities.append(found.mean(0))
-            weights.append(None if looked is None else looked.mean(0))
-        return after, probabilities, weights
-
     def _named(self, weights: Sequence[Any]) -> dict[str, dict[str, float]] | None:
         if not self._attention:
             return None
@@ -109,3 +94,23 @@ class Answerer:
             query: dict(zip(names, row, strict=True))
             for query, row in zip(names, mean, strict=True)
         }
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _step(keys, attention, params, states, features, present):
+    after, probabilities, weights = [], [], []
+    for key, own, state, given in zip(keys, params, states, features, strict=True):
+
+        def one_seed(p, s, network=key.system, given=given):
+            s, found = stream.step(network, p, s, given, present)
+            if not attention:
+                return s, found, None
+            rows = {m: x[None, None] for m, x in given.items()}
+            there = {m: x[None, None] for m, x in present.items()}
+            return s, found, weigh(network, p, rows, there)[0, 0]
+
+        state, found, looked = jax.vmap(one_seed)(own, state)
+        after.append(state)
+        probabilities.append(found.mean(0))
+        weights.append(None if looked is None else looked.mean(0))
+    return after, probabilities, weights

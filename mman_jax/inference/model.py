@@ -1,6 +1,7 @@
 """A trained system: what a checkpoint holds, and its answers to conversations."""
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +19,7 @@ from mman_jax.files import carded
 from mman_jax.inference import stored
 from mman_jax.systems import SYSTEMS, build
 from mman_jax.systems.base import System
+from mman_jax.systems.key import Key
 from mman_jax.types import UNSCORED, Batch
 
 _FILE = "model.npz"
@@ -112,18 +114,8 @@ class Model:
         """
         layout, rows = self._lay(corpus)
         features = {name: np.asarray(laid) for name, laid in rows.features.items()}
-        network = self.build()
-
-        @jax.jit
-        def answer(params, features, reset, present):
-            def one_seed(params):
-                logits, _ = network.apply({"params": params}, features, reset, present=present)
-                return jax.nn.softmax(logits[network.head])
-
-            return jax.lax.map(one_seed, params).mean(0)
-
-        laid = np.asarray(answer(self.params, features, rows.reset, rows.present))
-        return batching.gather(layout, laid)
+        laid = _answer(Key(self.build()), self.params, features, rows.reset, dict(rows.present))
+        return batching.gather(layout, np.asarray(laid))
 
     def attention(self, corpus: Corpus) -> tuple[tuple[str, ...], np.ndarray] | None:
         """What each utterance's attention looked at, the mean over the S seeds.
@@ -151,3 +143,14 @@ class Model:
         layout = batching.pack(corpus.lengths, range(len(corpus.lengths)))
         nothing = np.full(len(corpus.labels), UNSCORED, np.int32)
         return layout, batching.rows(corpus, layout, nothing, self.scaling)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _answer(key, params, features, reset, present):
+    network = key.system
+
+    def one_seed(params):
+        logits, _ = network.apply({"params": params}, features, reset, present=present)
+        return jax.nn.softmax(logits[network.head])
+
+    return jax.lax.map(one_seed, params).mean(0)

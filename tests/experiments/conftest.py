@@ -6,7 +6,7 @@ import pytest
 @pytest.fixture(scope="session")
 def sounds(tmp_path_factory):
     """A manifest of sound alone, and the corpus of its speech and text."""
-    from tests.experiments.terminal.test_command import run
+    from tests.children import run
     from tests.features import clips
 
     folder = tmp_path_factory.mktemp("sounds")

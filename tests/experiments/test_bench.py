@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from tests.experiments.terminal.test_command import run
+from tests.children import run
 
 
 def test_a_line_says_what_was_measured_and_on_what(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mman_jax.features import extraction
-from tests.experiments.terminal.test_command import run
+from tests.children import run
 from tests.features.visual import test_resnet3d
 
 torch = pytest.importorskip("torch", reason="conversion needs torch: pip install -e '.[torch]'")

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -15,7 +14,8 @@ from experiments.synthetic_clips import actors
 from experiments.trial import stored
 from mman_jax.data.readers import npz
 from mman_jax.features import manifest, media
-from tests.experiments.terminal.test_command import ROOT, run
+from tests import children
+from tests.children import ROOT, run
 
 pytest.importorskip("av", reason="clips need PyAV: pip install -e '.[media]'")
 spoken = pytest.mark.skipif(
@@ -126,7 +126,7 @@ def test_clips_corpus_and_stream_have_the_same_answers(trained):
     ended = subprocess.run(
         [sys.executable, "-m", "experiments.predict", checkpoint, "--stream"],
         cwd=ROOT,
-        env={**os.environ, "XLA_FLAGS": ""},
+        env=children.environment(),
         input="\n".join(lines),
         capture_output=True,
         text=True,

@@ -1,7 +1,6 @@
 """The exported folder, as a user makes it and as somebody without this package reads it."""
 
 import json
-import os
 import pathlib
 import re
 import subprocess
@@ -18,7 +17,8 @@ from mman_jax.data.readers import npz
 from mman_jax.data.readers.read import read_corpus
 from mman_jax.errors import InputError
 from mman_jax.inference import tensors
-from tests.experiments.terminal.test_command import ROOT, run
+from tests import children
+from tests.children import ROOT, run
 from tests.inference import trained
 from tests.inference.test_exported import corpus, laid
 from tests.robustness import examples
@@ -86,7 +86,7 @@ assert not {{"flax", "mman_jax", "orbax", "safetensors"}} & set(sys.modules), sy
     ended = subprocess.run(
         [sys.executable, "-c", script],
         cwd=place,
-        env={**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0"},
+        env=children.environment(),
         capture_output=True,
         text=True,
         timeout=300,

@@ -15,7 +15,8 @@ from mman_jax.errors import InputError
 from mman_jax.features import extraction
 from mman_jax.features.measuring.measuring import digest
 from mman_jax.features.text import words
-from tests.experiments.terminal.test_command import ROOT, run
+from tests import children
+from tests.children import ROOT, run
 from tests.features import clips
 
 pytest.importorskip("opensmile", reason="extraction needs openSMILE: pip install -e '.[speech]'")
@@ -150,7 +151,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
     source = clips.manifest(tmp_path, conversations=6, utterances=4, sound_only=True)
     flags = (f"--manifest={source}", "--modalities=speech", "--speech_components=3")
     command = [sys.executable, "-m", "experiments.extract", *flags, "--processes=1"]
-    environment = {**os.environ, "XLA_FLAGS": ""}
+    environment = children.environment()
     process = subprocess.Popen(
         [*command, f"--output={tmp_path}/c.npz"],
         cwd=ROOT,

@@ -13,7 +13,7 @@ from experiments.trial import stored
 from mman_jax.errors import InputError
 from mman_jax.inference import listening
 from mman_jax.inference.answerer import Answerer
-from tests.experiments.terminal.test_command import run
+from tests.children import run
 from tests.features import clips
 
 pytest.importorskip("opensmile", reason="listening needs openSMILE: pip install -e '.[listen]'")

@@ -2,12 +2,13 @@
 
 import importlib.util
 import json
-import os
 import pathlib
 import subprocess
 import sys
 
 import pytest
+
+from tests import children
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NOTEBOOK = ROOT / "experiments/notebooks/mman_colab.ipynb"
@@ -38,13 +39,9 @@ def test_it_runs_from_top_to_bottom(tmp_path):
     command = (
         f"from nbclient.cli import main; main(['--output={tmp_path}/done', {str(NOTEBOOK)!r}])"
     )
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "MMAN_JAX_SMALL": "1",
-        "MMAN_JAX_WORKDIR": str(tmp_path / "run"),
-        "XLA_FLAGS": "--xla_backend_optimization_level=0",
-    }
+    environment = children.environment(
+        PYTHONPATH=str(ROOT), MMAN_JAX_SMALL="1", MMAN_JAX_WORKDIR=str(tmp_path / "run")
+    )
     done = subprocess.run(
         [sys.executable, "-c", command],
         cwd=tmp_path,

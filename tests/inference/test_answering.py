@@ -13,7 +13,8 @@ import pytest
 from mman_jax.errors import InputError
 from mman_jax.inference import answering
 from mman_jax.inference.answerer import Answerer
-from tests.experiments.terminal.test_command import ROOT, run
+from tests import children
+from tests.children import ROOT, run
 from tests.inference import trained
 
 
@@ -214,7 +215,7 @@ def test_the_command_answers_while_its_input_is_open(answerer, finished):
     process = subprocess.Popen(
         command,
         cwd=ROOT,
-        env={**os.environ, "XLA_FLAGS": ""},
+        env=children.environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -237,7 +238,7 @@ def piped(finished, *flags, **streams):
     """The command with pipes; `preexec_fn` stands for what a shell does before it."""
     command = [sys.executable, "-m", "experiments.predict", f"--checkpoint={finished}", "--stream"]
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE) | streams
-    environment = {**os.environ, "XLA_FLAGS": ""}
+    environment = children.environment()
     return subprocess.Popen([*command, *flags], cwd=ROOT, env=environment, **pipes)
 
 
@@ -299,7 +300,7 @@ def test_streams_that_are_closed_or_full_lose_no_answer_in_silence(finished, red
         ["bash", "-c", command, sys.executable],
         input=encoded(utterances(1))[0],
         cwd=ROOT,
-        env={**os.environ, "XLA_FLAGS": ""},
+        env=children.environment(),
         capture_output=True,
         timeout=300,
     )

@@ -31,9 +31,7 @@ def made() -> tuple[Model, Corpus]:
         present={"text": np.array([True, False, True, True, False, True, True])},
     )
     network = build(config.network, list(corpus.dims), len(CLASSES))
-    first = {m: np.zeros((1, 1, d), np.float32) for m, d in corpus.dims.items()}
-    params = network.init(jax.random.key(0), first, np.ones((1, 1), bool))["params"]
-    params = jax.tree.map(lambda x: x[None], params)
+    params = tiny.params(network, corpus.dims, seeds=1)
     fitted = scaling.fit(corpus, [0, 1])
     return Model(params, fitted, config.network, corpus.dims, CLASSES, {}), corpus
 

@@ -1,7 +1,6 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -19,9 +18,9 @@ def test_turn_by_turn_equals_the_whole_conversation(system):
     network = build(config.network, list(DIMS), 4)
     random = np.random.default_rng(0)
     whole = {m: random.normal(size=(1, 6, d)).astype(np.float32) for m, d in DIMS.items()}
-    reset = jnp.zeros((1, 6), bool).at[0, 0].set(True)
-    params = network.init(jax.random.key(0), whole, reset)["params"]
-    logits, _ = network.apply({"params": params}, whole, reset)
+    reset = np.arange(6)[None] == 0
+    params = tiny.params(network, DIMS)
+    logits, _ = jax.jit(network.apply)({"params": params}, whole, reset)
     expected = jax.nn.softmax(logits[network.head][0])
 
     first = {m: x[0, 0] for m, x in whole.items()}
@@ -32,7 +31,7 @@ def test_turn_by_turn_equals_the_whole_conversation(system):
     for turn in range(6):
         state, probabilities = step(params, state, {m: x[0, turn] for m, x in whole.items()})
         answers.append(probabilities)
-        states.append(jax.tree.map(jnp.shape, state))
+        states.append(jax.tree.map(np.shape, state))
     np.testing.assert_allclose(np.stack(answers), expected, atol=1e-5)
     assert states[0] == states[-1]  # what is carried does not grow
     # Context matters: the second turn alone is answered otherwise.

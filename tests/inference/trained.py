@@ -19,12 +19,8 @@ def model(system=mman, seeds=2, classes=CLASSES, dims=DIMS, first_seed=0, change
         config = change(config)
     network = build(config.network, list(dims), len(classes))
     random = np.random.default_rng(first_seed)
-    given = {m: np.zeros((1, 1, d), np.float32) for m, d in dims.items()}
-    keys = jax.random.split(jax.random.key(first_seed), seeds)
-    start = np.ones((1, 1), bool)
-    params = jax.vmap(lambda key: network.init(key, given, start)["params"])(keys)
     # Larger than at the start of training, so that every input shows in the answers.
-    params = jax.tree.map(lambda x: 2 * np.asarray(x), params)
+    params = jax.tree.map(lambda x: 3 * x, tiny.params(network, dims, seeds, first_seed))
     mean = {m: random.normal(size=d).astype(np.float32) for m, d in dims.items()}
     scale = {m: random.uniform(0.5, 2, d).astype(np.float32) for m, d in dims.items()}
     settings = config.network.to_dict()

@@ -8,8 +8,6 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from mman_jax.data.scaling import Scaling
@@ -24,6 +22,7 @@ from mman_jax.inference.model import Model
 from mman_jax.systems import build
 from mman_jax.training import checkpoints as saved
 from mman_jax.training import integrity
+from tests import tiny
 from tests.robustness.mutations import Files, damage, damage_files
 
 DIMS = {"speech": 2, "text": 3}
@@ -143,9 +142,7 @@ def lines() -> list[Files]:
 def model() -> Model:
     """An untrained network of one seed."""
     network = build(NETWORK, list(DIMS), len(CLASSES))
-    features = {name: jnp.zeros((1, 2, d)) for name, d in DIMS.items()}
-    params = network.init(jax.random.key(0), features, jnp.zeros((1, 2), bool))["params"]
-    params = jax.tree.map(lambda x: np.asarray(x)[None], params)
+    params = tiny.params(network, DIMS, seeds=1)
     scaling = Scaling(
         {m: np.zeros(d, np.float32) for m, d in DIMS.items()},
         {m: np.ones(d, np.float32) for m, d in DIMS.items()},

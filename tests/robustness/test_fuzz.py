@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mman_jax.errors import InputError
-from tests.experiments.terminal.test_command import run
+from tests.children import run
 from tests.robustness import examples, fuzz, guard, mutations, targets
 
 MEMORY = 700 << 20

@@ -31,7 +31,7 @@ def test_its_answers_by_hand():
     found, state = system.apply({"params": params}, x, np.zeros((1, 3), bool), present=there)
 
     def dense(x, size):
-        return x @ golden.filled((x.shape[-1], size)) + golden.filled((size,))
+        return x @ golden.filled((), (x.shape[-1], size)) + golden.filled((), (size,))
 
     speech = dense(x["speech"], 4) * there["speech"][..., None]
     joined = np.concatenate([dense(x["text"], 4), speech], axis=-1)

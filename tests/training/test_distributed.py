@@ -1,7 +1,6 @@
 """Two processes with two devices each, on one machine, against one process with one device."""
 
 import json
-import os
 import pathlib
 import shutil
 import socket
@@ -17,7 +16,7 @@ from experiments.terminal.screen import Screen
 from experiments.trial import experiment
 from mman_jax.data.readers import npz
 from mman_jax.training import checkpoints
-from tests import tiny
+from tests import children, tiny
 from tests.training import distributed_config
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -25,7 +24,6 @@ SECONDS = 120
 
 
 def start(process, processes, port, arguments):
-    flags = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
     return subprocess.Popen(
         [
             sys.executable, "-m", "experiments.run", *arguments,
@@ -33,7 +31,7 @@ def start(process, processes, port, arguments):
             f"--config.distributed=127.0.0.1:{port},{processes},{process}",
         ],
         cwd=ROOT,
-        env={**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags},
+        env=children.environment(devices=2),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from experiments.benchmark import peer_pytorch
-from tests.experiments.terminal.test_command import run
+from tests.children import run
 
 
 def test_the_peer_trains_networks_of_the_same_size():

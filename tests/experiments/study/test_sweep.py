@@ -130,6 +130,27 @@ def test_a_sweep_goes_on_where_it_was_killed(count, tmp_path, monkeypatch):
     assert len(towers) == 10
 
 
+def test_fusions_are_searched_again_where_other_towers_are_found(tmp_path, monkeypatch):
+    (before, _), _ = swept(tmp_path, monkeypatch)
+    tried = []
+    run = Stub.run
+
+    def counted(self, configs, towers, *rest):
+        tried.extend([towers] * len(configs))
+        return run(self, configs, towers, *rest)
+
+    monkeypatch.setattr(Stub, "run", counted)
+    (after, _), _ = swept(tmp_path, monkeypatch)
+    assert (after, tried) == (before, [])
+    monkeypatch.setattr(Stub, "losses", lambda self, config, towers, *_: (
+        {name: np.full((3, 2), 0.01) for name in towers}, False,
+    ))  # fmt: skip
+    more = dataclasses.replace(BUDGET, trials=9)
+    (after, _), _ = swept(tmp_path, monkeypatch, more)
+    assert after != before
+    assert tried.count(("ef",)) == 4
+
+
 def test_the_rule_is_the_best_where_nothing_had_a_say_and_of_equals_the_simplest(
     tmp_path, monkeypatch
 ):

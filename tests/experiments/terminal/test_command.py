@@ -1,28 +1,11 @@
 """Commands as a user types them: what they print, and how they end."""
 
-import os
-import pathlib
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
 from mman_jax.data.readers import npz
 from tests import tiny
-
-ROOT = pathlib.Path(__file__).resolve().parents[3]
-
-
-def run(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "XLA_FLAGS": ""},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+from tests.children import run
 
 
 @pytest.mark.parametrize(

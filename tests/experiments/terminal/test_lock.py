@@ -11,7 +11,7 @@ import pytest
 
 from experiments.terminal.lock import alone
 from mman_jax.errors import InputError
-from tests.experiments.terminal.test_command import ROOT, run
+from tests.children import ROOT, run
 
 HOLD = "import sys; from experiments.terminal.lock import alone\n"
 HOLD += "with alone(sys.argv[1]): print(1, flush=True); sys.stdin.read()"

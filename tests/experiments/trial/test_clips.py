@@ -11,7 +11,7 @@ from experiments.trial import stored
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
 from tests import tiny
-from tests.experiments.terminal.test_command import run
+from tests.children import run
 from tests.experiments.trial import test_experiment
 from tests.features import clips
 

@@ -1,0 +1,43 @@
+"""Processes that tests start: compiled as quickly as here, and on as many devices as they need."""
+
+import atexit
+import functools
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+def environment(devices: int = 1, **changed: str) -> dict[str, str]:
+    """The variables of a process that is to see so many devices."""
+    flags = [flag for flag in os.environ["XLA_FLAGS"].split() if "device_count" not in flag]
+    if devices > 1:
+        flags.append(f"--xla_force_host_platform_device_count={devices}")
+    return {**os.environ, "XLA_FLAGS": " ".join(flags), **changed}
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """What `python -m` of these gives in the checkout's folder, in a process of its own."""
+    command = [str(argument) for argument in arguments]
+    with tempfile.TemporaryDirectory(prefix="mman_jax_child_") as place:
+        request = {"command": command, "environment": environment(), "place": place}
+        parent = _parent()
+        parent.stdin.write(json.dumps(request) + "\n")
+        parent.stdin.flush()
+        status = int(parent.stdout.readline())
+        out, err = (pathlib.Path(place, name).read_text() for name in ("out", "err"))
+    return subprocess.CompletedProcess(command, status, out, err)
+
+
+@functools.cache
+def _parent() -> subprocess.Popen[str]:
+    """A process that has imported what is not ours, for its children to begin with."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    command = [sys.executable, "-m", "tests.parent"]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment(), text=True, **pipes)
+    atexit.register(process.communicate)
+    return process
