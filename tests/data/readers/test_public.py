@@ -6,7 +6,7 @@ import pytest
 from mman_jax.data.readers import npz
 from mman_jax.data.readers.read import read_corpus
 from mman_jax.errors import InputError
-from tests.data.readers import public
+from tests.data.readers import public, public_folders
 from tests.iemocap_pickle import python2_pickle
 
 
@@ -50,9 +50,9 @@ def test_python_2(tmp_path, name):
     assert first.fingerprint() == second.fingerprint()
 
 
-@pytest.mark.parametrize("name", public.FOLDERS)
+@pytest.mark.parametrize("name", public_folders.FOLDERS)
 def test_a_folder_is_a_corpus_and_is_kept(tmp_path, name):
-    corpus = read_corpus(public.lay(tmp_path / "folder", public.FOLDERS[name]()))
+    corpus = read_corpus(public_folders.lay(tmp_path / "folder", public_folders.FOLDERS[name]()))
     npz.write(corpus, tmp_path / "x.npz")
     same(corpus, read_corpus(tmp_path / "x.npz"))
 
