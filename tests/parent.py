@@ -31,16 +31,10 @@ def become(request: dict) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     place = pathlib.Path(request["place"])
-    sources = (
-        os.open(os.devnull, os.O_RDONLY),
-        *(
-            os.open(pathlib.Path(request["place"], n), os.O_CREAT | os.O_RDWR)
-            for n in ("out", "err")
-        ),
-    )
-    for number, source in enumerate(sources):
-        os.dup2(source, number)
-        os.close(source)
+    for number, path in enumerate((os.devnull, place / "out", place / "err")):
+        opened = os.open(path, os.O_CREAT | os.O_RDWR)
+        os.dup2(opened, number)
+        os.close(opened)
     module, *flags = request["command"]
     sys.argv[1:] = flags
     runpy.run_module(module, run_name="__main__", alter_sys=True)
