@@ -6,18 +6,17 @@ python -m experiments.run --config=configs/clstm_ef.py --workdir=runs/clstm_ef
 import ml_collections
 
 from configs import mman
-from mman_jax.systems.mman import tower
 
 
-def concatenation():
+def concatenation(config):
     """The tower of all modalities, concatenated."""
-    return tower((300, 300), 200) | {"kind": "concatenation"}
+    return ml_collections.ConfigDict(config.baselines.ef.to_dict() | {"kind": "concatenation"})
 
 
 def system(config):
     config.system = "clstm_ef"
     del config.network.unimodal, config.network.fusion
-    config.network.early = ml_collections.ConfigDict(concatenation())
+    config.network.early = concatenation(config)
     return config
 
 

@@ -12,7 +12,7 @@ import importlib
 import ml_collections
 from ml_collections.config_dict import placeholder
 
-from mman_jax.systems.mman import network, training
+from mman_jax.systems.mman import clstm, network, tower, training
 
 
 def recipe(name):
@@ -25,10 +25,27 @@ def unimodal(config, modality):
     config.system = f"clstm_{modality}"
     config.data.modalities = modality
     del config.network.early, config.network.fusion
+    towers = unimodal_baselines(config)
     config.network.unimodal = ml_collections.ConfigDict(
-        {"default": config.network.unimodal.default}
+        {"default": towers.get(modality, towers["default"])}
     )
     return config
+
+
+def unimodal_baselines(config):
+    """A recipe's uni-modal towers as they are outside MMAN, whose visual tower alone is smaller.
+
+    What a recipe says of a tower beside that holds here, too.
+    """
+    smaller = network()["unimodal"]["visual"]
+    default = config.network.unimodal.default
+    towers = {}
+    for name, block in config.network.unimodal.to_dict().items():
+        if (tuple(block["hidden"]), block["dense"]) == (smaller["hidden"], smaller["dense"]):
+            block |= {"hidden": default.hidden, "dense": default.dense}
+        if name == "default" or block != default.to_dict():
+            towers[name] = block
+    return towers
 
 
 def get_config():
@@ -53,5 +70,9 @@ def get_config():
     config.data.stream = placeholder(bool)  # none: where rows would take over half of a device
 
     config.network = ml_collections.ConfigDict(network())
+    # What cLSTM-EF and cLSTM-LF have beside or in place of MMAN's: an early and a late fusion.
+    config.baselines = ml_collections.ConfigDict(
+        {"ef": tower((300, 300), 200), "clstm": clstm((300,), 200)}
+    )
     config.train = ml_collections.ConfigDict(training())
     return config

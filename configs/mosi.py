@@ -16,6 +16,10 @@ from configs import mman
 
 def get_config():
     config = mman.get_config()
+    blocks = (*config.network.unimodal.values(), config.network.early, config.baselines.ef)
+    for block in blocks:
+        block.input_dropout = 0.0
+    config.train.update(select="loss", smoothing=0.0)
     towers = config.train.towers.learning_rate
     towers.speech = 0.001
     towers.visual = 0.001

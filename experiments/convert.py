@@ -1,9 +1,16 @@
 """Any readable corpus as `.npz`: `python -m experiments.convert --input=PATH --output=FILE.npz`.
 
-`--output=FILE.jsonl` writes its utterances as the lines that `experiments.predict --stream` takes.
+It says what it recognised, the sizes, labels and parts, and what was decided where the file left it
+open; without `--output` it says so and writes nothing. `--pool=mean|mean_std|last`: what becomes of
+frames and words. `--output=FILE.jsonl` writes the utterances as the lines that
+`experiments.predict --stream` takes.
 
-`--join=wav2vec=PATH` adds arrays that were computed elsewhere, by utterance id, as a modality; a
-manifest of clips (`.csv`) can be joined to, too: its ids, labels and split make the corpus then.
+`--output=FILE.csv` writes a list of clips (MELD's CSV files, EmoBox's or SUPERB's folds) as the
+manifest that `experiments.extract` takes, with transcripts where there are some.
+
+`--join=wav2vec=PATH` adds arrays that were computed elsewhere, by utterance id, as a modality, or
+one of another corpus; layouts of labels alone and a manifest of clips (`.csv`) can be joined to,
+too: their ids, labels and split make the corpus then.
 
 `--input=FILE.pth` (or `.pt`) is no corpus but the weights of torchvision's r3d_18, which become the
 `.npz` that `experiments.extract --visual_weights` takes. The file is read by
@@ -11,6 +18,7 @@ manifest of clips (`.csv`) can be joined to, too: its ids, labels and split make
 for example the one that torchvision documents as `R3D_18_Weights.KINETICS400_V1`.
 """
 
+import csv
 import io
 import pathlib
 
@@ -20,41 +28,48 @@ from flax import traverse_util
 
 from experiments.terminal import command
 from mman_jax.data.corpus import Corpus
-from mman_jax.data.readers import joining, npz
-from mman_jax.data.readers.read import read_corpus
+from mman_jax.data.readers import csv_tables, joining, npz, pooling
+from mman_jax.data.readers.read import read_clips, read_corpus
+from mman_jax.data.validation import SPLIT_NAMES
 from mman_jax.errors import InputError
-from mman_jax.files.whole import regular_file, write_whole
+from mman_jax.files.whole import write_whole
 from mman_jax.inference import lines as turns
 
 _INPUT = command.path_flag(
     "input",
-    "The corpus to read: .npz, .pkl, a bc-LSTM folder; with --join also a .csv manifest. "
-    "Or the weights of r3d_18: .pth, .pt.",
+    "The corpus to read: a file or a folder of any layout in docs/corpora.md; with --join also a "
+    ".csv manifest. Or the weights of r3d_18: .pth, .pt.",
 )
-_OUTPUT = command.path_flag("output", "The file to write: .npz, or .jsonl for a stream.")
+_OUTPUT = command.path_flag(
+    "output",
+    "The file to write: .npz, .jsonl for a stream, .csv for a manifest of clips; absent: none.",
+    must=False,
+)
 _JOIN = flags.DEFINE_multi_string(
-    "join", [], "MODALITY=PATH: an .npz archive, or a folder of .npy files, by utterance id."
+    "join", [], "MODALITY=PATH: an .npz archive or a folder of .npy files by id, or a corpus."
+)
+_POOL = flags.DEFINE_enum(
+    "pool", "mean", list(pooling.POOLS), "What becomes of the frames or words of an utterance."
 )
 
 
-def read(path: str, join: dict[str, str]) -> Corpus:
+def read(path: str, join: dict[str, str], pool: str = "mean") -> Corpus:
     """The corpus at a path, with further modalities.
 
     Raises:
         InputError: what cannot be read, or arrays that do not fit.
     """
-    if pathlib.Path(path).suffix.lower() != ".csv":
-        corpus = read_corpus(path)
-        return joining.join(corpus, join) if join else corpus
+    manifested = pathlib.Path(path).suffix.lower() == ".csv" and pathlib.Path(path).is_file()
+    if not manifested or "path" not in csv_tables.header(pathlib.Path(path)):
+        return read_corpus(path, join, pool)
     if not join:
         expected = "--join, or experiments.extract for features of the clips"
         raise InputError(path, "a manifest, which holds no features", expected)
     from mman_jax.features import manifest
 
-    regular_file(pathlib.Path(path))
     utterances = manifest.read(path)
     nothing = {"none": np.zeros((len(utterances), 1), np.float32)}
-    corpus = joining.join(manifest.to_corpus(utterances, nothing, path), join)
+    corpus = joining.join(manifest.to_corpus(utterances, nothing, path), join, pool)
     return corpus.select_modalities(list(join))
 
 
@@ -98,38 +113,104 @@ def convert_weights(source: pathlib.Path, output: pathlib.Path) -> None:
     print(f"{output}: {sum(a.size for a in arrays.values())} numbers of a 3D ResNet-18")
 
 
-def convert_corpus(source: str, output: pathlib.Path, join: dict[str, str]) -> None:
-    """Writes a corpus as `.npz`, or its utterances as lines.
+def describe(corpus: Corpus) -> list[str]:
+    """Lines for people: what was read and decided, labels, numbers, parts and sizes."""
+    lines = [f"  {note}" for note in corpus.source_notes]
+    counts = np.bincount(corpus.labels[corpus.labels >= 0], minlength=len(corpus.label_names))
+    named = [f"{name} {n}" for name, n in zip(corpus.label_names, counts, strict=True)]
+    none = int((corpus.labels < 0).sum())
+    named += [f"none {none}"] if none else []
+    lines.append(f"  labels: {', '.join(named)}")
+    for name, values in corpus.targets.items():
+        there = values[~np.isnan(values)]
+        span = f"{there.min():g} to {there.max():g}" if len(there) else "none"
+        lines.append(f"  target {name}: {span} ({len(there)} utterances)")
+    if corpus.split is None:
+        lines.append("  conversations by part: no split in the file")
+    else:
+        of, parts = np.array(corpus.split), []
+        for part in SPLIT_NAMES:
+            held = corpus.lengths[of == part]
+            parts += [f"{part} {len(held)} ({held.sum()} utterances)"] if len(held) else []
+        lines.append(f"  conversations by part: {', '.join(parts)}")
+    return lines
+
+
+def convert_corpus(
+    source: str, output: pathlib.Path | None, join: dict[str, str], pool: str
+) -> None:
+    """Writes a corpus as `.npz`, or its utterances as lines; without an output nothing.
 
     Raises:
         InputError: what cannot be read or written, or arrays that do not fit.
     """
-    corpus = read(source, join)
-    if output.suffix == ".npz":
+    corpus = read(source, join, pool)
+    print("\n".join([f"{source}:", *describe(corpus)]))
+    if output is not None and output.suffix == ".npz":
         npz.write(corpus, output)
-    else:
+    elif output is not None:
         write_whole(output, "".join(turns.lines(corpus)).encode())
     sizes = ", ".join(f"{name} {size}" for name, size in corpus.dims.items())
     print(
-        f"{output}: {len(corpus.lengths)} conversations, {len(corpus.labels)} utterances, {sizes}"
+        f"{output or 'nothing written'}: {len(corpus.lengths)} conversations, "
+        f"{len(corpus.labels)} utterances, {sizes}"
     )
+
+
+def convert_clips(source: str, output: pathlib.Path) -> None:
+    """Writes a list of clips as a manifest.
+
+    Raises:
+        InputError: a layout that names no clips, or what cannot be read or written.
+    """
+    found = read_clips(source)
+    labels = [found.label_names[label] if label >= 0 else "" for label in found.labels]
+    columns = {
+        "conversation_id": found.conversations,
+        "utterance_id": found.ids,
+        "path": found.clips,
+        "transcript": found.transcripts,
+        "label": labels,
+        "speaker": found.speakers,
+        "session": found.sessions,
+        "split": found.parts,
+    }
+    held = {name: values for name, values in columns.items() if values is not None}
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(held)
+    # Some transcripts hold control characters of other encodings, which no manifest may.
+    writer.writerows(
+        ["".join(c if c.isprintable() else " " for c in cell) for cell in row]
+        for row in zip(*held.values(), strict=True)
+    )
+    write_whole(output, text.getvalue().encode())
+    print("\n".join([f"{source}: {found.layout}", *(f"  {note}" for note in found.notes)]))
+    print(f"{output}: {len(set(found.conversations))} conversations, {len(labels)} clips")
 
 
 def main() -> None:
     """Reads and writes."""
-    source, output = pathlib.Path(_INPUT.value), pathlib.Path(_OUTPUT.value)
+    source = pathlib.Path(_INPUT.value)
+    output = None if _OUTPUT.value is None else pathlib.Path(_OUTPUT.value)
     weights = source.suffix.lower() in (".pth", ".pt")
-    suffixes = (".npz",) if weights else (".npz", ".jsonl")
-    if output.suffix not in suffixes:
+    suffixes = (".npz",) if weights else (".npz", ".jsonl", ".csv")
+    if output is None and weights:
+        raise InputError("--output", "missing", "a path that ends in .npz, for weights")
+    if output is not None and output.suffix not in suffixes:
         expected = " or ".join(suffixes)
         raise InputError(f"--output={output}", f"ends in {output.suffix!r}", expected)
     join = joining.named_paths(_JOIN.value, "--join")
     if weights and join:
         raise InputError("--join", f"given with weights ({source})", "a corpus as --input")
+    if output is not None and output.suffix == ".csv" and join:
+        raise InputError("--join", f"given with a manifest ({output})", "an .npz as --output")
     if weights:
         convert_weights(source, output)
+    elif output is not None and output.suffix == ".csv":
+        convert_clips(_INPUT.value, output)
     else:
-        convert_corpus(_INPUT.value, output, join)
+        convert_corpus(_INPUT.value, output, join, _POOL.value)
 
 
 if __name__ == "__main__":

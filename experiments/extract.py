@@ -104,7 +104,7 @@ _VISUAL_EPOCHS = flags.DEFINE_integer(
 )
 _VECTORS = command.path_flag(
     "word_vectors",
-    "A word2vec file, text or binary, for a CNN that is trained here; by default TF-IDF.",
+    "A word2vec file, or a GloVe text file, for a CNN that is trained here; by default TF-IDF.",
     False,
 )
 _TEXT = flags.DEFINE_integer(

@@ -25,9 +25,11 @@ def shrink(config, hidden=8, dense=6, epochs=3):
             block.dense = dense
     if "early" in config.network and "attention" in config.network.early:
         config.network.early.attention.update(model=6, key=5, value=6)
+    for block in config.baselines.values():
+        block.update(hidden=(hidden,) * len(block.hidden), dense=dense)
     config.train.max_epochs = epochs
     config.train.batch = 4
-    config.train.select = "accuracy"
+    config.train.update(select="accuracy", smoothing=0.0)
     config.mesh.update(seeds=1, rows=1)
     return config
 
@@ -35,7 +37,7 @@ def shrink(config, hidden=8, dense=6, epochs=3):
 def recipe(dropout=0.0, epochs=3, layers=1):
     config = shrink(mman.get_config(), epochs=epochs)
     for block in (*config.network.unimodal.values(), config.network.early):
-        block.update(hidden=(8,) * layers, dropout=dropout)
+        block.update(hidden=(8,) * layers, dropout=dropout, input_dropout=0.0)
     return config
 
 

@@ -3,14 +3,12 @@
 python -m experiments.run --config=configs/ablations/no_attention.py --workdir=runs/no_attention
 """
 
-import ml_collections
-
 from configs import clstm_ef, mman
 
 
 def system(config):
     config.system = "no_attention"
-    config.network.early = ml_collections.ConfigDict(clstm_ef.concatenation())
+    config.network.early = clstm_ef.concatenation(config)
     return config
 
 

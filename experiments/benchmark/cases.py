@@ -16,6 +16,8 @@ import numpy as np
 
 from configs import mman
 from experiments.benchmark.peer_pytorch import CLASSES, DIMS
+from experiments.benchmark.reading import case_read
+from experiments.benchmark.sweeping import case_sweep
 from experiments.benchmark.timing import line, median, useful
 from mman_jax.data import batching
 from mman_jax.data.corpus import Corpus
@@ -222,4 +224,6 @@ CASES: dict[str, Callable[[np.ndarray], Iterator[dict[str, Any]]]] = {
     "step": case_step,
     "start": case_start,
     "growth": case_growth,
+    "read": case_read,
+    "sweep": case_sweep,
 }

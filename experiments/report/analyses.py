@@ -1,8 +1,10 @@
 """Tables beyond the paper's: tests, positions, ablations, and what the synthetic corpus tells."""
 
+from experiments.report import tables
 from experiments.report.document import Table
 from experiments.report.numbers import NONE, count, p_value, percent, points, span, spread
 from experiments.report.tables import Results, of_group, title
+from mman_jax.evaluation.metrics import names as score_names
 
 
 def comparisons(results: Results) -> Table:
@@ -56,6 +58,47 @@ def positions(results: Results) -> Table:
         ("system", *bin_names(results)),
         tuple(rows),
         folded="The numbers behind the figure",
+    )
+
+
+def folds(results: Results) -> tuple[Table, ...]:
+    """Every system's accuracy on every fold, and what the folds hold; of no folds nothing."""
+    called = score_names(results["protocol"])["accuracy"]
+    systems = {n: s for n, s in results["systems"].items() if "folds" in s}
+    if not systems:
+        return ()
+    first = next(iter(systems.values()))["folds"]
+    rows = []
+    for name, system in systems.items():
+        test = system["test"]["accuracy"]
+        each = (percent(share) for share in test["per_fold"])
+        pooled = (percent(test["mean"]), percent(test["std"]), percent(test["std_folds"]))
+        rows.append((title(results, name), *each, *pooled))
+    sizes = tuple(
+        (
+            fold["name"],
+            *(
+                count(fold["sizes"][part][what])
+                for part in tables.PARTS
+                for what in ("conversations", "utterances")
+            ),
+        )
+        for fold in first
+    )
+    heads = [
+        f"{part}, {what}"
+        for part in ("training", "validation", "test")
+        for what in ("conversations", "scored utterances")
+    ]
+    return (
+        Table(
+            "folds",
+            f"Test {called} of every fold, per cent, the mean over the seeds; then of all folds "
+            "together, with its deviation over the seeds and that of the folds' means.",
+            ("system", *(fold["name"] for fold in first), "all", "± over seeds", "± over folds"),
+            tuple(rows),
+        ),
+        Table("fold_sizes", "What the folds hold.", ("fold", *heads), sizes),
     )
 
 

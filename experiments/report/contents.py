@@ -22,6 +22,7 @@ def document(results: Results) -> Document:
         Section("claims-section", "The paper's claims", _claims(results)),
         Section("corpus-section", "The corpus", _corpus(results)),
         Section("systems-section", "The systems", (tables.systems(results),)),
+        Section("folds-section", "The folds", analyses.folds(results)),
         Section("tasks-section", "One class against the rest", _tasks(results)),
         Section("cited-section", "Beside other work", (tables.cited(results),)),
         Section("confusion-section", "What is taken for what", _confusion(results)),
@@ -111,6 +112,8 @@ def _tasks(results: Results) -> Blocks:
 
 def _confusion(results: Results) -> Blocks:
     systems = tables.of_group(results, "paper").values()
+    if not systems:
+        return ()
     counts = {system["title"]: system["test"]["confusion"] for system in systems}
     png = confusion.confusions(counts, results["classes"], _mark(results))
     figure = Figure(

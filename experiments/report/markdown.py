@@ -43,12 +43,12 @@ def overview(results: Mapping[str, Any]) -> str:
     names = score_names(results["protocol"])
     scores = f"test {names['accuracy']} | {names['unweighted_recall']} | {names['weighted_f1']}"
     lines = [
-        f"| system | parameters | {scores} | validation | if selected on test |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        f"| system | parameters | {scores} | ensemble | validation | if selected on test |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     lines += [_system(system) for system in systems if system["group"] == "paper"]
     majority = 100 * results["majority_accuracy"]
-    lines.append(f"| majority answer | | {majority:.1f} | | | | |")
+    lines.append(f"| majority answer | | {majority:.1f} | | | | | |")
     lines += [_system(system) for system in systems if system["group"] == "ablation"]
     return "\n".join(lines) + "\n"
 
@@ -130,6 +130,9 @@ def _system(system: Mapping[str, Any]) -> str:
     scores = [system["test"][name] for name in ("accuracy", "unweighted_recall", "weighted_f1")]
     scores += [system["validation"]["accuracy"], system["test_oracle"]["accuracy"]]
     cells = [f"{100 * score['mean']:.1f} ± {100 * score['std']:.1f}" for score in scores]
+    together = system.get("ensemble")
+    accuracy = f"{100 * together['test']['accuracy']['mean']:.1f}" if together else ""
+    cells.insert(len(scores) - 2, accuracy)
     name = system["title"]
     if system["group"] == "ablation":
         name = f"*{name}: {system['about']}*"

@@ -26,11 +26,15 @@ def span(interval: Sequence[float] | None, of: Callable[[float], str] = percent)
 
 
 def spread(score: Mapping[str, Any] | None) -> str:
-    """Per cent, mean ± deviation over the seeds; of one seed the value alone."""
+    """Per cent, mean ± deviation over the seeds; of one seed the value alone.
+
+    Of folds their deviation, too, marked as such.
+    """
     if score is None:
         return NONE
     deviation = f" ± {percent(score['std'])}" if len(score["per_seed"]) > 1 else ""
-    return percent(score["mean"]) + deviation
+    folds = f" (folds ± {percent(score['std_folds'])})" if "std_folds" in score else ""
+    return percent(score["mean"]) + deviation + folds
 
 
 def p_value(p: float | None) -> str:

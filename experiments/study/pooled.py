@@ -73,9 +73,10 @@ def _read(folder: pathlib.Path) -> dict[str, Any]:
     told = read_json(folder / analysis.NAME)
     tasks = found.get("tasks") or {found["protocol"]: found}
     fields = ("classes", "validation", "test", "test_oracle", "best_epoch", "towers", "seeds")
-    fields += ("failed", "seconds")
+    fields += ("failed", "seconds", "ensemble", "before_refit")
     kept = {
-        name: {field: task[field] for field in fields} | told[name] for name, task in tasks.items()
+        name: {field: task[field] for field in fields if field in task} | told[name]
+        for name, task in tasks.items()
     }
     head = {name: value for name, value in found.items() if name not in fields}
     return head | {"seconds": found["seconds"], "seeds": found["seeds"], "tasks": kept}
@@ -106,6 +107,7 @@ def _task(folds: Mapping[str, Scores]) -> dict[str, Any]:
         "classes": several[0]["classes"],
         **of_head(),
         "towers": {name: of_head("towers", name) for name in several[0]["towers"]},
+        "ensemble": {"test": results.scores(_summed(several, "ensemble"))},
         "seeds": seeds,
         "failed": [{"fold": n} | place for n, fold in folds.items() for place in fold["failed"]],
         "seconds": _sum(fold["seconds"] for fold in several),
@@ -155,6 +157,10 @@ def _head(
     best = [(fold["best_epoch"], seeds) for fold, seeds in zip(folds, chosen, strict=True)]
     found["best_epoch"] = [epochs[seed] for epochs, seeds in best for seed in seeds]
     return found
+
+
+def _summed(folds: Sequence[Scores], name: str) -> np.ndarray:
+    return sum(np.asarray(fold["counts"][name]["test"]) for fold in folds)
 
 
 def _over_folds(means: Sequence[float]) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def _system(system: System, trials: Sequence[Mapping[str, Any]], task: str) -> d
         "baseline": system.baseline,
         "about": system.about,
         **{name: own[name] for name in kept},
-        **{name: own[name] for name in ("folds",) if name in own},
+        **{name: own[name] for name in ("folds", "ensemble", "before_refit") if name in own},
         "parameters": whole["parameters"] | {"trainable": own["trainable"]},
         "interval": list(significance.seed_interval(own["test"]["accuracy"]["per_seed"])),
         "seconds": sum(map(_seconds, trials)),

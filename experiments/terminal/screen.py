@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -141,7 +142,22 @@ class Screen:
         for name, row in rows:
             test = [_percent(row["test"][m]) for m in metrics.METRICS]
             table.add_row(name, *test, _percent(row["validation"]["accuracy"]))
+        if len(scores["test"]["accuracy"]["per_seed"]) > 1 and "ensemble" in scores:
+            test = [f"{100 * scores['ensemble']['test'][m]['mean']:.1f}" for m in metrics.METRICS]
+            table.add_row("ensemble of the seeds", *test)
         table.add_row("majority answer", f"{100 * scores['test']['majority_accuracy']:.1f}")
+        self._whole(table)
+
+    def listing(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """A table of any words; all columns but the first hold numbers."""
+        table = Table(title=title, title_justify="left")
+        for index, column in enumerate(columns):
+            table.add_column(column, justify="right" if index else "left", no_wrap=True)
+        for row in rows:
+            table.add_row(*row)
+        self._whole(table)
+
+    def _whole(self, table: Table) -> None:
         # As wide as its rows are: what reads a log finds each in one line, with all its letters.
         wide = self.console.options.update(max_width=_WIDEST)
         table.width = Measurement.get(self.console, wide, table).maximum
@@ -150,7 +166,9 @@ class Screen:
 
 def _percent(score: dict[str, Any]) -> str:
     mean = f"{100 * score['mean']:.1f}"
-    return f"{mean} ± {100 * score['std']:.1f}" if len(score["per_seed"]) > 1 else mean
+    seeds = f" ± {100 * score['std']:.1f}" if len(score["per_seed"]) > 1 else ""
+    folds = f" (folds ± {100 * score['std_folds']:.1f})" if "std_folds" in score else ""
+    return mean + seeds + folds
 
 
 def _mean(values: np.ndarray, alive: np.ndarray, factor: float = 1.0) -> str:

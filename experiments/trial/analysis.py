@@ -6,12 +6,14 @@ from typing import Any
 
 import jax
 import numpy as np
+import scipy.special
 
 from experiments.trial import results
 from experiments.trial.prepared import Experiment
 from mman_jax.data import batching
 from mman_jax.data.protocols import Task
 from mman_jax.evaluation.attention import attention_weights, mean_weights
+from mman_jax.evaluation.metrics import confusion
 from mman_jax.evaluation.missing import answers_without
 from mman_jax.training import freezing, mesh
 from mman_jax.training.outcome import Outcome, Snapshot, of_seeds
@@ -30,7 +32,8 @@ def of_task(
     """What the file holds of one task, of the seeds that converged.
 
     `answers` [S, N] to the scored test utterances, and which `utterances` these are; `counts`
-    [S, C, C] of validation and test, of the system and each tower; `sizes` of the parts; `curves`
+    [S, C, C] of validation and test, of the system and each tower, and [1, C, C] of test, of the
+    `ensemble` that answers by the mean of the seeds' probabilities; `sizes` of the parts; `curves`
     by head; how many parameters were `trainable` in the last stage; and if asked for `attention`
     and `missing`.
 
@@ -41,15 +44,17 @@ def of_task(
         kept: [S] bool, the seeds that converged.
         looks: whether attention and missing modalities are analysed, where there is one task.
     """
-    labels, given = _test(experiment, task, snapshot.state.best)
-    given, finished = given[kept], of_seeds(snapshot.finished, kept)
+    labels, logits = _test(experiment, task, snapshot.state.best)
+    logits, finished = logits[kept], of_seeds(snapshot.finished, kept)
+    given = logits.argmax(-1)
     trainer = experiment.trainer
     groups = jax.tree.leaves(trainer.stage(trainer.stages[-1]).groups)
     sizes = [math.prod(x.shape[1:]) for x in jax.tree.leaves(snapshot.state.best)]
     trained = [n for group, n in zip(groups, sizes, strict=True) if group != freezing.FROZEN]
     found = {
         **_answers(experiment, labels, given),
-        "counts": results.counts(finished, experiment.heads),
+        "counts": results.counts(finished, experiment.heads)
+        | {"ensemble": {"test": [_together(logits, labels).tolist()]}},
         "sizes": results.sizes(experiment.parts, experiment.labels[task.name]),
         "curves": curves(experiment.heads, finished),
         "trainable": sum(trained),
@@ -103,11 +108,17 @@ def curves(heads: Mapping[str, Sequence[str]], finished: Mapping[str, Outcome]) 
 
 
 def _test(experiment: Experiment, task: Task, params: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Labels [N] and answers [S, N] of the test part's utterances."""
+    """Labels [N] and logits [S, N, C] of the test part's utterances."""
     layout = experiment.parts.layouts["test"]
     labels = batching.gather(layout, experiment.labels[task.name]["test"])
     logits = experiment.trainer.answers(params)["test"]
-    return labels, batching.gather(layout, logits, axis=1).argmax(-1)
+    return labels, batching.gather(layout, logits, axis=1)
+
+
+def _together(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Counts [C, C] of the answers by the mean of the seeds' probabilities."""
+    mean = scipy.special.softmax(logits, axis=-1).mean(0)
+    return np.asarray(confusion(mean[None], labels[None]))
 
 
 def _options() -> dict[str, Any]:

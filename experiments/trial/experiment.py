@@ -113,6 +113,7 @@ def _train(
         _save_model(experiment, task, _of(snapshot, kept), seeds, workdir / joining.CHOSEN)
         before = results.of_task(task, of_seeds(snapshot.finished, kept), experiment.heads)
         scores["before_refit"] = results.tests(before)
+    scores["ensemble"] = {"test": results.scores(told["counts"]["ensemble"]["test"])}
     params = _of(end, kept)
     _save_model(used, task, params, seeds, workdir / "model")
     scores |= {"seeds": seeds, "failed": failed}

@@ -129,9 +129,10 @@ def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
     trainer = _trainer(config, parts, len(tasks[0].classes), conversations)
     settings.check_memory(config, trainer, parts.rows)
     unusual = columns.unusual(corpus, parts.scaling, parts.split.train)
-    notices = (parts.split.how, *([mismatch] if mismatch else []), *map(str, unusual))
+    notices = (*corpus.source_notes, parts.split.how)
+    notices += (*([mismatch] if mismatch else []), *map(str, unusual))
     notices += (*parts.split.notices, *lacking, *suspicions.of_tasks(corpus, parts.split, tasks))
-    small = settings.is_small(config, trainer, parts.rows)
+    small = settings.is_small(trainer, parts.rows, config.seeds)
     made = Experiment(config, parts, tasks, labels, trainer, notices, small)
     _ = made.groups  # too few conversations for them are said before anything is written
     return made

@@ -106,19 +106,17 @@ def estimate(seeds: int, parameters: int, rows: int) -> int:
     return seeds * parameters * 4 * _COPIES + rows
 
 
-def is_small(
-    config: ml_collections.ConfigDict, trainer: Trainer, rows: Mapping[str, Batch]
-) -> bool:
+def is_small(trainer: Trainer, rows: Mapping[str, Batch], runs: int) -> bool:
     """Whether a run computes less than compiling its programs well takes.
 
     Args:
-        config: of the run.
         trainer: of the run.
         rows: of each part.
+        runs: how often it is trained by the same programs: its seeds, on each of its folds.
     """
     epochs = max(trainer.epochs(stage) for stage in trainer.stages)
     cells = sum(part.mask.size for part in rows.values())
-    work = _FLOPS * trainer.parameters * cells * epochs * config.seeds
+    work = _FLOPS * trainer.parameters * cells * epochs * runs
     return work < _SMALL
 
 

@@ -33,7 +33,10 @@ class Corpus:
         split: `train`, `valid` or `test` for each conversation, or None where not given.
         present: for any modality that some utterance lacks, [N] bool, False where it is missing:
             its features there are not looked at, and may be NaN.
+        targets: for any number that utterances are rated by, such as sentiment: [N] float32, NaN
+            where an utterance has none and is context only.
         source: where the corpus came from, for messages: a path, or `synthetic`.
+        source_notes: what a reader decided where the file left it open, a sentence each.
 
     Raises:
         InputError: whatever does not fit together, by the name of its place.
@@ -69,7 +72,9 @@ class Corpus:
     sessions: tuple[str, ...] | None = None
     split: tuple[str, ...] | None = None
     present: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    targets: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     source: str = ""
+    source_notes: tuple[str, ...] = ()
 
     def __post_init__(self):
         """Refuse a corpus whose parts do not fit together."""
@@ -91,11 +96,11 @@ class Corpus:
         return slice(start, start + int(self.lengths[conversation_index]))
 
     def fingerprint(self) -> str:
-        """SHA-256 of all content, in hex; the source is none of it. Reads features in chunks."""
+        """SHA-256 of all content, in hex; the source and its notes are none of it. In chunks."""
         names = ("label_names", "conversation_ids", "utterance_ids", "speakers", "sessions")
         words = [getattr(self, name) for name in (*names, "split")]
         digest = hashlib.sha256(json.dumps(words).encode())
-        groups = {"features": self.features, "present": self.present}
+        groups = {"features": self.features, "present": self.present, "targets": self.targets}
         groups["corpus"] = {"labels": self.labels, "lengths": self.lengths}
         for group, arrays in groups.items():
             for name in sorted(arrays):

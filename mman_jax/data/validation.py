@@ -31,7 +31,9 @@ class Fields(Protocol):
     sessions: tuple[str, ...] | None
     split: tuple[str, ...] | None
     present: dict[str, np.ndarray]
+    targets: dict[str, np.ndarray]
     source: str
+    source_notes: tuple[str, ...]
 
 
 def check(corpus: Fields) -> None:
@@ -39,6 +41,8 @@ def check(corpus: Fields) -> None:
     place = corpus.source or "corpus"
     _check_conversations(corpus, place)
     _check_labels(corpus, place)
+    _check_targets(corpus, place)
+    _check_names(corpus.source_notes, f"{place}: source_notes")
     _check_features(corpus, place)
 
 
@@ -128,9 +132,7 @@ def _check_features(corpus: Fields, place: str) -> None:
     utterances = len(corpus.utterance_ids)
     for modality, array in corpus.features.items():
         where = f"{place}: modality {modality}"
-        if not isinstance(modality, str) or not _MODALITY.fullmatch(modality):
-            expected = "a letter or digit, then letters, digits and any of _ - . ( ) + or a space"
-            raise InputError(where, "an unusable name", f"{expected}, at most 100 characters")
+        _check_key(modality, where)
         if isinstance(array, np.ndarray) and array.ndim == 3:
             raise InputError(where, f"shape {array.shape}", ONE_VECTOR)
         _check_array(array, np.float32, 2, where, "[N, D]")
@@ -153,6 +155,25 @@ def _check_features(corpus: Fields, place: str) -> None:
                 found = f"{array[utterance, column]} in column {column}"
                 expected = f"finite features, or the modality told as missing (present/{modality})"
                 raise InputError(where, found, expected)
+
+
+def _check_key(name: object, place: str) -> None:
+    if not isinstance(name, str) or not _MODALITY.fullmatch(name):
+        expected = "a letter or digit, then letters, digits and any of _ - . ( ) + or a space"
+        raise InputError(place, "an unusable name", f"{expected}, at most 100 characters")
+
+
+def _check_targets(corpus: Fields, place: str) -> None:
+    for name, array in corpus.targets.items():
+        where = f"{place}: targets/{name}"
+        _check_key(name, where)
+        _check_array(array, np.float32, 1, where, "[N]")
+        _check_count(array, len(corpus.utterance_ids), where, "utterance_ids")
+        infinite = np.flatnonzero(np.isinf(array))
+        if len(infinite):
+            utterance = name_utterance(corpus, int(infinite[0]))
+            found = f"{array[infinite[0]]}"
+            raise InputError(f"{where}: {utterance}", found, "a number, or NaN: context only")
 
 
 def _check_present(corpus: Fields, place: str) -> None:

@@ -4,9 +4,7 @@ An utterance is measured on its own (functionals, windows of frames or their net
 transcript); what `mman_jax.features.fitting` fitted turns the measurement into features.
 """
 
-import contextlib
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,12 +24,13 @@ from mman_jax.features.visual import resnet3d
 from mman_jax.features.visual import windows as visual
 from mman_jax.features.visual.resnet3d import ResNet3D
 from mman_jax.features.visual.windows import VisualSettings
-from mman_jax.files import arrays
+from mman_jax.files import arrays, carded
 from mman_jax.files.regular import check_regular
 
 MODALITIES = ("speech", "visual", "text")
 _WEIGHTS = ("params/", "batch_stats/")
 _EXTRACTED, _CONVERTED = "what experiments.extract wrote", "what experiments.convert wrote"
+_CARD = "settings"
 _STEM = "params/stem_conv/kernel"
 
 Arrays = Mapping[str, np.ndarray]
@@ -174,18 +173,7 @@ class Extraction:
             for modality, own in self.fitted.items()
             for name, array in own.items()
         }
-        flat["settings"] = np.array(json.dumps(self.settings.to_json()))
-        beside = path.with_name(f".{path.name}.part")
-        try:
-            with beside.open("wb") as file:
-                np.savez(file, **flat)
-            beside.replace(path)
-        except OSError as error:
-            found = f"cannot be written ({error.strerror})"
-            raise InputError(path, found, "a writable place") from error
-        finally:
-            with contextlib.suppress(OSError):  # not even a folder to look in
-                beside.unlink()
+        carded.write(path, flat, self.settings.to_json(), _CARD, make_folder=False)
 
     @classmethod
     def load(cls, path: str | Path) -> "Extraction":
@@ -194,10 +182,9 @@ class Extraction:
         Raises:
             InputError: another file, or a damaged one.
         """
-        check_regular(path, _EXTRACTED)
-        found = arrays.read(path, _EXTRACTED)
+        found, card = carded.read(path, _EXTRACTED, _CARD)
         try:
-            settings = Settings.from_json(json.loads(str(found.pop("settings"))))
+            settings = Settings.from_json(card)
         except (LookupError, RecursionError, TypeError, ValueError) as error:
             raise InputError(path, f"no settings ({error!r:.200})", _EXTRACTED) from error
         fitted: dict[str, dict[str, np.ndarray]] = {name: {} for name in settings.modalities}

@@ -57,6 +57,11 @@ def members(path: Path, file: BinaryIO) -> list[Member]:
     size = path.stat().st_size
     with zipfile.ZipFile(file) as archive:
         infos, directory = archive.infolist(), archive.start_dir
+        end = 22 + len(archive.comment)
+    file.seek(-end, 2)
+    (count,) = struct.unpack("<10xH10x", file.read(22))
+    if count != len(infos):  # an entry may hide behind what another one claims for its own
+        raise InputError(path, f"{len(infos)} members of {count} in the directory", _EXPECTED)
     if len(infos) > _MOST_MEMBERS:
         raise InputError(path, f"{len(infos)} members", f"at most {_MOST_MEMBERS}")
     found: dict[str, Member] = {}

@@ -12,6 +12,8 @@ import numpy as np
 
 from mman_jax.errors import InputError
 from mman_jax.files import archive
+from mman_jax.files.on_disk import OnDisk
+from mman_jax.files.regular import check_regular
 
 OBJECTS = "it holds Python objects in an array, which this reader does not load"
 
@@ -122,6 +124,32 @@ def read(path: str | Path, expected: str) -> dict[str, np.ndarray]:
     except Exception as error:
         # Bytes that are no archive can fail in any way; none of them is a bug of ours.
         raise InputError(path, f"unreadable ({error!s:.200})", expected) from error
+    return found
+
+
+def read_npy(path: str | Path) -> OnDisk | np.ndarray:
+    """The array of a .npy file, of numbers: it stays in the file where its rows lie in order.
+
+    Raises:
+        InputError: no such file, another kind, or one of another size than its header says.
+    """
+    path, expected = Path(path), "an array of numbers that NumPy wrote"
+    check_regular(path, expected)
+    try:
+        with path.open("rb") as file:
+            stream = io.BytesIO(file.read(_LARGEST_HEADER + 64))
+            shape, fortran, dtype = _read_header(stream)
+    except Exception as error:
+        # A header is a Python literal: what is none can fail in any way.
+        raise InputError(path, f"unreadable ({error!s:.200})", expected) from error
+    if dtype.kind not in "fiub" or not dtype.itemsize:
+        raise InputError(path, f"an array of {dtype}", expected)
+    size = path.stat().st_size - stream.tell()
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != size:
+        raise InputError(path, f"{size} bytes of values for shape {shape}", "a whole array")
+    found = OnDisk(path, stream.tell(), dtype, shape or (1,))
+    if fortran and len(shape) > 1:
+        return dataclasses.replace(found, shape=shape[::-1])[:].T
     return found
 
 

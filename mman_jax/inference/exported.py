@@ -70,7 +70,7 @@ def step(models: Sequence[Model]) -> export.Exported:
     sizes = [sum(leaf.size for leaf in jax.tree.leaves(begin)) for begin in begins]
 
     def one(state, features, present):
-        after, found = [], []
+        after, found = [state[:0]], []  # a system may have no state
         states = jnp.split(state, np.cumsum(sizes)[:-1])
         for (model, network, params), begin, own in zip(parts, begins, states, strict=True):
             scaled = _scale(model, features)
@@ -104,7 +104,7 @@ def _begins(models: Sequence[Model]) -> list[Any]:
 
 def _unpack(flat: Array, shapes: Any) -> Any:
     leaves, structure = jax.tree.flatten(shapes)
-    parts = jnp.split(flat, np.cumsum([leaf.size for leaf in leaves])[:-1])
+    parts = jnp.split(flat, np.cumsum([leaf.size for leaf in leaves], dtype=int))[:-1]
     laid = [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
     return jax.tree.unflatten(structure, laid)
 

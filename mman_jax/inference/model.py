@@ -8,18 +8,21 @@ from typing import Any
 
 import jax
 import numpy as np
+from flax import traverse_util
 
 from mman_jax.data import batching
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.scaling import Scaling
 from mman_jax.errors import InputError
 from mman_jax.evaluation.attention import attention_weights
+from mman_jax.files import carded
 from mman_jax.inference import stored
 from mman_jax.systems import SYSTEMS, build
 from mman_jax.systems.base import System
 from mman_jax.systems.key import Key
-from mman_jax.training import checkpoints
 from mman_jax.types import UNSCORED, Batch
+
+_FILE = "model.npz"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,23 +48,26 @@ class Model:
     systems: Mapping[str, type[System]] = dataclasses.field(default_factory=lambda: SYSTEMS)
 
     def save(self, directory: str | pathlib.Path) -> None:
-        """Writes the model as a checkpoint.
+        """Writes `model.npz` into a folder: every array by a number, and where each belongs.
 
         Raises:
             InputError: if the folder cannot be written.
         """
-        arrays = {
-            "params": self.params,
+        tree = {
+            "params": dict(self.params),
             "mean": dict(self.scaling.mean),
             "scale": dict(self.scaling.scale),
         }
+        flat = traverse_util.flatten_dict(tree)
+        several = {f"{i:04d}": np.asarray(x) for i, x in enumerate(flat.values())}
         card = {
+            "paths": [list(path) for path in flat],
             "network": dict(self.network),
             "modalities": list(self.dims),
             "classes": list(self.classes),
             "about": dict(self.card),
         }
-        checkpoints.save(pathlib.Path(directory), arrays, card)
+        carded.write(pathlib.Path(directory) / _FILE, several, card)
 
     @classmethod
     def load(
@@ -79,10 +85,9 @@ class Model:
             InputError: if there is no model, a damaged one, or a checkpoint of another kind.
         """
         directory = pathlib.Path(directory)
-        found = checkpoints.restore(directory)
-        if found is None:
-            raise InputError(directory, "no trained model", "the model folder of a finished run")
-        arrays, card = found
+        stored.check_there(directory, _FILE)
+        found, card = carded.read(directory / _FILE, "a trained model")
+        arrays = stored.nested(directory, found, card)
         stored.check_kind(directory, arrays, card)
         scaling = Scaling(arrays["mean"], arrays["scale"])
         stored.check_scaling(directory, scaling, card["modalities"])

@@ -1,7 +1,6 @@
 """The states of conversations in a file, so that a stream goes on where it was cut."""
 
 import hashlib
-import io
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,7 @@ import jax
 import numpy as np
 
 from mman_jax.errors import InputError
-from mman_jax.files import arrays
+from mman_jax.files import carded
 from mman_jax.inference.model import Model
 
 _EXPECTED = "what --state wrote with this model"
@@ -42,10 +41,7 @@ def to_bytes(states: Mapping[str, Any], owner: str) -> bytes:
         f"state_{i}": np.stack([np.asarray(leaf) for leaf in same])
         for i, same in enumerate(zip(*several, strict=True))
     }
-    card = json.dumps({"model": owner, "conversations": list(states)})
-    file = io.BytesIO()
-    np.savez(file, card=np.array(card), **stacked)
-    return file.getvalue()
+    return carded.to_bytes(stacked, {"model": owner, "conversations": list(states)})
 
 
 def read(path: pathlib.Path, template: Any, owner: str) -> dict[str, Any]:
@@ -59,12 +55,11 @@ def read(path: pathlib.Path, template: Any, owner: str) -> dict[str, Any]:
     Raises:
         InputError: another file, a damaged one, or states of another model.
     """
-    file = arrays.read(path, _EXPECTED)
+    file, card = carded.read(path, _EXPECTED)
     try:
-        card = json.loads(str(file.pop("card")))
         names, belongs = [str(name) for name in card["conversations"]], card["model"]
         found = [file[f"state_{i}"] for i in range(len(file))]
-    except (LookupError, RecursionError, TypeError, ValueError) as error:
+    except (LookupError, TypeError) as error:
         raise InputError(path, f"no states ({error!r:.200})", _EXPECTED) from error
     if belongs != owner:
         raise InputError(path, "states of another model", _EXPECTED)

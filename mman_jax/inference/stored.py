@@ -16,6 +16,45 @@ _EXPECTED = "a trained model"
 _SPARE = 16  # entries that a list or table of the card may have beyond the arrays of the model
 
 
+def check_there(directory: pathlib.Path, file: str) -> None:
+    """Refuses a folder without a model, and one that another version wrote.
+
+    Raises:
+        InputError: saying which.
+    """
+    if (directory / file).exists():
+        return
+    if directory.is_dir() and any(path.name.isdecimal() for path in directory.iterdir()):
+        found = "a model of an earlier version of mman_jax"
+        raise InputError(directory, found, f"{file}: train it again, or use that version")
+    raise InputError(directory, "no trained model", "the model folder of a finished run")
+
+
+def nested(
+    place: pathlib.Path, found: Mapping[str, np.ndarray], card: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The tree that numbered arrays were, by the paths of the card.
+
+    Raises:
+        InputError: paths that are none, or not one for each array.
+    """
+    paths = card.get("paths") if isinstance(card, dict) else None
+    good = isinstance(paths, list) and sorted(found) == [f"{i:04d}" for i in range(len(paths))]
+    if not good or not all(isinstance(p, list) and 0 < len(p) <= _SPARE for p in paths):
+        raise InputError(place, "arrays without a path for each", _EXPECTED)
+    tree: dict[str, Any] = {}
+    for path, number in zip(paths, sorted(found), strict=True):
+        at = tree
+        for name in path[:-1]:
+            at = at.setdefault(name, {}) if isinstance(name, str) else None
+            if not isinstance(at, dict):
+                break
+        if not isinstance(at, dict) or not isinstance(path[-1], str) or path[-1] in at:
+            raise InputError(place, f"a path that cannot be, {path!r:.100}", _EXPECTED)
+        at[path[-1]] = found[number]
+    return tree
+
+
 def check_kind(place: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str, Any]) -> None:
     """Refuses a checkpoint of another kind, such as one to go on training from.
 

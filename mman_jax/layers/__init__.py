@@ -1,1 +1,1 @@
-"""What networks are made of: the LSTM scan, the attention, towers and fusion. Pure Linen."""
+"""What networks are made of: recurrences, attention, transformers, towers, fusion. Pure Linen."""

@@ -1,4 +1,4 @@
-"""The multi-modal attention of section 2.1: every modality asks, all modalities answer."""
+"""Attention: the paper's, between the modalities of an utterance; and what all kinds share."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,6 +10,21 @@ import jax.numpy as jnp
 from mman_jax.types import Array
 
 _MISSING = -1e30
+
+
+def weigh(scores: Array, seen: Array) -> Array:
+    """The softmax of scores over what is seen; what is not gets 0, also where nothing is seen.
+
+    Args:
+        scores: [..., K] float32.
+        seen: [..., K] bool, of a shape that broadcasts.
+
+    Examples:
+        >>> weigh(jnp.zeros((2, 3)), jnp.array([[True, True, False], [False] * 3])).tolist()
+        [[0.5, 0.5, 0.0], [0.0, 0.0, 0.0]]
+    """
+    # Finite, or a row of which nothing is seen would be NaN; it is alike then, and set to 0.
+    return jnp.where(seen, jax.nn.softmax(jnp.where(seen, scores, _MISSING), axis=-1), 0)
 
 
 class MultiModalAttention(nn.Module):

@@ -5,6 +5,8 @@ step: the input projection of all utterances is one product before it, and the w
 one product after the backward scan.
 """
 
+import functools
+
 import chex
 import flax.linen as nn
 import jax
@@ -59,10 +61,15 @@ def _forward(gates, kernel, keep, mask, state):
     return hidden, last, cell, act
 
 
-@jax.custom_vjp
+@functools.partial(jax.custom_vjp, nondiff_argnums=(5,))
 def lstm_scan(
-    gates: Array, kernel: Array, keep: Array, mask: Array | None, state: State
-) -> tuple[Array, State]:
+    gates: Array,
+    kernel: Array,
+    keep: Array,
+    mask: Array | None,
+    state: State,
+    cells: bool = False,
+) -> tuple[Array | State, State]:
     """The recurrence over U utterances, time first, with a hand-written backward pass.
 
     Args:
@@ -71,22 +78,26 @@ def lstm_scan(
         keep: [U, B, 1] float, 0 where a conversation starts, else 1.
         mask: [U, B, 1] bool, False where the state passes unchanged; None where there is no such.
         state: hidden and cell state before the first utterance, [B, H] each.
+        cells: whether all cell states are asked for, too.
 
     Returns:
-        Hidden states [U, B, H] float, and the state after the last utterance, [B, H] each.
+        Hidden states [U, B, H] float, with `cells` a pair of these and the cell states; and the
+        state after the last utterance, [B, H] each.
     """
-    hidden, last, _, _ = _forward(gates, kernel, keep, mask, state)
-    return hidden, last
+    hidden, last, cell, _ = _forward(gates, kernel, keep, mask, state)
+    return (hidden, cell) if cells else hidden, last
 
 
-def _scan_forward(gates, kernel, keep, mask, state):
+def _scan_forward(gates, kernel, keep, mask, state, cells):
     hidden, last, cell, act = _forward(gates, kernel, keep, mask, state)
-    return (hidden, last), (kernel, keep, mask, state, hidden, cell, act)
+    saved = (kernel, keep, mask, state, hidden, cell, act)
+    return ((hidden, cell) if cells else hidden, last), saved
 
 
-def _scan_backward(saved, cotangents):
+def _scan_backward(cells, saved, cotangents):
     kernel, keep, mask, state, hidden, cell, act = saved
-    d_hidden, d_last = cotangents
+    d_states, d_last = cotangents
+    d_hidden, d_cells = d_states if cells else (d_states, None)
     before_hidden, before_cell = (
         jnp.concatenate([first[None], rest[:-1]]) * keep
         for first, rest in zip(state, (hidden, cell), strict=True)
@@ -117,8 +128,10 @@ def _scan_backward(saved, cotangents):
 
     def step(carry, x):
         d_hidden, d_cell = carry
-        d_out, local, to_cell, forget, keep, mask = x
+        d_out, d_cell_out, local, to_cell, forget, keep, mask = x
         d_hidden = d_hidden + d_out
+        if d_cell_out is not None:
+            d_cell = d_cell + d_cell_out
         d_cell = d_cell + d_hidden * to_cell
         d_gates = jnp.concatenate([d_cell, d_cell, d_cell, d_hidden], axis=-1) * local
         d_before = _product(d_gates, kernel_t)
@@ -127,7 +140,10 @@ def _scan_backward(saved, cotangents):
         return (d_before * keep, d_cell * forget), d_gates
 
     d_state, d_gates = jax.lax.scan(
-        step, d_last, (d_hidden, local, to_cell, forget, keep, mask), reverse=True
+        step,
+        d_last,
+        (d_hidden, d_cells, local, to_cell, forget, keep, mask),
+        reverse=True,
     )
     hidden_size, width = kernel.shape
     d_kernel = before_hidden.reshape(-1, hidden_size).T @ d_gates.reshape(-1, width)
@@ -149,12 +165,14 @@ class LSTM(nn.Module):
         hidden: H.
         reverse: whether it runs from the last utterance to the first. Its state is then zero where
             the next utterance starts another conversation or is padding, and none is passed on.
+        feeds_back: whether it reads its inputs where `reset` is True alone, and its own last hidden
+            state elsewhere: a decoder; D is then H.
     """
 
     hidden: int
     reverse: bool = False
+    feeds_back: bool = False
 
-    @nn.compact
     def __call__(
         self,
         inputs: Array,
@@ -178,6 +196,20 @@ class LSTM(nn.Module):
         Raises:
             AssertionError: if a shape disagrees.
         """
+        return self._run(inputs, reset, mask, state)
+
+    def states(
+        self,
+        inputs: Array,
+        reset: Array,
+        mask: Array | None = None,
+        state: State | None = None,
+    ) -> tuple[State, State]:
+        """As a call of it, but gives the hidden and the cell states [B, U, H]."""
+        return self._run(inputs, reset, mask, state, cells=True)
+
+    @nn.compact
+    def _run(self, inputs, reset, mask, state, cells=False):
         chex.assert_rank(inputs, 3)
         rows, utterances, features = inputs.shape
         chex.assert_shape(reset, (rows, utterances))
@@ -204,9 +236,13 @@ class LSTM(nn.Module):
         if mask is not None:
             chex.assert_shape(mask, (rows, utterances))
             mask = mask.T[..., None]
+        if self.feeds_back:
+            # h @ kernel_input + h @ kernel_hidden, but where a conversation starts: h is 0 there.
+            inputs = jnp.where(reset[..., None], inputs, 0)
+            kernel_hidden = kernel_input + kernel_hidden
         flat = inputs.swapaxes(0, 1).reshape(-1, features)
         gates = (flat @ kernel_input + bias).reshape(utterances, rows, width)
         keep = 1.0 - reset.T[..., None].astype(inputs.dtype)
-        hidden, state = lstm_scan(gates, kernel_hidden, keep, mask, state)
-        hidden = hidden.swapaxes(0, 1)
-        return hidden[:, ::-1] if self.reverse else hidden, state
+        found, state = lstm_scan(gates, kernel_hidden, keep, mask, state, cells)
+        found = jax.tree.map(lambda x: x.swapaxes(0, 1), found)
+        return jax.tree.map(lambda x: x[:, ::-1], found) if self.reverse else found, state

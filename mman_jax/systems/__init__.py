@@ -6,11 +6,21 @@ from typing import Any
 from mman_jax.errors import InputError, nearest
 from mman_jax.systems.base import System
 from mman_jax.systems.bc_lstm import BcLSTM
+from mman_jax.systems.fmt import FMT
+from mman_jax.systems.mfm import MFM
 from mman_jax.systems.mman import MMAN
+from mman_jax.systems.mult import MulT
+from mman_jax.systems.raven import RAVEN
+from mman_jax.systems.tripathi import Tripathi
 
 SYSTEMS: dict[str, type[System]] = {
     "mman": MMAN,
     "bc_lstm": BcLSTM,
+    "mult": MulT,
+    "fmt": FMT,
+    "mfm": MFM,
+    "raven": RAVEN,
+    "tripathi": Tripathi,
 }
 """The systems that settings may name."""
 

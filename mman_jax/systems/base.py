@@ -57,6 +57,12 @@ class System(nn.Module):
     """Whether a conversation's state has one size, however long it lasts."""
 
     @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """The settings that `from_settings` takes, as they are when they are left out."""
+        made = cls((), 0)
+        return {name: _plain(getattr(made, name)) for name in _settings(cls)}
+
+    @classmethod
     def from_settings(
         cls, settings: Mapping[str, Any], modalities: Sequence[str], classes: int
     ) -> "System":
@@ -65,7 +71,7 @@ class System(nn.Module):
         Raises:
             InputError: a setting that the system has not, or of another type.
         """
-        own = {f.name: f for f in dataclasses.fields(cls) if f.init and f.name not in _GIVEN}
+        own = _settings(cls)
         types = typing.get_type_hints(cls)
         made = {}
         for name, value in settings.items():
@@ -93,6 +99,13 @@ class System(nn.Module):
         the collection `intermediates`; none by default."""
         return ()
 
+    def real_cells(self, reset: Array) -> Array:
+        """[B, U] bool, False on padding, for a loss that is sown: as the step that trains tells
+        it, in the collection `cells`. Who answers need not know, and then all are real."""
+        if self.has_variable("cells", "mask"):
+            return self.get_variable("cells", "mask")
+        return jnp.ones_like(reset)
+
     def __call__(
         self,
         features: Mapping[str, Array],
@@ -104,7 +117,7 @@ class System(nn.Module):
         """Answers every utterance.
 
         A loss beside those of the heads is sown: `self.sow("losses", name, (sum, weight))`, two
-        scalars; a step adds `sum / weight` of each.
+        scalars; a step adds `sum / weight` of each. `real_cells` says what is padding.
 
         Args:
             features: [B, U, D] float32 a modality, each with its own D.
@@ -121,6 +134,15 @@ class System(nn.Module):
 
 
 _GIVEN = ("modalities", "classes", "parent", "name")
+
+
+def _settings(system: type[System]) -> list[str]:
+    return [f.name for f in dataclasses.fields(system) if f.init and f.name not in _GIVEN]
+
+
+def _plain(value: Any) -> Any:
+    # Flax freezes the mappings that a module holds.
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 def owner(group: str, names: Iterable[str]) -> str | None:
@@ -159,6 +181,17 @@ def parameter_shapes(system: System, dims: Mapping[str, int]) -> dict[str, Any]:
     features = {m: jax.ShapeDtypeStruct((1, 1, d), jnp.float32) for m, d in dims.items()}
     reset = jax.ShapeDtypeStruct((1, 1), bool)
     return dict(jax.eval_shape(system.init, jax.random.key(0), features, reset)["params"])
+
+
+def of_modality(place: str, values: Mapping[str, Any], modality: str) -> Any:
+    """A modality's own value by its name, or `default`.
+
+    Raises:
+        InputError: there is neither.
+    """
+    if not {modality, "default"} & set(values):
+        raise InputError(place, f"none for {modality!r:.40}", "one by its name, or `default`")
+    return values.get(modality, values.get("default"))
 
 
 def check_rate(place: str, rate: Any, below_one: bool = False) -> None:
@@ -200,6 +233,10 @@ def _typed(place: str, value: Any, wanted: Any) -> Any:
         if not isinstance(value, list | tuple):
             raise InputError(place, f"a {type(value).__name__}", "several values, (x, y)")
         return tuple(_typed(place, item, parts[0]) for item in value)
+    if origin is Mapping:
+        if not hasattr(value, "items"):  # a ConfigDict is no Mapping
+            raise InputError(place, f"a {type(value).__name__}", "values by name")
+        return {name: _typed(f"{place}.{name}", item, parts[1]) for name, item in value.items()}
     if wanted is float and type(value) is int:
         value = float(value)
     if wanted in (int, float, bool, str) and type(value) is not wanted:

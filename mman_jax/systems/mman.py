@@ -238,7 +238,7 @@ def clstm(hidden: Sequence[int], dense: int, dropout: float = 0.3) -> dict[str, 
 
 def tower(hidden: Sequence[int], dense: int, dropout: float = 0.3) -> dict[str, Any]:
     """A cLSTM block that reads features, a share of which it may drop while training."""
-    return clstm(hidden, dense, dropout) | {"input_dropout": 0.0}
+    return clstm(hidden, dense, dropout) | {"input_dropout": 0.3}
 
 
 def training() -> dict[str, Any]:
@@ -247,15 +247,15 @@ def training() -> dict[str, Any]:
     return {
         "batch": 30,  # conversations
         "max_epochs": 1000,  # caps every stage
-        "select": "loss",  # what picks the epoch: loss, calibrated, accuracy or recall
-        "smoothing": 0.0,  # of that over the epochs: how much the past weighs
+        "select": "calibrated",  # what picks the epoch: loss, calibrated, accuracy or recall
+        "smoothing": 0.5,  # of that over the epochs: how much the past weighs
         "class_weights": False,
         "label_smoothing": 0.0,
         "average": 0.0,  # decay of the average of the weights that is kept; 0: the last ones are
         "refit": False,  # whether it trains again, on training and validation together
         "towers": {
             "rules": (("fusion/.*", False), ("towers_.*", True)),
-            "learning_rate": {"default": 3e-4},  # and any tower's own, by its name
+            "learning_rate": {"default": 1e-3},  # and any tower's own, by its name
             "epochs": 80,
             "patience": 10,
         }

@@ -66,7 +66,7 @@ class StageAnswers:
     ) -> tuple[list[Array], list[tuple[Array, Array]]]:
         train = dropout_key is not None
         (logits, _), kept = self.system.apply(
-            {"params": params},
+            {"params": params, "cells": {"mask": batch.mask}},
             batch.features,
             batch.reset,
             train=train,

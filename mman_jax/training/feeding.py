@@ -37,6 +37,10 @@ class Resident:
             way: `jit` or `pmap`.
         """
         self.mesh, self.way = mesh, way
+        self.put(rows)
+
+    def put(self, rows: Mapping[str, Batch]) -> None:
+        """Places other rows in place of these; of equal shapes, what was compiled serves them."""
         held = hold_out(rows["valid"], rows["test"])
         self._rows = self._place({"train": rows["train"], "held": held})
 
@@ -93,6 +97,10 @@ class Streamed:
         """
         self.mesh, self.rows = mesh, rows
         self._shards = mesh.shape[ROWS]
+
+    def put(self, rows: Mapping[str, Batch]) -> None:
+        """From now on reads other rows."""
+        self.rows = rows
 
     def epochs(self, stage: StageTraining, count: int = 1) -> Epochs:
         """As `Resident.epochs`, of one epoch; a step is one compiled call.

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -79,10 +79,31 @@ class Programs:
         self._plain: Resident | None = None
         self._answer: Predictions | None = None
         self._compiled: dict[str, Any] = {}
+        self._begin: dict[tuple[str, ...], Callable[..., Any]] = {}
+        self._used: dict[str, set[str]] = {}
         self._stages = {stage.name: stage for stage in system.stages()}
         for name in self._stages:
             if name not in settings:
                 raise InputError(f"train.{name}", "no settings", "some for each stage")
+
+    def put(self, rows: Mapping[str, Batch]) -> None:
+        """Goes over to other rows, such as another fold's; what was compiled stays.
+
+        Args:
+            rows: of shapes equal to those before (see `parts.common_shapes`).
+
+        Raises:
+            ValueError: if a shape differs.
+        """
+        before, now = (
+            jax.tree.map(lambda x: x.shape, several) for several in (self._host_rows, dict(rows))
+        )
+        if before != now:
+            raise ValueError("rows of other shapes than those that programs were made for")
+        self._host_rows = dict(rows)
+        self._feed.put(rows)
+        if self._plain is not None:
+            self._plain.put(_featureless(rows))
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -188,22 +209,28 @@ class Programs:
     def _plain_feed(self) -> Resident:
         """Rows without features: those of a stage that reads what is frozen are each seed's own."""
         if self._plain is None:
-            plain = {
-                p: rows._replace(features={}, present={}) for p, rows in self._host_rows.items()
-            }
-            self._plain = Resident(plain, self.mesh, self.parallel)
+            self._plain = Resident(_featureless(self._host_rows), self.mesh, self.parallel)
         return self._plain
 
     def _reads(self, stage: Stage, groups: Any) -> bool:
         """Whether all that a stage reads is frozen while it trains."""
         if not stage.reads:
             return False
-        train = self._host_rows["train"].features
-        features = {m: jnp.zeros((1, 1, x.shape[-1])) for m, x in train.items()}
-        used = jax.eval_shape(
-            lambda: self.system.init(
-                jax.random.key(0), features, jnp.ones((1, 1), bool), method=stage.reads
-            )
-        )["params"]
         trained = set(jax.tree.leaves(groups)) - {freezing.FROZEN}
-        return not trained & set(used)
+        return not trained & self._read_from(stage.reads)
+
+    def _read_from(self, method: str) -> set[str]:
+        """The top-level names of the parameters that a method uses."""
+        if method not in self._used:
+            train = self._host_rows["train"].features
+            features = {m: jnp.zeros((1, 1, x.shape[-1])) for m, x in train.items()}
+            reset = jnp.ones((1, 1), bool)
+            used = jax.eval_shape(
+                lambda: self.system.init(jax.random.key(0), features, reset, method=method)
+            )
+            self._used[method] = set(used["params"])
+        return self._used[method]
+
+
+def _featureless(rows: Mapping[str, Batch]) -> dict[str, Batch]:
+    return {part: batch._replace(features={}, present={}) for part, batch in rows.items()}

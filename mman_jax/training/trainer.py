@@ -1,6 +1,6 @@
 """Training of a system, stage by stage, for all seeds."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -138,11 +138,7 @@ class Trainer(Programs):
         if params is None:
             params = self._draw(seeds)
         paces = np.ones(len(seeds), np.float32) if paces is None else np.asarray(paces, np.float32)
-        begin = jax.jit(
-            jax.vmap(self.stage(name).start),
-            out_shardings=distribution.layout(self.mesh, by_seed=True),
-            compiler_options=distribution.once(self._platform),
-        )
+        begin = self._once(("start", name), self.stage(name).start)
         if target is None:
             target = np.zeros((len(seeds), len(self.heads(name))), np.int32)
         return begin(seeds, paces, target, params)
@@ -153,10 +149,17 @@ class Trainer(Programs):
         def draw(seed):
             return {name: x for name, x in self.init(seed).items() if name not in without}
 
-        sharding = distribution.layout(self.mesh, by_seed=True)
-        options = distribution.once(self._platform)
-        drawn = jax.jit(jax.vmap(draw), out_shardings=sharding, compiler_options=options)
-        return drawn(np.asarray(seeds, np.uint32))
+        return self._once(("draw", *sorted(without)), draw)(np.asarray(seeds, np.uint32))
+
+    def _once(self, what: tuple[str, ...], function: Callable[..., Any]) -> Callable[..., Any]:
+        """One seed's function for all seeds, compiled quickly: it runs but once a training."""
+        if what not in self._begin:
+            self._begin[what] = jax.jit(
+                jax.vmap(function),
+                out_shardings=distribution.layout(self.mesh, by_seed=True),
+                compiler_options=distribution.once(self._platform),
+            )
+        return self._begin[what]
 
     def template(self, stage: str, seeds: int) -> State:
         """The shapes of a stage's state with a leading axis S, to read a checkpoint by."""

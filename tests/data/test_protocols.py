@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mman_jax.data import folds, protocols, splits
-from mman_jax.data.readers import dialogue_rnn
+from mman_jax.data.readers.read import read_corpus
 from mman_jax.errors import InputError
 from mman_jax.types import UNSCORED
 from tests import iemocap_pickle
@@ -23,7 +23,7 @@ def short_named():
 def iemocap(tmp_path_factory):
     path = tmp_path_factory.mktemp("pickle") / "iemocap.pkl"
     iemocap_pickle.write(path, dims=(2, 1, 3))
-    return dialogue_rnn.read(path)
+    return read_corpus(path)
 
 
 def scored(corpus, task, part):

@@ -12,6 +12,13 @@ from mman_jax.files import unpickler
 from tests.iemocap_pickle import python2_pickle
 
 
+@pytest.fixture(params=["in memory", "from the file"])
+def way(request, monkeypatch):
+    """Small files are read into memory; here both ways are."""
+    if request.param == "from the file":
+        monkeypatch.setattr(unpickler, "_IN_MEMORY", -1)
+
+
 def load(tmp_path, data):
     (tmp_path / "x.pkl").write_bytes(data)
     return unpickler.load(tmp_path / "x.pkl")
@@ -36,6 +43,7 @@ PLAIN = (
 )
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_plain_values(tmp_path, protocol):
     values = PLAIN if protocol else PLAIN[:3]
@@ -196,6 +204,7 @@ GREEDY = {
 }  # fmt: skip
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("name", GREEDY)
 def test_greedy_pickles_are_refused_without_the_memory(tmp_path, name):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

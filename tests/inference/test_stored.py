@@ -3,11 +3,12 @@
 import jax
 import numpy as np
 import pytest
+from flax import traverse_util
 
 from mman_jax.errors import InputError
+from mman_jax.files import carded
 from mman_jax.inference import stored
 from mman_jax.inference.model import Model
-from mman_jax.training import checkpoints
 from tests.robustness import examples
 
 
@@ -22,6 +23,14 @@ def parts():
         "about": dict(made.card),
     }
     return jax.tree.map(np.array, arrays), card
+
+
+def write(folder, arrays, card):
+    """As `Model.save` would."""
+    flat = traverse_util.flatten_dict(arrays)
+    several = {f"{i:04d}": x for i, x in enumerate(flat.values())}
+    paths = {"paths": [list(path) for path in flat]}
+    carded.write(folder / "model.npz", several, paths | card)
 
 
 def test_a_model_comes_back_as_it_was(tmp_path):
@@ -114,7 +123,7 @@ def test_refused_by_name(tmp_path, name):
     change, words = CHANGES[name]
     card["network"] = jax.tree.map(lambda x: x, card["network"])  # a copy
     change(arrays, card)
-    checkpoints.save(tmp_path / "model", arrays, card)
+    write(tmp_path / "model", arrays, card)
     with pytest.raises(InputError) as error:
         Model.load(tmp_path / "model")
     for word in [str(tmp_path / "model"), *words]:
@@ -144,3 +153,31 @@ def test_a_description_is_so_deep_at_most():
     card["network"]["more"] = [nested]
     with pytest.raises(InputError, match="x: network: nested over 16 deep; expected a trained mod"):
         stored.check_kind("x", arrays, card)
+
+
+PATHS = {
+    "none": None,
+    "too few": [["a"]],
+    "no text": [["a"], [3]],
+    "nothing": [["a"], []],
+    "twice": [["a"], ["a"]],
+    "within an array": [["a"], ["a", "b"]],
+    "an array around": [["a", "b"], ["a"]],
+}
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_paths_that_cannot_be_are_refused(name):
+    found = {"0000": np.zeros(1), "0001": np.zeros(1)}
+    with pytest.raises(InputError, match="path"):
+        stored.nested("x", found, {"paths": PATHS[name]})
+    tree = stored.nested("x", found, {"paths": [["a", "b"], ["c"]]})
+    assert jax.tree.structure(tree) == jax.tree.structure({"a": {"b": 0}, "c": 0})
+
+
+def test_a_folder_of_an_earlier_version_is_told(tmp_path):
+    (tmp_path / "old" / "0").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"earlier version of mman_jax.*train it again"):
+        Model.load(tmp_path / "old")
+    with pytest.raises(InputError, match="no trained model"):
+        Model.load(tmp_path / "nothing")

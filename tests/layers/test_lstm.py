@@ -8,6 +8,7 @@ import jax.test_util
 import numpy as np
 import pytest
 
+from mman_jax.layers.frames import FramesLSTM
 from mman_jax.layers.lstm import LSTM, lstm_scan
 from tests.layers import references
 
@@ -228,8 +229,8 @@ def test_values_and_gradients_equal_torch(rows):
     assert_close(gradients, their_gradients)
 
 
-@pytest.mark.parametrize("masked", [False, True])
-def test_check_grads_of_the_scan(masked):
+@pytest.mark.parametrize(("masked", "cells"), [(False, False), (True, False), (True, True)])
+def test_check_grads_of_the_scan(masked, cells):
     rows, utterances, hidden = 2, 3, 4
     with jax.enable_x64(True):
         rng = np.random.default_rng(0)
@@ -240,9 +241,50 @@ def test_check_grads_of_the_scan(masked):
         state = (rng.normal(size=(rows, hidden)), rng.normal(size=(rows, hidden)))
 
         def scan(gates, kernel, state):
-            return lstm_scan(gates, kernel, keep, mask, state)
+            return lstm_scan(gates, kernel, keep, mask, state, cells)
 
         jax.test_util.check_grads(scan, (gates, kernel, state), order=1, modes=["rev"], rtol=1e-6)
+
+
+def test_the_states_are_those_of_shorter_conversations():
+    params, inputs, state, _ = draw(3)
+    reset = draw_resets(3)
+    (hidden, cell), last = LSTM(HIDDEN).apply(
+        {"params": params}, inputs, reset, None, state, method="states"
+    )
+    np.testing.assert_array_equal(hidden, layer(params, inputs, state, reset)[0])
+    for u in (1, 3):
+        _, (_, expected) = layer(params, inputs[:, :u], state, reset[:, :u])
+        np.testing.assert_allclose(cell[:, u - 1], expected, atol=1e-6)
+    np.testing.assert_array_equal(cell[:, -1], last[1])
+
+
+def test_a_decoder_reads_its_input_once_and_then_itself():
+    params, _, _, _ = draw(2)
+    square = params | {"kernel_input": params["kernel_hidden"][::-1]}
+    x = draw(2)[3][0]
+    reset = np.zeros((2, UTTERANCES), bool)
+    reset[:, 0], reset[1, 3] = True, True
+    found, _ = LSTM(HIDDEN, feeds_back=True).apply({"params": square}, x, reset)
+    state = None
+    for u in range(UTTERANCES):
+        given = x[:, u] if state is None else np.where(reset[:, u, None], x[:, u], state[0])
+        step, state = layer(square, given[:, None], state, reset[:, u : u + 1])
+        np.testing.assert_allclose(found[:, u], step[:, 0], atol=1e-6)
+
+
+def test_the_frames_of_each_cell_are_a_conversation_of_their_own():
+    params, inputs, _, _ = draw(2, 3)
+    frames = np.stack([inputs, 2 * inputs[::-1], -inputs], axis=2)  # [B, U, F, D]
+    there = np.arange(3) < np.array([[3, 1, 2], [0, 2, 3]])[..., None]
+    reset = np.zeros(there.shape, bool)
+    _, (hidden, _) = FramesLSTM(HIDDEN).apply({"params": params}, frames, reset, there)
+    for b in range(2):
+        for u in range(3):
+            count = there[b, u].sum()
+            alone, _ = layer(params, frames[b, None, u, :count]) if count else (np.zeros(1), None)
+            expected = alone[0, -1] if count else np.zeros(HIDDEN)
+            np.testing.assert_allclose(hidden[b, u], expected, atol=1e-6)
 
 
 # Resets.

@@ -20,6 +20,7 @@ from mman_jax.inference import states as kept
 from mman_jax.inference.answerer import Answerer
 from mman_jax.inference.model import Model
 from mman_jax.systems import build
+from mman_jax.training import checkpoints as saved
 from mman_jax.training import integrity
 from tests import tiny
 from tests.robustness.mutations import Files, damage, damage_files
@@ -172,9 +173,17 @@ def extractions() -> list[Files]:
         return [{path.name: _pack(*_unpack(path.read_bytes()))}]
 
 
+def models() -> list[Files]:
+    """A trained model's folder, as `Model.save` writes it."""
+    with tempfile.TemporaryDirectory(prefix="mman_jax_fuzz_") as scratch:
+        model().save(scratch)
+        (path,) = pathlib.Path(scratch).iterdir()
+        return [{path.name: _pack(*_unpack(path.read_bytes()))}]
+
+
 def checkpoints(scratch: pathlib.Path) -> list[Files]:
-    """A trained model's folder, as `Model.save` writes it into an empty one."""
-    model().save(scratch)
+    """A folder of checkpoints with one in it, written into an empty one."""
+    saved.save(scratch, {"params": model().params}, {"stage": "towers", "finished": []})
     found = {str(p.relative_to(scratch)): p for p in scratch.rglob("*") if p.is_file()}
     return [{name: path.read_bytes() for name, path in found.items()}]
 

@@ -10,12 +10,14 @@ import numpy as np
 from experiments.terminal.screen import Screen
 from experiments.trial import stored
 from mman_jax.data.readers.read import read_corpus
+from mman_jax.errors import InputError
 from mman_jax.features.extraction import Extraction
 from mman_jax.files.whole import read_json
 from mman_jax.inference import lines as turns
 from mman_jax.inference import states as kept
 from mman_jax.inference.answerer import Answerer
 from mman_jax.inference.model import Model
+from mman_jax.training import checkpoints
 from tests.robustness import examples
 
 
@@ -39,9 +41,15 @@ def lines(path: pathlib.Path) -> None:
             pass
 
 
-def checkpoint(path: pathlib.Path) -> None:
+def model(path: pathlib.Path) -> None:
     """Reads a trained model."""
     Model.load(path)
+
+
+def checkpoint(path: pathlib.Path) -> None:
+    """Reads a checkpoint."""
+    if checkpoints.restore(path) is None:
+        raise InputError(path, "no checkpoint", "one")
 
 
 def states(path: pathlib.Path) -> None:

@@ -14,13 +14,13 @@ import numpy as np
 from tests.robustness import examples
 from tests.robustness.mutations import Files
 
-_TEXTS = st.one_of(
+TEXTS = st.one_of(
     st.sampled_from(["c0", "train", "test", "u0", "M", "0", "-1", "nan", "../x", "/etc/x", ""]),
     st.text(max_size=6),
 )
-_FLOATS = st.floats(width=32) | st.sampled_from([0.0, 3e38, -1e-40, 1e300])
-_INTEGERS = st.integers(-2, 3) | st.sampled_from([2**31, 2**63, -(2**63), 10**40])
-_SCALARS = st.one_of(st.none(), st.booleans(), _INTEGERS, _FLOATS, _TEXTS, st.binary(max_size=6))
+FLOATS = st.floats(width=32) | st.sampled_from([0.0, 3e38, -1e-40, 1e300])
+INTEGERS = st.integers(-2, 3) | st.sampled_from([2**31, 2**63, -(2**63), 10**40])
+_SCALARS = st.one_of(st.none(), st.booleans(), INTEGERS, FLOATS, TEXTS, st.binary(max_size=6))
 _DTYPES = ["<f4", ">f4", "<f8", "<f2", "<i4", "<i8", "|u1", "<U3", "|S2", "|b1", "<c8", "<M8[s]"]
 
 
@@ -45,7 +45,7 @@ def draw(strategy: st.SearchStrategy[Files], count: int, seed: int) -> list[File
 
 
 @st.composite
-def _arrays(draw: st.DrawFn) -> np.ndarray:
+def arrays(draw: st.DrawFn) -> np.ndarray:
     """An array of any small shape and dtype, with any bytes in it."""
     shape = tuple(draw(st.lists(st.integers(0, 4), max_size=3)))
     dtype = np.dtype(draw(st.sampled_from(_DTYPES)))
@@ -69,17 +69,17 @@ def npz(draw: st.DrawFn) -> Files:
     changed = draw(st.sets(st.sampled_from(sorted(examples.arrays())), max_size=2))
     for key, array in examples.arrays().items():
         if key not in changed:
-            members[key + ".npy"] = _npy(array)
+            members[key + ".npy"] = npy(array)
         elif draw(st.booleans()):
-            members[key + ".npy"] = _npy(draw(_arrays()))
+            members[key + ".npy"] = npy(draw(arrays()))
         elif draw(st.booleans()):
             text = draw(_HEADERS).encode()
             size = draw(st.sampled_from([len(text), 1, 65535]))
             start = b"\x93NUMPY" + draw(st.sampled_from([b"\1\0", b"\2\0", b"\3\0", b"\0\1"]))
             members[key + ".npy"] = start + struct.pack("<H", size) + text + bytes(48)
     if draw(st.booleans()):
-        name = draw(st.sampled_from(["features/", "features/../../x", "/labels", "a\\b"]) | _TEXTS)
-        members[name or "x"] = _npy(draw(_arrays()))
+        name = draw(st.sampled_from(["features/", "features/../../x", "/labels", "a\\b"]) | TEXTS)
+        members[name or "x"] = npy(draw(arrays()))
     file = io.BytesIO()
     packing = draw(st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2]))
     with zipfile.ZipFile(file, "w", packing) as archive:
@@ -88,13 +88,13 @@ def npz(draw: st.DrawFn) -> Files:
     return {"case.npz": file.getvalue()}
 
 
-_OBJECTS = st.recursive(
-    _SCALARS | _arrays(),
+OBJECTS = st.recursive(
+    _SCALARS | arrays(),
     lambda inner: st.one_of(
         st.lists(inner, max_size=4),
         st.lists(inner, max_size=3).map(tuple),
-        st.dictionaries(_TEXTS | st.integers(-2, 2), inner, max_size=3),
-        st.sets(_TEXTS, max_size=3),
+        st.dictionaries(TEXTS | st.integers(-2, 2), inner, max_size=3),
+        st.sets(TEXTS, max_size=3),
     ),
     max_leaves=8,
 )
@@ -109,18 +109,18 @@ def pickles(draw: st.DrawFn) -> Files:
         whole = parts[part]
         depth = draw(st.integers(0, 2))
         if depth == 0 or not isinstance(whole, dict):
-            parts[part] = draw(_OBJECTS)
+            parts[part] = draw(OBJECTS)
         else:
-            name = draw(st.sampled_from(sorted(whole, key=repr)) | _TEXTS) if whole else ""
+            name = draw(st.sampled_from(sorted(whole, key=repr)) | TEXTS) if whole else ""
             items = whole.get(name)
-            item = draw(_OBJECTS)
+            item = draw(OBJECTS)
             one = depth == 2 and isinstance(items, list)
             parts[part] = whole | {name: [item, *items[1:]] if one else item}
-    whole = tuple(parts) if draw(st.integers(0, 9)) else draw(_OBJECTS)
+    whole = tuple(parts) if draw(st.integers(0, 9)) else draw(OBJECTS)
     return {"case.pkl": pickle.dumps(whole, draw(st.integers(2, pickle.HIGHEST_PROTOCOL)))}
 
 
-_CELLS = st.one_of(_FLOATS.map(repr), _INTEGERS.map(str), _TEXTS, st.sampled_from(["1", "0", '"']))
+_CELLS = st.one_of(FLOATS.map(repr), INTEGERS.map(str), TEXTS, st.sampled_from(["1", "0", '"']))
 
 
 @st.composite
@@ -150,7 +150,7 @@ def folder(draw: st.DrawFn) -> Files:
 
 
 _JSON = st.recursive(
-    st.none() | st.booleans() | _INTEGERS | st.floats() | st.text(max_size=6),
+    st.none() | st.booleans() | INTEGERS | st.floats() | st.text(max_size=6),
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
     ),
@@ -159,21 +159,21 @@ _JSON = st.recursive(
 
 
 @st.composite
-def _altered(draw: st.DrawFn, whole: Any) -> Any:
+def altered(draw: st.DrawFn, whole: Any) -> Any:
     """The same JSON with something, anywhere in it, left out or replaced by anything."""
     if isinstance(whole, dict | list) and whole and draw(st.integers(0, 5)):
         keys = sorted(whole) if isinstance(whole, dict) else list(range(len(whole)))
         key = draw(st.sampled_from(keys))
         changed = whole.copy()
         if draw(st.integers(0, 5)):
-            changed[key] = draw(_altered(whole[key]))
+            changed[key] = draw(altered(whole[key]))
         else:
             del changed[key]
         return changed
     return draw(_JSON)
 
 
-def _dumped(value: Any) -> bytes:
+def dumped(value: Any) -> bytes:
     return json.dumps(value).encode("utf-8", "replace")
 
 
@@ -185,8 +185,8 @@ def runs(draw: st.DrawFn) -> Files:
     for name, content in files.items():
         value = json.loads(content)
         for _ in range(draw(st.integers(0, 2))):
-            value = draw(_altered(value))
-        changed[name] = _dumped(value)
+            value = draw(altered(value))
+        changed[name] = dumped(value)
     return changed
 
 
@@ -197,19 +197,19 @@ def lines(draw: st.DrawFn) -> Files:
     found = []
     for line in content.splitlines():
         value = json.loads(line)
-        found.append(_dumped(draw(_altered(value))) if draw(st.booleans()) else line)
+        found.append(dumped(draw(altered(value))) if draw(st.booleans()) else line)
     return {"case.jsonl": b"\n".join(found)}
 
 
 @st.composite
 def checkpoints(draw: st.DrawFn, valid: Files) -> Files:
-    """A model's folder with one of its JSON files altered, and digests that are right."""
+    """A folder of checkpoints with one of its JSON files altered, and digests that are right."""
     readable = [name for name in sorted(valid) if valid[name][:1] == b"{" and "digests" not in name]
     name = draw(st.sampled_from(readable))
-    return examples.sign(dict(valid) | {name: _dumped(draw(_altered(json.loads(valid[name]))))})
+    return examples.sign(dict(valid) | {name: dumped(draw(altered(json.loads(valid[name]))))})
 
 
-def _npy(array: np.ndarray) -> bytes:
+def npy(array: np.ndarray) -> bytes:
     file = io.BytesIO()
     np.lib.format.write_array(file, array, allow_pickle=False)
     return file.getvalue()

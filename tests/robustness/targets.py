@@ -1,6 +1,7 @@
 """The kinds of input: valid ones, what reads them, and cases made of both."""
 
 import dataclasses
+import importlib.util
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mman_jax.errors import InputError
-from tests.robustness import examples, openers
+from tests.robustness import corpora, examples, openers
 from tests.robustness.mutations import Files, damage_files
 
 _STRUCTURED = 3
@@ -20,7 +21,7 @@ class Target:
     """A kind of input.
 
     Attributes:
-        name: also that of its strategy in `structures`, if it has one there.
+        name: also that of its strategy in `structures` or `replaced`, if it has one.
         entry: the path in a case's folder that is opened; empty: the folder itself.
         opener: reads what lies there.
         seconds: of computation that a case may take.
@@ -41,11 +42,16 @@ TARGETS = {
     for target in (
         Target("npz", "case.npz", openers.corpus, repack=examples.repack),
         Target("pickles", "case.pkl", openers.corpus),
+        Target("layouts", "case.pkl", openers.corpus),
         Target("folder", "", openers.corpus),
+        Target("folders", "", openers.corpus),
+        Target("tables", "case.csv", openers.corpus),
+        *([Target("csd", "", openers.corpus)] if importlib.util.find_spec("h5py") else []),
         Target("runs", "", openers.run),
         Target("lines", "case.jsonl", openers.lines),
         Target("states", "case.npz", openers.states, repack=examples.repack),
         Target("extractions", "case.npz", openers.extraction, repack=examples.repack),
+        Target("models", "", openers.model, repack=examples.repack),
         # Where a checkpoint's digests are forged, threads of TensorStore print what they find in
         # it. The call ends as it must, and nobody can silence them.
         Target("checkpoints", "", openers.checkpoint, 20.0, False, examples.resign),
@@ -66,15 +72,15 @@ def cases(target: Target, count: int, seed: int, scratch: pathlib.Path) -> Itera
         InputError: if Hypothesis is not installed.
     """
     try:
-        from tests.robustness import structures
+        from tests.robustness import replaced, structures
     except ImportError as error:
         raise InputError("hypothesis", "not installed", "pip install -e '.[test]'") from error
     if target.name == "checkpoints":
         valid = examples.checkpoints(scratch)
         strategy = structures.checkpoints(valid[0])
     else:
-        valid = getattr(examples, target.name)()
-        make = getattr(structures, target.name, None)
+        valid = _named(target.name, examples, corpora)()
+        make = _named(target.name, structures, replaced)
         strategy = make() if make else None
     yield from valid[:count]
     count -= len(valid)
@@ -91,3 +97,8 @@ def cases(target: Target, count: int, seed: int, scratch: pathlib.Path) -> Itera
             yield target.repack(files, rng)
         else:
             yield damage_files(files, donors, rng)
+
+
+def _named(name: str, *modules: Any) -> Callable[..., Any] | None:
+    """The function of a name in the first module that has one."""
+    return next((getattr(m, name) for m in modules if hasattr(m, name)), None)

@@ -17,7 +17,8 @@ from tests.robustness import examples, fuzz, guard, mutations, targets
 MEMORY = 700 << 20
 CASES = {
     "npz": 150, "pickles": 150, "folder": 100, "runs": 100, "lines": 100, "states": 100,
-    "extractions": 100, "checkpoints": 15,
+    "extractions": 100, "models": 100, "checkpoints": 15, "layouts": 150, "folders": 150,
+    "tables": 100, "csd": 60,
 }  # fmt: skip
 
 

@@ -34,6 +34,17 @@ class Sown(System):
         return {"answer": nn.Dense(self.classes, name="logits")(joined)}, ()
 
 
+class Padded(Sown):
+    """Its loss is of padding alone."""
+
+    @nn.compact
+    def __call__(self, features, reset, state=None, train=False, present=None):
+        aim = self.param("aim", nn.initializers.zeros_init(), ())
+        padding = jnp.sum(~self.real_cells(reset), dtype=jnp.float32)
+        self.sow("losses", "aim", (padding * (aim - 3.0) ** 2, padding))
+        return {"answer": nn.Dense(self.classes, name="logits")(features[self.modalities[0]])}, ()
+
+
 def trained(system, shards=(1, 1), **changes):
     parts = prepare(tiny.corpus())
     (task,) = tasks(parts.corpus, "auto")
@@ -57,6 +68,10 @@ def test_a_sown_loss_of_weight_nothing_changes_nothing():
     silent, loud = trained(Silent).params, trained(Sown).params
     assert float(silent["aim"][0]) == 0
     np.testing.assert_array_equal(silent["logits"]["kernel"], loud["logits"]["kernel"])
+
+
+def test_a_step_tells_what_is_padding():
+    assert float(trained(Padded).params["aim"][0]) > 0
 
 
 def test_a_sown_loss_is_one_mean_over_all_devices():

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from mman_jax.data.corpus import Corpus
-from mman_jax.data.readers import layouts
 from mman_jax.errors import InputError
 
 MODALITIES = {"audio": "speech", "video": "visual", "text": "text"}
@@ -92,8 +91,7 @@ def _find_tables(folder: Path) -> dict[str, dict[str, Path]]:
         modality = MODALITIES.get(sub.name, sub.name)
         found[modality] = {part: paths[0] for part, paths in files.items()}
     if not found:
-        layouts.refuse_folder(folder)
-        expected = "the bc-LSTM layout: text/ audio/ video/ with *_train0.csv and *_test0.csv"
+        expected = "a layout in docs/corpora.md, such as bc-LSTM's text/ with *_train0.csv"
         raise InputError(folder, "no modality's files in this folder", expected)
     known = [name for name in MODALITIES.values() if name in found]
     return {name: found[name] for name in [*known, *(n for n in found if n not in known)]}

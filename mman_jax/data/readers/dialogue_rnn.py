@@ -1,224 +1,200 @@
-"""The DialogueRNN-style pickle: nine parts, of which seven are keyed by conversation."""
+"""Pickles keyed by conversation: the nine-tuple of conv-emotion, and what others made of it."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mman_jax.data.corpus import Corpus
 from mman_jax.data.protocols import EMOTIONS
-from mman_jax.data.readers import layouts
+from mman_jax.data.readers import columns, items, names, table, tuples
+from mman_jax.data.readers.tuples import Layout, recognises
 from mman_jax.errors import InputError
-from mman_jax.files import unpickler
 
-FIELDS = (
-    "videoIDs",
-    "videoSpeakers",
-    "videoLabels",
-    "videoText",
-    "videoAudio",
-    "videoVisual",
-    "videoSentence",
-    "trainVid",
-    "testVid",
-)
-MODALITIES = {"speech": "videoAudio", "visual": "videoVisual", "text": "videoText"}
+__all__ = ["read", "recognises"]
 
-_LARGEST_LABEL = 999
-_LONGEST_ID = 1000
 _LEAST_BYTES = 6  # of an utterance in a file: an id, a speaker, a label and three vectors
-_NUMBERS = (int, float, bool)
+_PARTS = ("train", "test", "valid")
 
 
-def read(path: str | Path) -> Corpus:
-    """Read a pickle; conversations are sorted by id, and those in no split are left out.
+def read(place: str, loaded: Any, pool: str) -> table.Table:
+    """The utterances of a loaded pickle; conversations are sorted by id.
 
-    Where the ids look like IEMOCAP's, labels are its six emotions, sessions are the first five
-    characters, and a speaker is a session and M or F; else labels are named by their numbers,
-    and a speaker is a conversation and the speaker's name in it.
+    Conversations in no part of the split are left out. Where the ids look like IEMOCAP's, labels
+    are its six emotions, sessions are the first five characters, and a speaker is a session and M
+    or F; MELD's labels are its seven emotions; else labels are named by their numbers. A speaker
+    is otherwise a conversation and a name in it.
+
+    Args:
+        place: the file.
+        loaded: what it holds.
+        pool: of no use here: these files have one vector an utterance.
 
     Raises:
-        InputError: what `unpickler.load` refuses; another number or kind of parts; the
-            conversation, utterance and modality of whatever does not fit.
+        InputError: another number or kind of parts; the conversation, utterance and modality of
+            whatever does not fit.
     """
-    path = Path(path)
-    parts = _parts(path, unpickler.load(path))
-    split = _split(path, parts)
-    names = sorted(split)
-    utterance_ids: list[str] = []
-    speakers: list[str] = []
-    labels: list[int] = []
-    lengths: list[int] = []
-    blocks: dict[str, list[np.ndarray]] = {modality: [] for modality in MODALITIES}
-    iemocap = all(re.match(r"Ses\d\d", name) for name in names)
-    # A vector may be referred to many times over; honest files hold at least one byte a value.
-    budget = width_budget = path.stat().st_size
-    for name in names:
-        place = f"{path}: conversation {name}"
-        named = _sequence(parts, "videoIDs", name, place)
-        if not len(named):
-            raise InputError(place, "no utterances", "at least one")
-        # Not listed before it is known that there can be so many: one byte can refer to a list.
-        budget -= _LEAST_BYTES * len(named)
-        if budget < 0:
-            raise InputError(place, "more utterances than the file holds", "a whole pickle")
-        ids = [_text(item, f"{place}: videoIDs") for item in named]
-        items = {}
-        for field in FIELDS[1:6]:
-            values = _sequence(parts, field, name, place)
-            if len(values) != len(ids):
-                expected = f"{len(ids)}, as in videoIDs"
-                raise InputError(f"{place}: {field}", f"{len(values)} utterances", expected)
-            items[field] = list(values)
-        for modality, field in MODALITIES.items():
-            width_budget -= sum(_width(item) for item in items[field])
-            if width_budget < 0:
-                raise InputError(path, "more features than the file holds", "a whole pickle")
-            blocks[modality].append(_block(items[field], ids, f"{place}, utterance", modality))
-        for utterance, speaker, label in zip(
-            ids, items["videoSpeakers"], items["videoLabels"], strict=True
-        ):
-            where = f"{place}, utterance {utterance}"
-            speakers.append(_speaker(speaker, name, iemocap, where))
-            labels.append(_label(label, where))
-        utterance_ids += ids
-        lengths.append(len(ids))
-    six = iemocap and all(name.startswith("Ses0") for name in names)
-    return Corpus(
-        features={modality: _join(path, modality, blocks[modality], names) for modality in blocks},
-        labels=np.array(labels, np.int32),
-        label_names=EMOTIONS if six else tuple(str(n) for n in range(max(labels) + 1)),
-        lengths=np.array(lengths, np.int32),
-        conversation_ids=tuple(names),
-        utterance_ids=tuple(utterance_ids),
-        speakers=tuple(speakers),
-        sessions=tuple(name[:5] for name in names) if iemocap else None,
-        split=tuple(split[name] for name in names),
-        source=str(path),
+    del pool
+    layout = tuples.layout_of(place, loaded)
+    parts, notes = _parts(place, layout, loaded), []
+    split = _split(place, layout, parts, notes)
+    conversations = sorted(split)
+    ids, lengths = _utterances(place, parts, conversations)
+    facts = {
+        field: [
+            item
+            for name, length in zip(conversations, lengths, strict=True)
+            for item in columns.column(place, parts, field, name, length)
+        ]
+        for field in layout.fields
+        if field in ("speakers", "labels")
+    }
+    of = [name for name, n in zip(conversations, lengths, strict=True) for _ in range(n)]
+    wheres = [f"{place}: conversation {c}, utterance {u}" for c, u in zip(of, ids, strict=True)]
+    features = columns.features(place, layout, parts, conversations, lengths, ids, notes)
+    meld = layout.meld and all(name.isdigit() for name in conversations)
+    iemocap = not layout.meld and all(re.match(r"Ses\d\d", name) for name in conversations)
+    ratings = _ratings(facts["labels"])
+    if ratings is None:
+        labels = np.array(list(map(items.label, facts["labels"], wheres)), np.int32)
+        label_names = _label_names(labels, iemocap, meld, wheres, notes)
+    else:
+        iemocap = False
+        labels, label_names = table.by_sign(ratings), table.POLARITY
+        notes.append(
+            "labels: numbers, by their sign (target rating); AVEC's file does not say whether they "
+            "are valence, activation, expectation or power"
+        )
+    speakers = [
+        _speaker(speaker, name, iemocap, where)
+        for speaker, name, where in zip(facts["speakers"], of, wheres, strict=True)
+    ]
+    if any(isinstance(speaker, list | tuple | np.ndarray) for speaker in facts["speakers"]):
+        notes.append("speakers: roles in a dialogue (columns of one-hot vectors), not people")
+    return table.Table(
+        place=place,
+        layout=layout.name,
+        conversations=of,
+        ids=ids,
+        labels=labels,
+        label_names=label_names,
+        features=features,
+        targets={} if ratings is None else {"rating": ratings},
+        parts=[split[name] for name in of],
+        speakers=speakers,
+        sessions=[name[:5] for name in of] if iemocap else None,
+        notes=notes,
     )
 
 
-def _parts(path: Path, loaded: object) -> dict[str, Any]:
-    expected = f"the 9-tuple ({', '.join(FIELDS)})"
-    layouts.refuse(path, loaded)
-    if not isinstance(loaded, tuple | list) or len(loaded) != len(FIELDS):
-        count = f" of {len(loaded)}" if isinstance(loaded, tuple | list | dict) else ""
-        raise InputError(path, f"a {type(loaded).__name__}{count}", expected)
+def _parts(place: str, layout: Layout, loaded: Any) -> dict[str, Any]:
+    """The parts by field, their conversations as text: whole numbers of as many digits each."""
     parts: dict[str, Any] = {}
-    for position, (field, value) in enumerate(zip(FIELDS, loaded, strict=True)):
-        place = f"{path}: part {position} ({field})"
-        if field in ("trainVid", "testVid"):
-            if not isinstance(value, set | frozenset | list | tuple):
-                found = f"a {type(value).__name__}"
-                raise InputError(place, found, f"a set or list of conversation ids, in {expected}")
-            parts[field] = [_text(name, place) for name in value]
-        elif isinstance(value, dict):
-            parts[field] = {_text(name, place): items for name, items in value.items()}
-            if len(parts[field]) < len(value):
-                raise InputError(place, "a conversation id twice, as text and otherwise", "once")
-        else:
-            found = f"a {type(value).__name__}"
-            raise InputError(place, found, f"a dict keyed by conversation, in {expected}")
+    for position, (field, value) in enumerate(zip(layout.fields, loaded, strict=True)):
+        where = f"{place}: part {position} ({field})"
+        if field == "rest":
+            continue
+        if field in _PARTS:
+            parts[field] = [items.text(name, where) for name in value]
+            continue
+        parts[field] = {items.text(name, where): values for name, values in value.items()}
+        if len(parts[field]) < len(value):
+            raise InputError(where, "a conversation id twice, as text and otherwise", "once")
+    known = {name for field in _PARTS for name in parts.get(field, ())}
+    if known and all(re.fullmatch(r"\d{1,9}", name) for name in known):
+        width = max(4 if layout.meld else 1, *(len(name) for name in known))
+        for field, value in parts.items():
+            if field in _PARTS:
+                parts[field] = [name.zfill(width) for name in value]
+            else:
+                parts[field] = {name.zfill(width): values for name, values in value.items()}
     return parts
 
 
-def _split(path: Path, parts: dict[str, Any]) -> dict[str, str]:
+def _split(
+    place: str, layout: Layout, parts: Mapping[str, Any], notes: list[str]
+) -> dict[str, str]:
     split: dict[str, str] = {}
-    for part, field in (("train", "trainVid"), ("test", "testVid")):
-        for name in parts[field]:
-            place = f"{path}: conversation {name}"
+    for part in _PARTS:
+        for name in parts.get(part, ()):
+            where = f"{place}: conversation {name}"
             if split.setdefault(name, part) != part:
-                raise InputError(place, "in two splits, trainVid and testVid", "one split")
-            if name not in parts["videoIDs"]:
-                raise InputError(place, f"in {field} but not in videoIDs", "in both")
+                raise InputError(where, f"in two splits, {split[name]} and {part}", "one split")
+            if name not in parts["labels"]:
+                raise InputError(where, f"in the {part} ids but without labels", "in both")
     if not split:
-        raise InputError(path, "an empty corpus: no ids in trainVid and testVid", "at least one")
+        raise InputError(place, "an empty corpus: no ids in train and test", "at least one")
+    if layout.meld and "valid" not in split.values():
+        first, end = (f"{names.MELD_PARTS[part]:04d}" for part in ("valid", "test"))
+        held = [name for name in split if first <= name < end and split[name] == "train"]
+        split |= dict.fromkeys(held, "valid")
+        if held:
+            notes.append(
+                f"validation: the {len(held)} dialogues {first} to {int(end) - 1} of the training "
+                "ids, MELD's published development part"
+            )
+    out = len(parts["labels"].keys() - split.keys())
+    if out:
+        notes.append(f"{out} conversations are in no part of the split and left out")
     return split
 
 
-def _sequence(
-    parts: dict[str, Any], field: str, name: str, place: str
-) -> np.ndarray | list[Any] | tuple[Any, ...]:
-    if name not in parts[field]:
-        raise InputError(f"{place}: {field}", "nothing for this conversation", "an entry")
-    value = parts[field][name]
-    if not isinstance(value, list | tuple) and not (isinstance(value, np.ndarray) and value.ndim):
-        found = f"a {type(value).__name__}"
-        raise InputError(f"{place}: {field}", found, "a list with one item an utterance")
-    return value
-
-
-def _width(vector: object) -> int:
-    if isinstance(vector, np.ndarray):
-        return vector.size
-    return len(vector) if isinstance(vector, list | tuple) else 1
-
-
-def _block(vectors: list[Any], ids: list[str], place: str, modality: str) -> np.ndarray:
-    """[utterances, D] float32 of one conversation."""
-    rows = []
-    for vector, utterance in zip(vectors, ids, strict=True):
-        where = f"{place} {utterance}, modality {modality}"
-        if isinstance(vector, np.ndarray):
-            good = vector.ndim == 1 and vector.dtype.kind in "fiub"
-            found = f"{vector.dtype} of shape {vector.shape}"
+def _utterances(
+    place: str, parts: Mapping[str, Any], conversations: list[str]
+) -> tuple[list[str], list[int]]:
+    """The ids of all utterances, by position where the file has none; how many in each."""
+    found: list[str] = []
+    lengths = []
+    # One byte can refer to a list, again and again; honest files write each utterance out.
+    budget = Path(place).stat().st_size
+    field = "ids" if "ids" in parts else "labels"
+    for name in conversations:
+        where = f"{place}: conversation {name}"
+        values = columns.sequence(parts, field, name, where)
+        if not len(values):
+            raise InputError(where, "no utterances", "at least one")
+        budget -= _LEAST_BYTES * len(values)
+        if budget < 0:
+            raise InputError(where, "more utterances than the file holds", "a whole pickle")
+        if field == "ids":
+            found += [items.text(item, f"{where}: ids") for item in values]
         else:
-            good = isinstance(vector, list | tuple) and all(type(v) in _NUMBERS for v in vector)
-            found = f"a {type(vector).__name__} of something other than numbers"
-        if not good:
-            raise InputError(where, found, "a vector of numbers")
-        if rows and len(vector) != len(rows[0]):
-            raise InputError(where, f"{len(vector)} features", f"{len(rows[0])}, as before it")
-        try:
-            with np.errstate(over="ignore"):  # the corpus refuses infinity, and says where
-                rows.append(np.asarray(vector, np.float64).astype(np.float32))
-        except OverflowError:
-            raise InputError(where, "an integer too large", "float32 features") from None
-    return np.stack(rows)
+            found += [str(position) for position in range(len(values))]
+        lengths.append(len(values))
+    return found, lengths
 
 
-def _join(path: Path, modality: str, blocks: list[np.ndarray], names: list[str]) -> np.ndarray:
-    for block, name in zip(blocks, names, strict=True):
-        if block.shape[1] != blocks[0].shape[1]:
-            place = f"{path}: conversation {name}, modality {modality}"
-            expected = f"{blocks[0].shape[1]}, as in conversation {names[0]}"
-            raise InputError(place, f"{block.shape[1]} features", expected)
-    return np.concatenate(blocks)
+def _ratings(labels: list[Any]) -> np.ndarray | None:
+    """[N] float32, where labels are fractions and not classes."""
+    floats = all(isinstance(value, float | np.floating) for value in labels)
+    if not floats or all(value == np.round(value) for value in labels):
+        return None
+    return np.array(labels, np.float32)
 
 
-def _text(value: object, place: str) -> str:
-    if isinstance(value, bytes):
-        value = value.decode("latin1")
-    if type(value) not in (str, int) and not isinstance(value, np.str_ | np.integer):
-        raise InputError(place, f"a {type(value).__name__} as an id", "text")
-    if isinstance(value, int) and value.bit_length() > 64:
-        raise InputError(place, f"an integer of {value.bit_length()} bits as an id", "64 at most")
-    # Names are put together and repeated: a long one would be copied for every utterance.
-    if isinstance(value, str) and len(value) > _LONGEST_ID:
-        raise InputError(place, f"an id of {len(value)} characters", f"at most {_LONGEST_ID}")
-    return str(value)
+def _label_names(
+    labels: np.ndarray, iemocap: bool, meld: bool, wheres: list[str], notes: list[str]
+) -> tuple[str, ...]:
+    known = EMOTIONS if iemocap else tuples.MELD if meld else ()
+    if not known:
+        notes.append("labels: named by their numbers, as the file does not say what they mean")
+        return table.numbered(labels)[1]
+    wrong = np.flatnonzero(labels >= len(known))
+    if len(wrong):
+        found = f"label {labels[wrong[0]]} out of range"
+        raise InputError(wheres[wrong[0]], found, f"an index into {', '.join(known)}")
+    return known
 
 
 def _speaker(value: object, conversation: str, iemocap: bool, place: str) -> str:
-    if not isinstance(value, str | bytes | int | np.integer):
-        raise InputError(place, f"a {type(value).__name__} as speaker", "a name")
-    name = _text(value, place)
+    if isinstance(value, list | tuple | np.ndarray):
+        flags = items.vector(value, f"{place}: speaker")
+        on = np.flatnonzero(flags)
+        if not len(flags) or len(on) > 1:
+            raise InputError(place, f"{len(on)} speakers", "a one-hot vector")
+        return f"{conversation}_{on[0] if len(on) else 'other'}"
+    name = items.text(value, place, "a speaker")
     if iemocap and name not in ("M", "F"):
         raise InputError(place, f"speaker {name!r:.40}", "M or F")
     return f"{conversation[:5] if iemocap else conversation}_{name}"
-
-
-def _label(value: object, place: str) -> int:
-    # Whole floats are what some writers make of labels.
-    whole = isinstance(value, int | np.integer) or (
-        isinstance(value, float | np.floating) and value == np.round(value)
-    )
-    if not whole or not -1 <= value <= _LARGEST_LABEL:
-        huge = isinstance(value, int) and value.bit_length() > 64  # too long to be written out
-        plain = isinstance(value, int | float | np.number) and not huge
-        shown = value if plain else type(value).__name__
-        raise InputError(
-            place, f"label {shown!s:.40} out of range", f"0 to {_LARGEST_LABEL}, or -1"
-        )
-    return int(value)

@@ -9,26 +9,35 @@ from typing import BinaryIO
 import numpy as np
 
 from mman_jax.data.corpus import Corpus
-from mman_jax.data.readers import layouts
+from mman_jax.data.readers import items, npz_defaults
 from mman_jax.data.validation import CLASSES, ONE_VECTOR
 from mman_jax.errors import InputError, nearest
-from mman_jax.files import archive, arrays
+from mman_jax.files import archive, arrays, unpickler
 from mman_jax.files.arrays import Stored
 from mman_jax.files.whole import writing
 
-REQUIRED = ("labels", "label_names", "lengths", "conversation_ids", "utterance_ids")
-OPTIONAL = ("speakers", "sessions", "split")
-FEATURES, PRESENT = "features/", "present/"
+FACTS = ("labels", "label_names", "lengths", "conversation_ids", "utterance_ids")
+OPTIONAL = ("speakers", "sessions", "split", "source_notes")
+FEATURES, PRESENT, TARGETS = "features/", "present/", "targets/"
 
-_MERBENCH = ("whole_corpus", "train_corpus", "val_corpus", "test_corpus")
-_KINDS = {"labels": "iu", "lengths": "iu", FEATURES: "f", PRESENT: "b"}  # all others hold str
-_KIND_NAMES = {"f": "floating-point numbers", "iu": "integers", "U": "str", "b": "bool"}
+_KNOWN = (*FACTS, *OPTIONAL, "conversation")
+_KINDS = {
+    "labels": "iuU", "lengths": "iu", "conversation": "iuU", FEATURES: "f", PRESENT: "b",
+    TARGETS: "f",
+}  # fmt: skip
+"""The kind of each key's numbers; all others hold str."""
+
+_KIND_NAMES = {
+    "f": "floating-point numbers", "iu": "integers", "iuU": "integers or str", "U": "str",
+    "b": "bool",
+}  # fmt: skip
 
 
 def read(path: str | Path) -> Corpus:
     """Read a corpus; uncompressed float32 features are memory-mapped, not loaded.
 
-    Other floating-point features become float32, and other integers int32.
+    Other floating-point features become float32, and other integers int32. What an archive lacks
+    and can be guessed is (see `npz_defaults`), and told in the corpus's notes.
 
     Raises:
         InputError: the file and the key, and what is wrong: no archive, truncated or damaged,
@@ -38,7 +47,6 @@ def read(path: str | Path) -> Corpus:
     try:
         with path.open("rb") as file:
             loaded = {key: _load(path, file, a) for key, a in _arrays(path, file).items()}
-        names = {key: tuple(a.tolist()) for key, a in loaded.items() if a.dtype.kind == "U"}
     except InputError:
         raise
     except OSError as error:
@@ -48,18 +56,12 @@ def read(path: str | Path) -> Corpus:
         # Bytes that are no archive can fail in any way; none of them is a bug of ours.
         found = f"truncated, damaged or no .npz archive ({error})"
         raise InputError(path, found, "a corpus written as .npz") from error
-    features, present = (
+    groups = (
         {key.removeprefix(kind): a for key, a in loaded.items() if key.startswith(kind)}
-        for kind in (FEATURES, PRESENT)
+        for kind in (FEATURES, PRESENT, TARGETS)
     )
-    return Corpus(
-        features=features,
-        present=present,
-        labels=loaded["labels"],
-        lengths=loaded["lengths"],
-        source=str(path),
-        **names,
-    )
+    facts = {key: a for key, a in loaded.items() if key in _KNOWN}
+    return npz_defaults.corpus(str(path), facts, *groups)
 
 
 def write(corpus: Corpus, path: str | Path) -> None:
@@ -73,11 +75,12 @@ def write(corpus: Corpus, path: str | Path) -> None:
         raise InputError(path, f"suffix {path.suffix!r}", "a path that ends in .npz")
     arrays = {FEATURES + name: array for name, array in corpus.features.items()}
     arrays |= {PRESENT + name: array for name, array in corpus.present.items()}
+    arrays |= {TARGETS + name: array for name, array in corpus.targets.items()}
     for key in ("labels", "lengths"):
         arrays[key] = getattr(corpus, key)
-    for key in (*REQUIRED, *OPTIONAL):
+    for key in (*FACTS, *OPTIONAL):
         names = getattr(corpus, key)
-        if key not in arrays and names is not None:
+        if key not in arrays and names is not None and (names or key != "source_notes"):
             arrays[key] = np.array(names, dtype=str)
     target = writing(path, "a writable place", make_folder=False)
     with target as file, zipfile.ZipFile(file, "w") as packed:
@@ -93,19 +96,16 @@ def _arrays(path: Path, file: BinaryIO) -> dict[str, Stored]:
     members: dict[str, archive.Member] = {}
     for member in archive.members(path, file):
         key = member.name.removesuffix(".npy")
-        if key not in (*REQUIRED, *OPTIONAL) and not key.startswith((FEATURES, PRESENT)):
-            if key in _MERBENCH:
-                raise InputError(path, "labels in the layout of MERBench", layouts.ADVICE)
-            by_modality = (FEATURES + "<modality>", PRESENT + "<modality>")
-            known = nearest(key, (*REQUIRED, *OPTIONAL, *by_modality))
+        if key not in _KNOWN and not key.startswith((FEATURES, PRESENT, TARGETS)):
+            groups = (f"{group}<name>" for group in (FEATURES, PRESENT, TARGETS))
+            known = nearest(key, (*_KNOWN, *groups))
             raise InputError(f"{path}: {key}", "an unknown key", known)
         if key in members:
             raise InputError(f"{path}: {key}", "comes twice", "each key once")
         members[key] = member
-    for key in REQUIRED:
-        if key not in members:
-            found = f"no key {key!r} among {', '.join(members)}"
-            raise InputError(path, found, "all required keys")
+    if "labels" not in members:
+        found = f"no key 'labels' among {', '.join(members)}"
+        raise InputError(path, found, "a class for each utterance, as a text or a number from 0")
     if not any(key.startswith(FEATURES) for key in members):
         raise InputError(path, "no modalities", f"a key {FEATURES}<modality> for each")
     return {key: _of_corpus(file, f"{path}: {key}", key, m) for key, m in members.items()}
@@ -115,6 +115,8 @@ def _of_corpus(file: BinaryIO, place: str, key: str, member: archive.Member) -> 
     array = arrays.stored(file, place, member)
     kind = _KINDS.get(key[: key.find("/") + 1] or key, "U")
     rank = 2 if key.startswith(FEATURES) else 1
+    if array.dtype == object and "U" in kind and len(array.shape) == 1:
+        return array  # texts, as pandas has them; read by the reader of pickles
     if array.dtype.kind not in kind or array.dtype.itemsize == 0 or len(array.shape) != rank:
         expected = f"{_KIND_NAMES[kind]} in {rank} dimension{'s' * (rank > 1)}"
         if key == "labels" and array.dtype.kind == "f":
@@ -134,7 +136,7 @@ def _load(path: Path, file: BinaryIO, array: Stored) -> np.ndarray:
         # Reading to the end compares the checksum, in bounded memory.
         collections.deque(archive.chunks(file, member), maxlen=0)
         return np.memmap(path, np.float32, "r", member.offset + array.header, array.shape, order)
-    found = array.load(file)
+    found = _texts(file, array) if array.dtype == object else array.load(file)
     if found.dtype.kind in "Ub":
         return found
     if found.dtype.kind == "f":
@@ -144,3 +146,17 @@ def _load(path: Path, file: BinaryIO, array: Stored) -> np.ndarray:
     if found.size and not bounds.min <= int(found.min()) <= int(found.max()) <= bounds.max:
         raise InputError(array.place, "a number out of range", "int32")
     return found.astype(np.int32)
+
+
+def _texts(file: BinaryIO, array: Stored) -> np.ndarray:
+    """Text or whole numbers of an array of objects; what is NaN there is an empty text."""
+    content = b"".join(archive.chunks(file, array.member))[array.header :]
+    loaded = unpickler.loads(array.place, content)
+    if not isinstance(loaded, np.ndarray) or loaded.shape != array.shape:
+        raise InputError(array.place, f"a {type(loaded).__name__}", "an array as its header says")
+    values = loaded.tolist()
+    if values and all(type(value) is int and abs(value) < 2**62 for value in values):
+        return np.array(values, np.int64)
+    empty = [isinstance(value, float) and math.isnan(value) for value in values]
+    texts = ["" if e else items.text(v, array.place) for v, e in zip(values, empty, strict=True)]
+    return np.array(texts, dtype=str)

@@ -38,8 +38,9 @@ def run(
                 while queue and len(under_way) < (1 if alone else 2 * processes):
                     future = executor.submit(work, queue[-1])
                     under_way[future] = queue.pop()
-                ended, _ = wait(under_way, return_when=FIRST_COMPLETED)
-                for future in ended:
+                wait(under_way, return_when=FIRST_COMPLETED)
+                # Of those that have ended the one that began first: a set has no order.
+                for future in [future for future in under_way if future.done()]:
                     failure = future.result()
                     yield under_way.pop(future), failure
         except BrokenProcessPool:

@@ -1,5 +1,6 @@
-"""Words: how a transcript is cut, and vectors from a local word2vec file, text or binary."""
+"""Words: how a transcript is cut, and vectors from a local file of word2vec or GloVe."""
 
+import itertools
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from mman_jax.errors import InputError
 from mman_jax.files.regular import check_regular
 
 _WORD = re.compile(r"\w+(?:['\u2019]\w+)*")
-_FILE = "a word2vec file, text or binary"
+_FILE = "a word2vec file, text or binary, or a GloVe text file"
 _LONGEST = 1000  # bytes of a word
 _MOST = (1 << 31, 1 << 14)  # words, dimensions
 
@@ -30,7 +31,8 @@ def read_vectors(
 
     Args:
         path: a file that begins with a line `words dimensions`; whether text or binary follows is
-            seen from its bytes.
+            seen from its bytes. Or text without such a line, as GloVe has it: a word and its
+            numbers a line.
         wanted: lower-case words to look up.
         most_frequent: also the first so many of the file, which lists the most frequent first.
 
@@ -48,7 +50,7 @@ def read_vectors(
     try:
         with path.open("rb") as file:
             count, size = _header(path, file)
-            reader = _binary if _is_binary(file, size) else _text
+            reader = _binary if count and _is_binary(file, size) else _text
             for position, (word, vector) in enumerate(reader(path, file, count, size)):
                 lower = word.lower()
                 if lower in wanted or position < most_frequent:
@@ -75,12 +77,25 @@ def check_file(path: str | Path) -> None:
 
 
 def _header(path: Path, file: BinaryIO) -> tuple[int, int]:
-    line = file.readline(200).split()
-    sizes = [int(n) for n in line if n.isdigit() and len(n) < 12]
-    if len(line) != 2 or len(sizes) != 2 or not all(0 < n <= m for n, m in zip(sizes, _MOST)):  # noqa: B905
-        found = f"a first line {b' '.join(line)[:60]!r}"
-        raise InputError(path, found, f"{_FILE}: `words dimensions` in its first line")
-    return sizes[0], sizes[1]
+    """Words and dimensions, by the first line; no number of words where it is a word's own."""
+    line = file.readline(_LONGEST + 64 * _MOST[1])
+    cells = line.split()
+    sizes = [int(n) for n in cells[:3] if n.isdigit() and len(n) < 12]
+    if len(cells) == 2 and len(sizes) == 2 and all(0 < n <= m for n, m in zip(sizes, _MOST)):  # noqa: B905
+        return sizes[0], sizes[1]
+    # One number a word is no vector, and would be a header that is wrong.
+    if 3 <= len(cells) <= _MOST[1] + 1 and line.endswith(b"\n") and _are_numbers(cells[1:]):
+        file.seek(0)
+        return 0, len(cells) - 1
+    found = f"a first line {b' '.join(cells)[:60]!r}"
+    raise InputError(path, found, f"{_FILE}: `words dimensions` or a word and its numbers first")
+
+
+def _are_numbers(cells: list[bytes]) -> bool:
+    try:
+        return bool([float(cell) for cell in cells])
+    except ValueError:
+        return False
 
 
 def _is_binary(file: BinaryIO, size: int) -> bool:
@@ -89,16 +104,15 @@ def _is_binary(file: BinaryIO, size: int) -> bool:
     line = file.readline(_LONGEST + 64 * size)
     file.seek(start)
     cells = line.split()
-    try:
-        numbers = [float(cell) for cell in cells[-size:]]
-    except ValueError:
-        return True
-    return len(cells) <= size or len(numbers) != size
+    return len(cells) <= size or not _are_numbers(cells[-size:])
 
 
 def _text(path: Path, file: BinaryIO, count: int, size: int) -> Iterator:
-    for position in range(count):
-        line = file.readline()
+    """Each word and what makes its vector; without a count, up to the end of the file."""
+    for position in itertools.count():
+        line = file.readline() if not count or position < count else b""
+        if not line and position >= count:
+            return
         # A word may hold spaces of its own; the numbers are the last cells.
         cells = line.rstrip().rsplit(b" ", size)
         if len(cells) != size + 1:
@@ -108,7 +122,7 @@ def _text(path: Path, file: BinaryIO, count: int, size: int) -> Iterator:
             try:
                 return np.array(cells[1:], dtype=np.float64).astype(np.float32)
             except ValueError as error:
-                place = f"{path}: line {position + 2}"
+                place = f"{path}: line {position + 1 + bool(count)}"
                 raise InputError(place, "cells that are no numbers", f"{size} numbers") from error
 
         yield cells[0].decode("utf-8", "replace"), vector
@@ -132,4 +146,5 @@ def _binary(path: Path, file: BinaryIO, count: int, size: int) -> Iterator:
 
 
 def _ends(path: Path, position: int, count: int) -> InputError:
-    return InputError(path, f"damaged after word {position} of {count}", _FILE)
+    whole = f" of {count}" if count else ""
+    return InputError(path, f"damaged after word {position}{whole}", _FILE)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mman_jax.data.protocols import EMOTIONS
-from mman_jax.data.readers import dialogue_rnn
+from mman_jax.data.readers.read import read_corpus
 from mman_jax.errors import InputError
 from tests import iemocap_pickle
 
@@ -28,7 +28,7 @@ def parts(names=("b", "a", "c"), dims=(3, 2, 4)):
 
 def read(tmp_path, value, protocol=4):
     (tmp_path / "x.pkl").write_bytes(pickle.dumps(tuple(value), protocol))
-    return dialogue_rnn.read(tmp_path / "x.pkl")
+    return read_corpus(tmp_path / "x.pkl")
 
 
 def test_order_modalities_and_names_by_hand(tmp_path):
@@ -59,7 +59,7 @@ def test_iemocap_names_sessions_and_speakers(tmp_path, protocol):
 def test_iemocap_shape(tmp_path, python2, dims):
     text, audio, visual = dims
     iemocap_pickle.write(tmp_path / "x.pkl", seed=1, dims=dims, python2=python2)
-    corpus = dialogue_rnn.read(tmp_path / "x.pkl")
+    corpus = read_corpus(tmp_path / "x.pkl")
     assert corpus.dims == {"speech": audio, "visual": visual, "text": text}
     train = np.repeat(corpus.split, corpus.lengths) == "train"
     assert (train.sum(), (~train).sum()) == (5810, 1623)
@@ -118,19 +118,19 @@ def remove(part, conversation):
 
 nan = np.array([0, np.nan])
 REFUSED = {
-    "ten parts": (lambda v: [*v, {}], ["tuple of 10", "9-tuple"]),
-    "MELD's order": (
-        lambda v: [*v[:5], v[6], *v[7:], {}],
-        ["part 6 (videoSentence)", "list", "dict"],
+    "eleven parts": (lambda v: [*v, {}, {}], ["tuple of 11", "9-tuple"]),
+    "another order": (
+        lambda v: [*v[:6], v[7], v[6], v[8]],
+        ["part 6 (sentences)", "list", "dict"],
     ),
     "both splits": (change(8, None, ["a", "c"]), ["conversation a", "two splits"]),
-    "unknown in split": (change(8, None, ["zz"]), ["conversation zz", "testVid"]),
+    "unknown in split": (change(8, None, ["zz"]), ["conversation zz", "test"]),
     "empty splits": (lambda v: [*v[:7], [], []], ["empty corpus"]),
-    "a number for a split": (change(8, None, 5), ["testVid", "int"]),
-    "missing entry": (remove(5, "a"), ["conversation a", "videoVisual"]),
-    "missing labels": (remove(2, "c"), ["conversation c", "videoLabels"]),
+    "a number for a split": (change(8, None, 5), ["test", "int"]),
+    "missing entry": (remove(5, "a"), ["conversation a", "visual"]),
+    "missing labels": (remove(2, "c"), ["conversation c", "labels"]),
     "no utterances": (change(0, "a", []), ["conversation a", "no utterances"]),
-    "too few vectors": (change(4, "a", [[1, 2]]), ["conversation a", "videoAudio", "1", "2"]),
+    "too few vectors": (change(4, "a", [[1, 2]]), ["conversation a", "speech", "1", "2"]),
     "text for vectors": (change(3, "b", ["words"]), ["b", "b0", "modality text", "vector"]),
     "matrix for a vector": (change(3, "b", [np.ones((1, 3))]), ["b0", "text", "(1, 3)"]),
     "scalar for a vector": (change(3, "b", np.ones(1)), ["b0", "text", "float64"]),
@@ -144,25 +144,26 @@ REFUSED = {
     "label too large": (change(2, "b", [10**9]), ["b0", "label 1000000000 out of range"]),
     "label too small": (change(2, "b", [-2]), ["b0", "label -2 out of range"]),
     "label between": (change(2, "b", [0.5]), ["b0", "label 0.5"]),
-    "speaker of vectors": (change(1, "b", [[0, 1]]), ["b0", "list as speaker"]),
+    "two speakers at once": (change(1, "b", [[1, 1]]), ["b0", "2 speakers", "one-hot"]),
+    "a speaker of fractions": (change(1, "b", [0.5]), ["b0", "float as a speaker"]),
     "more utterances than bytes": (
         change(0, "a", ["u"] * 5000),
         ["conversation a: more utterances than the file holds"],
     ),
     "an id in two forms": (
         lambda v: [v[0] | {b"a": ["u"]}, *v[1:]],
-        ["part 0 (videoIDs): a conversation id twice, as text and otherwise"],
+        ["part 0 (ids): a conversation id twice, as text and otherwise"],
     ),
-    "text for a list": (change(0, "a", "uv"), ["videoIDs: a str; expected a list with one item"]),
-    "no axis": (change(2, "b", np.array(1)), ["videoLabels: a ndarray; expected a list with one"]),
-    "a fraction for an id": (change(0, "a", [1.5, 2.5]), ["videoIDs: a float as an id"]),
+    "text for a list": (change(0, "a", "uv"), ["ids: a str; expected a list with one item"]),
+    "no axis": (change(2, "b", np.array(1)), ["labels: a ndarray; expected a list with one"]),
+    "a fraction for an id": (change(0, "a", [1.5, 2.5]), ["ids: a float as an id"]),
     "a long number for an id": (
         change(0, "b", [2**64]),
-        ["videoIDs: an integer of 65 bits as an id; expected 64 at most"],
+        ["ids: an integer of 65 bits as an id; expected 64 at most"],
     ),
     "a long id": (
         change(0, "b", ["u" * 1001]),
-        ["videoIDs: an id of 1001 characters; expected at most 1000"],
+        ["ids: an id of 1001 characters; expected at most 1000"],
     ),
     "label one too large": (change(2, "b", [1000]), ["b0", "label 1000 out of range"]),
     "utterance twice": (change(0, "a", ["u", "u"]), ["conversation a", "utterance u", "twice"]),
@@ -188,11 +189,11 @@ def test_iemocap_label_and_speaker_out_of_range(tmp_path):
         read(tmp_path, change(1, names[0], ["X"])(parts(names)))
 
 
-@pytest.mark.parametrize("value", [[1, 2], {"a": 1}, "text", 5])
+@pytest.mark.parametrize("value", [[1, 2], {"a": 1}, "text", 5, [{}] * 3, []])
 def test_another_object(tmp_path, value):
     (tmp_path / "x.pkl").write_bytes(pickle.dumps(value))
-    with pytest.raises(InputError, match="9-tuple"):
-        dialogue_rnn.read(tmp_path / "x.pkl")
+    with pytest.raises(InputError, match=f"a pickled {type(value).__name__}.*corpora.md"):
+        read_corpus(tmp_path / "x.pkl")
 
 
 def test_a_vector_referred_to_many_times_is_refused_before_it_is_copied(tmp_path):

@@ -45,14 +45,15 @@ def test_rows_by_hand():
         "test": part,
         "validation": part,
         "test_oracle": {"accuracy": score},
+        "ensemble": {"test": {"accuracy": {"mean": 0.6}}},
     }
     less = whole | {"title": "no x", "group": "ablation", "about": "without x"}
     results = {"systems": {"no_x": less, "mman": whole}, "majority_accuracy": 0.62}
     results["protocol"] = "auto"
     lines = markdown.overview(results).splitlines()
-    cells = " | ".join(["50.0 ± 1.2"] * 5)
+    cells = " | ".join([*["50.0 ± 1.2"] * 3, "60.0", *["50.0 ± 1.2"] * 2])
     assert lines[2] == f"| MMAN | 4 392 184 | {cells} |"
-    assert lines[3] == "| majority answer | | 62.0 | | | | |"
+    assert lines[3] == "| majority answer | | 62.0 | | | | | |"
     assert lines[4] == f"| *no x: without x* | 4 392 184 | {cells} |"
     assert "| test accuracy | unweighted recall | weighted F1 |" in lines[0]
     head, *rows = markdown.overview(results | {"protocol": "iemocap4"}).splitlines()

@@ -47,8 +47,10 @@ def test_other_corpora_have_no_counts_of_the_paper_beside():
 def test_the_field_s_names_of_scores_head_the_table_of_systems():
     table = tables.systems(fake.make() | {"protocol": "iemocap4"})
     plain = tables.systems(fake.make())
-    assert [table.head[i] for i in (3, 5, 6, 7)] == ["WA", "UA", "weighted F1", "validation WA"]
-    assert plain.head[3:8:2] == ("accuracy", "unweighted recall", "validation accuracy")
+    assert [table.head[i] for i in (3, 5, 6, 8)] == ["WA", "UA", "weighted F1", "validation WA"]
+    assert [plain.head[i] for i in (3, 5, 8)] == [
+        "accuracy", "unweighted recall", "validation accuracy"
+    ]  # fmt: skip
     assert table.rows == plain.rows
     assert "UA, unweighted accuracy" in table.notes[-1]
     assert "UA" not in "".join(plain.notes)
@@ -58,7 +60,7 @@ def test_systems():
     table = tables.systems(fake.make())
     assert row(table, "cLSTM-Speech") == [
         "cLSTM-Speech", "1 000 000", "68", "50.0 ± 0.5", "47.9 to 52.1", "48.0 ± 0.5",
-        "49.0 ± 0.5", "53.0 ± 0.5", "3.2", "57.12", "1.27",
+        "49.0 ± 0.5", "51.0", "53.0 ± 0.5", "3.2", "57.12", "1.27",
     ]  # fmt: skip
     # The paper's Table 2 has neither of these.
     assert row(table, "cLSTM-Visual")[-2:] == [NONE, NONE]
@@ -66,7 +68,7 @@ def test_systems():
     theirs = [row(table, name)[-2] for name in ("cLSTM-EF", "cLSTM-LF", "cLSTM-MMA", "MMAN")]
     assert theirs == ["69.75", "71.78", "71.66", "73.94"]
     assert row(table, "majority answer")[3] == "38.5"
-    assert table.head[9] == "the paper's, on IEMOCAP"
+    assert table.head[10] == "the paper's, on IEMOCAP"
     strong = [cells[0] for cells in table.rows for cell in cells if isinstance(cell, Cell)]
     assert strong == ["MMAN"]
 

@@ -1,20 +1,23 @@
 import contextlib
+import dataclasses
 import json
 
+import jax
 import numpy as np
 import pytest
 
-from experiments.study import fitting, study, workers
+from experiments import export, predict
+from experiments.study import jobs, study, summary, workers
 from experiments.study import towers as plan
 from experiments.terminal.screen import Screen
-from experiments.trial import experiment, training
+from experiments.trial import analysis, experiment, training
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
 from tests import iemocap_pickle, tiny
 
 
-def run(config, workdir, processes=1):
-    study.run(config, workdir, Screen(quiet=True), processes)
+def run(config, workdir, processes=1, names=()):
+    study.run(config, workdir, Screen(quiet=True), processes, names=names)
     return json.loads((workdir / "results.json").read_text())
 
 
@@ -134,7 +137,7 @@ def test_again_it_trains_nothing_and_writes_the_same_bytes(finished, recipe, mon
     workdir, _ = finished
     files = ("results.json", "report.html", "report.md")
     before = [(workdir / name).read_bytes() for name in files]
-    monkeypatch.setattr(workers, "fit", None)
+    monkeypatch.setattr(jobs.Job, "run", None)
     run(recipe, workdir)
     assert [(workdir / name).read_bytes() for name in files] == before
 
@@ -160,18 +163,16 @@ def test_interrupted_anywhere_it_ends_the_same(finished, recipe, tmp_path, monke
 
 def test_jobs_side_by_side_give_the_same(finished, recipe, tmp_path):
     workdir, _ = finished
-    towers = sorted((workdir / "towers").glob("*"))[:2]
     config = recipe.copy_and_resolve_references().unlock()
-    todo, _ = study.plan_jobs(
-        plan.systems(config, tiny.MODALITIES), config, tiny.MODALITIES, tmp_path
-    )
-    some = [job for job in todo if job.folder.name in {path.name for path in towers}]
+    systems = plan.systems(config, tiny.MODALITIES)
+    todo, _ = study.plan_jobs(systems, {"": config}, tiny.MODALITIES, tmp_path)
+    some = [job for job in todo if not job.towers and job.config.data.modalities]
     assert len(some) == 2
     workers.run(some, Screen(quiet=True), 2, "")
     for job in some:
         found, expected = (
-            fitting.read(folder)["auto"]
-            for folder in (job.folder, workdir / "towers" / job.folder.name)
+            json.loads((folder / "results.json").read_text())
+            for folder in (job.folder, workdir / job.folder.relative_to(tmp_path))
         )
         assert found["test"] == expected["test"]
 
@@ -179,13 +180,9 @@ def test_jobs_side_by_side_give_the_same(finished, recipe, tmp_path):
 def test_a_mistake_in_a_process_of_its_own_is_told_as_one(recipe, tmp_path):
     config = recipe.copy_and_resolve_references().unlock()
     config.data.path = str(tmp_path / "gone.npz")
+    both = [jobs.Job(name, config, tmp_path / name) for name in "xy"]
     with pytest.raises(InputError, match=r"gone\.npz"):
-        workers.run(
-            [fitting.Job("x", config, tmp_path / "x"), fitting.Job("y", config, tmp_path / "y")],
-            Screen(quiet=True),
-            2,
-            "",
-        )
+        workers.run(both, Screen(quiet=True), 2, "")
 
 
 def test_several_processes_and_other_settings_are_refused(finished, recipe, tmp_path):
@@ -197,3 +194,69 @@ def test_several_processes_and_other_settings_are_refused(finished, recipe, tmp_
     config.distributed = "auto"
     with pytest.raises(InputError, match=r"config\.distributed"):
         run(config, tmp_path)
+
+
+def folders(workdir):
+    """Of a fusion, of a system that is one tower, and of a tower that is no system."""
+    systems, towers = workdir / "systems", sorted((workdir / "towers").iterdir())
+    return [systems / "mman", systems / "clstm_mma", towers[0]]
+
+
+def test_every_folder_predicts_what_its_analysis_tells(finished, recipe):
+    workdir, _ = finished
+    corpus = npz.read(recipe.data.path)
+    test = [c for c, part in enumerate(corpus.split) if part == "test"]
+    rows = np.concatenate([np.arange(len(corpus.labels))[corpus.utterances(c)] for c in test])
+    rows = rows[corpus.labels[rows] >= 0]
+    for folder in folders(workdir):
+        (model,) = predict.load_models(folder)
+        needed = corpus.select_modalities(list(model.dims))
+        told = json.loads((folder / analysis.NAME).read_text())["auto"]
+        assert told["utterances"]["label"] == corpus.labels[rows].tolist()
+        for seed, answers in enumerate(told["answers"]):
+            params = jax.tree.map(lambda x, n=seed: x[n : n + 1], model.params)
+            alone = dataclasses.replace(model, params=params)
+            assert alone.probabilities(needed)[rows].argmax(-1).tolist() == answers
+        expected = [(folder / n).is_file() for n in ("config.json", "curves.csv", "confusion.png")]
+        assert all(expected)
+
+
+def test_every_folder_exports(finished):
+    pytest.importorskip("flatbuffers", reason="the export needs it: pip install '.[export]'")
+    pytest.importorskip("safetensors.numpy", reason="pip install '.[export]'")
+    workdir, _ = finished
+    for folder in folders(workdir)[1:]:
+        files = export.contents(predict.load_models(folder))
+        assert {"conversation.jax", "weights.safetensors", "step.jax"} <= set(files)
+
+
+def test_a_choice_of_systems_trains_no_others(finished, recipe, tmp_path):
+    _, whole = finished
+    found = run(recipe, tmp_path, names=["mman", "clstm_lf"])
+    assert list(found["systems"]) == ["clstm_lf", "mman"]
+    assert {path.name for path in (tmp_path / "systems").iterdir()} == {"clstm_lf", "mman"}
+    for name, system in found["systems"].items():
+        assert system["test"] == whole["systems"][name]["test"]
+        assert system["right"] == whole["systems"][name]["right"]
+    pairs = [(pair["first"], pair["second"]) for pair in found["comparisons"]]
+    assert pairs == [("mman", "clstm_lf")]
+    assert [claim["claim"] for claim in found["claims"]] == ["MMAN beats cLSTM-LF"]
+
+
+def test_an_ablation_is_compared_with_a_baseline_that_was_trained(recipe):
+    every = {system.name: system for system in plan.systems(recipe, tiny.MODALITIES)}
+    assert summary._pairs([every["joint"]]) == []
+    assert summary._pairs([every["mman"], every["joint"]]) == [("joint", "mman")]
+
+
+def test_what_cannot_be_chosen_or_gone_on_with_is_refused(recipe, tmp_path):
+    workdir = tmp_path / "new"
+    with pytest.raises(InputError, match=r"--systems: unknown 'mmam'; .*'mman'"):
+        run(recipe, workdir, names=["mmam"])
+    assert not workdir.exists()
+    old = tmp_path / "old" / "towers" / "mma-01234567"
+    old.mkdir(parents=True)
+    (old / "fitted.json").write_text("{}")
+    with pytest.raises(InputError, match="a study of an earlier version"):
+        run(recipe, tmp_path / "old")
+    assert [path.name for path in (tmp_path / "old").iterdir()] == ["towers"]

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -39,6 +40,14 @@ def test_the_second_is_told_and_the_first_goes_on(tmp_path, inside):
     with alone(folder, inside):
         pass
     assert not list(tmp_path.iterdir())  # what was made for the lock alone is gone
+
+
+def test_a_patient_one_waits(tmp_path):
+    first = alone(tmp_path / "a")
+    first.__enter__()
+    threading.Timer(0.3, first.__exit__, (None, None, None)).start()
+    with alone(tmp_path / "a", patience=20.0), pytest.raises(InputError, match="another process"):
+        alone(tmp_path / "a", patience=0.1).__enter__()
 
 
 def test_what_was_written_stays_and_the_lock_is_gone(tmp_path):

@@ -67,3 +67,10 @@ def test_on_a_terminal_items_are_a_bar(capsys, monkeypatch):
     said = capsys.readouterr().out
     assert "utterances" in said
     assert "3/3" in said
+
+
+def test_a_listing_is_as_wide_as_its_rows(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    Screen().listing("tried", ("trial", "loss", "by fold"), [("1", "0.5", "0.123 " * 20)])
+    lines = capsys.readouterr().out.splitlines()
+    assert any("0.5" in line and line.count("0.123") == 20 for line in lines)

@@ -81,6 +81,19 @@ def test_results_hold_what_others_rely_on(finished):
     assert (workdir / "confusion.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_answers_and_counts_are_kept_for_comparisons(finished):
+    _, workdir, results = finished
+    told = json.loads((workdir / "analysis.json").read_text())["auto"]
+    right = np.array(told["answers"]) == np.array(told["utterances"]["label"])
+    np.testing.assert_allclose(right.mean(1), results["test"]["accuracy"]["per_seed"])
+    counts = np.array(told["counts"]["system"]["test"])
+    assert counts.sum(0).tolist() == results["test"]["confusion"]
+    assert set(told["counts"]["towers"]) == set(told["curves"]) - {"fusion"}
+    assert told["sizes"]["test"]["utterances"] == right.shape[1]
+    assert told["trainable"] == results["parameters"]["fusion"]
+    assert not {"attention", "missing"} & set(told)  # which compile more
+
+
 def test_the_same_command_again_ends_at_once(finished, capsys):
     config, workdir, before = finished
     stamp = (workdir / "results.json").stat().st_mtime_ns

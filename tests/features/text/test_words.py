@@ -57,6 +57,19 @@ def test_the_most_frequent_come_along(tmp_path, form):
     np.testing.assert_array_equal(vectors[2], TABLE["the"])
 
 
+@pytest.mark.parametrize("end", ["\n", " \n"])
+def test_glove_has_no_header(tmp_path, end):
+    write_text(tmp_path / "v.txt", end=end)
+    rest = (tmp_path / "v.txt").read_text(encoding="utf-8").split("\n", 1)[1]
+    (tmp_path / "g.txt").write_text(rest, encoding="utf-8")
+    words.check_file(tmp_path / "g.txt")
+    for more in (0, 2):
+        ours = words.read_vectors(tmp_path / "g.txt", {"the", "new york", "sad"}, more)
+        theirs = words.read_vectors(tmp_path / "v.txt", {"the", "new york", "sad"}, more)
+        assert ours[0] == theirs[0]
+        np.testing.assert_array_equal(ours[1], theirs[1])
+
+
 def test_many_random_vectors_in_both_formats(tmp_path):
     # Random bytes hold every byte: spaces, line breaks, letters.
     random = np.random.default_rng(0)
@@ -77,7 +90,10 @@ def test_tokens():
 
 REFUSED = {
     "empty": (b"", "first line"),
-    "no header": (b"the 1 2 3\n", "first line"),
+    "no header": (b"the\n", "first line"),
+    "a header of fractions": (b"2.5 3\nthe 1 2 3\n", "first line"),
+    "GloVe, a line short": (b"the 1 2 3\ncat 1 2\n", "damaged after word 1;"),
+    "GloVe, no number": (b"the 1 2 3\ncat 1 2 x\n", "line 2: cells that are no numbers"),
     "zero": (b"0 3\n", "first line"),
     "huge": (b"1 99999999\nthe 1\n", "first line"),
     "text cut": (b"2 3\nthe 1 2 3\n", "damaged after word 1 of 2"),
@@ -106,7 +122,7 @@ def test_absent(tmp_path):
 def test_a_file_is_checked_by_its_beginning(tmp_path):
     (tmp_path / "v").write_bytes(b"9 3\nthe")
     words.check_file(tmp_path / "v")
-    (tmp_path / "w").write_bytes(b"the 1 2 3\n")
+    (tmp_path / "w").write_bytes(b"the 1\n")
     with pytest.raises(InputError, match=r"w: a first line.*expected a word2vec file"):
         words.check_file(tmp_path / "w")
     with pytest.raises(InputError, match="none: no such file"):

@@ -1,0 +1,220 @@
+"""Folds inside a corpus's training part, and networks trained on them: no other part is read."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from experiments.terminal.command import Preemption
+from experiments.terminal.screen import Screen
+from experiments.trial import settings
+from experiments.trial.prepared import choose_split, load_corpus
+from mman_jax.data import folds, protocols
+from mman_jax.data.parts import Parts, common_shapes, prepare
+from mman_jax.data.splits import Split
+from mman_jax.errors import InputError, within
+from mman_jax.systems import build
+from mman_jax.systems.base import System
+from mman_jax.training import mesh as parallel
+from mman_jax.training.losses import cross_entropy
+from mman_jax.training.outcome import Outcome, Snapshot
+from mman_jax.training.trainer import Trainer
+
+Towers = Mapping[str, tuple[Any, Outcome]]
+"""Trained towers by name: parameters [S, ...] by top-level name, and their outcomes (T is 1)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Folds:
+    """Several splits of a corpus whose rows have equal shapes, so that they share programs.
+
+    Attributes:
+        names: of the group of conversations that each is about.
+        parts: of each.
+        labels: of each, by part.
+    """
+
+    names: tuple[str, ...]
+    parts: tuple[Parts, ...]
+    labels: tuple[Mapping[str, np.ndarray], ...]
+
+    @property
+    def conversations(self) -> int:
+        """The most that any trains on."""
+        return max(len(parts.split.train) for parts in self.parts)
+
+
+@dataclasses.dataclass(frozen=True)
+class Inner:
+    """A corpus's training part, each group of whose conversations is held out once.
+
+    Attributes:
+        modalities: of the corpus, in order.
+        classes: C.
+        about: sentences for people.
+        held: a group validates, all others train.
+        blind: the next group validates, and the group itself, which has no say, is the test part;
+            None where there are but two groups.
+    """
+
+    modalities: tuple[str, ...]
+    classes: int
+    about: tuple[str, ...]
+    held: Folds
+    blind: Folds | None
+
+
+def prepare_inner(config: ConfigDict, by: str) -> Inner:
+    """Reads a recipe's corpus, and divides its training part.
+
+    Args:
+        config: a recipe.
+        by: as of `folds.inner`.
+
+    Raises:
+        InputError: if something cannot be used.
+    """
+    settings.check_numbers(config)
+    if config.data.folds and not config.data.fold:
+        found = f"{config.data.folds!r}: what one fold tests, the others train on"
+        raise InputError("config.data.folds", found, "config.data.fold, too: a sweep for each fold")
+    corpus = load_corpus(config.data)
+    tasks = protocols.tasks(corpus, config.data.protocol)
+    if len(tasks) > 1:
+        found = f"{config.data.protocol!r}, of {len(tasks)} tasks"
+        raise InputError("config.data.protocol", found, "one of a single task")
+    chosen, _ = choose_split(config.data, corpus, tasks)
+    inner = folds.inner(corpus, chosen, by)
+    folds.check(corpus, inner, tasks)
+    splits, blind = [fold.split for fold in inner], []
+    for split, then in zip(splits, splits[1:] + splits[:1], strict=True):
+        rest = np.setdiff1d(split.train, then.valid)
+        if len(rest):
+            blind.append(Split(rest, then.valid, split.valid, "the group tested has no say"))
+
+    def laid(several):
+        shapes = common_shapes(corpus, several)
+        parts = tuple(prepare(corpus, split, shapes) for split in several)
+        return Folds(names, parts, tuple(part.labels(tasks[0]) for part in parts))
+
+    about = tuple(dict.fromkeys(split.how for split in splits))
+    names = tuple(fold.name for fold in inner)
+    classes = len(tasks[0].classes)
+    return Inner(tuple(corpus.dims), classes, about, laid(splits), laid(blind) if blind else None)
+
+
+class Candidate:
+    """One system under some settings, to be trained on any of the folds."""
+
+    def __init__(
+        self,
+        inner: Inner,
+        config: ConfigDict,
+        seeds: Sequence[int],
+        screen: Screen,
+        towers: Sequence[str] = (),
+        folds: Folds | None = None,
+    ):
+        """Builds the network, and compiles nothing yet.
+
+        Args:
+            inner: the training part.
+            config: of a system.
+            seeds: S seeds.
+            screen: where progress is shown.
+            towers: these of its towers alone, and no fusion; none: the whole system.
+            folds: what it is trained on; None: those that hold a group out.
+
+        Raises:
+            InputError: if it cannot be built.
+        """
+        self.folds = folds or inner.held
+        self.seeds, self.screen = list(seeds), screen
+        shards = (config.mesh.seeds, config.mesh.rows)
+        with within("config"):
+            system = build(config.network, inner.modalities, inner.classes)
+            if towers:
+                own = {name: system.towers[name] for name in towers}
+                inputs = {name: system.inputs[name] for name in towers}
+                system = system.clone(towers=own, inputs=inputs, fusion=None)
+            mesh = parallel.make_mesh(len(self.seeds), config.parallel, *shards)
+            self.system: System = system
+            rows = self.folds.parts[0].rows
+            self._trainer = Trainer(
+                system, config.train, rows, inner.classes, mesh, config.parallel,
+                config.data.stream, self.folds.conversations,
+            )  # fmt: skip
+        runs = len(self.seeds) * len(self.folds.parts)
+        self._small = settings.is_small(self._trainer, rows, runs)
+        with parallel.compiling(quickly=self._small):
+            options = parallel.compiler_options(jax.default_backend())
+        self._score = jax.jit(_scoring(system), compiler_options=options)
+
+    def train(self, fold: int, name: str, towers: Towers | None = None) -> Snapshot:
+        """Trains all stages, or the fusion alone on towers that were trained; the last snapshot.
+
+        Args:
+            fold: its number.
+            name: for the screen.
+            towers: that were trained on this fold.
+        """
+        trainer, start = self._trainer, None
+        trainer.put(self.folds.parts[fold].rows)
+        with parallel.compiling(quickly=self._small):
+            if towers:
+                params = {key: x for own, _ in towers.values() for key, x in own.items()}
+                outcomes = {tower: outcome for tower, (_, outcome) in towers.items()}
+                start = trainer.join(params, outcomes, self.seeds)
+            snapshot = start
+            for snapshot in trainer.run(self.folds.labels[fold], self.seeds, start):
+                if len(snapshot.finished) < len(trainer.stages):
+                    self.screen.epoch(name, snapshot, trainer.epochs(snapshot.stage))
+                Preemption.obey()
+        return snapshot
+
+    def losses(self, fold: int, snapshot: Snapshot) -> dict[str, np.ndarray]:
+        """Each head's loss [S] on the group held out, in nats; infinite of a seed that failed.
+
+        It is plain cross-entropy, whatever weighs classes or smooths labels in training.
+        """
+        rows = self.folds.parts[fold].rows["valid"]
+        features = {name: np.asarray(x) for name, x in rows.features.items()}
+        labels = self.folds.labels[fold]["valid"]
+        found = self._score(snapshot.state.best, features, rows.reset, rows.present, labels)
+        losses = {}
+        for name, stage in zip(snapshot.finished, self.system.stages(), strict=True):
+            outcome = snapshot.finished[name]
+            converged = (outcome.best_epoch > 0) & ~outcome.failed.any(-1)
+            for index, head in enumerate(stage.heads):
+                own = np.asarray(found[head], np.float64)
+                losses[head] = np.where(converged[:, index] & np.isfinite(own), own, np.inf)
+        return losses
+
+    def towers(self, snapshot: Snapshot) -> Towers:
+        """The towers of a snapshot of theirs, apart."""
+        params = jax.tree.map(np.asarray, snapshot.state.best)
+        (outcome,) = snapshot.finished.values()
+        found = {}
+        for index, name in enumerate(self.system.towers):
+            history = jax.tree.map(lambda x, i=index: x[:, :, i : i + 1], outcome.history)
+            scores = [x[:, index : index + 1] for x in outcome[:-1]]
+            key = f"towers_{name}"
+            found[name] = {key: params[key]}, Outcome(*scores, history)
+        return found
+
+
+def _scoring(system: System):
+    def score(params, features, reset, present, labels):
+        def one(params):
+            logits, _ = system.apply({"params": params}, features, reset, present=present)
+            even = jnp.ones(system.classes)
+            pairs = {head: cross_entropy(x, labels, even) for head, x in logits.items()}
+            return {head: total / weight for head, (total, weight) in pairs.items()}
+
+        return jax.lax.map(one, params)
+
+    return score

@@ -1,0 +1,104 @@
+"""What picks the epoch, chosen by what carries over to conversations that had no say."""
+
+import dataclasses
+import itertools
+import json
+import pathlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from experiments.study.inner import Candidate, Inner
+from experiments.terminal.screen import Screen
+from mman_jax.evaluation.metrics import accuracy
+from mman_jax.files.whole import read_json, write_whole
+from mman_jax.training.selection import SELECT
+
+SMOOTHINGS = (0.0, 0.5)
+
+Accuracies = Mapping["Rule", np.ndarray]
+"""By rule: [folds, seeds], the mean over all heads."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """`train.select` and `train.smoothing`."""
+
+    select: str
+    smoothing: float
+
+    def __str__(self) -> str:
+        return f"{self.select}, smoothing {self.smoothing:g}" if self.smoothing else self.select
+
+    def on(self, config: ConfigDict) -> ConfigDict:
+        """The recipe with this rule."""
+        config = config.copy_and_resolve_references().unlock()
+        config.train.update(select=self.select, smoothing=self.smoothing)
+        return config
+
+
+def rules() -> tuple[Rule, ...]:
+    """All rules, the simpler first."""
+    return tuple(itertools.starmap(_rule, itertools.product(SMOOTHINGS, SELECT)))
+
+
+def measure(
+    inner: Inner, config: ConfigDict, rule: Rule, seeds: Sequence[int], screen: Screen
+) -> np.ndarray:
+    """Accuracy [folds, seeds] on the groups that had no say, the mean over towers and fusion."""
+    candidate = Candidate(inner, rule.on(config), seeds, screen, folds=inner.blind)
+    found = []
+    for fold, name in enumerate(inner.blind.names):
+        snapshot = candidate.train(fold, f"{rule}, {name} without a say")
+        counts = [outcome.test for outcome in snapshot.finished.values()]
+        found.append(accuracy(np.concatenate(counts, axis=1).astype(np.int64)).mean(-1))
+    return np.array(found)
+
+
+def measure_all(
+    inner: Inner,
+    config: ConfigDict,
+    seeds: Sequence[int],
+    screen: Screen,
+    path: pathlib.Path,
+    late: Callable[[float], bool],
+) -> Accuracies:
+    """What each rule gives; goes on after the rules that were measured before.
+
+    Args:
+        inner: the folds.
+        config: the recipe whose epochs are picked.
+        seeds: S seeds.
+        screen: where progress is shown.
+        path: where it is kept.
+        late: whether so many seconds more are too many.
+    """
+    settings = {name: json.loads(config[name].to_json()) for name in ("network", "train")}
+    found: dict[str, list] = {}
+    if path.is_file() and read_json(path).get("settings") == settings:
+        found = read_json(path)["accuracy"]
+    seconds = 0.0
+    for rule in rules():
+        if str(rule) in found:
+            continue
+        if late(seconds):
+            break
+        began = time.monotonic()
+        found[str(rule)] = measure(inner, config, rule, seeds, screen).tolist()
+        content = {"settings": settings, "accuracy": found}
+        write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
+        seconds = max(seconds, time.monotonic() - began)
+        mean = 100 * np.mean(found[str(rule)])
+        screen.line(f"{rule}: {mean:.2f} % where nothing had a say, in {seconds:.0f} s")
+    return {rule: np.array(found[str(rule)]) for rule in rules() if str(rule) in found}
+
+
+def best(accuracies: Accuracies) -> Rule:
+    """The rule of the highest mean accuracy; of equals, the simplest."""
+    return max(accuracies, key=lambda rule: round(float(accuracies[rule].mean()), 6))
+
+
+def _rule(smoothing: float, select: str) -> Rule:
+    return Rule(select, smoothing)

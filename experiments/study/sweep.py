@@ -1,0 +1,231 @@
+"""A sweep, in order: the towers, early fusion, the late fusions on frozen towers, the rule."""
+
+import dataclasses
+import pathlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from configs import clstm_ef, clstm_lf
+from experiments.study import rules, side_by_side, space
+from experiments.study.inner import Candidate, Inner, Towers
+from experiments.study.search import Row, Search, best
+from experiments.study.side_by_side import Attempt, attempt
+from experiments.study.space import ALL_TOWERS, ATTENTION, CLSTM, DENSE, EARLY_FUSION
+from experiments.study.towers import key
+from experiments.study.trials import Trials
+from experiments.terminal.screen import Screen
+from mman_jax.errors import InputError
+from mman_jax.systems.mman import FUSION
+
+FIRST_SEED = 1000
+"""Others than those of a report."""
+
+_UNTIL = {"towers": 0.6, "early fusion": 0.7, DENSE: 0.75, CLSTM: 0.85}
+"""The share of the time after which a search tries nothing new."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """How much is tried.
+
+    Attributes:
+        trials: of the towers; of each fusion half as many.
+        seeds: of each trial.
+        hours: after which nothing new is tried; None: no end.
+        names: of the settings that are searched.
+        seed: of the draws.
+    """
+
+    trials: int
+    seeds: int
+    hours: float | None
+    names: tuple[str, ...]
+    seed: int = 0
+
+
+class Sweep:
+    """A sweep of one recipe on one corpus."""
+
+    def __init__(
+        self,
+        recipe: ConfigDict,
+        inner: Inner,
+        storage: Any,
+        budget: Budget,
+        screen: Screen,
+        workers: side_by_side.Workers,
+    ):
+        """Trains nothing yet.
+
+        Args:
+            recipe: MMAN's config.
+            inner: its corpus's folds.
+            storage: Optuna's, which a search goes on from.
+            budget: how much is tried.
+            screen: where progress is shown.
+            workers: what trains the trials of the towers.
+        """
+        self.inner, self.storage, self.budget, self.screen = inner, storage, budget, screen
+        self.workers, self.began = workers, time.monotonic()
+        self.seeds = [FIRST_SEED + i for i in range(budget.seeds)]
+        self.found = recipe.copy_and_resolve_references().unlock()
+        # What is searched is what trains once, by the paper's own way.
+        self.found.train.refit = False
+        self.found.train.fusion.answers = "training"
+        self.given = recipe.train
+        self.searches: list[list[Row]] = []
+
+    def run(self, path: pathlib.Path) -> tuple[ConfigDict, rules.Accuracies]:
+        """The recipe that was found, and the accuracy of each rule that picks an epoch.
+
+        Args:
+            path: where the rules' accuracies are kept.
+        """
+        names = (*self.inner.modalities, ATTENTION)
+        half = max(1, self.budget.trials // 2)
+        self._search("towers", names, self.budget.trials, self._beside(lambda x: x, names))
+        early = self._beside(clstm_ef.system, (EARLY_FUSION,))
+        self._search("early fusion", (EARLY_FUSION,), half, early)
+        self._search(DENSE, (DENSE,), half, self._fused(lambda x: x, DENSE))
+        self._search(CLSTM, (CLSTM,), half, self._fused(clstm_lf.system, CLSTM))
+        accuracies: rules.Accuracies = {}
+        if self.inner.blind:
+            accuracies = rules.measure_all(
+                self.inner, self.found, self.seeds, self.screen, path, self._late(1.0)
+            )
+        else:
+            self.screen.notice("two groups: none is left without a say in what picks the epoch")
+        config = rules.best(accuracies).on(self.found) if accuracies else self.found
+        config.train.refit = self.given.refit
+        config.train.fusion.answers = self.given.fusion.answers
+        return config, accuracies
+
+    def _search(
+        self,
+        name: str,
+        owners: Sequence[str],
+        trials: int,
+        run: Callable[[Search, Sequence[Row], Sequence[space.Values]], Sequence[Attempt]],
+    ) -> None:
+        """Searches the settings of some owners, and makes the best part of what was found."""
+        owned = {owner: space.fields(owner, self.budget.names) for owner in owners}
+        shared = space.fields(ALL_TOWERS, self.budget.names) if name == "towers" else ()
+        if not shared and not any(owned.values()):
+            return
+        fields = {ALL_TOWERS: shared, **owned}
+        first = {o: space.given(self.found, o, own) for o, own in fields.items()}
+        search = Search(fields, first, self.budget.seed, trials)
+        # Once other towers are found, what was tried on the former ones says nothing.
+        study = name if name == "towers" else key(name, self.found)
+        kept = Trials(self.storage, study, search)
+        rows = kept.rows
+        if rows:
+            self.screen.line(f"{name}: goes on after {len(rows)} of {trials} trials")
+        late, longest = self._late(_UNTIL[name]), 0.0
+        while len(rows) < trials and not (rows and late(longest)):
+            # In rounds: what is tried side by side knows what was tried before the round, so that
+            # the same is tried whichever ends first, and wherever it was interrupted.
+            start = len(rows) - len(rows) % self.workers.count
+            until = min(start + self.workers.count, trials)
+            before = rows[:start]
+            drawn = [search.draw(before, i - start) for i in range(len(rows), until)]
+            began = time.monotonic()
+            attempts = list(run(search, before, drawn))
+            longest = max(longest, time.monotonic() - began)
+            each = (time.monotonic() - began) / len(drawn)
+            for values, (losses, pruned) in zip(drawn, attempts, strict=True):
+                row = Row(values, losses, pruned)
+                kept.add(row)
+                self._tell(name, len(rows), trials, row, each)
+                rows.append(row)
+            jax.clear_caches()  # no later trial uses these programs
+        if len(rows) < trials:
+            self.screen.notice(f"{name}: the time is over after {len(rows)} of {trials} trials")
+        if not np.isfinite(best(rows).loss(ALL_TOWERS)):
+            found = f"{name}: every trial failed"
+            raise InputError("training", found, "training that converges (smaller learning rates)")
+        self.found = space.apply(self.found, best(rows).values)
+        self.searches.append(rows)
+
+    def _beside(self, system: Callable[[ConfigDict], ConfigDict], towers: Sequence[str]):
+        """What tries settings of towers: in the workers, side by side."""
+
+        def run(search, rows, drawn):
+            configs = [system(space.apply(self.found, values)) for values in drawn]
+            return self.workers.run(configs, tuple(towers), self.seeds, search, rows)
+
+        return run
+
+    def _fused(self, system: Callable[[ConfigDict], ConfigDict], owner: str):
+        """What tries settings of a late fusion: here, on towers that are trained but once."""
+        frozen: list[Towers] = []
+
+        def run(search, rows, drawn):
+            if not frozen:
+                frozen.extend(self._frozen(system(space.apply(self.found, {})), owner))
+            attempts = []
+            for values in drawn:
+                config = system(space.apply(self.found, values))
+                candidate = Candidate(self.inner, config, self.seeds, self.screen)
+                attempts.append(attempt(candidate, {FUSION: owner}, search, rows, frozen))
+            return attempts
+
+        return run
+
+    def _frozen(self, config: ConfigDict, owner: str) -> list[Towers]:
+        names = [*self.inner.modalities, *([ATTENTION] if "early" in config.network else [])]
+        candidate = Candidate(self.inner, config, self.seeds, self.screen, names)
+        return [
+            candidate.towers(candidate.train(fold, f"towers under a {owner}, fold {group}"))
+            for fold, group in enumerate(self.inner.held.names)
+        ]
+
+    def _late(self, share: float) -> Callable[[float], bool]:
+        hours = self.budget.hours
+
+        def late(seconds: float) -> bool:
+            spent = time.monotonic() - self.began + seconds
+            return hours is not None and spent > share * hours * 3600
+
+        return late
+
+    def _tell(self, name: str, number: int, trials: int, row: Row, seconds: float) -> None:
+        each = ", ".join(f"{owner} {row.loss(owner):.4f}" for owner in row.losses)
+        mean = f"{row.loss(ALL_TOWERS):.4f} ({each})" if len(row.losses) > 1 else each
+        end = " after its first folds" if row.pruned else ""
+        self.screen.line(
+            f"{name}, trial {number + 1}/{trials}: {mean}{end}, {seconds:.0f} s; {_words(row)}"
+        )
+
+
+def check(recipe: ConfigDict) -> None:
+    """Refuses a recipe that is not MMAN's.
+
+    Raises:
+        InputError: naming what it is.
+    """
+    network = recipe.network
+    whole = (
+        network.get("system", "mman") == "mman"
+        and {"unimodal", "early", "fusion"} <= set(network)
+        and network.early.kind == "attention"
+        and network.fusion.kind == "dense"
+    )
+    if not whole:
+        expected = "the recipe of MMAN, configs/mman.py, or one made from it"
+        raise InputError("--config", f"the system {recipe.system}", expected)
+    if recipe.distributed:
+        raise InputError("config.distributed", repr(recipe.distributed), "one process")
+
+
+def _words(row: Row) -> str:
+    parts: Mapping[str, Any] = {owner: own for owner, own in row.values.items() if own}
+    return "; ".join(
+        f"{owner}: " + " ".join(f"{name}={value}" for name, value in own.items())
+        for owner, own in parts.items()
+    )

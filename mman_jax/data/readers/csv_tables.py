@@ -1,0 +1,161 @@
+"""CSV files of one's own: a row an utterance, with columns of features."""
+
+import csv
+import re
+from pathlib import Path
+
+import numpy as np
+
+from mman_jax.data.readers import items, table
+from mman_jax.data.validation import SPLIT_NAMES
+from mman_jax.errors import InputError, nearest
+
+LAYOUT = "a CSV of utterances with columns of features"
+
+_FEATURE = re.compile(r"(.+)_(\d{1,6})")
+_FACTS = {
+    "conversation": "conversation", "conversation_id": "conversation",
+    "utterance": "utterance", "utterance_id": "utterance",
+    "label": "label", "speaker": "speaker", "session": "session", "split": "split",
+}  # fmt: skip
+
+
+def header(path: Path) -> list[str]:
+    """The cells of a file's first line; none where it is no CSV file in UTF-8."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            line = file.readline(1 << 20)
+            return [cell.strip() for cell in next(csv.reader([line], strict=True), [])]
+    except (OSError, ValueError, csv.Error):
+        return []
+
+
+def recognises(path: Path) -> bool:
+    """Whether a file begins as one of these does."""
+    cells = header(path)
+    known = [cell in _FACTS or bool(_FEATURE.fullmatch(cell)) for cell in cells]
+    return len(cells) > 1 and "path" not in cells and 2 * sum(known) > len(cells)
+
+
+def rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The columns, and the line number and the cells of each row.
+
+    Raises:
+        InputError: no CSV file, no row, or one of another number of cells.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = csv.reader(file, strict=True)
+            rows = [(lines.line_num, row) for row in lines if any(cell.strip() for cell in row)]
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(path, f"cannot be read ({error!s:.120})", "a CSV file in UTF-8") from error
+    columns = [cell.strip() for cell in rows[0][1]] if rows else []
+    for position, column in enumerate(columns):
+        if column in columns[:position]:
+            raise InputError(f"{path}: column {column!r:.60}", "comes twice", "each column once")
+    for line, row in rows[1:]:
+        if len(row) != len(columns):
+            found = f"{len(row)} cells"
+            raise InputError(f"{path}: line {line}", found, f"{len(columns)}, as many as columns")
+    if len(rows) < 2:
+        raise InputError(path, "no rows", "a header, and a row an utterance")
+    return columns, rows[1:]
+
+
+def read(path: Path) -> table.Table:
+    """The utterances of a file: facts by name, features `<modality>_<number>`, `targets/<name>`.
+
+    Raises:
+        InputError: the file, the line and the column that does not fit.
+    """
+    columns, lines = rows(path)
+    places: dict[str, dict[int, int]] = {}
+    facts: dict[str, int] = {}
+    targets: dict[str, int] = {}
+    for position, column in enumerate(columns):
+        where = f"{path}: column {column!r:.60}"
+        if column in _FACTS:
+            if _FACTS[column] in facts:
+                raise InputError(where, f"a second {_FACTS[column]}", "each column once")
+            facts[_FACTS[column]] = position
+        elif column.startswith("targets/"):
+            targets[column.removeprefix("targets/")] = position
+        elif match := _FEATURE.fullmatch(column):
+            places.setdefault(match[1], {})[int(match[2])] = position
+        else:
+            known = (*_FACTS, "targets/<name>", "<modality>_<number>")
+            raise InputError(where, "unknown", nearest(column, known))
+    for modality, numbers in places.items():
+        if sorted(numbers) not in ([*range(len(numbers))], [*range(1, len(numbers) + 1)]):
+            found = f"columns {', '.join(map(str, sorted(numbers)[:6]))}"
+            raise InputError(f"{path}: modality {modality}", found, "numbers from 0 without gaps")
+    if not places:
+        raise InputError(path, "no columns of features", "<modality>_0, <modality>_1 and so on")
+    notes = []
+
+    def column(name: str) -> list[str]:
+        found = []
+        for line, row in lines:
+            cell = row[facts[name]].strip()
+            if not cell and name != "label":
+                raise InputError(f"{path}: line {line}: {name}", "empty", "a value in every row")
+            found.append(items.text(cell, f"{path}: line {line}: {name}", name))
+        return found
+
+    count = len(lines)
+    ids = column("utterance") if "utterance" in facts else None
+    if "conversation" in facts:
+        conversations = column("conversation")
+    else:
+        notes.append("no column conversation: each utterance is a conversation of one")
+        conversations = [f"c{row:0{len(str(count))}d}" for row in range(count)]
+    if ids is None:
+        notes.append("no column utterance: utterances are named by their place in a conversation")
+        seen: dict[str, int] = {}
+        ids = []
+        for name in conversations:
+            seen[name] = seen.get(name, -1) + 1
+            ids.append(str(seen[name]))
+    if "label" not in facts:
+        notes.append("no column label: utterances are context only")
+    labels, label_names = table.labelled(column("label") if "label" in facts else [""] * count)
+    parts = column("split") if "split" in facts else None
+    for (line, _), part in zip(lines, parts or [], strict=False):
+        if part not in SPLIT_NAMES:
+            raise InputError(f"{path}: line {line}: split", repr(part), nearest(part, SPLIT_NAMES))
+    features, present = {}, {}
+    for modality, numbers in places.items():
+        block = np.empty((count, len(numbers)), np.float32)
+        for at, position in enumerate(numbers[n] for n in sorted(numbers)):
+            block[:, at] = _numbers(path, lines, position, columns[position])
+        there = ~np.isnan(block).all(1)
+        features[modality], present[modality] = block, there
+    return table.Table(
+        place=str(path),
+        layout=LAYOUT,
+        conversations=conversations,
+        ids=ids,
+        labels=labels,
+        label_names=label_names,
+        features=features,
+        present=present,
+        targets={name: _numbers(path, lines, at, name) for name, at in targets.items()},
+        parts=parts,
+        speakers=column("speaker") if "speaker" in facts else None,
+        sessions=column("session") if "session" in facts else None,
+        notes=notes,
+    )
+
+
+def _numbers(path: Path, lines: list[tuple[int, list[str]]], at: int, name: str) -> np.ndarray:
+    """[N] float32 of a column; an empty cell is NaN."""
+    found = np.empty(len(lines), np.float64)
+    for index, (line, row) in enumerate(lines):
+        cell = row[at].strip()
+        try:
+            found[index] = float(cell) if cell else np.nan
+        except ValueError:
+            where = f"{path}: line {line}: {name}"
+            raise InputError(where, repr(cell)[:60], "a number, or empty: none") from None
+    with np.errstate(over="ignore"):  # the corpus refuses infinity, and says where
+        return found.astype(np.float32)

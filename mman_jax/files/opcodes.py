@@ -1,0 +1,243 @@
+"""The pickle machine with the few opcodes that data needs, and bounds on what they take.
+
+The standard library's C unpickler would do most of this through `find_class`, but it sizes its
+memo by a number in the file, so that ten bytes can ask for gigabytes. The Python one keeps the
+memo in a dict, and its table of opcodes can be cut to the few that data needs.
+"""
+
+# ruff: noqa: D102 - the standard library names the methods by their opcodes
+
+import io
+import pickle
+import pickletools
+import struct
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from mman_jax.files import pickled_arrays
+from mman_jax.files.on_disk import OnDisk
+from mman_jax.files.pickled_arrays import Dtype, Region
+
+# What is built may hold this many times the bytes of the file: enough for any honest pickle,
+# whose every value is written out, and a bound for one that copies a value again and again.
+_COPIES = 4
+
+# A set of one byte in the file takes 216 in memory. What such opcodes take, in bytes, may come to
+# so many times the file, beyond what is free; honest pickles have contents too and need a tenth.
+_WEIGHTS = {"EMPTY_SET": 216, "FROZENSET": 216, "MARK": 130, "MEMOIZE": 100}
+_HEAVIEST = 32
+_FREE_BYTES = 64 << 20
+
+_LARGEST_INDEX = 2**32  # of the memo, as the binary opcodes have it
+
+LARGE = 8 << 20
+"""Bytes from which on an array stays in its file."""
+
+_OPCODES = """MARK STOP POP POP_MARK DUP PROTO FRAME MEMOIZE
+PUT BINPUT LONG_BINPUT GET BINGET LONG_BINGET
+NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT
+STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8
+BINBYTES SHORT_BINBYTES BINBYTES8
+EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST LIST APPEND APPENDS
+EMPTY_DICT DICT SETITEM SETITEMS EMPTY_SET ADDITEMS FROZENSET
+GLOBAL STACK_GLOBAL REDUCE BUILD BYTEARRAY8"""
+
+_FEW = 1 << 16  # bytes, which are read without a look at how many are left
+
+_SCALARS = (str, bytes, int, float, bool, type(None))
+
+
+class _Bounded:
+    """A file that is never asked for more than it holds: what reads it allocates first."""
+
+    def __init__(self, file: BinaryIO, size: int):
+        self._file, self._size = file, size
+        self.readline = file.readline
+
+    def read(self, count: int) -> bytes:
+        if count <= _FEW:
+            return self._file.read(count)
+        return self._file.read(min(count, max(0, self._size - self._file.tell())))
+
+
+class Machine(pickle._Unpickler):
+    """The standard machine with fewer opcodes and a budget of bytes.
+
+    Args:
+        path: of the file, for arrays that stay in it.
+        file: the pickle.
+        size: its bytes.
+        on_disk: whether arrays of `LARGE` bytes and more stay in the file at the path.
+    """
+
+    def __init__(self, path: Path, file: BinaryIO, size: int, on_disk: bool):
+        bounded = file if isinstance(file, io.BytesIO) else _Bounded(file, size)
+        super().__init__(bounded, encoding="latin1")
+        self._path, self._file, self._size = path, file, size
+        self._large = LARGE if on_disk else 1 << 62
+        self._places: dict[int, list[int]] = {}  # of arrays in the memo, by their identity
+        self._budget = _COPIES * size + 1024
+        self._weight = _HEAVIEST * size + _FREE_BYTES
+
+    def frombuffer(self, raw: Any, dtype: Any, shape: Any, order: Any = "C") -> np.ndarray | OnDisk:
+        """A writable array of these bytes; their number must be exactly the shape's."""
+        shape = (shape,) if isinstance(shape, int) else shape
+        self.charge(pickled_arrays.cost(raw, dtype, shape))
+        return pickled_arrays.build(raw, dtype, shape, "F" if order == "F" else "C")
+
+    def charge(self, amount: int) -> None:
+        """Counts bytes that are built."""
+        self._budget -= amount
+        if self._budget < 0:
+            raise pickle.UnpicklingError("it claims more data than the file holds")
+
+    def weigh(self, amount: int) -> None:
+        """Counts memory that an opcode takes."""
+        self._weight -= amount
+        if self._weight < 0:
+            raise pickle.UnpicklingError("it builds far more than the file holds")
+
+    def hashable(self, items: Any) -> Any:
+        """The items, none of which makes a hash table slow or the C stack overflow."""
+        # The hash of a tuple nested a million deep would overflow the C stack; and integers of any
+        # size can all have the same hash, so that a set of n takes n * n comparisons.
+        for item in items:
+            if type(item) is int and item.bit_length() > 64:
+                raise pickle.UnpicklingError("an integer beyond 64 bits as a key or set element")
+            if type(item) not in _SCALARS:
+                raise pickle.UnpicklingError(f"a {type(item).__name__} as a key or set element")
+        return items
+
+    def load_build(self) -> None:
+        """Give a dtype or an array its state; nothing else has one."""
+        state = self.stack.pop()
+        target = self.stack[-1]
+        if not isinstance(state, tuple):
+            raise pickle.UnpicklingError("a state that is no tuple")
+        if isinstance(target, Dtype):
+            target.build(state)
+        elif isinstance(target, np.ndarray) and len(state) == 5:
+            _, shape, dtype, fortran, raw = state
+            array = self.frombuffer(raw, dtype, shape, "F" if fortran else "C")
+            if isinstance(array, OnDisk):
+                self.stack[-1] = array
+                for index in self._places.get(id(target), ()):
+                    self.memo[index] = array
+            else:
+                # In place: the memo holds the array already.
+                values = array.tobytes("A") if array.dtype != object else array.ravel().tolist()
+                target.__setstate__((1, array.shape, array.dtype, bool(fortran), values))
+        else:
+            raise pickle.UnpicklingError(f"a state for a {type(target).__name__}")
+
+    def _set_pairs(self, pairs: list[Any]) -> None:
+        target = self.stack[-1]
+        if type(target) is not dict:
+            raise pickle.UnpicklingError(f"items for a {type(target).__name__}")
+        self.hashable(pairs[::2])
+        target.update(zip(pairs[::2], pairs[1::2], strict=True))
+
+    def load_setitem(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        self._set_pairs([key, value])
+
+    def load_setitems(self) -> None:
+        self._set_pairs(self.pop_mark())
+
+    def load_dict(self) -> None:
+        pairs = self.pop_mark()
+        self.append({})
+        self._set_pairs(pairs)
+
+    def load_additems(self) -> None:
+        items: Iterable[Any] = self.hashable(self.pop_mark())
+        if type(self.stack[-1]) is not set:
+            raise pickle.UnpicklingError("elements for something other than a set")
+        self.stack[-1].update(items)
+
+    def load_frozenset(self) -> None:
+        items = self.hashable(self.pop_mark())
+        self.append(frozenset(items))  # `append` is another one after `pop_mark`
+
+    def load_put(self) -> None:
+        # The inherited one takes any integer, and so any number of them with the same hash.
+        self._keep(int(self.readline()[:-1]))
+
+    def load_binput(self) -> None:
+        self._keep(self.read(1)[0])
+
+    def load_long_binput(self) -> None:
+        self._keep(struct.unpack("<I", self.read(4))[0])
+
+    def load_memoize(self) -> None:
+        self._keep(len(self.memo))
+
+    def _keep(self, index: int) -> None:
+        if not 0 <= index < _LARGEST_INDEX:
+            raise pickle.UnpicklingError("a memo index out of range")
+        kept = self.memo[index] = self.stack[-1]
+        if isinstance(kept, np.ndarray):
+            self._places.setdefault(id(kept), []).append(index)
+
+    def load_binstring(self) -> None:
+        size = struct.unpack("<i", self.read(4))[0]
+        if size < 0:
+            raise pickle.UnpicklingError("BINSTRING pickle has negative byte count")
+        raw = self._bytes(size)
+        self.append(raw if isinstance(raw, Region) else raw.decode("latin1"))
+
+    def load_binbytes(self) -> None:
+        self.append(self._bytes(struct.unpack("<I", self.read(4))[0]))
+
+    def load_binbytes8(self) -> None:
+        self.append(self._bytes(struct.unpack("<Q", self.read(8))[0]))
+
+    def load_bytearray8(self) -> None:
+        # The inherited one allocates what the file claims before it reads.
+        raw = self._bytes(struct.unpack("<Q", self.read(8))[0])
+        self.append(raw if isinstance(raw, Region) else bytearray(raw))
+
+    def _bytes(self, size: int) -> bytes | Region:
+        """So many bytes, or where they lie: picklers write large ones outside of all frames."""
+        frame = self._unframer.current_frame
+        inside = frame is not None and frame.tell() < len(frame.getbuffer())
+        if size < self._large or inside:
+            return self.read(size)
+        start = self._file.tell()
+        if start + size > self._size:
+            raise EOFError
+        self._file.seek(size, 1)
+        self._unframer.current_frame = None
+        return Region(self._path, start, size)
+
+
+class _Allowed(dict):
+    """The kept opcodes; any other is refused by its name."""
+
+    def __missing__(self, code: int) -> Callable[[Machine], None]:
+        known = pickletools.code2op.get(chr(code))
+        raise pickle.UnpicklingError(f"opcode {known.name if known else code}")
+
+
+def _dispatch() -> _Allowed:
+    allowed = _Allowed()
+    for name in _OPCODES.split():
+        code = getattr(pickle, name)[0]
+        inherited = pickle._Unpickler.dispatch[code]
+        load = getattr(Machine, inherited.__name__)
+        allowed[code] = _weighed(load, _WEIGHTS[name]) if name in _WEIGHTS else load
+    return allowed
+
+
+def _weighed(load: Callable[[Machine], None], weight: int) -> Callable[[Machine], None]:
+    def weighed(machine: Machine) -> None:
+        machine.weigh(weight)
+        load(machine)
+
+    return weighed
+
+
+Machine.dispatch = _dispatch()

@@ -1,0 +1,168 @@
+"""The factorised layers of FMT (Zadeh et al. 2019): attention within every set of modalities."""
+
+import functools
+import itertools
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from mman_jax.layers.attention import weigh
+from mman_jax.layers.band import after, keep
+from mman_jax.layers.linear import Linear, uniform
+from mman_jax.types import Array
+
+
+def waves(position: Array, size: int) -> Array:
+    """Sines on even features, cosines on odd ones, of a cell's number: [..., size] float32.
+
+    Args:
+        position: [...] float32, from 0.
+        size: how many; the exponent of the rate of feature i is 2i / size.
+    """
+    number = jnp.arange(size)
+    angles = position[..., None] * 1e4 ** (-2.0 * number / size)
+    return jnp.where(number % 2 == 0, jnp.sin(angles), jnp.cos(angles))
+
+
+class Norm(nn.Module):
+    """Standard scores of a cell's features, by the deviation with n - 1; then scale and bias."""
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """[..., D] to [..., D]."""
+        size = x.shape[-1]
+        scale = self.param("scale", nn.initializers.ones_init(), (size,))
+        bias = self.param("bias", nn.initializers.zeros_init(), (size,))
+        centred = x - x.mean(-1, keepdims=True)
+        variance = jnp.sum(centred**2, axis=-1, keepdims=True) / max(size - 1, 1)
+        # The root of a variance of zero has no finite gradient.
+        return scale * centred / (jnp.sqrt(jnp.maximum(variance, 1e-30)) + 1e-6) + bias
+
+
+class Group(nn.Module):
+    """Attention of a set of modalities: heads that are each as wide as the group.
+
+    Parameters have the heads as their first axis.
+
+    Attributes:
+        heads: H.
+        dropout: rate on the weights and on what a head gives.
+    """
+
+    heads: int
+    dropout: float
+
+    @nn.compact
+    def __call__(self, x: Array, cells: Array, seen: Array, train: bool) -> Array:
+        """What each head gives: [H, B, U, w] float32.
+
+        Args:
+            x: [B, U, w] float32, who asks.
+            cells: [B, K, w] float32, who answers.
+            seen: [B, U, K] bool, whom who may ask.
+            train: whether dropout acts.
+        """
+        size = x.shape[-1]
+        kernel, bias = {}, {}
+        for name in ("query", "key", "value", "output"):
+            shape = (self.heads, size, size)
+            kernel[name] = self.param(f"{name}_kernel", uniform(size), shape)
+            bias[name] = self.param(f"{name}_bias", uniform(size), shape[:2])[:, None, None]
+
+        def project(name, x):
+            return jnp.einsum("hbud,hde->hbue", x, kernel[name])
+
+        queries = jnp.einsum("bud,hde->hbue", x, kernel["query"]) + bias["query"]
+        # q . (c K + k) = (K q) . c + q . k, and likewise for the values: one cell asks as much as
+        # it is wide, and no key or value of a cell that is kept is made again.
+        asked = jnp.einsum("hbue,hde->hbud", queries, kernel["key"])
+        scores = jnp.einsum("hbud,bkd->hbuk", asked, cells)
+        scores = scores + jnp.sum(queries * bias["key"], axis=-1, keepdims=True)
+        weights = weigh(scores * size**-0.5, seen)
+        drop = nn.Dropout(self.dropout, deterministic=not train)
+        weights = drop(weights)
+        found = project("value", jnp.einsum("hbuk,bkd->hbud", weights, cells))
+        found = found + weights.sum(-1, keepdims=True) * bias["value"]
+        return drop(project("output", found) + bias["output"])
+
+
+class Layer(nn.Module):
+    """All groups, their merging, and two dense layers; attributes as in `FMT`.
+
+    Attributes:
+        widths: features of each modality.
+    """
+
+    widths: tuple[int, ...]
+    heads: int
+    merge: tuple[int, ...]
+    hidden: int
+    window: int
+    dropout: float
+
+    @nn.compact
+    def __call__(
+        self, x: Array, kept: Array | None, seen: Array, known: Array, train: bool
+    ) -> tuple[Array, Array]:
+        """[B, U, S] to [B, U, S], and what is kept of this layer's cells.
+
+        Args:
+            x: [B, U, S] float32, the modalities side by side.
+            kept: [B, W, S] float32, of earlier cells; None before the first.
+            seen: [B, U, K] bool.
+            known: [B, K, M] bool, which modalities cells have.
+            train: whether dropout acts.
+        """
+        ends = list(itertools.accumulate(self.widths))
+        columns = [slice(end - w, end) for end, w in zip(ends, self.widths, strict=True)]
+        asking = Norm(name="norm_attention")(x)
+        cells, kept = after(kept, asking), keep(kept, asking, self.window)
+        groups = _groups(len(self.widths))
+        weights, biases = self._merging(len(groups) // 2 + 1)
+        # A version of a modality is x and what heads so far gave; no activation, so that the layers
+        # that merge the versions are one weight each.
+        parts = [
+            of_x * x[..., c] + bias
+            for c, of_x, bias in zip(columns, weights.sum((1, 2)), biases, strict=True)
+        ]
+        # What a head gives is in its own version and in those of the heads after it.
+        weights = jnp.flip(jnp.cumsum(jnp.flip(weights, axis=1), axis=1), axis=1)
+        place = [0] * len(self.widths)
+        for group in groups:
+            own = [
+                jnp.concatenate([y[..., columns[m]] for m in group], -1) for y in (asking, cells)
+            ]
+            there = functools.reduce(jnp.logical_or, (known[..., m] for m in group))
+            name = "group_" + "_".join(map(str, group))
+            found = Group(self.heads, self.dropout, name=name)(*own, seen & there[:, None], train)
+            factors = [
+                jnp.repeat(weights[m, :, place[m], None], self.widths[m], axis=1) for m in group
+            ]
+            merged = jnp.einsum("hbuw,hw->buw", found, jnp.concatenate(factors, axis=1))
+            edges = list(itertools.accumulate(self.widths[m] for m in group))[:-1]
+            for m, part in zip(group, jnp.split(merged, edges, axis=-1), strict=True):
+                parts[m], place[m] = parts[m] + part, place[m] + 1
+        hidden = Norm(name="norm_dense")(jnp.concatenate(parts, axis=-1))
+        hidden = nn.relu(Linear(self.hidden, name="dense_0")(hidden))
+        hidden = nn.Dropout(self.dropout, deterministic=not train)(hidden)
+        found = Linear(x.shape[-1], name="dense_1")(hidden)
+        return x + nn.Dropout(self.dropout, deterministic=not train)(found), kept
+
+    def _merging(self, versions):
+        """The weight of each version [M, H, V], and the constant of each modality [M]."""
+        sizes = (versions, *self.merge, 1)
+        shape = (len(self.widths), self.heads)
+        weights, constant = jnp.eye(versions), jnp.zeros((*shape, versions))
+        for number, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
+            start = uniform(inputs)
+            kernel = self.param(f"merge_{number}_kernel", start, (*shape, inputs, outputs))
+            bias = self.param(f"merge_{number}_bias", start, (*shape, outputs))
+            weights = weights @ kernel
+            constant = jnp.einsum("mhi,mhio->mho", constant, kernel) + bias
+        return weights[..., 0], constant[..., 0].sum(-1)
+
+
+def _groups(count: int) -> list[tuple[int, ...]]:
+    """All sets of modalities, by size, then in order."""
+    sizes = range(1, count + 1)
+    return [group for size in sizes for group in itertools.combinations(range(count), size)]

@@ -1,0 +1,162 @@
+"""The transformer of MulT (Tsai et al. 2019): layers of attention to a sequence, normed first."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from mman_jax.layers.attention import weigh
+from mman_jax.layers.band import after, keep
+from mman_jax.types import Array
+
+_XAVIER = nn.initializers.xavier_uniform()
+
+
+def sinusoids(position: Array, size: int) -> Array:
+    """Sines and cosines of a cell's number, first all sines: [..., size] float32.
+
+    Args:
+        position: [...] float32.
+        size: how many; of an odd number the last is 0.
+    """
+    half = size // 2
+    rates = 1e4 ** -(jnp.arange(half) / max(half - 1, 1))
+    angles = position[..., None] * rates
+    odd = jnp.zeros((*position.shape, size % 2))
+    return jnp.concatenate([jnp.sin(angles), jnp.cos(angles), odd], axis=-1)
+
+
+class Attention(nn.Module):
+    """Scaled dot products in several heads; one kernel makes queries, keys and values of both.
+
+    Attributes:
+        heads: which share the features among them.
+    """
+
+    heads: int
+
+    @nn.compact
+    def __call__(self, x: Array, cells: Array, seen: Array, rate: Array | None = None) -> Array:
+        """What each cell finds.
+
+        Args:
+            x: [B, U, D] float32, who asks.
+            cells: [B, K, D] float32, who answers.
+            seen: [B, U, K] bool, whom who may ask.
+            rate: a scalar, of dropout on the weights; None: there is none.
+
+        Returns:
+            [B, U, D] float32.
+        """
+        size = x.shape[-1]
+        kernel = self.param("kernel", _XAVIER, (size, 3 * size))
+        bias = self.param("bias", nn.initializers.zeros_init(), (3 * size,))
+        queries = (x @ kernel[:, :size] + bias[:size]) * (size // self.heads) ** -0.5
+        answers = cells @ kernel[:, size:] + bias[size:]
+        queries, keys, values = (
+            given.reshape(*given.shape[:-1], self.heads, size // self.heads)
+            for given in (queries, *jnp.split(answers, 2, axis=-1))
+        )
+        weights = weigh(jnp.einsum("buhd,bkhd->bhuk", queries, keys), seen[:, None])
+        if rate is not None:
+            there = jax.random.bernoulli(self.make_rng("dropout"), 1 - rate, weights.shape)
+            weights = jnp.where(there, weights / (1 - rate), 0)
+        found = jnp.einsum("bhuk,bkhd->buhd", weights, values).reshape(x.shape)
+        return nn.Dense(size, kernel_init=_XAVIER, name="output")(found)
+
+
+class Layer(nn.Module):
+    """Attention and two dense layers, each added to what it reads normed.
+
+    Attributes:
+        heads: of the attention.
+        window: W, how many cells are kept of what the layer looked at.
+        relu_dropout: rate between the dense layers.
+        residual_dropout: rate on what is added.
+    """
+
+    heads: int
+    window: int
+    relu_dropout: float
+    residual_dropout: float
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Array,
+        kept: Array | None,
+        source: Array | None,
+        seen: Array,
+        rate: Array | None,
+    ) -> tuple[Array, Array | None]:
+        """Arguments as in `Encoder`; also gives what is kept of this layer's cells."""
+
+        def drop(x, rate):
+            return nn.Dropout(rate, deterministic=train)(x)
+
+        train = rate is None
+        size, norm = x.shape[-1], nn.LayerNorm(1e-5, name="norm_attention")
+        asking = norm(x)
+        if source is None:
+            cells, kept = after(kept, asking), keep(kept, asking, self.window)
+        else:
+            cells = norm(source)
+        found = Attention(self.heads, name="attention")(asking, cells, seen, rate)
+        x = x + drop(found, self.residual_dropout)
+        hidden = nn.LayerNorm(1e-5, name="norm_dense")(x)
+        hidden = nn.relu(nn.Dense(4 * size, kernel_init=_XAVIER, name="dense_0")(hidden))
+        hidden = drop(hidden, self.relu_dropout)
+        found = nn.Dense(size, kernel_init=_XAVIER, name="dense_1")(hidden)
+        return x + drop(found, self.residual_dropout), kept
+
+
+class Encoder(nn.Module):
+    """Layers over a sequence that look at another one, or at itself; and a last norm.
+
+    Parameters have the layers as their first axis. The other sequence is the same in all layers.
+
+    Attributes:
+        layers: L.
+        heads: of each attention.
+        window: W, how many cells a sequence that looks at itself keeps.
+        relu_dropout: rate between the dense layers.
+        residual_dropout: rate on what is added.
+    """
+
+    layers: int
+    heads: int
+    window: int
+    relu_dropout: float = 0.0
+    residual_dropout: float = 0.0
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Array,
+        source: Array | None,
+        seen: Array,
+        rate: Array | None = None,
+        kept: Array | None = None,
+    ) -> tuple[Array, Array | None]:
+        """What the sequence becomes.
+
+        Args:
+            x: [B, U, D] float32, positions included.
+            source: [B, K, D] float32, what it looks at, positions included; None: itself.
+            seen: [B, U, K] bool; K counts the cells kept, too, before those of the row.
+            rate: a scalar, of dropout on the attention's weights while training; None: nothing is
+                dropped.
+            kept: [B, L, W, D] float32, of a sequence that looks at itself; None before the first.
+
+        Returns:
+            [B, U, D] float32, and what is kept for later cells; None where a source is looked at.
+        """
+        layers = nn.scan(
+            Layer,
+            variable_axes={"params": 0},
+            split_rngs={"params": True, "dropout": True},
+            in_axes=(1, nn.broadcast, nn.broadcast, nn.broadcast),
+            out_axes=1,
+            length=self.layers,
+        )(self.heads, self.window, self.relu_dropout, self.residual_dropout, name="layers")
+        x, kept = layers(x, kept, source, seen, rate)
+        return nn.LayerNorm(1e-5, name="norm")(x), kept

@@ -1,0 +1,160 @@
+"""Factorized Multimodal Transformer (Zadeh et al. 2019): attention within each set of modalities.
+
+Sizes are those of the authors' public code for IEMOCAP, whose network reads the words of one
+utterance. Here a sequence is a row of cells: over utterances a cell is an utterance of a
+conversation, every cell is answered, and attention looks back, at the last `window` cells of its
+own conversation. Three things differ from that code: every head projects the input of its group,
+not what the head before projected (a chain of linears: the same functions); keys are masked where
+a group is missing; and nothing is dropped but in training.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from mman_jax.layers.band import after, band, keep
+from mman_jax.layers.factorized import Layer, Norm, waves
+from mman_jax.layers.gru import GRU
+from mman_jax.layers.linear import Linear
+from mman_jax.systems.base import System, check_rate, check_size, check_sizes
+from mman_jax.types import Array
+
+
+class Network(nn.Module):
+    """All of FMT; attributes as in `FMT`. Parameters of the layers have these as first axis."""
+
+    modalities: tuple[str, ...]
+    classes: int
+    widths: Mapping[str, int]
+    layers: int
+    heads: int
+    merge: tuple[int, ...]
+    hidden: int
+    units: int
+    window: int
+    ahead: bool
+    dropout: float
+
+    @nn.compact
+    def __call__(
+        self,
+        features: Mapping[str, Array],
+        reset: Array,
+        state: Any,
+        train: bool,
+        present: Mapping[str, Array],
+    ) -> tuple[Array, dict[str, Array]]:
+        """Logits [B, U, C] and the state; arguments as in `System.__call__`."""
+        state = state or {}
+        back = band(reset, self.window, state.get("count"), self.ahead)
+        there = [present.get(m, jnp.ones(reset.shape, bool)) for m in self.modalities]
+        there = jnp.stack(there, axis=-1)
+        parts = []
+        for number, m in enumerate(self.modalities):
+            own = there[..., number, None]
+            x = jnp.where(own, features[m], 0)
+            if m in self.widths:
+                x = jnp.where(own, Linear(self.widths[m], name=f"project_{m}")(x), 0)
+            parts.append(math.sqrt(x.shape[-1]) * x + waves(back.position, x.shape[-1]))
+        widths = tuple(x.shape[-1] for x in parts)
+        x = jnp.concatenate(parts, axis=-1)
+        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        known = after(state.get("there"), there.astype(jnp.float32)) > 0
+        layers = nn.scan(
+            Layer,
+            variable_axes={"params": 0},
+            split_rngs={"params": True, "dropout": True},
+            in_axes=(1, nn.broadcast, nn.broadcast, nn.broadcast),
+            out_axes=1,
+            length=self.layers,
+        )
+        sizes = (widths, self.heads, self.merge, self.hidden, self.window, self.dropout)
+        x, cells = layers(*sizes, name="layers")(x, state.get("cells"), back.seen, known, train)
+        x = Norm(name="norm")(Linear(x.shape[-1], name="dense")(x))
+        heard = there.any(-1) if present else None
+        x, memory = GRU(self.units, name="gru")(x, reset, heard, state.get("memory"))
+        kept = {
+            "count": back.count,
+            "there": keep(state.get("there"), there.astype(jnp.float32), self.window),
+            "cells": cells,
+            "memory": memory,
+        }
+        return Linear(self.classes, name="logits")(x), kept
+
+
+class FMT(System):
+    """Layers of attention within every set of modalities, then a GRU over the cells.
+
+    Parameters lie under `answer`.
+
+    Attributes:
+        widths: features to which modalities are projected, by name; others stay as they are.
+        layers: L.
+        heads: of each group; each is as wide as the group.
+        merge: units of the linear layers that merge a modality's versions, the last one, 1, left
+            out; without activations.
+        hidden: units between the dense layers.
+        units: of the GRU.
+        window: how many cells attention looks at, the own one included.
+        ahead: whether it looks as far ahead as back, as the authors' does; the system is then not
+            causal, and does not stream.
+        dropout: rate, everywhere.
+    """
+
+    widths: Mapping[str, int] = dataclasses.field(
+        default_factory=lambda: {"speech": 40, "visual": 80}
+    )
+    layers: int = 8
+    heads: int = 4
+    merge: tuple[int, ...] = (8, 20, 10)
+    hidden: int = 512
+    units: int = 800
+    window: int = 64
+    ahead: bool = False
+    dropout: float = 0.0
+
+    @property
+    def causal(self) -> bool:
+        """Not where it looks ahead."""
+        return not self.ahead
+
+    streams = causal
+
+    def setup(self) -> None:
+        """Makes the network.
+
+        Raises:
+            InputError: sizes that cannot be.
+        """
+        sizes = ("layers", "heads", "hidden", "units", "window")
+        for name in sizes:
+            check_size(f"network.{name}", getattr(self, name))
+        for name, width in self.widths.items():
+            check_size(f"network.widths.{name}", width)
+        check_sizes("network.merge", self.merge)
+        check_rate("network.dropout", self.dropout, below_one=True)
+        sized = {
+            name: getattr(self, name) for name in (*sizes, "widths", "merge", "ahead", "dropout")
+        }
+        self.answer = Network(self.modalities, self.classes, **sized)
+
+    def __call__(
+        self,
+        features: Mapping[str, Array],
+        reset: Array,
+        state: Any = None,
+        train: bool = False,
+        present: Mapping[str, Array] | None = None,
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """`answer`'s logits [B, U, C]; see `System.__call__`.
+
+        The state, float32: cells of the conversation so far [B]; of its last W cells which
+        modalities were there [B, W, M], and what each layer's attention read [B, L, W, S]; and
+        that of the GRU [B, units].
+        """
+        logits, state = self.answer(features, reset, state, train, present or {})
+        return {"answer": logits}, state

@@ -1,0 +1,219 @@
+"""MFM, the multimodal factorization model (Tsai, Liang et al. 2019), the paper's [29].
+
+What all modalities share and what is each one's own are factors of their own: the first answers,
+and both together rebuild the modality. Over utterances a cell is an utterance: it is answered from
+the states that conversation and utterance left so far, and each utterance is rebuilt by itself
+(one step of the decoder, whose recurrent kernel then waits for words). Over words a cell is a
+word, and an utterance is rebuilt, word by word, from the factors at its last one. Sizes, rates
+and weights of the losses are those of the one configuration that the authors' code has written
+out. Two things differ from that code: the losses count no padding, and dropout acts in training
+alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.core import freeze
+
+from mman_jax.errors import InputError, nearest
+from mman_jax.layers.frames import FramesLSTM
+from mman_jax.layers.lstm import LSTM
+from mman_jax.layers.mfn import MFN
+from mman_jax.layers.perceptron import Perceptron
+from mman_jax.systems.base import System, check_rate, check_size, of_modality
+from mman_jax.types import Array
+
+CELLS = ("utterances", "words")
+_SIZES = ("private", "private_factor", "hidden")
+
+
+class MFM(System):
+    """A shared code by the memory fusion network, a private one a modality by an LSTM.
+
+    What is a mapping has a value by each modality's name, or `default`.
+
+    Attributes:
+        private: z_m, units of a modality's encoder and code.
+        shared: z_y, units of the shared code.
+        private_factor: f_m, units of a modality's factor.
+        shared_factor: f_y, units of the shared factor.
+        hidden: H of each LSTM of the memory fusion network.
+        memory: units of its memory.
+        inner: units inside its networks: attention, candidate, gate that retains, that updates.
+        inner_dropout: rate inside these.
+        private_dropout: rate inside the network of a modality's factor.
+        shared_dropout: rate inside that of the shared factor.
+        dropout: rate inside the network that answers.
+        rebuilding: weight of a modality's squared error in the loss.
+        discrepancy: weight of each code's distance from a normal distribution in the loss.
+        cells: what a cell is, `utterances` or `words`.
+    """
+
+    private: Mapping[str, int] = freeze({"default": 32, "text": 32, "speech": 8, "visual": 80})
+    shared: int = 32
+    private_factor: Mapping[str, int] = freeze({"default": 8, "text": 88, "speech": 8, "visual": 8})
+    shared_factor: int = 16
+    hidden: Mapping[str, int] = freeze({"default": 64, "text": 88, "speech": 64, "visual": 48})
+    memory: int = 64
+    inner: tuple[int, ...] = (128, 128, 128, 128)
+    inner_dropout: float = 0.5
+    private_dropout: Mapping[str, float] = freeze(
+        {"default": 0.2, "text": 0.2, "speech": 0.2, "visual": 0.7}
+    )
+    shared_dropout: float = 0.0
+    dropout: float = 0.0
+    rebuilding: Mapping[str, float] = freeze(
+        {"default": 0.5, "text": 1.0, "speech": 0.01, "visual": 0.5}
+    )
+    discrepancy: float = 1.0
+    cells: str = "utterances"
+
+    @classmethod
+    def from_settings(
+        cls, settings: Mapping[str, Any], modalities: Sequence[str], classes: int
+    ) -> "MFM":
+        """The system of these sizes; what is left out has its default.
+
+        Raises:
+            InputError: a setting that the system has not, of another type, or that cannot be.
+        """
+        made = super().from_settings(settings, modalities, classes)
+        if made.cells not in CELLS:
+            raise InputError("network.cells", repr(made.cells), nearest(made.cells, CELLS))
+        for name in ("shared", "shared_factor", "memory"):
+            check_size(f"network.{name}", getattr(made, name))
+        if len(made.inner) != 4:
+            raise InputError("network.inner", f"{len(made.inner)} sizes", "four")
+        for size in made.inner:
+            check_size("network.inner", size)
+        for m in made.modalities:
+            for name in _SIZES:
+                check_size(f"network.{name}.{m}", made._own(name, m))
+            check_rate(f"network.private_dropout.{m}", made._own("private_dropout", m))
+            made._own("rebuilding", m)
+        for name in ("inner_dropout", "shared_dropout", "dropout"):
+            check_rate(f"network.{name}", getattr(made, name))
+        return made
+
+    @nn.compact
+    def __call__(
+        self,
+        features: Mapping[str, Array],
+        reset: Array,
+        state: Any = None,
+        train: bool = False,
+        present: Mapping[str, Array] | None = None,
+    ) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Logits [B, U, C] of `answer`; see `System.__call__`.
+
+        While training it sows `rebuilding_<modality>`, over the cells where the modality is there,
+        and `discrepancy` and `discrepancy_<modality>`: among several devices each compares the
+        cells of its own rows. It sows the codes z, and while training what it rebuilds, into
+        `intermediates`.
+        """
+        there = {m: p for m, p in (present or {}).items() if m in self.modalities}
+        x = {
+            m: jnp.where(there[m][..., None], features[m], 0) if m in there else features[m]
+            for m in self.modalities
+        }
+        before, encoders, codes = (state or {}).get("encoders", {}), {}, {}
+        for m in self.modalities:
+            size = self._own("private", m)
+            encoder = LSTM(size, name=f"encoder_{m}")
+            code, encoders[m] = encoder(x[m], reset, there.get(m), before.get(m))
+            codes[m] = nn.Dense(size, name=f"code_{m}")(code)
+        hidden = {m: self._own("hidden", m) for m in self.modalities}
+        mfn = MFN(self.modalities, hidden, self.memory, self.inner, self.inner_dropout, name="mfn")
+        fused, fusion = mfn(x, reset, (state or {}).get("mfn"), train, there)
+        code = nn.Dense(self.shared, name="code")(fused)
+        self.sow("intermediates", "codes", {"shared": code} | codes)
+        size = self.shared_factor
+        factor = Perceptron(size, size, self.shared_dropout, name="factor")(code, train)
+        factor = nn.relu(factor)
+        answer = Perceptron(size, self.classes, self.dropout, name="answer")(factor, train)
+        if train or self.is_initializing():
+            rebuilt = self._rebuild(factor, codes, x, reset, train)
+            if train:
+                self._sow(code, codes, x, rebuilt, reset, there)
+        return {"answer": answer}, {"encoders": encoders, "mfn": fusion}
+
+    def _rebuild(self, factor, codes, x, reset, train) -> dict[str, Array]:
+        rebuilt = {}
+        for m in self.modalities:
+            size = self._own("private_factor", m)
+            net = Perceptron(size, size, self._own("private_dropout", m), name=f"factor_{m}")
+            both = jnp.concatenate([factor, nn.relu(net(codes[m], train))], axis=-1)
+            decoder = {"hidden": both.shape[-1], "feeds_back": True, "name": f"decoder_{m}"}
+            if self.cells == "words":
+                last = _last_cells(reset)
+                both = jnp.take_along_axis(both, last[..., None], axis=1)
+                found, _ = LSTM(**decoder)(both, reset)
+            else:
+                steps = FramesLSTM(**decoder)(both[:, :, None], jnp.ones((*reset.shape, 1), bool))
+                found = steps[0][:, :, 0]
+            rebuilt[m] = nn.Dense(x[m].shape[-1], name=f"rebuild_{m}")(found)
+        self.sow("intermediates", "rebuilt", rebuilt)
+        return rebuilt
+
+    def _sow(self, code, codes, x, rebuilt, reset, there) -> None:
+        real = self.real_cells(reset)
+        counted = real
+        if self.cells == "words":  # a code is an utterance's, at its last word
+            counted = real & (_last_cells(reset) == jnp.arange(reset.shape[1]))
+        self._sow_discrepancy("discrepancy", code, counted)
+        for m in self.modalities:
+            own = real & there[m] if m in there else real
+            errors = jnp.where(own, jnp.mean((rebuilt[m] - x[m]) ** 2, axis=-1), 0)
+            cells = jnp.sum(own, dtype=jnp.float32)
+            loss = self._own("rebuilding", m) * jnp.sum(errors)
+            self.sow("losses", f"rebuilding_{m}", (loss, cells))
+            self._sow_discrepancy(f"discrepancy_{m}", codes[m], counted & own)
+
+    def _sow_discrepancy(self, name, code, counted) -> None:
+        drawn = jax.random.normal(self.make_rng("dropout"), code.shape)
+        weights = counted.reshape(-1).astype(jnp.float32)
+        flat, drawn = (z.reshape(-1, z.shape[-1]) for z in (code, drawn))
+        cells = jnp.sum(weights)
+        loss = self.discrepancy * cells * discrepancy(flat, drawn, weights, weights)
+        self.sow("losses", name, (loss, cells))
+
+    def _own(self, name: str, modality: str) -> Any:
+        return of_modality(f"network.{name}", getattr(self, name), modality)
+
+
+def discrepancy(one: Array, other: Array, one_weights: Array, other_weights: Array) -> Array:
+    """The maximum mean discrepancy of two weighted samples, squared, a scalar.
+
+    Of means over all pairs, a point with itself included, of the kernel
+    `exp(-|x - y|**2 / D**2)`.
+
+    Args:
+        one: [N, D] float32.
+        other: [K, D] float32.
+        one_weights: [N] float32, not negative.
+        other_weights: [K] float32, not negative.
+
+    Examples:
+        >>> one, other = jnp.array([[0, 1], [2, 0.]]), jnp.array([[1, 1], [0, 3], [1, 0.]])
+        >>> round(float(discrepancy(one, other, jnp.ones(2), jnp.ones(3))), 6)
+        0.172456
+    """
+    p, q = (w / jnp.maximum(jnp.sum(w), 1e-9) for w in (one_weights, other_weights))
+
+    def mean(x, y, x_weights, y_weights):
+        squares = jnp.sum(x * x, axis=-1)[:, None] + jnp.sum(y * y, axis=-1) - 2 * x @ y.T
+        kernel = jnp.exp(-jnp.maximum(squares, 0) / x.shape[-1] ** 2)
+        return x_weights @ kernel @ y_weights
+
+    return mean(one, one, p, p) + mean(other, other, q, q) - 2 * mean(one, other, p, q)
+
+
+def _last_cells(reset: Array) -> Array:
+    """[B, U] int, where the last cell is of what each cell belongs to."""
+    length = reset.shape[1]
+    starts = jnp.where(reset, jnp.arange(length), length)[:, 1:]
+    starts = jnp.concatenate([starts, jnp.full_like(reset[:, :1], length, starts.dtype)], axis=1)
+    return jax.lax.cummin(starts, axis=1, reverse=True) - 1

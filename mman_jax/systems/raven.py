@@ -1,0 +1,134 @@
+"""RAVEN (Wang et al. 2019), the paper's [14]: what is said is shifted by how it is said.
+
+The network as its paper states it. The authors' public code differs in four ways: no gradient
+reaches what is not text, its gates are not squashed, its cap is another (see `cap`), and speech
+passes a batch normalisation (features here are standard scores already). Over utterances a word is
+an utterance, and each other modality has one frame in it.
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from mman_jax.errors import InputError, nearest
+from mman_jax.layers.frames import FramesLSTM
+from mman_jax.layers.lstm import LSTM
+from mman_jax.systems.base import System, check_rate, check_size
+from mman_jax.types import Array
+
+_TEXT = "text"
+_TINY = 1e-12
+
+
+class RAVEN(System):
+    """An LSTM over the pivot's vectors, each shifted by gated embeddings of the other modalities.
+
+    Parameters lie under `project_<modality>`, `frames_<modality>`, `gate_<modality>`, `shift`,
+    `lstm` and `answer`.
+
+    Attributes:
+        pivot: the modality that is shifted; empty: `text`, or the first where there is none.
+        projection: units of the layer that reads a frame.
+        frames: H of the LSTM over the frames of a word.
+        hidden: H of the LSTM over the words.
+        beta: the longest shift, as a share of the length of the word's vector.
+        dropout: rate on the frames and on the shifted words.
+    """
+
+    pivot: str = ""
+    projection: int = 150
+    frames: int = 150
+    hidden: int = 300
+    beta: float = 0.2
+    dropout: float = 0.2
+
+    @classmethod
+    def from_settings(
+        cls, settings: Mapping[str, Any], modalities: Sequence[str], classes: int
+    ) -> "RAVEN":
+        """The system of these sizes; what is left out has its default.
+
+        Raises:
+            InputError: one modality alone, no such pivot, a setting that the system has not, of
+                another type, or that cannot be.
+        """
+        made = super().from_settings(settings, modalities, classes)
+        if len(made.modalities) < 2:
+            found = f"{', '.join(made.modalities)} alone"
+            raise InputError("modalities", found, "two or more: one shifts the other")
+        if made.pivot and made.pivot not in made.modalities:
+            expected = nearest(made.pivot, made.modalities)
+            raise InputError("network.pivot", f"no modality {made.pivot!r:.40}", expected)
+        for name in ("projection", "frames", "hidden"):
+            check_size(f"network.{name}", getattr(made, name))
+        if made.beta < 0:
+            raise InputError("network.beta", str(made.beta), "a number from 0")
+        check_rate("network.dropout", made.dropout)
+        return made
+
+    @nn.compact
+    def __call__(
+        self,
+        features: Mapping[str, Array],
+        reset: Array,
+        state: Any = None,
+        train: bool = False,
+        present: Mapping[str, Array] | None = None,
+    ) -> tuple[dict[str, Array], Any]:
+        """Logits [B, U, C] of `answer`; see `System.__call__`.
+
+        A modality other than the pivot may have frames, [B, U, F, D], and its `present` is then
+        [B, U, F]. Where nothing is there to shift a word it passes unchanged; where the pivot is
+        missing the state does. It sows the shifted words [B, U, D] as `shifted` into
+        `intermediates`.
+        """
+        present = present or {}
+
+        def drop(x):
+            return nn.Dropout(self.dropout, deterministic=not train)(x)
+
+        pivot = self._pivot()
+        there, word = present.get(pivot), features[pivot]
+        word = word if there is None else jnp.where(there[..., None], word, 0)
+        gated, moved = [], []
+        for m in self.modalities:
+            if m == pivot:
+                continue
+            x, known = features[m], present.get(m)
+            if x.ndim == 3:
+                x, known = x[:, :, None], known if known is None else known[..., None]
+            x = x if known is None else jnp.where(known[..., None], x, 0)
+            x = nn.Dense(self.projection, name=f"project_{m}")(drop(x))
+            own = FramesLSTM(self.frames, name=f"frames_{m}")
+            _, (heard, _) = own(x, jnp.zeros(x.shape[:3], bool), known)
+            both = jnp.concatenate([heard, word], axis=-1)
+            gated.append(self.gate(nn.Dense(1, name=f"gate_{m}")(both)) * heard)
+            moved.append(None if known is None else known.any(-1, keepdims=True))
+        shift = nn.Dense(word.shape[-1], name="shift")(jnp.concatenate(gated, axis=-1))
+        shift = self.cap(shift, word)
+        if all(x is not None for x in moved):
+            shift = jnp.where(functools.reduce(jnp.logical_or, moved), shift, 0)
+        word = word + shift
+        self.sow("intermediates", "shifted", word)
+        found, last = LSTM(self.hidden, name="lstm")(drop(word), reset, there, state)
+        return {"answer": nn.Dense(self.classes, name="answer")(found)}, last
+
+    def gate(self, score: Array) -> Array:
+        """How far a modality is let through, of the dense layer's score."""
+        return nn.sigmoid(score)
+
+    def cap(self, shift: Array, word: Array) -> Array:
+        """The shift [..., D], no longer than `beta` times the word [..., D] is."""
+        longest = self.beta * _length(word)
+        return jnp.minimum(longest / _length(shift), 1) * shift
+
+    def _pivot(self) -> str:
+        return self.pivot or (_TEXT if _TEXT in self.modalities else self.modalities[0])
+
+
+def _length(x: Array) -> Array:
+    """[..., D] to [..., 1]; its gradient is finite, also where all is zero."""
+    return jnp.sqrt(jnp.maximum(jnp.sum(x * x, axis=-1, keepdims=True), _TINY))

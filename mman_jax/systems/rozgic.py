@@ -1,0 +1,209 @@
+"""An ensemble of trees of support vector machines (Rozgic et al. 2012), the paper's [31].
+
+Our reading of its abstract, for the paper's text was not to be had. A tree splits the classes in
+two, and each part again, until each class is alone; a node is a binary machine, trained on the
+utterances of its classes alone; a class has the product of the probabilities on its way. The
+ensemble is the mean over all trees that the classes have, which share their nodes.
+"""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import scipy.optimize
+
+from mman_jax.errors import InputError
+from mman_jax.types import UNSCORED
+
+_MOST_CLASSES = 8
+_FOLDS = 5
+_SURE = 30.0  # the logit of a node whose other side no training utterance is in
+Split = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rozgic:
+    """Machines with Gaussian kernels on the concatenated modalities; nothing is drawn.
+
+    Attributes:
+        modalities: names, in order.
+        classes: C, at most 8.
+        cost: of an utterance on the wrong side.
+        gamma: of the kernel `exp(-gamma |x - y|**2)`; 0: one over features times their variance.
+
+    Raises:
+        InputError: a number that cannot be.
+    """
+
+    modalities: tuple[str, ...]
+    classes: int
+    cost: float = 1.0
+    gamma: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        if not 2 <= self.classes <= _MOST_CLASSES:
+            raise InputError("classes", str(self.classes), f"2 to {_MOST_CLASSES}, for trees")
+        if not 0 < self.cost < math.inf:
+            raise InputError("network.cost", str(self.cost), "a finite number above 0")
+        if not 0 <= self.gamma < math.inf:
+            raise InputError("network.gamma", str(self.gamma), "a finite number of at least 0")
+
+    def fit(
+        self, features: Mapping[str, np.ndarray], labels: np.ndarray, seed: int
+    ) -> dict[str, np.ndarray]:
+        """Trains every node; see `Estimator.fit`.
+
+        Returns:
+            `vectors` [N, D] float32, the training utterances; `weights` [nodes, N] and `offsets`
+            [nodes] float32 of the machines; `slopes` and `shifts` [nodes] float32, which make a
+            machine's value into the logit of its first side; and `gamma`, a scalar.
+
+        Raises:
+            InputError: scikit-learn is not installed, or no utterance is labelled.
+        """
+        svm = _sklearn()
+        scored = np.asarray(labels) != UNSCORED
+        if not scored.any():
+            raise InputError("training", "no labelled utterance", "at least one")
+        vectors, classes = self._join(features)[scored], np.asarray(labels)[scored]
+        variance = float(vectors.var()) or 1.0
+        gamma = np.float32(self.gamma or 1 / (vectors.shape[1] * variance))
+        machines = [_node(svm, self.cost, gamma, vectors, classes, s) for s in nodes(self.classes)]
+        parts = ("weights", "offsets", "slopes", "shifts")
+        found = {
+            name: np.stack(values).astype(np.float32)
+            for name, values in zip(parts, zip(*machines, strict=True), strict=True)
+        }
+        return {"vectors": vectors, "gamma": gamma, **found}
+
+    def logits(
+        self, fitted: Mapping[str, np.ndarray], features: Mapping[str, np.ndarray]
+    ) -> np.ndarray:
+        """Log probabilities [N, C] float32; see `Estimator.logits`. Needs NumPy alone."""
+        x, vectors = self._join(features), fitted["vectors"]
+        squares = (x**2).sum(1)[:, None] + (vectors**2).sum(1) - 2 * x @ vectors.T
+        kernel = np.exp(-fitted["gamma"] * np.maximum(squares, 0))
+        values = kernel @ fitted["weights"].T + fitted["offsets"]
+        first = _sigmoid(values * fitted["slopes"] + fitted["shifts"])
+        return np.log(np.maximum(ensemble(first, self.classes), 1e-30)).astype(np.float32)
+
+    def _join(self, features: Mapping[str, np.ndarray]) -> np.ndarray:
+        return np.concatenate([features[m] for m in self.modalities], axis=1, dtype=np.float32)
+
+
+def splits(members: tuple[int, ...]) -> list[Split]:
+    """The ways to split classes in two; the first side has the first class.
+
+    Examples:
+        >>> splits((0, 1, 2))
+        [((0,), (1, 2)), ((0, 1), (2,)), ((0, 2), (1,))]
+    """
+    first, *others = members
+    found = []
+    for size in range(len(others)):
+        for more in itertools.combinations(others, size):
+            rest = tuple(c for c in others if c not in more)
+            found.append(((first, *more), rest))
+    return found
+
+
+def nodes(classes: int) -> list[Split]:
+    """All splits of all sets of classes, the smaller sets first."""
+    sets = (
+        s for size in range(2, classes + 1) for s in itertools.combinations(range(classes), size)
+    )
+    return [split for members in sets for split in splits(members)]
+
+
+def trees(classes: int) -> int:
+    """How many trees so many classes have: the product of the odd numbers up to 2 C - 3.
+
+    Examples:
+        >>> [trees(c) for c in (1, 2, 3, 4, 5)]
+        [1, 1, 3, 15, 105]
+    """
+    return math.prod(range(1, 2 * classes - 2, 2))
+
+
+def ensemble(first: np.ndarray, classes: int) -> np.ndarray:
+    """The mean over all trees, without listing them: a set's is that over its splits, each
+    weighted by how many trees have it.
+
+    Args:
+        first: [N, nodes], each node's probability of its first side, in the order of `nodes`.
+        classes: C.
+
+    Returns:
+        Probabilities [N, C].
+    """
+    alone = np.eye(classes, dtype=first.dtype)
+    means = {(c,): np.broadcast_to(alone[c], (len(first), classes)) for c in range(classes)}
+    for number, (left, right) in enumerate(nodes(classes)):
+        members = tuple(sorted(left + right))
+        share = trees(len(left)) * trees(len(right)) / trees(len(members))
+        p = first[:, number, None]
+        mean = share * (p * means[left] + (1 - p) * means[right])
+        means[members] = means.get(members, 0) + mean
+    return means[tuple(range(classes))]
+
+
+def _node(
+    svm: Any, cost: float, gamma: float, vectors: np.ndarray, classes: np.ndarray, split: Split
+) -> tuple[np.ndarray, float, float, float]:
+    """Weights [N], offset, slope and shift of one node."""
+    own = np.flatnonzero(np.isin(classes, split[0] + split[1]))
+    first = np.isin(classes[own], split[0])
+    weights = np.zeros(len(vectors))
+    if first.all() or not first.any():
+        sure = 0.0 if not len(own) else _SURE if first.all() else -_SURE
+        return weights, 0.0, 0.0, sure
+    whole = svm(C=cost, gamma=gamma).fit(vectors[own], first)
+    weights[own[whole.support_]] = whole.dual_coef_[0]
+    values = _held_out(svm(C=cost, gamma=gamma), whole, vectors[own], first)
+    return weights, float(whole.intercept_[0]), *_platt(values, first)
+
+
+def _held_out(machine: Any, whole: Any, x: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """Values of utterances that the machine was not trained on, fold by fold."""
+    folds = min(_FOLDS, int(first.sum()), int((~first).sum()))
+    if folds < 2:
+        return whole.decision_function(x)
+    fold = np.empty(len(x), int)
+    for side in (first, ~first):
+        fold[side] = np.arange(side.sum()) % folds
+    values = np.empty(len(x))
+    for held in (fold == number for number in range(folds)):
+        values[held] = machine.fit(x[~held], first[~held]).decision_function(x[held])
+    return values
+
+
+def _platt(values: np.ndarray, first: np.ndarray) -> tuple[float, float]:
+    """Slope and shift of the logit, by greatest likelihood of smoothed targets (Platt 1999)."""
+    ones, zeros = first.sum(), (~first).sum()
+    target = np.where(first, (ones + 1) / (ones + 2), 1 / (zeros + 2))
+
+    def loss(line):
+        logit = line[0] * values + line[1]
+        error = _sigmoid(logit) - target
+        return np.sum(np.logaddexp(0, logit) - target * logit), [error @ values, error.sum()]
+
+    start = [1.0, math.log((ones + 1) / (zeros + 1))]
+    slope, shift = scipy.optimize.minimize(loss, start, jac=True, method="BFGS").x
+    return float(slope), float(shift)
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return 0.5 * np.tanh(0.5 * x) + 0.5
+
+
+def _sklearn() -> Any:
+    try:
+        from sklearn.svm import SVC
+    except ImportError as error:
+        expected = "pip install -e '.[svm]'"
+        raise InputError("rozgic", "the package scikit-learn is missing", expected) from error
+    return SVC

@@ -1,0 +1,59 @@
+import pytest
+
+from mman_jax.data.readers.read import read_corpus
+from mman_jax.errors import InputError
+from tests.data.readers import public_folders
+
+
+def read(tmp_path, content):
+    (tmp_path / "x.csv").write_bytes(content)
+    return read_corpus(tmp_path / "x.csv")
+
+
+def test_by_hand(tmp_path):
+    corpus = read(tmp_path, public_folders.TABLE)
+    assert corpus.conversation_ids == ("a", "b")
+    assert corpus.utterance_ids == ("a1", "a2", "b1")
+    assert corpus.label_names == ("angry", "calm")
+    assert corpus.labels.tolist() == [1, -1, 0]
+    assert corpus.features["speech"].tolist() == [[1, 2], [5, 6], [3, 4]]
+    assert corpus.present["face"].tolist() == [True, True, False]
+    assert corpus.targets["valence"].tolist()[:2] == [0.5, -1]
+    assert corpus.split == ("train", "test")
+
+
+def test_what_is_not_given_has_a_default_that_is_said(tmp_path):
+    corpus = read(tmp_path, b"label,x_1,x_2\nb,1,2\na,3,4\n")
+    assert corpus.lengths.tolist() == [1, 1]
+    assert corpus.utterance_ids == ("0", "0")
+    said = " ".join(corpus.source_notes)
+    assert "no column conversation" in said
+    assert "no column utterance" in said
+    assert corpus.features["x"].tolist() == [[1, 2], [3, 4]]
+
+
+REFUSED = {
+    "a word": (b"label,x_0\na,b\n", ["line 2: x_0", "'b'"]),
+    "a gap": (b"label,x_0,x_2\na,1,2\n", ["modality x", "0, 2", "without gaps"]),
+    "unknown": (b"label,speker,x_0\na,b,1\n", ["column 'speker'", "speaker"]),
+    "twice": (b"label,x_0,x_0\na,1,2\n", ["column 'x_0'", "twice"]),
+    "two names of one": (b"utterance,utterance_id,x_0\na,b,1\n", ["a second utterance"]),
+    "cells": (b"label,x_0\na\n", ["line 2", "1 cells", "2"]),
+    "empty": (b"conversation,x_0\n,1\n", ["line 2: conversation", "empty"]),
+    "a split": (b"label,split,x_0\na,trian,1\n", ["line 2: split", "'trian'", "'train'?"]),
+    "no rows": (b"label,x_0\n", ["no rows"]),
+    "some cells": (b"label,x_0,x_1\na,1,\n", ["modality x", "nan in column 1"]),
+    "bytes": (b"label,x_0\n\xff,1\n", ["cannot be read"]),
+    "one column": (b"label\na\n", ["no columns of features"]),
+    "a manifest": (b"conversation_id,utterance_id,path\na,b,c\n", ["a manifest of clips"]),
+    "an id twice": (b"conversation,utterance,x_0\na,u,1\na,u,2\n", ["utterance u", "twice"]),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(tmp_path, name):
+    content, words = REFUSED[name]
+    with pytest.raises(InputError) as error:
+        read(tmp_path, content)
+    for word in ["x.csv", *words]:
+        assert word in str(error.value)

@@ -1,0 +1,36 @@
+import pytest
+
+from mman_jax.data.readers import names
+
+KNOWN = {
+    "Ses01F_impro01_F000": ("Ses01F_impro01", None, "Ses01_F", "Ses01"),
+    "Ses05M_script01_1b_M012": ("Ses05M_script01_1b", None, "Ses05_M", "Ses05"),
+    "dia3_utt12": ("0003", 12, None, None),
+    "val_dia0_utt1": ("1039", 1, None, None),
+    "test_dia279_utt0": ("1432", 0, None, None),
+    "_a-b$_$10": ("_a-b", 10, None, None),
+    "03b_S[7]": ("03b_S", 7, None, None),
+    "c_d_2": ("c_d", 2, None, None),
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_known(name):
+    assert names.parse(name) == KNOWN[name]
+
+
+@pytest.mark.parametrize(
+    "name", ["", "video", "a[x]", "a$_$b", "_1", "a_", "a_9999999999", "sample_00000001"]
+)
+def test_unknown(name):
+    assert names.parse(name) is None
+
+
+def test_the_part_of_a_dialogue_that_does_not_say_it():
+    assert names.parse("dia2_utt0", "test").conversation == "1155"
+    assert names.parse("train_dia2_utt0", "test").conversation == "0002"
+
+
+def test_numbers_that_order_no_conversation():
+    assert names.parse("0001_000351", numbered=False) is None
+    assert names.parse("va[3]", numbered=False) == ("va", 3, None, None)

@@ -1,0 +1,157 @@
+"""MulT: the golden numbers, its sizes, and what it refuses."""
+
+import jax
+import numpy as np
+import pytest
+
+from configs import mult
+from experiments.trial.prepared import prepare_experiment
+from mman_jax.errors import InputError
+from mman_jax.layers.transformer import Encoder, sinusoids
+from mman_jax.systems import build
+from mman_jax.systems.base import parameter_shapes
+from tests.layers import references
+from tests.systems import golden
+
+DIMS = {"text": 4, "speech": 3, "visual": 2}
+RESET = np.array([[True, False, False, False]] * 2)
+
+
+def features(cells=4):
+    phases = zip(DIMS.items(), (0, 0.5, 0.9), strict=True)
+    return {m: golden.inputs(2, cells, d, phase) for (m, d), phase in phases}
+
+
+@pytest.mark.parametrize(
+    ("dims", "classes", "parameters"),
+    [
+        ((300, 74, 35), 8, 1_074_998),
+        ((300, 74, 35), 2, 1_073_912),
+        ((300, 5, 20), 2, 1_071_392),
+        ((100, 73, 100), 2, 1_069_832),
+        ((100, 100, 512), 2, 1_083_002),
+        ((20, 20, 20), 4, 1_063_804),
+    ],
+)
+def test_parameters(dims, classes, parameters):
+    dims = dict(zip(DIMS, dims, strict=True))
+    system = build(mult.get_config().network, list(dims), classes)
+    assert golden.count(parameter_shapes(system, dims)) == parameters
+
+
+def test_parameters_of_the_papers_own_sizes():
+    dims = {"text": 300, "speech": 74, "visual": 35}
+    system = build({"system": "mult", "units": 40, "layers": 4, "heads": 10}, list(dims), 2)
+    assert golden.count(parameter_shapes(system, dims)) == 1_540_842
+
+
+def test_the_golden_numbers():
+    system = build({"system": "mult", "layers": 3}, list(DIMS), 2)
+    params = golden.params(system, DIMS)
+    assert golden.count(params) == 663_752
+    logits, _ = jax.jit(system.apply)({"params": params}, features(), RESET)
+    expected = [[0.0012, -0.08393], [0.05936, -0.09261]]
+    np.testing.assert_allclose(logits["answer"][:, -1], expected, atol=2e-4)
+
+
+def test_the_golden_numbers_of_what_the_head_reads():
+    # The head is made the identity: what it reads is its answer.
+    system = build({"system": "mult", "layers": 3}, list(DIMS), 180)
+    params = golden.params(system, DIMS)
+    answer = params["answer"]
+    answer["dense_1"] = jax.tree.map(np.zeros_like, answer["dense_1"])
+    answer["logits"] = {"kernel": np.eye(180, dtype="f4"), "bias": np.zeros(180, "f4")}
+    logits, _ = jax.jit(system.apply)({"params": params}, features(), RESET)
+    expected = [-0.01481, 1.50312, 1.1362, -0.31704, -1.42838, -1.23504]
+    np.testing.assert_allclose(logits["answer"][0, -1, :6], expected, atol=2e-4)
+
+
+def test_the_golden_numbers_of_sequences_of_unequal_lengths():
+    """What a system over words as they are will need: the encoders take any source and mask."""
+    lengths, most = {"text": 3, "speech": 5, "visual": 4}, np.arange(5)
+    system = build({"system": "mult", "layers": 3}, list(DIMS), 2)
+    params = golden.params(system, DIMS)["answer"]
+    given = {m: features(5)[m] @ params[f"project_{m}"]["kernel"] for m in DIMS}
+    encoder = jax.jit(Encoder(3, 5, 64).apply)
+
+    def placed(x):
+        return x * x.shape[-1] ** 0.5 + sinusoids(1.0 + most, x.shape[-1])
+
+    def encode(name, x, source, seen):
+        one = {"params": jax.tree.map(lambda leaf: leaf[0], params[name])}
+        return encoder(one, x, source, seen[None])[0]
+
+    read = []
+    for m, n in lengths.items():
+        others = []
+        for s, k in lengths.items():
+            if s != m:
+                seen = (most <= most[:, None] + abs(n - k)) & (most < k)
+                others.append(encode("cross", placed(given[m]), placed(given[s]), seen))
+        joined = placed(np.concatenate(others, axis=-1))
+        read.append(encode("own", joined, None, most <= most[:, None])[:, n - 1])
+    read = np.concatenate(read, axis=-1)
+
+    def dense(name, x):
+        return x @ params[name]["kernel"] + params[name]["bias"]
+
+    read = read + dense("dense_1", np.maximum(dense("dense_0", read), 0))
+    expected = [[0.03605, -0.0674], [0.02835, -0.08782]]
+    np.testing.assert_allclose(dense("logits", read), expected, atol=2e-4)
+
+
+def test_the_order_of_the_modalities_permutes_parameters_and_nothing_else():
+    settings = {"system": "mult", "units": 6, "heads": 3, "layers": 1}
+    given = {m: features()[m] for m in ("text", "speech")}
+    system = build(settings, ["text", "speech"], 2)
+    dims = {m: x.shape[-1] for m, x in given.items()}
+    params = references.randomise(parameter_shapes(system, dims), scale=0.3)
+    expected, _ = jax.jit(system.apply)({"params": params}, given, RESET)
+    answer = jax.tree.map(np.asarray, params["answer"])
+    for name in ("cross", "own"):
+        answer[name] = jax.tree.map(lambda x: x[::-1], answer[name])
+
+    def swap(x, axes):
+        for axis in axes:
+            x = np.roll(x, 6, axis)
+        return x
+
+    for name, axes in (("dense_0", (0, 1)), ("dense_1", (0, 1)), ("logits", (0,))):
+        bias = answer[name]["bias"]
+        answer[name] = {
+            "kernel": swap(answer[name]["kernel"], axes),
+            "bias": swap(bias, (0,)) if 1 in axes else bias,
+        }
+    swapped = build(settings, ["speech", "text"], 2)
+    found, _ = jax.jit(swapped.apply)({"params": {"answer": answer}}, given, RESET)
+    np.testing.assert_allclose(found["answer"], expected["answer"], atol=1e-5)
+
+
+def test_where_nothing_is_projected_there_is_no_projection():
+    shapes = parameter_shapes(build({"system": "mult"}, ["a", "b"], 2), {"a": 30, "b": 2})
+    assert {"project_b"} == {name for name in shapes["answer"] if "project" in name}
+
+
+def test_a_modality_alone_is_refused_before_anything_is_trained():
+    config = mult.get_config()
+    config.data.modalities = "text"
+    with pytest.raises(InputError) as error:
+        prepare_experiment(config)
+    assert str(error.value) == (
+        "config.modalities: text alone; expected two or more: MulT attends between pairs"
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"units": 0}, "network.units: 0; expected a whole number from 1"),
+        ({"heads": 4}, "network.heads: 4, of 30 units; expected heads that divide the units"),
+        ({"window": -1}, "network.window: -1; expected a whole number from 1"),
+        ({"embed_dropout": 1.0}, "network.embed_dropout: 1.0; expected a rate from 0 to below 1"),
+        ({"hidden": 3}, "network.hidden: unknown"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(settings, said):
+    with pytest.raises(InputError, match=said):
+        parameter_shapes(build({"system": "mult"} | settings, list(DIMS), 2), DIMS)

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from configs import tripathi
+from mman_jax.errors import InputError
+from mman_jax.systems import build
+from mman_jax.systems.base import parameter_shapes
+from tests.systems import golden
+
+DIMS = {"text": 3, "speech": 2}
+
+
+@pytest.mark.parametrize(
+    ("dims", "classes", "parameters"),
+    [
+        ((100, 73, 100), 2, 268_034),
+        ((100, 100, 512), 4, 380_932),
+    ],
+)
+def test_parameters(dims, classes, parameters):
+    dims = dict(zip(("text", "speech", "visual"), dims, strict=True))
+    system = build(tripathi.get_config().network, list(dims), classes)
+    assert golden.count(parameter_shapes(system, dims)) == parameters
+
+
+def test_its_answers_by_hand():
+    system = build({"system": "tripathi", "units": 4}, list(DIMS), 2)
+    x = {m: golden.inputs(1, 3, d) for m, d in DIMS.items()}
+    there = {"speech": np.array([[True, False, True]])}
+    params = golden.params(system, DIMS)
+    found, state = system.apply({"params": params}, x, np.zeros((1, 3), bool), present=there)
+
+    def dense(x, size):
+        return x @ golden.filled((), (x.shape[-1], size)) + golden.filled((), (size,))
+
+    speech = dense(x["speech"], 4) * there["speech"][..., None]
+    joined = np.concatenate([dense(x["text"], 4), speech], axis=-1)
+    hidden = np.maximum(dense(np.maximum(joined, 0), 4), 0)
+    np.testing.assert_allclose(found["answer"], dense(hidden, 2), atol=1e-6)
+    assert state == ()
+
+
+def test_an_answer_depends_on_its_utterance_alone():
+    system = build({"system": "tripathi", "units": 4}, list(DIMS), 2)
+    params = {"params": golden.params(system, DIMS)}
+    x = {m: golden.inputs(1, 5, d) for m, d in DIMS.items()}
+    reset, order = np.zeros((1, 5), bool), np.array([3, 1, 4, 0, 2])
+    found = system.apply(params, x, reset)[0]["answer"]
+    mixed = system.apply(params, {m: v[:, order] for m, v in x.items()}, reset)[0]["answer"]
+    np.testing.assert_allclose(mixed, found[:, order], atol=1e-6)
+
+
+def test_settings_that_cannot_be_are_refused():
+    with pytest.raises(InputError, match=r"network.units: 0; expected a whole number"):
+        parameter_shapes(build({"system": "tripathi", "units": 0}, list(DIMS), 2), DIMS)
