@@ -100,10 +100,10 @@ def test_options_that_this_compiler_does_not_know_are_left_out(monkeypatch):
     def older(function, compiler_options):
         return jit(function, compiler_options=compiler_options | {"xla_of_another_age": 1})
 
-    parallel.compiler_options.cache_clear()
+    parallel._options.cache_clear()
     monkeypatch.setattr(jax, "jit", older)
     assert parallel.compiler_options("cpu") == {}
-    parallel.compiler_options.cache_clear()
+    parallel._options.cache_clear()
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
