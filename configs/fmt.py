@@ -8,27 +8,11 @@ a batch of theirs had, 20. An epoch of CMU-MOSI takes some 20 seconds of CPU tim
     python -m experiments.run --config=configs/fmt.py --workdir=runs/fmt
 """
 
-import ml_collections
-
 from configs import mman
-from mman_jax.systems.fmt import FMT
 
 
 def system(config):
-    config.system = "fmt"
-    config.network = ml_collections.ConfigDict({"system": "fmt"} | FMT.defaults())
-    config.train.batch = 1
-    del config.train.towers, config.train.fusion
-    config.train.all = ml_collections.ConfigDict({
-        "rules": ((".*", True),),
-        "optimizer": "adam",
-        "learning_rate": {"default": 1e-3},
-        "weight_decay": 0.0,
-        "clip": 1e9,
-        "epochs": 300,
-        "patience": 30,
-    })  # fmt: skip
-    return config
+    return mman.of_one_stage(config, "fmt", batch=1, epochs=300, patience=30)
 
 
 def get_config(recipe=None):

@@ -7,27 +7,11 @@ A batch is two conversations: about as many utterances as a batch of theirs had,
     python -m experiments.run --config=configs/mfm.py --workdir=runs/mfm
 """
 
-import ml_collections
-
 from configs import mman
-from mman_jax.systems.mfm import MFM
 
 
 def system(config):
-    config.system = "mfm"
-    config.network = ml_collections.ConfigDict({"system": "mfm"} | MFM.defaults())
-    config.train.batch = 2
-    del config.train.towers, config.train.fusion
-    config.train.all = ml_collections.ConfigDict({
-        "rules": ((".*", True),),
-        "optimizer": "adam",
-        "learning_rate": {"default": 1e-3},
-        "weight_decay": 0.0,
-        "clip": 1e9,
-        "epochs": 30,
-        "patience": 30,
-    })  # fmt: skip
-    return config
+    return mman.of_one_stage(config, "mfm", batch=2, epochs=30, patience=30)
 
 
 def get_config(recipe=None):

@@ -12,6 +12,7 @@ import importlib
 import ml_collections
 from ml_collections.config_dict import placeholder
 
+from mman_jax.systems import SYSTEMS
 from mman_jax.systems.mman import clstm, network, tower, training
 
 
@@ -28,6 +29,25 @@ def unimodal(config, modality):
     towers = unimodal_baselines(config)
     config.network.unimodal = ml_collections.ConfigDict(
         {"default": towers.get(modality, towers["default"])}
+    )
+    return config
+
+
+def of_one_stage(config, name, batch, **settings):
+    """Makes a recipe into a system of the library's own sizes that is trained in one stage."""
+    config.system = name
+    config.network = ml_collections.ConfigDict({"system": name} | SYSTEMS[name].defaults())
+    config.train.batch = batch
+    del config.train.towers, config.train.fusion
+    config.train.all = ml_collections.ConfigDict(
+        {
+            "rules": ((".*", True),),
+            "optimizer": "adam",
+            "learning_rate": {"default": 1e-3},
+            "weight_decay": 0.0,
+            "clip": 1e9,  # none
+        }
+        | settings
     )
     return config
 

@@ -7,27 +7,11 @@ it is. A batch is one conversation: about as many utterances as a batch of their
     python -m experiments.run --config=configs/mult.py --workdir=runs/mult
 """
 
-import ml_collections
-
 from configs import mman
-from mman_jax.systems.mult import MulT
 
 
 def system(config):
-    config.system = "mult"
-    config.network = ml_collections.ConfigDict({"system": "mult"} | MulT.defaults())
-    config.train.batch = 1
-    del config.train.towers, config.train.fusion
-    config.train.all = ml_collections.ConfigDict({
-        "rules": ((".*", True),),
-        "optimizer": "adam",
-        "learning_rate": {"default": 1e-3},
-        "weight_decay": 0.0,
-        "clip": 0.8,
-        "epochs": 40,
-        "patience": 40,
-    })  # fmt: skip
-    return config
+    return mman.of_one_stage(config, "mult", batch=1, clip=0.8, epochs=40, patience=40)
 
 
 def get_config(recipe=None):

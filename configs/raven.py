@@ -7,27 +7,11 @@ A batch is one conversation: about as many utterances as a batch of theirs had, 
     python -m experiments.run --config=configs/raven.py --workdir=runs/raven
 """
 
-import ml_collections
-
 from configs import mman
-from mman_jax.systems.raven import RAVEN
 
 
 def system(config):
-    config.system = "raven"
-    config.network = ml_collections.ConfigDict({"system": "raven"} | RAVEN.defaults())
-    config.train.batch = 1
-    del config.train.towers, config.train.fusion
-    config.train.all = ml_collections.ConfigDict({
-        "rules": ((".*", True),),
-        "optimizer": "adam",
-        "learning_rate": {"default": 1e-3},
-        "weight_decay": 0.0,
-        "clip": 1e9,
-        "epochs": 500,
-        "patience": 50,
-    })  # fmt: skip
-    return config
+    return mman.of_one_stage(config, "raven", batch=1, epochs=500, patience=50)
 
 
 def get_config(recipe=None):

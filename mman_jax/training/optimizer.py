@@ -16,7 +16,7 @@ def optimizer(settings: Mapping[str, Any], group: str) -> optax.GradientTransfor
 
     Args:
         settings: of a stage, see `Trainer`.
-        group: of parameters, such as `towers_text`.
+        group: of parameters: their top-level name.
 
     Raises:
         InputError: an unknown optimizer.
