@@ -46,7 +46,8 @@ def trial(folder, name):
         "answers": [[seed] * scored for seed in seeds],
         "utterances": {"conversation": [name] * scored, "position": [0] * scored,
                        "label": [0] * scored},
-        "counts": {"system": both, "towers": {"t": both}},
+        "counts": {"system": both, "towers": {"t": both},
+                   "ensemble": {"test": counts[:1].tolist()}},
         "sizes": {p: {"conversations": 2, "utterances": scored} for p in pooled._PARTS},
         "curves": {"t": {"train_loss": [1.0] * scored}}, "trainable": 7,
         "attention": None, "missing": {},
@@ -62,6 +63,8 @@ def folders(tmp_path):
 
 def test_pooled_scores_by_hand(folders):
     found = pooled.results_of(pooled.read(folders))
+    together = sum(np.array(next(iter(COUNTS[name].values()))) for name in COUNTS)
+    assert found["ensemble"]["test"]["confusion"] == together.tolist()
     # Seed 1 failed in the second fold. Right of ten: seed 0 has 3 + 3, seed 2 has 2 + 3.
     assert found["seeds"] == [0, 2]
     assert found["failed"] == [{"fold": "S2", "seed": 1}]

@@ -75,7 +75,7 @@ def test_an_ablation_trains_only_what_it_changes(planned, recipe, name, tower):
 def test_a_tower_has_its_own_rate_and_nothing_to_fuse(planned, recipe):
     towers = plan.towers(planned["mman"].config, recipe, MODALITIES)
     assert towers["mma"].train.towers.learning_rate.to_dict() == {"default": 1e-4}
-    assert towers["text"].train.towers.learning_rate.to_dict() == {"default": 3e-4}
+    assert towers["text"].train.towers.learning_rate.to_dict() == {"default": 1e-3}
     for name, config in towers.items():
         assert "fusion" not in config.network
         read = config.data.modalities.split(",") if config.data.modalities else MODALITIES
