@@ -39,3 +39,26 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # all workers share these, and the 
     # Matplotlib says on stderr that it makes this: once, here, and not in a test that looks there.
     with warnings.catch_warnings(action="ignore"):  # an old one with a new pyparsing
         import matplotlib.font_manager  # noqa: F401
+
+LONG = (
+    "experiments/test_demo.py",
+    "experiments/study/test_study.py",
+    "training/test_distributed.py",
+    "experiments/study/test_folds.py",
+    "systems/test_contract.py",
+    "experiments/test_notebook.py",
+    "experiments/trial/test_experiment.py",
+    "experiments/study/test_sweep.py",
+    "training/test_feeding.py",
+    "systems/test_mfm.py",
+    "test_packaging.py",
+)
+"""Files that take longest: begun first, so that no worker is left with one at the end."""
+
+
+def pytest_collection_modifyitems(items):
+    def place(item):
+        name = item.location[0].removeprefix("tests/")
+        return LONG.index(name) if name in LONG else len(LONG)
+
+    items.sort(key=place)
