@@ -136,6 +136,7 @@ def _summary(experiment: Experiment, found: dict[str, dict[str, Any]]) -> dict[s
             experiment.parts, experiment.labels[task.name] if one else None, task
         ),
         "seeds": experiment.seeds,
+        "row_order": "one for all seeds" if experiment.trainer.streamed else "each seed's own",
         "parameters": first["parameters"],
         **provenance(),
     }

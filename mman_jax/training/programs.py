@@ -106,6 +106,11 @@ class Programs:
             self._plain.put(_featureless(rows))
 
     @property
+    def streamed(self) -> bool:
+        """Whether rows are streamed: all seeds then see them in one order, else each in its own."""
+        return isinstance(self._feed, Streamed)
+
+    @property
     def stages(self) -> tuple[str, ...]:
         """Names of the stages, in order."""
         return tuple(self._stages)

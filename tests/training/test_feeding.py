@@ -40,7 +40,10 @@ def test_with_one_batch_an_epoch_streamed_rows_give_what_resident_rows_give():
     config.train.batch = 1000
     trainer, labels = tiny.trainer(config, seeds=2)
     expected, finished = run(trainer, labels, [0, 1])
-    state, other = run(streamed(trainer, trainer.mesh), labels, [0, 1])
+    assert not trainer.streamed
+    reader = streamed(trainer, trainer.mesh)
+    assert reader.streamed
+    state, other = run(reader, labels, [0, 1])
     chex.assert_trees_all_close(state, expected, atol=1e-5)
     chex.assert_trees_all_close(other, finished, atol=1e-5)
 

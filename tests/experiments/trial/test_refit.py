@@ -63,6 +63,7 @@ def test_validation_scores_stay_those_of_the_choice(trial, tmp_path):
     assert results["seconds"]["refit"] > 0
     assert (folder / "curves_refit.csv").is_file()
     assert "before_refit" not in expected
+    assert expected["row_order"] == "each seed's own"
     told = json.loads((folder / "analysis.json").read_text())["auto"]
     counts = np.array(told["counts"]["system"]["test"])
     np.testing.assert_allclose(accuracy(counts), results["test"]["accuracy"]["per_seed"], atol=1e-6)
