@@ -52,11 +52,17 @@ class Resident:
         compiled = steps.epochs(stage, count, self.mesh, self.way)
         return lambda state, own, labels: compiled(state, own, self.labelled(labels))
 
-    def predictions(self, stage: StageTraining) -> Predictions:
-        """Logits [S, R + 1, U, C] by part (`train`, `held`) and head, from parameters and the
-        seeds' own features by part."""
+    def predictions(self, stage: StageTraining, held_alone: bool = False) -> Predictions:
+        """Logits [S, R + 1, U, C] by part (`train` and `held`, or `held` alone) and head, from
+        parameters and the seeds' own features by part."""
         compiled = steps.predictions(stage, self.mesh)
-        return lambda params, own: compiled(params, own, self._rows)
+
+        def predict(params, own):
+            parts = ["held"] if held_alone else list(self._rows)
+            own = {part: own[part] for part in parts if part in own}
+            return compiled(params, own, {part: self._rows[part] for part in parts})
+
+        return predict
 
     def labelled(self, labels: Labels) -> dict[str, Batch]:
         """The rows of `train` and `held` with a task's labels."""
@@ -145,7 +151,7 @@ class Streamed:
 
         return train
 
-    def predictions(self, stage: StageTraining) -> Predictions:
+    def predictions(self, stage: StageTraining, held_alone: bool = False) -> Predictions:
         """As `Resident.predictions`, gathered from batches.
 
         Raises:
@@ -156,7 +162,8 @@ class Streamed:
         def predict(params):
             nothing = {part: batch.labels for part, batch in self.rows.items()}
             found = {}
-            for part, rows in self.rows.items():
+            for part in ("valid", "test") if held_alone else ("train", "valid", "test"):
+                rows = self.rows[part]
                 batches = self._batches(part, stage, nothing, np.arange)
                 parts = [processes.whole(answer(params, {}, batch)) for batch in batches]
                 # A batch may end in rows that only make it divisible by the devices.
@@ -165,15 +172,12 @@ class Streamed:
                     name: np.concatenate([x[name][:, :size] for x in parts], axis=1)[:, :count]
                     for name in (parts[0] if parts else ())
                 }
-            return {
-                "train": jax.tree.map(_with_empty_row, found["train"]),
-                "held": {
-                    head: _with_empty_row(
-                        np.concatenate([x, found["test"].get(head, x[:, :0])], axis=1)
-                    )
-                    for head, x in found["valid"].items()
-                },
+            held = {
+                head: np.concatenate([x, found["test"].get(head, x[:, :0])], axis=1)
+                for head, x in found.pop("valid").items()
             }
+            del found["test"]
+            return jax.tree.map(_with_empty_row, found | {"held": held})
 
         def whole(params, own):
             if own:

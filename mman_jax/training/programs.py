@@ -192,7 +192,7 @@ class Programs:
         own = predict(params, {}) if predict else {}
         if self._answer is None:
             feed = self._plain_feed() if predict else self._feed
-            self._answer = feed.predictions(stage)
+            self._answer = feed.predictions(stage, held_alone=True)
         logits = self._answer(params, own)["held"][self.system.head]
         logits = processes.whole(logits)
         lengths = {part: self._host_rows[part].mask.shape[1] for part in ("valid", "test")}
