@@ -3,21 +3,21 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
 from mman_jax.errors import InputError
 from mman_jax.systems.base import Stage, System
+from mman_jax.systems.key import Key
 from mman_jax.training import freezing, processes
 from mman_jax.training import mesh as distribution
 from mman_jax.training.feeding import Epochs, Predictions, Resident, Streamed
 from mman_jax.training.mesh import ROWS
-from mman_jax.training.optimizer import optimizer
+from mman_jax.training.parameters import drawn, shapes
 from mman_jax.training.rows import batch_rows
 from mman_jax.training.selection import Selection
 from mman_jax.training.stage import StageTraining
@@ -79,7 +79,6 @@ class Programs:
         self._plain: Resident | None = None
         self._answer: Predictions | None = None
         self._compiled: dict[str, Any] = {}
-        self._begin: dict[tuple[str, ...], Callable[..., Any]] = {}
         self._used: dict[str, set[str]] = {}
         self._stages = {stage.name: stage for stage in system.stages()}
         for name in self._stages:
@@ -134,15 +133,18 @@ class Programs:
         Args:
             seed: a scalar, uint32.
         """
+        return drawn(self.system, self.sizes, seed)
+
+    @property
+    def sizes(self) -> tuple[tuple[str, int], ...]:
+        """Each modality's name and D, in order."""
         train = self._host_rows["train"].features
-        features = {m: jnp.zeros((1, 1, x.shape[-1])) for m, x in train.items()}
-        reset = jnp.ones((1, 1), bool)
-        return self.system.init(jax.random.key(seed), features, reset)["params"]
+        return tuple((m, x.shape[-1]) for m, x in train.items())
 
     @functools.cached_property
     def shapes(self) -> Any:
         """Shapes and dtypes of one seed's parameters."""
-        return jax.eval_shape(self.init, jnp.uint32(0))
+        return shapes(Key(self.system), self.sizes)
 
     @property
     def parameters(self) -> int:
@@ -156,7 +158,7 @@ class Programs:
         train, conversations = self._host_rows["train"], self._conversations
         if conversations is None:
             conversations = int((train.reset & train.mask).sum())
-        return StageTraining(
+        made = StageTraining(
             name=name,
             # Of the name, as all results so far were drawn.
             key=sum(name.encode()),
@@ -164,7 +166,7 @@ class Programs:
             method=stage.method if self._reads(stage, groups) or not stage.reads else "__call__",
             heads=stage.heads,
             groups=groups,
-            optimizer=freezing.freeze(lambda group: optimizer(settings, group), groups),
+            settings=_plain(settings),
             classes=self.classes,
             weigh_classes=self.settings["class_weights"],
             batch_rows=batch_rows(len(train.mask) - 1, conversations, self.settings["batch"]),
@@ -177,6 +179,8 @@ class Programs:
             padded=self._conversations is not None,
             row_shards=self.mesh.shape[ROWS],
         )
+        _ = made.optimizer  # an unknown one is said now
+        return made
 
     def answers(self, params: Any) -> dict[str, np.ndarray]:
         """The system's logits [S, R + 1, U, C] on the rows of `valid` and `test`.
@@ -188,7 +192,7 @@ class Programs:
         own = predict(params, {}) if predict else {}
         if self._answer is None:
             feed = self._plain_feed() if predict else self._feed
-            self._answer = feed.predictions(stage)
+            self._answer = feed.predictions(stage, held_alone=True)
         logits = self._answer(params, own)["held"][self.system.head]
         logits = processes.whole(logits)
         lengths = {part: self._host_rows[part].mask.shape[1] for part in ("valid", "test")}
@@ -227,14 +231,15 @@ class Programs:
     def _read_from(self, method: str) -> set[str]:
         """The top-level names of the parameters that a method uses."""
         if method not in self._used:
-            train = self._host_rows["train"].features
-            features = {m: jnp.zeros((1, 1, x.shape[-1])) for m, x in train.items()}
-            reset = jnp.ones((1, 1), bool)
-            used = jax.eval_shape(
-                lambda: self.system.init(jax.random.key(0), features, reset, method=method)
-            )
-            self._used[method] = set(used["params"])
+            self._used[method] = set(shapes(Key(self.system), self.sizes, method))
         return self._used[method]
+
+
+def _plain(settings: Any) -> Any:
+    """Mappings as dicts that nobody else changes."""
+    if hasattr(settings, "items"):
+        return {name: _plain(value) for name, value in settings.items()}
+    return settings
 
 
 def _featureless(rows: Mapping[str, Batch]) -> dict[str, Batch]:

@@ -1,6 +1,7 @@
 """One stage of training, for one seed: pure functions from a state to the next epoch's."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from mman_jax.training import averaging, freezing
 from mman_jax.training.answers import StageAnswers
 from mman_jax.training.losses import balanced_weights, cross_entropy
 from mman_jax.training.mesh import ROWS
+from mman_jax.training.optimizer import optimizer
 from mman_jax.training.rows import count, filled_first, in_batches, take
 from mman_jax.training.selection import Selection
 from mman_jax.training.state import Record, State
@@ -22,11 +24,11 @@ from mman_jax.types import UNSCORED, Array, Batch
 
 @dataclasses.dataclass(frozen=True)
 class StageTraining(StageAnswers):
-    """What is trained together, and how its epochs run.
+    """What is trained together, and how its epochs run; equal ones compile to the same programs.
 
     Attributes:
         groups: which group trains each parameter (`freezing.labels`).
-        optimizer: the transformation of all parameters (`freezing.freeze`).
+        settings: of the optimizer, see `optimizer`.
         classes: C.
         weigh_classes: whether the loss weighs classes by how rare they are in training.
         label_smoothing: the share of each target that all classes divide evenly.
@@ -38,7 +40,7 @@ class StageTraining(StageAnswers):
     """
 
     groups: Any
-    optimizer: optax.GradientTransformation
+    settings: Mapping[str, Any]
     classes: int
     weigh_classes: bool
     label_smoothing: float
@@ -46,6 +48,19 @@ class StageTraining(StageAnswers):
     selection: Selection
     valid_rows: int
     padded: bool
+
+    def __hash__(self) -> int:
+        # The trees have none; equality looks at them.
+        return hash((self.name, self.method, self.heads, self.classes, self.batch_rows))
+
+    @functools.cached_property
+    def optimizer(self) -> optax.GradientTransformation:
+        """The transformation of all parameters.
+
+        Raises:
+            InputError: an unknown optimizer.
+        """
+        return freezing.freeze(lambda group: optimizer(self.settings, group), self.groups)
 
     def start(self, seed: Array, pace: Array, target: Array, params: Any) -> State:
         """The state of one seed before the first epoch.

@@ -67,7 +67,7 @@ def iemocap(tmp_path_factory):
     iemocap_pickle.write(folder / "IEMOCAP_features_raw.pkl")
     config = tiny.recipe(epochs=1)
     config.data.path = str(folder / "IEMOCAP_features_raw.pkl")
-    with only("clstm_ef", "clstm_lf", "clstm_mma", "mman"):
+    with only("clstm_mma", "mman"):
         return folder, run(config, folder / "paper")
 
 

@@ -230,11 +230,12 @@ def test_a_corpus_of_other_sizes_is_refused_by_the_model(finished):
         predict.answer(predict.load_models(workdir), corpus.select_modalities(["speech"]))
 
 
-def test_iemocap_s_shape_trains_under_every_protocol(tmp_path):
+def test_iemocap_s_shape_trains_under_other_protocols(tmp_path):
+    # The paper's own, of four classes, trains in `test_study`.
     path = tmp_path / "IEMOCAP_features_raw.pkl"
     iemocap_pickle.write(path)
     counts = {}
-    for protocol in ("mman4", "iemocap6", "binary4"):
+    for protocol in ("iemocap6", "binary4"):
         config = on(path, tiny.shrink(clstm_mma.get_config(), epochs=1), protocol=protocol)
         results = run(config, tmp_path / protocol)
         tasks = results.get("tasks", {protocol: results})
@@ -248,7 +249,7 @@ def test_iemocap_s_shape_trains_under_every_protocol(tmp_path):
             )
             assert sorted(classes) == ["angry", "happy", "neutral", "sad"]
             assert probabilities.shape == (7433, 4)
-    assert counts == {"mman4": {1623}, "iemocap6": {1623}, "binary4": {943}}
+    assert counts == {"iemocap6": {1623}, "binary4": {943}}
 
 
 def numbered_corpus(dims, lengths=(1, 3, 2, 4, 1, 2)):
