@@ -178,6 +178,24 @@ class Programs:
             row_shards=self.mesh.shape[ROWS],
         )
 
+    def trainable(self, params: Any) -> int:
+        """How many parameters of one seed the last stage trains.
+
+        Args:
+            params: leading axis S.
+        """
+        groups = jax.tree.leaves(self.stage(self.stages[-1]).groups)
+        sizes = [math.prod(x.shape[1:]) for x in jax.tree.leaves(params)]
+        pairs = zip(groups, sizes, strict=True)
+        return sum(size for group, size in pairs if group != freezing.FROZEN)
+
+    @property
+    def answered(self) -> int:
+        """How many utterances `answers` answers: where it reads what is frozen, training's, too."""
+        _, _, predict = self.compile(self.stages[-1])
+        parts = self._host_rows if predict else ("valid", "test")
+        return sum(int(self._host_rows[part].mask.sum()) for part in parts)
+
     def answers(self, params: Any) -> dict[str, np.ndarray]:
         """The system's logits [S, R + 1, U, C] on the rows of `valid` and `test`.
 
