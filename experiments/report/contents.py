@@ -53,10 +53,11 @@ def _mark(results: Results) -> str:
 def _summary(results: Results) -> str:
     corpus, seeds = results["corpus"], results["seeds"]
     many = len(tables.of_group(results, "paper"))
-    ablations = len(results["systems"]) - many
+    ablations, cited = (len(tables.of_group(results, group)) for group in ("ablation", "cited"))
     scored = len(results["utterances"]["position"])
     return (
         f"{many} systems of Pan, Luo, Yang and Li (Interspeech 2020)"
+        + (f", {cited} that they cite" if cited else "")
         + (f" and {ablations} variants" if ablations else "")
         + f", trained and tested on {corpus['path']}: {count(corpus['utterances'])} utterances in "
         f"{count(corpus['conversations'])} conversations; {count(scored)} are scored in the test "

@@ -52,6 +52,9 @@ class System(Described, nn.Module):
     causal: ClassVar[bool] = True
     """Whether an answer depends on no later utterance."""
 
+    in_context: ClassVar[bool] = True
+    """Whether an answer depends on other utterances of the conversation."""
+
     streams: ClassVar[bool] = True
     """Whether a conversation's state has one size, however long it lasts."""
 

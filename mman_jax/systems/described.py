@@ -43,6 +43,8 @@ def _settings(kind: Any) -> list[Any]:
 
 
 def _default(field: Any) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
     # Flax has the mappings that a module holds frozen.
     return dict(field.default) if isinstance(field.default, Mapping) else field.default
 

@@ -28,6 +28,9 @@ class Estimator(Described, abc.ABC):
     causal: ClassVar[bool] = True
     """See `System.causal`."""
 
+    in_context: ClassVar[bool] = False
+    """See `System.in_context`."""
+
     streams: ClassVar[bool] = False
     """See `System.streams`: nothing here answers turn by turn."""
 
