@@ -16,7 +16,7 @@ from mman_jax.data import protocols
 from mman_jax.errors import InputError, nearest
 from mman_jax.files.whole import write_whole
 
-BINARY = ("clstm_mma", "mman")
+BINARY = ("clstm_mma", "mman", "mfm", "raven", "fmt", "mult")
 """The systems of Table 3."""
 
 Folders = dict[str, list[dict[str, pathlib.Path]]]
