@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 
 from mman_jax.errors import InputError
 from mman_jax.systems.base import Stage, System
-from mman_jax.training import freezing, processes
+from mman_jax.training import freezing, plateau, processes
 from mman_jax.training import mesh as distribution
 from mman_jax.training.feeding import Epochs, Predictions, Resident, Streamed
 from mman_jax.training.mesh import ROWS
@@ -48,7 +48,8 @@ class Programs:
                 see `Selection`), `label_smoothing` and `average` (`averaging`); and a mapping for
                 each stage by its name: `rules` (`freezing.labels`), `optimizer` (adamw, adam or
                 adadelta), `learning_rate` (`default`, and any head's own by its name),
-                `weight_decay`, `clip`, `epochs`, `patience`, and by choice `answers`.
+                `weight_decay`, `clip`, `epochs`, `patience`, and by choice `answers` and `plateau`
+                (`plateau.Plateau`).
                 `mman_jax.systems.mman.training()` is such a mapping.
             rows: of `train`, `valid` and `test`, each with one empty row at its end.
             classes: C.
@@ -176,6 +177,7 @@ class Programs:
             valid_rows=len(self._host_rows["valid"].mask) - 1,
             padded=self._conversations is not None,
             row_shards=self.mesh.shape[ROWS],
+            plateau=plateau.of_settings(settings, stage.heads),
         )
 
     def trainable(self, params: Any) -> int:
