@@ -47,6 +47,10 @@ def check_numbers(config: ml_collections.ConfigDict) -> None:
         settings = {f"train.{stage}.{field}": value for field, value in train[stage].items()}
         whole |= {k: v for k, v in settings.items() if k.endswith((".epochs", ".patience"))}
         positive[f"train.{stage}.clip"] = train[stage].clip
+        positive |= {k: v for k, v in settings.items() if k.endswith(".eps")}
+        if not 0 < train[stage].get("b2", 0.5) < 1:
+            found = str(train[stage].b2)
+            raise InputError(f"config.train.{stage}.b2", found, "a number between 0 and 1")
         for name, rate in train[stage].learning_rate.items():
             positive[f"train.{stage}.learning_rate.{name}"] = rate
         others |= {k: v for k, v in settings.items() if k.endswith(".weight_decay")}

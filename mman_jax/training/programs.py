@@ -48,8 +48,8 @@ class Programs:
                 see `Selection`), `label_smoothing` and `average` (`averaging`); and a mapping for
                 each stage by its name: `rules` (`freezing.labels`), `optimizer` (adamw, adam or
                 adadelta), `learning_rate` (`default`, and any head's own by its name),
-                `weight_decay`, `clip`, `epochs`, `patience`, and by choice `answers` and `plateau`
-                (`plateau.Plateau`).
+                `weight_decay`, `clip`, `epochs`, `patience`, and by choice `answers`, `plateau`
+                (`plateau.Plateau`), and of Adam `b2` and `eps`.
                 `mman_jax.systems.mman.training()` is such a mapping.
             rows: of `train`, `valid` and `test`, each with one empty row at its end.
             classes: C.
