@@ -33,8 +33,11 @@ def unimodal(config, modality):
     return config
 
 
-def of_one_stage(config, name, batch, **settings):
-    """Makes a recipe into a system of the library's own sizes that is trained in one stage."""
+def of_one_stage(config, name, batch, falls_after=None, **settings):
+    """Makes a recipe into a system of the library's own sizes that is trained in one stage.
+
+    After `falls_after` epochs without a lower validation loss its learning rate falls to a tenth.
+    """
     config.system = name
     config.network = ml_collections.ConfigDict({"system": name} | SYSTEMS[name].defaults())
     config.train.batch = batch
@@ -48,6 +51,7 @@ def of_one_stage(config, name, batch, **settings):
             "clip": 1e9,  # none
         }
         | settings
+        | ({"plateau": {"patience": falls_after, "factor": 0.1}} if falls_after else {})
     )
     return config
 

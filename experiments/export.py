@@ -103,8 +103,8 @@ def main() -> None:
 def _export(workdir: pathlib.Path, output: pathlib.Path) -> None:
     check_new(output)  # before the work, too
     models = load_models(workdir, _WEIGHTS.value)
-    about = describe(models, workdir, _WEIGHTS.value is not None)
     files = contents(models)
+    about = describe(models, workdir, _WEIGHTS.value is not None)
     about["files"] = {name: len(content) for name, content in files.items()}
     files["card.json"] = (json.dumps(about, indent=1, allow_nan=False) + "\n").encode()
     write(output, files)

@@ -3,7 +3,7 @@
 import json
 import pathlib
 
-from experiments.report import analyses, attention, confusion, figures, tables
+from experiments.report import analyses, attention, beside, confusion, figures, tables
 from experiments.report.document import Block, Code, Document, Figure, Paragraph, Section, Table
 from experiments.report.numbers import count, listed, percent, seconds
 from experiments.report.tables import Results
@@ -24,7 +24,7 @@ def document(results: Results) -> Document:
         Section("systems-section", "The systems", (tables.systems(results),)),
         Section("folds-section", "The folds", analyses.folds(results)),
         Section("tasks-section", "One class against the rest", _tasks(results)),
-        Section("cited-section", "Beside other work", (tables.cited(results),)),
+        Section("cited-section", "Beside other work", _cited(results)),
         Section("confusion-section", "What is taken for what", _confusion(results)),
         Section("tests-section", "Paired tests", _comparisons(results)),
         Section("positions-section", "Accuracy by position", _positions(results)),
@@ -53,10 +53,11 @@ def _mark(results: Results) -> str:
 def _summary(results: Results) -> str:
     corpus, seeds = results["corpus"], results["seeds"]
     many = len(tables.of_group(results, "paper"))
-    ablations = len(results["systems"]) - many
+    ablations, cited = (len(tables.of_group(results, group)) for group in ("ablation", "cited"))
     scored = len(results["utterances"]["position"])
     return (
         f"{many} systems of Pan, Luo, Yang and Li (Interspeech 2020)"
+        + (f", {cited} that they cite" if cited else "")
         + (f" and {ablations} variants" if ablations else "")
         + f", trained and tested on {corpus['path']}: {count(corpus['utterances'])} utterances in "
         f"{count(corpus['conversations'])} conversations; {count(scored)} are scored in the test "
@@ -107,7 +108,12 @@ def _tasks(results: Results) -> Blocks:
                 "corpus does not have."
             ),
         )
-    return tables.tasks(results), tables.cited_tasks()
+    return tables.tasks(results), beside.cited_tasks()
+
+
+def _cited(results: Results) -> Blocks:
+    found = beside.together(results)
+    return (*((found,) if found else ()), beside.cited(results))
 
 
 def _confusion(results: Results) -> Blocks:

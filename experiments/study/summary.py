@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from experiments.study import claims, pooled
-from experiments.study.towers import ABLATION, PAPER, System
+from experiments.study.towers import ABLATION, CITED, PAPER, System
 from experiments.trial import results
 from experiments.trial.prepared import Experiment
 from experiments.trial.provenance import provenance
@@ -17,6 +17,7 @@ from mman_jax.data.corpus import Corpus
 from mman_jax.data.synthetic import ceiling
 from mman_jax.data.synthetic import process as synthetic
 from mman_jax.evaluation import evidence, significance
+from mman_jax.systems import SYSTEMS
 
 Folders = Mapping[str, Sequence[Mapping[str, pathlib.Path]]]
 
@@ -98,6 +99,9 @@ def _system(system: System, trials: Sequence[Mapping[str, Any]], task: str) -> d
         "parameters": whole["parameters"] | {"trainable": own["trainable"]},
         "interval": list(significance.seed_interval(own["test"]["accuracy"]["per_seed"])),
         "seconds": sum(map(_seconds, trials)),
+        **_answering(whole, len(own["utterances"]["label"])),
+        "sees": _sees(system),
+        "seeds": own["seeds"],
         "answers": own["answers"],
         "attention": own.get("attention"),
         "missing": own.get("missing"),
@@ -106,7 +110,24 @@ def _system(system: System, trials: Sequence[Mapping[str, Any]], task: str) -> d
 
 
 def _seconds(trial: Mapping[str, Any]) -> float:
-    return sum(trial["seconds"].values())
+    return sum(x for what, x in trial["seconds"].items() if what != "answering")
+
+
+def _answering(trial: Mapping[str, Any], utterances: int) -> dict[str, float]:
+    """The seconds that an answer takes, where the trial measured it."""
+    seconds = trial["seconds"].get("answering")
+    return {} if seconds is None else {"answering": seconds / utterances}
+
+
+def _sees(system: System) -> dict[str, Any]:
+    """What an answer is made from."""
+    network, cells = system.config.network, system.config.data.get("cells", "utterances")
+    kind = SYSTEMS[network.get("system", "mman")]
+    return {
+        "cells": cells,
+        "context": cells == "utterances" and kind.in_context and network.get("context", True),
+        "future": not kind.causal,
+    }
 
 
 def _anonymous(utterances: Mapping[str, Sequence[Any]]) -> dict[str, list[int]]:
@@ -116,16 +137,17 @@ def _anonymous(utterances: Mapping[str, Sequence[Any]]) -> dict[str, list[int]]:
 
 
 def _pairs(systems: Sequence[System]) -> list[tuple[str, str]]:
-    """Every pair of the paper's systems, those of the claims first; each ablation with its
-    baseline, if that was trained, too."""
+    """Every pair of the paper's systems, those of the claims first; MMAN with each cited system;
+    each ablation with its baseline; of these all that were trained."""
     names = {system.name for system in systems}
     paper = [s.name for s in systems if s.group == PAPER]
     named = [(first, second) for _, first, second, _ in claims.CLAIMS]
     others = [
         (b, a) for a, b in itertools.combinations(paper, 2) if {(a, b), (b, a)}.isdisjoint(named)
     ]
+    cited = [("mman", s.name) for s in systems if s.group == CITED]
     varied = [(s.name, s.baseline) for s in systems if s.group == ABLATION]
-    return [pair for pair in (*named, *others, *varied) if names.issuperset(pair)]
+    return [pair for pair in (*named, *others, *cited, *varied) if names.issuperset(pair)]
 
 
 def _corpus(experiments: Sequence[Experiment], task: protocols.Task) -> dict[str, Any]:

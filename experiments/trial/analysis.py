@@ -1,6 +1,5 @@
 """`analysis.json`: what a trained system did, beyond its scores."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ from mman_jax.data.protocols import Task
 from mman_jax.evaluation.attention import attention_weights, mean_weights
 from mman_jax.evaluation.metrics import confusion
 from mman_jax.evaluation.missing import answers_without
-from mman_jax.training import freezing, mesh
+from mman_jax.training import mesh
 from mman_jax.training.outcome import Outcome, Snapshot, of_seeds
 from mman_jax.types import UNSCORED
 
@@ -47,17 +46,13 @@ def of_task(
     labels, logits = _test(experiment, task, snapshot.state.best)
     logits, finished = logits[kept], of_seeds(snapshot.finished, kept)
     given = logits.argmax(-1)
-    trainer = experiment.trainer
-    groups = jax.tree.leaves(trainer.stage(trainer.stages[-1]).groups)
-    sizes = [math.prod(x.shape[1:]) for x in jax.tree.leaves(snapshot.state.best)]
-    trained = [n for group, n in zip(groups, sizes, strict=True) if group != freezing.FROZEN]
     found = {
         **_answers(experiment, labels, given),
         "counts": results.counts(finished, experiment.heads)
         | {"ensemble": {"test": [_together(logits, labels).tolist()]}},
         "sizes": results.sizes(experiment.parts, experiment.labels[task.name]),
         "curves": curves(experiment.heads, finished),
-        "trainable": sum(trained),
+        "trainable": experiment.trainer.trainable(snapshot.state.best),
     }
     if looks and len(experiment.tasks) == 1:  # of one-vs-rest tasks the report tells scores alone
         params = jax.tree.map(lambda x: np.asarray(x)[kept], snapshot.state.best)

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from mman_jax.files.whole import write_whole
 from mman_jax.inference.model import Model
 from mman_jax.training import mesh, processes
 from mman_jax.training.outcome import Snapshot, of_seeds
+from mman_jax.types import UNSCORED
 
 
 def run(
@@ -104,6 +106,7 @@ def _train(
         seconds = seconds | {"refit": again}
     kept, failed = experiment.survivors(end, screen)
     told = analysis.of_task(used, task, end, kept, looks)
+    seconds["answering"] = _answering(used, task, end)
     told["sizes"] = results.sizes(experiment.parts, experiment.labels[task.name])
     seeds = [seed for seed, keep in zip(experiment.seeds, kept, strict=True) if keep]
     scores = results.of_task(task, of_seeds(end.finished, kept), experiment.heads)
@@ -116,6 +119,14 @@ def _train(
     _save_model(used, task, params, seeds, workdir / "model")
     scores |= {"seeds": seeds, "failed": failed}
     return scores | {"seconds": seconds, "parameters": experiment.parameters(params)}, told
+
+
+def _answering(experiment: Experiment, task: protocols.Task, snapshot: Snapshot) -> float:
+    """Seconds that one seed takes to answer the scored test utterances, by what is compiled."""
+    began = time.monotonic()
+    experiment.trainer.answers(snapshot.state.best)
+    each = (time.monotonic() - began) / len(experiment.seeds) / experiment.trainer.answered
+    return each * int((experiment.labels[task.name]["test"] != UNSCORED).sum())
 
 
 def _of(snapshot: Snapshot, kept: np.ndarray) -> Any:

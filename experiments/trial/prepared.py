@@ -18,7 +18,9 @@ from mman_jax.data.splits import Split, split
 from mman_jax.data.synthetic import process as synthetic
 from mman_jax.errors import InputError, within
 from mman_jax.systems import build
+from mman_jax.systems.estimator import Estimator
 from mman_jax.training import mesh as parallel
+from mman_jax.training.fitting import Fitting
 from mman_jax.training.outcome import Snapshot, converged
 from mman_jax.training.trainer import Trainer
 
@@ -34,20 +36,25 @@ class Experiment:
     parts: Parts
     tasks: tuple[protocols.Task, ...]
     labels: dict[str, dict[str, np.ndarray]]
-    trainer: Trainer
+    trainer: Trainer | Fitting
     notices: tuple[str, ...]
     small: bool
 
     @property
     def seeds(self) -> list[int]:
-        """The seeds of the run."""
-        return list(range(self.config.first_seed, self.config.first_seed + self.config.seeds))
+        """The seeds of the run; of an estimator that draws nothing the first, for it is any."""
+        system = self.trainer.system
+        drawn = not isinstance(system, Estimator) or system.drawn
+        first = self.config.first_seed
+        return list(range(first, first + (self.config.seeds if drawn else 1)))
 
     @functools.cached_property
     def groups(self) -> np.ndarray | None:
         """Groups [R + 1, U] of training conversations, where a stage learns from answers by those
         that did not see them; -1 is padding."""
         train = self.config.train
+        if isinstance(self.trainer, Fitting):
+            return None
         if all(train[stage].get("answers") != "out_of_fold" for stage in self.trainer.stages):
             return None
         layout, shape = self.parts.layouts["train"], self.parts.rows["train"].mask.shape
@@ -127,12 +134,14 @@ def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
     labels = {task.name: parts.labels(task) for task in tasks}
     mismatch = protocols.check_table_1(corpus)
     trainer = _trainer(config, parts, len(tasks[0].classes), conversations)
-    settings.check_memory(config, trainer, parts.rows)
+    small = isinstance(trainer, Fitting)
+    if not small:
+        settings.check_memory(config, trainer, parts.rows)
+        small = settings.is_small(trainer, parts.rows, config.seeds)
     unusual = columns.unusual(corpus, parts.scaling, parts.split.train)
     notices = (*corpus.source_notes, parts.split.how)
     notices += (*([mismatch] if mismatch else []), *map(str, unusual))
     notices += (*parts.split.notices, *lacking, *suspicions.of_tasks(corpus, parts.split, tasks))
-    small = settings.is_small(trainer, parts.rows, config.seeds)
     made = Experiment(config, parts, tasks, labels, trainer, notices, small)
     _ = made.groups  # too few conversations for them are said before anything is written
     return made
@@ -162,9 +171,11 @@ def _trainer(
     parts: Parts,
     classes: int,
     conversations: int | None = None,
-) -> Trainer:
+) -> Trainer | Fitting:
     with within("config"):
         system = build(config.network, list(parts.corpus.dims), classes)
+        if isinstance(system, Estimator):
+            return Fitting(system, parts.rows)
         shards = (config.mesh.seeds, config.mesh.rows)
         mesh = parallel.make_mesh(config.seeds, config.parallel, *shards)
         trainer = Trainer(

@@ -47,9 +47,18 @@ def check_numbers(config: ml_collections.ConfigDict) -> None:
         settings = {f"train.{stage}.{field}": value for field, value in train[stage].items()}
         whole |= {k: v for k, v in settings.items() if k.endswith((".epochs", ".patience"))}
         positive[f"train.{stage}.clip"] = train[stage].clip
+        positive |= {k: v for k, v in settings.items() if k.endswith(".eps")}
+        if not 0 < train[stage].get("b2", 0.5) < 1:
+            found = str(train[stage].b2)
+            raise InputError(f"config.train.{stage}.b2", found, "a number between 0 and 1")
         for name, rate in train[stage].learning_rate.items():
             positive[f"train.{stage}.learning_rate.{name}"] = rate
         others |= {k: v for k, v in settings.items() if k.endswith(".weight_decay")}
+        falls = train[stage].get("plateau", {})
+        whole |= {f"train.{stage}.plateau.{k}": v for k, v in falls.items() if k == "patience"}
+        if not 0 < falls.get("factor", 0.1) < 1:
+            place = f"config.train.{stage}.plateau.factor"
+            raise InputError(place, str(falls.factor), "a number between 0 and 1")
         answers = train[stage].get("answers", ANSWERS[0])
         if answers not in ANSWERS:
             place = f"config.train.{stage}.answers"

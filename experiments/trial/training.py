@@ -14,6 +14,7 @@ from experiments.trial.curves import Log
 from experiments.trial.prepared import Experiment
 from mman_jax.data.protocols import Task
 from mman_jax.training import checkpoints, processes
+from mman_jax.training.fitting import STAGE, Fitting
 from mman_jax.training.outcome import Snapshot
 
 
@@ -45,6 +46,8 @@ def fit(
         InputError: if a checkpoint cannot be read.
     """
     trainer, again = experiment.trainer, targets is not None
+    if isinstance(trainer, Fitting):
+        return _at_once(experiment, task, workdir, screen, shown, again)
     where = checkpoints_of(workdir, task, again)
     start, seconds = None, {}
     found = checkpoints.restore(where)
@@ -86,6 +89,25 @@ def fit(
             if not complete:
                 Preemption.obey()
     return snapshot, seconds
+
+
+def _at_once(
+    experiment: Experiment,
+    task: Task,
+    workdir: pathlib.Path,
+    screen: Screen,
+    shown: Sequence[str],
+    again: bool,
+) -> tuple[Snapshot, dict[str, float]]:
+    """What is fitted in one call is interrupted before it or after it: no checkpoints."""
+    began = time.monotonic()
+    if experiment.config.seeds > 1 and len(experiment.seeds) == 1:
+        screen.notice("nothing is drawn here: one seed stands for all")
+    snapshot = experiment.trainer.fit(experiment.labels[task.name], experiment.seeds)
+    if processes.is_first():
+        with _log(experiment, task, workdir, shown, again) as log:
+            log.note(snapshot, last=True)
+    return snapshot, {STAGE: time.monotonic() - began}
 
 
 def checkpoints_of(workdir: pathlib.Path, task: Task, again: bool = False) -> pathlib.Path:

@@ -7,6 +7,7 @@ import numpy as np
 from mman_jax.errors import InputError
 from mman_jax.inference.model import Model
 from mman_jax.systems.base import System
+from mman_jax.systems.estimator import check_network
 
 Answers = tuple[list[str], np.ndarray, list[str]]
 
@@ -39,6 +40,7 @@ def check_attends(models: Sequence[Model]) -> None:
     """
     for model in models:
         system = model.build()
+        check_network("attention", system)
         if not system.attends:
             found = f"none in this {type(system).__name__} (heads: {_heads(system)})"
             raise InputError("attention", found, "a system with one, such as configs/mman.py")

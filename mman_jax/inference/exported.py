@@ -14,6 +14,7 @@ from jax import export
 from mman_jax.data.scaling import LIMIT
 from mman_jax.inference import stream
 from mman_jax.inference.model import Model
+from mman_jax.systems.estimator import check_network
 from mman_jax.types import Array
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -29,8 +30,13 @@ def conversations(models: Sequence[Model]) -> export.Exported:
 
     Args:
         models: one, or one a class after a one-vs-rest protocol: C are then their last classes.
+
+    Raises:
+        InputError: a system that is no network.
     """
     parts = [(model, model.build(), jax.tree.map(jnp.asarray, model.params)) for model in models]
+    for _, system, _ in parts:
+        check_network("an export", system)
 
     def one(features, present):
         # B is mapped over, one row inside: an unknown number of rows could not be cut in blocks.

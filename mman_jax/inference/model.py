@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 from flax import traverse_util
+from scipy.special import softmax
 
 from mman_jax.data import batching
 from mman_jax.data.corpus import Corpus
@@ -17,8 +18,9 @@ from mman_jax.errors import InputError
 from mman_jax.evaluation.attention import attention_weights
 from mman_jax.files import carded
 from mman_jax.inference import stored
-from mman_jax.systems import SYSTEMS, build
+from mman_jax.systems import SYSTEMS, Systems, build
 from mman_jax.systems.base import System
+from mman_jax.systems.estimator import Estimator, check_network
 from mman_jax.systems.key import Key
 from mman_jax.types import UNSCORED, Batch
 
@@ -45,7 +47,7 @@ class Model:
     dims: Mapping[str, int]
     classes: tuple[str, ...]
     card: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    systems: Mapping[str, type[System]] = dataclasses.field(default_factory=lambda: SYSTEMS)
+    systems: Systems = dataclasses.field(default_factory=lambda: SYSTEMS)
 
     def save(self, directory: str | pathlib.Path) -> None:
         """Writes `model.npz` into a folder: every array by a number, and where each belongs.
@@ -73,7 +75,7 @@ class Model:
     def load(
         cls,
         directory: str | pathlib.Path,
-        systems: Mapping[str, type[System]] = SYSTEMS,
+        systems: Systems = SYSTEMS,
     ) -> "Model":
         """Reads what `save` wrote, and checks that the network can use all of it.
 
@@ -100,7 +102,7 @@ class Model:
             arrays["params"], scaling, card["network"], dims, classes, card["about"], systems
         )
 
-    def build(self) -> System:
+    def build(self) -> System | Estimator:
         """The system that the parameters are of."""
         return build(self.network, list(self.dims), len(self.classes), self.systems)
 
@@ -114,7 +116,11 @@ class Model:
         """
         layout, rows = self._lay(corpus)
         features = {name: np.asarray(laid) for name, laid in rows.features.items()}
-        laid = _answer(Key(self.build()), self.params, features, rows.reset, dict(rows.present))
+        system = self.build()
+        if isinstance(system, Estimator):
+            laid = softmax(system.answers(self.params, features), axis=-1).mean(0)
+        else:
+            laid = _answer(Key(system), self.params, features, rows.reset, dict(rows.present))
         return batching.gather(layout, np.asarray(laid))
 
     def attention(self, corpus: Corpus) -> tuple[tuple[str, ...], np.ndarray] | None:
@@ -125,10 +131,12 @@ class Model:
             system does not attend.
 
         Raises:
-            InputError: as `probabilities`.
+            InputError: as `probabilities`; and if the system is no network.
         """
         layout, rows = self._lay(corpus)
-        found = attention_weights(self.build(), self.params, rows.features, rows.present)
+        system = self.build()
+        check_network("attention", system)
+        found = attention_weights(system, self.params, rows.features, rows.present)
         return found and (found[0], batching.gather(layout, found[1].mean(0)))
 
     def _lay(self, corpus: Corpus) -> tuple[batching.Layout, Batch]:

@@ -9,8 +9,9 @@ import numpy as np
 
 from mman_jax.data.scaling import Scaling
 from mman_jax.errors import InputError
-from mman_jax.systems import build
-from mman_jax.systems.base import System, parameter_shapes
+from mman_jax.systems import Systems, build
+from mman_jax.systems.base import parameter_shapes
+from mman_jax.systems.estimator import Estimator
 
 _EXPECTED = "a trained model"
 _SPARE = 16  # entries that a list or table of the card may have beyond the arrays of the model
@@ -109,9 +110,9 @@ def check_params(
     network: Mapping[str, Any],
     dims: Mapping[str, int],
     classes: int,
-    systems: Mapping[str, type[System]],
+    systems: Systems,
 ) -> None:
-    """Refuses parameters that are not those of S networks as described; computes nothing.
+    """Refuses parameters that are not those of S systems as described; computes nothing.
 
     Args:
         place: for messages.
@@ -126,7 +127,11 @@ def check_params(
             or not finite.
     """
     try:
-        shapes = parameter_shapes(build(network, list(dims), classes, systems), dims)
+        system = build(network, list(dims), classes, systems)
+        if isinstance(system, Estimator):
+            _check_fitted(place, params, system, dims)
+            return
+        shapes = parameter_shapes(system, dims)
     except InputError as error:
         raise InputError(place, str(error), _EXPECTED) from error
     except Exception as error:
@@ -135,9 +140,7 @@ def check_params(
         raise InputError(place, found, _EXPECTED) from error
     expected = {jax.tree_util.keystr(k): v for k, v in jax.tree.leaves_with_path(shapes)}
     stored = {jax.tree_util.keystr(k): v for k, v in jax.tree.leaves_with_path(params)}
-    seeds = {np.shape(array)[:1] for array in stored.values()}
-    if len(seeds) != 1 or seeds in ({()}, {(0,)}):
-        raise InputError(f"{place}: params", "no common number of seeds", _EXPECTED)
+    _count_seeds(place, stored)
     for name in sorted(expected.keys() | stored.keys()):
         where = f"{place}: parameter {name}"
         if name not in stored or name not in expected:
@@ -148,3 +151,20 @@ def check_params(
             raise InputError(where, found, f"{expected[name].dtype} of shape {shape}")
         if not np.isfinite(array).all():
             raise InputError(where, "not finite", _EXPECTED)
+
+
+def _check_fitted(
+    place: pathlib.Path, params: Any, estimator: Estimator, dims: Mapping[str, int]
+) -> None:
+    if not all(isinstance(array, np.ndarray) for array in params.values()):
+        raise InputError("params", "nested", "an array by each name")
+    for seed in range(_count_seeds(place, params)):
+        estimator.check({name: array[seed] for name, array in params.items()}, dims)
+
+
+def _count_seeds(place: pathlib.Path, stored: Mapping[str, Any]) -> int:
+    seeds = {np.shape(array)[:1] for array in stored.values()}
+    if len(seeds) != 1 or seeds in ({()}, {(0,)}):
+        raise InputError(f"{place}: params", "no common number of seeds", _EXPECTED)
+    ((count,),) = seeds
+    return count

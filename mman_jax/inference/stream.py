@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from mman_jax.errors import InputError
 from mman_jax.systems.base import System
+from mman_jax.systems.estimator import check_network
 from mman_jax.types import Array
 
 
@@ -35,8 +36,9 @@ def check_streams(system: System) -> None:
     """Refuses a system that cannot answer turn by turn.
 
     Raises:
-        InputError: it sees later utterances, or its state grows.
+        InputError: it sees later utterances, its state grows, or it is no network.
     """
+    check_network("answers turn by turn", system)
     if not system.causal or not system.streams:
         why = "grows with the conversation" if system.causal else "depends on later utterances"
         found = f"{type(system).__name__}, whose {'state' if system.causal else 'answer'} {why}"

@@ -6,14 +6,19 @@ from typing import Any
 from mman_jax.errors import InputError, nearest
 from mman_jax.systems.base import System
 from mman_jax.systems.bc_lstm import BcLSTM
+from mman_jax.systems.estimator import Estimator
 from mman_jax.systems.fmt import FMT
 from mman_jax.systems.mfm import MFM
 from mman_jax.systems.mman import MMAN
 from mman_jax.systems.mult import MulT
 from mman_jax.systems.raven import RAVEN
+from mman_jax.systems.rozgic import Rozgic
 from mman_jax.systems.tripathi import Tripathi
 
-SYSTEMS: dict[str, type[System]] = {
+Systems = Mapping[str, type[System | Estimator]]
+"""Classes by the names that settings call them by."""
+
+SYSTEMS: dict[str, type[System | Estimator]] = {
     "mman": MMAN,
     "bc_lstm": BcLSTM,
     "mult": MulT,
@@ -21,6 +26,7 @@ SYSTEMS: dict[str, type[System]] = {
     "mfm": MFM,
     "raven": RAVEN,
     "tripathi": Tripathi,
+    "rozgic": Rozgic,
 }
 """The systems that settings may name."""
 
@@ -29,8 +35,8 @@ def build(
     network: Mapping[str, Any],
     modalities: Sequence[str],
     classes: int,
-    systems: Mapping[str, type[System]] = SYSTEMS,
-) -> System:
+    systems: Systems = SYSTEMS,
+) -> System | Estimator:
     """The system that settings describe, for a corpus's modalities.
 
     Args:

@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from mman_jax.errors import InputError
 from mman_jax.systems.base import Stage, System
 from mman_jax.systems.key import Key
-from mman_jax.training import freezing, processes
+from mman_jax.training import freezing, plateau, processes
 from mman_jax.training import mesh as distribution
 from mman_jax.training.feeding import Epochs, Predictions, Resident, Streamed
 from mman_jax.training.mesh import ROWS
@@ -48,7 +48,8 @@ class Programs:
                 see `Selection`), `label_smoothing` and `average` (`averaging`); and a mapping for
                 each stage by its name: `rules` (`freezing.labels`), `optimizer` (adamw, adam or
                 adadelta), `learning_rate` (`default`, and any head's own by its name),
-                `weight_decay`, `clip`, `epochs`, `patience`, and by choice `answers`.
+                `weight_decay`, `clip`, `epochs`, `patience`, and by choice `answers`, `plateau`
+                (`plateau.Plateau`), and of Adam `b2` and `eps`.
                 `mman_jax.systems.mman.training()` is such a mapping.
             rows: of `train`, `valid` and `test`, each with one empty row at its end.
             classes: C.
@@ -178,9 +179,28 @@ class Programs:
             valid_rows=len(self._host_rows["valid"].mask) - 1,
             padded=self._conversations is not None,
             row_shards=self.mesh.shape[ROWS],
+            plateau=plateau.of_settings(settings, stage.heads),
         )
         _ = made.optimizer  # an unknown one is said now
         return made
+
+    def trainable(self, params: Any) -> int:
+        """How many parameters of one seed the last stage trains.
+
+        Args:
+            params: leading axis S.
+        """
+        groups = jax.tree.leaves(self.stage(self.stages[-1]).groups)
+        sizes = [math.prod(x.shape[1:]) for x in jax.tree.leaves(params)]
+        pairs = zip(groups, sizes, strict=True)
+        return sum(size for group, size in pairs if group != freezing.FROZEN)
+
+    @property
+    def answered(self) -> int:
+        """How many utterances `answers` answers: where it reads what is frozen, training's, too."""
+        _, _, predict = self.compile(self.stages[-1])
+        parts = self._host_rows if predict else ("valid", "test")
+        return sum(int(self._host_rows[part].mask.sum()) for part in parts)
 
     def answers(self, params: Any) -> dict[str, np.ndarray]:
         """The system's logits [S, R + 1, U, C] on the rows of `valid` and `test`.

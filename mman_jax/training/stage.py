@@ -11,13 +11,14 @@ import optax
 
 from mman_jax.evaluation.metrics import accuracy, confusion
 from mman_jax.systems.base import owner
-from mman_jax.training import averaging, freezing
+from mman_jax.training import averaging, freezing, plateau
 from mman_jax.training.answers import StageAnswers
 from mman_jax.training.losses import balanced_weights, cross_entropy
 from mman_jax.training.mesh import ROWS
 from mman_jax.training.optimizer import optimizer
+from mman_jax.training.plateau import Plateau
 from mman_jax.training.rows import count, filled_first, in_batches, take
-from mman_jax.training.selection import Selection
+from mman_jax.training.selection import LAST, Selection
 from mman_jax.training.state import Record, State
 from mman_jax.types import UNSCORED, Array, Batch
 
@@ -37,6 +38,7 @@ class StageTraining(StageAnswers):
         valid_rows: how many of the held-out rows are validation's; the rest is test's.
         padded: whether rows may be empty, so that several splits of a corpus have equal shapes: a
             batch of such rows alone is no step.
+        plateau: how the learning rates fall; None: they stay.
     """
 
     groups: Any
@@ -48,6 +50,7 @@ class StageTraining(StageAnswers):
     selection: Selection
     valid_rows: int
     padded: bool
+    plateau: Plateau | None = None
 
     def __hash__(self) -> int:
         # The trees have none; equality looks at them.
@@ -91,6 +94,7 @@ class StageTraining(StageAnswers):
             valid=counts,
             test=counts,
             oracle=jnp.zeros(heads, jnp.float32),
+            lowest=plateau.start(heads) if self._notes_losses else (),
         )
 
     def epoch(
@@ -257,6 +261,12 @@ class StageTraining(StageAnswers):
             train_loss, valid_losses[:, 0], accuracy(valid), accuracy(test), ~state.stopped
         )
         state = state._replace(epoch=state.epoch + 1)
+        if self._notes_losses:
+            lowest = plateau.note(state.lowest, state.epoch, record.valid_loss)
+            state = state._replace(lowest=lowest)
+        if self.plateau:
+            pace = plateau.fall(state.pace, self.plateau, state.lowest, state.epoch)
+            state = state._replace(pace=pace)
         heads = jax.tree.map(self._head_of, self.groups)
         score = self.selection.score(record, valid, valid_losses.min(1))
         state = self.selection.keep_best(
@@ -269,6 +279,10 @@ class StageTraining(StageAnswers):
         if self.weigh_classes:
             return balanced_weights(labels, self.classes)
         return jnp.ones(self.classes)
+
+    @property
+    def _notes_losses(self) -> bool:
+        return self.plateau is not None or self.selection.by == LAST
 
     def _means(self, pairs: list[tuple[Array, Array]]) -> Array:
         if not pairs:

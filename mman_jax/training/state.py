@@ -10,7 +10,7 @@ class State(NamedTuple):
 
     Attributes:
         seed: uint32, what all of this seed's randomness comes from.
-        pace: float32, what this seed's learning rates are multiplied by.
+        pace: float32, what this seed's learning rates are multiplied by; it may fall (`plateau`).
         epoch: int32, epochs done.
         params: the network's parameters as trained so far.
         opt_state: the optimizer's.
@@ -29,6 +29,8 @@ class State(NamedTuple):
         test: [T, C, C] int32, test counts at the best epoch.
         oracle: [T] float32, highest test accuracy of any epoch until stopped: what selection on
             the test set would have given. It decides nothing.
+        lowest: the lowest validation loss of each head, and when it was (`plateau.Lowest`); `()`
+            where nothing depends on it.
     """
 
     seed: Array
@@ -48,6 +50,7 @@ class State(NamedTuple):
     valid: Array
     test: Array
     oracle: Array
+    lowest: Any = ()
 
 
 class Record(NamedTuple):

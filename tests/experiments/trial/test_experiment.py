@@ -71,7 +71,7 @@ def test_results_hold_what_others_rely_on(finished):
     assert results["corpus"]["dimensions"] == {"speech": 20, "text": 16}
     assert results["corpus"]["parts"]["test"]["conversations"] == 4
     assert set(results["towers"]) == {"speech", "text", "mma"}
-    assert set(results["seconds"]) == {"towers", "fusion"}
+    assert set(results["seconds"]) == {"towers", "fusion", "answering"}
     parameters = results["parameters"]
     assert parameters["total"] == sum(v for k, v in parameters.items() if k != "total")
     check_scores(results, 2)
