@@ -88,7 +88,7 @@ def _numbers(array: np.ndarray) -> list[float]:
 
 def _scores(task: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        part: {name: task[part][name] for name in METRICS}
+        part: {name: task[part][name] for name in METRICS if name in task[part]}
         | {"majority_accuracy": task[part]["majority_accuracy"]}
         for part in ("validation", "test")
     }

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from mman_jax.data.scaling import Scaling
+from mman_jax.evaluation.metrics import METRICS
 from mman_jax.features.extraction import Extraction, Settings
 from mman_jax.features.speech import reduction
 from mman_jax.features.speech.functionals import SpeechSettings
@@ -105,8 +106,11 @@ def folder() -> list[Files]:
 def scores() -> dict:
     """The scores of a run, as `results.json` holds them."""
     spread = {"mean": 0.5, "std": 0.1, "per_seed": [0.4, 0.6]}
-    names = ("accuracy", "unweighted_recall", "weighted_f1")
-    part = {name: spread for name in names} | {"majority_accuracy": 0.5, "confusion": [[1, 0]] * 2}
+    part = {name: spread for name in METRICS}
+    part |= {"majority_accuracy": 0.5, "confusion": [[1, 0]] * 2}
+    part["per_class"] = [
+        dict.fromkeys(("precision", "recall", "f1"), spread) | {"support": 5} for _ in CLASSES
+    ]
     head = {
         "validation": part | {"loss": spread},
         "test": part,

@@ -84,6 +84,12 @@ def test_pooled_scores_by_hand(folders):
     # The mean over two classes of 5 utterances each: recalls of seed 0 are 5/5 and 1/5.
     np.testing.assert_allclose(found["test"]["unweighted_recall"]["per_seed"], [0.6, 0.5])
     np.testing.assert_allclose(found["test"]["majority_accuracy"], 0.5)
+    # Of seed 0 all folds' counts are [[5, 0], [4, 1]]: F1 of 2 * 5 / (5 + 9) and 2 / (5 + 1).
+    first, second = found["test"]["per_class"]
+    np.testing.assert_allclose(first["f1"]["per_seed"][0], 10 / 14)
+    np.testing.assert_allclose(second["precision"]["per_seed"][0], 1.0)
+    assert (first["support"], second["support"]) == (5, 5)
+    np.testing.assert_allclose(found["test"]["macro_f1"]["per_seed"][0], (10 / 14 + 1 / 3) / 2)
     np.testing.assert_allclose(found["validation"]["loss"]["per_seed"], [0.5, 2.5])
     np.testing.assert_allclose(found["test_oracle"]["accuracy"]["per_seed"], [1.0, 0.8])
     assert found["best_epoch"] == [10, 12, 10, 12]

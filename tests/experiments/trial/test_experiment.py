@@ -15,7 +15,7 @@ from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
 from tests import iemocap_pickle, tiny
 
-SCORES = {"accuracy", "unweighted_recall", "weighted_f1"}
+SCORES = {"accuracy", "unweighted_recall", "weighted_f1", "macro_f1"}
 
 
 def run(config, workdir):
@@ -48,7 +48,7 @@ def finished(corpus_file, tmp_path_factory):
 def check_scores(scores, seeds):
     for part in ("validation", "test"):
         extra = {"loss"} if part == "validation" else set()
-        assert set(scores[part]) == SCORES | {"majority_accuracy", "confusion"} | extra
+        assert set(scores[part]) == SCORES | {"majority_accuracy", "confusion", "per_class"} | extra
         for name in SCORES:
             assert len(scores[part][name]["per_seed"]) == seeds
             assert 0 <= scores[part][name]["mean"] <= 1

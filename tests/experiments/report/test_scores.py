@@ -1,0 +1,22 @@
+"""Tables of single classes."""
+
+from experiments.report import scores
+from tests.experiments.report import fake
+
+
+def test_classes_of_a_system():
+    results = fake.make()
+    table = scores.by_class(results)[-1]
+    assert table.name == "classes_mman"
+    assert table.caption.startswith("MMAN: ")
+    assert table.rows[1] == ("sad", "51.0 ± 0.5", "60.0 ± 0.5", "55.0 ± 0.5", "100")
+    test = results["systems"]["mman"]["test"]
+    recall, macro = (f"{100 * test[m]['mean']:.1f}" for m in ("unweighted_recall", "macro_f1"))
+    assert table.rows[-1][2:4] == (f"{recall} ± 0.5", f"{macro} ± 0.5")
+
+
+def test_results_of_earlier_versions_have_no_such_tables():
+    results = fake.make()
+    for system in results["systems"].values():
+        del system["test"]["per_class"]
+    assert scores.by_class(results) == ()
