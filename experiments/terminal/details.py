@@ -1,4 +1,4 @@
-"""What a run shows below its table of scores: tables of classes, each with its title."""
+"""What a run shows below its table of scores: classes, and calibration."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -16,6 +16,8 @@ def of(scores: Mapping[str, Any]) -> Iterator[Listing]:
     """
     if "per_class" in scores["test"]:
         yield _classes(scores)
+    if "calibration" in scores["test"]:
+        yield _calibration(scores)
 
 
 def percent(score: Mapping[str, Any]) -> str:
@@ -24,6 +26,18 @@ def percent(score: Mapping[str, Any]) -> str:
     seeds = f" ± {100 * score['std']:.1f}" if len(score["per_seed"]) > 1 else ""
     folds = f" (folds ± {100 * score['std_folds']:.1f})" if "std_folds" in score else ""
     return mean + seeds + folds
+
+
+def _calibration(scores: Mapping[str, Any]) -> Listing:
+    parts = {"validation": scores["validation"], "test": scores["test"]}
+    rows = [
+        (part, *(f"{100 * own['calibration'][when]:.1f}" for when in ("before", "after")))
+        for part, own in parts.items()
+        if "calibration" in own
+    ]
+    temperature = f"temperature {scores['test']['calibration']['temperature']:.2f}"
+    title = "expected calibration error of the seeds' mean probabilities"
+    return title, ("per cent", "as they are", temperature), rows
 
 
 def _classes(scores: Mapping[str, Any]) -> Listing:

@@ -10,7 +10,7 @@ import ml_collections
 import numpy as np
 
 from experiments.terminal.screen import Screen
-from experiments.trial import analysis, clips, folder, joining, results, training
+from experiments.trial import analysis, calibration, clips, folder, joining, results, training
 from experiments.trial import curves as logs
 from experiments.trial.prepared import Experiment, prepare_experiment
 from experiments.trial.provenance import provenance
@@ -105,7 +105,13 @@ def _train(
         used, end, again = refit(experiment, task, snapshot, workdir, screen, towers)
         seconds = seconds | {"refit": again}
     kept, failed = experiment.survivors(end, screen)
-    told = analysis.of_task(used, task, end, kept, looks)
+    given = analysis.answered(used, task, end.state.best, kept)
+    told = analysis.of_task(used, task, end, kept, looks, given["test"])
+    # Networks that were trained on validation, too, are surer of it than of anything else.
+    held_out = given["valid"]
+    if used is not experiment:
+        held_out = analysis.answered(experiment, task, snapshot.state.best, kept)["valid"]
+    told["calibration"] = calibration.of_answers(held_out, given["test"])
     told["sizes"] = results.sizes(experiment.parts, experiment.labels[task.name])
     seeds = [seed for seed, keep in zip(experiment.seeds, kept, strict=True) if keep]
     scores = results.of_task(task, of_seeds(end.finished, kept), experiment.heads)
@@ -114,8 +120,11 @@ def _train(
         before = results.of_task(task, of_seeds(snapshot.finished, kept), experiment.heads)
         scores["before_refit"] = results.tests(before)
     scores["ensemble"] = {"test": results.scores(told["counts"]["ensemble"]["test"])}
+    for part in calibration.PARTS:
+        scores[part]["calibration"] = calibration.errors(told["calibration"], part)
     params = _of(end, kept)
-    _save_model(used, task, params, seeds, workdir / "model")
+    temperature = told["calibration"]["temperature"]
+    _save_model(used, task, params, seeds, workdir / "model", temperature)
     scores |= {"seeds": seeds, "failed": failed}
     return scores | {"seconds": seconds, "parameters": experiment.parameters(params)}, told
 
@@ -168,6 +177,7 @@ def _save_model(
     params: Any,
     seeds: list[int],
     models: pathlib.Path,
+    temperature: float = 1.0,
 ) -> None:
     if not processes.is_first():
         return
@@ -180,7 +190,8 @@ def _save_model(
     }
     network = experiment.config.network.to_dict()
     dims = experiment.parts.corpus.dims
-    model = Model(params, experiment.parts.scaling, network, dims, task.classes, about)
+    scaling = experiment.parts.scaling
+    model = Model(params, scaling, network, dims, task.classes, about, temperature=temperature)
     model.save(models / task.name)
 
 

@@ -111,6 +111,10 @@ def _check_head(head: Mapping[str, Any], path: pathlib.Path, within: str) -> Non
             if metric in ADDED and metric not in scores:
                 continue
             _check_spread(scores, metric, place)
+        if "calibration" in scores:
+            told = _part(scores, "calibration", place)
+            for field in ("before", "after", "temperature"):
+                _number(told, field, f"{place}.calibration")
         if part != "test_oracle":
             _number(scores, "majority_accuracy", place)
 

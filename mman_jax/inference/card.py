@@ -63,6 +63,11 @@ def write(
             "mean": {m: _numbers(model.scaling.mean[m]) for m in model.dims},
             "scale": {m: _numbers(model.scaling.scale[m]) for m in model.dims},
         },
+        "calibration": {
+            "rule": "the seeds' mean probabilities ** (1 / temperature), divided by their sum, "
+            "done inside",
+            "temperature": {name: m.temperature for name, m in zip(tasks, models, strict=True)},
+        },
         "calls": {k: v for k, v in _CALLS.items() if system.streams or k not in _TURN_BY_TURN},
         "architecture": system.architecture(),
         "networks": dict(zip(tasks, map(_networks, models), strict=True)),

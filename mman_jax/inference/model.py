@@ -15,6 +15,7 @@ from mman_jax.data.corpus import Corpus
 from mman_jax.data.scaling import Scaling
 from mman_jax.errors import InputError
 from mman_jax.evaluation.attention import attention_weights
+from mman_jax.evaluation.calibration import temper
 from mman_jax.files import carded
 from mman_jax.inference import stored
 from mman_jax.systems import SYSTEMS, build
@@ -37,6 +38,8 @@ class Model:
         classes: their names, in order.
         card: what else is worth knowing (system, protocol, task, corpus, seeds).
         systems: by name: those that the settings may name.
+        temperature: by which the mean of the seeds' probabilities is tempered, see
+            `mman_jax.evaluation.calibration.temper`; 1: not at all.
     """
 
     params: Any
@@ -46,6 +49,7 @@ class Model:
     classes: tuple[str, ...]
     card: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     systems: Mapping[str, type[System]] = dataclasses.field(default_factory=lambda: SYSTEMS)
+    temperature: float = 1.0
 
     def save(self, directory: str | pathlib.Path) -> None:
         """Writes `model.npz` into a folder: every array by a number, and where each belongs.
@@ -66,6 +70,7 @@ class Model:
             "modalities": list(self.dims),
             "classes": list(self.classes),
             "about": dict(self.card),
+            "temperature": self.temperature,
         }
         carded.write(pathlib.Path(directory) / _FILE, several, card)
 
@@ -76,6 +81,8 @@ class Model:
         systems: Mapping[str, type[System]] = SYSTEMS,
     ) -> "Model":
         """Reads what `save` wrote, and checks that the network can use all of it.
+
+        The models of earlier versions have no temperature: theirs is 1.
 
         Args:
             directory: the model's folder.
@@ -97,15 +104,16 @@ class Model:
             directory, arrays["params"], card["network"], dims, len(classes), systems
         )
         return cls(
-            arrays["params"], scaling, card["network"], dims, classes, card["about"], systems
-        )
+            arrays["params"], scaling, card["network"], dims, classes, card["about"], systems,
+            stored.temperature(directory, card),
+        )  # fmt: skip
 
     def build(self) -> System:
         """The system that the parameters are of."""
         return build(self.network, list(self.dims), len(self.classes), self.systems)
 
     def probabilities(self, corpus: Corpus) -> np.ndarray:
-        """Of each class for each utterance, [N, C] float32, the mean over the S seeds.
+        """Of each class for each utterance, [N, C] float32: the mean over the S seeds, tempered.
 
         A modality that the corpus says is missing is masked out, as in training.
 
@@ -115,7 +123,7 @@ class Model:
         layout, rows = self._lay(corpus)
         features = {name: np.asarray(laid) for name, laid in rows.features.items()}
         laid = _answer(Key(self.build()), self.params, features, rows.reset, dict(rows.present))
-        return batching.gather(layout, np.asarray(laid))
+        return temper(batching.gather(layout, np.asarray(laid)), self.temperature)
 
     def attention(self, corpus: Corpus) -> tuple[tuple[str, ...], np.ndarray] | None:
         """What each utterance's attention looked at, the mean over the S seeds.

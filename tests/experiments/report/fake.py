@@ -30,6 +30,7 @@ def head(accuracy, confusion, seeds):
              "f1": score(0.55, seeds), "support": sum(row)}
             for c, row in enumerate(confusion)
         ],
+        "calibration": {"before": 0.123, "after": 0.045, "temperature": 1.25},
     }  # fmt: skip
     valid = part | {"accuracy": score(accuracy + 0.03, seeds), "loss": score(1.2 - accuracy, seeds)}
     return {
@@ -38,6 +39,16 @@ def head(accuracy, confusion, seeds):
         "test_oracle": {"accuracy": score(accuracy + 0.012, seeds)},
         "best_epoch": [9 + 2 * seed for seed in range(seeds)],
         "ensemble": {"test": {"accuracy": score(accuracy + 0.01, 1)}},
+    }
+
+
+def calibration():
+    """Bins of 15: surer than right before, less so after."""
+    before = [[10.0 * k, 10.0 * k * (k + 0.5) / 15, 10.0 * k * (k + 0.5) / 18] for k in range(15)]
+    after = [[n, confidence * 0.9, right] for n, confidence, right in before]
+    return {
+        "temperature": 1.25,
+        **{part: {"before": before, "after": after} for part in ("validation", "test")},
     }
 
 
@@ -104,6 +115,7 @@ def make(
             "seconds": 3.25 + 40 * index,
             "right": ["0" * 12] * seeds,
             "curves": curves,
+            "calibration": calibration(),
             "attention": attention(modalities, classes) if looks else None,
         }  # fmt: skip
 

@@ -20,3 +20,10 @@ def test_results_of_earlier_versions_have_no_such_tables():
     for system in results["systems"].values():
         del system["test"]["per_class"]
     assert scores.by_class(results) == ()
+
+
+def test_calibration_of_the_systems():
+    figure, table = scores.calibration(fake.make(), "SYNTHETIC")
+    assert figure.png.startswith(b"\x89PNG")
+    assert table.rows[0][1:] == ("1.25", "12.3", "4.5", "12.3", "4.5")
+    assert scores.calibration({"systems": {}}) == ()
