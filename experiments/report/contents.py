@@ -27,9 +27,8 @@ def document(results: Results) -> Document:
         Section("cited-section", "Beside other work", (tables.cited(results),)),
         Section("confusion-section", "What is taken for what", _confusion(results)),
         Section("classes-section", "Class by class", scores.by_class(results)),
-        Section(
-            "sure-section", "How sure answers are", scores.calibration(results, _mark(results))
-        ),
+        Section("sure-section", "Calibration", scores.calibration(results, _mark(results))),
+        Section("groups-section", "Group by group", scores.by_group(results)),
         Section("tests-section", "Paired tests", _comparisons(results)),
         Section("positions-section", "Accuracy by position", _positions(results)),
         Section("attention-section", "Attention", _attention(results)),

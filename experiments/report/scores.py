@@ -1,11 +1,11 @@
-"""Tables of single classes, and of how sure answers are."""
+"""Tables of single classes and of groups, and how sure answers are."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.report import reliability
 from experiments.report.document import Block, Figure, Table
-from experiments.report.numbers import NONE, count, listed, percent, spread
+from experiments.report.numbers import NONE, count, listed, percent, points, span, spread
 from experiments.report.tables import Results, identifier, of_group
 
 _SHARES = ("precision", "recall", "f1")
@@ -43,6 +43,47 @@ def calibration(results: Results, source: str = "") -> tuple[Block, ...]:
         reliability.diagrams(kept, source),
     )
     return figure, _errors(results)
+
+
+def by_group(results: Results) -> tuple[Table, ...]:
+    """Accuracy by speaker, session and whatever else groups utterances: a table a column."""
+    systems = [s for s in of_group(results, "paper").values() if s.get("groups")]
+    names = dict.fromkeys(name for system in systems for name in system["groups"])
+    return tuple(_groups(name, [s for s in systems if name in s["groups"]]) for name in names)
+
+
+def _groups(name: str, systems: Sequence[Mapping[str, Any]]) -> Table:
+    first, *_ = told = [system["groups"][name] for system in systems]
+    rows = [
+        (
+            group,
+            count(own["utterances"]),
+            count(own["conversations"]),
+            *(spread(of["groups"][group]["accuracy"]) for of in told),
+        )
+        for group, own in first["groups"].items()
+    ]
+    gaps = [of["gap"] for of in told]
+    if first["gap"]:
+        pairs = (f"{gap['first']} over {gap['second']}" for gap in gaps)
+        rows.append(("largest gap", "", "", *pairs))
+        rows.append(("in points", "", "", *(points(gap["difference"], 1) for gap in gaps)))
+        intervals = (span(gap["interval"], lambda x: points(x, 1)) for gap in gaps)
+        rows.append(("95 % interval", "", "", *intervals))
+    notes = ["The pair was picked by these very scores: with many groups a gap is expected."]
+    left = first["left_out"]
+    if left:
+        notes.append(f"Of one conversation, and left out of the gap: {listed(left[:20])}"
+                     + (f" and {len(left) - 20} more." if len(left) > 20 else "."))  # fmt: skip
+    return Table(
+        f"groups_{identifier(name)}",
+        f"Accuracy of the test part by {name}, per cent, mean ± deviation over the seeds. The "
+        "interval of the largest gap resamples conversations and seeds.",
+        (name, "utterances", "conversations", *(system["title"] for system in systems)),
+        tuple(rows),
+        notes=tuple(notes if first["gap"] else notes[1:]),
+        folded=f"Accuracy of {len(first['groups'])} groups" if len(first["groups"]) > 12 else "",
+    )
 
 
 def _errors(results: Results) -> Table:

@@ -102,6 +102,7 @@ def _system(system: System, trials: Sequence[Mapping[str, Any]], task: str) -> d
         "attention": own.get("attention"),
         "missing": own.get("missing"),
         "calibration": own.get("calibration"),
+        "groups": own.get("groups", {}),
         "utterances": own["utterances"],
     }
 

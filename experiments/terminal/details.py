@@ -1,9 +1,12 @@
-"""What a run shows below its table of scores: classes, and calibration."""
+"""What a run shows below its table of scores: classes, calibration, groups."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 _SHARES = ("precision", "recall", "f1")
+
+_MOST = 12
+"""Groups that are shown, at most."""
 
 Listing = tuple[str, Sequence[str], list[Sequence[str]]]
 
@@ -18,6 +21,33 @@ def of(scores: Mapping[str, Any]) -> Iterator[Listing]:
         yield _classes(scores)
     if "calibration" in scores["test"]:
         yield _calibration(scores)
+    for name, told in scores.get("groups", {}).items():
+        yield _groups(name, told)
+
+
+def _groups(name: str, told: Mapping[str, Any]) -> Listing:
+    several = told["groups"]
+    most = sorted(several, key=lambda group: -several[group]["utterances"])[:_MOST]
+    rows = [
+        (
+            group,
+            *(percent(several[group][score]) for score in ("accuracy", "unweighted_recall")),
+            *(str(several[group][what]) for what in ("utterances", "conversations")),
+        )
+        for group in sorted(most)
+    ]
+    gap = told["gap"]
+    if gap:
+        low, high = (f"{100 * end:+.1f}" for end in gap["interval"])
+        points = f"{100 * gap['difference']:+.1f} ({low} to {high})"
+        rows.append((f"gap: {gap['first']} over {gap['second']}", points, "", "", ""))
+    title = f"test, by {name}"
+    if len(several) > _MOST:
+        title += f": the {_MOST} largest of {len(several)}"
+    if told["left_out"]:
+        title += f"; {len(told['left_out'])} of one conversation are left out of the gap"
+    columns = ("per cent", "accuracy", "unweighted recall", "utterances", "conversations")
+    return title, columns, rows
 
 
 def percent(score: Mapping[str, Any]) -> str:

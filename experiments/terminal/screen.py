@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -157,11 +158,11 @@ class Screen:
 
     def listing(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """A table of any words; all columns but the first hold numbers."""
-        table = Table(title=title, title_justify="left")
+        table = Table(title=escape(title), title_justify="left")
         for index, column in enumerate(columns):
-            table.add_column(column, justify="right" if index else "left", no_wrap=True)
+            table.add_column(escape(column), justify="right" if index else "left", no_wrap=True)
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(escape, row))
         self._whole(table)
 
     def _whole(self, table: Table) -> None:

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import scipy.special
 
-from experiments.trial import results
+from experiments.trial import grouped, results
 from experiments.trial.calibration import Answered
 from experiments.trial.prepared import Experiment
 from mman_jax.data import batching
@@ -97,12 +97,14 @@ def _answers(experiment: Experiment, labels: np.ndarray, given: np.ndarray) -> d
     scored = labels != UNSCORED
     which = np.repeat(layout.conversations, layout.lengths)
     position = np.concatenate([np.arange(n) for n in layout.lengths])
+    groups = grouped.of_utterances(corpus, layout.conversations)
     return {
         "answers": given[:, scored].tolist(),
         "utterances": {
             "conversation": [corpus.conversation_ids[c] for c in which[scored]],
             "position": position[scored].tolist(),
             "label": labels[scored].tolist(),
+            **{name: of[scored].tolist() for name, of in groups.items()},
         },
     }
 

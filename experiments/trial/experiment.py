@@ -10,7 +10,16 @@ import ml_collections
 import numpy as np
 
 from experiments.terminal.screen import Screen
-from experiments.trial import analysis, calibration, clips, folder, joining, results, training
+from experiments.trial import (
+    analysis,
+    calibration,
+    clips,
+    folder,
+    grouped,
+    joining,
+    results,
+    training,
+)
 from experiments.trial import curves as logs
 from experiments.trial.prepared import Experiment, prepare_experiment
 from experiments.trial.provenance import provenance
@@ -120,6 +129,7 @@ def _train(
         before = results.of_task(task, of_seeds(snapshot.finished, kept), experiment.heads)
         scores["before_refit"] = results.tests(before)
     scores["ensemble"] = {"test": results.scores(told["counts"]["ensemble"]["test"])}
+    scores["groups"] = grouped.scores(told["answers"], told["utterances"], len(task.classes))
     for part in calibration.PARTS:
         scores[part]["calibration"] = calibration.errors(told["calibration"], part)
     params = _of(end, kept)

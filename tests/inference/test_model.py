@@ -63,7 +63,8 @@ def test_a_missing_modality_is_masked_as_the_stream_masks_it(made):
 def test_a_temperature_is_kept_and_changes_no_label(made, tmp_path):
     model, corpus = made
     before = model.probabilities(corpus)
-    dataclasses.replace(model, temperature=0.25).save(tmp_path / "sure")
+    network = model.network.to_dict()
+    dataclasses.replace(model, network=network, temperature=0.25).save(tmp_path / "sure")
     after = Model.load(tmp_path / "sure").probabilities(corpus)
     powers = before.astype(np.float64) ** 4
     np.testing.assert_allclose(after, powers / powers.sum(-1, keepdims=True), atol=1e-6)

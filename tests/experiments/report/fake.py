@@ -52,6 +52,22 @@ def calibration():
     }
 
 
+def groups(accuracy, seeds):
+    """Two genders with a gap, and speakers of a conversation each."""
+
+    def group(mean, conversations):
+        told = {"accuracy": score(mean, seeds), "unweighted_recall": score(mean, seeds)}
+        return told | {"utterances": 40, "conversations": conversations}
+
+    gap = {"first": "f", "second": "m", "difference": 0.06, "interval": [-0.01, 0.13]}
+    genders = {"f": group(accuracy + 0.02, 4), "m": group(accuracy - 0.04, 5)}
+    speakers = {f"s{i:02d}": group(accuracy, 1) for i in range(14)}
+    return {
+        "gender": {"groups": genders, "gap": gap, "left_out": []},
+        "speaker": {"groups": speakers, "gap": None, "left_out": list(speakers)},
+    }
+
+
 def curve(floor, epochs=24):
     train = [floor + 0.9 * 0.85**epoch for epoch in range(epochs)]
     valid = [loss + 0.1 + 0.0008 * epoch**2 for epoch, loss in enumerate(train)]
@@ -116,6 +132,7 @@ def make(
             "right": ["0" * 12] * seeds,
             "curves": curves,
             "calibration": calibration(),
+            "groups": groups(accuracy, seeds),
             "attention": attention(modalities, classes) if looks else None,
         }  # fmt: skip
 

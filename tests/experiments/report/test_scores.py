@@ -27,3 +27,21 @@ def test_calibration_of_the_systems():
     assert figure.png.startswith(b"\x89PNG")
     assert table.rows[0][1:] == ("1.25", "12.3", "4.5", "12.3", "4.5")
     assert scores.calibration({"systems": {}}) == ()
+
+
+def test_groups_of_utterances():
+    results = fake.make()
+    gender, speaker = scores.by_group(results)
+    assert gender.head[:4] == ("gender", "utterances", "conversations", "cLSTM-Speech")
+    assert gender.rows[0][:4] == ("f", "40", "4", "52.0 ± 0.5")
+    assert [row[3] for row in gender.rows[2:]] == ["f over m", "+6.0", "\N{MINUS SIGN}1.0 to +13.0"]
+    assert len(speaker.rows) == 14
+    assert speaker.folded
+    assert speaker.notes == (
+        "Of one conversation, and left out of the gap: "
+        + ", ".join(f"s{i:02d}" for i in range(13))
+        + " and s13.",
+    )
+    for system in results["systems"].values():
+        del system["groups"]
+    assert scores.by_group(results) == ()
