@@ -21,6 +21,7 @@ for example the one that torchvision documents as `R3D_18_Weights.KINETICS400_V1
 import csv
 import io
 import pathlib
+from collections import Counter
 
 import numpy as np
 from absl import flags
@@ -34,6 +35,9 @@ from mman_jax.data.validation import SPLIT_NAMES
 from mman_jax.errors import InputError
 from mman_jax.files.whole import write_whole
 from mman_jax.inference import lines as turns
+
+_GROUPS = 10
+"""Groups of a column that are told, at most."""
 
 _INPUT = command.path_flag(
     "input",
@@ -125,6 +129,11 @@ def describe(corpus: Corpus) -> list[str]:
         there = values[~np.isnan(values)]
         span = f"{there.min():g} to {there.max():g}" if len(there) else "none"
         lines.append(f"  target {name}: {span} ({len(there)} utterances)")
+    for name, values in corpus.groups.items():
+        counts = Counter(values)
+        named = [f"{group} {many}" for group, many in sorted(counts.items())[:_GROUPS]]
+        more = ["..."] if len(counts) > _GROUPS else []
+        lines.append(f"  groups by {name}: {', '.join([*named, *more])}")
     if corpus.split is None:
         lines.append("  conversations by part: no split in the file")
     else:

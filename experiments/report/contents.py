@@ -3,7 +3,15 @@
 import json
 import pathlib
 
-from experiments.report import analyses, attention, beside, confusion, figures, tables
+from experiments.report import (
+    analyses,
+    attention,
+    beside,
+    confusion,
+    figures,
+    scores,
+    tables,
+)
 from experiments.report.document import Block, Code, Document, Figure, Paragraph, Section, Table
 from experiments.report.numbers import count, listed, percent, seconds
 from experiments.report.tables import Results
@@ -26,6 +34,9 @@ def document(results: Results) -> Document:
         Section("tasks-section", "One class against the rest", _tasks(results)),
         Section("cited-section", "Beside other work", _cited(results)),
         Section("confusion-section", "What is taken for what", _confusion(results)),
+        Section("classes-section", "Class by class", scores.by_class(results)),
+        Section("sure-section", "Calibration", scores.calibration(results, _mark(results))),
+        Section("groups-section", "Group by group", scores.by_group(results)),
         Section("tests-section", "Paired tests", _comparisons(results)),
         Section("positions-section", "Accuracy by position", _positions(results)),
         Section("attention-section", "Attention", _attention(results)),
@@ -163,7 +174,7 @@ def _attention(results: Results) -> Blocks:
             continue
         title, modalities, talk = system["title"], kept["modalities"], kept["conversation"]
         maps = {"all utterances": kept["mean"], **kept["by_class"]}
-        slug = "".join(c if c.isascii() and c.isalnum() else "_" for c in name)
+        slug = tables.identifier(name)
         blocks += [
             Figure(
                 f"attention_{slug}",

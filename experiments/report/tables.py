@@ -30,6 +30,11 @@ def title(results: Results, name: str) -> str:
     return system["title"] if system else name
 
 
+def identifier(name: str) -> str:
+    """A system's name as part of the name of a table or a picture."""
+    return "".join(c if c.isascii() and c.isalnum() else "_" for c in name)
+
+
 def place(results: Results) -> str:
     """Where the corpus came from."""
     made = results["synthetic"] is not None

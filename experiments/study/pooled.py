@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.trial import analysis, results
+from experiments.trial import analysis, calibration, grouped, results
 from experiments.trial.stored import read_results
 from mman_jax.errors import InputError
 from mman_jax.evaluation.metrics import METRICS
@@ -52,7 +52,7 @@ def read(folders: Mapping[str, pathlib.Path]) -> dict[str, Any]:
 def results_of(found: Scores) -> dict[str, Any]:
     """The content of `results.json`, from what `read` gave."""
     told = {"answers", "utterances", "counts", "sizes", "curves", "trainable"}
-    told |= {"attention", "missing"}
+    told |= {"attention", "missing", "calibration"}
     tasks = {
         name: {field: value for field, value in task.items() if field not in told}
         for name, task in found["tasks"].items()
@@ -73,7 +73,7 @@ def _read(folder: pathlib.Path) -> dict[str, Any]:
     told = read_json(folder / analysis.NAME)
     tasks = found.get("tasks") or {found["protocol"]: found}
     fields = ("classes", "validation", "test", "test_oracle", "best_epoch", "towers", "seeds")
-    fields += ("failed", "seconds", "ensemble", "before_refit")
+    fields += ("failed", "seconds", "ensemble", "before_refit", "groups")
     kept = {
         name: {field: task[field] for field in fields if field in task} | told[name]
         for name, task in tasks.items()
@@ -126,6 +126,12 @@ def _task(folds: Mapping[str, Scores]) -> dict[str, Any]:
         },
         "trainable": several[0]["trainable"],
     }
+    told, classes = found["utterances"], len(found["classes"])
+    found["groups"] = grouped.scores(found["answers"], told, classes)
+    if all("calibration" in fold for fold in several):
+        found["calibration"] = calibration.pooled([fold["calibration"] for fold in several])
+        for part in calibration.PARTS:
+            found[part]["calibration"] = calibration.errors(found["calibration"], part)
     if all("missing" in fold for fold in several):
         found["attention"] = _attention(several)
         found["missing"] = _missing(several, chosen)

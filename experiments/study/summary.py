@@ -105,6 +105,8 @@ def _system(system: System, trials: Sequence[Mapping[str, Any]], task: str) -> d
         "answers": own["answers"],
         "attention": own.get("attention"),
         "missing": own.get("missing"),
+        "calibration": own.get("calibration"),
+        "groups": own.get("groups", {}),
         "utterances": own["utterances"],
     }
 

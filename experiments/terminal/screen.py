@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from experiments.terminal import details
+from experiments.terminal.details import percent
 from mman_jax.evaluation import metrics
 from mman_jax.training.outcome import Snapshot
 
@@ -130,7 +133,10 @@ class Screen:
         self, title: str, system: str, scores: dict[str, Any], names: dict[str, str]
     ) -> None:
         table = Table(title=title, title_justify="left")
-        first, *others = (names[m] for m in metrics.METRICS)
+        heads = [scores, *scores["towers"].values()]
+        # Results of earlier versions lack some.
+        known = [m for m in metrics.METRICS if all(m in head["test"] for head in heads)]
+        first, *others = (names[m] for m in known)
         for column in ("per cent", f"test {first}", *others, "valid."):
             justify = "left" if column == "per cent" else "right"
             table.add_column(column, justify=justify, no_wrap=True)
@@ -140,21 +146,23 @@ class Screen:
         else:
             rows = [(system, scores)]
         for name, row in rows:
-            test = [_percent(row["test"][m]) for m in metrics.METRICS]
-            table.add_row(name, *test, _percent(row["validation"]["accuracy"]))
+            test = [percent(row["test"][m]) for m in known]
+            table.add_row(name, *test, percent(row["validation"]["accuracy"]))
         if len(scores["test"]["accuracy"]["per_seed"]) > 1 and "ensemble" in scores:
-            test = [f"{100 * scores['ensemble']['test'][m]['mean']:.1f}" for m in metrics.METRICS]
+            test = [f"{100 * scores['ensemble']['test'][m]['mean']:.1f}" for m in known]
             table.add_row("ensemble of the seeds", *test)
         table.add_row("majority answer", f"{100 * scores['test']['majority_accuracy']:.1f}")
         self._whole(table)
+        for listed in details.of(scores):
+            self.listing(*listed)
 
     def listing(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """A table of any words; all columns but the first hold numbers."""
-        table = Table(title=title, title_justify="left")
+        table = Table(title=escape(title), title_justify="left")
         for index, column in enumerate(columns):
-            table.add_column(column, justify="right" if index else "left", no_wrap=True)
+            table.add_column(escape(column), justify="right" if index else "left", no_wrap=True)
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(escape, row))
         self._whole(table)
 
     def _whole(self, table: Table) -> None:
@@ -162,13 +170,6 @@ class Screen:
         wide = self.console.options.update(max_width=_WIDEST)
         table.width = Measurement.get(self.console, wide, table).maximum
         self.console.print(table, crop=False)
-
-
-def _percent(score: dict[str, Any]) -> str:
-    mean = f"{100 * score['mean']:.1f}"
-    seeds = f" ± {100 * score['std']:.1f}" if len(score["per_seed"]) > 1 else ""
-    folds = f" (folds ± {100 * score['std_folds']:.1f})" if "std_folds" in score else ""
-    return mean + seeds + folds
 
 
 def _mean(values: np.ndarray, alive: np.ndarray, factor: float = 1.0) -> str:

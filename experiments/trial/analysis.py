@@ -7,7 +7,8 @@ import jax
 import numpy as np
 import scipy.special
 
-from experiments.trial import results
+from experiments.trial import grouped, results
+from experiments.trial.calibration import Answered
 from experiments.trial.prepared import Experiment
 from mman_jax.data import batching
 from mman_jax.data.protocols import Task
@@ -25,8 +26,32 @@ _DRAWN = 20
 NAME = "analysis.json"
 
 
+def answered(
+    experiment: Experiment, task: Task, params: Any, kept: np.ndarray
+) -> dict[str, Answered]:
+    """Labels [N] and logits [S, N, C] of the utterances of `valid` and `test`.
+
+    Args:
+        experiment: that was trained.
+        task: that was trained.
+        params: of all seeds. Several processes must all call this.
+        kept: bool, the seeds that are told of: S of them.
+    """
+    found = {}
+    for part, logits in experiment.trainer.answers(params).items():
+        layout = experiment.parts.layouts[part]
+        labels = batching.gather(layout, experiment.labels[task.name][part])
+        found[part] = labels, batching.gather(layout, logits[kept], axis=1)
+    return found
+
+
 def of_task(
-    experiment: Experiment, task: Task, snapshot: Snapshot, kept: np.ndarray, looks: bool
+    experiment: Experiment,
+    task: Task,
+    snapshot: Snapshot,
+    kept: np.ndarray,
+    looks: bool,
+    test: Answered,
 ) -> dict[str, Any]:
     """What the file holds of one task, of the seeds that converged.
 
@@ -42,9 +67,10 @@ def of_task(
         snapshot: its last one. Several processes must all call this.
         kept: [S] bool, the seeds that converged.
         looks: whether attention and missing modalities are analysed, where there is one task.
+        test: labels and logits of the test part, of those seeds, see `answered`.
     """
-    labels, logits = _test(experiment, task, snapshot.state.best)
-    logits, finished = logits[kept], of_seeds(snapshot.finished, kept)
+    labels, logits = test
+    finished = of_seeds(snapshot.finished, kept)
     given = logits.argmax(-1)
     found = {
         **_answers(experiment, labels, given),
@@ -66,12 +92,14 @@ def _answers(experiment: Experiment, labels: np.ndarray, given: np.ndarray) -> d
     scored = labels != UNSCORED
     which = np.repeat(layout.conversations, layout.lengths)
     position = np.concatenate([np.arange(n) for n in layout.lengths])
+    groups = grouped.of_utterances(corpus, layout.conversations)
     return {
         "answers": given[:, scored].tolist(),
         "utterances": {
             "conversation": [corpus.conversation_ids[c] for c in which[scored]],
             "position": position[scored].tolist(),
             "label": labels[scored].tolist(),
+            **{name: of[scored].tolist() for name, of in groups.items()},
         },
     }
 
@@ -100,14 +128,6 @@ def curves(heads: Mapping[str, Sequence[str]], finished: Mapping[str, Outcome]) 
             "valid_accuracy": mean(history.valid_accuracy),
         }
     return found
-
-
-def _test(experiment: Experiment, task: Task, params: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Labels [N] and logits [S, N, C] of the test part's utterances."""
-    layout = experiment.parts.layouts["test"]
-    labels = batching.gather(layout, experiment.labels[task.name]["test"])
-    logits = experiment.trainer.answers(params)["test"]
-    return labels, batching.gather(layout, logits, axis=1)
 
 
 def _together(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:

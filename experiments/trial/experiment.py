@@ -11,7 +11,17 @@ import ml_collections
 import numpy as np
 
 from experiments.terminal.screen import Screen
-from experiments.trial import analysis, boards, clips, folder, joining, results, training
+from experiments.trial import (
+    analysis,
+    boards,
+    calibration,
+    clips,
+    folder,
+    grouped,
+    joining,
+    results,
+    training,
+)
 from experiments.trial.prepared import Experiment, prepare_experiment
 from experiments.trial.provenance import provenance
 from experiments.trial.refit import refit
@@ -105,8 +115,14 @@ def _train(
         used, end, again = refit(experiment, task, snapshot, workdir, screen, towers)
         seconds = seconds | {"refit": again}
     kept, failed = experiment.survivors(end, screen)
-    told = analysis.of_task(used, task, end, kept, looks)
+    given = analysis.answered(used, task, end.state.best, kept)
     seconds["answering"] = _answering(used, task, end)
+    told = analysis.of_task(used, task, end, kept, looks, given["test"])
+    # Networks that were trained on validation, too, are surer of it than of anything else.
+    held_out = given["valid"]
+    if used is not experiment:
+        held_out = analysis.answered(experiment, task, snapshot.state.best, kept)["valid"]
+    told["calibration"] = calibration.of_answers(held_out, given["test"])
     told["sizes"] = results.sizes(experiment.parts, experiment.labels[task.name])
     seeds = [seed for seed, keep in zip(experiment.seeds, kept, strict=True) if keep]
     scores = results.of_task(task, of_seeds(end.finished, kept), experiment.heads)
@@ -115,8 +131,12 @@ def _train(
         before = results.of_task(task, of_seeds(snapshot.finished, kept), experiment.heads)
         scores["before_refit"] = results.tests(before)
     scores["ensemble"] = {"test": results.scores(told["counts"]["ensemble"]["test"])}
+    scores["groups"] = grouped.scores(told["answers"], told["utterances"], len(task.classes))
+    for part in calibration.PARTS:
+        scores[part]["calibration"] = calibration.errors(told["calibration"], part)
     params = _of(end, kept)
-    _save_model(used, task, params, seeds, workdir / "model")
+    temperature = told["calibration"]["temperature"]
+    _save_model(used, task, params, seeds, workdir / "model", temperature)
     scores |= {"seeds": seeds, "failed": failed}
     return scores | {"seconds": seconds, "parameters": experiment.parameters(params)}, told
 
@@ -177,6 +197,7 @@ def _save_model(
     params: Any,
     seeds: list[int],
     models: pathlib.Path,
+    temperature: float = 1.0,
 ) -> None:
     if not processes.is_first():
         return
@@ -189,7 +210,8 @@ def _save_model(
     }
     network = experiment.config.network.to_dict()
     dims = experiment.parts.corpus.dims
-    model = Model(params, experiment.parts.scaling, network, dims, task.classes, about)
+    scaling = experiment.parts.scaling
+    model = Model(params, scaling, network, dims, task.classes, about, temperature=temperature)
     model.save(models / task.name)
 
 

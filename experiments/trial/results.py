@@ -8,7 +8,7 @@ import numpy as np
 
 from mman_jax.data.parts import Parts
 from mman_jax.data.protocols import Task
-from mman_jax.evaluation.metrics import METRICS
+from mman_jax.evaluation.metrics import METRICS, per_class
 from mman_jax.systems.base import owner
 from mman_jax.training.outcome import Outcome
 from mman_jax.types import UNSCORED
@@ -22,14 +22,25 @@ def spread(per_seed: Sequence[float]) -> dict[str, Any]:
 
 
 def scores(counts: np.ndarray) -> dict[str, Any]:
-    """All scores of counts [S, C, C]."""
+    """All scores of counts [S, C, C]; `per_class` is in the order of the classes."""
     counts = np.asarray(counts, np.int64)
     true = counts[0].sum(-1)
     found = {name: spread(metric(counts)) for name, metric in METRICS.items()}
     return found | {
         "majority_accuracy": float(true.max() / true.sum()),
         "confusion": counts.sum(0).tolist(),
+        "per_class": _per_class(counts),
     }
+
+
+def _per_class(counts: np.ndarray) -> list[dict[str, Any]]:
+    """Precision, recall and F1 over the seeds and the support, a class an entry."""
+    found = per_class(counts)
+    support = found.pop("support")[0].tolist()
+    return [
+        {name: spread(values[:, index]) for name, values in found.items()} | {"support": size}
+        for index, size in enumerate(support)
+    ]
 
 
 def of_task(

@@ -35,6 +35,8 @@ class Corpus:
             its features there are not looked at, and may be NaN.
         targets: for any number that utterances are rated by, such as sentiment: [N] float32, NaN
             where an utterance has none and is context only.
+        groups: for any trait by which utterances are told apart in scores, such as the gender of
+            who speaks: N names.
         source: where the corpus came from, for messages: a path, or `synthetic`.
         source_notes: what a reader decided where the file left it open, a sentence each.
 
@@ -73,6 +75,7 @@ class Corpus:
     split: tuple[str, ...] | None = None
     present: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     targets: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    groups: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     source: str = ""
     source_notes: tuple[str, ...] = ()
 
@@ -99,6 +102,8 @@ class Corpus:
         """SHA-256 of all content, in hex; the source and its notes are none of it. In chunks."""
         names = ("label_names", "conversation_ids", "utterance_ids", "speakers", "sessions")
         words = [getattr(self, name) for name in (*names, "split")]
+        # Without groups the digest is what it was before there were any.
+        words += [sorted(self.groups.items())] if self.groups else []
         digest = hashlib.sha256(json.dumps(words).encode())
         groups = {"features": self.features, "present": self.present, "targets": self.targets}
         groups["corpus"] = {"labels": self.labels, "lengths": self.lengths}

@@ -8,6 +8,9 @@ import numpy as np
 
 from mman_jax.errors import InputError, nearest
 
+TOLD = ("speaker", "session")
+"""Names that no `groups` may have: scores are told by these where a corpus knows them."""
+
 SPLIT_NAMES = ("train", "valid", "test")
 
 # Names are keys of files, paths of parameters and values of flags, between commas.
@@ -32,6 +35,7 @@ class Fields(Protocol):
     split: tuple[str, ...] | None
     present: dict[str, np.ndarray]
     targets: dict[str, np.ndarray]
+    groups: dict[str, tuple[str, ...]]
     source: str
     source_notes: tuple[str, ...]
 
@@ -42,6 +46,7 @@ def check(corpus: Fields) -> None:
     _check_conversations(corpus, place)
     _check_labels(corpus, place)
     _check_targets(corpus, place)
+    _check_groups(corpus, place)
     _check_names(corpus.source_notes, f"{place}: source_notes")
     _check_features(corpus, place)
 
@@ -174,6 +179,16 @@ def _check_targets(corpus: Fields, place: str) -> None:
             utterance = name_utterance(corpus, int(infinite[0]))
             found = f"{array[infinite[0]]}"
             raise InputError(f"{where}: {utterance}", found, "a number, or NaN: context only")
+
+
+def _check_groups(corpus: Fields, place: str) -> None:
+    for name, values in corpus.groups.items():
+        where = f"{place}: groups/{name}"
+        _check_key(name, where)
+        if name in TOLD:
+            raise InputError(where, "what the corpus tells otherwise", f"{name}s, or another name")
+        _check_names(values, where)
+        _check_count(values, len(corpus.utterance_ids), where, "utterance_ids")
 
 
 def _check_present(corpus: Fields, place: str) -> None:

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from mman_jax.evaluation.attention import weigh
+from mman_jax.evaluation.calibration import temper
 from mman_jax.inference import answers, stream
 from mman_jax.inference.model import Model
 from mman_jax.systems.key import Key
@@ -18,7 +19,7 @@ class Answer(NamedTuple):
 
     Attributes:
         label: the emotion.
-        probabilities: by class; means over the seeds.
+        probabilities: by class; means over the seeds, tempered.
         attention: query to key to weight, means over the seeds; None where it was not asked for.
     """
 
@@ -73,7 +74,10 @@ class Answerer:
         state, found, weights = _step(
             self._keys, self._attention, self._params, state, scaled, present
         )
-        found = [np.asarray(p)[None] for p in found]
+        found = [
+            temper(np.asarray(p)[None], model.temperature)
+            for model, p in zip(self.models, found, strict=True)
+        ]
         classes, probabilities, labels = answers.combine(self.models, found)
         said = dict(zip(classes, probabilities[0].tolist(), strict=True))
         return state, Answer(labels[0], said, self._named(weights))

@@ -63,6 +63,11 @@ def write(
             "mean": {m: _numbers(model.scaling.mean[m]) for m in model.dims},
             "scale": {m: _numbers(model.scaling.scale[m]) for m in model.dims},
         },
+        "calibration": {
+            "rule": "the seeds' mean probabilities ** (1 / temperature), divided by their sum, "
+            "done inside",
+            "temperature": {name: m.temperature for name, m in zip(tasks, models, strict=True)},
+        },
         "calls": {k: v for k, v in _CALLS.items() if system.streams or k not in _TURN_BY_TURN},
         "architecture": system.architecture(),
         "networks": dict(zip(tasks, map(_networks, models), strict=True)),
@@ -88,7 +93,7 @@ def _numbers(array: np.ndarray) -> list[float]:
 
 def _scores(task: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        part: {name: task[part][name] for name in METRICS}
+        part: {name: task[part][name] for name in METRICS if name in task[part]}
         | {"majority_accuracy": task[part]["majority_accuracy"]}
         for part in ("validation", "test")
     }

@@ -1,6 +1,7 @@
 """A run's models as two functions that JAX alone can load: whole conversations, and one step.
 
-The parameters and the scaling are constants of both. All seeds answer, and their mean is given.
+The parameters and the scaling are constants of both. All seeds answer, and their mean is given,
+tempered as the model says.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ import numpy as np
 from jax import export
 
 from mman_jax.data.scaling import LIMIT
+from mman_jax.evaluation.calibration import temper
 from mman_jax.inference import stream
 from mman_jax.inference.model import Model
 from mman_jax.systems.estimator import check_network
@@ -50,7 +52,7 @@ def conversations(models: Sequence[Model]) -> export.Exported:
                 logits, _ = network.apply({"params": own}, scaled, reset, present=present)
                 return jax.nn.softmax(logits[network.head][0])
 
-            found.append(jax.lax.map(seed, params).mean(0))
+            found.append(temper(jax.lax.map(seed, params).mean(0), model.temperature))
         return _joined(found)
 
     return _export(models, lambda *given: jax.vmap(one)(*given), "b, u")
@@ -86,7 +88,7 @@ def step(models: Sequence[Model]) -> export.Exported:
 
             last, probabilities = jax.vmap(seed)(params, _unpack(own, begin))
             after += [leaf.reshape(-1) for leaf in jax.tree.leaves(last)]
-            found.append(probabilities.mean(0))
+            found.append(temper(probabilities.mean(0), model.temperature))
         return jnp.concatenate(after), _joined(found)
 
     return _export(models, lambda *given: jax.vmap(one)(*given), "b", sum(sizes))

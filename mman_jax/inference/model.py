@@ -16,6 +16,7 @@ from mman_jax.data.corpus import Corpus
 from mman_jax.data.scaling import Scaling
 from mman_jax.errors import InputError
 from mman_jax.evaluation.attention import attention_weights
+from mman_jax.evaluation.calibration import temper
 from mman_jax.files import carded
 from mman_jax.inference import stored
 from mman_jax.systems import SYSTEMS, Systems, build
@@ -39,6 +40,8 @@ class Model:
         classes: their names, in order.
         card: what else is worth knowing (system, protocol, task, corpus, seeds).
         systems: by name: those that the settings may name.
+        temperature: by which the mean of the seeds' probabilities is tempered, see
+            `mman_jax.evaluation.calibration.temper`; 1: not at all.
     """
 
     params: Any
@@ -48,6 +51,7 @@ class Model:
     classes: tuple[str, ...]
     card: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     systems: Systems = dataclasses.field(default_factory=lambda: SYSTEMS)
+    temperature: float = 1.0
 
     def save(self, directory: str | pathlib.Path) -> None:
         """Writes `model.npz` into a folder: every array by a number, and where each belongs.
@@ -68,6 +72,7 @@ class Model:
             "modalities": list(self.dims),
             "classes": list(self.classes),
             "about": dict(self.card),
+            "temperature": self.temperature,
         }
         carded.write(pathlib.Path(directory) / _FILE, several, card)
 
@@ -78,6 +83,8 @@ class Model:
         systems: Systems = SYSTEMS,
     ) -> "Model":
         """Reads what `save` wrote, and checks that the network can use all of it.
+
+        The models of earlier versions have no temperature: theirs is 1.
 
         Args:
             directory: the model's folder.
@@ -99,15 +106,16 @@ class Model:
             directory, arrays["params"], card["network"], dims, len(classes), systems
         )
         return cls(
-            arrays["params"], scaling, card["network"], dims, classes, card["about"], systems
-        )
+            arrays["params"], scaling, card["network"], dims, classes, card["about"], systems,
+            stored.temperature(directory, card),
+        )  # fmt: skip
 
     def build(self) -> System | Estimator:
         """The system that the parameters are of."""
         return build(self.network, list(self.dims), len(self.classes), self.systems)
 
     def probabilities(self, corpus: Corpus) -> np.ndarray:
-        """Of each class for each utterance, [N, C] float32, the mean over the S seeds.
+        """Of each class for each utterance, [N, C] float32: the mean over the S seeds, tempered.
 
         A modality that the corpus says is missing is masked out, as in training.
 
@@ -121,7 +129,7 @@ class Model:
             laid = softmax(system.answers(self.params, features), axis=-1).mean(0)
         else:
             laid = _answer(Key(system), self.params, features, rows.reset, dict(rows.present))
-        return batching.gather(layout, np.asarray(laid))
+        return temper(batching.gather(layout, np.asarray(laid)), self.temperature)
 
     def attention(self, corpus: Corpus) -> tuple[tuple[str, ...], np.ndarray] | None:
         """What each utterance's attention looked at, the mean over the S seeds.

@@ -9,6 +9,7 @@ import numpy as np
 
 from mman_jax.data.scaling import Scaling
 from mman_jax.errors import InputError
+from mman_jax.evaluation.calibration import LIMITS
 from mman_jax.systems import Systems, build
 from mman_jax.systems.base import parameter_shapes
 from mman_jax.systems.estimator import Estimator
@@ -81,6 +82,19 @@ def check_kind(place: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str
         level = [item for item in items if isinstance(item, dict | list | tuple)]
     if level:
         raise InputError(f"{place}: network", f"nested over {_SPARE} deep", _EXPECTED)
+
+
+def temperature(place: pathlib.Path, card: Mapping[str, Any]) -> float:
+    """The temperature of the card; 1 where it has none.
+
+    Raises:
+        InputError: one that no run fits.
+    """
+    found = card.get("temperature", 1.0)
+    low, high = LIMITS
+    if type(found) not in (int, float) or not low <= found <= high:
+        raise InputError(f"{place}: temperature", f"{found!r:.60}", f"{low:g} to {high:g}")
+    return float(found)
 
 
 def check_scaling(place: pathlib.Path, scaling: Scaling, modalities: list[str]) -> None:

@@ -13,6 +13,7 @@ from mman_jax.errors import InputError, nearest
 LAYOUT = "a CSV of utterances with columns of features"
 
 _FEATURE = re.compile(r"(.+)_(\d{1,6})")
+_TARGETS, _GROUPS = "targets/", "groups/"
 _FACTS = {
     "conversation": "conversation", "conversation_id": "conversation",
     "utterance": "utterance", "utterance_id": "utterance",
@@ -33,7 +34,10 @@ def header(path: Path) -> list[str]:
 def recognises(path: Path) -> bool:
     """Whether a file begins as one of these does."""
     cells = header(path)
-    known = [cell in _FACTS or bool(_FEATURE.fullmatch(cell)) for cell in cells]
+    known = [
+        cell in _FACTS or cell.startswith((_TARGETS, _GROUPS)) or bool(_FEATURE.fullmatch(cell))
+        for cell in cells
+    ]
     return len(cells) > 1 and "path" not in cells and 2 * sum(known) > len(cells)
 
 
@@ -63,7 +67,8 @@ def rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
 
 
 def read(path: Path) -> table.Table:
-    """The utterances of a file: facts by name, features `<modality>_<number>`, `targets/<name>`.
+    """The utterances of a file: facts by name, features `<modality>_<number>`, `targets/<name>`,
+    `groups/<name>`.
 
     Raises:
         InputError: the file, the line and the column that does not fit.
@@ -78,12 +83,14 @@ def read(path: Path) -> table.Table:
             if _FACTS[column] in facts:
                 raise InputError(where, f"a second {_FACTS[column]}", "each column once")
             facts[_FACTS[column]] = position
-        elif column.startswith("targets/"):
-            targets[column.removeprefix("targets/")] = position
+        elif column.startswith(_TARGETS):
+            targets[column.removeprefix(_TARGETS)] = position
+        elif column.startswith(_GROUPS):
+            facts[column] = position
         elif match := _FEATURE.fullmatch(column):
             places.setdefault(match[1], {})[int(match[2])] = position
         else:
-            known = (*_FACTS, "targets/<name>", "<modality>_<number>")
+            known = (*_FACTS, "targets/<name>", "groups/<name>", "<modality>_<number>")
             raise InputError(where, "unknown", nearest(column, known))
     for modality, numbers in places.items():
         if sorted(numbers) not in ([*range(len(numbers))], [*range(1, len(numbers) + 1)]):
@@ -140,6 +147,7 @@ def read(path: Path) -> table.Table:
         features=features,
         present=present,
         targets={name: _numbers(path, lines, at, name) for name, at in targets.items()},
+        groups={name.removeprefix(_GROUPS): column(name) for name in facts if _GROUPS in name},
         parts=parts,
         speakers=column("speaker") if "speaker" in facts else None,
         sessions=column("session") if "session" in facts else None,

@@ -19,11 +19,12 @@ from mman_jax.files.whole import writing
 FACTS = ("labels", "label_names", "lengths", "conversation_ids", "utterance_ids")
 OPTIONAL = ("speakers", "sessions", "split", "source_notes")
 FEATURES, PRESENT, TARGETS = "features/", "present/", "targets/"
+GROUPS = "groups/"
 
 _KNOWN = (*FACTS, *OPTIONAL, "conversation")
 _KINDS = {
     "labels": "iuU", "lengths": "iu", "conversation": "iuU", FEATURES: "f", PRESENT: "b",
-    TARGETS: "f",
+    TARGETS: "f", GROUPS: "iuU",
 }  # fmt: skip
 """The kind of each key's numbers; all others hold str."""
 
@@ -60,7 +61,7 @@ def read(path: str | Path) -> Corpus:
         {key.removeprefix(kind): a for key, a in loaded.items() if key.startswith(kind)}
         for kind in (FEATURES, PRESENT, TARGETS)
     )
-    facts = {key: a for key, a in loaded.items() if key in _KNOWN}
+    facts = {key: a for key, a in loaded.items() if key in _KNOWN or key.startswith(GROUPS)}
     return npz_defaults.corpus(str(path), facts, *groups)
 
 
@@ -76,6 +77,7 @@ def write(corpus: Corpus, path: str | Path) -> None:
     arrays = {FEATURES + name: array for name, array in corpus.features.items()}
     arrays |= {PRESENT + name: array for name, array in corpus.present.items()}
     arrays |= {TARGETS + name: array for name, array in corpus.targets.items()}
+    arrays |= {GROUPS + name: np.array(names, str) for name, names in corpus.groups.items()}
     for key in ("labels", "lengths"):
         arrays[key] = getattr(corpus, key)
     for key in (*FACTS, *OPTIONAL):
@@ -96,8 +98,8 @@ def _arrays(path: Path, file: BinaryIO) -> dict[str, Stored]:
     members: dict[str, archive.Member] = {}
     for member in archive.members(path, file):
         key = member.name.removesuffix(".npy")
-        if key not in _KNOWN and not key.startswith((FEATURES, PRESENT, TARGETS)):
-            groups = (f"{group}<name>" for group in (FEATURES, PRESENT, TARGETS))
+        if key not in _KNOWN and not key.startswith((FEATURES, PRESENT, TARGETS, GROUPS)):
+            groups = (f"{group}<name>" for group in (FEATURES, PRESENT, TARGETS, GROUPS))
             known = nearest(key, (*_KNOWN, *groups))
             raise InputError(f"{path}: {key}", "an unknown key", known)
         if key in members:

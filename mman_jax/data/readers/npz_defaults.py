@@ -25,7 +25,7 @@ def corpus(
 
     Args:
         place: for messages, and the source.
-        facts: the arrays that are no group.
+        facts: the arrays that are one of a kind, and `groups/<name>` [N].
         features: [N, D] by modality.
         present: [N] by modality.
         targets: [N] by name.
@@ -39,6 +39,7 @@ def corpus(
     lengths, ids, order = _conversations(place, facts, count, notes)
     arrays = {"labels": labels, **_prefixed("features", features), **_prefixed("targets", targets)}
     arrays |= _prefixed("present", present)
+    arrays |= {key: array for key, array in facts.items() if key.startswith("groups/")}
     utterances, speakers = _texts(facts, "utterance_ids"), _texts(facts, "speakers")
     if order is not None:
         for name, array in arrays.items():
@@ -56,6 +57,7 @@ def corpus(
         features=_group(arrays, "features"),
         present=_group(arrays, "present"),
         targets=_group(arrays, "targets"),
+        groups={name: tuple(map(str, a.tolist())) for name, a in _group(arrays, "groups").items()},
         labels=arrays["labels"],
         label_names=label_names,
         lengths=lengths,

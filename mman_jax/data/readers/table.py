@@ -27,6 +27,7 @@ class Table:
         features: [N, D] float32 for each modality; none in layouts of labels alone.
         present: [N] bool for each modality that some lack.
         targets: [N] float32 numbers by name.
+        groups: N names by trait.
         parts: `train`, `valid` or `test` for each, or None.
         speakers: or None.
         sessions: or None.
@@ -47,6 +48,7 @@ class Table:
     features: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     present: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     targets: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    groups: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     parts: list[str] | None = None
     speakers: list[str] | None = None
     sessions: list[str] | None = None
@@ -87,6 +89,7 @@ class Table:
             features=arrays(self.features),
             present=arrays(lacking),
             targets=arrays(self.targets),
+            groups={name: taken(values) for name, values in self.groups.items()},
             parts=taken(self.parts),
             speakers=taken(self.speakers),
             sessions=taken(self.sessions),
@@ -115,6 +118,7 @@ class Table:
             features=self.features,
             present=self.present,
             targets=self.targets,
+            groups={name: tuple(values) for name, values in self.groups.items()},
             labels=self.labels,
             label_names=self.label_names,
             lengths=np.diff([*starts, len(self.ids)]).astype(np.int32),

@@ -32,7 +32,15 @@ def test_what_is_not_given_has_a_default_that_is_said(tmp_path):
     assert corpus.features["x"].tolist() == [[1, 2], [3, 4]]
 
 
+def test_groups_and_targets_may_be_most_of_the_columns(tmp_path):
+    content = b"conversation,groups/gender,groups/accent,targets/valence,targets/power,x_0\n"
+    corpus = read(tmp_path, content + b"a,f,irish,1,2,3\nb,m,welsh,4,5,6\na,m,irish,7,8,9\n")
+    assert corpus.groups == {"gender": ("f", "m", "m"), "accent": ("irish", "irish", "welsh")}
+    assert corpus.targets["power"].tolist() == [2, 8, 5]
+
+
 REFUSED = {
+    "a group without a name": (b"groups/a,x_0\n,1\n", ["line 2: groups/a", "empty"]),
     "a word": (b"label,x_0\na,b\n", ["line 2: x_0", "'b'"]),
     "a gap": (b"label,x_0,x_2\na,1,2\n", ["modality x", "0, 2", "without gaps"]),
     "unknown": (b"label,speker,x_0\na,b,1\n", ["column 'speker'", "speaker"]),

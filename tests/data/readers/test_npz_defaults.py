@@ -51,6 +51,8 @@ def test_conversation_ids_an_utterance(tmp_path, ids):
         **{
             "targets/valence": np.arange(4.0),
             "present/speech": np.array([True, False, True, True]),
+            "groups/gender": np.array(list("fmmf")),
+            "groups/decade": np.array([20, 30, 40, 50]),
         },
     )
     assert made.conversation_ids == tuple(dict.fromkeys(map(str, ids)))
@@ -61,6 +63,7 @@ def test_conversation_ids_an_utterance(tmp_path, ids):
     assert made.features["speech"][:, 0].tolist() == [0, 4, 2, 6]
     assert made.targets["valence"].tolist() == [0, 2, 1, 3]
     assert made.present["speech"].tolist() == [True, True, False, True]
+    assert made.groups == {"gender": tuple("fmmf"), "decade": ("20", "40", "30", "50")}
     assert made.split == ("train", "test")
     assert "brought together" in " ".join(made.source_notes)
 

@@ -13,9 +13,10 @@ from experiments.trial import curves, experiment, prepared, provenance
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
+from mman_jax.evaluation import calibration
 from tests import iemocap_pickle, tiny
 
-SCORES = {"accuracy", "unweighted_recall", "weighted_f1"}
+SCORES = {"accuracy", "unweighted_recall", "weighted_f1", "macro_f1"}
 
 
 def run(config, workdir):
@@ -48,7 +49,9 @@ def finished(corpus_file, tmp_path_factory):
 def check_scores(scores, seeds):
     for part in ("validation", "test"):
         extra = {"loss"} if part == "validation" else set()
-        assert set(scores[part]) == SCORES | {"majority_accuracy", "confusion"} | extra
+        extra |= {"calibration"} if "towers" in scores else set()
+        assert set(scores[part]) == SCORES | {"majority_accuracy", "confusion", "per_class"} | extra
+        assert len(scores[part]["per_class"]) == len(scores[part]["confusion"])
         for name in SCORES:
             assert len(scores[part][name]["per_seed"]) == seeds
             assert 0 <= scores[part][name]["mean"] <= 1
@@ -207,6 +210,19 @@ def test_predictions_of_a_file_score_as_the_run_says(finished):
     rows = np.concatenate([np.arange(len(corpus.labels))[corpus.utterances(i)] for i in test])
     right = first.probabilities(corpus)[rows].argmax(-1) == corpus.labels[rows]
     np.testing.assert_allclose(right.mean(), results["test"]["accuracy"]["per_seed"][0], atol=1e-6)
+
+
+def test_the_model_answers_as_sure_as_the_results_say(finished):
+    _, workdir, results = finished
+    (model,), corpus = predict.load_models(workdir), tiny.corpus()
+    rows = np.repeat(np.array(corpus.split) == "test", corpus.lengths)
+    told = results["test"]["calibration"]
+    assert model.temperature == told["temperature"] != 1
+    for temperature, when in ((model.temperature, "after"), (1.0, "before")):
+        given = dataclasses.replace(model, temperature=temperature).probabilities(corpus)
+        bins = calibration.reliability(given[rows], corpus.labels[rows])
+        error = calibration.expected_calibration_error(bins)
+        np.testing.assert_allclose(error, told[when], atol=1e-5)
 
 
 def test_csv_form(finished):
