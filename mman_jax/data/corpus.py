@@ -35,6 +35,8 @@ class Corpus:
             its features there are not looked at, and may be NaN.
         targets: for any number that utterances are rated by, such as sentiment: [N] float32, NaN
             where an utterance has none and is context only.
+        votes: for any of the labels, [N] int32, how many raters of each utterance chose it; an
+            utterance without any has its label alone.
         source: where the corpus came from, for messages: a path, or `synthetic`.
         source_notes: what a reader decided where the file left it open, a sentence each.
 
@@ -73,6 +75,7 @@ class Corpus:
     split: tuple[str, ...] | None = None
     present: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     targets: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    votes: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     source: str = ""
     source_notes: tuple[str, ...] = ()
 
@@ -101,6 +104,7 @@ class Corpus:
         words = [getattr(self, name) for name in (*names, "split")]
         digest = hashlib.sha256(json.dumps(words).encode())
         groups = {"features": self.features, "present": self.present, "targets": self.targets}
+        groups["votes"] = self.votes
         groups["corpus"] = {"labels": self.labels, "lengths": self.lengths}
         for group, arrays in groups.items():
             for name in sorted(arrays):

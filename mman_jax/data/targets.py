@@ -107,8 +107,14 @@ def task(corpus: Corpus, names: Sequence[str], protocol: str, classes: int = 0) 
     return Binned(protocol, scales.class_names(target.scale, classes), nothing, target)
 
 
-def check(corpus: Corpus, split: Split, task: Regression) -> None:
+def check(corpus: Corpus, split: Split, task: Regression, fold: str = "") -> None:
     """Refuses targets of which nothing can be learnt.
+
+    Args:
+        corpus: that has them.
+        split: its parts.
+        task: of the targets.
+        fold: whose the split is, for messages.
 
     Raises:
         InputError: one that no training utterance has, or that is the same in all of them.
@@ -117,7 +123,7 @@ def check(corpus: Corpus, split: Split, task: Regression) -> None:
     for target in task.targets:
         values = corpus.targets[target.name][inside]
         values = values[~np.isnan(values)].astype(np.float64)
-        place = f"{corpus.source or 'corpus'}: {PLACE}"
+        place = f"{corpus.source or 'corpus'}: {PLACE}" + (f", fold {fold}" if fold else "")
         if not len(values):
             raise InputError(place, f"{target.name!r}, of no training utterance", "some numbers")
         if values.std() <= _LEAST * target.spread:

@@ -15,7 +15,7 @@ _MODALITY = re.compile(r"[^\W_]([\w.()+ -]{0,98}[\w.()+-])?")
 _CHUNK_VALUES = 1 << 20
 
 ONE_VECTOR = "[N, D], one vector an utterance: average frames [N, T, D] over T first"
-CLASSES = "class indices from 0 as int32 (regression is not supported: bin values into classes)"
+CLASSES = "class indices from 0 as int32 (numbers to predict are targets/<name>)"
 
 
 class Fields(Protocol):
@@ -32,6 +32,7 @@ class Fields(Protocol):
     split: tuple[str, ...] | None
     present: dict[str, np.ndarray]
     targets: dict[str, np.ndarray]
+    votes: dict[str, np.ndarray]
     source: str
     source_notes: tuple[str, ...]
 
@@ -42,6 +43,7 @@ def check(corpus: Fields) -> None:
     _check_conversations(corpus, place)
     _check_labels(corpus, place)
     _check_targets(corpus, place)
+    _check_votes(corpus, place)
     _check_names(corpus.source_notes, f"{place}: source_notes")
     _check_features(corpus, place)
 
@@ -174,6 +176,19 @@ def _check_targets(corpus: Fields, place: str) -> None:
             utterance = name_utterance(corpus, int(infinite[0]))
             found = f"{array[infinite[0]]}"
             raise InputError(f"{where}: {utterance}", found, "a number, or NaN: context only")
+
+
+def _check_votes(corpus: Fields, place: str) -> None:
+    for label, array in corpus.votes.items():
+        where = f"{place}: votes/{label}"
+        if label not in corpus.label_names:
+            raise InputError(where, "an unknown label", nearest(label, corpus.label_names))
+        _check_array(array, np.int32, 1, where, "[N]")
+        _check_count(array, len(corpus.utterance_ids), where, "utterance_ids")
+        negative = np.flatnonzero(array < 0)
+        if len(negative):
+            utterance = name_utterance(corpus, int(negative[0]))
+            raise InputError(f"{where}: {utterance}", f"{array[negative[0]]}", "raters, from 0")
 
 
 def _check_present(corpus: Fields, place: str) -> None:
