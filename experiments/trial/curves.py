@@ -47,6 +47,7 @@ class Log:
         heads: Mapping[str, Sequence[str]],
         seeds: Sequence[int],
         board: pathlib.Path | None = None,
+        score: str = "accuracy",
     ):
         """Writes nothing yet, but removes what an earlier start left in `board`.
 
@@ -55,7 +56,9 @@ class Log:
             heads: T names by stage.
             seeds: S seeds.
             board: a folder for TensorBoard, a run a seed; None: none.
+            score: what the score of validation is, `accuracy` or `ccc`.
         """
+        self._names = {"valid_accuracy": f"valid_{score}"}
         self._path, self._heads, self._seeds = path, heads, seeds
         self._written = 0.0
         self._shown = dict.fromkeys(heads, 0)
@@ -88,13 +91,14 @@ class Log:
         if last or now - self._written >= _EVERY:
             self._written = now
             rows = (row for stage in histories for row in self._rows(stage, histories[stage]))
-            write_whole(self._path, _csv(rows))
+            write_whole(self._path, _csv(rows, self._names))
 
     def _show(self, histories: Mapping[str, Record]) -> None:
         for stage, history in histories.items():
             for row in self._rows(stage, history, self._shown[stage]):
                 for name in _VALUES:
-                    tag, value = f"{name}/{row.head}", float(getattr(row, name))
+                    tag = f"{self._names.get(name, name)}/{row.head}"
+                    value = float(getattr(row, name))
                     self._boards[row.seed].add_scalar(tag, value, row.epoch)
             self._shown[stage] = len(history.train_loss)
 
@@ -115,7 +119,7 @@ def read(path: pathlib.Path) -> list[Row]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             header, *lines = csv.reader(file)
-        if tuple(header) != Row._fields:
+        if tuple(header) not in (Row._fields, (*Row._fields[:-1], "valid_ccc")):
             raise ValueError(f"columns {', '.join(header)}")
         return [
             Row(stage, head, int(seed), int(epoch), *map(np.float32, values))
@@ -155,9 +159,9 @@ def tensorboard_writer() -> Any:
     return SummaryWriter
 
 
-def _csv(rows: Iterator[Row]) -> bytes:
+def _csv(rows: Iterator[Row], names: Mapping[str, str]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Row._fields)
+    writer.writerow([names.get(field, field) for field in Row._fields])
     writer.writerows(rows)
     return text.getvalue().encode()

@@ -16,6 +16,7 @@ from experiments.trial.prepared import Experiment, prepare_experiment
 from experiments.trial.provenance import provenance
 from experiments.trial.refit import refit
 from experiments.trial.stored import read_results
+from experiments.trial.tasks import network
 from mman_jax.data import protocols
 from mman_jax.data.synthetic import ceiling
 from mman_jax.data.synthetic import process as synthetic
@@ -113,7 +114,8 @@ def _train(
         _save_model(experiment, task, _of(snapshot, kept), seeds, workdir / joining.CHOSEN)
         before = results.of_task(task, of_seeds(snapshot.finished, kept), experiment.heads)
         scores["before_refit"] = results.tests(before)
-    scores["ensemble"] = {"test": results.scores(told["counts"]["ensemble"]["test"])}
+    together = results.scores(told["counts"]["ensemble"]["test"], experiment.targets)
+    scores["ensemble"] = {"test": together}
     params = _of(end, kept)
     _save_model(used, task, params, seeds, workdir / "model")
     scores |= {"seeds": seeds, "failed": failed}
@@ -178,18 +180,22 @@ def _save_model(
         "corpus": experiment.parts.corpus.source,
         "seeds": seeds,
     }
-    network = experiment.config.network.to_dict()
+    settings = network(experiment.config, task)
     dims = experiment.parts.corpus.dims
-    model = Model(params, experiment.parts.scaling, network, dims, task.classes, about)
+    units = experiment.reference(task) if experiment.targets else None
+    scaling = experiment.parts.scaling
+    model = Model(params, scaling, settings, dims, task.classes, about, units=units)
     model.save(models / task.name)
 
 
 def write(workdir: pathlib.Path, summary: dict[str, Any]) -> None:
-    """The pictures of all tasks, and at last `results.json`: where it is, all is."""
+    """The pictures of all tasks of classes, and at last `results.json`: where it is, all is."""
     from experiments.report import confusion
 
     tasks = summary.get("tasks") or {summary["protocol"]: summary}
     for task, scores in tasks.items():
+        if "targets" in scores:
+            continue
         title = f"{summary['system']}, {task}: test, {len(summary['seeds'])} seed(s) summed"
         name = "confusion.png" if len(tasks) == 1 else f"confusion_{task}.png"
         picture = confusion.confusions(

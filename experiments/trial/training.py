@@ -9,6 +9,7 @@ import numpy as np
 
 from experiments.terminal.command import Preemption
 from experiments.terminal.screen import Screen
+from experiments.trial import results
 from experiments.trial.curves import Log
 from experiments.trial.prepared import Experiment
 from mman_jax.data.protocols import Task
@@ -73,7 +74,8 @@ def fit(
             if log:
                 log.note(snapshot, last=complete or Preemption.asked)
             if not complete:
-                screen.epoch(task.name, snapshot, trainer.epochs(snapshot.stage))
+                numbers = bool(experiment.targets)
+                screen.epoch(task.name, snapshot, trainer.epochs(snapshot.stage), numbers)
             # The clocks of several processes differ; all must have a part in packing.
             patience = experiment.config.checkpoint_seconds
             late = processes.agree(Preemption.asked or now - saved > patience)
@@ -100,4 +102,5 @@ def _log(
     which = "_refit" * again
     board = workdir / f"tensorboard{which}" / ("" if one else task.name) if tensorboard else None
     name = f"curves{which}.csv" if one else f"curves{which}_{task.name}.csv"
-    return Log(workdir / name, heads, experiment.seeds, board)
+    score = results.shown(experiment.targets)
+    return Log(workdir / name, heads, experiment.seeds, board, score)

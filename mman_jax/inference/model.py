@@ -20,7 +20,7 @@ from mman_jax.inference import stored
 from mman_jax.systems import SYSTEMS, build
 from mman_jax.systems.base import System
 from mman_jax.systems.key import Key
-from mman_jax.types import UNSCORED, Batch
+from mman_jax.types import UNSCORED, Array, Batch
 
 _FILE = "model.npz"
 
@@ -34,9 +34,11 @@ class Model:
         scaling: of the features, as in training.
         network: settings of the system, see `mman_jax.build`.
         dims: D of each modality, in the order of training.
-        classes: their names, in order.
+        classes: their names, in order; of a model that answers numbers, those of its targets.
         card: what else is worth knowing (system, protocol, task, corpus, seeds).
         systems: by name: those that the settings may name.
+        units: [2, C] float32, of numbers the mean and the deviation of each target in training, in
+            which the network answers; None: it answers classes.
     """
 
     params: Any
@@ -46,6 +48,7 @@ class Model:
     classes: tuple[str, ...]
     card: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     systems: Mapping[str, type[System]] = dataclasses.field(default_factory=lambda: SYSTEMS)
+    units: np.ndarray | None = None
 
     def save(self, directory: str | pathlib.Path) -> None:
         """Writes `model.npz` into a folder: every array by a number, and where each belongs.
@@ -58,6 +61,8 @@ class Model:
             "mean": dict(self.scaling.mean),
             "scale": dict(self.scaling.scale),
         }
+        if self.units is not None:
+            tree["units"] = {"of_targets": self.units}
         flat = traverse_util.flatten_dict(tree)
         several = {f"{i:04d}": np.asarray(x) for i, x in enumerate(flat.values())}
         card = {
@@ -96,8 +101,9 @@ class Model:
         stored.check_params(
             directory, arrays["params"], card["network"], dims, len(classes), systems
         )
+        units = stored.units(directory, arrays, len(classes))
         return cls(
-            arrays["params"], scaling, card["network"], dims, classes, card["about"], systems
+            arrays["params"], scaling, card["network"], dims, classes, card["about"], systems, units
         )
 
     def build(self) -> System:
@@ -105,7 +111,8 @@ class Model:
         return build(self.network, list(self.dims), len(self.classes), self.systems)
 
     def probabilities(self, corpus: Corpus) -> np.ndarray:
-        """Of each class for each utterance, [N, C] float32, the mean over the S seeds.
+        """Of each class for each utterance, [N, C] float32, the mean over the S seeds; of a model
+        that answers numbers these.
 
         A modality that the corpus says is missing is masked out, as in training.
 
@@ -114,7 +121,8 @@ class Model:
         """
         layout, rows = self._lay(corpus)
         features = {name: np.asarray(laid) for name, laid in rows.features.items()}
-        laid = _answer(Key(self.build()), self.params, features, rows.reset, dict(rows.present))
+        given = (features, rows.reset, dict(rows.present), self.units)
+        laid = _answer(Key(self.build()), self.params, *given)
         return batching.gather(layout, np.asarray(laid))
 
     def attention(self, corpus: Corpus) -> tuple[tuple[str, ...], np.ndarray] | None:
@@ -145,12 +153,22 @@ class Model:
         return layout, batching.rows(corpus, layout, nothing, self.scaling)
 
 
+def answers(outputs: Array, units: Array | None) -> Array:
+    """What a head says [..., C]: probabilities, or numbers in the units of their targets.
+
+    Args:
+        outputs: of the head, [..., C].
+        units: of a model.
+    """
+    return jax.nn.softmax(outputs) if units is None else units[0] + units[1] * outputs
+
+
 @functools.partial(jax.jit, static_argnums=0)
-def _answer(key, params, features, reset, present):
+def _answer(key, params, features, reset, present, units):
     network = key.system
 
     def one_seed(params):
         logits, _ = network.apply({"params": params}, features, reset, present=present)
-        return jax.nn.softmax(logits[network.head])
+        return answers(logits[network.head], units)
 
     return jax.lax.map(one_seed, params).mean(0)

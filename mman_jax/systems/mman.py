@@ -256,6 +256,8 @@ def training() -> dict[str, Any]:
         "max_epochs": 1000,  # caps every stage
         "select": "calibrated",  # what picks the epoch: loss, calibrated, accuracy or recall
         "smoothing": 0.5,  # of that over the epochs: how much the past weighs
+        "labels": "label",  # or votes: what classes are learnt from
+        "loss": "",  # of a target: l1, mse or ccc; none: l1
         "class_weights": False,
         "label_smoothing": 0.0,
         "average": 0.0,  # decay of the average of the weights that is kept; 0: the last ones are
