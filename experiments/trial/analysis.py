@@ -33,10 +33,10 @@ def of_task(
     """What the file holds of one task, of the seeds that converged.
 
     `answers` [S, N] to the scored test utterances, and which `utterances` these are (of C targets
-    both have a last axis C, None where one is not rated); `counts` [S, C, C] of validation and test, of the system and each tower, and [1, C, C] of test, of the
-    `ensemble` that answers by the mean of the seeds' probabilities; `sizes` of the parts; `curves`
-    by head; how many parameters were `trainable` in the last stage; and if asked for `attention`
-    and `missing`.
+    both have a last axis C, None where one is not rated); `counts` [S, C, C] of validation and
+    test, of the system and each tower, and [1, C, C] of test, of the `ensemble` that answers by the
+    mean of the seeds' probabilities; `sizes` of the parts; `curves` by head; how many parameters
+    were `trainable` in the last stage; and if asked for `attention` and `missing`.
 
     Args:
         experiment: that was trained.
