@@ -151,6 +151,7 @@ class Candidate:
                 config.data.stream, self.folds.conversations, learnt.numbers(inner.task),
             )  # fmt: skip
         runs = len(self.seeds) * len(self.folds.parts)
+        self._numbers = bool(learnt.numbers(inner.task))
         self._small = settings.is_small(self._trainer, rows, runs)
         with parallel.compiling(quickly=self._small):
             options = parallel.compiler_options(jax.default_backend())
@@ -174,7 +175,8 @@ class Candidate:
             snapshot = start
             for snapshot in trainer.run(self.folds.labels[fold], self.seeds, start):
                 if len(snapshot.finished) < len(trainer.stages):
-                    self.screen.epoch(name, snapshot, trainer.epochs(snapshot.stage))
+                    epochs = trainer.epochs(snapshot.stage)
+                    self.screen.epoch(name, snapshot, epochs, self._numbers)
                 Preemption.obey()
         return snapshot
 
