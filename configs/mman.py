@@ -87,6 +87,8 @@ def get_config():
     config.data = ml_collections.ConfigDict()
     config.data.path = placeholder(str)  # none: the built-in synthetic corpus
     config.data.protocol = "auto"
+    config.data.target = ""  # comma-separated names of a corpus's targets to predict; none: labels
+    config.data.classes = 0  # to cut from the one target: 2, 3, 5 or 7; 0: the number itself
     config.data.split = ""  # none: the corpus's own; raven: IEMOCAP's sessions 3-5, 2 and 1
     config.data.folds = ""  # sessions, speakers or a number: each such group is the test part once
     config.data.fold = ""  # one of these folds by its name

@@ -4,7 +4,8 @@ DIR is the folder of a finished run. FOLDER, which must be new or empty, gets
 - `conversation.jax`, a function that JAX alone loads (`jax.export`); and `step.jax` with
   `state.npy`, of a system that answers turn by turn;
 - `weights.safetensors`, the parameters of all seeds;
-- `torch/`: each seed's parameters as a PyTorch state dict, and `network.py`, the network;
+- `torch/`: each seed's parameters as a PyTorch state dict, and `network.py`, the network (not of
+  a run that learnt targets);
 - `card.json`: classes, sizes, scores, limits, licences, and how to call the functions.
 
 `--weights=FILE` takes the parameters of an edited `weights.safetensors` in place of the run's own;
@@ -112,8 +113,8 @@ def _export(workdir: pathlib.Path, output: pathlib.Path) -> None:
 
 
 def _torch(models: Sequence[Model]) -> dict[str, bytes]:
-    # Read, not imported: nothing here needs torch.
-    if models[0].build().architecture() is None:
+    # Read, not imported: nothing here needs torch. The network in it answers classes.
+    if models[0].units is not None or models[0].build().architecture() is None:
         return {}
     source = (pathlib.Path(systems.__file__).parent / "mman_pytorch.py").read_bytes()
     files = {"torch/network.py": source}

@@ -56,7 +56,8 @@ def run(
         raise InputError(workdir, found, "an empty folder (its report.html stays readable)")
     config = config.copy_and_resolve_references().unlock()
     corpus = load_corpus(config.data)
-    if config.data.protocol == "auto" and protocols.is_iemocap(corpus):
+    labels = not config.data.target
+    if labels and config.data.protocol == "auto" and protocols.is_iemocap(corpus):
         config.data.protocol = "mman4"  # the paper's four classes
     modalities = list(corpus.dims)
     every = plan.systems(config, modalities)

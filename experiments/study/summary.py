@@ -1,5 +1,6 @@
 """`results.json` of the paper command: every number of its report."""
 
+import dataclasses
 import itertools
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -51,17 +52,16 @@ def summarise(
         if other.pop("utterances") != utterances:
             raise AssertionError("systems were scored on different utterances")
     answers = {name: system.pop("answers") for name, system in found.items()}
-    labels = np.asarray(utterances["label"])
-    for name, given in answers.items():
-        # A digit an utterance, 1 where right: enough for any test, and no corpus is passed on.
-        right = (np.asarray(given) == labels).astype(int)
-        found[name]["right"] = ["".join(map(str, seed)) for seed in right.tolist()]
-    comparisons = [
-        {"first": first, "second": second}
-        | claims.compare(answers[first], answers[second], utterances, len(task.classes))
-        for first, second in _pairs(systems)
-    ]
-    paper = {s.name: answers[s.name] for s in systems if s.group == PAPER}
+    paper = [s.name for s in systems if s.group == PAPER]
+    if experiment.targets:
+        compared = _numbers(found, answers, utterances, _pairs(systems), paper)
+        spread = float(np.mean([target.spread for target in experiment.targets]))
+        compared["targets"] = [dataclasses.asdict(target) for target in experiment.targets]
+    else:
+        compared = _classes(found, answers, utterances, _pairs(systems), paper, len(task.classes))
+        spread = None
+    first = found[systems[0].name]["test"]
+    constant = "mean_answer_mae" if experiment.targets else "majority_accuracy"
     totals = {name: system["parameters"]["total"] for name, system in found.items()}
     return {
         "command": command,
@@ -72,12 +72,11 @@ def summarise(
         "protocol": experiment.config.data.protocol,
         "classes": list(task.classes),
         "seeds": experiment.seeds,
-        "majority_accuracy": found[systems[0].name]["test"]["majority_accuracy"],
+        constant: first[constant],
         "utterances": _anonymous(utterances),
         "systems": found,
-        "comparisons": comparisons,
-        "positions": claims.by_position(paper, utterances),
-        "claims": claims.judge(comparisons, totals),
+        **compared,
+        "claims": claims.judge(compared["comparisons"], totals, spread),
         "tasks": _tasks(tasks),
         "synthetic": _synthetic(experiments, utterances, answers),
         # One modality's system has nothing left to answer from.
@@ -85,9 +84,56 @@ def summarise(
     }
 
 
+def _classes(
+    found: Mapping[str, dict[str, Any]],
+    answers: Mapping[str, Any],
+    utterances: Mapping[str, Sequence[Any]],
+    pairs: Sequence[tuple[str, str]],
+    paper: Sequence[str],
+    classes: int,
+) -> dict[str, Any]:
+    """What systems had right: noted in `found`, compared, and by position."""
+    labels = np.asarray(utterances["label"])
+    for name, given in answers.items():
+        # A digit an utterance, 1 where right: enough for any test, and no corpus is passed on.
+        right = (np.asarray(given) == labels).astype(int)
+        found[name]["right"] = ["".join(map(str, seed)) for seed in right.tolist()]
+    comparisons = [
+        {"first": first, "second": second}
+        | claims.compare(answers[first], answers[second], utterances, classes)
+        for first, second in pairs
+    ]
+    positions = claims.by_position({name: answers[name] for name in paper}, utterances)
+    return {"comparisons": comparisons, "positions": positions}
+
+
+def _numbers(
+    found: Mapping[str, dict[str, Any]],
+    answers: Mapping[str, Any],
+    utterances: Mapping[str, Sequence[Any]],
+    pairs: Sequence[tuple[str, str]],
+    paper: Sequence[str],
+) -> dict[str, Any]:
+    """How far systems were off: noted in `found`, compared, and by position."""
+    errors = {name: claims.errors(given, utterances) for name, given in answers.items()}
+    for name, own in errors.items():
+        found[name]["errors"] = np.round(own, 4).tolist()
+    comparisons = [
+        {"first": first, "second": second}
+        | claims.compare_errors(errors[first], errors[second], utterances)
+        for first, second in pairs
+    ]
+    own = {name: errors[name] for name in paper}
+    return {
+        "comparisons": comparisons,
+        "positions": claims.errors_by_position(own, utterances),
+    }
+
+
 def _system(system: System, trials: Sequence[Mapping[str, Any]], task: str) -> dict[str, Any]:
     whole, *_ = trials
     own = whole["tasks"][task]
+    headline = "mae" if "targets" in own else "accuracy"
     kept = ("validation", "test", "test_oracle", "best_epoch", "towers", "curves", "failed")
     return {
         "title": system.title,
@@ -97,7 +143,7 @@ def _system(system: System, trials: Sequence[Mapping[str, Any]], task: str) -> d
         **{name: own[name] for name in kept},
         **{name: own[name] for name in ("folds", "ensemble", "before_refit") if name in own},
         "parameters": whole["parameters"] | {"trainable": own["trainable"]},
-        "interval": list(significance.seed_interval(own["test"]["accuracy"]["per_seed"])),
+        "interval": list(significance.seed_interval(own["test"][headline]["per_seed"])),
         "seconds": sum(map(_seconds, trials)),
         **_answering(whole, len(own["utterances"]["label"])),
         "sees": _sees(system),

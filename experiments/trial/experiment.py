@@ -26,6 +26,7 @@ from experiments.trial.prepared import Experiment, prepare_experiment
 from experiments.trial.provenance import provenance
 from experiments.trial.refit import refit
 from experiments.trial.stored import read_results
+from experiments.trial.tasks import network
 from mman_jax.data import protocols
 from mman_jax.data.synthetic import ceiling
 from mman_jax.data.synthetic import process as synthetic
@@ -34,7 +35,6 @@ from mman_jax.files.whole import write_whole
 from mman_jax.inference.model import Model
 from mman_jax.training import mesh, processes
 from mman_jax.training.outcome import Snapshot, of_seeds
-from mman_jax.types import UNSCORED
 
 
 def run(
@@ -118,11 +118,12 @@ def _train(
     given = analysis.answered(used, task, end.state.best, kept)
     seconds["answering"] = _answering(used, task, end)
     told = analysis.of_task(used, task, end, kept, looks, given["test"])
-    # Networks that were trained on validation, too, are surer of it than of anything else.
-    held_out = given["valid"]
-    if used is not experiment:
-        held_out = analysis.answered(experiment, task, snapshot.state.best, kept)["valid"]
-    told["calibration"] = calibration.of_answers(held_out, given["test"])
+    if not experiment.targets:
+        # Networks that were trained on validation, too, are surer of it than of anything else.
+        held_out = given["valid"]
+        if used is not experiment:
+            held_out = analysis.answered(experiment, task, snapshot.state.best, kept)["valid"]
+        told["calibration"] = calibration.of_answers(held_out, given["test"])
     told["sizes"] = results.sizes(experiment.parts, experiment.labels[task.name])
     seeds = [seed for seed, keep in zip(experiment.seeds, kept, strict=True) if keep]
     scores = results.of_task(task, of_seeds(end.finished, kept), experiment.heads)
@@ -130,12 +131,14 @@ def _train(
         _save_model(experiment, task, _of(snapshot, kept), seeds, workdir / joining.CHOSEN)
         before = results.of_task(task, of_seeds(snapshot.finished, kept), experiment.heads)
         scores["before_refit"] = results.tests(before)
-    scores["ensemble"] = {"test": results.scores(told["counts"]["ensemble"]["test"])}
-    scores["groups"] = grouped.scores(told["answers"], told["utterances"], len(task.classes))
-    for part in calibration.PARTS:
-        scores[part]["calibration"] = calibration.errors(told["calibration"], part)
+    together = results.scores(told["counts"]["ensemble"]["test"], experiment.targets)
+    scores["ensemble"] = {"test": together}
+    if not experiment.targets:
+        scores["groups"] = grouped.scores(told["answers"], told["utterances"], len(task.classes))
+        for part in calibration.PARTS:
+            scores[part]["calibration"] = calibration.errors(told["calibration"], part)
     params = _of(end, kept)
-    temperature = told["calibration"]["temperature"]
+    temperature = 1.0 if experiment.targets else told["calibration"]["temperature"]
     _save_model(used, task, params, seeds, workdir / "model", temperature)
     scores |= {"seeds": seeds, "failed": failed}
     return scores | {"seconds": seconds, "parameters": experiment.parameters(params)}, told
@@ -146,7 +149,8 @@ def _answering(experiment: Experiment, task: protocols.Task, snapshot: Snapshot)
     began = time.monotonic()
     experiment.trainer.answers(snapshot.state.best)
     each = (time.monotonic() - began) / len(experiment.seeds) / experiment.trainer.answered
-    return each * int((experiment.labels[task.name]["test"] != UNSCORED).sum())
+    sizes = results.sizes(experiment.parts, experiment.labels[task.name])
+    return each * sizes["test"]["utterances"]
 
 
 def _of(snapshot: Snapshot, kept: np.ndarray) -> Any:
@@ -208,19 +212,23 @@ def _save_model(
         "corpus": experiment.parts.corpus.source,
         "seeds": seeds,
     }
-    network = experiment.config.network.to_dict()
+    settings = network(experiment.config, task)
     dims = experiment.parts.corpus.dims
+    units = experiment.reference(task) if experiment.targets else None
     scaling = experiment.parts.scaling
-    model = Model(params, scaling, network, dims, task.classes, about, temperature=temperature)
+    more = {"temperature": temperature, "units": units}
+    model = Model(params, scaling, settings, dims, task.classes, about, **more)
     model.save(models / task.name)
 
 
 def write(workdir: pathlib.Path, summary: dict[str, Any]) -> None:
-    """The pictures of all tasks, and at last `results.json`: where it is, all is."""
+    """The pictures of all tasks of classes, and at last `results.json`: where it is, all is."""
     from experiments.report import confusion
 
     tasks = summary.get("tasks") or {summary["protocol"]: summary}
     for task, scores in tasks.items():
+        if "targets" in scores:
+            continue
         title = f"{summary['system']}, {task}: test, {len(summary['seeds'])} seed(s) summed"
         name = "confusion.png" if len(tasks) == 1 else f"confusion_{task}.png"
         picture = confusion.confusions(

@@ -10,10 +10,12 @@ import numpy as np
 
 from experiments.terminal.screen import Screen
 from experiments.trial import results, settings
+from experiments.trial import tasks as learnt
 from mman_jax.data import columns, folds, protocols, suspicions
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.parts import Parts, common_shapes, prepare
 from mman_jax.data.readers.read import read_corpus
+from mman_jax.data.scales import Target
 from mman_jax.data.splits import Split, split
 from mman_jax.data.synthetic import process as synthetic
 from mman_jax.errors import InputError, within
@@ -67,6 +69,15 @@ class Experiment:
     def heads(self) -> dict[str, tuple[str, ...]]:
         """The heads of every stage, in order."""
         return {stage: self.trainer.heads(stage) for stage in self.trainer.stages}
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """What is answered, where these are numbers and not classes."""
+        return learnt.numbers(self.tasks[0])
+
+    def reference(self, task: protocols.Task) -> np.ndarray:
+        """Mean and deviation [2, T] of the targets in training."""
+        return np.asarray(self.trainer.objective.reference(self.labels[task.name]["train"]))
 
     def survivors(self, snapshot: Snapshot, screen: Screen) -> tuple[np.ndarray, list[Any]]:
         """Which seeds converged, [S] bool, and where the others failed; they are told, too.
@@ -128,12 +139,12 @@ def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
     """
     settings.check_numbers(config)
     corpus = load_corpus(config.data)
-    tasks = protocols.tasks(corpus, config.data.protocol)
+    tasks = learnt.of_config(config, corpus)
     chosen, lacking = choose_split(config.data, corpus, tasks)
     parts, conversations = _parts(config.data, corpus, chosen)
     labels = {task.name: parts.labels(task) for task in tasks}
     mismatch = protocols.check_table_1(corpus)
-    trainer = _trainer(config, parts, len(tasks[0].classes), conversations)
+    trainer = _trainer(config, parts, tasks[0], conversations)
     small = isinstance(trainer, Fitting)
     if not small:
         settings.check_memory(config, trainer, parts.rows)
@@ -151,7 +162,7 @@ def on_split(experiment: Experiment, split: Split) -> Experiment:
     """The same experiment on another split, scaled by its training conversations."""
     parts = prepare(experiment.parts.corpus, split)
     labels = {task.name: parts.labels(task) for task in experiment.tasks}
-    trainer = _trainer(experiment.config, parts, len(experiment.tasks[0].classes))
+    trainer = _trainer(experiment.config, parts, experiment.tasks[0])
     return dataclasses.replace(experiment, parts=parts, labels=labels, trainer=trainer)
 
 
@@ -169,12 +180,17 @@ def _parts(
 def _trainer(
     config: ml_collections.ConfigDict,
     parts: Parts,
-    classes: int,
+    task: protocols.Task,
     conversations: int | None = None,
 ) -> Trainer | Fitting:
     with within("config"):
-        system = build(config.network, list(parts.corpus.dims), classes)
+        classes = len(task.classes)
+        network = learnt.network(config, task)
+        system = build(network, list(parts.corpus.dims), classes)
         if isinstance(system, Estimator):
+            if learnt.numbers(task) or config.train.labels == "votes":
+                found = f"{config.system!r}, which learns one label an utterance"
+                raise InputError("system", found, "another, for numbers or the votes of raters")
             return Fitting(system, parts.rows)
         shards = (config.mesh.seeds, config.mesh.rows)
         mesh = parallel.make_mesh(config.seeds, config.parallel, *shards)
@@ -187,6 +203,7 @@ def _trainer(
             config.parallel,
             config.data.stream,
             conversations,
+            learnt.numbers(task),
         )
         for stage in trainer.stages:
             trainer.stage(stage)  # an uncovered parameter is said before anything is written

@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.terminal.command import Preemption
 from experiments.terminal.screen import Screen
-from experiments.trial import boards
+from experiments.trial import boards, results
 from experiments.trial.curves import Log
 from experiments.trial.prepared import Experiment
 from mman_jax.data.protocols import Task
@@ -77,7 +77,8 @@ def fit(
             if log:
                 log.note(snapshot, last=complete or Preemption.asked)
             if not complete:
-                screen.epoch(task.name, snapshot, trainer.epochs(snapshot.stage))
+                numbers = bool(experiment.targets)
+                screen.epoch(task.name, snapshot, trainer.epochs(snapshot.stage), numbers)
             # The clocks of several processes differ; all must have a part in packing.
             patience = experiment.config.checkpoint_seconds
             late = processes.agree(Preemption.asked or now - saved > patience)
@@ -123,4 +124,6 @@ def _log(
     parts = ["refit"] * again + [task.name] * (not one)
     run = boards.Run(workdir, "_".join(parts), experiment.config.to_dict())
     name = "_".join(["curves", *parts]) + ".csv"
-    return Log(workdir / name, heads, experiment.seeds, boards.begin(shown, run, experiment.seeds))
+    begun = boards.begin(shown, run, experiment.seeds)
+    score = results.shown(experiment.targets)
+    return Log(workdir / name, heads, experiment.seeds, begun, score)

@@ -37,6 +37,8 @@ class Corpus:
             where an utterance has none and is context only.
         groups: for any trait by which utterances are told apart in scores, such as the gender of
             who speaks: N names.
+        votes: for any of the labels, [N] int32, how many raters of each utterance chose it; an
+            utterance without any has its label alone.
         source: where the corpus came from, for messages: a path, or `synthetic`.
         source_notes: what a reader decided where the file left it open, a sentence each.
 
@@ -76,6 +78,7 @@ class Corpus:
     present: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     targets: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     groups: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    votes: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     source: str = ""
     source_notes: tuple[str, ...] = ()
 
@@ -106,6 +109,7 @@ class Corpus:
         words += [sorted(self.groups.items())] if self.groups else []
         digest = hashlib.sha256(json.dumps(words).encode())
         groups = {"features": self.features, "present": self.present, "targets": self.targets}
+        groups["votes"] = self.votes
         groups["corpus"] = {"labels": self.labels, "lengths": self.lengths}
         for group, arrays in groups.items():
             for name in sorted(arrays):

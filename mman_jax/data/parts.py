@@ -8,7 +8,7 @@ import numpy as np
 from mman_jax.data import batching, protocols, scaling, splits
 from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError
-from mman_jax.types import UNSCORED, Batch
+from mman_jax.types import UNSCORED, Batch, is_scored, unscored
 
 PARTS = ("train", "valid", "test")
 
@@ -37,19 +37,23 @@ class Parts:
     rows: dict[str, Batch]
 
     def labels(self, task: protocols.Task) -> dict[str, np.ndarray]:
-        """Classes [R + 1, U] int32 of every part under a task, `UNSCORED` on context and padding.
+        """Labels [R + 1, U, ...] of every part under a task, `UNSCORED` or NaN on context and
+        padding: classes int32, or numbers [..., C] float32 (see `Batch.labels`).
+
+        Those of training are what is learnt from, see `Task.learnt`.
 
         Raises:
             InputError: if a part has utterances, but none that the task scores.
         """
-        classes = task.labels(self.corpus)
         laid = {}
         for part, layout in self.layouts.items():
-            laid[part] = np.full(self.rows[part].mask.shape, UNSCORED, np.int32)
-            several = [classes[self.corpus.utterances(i)] for i in layout.conversations]
-            own = np.concatenate([classes[:0], *several])
-            laid[part].reshape(-1)[layout.positions] = own
-            if several and not (own != UNSCORED).any():
+            labels = task.learnt(self.corpus) if part == "train" else task.labels(self.corpus)
+            shape = (*self.rows[part].mask.shape, *labels.shape[1:])
+            laid[part] = np.full(shape, unscored(labels.dtype), labels.dtype)
+            several = [labels[self.corpus.utterances(i)] for i in layout.conversations]
+            own = np.concatenate([labels[:0], *several])
+            laid[part].reshape(-1, *labels.shape[1:])[layout.positions] = own
+            if several and not is_scored(own).any():
                 raise InputError(
                     f"{self.corpus.source}, {part} part",
                     f"no utterance of {len(own)} has a class of {task.name}",

@@ -18,7 +18,7 @@ _MODALITY = re.compile(r"[^\W_]([\w.()+ -]{0,98}[\w.()+-])?")
 _CHUNK_VALUES = 1 << 20
 
 ONE_VECTOR = "[N, D], one vector an utterance: average frames [N, T, D] over T first"
-CLASSES = "class indices from 0 as int32 (regression is not supported: bin values into classes)"
+CLASSES = "class indices from 0 as int32 (numbers to predict are targets/<name>)"
 
 
 class Fields(Protocol):
@@ -36,6 +36,7 @@ class Fields(Protocol):
     present: dict[str, np.ndarray]
     targets: dict[str, np.ndarray]
     groups: dict[str, tuple[str, ...]]
+    votes: dict[str, np.ndarray]
     source: str
     source_notes: tuple[str, ...]
 
@@ -47,6 +48,7 @@ def check(corpus: Fields) -> None:
     _check_labels(corpus, place)
     _check_targets(corpus, place)
     _check_groups(corpus, place)
+    _check_votes(corpus, place)
     _check_names(corpus.source_notes, f"{place}: source_notes")
     _check_features(corpus, place)
 
@@ -189,6 +191,19 @@ def _check_groups(corpus: Fields, place: str) -> None:
             raise InputError(where, "what the corpus tells otherwise", f"{name}s, or another name")
         _check_names(values, where)
         _check_count(values, len(corpus.utterance_ids), where, "utterance_ids")
+
+
+def _check_votes(corpus: Fields, place: str) -> None:
+    for label, array in corpus.votes.items():
+        where = f"{place}: votes/{label}"
+        if label not in corpus.label_names:
+            raise InputError(where, "an unknown label", nearest(label, corpus.label_names))
+        _check_array(array, np.int32, 1, where, "[N]")
+        _check_count(array, len(corpus.utterance_ids), where, "utterance_ids")
+        negative = np.flatnonzero(array < 0)
+        if len(negative):
+            utterance = name_utterance(corpus, int(negative[0]))
+            raise InputError(f"{where}: {utterance}", f"{array[negative[0]]}", "raters, from 0")
 
 
 def _check_present(corpus: Fields, place: str) -> None:

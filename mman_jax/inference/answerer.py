@@ -18,14 +18,16 @@ class Answer(NamedTuple):
     """What is said of one utterance.
 
     Attributes:
-        label: the emotion.
+        label: the emotion; empty where numbers are answered.
         probabilities: by class; means over the seeds, tempered.
         attention: query to key to weight, means over the seeds; None where it was not asked for.
+        values: where numbers are answered these, by target, means over the seeds; else None.
     """
 
     label: str
     probabilities: dict[str, float]
     attention: dict[str, dict[str, float]] | None = None
+    values: dict[str, float] | None = None
 
 
 class Answerer:
@@ -55,6 +57,7 @@ class Answerer:
         for network in self._networks:
             stream.check_streams(network)
         self._params = [jax.device_put(model.params) for model in models]
+        self._units = [model.units for model in models]
         self._begin = jax.eval_shape(self._begin_all, self._params)
 
     def begin(self) -> Any:
@@ -72,7 +75,7 @@ class Answerer:
         scaled = [model.scaling.apply(whole) for model in self.models]
         present = {m: np.array(m in features) for m in self.dims}
         state, found, weights = _step(
-            self._keys, self._attention, self._params, state, scaled, present
+            self._keys, self._attention, self._params, state, scaled, present, self._units
         )
         found = [
             temper(np.asarray(p)[None], model.temperature)
@@ -80,6 +83,8 @@ class Answerer:
         ]
         classes, probabilities, labels = answers.combine(self.models, found)
         said = dict(zip(classes, probabilities[0].tolist(), strict=True))
+        if labels is None:
+            return state, Answer("", {}, self._named(weights), said)
         return state, Answer(labels[0], said, self._named(weights))
 
     def _begin_all(self, params):
@@ -101,12 +106,13 @@ class Answerer:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _step(keys, attention, params, states, features, present):
+def _step(keys, attention, params, states, features, present, units):
     after, probabilities, weights = [], [], []
-    for key, own, state, given in zip(keys, params, states, features, strict=True):
+    every = zip(keys, params, states, features, units, strict=True)
+    for key, own, state, given, scale in every:
 
-        def one_seed(p, s, network=key.system, given=given):
-            s, found = stream.step(network, p, s, given, present)
+        def one_seed(p, s, network=key.system, given=given, scale=scale):
+            s, found = stream.step(network, p, s, given, present, scale)
             if not attention:
                 return s, found, None
             rows = {m: x[None, None] for m, x in given.items()}

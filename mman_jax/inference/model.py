@@ -23,7 +23,7 @@ from mman_jax.systems import SYSTEMS, Systems, build
 from mman_jax.systems.base import System
 from mman_jax.systems.estimator import Estimator, check_network
 from mman_jax.systems.key import Key
-from mman_jax.types import UNSCORED, Batch
+from mman_jax.types import UNSCORED, Array, Batch
 
 _FILE = "model.npz"
 
@@ -37,11 +37,13 @@ class Model:
         scaling: of the features, as in training.
         network: settings of the system, see `mman_jax.build`.
         dims: D of each modality, in the order of training.
-        classes: their names, in order.
+        classes: their names, in order; of a model that answers numbers, those of its targets.
         card: what else is worth knowing (system, protocol, task, corpus, seeds).
         systems: by name: those that the settings may name.
         temperature: by which the mean of the seeds' probabilities is tempered, see
             `mman_jax.evaluation.calibration.temper`; 1: not at all.
+        units: [2, C] float32, of numbers the mean and the deviation of each target in training, in
+            which the network answers; None: it answers classes.
     """
 
     params: Any
@@ -52,6 +54,7 @@ class Model:
     card: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     systems: Systems = dataclasses.field(default_factory=lambda: SYSTEMS)
     temperature: float = 1.0
+    units: np.ndarray | None = None
 
     def save(self, directory: str | pathlib.Path) -> None:
         """Writes `model.npz` into a folder: every array by a number, and where each belongs.
@@ -64,6 +67,8 @@ class Model:
             "mean": dict(self.scaling.mean),
             "scale": dict(self.scaling.scale),
         }
+        if self.units is not None:
+            tree["units"] = {"of_targets": self.units}
         flat = traverse_util.flatten_dict(tree)
         several = {f"{i:04d}": np.asarray(x) for i, x in enumerate(flat.values())}
         card = {
@@ -105,9 +110,10 @@ class Model:
         stored.check_params(
             directory, arrays["params"], card["network"], dims, len(classes), systems
         )
+        units = stored.units(directory, arrays, len(classes))
         return cls(
             arrays["params"], scaling, card["network"], dims, classes, card["about"], systems,
-            stored.temperature(directory, card),
+            stored.temperature(directory, card), units,
         )  # fmt: skip
 
     def build(self) -> System | Estimator:
@@ -115,7 +121,8 @@ class Model:
         return build(self.network, list(self.dims), len(self.classes), self.systems)
 
     def probabilities(self, corpus: Corpus) -> np.ndarray:
-        """Of each class for each utterance, [N, C] float32: the mean over the S seeds, tempered.
+        """Of each class for each utterance, [N, C] float32: the mean over the S seeds, tempered; of
+        a model that answers numbers these.
 
         A modality that the corpus says is missing is masked out, as in training.
 
@@ -128,8 +135,10 @@ class Model:
         if isinstance(system, Estimator):
             laid = softmax(system.answers(self.params, features), axis=-1).mean(0)
         else:
-            laid = _answer(Key(system), self.params, features, rows.reset, dict(rows.present))
-        return temper(batching.gather(layout, np.asarray(laid)), self.temperature)
+            given = (features, rows.reset, dict(rows.present), self.units)
+            laid = _answer(Key(system), self.params, *given)
+        found = batching.gather(layout, np.asarray(laid))
+        return found if self.units is not None else temper(found, self.temperature)
 
     def attention(self, corpus: Corpus) -> tuple[tuple[str, ...], np.ndarray] | None:
         """What each utterance's attention looked at, the mean over the S seeds.
@@ -161,12 +170,22 @@ class Model:
         return layout, batching.rows(corpus, layout, nothing, self.scaling)
 
 
+def answers(outputs: Array, units: Array | None) -> Array:
+    """What a head says [..., C]: probabilities, or numbers in the units of their targets.
+
+    Args:
+        outputs: of the head, [..., C].
+        units: of a model.
+    """
+    return jax.nn.softmax(outputs) if units is None else units[0] + units[1] * outputs
+
+
 @functools.partial(jax.jit, static_argnums=0)
-def _answer(key, params, features, reset, present):
+def _answer(key, params, features, reset, present, units):
     network = key.system
 
     def one_seed(params):
         logits, _ = network.apply({"params": params}, features, reset, present=present)
-        return jax.nn.softmax(logits[network.head])
+        return answers(logits[network.head], units)
 
     return jax.lax.map(one_seed, params).mean(0)

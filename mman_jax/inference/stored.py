@@ -118,6 +118,24 @@ def check_scaling(place: pathlib.Path, scaling: Scaling, modalities: list[str]) 
             raise InputError(where, "a mean and a scale that do not fit", _EXPECTED)
 
 
+def units(place: pathlib.Path, arrays: Mapping[str, Any], targets: int) -> np.ndarray | None:
+    """The units [2, C] of a model that answers numbers; None of one that answers classes.
+
+    Raises:
+        InputError: units that are none.
+    """
+    if "units" not in arrays:
+        return None
+    found = arrays["units"]
+    found = found.get("of_targets") if isinstance(found, dict) else None
+    where = f"{place}: units"
+    if not isinstance(found, np.ndarray) or found.dtype != np.float32:
+        raise InputError(where, "no array of float32", _EXPECTED)
+    if found.shape != (2, targets) or not np.isfinite(found).all() or (found[1] <= 0).any():
+        raise InputError(where, "no mean and deviation of each target", _EXPECTED)
+    return found
+
+
 def check_params(
     place: pathlib.Path,
     params: Any,

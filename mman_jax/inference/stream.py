@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from mman_jax.errors import InputError
+from mman_jax.inference.model import answers
 from mman_jax.systems.base import System
 from mman_jax.systems.estimator import check_network
 from mman_jax.types import Array
@@ -51,8 +52,9 @@ def step(
     state: Any,
     features: Mapping[str, Array],
     present: Mapping[str, Array] | None = None,
+    units: Array | None = None,
 ) -> tuple[Any, Array]:
-    """One utterance: the state after it, and the probabilities [C] of its classes.
+    """One utterance: the state after it, and the probabilities [C] of its classes, or C numbers.
 
     Pure: `jax.jit(functools.partial(step, system))` compiles it, and `jax.vmap` of that runs many
     conversations or seeds at once.
@@ -64,9 +66,11 @@ def step(
         features: the utterance's, [D] float32 a modality, scaled as in training.
         present: bool, of modalities that may be missing; a missing one's features count for
             nothing, but their shape does.
+        units: [2, C] of a model that answers numbers (`Model.units`); None: it answers classes.
 
     Returns:
-        The state, of the same shapes as before, and probabilities [C] float32 that sum to one.
+        The state, of the same shapes as before, and probabilities [C] float32 that sum to one; or
+        the numbers in the units of their targets.
 
     Examples:
         An untrained network whose parameters are all zero finds both classes alike.
@@ -84,7 +88,7 @@ def step(
         [0.5, 0.5]
     """
     logits, state = _apply(system, params, state, features, present)
-    return state, jax.nn.softmax(logits[system.head][0, 0])
+    return state, answers(logits[system.head][0, 0], units)
 
 
 def _apply(system, params, state, features, present=None):

@@ -43,7 +43,7 @@ def build(
         network: `system`, a name of `systems` (`mman` if it is left out); and the settings of that
             system, see its `from_settings`.
         modalities: names, in order.
-        classes: C.
+        classes: C, classes or numbers (see `for_numbers`).
         systems: by name; your own may be among them.
 
     Raises:
@@ -57,7 +57,27 @@ def build(
         [('towers', ('speech', 'face')), ('fusion', ('fusion',))]
     """
     settings = dict(network)
-    name = settings.pop("system", "mman")
+    settings.pop("system", None)
+    return _named(network, systems).from_settings(settings, modalities, classes)
+
+
+def for_numbers(
+    network: Mapping[str, Any], systems: Mapping[str, type[System]] = SYSTEMS
+) -> dict[str, Any]:
+    """The settings of the same system for `classes` numbers in place of classes.
+
+    Args:
+        network: as of `build`.
+        systems: by name.
+
+    Raises:
+        InputError: an unknown system.
+    """
+    return _named(network, systems).for_numbers(network)
+
+
+def _named(network: Mapping[str, Any], systems: Mapping[str, type[System]]) -> type[System]:
+    name = network.get("system", "mman")
     if name not in systems:
         raise InputError("network.system", f"unknown {name!r:.40}", nearest(str(name), systems))
-    return systems[name].from_settings(settings, modalities, classes)
+    return systems[name]

@@ -58,6 +58,14 @@ class System(Described, nn.Module):
     streams: ClassVar[bool] = True
     """Whether a conversation's state has one size, however long it lasts."""
 
+    @classmethod
+    def for_numbers(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings of the same system whose C heads answer numbers, not classes.
+
+        A system in which one head reads the probabilities of another says how that is then.
+        """
+        return dict(settings)
+
     def stages(self) -> tuple[Stage, ...]:
         """What is trained, in order. The last head of the last stage is the system's answer."""
         return (Stage("all", "__call__", ("answer",)),)

@@ -13,7 +13,7 @@ from mman_jax.training.mesh import ROWS
 from mman_jax.training.rows import in_batches
 from mman_jax.training.stage import StageTraining
 from mman_jax.training.state import Record, State
-from mman_jax.types import UNSCORED, Array, Batch
+from mman_jax.types import Array, Batch, unscored
 
 Labels = Mapping[str, np.ndarray]
 Own = Mapping[str, Any]
@@ -47,7 +47,7 @@ class Resident:
         """So many epochs of a stage for all seeds, in one call.
 
         It takes a state, the seeds' own features by part (see `StageTraining.epoch`) and the labels
-        [R + 1, U] of `train`, `valid` and `test`; its records are [S, count, T].
+        [R + 1, U, ...] of `train`, `valid` and `test`; its records are [S, count, T].
         """
         compiled = steps.epochs(stage, count, self.mesh, self.way)
         return lambda state, own, labels: compiled(state, own, self.labelled(labels))
@@ -67,7 +67,7 @@ class Resident:
     def labelled(self, labels: Labels) -> dict[str, Batch]:
         """The rows of `train` and `held` with a task's labels."""
         length = self._rows["held"].labels.shape[1]
-        held = [widen(labels[part], length, UNSCORED) for part in ("valid", "test")]
+        held = [widen(labels[part], length) for part in ("valid", "test")]
         classes = {"train": labels["train"], "held": np.concatenate([held[0][:-1], held[1]])}
         classes = self._place(classes)
         return {name: part._replace(labels=classes[name]) for name, part in self._rows.items()}
@@ -112,14 +112,14 @@ class Streamed:
         def epoch(state, own, labels):
             if own:
                 raise ValueError("features of a seed's own lie on its device: use Resident")
-            weights = stage.class_weights(labels["train"])
+            reference = stage.objective.reference(labels["train"])
             state, loss = train(state, labels)
             scores, params = [], validated(state, {}, ()) if stage.decay else state.params
             for part in ("valid", "test"):
                 for batch in self._batches(part, stage, labels, np.arange):
                     flags = np.full((len(batch.mask), 1), part == "valid")
                     is_valid = self._sharded(flags.shape, flags.__getitem__)
-                    scores.append(score(params, {}, (batch, is_valid, weights)))
+                    scores.append(score(params, {}, (batch, is_valid, reference)))
                     scores[-1][0].block_until_ready()
             total = jax.tree.map(lambda *x: sum(x[1:], start=x[0]), *scores)
             state, record = finish(state, (loss, total), ())
@@ -132,7 +132,7 @@ class Streamed:
         step = steps.step(stage, self.mesh)
 
         def train(state, labels):
-            weights = stage.class_weights(labels["train"])
+            reference = stage.objective.reference(labels["train"])
             number = int(processes.whole(state.epoch)[0])
             random = np.random.default_rng([number, stage.key])
             filled = np.asarray(self.rows["train"].mask)[:-1].any(1)
@@ -143,7 +143,7 @@ class Streamed:
 
             losses = []
             for index, batch in enumerate(self._batches("train", stage, labels, shuffle)):
-                state, loss = step(state, {}, (batch, np.int32(index), weights))
+                state, loss = step(state, {}, (batch, np.int32(index), reference))
                 losses.append(loss)
                 if index >= _AHEAD:
                     losses[index - _AHEAD].block_until_ready()
@@ -196,7 +196,8 @@ class Streamed:
         batches = np.asarray(in_batches(order(count), stage.batch_rows, count))
         batches = np.pad(batches, ((0, 0), (0, size - batches.shape[1])), constant_values=count)
         present = dict.fromkeys(rows.present, False)
-        fill = Batch(dict.fromkeys(rows.features, 0), UNSCORED, False, True, present)
+        unlabelled = unscored(labels[part].dtype)
+        fill = Batch(dict.fromkeys(rows.features, 0), unlabelled, False, True, present)
         for index in batches:
             yield jax.tree.map(
                 lambda x, empty, index=index: self._read(x, index, length, empty),
@@ -236,15 +237,16 @@ def hold_out(valid: Batch, test: Batch) -> Batch:
 
     return Batch(
         {name: join(x, test.features[name]) for name, x in valid.features.items()},
-        join(valid.labels, test.labels, UNSCORED),
+        join(valid.labels, test.labels, unscored(valid.labels.dtype)),
         join(valid.mask, test.mask),
         join(valid.reset, test.reset, True),
         {name: join(x, test.present[name]) for name, x in valid.present.items()},
     )
 
 
-def widen(rows: np.ndarray, length: int, fill: int) -> np.ndarray:
-    """Rows [R, U, ...] filled up to `length` utterances."""
+def widen(rows: np.ndarray, length: int, fill: float | None = None) -> np.ndarray:
+    """Rows [R, U, ...] filled up to `length` utterances; by default with labels that are none."""
+    fill = unscored(rows.dtype) if fill is None else fill
     widths = [(0, 0), (0, length - rows.shape[1]), *[(0, 0)] * (rows.ndim - 2)]
     return np.pad(rows, widths, constant_values=fill)
 

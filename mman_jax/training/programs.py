@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -11,12 +11,14 @@ import numpy as np
 from jax.sharding import Mesh
 
 from mman_jax.errors import InputError
+from mman_jax.evaluation.ratings import Target
 from mman_jax.systems.base import Stage, System
 from mman_jax.systems.key import Key
 from mman_jax.training import freezing, plateau, processes
 from mman_jax.training import mesh as distribution
 from mman_jax.training.feeding import Epochs, Predictions, Resident, Streamed
 from mman_jax.training.mesh import ROWS
+from mman_jax.training.objectives import objective
 from mman_jax.training.parameters import drawn, shapes
 from mman_jax.training.rows import batch_rows
 from mman_jax.training.selection import Selection
@@ -39,35 +41,39 @@ class Programs:
         parallel: str = "jit",
         stream: bool | None = None,
         conversations: int | None = None,
+        targets: Sequence[Target] = (),
     ):
         """Places the corpus on the devices, if it is not to be streamed; compiles nothing yet.
 
         Args:
             system: what is trained; it says by which stages.
             settings: `batch`, `max_epochs`, `select`, `class_weights`; by choice `smoothing` (both
-                see `Selection`), `label_smoothing` and `average` (`averaging`); and a mapping for
-                each stage by its name: `rules` (`freezing.labels`), `optimizer` (adamw, adam or
-                adadelta), `learning_rate` (`default`, and any head's own by its name),
-                `weight_decay`, `clip`, `epochs`, `patience`, and by choice `answers`, `plateau`
-                (`plateau.Plateau`), and of Adam `b2` and `eps`.
-                `mman_jax.systems.mman.training()` is such a mapping.
+                see `Selection`), `label_smoothing`, `average` (`averaging`) and `loss` of numbers
+                (`objectives.objective`); and a mapping for each stage by its name: `rules`
+                (`freezing.labels`), `optimizer` (adamw, adam or adadelta), `learning_rate`
+                (`default`, and any head's own by its name), `weight_decay`, `clip`, `epochs`,
+                `patience`, and by choice `answers`, `plateau` (`plateau.Plateau`), and of Adam `b2`
+                and `eps`. `mman_jax.systems.mman.training()` is such a mapping.
             rows: of `train`, `valid` and `test`, each with one empty row at its end.
-            classes: C.
+            classes: C: of the classes, or of the targets.
             mesh: devices as [seed shards, row shards].
             parallel: `jit` or `pmap`.
             stream: whether the devices get a batch at a time, and each process reads the rows of
                 its own devices alone; None: where all rows would take over half of a device.
             conversations: of an epoch, where several splits of a corpus, with rows of equal shapes,
                 are to share compiled programs: the most that any trains on. None: those in `rows`.
+            targets: the C that are answered, where these are numbers; none: classes are.
 
         Raises:
-            InputError: if rows are to be streamed by `pmap`, or a stage has no settings.
+            InputError: if rows are to be streamed by `pmap`, or a stage has no settings; a loss of
+                numbers that there is not, or one of them for classes.
         """
         self.system = system
         self.settings = settings
         self.classes = classes
         self.mesh = mesh
         self.parallel = parallel
+        self.objective = objective(settings, classes, targets)
         self._conversations = conversations
         self._host_rows = dict(rows)
         if stream is None:
@@ -168,10 +174,8 @@ class Programs:
             heads=stage.heads,
             groups=groups,
             settings=_plain(settings),
-            classes=self.classes,
-            weigh_classes=self.settings["class_weights"],
+            objective=self.objective,
             batch_rows=batch_rows(len(train.mask) - 1, conversations, self.settings["batch"]),
-            label_smoothing=self.settings.get("label_smoothing", 0.0),
             decay=self.settings.get("average", 0.0),
             selection=Selection(
                 self.settings["select"], settings["patience"], self.settings.get("smoothing", 0.0)
@@ -203,7 +207,8 @@ class Programs:
         return sum(int(self._host_rows[part].mask.sum()) for part in parts)
 
     def answers(self, params: Any) -> dict[str, np.ndarray]:
-        """The system's logits [S, R + 1, U, C] on the rows of `valid` and `test`.
+        """The system's logits [S, R + 1, U, C] on the rows of `valid` and `test`; of numbers what
+        its head gives, in deviations of training.
 
         Args:
             params: trained, leading axis S.

@@ -15,6 +15,9 @@ LAST = "last"
 SELECT = ("loss", "calibrated", "accuracy", "recall", LAST)
 """What may pick the epoch, see `Selection`."""
 
+LOSSES = SELECT[:2]
+"""Of these, what picks by the loss and so serves numbers, too."""
+
 _TEMPERATURES = (1.0, *np.geomspace(0.5, 8.0, 13).tolist())
 
 
@@ -25,7 +28,8 @@ class Selection:
     Attributes:
         by: of `SELECT`: the validation `loss`; the `calibrated` one, with the logits divided by the
             temperature that makes it lowest; `accuracy` or unweighted `recall`, of equals the lower
-            loss; or nothing, for it is the `last` one before a head stops.
+            loss; or nothing, for it is the `last` one before a head stops. Numbers have no
+            temperature: `calibrated` is the `loss` of them.
         patience: epochs without a better score before a head stops; a lower loss, if by `last`.
         smoothing: how much the past weighs in the running mean of scores over the epochs; 0: each
             epoch counts by itself.
@@ -83,8 +87,8 @@ class Selection:
             params: those that were scored.
             scores: [T] float32 of that epoch.
             test_accuracy: [T] float32 of that epoch; it decides nothing.
-            valid: [T, C, C] int32, its validation counts.
-            test: [T, C, C] int32, its test counts; they decide nothing.
+            valid: [T, ...], its validation tallies.
+            test: [T, ...], its test tallies; they decide nothing.
             heads: a tree like the parameters: the index of the head that each belongs to.
         """
         scores = self.smooth(state, scores)
@@ -98,7 +102,7 @@ class Selection:
         late = jnp.where(given, state.epoch >= state.target, late)
 
         def pick_counts(new, old):
-            return jnp.where(better[:, None, None], new, old)
+            return jnp.where(better.reshape(-1, *[1] * (new.ndim - 1)), new, old)
 
         return state._replace(
             best=jax.tree.map(

@@ -18,13 +18,14 @@ from mman_jax.files.whole import writing
 
 FACTS = ("labels", "label_names", "lengths", "conversation_ids", "utterance_ids")
 OPTIONAL = ("speakers", "sessions", "split", "source_notes")
-FEATURES, PRESENT, TARGETS = "features/", "present/", "targets/"
+FEATURES, PRESENT, TARGETS, VOTES = "features/", "present/", "targets/", "votes/"
 GROUPS = "groups/"
+_ARRAYS = (FEATURES, PRESENT, TARGETS, VOTES)
 
 _KNOWN = (*FACTS, *OPTIONAL, "conversation")
 _KINDS = {
     "labels": "iuU", "lengths": "iu", "conversation": "iuU", FEATURES: "f", PRESENT: "b",
-    TARGETS: "f", GROUPS: "iuU",
+    TARGETS: "f", VOTES: "iu", GROUPS: "iuU",
 }  # fmt: skip
 """The kind of each key's numbers; all others hold str."""
 
@@ -59,7 +60,7 @@ def read(path: str | Path) -> Corpus:
         raise InputError(path, found, "a corpus written as .npz") from error
     groups = (
         {key.removeprefix(kind): a for key, a in loaded.items() if key.startswith(kind)}
-        for kind in (FEATURES, PRESENT, TARGETS)
+        for kind in _ARRAYS
     )
     facts = {key: a for key, a in loaded.items() if key in _KNOWN or key.startswith(GROUPS)}
     return npz_defaults.corpus(str(path), facts, *groups)
@@ -78,6 +79,7 @@ def write(corpus: Corpus, path: str | Path) -> None:
     arrays |= {PRESENT + name: array for name, array in corpus.present.items()}
     arrays |= {TARGETS + name: array for name, array in corpus.targets.items()}
     arrays |= {GROUPS + name: np.array(names, str) for name, names in corpus.groups.items()}
+    arrays |= {VOTES + name: array for name, array in corpus.votes.items()}
     for key in ("labels", "lengths"):
         arrays[key] = getattr(corpus, key)
     for key in (*FACTS, *OPTIONAL):
@@ -98,8 +100,8 @@ def _arrays(path: Path, file: BinaryIO) -> dict[str, Stored]:
     members: dict[str, archive.Member] = {}
     for member in archive.members(path, file):
         key = member.name.removesuffix(".npy")
-        if key not in _KNOWN and not key.startswith((FEATURES, PRESENT, TARGETS, GROUPS)):
-            groups = (f"{group}<name>" for group in (FEATURES, PRESENT, TARGETS, GROUPS))
+        if key not in _KNOWN and not key.startswith((*_ARRAYS, GROUPS)):
+            groups = (f"{group}<name>" for group in (*_ARRAYS, GROUPS))
             known = nearest(key, (*_KNOWN, *groups))
             raise InputError(f"{path}: {key}", "an unknown key", known)
         if key in members:

@@ -15,6 +15,7 @@ def corpus(
     features: Mapping[str, np.ndarray],
     present: Mapping[str, np.ndarray],
     targets: Mapping[str, np.ndarray],
+    votes: Mapping[str, np.ndarray],
 ) -> Corpus:
     """The corpus of an archive's arrays.
 
@@ -29,6 +30,7 @@ def corpus(
         features: [N, D] by modality.
         present: [N] by modality.
         targets: [N] by name.
+        votes: [N] by label.
 
     Raises:
         InputError: what does not fit together, and no corpus may be.
@@ -38,7 +40,7 @@ def corpus(
     labels, label_names = _labels(place, facts, notes)
     lengths, ids, order = _conversations(place, facts, count, notes)
     arrays = {"labels": labels, **_prefixed("features", features), **_prefixed("targets", targets)}
-    arrays |= _prefixed("present", present)
+    arrays |= _prefixed("present", present) | _prefixed("votes", votes)
     arrays |= {key: array for key, array in facts.items() if key.startswith("groups/")}
     utterances, speakers = _texts(facts, "utterance_ids"), _texts(facts, "speakers")
     if order is not None:
@@ -58,6 +60,7 @@ def corpus(
         present=_group(arrays, "present"),
         targets=_group(arrays, "targets"),
         groups={name: tuple(map(str, a.tolist())) for name, a in _group(arrays, "groups").items()},
+        votes=_group(arrays, "votes"),
         labels=arrays["labels"],
         label_names=label_names,
         lengths=lengths,
