@@ -12,7 +12,8 @@ from ml_collections import ConfigDict
 from experiments.terminal.command import Preemption
 from experiments.terminal.screen import Screen
 from experiments.trial import settings
-from experiments.trial.prepared import choose_split, load_corpus
+from experiments.trial.prepared import choose_split
+from experiments.trial.tested import load_corpus
 from mman_jax.data import folds, protocols
 from mman_jax.data.parts import Parts, common_shapes, prepare
 from mman_jax.data.splits import Split
