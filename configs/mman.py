@@ -93,6 +93,9 @@ def get_config():
     config.data.folds = ""  # sessions, speakers or a number: each such group is the test part once
     config.data.fold = ""  # one of these folds by its name
     config.data.modalities = ""  # comma-separated names; none: all
+    config.data.test = placeholder(str)  # another corpus, which is tested on
+    config.data.label_map = placeholder(str)  # joy=happy,contempt= (context only), in all corpora
+    config.data.scale = placeholder(str)  # each: that test corpus by its own statistics
     config.data.stream = placeholder(bool)  # none: where rows would take over half of a device
 
     config.network = ml_collections.ConfigDict(network())

@@ -11,7 +11,8 @@ from experiments.study import pooled, workers
 from experiments.study.jobs import Job
 from experiments.terminal.screen import Screen
 from experiments.trial import boards, experiment, folder, tasks
-from experiments.trial.prepared import load_corpus, prepare_experiment
+from experiments.trial.prepared import prepare_experiment
+from experiments.trial.tested import load_corpus
 from mman_jax.data import folds
 from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError

@@ -13,7 +13,8 @@ from experiments.terminal.command import Preemption
 from experiments.terminal.screen import Screen
 from experiments.trial import settings
 from experiments.trial import tasks as learnt
-from experiments.trial.prepared import choose_split, load_corpus
+from experiments.trial.prepared import choose_split
+from experiments.trial.tested import load_corpus
 from mman_jax.data import folds
 from mman_jax.data.parts import Parts, common_shapes, prepare
 from mman_jax.data.protocols import Task

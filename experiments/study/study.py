@@ -11,7 +11,8 @@ from experiments.study import cited, folds, jobs, summary, workers
 from experiments.study import towers as plan
 from experiments.terminal.screen import Screen
 from experiments.trial import folder
-from experiments.trial.prepared import load_corpus, prepare_experiment
+from experiments.trial.prepared import prepare_experiment
+from experiments.trial.tested import load_corpus
 from mman_jax.data import protocols
 from mman_jax.errors import InputError, nearest
 from mman_jax.files.whole import write_whole
@@ -78,7 +79,8 @@ def run(
         experiments.append(prepare_experiment(own))
     chosen = json.loads(config.to_json())
     folder.holds(workdir, chosen)
-    folder.claim(workdir, chosen, corpus)
+    tested = experiments[0].tested
+    folder.claim(workdir, chosen, corpus, test=tested.corpus if tested else None)
     todo, folders = plan_jobs(systems, each, modalities, workdir)
     tasks: Folders = {}
     if config.data.protocol == "mman4" and protocols.is_iemocap(corpus):

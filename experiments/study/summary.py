@@ -199,13 +199,19 @@ def _pairs(systems: Sequence[System]) -> list[tuple[str, str]]:
 
 
 def _corpus(experiments: Sequence[Experiment], task: protocols.Task) -> dict[str, Any]:
-    corpus: Corpus = experiments[0].parts.corpus
+    tested = experiments[0].tested
+    corpus: Corpus = tested.own if tested else experiments[0].parts.corpus
     told = [results.of_corpus(one.parts, one.labels[task.name], task) for one in experiments]
-    return (told[0] if len(told) == 1 else pooled.corpora(told)) | {
-        "sessions": len(set(corpus.sessions)) if corpus.sessions else None,
-        "speakers": len(set(corpus.speakers)) if corpus.speakers else None,
-        "iemocap": protocols.is_iemocap(corpus),
-    }
+    found = told[0] if len(told) == 1 else pooled.corpora(told)
+    return (
+        found
+        | (tested.about() if tested else {})
+        | {
+            "sessions": len(set(corpus.sessions)) if corpus.sessions else None,
+            "speakers": len(set(corpus.speakers)) if corpus.speakers else None,
+            "iemocap": protocols.is_iemocap(corpus),
+        }
+    )
 
 
 def _tasks(folders: Folders) -> dict[str, Any] | None:

@@ -76,7 +76,9 @@ def run(
     for notice in experiment.notices:
         screen.notice(notice)
     extraction = clips.beside(config.data.path)
-    folder.claim(workdir, chosen, experiment.parts.corpus, processes.is_first())
+    tested, first = experiment.tested, processes.is_first()
+    own, other = (tested.own, tested.corpus) if tested else (experiment.parts.corpus, None)
+    folder.claim(workdir, chosen, own, first, other)
     if processes.is_first() and extraction is not None:
         write_whole(clips.place(workdir), extraction)
     found, told = {}, {}
@@ -167,7 +169,8 @@ def _summary(experiment: Experiment, found: dict[str, dict[str, Any]]) -> dict[s
         "protocol": experiment.config.data.protocol,
         "corpus": results.of_corpus(
             experiment.parts, experiment.labels[task.name] if one else None, task
-        ),
+        )
+        | (experiment.tested.about() if experiment.tested else {}),
         "seeds": experiment.seeds,
         "row_order": "one for all seeds" if experiment.trainer.streamed else "each seed's own",
         "parameters": first["parameters"],
@@ -212,6 +215,8 @@ def _save_model(
         "corpus": experiment.parts.corpus.source,
         "seeds": seeds,
     }
+    if experiment.tested:
+        about["test_corpus"] = experiment.tested.card()
     settings = network(experiment.config, task)
     dims = experiment.parts.corpus.dims
     units = experiment.reference(task) if experiment.targets else None

@@ -11,13 +11,12 @@ import numpy as np
 from experiments.terminal.screen import Screen
 from experiments.trial import results, settings
 from experiments.trial import tasks as learnt
-from mman_jax.data import columns, folds, protocols, suspicions
+from experiments.trial.tested import EACH, Tested, load_corpora
+from mman_jax.data import another, columns, folds, protocols, suspicions
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.parts import Parts, common_shapes, prepare
-from mman_jax.data.readers.read import read_corpus
 from mman_jax.data.scales import Target
 from mman_jax.data.splits import Split, split
-from mman_jax.data.synthetic import process as synthetic
 from mman_jax.errors import InputError, within
 from mman_jax.systems import build
 from mman_jax.systems.estimator import Estimator
@@ -31,7 +30,8 @@ from mman_jax.training.trainer import Trainer
 class Experiment:
     """Everything an experiment needs, checked, before anything is trained or written.
 
-    `small` says whether its programs are worth no more than quick compilation.
+    `small` says whether its programs are worth no more than quick compilation; `tested` is the
+    other corpus that it is tested on, if there is one.
     """
 
     config: ml_collections.ConfigDict
@@ -41,6 +41,7 @@ class Experiment:
     trainer: Trainer | Fitting
     notices: tuple[str, ...]
     small: bool
+    tested: Tested | None = None
 
     @property
     def seeds(self) -> list[int]:
@@ -102,13 +103,6 @@ class Experiment:
         return results.parameters(jax.tree.map(lambda x: x[0], params), heads)
 
 
-def load_corpus(data: ml_collections.ConfigDict) -> Corpus:
-    """The corpus that a config names, reduced to the modalities that it names."""
-    corpus = read_corpus(data.path) if data.path is not None else synthetic.synthetic_corpus()
-    names = [name.strip() for name in data.modalities.split(",") if name.strip()]
-    return corpus.select_modalities(names) if names else corpus
-
-
 def choose_split(
     data: ml_collections.ConfigDict, corpus: Corpus, tasks: tuple[protocols.Task, ...]
 ) -> tuple[Split, tuple[str, ...]]:
@@ -138,12 +132,14 @@ def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
         InputError: if something cannot be used.
     """
     settings.check_numbers(config)
-    corpus = load_corpus(config.data)
+    corpus, tested = load_corpora(config.data)
     tasks = learnt.of_config(config, corpus)
     chosen, lacking = choose_split(config.data, corpus, tasks)
+    mismatch = protocols.check_table_1(corpus)
+    if tested is not None:
+        corpus, chosen = another.joined(corpus, chosen, tested.corpus)
     parts, conversations = _parts(config.data, corpus, chosen)
     labels = {task.name: parts.labels(task) for task in tasks}
-    mismatch = protocols.check_table_1(corpus)
     trainer = _trainer(config, parts, tasks[0], conversations)
     small = isinstance(trainer, Fitting)
     if not small:
@@ -153,14 +149,17 @@ def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
     notices = (*corpus.source_notes, parts.split.how)
     notices += (*([mismatch] if mismatch else []), *map(str, unusual))
     notices += (*parts.split.notices, *lacking, *suspicions.of_tasks(corpus, parts.split, tasks))
-    made = Experiment(config, parts, tasks, labels, trainer, notices, small)
+    if tested is not None:
+        notices += (f"the test part is scaled by {tested.scaled}",)
+    made = Experiment(config, parts, tasks, labels, trainer, notices, small, tested)
     _ = made.groups  # too few conversations for them are said before anything is written
     return made
 
 
 def on_split(experiment: Experiment, split: Split) -> Experiment:
     """The same experiment on another split, scaled by its training conversations."""
-    parts = prepare(experiment.parts.corpus, split)
+    own = experiment.config.data.scale == EACH
+    parts = prepare(experiment.parts.corpus, split, scale_test=own)
     labels = {task.name: parts.labels(task) for task in experiment.tasks}
     trainer = _trainer(experiment.config, parts, experiment.tasks[0])
     return dataclasses.replace(experiment, parts=parts, labels=labels, trainer=trainer)
@@ -171,7 +170,7 @@ def _parts(
 ) -> tuple[Parts, int | None]:
     """The parts of a split, and the conversations of an epoch; those of folds share programs."""
     if not data.folds:
-        return prepare(corpus, chosen), None
+        return prepare(corpus, chosen, scale_test=data.scale == EACH), None
     several = [fold.split for fold in folds.folds(corpus, data.folds)]
     shapes = common_shapes(corpus, several)
     return prepare(corpus, chosen, shapes), max(len(split.train) for split in several)

@@ -13,6 +13,21 @@ from mman_jax.errors import InputError, nearest
 _CHUNK = 8192  # utterances
 
 
+@dataclasses.dataclass(frozen=True)
+class Fingerprints:
+    """SHA-256 of a corpus, in hex.
+
+    Attributes:
+        whole: of all its content.
+        utterances: of everything but features: labels, targets, ids, speakers, split.
+        modalities: of the features of each, and of where they are missing.
+    """
+
+    whole: str
+    utterances: str
+    modalities: dict[str, str]
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Corpus:
     """Utterances of conversations, described by any number of modalities.
@@ -103,21 +118,33 @@ class Corpus:
 
     def fingerprint(self) -> str:
         """SHA-256 of all content, in hex; the source and its notes are none of it. In chunks."""
+        return self.fingerprints().whole
+
+    def fingerprints(self) -> "Fingerprints":
+        """SHA-256 of all content and of parts of it, reading it once, in chunks."""
         names = ("label_names", "conversation_ids", "utterance_ids", "speakers", "sessions")
-        words = [getattr(self, name) for name in (*names, "split")]
+        named = [getattr(self, name) for name in (*names, "split")]
         # Without groups the digest is what it was before there were any.
-        words += [sorted(self.groups.items())] if self.groups else []
-        digest = hashlib.sha256(json.dumps(words).encode())
+        named += [sorted(self.groups.items())] if self.groups else []
+        words = json.dumps(named).encode()
+        whole, utterances = hashlib.sha256(words), hashlib.sha256(words)
+        modalities = {name: hashlib.sha256() for name in self.features}
         groups = {"features": self.features, "present": self.present, "targets": self.targets}
         groups["votes"] = self.votes
         groups["corpus"] = {"labels": self.labels, "lengths": self.lengths}
         for group, arrays in groups.items():
             for name in sorted(arrays):
                 array = arrays[name]
-                digest.update(f"{group}/{name} {array.dtype.str} {array.shape}".encode())
+                of_modality = group in ("features", "present")
+                part = modalities[name] if of_modality else utterances
+                for digest in (whole, part):
+                    digest.update(f"{group}/{name} {array.dtype.str} {array.shape}".encode())
                 for start in range(0, len(array), _CHUNK):
-                    digest.update(np.ascontiguousarray(array[start : start + _CHUNK]).data)
-        return digest.hexdigest()
+                    chunk = np.ascontiguousarray(array[start : start + _CHUNK]).data
+                    whole.update(chunk)
+                    part.update(chunk)
+        by_modality = {name: digest.hexdigest() for name, digest in modalities.items()}
+        return Fingerprints(whole.hexdigest(), utterances.hexdigest(), by_modality)
 
     def select_modalities(self, names: Sequence[str]) -> "Corpus":
         """The same corpus with these modalities alone, in this order.

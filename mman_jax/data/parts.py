@@ -63,7 +63,10 @@ class Parts:
 
 
 def prepare(
-    corpus: Corpus, split: splits.Split | None = None, shapes: Shapes | None = None
+    corpus: Corpus,
+    split: splits.Split | None = None,
+    shapes: Shapes | None = None,
+    scale_test: bool = False,
 ) -> Parts:
     """Splits a corpus, fits the scaling on its training conversations, and lays out every part.
 
@@ -72,6 +75,8 @@ def prepare(
         split: which conversations are in which part; None: as `splits.split` says.
         shapes: how large the parts are at least, so that several splits of a corpus share compiled
             programs (see `common_shapes`); they are filled up with padding.
+        scale_test: whether the test part is scaled by its own statistics, where it is of another
+            corpus: its features are looked at for that, its labels are not.
 
     Raises:
         InputError: if the corpus cannot be split.
@@ -83,7 +88,8 @@ def prepare(
     for part in PARTS:
         least = shapes[part] if shapes else (0, 1)
         layouts[part] = _lay_out(corpus, getattr(split, part), *least)
-        rows[part] = batching.rows(corpus, layouts[part], nothing, fitted)
+        by = scaling.fit(corpus, split.test) if scale_test and part == "test" else fitted
+        rows[part] = batching.rows(corpus, layouts[part], nothing, by)
     return Parts(corpus, split, fitted, layouts, rows)
 
 

@@ -1,5 +1,6 @@
 """`card.json` of an export: what the model is, what it was measured to do, and how to call it."""
 
+import copy
 import pathlib
 import platform
 from collections.abc import Mapping, Sequence
@@ -53,8 +54,11 @@ def write(
     system = model.build()
     several = len(models) > 1
     tasks = results.get("tasks", {results["protocol"]: results})
-    corpus = dict(results["corpus"]) if isinstance(results.get("corpus"), dict) else {}
-    corpus["path"] = pathlib.PurePath(str(corpus.get("path"))).name  # no folder of its owner's
+    told = results.get("corpus")
+    corpus = copy.deepcopy(dict(told)) if isinstance(told, dict) else {}
+    for one in (corpus, corpus.get("test")):  # no folder of its owner's
+        if isinstance(one, dict):
+            one["path"] = pathlib.PurePath(str(one.get("path"))).name
     rule = "every class above 0.5, else none" if several else "the most probable class"
     names = [m.classes[-1] for m in models] if several else list(model.classes)
     calls = {k: v for k, v in _CALLS.items() if system.streams or k not in _TURN_BY_TURN}
@@ -123,6 +127,9 @@ def _limits(corpus: Mapping[str, Any], replaced: bool, causal: bool) -> list[str
     ]
     if replaced:
         found.append("The weights are not those that the run trained: no score is known.")
+    if isinstance(corpus.get("test"), Mapping):
+        by = corpus["test"].get("scaled")
+        found.append(f"Test scores are of another corpus (see corpus.test), scaled by {by}.")
     if corpus.get("path") == "synthetic":  # a path of a file otherwise
         found.append("The training corpus is synthetic: this says nothing about people.")
     return found

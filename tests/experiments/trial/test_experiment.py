@@ -9,7 +9,7 @@ from configs import clstm_mma, mman
 from experiments import predict
 from experiments.terminal.command import PREEMPTED, Preemption
 from experiments.terminal.screen import Screen
-from experiments.trial import curves, experiment, prepared, provenance
+from experiments.trial import curves, experiment, provenance, tested
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
@@ -261,7 +261,7 @@ def test_iemocap_s_shape_trains_under_other_protocols(tmp_path):
             majority = [round(100 * t["test"]["majority_accuracy"], 2) for t in tasks.values()]
             assert majority == [84.73, 74.02, 59.28, 81.97]
             classes, probabilities, _ = predict.answer(
-                predict.load_models(tmp_path / protocol), prepared.load_corpus(config.data)
+                predict.load_models(tmp_path / protocol), tested.load_corpus(config.data)
             )
             assert sorted(classes) == ["angry", "happy", "neutral", "sad"]
             assert probabilities.shape == (7433, 4)
