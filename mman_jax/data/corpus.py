@@ -3,11 +3,12 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Sequence as Several
 
 import numpy as np
 
 from mman_jax.data import validation
+from mman_jax.data.sequences import Sequence, averaged, check_sequences
 from mman_jax.errors import InputError, nearest
 
 _CHUNK = 8192  # utterances
@@ -73,12 +74,26 @@ class Corpus:
     split: tuple[str, ...] | None = None
     present: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     targets: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    sequences: dict[str, Sequence] = dataclasses.field(default_factory=dict)
     source: str = ""
     source_notes: tuple[str, ...] = ()
 
     def __post_init__(self):
         """Refuse a corpus whose parts do not fit together."""
-        validation.check(self)
+        validation.check_facts(self)
+        check_sequences(self)
+        if self.sequences:
+            self._fill()
+        validation.check_features(self)
+
+    def _fill(self) -> None:
+        """Gives sequences without features of that name their means."""
+        new = [name for name in self.sequences if name not in self.features]
+        means = {name: averaged(self.sequences[name]) for name in new}
+        there = {name: self.sequences[name].lengths > 0 for name in new}
+        lacking = {name: some for name, some in there.items() if not some.all()}
+        object.__setattr__(self, "features", {**self.features, **means})
+        object.__setattr__(self, "present", {**lacking, **self.present})
 
     @property
     def offsets(self) -> np.ndarray:
@@ -102,6 +117,12 @@ class Corpus:
         digest = hashlib.sha256(json.dumps(words).encode())
         groups = {"features": self.features, "present": self.present, "targets": self.targets}
         groups["corpus"] = {"labels": self.labels, "lengths": self.lengths}
+        for name, sequence in sorted(self.sequences.items()):
+            given = {"values": sequence.values, "lengths": sequence.lengths}
+            if sequence.intervals is not None:
+                given["intervals"] = sequence.intervals
+            groups[f"sequences/{name}"] = given
+            digest.update(json.dumps([name, sequence.names]).encode())
         for group, arrays in groups.items():
             for name in sorted(arrays):
                 array = arrays[name]
@@ -110,7 +131,7 @@ class Corpus:
                     digest.update(np.ascontiguousarray(array[start : start + _CHUNK]).data)
         return digest.hexdigest()
 
-    def select_modalities(self, names: Sequence[str]) -> "Corpus":
+    def select_modalities(self, names: Several[str]) -> "Corpus":
         """The same corpus with these modalities alone, in this order.
 
         Raises:
@@ -128,4 +149,5 @@ class Corpus:
             self,
             features={name: self.features[name] for name in names},
             present={name: self.present[name] for name in names if name in self.present},
+            sequences={name: self.sequences[name] for name in names if name in self.sequences},
         )
