@@ -15,7 +15,9 @@ from mman_jax.data.validation import (
     row_chunks,
 )
 from mman_jax.errors import InputError
+from mman_jax.files.growing import Growing
 
+_CHUNK_VALUES = 1 << 20
 _MISSING = "finite values; leave out cells that were not measured"
 
 
@@ -45,6 +47,14 @@ class Sequence:
     def owners(self) -> np.ndarray:
         """[T] int64: the utterance of each cell."""
         return np.repeat(np.arange(len(self.lengths)), self.lengths)
+
+    def fits(self, utterances: int) -> bool:
+        """Whether there is a length of each utterance, and they and all else fit the cells."""
+        beside = [len(x) for x in (self.intervals, self.names) if x is not None]
+        lengths, cells = self.lengths, len(self.values)
+        if len(lengths) != utterances or int(lengths.min(initial=0)) < 0:
+            return False
+        return {int(lengths.sum(dtype=np.int64)), *beside} == {cells}
 
 
 class Fields(validation.Fields, Protocol):
@@ -88,6 +98,37 @@ def averaged(sequence: Sequence) -> np.ndarray:
         values = sequence.values[rows].astype(np.float64)
         total[own[first]] += np.add.reduceat(values, first, axis=0)
     return (total / np.maximum(sequence.lengths, 1)[:, None]).astype(np.float32)
+
+
+def taken(sequence: Sequence, utterances: np.ndarray) -> Sequence:
+    """The cells of some utterances, in this order, of -1 none; in bounded memory.
+
+    Examples:
+        >>> values = np.array([[1.0], [3.0], [5.0]], np.float32)
+        >>> one = taken(Sequence(values, np.array([2, 1], np.int32)), np.array([1, -1, 0]))
+        >>> one.values.tolist(), one.lengths.tolist()
+        ([[5.0], [1.0], [3.0]], [1, 0, 2])
+    """
+    utterances = np.asarray(utterances)
+    lengths = np.where(utterances < 0, 0, sequence.lengths[utterances]).astype(np.int32)
+    starts, before = sequence.offsets[utterances], np.cumsum(lengths) - lengths
+    cells = np.repeat(starts - before, lengths) + np.arange(lengths.sum())
+    return cut(sequence, cells, lengths)
+
+
+def cut(sequence: Sequence, cells: np.ndarray, lengths: np.ndarray) -> Sequence:
+    """Some cells [n] int64 of a sequence, those of each utterance so many; in bounded memory."""
+    grown = Growing(sequence.values.shape[1])
+    step = max(1, _CHUNK_VALUES // grown.width)
+    for start in range(0, len(cells), step):
+        grown.append(sequence.values[cells[start : start + step]])
+    intervals, names = sequence.intervals, sequence.names
+    return Sequence(
+        grown.array(),
+        lengths,
+        None if intervals is None else intervals[cells],
+        None if names is None else tuple(names[cell] for cell in cells.tolist()),
+    )
 
 
 def _check_shapes(corpus: Fields, sequence: Sequence, place: str) -> None:

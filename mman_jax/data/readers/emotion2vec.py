@@ -19,7 +19,7 @@ def recognises(folder: Path) -> bool:
     return any(path.is_file() for path in folder.glob("*.npy"))
 
 
-def read(path: Path, pool: str) -> table.Table:
+def read(path: Path, pool: pooling.How) -> table.Table:
     """The utterances of one array or of a folder of them; the parts are their names.
 
     A folder of arrays without lengths is FunASR's output: an array an utterance, without labels.
@@ -50,7 +50,7 @@ def read(path: Path, pool: str) -> table.Table:
     return _table(path, made, ids, labels, split if all(split) else None, notes)
 
 
-def _single(path: Path, paths: list[Path], pool: str) -> table.Table:
+def _single(path: Path, paths: list[Path], pool: pooling.How) -> table.Table:
     """An array an utterance, named after it."""
     made = []
     for one in paths:
@@ -110,7 +110,7 @@ def _table(
 
 
 def _pooled(
-    path: Path, frames: OnDisk | np.ndarray, lengths: np.ndarray, pool: str
+    path: Path, frames: OnDisk | np.ndarray, lengths: np.ndarray, pool: pooling.How
 ) -> pooling.Pooled:
     """Pools the runs of rows, an utterance at a time."""
     ends = np.cumsum(lengths)

@@ -30,7 +30,7 @@ def has_labels(path: Path) -> bool:
     return bool(CORPORA.keys() & set(objects.keys(path)))
 
 
-def read(folder: Path, pool: str) -> table.Table:
+def read(folder: Path, pool: pooling.How) -> table.Table:
     """The utterances of a folder, or of a label file alone, which has no features.
 
     Where there are several label files, the one of most utterances counts. Each encoder is a
@@ -175,7 +175,7 @@ def _labels(
     return *table.numbered(classes), targets
 
 
-def _features(folder: Path, ids: list[str], pool: str) -> pooling.Pooled:
+def _features(folder: Path, ids: list[str], pool: pooling.How) -> pooling.Pooled:
     """One encoder's files; an utterance without one lacks the modality."""
     sequences: list[np.ndarray | None] = []
     width = 0

@@ -6,6 +6,7 @@ import numpy as np
 
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import table
+from mman_jax.data.sequences import Sequence, taken
 from mman_jax.errors import InputError
 
 
@@ -15,6 +16,7 @@ def corpus(
     features: Mapping[str, np.ndarray],
     present: Mapping[str, np.ndarray],
     targets: Mapping[str, np.ndarray],
+    sequences: Mapping[str, Sequence],
 ) -> Corpus:
     """The corpus of an archive's arrays.
 
@@ -29,6 +31,7 @@ def corpus(
         features: [N, D] by modality.
         present: [N] by modality.
         targets: [N] by name.
+        sequences: by modality.
 
     Raises:
         InputError: what does not fit together, and no corpus may be.
@@ -45,6 +48,10 @@ def corpus(
             if len(array) != count:
                 raise InputError(f"{place}: {name}", f"{len(array)} entries", f"{count}, as labels")
             arrays[name] = array[order]
+        # One that does not fit is refused as it stands.
+        sequences = {
+            name: taken(one, order) if one.fits(count) else one for name, one in sequences.items()
+        }
         utterances, speakers = (
             values if values is None or len(values) != count else tuple(values[i] for i in order)
             for values in (utterances, speakers)
@@ -56,6 +63,7 @@ def corpus(
         features=_group(arrays, "features"),
         present=_group(arrays, "present"),
         targets=_group(arrays, "targets"),
+        sequences=dict(sequences),
         labels=arrays["labels"],
         label_names=label_names,
         lengths=lengths,
