@@ -46,11 +46,9 @@ class LaidFrames:
         self._frames, self._cells, self._starts = frames, corpus.offsets, frames.offsets
         cells, most = (layout.rows + 1, layout.length), max(1, int(frames.lengths.max(initial=0)))
         self.shape = (*cells, most, frames.values.shape[1])
-        order = [np.arange(*self._cells[c : c + 2]) for c in layout.conversations]
         counts = np.zeros(cells, np.int64)
-        counts.reshape(-1)[layout.positions] = frames.lengths[
-            np.concatenate([[], *order], dtype=int)
-        ]
+        order = corpus.utterances_of(layout.conversations)
+        counts.reshape(-1)[layout.positions] = frames.lengths[order]
         self.present = np.arange(most) < counts[..., None]
         by_row = np.argsort(layout.row, kind="stable")
         bounds = np.searchsorted(layout.row[by_row], np.arange(layout.rows + 2))
