@@ -10,7 +10,7 @@ import ml_collections
 import numpy as np
 
 from experiments.terminal.screen import Screen
-from experiments.trial import analysis, clips, folder, joining, results, training
+from experiments.trial import analysis, clips, folder, joining, results, settings, training
 from experiments.trial import curves as logs
 from experiments.trial.prepared import Experiment, prepare_experiment
 from experiments.trial.provenance import provenance
@@ -178,9 +178,11 @@ def _save_model(
         "corpus": experiment.parts.corpus.source,
         "seeds": seeds,
     }
-    network = experiment.config.network.to_dict()
-    dims = experiment.parts.corpus.dims
-    model = Model(params, experiment.parts.scaling, network, dims, task.classes, about)
+    parts = experiment.parts
+    network = settings.network(experiment.config, parts.words)
+    words = parts.words and {"pivot": parts.words.pivot, "most": parts.words.most}
+    given = (params, parts.scaling, network, parts.cells.dims, task.classes, about)
+    model = Model(*given, words=words)
     model.save(models / task.name)
 
 
