@@ -55,8 +55,8 @@ class Words:
             told.append(f"{count} utterances have over {self.most} words: the last are kept")
         if self.empty.any():
             told.append(
-                f"{int(self.empty.sum())} utterances have no word: none is trained on, and the "
-                "others are scored with everything missing"
+                f"{int(self.empty.sum())} utterances without a word: not trained on, and scored "
+                "with everything missing"
             )
         return told
 
