@@ -198,7 +198,8 @@ def _features(folder: Path, ids: list[str], pool: pooling.How, cells: Cells) -> 
             raise InputError(path, f"{rows.shape[1]} features", f"{width}, as the others")
         made = pooling.ragged([rows], "mean" if len(rows) == 1 else pool)
         sequences.append(made)
-        cells.add_one(rows)
+        if pool is None:
+            cells.add_one(rows)
     if not width:
         raise InputError(folder, "no file of any utterance", f"{ids[0]}.npy and so on")
     first = next(made for made in sequences if made is not None)
