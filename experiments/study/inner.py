@@ -13,7 +13,7 @@ from experiments.terminal.command import Preemption
 from experiments.terminal.screen import Screen
 from experiments.trial import settings
 from experiments.trial import tasks as learnt
-from experiments.trial.prepared import choose_split
+from experiments.trial.prepared import choose_split, load_words
 from experiments.trial.tested import load_corpus
 from mman_jax.data import folds
 from mman_jax.data.parts import Parts, common_shapes, prepare
@@ -46,9 +46,9 @@ class Folds:
     labels: tuple[Mapping[str, np.ndarray], ...]
 
     @property
-    def conversations(self) -> int:
-        """The most that any trains on."""
-        return max(len(parts.split.train) for parts in self.parts)
+    def items(self) -> int:
+        """The most conversations, or where cells are words utterances, that any trains on."""
+        return max(len(parts.layouts["train"].conversations) for parts in self.parts)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,14 +99,17 @@ def prepare_inner(config: ConfigDict, by: str) -> Inner:
         if len(rest):
             blind.append(Split(rest, then.valid, split.valid, "the group tested has no say"))
 
+    words = load_words(config, corpus)
+
     def laid(several):
-        shapes = common_shapes(corpus, several)
-        parts = tuple(prepare(corpus, split, shapes) for split in several)
+        shapes = common_shapes(corpus, several, words)
+        parts = tuple(prepare(corpus, split, shapes, words) for split in several)
         return Folds(names, parts, tuple(part.labels(tasks[0]) for part in parts))
 
     names = tuple(fold.name for fold in inner)
     about = tuple(dict.fromkeys(split.how for split in splits))
-    return Inner(tuple(corpus.dims), tasks[0], about, laid(splits), laid(blind) if blind else None)
+    modalities = tuple((corpus if words is None else words.cells).dims)
+    return Inner(modalities, tasks[0], about, laid(splits), laid(blind) if blind else None)
 
 
 class Candidate:
@@ -139,7 +142,9 @@ class Candidate:
         shards = (config.mesh.seeds, config.mesh.rows)
         with within("config"):
             classes = len(inner.task.classes)
-            system = build(learnt.network(config, inner.task), inner.modalities, classes)
+            words, corpus = self.folds.parts[0].words, self.folds.parts[0].corpus
+            network = learnt.network(config, inner.task, words)
+            system = build(network, inner.modalities, classes)
             if towers:
                 own = {name: system.towers[name] for name in towers}
                 inputs = {name: system.inputs[name] for name in towers}
@@ -147,9 +152,10 @@ class Candidate:
             mesh = parallel.make_mesh(len(self.seeds), config.parallel, *shards)
             self.system: System = system
             rows = self.folds.parts[0].rows
+            train = settings.training(config, corpus, words)
             self._trainer = Trainer(
-                system, config.train, rows, classes, mesh, config.parallel,
-                config.data.stream, self.folds.conversations, learnt.numbers(inner.task),
+                system, train, rows, classes, mesh, config.parallel,
+                config.data.stream, self.folds.items, learnt.numbers(inner.task),
             )  # fmt: skip
         runs = len(self.seeds) * len(self.folds.parts)
         self._numbers = bool(learnt.numbers(inner.task))

@@ -98,12 +98,10 @@ def of_task(
 
 
 def _answers(experiment: Experiment, labels: np.ndarray, given: np.ndarray) -> dict[str, Any]:
-    layout, corpus = experiment.parts.layouts["test"], experiment.parts.corpus
-    scored = is_scored(labels)
+    scored, corpus = is_scored(labels), experiment.parts.corpus
     scored = scored.any(-1) if experiment.targets else scored
-    which = np.repeat(layout.conversations, layout.lengths)
-    position = np.concatenate([np.arange(n) for n in layout.lengths])
-    groups = grouped.of_utterances(corpus, layout.conversations)
+    which, position = experiment.parts.whose("test")
+    groups = grouped.of_utterances(corpus, corpus.offsets[which] + position)
     return {
         "answers": _plain(given[:, scored]),
         "utterances": {
@@ -195,7 +193,7 @@ def _attention(
 def _missing(experiment: Experiment, params: Any, labels: np.ndarray) -> dict[str, Any]:
     """Test accuracy of each seed where one modality is missing, by modality."""
     parts, system = experiment.parts, experiment.trainer.system
-    if len(parts.corpus.features) < 2:
+    if len(parts.cells.features) < 2:
         return {}
     scored = labels != UNSCORED
     found = answers_without(system, params, parts.rows["test"], _options())

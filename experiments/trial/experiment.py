@@ -217,12 +217,12 @@ def _save_model(
     }
     if experiment.tested:
         about["test_corpus"] = experiment.tested.card()
-    settings = network(experiment.config, task)
-    dims = experiment.parts.corpus.dims
+    parts = experiment.parts
+    words = parts.words and {"pivot": parts.words.pivot, "most": parts.words.most}
     units = experiment.reference(task) if experiment.targets else None
-    scaling = experiment.parts.scaling
-    more = {"temperature": temperature, "units": units}
-    model = Model(params, scaling, settings, dims, task.classes, about, **more)
+    given = (params, parts.scaling, network(experiment.config, task, parts.words))
+    more = {"temperature": temperature, "units": units, "words": words}
+    model = Model(*given, parts.cells.dims, task.classes, about, **more)
     model.save(models / task.name)
 
 

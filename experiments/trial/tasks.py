@@ -5,11 +5,13 @@ from typing import Any
 
 import ml_collections
 
+from experiments.trial import settings
 from mman_jax import systems
 from mman_jax.data import protocols, targets, votes
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.protocols import Task
 from mman_jax.data.scales import Target
+from mman_jax.data.words import Words
 from mman_jax.errors import InputError, nearest
 
 LABELS = ("label", "votes")
@@ -43,7 +45,9 @@ def numbers(task: Task) -> tuple[Target, ...]:
     return task.targets if isinstance(task, targets.Regression) else ()
 
 
-def network(config: ml_collections.ConfigDict, task: Task) -> Mapping[str, Any]:
-    """The settings of the config's system for a task."""
-    settings = config.network.to_dict()
-    return systems.for_numbers(settings) if numbers(task) else settings
+def network(
+    config: ml_collections.ConfigDict, task: Task, words: Words | None
+) -> Mapping[str, Any]:
+    """The settings of the config's system for a task, of words where these are the cells."""
+    made = settings.network(config, words)
+    return systems.for_numbers(made) if numbers(task) else made

@@ -3,11 +3,12 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Sequence as Several
 
 import numpy as np
 
 from mman_jax.data import validation
+from mman_jax.data.sequences import Sequence, averaged, check_sequences
 from mman_jax.errors import InputError, nearest
 
 _CHUNK = 8192  # utterances
@@ -94,12 +95,26 @@ class Corpus:
     targets: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     groups: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     votes: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    sequences: dict[str, Sequence] = dataclasses.field(default_factory=dict)
     source: str = ""
     source_notes: tuple[str, ...] = ()
 
     def __post_init__(self):
         """Refuse a corpus whose parts do not fit together."""
-        validation.check(self)
+        validation.check_facts(self)
+        check_sequences(self)
+        if self.sequences:
+            self._fill()
+        validation.check_features(self)
+
+    def _fill(self) -> None:
+        """Gives sequences without features of that name their means."""
+        new = [name for name in self.sequences if name not in self.features]
+        means = {name: averaged(self.sequences[name]) for name in new}
+        there = {name: self.sequences[name].lengths > 0 for name in new}
+        lacking = {name: some for name, some in there.items() if not some.all()}
+        object.__setattr__(self, "features", {**self.features, **means})
+        object.__setattr__(self, "present", {**lacking, **self.present})
 
     @property
     def offsets(self) -> np.ndarray:
@@ -115,6 +130,13 @@ class Corpus:
         """The utterances of one conversation, as a slice of the N."""
         start = int(self.lengths[:conversation_index].sum(dtype=np.int64))
         return slice(start, start + int(self.lengths[conversation_index]))
+
+    def utterances_of(self, conversations: Several[int]) -> np.ndarray:
+        """[n] int64: the utterances of some conversations, in the order of these."""
+        conversations = np.asarray(conversations, np.int64)
+        lengths = self.lengths[conversations].astype(np.int64)
+        shift = self.offsets[conversations] - (np.cumsum(lengths) - lengths)
+        return np.repeat(shift, lengths) + np.arange(lengths.sum())
 
     def fingerprint(self) -> str:
         """SHA-256 of all content, in hex; the source and its notes are none of it. In chunks."""
@@ -132,11 +154,19 @@ class Corpus:
         groups = {"features": self.features, "present": self.present, "targets": self.targets}
         groups["votes"] = self.votes
         groups["corpus"] = {"labels": self.labels, "lengths": self.lengths}
+        for name, sequence in sorted(self.sequences.items()):
+            given = {"values": sequence.values, "lengths": sequence.lengths}
+            if sequence.intervals is not None:
+                given["intervals"] = sequence.intervals
+            groups[f"sequences/{name}"] = given
+            for digest in (whole, modalities.setdefault(name, hashlib.sha256())):
+                digest.update(json.dumps([name, sequence.names]).encode())
         for group, arrays in groups.items():
             for name in sorted(arrays):
                 array = arrays[name]
-                of_modality = group in ("features", "present")
-                part = modalities[name] if of_modality else utterances
+                part = modalities[name] if group in ("features", "present") else utterances
+                if group.startswith("sequences/"):
+                    part = modalities[group.removeprefix("sequences/")]
                 for digest in (whole, part):
                     digest.update(f"{group}/{name} {array.dtype.str} {array.shape}".encode())
                 for start in range(0, len(array), _CHUNK):
@@ -146,7 +176,7 @@ class Corpus:
         by_modality = {name: digest.hexdigest() for name, digest in modalities.items()}
         return Fingerprints(whole.hexdigest(), utterances.hexdigest(), by_modality)
 
-    def select_modalities(self, names: Sequence[str]) -> "Corpus":
+    def select_modalities(self, names: Several[str]) -> "Corpus":
         """The same corpus with these modalities alone, in this order.
 
         Raises:
@@ -164,4 +194,5 @@ class Corpus:
             self,
             features={name: self.features[name] for name in names},
             present={name: self.present[name] for name in names if name in self.present},
+            sequences={name: self.sequences[name] for name in names if name in self.sequences},
         )

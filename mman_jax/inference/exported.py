@@ -35,8 +35,9 @@ def conversations(models: Sequence[Model]) -> export.Exported:
         models: one, or one a class after a one-vs-rest protocol: C are then their last classes.
 
     Raises:
-        InputError: a system that is no network.
+        InputError: a system that is no network, or models over words.
     """
+    stream.check_whole(models)
     parts = [(model, model.build(), jax.tree.map(jnp.asarray, model.params)) for model in models]
     for _, system, _ in parts:
         check_network("an export", system)

@@ -13,7 +13,9 @@ from scipy.special import softmax
 
 from mman_jax.data import batching
 from mman_jax.data.corpus import Corpus
+from mman_jax.data.frames import inside
 from mman_jax.data.scaling import Scaling
+from mman_jax.data.words import words
 from mman_jax.errors import InputError
 from mman_jax.evaluation.attention import attention_weights
 from mman_jax.evaluation.calibration import temper
@@ -44,6 +46,8 @@ class Model:
             `mman_jax.evaluation.calibration.temper`; 1: not at all.
         units: [2, C] float32, of numbers the mean and the deviation of each target in training, in
             which the network answers; None: it answers classes.
+        words: where it answers an utterance by its words, `pivot` and `most` of `data.words.words`;
+            None: an utterance is one cell.
     """
 
     params: Any
@@ -55,6 +59,7 @@ class Model:
     systems: Systems = dataclasses.field(default_factory=lambda: SYSTEMS)
     temperature: float = 1.0
     units: np.ndarray | None = None
+    words: Mapping[str, Any] | None = None
 
     def save(self, directory: str | pathlib.Path) -> None:
         """Writes `model.npz` into a folder: every array by a number, and where each belongs.
@@ -78,6 +83,7 @@ class Model:
             "classes": list(self.classes),
             "about": dict(self.card),
             "temperature": self.temperature,
+            **({"words": dict(self.words)} if self.words else {}),
         }
         carded.write(pathlib.Path(directory) / _FILE, several, card)
 
@@ -110,11 +116,13 @@ class Model:
         stored.check_params(
             directory, arrays["params"], card["network"], dims, len(classes), systems
         )
-        units = stored.units(directory, arrays, len(classes))
+        given = (arrays["params"], scaling, card["network"], dims, classes, card["about"], systems)
         return cls(
-            arrays["params"], scaling, card["network"], dims, classes, card["about"], systems,
-            stored.temperature(directory, card), units,
-        )  # fmt: skip
+            *given,
+            temperature=stored.temperature(directory, card),
+            units=stored.units(directory, arrays, len(classes)),
+            words=stored.words(directory, card),
+        )
 
     def build(self) -> System | Estimator:
         """The system that the parameters are of."""
@@ -127,7 +135,7 @@ class Model:
         A modality that the corpus says is missing is masked out, as in training.
 
         Raises:
-            InputError: if the corpus lacks a modality, or has another size of one.
+            InputError: if the corpus lacks a modality or its words, or has another size of one.
         """
         layout, rows = self._lay(corpus)
         features = {name: np.asarray(laid) for name, laid in rows.features.items()}
@@ -137,7 +145,7 @@ class Model:
         else:
             given = (features, rows.reset, dict(rows.present), self.units)
             laid = _answer(Key(system), self.params, *given)
-        found = batching.gather(layout, np.asarray(laid))
+        found = self._of_utterances(layout, np.asarray(laid))
         return found if self.units is not None else temper(found, self.temperature)
 
     def attention(self, corpus: Corpus) -> tuple[tuple[str, ...], np.ndarray] | None:
@@ -154,20 +162,31 @@ class Model:
         system = self.build()
         check_network("attention", system)
         found = attention_weights(system, self.params, rows.features, rows.present)
-        return found and (found[0], batching.gather(layout, found[1].mean(0)))
+        return found and (found[0], self._of_utterances(layout, found[1].mean(0)))
 
     def _lay(self, corpus: Corpus) -> tuple[batching.Layout, Batch]:
-        corpus = corpus.select_modalities(list(self.dims))
+        names, frames = list(self.dims), {}
+        if self.words is None:
+            cells = corpus.select_modalities(names)
+        else:
+            laid = words(corpus, **self.words, frames=self.build().inside, modalities=names)
+            cells, frames = laid.cells, laid.frames
         for modality, size in self.dims.items():
-            if corpus.dims[modality] != size:
+            if cells.dims[modality] != size:
                 raise InputError(
                     f"{corpus.source}, modality {modality}",
-                    f"{corpus.dims[modality]} features",
+                    f"{cells.dims[modality]} features",
                     f"the {size} that the model was trained on",
                 )
-        layout = batching.pack(corpus.lengths, range(len(corpus.lengths)))
-        nothing = np.full(len(corpus.labels), UNSCORED, np.int32)
-        return layout, batching.rows(corpus, layout, nothing, self.scaling)
+        layout = batching.pack(cells.lengths, range(len(cells.lengths)))
+        nothing = np.full(len(cells.labels), UNSCORED, np.int32)
+        rows = batching.rows(cells, layout, nothing, self.scaling)
+        return layout, inside(rows, cells, layout, frames, self.scaling)
+
+    def _of_utterances(self, layout: batching.Layout, laid: np.ndarray) -> np.ndarray:
+        """[N, ...] of [R, U, ...]; where cells are words, what stands at an utterance's last."""
+        found = batching.gather(layout, laid)
+        return found if self.words is None else found[np.cumsum(layout.lengths) - 1]
 
 
 def answers(outputs: Array, units: Array | None) -> Array:

@@ -58,6 +58,10 @@ class System(Described, nn.Module):
     streams: ClassVar[bool] = True
     """Whether a conversation's state has one size, however long it lasts."""
 
+    inside: ClassVar[bool] = False
+    """Whether it reads what lies inside a word, [B, U, F, D] with `present` [B, U, F], rather than
+    one vector; where cells are words."""
+
     @classmethod
     def for_numbers(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The settings of the same system whose C heads answer numbers, not classes.

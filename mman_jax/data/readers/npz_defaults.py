@@ -6,6 +6,7 @@ import numpy as np
 
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import table
+from mman_jax.data.sequences import Sequence, taken
 from mman_jax.errors import InputError
 
 
@@ -16,6 +17,7 @@ def corpus(
     present: Mapping[str, np.ndarray],
     targets: Mapping[str, np.ndarray],
     votes: Mapping[str, np.ndarray],
+    sequences: Mapping[str, Sequence],
 ) -> Corpus:
     """The corpus of an archive's arrays.
 
@@ -31,6 +33,7 @@ def corpus(
         present: [N] by modality.
         targets: [N] by name.
         votes: [N] by label.
+        sequences: by modality.
 
     Raises:
         InputError: what does not fit together, and no corpus may be.
@@ -48,6 +51,10 @@ def corpus(
             if len(array) != count:
                 raise InputError(f"{place}: {name}", f"{len(array)} entries", f"{count}, as labels")
             arrays[name] = array[order]
+        # One that does not fit is refused as it stands.
+        sequences = {
+            name: taken(one, order) if one.fits(count) else one for name, one in sequences.items()
+        }
         utterances, speakers = (
             values if values is None or len(values) != count else tuple(values[i] for i in order)
             for values in (utterances, speakers)
@@ -61,6 +68,7 @@ def corpus(
         targets=_group(arrays, "targets"),
         groups={name: tuple(map(str, a.tolist())) for name, a in _group(arrays, "groups").items()},
         votes=_group(arrays, "votes"),
+        sequences=dict(sequences),
         labels=arrays["labels"],
         label_names=label_names,
         lengths=lengths,
