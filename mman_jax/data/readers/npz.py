@@ -153,6 +153,9 @@ def _of_corpus(file: BinaryIO, place: str, key: str, member: archive.Member) -> 
     kind, rank = _KINDS.get(group or key, "U"), _RANKS.get(group, 1)
     if array.dtype == object and "U" in kind and len(array.shape) == 1:
         return array  # texts, as pandas has them; read by the reader of pickles
+    if array.dtype.kind == "S" and "U" in kind and array.dtype.itemsize and len(array.shape) == 1:
+        array.check_size()
+        return array  # texts in UTF-8, as h5py and old files have them
     if array.dtype.kind not in kind or array.dtype.itemsize == 0 or len(array.shape) != rank:
         expected = f"{_KIND_NAMES[kind]} in {rank} dimension{'s' * (rank > 1)}"
         if key == "labels" and array.dtype.kind == "f":
@@ -175,6 +178,11 @@ def _load(path: Path, file: BinaryIO, array: Stored) -> np.ndarray:
         collections.deque(archive.chunks(file, member), maxlen=0)
         return np.memmap(path, np.float32, "r", member.offset + array.header, array.shape, order)
     found = _texts(file, array) if array.dtype == object else array.load(file)
+    if found.dtype.kind == "S":
+        try:
+            return np.char.decode(found, "utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(array.place, "bytes that are no UTF-8", "text") from error
     if found.dtype.kind in "Ub":
         return found
     if found.dtype.kind == "f" and member.name.startswith(INTERVALS):

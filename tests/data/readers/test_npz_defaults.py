@@ -26,6 +26,16 @@ def test_labels_as_text_and_nothing_else(tmp_path):
         assert word in said
 
 
+def test_labels_as_bytes(tmp_path):
+    made = read(tmp_path, labels=np.array(["traurig", "", "fröhlich", "traurig"]).astype(object))
+    given = np.array([name.encode() for name in ("traurig", "", "fröhlich", "traurig")])
+    same = read(tmp_path, labels=given)
+    assert same.label_names == made.label_names == ("fröhlich", "traurig")
+    assert same.labels.tolist() == made.labels.tolist()
+    with pytest.raises(InputError, match="labels: bytes that are no UTF-8"):
+        read(tmp_path, labels=np.array([b"\xff"] * 4))
+
+
 def test_labels_as_text_of_given_names(tmp_path):
     made = read(tmp_path, labels=np.array(["b", "a", "", "b"]), label_names=np.array(["b", "a"]))
     assert made.labels.tolist() == [0, 1, -1, 0]
