@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -112,10 +112,15 @@ class Model:
         Raises:
             InputError: if the corpus lacks a modality, or has another size of one.
         """
-        layout, rows = self._lay(corpus)
-        features = {name: np.asarray(laid) for name, laid in rows.features.items()}
-        laid = _answer(Key(self.build()), self.params, features, rows.reset, dict(rows.present))
-        return batching.gather(layout, np.asarray(laid))
+        return self._answers(corpus, _answer)
+
+    def of_each_seed(self, corpus: Corpus) -> np.ndarray:
+        """The probabilities of each of the S networks by itself, [S, N, C] float32.
+
+        Raises:
+            InputError: as `probabilities`.
+        """
+        return self._answers(corpus, _answer_each, axis=1)
 
     def attention(self, corpus: Corpus) -> tuple[tuple[str, ...], np.ndarray] | None:
         """What each utterance's attention looked at, the mean over the S seeds.
@@ -130,6 +135,12 @@ class Model:
         layout, rows = self._lay(corpus)
         found = attention_weights(self.build(), self.params, rows.features, rows.present)
         return found and (found[0], batching.gather(layout, found[1].mean(0)))
+
+    def _answers(self, corpus: Corpus, answer: Callable[..., jax.Array], axis: int = 0):
+        layout, rows = self._lay(corpus)
+        features = {name: np.asarray(laid) for name, laid in rows.features.items()}
+        laid = answer(Key(self.build()), self.params, features, rows.reset, dict(rows.present))
+        return batching.gather(layout, np.asarray(laid), axis)
 
     def _lay(self, corpus: Corpus) -> tuple[batching.Layout, Batch]:
         corpus = corpus.select_modalities(list(self.dims))
@@ -146,11 +157,16 @@ class Model:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _answer(key, params, features, reset, present):
+def _answer_each(key, params, features, reset, present):
     network = key.system
 
     def one_seed(params):
         logits, _ = network.apply({"params": params}, features, reset, present=present)
         return jax.nn.softmax(logits[network.head])
 
-    return jax.lax.map(one_seed, params).mean(0)
+    return jax.lax.map(one_seed, params)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _answer(*given):
+    return _answer_each(*given).mean(0)
