@@ -27,7 +27,7 @@ def test_part(corpus: Corpus) -> tuple[np.ndarray, str]:
 
 
 def matched(other: Corpus, corpus: Corpus, conversations: Sequence[int]) -> Corpus:
-    """Another corpus with the modalities and the label names of the one that is trained on.
+    """What is scored of another corpus, with the modalities and labels of the trained one.
 
     Label names are matched without regard to case, and by their common short forms.
 
@@ -48,7 +48,8 @@ def matched(other: Corpus, corpus: Corpus, conversations: Sequence[int]) -> Corp
             raise InputError(f"{other.source}, modality {name}", found, expected)
     exact = {name: number for number, name in enumerate(corpus.label_names)}
     alike = {protocols.emotion(name): number for name, number in exact.items()}
-    labels = other.labels[_rows(other, conversations)]
+    other = other.select_conversations(conversations)
+    labels = other.labels
     numbers, unknown = np.full(len(other.label_names) + 1, UNSCORED, np.int32), []
     for number, name in enumerate(other.label_names):
         numbers[number] = exact.get(name, alike.get(protocols.emotion(name), UNSCORED))
@@ -80,8 +81,9 @@ def joined(corpus: Corpus, split: Split, other: Corpus) -> tuple[Corpus, Split]:
     scored, which = test_part(other)
     other = matched(other, corpus, scored)
     own = np.union1d(split.train, split.valid)
-    ids, notices = _told_apart(corpus, own, other, scored)
-    both = _concatenated(corpus, own, other, scored, ids)
+    mine = corpus.select_conversations(own)
+    theirs, notices = _told_apart(mine, other)
+    both = _concatenated(mine, theirs)
     parts = {
         "train": np.searchsorted(own, split.train),
         "valid": np.searchsorted(own, split.valid),
@@ -92,82 +94,70 @@ def joined(corpus: Corpus, split: Split, other: Corpus) -> tuple[Corpus, Split]:
     return both, Split(**parts, how=how, notices=(*notices, *leaks.check(both, parts)))
 
 
-def _told_apart(
-    corpus: Corpus, own: np.ndarray, other: Corpus, scored: np.ndarray
-) -> tuple[list[str], tuple[str, ...]]:
-    """Ids of the scored conversations that are none of the own ones, and what to tell of them."""
-    lengths = {corpus.conversation_ids[c]: int(corpus.lengths[c]) for c in own}
-    ids = [other.conversation_ids[c] for c in scored]
-    shared = [c for c in scored if other.conversation_ids[c] in lengths]
+def _told_apart(corpus: Corpus, other: Corpus) -> tuple[Corpus, tuple[str, ...]]:
+    """The other corpus, its conversations under ids that the first does not have; what to tell."""
+    lengths = dict(zip(corpus.conversation_ids, corpus.lengths.tolist(), strict=True))
+    ids = list(other.conversation_ids)
+    shared = [place for place, name in enumerate(ids) if name in lengths]
     if not shared:
-        return ids, ()
-    names = [other.conversation_ids[c] for c in shared]
+        return other, ()
     told = f"{len(shared)} of {len(ids)} test conversations have the id of one in training or "
-    told += f"validation (first {names[0]})"
-    alike = sum(lengths[other.conversation_ids[c]] == other.lengths[c] for c in shared)
+    told += f"validation (first {ids[shared[0]]})"
+    alike = sum(lengths[ids[place]] == other.lengths[place] for place in shared)
     if 2 * alike > len(shared):  # numbers as ids meet by chance, numbers of utterances do not
         found = f"{told}, {alike} of them with as many utterances"
         expected = "conversations that are not trained on"
         raise InputError(f"{other.source or 'test corpus'}: conversation_ids", found, expected)
     taken = lengths.keys() | set(ids)
-    for place, name in enumerate(ids):
-        while ids[place] in lengths or (ids[place] != name and ids[place] in taken):
+    for place in shared:
+        while ids[place] in taken:
             ids[place] += " (test)"
         taken.add(ids[place])
-    return ids, (f"{told}, of other lengths: taken for others",)
+    notice = f"{told}, of other lengths: taken for others"
+    return dataclasses.replace(other, conversation_ids=tuple(ids)), (notice,)
 
 
-def _concatenated(
-    corpus: Corpus, own: np.ndarray, other: Corpus, scored: np.ndarray, ids: list[str]
-) -> Corpus:
-    rows, theirs = _rows(corpus, own), _rows(other, scored)
+def _concatenated(one: Corpus, other: Corpus) -> Corpus:
+    """The utterances of both under the sentences and the source of the first, without a split."""
 
-    def several(values: tuple[str, ...] | None, others: tuple[str, ...] | None, where, there):
-        if values is None:
-            return None
-        mine = tuple(values[i] for i in where)
-        return mine + tuple(others[i] if others else _UNKNOWN for i in there)
+    def several(name: str, count: int) -> tuple[str, ...] | None:
+        mine, theirs = getattr(one, name), getattr(other, name)
+        return mine and mine + (theirs or (_UNKNOWN,) * count)
 
-    def there(one: Corpus, name: str, which: np.ndarray) -> np.ndarray:
-        present = one.present.get(name)
-        return np.ones(len(which), bool) if present is None else present[which]
+    def there(corpus: Corpus, name: str) -> np.ndarray:
+        return corpus.present.get(name, np.ones(len(corpus.labels), bool))
 
-    lacking = {name: None for name in (*corpus.present, *other.present)}
     nothing = np.full(len(other.labels), np.nan, np.float32)
     nobody = np.zeros(len(other.labels), np.int32)
     return dataclasses.replace(
-        corpus,
+        one,
         features={
-            name: np.concatenate([values[rows], other.features[name][theirs]])
-            for name, values in corpus.features.items()
+            name: np.concatenate([values, other.features[name]])
+            for name, values in one.features.items()
         },
-        labels=np.concatenate([corpus.labels[rows], other.labels[theirs]]),
-        lengths=np.concatenate([corpus.lengths[own], other.lengths[scored]]),
-        conversation_ids=(*(corpus.conversation_ids[c] for c in own), *ids),
-        utterance_ids=several(corpus.utterance_ids, other.utterance_ids, rows, theirs),
-        speakers=several(corpus.speakers, other.speakers, rows, theirs),
-        sessions=several(corpus.sessions, other.sessions, own, scored),
+        labels=np.concatenate([one.labels, other.labels]),
+        lengths=np.concatenate([one.lengths, other.lengths]),
+        conversation_ids=one.conversation_ids + other.conversation_ids,
+        utterance_ids=one.utterance_ids + other.utterance_ids,
+        speakers=several("speakers", len(other.labels)),
+        sessions=several("sessions", len(other.lengths)),
         split=None,
         present={
-            name: np.concatenate([there(corpus, name, rows), there(other, name, theirs)])
-            for name in lacking
+            name: np.concatenate([there(one, name), there(other, name)])
+            for name in {**one.present, **other.present}
         },
         targets={
-            name: np.concatenate([values[rows], other.targets.get(name, nothing)[theirs]])
-            for name, values in corpus.targets.items()
+            name: np.concatenate([values, other.targets.get(name, nothing)])
+            for name, values in one.targets.items()
         },
         votes={
-            name: np.concatenate([values[rows], other.votes.get(name, nobody)[theirs]])
-            for name, values in corpus.votes.items()
+            name: np.concatenate([values, other.votes.get(name, nobody)])
+            for name, values in one.votes.items()
         },
         groups={
-            name: several(values, other.groups.get(name), rows, theirs)
-            for name, values in corpus.groups.items()
+            name: values + other.groups.get(name, (_UNKNOWN,) * len(other.labels))
+            for name, values in one.groups.items()
         },
-        source_notes=(*corpus.source_notes, *other.source_notes),
+        sequences={},
+        source_notes=one.source_notes + other.source_notes,
     )
-
-
-def _rows(corpus: Corpus, conversations: Sequence[int]) -> np.ndarray:
-    spans = [np.arange(*corpus.offsets[c : c + 2]) for c in conversations]
-    return np.concatenate([np.arange(0), *spans])

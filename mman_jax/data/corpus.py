@@ -176,6 +176,35 @@ class Corpus:
         by_modality = {name: digest.hexdigest() for name, digest in modalities.items()}
         return Fingerprints(whole.hexdigest(), utterances.hexdigest(), by_modality)
 
+    def select_conversations(self, conversations: Several[int]) -> "Corpus":
+        """The same corpus with these conversations alone, in this order; features are copied.
+
+        Sequences are left out.
+
+        Args:
+            conversations: their indices, one at least.
+        """
+        which = np.asarray(conversations, np.int64)
+        rows = self.utterances_of(which)
+
+        def some(values: tuple[str, ...] | None, chosen: np.ndarray) -> tuple[str, ...] | None:
+            return values and tuple(values[i] for i in chosen)
+
+        arrays = ("features", "present", "targets", "votes")
+        return dataclasses.replace(
+            self,
+            **{a: {name: x[rows] for name, x in getattr(self, a).items()} for a in arrays},
+            groups={name: some(values, rows) for name, values in self.groups.items()},
+            sequences={},
+            labels=self.labels[rows],
+            lengths=self.lengths[which],
+            conversation_ids=some(self.conversation_ids, which),
+            utterance_ids=some(self.utterance_ids, rows),
+            speakers=some(self.speakers, rows),
+            sessions=some(self.sessions, which),
+            split=some(self.split, which),
+        )
+
     def select_modalities(self, names: Several[str]) -> "Corpus":
         """The same corpus with these modalities alone, in this order.
 

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -137,16 +137,16 @@ class Model:
         Raises:
             InputError: if the corpus lacks a modality or its words, or has another size of one.
         """
-        layout, rows = self._lay(corpus)
-        features = {name: np.asarray(laid) for name, laid in rows.features.items()}
-        system = self.build()
-        if isinstance(system, Estimator):
-            laid = softmax(system.answers(self.params, features), axis=-1).mean(0)
-        else:
-            given = (features, rows.reset, dict(rows.present), self.units)
-            laid = _answer(Key(system), self.params, *given)
-        found = self._of_utterances(layout, np.asarray(laid))
+        found = self._answers(corpus, _answer)
         return found if self.units is not None else temper(found, self.temperature)
+
+    def of_each_seed(self, corpus: Corpus) -> np.ndarray:
+        """The same of each of the S networks by itself, not tempered, [S, N, C] float32.
+
+        Raises:
+            InputError: as `probabilities`.
+        """
+        return self._answers(corpus, _answer_each, axis=1)
 
     def attention(self, corpus: Corpus) -> tuple[tuple[str, ...], np.ndarray] | None:
         """What each utterance's attention looked at, the mean over the S seeds.
@@ -163,6 +163,18 @@ class Model:
         check_network("attention", system)
         found = attention_weights(system, self.params, rows.features, rows.present)
         return found and (found[0], self._of_utterances(layout, found[1].mean(0)))
+
+    def _answers(self, corpus: Corpus, answer: Callable[..., jax.Array], axis: int = 0):
+        layout, rows = self._lay(corpus)
+        features = {name: np.asarray(laid) for name, laid in rows.features.items()}
+        system = self.build()
+        if isinstance(system, Estimator):
+            laid = softmax(system.answers(self.params, features), axis=-1)
+            laid = laid if axis else laid.mean(0)
+        else:
+            given = (features, rows.reset, dict(rows.present), self.units)
+            laid = answer(Key(system), self.params, *given)
+        return self._of_utterances(layout, np.asarray(laid), axis)
 
     def _lay(self, corpus: Corpus) -> tuple[batching.Layout, Batch]:
         names, frames = list(self.dims), {}
@@ -183,10 +195,12 @@ class Model:
         rows = batching.rows(cells, layout, nothing, self.scaling)
         return layout, inside(rows, cells, layout, frames, self.scaling)
 
-    def _of_utterances(self, layout: batching.Layout, laid: np.ndarray) -> np.ndarray:
+    def _of_utterances(self, layout: batching.Layout, laid: np.ndarray, axis: int = 0):
         """[N, ...] of [R, U, ...]; where cells are words, what stands at an utterance's last."""
-        found = batching.gather(layout, laid)
-        return found if self.words is None else found[np.cumsum(layout.lengths) - 1]
+        found = batching.gather(layout, laid, axis)
+        if self.words is None:
+            return found
+        return found.take(np.cumsum(layout.lengths) - 1, axis)
 
 
 def answers(outputs: Array, units: Array | None) -> Array:
@@ -200,11 +214,16 @@ def answers(outputs: Array, units: Array | None) -> Array:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _answer(key, params, features, reset, present, units):
+def _answer_each(key, params, features, reset, present, units):
     network = key.system
 
     def one_seed(params):
         logits, _ = network.apply({"params": params}, features, reset, present=present)
         return answers(logits[network.head], units)
 
-    return jax.lax.map(one_seed, params).mean(0)
+    return jax.lax.map(one_seed, params)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _answer(*given):
+    return _answer_each(*given).mean(0)
