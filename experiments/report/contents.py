@@ -17,32 +17,32 @@ Blocks = tuple[Block, ...]
 
 def document(results: Results) -> Document:
     """The whole report."""
-    path = pathlib.PurePath(results["corpus"]["path"]).name
+    if results.get("targets"):
+        return _document(results, _of_targets(results))
     sections = (
-        _of_targets(results)
-        if results.get("targets")
-        else (
-            Section("claims-section", "The paper's claims", _claims(results)),
-            Section("corpus-section", "The corpus", _corpus(results)),
-            Section("systems-section", "The systems", (tables.systems(results),)),
-            Section("folds-section", "The folds", analyses.folds(results)),
-            Section("tasks-section", "One class against the rest", _tasks(results)),
-            Section("cited-section", "Beside other work", (tables.cited(results),)),
-            Section("confusion-section", "What is taken for what", _confusion(results)),
-            Section("tests-section", "Paired tests", _comparisons(results)),
-            Section("positions-section", "Accuracy by position", _positions(results)),
-            Section("attention-section", "Attention", _attention(results)),
-            Section("curves-section", "Learning curves", _curves(results)),
-            Section("seeds-section", "Spread over the seeds", _seeds(results)),
-            Section(
-                "selection-section", "Selecting on the test part", (analyses.selection(results),)
-            ),
-            Section("ablations-section", "Ablations", _ablations(results)),
-            Section("missing-section", "With a modality missing", _missing(results)),
-            Section("evidence-section", "What the evidence is", _evidence(results)),
-            Section("made-section", "How it was made", _made(results)),
-        )
+        Section("claims-section", "The paper's claims", _claims(results)),
+        Section("corpus-section", "The corpus", _corpus(results)),
+        Section("systems-section", "The systems", (tables.systems(results),)),
+        Section("folds-section", "The folds", analyses.folds(results)),
+        Section("tasks-section", "One class against the rest", _tasks(results)),
+        Section("cited-section", "Beside other work", (tables.cited(results),)),
+        Section("confusion-section", "What is taken for what", _confusion(results)),
+        Section("tests-section", "Paired tests", _comparisons(results)),
+        Section("positions-section", "Accuracy by position", _positions(results)),
+        Section("attention-section", "Attention", _attention(results)),
+        Section("curves-section", "Learning curves", _curves(results)),
+        Section("seeds-section", "Spread over the seeds", _seeds(results)),
+        Section("selection-section", "Selecting on the test part", (analyses.selection(results),)),
+        Section("ablations-section", "Ablations", _ablations(results)),
+        Section("missing-section", "With a modality missing", _missing(results)),
+        Section("evidence-section", "What the evidence is", _evidence(results)),
+        Section("made-section", "How it was made", _made(results)),
     )
+    return _document(results, sections)
+
+
+def _document(results: Results, sections: tuple[Section, ...]) -> Document:
+    path = pathlib.PurePath(results["corpus"]["path"]).name
     return Document(
         title="The systems of the MMAN paper on "
         + ("a SYNTHETIC corpus" if _mark(results) else path),
