@@ -158,7 +158,7 @@ def _head(
             if "per_seed" in (score if isinstance(score, dict) else ()):
                 each = [results.scores(x, targets)[name]["mean"] for x in own]
                 score.update(_over_folds(each))
-    scored = {part: [_weight(x[part][0], targets) for x in counts] for part in _SCORED}
+    scored = {part: [results.weight(x[part][0], targets) for x in counts] for part in _SCORED}
 
     def weighted(part: str, *path: str) -> dict[str, Any]:
         values = [
@@ -174,12 +174,6 @@ def _head(
     best = [(fold["best_epoch"], seeds) for fold, seeds in zip(folds, chosen, strict=True)]
     found["best_epoch"] = [epochs[seed] for epochs, seeds in best for seed in seeds]
     return found
-
-
-def _weight(counts: Any, targets: Sequence[Target]) -> float:
-    """How much was scored: of one seed's counts, or of the sums of targets."""
-    counts = np.asarray(counts)
-    return float(counts[:, 0].sum() if targets else counts.sum())
 
 
 def _summed(folds: Sequence[Scores], name: str) -> np.ndarray:

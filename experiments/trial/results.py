@@ -112,6 +112,12 @@ def of_task(
     }
 
 
+def weight(counts: Any, targets: Sequence[Target] = ()) -> float:
+    """How much was scored: of one seed's counts [C, C], or of the sums [C, K] of targets."""
+    counts = np.asarray(counts)
+    return float(counts[:, 0].sum() if targets else counts.sum())
+
+
 def shown(targets: Sequence[Any]) -> str:
     """The one score that is told while a run goes on, and of which `test_oracle` tells."""
     return "ccc" if targets else "accuracy"
