@@ -110,6 +110,13 @@ class Corpus:
         start = int(self.lengths[:conversation_index].sum(dtype=np.int64))
         return slice(start, start + int(self.lengths[conversation_index]))
 
+    def utterances_of(self, conversations: Several[int]) -> np.ndarray:
+        """[n] int64: the utterances of some conversations, in the order of these."""
+        conversations = np.asarray(conversations, np.int64)
+        lengths = self.lengths[conversations].astype(np.int64)
+        shift = self.offsets[conversations] - (np.cumsum(lengths) - lengths)
+        return np.repeat(shift, lengths) + np.arange(lengths.sum())
+
     def fingerprint(self) -> str:
         """SHA-256 of all content, in hex; the source and its notes are none of it. In chunks."""
         names = ("label_names", "conversation_ids", "utterance_ids", "speakers", "sessions")

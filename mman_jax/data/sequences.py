@@ -118,17 +118,27 @@ def taken(sequence: Sequence, utterances: np.ndarray) -> Sequence:
 
 def cut(sequence: Sequence, cells: np.ndarray, lengths: np.ndarray) -> Sequence:
     """Some cells [n] int64 of a sequence, those of each utterance so many; in bounded memory."""
-    grown = Growing(sequence.values.shape[1])
-    step = max(1, _CHUNK_VALUES // grown.width)
-    for start in range(0, len(cells), step):
-        grown.append(sequence.values[cells[start : start + step]])
     intervals, names = sequence.intervals, sequence.names
     return Sequence(
-        grown.array(),
+        gathered(sequence.values, cells),
         lengths,
         None if intervals is None else intervals[cells],
         None if names is None else tuple(names[cell] for cell in cells.tolist()),
     )
+
+
+def gathered(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Some rows [n] int64 of [T, D], of -1 zeros; in bounded memory, and as it is where all are."""
+    if np.array_equal(rows, np.arange(len(values))):
+        return values
+    grown = Growing(values.shape[1])
+    step = max(1, _CHUNK_VALUES // grown.width)
+    for start in range(0, len(rows), step):
+        chosen = rows[start : start + step]
+        block = np.zeros((len(chosen), grown.width), np.float32)
+        block[chosen >= 0] = values[chosen[chosen >= 0]]
+        grown.append(block)
+    return grown.array()
 
 
 def _check_shapes(corpus: Fields, sequence: Sequence, place: str) -> None:
