@@ -7,8 +7,9 @@ import pytest
 
 from mman_jax.errors import InputError
 from mman_jax.features import extraction, fitting
-from mman_jax.features.extraction import Extraction, Settings
+from mman_jax.features.extraction import Extraction
 from mman_jax.features.manifest import Utterance
+from mman_jax.features.settings import Settings
 from mman_jax.features.speech import functionals
 from mman_jax.features.speech.functionals import SpeechSettings
 from mman_jax.features.text.cnn import TextSettings
