@@ -12,7 +12,8 @@ import numpy as np
 
 from mman_jax.data.scaling import Scaling
 from mman_jax.evaluation.metrics import METRICS
-from mman_jax.features.extraction import Extraction, Settings
+from mman_jax.features.extraction import Extraction
+from mman_jax.features.settings import Settings
 from mman_jax.features.speech import reduction
 from mman_jax.features.speech.functionals import SpeechSettings
 from mman_jax.features.text import tfidf
