@@ -32,6 +32,13 @@ class Answerer:
 
     The state of a conversation is a pytree whose leaves [S, ...] have one size however long the
     conversation lasts.
+
+    Attributes:
+        models: of the run.
+        attention: whether answers tell their attention weights.
+        dims: D of each modality.
+        keys: the models' systems, for what is compiled.
+        params: of each model, [S, ...], on the device.
     """
 
     def __init__(self, models: Sequence[Model], attention: bool = False):
@@ -48,13 +55,19 @@ class Answerer:
         if attention:
             answers.check_attends(models)
         self.dims = dict(models[0].dims)
-        self.models, self._attention = tuple(models), attention
+        self.models, self.attention = tuple(models), attention
         self._networks = [model.build() for model in models]
-        self._keys = tuple(map(Key, self._networks))
+        self.keys = tuple(map(Key, self._networks))
         for network in self._networks:
             stream.check_streams(network)
-        self._params = [jax.device_put(model.params) for model in models]
-        self._begin = jax.eval_shape(self._begin_all, self._params)
+        self.params = [jax.device_put(model.params) for model in models]
+        self._begin = jax.eval_shape(self._begin_all, self.params)
+
+    @property
+    def classes(self) -> list[str]:
+        """Whose probabilities are told, in order."""
+        one_row = [np.zeros((1, len(model.classes)), np.float32) for model in self.models]
+        return answers.combine(self.models, one_row)[0]
 
     def begin(self) -> Any:
         """The state before a conversation's first utterance, NumPy zeros."""
@@ -71,12 +84,29 @@ class Answerer:
         scaled = [model.scaling.apply(whole) for model in self.models]
         present = {m: np.array(m in features) for m in self.dims}
         state, found, weights = _step(
-            self._keys, self._attention, self._params, state, scaled, present
+            self.keys, self.attention, self.params, state, scaled, present
         )
-        found = [np.asarray(p)[None] for p in found]
+        one_row = (
+            [np.asarray(p)[None] for p in found],
+            [None if w is None else np.asarray(w)[None] for w in weights],
+        )
+        return state, self.say(*one_row)[0]
+
+    def say(
+        self, found: Sequence[np.ndarray], weights: Sequence[np.ndarray | None]
+    ) -> list[Answer]:
+        """Answers in words to B utterances.
+
+        Args:
+            found: of each model, the probabilities [B, C] of its classes.
+            weights: of each model, the attention [B, M (query), M (key)], or None.
+        """
         classes, probabilities, labels = answers.combine(self.models, found)
-        said = dict(zip(classes, probabilities[0].tolist(), strict=True))
-        return state, Answer(labels[0], said, self._named(weights))
+        looked = self._named(weights) if self.attention else [None] * len(labels)
+        return [
+            Answer(label, dict(zip(classes, row, strict=True)), attention)
+            for label, row, attention in zip(labels, probabilities.tolist(), looked, strict=True)
+        ]
 
     def _begin_all(self, params):
         nothing = {m: np.zeros(d, np.float32) for m, d in self.dims.items()}
@@ -85,15 +115,15 @@ class Answerer:
             for network, own in zip(self._networks, params, strict=True)
         ]
 
-    def _named(self, weights: Sequence[Any]) -> dict[str, dict[str, float]] | None:
-        if not self._attention:
-            return None
+    def _named(self, weights: Sequence[np.ndarray]) -> list[dict[str, dict[str, float]]]:
         names = self._networks[0].attends
-        mean = np.mean([np.asarray(w) for w in weights], axis=0).tolist()
-        return {
-            query: dict(zip(names, row, strict=True))
-            for query, row in zip(names, mean, strict=True)
-        }
+        return [
+            {
+                query: dict(zip(names, row, strict=True))
+                for query, row in zip(names, one, strict=True)
+            }
+            for one in np.mean(weights, axis=0).tolist()
+        ]
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
