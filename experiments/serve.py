@@ -12,6 +12,7 @@ moment are answered in one step. SIGTERM ends it once all that came is answered.
 
 import os
 import pathlib
+import signal
 
 from absl import flags
 
@@ -66,7 +67,14 @@ def main() -> None:
     batched = Batched(answerer, _CONVERSATIONS.value)
     places = Places(_CONVERSATIONS.value, _IDLE_SECONDS.value)
     desk = Desk(batched, places, _WAITING.value, kept, _STATE_SECONDS.value)
-    server.serve(web.make(desk, ears, token), desk, bound)
+    where = server.address(bound)
+
+    def began(end):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: end())
+        print(f"serving at {where}, described at {where}/docs", flush=True)
+
+    server.serve(web.make(desk, ears, token), desk, bound, began)
 
 
 def _ears(workdir: pathlib.Path, answerer: Answerer) -> Ears | None:

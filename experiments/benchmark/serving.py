@@ -19,6 +19,7 @@ from experiments.benchmark import client
 from experiments.benchmark.peer_pytorch import CLASSES, DIMS
 from experiments.benchmark.timing import line
 from mman_jax.data.scaling import Scaling
+from mman_jax.errors import InputError
 from mman_jax.evaluation.metrics import METRICS
 from mman_jax.inference.model import Model
 from mman_jax.systems import build
@@ -97,7 +98,10 @@ def _served(*flags: str) -> Iterator[tuple[int, subprocess.Popen]]:
         command = (sys.executable, "-m", "experiments.serve", f"--checkpoint={folder}", "--port=0")
         process = subprocess.Popen([*command, *flags], stdout=subprocess.PIPE, text=True)
         try:
-            yield int(process.stdout.readline().split(":")[2].split(",")[0]), process
+            said = process.stdout.readline().split(":")
+            if len(said) < 3:
+                raise InputError("the service", "did not start", "pip install -e '.[serve]'")
+            yield int(said[2].split(",")[0]), process
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait()

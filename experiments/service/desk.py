@@ -16,7 +16,7 @@ from mman_jax.errors import InputError
 from mman_jax.files.whole import regular_file, write_whole
 from mman_jax.inference import states
 from mman_jax.inference.answering import fields
-from mman_jax.inference.batched import SIZES, Batched
+from mman_jax.inference.batched import Batched
 from mman_jax.inference.places import Places
 
 Reply = tuple[int, dict[str, Any]]
@@ -145,7 +145,7 @@ class Desk:
     def _choose(self) -> list[Job]:
         """The first jobs that wait, of each conversation one."""
         chosen, names, left = [], set(), []
-        while self._waiting and len(chosen) < SIZES[-1]:
+        while self._waiting and len(chosen) < self._batched.sizes[-1]:
             job = self._waiting.popleft()
             if job.conversation in names:
                 left.append(job)

@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
-import signal
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from experiments.service.desk import Desk
@@ -33,8 +33,21 @@ def bind(host: str, port: int) -> socket.socket:
     return bound
 
 
-def serve(app: Any, desk: Desk, bound: socket.socket) -> None:
-    """Serves until SIGTERM or Ctrl-C; then what is under way is answered, and states are saved."""
+def address(bound: socket.socket) -> str:
+    """The URL of a socket."""
+    host, port, *_ = bound.getsockname()
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def serve(app: Any, desk: Desk, bound: socket.socket, began: Callable[[Callable], None]) -> None:
+    """Serves until it is told to end; then what is under way is answered, and states are saved.
+
+    Args:
+        app: the ASGI application.
+        desk: that it asks.
+        bound: a socket at its port.
+        began: called once the port is open, with the function that tells it to end.
+    """
     import uvicorn
 
     config = uvicorn.Config(
@@ -54,17 +67,13 @@ def serve(app: Any, desk: Desk, bound: socket.socket) -> None:
         async def startup(self, sockets=None):
             desk.start(asyncio.get_running_loop())
             await super().startup(sockets)
-            host, port, *_ = bound.getsockname()
-            shown = f"[{host}]" if ":" in host else host
-            print(f"serving at http://{shown}:{port}, described at /docs", flush=True)
+            began(end)
 
     server = Server(config)
 
-    def end(*_):
+    def end():
         server.should_exit = True
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
     # The thread that answers must not wait long while this one reads requests.
     sys.setswitchinterval(_SWITCH)
     try:

@@ -12,30 +12,31 @@ from mman_jax.evaluation.attention import weigh
 from mman_jax.inference.answerer import Answer, Answerer
 
 SIZES = (1, 4, 8, 16, 32, 64)
-"""Utterances of a step; fewer are padded to the next of these."""
+"""Utterances of a step: above, answers to all of it would wait long for little more a second."""
 
 
 class Batched:
     """The states of a bounded number of conversations, each in a place of its own.
 
     They lie in arrays [places, ...] in the host's memory, which the system gives where a place is
-    first used; a step is compiled once for each of `SIZES`.
+    first used; a step is compiled once for each of `sizes`.
     """
 
-    def __init__(self, answerer: Answerer, places: int):
+    def __init__(self, answerer: Answerer, places: int, sizes: Sequence[int] = SIZES):
         """Compiles nothing yet.
 
         Args:
             answerer: of a run.
             places: conversations at most.
+            sizes: utterances of a step, ascending; fewer are padded to the next of these.
         """
-        self.answerer = answerer
+        self.answerer, self.sizes = answerer, tuple(sizes)
         leaves, self._structure = jax.tree.flatten(answerer.begin())
         self._leaves = [np.zeros((places, *leaf.shape), leaf.dtype) for leaf in leaves]
 
     def compile(self) -> None:
         """Compiles the steps of all sizes; no state changes."""
-        for size in SIZES:
+        for size in self.sizes:
             self._answer(self._gather(np.zeros(size, np.int64), 0), [{}] * size)
 
     def step(
@@ -52,12 +53,12 @@ class Batched:
             features: [D] float32 of the modalities that are there, not scaled.
         """
         made: list[Answer] = []
-        for first in range(0, len(places), SIZES[-1]):
-            part = slice(first, first + SIZES[-1])
+        for first in range(0, len(places), self.sizes[-1]):
+            part = slice(first, first + self.sizes[-1])
             given, where = list(features[part]), np.array(places[part], np.int64)
             for leaf in self._leaves:
                 leaf[where[np.array(begins[part], bool)]] = 0
-            size = next(size for size in SIZES if size >= len(given))
+            size = next(size for size in self.sizes if size >= len(given))
             padded = np.concatenate([where, np.repeat(where[:1], size - len(where))])
             after, answers = self._answer(
                 self._gather(padded, len(where)), given + [{}] * (size - len(given))
