@@ -5,6 +5,7 @@ import concurrent.futures
 import pathlib
 import queue
 import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -100,11 +101,16 @@ class Ears:
 
     def _cut(self, chunks: Any, found: asyncio.Queue, loop: asyncio.AbstractEventLoop) -> None:
         try:
-            for spoken in pauses.cut(iter(chunks.get, None), pauses.detector()):
+            for spoken in pauses.cut(_until_none(chunks), pauses.detector()):
                 measured = self._pool.submit(listening.features, self._made, spoken.samples)
                 loop.call_soon_threadsafe(found.put_nowait, (spoken, measured.result()))
         finally:
             loop.call_soon_threadsafe(found.put_nowait, None)
+
+
+def _until_none(chunks: queue.SimpleQueue) -> Iterator[np.ndarray]:
+    while (chunk := chunks.get()) is not None:
+        yield chunk
 
 
 async def _receive(socket: Any, chunks: queue.SimpleQueue) -> None:

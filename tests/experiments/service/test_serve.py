@@ -53,7 +53,7 @@ def test_recordings_and_a_microphone_are_answered_and_sigterm_saves(trained, rec
             answerer = Answerer(stored.load_models(workdir))
             made = commands.load(workdir, ["speech", "text"])
             features = listening.features(made, media.read_audio(recording), "a sunny day")
-            state, expected = answerer.step(answerer.begin(), features)
+            _, expected = answerer.step(answerer.begin(), features)
             assert said["probabilities"] == pytest.approx(expected.probabilities, abs=2e-6)
             for body, reason in ((b"no sound", "body: cannot be decoded"), (b"", "an empty file")):
                 status, answer = ask(port, body, where, wav)
