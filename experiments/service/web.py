@@ -1,6 +1,7 @@
 """The service's routes."""
 
 import hmac
+import re
 import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -8,17 +9,21 @@ from typing import Any
 from experiments.service import bodies
 from experiments.service.bodies import Refused
 from experiments.service.described import describe
-from experiments.service.desk import Desk
+from experiments.service.desk import Desk, Reply
 from experiments.service.sound import Ears
 from mman_jax.errors import InputError
 from mman_jax.version import __version__
 
 _OPEN = ("/health",)
 _SOUND = (b"audio/", b"application/octet-stream")
-_PATH = "/conversations/{conversation}"
+_CONVERSATION = "/conversations/{conversation:path}"
+_UTTERANCES = re.compile("/conversations/(.*)/utterances", re.DOTALL)
+
+Scope = Mapping[str, Any]
+Asgi = Callable[[Scope, Any, Any], Awaitable[None]]
 
 
-def make(desk: Desk, ears: Ears | None, token: str) -> Callable[..., Awaitable[None]]:
+def make(desk: Desk, ears: Ears | None, token: str) -> Asgi:
     """The service as an ASGI application.
 
     Args:
@@ -29,72 +34,91 @@ def make(desk: Desk, ears: Ears | None, token: str) -> Callable[..., Awaitable[N
     Raises:
         InputError: a library is missing.
     """
-    try:
-        import fastapi
-        import orjson
-        from fastapi.responses import PlainTextResponse, Response
-        from starlette.routing import Route
-    except ImportError as error:
-        raise InputError(
-            "serving", f"{error.name} is missing", "pip install -e '.[serve]'"
-        ) from error
-    dims = desk.dims
+    others, utterances = _others(desk, ears), _Utterances(desk, ears)
+    wanted = f"Bearer {token}".encode()
 
-    def respond(status: int, said: Mapping[str, Any]) -> Response:
-        more = {"retry-after": "1"} if status == 429 else {}
-        more |= {"connection": "close"} if status in (408, 413) else {}
-        return Response(orjson.dumps(said), status, more, "application/json")
+    async def app(scope: Scope, receive: Any, send: Any) -> None:
+        headers = dict(scope["headers"]) if "headers" in scope else {}
+        known = not token or hmac.compare_digest(headers.get(b"authorization", b""), wanted)
+        path = scope.get("path")
+        if not known and path not in _OPEN:
+            reason = "no token, or a wrong one; expected Authorization: Bearer TOKEN"
+            await _refuse(scope, send, 401, reason)
+        elif scope["type"] == "websocket" and not token and not _same_origin(headers):
+            # A page of another site, in a browser on this machine, must not reach the service.
+            await _refuse(scope, send, 403, "a WebSocket that a page of another site opens")
+        elif scope.get("method") == "POST" and (found := _UTTERANCES.fullmatch(path)):
+            # The one route that has to be fast: no framework between it and the server.
+            await utterances.answer(found[1], scope, headers, receive, send)
+        else:
+            await others(scope, receive, send)
 
-    async def answered(scope, receive) -> tuple[int, Mapping[str, Any]]:
-        headers = dict(scope["headers"])
-        name = bodies.check_name(scope["path_params"]["conversation"])
+    return app
+
+
+class _Utterances:
+    def __init__(self, desk: Desk, ears: Ears | None):
+        self._desk, self._ears = desk, ears
+        self._longest = bodies.longest(desk.dims)
+
+    async def answer(
+        self, name: str, scope: Scope, headers: Mapping[bytes, bytes], receive: Any, send: Any
+    ) -> None:
+        """Answers one request."""
+        try:
+            status, said = await self._answered(bodies.check_name(name), scope, headers, receive)
+        except InputError as error:
+            status, said = 400, {"error": str(error)}
+        except Refused as error:
+            status, said = error.status, {"error": error.reason}
+        self._desk.metrics.statuses[status] += 1
+        await _send(send, status, said)
+
+    async def _answered(self, name, scope, headers, receive) -> Reply:
         kind = headers.get(b"content-type", b"").lower()
         if kind.startswith(b"application/json"):
-            body = await bodies.read(receive, headers, bodies.longest(dims))
-            features, number = bodies.parse(body, dims)
-        elif kind.startswith(_SOUND) and ears:
+            body = await bodies.read(receive, headers, self._longest)
+            features, number = bodies.parse(body, self._desk.dims)
+        elif kind.startswith(_SOUND) and self._ears:
             query = dict(urllib.parse.parse_qsl(scope["query_string"].decode("latin-1")))
-            number = query.get("utterance")
-            number = bodies.check_number(int(number) if number and number.isdecimal() else number)
+            counted = query.get("utterance")
+            number = bodies.check_number(
+                int(counted) if counted and counted.isdecimal() and len(counted) < 16 else counted
+            )
             body = await bodies.read(receive, headers, bodies.LONGEST_SOUND)
-            features = await ears.measure(body, query.get("transcript", ""))
+            features = await self._ears.measure(body, query.get("transcript", ""))
         else:
             found = f"a body of type {kind.decode('latin-1')!r:.60}; expected application/json"
-            raise Refused(415, found + (" or audio/wav" if ears else ""))
-        return await desk.ask(name, features, number)
+            raise Refused(415, found + (" or audio/wav" if self._ears else ""))
+        return await self._desk.ask(name, features, number)
 
-    class Utterances:
-        """The one route that has to be fast: no framework between it and the server."""
 
-        async def __call__(self, scope, receive, send):
-            try:
-                status, said = await answered(scope, receive)
-            except InputError as error:
-                status, said = 400, {"error": str(error)}
-            except Refused as error:
-                status, said = error.status, {"error": error.reason}
-            desk.metrics.statuses[status] += 1
-            await respond(status, said)(scope, receive, send)
-
+def _others(desk: Desk, ears: Ears | None) -> Asgi:
+    try:
+        import fastapi
+        import orjson  # noqa: F401
+        from fastapi.responses import JSONResponse, PlainTextResponse
+    except ImportError as error:
+        expected = "pip install -e '.[serve]'"
+        raise InputError("serving", f"{error.name} is missing", expected) from error
     app = fastapi.FastAPI(title="mman_jax", version=__version__)
-    app.router.routes.insert(0, Route(_PATH + "/utterances", Utterances(), methods=["POST"]))
 
-    @app.delete(_PATH, summary="Forget a conversation")
+    @app.delete(_CONVERSATION, summary="Forget a conversation")
     async def forget(conversation: str):
-        return respond(*await desk.ask(conversation, None))
+        status, said = await desk.ask(conversation, None)
+        return JSONResponse(said, status)
 
     @app.get("/health", summary="Whether it answers, and what it expects")
     async def health():
-        return {"status": "ok", "modalities": dims, "classes": desk.classes, "sound": bool(ears)}
+        return {"status": "ok", "modalities": desk.dims, "classes": desk.classes,
+                "sound": ears is not None}  # fmt: skip
 
-    @app.get(
-        "/metrics", summary="Counts, as Prometheus reads them", response_class=PlainTextResponse
-    )
+    @app.get("/metrics", summary="Counts, as Prometheus reads", response_class=PlainTextResponse)
     async def metrics():
         now = {"conversations": len(desk.places), "waiting": desk.waiting}
         return PlainTextResponse(desk.metrics.text(now), media_type="text/plain; version=0.0.4")
 
-    @app.websocket(_PATH + "/sound")
+    @app.websocket(_CONVERSATION + "/sound")
     async def microphone(socket: fastapi.WebSocket, conversation: str):
         await socket.accept()
         try:
@@ -107,31 +131,29 @@ def make(desk: Desk, ears: Ears | None, token: str) -> Callable[..., Awaitable[N
         except fastapi.WebSocketDisconnect:
             return
 
-    describe(app, _PATH + "/utterances", dims, desk.classes, bool(ears))
-    return _guarded(app, token, respond)
+    path = _CONVERSATION.replace(":path", "") + "/utterances"
+    describe(app, path, desk.dims, desk.classes, ears is not None)
+    return app
 
 
-def _guarded(app, token: str, respond) -> Callable[..., Awaitable[None]]:
-    wanted = f"Bearer {token}".encode()
+async def _send(send: Any, status: int, said: Mapping[str, Any]) -> None:
+    import orjson
 
-    async def guarded(scope, receive, send):
-        if scope["type"] not in ("http", "websocket"):
-            return await app(scope, receive, send)
-        headers = dict(scope["headers"])
-        shown = headers.get(b"authorization", b"")
-        known = not token or hmac.compare_digest(shown, wanted)
-        if not known and scope["path"] not in _OPEN:
-            status, reason = 401, "no token, or a wrong one; expected Authorization: Bearer TOKEN"
-        elif scope["type"] == "websocket" and not token and not _same_origin(headers):
-            # A page of another site, in a browser on this machine, must not reach the service.
-            status, reason = 403, "a WebSocket that a page of another site opens"
-        else:
-            return await app(scope, receive, send)
-        if scope["type"] == "websocket":
-            return await send({"type": "websocket.close", "code": 1008, "reason": reason})
-        return await respond(status, {"error": reason})(scope, receive, send)
+    body = orjson.dumps(said)
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    if status == 429:
+        headers.append((b"retry-after", b"1"))
+    if status in (408, 413):  # the rest of the body is not read
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
-    return guarded
+
+async def _refuse(scope: Scope, send: Any, status: int, reason: str) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008, "reason": reason})
+    else:
+        await _send(send, status, {"error": reason})
 
 
 def _same_origin(headers: Mapping[bytes, bytes]) -> bool:
