@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import json
+import os
 import pathlib
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
@@ -31,14 +33,17 @@ _SOAK, _LIVES = 200_000, 40  # utterances in all, and of a conversation
 def case_serve(_: np.ndarray) -> Iterator[dict[str, Any]]:
     """Utterances a second over HTTP, and how long each takes at half of what is aimed at.
 
+    `cpu_microseconds` are those that an utterance costs the service and the client, whatever else
+    the machine does.
+
     `position` says how they come: `closed` (each conversation waits for its answer), `half` (at
     2500 a second, whether or not answers come; times count from when each was due), `twice` (at
     twice what `closed` reached, over four times as many connections), `after` (as `half` at a
     quarter of what `closed` reached, right after `twice`).
     """
     for form in ("base64", "numbers"):
-        with _served(f"--conversations={4 * CONVERSATIONS}") as (port, _):
-            for found in _run(_measured(port, form == "numbers")):
+        with _served(f"--conversations={4 * CONVERSATIONS}") as (port, process):
+            for found in _run(_measured(port, process.pid, form == "numbers")):
                 yield found | {"features": form}
 
 
@@ -48,17 +53,22 @@ def case_soak(_: np.ndarray) -> Iterator[dict[str, Any]]:
         yield from _run(_soaked(port, process.pid))
 
 
-async def _measured(port: int, text: bool) -> list[dict[str, Any]]:
+async def _measured(port: int, pid: int, text: bool) -> list[dict[str, Any]]:
     connections = await client.connect(port, _names("c", CONVERSATIONS), DIMS, text)
     await client.closed(connections, 2)  # until all is warm
+    before = _spent(pid), time.process_time()
     closed = await client.closed(connections, SECONDS)
-    reached = len(closed.latencies) / closed.seconds
+    spent = _spent(pid) - before[0], time.process_time() - before[1]
+    count = len(closed.latencies)
+    cpu = dict(zip(("service", "client"), (1e6 * s / count for s in spent), strict=True))
+    reached = count / closed.seconds
     half = await client.paced(connections, TARGET / 2, SECONDS)
     more = await client.connect(port, _names("d", 3 * CONVERSATIONS), DIMS, text)
     twice = await client.paced(connections + more, 2 * reached, SECONDS / 2)
     after = await client.paced(connections, reached / 4, SECONDS / 2)
     several = {"closed": closed, "half": half, "twice": twice, "after": after}
-    return [_line("serve", load, position=name) for name, load in several.items()]
+    lines = [_line("serve", load, position=name) for name, load in several.items()]
+    return [lines[0] | {"cpu_microseconds": cpu}, *lines[1:]]
 
 
 async def _soaked(port: int, pid: int) -> list[dict[str, Any]]:
@@ -117,6 +127,12 @@ def _run(work: Coroutine[Any, Any, Any]) -> Any:
 
 def _names(prefix: str, count: int) -> list[str]:
     return [f"{prefix}{i}" for i in range(count)]
+
+
+def _spent(pid: int) -> float:
+    """Seconds of CPU time that a process has taken (Linux)."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _memory(pid: int) -> float:
