@@ -17,6 +17,7 @@ import numpy as np
 from configs import mman
 from experiments.benchmark.peer_pytorch import CLASSES, DIMS
 from experiments.benchmark.reading import case_read
+from experiments.benchmark.serving import case_serve, case_soak
 from experiments.benchmark.sweeping import case_sweep
 from experiments.benchmark.timing import line, median, useful
 from mman_jax.data import batching
@@ -226,4 +227,6 @@ CASES: dict[str, Callable[[np.ndarray], Iterator[dict[str, Any]]]] = {
     "growth": case_growth,
     "read": case_read,
     "sweep": case_sweep,
+    "serve": case_serve,
+    "soak": case_soak,
 }
