@@ -8,6 +8,9 @@ DIR is the folder of a finished run. FOLDER, which must be new or empty, gets
   a run that learnt targets);
 - `card.json`: classes, sizes, scores, limits, licences, and how to call the functions.
 
+`--format=onnx` writes `conversation.onnx` and `step.onnx` in their place, compared with the models
+in ONNX Runtime before they are written; of MMAN and its cLSTMs. Needs the extra `onnx`.
+
 `--weights=FILE` takes the parameters of an edited `weights.safetensors` in place of the run's own;
 `experiments.predict` takes the flag, too. Needs the extra `export`.
 """
@@ -21,6 +24,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from absl import flags
 
 from experiments.terminal import command
 from experiments.terminal.lock import alone
@@ -30,11 +34,12 @@ from mman_jax import systems
 from mman_jax.errors import InputError
 from mman_jax.features.extraction import Extraction
 from mman_jax.files.whole import check_new
-from mman_jax.inference import card, exported, tensors, weights
+from mman_jax.inference import card, exported, onnx_functions, tensors, weights
 from mman_jax.inference.model import Model
 
 _CHECKPOINT = command.path_flag("checkpoint", "The folder of a finished run.")
 _OUTPUT = command.path_flag("output", "The folder to make.")
+_FORMAT = flags.DEFINE_enum("format", "jax", ["jax", "onnx"], "What the functions are written as.")
 _WEIGHTS = command.path_flag("weights", "Parameters in place of the run's own.", False)
 
 
@@ -104,8 +109,12 @@ def main() -> None:
 def _export(workdir: pathlib.Path, output: pathlib.Path) -> None:
     check_new(output)  # before the work, too
     models = load_models(workdir, _WEIGHTS.value)
-    files = contents(models)
     about = describe(models, workdir, _WEIGHTS.value is not None)
+    if _FORMAT.value == "onnx":
+        files = onnx_functions.functions(models, about)
+        about["calls"] = onnx_functions.CALLS
+    else:
+        files = contents(models)
     about["files"] = {name: len(content) for name, content in files.items()}
     files["card.json"] = (json.dumps(about, indent=1, allow_nan=False) + "\n").encode()
     write(output, files)
