@@ -213,9 +213,9 @@ def _trainer(
         network = learnt.network(config, task, parts.words)
         system = build(network, list(parts.cells.dims), classes)
         if isinstance(system, Estimator):
-            if learnt.numbers(task) or config.train.labels == "votes":
+            if config.train.labels == "votes":
                 found = f"{config.system!r}, which learns one label an utterance"
-                raise InputError("system", found, "another, for numbers or the votes of raters")
+                raise InputError("system", found, "another, for the votes of raters")
             if parts.words is not None:
                 raise InputError("data.cells", "'words' for " + config.system, "utterances")
             return Fitting(system, parts.rows)

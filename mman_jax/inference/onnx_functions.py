@@ -36,7 +36,8 @@ def functions(models: Sequence[Model], card: Mapping[str, Any]) -> dict[str, byt
         card: of the run, as `card.write` gives it.
 
     Raises:
-        InputError: a system without a PyTorch twin, or models over words; or a package of the extra is missing.
+        InputError: a system without a PyTorch twin, or models over words; or a package of the
+            extra is missing.
     """
     stream.check_whole(models)
     if card["architecture"] is None:

@@ -61,9 +61,7 @@ def build(
     return _named(network, systems).from_settings(settings, modalities, classes)
 
 
-def for_numbers(
-    network: Mapping[str, Any], systems: Mapping[str, type[System]] = SYSTEMS
-) -> dict[str, Any]:
+def for_numbers(network: Mapping[str, Any], systems: Systems = SYSTEMS) -> dict[str, Any]:
     """The settings of the same system for `classes` numbers in place of classes.
 
     Args:
@@ -71,12 +69,16 @@ def for_numbers(
         systems: by name.
 
     Raises:
-        InputError: an unknown system.
+        InputError: an unknown system, or one that learns classes alone.
     """
-    return _named(network, systems).for_numbers(network)
+    system = _named(network, systems)
+    if issubclass(system, Estimator):
+        found = f"{network['system']!r}, which learns classes"
+        raise InputError("network.system", found, "a system that learns by gradients")
+    return system.for_numbers(network)
 
 
-def _named(network: Mapping[str, Any], systems: Mapping[str, type[System]]) -> type[System]:
+def _named(network: Mapping[str, Any], systems: Systems) -> type[System | Estimator]:
     name = network.get("system", "mman")
     if name not in systems:
         raise InputError("network.system", f"unknown {name!r:.40}", nearest(str(name), systems))
