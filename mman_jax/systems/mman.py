@@ -255,7 +255,7 @@ def training() -> dict[str, Any]:
         "batch": 30,  # conversations
         "max_epochs": 1000,  # caps every stage
         "select": "calibrated",  # what picks the epoch: loss, calibrated, accuracy or recall
-        "smoothing": 0.5,  # of that over the epochs: how much the past weighs
+        "smoothing": 0.0,  # of that over the epochs: how much the past weighs
         "labels": "label",  # or votes: what classes are learnt from
         "loss": "",  # of a target: l1, mse or ccc; none: l1
         "class_weights": False,
