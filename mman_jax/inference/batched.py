@@ -10,6 +10,7 @@ import numpy as np
 
 from mman_jax.evaluation.attention import weigh
 from mman_jax.inference.answerer import Answer, Answerer
+from mman_jax.inference.model import answers
 
 SIZES = (1, 4, 8, 16, 32, 64)
 """Utterances of a step: above, answers to all of it would wait long for little more a second."""
@@ -102,24 +103,25 @@ class Batched:
         scaled = [model.scaling.apply(whole) for model in self.answerer.models]
         keys, attention = self.answerer.keys, self.answerer.attention
         after, found, weights = _step(
-            keys, attention, self.answerer.params, states, scaled, present
+            keys, attention, self.answerer.params, states, scaled, present, self.answerer.units
         )
         looked = [None if w is None else np.asarray(w) for w in weights]
         return after, self.answerer.say([np.asarray(p) for p in found], looked)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _step(keys, attention, params, states, features, present):
+def _step(keys, attention, params, states, features, present, units):
     there = {m: x[:, None] for m, x in present.items()}
     start = jnp.zeros_like(next(iter(there.values())))
     after, probabilities, weights = [], [], []
-    for key, own, state, given in zip(keys, params, states, features, strict=True):
+    every = zip(keys, params, states, features, units, strict=True)
+    for key, own, state, given, scale in every:
         rows = {m: x[:, None] for m, x in given.items()}
 
-        def one_seed(one, system=key.system, rows=rows):
+        def one_seed(one, system=key.system, rows=rows, scale=scale):
             p, s = one
             logits, s = system.apply({"params": p}, rows, start, s, present=there)
-            found = jax.nn.softmax(logits[system.head][:, 0])
+            found = answers(logits[system.head][:, 0], scale)
             return s, found, weigh(system, p, rows, there)[:, 0] if attention else None
 
         # Stored [B, S, 1, ...], a conversation's state as one of a single row; needed [S, B, ...].
