@@ -12,6 +12,7 @@ from experiments.service.sound import LONGEST_MESSAGE
 from mman_jax.errors import InputError
 
 _DRAIN = 10  # seconds for what is under way at the end
+_IDLE = 75  # seconds for which a connection that asks nothing is kept
 _SWITCH = 5e-4  # seconds
 
 
@@ -56,6 +57,7 @@ def serve(app: Any, desk: Desk, bound: socket.socket, began: Callable[[Callable]
         log_level="warning",
         access_log=False,
         server_header=False,
+        timeout_keep_alive=_IDLE,
         ws_max_size=LONGEST_MESSAGE,
         timeout_graceful_shutdown=_DRAIN,
     )

@@ -38,7 +38,7 @@ class Ears:
         """
         self._made = made
         self._pool = concurrent.futures.ThreadPoolExecutor(1, "ears")
-        self._microphones = 0
+        self._microphones = self._recordings = 0
 
     async def measure(self, recording: bytes, said: str) -> dict[str, np.ndarray]:
         """The features of one utterance.
@@ -51,10 +51,14 @@ class Ears:
             InputError: no recording, or one without sound.
             Refused: too many wait.
         """
-        if self._pool._work_queue.qsize() >= _RECORDINGS:
+        if self._recordings >= _RECORDINGS:
             raise Refused(429, f"{_RECORDINGS} recordings wait to be measured; come again later")
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self._of_file, recording, said)
+        self._recordings += 1
+        measured = asyncio.wrap_future(self._pool.submit(self._of_file, recording, said))
+        try:
+            return await measured
+        finally:
+            self._recordings -= 1
 
     def _of_file(self, recording: bytes, said: str) -> dict[str, np.ndarray]:
         with tempfile.TemporaryDirectory(prefix="mman_jax_") as folder:
