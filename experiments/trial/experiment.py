@@ -3,7 +3,7 @@
 import json
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -11,8 +11,7 @@ import ml_collections
 import numpy as np
 
 from experiments.terminal.screen import Screen
-from experiments.trial import analysis, clips, folder, joining, results, training
-from experiments.trial import curves as logs
+from experiments.trial import analysis, boards, clips, folder, joining, results, training
 from experiments.trial.prepared import Experiment, prepare_experiment
 from experiments.trial.provenance import provenance
 from experiments.trial.refit import refit
@@ -32,7 +31,7 @@ def run(
     config: ml_collections.ConfigDict,
     workdir: pathlib.Path,
     screen: Screen,
-    tensorboard: bool = False,
+    shown: Sequence[str] = (),
     towers: Mapping[str, pathlib.Path] | None = None,
     looks: bool = False,
 ) -> dict[str, Any]:
@@ -43,9 +42,9 @@ def run(
     Args:
         config: see `configs/mman.py`.
         workdir: gets `config.json`, `results.json`, `analysis.json` (see `analysis.of_task`),
-            learning curves (`logs`), pictures, checkpoints and the trained model.
+            learning curves (`curves`), pictures, checkpoints and the trained model.
         screen: where progress is shown.
-        tensorboard: whether curves go to `workdir/tensorboard`, too.
+        shown: the boards (`boards.WHERE`) where learning curves go, too.
         towers: the folders of finished trials, one for each head of the first stage by its name:
             it is not trained again. None: it is.
         looks: whether `analysis.json` also tells of attention and of missing modalities.
@@ -55,8 +54,7 @@ def run(
     """
     if config.data.folds and not config.data.fold:
         raise InputError("config.data.fold", "none", "the name of one fold; a trial is of one")
-    if tensorboard:
-        logs.tensorboard_writer()  # a missing extra is said before anything is written
+    boards.check(shown)  # a missing extra is said before anything is written
     chosen = json.loads(config.to_json())
     del chosen["distributed"]  # where a run runs, not what it is
     done = finished(workdir, chosen)
@@ -74,7 +72,7 @@ def run(
     found, told = {}, {}
     with mesh.compiling(quickly=experiment.small):
         for task in experiment.tasks:
-            own = (tensorboard, towers or {}, looks)
+            own = (shown, towers or {}, looks)
             found[task.name], told[task.name] = _train(experiment, task, workdir, screen, *own)
     summary = _summary(experiment, found)
     if processes.is_first():
@@ -90,7 +88,7 @@ def _train(
     task: protocols.Task,
     workdir: pathlib.Path,
     screen: Screen,
-    tensorboard: bool,
+    shown: Sequence[str],
     towers: Mapping[str, pathlib.Path],
     looks: bool,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -100,7 +98,7 @@ def _train(
         return joining.begin(experiment, task, towers)
 
     snapshot, seconds = training.fit(
-        experiment, task, workdir, screen, begin if towers else None, tensorboard
+        experiment, task, workdir, screen, begin if towers else None, shown
     )
     used, end = experiment, snapshot
     if experiment.config.train.refit:
