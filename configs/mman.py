@@ -87,6 +87,9 @@ def get_config():
     config.data.folds = ""  # sessions, speakers or a number: each such group is the test part once
     config.data.fold = ""  # one of these folds by its name
     config.data.modalities = ""  # comma-separated names; none: all
+    config.data.cells = "utterances"  # or words: of what an utterance's answer is made
+    config.data.pivot = ""  # whose cells are the words; none: text, or the first modality
+    config.data.words = 50  # of an utterance at most: the last ones
     config.data.stream = placeholder(bool)  # none: where rows would take over half of a device
 
     config.network = ml_collections.ConfigDict(network())

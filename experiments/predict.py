@@ -118,7 +118,7 @@ def _read(models: list[Model]) -> Corpus:
     if _INPUT.value.lower().endswith(".csv"):
         regular_file(pathlib.Path(_INPUT.value))
         return clips.read_corpus(_INPUT.value, pathlib.Path(_CHECKPOINT.value), [*models[0].dims])
-    return read_corpus(_INPUT.value)
+    return read_corpus(_INPUT.value, pool=None if models[0].words else "mean")
 
 
 def _check_flags() -> None:

@@ -3,14 +3,14 @@
 import json
 import pathlib
 import re
+from collections.abc import Sequence
 
 from ml_collections import ConfigDict
 
 from experiments.study import pooled, workers
 from experiments.study.jobs import Job
 from experiments.terminal.screen import Screen
-from experiments.trial import experiment, folder
-from experiments.trial.curves import tensorboard_writer
+from experiments.trial import boards, experiment, folder
 from experiments.trial.prepared import load_corpus, prepare_experiment
 from mman_jax.data import folds, protocols
 from mman_jax.data.corpus import Corpus
@@ -71,7 +71,7 @@ def run(
     screen: Screen,
     processes: int = 1,
     cache: str = "",
-    tensorboard: bool = False,
+    shown: Sequence[str] = (),
 ) -> None:
     """Trains a system on every fold and writes the pooled `results.json`; again, it goes on.
 
@@ -81,14 +81,13 @@ def run(
         screen: where progress is shown.
         processes: how many folds are trained side by side.
         cache: folder of compiled programs for these processes, or empty.
-        tensorboard: whether curves go to `tensorboard` of each fold, too.
+        shown: the boards where each fold's curves go, too.
 
     Raises:
         InputError: if the config, its corpus or its folds cannot be used; nothing is written then.
     """
     check(config)
-    if tensorboard:
-        tensorboard_writer()
+    boards.check(shown)
     chosen = json.loads(config.to_json())
     del chosen["distributed"]
     done = experiment.finished(workdir, chosen)
@@ -101,9 +100,7 @@ def run(
     prepare_experiment(next(iter(each.values())))
     folder.claim(workdir, chosen, corpus)
     where = places(workdir, list(each))
-    jobs = [
-        Job(f"fold {name}", own, where[name], tensorboard=tensorboard) for name, own in each.items()
-    ]
+    jobs = [Job(f"fold {name}", own, where[name], shown=shown) for name, own in each.items()]
     workers.run(jobs, screen, processes, cache)
     summary = pooled.results_of(pooled.read(where))
     experiment.write(workdir, summary)

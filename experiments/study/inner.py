@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from experiments.terminal.command import Preemption
 from experiments.terminal.screen import Screen
 from experiments.trial import settings
-from experiments.trial.prepared import choose_split, load_corpus
+from experiments.trial.prepared import choose_split, load_corpus, load_words
 from mman_jax.data import folds, protocols
 from mman_jax.data.parts import Parts, common_shapes, prepare
 from mman_jax.data.splits import Split
@@ -43,9 +43,9 @@ class Folds:
     labels: tuple[Mapping[str, np.ndarray], ...]
 
     @property
-    def conversations(self) -> int:
-        """The most that any trains on."""
-        return max(len(parts.split.train) for parts in self.parts)
+    def items(self) -> int:
+        """The most conversations, or where cells are words utterances, that any trains on."""
+        return max(len(parts.layouts["train"].conversations) for parts in self.parts)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,15 +96,18 @@ def prepare_inner(config: ConfigDict, by: str) -> Inner:
         if len(rest):
             blind.append(Split(rest, then.valid, split.valid, "the group tested has no say"))
 
+    words = load_words(config, corpus)
+
     def laid(several):
-        shapes = common_shapes(corpus, several)
-        parts = tuple(prepare(corpus, split, shapes) for split in several)
+        shapes = common_shapes(corpus, several, words)
+        parts = tuple(prepare(corpus, split, shapes, words) for split in several)
         return Folds(names, parts, tuple(part.labels(tasks[0]) for part in parts))
 
     about = tuple(dict.fromkeys(split.how for split in splits))
     names = tuple(fold.name for fold in inner)
     classes = len(tasks[0].classes)
-    return Inner(tuple(corpus.dims), classes, about, laid(splits), laid(blind) if blind else None)
+    modalities = tuple((corpus if words is None else words.cells).dims)
+    return Inner(modalities, classes, about, laid(splits), laid(blind) if blind else None)
 
 
 class Candidate:
@@ -136,7 +139,9 @@ class Candidate:
         self.seeds, self.screen = list(seeds), screen
         shards = (config.mesh.seeds, config.mesh.rows)
         with within("config"):
-            system = build(config.network, inner.modalities, inner.classes)
+            words, corpus = self.folds.parts[0].words, self.folds.parts[0].corpus
+            network = settings.network(config, words)
+            system = build(network, inner.modalities, inner.classes)
             if towers:
                 own = {name: system.towers[name] for name in towers}
                 inputs = {name: system.inputs[name] for name in towers}
@@ -144,9 +149,10 @@ class Candidate:
             mesh = parallel.make_mesh(len(self.seeds), config.parallel, *shards)
             self.system: System = system
             rows = self.folds.parts[0].rows
+            train = settings.training(config, corpus, words)
             self._trainer = Trainer(
-                system, config.train, rows, inner.classes, mesh, config.parallel,
-                config.data.stream, self.folds.conversations,
+                system, train, rows, inner.classes, mesh, config.parallel,
+                config.data.stream, self.folds.items,
             )  # fmt: skip
         runs = len(self.seeds) * len(self.folds.parts)
         self._small = settings.is_small(self._trainer, rows, runs)

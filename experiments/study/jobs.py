@@ -25,7 +25,7 @@ class Job:
         folder: of the trial.
         towers: the folders of the trials of the towers that it fuses; none: it trains its own.
         looks: whether its attention and missing modalities are analysed.
-        tensorboard: whether its learning curves go to TensorBoard, too.
+        shown: the boards where its learning curves go, too.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Job:
     folder: pathlib.Path
     towers: Mapping[str, pathlib.Path] = dataclasses.field(default_factory=dict)
     looks: bool = False
-    tensorboard: bool = False
+    shown: Sequence[str] = ()
 
     @property
     def done(self) -> bool:
@@ -47,9 +47,7 @@ class Job:
             InputError: as `experiment.run`; and if another process works in its folder.
         """
         with alone(self.folder, patience=_PATIENCE):
-            experiment.run(
-                self.config, self.folder, screen, self.tensorboard, self.towers, self.looks
-            )
+            experiment.run(self.config, self.folder, screen, self.shown, self.towers, self.looks)
 
 
 def plan(

@@ -67,10 +67,8 @@ def of_task(
 
 
 def _answers(experiment: Experiment, labels: np.ndarray, given: np.ndarray) -> dict[str, Any]:
-    layout, corpus = experiment.parts.layouts["test"], experiment.parts.corpus
-    scored = labels != UNSCORED
-    which = np.repeat(layout.conversations, layout.lengths)
-    position = np.concatenate([np.arange(n) for n in layout.lengths])
+    scored, corpus = labels != UNSCORED, experiment.parts.corpus
+    which, position = experiment.parts.whose("test")
     return {
         "answers": given[:, scored].tolist(),
         "utterances": {
@@ -158,7 +156,7 @@ def _attention(
 def _missing(experiment: Experiment, params: Any, labels: np.ndarray) -> dict[str, Any]:
     """Test accuracy of each seed where one modality is missing, by modality."""
     parts, system = experiment.parts, experiment.trainer.system
-    if len(parts.corpus.features) < 2:
+    if len(parts.cells.features) < 2:
         return {}
     scored = labels != UNSCORED
     found = answers_without(system, params, parts.rows["test"], _options())

@@ -1,19 +1,20 @@
-"""Learning curves on disk while a run goes on: a CSV file always, TensorBoard's where asked for.
+"""Learning curves on disk while a run goes on: a CSV file always, boards where asked for.
 
-Both are made from a snapshot's whole history: a run that was interrupted leaves the file of one
+All are made from a snapshot's whole history: a run that was interrupted leaves the file of one
 that was not.
 """
 
 import csv
 import io
+import itertools
 import pathlib
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from experiments.trial.boards import Board
 from mman_jax.errors import InputError
 from mman_jax.files.whole import write_whole
 from mman_jax.training.outcome import Snapshot
@@ -46,32 +47,26 @@ class Log:
         path: pathlib.Path,
         heads: Mapping[str, Sequence[str]],
         seeds: Sequence[int],
-        board: pathlib.Path | None = None,
+        boards: Mapping[int, Sequence[Board]] | None = None,
     ):
-        """Writes nothing yet, but removes what an earlier start left in `board`.
+        """Writes nothing yet.
 
         Args:
             path: of the CSV file.
             heads: T names by stage.
             seeds: S seeds.
-            board: a folder for TensorBoard, a run a seed; None: none.
+            boards: of each seed, where its curves are shown, too; closed at the end.
         """
         self._path, self._heads, self._seeds = path, heads, seeds
         self._written = 0.0
         self._shown = dict.fromkeys(heads, 0)
-        self._boards: dict[int, Any] = {}
-        if board is not None:
-            shutil.rmtree(board, ignore_errors=True)
-            writer = tensorboard_writer()
-            self._boards = {
-                seed: writer(str(board / f"seed_{seed}"), flush_secs=10) for seed in seeds
-            }
+        self._boards = boards or {}
 
     def __enter__(self) -> "Log":
         return self
 
     def __exit__(self, *_) -> None:
-        for board in self._boards.values():
+        for board in itertools.chain(*self._boards.values()):
             board.close()
 
     def note(self, snapshot: Snapshot, last: bool) -> None:
@@ -93,9 +88,9 @@ class Log:
     def _show(self, histories: Mapping[str, Record]) -> None:
         for stage, history in histories.items():
             for row in self._rows(stage, history, self._shown[stage]):
-                for name in _VALUES:
-                    tag, value = f"{name}/{row.head}", float(getattr(row, name))
-                    self._boards[row.seed].add_scalar(tag, value, row.epoch)
+                values = {f"{name}/{row.head}": float(getattr(row, name)) for name in _VALUES}
+                for board in self._boards[row.seed]:
+                    board.add(values, row.epoch)
             self._shown[stage] = len(history.train_loss)
 
     def _rows(self, stage: str, history: Record, done: int = 0) -> Iterator[Row]:
@@ -139,20 +134,6 @@ def means(rows: Sequence[Row]) -> dict[str, dict[str, list[float]]]:
             for name in _VALUES
         }
     return found
-
-
-def tensorboard_writer() -> Any:
-    """tensorboardX's `SummaryWriter`.
-
-    Raises:
-        InputError: where it is not installed.
-    """
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError as error:
-        expected = "pip install -e '.[tensorboard]'"
-        raise InputError("--tensorboard", "tensorboardX is missing", expected) from error
-    return SummaryWriter
 
 
 def _csv(rows: Iterator[Row]) -> bytes:

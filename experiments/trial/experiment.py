@@ -2,7 +2,7 @@
 
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -10,8 +10,16 @@ import ml_collections
 import numpy as np
 
 from experiments.terminal.screen import Screen
-from experiments.trial import analysis, clips, folder, joining, results, training
-from experiments.trial import curves as logs
+from experiments.trial import (
+    analysis,
+    boards,
+    clips,
+    folder,
+    joining,
+    results,
+    settings,
+    training,
+)
 from experiments.trial.prepared import Experiment, prepare_experiment
 from experiments.trial.provenance import provenance
 from experiments.trial.refit import refit
@@ -30,7 +38,7 @@ def run(
     config: ml_collections.ConfigDict,
     workdir: pathlib.Path,
     screen: Screen,
-    tensorboard: bool = False,
+    shown: Sequence[str] = (),
     towers: Mapping[str, pathlib.Path] | None = None,
     looks: bool = False,
 ) -> dict[str, Any]:
@@ -41,9 +49,9 @@ def run(
     Args:
         config: see `configs/mman.py`.
         workdir: gets `config.json`, `results.json`, `analysis.json` (see `analysis.of_task`),
-            learning curves (`logs`), pictures, checkpoints and the trained model.
+            learning curves (`curves`), pictures, checkpoints and the trained model.
         screen: where progress is shown.
-        tensorboard: whether curves go to `workdir/tensorboard`, too.
+        shown: the boards (`boards.WHERE`) where learning curves go, too.
         towers: the folders of finished trials, one for each head of the first stage by its name:
             it is not trained again. None: it is.
         looks: whether `analysis.json` also tells of attention and of missing modalities.
@@ -53,8 +61,7 @@ def run(
     """
     if config.data.folds and not config.data.fold:
         raise InputError("config.data.fold", "none", "the name of one fold; a trial is of one")
-    if tensorboard:
-        logs.tensorboard_writer()  # a missing extra is said before anything is written
+    boards.check(shown)  # a missing extra is said before anything is written
     chosen = json.loads(config.to_json())
     del chosen["distributed"]  # where a run runs, not what it is
     done = finished(workdir, chosen)
@@ -72,7 +79,7 @@ def run(
     found, told = {}, {}
     with mesh.compiling(quickly=experiment.small):
         for task in experiment.tasks:
-            own = (tensorboard, towers or {}, looks)
+            own = (shown, towers or {}, looks)
             found[task.name], told[task.name] = _train(experiment, task, workdir, screen, *own)
     summary = _summary(experiment, found)
     if processes.is_first():
@@ -88,7 +95,7 @@ def _train(
     task: protocols.Task,
     workdir: pathlib.Path,
     screen: Screen,
-    tensorboard: bool,
+    shown: Sequence[str],
     towers: Mapping[str, pathlib.Path],
     looks: bool,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -98,7 +105,7 @@ def _train(
         return joining.begin(experiment, task, towers)
 
     snapshot, seconds = training.fit(
-        experiment, task, workdir, screen, begin if towers else None, tensorboard
+        experiment, task, workdir, screen, begin if towers else None, shown
     )
     used, end = experiment, snapshot
     if experiment.config.train.refit:
@@ -178,9 +185,11 @@ def _save_model(
         "corpus": experiment.parts.corpus.source,
         "seeds": seeds,
     }
-    network = experiment.config.network.to_dict()
-    dims = experiment.parts.corpus.dims
-    model = Model(params, experiment.parts.scaling, network, dims, task.classes, about)
+    parts = experiment.parts
+    network = settings.network(experiment.config, parts.words)
+    words = parts.words and {"pivot": parts.words.pivot, "most": parts.words.most}
+    given = (params, parts.scaling, network, parts.cells.dims, task.classes, about)
+    model = Model(*given, words=words)
     model.save(models / task.name)
 
 

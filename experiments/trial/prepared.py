@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -16,8 +17,9 @@ from mman_jax.data.parts import Parts, common_shapes, prepare
 from mman_jax.data.readers.read import read_corpus
 from mman_jax.data.splits import Split, split
 from mman_jax.data.synthetic import process as synthetic
+from mman_jax.data.words import Words, words
 from mman_jax.errors import InputError, within
-from mman_jax.systems import build
+from mman_jax.systems import SYSTEMS, build
 from mman_jax.training import mesh as parallel
 from mman_jax.training.outcome import Snapshot, converged
 from mman_jax.training.trainer import Trainer
@@ -50,10 +52,12 @@ class Experiment:
         train = self.config.train
         if all(train[stage].get("answers") != "out_of_fold" for stage in self.trainer.stages):
             return None
-        layout, shape = self.parts.layouts["train"], self.parts.rows["train"].mask.shape
-        several = folds.inner_groups(self.parts.corpus, layout.conversations, folds.INNER)
-        found = np.full(shape, -1)
-        found.reshape(-1)[layout.positions] = np.repeat(several, layout.lengths)
+        corpus, train = self.parts.corpus, self.parts.split.train
+        group = np.full(len(corpus.lengths), -1)
+        group[train] = folds.inner_groups(corpus, train, folds.INNER)
+        found = np.full(self.parts.rows["train"].mask.shape, -1)
+        positions = self.parts.layouts["train"].positions
+        found.reshape(-1)[positions] = group[self.parts.whose("train")[0]]
         return found
 
     @property
@@ -86,9 +90,34 @@ class Experiment:
 
 def load_corpus(data: ml_collections.ConfigDict) -> Corpus:
     """The corpus that a config names, reduced to the modalities that it names."""
-    corpus = read_corpus(data.path) if data.path is not None else synthetic.synthetic_corpus()
-    names = [name.strip() for name in data.modalities.split(",") if name.strip()]
+    pool = None if data.cells == "words" else "mean"
+    if data.path is None:
+        corpus = synthetic.synthetic_corpus()
+    else:
+        corpus = read_corpus(data.path, pool=pool)
+    names = _names(data)
+    if names and data.pivot not in ("", *names):
+        names.append(data.pivot)
     return corpus.select_modalities(names) if names else corpus
+
+
+def load_words(config: ml_collections.ConfigDict, corpus: Corpus) -> Words | None:
+    """The words of a corpus, where a config's cells are words, and what is in them where its system
+    reads that.
+
+    Raises:
+        InputError: a corpus without any, or of which they cannot be told.
+    """
+    data = config.data
+    if data.cells != "words":
+        return None
+    system = SYSTEMS.get(config.network.get("system", "mman"))
+    inside = system is not None and system.inside  # an unknown one is refused where it is built
+    return words(corpus, data.pivot, data.words, inside, _names(data))
+
+
+def _names(data: ml_collections.ConfigDict) -> list[str]:
+    return [name.strip() for name in data.modalities.split(",") if name.strip()]
 
 
 def choose_split(
@@ -123,13 +152,14 @@ def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
     corpus = load_corpus(config.data)
     tasks = protocols.tasks(corpus, config.data.protocol)
     chosen, lacking = choose_split(config.data, corpus, tasks)
-    parts, conversations = _parts(config.data, corpus, chosen)
+    laid = load_words(config, corpus)
+    parts, conversations = _parts(config.data, corpus, chosen, laid)
     labels = {task.name: parts.labels(task) for task in tasks}
     mismatch = protocols.check_table_1(corpus)
     trainer = _trainer(config, parts, len(tasks[0].classes), conversations)
     settings.check_memory(config, trainer, parts.rows)
-    unusual = columns.unusual(corpus, parts.scaling, parts.split.train)
-    notices = (*corpus.source_notes, parts.split.how)
+    unusual = columns.unusual(parts.cells, parts.scaling, parts.layouts["train"].conversations)
+    notices = (*corpus.source_notes, parts.split.how, *(laid.notices() if laid else ()))
     notices += (*([mismatch] if mismatch else []), *map(str, unusual))
     notices += (*parts.split.notices, *lacking, *suspicions.of_tasks(corpus, parts.split, tasks))
     small = settings.is_small(trainer, parts.rows, config.seeds)
@@ -140,21 +170,27 @@ def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
 
 def on_split(experiment: Experiment, split: Split) -> Experiment:
     """The same experiment on another split, scaled by its training conversations."""
-    parts = prepare(experiment.parts.corpus, split)
+    parts = prepare(experiment.parts.corpus, split, words=experiment.parts.words)
     labels = {task.name: parts.labels(task) for task in experiment.tasks}
     trainer = _trainer(experiment.config, parts, len(experiment.tasks[0].classes))
     return dataclasses.replace(experiment, parts=parts, labels=labels, trainer=trainer)
 
 
 def _parts(
-    data: ml_collections.ConfigDict, corpus: Corpus, chosen: Split
+    data: ml_collections.ConfigDict, corpus: Corpus, chosen: Split, laid: Words | None
 ) -> tuple[Parts, int | None]:
-    """The parts of a split, and the conversations of an epoch; those of folds share programs."""
+    """The parts of a split, and what lies in rows of an epoch; those of folds share programs."""
     if not data.folds:
-        return prepare(corpus, chosen), None
+        return prepare(corpus, chosen, words=laid), None
     several = [fold.split for fold in folds.folds(corpus, data.folds)]
-    shapes = common_shapes(corpus, several)
-    return prepare(corpus, chosen, shapes), max(len(split.train) for split in several)
+    shapes = common_shapes(corpus, several, laid)
+    return prepare(corpus, chosen, shapes, laid), _most_items(corpus, several, laid)
+
+
+def _most_items(corpus: Corpus, several: Sequence[Split], laid: Words | None) -> int:
+    """The most conversations, or where cells are words utterances, that any split trains on."""
+    trained = [split.train for split in several]
+    return max(len(t) if laid is None else int(corpus.lengths[t].sum()) for t in trained)
 
 
 def _trainer(
@@ -164,12 +200,13 @@ def _trainer(
     conversations: int | None = None,
 ) -> Trainer:
     with within("config"):
-        system = build(config.network, list(parts.corpus.dims), classes)
+        network = settings.network(config, parts.words)
+        system = build(network, list(parts.cells.dims), classes)
         shards = (config.mesh.seeds, config.mesh.rows)
         mesh = parallel.make_mesh(config.seeds, config.parallel, *shards)
         trainer = Trainer(
             system,
-            config.train,
+            settings.training(config, parts.corpus, parts.words),
             parts.rows,
             classes,
             mesh,

@@ -8,6 +8,7 @@ import numpy as np
 
 from mman_jax.data.parts import Parts
 from mman_jax.data.protocols import Task
+from mman_jax.data.words import Words
 from mman_jax.evaluation.metrics import METRICS
 from mman_jax.systems.base import owner
 from mman_jax.training.outcome import Outcome
@@ -87,10 +88,10 @@ def sizes(parts: Parts, labels: Mapping[str, np.ndarray]) -> dict[str, dict[str,
     """Conversations and scored utterances of every part under one task."""
     return {
         part: {
-            "conversations": len(layout.conversations),
+            "conversations": len(getattr(parts.split, part)),
             "utterances": int((labels[part] != UNSCORED).sum()),
         }
-        for part, layout in parts.layouts.items()
+        for part in parts.layouts
     }
 
 
@@ -134,19 +135,30 @@ def of_corpus(parts: Parts, labels: Mapping[str, np.ndarray] | None, task: Task)
     corpus = parts.corpus
     sizes = {
         part: {
-            "conversations": len(layout.conversations),
-            "utterances": int(layout.lengths.sum()),
+            "conversations": len(getattr(parts.split, part)),
+            "utterances": int(corpus.lengths[getattr(parts.split, part)].sum()),
             **({"classes": _count(labels[part], task.classes)} if labels else {}),
         }
-        for part, layout in parts.layouts.items()
+        for part in parts.layouts
     }
     return {
         "path": corpus.source,
         "conversations": len(corpus.lengths),
         "utterances": len(corpus.labels),
-        "dimensions": {name: int(size) for name, size in corpus.dims.items()},
+        "dimensions": {name: int(size) for name, size in parts.cells.dims.items()},
+        **({"words": _words(parts.words)} if parts.words else {}),
         "split": parts.split.how,
         "parts": sizes,
+    }
+
+
+def _words(words: Words) -> dict[str, Any]:
+    return {
+        "pivot": words.pivot,
+        "most": words.most,
+        "cells": int(words.cells.lengths.sum()),
+        "utterances_cut": int(words.cut.sum()),
+        "utterances_without": int(words.empty.sum()),
     }
 
 

@@ -3,12 +3,13 @@
 import contextlib
 import pathlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from experiments.terminal.command import Preemption
 from experiments.terminal.screen import Screen
+from experiments.trial import boards
 from experiments.trial.curves import Log
 from experiments.trial.prepared import Experiment
 from mman_jax.data.protocols import Task
@@ -22,7 +23,7 @@ def fit(
     workdir: pathlib.Path,
     screen: Screen,
     begin: Callable[[], Snapshot] | None = None,
-    tensorboard: bool = False,
+    shown: Sequence[str] = (),
     targets: Mapping[str, np.ndarray] | None = None,
 ) -> tuple[Snapshot, dict[str, float]]:
     """Trains one task, going on from its last checkpoint.
@@ -33,7 +34,7 @@ def fit(
         workdir: where checkpoints and learning curves are kept.
         screen: where progress is shown.
         begin: gives the snapshot to start from, if there is no checkpoint.
-        tensorboard: whether curves go to `workdir/tensorboard`, too.
+        shown: the boards (`boards.WHERE`) where curves go, too.
         targets: the epochs to train to (see `Trainer.run`), of a training again; it has checkpoints
             and curves of its own.
 
@@ -58,7 +59,7 @@ def fit(
     with contextlib.ExitStack() as stack:
         log = None
         if processes.is_first():
-            log = stack.enter_context(_log(experiment, task, workdir, tensorboard, again))
+            log = stack.enter_context(_log(experiment, task, workdir, shown, again))
         for snapshot in trainer.run(
             experiment.labels[task.name],
             experiment.seeds,
@@ -93,11 +94,11 @@ def checkpoints_of(workdir: pathlib.Path, task: Task, again: bool = False) -> pa
 
 
 def _log(
-    experiment: Experiment, task: Task, workdir: pathlib.Path, tensorboard: bool, again: bool
+    experiment: Experiment, task: Task, workdir: pathlib.Path, shown: Sequence[str], again: bool
 ) -> Log:
     one, trainer = len(experiment.tasks) == 1, experiment.trainer
     heads = {stage: trainer.heads(stage) for stage in trainer.stages}
-    which = "_refit" * again
-    board = workdir / f"tensorboard{which}" / ("" if one else task.name) if tensorboard else None
-    name = f"curves{which}.csv" if one else f"curves{which}_{task.name}.csv"
-    return Log(workdir / name, heads, experiment.seeds, board)
+    parts = ["refit"] * again + [task.name] * (not one)
+    run = boards.Run(workdir, "_".join(parts), experiment.config.to_dict())
+    name = "_".join(["curves", *parts]) + ".csv"
+    return Log(workdir / name, heads, experiment.seeds, boards.begin(shown, run, experiment.seeds))

@@ -11,9 +11,6 @@ from mman_jax.data.sequences import Sequence
 from mman_jax.errors import InputError, nearest
 from mman_jax.types import UNSCORED
 
-CELLS = ("utterances", "words")
-"""What a cell of a row can be."""
-
 MOST = 50
 """Words of an utterance that are kept, the last ones."""
 
@@ -55,8 +52,8 @@ class Words:
             told.append(f"{count} utterances have over {self.most} words: the last are kept")
         if self.empty.any():
             told.append(
-                f"{int(self.empty.sum())} utterances have no word: none is trained on, and the "
-                "others are scored with everything missing"
+                f"{int(self.empty.sum())} utterances without a word: not trained on, and scored "
+                "with everything missing"
             )
         return told
 

@@ -22,10 +22,10 @@ def answers_without(
         rows: [R, U] of utterances, scaled as in training.
         options: of the compiler.
     """
-    shape = rows.mask.shape
     features = {name: np.asarray(x) for name, x in rows.features.items()}
     # Of every modality, so that all cases are one compiled function.
-    there = {name: rows.present.get(name, np.ones(shape, bool)) for name in features}
+    shapes = {name: x.shape[:-1] for name, x in features.items()}
+    there = {name: rows.present.get(name, np.ones(s, bool)) for name, s in shapes.items()}
 
     @functools.partial(jax.jit, compiler_options=options and dict(options))
     def answer(params, features, reset, present):
@@ -37,7 +37,7 @@ def answers_without(
 
     return {
         name: np.asarray(
-            answer(params, features, rows.reset, there | {name: np.zeros(shape, bool)})
+            answer(params, features, rows.reset, there | {name: np.zeros(shapes[name], bool)})
         )
         for name in features
     }

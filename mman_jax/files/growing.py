@@ -1,6 +1,7 @@
 """Arrays that grow row by row and may be larger than memory."""
 
 import tempfile
+import weakref
 
 import numpy as np
 
@@ -15,6 +16,7 @@ class Growing:
         """Nothing yet, of D = `width`."""
         self.width, self._rows = width, 0
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 (an array lives on over it)
+        weakref.finalize(self, self._file.close)
 
     def append(self, rows: np.ndarray) -> None:
         """Adds rows [n, D], of any n and any number type; what float32 cannot hold is infinite."""

@@ -43,8 +43,9 @@ class Answerer:
 
         Raises:
             InputError: attention is asked for, and there is none; or a system that cannot answer
-                turn by turn.
+                turn by turn, or does so word by word.
         """
+        stream.check_whole(models)
         if attention:
             answers.check_attends(models)
         self.dims = dict(models[0].dims)

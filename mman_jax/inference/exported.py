@@ -29,7 +29,11 @@ def conversations(models: Sequence[Model]) -> export.Exported:
 
     Args:
         models: one, or one a class after a one-vs-rest protocol: C are then their last classes.
+
+    Raises:
+        InputError: models over words.
     """
+    stream.check_whole(models)
     parts = [(model, model.build(), jax.tree.map(jnp.asarray, model.params)) for model in models]
 
     def one(features, present):

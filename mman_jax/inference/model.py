@@ -12,7 +12,9 @@ from flax import traverse_util
 
 from mman_jax.data import batching
 from mman_jax.data.corpus import Corpus
+from mman_jax.data.frames import inside
 from mman_jax.data.scaling import Scaling
+from mman_jax.data.words import words
 from mman_jax.errors import InputError
 from mman_jax.evaluation.attention import attention_weights
 from mman_jax.files import carded
@@ -37,6 +39,8 @@ class Model:
         classes: their names, in order.
         card: what else is worth knowing (system, protocol, task, corpus, seeds).
         systems: by name: those that the settings may name.
+        words: where it answers an utterance by its words, `pivot` and `most` of `data.words.words`;
+            None: an utterance is one cell.
     """
 
     params: Any
@@ -46,6 +50,7 @@ class Model:
     classes: tuple[str, ...]
     card: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     systems: Mapping[str, type[System]] = dataclasses.field(default_factory=lambda: SYSTEMS)
+    words: Mapping[str, Any] | None = None
 
     def save(self, directory: str | pathlib.Path) -> None:
         """Writes `model.npz` into a folder: every array by a number, and where each belongs.
@@ -66,6 +71,7 @@ class Model:
             "modalities": list(self.dims),
             "classes": list(self.classes),
             "about": dict(self.card),
+            **({"words": dict(self.words)} if self.words else {}),
         }
         carded.write(pathlib.Path(directory) / _FILE, several, card)
 
@@ -96,9 +102,9 @@ class Model:
         stored.check_params(
             directory, arrays["params"], card["network"], dims, len(classes), systems
         )
-        return cls(
-            arrays["params"], scaling, card["network"], dims, classes, card["about"], systems
-        )
+        words = stored.words(directory, card)
+        given = (arrays["params"], scaling, card["network"], dims, classes, card["about"])
+        return cls(*given, systems, words)
 
     def build(self) -> System:
         """The system that the parameters are of."""
@@ -110,12 +116,12 @@ class Model:
         A modality that the corpus says is missing is masked out, as in training.
 
         Raises:
-            InputError: if the corpus lacks a modality, or has another size of one.
+            InputError: if the corpus lacks a modality or its words, or has another size of one.
         """
         layout, rows = self._lay(corpus)
         features = {name: np.asarray(laid) for name, laid in rows.features.items()}
         laid = _answer(Key(self.build()), self.params, features, rows.reset, dict(rows.present))
-        return batching.gather(layout, np.asarray(laid))
+        return self._of_utterances(layout, np.asarray(laid))
 
     def attention(self, corpus: Corpus) -> tuple[tuple[str, ...], np.ndarray] | None:
         """What each utterance's attention looked at, the mean over the S seeds.
@@ -129,20 +135,31 @@ class Model:
         """
         layout, rows = self._lay(corpus)
         found = attention_weights(self.build(), self.params, rows.features, rows.present)
-        return found and (found[0], batching.gather(layout, found[1].mean(0)))
+        return found and (found[0], self._of_utterances(layout, found[1].mean(0)))
 
     def _lay(self, corpus: Corpus) -> tuple[batching.Layout, Batch]:
-        corpus = corpus.select_modalities(list(self.dims))
+        names, frames = list(self.dims), {}
+        if self.words is None:
+            cells = corpus.select_modalities(names)
+        else:
+            laid = words(corpus, **self.words, frames=self.build().inside, modalities=names)
+            cells, frames = laid.cells, laid.frames
         for modality, size in self.dims.items():
-            if corpus.dims[modality] != size:
+            if cells.dims[modality] != size:
                 raise InputError(
                     f"{corpus.source}, modality {modality}",
-                    f"{corpus.dims[modality]} features",
+                    f"{cells.dims[modality]} features",
                     f"the {size} that the model was trained on",
                 )
-        layout = batching.pack(corpus.lengths, range(len(corpus.lengths)))
-        nothing = np.full(len(corpus.labels), UNSCORED, np.int32)
-        return layout, batching.rows(corpus, layout, nothing, self.scaling)
+        layout = batching.pack(cells.lengths, range(len(cells.lengths)))
+        nothing = np.full(len(cells.labels), UNSCORED, np.int32)
+        rows = batching.rows(cells, layout, nothing, self.scaling)
+        return layout, inside(rows, cells, layout, frames, self.scaling)
+
+    def _of_utterances(self, layout: batching.Layout, laid: np.ndarray) -> np.ndarray:
+        """[N, ...] of [R, U, ...]; where cells are words, what stands at an utterance's last."""
+        found = batching.gather(layout, laid)
+        return found if self.words is None else found[np.cumsum(layout.lengths) - 1]
 
 
 @functools.partial(jax.jit, static_argnums=0)

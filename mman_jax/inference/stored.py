@@ -82,6 +82,22 @@ def check_kind(place: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str
         raise InputError(f"{place}: network", f"nested over {_SPARE} deep", _EXPECTED)
 
 
+def words(place: pathlib.Path, card: Mapping[str, Any]) -> dict[str, Any] | None:
+    """How the words of utterances are laid out; None where utterances are the cells.
+
+    Raises:
+        InputError: a description that cannot be.
+    """
+    if "words" not in card:
+        return None
+    found = card["words"]
+    good = isinstance(found, dict) and sorted(found) == ["most", "pivot"]
+    good = good and type(found["most"]) is int and found["most"] > 0
+    if not good or not isinstance(found["pivot"], str) or not found["pivot"].isprintable():
+        raise InputError(f"{place}: words", "no pivot and number of words", _EXPECTED)
+    return found
+
+
 def check_scaling(place: pathlib.Path, scaling: Scaling, modalities: list[str]) -> None:
     """Refuses statistics that are not those of these modalities.
 

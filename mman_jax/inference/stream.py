@@ -1,12 +1,13 @@
 """Answers turn by turn: all that is carried is a conversation's state, however long it lasts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from mman_jax.errors import InputError
+from mman_jax.inference.model import Model
 from mman_jax.systems.base import System
 from mman_jax.types import Array
 
@@ -41,6 +42,18 @@ def check_streams(system: System) -> None:
         why = "grows with the conversation" if system.causal else "depends on later utterances"
         found = f"{type(system).__name__}, whose {'state' if system.causal else 'answer'} {why}"
         raise InputError("answers turn by turn", found, "a causal system, such as mman; or a file")
+
+
+def check_whole(models: Sequence[Model]) -> None:
+    """Refuses models that answer an utterance by its words, where it is given as one vector.
+
+    Raises:
+        InputError: naming the system.
+    """
+    for model in models:
+        if model.words is not None:
+            found = f"a {type(model.build()).__name__} over words, which reads them from a corpus"
+            raise InputError("utterances as vectors", found, "a system over utterances; or a file")
 
 
 def step(

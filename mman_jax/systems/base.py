@@ -56,6 +56,10 @@ class System(nn.Module):
     streams: ClassVar[bool] = True
     """Whether a conversation's state has one size, however long it lasts."""
 
+    inside: ClassVar[bool] = False
+    """Whether it reads what lies inside a word, [B, U, F, D] with `present` [B, U, F], rather than
+    one vector; where cells are words."""
+
     @classmethod
     def defaults(cls) -> dict[str, Any]:
         """The settings that `from_settings` takes, as they are when they are left out."""

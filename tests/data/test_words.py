@@ -51,7 +51,7 @@ def test_words_stand_in_the_rows_of_their_utterances_with_the_label_on_the_last(
     told = " ".join(found.notices())
     assert "cells are words, those of text: 11" in told
     assert "1 utterances have over 3 words" in told
-    assert "2 utterances have no word" in told
+    assert "2 utterances without a word: not trained on" in told
 
 
 def test_an_utterance_without_words_is_scored_as_one_of_which_all_is_missing():
