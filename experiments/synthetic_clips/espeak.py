@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import tempfile
 import wave
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -128,10 +129,33 @@ def speak(voice: str, words: str, pitch: int, rate: int, loudness: int) -> tuple
     if not sound.any() or not begins:
         raise InputError(f"espeak-ng, voice {voice}", "no sound", "words that it can say")
     end = (np.flatnonzero(sound)[-1] + 1) / samples_a_second
-    places, starts = zip(*begins, strict=True)
-    said = [words[a:b].strip() for a, b in zip(places, (*places[1:], None), strict=True)]
-    times = zip(said, starts, (*starts[1:], end), strict=True)
-    return _resampled(sound, samples_a_second), tuple(times)
+    return _resampled(sound, samples_a_second), placed(words, begins, float(end))
+
+
+def placed(words: str, begins: Sequence[tuple[int, float]], end: float) -> Words:
+    """When each word is said, by what the library tells of their beginnings.
+
+    That is not one event a word: some words begin together ("in the"), the event of a word may lie
+    on the last letter of the one before it ("so much"), and another one may come as all ends.
+
+    Args:
+        words: what is said.
+        begins: of each event the place in `words`, from 0, and the seconds.
+        end: of the last word.
+    """
+    said = words.split()
+    ends = np.cumsum([len(word) + 1 for word in said])  # of each word, a space included
+    starts: dict[int, float] = {0: begins[0][1]}
+    for place, seconds in begins[1:]:
+        number = max(int(np.searchsorted(ends, place, side="right")), max(starts) + 1)
+        if number < len(said):
+            starts[number] = seconds
+    # Words that begin together share the time as their letters do.
+    letters = np.concatenate([[0], ends])
+    known, last = sorted(starts), max(starts.values())
+    times = [*(starts[number] for number in known), max(end, last)]
+    edges = np.interp(letters, letters[[*known, -1]], times)
+    return tuple(zip(said, edges[:-1].tolist(), edges[1:].tolist(), strict=True))
 
 
 def _resampled(sound: np.ndarray, rate: int) -> np.ndarray:

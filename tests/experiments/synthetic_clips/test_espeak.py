@@ -14,6 +14,18 @@ spoken = pytest.mark.skipif(
 )
 
 
+def test_what_the_library_tells_becomes_one_time_a_word():
+    words = "I think of it so much in the end"
+    begins = [(0, 0.0), (2, 0.1), (8, 0.4), (11, 0.5), (14, 0.6), (15, 0.9), (22, 1.3), (29, 1.9)]
+    begins.append((31, 2.4))  # as all ends
+    found = espeak.placed(words, begins, 2.3)
+    assert " ".join(word for word, *_ in found) == words
+    expected = [0.0, 0.1, 0.4, 0.5, 0.6, 0.9, 1.3, 1.3 + 0.6 * 3 / 7, 1.9, 2.3]
+    np.testing.assert_allclose([start for _, start, _ in found], expected[:-1])
+    np.testing.assert_allclose([end for *_, end in found], expected[1:])
+    assert espeak.placed("no", [(0, 0.1), (1, 0.4)], 0.3) == (("no", 0.1, 0.3),)
+
+
 @spoken
 def test_each_word_where_it_is_said():
     sound, words = espeak.speak("en-gb+f1", "we go home now", 50, 160, 100)
