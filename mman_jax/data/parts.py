@@ -158,12 +158,9 @@ def common_shapes(
 
 def _items(corpus: Corpus, conversations: Sequence[int], words: Words | None) -> np.ndarray:
     """What lies in rows of some conversations: themselves, or their utterances."""
-    conversations = np.asarray(conversations, np.int64)
     if words is None:
-        return conversations
-    return np.concatenate(
-        [conversations[:0], *(np.arange(*corpus.offsets[c : c + 2]) for c in conversations)]
-    )
+        return np.asarray(conversations, np.int64)
+    return corpus.utterances_of(conversations)
 
 
 def _lay_out(
