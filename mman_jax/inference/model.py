@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -28,6 +28,8 @@ from mman_jax.systems.key import Key
 from mman_jax.types import UNSCORED, Array, Batch
 
 _FILE = "model.npz"
+
+_CELLS = 1 << 16  # answered at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,15 +168,18 @@ class Model:
 
     def _answers(self, corpus: Corpus, answer: Callable[..., jax.Array], axis: int = 0):
         layout, rows = self._lay(corpus)
-        features = {name: np.asarray(laid) for name, laid in rows.features.items()}
         system = self.build()
         if isinstance(system, Estimator):
+            features = {name: np.asarray(laid) for name, laid in rows.features.items()}
             laid = softmax(system.answers(self.params, features), axis=-1)
             laid = laid if axis else laid.mean(0)
         else:
-            given = (features, rows.reset, dict(rows.present), self.units)
-            laid = answer(Key(system), self.params, *given)
-        return self._of_utterances(layout, np.asarray(laid), axis)
+            given, several = (Key(system), self.params), []
+            for part in _pieces(rows):
+                found = answer(*given, part.features, part.reset, part.present, self.units)
+                several.append(np.asarray(found))
+            laid = np.concatenate(several, axis)
+        return self._of_utterances(layout, laid, axis)
 
     def _lay(self, corpus: Corpus) -> tuple[batching.Layout, Batch]:
         names, frames = list(self.dims), {}
@@ -211,6 +216,15 @@ def answers(outputs: Array, units: Array | None) -> Array:
         units: of a model.
     """
     return jax.nn.softmax(outputs) if units is None else units[0] + units[1] * outputs
+
+
+def _pieces(rows: Batch) -> Iterator[Batch]:
+    """Rows [R + 1, U, ...] in batches of one shape and bounded size, filled up by the empty row."""
+    count, length = rows.mask.shape
+    size = min(count, max(1, _CELLS // length))
+    for start in range(0, count, size):
+        index = np.minimum(np.arange(start, start + size), count - 1)
+        yield jax.tree.map(lambda x, index=index: x[index], rows)
 
 
 @functools.partial(jax.jit, static_argnums=0)

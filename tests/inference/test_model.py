@@ -37,6 +37,13 @@ def made() -> tuple[Model, Corpus]:
     return Model(params, fitted, config.network, corpus.dims, CLASSES, {}), corpus
 
 
+def test_many_rows_are_answered_in_pieces(made, monkeypatch):
+    model, corpus = made
+    whole = model.probabilities(corpus)
+    monkeypatch.setattr("mman_jax.inference.model._CELLS", 1)
+    np.testing.assert_allclose(model.probabilities(corpus), whole, atol=1e-6)
+
+
 def test_a_missing_modality_is_masked_as_the_stream_masks_it(made):
     model, corpus = made
     network = build(model.network, list(model.dims), len(CLASSES))
