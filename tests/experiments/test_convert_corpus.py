@@ -5,6 +5,7 @@ import pytest
 
 from experiments import convert
 from mman_jax.data.readers import npz
+from mman_jax.data.sequences import Sequence
 from mman_jax.errors import InputError
 from mman_jax.features import manifest
 from tests.data.readers import public, public_folders
@@ -29,6 +30,9 @@ def test_what_is_said_by_hand():
     none = corpus(targets={"valence": np.full(6, np.nan, np.float32)})
     assert "  target valence: none (0 utterances)" in convert.describe(none)
     assert "  conversations by part: no split in the file" in convert.describe(none)
+    cells = Sequence(np.ones((7, 2), np.float32), np.array([4, 0, 1, 0, 0, 2], np.int32))
+    worded = convert.describe(corpus(sequences={"words": cells}))
+    assert "  sequence words: 7 cells of 2, without times, at most 4 an utterance" in worded
 
 
 def test_the_command(tmp_path):
@@ -42,6 +46,19 @@ def test_the_command(tmp_path):
     made = npz.read(tmp_path / "mosi.npz")
     assert made.dims == {"speech": 4, "visual": 6, "text": 8}
     assert made.source_notes[0].startswith("read as MMSA")
+
+
+def test_words_are_kept_unless_they_are_pooled(tmp_path, capsys):
+    path = str(public.dump(tmp_path / "mosi.pkl", public.mmsa()))
+    kept, pooled = tmp_path / "kept.npz", tmp_path / "pooled.npz"
+    convert.convert_corpus(path, kept, {}, None)
+    assert "sequence text: " in capsys.readouterr().out
+    convert.convert_corpus(path, pooled, {}, "mean")
+    whole, means = npz.read(kept), npz.read(pooled)
+    assert list(whole.sequences) == ["speech", "visual", "text"]
+    assert means.sequences == {}
+    for name, array in means.features.items():
+        np.testing.assert_array_equal(whole.features[name], array)
 
 
 def test_nothing_is_written_without_an_output_and_of_bad_input(tmp_path):
