@@ -1,9 +1,9 @@
 """Any readable corpus as `.npz`: `python -m experiments.convert --input=PATH --output=FILE.npz`.
 
 It says what it recognised, the sizes, labels and parts, and what was decided where the file left it
-open; without `--output` it says so and writes nothing. `--pool=mean|mean_std|last`: what becomes of
-frames and words. `--output=FILE.jsonl` writes the utterances as the lines that
-`experiments.predict --stream` takes.
+open; without `--output` it says so and writes nothing. Frames and words are kept as sequences,
+beside their mean as a feature; `--pool=mean|mean_std|last` writes a feature in their place.
+`--output=FILE.jsonl` writes the utterances as the lines that `experiments.predict --stream` takes.
 
 `--output=FILE.csv` writes a list of clips (MELD's CSV files, EmoBox's or SUPERB's folds) as the
 manifest that `experiments.extract` takes, with transcripts where there are some.
@@ -53,11 +53,14 @@ _JOIN = flags.DEFINE_multi_string(
     "join", [], "MODALITY=PATH: an .npz archive or a folder of .npy files by id, or a corpus."
 )
 _POOL = flags.DEFINE_enum(
-    "pool", "mean", list(pooling.POOLS), "What becomes of the frames or words of an utterance."
+    "pool",
+    None,
+    list(pooling.POOLS),
+    "What becomes of the frames or words of an utterance; absent: they are kept.",
 )
 
 
-def read(path: str, join: dict[str, str], pool: str = "mean") -> Corpus:
+def read(path: str, join: dict[str, str], pool: pooling.How = "mean") -> Corpus:
     """The corpus at a path, with further modalities.
 
     Raises:
@@ -134,6 +137,11 @@ def describe(corpus: Corpus) -> list[str]:
         named = [f"{group} {many}" for group, many in sorted(counts.items())[:_GROUPS]]
         more = ["..."] if len(counts) > _GROUPS else []
         lines.append(f"  groups by {name}: {', '.join([*named, *more])}")
+    for name, sequence in corpus.sequences.items():
+        cells, width = sequence.values.shape
+        timed = "with" if sequence.intervals is not None else "without"
+        most = f"at most {sequence.lengths.max()} an utterance"
+        lines.append(f"  sequence {name}: {cells} cells of {width}, {timed} times, {most}")
     if corpus.split is None:
         lines.append("  conversations by part: no split in the file")
     else:
@@ -146,7 +154,7 @@ def describe(corpus: Corpus) -> list[str]:
 
 
 def convert_corpus(
-    source: str, output: pathlib.Path | None, join: dict[str, str], pool: str
+    source: str, output: pathlib.Path | None, join: dict[str, str], pool: pooling.How
 ) -> None:
     """Writes a corpus as `.npz`, or its utterances as lines; without an output nothing.
 

@@ -17,16 +17,17 @@ from experiments.terminal import command, config
 from experiments.terminal.command import Preemption
 from experiments.terminal.lock import alone
 from experiments.terminal.screen import Screen
-from experiments.trial import experiment
+from experiments.trial import boards, experiment
 from mman_jax.errors import within
 from mman_jax.training import processes
 
 _CONFIG = command.config_flag("The system to train.")
 _CACHE = command.cache_flag()
 _PROCESSES = command.processes_flag("Folds")
-_TENSORBOARD = flags.DEFINE_bool(
-    "tensorboard", False, "Whether learning curves go to WORKDIR/tensorboard, beside curves.csv."
-)
+_BOARDS = [
+    flags.DEFINE_bool(kind, False, f"Whether learning curves are shown {where}, too.")
+    for kind, where in boards.WHERE.items()
+]
 _WORKDIR = command.path_flag(
     "workdir", "Where results, checkpoints and the model go.", expected="a folder for results"
 )
@@ -40,6 +41,7 @@ def main() -> None:
     Preemption.listen()
     with within("config"):
         processes.join(settings.distributed)
+    shown = [board.name for board in _BOARDS if board.value]
     cache = command.use_cache(_CACHE.value)
     first = processes.is_first()
     with alone(workdir, first=first), Screen(quiet=not first) as screen:
@@ -47,9 +49,9 @@ def main() -> None:
         screen.line(f"config: {about}; all of it goes to {workdir / 'config.json'}")
         if folds.several(settings):
             side_by_side = _PROCESSES.value or workers.default_processes()
-            folds.run(settings, workdir, screen, side_by_side, cache, _TENSORBOARD.value)
+            folds.run(settings, workdir, screen, side_by_side, cache, shown)
         else:
-            experiment.run(settings, workdir, screen, _TENSORBOARD.value)
+            experiment.run(settings, workdir, screen, shown)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from experiments.terminal import command, config
 from experiments.terminal.lock import alone
 from experiments.terminal.screen import Screen
 from experiments.trial import folder
-from experiments.trial.prepared import load_corpus
+from experiments.trial.tested import load_corpus
 from mman_jax.errors import InputError
 from mman_jax.files.whole import regular_file, write_whole
 

@@ -66,6 +66,11 @@ class Table:
                     f"table {self.name}: {len(row)} cells under {len(self.head)} names"
                 )
 
+    @property
+    def plain(self) -> tuple[tuple[str, ...], ...]:
+        """The rows' text alone."""
+        return tuple(tuple(x.text if isinstance(x, Cell) else x for x in row) for row in self.rows)
+
 
 @dataclasses.dataclass(frozen=True)
 class Figure:

@@ -3,16 +3,17 @@
 import json
 import pathlib
 import re
+from collections.abc import Sequence
 
 from ml_collections import ConfigDict
 
 from experiments.study import pooled, workers
 from experiments.study.jobs import Job
 from experiments.terminal.screen import Screen
-from experiments.trial import experiment, folder
-from experiments.trial.curves import tensorboard_writer
-from experiments.trial.prepared import load_corpus, prepare_experiment
-from mman_jax.data import folds, protocols
+from experiments.trial import boards, experiment, folder, tasks
+from experiments.trial.prepared import prepare_experiment
+from experiments.trial.tested import load_corpus
+from mman_jax.data import folds
 from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError
 
@@ -47,7 +48,7 @@ def configs(config: ConfigDict, corpus: Corpus) -> dict[str, ConfigDict]:
         found = f"{config.data.split!r}, and folds by {config.data.folds}"
         raise InputError("data.split", found, "one of the two")
     made = folds.folds(corpus, config.data.folds)
-    folds.check(corpus, made, protocols.tasks(corpus, config.data.protocol))
+    folds.check(corpus, made, tasks.of_config(config, corpus))
     found = {}
     for fold in made:
         found[fold.name] = config.copy_and_resolve_references().unlock()
@@ -71,7 +72,7 @@ def run(
     screen: Screen,
     processes: int = 1,
     cache: str = "",
-    tensorboard: bool = False,
+    shown: Sequence[str] = (),
 ) -> None:
     """Trains a system on every fold and writes the pooled `results.json`; again, it goes on.
 
@@ -81,14 +82,13 @@ def run(
         screen: where progress is shown.
         processes: how many folds are trained side by side.
         cache: folder of compiled programs for these processes, or empty.
-        tensorboard: whether curves go to `tensorboard` of each fold, too.
+        shown: the boards where each fold's curves go, too.
 
     Raises:
         InputError: if the config, its corpus or its folds cannot be used; nothing is written then.
     """
     check(config)
-    if tensorboard:
-        tensorboard_writer()
+    boards.check(shown)
     chosen = json.loads(config.to_json())
     del chosen["distributed"]
     done = experiment.finished(workdir, chosen)
@@ -101,9 +101,7 @@ def run(
     prepare_experiment(next(iter(each.values())))
     folder.claim(workdir, chosen, corpus)
     where = places(workdir, list(each))
-    jobs = [
-        Job(f"fold {name}", own, where[name], tensorboard=tensorboard) for name, own in each.items()
-    ]
+    jobs = [Job(f"fold {name}", own, where[name], shown=shown) for name, own in each.items()]
     workers.run(jobs, screen, processes, cache)
     summary = pooled.results_of(pooled.read(where))
     experiment.write(workdir, summary)

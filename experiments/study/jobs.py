@@ -25,7 +25,7 @@ class Job:
         folder: of the trial.
         towers: the folders of the trials of the towers that it fuses; none: it trains its own.
         looks: whether its attention and missing modalities are analysed.
-        tensorboard: whether its learning curves go to TensorBoard, too.
+        shown: the boards where its learning curves go, too.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Job:
     folder: pathlib.Path
     towers: Mapping[str, pathlib.Path] = dataclasses.field(default_factory=dict)
     looks: bool = False
-    tensorboard: bool = False
+    shown: Sequence[str] = ()
 
     @property
     def done(self) -> bool:
@@ -47,9 +47,7 @@ class Job:
             InputError: as `experiment.run`; and if another process works in its folder.
         """
         with alone(self.folder, patience=_PATIENCE):
-            experiment.run(
-                self.config, self.folder, screen, self.tensorboard, self.towers, self.looks
-            )
+            experiment.run(self.config, self.folder, screen, self.shown, self.towers, self.looks)
 
 
 def plan(
@@ -72,6 +70,8 @@ def plan(
     """
     before = f"{fold}: " if fold else ""
     towers: dict[str, Job] = {}
+    apart = [system for system in systems if system.trained_apart]
+    systems = [system for system in systems if not system.trained_apart]
     needed = {s.name: shared.towers(s.config, config, modalities) for s in systems}
     keys = {s: {n: shared.key(n, c) for n, c in of.items()} for s, of in needed.items()}
     folders = {s.name: [workdir / "systems" / s.name] for s in systems}
@@ -95,8 +95,9 @@ def plan(
         folders[system.name] += own.values()
         title = f"{before}{system.title}"
         fusions.append(Job(title, system.config, whole, own, looks=looks[system.name]))
-    # What takes longest starts first, so that no process is left with it at the end: a fusion that
-    # trains its towers, too; then the towers that it waits for, attention before the others.
+    # What takes longest starts first, so that no process is left with it at the end: the cited
+    # systems in their order; a fusion that trains its towers, too; then the towers that it waits
+    # for, attention before the others.
     long = [job for job in fusions if job.config.system == "joint"]
     rest = [job for job in fusions if job.config.system != "joint"]
     urgent = {folder for job in long for folder in job.towers.values()}
@@ -104,4 +105,8 @@ def plan(
         towers.values(),
         key=lambda job: (job.folder not in urgent, "early" not in job.config.network),
     )
-    return [*long, *ordered, *rest], folders
+    cited = []
+    for system in apart:
+        folders[system.name] = [workdir / "systems" / system.name]
+        cited.append(Job(f"{before}{system.title}", system.config, *folders[system.name]))
+    return [*cited, *long, *ordered, *rest], folders

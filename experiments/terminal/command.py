@@ -70,8 +70,13 @@ class Interruptible:
             Preemption.waiting = False
 
 
-def run(main: Callable[[], None]) -> None:
-    """Runs a command: parses its flags, then calls `main` with nothing left over."""
+def run(main: Callable[..., None], paths: bool = False) -> None:
+    """Runs a command: parses its flags, then calls `main`.
+
+    Args:
+        main: the command.
+        paths: whether it takes what else was typed, as a list; otherwise nothing else may be.
+    """
 
     def parse(argv):
         try:
@@ -89,10 +94,10 @@ def run(main: Callable[[], None]) -> None:
     def guarded(argv):
         # Below this level the libraries tell what they do, a page at every checkpoint.
         logging.set_verbosity(logging.ERROR)
-        if len(argv) > 1:
+        if len(argv) > 1 and not paths:
             fail(f"command line: {argv[1]!r}; expected flags alone (--name=value)")
         try:
-            main()
+            main(*([argv[1:]] if paths else []))
         except InputError as error:
             fail(error)
 

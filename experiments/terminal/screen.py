@@ -14,7 +14,7 @@ from rich.table import Table
 
 from experiments.terminal import details
 from experiments.terminal.details import percent
-from mman_jax.evaluation import metrics
+from mman_jax.evaluation import metrics, ratings
 from mman_jax.training.outcome import Snapshot
 
 _WIDEST = 1000
@@ -64,15 +64,17 @@ class Screen:
         """Something that must not be missed."""
         self.console.print(f"note: {text}", style="bold yellow", markup=False)
 
-    def epoch(self, task: str, snapshot: Snapshot, epochs: int) -> None:
-        """An epoch that ended: means over the seeds of its loss and its validation accuracy."""
+    def epoch(self, task: str, snapshot: Snapshot, epochs: int, numbers: bool = False) -> None:
+        """An epoch that ended: means over the seeds of its loss and its validation accuracy; of
+        numbers, of its CCC."""
         history, stage = snapshot.history, f"{task}, {snapshot.stage}"
         epoch = len(history.train_loss)
         alive = history.training[-1]
         loss = _mean(history.train_loss[-1], alive)
-        valid = _mean(history.valid_accuracy[-1], alive, 100)
+        valid = _mean(history.valid_accuracy[-1], alive, 1 if numbers else 100)
+        valid = f"CCC {valid}" if numbers else f"{valid} %"
         training = f"{int(np.sum(alive))} of {alive.size} train on"
-        scores = f"loss {loss}  valid {valid} %  {training}"
+        scores = f"loss {loss}  valid {valid}  {training}"
         now = time.monotonic()
         fresh = not self._task or self._task[0] != stage
         if fresh:
@@ -121,6 +123,8 @@ class Screen:
         if "tasks" in results:
             for name, task in results["tasks"].items():
                 self._table(f"{system}, {name} or not", system, task, names)
+        elif "targets" in results:
+            self._numbers(system, results)
         else:
             self._table(f"{system}, {results['protocol']}", system, results, names)
         if "ceiling" in results:
@@ -156,6 +160,30 @@ class Screen:
         for listed in details.of(scores):
             self.listing(*listed)
 
+    def _numbers(self, system: str, scores: dict[str, Any]) -> None:
+        """The scores of numbers; shares in per cent, all others as they are."""
+        targets = ", ".join(target["name"] for target in scores["targets"])
+        called = ratings.names(scores["test"])
+        rows = [(f"tower {name}", tower) for name, tower in scores["towers"].items()]
+        rows = [*(rows if len(rows) > 1 else ()), (system, scores)]
+        lines = [
+            [
+                name,
+                *(_score(m, row["test"][m]) for m in called),
+                _score("", row["validation"]["mae"]),
+            ]
+            for name, row in rows
+        ]
+        if len(scores["test"]["mae"]["per_seed"]) > 1 and "ensemble" in scores:
+            alone = {m: scores["ensemble"]["test"][m] for m in called}
+            lines.append(["ensemble of the seeds", *(_score(m, x) for m, x in alone.items()), ""])
+        for name, of in scores["test"].get("by_target", {}).items():
+            lines.append([f"target {name}", *(_score(m, of.get(m)) for m in called), ""])
+        mean = f"{scores['test']['mean_answer_mae']:.3f}"
+        lines.append(["mean of training", mean, *[""] * len(called)])
+        columns = ["", *(f"test {n}" if m == "mae" else n for m, n in called.items()), "valid. MAE"]
+        self.listing(f"{system}, {targets} (Acc and F1 in per cent)", columns, lines)
+
     def listing(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """A table of any words; all columns but the first hold numbers."""
         table = Table(title=escape(title), title_justify="left")
@@ -170,6 +198,16 @@ class Screen:
         wide = self.console.options.update(max_width=_WIDEST)
         table.width = Measurement.get(self.console, wide, table).maximum
         self.console.print(table, crop=False)
+
+
+def _score(name: str, score: dict[str, Any] | None) -> str:
+    if score is None:
+        return ""
+    if ratings.is_share(name):
+        return percent(score)
+    seeds = f" ± {score['std']:.3f}" if len(score["per_seed"]) > 1 else ""
+    folds = f" (folds ± {score['std_folds']:.3f})" if "std_folds" in score else ""
+    return f"{score['mean']:.3f}" + seeds + folds
 
 
 def _mean(values: np.ndarray, alive: np.ndarray, factor: float = 1.0) -> str:

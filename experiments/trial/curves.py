@@ -1,19 +1,20 @@
-"""Learning curves on disk while a run goes on: a CSV file always, TensorBoard's where asked for.
+"""Learning curves on disk while a run goes on: a CSV file always, boards where asked for.
 
-Both are made from a snapshot's whole history: a run that was interrupted leaves the file of one
+All are made from a snapshot's whole history: a run that was interrupted leaves the file of one
 that was not.
 """
 
 import csv
 import io
+import itertools
 import pathlib
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from experiments.trial.boards import Board
 from mman_jax.errors import InputError
 from mman_jax.files.whole import write_whole
 from mman_jax.training.outcome import Snapshot
@@ -46,32 +47,29 @@ class Log:
         path: pathlib.Path,
         heads: Mapping[str, Sequence[str]],
         seeds: Sequence[int],
-        board: pathlib.Path | None = None,
+        boards: Mapping[int, Sequence[Board]] | None = None,
+        score: str = "accuracy",
     ):
-        """Writes nothing yet, but removes what an earlier start left in `board`.
+        """Writes nothing yet.
 
         Args:
             path: of the CSV file.
             heads: T names by stage.
             seeds: S seeds.
-            board: a folder for TensorBoard, a run a seed; None: none.
+            boards: of each seed, where its curves are shown, too; closed at the end.
+            score: what the score of validation is, `accuracy` or `ccc`.
         """
+        self._names = {"valid_accuracy": f"valid_{score}"}
         self._path, self._heads, self._seeds = path, heads, seeds
         self._written = 0.0
         self._shown = dict.fromkeys(heads, 0)
-        self._boards: dict[int, Any] = {}
-        if board is not None:
-            shutil.rmtree(board, ignore_errors=True)
-            writer = tensorboard_writer()
-            self._boards = {
-                seed: writer(str(board / f"seed_{seed}"), flush_secs=10) for seed in seeds
-            }
+        self._boards = boards or {}
 
     def __enter__(self) -> "Log":
         return self
 
     def __exit__(self, *_) -> None:
-        for board in self._boards.values():
+        for board in itertools.chain(*self._boards.values()):
             board.close()
 
     def note(self, snapshot: Snapshot, last: bool) -> None:
@@ -88,14 +86,17 @@ class Log:
         if last or now - self._written >= _EVERY:
             self._written = now
             rows = (row for stage in histories for row in self._rows(stage, histories[stage]))
-            write_whole(self._path, _csv(rows))
+            write_whole(self._path, _csv(rows, self._names))
 
     def _show(self, histories: Mapping[str, Record]) -> None:
         for stage, history in histories.items():
             for row in self._rows(stage, history, self._shown[stage]):
-                for name in _VALUES:
-                    tag, value = f"{name}/{row.head}", float(getattr(row, name))
-                    self._boards[row.seed].add_scalar(tag, value, row.epoch)
+                values = {
+                    f"{self._names.get(name, name)}/{row.head}": float(getattr(row, name))
+                    for name in _VALUES
+                }
+                for board in self._boards[row.seed]:
+                    board.add(values, row.epoch)
             self._shown[stage] = len(history.train_loss)
 
     def _rows(self, stage: str, history: Record, done: int = 0) -> Iterator[Row]:
@@ -115,7 +116,7 @@ def read(path: pathlib.Path) -> list[Row]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             header, *lines = csv.reader(file)
-        if tuple(header) != Row._fields:
+        if tuple(header) not in (Row._fields, (*Row._fields[:-1], "valid_ccc")):
             raise ValueError(f"columns {', '.join(header)}")
         return [
             Row(stage, head, int(seed), int(epoch), *map(np.float32, values))
@@ -141,23 +142,9 @@ def means(rows: Sequence[Row]) -> dict[str, dict[str, list[float]]]:
     return found
 
 
-def tensorboard_writer() -> Any:
-    """tensorboardX's `SummaryWriter`.
-
-    Raises:
-        InputError: where it is not installed.
-    """
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError as error:
-        expected = "pip install -e '.[tensorboard]'"
-        raise InputError("--tensorboard", "tensorboardX is missing", expected) from error
-    return SummaryWriter
-
-
-def _csv(rows: Iterator[Row]) -> bytes:
+def _csv(rows: Iterator[Row], names: Mapping[str, str]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Row._fields)
+    writer.writerow([names.get(field, field) for field in Row._fields])
     writer.writerows(rows)
     return text.getvalue().encode()

@@ -2,7 +2,8 @@
 
 import json
 import pathlib
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ import numpy as np
 from experiments.terminal.screen import Screen
 from experiments.trial import (
     analysis,
+    boards,
     calibration,
     clips,
     folder,
@@ -20,11 +22,11 @@ from experiments.trial import (
     results,
     training,
 )
-from experiments.trial import curves as logs
 from experiments.trial.prepared import Experiment, prepare_experiment
 from experiments.trial.provenance import provenance
 from experiments.trial.refit import refit
 from experiments.trial.stored import read_results
+from experiments.trial.tasks import network
 from mman_jax.data import protocols
 from mman_jax.data.synthetic import ceiling
 from mman_jax.data.synthetic import process as synthetic
@@ -39,7 +41,7 @@ def run(
     config: ml_collections.ConfigDict,
     workdir: pathlib.Path,
     screen: Screen,
-    tensorboard: bool = False,
+    shown: Sequence[str] = (),
     towers: Mapping[str, pathlib.Path] | None = None,
     looks: bool = False,
 ) -> dict[str, Any]:
@@ -50,9 +52,9 @@ def run(
     Args:
         config: see `configs/mman.py`.
         workdir: gets `config.json`, `results.json`, `analysis.json` (see `analysis.of_task`),
-            learning curves (`logs`), pictures, checkpoints and the trained model.
+            learning curves (`curves`), pictures, checkpoints and the trained model.
         screen: where progress is shown.
-        tensorboard: whether curves go to `workdir/tensorboard`, too.
+        shown: the boards (`boards.WHERE`) where learning curves go, too.
         towers: the folders of finished trials, one for each head of the first stage by its name:
             it is not trained again. None: it is.
         looks: whether `analysis.json` also tells of attention and of missing modalities.
@@ -62,8 +64,7 @@ def run(
     """
     if config.data.folds and not config.data.fold:
         raise InputError("config.data.fold", "none", "the name of one fold; a trial is of one")
-    if tensorboard:
-        logs.tensorboard_writer()  # a missing extra is said before anything is written
+    boards.check(shown)  # a missing extra is said before anything is written
     chosen = json.loads(config.to_json())
     del chosen["distributed"]  # where a run runs, not what it is
     done = finished(workdir, chosen)
@@ -75,13 +76,15 @@ def run(
     for notice in experiment.notices:
         screen.notice(notice)
     extraction = clips.beside(config.data.path)
-    folder.claim(workdir, chosen, experiment.parts.corpus, processes.is_first())
+    tested, first = experiment.tested, processes.is_first()
+    own, other = (tested.own, tested.corpus) if tested else (experiment.parts.corpus, None)
+    folder.claim(workdir, chosen, own, first, other)
     if processes.is_first() and extraction is not None:
         write_whole(clips.place(workdir), extraction)
     found, told = {}, {}
     with mesh.compiling(quickly=experiment.small):
         for task in experiment.tasks:
-            own = (tensorboard, towers or {}, looks)
+            own = (shown, towers or {}, looks)
             found[task.name], told[task.name] = _train(experiment, task, workdir, screen, *own)
     summary = _summary(experiment, found)
     if processes.is_first():
@@ -97,7 +100,7 @@ def _train(
     task: protocols.Task,
     workdir: pathlib.Path,
     screen: Screen,
-    tensorboard: bool,
+    shown: Sequence[str],
     towers: Mapping[str, pathlib.Path],
     looks: bool,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -107,7 +110,7 @@ def _train(
         return joining.begin(experiment, task, towers)
 
     snapshot, seconds = training.fit(
-        experiment, task, workdir, screen, begin if towers else None, tensorboard
+        experiment, task, workdir, screen, begin if towers else None, shown
     )
     used, end = experiment, snapshot
     if experiment.config.train.refit:
@@ -115,12 +118,14 @@ def _train(
         seconds = seconds | {"refit": again}
     kept, failed = experiment.survivors(end, screen)
     given = analysis.answered(used, task, end.state.best, kept)
+    seconds["answering"] = _answering(used, task, end)
     told = analysis.of_task(used, task, end, kept, looks, given["test"])
-    # Networks that were trained on validation, too, are surer of it than of anything else.
-    held_out = given["valid"]
-    if used is not experiment:
-        held_out = analysis.answered(experiment, task, snapshot.state.best, kept)["valid"]
-    told["calibration"] = calibration.of_answers(held_out, given["test"])
+    if not experiment.targets:
+        # Networks that were trained on validation, too, are surer of it than of anything else.
+        held_out = given["valid"]
+        if used is not experiment:
+            held_out = analysis.answered(experiment, task, snapshot.state.best, kept)["valid"]
+        told["calibration"] = calibration.of_answers(held_out, given["test"])
     told["sizes"] = results.sizes(experiment.parts, experiment.labels[task.name])
     seeds = [seed for seed, keep in zip(experiment.seeds, kept, strict=True) if keep]
     scores = results.of_task(task, of_seeds(end.finished, kept), experiment.heads)
@@ -128,15 +133,26 @@ def _train(
         _save_model(experiment, task, _of(snapshot, kept), seeds, workdir / joining.CHOSEN)
         before = results.of_task(task, of_seeds(snapshot.finished, kept), experiment.heads)
         scores["before_refit"] = results.tests(before)
-    scores["ensemble"] = {"test": results.scores(told["counts"]["ensemble"]["test"])}
-    scores["groups"] = grouped.scores(told["answers"], told["utterances"], len(task.classes))
-    for part in calibration.PARTS:
-        scores[part]["calibration"] = calibration.errors(told["calibration"], part)
+    together = results.scores(told["counts"]["ensemble"]["test"], experiment.targets)
+    scores["ensemble"] = {"test": together}
+    if not experiment.targets:
+        scores["groups"] = grouped.scores(told["answers"], told["utterances"], len(task.classes))
+        for part in calibration.PARTS:
+            scores[part]["calibration"] = calibration.errors(told["calibration"], part)
     params = _of(end, kept)
-    temperature = told["calibration"]["temperature"]
+    temperature = 1.0 if experiment.targets else told["calibration"]["temperature"]
     _save_model(used, task, params, seeds, workdir / "model", temperature)
     scores |= {"seeds": seeds, "failed": failed}
     return scores | {"seconds": seconds, "parameters": experiment.parameters(params)}, told
+
+
+def _answering(experiment: Experiment, task: protocols.Task, snapshot: Snapshot) -> float:
+    """Seconds that one seed takes to answer the scored test utterances, by what is compiled."""
+    began = time.monotonic()
+    experiment.trainer.answers(snapshot.state.best)
+    each = (time.monotonic() - began) / len(experiment.seeds) / experiment.trainer.answered
+    sizes = results.sizes(experiment.parts, experiment.labels[task.name])
+    return each * sizes["test"]["utterances"]
 
 
 def _of(snapshot: Snapshot, kept: np.ndarray) -> Any:
@@ -153,7 +169,8 @@ def _summary(experiment: Experiment, found: dict[str, dict[str, Any]]) -> dict[s
         "protocol": experiment.config.data.protocol,
         "corpus": results.of_corpus(
             experiment.parts, experiment.labels[task.name] if one else None, task
-        ),
+        )
+        | (experiment.tested.about() if experiment.tested else {}),
         "seeds": experiment.seeds,
         "row_order": "one for all seeds" if experiment.trainer.streamed else "each seed's own",
         "parameters": first["parameters"],
@@ -198,19 +215,25 @@ def _save_model(
         "corpus": experiment.parts.corpus.source,
         "seeds": seeds,
     }
-    network = experiment.config.network.to_dict()
-    dims = experiment.parts.corpus.dims
-    scaling = experiment.parts.scaling
-    model = Model(params, scaling, network, dims, task.classes, about, temperature=temperature)
+    if experiment.tested:
+        about["test_corpus"] = experiment.tested.card()
+    parts = experiment.parts
+    words = parts.words and {"pivot": parts.words.pivot, "most": parts.words.most}
+    units = experiment.reference(task) if experiment.targets else None
+    given = (params, parts.scaling, network(experiment.config, task, parts.words))
+    more = {"temperature": temperature, "units": units, "words": words}
+    model = Model(*given, parts.cells.dims, task.classes, about, **more)
     model.save(models / task.name)
 
 
 def write(workdir: pathlib.Path, summary: dict[str, Any]) -> None:
-    """The pictures of all tasks, and at last `results.json`: where it is, all is."""
+    """The pictures of all tasks of classes, and at last `results.json`: where it is, all is."""
     from experiments.report import confusion
 
     tasks = summary.get("tasks") or {summary["protocol"]: summary}
     for task, scores in tasks.items():
+        if "targets" in scores:
+            continue
         title = f"{summary['system']}, {task}: test, {len(summary['seeds'])} seed(s) summed"
         name = "confusion.png" if len(tasks) == 1 else f"confusion_{task}.png"
         picture = confusion.confusions(

@@ -14,18 +14,19 @@ PREFIX = "groups/"
 """How the groups of utterances are named among what else is told of these."""
 
 
-def of_utterances(corpus: Corpus, conversations: Sequence[int]) -> dict[str, np.ndarray]:
-    """The group [N] str of each utterance of some conversations, in their order, by `PREFIX`."""
+def of_utterances(corpus: Corpus, which: np.ndarray) -> dict[str, np.ndarray]:
+    """The group [n] str of each of some utterances, in their order, by `PREFIX`.
+
+    Args:
+        corpus: with N utterances.
+        which: [n] int, of the N.
+    """
     several = {name: np.array(values) for name, values in corpus.groups.items()}
     if corpus.sessions is not None:
         several["session"] = np.repeat(np.array(corpus.sessions), corpus.lengths)
     if corpus.speakers is not None:
         several["speaker"] = np.array(corpus.speakers)
-    spans = [corpus.utterances(index) for index in conversations]
-    return {
-        PREFIX + name: np.concatenate([values[span] for span in spans])
-        for name, values in sorted(several.items())
-    }
+    return {PREFIX + name: values[which] for name, values in sorted(several.items())}
 
 
 def scores(

@@ -7,6 +7,7 @@ from typing import Any
 
 from mman_jax.errors import InputError
 from mman_jax.evaluation.metrics import ADDED, METRICS
+from mman_jax.evaluation.ratings import MEASURES
 from mman_jax.files.whole import read_json
 from mman_jax.inference import tensors
 from mman_jax.inference.model import Model
@@ -67,7 +68,8 @@ def load_models(workdir: pathlib.Path, weights: str | None = None) -> list[Model
 
 
 def _check_scores(scores: Mapping[str, Any], path: pathlib.Path, within: str) -> None:
-    _check_head(scores, path, within)
+    numbers = "targets" in scores
+    _check_head(scores, path, within, numbers)
     if "per_class" in scores["test"]:
         place = f"{path}: {within}test.per_class"
         _check_classes(scores.get("classes"), scores["test"]["per_class"], place)
@@ -80,7 +82,7 @@ def _check_scores(scores: Mapping[str, Any], path: pathlib.Path, within: str) ->
     for name, tower in _part(scores, "towers", f"{path}: {within}".rstrip(": ")).items():
         if not isinstance(tower, dict):
             raise InputError(f"{place}.{name:.60}", f"a {type(tower).__name__}", _EXPECTED)
-        _check_head(tower, path, f"{within}towers.{name:.60}.")
+        _check_head(tower, path, f"{within}towers.{name:.60}.", numbers)
 
 
 def _check_classes(classes: Any, several: Any, place: str) -> None:
@@ -128,12 +130,12 @@ def _check_spread(scores: Mapping[str, Any], metric: str, place: str) -> None:
         raise InputError(f"{place}.{metric}", "no list per_seed", _EXPECTED)
 
 
-def _check_head(head: Mapping[str, Any], path: pathlib.Path, within: str) -> None:
-    for part, metrics in (
-        ("test", METRICS),
-        ("validation", METRICS),
-        ("test_oracle", ("accuracy",)),
-    ):
+def _check_head(head: Mapping[str, Any], path: pathlib.Path, within: str, numbers: bool) -> None:
+    several = ("test", "validation", "test_oracle")
+    kinds = zip(several, (MEASURES, MEASURES, ("ccc",)), strict=True)
+    if not numbers:
+        kinds = zip(several, (METRICS, METRICS, ("accuracy",)), strict=True)
+    for part, metrics in kinds:
         place = f"{path}: {within}{part}"
         scores = _part(head, part, f"{path}: {within}".rstrip(": ."))
         for metric in metrics:
@@ -145,7 +147,7 @@ def _check_head(head: Mapping[str, Any], path: pathlib.Path, within: str) -> Non
             for field in ("before", "after", "temperature"):
                 _number(told, field, f"{place}.calibration")
         if part != "test_oracle":
-            _number(scores, "majority_accuracy", place)
+            _number(scores, "mean_answer_mae" if numbers else "majority_accuracy", place)
 
 
 def _part(whole: Mapping[str, Any], field: str, place: object) -> dict[str, Any]:

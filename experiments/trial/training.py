@@ -3,16 +3,18 @@
 import contextlib
 import pathlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from experiments.terminal.command import Preemption
 from experiments.terminal.screen import Screen
+from experiments.trial import boards, results
 from experiments.trial.curves import Log
 from experiments.trial.prepared import Experiment
 from mman_jax.data.protocols import Task
 from mman_jax.training import checkpoints, processes
+from mman_jax.training.fitting import STAGE, Fitting
 from mman_jax.training.outcome import Snapshot
 
 
@@ -22,7 +24,7 @@ def fit(
     workdir: pathlib.Path,
     screen: Screen,
     begin: Callable[[], Snapshot] | None = None,
-    tensorboard: bool = False,
+    shown: Sequence[str] = (),
     targets: Mapping[str, np.ndarray] | None = None,
 ) -> tuple[Snapshot, dict[str, float]]:
     """Trains one task, going on from its last checkpoint.
@@ -33,7 +35,7 @@ def fit(
         workdir: where checkpoints and learning curves are kept.
         screen: where progress is shown.
         begin: gives the snapshot to start from, if there is no checkpoint.
-        tensorboard: whether curves go to `workdir/tensorboard`, too.
+        shown: the boards (`boards.WHERE`) where curves go, too.
         targets: the epochs to train to (see `Trainer.run`), of a training again; it has checkpoints
             and curves of its own.
 
@@ -44,6 +46,8 @@ def fit(
         InputError: if a checkpoint cannot be read.
     """
     trainer, again = experiment.trainer, targets is not None
+    if isinstance(trainer, Fitting):
+        return _at_once(experiment, task, workdir, screen, shown, again)
     where = checkpoints_of(workdir, task, again)
     start, seconds = None, {}
     found = checkpoints.restore(where)
@@ -58,7 +62,7 @@ def fit(
     with contextlib.ExitStack() as stack:
         log = None
         if processes.is_first():
-            log = stack.enter_context(_log(experiment, task, workdir, tensorboard, again))
+            log = stack.enter_context(_log(experiment, task, workdir, shown, again))
         for snapshot in trainer.run(
             experiment.labels[task.name],
             experiment.seeds,
@@ -73,7 +77,8 @@ def fit(
             if log:
                 log.note(snapshot, last=complete or Preemption.asked)
             if not complete:
-                screen.epoch(task.name, snapshot, trainer.epochs(snapshot.stage))
+                numbers = bool(experiment.targets)
+                screen.epoch(task.name, snapshot, trainer.epochs(snapshot.stage), numbers)
             # The clocks of several processes differ; all must have a part in packing.
             patience = experiment.config.checkpoint_seconds
             late = processes.agree(Preemption.asked or now - saved > patience)
@@ -87,17 +92,38 @@ def fit(
     return snapshot, seconds
 
 
+def _at_once(
+    experiment: Experiment,
+    task: Task,
+    workdir: pathlib.Path,
+    screen: Screen,
+    shown: Sequence[str],
+    again: bool,
+) -> tuple[Snapshot, dict[str, float]]:
+    """What is fitted in one call is interrupted before it or after it: no checkpoints."""
+    began = time.monotonic()
+    if experiment.config.seeds > 1 and len(experiment.seeds) == 1:
+        screen.notice("nothing is drawn here: one seed stands for all")
+    snapshot = experiment.trainer.fit(experiment.labels[task.name], experiment.seeds)
+    if processes.is_first():
+        with _log(experiment, task, workdir, shown, again) as log:
+            log.note(snapshot, last=True)
+    return snapshot, {STAGE: time.monotonic() - began}
+
+
 def checkpoints_of(workdir: pathlib.Path, task: Task, again: bool = False) -> pathlib.Path:
     """The folder of a trial's checkpoints: of its training, or of that which trained it again."""
     return workdir / ("refit" if again else "checkpoints") / task.name
 
 
 def _log(
-    experiment: Experiment, task: Task, workdir: pathlib.Path, tensorboard: bool, again: bool
+    experiment: Experiment, task: Task, workdir: pathlib.Path, shown: Sequence[str], again: bool
 ) -> Log:
     one, trainer = len(experiment.tasks) == 1, experiment.trainer
     heads = {stage: trainer.heads(stage) for stage in trainer.stages}
-    which = "_refit" * again
-    board = workdir / f"tensorboard{which}" / ("" if one else task.name) if tensorboard else None
-    name = f"curves{which}.csv" if one else f"curves{which}_{task.name}.csv"
-    return Log(workdir / name, heads, experiment.seeds, board)
+    parts = ["refit"] * again + [task.name] * (not one)
+    run = boards.Run(workdir, "_".join(parts), experiment.config.to_dict())
+    name = "_".join(["curves", *parts]) + ".csv"
+    begun = boards.begin(shown, run, experiment.seeds)
+    score = results.shown(experiment.targets)
+    return Log(workdir / name, heads, experiment.seeds, begun, score)

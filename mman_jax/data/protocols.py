@@ -61,6 +61,10 @@ class Task:
         # The corpus's own -1 indexes the appended last entry.
         return np.append(self.label_map, np.int32(UNSCORED))[corpus.labels]
 
+    def learnt(self, corpus: Corpus) -> np.ndarray:
+        """What training learns from: `labels`, or more than these tell."""
+        return self.labels(corpus)
+
 
 def tasks(corpus: Corpus, protocol: str) -> tuple[Task, ...]:
     """The tasks of a protocol on this corpus: four for `binary4`, else one.
@@ -119,7 +123,7 @@ def tasks(corpus: Corpus, protocol: str) -> tuple[Task, ...]:
 
 def is_iemocap(corpus: Corpus) -> bool:
     """Whether the corpus has IEMOCAP's six labels."""
-    return sorted(_emotion(name) for name in corpus.label_names) == sorted(EMOTIONS)
+    return sorted(emotion(name) for name in corpus.label_names) == sorted(EMOTIONS)
 
 
 def check_table_1(corpus: Corpus) -> str | None:
@@ -137,13 +141,13 @@ def check_table_1(corpus: Corpus) -> str | None:
     if any((parts == part).sum() != count for part, count in _CONVERSATIONS.items()):
         return None
     part_of_utterance = np.repeat(parts, corpus.lengths)
-    names, wrong = [_emotion(name) for name in corpus.label_names], []
+    names, wrong = [emotion(name) for name in corpus.label_names], []
     for part, counts in TABLE_1.items():
         labels = corpus.labels[part_of_utterance == part]
-        for emotion, expected in zip(EMOTIONS, counts, strict=True):
-            found = int((labels == names.index(emotion)).sum())
+        for name, expected in zip(EMOTIONS, counts, strict=True):
+            found = int((labels == names.index(name)).sum())
             if found != expected:
-                wrong.append(f"{part} {emotion} {found}, not {expected}")
+                wrong.append(f"{part} {name} {found}, not {expected}")
     if not wrong:
         return None
     place = corpus.source or "corpus"
@@ -156,12 +160,18 @@ def _task(
     label_map = np.full(len(corpus.label_names), UNSCORED, np.int32)
     for label, label_name in enumerate(corpus.label_names):
         for index, emotions in enumerate(members):
-            if _emotion(label_name) in emotions:
+            if emotion(label_name) in emotions:
                 label_map[label] = index
     return Task(name, classes, label_map)
 
 
-def _emotion(label_name: str) -> str:
+def emotion(label_name: str) -> str:
+    """A label's name in lower case, and of IEMOCAP's emotions in one of its common forms.
+
+    Examples:
+        >>> emotion("Sadness"), emotion("Joy")
+        ('sad', 'joy')
+    """
     lowered = label_name.strip().lower()
     return _SYNONYMS.get(lowered, lowered)
 
@@ -170,7 +180,7 @@ def _require(corpus: Corpus, protocol: str, emotions: tuple[str, ...]) -> None:
     place = f"{corpus.source or 'corpus'}: protocol {protocol}"
     if not corpus.label_names:
         raise InputError(place, "a corpus without labels", "label names")
-    missing = sorted(set(emotions) - {_emotion(name) for name in corpus.label_names})
+    missing = sorted(set(emotions) - {emotion(name) for name in corpus.label_names})
     if missing:
         shown = ", ".join(corpus.label_names[:12])
         raise InputError(place, f"no label {', '.join(missing)} among {shown}", ", ".join(emotions))

@@ -42,7 +42,7 @@ REFUSED = {
     ),
     "float labels": (
         {"labels": np.zeros(6, np.float32)},
-        ["labels", "float32", "regression is not supported: bin"],
+        ["labels", "float32", "numbers to predict are targets/"],
     ),
     "label too large": ({"labels": np.array([0, 1, 2, 0, 0, 0], np.int32)}, ["c1", "u0", "2"]),
     "label too small": ({"labels": np.array([0, 1, -2, 0, 0, 0], np.int32)}, ["c1", "u0", "-2"]),

@@ -77,3 +77,13 @@ def test_the_test_keeps_its_level():
         outcome = significance.bootstrap(first, second, conversations, 500, trial)
         found += outcome.p < 0.05
     assert found <= 20
+
+
+def test_holm_by_hand():
+    # Sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1: 0.02, 0.03, 0.06, 0.04, which steps up to
+    # the 0.06 before it.
+    found = significance.holm([0.01, 0.04, 0.03, 0.005])
+    np.testing.assert_allclose(found, [0.03, 0.06, 0.06, 0.02])
+    assert significance.holm([0.5, 0.9]) == [1.0, 1.0]
+    assert significance.holm([0.2]) == [0.2]
+    assert significance.holm([]) == []

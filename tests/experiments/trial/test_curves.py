@@ -1,15 +1,10 @@
-import struct
-import sys
-
 import numpy as np
 import pytest
 
-from experiments.terminal.screen import Screen
-from experiments.trial import curves, experiment
+from experiments.trial import curves
 from mman_jax.errors import InputError
 from mman_jax.training.outcome import Outcome, Snapshot
 from mman_jax.training.state import Record
-from tests import tiny
 
 HEADS = {"towers": ("speech", "text"), "fusion": ("fusion",)}
 SEEDS = (3, 4)
@@ -35,8 +30,8 @@ def snapshots(epochs):
     yield Snapshot(stage, None, whole, finished)
 
 
-def write(path, of, board=None):
-    with curves.Log(path, HEADS, SEEDS, board) as log:
+def write(path, of, boards=None):
+    with curves.Log(path, HEADS, SEEDS, boards) as log:
         for snapshot in of:
             log.note(snapshot, last=len(snapshot.finished) == len(HEADS))
 
@@ -73,46 +68,6 @@ def test_the_file_follows_while_training_goes_on(tmp_path, monkeypatch):
         for snapshot in list(snapshots(3))[:2]:
             log.note(snapshot, last=False)
             assert max(row.epoch for row in curves.read(path)) == len(snapshot.history.train_loss)
-
-
-def events(folder):
-    """{(tag, step): value} of the event files of one run, each of which occurs once."""
-    pb = pytest.importorskip("tensorboardX.proto.event_pb2")
-    found = {}
-    for path in folder.iterdir():
-        data, at = path.read_bytes(), 0
-        while at < len(data):
-            (size,) = struct.unpack_from("<Q", data, at)
-            event = pb.Event.FromString(data[at + 12 : at + 12 + size])
-            for value in event.summary.value:
-                assert (value.tag, event.step) not in found
-                found[value.tag, event.step] = value.simple_value
-            at += 12 + size + 4
-    return found
-
-
-def test_tensorboard_shows_what_the_file_holds_also_after_an_interruption(tmp_path):
-    pytest.importorskip("tensorboardX", reason="the extra [tensorboard] is not installed")
-    board, path = tmp_path / "tensorboard", tmp_path / "curves.csv"
-    whole = list(snapshots(3))
-    write(path, whole[:5], board)  # cut in the fusion's second epoch
-    write(path, whole[3:], board)  # goes on from the checkpoint before its first
-    rows = curves.read(path)
-    for seed in SEEDS:
-        expected = {
-            (f"{name}/{row.head}", row.epoch): getattr(row, name)
-            for row in rows
-            if row.seed == seed
-            for name in ("train_loss", "valid_loss", "valid_accuracy")
-        }
-        assert events(board / f"seed_{seed}") == expected
-
-
-def test_tensorboard_s_absence_is_said_before_anything_is_written(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(InputError, match=r"pip install -e '.\[tensorboard\]'"), Screen() as screen:
-        experiment.run(tiny.recipe(), tmp_path / "run", screen, tensorboard=True)
-    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("content", ["", "a,b\n1,2\n", "stage,head\n", None])

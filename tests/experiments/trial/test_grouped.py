@@ -14,13 +14,13 @@ GIVEN = corpus(
 
 
 def test_utterances_have_the_groups_of_their_place():
-    found = grouped.of_utterances(GIVEN, [2, 0])
+    found = grouped.of_utterances(GIVEN, GIVEN.utterances_of([2, 0]))
     assert {name: "".join(values) for name, values in found.items()} == {
         "groups/gender": "fmffm",
         "groups/session": "S2S2S2S1S1",
         "groups/speaker": "ABCAB",
     }
-    assert grouped.of_utterances(corpus(), [0]) == {}
+    assert grouped.of_utterances(corpus(), np.arange(1)) == {}
 
 
 def test_scores_of_groups():

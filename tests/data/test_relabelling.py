@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from mman_jax.data import relabelling
+from mman_jax.errors import InputError
+from tests.data import small
+
+
+def test_labels_are_merged_renamed_and_dropped():
+    corpus = small.corpus(
+        label_names=("Joy", "sad", "contempt", "angry"),
+        labels=np.array([0, 1, 2, 3, -1, 0], np.int32),
+    )
+    names = relabelling.read("joy=good, sad = bad,angry=bad,contempt=,fear=bad")
+    found = relabelling.relabel(corpus, names)
+    assert found.label_names == ("good", "bad")
+    assert found.labels.tolist() == [0, 1, -1, 1, -1, 0]
+    assert relabelling.relabel(corpus, {}) is corpus
+    # One step, not a chain: what becomes `sad` stays so.
+    found = relabelling.relabel(corpus, {"joy": "sad", "sad": "joy"})
+    assert found.label_names == ("sad", "joy", "contempt", "angry")
+    assert found.labels.tolist() == corpus.labels.tolist()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("joy", "'joy'"), ("=good", "'=good'"), ("joy=a,Joy=b", "'Joy' twice")],
+)
+def test_a_map_that_cannot_be_read_is_refused(text, said):
+    with pytest.raises(InputError, match=f"label_map: {said}"):
+        relabelling.read(text)
+
+
+def test_a_label_that_nobody_has_is_refused():
+    relabelling.check({"YES": "no"}, [small.corpus()])
+    with pytest.raises(InputError, match=r"no label 'yess'; expected 'yes'\?"):
+        relabelling.check({"yess": "no"}, [small.corpus(), small.corpus()])
+    with pytest.raises(InputError, match="every label becomes nothing"):
+        relabelling.relabel(small.corpus(), {"yes": "", "no": ""})
