@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.study import claims, pooled
 from experiments.study.towers import ABLATION, CITED, PAPER, System
-from experiments.trial import results
+from experiments.trial import grouped, results
 from experiments.trial.prepared import Experiment
 from experiments.trial.provenance import provenance
 from mman_jax.data import protocols
@@ -152,7 +152,7 @@ def _system(system: System, trials: Sequence[Mapping[str, Any]], task: str) -> d
         "attention": own.get("attention"),
         "missing": own.get("missing"),
         "calibration": own.get("calibration"),
-        "groups": own.get("groups", {}),
+        "groups": grouped.anonymous(own.get("groups", {})),
         "utterances": own["utterances"],
     }
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from experiments.trial import results
 from mman_jax.data.corpus import Corpus
+from mman_jax.data.validation import TOLD
 from mman_jax.evaluation import groups, metrics
 
 PREFIX = "groups/"
@@ -66,6 +67,27 @@ def scores(
                 "interval": [gap.low, gap.high],
             },
             "left_out": [name for name, (_, talks) in sizes.items() if talks < groups.LEAST],
+        }
+    return found
+
+
+def anonymous(told: Mapping[str, Any]) -> dict[str, Any]:
+    """What `scores` gave, with numbers for the names of speakers and sessions: these are parts of
+    the names of conversations in some corpora, and reports are published.
+    """
+    found = dict(told)
+    for column in TOLD:
+        if column not in told:
+            continue
+        own = told[column]
+        names = {name: f"{column} {i}" for i, name in enumerate(own["groups"], 1)}
+        gap = own["gap"]
+        if gap:
+            gap = {**gap, **{place: names[gap[place]] for place in ("first", "second")}}
+        found[column] = {
+            "groups": {names[name]: scored for name, scored in own["groups"].items()},
+            "gap": gap,
+            "left_out": [names[name] for name in own["left_out"]],
         }
     return found
 

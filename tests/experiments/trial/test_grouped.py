@@ -42,6 +42,12 @@ def test_scores_of_groups():
     assert (gap["first"], gap["second"], gap["difference"]) == ("f", "m", 7 / 8 - 2 / 4)
     assert found["speaker"]["gap"] is None
     assert found["speaker"]["left_out"] == list("ABCDE")
+    hidden = grouped.anonymous(found)
+    assert hidden["gender"] == found["gender"]
+    assert list(hidden["speaker"]["groups"]) == [f"speaker {i}" for i in range(1, 6)]
+    assert hidden["speaker"]["left_out"] == list(hidden["speaker"]["groups"])
+    session = grouped.anonymous({"session": found["gender"]})["session"]
+    assert (session["gap"]["first"], session["gap"]["second"]) == ("session 1", "session 2")
     scores = {"test": {}, "groups": found}
     (gender, speaker) = details.of(scores)
     assert gender[2][-1][0] == "gap: f over m"
