@@ -6,6 +6,7 @@ import pathlib
 from experiments.report import analyses, attention, confusion, figures, tables
 from experiments.report.document import Block, Code, Document, Figure, Paragraph, Section, Table
 from experiments.report.numbers import count, listed, percent, seconds
+from experiments.report.sources import trained_and_tested
 from experiments.report.tables import Results
 
 SYNTHETIC = (
@@ -58,7 +59,7 @@ def _summary(results: Results) -> str:
     return (
         f"{many} systems of Pan, Luo, Yang and Li (Interspeech 2020)"
         + (f" and {ablations} variants" if ablations else "")
-        + f", trained and tested on {corpus['path']}: {count(corpus['utterances'])} utterances in "
+        + f", {trained_and_tested(corpus)}: {count(corpus['utterances'])} utterances in "
         f"{count(corpus['conversations'])} conversations; {count(scored)} are scored in the test "
         f"part. Protocol {results['protocol']}, classes {listed(results['classes'])}. "
         f"{'Seeds' if len(seeds) > 1 else 'One seed:'} {listed(seeds)}. Each seed's epoch was "

@@ -91,8 +91,9 @@ def compare(
     first = runs[0].results
     return {
         "command": command,
-        "corpus": first["corpus"]["path"],
-        "test_corpus": first["corpus"].get("test", {}).get("path"),
+        "corpus": {
+            name: first["corpus"][name] for name in ("path", "test") if name in first["corpus"]
+        },
         "protocol": first["protocol"],
         "split": first["corpus"]["split"],
         "classes": runs[0].classes,

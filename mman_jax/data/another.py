@@ -89,8 +89,8 @@ def joined(corpus: Corpus, split: Split, other: Corpus) -> tuple[Corpus, Split]:
         "valid": np.searchsorted(own, split.valid),
         "test": len(own) + np.arange(len(scored)),
     }
-    how = f"test: {which}, of {other.source or 'another corpus'}, by whose side the own test part "
-    how += f"is not used; {corpus.source or 'the training corpus'}: {split.how}"
+    how = f"test: {which}, of {other.source or 'another corpus'}; training and validation of "
+    how += f"{corpus.source or 'the first'}, whose own test part is not used: {split.how}"
     return both, Split(**parts, how=how, notices=(*notices, *leaks.check(both, parts)))
 
 
