@@ -19,4 +19,5 @@ def trained_and_tested(corpus: Mapping[str, Any]) -> str:
     test = corpus.get("test")
     if not test:
         return f"trained and tested on {corpus['path']}"
-    return f"trained on {corpus['path']} and tested on {test['path']} (scaled by {test['scaled']})"
+    scaled = f" (scaled by {test['scaled']})" if "scaled" in test else ""
+    return f"trained on {corpus['path']} and tested on {test['path']}{scaled}"

@@ -89,11 +89,10 @@ def compare(
         for pair, p in zip(found, significance.holm([x[test] for x in found]), strict=True):
             pair[f"{test}_holm"] = p
     first = runs[0].results
+    other = first["corpus"].get("test", {}).get("path")
     return {
         "command": command,
-        "corpus": {
-            name: first["corpus"][name] for name in ("path", "test") if name in first["corpus"]
-        },
+        "corpus": {"path": first["corpus"]["path"]} | ({"test": {"path": other}} if other else {}),
         "protocol": first["protocol"],
         "split": first["corpus"]["split"],
         "classes": runs[0].classes,
@@ -232,6 +231,7 @@ def _about(name: str, run: Run) -> dict[str, Any]:
         "folder": str(run.path),
         "system": run.results["system"],
         "modalities": list(run.results["corpus"]["dimensions"]),
+        "scaled": run.results["corpus"].get("test", {}).get("scaled"),
         "seeds": {task: found["seeds"] for task, found in run.results["tasks"].items()},
         "revision": run.results.get("revision"),
         "test": {
