@@ -33,8 +33,11 @@ def unimodal(config, modality):
     return config
 
 
-def of_one_stage(config, name, batch, **settings):
-    """Makes a recipe into a system of the library's own sizes that is trained in one stage."""
+def of_one_stage(config, name, batch, falls_after=None, **settings):
+    """Makes a recipe into a system of the library's own sizes that is trained in one stage.
+
+    After `falls_after` epochs without a lower validation loss its learning rate falls to a tenth.
+    """
     config.system = name
     config.network = ml_collections.ConfigDict({"system": name} | SYSTEMS[name].defaults())
     config.train.batch = batch
@@ -48,6 +51,7 @@ def of_one_stage(config, name, batch, **settings):
             "clip": 1e9,  # none
         }
         | settings
+        | ({"plateau": {"patience": falls_after, "factor": 0.1}} if falls_after else {})
     )
     return config
 
@@ -83,6 +87,8 @@ def get_config():
     config.data = ml_collections.ConfigDict()
     config.data.path = placeholder(str)  # none: the built-in synthetic corpus
     config.data.protocol = "auto"
+    config.data.target = ""  # comma-separated names of a corpus's targets to predict; none: labels
+    config.data.classes = 0  # to cut from the one target: 2, 3, 5 or 7; 0: the number itself
     config.data.split = ""  # none: the corpus's own; raven: IEMOCAP's sessions 3-5, 2 and 1
     config.data.folds = ""  # sessions, speakers or a number: each such group is the test part once
     config.data.fold = ""  # one of these folds by its name
@@ -90,6 +96,9 @@ def get_config():
     config.data.test = placeholder(str)  # another corpus, which is tested on
     config.data.label_map = placeholder(str)  # joy=happy,contempt= (context only), in all corpora
     config.data.scale = placeholder(str)  # each: that test corpus by its own statistics
+    config.data.cells = "utterances"  # or words: of what an utterance's answer is made
+    config.data.pivot = ""  # whose cells are the words; none: text, or the first modality
+    config.data.words = 50  # of an utterance at most: the last ones
     config.data.stream = placeholder(bool)  # none: where rows would take over half of a device
 
     config.network = ml_collections.ConfigDict(network())

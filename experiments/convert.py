@@ -1,9 +1,9 @@
 """Any readable corpus as `.npz`: `python -m experiments.convert --input=PATH --output=FILE.npz`.
 
 It says what it recognised, the sizes, labels and parts, and what was decided where the file left it
-open; without `--output` it says so and writes nothing. `--pool=mean|mean_std|last`: what becomes of
-frames and words. `--output=FILE.jsonl` writes the utterances as the lines that
-`experiments.predict --stream` takes.
+open; without `--output` it says so and writes nothing. Frames and words are kept as sequences,
+beside their mean as a feature; `--pool=mean|mean_std|last` writes a feature in their place.
+`--output=FILE.jsonl` writes the utterances as the lines that `experiments.predict --stream` takes.
 
 `--output=FILE.csv` writes a list of clips (MELD's CSV files, EmoBox's or SUPERB's folds) as the
 manifest that `experiments.extract` takes, with transcripts where there are some.
@@ -21,6 +21,7 @@ for example the one that torchvision documents as `R3D_18_Weights.KINETICS400_V1
 import csv
 import io
 import pathlib
+from collections import Counter
 
 import numpy as np
 from absl import flags
@@ -34,6 +35,9 @@ from mman_jax.data.validation import SPLIT_NAMES
 from mman_jax.errors import InputError
 from mman_jax.files.whole import write_whole
 from mman_jax.inference import lines as turns
+
+_GROUPS = 10
+"""Groups of a column that are told, at most."""
 
 _INPUT = command.path_flag(
     "input",
@@ -49,11 +53,14 @@ _JOIN = flags.DEFINE_multi_string(
     "join", [], "MODALITY=PATH: an .npz archive or a folder of .npy files by id, or a corpus."
 )
 _POOL = flags.DEFINE_enum(
-    "pool", "mean", list(pooling.POOLS), "What becomes of the frames or words of an utterance."
+    "pool",
+    None,
+    list(pooling.POOLS),
+    "What becomes of the frames or words of an utterance; absent: they are kept.",
 )
 
 
-def read(path: str, join: dict[str, str], pool: str = "mean") -> Corpus:
+def read(path: str, join: dict[str, str], pool: pooling.How = "mean") -> Corpus:
     """The corpus at a path, with further modalities.
 
     Raises:
@@ -125,6 +132,16 @@ def describe(corpus: Corpus) -> list[str]:
         there = values[~np.isnan(values)]
         span = f"{there.min():g} to {there.max():g}" if len(there) else "none"
         lines.append(f"  target {name}: {span} ({len(there)} utterances)")
+    for name, values in corpus.groups.items():
+        counts = Counter(values)
+        named = [f"{group} {many}" for group, many in sorted(counts.items())[:_GROUPS]]
+        more = ["..."] if len(counts) > _GROUPS else []
+        lines.append(f"  groups by {name}: {', '.join([*named, *more])}")
+    for name, sequence in corpus.sequences.items():
+        cells, width = sequence.values.shape
+        timed = "with" if sequence.intervals is not None else "without"
+        most = f"at most {sequence.lengths.max()} an utterance"
+        lines.append(f"  sequence {name}: {cells} cells of {width}, {timed} times, {most}")
     if corpus.split is None:
         lines.append("  conversations by part: no split in the file")
     else:
@@ -137,7 +154,7 @@ def describe(corpus: Corpus) -> list[str]:
 
 
 def convert_corpus(
-    source: str, output: pathlib.Path | None, join: dict[str, str], pool: str
+    source: str, output: pathlib.Path | None, join: dict[str, str], pool: pooling.How
 ) -> None:
     """Writes a corpus as `.npz`, or its utterances as lines; without an output nothing.
 

@@ -4,8 +4,12 @@ DIR is the folder of a finished run. FOLDER, which must be new or empty, gets
 - `conversation.jax`, a function that JAX alone loads (`jax.export`); and `step.jax` with
   `state.npy`, of a system that answers turn by turn;
 - `weights.safetensors`, the parameters of all seeds;
-- `torch/`: each seed's parameters as a PyTorch state dict, and `network.py`, the network;
+- `torch/`: each seed's parameters as a PyTorch state dict, and `network.py`, the network (not of
+  a run that learnt targets);
 - `card.json`: classes, sizes, scores, limits, licences, and how to call the functions.
+
+`--format=onnx` writes `conversation.onnx` and `step.onnx` in their place, compared with the models
+in ONNX Runtime before they are written; of MMAN and its cLSTMs. Needs the extra `onnx`.
 
 `--weights=FILE` takes the parameters of an edited `weights.safetensors` in place of the run's own;
 `experiments.predict` takes the flag, too. Needs the extra `export`.
@@ -20,6 +24,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from absl import flags
 
 from experiments.terminal import command
 from experiments.terminal.lock import alone
@@ -29,11 +34,12 @@ from mman_jax import systems
 from mman_jax.errors import InputError
 from mman_jax.features.extraction import Extraction
 from mman_jax.files.whole import check_new
-from mman_jax.inference import card, exported, tensors, weights
+from mman_jax.inference import card, exported, onnx_functions, tensors, weights
 from mman_jax.inference.model import Model
 
 _CHECKPOINT = command.path_flag("checkpoint", "The folder of a finished run.")
 _OUTPUT = command.path_flag("output", "The folder to make.")
+_FORMAT = flags.DEFINE_enum("format", "jax", ["jax", "onnx"], "What the functions are written as.")
 _WEIGHTS = command.path_flag("weights", "Parameters in place of the run's own.", False)
 
 
@@ -104,7 +110,11 @@ def _export(workdir: pathlib.Path, output: pathlib.Path) -> None:
     check_new(output)  # before the work, too
     models = load_models(workdir, _WEIGHTS.value)
     about = describe(models, workdir, _WEIGHTS.value is not None)
-    files = contents(models)
+    if _FORMAT.value == "onnx":
+        files = onnx_functions.functions(models, about)
+        about["calls"] = onnx_functions.CALLS
+    else:
+        files = contents(models)
     about["files"] = {name: len(content) for name, content in files.items()}
     files["card.json"] = (json.dumps(about, indent=1, allow_nan=False) + "\n").encode()
     write(output, files)
@@ -112,8 +122,8 @@ def _export(workdir: pathlib.Path, output: pathlib.Path) -> None:
 
 
 def _torch(models: Sequence[Model]) -> dict[str, bytes]:
-    # Read, not imported: nothing here needs torch.
-    if models[0].build().architecture() is None:
+    # Read, not imported: nothing here needs torch. The network in it answers classes.
+    if models[0].units is not None or models[0].build().architecture() is None:
         return {}
     source = (pathlib.Path(systems.__file__).parent / "mman_pytorch.py").read_bytes()
     files = {"torch/network.py": source}

@@ -3,31 +3,31 @@
 Every utterance is measured on its own, by a pool of processes or by Apache Beam, into a cache that
 the same command goes on from. Then what has to be fitted (reductions, vocabularies, networks) is
 fitted on the training conversations, and `FILE.extraction.npz` keeps it beside the corpus:
-`--fitted=FILE.extraction.npz` gives other clips the same features.
+`--fitted=FILE.extraction.npz` gives other clips the same features. `--sequences` adds what lies
+inside utterances: words, frames of speech, windows of pictures, each at a rate of its own.
 """
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Sequence
 
 from absl import flags
 
-from experiments.terminal import command
+from experiments.terminal import command, feature_flags
 from experiments.terminal.lock import alone
 from experiments.terminal.screen import Screen
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import npz
-from mman_jax.errors import InputError, nearest
-from mman_jax.features import extraction, fitting, manifest
-from mman_jax.features.extraction import MODALITIES, Extraction, Settings
+from mman_jax.errors import InputError
+from mman_jax.features import cells, extraction, fitting, manifest, timed_words
+from mman_jax.features.extraction import Extraction
 from mman_jax.features.manifest import Utterance
 from mman_jax.features.measuring import beam, many
 from mman_jax.features.measuring.measuring import Measuring, digest
-from mman_jax.features.speech import functionals
-from mman_jax.features.speech.functionals import SpeechSettings
-from mman_jax.features.text import words
-from mman_jax.features.text.cnn import TextSettings
-from mman_jax.features.visual.windows import VisualSettings
+from mman_jax.features.settings import Settings
+from mman_jax.features.text.words import check_file
+from mman_jax.features.timed_words import TimedWords
 
 _MANIFEST = command.path_flag(
     "manifest", "The CSV file that names the clips: conversation_id, utterance_id, path, ..."
@@ -37,9 +37,6 @@ _FITTED = command.path_flag(
     "fitted",
     "The .extraction.npz of another corpus: extract the same features, and fit nothing.",
     False,
-)
-_MODALITIES = flags.DEFINE_list(
-    "modalities", list(MODALITIES), "The modalities to extract, separated by commas."
 )
 _CACHE = command.path_flag(
     "cache", "The folder in which measurements are kept; by default OUTPUT.cache.", False
@@ -62,100 +59,18 @@ _PROCESSES = flags.DEFINE_integer(
 _BEAM = flags.DEFINE_multi_string(
     "beam_option", [], "An option for Apache Beam, such as --streaming; may be given repeatedly."
 )
-_SEED = command.seed_flag("Seed of the networks that are trained here.")
-
-_SPEECH = flags.DEFINE_enum(
-    "speech", "compare", list(functionals.FEATURE_SETS), "The openSMILE feature set."
+_SEQUENCES = flags.DEFINE_list(
+    "sequences",
+    [],
+    "Of these modalities also what lies inside utterances, with its times: text (words), speech "
+    "(a hundred frames a second), visual (windows of frames).",
 )
-_COMPONENTS = flags.DEFINE_integer(
-    "speech_components",
-    SpeechSettings.components,
-    "Principal components to which speech features are reduced; 0: no reduction.",
-)
-_WEIGHTS = command.path_flag(
-    "visual_weights",
-    "Pre-trained weights of the 3D ResNet (see experiments.weights); by default it is trained "
-    "here, on the labels.",
+_WORDS = command.path_flag(
+    "words",
+    "The CSV file that says when which word is said: conversation_id, utterance_id, start, end, "
+    "word; needed for --sequences=text.",
     False,
 )
-_RATE = flags.DEFINE_float(
-    "visual_rate", VisualSettings.rate, "Frames per second that are taken from a clip."
-)
-_FRAMES = flags.DEFINE_integer("visual_frames", VisualSettings.frames, "Frames per window.")
-_WINDOWS = flags.DEFINE_integer(
-    "visual_windows", VisualSettings.windows, "Windows per utterance, at most."
-)
-_SIZE = flags.DEFINE_integer(
-    "visual_size", VisualSettings.size, "Height and width of a window, in pixels."
-)
-_WIDTH = flags.DEFINE_integer(
-    "visual_width",
-    VisualSettings.width,
-    "Channels of the network's first stage; an utterance gets eight times as many features.",
-)
-_CROP = flags.DEFINE_string(
-    "visual_crop",
-    VisualSettings.crop,
-    "The part of the picture to use: none (all of it), upper_body (found by the face), or "
-    "left,top,right,bottom as shares from 0 to 1.",
-)
-_VISUAL_EPOCHS = flags.DEFINE_integer(
-    "visual_epochs", VisualSettings.epochs, "Epochs of training of the visual network."
-)
-_VECTORS = command.path_flag(
-    "word_vectors",
-    "A word2vec file, or a GloVe text file, for a CNN that is trained here; by default TF-IDF.",
-    False,
-)
-_TEXT = flags.DEFINE_integer(
-    "text_features", TextSettings.features, "Features per transcript, at most."
-)
-_TEXT_EPOCHS = flags.DEFINE_integer(
-    "text_epochs", TextSettings.epochs, "Epochs of training of the text network."
-)
-_FREQUENT = flags.DEFINE_integer(
-    "text_frequent",
-    TextSettings.frequent,
-    "Most frequent words of --word_vectors to keep besides the words of the training transcripts.",
-)
-
-_SETTINGS = (
-    *(_MODALITIES, _SEED, _SPEECH, _COMPONENTS, _WEIGHTS, _RATE, _FRAMES, _WINDOWS, _SIZE, _CROP),
-    *(_WIDTH, _VISUAL_EPOCHS, _VECTORS, _TEXT, _TEXT_EPOCHS, _FREQUENT),
-)
-
-
-def settings_of_flags() -> Settings:
-    """What the flags ask for.
-
-    Raises:
-        InputError: settings that nothing can be extracted by.
-    """
-    wanted = [name.strip() for name in _MODALITIES.value]
-    for name in wanted:
-        if name not in MODALITIES:
-            raise InputError("--modalities", repr(name), nearest(name, MODALITIES))
-    if not wanted:
-        raise InputError("--modalities", "none", ", ".join(MODALITIES))
-    made = {
-        "speech": lambda: SpeechSettings(_SPEECH.value, _COMPONENTS.value),
-        "visual": lambda: VisualSettings(
-            rate=_RATE.value,
-            frames=_FRAMES.value,
-            windows=_WINDOWS.value,
-            size=_SIZE.value,
-            crop=_CROP.value,
-            width=_WIDTH.value,
-            epochs=_VISUAL_EPOCHS.value,
-        ),
-        "text": lambda: TextSettings(
-            kind="cnn" if _VECTORS.value else "tfidf",
-            features=_TEXT.value,
-            frequent=_FREQUENT.value,
-            epochs=_TEXT_EPOCHS.value,
-        ),
-    }
-    return Settings(**{name: made[name]() for name in wanted}, seed=_SEED.value)
 
 
 def _runner() -> many.Runner:
@@ -171,19 +86,22 @@ def main() -> None:
         raise InputError(f"--output={output}", f"ends in {output.suffix!r}", ".npz")
     utterances = manifest.read(_MANIFEST.value)
     earlier = _earlier()
-    settings = earlier.settings if earlier else settings_of_flags()
-    weights = _WEIGHTS.value
+    settings = earlier.settings if earlier else feature_flags.settings()
+    weights = feature_flags.WEIGHTS.value
     if earlier:
         weights = _FITTED.value if earlier.pretrained else None
     check_early(settings, utterances, weights)
+    wanted = feature_flags.modalities(_SEQUENCES, settings.modalities)
+    said = _words(utterances, "text" in wanted)
     work = Measuring(
         settings,
         folder=str(_CACHE.value or f"{output}.cache"),
         weights=weights or "",
         digest=digest(pathlib.Path(weights)) if weights else "",
+        sequences=tuple(wanted),
     )
     with alone(output, inside=False):
-        _extract(output, utterances, earlier, work)
+        _extract(output, utterances, earlier, work, said)
 
 
 def _extract(
@@ -191,6 +109,7 @@ def _extract(
     utterances: Sequence[Utterance],
     earlier: Extraction | None,
     work: Measuring,
+    said: dict[Utterance, TimedWords],
 ) -> None:
     """Measures, fits and writes the corpus."""
     with Screen() as screen:
@@ -205,7 +124,7 @@ def _extract(
 
         kept = many.measure(work, utterances, _runner(), ended)
         measured = many.results(work, kept)
-        made, split = earlier, None
+        made, split, vectors = earlier, None, feature_flags.VECTORS.value
         if made is None:
             made, split = fitting.fit_corpus(
                 work.settings,
@@ -213,12 +132,14 @@ def _extract(
                 measured,
                 source=_MANIFEST.value,
                 pretrained=extraction.read_weights(work.weights) if work.weights else None,
-                vectors=pathlib.Path(_VECTORS.value) if _VECTORS.value else None,
+                vectors=pathlib.Path(vectors) if vectors else None,
                 progress=screen.network,
                 notice=screen.line,
             )
         features = {name: made.apply(name, values) for name, values in measured.items()}
+        inside = cells.sequences(made, kept, measured, many.cells(work, kept), said)
     corpus = manifest.to_corpus(kept, features, str(output), split)
+    corpus = dataclasses.replace(corpus, sequences=inside)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -228,6 +149,16 @@ def _extract(
     tell(corpus, len(utterances) - len(kept), screen)
 
 
+def _words(utterances: Sequence[Utterance], wanted: bool) -> dict[Utterance, TimedWords]:
+    """The words of --words, by utterance."""
+    path = _WORDS.value
+    if wanted and not path:
+        raise InputError("--sequences=text", "no --words", "a CSV file of words with their times")
+    if path and not wanted:
+        raise InputError(f"--words={path}", "no text among --sequences", "--sequences=text, too")
+    return timed_words.read(path, utterances) if path else {}
+
+
 def check_early(settings: Settings, utterances: Sequence[Utterance], weights: str | None) -> None:
     """Raises InputError for what would otherwise end the run only after hours of measuring."""
     settings.check_libraries()
@@ -235,8 +166,8 @@ def check_early(settings: Settings, utterances: Sequence[Utterance], weights: st
         width = extraction.read_weights(weights)["params/stem_conv/kernel"].shape[-1]
         if settings.visual and settings.visual.width != width:
             raise InputError(weights, f"a network of width {width}", str(settings.visual.width))
-    if _VECTORS.value:
-        words.check_file(_VECTORS.value)
+    if feature_flags.VECTORS.value:
+        check_file(feature_flags.VECTORS.value)
     unlabelled = not any(utterance.label for utterance in utterances)
     if not _FITTED.value and unlabelled and settings.needs_labels(bool(weights)):
         found = "no label in any row, and networks to train on them"
@@ -249,7 +180,7 @@ def _earlier() -> Extraction | None:
     """What --fitted names, which settles all settings."""
     if not _FITTED.value:
         return None
-    for flag in _SETTINGS:
+    for flag in feature_flags.ALL:
         if flags.FLAGS[flag.name].present:
             found = f"given beside --fitted={_FITTED.value}, which settles it"
             raise InputError(f"--{flag.name}", found, "one of the two")
@@ -262,6 +193,9 @@ def tell(corpus: Corpus, left_out: int, screen: Screen) -> None:
     missing = f", {left_out} left out" if left_out else ""
     counts = f"{len(corpus.lengths)} conversations, {len(corpus.labels)} utterances{missing}"
     screen.line(f"{corpus.source}: {counts}, {sizes}")
+    for name, sequence in corpus.sequences.items():
+        size = sequence.values.shape[1]
+        screen.line(f"{corpus.source}: sequence {name}: {len(sequence.values)} cells of {size}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Every system of the paper on one corpus, and the report: tables, figures, tests, ablations.
+"""Every system of the paper and those that it cites on one corpus: tables, figures, tests.
 
     python -m experiments.paper --workdir=DIR [--config.data.path=PATH] [--config.seeds=10]
 
-Systems that share towers train them once; `--systems=mman,clstm_lf` trains some alone. Every system
-and tower has a folder of its own, with which the other commands work as after `experiments.run`.
-The same command on the same folder goes on where it was interrupted. `--report_only` draws the
-report again from `DIR/results.json` alone.
+Systems that share towers train them once; `--systems=mman,clstm_lf,mult` trains some alone, and
+`--seeds_of=fmt=3` gives a slow one fewer seeds. Every system and tower has a folder of its own,
+with which the other commands work as after `experiments.run`. The same command on the same folder
+goes on where it was interrupted. `--report_only` draws the report again from `DIR/results.json`.
 """
 
 import pathlib
@@ -19,6 +19,7 @@ from experiments.study import study, workers
 from experiments.terminal import command, config
 from experiments.terminal.lock import alone
 from experiments.terminal.screen import Screen
+from mman_jax.errors import InputError
 
 _CONFIG = command.config_flag("The recipe of all systems.")
 _WORKDIR = command.path_flag(
@@ -28,6 +29,7 @@ _WORKDIR = command.path_flag(
 )
 _REPORT_ONLY = flags.DEFINE_bool("report_only", False, "Whether to draw the report again, alone.")
 _SYSTEMS = flags.DEFINE_list("systems", [], "Those to train, by name (mman,clstm_lf); none: all.")
+_SEEDS_OF = flags.DEFINE_list("seeds_of", [], "Fewer seeds of a cited system: fmt=3,mult=5.")
 _PROCESSES = command.processes_flag("Systems")
 _CACHE = command.cache_flag()
 
@@ -37,6 +39,16 @@ def _command() -> str:
     where = ("--workdir", "--compilation_cache", "--processes")
     given = " ".join(shlex.quote(x) for x in sys.argv[1:] if not x.startswith(where))
     return f"python -m experiments.paper --workdir=DIR {given}".strip()
+
+
+def _seeds_of() -> dict[str, int]:
+    found = {}
+    for one in _SEEDS_OF.value:
+        name, _, number = one.partition("=")
+        if not number.strip().isdecimal():
+            raise InputError("--seeds_of", f"{one!r:.40}", "a system and a number, fmt=3")
+        found[name.strip()] = int(number)
+    return found
 
 
 def main() -> None:
@@ -51,7 +63,8 @@ def main() -> None:
         command.Preemption.listen()
         processes = _PROCESSES.value or workers.default_processes()
         names = [name.strip() for name in _SYSTEMS.value]
-        study.run(settings, workdir, screen, processes, cache, _command(), names)
+        how = (processes, cache, _command(), names, _seeds_of())
+        study.run(settings, workdir, screen, *how)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 DIR is the folder of a finished run (its `--workdir`). PATH is anything that a run can train on, or
 a manifest of raw clips (`.csv`) where the run's corpus came from `experiments.extract`.
-The probabilities are the mean over the run's seeds. After a one-vs-rest protocol `p_<class>` is the
+The probabilities are the mean over the run's seeds. Of a run that learnt targets the columns are
+theirs, `<target>`, and there is no `label`. After a one-vs-rest protocol `p_<class>` is the
 probability of that class against all others, and `label` names every class above one half.
 
 With `--stream` utterances are JSON lines on stdin (see `mman_jax.inference.lines`), of any number
@@ -49,7 +50,7 @@ _ATTENTION = flags.DEFINE_bool("attention", False, "Tell what each answer's atte
 
 
 def answer(models: list[Model], corpus: Corpus) -> Answers:
-    """Class names, probabilities [N, C] and a label for each utterance."""
+    """Class names, probabilities [N, C] and a label for each utterance, or numbers: `combine`."""
     return combine(models, [model.probabilities(corpus) for model in models])
 
 
@@ -73,20 +74,21 @@ def to_csv(
     corpus: Corpus,
     classes: list[str],
     probabilities: np.ndarray,
-    labels: list[str],
+    labels: list[str] | None,
     more: Mapping[str, np.ndarray] | None = None,
 ) -> str:
     """One line an utterance, in the order of the corpus; `more` are columns [N] of numbers."""
     more = more or {}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    head = ["conversation_id", "utterance_id", "label", *(f"p_{c}" for c in classes), *more]
-    writer.writerow(head)
+    said = classes if labels is None else ["label", *(f"p_{c}" for c in classes)]
+    writer.writerow(["conversation_id", "utterance_id", *said, *more])
     numbers = np.column_stack([probabilities, *more.values()])
     conversations = np.repeat(np.arange(len(corpus.lengths)), corpus.lengths)
     for i, conversation in enumerate(conversations):
         ids = [corpus.conversation_ids[conversation], corpus.utterance_ids[i]]
-        writer.writerow([*ids, labels[i], *(f"{number:.6f}" for number in numbers[i])])
+        ids += [] if labels is None else [labels[i]]
+        writer.writerow([*ids, *(f"{number:.6f}" for number in numbers[i])])
     return text.getvalue()
 
 
@@ -118,7 +120,7 @@ def _read(models: list[Model]) -> Corpus:
     if _INPUT.value.lower().endswith(".csv"):
         regular_file(pathlib.Path(_INPUT.value))
         return clips.read_corpus(_INPUT.value, pathlib.Path(_CHECKPOINT.value), [*models[0].dims])
-    return read_corpus(_INPUT.value)
+    return read_corpus(_INPUT.value, pool=None if models[0].words else "mean")
 
 
 def _check_flags() -> None:

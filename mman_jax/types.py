@@ -1,10 +1,13 @@
 """Axis letters, and the one structure that passes from the data to the networks.
 
 S seeds, B rows of a batch, U utterances of a row, M modalities, D features, H hidden,
-C classes. A row holds one or more whole conversations, one after the other, and then padding.
+C classes, or numbers that are answered, F frames of a word. A row holds one or more whole
+conversations, one after the other, and then padding.
 """
 
 from typing import Any, NamedTuple
+
+import numpy as np
 
 # An array of either NumPy or JAX: the data side fills a Batch, the training side computes on it.
 Array = Any
@@ -12,13 +15,43 @@ Array = Any
 UNSCORED = -1
 """The label of an utterance that is context only: neither trained on nor scored."""
 
+CELLS = ("utterances", "words")
+"""What a cell of a row can be: an utterance of a conversation, or a word of an utterance."""
+
+
+def unscored(dtype: Any) -> int | float:
+    """What says that there is no label: `UNSCORED` among classes, NaN among numbers."""
+    return np.nan if np.dtype(dtype).kind == "f" else UNSCORED
+
+
+def is_scored(labels: Array) -> Array:
+    """[...] bool of labels [...] int32; [..., C] of numbers [..., C] float32, each by itself."""
+    return labels == labels if np.dtype(labels.dtype).kind == "f" else labels != UNSCORED
+
+
+def hidden(labels: Array, where: Array) -> Array:
+    """Labels [B, U] or [B, U, C], a NumPy array, without those of some utterances.
+
+    Args:
+        labels: classes or numbers.
+        where: [B, U] bool, the utterances that are to be context only.
+    """
+    kept = labels.copy()
+    kept[where] = unscored(labels.dtype)
+    return kept
+
 
 class Batch(NamedTuple):
     """Rows of utterances; a pytree, so that it can be sliced, stacked and mapped over.
 
+    Where cells are words, a row holds utterances as it else holds conversations, and words as it
+    else holds utterances. A modality may then have what lies inside them: features [B, U, F, D]
+    with `present` [B, U, F].
+
     Attributes:
         features: a [B, U, D] float32 array for each modality (D is the modality's own).
-        labels: [B, U] int32, the class, or `UNSCORED`.
+        labels: [B, U] int32, the class, or `UNSCORED`; or [B, U, C] float32: a number for each
+            that is answered, or the share of each class among several raters; NaN: none.
         mask: [B, U] bool, True where there is an utterance, False on padding.
         reset: [B, U] bool, True on the first utterance of each conversation, and where the padding
             of a row starts.

@@ -1,4 +1,4 @@
-"""Forks the commands that tests run: libraries, the most of a command's start, are imported once.
+"""Forks the commands that tests run: what they import, the most of their start, is there already.
 
 A request is a line of JSON on stdin: the command's module and flags, its variables, and the folder
 of the files `in`, its stdin, and `out` and `err`, which take what it prints. The answer
@@ -17,12 +17,22 @@ import warnings
 import chex
 import flax.linen
 import jax.export
+import matplotlib.backends.backend_agg
+import matplotlib.figure
 import ml_collections.config_flags
 import optax
 import orbax.checkpoint
 import rich.progress
+import scipy.optimize
+import scipy.sparse.linalg
+import scipy.stats
 
-LIBRARIES = (chex, flax.linen, jax.export, ml_collections, optax, orbax.checkpoint, rich.progress)
+import mman_jax
+
+IMPORTED = (
+    *(chex, flax.linen, jax.export, matplotlib, ml_collections, optax, orbax.checkpoint),
+    *(rich.progress, scipy, mman_jax),
+)
 SECONDS = 300
 
 

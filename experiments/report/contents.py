@@ -3,7 +3,16 @@
 import json
 import pathlib
 
-from experiments.report import analyses, attention, confusion, figures, tables
+from experiments.report import (
+    analyses,
+    attention,
+    beside,
+    confusion,
+    figures,
+    ratings,
+    scores,
+    tables,
+)
 from experiments.report.document import Block, Code, Document, Figure, Paragraph, Section, Table
 from experiments.report.numbers import count, listed, percent, seconds
 from experiments.report.sources import trained_and_tested
@@ -19,14 +28,29 @@ Blocks = tuple[Block, ...]
 def document(results: Results) -> Document:
     """The whole report."""
     path = pathlib.PurePath(results["corpus"]["path"]).name
-    sections = (
+    sections = _of_targets(results) if results.get("targets") else _of_classes(results)
+    return Document(
+        title="The systems of the MMAN paper on "
+        + ("a SYNTHETIC corpus" if _mark(results) else path),
+        warning=SYNTHETIC if _mark(results) else "",
+        summary=_summary(results),
+        sections=tuple(section for section in sections if section.blocks),
+    )
+
+
+def _of_classes(results: Results) -> tuple[Section, ...]:
+    """The sections of a study that predicts classes."""
+    return (
         Section("claims-section", "The paper's claims", _claims(results)),
         Section("corpus-section", "The corpus", _corpus(results)),
         Section("systems-section", "The systems", (tables.systems(results),)),
         Section("folds-section", "The folds", analyses.folds(results)),
         Section("tasks-section", "One class against the rest", _tasks(results)),
-        Section("cited-section", "Beside other work", (tables.cited(results),)),
+        Section("cited-section", "Beside other work", _cited(results)),
         Section("confusion-section", "What is taken for what", _confusion(results)),
+        Section("classes-section", "Class by class", scores.by_class(results)),
+        Section("sure-section", "Calibration", scores.calibration(results, _mark(results))),
+        Section("groups-section", "Group by group", scores.by_group(results)),
         Section("tests-section", "Paired tests", _comparisons(results)),
         Section("positions-section", "Accuracy by position", _positions(results)),
         Section("attention-section", "Attention", _attention(results)),
@@ -38,12 +62,24 @@ def document(results: Results) -> Document:
         Section("evidence-section", "What the evidence is", _evidence(results)),
         Section("made-section", "How it was made", _made(results)),
     )
-    return Document(
-        title="The systems of the MMAN paper on "
-        + ("a SYNTHETIC corpus" if _mark(results) else path),
-        warning=SYNTHETIC if _mark(results) else "",
-        summary=_summary(results),
-        sections=tuple(section for section in sections if section.blocks),
+
+
+def _of_targets(results: Results) -> tuple[Section, ...]:
+    """The sections of a study that predicts numbers."""
+    claims = (ratings.claims(results),) if results["claims"] else _claims(results)
+    compared = (ratings.comparisons(results),) if results["comparisons"] else ()
+    return (
+        Section("claims-section", "The paper's claims", claims),
+        Section("corpus-section", "The corpus", _corpus(results)),
+        Section(
+            "systems-section", "The systems", (ratings.systems(results), *ratings.targets(results))
+        ),
+        Section("tests-section", "Paired tests", compared),
+        Section("positions-section", "Error by position", _positions(results)),
+        Section("curves-section", "Learning curves", _curves(results)),
+        Section("seeds-section", "Spread over the seeds", _seeds(results)),
+        Section("selection-section", "Selecting on the test part", (ratings.selection(results),)),
+        Section("made-section", "How it was made", _made(results)),
     )
 
 
@@ -54,15 +90,20 @@ def _mark(results: Results) -> str:
 def _summary(results: Results) -> str:
     corpus, seeds = results["corpus"], results["seeds"]
     many = len(tables.of_group(results, "paper"))
-    ablations = len(results["systems"]) - many
+    ablations, cited = (len(tables.of_group(results, group)) for group in ("ablation", "cited"))
     scored = len(results["utterances"]["position"])
     return (
         f"{many} systems of Pan, Luo, Yang and Li (Interspeech 2020)"
+        + (f", {cited} that they cite" if cited else "")
         + (f" and {ablations} variants" if ablations else "")
         + f", {trained_and_tested(corpus)}: {count(corpus['utterances'])} utterances in "
         f"{count(corpus['conversations'])} conversations; {count(scored)} are scored in the test "
-        f"part. Protocol {results['protocol']}, classes {listed(results['classes'])}. "
-        f"{'Seeds' if len(seeds) > 1 else 'One seed:'} {listed(seeds)}. Each seed's epoch was "
+        + (
+            f"part. Predicted: {listed(results['classes'])}. "
+            if results.get("targets")
+            else f"part. Protocol {results['protocol']}, classes {listed(results['classes'])}. "
+        )
+        + f"{'Seeds' if len(seeds) > 1 else 'One seed:'} {listed(seeds)}. Each seed's epoch was "
         "picked on the validation part." + _failed(results)
     )
 
@@ -97,7 +138,7 @@ def _corpus(results: Results) -> Blocks:
         f"{count(corpus['conversations'])} conversations, {', '.join(told)}. "
         f"Features of an utterance: {sizes}. Split: {corpus['split'].rstrip('.')}."
     )
-    return Paragraph(text), tables.corpus(results)
+    return Paragraph(text), (ratings if results.get("targets") else tables).corpus(results)
 
 
 def _tasks(results: Results) -> Blocks:
@@ -108,7 +149,12 @@ def _tasks(results: Results) -> Blocks:
                 "corpus does not have."
             ),
         )
-    return tables.tasks(results), tables.cited_tasks()
+    return tables.tasks(results), beside.cited_tasks()
+
+
+def _cited(results: Results) -> Blocks:
+    found = beside.together(results)
+    return (*((found,) if found else ()), beside.cited(results))
 
 
 def _confusion(results: Results) -> Blocks:
@@ -132,22 +178,23 @@ def _comparisons(results: Results) -> Blocks:
 
 
 def _positions(results: Results) -> Blocks:
-    bins = analyses.bin_names(results)
+    bins, numbers = analyses.bin_names(results), bool(results.get("targets"))
     lines = {
         tables.title(results, name): shares
-        for name, shares in results["positions"]["accuracy"].items()
+        for name, shares in results["positions"]["mae" if numbers else "accuracy"].items()
         if name in tables.of_group(results, "paper")
     }
     if not bins or not lines:
         return ()
+    what = "mean absolute error" if numbers else "accuracy"
     figure = Figure(
         "positions",
-        "Test accuracy by the utterance's place in its conversation: what the utterances before it "
+        f"Test {what} by the utterance's place in its conversation: what the utterances before it "
         "are worth.",
         f"A line a system over the places {listed(bins)}.",
-        figures.positions(bins, lines, _mark(results)),
+        figures.positions(bins, lines, _mark(results), _unit(results)),
     )
-    return figure, analyses.positions(results)
+    return (figure,) if numbers else (figure, analyses.positions(results))
 
 
 def _attention(results: Results) -> Blocks:
@@ -158,7 +205,7 @@ def _attention(results: Results) -> Blocks:
             continue
         title, modalities, talk = system["title"], kept["modalities"], kept["conversation"]
         maps = {"all utterances": kept["mean"], **kept["by_class"]}
-        slug = "".join(c if c.isascii() and c.isalnum() else "_" for c in name)
+        slug = tables.identifier(name)
         blocks += [
             Figure(
                 f"attention_{slug}",
@@ -205,18 +252,27 @@ def _curves(results: Results) -> Blocks:
 
 
 def _seeds(results: Results) -> Blocks:
-    accuracy = {s["title"]: s["test"]["accuracy"]["per_seed"] for s in results["systems"].values()}
-    lines = {"majority answer": results["majority_accuracy"]}
+    numbers = bool(results.get("targets"))
+    what, score = ("mean absolute error", "mae") if numbers else ("accuracy", "accuracy")
+    accuracy = {s["title"]: s["test"][score]["per_seed"] for s in results["systems"].values()}
+    if numbers:
+        lines = {"mean of training": results["mean_answer_mae"]}
+    else:
+        lines = {"majority answer": results["majority_accuracy"]}
     if results["synthetic"]:
         lines["best possible of late fusion"] = results["synthetic"]["ceiling_late_fusion"]
         lines["best possible"] = results["synthetic"]["ceiling"]
     figure = Figure(
         "seeds",
-        "Test accuracy of every seed (dots) and their mean (bars).",
-        f"Test accuracy of {len(accuracy)} systems, {len(results['seeds'])} dots each.",
-        figures.seeds(accuracy, lines, _mark(results)),
+        f"Test {what} of every seed (dots) and their mean (bars).",
+        f"Test {what} of {len(accuracy)} systems, {len(results['seeds'])} dots each.",
+        figures.seeds(accuracy, lines, _mark(results), _unit(results)),
     )
     return (figure,)
+
+
+def _unit(results: Results) -> figures.Unit:
+    return figures.ERROR if results.get("targets") else figures.ACCURACY
 
 
 def _ablations(results: Results) -> Blocks:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
@@ -11,8 +11,22 @@ from experiments.report import drawing
 from experiments.report.drawing import COLOURS, MARKERS, NORMAL, SMALL, WIDTH, png
 
 
+class Unit(NamedTuple):
+    """What an axis shows: its name, and what values are multiplied by."""
+
+    name: str
+    factor: float
+
+
+ACCURACY = Unit("test accuracy, per cent", 100.0)
+ERROR = Unit("test MAE, in the targets' units", 1.0)
+
+
 def positions(
-    bins: Sequence[str], accuracy: Mapping[str, Sequence[float | None]], source: str = ""
+    bins: Sequence[str],
+    accuracy: Mapping[str, Sequence[float | None]],
+    source: str = "",
+    unit: Unit = ACCURACY,
 ) -> bytes:
     """Accuracy by the place of the utterance in its conversation, a line a system.
 
@@ -20,10 +34,11 @@ def positions(
         bins: what each bin is, in order.
         accuracy: shares a bin by the systems' titles; None for a bin without utterances.
         source: see `drawing.sign`.
+        unit: of these values, where they are no accuracies.
     """
     figure, (axes,), _ = drawing.panels(1, 1, (WIDTH, 4.3))
     for index, (title, shares) in enumerate(accuracy.items()):
-        heights = [np.nan if share is None else 100 * share for share in shares]
+        heights = [np.nan if share is None else unit.factor * share for share in shares]
         axes.plot(
             heights,
             color=COLOURS[index % len(COLOURS)],
@@ -34,7 +49,7 @@ def positions(
         )
     axes.set_xticks(range(len(bins)), bins)
     axes.set_xlabel("utterance of the conversation", fontsize=NORMAL)
-    axes.set_ylabel("test accuracy, per cent", fontsize=NORMAL)
+    axes.set_ylabel(unit.name, fontsize=NORMAL)
     drawing.open_frame(axes)
     figure.legend(loc="outside right upper", fontsize=NORMAL, frameon=False)
     drawing.sign(figure, source)
@@ -42,7 +57,10 @@ def positions(
 
 
 def seeds(
-    accuracy: Mapping[str, Sequence[float]], lines: Mapping[str, float], source: str = ""
+    accuracy: Mapping[str, Sequence[float]],
+    lines: Mapping[str, float],
+    source: str = "",
+    unit: Unit = ACCURACY,
 ) -> bytes:
     """Every seed's test accuracy as a dot, and the mean as a bar, a row a system.
 
@@ -50,20 +68,23 @@ def seeds(
         accuracy: shares a seed by the systems' titles, in order from the top.
         lines: further accuracies, as vertical lines, by what they are.
         source: see `drawing.sign`.
+        unit: of these values, where they are no accuracies.
     """
     figure, (axes,), _ = drawing.panels(1, 1, (WIDTH, 0.34 * len(accuracy) + 1.1))
     for row, shares in enumerate(accuracy.values()):
-        heights = 100 * np.asarray(shares)
+        heights = unit.factor * np.asarray(shares)
         # Equal seeds would hide one another: each has its own height within the row.
         offsets = np.linspace(-0.18, 0.18, len(heights)) if len(heights) > 1 else np.zeros(1)
         axes.plot(heights, row + offsets, "o", color=COLOURS[0], alpha=0.65, markersize=5)
         if len(heights) > 1:
             axes.plot([heights.mean()] * 2, [row - 0.34, row + 0.34], color="black", linewidth=2)
     for (label, share), style in zip(lines.items(), ("--", "-.", ":"), strict=False):
-        axes.axvline(100 * share, color="#b00020", linestyle=style, linewidth=1.2, label=label)
+        axes.axvline(
+            unit.factor * share, color="#b00020", linestyle=style, linewidth=1.2, label=label
+        )
     axes.set_yticks(range(len(accuracy)), [drawing.name(title, 40) for title in accuracy])
     axes.set_ylim(len(accuracy) - 0.5, -0.5)
-    axes.set_xlabel("test accuracy, per cent", fontsize=NORMAL)
+    axes.set_xlabel(unit.name, fontsize=NORMAL)
     drawing.open_frame(axes)
     axes.tick_params(axis="y", labelsize=NORMAL)
     if lines:

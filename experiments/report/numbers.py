@@ -56,6 +56,13 @@ def seconds(duration: float) -> str:
     return f"{duration:.1f}" if duration < 10 else count(round(duration))
 
 
+def milliseconds(duration: float | None) -> str:
+    """Seconds as milliseconds, to three places below one."""
+    if duration is None:
+        return NONE
+    return f"{1000 * duration:.3f}" if duration < 0.001 else f"{1000 * duration:.1f}"
+
+
 def listed(words: Sequence[object]) -> str:
     """Words as a phrase; whole numbers in a row as a range."""
     words = list(words)

@@ -15,6 +15,7 @@ CLAIMS = (
     ("cLSTM-MMA is level with cLSTM-LF", "clstm_mma", "clstm_lf", "level"),
     ("MMAN beats cLSTM-MMA", "mman", "clstm_mma", "more"),
     ("MMAN beats cLSTM-LF", "mman", "clstm_lf", "more"),
+    ("cLSTM-MMA beats the pairwise network MulT", "clstm_mma", "mult", "more"),
 )
 """The claim, the two systems, and whether the first is to have more right, or as much."""
 
@@ -51,31 +52,66 @@ def compare(
     }
 
 
-def verdict(kind: str, low: float, high: float) -> str:
+def compare_errors(
+    first: np.ndarray, second: np.ndarray, utterances: Mapping[str, Sequence[Any]]
+) -> dict[str, Any]:
+    """Two systems that answer numbers: how much smaller the first's mean absolute error is.
+
+    Args:
+        first: absolute errors [S, N] of one system's seeds, see `errors`.
+        second: of the other's.
+        utterances: the `conversation` of each.
+    """
+    found = significance.bootstrap(-first, -second, np.asarray(utterances["conversation"]))
+    return {
+        "difference": found.mean,
+        "interval": [found.low, found.high],
+        "p_bootstrap": found.p,
+    }
+
+
+def errors(answers: Sequence[Any], utterances: Mapping[str, Sequence[Any]]) -> np.ndarray:
+    """Absolute errors [S, N] of answers [S, N, T]; of several targets the mean over those rated.
+
+    Args:
+        answers: in the targets' units.
+        utterances: the `label` [N, T] of each, None where it is not rated.
+    """
+    rated = np.asarray(utterances["label"], np.float64)
+    return np.nanmean(np.abs(np.asarray(answers, np.float64) - rated), axis=-1)
+
+
+def verdict(kind: str, low: float, high: float, margin: float = MARGIN) -> str:
     """`yes`, `no` or `undecided`, from the interval of the difference.
 
     Args:
         kind: `more` or `level`, see `CLAIMS`.
         low: of the 95 % interval.
         high: the same.
+        margin: within which two are level.
     """
     if kind == "level":
-        yes, no = low > -MARGIN and high < MARGIN, high < -MARGIN or low > MARGIN
+        yes, no = low > -margin and high < margin, high < -margin or low > margin
     else:
         yes, no = low > 0, high < 0
     return "yes" if yes else "no" if no else "undecided"
 
 
 def judge(
-    comparisons: Sequence[Mapping[str, Any]], parameters: Mapping[str, int]
+    comparisons: Sequence[Mapping[str, Any]],
+    parameters: Mapping[str, int],
+    spread: float | None = None,
 ) -> list[dict[str, Any]]:
     """The verdict on each claim of two systems that were compared.
 
     Args:
         comparisons: what `compare` gave, with the names `first` and `second`.
         parameters: how many each system has in all.
+        spread: of targets, their deviation, of which the margin is a share; None: of accuracies.
     """
     found = []
+    margin = MARGIN if spread is None else MARGIN * spread
+    within = f"{100 * MARGIN:.0f} points" if spread is None else f"{margin:.3g}"
     by_pair = {(c["first"], c["second"]): c for c in comparisons}
     for claim, first, second, kind in CLAIMS:
         comparison = by_pair.get((first, second))
@@ -86,15 +122,15 @@ def judge(
         if kind == "level":
             ratio = parameters[first] / parameters[second]
             note = (
-                f"yes where the 95 % interval lies within ±{100 * MARGIN:.0f} points; the first has"
-                f" {100 * ratio:.0f} % of the second's parameters"
+                f"yes where the 95 % interval lies within ±{within}; the first has "
+                f"{100 * ratio:.0f} % of the second's parameters"
             )
         found.append(
             {
                 "claim": claim,
                 "first": first,
                 "second": second,
-                "verdict": verdict(kind, low, high),
+                "verdict": verdict(kind, low, high, margin),
                 "difference": comparison["difference"],
                 "interval": [low, high],
                 "p": comparison["p_bootstrap"],
@@ -115,7 +151,27 @@ def by_position(
         answers: [S, N] of each system.
         utterances: the `position` and the `label` of each.
     """
-    positions, labels = (np.asarray(utterances[name]) for name in ("position", "label"))
+    labels = np.asarray(utterances["label"])
+    right = {name: np.asarray(x) == labels for name, x in answers.items()}
+    return _by_position(right, utterances, "accuracy")
+
+
+def errors_by_position(
+    errors: Mapping[str, np.ndarray], utterances: Mapping[str, Sequence[Any]]
+) -> dict[str, Any]:
+    """The same of mean absolute errors.
+
+    Args:
+        errors: [S, N] of each system.
+        utterances: the `position` of each.
+    """
+    return _by_position(errors, utterances, "mae")
+
+
+def _by_position(
+    values: Mapping[str, np.ndarray], utterances: Mapping[str, Sequence[Any]], what: str
+) -> dict[str, Any]:
+    positions = np.asarray(utterances["position"])
     bins = [
         (low, high, (positions >= low) & (positions < high))
         for low, high in zip(_EDGES, [*_EDGES[1:], np.inf], strict=True)
@@ -130,8 +186,5 @@ def by_position(
             }
             for low, high, inside in bins
         ],
-        "accuracy": {
-            name: [float((np.asarray(x)[:, i] == labels[i]).mean()) for _, _, i in bins]
-            for name, x in answers.items()
-        },
+        what: {name: [float(x[:, i].mean()) for _, _, i in bins] for name, x in values.items()},
     }

@@ -10,10 +10,10 @@ from ml_collections import ConfigDict
 from experiments.study import pooled, workers
 from experiments.study.jobs import Job
 from experiments.terminal.screen import Screen
-from experiments.trial import boards, experiment, folder
+from experiments.trial import boards, experiment, folder, tasks
 from experiments.trial.prepared import prepare_experiment
 from experiments.trial.tested import load_corpus
-from mman_jax.data import folds, protocols
+from mman_jax.data import folds
 from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError
 
@@ -48,7 +48,7 @@ def configs(config: ConfigDict, corpus: Corpus) -> dict[str, ConfigDict]:
         found = f"{config.data.split!r}, and folds by {config.data.folds}"
         raise InputError("data.split", found, "one of the two")
     made = folds.folds(corpus, config.data.folds)
-    folds.check(corpus, made, protocols.tasks(corpus, config.data.protocol))
+    folds.check(corpus, made, tasks.of_config(config, corpus))
     found = {}
     for fold in made:
         found[fold.name] = config.copy_and_resolve_references().unlock()

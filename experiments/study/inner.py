@@ -12,16 +12,18 @@ from ml_collections import ConfigDict
 from experiments.terminal.command import Preemption
 from experiments.terminal.screen import Screen
 from experiments.trial import settings
-from experiments.trial.prepared import choose_split
+from experiments.trial import tasks as learnt
+from experiments.trial.prepared import choose_split, load_words
 from experiments.trial.tested import load_corpus
-from mman_jax.data import folds, protocols
+from mman_jax.data import folds
 from mman_jax.data.parts import Parts, common_shapes, prepare
+from mman_jax.data.protocols import Task
 from mman_jax.data.splits import Split
 from mman_jax.errors import InputError, within
 from mman_jax.systems import build
 from mman_jax.systems.base import System
 from mman_jax.training import mesh as parallel
-from mman_jax.training.losses import cross_entropy
+from mman_jax.training.objectives import Classes, Objective
 from mman_jax.training.outcome import Outcome, Snapshot
 from mman_jax.training.trainer import Trainer
 
@@ -44,9 +46,9 @@ class Folds:
     labels: tuple[Mapping[str, np.ndarray], ...]
 
     @property
-    def conversations(self) -> int:
-        """The most that any trains on."""
-        return max(len(parts.split.train) for parts in self.parts)
+    def items(self) -> int:
+        """The most conversations, or where cells are words utterances, that any trains on."""
+        return max(len(parts.layouts["train"].conversations) for parts in self.parts)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Inner:
 
     Attributes:
         modalities: of the corpus, in order.
-        classes: C.
+        task: what is learnt.
         about: sentences for people.
         held: a group validates, all others train.
         blind: the next group validates, and the group itself, which has no say, is the test part;
@@ -63,7 +65,7 @@ class Inner:
     """
 
     modalities: tuple[str, ...]
-    classes: int
+    task: Task
     about: tuple[str, ...]
     held: Folds
     blind: Folds | None
@@ -84,7 +86,7 @@ def prepare_inner(config: ConfigDict, by: str) -> Inner:
         found = f"{config.data.folds!r}: what one fold tests, the others train on"
         raise InputError("config.data.folds", found, "config.data.fold, too: a sweep for each fold")
     corpus = load_corpus(config.data)
-    tasks = protocols.tasks(corpus, config.data.protocol)
+    tasks = learnt.of_config(config, corpus)
     if len(tasks) > 1:
         found = f"{config.data.protocol!r}, of {len(tasks)} tasks"
         raise InputError("config.data.protocol", found, "one of a single task")
@@ -97,15 +99,17 @@ def prepare_inner(config: ConfigDict, by: str) -> Inner:
         if len(rest):
             blind.append(Split(rest, then.valid, split.valid, "the group tested has no say"))
 
+    words = load_words(config, corpus)
+
     def laid(several):
-        shapes = common_shapes(corpus, several)
-        parts = tuple(prepare(corpus, split, shapes) for split in several)
+        shapes = common_shapes(corpus, several, words)
+        parts = tuple(prepare(corpus, split, shapes, words) for split in several)
         return Folds(names, parts, tuple(part.labels(tasks[0]) for part in parts))
 
-    about = tuple(dict.fromkeys(split.how for split in splits))
     names = tuple(fold.name for fold in inner)
-    classes = len(tasks[0].classes)
-    return Inner(tuple(corpus.dims), classes, about, laid(splits), laid(blind) if blind else None)
+    about = tuple(dict.fromkeys(split.how for split in splits))
+    modalities = tuple((corpus if words is None else words.cells).dims)
+    return Inner(modalities, tasks[0], about, laid(splits), laid(blind) if blind else None)
 
 
 class Candidate:
@@ -137,7 +141,10 @@ class Candidate:
         self.seeds, self.screen = list(seeds), screen
         shards = (config.mesh.seeds, config.mesh.rows)
         with within("config"):
-            system = build(config.network, inner.modalities, inner.classes)
+            classes = len(inner.task.classes)
+            words, corpus = self.folds.parts[0].words, self.folds.parts[0].corpus
+            network = learnt.network(config, inner.task, words)
+            system = build(network, inner.modalities, classes)
             if towers:
                 own = {name: system.towers[name] for name in towers}
                 inputs = {name: system.inputs[name] for name in towers}
@@ -145,15 +152,17 @@ class Candidate:
             mesh = parallel.make_mesh(len(self.seeds), config.parallel, *shards)
             self.system: System = system
             rows = self.folds.parts[0].rows
+            train = settings.training(config, corpus, words)
             self._trainer = Trainer(
-                system, config.train, rows, inner.classes, mesh, config.parallel,
-                config.data.stream, self.folds.conversations,
+                system, train, rows, classes, mesh, config.parallel,
+                config.data.stream, self.folds.items, learnt.numbers(inner.task),
             )  # fmt: skip
         runs = len(self.seeds) * len(self.folds.parts)
+        self._numbers = bool(learnt.numbers(inner.task))
         self._small = settings.is_small(self._trainer, rows, runs)
         with parallel.compiling(quickly=self._small):
             options = parallel.compiler_options(jax.default_backend())
-        self._score = jax.jit(_scoring(system), compiler_options=options)
+        self._score = jax.jit(_scoring(system, self._trainer.objective), compiler_options=options)
 
     def train(self, fold: int, name: str, towers: Towers | None = None) -> Snapshot:
         """Trains all stages, or the fusion alone on towers that were trained; the last snapshot.
@@ -173,19 +182,23 @@ class Candidate:
             snapshot = start
             for snapshot in trainer.run(self.folds.labels[fold], self.seeds, start):
                 if len(snapshot.finished) < len(trainer.stages):
-                    self.screen.epoch(name, snapshot, trainer.epochs(snapshot.stage))
+                    epochs = trainer.epochs(snapshot.stage)
+                    self.screen.epoch(name, snapshot, epochs, self._numbers)
                 Preemption.obey()
         return snapshot
 
     def losses(self, fold: int, snapshot: Snapshot) -> dict[str, np.ndarray]:
-        """Each head's loss [S] on the group held out, in nats; infinite of a seed that failed.
+        """Each head's loss [S] on the group held out; infinite of a seed that failed.
 
-        It is plain cross-entropy, whatever weighs classes or smooths labels in training.
+        Of classes it is plain cross-entropy in nats, whatever weighs classes or smooths labels in
+        training.
         """
         rows = self.folds.parts[fold].rows["valid"]
         features = {name: np.asarray(x) for name, x in rows.features.items()}
         labels = self.folds.labels[fold]["valid"]
-        found = self._score(snapshot.state.best, features, rows.reset, rows.present, labels)
+        reference = self._trainer.objective.reference(self.folds.labels[fold]["train"])
+        batch = (features, rows.reset, rows.present, labels)
+        found = self._score(snapshot.state.best, *batch, reference)
         losses = {}
         for name, stage in zip(snapshot.finished, self.system.stages(), strict=True):
             outcome = snapshot.finished[name]
@@ -208,12 +221,18 @@ class Candidate:
         return found
 
 
-def _scoring(system: System):
-    def score(params, features, reset, present, labels):
+def _scoring(system: System, objective: Objective):
+    plain = Classes(system.classes) if isinstance(objective, Classes) else objective
+
+    def score(params, features, reset, present, labels, reference):
+        reference = jnp.ones(system.classes) if plain is not objective else reference
+
         def one(params):
             logits, _ = system.apply({"params": params}, features, reset, present=present)
-            even = jnp.ones(system.classes)
-            pairs = {head: cross_entropy(x, labels, even) for head, x in logits.items()}
+            pairs = {
+                head: plain.loss(x, labels, reference, lambda total: total)
+                for head, x in logits.items()
+            }
             return {head: total / weight for head, (total, weight) in pairs.items()}
 
         return jax.lax.map(one, params)

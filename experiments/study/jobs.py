@@ -70,6 +70,8 @@ def plan(
     """
     before = f"{fold}: " if fold else ""
     towers: dict[str, Job] = {}
+    apart = [system for system in systems if system.trained_apart]
+    systems = [system for system in systems if not system.trained_apart]
     needed = {s.name: shared.towers(s.config, config, modalities) for s in systems}
     keys = {s: {n: shared.key(n, c) for n, c in of.items()} for s, of in needed.items()}
     folders = {s.name: [workdir / "systems" / s.name] for s in systems}
@@ -93,8 +95,9 @@ def plan(
         folders[system.name] += own.values()
         title = f"{before}{system.title}"
         fusions.append(Job(title, system.config, whole, own, looks=looks[system.name]))
-    # What takes longest starts first, so that no process is left with it at the end: a fusion that
-    # trains its towers, too; then the towers that it waits for, attention before the others.
+    # What takes longest starts first, so that no process is left with it at the end: the cited
+    # systems in their order; a fusion that trains its towers, too; then the towers that it waits
+    # for, attention before the others.
     long = [job for job in fusions if job.config.system == "joint"]
     rest = [job for job in fusions if job.config.system != "joint"]
     urgent = {folder for job in long for folder in job.towers.values()}
@@ -102,4 +105,8 @@ def plan(
         towers.values(),
         key=lambda job: (job.folder not in urgent, "early" not in job.config.network),
     )
-    return [*long, *ordered, *rest], folders
+    cited = []
+    for system in apart:
+        folders[system.name] = [workdir / "systems" / system.name]
+        cited.append(Job(f"{before}{system.title}", system.config, *folders[system.name]))
+    return [*cited, *long, *ordered, *rest], folders

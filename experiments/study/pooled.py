@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from experiments.trial import analysis, results
+from experiments.trial import analysis, calibration, grouped, results
 from experiments.trial.stored import read_results
+from mman_jax.data.scales import Target
 from mman_jax.errors import InputError
-from mman_jax.evaluation.metrics import METRICS
 from mman_jax.files.whole import read_json
 
 Scores = Mapping[str, Any]
 _PARTS = ("train", "valid", "test")
+_SCORED = ("validation", "test")
 _CEILINGS = ("ceiling", "ceiling_late_fusion")
 
 
@@ -52,7 +53,7 @@ def read(folders: Mapping[str, pathlib.Path]) -> dict[str, Any]:
 def results_of(found: Scores) -> dict[str, Any]:
     """The content of `results.json`, from what `read` gave."""
     told = {"answers", "utterances", "counts", "sizes", "curves", "trainable"}
-    told |= {"attention", "missing"}
+    told |= {"attention", "missing", "calibration"}
     tasks = {
         name: {field: value for field, value in task.items() if field not in told}
         for name, task in found["tasks"].items()
@@ -72,8 +73,8 @@ def _read(folder: pathlib.Path) -> dict[str, Any]:
     found = read_results(folder / "results.json")
     told = read_json(folder / analysis.NAME)
     tasks = found.get("tasks") or {found["protocol"]: found}
-    fields = ("classes", "validation", "test", "test_oracle", "best_epoch", "towers", "seeds")
-    fields += ("failed", "seconds", "ensemble", "before_refit")
+    fields = ("classes", "targets", "validation", "test", "test_oracle", "best_epoch", "towers")
+    fields += ("seeds", "failed", "seconds", "ensemble", "before_refit", "groups")
     kept = {
         name: {field: task[field] for field in fields if field in task} | told[name]
         for name, task in tasks.items()
@@ -95,19 +96,23 @@ def _task(folds: Mapping[str, Scores]) -> dict[str, Any]:
     # Of each fold the places of the seeds that converged in all.
     chosen = [[fold["seeds"].index(seed) for seed in seeds] for fold in several]
 
+    targets = results.targets_of(several[0])
+    answered = "targets" if targets else "classes"
+
     def of_head(*path: str) -> dict[str, Any]:
         return _head(
             [_at(fold, path) for fold in several],
             [_at(fold["counts"], path or ("system",)) for fold in several],
             chosen,
+            targets,
         )
 
     answers = [np.asarray(f["answers"])[own] for f, own in zip(several, chosen, strict=True)]
     found = {
-        "classes": several[0]["classes"],
+        answered: several[0][answered],
         **of_head(),
         "towers": {name: of_head("towers", name) for name in several[0]["towers"]},
-        "ensemble": {"test": results.scores(_summed(several, "ensemble"))},
+        "ensemble": {"test": results.scores(_summed(several, "ensemble"), targets)},
         "seeds": seeds,
         "failed": [{"fold": n} | place for n, fold in folds.items() for place in fold["failed"]],
         "seconds": _sum(fold["seconds"] for fold in several),
@@ -126,6 +131,12 @@ def _task(folds: Mapping[str, Scores]) -> dict[str, Any]:
         },
         "trainable": several[0]["trainable"],
     }
+    told, classes = found["utterances"], len(found["classes"])
+    found["groups"] = grouped.scores(found["answers"], told, classes)
+    if all("calibration" in fold for fold in several):
+        found["calibration"] = calibration.pooled([fold["calibration"] for fold in several])
+        for part in calibration.PARTS:
+            found[part]["calibration"] = calibration.errors(found["calibration"], part)
     if all("missing" in fold for fold in several):
         found["attention"] = _attention(several)
         found["missing"] = _missing(several, chosen)
@@ -133,16 +144,21 @@ def _task(folds: Mapping[str, Scores]) -> dict[str, Any]:
 
 
 def _head(
-    folds: Sequence[Scores], counts: Sequence[Scores], chosen: Sequence[list[int]]
+    folds: Sequence[Scores],
+    counts: Sequence[Scores],
+    chosen: Sequence[list[int]],
+    targets: Sequence[Target] = (),
 ) -> dict[str, Any]:
     """The scores of a system or tower over the folds: of the sum of their counts, by seed."""
     found: dict[str, Any] = {}
-    for part in ("validation", "test"):
+    for part in _SCORED:
         own = [np.asarray(x[part])[seeds] for x, seeds in zip(counts, chosen, strict=True)]
-        found[part] = results.scores(sum(own))
-        for name, metric in METRICS.items():
-            found[part][name] |= _over_folds([metric(x).mean() for x in own])
-    scored = {part: [int(np.sum(x[part][0])) for x in counts] for part in ("validation", "test")}
+        found[part] = results.scores(sum(own), targets)
+        for name, score in found[part].items():
+            if "per_seed" in (score if isinstance(score, dict) else ()):
+                each = [results.scores(x, targets)[name]["mean"] for x in own]
+                score.update(_over_folds(each))
+    scored = {part: [results.weight(x[part][0], targets) for x in counts] for part in _SCORED}
 
     def weighted(part: str, *path: str) -> dict[str, Any]:
         values = [
@@ -153,7 +169,8 @@ def _head(
         return pooled | _over_folds([x.mean() for x in values])
 
     found["validation"]["loss"] = weighted("validation", "validation", "loss")
-    found["test_oracle"] = {"accuracy": weighted("test", "test_oracle", "accuracy")}
+    shown = results.shown(targets)
+    found["test_oracle"] = {shown: weighted("test", "test_oracle", shown)}
     best = [(fold["best_epoch"], seeds) for fold, seeds in zip(folds, chosen, strict=True)]
     found["best_epoch"] = [epochs[seed] for epochs, seeds in best for seed in seeds]
     return found

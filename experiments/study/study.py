@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from ml_collections import ConfigDict
 
 from experiments import report
-from experiments.study import folds, jobs, summary, workers
+from experiments.study import cited, folds, jobs, summary, workers
 from experiments.study import towers as plan
 from experiments.terminal.screen import Screen
 from experiments.trial import folder
@@ -17,7 +17,7 @@ from mman_jax.data import protocols
 from mman_jax.errors import InputError, nearest
 from mman_jax.files.whole import write_whole
 
-BINARY = ("clstm_mma", "mman")
+BINARY = ("clstm_mma", "mman", "mfm", "raven", "fmt", "mult")
 """The systems of Table 3."""
 
 Folders = dict[str, list[dict[str, pathlib.Path]]]
@@ -32,6 +32,7 @@ def run(
     cache: str = "",
     command: str = "",
     names: Sequence[str] = (),
+    seeds: Mapping[str, int] | None = None,
 ) -> None:
     """Trains all systems and writes the report.
 
@@ -43,7 +44,8 @@ def run(
         processes: how many of these trials run side by side.
         cache: folder of compiled programs for these processes, or empty.
         command: how to do it again, for the report.
-        names: of the systems to train; none: all.
+        names: of the systems to train; none: all that can be.
+        seeds: how many of the seeds a system by its name has, where it has fewer than all.
 
     Raises:
         InputError: if the config, its corpus or a name cannot be used; nothing is written then.
@@ -55,11 +57,19 @@ def run(
         raise InputError(workdir, found, "an empty folder (its report.html stays readable)")
     config = config.copy_and_resolve_references().unlock()
     corpus = load_corpus(config.data)
-    if config.data.protocol == "auto" and protocols.is_iemocap(corpus):
+    labels = not config.data.target
+    if labels and config.data.protocol == "auto" and protocols.is_iemocap(corpus):
         config.data.protocol = "mman4"  # the paper's four classes
     modalities = list(corpus.dims)
     every = plan.systems(config, modalities)
-    systems = choose(every, names)
+    more, impossible = cited.systems(config, modalities)
+    for name, why in impossible.items():
+        if name in names:
+            raise InputError(f"--systems={name}", why)
+        if not names:
+            screen.notice(f"{name} is left out: {why}")
+    every += more
+    systems = with_seeds(choose(every, names), seeds or {})
     each = folds.configs(config, corpus)
     whole = next(system for system in every if system.name == "mman").config
     experiments = []
@@ -100,6 +110,27 @@ def choose(systems: Sequence[plan.System], names: Sequence[str]) -> list[plan.Sy
         if name not in known:
             raise InputError("--systems", f"unknown {name!r:.60}", nearest(name, known))
     return [system for system in systems if not names or system.name in names]
+
+
+def with_seeds(systems: Sequence[plan.System], seeds: Mapping[str, int]) -> list[plan.System]:
+    """The same systems, some with fewer seeds.
+
+    Args:
+        systems: with all seeds.
+        seeds: how many of these, by name of a system that shares no tower.
+
+    Raises:
+        InputError: another system, or another number.
+    """
+    known = {s.name: s for s in systems if s.trained_apart}
+    for name, count in seeds.items():
+        if name not in known:
+            raise InputError(f"--seeds_of={name}", "not of a cited system", nearest(name, known))
+        own = known[name].config
+        if not 1 <= count <= own.seeds:
+            raise InputError(f"--seeds_of={name}", str(count), f"1 to {own.seeds}, of all")
+        own.seeds = count
+    return list(systems)
 
 
 def plan_jobs(

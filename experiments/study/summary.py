@@ -1,5 +1,6 @@
 """`results.json` of the paper command: every number of its report."""
 
+import dataclasses
 import itertools
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from experiments.study import claims, pooled
-from experiments.study.towers import ABLATION, PAPER, System
+from experiments.study.towers import ABLATION, CITED, PAPER, System
 from experiments.trial import results
 from experiments.trial.prepared import Experiment
 from experiments.trial.provenance import provenance
@@ -17,6 +18,7 @@ from mman_jax.data.corpus import Corpus
 from mman_jax.data.synthetic import ceiling
 from mman_jax.data.synthetic import process as synthetic
 from mman_jax.evaluation import evidence, significance
+from mman_jax.systems import SYSTEMS
 
 Folders = Mapping[str, Sequence[Mapping[str, pathlib.Path]]]
 
@@ -50,17 +52,16 @@ def summarise(
         if other.pop("utterances") != utterances:
             raise AssertionError("systems were scored on different utterances")
     answers = {name: system.pop("answers") for name, system in found.items()}
-    labels = np.asarray(utterances["label"])
-    for name, given in answers.items():
-        # A digit an utterance, 1 where right: enough for any test, and no corpus is passed on.
-        right = (np.asarray(given) == labels).astype(int)
-        found[name]["right"] = ["".join(map(str, seed)) for seed in right.tolist()]
-    comparisons = [
-        {"first": first, "second": second}
-        | claims.compare(answers[first], answers[second], utterances, len(task.classes))
-        for first, second in _pairs(systems)
-    ]
-    paper = {s.name: answers[s.name] for s in systems if s.group == PAPER}
+    paper = [s.name for s in systems if s.group == PAPER]
+    if experiment.targets:
+        compared = _numbers(found, answers, utterances, _pairs(systems), paper)
+        spread = float(np.mean([target.spread for target in experiment.targets]))
+        compared["targets"] = [dataclasses.asdict(target) for target in experiment.targets]
+    else:
+        compared = _classes(found, answers, utterances, _pairs(systems), paper, len(task.classes))
+        spread = None
+    first = found[systems[0].name]["test"]
+    constant = "mean_answer_mae" if experiment.targets else "majority_accuracy"
     totals = {name: system["parameters"]["total"] for name, system in found.items()}
     return {
         "command": command,
@@ -71,12 +72,11 @@ def summarise(
         "protocol": experiment.config.data.protocol,
         "classes": list(task.classes),
         "seeds": experiment.seeds,
-        "majority_accuracy": found[systems[0].name]["test"]["majority_accuracy"],
+        constant: first[constant],
         "utterances": _anonymous(utterances),
         "systems": found,
-        "comparisons": comparisons,
-        "positions": claims.by_position(paper, utterances),
-        "claims": claims.judge(comparisons, totals),
+        **compared,
+        "claims": claims.judge(compared["comparisons"], totals, spread),
         "tasks": _tasks(tasks),
         "synthetic": _synthetic(experiments, utterances, answers),
         # One modality's system has nothing left to answer from.
@@ -84,9 +84,56 @@ def summarise(
     }
 
 
+def _classes(
+    found: Mapping[str, dict[str, Any]],
+    answers: Mapping[str, Any],
+    utterances: Mapping[str, Sequence[Any]],
+    pairs: Sequence[tuple[str, str]],
+    paper: Sequence[str],
+    classes: int,
+) -> dict[str, Any]:
+    """What systems had right: noted in `found`, compared, and by position."""
+    labels = np.asarray(utterances["label"])
+    for name, given in answers.items():
+        # A digit an utterance, 1 where right: enough for any test, and no corpus is passed on.
+        right = (np.asarray(given) == labels).astype(int)
+        found[name]["right"] = ["".join(map(str, seed)) for seed in right.tolist()]
+    comparisons = [
+        {"first": first, "second": second}
+        | claims.compare(answers[first], answers[second], utterances, classes)
+        for first, second in pairs
+    ]
+    positions = claims.by_position({name: answers[name] for name in paper}, utterances)
+    return {"comparisons": comparisons, "positions": positions}
+
+
+def _numbers(
+    found: Mapping[str, dict[str, Any]],
+    answers: Mapping[str, Any],
+    utterances: Mapping[str, Sequence[Any]],
+    pairs: Sequence[tuple[str, str]],
+    paper: Sequence[str],
+) -> dict[str, Any]:
+    """How far systems were off: noted in `found`, compared, and by position."""
+    errors = {name: claims.errors(given, utterances) for name, given in answers.items()}
+    for name, own in errors.items():
+        found[name]["errors"] = np.round(own, 4).tolist()
+    comparisons = [
+        {"first": first, "second": second}
+        | claims.compare_errors(errors[first], errors[second], utterances)
+        for first, second in pairs
+    ]
+    own = {name: errors[name] for name in paper}
+    return {
+        "comparisons": comparisons,
+        "positions": claims.errors_by_position(own, utterances),
+    }
+
+
 def _system(system: System, trials: Sequence[Mapping[str, Any]], task: str) -> dict[str, Any]:
     whole, *_ = trials
     own = whole["tasks"][task]
+    headline = "mae" if "targets" in own else "accuracy"
     kept = ("validation", "test", "test_oracle", "best_epoch", "towers", "curves", "failed")
     return {
         "title": system.title,
@@ -96,17 +143,39 @@ def _system(system: System, trials: Sequence[Mapping[str, Any]], task: str) -> d
         **{name: own[name] for name in kept},
         **{name: own[name] for name in ("folds", "ensemble", "before_refit") if name in own},
         "parameters": whole["parameters"] | {"trainable": own["trainable"]},
-        "interval": list(significance.seed_interval(own["test"]["accuracy"]["per_seed"])),
+        "interval": list(significance.seed_interval(own["test"][headline]["per_seed"])),
         "seconds": sum(map(_seconds, trials)),
+        **_answering(whole, len(own["utterances"]["label"])),
+        "sees": _sees(system),
+        "seeds": own["seeds"],
         "answers": own["answers"],
         "attention": own.get("attention"),
         "missing": own.get("missing"),
+        "calibration": own.get("calibration"),
+        "groups": own.get("groups", {}),
         "utterances": own["utterances"],
     }
 
 
 def _seconds(trial: Mapping[str, Any]) -> float:
-    return sum(trial["seconds"].values())
+    return sum(x for what, x in trial["seconds"].items() if what != "answering")
+
+
+def _answering(trial: Mapping[str, Any], utterances: int) -> dict[str, float]:
+    """The seconds that an answer takes, where the trial measured it."""
+    seconds = trial["seconds"].get("answering")
+    return {} if seconds is None else {"answering": seconds / utterances}
+
+
+def _sees(system: System) -> dict[str, Any]:
+    """What an answer is made from."""
+    network, cells = system.config.network, system.config.data.get("cells", "utterances")
+    kind = SYSTEMS[network.get("system", "mman")]
+    return {
+        "cells": cells,
+        "context": cells == "utterances" and kind.in_context and network.get("context", True),
+        "future": not kind.causal,
+    }
 
 
 def _anonymous(utterances: Mapping[str, Sequence[Any]]) -> dict[str, list[int]]:
@@ -116,16 +185,17 @@ def _anonymous(utterances: Mapping[str, Sequence[Any]]) -> dict[str, list[int]]:
 
 
 def _pairs(systems: Sequence[System]) -> list[tuple[str, str]]:
-    """Every pair of the paper's systems, those of the claims first; each ablation with its
-    baseline, if that was trained, too."""
+    """Every pair of the paper's systems, those of the claims first; MMAN with each cited system;
+    each ablation with its baseline; of these all that were trained."""
     names = {system.name for system in systems}
     paper = [s.name for s in systems if s.group == PAPER]
     named = [(first, second) for _, first, second, _ in claims.CLAIMS]
     others = [
         (b, a) for a, b in itertools.combinations(paper, 2) if {(a, b), (b, a)}.isdisjoint(named)
     ]
+    cited = [("mman", s.name) for s in systems if s.group == CITED]
     varied = [(s.name, s.baseline) for s in systems if s.group == ABLATION]
-    return [pair for pair in (*named, *others, *varied) if names.issuperset(pair)]
+    return [pair for pair in (*named, *others, *cited, *varied) if names.issuperset(pair)]
 
 
 def _corpus(experiments: Sequence[Experiment], task: protocols.Task) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from configs import clstm_ef, clstm_lf, clstm_mma, mman
 from configs.ablations import joint, no_attention, no_context, own_keys, skip_concatenated
 from mman_jax.systems.mman import EARLY
 
-PAPER, ABLATION = "paper", "ablation"
+PAPER, CITED, ABLATION = "paper", "cited", "ablation"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,8 +20,8 @@ class System:
     Attributes:
         name: as in its config.
         title: as the paper writes it.
-        group: `paper` or `ablation`.
-        baseline: what an ablation is compared with; None for the paper's own systems.
+        group: `paper`, `cited` or `ablation`.
+        baseline: what an ablation is compared with; None for all others.
         about: one line.
         config: the whole config.
     """
@@ -32,6 +32,11 @@ class System:
     baseline: str | None
     about: str
     config: ConfigDict
+
+    @property
+    def trained_apart(self) -> bool:
+        """Whether nothing of it is shared: no cited system has towers that another one has."""
+        return self.group == CITED
 
     @property
     def alone(self) -> bool:

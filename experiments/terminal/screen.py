@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from mman_jax.evaluation import metrics
+from experiments.terminal import details
+from experiments.terminal.details import percent
+from mman_jax.evaluation import metrics, ratings
 from mman_jax.training.outcome import Snapshot
 
 _WIDEST = 1000
@@ -61,15 +64,17 @@ class Screen:
         """Something that must not be missed."""
         self.console.print(f"note: {text}", style="bold yellow", markup=False)
 
-    def epoch(self, task: str, snapshot: Snapshot, epochs: int) -> None:
-        """An epoch that ended: means over the seeds of its loss and its validation accuracy."""
+    def epoch(self, task: str, snapshot: Snapshot, epochs: int, numbers: bool = False) -> None:
+        """An epoch that ended: means over the seeds of its loss and its validation accuracy; of
+        numbers, of its CCC."""
         history, stage = snapshot.history, f"{task}, {snapshot.stage}"
         epoch = len(history.train_loss)
         alive = history.training[-1]
         loss = _mean(history.train_loss[-1], alive)
-        valid = _mean(history.valid_accuracy[-1], alive, 100)
+        valid = _mean(history.valid_accuracy[-1], alive, 1 if numbers else 100)
+        valid = f"CCC {valid}" if numbers else f"{valid} %"
         training = f"{int(np.sum(alive))} of {alive.size} train on"
-        scores = f"loss {loss}  valid {valid} %  {training}"
+        scores = f"loss {loss}  valid {valid}  {training}"
         now = time.monotonic()
         fresh = not self._task or self._task[0] != stage
         if fresh:
@@ -118,6 +123,8 @@ class Screen:
         if "tasks" in results:
             for name, task in results["tasks"].items():
                 self._table(f"{system}, {name} or not", system, task, names)
+        elif "targets" in results:
+            self._numbers(system, results)
         else:
             self._table(f"{system}, {results['protocol']}", system, results, names)
         if "ceiling" in results:
@@ -130,7 +137,10 @@ class Screen:
         self, title: str, system: str, scores: dict[str, Any], names: dict[str, str]
     ) -> None:
         table = Table(title=title, title_justify="left")
-        first, *others = (names[m] for m in metrics.METRICS)
+        heads = [scores, *scores["towers"].values()]
+        # Results of earlier versions lack some.
+        known = [m for m in metrics.METRICS if all(m in head["test"] for head in heads)]
+        first, *others = (names[m] for m in known)
         for column in ("per cent", f"test {first}", *others, "valid."):
             justify = "left" if column == "per cent" else "right"
             table.add_column(column, justify=justify, no_wrap=True)
@@ -140,21 +150,47 @@ class Screen:
         else:
             rows = [(system, scores)]
         for name, row in rows:
-            test = [_percent(row["test"][m]) for m in metrics.METRICS]
-            table.add_row(name, *test, _percent(row["validation"]["accuracy"]))
+            test = [percent(row["test"][m]) for m in known]
+            table.add_row(name, *test, percent(row["validation"]["accuracy"]))
         if len(scores["test"]["accuracy"]["per_seed"]) > 1 and "ensemble" in scores:
-            test = [f"{100 * scores['ensemble']['test'][m]['mean']:.1f}" for m in metrics.METRICS]
+            test = [f"{100 * scores['ensemble']['test'][m]['mean']:.1f}" for m in known]
             table.add_row("ensemble of the seeds", *test)
         table.add_row("majority answer", f"{100 * scores['test']['majority_accuracy']:.1f}")
         self._whole(table)
+        for listed in details.of(scores):
+            self.listing(*listed)
+
+    def _numbers(self, system: str, scores: dict[str, Any]) -> None:
+        """The scores of numbers; shares in per cent, all others as they are."""
+        targets = ", ".join(target["name"] for target in scores["targets"])
+        called = ratings.names(scores["test"])
+        rows = [(f"tower {name}", tower) for name, tower in scores["towers"].items()]
+        rows = [*(rows if len(rows) > 1 else ()), (system, scores)]
+        lines = [
+            [
+                name,
+                *(_score(m, row["test"][m]) for m in called),
+                _score("", row["validation"]["mae"]),
+            ]
+            for name, row in rows
+        ]
+        if len(scores["test"]["mae"]["per_seed"]) > 1 and "ensemble" in scores:
+            alone = {m: scores["ensemble"]["test"][m] for m in called}
+            lines.append(["ensemble of the seeds", *(_score(m, x) for m, x in alone.items()), ""])
+        for name, of in scores["test"].get("by_target", {}).items():
+            lines.append([f"target {name}", *(_score(m, of.get(m)) for m in called), ""])
+        mean = f"{scores['test']['mean_answer_mae']:.3f}"
+        lines.append(["mean of training", mean, *[""] * len(called)])
+        columns = ["", *(f"test {n}" if m == "mae" else n for m, n in called.items()), "valid. MAE"]
+        self.listing(f"{system}, {targets} (Acc and F1 in per cent)", columns, lines)
 
     def listing(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """A table of any words; all columns but the first hold numbers."""
-        table = Table(title=title, title_justify="left")
+        table = Table(title=escape(title), title_justify="left")
         for index, column in enumerate(columns):
-            table.add_column(column, justify="right" if index else "left", no_wrap=True)
+            table.add_column(escape(column), justify="right" if index else "left", no_wrap=True)
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(escape, row))
         self._whole(table)
 
     def _whole(self, table: Table) -> None:
@@ -164,11 +200,14 @@ class Screen:
         self.console.print(table, crop=False)
 
 
-def _percent(score: dict[str, Any]) -> str:
-    mean = f"{100 * score['mean']:.1f}"
-    seeds = f" ± {100 * score['std']:.1f}" if len(score["per_seed"]) > 1 else ""
-    folds = f" (folds ± {100 * score['std_folds']:.1f})" if "std_folds" in score else ""
-    return mean + seeds + folds
+def _score(name: str, score: dict[str, Any] | None) -> str:
+    if score is None:
+        return ""
+    if ratings.is_share(name):
+        return percent(score)
+    seeds = f" ± {score['std']:.3f}" if len(score["per_seed"]) > 1 else ""
+    folds = f" (folds ± {score['std_folds']:.3f})" if "std_folds" in score else ""
+    return f"{score['mean']:.3f}" + seeds + folds
 
 
 def _mean(values: np.ndarray, alive: np.ndarray, factor: float = 1.0) -> str:

@@ -1,6 +1,5 @@
 """`analysis.json`: what a trained system did, beyond its scores."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,16 +7,18 @@ import jax
 import numpy as np
 import scipy.special
 
-from experiments.trial import results
+from experiments.trial import grouped, results
+from experiments.trial.calibration import Answered
 from experiments.trial.prepared import Experiment
 from mman_jax.data import batching
 from mman_jax.data.protocols import Task
+from mman_jax.evaluation import ratings
 from mman_jax.evaluation.attention import attention_weights, mean_weights
 from mman_jax.evaluation.metrics import confusion
 from mman_jax.evaluation.missing import answers_without
-from mman_jax.training import freezing, mesh
+from mman_jax.training import mesh
 from mman_jax.training.outcome import Outcome, Snapshot, of_seeds
-from mman_jax.types import UNSCORED
+from mman_jax.types import UNSCORED, is_scored
 
 _DRAWN = 20
 """Utterances that the conversation drawn through time should have, about."""
@@ -26,16 +27,40 @@ _DRAWN = 20
 NAME = "analysis.json"
 
 
+def answered(
+    experiment: Experiment, task: Task, params: Any, kept: np.ndarray
+) -> dict[str, Answered]:
+    """Labels [N] and logits [S, N, C] of the utterances of `valid` and `test`.
+
+    Args:
+        experiment: that was trained.
+        task: that was trained.
+        params: of all seeds. Several processes must all call this.
+        kept: bool, the seeds that are told of: S of them.
+    """
+    found = {}
+    for part, logits in experiment.trainer.answers(params).items():
+        layout = experiment.parts.layouts[part]
+        labels = batching.gather(layout, experiment.labels[task.name][part])
+        found[part] = labels, batching.gather(layout, logits[kept], axis=1)
+    return found
+
+
 def of_task(
-    experiment: Experiment, task: Task, snapshot: Snapshot, kept: np.ndarray, looks: bool
+    experiment: Experiment,
+    task: Task,
+    snapshot: Snapshot,
+    kept: np.ndarray,
+    looks: bool,
+    test: Answered,
 ) -> dict[str, Any]:
     """What the file holds of one task, of the seeds that converged.
 
-    `answers` [S, N] to the scored test utterances, and which `utterances` these are; `counts`
-    [S, C, C] of validation and test, of the system and each tower, and [1, C, C] of test, of the
-    `ensemble` that answers by the mean of the seeds' probabilities; `sizes` of the parts; `curves`
-    by head; how many parameters were `trainable` in the last stage; and if asked for `attention`
-    and `missing`.
+    `answers` [S, N] to the scored test utterances, and which `utterances` these are (of C targets
+    both have a last axis C, None where one is not rated); `counts` [S, C, C] of validation and
+    test, of the system and each tower, and [1, C, C] of test, of the `ensemble` that answers by the
+    mean of the seeds' probabilities; `sizes` of the parts; `curves` by head; how many parameters
+    were `trainable` in the last stage; and if asked for `attention` and `missing`.
 
     Args:
         experiment: that was trained.
@@ -43,23 +68,29 @@ def of_task(
         snapshot: its last one. Several processes must all call this.
         kept: [S] bool, the seeds that converged.
         looks: whether attention and missing modalities are analysed, where there is one task.
+        test: labels and logits of the test part, of those seeds, see `answered`.
     """
-    labels, logits = _test(experiment, task, snapshot.state.best)
-    logits, finished = logits[kept], of_seeds(snapshot.finished, kept)
-    given = logits.argmax(-1)
-    trainer = experiment.trainer
-    groups = jax.tree.leaves(trainer.stage(trainer.stages[-1]).groups)
-    sizes = [math.prod(x.shape[1:]) for x in jax.tree.leaves(snapshot.state.best)]
-    trained = [n for group, n in zip(groups, sizes, strict=True) if group != freezing.FROZEN]
+    labels, logits = test
+    finished = of_seeds(snapshot.finished, kept)
+    targets = experiment.targets
+    if targets:
+        mean, deviation = experiment.reference(task)
+        given = mean + deviation * logits
+        together = np.asarray(ratings.sums(given.mean(0), labels, mean, targets))
+    else:
+        given, together = logits.argmax(-1), _together(logits, labels)
     found = {
         **_answers(experiment, labels, given),
         "counts": results.counts(finished, experiment.heads)
-        | {"ensemble": {"test": [_together(logits, labels).tolist()]}},
+        | {"ensemble": {"test": [together.tolist()]}},
         "sizes": results.sizes(experiment.parts, experiment.labels[task.name]),
-        "curves": curves(experiment.heads, finished),
-        "trainable": sum(trained),
+        "curves": curves(experiment.heads, finished, results.shown(targets)),
+        "trainable": experiment.trainer.trainable(snapshot.state.best),
     }
-    if looks and len(experiment.tasks) == 1:  # of one-vs-rest tasks the report tells scores alone
+    # Of one-vs-rest tasks, and of targets, the report tells scores alone.
+    if looks and targets:
+        found |= {"attention": None, "missing": {}}
+    elif looks and len(experiment.tasks) == 1:
         params = jax.tree.map(lambda x: np.asarray(x)[kept], snapshot.state.best)
         found["attention"] = _attention(experiment, task, params, labels, given)
         found["missing"] = _missing(experiment, params, labels)
@@ -67,26 +98,38 @@ def of_task(
 
 
 def _answers(experiment: Experiment, labels: np.ndarray, given: np.ndarray) -> dict[str, Any]:
-    layout, corpus = experiment.parts.layouts["test"], experiment.parts.corpus
-    scored = labels != UNSCORED
-    which = np.repeat(layout.conversations, layout.lengths)
-    position = np.concatenate([np.arange(n) for n in layout.lengths])
+    scored, corpus = is_scored(labels), experiment.parts.corpus
+    scored = scored.any(-1) if experiment.targets else scored
+    which, position = experiment.parts.whose("test")
+    groups = grouped.of_utterances(corpus, corpus.offsets[which] + position)
     return {
-        "answers": given[:, scored].tolist(),
+        "answers": _plain(given[:, scored]),
         "utterances": {
             "conversation": [corpus.conversation_ids[c] for c in which[scored]],
             "position": position[scored].tolist(),
-            "label": labels[scored].tolist(),
+            "label": _plain(labels[scored]),
+            **{name: of[scored].tolist() for name, of in groups.items()},
         },
     }
 
 
-def curves(heads: Mapping[str, Sequence[str]], finished: Mapping[str, Outcome]) -> dict[str, Any]:
+def _plain(values: np.ndarray) -> list[Any]:
+    """As JSON holds it: numbers to six digits, and None for those that there are not."""
+    if values.dtype.kind != "f":
+        return values.tolist()
+    told = [None if x != x else float(f"{x:.6g}") for x in values.reshape(-1).tolist()]
+    return np.array(told, object).reshape(values.shape).tolist()
+
+
+def curves(
+    heads: Mapping[str, Sequence[str]], finished: Mapping[str, Outcome], score: str = "accuracy"
+) -> dict[str, Any]:
     """By head and epoch, the mean over the seeds that still trained.
 
     Args:
         heads: names of the heads of every stage.
         finished: what every stage gave.
+        score: what the score that was shown is, `accuracy` or `ccc`.
     """
     places = {name: (stage, i) for stage in heads for i, name in enumerate(heads[stage])}
     found = {}
@@ -102,17 +145,9 @@ def curves(heads: Mapping[str, Sequence[str]], finished: Mapping[str, Outcome]) 
         found[name] = {
             "train_loss": mean(history.train_loss),
             "valid_loss": mean(history.valid_loss),
-            "valid_accuracy": mean(history.valid_accuracy),
+            f"valid_{score}": mean(history.valid_accuracy),
         }
     return found
-
-
-def _test(experiment: Experiment, task: Task, params: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Labels [N] and logits [S, N, C] of the test part's utterances."""
-    layout = experiment.parts.layouts["test"]
-    labels = batching.gather(layout, experiment.labels[task.name]["test"])
-    logits = experiment.trainer.answers(params)["test"]
-    return labels, batching.gather(layout, logits, axis=1)
 
 
 def _together(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -158,7 +193,7 @@ def _attention(
 def _missing(experiment: Experiment, params: Any, labels: np.ndarray) -> dict[str, Any]:
     """Test accuracy of each seed where one modality is missing, by modality."""
     parts, system = experiment.parts, experiment.trainer.system
-    if len(parts.corpus.features) < 2:
+    if len(parts.cells.features) < 2:
         return {}
     scored = labels != UNSCORED
     found = answers_without(system, params, parts.rows["test"], _options())

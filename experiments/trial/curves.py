@@ -48,6 +48,7 @@ class Log:
         heads: Mapping[str, Sequence[str]],
         seeds: Sequence[int],
         boards: Mapping[int, Sequence[Board]] | None = None,
+        score: str = "accuracy",
     ):
         """Writes nothing yet.
 
@@ -56,7 +57,9 @@ class Log:
             heads: T names by stage.
             seeds: S seeds.
             boards: of each seed, where its curves are shown, too; closed at the end.
+            score: what the score of validation is, `accuracy` or `ccc`.
         """
+        self._names = {"valid_accuracy": f"valid_{score}"}
         self._path, self._heads, self._seeds = path, heads, seeds
         self._written = 0.0
         self._shown = dict.fromkeys(heads, 0)
@@ -83,12 +86,15 @@ class Log:
         if last or now - self._written >= _EVERY:
             self._written = now
             rows = (row for stage in histories for row in self._rows(stage, histories[stage]))
-            write_whole(self._path, _csv(rows))
+            write_whole(self._path, _csv(rows, self._names))
 
     def _show(self, histories: Mapping[str, Record]) -> None:
         for stage, history in histories.items():
             for row in self._rows(stage, history, self._shown[stage]):
-                values = {f"{name}/{row.head}": float(getattr(row, name)) for name in _VALUES}
+                values = {
+                    f"{self._names.get(name, name)}/{row.head}": float(getattr(row, name))
+                    for name in _VALUES
+                }
                 for board in self._boards[row.seed]:
                     board.add(values, row.epoch)
             self._shown[stage] = len(history.train_loss)
@@ -110,7 +116,7 @@ def read(path: pathlib.Path) -> list[Row]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             header, *lines = csv.reader(file)
-        if tuple(header) != Row._fields:
+        if tuple(header) not in (Row._fields, (*Row._fields[:-1], "valid_ccc")):
             raise ValueError(f"columns {', '.join(header)}")
         return [
             Row(stage, head, int(seed), int(epoch), *map(np.float32, values))
@@ -136,9 +142,9 @@ def means(rows: Sequence[Row]) -> dict[str, dict[str, list[float]]]:
     return found
 
 
-def _csv(rows: Iterator[Row]) -> bytes:
+def _csv(rows: Iterator[Row], names: Mapping[str, str]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Row._fields)
+    writer.writerow([names.get(field, field) for field in Row._fields])
     writer.writerows(rows)
     return text.getvalue().encode()

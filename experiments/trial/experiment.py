@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,11 +11,22 @@ import ml_collections
 import numpy as np
 
 from experiments.terminal.screen import Screen
-from experiments.trial import analysis, boards, clips, folder, joining, results, training
+from experiments.trial import (
+    analysis,
+    boards,
+    calibration,
+    clips,
+    folder,
+    grouped,
+    joining,
+    results,
+    training,
+)
 from experiments.trial.prepared import Experiment, prepare_experiment
 from experiments.trial.provenance import provenance
 from experiments.trial.refit import refit
 from experiments.trial.stored import read_results
+from experiments.trial.tasks import network
 from mman_jax.data import protocols
 from mman_jax.data.synthetic import ceiling
 from mman_jax.data.synthetic import process as synthetic
@@ -105,7 +117,15 @@ def _train(
         used, end, again = refit(experiment, task, snapshot, workdir, screen, towers)
         seconds = seconds | {"refit": again}
     kept, failed = experiment.survivors(end, screen)
-    told = analysis.of_task(used, task, end, kept, looks)
+    given = analysis.answered(used, task, end.state.best, kept)
+    seconds["answering"] = _answering(used, task, end)
+    told = analysis.of_task(used, task, end, kept, looks, given["test"])
+    if not experiment.targets:
+        # Networks that were trained on validation, too, are surer of it than of anything else.
+        held_out = given["valid"]
+        if used is not experiment:
+            held_out = analysis.answered(experiment, task, snapshot.state.best, kept)["valid"]
+        told["calibration"] = calibration.of_answers(held_out, given["test"])
     told["sizes"] = results.sizes(experiment.parts, experiment.labels[task.name])
     seeds = [seed for seed, keep in zip(experiment.seeds, kept, strict=True) if keep]
     scores = results.of_task(task, of_seeds(end.finished, kept), experiment.heads)
@@ -113,11 +133,26 @@ def _train(
         _save_model(experiment, task, _of(snapshot, kept), seeds, workdir / joining.CHOSEN)
         before = results.of_task(task, of_seeds(snapshot.finished, kept), experiment.heads)
         scores["before_refit"] = results.tests(before)
-    scores["ensemble"] = {"test": results.scores(told["counts"]["ensemble"]["test"])}
+    together = results.scores(told["counts"]["ensemble"]["test"], experiment.targets)
+    scores["ensemble"] = {"test": together}
+    if not experiment.targets:
+        scores["groups"] = grouped.scores(told["answers"], told["utterances"], len(task.classes))
+        for part in calibration.PARTS:
+            scores[part]["calibration"] = calibration.errors(told["calibration"], part)
     params = _of(end, kept)
-    _save_model(used, task, params, seeds, workdir / "model")
+    temperature = 1.0 if experiment.targets else told["calibration"]["temperature"]
+    _save_model(used, task, params, seeds, workdir / "model", temperature)
     scores |= {"seeds": seeds, "failed": failed}
     return scores | {"seconds": seconds, "parameters": experiment.parameters(params)}, told
+
+
+def _answering(experiment: Experiment, task: protocols.Task, snapshot: Snapshot) -> float:
+    """Seconds that one seed takes to answer the scored test utterances, by what is compiled."""
+    began = time.monotonic()
+    experiment.trainer.answers(snapshot.state.best)
+    each = (time.monotonic() - began) / len(experiment.seeds) / experiment.trainer.answered
+    sizes = results.sizes(experiment.parts, experiment.labels[task.name])
+    return each * sizes["test"]["utterances"]
 
 
 def _of(snapshot: Snapshot, kept: np.ndarray) -> Any:
@@ -169,6 +204,7 @@ def _save_model(
     params: Any,
     seeds: list[int],
     models: pathlib.Path,
+    temperature: float = 1.0,
 ) -> None:
     if not processes.is_first():
         return
@@ -181,18 +217,23 @@ def _save_model(
     }
     if experiment.tested:
         about["test_corpus"] = experiment.tested.card()
-    network = experiment.config.network.to_dict()
-    dims = experiment.parts.corpus.dims
-    model = Model(params, experiment.parts.scaling, network, dims, task.classes, about)
+    parts = experiment.parts
+    words = parts.words and {"pivot": parts.words.pivot, "most": parts.words.most}
+    units = experiment.reference(task) if experiment.targets else None
+    given = (params, parts.scaling, network(experiment.config, task, parts.words))
+    more = {"temperature": temperature, "units": units, "words": words}
+    model = Model(*given, parts.cells.dims, task.classes, about, **more)
     model.save(models / task.name)
 
 
 def write(workdir: pathlib.Path, summary: dict[str, Any]) -> None:
-    """The pictures of all tasks, and at last `results.json`: where it is, all is."""
+    """The pictures of all tasks of classes, and at last `results.json`: where it is, all is."""
     from experiments.report import confusion
 
     tasks = summary.get("tasks") or {summary["protocol"]: summary}
     for task, scores in tasks.items():
+        if "targets" in scores:
+            continue
         title = f"{summary['system']}, {task}: test, {len(summary['seeds'])} seed(s) summed"
         name = "confusion.png" if len(tasks) == 1 else f"confusion_{task}.png"
         picture = confusion.confusions(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -10,14 +11,19 @@ import numpy as np
 
 from experiments.terminal.screen import Screen
 from experiments.trial import results, settings
-from experiments.trial.tested import EACH, Tested, load_corpora
+from experiments.trial import tasks as learnt
+from experiments.trial.tested import EACH, Tested, load_corpora, modalities
 from mman_jax.data import another, columns, folds, protocols, suspicions
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.parts import Parts, common_shapes, prepare
+from mman_jax.data.scales import Target
 from mman_jax.data.splits import Split, split
+from mman_jax.data.words import Words, words
 from mman_jax.errors import InputError, within
-from mman_jax.systems import build
+from mman_jax.systems import SYSTEMS, build
+from mman_jax.systems.estimator import Estimator
 from mman_jax.training import mesh as parallel
+from mman_jax.training.fitting import Fitting
 from mman_jax.training.outcome import Snapshot, converged
 from mman_jax.training.trainer import Trainer
 
@@ -34,33 +40,49 @@ class Experiment:
     parts: Parts
     tasks: tuple[protocols.Task, ...]
     labels: dict[str, dict[str, np.ndarray]]
-    trainer: Trainer
+    trainer: Trainer | Fitting
     notices: tuple[str, ...]
     small: bool
     tested: Tested | None = None
 
     @property
     def seeds(self) -> list[int]:
-        """The seeds of the run."""
-        return list(range(self.config.first_seed, self.config.first_seed + self.config.seeds))
+        """The seeds of the run; of an estimator that draws nothing the first, for it is any."""
+        system = self.trainer.system
+        drawn = not isinstance(system, Estimator) or system.drawn
+        first = self.config.first_seed
+        return list(range(first, first + (self.config.seeds if drawn else 1)))
 
     @functools.cached_property
     def groups(self) -> np.ndarray | None:
         """Groups [R + 1, U] of training conversations, where a stage learns from answers by those
         that did not see them; -1 is padding."""
         train = self.config.train
+        if isinstance(self.trainer, Fitting):
+            return None
         if all(train[stage].get("answers") != "out_of_fold" for stage in self.trainer.stages):
             return None
-        layout, shape = self.parts.layouts["train"], self.parts.rows["train"].mask.shape
-        several = folds.inner_groups(self.parts.corpus, layout.conversations, folds.INNER)
-        found = np.full(shape, -1)
-        found.reshape(-1)[layout.positions] = np.repeat(several, layout.lengths)
+        corpus, train = self.parts.corpus, self.parts.split.train
+        group = np.full(len(corpus.lengths), -1)
+        group[train] = folds.inner_groups(corpus, train, folds.INNER)
+        found = np.full(self.parts.rows["train"].mask.shape, -1)
+        positions = self.parts.layouts["train"].positions
+        found.reshape(-1)[positions] = group[self.parts.whose("train")[0]]
         return found
 
     @property
     def heads(self) -> dict[str, tuple[str, ...]]:
         """The heads of every stage, in order."""
         return {stage: self.trainer.heads(stage) for stage in self.trainer.stages}
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """What is answered, where these are numbers and not classes."""
+        return learnt.numbers(self.tasks[0])
+
+    def reference(self, task: protocols.Task) -> np.ndarray:
+        """Mean and deviation [2, T] of the targets in training."""
+        return np.asarray(self.trainer.objective.reference(self.labels[task.name]["train"]))
 
     def survivors(self, snapshot: Snapshot, screen: Screen) -> tuple[np.ndarray, list[Any]]:
         """Which seeds converged, [S] bool, and where the others failed; they are told, too.
@@ -83,6 +105,21 @@ class Experiment:
         """Numbers of parameters, from all seeds' [S, ...]."""
         heads = [head for several in self.heads.values() for head in several]
         return results.parameters(jax.tree.map(lambda x: x[0], params), heads)
+
+
+def load_words(config: ml_collections.ConfigDict, corpus: Corpus) -> Words | None:
+    """The words of a corpus, where a config's cells are words, and what is in them where its system
+    reads that.
+
+    Raises:
+        InputError: a corpus without any, or of which they cannot be told.
+    """
+    data = config.data
+    if data.cells != "words":
+        return None
+    system = SYSTEMS.get(config.network.get("system", "mman"))
+    inside = getattr(system, "inside", False)  # an unknown system is refused where it is built
+    return words(corpus, data.pivot, data.words, inside, modalities(data))
 
 
 def choose_split(
@@ -115,20 +152,23 @@ def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
     """
     settings.check_numbers(config)
     corpus, tested = load_corpora(config.data)
-    tasks = protocols.tasks(corpus, config.data.protocol)
+    tasks = learnt.of_config(config, corpus)
     chosen, lacking = choose_split(config.data, corpus, tasks)
     mismatch = protocols.check_table_1(corpus)
     if tested is not None:
         corpus, chosen = another.joined(corpus, chosen, tested.corpus)
-    parts, conversations = _parts(config.data, corpus, chosen)
+    laid = load_words(config, corpus)
+    parts, conversations = _parts(config.data, corpus, chosen, laid)
     labels = {task.name: parts.labels(task) for task in tasks}
-    trainer = _trainer(config, parts, len(tasks[0].classes), conversations)
-    settings.check_memory(config, trainer, parts.rows)
-    unusual = columns.unusual(corpus, parts.scaling, parts.split.train)
-    notices = (*corpus.source_notes, parts.split.how)
+    trainer = _trainer(config, parts, tasks[0], conversations)
+    small = isinstance(trainer, Fitting)
+    if not small:
+        settings.check_memory(config, trainer, parts.rows)
+        small = settings.is_small(trainer, parts.rows, config.seeds)
+    unusual = columns.unusual(parts.cells, parts.scaling, parts.layouts["train"].conversations)
+    notices = (*corpus.source_notes, parts.split.how, *(laid.notices() if laid else ()))
     notices += (*([mismatch] if mismatch else []), *map(str, unusual))
     notices += (*parts.split.notices, *lacking, *suspicions.of_tasks(corpus, parts.split, tasks))
-    small = settings.is_small(trainer, parts.rows, config.seeds)
     if tested is not None:
         notices += (f"the test part is scaled by {tested.scaled}",)
     made = Experiment(config, parts, tasks, labels, trainer, notices, small, tested)
@@ -139,42 +179,58 @@ def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
 def on_split(experiment: Experiment, split: Split) -> Experiment:
     """The same experiment on another split, scaled by its training conversations."""
     own = experiment.config.data.scale == EACH
-    parts = prepare(experiment.parts.corpus, split, scale_test=own)
+    parts = prepare(experiment.parts.corpus, split, None, experiment.parts.words, scale_test=own)
     labels = {task.name: parts.labels(task) for task in experiment.tasks}
-    trainer = _trainer(experiment.config, parts, len(experiment.tasks[0].classes))
+    trainer = _trainer(experiment.config, parts, experiment.tasks[0])
     return dataclasses.replace(experiment, parts=parts, labels=labels, trainer=trainer)
 
 
 def _parts(
-    data: ml_collections.ConfigDict, corpus: Corpus, chosen: Split
+    data: ml_collections.ConfigDict, corpus: Corpus, chosen: Split, laid: Words | None
 ) -> tuple[Parts, int | None]:
-    """The parts of a split, and the conversations of an epoch; those of folds share programs."""
+    """The parts of a split, and what lies in rows of an epoch; those of folds share programs."""
     if not data.folds:
-        return prepare(corpus, chosen, scale_test=data.scale == EACH), None
+        return prepare(corpus, chosen, None, laid, scale_test=data.scale == EACH), None
     several = [fold.split for fold in folds.folds(corpus, data.folds)]
-    shapes = common_shapes(corpus, several)
-    return prepare(corpus, chosen, shapes), max(len(split.train) for split in several)
+    shapes = common_shapes(corpus, several, laid)
+    return prepare(corpus, chosen, shapes, laid), _most_items(corpus, several, laid)
+
+
+def _most_items(corpus: Corpus, several: Sequence[Split], laid: Words | None) -> int:
+    """The most conversations, or where cells are words utterances, that any split trains on."""
+    trained = [split.train for split in several]
+    return max(len(t) if laid is None else int(corpus.lengths[t].sum()) for t in trained)
 
 
 def _trainer(
     config: ml_collections.ConfigDict,
     parts: Parts,
-    classes: int,
+    task: protocols.Task,
     conversations: int | None = None,
-) -> Trainer:
+) -> Trainer | Fitting:
     with within("config"):
-        system = build(config.network, list(parts.corpus.dims), classes)
+        classes = len(task.classes)
+        network = learnt.network(config, task, parts.words)
+        system = build(network, list(parts.cells.dims), classes)
+        if isinstance(system, Estimator):
+            if config.train.labels == "votes":
+                found = f"{config.system!r}, which learns one label an utterance"
+                raise InputError("system", found, "another, for the votes of raters")
+            if parts.words is not None:
+                raise InputError("data.cells", "'words' for " + config.system, "utterances")
+            return Fitting(system, parts.rows)
         shards = (config.mesh.seeds, config.mesh.rows)
         mesh = parallel.make_mesh(config.seeds, config.parallel, *shards)
         trainer = Trainer(
             system,
-            config.train,
+            settings.training(config, parts.corpus, parts.words),
             parts.rows,
             classes,
             mesh,
             config.parallel,
             config.data.stream,
             conversations,
+            learnt.numbers(task),
         )
         for stage in trainer.stages:
             trainer.stage(stage)  # an uncovered parameter is said before anything is written

@@ -1,5 +1,9 @@
-"""`results.json`: every number of a run, from counts alone."""
+"""`results.json`: every number of a run, from counts alone; of numbers, from sums.
 
+Of a task of numbers the counts [S, C, C] are the sums [S, C, K] of `evaluation.ratings`.
+"""
+
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -8,10 +12,14 @@ import numpy as np
 
 from mman_jax.data.parts import Parts
 from mman_jax.data.protocols import Task
-from mman_jax.evaluation.metrics import METRICS
+from mman_jax.data.scales import Target
+from mman_jax.data.targets import Regression
+from mman_jax.data.words import Words
+from mman_jax.evaluation import ratings
+from mman_jax.evaluation.metrics import METRICS, per_class
 from mman_jax.systems.base import owner
 from mman_jax.training.outcome import Outcome
-from mman_jax.types import UNSCORED
+from mman_jax.types import UNSCORED, is_scored
 
 
 def spread(per_seed: Sequence[float]) -> dict[str, Any]:
@@ -21,15 +29,50 @@ def spread(per_seed: Sequence[float]) -> dict[str, Any]:
     return {"mean": float(values.mean()), "std": float(deviation), "per_seed": values.tolist()}
 
 
-def scores(counts: np.ndarray) -> dict[str, Any]:
-    """All scores of counts [S, C, C]."""
+def scores(counts: np.ndarray, targets: Sequence[Target] = ()) -> dict[str, Any]:
+    """All scores of counts [S, C, C], or of the sums [S, C, K] of targets.
+
+    `per_class` is in the order of the classes.
+    """
+    if targets:
+        return _of_numbers(np.asarray(counts, np.float64), targets)
     counts = np.asarray(counts, np.int64)
     true = counts[0].sum(-1)
     found = {name: spread(metric(counts)) for name, metric in METRICS.items()}
     return found | {
         "majority_accuracy": float(true.max() / true.sum()),
         "confusion": counts.sum(0).tolist(),
+        "per_class": _per_class(counts),
     }
+
+
+def _per_class(counts: np.ndarray) -> list[dict[str, Any]]:
+    """Precision, recall and F1 over the seeds and the support, a class an entry."""
+    found = per_class(counts)
+    support = found.pop("support")[0].tolist()
+    return [
+        {name: spread(values[:, index]) for name, values in found.items()} | {"support": size}
+        for index, size in enumerate(support)
+    ]
+
+
+def _of_numbers(sums: np.ndarray, targets: Sequence[Target]) -> dict[str, Any]:
+    found = {name: spread(values) for name, values in ratings.scores(sums, targets).items()}
+    found["mean_answer_mae"] = float(ratings.mean_answer(sums)[0])
+    if len(targets) > 1:
+        found["by_target"] = {
+            target.name: {
+                name: spread(values)
+                for name, values in ratings.of_target(sums[:, t], target).items()
+            }
+            for t, target in enumerate(targets)
+        }
+    return found
+
+
+def targets_of(task: Mapping[str, Any]) -> tuple[Target, ...]:
+    """The targets that the scores of a task, as `of_task` gave them, are of; of classes none."""
+    return tuple(Target(**target) for target in task.get("targets", ()))
 
 
 def of_task(
@@ -45,22 +88,39 @@ def of_task(
     """
     first, *_ = stages = tuple(heads)
     last = stages[-1]
+    targets = task.targets if isinstance(task, Regression) else ()
+    answers = (
+        {"targets": list(map(dataclasses.asdict, targets))}
+        if targets
+        else {"classes": list(task.classes)}
+    )
 
     def of_head(outcome: Outcome, head: int) -> dict[str, Any]:
         losses = outcome.history.valid_loss[:, :, head]  # [E, S]
         kept = np.take_along_axis(losses, outcome.best_epoch[None, :, head] - 1, axis=0)[0]
         return {
-            "validation": scores(outcome.valid[:, head]) | {"loss": spread(kept)},
-            "test": scores(outcome.test[:, head]),
-            "test_oracle": {"accuracy": spread(outcome.oracle[:, head])},
+            "validation": scores(outcome.valid[:, head], targets) | {"loss": spread(kept)},
+            "test": scores(outcome.test[:, head], targets),
+            "test_oracle": {shown(targets): spread(outcome.oracle[:, head])},
             "best_epoch": outcome.best_epoch[:, head].tolist(),
         }
 
     return {
-        "classes": list(task.classes),
+        **answers,
         **of_head(finished[last], len(heads[last]) - 1),
         "towers": {name: of_head(finished[first], i) for i, name in enumerate(heads[first])},
     }
+
+
+def weight(counts: Any, targets: Sequence[Target] = ()) -> float:
+    """How much was scored: of one seed's counts [C, C], or of the sums [C, K] of targets."""
+    counts = np.asarray(counts)
+    return float(counts[:, 0].sum() if targets else counts.sum())
+
+
+def shown(targets: Sequence[Any]) -> str:
+    """The one score that is told while a run goes on, and of which `test_oracle` tells."""
+    return "ccc" if targets else "accuracy"
 
 
 def tests(scored: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,10 +147,10 @@ def sizes(parts: Parts, labels: Mapping[str, np.ndarray]) -> dict[str, dict[str,
     """Conversations and scored utterances of every part under one task."""
     return {
         part: {
-            "conversations": len(layout.conversations),
-            "utterances": int((labels[part] != UNSCORED).sum()),
+            "conversations": len(getattr(parts.split, part)),
+            "utterances": int(_scored(labels[part]).sum()),
         }
-        for part, layout in parts.layouts.items()
+        for part in parts.layouts
     }
 
 
@@ -134,19 +194,30 @@ def of_corpus(parts: Parts, labels: Mapping[str, np.ndarray] | None, task: Task)
     corpus = parts.corpus
     sizes = {
         part: {
-            "conversations": len(layout.conversations),
-            "utterances": int(layout.lengths.sum()),
-            **({"classes": _count(labels[part], task.classes)} if labels else {}),
+            "conversations": len(getattr(parts.split, part)),
+            "utterances": int(corpus.lengths[getattr(parts.split, part)].sum()),
+            **({"classes": _count(labels[part], task)} if labels else {}),
         }
-        for part, layout in parts.layouts.items()
+        for part in parts.layouts
     }
     return {
         "path": corpus.source,
         "conversations": len(corpus.lengths),
         "utterances": len(corpus.labels),
-        "dimensions": {name: int(size) for name, size in corpus.dims.items()},
+        "dimensions": {name: int(size) for name, size in parts.cells.dims.items()},
+        **({"words": _words(parts.words)} if parts.words else {}),
         "split": parts.split.how,
         "parts": sizes,
+    }
+
+
+def _words(words: Words) -> dict[str, Any]:
+    return {
+        "pivot": words.pivot,
+        "most": words.most,
+        "cells": int(words.cells.lengths.sum()),
+        "utterances_cut": int(words.cut.sum()),
+        "utterances_without": int(words.empty.sum()),
     }
 
 
@@ -159,6 +230,18 @@ def parameters(params: Mapping[str, Any], heads: Iterable[str]) -> dict[str, int
     return {"total": sum(counts.values()), **counts}
 
 
-def _count(labels: np.ndarray, classes: Sequence[str]) -> dict[str, int]:
-    counts = np.bincount(labels[labels != UNSCORED], minlength=len(classes))
-    return dict(zip(classes, counts.tolist(), strict=True))
+def _count(labels: np.ndarray, task: Task) -> dict[str, int]:
+    """By class, or by target, the utterances that have it; of votes, by what most raters chose."""
+    if isinstance(task, Regression):
+        counts = is_scored(labels).sum((0, 1))
+    else:
+        if labels.ndim == 3:
+            labels = np.where(_scored(labels), np.nan_to_num(labels).argmax(-1), UNSCORED)
+        counts = np.bincount(labels[labels != UNSCORED], minlength=len(task.classes))
+    return dict(zip(task.classes, counts.tolist(), strict=True))
+
+
+def _scored(labels: np.ndarray) -> np.ndarray:
+    """[R + 1, U] bool, of labels [R + 1, U, ...]."""
+    found = is_scored(labels)
+    return found.any(-1) if found.ndim == 3 else found

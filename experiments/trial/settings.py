@@ -1,5 +1,6 @@
 """What a config's numbers must keep to, said before anything else is done."""
 
+import copy
 import math
 import os
 from collections.abc import Mapping
@@ -8,11 +9,13 @@ from typing import Any
 import jax
 import ml_collections
 
+from mman_jax.data.corpus import Corpus
+from mman_jax.data.words import Words
 from mman_jax.errors import InputError, nearest
 from mman_jax.training.out_of_fold import ANSWERS
 from mman_jax.training.selection import SELECT
 from mman_jax.training.trainer import Trainer
-from mman_jax.types import Batch
+from mman_jax.types import CELLS, Batch
 
 _MOST = 2**20
 """Of seeds, conversations of a batch, epochs and sizes of layers: more is a slip of the hand."""
@@ -47,9 +50,18 @@ def check_numbers(config: ml_collections.ConfigDict) -> None:
         settings = {f"train.{stage}.{field}": value for field, value in train[stage].items()}
         whole |= {k: v for k, v in settings.items() if k.endswith((".epochs", ".patience"))}
         positive[f"train.{stage}.clip"] = train[stage].clip
+        positive |= {k: v for k, v in settings.items() if k.endswith(".eps")}
+        if not 0 < train[stage].get("b2", 0.5) < 1:
+            found = str(train[stage].b2)
+            raise InputError(f"config.train.{stage}.b2", found, "a number between 0 and 1")
         for name, rate in train[stage].learning_rate.items():
             positive[f"train.{stage}.learning_rate.{name}"] = rate
         others |= {k: v for k, v in settings.items() if k.endswith(".weight_decay")}
+        falls = train[stage].get("plateau", {})
+        whole |= {f"train.{stage}.plateau.{k}": v for k, v in falls.items() if k == "patience"}
+        if not 0 < falls.get("factor", 0.1) < 1:
+            place = f"config.train.{stage}.plateau.factor"
+            raise InputError(place, str(falls.factor), "a number between 0 and 1")
         answers = train[stage].get("answers", ANSWERS[0])
         if answers not in ANSWERS:
             place = f"config.train.{stage}.answers"
@@ -65,11 +77,50 @@ def check_numbers(config: ml_collections.ConfigDict) -> None:
             raise InputError(f"config.{field}", str(value), bound)
     if config.first_seed + config.seeds > 2**32:
         raise InputError("config.first_seed", str(config.first_seed), "seeds below 2**32")
+    _check_cells(config.data)
     if train.select not in SELECT:
         raise InputError("config.train.select", repr(train.select), nearest(train.select, SELECT))
     for name in ("smoothing", "label_smoothing", "average"):
         if not 0 <= train[name] < 1:
             raise InputError(f"config.train.{name}", str(train[name]), "from 0 to below 1")
+
+
+def _check_cells(data: ml_collections.ConfigDict) -> None:
+    if data.cells not in CELLS:
+        raise InputError("config.data.cells", repr(data.cells), nearest(data.cells, CELLS))
+    if not 1 <= data.words <= _MOST:
+        raise InputError("config.data.words", str(data.words), f"from 1 to {_MOST}")
+    if data.pivot and data.cells != "words":
+        found = f"{data.pivot!r}, and cells are {data.cells}"
+        raise InputError("config.data.pivot", found, "config.data.cells=words, too")
+
+
+def network(config: ml_collections.ConfigDict, words: Words | None) -> dict[str, Any]:
+    """The system's settings, those that say what a cell is as the corpus has it.
+
+    Raises:
+        InputError: another pivot than the one whose cells are the words.
+    """
+    made = config.network.to_dict()
+    if "cells" in made:
+        made["cells"] = config.data.cells
+    if words is not None and "pivot" in made:
+        if made["pivot"] not in ("", words.pivot):
+            found = f"{made['pivot']!r}, where cells are words of {words.pivot}"
+            raise InputError("config.network.pivot", found, repr(words.pivot))
+        made["pivot"] = words.pivot
+    return made
+
+
+def training(
+    config: ml_collections.ConfigDict, corpus: Corpus, words: Words | None
+) -> ml_collections.ConfigDict:
+    """The settings of training. Over words a batch has the utterances of so many conversations."""
+    if words is None:
+        return config.train
+    made = copy.deepcopy(config.train)
+    made.batch = max(1, round(made.batch * len(corpus.labels) / len(corpus.lengths)))
+    return made
 
 
 def check_memory(

@@ -60,6 +60,8 @@ def check(data: ConfigDict) -> None:
     if data.path is None:
         found = f"{data.test!r} without a corpus to train on"
         raise InputError("config.data.test", found, "config.data.path, too")
+    if data.cells == "words":
+        raise InputError("config.data.test", f"{data.test!r}, and cells of words", "utterances")
     if data.folds:
         found = f"{data.test!r}, and folds by {data.folds}, each of which tests on its own"
         raise InputError("config.data.test", found, "one of the two")
@@ -87,11 +89,21 @@ def load_corpora(data: ConfigDict) -> tuple[Corpus, Tested | None]:
     return corpus, Tested(corpus, other, scaled or "the statistics of the training conversations")
 
 
+def modalities(data: ConfigDict) -> list[str]:
+    """The modalities that a config names."""
+    return [name.strip() for name in data.modalities.split(",") if name.strip()]
+
+
 def _load(data: ConfigDict, with_test: bool) -> tuple[Corpus, Corpus | None]:
-    corpus = read_corpus(data.path) if data.path is not None else synthetic.synthetic_corpus()
-    names = [name.strip() for name in data.modalities.split(",") if name.strip()]
+    if data.path is None:
+        corpus = synthetic.synthetic_corpus()
+    else:
+        corpus = read_corpus(data.path, pool=None if data.cells == "words" else "mean")
+    names = modalities(data)
+    if names and data.pivot not in ("", *names):
+        names.append(data.pivot)
     corpus = corpus.select_modalities(names) if names else corpus
-    other = read_corpus(data.test) if with_test and data.test is not None else None
+    other = read_corpus(data.test, pool="mean") if with_test and data.test is not None else None
     labels = relabelling.read(data.label_map or "")
     if with_test or data.test is None:
         relabelling.check(labels, [one for one in (corpus, other) if one is not None])

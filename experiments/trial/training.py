@@ -9,11 +9,12 @@ import numpy as np
 
 from experiments.terminal.command import Preemption
 from experiments.terminal.screen import Screen
-from experiments.trial import boards
+from experiments.trial import boards, results
 from experiments.trial.curves import Log
 from experiments.trial.prepared import Experiment
 from mman_jax.data.protocols import Task
 from mman_jax.training import checkpoints, processes
+from mman_jax.training.fitting import STAGE, Fitting
 from mman_jax.training.outcome import Snapshot
 
 
@@ -45,6 +46,8 @@ def fit(
         InputError: if a checkpoint cannot be read.
     """
     trainer, again = experiment.trainer, targets is not None
+    if isinstance(trainer, Fitting):
+        return _at_once(experiment, task, workdir, screen, shown, again)
     where = checkpoints_of(workdir, task, again)
     start, seconds = None, {}
     found = checkpoints.restore(where)
@@ -74,7 +77,8 @@ def fit(
             if log:
                 log.note(snapshot, last=complete or Preemption.asked)
             if not complete:
-                screen.epoch(task.name, snapshot, trainer.epochs(snapshot.stage))
+                numbers = bool(experiment.targets)
+                screen.epoch(task.name, snapshot, trainer.epochs(snapshot.stage), numbers)
             # The clocks of several processes differ; all must have a part in packing.
             patience = experiment.config.checkpoint_seconds
             late = processes.agree(Preemption.asked or now - saved > patience)
@@ -86,6 +90,25 @@ def fit(
             if not complete:
                 Preemption.obey()
     return snapshot, seconds
+
+
+def _at_once(
+    experiment: Experiment,
+    task: Task,
+    workdir: pathlib.Path,
+    screen: Screen,
+    shown: Sequence[str],
+    again: bool,
+) -> tuple[Snapshot, dict[str, float]]:
+    """What is fitted in one call is interrupted before it or after it: no checkpoints."""
+    began = time.monotonic()
+    if experiment.config.seeds > 1 and len(experiment.seeds) == 1:
+        screen.notice("nothing is drawn here: one seed stands for all")
+    snapshot = experiment.trainer.fit(experiment.labels[task.name], experiment.seeds)
+    if processes.is_first():
+        with _log(experiment, task, workdir, shown, again) as log:
+            log.note(snapshot, last=True)
+    return snapshot, {STAGE: time.monotonic() - began}
 
 
 def checkpoints_of(workdir: pathlib.Path, task: Task, again: bool = False) -> pathlib.Path:
@@ -101,4 +124,6 @@ def _log(
     parts = ["refit"] * again + [task.name] * (not one)
     run = boards.Run(workdir, "_".join(parts), experiment.config.to_dict())
     name = "_".join(["curves", *parts]) + ".csv"
-    return Log(workdir / name, heads, experiment.seeds, boards.begin(shown, run, experiment.seeds))
+    begun = boards.begin(shown, run, experiment.seeds)
+    score = results.shown(experiment.targets)
+    return Log(workdir / name, heads, experiment.seeds, begun, score)

@@ -59,7 +59,7 @@ def matched(other: Corpus, corpus: Corpus, conversations: Sequence[int]) -> Corp
         found = f"labels that are not trained on: {', '.join(unknown)}"
         known = f"{', '.join(corpus.label_names)} (map the others, or to nothing: {unknown[0]}=)"
         raise InputError(other.source or "test corpus", found, known)
-    if (labels == UNSCORED).all():
+    if (labels == UNSCORED).all() and not corpus.targets.keys() & other.targets.keys():
         raise InputError(other.source or "test corpus", "no labelled utterance", "some to score")
     return dataclasses.replace(other, labels=numbers[other.labels], label_names=corpus.label_names)
 
@@ -128,6 +128,7 @@ def _concatenated(one: Corpus, other: Corpus) -> Corpus:
         return corpus.present.get(name, np.ones(len(corpus.labels), bool))
 
     nothing = np.full(len(other.labels), np.nan, np.float32)
+    nobody = np.zeros(len(other.labels), np.int32)
     return dataclasses.replace(
         one,
         features={
@@ -149,5 +150,14 @@ def _concatenated(one: Corpus, other: Corpus) -> Corpus:
             name: np.concatenate([values, other.targets.get(name, nothing)])
             for name, values in one.targets.items()
         },
+        votes={
+            name: np.concatenate([values, other.votes.get(name, nobody)])
+            for name, values in one.votes.items()
+        },
+        groups={
+            name: values + other.groups.get(name, (_UNKNOWN,) * len(other.labels))
+            for name, values in one.groups.items()
+        },
+        sequences={},
         source_notes=one.source_notes + other.source_notes,
     )

@@ -160,10 +160,7 @@ def rows(corpus: Corpus, layout: Layout, labels: np.ndarray, scaling: Scaling | 
     classes = np.full(shape, UNSCORED, np.int32)
     mask = np.zeros(shape, bool)
     reset = np.zeros(shape, bool)
-    offsets = corpus.offsets
-    # An empty layout has none.
-    several = [np.arange(0), *(np.arange(*offsets[c : c + 2]) for c in layout.conversations)]
-    order = np.concatenate(several)
+    order = corpus.utterances_of(layout.conversations)
     classes.reshape(-1)[layout.positions] = labels[order]
     mask.reshape(-1)[layout.positions] = True
     reset[layout.row, layout.start] = True

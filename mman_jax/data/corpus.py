@@ -3,11 +3,12 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Sequence as Several
 
 import numpy as np
 
 from mman_jax.data import validation
+from mman_jax.data.sequences import Sequence, averaged, check_sequences
 from mman_jax.errors import InputError, nearest
 
 _CHUNK = 8192  # utterances
@@ -50,6 +51,10 @@ class Corpus:
             its features there are not looked at, and may be NaN.
         targets: for any number that utterances are rated by, such as sentiment: [N] float32, NaN
             where an utterance has none and is context only.
+        groups: for any trait by which utterances are told apart in scores, such as the gender of
+            who speaks: N names.
+        votes: for any of the labels, [N] int32, how many raters of each utterance chose it; an
+            utterance without any has its label alone.
         source: where the corpus came from, for messages: a path, or `synthetic`.
         source_notes: what a reader decided where the file left it open, a sentence each.
 
@@ -88,12 +93,28 @@ class Corpus:
     split: tuple[str, ...] | None = None
     present: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     targets: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    groups: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    votes: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    sequences: dict[str, Sequence] = dataclasses.field(default_factory=dict)
     source: str = ""
     source_notes: tuple[str, ...] = ()
 
     def __post_init__(self):
         """Refuse a corpus whose parts do not fit together."""
-        validation.check(self)
+        validation.check_facts(self)
+        check_sequences(self)
+        if self.sequences:
+            self._fill()
+        validation.check_features(self)
+
+    def _fill(self) -> None:
+        """Gives sequences without features of that name their means."""
+        new = [name for name in self.sequences if name not in self.features]
+        means = {name: averaged(self.sequences[name]) for name in new}
+        there = {name: self.sequences[name].lengths > 0 for name in new}
+        lacking = {name: some for name, some in there.items() if not some.all()}
+        object.__setattr__(self, "features", {**self.features, **means})
+        object.__setattr__(self, "present", {**lacking, **self.present})
 
     @property
     def offsets(self) -> np.ndarray:
@@ -110,6 +131,13 @@ class Corpus:
         start = int(self.lengths[:conversation_index].sum(dtype=np.int64))
         return slice(start, start + int(self.lengths[conversation_index]))
 
+    def utterances_of(self, conversations: Several[int]) -> np.ndarray:
+        """[n] int64: the utterances of some conversations, in the order of these."""
+        conversations = np.asarray(conversations, np.int64)
+        lengths = self.lengths[conversations].astype(np.int64)
+        shift = self.offsets[conversations] - (np.cumsum(lengths) - lengths)
+        return np.repeat(shift, lengths) + np.arange(lengths.sum())
+
     def fingerprint(self) -> str:
         """SHA-256 of all content, in hex; the source and its notes are none of it. In chunks."""
         return self.fingerprints().whole
@@ -117,16 +145,28 @@ class Corpus:
     def fingerprints(self) -> "Fingerprints":
         """SHA-256 of all content and of parts of it, reading it once, in chunks."""
         names = ("label_names", "conversation_ids", "utterance_ids", "speakers", "sessions")
-        words = json.dumps([getattr(self, name) for name in (*names, "split")]).encode()
+        named = [getattr(self, name) for name in (*names, "split")]
+        # Without groups the digest is what it was before there were any.
+        named += [sorted(self.groups.items())] if self.groups else []
+        words = json.dumps(named).encode()
         whole, utterances = hashlib.sha256(words), hashlib.sha256(words)
         modalities = {name: hashlib.sha256() for name in self.features}
         groups = {"features": self.features, "present": self.present, "targets": self.targets}
+        groups["votes"] = self.votes
         groups["corpus"] = {"labels": self.labels, "lengths": self.lengths}
+        for name, sequence in sorted(self.sequences.items()):
+            given = {"values": sequence.values, "lengths": sequence.lengths}
+            if sequence.intervals is not None:
+                given["intervals"] = sequence.intervals
+            groups[f"sequences/{name}"] = given
+            for digest in (whole, modalities.setdefault(name, hashlib.sha256())):
+                digest.update(json.dumps([name, sequence.names]).encode())
         for group, arrays in groups.items():
             for name in sorted(arrays):
                 array = arrays[name]
-                of_modality = group in ("features", "present")
-                part = modalities[name] if of_modality else utterances
+                part = modalities[name] if group in ("features", "present") else utterances
+                if group.startswith("sequences/"):
+                    part = modalities[group.removeprefix("sequences/")]
                 for digest in (whole, part):
                     digest.update(f"{group}/{name} {array.dtype.str} {array.shape}".encode())
                 for start in range(0, len(array), _CHUNK):
@@ -136,22 +176,26 @@ class Corpus:
         by_modality = {name: digest.hexdigest() for name, digest in modalities.items()}
         return Fingerprints(whole.hexdigest(), utterances.hexdigest(), by_modality)
 
-    def select_conversations(self, conversations: Sequence[int]) -> "Corpus":
+    def select_conversations(self, conversations: Several[int]) -> "Corpus":
         """The same corpus with these conversations alone, in this order; features are copied.
+
+        Sequences are left out.
 
         Args:
             conversations: their indices, one at least.
         """
         which = np.asarray(conversations, np.int64)
-        rows = np.concatenate([np.arange(*self.offsets[c : c + 2]) for c in which])
+        rows = self.utterances_of(which)
 
         def some(values: tuple[str, ...] | None, chosen: np.ndarray) -> tuple[str, ...] | None:
             return values and tuple(values[i] for i in chosen)
 
-        arrays = ("features", "present", "targets")
+        arrays = ("features", "present", "targets", "votes")
         return dataclasses.replace(
             self,
             **{a: {name: x[rows] for name, x in getattr(self, a).items()} for a in arrays},
+            groups={name: some(values, rows) for name, values in self.groups.items()},
+            sequences={},
             labels=self.labels[rows],
             lengths=self.lengths[which],
             conversation_ids=some(self.conversation_ids, which),
@@ -161,7 +205,7 @@ class Corpus:
             split=some(self.split, which),
         )
 
-    def select_modalities(self, names: Sequence[str]) -> "Corpus":
+    def select_modalities(self, names: Several[str]) -> "Corpus":
         """The same corpus with these modalities alone, in this order.
 
         Raises:
@@ -179,4 +223,5 @@ class Corpus:
             self,
             features={name: self.features[name] for name in names},
             present={name: self.present[name] for name in names if name in self.present},
+            sequences={name: self.sequences[name] for name in names if name in self.sequences},
         )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mman_jax.data import groups, leaks
+from mman_jax.data import groups, leaks, targets
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.protocols import Task
 from mman_jax.data.splits import Split
@@ -101,10 +101,15 @@ def check(corpus: Corpus, folds: Sequence[Fold], tasks: Sequence[Task]) -> tuple
 
     Raises:
         InputError: a part without a scored utterance (an empty test part needs none), or training
-            without a class that the corpus has; it names the fold and the class.
+            without a class that the corpus has, or with a constant target; it names the fold, and
+            the class or the target.
     """
     notices = []
     for task in tasks:
+        if isinstance(task, targets.Regression):
+            for fold in folds:
+                targets.check(corpus, fold.split, task, fold.name)
+            continue
         labels = task.labels(corpus)
         scored = set(labels.tolist()) - {UNSCORED}
         for fold in folds:

@@ -36,6 +36,8 @@ def check(
     float16 or to three decimals, or equal in all modalities but one. Zeros alone hold nothing and
     are passed over. Features are read in chunks; a digest of each utterance is kept.
 
+    Conversations are compared with their sequences, utterances by features alone.
+
     Args:
         corpus: features [N, D] a modality.
         parts: conversation indices [conversations in it] int64 by part, disjoint.
@@ -130,6 +132,11 @@ def _digest(corpus: Corpus, span: slice) -> bytes:
             values = np.ascontiguousarray(array[rows])
             anything = anything or bool(values.any())
             digest.update(values)
+    for sequence in corpus.sequences.values():
+        start, stop = (int(sequence.offsets[end]) for end in (span.start, span.stop))
+        digest.update(np.ascontiguousarray(sequence.lengths[span]))
+        for rows in row_chunks(sequence.values, start, stop):
+            digest.update(np.ascontiguousarray(sequence.values[rows]))
     return digest.digest() if anything else b""
 
 

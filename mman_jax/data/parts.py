@@ -7,8 +7,10 @@ import numpy as np
 
 from mman_jax.data import batching, protocols, scaling, splits
 from mman_jax.data.corpus import Corpus
+from mman_jax.data.frames import inside
+from mman_jax.data.words import Words
 from mman_jax.errors import InputError
-from mman_jax.types import UNSCORED, Batch
+from mman_jax.types import UNSCORED, Batch, is_scored, unscored
 
 PARTS = ("train", "valid", "test")
 
@@ -22,12 +24,13 @@ class Parts:
 
     Attributes:
         corpus: what they were made of.
-        split: which conversations are in which part.
+        split: which of its conversations are in which part.
         scaling: fitted on the training conversations.
-        layouts: where each conversation lies, by part.
+        layouts: where each conversation of `cells` lies, by part.
         rows: features [R + 1, U, D], masks and resets by part; the last row is empty, features
             are read when asked for, and no utterance has a class yet (see `labels`). An empty
             test part is the empty row alone.
+        words: where cells are words, which lie in rows by utterance; None: cells are utterances.
     """
 
     corpus: Corpus
@@ -35,24 +38,51 @@ class Parts:
     scaling: scaling.Scaling
     layouts: dict[str, batching.Layout]
     rows: dict[str, Batch]
+    words: Words | None = None
+
+    @property
+    def cells(self) -> Corpus:
+        """What is laid out: the corpus, or one of its utterances' words."""
+        return self.corpus if self.words is None else self.words.cells
+
+    def whose(self, part: str) -> tuple[np.ndarray, np.ndarray]:
+        """Of each cell of a part, by what lies in its layout, in order: the conversation of
+        `corpus`, and the position in it of the utterance, [cells] int64 each."""
+        layout, offsets = self.layouts[part], self.corpus.offsets
+        items = np.repeat(layout.conversations, layout.lengths)
+        if self.words is None:
+            before = np.repeat(np.cumsum(layout.lengths) - layout.lengths, layout.lengths)
+            return items, np.arange(len(items)) - before
+        conversations = np.searchsorted(offsets, items, side="right") - 1
+        return conversations, items - offsets[conversations]
 
     def labels(self, task: protocols.Task) -> dict[str, np.ndarray]:
-        """Classes [R + 1, U] int32 of every part under a task, `UNSCORED` on context and padding.
+        """Labels [R + 1, U, ...] of every part under a task, `UNSCORED` or NaN on context and
+        padding: classes int32, or numbers [..., C] float32 (see `Batch.labels`).
+
+        Those of training are what is learnt from, see `Task.learnt`.
+
+        Where cells are words an utterance's class is on its last; those without any are not
+        trained on.
 
         Raises:
             InputError: if a part has utterances, but none that the task scores.
         """
-        classes = task.labels(self.corpus)
-        laid = {}
+        cells, laid = self.cells, {}
         for part, layout in self.layouts.items():
-            laid[part] = np.full(self.rows[part].mask.shape, UNSCORED, np.int32)
-            several = [classes[self.corpus.utterances(i)] for i in layout.conversations]
-            own = np.concatenate([classes[:0], *several])
-            laid[part].reshape(-1)[layout.positions] = own
-            if several and not (own != UNSCORED).any():
+            labels = task.learnt(cells) if part == "train" else task.labels(cells)
+            shape = (*self.rows[part].mask.shape, *labels.shape[1:])
+            laid[part] = np.full(shape, unscored(labels.dtype), labels.dtype)
+            chosen = layout.conversations
+            own = labels[cells.utterances_of(chosen)]
+            if self.words is not None and part == "train":
+                own[np.repeat(self.words.empty[chosen], layout.lengths)] = unscored(labels.dtype)
+            laid[part].reshape(-1, *labels.shape[1:])[layout.positions] = own
+            if len(chosen) and not is_scored(own).any():
+                count = len(own) if self.words is None else len(chosen)
                 raise InputError(
                     f"{self.corpus.source}, {part} part",
-                    f"no utterance of {len(own)} has a class of {task.name}",
+                    f"no utterance of {count} has a class of {task.name}",
                     f"some labelled {', '.join(task.classes)}",
                 )
         return laid
@@ -62,6 +92,7 @@ def prepare(
     corpus: Corpus,
     split: splits.Split | None = None,
     shapes: Shapes | None = None,
+    words: Words | None = None,
     scale_test: bool = False,
 ) -> Parts:
     """Splits a corpus, fits the scaling on its training conversations, and lays out every part.
@@ -71,6 +102,7 @@ def prepare(
         split: which conversations are in which part; None: as `splits.split` says.
         shapes: how large the parts are at least, so that several splits of a corpus share compiled
             programs (see `common_shapes`); they are filled up with padding.
+        words: its words, where these are the cells; None: utterances are.
         scale_test: whether the test part is scaled by its own statistics, where it is of another
             corpus: its features are looked at for that, its labels are not.
 
@@ -78,19 +110,26 @@ def prepare(
         InputError: if the corpus cannot be split.
     """
     split = splits.split(corpus) if split is None else split
-    fitted = scaling.fit(corpus, split.train)
-    nothing = np.full(len(corpus.labels), UNSCORED, np.int32)
+    cells = corpus if words is None else words.cells
+    frames = {} if words is None else words.frames
+    fitted = scaling.fit(cells, _items(corpus, split.train, words), frames)
+    nothing = np.full(len(cells.labels), UNSCORED, np.int32)
     layouts, rows = {}, {}
     for part in PARTS:
         least = shapes[part] if shapes else (0, 1)
-        layouts[part] = _lay_out(corpus, getattr(split, part), *least)
-        by = scaling.fit(corpus, split.test) if scale_test and part == "test" else fitted
-        rows[part] = batching.rows(corpus, layouts[part], nothing, by)
-    return Parts(corpus, split, fitted, layouts, rows)
+        layouts[part] = _lay_out(cells, _items(corpus, getattr(split, part), words), *least)
+        by = fitted
+        if scale_test and part == "test":
+            by = scaling.fit(cells, layouts[part].conversations)
+        plain = batching.rows(cells, layouts[part], nothing, by)
+        rows[part] = inside(plain, cells, layouts[part], frames, by)
+    return Parts(corpus, split, fitted, layouts, rows, words)
 
 
-def common_shapes(corpus: Corpus, several: Iterable[splits.Split]) -> Shapes:
-    """The least shapes that hold each of several splits of a corpus.
+def common_shapes(
+    corpus: Corpus, several: Iterable[splits.Split], words: Words | None = None
+) -> Shapes:
+    """The least shapes that hold each of several splits of a corpus; `words` as of `prepare`.
 
     Examples:
         Conversations of 5, 2 and 3 utterances: the first is as long as the others together.
@@ -109,11 +148,22 @@ def common_shapes(corpus: Corpus, several: Iterable[splits.Split]) -> Shapes:
         {'train': (1, 5), 'valid': (1, 5), 'test': (1, 5)}
     """
     several, shapes = list(several), {}
+    laid = corpus if words is None else words.cells
     for part in PARTS:
-        chosen = [getattr(split, part) for split in several]
-        cells = max(int(corpus.lengths[c].max(initial=1)) for c in chosen)
-        shapes[part] = (max(_lay_out(corpus, c, 0, cells).rows for c in chosen), cells)
+        chosen = [_items(corpus, getattr(split, part), words) for split in several]
+        cells = max(int(laid.lengths[c].max(initial=1)) for c in chosen)
+        shapes[part] = (max(_lay_out(laid, c, 0, cells).rows for c in chosen), cells)
     return shapes
+
+
+def _items(corpus: Corpus, conversations: Sequence[int], words: Words | None) -> np.ndarray:
+    """What lies in rows of some conversations: themselves, or their utterances."""
+    conversations = np.asarray(conversations, np.int64)
+    if words is None:
+        return conversations
+    return np.concatenate(
+        [conversations[:0], *(np.arange(*corpus.offsets[c : c + 2]) for c in conversations)]
+    )
 
 
 def _lay_out(

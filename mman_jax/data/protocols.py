@@ -61,6 +61,10 @@ class Task:
         # The corpus's own -1 indexes the appended last entry.
         return np.append(self.label_map, np.int32(UNSCORED))[corpus.labels]
 
+    def learnt(self, corpus: Corpus) -> np.ndarray:
+        """What training learns from: `labels`, or more than these tell."""
+        return self.labels(corpus)
+
 
 def tasks(corpus: Corpus, protocol: str) -> tuple[Task, ...]:
     """The tasks of a protocol on this corpus: four for `binary4`, else one.

@@ -1,10 +1,11 @@
 """Scaling: standard scores by the statistics of the training conversations."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from mman_jax.data import sequences
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.validation import row_chunks
 from mman_jax.errors import InputError, nearest
@@ -57,12 +58,17 @@ class Scaling:
         return scaled.reshape(array.shape)
 
 
-def fit(corpus: Corpus, conversations: Sequence[int]) -> Scaling:
+def fit(
+    corpus: Corpus,
+    conversations: Sequence[int],
+    frames: Mapping[str, sequences.Sequence] | None = None,
+) -> Scaling:
     """The statistics of these conversations, summed in float64 and in bounded memory.
 
     Args:
         corpus: the corpus.
         conversations: indices of the training conversations.
+        frames: by modality, where the statistics are those of what lies inside the utterances.
 
     Raises:
         InputError: no conversations.
@@ -85,7 +91,13 @@ def fit(corpus: Corpus, conversations: Sequence[int]) -> Scaling:
         raise InputError("scaling", "no training conversations", "at least one")
     mean, scale = {}, {}
     for modality, array in corpus.features.items():
-        centre, deviation = moments(corpus, array, conversations, corpus.present.get(modality))
+        inside = (frames or {}).get(modality)
+        if inside is None:
+            given = (corpus, array, conversations, corpus.present.get(modality))
+            centre, deviation = moments(*given)
+        else:
+            bounds = inside.offsets[corpus.offsets]
+            centre, deviation = _moments(inside.values, bounds, conversations)
         constant = is_constant(centre, deviation)
         mean[modality] = centre.astype(np.float32)
         scale[modality] = (1.0 / np.where(constant, 1.0, deviation)).astype(np.float32)
@@ -102,7 +114,16 @@ def moments(
 
     With `present` [N] bool, over the utterances alone where it is True; zeros if there are none.
     """
-    offsets = corpus.offsets
+    return _moments(array, corpus.offsets, conversations, present)
+
+
+def _moments(
+    array: np.ndarray,
+    offsets: np.ndarray,
+    conversations: Sequence[int],
+    present: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `moments`, of conversations that start at these rows."""
     spans = [(int(offsets[c]), int(offsets[c + 1])) for c in sorted(conversations)]
     centre = _average(array, spans, np.zeros(array.shape[1]), 1, present)
     return centre, np.sqrt(_average(array, spans, centre, 2, present))

@@ -7,6 +7,7 @@ import numpy as np
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.protocols import Task
 from mman_jax.data.splits import Split
+from mman_jax.data.targets import Regression, check
 from mman_jax.errors import InputError
 from mman_jax.types import UNSCORED
 
@@ -26,7 +27,8 @@ def of_tasks(corpus: Corpus, split: Split, tasks: Sequence[Task]) -> list[str]:
         class, a modality that test lacks, training on a single conversation.
 
     Raises:
-        InputError: training utterances of one class, or none with some modality.
+        InputError: training utterances of one class, or a target that is constant or missing in
+            them, or none of them with some modality.
 
     Examples:
         >>> corpus = Corpus(
@@ -53,7 +55,10 @@ def of_tasks(corpus: Corpus, split: Split, tasks: Sequence[Task]) -> list[str]:
     if len(split.train) == 1:
         sentences.append("training is one conversation: what is learnt may be true of it alone")
     for task in tasks:
-        sentences += _classes(corpus, inside, task)
+        if isinstance(task, Regression):
+            check(corpus, split, task)
+        else:
+            sentences += _classes(corpus, inside, task)
     return sentences
 
 

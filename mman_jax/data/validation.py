@@ -8,6 +8,9 @@ import numpy as np
 
 from mman_jax.errors import InputError, nearest
 
+TOLD = ("speaker", "session")
+"""Names that no `groups` may have: scores are told by these where a corpus knows them."""
+
 SPLIT_NAMES = ("train", "valid", "test")
 
 # Names are keys of files, paths of parameters and values of flags, between commas.
@@ -15,7 +18,7 @@ _MODALITY = re.compile(r"[^\W_]([\w.()+ -]{0,98}[\w.()+-])?")
 _CHUNK_VALUES = 1 << 20
 
 ONE_VECTOR = "[N, D], one vector an utterance: average frames [N, T, D] over T first"
-CLASSES = "class indices from 0 as int32 (regression is not supported: bin values into classes)"
+CLASSES = "class indices from 0 as int32 (numbers to predict are targets/<name>)"
 
 
 class Fields(Protocol):
@@ -32,18 +35,21 @@ class Fields(Protocol):
     split: tuple[str, ...] | None
     present: dict[str, np.ndarray]
     targets: dict[str, np.ndarray]
+    groups: dict[str, tuple[str, ...]]
+    votes: dict[str, np.ndarray]
     source: str
     source_notes: tuple[str, ...]
 
 
-def check(corpus: Fields) -> None:
-    """Raise InputError for the first thing in the corpus that does not fit."""
+def check_facts(corpus: Fields) -> None:
+    """Raises InputError for the first thing in a corpus, its features aside, that does not fit."""
     place = corpus.source or "corpus"
     _check_conversations(corpus, place)
     _check_labels(corpus, place)
     _check_targets(corpus, place)
-    _check_names(corpus.source_notes, f"{place}: source_notes")
-    _check_features(corpus, place)
+    _check_groups(corpus, place)
+    _check_votes(corpus, place)
+    check_names(corpus.source_notes, f"{place}: source_notes")
 
 
 def row_chunks(array: np.ndarray, start: int = 0, stop: int | None = None) -> Iterator[slice]:
@@ -56,13 +62,13 @@ def row_chunks(array: np.ndarray, start: int = 0, stop: int | None = None) -> It
 
 def _check_conversations(corpus: Fields, place: str) -> None:
     lengths = corpus.lengths
-    _check_array(lengths, np.int32, 1, f"{place}: lengths", "[conversations]")
-    _check_names(corpus.conversation_ids, f"{place}: conversation_ids")
-    _check_names(corpus.utterance_ids, f"{place}: utterance_ids")
+    check_array(lengths, np.int32, 1, f"{place}: lengths", "[conversations]")
+    check_names(corpus.conversation_ids, f"{place}: conversation_ids")
+    check_names(corpus.utterance_ids, f"{place}: utterance_ids")
     if not len(lengths) or not corpus.utterance_ids:
         raise InputError(place, "an empty corpus", "at least one conversation of one utterance")
     conversations, utterances = len(lengths), len(corpus.utterance_ids)
-    _check_count(corpus.conversation_ids, conversations, f"{place}: conversation_ids", "lengths")
+    check_count(corpus.conversation_ids, conversations, f"{place}: conversation_ids", "lengths")
     for name, length in zip(corpus.conversation_ids, lengths.tolist(), strict=True):
         if length < 1:
             raise InputError(f"{place}: conversation {name}", f"length {length}", "at least 1")
@@ -71,18 +77,18 @@ def _check_conversations(corpus: Fields, place: str) -> None:
         expected = f"their sum to be the number of utterances, {utterances}"
         raise InputError(f"{place}: lengths", f"a sum of {total}", expected)
     if corpus.split is not None:
-        _check_names(corpus.split, f"{place}: split")
-        _check_count(corpus.split, conversations, f"{place}: split", "conversation_ids")
+        check_names(corpus.split, f"{place}: split")
+        check_count(corpus.split, conversations, f"{place}: split", "conversation_ids")
         for name, part in zip(corpus.conversation_ids, corpus.split, strict=True):
             if part not in SPLIT_NAMES:
                 where = f"{place}: split of conversation {name}"
                 raise InputError(where, repr(part), nearest(part, SPLIT_NAMES))
     if corpus.sessions is not None:
-        _check_names(corpus.sessions, f"{place}: sessions")
-        _check_count(corpus.sessions, conversations, f"{place}: sessions", "conversation_ids")
+        check_names(corpus.sessions, f"{place}: sessions")
+        check_count(corpus.sessions, conversations, f"{place}: sessions", "conversation_ids")
     if corpus.speakers is not None:
-        _check_names(corpus.speakers, f"{place}: speakers")
-        _check_count(corpus.speakers, utterances, f"{place}: speakers", "utterance_ids")
+        check_names(corpus.speakers, f"{place}: speakers")
+        check_count(corpus.speakers, utterances, f"{place}: speakers", "utterance_ids")
     _check_unique(corpus, place)
 
 
@@ -109,14 +115,14 @@ def _check_unique(corpus: Fields, place: str) -> None:
 
 def _check_labels(corpus: Fields, place: str) -> None:
     names = corpus.label_names
-    _check_names(names, f"{place}: label_names")
+    check_names(names, f"{place}: label_names")
     if len(set(names)) != len(names):
         raise InputError(f"{place}: label_names", "a name comes twice", "unique label names")
     if isinstance(corpus.labels, np.ndarray) and corpus.labels.dtype.kind == "f":
         found = f"{corpus.labels.dtype} of shape {corpus.labels.shape}"
         raise InputError(f"{place}: labels", found, CLASSES)
-    _check_array(corpus.labels, np.int32, 1, f"{place}: labels", "[N]")
-    _check_count(corpus.labels, len(corpus.utterance_ids), f"{place}: labels", "utterance_ids")
+    check_array(corpus.labels, np.int32, 1, f"{place}: labels", "[N]")
+    check_count(corpus.labels, len(corpus.utterance_ids), f"{place}: labels", "utterance_ids")
     wrong = np.flatnonzero((corpus.labels < -1) | (corpus.labels >= len(names)))
     if len(wrong):
         where = f"{place}: {name_utterance(corpus, int(wrong[0]))}"
@@ -126,16 +132,18 @@ def _check_labels(corpus: Fields, place: str) -> None:
         raise InputError(where, f"label {int(corpus.labels[wrong[0]])} out of range", expected)
 
 
-def _check_features(corpus: Fields, place: str) -> None:
+def check_features(corpus: Fields) -> None:
+    """Raises InputError for the first thing in a corpus's features that does not fit."""
+    place = corpus.source or "corpus"
     if not corpus.features:
         raise InputError(place, "no modalities", "at least one")
     utterances = len(corpus.utterance_ids)
     for modality, array in corpus.features.items():
         where = f"{place}: modality {modality}"
-        _check_key(modality, where)
+        check_key(modality, where)
         if isinstance(array, np.ndarray) and array.ndim == 3:
             raise InputError(where, f"shape {array.shape}", ONE_VECTOR)
-        _check_array(array, np.float32, 2, where, "[N, D]")
+        check_array(array, np.float32, 2, where, "[N, D]")
         if array.shape[0] != utterances:
             found = f"{array.shape[0]} utterances, unequal to the other arrays'"
             raise InputError(where, found, f"{utterances}, one row an utterance")
@@ -157,7 +165,8 @@ def _check_features(corpus: Fields, place: str) -> None:
                 raise InputError(where, found, expected)
 
 
-def _check_key(name: object, place: str) -> None:
+def check_key(name: object, place: str) -> None:
+    """Refuses what is no name of a modality, a sequence or a target."""
     if not isinstance(name, str) or not _MODALITY.fullmatch(name):
         expected = "a letter or digit, then letters, digits and any of _ - . ( ) + or a space"
         raise InputError(place, "an unusable name", f"{expected}, at most 100 characters")
@@ -166,9 +175,9 @@ def _check_key(name: object, place: str) -> None:
 def _check_targets(corpus: Fields, place: str) -> None:
     for name, array in corpus.targets.items():
         where = f"{place}: targets/{name}"
-        _check_key(name, where)
-        _check_array(array, np.float32, 1, where, "[N]")
-        _check_count(array, len(corpus.utterance_ids), where, "utterance_ids")
+        check_key(name, where)
+        check_array(array, np.float32, 1, where, "[N]")
+        check_count(array, len(corpus.utterance_ids), where, "utterance_ids")
         infinite = np.flatnonzero(np.isinf(array))
         if len(infinite):
             utterance = name_utterance(corpus, int(infinite[0]))
@@ -176,13 +185,36 @@ def _check_targets(corpus: Fields, place: str) -> None:
             raise InputError(f"{where}: {utterance}", found, "a number, or NaN: context only")
 
 
+def _check_groups(corpus: Fields, place: str) -> None:
+    for name, values in corpus.groups.items():
+        where = f"{place}: groups/{name}"
+        check_key(name, where)
+        if name in TOLD:
+            raise InputError(where, "what the corpus tells otherwise", f"{name}s, or another name")
+        check_names(values, where)
+        check_count(values, len(corpus.utterance_ids), where, "utterance_ids")
+
+
+def _check_votes(corpus: Fields, place: str) -> None:
+    for label, array in corpus.votes.items():
+        where = f"{place}: votes/{label}"
+        if label not in corpus.label_names:
+            raise InputError(where, "an unknown label", nearest(label, corpus.label_names))
+        check_array(array, np.int32, 1, where, "[N]")
+        check_count(array, len(corpus.utterance_ids), where, "utterance_ids")
+        negative = np.flatnonzero(array < 0)
+        if len(negative):
+            utterance = name_utterance(corpus, int(negative[0]))
+            raise InputError(f"{where}: {utterance}", f"{array[negative[0]]}", "raters, from 0")
+
+
 def _check_present(corpus: Fields, place: str) -> None:
     for modality, array in corpus.present.items():
         where = f"{place}: present/{modality}"
         if modality not in corpus.features:
             raise InputError(where, "an unknown modality", nearest(modality, corpus.features))
-        _check_array(array, np.bool_, 1, where, "[N]")
-        _check_count(array, len(corpus.utterance_ids), where, "utterance_ids")
+        check_array(array, np.bool_, 1, where, "[N]")
+        check_count(array, len(corpus.utterance_ids), where, "utterance_ids")
 
 
 def name_utterance(corpus: Fields, utterance: int) -> str:
@@ -193,7 +225,8 @@ def name_utterance(corpus: Fields, utterance: int) -> str:
     return f"conversation {name}, utterance {corpus.utterance_ids[utterance]}"
 
 
-def _check_array(array: object, dtype: type, rank: int, place: str, axes: str) -> None:
+def check_array(array: object, dtype: type, rank: int, place: str, axes: str) -> None:
+    """Refuses what is no array of this type and number of axes."""
     if not isinstance(array, np.ndarray):
         found = f"a {type(array).__name__}"
     elif array.dtype != dtype or array.ndim != rank:
@@ -203,7 +236,8 @@ def _check_array(array: object, dtype: type, rank: int, place: str, axes: str) -
     raise InputError(place, found, f"an array {axes} of {np.dtype(dtype).name}")
 
 
-def _check_names(names: object, place: str) -> None:
+def check_names(names: object, place: str) -> None:
+    """Refuses what is no tuple of printable texts."""
     # One line a message and one row a prediction: an id that breaks lines would break both.
     if not isinstance(names, tuple):
         raise InputError(place, f"a {type(names).__name__}", "a tuple of str")
@@ -212,6 +246,7 @@ def _check_names(names: object, place: str) -> None:
             raise InputError(place, f"{name!r:.60} at position {position}", "printable text")
 
 
-def _check_count(values: object, count: int, place: str, other: str) -> None:
+def check_count(values: object, count: int, place: str, other: str) -> None:
+    """Refuses another number of values than some other field has."""
     if len(values) != count:
         raise InputError(place, f"{len(values)} entries", f"{count}, as many as {other}")

@@ -69,22 +69,64 @@ def weighted_f1(counts: np.ndarray) -> np.ndarray:
         >>> round(float(weighted_f1(np.array([[3, 1], [0, 4]]))), 4)
         0.873
     """
+    classes = per_class(counts)
+    true = classes["support"]
+    return (classes["f1"] * true).sum(-1) / np.maximum(true.sum(-1), 1)
+
+
+def macro_f1(counts: np.ndarray) -> np.ndarray:
+    """Mean F1 of the classes, each counting alike, [...] float, from counts [..., C, C].
+
+    A class that is neither true nor answered anywhere does not count.
+
+    Examples:
+        F1 is 6 / 7 of the first class, 8 / 9 of the second; the third one does not occur.
+
+        >>> round(float(macro_f1(np.array([[3, 1, 0], [0, 4, 0], [0, 0, 0]]))), 4)
+        0.873
+    """
+    classes = per_class(counts)
+    seen = (counts.sum(-1) + counts.sum(-2) > 0).sum(-1)
+    return classes["f1"].sum(-1) / np.maximum(seen, 1)
+
+
+def per_class(counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Scores of each class [..., C], from counts [..., C, C]; 0 where there is nothing to divide.
+
+    `precision`: of the answers that name the class, the share that is right; `recall`: of its
+    utterances, the share that is found; `f1`: their harmonic mean; `support`: its utterances.
+
+    Examples:
+        >>> found = per_class(np.array([[3, 1], [0, 4]]))
+        >>> found["precision"].tolist(), found["recall"].tolist(), found["support"].tolist()
+        ([1.0, 0.8], [0.75, 1.0], [4, 4])
+    """
     true, predicted = counts.sum(-1), counts.sum(-2)
-    f1 = 2 * counts.diagonal(axis1=-2, axis2=-1) / np.maximum(true + predicted, 1)
-    return (f1 * true).sum(-1) / np.maximum(true.sum(-1), 1)
+    right = counts.diagonal(axis1=-2, axis2=-1)
+    return {
+        "precision": right / np.maximum(predicted, 1),
+        "recall": right / np.maximum(true, 1),
+        "f1": 2 * right / np.maximum(true + predicted, 1),
+        "support": true,
+    }
 
 
 METRICS = {
     "accuracy": accuracy,
     "unweighted_recall": unweighted_recall,
     "weighted_f1": weighted_f1,
+    "macro_f1": macro_f1,
 }
 """The scores of a test part by their names, each from counts [..., C, C]."""
+
+ADDED = frozenset({"macro_f1"})
+"""Those of `METRICS` that results of earlier versions may lack."""
 
 _NAMES = {
     "accuracy": "accuracy",
     "unweighted_recall": "unweighted recall",
     "weighted_f1": "weighted F1",
+    "macro_f1": "macro F1",
 }
 _FIELD = {"iemocap4": {"accuracy": "WA", "unweighted_recall": "UA"}}
 
@@ -96,8 +138,8 @@ def names(protocol: str) -> dict[str, str]:
     classes' recalls unweighted accuracy (UA).
 
     Examples:
-        >>> names("iemocap4")
-        {'accuracy': 'WA', 'unweighted_recall': 'UA', 'weighted_f1': 'weighted F1'}
+        >>> names("iemocap4")["accuracy"], names("iemocap4")["unweighted_recall"]
+        ('WA', 'UA')
         >>> names("mman4")["accuracy"]
         'accuracy'
     """

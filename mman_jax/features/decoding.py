@@ -1,6 +1,7 @@
 """What ffmpeg makes of a clip: frames of sound or picture, one after another, with their times."""
 
 import contextlib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,15 @@ def open_clip(path: str | Path) -> Iterator[Any]:
         if container.format.name in _NO_CLIPS:
             raise InputError(path, f"no clip ({container.format.long_name})", _CLIP)
         yield container
+
+
+def claimed_seconds(path: str | Path) -> float:
+    """How long a clip says that it is; infinite where it says nothing, or cannot be opened."""
+    try:
+        with open_clip(path) as container:
+            return container.duration / 1e6 if container.duration else math.inf
+    except InputError:  # whoever measures it says so
+        return math.inf
 
 
 def decode(

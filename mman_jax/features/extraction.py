@@ -1,4 +1,4 @@
-"""Extraction: settings, what was fitted on training utterances, and features by both.
+"""Extraction: what was fitted on training utterances, and features by it and the settings.
 
 An utterance is measured on its own (functionals, windows of frames or their network features, a
 transcript); what `mman_jax.features.fitting` fitted turns the measurement into features.
@@ -15,85 +15,22 @@ from flax import traverse_util
 from mman_jax.errors import InputError
 from mman_jax.features import media
 from mman_jax.features.manifest import Utterance
+from mman_jax.features.settings import Settings
 from mman_jax.features.speech import functionals as speech
 from mman_jax.features.speech import reduction
-from mman_jax.features.speech.functionals import SpeechSettings
 from mman_jax.features.text import cnn, tfidf
-from mman_jax.features.text.cnn import TextSettings
 from mman_jax.features.visual import resnet3d
 from mman_jax.features.visual import windows as visual
 from mman_jax.features.visual.resnet3d import ResNet3D
-from mman_jax.features.visual.windows import VisualSettings
 from mman_jax.files import arrays, carded
 from mman_jax.files.regular import check_regular
 
-MODALITIES = ("speech", "visual", "text")
 _WEIGHTS = ("params/", "batch_stats/")
 _EXTRACTED, _CONVERTED = "what experiments.extract wrote", "what experiments.convert wrote"
 _CARD = "settings"
 _STEM = "params/stem_conv/kernel"
 
 Arrays = Mapping[str, np.ndarray]
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """How every modality is extracted; None: it is not.
-
-    Attributes:
-        speech: of speech.
-        visual: of pictures.
-        text: of transcripts.
-        seed: of whatever is trained here.
-    """
-
-    speech: SpeechSettings | None = None
-    visual: VisualSettings | None = None
-    text: TextSettings | None = None
-    seed: int = 0
-
-    @property
-    def modalities(self) -> tuple[str, ...]:
-        """Those that are extracted."""
-        return tuple(name for name in MODALITIES if getattr(self, name) is not None)
-
-    def needs_fitting(self, pretrained: bool) -> bool:
-        """Whether anything is learnt from training utterances.
-
-        Args:
-            pretrained: whether the network for pictures is given.
-        """
-        reduced = self.speech is not None and self.speech.components > 0
-        return reduced or self.text is not None or (self.visual is not None and not pretrained)
-
-    def needs_labels(self, pretrained: bool) -> bool:
-        """Whether a network is trained on the training utterances' labels.
-
-        Args:
-            pretrained: whether the network for pictures is given.
-        """
-        words = self.text is not None and self.text.kind == "cnn"
-        return words or (self.visual is not None and not pretrained)
-
-    def to_json(self) -> dict[str, Any]:
-        """A form that JSON holds."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_json(cls, card: Mapping[str, Any]) -> "Settings":
-        """The settings that `to_json` gave."""
-        kinds = {"speech": SpeechSettings, "visual": VisualSettings, "text": TextSettings}
-        made = {name: kinds[name](**card[name]) for name in kinds if card[name] is not None}
-        return cls(**made, seed=card["seed"])
-
-    def check_libraries(self) -> None:
-        """Raises InputError where a library is missing, before any clip is read."""
-        if self.speech or self.visual:
-            media.pyav()
-        if self.speech:
-            speech.opensmile_extractor(self.speech.feature_set)
-        if self.visual and self.visual.crop == "upper_body":
-            visual.opencv()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -146,11 +83,7 @@ class Extraction:
             whole = np.stack(measured)
             return reduction.Reduction(**fitted).apply(whole) if fitted else whole
         if modality == "visual":
-            if self.pretrained is not None:
-                return np.stack(measured)
-            network, variables = ResNet3D(self.settings.visual.width), _variables(fitted)
-            variables["params"].pop("classes", None)
-            return np.stack([visual.describe(network, variables, clip) for clip in measured])
+            return np.stack([own.mean(0) for own in self.windows(measured)])
         transcripts = [str(transcript) for transcript in measured]
         if self.settings.text.kind == "tfidf":
             return tfidf.TfIdf(**fitted).apply(transcripts)
@@ -161,6 +94,19 @@ class Extraction:
         classes = own["params/classes/bias"].shape[0]
         network = cnn.TextCNN(self.settings.text.features, classes)
         return cnn.describe(network, _variables(own), embedding, transcripts)
+
+    def windows(self, measured: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Features [W, D] float32 of the windows of each utterance.
+
+        Args:
+            measured: of pictures, N of what `measure` gives.
+        """
+        if self.pretrained is not None:
+            return list(measured)
+        network = ResNet3D(self.settings.visual.width)
+        variables = _variables(self.fitted["visual"])
+        variables["params"].pop("classes", None)
+        return [visual.describe(network, variables, clip) for clip in measured]
 
     def save(self, path: Path) -> None:
         """Writes one .npz file, whole or not at all.
@@ -207,7 +153,7 @@ def measure(
             trained, so that its measurement is the windows themselves.
 
     Returns:
-        speech: functionals [D] float32. visual: features [D] float32, or windows
+        speech: functionals [D] float32. visual: features [W, D] float32 of windows, or the windows
         [W, T, size, size, 3] uint8. text: a str of no axes.
 
     Raises:

@@ -10,8 +10,9 @@ from flax import traverse_util
 from mman_jax.data import splits
 from mman_jax.errors import InputError
 from mman_jax.features import classifier, manifest
-from mman_jax.features.extraction import Arrays, Extraction, Settings
+from mman_jax.features.extraction import Arrays, Extraction
 from mman_jax.features.manifest import Utterance
+from mman_jax.features.settings import Settings
 from mman_jax.features.speech import reduction
 from mman_jax.features.text import cnn, tfidf, words
 from mman_jax.features.visual.resnet3d import ResNet3D

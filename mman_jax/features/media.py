@@ -97,7 +97,7 @@ def read_frames(
     """
     chosen = None
     if wanted is not None:
-        count = sum(number for _, number in _shown(path, rate, start, end))
+        count = _count(path, rate, start, end)
         if count:
             chosen = wanted(count)
     taken: list[np.ndarray] = []
@@ -125,6 +125,24 @@ def read_frames(
     if len({frame.shape for frame in taken}) > 1:
         raise InputError(path, "frames of several sizes", "one size")
     return np.stack(taken)
+
+
+def count_frames(
+    path: str | Path, rate: float, start: float | None = None, end: float | None = None
+) -> int:
+    """How many frames `read_frames` would find.
+
+    Raises:
+        InputError: no clip, no picture in it, damaged, or it ends before `end`.
+    """
+    count = _count(path, rate, start, end)
+    if not count:
+        raise InputError(path, f"no picture{_between(start, end)}", "at least one frame")
+    return count
+
+
+def _count(path: str | Path, rate: float, start: float | None, end: float | None) -> int:
+    return sum(number for _, number in _shown(path, rate, start, end))
 
 
 def _shown(

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from mman_jax.evaluation.attention import weigh
+from mman_jax.evaluation.calibration import temper
 from mman_jax.inference import answers, stream
 from mman_jax.inference.model import Model
 from mman_jax.systems.key import Key
@@ -17,14 +18,16 @@ class Answer(NamedTuple):
     """What is said of one utterance.
 
     Attributes:
-        label: the emotion.
-        probabilities: by class; means over the seeds.
+        label: the emotion; empty where numbers are answered.
+        probabilities: by class; means over the seeds, tempered.
         attention: query to key to weight, means over the seeds; None where it was not asked for.
+        values: where numbers are answered these, by target, means over the seeds; else None.
     """
 
     label: str
     probabilities: dict[str, float]
     attention: dict[str, dict[str, float]] | None = None
+    values: dict[str, float] | None = None
 
 
 class Answerer:
@@ -32,6 +35,14 @@ class Answerer:
 
     The state of a conversation is a pytree whose leaves [S, ...] have one size however long the
     conversation lasts.
+
+    Attributes:
+        models: of the run.
+        attention: whether answers tell their attention weights.
+        dims: D of each modality.
+        keys: the models' systems, for what is compiled.
+        params: of each model, [S, ...], on the device.
+        units: of each model, as `Model` has them.
     """
 
     def __init__(self, models: Sequence[Model], attention: bool = False):
@@ -43,18 +54,26 @@ class Answerer:
 
         Raises:
             InputError: attention is asked for, and there is none; or a system that cannot answer
-                turn by turn.
+                turn by turn, or does so word by word.
         """
+        stream.check_whole(models)
         if attention:
             answers.check_attends(models)
         self.dims = dict(models[0].dims)
-        self.models, self._attention = tuple(models), attention
+        self.models, self.attention = tuple(models), attention
         self._networks = [model.build() for model in models]
-        self._keys = tuple(map(Key, self._networks))
+        self.keys = tuple(map(Key, self._networks))
         for network in self._networks:
             stream.check_streams(network)
-        self._params = [jax.device_put(model.params) for model in models]
-        self._begin = jax.eval_shape(self._begin_all, self._params)
+        self.params = [jax.device_put(model.params) for model in models]
+        self.units = [model.units for model in models]
+        self._begin = jax.eval_shape(self._begin_all, self.params)
+
+    @property
+    def classes(self) -> list[str]:
+        """Whose probabilities, or values, are told, in order."""
+        one_row = [np.zeros((1, len(model.classes)), np.float32) for model in self.models]
+        return answers.combine(self.models, one_row)[0]
 
     def begin(self) -> Any:
         """The state before a conversation's first utterance, NumPy zeros."""
@@ -71,12 +90,34 @@ class Answerer:
         scaled = [model.scaling.apply(whole) for model in self.models]
         present = {m: np.array(m in features) for m in self.dims}
         state, found, weights = _step(
-            self._keys, self._attention, self._params, state, scaled, present
+            self.keys, self.attention, self.params, state, scaled, present, self.units
         )
-        found = [np.asarray(p)[None] for p in found]
-        classes, probabilities, labels = answers.combine(self.models, found)
-        said = dict(zip(classes, probabilities[0].tolist(), strict=True))
-        return state, Answer(labels[0], said, self._named(weights))
+        one_row = (
+            [np.asarray(p)[None] for p in found],
+            [None if w is None else np.asarray(w)[None] for w in weights],
+        )
+        return state, self.say(*one_row)[0]
+
+    def say(
+        self, found: Sequence[np.ndarray], weights: Sequence[np.ndarray | None]
+    ) -> list[Answer]:
+        """Answers in words to B utterances.
+
+        Args:
+            found: of each model, the probabilities [B, C] of its classes, not tempered, or values.
+            weights: of each model, the attention [B, M (query), M (key)], or None.
+        """
+        tempered = [
+            given if model.units is not None else temper(given, model.temperature)
+            for model, given in zip(self.models, found, strict=True)
+        ]
+        classes, said, labels = answers.combine(self.models, tempered)
+        rows = [dict(zip(classes, row, strict=True)) for row in said.tolist()]
+        looked = self._named(weights) if self.attention else [None] * len(rows)
+        if labels is None:
+            several = zip(rows, looked, strict=True)
+            return [Answer("", {}, attention, values) for values, attention in several]
+        return [Answer(*each) for each in zip(labels, rows, looked, strict=True)]
 
     def _begin_all(self, params):
         nothing = {m: np.zeros(d, np.float32) for m, d in self.dims.items()}
@@ -85,24 +126,25 @@ class Answerer:
             for network, own in zip(self._networks, params, strict=True)
         ]
 
-    def _named(self, weights: Sequence[Any]) -> dict[str, dict[str, float]] | None:
-        if not self._attention:
-            return None
+    def _named(self, weights: Sequence[np.ndarray]) -> list[dict[str, dict[str, float]]]:
         names = self._networks[0].attends
-        mean = np.mean([np.asarray(w) for w in weights], axis=0).tolist()
-        return {
-            query: dict(zip(names, row, strict=True))
-            for query, row in zip(names, mean, strict=True)
-        }
+        return [
+            {
+                query: dict(zip(names, row, strict=True))
+                for query, row in zip(names, one, strict=True)
+            }
+            for one in np.mean(weights, axis=0).tolist()
+        ]
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _step(keys, attention, params, states, features, present):
+def _step(keys, attention, params, states, features, present, units):
     after, probabilities, weights = [], [], []
-    for key, own, state, given in zip(keys, params, states, features, strict=True):
+    every = zip(keys, params, states, features, units, strict=True)
+    for key, own, state, given, scale in every:
 
-        def one_seed(p, s, network=key.system, given=given):
-            s, found = stream.step(network, p, s, given, present)
+        def one_seed(p, s, network=key.system, given=given, scale=scale):
+            s, found = stream.step(network, p, s, given, present, scale)
             if not attention:
                 return s, found, None
             rows = {m: x[None, None] for m, x in given.items()}

@@ -80,7 +80,10 @@ def lines(source: BinaryIO) -> Iterator[bytes]:
 
 def fields(answer: Answer) -> dict[str, Any]:
     """An answer as JSON holds it, six decimals as in a file of answers."""
-    said = {"label": answer.label, "probabilities": _rounded(answer.probabilities)}
+    if answer.values is not None:
+        said = {"values": _rounded(answer.values)}
+    else:
+        said = {"label": answer.label, "probabilities": _rounded(answer.probabilities)}
     if answer.attention is not None:
         said["attention"] = {query: _rounded(keys) for query, keys in answer.attention.items()}
     return said

@@ -11,12 +11,18 @@ import jax
 import numpy as np
 
 from mman_jax.data.scaling import LIMIT
+from mman_jax.evaluation import ratings
 from mman_jax.evaluation.metrics import METRICS
 from mman_jax.features.extraction import Extraction
 from mman_jax.inference.model import Model
 
 FORMAT = 1
 _PACKAGES = ("jax", "flax", "numpy")
+
+_OF_NUMBERS = {
+    "conversation.jax": "(features, present) -> values [B, U, C] float32, C as targets names them",
+    "step.jax": "(state, features, present) -> state [B, N], values [B, C]",
+}
 
 _CALLS = {
     "conversation.jax": "(features, present) -> probabilities [B, U, C] float32",
@@ -54,12 +60,17 @@ def write(
         if isinstance(one, dict):
             one["path"] = pathlib.PurePath(str(one.get("path"))).name
     rule = "every class above 0.5, else none" if several else "the most probable class"
+    names = [m.classes[-1] for m in models] if several else list(model.classes)
+    calls = {k: v for k, v in _CALLS.items() if system.streams or k not in _TURN_BY_TURN}
+    answers = {"classes": names, "label": rule}
+    if model.units is not None:
+        answers = {"targets": names}
+        calls |= {k: v for k, v in _OF_NUMBERS.items() if k in calls}
     return {
         "format": FORMAT,
         "system": results["system"],
         "protocol": results["protocol"],
-        "classes": [m.classes[-1] for m in models] if several else list(model.classes),
-        "label": rule,
+        **answers,
         "modalities": dict(model.dims),
         "scaling": {
             "rule": "clip((features - mean) * scale, -limit, limit), done inside",
@@ -67,8 +78,15 @@ def write(
             "mean": {m: _numbers(model.scaling.mean[m]) for m in model.dims},
             "scale": {m: _numbers(model.scaling.scale[m]) for m in model.dims},
         },
-        "calls": {k: v for k, v in _CALLS.items() if system.streams or k not in _TURN_BY_TURN},
-        "architecture": system.architecture(),
+        "calibration": {
+            "rule": "the seeds' mean probabilities ** (1 / temperature), divided by their sum, "
+            "done inside",
+            "temperature": {name: m.temperature for name, m in zip(tasks, models, strict=True)},
+        }
+        if model.units is None
+        else None,
+        "calls": calls,
+        "architecture": system.architecture() if model.units is None else None,
         "networks": dict(zip(tasks, map(_networks, models), strict=True)),
         "seeds": None if replaced else {n: t.get("seeds") for n, t in tasks.items()},
         "parameters": results.get("parameters"),
@@ -91,11 +109,10 @@ def _numbers(array: np.ndarray) -> list[float]:
 
 
 def _scores(task: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        part: {name: task[part][name] for name in METRICS}
-        | {"majority_accuracy": task[part]["majority_accuracy"]}
-        for part in ("validation", "test")
-    }
+    names = (*(name for name in METRICS if name in task["test"]), "majority_accuracy")
+    if "targets" in task:
+        names = (*ratings.names(task["test"]), "mean_answer_mae")
+    return {part: {name: task[part][name] for name in names} for part in ("validation", "test")}
 
 
 def _limits(corpus: Mapping[str, Any], replaced: bool, causal: bool) -> list[str]:

@@ -1,6 +1,7 @@
 """A run's models as two functions that JAX alone can load: whole conversations, and one step.
 
-The parameters and the scaling are constants of both. All seeds answer, and their mean is given.
+The parameters and the scaling are constants of both. All seeds answer, and their mean is given,
+tempered as the model says.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,8 +13,10 @@ import numpy as np
 from jax import export
 
 from mman_jax.data.scaling import LIMIT
+from mman_jax.evaluation.calibration import temper
 from mman_jax.inference import stream
-from mman_jax.inference.model import Model
+from mman_jax.inference.model import Model, answers
+from mman_jax.systems.estimator import check_network
 from mman_jax.types import Array
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -25,12 +28,19 @@ def conversations(models: Sequence[Model]) -> export.Exported:
     It takes `features`, [B, U, D] float32 a modality, not scaled, and `present`, [B, U] bool a
     modality, False where it is missing (its features then count for nothing and may be NaN). A row
     is one conversation; what follows its end changes nothing before it, where the system is causal
-    (else give each conversation alone). It gives the probabilities [B, U, C] float32.
+    (else give each conversation alone). It gives the probabilities [B, U, C] float32; of a
+    model that answers numbers these.
 
     Args:
         models: one, or one a class after a one-vs-rest protocol: C are then their last classes.
+
+    Raises:
+        InputError: a system that is no network, or models over words.
     """
+    stream.check_whole(models)
     parts = [(model, model.build(), jax.tree.map(jnp.asarray, model.params)) for model in models]
+    for _, system, _ in parts:
+        check_network("an export", system)
 
     def one(features, present):
         # B is mapped over, one row inside: an unknown number of rows could not be cut in blocks.
@@ -40,11 +50,11 @@ def conversations(models: Sequence[Model]) -> export.Exported:
         for model, network, params in parts:
             scaled = {m: x[None] for m, x in _scale(model, features).items()}
 
-            def seed(own, network=network, scaled=scaled):
+            def seed(own, model=model, network=network, scaled=scaled):
                 logits, _ = network.apply({"params": own}, scaled, reset, present=present)
-                return jax.nn.softmax(logits[network.head][0])
+                return answers(logits[network.head][0], model.units)
 
-            found.append(jax.lax.map(seed, params).mean(0))
+            found.append(temper(jax.lax.map(seed, params).mean(0), model.temperature))
         return _joined(found)
 
     return _export(models, lambda *given: jax.vmap(one)(*given), "b, u")
@@ -75,12 +85,12 @@ def step(models: Sequence[Model]) -> export.Exported:
         for (model, network, params), begin, own in zip(parts, begins, states, strict=True):
             scaled = _scale(model, features)
 
-            def seed(own, before, network=network, scaled=scaled):
-                return stream.step(network, own, before, scaled, present)
+            def seed(own, before, model=model, network=network, scaled=scaled):
+                return stream.step(network, own, before, scaled, present, model.units)
 
             last, probabilities = jax.vmap(seed)(params, _unpack(own, begin))
             after += [leaf.reshape(-1) for leaf in jax.tree.leaves(last)]
-            found.append(probabilities.mean(0))
+            found.append(temper(probabilities.mean(0), model.temperature))
         return jnp.concatenate(after), _joined(found)
 
     return _export(models, lambda *given: jax.vmap(one)(*given), "b", sum(sizes))

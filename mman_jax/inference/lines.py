@@ -1,9 +1,12 @@
 """Utterances as JSON lines: what somebody who streams a conversation sends, read with care.
 
 A line is `{"conversation": "id", "features": {"speech": [...], "text": [...]}}`; a modality that it
-leaves out is missing. `{"conversation": "id", "end": true}` says that a conversation is over.
+leaves out is missing. `{"conversation": "id", "end": true}` says that a conversation is over. In
+place of a list of numbers there may be the base64 text of their float32 bytes, little-endian.
 """
 
+import base64
+import binascii
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -79,31 +82,58 @@ def parse(line: bytes, dims: Mapping[str, int], place: str) -> Turn:
         if found["end"] is not True:
             raise InputError(f"{place}: end", f"{found['end']!r:.60}", "true")
         return Turn(conversation, None)
+    return Turn(conversation, vectors(given, dims, place))
+
+
+def vectors(given: Any, dims: Mapping[str, int], place: str) -> dict[str, np.ndarray]:
+    """The [D] float32 features of one utterance, in the order of `dims`, from what JSON held.
+
+    Args:
+        given: lists of numbers, or base64 text, by modality.
+        dims: D of each modality that the model was trained on.
+        place: for messages.
+
+    Raises:
+        InputError: another form, modality or number of features, or one that is not finite.
+    """
     if not isinstance(given, dict):
         raise InputError(f"{place}: features", f"a {type(given).__name__}", _EXPECTED)
     for name in given:
         if name not in dims:
             raise InputError(f"{place}: features", f"unknown {name!r:.60}", nearest(name, dims))
     there = {name: size for name, size in dims.items() if name in given}
-    vectors = {name: _vector(given[name], name, size, place) for name, size in there.items()}
-    return Turn(conversation, vectors)
+    return {name: _vector(given[name], name, size, place) for name, size in there.items()}
 
 
 def _vector(values: Any, name: str, size: int, place: str) -> np.ndarray:
     where = f"{place}: modality {name}"
-    if not isinstance(values, list) or any(type(v) not in (int, float) for v in values):
+    if isinstance(values, str):
+        vector = _decoded(values, where)
+    elif not isinstance(values, list) or not {int, float}.issuperset(map(type, values)):
         raise InputError(where, _shape(values), f"a list of {size} numbers")
-    if len(values) != size:
-        raise InputError(where, f"{len(values)} features", f"the {size} of the model")
-    try:
-        with np.errstate(over="ignore"):  # infinity is refused below
-            vector = np.array(values, np.float64).astype(np.float32)
-    except OverflowError:
-        raise InputError(where, "an integer too large", "float32 features") from None
+    else:
+        vector = _numbers(values, where)
+    if len(vector) != size:
+        raise InputError(where, f"{len(vector)} features", f"the {size} of the model")
     if not np.isfinite(vector).all():
         column = int(np.flatnonzero(~np.isfinite(vector))[0])
         raise InputError(where, f"{vector[column]} in column {column}", "finite features")
     return vector
+
+
+def _numbers(values: list[Any], where: str) -> np.ndarray:
+    try:
+        with np.errstate(over="ignore"):  # infinity is refused later
+            return np.array(values, np.float64).astype(np.float32)
+    except OverflowError:
+        raise InputError(where, "an integer too large", "float32 features") from None
+
+
+def _decoded(text: str, where: str) -> np.ndarray:
+    try:
+        return np.frombuffer(base64.b64decode(text, validate=True), "<f4").astype(np.float32)
+    except (binascii.Error, ValueError) as error:
+        raise InputError(where, f"no base64 of float32 ({error})", "numbers") from error
 
 
 def _shape(value: Any) -> str:

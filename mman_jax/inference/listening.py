@@ -14,8 +14,8 @@ from mman_jax.features.extraction import Extraction
 from mman_jax.features.speech import functionals as speech
 from mman_jax.features.speech import pauses
 from mman_jax.files.regular import check_regular
+from mman_jax.inference import answering
 from mman_jax.inference.answerer import Answerer
-from mman_jax.inference.answering import fields, tell
 
 _COLUMNS = ["start", "end", "transcript"]
 _CHUNK = 1600  # samples, a tenth of a second
@@ -54,19 +54,29 @@ def answer(
     """
     state, count = answerer.begin(), 0
     for utterance in pauses.cut(chunks, pauses.detector(), pause=pause, longest=longest):
-        features = {}
-        if made.settings.speech:
-            kind = made.settings.speech.feature_set
-            functionals = speech.functionals(utterance.samples, kind)
-            features["speech"] = made.apply("speech", [functionals])[0]
         said = words_of(words, utterance.start, utterance.end)
-        if said and made.settings.text:
-            features["text"] = made.apply("text", [np.array(said)])[0]
-        state, found = answerer.step(state, features)
+        state, found = answerer.step(state, features(made, utterance.samples, said))
         times = {"start": round(utterance.start, 2), "end": round(utterance.end, 2)}
-        tell(times | fields(found), sink)
+        answering.tell(times | answering.fields(found), sink)
         count += 1
     return count
+
+
+def features(made: Extraction, samples: np.ndarray, said: str = "") -> dict[str, np.ndarray]:
+    """The features [D] float32 of one utterance, by modality, as far as sound and words give them.
+
+    Args:
+        made: the extraction that travels with the model; of it speech and text are used.
+        samples: [samples] float32 at 16 kHz.
+        said: the words; empty where they are not known.
+    """
+    found = {}
+    if made.settings.speech:
+        functionals = speech.functionals(samples, made.settings.speech.feature_set)
+        found["speech"] = made.apply("speech", [functionals])[0]
+    if said and made.settings.text:
+        found["text"] = made.apply("text", [np.array(said)])[0]
+    return found
 
 
 def words_of(words: Sequence[Words], start: float, end: float) -> str:

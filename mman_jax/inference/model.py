@@ -9,18 +9,23 @@ from typing import Any
 import jax
 import numpy as np
 from flax import traverse_util
+from scipy.special import softmax
 
 from mman_jax.data import batching
 from mman_jax.data.corpus import Corpus
+from mman_jax.data.frames import inside
 from mman_jax.data.scaling import Scaling
+from mman_jax.data.words import words
 from mman_jax.errors import InputError
 from mman_jax.evaluation.attention import attention_weights
+from mman_jax.evaluation.calibration import temper
 from mman_jax.files import carded
 from mman_jax.inference import stored
-from mman_jax.systems import SYSTEMS, build
+from mman_jax.systems import SYSTEMS, Systems, build
 from mman_jax.systems.base import System
+from mman_jax.systems.estimator import Estimator, check_network
 from mman_jax.systems.key import Key
-from mman_jax.types import UNSCORED, Batch
+from mman_jax.types import UNSCORED, Array, Batch
 
 _FILE = "model.npz"
 
@@ -34,9 +39,15 @@ class Model:
         scaling: of the features, as in training.
         network: settings of the system, see `mman_jax.build`.
         dims: D of each modality, in the order of training.
-        classes: their names, in order.
+        classes: their names, in order; of a model that answers numbers, those of its targets.
         card: what else is worth knowing (system, protocol, task, corpus, seeds).
         systems: by name: those that the settings may name.
+        temperature: by which the mean of the seeds' probabilities is tempered, see
+            `mman_jax.evaluation.calibration.temper`; 1: not at all.
+        units: [2, C] float32, of numbers the mean and the deviation of each target in training, in
+            which the network answers; None: it answers classes.
+        words: where it answers an utterance by its words, `pivot` and `most` of `data.words.words`;
+            None: an utterance is one cell.
     """
 
     params: Any
@@ -45,7 +56,10 @@ class Model:
     dims: Mapping[str, int]
     classes: tuple[str, ...]
     card: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    systems: Mapping[str, type[System]] = dataclasses.field(default_factory=lambda: SYSTEMS)
+    systems: Systems = dataclasses.field(default_factory=lambda: SYSTEMS)
+    temperature: float = 1.0
+    units: np.ndarray | None = None
+    words: Mapping[str, Any] | None = None
 
     def save(self, directory: str | pathlib.Path) -> None:
         """Writes `model.npz` into a folder: every array by a number, and where each belongs.
@@ -58,6 +72,8 @@ class Model:
             "mean": dict(self.scaling.mean),
             "scale": dict(self.scaling.scale),
         }
+        if self.units is not None:
+            tree["units"] = {"of_targets": self.units}
         flat = traverse_util.flatten_dict(tree)
         several = {f"{i:04d}": np.asarray(x) for i, x in enumerate(flat.values())}
         card = {
@@ -66,6 +82,8 @@ class Model:
             "modalities": list(self.dims),
             "classes": list(self.classes),
             "about": dict(self.card),
+            "temperature": self.temperature,
+            **({"words": dict(self.words)} if self.words else {}),
         }
         carded.write(pathlib.Path(directory) / _FILE, several, card)
 
@@ -73,9 +91,11 @@ class Model:
     def load(
         cls,
         directory: str | pathlib.Path,
-        systems: Mapping[str, type[System]] = SYSTEMS,
+        systems: Systems = SYSTEMS,
     ) -> "Model":
         """Reads what `save` wrote, and checks that the network can use all of it.
+
+        The models of earlier versions have no temperature: theirs is 1.
 
         Args:
             directory: the model's folder.
@@ -96,26 +116,32 @@ class Model:
         stored.check_params(
             directory, arrays["params"], card["network"], dims, len(classes), systems
         )
+        given = (arrays["params"], scaling, card["network"], dims, classes, card["about"], systems)
         return cls(
-            arrays["params"], scaling, card["network"], dims, classes, card["about"], systems
+            *given,
+            temperature=stored.temperature(directory, card),
+            units=stored.units(directory, arrays, len(classes)),
+            words=stored.words(directory, card),
         )
 
-    def build(self) -> System:
+    def build(self) -> System | Estimator:
         """The system that the parameters are of."""
         return build(self.network, list(self.dims), len(self.classes), self.systems)
 
     def probabilities(self, corpus: Corpus) -> np.ndarray:
-        """Of each class for each utterance, [N, C] float32, the mean over the S seeds.
+        """Of each class for each utterance, [N, C] float32: the mean over the S seeds, tempered; of
+        a model that answers numbers these.
 
         A modality that the corpus says is missing is masked out, as in training.
 
         Raises:
-            InputError: if the corpus lacks a modality, or has another size of one.
+            InputError: if the corpus lacks a modality or its words, or has another size of one.
         """
-        return self._answers(corpus, _answer)
+        found = self._answers(corpus, _answer)
+        return found if self.units is not None else temper(found, self.temperature)
 
     def of_each_seed(self, corpus: Corpus) -> np.ndarray:
-        """The probabilities of each of the S networks by itself, [S, N, C] float32.
+        """The same of each of the S networks by itself, not tempered, [S, N, C] float32.
 
         Raises:
             InputError: as `probabilities`.
@@ -130,39 +156,70 @@ class Model:
             system does not attend.
 
         Raises:
-            InputError: as `probabilities`.
+            InputError: as `probabilities`; and if the system is no network.
         """
         layout, rows = self._lay(corpus)
-        found = attention_weights(self.build(), self.params, rows.features, rows.present)
-        return found and (found[0], batching.gather(layout, found[1].mean(0)))
+        system = self.build()
+        check_network("attention", system)
+        found = attention_weights(system, self.params, rows.features, rows.present)
+        return found and (found[0], self._of_utterances(layout, found[1].mean(0)))
 
     def _answers(self, corpus: Corpus, answer: Callable[..., jax.Array], axis: int = 0):
         layout, rows = self._lay(corpus)
         features = {name: np.asarray(laid) for name, laid in rows.features.items()}
-        laid = answer(Key(self.build()), self.params, features, rows.reset, dict(rows.present))
-        return batching.gather(layout, np.asarray(laid), axis)
+        system = self.build()
+        if isinstance(system, Estimator):
+            laid = softmax(system.answers(self.params, features), axis=-1)
+            laid = laid if axis else laid.mean(0)
+        else:
+            given = (features, rows.reset, dict(rows.present), self.units)
+            laid = answer(Key(system), self.params, *given)
+        return self._of_utterances(layout, np.asarray(laid), axis)
 
     def _lay(self, corpus: Corpus) -> tuple[batching.Layout, Batch]:
-        corpus = corpus.select_modalities(list(self.dims))
+        names, frames = list(self.dims), {}
+        if self.words is None:
+            cells = corpus.select_modalities(names)
+        else:
+            laid = words(corpus, **self.words, frames=self.build().inside, modalities=names)
+            cells, frames = laid.cells, laid.frames
         for modality, size in self.dims.items():
-            if corpus.dims[modality] != size:
+            if cells.dims[modality] != size:
                 raise InputError(
                     f"{corpus.source}, modality {modality}",
-                    f"{corpus.dims[modality]} features",
+                    f"{cells.dims[modality]} features",
                     f"the {size} that the model was trained on",
                 )
-        layout = batching.pack(corpus.lengths, range(len(corpus.lengths)))
-        nothing = np.full(len(corpus.labels), UNSCORED, np.int32)
-        return layout, batching.rows(corpus, layout, nothing, self.scaling)
+        layout = batching.pack(cells.lengths, range(len(cells.lengths)))
+        nothing = np.full(len(cells.labels), UNSCORED, np.int32)
+        rows = batching.rows(cells, layout, nothing, self.scaling)
+        return layout, inside(rows, cells, layout, frames, self.scaling)
+
+    def _of_utterances(self, layout: batching.Layout, laid: np.ndarray, axis: int = 0):
+        """[N, ...] of [R, U, ...]; where cells are words, what stands at an utterance's last."""
+        found = batching.gather(layout, laid, axis)
+        if self.words is None:
+            return found
+        return found.take(np.cumsum(layout.lengths) - 1, axis)
+
+
+def answers(outputs: Array, units: Array | None) -> Array:
+    """What a head says [..., C]: probabilities, or numbers in the units of their targets.
+
+    Args:
+        outputs: of the head, [..., C].
+        units: of a model.
+    """
+    return jax.nn.softmax(outputs) if units is None else units[0] + units[1] * outputs
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _answer_each(key, params, features, reset, present):
+def _answer_each(key, params, features, reset, present, units):
     network = key.system
 
     def one_seed(params):
         logits, _ = network.apply({"params": params}, features, reset, present=present)
-        return jax.nn.softmax(logits[network.head])
+        return answers(logits[network.head], units)
 
     return jax.lax.map(one_seed, params)
 

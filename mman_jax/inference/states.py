@@ -23,6 +23,7 @@ def identity(models: Sequence[Model]) -> str:
         about = {"network": dict(model.network), "dims": dict(model.dims), "classes": model.classes}
         digest.update(json.dumps(about, sort_keys=True).encode())
         answering = [model.params, dict(model.scaling.mean), dict(model.scaling.scale)]
+        answering += [] if model.units is None else [model.units]
         for path, array in jax.tree.leaves_with_path(answering):
             digest.update(jax.tree_util.keystr(path).encode())
             digest.update(np.ascontiguousarray(array).tobytes())

@@ -9,8 +9,10 @@ import numpy as np
 
 from mman_jax.data.scaling import Scaling
 from mman_jax.errors import InputError
-from mman_jax.systems import build
-from mman_jax.systems.base import System, parameter_shapes
+from mman_jax.evaluation.calibration import LIMITS
+from mman_jax.systems import Systems, build
+from mman_jax.systems.base import parameter_shapes
+from mman_jax.systems.estimator import Estimator
 
 _EXPECTED = "a trained model"
 _SPARE = 16  # entries that a list or table of the card may have beyond the arrays of the model
@@ -82,6 +84,35 @@ def check_kind(place: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str
         raise InputError(f"{place}: network", f"nested over {_SPARE} deep", _EXPECTED)
 
 
+def temperature(place: pathlib.Path, card: Mapping[str, Any]) -> float:
+    """The temperature of the card; 1 where it has none.
+
+    Raises:
+        InputError: one that no run fits.
+    """
+    found = card.get("temperature", 1.0)
+    low, high = LIMITS
+    if type(found) not in (int, float) or not low <= found <= high:
+        raise InputError(f"{place}: temperature", f"{found!r:.60}", f"{low:g} to {high:g}")
+    return float(found)
+
+
+def words(place: pathlib.Path, card: Mapping[str, Any]) -> dict[str, Any] | None:
+    """How the words of utterances are laid out; None where utterances are the cells.
+
+    Raises:
+        InputError: a description that cannot be.
+    """
+    if "words" not in card:
+        return None
+    found = card["words"]
+    good = isinstance(found, dict) and sorted(found) == ["most", "pivot"]
+    good = good and type(found["most"]) is int and found["most"] > 0
+    if not good or not isinstance(found["pivot"], str) or not found["pivot"].isprintable():
+        raise InputError(f"{place}: words", "no pivot and number of words", _EXPECTED)
+    return found
+
+
 def check_scaling(place: pathlib.Path, scaling: Scaling, modalities: list[str]) -> None:
     """Refuses statistics that are not those of these modalities.
 
@@ -103,15 +134,33 @@ def check_scaling(place: pathlib.Path, scaling: Scaling, modalities: list[str]) 
             raise InputError(where, "a mean and a scale that do not fit", _EXPECTED)
 
 
+def units(place: pathlib.Path, arrays: Mapping[str, Any], targets: int) -> np.ndarray | None:
+    """The units [2, C] of a model that answers numbers; None of one that answers classes.
+
+    Raises:
+        InputError: units that are none.
+    """
+    if "units" not in arrays:
+        return None
+    found = arrays["units"]
+    found = found.get("of_targets") if isinstance(found, dict) else None
+    where = f"{place}: units"
+    if not isinstance(found, np.ndarray) or found.dtype != np.float32:
+        raise InputError(where, "no array of float32", _EXPECTED)
+    if found.shape != (2, targets) or not np.isfinite(found).all() or (found[1] <= 0).any():
+        raise InputError(where, "no mean and deviation of each target", _EXPECTED)
+    return found
+
+
 def check_params(
     place: pathlib.Path,
     params: Any,
     network: Mapping[str, Any],
     dims: Mapping[str, int],
     classes: int,
-    systems: Mapping[str, type[System]],
+    systems: Systems,
 ) -> None:
-    """Refuses parameters that are not those of S networks as described; computes nothing.
+    """Refuses parameters that are not those of S systems as described; computes nothing.
 
     Args:
         place: for messages.
@@ -126,7 +175,11 @@ def check_params(
             or not finite.
     """
     try:
-        shapes = parameter_shapes(build(network, list(dims), classes, systems), dims)
+        system = build(network, list(dims), classes, systems)
+        if isinstance(system, Estimator):
+            _check_fitted(place, params, system, dims)
+            return
+        shapes = parameter_shapes(system, dims)
     except InputError as error:
         raise InputError(place, str(error), _EXPECTED) from error
     except Exception as error:
@@ -135,9 +188,7 @@ def check_params(
         raise InputError(place, found, _EXPECTED) from error
     expected = {jax.tree_util.keystr(k): v for k, v in jax.tree.leaves_with_path(shapes)}
     stored = {jax.tree_util.keystr(k): v for k, v in jax.tree.leaves_with_path(params)}
-    seeds = {np.shape(array)[:1] for array in stored.values()}
-    if len(seeds) != 1 or seeds in ({()}, {(0,)}):
-        raise InputError(f"{place}: params", "no common number of seeds", _EXPECTED)
+    _count_seeds(place, stored)
     for name in sorted(expected.keys() | stored.keys()):
         where = f"{place}: parameter {name}"
         if name not in stored or name not in expected:
@@ -148,3 +199,20 @@ def check_params(
             raise InputError(where, found, f"{expected[name].dtype} of shape {shape}")
         if not np.isfinite(array).all():
             raise InputError(where, "not finite", _EXPECTED)
+
+
+def _check_fitted(
+    place: pathlib.Path, params: Any, estimator: Estimator, dims: Mapping[str, int]
+) -> None:
+    if not all(isinstance(array, np.ndarray) for array in params.values()):
+        raise InputError("params", "nested", "an array by each name")
+    for seed in range(_count_seeds(place, params)):
+        estimator.check({name: array[seed] for name, array in params.items()}, dims)
+
+
+def _count_seeds(place: pathlib.Path, stored: Mapping[str, Any]) -> int:
+    seeds = {np.shape(array)[:1] for array in stored.values()}
+    if len(seeds) != 1 or seeds in ({()}, {(0,)}):
+        raise InputError(f"{place}: params", "no common number of seeds", _EXPECTED)
+    ((count,),) = seeds
+    return count

@@ -1,13 +1,15 @@
 """Answers turn by turn: all that is carried is a conversation's state, however long it lasts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from mman_jax.errors import InputError
+from mman_jax.inference.model import Model, answers
 from mman_jax.systems.base import System
+from mman_jax.systems.estimator import check_network
 from mman_jax.types import Array
 
 
@@ -35,12 +37,25 @@ def check_streams(system: System) -> None:
     """Refuses a system that cannot answer turn by turn.
 
     Raises:
-        InputError: it sees later utterances, or its state grows.
+        InputError: it sees later utterances, its state grows, or it is no network.
     """
+    check_network("answers turn by turn", system)
     if not system.causal or not system.streams:
         why = "grows with the conversation" if system.causal else "depends on later utterances"
         found = f"{type(system).__name__}, whose {'state' if system.causal else 'answer'} {why}"
         raise InputError("answers turn by turn", found, "a causal system, such as mman; or a file")
+
+
+def check_whole(models: Sequence[Model]) -> None:
+    """Refuses models that answer an utterance by its words, where it is given as one vector.
+
+    Raises:
+        InputError: naming the system.
+    """
+    for model in models:
+        if model.words is not None:
+            found = f"a {type(model.build()).__name__} over words, which reads them from a corpus"
+            raise InputError("utterances as vectors", found, "a system over utterances; or a file")
 
 
 def step(
@@ -49,8 +64,9 @@ def step(
     state: Any,
     features: Mapping[str, Array],
     present: Mapping[str, Array] | None = None,
+    units: Array | None = None,
 ) -> tuple[Any, Array]:
-    """One utterance: the state after it, and the probabilities [C] of its classes.
+    """One utterance: the state after it, and the probabilities [C] of its classes, or C numbers.
 
     Pure: `jax.jit(functools.partial(step, system))` compiles it, and `jax.vmap` of that runs many
     conversations or seeds at once.
@@ -62,9 +78,11 @@ def step(
         features: the utterance's, [D] float32 a modality, scaled as in training.
         present: bool, of modalities that may be missing; a missing one's features count for
             nothing, but their shape does.
+        units: [2, C] of a model that answers numbers (`Model.units`); None: it answers classes.
 
     Returns:
-        The state, of the same shapes as before, and probabilities [C] float32 that sum to one.
+        The state, of the same shapes as before, and probabilities [C] float32 that sum to one; or
+        the numbers in the units of their targets.
 
     Examples:
         An untrained network whose parameters are all zero finds both classes alike.
@@ -82,7 +100,7 @@ def step(
         [0.5, 0.5]
     """
     logits, state = _apply(system, params, state, features, present)
-    return state, jax.nn.softmax(logits[system.head][0, 0])
+    return state, answers(logits[system.head][0, 0], units)
 
 
 def _apply(system, params, state, features, present=None):

@@ -24,6 +24,7 @@ class LateFusion(nn.Module):
 
     classes: int
     block: Mapping[str, Any] | None = None
+    numbers: bool = False
 
     @property
     def kind(self) -> str:
@@ -34,7 +35,7 @@ class LateFusion(nn.Module):
     def __call__(
         self, predictions: Mapping[str, Array], reset: Array, state: Any = None, train: bool = False
     ) -> tuple[Array, list[State] | None]:
-        """Answers every utterance from what the towers answered, taken as probabilities.
+        """Answers every utterance from what the towers answered, classes as probabilities.
 
         Args:
             predictions: logits [B, U, C] float32 a tower.
@@ -49,12 +50,15 @@ class LateFusion(nn.Module):
             AssertionError: if the towers disagree in shape.
         """
         chex.assert_equal_shape(list(predictions.values()))
-        joined = jnp.concatenate([jax.nn.softmax(x) for x in predictions.values()], axis=-1)
+        taken = [x if self.numbers else jax.nn.softmax(x) for x in predictions.values()]
+        joined = jnp.concatenate(taken, axis=-1)
         if self.block is None:
             # Training starts from the towers' plain vote: each class's logit is its summed
-            # probability.
+            # probability, each number the towers' mean.
             def vote(_, shape, dtype=jnp.float32):
-                return jnp.tile(jnp.eye(self.classes, dtype=dtype), (shape[0] // self.classes, 1))
+                one = jnp.eye(self.classes, dtype=dtype)
+                each = jnp.tile(one, (shape[0] // self.classes, 1))
+                return each / len(taken) if self.numbers else each
 
             return nn.Dense(self.classes, kernel_init=vote, name="logits")(joined), None
         block = ContextualLSTM(classes=self.classes, **self.block, name="clstm")

@@ -6,14 +6,19 @@ from typing import Any
 from mman_jax.errors import InputError, nearest
 from mman_jax.systems.base import System
 from mman_jax.systems.bc_lstm import BcLSTM
+from mman_jax.systems.estimator import Estimator
 from mman_jax.systems.fmt import FMT
 from mman_jax.systems.mfm import MFM
 from mman_jax.systems.mman import MMAN
 from mman_jax.systems.mult import MulT
 from mman_jax.systems.raven import RAVEN
+from mman_jax.systems.rozgic import Rozgic
 from mman_jax.systems.tripathi import Tripathi
 
-SYSTEMS: dict[str, type[System]] = {
+Systems = Mapping[str, type[System | Estimator]]
+"""Classes by the names that settings call them by."""
+
+SYSTEMS: dict[str, type[System | Estimator]] = {
     "mman": MMAN,
     "bc_lstm": BcLSTM,
     "mult": MulT,
@@ -21,6 +26,7 @@ SYSTEMS: dict[str, type[System]] = {
     "mfm": MFM,
     "raven": RAVEN,
     "tripathi": Tripathi,
+    "rozgic": Rozgic,
 }
 """The systems that settings may name."""
 
@@ -29,15 +35,15 @@ def build(
     network: Mapping[str, Any],
     modalities: Sequence[str],
     classes: int,
-    systems: Mapping[str, type[System]] = SYSTEMS,
-) -> System:
+    systems: Systems = SYSTEMS,
+) -> System | Estimator:
     """The system that settings describe, for a corpus's modalities.
 
     Args:
         network: `system`, a name of `systems` (`mman` if it is left out); and the settings of that
             system, see its `from_settings`.
         modalities: names, in order.
-        classes: C.
+        classes: C, classes or numbers (see `for_numbers`).
         systems: by name; your own may be among them.
 
     Raises:
@@ -51,7 +57,29 @@ def build(
         [('towers', ('speech', 'face')), ('fusion', ('fusion',))]
     """
     settings = dict(network)
-    name = settings.pop("system", "mman")
+    settings.pop("system", None)
+    return _named(network, systems).from_settings(settings, modalities, classes)
+
+
+def for_numbers(network: Mapping[str, Any], systems: Systems = SYSTEMS) -> dict[str, Any]:
+    """The settings of the same system for `classes` numbers in place of classes.
+
+    Args:
+        network: as of `build`.
+        systems: by name.
+
+    Raises:
+        InputError: an unknown system, or one that learns classes alone.
+    """
+    system = _named(network, systems)
+    if issubclass(system, Estimator):
+        found = f"{network['system']!r}, which learns classes"
+        raise InputError("network.system", found, "a system that learns by gradients")
+    return system.for_numbers(network)
+
+
+def _named(network: Mapping[str, Any], systems: Systems) -> type[System | Estimator]:
+    name = network.get("system", "mman")
     if name not in systems:
         raise InputError("network.system", f"unknown {name!r:.40}", nearest(str(name), systems))
-    return systems[name].from_settings(settings, modalities, classes)
+    return systems[name]

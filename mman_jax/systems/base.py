@@ -1,9 +1,7 @@
 """What a system is: a network, and the stages by which it is trained."""
 
 import dataclasses
-import math
-import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -11,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from flax import traverse_util
 
-from mman_jax.errors import InputError, nearest
+from mman_jax.errors import InputError
+from mman_jax.systems.described import Described
 from mman_jax.types import Array
 
 
@@ -35,7 +34,7 @@ class Stage:
     reads: str = ""
 
 
-class System(nn.Module):
+class System(Described, nn.Module):
     """A network that answers every utterance, and learns by gradients.
 
     A subclass is one file: its sizes are typed attributes with defaults, `__call__` its network.
@@ -53,32 +52,23 @@ class System(nn.Module):
     causal: ClassVar[bool] = True
     """Whether an answer depends on no later utterance."""
 
+    in_context: ClassVar[bool] = True
+    """Whether an answer depends on other utterances of the conversation."""
+
     streams: ClassVar[bool] = True
     """Whether a conversation's state has one size, however long it lasts."""
 
-    @classmethod
-    def defaults(cls) -> dict[str, Any]:
-        """The settings that `from_settings` takes, as they are when they are left out."""
-        made = cls((), 0)
-        return {name: _plain(getattr(made, name)) for name in _settings(cls)}
+    inside: ClassVar[bool] = False
+    """Whether it reads what lies inside a word, [B, U, F, D] with `present` [B, U, F], rather than
+    one vector; where cells are words."""
 
     @classmethod
-    def from_settings(
-        cls, settings: Mapping[str, Any], modalities: Sequence[str], classes: int
-    ) -> "System":
-        """The system of these sizes; what is left out has its default.
+    def for_numbers(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings of the same system whose C heads answer numbers, not classes.
 
-        Raises:
-            InputError: a setting that the system has not, or of another type.
+        A system in which one head reads the probabilities of another says how that is then.
         """
-        own = _settings(cls)
-        types = typing.get_type_hints(cls)
-        made = {}
-        for name, value in settings.items():
-            if name not in own:
-                raise InputError(f"network.{name}", "unknown", nearest(name, own))
-            made[name] = _typed(f"network.{name}", value, types[name])
-        return cls(tuple(modalities), classes, **made)
+        return dict(settings)
 
     def stages(self) -> tuple[Stage, ...]:
         """What is trained, in order. The last head of the last stage is the system's answer."""
@@ -131,18 +121,6 @@ class System(nn.Module):
             utterance: a pytree of arrays [B, ...].
         """
         raise NotImplementedError
-
-
-_GIVEN = ("modalities", "classes", "parent", "name")
-
-
-def _settings(system: type[System]) -> list[str]:
-    return [f.name for f in dataclasses.fields(system) if f.init and f.name not in _GIVEN]
-
-
-def _plain(value: Any) -> Any:
-    # Flax freezes the mappings that a module holds.
-    return dict(value) if isinstance(value, Mapping) else value
 
 
 def owner(group: str, names: Iterable[str]) -> str | None:
@@ -225,25 +203,3 @@ def check_sizes(place: str, sizes: Any) -> None:
     if not good or not all(type(size) is int and 1 <= size < 2**31 for size in sizes):
         expected = "whole numbers from 1 to 2**31 - 1, one for each layer: (300,)"
         raise InputError(place, f"{sizes!r:.60}", expected)
-
-
-def _typed(place: str, value: Any, wanted: Any) -> Any:
-    origin, parts = typing.get_origin(wanted), typing.get_args(wanted)
-    if origin is tuple:
-        if not isinstance(value, list | tuple):
-            raise InputError(place, f"a {type(value).__name__}", "several values, (x, y)")
-        return tuple(_typed(place, item, parts[0]) for item in value)
-    if origin is Mapping:
-        if not hasattr(value, "items"):  # a ConfigDict is no Mapping
-            raise InputError(place, f"a {type(value).__name__}", "values by name")
-        return {name: _typed(f"{place}.{name}", item, parts[1]) for name, item in value.items()}
-    if wanted is float and type(value) is int:
-        value = float(value)
-    if wanted in (int, float, bool, str) and type(value) is not wanted:
-        found = f"{value!r:.60}, a {type(value).__name__}"
-        raise InputError(place, found, {int: "a whole number", float: "a number"}.get(
-            wanted, wanted.__name__
-        ))  # fmt: skip
-    if wanted is float and not math.isfinite(value):
-        raise InputError(place, str(value), "a finite number")
-    return value

@@ -100,6 +100,13 @@ class MMAN(System):
         context = settings.get("context", True)
         return cls(tuple(modalities), classes, towers, inputs, fusion, context, rate)
 
+    @classmethod
+    def for_numbers(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """See `System.for_numbers`: the fusion takes the towers' answers as they are."""
+        if "fusion" not in settings:
+            return dict(settings)
+        return dict(settings) | {"fusion": dict(settings["fusion"]) | {"numbers": True}}
+
     def stages(self) -> tuple[Stage, ...]:
         """The towers, each by itself, then the fusion on frozen towers (section 2)."""
         towers = Stage("towers", "predict", tuple(self.towers))
@@ -248,7 +255,9 @@ def training() -> dict[str, Any]:
         "batch": 30,  # conversations
         "max_epochs": 1000,  # caps every stage
         "select": "calibrated",  # what picks the epoch: loss, calibrated, accuracy or recall
-        "smoothing": 0.5,  # of that over the epochs: how much the past weighs
+        "smoothing": 0.0,  # of that over the epochs: how much the past weighs
+        "labels": "label",  # or votes: what classes are learnt from
+        "loss": "",  # of a target: l1, mse or ccc; none: l1
         "class_weights": False,
         "label_smoothing": 0.0,
         "average": 0.0,  # decay of the average of the weights that is kept; 0: the last ones are
@@ -299,4 +308,5 @@ def _fusion(settings: Mapping[str, Any], classes: int) -> LateFusion:
     kind = settings["kind"]
     if kind not in _LATE:
         raise InputError("network.fusion.kind", repr(kind), nearest(str(kind), _LATE))
-    return LateFusion(classes, _block("network.fusion", settings) if kind == "clstm" else None)
+    block = _block("network.fusion", settings) if kind == "clstm" else None
+    return LateFusion(classes, block, bool(settings.get("numbers", False)))

@@ -7,7 +7,8 @@ Needs torch alone; the export puts this file beside its weights.
     net.load_state_dict(safetensors.torch.load_file("model/torch/weights_0.safetensors"))
     probabilities = net({"speech": ..., "text": ...})  # features [B, U, D] to [B, U, C]
 
-A file of weights is one seed's; for what the JAX functions answer take the mean over all of them.
+A file of weights is one seed's; for what the JAX functions answer take the mean over all of them,
+and calibrate it as `calibration` of the card says.
 There is no dropout here: to train further, add it.
 """
 
@@ -18,6 +19,11 @@ from torch import nn
 def _named(module):
     """A name that PyTorch takes: a dot would separate modules."""
     return module.replace(".", "_")
+
+
+def _taken(x, cells):
+    """[B, U, D] at the cells [B, U] of each row; in words that every exporter of PyTorch knows."""
+    return x.gather(1, cells[..., None].expand(-1, -1, x.shape[-1]))
 
 
 class Scaling(nn.Module):
@@ -89,13 +95,35 @@ class ContextualLSTM(nn.Module):
     def forward(self, x, heard):
         """[B, U, D] to logits [B, U, C]; where `heard` [B, U] is False the state stays."""
         # Those heard first, in their order; the others then repeat the last of them.
-        order = torch.argsort((~heard).int(), dim=1, stable=True)
-        x = torch.take_along_dim(x, order[..., None], 1)
+        cells = torch.arange(x.shape[1], device=x.device)
+        order = torch.sort(cells + x.shape[1] * (~heard).int(), dim=1).indices
+        x = _taken(x, order)
         for layer in range(self.layers):
-            x, _ = self.get_submodule(_named(f"lstm_{layer}"))(x)
-        last = heard.cumsum(1)[..., None] - 1
-        x = torch.take_along_dim(x, last.clamp(min=0), 1).where(last >= 0, 0)
+            lstm = self.get_submodule(_named(f"lstm_{layer}"))
+            begin = x.new_zeros(1, len(x), lstm.hidden_size)  # an export to ONNX mistakes None
+            x, _ = lstm(x, (begin, begin))
+        last = heard.cumsum(1) - 1
+        x = _taken(x, last.clamp(min=0)).where(last[..., None] >= 0, 0)
         return self.logits(self.dense(x).relu())
+
+    @property
+    def state_size(self):
+        """N of `step`."""
+        lstms = (self.get_submodule(_named(f"lstm_{layer}")) for layer in range(self.layers))
+        return sum(2 * lstm.hidden_size for lstm in lstms)
+
+    def step(self, x, heard, state):
+        """One utterance, [B, D] and [B], after the state [B, N]: logits [B, C], and the state."""
+        after = []
+        for layer in range(self.layers):
+            lstm = self.get_submodule(_named(f"lstm_{layer}"))
+            h, c, state = state.split(
+                [size := lstm.hidden_size, size, state.shape[1] - 2 * size], 1
+            )
+            _, (new_h, new_c) = lstm(x[:, None], (h[None].contiguous(), c[None].contiguous()))
+            x = new_h[0].where(heard[:, None], h)
+            after += [x, new_c[0].where(heard[:, None], c)]
+        return self.logits(self.dense(x).relu()), torch.cat(after, 1)
 
 
 class Tower(nn.Module):
@@ -113,12 +141,17 @@ class Tower(nn.Module):
 
     def forward(self, features, present):
         """[B, U, D] and [B, U] bool a modality to logits [B, U, C]."""
+        return self.clstm(*self._joined(features, present))
+
+    def step(self, features, present, state):
+        """[B, D] and [B] bool a modality, as `ContextualLSTM.step`."""
+        return self.clstm.step(*self._joined(features, present), state)
+
+    def _joined(self, features, present):
         heard = torch.stack([present[m] for m in self.modalities]).any(0)
         if hasattr(self, "attention"):
-            joined = self.attention(features, present)
-        else:
-            joined = torch.cat([features[m] for m in self.modalities], -1)
-        return self.clstm(joined, heard)
+            return self.attention(features, present), heard
+        return torch.cat([features[m] for m in self.modalities], -1), heard
 
 
 class Fusion(nn.Module):
@@ -168,12 +201,7 @@ class Network(nn.Module):
             present: [B, U] bool of modalities that may be missing, False where one is.
         """
         rows = next(iter(features.values())).shape[:2]
-        there, given = {}, {}
-        for m in self.sizes:
-            ones = torch.ones(rows, dtype=torch.bool, device=features[m].device)
-            there[m] = (present or {}).get(m, ones)
-            scaled = self.get_submodule(_named(f"scaling_{m}"))(features[m])
-            given[m] = scaled.where(there[m][..., None], 0)
+        given, there = self._given(features, present)
         if not self.context:
             given = {m: x.flatten(0, 1)[:, None] for m, x in given.items()}
             there = {m: x.flatten()[:, None] for m, x in there.items()}
@@ -185,3 +213,64 @@ class Network(nn.Module):
         else:
             found = self.fusion(torch.cat([x.softmax(-1) for x in logits], -1))
         return found.softmax(-1).reshape(*rows, -1)
+
+    @property
+    def state_size(self):
+        """N of `step`; where answers do not depend on what was before, 0."""
+        if not self.context:
+            return 0
+        towers = [self.get_submodule(_named(f"towers_{name}")).clstm for name in self.towers]
+        if self.fusion is not None and hasattr(self.fusion, "clstm"):
+            towers.append(self.fusion.clstm)
+        return sum(block.state_size for block in towers)
+
+    def step(
+        self,
+        state: torch.Tensor,
+        features: dict[str, torch.Tensor],
+        present: dict[str, torch.Tensor] | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """One utterance of each of B conversations: the state [B, N] and probabilities [B, C].
+
+        Args:
+            state: [B, N] of the conversations so far; zeros before their first utterance.
+            features: [B, D] a modality, not scaled.
+            present: [B] bool of modalities that may be missing, False where one is.
+        """
+        given, there = self._given(features, present)
+        before = state if self.context else state.new_zeros(len(state), 0)
+        logits, after = [], []
+        for name in self.towers:
+            tower = self.get_submodule(_named(f"towers_{name}"))
+            own, before = self._own(tower.clstm, before)
+            found, own = tower.step(given, there, own)
+            logits.append(found)
+            after.append(own)
+        if self.fusion is None:
+            (found,) = logits
+        else:
+            joined = torch.cat([x.softmax(-1) for x in logits], -1)
+            if hasattr(self.fusion, "clstm"):
+                own, before = self._own(self.fusion.clstm, before)
+                heard = torch.ones(len(state), dtype=torch.bool, device=state.device)
+                found, own = self.fusion.clstm.step(joined, heard, own)
+                after.append(own)
+            else:
+                found = self.fusion(joined)
+        return (torch.cat(after, 1) if self.context else state), found.softmax(-1)
+
+    def _own(self, block, state):
+        """A block's part of the state, and the rest; zeros where nothing is carried."""
+        if not self.context:
+            return state.new_zeros(len(state), block.state_size), state
+        return state.split([block.state_size, state.shape[1] - block.state_size], 1)
+
+    def _given(self, features, present):
+        there, given = {}, {}
+        for m in self.sizes:
+            rows = features[m].shape[:-1]
+            ones = torch.ones(rows, dtype=torch.bool, device=features[m].device)
+            there[m] = (present or {}).get(m, ones)
+            scaled = self.get_submodule(_named(f"scaling_{m}"))(features[m])
+            given[m] = scaled.where(there[m][..., None], 0)
+        return given, there

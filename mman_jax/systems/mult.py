@@ -8,7 +8,7 @@ convolutions have a kernel of 1, as in that code: wider ones would look at later
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -164,15 +164,26 @@ class MulT(System):
     residual_dropout: float = 0.1
     output_dropout: float = 0.0
 
+    @classmethod
+    def from_settings(
+        cls, settings: Mapping[str, Any], modalities: Sequence[str], classes: int
+    ) -> "MulT":
+        """The system of these sizes; what is left out has its default.
+
+        Raises:
+            InputError: one modality alone, a setting that the system has not, or of another type.
+        """
+        if len(modalities) < 2:
+            found = f"{', '.join(modalities)} alone"
+            raise InputError("modalities", found, "two or more: MulT attends between pairs")
+        return super().from_settings(settings, modalities, classes)
+
     def setup(self) -> None:
         """Makes the network.
 
         Raises:
-            InputError: sizes that cannot be, or a modality alone.
+            InputError: sizes that cannot be.
         """
-        if len(self.modalities) < 2:
-            found = f"{', '.join(self.modalities)} alone"
-            raise InputError("modalities", found, "two or more: MulT attends between pairs")
         sizes = ("units", "layers", "heads", "window")
         rates = ("attention", "embed", "relu", "residual", "output")
         for name in sizes:

@@ -38,6 +38,8 @@ class RAVEN(System):
         dropout: rate on the frames and on the shifted words.
     """
 
+    inside = True
+
     pivot: str = ""
     projection: int = 150
     frames: int = 150

@@ -10,12 +10,13 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.optimize
 
 from mman_jax.errors import InputError
+from mman_jax.systems.estimator import Estimator
 from mman_jax.types import UNSCORED
 
 _MOST_CLASSES = 8
@@ -24,8 +25,11 @@ _SURE = 30.0  # the logit of a node whose other side no training utterance is in
 Split = tuple[tuple[int, ...], tuple[int, ...]]
 
 
+_OF_NODES = ("weights", "offsets", "slopes", "shifts")
+
+
 @dataclasses.dataclass(frozen=True)
-class Rozgic:
+class Rozgic(Estimator):
     """Machines with Gaussian kernels on the concatenated modalities; nothing is drawn.
 
     Attributes:
@@ -42,6 +46,8 @@ class Rozgic:
     classes: int
     cost: float = 1.0
     gamma: float = 0.0
+
+    drawn: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Checks the numbers."""
@@ -73,10 +79,9 @@ class Rozgic:
         variance = float(vectors.var()) or 1.0
         gamma = np.float32(self.gamma or 1 / (vectors.shape[1] * variance))
         machines = [_node(svm, self.cost, gamma, vectors, classes, s) for s in nodes(self.classes)]
-        parts = ("weights", "offsets", "slopes", "shifts")
         found = {
             name: np.stack(values).astype(np.float32)
-            for name, values in zip(parts, zip(*machines, strict=True), strict=True)
+            for name, values in zip(_OF_NODES, zip(*machines, strict=True), strict=True)
         }
         return {"vectors": vectors, "gamma": gamma, **found}
 
@@ -90,6 +95,23 @@ class Rozgic:
         values = kernel @ fitted["weights"].T + fitted["offsets"]
         first = _sigmoid(values * fitted["slopes"] + fitted["shifts"])
         return np.log(np.maximum(ensemble(first, self.classes), 1e-30)).astype(np.float32)
+
+    def check(self, fitted: Mapping[str, np.ndarray], dims: Mapping[str, int]) -> None:
+        """See `Estimator.check`."""
+        sizes = np.shape(fitted.get("vectors", 0))
+        count = sizes[0] if sizes else 0
+        shapes = dict.fromkeys(_OF_NODES, (len(nodes(self.classes)),))
+        shapes["weights"] += (count,)
+        shapes |= {"vectors": (count, sum(dims[m] for m in self.modalities)), "gamma": ()}
+        for name in sorted(shapes.keys() | fitted.keys()):
+            if name not in shapes or name not in fitted:
+                raise InputError(name, "unknown" if name in fitted else "missing", "as it was fit")
+            array = np.asarray(fitted[name])
+            if array.shape != shapes[name] or array.dtype != np.float32:
+                found = f"{array.dtype} of shape {array.shape}"
+                raise InputError(name, found, f"float32 of shape {shapes[name]}")
+            if not np.isfinite(array).all():
+                raise InputError(name, "not finite", "finite numbers")
 
     def _join(self, features: Mapping[str, np.ndarray]) -> np.ndarray:
         return np.concatenate([features[m] for m in self.modalities], axis=1, dtype=np.float32)

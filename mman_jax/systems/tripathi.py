@@ -6,7 +6,7 @@ the utterance's vector.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -25,6 +25,8 @@ class Tripathi(System):
 
     units: int = 256
     dropout: float = 0.2
+
+    in_context: ClassVar[bool] = False
 
     def setup(self) -> None:
         """Makes the layers."""

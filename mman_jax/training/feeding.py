@@ -1,6 +1,5 @@
 """How rows reach the devices: all of them once, or a batch at a time when it is needed."""
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,12 +8,12 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mman_jax.training import mesh as parallel
-from mman_jax.training import processes
-from mman_jax.training.mesh import ROWS, SEEDS
+from mman_jax.training import processes, steps
+from mman_jax.training.mesh import ROWS
 from mman_jax.training.rows import in_batches
 from mman_jax.training.stage import StageTraining
 from mman_jax.training.state import Record, State
-from mman_jax.types import UNSCORED, Array, Batch
+from mman_jax.types import Array, Batch, unscored
 
 Labels = Mapping[str, np.ndarray]
 Own = Mapping[str, Any]
@@ -48,31 +47,27 @@ class Resident:
         """So many epochs of a stage for all seeds, in one call.
 
         It takes a state, the seeds' own features by part (see `StageTraining.epoch`) and the labels
-        [R + 1, U] of `train`, `valid` and `test`; its records are [S, count, T].
+        [R + 1, U, ...] of `train`, `valid` and `test`; its records are [S, count, T].
         """
-        compiled = parallel.distribute(
-            functools.partial(stage.epochs, count=count), self.mesh, self.way
-        )
+        compiled = steps.epochs(stage, count, self.mesh, self.way)
         return lambda state, own, labels: compiled(state, own, self.labelled(labels))
 
-    def predictions(self, stage: StageTraining) -> Predictions:
-        """Logits [S, R + 1, U, C] by part (`train`, `held`) and head, from parameters and the
-        seeds' own features by part."""
+    def predictions(self, stage: StageTraining, held_alone: bool = False) -> Predictions:
+        """Logits [S, R + 1, U, C] by part (`train` and `held`, or `held` alone) and head, from
+        parameters and the seeds' own features by part."""
+        compiled = steps.predictions(stage, self.mesh)
 
-        def predict(params, own, rows):
-            rows = {
-                part: batch._replace(features=own[part]) if own else batch
-                for part, batch in rows.items()
-            }
-            return {part: stage.predictions(params, batch) for part, batch in rows.items()}
+        def predict(params, own):
+            parts = ["held"] if held_alone else list(self._rows)
+            own = {part: own[part] for part in parts if part in own}
+            return compiled(params, own, {part: self._rows[part] for part in parts})
 
-        compiled = parallel.distribute(predict, self.mesh, donate=False)
-        return lambda params, own: compiled(params, own, self._rows)
+        return predict
 
     def labelled(self, labels: Labels) -> dict[str, Batch]:
         """The rows of `train` and `held` with a task's labels."""
         length = self._rows["held"].labels.shape[1]
-        held = [widen(labels[part], length, UNSCORED) for part in ("valid", "test")]
+        held = [widen(labels[part], length) for part in ("valid", "test")]
         classes = {"train": labels["train"], "held": np.concatenate([held[0][:-1], held[1]])}
         classes = self._place(classes)
         return {name: part._replace(labels=classes[name]) for name, part in self._rows.items()}
@@ -111,21 +106,20 @@ class Streamed:
         if count != 1:
             raise ValueError(f"{count} epochs in a call; rows are streamed for one")
         train = self.train(stage)
-        score = self._spread(lambda params, _, x: stage.score(params, *x), (ROWS, ROWS, None))
-        kept = self._spread(lambda state, _, __: stage.kept(state), ())
-        finish = self._spread(lambda state, own, _: stage.finish(state, *own), (), donate=True)
+        score, finish = steps.score(stage, self.mesh), steps.finish(stage, self.mesh)
+        validated = steps.validated(stage, self.mesh)
 
         def epoch(state, own, labels):
             if own:
                 raise ValueError("features of a seed's own lie on its device: use Resident")
-            weights = stage.class_weights(labels["train"])
+            reference = stage.objective.reference(labels["train"])
             state, loss = train(state, labels)
-            scores, params = [], kept(state, {}, ()) if stage.decay else state.params
+            scores, params = [], validated(state, {}, ()) if stage.decay else state.params
             for part in ("valid", "test"):
                 for batch in self._batches(part, stage, labels, np.arange):
                     flags = np.full((len(batch.mask), 1), part == "valid")
                     is_valid = self._sharded(flags.shape, flags.__getitem__)
-                    scores.append(score(params, {}, (batch, is_valid, weights)))
+                    scores.append(score(params, {}, (batch, is_valid, reference)))
                     scores[-1][0].block_until_ready()
             total = jax.tree.map(lambda *x: sum(x[1:], start=x[0]), *scores)
             state, record = finish(state, (loss, total), ())
@@ -135,12 +129,10 @@ class Streamed:
 
     def train(self, stage: StageTraining) -> Callable[[State, Labels], tuple[State, Array]]:
         """The training half of an epoch: the state after it, and the heads' losses [S, T]."""
-        step = self._spread(
-            lambda state, _, x: stage.step(state, *x), (ROWS, None, None), donate=True
-        )
+        step = steps.step(stage, self.mesh)
 
         def train(state, labels):
-            weights = stage.class_weights(labels["train"])
+            reference = stage.objective.reference(labels["train"])
             number = int(processes.whole(state.epoch)[0])
             random = np.random.default_rng([number, stage.key])
             filled = np.asarray(self.rows["train"].mask)[:-1].any(1)
@@ -151,7 +143,7 @@ class Streamed:
 
             losses = []
             for index, batch in enumerate(self._batches("train", stage, labels, shuffle)):
-                state, loss = step(state, {}, (batch, np.int32(index), weights))
+                state, loss = step(state, {}, (batch, np.int32(index), reference))
                 losses.append(loss)
                 if index >= _AHEAD:
                     losses[index - _AHEAD].block_until_ready()
@@ -159,22 +151,19 @@ class Streamed:
 
         return train
 
-    def predictions(self, stage: StageTraining) -> Predictions:
+    def predictions(self, stage: StageTraining, held_alone: bool = False) -> Predictions:
         """As `Resident.predictions`, gathered from batches.
 
         Raises:
             ValueError: when called, of features of a seed's own.
         """
-        answer = self._spread(
-            lambda params, _, batch: stage.outputs(params, batch),
-            ROWS,
-            out=PartitionSpec(SEEDS, ROWS),
-        )
+        answer = steps.outputs(stage, self.mesh)
 
         def predict(params):
             nothing = {part: batch.labels for part, batch in self.rows.items()}
             found = {}
-            for part, rows in self.rows.items():
+            for part in ("valid", "test") if held_alone else ("train", "valid", "test"):
+                rows = self.rows[part]
                 batches = self._batches(part, stage, nothing, np.arange)
                 parts = [processes.whole(answer(params, {}, batch)) for batch in batches]
                 # A batch may end in rows that only make it divisible by the devices.
@@ -183,15 +172,12 @@ class Streamed:
                     name: np.concatenate([x[name][:, :size] for x in parts], axis=1)[:, :count]
                     for name in (parts[0] if parts else ())
                 }
-            return {
-                "train": jax.tree.map(_with_empty_row, found["train"]),
-                "held": {
-                    head: _with_empty_row(
-                        np.concatenate([x, found["test"].get(head, x[:, :0])], axis=1)
-                    )
-                    for head, x in found["valid"].items()
-                },
+            held = {
+                head: np.concatenate([x, found["test"].get(head, x[:, :0])], axis=1)
+                for head, x in found.pop("valid").items()
             }
+            del found["test"]
+            return jax.tree.map(_with_empty_row, found | {"held": held})
 
         def whole(params, own):
             if own:
@@ -199,14 +185,6 @@ class Streamed:
             return parallel.place(predict(params), self.mesh, by_seed=True)
 
         return whole
-
-    def _spread(self, function, axes, out=None, donate=False):
-        specs = jax.tree.map(
-            lambda axis: PartitionSpec(*([axis] if axis else [])), axes, is_leaf=lambda x: x is None
-        )
-        return parallel.distribute(
-            function, self.mesh, donate=donate, shared=specs, out=out or PartitionSpec(SEEDS)
-        )
 
     def _batches(
         self, part: str, stage: StageTraining, labels: Labels, order: Callable[[int], Array]
@@ -218,7 +196,8 @@ class Streamed:
         batches = np.asarray(in_batches(order(count), stage.batch_rows, count))
         batches = np.pad(batches, ((0, 0), (0, size - batches.shape[1])), constant_values=count)
         present = dict.fromkeys(rows.present, False)
-        fill = Batch(dict.fromkeys(rows.features, 0), UNSCORED, False, True, present)
+        unlabelled = unscored(labels[part].dtype)
+        fill = Batch(dict.fromkeys(rows.features, 0), unlabelled, False, True, present)
         for index in batches:
             yield jax.tree.map(
                 lambda x, empty, index=index: self._read(x, index, length, empty),
@@ -258,15 +237,16 @@ def hold_out(valid: Batch, test: Batch) -> Batch:
 
     return Batch(
         {name: join(x, test.features[name]) for name, x in valid.features.items()},
-        join(valid.labels, test.labels, UNSCORED),
+        join(valid.labels, test.labels, unscored(valid.labels.dtype)),
         join(valid.mask, test.mask),
         join(valid.reset, test.reset, True),
         {name: join(x, test.present[name]) for name, x in valid.present.items()},
     )
 
 
-def widen(rows: np.ndarray, length: int, fill: int) -> np.ndarray:
-    """Rows [R, U, ...] filled up to `length` utterances."""
+def widen(rows: np.ndarray, length: int, fill: float | None = None) -> np.ndarray:
+    """Rows [R, U, ...] filled up to `length` utterances; by default with labels that are none."""
+    fill = unscored(rows.dtype) if fill is None else fill
     widths = [(0, 0), (0, length - rows.shape[1]), *[(0, 0)] * (rows.ndim - 2)]
     return np.pad(rows, widths, constant_values=fill)
 

@@ -77,6 +77,11 @@ def compiling(quickly: bool) -> Iterator[None]:
         _QUICKLY.reset(token)
 
 
+def is_quick() -> bool:
+    """Whether programs are compiled quickly here (see `compiling`)."""
+    return _QUICKLY.get()
+
+
 def compiler_options(platform: str) -> dict[str, Any]:
     """What the compiler is told here: to make fast programs, or to be quick (see `compiling`)."""
     return _options(platform, _QUICKLY.get())

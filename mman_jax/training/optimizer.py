@@ -1,5 +1,6 @@
 """The optimizer of a group of parameters, from a stage's settings."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,7 +9,12 @@ import optax
 from mman_jax.errors import InputError, nearest
 from mman_jax.systems.base import owner
 
-_OPTIMIZERS = {"adamw": optax.adamw, "adam": optax.adam, "adadelta": optax.adadelta}
+_OPTIMIZERS = {
+    "adamw": optax.adamw,
+    "adam": optax.adam,
+    "adadelta": functools.partial(optax.adadelta, rho=0.95, eps=1e-8),  # as Keras had it
+}
+_OF_ADAM = ("b2", "eps")
 
 
 def optimizer(settings: Mapping[str, Any], group: str) -> optax.GradientTransformation:
@@ -19,14 +25,18 @@ def optimizer(settings: Mapping[str, Any], group: str) -> optax.GradientTransfor
         group: of parameters: their top-level name.
 
     Raises:
-        InputError: an unknown optimizer.
+        InputError: an unknown optimizer, or a setting that it has not.
     """
     rates, name = settings["learning_rate"], settings.get("optimizer", "adamw")
     if name not in _OPTIMIZERS:
         raise InputError("optimizer", repr(name), nearest(str(name), _OPTIMIZERS))
     own = owner(group, rates)
-    decay = {"weight_decay": settings["weight_decay"]} if name != "adam" else {}
+    more = {field: settings[field] for field in _OF_ADAM if field in settings}
+    if more and name == "adadelta":
+        raise InputError("optimizer", f"{name} with {' and '.join(more)}", "adam or adamw")
+    if name != "adam":
+        more["weight_decay"] = settings["weight_decay"]
     return optax.chain(
         optax.clip_by_global_norm(settings["clip"]),
-        _OPTIMIZERS[name](rates[own or "default"], **decay),
+        _OPTIMIZERS[name](rates[own or "default"], **more),
     )

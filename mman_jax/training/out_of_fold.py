@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mman_jax.types import UNSCORED
+from mman_jax.types import hidden
 
 ANSWERS = ("training", "out_of_fold")
 """What a stage that reads frozen answers may learn from: those of the networks that trained on
@@ -46,6 +46,6 @@ def out_of_fold(
 
     for group in range(int(groups.max()) + 1):
         chosen = groups == group
-        others = np.where(chosen, UNSCORED, labels["train"]).astype(np.int32)
+        others = hidden(labels["train"], chosen)
         train = merge(train_and_answer({**labels, "train": others}), train, chosen)
     return dict(train)

@@ -31,9 +31,10 @@ class Outcome(NamedTuple):
 
     Attributes:
         best_epoch: [S, T] int32.
-        valid: [S, T, C, C] int32, validation counts at the best epoch.
-        test: [S, T, C, C] int32, test counts at the best epoch.
-        oracle: [S, T] float32, highest test accuracy of any epoch.
+        valid: [S, T, C, C] int32, validation counts at the best epoch; of numbers sums
+            [S, T, C, K] float32 (see `State`).
+        test: the same of test.
+        oracle: [S, T] float32, highest test accuracy of any epoch; of numbers CCC.
         failed: [S, T, 2] int32, epoch and step of the first loss or gradient that was not finite.
         failed_norm: [S, T] float32, the gradient's norm there.
         history: `Record` of [E, S, T] arrays.

@@ -3,21 +3,23 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
 from mman_jax.errors import InputError
+from mman_jax.evaluation.ratings import Target
 from mman_jax.systems.base import Stage, System
-from mman_jax.training import freezing, processes
+from mman_jax.systems.key import Key
+from mman_jax.training import freezing, plateau, processes
 from mman_jax.training import mesh as distribution
 from mman_jax.training.feeding import Epochs, Predictions, Resident, Streamed
 from mman_jax.training.mesh import ROWS
-from mman_jax.training.optimizer import optimizer
+from mman_jax.training.objectives import objective
+from mman_jax.training.parameters import drawn, shapes
 from mman_jax.training.rows import batch_rows
 from mman_jax.training.selection import Selection
 from mman_jax.training.stage import StageTraining
@@ -39,34 +41,39 @@ class Programs:
         parallel: str = "jit",
         stream: bool | None = None,
         conversations: int | None = None,
+        targets: Sequence[Target] = (),
     ):
         """Places the corpus on the devices, if it is not to be streamed; compiles nothing yet.
 
         Args:
             system: what is trained; it says by which stages.
             settings: `batch`, `max_epochs`, `select`, `class_weights`; by choice `smoothing` (both
-                see `Selection`), `label_smoothing` and `average` (`averaging`); and a mapping for
-                each stage by its name: `rules` (`freezing.labels`), `optimizer` (adamw, adam or
-                adadelta), `learning_rate` (`default`, and any head's own by its name),
-                `weight_decay`, `clip`, `epochs`, `patience`, and by choice `answers`.
-                `mman_jax.systems.mman.training()` is such a mapping.
+                see `Selection`), `label_smoothing`, `average` (`averaging`) and `loss` of numbers
+                (`objectives.objective`); and a mapping for each stage by its name: `rules`
+                (`freezing.labels`), `optimizer` (adamw, adam or adadelta), `learning_rate`
+                (`default`, and any head's own by its name), `weight_decay`, `clip`, `epochs`,
+                `patience`, and by choice `answers`, `plateau` (`plateau.Plateau`), and of Adam `b2`
+                and `eps`. `mman_jax.systems.mman.training()` is such a mapping.
             rows: of `train`, `valid` and `test`, each with one empty row at its end.
-            classes: C.
+            classes: C: of the classes, or of the targets.
             mesh: devices as [seed shards, row shards].
             parallel: `jit` or `pmap`.
             stream: whether the devices get a batch at a time, and each process reads the rows of
                 its own devices alone; None: where all rows would take over half of a device.
             conversations: of an epoch, where several splits of a corpus, with rows of equal shapes,
                 are to share compiled programs: the most that any trains on. None: those in `rows`.
+            targets: the C that are answered, where these are numbers; none: classes are.
 
         Raises:
-            InputError: if rows are to be streamed by `pmap`, or a stage has no settings.
+            InputError: if rows are to be streamed by `pmap`, or a stage has no settings; a loss of
+                numbers that there is not, or one of them for classes.
         """
         self.system = system
         self.settings = settings
         self.classes = classes
         self.mesh = mesh
         self.parallel = parallel
+        self.objective = objective(settings, classes, targets)
         self._conversations = conversations
         self._host_rows = dict(rows)
         if stream is None:
@@ -79,7 +86,6 @@ class Programs:
         self._plain: Resident | None = None
         self._answer: Predictions | None = None
         self._compiled: dict[str, Any] = {}
-        self._begin: dict[tuple[str, ...], Callable[..., Any]] = {}
         self._used: dict[str, set[str]] = {}
         self._stages = {stage.name: stage for stage in system.stages()}
         for name in self._stages:
@@ -134,15 +140,18 @@ class Programs:
         Args:
             seed: a scalar, uint32.
         """
+        return drawn(self.system, self.sizes, seed)
+
+    @property
+    def sizes(self) -> tuple[tuple[str, int], ...]:
+        """Each modality's name and D, in order."""
         train = self._host_rows["train"].features
-        features = {m: jnp.zeros((1, 1, x.shape[-1])) for m, x in train.items()}
-        reset = jnp.ones((1, 1), bool)
-        return self.system.init(jax.random.key(seed), features, reset)["params"]
+        return tuple((m, x.shape[-1]) for m, x in train.items())
 
     @functools.cached_property
     def shapes(self) -> Any:
         """Shapes and dtypes of one seed's parameters."""
-        return jax.eval_shape(self.init, jnp.uint32(0))
+        return shapes(Key(self.system), self.sizes)
 
     @property
     def parameters(self) -> int:
@@ -156,7 +165,7 @@ class Programs:
         train, conversations = self._host_rows["train"], self._conversations
         if conversations is None:
             conversations = int((train.reset & train.mask).sum())
-        return StageTraining(
+        made = StageTraining(
             name=name,
             # Of the name, as all results so far were drawn.
             key=sum(name.encode()),
@@ -164,11 +173,9 @@ class Programs:
             method=stage.method if self._reads(stage, groups) or not stage.reads else "__call__",
             heads=stage.heads,
             groups=groups,
-            optimizer=freezing.freeze(lambda group: optimizer(settings, group), groups),
-            classes=self.classes,
-            weigh_classes=self.settings["class_weights"],
+            settings=_plain(settings),
+            objective=self.objective,
             batch_rows=batch_rows(len(train.mask) - 1, conversations, self.settings["batch"]),
-            label_smoothing=self.settings.get("label_smoothing", 0.0),
             decay=self.settings.get("average", 0.0),
             selection=Selection(
                 self.settings["select"], settings["patience"], self.settings.get("smoothing", 0.0)
@@ -176,10 +183,32 @@ class Programs:
             valid_rows=len(self._host_rows["valid"].mask) - 1,
             padded=self._conversations is not None,
             row_shards=self.mesh.shape[ROWS],
+            plateau=plateau.of_settings(settings, stage.heads),
         )
+        _ = made.optimizer  # an unknown one is said now
+        return made
+
+    def trainable(self, params: Any) -> int:
+        """How many parameters of one seed the last stage trains.
+
+        Args:
+            params: leading axis S.
+        """
+        groups = jax.tree.leaves(self.stage(self.stages[-1]).groups)
+        sizes = [math.prod(x.shape[1:]) for x in jax.tree.leaves(params)]
+        pairs = zip(groups, sizes, strict=True)
+        return sum(size for group, size in pairs if group != freezing.FROZEN)
+
+    @property
+    def answered(self) -> int:
+        """How many utterances `answers` answers: where it reads what is frozen, training's, too."""
+        _, _, predict = self.compile(self.stages[-1])
+        parts = self._host_rows if predict else ("valid", "test")
+        return sum(int(self._host_rows[part].mask.sum()) for part in parts)
 
     def answers(self, params: Any) -> dict[str, np.ndarray]:
-        """The system's logits [S, R + 1, U, C] on the rows of `valid` and `test`.
+        """The system's logits [S, R + 1, U, C] on the rows of `valid` and `test`; of numbers what
+        its head gives, in deviations of training.
 
         Args:
             params: trained, leading axis S.
@@ -188,7 +217,7 @@ class Programs:
         own = predict(params, {}) if predict else {}
         if self._answer is None:
             feed = self._plain_feed() if predict else self._feed
-            self._answer = feed.predictions(stage)
+            self._answer = feed.predictions(stage, held_alone=True)
         logits = self._answer(params, own)["held"][self.system.head]
         logits = processes.whole(logits)
         lengths = {part: self._host_rows[part].mask.shape[1] for part in ("valid", "test")}
@@ -227,14 +256,15 @@ class Programs:
     def _read_from(self, method: str) -> set[str]:
         """The top-level names of the parameters that a method uses."""
         if method not in self._used:
-            train = self._host_rows["train"].features
-            features = {m: jnp.zeros((1, 1, x.shape[-1])) for m, x in train.items()}
-            reset = jnp.ones((1, 1), bool)
-            used = jax.eval_shape(
-                lambda: self.system.init(jax.random.key(0), features, reset, method=method)
-            )
-            self._used[method] = set(used["params"])
+            self._used[method] = set(shapes(Key(self.system), self.sizes, method))
         return self._used[method]
+
+
+def _plain(settings: Any) -> Any:
+    """Mappings as dicts that nobody else changes."""
+    if hasattr(settings, "items"):
+        return {name: _plain(value) for name, value in settings.items()}
+    return settings
 
 
 def _featureless(rows: Mapping[str, Batch]) -> dict[str, Batch]:

@@ -11,8 +11,12 @@ from mman_jax.evaluation.metrics import unweighted_recall
 from mman_jax.training.state import Record, State
 from mman_jax.types import Array
 
-SELECT = ("loss", "calibrated", "accuracy", "recall")
+LAST = "last"
+SELECT = ("loss", "calibrated", "accuracy", "recall", LAST)
 """What may pick the epoch, see `Selection`."""
+
+LOSSES = SELECT[:2]
+"""Of these, what picks by the loss and so serves numbers, too."""
 
 _TEMPERATURES = (1.0, *np.geomspace(0.5, 8.0, 13).tolist())
 
@@ -24,8 +28,9 @@ class Selection:
     Attributes:
         by: of `SELECT`: the validation `loss`; the `calibrated` one, with the logits divided by the
             temperature that makes it lowest; `accuracy` or unweighted `recall`, of equals the lower
-            loss.
-        patience: epochs without a better score before a head stops.
+            loss; or nothing, for it is the `last` one before a head stops. Numbers have no
+            temperature: `calibrated` is the `loss` of them.
+        patience: epochs without a better score before a head stops; a lower loss, if by `last`.
         smoothing: how much the past weighs in the running mean of scores over the epochs; 0: each
             epoch counts by itself.
     """
@@ -47,7 +52,7 @@ class Selection:
             valid: [T, C, C] int32, its validation counts.
             calibrated_loss: [T] float32, the lowest validation loss of all temperatures.
         """
-        if self.by == "loss":
+        if self.by in ("loss", LAST):
             return -record.valid_loss
         if self.by == "calibrated":
             return -calibrated_loss
@@ -82,20 +87,22 @@ class Selection:
             params: those that were scored.
             scores: [T] float32 of that epoch.
             test_accuracy: [T] float32 of that epoch; it decides nothing.
-            valid: [T, C, C] int32, its validation counts.
-            test: [T, C, C] int32, its test counts; they decide nothing.
+            valid: [T, ...], its validation tallies.
+            test: [T, ...], its test tallies; they decide nothing.
             heads: a tree like the parameters: the index of the head that each belongs to.
         """
         scores = self.smooth(state, scores)
         failed, given = state.failed[:, 0] > 0, state.target > 0
-        better = jnp.where(given, state.epoch == state.target, scores > state.best_score)
+        better = (scores > state.best_score) | (self.by == LAST)
+        better = jnp.where(given, state.epoch == state.target, better)
         better = better & ~state.stopped & ~failed
         best_epoch = jnp.where(better, state.epoch, state.best_epoch)
-        late = state.epoch - best_epoch >= self.patience
+        improved = state.lowest.epoch if self.by == LAST else best_epoch
+        late = state.epoch - improved >= self.patience
         late = jnp.where(given, state.epoch >= state.target, late)
 
         def pick_counts(new, old):
-            return jnp.where(better[:, None, None], new, old)
+            return jnp.where(better.reshape(-1, *[1] * (new.ndim - 1)), new, old)
 
         return state._replace(
             best=jax.tree.map(

@@ -1,6 +1,7 @@
 """One stage of training, for one seed: pure functions from a state to the next epoch's."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,44 +9,56 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from mman_jax.evaluation.metrics import accuracy, confusion
 from mman_jax.systems.base import owner
-from mman_jax.training import averaging, freezing
+from mman_jax.training import averaging, freezing, plateau
 from mman_jax.training.answers import StageAnswers
-from mman_jax.training.losses import balanced_weights, cross_entropy
 from mman_jax.training.mesh import ROWS
+from mman_jax.training.objectives import Objective
+from mman_jax.training.optimizer import optimizer
+from mman_jax.training.plateau import Plateau
 from mman_jax.training.rows import count, filled_first, in_batches, take
-from mman_jax.training.selection import Selection
+from mman_jax.training.selection import LAST, Selection
 from mman_jax.training.state import Record, State
-from mman_jax.types import UNSCORED, Array, Batch
+from mman_jax.types import Array, Batch, unscored
 
 
 @dataclasses.dataclass(frozen=True)
 class StageTraining(StageAnswers):
-    """What is trained together, and how its epochs run.
+    """What is trained together, and how its epochs run; equal ones compile to the same programs.
 
     Attributes:
         groups: which group trains each parameter (`freezing.labels`).
-        optimizer: the transformation of all parameters (`freezing.freeze`).
-        classes: C.
-        weigh_classes: whether the loss weighs classes by how rare they are in training.
-        label_smoothing: the share of each target that all classes divide evenly.
+        settings: of the optimizer, see `optimizer`.
+        objective: what is learnt: the loss, and the sums that scores are of (tallies).
         decay: of the average of the parameters that is validated and kept; 0: the last iterate is.
         selection: what picks the epoch.
         valid_rows: how many of the held-out rows are validation's; the rest is test's.
         padded: whether rows may be empty, so that several splits of a corpus have equal shapes: a
             batch of such rows alone is no step.
+        plateau: how the learning rates fall; None: they stay.
     """
 
     groups: Any
-    optimizer: optax.GradientTransformation
-    classes: int
-    weigh_classes: bool
-    label_smoothing: float
+    settings: Mapping[str, Any]
+    objective: Objective
     decay: float
     selection: Selection
     valid_rows: int
     padded: bool
+    plateau: Plateau | None = None
+
+    def __hash__(self) -> int:
+        # The trees have none; equality looks at them.
+        return hash((self.name, self.method, self.heads, self.objective, self.batch_rows))
+
+    @functools.cached_property
+    def optimizer(self) -> optax.GradientTransformation:
+        """The transformation of all parameters.
+
+        Raises:
+            InputError: an unknown optimizer.
+        """
+        return freezing.freeze(lambda group: optimizer(self.settings, group), self.groups)
 
     def start(self, seed: Array, pace: Array, target: Array, params: Any) -> State:
         """The state of one seed before the first epoch.
@@ -56,8 +69,8 @@ class StageTraining(StageAnswers):
             target: [T] int32, the epoch that each head keeps; 0: the best on validation.
             params: the network's, without a seed axis.
         """
-        heads, classes = len(self.heads), self.classes
-        counts = jnp.zeros((heads, classes, classes), jnp.int32)
+        heads = len(self.heads)
+        nothing = self.objective.nothing(heads)
         return State(
             seed=jnp.asarray(seed, jnp.uint32),
             pace=jnp.asarray(pace, jnp.float32),
@@ -73,9 +86,10 @@ class StageTraining(StageAnswers):
             stopped=jnp.zeros(heads, bool),
             failed=jnp.zeros((heads, 2), jnp.int32),
             failed_norm=jnp.zeros(heads, jnp.float32),
-            valid=counts,
-            test=counts,
+            valid=nothing,
+            test=nothing,
             oracle=jnp.zeros(heads, jnp.float32),
+            lowest=plateau.start(heads) if self._notes_losses else (),
         )
 
     def epoch(
@@ -97,8 +111,8 @@ class StageTraining(StageAnswers):
 
         def one(state):
             state, train_loss = self.train(state, parts["train"])
-            weights = self.class_weights(parts["train"].labels)
-            return self.finish(state, train_loss, self.evaluate(self.kept(state), parts, weights))
+            reference = self.objective.reference(parts["train"].labels)
+            return self.finish(state, train_loss, self.evaluate(self.kept(state), parts, reference))
 
         def nothing(state):
             heads = len(self.heads)
@@ -127,11 +141,11 @@ class StageTraining(StageAnswers):
         if self.padded:
             order, filled = filled_first(order, part)
         order = self._spread(in_batches(order, self.batch_rows, rows), rows)
-        class_weights = self.class_weights(part.labels)
+        reference = self.objective.reference(part.labels)
 
         def step(state, x):
             number, rows = x
-            return self.step(state, take(part, rows), number, class_weights)
+            return self.step(state, take(part, rows), number, reference)
 
         batches = (jnp.arange(len(order)), order)
         if not self.padded:
@@ -147,7 +161,7 @@ class StageTraining(StageAnswers):
         return state, losses.sum(0) / jnp.ceil(filled / self.batch_rows)
 
     def step(
-        self, state: State, batch: Batch, number: Array, class_weights: Array
+        self, state: State, batch: Batch, number: Array, reference: Array
     ) -> tuple[State, Array]:
         """One step of the optimizer.
 
@@ -155,7 +169,7 @@ class StageTraining(StageAnswers):
             state: of one seed.
             batch: this device's rows of the batch.
             number: which step of the epoch it is.
-            class_weights: [C] float32.
+            reference: what the objective took from the training labels.
 
         Returns:
             The state after it, and each head's loss [T].
@@ -166,9 +180,7 @@ class StageTraining(StageAnswers):
 
         def loss(params):
             logits, sown = self._apply(params, batch, key)
-            pairs = [
-                cross_entropy(x, batch.labels, class_weights, self.label_smoothing) for x in logits
-            ]
+            pairs = [self.objective.loss(x, batch.labels, reference, self._sum) for x in logits]
             # All are sums over this device's rows: the gradients are added over the devices.
             means, others = (self._means(x) for x in (pairs, sown))
             return means.sum() + others.sum(), means
@@ -186,7 +198,7 @@ class StageTraining(StageAnswers):
         return averaging.value(state.average, state.params, self.groups, self.decay)
 
     def evaluate(
-        self, params: Any, parts: Mapping[str, Batch], class_weights: Array
+        self, params: Any, parts: Mapping[str, Batch], reference: Array
     ) -> tuple[Array, Array]:
         """What `score` gives of the held-out rows [R + 1, U, ...] together, summed over them."""
         held = parts["held"]
@@ -194,37 +206,37 @@ class StageTraining(StageAnswers):
 
         def step(_, index):
             is_valid = (index < self.valid_rows)[:, None]
-            return None, self.score(params, take(held, index), is_valid, class_weights)
+            return None, self.score(params, take(held, index), is_valid, reference)
 
         order = self._spread(in_batches(jnp.arange(rows), self.batch_rows, rows), rows)
-        _, (counts, losses) = jax.lax.scan(step, None, order)
-        return counts.sum(0), losses.sum(0)
+        _, (tallies, losses) = jax.lax.scan(step, None, order)
+        return tallies.sum(0), losses.sum(0)
 
     def score(
-        self, params: Any, batch: Batch, is_valid: Array, class_weights: Array
+        self, params: Any, batch: Batch, is_valid: Array, reference: Array
     ) -> tuple[Array, Array]:
-        """Counts and loss of every head on a batch of held-out rows.
+        """Tallies and loss of every head on a batch of held-out rows.
 
         Args:
             params: the network's.
             batch: this device's rows of the batch.
             is_valid: [B, 1] bool, whose the row is: validation's, or test's.
-            class_weights: [C] float32.
+            reference: what the objective took from the training labels.
 
         Returns:
-            Counts [2, T, C, C] int32 of validation and of test; and of validation the summed loss
-            at each temperature, and last its weight [T, temperatures + 1] float32.
+            Tallies [2, T, ...] of validation and of test; and of validation the summed loss at each
+            temperature, and last its weight [T, temperatures + 1] float32.
         """
-        logits = self.answer(params, batch)
-        parts = [jnp.where(own, batch.labels, UNSCORED) for own in (is_valid, ~is_valid)]
-        counts = [[confusion(x, labels) for x in logits] for labels in parts]
-        losses = []
-        for x in logits:
-            pairs = [
-                cross_entropy(x / t, parts[0], class_weights) for t in self.selection.temperatures
-            ]
-            losses.append([*(total for total, _ in pairs), pairs[0][1]])
-        return self._sum((jnp.array(counts), jnp.array(losses)))
+        logits, temperatures = self.answer(params, batch), self.selection.temperatures
+        own = (is_valid, ~is_valid)
+        if batch.labels.ndim == 3:
+            own = tuple(x[..., None] for x in own)
+        nothing = unscored(batch.labels.dtype)
+        parts = [jnp.where(x, batch.labels, nothing) for x in own]
+        objective = self.objective
+        tallies = [[objective.tally(x, labels, reference) for x in logits] for labels in parts]
+        losses = [objective.summed(x, parts[0], reference, temperatures) for x in logits]
+        return self._sum((jnp.array(tallies), jnp.array(losses)))
 
     def finish(
         self, state: State, train_loss: Array, scores: tuple[Array, Array]
@@ -237,11 +249,16 @@ class StageTraining(StageAnswers):
             scores: the sum of what `score` gave.
         """
         (valid, test), losses = scores
-        valid_losses = losses[:, :-1] / jnp.maximum(losses[:, -1:], 1e-9)
-        record = Record(
-            train_loss, valid_losses[:, 0], accuracy(valid), accuracy(test), ~state.stopped
-        )
+        valid_losses = self.objective.valid_losses(valid, losses)
+        shown = [self.objective.score(tallies) for tallies in (valid, test)]
+        record = Record(train_loss, valid_losses[:, 0], *shown, ~state.stopped)
         state = state._replace(epoch=state.epoch + 1)
+        if self._notes_losses:
+            lowest = plateau.note(state.lowest, state.epoch, record.valid_loss)
+            state = state._replace(lowest=lowest)
+        if self.plateau:
+            pace = plateau.fall(state.pace, self.plateau, state.lowest, state.epoch)
+            state = state._replace(pace=pace)
         heads = jax.tree.map(self._head_of, self.groups)
         score = self.selection.score(record, valid, valid_losses.min(1))
         state = self.selection.keep_best(
@@ -249,11 +266,9 @@ class StageTraining(StageAnswers):
         )
         return state, record
 
-    def class_weights(self, labels: Array) -> Array:
-        """The classes' weights [C] float32 in the loss, from the training labels."""
-        if self.weigh_classes:
-            return balanced_weights(labels, self.classes)
-        return jnp.ones(self.classes)
+    @property
+    def _notes_losses(self) -> bool:
+        return self.plateau is not None or self.selection.by == LAST
 
     def _means(self, pairs: list[tuple[Array, Array]]) -> Array:
         if not pairs:

@@ -10,7 +10,7 @@ class State(NamedTuple):
 
     Attributes:
         seed: uint32, what all of this seed's randomness comes from.
-        pace: float32, what this seed's learning rates are multiplied by.
+        pace: float32, what this seed's learning rates are multiplied by; it may fall (`plateau`).
         epoch: int32, epochs done.
         params: the network's parameters as trained so far.
         opt_state: the optimizer's.
@@ -25,10 +25,13 @@ class State(NamedTuple):
         failed: [T, 2] int32, epoch and step, counted from 1, of the first loss or gradient that was
             not finite; zeros where all were.
         failed_norm: [T] float32, the gradient's norm there.
-        valid: [T, C, C] int32, validation counts at the best epoch.
-        test: [T, C, C] int32, test counts at the best epoch.
-        oracle: [T] float32, highest test accuracy of any epoch until stopped: what selection on
-            the test set would have given. It decides nothing.
+        valid: [T, C, C] int32, validation counts at the best epoch; of numbers, for each of C
+            targets the sums [T, C, K] float32 (`evaluation.ratings`).
+        test: the same of test.
+        oracle: [T] float32, highest test accuracy (of numbers: CCC) of any epoch until stopped:
+            what selection on the test set would have given. It decides nothing.
+        lowest: the lowest validation loss of each head, and when it was (`plateau.Lowest`); `()`
+            where nothing depends on it.
     """
 
     seed: Array
@@ -48,11 +51,12 @@ class State(NamedTuple):
     valid: Array
     test: Array
     oracle: Array
+    lowest: Any = ()
 
 
 class Record(NamedTuple):
     """What an epoch showed, each [T]: training and validation loss, their accuracies on valid and
-    test, and who is still training."""
+    test (of numbers their CCC in its place), and who is still training."""
 
     train_loss: Array
     valid_loss: Array

@@ -1,17 +1,22 @@
 """Training of a system, stage by stage, for all seeds."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
+from mman_jax.systems.key import Key
 from mman_jax.training import mesh as distribution
 from mman_jax.training import processes
+from mman_jax.training.kept import kept
 from mman_jax.training.out_of_fold import out_of_fold
 from mman_jax.training.outcome import Outcome, Snapshot, by_epoch, join, outcome, stack, unstack
+from mman_jax.training.parameters import drawn, shapes
 from mman_jax.training.programs import Programs
+from mman_jax.training.stage import StageTraining
 from mman_jax.training.state import State
 
 
@@ -111,9 +116,8 @@ class Trainer(Programs):
         """
         first, second = self.stages[:2]
         joined = join([trained[head] for head in self.heads(first)])
-        drawn = self._draw(seeds, without=params)
         target = targets[second] if targets else None
-        state = self.start(second, seeds, {**drawn, **params}, paces, target)
+        state = self.start(second, seeds, params, paces, target)
         empty = jax.tree.map(lambda x: x[:0, :, :1], joined.history)
         return Snapshot(second, state, empty, {first: joined})
 
@@ -130,36 +134,16 @@ class Trainer(Programs):
         Args:
             name: of the stage.
             seeds: S seeds.
-            params: to go on from, leading axis S; None draws them.
+            params: to go on from, leading axis S; those that it lacks are drawn.
             paces: what to multiply each seed's learning rates by; None: by 1.
             target: [S, T] int32, the epoch that each head keeps; None: the best on validation.
         """
         seeds = np.asarray(seeds, np.uint32)
-        if params is None:
-            params = self._draw(seeds)
         paces = np.ones(len(seeds), np.float32) if paces is None else np.asarray(paces, np.float32)
-        begin = self._once(("start", name), self.stage(name).start)
         if target is None:
             target = np.zeros((len(seeds), len(self.heads(name))), np.int32)
-        return begin(seeds, paces, target, params)
-
-    def _draw(self, seeds: Sequence[int], without: Collection[str] = ()) -> dict[str, Any]:
-        """All parameters before training, leading axis S, but those under some top-level names."""
-
-        def draw(seed):
-            return {name: x for name, x in self.init(seed).items() if name not in without}
-
-        return self._once(("draw", *sorted(without)), draw)(np.asarray(seeds, np.uint32))
-
-    def _once(self, what: tuple[str, ...], function: Callable[..., Any]) -> Callable[..., Any]:
-        """One seed's function for all seeds, compiled quickly: it runs but once a training."""
-        if what not in self._begin:
-            self._begin[what] = jax.jit(
-                jax.vmap(function),
-                out_shardings=distribution.layout(self.mesh, by_seed=True),
-                compiler_options=distribution.once(self._platform),
-            )
-        return self._begin[what]
+        begin = _beginning(self.stage(name), self.sizes, self.mesh)
+        return begin(seeds, paces, target, dict(params or {}))
 
     def template(self, stage: str, seeds: int) -> State:
         """The shapes of a stage's state with a leading axis S, to read a checkpoint by."""
@@ -170,3 +154,20 @@ class Trainer(Programs):
             names,
             target,
         )
+
+
+@kept
+def _beginning(stage: StageTraining, sizes: tuple[tuple[str, int], ...], mesh: Mesh) -> Callable:
+    """All seeds' first states, compiled quickly: it runs but once a training."""
+
+    def begin(seed, pace, target, params):
+        if drawn_anew := set(shapes(Key(stage.system), sizes)) - set(params):
+            new = drawn(stage.system, sizes, seed)
+            params = {name: new[name] if name in drawn_anew else params[name] for name in new}
+        return stage.start(seed, pace, target, params)
+
+    return jax.jit(
+        jax.vmap(begin),
+        out_shardings=distribution.layout(mesh, by_seed=True),
+        compiler_options=distribution.once(mesh.devices.flat[0].platform),
+    )

@@ -42,7 +42,7 @@ REFUSED = {
     ),
     "float labels": (
         {"labels": np.zeros(6, np.float32)},
-        ["labels", "float32", "regression is not supported: bin"],
+        ["labels", "float32", "numbers to predict are targets/"],
     ),
     "label too large": ({"labels": np.array([0, 1, 2, 0, 0, 0], np.int32)}, ["c1", "u0", "2"]),
     "label too small": ({"labels": np.array([0, 1, -2, 0, 0, 0], np.int32)}, ["c1", "u0", "-2"]),
@@ -69,6 +69,10 @@ REFUSED = {
     "too few splits": ({"split": ("train", "test")}, ["split", "2", "3"]),
     "too few sessions": ({"sessions": ("s",)}, ["sessions", "1", "3"]),
     "too few speakers": ({"speakers": ("s",) * 3}, ["speakers", "3", "6"]),
+    "a group too few": ({"groups": {"gender": ("f",) * 5}}, ["groups/gender", "5", "6"]),
+    "a group without a name": ({"groups": {"a": ("f", "") * 3}}, ["groups/a", "position 1"]),
+    "a group of speakers": ({"groups": {"speaker": ("f",) * 6}}, ["groups/speaker", "speakers"]),
+    "a group with a comma": ({"groups": {"a,b": ("f",) * 6}}, ["groups/a,b", "name"]),
     "empty id": ({"conversation_ids": ("a", "", "b")}, ["conversation_ids", "position 1"]),
     "id of two lines": ({"conversation_ids": ("a", "b\nc", "d")}, ["conversation_ids", "b"]),
 }

@@ -63,10 +63,22 @@ def test_scores_by_hand():
     # F1 = 2 right / (true + predicted)
     f1 = [10 / (6 + 7), 6 / (6 + 4), 8 / (4 + 5)]
     np.testing.assert_allclose(metrics.weighted_f1(COUNTS), np.average(f1, weights=[6, 6, 4]))
+    np.testing.assert_allclose(metrics.macro_f1(COUNTS), np.mean(f1))
+    found = metrics.per_class(COUNTS)
+    np.testing.assert_allclose(found["precision"], [5 / 7, 3 / 4, 4 / 5])
+    np.testing.assert_allclose(found["recall"], [5 / 6, 3 / 6, 4 / 4])
+    np.testing.assert_allclose(found["f1"], f1)
+    assert found["support"].tolist() == [6, 6, 4]
+
+
+def test_macro_f1_counts_the_classes_that_are_true_or_answered():
+    # The second class is answered once and never true: its F1 of 0 counts. The third is neither.
+    counts = np.array([[3, 1, 0], [0, 0, 0], [0, 0, 0]])
+    np.testing.assert_allclose(metrics.macro_f1(counts), (6 / 7 + 0) / 2)
 
 
 def scores_by_loop(labels, predictions, classes):
-    """The three scores from the answers themselves, one class after the other."""
+    """The four scores from the answers themselves, one class after the other."""
     recall, f1, support = [], [], []
     for c in range(classes):
         true, predicted = labels == c, predictions == c
@@ -77,7 +89,9 @@ def scores_by_loop(labels, predictions, classes):
         found = right / true.sum() if true.any() else 0.0
         f1.append(2 * precision * found / (precision + found) if right else 0.0)
         support.append(true.sum())
-    return np.mean(labels == predictions), np.mean(recall), np.average(f1, weights=support)
+    weighted = np.average(f1, weights=support)
+    seen = np.union1d(labels, predictions)
+    return np.mean(labels == predictions), np.mean(recall), weighted, np.mean(np.take(f1, seen))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -88,22 +102,17 @@ def test_scores_equal_a_loop(seed, absent):
     scored = labels != UNSCORED
     expected = scores_by_loop(labels[scored], logits.argmax(-1)[scored], 4)
     counts = np.asarray(metrics.confusion(logits, labels))
-    actual = (metrics.accuracy, metrics.unweighted_recall, metrics.weighted_f1)
-    np.testing.assert_allclose([f(counts) for f in actual], expected)
+    np.testing.assert_allclose([f(counts) for f in metrics.METRICS.values()], expected)
 
 
-@pytest.mark.parametrize(
-    "score", [metrics.accuracy, metrics.unweighted_recall, metrics.weighted_f1]
-)
+@pytest.mark.parametrize("score", metrics.METRICS.values())
 def test_leading_axes_are_scored_one_by_one(score):
     stacked = np.stack([COUNTS, COUNTS.T, np.eye(3, dtype=int)])[:, None]
     expected = [[score(x[0])] for x in stacked]
     np.testing.assert_allclose(score(stacked), expected)
 
 
-@pytest.mark.parametrize(
-    "score", [metrics.accuracy, metrics.unweighted_recall, metrics.weighted_f1]
-)
+@pytest.mark.parametrize("score", metrics.METRICS.values())
 def test_nothing_scored_is_zero(score):
     assert score(np.zeros((3, 3), int)) == 0
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from mman_jax.data.readers import npz
+from mman_jax.data.sequences import averaged
 from mman_jax.errors import InputError
 from mman_jax.features import extraction
 from mman_jax.features.measuring.measuring import digest
@@ -43,9 +44,24 @@ def cached(folder):
     return {p: p.stat().st_mtime_ns for p in folder.rglob("*.npy")}
 
 
+def timed(source, path):
+    """Words with times, a tenth of a second each, of all utterances but the first."""
+    said = [
+        {
+            **{name: row[name] for name in ("conversation_id", "utterance_id")},
+            **{"start": f"{n / 10:.1f}", "end": f"{(n + 1) / 10:.1f}", "word": word},
+        }
+        for row in rows(source)[1:]
+        for n, word in enumerate(row["transcript"].split())
+    ]
+    return clips.table(path, said)
+
+
 def test_three_modalities_then_others_like_them(tmp_path):
     source = clips.manifest(tmp_path)
-    ended = extract(source, tmp_path / "c.npz", *LIGHT, *SMALL)
+    said = timed(source, tmp_path / "words.csv")
+    inside = (f"--words={said}", "--sequences=text,speech,visual")
+    ended = extract(source, tmp_path / "c.npz", *LIGHT, *SMALL, *inside)
     assert ended.returncode == 0, ended.stderr
     assert "the network is trained here, on the labels" in ended.stdout
     corpus = npz.read(tmp_path / "c.npz")
@@ -53,6 +69,19 @@ def test_three_modalities_then_others_like_them(tmp_path):
     assert corpus.split == ("train", "train", "train", "valid", "test")
     assert corpus.speakers[:4] == ("s0", "s0", "s0", "s1")
     assert [corpus.label_names[i] for i in corpus.labels[:3]] == ["happy", "sad", "happy"]
+    text, speech, visual = (corpus.sequences[m] for m in ("text", "speech", "visual"))
+    assert text.lengths.tolist() == [
+        0,
+        *(len(row["transcript"].split()) for row in rows(source)[1:]),
+    ]
+    assert " ".join(text.names[: text.lengths[1]]) == rows(source)[1]["transcript"]
+    np.testing.assert_allclose(text.intervals[:2], [[0, 0.1], [0.1, 0.2]])
+    assert text.values.shape[1] == 8
+    assert speech.values.shape[1] == 25
+    assert (np.abs(speech.lengths / 100 - 0.4) < 0.15).all()  # clips of 0.4 to 0.5 s
+    assert set(visual.lengths) == {1, 2}
+    np.testing.assert_allclose(averaged(visual), corpus.features["visual"], rtol=1e-5)
+    np.testing.assert_allclose(visual.intervals[:, 1] - visual.intervals[:, 0], 4 / 15)
     # Some of the clips again, by what was fitted: the same features, without a split to fit on.
     some = [dict(row, conversation_id="new") for row in rows(source)[4:6]]
     for row in some:
@@ -62,6 +91,7 @@ def test_three_modalities_then_others_like_them(tmp_path):
     ended = extract(tmp_path / "new.csv", tmp_path / "new.npz", fitted)
     assert ended.returncode == 0, ended.stderr
     new = npz.read(tmp_path / "new.npz")
+    assert not new.sequences
     for name, features in new.features.items():
         np.testing.assert_allclose(features, corpus.features[name][4:6], rtol=1e-5, atol=1e-5)
     assert new.split is None
@@ -202,6 +232,14 @@ def test_without_labels_no_network_can_be_trained(sounds, tmp_path):
         (["--word_vectors=none.bin"], "none.bin"),
         (["--on_error=ignore"], "on_error"),
         (["--output=c.csv"], ".npz"),
+        (["--sequences=speach"], "--sequences: 'speach'; expected 'speech'?"),
+        (
+            ["--modalities=speech", "--sequences=text"],
+            "--sequences: 'text'; expected one of speech",
+        ),
+        (["--sequences=text"], "--sequences=text: no --words"),
+        (["--words=w.csv"], "--words=w.csv: no text among --sequences"),
+        (["--words=w.csv", "--sequences=text"], "w.csv: no such file"),
     ],
     ids=str,
 )

@@ -7,8 +7,9 @@ import pytest
 
 from mman_jax.errors import InputError
 from mman_jax.features import extraction, fitting
-from mman_jax.features.extraction import Extraction, Settings
+from mman_jax.features.extraction import Extraction
 from mman_jax.features.manifest import Utterance
+from mman_jax.features.settings import Settings
 from mman_jax.features.speech import functionals
 from mman_jax.features.speech.functionals import SpeechSettings
 from mman_jax.features.text.cnn import TextSettings
@@ -217,9 +218,9 @@ def test_a_clip_through_given_weights(fitted, tmp_path):
     utterance = Utterance("c", "u", path)
     seen = extraction.measure("visual", utterance, SETTINGS["visual"])
     measured = made.measure("visual", utterance)
-    assert measured.shape == (16,)
-    np.testing.assert_allclose(measured, own.apply("visual", [seen])[0], rtol=1e-5)
-    np.testing.assert_array_equal(made.features(utterance)["visual"], measured)
+    assert measured.shape == (2, 16)
+    np.testing.assert_allclose(measured, own.windows([seen])[0], rtol=1e-5)
+    np.testing.assert_array_equal(made.features(utterance)["visual"], measured.mean(0))
 
 
 def test_vectors_of_other_words_are_refused(vectors):

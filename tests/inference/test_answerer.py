@@ -95,7 +95,9 @@ def test_the_state_of_a_conversation_does_not_grow():
 def test_one_model_a_class_is_answered_as_in_a_file():
     given = corpus()
     models = [
-        trained.model(classes=("rest", name), seeds=1 + i, first_seed=i)
+        dataclasses.replace(
+            trained.model(classes=("rest", name), seeds=1 + i, first_seed=i), temperature=0.5 + i
+        )
         for i, name in enumerate(trained.CLASSES)
     ]
     several = [model.probabilities(given) for model in models]

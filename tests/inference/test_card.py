@@ -1,6 +1,7 @@
 import json
 
-from mman_jax.features.extraction import Extraction, Settings
+from mman_jax.features.extraction import Extraction
+from mman_jax.features.settings import Settings
 from mman_jax.features.speech.functionals import SpeechSettings
 from mman_jax.features.text.cnn import TextSettings
 from mman_jax.inference import card

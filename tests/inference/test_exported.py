@@ -1,5 +1,7 @@
 """The exported functions answer as the models do: whole conversations, and step by step."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -65,7 +67,7 @@ def loaded(made):
 
 
 SYSTEMS = {
-    "clstm_lf": [trained.model(clstm_lf)],
+    "clstm_lf": [dataclasses.replace(trained.model(clstm_lf), temperature=2.5)],
     "no_context": [trained.model(no_context)],
     "one-vs-rest": [
         trained.model(clstm_ef, seeds, ("no", name), first_seed=seeds)

@@ -8,6 +8,7 @@ import pytest
 from mman_jax.data import scaling
 from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError
+from mman_jax.files import carded
 from mman_jax.inference import stream
 from mman_jax.inference.model import Model
 from mman_jax.systems import build
@@ -57,6 +58,28 @@ def test_a_missing_modality_is_masked_as_the_stream_masks_it(made):
     other = np.where(there, corpus.features["text"], np.float32(np.nan))
     hidden = dataclasses.replace(corpus, features=corpus.features | {"text": other})
     np.testing.assert_array_equal(model.probabilities(hidden), model.probabilities(corpus))
+
+
+def test_a_temperature_is_kept_and_changes_no_label(made, tmp_path):
+    model, corpus = made
+    before = model.probabilities(corpus)
+    network = model.network.to_dict()
+    dataclasses.replace(model, network=network, temperature=0.25).save(tmp_path / "sure")
+    after = Model.load(tmp_path / "sure").probabilities(corpus)
+    powers = before.astype(np.float64) ** 4
+    np.testing.assert_allclose(after, powers / powers.sum(-1, keepdims=True), atol=1e-6)
+    np.testing.assert_array_equal(after.argmax(-1), before.argmax(-1))
+    # A model of an earlier version, and temperatures that no run fits.
+    arrays, card = carded.read(tmp_path / "sure" / "model.npz", "a model")
+    for given, said in ((None, ""), (0, "0.1 to 10"), ("1", "'1'"), (True, "True")):
+        old = {k: v for k, v in card.items() if k != "temperature"}
+        own = old if given is None else old | {"temperature": given}
+        carded.write(tmp_path / "other" / "model.npz", arrays, own)
+        if not said:
+            assert Model.load(tmp_path / "other").temperature == 1.0
+            continue
+        with pytest.raises(InputError, match=f"temperature: .*{said}"):
+            Model.load(tmp_path / "other")
 
 
 def test_a_corpus_of_other_modalities_or_sizes_is_refused(made):

@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from mman_jax.data.scaling import Scaling
-from mman_jax.features.extraction import Extraction, Settings
+from mman_jax.evaluation.metrics import METRICS
+from mman_jax.features.extraction import Extraction
+from mman_jax.features.settings import Settings
 from mman_jax.features.speech import reduction
 from mman_jax.features.speech.functionals import SpeechSettings
 from mman_jax.features.text import tfidf
@@ -46,6 +48,7 @@ def arrays() -> dict[str, np.ndarray]:
         "lengths": np.array(lengths, np.int32),
         "conversation_ids": np.array(["c0", "c1", "c2"]),
         "utterance_ids": np.array([f"u{u}" for length in lengths for u in range(length)]),
+        "groups/gender": np.array(["f", "m", "f", "f", "m", "f"]),
         "speakers": np.array(["A", "B", "A", "A", "B", "C"]),
         "sessions": np.array(["S1", "S1", "S2"]),
         "split": np.array(["train", "valid", "test"]),
@@ -53,10 +56,17 @@ def arrays() -> dict[str, np.ndarray]:
 
 
 def npz() -> list[Files]:
-    """A corpus as `.npz`, stored and deflated, in both floating-point widths."""
+    """A corpus as `.npz`, stored and deflated, in both floating-point widths; and with words."""
+    words = {
+        "sequences/text": np.arange(15, dtype=np.float32).reshape(5, 3),
+        "sequence_lengths/text": np.array([2, 0, 1, 0, 1, 1], np.int32),
+        "intervals/text": np.array([[0, 0.5], [0.5, 1], [0, 1], [0.2, 0.3], [0, 2]]),
+        "sequence_names/text": np.array(["so", "it", "is", "not", "é"]),
+    }
     wide = {k: a.astype(np.float64) if a.dtype.kind == "f" else a for k, a in arrays().items()}
     found = []
-    for save, values in ((np.savez, arrays()), (np.savez_compressed, arrays()), (np.savez, wide)):
+    several = (np.savez, arrays()), (np.savez_compressed, arrays()), (np.savez, wide)
+    for save, values in (*several, (np.savez, arrays() | words)):
         file = io.BytesIO()
         save(file, **values)
         found.append({"case.npz": _pack(*_unpack(file.getvalue()))})
@@ -105,14 +115,23 @@ def folder() -> list[Files]:
 def scores() -> dict:
     """The scores of a run, as `results.json` holds them."""
     spread = {"mean": 0.5, "std": 0.1, "per_seed": [0.4, 0.6]}
-    names = ("accuracy", "unweighted_recall", "weighted_f1")
-    part = {name: spread for name in names} | {"majority_accuracy": 0.5, "confusion": [[1, 0]] * 2}
+    part = {name: spread for name in METRICS}
+    part |= {"majority_accuracy": 0.5, "confusion": [[1, 0]] * 2}
+    part["calibration"] = {"before": 0.1, "after": 0.05, "temperature": 1.5}
+    part["per_class"] = [
+        dict.fromkeys(("precision", "recall", "f1"), spread) | {"support": 5} for _ in CLASSES
+    ]
     head = {
         "validation": part | {"loss": spread},
         "test": part,
         "test_oracle": {"accuracy": spread},
         "best_epoch": [1, 2],
     }
+    group = {"accuracy": spread, "unweighted_recall": spread}
+    group |= {"utterances": 3, "conversations": 2}
+    gap = {"first": "f", "second": "m", "difference": 0.1, "interval": [-0.1, 0.3]}
+    gender = {"groups": {"f": group, "m": group}, "gap": gap, "left_out": []}
+    head |= {"groups": {"gender": gender}}
     return {"classes": list(CLASSES), **head, "towers": {m: head for m in DIMS}, "seconds": {}}
 
 

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mman_jax.training.losses import balanced_weights, cross_entropy
+from mman_jax.training.losses import balanced_weights, ccc, cross_entropy, l1, mse
 from mman_jax.types import UNSCORED
 
 ONES = np.ones(3, np.float32)
@@ -115,3 +115,95 @@ def test_label_smoothing_is_cross_entropy_to_a_softer_target():
     log_probabilities = np.asarray(jax.nn.log_softmax(logits))[scored]
     np.testing.assert_allclose(total, -(target * log_probabilities).sum(), rtol=1e-5)
     assert weight == scored.sum()
+
+
+def test_shares_of_one_class_are_a_label_of_it():
+    logits, labels = draw()
+    shares = np.eye(3, dtype=np.float32)[labels]
+    shares[labels == UNSCORED] = np.nan
+    weights = np.float32([0.5, 1, 3])
+    for smoothing in (0.0, 0.2):
+        hard = cross_entropy(logits, labels, weights, smoothing)
+        np.testing.assert_allclose(
+            cross_entropy(logits, shares, weights, smoothing), hard, rtol=1e-5
+        )
+    np.testing.assert_allclose(balanced_weights(shares, 3), balanced_weights(labels, 3), rtol=1e-6)
+
+
+def test_shares_by_hand():
+    logits = np.log(np.float32([[[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]]]))
+    shares = np.float32([[[0.75, 0.25, 0], [np.nan] * 3]])
+    total, weight = cross_entropy(logits, shares, ONES)
+    assert total == pytest.approx(-0.75 * np.log(0.5) - 0.25 * np.log(0.25))
+    assert weight == 1
+    gradient = jax.grad(lambda x: cross_entropy(x, shares, ONES)[0])(logits)
+    np.testing.assert_allclose(gradient[0], [[-0.25, 0, 0.25], [0, 0, 0]], atol=1e-6)
+
+
+def alone(x):
+    return x
+
+
+def numbers(seed=0):
+    random = np.random.default_rng(seed)
+    targets = random.normal(size=(4, 5, 2)).astype(np.float32)
+    answers = (0.6 * targets + random.normal(size=targets.shape)).astype(np.float32)
+    targets[1, :, 0], targets[:, 4] = np.nan, np.nan
+    return answers, targets
+
+
+def plain_ccc(answers, targets):
+    found = []
+    for t in range(targets.shape[-1]):
+        own = ~np.isnan(targets[..., t])
+        x, y = answers[..., t][own], targets[..., t][own]
+        apart = x.var() + y.var() + (x.mean() - y.mean()) ** 2
+        found.append(1 - 2 * ((x - x.mean()) * (y - y.mean())).mean() / apart)
+    return sum(found) / len(found)
+
+
+def test_losses_of_numbers_by_hand():
+    answers, targets = numbers()
+    errors = (answers - targets)[~np.isnan(targets)]
+    for loss, expected in ((l1, np.abs(errors).sum()), (mse, (errors**2).sum())):
+        total, weight = loss(answers, targets, alone)
+        assert total == pytest.approx(expected, rel=1e-5)
+        assert weight == len(errors) == 28
+    total, weight = ccc(answers, targets, alone)
+    assert total / weight == pytest.approx(plain_ccc(answers, targets), rel=1e-5)
+    for loss in (l1, mse, ccc):
+        gradient = jax.grad(lambda x, loss=loss: loss(x, targets, alone)[0])(answers)
+        assert np.isfinite(gradient).all()
+        assert not np.asarray(gradient)[np.isnan(targets)].any()
+
+
+def test_ccc_over_devices_is_that_of_the_whole_batch():
+    # Two devices that each have a half, and that add up what the other has.
+    answers, targets = numbers()
+    halves = [slice(0, 1), slice(1, 4)]
+
+    def moments(half):
+        seen = []
+        ccc(answers[half], targets[half], lambda x: seen.append(x) or x)
+        return seen
+
+    sums = [a + b for a, b in zip(*map(moments, halves), strict=True)]
+
+    def one(x, half):
+        left = iter(sums)
+        total, weight = ccc(x, targets[half], lambda _: next(left))
+        return total / sums[1], weight
+
+    value = sum(one(answers[half], half)[0] for half in halves)
+    gradient = [jax.grad(lambda x, h=half: one(x, h)[0])(answers[half]) for half in halves]
+    whole = jax.value_and_grad(lambda x: ccc(x, targets, alone)[0] / 28)(answers)
+    assert value == pytest.approx(float(whole[0]), rel=1e-5)
+    np.testing.assert_allclose(np.concatenate(gradient), whole[1], rtol=1e-4, atol=1e-7)
+
+
+def test_ccc_of_what_does_not_vary_is_finite():
+    same = np.ones((1, 3, 1), np.float32)
+    for targets in (same, same * np.nan, np.float32([[[1], [np.nan], [np.nan]]])):
+        total, gradient = jax.value_and_grad(lambda x, y=targets: ccc(x, y, alone)[0])(same)
+        assert np.isfinite(total)
+        assert np.isfinite(gradient).all()

@@ -2,6 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mman_jax.training import plateau
 from mman_jax.training.selection import Selection
 from mman_jax.training.state import Record, State
 
@@ -96,3 +97,21 @@ def test_a_target_is_kept_whatever_its_score(by):
     assert state.best["fusion"] == 3
     assert bool(state.stopped[0])
     assert not script(Selection(by, 1), [0.9, 0.1], [0.1, 0.9], target=3).stopped[0]
+
+
+def test_the_last_epoch_is_kept_and_the_loss_stops():
+    rule = Selection("last", 2)
+    losses = [0.9, 0.5, 0.6, 0.7, 0.1]
+    state = begin()._replace(lowest=plateau.start(1))
+    for epoch, loss in enumerate(losses, 1):
+        counts = jnp.int32([[[epoch, 9]]])
+        record = Record(*(jnp.float32([x]) for x in (0, loss, 0.5, 0.5, 1)))
+        params = {"fusion": np.float32(epoch)}
+        lowest = plateau.note(state.lowest, epoch, record.valid_loss)
+        state = state._replace(epoch=np.int32(epoch), params=params, lowest=lowest)
+        scores = rule.score(record, counts, record.valid_loss)
+        state = rule.keep_best(state, params, scores, record.test_accuracy, counts, counts, HEADS)
+    assert int(state.best_epoch[0]) == 4  # two after the lowest loss; the fifth comes too late
+    assert state.best["fusion"] == 4
+    assert int(state.valid[0, 0, 0]) == 4
+    assert bool(state.stopped[0])

@@ -88,6 +88,8 @@ def test_every_optimizer_moves_the_parameters(name):
 def test_an_unknown_optimizer_and_a_stage_without_settings_are_refused():
     with pytest.raises(InputError, match="optimizer: 'adamm'; expected 'adam'"):
         trained(Sown, optimizer="adamm")
+    with pytest.raises(InputError, match="optimizer: adadelta with b2; expected adam"):
+        trained(Sown, optimizer="adadelta", b2=0.9)
     trainer, _ = tiny.trainer()
     settings = {k: v for k, v in trainer.settings.items() if k != "fusion"}
     with pytest.raises(InputError, match=r"train\.fusion: no settings"):

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from mman_jax.data.readers import items, padded, table
+from mman_jax.data.readers import items, padded, pooling, table
 from mman_jax.errors import InputError
 
 LAYOUT = "bc-LSTM's padded pickle (seven parts)"
@@ -20,7 +20,7 @@ def recognises(loaded: object) -> bool:
     return any(isinstance(loaded[i], padded.Array) and loaded[i].ndim == 3 for i in (0, 2))
 
 
-def read(place: str, loaded: Any, pool: str) -> table.Table:
+def read(place: str, loaded: Any, pool: pooling.How) -> table.Table:
     """The utterances of a loaded pickle; padding stands behind them.
 
     The file has no ids: a conversation is its part and row, an utterance its position. Its one

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from mman_jax.data.readers import names, pooling, table
+from mman_jax.data.readers.cells import Cells, in_order
+from mman_jax.data.sequences import Sequence
 from mman_jax.errors import InputError
 
 LAYOUT = "CMU-MultimodalSDK's computational sequences"
@@ -24,7 +26,7 @@ def recognises(folder: Path) -> bool:
     return any(True for _ in folder.glob("*.csd"))
 
 
-def read(path: Path, pool: str) -> table.Table:
+def read(path: Path, pool: pooling.How) -> table.Table:
     """The utterances of a file, or of all files in a folder.
 
     With a file of labels, utterances are its intervals, and have those frames whose interval
@@ -49,7 +51,7 @@ def read(path: Path, pool: str) -> table.Table:
             else:
                 features[sequence.root] = sequence
         segments = _segments(path, labels, features, notes)
-        made = _features(path, features, segments, pool, notes)
+        made, sequences = _features(path, features, segments, pool, notes)
     told = [segment.name for segment in segments]
     ratings = [segment.rating for segment in segments]
     targets: dict[str, np.ndarray] = {}
@@ -73,6 +75,7 @@ def read(path: Path, pool: str) -> table.Table:
         label_names=label_names,
         features={name: one.features for name, one in made.items()},
         present={name: one.present for name, one in made.items()},
+        sequences=sequences,
         targets=targets,
         notes=notes,
     )
@@ -189,12 +192,12 @@ def _features(
     path: Path,
     features: dict[str, _Sequence],
     segments: list[_Segment],
-    pool: str,
+    pool: pooling.How,
     notes: list[str],
-) -> dict[str, pooling.Pooled]:
-    made = {}
+) -> tuple[dict[str, pooling.Pooled], dict[str, Sequence]]:
+    made, sequences = {}, {}
     for root, sequence in features.items():
-        held = set(sequence.keys)
+        held, cells = set(sequence.keys), Cells()
         ragged: list[pooling.Pooled | None] = []
         key, frames = None, None
         for segment in segments:
@@ -202,6 +205,7 @@ def _features(
             wanted = own if own in held else segment.name.conversation
             if wanted not in held:
                 ragged.append(None)
+                cells.skip()
                 continue
             if wanted != key:
                 key, frames = wanted, sequence.frames(wanted)
@@ -210,8 +214,11 @@ def _features(
                 break
             if segment.seconds is not None and wanted != own:
                 start, end = segment.seconds
-                values = values[(seconds[:, 0] < end) & (seconds[:, 1] > start)]
+                inside = (seconds[:, 0] < end) & (seconds[:, 1] > start)
+                values, seconds = values[inside], seconds[inside] - start
             ragged.append(pooling.ragged([values], pool))
+            if pool is None:
+                cells.add_one(*in_order(values, seconds))
         if len(ragged) < len(segments):
             notes.append(f"{root}: words, which are no features: left out")
             continue
@@ -229,9 +236,11 @@ def _features(
             sum(one.replaced for one in ragged if one is not None),
         )
         made[root] = whole
+        if pool is None:
+            sequences[root] = cells.sequence()
         notes.append(f"{root}: {pooling.describe(pool)}")
         if whole.replaced:
             notes.append(f"{root}: {whole.replaced} values NaN or infinite, taken as 0")
     if not made:
         raise InputError(path, "words alone", "a sequence of numbers")
-    return made
+    return made, sequences

@@ -1,6 +1,7 @@
 """CSV files of one's own: a row an utterance, with columns of features."""
 
 import csv
+import difflib
 import re
 from pathlib import Path
 
@@ -13,10 +14,17 @@ from mman_jax.errors import InputError, nearest
 LAYOUT = "a CSV of utterances with columns of features"
 
 _FEATURE = re.compile(r"(.+)_(\d{1,6})")
+_TARGETS, _GROUPS = "targets/", "groups/"
+_DELIMITERS = ",;\t"
+_LONGEST = 1 << 20
+"""Characters of a header, at most."""
+
 _FACTS = {
     "conversation": "conversation", "conversation_id": "conversation",
+    "dialogue": "conversation", "dialogue_id": "conversation",
     "utterance": "utterance", "utterance_id": "utterance",
-    "label": "label", "speaker": "speaker", "session": "session", "split": "split",
+    "label": "label", "emotion": "label",
+    "speaker": "speaker", "session": "session", "split": "split",
 }  # fmt: skip
 
 
@@ -24,16 +32,26 @@ def header(path: Path) -> list[str]:
     """The cells of a file's first line; none where it is no CSV file in UTF-8."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            line = file.readline(1 << 20)
-            return [cell.strip() for cell in next(csv.reader([line], strict=True), [])]
+            line = file.readline(_LONGEST)
+            own = csv.reader([line], strict=True, delimiter=_delimiter(line))
+            return [cell.strip() for cell in next(own, [])]
     except (OSError, ValueError, csv.Error):
         return []
+
+
+def _delimiter(line: str) -> str:
+    """What separates the cells: the comma, unless semicolons or tabs make more of the header."""
+    return max(_DELIMITERS, key=lambda one: len(next(csv.reader([line], delimiter=one), [])))
 
 
 def recognises(path: Path) -> bool:
     """Whether a file begins as one of these does."""
     cells = header(path)
-    known = [cell in _FACTS or bool(_FEATURE.fullmatch(cell)) for cell in cells]
+    starts = (_TARGETS, _GROUPS)
+    known = [
+        cell.lower() in _FACTS or cell.startswith(starts) or bool(_FEATURE.fullmatch(cell))
+        for cell in cells
+    ]
     return len(cells) > 1 and "path" not in cells and 2 * sum(known) > len(cells)
 
 
@@ -45,7 +63,9 @@ def rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file, strict=True)
+            delimiter = _delimiter(file.readline(_LONGEST))
+            file.seek(0)
+            lines = csv.reader(file, strict=True, delimiter=delimiter)
             rows = [(lines.line_num, row) for row in lines if any(cell.strip() for cell in row)]
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(path, f"cannot be read ({error!s:.120})", "a CSV file in UTF-8") from error
@@ -63,7 +83,11 @@ def rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
 
 
 def read(path: Path) -> table.Table:
-    """The utterances of a file: facts by name, features `<modality>_<number>`, `targets/<name>`.
+    """The utterances of a file: facts by name, features `<modality>_<number>`, `targets/<name>`,
+    `groups/<name>`.
+
+    Columns of other names are left unread, and told, where conversations and labels are found
+    without them; one that looks like a misspelt name is refused.
 
     Raises:
         InputError: the file, the line and the column that does not fit.
@@ -72,18 +96,26 @@ def read(path: Path) -> table.Table:
     places: dict[str, dict[int, int]] = {}
     facts: dict[str, int] = {}
     targets: dict[str, int] = {}
+    unread: list[str] = []
     for position, column in enumerate(columns):
         where = f"{path}: column {column!r:.60}"
-        if column in _FACTS:
-            if _FACTS[column] in facts:
-                raise InputError(where, f"a second {_FACTS[column]}", "each column once")
-            facts[_FACTS[column]] = position
-        elif column.startswith("targets/"):
-            targets[column.removeprefix("targets/")] = position
+        fact = _FACTS.get(column.lower())
+        if fact:
+            if fact in facts:
+                raise InputError(where, f"a second {fact}", "each column once")
+            facts[fact] = position
+        elif column.startswith(_TARGETS):
+            targets[column.removeprefix(_TARGETS)] = position
+        elif column.startswith(_GROUPS):
+            facts[column] = position
         elif match := _FEATURE.fullmatch(column):
             places.setdefault(match[1], {})[int(match[2])] = position
         else:
-            known = (*_FACTS, "targets/<name>", "<modality>_<number>")
+            unread.append(column)
+    for column in unread:
+        if not {"conversation", "label"} <= facts.keys() or _misspelt(column):
+            known = (*_FACTS, "targets/<name>", "groups/<name>", "<modality>_<number>")
+            where = f"{path}: column {column!r:.60}"
             raise InputError(where, "unknown", nearest(column, known))
     for modality, numbers in places.items():
         if sorted(numbers) not in ([*range(len(numbers))], [*range(1, len(numbers) + 1)]):
@@ -92,6 +124,8 @@ def read(path: Path) -> table.Table:
     if not places:
         raise InputError(path, "no columns of features", "<modality>_0, <modality>_1 and so on")
     notes = []
+    if unread:
+        notes.append(f"columns left unread: {', '.join(name or repr('') for name in unread)[:200]}")
 
     def column(name: str) -> list[str]:
         found = []
@@ -140,11 +174,16 @@ def read(path: Path) -> table.Table:
         features=features,
         present=present,
         targets={name: _numbers(path, lines, at, name) for name, at in targets.items()},
+        groups={name.removeprefix(_GROUPS): column(name) for name in facts if _GROUPS in name},
         parts=parts,
         speakers=column("speaker") if "speaker" in facts else None,
         sessions=column("session") if "session" in facts else None,
         notes=notes,
     )
+
+
+def _misspelt(column: str) -> bool:
+    return bool(difflib.get_close_matches(column.lower(), _FACTS, n=1, cutoff=0.75))
 
 
 def _numbers(path: Path, lines: list[tuple[int, list[str]]], at: int, name: str) -> np.ndarray:

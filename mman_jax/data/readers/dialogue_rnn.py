@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mman_jax.data.protocols import EMOTIONS
-from mman_jax.data.readers import columns, items, names, table, tuples
+from mman_jax.data.readers import columns, items, names, pooling, table, tuples
 from mman_jax.data.readers.tuples import Layout, recognises
 from mman_jax.errors import InputError
 
@@ -18,7 +18,7 @@ _LEAST_BYTES = 6  # of an utterance in a file: an id, a speaker, a label and thr
 _PARTS = ("train", "test", "valid")
 
 
-def read(place: str, loaded: Any, pool: str) -> table.Table:
+def read(place: str, loaded: Any, pool: pooling.How) -> table.Table:
     """The utterances of a loaded pickle; conversations are sorted by id.
 
     Conversations in no part of the split are left out. Where the ids look like IEMOCAP's, labels

@@ -1,10 +1,12 @@
 """emotion2vec's files: frames of all utterances in an array, lengths and labels beside it."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 
 from mman_jax.data.readers import names, pooling, table
+from mman_jax.data.readers.cells import Cells
 from mman_jax.data.validation import SPLIT_NAMES
 from mman_jax.errors import InputError
 from mman_jax.files import arrays
@@ -19,7 +21,7 @@ def recognises(folder: Path) -> bool:
     return any(path.is_file() for path in folder.glob("*.npy"))
 
 
-def read(path: Path, pool: str) -> table.Table:
+def read(path: Path, pool: pooling.How) -> table.Table:
     """The utterances of one array or of a folder of them; the parts are their names.
 
     A folder of arrays without lengths is FunASR's output: an array an utterance, without labels.
@@ -37,22 +39,23 @@ def read(path: Path, pool: str) -> table.Table:
         parts = {"": several[0]}
         if len(several) > 1:
             raise InputError(path, f"{len(several)} arrays", "train.npy, valid.npy, test.npy")
-    made, ids, labels, split = [], [], [], []
+    made, ids, labels, split, cells = [], [], [], [], Cells()
     for part in ("", *SPLIT_NAMES):
         if part in parts:
             frames = arrays.read_npy(parts[part])
             lengths = _lengths(parts[part].with_suffix(".lengths"), frames)
             own, emotions = _labels(parts[part].with_suffix(".emo"), len(lengths))
-            made.append(_pooled(parts[part], frames, lengths, pool))
+            made.append(_pooled(frames, lengths, pool, cells))
             ids, labels = ids + own, labels + emotions
             split += [part] * len(own)
     notes = [f"{MODALITY}: {pooling.describe(pool)}"]
-    return _table(path, made, ids, labels, split if all(split) else None, notes)
+    whole = _table(path, made, ids, labels, split if all(split) else None, notes)
+    return whole if pool else dataclasses.replace(whole, sequences={MODALITY: cells.sequence()})
 
 
-def _single(path: Path, paths: list[Path], pool: str) -> table.Table:
+def _single(path: Path, paths: list[Path], pool: pooling.How) -> table.Table:
     """An array an utterance, named after it."""
-    made = []
+    made, cells, framed = [], Cells(), False
     for one in paths:
         array = arrays.read_npy(one)
         rows = array[:].reshape(1, -1) if array.ndim == 1 else array
@@ -61,10 +64,13 @@ def _single(path: Path, paths: list[Path], pool: str) -> table.Table:
         if path.is_file() and len(rows) > 1:
             expected = f"{one.stem}.lengths with a line an utterance, and {one.stem}.emo"
             raise InputError(one, f"{len(rows)} rows and no lengths beside it", expected)
-        made.append(_pooled(one, rows, np.array([len(rows)]), pool))
+        framed |= array.ndim == 2
+        made.append(_pooled(rows, np.array([len(rows)]), pool, cells))
     notes = ["no labels beside the arrays", f"{MODALITY}: {pooling.describe(pool)}"]
     stems = [one.stem for one in paths]
-    return _table(path, made, stems, [""] * len(stems), None, notes)
+    whole = _table(path, made, stems, [""] * len(stems), None, notes)
+    kept = framed and pool is None
+    return dataclasses.replace(whole, sequences={MODALITY: cells.sequence()}) if kept else whole
 
 
 def _table(
@@ -110,14 +116,15 @@ def _table(
 
 
 def _pooled(
-    path: Path, frames: OnDisk | np.ndarray, lengths: np.ndarray, pool: str
+    frames: OnDisk | np.ndarray, lengths: np.ndarray, pool: pooling.How, cells: Cells
 ) -> pooling.Pooled:
-    """Pools the runs of rows, an utterance at a time."""
-    ends = np.cumsum(lengths)
-    made = [
-        pooling.ragged([np.asarray(frames[int(end - size) : int(end)])], pool)
-        for end, size in zip(ends, lengths, strict=True)
-    ]
+    """Pools the runs of rows, an utterance at a time; `cells` gets them where they are kept."""
+    made = []
+    for end, size in zip(np.cumsum(lengths), lengths, strict=True):
+        own = np.asarray(frames[int(end - size) : int(end)])
+        made.append(pooling.ragged([own], pool))
+        if pool is None:
+            cells.add_one(own)
     return pooling.Pooled(
         np.concatenate([one.features for one in made]),
         np.concatenate([one.present for one in made]),

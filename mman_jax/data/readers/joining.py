@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from mman_jax.data import sequences as cells
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import names, pooling
+from mman_jax.data.readers.cells import Cells
 from mman_jax.errors import InputError
 
 _KINDS = "a folder of .npy files, or an .npz archive, by utterance id"
@@ -18,7 +20,7 @@ _KINDS = "a folder of .npy files, or an .npz archive, by utterance id"
 def join(
     corpus: Corpus,
     arrays: Mapping[str, str | Path],
-    pool: str = "mean",
+    pool: pooling.How = "mean",
     keys: Sequence[str] | None = None,
     read: Callable[[Path], Corpus | None] = lambda path: None,
 ) -> Corpus:
@@ -33,14 +35,14 @@ def join(
             corpus, matched by conversation and utterance (by number where only the form of the
             ids is another; by position where one of the two has none): its modality of this name,
             or its only one.
-        pool: what becomes of frames: one of `pooling.POOLS`.
+        pool: what becomes of frames: see `pooling.How`.
         keys: other names of the N utterances, or None.
         read: what reads another corpus at a path; None where there is none.
 
     Raises:
         InputError: the modality and the utterance whose array is missing or another's size.
     """
-    added, present, notes = {}, {}, []
+    added, present, sequences, notes = {}, {}, {}, []
     for modality, path in arrays.items():
         path = Path(path)
         if modality in corpus.features:
@@ -48,22 +50,26 @@ def join(
             raise InputError(f"{path}: modality {modality}", found, "a new name")
         other = read(path) if path.exists() else None
         if other is None:
-            added[modality], present[modality] = _read(corpus, modality, path, pool, keys, notes)
+            found = _read(corpus, modality, path, pool, keys, notes)
         else:
-            added[modality], present[modality] = _matched(corpus, modality, other, notes)
+            found = _matched(corpus, modality, other, notes)
+        added[modality], present[modality], sequence = found
+        if sequence is not None:
+            sequences[modality] = sequence
     lacking = {name: there for name, there in present.items() if not there.all()}
     return dataclasses.replace(
         corpus,
         features={**corpus.features, **added},
         present={**corpus.present, **lacking},
+        sequences={**corpus.sequences, **sequences},
         source_notes=(*corpus.source_notes, *notes),
     )
 
 
 def _matched(
     corpus: Corpus, modality: str, other: Corpus, notes: list[str]
-) -> tuple[np.ndarray, np.ndarray]:
-    """[N, D] of another corpus, and whether each utterance is there and has it."""
+) -> tuple[np.ndarray, np.ndarray, cells.Sequence | None]:
+    """[N, D] of another corpus, whether each utterance is there and has it, and its sequence."""
     name = modality if modality in other.features else None
     if name is None and len(other.features) == 1:
         (name,) = other.features
@@ -106,7 +112,8 @@ def _matched(
     ]
     if not there.all():
         notes.append(f"{modality}: {int((~there).sum())} utterances without it")
-    return array, there
+    sequence = other.sequences.get(name)
+    return array, there, sequence and cells.taken(sequence, take)
 
 
 def _counted(ids: Sequence[str]) -> bool:
@@ -125,15 +132,16 @@ def _read(
     corpus: Corpus,
     modality: str,
     path: Path,
-    pool: str,
+    pool: pooling.How,
     keys: Sequence[str] | None,
     notes: list[str],
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, cells.Sequence | None]:
     conversations = np.repeat(np.array(corpus.conversation_ids), corpus.lengths).tolist()
     alone = Counter(corpus.utterance_ids)
     vectors: list[np.ndarray] = []
     there: list[bool] = []
     replaced = framed = 0
+    kept = Cells()
     with _Source(path) as load:
         for row, (conversation, utterance) in enumerate(
             zip(conversations, corpus.utterance_ids, strict=True)
@@ -149,7 +157,10 @@ def _read(
                 made = pooling.ragged([array], pool)
                 replaced += made.replaced
                 vector, present = made.features[0], bool(made.present[0])
+                if pool is None:
+                    kept.add_one(array)
             else:
+                kept.skip()
                 with np.errstate(over="ignore"):  # the corpus refuses infinity, and says where
                     vector, present = array.astype(np.float32), True
             if vectors and len(vector) != len(vectors[0]):
@@ -161,7 +172,8 @@ def _read(
         notes.append(f"{modality}: {pooling.describe(pool)}")
     if replaced:
         notes.append(f"{modality}: {replaced} values NaN or infinite, taken as 0")
-    return np.stack(vectors), np.array(there)
+    sequence = kept.sequence() if framed and pool is None else None
+    return np.stack(vectors), np.array(there), sequence
 
 
 def _array(place: str, load: Callable[[str], np.ndarray | None], ids: list[str]) -> np.ndarray:

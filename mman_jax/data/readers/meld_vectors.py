@@ -26,7 +26,7 @@ def recognises(loaded: object) -> bool:
     return any(isinstance(value, np.ndarray | list | tuple) for value in values)
 
 
-def read(place: str, loaded: Any, pool: str) -> table.Table:
+def read(place: str, loaded: Any, pool: pooling.How) -> table.Table:
     """The utterances of a loaded pickle: vectors without labels, to be joined to MELD's CSV.
 
     Keys are `<dialogue>_<utterance>` of vectors [D], or dialogues of arrays [U, D] with rows of

@@ -7,6 +7,7 @@ import numpy as np
 
 from mman_jax.data.protocols import EMOTIONS
 from mman_jax.data.readers import items, names, pooling, table
+from mman_jax.data.readers.cells import Cells
 from mman_jax.errors import InputError
 from mman_jax.files import arrays, objects
 
@@ -30,7 +31,7 @@ def has_labels(path: Path) -> bool:
     return bool(CORPORA.keys() & set(objects.keys(path)))
 
 
-def read(folder: Path, pool: str) -> table.Table:
+def read(folder: Path, pool: pooling.How) -> table.Table:
     """The utterances of a folder, or of a label file alone, which has no features.
 
     Where there are several label files, the one of most utterances counts. Each encoder is a
@@ -73,9 +74,11 @@ def read(folder: Path, pool: str) -> table.Table:
         notes=notes,
     )
     for encoder, (where, framed) in _encoders(folder).items():
-        made = _features(where, found.ids, pool)
+        cells = Cells()
+        made = _features(where, found.ids, pool, cells)
         found.features[encoder], found.present[encoder] = made.features, made.present
         if framed:
+            found.sequences |= {} if pool else {encoder: cells.sequence()}
             notes.append(f"{encoder}: {pooling.describe(pool)}")
         if made.replaced:
             notes.append(f"{encoder}: {made.replaced} values NaN or infinite, taken as 0")
@@ -175,8 +178,8 @@ def _labels(
     return *table.numbered(classes), targets
 
 
-def _features(folder: Path, ids: list[str], pool: str) -> pooling.Pooled:
-    """One encoder's files; an utterance without one lacks the modality."""
+def _features(folder: Path, ids: list[str], pool: pooling.How, cells: Cells) -> pooling.Pooled:
+    """One encoder's files, which `cells` get; an utterance without one lacks the modality."""
     sequences: list[np.ndarray | None] = []
     width = 0
     for name in ids:
@@ -184,6 +187,7 @@ def _features(folder: Path, ids: list[str], pool: str) -> pooling.Pooled:
         # A name is not to lead out of the folder.
         if Path(name).name != name or not path.is_file():
             sequences.append(None)
+            cells.skip()
             continue
         array = np.asarray(arrays.read_npy(path)[:])
         rows = array.reshape(1, -1) if array.ndim == 1 else array
@@ -194,6 +198,8 @@ def _features(folder: Path, ids: list[str], pool: str) -> pooling.Pooled:
             raise InputError(path, f"{rows.shape[1]} features", f"{width}, as the others")
         made = pooling.ragged([rows], "mean" if len(rows) == 1 else pool)
         sequences.append(made)
+        if pool is None:
+            cells.add_one(rows)
     if not width:
         raise InputError(folder, "no file of any utterance", f"{ids[0]}.npy and so on")
     first = next(made for made in sequences if made is not None)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from mman_jax.data.readers import items, names, pooling, table
+from mman_jax.data.readers.cells import Cells
 from mman_jax.errors import InputError
 from mman_jax.files import unpickler
 
@@ -25,7 +26,7 @@ def recognises(loaded: object) -> bool:
     return isinstance(first[0], list | tuple) and len(first[0]) >= 3
 
 
-def read(place: str, loaded: Any, pool: str) -> table.Table:
+def read(place: str, loaded: Any, pool: pooling.How) -> table.Table:
     """The utterances of one loaded pickle, which is one part of a split that it does not name."""
     return read_parts(place, {"": (place, loaded)}, pool)
 
@@ -40,7 +41,7 @@ def files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def read_folder(folder: Path, pool: str) -> table.Table:
+def read_folder(folder: Path, pool: pooling.How) -> table.Table:
     """The utterances of `train.pkl`, `dev.pkl` and `test.pkl` in a folder.
 
     Raises:
@@ -56,13 +57,13 @@ def read_folder(folder: Path, pool: str) -> table.Table:
     return read_parts(str(folder), {part: parts[part] for part in order}, pool)
 
 
-def read_parts(place: str, parts: dict[str, tuple[str, Any]], pool: str) -> table.Table:
+def read_parts(place: str, parts: dict[str, tuple[str, Any]], pool: pooling.How) -> table.Table:
     """The utterances of several parts.
 
     Args:
         place: for messages, and the source.
         parts: for each the place of its file, and what that holds.
-        pool: of `pooling.POOLS`.
+        pool: see `pooling.How`.
 
     Raises:
         InputError: the item that does not fit.
@@ -111,10 +112,15 @@ def read_parts(place: str, parts: dict[str, tuple[str, Any]], pool: str) -> tabl
     ]
     if "" in parts:
         notes.append("one part of a split that the file does not name: no split")
-    features, present = {}, {}
-    for modality, sequences in frames.items():
-        made = pooling.ragged(sequences, pool)
+    features, present, sequences = {}, {}, {}
+    for modality, several in frames.items():
+        made = pooling.ragged(several, pool)
         features[modality], present[modality] = made.features, made.present
+        if pool is None:
+            cells = Cells()
+            for one in several:
+                cells.add_one(one)
+            sequences[modality] = cells.sequence()
         notes.append(f"{modality}: {pooling.describe(pool)}")
         if made.replaced:
             notes.append(f"{modality}: {made.replaced} values NaN or infinite, taken as 0")
@@ -129,6 +135,7 @@ def read_parts(place: str, parts: dict[str, tuple[str, Any]], pool: str) -> tabl
         label_names=table.POLARITY,
         features=features,
         present=present,
+        sequences=sequences,
         targets={name: np.ascontiguousarray(column) for name, column in targets.items()},
         parts=None if "" in parts else split,
         notes=notes,

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mman_jax.data.readers import items, names, padded, table
+from mman_jax.data.readers import items, names, padded, pooling, table
 from mman_jax.data.readers.padded import Part
 from mman_jax.errors import InputError
 
@@ -24,7 +24,7 @@ def recognises(loaded: object) -> bool:
     return bool(padded.keys(loaded) & _KEYS)
 
 
-def read(place: str, loaded: Mapping[Any, Any], pool: str) -> table.Table:
+def read(place: str, loaded: Mapping[Any, Any], pool: pooling.How) -> table.Table:
     """The utterances of a loaded pickle.
 
     Frames are told from padding by the file's lengths, else by BERT's attention mask where the
@@ -37,8 +37,8 @@ def read(place: str, loaded: Mapping[Any, Any], pool: str) -> table.Table:
     parts = padded.split(place, loaded)
     notes: list[str] = []
     ids = [found for part in parts for found in _ids(part)]
-    features, present = padded.features(place, parts, pool, notes, _real)
-    if "text" not in features and any("text_bert" in part.fields for part in parts):
+    arrays = padded.features(place, parts, pool, notes, _real)
+    if "text" not in arrays["features"] and any("text_bert" in part.fields for part in parts):
         notes.append("text: token numbers alone (text_bert), which are no features: left out")
     targets = _targets(parts)
     labels, label_names = _labels(parts, targets.get("sentiment"), notes)
@@ -50,8 +50,7 @@ def read(place: str, loaded: Mapping[Any, Any], pool: str) -> table.Table:
         order=[clip for _, clip, _ in ids],
         labels=labels,
         label_names=label_names,
-        features=features,
-        present=present,
+        **arrays,
         targets=targets,
         parts=padded.part_names(parts),
         notes=notes,

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mman_jax.data.readers import items, names, padded, table
+from mman_jax.data.readers import items, names, padded, pooling, table
 from mman_jax.data.readers.padded import Part
 from mman_jax.errors import InputError
 
@@ -21,7 +21,7 @@ def recognises(loaded: object) -> bool:
     return bool(padded.keys(loaded))
 
 
-def read(place: str, loaded: Mapping[Any, Any], pool: str) -> table.Table:
+def read(place: str, loaded: Mapping[Any, Any], pool: pooling.How) -> table.Table:
     """The utterances of a loaded pickle.
 
     Rows of zeros on one side are padding; which side is seen from the arrays.
@@ -31,7 +31,7 @@ def read(place: str, loaded: Mapping[Any, Any], pool: str) -> table.Table:
     """
     parts = padded.split(place, loaded)
     notes: list[str] = []
-    features, present = padded.features(
+    arrays = padded.features(
         place, parts, pool, notes, lambda part, key, array, front: padded.by_zeros(front)
     )
     conversations, ids, order = _ids(parts, notes)
@@ -44,8 +44,7 @@ def read(place: str, loaded: Mapping[Any, Any], pool: str) -> table.Table:
         order=order,
         labels=labels,
         label_names=label_names,
-        features=features,
-        present=present,
+        **arrays,
         targets=targets,
         parts=padded.part_names(parts),
         notes=notes,

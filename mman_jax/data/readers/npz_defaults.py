@@ -6,6 +6,7 @@ import numpy as np
 
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import table
+from mman_jax.data.sequences import Sequence, taken
 from mman_jax.errors import InputError
 
 
@@ -15,6 +16,8 @@ def corpus(
     features: Mapping[str, np.ndarray],
     present: Mapping[str, np.ndarray],
     targets: Mapping[str, np.ndarray],
+    votes: Mapping[str, np.ndarray],
+    sequences: Mapping[str, Sequence],
 ) -> Corpus:
     """The corpus of an archive's arrays.
 
@@ -25,10 +28,12 @@ def corpus(
 
     Args:
         place: for messages, and the source.
-        facts: the arrays that are no group.
+        facts: the arrays that are one of a kind, and `groups/<name>` [N].
         features: [N, D] by modality.
         present: [N] by modality.
         targets: [N] by name.
+        votes: [N] by label.
+        sequences: by modality.
 
     Raises:
         InputError: what does not fit together, and no corpus may be.
@@ -38,13 +43,18 @@ def corpus(
     labels, label_names = _labels(place, facts, notes)
     lengths, ids, order = _conversations(place, facts, count, notes)
     arrays = {"labels": labels, **_prefixed("features", features), **_prefixed("targets", targets)}
-    arrays |= _prefixed("present", present)
+    arrays |= _prefixed("present", present) | _prefixed("votes", votes)
+    arrays |= {key: array for key, array in facts.items() if key.startswith("groups/")}
     utterances, speakers = _texts(facts, "utterance_ids"), _texts(facts, "speakers")
     if order is not None:
         for name, array in arrays.items():
             if len(array) != count:
                 raise InputError(f"{place}: {name}", f"{len(array)} entries", f"{count}, as labels")
             arrays[name] = array[order]
+        # One that does not fit is refused as it stands.
+        sequences = {
+            name: taken(one, order) if one.fits(count) else one for name, one in sequences.items()
+        }
         utterances, speakers = (
             values if values is None or len(values) != count else tuple(values[i] for i in order)
             for values in (utterances, speakers)
@@ -56,6 +66,9 @@ def corpus(
         features=_group(arrays, "features"),
         present=_group(arrays, "present"),
         targets=_group(arrays, "targets"),
+        groups={name: tuple(map(str, a.tolist())) for name, a in _group(arrays, "groups").items()},
+        votes=_group(arrays, "votes"),
+        sequences=dict(sequences),
         labels=arrays["labels"],
         label_names=label_names,
         lengths=lengths,

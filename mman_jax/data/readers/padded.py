@@ -6,17 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from mman_jax.data.readers import items, pooling
+from mman_jax.data.readers import cells, items, pooling
 from mman_jax.data.readers.names import PARTS
 from mman_jax.data.validation import SPLIT_NAMES
 from mman_jax.errors import InputError
-from mman_jax.files.on_disk import OnDisk
 
 MODALITIES = {"audio": "speech", "vision": "visual", "text": "text"}
 """Keys of such files, and what the modalities are called."""
 
-Array = np.ndarray | OnDisk
-Real = Callable[[slice, np.ndarray], np.ndarray]
+Array = cells.Array
+Real = cells.Real
 
 _SAMPLE = 256  # rows by whose zeros the padded side is told
 
@@ -105,21 +104,21 @@ def part_names(parts: list[Part]) -> list[str] | None:
 def features(
     place: str,
     parts: list[Part],
-    how: str,
+    how: pooling.How,
     notes: list[str],
     real: Callable[[Part, str, Array, bool], tuple[Real, str]],
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """[N, D] of each modality over all parts, and where it is present.
+) -> dict[str, dict[str, Any]]:
+    """A table's `features`, `present` and `sequences` of each modality over all parts.
 
     Args:
         place: for messages.
         parts: of the file.
-        how: of `pooling.POOLS`.
+        how: see `pooling.How`.
         notes: what is decided is added to them.
         real: from a part, a key, its array, and whether padding stands in front: which rows are
             frames, and how that is told in words.
     """
-    features, present = {}, {}
+    features, present, padded = {}, {}, {}
     for key, modality in MODALITIES.items():
         if not any(key in part.fields for part in parts):
             continue
@@ -130,13 +129,20 @@ def features(
             arrays.append(array(f"{part.place}: {key}", part.fields[key], part.count))
         before = front(arrays)
         told = [real(part, key, one, before) for part, one in zip(parts, arrays, strict=True)]
-        made = _pool(arrays, [one for one, _ in told], how, f"{place}: {key}")
+        frames = [one for one, _ in told]
+        made = _pool(arrays, frames, how, f"{place}: {key}")
         features[modality], present[modality] = made.features, made.present
+        if how is None and arrays[0].ndim == 3:
+            padded[modality] = (arrays, frames)
         if arrays[0].ndim == 3:
             notes.append(f"{modality}: {pooling.describe(how)}; {told[0][1]}")
         if made.replaced:
             notes.append(f"{modality}: {made.replaced} values NaN or infinite, taken as 0")
-    return features, present
+    return {
+        "features": features,
+        "present": present,
+        "sequences": cells.of_modalities(padded, notes),
+    }
 
 
 def array(place: str, value: object, count: int | None = None) -> Array:
@@ -205,7 +211,7 @@ def by_zeros(front: bool) -> tuple[Real, str]:
     return lambda _, block: pooling.nonzero(block, front), said
 
 
-def _pool(arrays: list[Array], real: list[Real], how: str, place: str) -> pooling.Pooled:
+def _pool(arrays: list[Array], real: list[Real], how: pooling.How, place: str) -> pooling.Pooled:
     widths = [one.shape[-1] for one in arrays]
     if len(set(widths)) > 1 or len({one.ndim for one in arrays}) > 1:
         found = f"{', '.join(str(one.shape) for one in arrays)} in the parts"

@@ -1,8 +1,8 @@
-"""Frames and words of an utterance made one vector: the one place where sequences are given up."""
+"""Frames and words of an utterance: made one vector, or kept as sequences, or both."""
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from mman_jax.files.on_disk import OnDisk
 
 POOLS = ("mean", "mean_std", "last")
 """Over the real frames: their mean [D], mean and standard deviation [2 D], the last one [D]."""
+
+How = str | None
+"""One of `POOLS`; or None: sequences are kept, and as a feature they are the mean."""
 
 _CHUNK_VALUES = 1 << 22
 
@@ -30,9 +33,9 @@ class Pooled:
     replaced: int
 
 
-def check(how: str) -> None:
+def check(how: How) -> None:
     """Raises InputError for a way of pooling that is none of `POOLS`."""
-    if how not in POOLS:
+    if how is not None and how not in POOLS:
         raise InputError("pool", repr(how), nearest(how, POOLS))
 
 
@@ -42,14 +45,16 @@ def rows_at_once(array: np.ndarray | OnDisk) -> int:
 
 
 def padded(
-    array: np.ndarray | OnDisk, real: Callable[[slice, np.ndarray], np.ndarray], how: str
+    array: np.ndarray | OnDisk,
+    real: Callable[[slice, np.ndarray], np.ndarray],
+    how: How,
 ) -> Pooled:
     """Pools [N, T, D], a chunk of rows at a time.
 
     Args:
         array: the frames and what pads them.
         real: from a slice of rows and its values [n, T, D] to [n, T] bool: which are frames.
-        how: one of `POOLS`.
+        how: see `How`.
     """
     features, present, replaced = [], [], 0
     step = rows_at_once(array)
@@ -57,7 +62,7 @@ def padded(
         rows = slice(start, min(start + step, len(array)))
         block = np.asarray(array[rows])
         frames = real(rows, block)
-        block, count = _finite(block, frames)
+        block, count = finite(block, frames)
         replaced += count
         features.append(_pool(block, frames, how))
         present.append(frames.any(1))
@@ -66,16 +71,16 @@ def padded(
 
 def vectors(array: np.ndarray) -> Pooled:
     """What is one vector an utterance already, [N, D]."""
-    block, count = _finite(array, np.ones(len(array), bool))
+    block, count = finite(array, np.ones(len(array), bool))
     return Pooled(_narrow(block), np.ones(len(array), bool), count)
 
 
-def ragged(sequences: Sequence[np.ndarray], how: str) -> Pooled:
-    """Pools a list of N arrays [T, D], of any T each and one D; T may be 0."""
+def ragged(sequences: Iterable[np.ndarray], how: How) -> Pooled:
+    """Pools N arrays [T, D], of any T each and one D; T may be 0."""
     features, present, replaced = [], [], 0
     for sequence in sequences:
         frames = np.ones((1, len(sequence)), bool)
-        block, count = _finite(np.asarray(sequence)[None], frames)
+        block, count = finite(np.asarray(sequence)[None], frames)
         replaced += count
         features.append(_pool(block, frames, how)[0])
         present.append(len(sequence) > 0)
@@ -93,21 +98,23 @@ def nonzero(block: np.ndarray, front: bool) -> np.ndarray:
     return np.logical_or.accumulate(filled[:, ::-1], axis=1)[:, ::-1]
 
 
-def describe(how: str) -> str:
+def describe(how: How) -> str:
     """The way of pooling in words."""
+    if how is None:
+        return "frames as they are; over utterances their mean"
     words = {"mean": "mean of the frames", "last": "last frame"}
     return words.get(how, "mean and standard deviation of the frames")
 
 
-def _finite(block: np.ndarray, frames: np.ndarray) -> tuple[np.ndarray, int]:
+def finite(block: np.ndarray, frames: np.ndarray) -> tuple[np.ndarray, int]:
     """The values, those of no finite size as 0; and how many of the frames' were such."""
-    finite = np.isfinite(block)
-    if finite.all():
+    known = np.isfinite(block)
+    if known.all():
         return block, 0
-    return np.where(finite, block, 0), int((~finite & frames[..., None]).sum())
+    return np.where(known, block, 0), int((~known & frames[..., None]).sum())
 
 
-def _pool(block: np.ndarray, frames: np.ndarray, how: str) -> np.ndarray:
+def _pool(block: np.ndarray, frames: np.ndarray, how: How) -> np.ndarray:
     count = frames.sum(1)
     if how == "last":
         last = frames.shape[1] - 1 - frames[:, ::-1].argmax(1) if frames.shape[1] else count
@@ -117,7 +124,7 @@ def _pool(block: np.ndarray, frames: np.ndarray, how: str) -> np.ndarray:
     weights = frames / np.maximum(count, 1)[:, None]
     # Not block * weights, which would be another array of its size.
     mean = np.einsum("ntd,nt->nd", block, weights)
-    if how == "mean":
+    if how in (None, "mean"):
         return _narrow(mean)
     centred = np.where(frames[..., None], block - mean[:, None], 0)
     deviation = np.sqrt(np.einsum("ntd,ntd,nt->nd", centred, centred, weights))

@@ -39,7 +39,7 @@ _DURATION = "duration"
 
 
 def read_corpus(
-    path: str | Path, join: Mapping[str, str | Path] | None = None, pool: str = "mean"
+    path: str | Path, join: Mapping[str, str | Path] | None = None, pool: pooling.How = "mean"
 ) -> Corpus:
     """Read a corpus in any layout that is known.
 
@@ -47,7 +47,8 @@ def read_corpus(
         path: of a file or a folder.
         join: further modalities and where they are: see `joining.join`. Layouts of labels alone
             need one, or have the seconds of each utterance for a modality.
-        pool: what becomes of frames and words: one of `pooling.POOLS`.
+        pool: what becomes of frames and words: one of `pooling.POOLS`; None: they are kept as
+            sequences, beside their mean as a feature.
 
     Raises:
         InputError: nothing at the path, another kind of file, or what the layout's own
@@ -86,7 +87,7 @@ def read_clips(path: str | Path) -> Table:
     return found.arrange()
 
 
-def _joined(path: Path, pool: str) -> Corpus | None:
+def _joined(path: Path, pool: pooling.How) -> Corpus | None:
     """A corpus to take a modality of, or None: arrays by utterance id."""
     if path.is_dir():
         several = any(True for _ in path.glob("*.lengths"))
@@ -95,12 +96,12 @@ def _joined(path: Path, pool: str) -> Corpus | None:
             return None
     if path.is_file() and _magic(path).startswith(b"PK"):
         keys = objects.keys(path)
-        if not any(key.startswith(npz.FEATURES) for key in keys):
+        if not any(key.startswith((npz.FEATURES, npz.SEQUENCES)) for key in keys):
             return None
     return read_corpus(path, pool=pool)
 
 
-def _checked(path: str | Path, pool: str) -> Corpus | Table:
+def _checked(path: str | Path, pool: pooling.How) -> Corpus | Table:
     if not str(path).strip():
         raise InputError("data path", "an empty path", READABLE)
     path = Path(path)
@@ -121,7 +122,7 @@ def _checked(path: str | Path, pool: str) -> Corpus | Table:
         raise InputError(repr(str(path))[:200], f"cannot be read ({error})", READABLE) from error
 
 
-def _folder(path: Path, pool: str) -> Corpus | Table:
+def _folder(path: Path, pool: pooling.How) -> Corpus | Table:
     if merbench.recognises(path):
         return merbench.read(path, pool)
     if clip_lists.recognises(path):
@@ -137,7 +138,7 @@ def _folder(path: Path, pool: str) -> Corpus | Table:
     return bc_lstm.read(path)
 
 
-def _file(path: Path, pool: str) -> Corpus | Table:
+def _file(path: Path, pool: pooling.How) -> Corpus | Table:
     start = _magic(path)
     if start.startswith(b"PK"):
         return merbench.read(path, pool) if merbench.has_labels(path) else npz.read(path)
@@ -164,7 +165,7 @@ def _file(path: Path, pool: str) -> Corpus | Table:
     raise InputError(path, f"a file of another kind ({path.suffix or 'no suffix'})", READABLE)
 
 
-def _pickle(path: Path, pool: str) -> Table:
+def _pickle(path: Path, pool: pooling.How) -> Table:
     loaded = unpickler.load(path)
     for layout in _PICKLES:
         if layout.recognises(loaded):

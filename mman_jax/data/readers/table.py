@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mman_jax.data import sequences as cells
 from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError
 
@@ -27,6 +28,8 @@ class Table:
         features: [N, D] float32 for each modality; none in layouts of labels alone.
         present: [N] bool for each modality that some lack.
         targets: [N] float32 numbers by name.
+        groups: N names by trait.
+        sequences: by modality, of the utterances in the order of the file.
         parts: `train`, `valid` or `test` for each, or None.
         speakers: or None.
         sessions: or None.
@@ -47,6 +50,8 @@ class Table:
     features: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     present: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     targets: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    groups: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    sequences: dict[str, cells.Sequence] = dataclasses.field(default_factory=dict)
     parts: list[str] | None = None
     speakers: list[str] | None = None
     sessions: list[str] | None = None
@@ -71,8 +76,9 @@ class Table:
         def taken(values: Any) -> Any:
             return None if values is None else [values[i] for i in take]
 
+        same = take == list(range(len(take)))
+
         def arrays(group: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-            same = take == list(range(len(take)))
             return {name: array if same else array[take] for name, array in group.items()}
 
         lacking = {name: there for name, there in self.present.items() if not there.all()}
@@ -87,6 +93,10 @@ class Table:
             features=arrays(self.features),
             present=arrays(lacking),
             targets=arrays(self.targets),
+            groups={name: taken(values) for name, values in self.groups.items()},
+            sequences=self.sequences
+            if same
+            else {name: cells.taken(one, take) for name, one in self.sequences.items()},
             parts=taken(self.parts),
             speakers=taken(self.speakers),
             sessions=taken(self.sessions),
@@ -115,6 +125,8 @@ class Table:
             features=self.features,
             present=self.present,
             targets=self.targets,
+            groups={name: tuple(values) for name, values in self.groups.items()},
+            sequences=self.sequences,
             labels=self.labels,
             label_names=self.label_names,
             lengths=np.diff([*starts, len(self.ids)]).astype(np.int32),

@@ -88,7 +88,7 @@ def process() -> Process:
     symbols, codes = {}, {}
     for modality, table in emissions.items():
         count = table.shape[1]
-        directions = _orthonormal(count + 1, dimensions[modality])
+        directions = orthonormal(count + 1, dimensions[modality])
         symbols[modality] = directions[:count]
         if modality in carriers:
             codes[modality] = np.stack([directions[count], -directions[count]])
@@ -113,7 +113,7 @@ def process() -> Process:
     )
 
 
-def _orthonormal(count: int, dimension: int) -> np.ndarray:
+def orthonormal(count: int, dimension: int) -> np.ndarray:
     """[count, dimension] orthonormal rows, each spread over all dimensions.
 
     Cosines rather than random numbers: the same on every machine and in every release of NumPy.

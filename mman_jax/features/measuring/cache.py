@@ -11,7 +11,7 @@ import numpy as np
 from mman_jax.features.manifest import Utterance
 from mman_jax.files.whole import writing
 
-_VERSION = 2  # of what a measurement means; another one leaves older files unused
+_VERSION = 3  # of what a measurement means; another one leaves older files unused
 
 
 def key(utterance: Utterance, modality: str, measured_by: dict[str, Any]) -> str:

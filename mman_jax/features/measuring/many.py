@@ -68,6 +68,16 @@ def results(work: Measuring, utterances: Sequence[Utterance]) -> dict[str, list[
     }
 
 
+def cells(work: Measuring, utterances: Sequence[Utterance]) -> dict[str, list[np.ndarray]]:
+    """By modality, but for text, what `measure` left in the cache of the cells of utterances.
+
+    Raises:
+        InputError: an utterance that was not measured, or whose file is gone.
+    """
+    wanted = [modality for modality in work.sequences if modality != "text"]
+    return {modality: [work.cells(u, modality) for u in utterances] for modality in wanted}
+
+
 def _outcomes(
     work: Measuring, utterances: Sequence[Utterance], runner: Runner, text_may_lack: bool
 ) -> Outcomes:

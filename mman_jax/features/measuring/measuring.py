@@ -8,10 +8,10 @@ import pathlib
 import numpy as np
 
 from mman_jax.errors import InputError
-from mman_jax.features import extraction
-from mman_jax.features.extraction import Settings
+from mman_jax.features import cells, extraction
 from mman_jax.features.manifest import Utterance
 from mman_jax.features.measuring import cache
+from mman_jax.features.settings import Settings
 from mman_jax.files.regular import check_regular
 
 
@@ -24,12 +24,14 @@ class Measuring:
         folder: the cache, which all processes reach.
         weights: the file of the network for pictures, or "": windows are kept, to train on.
         digest: of that file, so that other weights are other measurements.
+        sequences: the modalities of which the cells inside utterances are measured, too.
     """
 
     settings: Settings
     folder: str
     weights: str = ""
     digest: str = ""
+    sequences: tuple[str, ...] = ()
 
     def __call__(self, utterance: Utterance) -> str | None:
         """Measures what the cache lacks; returns what went wrong, or None."""
@@ -40,6 +42,12 @@ class Measuring:
                     continue
                 pretrained = _weights(self.weights) if self.weights else None
                 found = extraction.measure(modality, utterance, self.settings, pretrained)
+                cache.save(pathlib.Path(self.folder), name, found)
+            for modality in self.sequences:
+                name = self.cells_key(utterance, modality)
+                if name is None or cache.has(pathlib.Path(self.folder), name):
+                    continue
+                found = cells.measure(modality, utterance, self.settings)
                 cache.save(pathlib.Path(self.folder), name, found)
         except InputError as error:
             return str(error)
@@ -57,9 +65,17 @@ class Measuring:
             measured_by |= {"weights": self.digest}
         return cache.key(utterance, modality, measured_by)
 
+    def cells_key(self, utterance: Utterance, modality: str) -> str | None:
+        """The name of an utterance's cells in the cache; None for text."""
+        if modality == "text":
+            return None
+        measured_by = cells.measured_by(modality, self.settings)
+        return cache.key(utterance, f"{modality}, cells", measured_by)
+
     def done(self, utterance: Utterance) -> bool:
         """Whether the cache holds all of an utterance."""
         names = [self.key(utterance, modality) for modality in self.settings.modalities]
+        names += [self.cells_key(utterance, modality) for modality in self.sequences]
         return all(cache.has(pathlib.Path(self.folder), name) for name in names if name)
 
     def result(self, utterance: Utterance, modality: str) -> np.ndarray:
@@ -71,6 +87,17 @@ class Measuring:
         name = self.key(utterance, modality)
         if name is None:
             return extraction.measure(modality, utterance, self.settings)
+        return self._kept(utterance, modality, name)
+
+    def cells(self, utterance: Utterance, modality: str) -> np.ndarray:
+        """What was measured of an utterance's cells, of speech or of pictures.
+
+        Raises:
+            InputError: it was not, or its file is gone.
+        """
+        return self._kept(utterance, modality, self.cells_key(utterance, modality))
+
+    def _kept(self, utterance: Utterance, modality: str, name: str) -> np.ndarray:
         found = cache.load(pathlib.Path(self.folder), name)
         if found is None:
             where = f"{self.folder}: {utterance.name}, modality {modality}"

@@ -62,22 +62,35 @@ def functionals(samples: np.ndarray, feature_set: str = "compare") -> np.ndarray
     Raises:
         InputError: the `opensmile` package is missing, or the sound is too short.
     """
+    return run(opensmile_extractor(feature_set), samples, "functionals").reshape(-1)
+
+
+def run(extractor: Any, samples: np.ndarray, what: str) -> np.ndarray:
+    """What openSMILE makes of sound, [D, T] float32; T is 1 for functionals.
+
+    Args:
+        extractor: of `opensmile_extractor`.
+        samples: [samples] float32 at `media.SAMPLE_RATE`.
+        what: for messages.
+
+    Raises:
+        InputError: the sound is too short, or not all that comes out is finite.
+    """
     if len(samples) < _SHORTEST:
         seconds = len(samples) / media.SAMPLE_RATE
         shortest = _SHORTEST / media.SAMPLE_RATE
         raise InputError("speech", f"{seconds:.3f} s of sound", f"at least {shortest} s")
     # OpenSMILE counts in 16 bits, and what is louder than they hold would come out as its opposite.
     heard = np.clip(samples, -1, 1 - 2**-15)
-    values = opensmile_extractor(feature_set)(heard[None], media.SAMPLE_RATE)
-    found = np.asarray(values, np.float32).reshape(-1)
+    found = np.asarray(extractor(heard[None], media.SAMPLE_RATE), np.float32)
     if not np.isfinite(found).all():
-        raise InputError("speech", "functionals that are not finite", "finite ones")
-    return found
+        raise InputError("speech", f"{what} that are not finite", "finite ones")
+    return found[0]
 
 
 @functools.cache
-def opensmile_extractor(feature_set: str = "compare") -> Any:
-    """OpenSMILE, ready to be called.
+def opensmile_extractor(feature_set: str = "compare", level: str = "Functionals") -> Any:
+    """OpenSMILE, ready to be called: of a feature set and a level, by openSMILE's name of it.
 
     Raises:
         InputError: it is not installed.
@@ -89,5 +102,5 @@ def opensmile_extractor(feature_set: str = "compare") -> Any:
         raise InputError("speech", "the package opensmile is missing", expected) from error
     return opensmile.Smile(
         feature_set=opensmile.FeatureSet[FEATURE_SETS[feature_set]],
-        feature_level=opensmile.FeatureLevel.Functionals,
+        feature_level=opensmile.FeatureLevel[level],
     )

@@ -93,6 +93,18 @@ def read_windows(
     return _windows(frames, np.searchsorted(kept, _taken(count, settings)), settings.size)
 
 
+def window_times(
+    path: str | Path, settings: VisualSettings, start: float | None = None, end: float | None = None
+) -> np.ndarray:
+    """When the windows of `read_windows` start and end, [W, 2] float64, in seconds after `start`.
+
+    Raises:
+        InputError: as `media.read_frames`.
+    """
+    taken = _taken(media.count_frames(path, settings.rate, start, end), settings)
+    return np.stack([taken[:, 0], taken[:, -1] + 1], axis=1) / settings.rate
+
+
 def windows(frames: np.ndarray, settings: VisualSettings) -> np.ndarray:
     """Windows [W, T, size, size, 3] of frames [F, H, W, 3] uint8, W at most `settings.windows`.
 
@@ -160,8 +172,8 @@ def _looked_at(count: int) -> np.ndarray:
 
 
 def describe(network: ResNet3D, variables: dict, clips: np.ndarray) -> np.ndarray:
-    """Features [D] float32 of one utterance's windows [W, T, size, size, 3]: their mean."""
-    return np.mean([_describe(network, variables, clip[None])[0] for clip in clips], axis=0)
+    """Features [W, D] float32 of one utterance's windows [W, T, size, size, 3]."""
+    return np.stack([_describe(network, variables, clip[None])[0] for clip in clips])
 
 
 @jax.jit(static_argnums=0)

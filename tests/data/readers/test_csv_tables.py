@@ -32,7 +32,32 @@ def test_what_is_not_given_has_a_default_that_is_said(tmp_path):
     assert corpus.features["x"].tolist() == [[1, 2], [3, 4]]
 
 
+def test_groups_and_targets_may_be_most_of_the_columns(tmp_path):
+    content = b"conversation,groups/gender,groups/accent,targets/valence,targets/power,x_0\n"
+    corpus = read(tmp_path, content + b"a,f,irish,1,2,3\nb,m,welsh,4,5,6\na,m,irish,7,8,9\n")
+    assert corpus.groups == {"gender": ("f", "m", "m"), "accent": ("irish", "irish", "welsh")}
+    assert corpus.targets["power"].tolist() == [2, 8, 5]
+
+
+def test_files_as_people_have_them(tmp_path):
+    plain = read(tmp_path, b"conversation,utterance,label,x_0,x_1\na,1,joy,1,2\nb,2,,3,4\n")
+    same = (
+        "conversation;utterance;label;x_0;x_1\na;1;joy;1;2\nb;2;;3;4\n",
+        "conversation\tutterance\tlabel\tx_0\tx_1\r\na\t1\tjoy\t1\t2\r\nb\t2\t\t3\t4\r\n",
+        "\ufeffDialogue,Utterance,Emotion,x_0,x_1\na,1,joy,1,2\nb,2,,3,4\n",
+        ',conversation,utterance,label,x_0,text,x_1\n0,a,1,joy,1,"a;b;c;d;e;f;g;h",2\n'
+        "1,b,2,,3,d,4\n",
+    )
+    for content in same:
+        assert read(tmp_path, content.encode()).fingerprint() == plain.fingerprint()
+    said = " ".join(read(tmp_path, same[-1].encode()).source_notes)
+    assert "columns left unread: '', text" in said
+
+
 REFUSED = {
+    "misspelt": (b"conversation,label,speeker,x_0\na,b,c,1\n", ["column 'speeker'", "'speaker'?"]),
+    "a decimal comma": (b"conversation;label;x_0\na;b;1,5\n", ["line 2: x_0", "'1,5'"]),
+    "a group without a name": (b"groups/a,x_0\n,1\n", ["line 2: groups/a", "empty"]),
     "a word": (b"label,x_0\na,b\n", ["line 2: x_0", "'b'"]),
     "a gap": (b"label,x_0,x_2\na,1,2\n", ["modality x", "0, 2", "without gaps"]),
     "unknown": (b"label,speker,x_0\na,b,1\n", ["column 'speker'", "speaker"]),

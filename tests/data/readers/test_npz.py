@@ -34,6 +34,7 @@ def full():
         speakers=("A", "B", "A", "A", "B", "C"),
         sessions=("S1", "S1", "S2"),
         split=("train", "valid", "test"),
+        groups={"gender": tuple("fmffmf"), "age": ("20s", "30s") * 3},
     )
 
 
@@ -41,6 +42,7 @@ def arrays(**changes):
     """What numpy.savez takes, for the small corpus."""
     made = full()
     values = {f"features/{name}": array for name, array in made.features.items()}
+    values |= {f"groups/{name}": np.array(names) for name, names in made.groups.items()}
     for key in (*npz.FACTS, *npz.OPTIONAL[:3]):
         values[key] = np.array(getattr(made, key))
     return {key: value for key, value in (values | changes).items() if value is not None}

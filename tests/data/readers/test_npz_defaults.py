@@ -26,6 +26,16 @@ def test_labels_as_text_and_nothing_else(tmp_path):
         assert word in said
 
 
+def test_labels_as_bytes(tmp_path):
+    made = read(tmp_path, labels=np.array(["traurig", "", "fröhlich", "traurig"]).astype(object))
+    given = np.array([name.encode() for name in ("traurig", "", "fröhlich", "traurig")])
+    same = read(tmp_path, labels=given)
+    assert same.label_names == made.label_names == ("fröhlich", "traurig")
+    assert same.labels.tolist() == made.labels.tolist()
+    with pytest.raises(InputError, match="labels: bytes that are no UTF-8"):
+        read(tmp_path, labels=np.array([b"\xff"] * 4))
+
+
 def test_labels_as_text_of_given_names(tmp_path):
     made = read(tmp_path, labels=np.array(["b", "a", "", "b"]), label_names=np.array(["b", "a"]))
     assert made.labels.tolist() == [0, 1, -1, 0]
@@ -51,6 +61,8 @@ def test_conversation_ids_an_utterance(tmp_path, ids):
         **{
             "targets/valence": np.arange(4.0),
             "present/speech": np.array([True, False, True, True]),
+            "groups/gender": np.array(list("fmmf")),
+            "groups/decade": np.array([20, 30, 40, 50]),
         },
     )
     assert made.conversation_ids == tuple(dict.fromkeys(map(str, ids)))
@@ -61,6 +73,7 @@ def test_conversation_ids_an_utterance(tmp_path, ids):
     assert made.features["speech"][:, 0].tolist() == [0, 4, 2, 6]
     assert made.targets["valence"].tolist() == [0, 2, 1, 3]
     assert made.present["speech"].tolist() == [True, True, False, True]
+    assert made.groups == {"gender": tuple("fmmf"), "decade": ("20", "40", "30", "50")}
     assert made.split == ("train", "test")
     assert "brought together" in " ".join(made.source_notes)
 

@@ -24,7 +24,14 @@ def head(accuracy, confusion, seeds):
         "weighted_f1": score(accuracy - 0.01, seeds),
         "majority_accuracy": 0.385,
         "confusion": confusion,
-    }
+        "macro_f1": score(accuracy - 0.03, seeds),
+        "per_class": [
+            {"precision": score(0.5 + 0.01 * c, seeds), "recall": score(0.6, seeds),
+             "f1": score(0.55, seeds), "support": sum(row)}
+            for c, row in enumerate(confusion)
+        ],
+        "calibration": {"before": 0.123, "after": 0.045, "temperature": 1.25},
+    }  # fmt: skip
     valid = part | {"accuracy": score(accuracy + 0.03, seeds), "loss": score(1.2 - accuracy, seeds)}
     return {
         "validation": valid,
@@ -32,6 +39,32 @@ def head(accuracy, confusion, seeds):
         "test_oracle": {"accuracy": score(accuracy + 0.012, seeds)},
         "best_epoch": [9 + 2 * seed for seed in range(seeds)],
         "ensemble": {"test": {"accuracy": score(accuracy + 0.01, 1)}},
+    }
+
+
+def calibration():
+    """Bins of 15: surer than right before, less so after."""
+    before = [[10.0 * k, 10.0 * k * (k + 0.5) / 15, 10.0 * k * (k + 0.5) / 18] for k in range(15)]
+    after = [[n, confidence * 0.9, right] for n, confidence, right in before]
+    return {
+        "temperature": 1.25,
+        **{part: {"before": before, "after": after} for part in ("validation", "test")},
+    }
+
+
+def groups(accuracy, seeds):
+    """Two genders with a gap, and speakers of a conversation each."""
+
+    def group(mean, conversations):
+        told = {"accuracy": score(mean, seeds), "unweighted_recall": score(mean, seeds)}
+        return told | {"utterances": 40, "conversations": conversations}
+
+    gap = {"first": "f", "second": "m", "difference": 0.06, "interval": [-0.01, 0.13]}
+    genders = {"f": group(accuracy + 0.02, 4), "m": group(accuracy - 0.04, 5)}
+    speakers = {f"s{i:02d}": group(accuracy, 1) for i in range(14)}
+    return {
+        "gender": {"groups": genders, "gap": gap, "left_out": []},
+        "speaker": {"groups": speakers, "gap": None, "left_out": list(speakers)},
     }
 
 
@@ -98,6 +131,8 @@ def make(
             "seconds": 3.25 + 40 * index,
             "right": ["0" * 12] * seeds,
             "curves": curves,
+            "calibration": calibration(),
+            "groups": groups(accuracy, seeds),
             "attention": attention(modalities, classes) if looks else None,
         }  # fmt: skip
 

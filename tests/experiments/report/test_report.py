@@ -187,8 +187,9 @@ def test_absent_parts_are_left_out_or_explained():
 def test_order_of_the_sections():
     document = made("synthetic")
     assert [section.name.removesuffix("-section") for section in document.sections] == [
-        "claims", "corpus", "systems", "tasks", "cited", "confusion", "tests", "positions",
-        "attention", "curves", "seeds", "selection", "ablations", "missing", "evidence", "made",
+        "claims", "corpus", "systems", "tasks", "cited", "confusion", "classes", "sure", "groups",
+        "tests", "positions", "attention", "curves", "seeds", "selection", "ablations", "missing",
+        "evidence", "made",
     ]  # fmt: skip
 
 

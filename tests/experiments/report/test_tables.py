@@ -2,8 +2,9 @@
 
 import pytest
 
-from experiments.report import tables
+from experiments.report import beside, tables
 from experiments.report.document import Cell, Table
+from experiments.report.numbers import count
 from tests.experiments.report import fake
 
 NONE = "\N{EN DASH}"
@@ -99,14 +100,45 @@ def test_tasks_have_the_answer_no_beside_them():
 
 
 def test_cited_figures_say_what_they_measured():
-    table = tables.cited(fake.make())
+    table = beside.cited(fake.make())
     assert row(table, "MMAN, the paper's")[1] == "73.94"
     assert row(table, "MMAN, here")[1:] == [
         "62.0 ± 0.5",
         "12 utterances of data/corpus.npz, protocol auto",
     ]
     assert "motion capture" in row(table, "Tripathi and Beigi 2018")[2]
-    assert "another split and other features" in tables.cited_tasks().notes[0]
+    assert "another split and other features" in beside.cited_tasks().notes[0]
+
+
+def test_cited_systems_stand_beside_the_paper_s():
+    results = fake.make()
+    assert beside.together(results) is None  # a study of the paper's systems alone
+    own = results["systems"]["mman"]
+    more = {"group": "cited", "answering": 0.0125, "seconds": 70.4}
+    results["systems"] |= {
+        "mult": own | more | {
+            "title": "MulT", "sees": {"cells": "words", "context": False, "future": False},
+        },
+        "bc_lstm": own | more | {
+            "title": "bc-LSTM", "answering": 0.00021,
+            "sees": {"cells": "utterances", "context": True, "future": True},
+        },
+    }  # fmt: skip
+    results["comparisons"] += [
+        {"first": "mman", "second": "mult", "difference": 0.031, "p_bootstrap": 0.02}
+    ]
+    table = beside.together(results)
+    assert len(table.rows) == 9
+    found = row(table, "MulT")
+    assert found[1:5] == ["words", "none", count(own["parameters"]["total"]), "2"]
+    assert found[-5:] == ["+3.10", "0.020", "70", "12.5", NONE]
+    found = row(table, "bc-LSTM")
+    assert found[1:3] == ["utterances", "before and after it"]
+    assert found[-5:] == [NONE, NONE, "70", "0.210", "71.59"]
+    # MMAN over cLSTM-LF as it was compared; and what was measured by an earlier version.
+    assert row(table, "cLSTM-LF")[-5:-3] == ["+2.16", "< 0.001"]
+    assert row(table, "cLSTM-LF")[1:3] == [NONE, NONE]
+    assert row(beside.cited(results), "bc-LSTM, here")[1] == "62.0 ± 0.5"
 
 
 def test_the_paper_s_figure_3_counted():

@@ -45,12 +45,15 @@ def trial(folder, name):
     told = {
         "answers": [[seed] * scored for seed in seeds],
         "utterances": {"conversation": [name] * scored, "position": [0] * scored,
-                       "label": [0] * scored},
+                       "label": [0] * scored, "groups/half": ["x", "y"] * (scored // 2)},
         "counts": {"system": both, "towers": {"t": both},
                    "ensemble": {"test": counts[:1].tolist()}},
         "sizes": {p: {"conversations": 2, "utterances": scored} for p in pooled._PARTS},
         "curves": {"t": {"train_loss": [1.0] * scored}}, "trainable": 7,
         "attention": None, "missing": {},
+        "calibration": {"temperature": float(scored)}
+        | dict.fromkeys(("validation", "test"), dict.fromkeys(
+            ("before", "after"), [[scored, 0.5 * scored, 0.5 * scored + 1]] * 15)),
     }  # fmt: skip
     (folder / "analysis.json").write_text(json.dumps({"auto": told}))
     return folder
@@ -84,13 +87,31 @@ def test_pooled_scores_by_hand(folders):
     # The mean over two classes of 5 utterances each: recalls of seed 0 are 5/5 and 1/5.
     np.testing.assert_allclose(found["test"]["unweighted_recall"]["per_seed"], [0.6, 0.5])
     np.testing.assert_allclose(found["test"]["majority_accuracy"], 0.5)
+    # Of seed 0 all folds' counts are [[5, 0], [4, 1]]: F1 of 2 * 5 / (5 + 9) and 2 / (5 + 1).
+    first, second = found["test"]["per_class"]
+    np.testing.assert_allclose(first["f1"]["per_seed"][0], 10 / 14)
+    np.testing.assert_allclose(second["precision"]["per_seed"][0], 1.0)
+    assert (first["support"], second["support"]) == (5, 5)
+    np.testing.assert_allclose(found["test"]["macro_f1"]["per_seed"][0], (10 / 14 + 1 / 3) / 2)
     np.testing.assert_allclose(found["validation"]["loss"]["per_seed"], [0.5, 2.5])
     np.testing.assert_allclose(found["test_oracle"]["accuracy"]["per_seed"], [1.0, 0.8])
     assert found["best_epoch"] == [10, 12, 10, 12]
-    assert found["towers"]["t"]["test"] == found["test"]
+    told = {name: score for name, score in found["test"].items() if name != "calibration"}
+    assert found["towers"]["t"]["test"] == told
     assert found["seconds"] == {"all": 4.0}
     np.testing.assert_allclose(found["ceiling"], (0.4 * 4 + 0.6 * 6) / 10)
     assert found["corpus"]["parts"]["test"]["classes"] == {"a": 4, "b": 6}
+
+
+def test_calibration_and_groups_of_all_folds(folders):
+    found = pooled.results_of(pooled.read(folders))
+    # Of 15 bins of 4, and of 6, utterances each has one more right than its confidences sum to.
+    told = found["test"]["calibration"]
+    assert told == {"before": 0.2, "after": 0.2, "temperature": 5.0, "per_fold": [4.0, 6.0]}
+    half = found["groups"]["half"]
+    assert half["groups"]["x"]["utterances"] == 5
+    assert half["groups"]["x"]["conversations"] == 2
+    assert half["gap"]["difference"] == 0
 
 
 def test_every_fold_keeps_its_own_scores(folders):

@@ -13,9 +13,10 @@ from experiments.trial import curves, experiment, provenance, tested
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
+from mman_jax.evaluation import calibration
 from tests import iemocap_pickle, tiny
 
-SCORES = {"accuracy", "unweighted_recall", "weighted_f1"}
+SCORES = {"accuracy", "unweighted_recall", "weighted_f1", "macro_f1"}
 
 
 def run(config, workdir):
@@ -48,7 +49,9 @@ def finished(corpus_file, tmp_path_factory):
 def check_scores(scores, seeds):
     for part in ("validation", "test"):
         extra = {"loss"} if part == "validation" else set()
-        assert set(scores[part]) == SCORES | {"majority_accuracy", "confusion"} | extra
+        extra |= {"calibration"} if "towers" in scores else set()
+        assert set(scores[part]) == SCORES | {"majority_accuracy", "confusion", "per_class"} | extra
+        assert len(scores[part]["per_class"]) == len(scores[part]["confusion"])
         for name in SCORES:
             assert len(scores[part][name]["per_seed"]) == seeds
             assert 0 <= scores[part][name]["mean"] <= 1
@@ -71,7 +74,7 @@ def test_results_hold_what_others_rely_on(finished):
     assert results["corpus"]["dimensions"] == {"speech": 20, "text": 16}
     assert results["corpus"]["parts"]["test"]["conversations"] == 4
     assert set(results["towers"]) == {"speech", "text", "mma"}
-    assert set(results["seconds"]) == {"towers", "fusion"}
+    assert set(results["seconds"]) == {"towers", "fusion", "answering"}
     parameters = results["parameters"]
     assert parameters["total"] == sum(v for k, v in parameters.items() if k != "total")
     check_scores(results, 2)
@@ -127,16 +130,6 @@ def test_results_say_what_they_came_from(finished):
     assert {name: results[name] for name in expected} == expected
 
 
-def test_the_config_is_stored(corpus_file, tmp_path):
-    config = on(corpus_file)
-    config.train.towers.learning_rate.speech = 1e30  # its failure ends the run early
-    config.train.towers.clip = 1e30
-    with pytest.raises(InputError):
-        run(config, tmp_path)
-    stored = json.loads((tmp_path / "config.json").read_text())
-    assert stored["train"]["towers"]["learning_rate"]["speech"] == 1e30
-
-
 def test_another_config_in_the_same_folder_is_refused(finished):
     config, workdir, _ = finished
     other = on(config.data.path)
@@ -146,6 +139,7 @@ def test_another_config_in_the_same_folder_is_refused(finished):
 
 def test_a_folder_goes_on_with_the_corpus_that_it_was_begun_with(tmp_path, monkeypatch):
     config = on(tmp_path / "corpus.npz")
+    config.seeds = 2  # as in `finished`, which compiled for two
     npz.write(tiny.corpus(), tmp_path / "corpus.npz")
     monkeypatch.setattr(Preemption, "asked", True)
     with pytest.raises(SystemExit):
@@ -209,6 +203,19 @@ def test_predictions_of_a_file_score_as_the_run_says(finished):
     np.testing.assert_allclose(right.mean(), results["test"]["accuracy"]["per_seed"][0], atol=1e-6)
 
 
+def test_the_model_answers_as_sure_as_the_results_say(finished):
+    _, workdir, results = finished
+    (model,), corpus = predict.load_models(workdir), tiny.corpus()
+    rows = np.repeat(np.array(corpus.split) == "test", corpus.lengths)
+    told = results["test"]["calibration"]
+    assert model.temperature == told["temperature"] != 1
+    for temperature, when in ((model.temperature, "after"), (1.0, "before")):
+        given = dataclasses.replace(model, temperature=temperature).probabilities(corpus)
+        bins = calibration.reliability(given[rows], corpus.labels[rows])
+        error = calibration.expected_calibration_error(bins)
+        np.testing.assert_allclose(error, told[when], atol=1e-5)
+
+
 def test_csv_form(finished):
     _, workdir, _ = finished
     corpus = tiny.corpus()
@@ -230,11 +237,12 @@ def test_a_corpus_of_other_sizes_is_refused_by_the_model(finished):
         predict.answer(predict.load_models(workdir), corpus.select_modalities(["speech"]))
 
 
-def test_iemocap_s_shape_trains_under_every_protocol(tmp_path):
+def test_iemocap_s_shape_trains_under_other_protocols(tmp_path):
+    # The paper's own, of four classes, trains in `test_study`.
     path = tmp_path / "IEMOCAP_features_raw.pkl"
     iemocap_pickle.write(path)
     counts = {}
-    for protocol in ("mman4", "iemocap6", "binary4"):
+    for protocol in ("iemocap6", "binary4"):
         config = on(path, tiny.shrink(clstm_mma.get_config(), epochs=1), protocol=protocol)
         results = run(config, tmp_path / protocol)
         tasks = results.get("tasks", {protocol: results})
@@ -248,7 +256,7 @@ def test_iemocap_s_shape_trains_under_every_protocol(tmp_path):
             )
             assert sorted(classes) == ["angry", "happy", "neutral", "sad"]
             assert probabilities.shape == (7433, 4)
-    assert counts == {"mman4": {1623}, "iemocap6": {1623}, "binary4": {943}}
+    assert counts == {"iemocap6": {1623}, "binary4": {943}}
 
 
 def numbered_corpus(dims, lengths=(1, 3, 2, 4, 1, 2)):
@@ -266,7 +274,9 @@ def numbered_corpus(dims, lengths=(1, 3, 2, 4, 1, 2)):
 
 
 @pytest.mark.parametrize(
-    "dims", [{"a": 3, "b": 1}, {"a": 3, "b": 1, "c": 5, "d": 2}, {"only": 1}], ids=len
+    "dims",
+    [{"a": 3, "b": 1, "c": 5, "d": 2}, {"only": 1}],
+    ids=len,  # two: everywhere else
 )
 def test_any_modalities_and_sizes(dims, tmp_path):
     npz.write(numbered_corpus(dims), tmp_path / "corpus.npz")
@@ -327,9 +337,11 @@ def test_settings_that_no_run_can_use_are_refused(field, value, said, corpus_fil
     assert not (tmp_path / "run").exists()
 
 
-def test_training_that_diverges_from_the_start_is_an_error(corpus_file, tmp_path):
+def test_training_that_diverges_from_the_start_is_an_error_and_its_config_is_stored(
+    corpus_file, tmp_path
+):
     config = on(corpus_file)
-    config.train.towers.learning_rate.default = 1e30
+    config.train.towers.learning_rate.speech = 1e30
     config.train.towers.clip = 1e30
     with pytest.raises(
         InputError,
@@ -337,6 +349,8 @@ def test_training_that_diverges_from_the_start_is_an_error(corpus_file, tmp_path
     ):
         run(config, tmp_path / "run")
     assert not (tmp_path / "run" / "results.json").exists()
+    stored = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert stored["train"]["towers"]["learning_rate"]["speech"] == 1e30
 
 
 def test_damaged_results_are_named(finished, tmp_path):

@@ -58,6 +58,11 @@ def test_validation_scores_stay_those_of_the_choice(trial, tmp_path):
         expected = experiment.run(plain, tmp_path / "plain", screen)
     for name in ("validation", "best_epoch", "test_oracle"):
         assert results[name] == expected[name]
+    model = Model.load(folder / "model" / "auto")
+    # Fitted on networks that did not learn from validation; the equality above says the same.
+    assert model.temperature == results["validation"]["calibration"]["temperature"]
+    tempered = expected["test"].pop("calibration")
+    assert tempered["temperature"] == model.temperature
     assert results["before_refit"]["test"] == expected["test"]
     assert results["before_refit"]["towers"]["text"]["test"] == expected["towers"]["text"]["test"]
     assert results["seconds"]["refit"] > 0

@@ -5,6 +5,7 @@ import pytest
 
 from experiments.trial import stored
 from mman_jax.errors import InputError
+from mman_jax.evaluation.metrics import ADDED
 from mman_jax.files.whole import read_json
 from tests.robustness import examples
 
@@ -51,12 +52,21 @@ PATHS = [path for path in paths(ONE) if path[:1] != ("corpus",)]
 @pytest.mark.parametrize("path", PATHS, ids=".".join)
 def test_whatever_is_missing_or_of_another_kind_is_named(tmp_path, path, value):
     optional = path[:-1] in (("towers",), ("tasks",)) or path == ("tasks",)
+    optional |= path[-1] in ADDED  # results of earlier versions lack them
     if (value is None and optional) or (value == [1] and path[-1] == "per_seed"):
         return
     with pytest.raises(InputError) as error:
         stored.read_results(written(tmp_path, change(ONE, path, value)))
     assert str(tmp_path / "results.json") in str(error.value)
     assert path[-1] in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "classes", [3, [], [1, 2], [{}, {}], [{"precision": 1}, {}]], ids=lambda x: str(x)[:12]
+)
+def test_scores_by_class_that_are_none_are_named(tmp_path, classes):
+    with pytest.raises(InputError, match="per_class"):
+        stored.read_results(written(tmp_path, change(ONE, ("test", "per_class"), classes)))
 
 
 @pytest.mark.parametrize("name", ["../../etc", "a/b", "", "/x", ".."])

@@ -6,10 +6,10 @@ import pytest
 
 import mman_jax.features
 from mman_jax.errors import InputError
-from mman_jax.features.extraction import Settings
 from mman_jax.features.manifest import Utterance
 from mman_jax.features.measuring import cache, many
 from mman_jax.features.measuring.measuring import Measuring
+from mman_jax.features.settings import Settings
 from mman_jax.features.speech.functionals import SpeechSettings
 from mman_jax.features.text.cnn import TextSettings
 

@@ -106,14 +106,25 @@ def test_what_windows_depend_on():
         assert dataclasses.replace(SMALL, **change).measured_by != SMALL.measured_by
 
 
-def test_features_are_the_mean_over_windows():
+def test_times_of_windows(tmp_path):
+    path = clips.write(tmp_path / "a.mkv", seconds=1.0)
+    times = visual.window_times(path, SMALL)  # 3 windows of 4 frames, of 20 frames a second
+    assert times.shape == (3, 2)
+    np.testing.assert_allclose(times[:, 1] - times[:, 0], SMALL.frames / SMALL.rate)
+    assert (times[1:, 0] >= times[:-1, 1]).all()
+    assert times[-1, 1] <= 1.0
+    part = visual.window_times(path, SMALL, 0.5, 0.6)
+    np.testing.assert_allclose(part, [[0.0, 2 / SMALL.rate]])  # as many as there are
+
+
+def test_windows_are_described_one_by_one():
     network = ResNet3D(width=2)
     seen = np.random.default_rng(0).integers(0, 256, (3, 4, 16, 16, 3)).astype(np.uint8)
     variables = network.init(jax.random.key(0), seen, train=False)
     whole = visual.describe(network, variables, seen)
-    assert whole.shape == (16,)
-    alone = [visual.describe(network, variables, clip[None]) for clip in seen]
-    np.testing.assert_allclose(whole, np.mean(alone, axis=0), rtol=1e-5)
+    assert whole.shape == (3, 16)
+    alone = [visual.describe(network, variables, clip[None])[0] for clip in seen]
+    np.testing.assert_array_equal(whole, alone)
 
 
 @pytest.mark.parametrize(

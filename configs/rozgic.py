@@ -1,0 +1,24 @@
+"""Rozgic et al. 2012: an ensemble of trees of support vector machines; no context.
+
+Our reading of its abstract. It needs scikit-learn (`pip install -e '.[svm]'`), and is fitted in one
+call: of `config.train` nothing is used but `refit`. Nothing is drawn, so that one seed is all.
+
+    python -m experiments.run --config=configs/rozgic.py --workdir=runs/rozgic
+"""
+
+import ml_collections
+
+from configs import mman
+from mman_jax.systems import SYSTEMS
+
+
+def system(config):
+    config.system = "rozgic"
+    settings = {"system": "rozgic"} | SYSTEMS["rozgic"].defaults()
+    config.network = ml_collections.ConfigDict(settings)
+    del config.train.towers, config.train.fusion
+    return config
+
+
+def get_config(recipe=None):
+    return system(mman.recipe(recipe))

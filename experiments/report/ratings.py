@@ -1,0 +1,153 @@
+"""The tables of a study of targets: numbers in place of classes."""
+
+from experiments.report import tables
+from experiments.report.document import Cell, Table
+from experiments.report.numbers import MINUS, NONE, count, p_value, seconds, spread
+from experiments.report.tables import Results, title
+from mman_jax.evaluation import ratings
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number in the targets' units."""
+    return NONE if value is None else f"{value:.{digits}f}".replace("-", MINUS)
+
+
+def told(name: str, score: dict | None) -> str:
+    """Mean ± deviation over the seeds: shares in per cent, all others as they are."""
+    if score is None or ratings.is_share(name):
+        return spread(score)
+    deviation = f" ± {number(score['std'])}" if len(score["per_seed"]) > 1 else ""
+    folds = f" (folds ± {number(score['std_folds'])})" if "std_folds" in score else ""
+    return number(score["mean"]) + deviation + folds
+
+
+def named(results: Results) -> str:
+    """The targets, as a phrase."""
+    return ", ".join(target["name"] for target in results["targets"])
+
+
+def systems(results: Results) -> Table:
+    """Every score of every system."""
+    chosen = results["systems"]
+    called = ratings.names(next(iter(chosen.values()))["test"])
+    best = min(system["test"]["mae"]["mean"] for system in chosen.values())
+    rows = []
+    for system in chosen.values():
+        test = system["test"]
+        cells = [told(name, test[name]) for name in called]
+        if test["mae"]["mean"] == best:
+            cells[0] = Cell(cells[0], "strong")
+        interval = " to ".join(number(end) for end in system["interval"])
+        together = system.get("ensemble")
+        ensemble = number(together["test"]["mae"]["mean"]) if together else NONE
+        rows.append(
+            (system["title"], count(system["parameters"]["total"]), *cells, interval, ensemble,
+             told("mae", system["validation"]["mae"]), seconds(system["seconds"]))
+        )  # fmt: skip
+    mean = number(results["mean_answer_mae"])
+    rows.append(("mean of training", "", mean, *[""] * (len(called) + 3)))
+    return Table(
+        "systems",
+        f"The systems on {named(results)}: scores of the test part, mean ± deviation over the "
+        "seeds; Acc and F1 in per cent, in bold the lowest MAE. The ensemble answers by the mean "
+        "of all seeds.",
+        ("system", "parameters", *called.values(), "95 % interval of MAE", "ensemble MAE",
+         "validation MAE", "seconds to train"),
+        tuple(rows),
+        notes=(
+            "≥0: at least 0, or below it. No 0: above 0, or not, without utterances rated exactly "
+            "0. Acc3, Acc5, Acc7: clipped to ±1, ±2, ±3 and rounded.",
+        ) if "acc7" in called else (),
+    )  # fmt: skip
+
+
+def targets(results: Results) -> tuple[Table, ...]:
+    """The scores by target, of several."""
+    if len(results["targets"]) < 2:
+        return ()
+    rows = [
+        (system["title"], name, *(told(m, of[m]) for m in ratings.MEASURES))
+        for system in results["systems"].values()
+        for name, of in system["test"]["by_target"].items()
+    ]
+    head = ("system", "target", *ratings.names(ratings.MEASURES).values())
+    return (Table("targets", "Test scores by target.", head, tuple(rows), words=(0, 1)),)
+
+
+def claims(results: Results) -> Table:
+    """Each claim of the paper, and whether it holds here."""
+    rows = tuple(
+        (
+            claim["claim"],
+            Cell(claim["verdict"], claim["verdict"]),
+            f"{title(results, claim['first'])} over {title(results, claim['second'])}",
+            number(claim["difference"]),
+            " to ".join(number(end) for end in claim["interval"]),
+            p_value(claim["p"]),
+            claim["note"],
+        )
+        for claim in results["claims"]
+    )
+    return Table(
+        "claims",
+        "The paper's claims on this corpus: how much smaller the first system's mean absolute "
+        "error is, averaged over the seeds.",
+        ("claim", "verdict", "compared", "difference", "95 % interval", "p", "note"),
+        rows,
+        words=(0, 1, 2, 6),
+    )
+
+
+def comparisons(results: Results) -> Table:
+    """Paired tests of two systems on the same utterances."""
+    rows = tuple(
+        (
+            title(results, pair["first"]),
+            title(results, pair["second"]),
+            number(pair["difference"]),
+            " to ".join(number(end) for end in pair["interval"]),
+            p_value(pair["p_bootstrap"]),
+        )
+        for pair in results["comparisons"]
+    )
+    return Table(
+        "comparisons",
+        "Paired tests on the test part: the second system's absolute errors less the first's, so "
+        "that more is better for the first; conversations and seeds are drawn again.",
+        ("first", "second", "difference of MAE", "95 % interval", "p (bootstrap)"),
+        rows,
+        words=(0, 1),
+    )
+
+
+def selection(results: Results) -> Table:
+    """What picking the epoch on the test part would have added."""
+    rows = []
+    for system in results["systems"].values():
+        test, oracle = system["test"]["ccc"], system["test_oracle"]["ccc"]
+        gain = number(oracle["mean"] - test["mean"])
+        rows.append((system["title"], told("ccc", test), told("ccc", oracle), gain))
+    return Table(
+        "selection",
+        "The cost of selecting on the test part: test CCC, mean ± deviation over the seeds.",
+        ("system", "epoch picked on validation", "epoch picked on test", "gain"),
+        tuple(rows),
+        notes=("The second column decides nothing here; it tells how such figures flatter.",),
+    )
+
+
+def corpus(results: Results) -> Table:
+    """How many utterances of each part have each target."""
+    parts = results["corpus"]["parts"]
+    rows = [
+        (name, *(count(parts[part]["classes"][name]) for part in tables.PARTS))
+        for name in results["classes"]
+    ]
+    for what in ("utterances", "conversations"):
+        rows.append((f"all {what}", *(count(parts[part][what]) for part in tables.PARTS)))
+    return Table(
+        "corpus",
+        "The corpus as it was read: utterances that are rated, by target and part.",
+        ("target", "training", "validation", "test"),
+        tuple(rows),
+    )

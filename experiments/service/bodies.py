@@ -1,0 +1,117 @@
+"""What a request for an answer holds, read with care."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mman_jax.errors import InputError
+from mman_jax.inference import lines
+
+LONGEST_SOUND = 32 << 20
+"""Bytes of a recording of one utterance at most."""
+
+_LONGEST_NUMBER = 32  # characters, with what is around them
+_REST = 1 << 16  # bytes of a body beside its numbers
+_PATIENCE = 30.0  # seconds for a body to arrive
+_EXPECTED = '{"features": {"<modality>": [numbers]}}, and "utterance": its number if you count'
+_LONGEST_NAME = 200
+
+
+class Refused(Exception):
+    """A request that is answered by an HTTP status and a reason."""
+
+    def __init__(self, status: int, reason: str):
+        super().__init__(reason)
+        self.status, self.reason = status, reason
+
+
+class Utterance(NamedTuple):
+    """Features [D] float32 of the modalities that are there, and its number where that is told."""
+
+    features: dict[str, np.ndarray]
+    number: int | None
+
+
+def longest(dims: Mapping[str, int]) -> int:
+    """Bytes of a body of features at most."""
+    return _LONGEST_NUMBER * sum(dims.values()) + _REST
+
+
+async def read(receive: Any, headers: Mapping[bytes, bytes], most: int) -> bytes:
+    """The body of a request, in memory for no more than `most` bytes of it.
+
+    Raises:
+        Refused: it is longer, does not come to its end in time, or its client has gone.
+    """
+    declared = headers.get(b"content-length", b"0")
+    if not declared.isdigit() or int(declared) > most:
+        raise Refused(413, f"a body of {declared.decode('latin-1'):.30} bytes; at most {most}")
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body"):
+        parts = [message.get("body", b"")]
+    else:
+        parts = await _rest(receive, message, most)
+    body = b"".join(parts)
+    if len(body) > most:
+        raise Refused(413, f"a body of more than {most} bytes")
+    return body
+
+
+async def _rest(receive: Any, message: Mapping[str, Any], most: int) -> list[bytes]:
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            while True:
+                if message["type"] != "http.request":
+                    raise Refused(400, "the client has gone")
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                if size > most or not message.get("more_body"):
+                    return parts
+                message = await receive()
+    except TimeoutError:
+        raise Refused(408, f"a body that takes more than {_PATIENCE:g} s") from None
+
+
+def parse(body: bytes, dims: Mapping[str, int]) -> Utterance:
+    """One utterance's features.
+
+    Raises:
+        InputError: another form, modality or number of features, or one that is not finite.
+    """
+    import orjson
+
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InputError("body", f"no JSON ({error})", _EXPECTED) from error
+    if not isinstance(found, dict) or not {"features"} <= found.keys() <= {"features", "utterance"}:
+        keys = ", ".join(list(found)[:4]) if isinstance(found, dict) else type(found).__name__
+        raise InputError("body", keys or "{}", _EXPECTED)
+    number = found.get("utterance")
+    return Utterance(lines.vectors(found["features"], dims, "body"), check_number(number))
+
+
+def check_number(number: Any) -> int | None:
+    """The number of an utterance in its conversation, or None.
+
+    Raises:
+        InputError: it is none.
+    """
+    if number is not None and (type(number) is not int or not 0 < number < 2**53):
+        raise InputError("utterance", f"{number!r:.60}", "its number in the conversation, from 1")
+    return number
+
+
+def check_name(name: str) -> str:
+    """The name of a conversation.
+
+    Raises:
+        InputError: it is none.
+    """
+    if not name or not name.isprintable() or len(name) > _LONGEST_NAME:
+        expected = f"printable text of at most {_LONGEST_NAME} characters"
+        raise InputError("conversation", f"{name!r:.60}", expected)
+    return name

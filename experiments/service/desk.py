@@ -1,0 +1,247 @@
+"""Where utterances wait for their answers: one thread answers those of one moment in one step."""
+
+import asyncio
+import collections
+import pathlib
+import sys
+import threading
+import time
+import traceback
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments.service.metrics import Metrics
+from mman_jax.errors import InputError
+from mman_jax.files.whole import regular_file, write_whole
+from mman_jax.inference import states
+from mman_jax.inference.answering import fields
+from mman_jax.inference.batched import Batched
+from mman_jax.inference.places import Places
+
+Reply = tuple[int, dict[str, Any]]
+"""An HTTP status, and what is said with it."""
+
+
+class Job(NamedTuple):
+    """An utterance to answer, or (without features) a conversation to forget."""
+
+    conversation: str
+    features: dict[str, np.ndarray] | None
+    number: int | None
+    done: asyncio.Future
+    since: float
+
+
+class Desk:
+    """Answers jobs in the order in which they come; of one conversation one in a step.
+
+    Nothing but its thread touches states and places, from `start` to `stop`.
+    """
+
+    def __init__(
+        self,
+        batched: Batched,
+        places: Places,
+        most_waiting: int,
+        kept: pathlib.Path | None = None,
+        every: float = 10.0,
+    ):
+        """Reads the states that are kept, if there are any, and compiles.
+
+        Args:
+            batched: as many places as `places` has.
+            places: of conversations; none is taken.
+            most_waiting: jobs that wait at a time; more are told to come again.
+            kept: where conversations are read from and saved.
+            every: seconds between two saves; 0: an answer is sent after it was saved.
+
+        Raises:
+            InputError: a file that is kept, and cannot be used.
+        """
+        self.metrics, self.places = Metrics(), places
+        self._batched, self._most_waiting, self._kept, self._every = (
+            *(batched, most_waiting),
+            *(kept, every),
+        )
+        self._counts = np.zeros(places.count, np.int64)
+        self._owner = states.identity(batched.answerer.models) if kept else ""
+        self._waiting: collections.deque[Job] = collections.deque()
+        self._news = threading.Condition()
+        self._stopping, self._unsaved, self._saved = False, False, time.monotonic()
+        self._thread = threading.Thread(target=self._work, name="desk")
+        if kept and regular_file(kept):
+            self._read()
+        self._save()  # a place that cannot be written is said now
+        batched.compile()
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Answers from now on."""
+        self._loop = loop
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Answers what waits, saves, and ends."""
+        with self._news:
+            self._stopping = True
+            self._news.notify()
+        self._thread.join()
+        self._save()
+
+    @property
+    def dims(self) -> dict[str, int]:
+        """D of each modality."""
+        return self._batched.answerer.dims
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the probabilities."""
+        return list(self._batched.answerer.classes)
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait."""
+        return len(self._waiting)
+
+    async def ask(
+        self, conversation: str, features: dict[str, np.ndarray] | None, number: int | None = None
+    ) -> Reply:
+        """What is said to an utterance.
+
+        Args:
+            conversation: its name.
+            features: [D] float32 of the modalities that are there; None: forget the conversation.
+            number: of the utterance in its conversation, from 1, where its sender counts.
+        """
+        if len(self._waiting) >= self._most_waiting:
+            found = f"{len(self._waiting)} utterances wait for an answer; come again later"
+            return 429, {"error": found}
+        job = Job(conversation, features, number, self._loop.create_future(), time.monotonic())
+        with self._news:
+            self._waiting.append(job)
+            self._news.notify()
+        reply = await job.done
+        self.metrics.seconds.add(time.monotonic() - job.since)
+        return reply
+
+    def _work(self) -> None:
+        while True:
+            with self._news:
+                while not self._waiting and not self._stopping:
+                    if not self._news.wait(self._until_save()):
+                        break
+                if self._stopping and not self._waiting:
+                    return
+                jobs = self._choose()
+            replies = self._replies(jobs) if jobs else []
+            if self._until_save() == 0:
+                try:
+                    self._save()
+                except InputError as error:  # such as a full disk: tried again later
+                    print("error:", error, file=sys.stderr)
+            if jobs:
+                self._loop.call_soon_threadsafe(_settle, jobs, replies)
+
+    def _choose(self) -> list[Job]:
+        """The first jobs that wait, of each conversation one."""
+        chosen, names, left = [], set(), []
+        while self._waiting and len(chosen) < self._batched.sizes[-1]:
+            job = self._waiting.popleft()
+            if job.conversation in names:
+                left.append(job)
+            else:
+                names.add(job.conversation)
+                chosen.append(job)
+        self._waiting.extendleft(reversed(left))
+        return chosen
+
+    def _replies(self, jobs: list[Job]) -> list[Reply]:
+        now = time.monotonic()
+        replies = [self._forget(job) or self._refuse(job) for job in jobs]
+        asked = [i for i, reply in enumerate(replies) if reply is None]
+        taken = {}
+        for i in asked:
+            place = self.places.take(jobs[i].conversation, now)
+            if place is None:
+                found = f"all {self.places.count} places for conversations are taken"
+                replies[i] = 429, {"error": found}
+            else:
+                taken[i] = place
+        if not taken:
+            return replies
+        try:
+            answers = self._batched.step(
+                [place.index for place in taken.values()],
+                [place.begins for place in taken.values()],
+                [jobs[i].features for i in taken],
+            )
+        except Exception:
+            # A bug of ours in one step must not end the service: the states are those before it.
+            traceback.print_exc(file=sys.stderr)
+            for i, place in taken.items():
+                if place.begins:
+                    self.places.release(jobs[i].conversation)
+            return [reply or (500, {"error": "no answer; the service's log says why"})
+                    for reply in replies]  # fmt: skip
+        self.metrics.steps.add(len(taken))
+        self._unsaved = True
+        for (i, place), answer in zip(taken.items(), answers, strict=True):
+            self._counts[place.index] = 1 if place.begins else self._counts[place.index] + 1
+            said = {
+                "conversation": jobs[i].conversation,
+                "utterance": int(self._counts[place.index]),
+            }
+            self.metrics.forgotten += place.forgotten
+            replies[i] = (
+                200,
+                said | fields(answer) | ({"forgotten": True} if place.forgotten else {}),
+            )
+        return replies
+
+    def _forget(self, job: Job) -> Reply | None:
+        if job.features is not None:
+            return None
+        self._unsaved = True
+        if self.places.release(job.conversation):
+            return 200, {"conversation": job.conversation, "end": True}
+        return 404, {"error": f"no conversation {job.conversation!r:.60}"}
+
+    def _refuse(self, job: Job) -> Reply | None:
+        index = self.places.find(job.conversation)
+        held = 0 if index is None else int(self._counts[index])
+        if job.number in (None, held + 1):
+            return None
+        found = f"utterance {job.number} of a conversation of which {held} are known here"
+        return 409, {"error": found, "utterances": held}
+
+    def _until_save(self) -> float | None:
+        """Seconds to the next save; None where there is none to come."""
+        if not self._kept or not self._unsaved:
+            return None
+        return max(0.0, self._saved + self._every - time.monotonic())
+
+    def _save(self) -> None:
+        self._saved = time.monotonic()
+        if self._kept:
+            taken = self.places.taken()
+            of = {
+                name: (state, self._counts[taken[name]])
+                for name, state in self._batched.read(taken).items()
+            }
+            write_whole(self._kept, states.to_bytes(of, self._owner))
+        self._unsaved = False
+
+    def _read(self) -> None:
+        begin = self._batched.answerer.begin(), np.int64(0)
+        of = states.read(self._kept, begin, self._owner)
+        # The last are those that spoke last.
+        for name, (state, count) in list(of.items())[-self.places.count :]:
+            index = self.places.take(name, time.monotonic()).index
+            self._batched.write(index, state)
+            self._counts[index] = count
+
+
+def _settle(jobs: list[Job], replies: list[Reply]) -> None:
+    for job, reply in zip(jobs, replies, strict=True):
+        if not job.done.done():  # else its client has gone
+            job.done.set_result(reply)

@@ -1,0 +1,202 @@
+"""Sequences: what lies inside an utterance, at a rate of its own: words, frames, windows."""
+
+import dataclasses
+from typing import Protocol
+
+import numpy as np
+
+from mman_jax.data import validation
+from mman_jax.data.validation import (
+    check_array,
+    check_count,
+    check_key,
+    check_names,
+    name_utterance,
+    row_chunks,
+)
+from mman_jax.errors import InputError
+from mman_jax.files.growing import Growing
+
+_CHUNK_VALUES = 1 << 20
+_MISSING = "finite values; leave out cells that were not measured"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sequence:
+    """Cells of one modality, those of all N utterances one after the other, T in all.
+
+    Attributes:
+        values: [T, D] float32; may be memory-mapped.
+        lengths: [N] int32, cells of each utterance, 0 where it has none; they sum to T.
+        intervals: [T, 2] float64, start and end of each cell in seconds from where the
+            utterance's clip starts; starts do not fall inside an utterance. None where unknown.
+        names: T, such as the words, or None.
+    """
+
+    values: np.ndarray
+    lengths: np.ndarray
+    intervals: np.ndarray | None = None
+    names: tuple[str, ...] | None = None
+
+    @property
+    def offsets(self) -> np.ndarray:
+        """[N + 1] int64: where the cells of each utterance start, then T."""
+        return np.concatenate([[0], np.cumsum(self.lengths, dtype=np.int64)])
+
+    @property
+    def owners(self) -> np.ndarray:
+        """[T] int64: the utterance of each cell."""
+        return np.repeat(np.arange(len(self.lengths)), self.lengths)
+
+    def fits(self, utterances: int) -> bool:
+        """Whether there is a length of each utterance, and they and all else fit the cells."""
+        beside = [len(x) for x in (self.intervals, self.names) if x is not None]
+        lengths, cells = self.lengths, len(self.values)
+        if len(lengths) != utterances or int(lengths.min(initial=0)) < 0:
+            return False
+        return {int(lengths.sum(dtype=np.int64)), *beside} == {cells}
+
+
+class Fields(validation.Fields, Protocol):
+    """What is checked of a corpus: its attributes, which say their shapes."""
+
+    sequences: dict[str, Sequence]
+
+
+def check_sequences(corpus: Fields) -> None:
+    """Raises InputError for the first thing in a corpus's sequences that does not fit."""
+    for modality, sequence in corpus.sequences.items():
+        place = f"{corpus.source or 'corpus'}: sequence {modality}"
+        check_key(modality, place)
+        if not isinstance(sequence, Sequence):
+            raise InputError(place, f"a {type(sequence).__name__}", "a Sequence")
+        _check_shapes(corpus, sequence, place)
+        if sequence.intervals is not None:
+            _check_intervals(corpus, modality, sequence)
+        for rows in row_chunks(sequence.values):
+            finite = np.isfinite(sequence.values[rows])
+            if not finite.all():
+                row, column = (int(i) for i in np.argwhere(~finite)[0])
+                cell = rows.start + row
+                found = f"{sequence.values[cell, column]} in column {column}"
+                raise InputError(_cell(corpus, modality, sequence, cell), found, _MISSING)
+
+
+def averaged(sequence: Sequence) -> np.ndarray:
+    """[N, D] float32 means over the cells of each utterance, 0 where it has none; in chunks.
+
+    Examples:
+        >>> values = np.array([[1.0], [3.0], [5.0]], np.float32)
+        >>> averaged(Sequence(values, np.array([2, 0, 1], np.int32))).tolist()
+        [[2.0], [0.0], [5.0]]
+    """
+    total = np.zeros((len(sequence.lengths), sequence.values.shape[1]), np.float64)
+    owners = sequence.owners
+    for rows in row_chunks(sequence.values):
+        own = owners[rows]
+        first = np.flatnonzero(np.diff(own, prepend=-1))
+        values = sequence.values[rows].astype(np.float64)
+        total[own[first]] += np.add.reduceat(values, first, axis=0)
+    return (total / np.maximum(sequence.lengths, 1)[:, None]).astype(np.float32)
+
+
+def taken(sequence: Sequence, utterances: np.ndarray) -> Sequence:
+    """The cells of some utterances, in this order, of -1 none; in bounded memory.
+
+    Examples:
+        >>> values = np.array([[1.0], [3.0], [5.0]], np.float32)
+        >>> one = taken(Sequence(values, np.array([2, 1], np.int32)), np.array([1, -1, 0]))
+        >>> one.values.tolist(), one.lengths.tolist()
+        ([[5.0], [1.0], [3.0]], [1, 0, 2])
+    """
+    utterances = np.asarray(utterances)
+    lengths = np.where(utterances < 0, 0, sequence.lengths[utterances]).astype(np.int32)
+    starts, before = sequence.offsets[utterances], np.cumsum(lengths) - lengths
+    cells = np.repeat(starts - before, lengths) + np.arange(lengths.sum())
+    return cut(sequence, cells, lengths)
+
+
+def cut(sequence: Sequence, cells: np.ndarray, lengths: np.ndarray) -> Sequence:
+    """Some cells [n] int64 of a sequence, those of each utterance so many; in bounded memory."""
+    intervals, names = sequence.intervals, sequence.names
+    return Sequence(
+        gathered(sequence.values, cells),
+        lengths,
+        None if intervals is None else intervals[cells],
+        None if names is None else tuple(names[cell] for cell in cells.tolist()),
+    )
+
+
+def gathered(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Some rows [n] int64 of [T, D], of -1 zeros; in bounded memory, and as it is where all are."""
+    if np.array_equal(rows, np.arange(len(values))):
+        return values
+    grown = Growing(values.shape[1])
+    step = max(1, _CHUNK_VALUES // grown.width)
+    for start in range(0, len(rows), step):
+        chosen = rows[start : start + step]
+        block = np.zeros((len(chosen), grown.width), np.float32)
+        block[chosen >= 0] = values[chosen[chosen >= 0]]
+        grown.append(block)
+    return grown.array()
+
+
+def _check_shapes(corpus: Fields, sequence: Sequence, place: str) -> None:
+    check_array(sequence.values, np.float32, 2, place, "[T, D]")
+    if not sequence.values.shape[1]:
+        raise InputError(place, "no features (D = 0)", "at least one feature")
+    cells = len(sequence.values)
+    where = f"{place}: lengths"
+    check_array(sequence.lengths, np.int32, 1, where, "[N]")
+    check_count(sequence.lengths, len(corpus.utterance_ids), where, "utterance_ids")
+    short = np.flatnonzero(sequence.lengths < 0)
+    if len(short):
+        where = f"{place}, {name_utterance(corpus, int(short[0]))}"
+        raise InputError(where, f"length {int(sequence.lengths[short[0]])}", "at least 0")
+    total = int(sequence.lengths.sum(dtype=np.int64))
+    if total != cells:
+        expected = f"their sum to be the number of cells, {cells}"
+        raise InputError(where, f"a sum of {total}", expected)
+    if sequence.names is not None:
+        check_names(sequence.names, f"{place}: names")
+        check_count(sequence.names, cells, f"{place}: names", "cells")
+
+
+def _check_intervals(corpus: Fields, modality: str, sequence: Sequence) -> None:
+    place = f"{corpus.source or 'corpus'}: sequence {modality}: intervals"
+    intervals, cells = sequence.intervals, len(sequence.values)
+    check_array(intervals, np.float64, 2, place, "[T, 2]")
+    if intervals.shape != (cells, 2):
+        found = f"shape {intervals.shape}"
+        raise InputError(place, found, f"({cells}, 2), start and end of each cell")
+
+    def refuse(wrong: np.ndarray, found: str, expected: str) -> None:
+        if wrong.any():
+            cell = int(np.argmax(wrong))
+            start, end = intervals[cell]
+            before = intervals[cell - 1, 0]
+            found = found.format(start=start, end=end, before=before)
+            raise InputError(_cell(corpus, modality, sequence, cell), found, expected)
+
+    refuse(~np.isfinite(intervals).all(1), "from {start:g} to {end:g}", "finite seconds")
+    refuse(
+        intervals[:, 0] > intervals[:, 1],
+        "it starts at {start:g} s and ends at {end:g} s",
+        "no end before the start",
+    )
+    falls = np.diff(intervals[:, 0], prepend=-np.inf) < 0
+    falls[sequence.offsets[:-1][sequence.lengths > 0]] = False
+    refuse(
+        falls,
+        "it starts at {start:g} s, the cell before it at {before:g} s",
+        "times that do not fall inside an utterance",
+    )
+
+
+def _cell(corpus: Fields, modality: str, sequence: Sequence, cell: int) -> str:
+    """The place of one of the T cells, for a message."""
+    utterance = int(sequence.owners[cell])
+    number = cell - int(sequence.offsets[utterance])
+    named = f" ({sequence.names[cell]})" if sequence.names is not None else ""
+    place = f"{corpus.source or 'corpus'}: {name_utterance(corpus, utterance)}"
+    return f"{place}, sequence {modality}, cell {number}{named}"

@@ -1,0 +1,165 @@
+"""Scores of numbers, all from one vector of sums a target: exact under padding, and sums over
+batches, devices and folds.
+
+T targets. A target's K sums are how many utterances have it; the absolute errors of the answers,
+and of the training part's mean in their place; of the answers x and the targets y, about the
+target's centre and in its spreads, x, y, xx, yy and xy; and the counts of cells [9, 9], rows the
+true one (see `data.scales`).
+
+The scores, as MMSA has them on the scale from -3 to 3 (`scales.SEVEN`):
+- `acc2_with_zero`, `f1_with_zero`: at least 0, or below it; every utterance.
+- `acc2_without_zero`, `f1_without_zero`: above 0, or not; without those rated exactly 0.
+- `acc3`, `acc5`, `acc7`: clipped to ±1, ±2 or ±3 and rounded, halves to the even number.
+On that from -1 to 1 (`scales.SIMS`): `acc2_sims` and `f1_sims` cut at 0, `acc3_sims` at ±0.1,
+`acc5_sims` at ±0.1 and ±0.7, an edge in the lower class. F1 is weighted by how often a class
+occurs. On every scale: `mae`, the mean absolute error in the target's own units; `pearson_r`; and
+`ccc`, Lin's concordance 2 cov(x, y) / (var x + var y + (mean x - mean y)^2), with the variances
+over N.
+"""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+
+from mman_jax.data import scales
+from mman_jax.data.scales import Target
+from mman_jax.evaluation.metrics import accuracy, weighted_f1
+from mman_jax.types import Array
+
+K = 8 + scales.CELLS**2
+"""Sums of a target."""
+
+MEASURES = ("mae", "pearson_r", "ccc")
+"""The scores that every target has."""
+
+# The class of each cell: of a true value, LEFT_OUT where it is not scored, and of an answer.
+_GROUPS = {
+    scales.SEVEN: {
+        "2_with_zero": ((0, 0, 0, 0, 1, 1, 1, 1, 1),) * 2,
+        "2_without_zero": (
+            (0, 0, 0, 0, scales.LEFT_OUT, 1, 1, 1, 1),
+            (0, 0, 0, 0, 0, 1, 1, 1, 1),
+        ),
+        "3": ((0, 0, 0, 1, 1, 1, 2, 2, 2),) * 2,
+        "5": ((0, 0, 1, 2, 2, 2, 3, 4, 4),) * 2,
+        "7": ((0, 1, 2, 3, 3, 3, 4, 5, 6),) * 2,
+    },
+    scales.SIMS: {
+        "2_sims": ((0, 0, 0, 1, 1, 1),) * 2,
+        "3_sims": ((0, 0, 1, 1, 2, 2),) * 2,
+        "5_sims": ((0, 1, 2, 2, 3, 4),) * 2,
+    },
+}
+_NAMES = {
+    "mae": "MAE",
+    "pearson_r": "r",
+    "ccc": "CCC",
+    "acc2_with_zero": "Acc2 (≥0)",
+    "f1_with_zero": "F1 (≥0)",
+    "acc2_without_zero": "Acc2 (no 0)",
+    "f1_without_zero": "F1 (no 0)",
+    "acc3": "Acc3",
+    "acc5": "Acc5",
+    "acc7": "Acc7",
+    "acc2_sims": "Acc2 (>0)",
+    "f1_sims": "F1 (>0)",
+    "acc3_sims": "Acc3 (±0.1)",
+    "acc5_sims": "Acc5 (±0.1, ±0.7)",
+}
+
+
+def names(scored: Sequence[str]) -> dict[str, str]:
+    """What tables call scores, of those that there are."""
+    return {name: called for name, called in _NAMES.items() if name in scored}
+
+
+def is_share(name: str) -> bool:
+    """Whether a score is a share of utterances, told in per cent."""
+    return name.startswith(("acc", "f1"))
+
+
+def sums(answers: Array, targets: Array, mean: Array, about: Sequence[Target]) -> Array:
+    """The sums [T, K] float32 of answers to some utterances.
+
+    Args:
+        answers: [..., T] float32, in the targets' own units.
+        targets: [..., T] float32, NaN: not scored.
+        mean: [T] float32, of the targets in training.
+        about: the T targets.
+    """
+    return jnp.stack(
+        [
+            _sums(answers[..., t].reshape(-1), targets[..., t].reshape(-1), mean[t], target)
+            for t, target in enumerate(about)
+        ]
+    )
+
+
+def scores(found: np.ndarray, about: Sequence[Target]) -> dict[str, np.ndarray]:
+    """Every score [...] float64 of sums [..., T, K]; of several targets the mean over them.
+
+    A correlation with what does not vary is 0. A score of classes is told where every target has
+    it.
+    """
+    each = [of_target(found[..., t, :], target) for t, target in enumerate(about)]
+    shared = [name for name in each[0] if all(name in one for one in each)]
+    return {name: np.mean([one[name] for one in each], axis=0) for name in shared}
+
+
+def of_target(found: np.ndarray, target: Target) -> dict[str, np.ndarray]:
+    """Every score [...] float64 of one target's sums [..., K]."""
+    found = np.asarray(found, np.float64)
+    r, ccc = agreement(found)
+    told = {"mae": found[..., 1] / np.maximum(found[..., 0], 1), "pearson_r": r, "ccc": ccc}
+    whole = found[..., 8:].reshape(*found.shape[:-1], scales.CELLS, scales.CELLS)
+    for name, (true, given) in _GROUPS.get(target.scale, {}).items():
+        counts = _merged(whole, true, given)
+        told[f"acc{name}"] = accuracy(counts)
+        if name.startswith("2"):
+            told[f"f1{name[1:]}"] = weighted_f1(counts)
+    return told
+
+
+def mean_answer(found: np.ndarray) -> np.ndarray:
+    """Mean absolute error [...] of the training part's mean, of sums [..., T, K]; the mean over the
+    targets."""
+    found = np.asarray(found, np.float64)
+    return (found[..., 2] / np.maximum(found[..., 0], 1)).mean(-1)
+
+
+def agreement(found: Array) -> tuple[Array, Array]:
+    """Pearson's r and Lin's CCC [...] of sums [..., K], of NumPy or JAX; 0 where nothing varies."""
+    n = found[..., 0] + (found[..., 0] == 0)
+    x, y, xx, yy, xy = (found[..., i] / n for i in range(3, 8))
+    # What is left of a variance by rounding alone is none.
+    var_x, var_y = ((v - m * m) * (v - m * m > 1e-6 * v) for v, m in ((xx, x), (yy, y)))
+    covariance = (xy - x * y) * (var_x > 0) * (var_y > 0)
+    both = var_x * var_y
+    r = covariance / (both + (both == 0)) ** 0.5
+    apart = var_x + var_y + (x - y) ** 2
+    return r, 2 * covariance / (apart + (apart == 0))
+
+
+def _sums(answers: Array, targets: Array, mean: Array, target: Target) -> Array:
+    scored = targets == targets
+    y = jnp.where(scored, targets, target.centre)
+    answers = jnp.where(scored, answers, target.centre)
+    errors, constant = jnp.abs(answers - y), jnp.abs(mean - y) * scored
+    x, z = ((value - target.centre) / target.spread for value in (answers, y))
+    moments = [scored * 1.0, errors, constant, x, z, x * x, z * z, x * z]
+    counts = jnp.zeros(scales.CELLS**2)
+    if target.scale:
+        cells = scales.cells(y, target.scale) * scales.CELLS
+        cells = cells + scales.cells(answers, target.scale)
+        counts = counts.at[cells].add(scored * 1.0)
+    return jnp.concatenate([jnp.stack([m.sum() for m in moments]), counts])
+
+
+def _merged(counts: np.ndarray, true: Sequence[int], given: Sequence[int]) -> np.ndarray:
+    """Counts [..., C, C] of classes from those of cells [..., 9, 9]."""
+    classes = max(given) + 1
+    to_true = np.array([[c == group for c in range(classes)] for group in true], float)
+    to_given = np.array([[c == group for c in range(classes)] for group in given], float)
+    used = counts[..., : len(true), : len(given)]
+    return np.einsum("...tg,tc,gd->...cd", used, to_true, to_given)

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+
+from mman_jax.data import folds, targets
+from mman_jax.data.parts import prepare
+from mman_jax.data.splits import Split
+from mman_jax.data.suspicions import of_tasks
+from mman_jax.errors import InputError
+from tests.data.small import corpus
+
+RATED = np.array([-2.6, 0.5, np.nan, 1.5, 0.0, 3.0], np.float32)
+SPLIT = Split(np.array([0]), np.array([1]), np.array([2]), "by hand")
+
+
+def rated(values=RATED, **others):
+    return corpus(targets={"sentiment": np.array(values, np.float32)} | others)
+
+
+@pytest.mark.parametrize(
+    ("names", "protocol", "classes", "words"),
+    [
+        (["sentimen"], "auto", 0, "unknown 'sentimen'"),
+        (["sentiment", "sentiment"], "auto", 0, "twice"),
+        (["sentiment"], "iemocap6", 0, "maps labels"),
+        (["nothing"], "auto", 0, "NaN of every utterance"),
+        (["sentiment"], "auto", 4, "2, 3, 5, 7, or 0"),
+        (["stars"], "auto", 5, "values from 1 to 5"),
+        (["sentiment", "stars"], "auto", 3, "one target"),
+    ],
+)
+def test_refusals(names, protocol, classes, words):
+    stars = np.array([1, 2, 3, 4, 5, 1], np.float32)
+    made = rated(nothing=np.full(6, np.nan, np.float32), stars=stars)
+    with pytest.raises(InputError, match=words):
+        targets.task(made, names, protocol, classes)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([0.1, 0.1, 5, 1, 2, 3], "0.1 of every training utterance"),
+        ([np.nan, np.nan, 5, 1, 2, 3], "of no training utterance"),
+    ],
+)
+def test_a_target_without_news_in_training_is_refused(values, words):
+    made = rated(values)
+    task = targets.task(made, ["sentiment"], "auto")
+    with pytest.raises(InputError, match=words):
+        of_tasks(made, SPLIT, [task])
+    with pytest.raises(InputError, match="fold one"):
+        folds.check(made, [folds.Fold("one", SPLIT)], [task])
+
+
+def test_classes_of_a_target():
+    def told(classes):
+        task = targets.task(rated(), ["sentiment"], "auto", classes)
+        return [task.classes[c] if c >= 0 else "" for c in task.labels(rated())]
+
+    assert told(7) == ["-3", "0", "", "2", "0", "3"]
+    assert told(5) == ["-2", "0", "", "2", "0", "2"]
+    assert told(3) == ["negative", "positive", "", "positive", "neutral", "positive"]
+    assert told(2) == ["negative", "positive", "", "positive", "", "positive"]
+
+
+def test_targets_lie_where_their_utterances_lie():
+    made = rated(stars=np.arange(6, dtype=np.float32))
+    task = targets.task(made, ["stars", "sentiment"], "auto")
+    labels = prepare(made, SPLIT).labels(task)
+    np.testing.assert_array_equal(labels["train"][0], [[0, RATED[0]], [1, RATED[1]]])
+    np.testing.assert_array_equal(labels["valid"][0], [[2, np.nan]])
+    assert np.isnan(labels["test"][-1]).all()  # the empty row
+    assert labels["test"].dtype == np.float32

@@ -1,0 +1,121 @@
+"""Words laid in rows, utterances as the items, by hand."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from mman_jax.data import protocols, words
+from mman_jax.data.parts import common_shapes, prepare
+from mman_jax.data.sequences import Sequence
+from mman_jax.data.splits import Split
+from mman_jax.errors import InputError
+from tests.data import small
+from tests.data.test_views import two_words
+
+COUNTS = (3, 0, 1, 2, 4, 0)  # words of c0's u0 and u1, c1's u0, c2's u0, u1 and u2
+SPLIT = Split(np.array([0]), np.array([1]), np.array([2]), "by hand")
+
+
+def corpus(**changes):
+    cells = sum(COUNTS)
+    text = Sequence(np.arange(cells * 2, dtype=np.float32).reshape(cells, 2), np.int32(COUNTS))
+    speech = Sequence(-np.ones((cells, 1), np.float32), np.int32(COUNTS))
+    given = {"features": {}, "sequences": {"speech": speech, "text": text}}
+    labels = np.array([1, 0, 0, 1, -1, 1], np.int32)
+    return small.corpus((2, 1, 3), labels=labels, **(given | changes))
+
+
+def laid(made, most=50, **settings):
+    found = words.words(made, most=most, **settings)
+    return found, prepare(made, SPLIT, words=found)
+
+
+def test_words_stand_in_the_rows_of_their_utterances_with_the_label_on_the_last():
+    made = corpus()
+    found, parts = laid(made, most=3)
+    assert found.cells.lengths.tolist() == [3, 1, 1, 2, 3, 1]
+    assert found.cells.features["text"][:, 0].tolist() == [0, 2, 4, 0, 6, 8, 10, 14, 16, 18, 0]
+    assert found.cells.labels.tolist() == [-1, -1, 1, 0, 0, -1, 1, -1, -1, -1, 1]
+    assert found.cells.present["text"].tolist() == [True] * 3 + [False] + [True] * 6 + [False]
+    (task,) = protocols.tasks(made, "auto")
+    labels = parts.labels(task)
+    assert labels["train"].tolist() == [[-1, -1, 1], [-1, -1, -1], [-1, -1, -1]]
+    assert labels["valid"].tolist() == [[0], [-1]]
+    assert parts.rows["test"].reset[:-1].tolist() == [[True, False, False], [True, False, True]]
+    assert labels["test"].tolist() == [[-1, -1, -1], [-1, 1, 1], [-1, -1, -1]]
+    conversations, positions = parts.whose("test")
+    assert conversations.tolist() == [2] * 6
+    assert positions.tolist() == [0, 0, 1, 1, 1, 2]
+    np.testing.assert_allclose(parts.scaling.mean["text"], [2, 3])
+    told = " ".join(found.notices())
+    assert "cells are words, those of text: 11" in told
+    assert "1 utterances have over 3 words" in told
+    assert "2 utterances without a word: not trained on" in told
+
+
+def test_an_utterance_without_words_is_scored_as_one_of_which_all_is_missing():
+    _, parts = laid(corpus())
+    row = np.asarray(parts.rows["train"].features["text"])
+    np.testing.assert_array_equal(row[1], 0)
+    assert not parts.rows["train"].present["text"][1].any()
+    assert parts.rows["train"].mask[1].tolist() == [True, False, False]
+
+
+def test_shapes_hold_the_words_of_several_splits():
+    made = corpus()
+    found = words.words(made)
+    other = Split(np.array([2]), np.array([1]), np.array([0]), "by hand")
+    shapes = common_shapes(made, (SPLIT, other), found)
+    assert shapes == {"train": (2, 4), "valid": (1, 1), "test": (2, 4)}
+    sizes = {prepare(made, s, shapes, found).rows["test"].mask.shape for s in (SPLIT, other)}
+    assert sizes == {(3, 4)}
+
+
+def test_frames_lie_inside_words():
+    alone = {"lengths": np.ones(3, np.int32), "conversation_ids": tuple("abc")}
+    made = dataclasses.replace(two_words(), **alone)
+    found = words.words(made, frames=True, most=1)
+    split = Split(np.array([0]), np.array([1]), np.array([2]), "by hand")
+    assert list(found.frames) == ["face"]
+    parts = prepare(made, split, words=found)
+    frames = parts.rows["train"].features["face"]
+    assert frames.shape == np.asarray(frames).shape == (2, 1, 1, 1)
+    assert parts.rows["train"].present["face"].tolist() == [[[True]], [[False]]]
+    assert parts.scaling.mean["face"].tolist() == [8]  # of the one word that is kept
+    assert parts.rows["valid"].present["face"].tolist() == [[[False]], [[False]]]
+    found = words.words(made, frames=True)
+    parts = prepare(made, split, words=found)
+    rows = parts.rows["train"]
+    assert rows.features["face"].shape == (2, 2, 2, 1)
+    assert found.frames["face"].lengths.tolist() == [2, 1, 0, 0]
+    assert rows.present["face"][0].tolist() == [[True, True], [True, False]]
+    whole = np.asarray(rows.features["face"])
+    np.testing.assert_array_equal(whole[[0, 0]], rows.features["face"][np.array([0, 0])])
+    assert (whole[~rows.present["face"]] == 0).all()
+    scaled = whole[0][rows.present["face"][0]]
+    np.testing.assert_allclose([scaled.mean(), scaled.std()], [0, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "settings", "message"),
+    [
+        ({"features": None, "sequences": {}}, {}, "small: words: no sequences; expected seq"),
+        ({}, {"pivot": "face"}, "small: pivot: no sequence 'face'"),
+        ({}, {"modalities": ("text", "visual")}, "no sequence of modality 'visual'"),
+    ],
+)
+def test_refused(changes, settings, message):
+    given = {key: value for key, value in changes.items() if value is not None}
+    made = small.corpus((2, 1, 3)) if "sequences" in given else corpus(**given)
+    with pytest.raises(InputError, match=message):
+        words.words(made, **settings)
+
+
+def test_modalities_without_a_sequence_are_left_out_and_told():
+    made = corpus(features={"eeg": np.ones((6, 1), np.float32)})
+    found = words.words(made, pivot="speech")
+    assert list(found.cells.features) == ["speech", "text"]
+    assert any("eeg: no sequence" in line for line in found.notices())
+    chosen = words.words(made, modalities=("text",), pivot="speech")
+    assert list(chosen.cells.features) == ["text"]

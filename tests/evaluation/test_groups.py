@@ -1,0 +1,49 @@
+"""Gaps between groups, by hand and against draws one by one."""
+
+import numpy as np
+
+from mman_jax.evaluation import groups, significance
+
+CONVERSATIONS = np.array(list("aabbccdde"))
+GENDER = np.array(list("fmfmfmffx"))
+RIGHT = np.array(
+    [
+        [1, 0, 1, 0, 1, 1, 1, 0, 0],
+        [1, 0, 1, 1, 1, 0, 1, 1, 0],
+    ],
+    bool,
+)
+
+
+def test_the_gap_by_hand():
+    assert groups.sizes(GENDER, CONVERSATIONS) == {"f": (5, 4), "m": (3, 3), "x": (1, 1)}
+    found = groups.largest_gap(RIGHT, GENDER, CONVERSATIONS)
+    # x is one conversation's, and would be the worst. f: 4 and 5 of 5; m: 1 and 1 of 3.
+    assert (found.best, found.worst) == ("f", "m")
+    np.testing.assert_allclose(found.difference, 9 / 10 - 2 / 6)
+    assert found.low <= found.difference <= found.high
+
+
+def test_the_interval_is_that_of_draws_one_by_one():
+    random = np.random.default_rng(0)
+    found = groups.largest_gap(RIGHT, GENDER, CONVERSATIONS, resamples=20_000)
+    names, differences = np.unique(CONVERSATIONS), []
+    while len(differences) < 4000:
+        rows = np.concatenate([np.flatnonzero(n == CONVERSATIONS) for n in random.choice(names, 5)])
+        seeds = random.integers(0, 2, 2)
+        own = [RIGHT[seeds][:, rows[GENDER[rows] == name]] for name in "fm"]
+        if all(x.size for x in own):
+            differences.append(own[0].mean() - own[1].mean())
+    expected = np.quantile(differences, [0.025, 0.975])
+    np.testing.assert_allclose([found.low, found.high], expected, atol=0.04)
+
+
+def test_groups_that_are_alike_have_no_gap():
+    alike = groups.largest_gap(np.ones((1, 9), bool), GENDER, CONVERSATIONS, resamples=100)
+    assert alike == ("f", "m", 0.0, 0.0, 0.0)
+    assert significance.LEVEL == 0.95
+
+
+def test_without_two_large_groups_there_is_no_gap():
+    assert groups.largest_gap(RIGHT, CONVERSATIONS, CONVERSATIONS) is None
+    assert groups.largest_gap(RIGHT, np.array(list("ffffffffx")), CONVERSATIONS) is None

@@ -1,0 +1,58 @@
+"""A study of a target: trained, compared by errors, and reported."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from experiments.study import claims, study
+from experiments.terminal.screen import Screen
+from mman_jax.data.readers import npz
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    made = tiny.corpus()
+    rated = np.clip(made.features["text"][:, 0], -3, 3).astype(np.float32)
+    rated[::9] = np.nan
+    npz.write(dataclasses.replace(made, targets={"sentiment": rated}), folder / "corpus.npz")
+    config = tiny.recipe(epochs=1)
+    config.train.select = "loss"
+    config.data.update(path=str(folder / "corpus.npz"), target="sentiment")
+    study.run(config, folder / "study", Screen(quiet=True), names=("clstm_mma", "clstm_ef"))
+    return folder / "study"
+
+
+def test_the_report_tells_errors(finished):
+    results = json.loads((finished / "results.json").read_text())
+    assert results["classes"] == ["sentiment"]
+    mma, ef = (results["systems"][name] for name in ("clstm_mma", "clstm_ef"))
+    assert np.mean(mma["errors"]) == pytest.approx(mma["test"]["mae"]["mean"], abs=1e-3)
+    (pair,) = results["comparisons"]
+    assert pair["difference"] == pytest.approx(
+        ef["test"]["mae"]["mean"] - mma["test"]["mae"]["mean"], abs=1e-3
+    )
+    (claim,) = results["claims"]
+    assert claim["claim"] == "attention beats concatenation"
+    told = (finished / "report.md").read_text()
+    for words in ("Acc2", "Acc7", "mean of training", "Predicted: sentiment", "CCC"):
+        assert words in told
+    assert (finished / "figures" / "seeds.png").is_file()
+    assert "nan" not in told.lower().split()
+
+
+def test_errors_by_hand():
+    utterances = {"label": [[1.0, None], [0.0, 2.0]], "conversation": ["a", "b"]}
+    utterances["position"] = [0, 1]
+    first = claims.errors([[[1.5, 9.0], [1.0, 4.0]]], utterances)
+    assert first.tolist() == [[0.5, 1.5]]
+    second = claims.errors([[[2.0, 0.0], [0.0, 0.0]]], utterances)
+    found = claims.compare_errors(first, second, utterances)
+    assert found["difference"] == pytest.approx(0.0)
+    better = claims.compare_errors(first, first + 1, utterances)
+    assert better["interval"] == pytest.approx([1, 1])
+    by = claims.errors_by_position({"x": first}, utterances)
+    assert by["mae"] == {"x": [0.5, 1.5]}

@@ -1,0 +1,56 @@
+"""Both functions answer as the models do, for other sizes than those that they were made with."""
+
+import json
+
+import numpy as np
+import pytest
+
+from configs import bc_lstm, clstm_lf
+from mman_jax.errors import InputError
+from mman_jax.inference import card, onnx_functions
+from tests.inference import trained
+from tests.inference.test_exported import corpus, laid, stepped
+from tests.robustness import examples
+
+needs = "the extra [onnx] is not installed"
+
+
+def described(model):
+    results = json.loads(examples.runs()[0]["results.json"])
+    return card.write([model], results, None, False)
+
+
+def test_answers_are_the_same():
+    for package in ("torch", "onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package, reason=needs)
+    model = trained.model(clstm_lf, dims={"speech": 5, "text": 3})
+    files = onnx_functions.functions([model], described(model))
+    given = corpus(dims=model.dims)
+    features, present, cells = laid(given)
+
+    def named(features, present):
+        found = {f"features_{m}": x for m, x in features.items()}
+        return found | {f"present_{m}": x for m, x in present.items()}
+
+    expected = model.probabilities(given)
+    (found,) = onnx_functions.call(files["conversation.onnx"], named(features, present))
+    np.testing.assert_allclose(found[cells], expected, atol=1e-5)
+
+    def step(state, *now):
+        return onnx_functions.call(files["step.onnx"], {"state": state} | named(*now))
+
+    import onnx
+
+    (state,) = [
+        value.type.tensor_type.shape.dim[1].dim_value
+        for value in onnx.load_from_string(files["step.onnx"]).graph.input
+        if value.name == "state"
+    ]
+    begin = np.zeros(state, np.float32)
+    np.testing.assert_allclose(stepped(step, begin, features, present)[cells], expected, atol=1e-5)
+
+
+def test_a_system_without_a_network_in_pytorch_is_refused():
+    model = trained.model(bc_lstm)
+    with pytest.raises(InputError, match="has no network in PyTorch"):
+        onnx_functions.functions([model], described(model) | {"system": "bc_lstm"})
