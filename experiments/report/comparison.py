@@ -42,7 +42,7 @@ def scores(found: Mapping[str, Any]) -> Table:
             run["name"] + (f", {task}" if several else ""),
             run["system"],
             listed(run["seeds"][task]),
-            *(spread(run["test"][task][metric]) for metric in METRICS),
+            *(spread(run["test"][task].get(metric)) for metric in METRICS),
         )
         for task in found["classes"]
         for run in found["runs"]

@@ -114,6 +114,8 @@ def read(path: pathlib.Path) -> Run:
             raise InputError(one, f"no {analysis.NAME}, as of an earlier version", _ANSWERS)
     try:
         results = pooled.read(folders)
+        if any("targets" in task for task in results["tasks"].values()):
+            raise InputError(path, "answers that are numbers", "trials that answer with classes")
         tasks = {name: _answers(task) for name, task in results["tasks"].items()}
         parts = {
             part: {what: size[what] for what in ("conversations", "utterances")}
@@ -235,7 +237,7 @@ def _about(name: str, run: Run) -> dict[str, Any]:
         "seeds": {task: found["seeds"] for task, found in run.results["tasks"].items()},
         "revision": run.results.get("revision"),
         "test": {
-            task: {metric: found["test"][metric] for metric in METRICS}
+            task: {metric: found["test"][metric] for metric in METRICS if metric in found["test"]}
             for task, found in run.results["tasks"].items()
         },
     }

@@ -61,7 +61,10 @@ def matched(other: Corpus, corpus: Corpus, conversations: Sequence[int]) -> Corp
         raise InputError(other.source or "test corpus", found, known)
     if (labels == UNSCORED).all() and not corpus.targets.keys() & other.targets.keys():
         raise InputError(other.source or "test corpus", "no labelled utterance", "some to score")
-    return dataclasses.replace(other, labels=numbers[other.labels], label_names=corpus.label_names)
+    # Scored is the label; raters' votes are learnt from alone.
+    return dataclasses.replace(
+        other, labels=numbers[other.labels], label_names=corpus.label_names, votes={}
+    )
 
 
 def joined(corpus: Corpus, split: Split, other: Corpus) -> tuple[Corpus, Split]:
