@@ -5,6 +5,7 @@ from typing import Any
 
 from experiments.report.document import Cell, Code, Document, Section, Table
 from experiments.report.numbers import count, listed, p_value, points, span, spread
+from experiments.report.sources import trained_and_tested
 from mman_jax.evaluation.metrics import METRICS
 from mman_jax.evaluation.metrics import names as score_names
 
@@ -18,9 +19,6 @@ def document(found: Mapping[str, Any]) -> Document:
     Args:
         found: what `study.compared.compare` gave.
     """
-    where = found["corpus"]
-    if found["test_corpus"]:
-        where = f"{where}, tested on {found['test_corpus']}"
     sections = (
         Section("scores-section", "Scores", (scores(found),)),
         Section("tests-section", "Paired tests", (tests(found),)),
@@ -29,7 +27,8 @@ def document(found: Mapping[str, Any]) -> Document:
     return Document(
         title=f"{len(found['runs'])} trials compared",
         warning="",
-        summary=f"Trained on {where}, protocol {found['protocol']}; split: {found['split']}.",
+        summary=f"All were {trained_and_tested(found['corpus'])}, protocol {found['protocol']}; "
+        f"split: {found['split']}.",
         sections=sections,
     )
 
@@ -43,7 +42,7 @@ def scores(found: Mapping[str, Any]) -> Table:
             run["name"] + (f", {task}" if several else ""),
             run["system"],
             listed(run["seeds"][task]),
-            *(spread(run["test"][task][metric]) for metric in METRICS),
+            *(spread(run["test"][task].get(metric)) for metric in METRICS),
         )
         for task in found["classes"]
         for run in found["runs"]

@@ -15,6 +15,7 @@ from experiments.report import (
 )
 from experiments.report.document import Block, Code, Document, Figure, Paragraph, Section, Table
 from experiments.report.numbers import count, listed, percent, seconds
+from experiments.report.sources import trained_and_tested
 from experiments.report.tables import Results
 
 SYNTHETIC = (
@@ -95,7 +96,7 @@ def _summary(results: Results) -> str:
         f"{many} systems of Pan, Luo, Yang and Li (Interspeech 2020)"
         + (f", {cited} that they cite" if cited else "")
         + (f" and {ablations} variants" if ablations else "")
-        + f", trained and tested on {corpus['path']}: {count(corpus['utterances'])} utterances in "
+        + f", {trained_and_tested(corpus)}: {count(corpus['utterances'])} utterances in "
         f"{count(corpus['conversations'])} conversations; {count(scored)} are scored in the test "
         + (
             f"part. Predicted: {listed(results['classes'])}. "

@@ -89,10 +89,10 @@ def compare(
         for pair, p in zip(found, significance.holm([x[test] for x in found]), strict=True):
             pair[f"{test}_holm"] = p
     first = runs[0].results
+    other = first["corpus"].get("test", {}).get("path")
     return {
         "command": command,
-        "corpus": first["corpus"]["path"],
-        "test_corpus": first["corpus"].get("test", {}).get("path"),
+        "corpus": {"path": first["corpus"]["path"]} | ({"test": {"path": other}} if other else {}),
         "protocol": first["protocol"],
         "split": first["corpus"]["split"],
         "classes": runs[0].classes,
@@ -114,6 +114,8 @@ def read(path: pathlib.Path) -> Run:
             raise InputError(one, f"no {analysis.NAME}, as of an earlier version", _ANSWERS)
     try:
         results = pooled.read(folders)
+        if any("targets" in task for task in results["tasks"].values()):
+            raise InputError(path, "answers that are numbers", "trials that answer with classes")
         tasks = {name: _answers(task) for name, task in results["tasks"].items()}
         parts = {
             part: {what: size[what] for what in ("conversations", "utterances")}
@@ -231,10 +233,11 @@ def _about(name: str, run: Run) -> dict[str, Any]:
         "folder": str(run.path),
         "system": run.results["system"],
         "modalities": list(run.results["corpus"]["dimensions"]),
+        "scaled": run.results["corpus"].get("test", {}).get("scaled"),
         "seeds": {task: found["seeds"] for task, found in run.results["tasks"].items()},
         "revision": run.results.get("revision"),
         "test": {
-            task: {metric: found["test"][metric] for metric in METRICS}
+            task: {metric: found["test"][metric] for metric in METRICS if metric in found["test"]}
             for task, found in run.results["tasks"].items()
         },
     }

@@ -133,6 +133,9 @@ def _scores(model: Model, experiment: Experiment, other: Corpus, own_scale: bool
 
 
 def _task(experiment: Experiment) -> Task:
+    if experiment.targets or experiment.parts.words is not None:
+        found = "numbers to answer, or words as cells"
+        raise InputError("config.data", found, "labels of utterances")
     if len(experiment.tasks) > 1:
         found = f"{experiment.config.data.protocol!r}, of {len(experiment.tasks)} tasks"
         raise InputError("config.data.protocol", found, "one of a single task")

@@ -62,6 +62,9 @@ def check(data: ConfigDict) -> None:
         raise InputError("config.data.test", found, "config.data.path, too")
     if data.cells == "words":
         raise InputError("config.data.test", f"{data.test!r}, and cells of words", "utterances")
+    if data.target:
+        found = f"{data.target!r}, with another corpus to test on"
+        raise InputError("config.data.target", found, "labels of utterances")
     if data.folds:
         found = f"{data.test!r}, and folds by {data.folds}, each of which tests on its own"
         raise InputError("config.data.test", found, "one of the two")

@@ -61,7 +61,10 @@ def matched(other: Corpus, corpus: Corpus, conversations: Sequence[int]) -> Corp
         raise InputError(other.source or "test corpus", found, known)
     if (labels == UNSCORED).all() and not corpus.targets.keys() & other.targets.keys():
         raise InputError(other.source or "test corpus", "no labelled utterance", "some to score")
-    return dataclasses.replace(other, labels=numbers[other.labels], label_names=corpus.label_names)
+    # Scored is the label; raters' votes are learnt from alone.
+    return dataclasses.replace(
+        other, labels=numbers[other.labels], label_names=corpus.label_names, votes={}
+    )
 
 
 def joined(corpus: Corpus, split: Split, other: Corpus) -> tuple[Corpus, Split]:
@@ -89,8 +92,8 @@ def joined(corpus: Corpus, split: Split, other: Corpus) -> tuple[Corpus, Split]:
         "valid": np.searchsorted(own, split.valid),
         "test": len(own) + np.arange(len(scored)),
     }
-    how = f"test: {which}, of {other.source or 'another corpus'}, by whose side the own test part "
-    how += f"is not used; {corpus.source or 'the training corpus'}: {split.how}"
+    how = f"test: {which}, of {other.source or 'another corpus'}; training and validation of "
+    how += f"{corpus.source or 'the first'}, whose own test part is not used: {split.how}"
     return both, Split(**parts, how=how, notices=(*notices, *leaks.check(both, parts)))
 
 

@@ -50,7 +50,8 @@ def relabel(corpus: Corpus, names: Mapping[str, str]) -> Corpus:
     """The corpus with some labels under other names, matched without regard to case.
 
     Labels that get one name are one from then on; what is mapped to nothing is context only. The
-    order is that in which the new names come up among the old labels. Labels that the corpus does
+    order is that in which the new names come up among the old labels; their votes are added up.
+    Labels that the corpus does
     not have are passed over: `check` refuses them.
 
     Args:
@@ -84,4 +85,8 @@ def relabel(corpus: Corpus, names: Mapping[str, str]) -> Corpus:
                          "a class for some")  # fmt: skip
     numbers = [kept.index(name) if name else UNSCORED for name in become]
     labels = np.array([*numbers, UNSCORED], np.int32)[corpus.labels]  # a -1 is the last one
-    return dataclasses.replace(corpus, labels=labels, label_names=kept)
+    votes: dict[str, np.ndarray] = {}
+    for name, becomes in zip(corpus.label_names, become, strict=True):
+        if name in corpus.votes and becomes:
+            votes[becomes] = votes.get(becomes, 0) + corpus.votes[name]
+    return dataclasses.replace(corpus, labels=labels, label_names=kept, votes=votes)

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -16,6 +18,12 @@ def test_labels_are_merged_renamed_and_dropped():
     assert found.label_names == ("good", "bad")
     assert found.labels.tolist() == [0, 1, -1, 1, -1, 0]
     assert relabelling.relabel(corpus, {}) is corpus
+    votes = {name: np.full(6, n, np.int32) for n, name in enumerate(corpus.label_names, 1)}
+    found = relabelling.relabel(dataclasses.replace(corpus, votes=votes), names)
+    assert {name: x.tolist() for name, x in found.votes.items()} == {
+        "good": [1] * 6,
+        "bad": [6] * 6,
+    }
     # One step, not a chain: what becomes `sad` stays so.
     found = relabelling.relabel(corpus, {"joy": "sad", "sad": "joy"})
     assert found.label_names == ("sad", "joy", "contempt", "angry")

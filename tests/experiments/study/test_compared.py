@@ -168,6 +168,13 @@ def test_trials_must_be_several_and_finished(three, tmp_path):
         compared.compare(three)
 
 
+def test_trials_that_answer_numbers_are_refused(three, monkeypatch):
+    found = {"tasks": {"auto": {"targets": [{"name": "valence"}]}}}
+    monkeypatch.setattr(compared.pooled, "read", lambda folders: found)
+    with pytest.raises(InputError, match="answers that are numbers"):
+        compared.compare(three)
+
+
 def test_names_are_as_long_as_it_takes():
     paths = [pathlib.Path(path) for path in ("a/x", "b/x", "b/y")]
     assert naming.distinct(paths) == ["a/x", "b/x", "b/y"]

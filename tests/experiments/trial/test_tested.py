@@ -85,6 +85,8 @@ def test_another_corpus_is_scored(folder, tmp_path):
         ({"scale": "each", "label_map": "joy=happy", "test": None}, "without another corpus"),
         ({"scale": "both", "label_map": "joy=happy"}, "expected one of each"),
         ({"folds": "3", "label_map": "joy=happy"}, "folds by 3"),
+        ({"cells": "words"}, "cells of words"),
+        ({"target": "valence"}, "labels of utterances"),
         ({"path": None}, "without a corpus to train on"),
     ],
     ids=lambda value: str(value)[:40],
