@@ -2,9 +2,10 @@
 
 The sound is cut into utterances by pauses; each is answered by a JSON line as soon as it has ended,
 all of them as one conversation. Speech is measured as in the corpus that the run was trained on, by
-the extraction that travels with the model. `--transcript=FILE` gives the
-words of a recording: subtitles (.srt, .vtt), or a CSV file with the columns start, end (seconds)
-and transcript. Other modalities are missing. `--microphone` listens until Ctrl-C. Needs the extras `listen` and `speech`.
+the extraction that travels with the model.
+`--transcript=FILE` gives the words of a recording: subtitles (.srt, .vtt), or a CSV file with the
+columns start, end (seconds) and transcript. Other modalities are missing. `--microphone` listens
+until Ctrl-C. Needs the extras `listen` and `speech`.
 """
 
 import pathlib
