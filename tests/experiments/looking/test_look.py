@@ -24,9 +24,6 @@ def test_a_recording_with_and_without_a_model(trained, recording, tmp_path):  # 
     found = data(tmp_path / "talk.html")
     assert found["classes"] == []
     assert [turn["words"] for turn in found["turns"]] == ["", "a sunny day", ""]
-    # A hum of 110, of 170 and of 230 Hz.
-    assert "lower" in " ".join(found["turns"][0]["manner"])
-    assert "higher" in " ".join(found["turns"][2]["manner"])
     assert all(turn["answer"] == {} for turn in found["turns"])
 
     given = ("experiments.look", f"--input={talk}", f"--checkpoint={trained[2]}")
