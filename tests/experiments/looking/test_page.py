@@ -5,7 +5,6 @@ import wave
 
 import numpy as np
 import pytest
-from selenium.webdriver.common.action_chains import ActionChains
 
 from experiments.looking import page
 from experiments.looking.turns import Turn
@@ -38,6 +37,8 @@ def recording(tmp_path):
 
 
 def test_the_timeline_follows_and_labels_are_saved_as_clips(browser, recording):  # noqa: F811
+    from selenium.webdriver.common.action_chains import ActionChains
+
     text = page.render(recording, TURNS, ["happy", "sad"])
     assert "http" not in text.replace("http-equiv", "")
     (recording.parent / "p.html").write_text(text)
