@@ -5,6 +5,7 @@ Actors talk in turns, cheerful or gloomy: in voice (espeak-ng's pitch, rate and 
 at times, all vary, and speakers differ among themselves as much as their moods do. A conversation
 is one recording, `DIR/talk_00.mp4`, whose words are in `talk_00.csv` as `experiments.listen` takes
 them; `DIR/clips.csv` is the manifest, and nobody is heard in two parts of its split.
+`DIR/words.csv` says when each word is said, for the sequences of `experiments.extract`.
 
 All of it is made up: it shows that the way works, and says nothing about people.
 """
@@ -16,11 +17,11 @@ import pathlib
 import numpy as np
 from absl import flags
 
-from experiments.synthetic_clips import actors, script
+from experiments.synthetic_clips import actors, espeak, script
 from experiments.terminal import command
 from experiments.terminal.lock import alone
 from mman_jax.errors import InputError
-from mman_jax.features import media
+from mman_jax.features import media, timed_words
 from mman_jax.files.whole import check_new, write_whole
 
 _OUTPUT = command.path_flag("output", "The folder to write.")
@@ -37,7 +38,7 @@ def parts_of(conversations: int) -> list[str]:
 
 def main() -> None:
     """Casts, writes scripts, plays, records."""
-    actors.find_espeak()
+    espeak.library()
     media.pyav()
     folder = pathlib.Path(_OUTPUT.value)
     with alone(folder, inside=False):
@@ -53,12 +54,12 @@ def _play(folder: pathlib.Path) -> None:
         raise InputError(folder, f"cannot be written ({error.strerror})", "a folder") from error
     people = actors.cast(len(actors.TIMBRES), random)
     troupes = {"train": people[:6], "valid": people[6:8], "test": people[8:]}
-    rows = []
+    rows, words = [], []
     for number, part in enumerate(parts_of(_CONVERSATIONS.value)):
         first, second = random.choice(len(troupes[part]), 2, replace=False)
         pair = troupes[part][first], troupes[part][second]
         turns = script.write_script(pair, _UTTERANCES.value, random)
-        sound, frames, times = script.play(turns, random)
+        sound, frames, times, said = script.play(turns, random)
         name = f"talk_{number:02}"
         script.write_clip(folder / f"{name}.mp4", sound, frames)
         talk = [
@@ -77,6 +78,18 @@ def _play(folder: pathlib.Path) -> None:
         ]
         write_table(folder / f"{name}.csv", talk, ["start", "end", "transcript"])
         rows += talk
+        words += [
+            {
+                "conversation_id": name,
+                "utterance_id": turn["utterance_id"],
+                "start": f"{start:.3f}",
+                "end": f"{end:.3f}",
+                "word": word,
+            }
+            for turn, own in zip(talk, said, strict=True)
+            for word, start, end in own
+        ]
+    write_table(folder / "words.csv", words, list(timed_words.COLUMNS))
     write_table(folder / "clips.csv", rows, list(rows[0]))
     voices = len({row["speaker"] for row in rows})
     counts = f"{_CONVERSATIONS.value} conversations, {len(rows)} utterances, {voices} voices"

@@ -1,5 +1,6 @@
 """Eight fake CPU devices, so that what runs on several devices is tested on any machine."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -27,6 +28,9 @@ def _starts(xla_flags):
 
 
 os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"] = "0"  # nobody reads which line an operation is of
+# Traced programs are many small objects that live on: looking through them often finds nothing.
+gc.set_threshold(100_000, 50, 100)
 os.environ["XLA_FLAGS"] = _add(*FLAGS)
 
 if "PYTEST_XDIST_WORKER" not in os.environ:  # all workers share these, and the commands they start

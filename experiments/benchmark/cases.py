@@ -11,57 +11,22 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from configs import mman
 from experiments.benchmark.peer_pytorch import CLASSES, DIMS
 from experiments.benchmark.reading import case_read
+from experiments.benchmark.rows import answering, conversations, parts
 from experiments.benchmark.serving import case_serve, case_soak
 from experiments.benchmark.sweeping import case_sweep
+from experiments.benchmark.systems import case_systems
 from experiments.benchmark.timing import line, median, useful
-from mman_jax.data import batching
-from mman_jax.data.corpus import Corpus
 from mman_jax.inference import stream
 from mman_jax.systems import build
 from mman_jax.training import mesh as parallel
 from mman_jax.training.feeding import Resident, Streamed
 from mman_jax.training.trainer import Trainer
 from mman_jax.types import Batch
-
-
-def conversations(lengths: np.ndarray, times: int = 1, folder: str | None = None) -> Batch:
-    """Rows of random conversations of the given lengths, so many times over, one empty row last.
-
-    With a folder their features are written there, and memory-mapped.
-    """
-    lengths = np.tile(lengths, times)
-    random, total = np.random.default_rng(0), int(lengths.sum())
-    features = {}
-    for modality, size in DIMS.items():
-        features[modality] = np.empty((total, size), np.float32)
-        if folder:
-            path = pathlib.Path(folder) / modality
-            features[modality] = np.memmap(path, np.float32, "w+", shape=(total, size))
-        for start in range(0, total, 10_000):
-            rows = features[modality][start : start + 10_000]
-            random.standard_normal(rows.shape, np.float32, out=rows)
-    corpus = Corpus(
-        features,
-        random.integers(0, CLASSES, total).astype(np.int32),
-        ("a", "b", "c", "d"),
-        lengths.astype(np.int32),
-        tuple(f"c{i}" for i in range(len(lengths))),
-        tuple(f"u{i}" for i in range(total)),
-    )
-    layout = batching.pack(corpus.lengths, range(len(lengths)))
-    return batching.rows(corpus, layout, corpus.labels, None)
-
-
-def parts(rows: Batch) -> dict[str, Batch]:
-    """All rows to train on; three of them stand for validation and for test."""
-    few = jax.tree.map(lambda x: x[-4:], rows)
-    return {"train": rows, "valid": few, "test": few}
 
 
 def trainer(rows: Batch, seeds: int = 1, stream: bool = False) -> Trainer:
@@ -137,13 +102,8 @@ def case_inference(lengths: np.ndarray) -> Iterator[dict[str, Any]]:
     rows = conversations(lengths)
     made = trainer(rows)
     params = made.init(np.uint32(0))
-    features = {m: jnp.asarray(np.asarray(x)) for m, x in rows.features.items()}
-    answer = jax.jit(
-        lambda p, x, r: made.system.apply({"params": p}, x, r)[0][made.system.head],
-        compiler_options=parallel.compiler_options(jax.devices()[0].platform),
-    )
     parameters = sum(x.size for x in jax.tree.leaves(params))
-    seconds = median(lambda: answer(params, features, rows.reset))
+    seconds = median(answering(made.system, params, rows))
     yield useful("inference", seconds, int(rows.mask.sum()), parameters, 2)
 
 
@@ -229,4 +189,5 @@ CASES: dict[str, Callable[[np.ndarray], Iterator[dict[str, Any]]]] = {
     "sweep": case_sweep,
     "serve": case_serve,
     "soak": case_soak,
+    "systems": case_systems,
 }

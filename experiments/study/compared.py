@@ -119,17 +119,19 @@ def read(path: pathlib.Path) -> Run:
             part: {what: size[what] for what in ("conversations", "utterances")}
             for part, size in results["corpus"]["parts"].items()
         }
-        how = {"sentence": results["corpus"]["split"], "parts": parts}
+        data = [read_json(one / "config.json")["data"] for one in folders.values()]
+        split = {name: data[0].get(name, default) for name, default in _SPLIT.items()}
+        split |= {"fold": sorted(one.get("fold", "") for one in data)}
+        split |= {"sentence": results["corpus"]["split"], "parts": parts}
+        corpus = read_json(next(iter(folders.values())) / folder.CORPUS)
+        run = Run(path, results, _digests(corpus), split, tasks)
+        _about(path.name, run)  # all of it is there
     except InputError:
         raise
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         found = f"no answers that can be read ({type(error).__name__}: {error!s:.60})"
         raise InputError(path, found, _ANSWERS) from error
-    several = list(folders.values())
-    data = [read_json(one / "config.json").get("data", {}) for one in several]
-    split = {name: data[0].get(name, default) for name, default in _SPLIT.items()}
-    split |= {"fold": sorted(one.get("fold", "") for one in data)} | how
-    return Run(path, results, read_json(several[0] / folder.CORPUS), split, tasks)
+    return run
 
 
 def _folders(path: pathlib.Path) -> dict[str, pathlib.Path]:
@@ -152,6 +154,14 @@ def _folders(path: pathlib.Path) -> dict[str, pathlib.Path]:
     if not (path / "folds").is_dir() or (path / analysis.NAME).is_file():
         return {"": path}
     return {one.name: one for one in sorted((path / "folds").iterdir()) if one.is_dir()}
+
+
+def _digests(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What `corpus.json` holds, of the form that it must have."""
+    for one in (content, content.get("test") or content):
+        if not isinstance(one["sha256"], str) or not isinstance(one.get("modalities", {}), dict):
+            raise ValueError(f"{folder.CORPUS} holds no digests")
+    return content
 
 
 def _answers(task: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, np.ndarray]]:

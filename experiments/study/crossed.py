@@ -62,8 +62,6 @@ def run(
     corpora = {name: one.parts.corpus for name, one in experiments.items()}
     for name, one in experiments.items():
         _task(one)
-        for notice in one.notices:
-            screen.notice(f"{name}: {notice}")
         for other in corpora.keys() - {name}:
             _, split = another.joined(corpora[name], one.parts.split, corpora[other])
             for notice in split.notices:

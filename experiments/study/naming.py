@@ -15,7 +15,7 @@ def distinct(paths: Sequence[pathlib.Path]) -> list[str]:
     """
     longest = max((len(path.parts) for path in paths), default=1)
     for parts in range(1, longest + 1):
-        names = ["/".join(path.parts[-parts:]) for path in paths]
+        names = ["/".join(path.parts[-parts:]) or str(path) for path in paths]
         if len(set(names)) == len(names):
             return names
     return [str(path) for path in paths]

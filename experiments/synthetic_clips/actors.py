@@ -4,14 +4,10 @@ A mood is a number: 1 is plainly cheerful, -1 plainly gloomy, 0 neither.
 """
 
 import dataclasses
-import pathlib
-import shutil
-import subprocess
-import tempfile
 
 import numpy as np
 
-from mman_jax.errors import InputError
+from experiments.synthetic_clips import espeak
 from mman_jax.features import media
 
 HEIGHT, WIDTH = 96, 128
@@ -81,21 +77,8 @@ def cast(count: int, random: np.random.Generator) -> list[Actor]:
     return made
 
 
-def find_espeak() -> str:
-    """The program that speaks.
-
-    Raises:
-        InputError: it is not installed.
-    """
-    found = shutil.which("espeak-ng")
-    if found is None:
-        expected = "the program (apt-get install espeak-ng, brew install espeak-ng)"
-        raise InputError("espeak-ng", "not installed", expected)
-    return found
-
-
-def speak(actor: Actor, words: str, mood: float) -> np.ndarray:
-    """The words, [samples] float32 at `media.SAMPLE_RATE`; cheerful is higher, faster, louder.
+def speak(actor: Actor, words: str, mood: float) -> tuple[np.ndarray, espeak.Words]:
+    """The words as `espeak.speak` has them; cheerful is higher, faster, louder.
 
     Args:
         actor: who.
@@ -103,23 +86,16 @@ def speak(actor: Actor, words: str, mood: float) -> np.ndarray:
         mood: how.
 
     Raises:
-        InputError: espeak-ng is missing, or refuses.
+        InputError: as `espeak.speak`.
     """
-    program = find_espeak()
-    pitch, rate = actor.pitch + 25 * mood, actor.rate + 40 * mood
-    loudness = actor.loudness * (1 + 0.3 * mood)
-    with tempfile.TemporaryDirectory() as folder:
-        file = pathlib.Path(folder) / "said.wav"
-        flags = {"-v": actor.voice, "-p": pitch, "-s": rate, "-a": loudness}
-        numbers = {k: v if k == "-v" else str(round(max(v, 0))) for k, v in flags.items()}
-        given = [part for pair in numbers.items() for part in pair]
-        ended = subprocess.run(
-            [program, *given, "-w", str(file), "--", words], capture_output=True, text=True
-        )
-        if ended.returncode or not file.is_file():
-            found = ended.stderr or "no sound"
-            raise InputError(f"espeak-ng, voice {actor.voice}", found, "espeak-ng 1.50 or newer")
-        return media.read_audio(file)
+    numbers = {
+        "pitch": actor.pitch + 25 * mood,
+        "rate": actor.rate + 40 * mood,
+        "loudness": actor.loudness * (1 + 0.3 * mood),
+    }
+    return espeak.speak(
+        actor.voice, words, **{name: round(max(x, 0)) for name, x in numbers.items()}
+    )
 
 
 def loudness(samples: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 
 from experiments.synthetic_clips import actors
 from experiments.synthetic_clips.actors import RATE, SAMPLES, Actor
+from experiments.synthetic_clips.espeak import Words
 from mman_jax.errors import InputError
 from mman_jax.features import media
 
@@ -79,25 +80,31 @@ def _labels(count: int, random: np.random.Generator) -> list[str]:
 
 def play(
     turns: list[Turn], random: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, list[tuple[float, float]]]:
-    """Sound [samples] float32, frames [T, H, W, 3] uint8, and start and end of each turn, seconds.
+) -> tuple[np.ndarray, np.ndarray, list[tuple[float, float]], list[Words]]:
+    """Sound, frames, and when each turn and each of its words is said.
+
+    Returns:
+        Sound [samples] float32, frames [T, H, W, 3] uint8, start and end of each turn, and the
+        words of each turn, all in seconds from the beginning.
 
     Raises:
         InputError: espeak-ng is missing, or refuses.
     """
-    sounds, frames, times, at = [], [], [], 0
+    sounds, frames, times, words, at = [], [], [], [], 0
     pause = np.zeros(round(_PAUSE * RATE) * SAMPLES, np.float32)
     for turn in turns:
-        said = actors.speak(turn.actor, turn.words, turn.voice)
+        said, own = actors.speak(turn.actor, turn.words, turn.voice)
         sound = np.concatenate([pause, np.pad(said, (0, -len(said) % SAMPLES))])
         opened = actors.loudness(sound)
         frames.append(actors.draw(turn.actor, turn.face, opened, random))
         sounds.append(sound)
-        times.append(((at + len(pause)) / media.SAMPLE_RATE, (at + len(sound)) / media.SAMPLE_RATE))
+        start = (at + len(pause)) / media.SAMPLE_RATE
+        times.append((start, (at + len(sound)) / media.SAMPLE_RATE))
+        words.append(tuple((word, start + a, start + b) for word, a, b in own))
         at += len(sound)
     room, hiss = random.uniform(0.5, 0.9), 10 ** random.uniform(-3.5, -2.7)
     sound = room * np.concatenate(sounds) + hiss * random.standard_normal(at)
-    return np.clip(sound, -1, 1).astype(np.float32), np.concatenate(frames), times
+    return np.clip(sound, -1, 1).astype(np.float32), np.concatenate(frames), times, words
 
 
 def write_clip(path: pathlib.Path, sound: np.ndarray, frames: np.ndarray) -> None:

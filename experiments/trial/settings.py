@@ -10,12 +10,12 @@ import jax
 import ml_collections
 
 from mman_jax.data.corpus import Corpus
-from mman_jax.data.words import CELLS, Words
+from mman_jax.data.words import Words
 from mman_jax.errors import InputError, nearest
 from mman_jax.training.out_of_fold import ANSWERS
 from mman_jax.training.selection import SELECT
 from mman_jax.training.trainer import Trainer
-from mman_jax.types import Batch
+from mman_jax.types import CELLS, Batch
 
 _MOST = 2**20
 """Of seeds, conversations of a batch, epochs and sizes of layers: more is a slip of the hand."""

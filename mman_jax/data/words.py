@@ -11,9 +11,6 @@ from mman_jax.data.sequences import Sequence
 from mman_jax.errors import InputError, nearest
 from mman_jax.types import UNSCORED
 
-CELLS = ("utterances", "words")
-"""What a cell of a row can be."""
-
 MOST = 50
 """Words of an utterance that are kept, the last ones."""
 

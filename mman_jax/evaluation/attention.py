@@ -1,13 +1,14 @@
 """What a system's attention looked at."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
 from mman_jax.systems.base import System, sown_weights
+from mman_jax.systems.key import Key
 from mman_jax.types import Array
 
 
@@ -34,12 +35,18 @@ def attention_weights(
     if not system.attends:
         return None
 
-    @functools.partial(jax.jit, compiler_options=options and dict(options))
-    def weigh_all(params, features, present):
-        return jax.lax.map(lambda one: weigh(system, one, features, present), params)
-
+    weigh_all = _weighing(Key(system), tuple(sorted((options or {}).items())))
     given = {name: np.asarray(x) for name, x in features.items()}
     return system.attends, np.asarray(weigh_all(params, given, dict(present or {})))
+
+
+@functools.lru_cache(32)
+def _weighing(key: Key, options: tuple[tuple[str, Any], ...]) -> Callable[..., Array]:
+    @functools.partial(jax.jit, compiler_options=dict(options))
+    def weigh_all(params, features, present):
+        return jax.lax.map(lambda one: weigh(key.system, one, features, present), params)
+
+    return weigh_all
 
 
 def weigh(

@@ -55,7 +55,7 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
         >>> claimed = np.tile([0.99, 0.01], (10, 1))
         >>> round(fit_temperature(claimed, np.array([0] * 9 + [1])), 4)
-        2.0914
+        2.0913
     """
     scored = np.asarray(labels) != UNSCORED
     given, true = np.asarray(probabilities, np.float64)[scored], np.asarray(labels)[scored]

@@ -1,14 +1,15 @@
 """What a system still answers where a modality is missing."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
 from mman_jax.systems.base import System
-from mman_jax.types import Batch
+from mman_jax.systems.key import Key
+from mman_jax.types import Array, Batch
 
 
 def answers_without(
@@ -27,7 +28,20 @@ def answers_without(
     shapes = {name: x.shape[:-1] for name, x in features.items()}
     there = {name: rows.present.get(name, np.ones(s, bool)) for name, s in shapes.items()}
 
-    @functools.partial(jax.jit, compiler_options=options and dict(options))
+    answer = _answering(Key(system), tuple(sorted((options or {}).items())))
+    return {
+        name: np.asarray(
+            answer(params, features, rows.reset, there | {name: np.zeros(shapes[name], bool)})
+        )
+        for name in features
+    }
+
+
+@functools.lru_cache(32)
+def _answering(key: Key, options: tuple[tuple[str, Any], ...]) -> Callable[..., Array]:
+    system = key.system
+
+    @functools.partial(jax.jit, compiler_options=dict(options))
     def answer(params, features, reset, present):
         def one(params):
             logits, _ = system.apply({"params": params}, features, reset, present=present)
@@ -35,9 +49,4 @@ def answers_without(
 
         return jax.lax.map(one, params)
 
-    return {
-        name: np.asarray(
-            answer(params, features, rows.reset, there | {name: np.zeros(shapes[name], bool)})
-        )
-        for name in features
-    }
+    return answer

@@ -15,6 +15,8 @@ from mman_jax.files.regular import check_regular
 
 REQUIRED = ("conversation_id", "utterance_id", "path")
 OPTIONAL = ("start", "end", "transcript", "label", "speaker", "session", "split")
+GROUPS = "groups/"
+"""How a column begins that groups utterances, such as `groups/gender`."""
 
 _OF_CONVERSATION = ("session", "split")
 
@@ -34,6 +36,7 @@ class Utterance:
         speaker: who speaks, or None where the manifest does not say.
         session: of the conversation, or None.
         split: `train`, `valid` or `test`, or None.
+        groups: pairs of a trait and what the utterance has of it, see `Corpus.groups`.
     """
 
     conversation_id: str
@@ -46,6 +49,7 @@ class Utterance:
     speaker: str | None = None
     session: str | None = None
     split: str | None = None
+    groups: tuple[tuple[str, str], ...] = ()
 
     @property
     def name(self) -> str:
@@ -54,7 +58,8 @@ class Utterance:
 
 
 def read(path: str | Path) -> tuple[Utterance, ...]:
-    """Reads a manifest: UTF-8, a header line, the columns of `REQUIRED` and any of `OPTIONAL`.
+    """Reads a manifest: UTF-8, a header line, the columns of `REQUIRED`, any of `OPTIONAL` and
+    any `groups/<name>`.
 
     Utterances come back in conversation order: conversations as they first appear, the rows of
     each in the order of the file. A relative `path` is relative to the manifest's folder.
@@ -117,6 +122,7 @@ def to_corpus(
     def known(values: list[str | None]) -> tuple[str, ...] | None:
         return tuple(values) if values and None not in values else None
 
+    traits = [name for name, _ in utterances[0].groups] if utterances else []
     return Corpus(
         features=dict(features),
         labels=np.array([index[u.label] for u in utterances], np.int32),
@@ -127,6 +133,7 @@ def to_corpus(
         speakers=known([u.speaker for u in utterances]),
         sessions=known([u.session for u in firsts]),
         split=known([u.split for u in firsts]) if split is None else tuple(split),
+        groups={name: tuple(dict(u.groups)[name] for u in utterances) for name in traits},
         source=source,
     )
 
@@ -134,8 +141,9 @@ def to_corpus(
 def _columns(path: Path, columns: list[str]) -> list[str]:
     known = (*REQUIRED, *OPTIONAL)
     for position, column in enumerate(columns):
-        if column not in known:
-            raise InputError(f"{path}: column {column!r:.60}", "unknown", nearest(column, known))
+        if column not in known and not column.startswith(GROUPS):
+            expected = nearest(column, (*known, f"{GROUPS}<name>"))
+            raise InputError(f"{path}: column {column!r:.60}", "unknown", expected)
         if column in columns[:position]:
             raise InputError(f"{path}: column {column!r}", "comes twice", "each column once")
     for column in REQUIRED:
@@ -167,6 +175,11 @@ def _utterance(place: str, folder: Path, cells: dict[str, str]) -> Utterance:
         start=start,
         end=end,
         split=split,
+        groups=tuple(
+            (column.removeprefix(GROUPS), cell)
+            for column, cell in cells.items()
+            if column.startswith(GROUPS)
+        ),
         **texts,
         **known,
     )

@@ -24,9 +24,8 @@ from mman_jax.layers.lstm import LSTM
 from mman_jax.layers.mfn import MFN
 from mman_jax.layers.perceptron import Perceptron
 from mman_jax.systems.base import System, check_rate, check_size, of_modality
-from mman_jax.types import Array
+from mman_jax.types import CELLS, Array
 
-CELLS = ("utterances", "words")
 _SIZES = ("private", "private_factor", "hidden")
 
 

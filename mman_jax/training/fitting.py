@@ -66,7 +66,7 @@ class Fitting:
         own = labels["train"][train.mask]
         several = [self.system.fit(features, own, seed) for seed in seeds]
         params = {name: np.stack([one[name] for one in several]) for name in several[0]}
-        logits = {"train": self._answer(params, "train"), **self.answers(params)}
+        logits = {"train": self.answer(params, "train"), **self.answers(params)}
         valid, test = (_counts(logits[part], labels[part]) for part in ("valid", "test"))
         shape = (1, len(seeds), 1)  # epochs, seeds, heads
         history = Record(
@@ -89,7 +89,7 @@ class Fitting:
 
     def answers(self, params: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Logits [S, R + 1, U, C] on the rows of `valid` and `test`; see `Programs.answers`."""
-        return {part: self._answer(params, part) for part in ("valid", "test")}
+        return {part: self.answer(params, part) for part in ("valid", "test")}
 
     @property
     def answered(self) -> int:
@@ -100,7 +100,8 @@ class Fitting:
         """How many numbers of one seed were learned: all."""
         return sum(x.size // len(x) for x in params.values())
 
-    def _answer(self, params: Mapping[str, np.ndarray], part: str) -> np.ndarray:
+    def answer(self, params: Mapping[str, np.ndarray], part: str) -> np.ndarray:
+        """Logits [S, R + 1, U, C] on the rows of a part."""
         rows = self._rows[part]
         return self.system.answers(params, {m: np.asarray(x) for m, x in rows.features.items()})
 

@@ -73,6 +73,15 @@ def test_a_fingerprint_is_of_the_content_alone(monkeypatch):
         corpus(groups={"gender": tuple("fmffmf")}),
         corpus(groups={"accent": tuple("fmffmf")}),
     ]
+    whole, *several = (one.fingerprints() for one in (corpus(), *others))
+    assert whole.whole == first
+    # Features change their modality's part, all else changes that of the utterances.
+    assert several[0].utterances == several[1].utterances == several[5].utterances
+    assert several[0].modalities["speech"] == whole.modalities["speech"]
+    assert several[0].modalities["text"] != whole.modalities["text"]
+    assert several[5].modalities["speech"] != whole.modalities["speech"]
+    assert len({whole.utterances, *(one.utterances for one in several[2:5])}) == 4
+    assert several[2].modalities == whole.modalities
     assert len({first, *(other.fingerprint() for other in others)}) == 9
     # Of a corpus as it was before there were groups: folders of runs know it by this.
     assert first.startswith("1e9f60dc")

@@ -11,7 +11,7 @@ from experiments import predict
 from experiments.synthetic_clips import actors
 from experiments.trial import stored
 from mman_jax.data.readers import npz
-from mman_jax.features import manifest, media
+from mman_jax.features import manifest, media, timed_words
 from tests.children import run
 
 pytest.importorskip("av", reason="clips need PyAV: pip install -e '.[media]'")
@@ -61,7 +61,8 @@ def trained(made):
     """The same folder, with `corpus.npz` and the run on it in `run`."""
     pytest.importorskip("opensmile", reason="speech needs openSMILE: pip install -e '.[speech]'")
     corpus = made / "corpus.npz"
-    given = (f"--manifest={made}/clips.csv", f"--output={corpus}", *FEATURES)
+    inside = (f"--words={made}/words.csv", "--sequences=text")
+    given = (f"--manifest={made}/clips.csv", f"--output={corpus}", *FEATURES, *inside)
     assert "the network is trained here" in done(run("experiments.extract", *given))
     where = (f"--workdir={made}/run", f"--compilation_cache={made}/cache")
     done(run("experiments.run", *where, f"--config.data.path={corpus}", *NETWORK))
@@ -85,6 +86,11 @@ def test_every_part_has_voices_and_faces_of_its_own_and_both_emotions(made):
         assert np.sqrt((heard**2).mean()) > 8 * np.sqrt((before**2).mean())
         seen = media.read_frames(utterance.path, 10, actors.HEIGHT, utterance.start, utterance.end)
         assert np.abs(np.diff(seen.astype(int), axis=0)).mean() > 2  # it moves
+    timed = timed_words.read(made / "words.csv", utterances)
+    for utterance in utterances:
+        own = timed[utterance]
+        assert " ".join(own.words) == utterance.transcript
+        assert own.intervals[-1, 1] > 0.7 * (utterance.end - utterance.start)
     words = rows(made / "talk_11.csv")
     assert [w["transcript"] for w in words] == [u.transcript for u in utterances[-6:]]
 
@@ -93,6 +99,7 @@ def test_every_part_has_voices_and_faces_of_its_own_and_both_emotions(made):
 def test_emotions_of_voices_that_training_never_heard(trained):
     results = json.loads((trained / "run" / "results.json").read_text())
     assert results["corpus"]["dimensions"].keys() == {"speech", "visual", "text"}
+    assert npz.read(trained / "corpus.npz").sequences["text"].names.count("news") > 1
     scores = results["test"]
     assert scores["unweighted_recall"]["mean"] >= 0.75  # chance is a half
     assert scores["accuracy"]["mean"] > scores["majority_accuracy"] + 0.15

@@ -36,8 +36,8 @@ def test_conversations_are_put_together_in_order(tmp_path):
 
 def test_as_a_corpus(tmp_path):
     text = (
-        f"{HEADER},label,session,split\n"
-        "x,u0,p,sad,s2,test\nx,u1,p,,s2,test\ny,u0,p,happy,s1,train\n"
+        f"{HEADER},label,groups/gender,session,split\n"
+        "x,u0,p,sad,f,s2,test\nx,u1,p,,m,s2,test\ny,u0,p,happy,f,s1,train\n"
     )
     features = {"speech": np.zeros((3, 2), np.float32)}
     corpus = manifest.to_corpus(read(tmp_path, text), features, "here")
@@ -47,6 +47,7 @@ def test_as_a_corpus(tmp_path):
     assert corpus.sessions == ("s2", "s1")
     assert corpus.split == ("test", "train")
     assert corpus.speakers is None
+    assert corpus.groups == {"gender": ("f", "m", "f")}
     other = manifest.to_corpus(read(tmp_path, text), features, "here", ["train", "valid"])
     assert other.split == ("train", "valid")
 

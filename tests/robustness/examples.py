@@ -56,10 +56,17 @@ def arrays() -> dict[str, np.ndarray]:
 
 
 def npz() -> list[Files]:
-    """A corpus as `.npz`, stored and deflated, in both floating-point widths."""
+    """A corpus as `.npz`, stored and deflated, in both floating-point widths; and with words."""
+    words = {
+        "sequences/text": np.arange(15, dtype=np.float32).reshape(5, 3),
+        "sequence_lengths/text": np.array([2, 0, 1, 0, 1, 1], np.int32),
+        "intervals/text": np.array([[0, 0.5], [0.5, 1], [0, 1], [0.2, 0.3], [0, 2]]),
+        "sequence_names/text": np.array(["so", "it", "is", "not", "é"]),
+    }
     wide = {k: a.astype(np.float64) if a.dtype.kind == "f" else a for k, a in arrays().items()}
     found = []
-    for save, values in ((np.savez, arrays()), (np.savez_compressed, arrays()), (np.savez, wide)):
+    several = (np.savez, arrays()), (np.savez_compressed, arrays()), (np.savez, wide)
+    for save, values in (*several, (np.savez, arrays() | words)):
         file = io.BytesIO()
         save(file, **values)
         found.append({"case.npz": _pack(*_unpack(file.getvalue()))})

@@ -79,7 +79,7 @@ def test_a_reversed_scan_is_the_scan_of_the_reversed_conversation():
 
 def test_neighbours_in_a_row_and_padding_change_no_answer():
     system, (features, reset) = small(), rows()
-    variables = system.init(jax.random.key(0), features, reset)
+    variables = jax.jit(system.init)(jax.random.key(0), features, reset)
     alone = {m: x[:, 2:5] for m, x in features.items()}
     start = np.array([[True, False, False]])
     expected, _ = system.apply(variables, alone, start)
@@ -91,7 +91,7 @@ def test_neighbours_in_a_row_and_padding_change_no_answer():
 
 def test_it_sees_later_utterances_and_says_so():
     system, (features, reset) = small(), rows()
-    params = system.init(jax.random.key(0), features, reset)
+    params = jax.jit(system.init)(jax.random.key(0), features, reset)
 
     def first(x):
         return system.apply(params, features | {"text": x}, reset)[0][system.head][0, 0].sum()

@@ -6,8 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from configs import mfm, raven
+from configs import mfm, mman, raven
 from experiments import predict
+from experiments.study.inner import Candidate, prepare_inner
 from experiments.terminal.screen import Screen
 from experiments.trial import experiment
 from experiments.trial.prepared import prepare_experiment
@@ -154,3 +155,26 @@ def test_a_system_is_told_what_a_cell_is_and_batches_hold_utterances(finished):
     assert made.trainer.system.cells == "words"
     assert made.trainer.settings["batch"] == 5  # of 14 utterances in 6 conversations
     assert made.parts.rows["train"].features["speech"].shape[1:] == (4, 2)
+
+
+def test_groups_inside_training_are_of_conversations(finished):
+    config = recipe(finished[0] / "corpus.npz", mman)
+    config.train.fusion.answers = "out_of_fold"
+    made = prepare_experiment(config)
+    positions = made.parts.layouts["train"].positions
+    groups, (whose, _) = made.groups.reshape(-1)[positions], made.parts.whose("train")
+    assert sorted(set(zip(whose.tolist(), groups.tolist(), strict=True)))[3:] == [(3, groups[-1])]
+    assert len(set(groups.tolist())) == 3
+    assert (made.groups[~made.parts.rows["train"].mask] == -1).all()
+
+
+def test_a_sweep_divides_conversations_and_lays_words(finished):
+    inner = prepare_inner(recipe(finished[0] / "corpus.npz"), "")
+    assert inner.modalities == ("text", "speech")
+    shapes = {parts.rows["train"].features["speech"].shape for parts in inner.held.parts}
+    assert len(shapes) == 1
+    assert shapes.pop()[2:] == (3, 2)
+    assert sum(len(parts.split.valid) for parts in inner.held.parts) == 4
+    with Screen() as screen:
+        made = Candidate(inner, recipe(finished[0] / "corpus.npz"), [0], screen)
+    assert made.system.pivot == "text"

@@ -1,0 +1,127 @@
+"""How fast each system trains and answers, on random features of CMU-MOSI's sizes.
+
+    python -m experiments.benchmark.systems --system=mult [--utterances=9,23]
+
+times one, in a process of its own, whose memory then is that system's; `experiments.bench
+--case=systems` times all, and MulT in PyTorch beside ours where torch is installed.
+"""
+
+import argparse
+import importlib
+import importlib.util
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from configs import mman
+from experiments.benchmark.peer_mult import CLASSES, DIMS, LENGTHS
+from experiments.benchmark.rows import answering, conversations, parts
+from experiments.benchmark.timing import line, median
+from mman_jax.systems import build
+from mman_jax.systems.estimator import Estimator
+from mman_jax.training import mesh as parallel
+from mman_jax.training.fitting import Fitting
+from mman_jax.training.trainer import Trainer
+
+NAMES = (
+    "mman", "clstm_mma", "mult", "mfm", "raven", "fmt", "bc_lstm", "tripathi", "rozgic",
+)  # fmt: skip
+
+
+def case_systems(_: np.ndarray) -> Iterator[dict[str, Any]]:
+    """An epoch and the answers of every system, each in a process of its own."""
+    for name in NAMES:
+        if name == "rozgic" and importlib.util.find_spec("sklearn") is None:
+            continue
+        found = _in_a_process("experiments.benchmark.systems", f"--system={name}")
+        yield found
+        if name == "mult" and importlib.util.find_spec("torch") is not None:
+            other = _in_a_process("experiments.benchmark.peer_mult")
+            yield other | {
+                "times_ours": other["seconds"] / found["seconds"],
+                "answering_times_ours": other["answering_seconds"] / found["answering_seconds"],
+            }
+
+
+def measure(name: str, lengths: Sequence[int]) -> dict[str, Any]:
+    """Seconds of an epoch (of each of its stages one) and of all answers, and the memory.
+
+    Args:
+        name: of a config.
+        lengths: utterances of each conversation.
+    """
+    rows = conversations(np.array(lengths), dims=DIMS, classes=CLASSES)
+    module = importlib.import_module(f"configs.{name}")
+    config = module.system(mman.get_config()) if hasattr(module, "system") else module.get_config()
+    system, held = build(config.network, list(DIMS), CLASSES), parts(rows)
+    labels = {part: batch.labels for part, batch in held.items()}
+    if isinstance(system, Estimator):
+        seconds, answers, parameters = _fitted(Fitting(system, held), labels)
+    else:
+        made = Trainer(system, config.train, held, CLASSES, parallel.make_mesh(1))
+        seconds, params = _epoch(made, labels)
+        answers, parameters = median(answering(system, params, rows)), made.parameters
+    utterances = int(rows.mask.sum())
+    return line(
+        "systems",
+        seconds,
+        system=name,
+        parameters=parameters,
+        utterances=utterances,
+        utterances_per_second=utterances / seconds,
+        answering_seconds=answers,
+        answers_per_second=utterances / answers,
+        peak_memory_gib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+    )
+
+
+def _epoch(made: Trainer, labels: dict[str, np.ndarray]) -> tuple[float, Any]:
+    """Seconds of one epoch of every stage, and what was trained, of one seed."""
+    first, *others = made.stages
+    made.settings[first].epochs = 3
+    for stage in others:
+        made.settings[stage].epochs = 11  # of these several may be one call, and 11 divides by none
+    seconds: dict[str, list[float]] = {}
+    clock = time.perf_counter()
+    for snapshot in made.run(labels, [0]):
+        jax.block_until_ready(snapshot.state)
+        now = time.perf_counter()
+        seconds.setdefault(snapshot.stage, []).append(now - clock)
+        clock = now
+    params = jax.tree.map(lambda x: x[0], snapshot.state.best)
+    seconds[snapshot.stage].pop()  # the last snapshot says that all is finished
+    return sum(float(np.median(several[1:])) for several in seconds.values()), params
+
+
+def _fitted(made: Fitting, labels: dict[str, np.ndarray]) -> tuple[float, float, int]:
+    began = time.perf_counter()
+    params = made.fit(labels, [0]).state.best
+    seconds = time.perf_counter() - began
+    return seconds, median(lambda: made.answer(params, "train")), made.trainable(params)
+
+
+def _in_a_process(module: str, *arguments: str) -> dict[str, Any]:
+    ended = subprocess.run(
+        [sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, text=True, check=True
+    )
+    return json.loads(ended.stdout)
+
+
+def main() -> None:
+    """Prints one system's line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--system", choices=NAMES, required=True)
+    parser.add_argument("--utterances", default=",".join(map(str, LENGTHS)))
+    arguments = parser.parse_args()
+    print(json.dumps(measure(arguments.system, [*map(int, arguments.utterances.split(","))])))
+
+
+if __name__ == "__main__":
+    main()
