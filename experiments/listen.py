@@ -2,9 +2,10 @@
 
 The sound is cut into utterances by pauses; each is answered by a JSON line as soon as it has ended,
 all of them as one conversation. Speech is measured as in the corpus that the run was trained on, by
-the extraction that travels with the model. `--transcript=CSV` (columns start, end, transcript;
-seconds) gives the words of a recording; other modalities are missing. `--microphone` listens until
-Ctrl-C. Needs the extras `listen` and `speech`.
+the extraction that travels with the model.
+`--transcript=FILE` gives the words of a recording: subtitles (.srt, .vtt), or a CSV file with the
+columns start, end (seconds) and transcript. Other modalities are missing. `--microphone` listens
+until Ctrl-C. Needs the extras `listen` and `speech`.
 """
 
 import pathlib
@@ -25,7 +26,8 @@ _INPUT = command.path_flag("input", "A recording, in any format that ffmpeg read
 _MICROPHONE = flags.DEFINE_bool("microphone", False, "Listen to the default microphone instead.")
 _TRANSCRIPT = command.path_flag(
     "transcript",
-    "The words of the recording: a CSV file with the columns start, end (seconds) and transcript.",
+    "The words of the recording: subtitles (.srt, .vtt), or a CSV file with the columns start, end "
+    "(seconds) and transcript.",
     False,
 )
 _ATTENTION = flags.DEFINE_bool(

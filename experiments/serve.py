@@ -10,6 +10,7 @@ moment are answered in one step. SIGTERM ends it once all that came is answered.
 `serve`, for sound `listen` too.
 """
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -19,7 +20,7 @@ from absl import flags
 from experiments.service import server, web
 from experiments.service.desk import Desk
 from experiments.service.sound import Ears
-from experiments.terminal import command
+from experiments.terminal import command, lock
 from experiments.trial import clips
 from experiments.trial.stored import load_models
 from mman_jax.errors import InputError
@@ -63,6 +64,11 @@ def main() -> None:
     answerer = Answerer(load_models(workdir), _ATTENTION.value)
     ears = _ears(workdir, answerer)
     kept = pathlib.Path(_STATE.value) if _STATE.value else None
+    with lock.alone(kept, inside=False) if kept else contextlib.nullcontext():
+        _serve(answerer, ears, token, kept)
+
+
+def _serve(answerer: Answerer, ears: Ears | None, token: str, kept: pathlib.Path | None) -> None:
     bound = server.bind(_HOST.value, _PORT.value)
     batched = Batched(answerer, _CONVERSATIONS.value)
     places = Places(_CONVERSATIONS.value, _IDLE_SECONDS.value)

@@ -16,8 +16,8 @@ LIBRARY = {
 }  # fmt: skip
 EXPERIMENTS = {
     "terminal": "", "report": "", "benchmark": "", "synthetic_clips": "",
-    "service": "", "trial": "terminal report", "study": "terminal report trial",
-    "commands": "terminal report benchmark synthetic_clips service trial study",
+    "service": "", "looking": "", "trial": "terminal report", "study": "terminal report trial",
+    "commands": "terminal report benchmark synthetic_clips service looking trial study",
 }  # fmt: skip
 MAY = {name: {"types", "errors", "version", *more.split()} for name, more in LIBRARY.items()}
 MAY |= {"mman_jax": set(LIBRARY), "configs": {"types", "errors", "systems", "recipe"}}

@@ -5,7 +5,7 @@ import concurrent.futures
 import pathlib
 import queue
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -40,11 +40,13 @@ class Ears:
         self._pool = concurrent.futures.ThreadPoolExecutor(1, "ears")
         self._microphones = self._recordings = 0
 
-    async def measure(self, recording: bytes, said: str) -> dict[str, np.ndarray]:
+    async def measure(
+        self, recording: Callable[[], Awaitable[bytes]], said: str
+    ) -> dict[str, np.ndarray]:
         """The features of one utterance.
 
         Args:
-            recording: a file in any format that ffmpeg reads.
+            recording: gets a file in any format that ffmpeg reads; not called for one too many.
             said: the words; empty where they are not known.
 
         Raises:
@@ -54,9 +56,9 @@ class Ears:
         if self._recordings >= _RECORDINGS:
             raise Refused(429, f"{_RECORDINGS} recordings wait to be measured; come again later")
         self._recordings += 1
-        measured = asyncio.wrap_future(self._pool.submit(self._of_file, recording, said))
         try:
-            return await measured
+            measured = self._pool.submit(self._of_file, await recording(), said)
+            return await asyncio.wrap_future(measured)
         finally:
             self._recordings -= 1
 

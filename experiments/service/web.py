@@ -85,8 +85,10 @@ class _Utterances:
             number = bodies.check_number(
                 int(counted) if counted and counted.isdecimal() and len(counted) < 16 else counted
             )
-            body = await bodies.read(receive, headers, bodies.LONGEST_SOUND)
-            features = await self._ears.measure(body, query.get("transcript", ""))
+            features = await self._ears.measure(
+                lambda: bodies.read(receive, headers, bodies.LONGEST_SOUND),
+                query.get("transcript", ""),
+            )
         else:
             found = f"a body of type {kind.decode('latin-1')!r:.60}; expected application/json"
             raise Refused(415, found + (" or audio/wav" if self._ears else ""))

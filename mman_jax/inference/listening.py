@@ -4,7 +4,7 @@ import csv
 import math
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, TextIO
+from typing import TextIO
 
 import numpy as np
 
@@ -13,20 +13,14 @@ from mman_jax.features import media
 from mman_jax.features.extraction import Extraction
 from mman_jax.features.speech import functionals as speech
 from mman_jax.features.speech import pauses
+from mman_jax.features.text import subtitles
+from mman_jax.features.text.subtitles import Words
 from mman_jax.files.regular import check_regular
 from mman_jax.inference import answering
 from mman_jax.inference.answerer import Answerer
 
 _COLUMNS = ["start", "end", "transcript"]
 _CHUNK = 1600  # samples, a tenth of a second
-
-
-class Words(NamedTuple):
-    """Words of a recording, between two times in seconds."""
-
-    start: float
-    end: float
-    words: str
 
 
 def answer(
@@ -85,11 +79,13 @@ def words_of(words: Sequence[Words], start: float, end: float) -> str:
 
 
 def read_words(path: pathlib.Path) -> list[Words]:
-    """The words of a recording.
+    """The words of a recording: subtitles (.srt, .vtt), or a CSV file of start, end, transcript.
 
     Raises:
         InputError: the file and the line that cannot be used.
     """
+    if path.suffix.lower() in (".srt", ".vtt"):
+        return subtitles.read(path)
     check_regular(path, "a CSV file in UTF-8")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:

@@ -40,6 +40,13 @@ def test_a_modality_that_is_left_out_is_missing():
     assert found.features == {}
 
 
+def test_base64_stands_for_the_same_numbers():
+    held = {"text": "AAAAPw==", "speech": "AACAPwAAIMA="}  # 0.5; 1, -2.5
+    (found,), (numbers,) = (turns.read([g], DIMS, "stdin") for g in (line(features=held), line()))
+    for name, vector in numbers.features.items():
+        assert found.features[name].tobytes() == vector.tobytes()
+
+
 def test_a_conversation_ends():
     found = list(turns.read([line(features=None, end=True)], DIMS, "stdin"))
     assert found == [turns.Turn("a", None)]
@@ -47,6 +54,10 @@ def test_a_conversation_ends():
 
 FEATURES = {"text": [0.5], "speech": [1, 2]}
 REFUSED = {
+    "no base64": (line(features=FEATURES | {"text": "?"}), ["modality text: no base64"]),
+    "half a float": (line(features=FEATURES | {"text": "AAA="}), ["modality text: no base64"]),
+    "base64 of more": (line(features=FEATURES | {"text": "AAAAPwAAAD8="}), ["2 features", "the 1"]),
+    "base64 of NaN": (line(features=FEATURES | {"text": "AADAfw=="}), ["nan in column 0"]),
     "no JSON": (b"{", ["no JSON"]),
     "no text": (b"\xff\xfe{", ["no JSON"]),
     "deep": (b"[" * 100_000, ["no JSON"]),

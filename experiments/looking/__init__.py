@@ -1,0 +1,1 @@
+"""One recording as a page: who spoke when, and how."""

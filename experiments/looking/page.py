@@ -1,0 +1,88 @@
+"""The page: one file that holds all that it shows."""
+
+import base64
+import dataclasses
+import html
+import json
+import mimetypes
+import pathlib
+from collections.abc import Sequence
+
+from experiments.looking.turns import Turn
+from mman_jax.errors import InputError
+
+_LARGEST = 200 << 20  # bytes of a recording that is put into a page
+_HERE = pathlib.Path(__file__).parent
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; media-src data:; \
+style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<main>
+<h1>{title}</h1>
+<p id="about">{about}</p>
+{player}
+<div id="line" aria-label="Timeline"></div>
+<p><label>Labels, keys 1 to 9: <input id="labels" value="{labels}"></label>
+<button id="save">Save clips.csv</button></p>
+<ol id="turns"></ol>
+</main>
+<script type="application/json" id="data">{data}</script>
+<script>{script}</script>
+</body>
+</html>
+"""
+_WITHOUT = (
+    "No model was asked, so nothing is said here about emotions. Each turn shows how it sounded "
+    "next to this recording's own median turn."
+)
+_WITH = (
+    "Each turn shows the model's answer with the probability that it gives it, and how the turn "
+    "sounded next to this recording's own median turn."
+)
+
+
+def render(path: pathlib.Path, turns: Sequence[Turn], classes: Sequence[str]) -> str:
+    """The page of a recording.
+
+    Args:
+        path: the recording.
+        turns: in order.
+        classes: of the model; empty without one.
+
+    Raises:
+        InputError: the recording cannot be read, or is too large for a page.
+    """
+    size = path.stat().st_size
+    if size > _LARGEST:
+        found = f"{size >> 20} MiB, which a page would have to hold"
+        raise InputError(path, found, f"at most {_LARGEST >> 20} MiB: a shorter or smaller copy")
+    try:
+        content = base64.b64encode(path.read_bytes()).decode()
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({error.strerror})", "a recording") from error
+    kind = mimetypes.guess_type(path.name)[0] or "video/mp4"
+    tag = "audio" if kind.startswith("audio/") else "video"
+    data = {
+        "name": path.stem,
+        "path": path.name,
+        "classes": list(classes),
+        "turns": [dataclasses.asdict(turn) for turn in turns],
+    }
+    # Nothing that somebody said may end the script.
+    held = json.dumps(data).replace("<", "\\u003c")
+    return _PAGE.format(
+        title=html.escape(path.name),
+        about=_WITH if classes else _WITHOUT,
+        style=(_HERE / "page.css").read_text(encoding="utf-8"),
+        script=(_HERE / "page.js").read_text(encoding="utf-8"),
+        player=f'<{tag} id="player" controls src="data:{kind};base64,{content}"></{tag}>',
+        labels=html.escape(", ".join(classes) or "happy, sad, angry, neutral"),
+        data=held,
+    )

@@ -1,0 +1,52 @@
+"""A recording to a page, as a user types it."""
+
+import json
+import re
+import shutil
+
+import pytest
+
+from tests.children import run
+from tests.experiments.test_listen import SPOKEN, check_times, recording  # noqa: F401
+
+
+def data(path):
+    return json.loads(re.search(r'id="data">(.*?)</script>', path.read_text()).group(1))
+
+
+def test_a_recording_with_and_without_a_model(trained, recording, tmp_path):  # noqa: F811
+    talk = tmp_path / "talk.wav"
+    shutil.copy(recording, talk)
+    (tmp_path / "talk.srt").write_text("1\n00:00:03,200 --> 00:00:04,000\na sunny day\n")
+    ended = run("experiments.look", f"--input={talk}")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout == f"3 turns: {tmp_path / 'talk.html'}\n"
+    found = data(tmp_path / "talk.html")
+    assert found["classes"] == []
+    assert [turn["words"] for turn in found["turns"]] == ["", "a sunny day", ""]
+    assert all(turn["answer"] == {} for turn in found["turns"])
+
+    given = ("experiments.look", f"--input={talk}", f"--checkpoint={trained[2]}")
+    ended = run(*given, f"--output={tmp_path}/other.html")
+    assert ended.returncode == 0, ended.stderr
+    answered = data(tmp_path / "other.html")
+    check_times([turn | turn["answer"] for turn in answered["turns"]])
+    listened = run(
+        *("experiments.listen", *given[1:], "--attention", f"--transcript={tmp_path}/talk.srt")
+    )
+    lines = [json.loads(line) for line in listened.stdout.splitlines()]
+    assert len(lines) == len(SPOKEN)
+    for turn, line in zip(answered["turns"], lines, strict=True):
+        assert {key: turn[key] for key in ("start", "end")} | turn["answer"] == line
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [("a.mp4", b"no clip", "cannot be decoded"), ("a.html", b"x", "the recording itself")],
+)
+def test_what_is_no_recording_is_named_and_nothing_written(name, content, said, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    ended = run("experiments.look", f"--input={tmp_path / name}")
+    assert ended.returncode == 2
+    assert said in ended.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [name]
