@@ -81,7 +81,7 @@ def get_config():
     config.distributed = ""
 
     config.data = ml_collections.ConfigDict()
-    config.data.path = placeholder(str)  # none: the built-in synthetic corpus
+    config.data.path = placeholder(str)  # none: a built-in synthetic corpus, as data.cells says
     config.data.protocol = "auto"
     config.data.split = ""  # none: the corpus's own; raven: IEMOCAP's sessions 3-5, 2 and 1
     config.data.folds = ""  # sessions, speakers or a number: each such group is the test part once

@@ -16,7 +16,8 @@ from mman_jax.data.corpus import Corpus
 from mman_jax.data.parts import Parts, common_shapes, prepare
 from mman_jax.data.readers.read import read_corpus
 from mman_jax.data.splits import Split, split
-from mman_jax.data.synthetic import process as synthetic
+from mman_jax.data.synthetic.process import synthetic_corpus
+from mman_jax.data.synthetic.words import words_corpus
 from mman_jax.data.words import Words, words
 from mman_jax.errors import InputError, within
 from mman_jax.systems import SYSTEMS, build
@@ -92,7 +93,7 @@ def load_corpus(data: ml_collections.ConfigDict) -> Corpus:
     """The corpus that a config names, reduced to the modalities that it names."""
     pool = None if data.cells == "words" else "mean"
     if data.path is None:
-        corpus = synthetic.synthetic_corpus()
+        corpus = words_corpus() if data.cells == "words" else synthetic_corpus()
     else:
         corpus = read_corpus(data.path, pool=pool)
     names = _names(data)
