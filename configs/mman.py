@@ -85,7 +85,7 @@ def get_config():
     config.distributed = ""
 
     config.data = ml_collections.ConfigDict()
-    config.data.path = placeholder(str)  # none: the built-in synthetic corpus
+    config.data.path = placeholder(str)  # none: a built-in synthetic corpus, as data.cells says
     config.data.protocol = "auto"
     config.data.target = ""  # comma-separated names of a corpus's targets to predict; none: labels
     config.data.classes = 0  # to cut from the one target: 2, 3, 5 or 7; 0: the number itself

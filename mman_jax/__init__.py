@@ -8,6 +8,7 @@ from mman_jax.data.parts import Parts, prepare
 from mman_jax.data.protocols import Task, tasks
 from mman_jax.data.readers.read import read_corpus
 from mman_jax.data.synthetic.process import synthetic_corpus
+from mman_jax.data.synthetic.words import words_corpus
 from mman_jax.errors import InputError
 from mman_jax.evaluation import metrics
 from mman_jax.inference.answerer import Answer, Answerer
@@ -56,4 +57,5 @@ __all__ = [
     "read_corpus",
     "synthetic_corpus",
     "tasks",
+    "words_corpus",
 ]

@@ -15,8 +15,7 @@ from experiments.trial.prepared import Experiment
 from experiments.trial.provenance import provenance
 from mman_jax.data import protocols
 from mman_jax.data.corpus import Corpus
-from mman_jax.data.synthetic import ceiling
-from mman_jax.data.synthetic import process as synthetic
+from mman_jax.data.synthetic import ceiling, word_ceiling
 from mman_jax.evaluation import evidence, significance
 from mman_jax.systems import SYSTEMS
 
@@ -241,12 +240,8 @@ def _synthetic(
 ) -> dict[str, Any] | None:
     if experiments[0].config.data.path is not None:
         return None
-    process, corpus = synthetic.process(), experiments[0].parts.corpus
+    corpus = experiments[0].parts.corpus
     shares, kinds = evidence.used(corpus, utterances, answers)
     test = np.concatenate([one.parts.split.test for one in experiments])
-    return {
-        "ceiling": ceiling.ceiling(process, corpus, test),
-        "ceiling_late_fusion": ceiling.ceiling(process, corpus, test, "late"),
-        "evidence": shares,
-        "kinds": kinds,
-    }
+    of = word_ceiling if corpus.sequences else ceiling
+    return of.bounds(corpus, test) | {"evidence": shares, "kinds": kinds}

@@ -28,8 +28,7 @@ from experiments.trial.refit import refit
 from experiments.trial.stored import read_results
 from experiments.trial.tasks import network
 from mman_jax.data import protocols
-from mman_jax.data.synthetic import ceiling
-from mman_jax.data.synthetic import process as synthetic
+from mman_jax.data.synthetic import ceiling, word_ceiling
 from mman_jax.errors import InputError
 from mman_jax.files.whole import write_whole
 from mman_jax.inference.model import Model
@@ -190,12 +189,8 @@ def _summary(experiment: Experiment, found: dict[str, dict[str, Any]]) -> dict[s
 def _ceilings(experiment: Experiment) -> dict[str, float]:
     if experiment.config.data.path is not None:
         return {}
-    process, corpus = synthetic.process(), experiment.parts.corpus
-    test = experiment.parts.split.test
-    return {
-        "ceiling": ceiling.ceiling(process, corpus, test),
-        "ceiling_late_fusion": ceiling.ceiling(process, corpus, test, "late"),
-    }
+    of = word_ceiling if experiment.parts.words is not None else ceiling
+    return of.bounds(experiment.parts.corpus, experiment.parts.split.test)
 
 
 def _save_model(

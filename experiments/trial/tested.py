@@ -8,7 +8,8 @@ from ml_collections import ConfigDict
 from mman_jax.data import another, relabelling
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers.read import read_corpus
-from mman_jax.data.synthetic import process as synthetic
+from mman_jax.data.synthetic.process import synthetic_corpus
+from mman_jax.data.synthetic.words import words_corpus
 from mman_jax.errors import InputError, nearest
 
 EACH = "each"
@@ -99,7 +100,7 @@ def modalities(data: ConfigDict) -> list[str]:
 
 def _load(data: ConfigDict, with_test: bool) -> tuple[Corpus, Corpus | None]:
     if data.path is None:
-        corpus = synthetic.synthetic_corpus()
+        corpus = words_corpus() if data.cells == "words" else synthetic_corpus()
     else:
         corpus = read_corpus(data.path, pool=None if data.cells == "words" else "mean")
     names = modalities(data)

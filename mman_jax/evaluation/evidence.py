@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 
 from mman_jax.data.corpus import Corpus
-from mman_jax.data.synthetic import ceiling
-from mman_jax.data.synthetic import process as synthetic
+from mman_jax.data.synthetic import ceiling, word_ceiling
 
 
 def used(
@@ -22,27 +21,15 @@ def used(
     of all on which it sides with either. A half is chance.
 
     Args:
-        corpus: the synthetic one.
+        corpus: the synthetic one, of utterances or of words.
         utterances: `conversation` and `position` of each scored test utterance.
         answers: [S, N] of each system.
 
     Returns:
         The share by system and kind; and what each kind is.
     """
-    process = synthetic.process()
-    whole = ceiling.posterior(process, corpus)
-    lacking = {
-        "joint": ceiling.posterior(process, corpus, "late"),
-        "context": ceiling.posterior(process, corpus, context=False),
-    }
-    about = {
-        "joint": "what speech and text hold only together",
-        "context": "the conversation so far",
-    }
-    for modality in corpus.dims:
-        rest = [name for name in corpus.dims if name != modality]
-        lacking[modality] = ceiling.posterior(process, corpus.select_modalities(rest))
-        about[modality] = f"all that {modality} holds, alone or together"
+    of = word_ceiling if corpus.sequences else ceiling
+    whole, lacking, about = of.posteriors(corpus)
     offsets = dict(zip(corpus.conversation_ids, corpus.offsets[:-1], strict=True))
     starts = np.array([offsets[c] for c in utterances["conversation"]])
     index = starts + np.asarray(utterances["position"])

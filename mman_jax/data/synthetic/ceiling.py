@@ -6,6 +6,7 @@ Axis letters as in `mman_jax.data.synthetic.process`.
 import numpy as np
 
 from mman_jax.data.corpus import Corpus
+from mman_jax.data.synthetic import process as synthetic
 from mman_jax.data.synthetic.process import Process
 
 
@@ -83,6 +84,35 @@ def ceiling(
     chosen[conversations] = True
     utterances = np.repeat(chosen, corpus.lengths)
     return float(posterior(process, corpus, evidence)[utterances].max(axis=-1).mean())
+
+
+def bounds(corpus: Corpus, conversations: np.ndarray) -> dict[str, float]:
+    """What the corpus of `synthetic_corpus`, or some of its modalities, allows on conversations:
+    the `ceiling` of all systems, and that of a late fusion."""
+    process = synthetic.process()
+    return {
+        "ceiling": ceiling(process, corpus, conversations),
+        "ceiling_late_fusion": ceiling(process, corpus, conversations, "late"),
+    }
+
+
+def posteriors(corpus: Corpus) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, str]]:
+    """The posterior [N, C] given all, those that each lack one kind of evidence, and what it is."""
+    process = synthetic.process()
+    whole = posterior(process, corpus)
+    lacking = {
+        "joint": posterior(process, corpus, "late"),
+        "context": posterior(process, corpus, context=False),
+    }
+    about = {
+        "joint": "what speech and text hold only together",
+        "context": "the conversation so far",
+    }
+    for modality in corpus.dims:
+        rest = [name for name in corpus.dims if name != modality]
+        lacking[modality] = posterior(process, corpus.select_modalities(rest))
+        about[modality] = f"all that {modality} holds, alone or together"
+    return whole, lacking, about
 
 
 def _likelihood(process: Process, features: dict[str, np.ndarray], evidence: str) -> np.ndarray:

@@ -73,6 +73,34 @@ def ceiling(
     return float(posterior(process, corpus, without)[utterances].max(axis=-1).mean())
 
 
+def bounds(corpus: Corpus, conversations: np.ndarray) -> dict[str, float]:
+    """What the corpus of `words_corpus`, or some of its modalities, allows on conversations.
+
+    The `ceiling` of all systems, that without each kind of evidence, and that of means over cells.
+    A late fusion of what single modalities predict has no alignment and no shift.
+    """
+    process, joint = Process(), ("alignment", "shift")
+    return {
+        "ceiling": ceiling(process, corpus, conversations),
+        "ceiling_late_fusion": ceiling(process, corpus, conversations, joint),
+        "ceiling_means": ceiling(process, corpus, conversations, KINDS),
+    } | {f"ceiling_without_{k}": ceiling(process, corpus, conversations, (k,)) for k in KINDS}
+
+
+def posteriors(corpus: Corpus) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, str]]:
+    """The posterior [N, 2] given all, those that each lack one kind of evidence, and what it is."""
+    process, about = (
+        Process(),
+        {
+            "order": "which of two words comes first",
+            "alignment": "on which word the event in speech falls",
+            "shift": "how the pictures inside a word move",
+        },
+    )
+    whole = posterior(process, corpus)
+    return whole, {kind: posterior(process, corpus, (kind,)) for kind in about}, about
+
+
 def decode(corpus: Corpus) -> dict[str, np.ndarray]:
     """What each kind of evidence that the corpus's modalities hold says, [N] bool: positive?
 
