@@ -30,7 +30,7 @@ class _Progress(Screen):
     def notice(self, text):
         self.told.put((self.job, None, text))
 
-    def epoch(self, task, snapshot, epochs):
+    def epoch(self, task, snapshot, epochs, numbers=False):
         done = len(snapshot.history.train_loss)
         self.told.put((self.job, f"{snapshot.stage} {done}/{epochs}", None))
 

@@ -62,7 +62,7 @@ def compare(values: np.ndarray) -> list[list[str]]:
 
     Examples:
         >>> turns = np.array([[0.5, 30, 2, 0.1]] * 4 + [[0.9, 30.5, 2, 0.1]])
-        >>> turns[:4, 0] += [0, 0.1, -0.1, 0.05]
+        >>> turns[:4, 0] += [0, 0.05, -0.03, 0.05]
         >>> compare(turns)
         [[], [], [], [], ['much louder']]
     """

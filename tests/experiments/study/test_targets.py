@@ -16,7 +16,7 @@ from tests import tiny
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     made = tiny.corpus()
-    rated = np.clip(made.features["text"][:, 0], -3, 3).astype(np.float32)
+    rated = np.clip(4 * made.features["text"][:, 0], -3, 3).astype(np.float32)
     rated[::9] = np.nan
     npz.write(dataclasses.replace(made, targets={"sentiment": rated}), folder / "corpus.npz")
     config = tiny.recipe(epochs=1)

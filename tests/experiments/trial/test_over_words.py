@@ -131,7 +131,6 @@ def test_what_cannot_hold_words_refuses_such_a_model(finished):
         ({"cells": "utterances", "pivot": "text"}, r"config\.data\.pivot: 'text'"),
         ({"modalities": "text,face"}, "unknown 'face'"),
         ({"modalities": "text"}, "text alone; expected two or more"),
-        ({"path": None}, "synthetic: words: no sequences"),
     ],
 )
 def test_refused_before_anything_is_made(finished, data, message):
