@@ -36,6 +36,7 @@ from mman_jax.features.extraction import Extraction
 from mman_jax.files.whole import check_new
 from mman_jax.inference import card, exported, onnx_functions, tensors, weights
 from mman_jax.inference.model import Model
+from mman_jax.systems.estimator import check_network
 
 _CHECKPOINT = command.path_flag("checkpoint", "The folder of a finished run.")
 _OUTPUT = command.path_flag("output", "The folder to make.")
@@ -109,6 +110,8 @@ def main() -> None:
 def _export(workdir: pathlib.Path, output: pathlib.Path) -> None:
     check_new(output)  # before the work, too
     models = load_models(workdir, _WEIGHTS.value)
+    for model in models:
+        check_network("an export", model.build())
     about = describe(models, workdir, _WEIGHTS.value is not None)
     if _FORMAT.value == "onnx":
         files = onnx_functions.functions(models, about)

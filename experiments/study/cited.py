@@ -22,20 +22,28 @@ _EVERY = (
 )
 
 
-def systems(recipe: ConfigDict, modalities: Sequence[str]) -> tuple[list[System], dict[str, str]]:
+def systems(
+    recipe: ConfigDict, modalities: Sequence[str], classes: int
+) -> tuple[list[System], dict[str, str]]:
     """Every cited system that can be trained here; and why the others, by name, cannot.
 
     Args:
         recipe: MMAN's config, with the corpus, the protocol and the seeds.
         modalities: of the corpus, in order.
+        classes: C.
     """
     found, others = [], {}
     for title, about, module in _EVERY:
         config = module.system(recipe.copy_and_resolve_references().unlock())
         try:
-            build(config.network, modalities, classes=2)
+            build(config.network, modalities, classes)
         except InputError as error:
             others[config.system] = str(error)
+            continue
+        data = config.data
+        numbers = (data.target and not data.classes) or config.train.labels == "votes"
+        if config.system == "rozgic" and (numbers or data.cells == "words"):
+            others[config.system] = "it learns one label an utterance, of utterances"
             continue
         if config.system == "rozgic" and importlib.util.find_spec("sklearn") is None:
             others[config.system] = "scikit-learn is missing; expected pip install -e '.[svm]'"

@@ -131,8 +131,9 @@ def _task(folds: Mapping[str, Scores]) -> dict[str, Any]:
         },
         "trainable": several[0]["trainable"],
     }
-    told, classes = found["utterances"], len(found["classes"])
-    found["groups"] = grouped.scores(found["answers"], told, classes)
+    if not targets:
+        told, classes = found["utterances"], len(found["classes"])
+        found["groups"] = grouped.scores(found["answers"], told, classes)
     if all("calibration" in fold for fold in several):
         found["calibration"] = calibration.pooled([fold["calibration"] for fold in several])
         for part in calibration.PARTS:

@@ -11,9 +11,11 @@ from experiments.study import cited, folds, jobs, summary, workers
 from experiments.study import towers as plan
 from experiments.terminal.screen import Screen
 from experiments.trial import folder
+from experiments.trial import tasks as learnt
 from experiments.trial.prepared import prepare_experiment
 from experiments.trial.tested import load_corpus
 from mman_jax.data import protocols
+from mman_jax.data.words import default_pivot
 from mman_jax.errors import InputError, nearest
 from mman_jax.files.whole import write_whole
 
@@ -61,8 +63,13 @@ def run(
     if labels and config.data.protocol == "auto" and protocols.is_iemocap(corpus):
         config.data.protocol = "mman4"  # the paper's four classes
     modalities = list(corpus.dims)
+    if config.data.cells == "words":
+        # Said, so that a tower of one modality reads the words that the others read.
+        config.data.pivot = config.data.pivot or default_pivot(corpus)
+        modalities = [name for name in modalities if name in corpus.sequences]
     every = plan.systems(config, modalities)
-    more, impossible = cited.systems(config, modalities)
+    task = learnt.of_config(config, corpus)[0]
+    more, impossible = cited.systems(config, modalities, len(task.classes))
     for name, why in impossible.items():
         if name in names:
             raise InputError(f"--systems={name}", why)

@@ -150,8 +150,11 @@ def _answering(experiment: Experiment, task: protocols.Task, snapshot: Snapshot)
     began = time.monotonic()
     experiment.trainer.answers(snapshot.state.best)
     each = (time.monotonic() - began) / len(experiment.seeds) / experiment.trainer.answered
-    sizes = results.sizes(experiment.parts, experiment.labels[task.name])
-    return each * sizes["test"]["utterances"]
+    parts = experiment.parts
+    sizes = results.sizes(parts, experiment.labels[task.name])
+    # Where cells are words, an utterance is as many answers as it has words.
+    cells = len(parts.cells.labels) / len(parts.corpus.labels)
+    return each * cells * sizes["test"]["utterances"]
 
 
 def _of(snapshot: Snapshot, kept: np.ndarray) -> Any:

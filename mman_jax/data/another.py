@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import PurePath
 
 import numpy as np
 
@@ -92,8 +93,10 @@ def joined(corpus: Corpus, split: Split, other: Corpus) -> tuple[Corpus, Split]:
         "valid": np.searchsorted(own, split.valid),
         "test": len(own) + np.arange(len(scored)),
     }
-    how = f"test: {which}, of {other.source or 'another corpus'}; training and validation of "
-    how += f"{corpus.source or 'the first'}, whose own test part is not used: {split.how}"
+    # By their names: where files lie is no part of what was done.
+    tested, trained = (PurePath(one.source).name for one in (other, corpus))
+    how = f"test: {which}, of {tested or 'another corpus'}; training and validation of "
+    how += f"{trained or 'the first'}, whose own test part is not used: {split.how}"
     return both, Split(**parts, how=how, notices=(*notices, *leaks.check(both, parts)))
 
 

@@ -117,7 +117,7 @@ def check(corpus: Corpus, split: Split, task: Regression, fold: str = "") -> Non
         fold: whose the split is, for messages.
 
     Raises:
-        InputError: one that no training utterance has, or that is the same in all of them.
+        InputError: one that no utterance of a part has, or that is the same in all of training.
     """
     inside = np.repeat(np.isin(np.arange(len(corpus.lengths)), split.train), corpus.lengths)
     for target in task.targets:
@@ -129,3 +129,7 @@ def check(corpus: Corpus, split: Split, task: Regression, fold: str = "") -> Non
         if values.std() <= _LEAST * target.spread:
             found = f"{target.name!r}, {values[0]:g} of every training utterance"
             raise InputError(place, found, "numbers that differ")
+        for part in ("valid", "test"):
+            chosen = corpus.utterances_of(getattr(split, part))
+            if len(chosen) and np.isnan(corpus.targets[target.name][chosen]).all():
+                raise InputError(place, f"{target.name!r}, of no {part} utterance", "some numbers")

@@ -58,6 +58,18 @@ class Words:
         return told
 
 
+def default_pivot(corpus: Corpus) -> str:
+    """The modality whose cells are the words, where none is named.
+
+    Raises:
+        InputError: a corpus without sequences.
+    """
+    if not corpus.sequences:
+        place = f"{corpus.source or 'corpus'}: words"
+        raise InputError(place, "no sequences", "sequences/<modality>, such as sequences/text")
+    return _TEXT if _TEXT in corpus.sequences else next(iter(corpus.sequences))
+
+
 def words(
     corpus: Corpus,
     pivot: str = "",
@@ -85,8 +97,7 @@ def words(
         if name not in corpus.sequences:
             expected = nearest(name, corpus.sequences)
             raise InputError(place, f"no sequence of modality {name!r:.60}", expected)
-    if not pivot:
-        pivot = _TEXT if _TEXT in corpus.sequences else next(iter(corpus.sequences))
+    pivot = pivot or default_pivot(corpus)
     aligned = views.aligned(corpus, pivot)
     names = list(modalities) or list(corpus.sequences)
     lengths = corpus.sequences[pivot].lengths.astype(np.int64)

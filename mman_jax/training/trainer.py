@@ -12,6 +12,7 @@ from mman_jax.systems.key import Key
 from mman_jax.training import mesh as distribution
 from mman_jax.training import processes
 from mman_jax.training.kept import kept
+from mman_jax.training.objectives import Numbers
 from mman_jax.training.out_of_fold import out_of_fold
 from mman_jax.training.outcome import Outcome, Snapshot, by_epoch, join, outcome, stack, unstack
 from mman_jax.training.parameters import drawn, shapes
@@ -60,7 +61,7 @@ class Trainer(Programs):
             own = self._inputs(name, state.params)
             answers = self.settings[name].get("answers")
             if own and groups is not None and answers == "out_of_fold":
-                earlier = self._earlier(name, seeds, paces, finished)
+                earlier = self._earlier(name, seeds, paces, finished, labels)
                 own |= {"train": out_of_fold(own["train"], groups, labels, earlier)}
             for epoch in self._epochs(name, state, history, own, labels):
                 state, history = epoch
@@ -81,8 +82,12 @@ class Trainer(Programs):
             history.extend(by_epoch(processes.whole(records)))
             yield state, history
 
-    def _earlier(self, name: str, seeds, paces, finished: Mapping[str, Outcome]):
-        """Trains the stages before this one for the epochs that they chose; what it then reads."""
+    def _earlier(self, name: str, seeds, paces, finished: Mapping[str, Outcome], whole):
+        """Trains the stages before this one for the epochs that they chose; what it then reads.
+
+        Numbers are answered in deviations of the labels that were learnt from; the stage reads them
+        in those of the `whole` labels.
+        """
 
         def train_and_answer(labels):
             params = None
@@ -93,7 +98,13 @@ class Trainer(Programs):
                 *_, (state, _) = self._epochs(earlier, state, [], own, labels)
                 params = state.best
             later = self.start(name, seeds, params, paces).params
-            return self._inputs(name, later)["train"]
+            found = self._inputs(name, later)["train"]
+            if not isinstance(self.objective, Numbers):
+                return found
+            (mean, spread), (centre, scale) = (
+                self.objective.reference(jnp.asarray(given["train"])) for given in (labels, whole)
+            )
+            return jax.tree.map(lambda x: (mean + spread * x - centre) / scale, found)
 
         return train_and_answer
 
