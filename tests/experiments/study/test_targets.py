@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from experiments.study import folds, study
+from experiments.study import claims, folds, study
 from experiments.terminal.screen import Screen
 from mman_jax.data.readers import npz
 from tests import tiny
@@ -61,8 +61,8 @@ def test_errors_by_hand():
 def test_folds_of_a_target_are_pooled(finished, tmp_path):
     config = tiny.recipe(epochs=1)
     config.train.select = "loss"
-    config.data.update(path=str(finished.parent / "corpus.npz"), target="sentiment", folds="2")
+    config.data.update(path=str(finished.parent / "corpus.npz"), target="sentiment", folds="3")
     folds.run(config, tmp_path, Screen(quiet=True))
     results = json.loads((tmp_path / "results.json").read_text())
-    assert len(results["folds"]) == 2
+    assert len(results["folds"]) == 3
     assert results["test"]["mae"]["mean"] > 0
