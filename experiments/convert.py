@@ -19,6 +19,7 @@ for example the one that torchvision documents as `R3D_18_Weights.KINETICS400_V1
 """
 
 import csv
+import dataclasses
 import io
 import pathlib
 from collections import Counter
@@ -30,7 +31,7 @@ from flax import traverse_util
 from experiments.terminal import command
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import csv_tables, joining, npz, pooling
-from mman_jax.data.readers.read import read_clips, read_corpus
+from mman_jax.data.readers.read import joined, read_clips, read_corpus
 from mman_jax.data.validation import SPLIT_NAMES
 from mman_jax.errors import InputError
 from mman_jax.files.whole import write_whole
@@ -68,7 +69,13 @@ def read(path: str, join: dict[str, str], pool: pooling.How = "mean") -> Corpus:
     """
     manifested = pathlib.Path(path).suffix.lower() == ".csv" and pathlib.Path(path).is_file()
     if not manifested or "path" not in csv_tables.header(pathlib.Path(path)):
-        return read_corpus(path, join, pool)
+        corpus = read_corpus(path, join, pool)
+        if corpus.sequences and pool == "mean":  # of an .npz: it is the feature that there is
+            return dataclasses.replace(corpus, sequences={})
+        if corpus.sequences and pool is not None:
+            expected = "mean, which its features are, or none"
+            raise InputError(f"--pool={pool}", "a corpus that holds sequences", expected)
+        return corpus
     if not join:
         expected = "--join, or experiments.extract for features of the clips"
         raise InputError(path, "a manifest, which holds no features", expected)
@@ -76,7 +83,8 @@ def read(path: str, join: dict[str, str], pool: pooling.How = "mean") -> Corpus:
 
     utterances = manifest.read(path)
     nothing = {"none": np.zeros((len(utterances), 1), np.float32)}
-    corpus = joining.join(manifest.to_corpus(utterances, nothing, path), join, pool)
+    given = manifest.to_corpus(utterances, nothing, path)
+    corpus = joining.join(given, join, pool, read=lambda p: joined(p, pool))
     return corpus.select_modalities(list(join))
 
 

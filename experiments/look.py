@@ -45,7 +45,9 @@ def main() -> None:
 
 def _model(workdir: pathlib.Path) -> tuple[Answerer, Extraction]:
     models = load_models(workdir)
-    attends = all(model.build().attends for model in models)
+    if models[0].units is not None:
+        raise InputError(workdir, "a run that learnt targets", "one that learnt classes")
+    attends = all(getattr(model.build(), "attends", ()) for model in models)
     answerer = Answerer(models, attends)
     made = clips.load(workdir, list(answerer.dims))
     made.settings.check_libraries()

@@ -29,6 +29,7 @@ from experiments.terminal import command
 from experiments.trial import clips
 from experiments.trial.stored import load_models
 from mman_jax.data.corpus import Corpus
+from mman_jax.data.readers import csv_tables
 from mman_jax.data.readers.read import read_corpus
 from mman_jax.errors import InputError
 from mman_jax.files.whole import regular_file, write_whole
@@ -117,8 +118,10 @@ def _stream(models: list[Model]) -> None:
 
 
 def _read(models: list[Model]) -> Corpus:
-    if _INPUT.value.lower().endswith(".csv"):
-        regular_file(pathlib.Path(_INPUT.value))
+    path = pathlib.Path(_INPUT.value)
+    if path.suffix.lower() == ".csv":
+        regular_file(path)
+    if path.suffix.lower() == ".csv" and "path" in csv_tables.header(path):
         return clips.read_corpus(_INPUT.value, pathlib.Path(_CHECKPOINT.value), [*models[0].dims])
     return read_corpus(_INPUT.value, pool=None if models[0].words else "mean")
 

@@ -14,6 +14,7 @@ import contextlib
 import os
 import pathlib
 import signal
+import sys
 
 from absl import flags
 
@@ -90,8 +91,12 @@ def _ears(workdir: pathlib.Path, answerer: Answerer) -> Ears | None:
     made = clips.load(workdir, [m for m in answerer.dims if m in ("speech", "text")])
     if not made.settings.speech:
         return None
-    made.settings.check_libraries()
-    pauses.detector()
+    try:
+        made.settings.check_libraries()
+        pauses.detector()
+    except InputError as error:
+        print(f"features alone are answered, no sound: {error}", file=sys.stderr)
+        return None
     return Ears(made)
 
 

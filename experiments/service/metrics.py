@@ -36,7 +36,7 @@ class Histogram:
             below += count
             yield f'{name}_bucket{{le="{bound:g}"}} {below}'
         yield f'{name}_bucket{{le="+Inf"}} {self._count}'
-        yield f"{name}_sum {self._total:g}"
+        yield f"{name}_sum {self._total!r}"
         yield f"{name}_count {self._count}"
 
 

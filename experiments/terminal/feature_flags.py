@@ -27,7 +27,7 @@ _COMPONENTS = flags.DEFINE_integer(
 )
 WEIGHTS = command.path_flag(
     "visual_weights",
-    "Pre-trained weights of the 3D ResNet (see experiments.weights); by default it is trained "
+    "Pre-trained weights of the 3D ResNet (see experiments.convert); by default it is trained "
     "here, on the labels.",
     False,
 )

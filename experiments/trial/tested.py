@@ -104,8 +104,11 @@ def _load(data: ConfigDict, with_test: bool) -> tuple[Corpus, Corpus | None]:
     else:
         corpus = read_corpus(data.path, pool=None if data.cells == "words" else "mean")
     names = modalities(data)
-    if names and data.pivot not in ("", *names):
-        names.append(data.pivot)
+    pivot = data.pivot
+    if data.cells == "words" and not pivot and "text" in corpus.sequences:
+        pivot = "text"  # also of other modalities the words are those of text
+    if names and pivot not in ("", *names):
+        names.append(pivot)
     corpus = corpus.select_modalities(names) if names else corpus
     other = read_corpus(data.test, pool="mean") if with_test and data.test is not None else None
     labels = relabelling.read(data.label_map or "")

@@ -161,8 +161,9 @@ def _concatenated(one: Corpus, other: Corpus) -> Corpus:
             for name, values in one.votes.items()
         },
         groups={
-            name: values + other.groups.get(name, (_UNKNOWN,) * len(other.labels))
-            for name, values in one.groups.items()
+            name: one.groups.get(name, (_UNKNOWN,) * len(one.labels))
+            + other.groups.get(name, (_UNKNOWN,) * len(other.labels))
+            for name in {**one.groups, **other.groups}
         },
         sequences={},
         source_notes=one.source_notes + other.source_notes,

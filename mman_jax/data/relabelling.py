@@ -86,7 +86,10 @@ def relabel(corpus: Corpus, names: Mapping[str, str]) -> Corpus:
     numbers = [kept.index(name) if name else UNSCORED for name in become]
     labels = np.array([*numbers, UNSCORED], np.int32)[corpus.labels]  # a -1 is the last one
     votes: dict[str, np.ndarray] = {}
+    # What is to be context only is not learnt from by the votes that are left, either.
+    gone = (corpus.labels != UNSCORED) & (labels == UNSCORED)
     for name, becomes in zip(corpus.label_names, become, strict=True):
         if name in corpus.votes and becomes:
-            votes[becomes] = votes.get(becomes, 0) + corpus.votes[name]
+            votes[becomes] = votes.get(becomes, 0) + np.where(gone, 0, corpus.votes[name])
+    votes = {name: of.astype(np.int32) for name, of in votes.items()}
     return dataclasses.replace(corpus, labels=labels, label_names=kept, votes=votes)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mman_jax.data.corpus import Corpus
-from mman_jax.data.validation import SPLIT_NAMES
+from mman_jax.data.validation import SPLIT_NAMES, TOLD, check_key
 from mman_jax.errors import InputError, nearest
 from mman_jax.files.regular import check_regular
 
@@ -144,6 +144,12 @@ def _columns(path: Path, columns: list[str]) -> list[str]:
         if column not in known and not column.startswith(GROUPS):
             expected = nearest(column, (*known, f"{GROUPS}<name>"))
             raise InputError(f"{path}: column {column!r:.60}", "unknown", expected)
+        if column.startswith(GROUPS):
+            place, name = f"{path}: column {column!r:.60}", column.removeprefix(GROUPS)
+            check_key(name, place)
+            if name in TOLD:
+                found = "what the manifest tells otherwise"
+                raise InputError(place, found, f"{name}, or another name")
         if column in columns[:position]:
             raise InputError(f"{path}: column {column!r}", "comes twice", "each column once")
     for column in REQUIRED:

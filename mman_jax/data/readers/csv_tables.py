@@ -109,6 +109,8 @@ def read(path: Path) -> table.Table:
         elif column.startswith(_GROUPS):
             facts[column] = position
         elif match := _FEATURE.fullmatch(column):
+            if int(match[2]) in places.get(match[1], {}):
+                raise InputError(where, "a second column of this number", "each once")
             places.setdefault(match[1], {})[int(match[2])] = position
         else:
             unread.append(column)

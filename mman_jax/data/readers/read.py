@@ -66,7 +66,7 @@ def read_corpus(
         corpus, keys = arranged.to_corpus(), arranged.keys
     if join:
         own = list(corpus.features)
-        corpus = joining.join(corpus, join, pool, keys, lambda p: _joined(p, pool))
+        corpus = joining.join(corpus, join, pool, keys, lambda p: joined(p, pool))
         if alone:
             rest = [name for name in corpus.features if name not in own]
             corpus = corpus.select_modalities(rest)
@@ -87,7 +87,7 @@ def read_clips(path: str | Path) -> Table:
     return found.arrange()
 
 
-def _joined(path: Path, pool: pooling.How) -> Corpus | None:
+def joined(path: Path, pool: pooling.How) -> Corpus | None:
     """A corpus to take a modality of, or None: arrays by utterance id."""
     if path.is_dir():
         several = any(True for _ in path.glob("*.lengths"))
