@@ -1,5 +1,5 @@
 # Serves a trained run: see docs/service.md.
-FROM python:3.12-slim
+FROM python:3.11-slim
 WORKDIR /mman_jax
 COPY pyproject.toml setup.cfg README.md LICENSE ./
 COPY mman_jax mman_jax
