@@ -38,7 +38,7 @@ def parts_of(conversations: int) -> list[str]:
 
 def main() -> None:
     """Casts, writes scripts, plays, records."""
-    espeak.library()
+    espeak.loaded()
     media.pyav()
     folder = pathlib.Path(_OUTPUT.value)
     with alone(folder, inside=False):

@@ -3,17 +3,8 @@
 import json
 import pathlib
 
-from experiments.report import (
-    analyses,
-    attention,
-    beside,
-    confusion,
-    figures,
-    ratings,
-    scores,
-    tables,
-)
-from experiments.report.document import Block, Code, Document, Figure, Paragraph, Section, Table
+from experiments.report import analyses, beside, pictured, ratings, scores, tables
+from experiments.report.document import Block, Code, Document, Paragraph, Section, Table
 from experiments.report.numbers import count, listed, percent, seconds
 from experiments.report.sources import trained_and_tested
 from experiments.report.tables import Results
@@ -31,8 +22,8 @@ def document(results: Results) -> Document:
     sections = _of_targets(results) if results.get("targets") else _of_classes(results)
     return Document(
         title="The systems of the MMAN paper on "
-        + ("a SYNTHETIC corpus" if _mark(results) else path),
-        warning=SYNTHETIC if _mark(results) else "",
+        + ("a SYNTHETIC corpus" if pictured.mark(results) else path),
+        warning=SYNTHETIC if pictured.mark(results) else "",
         summary=_summary(results),
         sections=tuple(section for section in sections if section.blocks),
     )
@@ -47,15 +38,15 @@ def _of_classes(results: Results) -> tuple[Section, ...]:
         Section("folds-section", "The folds", analyses.folds(results)),
         Section("tasks-section", "One class against the rest", _tasks(results)),
         Section("cited-section", "Beside other work", _cited(results)),
-        Section("confusion-section", "What is taken for what", _confusion(results)),
+        Section("confusion-section", "What is taken for what", pictured.confusion(results)),
         Section("classes-section", "Class by class", scores.by_class(results)),
-        Section("sure-section", "Calibration", scores.calibration(results, _mark(results))),
+        Section("sure-section", "Calibration", scores.calibration(results, pictured.mark(results))),
         Section("groups-section", "Group by group", scores.by_group(results)),
         Section("tests-section", "Paired tests", _comparisons(results)),
-        Section("positions-section", "Accuracy by position", _positions(results)),
-        Section("attention-section", "Attention", _attention(results)),
-        Section("curves-section", "Learning curves", _curves(results)),
-        Section("seeds-section", "Spread over the seeds", _seeds(results)),
+        Section("positions-section", "Accuracy by position", pictured.positions(results)),
+        Section("attention-section", "Attention", pictured.attention(results)),
+        Section("curves-section", "Learning curves", pictured.curves(results)),
+        Section("seeds-section", "Spread over the seeds", pictured.seeds(results)),
         Section("selection-section", "Selecting on the test part", (analyses.selection(results),)),
         Section("ablations-section", "Ablations", _ablations(results)),
         Section("missing-section", "With a modality missing", _missing(results)),
@@ -75,16 +66,12 @@ def _of_targets(results: Results) -> tuple[Section, ...]:
             "systems-section", "The systems", (ratings.systems(results), *ratings.targets(results))
         ),
         Section("tests-section", "Paired tests", compared),
-        Section("positions-section", "Error by position", _positions(results)),
-        Section("curves-section", "Learning curves", _curves(results)),
-        Section("seeds-section", "Spread over the seeds", _seeds(results)),
+        Section("positions-section", "Error by position", pictured.positions(results)),
+        Section("curves-section", "Learning curves", pictured.curves(results)),
+        Section("seeds-section", "Spread over the seeds", pictured.seeds(results)),
         Section("selection-section", "Selecting on the test part", (ratings.selection(results),)),
         Section("made-section", "How it was made", _made(results)),
     )
-
-
-def _mark(results: Results) -> str:
-    return "SYNTHETIC corpus" if results["synthetic"] is not None else ""
 
 
 def _summary(results: Results) -> str:
@@ -157,122 +144,8 @@ def _cited(results: Results) -> Blocks:
     return (*((found,) if found else ()), beside.cited(results))
 
 
-def _confusion(results: Results) -> Blocks:
-    systems = tables.of_group(results, "paper").values()
-    if not systems:
-        return ()
-    counts = {system["title"]: system["test"]["confusion"] for system in systems}
-    png = confusion.confusions(counts, results["classes"], _mark(results))
-    figure = Figure(
-        "confusion",
-        "Figure 3: normalised confusion matrices of the test part, all seeds summed. Each row is a "
-        "true class; the diagonal holds the recalls, in per cent.",
-        f"Confusion matrices of {listed(list(counts))}.",
-        png,
-    )
-    return figure, tables.confusion_counts(results)
-
-
 def _comparisons(results: Results) -> Blocks:
     return (analyses.comparisons(results),) if results["comparisons"] else ()
-
-
-def _positions(results: Results) -> Blocks:
-    bins, numbers = analyses.bin_names(results), bool(results.get("targets"))
-    lines = {
-        tables.title(results, name): shares
-        for name, shares in results["positions"]["mae" if numbers else "accuracy"].items()
-        if name in tables.of_group(results, "paper")
-    }
-    if not bins or not lines:
-        return ()
-    what = "mean absolute error" if numbers else "accuracy"
-    figure = Figure(
-        "positions",
-        f"Test {what} by the utterance's place in its conversation: what the utterances before it "
-        "are worth.",
-        f"A line a system over the places {listed(bins)}.",
-        figures.positions(bins, lines, _mark(results), _unit(results)),
-    )
-    return (figure,) if numbers else (figure, analyses.positions(results))
-
-
-def _attention(results: Results) -> Blocks:
-    blocks = []
-    for name, system in tables.of_group(results, "paper").items():
-        kept = system["attention"]
-        if kept is None:
-            continue
-        title, modalities, talk = system["title"], kept["modalities"], kept["conversation"]
-        maps = {"all utterances": kept["mean"], **kept["by_class"]}
-        slug = tables.identifier(name)
-        blocks += [
-            Figure(
-                f"attention_{slug}",
-                f"{title}: mean attention weights over the test part, of all utterances and by "
-                "true class. Each row is a query and sums to one.",
-                f"Attention of {title} between {listed(modalities)}, one map for all utterances "
-                "and one a class.",
-                attention.by_class(modalities, maps, _mark(results)),
-            ),
-            Figure(
-                f"conversation_{slug}",
-                f"{title}: attention weights through conversation {talk['id']}, a map a query, "
-                "with labels and answers beneath.",
-                f"Attention of {title} by utterance of one conversation of {len(talk['labels'])}.",
-                attention.through_time(
-                    modalities,
-                    talk["weights"],
-                    talk["labels"],
-                    talk["answers"],
-                    results["classes"],
-                    _mark(results),
-                ),
-            ),
-        ]
-    return tuple(blocks)
-
-
-def _curves(results: Results) -> Blocks:
-    heads = []
-    for system in tables.of_group(results, "paper").values():
-        for name, curve in system["curves"].items():
-            tower = system["towers"].get(name)
-            own = len(system["curves"]) == 1 or tower is None
-            title = system["title"] if own else f"{system['title']}: {name}"
-            heads.append(figures.Panel(title, curve, (tower or system)["best_epoch"]))
-    if not heads:
-        return ()
-    caption = (
-        "Loss by epoch, the mean over the seeds still training; a panel a system, and one each of "
-        "its towers. Ticks at the bottom: the epochs that the seeds kept."
-    )
-    alt = f"Training and validation loss of {len(heads)} systems and towers."
-    return (Figure("curves", caption, alt, figures.curves(heads, _mark(results))),)
-
-
-def _seeds(results: Results) -> Blocks:
-    numbers = bool(results.get("targets"))
-    what, score = ("mean absolute error", "mae") if numbers else ("accuracy", "accuracy")
-    accuracy = {s["title"]: s["test"][score]["per_seed"] for s in results["systems"].values()}
-    if numbers:
-        lines = {"mean of training": results["mean_answer_mae"]}
-    else:
-        lines = {"majority answer": results["majority_accuracy"]}
-    if results["synthetic"]:
-        lines["best possible of late fusion"] = results["synthetic"]["ceiling_late_fusion"]
-        lines["best possible"] = results["synthetic"]["ceiling"]
-    figure = Figure(
-        "seeds",
-        f"Test {what} of every seed (dots) and their mean (bars).",
-        f"Test {what} of {len(accuracy)} systems, {len(results['seeds'])} dots each.",
-        figures.seeds(accuracy, lines, _mark(results), _unit(results)),
-    )
-    return (figure,)
-
-
-def _unit(results: Results) -> figures.Unit:
-    return figures.ERROR if results.get("targets") else figures.ACCURACY
 
 
 def _ablations(results: Results) -> Blocks:

@@ -62,7 +62,7 @@ _Callback = ctypes.CFUNCTYPE(
 
 
 @functools.cache
-def library() -> tuple[Any, int]:
+def loaded() -> tuple[Any, int]:
     """The library, ready to speak, and the samples a second that it makes.
 
     Raises:
@@ -99,7 +99,7 @@ def speak(voice: str, words: str, pitch: int, rate: int, loudness: int) -> tuple
     Raises:
         InputError: no library, no such voice, or no sound.
     """
-    speaker, samples_a_second = library()
+    speaker, samples_a_second = loaded()
     name = voice.encode()
     if speaker.espeak_SetVoiceByName(name):
         wanted = _Voice(languages=name)

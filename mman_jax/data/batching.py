@@ -88,6 +88,13 @@ def pack(lengths: np.ndarray, conversations: Sequence[int], length: int | None =
     return Layout(row, start, wanted, conversations, rows, length)
 
 
+def items_by_row(layout: Layout) -> list[np.ndarray]:
+    """For each row, the empty last one included, which of the layout's items lie in it."""
+    by_row = np.argsort(layout.row, kind="stable")
+    bounds = np.searchsorted(layout.row[by_row], np.arange(layout.rows + 2))
+    return [by_row[a:b] for a, b in itertools.pairwise(bounds)]
+
+
 class LaidFeatures:
     """One modality's features [R + 1, U, D] in a layout, the last row empty; float32.
 
@@ -111,9 +118,7 @@ class LaidFeatures:
         self._layout, self._scaling = layout, scaling
         self._offsets = corpus.offsets
         self.shape = (layout.rows + 1, layout.length, corpus.dims[modality])
-        by_row = np.argsort(layout.row, kind="stable")
-        bounds = np.searchsorted(layout.row[by_row], np.arange(layout.rows + 2))
-        self._items = [by_row[a:b] for a, b in itertools.pairwise(bounds)]
+        self._items = items_by_row(layout)
 
     @property
     def nbytes(self) -> int:

@@ -1,12 +1,11 @@
 """Frames inside cells, laid in rows beside what is one vector a cell."""
 
-import itertools
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from mman_jax.data.batching import Layout
+from mman_jax.data.batching import Layout, items_by_row
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.scaling import Scaling
 from mman_jax.data.sequences import Sequence
@@ -50,9 +49,7 @@ class LaidFrames:
         order = corpus.utterances_of(layout.conversations)
         counts.reshape(-1)[layout.positions] = frames.lengths[order]
         self.present = np.arange(most) < counts[..., None]
-        by_row = np.argsort(layout.row, kind="stable")
-        bounds = np.searchsorted(layout.row[by_row], np.arange(layout.rows + 2))
-        self._items = [by_row[a:b] for a, b in itertools.pairwise(bounds)]
+        self._items = items_by_row(layout)
 
     @property
     def nbytes(self) -> int:

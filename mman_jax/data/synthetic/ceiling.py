@@ -80,10 +80,20 @@ def ceiling(
     Raises:
         ValueError: as `posterior`.
     """
+    return expected(posterior(process, corpus, evidence), corpus, conversations)
+
+
+def expected(shares: np.ndarray, corpus: Corpus, conversations: np.ndarray) -> float:
+    """How often the most probable answer is right, of the utterances of some conversations.
+
+    Args:
+        shares: [N, C], how probable each class is.
+        corpus: whose utterances they are.
+        conversations: indices, or bool [V].
+    """
     chosen = np.zeros(len(corpus.lengths), bool)
     chosen[conversations] = True
-    utterances = np.repeat(chosen, corpus.lengths)
-    return float(posterior(process, corpus, evidence)[utterances].max(axis=-1).mean())
+    return float(shares[np.repeat(chosen, corpus.lengths)].max(axis=-1).mean())
 
 
 def bounds(corpus: Corpus, conversations: np.ndarray) -> dict[str, float]:

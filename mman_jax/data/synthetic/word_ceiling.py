@@ -14,6 +14,7 @@ import numpy as np
 
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.sequences import Sequence
+from mman_jax.data.synthetic.ceiling import expected
 from mman_jax.data.synthetic.words import ALIGNMENT, HINTS, KINDS, ORDER, SHIFT, VOCABULARY, vectors
 from mman_jax.data.synthetic.words import WordProcess as Process
 
@@ -67,10 +68,7 @@ def ceiling(
     Raises:
         ValueError: as `posterior`.
     """
-    chosen = np.zeros(len(corpus.lengths), bool)
-    chosen[conversations] = True
-    utterances = np.repeat(chosen, corpus.lengths)
-    return float(posterior(process, corpus, without)[utterances].max(axis=-1).mean())
+    return expected(posterior(process, corpus, without), corpus, conversations)
 
 
 def bounds(corpus: Corpus, conversations: np.ndarray) -> dict[str, float]:

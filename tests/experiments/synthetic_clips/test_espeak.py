@@ -58,4 +58,4 @@ def test_without_espeak(monkeypatch):
     monkeypatch.setattr(ctypes.util, "find_library", lambda name: None)
     monkeypatch.setattr(espeak, "_NAMES", ())
     with pytest.raises(InputError, match="espeak-ng: no library; expected it installed"):
-        espeak.library.__wrapped__()
+        espeak.loaded.__wrapped__()
