@@ -5,8 +5,10 @@ COPY pyproject.toml setup.cfg README.md LICENSE ./
 COPY mman_jax mman_jax
 COPY configs configs
 COPY experiments experiments
+# The versions are bounded in setup.cfg.
+# hadolint ignore=DL3013
 RUN pip install --no-cache-dir '.[serve,listen]' \
-    && useradd --create-home service
-USER service
+    && useradd --create-home --uid 10001 service
+USER 10001
 EXPOSE 8000
 ENTRYPOINT ["python", "-m", "experiments.serve", "--checkpoint=/model", "--host=0.0.0.0"]
