@@ -9,9 +9,8 @@ from typing import TextIO
 import numpy as np
 
 from mman_jax.errors import InputError
-from mman_jax.features import media
+from mman_jax.features import extraction, media
 from mman_jax.features.extraction import Extraction
-from mman_jax.features.speech import functionals as speech
 from mman_jax.features.speech import pauses
 from mman_jax.features.text import subtitles
 from mman_jax.features.text.subtitles import Words
@@ -66,10 +65,10 @@ def features(made: Extraction, samples: np.ndarray, said: str = "") -> dict[str,
     """
     found = {}
     if made.settings.speech:
-        functionals = speech.functionals(samples, made.settings.speech.feature_set)
-        found["speech"] = made.apply("speech", [functionals])[0]
+        measured = extraction.of_sound(made.settings, samples)
+        found["speech"] = made.apply("speech", [measured])[0]
     if said and made.settings.text:
-        found["text"] = made.apply("text", [np.array(said)])[0]
+        found["text"] = made.apply("text", [extraction.of_words(made.settings, said)])[0]
     return found
 
 
