@@ -19,6 +19,7 @@ from mman_jax.inference import answering
 from mman_jax.inference.answerer import Answerer
 
 _COLUMNS = ["start", "end", "transcript"]
+_WORDS = (".srt", ".vtt", ".csv")
 _CHUNK = 1600  # samples, a tenth of a second
 
 
@@ -53,6 +54,24 @@ def answer(
         answering.tell(times | answering.fields(found), sink)
         count += 1
     return count
+
+
+def turns(path: pathlib.Path, words: Sequence[Words]) -> list[tuple[pauses.Spoken, str]]:
+    """The turns of a recording as pauses part them, in order, and what is said in each.
+
+    Raises:
+        InputError: no recording, no speech in it, or a library is missing.
+    """
+    spoken = list(pauses.cut(recording(str(path)), pauses.detector()))
+    if not spoken:
+        raise InputError(path, "no speech found", "a recording in which somebody speaks")
+    return [(t, " ".join(words_of(words, t.start, t.end).split())) for t in spoken]
+
+
+def words_beside(path: pathlib.Path) -> pathlib.Path | None:
+    """The file of a recording's words that lies beside it, if one does."""
+    beside = [path.with_suffix(ending) for ending in _WORDS]
+    return next((found for found in beside if found.is_file()), None)
 
 
 def features(made: Extraction, samples: np.ndarray, said: str = "") -> dict[str, np.ndarray]:
