@@ -37,6 +37,11 @@ def spread(score: Mapping[str, Any] | None) -> str:
     return percent(score["mean"]) + deviation + folds
 
 
+def number(value: float | None, digits: int = 3) -> str:
+    """A number in its own unit."""
+    return NONE if value is None else f"{value:.{digits}f}".replace("-", MINUS)
+
+
 def p_value(p: float | None) -> str:
     """A p-value to three places."""
     if p is None:

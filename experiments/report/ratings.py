@@ -2,14 +2,9 @@
 
 from experiments.report import tables
 from experiments.report.document import Cell, Table
-from experiments.report.numbers import MINUS, NONE, count, p_value, seconds, spread
+from experiments.report.numbers import NONE, count, number, p_value, seconds, span, spread
 from experiments.report.tables import Results, title
 from mman_jax.evaluation import ratings
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """A number in the targets' units."""
-    return NONE if value is None else f"{value:.{digits}f}".replace("-", MINUS)
 
 
 def told(name: str, score: dict | None) -> str:

@@ -3,7 +3,7 @@
 S seeds, N utterances.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import chex
@@ -13,13 +13,15 @@ import scipy.stats
 LEVEL = 0.95
 RESAMPLES = 10_000
 
+_AT_ONCE = 500  # resamples whose sums are in memory
+
 
 class Difference(NamedTuple):
-    """How much more of the answers of one system are right than of another.
+    """How much higher a score is of one system than of another.
 
     Attributes:
-        mean: the difference of the accuracies, as a share from -1 to 1.
-        low: where the 95 % interval begins, a percentile of the bootstrap; a share.
+        mean: the difference of the scores; of accuracies a share from -1 to 1.
+        low: where the 95 % interval begins, a percentile of the bootstrap.
         high: where it ends.
         p: two-sided, of the bootstrap: how often chance alone would turn the sign.
     """
@@ -140,19 +142,56 @@ def bootstrap(
     chex.assert_rank([first, second], 2)
     chex.assert_equal_shape_suffix([first, second, np.asarray(conversations)], 1)
     _, which, sizes = np.unique(conversations, return_inverse=True, return_counts=True)
-    right = [_sum_by(x, which, len(sizes)) for x in (first, second)]
+    # Of every conversation how many are right, and of how many.
+    sums = [
+        np.stack([_sum_by(x, which, len(sizes)), np.broadcast_to(sizes, (len(x), len(sizes)))], -1)
+        for x in (first, second)
+    ]
+    return bootstrap_score(lambda x: x[..., 0] / x[..., 1], *sums, resamples, seed)
+
+
+def bootstrap_score(
+    score: Callable[[np.ndarray], np.ndarray],
+    first: np.ndarray,
+    second: np.ndarray,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Difference:
+    """The same of any score that is made of sums over utterances, such as a correlation.
+
+    Args:
+        score: of sums [..., *K], one value [...] each.
+        first: [S, V, *K], the sums of each seed of the first system over each of V conversations.
+        second: the same of the second; its S may differ.
+        resamples: how many.
+        seed: of the resampling.
+
+    Raises:
+        AssertionError: if the axes disagree.
+    """
+    systems = [np.asarray(x, np.float64) for x in (first, second)]
+    chex.assert_equal_shape([x[0] for x in systems])
+    conversations = systems[0].shape[1]
     random = np.random.default_rng(seed)
-    drawn = random.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), resamples)
+    even = np.full(conversations, 1 / conversations)
+    drawn = random.multinomial(conversations, even, resamples)
+    drawn = drawn.astype(np.float64)  # whole numbers are multiplied far slower
     means = []
-    for counts in right:
-        seeds = len(counts)
+    for sums in systems:
+        seeds = len(sums)
         weights = random.multinomial(seeds, np.full(seeds, 1 / seeds), resamples) / seeds
-        means.append(np.einsum("rs,sv,rv->r", weights, counts, drawn, optimize=True))
-    differences = (means[0] - means[1]) / (drawn @ sizes)
+        flat = np.moveaxis(sums, 1, 0).reshape(conversations, -1)
+        pieces = [
+            score((drawn[at : at + _AT_ONCE] @ flat).reshape(-1, seeds, *sums.shape[2:]))
+            for at in range(0, resamples, _AT_ONCE)
+        ]
+        means.append((weights * np.concatenate(pieces)).sum(1))
+    differences = means[0] - means[1]
     low, high = np.quantile(differences, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     tail = min((differences <= 0).sum(), (differences >= 0).sum())
     p = min(1.0, 2 * (tail + 1) / (resamples + 1))
-    return Difference(float(first.mean() - second.mean()), float(low), float(high), float(p))
+    mean = np.subtract(*(score(x.sum(1)).mean() for x in systems))
+    return Difference(float(mean), float(low), float(high), float(p))
 
 
 def _sum_by(values: np.ndarray, which: np.ndarray, groups: int) -> np.ndarray:
