@@ -2,18 +2,14 @@
 
 from experiments.report import tables
 from experiments.report.document import Cell, Table
-from experiments.report.numbers import NONE, count, number, p_value, seconds, span, spread
+from experiments.report.numbers import NONE, count, number, p_value, seconds, spread
 from experiments.report.tables import Results, title
 from mman_jax.evaluation import ratings
 
 
 def told(name: str, score: dict | None) -> str:
     """Mean ± deviation over the seeds: shares in per cent, all others as they are."""
-    if score is None or ratings.is_share(name):
-        return spread(score)
-    deviation = f" ± {number(score['std'])}" if len(score["per_seed"]) > 1 else ""
-    folds = f" (folds ± {number(score['std_folds'])})" if "std_folds" in score else ""
-    return number(score["mean"]) + deviation + folds
+    return spread(score) if ratings.is_share(name) else spread(score, number)
 
 
 def named(results: Results) -> str:

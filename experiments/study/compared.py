@@ -13,6 +13,7 @@ from experiments.trial.results import targets_of
 from mman_jax.errors import InputError
 from mman_jax.evaluation import significance
 
+
 def compare(
     paths: Sequence[pathlib.Path],
     against: pathlib.Path | None = None,
@@ -29,7 +30,8 @@ def compare(
         score: by which they are compared, see `paired.chosen`.
 
     Raises:
-        InputError: a score that they do not have; trials that are no two, not finished, or not on the same utterances.
+        InputError: a score that they do not have; trials that are no two, not finished, or not on
+            the same utterances.
     """
     paths = [*paths, *([against] if against and not _among(against, paths) else ())]
     for number, path in enumerate(paths):
@@ -135,4 +137,3 @@ def _equal(first: np.ndarray, second: np.ndarray) -> bool:
 
 def _among(path: pathlib.Path, paths: Sequence[pathlib.Path]) -> bool:
     return path.resolve() in [other.resolve() for other in paths]
-

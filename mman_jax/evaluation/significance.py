@@ -142,12 +142,15 @@ def bootstrap(
     chex.assert_rank([first, second], 2)
     chex.assert_equal_shape_suffix([first, second, np.asarray(conversations)], 1)
     _, which, sizes = np.unique(conversations, return_inverse=True, return_counts=True)
-    # Of every conversation how many are right, and of how many.
-    sums = [
-        np.stack([_sum_by(x, which, len(sizes)), np.broadcast_to(sizes, (len(x), len(sizes)))], -1)
-        for x in (first, second)
-    ]
-    return bootstrap_score(lambda x: x[..., 0] / x[..., 1], *sums, resamples, seed)
+    right = [_sum_by(x, which, len(sizes)) for x in (first, second)]
+    random = np.random.default_rng(seed)
+    drawn = _draw(random, len(sizes), resamples)
+    means = []
+    for counts in right:
+        weights = _draw(random, len(counts), resamples) / len(counts)
+        means.append(np.einsum("rs,sv,rv->r", weights, counts, drawn, optimize=True))
+    differences = (means[0] - means[1]) / (drawn @ sizes)
+    return _difference(first.mean() - second.mean(), differences)
 
 
 def bootstrap_score(
@@ -171,26 +174,32 @@ def bootstrap_score(
     """
     systems = [np.asarray(x, np.float64) for x in (first, second)]
     chex.assert_equal_shape([x[0] for x in systems])
-    conversations = systems[0].shape[1]
     random = np.random.default_rng(seed)
-    even = np.full(conversations, 1 / conversations)
-    drawn = random.multinomial(conversations, even, resamples)
-    drawn = drawn.astype(np.float64)  # whole numbers are multiplied far slower
+    # Whole numbers are multiplied far slower.
+    drawn = _draw(random, systems[0].shape[1], resamples).astype(np.float64)
     means = []
     for sums in systems:
         seeds = len(sums)
-        weights = random.multinomial(seeds, np.full(seeds, 1 / seeds), resamples) / seeds
-        flat = np.moveaxis(sums, 1, 0).reshape(conversations, -1)
+        weights = _draw(random, seeds, resamples) / seeds
+        flat = np.moveaxis(sums, 1, 0).reshape(drawn.shape[1], -1)
         pieces = [
             score((drawn[at : at + _AT_ONCE] @ flat).reshape(-1, seeds, *sums.shape[2:]))
             for at in range(0, resamples, _AT_ONCE)
         ]
         means.append((weights * np.concatenate(pieces)).sum(1))
-    differences = means[0] - means[1]
-    low, high = np.quantile(differences, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    tail = min((differences <= 0).sum(), (differences >= 0).sum())
-    p = min(1.0, 2 * (tail + 1) / (resamples + 1))
-    mean = np.subtract(*(score(x.sum(1)).mean() for x in systems))
+    first_mean, second_mean = (score(sums.sum(1)).mean() for sums in systems)
+    return _difference(first_mean - second_mean, means[0] - means[1])
+
+
+def _draw(random: np.random.Generator, count: int, resamples: int) -> np.ndarray:
+    """How often [resamples, count] each of so many is drawn, with replacement."""
+    return random.multinomial(count, np.full(count, 1 / count), resamples)
+
+
+def _difference(mean: float, resampled: np.ndarray) -> Difference:
+    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    tail = min((resampled <= 0).sum(), (resampled >= 0).sum())
+    p = min(1.0, 2 * (tail + 1) / (len(resampled) + 1))
     return Difference(float(mean), float(low), float(high), float(p))
 
 
