@@ -4,7 +4,10 @@ from experiments.report import tables
 from experiments.report.document import Table
 from experiments.report.numbers import NONE, count, p_value, percent, points, span, spread
 from experiments.report.tables import Results, of_group, title
+from mman_jax.evaluation.evidence import CHANCE, LABELS
 from mman_jax.evaluation.metrics import names as score_names
+
+_BESIDE = {CHANCE: "chance: answers drawn as often as the labels", LABELS: "the labels themselves"}
 
 
 def comparisons(results: Results) -> Table:
@@ -184,15 +187,21 @@ def evidence(results: Results) -> Table:
     """SYNTHETIC corpus: how much of each kind of evidence a system used."""
     synthetic = results["synthetic"]
     kinds = synthetic["kinds"]
+    of_systems = {title(results, name): of for name, of in synthetic["evidence"].items()}
+    beside = {  # results of an earlier version have none
+        _BESIDE[name]: of for name, of in synthetic.get("evidence_beside", {}).items()
+    }
     rows = tuple(
-        (title(results, name), *(percent(of.get(kind)) for kind in kinds))
-        for name, of in synthetic["evidence"].items()
+        (name, *(percent(of.get(kind)) for kind in kinds))
+        for name, of in (of_systems | beside).items()
     )
     return Table(
         "evidence",
         "SYNTHETIC corpus: how much of each kind of evidence a system used. Of the utterances on "
         "which the exact filter and one that lacks the kind differ: how often the system sides "
-        "with the first, in per cent of when it sides with either; 50 is chance.",
+        "with the first, in per cent of when it sides with either. 100 is the exact filter, 0 the "
+        "one that lacks the kind and uses all else; a system without the kind that uses only some "
+        "of the rest is between 0 and chance.",
         ("system", *kinds),
         rows,
         notes=tuple(f"{kind}: {about}" for kind, about in kinds.items()),

@@ -16,7 +16,6 @@ from mman_jax.files.whole import read_json
 Scores = Mapping[str, Any]
 _PARTS = ("train", "valid", "test")
 _SCORED = ("validation", "test")
-_CEILINGS = ("ceiling", "ceiling_late_fusion")
 
 
 def read(folders: Mapping[str, pathlib.Path]) -> dict[str, Any]:
@@ -44,10 +43,10 @@ def read(folders: Mapping[str, pathlib.Path]) -> dict[str, Any]:
     several = list(trials.values())
     found = first | {"tasks": tasks, "corpus": corpora([trial["corpus"] for trial in several])}
     found["seconds"] = _sum(trial["seconds"] for trial in several)
-    for ceiling in _CEILINGS:
-        if ceiling in first:
-            values = [trial[ceiling] for trial in several]
-            found[ceiling] = float(np.average(values, weights=list(scored.values())))
+    for name in first:
+        if name.startswith("ceiling"):
+            values = [trial[name] for trial in several]
+            found[name] = float(np.average(values, weights=list(scored.values())))
     return found
 
 

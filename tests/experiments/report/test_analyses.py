@@ -50,5 +50,9 @@ def test_missing_modalities():
 def test_evidence_is_labelled_synthetic():
     table = analyses.evidence(fake.make(synthetic=True))
     assert table.caption.startswith("SYNTHETIC")
-    assert table.rows[-1] == ("MMAN", "81.0", "80.0")
+    assert table.rows[-3:] == (
+        ("MMAN", "81.0", "80.0"),
+        ("chance: answers drawn as often as the labels", "48.0", NONE),
+        ("the labels themselves", NONE, "70.0"),
+    )
     assert table.notes[1] == "joint: only two together tell"
