@@ -13,6 +13,7 @@ from mman_jax.data.protocols import Task
 from mman_jax.errors import InputError
 from mman_jax.inference.model import Model
 from mman_jax.training import checkpoints
+from mman_jax.training.goal import Goal
 from mman_jax.training.outcome import Snapshot
 
 CHOSEN = "chosen"
@@ -24,7 +25,7 @@ def begin(
     task: Task,
     towers: Mapping[str, pathlib.Path],
     again: bool = False,
-    targets: Mapping[str, np.ndarray] | None = None,
+    goals: Mapping[str, Goal] | None = None,
 ) -> Snapshot:
     """The snapshot before the first epoch that is left to train.
 
@@ -33,7 +34,7 @@ def begin(
         task: what is trained.
         towers: the folders of finished trials by the head that each trained, with the same seeds.
         again: whether from what these trials trained again (see `refit`).
-        targets: see `Trainer.run`.
+        goals: see `Trainer.run`.
 
     Raises:
         InputError: one of these trials is not finished, or of other seeds.
@@ -50,7 +51,7 @@ def begin(
         chosen = experiment.config.train.refit and not again
         model = Model.load(folder / (CHOSEN if chosen else "model") / task.name)
         params |= _of_all_seeds(model, experiment.seeds, folder)
-    return trainer.join(params, outcomes, experiment.seeds, targets=targets)
+    return trainer.join(params, outcomes, experiment.seeds, goals=goals)
 
 
 def _of_all_seeds(model: Model, seeds: list[int], folder: pathlib.Path) -> Any:

@@ -12,6 +12,7 @@ import optax
 from mman_jax.systems.base import owner
 from mman_jax.training import averaging, freezing, plateau
 from mman_jax.training.answers import StageAnswers
+from mman_jax.training.goal import Goal
 from mman_jax.training.mesh import ROWS
 from mman_jax.training.objectives import Objective
 from mman_jax.training.optimizer import optimizer
@@ -60,13 +61,13 @@ class StageTraining(StageAnswers):
         """
         return freezing.freeze(lambda group: optimizer(self.settings, group), self.groups)
 
-    def start(self, seed: Array, pace: Array, target: Array, params: Any) -> State:
+    def start(self, seed: Array, pace: Array, goal: Goal, params: Any) -> State:
         """The state of one seed before the first epoch.
 
         Args:
             seed: a scalar, integer.
             pace: a scalar, float: what this seed's learning rates are multiplied by.
-            target: [T] int32, the epoch that each head keeps; 0: the best on validation.
+            goal: what is known before of where it is to come to.
             params: the network's, without a seed axis.
         """
         heads = len(self.heads)
@@ -78,7 +79,7 @@ class StageTraining(StageAnswers):
             params=params,
             opt_state=self.optimizer.init(params),
             average=averaging.start(params, self.decay),
-            target=jnp.asarray(target, jnp.int32),
+            target=jnp.asarray(goal.epoch, jnp.int32),
             best=params,
             best_epoch=jnp.zeros(heads, jnp.int32),
             best_score=jnp.full(heads, -jnp.inf, jnp.float32),
@@ -90,6 +91,7 @@ class StageTraining(StageAnswers):
             test=nothing,
             oracle=jnp.zeros(heads, jnp.float32),
             lowest=plateau.start(heads) if self._notes_losses else (),
+            falls=jnp.asarray(goal.falls, jnp.int32) if self.plateau else (),
         )
 
     def epoch(
@@ -257,7 +259,8 @@ class StageTraining(StageAnswers):
             lowest = plateau.note(state.lowest, state.epoch, record.valid_loss)
             state = state._replace(lowest=lowest)
         if self.plateau:
-            pace = plateau.fall(state.pace, self.plateau, state.lowest, state.epoch)
+            known = state.falls[state.epoch - 1]
+            pace = plateau.fall(state.pace, self.plateau, state.lowest, state.epoch, known)
             state = state._replace(pace=pace)
         heads = jax.tree.map(self._head_of, self.groups)
         score = self.selection.score(record, valid, valid_losses.min(1))

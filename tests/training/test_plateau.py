@@ -18,6 +18,9 @@ def paces(losses, patience):
     for epoch, loss in enumerate(losses, 1):
         lowest = plateau.note(lowest, epoch, jnp.float32([loss]))
         found.append(float(plateau.fall(found[-1], Plateau(patience, 0.5), lowest, epoch)))
+    # The same from all losses together.
+    fell = plateau.falls(np.float32(losses)[:, None], Plateau(patience, 0.5))[:, 0]
+    np.testing.assert_array_equal(np.cumprod(np.where(fell, 0.5, 1)), found[1:])
     return found
 
 
