@@ -1,5 +1,8 @@
 """Training of a system, stage by stage, for all seeds."""
 
+import concurrent.futures
+import contextlib
+import contextvars
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -57,7 +60,8 @@ class Trainer(Programs):
                 history = unstack(start.history)
             else:
                 target = targets[name] if targets else None
-                state, history = self.start(name, seeds, params, paces, target), []
+                with self._compiling_ahead(name, len(seeds), labels):
+                    state, history = self.start(name, seeds, params, paces, target), []
             own = self._inputs(name, state.params)
             answers = self.settings[name].get("answers")
             if own and groups is not None and answers == "out_of_fold":
@@ -154,28 +158,54 @@ class Trainer(Programs):
         if target is None:
             target = np.zeros((len(seeds), len(self.heads(name))), np.int32)
         begin = _beginning(self.stage(name), self.sizes, self.mesh)
-        return begin(seeds, paces, target, dict(params or {}))
+        state, shapes = (
+            begin(seeds, paces, target, dict(params or {})),
+            self.template(name, len(seeds)),
+        )
+        # What an optimizer and an average remember begins at zero. In the program each of these
+        # arrays would be a kernel to compile.
+        zeros = jax.tree.map(
+            lambda x: np.zeros(x.shape, x.dtype), (shapes.opt_state, shapes.average)
+        )
+        opt_state, average = distribution.place(zeros, self.mesh, by_seed=True)
+        return state._replace(opt_state=opt_state, average=average)
 
     def template(self, stage: str, seeds: int) -> State:
         """The shapes of a stage's state with a leading axis S, to read a checkpoint by."""
         names = jax.ShapeDtypeStruct((seeds,), jnp.uint32)
         target = jax.ShapeDtypeStruct((seeds, len(self.heads(stage))), jnp.int32)
-        return jax.eval_shape(
-            lambda s, t: jax.vmap(self.stage(stage).start)(s, s, t, jax.vmap(self.init)(s)),
-            names,
-            target,
+        params = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct((seeds, *x.shape), x.dtype), self.shapes
         )
+        return jax.eval_shape(jax.vmap(self.stage(stage).start), names, names, target, params)
+
+    @contextlib.contextmanager
+    def _compiling_ahead(self, name: str, seeds: int, labels: Mapping[str, np.ndarray]):
+        """Within it the epochs of a stage are compiled, too, in a thread of their own; where other
+        processes take part, or the stage reads answers of other stages, they are not."""
+        stage, _, predict = self.compile(name)
+        if predict or self.streamed or self.mesh.is_multi_process or self.parallel != "jit":
+            yield
+            return
+        layout = distribution.layout(self.mesh, by_seed=True)
+        state = jax.tree.map(lambda x: x.update(sharding=layout), self.template(name, seeds))
+        context = contextvars.copy_context()
+        with concurrent.futures.ThreadPoolExecutor(1) as executor:
+            done = executor.submit(context.run, self._feed.compile, stage, state, labels)
+            yield
+            done.result()
 
 
 @kept
 def _beginning(stage: StageTraining, sizes: tuple[tuple[str, int], ...], mesh: Mesh) -> Callable:
-    """All seeds' first states, compiled quickly: it runs but once a training."""
+    """All seeds' first states, but for what begins at zero; compiled quickly, to run once."""
 
     def begin(seed, pace, target, params):
         if drawn_anew := set(shapes(Key(stage.system), sizes)) - set(params):
             new = drawn(stage.system, sizes, seed)
             params = {name: new[name] if name in drawn_anew else params[name] for name in new}
-        return stage.start(seed, pace, target, params)
+        state = stage.start(seed, pace, target, params)
+        return state._replace(opt_state=(), average=())
 
     return jax.jit(
         jax.vmap(begin),
