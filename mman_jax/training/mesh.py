@@ -90,9 +90,7 @@ def compiler_options(platform: str) -> dict[str, Any]:
 def once(platform: str) -> dict[str, Any]:
     """What the compiler is told of a program that runs once: compiling it well would take longer
     than it runs."""
-    if platform != "cpu" or _QUICKLY.get():
-        return compiler_options(platform)
-    return {"xla_backend_optimization_level": 0}
+    return _options(platform, True)
 
 
 @functools.cache

@@ -158,17 +158,7 @@ class Trainer(Programs):
         if target is None:
             target = np.zeros((len(seeds), len(self.heads(name))), np.int32)
         begin = _beginning(self.stage(name), self.sizes, self.mesh)
-        state, shapes = (
-            begin(seeds, paces, target, dict(params or {})),
-            self.template(name, len(seeds)),
-        )
-        # What an optimizer and an average remember begins at zero. In the program each of these
-        # arrays would be a kernel to compile.
-        zeros = jax.tree.map(
-            lambda x: np.zeros(x.shape, x.dtype), (shapes.opt_state, shapes.average)
-        )
-        opt_state, average = distribution.place(zeros, self.mesh, by_seed=True)
-        return state._replace(opt_state=opt_state, average=average)
+        return begin(seeds, paces, target, dict(params or {}))
 
     def template(self, stage: str, seeds: int) -> State:
         """The shapes of a stage's state with a leading axis S, to read a checkpoint by."""
@@ -198,14 +188,13 @@ class Trainer(Programs):
 
 @kept
 def _beginning(stage: StageTraining, sizes: tuple[tuple[str, int], ...], mesh: Mesh) -> Callable:
-    """All seeds' first states, but for what begins at zero; compiled quickly, to run once."""
+    """All seeds' first states, compiled quickly: it runs but once a training."""
 
     def begin(seed, pace, target, params):
         if drawn_anew := set(shapes(Key(stage.system), sizes)) - set(params):
             new = drawn(stage.system, sizes, seed)
             params = {name: new[name] if name in drawn_anew else params[name] for name in new}
-        state = stage.start(seed, pace, target, params)
-        return state._replace(opt_state=(), average=())
+        return stage.start(seed, pace, target, params)
 
     return jax.jit(
         jax.vmap(begin),
