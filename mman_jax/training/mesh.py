@@ -132,6 +132,9 @@ def over_seeds(function: Callable, platform: str) -> Callable:
             return jax.tree.map(lambda x: x[None], function(*one, shared))
         return jax.lax.map(lambda x: function(*x, shared), (state, own))
 
+    # What is compiled is called after what it does, wherever programs are listed.
+    inner = function.func if isinstance(function, functools.partial) else function
+    mapped.__name__ = mapped.__qualname__ = inner.__name__.strip("<>")
     return mapped
 
 
