@@ -73,10 +73,17 @@ class Watch:
 
     def listen(self) -> None:
         """From now on what is printed and compiled is noted."""
-        import jax.monitoring
+        from jax import monitoring
 
         self._write, sys.stdout.write = sys.stdout.write, self.write
-        jax.monitoring.register_event_duration_secs_listener(self.compiled)
+        monitoring.register_event_duration_secs_listener(self.compiled)
+
+    def ignore(self) -> None:
+        """From now on nothing is noted."""
+        from jax import monitoring
+
+        sys.stdout.write = self._write
+        monitoring.unregister_event_duration_listener(self.compiled)
 
     @staticmethod
     def _clocks() -> tuple[float, float]:
