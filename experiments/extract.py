@@ -164,7 +164,7 @@ def check_early(settings: Settings, utterances: Sequence[Utterance], weights: st
     settings.check_libraries()
     if weights:
         width = extraction.read_weights(weights)["params/stem_conv/kernel"].shape[-1]
-        if settings.visual and settings.visual.width != width:
+        if settings.without_encoders.visual and settings.visual.width != width:
             raise InputError(weights, f"a network of width {width}", str(settings.visual.width))
     if feature_flags.VECTORS.value:
         check_file(feature_flags.VECTORS.value)

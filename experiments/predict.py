@@ -1,7 +1,8 @@
 """Answers a file: `python -m experiments.predict --checkpoint=DIR --input=PATH --output=FILE.csv`.
 
 DIR is the folder of a finished run (its `--workdir`). PATH is anything that a run can train on, or
-a manifest of raw clips (`.csv`) where the run's corpus came from `experiments.extract`.
+where the run's corpus came from `experiments.extract` a manifest of raw clips (`.csv`), or one
+recording, which is cut into turns by pauses.
 The probabilities are the mean over the run's seeds. Of a run that learnt targets the columns are
 theirs, `<target>`, and there is no `label`. After a one-vs-rest protocol `p_<class>` is the
 probability of that class against all others, and `label` names every class above one half.
@@ -20,7 +21,7 @@ import csv
 import io
 import pathlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from absl import flags
@@ -32,6 +33,8 @@ from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import csv_tables
 from mman_jax.data.readers.read import read_corpus
 from mman_jax.errors import InputError
+from mman_jax.features import manifest
+from mman_jax.features.manifest import Utterance
 from mman_jax.files.whole import regular_file, write_whole
 from mman_jax.inference.answerer import Answerer
 from mman_jax.inference.answering import answer_lines
@@ -39,7 +42,7 @@ from mman_jax.inference.answers import Answers, check_attends, combine
 from mman_jax.inference.model import Model
 
 _CHECKPOINT = command.path_flag("checkpoint", "The folder of a finished run.")
-_INPUT = command.path_flag("input", "What to answer: a corpus, or clips.csv.", False)
+_INPUT = command.path_flag("input", "What to answer: a corpus, clips.csv or a recording.", False)
 _OUTPUT = command.path_flag("output", "The CSV file to write.", False)
 _STREAM = flags.DEFINE_bool("stream", False, "Answer JSON lines from stdin, each as it comes.")
 _STATE = command.path_flag("state", "Of --stream: where conversations are kept.", False)
@@ -102,8 +105,8 @@ def main() -> None:
     if _STREAM.value:
         _stream(models)
         return
-    corpus = _read(models)
-    more = attention(models, corpus) if _ATTENTION.value else {}
+    corpus, more = _read(models)
+    more |= attention(models, corpus) if _ATTENTION.value else {}
     content = to_csv(corpus, *answer(models, corpus), more)
     write_whole(pathlib.Path(_OUTPUT.value), content.encode())
     print(f"{len(corpus.labels)} utterances answered: {_OUTPUT.value}")
@@ -119,13 +122,24 @@ def _stream(models: list[Model]) -> None:
     answer_lines(answerer, source, sys.stdout, kept, _STATE_SECONDS.value)
 
 
-def _read(models: list[Model]) -> Corpus:
+def _read(models: list[Model]) -> tuple[Corpus, dict[str, np.ndarray]]:
+    """What is to be answered; of a recording also when its turns start and end, in seconds."""
     path = pathlib.Path(_INPUT.value)
     if path.suffix.lower() == ".csv":
         regular_file(path)
     if path.suffix.lower() == ".csv" and "path" in csv_tables.header(path):
-        return clips.read_corpus(_INPUT.value, pathlib.Path(_CHECKPOINT.value), [*models[0].dims])
-    return read_corpus(_INPUT.value, pool=None if models[0].words else "mean")
+        return _of_clips(models, manifest.read(path)), {}
+    if clips.is_media(path):
+        turns = clips.of_recording(path)
+        times = {name: np.array([getattr(t, name) for t in turns]) for name in ("start", "end")}
+        return _of_clips(models, turns), times
+    return read_corpus(_INPUT.value, pool=None if models[0].words else "mean"), {}
+
+
+def _of_clips(models: list[Model], utterances: Sequence[Utterance]) -> Corpus:
+    return clips.read_corpus(
+        _INPUT.value, utterances, pathlib.Path(_CHECKPOINT.value), models[0].dims
+    )
 
 
 def _check_flags() -> None:

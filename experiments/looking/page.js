@@ -3,7 +3,7 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const player = document.getElementById("player");
 const line = document.getElementById("line");
 const list = document.getElementById("turns");
-const labels = data.turns.map(() => "");
+const labels = data.turns.map((turn) => turn.label);
 const hue = (name) => (data.classes.length ? (360 * data.classes.indexOf(name)) / data.classes.length : 225);
 const last = data.turns[data.turns.length - 1].end;
 const cursor = document.createElement("i");
@@ -22,7 +22,7 @@ const rows = data.turns.map((turn, index) => {
   const row = element("li", "", list);
   element("small", `${clock(turn.start)} to ${clock(turn.end)}`, row);
   if (turn.words) element("q", turn.words, row);
-  element("b", "", row).hidden = true;
+  element("b", turn.label, row).hidden = !turn.label;
   const answer = turn.answer;
   if (answer.label) {
     const bars = element("div", "", row);

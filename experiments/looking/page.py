@@ -8,11 +8,12 @@ import mimetypes
 import pathlib
 from collections.abc import Sequence
 
-from experiments.looking.turns import Turn
+from experiments.looking.learnt import Learnt
+from experiments.looking.turns import Found
 from mman_jax.errors import InputError
 
 _LARGEST = 200 << 20  # bytes of a recording that is put into a page
-_HERE = pathlib.Path(__file__).parent
+HERE = pathlib.Path(__file__).parent
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -40,21 +41,40 @@ style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:">
 """
 _WITHOUT = (
     "No model was asked, so nothing is said here about emotions. Each turn shows how it sounded "
-    "next to this recording's own median turn."
+    "and looked next to this recording's own median turn."
 )
 _WITH = (
     "Each turn shows the model's answer with the probability that it gives it, and how the turn "
-    "sounded next to this recording's own median turn."
+    "sounded and looked next to this recording's own median turn."
+)
+_CALIBRATED = (
+    "Probabilities are calibrated on the model's own validation data; in recordings of another "
+    "kind it may be too sure."
+)
+_UNCALIBRATED = "Probabilities are as the model gives them: they may be too sure."
+_LEARNT = (
+    "Learnt from the sound of {labelled} turns that you labelled, for this recording alone. "
+    "Answered by what the others teach, {right} of these {labelled} are right ({share:.0%}; 95 % "
+    "interval {low:.0%} to {high:.0%}); saying “{most_frequent}” always is right for {most}. A "
+    "turn with a label shows the answer that was given without it."
 )
 
 
-def render(path: pathlib.Path, turns: Sequence[Turn], classes: Sequence[str]) -> str:
+def render(
+    path: pathlib.Path,
+    found: Found,
+    classes: Sequence[str],
+    calibrated: bool = False,
+    learnt: Learnt | None = None,
+) -> str:
     """The page of a recording.
 
     Args:
         path: the recording.
-        turns: in order.
-        classes: of the model; empty without one.
+        found: its turns.
+        classes: of the answers; empty where nothing answers.
+        calibrated: whether the model's probabilities are.
+        learnt: what labels have taught, where it was that and no model.
 
     Raises:
         InputError: the recording cannot be read, or is too large for a page.
@@ -73,16 +93,25 @@ def render(path: pathlib.Path, turns: Sequence[Turn], classes: Sequence[str]) ->
         "name": path.stem,
         "path": path.name,
         "classes": list(classes),
-        "turns": [dataclasses.asdict(turn) for turn in turns],
+        "turns": [dataclasses.asdict(turn) for turn in found.turns],
     }
     # Nothing that somebody said may end the script.
     held = json.dumps(data).replace("<", "\\u003c")
     return _PAGE.format(
         title=html.escape(path.name),
-        about=_WITH if classes else _WITHOUT,
-        style=(_HERE / "page.css").read_text(encoding="utf-8"),
-        script=(_HERE / "page.js").read_text(encoding="utf-8"),
+        about=html.escape(" ".join([_about(classes, calibrated, learnt), *found.notes])),
+        style=(HERE / "page.css").read_text(encoding="utf-8"),
+        script=(HERE / "page.js").read_text(encoding="utf-8"),
         player=f'<{tag} id="player" controls src="data:{kind};base64,{content}"></{tag}>',
         labels=html.escape(", ".join(classes) or "happy, sad, angry, neutral"),
         data=held,
     )
+
+
+def _about(classes: Sequence[str], calibrated: bool, learnt: Learnt | None) -> str:
+    if learnt:
+        (low, high), share = learnt.interval, learnt.right / learnt.labelled
+        return _LEARNT.format(**learnt._asdict(), share=share, low=low, high=high)
+    if not classes:
+        return _WITHOUT
+    return f"{_WITH} {_CALIBRATED if calibrated else _UNCALIBRATED}"

@@ -1,9 +1,9 @@
-"""The turns of a recording: when, what was said, how it sounded, and what a model answers."""
+"""The turns of a recording: when, what was said, how it sounded and looked, what is answered."""
 
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,12 +11,12 @@ from mman_jax.errors import InputError
 from mman_jax.features import media
 from mman_jax.features.extraction import Extraction
 from mman_jax.features.manifest import Utterance
-from mman_jax.features.speech import manner, pauses
+from mman_jax.features.speech import manner
 from mman_jax.features.text import subtitles
+from mman_jax.features.visual import manner as looks
+from mman_jax.features.visual import windows
 from mman_jax.inference import answering, listening
 from mman_jax.inference.answerer import Answerer
-
-_ENDINGS = (".srt", ".vtt", ".csv")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,8 +27,9 @@ class Turn:
         start: seconds.
         end: seconds.
         words: what was said, as far as it is known.
-        manner: how it sounded next to the others, in words.
-        answer: of a model, as JSON holds it: label, probabilities, attention; empty without one.
+        manner: how it sounded and looked next to the others, in words.
+        answer: as JSON holds it: label, probabilities, attention; empty where nothing answers.
+        label: what somebody has given it; empty: nothing.
     """
 
     start: float
@@ -36,12 +37,21 @@ class Turn:
     words: str
     manner: list[str]
     answer: dict[str, Any]
+    label: str = ""
 
 
-def words_beside(path: pathlib.Path) -> pathlib.Path | None:
-    """The file of a recording's words that lies beside it, if one does."""
-    beside = [path.with_suffix(ending) for ending in _ENDINGS]
-    return next((found for found in beside if found.is_file()), None)
+class Found(NamedTuple):
+    """The turns of a recording.
+
+    Attributes:
+        turns: N, in order.
+        sounds: [N, 88] float32, what eGeMAPS measures of each.
+        notes: what was not measured, and why.
+    """
+
+    turns: list[Turn]
+    sounds: np.ndarray
+    notes: list[str]
 
 
 def find(
@@ -49,7 +59,7 @@ def find(
     words: Sequence[subtitles.Words],
     answerer: Answerer | None = None,
     made: Extraction | None = None,
-) -> list[Turn]:
+) -> Found:
     """The turns, in order.
 
     Args:
@@ -61,36 +71,47 @@ def find(
     Raises:
         InputError: no recording, no speech in it, or a library is missing.
     """
-    spoken = list(pauses.cut(listening.recording(str(path)), pauses.detector()))
-    if not spoken:
-        raise InputError(path, "no speech found", "a recording in which somebody speaks")
-    sounds = manner.compare(np.stack([manner.measure(turn.samples) for turn in spoken]))
-    said = [" ".join(listening.words_of(words, t.start, t.end).split()) for t in spoken]
+    spoken = listening.turns(path, words)
+    times = [(round(turn.start, 2), round(turn.end, 2)) for turn, _ in spoken]
+    sounds = np.stack([manner.measure(turn.samples) for turn, _ in spoken])
+    told, notes = manner.compare(manner.chosen(sounds)), []
+    pictures = _has_pictures(path)
+    if pictures:
+        try:
+            seen = looks.compare(np.stack([_face(path, *time) for time in times]))
+            told = [[*sound, *look] for sound, look in zip(told, seen, strict=True)]
+        except InputError as error:
+            notes.append(f"Faces were not looked at: {error}.")
     answers: list[dict[str, Any]] = [{} for _ in spoken]
     if answerer and made:
-        answers = _answers(path, spoken, said, answerer, made)
-    times = [(round(turn.start, 2), round(turn.end, 2)) for turn in spoken]
-    several = zip(times, said, sounds, answers, strict=True)
-    return [Turn(*time, *rest) for time, *rest in several]
+        visual = pictures and made.settings.visual is not None
+        answers = _answers(path if visual else None, spoken, answerer, made)
+    several = zip(times, spoken, told, answers, strict=True)
+    turns = [Turn(*time, said, own, answer) for time, (_, said), own, answer in several]
+    return Found(turns, sounds, notes)
 
 
 def _answers(
-    path: pathlib.Path,
-    spoken: Sequence[pauses.Spoken],
-    said: Sequence[str],
+    path: pathlib.Path | None,
+    spoken: Sequence[tuple[Any, str]],
     answerer: Answerer,
     made: Extraction,
 ) -> list[dict[str, Any]]:
+    """What a model says to each turn; `path` where it is to see pictures, too."""
     state, answers = answerer.begin(), []
-    pictures = made.settings.visual is not None and _has_pictures(path)
-    for turn, words in zip(spoken, said, strict=True):
+    for turn, words in spoken:
         features = listening.features(made, turn.samples, words)
-        if pictures:
+        if path:
             piece = Utterance("", "", str(path), turn.start, turn.end)
             features["visual"] = made.apply("visual", [made.measure("visual", piece)])[0]
         state, answer = answerer.step(state, features)
         answers.append(answering.fields(answer))
     return answers
+
+
+def _face(path: pathlib.Path, start: float, end: float) -> np.ndarray:
+    windows.opencv()
+    return looks.measure(media.read_frames(path, looks.RATE, looks.SIDE, start, end))
 
 
 def _has_pictures(path: pathlib.Path) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.study import pooled_analyses
 from experiments.trial import analysis, calibration, grouped, results
 from experiments.trial.stored import read_results
 from mman_jax.data.scales import Target
@@ -126,7 +127,7 @@ def _task(folds: Mapping[str, Scores]) -> dict[str, Any]:
             for name in several[0]["utterances"]
         },
         "curves": {
-            head: _curves([fold["curves"][head] for fold in several])
+            head: pooled_analyses.curves([fold["curves"][head] for fold in several])
             for head in several[0]["curves"]
         },
         "trainable": several[0]["trainable"],
@@ -139,8 +140,8 @@ def _task(folds: Mapping[str, Scores]) -> dict[str, Any]:
         for part in calibration.PARTS:
             found[part]["calibration"] = calibration.errors(found["calibration"], part)
     if all("missing" in fold for fold in several):
-        found["attention"] = _attention(several)
-        found["missing"] = _missing(several, chosen)
+        found["attention"] = pooled_analyses.attention(several)
+        found["missing"] = pooled_analyses.missing(several, chosen)
     return found
 
 
@@ -158,20 +159,18 @@ def _head(
         for name, score in found[part].items():
             if "per_seed" in (score if isinstance(score, dict) else ()):
                 each = [results.scores(x, targets)[name]["mean"] for x in own]
-                score.update(_over_folds(each))
+                score.update(pooled_analyses.over_folds(each))
     scored = {part: [results.weight(x[part][0], targets) for x in counts] for part in _SCORED}
 
-    def weighted(part: str, *path: str) -> dict[str, Any]:
-        values = [
-            np.asarray(_at(fold, path)["per_seed"])[seeds]
-            for fold, seeds in zip(folds, chosen, strict=True)
-        ]
-        pooled = results.spread(np.average(values, axis=0, weights=scored[part]))
-        return pooled | _over_folds([x.mean() for x in values])
+    def averaged(part: str, *path: str) -> dict[str, Any]:
+        of_folds = [_at(fold, path) for fold in folds]
+        return pooled_analyses.averaged(of_folds, chosen, scored[part])
 
-    found["validation"]["loss"] = weighted("validation", "validation", "loss")
+    found["validation"]["loss"] = averaged("validation", "validation", "loss")
     shown = results.shown(targets)
-    found["test_oracle"] = {shown: weighted("test", "test_oracle", shown)}
+    found["test_oracle"] = {shown: averaged("test", "test_oracle", shown)}
+    if all("before_refit" in fold for fold in folds):
+        found["before_refit"] = {"test": {shown: averaged("test", "before_refit", "test", shown)}}
     best = [(fold["best_epoch"], seeds) for fold, seeds in zip(folds, chosen, strict=True)]
     found["best_epoch"] = [epochs[seed] for epochs, seeds in best for seed in seeds]
     return found
@@ -179,54 +178,6 @@ def _head(
 
 def _summed(folds: Sequence[Scores], name: str) -> np.ndarray:
     return sum(np.asarray(fold["counts"][name]["test"]) for fold in folds)
-
-
-def _over_folds(means: Sequence[float]) -> dict[str, Any]:
-    spread = results.spread(means)
-    return {"per_fold": spread["per_seed"], "std_folds": spread["std"]}
-
-
-def _curves(folds: Sequence[Scores]) -> dict[str, list[float]]:
-    """By epoch the mean over the folds that still trained."""
-    found = {}
-    for name in folds[0]:
-        lines = [fold[name] for fold in folds]
-        epochs = range(max(map(len, lines)))
-        found[name] = [float(np.mean([line[e] for line in lines if e < len(line)])) for e in epochs]
-    return found
-
-
-def _attention(folds: Sequence[Scores]) -> dict[str, Any] | None:
-    """The mean over all utterances; the conversation is the first fold's."""
-    first = folds[0]["attention"]
-    if first is None:
-        return None
-    counts = [np.bincount(fold["utterances"]["label"], minlength=len(fold["classes"]))
-              for fold in folds]  # fmt: skip
-
-    def mean(maps: Iterable[Any], weights: Sequence[int]) -> Any:
-        return np.average(list(maps), axis=0, weights=np.maximum(weights, 1e-9)).tolist()
-
-    return first | {
-        "mean": mean((f["attention"]["mean"] for f in folds), [n.sum() for n in counts]),
-        "by_class": {
-            name: mean((f["attention"]["by_class"][name] for f in folds), [n[c] for n in counts])
-            for c, name in enumerate(first["by_class"])
-        },
-    }
-
-
-def _missing(folds: Sequence[Scores], chosen: Sequence[list[int]]) -> dict[str, Any]:
-    scored = [len(fold["utterances"]["label"]) for fold in folds]
-    found = {}
-    for modality in folds[0]["missing"]:
-        values = [
-            np.asarray(fold["missing"][modality]["accuracy"]["per_seed"])[seeds]
-            for fold, seeds in zip(folds, chosen, strict=True)
-        ]
-        pooled = results.spread(np.average(values, axis=0, weights=scored))
-        found[modality] = {"accuracy": pooled | _over_folds([x.mean() for x in values])}
-    return found
 
 
 def _sum(several: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

@@ -1,11 +1,14 @@
 """The flags that say how the modalities of clips are measured, and the settings that they make."""
 
+import pathlib
 from collections.abc import Sequence
 
 from absl import flags
 
 from experiments.terminal import command
 from mman_jax.errors import InputError, nearest
+from mman_jax.features.encoders import folders
+from mman_jax.features.encoders.settings import EncoderSettings
 from mman_jax.features.settings import MODALITIES, Settings
 from mman_jax.features.speech import functionals
 from mman_jax.features.speech.functionals import SpeechSettings
@@ -17,8 +20,24 @@ _MODALITIES = flags.DEFINE_list(
 )
 _SEED = command.seed_flag("Seed of the networks that are trained here.")
 
-_SPEECH = flags.DEFINE_enum(
-    "speech", "compare", list(functionals.FEATURE_SETS), "The openSMILE feature set."
+_ENCODER = "hf:FOLDER (or hf:NAME, of your own cache): the states of a pretrained encoder"
+_SPEECH = flags.DEFINE_string(
+    "speech",
+    SpeechSettings.feature_set,
+    f"The openSMILE feature set, {' or '.join(functionals.FEATURE_SETS)}; or {_ENCODER}.",
+)
+_VISUAL = flags.DEFINE_string("visual", "", f"{_ENCODER}; by default a 3D ResNet is used.")
+_WORDS = flags.DEFINE_string(
+    "text",
+    "",
+    f"{_ENCODER}; {folders.MINILM}: a small sentence encoder; by default TF-IDF, or what "
+    "--word_vectors gives.",
+)
+_LAYER = flags.DEFINE_integer(
+    "encoder_layer", -1, "Whose states: -1 the last layer's, 0 what the first layer is given."
+)
+_DOWNLOAD = flags.DEFINE_bool(
+    "download", False, "Whether an encoder that is not in the cache may be downloaded."
 )
 _COMPONENTS = flags.DEFINE_integer(
     "speech_components",
@@ -34,7 +53,11 @@ WEIGHTS = command.path_flag(
 _RATE = flags.DEFINE_float(
     "visual_rate", VisualSettings.rate, "Frames per second that are taken from a clip."
 )
-_FRAMES = flags.DEFINE_integer("visual_frames", VisualSettings.frames, "Frames per window.")
+_FRAMES = flags.DEFINE_integer(
+    "visual_frames",
+    VisualSettings.frames,
+    "Frames per window; of an encoder, pictures per utterance at most.",
+)
 _WINDOWS = flags.DEFINE_integer(
     "visual_windows", VisualSettings.windows, "Windows per utterance, at most."
 )
@@ -75,6 +98,7 @@ _FREQUENT = flags.DEFINE_integer(
 ALL = (
     *(_MODALITIES, _SEED, _SPEECH, _COMPONENTS, WEIGHTS, _RATE, _FRAMES, _WINDOWS, _SIZE, _CROP),
     *(_WIDTH, _VISUAL_EPOCHS, VECTORS, _TEXT, _TEXT_EPOCHS, _FREQUENT),
+    *(_VISUAL, _WORDS, _LAYER, _DOWNLOAD),
 )
 
 
@@ -87,6 +111,11 @@ def settings() -> Settings:
     wanted = modalities(_MODALITIES, MODALITIES)
     if not wanted:
         raise InputError("--modalities", "none", ", ".join(MODALITIES))
+    encoded = {m: own for m in wanted if (own := _encoder(m))}
+    for modality, others in (("visual", WEIGHTS), ("text", VECTORS)):
+        if modality in encoded and others.value:
+            found = f"given beside --{modality}={encoded[modality].name}"
+            raise InputError(f"--{others.name}", found, "one of the two")
     made = {
         "speech": lambda: SpeechSettings(_SPEECH.value, _COMPONENTS.value),
         "visual": lambda: VisualSettings(
@@ -105,7 +134,21 @@ def settings() -> Settings:
             epochs=_TEXT_EPOCHS.value,
         ),
     }
-    return Settings(**{name: made[name]() for name in wanted}, seed=_SEED.value)
+    own = {name: encoded.get(name) or made[name]() for name in wanted}
+    return Settings(**own, seed=_SEED.value)
+
+
+def _encoder(modality: str) -> EncoderSettings | None:
+    """The pretrained encoder that a modality's flag names, if it names one."""
+    name = {"speech": _SPEECH, "visual": _VISUAL, "text": _WORDS}[modality].value
+    if not name.startswith(folders.PREFIX) and (modality, name) != ("text", folders.MINILM):
+        if modality != "speech" and name:
+            raise InputError(f"--{modality}", repr(name), f"{folders.PREFIX}FOLDER")
+        return None
+    folder = folders.find(name, _DOWNLOAD.value)
+    if pathlib.Path(name.removeprefix(folders.PREFIX)).is_dir():
+        name = f"{folders.PREFIX}{folder.resolve()}"
+    return EncoderSettings(name, folders.digest(folder), _LAYER.value, _RATE.value, _FRAMES.value)
 
 
 def modalities(flag: flags.FlagHolder[list[str]], known: Sequence[str]) -> list[str]:

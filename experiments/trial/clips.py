@@ -1,10 +1,11 @@
 """Raw clips for a trained model: the extraction that travels with it, and features by it."""
 
 import dataclasses
+import mimetypes
 import os
 import pathlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from mman_jax.features.extraction import Extraction
 from mman_jax.features.manifest import Utterance
 from mman_jax.features.measuring import many
 from mman_jax.features.measuring.measuring import Measuring, digest
+from mman_jax.inference import listening
 
 
 def place(workdir: pathlib.Path) -> pathlib.Path:
@@ -53,22 +55,44 @@ def load(workdir: pathlib.Path, modalities: Sequence[str]) -> Extraction:
     return dataclasses.replace(made, settings=dataclasses.replace(made.settings, **unused))
 
 
-def read_corpus(path: str, workdir: pathlib.Path, modalities: Sequence[str]) -> Corpus:
-    """The utterances of a manifest, as the model's own corpus was made.
+def is_media(path: pathlib.Path) -> bool:
+    """Whether a file's name is that of sound or video."""
+    kind = mimetypes.guess_type(path.name)[0] or ""
+    return kind.startswith(("audio/", "video/"))
+
+
+def of_recording(path: pathlib.Path) -> list[Utterance]:
+    """The turns of a recording, as one conversation; with words, where they lie beside it.
+
+    Raises:
+        InputError: no recording, no speech in it, or a library is missing.
+    """
+    beside = listening.words_beside(path)
+    turns = listening.turns(path, listening.read_words(beside) if beside else [])
+    return [
+        Utterance(path.stem, str(number), str(path), turn.start, turn.end, said)
+        for number, (turn, said) in enumerate(turns, 1)
+    ]
+
+
+def read_corpus(
+    path: str, utterances: Sequence[Utterance], workdir: pathlib.Path, dims: Mapping[str, int]
+) -> Corpus:
+    """Utterances of clips, as the model's own corpus was made.
 
     Where a transcript is empty text is missing; every clip must be of use.
 
     Args:
-        path: the manifest.
+        path: of the manifest or the recording, for messages.
+        utterances: in conversation order.
         workdir: of the run.
-        modalities: of the model.
+        dims: of the model: D of each modality.
 
     Raises:
-        InputError: the manifest, a clip, or an extraction without one of the modalities.
+        InputError: a clip, or an extraction without one of the modalities.
     """
-    utterances = manifest.read(path)
-    made = load(workdir, modalities)
-    for modality in modalities:
+    made = load(workdir, list(dims))
+    for modality in dims:
         if modality not in made.settings.modalities:
             expected = ", ".join(made.settings.modalities) or "those of experiments.extract"
             raise InputError(f"{place(workdir)}: modality {modality}", "not extracted", expected)
@@ -76,13 +100,13 @@ def read_corpus(path: str, workdir: pathlib.Path, modalities: Sequence[str]) -> 
     features, present = {}, {}
     for modality, found in _measure(made, utterances, place(workdir)).items():
         there = [value for value in found if value is not None]
-        if not there:
+        if not there and len(dims) == 1:
             found = "no transcript in any row"
             raise InputError(f"{path}: modality {modality}", found, "some, or another model")
-        values = made.apply(modality, there)
-        features[modality] = np.zeros((len(found), values.shape[1]), np.float32)
+        features[modality] = np.zeros((len(found), dims[modality]), np.float32)
         known = np.array([value is not None for value in found])
-        features[modality][known] = values
+        if there:
+            features[modality][known] = made.apply(modality, there)
         if not known.all():
             present[modality] = known
     corpus = manifest.to_corpus(utterances, features, path)

@@ -1,6 +1,7 @@
 """What lies inside utterances of clips, at rates of its own: the sequences of their corpus.
 
-Of text the words, of speech openSMILE's low-level descriptors, of pictures the network's windows.
+Of text the words, of speech openSMILE's low-level descriptors, of pictures the network's windows;
+of what a pretrained encoder describes, its states.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,8 @@ import numpy as np
 
 from mman_jax.data.sequences import Sequence as Cells
 from mman_jax.features import media
+from mman_jax.features.encoders import pictures, states
+from mman_jax.features.encoders.settings import EncoderSettings
 from mman_jax.features.extraction import Extraction
 from mman_jax.features.manifest import Utterance
 from mman_jax.features.settings import Settings
@@ -23,6 +26,8 @@ _NO_SETTINGS: dict[str, Any] = {}  # of descriptors: there is one kind
 
 def measured_by(modality: str, settings: Settings) -> dict[str, Any]:
     """What the measurement of the cells of one utterance depends on."""
+    if modality in settings.encoders:
+        return settings.encoders[modality].measured_by
     return settings.visual.measured_by if modality == "visual" else _NO_SETTINGS
 
 
@@ -35,12 +40,15 @@ def measure(modality: str, utterance: Utterance, settings: Settings) -> np.ndarr
         settings: how.
 
     Returns:
-        speech: descriptors [T, 25] float32. visual: start and end of each window [W, 2] float64.
+        speech: descriptors [T, 25] float32. visual: start and end of each window [W, 2] float64. By
+        an encoder: its states [T, D], and before them start and end of each, [T, 2 + D] float64.
 
     Raises:
         InputError: a clip that cannot be used.
     """
     part = utterance.path, utterance.start, utterance.end
+    if modality in settings.encoders:
+        return _encoded(modality, settings.encoders[modality], part)
     if modality == "speech":
         return descriptors.descriptors(media.read_audio(*part))
     return windows.window_times(utterance.path, settings.visual, *part[1:])
@@ -63,16 +71,23 @@ def sequences(
         words: those of each utterance that has some; where it is empty there is no text.
     """
     found = {}
-    if "speech" in cells:
+    for modality in cells.keys() & made.settings.encoders.keys():
+        both = cells[modality]
+        found[modality] = _joined([x[:, 2:] for x in both], [x[:, :2] for x in both])
+    if "speech" in cells.keys() - found.keys():
         times = [descriptors.times(len(x)) for x in cells["speech"]]
         found["speech"] = _joined(cells["speech"], times)
-    if "visual" in cells:
+    if "visual" in cells.keys() - found.keys():
         found["visual"] = _joined(made.windows(measured["visual"]), cells["visual"])
     if words:
         several = [words.get(utterance, NONE) for utterance in utterances]
         said = [word for one in several for word in one.words]
         ends = np.cumsum([len(one.words) for one in several])
-        vectors = np.split(word_vectors(made, said), ends[:-1])
+        text = made.settings.encoders.get("text")
+        if text:
+            vectors = [states.of_words(text, one.words) for one in several]
+        else:
+            vectors = np.split(word_vectors(made, said), ends[:-1])
         found["text"] = _joined(vectors, [one.intervals for one in several], tuple(said))
     return found
 
@@ -87,6 +102,20 @@ def word_vectors(made: Extraction, words: Sequence[str]) -> np.ndarray:
         return made.apply("text", words)
     vocabulary, vectors = (made.fitted["text"][name] for name in ("vocabulary", "vectors"))
     return cnn.Embedding(vocabulary, vectors, 1).apply(words)[0][:, 0]
+
+
+def _encoded(
+    modality: str, encoder: EncoderSettings, part: tuple[str, float | None, float | None]
+) -> np.ndarray:
+    if modality == "speech":
+        samples = media.read_audio(*part)
+        found = states.of_speech(encoder, samples)
+        edges = np.linspace(0, len(samples) / media.SAMPLE_RATE, len(found) + 1)
+        times = np.stack([edges[:-1], edges[1:]], axis=1)
+    else:
+        seen, times = pictures.read(part[0], encoder, *part[1:])
+        found = states.of_pictures(encoder, seen)
+    return np.concatenate([times, found], axis=1)
 
 
 def _joined(

@@ -14,6 +14,8 @@ from flax import traverse_util
 
 from mman_jax.errors import InputError
 from mman_jax.features import media
+from mman_jax.features.encoders import pictures, states
+from mman_jax.features.encoders.settings import EncoderSettings
 from mman_jax.features.manifest import Utterance
 from mman_jax.features.settings import Settings
 from mman_jax.features.speech import functionals as speech
@@ -52,7 +54,7 @@ class Extraction:
         By `ResNet3D`'s paths, such as `params/stem_conv/kernel` [3, 7, 7, 3, width] float32.
         """
         own = self.fitted.get("visual")
-        return None if own is None or "params/classes/bias" in own else own
+        return None if not own or "params/classes/bias" in own else own
 
     def features(self, utterance: Utterance) -> dict[str, np.ndarray]:
         """The features [D] float32 of one utterance, by modality.
@@ -79,6 +81,8 @@ class Extraction:
             measured: N of what `measure` gives.
         """
         fitted = self.fitted[modality]
+        if modality in self.settings.encoders:
+            return np.stack(measured)
         if modality == "speech":
             whole = np.stack(measured)
             return reduction.Reduction(**fitted).apply(whole) if fitted else whole
@@ -153,7 +157,8 @@ def measure(
             trained, so that its measurement is the windows themselves.
 
     Returns:
-        speech: functionals [D] float32. visual: features [W, D] float32 of windows, or the windows
+        By a pretrained encoder: the mean and deviation of its states, [2 D] float32. Else speech:
+        functionals [D] float32. visual: features [W, D] float32 of windows, or the windows
         [W, T, size, size, 3] uint8. text: a str of no axes.
 
     Raises:
@@ -162,17 +167,38 @@ def measure(
     if modality == "text":
         if not utterance.transcript:
             raise InputError(utterance.name, "no transcript", "its words")
-        return np.array(utterance.transcript)
+        return of_words(settings, utterance.transcript)
     if modality == "speech":
         samples = media.read_audio(utterance.path, utterance.start, utterance.end)
         try:
-            return speech.functionals(samples, settings.speech.feature_set)
+            return of_sound(settings, samples)
         except InputError as error:
             raise InputError(utterance.path, str(error)) from error
+    if isinstance(settings.visual, EncoderSettings):
+        seen, _ = pictures.read(utterance.path, settings.visual, utterance.start, utterance.end)
+        return states.pooled(states.of_pictures(settings.visual, seen))
     seen = visual.read_windows(utterance.path, settings.visual, utterance.start, utterance.end)
     if pretrained is None:
         return seen
     return visual.describe(ResNet3D(settings.visual.width), _variables(pretrained), seen)
+
+
+def of_sound(settings: Settings, samples: np.ndarray) -> np.ndarray:
+    """As `measure`, of the sound of one utterance: [samples] float32 at `media.SAMPLE_RATE`.
+
+    Raises:
+        InputError: sound that cannot be used.
+    """
+    if isinstance(settings.speech, EncoderSettings):
+        return states.pooled(states.of_speech(settings.speech, samples))
+    return speech.functionals(samples, settings.speech.feature_set)
+
+
+def of_words(settings: Settings, said: str) -> np.ndarray:
+    """As `measure`, of a transcript."""
+    if isinstance(settings.text, EncoderSettings):
+        return states.pooled(states.of_text(settings.text, said))
+    return np.array(said)
 
 
 def read_weights(path: str | Path) -> dict[str, np.ndarray]:

@@ -67,7 +67,7 @@ def fit_corpus(
             parts[getattr(split, name)] = name
         parts = parts.tolist()
         notice(f"{split.how}; fitted on {len(rows)} utterances of training")
-    if settings.visual and pretrained is None:
+    if settings.without_encoders.visual and pretrained is None:
         notice(_UNTRAINED)
     some = {name: [values[i] for i in rows] for name, values in measured.items()}
     return fit(settings, some, bare.labels[rows], pretrained, vectors, progress), parts
@@ -98,7 +98,9 @@ def fit(
     for modality in settings.modalities:
         values = measured[modality]
         tell = functools.partial(progress, modality)
-        if modality == "speech":
+        if modality in settings.encoders:
+            fitted[modality] = {}
+        elif modality == "speech":
             components = settings.speech.components
             if components:
                 found = reduction.fit(np.stack(values), components)

@@ -142,7 +142,11 @@ def _licences(extraction: Extraction | None, used: Mapping[str, int]) -> list[st
     ]
     if extraction is None:
         return [*found, "How the features were made is not known here; mind those licences, too."]
-    settings = extraction.settings
+    settings = extraction.settings.without_encoders
+    for modality, encoder in extraction.settings.encoders.items():
+        if modality in used:
+            said = f"{modality} features are those of the pretrained encoder {encoder.name}"
+            found.append(f"{said.capitalize()}, which has its own licence.")
     if "speech" in used and settings.speech is not None:
         found.append(
             "Speech features are openSMILE's: free for private use, research and teaching; a "

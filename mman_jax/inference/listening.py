@@ -9,9 +9,8 @@ from typing import TextIO
 import numpy as np
 
 from mman_jax.errors import InputError
-from mman_jax.features import media
+from mman_jax.features import extraction, media
 from mman_jax.features.extraction import Extraction
-from mman_jax.features.speech import functionals as speech
 from mman_jax.features.speech import pauses
 from mman_jax.features.text import subtitles
 from mman_jax.features.text.subtitles import Words
@@ -20,6 +19,7 @@ from mman_jax.inference import answering
 from mman_jax.inference.answerer import Answerer
 
 _COLUMNS = ["start", "end", "transcript"]
+_WORDS = (".srt", ".vtt", ".csv")
 _CHUNK = 1600  # samples, a tenth of a second
 
 
@@ -56,6 +56,24 @@ def answer(
     return count
 
 
+def turns(path: pathlib.Path, words: Sequence[Words]) -> list[tuple[pauses.Spoken, str]]:
+    """The turns of a recording as pauses part them, in order, and what is said in each.
+
+    Raises:
+        InputError: no recording, no speech in it, or a library is missing.
+    """
+    spoken = list(pauses.cut(recording(str(path)), pauses.detector()))
+    if not spoken:
+        raise InputError(path, "no speech found", "a recording in which somebody speaks")
+    return [(t, " ".join(words_of(words, t.start, t.end).split())) for t in spoken]
+
+
+def words_beside(path: pathlib.Path) -> pathlib.Path | None:
+    """The file of a recording's words that lies beside it, if one does."""
+    beside = [path.with_suffix(ending) for ending in _WORDS]
+    return next((found for found in beside if found.is_file()), None)
+
+
 def features(made: Extraction, samples: np.ndarray, said: str = "") -> dict[str, np.ndarray]:
     """The features [D] float32 of one utterance, by modality, as far as sound and words give them.
 
@@ -66,10 +84,10 @@ def features(made: Extraction, samples: np.ndarray, said: str = "") -> dict[str,
     """
     found = {}
     if made.settings.speech:
-        functionals = speech.functionals(samples, made.settings.speech.feature_set)
-        found["speech"] = made.apply("speech", [functionals])[0]
+        measured = extraction.of_sound(made.settings, samples)
+        found["speech"] = made.apply("speech", [measured])[0]
     if said and made.settings.text:
-        found["text"] = made.apply("text", [np.array(said)])[0]
+        found["text"] = made.apply("text", [extraction.of_words(made.settings, said)])[0]
     return found
 
 

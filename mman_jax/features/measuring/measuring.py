@@ -57,11 +57,14 @@ class Measuring:
         return None
 
     def key(self, utterance: Utterance, modality: str) -> str | None:
-        """The name in the cache; None for text, which the manifest itself holds."""
-        if modality == "text":
+        """The name in the cache; None for text that is kept as it is, which the manifest holds."""
+        encoder = self.settings.encoders.get(modality)
+        if modality == "text" and not (encoder and utterance.transcript):
             return None
         measured_by = dict(getattr(self.settings, modality).measured_by)
-        if modality == "visual":
+        if modality == "text":
+            measured_by |= {"transcript": utterance.transcript}
+        elif modality == "visual" and not encoder:
             measured_by |= {"weights": self.digest}
         return cache.key(utterance, modality, measured_by)
 

@@ -1,5 +1,6 @@
 """How somebody speaks, in words: each turn against the same speaker's own median."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,13 +14,13 @@ _NORMAL = 1.4826  # the deviation of a normal distribution over its median absol
 
 
 class Measure(NamedTuple):
-    """One side of speech.
+    """One side of how somebody speaks, or looks.
 
     Attributes:
-        feature: of eGeMAPS.
+        feature: its name; of speech, of eGeMAPS.
         less: what a turn is whose value is well below the median.
         more: what it is well above.
-        least: a difference that nobody hears, in the feature's unit.
+        least: a difference that nobody notices, in the feature's unit.
     """
 
     feature: str
@@ -38,7 +39,7 @@ MEASURES = (
 
 
 def measure(samples: np.ndarray) -> np.ndarray:
-    """The values of `MEASURES` for one turn, float32.
+    """All that eGeMAPS measures of one turn, [88] float32.
 
     Args:
         samples: [samples] float32 at 16 kHz.
@@ -46,19 +47,24 @@ def measure(samples: np.ndarray) -> np.ndarray:
     Raises:
         InputError: the `opensmile` package is missing, or the sound is too short.
     """
+    return functionals.functionals(samples, _SET)
+
+
+def chosen(measured: np.ndarray) -> np.ndarray:
+    """The values [N, K] of `MEASURES`, of N of what `measure` gives."""
     names = list(functionals.opensmile_extractor(_SET).feature_names)
-    found = functionals.functionals(samples, _SET)
-    return found[[names.index(one.feature) for one in MEASURES]]
+    return measured[:, [names.index(one.feature) for one in MEASURES]]
 
 
-def compare(values: np.ndarray) -> list[list[str]]:
+def compare(values: np.ndarray, measures: Sequence[Measure] = MEASURES) -> list[list[str]]:
     """What each of N turns of one speaker is, next to that speaker's median turn.
 
     A difference is told where it is larger than one can be by chance, the median absolute deviation
-    as the measure, and large enough to hear. Fewer than three turns are compared with nothing.
+    as the measure, and large enough to be noticed. Fewer than three are compared with nothing.
 
     Args:
-        values: [N, K] of `measure`.
+        values: [N, K]; NaN: not known of that turn.
+        measures: K, what the values are.
 
     Examples:
         >>> turns = np.array([[0.5, 30, 2, 0.1]] * 4 + [[0.9, 30.5, 2, 0.1]])
@@ -66,15 +72,16 @@ def compare(values: np.ndarray) -> list[list[str]]:
         >>> compare(turns)
         [[], [], [], [], ['much louder']]
     """
-    if len(values) < _FEWEST:
+    known = np.isfinite(values).any(1)
+    if known.sum() < _FEWEST:
         return [[] for _ in values]
-    away = values - np.median(values, axis=0)
-    spread = _NORMAL * np.median(np.abs(away), axis=0)
-    spread = np.maximum(spread, [one.least for one in MEASURES])
+    away = values - np.median(values[known], axis=0)
+    spread = _NORMAL * np.median(np.abs(away[known]), axis=0)
+    spread = np.maximum(spread, [one.least for one in measures])
     return [
         [
             "much " * bool(abs(far) > _STRONG) + (one.more if far > 0 else one.less)
-            for one, far in zip(MEASURES, row, strict=True)
+            for one, far in zip(measures, row, strict=True)
             if abs(far) > _PLAIN
         ]
         for row in away / spread

@@ -150,11 +150,11 @@ def upper_body(frames: np.ndarray) -> tuple[float, float, float, float]:
         left, top, right, bottom, as shares of the picture.
     """
     count, height, width = frames.shape[:3]
-    faces = [face for i in _looked_at(count) for face in _faces(frames[i])]
-    if not faces:
+    found = [face for i in _looked_at(count) for face in faces(frames[i])]
+    if not found:
         return 0.0, 0.0, 1.0, 1.0
-    largest = max(side for _, _, side in faces)
-    near = np.array([face for face in faces if face[2] > 0.7 * largest])
+    largest = max(side for _, _, side in found)
+    near = np.array([face for face in found if face[2] > 0.7 * largest])
     left, top, side = np.median(near, axis=0)
     centre = left + side / 2
     box = (
@@ -195,8 +195,8 @@ def opencv() -> Any:
     return cv2
 
 
-def _faces(frame: np.ndarray) -> list[tuple[int, int, int]]:
-    """Left, top and side of each face, in pixels."""
+def faces(frame: np.ndarray) -> list[tuple[int, int, int]]:
+    """Left, top and side of each face in a picture [H, W, 3] uint8, in pixels."""
     cv2 = opencv()
     detector = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
     grey = cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY)

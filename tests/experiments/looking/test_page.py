@@ -1,5 +1,6 @@
 """The page of a recording in a real browser."""
 
+import dataclasses
 import io
 import wave
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments.looking import page
-from experiments.looking.turns import Turn
+from experiments.looking.turns import Found, Turn
 from mman_jax.errors import InputError
 from mman_jax.features import manifest
 from tests.experiments.report.test_browser import browser, pytestmark  # noqa: F401
@@ -22,6 +23,8 @@ TURNS = [
     Turn(0.5, 1.25, SAID, ["much louder", "higher"], ANSWER),
     Turn(2.0, 3.0, "", [], ANSWER | {"label": "happy"}),
 ]
+
+FOUND = Found(TURNS, np.zeros((2, 88), np.float32), ["Faces were not looked at: <why>."])
 
 
 @pytest.fixture
@@ -39,7 +42,7 @@ def recording(tmp_path):
 def test_the_timeline_follows_and_labels_are_saved_as_clips(browser, recording):  # noqa: F811
     from selenium.webdriver.common.action_chains import ActionChains
 
-    text = page.render(recording, TURNS, ["happy", "sad"])
+    text = page.render(recording, FOUND, ["happy", "sad"])
     assert "http" not in text.replace("http-equiv", "")
     (recording.parent / "p.html").write_text(text)
     browser.get((recording.parent / "p.html").as_uri())
@@ -73,10 +76,17 @@ def test_the_timeline_follows_and_labels_are_saved_as_clips(browser, recording):
     assert first.path == str(recording)
     ActionChains(browser).send_keys("2").perform()  # the same key again takes it back
     assert run("return labels") == ["", "happy"]
+    # A label that is given from the start is shown, and can be taken back.
+    again = FOUND._replace(turns=[TURNS[0], dataclasses.replace(TURNS[1], label="happy")])
+    (recording.parent / "q.html").write_text(page.render(recording, again, ["happy", "sad"]))
+    browser.get((recording.parent / "q.html").as_uri())
+    shown = "const b = row.querySelector('b'); return [b.hidden, b.textContent];"
+    assert run(f"return rows.map((row) => {{ {shown} }})") == [[True, ""], [False, "happy"]]
+    assert run("return about.textContent.endsWith('<why>.')")
     assert browser.get_log("browser") == []
 
 
 def test_a_recording_that_is_too_large_for_a_page_is_refused(recording, monkeypatch):
     monkeypatch.setattr(page, "_LARGEST", 1000)
     with pytest.raises(InputError, match=r"talk>.wav: 0 MiB, which a page would have to hold"):
-        page.render(recording, TURNS, [])
+        page.render(recording, FOUND, [])

@@ -38,6 +38,7 @@ def trial(folder, name):
         "corpus": {"path": "p", "split": name, "parts": dict.fromkeys(pooled._PARTS, part)},
         "seconds": {"all": 2.0}, "towers": {"t": head}, "ceiling": 0.1 * scored,
         "ceiling_late_fusion": 0.5, **head,
+        "before_refit": {"test": {"accuracy": results.spread([s / scored for s in seeds])}},
     }  # fmt: skip
     (folder / "results.json").write_text(json.dumps(found))
     both = dict.fromkeys(("validation", "test"), counts.tolist())
@@ -95,6 +96,9 @@ def test_pooled_scores_by_hand(folders):
     np.testing.assert_allclose(found["test"]["macro_f1"]["per_seed"][0], (10 / 14 + 1 / 3) / 2)
     np.testing.assert_allclose(found["validation"]["loss"]["per_seed"], [0.5, 2.5])
     np.testing.assert_allclose(found["test_oracle"]["accuracy"]["per_seed"], [1.0, 0.8])
+    before = found["before_refit"]["test"]["accuracy"]
+    np.testing.assert_allclose(before["per_seed"], [0, (2 + 2) / 10])
+    np.testing.assert_allclose(before["per_fold"], [1 / 4, 1 / 6])
     assert found["best_epoch"] == [10, 12, 10, 12]
     told = {name: score for name, score in found["test"].items() if name != "calibration"}
     assert found["towers"]["t"]["test"] == told

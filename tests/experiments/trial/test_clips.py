@@ -10,6 +10,7 @@ from experiments.trial import clips as commands
 from experiments.trial import stored
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
+from mman_jax.features import manifest
 from tests import tiny
 from tests.children import run
 from tests.experiments.trial import test_experiment
@@ -52,7 +53,7 @@ def test_a_clip_without_its_words_has_no_text(trained, tmp_path):
     rows[2]["transcript"] = ""
     table = str(clips.table(tmp_path / "m.csv", rows[:5]))
     models = stored.load_models(workdir)
-    found = commands.read_corpus(table, workdir, [*models[0].dims])
+    found = commands.read_corpus(table, manifest.read(table), workdir, models[0].dims)
     assert found.present["text"].tolist() == [True, True, False, True, True]
     assert list(found.present) == ["text"]
     whole = npz.read(path)
@@ -66,7 +67,9 @@ def test_a_clip_without_its_words_has_no_text(trained, tmp_path):
 def test_what_cannot_be_extracted_is_named(trained, tmp_path):
     source, _, workdir = trained
     with pytest.raises(InputError, match="modality wav2vec: not extracted; expected speech"):
-        commands.read_corpus(str(source), workdir, ["speech", "wav2vec"])
+        commands.read_corpus(
+            str(source), manifest.read(source), workdir, {"speech": 4, "wav2vec": 4}
+        )
     with pytest.raises(InputError, match="no extraction with the model"):
         commands.load(tmp_path, ["speech"])
     with source.open(newline="") as file:
@@ -74,7 +77,7 @@ def test_what_cannot_be_extracted_is_named(trained, tmp_path):
     rows[1]["path"] = "absent.wav"
     clips.table(tmp_path / "m.csv", rows[:3])
     with pytest.raises(InputError, match=r"conversation c0, utterance u1: .*absent.wav"):
-        commands.read_corpus(str(tmp_path / "m.csv"), workdir, ["speech"])
+        commands.read_corpus("m.csv", manifest.read(tmp_path / "m.csv"), workdir, {"speech": 4})
 
 
 def test_a_damaged_extraction_stops_a_run_before_it_trains(tmp_path):

@@ -69,10 +69,10 @@ def test_a_box_of_shares():
 
 def test_upper_body_by_the_largest_face(monkeypatch):
     near, far = (80, 40, 40), (10, 10, 12)
-    monkeypatch.setattr(visual, "_faces", lambda frame: [far, near])
+    monkeypatch.setattr(visual, "faces", lambda frame: [far, near])
     box = visual.upper_body(np.zeros((9, 200, 200, 3), np.uint8))
     np.testing.assert_allclose(box, (0.2, 0.1, 0.8, 0.7))
-    monkeypatch.setattr(visual, "_faces", lambda frame: [(0, 0, 100)])
+    monkeypatch.setattr(visual, "faces", lambda frame: [(0, 0, 100)])
     np.testing.assert_allclose(visual.upper_body(np.zeros((1, 200, 200, 3))), (0, 0, 1, 1))
 
 

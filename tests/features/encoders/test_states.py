@@ -1,0 +1,189 @@
+"""States of tiny encoders, made here with random weights, against calling them directly."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+NEEDS = "pretrained encoders: pip install -e '.[encoders]'"
+torch = pytest.importorskip("torch", reason=NEEDS)
+transformers = pytest.importorskip("transformers", reason=NEEDS)
+
+from mman_jax.errors import InputError  # noqa: E402 (after the skips)
+from mman_jax.features import cells, extraction, fitting  # noqa: E402
+from mman_jax.features.encoders import folders, states  # noqa: E402
+from mman_jax.features.encoders.settings import EncoderSettings  # noqa: E402
+from mman_jax.features.extraction import Extraction  # noqa: E402
+from mman_jax.features.manifest import Utterance  # noqa: E402
+from mman_jax.features.measuring.measuring import Measuring  # noqa: E402
+from mman_jax.features.settings import Settings  # noqa: E402
+from mman_jax.features.timed_words import TimedWords  # noqa: E402
+from tests.features import clips  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+SMALL = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2}
+WORDS = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "what", "a", "day", "##s", "!"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Folders of a wav2vec 2.0, a RoBERTa and a CLIP, as `save_pretrained` writes them."""
+    root = tmp_path_factory.mktemp("encoders")
+    torch.manual_seed(0)
+    speech = transformers.Wav2Vec2Config(
+        **SMALL, intermediate_size=8, conv_dim=(4, 4), conv_stride=(5, 4), conv_kernel=(10, 8),
+        num_feat_extract_layers=2, num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2,
+    )  # fmt: skip
+    transformers.Wav2Vec2Model(speech).save_pretrained(root / "speech")
+    transformers.Wav2Vec2FeatureExtractor().save_pretrained(root / "speech")
+    text = transformers.RobertaConfig(
+        **SMALL, intermediate_size=8, vocab_size=len(WORDS), max_position_embeddings=12,
+        pad_token_id=3, bos_token_id=1, eos_token_id=2,
+    )  # fmt: skip
+    transformers.RobertaModel(text, add_pooling_layer=False).save_pretrained(root / "text")
+    (root / "vocab.txt").write_text("\n".join(WORDS) + "\n")
+    tokens = transformers.BertTokenizerFast(vocab=str(root / "vocab.txt"))
+    tokens.save_pretrained(root / "text")
+    half = {**SMALL, "intermediate_size": 8, "projection_dim": 4}
+    ends = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 3}
+    both = transformers.CLIPConfig(
+        text_config=half | ends | {"vocab_size": 50},
+        vision_config=half | {"image_size": 32, "patch_size": 16},
+        projection_dim=4,
+    )
+    transformers.CLIPModel(both).save_pretrained(root / "visual")
+    transformers.CLIPImageProcessor(
+        size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
+    ).save_pretrained(root / "visual")
+    return root
+
+
+def encoder(made, modality, **changes):
+    folder = made / modality
+    return EncoderSettings(f"hf:{folder}", folders.digest(folder), **changes)
+
+
+def test_speech_is_what_the_network_says(made):
+    sound = np.random.default_rng(0).standard_normal(4000).astype(np.float32)
+    network = transformers.Wav2Vec2Model.from_pretrained(made / "speech").eval()
+    normal = (sound - sound.mean()) / np.sqrt(sound.var() + 1e-7)
+    with torch.no_grad():
+        said = network(torch.tensor(normal)[None], output_hidden_states=True)
+    found = states.of_speech(encoder(made, "speech"), sound)
+    np.testing.assert_allclose(found, said.last_hidden_state[0], atol=1e-5)
+    first = states.of_speech(encoder(made, "speech", layer=0), sound)
+    np.testing.assert_allclose(first, said.hidden_states[0][0], atol=1e-5)
+    whole = states.pooled(found)
+    np.testing.assert_allclose(whole[:8], found.mean(0), atol=1e-6)
+    np.testing.assert_allclose(whole[8:], found.std(0), atol=1e-6)
+
+
+def test_sound_is_described_in_pieces(made, monkeypatch):
+    sound = np.random.default_rng(0).standard_normal(8100).astype(np.float32)
+    monkeypatch.setattr(states, "_PIECE", 4000)
+    own = encoder(made, "speech")
+    # What is left of a hundred samples goes with the piece before.
+    parts = [states.of_speech(own, x) for x in (sound[:4000], sound[4000:])]
+    monkeypatch.setattr(states, "_PIECE", 4100)
+    np.testing.assert_allclose(states.of_speech(own, sound[4000:]), parts[1], atol=1e-6)
+    monkeypatch.setattr(states, "_PIECE", 4000)
+    np.testing.assert_allclose(states.of_speech(own, sound), np.concatenate(parts), atol=1e-6)
+    assert len(states.of_speech(own, sound[:3])) > 0  # padded
+
+
+def test_words_are_the_means_of_their_tokens(made):
+    own = encoder(made, "text")
+    network = transformers.RobertaModel.from_pretrained(made / "text").eval()
+    ids = [1, WORDS.index("what"), WORDS.index("day"), WORDS.index("##s"), 2]
+    with torch.no_grad():
+        said = network(torch.tensor([ids])).last_hidden_state[0].numpy()
+    np.testing.assert_allclose(states.of_text(own, "what days"), said, atol=1e-5)
+    words = states.of_words(own, ["what", "days"])
+    np.testing.assert_allclose(words, [said[1], said[2:4].mean(0)], atol=1e-5)
+    assert states.of_words(own, []).shape == (0, 8)
+    long = states.of_words(own, ["a"] * 30)  # of twelve positions RoBERTa's first is the fifth
+    assert long[:6].any(1).all()
+    assert not long[6:].any()
+
+
+def test_pictures_are_described_in_batches(made, monkeypatch):
+    frames = np.random.default_rng(0).integers(0, 255, (5, 32, 32, 3), np.uint8)
+    own = encoder(made, "visual")
+    whole = states.of_pictures(own, frames)
+    network = transformers.CLIPVisionModel.from_pretrained(made / "visual").eval()
+    prepare = transformers.AutoImageProcessor.from_pretrained(made / "visual")
+    given = prepare(list(frames), return_tensors="pt", input_data_format="channels_last")
+    with torch.no_grad():
+        said = network(**given).last_hidden_state
+    np.testing.assert_allclose(whole, said.mean(1), atol=1e-5)
+    monkeypatch.setattr(states, "_PICTURES", 2)
+    np.testing.assert_allclose(states.of_pictures(own, frames), whole, atol=1e-5)
+
+
+def test_a_clip_is_measured_kept_and_laid_in_cells(made, tmp_path):
+    clip = clips.write(tmp_path / "a.mp4", seconds=1.2)
+    settings = Settings(**{m: encoder(made, m, frames=3) for m in ("speech", "visual", "text")})
+    utterance = Utterance("c", "u", str(clip), 0.0, 1.0, "what a day !")
+    work = Measuring(settings, str(tmp_path / "cache"), sequences=("speech", "visual", "text"))
+    assert work(utterance) is None
+    assert work.done(utterance)
+    other = dataclasses.replace(utterance, transcript="what")
+    assert work.key(other, "text") != work.key(utterance, "text")
+    measured = {m: [work.result(utterance, m)] for m in settings.modalities}
+    fitted = fitting.fit(settings, measured, np.array([0], np.int32))
+    fitted.save(tmp_path / "x.extraction.npz")
+    again = Extraction.load(tmp_path / "x.extraction.npz")
+    assert again.settings == settings
+    assert again.pretrained is None
+    features = again.features(utterance)
+    assert {m: x.shape for m, x in features.items()} == dict.fromkeys(features, (16,))
+    inside = cells.sequences(
+        again,
+        [utterance],
+        measured,
+        {m: [work.cells(utterance, m)] for m in ("speech", "visual")},
+        {utterance: TimedWords(("what", "day"), np.array([[0, 0.1], [0.2, 0.3]]))},
+    )
+    for modality in ("speech", "visual"):
+        mean = inside[modality].values.mean(0)
+        np.testing.assert_allclose(mean, features[modality][:8], atol=1e-5)
+        times = inside[modality].intervals
+        assert (times[:, 0] < times[:, 1]).all()
+        assert times.max() <= 1.1
+    assert len(inside["visual"].values) == 3
+    assert inside["text"].names == ("what", "day")
+
+
+def test_of_another_encoder_nothing_is_made(made, tmp_path):
+    own = encoder(made, "text")
+    with pytest.raises(InputError, match=r"of speech.*; expected .*pictures"):
+        states.check(encoder(made, "speech"), "visual")
+    with pytest.raises(InputError, match="layer 3; expected from -3 to 2"):
+        states.check(dataclasses.replace(own, layer=3), "text")
+    with pytest.raises(InputError, match=r"SHA-256 .*; expected the same encoder"):
+        states.check(dataclasses.replace(own, digest="0" * 64), "text")
+    with pytest.raises(InputError, match=r"no config.json"):
+        folders.find(f"hf:{tmp_path}")
+    with pytest.raises(InputError, match=r"not in the cache; expected .*--download"):
+        folders.find("hf:nobody/nothing")
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "config.json").write_text((made / "text" / "config.json").read_text())
+    with pytest.raises(InputError, match="expected a folder of an encoder of text"):
+        states.check(EncoderSettings(f"hf:{bare}", folders.digest(bare)), "text")
+    card = json.loads((bare / "config.json").read_text())
+    (bare / "config.json").write_text(json.dumps(card | {"num_hidden_layers": 3}))
+    for name in ("model.safetensors", "tokenizer.json", "tokenizer_config.json"):
+        (bare / name).write_bytes((made / "text" / name).read_bytes())
+    with pytest.raises(InputError, match=r"weights without encoder.layer.2"):
+        states.check(EncoderSettings(f"hf:{bare}", folders.digest(bare)), "text")
+
+
+def test_what_is_not_learnt_needs_no_training(made):
+    settings = Settings(**{m: encoder(made, m) for m in ("speech", "visual", "text")})
+    assert not settings.needs_fitting(False)
+    assert not settings.needs_labels(False)
+    assert Settings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
+    assert extraction.of_words(settings, "a").shape == (16,)
