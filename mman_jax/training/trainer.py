@@ -1,5 +1,8 @@
 """Training of a system, stage by stage, for all seeds."""
 
+import concurrent.futures
+import contextlib
+import contextvars
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -57,7 +60,8 @@ class Trainer(Programs):
                 history = unstack(start.history)
             else:
                 target = targets[name] if targets else None
-                state, history = self.start(name, seeds, params, paces, target), []
+                with self._compiling_ahead(name, len(seeds), labels):
+                    state, history = self.start(name, seeds, params, paces, target), []
             own = self._inputs(name, state.params)
             answers = self.settings[name].get("answers")
             if own and groups is not None and answers == "out_of_fold":
@@ -160,11 +164,26 @@ class Trainer(Programs):
         """The shapes of a stage's state with a leading axis S, to read a checkpoint by."""
         names = jax.ShapeDtypeStruct((seeds,), jnp.uint32)
         target = jax.ShapeDtypeStruct((seeds, len(self.heads(stage))), jnp.int32)
-        return jax.eval_shape(
-            lambda s, t: jax.vmap(self.stage(stage).start)(s, s, t, jax.vmap(self.init)(s)),
-            names,
-            target,
+        params = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct((seeds, *x.shape), x.dtype), self.shapes
         )
+        return jax.eval_shape(jax.vmap(self.stage(stage).start), names, names, target, params)
+
+    @contextlib.contextmanager
+    def _compiling_ahead(self, name: str, seeds: int, labels: Mapping[str, np.ndarray]):
+        """Within it the epochs of a stage are compiled, too, in a thread of their own; where other
+        processes take part, or the stage reads answers of other stages, they are not."""
+        stage, _, predict = self.compile(name)
+        if predict or self.streamed or self.mesh.is_multi_process or self.parallel != "jit":
+            yield
+            return
+        layout = distribution.layout(self.mesh, by_seed=True)
+        state = jax.tree.map(lambda x: x.update(sharding=layout), self.template(name, seeds))
+        context = contextvars.copy_context()
+        with concurrent.futures.ThreadPoolExecutor(1) as executor:
+            done = executor.submit(context.run, self._feed.compile, stage, state, labels)
+            yield
+            done.result()
 
 
 @kept
