@@ -50,6 +50,7 @@ _STATE_SECONDS = flags.DEFINE_float(
     "state_seconds", 10.0, "Of --state: seconds after which it is saved; 0: with each answer.", 0.0
 )
 _WEIGHTS = command.path_flag("weights", "An edited weights.safetensors of this run.", False)
+_CACHE = command.cache_flag()
 _ATTENTION = flags.DEFINE_bool("attention", False, "Tell what each answer's attention looked at.")
 
 
@@ -99,6 +100,7 @@ def to_csv(
 def main() -> None:
     """Reads, answers, writes."""
     _check_flags()
+    command.use_cache(_CACHE.value)
     models = load_models(pathlib.Path(_CHECKPOINT.value), _WEIGHTS.value)
     if _STREAM.value:
         _stream(models)

@@ -3,8 +3,6 @@
 import functools
 import pathlib
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +16,7 @@ from experiments.benchmark.peer_pytorch import CLASSES, DIMS
 from experiments.benchmark.reading import case_read
 from experiments.benchmark.rows import answering, conversations, parts
 from experiments.benchmark.serving import case_serve, case_soak
+from experiments.benchmark.starting import case_start
 from experiments.benchmark.sweeping import case_sweep
 from experiments.benchmark.systems import case_systems
 from experiments.benchmark.timing import line, median, useful
@@ -125,34 +124,6 @@ def case_step(lengths: np.ndarray) -> Iterator[dict[str, Any]]:
         seconds.append(time.perf_counter() - began)
     for name, part in (("early", seconds[1:101]), ("after 10000", seconds[-100:])):
         yield line("step", float(np.median(part)), position=name)
-
-
-def case_start(_: np.ndarray) -> Iterator[dict[str, Any]]:
-    """From the command to the end of its first epoch, with an empty cache and with a filled one."""
-    with tempfile.TemporaryDirectory() as folder:
-        for cache in ("empty", "filled"):
-            workdir = pathlib.Path(folder) / cache
-            flags_ = [f"--workdir={workdir}", "--config.train.max_epochs=1"]
-            flags_.append(f"--compilation_cache={folder}/cache")
-            began = time.perf_counter()
-            run = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-u",
-                    "-m",
-                    "experiments.run",
-                    "--config=configs/mman.py",
-                    *flags_,
-                ],
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            first = None
-            for printed in run.stdout:
-                if first is None and "epoch 1/" in printed:
-                    first = time.perf_counter() - began
-            run.wait()
-            yield line("start", first, cache=cache)
 
 
 def case_growth(lengths: np.ndarray) -> Iterator[dict[str, Any]]:

@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import scipy.special
 
 from experiments.trial import grouped, results
 from experiments.trial.calibration import Answered
@@ -150,7 +149,9 @@ def curves(
 
 def _together(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Counts [C, C] of the answers by the mean of the seeds' probabilities."""
-    mean = scipy.special.softmax(logits, axis=-1).mean(0)
+    from scipy.special import softmax  # takes long: after training
+
+    mean = softmax(logits, axis=-1).mean(0)
     return np.asarray(confusion(mean[None], labels[None]))
 
 

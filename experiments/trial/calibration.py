@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import scipy.special
 
 from mman_jax.evaluation import calibration
 
@@ -24,9 +23,11 @@ def of_answers(valid: Answered, test: Answered) -> dict[str, Any]:
         `temperature`; and `before` and `after` it for `validation` and `test`: bins [K, 3], see
         `mman_jax.evaluation.calibration.reliability`, of the mean of the seeds' probabilities.
     """
+    from scipy.special import softmax  # takes long: after training
+
     several = dict(zip(PARTS, (valid, test), strict=True))
     means = {
-        part: (labels, scipy.special.softmax(logits.astype(np.float64), axis=-1).mean(0))
+        part: (labels, softmax(logits.astype(np.float64), axis=-1).mean(0))
         for part, (labels, logits) in several.items()
     }
     labels, mean = means["validation"]

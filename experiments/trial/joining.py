@@ -1,5 +1,6 @@
 """The start of a system whose first stage was trained already, a trial a head."""
 
+import functools
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -14,10 +15,13 @@ from mman_jax.errors import InputError
 from mman_jax.inference.model import Model
 from mman_jax.training import checkpoints
 from mman_jax.training.goal import Goal
-from mman_jax.training.outcome import Snapshot
+from mman_jax.training.outcome import Outcome, Snapshot
 
 CHOSEN = "chosen"
 """The folder of the model by which the epochs were chosen, where another one was trained again."""
+
+_MOST = 6
+"""Towers that are kept in memory: a study fuses the same few again and again."""
 
 
 def begin(
@@ -44,14 +48,24 @@ def begin(
     params, outcomes = {}, {}
     for name, folder in towers.items():
         where = training.checkpoints_of(folder, task, again)
-        found = checkpoints.restore(where)
-        if found is None:
-            raise InputError(where, "no checkpoint", "the folder of a finished trial")
-        outcomes[name] = checkpoints.unpack_finished(*found, first, where)
         chosen = experiment.config.train.refit and not again
-        model = Model.load(folder / (CHOSEN if chosen else "model") / task.name)
+        trained = folder / (CHOSEN if chosen else "model") / task.name
+        results = folder / "results.json"
+        written = results.stat().st_mtime_ns if results.is_file() else 0
+        outcomes[name], model = _read(where, trained, first, written)
         params |= _of_all_seeds(model, experiment.seeds, folder)
     return trainer.join(params, outcomes, experiment.seeds, goals=goals)
+
+
+@functools.lru_cache(_MOST)
+def _read(
+    where: pathlib.Path, trained: pathlib.Path, stage: str, written: int
+) -> tuple[Outcome, Model]:
+    """What a finished trial's first stage gave, and its model; once for all that fuse it."""
+    found = checkpoints.restore(where)
+    if found is None:
+        raise InputError(where, "no checkpoint", "the folder of a finished trial")
+    return checkpoints.unpack_finished(*found, stage, where), Model.load(trained)
 
 
 def _of_all_seeds(model: Model, seeds: list[int], folder: pathlib.Path) -> Any:

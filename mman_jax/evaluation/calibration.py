@@ -8,7 +8,6 @@ N utterances, C classes, K bins.
 """
 
 import numpy as np
-import scipy.optimize
 
 from mman_jax.types import UNSCORED, Array
 
@@ -74,6 +73,8 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
         return LIMITS[1]
     if slope(high) <= 0:
         return LIMITS[0]
+    import scipy.optimize  # takes long, and few commands need it
+
     return 1 / scipy.optimize.brentq(slope, low, high)
 
 

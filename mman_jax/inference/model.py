@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import numpy as np
 from flax import traverse_util
-from scipy.special import softmax
 
 from mman_jax.data import batching
 from mman_jax.data.corpus import Corpus
@@ -170,6 +169,8 @@ class Model:
         layout, rows = self._lay(corpus)
         system = self.build()
         if isinstance(system, Estimator):
+            from scipy.special import softmax  # takes long, and networks do not need it
+
             features = {name: np.asarray(laid) for name, laid in rows.features.items()}
             laid = softmax(system.answers(self.params, features), axis=-1)
             laid = laid if axis else laid.mean(0)

@@ -158,7 +158,12 @@ def parameter_shapes(system: System, dims: Mapping[str, int]) -> dict[str, Any]:
     """
     features = {m: jax.ShapeDtypeStruct((1, 1, d), jnp.float32) for m, d in dims.items()}
     reset = jax.ShapeDtypeStruct((1, 1), bool)
-    return dict(jax.eval_shape(system.init, jax.random.key(0), features, reset)["params"])
+    seed = jax.ShapeDtypeStruct((), jnp.uint32)
+
+    def init(seed, *given):
+        return system.init(jax.random.key(seed), *given)["params"]
+
+    return dict(jax.eval_shape(init, seed, features, reset))
 
 
 def of_modality(place: str, values: Mapping[str, Any], modality: str) -> Any:

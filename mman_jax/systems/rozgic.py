@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-import scipy.optimize
 
 from mman_jax.errors import InputError
 from mman_jax.systems.estimator import Estimator
@@ -214,6 +213,8 @@ def _platt(values: np.ndarray, first: np.ndarray) -> tuple[float, float]:
         return np.sum(np.logaddexp(0, logit) - target * logit), [error @ values, error.sum()]
 
     start = [1.0, math.log((ones + 1) / (zeros + 1))]
+    import scipy.optimize  # takes long, and few commands need it
+
     slope, shift = scipy.optimize.minimize(loss, start, jac=True, method="BFGS").x
     return float(slope), float(shift)
 

@@ -1,4 +1,7 @@
-"""Arrays and a card on disk, through Orbax; nothing else here knows Orbax."""
+"""Arrays and a card on disk, through Orbax; nothing else here knows Orbax.
+
+It is imported when it is needed: a training has ended its first epoch by then.
+"""
 
 import contextlib
 import math
@@ -11,7 +14,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 
 from mman_jax.errors import InputError
 from mman_jax.training import disk, integrity, processes
@@ -41,6 +43,8 @@ def save(directory: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str, 
     Raises:
         InputError: if the folder cannot be written.
     """
+    import orbax.checkpoint as ocp
+
     items = ocp.args.Composite(
         arrays=ocp.args.StandardSave(jax.tree.map(np.asarray, dict(arrays))),
         card=ocp.args.JsonSave(dict(card)),
@@ -214,6 +218,8 @@ def _drop_unfinished(directory: pathlib.Path) -> None:
 
 
 def _read(step: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    import orbax.checkpoint as ocp
+
     alone = _alone()
     handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
     with ocp.Checkpointer(handler, multiprocessing_options=alone) as reader:
@@ -244,7 +250,9 @@ def _steps(directory: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
     return [(int(path.name), path) for path in named if len(path.name) < 20]
 
 
-def _alone() -> ocp.options.MultiprocessingOptions:
+def _alone() -> Any:  # orbax.checkpoint.options.MultiprocessingOptions
+    import orbax.checkpoint as ocp
+
     # Arrays come here whole, so that whoever saves or reads does it alone, waiting for no other
     # process.
     me = jax.process_index()

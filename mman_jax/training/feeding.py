@@ -52,6 +52,18 @@ class Resident:
         compiled = steps.epochs(stage, count, self.mesh, self.way)
         return lambda state, own, labels: compiled(state, own, self.labelled(labels))
 
+    def compile(self, stage: StageTraining, state: State, labels: Labels) -> None:
+        """Compiles an epoch of a stage that reads the corpus: a call of `epochs` need not, then.
+
+        Args:
+            stage: whose epoch.
+            state: its shapes, as they lie on the mesh.
+            labels: as of `epochs`.
+        """
+        steps.epochs(stage, 1, self.mesh, self.way).lower(
+            state, {}, self.labelled(labels)
+        ).compile()
+
     def predictions(self, stage: StageTraining, held_alone: bool = False) -> Predictions:
         """Logits [S, R + 1, U, C] by part (`train` and `held`, or `held` alone) and head, from
         parameters and the seeds' own features by part."""

@@ -90,9 +90,7 @@ def compiler_options(platform: str) -> dict[str, Any]:
 def once(platform: str) -> dict[str, Any]:
     """What the compiler is told of a program that runs once: compiling it well would take longer
     than it runs."""
-    if platform != "cpu" or _QUICKLY.get():
-        return compiler_options(platform)
-    return {"xla_backend_optimization_level": 0}
+    return _options(platform, True)
 
 
 @functools.cache
@@ -134,6 +132,9 @@ def over_seeds(function: Callable, platform: str) -> Callable:
             return jax.tree.map(lambda x: x[None], function(*one, shared))
         return jax.lax.map(lambda x: function(*x, shared), (state, own))
 
+    # What is compiled is called after what it does, wherever programs are listed.
+    inner = function.func if isinstance(function, functools.partial) else function
+    mapped.__name__ = mapped.__qualname__ = inner.__name__.strip("<>")
     return mapped
 
 

@@ -32,4 +32,5 @@ def shapes(
     key: Key, sizes: tuple[tuple[str, int], ...], method: str | None = None
 ) -> dict[str, Any]:
     """Shapes and dtypes of what `drawn` gives; computes nothing."""
-    return jax.eval_shape(lambda seed: drawn(key.system, sizes, seed, method), jnp.uint32(0))
+    seed = jax.ShapeDtypeStruct((), jnp.uint32)
+    return jax.eval_shape(lambda seed: drawn(key.system, sizes, seed, method), seed)

@@ -1,5 +1,8 @@
 """Training of a system, stage by stage, for all seeds."""
 
+import concurrent.futures
+import contextlib
+import contextvars
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -57,7 +60,8 @@ class Trainer(Programs):
                 history = unstack(start.history)
             else:
                 goal = goals[name] if goals else None
-                state, history = self.start(name, seeds, params, paces, goal), []
+                with self._compiling_ahead(name, len(seeds), labels):
+                    state, history = self.start(name, seeds, params, paces, goal), []
             own = self._inputs(name, state.params)
             answers = self.settings[name].get("answers")
             if own and groups is not None and answers == "out_of_fold":
@@ -170,11 +174,27 @@ class Trainer(Programs):
     def template(self, stage: str, seeds: int) -> State:
         """The shapes of a stage's state with a leading axis S, to read a checkpoint by."""
         names = jax.ShapeDtypeStruct((seeds,), jnp.uint32)
-        return jax.eval_shape(
-            lambda s, goal: jax.vmap(self.stage(stage).start)(s, s, goal, jax.vmap(self.init)(s)),
-            names,
-            self._unknown(stage, seeds),
+        params = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct((seeds, *x.shape), x.dtype), self.shapes
         )
+        goal = self._unknown(stage, seeds)
+        return jax.eval_shape(jax.vmap(self.stage(stage).start), names, names, goal, params)
+
+    @contextlib.contextmanager
+    def _compiling_ahead(self, name: str, seeds: int, labels: Mapping[str, np.ndarray]):
+        """Within it the epochs of a stage are compiled, too, in a thread of their own; where other
+        processes take part, or the stage reads answers of other stages, they are not."""
+        stage, _, predict = self.compile(name)
+        if predict or self.streamed or self.mesh.is_multi_process or self.parallel != "jit":
+            yield
+            return
+        layout = distribution.layout(self.mesh, by_seed=True)
+        state = jax.tree.map(lambda x: x.update(sharding=layout), self.template(name, seeds))
+        context = contextvars.copy_context()
+        with concurrent.futures.ThreadPoolExecutor(1) as executor:
+            done = executor.submit(context.run, self._feed.compile, stage, state, labels)
+            yield
+            done.result()
 
 
 @kept

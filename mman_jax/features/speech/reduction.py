@@ -3,7 +3,6 @@
 import dataclasses
 
 import numpy as np
-import scipy.linalg
 
 from mman_jax.data.scaling import LIMIT, is_constant
 from mman_jax.data.validation import row_chunks
@@ -65,6 +64,8 @@ def fit(features: np.ndarray, components: int) -> Reduction:
 
 
 def _components(features, mean, scale, centre, components):
+    import scipy.linalg  # takes long, and few commands need it
+
     count, size = features.shape
 
     def scores(rows):

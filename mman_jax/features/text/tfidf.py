@@ -3,10 +3,9 @@
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-import scipy.sparse
-import scipy.sparse.linalg
 
 from mman_jax.errors import InputError
 from mman_jax.features.text.words import tokens
@@ -52,10 +51,12 @@ def fit(transcripts: Sequence[str], components: int) -> TfIdf:
     vocabulary = np.array(sorted(seen))
     counts = np.array([seen[word] for word in vocabulary.tolist()])
     idf = 1.0 + np.log((1 + len(documents)) / (1 + counts))
+    from scipy.sparse.linalg import svds  # takes long, and few commands need it
+
     weights = _weights(vocabulary, idf, transcripts)
     # A fixed start makes the iteration give the same numbers each time.
     start = np.ones(min(weights.shape))
-    _, values, directions = scipy.sparse.linalg.svds(weights, k=components, v0=start)
+    _, values, directions = svds(weights, k=components, v0=start)
     order = np.argsort(-values)
     directions = directions[order[values[order] > _SMALLEST * values.max()]].T
     largest = directions[np.abs(directions).argmax(0), np.arange(directions.shape[1])]
@@ -64,8 +65,10 @@ def fit(transcripts: Sequence[str], components: int) -> TfIdf:
 
 def _weights(
     vocabulary: np.ndarray, idf: np.ndarray, transcripts: Sequence[str]
-) -> scipy.sparse.csr_array:
+) -> Any:  # scipy.sparse.csr_array
     """TF-IDF [N, V], rows of length one (or zero)."""
+    from scipy.sparse import csr_array
+
     index = {word: i for i, word in enumerate(vocabulary.tolist())}
     rows, columns, values = [], [], []
     for row, transcript in enumerate(transcripts):
@@ -75,4 +78,4 @@ def _weights(
         columns += known
         values += (weights / (np.linalg.norm(weights) if len(weights) else 1.0)).tolist()
     shape = (len(transcripts), len(vocabulary))
-    return scipy.sparse.csr_array((values, (rows, columns)), shape=shape)
+    return csr_array((values, (rows, columns)), shape=shape)

@@ -19,6 +19,7 @@ MEASURES = (
 """The face's share of the picture's height; its sides moved a second."""
 
 _UNSEEN = "no face seen"
+_FURTHEST = 1.0  # sides between two pictures: beyond that it is another face
 
 
 def measure(frames: np.ndarray) -> np.ndarray:
@@ -39,7 +40,8 @@ def measure(frames: np.ndarray) -> np.ndarray:
         return np.full(2, np.nan)
     number, left, top, side = np.array(seen, float).T
     centres = np.stack([left, top], axis=1) + side[:, None] / 2
-    moved = np.linalg.norm(np.diff(centres, axis=0), axis=1).sum() / np.median(side)
+    steps = np.linalg.norm(np.diff(centres, axis=0), axis=1) / np.median(side)
+    moved = steps[steps <= _FURTHEST].sum()
     seconds = max((number[-1] - number[0]) / RATE, 1 / RATE)
     return np.array([np.median(side) / frames.shape[1], moved / seconds])
 

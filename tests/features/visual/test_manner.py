@@ -6,12 +6,12 @@ from mman_jax.features.visual import manner, windows
 
 
 def test_the_largest_face_is_followed(monkeypatch):
-    faces = iter([[(0, 0, 10), (50, 0, 4)], [(5, 0, 10)], [], [(5, 10, 10)]])
+    faces = iter([[(0, 0, 10), (50, 0, 4)], [(5, 0, 10)], [], [(5, 10, 10)], [(40, 0, 10)]])
     monkeypatch.setattr(windows, "faces", lambda frame: next(faces))
-    side, movement = manner.measure(np.zeros((4, 40, 60, 3), np.uint8))
+    side, movement = manner.measure(np.zeros((5, 40, 60, 3), np.uint8))
     assert side == 0.25
-    # Half a side, and a whole one, in three steps of a third of a second.
-    np.testing.assert_allclose(movement, 1.5)
+    # Half a side, and a whole one, in four steps of a third of a second; the last is another face.
+    np.testing.assert_allclose(movement, 1.5 * 3 / 4)
 
 
 def test_a_face_that_is_rarely_seen_is_not_measured(monkeypatch):
