@@ -13,7 +13,7 @@ from experiments.trial.prepared import Experiment
 from mman_jax.data.protocols import Task
 from mman_jax.errors import InputError
 from mman_jax.inference.model import Model
-from mman_jax.training import checkpoints
+from mman_jax.training import checkpoints, packing
 from mman_jax.training.goal import Goal
 from mman_jax.training.outcome import Outcome, Snapshot
 
@@ -65,7 +65,7 @@ def _read(
     found = checkpoints.restore(where)
     if found is None:
         raise InputError(where, "no checkpoint", "the folder of a finished trial")
-    return checkpoints.unpack_finished(*found, stage, where), Model.load(trained)
+    return packing.unpack_finished(*found, stage, where), Model.load(trained)
 
 
 def _of_all_seeds(model: Model, seeds: list[int], folder: pathlib.Path) -> Any:

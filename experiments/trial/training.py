@@ -11,7 +11,7 @@ from experiments.trial import boards, results
 from experiments.trial.curves import Log
 from experiments.trial.prepared import Experiment
 from mman_jax.data.protocols import Task
-from mman_jax.training import checkpoints, processes
+from mman_jax.training import checkpoints, packing, processes
 from mman_jax.training.fitting import STAGE, Fitting
 from mman_jax.training.goal import Goal
 from mman_jax.training.outcome import Snapshot
@@ -51,7 +51,7 @@ def fit(
     start, seconds = None, {}
     found = checkpoints.restore(where)
     if found:
-        start = checkpoints.unpack(*found, trainer, where)
+        start = packing.unpack(*found, trainer, where)
         seconds = found[1]["seconds"]
         screen.line(f"{task.name}: goes on after {start.stage} epoch {len(start.history[0])}")
     elif begin:
@@ -82,7 +82,7 @@ def fit(
             patience = experiment.config.checkpoint_seconds
             late = processes.agree(Preemption.asked or now - saved > patience)
             if complete or late:
-                arrays, card = checkpoints.pack(snapshot)
+                arrays, card = packing.pack(snapshot)
                 if processes.is_first():
                     checkpoints.save(where, arrays, card | {"seconds": seconds})
                 saved = now
