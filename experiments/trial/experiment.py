@@ -20,18 +20,18 @@ from experiments.trial import (
     grouped,
     joining,
     results,
+    saving,
     training,
 )
+from experiments.trial.calibration import Answered
 from experiments.trial.prepared import Experiment, prepare_experiment
 from experiments.trial.provenance import provenance
 from experiments.trial.refit import refit
 from experiments.trial.stored import read_results
-from experiments.trial.tasks import network
 from mman_jax.data import protocols
 from mman_jax.data.synthetic import ceiling, word_ceiling
 from mman_jax.errors import InputError
 from mman_jax.files.whole import write_whole
-from mman_jax.inference.model import Model
 from mman_jax.training import mesh, processes
 from mman_jax.training.outcome import Snapshot, of_seeds
 
@@ -119,31 +119,42 @@ def _train(
     given = analysis.answered(used, task, end.state.best, kept)
     seconds["answering"] = _answering(used, task, end)
     told = analysis.of_task(used, task, end, kept, looks, given["test"])
-    if not experiment.targets:
-        # Networks that were trained on validation, too, are surer of it than of anything else.
-        held_out = given["valid"]
-        if used is not experiment:
-            held_out = analysis.answered(experiment, task, snapshot.state.best, kept)["valid"]
-        told["calibration"] = calibration.of_answers(held_out, given["test"])
     told["sizes"] = results.sizes(experiment.parts, experiment.labels[task.name])
     seeds = [seed for seed, keep in zip(experiment.seeds, kept, strict=True) if keep]
     scores = results.of_task(task, of_seeds(end.finished, kept), experiment.heads)
     if used is not experiment:
-        _save_model(experiment, task, _of(snapshot, kept), seeds, workdir / joining.CHOSEN)
+        saving.save_model(experiment, task, _of(snapshot, kept), seeds, workdir / joining.CHOSEN)
         before = of_seeds(snapshot.finished, kept)
         scores["before_refit"] = results.tests(results.of_task(task, before, experiment.heads))
         told["counts"]["before_refit"] = results.counts(before, experiment.heads)
     together = results.scores(told["counts"]["ensemble"]["test"], experiment.targets)
     scores["ensemble"] = {"test": together}
-    if not experiment.targets:
-        scores["groups"] = grouped.scores(told["answers"], told["utterances"], len(task.classes))
-        for part in calibration.PARTS:
-            scores[part]["calibration"] = calibration.errors(told["calibration"], part)
+    temperature = 1.0
+    if not experiment.targets:  # of numbers nobody is sure
+        # Networks that were trained on validation, too, are surer of it than of anything else.
+        held_out = given["valid"]
+        if used is not experiment:
+            held_out = analysis.answered(experiment, task, snapshot.state.best, kept)["valid"]
+        temperature = _of_classes(task, held_out, given["test"], told, scores)
     params = _of(end, kept)
-    temperature = 1.0 if experiment.targets else told["calibration"]["temperature"]
-    _save_model(used, task, params, seeds, workdir / "model", temperature)
+    saving.save_model(used, task, params, seeds, workdir / "model", temperature)
     scores |= {"seeds": seeds, "failed": failed}
     return scores | {"seconds": seconds, "parameters": experiment.parameters(params)}, told
+
+
+def _of_classes(
+    task: protocols.Task,
+    held_out: Answered,
+    test: Answered,
+    told: dict[str, Any],
+    scores: dict[str, Any],
+) -> float:
+    """Adds calibration and groups to what is told of a task of classes; its temperature."""
+    told["calibration"] = calibration.of_answers(held_out, test)
+    scores["groups"] = grouped.scores(told["answers"], told["utterances"], len(task.classes))
+    for part in calibration.PARTS:
+        scores[part]["calibration"] = calibration.errors(told["calibration"], part)
+    return told["calibration"]["temperature"]
 
 
 def _answering(experiment: Experiment, task: protocols.Task, snapshot: Snapshot) -> float:
@@ -195,34 +206,6 @@ def _ceilings(experiment: Experiment) -> dict[str, float]:
         return {}
     of = word_ceiling if experiment.parts.words is not None else ceiling
     return of.bounds(experiment.parts.corpus, experiment.parts.split.test)
-
-
-def _save_model(
-    experiment: Experiment,
-    task: protocols.Task,
-    params: Any,
-    seeds: list[int],
-    models: pathlib.Path,
-    temperature: float = 1.0,
-) -> None:
-    if not processes.is_first():
-        return
-    about = {
-        "system": experiment.config.system,
-        "protocol": experiment.config.data.protocol,
-        "task": task.name,
-        "corpus": experiment.parts.corpus.source,
-        "seeds": seeds,
-    }
-    if experiment.tested:
-        about["test_corpus"] = experiment.tested.card()
-    parts = experiment.parts
-    words = parts.words and {"pivot": parts.words.pivot, "most": parts.words.most}
-    units = experiment.reference(task) if experiment.targets else None
-    given = (params, parts.scaling, network(experiment.config, task, parts.words))
-    more = {"temperature": temperature, "units": units, "words": words}
-    model = Model(*given, parts.cells.dims, task.classes, about, **more)
-    model.save(models / task.name)
 
 
 def write(workdir: pathlib.Path, summary: dict[str, Any]) -> None:

@@ -40,3 +40,10 @@ def optimizer(settings: Mapping[str, Any], group: str) -> optax.GradientTransfor
         optax.clip_by_global_norm(settings["clip"]),
         _OPTIMIZERS[name](rates[own or "default"], **more),
     )
+
+
+def plain(settings: Any) -> Any:
+    """Mappings as dicts that nobody else changes."""
+    if hasattr(settings, "items"):
+        return {name: plain(value) for name, value in settings.items()}
+    return settings

@@ -12,15 +12,17 @@ from jax.sharding import Mesh
 
 from mman_jax.errors import InputError
 from mman_jax.evaluation.ratings import Target
-from mman_jax.systems.base import Stage, System
+from mman_jax.systems.base import System
 from mman_jax.systems.key import Key
 from mman_jax.training import freezing, plateau, processes
 from mman_jax.training import mesh as distribution
 from mman_jax.training.feeding import Epochs, Predictions, Resident, Streamed
+from mman_jax.training.frozen import inputs_are_frozen
 from mman_jax.training.mesh import ROWS
 from mman_jax.training.objectives import objective
+from mman_jax.training.optimizer import plain
 from mman_jax.training.parameters import drawn, shapes
-from mman_jax.training.rows import batch_rows
+from mman_jax.training.rows import batch_rows, featureless
 from mman_jax.training.selection import Selection
 from mman_jax.training.stage import StageTraining
 from mman_jax.types import Batch
@@ -86,7 +88,6 @@ class Programs:
         self._plain: Resident | None = None
         self._answer: Predictions | None = None
         self._compiled: dict[str, Any] = {}
-        self._used: dict[str, set[str]] = {}
         self._stages = {stage.name: stage for stage in system.stages()}
         for name in self._stages:
             if name not in settings:
@@ -109,7 +110,7 @@ class Programs:
         self._host_rows = dict(rows)
         self._feed.put(rows)
         if self._plain is not None:
-            self._plain.put(_featureless(rows))
+            self._plain.put(featureless(rows))
 
     @property
     def streamed(self) -> bool:
@@ -163,6 +164,7 @@ class Programs:
         stage, settings = self._stages[name], self.settings[name]
         groups = freezing.labels(self.shapes, settings["rules"])
         train, conversations = self._host_rows["train"], self._conversations
+        frozen = inputs_are_frozen(self.system, self.sizes, stage, groups)
         if conversations is None:
             conversations = int((train.reset & train.mask).sum())
         made = StageTraining(
@@ -170,10 +172,10 @@ class Programs:
             # Of the name, as all results so far were drawn.
             key=sum(name.encode()),
             system=self.system,
-            method=stage.method if self._reads(stage, groups) or not stage.reads else "__call__",
+            method=stage.method if frozen or not stage.reads else "__call__",
             heads=stage.heads,
             groups=groups,
-            settings=_plain(settings),
+            settings=plain(settings),
             objective=self.objective,
             batch_rows=batch_rows(len(train.mask) - 1, conversations, self.settings["batch"]),
             decay=self.settings.get("average", 0.0),
@@ -231,9 +233,9 @@ class Programs:
         if name not in self._compiled:
             stage = self.stage(name)
             declared, predict, feed, calls = self._stages[name], None, self._feed, 1
-            if self._reads(declared, stage.groups):
-                frozen = dataclasses.replace(stage, method=declared.reads)
-                predict, feed = self._feed.predictions(frozen), self._plain_feed()
+            if inputs_are_frozen(self.system, self.sizes, declared, stage.groups):
+                answering = dataclasses.replace(stage, method=declared.reads)
+                predict, feed = self._feed.predictions(answering), self._plain_feed()
                 # Such an epoch takes less time than the call: several at once.
                 whole = self.epochs(name)
                 calls = max(n for n in range(1, _EPOCHS_A_CALL + 1) if whole % n == 0)
@@ -243,29 +245,5 @@ class Programs:
     def _plain_feed(self) -> Resident:
         """Rows without features: those of a stage that reads what is frozen are each seed's own."""
         if self._plain is None:
-            self._plain = Resident(_featureless(self._host_rows), self.mesh, self.parallel)
+            self._plain = Resident(featureless(self._host_rows), self.mesh, self.parallel)
         return self._plain
-
-    def _reads(self, stage: Stage, groups: Any) -> bool:
-        """Whether all that a stage reads is frozen while it trains."""
-        if not stage.reads:
-            return False
-        trained = set(jax.tree.leaves(groups)) - {freezing.FROZEN}
-        return not trained & self._read_from(stage.reads)
-
-    def _read_from(self, method: str) -> set[str]:
-        """The top-level names of the parameters that a method uses."""
-        if method not in self._used:
-            self._used[method] = set(shapes(Key(self.system), self.sizes, method))
-        return self._used[method]
-
-
-def _plain(settings: Any) -> Any:
-    """Mappings as dicts that nobody else changes."""
-    if hasattr(settings, "items"):
-        return {name: _plain(value) for name, value in settings.items()}
-    return settings
-
-
-def _featureless(rows: Mapping[str, Batch]) -> dict[str, Batch]:
-    return {part: batch._replace(features={}, present={}) for part, batch in rows.items()}

@@ -1,6 +1,7 @@
 """Rows in batches: all of a part in some order, the last batch filled up with the empty row."""
 
 import math
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
@@ -52,3 +53,8 @@ def in_batches(order: Array, size: int, empty: int) -> Array:
         [[0, 1], [2, 9]]
     """
     return jnp.pad(order, (0, -len(order) % size), constant_values=empty).reshape(-1, size)
+
+
+def featureless(rows: Mapping[str, Batch]) -> dict[str, Batch]:
+    """The rows of each part without features: of a stage whose inputs are each seed's own."""
+    return {part: batch._replace(features={}, present={}) for part, batch in rows.items()}

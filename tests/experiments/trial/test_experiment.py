@@ -5,16 +5,14 @@ import jax
 import numpy as np
 import pytest
 
-from configs import clstm_mma, mman
 from experiments import predict
 from experiments.terminal.command import PREEMPTED, Preemption
 from experiments.terminal.screen import Screen
-from experiments.trial import curves, experiment, provenance, tested
-from mman_jax.data.corpus import Corpus
+from experiments.trial import curves, experiment, provenance
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
 from mman_jax.evaluation import calibration
-from tests import iemocap_pickle, tiny
+from tests import tiny
 
 SCORES = {"accuracy", "unweighted_recall", "weighted_f1", "macro_f1"}
 
@@ -235,106 +233,6 @@ def test_a_corpus_of_other_sizes_is_refused_by_the_model(finished):
         predict.answer(predict.load_models(workdir), narrow)
     with pytest.raises(InputError, match="text"):
         predict.answer(predict.load_models(workdir), corpus.select_modalities(["speech"]))
-
-
-def test_iemocap_s_shape_trains_under_other_protocols(tmp_path):
-    # The paper's own, of four classes, trains in `test_study`.
-    path = tmp_path / "IEMOCAP_features_raw.pkl"
-    iemocap_pickle.write(path, dims=(4, 3, 5))
-    counts = {}
-    for protocol in ("iemocap6", "binary4"):
-        config = on(path, tiny.shrink(clstm_mma.get_config(), epochs=1), protocol=protocol)
-        results = run(config, tmp_path / protocol)
-        tasks = results.get("tasks", {protocol: results})
-        counts[protocol] = {int(np.sum(t["test"]["confusion"])) for t in tasks.values()}
-        if protocol == "binary4":
-            assert set(tasks) == {"happy", "sad", "neutral", "angry"}
-            majority = [round(100 * t["test"]["majority_accuracy"], 2) for t in tasks.values()]
-            assert majority == [84.73, 74.02, 59.28, 81.97]
-            classes, probabilities, _ = predict.answer(
-                predict.load_models(tmp_path / protocol), tested.load_corpus(config.data)
-            )
-            assert sorted(classes) == ["angry", "happy", "neutral", "sad"]
-            assert probabilities.shape == (7433, 4)
-    assert counts == {"iemocap6": {1623}, "binary4": {943}}
-
-
-def numbered_corpus(dims, lengths=(1, 3, 2, 4, 1, 2)):
-    random = np.random.default_rng(0)
-    total = sum(lengths)
-    return Corpus(
-        features={m: random.normal(size=(total, d)).astype(np.float32) for m, d in dims.items()},
-        labels=np.arange(total, dtype=np.int32) % 2,
-        label_names=("no", "yes"),
-        lengths=np.asarray(lengths, np.int32),
-        conversation_ids=tuple(f"c{i}" for i in range(len(lengths))),
-        utterance_ids=tuple(f"u{i}" for i in range(total)),
-        split=("train", "train", "train", "train", "valid", "test"),
-    )
-
-
-@pytest.mark.parametrize(
-    "dims",
-    [{"a": 3, "b": 1, "c": 5, "d": 2}, {"only": 1}],
-    ids=len,  # two: everywhere else
-)
-def test_any_modalities_and_sizes(dims, tmp_path):
-    npz.write(numbered_corpus(dims), tmp_path / "corpus.npz")
-    config = on(tmp_path / "corpus.npz", tiny.recipe(epochs=1))
-    results = run(config, tmp_path / "run")
-    assert set(results["towers"]) == {*dims, "mma"}
-    check_scores(results, 1)
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (dict(path="missing.npz"), "no such file"),
-        (dict(path=""), "empty path"),
-        (dict(protocol="mman5"), "'mman4'"),
-        (dict(modalities="speech,txt"), "'text'"),
-    ],
-)
-def test_bad_input_is_said_before_anything_is_written(change, said, corpus_file, tmp_path):
-    config = on(corpus_file, **change) if "path" not in change else on("", **{})
-    config.data.update(change)
-    with pytest.raises(InputError, match=said):
-        run(config, tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-
-
-def test_numbers_below_one_are_refused(tmp_path):
-    config = mman.get_config()
-    config.seeds = 0
-    with pytest.raises(InputError, match=r"config.seeds: 0; expected at least 1"):
-        run(config, tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "said"),
-    [
-        ("train.towers.epochs", 0, "train.towers.epochs: 0; expected at least 1"),
-        ("train.fusion.patience", -1, "train.fusion.patience: -1"),
-        ("train.towers.clip", float("inf"), "train.towers.clip: inf; expected a finite number"),
-        ("train.towers.learning_rate.default", 0.0, "a finite number above 0"),
-        ("train.towers.weight_decay", -0.1, "weight_decay: -0.1"),
-        ("train.select", "acuracy", "'accuracy'"),
-        ("first_seed", -1, "first_seed: -1"),
-        ("mesh.seeds", -1, "config.mesh"),
-        ("mesh.rows", 99, "at most 8"),
-        ("network.early.attention.skip", "concat", "'concatenate'"),
-        ("network.early.attention.value", 100, "equal sizes"),
-        ("network.unimodal.default.dropout", 1.5, "dropout: 1.5"),
-        ("network.early.dense", 0, "a whole number from 1 to"),
-    ],
-)
-def test_settings_that_no_run_can_use_are_refused(field, value, said, corpus_file, tmp_path):
-    config = on(corpus_file)
-    config.update_from_flattened_dict({field: value})
-    with pytest.raises(InputError, match=said):
-        run(config, tmp_path / "run")
-    assert not (tmp_path / "run").exists()
 
 
 def test_training_that_diverges_from_the_start_is_an_error_and_its_config_is_stored(
