@@ -40,7 +40,8 @@ def read_audio(
     """
     av = pyav()
     # Mixed here: ffmpeg's own mix to mono is louder by a square root of two.
-    resampler = av.AudioResampler("fltp", None, SAMPLE_RATE)
+    # Channels side by side, not in planes: PyAV reads beyond the planes of eight channels or more.
+    resampler = av.AudioResampler("flt", None, SAMPLE_RATE)
     chunks, first, made = [], None, 0.0
     with decoding.open_clip(path) as container:
         for frame, time in decoding.decode(container, "audio", path, start, end):
@@ -55,11 +56,11 @@ def read_audio(
                 made += missing
             _check_sound(path, made + frame.samples / frame.sample_rate * SAMPLE_RATE)
             with decoding.named(path):
-                chunks += [part.to_ndarray().mean(0) for part in resampler.resample(frame)]
+                chunks += [_mixed(part) for part in resampler.resample(frame)]
             made += frame.samples / frame.sample_rate * SAMPLE_RATE
         if first is not None:
             with decoding.named(path):
-                chunks += [part.to_ndarray().mean(0) for part in resampler.resample(None)]
+                chunks += [_mixed(part) for part in resampler.resample(None)]
     samples = np.concatenate([np.zeros(0, np.float32), *chunks])
     # Positions count from the first sample: a stream that starts late starts with it.
     skip = 0 if start is None or first is None else round((start - first) * SAMPLE_RATE)
@@ -178,6 +179,11 @@ def resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:
         for frame in frames
     ]
     return np.stack(made)
+
+
+def _mixed(frame: Any) -> np.ndarray:
+    """The mean of a frame's channels, [samples] float32."""
+    return frame.to_ndarray().reshape(-1, frame.layout.nb_channels).mean(1)
 
 
 def _check_sound(path: str | Path, samples: float) -> None:

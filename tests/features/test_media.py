@@ -3,6 +3,7 @@ import os
 import resource
 import struct
 import sys
+import wave
 import zlib
 
 import numpy as np
@@ -363,3 +364,16 @@ def test_a_voice_is_cut_alike_whatever_format_it_is_stored_in(tmp_path, form, co
     ]
     assert len(cuts[0]) == 2
     np.testing.assert_allclose(cuts[1], cuts[0], atol=0.1)
+
+
+@pytest.mark.parametrize("channels", [2, 8, 32])
+def test_the_mean_of_however_many_channels(channels, tmp_path):
+    tone = np.sin(np.arange(8000) / 20)[:, None] * np.linspace(0, 10000, channels)
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(tone.astype("<i2").tobytes())
+    found = media.read_audio(tmp_path / "a.wav")
+    assert found.shape == (16000,)
+    np.testing.assert_allclose(found[::2], tone.mean(1) / 32768, atol=2e-3)
