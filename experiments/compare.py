@@ -22,14 +22,22 @@ _OUTPUT = command.path_flag("output", "Folder that gets JSON and Markdown.", mus
 _AGAINST = flags.DEFINE_string(
     "against", "", "The trial that each other one is compared with; empty: all pairs."
 )
+_SCORE = flags.DEFINE_string(
+    "score",
+    "",
+    "By which trials are compared, as results.json calls it (weighted_f1, ccc, acc7); empty: "
+    "accuracy, or of numbers mae.",
+)
 
 
 def main(given: list[str]) -> None:
     """Compares the trials that the command line names."""
     runs = [pathlib.Path(path) for path in given]
     against = pathlib.Path(_AGAINST.value) if _AGAINST.value else None
-    words = [*given, *([f"--against={_AGAINST.value}"] if against else [])]
-    found = compared.compare(runs, against, f"python -m experiments.compare {shlex.join(words)}")
+    words = [*given, *(["--against=" + _AGAINST.value] if against else [])]
+    words += ["--score=" + _SCORE.value] if _SCORE.value else []
+    again = f"python -m experiments.compare {shlex.join(words)}"
+    found = compared.compare(runs, against, again, _SCORE.value)
     screen = Screen()
     for table in (comparison.scores(found), comparison.tests(found)):
         screen.listing(table.caption, table.head, table.plain)

@@ -1,35 +1,48 @@
 """Tables beyond the paper's: tests, positions, ablations, and what the synthetic corpus tells."""
 
-from experiments.report import tables
+import functools
+
+from experiments.report import measure, tables
 from experiments.report.document import Table
-from experiments.report.numbers import NONE, count, p_value, percent, points, span, spread
+from experiments.report.numbers import (
+    NONE,
+    count,
+    p_value,
+    percent,
+    span,
+)
 from experiments.report.tables import Results, of_group, title
-from mman_jax.evaluation.metrics import names as score_names
+from mman_jax.evaluation.evidence import CHANCE, LABELS
+
+_BESIDE = {CHANCE: "chance: answers drawn as often as the labels", LABELS: "the labels themselves"}
 
 
 def comparisons(results: Results) -> Table:
     """Paired tests of two systems on the same utterances."""
+    told = measure.of(results)
+    voted = told.key == "accuracy"
     rows = tuple(
         (
             title(results, pair["first"]),
             title(results, pair["second"]),
-            points(pair["difference"]),
-            span(pair["interval"], points),
+            told.difference(pair["difference"]),
+            span(pair["interval"], told.difference),
             p_value(pair["p_bootstrap"]),
-            p_value(pair["p_mcnemar"]),
-            count(pair["only_first"]),
-            count(pair["only_second"]),
+            *((p_value(pair["p_mcnemar"]), count(pair["only_first"]), count(pair["only_second"]))
+              if voted else ()),
         )
         for pair in results["comparisons"]
-    )
+    )  # fmt: skip
+    head = ("first", "second", "difference", "95 % interval", "p (bootstrap)")
+    if voted:
+        head += ("p (McNemar)", "only the first right", "only the second right")
     return Table(
         "comparisons",
-        "Paired tests on the test part: the first system's accuracy less the second's, in points.",
-        ("first", "second", "difference", "95 % interval", "p (bootstrap)", "p (McNemar)",
-         "only the first right", "only the second right"),
+        f"Paired tests on the test part: {told.better}.",
+        head,
         rows,
         words=(0, 1),
-    )  # fmt: skip
+    )
 
 
 def bin_names(results: Results) -> list[str]:
@@ -62,17 +75,17 @@ def positions(results: Results) -> Table:
 
 
 def folds(results: Results) -> tuple[Table, ...]:
-    """Every system's accuracy on every fold, and what the folds hold; of no folds nothing."""
-    called = score_names(results["protocol"])["accuracy"]
+    """Every system's score on every fold, and what the folds hold; of no folds nothing."""
+    told = measure.of(results)
     systems = {n: s for n, s in results["systems"].items() if "folds" in s}
     if not systems:
         return ()
     first = next(iter(systems.values()))["folds"]
     rows = []
     for name, system in systems.items():
-        test = system["test"]["accuracy"]
-        each = (percent(share) for share in test["per_fold"])
-        pooled = (percent(test["mean"]), percent(test["std"]), percent(test["std_folds"]))
+        test = system["test"][told.key]
+        each = map(told.value, test["per_fold"])
+        pooled = (told.value(test[what]) for what in ("mean", "std", "std_folds"))
         rows.append((title(results, name), *each, *pooled))
     sizes = tuple(
         (
@@ -93,8 +106,8 @@ def folds(results: Results) -> tuple[Table, ...]:
     return (
         Table(
             "folds",
-            f"Test {called} of every fold, per cent, the mean over the seeds; then of all folds "
-            "together, with its deviation over the seeds and that of the folds' means.",
+            f"Test {told.called} of every fold{told.unit}, the mean over the seeds; then of all "
+            "folds together, with its deviation over the seeds and that of the folds' means.",
             ("system", *(fold["name"] for fold in first), "all", "± over seeds", "± over folds"),
             tuple(rows),
         ),
@@ -102,33 +115,9 @@ def folds(results: Results) -> tuple[Table, ...]:
     )
 
 
-def selection(results: Results) -> Table:
-    """What picking the epoch on the test part would have added."""
-    rows = []
-    for system in results["systems"].values():
-        test, oracle = system["test"]["accuracy"], system["test_oracle"]["accuracy"]
-        rows.append(
-            (
-                system["title"],
-                spread(test),
-                spread(oracle),
-                points(oracle["mean"] - test["mean"], 1),
-                _range(system["best_epoch"]),
-            )
-        )
-    return Table(
-        "selection",
-        "The cost of selecting on the test part: test accuracy in per cent, mean ± deviation over "
-        "the seeds.",
-        ("system", "epoch picked on validation", "epoch picked on test", "gain in points",
-         "epochs kept"),
-        tuple(rows),
-        notes=("The second column decides nothing here; it tells how such figures flatter.",),
-    )  # fmt: skip
-
-
 def ablations(results: Results) -> Table:
     """Variants, each against the system that it varies."""
+    told = measure.of(results)
     rows = []
     for name, system in of_group(results, "ablation").items():
         baseline = system["baseline"]
@@ -138,18 +127,23 @@ def ablations(results: Results) -> Table:
                 system["title"],
                 system["about"],
                 count(system["parameters"]["total"]),
-                spread(system["test"]["accuracy"]),
+                told.spread(system["test"][told.key]),
                 title(results, baseline) if baseline else NONE,
-                points(difference),
-                span(interval, points),
+                told.difference(difference),
+                span(interval, told.difference),
                 p_value(p),
             )
         )
+    difference = (
+        "the difference to the system varied, in points"
+        if told.key == "accuracy"
+        else "how much smaller it is than that of the system varied"
+    )
     return Table(
         "ablations",
-        "Ablations: test accuracy in per cent, mean ± deviation over the seeds, and the difference "
-        "to the system varied, in points.",
-        ("variant", "what differs", "parameters", "accuracy", "varies", "difference",
+        f"Ablations: test {told.said}{told.unit}, mean ± deviation over the seeds, and "
+        f"{difference}.",
+        ("variant", "what differs", "parameters", told.called, "varies", "difference",
          "95 % interval", "p (bootstrap)"),
         tuple(rows),
         words=(0, 1, 4),
@@ -157,24 +151,27 @@ def ablations(results: Results) -> Table:
 
 
 def missing(results: Results) -> Table:
-    """Accuracy where a modality is withheld at test time."""
+    """The score where a modality is withheld at test time."""
+    told = measure.of(results)
+    change = functools.partial(told.difference, digits=1 if told.key == "accuracy" else 3)
     modalities = list(dict.fromkeys(m for of in results["missing"].values() for m in of))
     rows = []
     for name, of_system in results["missing"].items():
-        whole = results["systems"][name]["test"]["accuracy"]
+        whole = results["systems"][name]["test"][told.key]
         cells = []
         for modality in modalities:
             score = of_system.get(modality)
             if score is None:
                 cells.append(NONE)
                 continue
-            score = score["accuracy"]
-            cells.append(f"{spread(score)} ({points(score['mean'] - whole['mean'], 1)})")
-        rows.append((title(results, name), spread(whole), *cells))
+            score = score[told.key]
+            cells.append(f"{told.spread(score)} ({change(told.gain(score, whole))})")
+        rows.append((title(results, name), told.spread(whole), *cells))
     return Table(
         "missing",
-        "Test accuracy with one modality missing at test time, per cent, mean ± deviation over the "
-        "seeds; in brackets the difference to all modalities, in points.",
+        f"Test {told.said} with one modality missing at test time{told.unit}, mean ± deviation "
+        "over the seeds; in brackets how much better that is than with all modalities"
+        + (", in points." if told.key == "accuracy" else "."),
         ("system", "all modalities", *(f"without {name}" for name in modalities)),
         tuple(rows),
     )
@@ -184,24 +181,25 @@ def evidence(results: Results) -> Table:
     """SYNTHETIC corpus: how much of each kind of evidence a system used."""
     synthetic = results["synthetic"]
     kinds = synthetic["kinds"]
+    of_systems = {title(results, name): of for name, of in synthetic["evidence"].items()}
+    beside = {  # results of an earlier version have none
+        _BESIDE[name]: of for name, of in synthetic.get("evidence_beside", {}).items()
+    }
     rows = tuple(
-        (title(results, name), *(percent(of.get(kind)) for kind in kinds))
-        for name, of in synthetic["evidence"].items()
+        (name, *(percent(of.get(kind)) for kind in kinds))
+        for name, of in (of_systems | beside).items()
     )
     return Table(
         "evidence",
         "SYNTHETIC corpus: how much of each kind of evidence a system used. Of the utterances on "
         "which the exact filter and one that lacks the kind differ: how often the system sides "
-        "with the first, in per cent of when it sides with either; 50 is chance.",
+        "with the first, in per cent of when it sides with either. 100 is the exact filter, 0 the "
+        "one that lacks the kind and uses all else; a system without the kind that uses only some "
+        "of the rest is between 0 and chance.",
         ("system", *kinds),
         rows,
         notes=tuple(f"{kind}: {about}" for kind, about in kinds.items()),
     )
-
-
-def _range(epochs: list[int]) -> str:
-    low, high = min(epochs), max(epochs)
-    return str(low) if low == high else f"{low} to {high}"
 
 
 def _against(results: Results, name: str, baseline: str | None) -> tuple:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import matplotlib
 import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
@@ -50,8 +51,8 @@ def by_class(
 def through_time(
     modalities: Sequence[str],
     weights: Sequence[Sequence[Sequence[float]]],
-    labels: Sequence[str],
-    answers: Sequence[str],
+    labels: Sequence[str | float | None],
+    answers: Sequence[str | float | None],
     classes: Sequence[str],
     source: str = "",
 ) -> bytes:
@@ -60,9 +61,10 @@ def through_time(
     Args:
         modalities: M names.
         weights: [U, M, M], rows queries and columns keys.
-        labels: [U] class names; any other name is an utterance without a label.
-        answers: [U] class names.
-        classes: C names, which get a colour each.
+        labels: [U] class names; any other name is an utterance without a label. Or numbers, None
+            where there is none.
+        answers: [U] of the same.
+        classes: C names, which get a colour each; none: labels are numbers.
         source: see `drawing.sign`.
     """
     weights = np.asarray(weights)
@@ -84,6 +86,26 @@ def through_time(
         axes.tick_params(labelsize=SMALL)
         axes.set_title(f"query: {names[query]}", fontsize=NORMAL, loc="left", pad=3)
     _bar(figure, image, maps)
+    strip.set_yticks([0, 1], ["label", "answer"])
+    strip.tick_params(labelsize=SMALL)
+    strip.xaxis.set_major_locator(MaxNLocator(12, integer=True))
+    if classes:
+        _classes(figure, strip, labels, answers, classes, edges)
+    else:
+        _numbers(figure, strip, labels, answers, edges)
+    strip.axhline(0.5, color="white", linewidth=1.5)
+    drawing.sign(figure, source)
+    return png(figure)
+
+
+def _bar(figure, image, axes):
+    bar = figure.colorbar(image, ax=axes, shrink=0.8, aspect=25, pad=0.01)
+    bar.set_label("weight", fontsize=SMALL)
+    bar.ax.tick_params(labelsize=SMALL)
+
+
+def _classes(figure, strip, labels, answers, classes, edges):
+    """Labels and answers by colour, wrong ones crossed."""
     places = {name: index for index, name in enumerate(classes)}
     rows = [[places.get(name, len(classes)) for name in side] for side in (labels, answers)]
     colours = [COLOURS[index % len(COLOURS)] for index in range(len(classes))] + [_OTHER]
@@ -97,10 +119,6 @@ def through_time(
         if label in places and label != answer
     ]
     strip.plot(wrong, [1] * len(wrong), "x", color="black", markersize=5)
-    strip.axhline(0.5, color="white", linewidth=1.5)
-    strip.set_yticks([0, 1], ["label", "answer"])
-    strip.tick_params(labelsize=SMALL)
-    strip.xaxis.set_major_locator(MaxNLocator(12, integer=True))
     strip.set_xlabel("utterance (crossed: a wrong answer)", fontsize=NORMAL)
     patches = [Patch(color=colours[i], label=drawing.name(c, 12)) for i, c in enumerate(classes)]
     if any(name not in places for name in labels):
@@ -112,11 +130,16 @@ def through_time(
         fontsize=SMALL,
         frameon=False,
     )
-    drawing.sign(figure, source)
-    return png(figure)
 
 
-def _bar(figure, image, axes):
-    bar = figure.colorbar(image, ax=axes, shrink=0.8, aspect=25, pad=0.01)
-    bar.set_label("weight", fontsize=SMALL)
+def _numbers(figure, strip, labels, answers, edges):
+    """Labels and answers on one scale of colours, grey where there is none."""
+    rows = np.array([labels, answers], float)
+    colours = matplotlib.colormaps["coolwarm"].with_extremes(bad=_OTHER)
+    image = strip.imshow(
+        np.ma.masked_invalid(rows), cmap=colours, aspect="auto", interpolation="nearest",
+        extent=(*edges, 1.5, -0.5),
+    )  # fmt: skip
+    strip.set_xlabel("utterance (grey: not rated)", fontsize=NORMAL)
+    bar = figure.colorbar(image, ax=strip, aspect=6, pad=0.01)
     bar.ax.tick_params(labelsize=SMALL)

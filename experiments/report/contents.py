@@ -3,7 +3,7 @@
 import json
 import pathlib
 
-from experiments.report import analyses, beside, pictured, ratings, scores, tables
+from experiments.report import analyses, beside, pictured, ratings, scores, selection, tables
 from experiments.report.document import Block, Code, Document, Paragraph, Section, Table
 from experiments.report.numbers import count, listed, percent, seconds
 from experiments.report.sources import trained_and_tested
@@ -47,7 +47,8 @@ def _of_classes(results: Results) -> tuple[Section, ...]:
         Section("attention-section", "Attention", pictured.attention(results)),
         Section("curves-section", "Learning curves", pictured.curves(results)),
         Section("seeds-section", "Spread over the seeds", pictured.seeds(results)),
-        Section("selection-section", "Selecting on the test part", (analyses.selection(results),)),
+        Section("selection-section", "Selecting on the test part", (selection.selection(results),)),
+        Section("refit-section", "Training again", selection.refit(results)),
         Section("ablations-section", "Ablations", _ablations(results)),
         Section("missing-section", "With a modality missing", _missing(results)),
         Section("evidence-section", "What the evidence is", _evidence(results)),
@@ -57,19 +58,22 @@ def _of_classes(results: Results) -> tuple[Section, ...]:
 
 def _of_targets(results: Results) -> tuple[Section, ...]:
     """The sections of a study that predicts numbers."""
-    claims = (ratings.claims(results),) if results["claims"] else _claims(results)
-    compared = (ratings.comparisons(results),) if results["comparisons"] else ()
     return (
-        Section("claims-section", "The paper's claims", claims),
+        Section("claims-section", "The paper's claims", _claims(results)),
         Section("corpus-section", "The corpus", _corpus(results)),
         Section(
             "systems-section", "The systems", (ratings.systems(results), *ratings.targets(results))
         ),
-        Section("tests-section", "Paired tests", compared),
+        Section("folds-section", "The folds", analyses.folds(results)),
+        Section("tests-section", "Paired tests", _comparisons(results)),
         Section("positions-section", "Error by position", pictured.positions(results)),
+        Section("attention-section", "Attention", pictured.attention(results)),
         Section("curves-section", "Learning curves", pictured.curves(results)),
         Section("seeds-section", "Spread over the seeds", pictured.seeds(results)),
-        Section("selection-section", "Selecting on the test part", (ratings.selection(results),)),
+        Section("selection-section", "Selecting on the test part", (selection.selection(results),)),
+        Section("refit-section", "Training again", selection.refit(results)),
+        Section("ablations-section", "Ablations", _ablations(results)),
+        Section("missing-section", "With a modality missing", _missing(results)),
         Section("made-section", "How it was made", _made(results)),
     )
 

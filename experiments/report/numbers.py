@@ -25,16 +25,21 @@ def span(interval: Sequence[float] | None, of: Callable[[float], str] = percent)
     return NONE if interval is None else " to ".join(of(end) for end in interval)
 
 
-def spread(score: Mapping[str, Any] | None) -> str:
-    """Per cent, mean ± deviation over the seeds; of one seed the value alone.
+def spread(score: Mapping[str, Any] | None, of: Callable[[float], str] = percent) -> str:
+    """Mean ± deviation over the seeds, in per cent by default; of one seed the value alone.
 
     Of folds their deviation, too, marked as such.
     """
     if score is None:
         return NONE
-    deviation = f" ± {percent(score['std'])}" if len(score["per_seed"]) > 1 else ""
-    folds = f" (folds ± {percent(score['std_folds'])})" if "std_folds" in score else ""
-    return percent(score["mean"]) + deviation + folds
+    deviation = f" ± {of(score['std'])}" if len(score["per_seed"]) > 1 else ""
+    folds = f" (folds ± {of(score['std_folds'])})" if "std_folds" in score else ""
+    return of(score["mean"]) + deviation + folds
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number in its own unit."""
+    return NONE if value is None else f"{value:.{digits}f}".replace("-", MINUS)
 
 
 def p_value(p: float | None) -> str:

@@ -62,14 +62,15 @@ def attention(results: Results) -> Blocks:
             continue
         title, modalities, talk = system["title"], kept["modalities"], kept["conversation"]
         maps = {"all utterances": kept["mean"], **kept["by_class"]}
-        slug = tables.identifier(name)
+        slug, numbers = tables.identifier(name), not kept["by_class"]
+        each = "" if numbers else " and by true class"
         blocks += [
             Figure(
                 f"attention_{slug}",
-                f"{title}: mean attention weights over the test part, of all utterances and by "
-                "true class. Each row is a query and sums to one.",
-                f"Attention of {title} between {listed(modalities)}, one map for all utterances "
-                "and one a class.",
+                f"{title}: mean attention weights over the test part, of all utterances{each}. "
+                "Each row is a query and sums to one.",
+                f"Attention of {title} between {listed(modalities)}, one map for all utterances"
+                + ("." if numbers else " and one a class."),
                 maps_of_attention.by_class(modalities, maps, mark(results)),
             ),
             Figure(
@@ -82,7 +83,7 @@ def attention(results: Results) -> Blocks:
                     talk["weights"],
                     talk["labels"],
                     talk["answers"],
-                    results["classes"],
+                    () if numbers else results["classes"],
                     mark(results),
                 ),
             ),

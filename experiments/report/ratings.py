@@ -2,23 +2,14 @@
 
 from experiments.report import tables
 from experiments.report.document import Cell, Table
-from experiments.report.numbers import MINUS, NONE, count, p_value, seconds, spread
-from experiments.report.tables import Results, title
+from experiments.report.numbers import NONE, count, number, seconds, spread
+from experiments.report.tables import Results
 from mman_jax.evaluation import ratings
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """A number in the targets' units."""
-    return NONE if value is None else f"{value:.{digits}f}".replace("-", MINUS)
 
 
 def told(name: str, score: dict | None) -> str:
     """Mean ± deviation over the seeds: shares in per cent, all others as they are."""
-    if score is None or ratings.is_share(name):
-        return spread(score)
-    deviation = f" ± {number(score['std'])}" if len(score["per_seed"]) > 1 else ""
-    folds = f" (folds ± {number(score['std_folds'])})" if "std_folds" in score else ""
-    return number(score["mean"]) + deviation + folds
+    return spread(score) if ratings.is_share(name) else spread(score, number)
 
 
 def named(results: Results) -> str:
@@ -72,68 +63,6 @@ def targets(results: Results) -> tuple[Table, ...]:
     ]
     head = ("system", "target", *ratings.names(ratings.MEASURES).values())
     return (Table("targets", "Test scores by target.", head, tuple(rows), words=(0, 1)),)
-
-
-def claims(results: Results) -> Table:
-    """Each claim of the paper, and whether it holds here."""
-    rows = tuple(
-        (
-            claim["claim"],
-            Cell(claim["verdict"], claim["verdict"]),
-            f"{title(results, claim['first'])} over {title(results, claim['second'])}",
-            number(claim["difference"]),
-            " to ".join(number(end) for end in claim["interval"]),
-            p_value(claim["p"]),
-            claim["note"],
-        )
-        for claim in results["claims"]
-    )
-    return Table(
-        "claims",
-        "The paper's claims on this corpus: how much smaller the first system's mean absolute "
-        "error is, averaged over the seeds.",
-        ("claim", "verdict", "compared", "difference", "95 % interval", "p", "note"),
-        rows,
-        words=(0, 1, 2, 6),
-    )
-
-
-def comparisons(results: Results) -> Table:
-    """Paired tests of two systems on the same utterances."""
-    rows = tuple(
-        (
-            title(results, pair["first"]),
-            title(results, pair["second"]),
-            number(pair["difference"]),
-            " to ".join(number(end) for end in pair["interval"]),
-            p_value(pair["p_bootstrap"]),
-        )
-        for pair in results["comparisons"]
-    )
-    return Table(
-        "comparisons",
-        "Paired tests on the test part: the second system's absolute errors less the first's, so "
-        "that more is better for the first; conversations and seeds are drawn again.",
-        ("first", "second", "difference of MAE", "95 % interval", "p (bootstrap)"),
-        rows,
-        words=(0, 1),
-    )
-
-
-def selection(results: Results) -> Table:
-    """What picking the epoch on the test part would have added."""
-    rows = []
-    for system in results["systems"].values():
-        test, oracle = system["test"]["ccc"], system["test_oracle"]["ccc"]
-        gain = number(oracle["mean"] - test["mean"])
-        rows.append((system["title"], told("ccc", test), told("ccc", oracle), gain))
-    return Table(
-        "selection",
-        "The cost of selecting on the test part: test CCC, mean ± deviation over the seeds.",
-        ("system", "epoch picked on validation", "epoch picked on test", "gain"),
-        tuple(rows),
-        notes=("The second column decides nothing here; it tells how such figures flatter.",),
-    )
 
 
 def corpus(results: Results) -> Table:

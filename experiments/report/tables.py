@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments.report import confusion, published
+from experiments.report import confusion, measure, published
 from experiments.report.document import Cell, Table
-from experiments.report.numbers import NONE, count, p_value, percent, points, seconds, span, spread
+from experiments.report.numbers import NONE, count, p_value, percent, seconds, span, spread
 from mman_jax.data.protocols import TABLE_1
 from mman_jax.evaluation.metrics import names as score_names
 
@@ -43,22 +43,27 @@ def place(results: Results) -> str:
 
 def claims(results: Results) -> Table:
     """Each claim of the paper, and whether it holds here."""
+    told = measure.of(results)
     rows = tuple(
         (
             claim["claim"],
             Cell(claim["verdict"], claim["verdict"]),
             f"{title(results, claim['first'])} over {title(results, claim['second'])}",
-            points(claim["difference"]),
-            span(claim["interval"], points),
+            told.difference(claim["difference"]),
+            span(claim["interval"], told.difference),
             p_value(claim["p"]),
             claim["note"],
         )
         for claim in results["claims"]
     )
+    how = (
+        "Differences of test accuracy in points"
+        if told.key == "accuracy"
+        else f"How much smaller the first system's {told.said} is"
+    )
     return Table(
         "claims",
-        "The paper's claims on this corpus. Differences of test accuracy in points, averaged over "
-        "the seeds.",
+        f"The paper's claims on this corpus. {how}, averaged over the seeds.",
         ("claim", "verdict", "compared", "difference", "95 % interval", "p", "note"),
         rows,
         words=(0, 1, 2, 6),

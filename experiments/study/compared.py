@@ -1,6 +1,5 @@
-"""Finished trials read to be compared, and their paired tests; what cannot be is refused."""
+"""Paired tests of finished trials; those that cannot be compared are refused."""
 
-import dataclasses
 import itertools
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -8,45 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from experiments.study import claims, naming, pooled
-from experiments.trial import analysis, folder
+from experiments.study import naming, paired
+from experiments.study.finished import Run, read
+from experiments.trial.results import targets_of
 from mman_jax.errors import InputError
 from mman_jax.evaluation import significance
-from mman_jax.evaluation.metrics import METRICS
-from mman_jax.files.whole import read_json
-
-_ANSWERS = "the answers of a trial, as this version of mman_jax writes them"
-_FINISHED = "the folder of a finished trial"
-_SPLIT = {"split": "", "folds": ""}
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Run:
-    """A finished trial, or one on every fold.
-
-    Attributes:
-        path: of its folder, as it was given.
-        results: what `pooled.read` gives.
-        corpus: what its `corpus.json` holds.
-        split: how its corpus was split, and into parts of which sizes.
-        tasks: by name the answers [S, N] and the `conversation`, `position` and `label` [N] of the
-            utterances, these in one order for all trials.
-    """
-
-    path: pathlib.Path
-    results: Mapping[str, Any]
-    corpus: Mapping[str, Any]
-    split: Mapping[str, Any]
-    tasks: Mapping[str, tuple[np.ndarray, Mapping[str, np.ndarray]]]
-
-    @property
-    def classes(self) -> dict[str, list[str]]:
-        """The classes of each task."""
-        return {name: task["classes"] for name, task in self.results["tasks"].items()}
 
 
 def compare(
-    paths: Sequence[pathlib.Path], against: pathlib.Path | None = None, command: str = ""
+    paths: Sequence[pathlib.Path],
+    against: pathlib.Path | None = None,
+    command: str = "",
+    score: str = "",
 ) -> dict[str, Any]:
     """Scores and paired tests of trials on one corpus, protocol and split.
 
@@ -55,9 +27,11 @@ def compare(
             `DIR/systems/NAME`, too, although it lies in `DIR/folds`.
         against: the trial that each other one is compared with; None: all pairs are.
         command: how to do it again.
+        score: by which they are compared, see `paired.chosen`.
 
     Raises:
-        InputError: trials that are no two, not finished, or not on the same utterances.
+        InputError: a score that they do not have; trials that are no two, not finished, or not on
+            the same utterances.
     """
     paths = [*paths, *([against] if against and not _among(against, paths) else ())]
     for number, path in enumerate(paths):
@@ -75,17 +49,22 @@ def compare(
     else:
         (base,) = [i for i, path in enumerate(paths) if _among(path, [against])]
         pairs = [(i, base) for i in range(len(runs)) if i != base]
+    tasks = runs[0].results["tasks"]
+    score = paired.chosen(score, next(iter(tasks.values())))
     found = [
         {"task": task, "first": names[first], "second": names[second]}
-        | claims.compare(
+        | paired.compare(
             *(runs[i].tasks[task][0] for i in (first, second)),
             runs[first].tasks[task][1],
-            len(classes),
+            about,
+            score,
         )
-        for task, classes in runs[0].classes.items()
+        for task, about in tasks.items()
         for first, second in pairs
     ]
     for test in ("p_bootstrap", "p_mcnemar"):
+        if test not in found[0]:
+            continue
         for pair, p in zip(found, significance.holm([x[test] for x in found]), strict=True):
             pair[f"{test}_holm"] = p
     first = runs[0].results
@@ -96,85 +75,11 @@ def compare(
         "protocol": first["protocol"],
         "split": first["corpus"]["split"],
         "classes": runs[0].classes,
-        "runs": [_about(name, run) for name, run in zip(names, runs, strict=True)],
+        "runs": [run.about(name) for name, run in zip(names, runs, strict=True)],
+        "score": score,
         "resamples": significance.RESAMPLES,
         "comparisons": found,
     }
-
-
-def read(path: pathlib.Path) -> Run:
-    """A finished trial, or one on every fold, with its answers.
-
-    Raises:
-        InputError: it is not finished, or lacks what a comparison needs.
-    """
-    folders = _folders(path)
-    for one in folders.values():
-        if not (one / analysis.NAME).is_file():
-            raise InputError(one, f"no {analysis.NAME}, as of an earlier version", _ANSWERS)
-    try:
-        results = pooled.read(folders)
-        if any("targets" in task for task in results["tasks"].values()):
-            raise InputError(path, "answers that are numbers", "trials that answer with classes")
-        tasks = {name: _answers(task) for name, task in results["tasks"].items()}
-        parts = {
-            part: {what: size[what] for what in ("conversations", "utterances")}
-            for part, size in results["corpus"]["parts"].items()
-        }
-        data = [read_json(one / "config.json")["data"] for one in folders.values()]
-        split = {name: data[0].get(name, default) for name, default in _SPLIT.items()}
-        split |= {"fold": sorted(one.get("fold", "") for one in data)}
-        split |= {"sentence": results["corpus"]["split"], "parts": parts}
-        corpus = read_json(next(iter(folders.values())) / folder.CORPUS)
-        run = Run(path, results, _digests(corpus), split, tasks)
-        _about(path.name, run)  # all of it is there
-    except InputError:
-        raise
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        found = f"no answers that can be read ({type(error).__name__}: {error!s:.60})"
-        raise InputError(path, found, _ANSWERS) from error
-    return run
-
-
-def _folders(path: pathlib.Path) -> dict[str, pathlib.Path]:
-    """The folder of a trial, or of each of its folds."""
-    study = path.parent.parent
-    folds = sorted((study / "folds").glob(f"*/{path.parent.name}/{path.name}"))
-    if not path.is_dir() and folds:
-        whole = [one / path.parent.name / path.name for one in (study / "folds").iterdir()]
-        for one in whole:
-            if not (one / "results.json").is_file():
-                raise InputError(one, "not finished", _FINISHED)
-        return {one.parent.parent.name: one for one in folds}
-    if not (path / "results.json").is_file():
-        begun = (path / "config.json").is_file()
-        found = "not finished: the command that began it goes on" if begun else "no trial"
-        raise InputError(path, found, _FINISHED)
-    found = read_json(path / "results.json")
-    if "systems" in found:
-        raise InputError(path, "a study of several systems", f"its trials, {path}/systems/NAME")
-    if not (path / "folds").is_dir() or (path / analysis.NAME).is_file():
-        return {"": path}
-    return {one.name: one for one in sorted((path / "folds").iterdir()) if one.is_dir()}
-
-
-def _digests(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What `corpus.json` holds, of the form that it must have."""
-    for one in (content, content.get("test") or content):
-        if not isinstance(one["sha256"], str) or not isinstance(one.get("modalities", {}), dict):
-            raise ValueError(f"{folder.CORPUS} holds no digests")
-    return content
-
-
-def _answers(task: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    answers, utterances = np.asarray(task["answers"]), task["utterances"]
-    conversations, positions = utterances["conversation"], utterances["position"]
-    order = sorted(range(len(positions)), key=lambda i: (conversations[i], positions[i]))
-    arranged = {name: np.asarray(utterances[name])[order] for name in utterances}
-    for values in (answers, arranged["label"]):
-        if values.dtype.kind != "i" or not 0 <= values.min() <= values.max() < len(task["classes"]):
-            raise ValueError("answers that are no classes")
-    return answers[:, order], arranged
 
 
 def _check(first: Run, run: Run) -> None:
@@ -194,14 +99,16 @@ def _check(first: Run, run: Run) -> None:
             theirs, ours = (told[test is not None] for test in tests)
             raise InputError(run.path, f"tested on {ours}", f"{theirs}, {as_first}")
         _check_corpus(first, run, *tests, "test corpus")
-    differ("classes", first.classes, run.classes)
+    targets = [any(map(targets_of, one.results["tasks"].values())) for one in (first, run)]
+    differ("answers", *(("classes", "numbers")[numbers] for numbers in targets))
+    differ("targets" if targets[0] else "classes", first.classes, run.classes)
     for what in first.split:
         theirs, ours = first.split[what], run.split[what]
         if theirs != ours:
             raise InputError(run.path, f"another split: {ours}", f"{theirs}, {as_first}")
     for task, (_, utterances) in first.tasks.items():
         others = run.tasks[task][1]
-        if any(not np.array_equal(values, others[x]) for x, values in utterances.items()):
+        if not all(_equal(values, others[x]) for x, values in utterances.items()):
             raise InputError(run.path, f"{task}: other test utterances", f"those {as_first}")
 
 
@@ -223,21 +130,10 @@ def _check_corpus(
             raise InputError(run.path, found, f"{same}, or a name of their own for these features")
 
 
+def _equal(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether all entries are the same; in place of a label there may be NaN."""
+    return np.array_equal(first, second, equal_nan=first.dtype.kind == "f" == second.dtype.kind)
+
+
 def _among(path: pathlib.Path, paths: Sequence[pathlib.Path]) -> bool:
     return path.resolve() in [other.resolve() for other in paths]
-
-
-def _about(name: str, run: Run) -> dict[str, Any]:
-    return {
-        "name": name,
-        "folder": str(run.path),
-        "system": run.results["system"],
-        "modalities": list(run.results["corpus"]["dimensions"]),
-        "scaled": run.results["corpus"].get("test", {}).get("scaled"),
-        "seeds": {task: found["seeds"] for task, found in run.results["tasks"].items()},
-        "revision": run.results.get("revision"),
-        "test": {
-            task: {metric: found["test"][metric] for metric in METRICS if metric in found["test"]}
-            for task, found in run.results["tasks"].items()
-        },
-    }

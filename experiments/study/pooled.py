@@ -16,7 +16,6 @@ from mman_jax.files.whole import read_json
 Scores = Mapping[str, Any]
 _PARTS = ("train", "valid", "test")
 _SCORED = ("validation", "test")
-_CEILINGS = ("ceiling", "ceiling_late_fusion")
 
 
 def read(folders: Mapping[str, pathlib.Path]) -> dict[str, Any]:
@@ -44,10 +43,10 @@ def read(folders: Mapping[str, pathlib.Path]) -> dict[str, Any]:
     several = list(trials.values())
     found = first | {"tasks": tasks, "corpus": corpora([trial["corpus"] for trial in several])}
     found["seconds"] = _sum(trial["seconds"] for trial in several)
-    for ceiling in _CEILINGS:
-        if ceiling in first:
-            values = [trial[ceiling] for trial in several]
-            found[ceiling] = float(np.average(values, weights=list(scored.values())))
+    for name in first:
+        if name.startswith("ceiling"):
+            values = [trial[name] for trial in several]
+            found[name] = float(np.average(values, weights=list(scored.values())))
     return found
 
 
@@ -132,6 +131,8 @@ def _task(folds: Mapping[str, Scores]) -> dict[str, Any]:
         },
         "trainable": several[0]["trainable"],
     }
+    if all("before_refit" in fold["counts"] for fold in several):
+        found["before_refit"] = _before_refit(several, chosen, targets)
     if not targets:
         told, classes = found["utterances"], len(found["classes"])
         found["groups"] = grouped.scores(found["answers"], told, classes)
@@ -154,12 +155,7 @@ def _head(
     """The scores of a system or tower over the folds: of the sum of their counts, by seed."""
     found: dict[str, Any] = {}
     for part in _SCORED:
-        own = [np.asarray(x[part])[seeds] for x, seeds in zip(counts, chosen, strict=True)]
-        found[part] = results.scores(sum(own), targets)
-        for name, score in found[part].items():
-            if "per_seed" in (score if isinstance(score, dict) else ()):
-                each = [results.scores(x, targets)[name]["mean"] for x in own]
-                score.update(pooled_analyses.over_folds(each))
+        found[part] = _part([x[part] for x in counts], chosen, targets)
     scored = {part: [results.weight(x[part][0], targets) for x in counts] for part in _SCORED}
 
     def averaged(part: str, *path: str) -> dict[str, Any]:
@@ -169,11 +165,37 @@ def _head(
     found["validation"]["loss"] = averaged("validation", "validation", "loss")
     shown = results.shown(targets)
     found["test_oracle"] = {shown: averaged("test", "test_oracle", shown)}
-    if all("before_refit" in fold for fold in folds):
+    if all("before_refit" in fold for fold in folds):  # of an earlier version, without its counts
         found["before_refit"] = {"test": {shown: averaged("test", "before_refit", "test", shown)}}
     best = [(fold["best_epoch"], seeds) for fold, seeds in zip(folds, chosen, strict=True)]
     found["best_epoch"] = [epochs[seed] for epochs, seeds in best for seed in seeds]
     return found
+
+
+def _part(
+    counts: Sequence[Any], chosen: Sequence[list[int]], targets: Sequence[Target]
+) -> dict[str, Any]:
+    """The scores of a part: of the sum of the folds' counts, by seed, and fold by fold."""
+    own = [np.asarray(x)[seeds] for x, seeds in zip(counts, chosen, strict=True)]
+    found, each = results.scores(sum(own), targets), [results.scores(x, targets) for x in own]
+    for name, score in found.items():
+        if "per_seed" in (score if isinstance(score, dict) else ()):
+            score.update(pooled_analyses.over_folds([fold[name]["mean"] for fold in each]))
+    return found
+
+
+def _before_refit(
+    folds: Sequence[Scores], chosen: Sequence[list[int]], targets: Sequence[Target]
+) -> dict[str, Any]:
+    """What `results.tests` tells, of the counts of all folds."""
+    counts = [fold["counts"]["before_refit"] for fold in folds]
+
+    def of_head(*path: str) -> dict[str, Any]:
+        return {"test": _part([_at(x, path)["test"] for x in counts], chosen, targets)}
+
+    return of_head("system") | {
+        "towers": {name: of_head("towers", name) for name in counts[0]["towers"]}
+    }
 
 
 def _summed(folds: Sequence[Scores], name: str) -> np.ndarray:

@@ -46,27 +46,29 @@ def attention(folds: Sequence[Scores]) -> dict[str, Any] | None:
     first = folds[0]["attention"]
     if first is None:
         return None
-    counts = [np.bincount(fold["utterances"]["label"], minlength=len(fold["classes"]))
-              for fold in folds]  # fmt: skip
+    every = [len(fold["utterances"]["label"]) for fold in folds]
+    by_class = first["by_class"]  # of numbers there are none
+    counts = [np.bincount(fold["utterances"]["label"], minlength=len(by_class))
+              for fold in folds] if by_class else []  # fmt: skip
 
     def mean(maps: Iterable[Any], weights: Sequence[int]) -> Any:
         return np.average(list(maps), axis=0, weights=np.maximum(weights, 1e-9)).tolist()
 
     return first | {
-        "mean": mean((f["attention"]["mean"] for f in folds), [n.sum() for n in counts]),
+        "mean": mean((f["attention"]["mean"] for f in folds), every),
         "by_class": {
             name: mean((f["attention"]["by_class"][name] for f in folds), [n[c] for n in counts])
-            for c, name in enumerate(first["by_class"])
+            for c, name in enumerate(by_class)
         },
     }
 
 
 def missing(folds: Sequence[Scores], chosen: Sequence[list[int]]) -> dict[str, Any]:
-    """Accuracy without each modality, over all utterances."""
+    """The score without each modality, over all utterances."""
     scored = [len(fold["utterances"]["label"]) for fold in folds]
 
     def without(modality: str) -> dict[str, Any]:
-        each = [fold["missing"][modality]["accuracy"] for fold in folds]
-        return {"accuracy": averaged(each, chosen, scored)}
+        each = [fold["missing"][modality] for fold in folds]
+        return {name: averaged([x[name] for x in each], chosen, scored) for name in each[0]}
 
     return {modality: without(modality) for modality in folds[0]["missing"]}

@@ -241,7 +241,11 @@ def _synthetic(
     if experiments[0].config.data.path is not None:
         return None
     corpus = experiments[0].parts.corpus
-    shares, kinds = evidence.used(corpus, utterances, answers)
+    shares, beside, kinds = evidence.used(corpus, utterances, answers)
     test = np.concatenate([one.parts.split.test for one in experiments])
     of = word_ceiling if corpus.sequences else ceiling
-    return of.bounds(corpus, test) | {"evidence": shares, "kinds": kinds}
+    return of.bounds(corpus, test) | {
+        "evidence": shares,
+        "evidence_beside": beside,
+        "kinds": kinds,
+    }

@@ -14,7 +14,7 @@ from mman_jax.data.protocols import Task
 from mman_jax.evaluation import ratings
 from mman_jax.evaluation.attention import attention_weights, mean_weights
 from mman_jax.evaluation.metrics import confusion
-from mman_jax.evaluation.missing import answers_without
+from mman_jax.evaluation.missing import logits_without
 from mman_jax.training import mesh
 from mman_jax.training.outcome import Outcome, Snapshot, of_seeds
 from mman_jax.types import UNSCORED, is_scored
@@ -86,13 +86,11 @@ def of_task(
         "curves": curves(experiment.heads, finished, results.shown(targets)),
         "trainable": experiment.trainer.trainable(snapshot.state.best),
     }
-    # Of one-vs-rest tasks, and of targets, the report tells scores alone.
-    if looks and targets:
-        found |= {"attention": None, "missing": {}}
-    elif looks and len(experiment.tasks) == 1:
+    # Of one-vs-rest tasks the report tells scores alone.
+    if looks and len(experiment.tasks) == 1:
         params = jax.tree.map(lambda x: np.asarray(x)[kept], snapshot.state.best)
         found["attention"] = _attention(experiment, task, params, labels, given)
-        found["missing"] = _missing(experiment, params, labels)
+        found["missing"] = _missing(experiment, task, params, labels)
     return found
 
 
@@ -171,18 +169,23 @@ def _attention(
     if looked is None:
         return None
     modalities, weights = looked
-    means = mean_weights(weights, experiment.labels[task.name]["test"], len(task.classes))
+    own, classes = experiment.labels[task.name]["test"], task.classes
+    if experiment.targets:
+        own, classes = np.where(is_scored(own).any(-1), 0, UNSCORED), ()
+    means = mean_weights(weights, own, len(classes))
     drawn = int(np.abs(layout.lengths - _DRAWN).argmin())
     spot = slice(layout.start[drawn], layout.start[drawn] + layout.lengths[drawn])
     of_it = np.repeat(np.arange(len(layout.lengths)), layout.lengths) == drawn
 
     def names(values):
-        return [task.classes[v] if v != UNSCORED else "" for v in values]
+        if experiment.targets:  # the first of several
+            return _plain(values[:, 0])
+        return [classes[v] if v != UNSCORED else "" for v in values]
 
     return {
         "modalities": list(modalities),
         "mean": means[0].tolist(),
-        "by_class": {c: means[i + 1].tolist() for i, c in enumerate(task.classes)},
+        "by_class": {c: means[i + 1].tolist() for i, c in enumerate(classes)},
         "conversation": {
             "id": f"number {drawn + 1} of the test part",
             "labels": names(labels[of_it]),
@@ -192,15 +195,23 @@ def _attention(
     }
 
 
-def _missing(experiment: Experiment, params: Any, labels: np.ndarray) -> dict[str, Any]:
-    """Test accuracy of each seed where one modality is missing, by modality."""
+def _missing(experiment: Experiment, task: Task, params: Any, labels: np.ndarray) -> dict[str, Any]:
+    """The test score of each seed where one modality is missing, by modality."""
     parts, system = experiment.parts, experiment.trainer.system
     if len(parts.cells.features) < 2:
         return {}
+    every = logits_without(system, params, parts.rows["test"], _options())
+    every = {m: batching.gather(parts.layouts["test"], x, axis=1) for m, x in every.items()}
+    if experiment.targets:
+        return {m: {"mae": results.spread(_mae(experiment, task, x, labels))}
+                for m, x in every.items()}  # fmt: skip
     scored = labels != UNSCORED
-    found = answers_without(system, params, parts.rows["test"], _options())
-    right = {
-        name: batching.gather(parts.layouts["test"], answers, axis=1)[:, scored] == labels[scored]
-        for name, answers in found.items()
-    }
-    return {name: {"accuracy": results.spread(x.mean(1))} for name, x in right.items()}
+    right = {m: x.argmax(-1)[:, scored] == labels[scored] for m, x in every.items()}
+    return {m: {"accuracy": results.spread(x.mean(1))} for m, x in right.items()}
+
+
+def _mae(experiment: Experiment, task: Task, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The mean absolute error [S] of logits [S, N, T]."""
+    (mean, deviation), targets = experiment.reference(task), experiment.targets
+    sums = [ratings.sums(mean + deviation * x, labels, mean, targets) for x in logits]
+    return ratings.scores(np.stack(sums), targets)["mae"]

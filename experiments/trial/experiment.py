@@ -130,8 +130,9 @@ def _train(
     scores = results.of_task(task, of_seeds(end.finished, kept), experiment.heads)
     if used is not experiment:
         _save_model(experiment, task, _of(snapshot, kept), seeds, workdir / joining.CHOSEN)
-        before = results.of_task(task, of_seeds(snapshot.finished, kept), experiment.heads)
-        scores["before_refit"] = results.tests(before)
+        before = of_seeds(snapshot.finished, kept)
+        scores["before_refit"] = results.tests(results.of_task(task, before, experiment.heads))
+        told["counts"]["before_refit"] = results.counts(before, experiment.heads)
     together = results.scores(told["counts"]["ensemble"]["test"], experiment.targets)
     scores["ensemble"] = {"test": together}
     if not experiment.targets:

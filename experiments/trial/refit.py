@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from experiments.terminal.screen import Screen
 from experiments.trial import joining, training
 from experiments.trial.prepared import Experiment, on_split
 from mman_jax.data.protocols import Task
+from mman_jax.training import goal, plateau
+from mman_jax.training.fitting import Fitting
+from mman_jax.training.goal import Goal
 from mman_jax.training.outcome import Outcome, Snapshot, refitted
 from mman_jax.training.trainer import Trainer
 
@@ -39,31 +43,37 @@ def refit(
     split = experiment.parts.split
     whole = np.union1d(split.train, split.valid)
     again = on_split(experiment, dataclasses.replace(split, train=whole))
-    goals = targets(experiment.trainer, again.trainer, chosen.finished)
+    coming = goals(experiment.trainer, again.trainer, chosen.finished, experiment.config.train)
 
     def begin():
-        return joining.begin(again, task, towers, again=True, targets=goals)
+        return joining.begin(again, task, towers, again=True, goals=coming)
 
     snapshot, seconds = training.fit(
-        again, task, workdir, screen, begin if towers else None, targets=goals
+        again, task, workdir, screen, begin if towers else None, goals=coming
     )
     finished = refitted(chosen.finished, snapshot.finished)
     return again, snapshot._replace(finished=finished), sum(seconds.values())
 
 
-def targets(
-    before: Trainer, after: Trainer, finished: Mapping[str, Outcome]
-) -> dict[str, np.ndarray]:
-    """The epochs [S, T] of each stage that take about as many steps as those that were chosen.
+def goals(
+    before: Trainer | Fitting,
+    after: Trainer | Fitting,
+    finished: Mapping[str, Outcome],
+    settings: Mapping[str, Any],
+) -> dict[str, Goal]:
+    """Of each stage the epochs that take about as many steps as those that were chosen, and when
+    learning rates fall.
 
     Args:
         before: who chose; an epoch of the other trainer has other steps.
         after: who trains again.
         finished: what each stage gave.
+        settings: of training.
     """
     found = {}
-    for name, outcome in finished.items():
+    for name, chosen in finished.items():
         steps = [trainer.steps(name) for trainer in (before, after)]
-        epochs = np.rint(outcome.best_epoch * steps[0] / steps[1])
-        found[name] = np.clip(epochs, 1, after.epochs(name)).astype(np.int32)
+        # What is fitted in one call has no settings.
+        falling = plateau.of_settings(settings.get(name, {}), before.heads(name))
+        found[name] = goal.again(chosen, steps, after.epochs(name), falling)
     return found

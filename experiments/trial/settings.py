@@ -140,7 +140,8 @@ def check_memory(
     features = sum(x.nbytes for part in rows.values() for x in part.features.values())
     # Where they would not fit beside the rest they are streamed, unless the config says otherwise.
     read = features if config.data.stream is False else 0
-    needed, there = estimate(config.seeds, parameters, read), memory()
+    averaged = config.train.average > 0
+    needed, there = estimate(config.seeds, parameters, read, averaged), memory()
     if needed > there:
         which = "config.seeds" if config.seeds > 1 else "config.network"
         found = f"{config.seeds} of {parameters} parameters each"
@@ -152,9 +153,17 @@ def check_memory(
         )
 
 
-def estimate(seeds: int, parameters: int, rows: int) -> int:
-    """Bytes that a run needs, at least: what it trains and what it trains on, not activations."""
-    return seeds * parameters * 4 * _COPIES + rows
+def estimate(seeds: int, parameters: int, rows: int, averaged: bool = False) -> int:
+    """Bytes that a run needs, at least: what it trains and what it trains on, not activations.
+
+    Args:
+        seeds: S.
+        parameters: of each.
+        rows: bytes of what it trains on.
+        averaged: whether an average of the parameters is kept, too. What is validated is made of
+            it when there are no gradients.
+    """
+    return seeds * parameters * 4 * (_COPIES + averaged) + rows
 
 
 def is_small(trainer: Trainer, rows: Mapping[str, Batch], runs: int) -> bool:

@@ -5,16 +5,15 @@ import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
-
 from experiments.terminal.command import Preemption
 from experiments.terminal.screen import Screen
 from experiments.trial import boards, results
 from experiments.trial.curves import Log
 from experiments.trial.prepared import Experiment
 from mman_jax.data.protocols import Task
-from mman_jax.training import checkpoints, processes
+from mman_jax.training import checkpoints, packing, processes
 from mman_jax.training.fitting import STAGE, Fitting
+from mman_jax.training.goal import Goal
 from mman_jax.training.outcome import Snapshot
 
 
@@ -25,7 +24,7 @@ def fit(
     screen: Screen,
     begin: Callable[[], Snapshot] | None = None,
     shown: Sequence[str] = (),
-    targets: Mapping[str, np.ndarray] | None = None,
+    goals: Mapping[str, Goal] | None = None,
 ) -> tuple[Snapshot, dict[str, float]]:
     """Trains one task, going on from its last checkpoint.
 
@@ -36,8 +35,8 @@ def fit(
         screen: where progress is shown.
         begin: gives the snapshot to start from, if there is no checkpoint.
         shown: the boards (`boards.WHERE`) where curves go, too.
-        targets: the epochs to train to (see `Trainer.run`), of a training again; it has checkpoints
-            and curves of its own.
+        goals: what a training again is to come to (see `Trainer.run`); it has checkpoints and
+            curves of its own.
 
     Returns:
         The last snapshot, and the seconds by stage.
@@ -45,14 +44,14 @@ def fit(
     Raises:
         InputError: if a checkpoint cannot be read.
     """
-    trainer, again = experiment.trainer, targets is not None
+    trainer, again = experiment.trainer, goals is not None
     if isinstance(trainer, Fitting):
         return _at_once(experiment, task, workdir, screen, shown, again)
     where = checkpoints_of(workdir, task, again)
     start, seconds = None, {}
     found = checkpoints.restore(where)
     if found:
-        start = checkpoints.unpack(*found, trainer, where)
+        start = packing.unpack(*found, trainer, where)
         seconds = found[1]["seconds"]
         screen.line(f"{task.name}: goes on after {start.stage} epoch {len(start.history[0])}")
     elif begin:
@@ -67,7 +66,7 @@ def fit(
             experiment.labels[task.name],
             experiment.seeds,
             start,
-            targets=targets,
+            goals=goals,
             groups=experiment.groups,
         ):
             now = time.monotonic()
@@ -83,7 +82,7 @@ def fit(
             patience = experiment.config.checkpoint_seconds
             late = processes.agree(Preemption.asked or now - saved > patience)
             if complete or late:
-                arrays, card = checkpoints.pack(snapshot)
+                arrays, card = packing.pack(snapshot)
                 if processes.is_first():
                     checkpoints.save(where, arrays, card | {"seconds": seconds})
                 saved = now

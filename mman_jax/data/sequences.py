@@ -6,14 +6,8 @@ from typing import Protocol
 import numpy as np
 
 from mman_jax.data import validation
-from mman_jax.data.validation import (
-    check_array,
-    check_count,
-    check_key,
-    check_names,
-    name_utterance,
-    row_chunks,
-)
+from mman_jax.data.checks import check_array, check_count, check_key, check_names
+from mman_jax.data.validation import name_utterance, row_chunks
 from mman_jax.errors import InputError
 from mman_jax.files.growing import Growing
 

@@ -1,11 +1,11 @@
 """What makes a corpus valid; everything that is not is refused by the name of its place."""
 
-import re
 from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
 
+from mman_jax.data.checks import check_array, check_count, check_key, check_names
 from mman_jax.errors import InputError, nearest
 
 TOLD = ("speaker", "session")
@@ -13,8 +13,6 @@ TOLD = ("speaker", "session")
 
 SPLIT_NAMES = ("train", "valid", "test")
 
-# Names are keys of files, paths of parameters and values of flags, between commas.
-_MODALITY = re.compile(r"[^\W_]([\w.()+ -]{0,98}[\w.()+-])?")
 _CHUNK_VALUES = 1 << 20
 
 ONE_VECTOR = "[N, D], one vector an utterance: average frames [N, T, D] over T first"
@@ -165,13 +163,6 @@ def check_features(corpus: Fields) -> None:
                 raise InputError(where, found, expected)
 
 
-def check_key(name: object, place: str) -> None:
-    """Refuses what is no name of a modality, a sequence or a target."""
-    if not isinstance(name, str) or not _MODALITY.fullmatch(name):
-        expected = "a letter or digit, then letters, digits and any of _ - . ( ) + or a space"
-        raise InputError(place, "an unusable name", f"{expected}, at most 100 characters")
-
-
 def _check_targets(corpus: Fields, place: str) -> None:
     for name, array in corpus.targets.items():
         where = f"{place}: targets/{name}"
@@ -223,30 +214,3 @@ def name_utterance(corpus: Fields, utterance: int) -> str:
     conversation = int(np.searchsorted(ends, utterance, side="right"))
     name = corpus.conversation_ids[conversation]
     return f"conversation {name}, utterance {corpus.utterance_ids[utterance]}"
-
-
-def check_array(array: object, dtype: type, rank: int, place: str, axes: str) -> None:
-    """Refuses what is no array of this type and number of axes."""
-    if not isinstance(array, np.ndarray):
-        found = f"a {type(array).__name__}"
-    elif array.dtype != dtype or array.ndim != rank:
-        found = f"{array.dtype} of shape {array.shape}"
-    else:
-        return
-    raise InputError(place, found, f"an array {axes} of {np.dtype(dtype).name}")
-
-
-def check_names(names: object, place: str) -> None:
-    """Refuses what is no tuple of printable texts."""
-    # One line a message and one row a prediction: an id that breaks lines would break both.
-    if not isinstance(names, tuple):
-        raise InputError(place, f"a {type(names).__name__}", "a tuple of str")
-    for position, name in enumerate(names):
-        if type(name) is not str or not name or not name.isprintable():
-            raise InputError(place, f"{name!r:.60} at position {position}", "printable text")
-
-
-def check_count(values: object, count: int, place: str, other: str) -> None:
-    """Refuses another number of values than some other field has."""
-    if len(values) != count:
-        raise InputError(place, f"{len(values)} entries", f"{count}, as many as {other}")

@@ -12,10 +12,11 @@ from mman_jax.systems.key import Key
 from mman_jax.types import Array, Batch
 
 
-def answers_without(
+def logits_without(
     system: System, params: Any, rows: Batch, options: Mapping[str, Any] | None = None
 ) -> dict[str, np.ndarray]:
-    """The system's answers [S, R, U] int where one modality is missing everywhere, by modality.
+    """The logits [S, R, U, C] of the system's head where one modality is missing everywhere, by
+    modality; of targets what the head gives, in deviations of training.
 
     Args:
         system: the trained system.
@@ -45,7 +46,7 @@ def _answering(key: Key, options: tuple[tuple[str, Any], ...]) -> Callable[..., 
     def answer(params, features, reset, present):
         def one(params):
             logits, _ = system.apply({"params": params}, features, reset, present=present)
-            return logits[system.head].argmax(-1)
+            return logits[system.head]
 
         return jax.lax.map(one, params)
 

@@ -161,5 +161,7 @@ def _merged(counts: np.ndarray, true: Sequence[int], given: Sequence[int]) -> np
     classes = max(given) + 1
     to_true = np.array([[c == group for c in range(classes)] for group in true], float)
     to_given = np.array([[c == group for c in range(classes)] for group in given], float)
+    merge = np.einsum("tc,gd->tgcd", to_true, to_given).reshape(-1, classes * classes)
     used = counts[..., : len(true), : len(given)]
-    return np.einsum("...tg,tc,gd->...cd", used, to_true, to_given)
+    merged = used.reshape(*used.shape[:-2], -1) @ merge
+    return merged.reshape(*used.shape[:-2], classes, classes)

@@ -3,7 +3,7 @@
 S seeds, N utterances.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import chex
@@ -12,13 +12,15 @@ import numpy as np
 LEVEL = 0.95
 RESAMPLES = 10_000
 
+_AT_ONCE = 500  # resamples whose sums are in memory
+
 
 class Difference(NamedTuple):
-    """How much more of the answers of one system are right than of another.
+    """How much higher a score is of one system than of another.
 
     Attributes:
-        mean: the difference of the accuracies, as a share from -1 to 1.
-        low: where the 95 % interval begins, a percentile of the bootstrap; a share.
+        mean: the difference of the scores; of accuracies a share from -1 to 1.
+        low: where the 95 % interval begins, a percentile of the bootstrap.
         high: where it ends.
         p: two-sided, of the bootstrap: how often chance alone would turn the sign.
     """
@@ -146,17 +148,63 @@ def bootstrap(
     _, which, sizes = np.unique(conversations, return_inverse=True, return_counts=True)
     right = [_sum_by(x, which, len(sizes)) for x in (first, second)]
     random = np.random.default_rng(seed)
-    drawn = random.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), resamples)
+    drawn = _draw(random, len(sizes), resamples)
     means = []
     for counts in right:
-        seeds = len(counts)
-        weights = random.multinomial(seeds, np.full(seeds, 1 / seeds), resamples) / seeds
+        weights = _draw(random, len(counts), resamples) / len(counts)
         means.append(np.einsum("rs,sv,rv->r", weights, counts, drawn, optimize=True))
     differences = (means[0] - means[1]) / (drawn @ sizes)
-    low, high = np.quantile(differences, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    tail = min((differences <= 0).sum(), (differences >= 0).sum())
-    p = min(1.0, 2 * (tail + 1) / (resamples + 1))
-    return Difference(float(first.mean() - second.mean()), float(low), float(high), float(p))
+    return _difference(first.mean() - second.mean(), differences)
+
+
+def bootstrap_score(
+    score: Callable[[np.ndarray], np.ndarray],
+    first: np.ndarray,
+    second: np.ndarray,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Difference:
+    """The same of any score that is made of sums over utterances, such as a correlation.
+
+    Args:
+        score: of sums [..., *K], one value [...] each.
+        first: [S, V, *K], the sums of each seed of the first system over each of V conversations.
+        second: the same of the second; its S may differ.
+        resamples: how many.
+        seed: of the resampling.
+
+    Raises:
+        AssertionError: if the axes disagree.
+    """
+    systems = [np.asarray(x, np.float64) for x in (first, second)]
+    chex.assert_equal_shape([x[0] for x in systems])
+    random = np.random.default_rng(seed)
+    # Whole numbers are multiplied far slower.
+    drawn = _draw(random, systems[0].shape[1], resamples).astype(np.float64)
+    means = []
+    for sums in systems:
+        seeds = len(sums)
+        weights = _draw(random, seeds, resamples) / seeds
+        flat = np.moveaxis(sums, 1, 0).reshape(drawn.shape[1], -1)
+        pieces = [
+            score((drawn[at : at + _AT_ONCE] @ flat).reshape(-1, seeds, *sums.shape[2:]))
+            for at in range(0, resamples, _AT_ONCE)
+        ]
+        means.append((weights * np.concatenate(pieces)).sum(1))
+    first_mean, second_mean = (score(sums.sum(1)).mean() for sums in systems)
+    return _difference(first_mean - second_mean, means[0] - means[1])
+
+
+def _draw(random: np.random.Generator, count: int, resamples: int) -> np.ndarray:
+    """How often [resamples, count] each of so many is drawn, with replacement."""
+    return random.multinomial(count, np.full(count, 1 / count), resamples)
+
+
+def _difference(mean: float, resampled: np.ndarray) -> Difference:
+    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    tail = min((resampled <= 0).sum(), (resampled >= 0).sum())
+    p = min(1.0, 2 * (tail + 1) / (len(resampled) + 1))
+    return Difference(float(mean), float(low), float(high), float(p))
 
 
 def _sum_by(values: np.ndarray, which: np.ndarray, groups: int) -> np.ndarray:

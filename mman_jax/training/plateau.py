@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 
 from mman_jax.errors import InputError
 from mman_jax.types import Array
@@ -56,8 +57,33 @@ def note(lowest: Lowest, epoch: Array, losses: Array) -> Lowest:
     return Lowest(jnp.where(lower, losses, lowest.loss), jnp.where(lower, epoch, lowest.epoch))
 
 
-def fall(pace: Array, plateau: Plateau, lowest: Lowest, epoch: Array) -> Array:
-    """The pace for the next epoch."""
+def fall(
+    pace: Array, plateau: Plateau, lowest: Lowest, epoch: Array, known: Array | int = -1
+) -> Array:
+    """The pace for the next epoch.
+
+    Args:
+        pace: of this one.
+        plateau: how it falls.
+        lowest: with this epoch noted.
+        epoch: counted from 1.
+        known: how often it falls now, where that is known before; -1: where it is `late`.
+    """
+    times = jnp.where(jnp.asarray(known) < 0, late(plateau, lowest, epoch), known)
+    return pace * jnp.float32(plateau.factor) ** times
+
+
+def late(plateau: Plateau, lowest: Lowest, epoch: Array) -> Array:
+    """Whether patience has run out after an epoch, once more."""
     waited = epoch - lowest.epoch[0]
-    late = (waited > 0) & (waited % plateau.patience == 0)
-    return jnp.where(late, pace * jnp.float32(plateau.factor), pace)
+    return (waited > 0) & (waited % plateau.patience == 0)
+
+
+def falls(losses: np.ndarray, plateau: Plateau) -> np.ndarray:
+    """After which epochs [E, S] bool the rates fell, by the validation losses [E, S] of them."""
+    lowest = np.fmin.accumulate(np.vstack([np.full_like(losses[:1], np.inf), losses]), axis=0)
+    epochs = np.arange(1, len(losses) + 1)[:, None]
+    # A loss that is not finite is never lower.
+    when = np.maximum.accumulate(np.where(losses < lowest[:-1], epochs, 0), axis=0)
+    waited = epochs - when
+    return (waited > 0) & (waited % plateau.patience == 0)

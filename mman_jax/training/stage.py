@@ -10,29 +10,26 @@ import jax.numpy as jnp
 import optax
 
 from mman_jax.systems.base import owner
-from mman_jax.training import averaging, freezing, plateau
-from mman_jax.training.answers import StageAnswers
+from mman_jax.training import averaging, failures, freezing, plateau
+from mman_jax.training.goal import Goal
 from mman_jax.training.mesh import ROWS
-from mman_jax.training.objectives import Objective
 from mman_jax.training.optimizer import optimizer
 from mman_jax.training.plateau import Plateau
 from mman_jax.training.rows import count, filled_first, in_batches, take
-from mman_jax.training.selection import LAST, Selection
+from mman_jax.training.scoring import StageScores
+from mman_jax.training.selection import LAST
 from mman_jax.training.state import Record, State
-from mman_jax.types import Array, Batch, unscored
+from mman_jax.types import Array, Batch
 
 
 @dataclasses.dataclass(frozen=True)
-class StageTraining(StageAnswers):
+class StageTraining(StageScores):
     """What is trained together, and how its epochs run; equal ones compile to the same programs.
 
     Attributes:
         groups: which group trains each parameter (`freezing.labels`).
         settings: of the optimizer, see `optimizer`.
-        objective: what is learnt: the loss, and the sums that scores are of (tallies).
         decay: of the average of the parameters that is validated and kept; 0: the last iterate is.
-        selection: what picks the epoch.
-        valid_rows: how many of the held-out rows are validation's; the rest is test's.
         padded: whether rows may be empty, so that several splits of a corpus have equal shapes: a
             batch of such rows alone is no step.
         plateau: how the learning rates fall; None: they stay.
@@ -40,10 +37,7 @@ class StageTraining(StageAnswers):
 
     groups: Any
     settings: Mapping[str, Any]
-    objective: Objective
     decay: float
-    selection: Selection
-    valid_rows: int
     padded: bool
     plateau: Plateau | None = None
 
@@ -60,13 +54,13 @@ class StageTraining(StageAnswers):
         """
         return freezing.freeze(lambda group: optimizer(self.settings, group), self.groups)
 
-    def start(self, seed: Array, pace: Array, target: Array, params: Any) -> State:
+    def start(self, seed: Array, pace: Array, goal: Goal, params: Any) -> State:
         """The state of one seed before the first epoch.
 
         Args:
             seed: a scalar, integer.
             pace: a scalar, float: what this seed's learning rates are multiplied by.
-            target: [T] int32, the epoch that each head keeps; 0: the best on validation.
+            goal: what is known before of where it is to come to.
             params: the network's, without a seed axis.
         """
         heads = len(self.heads)
@@ -78,7 +72,7 @@ class StageTraining(StageAnswers):
             params=params,
             opt_state=self.optimizer.init(params),
             average=averaging.start(params, self.decay),
-            target=jnp.asarray(target, jnp.int32),
+            target=jnp.asarray(goal.epoch, jnp.int32),
             best=params,
             best_epoch=jnp.zeros(heads, jnp.int32),
             best_score=jnp.full(heads, -jnp.inf, jnp.float32),
@@ -90,6 +84,7 @@ class StageTraining(StageAnswers):
             test=nothing,
             oracle=jnp.zeros(heads, jnp.float32),
             lowest=plateau.start(heads) if self._notes_losses else (),
+            falls=jnp.asarray(goal.falls, jnp.int32) if self.plateau else (),
         )
 
     def epoch(
@@ -189,54 +184,13 @@ class StageTraining(StageAnswers):
         updates, opt_state = self.optimizer.update(grads, state.opt_state, state.params)
         updates = jax.tree.map(lambda x: state.pace * x, updates)
         params = freezing.apply_updates(state.params, updates, self.groups)
-        state = self._note_failure(state, means, self._norms(grads), number)
+        state = failures.note(state, means, self._norms(grads), number)
         average = averaging.update(state.average, params, self.decay)
         return state._replace(params=params, opt_state=opt_state, average=average), means
 
     def kept(self, state: State) -> Any:
         """The parameters that are validated and kept: the last ones, or their average."""
         return averaging.value(state.average, state.params, self.groups, self.decay)
-
-    def evaluate(
-        self, params: Any, parts: Mapping[str, Batch], reference: Array
-    ) -> tuple[Array, Array]:
-        """What `score` gives of the held-out rows [R + 1, U, ...] together, summed over them."""
-        held = parts["held"]
-        rows = count(held)
-
-        def step(_, index):
-            is_valid = (index < self.valid_rows)[:, None]
-            return None, self.score(params, take(held, index), is_valid, reference)
-
-        order = self._spread(in_batches(jnp.arange(rows), self.batch_rows, rows), rows)
-        _, (tallies, losses) = jax.lax.scan(step, None, order)
-        return tallies.sum(0), losses.sum(0)
-
-    def score(
-        self, params: Any, batch: Batch, is_valid: Array, reference: Array
-    ) -> tuple[Array, Array]:
-        """Tallies and loss of every head on a batch of held-out rows.
-
-        Args:
-            params: the network's.
-            batch: this device's rows of the batch.
-            is_valid: [B, 1] bool, whose the row is: validation's, or test's.
-            reference: what the objective took from the training labels.
-
-        Returns:
-            Tallies [2, T, ...] of validation and of test; and of validation the summed loss at each
-            temperature, and last its weight [T, temperatures + 1] float32.
-        """
-        logits, temperatures = self.answer(params, batch), self.selection.temperatures
-        own = (is_valid, ~is_valid)
-        if batch.labels.ndim == 3:
-            own = tuple(x[..., None] for x in own)
-        nothing = unscored(batch.labels.dtype)
-        parts = [jnp.where(x, batch.labels, nothing) for x in own]
-        objective = self.objective
-        tallies = [[objective.tally(x, labels, reference) for x in logits] for labels in parts]
-        losses = [objective.summed(x, parts[0], reference, temperatures) for x in logits]
-        return self._sum((jnp.array(tallies), jnp.array(losses)))
 
     def finish(
         self, state: State, train_loss: Array, scores: tuple[Array, Array]
@@ -257,7 +211,8 @@ class StageTraining(StageAnswers):
             lowest = plateau.note(state.lowest, state.epoch, record.valid_loss)
             state = state._replace(lowest=lowest)
         if self.plateau:
-            pace = plateau.fall(state.pace, self.plateau, state.lowest, state.epoch)
+            known = state.falls[state.epoch - 1]
+            pace = plateau.fall(state.pace, self.plateau, state.lowest, state.epoch, known)
             state = state._replace(pace=pace)
         heads = jax.tree.map(self._head_of, self.groups)
         score = self.selection.score(record, valid, valid_losses.min(1))
@@ -285,15 +240,6 @@ class StageTraining(StageAnswers):
         for group, x in zip(jax.tree.leaves(self.groups), jax.tree.leaves(grads), strict=True):
             squares[self._head_of(group)] += jnp.sum(x * x)
         return jnp.sqrt(jnp.stack(squares))
-
-    def _note_failure(self, state: State, losses: Array, norms: Array, step: Array) -> State:
-        broken = ~(jnp.isfinite(losses) & jnp.isfinite(norms))
-        first = broken & (state.failed[:, 0] == 0) & ~state.stopped
-        now = jnp.stack([state.epoch + 1, step + 1]).astype(jnp.int32)
-        return state._replace(
-            failed=jnp.where(first[:, None], now, state.failed),
-            failed_norm=jnp.where(first, norms, state.failed_norm),
-        )
 
     def _head_of(self, group: str) -> int:
         return self.heads.index(owner(group, self.heads) or self.heads[-1])

@@ -32,6 +32,8 @@ class State(NamedTuple):
             what selection on the test set would have given. It decides nothing.
         lowest: the lowest validation loss of each head, and when it was (`plateau.Lowest`); `()`
             where nothing depends on it.
+        falls: [E] int32, how often the learning rates fall after each epoch, where that is known
+            before; -1: by the loss. `()` where they never do.
     """
 
     seed: Array
@@ -52,6 +54,7 @@ class State(NamedTuple):
     test: Array
     oracle: Array
     lowest: Any = ()
+    falls: Any = ()
 
 
 class Record(NamedTuple):

@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 from mman_jax.systems.key import Key
 from mman_jax.training import mesh as distribution
 from mman_jax.training import processes
+from mman_jax.training.goal import Goal, unknown
 from mman_jax.training.kept import kept
 from mman_jax.training.objectives import Numbers
 from mman_jax.training.out_of_fold import out_of_fold
@@ -33,7 +34,7 @@ class Trainer(Programs):
         seeds: Sequence[int],
         start: Snapshot | None = None,
         paces: Sequence[float] | None = None,
-        targets: Mapping[str, np.ndarray] | None = None,
+        goals: Mapping[str, Goal] | None = None,
         groups: np.ndarray | None = None,
     ) -> Iterator[Snapshot]:
         """Yields a snapshot after every epoch, and a last one with every stage finished.
@@ -47,8 +48,7 @@ class Trainer(Programs):
             seeds: S seeds.
             start: a snapshot to go on from; None starts afresh.
             paces: what to multiply each seed's learning rates by; None: by 1.
-            targets: [S, T] int32 of each stage: the epoch that a head keeps, whatever its score,
-                and trains to; None: the best on validation.
+            goals: of each stage, in a training again; None: each epoch is chosen by validation.
             groups: [R + 1, U] int, groups of training conversations, for the stages whose `answers`
                 are to be `out_of_fold`; None: they are those of `training`.
         """
@@ -59,13 +59,13 @@ class Trainer(Programs):
                 state = distribution.place(start.state, self.mesh, by_seed=True)
                 history = unstack(start.history)
             else:
-                target = targets[name] if targets else None
+                goal = goals[name] if goals else None
                 with self._compiling_ahead(name, len(seeds), labels):
-                    state, history = self.start(name, seeds, params, paces, target), []
+                    state, history = self.start(name, seeds, params, paces, goal), []
             own = self._inputs(name, state.params)
             answers = self.settings[name].get("answers")
             if own and groups is not None and answers == "out_of_fold":
-                earlier = self._earlier(name, seeds, paces, finished, labels)
+                earlier = self._earlier(name, seeds, paces, finished, labels, goals)
                 own |= {"train": out_of_fold(own["train"], groups, labels, earlier)}
             for epoch in self._epochs(name, state, history, own, labels):
                 state, history = epoch
@@ -86,7 +86,15 @@ class Trainer(Programs):
             history.extend(by_epoch(processes.whole(records)))
             yield state, history
 
-    def _earlier(self, name: str, seeds, paces, finished: Mapping[str, Outcome], whole):
+    def _earlier(
+        self,
+        name: str,
+        seeds: Sequence[int],
+        paces: Sequence[float] | None,
+        finished: Mapping[str, Outcome],
+        whole: Mapping[str, np.ndarray],
+        goals: Mapping[str, Goal] | None,
+    ):
         """Trains the stages before this one for the epochs that they chose; what it then reads.
 
         Numbers are answered in deviations of the labels that were learnt from; the stage reads them
@@ -96,8 +104,9 @@ class Trainer(Programs):
         def train_and_answer(labels):
             params = None
             for earlier in self.stages[: self.stages.index(name)]:
-                target = finished[earlier].best_epoch
-                state = self.start(earlier, seeds, params, paces, target)
+                goal = goals[earlier] if goals else self._unknown(earlier, len(seeds))
+                goal = goal._replace(epoch=finished[earlier].best_epoch)
+                state = self.start(earlier, seeds, params, paces, goal)
                 own = self._inputs(earlier, state.params)
                 *_, (state, _) = self._epochs(earlier, state, [], own, labels)
                 params = state.best
@@ -118,7 +127,7 @@ class Trainer(Programs):
         trained: Mapping[str, Outcome],
         seeds: Sequence[int],
         paces: Sequence[float] | None = None,
-        targets: Mapping[str, np.ndarray] | None = None,
+        goals: Mapping[str, Goal] | None = None,
     ) -> Snapshot:
         """The snapshot before the second stage's first epoch, from heads that were trained apart.
 
@@ -127,12 +136,12 @@ class Trainer(Programs):
             trained: what the training of each of its heads gave (T is 1).
             seeds: S seeds.
             paces: what to multiply each seed's learning rates by; None: by 1.
-            targets: see `run`.
+            goals: see `run`.
         """
         first, second = self.stages[:2]
         joined = join([trained[head] for head in self.heads(first)])
-        target = targets[second] if targets else None
-        state = self.start(second, seeds, params, paces, target)
+        goal = goals[second] if goals else None
+        state = self.start(second, seeds, params, paces, goal)
         empty = jax.tree.map(lambda x: x[:0, :, :1], joined.history)
         return Snapshot(second, state, empty, {first: joined})
 
@@ -142,7 +151,7 @@ class Trainer(Programs):
         seeds: Sequence[int],
         params: Any = None,
         paces: Sequence[float] | None = None,
-        target: np.ndarray | None = None,
+        goal: Goal | None = None,
     ) -> State:
         """A stage's state before its first epoch, leading axis S.
 
@@ -151,23 +160,25 @@ class Trainer(Programs):
             seeds: S seeds.
             params: to go on from, leading axis S; those that it lacks are drawn.
             paces: what to multiply each seed's learning rates by; None: by 1.
-            target: [S, T] int32, the epoch that each head keeps; None: the best on validation.
+            goal: what is known before of where it is to come to; None: nothing.
         """
         seeds = np.asarray(seeds, np.uint32)
         paces = np.ones(len(seeds), np.float32) if paces is None else np.asarray(paces, np.float32)
-        if target is None:
-            target = np.zeros((len(seeds), len(self.heads(name))), np.int32)
+        goal = self._unknown(name, len(seeds)) if goal is None else goal
         begin = _beginning(self.stage(name), self.sizes, self.mesh)
-        return begin(seeds, paces, target, dict(params or {}))
+        return begin(seeds, paces, goal, dict(params or {}))
+
+    def _unknown(self, name: str, seeds: int) -> Goal:
+        return unknown(seeds, len(self.heads(name)), self.epochs(name))
 
     def template(self, stage: str, seeds: int) -> State:
         """The shapes of a stage's state with a leading axis S, to read a checkpoint by."""
         names = jax.ShapeDtypeStruct((seeds,), jnp.uint32)
-        target = jax.ShapeDtypeStruct((seeds, len(self.heads(stage))), jnp.int32)
         params = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct((seeds, *x.shape), x.dtype), self.shapes
         )
-        return jax.eval_shape(jax.vmap(self.stage(stage).start), names, names, target, params)
+        goal = self._unknown(stage, seeds)
+        return jax.eval_shape(jax.vmap(self.stage(stage).start), names, names, goal, params)
 
     @contextlib.contextmanager
     def _compiling_ahead(self, name: str, seeds: int, labels: Mapping[str, np.ndarray]):
@@ -190,11 +201,11 @@ class Trainer(Programs):
 def _beginning(stage: StageTraining, sizes: tuple[tuple[str, int], ...], mesh: Mesh) -> Callable:
     """All seeds' first states, compiled quickly: it runs but once a training."""
 
-    def begin(seed, pace, target, params):
+    def begin(seed, pace, goal, params):
         if drawn_anew := set(shapes(Key(stage.system), sizes)) - set(params):
             new = drawn(stage.system, sizes, seed)
             params = {name: new[name] if name in drawn_anew else params[name] for name in new}
-        return stage.start(seed, pace, target, params)
+        return stage.start(seed, pace, goal, params)
 
     return jax.jit(
         jax.vmap(begin),

@@ -59,6 +59,19 @@ def test_seeds_that_differ_widen_the_interval():
     assert wide.high - wide.low > 2 * (narrow.high - narrow.low)
 
 
+def test_of_a_score_that_is_a_mean_it_is_the_same():
+    random = np.random.default_rng(0)
+    first, second = (random.random((seeds, 60)) < share for seeds, share in ((3, 0.7), (2, 0.5)))
+    which = np.arange(60) // 7
+    sums = [
+        np.stack([[[x[which == v].sum(), (which == v).sum()] for v in range(9)] for x in several])
+        for several in (first, second)
+    ]
+    found = significance.bootstrap_score(lambda x: x[..., 0] / x[..., 1], *sums)
+    np.testing.assert_allclose(found, significance.bootstrap(first, second, which), atol=1e-3)
+    assert found.mean == pytest.approx(first.mean() - second.mean())
+
+
 def test_equal_systems_differ_by_nothing():
     right = np.random.default_rng(0).random((3, 60)) < 0.7
     found = significance.bootstrap(right, right, np.repeat(np.arange(6), 10))

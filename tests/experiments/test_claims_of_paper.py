@@ -69,13 +69,14 @@ def test_a_filter_uses_the_evidence_that_it_has():
     utterances = {
         "conversation": np.repeat(corpus.conversation_ids, corpus.lengths)[scored].tolist(),
         "position": np.concatenate([np.arange(n) for n in corpus.lengths])[scored].tolist(),
+        "label": corpus.labels[scored].tolist(),
     }
 
     def answers(*evidence, **settings):
         posterior = ceiling.posterior(process, corpus, *evidence, **settings)
         return [posterior.argmax(-1)[scored].tolist()]
 
-    shares, kinds = evidence.used(
+    shares, beside, kinds = evidence.used(
         corpus,
         utterances,
         {"all": answers(), "late": answers("late"), "forgets": answers(context=False)},
@@ -85,3 +86,10 @@ def test_a_filter_uses_the_evidence_that_it_has():
     assert shares["late"]["joint"] == 0.0
     assert shares["late"]["context"] > 0.5
     assert shares["forgets"]["context"] == 0.0
+    # The labels are drawn, and so side with the likelier answer, though not always; what does not
+    # look at the utterances sides with neither.
+    assert all(0.5 < share < 1 for share in beside[evidence.LABELS].values())
+    blind = np.random.default_rng(0).choice(corpus.labels[scored], (400, int(scored.sum())))
+    drawn, _, _ = evidence.used(corpus, utterances, {"blind": blind})
+    for kind, share in beside[evidence.CHANCE].items():
+        assert drawn["blind"][kind] == pytest.approx(share, abs=0.02)

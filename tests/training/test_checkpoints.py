@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mman_jax.errors import InputError
-from mman_jax.training import checkpoints, integrity
+from mman_jax.training import checkpoints, integrity, packing
 from tests import tiny
 
 
@@ -12,8 +12,8 @@ def test_a_snapshot_read_back_goes_on_to_the_same_end(tmp_path):
     trainer, labels = tiny.trainer(tiny.recipe(dropout=0.3, epochs=2), seeds=2)
     kept = tiny.kept(trainer.run(labels, [0, 1]))
     for middle in kept[:4]:
-        checkpoints.save(tmp_path, *checkpoints.pack(middle))
-        back = checkpoints.unpack(*checkpoints.restore(tmp_path), trainer)
+        checkpoints.save(tmp_path, *packing.pack(middle))
+        back = packing.unpack(*checkpoints.restore(tmp_path), trainer)
         chex.assert_trees_all_equal(back, middle)
     end = tiny.last(trainer, labels, [0, 1], back)
     chex.assert_trees_all_equal(jax.tree.map(np.asarray, end.state), kept[-1].state)
@@ -21,20 +21,20 @@ def test_a_snapshot_read_back_goes_on_to_the_same_end(tmp_path):
 
 def test_a_checkpoint_of_another_network_or_version_is_refused(tmp_path):
     trainer, labels = tiny.trainer(tiny.recipe(epochs=1))
-    arrays, card = checkpoints.pack(tiny.kept(trainer.run(labels, [0]))[0])
+    arrays, card = packing.pack(tiny.kept(trainer.run(labels, [0]))[0])
     config = tiny.recipe(epochs=1)
     config.network.early.hidden = (9,)
     wider, _ = tiny.trainer(config)
     with pytest.raises(InputError, match=r"run: .*kernel.*of another network; expected float32"):
-        checkpoints.unpack(arrays, card, wider, "run")
+        packing.unpack(arrays, card, wider, "run")
     fewer = {**arrays, "state": dict(list(arrays["state"].items())[:-1])}
     with pytest.raises(InputError, match="arrays, of another network; expected"):
-        checkpoints.unpack(fewer, card, trainer, "run")
+        packing.unpack(fewer, card, trainer, "run")
     for other in (0, None, "x"):
         with pytest.raises(InputError, match=r"run: format .* another version of mman_jax"):
-            checkpoints.unpack(arrays, {**card, "format": other}, trainer, "run")
+            packing.unpack(arrays, {**card, "format": other}, trainer, "run")
     with pytest.raises(InputError, match="run: stage 'later'; expected one of towers, fusion"):
-        checkpoints.unpack(arrays, {**card, "stage": "later"}, trainer, "run")
+        packing.unpack(arrays, {**card, "stage": "later"}, trainer, "run")
 
 
 def test_the_newest_is_read_and_two_are_kept(tmp_path):

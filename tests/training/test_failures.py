@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from experiments.trial import results
+from mman_jax.training import failures
 from mman_jax.training.outcome import converged, of_seeds
 from tests import tiny
 
@@ -80,5 +81,5 @@ def test_a_loss_or_a_gradient_alone_is_a_failure():
     heads = len(stage.heads)
     losses = jnp.ones(heads).at[0].set(jnp.nan)
     norms = jnp.ones(heads).at[1].set(jnp.inf)
-    failed = stage._note_failure(state, losses, norms, jnp.int32(4)).failed
+    failed = failures.note(state, losses, norms, jnp.int32(4)).failed
     np.testing.assert_array_equal(failed, [[1, 5], [1, 5]] + [[0, 0]] * (heads - 2))

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mman_jax.training.goal import Goal
 from mman_jax.training.out_of_fold import out_of_fold
 from mman_jax.types import UNSCORED
 from tests import tiny
@@ -46,7 +47,8 @@ def test_a_fusion_learns_from_answers_to_what_the_towers_did_not_see():
 
 def test_given_epochs_are_trained_to_and_kept():
     trainer, labels = tiny.trainer(tiny.recipe(epochs=3))
-    targets = {"towers": np.int32([[1, 3, 2]]), "fusion": np.int32([[2]])}
-    *_, end = trainer.run(labels, [0], targets=targets)
+    epochs = {"towers": np.int32([[1, 3, 2]]), "fusion": np.int32([[2]])}
+    goals = {name: Goal(kept, np.full((1, 3), -1)) for name, kept in epochs.items()}
+    *_, end = trainer.run(labels, [0], goals=goals)
     assert end.finished["towers"].best_epoch.tolist() == [[1, 3, 2]]
     assert end.finished["fusion"].best_epoch.tolist() == [[2]]

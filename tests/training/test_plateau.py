@@ -7,7 +7,7 @@ import pytest
 from configs import mfm, mult, tripathi
 from experiments.trial import settings
 from mman_jax.errors import InputError
-from mman_jax.training import checkpoints, plateau
+from mman_jax.training import packing, plateau
 from mman_jax.training.plateau import Plateau
 from tests import tiny
 
@@ -18,6 +18,9 @@ def paces(losses, patience):
     for epoch, loss in enumerate(losses, 1):
         lowest = plateau.note(lowest, epoch, jnp.float32([loss]))
         found.append(float(plateau.fall(found[-1], Plateau(patience, 0.5), lowest, epoch)))
+    # The same from all losses together.
+    fell = plateau.falls(np.float32(losses)[:, None], Plateau(patience, 0.5))[:, 0]
+    np.testing.assert_array_equal(np.cumprod(np.where(fell, 0.5, 1)), found[1:])
     return found
 
 
@@ -51,7 +54,7 @@ def test_going_on_from_a_checkpoint_is_the_same_with_rates_that_have_fallen():
     np.testing.assert_allclose(found, expected)
     fallen = int((found < 1).any(1).argmax())
     assert 0 < fallen < len(losses) - 2
-    middle = checkpoints.unpack(*checkpoints.pack(kept[fallen]), trainer)
+    middle = packing.unpack(*packing.pack(kept[fallen]), trainer)
     end = tiny.last(trainer, labels, [0, 1], middle)
     chex.assert_trees_all_equal(jax.tree.map(np.asarray, end.state), kept[-1].state)
     chex.assert_trees_all_equal(end.finished, kept[-1].finished)

@@ -217,6 +217,7 @@ def make(
             "ceiling": 0.891, "ceiling_late_fusion": 0.765,
             "evidence": {name: {"single": 0.81, "joint": 0.5 + 0.05 * index}
                          for index, name in enumerate(towers)},
+            "evidence_beside": {"chance": {"single": 0.48}, "labels": {"joint": 0.7}},
             "kinds": {"single": "one modality tells alone", "joint": "only two together tell"},
         } if synthetic else None,
         "missing": {

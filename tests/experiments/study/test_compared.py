@@ -168,11 +168,16 @@ def test_trials_must_be_several_and_finished(three, tmp_path):
         compared.compare(three)
 
 
-def test_trials_that_answer_numbers_are_refused(three, monkeypatch):
-    found = {"tasks": {"auto": {"targets": [{"name": "valence"}]}}}
-    monkeypatch.setattr(compared.pooled, "read", lambda folders: found)
-    with pytest.raises(InputError, match="answers that are numbers"):
-        compared.compare(three)
+def test_other_scores_of_classes(three):
+    found = compared.compare(three[1:], score="weighted_f1")
+    (pair,) = found["comparisons"]
+    scores = [run["test"]["auto"]["weighted_f1"]["mean"] for run in found["runs"]]
+    assert "p_mcnemar" not in pair
+    # Of answers [0, 1, 1, 0] F1 is 1/2 of both classes, twice, and once all are right.
+    assert pair["difference"] == pytest.approx((0.5 + 0.5 + 1) / 3)
+    assert len(scores) == 2
+    with pytest.raises(InputError, match=r"--score: unknown 'weighted_f2'; expected 'weighted_f1'"):
+        compared.compare(three, score="weighted_f2")
 
 
 def test_names_are_as_long_as_it_takes():

@@ -37,7 +37,7 @@ def trial(folder, name):
         "failed": [{"seed": 1}] if 1 not in seeds else [], "parameters": {"total": 7},
         "corpus": {"path": "p", "split": name, "parts": dict.fromkeys(pooled._PARTS, part)},
         "seconds": {"all": 2.0}, "towers": {"t": head}, "ceiling": 0.1 * scored,
-        "ceiling_late_fusion": 0.5, **head,
+        "ceiling_late_fusion": 0.5, "ceiling_without_order": 0.05 * scored, **head,
         "before_refit": {"test": {"accuracy": results.spread([s / scored for s in seeds])}},
     }  # fmt: skip
     (folder / "results.json").write_text(json.dumps(found))
@@ -104,6 +104,7 @@ def test_pooled_scores_by_hand(folders):
     assert found["towers"]["t"]["test"] == told
     assert found["seconds"] == {"all": 4.0}
     np.testing.assert_allclose(found["ceiling"], (0.4 * 4 + 0.6 * 6) / 10)
+    np.testing.assert_allclose(found["ceiling_without_order"], (0.2 * 4 + 0.3 * 6) / 10)
     assert found["corpus"]["parts"]["test"]["classes"] == {"a": 4, "b": 6}
 
 

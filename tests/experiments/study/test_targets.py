@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from experiments.study import claims, folds, study
+from experiments.study import claims, study
 from experiments.terminal.screen import Screen
 from mman_jax.data.readers import npz
 from tests import tiny
@@ -40,7 +40,15 @@ def test_the_report_tells_errors(finished):
     told = (finished / "report.md").read_text()
     for words in ("Acc2", "Acc7", "mean of training", "Predicted: sentiment", "CCC"):
         assert words in told
-    assert (finished / "figures" / "seeds.png").is_file()
+    for name in ("seeds", "attention_clstm_mma", "conversation_clstm_mma"):
+        assert (finished / "figures" / f"{name}.png").is_file()
+    assert mma["attention"]["by_class"] == {}
+    assert isinstance(mma["attention"]["conversation"]["answers"][0], float)
+    missing = results["missing"]["clstm_ef"]
+    assert set(missing) == {"speech", "text"}
+    # Its answers come from the text: without it they are further off.
+    assert missing["text"]["mae"]["mean"] != pytest.approx(ef["test"]["mae"]["mean"], abs=1e-6)
+    assert "With a modality missing" in told
     assert "nan" not in told.lower().split()
 
 
@@ -60,9 +68,17 @@ def test_errors_by_hand():
 
 def test_folds_of_a_target_are_pooled(finished, tmp_path):
     config = tiny.recipe(epochs=1)
-    config.train.select = "loss"
+    config.train.update(select="loss", refit=True)
     config.data.update(path=str(finished.parent / "corpus.npz"), target="sentiment", folds="3")
-    folds.run(config, tmp_path, Screen(quiet=True))
+    study.run(config, tmp_path, Screen(quiet=True), names=("clstm_mma",))
     results = json.loads((tmp_path / "results.json").read_text())
-    assert len(results["folds"]) == 3
-    assert results["test"]["mae"]["mean"] > 0
+    mma = results["systems"]["clstm_mma"]
+    assert len(mma["folds"]) == 3
+    before = mma["before_refit"]
+    for test in (mma["test"], before["test"], before["towers"]["mma"]["test"]):
+        assert test["mae"]["mean"] > 0
+        assert len(test["acc7"]["per_fold"]) == 3
+    assert mma["before_refit"]["test"]["mae"] != mma["test"]["mae"]
+    told = (tmp_path / "report.md").read_text()
+    for words in ("Test MAE of every fold", "Training again", "Attention"):
+        assert words in told

@@ -62,4 +62,5 @@ def test_a_layer_of_a_million_units_is_refused_for_its_memory():
 def test_the_estimate_grows_with_all_that_a_run_holds():
     assert settings.estimate(1, 1000, 0) == 20_000
     assert settings.estimate(3, 1000, 7) == 60_007
+    assert settings.estimate(3, 1000, 7, averaged=True) == 72_007
     assert settings.memory() > 10**8
