@@ -113,6 +113,11 @@ def test_other_modalities_are_compared(three):
     assert compared.compare(three)["notes"] == []
 
 
+def test_all_scores_of_classes_are_told_in_per_cent(three):
+    (row, *_) = comparison.scores(compared.compare(three)).plain
+    assert all(float(cell.split(" ±")[0]) > 1 for cell in row[3:]), row
+
+
 def test_other_features_of_one_name_are_compared_and_told(three):
     other = DIGESTS | {"sha256": "f1", "modalities": {"text": "t1"}}
     (three[1] / "corpus.json").write_text(json.dumps(other))
