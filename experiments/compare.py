@@ -41,6 +41,8 @@ def main(given: list[str]) -> None:
     screen = Screen()
     for table in (comparison.scores(found), comparison.tests(found)):
         screen.listing(table.caption, table.head, table.plain)
+    for note in found["notes"]:
+        screen.line(note)
     if _OUTPUT.value:
         folder = pathlib.Path(_OUTPUT.value)
         written = markdown.render(comparison.document(found)).encode()

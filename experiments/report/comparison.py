@@ -37,7 +37,7 @@ def document(found: Mapping[str, Any]) -> Document:
         title=f"{len(found['runs'])} trials compared",
         warning="",
         summary=f"All were {trained_and_tested(found['corpus'])}, protocol {found['protocol']}; "
-        f"split: {found['split']}.",
+        f"split: {found['split']}. {' '.join(found['notes'])}".strip(),
         sections=sections,
     )
 

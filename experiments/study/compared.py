@@ -79,6 +79,7 @@ def compare(
         "score": score,
         "resamples": significance.RESAMPLES,
         "comparisons": found,
+        "notes": _notes(names, runs),
     }
 
 
@@ -124,10 +125,17 @@ def _check_corpus(
             raise InputError(one.path, found, "a trial of this version")
     if theirs["utterances"] != ours["utterances"]:
         raise InputError(run.path, f"another {what} ({path})", same)
-    for name, digest in theirs["modalities"].items():
-        if ours["modalities"].get(name, digest) != digest:
-            found = f"another {what} ({path}): other features of {name}"
-            raise InputError(run.path, found, f"{same}, or a name of their own for these features")
+
+
+def _notes(names: Sequence[str], runs: Sequence[Run]) -> list[str]:
+    """What else differs than the tables show: features under one name that are not the same."""
+    first, notes = runs[0].corpus.get("modalities", {}), []
+    for name, run in zip(names[1:], runs[1:], strict=True):
+        own = run.corpus.get("modalities", {})
+        others = [m for m in first if own.get(m, first[m]) != first[m]]
+        if others:
+            notes.append(f"{name} has other features of {', '.join(others)} than {names[0]}.")
+    return notes
 
 
 def _equal(first: np.ndarray, second: np.ndarray) -> bool:

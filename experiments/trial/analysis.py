@@ -152,7 +152,8 @@ def _together(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     from scipy.special import softmax  # takes long: after training
 
     mean = softmax(logits, axis=-1).mean(0)
-    return np.asarray(confusion(mean[None], labels[None]))
+    # One program: called as it is, each of its operations would be compiled by itself.
+    return np.asarray(jax.jit(confusion)(mean[None], labels[None]))
 
 
 def _options() -> dict[str, Any]:

@@ -67,6 +67,7 @@ _NAMES = {
     "acc3_sims": "Acc3 (±0.1)",
     "acc5_sims": "Acc5 (±0.1, ±0.7)",
 }
+_NO_SHARES = ("mae", "pearson_r", "ccc")
 
 
 def names(scored: Sequence[str]) -> dict[str, str]:
@@ -75,8 +76,8 @@ def names(scored: Sequence[str]) -> dict[str, str]:
 
 
 def is_share(name: str) -> bool:
-    """Whether a score is a share of utterances, told in per cent."""
-    return name.startswith(("acc", "f1"))
+    """Whether a score, of numbers or of classes, is told in per cent."""
+    return name not in _NO_SHARES
 
 
 def sums(answers: Array, targets: Array, mean: Array, about: Sequence[Target]) -> Array:

@@ -110,7 +110,21 @@ def test_other_modalities_are_compared(three):
     """A system of another modality on the same utterances is of the same corpus."""
     other = DIGESTS | {"sha256": "f1", "modalities": {"speech": "s0"}}
     (three[1] / "corpus.json").write_text(json.dumps(other))
-    compared.compare(three)
+    assert compared.compare(three)["notes"] == []
+
+
+def test_all_scores_of_classes_are_told_in_per_cent(three):
+    (row, *_) = comparison.scores(compared.compare(three)).plain
+    assert all(float(cell.split(" ±")[0]) > 1 for cell in row[3:]), row
+
+
+def test_other_features_of_one_name_are_compared_and_told(three):
+    other = DIGESTS | {"sha256": "f1", "modalities": {"text": "t1"}}
+    (three[1] / "corpus.json").write_text(json.dumps(other))
+    found = compared.compare(three)
+    first, second = (run["name"] for run in found["runs"][:2])
+    assert found["notes"] == [f"{second} has other features of text than {first}."]
+    assert found["notes"][0] in comparison.document(found).summary
 
 
 @pytest.mark.parametrize(
@@ -118,7 +132,6 @@ def test_other_modalities_are_compared(three):
     [
         ("results.json", {"protocol": "mman4"}, "protocol mman4"),
         ("corpus.json", {"sha256": "f1", "utterances": "u1"}, "another corpus"),
-        ("corpus.json", {"sha256": "f1", "modalities": {"text": "t1"}}, "features of text"),
         ("corpus.json", {"sha256": 3}, "no digests"),
         ("config.json", {"data": None}, "as this version"),
         ("results.json", {"corpus__dimensions": None}, "as this version"),
