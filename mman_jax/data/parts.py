@@ -82,8 +82,8 @@ class Parts:
                 count = len(own) if self.words is None else len(chosen)
                 raise InputError(
                     f"{self.corpus.source}, {part} part",
-                    f"no utterance of {count} has a class of {task.name}",
-                    f"some labelled {', '.join(task.classes)}",
+                    f"no utterance of {count} has {task.asked}",
+                    f"some with {', '.join(task.classes)}",
                 )
         return laid
 

@@ -61,6 +61,11 @@ class Task:
         # The corpus's own -1 indexes the appended last entry.
         return np.append(self.label_map, np.int32(UNSCORED))[corpus.labels]
 
+    @property
+    def asked(self) -> str:
+        """What an utterance that is scored has, for messages."""
+        return f"a class of {self.name}"
+
     def learnt(self, corpus: Corpus) -> np.ndarray:
         """What training learns from: `labels`, or more than these tell."""
         return self.labels(corpus)

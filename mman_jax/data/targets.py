@@ -34,6 +34,11 @@ class Regression(Task):
         """[N, C] float32: the targets of each utterance, NaN where it has none."""
         return np.stack([corpus.targets[name] for name in self.classes], axis=-1)
 
+    @property
+    def asked(self) -> str:
+        """See `Task`."""
+        return f"a number (data.target={','.join(self.classes)})"
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Binned(Task):

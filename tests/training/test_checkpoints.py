@@ -19,24 +19,6 @@ def test_a_snapshot_read_back_goes_on_to_the_same_end(tmp_path):
     chex.assert_trees_all_equal(jax.tree.map(np.asarray, end.state), kept[-1].state)
 
 
-def test_a_checkpoint_of_another_network_or_version_is_refused(tmp_path):
-    trainer, labels = tiny.trainer(tiny.recipe(epochs=1))
-    arrays, card = packing.pack(tiny.kept(trainer.run(labels, [0]))[0])
-    config = tiny.recipe(epochs=1)
-    config.network.early.hidden = (9,)
-    wider, _ = tiny.trainer(config)
-    with pytest.raises(InputError, match=r"run: .*kernel.*of another network; expected float32"):
-        packing.unpack(arrays, card, wider, "run")
-    fewer = {**arrays, "state": dict(list(arrays["state"].items())[:-1])}
-    with pytest.raises(InputError, match="arrays, of another network; expected"):
-        packing.unpack(fewer, card, trainer, "run")
-    for other in (0, None, "x"):
-        with pytest.raises(InputError, match=r"run: format .* another version of mman_jax"):
-            packing.unpack(arrays, {**card, "format": other}, trainer, "run")
-    with pytest.raises(InputError, match="run: stage 'later'; expected one of towers, fusion"):
-        packing.unpack(arrays, {**card, "stage": "later"}, trainer, "run")
-
-
 def test_the_newest_is_read_and_two_are_kept(tmp_path):
     for step in (1, 2, 3):
         checkpoints.save(tmp_path, {"a": {"b": np.full(2, step)}}, {"step": step})

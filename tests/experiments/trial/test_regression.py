@@ -56,6 +56,9 @@ def corpus_file(tmp_path_factory):
     votes = {name: random.integers(0, 4, len(made.labels)).astype(np.int32)
              for name in made.label_names}  # fmt: skip
     targets = {"sentiment": sentiment, "stars": stars, "same": np.ones_like(stars)}
+    tests = np.repeat([part == "test" for part in made.split], made.lengths)
+    targets["untested"] = np.where(tests, np.float32(np.nan), stars)
+    targets["none"] = np.full_like(stars, np.nan)
     path = tmp_path_factory.mktemp("corpus") / "rated.npz"
     npz.write(dataclasses.replace(made, targets=targets, votes=votes), path)
     return path
@@ -152,6 +155,9 @@ def test_a_checkpoint_is_one_to_go_on_from(finished):
     [
         ({"target": "sentimen"}, {}, "unknown 'sentimen'; expected 'sentiment'"),
         ({"target": "same"}, {}, "1 of every training utterance"),
+        ({"target": "none"}, {}, "'none', NaN of every utterance"),
+        ({"target": "sentiment,none"}, {}, "'none', NaN of every utterance"),
+        ({"target": "untested"}, {}, r"test part: .* has a number \(data.target=untested\)"),
         ({}, {"loss": "l2"}, "train.loss: unknown 'l2'"),
         ({}, {"select": "accuracy"}, "train.select: 'accuracy'"),
         ({}, {"labels": "votes"}, "train.labels: 'votes'"),
