@@ -244,8 +244,5 @@ def _synthetic(
     shares, beside, kinds = evidence.used(corpus, utterances, answers)
     test = np.concatenate([one.parts.split.test for one in experiments])
     of = word_ceiling if corpus.sequences else ceiling
-    return of.bounds(corpus, test) | {
-        "evidence": shares,
-        "evidence_beside": beside,
-        "kinds": kinds,
-    }
+    found = {"evidence": shares, "evidence_beside": beside, "kinds": kinds}
+    return of.bounds(corpus, test) | found
