@@ -51,9 +51,16 @@ def main() -> None:
     if not recordings:
         raise InputError(source, "no recording in it", "files such as talk.mp4 or talk.wav")
     target = pathlib.Path(_OUTPUT.value or source / "index.html")
-    places = {target.with_name(f"{path.name}.html"): path for path in recordings}
-    pages = {place: _look(path, place, asked) for place, path in places.items()}
-    write_whole(target, index.render(target, pages).encode())
+    regular_file(target)
+    pages, failed = {}, {}
+    for path in recordings:
+        place = target.with_name(f"{path.name}.html")
+        try:
+            pages[place] = _look(path, place, asked)
+        except InputError as error:  # one of them never ends the others
+            failed[path.name] = str(error)
+            print(f"left out: {error}")
+    write_whole(target, index.render(target, pages, failed).encode())
     print(f"{len(pages)} recordings: {target}")
 
 

@@ -31,14 +31,20 @@ _PAGE = """<!doctype html>
 """
 
 
-def render(index: pathlib.Path, pages: Mapping[pathlib.Path, Sequence[Turn]]) -> str:
+def render(
+    index: pathlib.Path, pages: Mapping[pathlib.Path, Sequence[Turn]], failed: Mapping[str, str]
+) -> str:
     """The page of recordings.
 
     Args:
         index: where it will lie.
         pages: the turns of each recording, by the place of its page.
+        failed: by the name of each recording without a page why there is none.
     """
-    rows = "\n".join(_row(index, page, turns) for page, turns in pages.items())
+    rows = "\n".join(
+        [_row(index, page, turns) for page, turns in pages.items()]
+        + [_without(name, reason) for name, reason in failed.items()]
+    )
     style = (HERE / "page.css").read_text(encoding="utf-8")
     return _PAGE.format(title=f"{len(pages)} recordings", style=style, rows=rows)
 
@@ -51,3 +57,7 @@ def _row(index: pathlib.Path, page: pathlib.Path, turns: Sequence[Turn]) -> str:
     said = ", ".join(f"{name} {count}" for name, count in answers.most_common()) or "none asked"
     cells = (link, str(len(turns)), f"{seconds:.0f}", html.escape(said))
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+
+def _without(name: str, reason: str) -> str:
+    return f'<tr><td>{html.escape(name)}</td><td colspan="3">{html.escape(reason)}</td></tr>'

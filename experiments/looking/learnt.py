@@ -26,6 +26,7 @@ class Learnt(NamedTuple):
         interval: 95 %, of the share.
         most_frequent: the label that most of the turns have.
         most: so many.
+        chance: turns that are right on average where the labels are shuffled.
     """
 
     right: int
@@ -33,6 +34,7 @@ class Learnt(NamedTuple):
     interval: tuple[float, float]
     most_frequent: str
     most: int
+    chance: float
 
 
 def given(path: pathlib.Path, recording: pathlib.Path, turns: Sequence[Turn]) -> list[str]:
@@ -88,7 +90,8 @@ def learn(found: Found, labels: Sequence[str]) -> tuple[Found, Learnt]:
     right = int((probabilities[rows].argmax(1) == numbers).sum())
     name, most = collections.Counter(labels[i] for i in rows).most_common(1)[0]
     interval = leave_one_out.interval(right, len(rows))
-    return found._replace(turns=turns), Learnt(right, len(rows), interval, name, most)
+    chance = leave_one_out.by_chance(found.sounds[rows], numbers, len(classes))
+    return found._replace(turns=turns), Learnt(right, len(rows), interval, name, most, chance)
 
 
 def _turn(row: manifest.Utterance, turns: Sequence[Turn]) -> int | None:

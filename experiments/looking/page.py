@@ -40,12 +40,12 @@ style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:">
 </html>
 """
 _WITHOUT = (
-    "No model was asked, so nothing is said here about emotions. Each turn shows how it sounded "
-    "and looked next to this recording's own median turn."
+    "No model was asked, so nothing is said here about emotions. Each turn shows how it sounded, "
+    "and looked if there are pictures, next to this recording's own median turn."
 )
 _WITH = (
     "Each turn shows the model's answer with the probability that it gives it, and how the turn "
-    "sounded and looked next to this recording's own median turn."
+    "sounded, and looked if there are pictures, next to this recording's own median turn."
 )
 _CALIBRATED = (
     "Probabilities are calibrated on the model's own validation data; in recordings of another "
@@ -55,8 +55,9 @@ _UNCALIBRATED = "Probabilities are as the model gives them: they may be too sure
 _LEARNT = (
     "Learnt from the sound of {labelled} turns that you labelled, for this recording alone. "
     "Answered by what the others teach, {right} of these {labelled} are right ({share:.0%}; 95 % "
-    "interval {low:.0%} to {high:.0%}); saying “{most_frequent}” always is right for {most}. A "
-    "turn with a label shows the answer that was given without it."
+    "interval {low:.0%} to {high:.0%}). Of shuffled labels {chance:.1f} are, on average; saying "
+    "“{most_frequent}” always is right for {most}. A turn with a label shows the answer that was "
+    "given without it."
 )
 
 

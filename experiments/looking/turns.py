@@ -1,5 +1,6 @@
 """The turns of a recording: when, what was said, how it sounded and looked, what is answered."""
 
+import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Sequence
@@ -78,6 +79,7 @@ def find(
     pictures = _has_pictures(path)
     if pictures:
         try:
+            windows.opencv()
             seen = looks.compare(np.stack([_face(path, *time) for time in times]))
             told = [[*sound, *look] for sound, look in zip(told, seen, strict=True)]
         except InputError as error:
@@ -85,6 +87,9 @@ def find(
     answers: list[dict[str, Any]] = [{} for _ in spoken]
     if answerer and made:
         visual = pictures and made.settings.visual is not None
+        if not (made.settings.speech or visual or any(said for _, said in spoken)):
+            found = "words are missing, and the model reads nothing else that is there"
+            raise InputError(path, found, "subtitles beside it, or --transcript")
         answers = _answers(path if visual else None, spoken, answerer, made)
     several = zip(times, spoken, told, answers, strict=True)
     turns = [Turn(*time, said, own, answer) for time, (_, said), own, answer in several]
@@ -103,15 +108,19 @@ def _answers(
         features = listening.features(made, turn.samples, words)
         if path:
             piece = Utterance("", "", str(path), turn.start, turn.end)
-            features["visual"] = made.apply("visual", [made.measure("visual", piece)])[0]
+            # Pictures may end before the sound does: then they are missing.
+            with contextlib.suppress(InputError):
+                features["visual"] = made.apply("visual", [made.measure("visual", piece)])[0]
         state, answer = answerer.step(state, features)
         answers.append(answering.fields(answer))
     return answers
 
 
 def _face(path: pathlib.Path, start: float, end: float) -> np.ndarray:
-    windows.opencv()
-    return looks.measure(media.read_frames(path, looks.RATE, looks.SIDE, start, end))
+    try:
+        return looks.measure(media.read_frames(path, looks.RATE, looks.SIDE, start, end))
+    except InputError:  # pictures that end before the sound does
+        return looks.UNSEEN
 
 
 def _has_pictures(path: pathlib.Path) -> bool:

@@ -112,6 +112,9 @@ def settings() -> Settings:
     if not wanted:
         raise InputError("--modalities", "none", ", ".join(MODALITIES))
     encoded = {m: own for m in wanted if (own := _encoder(m))}
+    for flag in (_LAYER, _DOWNLOAD):
+        if not encoded and flags.FLAGS[flag.name].present:
+            raise InputError(f"--{flag.name}", "given without an encoder", _ENCODER)
     for modality, others in (("visual", WEIGHTS), ("text", VECTORS)):
         if modality in encoded and others.value:
             found = f"given beside --{modality}={encoded[modality].name}"
@@ -146,9 +149,10 @@ def _encoder(modality: str) -> EncoderSettings | None:
             raise InputError(f"--{modality}", repr(name), f"{folders.PREFIX}FOLDER")
         return None
     folder = folders.find(name, _DOWNLOAD.value)
-    if pathlib.Path(name.removeprefix(folders.PREFIX)).is_dir():
+    if name != folders.MINILM and pathlib.Path(name.removeprefix(folders.PREFIX)).is_dir():
         name = f"{folders.PREFIX}{folder.resolve()}"
-    return EncoderSettings(name, folders.digest(folder), _LAYER.value, _RATE.value, _FRAMES.value)
+    pictures = (_RATE.value, _FRAMES.value) if modality == "visual" else ()
+    return EncoderSettings(name, folders.digest(folder), _LAYER.value, *pictures)
 
 
 def modalities(flag: flags.FlagHolder[list[str]], known: Sequence[str]) -> list[str]:

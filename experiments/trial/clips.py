@@ -19,6 +19,12 @@ from mman_jax.features.measuring import many
 from mman_jax.features.measuring.measuring import Measuring, digest
 from mman_jax.inference import listening
 
+_MEDIA = (
+    *(".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".mpg", ".ts", ".mts", ".wmv", ".flv"),
+    *(".wav", ".mp3", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".aiff"),
+)
+_PLAYLISTS = (".m3u", ".m3u8", ".pls")
+
 
 def place(workdir: pathlib.Path) -> pathlib.Path:
     """Where a run keeps the extraction of its corpus."""
@@ -56,9 +62,11 @@ def load(workdir: pathlib.Path, modalities: Sequence[str]) -> Extraction:
 
 
 def is_media(path: pathlib.Path) -> bool:
-    """Whether a file's name is that of sound or video."""
+    """Whether it is a file whose name is that of sound or video."""
+    # Not by `mimetypes` alone, whose tables differ among machines.
     kind = mimetypes.guess_type(path.name)[0] or ""
-    return kind.startswith(("audio/", "video/"))
+    known = kind.startswith(("audio/", "video/")) and path.suffix.lower() not in _PLAYLISTS
+    return path.is_file() and (known or path.suffix.lower() in _MEDIA)
 
 
 def of_recording(path: pathlib.Path) -> list[Utterance]:

@@ -145,8 +145,9 @@ def _licences(extraction: Extraction | None, used: Mapping[str, int]) -> list[st
     settings = extraction.settings.without_encoders
     for modality, encoder in extraction.settings.encoders.items():
         if modality in used:
-            said = f"{modality} features are those of the pretrained encoder {encoder.name}"
-            found.append(f"{said.capitalize()}, which has its own licence.")
+            name = encoder.name.rpartition("/")[2]
+            said = f"{modality.capitalize()} features are of the pretrained encoder {name}"
+            found.append(f"{said}, which has its own licence.")
     if "speech" in used and settings.speech is not None:
         found.append(
             "Speech features are openSMILE's: free for private use, research and teaching; a "

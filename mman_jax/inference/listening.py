@@ -71,7 +71,16 @@ def turns(path: pathlib.Path, words: Sequence[Words]) -> list[tuple[pauses.Spoke
 def words_beside(path: pathlib.Path) -> pathlib.Path | None:
     """The file of a recording's words that lies beside it, if one does."""
     beside = [path.with_suffix(ending) for ending in _WORDS]
-    return next((found for found in beside if found.is_file()), None)
+    return next((found for found in beside if found.is_file() and _has_words(found)), None)
+
+
+def _has_words(path: pathlib.Path) -> bool:
+    """Whether a table is one of words; beside a recording there may be answers, too."""
+    if path.suffix != ".csv":
+        return True
+    with path.open("rb") as file:
+        head = file.readline(100).decode("utf-8", "replace").removeprefix("\ufeff")
+    return [cell.strip() for cell in head.split(",")] == _COLUMNS
 
 
 def features(made: Extraction, samples: np.ndarray, said: str = "") -> dict[str, np.ndarray]:

@@ -48,6 +48,19 @@ def test_without_evidence_it_is_no_better_than_chance():
     assert 60 < right < 120  # of 200
 
 
+def test_chance_is_measured_as_it_is_left_out(monkeypatch):
+    monkeypatch.setattr(leave_one_out, "_FITS", 80)
+    # Balanced labels without evidence: far fewer than half are right, and shuffles tell so.
+    random, right, told = np.random.default_rng(2), [], []
+    labels = np.arange(8) % 2
+    for _ in range(10):
+        features = random.normal(0, 1, (8, 30))
+        right.append((leave_one_out.left_out(features, labels, 2).argmax(1) == labels).sum())
+        told.append(leave_one_out.by_chance(features, labels, 2))
+    assert np.mean(right) < 3
+    assert abs(np.mean(right) - np.mean(told)) < 1.5
+
+
 def test_constant_features_are_no_trouble():
     features = np.ones((4, 2))
     found = leave_one_out.fit(features, np.array([0, 0, 0, 1]), 2).probabilities(features)

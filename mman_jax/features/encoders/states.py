@@ -33,17 +33,23 @@ class _Encoder:
         with torch.inference_mode():
             found = self.network(**inputs, output_hidden_states=layer != -1)
         chosen = found.last_hidden_state if layer == -1 else found.hidden_states[layer]
-        if chosen.ndim != 3:
-            shape = tuple(chosen.shape)
-            raise InputError("encoder", f"states of shape {shape}", "[pieces, positions, features]")
         return chosen.float().numpy()
+
+    def sound(self, samples: np.ndarray) -> Any:
+        """What the network reads of samples, as many."""
+        given = self.prepare(samples, sampling_rate=SAMPLE_RATE, return_tensors="pt")
+        return given["input_values"]
+
+    def pictures(self, frames: Sequence[np.ndarray]) -> Any:
+        how = {"return_tensors": "pt", "input_data_format": "channels_last"}
+        return self.prepare(list(frames), **how)["pixel_values"]
 
 
 def check(settings: EncoderSettings, modality: str) -> None:
     """Raises InputError where an encoder cannot describe the modality, or lacks the layer."""
-    count = _loaded(settings.folder, modality).network.config.num_hidden_layers
-    if not -count - 1 <= settings.layer <= count:
-        expected = f"from {-count - 1} to {count}, whose network has {count} layers"
+    layers = _layers(settings.folder, modality)
+    if not -layers - 1 <= settings.layer <= layers:
+        expected = f"from {-layers - 1} to {layers}, whose network has {layers} layers"
         raise InputError(settings.name, f"layer {settings.layer}", expected)
 
 
@@ -67,8 +73,7 @@ def of_speech(settings: EncoderSettings, samples: np.ndarray) -> np.ndarray:
     found = []
     for piece in pieces:
         padded = np.pad(piece, (0, max(0, _SHORTEST - len(piece))))
-        given = encoder.prepare(padded, sampling_rate=SAMPLE_RATE, return_tensors="pt")
-        found.append(encoder.states(settings.layer, input_values=given["input_values"])[0])
+        found.append(encoder.states(settings.layer, input_values=encoder.sound(padded))[0])
     return np.concatenate(found)
 
 
@@ -85,28 +90,29 @@ def of_words(settings: EncoderSettings, words: Sequence[str]) -> np.ndarray:
     A word that the encoder has no token for, or no room for, is zeros.
     """
     encoder = _loaded(settings.folder, "text")
-    given = _tokens(encoder, list(words), is_split_into_words=True)
+    # As one text, in which the tokens of some encoders begin with the space before a word.
+    given = _tokens(encoder, " ".join(words), return_offsets_mapping=True)
+    ends = given.pop("offset_mapping")[0, :, 1].numpy()
     states = encoder.states(settings.layer, **given)[0]
-    of = np.array([-1 if word is None else word for word in given.word_ids(0)])
+    starts = np.cumsum([0, *(len(word) + 1 for word in words)])
+    of = np.searchsorted(starts, ends - 1, side="right") - 1
     found = np.zeros((len(words), states.shape[1]), np.float32)
-    for word in np.unique(of[of >= 0]):
-        found[word] = states[of == word].mean(0)
+    for word in np.unique(of[ends > 0]):
+        found[word] = states[(of == word) & (ends > 0)].mean(0)
     return found
 
 
 def of_pictures(settings: EncoderSettings, frames: np.ndarray) -> np.ndarray:
-    """A state [F, D] float32 of each picture [F, H, W, 3] uint8: the mean of its patches'."""
+    """A state [F, D] float32 of each picture [F, H, W, 3] uint8: the mean of its positions'."""
     encoder = _loaded(settings.folder, "visual")
     found = []
     for first in range(0, len(frames), _PICTURES):
-        some = list(frames[first : first + _PICTURES])
-        given = encoder.prepare(some, return_tensors="pt", input_data_format="channels_last")
-        states = encoder.states(settings.layer, pixel_values=given["pixel_values"])
-        found.append(states.reshape(len(some), -1, states.shape[-1]).mean(1))
+        given = encoder.pictures(frames[first : first + _PICTURES])
+        found.append(encoder.states(settings.layer, pixel_values=given).mean(1))
     return np.concatenate(found)
 
 
-def _tokens(encoder: _Encoder, text: str | list[str], **how: Any) -> Any:
+def _tokens(encoder: _Encoder, text: str, **how: Any) -> Any:
     room = getattr(encoder.network.config, "max_position_embeddings", None) or 2**20
     embeddings = getattr(encoder.network, "embeddings", None)
     # RoBERTa and its kin count positions from the one after that of padding.
@@ -135,12 +141,16 @@ def _loaded(folder: str, modality: str) -> _Encoder:
     }
     try:
         whole, told = transformers.AutoModel.from_pretrained(
-            folder, local_files_only=True, output_loading_info=True
+            folder, local_files_only=True, output_loading_info=True, trust_remote_code=False
         )
         network = _part(whole, modality)
         _check_kind(folder, network, modality)
-        prepare = prepares[modality].from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        prepare = prepares[modality].from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+    except InputError:
+        raise
+    except Exception as error:  # whatever a damaged or foreign folder makes of the library
         reason = str(error).strip().split("\n")[0]
         expected = f"a folder of an encoder of {_SAYS[modality]}, with its weights"
         raise InputError(folder, f"{reason:.300}", expected) from error
@@ -149,6 +159,43 @@ def _loaded(folder: str, modality: str) -> _Encoder:
         found = f"weights without {lacks[0]} and {len(lacks) - 1} others"
         raise InputError(folder, found, "the weights of the network that its config.json describes")
     return _Encoder(network.eval(), prepare)
+
+
+@functools.lru_cache(maxsize=3)
+def _layers(folder: str, modality: str) -> int:
+    """The layers of an encoder, by one small input.
+
+    Raises:
+        InputError: it does not read its input whole, or has states of other axes than [pieces,
+            positions, features].
+    """
+    import torch
+
+    encoder, expected = _loaded(folder, modality), f"an encoder of {_SAYS[modality]}"
+    try:
+        if modality == "speech":
+            given = {"input_values": encoder.sound(np.zeros(SAMPLE_RATE, np.float32))}
+            shape = tuple(given["input_values"].shape)
+            if shape != (1, SAMPLE_RATE):
+                found = f"reads a second of sound as {shape}"
+                raise InputError(folder, found, f"{expected}, {SAMPLE_RATE} numbers a second")
+        elif modality == "visual":
+            given = {"pixel_values": encoder.pictures([np.zeros((64, 64, 3), np.uint8)])}
+        else:
+            given = dict(_tokens(encoder, "a", return_offsets_mapping=True))
+            given.pop("offset_mapping")
+        with torch.inference_mode():
+            states = encoder.network(**given, output_hidden_states=True).hidden_states
+    except InputError:
+        raise
+    except Exception as error:  # as above
+        reason = str(error).strip().split("\n")[0]
+        raise InputError(folder, f"{reason:.300}", expected) from error
+    if states is None or any(state.ndim != 3 for state in states):
+        shape = None if states is None else tuple(states[-1].shape)
+        found = f"states of shape {shape}"
+        raise InputError(folder, found, f"{expected}, with [pieces, positions, features]")
+    return len(states) - 1
 
 
 def _part(whole: Any, modality: str) -> Any:

@@ -72,17 +72,19 @@ def compare(values: np.ndarray, measures: Sequence[Measure] = MEASURES) -> list[
         >>> compare(turns)
         [[], [], [], [], ['much louder']]
     """
-    known = np.isfinite(values).any(1)
-    if known.sum() < _FEWEST:
-        return [[] for _ in values]
-    away = values - np.median(values[known], axis=0)
-    spread = _NORMAL * np.median(np.abs(away[known]), axis=0)
-    spread = np.maximum(spread, [one.least for one in measures])
+    away = np.array(values, float)
+    for column, one in zip(away.T, measures, strict=True):
+        known = np.isfinite(column)
+        if known.sum() < _FEWEST:
+            column[:] = np.nan
+            continue
+        column -= np.median(column[known])
+        column /= max(_NORMAL * np.median(np.abs(column[known])), one.least)
     return [
         [
             "much " * bool(abs(far) > _STRONG) + (one.more if far > 0 else one.less)
             for one, far in zip(measures, row, strict=True)
             if abs(far) > _PLAIN
         ]
-        for row in away / spread
+        for row in away
     ]

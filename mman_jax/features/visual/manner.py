@@ -18,12 +18,15 @@ MEASURES = (
 )
 """The face's share of the picture's height; its sides moved a second."""
 
-_UNSEEN = "no face seen"
+UNSEEN = np.full(2, np.nan)
+"""The values of a turn in which there is no face."""
+
+_NO_FACE = "no face seen"
 _FURTHEST = 1.0  # sides between two pictures: beyond that it is another face
 
 
 def measure(frames: np.ndarray) -> np.ndarray:
-    """The values [2] of `MEASURES` of the largest face of one turn; NaN: it is seen too rarely.
+    """The values [2] of `MEASURES` of the largest face of one turn; NaN: too rarely seen to tell.
 
     Args:
         frames: [F, H, W, 3] uint8, `RATE` a second.
@@ -37,17 +40,16 @@ def measure(frames: np.ndarray) -> np.ndarray:
         if faces:
             seen.append((number, *max(faces, key=lambda face: face[2])))
     if 2 * len(seen) < len(frames) or not seen:
-        return np.full(2, np.nan)
+        return UNSEEN
     number, left, top, side = np.array(seen, float).T
     centres = np.stack([left, top], axis=1) + side[:, None] / 2
     steps = np.linalg.norm(np.diff(centres, axis=0), axis=1) / np.median(side)
-    moved = steps[steps <= _FURTHEST].sum()
-    seconds = max((number[-1] - number[0]) / RATE, 1 / RATE)
-    return np.array([np.median(side) / frames.shape[1], moved / seconds])
+    moved, seconds = steps[steps <= _FURTHEST].sum(), (number[-1] - number[0]) / RATE
+    return np.array([np.median(side) / frames.shape[1], moved / seconds if seconds else np.nan])
 
 
 def compare(values: np.ndarray) -> list[list[str]]:
     """What each of N turns is next to the median one, [N, 2] of `measure`."""
     said = manner.compare(values, MEASURES)
-    unseen = np.isnan(values).any(1)
-    return [[_UNSEEN] if lost else own for lost, own in zip(unseen, said, strict=True)]
+    unseen = np.isnan(values).all(1)
+    return [[_NO_FACE] if lost else own for lost, own in zip(unseen, said, strict=True)]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -106,6 +107,57 @@ def test_words_are_the_means_of_their_tokens(made):
     long = states.of_words(own, ["a"] * 30)  # of twelve positions RoBERTa's first is the fifth
     assert long[:6].any(1).all()
     assert not long[6:].any()
+
+
+def test_words_whose_tokens_begin_with_a_space(made):
+    # As RoBERTa's do: a word is not the same token at the beginning of a text as inside it.
+    letters = {"<pad>": 3, "[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "a": 4, "b": 5, "Ġ": 6, "Ġb": 7}
+    tokenizers = pytest.importorskip("tokenizers", reason=NEEDS)
+    raw = tokenizers.Tokenizer(tokenizers.models.BPE(letters, [("Ġ", "b")]))
+    raw.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokens = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=raw, pad_token="<pad>", model_max_length=8
+    )
+    own = encoder(made, "text")
+    network = states._loaded(own.folder, "text").network
+    alike = states._Encoder(network, tokens)
+    with torch.no_grad():
+        said = network(torch.tensor([[4, 7, 5]])).last_hidden_state[0].numpy()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(states, "_loaded", lambda folder, modality: alike)
+        found = states.of_words(own, ["a", "bb"])
+    np.testing.assert_allclose(found, [said[0], said[1:].mean(0)], atol=1e-5)
+
+
+def test_no_code_of_a_folder_runs(made, tmp_path):
+    (tmp_path / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    card = {"model_type": "own", "auto_map": {"AutoConfig": "own.Own", "AutoModel": "own.Own"}}
+    (tmp_path / "config.json").write_text(json.dumps(card))
+    with pytest.raises(InputError, match=r"expected a folder of an encoder of text"):
+        states.check(EncoderSettings(f"hf:{tmp_path}", folders.digest(tmp_path)), "text")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_damaged_weights_and_other_kinds_are_named(made, tmp_path):
+    shutil.copytree(made / "text", tmp_path / "text")
+    (tmp_path / "text" / "model.safetensors").write_text("version https://git-lfs\n")
+    with pytest.raises(InputError, match=r"expected a folder of an encoder of text"):
+        states.check(
+            EncoderSettings(f"hf:{tmp_path}/text", folders.digest(tmp_path / "text")), "text"
+        )
+    config = transformers.ResNetConfig(embedding_size=4, hidden_sizes=[4, 4], depths=[1, 1])
+    transformers.ResNetModel(config).save_pretrained(tmp_path / "visual")
+    prepare = made / "visual" / "preprocessor_config.json"
+    shutil.copy(prepare, tmp_path / "visual")
+    with pytest.raises(InputError, match=r"states of shape .*; expected an encoder of pictures"):
+        states.check(
+            EncoderSettings(f"hf:{tmp_path}/visual", folders.digest(tmp_path / "visual")), "visual"
+        )
+
+
+def test_an_encoder_that_has_moved(made, monkeypatch):
+    monkeypatch.setenv(folders.ELSEWHERE, str(made))
+    assert folders.find("hf:/nowhere/text") == made / "text"
 
 
 def test_pictures_are_described_in_batches(made, monkeypatch):

@@ -21,4 +21,8 @@ def test_a_face_that_is_rarely_seen_is_not_measured(monkeypatch):
     assert np.isnan(unseen).all()
     values = np.stack([unseen, *np.tile([0.25, 0.5], (4, 1)), [0.25, 3.0]])
     assert manner.compare(values) == [["no face seen"], [], [], [], [], ["much livelier"]]
+    faces = iter([[(0, 0, 10)], []])
+    once = manner.measure(np.zeros((2, 40, 60, 3), np.uint8))
+    np.testing.assert_array_equal(once, [0.25, np.nan])
+    assert manner.compare(np.stack([once, *values[1:]]))[0] == []
     assert manner.compare(np.tile(unseen, (2, 1))) == [["no face seen"]] * 2
