@@ -6,6 +6,7 @@ import sys
 import threading
 
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 from mman_jax.errors import InputError
@@ -46,6 +47,7 @@ def test_what_was_silent_speaks_again():
 FILLED = """
 import os, pathlib, sys
 import numpy as np
+import orbax.checkpoint as ocp
 from mman_jax.errors import InputError
 from mman_jax.training import checkpoints
 
@@ -97,7 +99,7 @@ def test_an_error_of_tensorstore_is_one_of_the_disk(tmp_path, monkeypatch):
         (tmp_path / f"{step}.orbax-checkpoint-tmp").mkdir()
         raise ValueError("RESOURCE_EXHAUSTED: [OS error 28: ENOSPC No space left on device]")
 
-    monkeypatch.setattr(checkpoints.ocp.CheckpointManager, "save", fail)
+    monkeypatch.setattr(ocp.CheckpointManager, "save", fail)
     with pytest.raises(InputError, match=r"cannot be written \(No space left on device\)"):
         checkpoints.save(tmp_path, {"a": np.zeros(2)}, {"number": 2})
     assert [path.name for path in tmp_path.iterdir()] == ["0"]
