@@ -7,28 +7,13 @@ import urllib.parse
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from experiments.looking.page import HERE
+from experiments.looking import frame
 from experiments.looking.turns import Turn
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-<main>
-<h1>{title}</h1>
-<table>
+_TABLE = """<table>
 <tr><th>recording</th><th>turns</th><th>seconds of speech</th><th>answers</th></tr>
 {rows}
-</table>
-</main>
-</body>
-</html>
-"""
+</table>"""
 
 
 def render(
@@ -45,8 +30,7 @@ def render(
         [_row(index, page, turns) for page, turns in pages.items()]
         + [_without(name, reason) for name, reason in failed.items()]
     )
-    style = (HERE / "page.css").read_text(encoding="utf-8")
-    return _PAGE.format(title=f"{len(pages)} recordings", style=style, rows=rows)
+    return frame.render(f"{len(pages)} recordings", _TABLE.format(rows=rows))
 
 
 def _row(index: pathlib.Path, page: pathlib.Path, turns: Sequence[Turn]) -> str:

@@ -1,4 +1,4 @@
-"""The page: one file that holds all that it shows."""
+"""The page of a recording: one file that holds all that it shows."""
 
 import base64
 import dataclasses
@@ -8,37 +8,20 @@ import mimetypes
 import pathlib
 from collections.abc import Sequence
 
+from experiments.looking import frame
 from experiments.looking.learnt import Learnt
 from experiments.looking.turns import Found
 from mman_jax.errors import InputError
 
 _LARGEST = 200 << 20  # bytes of a recording that is put into a page
-HERE = pathlib.Path(__file__).parent
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; media-src data:; \
-style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-<main>
-<h1>{title}</h1>
-<p id="about">{about}</p>
+_BODY = """<p id="about">{about}</p>
 {player}
 <div id="line" aria-label="Timeline"></div>
 <p><label>Labels, keys 1 to 9: <input id="labels" value="{labels}"></label>
 <button id="save">Save clips.csv</button></p>
 <ol id="turns"></ol>
-</main>
 <script type="application/json" id="data">{data}</script>
-<script>{script}</script>
-</body>
-</html>
-"""
+<script>{script}</script>"""
 _WITHOUT = (
     "No model was asked, so nothing is said here about emotions. Each turn shows how it sounded, "
     "and looked if there are pictures, next to this recording's own median turn."
@@ -98,15 +81,14 @@ def render(
     }
     # Nothing that somebody said may end the script.
     held = json.dumps(data).replace("<", "\\u003c")
-    return _PAGE.format(
-        title=html.escape(path.name),
+    body = _BODY.format(
         about=html.escape(" ".join([_about(classes, calibrated, learnt), *found.notes])),
-        style=(HERE / "page.css").read_text(encoding="utf-8"),
-        script=(HERE / "page.js").read_text(encoding="utf-8"),
+        script=frame.beside("page.js"),
         player=f'<{tag} id="player" controls src="data:{kind};base64,{content}"></{tag}>',
         labels=html.escape(", ".join(classes) or "happy, sad, angry, neutral"),
         data=held,
     )
+    return frame.render(path.name, body)
 
 
 def _about(classes: Sequence[str], calibrated: bool, learnt: Learnt | None) -> str:

@@ -1,6 +1,5 @@
 """The turns of a recording: when, what was said, how it sounded and looked, what is answered."""
 
-import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Sequence
@@ -75,7 +74,7 @@ def find(
     spoken = listening.turns(path, words)
     times = [(round(turn.start, 2), round(turn.end, 2)) for turn, _ in spoken]
     sounds = np.stack([manner.measure(turn.samples) for turn, _ in spoken])
-    told, notes = manner.compare(manner.chosen(sounds)), []
+    told, notes = manner.compare(sounds), []
     pictures = _has_pictures(path)
     if pictures:
         try:
@@ -90,7 +89,9 @@ def find(
         if not (made.settings.speech or visual or any(said for _, said in spoken)):
             found = "words are missing, and the model reads nothing else that is there"
             raise InputError(path, found, "subtitles beside it, or --transcript")
-        answers = _answers(path if visual else None, spoken, answerer, made)
+        answers, unseen = _answers(path if visual else None, spoken, answerer, made)
+        if unseen:
+            notes.append(f"Of {unseen} turns the model had no picture: it ends before the sound.")
     several = zip(times, spoken, told, answers, strict=True)
     turns = [Turn(*time, said, own, answer) for time, (_, said), own, answer in several]
     return Found(turns, sounds, notes)
@@ -101,19 +102,21 @@ def _answers(
     spoken: Sequence[tuple[Any, str]],
     answerer: Answerer,
     made: Extraction,
-) -> list[dict[str, Any]]:
-    """What a model says to each turn; `path` where it is to see pictures, too."""
-    state, answers = answerer.begin(), []
+) -> tuple[list[dict[str, Any]], int]:
+    """What a model says to each turn, and of how many it saw nothing; `path` where it is to see
+    pictures, too."""
+    state, answers, unseen = answerer.begin(), [], 0
     for turn, words in spoken:
         features = listening.features(made, turn.samples, words)
         if path:
             piece = Utterance("", "", str(path), turn.start, turn.end)
-            # Pictures may end before the sound does: then they are missing.
-            with contextlib.suppress(InputError):
+            try:
                 features["visual"] = made.apply("visual", [made.measure("visual", piece)])[0]
+            except InputError:  # pictures that end before the sound does: missing
+                unseen += 1
         state, answer = answerer.step(state, features)
         answers.append(answering.fields(answer))
-    return answers
+    return answers, unseen
 
 
 def _face(path: pathlib.Path, start: float, end: float) -> np.ndarray:

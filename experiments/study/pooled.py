@@ -165,8 +165,6 @@ def _head(
     found["validation"]["loss"] = averaged("validation", "validation", "loss")
     shown = results.shown(targets)
     found["test_oracle"] = {shown: averaged("test", "test_oracle", shown)}
-    if all("before_refit" in fold for fold in folds):  # of an earlier version, without its counts
-        found["before_refit"] = {"test": {shown: averaged("test", "before_refit", "test", shown)}}
     best = [(fold["best_epoch"], seeds) for fold, seeds in zip(folds, chosen, strict=True)]
     found["best_epoch"] = [epochs[seed] for epochs, seeds in best for seed in seeds]
     return found

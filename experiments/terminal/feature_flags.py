@@ -27,7 +27,7 @@ _SPEECH = flags.DEFINE_string(
     f"The openSMILE feature set, {' or '.join(functionals.FEATURE_SETS)}; or {_ENCODER}.",
 )
 _VISUAL = flags.DEFINE_string("visual", "", f"{_ENCODER}; by default a 3D ResNet is used.")
-_WORDS = flags.DEFINE_string(
+_TEXT = flags.DEFINE_string(
     "text",
     "",
     f"{_ENCODER}; {folders.MINILM}: a small sentence encoder; by default TF-IDF, or what "
@@ -83,7 +83,7 @@ VECTORS = command.path_flag(
     "A word2vec file, or a GloVe text file, for a CNN that is trained here; by default TF-IDF.",
     False,
 )
-_TEXT = flags.DEFINE_integer(
+_TEXT_FEATURES = flags.DEFINE_integer(
     "text_features", TextSettings.features, "Features per transcript, at most."
 )
 _TEXT_EPOCHS = flags.DEFINE_integer(
@@ -97,8 +97,8 @@ _FREQUENT = flags.DEFINE_integer(
 
 ALL = (
     *(_MODALITIES, _SEED, _SPEECH, _COMPONENTS, WEIGHTS, _RATE, _FRAMES, _WINDOWS, _SIZE, _CROP),
-    *(_WIDTH, _VISUAL_EPOCHS, VECTORS, _TEXT, _TEXT_EPOCHS, _FREQUENT),
-    *(_VISUAL, _WORDS, _LAYER, _DOWNLOAD),
+    *(_WIDTH, _VISUAL_EPOCHS, VECTORS, _TEXT_FEATURES, _TEXT_EPOCHS, _FREQUENT),
+    *(_VISUAL, _TEXT, _LAYER, _DOWNLOAD),
 )
 
 
@@ -132,7 +132,7 @@ def settings() -> Settings:
         ),
         "text": lambda: TextSettings(
             kind="cnn" if VECTORS.value else "tfidf",
-            features=_TEXT.value,
+            features=_TEXT_FEATURES.value,
             frequent=_FREQUENT.value,
             epochs=_TEXT_EPOCHS.value,
         ),
@@ -143,7 +143,7 @@ def settings() -> Settings:
 
 def _encoder(modality: str) -> EncoderSettings | None:
     """The pretrained encoder that a modality's flag names, if it names one."""
-    name = {"speech": _SPEECH, "visual": _VISUAL, "text": _WORDS}[modality].value
+    name = {"speech": _SPEECH, "visual": _VISUAL, "text": _TEXT}[modality].value
     if not name.startswith(folders.PREFIX) and (modality, name) != ("text", folders.MINILM):
         if modality != "speech" and name:
             raise InputError(f"--{modality}", repr(name), f"{folders.PREFIX}FOLDER")

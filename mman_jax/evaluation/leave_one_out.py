@@ -9,7 +9,9 @@ import scipy.stats
 
 _PENALTY = 1.0
 """Of each weight's square, half, beside the sum of losses: chosen beforehand, never by results."""
-_FITS = 400  # of all shuffles together: seconds
+
+_FITS = 400
+"""How many classifiers all shuffles may take together: some seconds of work."""
 
 
 class Linear(NamedTuple):

@@ -13,8 +13,8 @@ from mman_jax.inference.answerer import Answer, Answerer
 from mman_jax.inference.model import answers
 
 SIZES = (1, 4, 8, 16, 32, 64, 128, 256)
-"""Utterances of a step: of 256 each costs two thirds of what it costs of 64; above, answers to
-all of it would wait long for little more a second."""
+"""Utterances of a step: in one of 256 each costs two thirds of what it costs in one of 64; above,
+answers to all of it would wait long for little more a second."""
 
 
 class Batched:

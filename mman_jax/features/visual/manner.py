@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from mman_jax.features.speech import manner
-from mman_jax.features.speech.manner import Measure
+from mman_jax.features import manner
+from mman_jax.features.manner import Measure
 from mman_jax.features.visual import windows
 
 RATE = 3.0

@@ -191,7 +191,7 @@ def opencv() -> Any:
         import cv2
     except ImportError as error:
         expected = "pip install -e '.[visual]'"
-        raise InputError("visual crop upper_body", "OpenCV is missing", expected) from error
+        raise InputError("faces", "OpenCV, which finds them, is missing", expected) from error
     return cv2
 
 

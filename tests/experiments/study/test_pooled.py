@@ -38,17 +38,20 @@ def trial(folder, name):
         "corpus": {"path": "p", "split": name, "parts": dict.fromkeys(pooled._PARTS, part)},
         "seconds": {"all": 2.0}, "towers": {"t": head}, "ceiling": 0.1 * scored,
         "ceiling_late_fusion": 0.5, "ceiling_without_order": 0.05 * scored, **head,
-        "before_refit": {"test": {"accuracy": results.spread([s / scored for s in seeds])}},
     }  # fmt: skip
     (folder / "results.json").write_text(json.dumps(found))
     both = dict.fromkeys(("validation", "test"), counts.tolist())
     both["validation"] = counts[:, ::-1, ::-1].tolist()
+    # Of a class half of all: as many of the first are right as the seed's number.
+    half = scored // 2
+    before = {"test": [[[seed, half - seed], [half, 0]] for seed in seeds]}
     told = {
         "answers": [[seed] * scored for seed in seeds],
         "utterances": {"conversation": [name] * scored, "position": [0] * scored,
                        "label": [0] * scored, "groups/half": ["x", "y"] * (scored // 2)},
         "counts": {"system": both, "towers": {"t": both},
-                   "ensemble": {"test": counts[:1].tolist()}},
+                   "ensemble": {"test": counts[:1].tolist()},
+                   "before_refit": {"system": before, "towers": {"t": before}}},
         "sizes": {p: {"conversations": 2, "utterances": scored} for p in pooled._PARTS},
         "curves": {"t": {"train_loss": [1.0] * scored}}, "trainable": 7,
         "attention": None, "missing": {},
@@ -99,6 +102,7 @@ def test_pooled_scores_by_hand(folders):
     before = found["before_refit"]["test"]["accuracy"]
     np.testing.assert_allclose(before["per_seed"], [0, (2 + 2) / 10])
     np.testing.assert_allclose(before["per_fold"], [1 / 4, 1 / 6])
+    assert found["before_refit"]["towers"]["t"]["test"]["accuracy"] == before
     assert found["best_epoch"] == [10, 12, 10, 12]
     told = {name: score for name, score in found["test"].items() if name != "calibration"}
     assert found["towers"]["t"]["test"] == told
