@@ -32,7 +32,7 @@ def measure(frames: np.ndarray) -> np.ndarray:
         frames: [F, H, W, 3] uint8, `RATE` a second.
 
     Raises:
-        InputError: OpenCV is missing.
+        InputError: OpenCV, which finds faces, is missing.
     """
     seen = []
     for number, frame in enumerate(frames):

@@ -35,7 +35,7 @@ def rated_trial(folder, given, order=range(6), target=TARGET):
     change(folder / "analysis.json", auto__answers=given[:, order].tolist(),
            auto__utterances=utterances | {"label": label})  # fmt: skip
     whole = json.loads((folder / "results.json").read_text())
-    del whole["classes"], whole["before_refit"]
+    del whole["classes"]
     loss = whole["validation"]["loss"]
     head = {"validation": test | {"loss": loss}, "test": test, "test_oracle": {"ccc": loss}}
     whole |= head | {"targets": [dataclasses.asdict(target)]}
