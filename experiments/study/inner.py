@@ -25,6 +25,7 @@ from mman_jax.systems.base import System
 from mman_jax.training import mesh as parallel
 from mman_jax.training.objectives import Classes, Objective
 from mman_jax.training.outcome import Outcome, Snapshot
+from mman_jax.training.selection import TEMPERATURES
 from mman_jax.training.trainer import Trainer
 
 Towers = Mapping[str, tuple[Any, Outcome]]
@@ -190,8 +191,9 @@ class Candidate:
     def losses(self, fold: int, snapshot: Snapshot) -> dict[str, np.ndarray]:
         """Each head's loss [S] on the group held out; infinite of a seed that failed.
 
-        Of classes it is plain cross-entropy in nats, whatever weighs classes or smooths labels in
-        training.
+        Of classes it is cross-entropy in nats, whatever weighs classes or smooths labels in
+        training, with the logits divided by the temperature that makes it lowest: the answers of
+        a trained model are calibrated, so how sure a network is of itself says nothing of them.
         """
         rows = self.folds.parts[fold].rows["valid"]
         features = {name: np.asarray(x) for name, x in rows.features.items()}
@@ -224,16 +226,17 @@ class Candidate:
 def _scoring(system: System, objective: Objective):
     plain = Classes(system.classes) if isinstance(objective, Classes) else objective
 
+    def calibrated(answers, labels, reference):
+        tally = plain.tally(answers, labels, reference)
+        summed = plain.summed(answers, labels, reference, TEMPERATURES)
+        return plain.valid_losses(tally[None], summed[None]).min()
+
     def score(params, features, reset, present, labels, reference):
         reference = jnp.ones(system.classes) if plain is not objective else reference
 
         def one(params):
             logits, _ = system.apply({"params": params}, features, reset, present=present)
-            pairs = {
-                head: plain.loss(x, labels, reference, lambda total: total)
-                for head, x in logits.items()
-            }
-            return {head: total / weight for head, (total, weight) in pairs.items()}
+            return {head: calibrated(x, labels, reference) for head, x in logits.items()}
 
         return jax.lax.map(one, params)
 

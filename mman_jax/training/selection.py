@@ -18,7 +18,8 @@ SELECT = ("loss", "calibrated", "accuracy", "recall", LAST)
 LOSSES = SELECT[:2]
 """Of these, what picks by the loss and so serves numbers, too."""
 
-_TEMPERATURES = (1.0, *np.geomspace(0.5, 8.0, 13).tolist())
+TEMPERATURES = (1.0, *np.geomspace(0.5, 8.0, 13).tolist())
+"""Of these the one of the lowest loss calibrates."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Selection:
     @property
     def temperatures(self) -> tuple[float, ...]:
         """By which logits are divided before the validation loss is taken; the first is 1."""
-        return _TEMPERATURES if self.by == "calibrated" else _TEMPERATURES[:1]
+        return TEMPERATURES if self.by == "calibrated" else TEMPERATURES[:1]
 
     def score(self, record: Record, valid: Array, calibrated_loss: Array) -> Array:
         """What an epoch is judged by, [T] float32; the highest is the best.

@@ -3,6 +3,7 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+import scipy.special
 
 from experiments.study.inner import Candidate, prepare_inner
 from experiments.terminal.screen import Screen
@@ -64,7 +65,7 @@ def arrays(rows):
     return [np.asarray(x) for x in jax.tree.leaves(rows)]
 
 
-def test_folds_share_programs_and_losses_are_plain_cross_entropy(inner):
+def test_folds_share_programs_and_losses_are_those_of_calibrated_answers(inner):
     config = tiny.recipe(epochs=2)
     config.train.update(class_weights=True, label_smoothing=0.2, average=0.5)
     shared = Candidate(inner, config, [5, 6], SCREEN, ["speech"])
@@ -81,8 +82,14 @@ def test_folds_share_programs_and_losses_are_plain_cross_entropy(inner):
         params = jax.tree.map(lambda x, s=seed: x[s], snapshot.state.best)
         features = {m: np.asarray(x) for m, x in rows.features.items()}
         logits = alone.system.apply({"params": params}, features, rows.reset)[0]["speech"]
-        of_label = np.asarray(jax.nn.softmax(logits))[scored, labels[scored]]
-        assert found["alone"][seed] == pytest.approx(-np.log(of_label).mean(), rel=1e-5)
+        logits = np.asarray(logits, np.float64)[scored]
+        by_temperature = [
+            -scipy.special.log_softmax(logits / t, axis=-1)[np.arange(len(logits)), labels[scored]]
+            for t in (1.0, *(0.5 * 2 ** (i / 3) for i in range(13)))
+        ]
+        lowest = np.mean(by_temperature, axis=1).min()
+        assert found["alone"][seed] == pytest.approx(lowest, rel=1e-5)
+        assert lowest < np.mean(by_temperature[0])
     outcome = snapshot.finished["towers"]
     failed = np.array(outcome.failed)
     failed[1] = 1
