@@ -1,11 +1,10 @@
 """What picks the epoch, chosen by what carries over to conversations that had no say."""
 
 import dataclasses
-import itertools
 import json
 import pathlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -16,7 +15,8 @@ from mman_jax.evaluation.metrics import accuracy
 from mman_jax.files.whole import read_json, write_whole
 from mman_jax.training.selection import LAST, SELECT
 
-SMOOTHINGS = (0.0, 0.5)
+SMOOTHED = 0.5
+"""What is tried on the best rule, once all are known without it."""
 
 Accuracies = Mapping["Rule", np.ndarray]
 """By rule: [folds, seeds], the mean over all heads."""
@@ -39,10 +39,9 @@ class Rule:
         return config
 
 
-def rules() -> tuple[Rule, ...]:
-    """All rules that choose, the simpler first."""
-    several = [select for select in SELECT if select != LAST]
-    return tuple(itertools.starmap(_rule, itertools.product(SMOOTHINGS, several)))
+def plain() -> tuple[Rule, ...]:
+    """The rules that choose without smoothing, the simpler first."""
+    return tuple(Rule(select, 0.0) for select in SELECT if select != LAST)
 
 
 def measure(
@@ -80,20 +79,21 @@ def measure_all(
     found: dict[str, list] = {}
     if path.is_file() and read_json(path).get("settings") == settings:
         found = read_json(path)["accuracy"]
+    accuracies: dict[Rule, np.ndarray] = {}
     seconds = 0.0
-    for rule in rules():
-        if str(rule) in found:
-            continue
-        if late(seconds):
-            break
-        began = time.monotonic()
-        found[str(rule)] = measure(inner, config, rule, seeds, screen).tolist()
-        content = {"settings": settings, "accuracy": found}
-        write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
-        seconds = max(seconds, time.monotonic() - began)
-        mean = 100 * np.mean(found[str(rule)])
-        screen.line(f"{rule}: {mean:.2f} % where nothing had a say, in {seconds:.0f} s")
-    return {rule: np.array(found[str(rule)]) for rule in rules() if str(rule) in found}
+    for rule in _in_turn(accuracies):
+        if str(rule) not in found:
+            if late(seconds):
+                break
+            began = time.monotonic()
+            found[str(rule)] = measure(inner, config, rule, seeds, screen).tolist()
+            content = {"settings": settings, "accuracy": found}
+            write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
+            seconds = max(seconds, time.monotonic() - began)
+            mean = 100 * np.mean(found[str(rule)])
+            screen.line(f"{rule}: {mean:.2f} % where nothing had a say, in {seconds:.0f} s")
+        accuracies[rule] = np.array(found[str(rule)])
+    return accuracies
 
 
 def best(accuracies: Accuracies) -> Rule:
@@ -101,5 +101,7 @@ def best(accuracies: Accuracies) -> Rule:
     return max(accuracies, key=lambda rule: round(float(accuracies[rule].mean()), 6))
 
 
-def _rule(smoothing: float, select: str) -> Rule:
-    return Rule(select, smoothing)
+def _in_turn(accuracies: Accuracies) -> Iterator[Rule]:
+    """What is to be measured; before the last of it, the accuracies of all others are there."""
+    yield from plain()
+    yield dataclasses.replace(best(accuracies), smoothing=SMOOTHED)

@@ -10,8 +10,8 @@ import numpy as np
 from experiments.study.space import ALL_TOWERS, Field, Values
 from mman_jax.errors import InputError
 
-_ENOUGH = 4
-"""Trials over all folds, before one of them is compared with their median."""
+_ENOUGH, _KEPT = 4, 100 / 3
+"""Trials over all folds, before one is compared with them; and the per cent that goes on then."""
 
 _COMBINED = 10
 """Every such trial, and the last, has the best values so far of each owner."""
@@ -85,7 +85,7 @@ class Search:
         return {owner: best(rows, owner).values[owner] for owner in self.fields}
 
     def hopeless(self, rows: Sequence[Row], losses: Mapping[str, np.ndarray]) -> bool:
-        """Whether a trial is worse, by the mean over its owners, than the median of the others.
+        """Whether a trial is, by the mean over its owners, not among the best third of the others.
 
         Args:
             rows: of all trials that have ended.
@@ -101,7 +101,7 @@ class Search:
         digest = hashlib.sha256(f"{self.seed} {owner} {number}".encode()).digest()
         study = optuna.create_study(
             sampler=optuna.samplers.TPESampler(seed=int.from_bytes(digest[:4], "big")),
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=_ENOUGH),
+            pruner=optuna.pruners.PercentilePruner(_KEPT, n_startup_trials=_ENOUGH),
         )
         study.add_trials([frozen(row, {owner: self.fields.get(owner, ())}) for row in rows])
         return study
