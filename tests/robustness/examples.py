@@ -25,6 +25,7 @@ from mman_jax.systems import build
 from mman_jax.training import checkpoints as saved
 from mman_jax.training import integrity
 from tests import tiny
+from tests.data.readers import public
 from tests.robustness.mutations import Files, damage, damage_files
 
 DIMS = {"speech": 2, "text": 3}
@@ -56,7 +57,7 @@ def arrays() -> dict[str, np.ndarray]:
 
 
 def npz() -> list[Files]:
-    """A corpus as `.npz`, stored and deflated, in both floating-point widths; and with words."""
+    """A corpus as `.npz`, stored and deflated, in both widths; with words; and a public layout."""
     words = {
         "sequences/text": np.arange(15, dtype=np.float32).reshape(5, 3),
         "sequence_lengths/text": np.array([2, 0, 1, 0, 1, 1], np.int32),
@@ -66,7 +67,7 @@ def npz() -> list[Files]:
     wide = {k: a.astype(np.float64) if a.dtype.kind == "f" else a for k, a in arrays().items()}
     found = []
     several = (np.savez, arrays()), (np.savez_compressed, arrays()), (np.savez, wide)
-    for save, values in (*several, (np.savez, arrays() | words)):
+    for save, values in (*several, (np.savez, arrays() | words), (np.savez, public.mfn())):
         file = io.BytesIO()
         save(file, **values)
         found.append({"case.npz": _pack(*_unpack(file.getvalue()))})

@@ -19,6 +19,7 @@ from mman_jax.data.readers import (
     meld_csv,
     meld_vectors,
     merbench,
+    mfn,
     misa,
     mmsa,
     mult,
@@ -96,7 +97,8 @@ def joined(path: Path, pool: pooling.How) -> Corpus | None:
             return None
     if path.is_file() and _magic(path).startswith(b"PK"):
         keys = objects.keys(path)
-        if not any(key.startswith((npz.FEATURES, npz.SEQUENCES)) for key in keys):
+        own = any(key.startswith((npz.FEATURES, npz.SEQUENCES)) for key in keys)
+        if not own and not mfn.recognises(path):
             return None
     return read_corpus(path, pool=pool)
 
@@ -141,7 +143,9 @@ def _folder(path: Path, pool: pooling.How) -> Corpus | Table:
 def _file(path: Path, pool: pooling.How) -> Corpus | Table:
     start = _magic(path)
     if start.startswith(b"PK"):
-        return merbench.read(path, pool) if merbench.has_labels(path) else npz.read(path)
+        if merbench.has_labels(path):
+            return merbench.read(path, pool)
+        return mfn.read(path, pool) if mfn.recognises(path) else npz.read(path)
     if start == csd.MAGIC:
         return csd.read(path, pool)
     if start.startswith(b"\x93NUMPY"):

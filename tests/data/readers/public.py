@@ -163,6 +163,23 @@ def meld_vectors(by_dialogue=False):
     return [{"0_0": row, "0_1": row + 1, "1_0": row + 2}, {"0_0": row + 3}, {"0_0": row + 4}]
 
 
+def mfn():
+    """Arrays of an archive by modality and part: four reviews of four words at most."""
+    speech, faces = np.zeros((2, 4, 2), "float32"), np.zeros((2, 4, 1), "float32")
+    speech[:] = np.arange(1.0, 9).reshape(2, 4, 1)
+    faces[:, :3, 0] = [[0, 0, 0], [1, 2, 3]]
+    speech[1, [1, 3]] = 0
+    two, one = np.ones((1, 4, 2), "float32"), np.ones((1, 4, 1), "float32")
+    keep = np.float32([1, 1, 0, 0]).reshape(1, 4, 1)
+    ratings = {"train": [1, 3.5], "valid": [5], "test": [3]}
+    made = {f"mmmo_y_{part}": np.float32(own) for part, own in ratings.items()}
+    made |= {"mmmo_audio_train": speech, "mmmo_video_train": faces}
+    made |= {"mmmo_audio_valid": two * keep, "mmmo_video_valid": one * keep}
+    made |= {"mmmo_audio_test": two * keep[:, ::-1] * keep, "mmmo_video_test": one * 0}
+    made["mmmo_audio_test"][0, 0] = 1
+    return made | {"mmmo_text_valid": two, "mmmo_text_test": two}
+
+
 def misa(video="va", emotions=False):
     """One part of MISA's: three segments, the second without frames of sound."""
     return [
