@@ -50,6 +50,9 @@ def main() -> None:
     """Runs the cases."""
     if _CASE.value and _CASE.value not in CASES:
         raise InputError("--case", repr(_CASE.value), nearest(_CASE.value, CASES))
+    if _CASE.value not in ("", "epoch"):
+        found = f"given beside --case={_CASE.value}, which has no peer"
+        command.refuse(_PEER, found, "--case=epoch, or no --peer")
     lengths = np.array(json.loads(pathlib.Path(_LENGTHS.value).read_text())["train"])
     for name, case in CASES.items():
         if _CASE.value not in ("", name):

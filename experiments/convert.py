@@ -226,10 +226,11 @@ def main() -> None:
         expected = " or ".join(suffixes)
         raise InputError(f"--output={output}", f"ends in {output.suffix!r}", expected)
     join = joining.named_paths(_JOIN.value, "--join")
-    if weights and join:
-        raise InputError("--join", f"given with weights ({source})", "a corpus as --input")
-    if output is not None and output.suffix == ".csv" and join:
-        raise InputError("--join", f"given with a manifest ({output})", "an .npz as --output")
+    for flag in (_JOIN, _POOL):
+        if weights:
+            command.refuse(flag, f"given with weights ({source})", "a corpus as --input")
+        if output is not None and output.suffix == ".csv":
+            command.refuse(flag, f"given with a manifest ({output})", "an .npz as --output")
     if weights:
         convert_weights(source, output)
     elif output is not None and output.suffix == ".csv":

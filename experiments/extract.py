@@ -81,6 +81,11 @@ def _runner() -> many.Runner:
 
 def main() -> None:
     """Reads, measures, fits, writes."""
+    if _RUNNER.value == "local":
+        command.refuse(_BEAM, "given without --runner=beam", "both, or neither")
+    else:
+        found = "given beside --runner=beam, which has options of its own"
+        command.refuse(_PROCESSES, found, "--beam_option=--direct_num_workers=N")
     output = pathlib.Path(_OUTPUT.value)
     if output.suffix != ".npz":
         raise InputError(f"--output={output}", f"ends in {output.suffix!r}", ".npz")
@@ -181,9 +186,8 @@ def _earlier() -> Extraction | None:
     if not _FITTED.value:
         return None
     for flag in feature_flags.ALL:
-        if flags.FLAGS[flag.name].present:
-            found = f"given beside --fitted={_FITTED.value}, which settles it"
-            raise InputError(f"--{flag.name}", found, "one of the two")
+        found = f"given beside --fitted={_FITTED.value}, which settles it"
+        command.refuse(flag, found, "one of the two")
     return Extraction.load(_FITTED.value)
 
 

@@ -50,6 +50,9 @@ def main() -> None:
     answerer = Answerer(load_models(workdir), _ATTENTION.value)
     made = clips.load(workdir, [m for m in answerer.dims if m in ("speech", "text")])
     words = listening.read_words(pathlib.Path(_TRANSCRIPT.value)) if _TRANSCRIPT.value else []
+    if not made.settings.text:
+        expected = "a run that learnt text, too, or no --transcript"
+        command.refuse(_TRANSCRIPT, f"given for {workdir}, whose model reads no text", expected)
     if not made.settings.speech and not words:
         raise InputError(
             workdir, "a model without speech features", "--transcript, or a model of speech"

@@ -151,6 +151,8 @@ def _check_flags() -> None:
             raise InputError(f"--{flag.name}", "not given", "a path, or --stream")
     if _STATE.value and not _STREAM.value:
         raise InputError("--state", "given without --stream", "both")
+    if not _STATE.value:
+        command.refuse(_STATE_SECONDS, "given without --state", "--state=FILE, too")
     if _STATE.value:
         regular_file(pathlib.Path(_STATE.value))
     for name, stream in (("stdin", sys.stdin), ("stdout", sys.stdout)):

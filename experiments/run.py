@@ -38,6 +38,9 @@ def main() -> None:
     settings = config.read(_CONFIG)
     workdir = pathlib.Path(_WORKDIR.value)
     folds.check(settings)
+    if not folds.several(settings):
+        expected = "--config.data.folds=sessions, or no --processes"
+        command.refuse(_PROCESSES, "given for one trial, which has no folds", expected)
     Preemption.listen()
     with within("config"):
         processes.join(settings.distributed)

@@ -61,6 +61,8 @@ def main() -> None:
     if _HOST.value not in _LOOPBACK and not token:
         expected = "--token=TOKEN, or the variable MMAN_TOKEN"
         raise InputError(f"--host={_HOST.value}", "given without a token", expected)
+    if not _STATE.value:
+        command.refuse(_STATE_SECONDS, "given without --state", "--state=FILE, too")
     workdir = pathlib.Path(_CHECKPOINT.value)
     answerer = Answerer(load_models(workdir), _ATTENTION.value)
     ears = _ears(workdir, answerer)

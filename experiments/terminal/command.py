@@ -148,6 +148,19 @@ def path_flag(
     return flags.DEFINE_string(name, None, help_text, required=must, allow_override=True)
 
 
+def refuse(flag: flags.FlagHolder, found: str, expected: str) -> None:
+    """Raises InputError where a flag was given that nothing would read.
+
+    Args:
+        flag: which.
+        found: why nothing reads it.
+        expected: what to do instead.
+    """
+    given = flags.FLAGS[flag.name]
+    if given.present and given.value is not False:
+        raise InputError(f"--{flag.name}", found, expected)
+
+
 def seed_flag(help_text: str) -> flags.FlagHolder:
     """What all that is random is drawn from; tests import several commands, each with one."""
     return flags.DEFINE_integer("seed", 0, help_text, allow_override=True)

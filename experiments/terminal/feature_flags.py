@@ -95,10 +95,19 @@ _FREQUENT = flags.DEFINE_integer(
     "Most frequent words of --word_vectors to keep besides the words of the training transcripts.",
 )
 
+_KINDS = {"speech": _SPEECH, "visual": _VISUAL, "text": _TEXT}
+_ANY_KIND = {"visual": (_RATE, _FRAMES)}
+"""By modality, what is also read where a pretrained encoder describes it."""
+
+_OWN_KIND = {
+    "speech": (_COMPONENTS,),
+    "visual": (WEIGHTS, _WINDOWS, _SIZE, _WIDTH, _CROP, _VISUAL_EPOCHS),
+    "text": (VECTORS, _TEXT_FEATURES, _TEXT_EPOCHS, _FREQUENT),
+}
+_OF_ENCODERS = (_LAYER, _DOWNLOAD)
 ALL = (
-    *(_MODALITIES, _SEED, _SPEECH, _COMPONENTS, WEIGHTS, _RATE, _FRAMES, _WINDOWS, _SIZE, _CROP),
-    *(_WIDTH, _VISUAL_EPOCHS, VECTORS, _TEXT_FEATURES, _TEXT_EPOCHS, _FREQUENT),
-    *(_VISUAL, _TEXT, _LAYER, _DOWNLOAD),
+    *(_MODALITIES, _SEED, *_KINDS.values(), *_OF_ENCODERS),
+    *(flag for several in (_ANY_KIND, _OWN_KIND) for own in several.values() for flag in own),
 )
 
 
@@ -111,14 +120,9 @@ def settings() -> Settings:
     wanted = modalities(_MODALITIES, MODALITIES)
     if not wanted:
         raise InputError("--modalities", "none", ", ".join(MODALITIES))
-    encoded = {m: own for m in wanted if (own := _encoder(m))}
-    for flag in (_LAYER, _DOWNLOAD):
-        if not encoded and flags.FLAGS[flag.name].present:
-            raise InputError(f"--{flag.name}", "given without an encoder", _ENCODER)
-    for modality, others in (("visual", WEIGHTS), ("text", VECTORS)):
-        if modality in encoded and others.value:
-            found = f"given beside --{modality}={encoded[modality].name}"
-            raise InputError(f"--{others.name}", found, "one of the two")
+    named = [modality for modality in wanted if _names_encoder(modality)]
+    _check_read(wanted, named)
+    encoded = {modality: _encoder(modality) for modality in named}
     made = {
         "speech": lambda: SpeechSettings(_SPEECH.value, _COMPONENTS.value),
         "visual": lambda: VisualSettings(
@@ -141,13 +145,49 @@ def settings() -> Settings:
     return Settings(**own, seed=_SEED.value)
 
 
-def _encoder(modality: str) -> EncoderSettings | None:
-    """The pretrained encoder that a modality's flag names, if it names one."""
-    name = {"speech": _SPEECH, "visual": _VISUAL, "text": _TEXT}[modality].value
-    if not name.startswith(folders.PREFIX) and (modality, name) != ("text", folders.MINILM):
-        if modality != "speech" and name:
-            raise InputError(f"--{modality}", repr(name), f"{folders.PREFIX}FOLDER")
-        return None
+def _check_read(wanted: Sequence[str], encoded: Sequence[str]) -> None:
+    """Refuses what was given and nothing would read, for the kinds of features that were chosen."""
+    for modality, kind in _KINDS.items():
+        for flag in (kind, *_ANY_KIND.get(modality, ()), *_OWN_KIND[modality]):
+            if modality not in wanted:
+                found = f"given without {modality} among --modalities"
+                command.refuse(flag, found, f"{modality} among them, or no --{flag.name}")
+        for flag in _OWN_KIND[modality]:
+            if modality in encoded:
+                found = f"given beside --{modality}={kind.value}, which has no use for it"
+                command.refuse(flag, found, "one of the two")
+    for flag in _OF_ENCODERS:
+        if not encoded:
+            command.refuse(flag, "given without an encoder", _ENCODER)
+    if not any(_KINDS[modality].value != folders.MINILM for modality in encoded):
+        found = f"given for {folders.MINILM}, which is installed"
+        command.refuse(_DOWNLOAD, found, f"an encoder {folders.PREFIX}NAME, or no --download")
+    if WEIGHTS.value:
+        found = "given beside --visual_weights, of a network that is trained"
+        command.refuse(_VISUAL_EPOCHS, found, "one of the two")
+    if not VECTORS.value:
+        for flag in (_TEXT_EPOCHS, _FREQUENT):
+            expected = f"--word_vectors=FILE, or no --{flag.name}"
+            command.refuse(flag, "given without --word_vectors", expected)
+    own = set(wanted) - set(encoded)
+    if not ("visual" in own and not WEIGHTS.value) and not ("text" in own and VECTORS.value):
+        expected = "no --seed, or --modalities=visual, or --word_vectors=FILE"
+        command.refuse(_SEED, "given where no network is trained", expected)
+
+
+def _names_encoder(modality: str) -> bool:
+    """Whether a modality's flag names a pretrained encoder."""
+    name = _KINDS[modality].value
+    if name.startswith(folders.PREFIX) or (modality, name) == ("text", folders.MINILM):
+        return True
+    if modality != "speech" and name:
+        raise InputError(f"--{modality}", repr(name), f"{folders.PREFIX}FOLDER")
+    return False
+
+
+def _encoder(modality: str) -> EncoderSettings:
+    """The pretrained encoder that a modality's flag names."""
+    name = _KINDS[modality].value
     folder = folders.find(name, _DOWNLOAD.value)
     if name != folders.MINILM and pathlib.Path(name.removeprefix(folders.PREFIX)).is_dir():
         name = f"{folders.PREFIX}{folder.resolve()}"

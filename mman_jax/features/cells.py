@@ -54,6 +54,12 @@ def measure(modality: str, utterance: Utterance, settings: Settings) -> np.ndarr
     return windows.window_times(utterance.path, settings.visual, *part[1:])
 
 
+def of_sound(states: np.ndarray, samples: int) -> np.ndarray:
+    """As `measure`, of an encoder's states [T, D] of so many samples."""
+    edges = np.linspace(0, samples / media.SAMPLE_RATE, len(states) + 1)
+    return np.concatenate([np.stack([edges[:-1], edges[1:]], axis=1), states], axis=1)
+
+
 def sequences(
     made: Extraction,
     utterances: Sequence[Utterance],
@@ -85,7 +91,7 @@ def sequences(
         ends = np.cumsum([len(one.words) for one in several])
         text = made.settings.encoders.get("text")
         if text:
-            vectors = [states.of_words(text, one.words) for one in several]
+            vectors = states.of_words(text, [one.words for one in several])
         else:
             vectors = np.split(word_vectors(made, said), ends[:-1])
         found["text"] = _joined(vectors, [one.intervals for one in several], tuple(said))
@@ -109,13 +115,9 @@ def _encoded(
 ) -> np.ndarray:
     if modality == "speech":
         samples = media.read_audio(*part)
-        found = states.of_speech(encoder, samples)
-        edges = np.linspace(0, len(samples) / media.SAMPLE_RATE, len(found) + 1)
-        times = np.stack([edges[:-1], edges[1:]], axis=1)
-    else:
-        seen, times = pictures.read(part[0], encoder, *part[1:])
-        found = states.of_pictures(encoder, seen)
-    return np.concatenate([times, found], axis=1)
+        return of_sound(states.of_speech(encoder, [samples])[0], len(samples))
+    seen, times = pictures.read(part[0], encoder, *part[1:])
+    return np.concatenate([times, states.of_pictures(encoder, seen)], axis=1)
 
 
 def _joined(

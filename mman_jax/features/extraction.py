@@ -190,14 +190,14 @@ def of_sound(settings: Settings, samples: np.ndarray) -> np.ndarray:
         InputError: sound that cannot be used.
     """
     if isinstance(settings.speech, EncoderSettings):
-        return states.pooled(states.of_speech(settings.speech, samples))
+        return states.pooled(states.of_speech(settings.speech, [samples])[0])
     return speech.functionals(samples, settings.speech.feature_set)
 
 
 def of_words(settings: Settings, said: str) -> np.ndarray:
     """As `measure`, of a transcript."""
     if isinstance(settings.text, EncoderSettings):
-        return states.pooled(states.of_text(settings.text, said))
+        return states.pooled(states.of_text(settings.text, [said])[0])
     return np.array(said)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mman_jax.features import media
-from mman_jax.features.encoders import states
+from mman_jax.features.encoders import loading
 from mman_jax.features.encoders.settings import EncoderSettings
 from mman_jax.features.speech import functionals as speech
 from mman_jax.features.speech.functionals import SpeechSettings
@@ -93,4 +93,4 @@ class Settings:
         if own.visual and own.visual.crop == "upper_body":
             visual.opencv()
         for modality, encoder in self.encoders.items():
-            states.check(encoder, modality)
+            loading.check(encoder, modality)

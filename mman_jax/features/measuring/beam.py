@@ -3,14 +3,16 @@
 import json
 import pathlib
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 
 from mman_jax.errors import InputError
 from mman_jax.features.manifest import Utterance
+from mman_jax.features.measuring import many
+from mman_jax.features.measuring.measuring import Measuring
 
 
 def run(
-    work: Callable[[Utterance], str | None],
+    work: Measuring,
     utterances: Sequence[Utterance],
     options: Sequence[str],
     folder: pathlib.Path,
@@ -18,8 +20,7 @@ def run(
     """Does the work on every utterance; returns each with its failure or None.
 
     Args:
-        work: picklable; writes into the cache, which all workers reach by the same path, and
-            returns what went wrong, or None.
+        work: how; all workers reach its cache by the same path.
         utterances: what to do it on.
         options: of Beam, such as `--runner=FlinkRunner`; none: its direct runner.
         folder: the cache; failures pass through it.
@@ -38,9 +39,9 @@ def run(
         with beam.Pipeline(options=PipelineOptions(list(options))) as pipeline:
             _ = (
                 pipeline
-                | beam.Create(list(enumerate(utterances)))
+                | beam.Create(_numbered(work, utterances))
                 | beam.Reshuffle()  # else one worker would get all that was created together
-                | beam.MapTuple(_Numbered(work))
+                | beam.FlatMap(_Working(work))
                 | beam.Filter(_failed)
                 | beam.Map(json.dumps)
                 | beam.io.WriteToText(f"{scratch}/part")
@@ -50,12 +51,22 @@ def run(
     return [(utterance, failures.get(i)) for i, utterance in enumerate(utterances)]
 
 
-class _Numbered:
-    def __init__(self, work: Callable[[Utterance], str | None]):
+class _Working:
+    def __init__(self, work: Measuring):
         self.work = work
 
-    def __call__(self, number: int, utterance: Utterance) -> tuple[int, str | None]:
-        return number, self.work(utterance)
+    def __call__(self, group: list[tuple[int, Utterance]]) -> Iterator[tuple[int, str | None]]:
+        self.work.together([utterance for _, utterance in group])
+        for number, utterance in group:
+            yield number, self.work(utterance)
+
+
+def _numbered(
+    work: Measuring, utterances: Sequence[Utterance]
+) -> list[list[tuple[int, Utterance]]]:
+    """Numbered utterances in groups: those that encoders measure together, else one by one."""
+    numbered = list(enumerate(utterances))
+    return many.groups(numbered) if work.batched else [[one] for one in numbered]
 
 
 def _failed(outcome: tuple[int, str | None]) -> bool:

@@ -12,14 +12,33 @@ from mman_jax.features.measuring.measuring import Measuring
 Outcomes = Iterable[tuple[Utterance, str | None]]
 Runner = Callable[[Measuring, Sequence[Utterance]], Outcomes]
 
+_TOGETHER = 32
+
 
 def locally(processes: int) -> Runner:
     """A runner that measures in so many processes of this machine."""
 
     def run(work: Measuring, utterances: Sequence[Utterance]) -> Outcomes:
-        return pool.run(work, utterances, min(processes, len(utterances))) if utterances else ()
+        left = list(utterances)
+        if work.batched:
+            left = []
+            parts = groups(utterances, processes)
+            # A group that kills its process is measured again below, one by one.
+            for part, _ in pool.run(work.together, parts, min(processes, len(parts))):
+                for utterance in part:
+                    if work.done(utterance):
+                        yield utterance, None
+                    else:
+                        left.append(utterance)
+        yield from pool.run(work, left, min(processes, len(left)))
 
     return run
+
+
+def groups(utterances: Sequence[Utterance], processes: int = 1) -> list[list[Utterance]]:
+    """Utterances to be measured together, as they follow each other: enough for all processes."""
+    size = max(1, min(_TOGETHER, -(-len(utterances) // processes)))
+    return [list(utterances[i : i + size]) for i in range(0, len(utterances), size)]
 
 
 def measure(

@@ -4,11 +4,13 @@ import dataclasses
 import functools
 import hashlib
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 
 from mman_jax.errors import InputError
-from mman_jax.features import cells, extraction
+from mman_jax.features import cells, extraction, media
+from mman_jax.features.encoders import states
 from mman_jax.features.manifest import Utterance
 from mman_jax.features.measuring import cache
 from mman_jax.features.settings import Settings
@@ -55,6 +57,46 @@ class Measuring:
             # One clip never ends the others, whatever a codec makes of it.
             return f"{utterance.path}: {type(error).__name__}: {error}"
         return None
+
+    @property
+    def batched(self) -> tuple[str, ...]:
+        """The modalities that `together` measures."""
+        return tuple(m for m in ("speech", "text") if m in self.settings.encoders)
+
+    def together(self, utterances: Sequence[Utterance]) -> None:
+        """Measures by encoders what the cache lacks of several, in batches, as far as that goes.
+
+        A call for each of them then measures what is left, and says what is wrong with it.
+        """
+        for modality in self.batched:
+            try:
+                self._encode(utterances, modality)
+            except Exception:  # of one of them, which fails again when it is alone
+                continue
+
+    def _encode(self, utterances: Sequence[Utterance], modality: str) -> None:
+        encoder, folder = self.settings.encoders[modality], pathlib.Path(self.folder)
+        chosen, given = [], []
+        for utterance in utterances:
+            name, inside = self.key(utterance, modality), self._inside(utterance, modality)
+            if name is None or all(cache.has(folder, n) for n in (name, inside) if n):
+                continue
+            try:
+                part = utterance.path, utterance.start, utterance.end
+                read = media.read_audio(*part) if modality == "speech" else utterance.transcript
+            except Exception:  # as above
+                continue
+            chosen.append((name, inside))
+            given.append(read)
+        found = states.of_speech if modality == "speech" else states.of_text
+        for (name, inside), read, own in zip(chosen, given, found(encoder, given), strict=True):
+            cache.save(folder, name, states.pooled(own))
+            if inside:
+                cache.save(folder, inside, cells.of_sound(own, len(read)))
+
+    def _inside(self, utterance: Utterance, modality: str) -> str | None:
+        """The name of an utterance's cells, where they are wanted."""
+        return self.cells_key(utterance, modality) if modality in self.sequences else None
 
     def key(self, utterance: Utterance, modality: str) -> str | None:
         """The name in the cache; None for text that is kept as it is, which the manifest holds."""

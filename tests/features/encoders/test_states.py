@@ -13,7 +13,7 @@ transformers = pytest.importorskip("transformers", reason=NEEDS)
 
 from mman_jax.errors import InputError  # noqa: E402 (after the skips)
 from mman_jax.features import cells, extraction, fitting  # noqa: E402
-from mman_jax.features.encoders import folders, states  # noqa: E402
+from mman_jax.features.encoders import folders, loading, states  # noqa: E402
 from mman_jax.features.encoders.settings import EncoderSettings  # noqa: E402
 from mman_jax.features.extraction import Extraction  # noqa: E402
 from mman_jax.features.manifest import Utterance  # noqa: E402
@@ -21,44 +21,16 @@ from mman_jax.features.measuring.measuring import Measuring  # noqa: E402
 from mman_jax.features.settings import Settings  # noqa: E402
 from mman_jax.features.timed_words import TimedWords  # noqa: E402
 from tests.features import clips  # noqa: E402
+from tests.features.encoders import tiny  # noqa: E402
+from tests.features.encoders.tiny import WORDS  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-
-SMALL = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2}
-WORDS = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "what", "a", "day", "##s", "!"]
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """Folders of a wav2vec 2.0, a RoBERTa and a CLIP, as `save_pretrained` writes them."""
-    root = tmp_path_factory.mktemp("encoders")
-    torch.manual_seed(0)
-    speech = transformers.Wav2Vec2Config(
-        **SMALL, intermediate_size=8, conv_dim=(4, 4), conv_stride=(5, 4), conv_kernel=(10, 8),
-        num_feat_extract_layers=2, num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2,
-    )  # fmt: skip
-    transformers.Wav2Vec2Model(speech).save_pretrained(root / "speech")
-    transformers.Wav2Vec2FeatureExtractor().save_pretrained(root / "speech")
-    text = transformers.RobertaConfig(
-        **SMALL, intermediate_size=8, vocab_size=len(WORDS), max_position_embeddings=12,
-        pad_token_id=3, bos_token_id=1, eos_token_id=2,
-    )  # fmt: skip
-    transformers.RobertaModel(text, add_pooling_layer=False).save_pretrained(root / "text")
-    (root / "vocab.txt").write_text("\n".join(WORDS) + "\n")
-    tokens = transformers.BertTokenizerFast(vocab=str(root / "vocab.txt"))
-    tokens.save_pretrained(root / "text")
-    half = {**SMALL, "intermediate_size": 8, "projection_dim": 4}
-    ends = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 3}
-    both = transformers.CLIPConfig(
-        text_config=half | ends | {"vocab_size": 50},
-        vision_config=half | {"image_size": 32, "patch_size": 16},
-        projection_dim=4,
-    )
-    transformers.CLIPModel(both).save_pretrained(root / "visual")
-    transformers.CLIPImageProcessor(
-        size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
-    ).save_pretrained(root / "visual")
-    return root
+    return tiny.write(tmp_path_factory.mktemp("encoders"))
 
 
 def encoder(made, modality, **changes):
@@ -72,9 +44,9 @@ def test_speech_is_what_the_network_says(made):
     normal = (sound - sound.mean()) / np.sqrt(sound.var() + 1e-7)
     with torch.no_grad():
         said = network(torch.tensor(normal)[None], output_hidden_states=True)
-    found = states.of_speech(encoder(made, "speech"), sound)
+    found = states.of_speech(encoder(made, "speech"), [sound])[0]
     np.testing.assert_allclose(found, said.last_hidden_state[0], atol=1e-5)
-    first = states.of_speech(encoder(made, "speech", layer=0), sound)
+    first = states.of_speech(encoder(made, "speech", layer=0), [sound])[0]
     np.testing.assert_allclose(first, said.hidden_states[0][0], atol=1e-5)
     whole = states.pooled(found)
     np.testing.assert_allclose(whole[:8], found.mean(0), atol=1e-6)
@@ -86,12 +58,12 @@ def test_sound_is_described_in_pieces(made, monkeypatch):
     monkeypatch.setattr(states, "_PIECE", 4000)
     own = encoder(made, "speech")
     # What is left of a hundred samples goes with the piece before.
-    parts = [states.of_speech(own, x) for x in (sound[:4000], sound[4000:])]
+    parts = [states.of_speech(own, [x])[0] for x in (sound[:4000], sound[4000:])]
     monkeypatch.setattr(states, "_PIECE", 4100)
-    np.testing.assert_allclose(states.of_speech(own, sound[4000:]), parts[1], atol=1e-6)
+    np.testing.assert_allclose(states.of_speech(own, [sound[4000:]])[0], parts[1], atol=1e-6)
     monkeypatch.setattr(states, "_PIECE", 4000)
-    np.testing.assert_allclose(states.of_speech(own, sound), np.concatenate(parts), atol=1e-6)
-    assert len(states.of_speech(own, sound[:3])) > 0  # padded
+    np.testing.assert_allclose(states.of_speech(own, [sound])[0], np.concatenate(parts), atol=1e-6)
+    assert len(states.of_speech(own, [sound[:3]])[0]) > 0  # padded
 
 
 def test_words_are_the_means_of_their_tokens(made):
@@ -100,11 +72,11 @@ def test_words_are_the_means_of_their_tokens(made):
     ids = [1, WORDS.index("what"), WORDS.index("day"), WORDS.index("##s"), 2]
     with torch.no_grad():
         said = network(torch.tensor([ids])).last_hidden_state[0].numpy()
-    np.testing.assert_allclose(states.of_text(own, "what days"), said, atol=1e-5)
-    words = states.of_words(own, ["what", "days"])
+    np.testing.assert_allclose(states.of_text(own, ["what days"])[0], said, atol=1e-5)
+    words = states.of_words(own, [["what", "days"]])[0]
     np.testing.assert_allclose(words, [said[1], said[2:4].mean(0)], atol=1e-5)
-    assert states.of_words(own, []).shape == (0, 8)
-    long = states.of_words(own, ["a"] * 30)  # of twelve positions RoBERTa's first is the fifth
+    assert states.of_words(own, [[]])[0].shape == (0, 8)
+    long = states.of_words(own, [["a"] * 30])[0]  # of twelve positions RoBERTa's first is the fifth
     assert long[:6].any(1).all()
     assert not long[6:].any()
 
@@ -119,13 +91,13 @@ def test_words_whose_tokens_begin_with_a_space(made):
         tokenizer_object=raw, pad_token="<pad>", model_max_length=8
     )
     own = encoder(made, "text")
-    network = states._loaded(own.folder, "text").network
-    alike = states._Encoder(network, tokens)
+    network = loading.load(own.folder, "text").network
+    alike = loading.Encoder(network, tokens)
     with torch.no_grad():
         said = network(torch.tensor([[4, 7, 5]])).last_hidden_state[0].numpy()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(states, "_loaded", lambda folder, modality: alike)
-        found = states.of_words(own, ["a", "bb"])
+        patch.setattr(loading, "load", lambda folder, modality: alike)
+        found = states.of_words(own, [["a", "bb"]])[0]
     np.testing.assert_allclose(found, [said[0], said[1:].mean(0)], atol=1e-5)
 
 
@@ -134,7 +106,7 @@ def test_no_code_of_a_folder_runs(made, tmp_path):
     card = {"model_type": "own", "auto_map": {"AutoConfig": "own.Own", "AutoModel": "own.Own"}}
     (tmp_path / "config.json").write_text(json.dumps(card))
     with pytest.raises(InputError, match=r"expected a folder of an encoder of text"):
-        states.check(EncoderSettings(f"hf:{tmp_path}", folders.digest(tmp_path)), "text")
+        loading.check(EncoderSettings(f"hf:{tmp_path}", folders.digest(tmp_path)), "text")
     assert not (tmp_path / "ran").exists()
 
 
@@ -142,7 +114,7 @@ def test_damaged_weights_and_other_kinds_are_named(made, tmp_path):
     shutil.copytree(made / "text", tmp_path / "text")
     (tmp_path / "text" / "model.safetensors").write_text("version https://git-lfs\n")
     with pytest.raises(InputError, match=r"expected a folder of an encoder of text"):
-        states.check(
+        loading.check(
             EncoderSettings(f"hf:{tmp_path}/text", folders.digest(tmp_path / "text")), "text"
         )
     config = transformers.ResNetConfig(embedding_size=4, hidden_sizes=[4, 4], depths=[1, 1])
@@ -150,7 +122,7 @@ def test_damaged_weights_and_other_kinds_are_named(made, tmp_path):
     prepare = made / "visual" / "preprocessor_config.json"
     shutil.copy(prepare, tmp_path / "visual")
     with pytest.raises(InputError, match=r"states of shape .*; expected an encoder of pictures"):
-        states.check(
+        loading.check(
             EncoderSettings(f"hf:{tmp_path}/visual", folders.digest(tmp_path / "visual")), "visual"
         )
 
@@ -211,11 +183,11 @@ def test_a_clip_is_measured_kept_and_laid_in_cells(made, tmp_path):
 def test_of_another_encoder_nothing_is_made(made, tmp_path):
     own = encoder(made, "text")
     with pytest.raises(InputError, match=r"of speech.*; expected .*pictures"):
-        states.check(encoder(made, "speech"), "visual")
+        loading.check(encoder(made, "speech"), "visual")
     with pytest.raises(InputError, match="layer 3; expected from -3 to 2"):
-        states.check(dataclasses.replace(own, layer=3), "text")
+        loading.check(dataclasses.replace(own, layer=3), "text")
     with pytest.raises(InputError, match=r"SHA-256 .*; expected the same encoder"):
-        states.check(dataclasses.replace(own, digest="0" * 64), "text")
+        loading.check(dataclasses.replace(own, digest="0" * 64), "text")
     with pytest.raises(InputError, match=r"no config.json"):
         folders.find(f"hf:{tmp_path}")
     with pytest.raises(InputError, match=r"not in the cache; expected .*--download"):
@@ -224,13 +196,13 @@ def test_of_another_encoder_nothing_is_made(made, tmp_path):
     bare.mkdir()
     (bare / "config.json").write_text((made / "text" / "config.json").read_text())
     with pytest.raises(InputError, match="expected a folder of an encoder of text"):
-        states.check(EncoderSettings(f"hf:{bare}", folders.digest(bare)), "text")
+        loading.check(EncoderSettings(f"hf:{bare}", folders.digest(bare)), "text")
     card = json.loads((bare / "config.json").read_text())
     (bare / "config.json").write_text(json.dumps(card | {"num_hidden_layers": 3}))
     for name in ("model.safetensors", "tokenizer.json", "tokenizer_config.json"):
         (bare / name).write_bytes((made / "text" / name).read_bytes())
     with pytest.raises(InputError, match=r"weights without encoder.layer.2"):
-        states.check(EncoderSettings(f"hf:{bare}", folders.digest(bare)), "text")
+        loading.check(EncoderSettings(f"hf:{bare}", folders.digest(bare)), "text")
 
 
 def test_what_is_not_learnt_needs_no_training(made):
