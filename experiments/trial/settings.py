@@ -22,7 +22,7 @@ _MOST = 2**20
 """Of seeds, conversations of a batch, epochs and sizes of layers: more is a slip of the hand."""
 
 _FLOPS = 6
-"""Floating-point operations of a parameter and cell: two forwards, four backwards."""
+"""Floating-point operations of a parameter and cell, or frame: two forwards, four backwards."""
 
 _SMALL = 1e11
 """Operations that take a core some seconds."""
@@ -177,9 +177,14 @@ def is_small(trainer: Trainer, rows: Mapping[str, Batch], runs: int) -> bool:
         runs: how often it is trained by the same programs: its seeds, on each of its folds.
     """
     epochs = max(trainer.epochs(stage) for stage in trainer.stages)
-    cells = sum(part.mask.size for part in rows.values())
+    cells = sum(part.mask.size * _frames(part) for part in rows.values())
     work = _FLOPS * trainer.parameters * cells * epochs * runs
     return work < _SMALL
+
+
+def _frames(rows: Batch) -> int:
+    """The most frames that a cell has; 1 where it has one vector a modality."""
+    return max(x.shape[2] if len(x.shape) == 4 else 1 for x in rows.features.values())
 
 
 def memory() -> int:

@@ -48,7 +48,7 @@ class MulT(System):
     heads: int = 5
     window: int = 64
     cells: str = "utterances"
-    frames: Mapping[str, int] = freeze({"default": 500, "text": 50, "speech": 375})
+    frames: Mapping[str, int] = freeze({"default": 500, "text": 50, "speech": 375, "visual": 500})
     language: str = "text"
     attention_dropout: float = 0.1
     embed_dropout: float = 0.25

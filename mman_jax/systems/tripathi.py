@@ -46,7 +46,12 @@ class Tripathi(System):
     dropout: float = 0.2
     cells: str = "utterances"
     branches: Mapping[str, str] = freeze(
-        {"default": "attended", "text": "recurrent", "visual": "convolved"}
+        {
+            "default": "attended",
+            "text": "recurrent",
+            "speech": "attended",
+            "visual": "convolved",
+        }
     )
     words: int = 50
     frames: int = 100
