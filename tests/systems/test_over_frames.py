@@ -20,6 +20,7 @@ from mman_jax.systems.base import parameter_shapes
 from mman_jax.training.mesh import compiling, make_mesh
 from mman_jax.training.trainer import Trainer
 from tests import tiny
+from tests.layers.references import dense
 
 # Frames of four utterances; the third lacks a modality, the last all of them.
 LENGTHS = {"text": (2, 3, 1, 0), "speech": (5, 3, 0, 0), "visual": (4, 1, 2, 0)}
@@ -104,6 +105,18 @@ def test_padding_and_what_is_missing_change_no_answer_and_have_no_gradient(name)
     for m, gradient in by_features.items():  # and every frame that is there has one
         moved = np.abs(np.asarray(gradient)).max(-1) > 0
         np.testing.assert_array_equal(moved, present[m], m)
+
+
+@every
+def test_without_a_frame_the_last_layers_alone_answer(name):
+    params = parameters(name)
+    if name == "mult":
+        params = params["answer"]
+        read = dense(params["dense_1"], np.maximum(params["dense_0"]["bias"], 0))
+        expected = dense(params["logits"], read)
+    else:
+        expected = dense(params["answer"], np.maximum(params["dense"]["bias"], 0))
+    np.testing.assert_allclose(graded(name)[0][3, 0], expected, atol=1e-5)
 
 
 @every
