@@ -96,7 +96,7 @@ def get_config():
     config.data.test = placeholder(str)  # another corpus, which is tested on
     config.data.label_map = placeholder(str)  # joy=happy,contempt= (context only), in all corpora
     config.data.scale = placeholder(str)  # each: that test corpus by its own statistics
-    config.data.cells = "utterances"  # or words: of what an utterance's answer is made
+    config.data.cells = "utterances"  # or words, or frames: of what an utterance's answer is made
     config.data.pivot = ""  # whose cells are the words; none: text, or the first modality
     config.data.words = 50  # of an utterance at most: the last ones
     config.data.stream = placeholder(bool)  # none: where rows would take over half of a device

@@ -6,6 +6,8 @@ after 20 epochs without a lower validation loss, as there. A batch is one conver
 many utterances as a batch of theirs had, 24.
 
     python -m experiments.run --config=configs/mult.py --workdir=runs/mult
+
+With `--config.data.cells=words` it reads words, and with `frames` each modality's own frames.
 """
 
 from configs import mman

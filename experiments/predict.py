@@ -133,7 +133,7 @@ def _read(models: list[Model]) -> tuple[Corpus, dict[str, np.ndarray]]:
         turns = clips.of_recording(path)
         times = {name: np.array([getattr(t, name) for t in turns]) for name in ("start", "end")}
         return _of_clips(models, turns), times
-    return read_corpus(_INPUT.value, pool=None if models[0].words else "mean"), {}
+    return read_corpus(_INPUT.value, pool="mean" if models[0].whole else None), {}
 
 
 def _of_clips(models: list[Model], utterances: Sequence[Utterance]) -> Corpus:

@@ -1,8 +1,8 @@
 """Axis letters, and the one structure that passes from the data to the networks.
 
 S seeds, B rows of a batch, U utterances of a row, M modalities, D features, H hidden,
-C classes, or numbers that are answered, F frames of a word. A row holds one or more whole
-conversations, one after the other, and then padding.
+C classes, or numbers that are answered, F frames of a word or an utterance. A row holds one or more
+whole conversations, one after the other, and then padding.
 """
 
 from typing import Any, NamedTuple
@@ -15,8 +15,9 @@ Array = Any
 UNSCORED = -1
 """The label of an utterance that is context only: neither trained on nor scored."""
 
-CELLS = ("utterances", "words")
-"""What a cell of a row can be: an utterance of a conversation, or a word of an utterance."""
+CELLS = ("utterances", "words", "frames")
+"""What a cell of a row can be: an utterance of a conversation, a word of an utterance, or an
+utterance by itself with the frames of each modality inside it."""
 
 
 def unscored(dtype: Any) -> int | float:
@@ -46,7 +47,7 @@ class Batch(NamedTuple):
 
     Where cells are words, a row holds utterances as it else holds conversations, and words as it
     else holds utterances. A modality may then have what lies inside them: features [B, U, F, D]
-    with `present` [B, U, F].
+    with `present` [B, U, F]. Where they are frames every modality has that, F its own, and U is 1.
 
     Attributes:
         features: a [B, U, D] float32 array for each modality (D is the modality's own).

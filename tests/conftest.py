@@ -54,6 +54,7 @@ LONG = (
     "experiments/trial/test_experiment.py",
     "experiments/study/test_sweep.py",
     "training/test_feeding.py",
+    "systems/test_over_frames.py",
     "systems/test_mfm.py",
     "test_packaging.py",
 )

@@ -42,7 +42,7 @@ def systems(
             continue
         data = config.data
         numbers = (data.target and not data.classes) or config.train.labels == "votes"
-        if config.system == "rozgic" and (numbers or data.cells == "words"):
+        if config.system == "rozgic" and (numbers or data.cells != "utterances"):
             others[config.system] = "it learns one label an utterance, of utterances"
             continue
         if config.system == "rozgic" and importlib.util.find_spec("sklearn") is None:

@@ -17,10 +17,13 @@ from mman_jax.data import another, columns, folds, protocols, suspicions
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.parts import Parts, common_shapes, prepare
 from mman_jax.data.scales import Target
+from mman_jax.data.sequences import check_named
 from mman_jax.data.splits import Split, split
+from mman_jax.data.unaligned import Unaligned, unaligned
 from mman_jax.data.words import Words, words
 from mman_jax.errors import InputError, within
 from mman_jax.systems import SYSTEMS, build
+from mman_jax.systems.base import System
 from mman_jax.systems.estimator import Estimator
 from mman_jax.training import mesh as parallel
 from mman_jax.training.fitting import Fitting
@@ -107,19 +110,34 @@ class Experiment:
         return results.parameters(jax.tree.map(lambda x: x[0], params), heads)
 
 
-def load_words(config: ml_collections.ConfigDict, corpus: Corpus) -> Words | None:
+def load_words(config: ml_collections.ConfigDict, corpus: Corpus) -> Words | Unaligned | None:
     """The words of a corpus, where a config's cells are words, and what is in them where its system
-    reads that.
+    reads that; or its frames, where these are the cells.
 
     Raises:
-        InputError: a corpus without any, or of which they cannot be told.
+        InputError: a corpus without any, or of which they cannot be told; or a system that does not
+            read frames.
     """
     data = config.data
+    if data.cells == "frames":
+        return _frames(config, corpus)
     if data.cells != "words":
         return None
     system = SYSTEMS.get(config.network.get("system", "mman"))
     inside = getattr(system, "inside", False)  # an unknown system is refused where it is built
     return words(corpus, data.pivot, data.words, inside, modalities(data))
+
+
+def _frames(config: ml_collections.ConfigDict, corpus: Corpus) -> Unaligned:
+    names = modalities(config.data) or list(corpus.sequences)
+    check_named(corpus, "frames", names)
+    with within("config"):
+        system = build(config.network, names, 2)  # of any number of classes
+        how = {m: system.as_is(m) if isinstance(system, System) else None for m in names}
+        if None in how.values():
+            expected = "a system that reads them, mult or tripathi; or utterances"
+            raise InputError("data.cells", f"'frames' for {config.system}", expected)
+    return unaligned(corpus, how)
 
 
 def choose_split(
@@ -186,7 +204,7 @@ def on_split(experiment: Experiment, split: Split) -> Experiment:
 
 
 def _parts(
-    data: ml_collections.ConfigDict, corpus: Corpus, chosen: Split, laid: Words | None
+    data: ml_collections.ConfigDict, corpus: Corpus, chosen: Split, laid: Words | Unaligned | None
 ) -> tuple[Parts, int | None]:
     """The parts of a split, and what lies in rows of an epoch; those of folds share programs."""
     if not data.folds:
@@ -196,8 +214,8 @@ def _parts(
     return prepare(corpus, chosen, shapes, laid), _most_items(corpus, several, laid)
 
 
-def _most_items(corpus: Corpus, several: Sequence[Split], laid: Words | None) -> int:
-    """The most conversations, or where cells are words utterances, that any split trains on."""
+def _most_items(corpus: Corpus, several: Sequence[Split], laid: Words | Unaligned | None) -> int:
+    """The most conversations, or where these are not laid out utterances, that any trains on."""
     trained = [split.train for split in several]
     return max(len(t) if laid is None else int(corpus.lengths[t].sum()) for t in trained)
 

@@ -14,7 +14,6 @@ from mman_jax.data.parts import Parts
 from mman_jax.data.protocols import Task
 from mman_jax.data.scales import Target
 from mman_jax.data.targets import Regression
-from mman_jax.data.words import Words
 from mman_jax.evaluation import ratings
 from mman_jax.evaluation.metrics import METRICS, per_class
 from mman_jax.systems.base import owner
@@ -205,19 +204,9 @@ def of_corpus(parts: Parts, labels: Mapping[str, np.ndarray] | None, task: Task)
         "conversations": len(corpus.lengths),
         "utterances": len(corpus.labels),
         "dimensions": {name: int(size) for name, size in parts.cells.dims.items()},
-        **({"words": _words(parts.words)} if parts.words else {}),
+        **(parts.words.about() if parts.words else {}),
         "split": parts.split.how,
         "parts": sizes,
-    }
-
-
-def _words(words: Words) -> dict[str, Any]:
-    return {
-        "pivot": words.pivot,
-        "most": words.most,
-        "cells": int(words.cells.lengths.sum()),
-        "utterances_cut": int(words.cut.sum()),
-        "utterances_without": int(words.empty.sum()),
     }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from experiments.trial.prepared import Experiment
 from experiments.trial.tasks import network
 from mman_jax.data import protocols
+from mman_jax.data.words import Words
 from mman_jax.inference.model import Model
 from mman_jax.training import processes
 
@@ -40,9 +41,11 @@ def save_model(
     if experiment.tested:
         about["test_corpus"] = experiment.tested.card()
     parts = experiment.parts
-    words = parts.words and {"pivot": parts.words.pivot, "most": parts.words.most}
+    laid, words = parts.words, None
+    if isinstance(laid, Words):
+        words = {"pivot": laid.pivot, "most": laid.most}
     units = experiment.reference(task) if experiment.targets else None  # of classes there is none
-    given = (params, parts.scaling, network(experiment.config, task, parts.words))
+    given = (params, parts.scaling, network(experiment.config, task, laid))
     more = {"temperature": temperature, "units": units, "words": words}
     model = Model(*given, parts.cells.dims, task.classes, about, **more)
     model.save(models / task.name)

@@ -10,6 +10,7 @@ import jax
 import ml_collections
 
 from mman_jax.data.corpus import Corpus
+from mman_jax.data.unaligned import Unaligned
 from mman_jax.data.words import Words
 from mman_jax.errors import InputError, nearest
 from mman_jax.training.out_of_fold import ANSWERS
@@ -21,7 +22,7 @@ _MOST = 2**20
 """Of seeds, conversations of a batch, epochs and sizes of layers: more is a slip of the hand."""
 
 _FLOPS = 6
-"""Floating-point operations of a parameter and cell: two forwards, four backwards."""
+"""Floating-point operations of a parameter and cell, or frame: two forwards, four backwards."""
 
 _SMALL = 1e11
 """Operations that take a core some seconds."""
@@ -95,7 +96,7 @@ def _check_cells(data: ml_collections.ConfigDict) -> None:
         raise InputError("config.data.pivot", found, "config.data.cells=words, too")
 
 
-def network(config: ml_collections.ConfigDict, words: Words | None) -> dict[str, Any]:
+def network(config: ml_collections.ConfigDict, words: Words | Unaligned | None) -> dict[str, Any]:
     """The system's settings, those that say what a cell is as the corpus has it.
 
     Raises:
@@ -104,7 +105,7 @@ def network(config: ml_collections.ConfigDict, words: Words | None) -> dict[str,
     made = config.network.to_dict()
     if "cells" in made:
         made["cells"] = config.data.cells
-    if words is not None and "pivot" in made:
+    if isinstance(words, Words) and "pivot" in made:
         if made["pivot"] not in ("", words.pivot):
             found = f"{made['pivot']!r}, where cells are words of {words.pivot}"
             raise InputError("config.network.pivot", found, repr(words.pivot))
@@ -113,9 +114,10 @@ def network(config: ml_collections.ConfigDict, words: Words | None) -> dict[str,
 
 
 def training(
-    config: ml_collections.ConfigDict, corpus: Corpus, words: Words | None
+    config: ml_collections.ConfigDict, corpus: Corpus, words: Words | Unaligned | None
 ) -> ml_collections.ConfigDict:
-    """The settings of training. Over words a batch has the utterances of so many conversations."""
+    """The settings of training. Over words and frames a batch has the utterances of so many
+    conversations."""
     if words is None:
         return config.train
     made = copy.deepcopy(config.train)
@@ -175,9 +177,14 @@ def is_small(trainer: Trainer, rows: Mapping[str, Batch], runs: int) -> bool:
         runs: how often it is trained by the same programs: its seeds, on each of its folds.
     """
     epochs = max(trainer.epochs(stage) for stage in trainer.stages)
-    cells = sum(part.mask.size for part in rows.values())
+    cells = sum(part.mask.size * _frames(part) for part in rows.values())
     work = _FLOPS * trainer.parameters * cells * epochs * runs
     return work < _SMALL
+
+
+def _frames(rows: Batch) -> int:
+    """The most frames that a cell has; 1 where it has one vector a modality."""
+    return max(x.shape[2] if len(x.shape) == 4 else 1 for x in rows.features.values())
 
 
 def memory() -> int:

@@ -11,6 +11,7 @@ from mman_jax.data import protocols, targets, votes
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.protocols import Task
 from mman_jax.data.scales import Target
+from mman_jax.data.unaligned import Unaligned
 from mman_jax.data.words import Words
 from mman_jax.errors import InputError, nearest
 
@@ -46,8 +47,8 @@ def numbers(task: Task) -> tuple[Target, ...]:
 
 
 def network(
-    config: ml_collections.ConfigDict, task: Task, words: Words | None
+    config: ml_collections.ConfigDict, task: Task, words: Words | Unaligned | None
 ) -> Mapping[str, Any]:
-    """The settings of the config's system for a task, of words where these are the cells."""
+    """The settings of the config's system for a task, and for what its cells are."""
     made = settings.network(config, words)
     return systems.for_numbers(made) if numbers(task) else made

@@ -61,8 +61,9 @@ def check(data: ConfigDict) -> None:
     if data.path is None:
         found = f"{data.test!r} without a corpus to train on"
         raise InputError("config.data.test", found, "config.data.path, too")
-    if data.cells == "words":
-        raise InputError("config.data.test", f"{data.test!r}, and cells of words", "utterances")
+    if data.cells != "utterances":
+        found = f"{data.test!r}, and cells of {data.cells}"
+        raise InputError("config.data.test", found, "utterances")
     if data.target:
         found = f"{data.target!r}, with another corpus to test on"
         raise InputError("config.data.target", found, "labels of utterances")
@@ -100,9 +101,9 @@ def modalities(data: ConfigDict) -> list[str]:
 
 def _load(data: ConfigDict, with_test: bool) -> tuple[Corpus, Corpus | None]:
     if data.path is None:
-        corpus = words_corpus() if data.cells == "words" else synthetic_corpus()
+        corpus = synthetic_corpus() if data.cells == "utterances" else words_corpus()
     else:
-        corpus = read_corpus(data.path, pool=None if data.cells == "words" else "mean")
+        corpus = read_corpus(data.path, pool="mean" if data.cells == "utterances" else None)
     names = modalities(data)
     pivot = data.pivot
     if data.cells == "words" and not pivot and "text" in corpus.sequences:

@@ -8,6 +8,7 @@ import numpy as np
 from mman_jax.data import batching, protocols, scaling, splits
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.frames import inside
+from mman_jax.data.unaligned import Unaligned
 from mman_jax.data.words import Words
 from mman_jax.errors import InputError
 from mman_jax.types import UNSCORED, Batch, is_scored, unscored
@@ -30,7 +31,8 @@ class Parts:
         rows: features [R + 1, U, D], masks and resets by part; the last row is empty, features
             are read when asked for, and no utterance has a class yet (see `labels`). An empty
             test part is the empty row alone.
-        words: where cells are words, which lie in rows by utterance; None: cells are utterances.
+        words: where cells are words, which lie in rows by utterance, or frames, one utterance a
+            row; None: cells are utterances.
     """
 
     corpus: Corpus
@@ -38,11 +40,11 @@ class Parts:
     scaling: scaling.Scaling
     layouts: dict[str, batching.Layout]
     rows: dict[str, Batch]
-    words: Words | None = None
+    words: Words | Unaligned | None = None
 
     @property
     def cells(self) -> Corpus:
-        """What is laid out: the corpus, or one of its utterances' words."""
+        """What is laid out: the corpus, or one of what lies inside its utterances."""
         return self.corpus if self.words is None else self.words.cells
 
     def whose(self, part: str) -> tuple[np.ndarray, np.ndarray]:
@@ -62,8 +64,8 @@ class Parts:
 
         Those of training are what is learnt from, see `Task.learnt`.
 
-        Where cells are words an utterance's class is on its last; those without any are not
-        trained on.
+        Where cells are words an utterance's class is on its last; those without words, or frames,
+        are not trained on.
 
         Raises:
             InputError: if a part has utterances, but none that the task scores.
@@ -92,7 +94,7 @@ def prepare(
     corpus: Corpus,
     split: splits.Split | None = None,
     shapes: Shapes | None = None,
-    words: Words | None = None,
+    words: Words | Unaligned | None = None,
     scale_test: bool = False,
 ) -> Parts:
     """Splits a corpus, fits the scaling on its training conversations, and lays out every part.
@@ -102,7 +104,7 @@ def prepare(
         split: which conversations are in which part; None: as `splits.split` says.
         shapes: how large the parts are at least, so that several splits of a corpus share compiled
             programs (see `common_shapes`); they are filled up with padding.
-        words: its words, where these are the cells; None: utterances are.
+        words: its words, or its frames, where these are the cells; None: utterances are.
         scale_test: whether the test part is scaled by its own statistics, where it is of another
             corpus: its features are looked at for that, its labels are not.
 
@@ -127,7 +129,7 @@ def prepare(
 
 
 def common_shapes(
-    corpus: Corpus, several: Iterable[splits.Split], words: Words | None = None
+    corpus: Corpus, several: Iterable[splits.Split], words: Words | Unaligned | None = None
 ) -> Shapes:
     """The least shapes that hold each of several splits of a corpus; `words` as of `prepare`.
 
@@ -156,7 +158,9 @@ def common_shapes(
     return shapes
 
 
-def _items(corpus: Corpus, conversations: Sequence[int], words: Words | None) -> np.ndarray:
+def _items(
+    corpus: Corpus, conversations: Sequence[int], words: Words | Unaligned | None
+) -> np.ndarray:
     """What lies in rows of some conversations: themselves, or their utterances."""
     if words is None:
         return np.asarray(conversations, np.int64)

@@ -1,6 +1,7 @@
 """Sequences: what lies inside an utterance, at a rate of its own: words, frames, windows."""
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Protocol
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from mman_jax.data import validation
 from mman_jax.data.checks import check_array, check_count, check_key, check_names
 from mman_jax.data.validation import name_utterance, row_chunks
-from mman_jax.errors import InputError
+from mman_jax.errors import InputError, nearest
 from mman_jax.files.growing import Growing
 
 _CHUNK_VALUES = 1 << 20
@@ -74,6 +75,26 @@ def check_sequences(corpus: Fields) -> None:
                 cell = rows.start + row
                 found = f"{sequence.values[cell, column]} in column {column}"
                 raise InputError(_cell(corpus, modality, sequence, cell), found, _MISSING)
+
+
+def check_named(corpus: Fields, what: str, modalities: Iterable[str] = ()) -> None:
+    """Refuses a corpus without sequences, or without one of some modalities.
+
+    Args:
+        corpus: of sequences.
+        what: they are wanted for, for the message.
+        modalities: names.
+
+    Raises:
+        InputError: naming what there is not.
+    """
+    place = f"{corpus.source or 'corpus'}: {what}"
+    if not corpus.sequences:
+        raise InputError(place, "no sequences", "sequences/<modality>, such as sequences/text")
+    for name in modalities:
+        if name not in corpus.sequences:
+            expected = nearest(name, corpus.sequences)
+            raise InputError(place, f"no sequence of modality {name!r:.60}", expected)
 
 
 def averaged(sequence: Sequence) -> np.ndarray:

@@ -106,25 +106,33 @@ def subword(
     return views
 
 
-def as_is(sequence: Sequence, cells: int | None = None, parts: int | None = None) -> Sequence:
+def as_is(
+    sequence: Sequence,
+    cells: int | None = None,
+    parts: int | None = None,
+    first: int | None = None,
+) -> Sequence:
     """A sequence at its own rate, cut or averaged, in bounded memory.
 
     Args:
         sequence: of N utterances.
         cells: each utterance keeps its last so many cells; None: all.
         parts: each is averaged into so many equal parts (a shorter one repeats cells); None: not.
+        first: each keeps its first so many cells; None: all.
 
     Raises:
-        InputError: a number below 1, or both.
+        InputError: a number below 1, or two of them.
     """
-    if min(x for x in (cells, parts, 1) if x is not None) < 1 or (cells and parts):
-        expected = "one of the two, 1 or more"
-        raise InputError("view", f"cells={cells}, parts={parts}", expected)
+    given = [x for x in (cells, parts, first) if x is not None]
+    if min(given, default=1) < 1 or len(given) > 1:
+        found = f"cells={cells}, parts={parts}, first={first}"
+        raise InputError("view", found, "one of the three, 1 or more")
     grown, lengths = Growing(sequence.values.shape[1]), []
     for start, stop in itertools.pairwise(sequence.offsets.tolist()):
         count = stop - start
         if parts is None:
-            found = sequence.values[max(start, stop - (cells or count)) : stop]
+            kept = min(first or count, count)
+            found = sequence.values[max(start, stop - (cells or count)) : start + kept]
         else:
             edges = np.arange(parts + 1) * count // parts
             last = np.minimum(np.maximum(edges[1:], edges[:-1] + 1), count)

@@ -2,13 +2,13 @@
 
 import dataclasses
 from collections.abc import Sequence as Several
+from typing import Any
 
 import numpy as np
 
 from mman_jax.data import sequences, views
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.sequences import Sequence
-from mman_jax.errors import InputError, nearest
 from mman_jax.types import UNSCORED
 
 MOST = 50
@@ -42,6 +42,17 @@ class Words:
     empty: np.ndarray
     rest: tuple[str, ...]
 
+    def about(self) -> dict[str, Any]:
+        """What results say of them."""
+        words = {
+            "pivot": self.pivot,
+            "most": self.most,
+            "cells": int(self.cells.lengths.sum()),
+            "utterances_cut": int(self.cut.sum()),
+            "utterances_without": int(self.empty.sum()),
+        }
+        return {"words": words}
+
     def notices(self) -> list[str]:
         """What people are to be told."""
         told = [f"cells are words, those of {self.pivot}: {int(self.cells.lengths.sum())}"]
@@ -64,9 +75,7 @@ def default_pivot(corpus: Corpus) -> str:
     Raises:
         InputError: a corpus without sequences.
     """
-    if not corpus.sequences:
-        place = f"{corpus.source or 'corpus'}: words"
-        raise InputError(place, "no sequences", "sequences/<modality>, such as sequences/text")
+    sequences.check_named(corpus, "words")
     return _TEXT if _TEXT in corpus.sequences else next(iter(corpus.sequences))
 
 
@@ -90,13 +99,7 @@ def words(
         InputError: no sequences, no such pivot, a modality without a sequence, or what does not
             align.
     """
-    place = f"{corpus.source or 'corpus'}: words"
-    if not corpus.sequences:
-        raise InputError(place, "no sequences", "sequences/<modality>, such as sequences/text")
-    for name in modalities:
-        if name not in corpus.sequences:
-            expected = nearest(name, corpus.sequences)
-            raise InputError(place, f"no sequence of modality {name!r:.60}", expected)
+    sequences.check_named(corpus, "words", modalities)
     pivot = pivot or default_pivot(corpus)
     aligned = views.aligned(corpus, pivot)
     names = list(modalities) or list(corpus.sequences)

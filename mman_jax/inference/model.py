@@ -14,7 +14,8 @@ from mman_jax.data import batching
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.frames import inside
 from mman_jax.data.scaling import Scaling
-from mman_jax.data.words import words
+from mman_jax.data.unaligned import Unaligned, unaligned
+from mman_jax.data.words import Words, words
 from mman_jax.errors import InputError
 from mman_jax.evaluation.attention import attention_weights
 from mman_jax.evaluation.calibration import temper
@@ -48,7 +49,7 @@ class Model:
         units: [2, C] float32, of numbers the mean and the deviation of each target in training, in
             which the network answers; None: it answers classes.
         words: where it answers an utterance by its words, `pivot` and `most` of `data.words.words`;
-            None: an utterance is one cell.
+            None: an utterance is one cell, also where its frames are read (`network["cells"]`).
     """
 
     params: Any
@@ -125,6 +126,11 @@ class Model:
             words=stored.words(directory, card),
         )
 
+    @property
+    def whole(self) -> bool:
+        """Whether an utterance is one vector a modality to it, and nothing inside it is read."""
+        return self.words is None and self.network.get("cells") != "frames"
+
     def build(self) -> System | Estimator:
         """The system that the parameters are of."""
         return build(self.network, list(self.dims), len(self.classes), self.systems)
@@ -184,10 +190,10 @@ class Model:
 
     def _lay(self, corpus: Corpus) -> tuple[batching.Layout, Batch]:
         names, frames = list(self.dims), {}
-        if self.words is None:
+        if self.whole:
             cells = corpus.select_modalities(names)
         else:
-            laid = words(corpus, **self.words, frames=self.build().inside, modalities=names)
+            laid = self._inside(corpus, names)
             cells, frames = laid.cells, laid.frames
         for modality, size in self.dims.items():
             if cells.dims[modality] != size:
@@ -200,6 +206,12 @@ class Model:
         nothing = np.full(len(cells.labels), UNSCORED, np.int32)
         rows = batching.rows(cells, layout, nothing, self.scaling)
         return layout, inside(rows, cells, layout, frames, self.scaling)
+
+    def _inside(self, corpus: Corpus, names: list[str]) -> Words | Unaligned:
+        system = self.build()
+        if self.words is None:
+            return unaligned(corpus, {name: system.as_is(name) for name in names})
+        return words(corpus, **self.words, frames=system.inside, modalities=names)
 
     def _of_utterances(self, layout: batching.Layout, laid: np.ndarray, axis: int = 0):
         """[N, ...] of [R, U, ...]; where cells are words, what stands at an utterance's last."""

@@ -47,14 +47,15 @@ def check_streams(system: System) -> None:
 
 
 def check_whole(models: Sequence[Model]) -> None:
-    """Refuses models that answer an utterance by its words, where it is given as one vector.
+    """Refuses models that answer an utterance by what is inside it, where it is one vector.
 
     Raises:
         InputError: naming the system.
     """
     for model in models:
-        if model.words is not None:
-            found = f"a {type(model.build()).__name__} over words, which reads them from a corpus"
+        if not model.whole:
+            cells = "frames" if model.words is None else "words"
+            found = f"a {type(model.build()).__name__} over {cells}, read from a corpus"
             raise InputError("utterances as vectors", found, "a system over utterances; or a file")
 
 

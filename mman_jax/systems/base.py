@@ -62,6 +62,11 @@ class System(Described, nn.Module):
     """Whether it reads what lies inside a word, [B, U, F, D] with `present` [B, U, F], rather than
     one vector; where cells are words."""
 
+    def as_is(self, modality: str) -> dict[str, int] | None:
+        """How it reads a modality's own frames, [B, 1, F, D] with `present` [B, 1, F], where cells
+        are frames: arguments of `mman_jax.data.views.as_is`. None: it does not read any."""
+        return None
+
     @classmethod
     def for_numbers(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The settings of the same system whose C heads answer numbers, not classes.

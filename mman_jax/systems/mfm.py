@@ -24,8 +24,9 @@ from mman_jax.layers.lstm import LSTM
 from mman_jax.layers.mfn import MFN
 from mman_jax.layers.perceptron import Perceptron
 from mman_jax.systems.base import System, check_rate, check_size, of_modality
-from mman_jax.types import CELLS, Array
+from mman_jax.types import Array
 
+_CELLS = ("utterances", "words")
 _SIZES = ("private", "private_factor", "hidden")
 
 
@@ -80,8 +81,8 @@ class MFM(System):
             InputError: a setting that the system has not, of another type, or that cannot be.
         """
         made = super().from_settings(settings, modalities, classes)
-        if made.cells not in CELLS:
-            raise InputError("network.cells", repr(made.cells), nearest(made.cells, CELLS))
+        if made.cells not in _CELLS:
+            raise InputError("network.cells", repr(made.cells), nearest(made.cells, _CELLS))
         for name in ("shared", "shared_factor", "memory"):
             check_size(f"network.{name}", getattr(made, name))
         if len(made.inner) != 4:

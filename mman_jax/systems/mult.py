@@ -3,135 +3,21 @@
 Sizes and rates are those of the authors' public code, whose networks read the words of one
 utterance. Here a sequence is a row of cells: over utterances a cell is an utterance of a
 conversation, every cell is answered, and attention looks back, at the last `window` cells of its
-own conversation. What is missing or padding is masked; the authors' code attends to it. The input
-convolutions have a kernel of 1, as in that code: wider ones would look at later cells.
+own conversation. Over frames an utterance is answered from its own alone, as there: its modalities
+are sequences of unequal lengths, aligned to nothing, of which the longer looks ahead of the shorter
+(`mult_frames.lenient`). What is missing or padding is masked; the authors' code attends to it. The
+input convolutions have a kernel of 1, as in that code: wider ones would look at later cells.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import flax.linen as nn
-import jax.numpy as jnp
+from flax.core import freeze
 
-from mman_jax.errors import InputError
-from mman_jax.layers.band import after, band, keep
-from mman_jax.layers.linear import Linear
-from mman_jax.layers.transformer import Encoder, sinusoids
-from mman_jax.systems.base import System, check_rate, check_size
-from mman_jax.types import Array
-
-
-class Network(nn.Module):
-    """All of MulT; attributes as in `MulT`.
-
-    Pairs of modalities have encoders of one shape: one module, whose parameters have the pairs
-    (target, source) as their first axis, by targets and then by sources; likewise the encoders in
-    which each target then looks at itself.
-    """
-
-    modalities: tuple[str, ...]
-    classes: int
-    units: int
-    layers: int
-    heads: int
-    window: int
-    language: str
-    attention_dropout: float
-    embed_dropout: float
-    relu_dropout: float
-    residual_dropout: float
-    output_dropout: float
-
-    @nn.compact
-    def __call__(
-        self,
-        features: Mapping[str, Array],
-        reset: Array,
-        state: Any,
-        train: bool,
-        present: Mapping[str, Array],
-    ) -> tuple[Array, dict[str, Array]]:
-        """Logits [B, U, C] and the state; arguments as in `System.__call__`."""
-        state = state or {}
-        back = band(reset, self.window, state.get("count"))
-        there = [present.get(m, jnp.ones(reset.shape, bool)) for m in self.modalities]
-        there = jnp.stack(there, axis=-1)
-        embedded = self._embed(features, back.position, there, train)
-        known = after(state.get("there"), there.astype(jnp.float32))
-        sources = after(state.get("sources"), embedded)
-        crossed = self._cross(embedded, sources, back.seen, known > 0, train)
-        found, own = self._own(crossed, back, state.get("own"), train)
-        logits = self._answer(found, train)
-        kept = {
-            "count": back.count,
-            "there": keep(state.get("there"), there.astype(jnp.float32), self.window),
-            "sources": keep(state.get("sources"), embedded, self.window),
-            "own": own,
-        }
-        return logits, kept
-
-    def _embed(self, features, position, there, train):
-        """Projected and placed, [B, U, M, d]; a cell without the modality is zero."""
-        found = []
-        for number, m in enumerate(self.modalities):
-            x = jnp.where(there[..., number, None], features[m], 0)
-            if m == self.language:
-                x = self._drop(x, self.embed_dropout, train)
-            if x.shape[-1] != self.units:
-                x = Linear(self.units, use_bias=False, name=f"project_{m}")(x)
-            found.append(x)
-        placed = math.sqrt(self.units) * jnp.stack(found, axis=2)
-        placed = placed + sinusoids(position + 1, self.units)[:, :, None]
-        return jnp.where(there[..., None], placed, 0)
-
-    def _cross(self, embedded, sources, seen, known, train):
-        """What each target found at its sources, one after the other: [M, B, U, (M - 1) d]."""
-        names = self.modalities
-        targets, others = zip(*_pairs(len(names)), strict=True)
-        x, source = (
-            self._drop(jnp.moveaxis(given[:, :, list(which)], 2, 0), self.embed_dropout, train)
-            for given, which in ((embedded, targets), (sources, others))
-        )
-        seen = seen & jnp.moveaxis(known[:, :, list(others)], 2, 0)[:, :, None]
-        rates = [self.attention_dropout * (names[o] == self.language) for o in others]
-        rates = jnp.array(rates) if train else None
-        encoders = self._encoders("cross", self.layers, (0, 0, 0, 0, None))
-        found, _ = encoders(x, source, seen, rates, None)
-        found = found.reshape(len(names), len(names) - 1, *found.shape[1:])
-        return jnp.moveaxis(found, 1, 3).reshape(len(names), *found.shape[2:4], -1)
-
-    def _own(self, crossed, back, kept, train):
-        """Each target after it looked at itself, and what is kept of it."""
-        size = crossed.shape[-1]
-        placed = math.sqrt(size) * crossed + sinusoids(back.position + 1, size)
-        placed = self._drop(placed, self.embed_dropout, train)
-        rate = jnp.float32(self.attention_dropout) if train else None
-        encoders = self._encoders("own", max(self.layers, 3), (0, None, None, None, 1))
-        found, kept = encoders(placed, None, back.seen, rate, kept)
-        return found, kept
-
-    def _answer(self, found, train):
-        joined = jnp.moveaxis(found, 0, 2).reshape(*found.shape[1:3], -1)
-        hidden = nn.relu(Linear(joined.shape[-1], name="dense_0")(joined))
-        hidden = self._drop(hidden, self.output_dropout, train)
-        joined = joined + Linear(joined.shape[-1], name="dense_1")(hidden)
-        return Linear(self.classes, name="logits")(joined)
-
-    def _encoders(self, name, layers, axes):
-        many = nn.vmap(
-            Encoder,
-            variable_axes={"params": 0},
-            split_rngs={"params": True, "dropout": True},
-            in_axes=axes,
-            out_axes=(0, 1),
-        )
-        return many(
-            layers, self.heads, self.window, self.relu_dropout, self.residual_dropout, name=name
-        )
-
-    def _drop(self, x, rate, train):
-        return nn.Dropout(rate, deterministic=not train)(x)
+from mman_jax.errors import InputError, nearest
+from mman_jax.systems.base import System, check_rate, check_size, of_modality
+from mman_jax.systems.mult_network import Network
+from mman_jax.types import CELLS, Array
 
 
 class MulT(System):
@@ -143,7 +29,11 @@ class MulT(System):
         units: d, features of a projected modality.
         layers: of a cross-modal encoder; those in which a modality looks at itself have at least 3.
         heads: of every attention; they share its features among them.
-        window: how many cells attention looks at, the own one included.
+        window: how many cells attention looks at, the own one included; over frames all.
+        cells: what a cell is: `utterances`, `words`, or `frames`, of which an utterance has
+            [B, 1, F, D] with `present` [B, 1, F], F of each modality its own.
+        frames: of a modality by its name, or `default`, how many frames of an utterance are kept,
+            the last ones.
         language: the modality whose features are dropped at `embed_dropout`, and attention to
             which at `attention_dropout`; attention to the other ones is not.
         attention_dropout: rate on weights of attention, to `language` and to a modality itself.
@@ -157,6 +47,8 @@ class MulT(System):
     layers: int = 5
     heads: int = 5
     window: int = 64
+    cells: str = "utterances"
+    frames: Mapping[str, int] = freeze({"default": 500, "text": 50, "speech": 375, "visual": 500})
     language: str = "text"
     attention_dropout: float = 0.1
     embed_dropout: float = 0.25
@@ -176,7 +68,16 @@ class MulT(System):
         if len(modalities) < 2:
             found = f"{', '.join(modalities)} alone"
             raise InputError("modalities", found, "two or more: MulT attends between pairs")
-        return super().from_settings(settings, modalities, classes)
+        made = super().from_settings(settings, modalities, classes)
+        if made.cells not in CELLS:
+            raise InputError("network.cells", repr(made.cells), nearest(made.cells, CELLS))
+        for m in made.modalities:
+            check_size(f"network.frames.{m}", of_modality("network.frames", made.frames, m))
+        return made
+
+    def as_is(self, modality: str) -> dict[str, int]:
+        """See `System.as_is`."""
+        return {"cells": of_modality("network.frames", self.frames, modality)}
 
     def setup(self) -> None:
         """Makes the network.
@@ -194,7 +95,7 @@ class MulT(System):
         if self.units % self.heads:
             found = f"{self.heads}, of {self.units} units"
             raise InputError("network.heads", found, "heads that divide the units evenly")
-        given = (*sizes, "language", *(f"{name}_dropout" for name in rates))
+        given = (*sizes, "cells", "language", *(f"{name}_dropout" for name in rates))
         sized = {name: getattr(self, name) for name in given}
         self.answer = Network(self.modalities, self.classes, **sized)
 
@@ -206,7 +107,7 @@ class MulT(System):
         train: bool = False,
         present: Mapping[str, Array] | None = None,
     ) -> tuple[dict[str, Array], dict[str, Array]]:
-        """`answer`'s logits [B, U, C]; see `System.__call__`.
+        """`answer`'s logits [B, U, C]; see `System.__call__`. Over frames there is no state.
 
         The state, float32: cells of the conversation so far [B]; of its last W cells which
         modalities were there [B, W, M], their embeddings [B, W, M, d], and what each layer read
@@ -214,7 +115,3 @@ class MulT(System):
         """
         logits, state = self.answer(features, reset, state, train, present or {})
         return {"answer": logits}, state
-
-
-def _pairs(count: int) -> list[tuple[int, int]]:
-    return [(m, s) for m in range(count) for s in range(count) if s != m]

@@ -106,6 +106,9 @@ def test_a_sequence_as_it_is_is_cut_in_front_or_averaged_in_parts():
     parts = views.as_is(sequence, parts=3)
     assert parts.lengths.tolist() == [3, 0, 3]
     assert parts.values[:, 0].tolist() == [0, 1.5, 3.5, 5, 5, 6]
-    for wrong in ({"cells": 0}, {"parts": 0}, {"cells": 1, "parts": 1}):
+    begun = views.as_is(sequence, first=3)
+    assert (begun.lengths.tolist(), begun.values[:, 0].tolist()) == ([3, 0, 2], [0, 1, 2, 5, 6])
+    two = ({"cells": 1, "parts": 1}, {"cells": 1, "first": 1}, {"first": 1, "parts": 1})
+    for wrong in ({"cells": 0}, {"parts": 0}, {"first": 0}, *two):
         with pytest.raises(InputError, match="view: cells="):
             views.as_is(sequence, **wrong)

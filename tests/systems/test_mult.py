@@ -7,7 +7,6 @@ import pytest
 from configs import mult
 from experiments.trial.prepared import prepare_experiment
 from mman_jax.errors import InputError
-from mman_jax.layers.transformer import Encoder, sinusoids
 from mman_jax.systems import build
 from mman_jax.systems.base import parameter_shapes
 from tests.layers import references
@@ -66,38 +65,21 @@ def test_the_golden_numbers_of_what_the_head_reads():
     np.testing.assert_allclose(logits["answer"][0, -1, :6], expected, atol=2e-4)
 
 
-def test_the_golden_numbers_of_sequences_of_unequal_lengths():
-    """What a system over words as they are will need: the encoders take any source and mask."""
-    lengths, most = {"text": 3, "speech": 5, "visual": 4}, np.arange(5)
-    system = build({"system": "mult", "layers": 3}, list(DIMS), 2)
-    params = golden.params(system, DIMS)["answer"]
-    given = {m: features(5)[m] @ params[f"project_{m}"]["kernel"] for m in DIMS}
-    encoder = jax.jit(Encoder(3, 5, 64).apply)
-
-    def placed(x):
-        return x * x.shape[-1] ** 0.5 + sinusoids(1.0 + most, x.shape[-1])
-
-    def encode(name, x, source, seen):
-        one = {"params": jax.tree.map(lambda leaf: leaf[0], params[name])}
-        return encoder(one, x, source, seen[None])[0]
-
-    read = []
-    for m, n in lengths.items():
-        others = []
-        for s, k in lengths.items():
-            if s != m:
-                seen = (most <= most[:, None] + abs(n - k)) & (most < k)
-                others.append(encode("cross", placed(given[m]), placed(given[s]), seen))
-        joined = placed(np.concatenate(others, axis=-1))
-        read.append(encode("own", joined, None, most <= most[:, None])[:, n - 1])
-    read = np.concatenate(read, axis=-1)
-
-    def dense(name, x):
-        return x @ params[name]["kernel"] + params[name]["bias"]
-
-    read = read + dense("dense_1", np.maximum(dense("dense_0", read), 0))
-    expected = [[0.03605, -0.0674], [0.02835, -0.08782]]
-    np.testing.assert_allclose(dense("logits", read), expected, atol=2e-4)
+def test_the_golden_numbers_over_frames_of_unequal_and_of_equal_lengths():
+    system = build({"system": "mult", "layers": 3, "cells": "frames"}, list(DIMS), 2)
+    params = golden.params(system, DIMS)
+    assert golden.count(params) == 663_752  # those that it has over cells
+    given = {m: x[:, None] for m, x in features(6).items()}
+    answer = jax.jit(system.apply)
+    for lengths, expected in (
+        ((3, 5, 4), [[0.03605, -0.0674], [0.02835, -0.08782]]),
+        ((4, 4, 4), [[0.0012, -0.08393], [0.05936, -0.09261]]),
+    ):
+        there = {m: np.arange(6) < n for m, n in zip(DIMS, lengths, strict=True)}
+        present = {m: np.broadcast_to(x, (2, 1, 6)) for m, x in there.items()}
+        logits, state = answer({"params": params}, given, np.ones((2, 1), bool), present=present)
+        np.testing.assert_allclose(logits["answer"][:, 0], expected, atol=2e-4)
+        assert state == {}
 
 
 def test_the_order_of_the_modalities_permutes_parameters_and_nothing_else():
@@ -150,6 +132,9 @@ def test_a_modality_alone_is_refused_before_anything_is_trained():
         ({"window": -1}, "network.window: -1; expected a whole number from 1"),
         ({"embed_dropout": 1.0}, "network.embed_dropout: 1.0; expected a rate from 0 to below 1"),
         ({"hidden": 3}, "network.hidden: unknown"),
+        ({"cells": "frame"}, "network.cells: 'frame'; expected 'frames'"),
+        ({"frames": {"text": 5}}, "network.frames: none for 'speech'; expected one by its name"),
+        ({"frames": {"default": 0}}, "network.frames.text: 0; expected a whole number from 1"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings, said):

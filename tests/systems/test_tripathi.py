@@ -23,6 +23,24 @@ def test_parameters(dims, classes, parameters):
     assert golden.count(parameter_shapes(system, dims)) == parameters
 
 
+def test_parameters_over_frames():
+    # 6 620 100 of the authors', their embedding left out, and a second bias of three LSTMs.
+    dims = {"text": 300, "speech": 34, "visual": 189}
+    config = tripathi.get_config().network
+    system = build(config.to_dict() | {"cells": "frames"}, list(dims), 4)
+    shapes = parameter_shapes(system, dims)
+    assert golden.count(shapes) == 6_620_100 + 4 * (256 + 256 + 128)
+    assert {name: golden.count(x) for name, x in shapes.items()} == {
+        "branch_text": 1_982_572 - 2737 * 300 + 4 * (256 + 256),
+        "branch_speech": 3_607_040 + 4 * 128,
+        "branch_visual": 1_653_696,
+        "dense": 768 * 256 + 256,
+        "answer": 256 * 4 + 4,
+    }
+    assert golden.count(shapes["branch_speech"]["decoder"]) == 246_528
+    assert [system.as_is(m) for m in dims] == [{"cells": 50}, {"first": 100}, {"parts": 200}]
+
+
 def test_its_answers_by_hand():
     system = build({"system": "tripathi", "units": 4}, list(DIMS), 2)
     x = {m: golden.inputs(1, 3, d) for m, d in DIMS.items()}
@@ -50,6 +68,20 @@ def test_an_answer_depends_on_its_utterance_alone():
     np.testing.assert_allclose(mixed, found[:, order], atol=1e-6)
 
 
-def test_settings_that_cannot_be_are_refused():
-    with pytest.raises(InputError, match=r"network.units: 0; expected a whole number"):
-        parameter_shapes(build({"system": "tripathi", "units": 0}, list(DIMS), 2), DIMS)
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"units": 0}, "network.units: 0; expected a whole number"),
+        ({"cells": "frame"}, "network.cells: 'frame'; expected 'frames'"),
+        ({"parts": 0}, "network.parts: 0; expected a whole number"),
+        ({"channels": ()}, r"network.channels: \(\); expected whole numbers"),
+        (
+            {"branches": {"text": "recurrent"}},
+            "network.branches: none for 'speech'; expected one by",
+        ),
+        ({"branches": {"default": "lstm"}}, "network.branches.text: 'lstm'; expected one of recur"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(settings, said):
+    with pytest.raises(InputError, match=said):
+        parameter_shapes(build({"system": "tripathi"} | settings, list(DIMS), 2), DIMS)

@@ -1,0 +1,199 @@
+"""What a system must do that reads an utterance's own frames: a row each."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mman_jax.data.parts import prepare
+from mman_jax.data.protocols import tasks
+from mman_jax.data.synthetic.words import WordProcess, generate
+from mman_jax.data.unaligned import unaligned
+from mman_jax.errors import InputError
+from mman_jax.inference import exported
+from mman_jax.inference.answerer import Answerer
+from mman_jax.inference.model import Model
+from mman_jax.systems import build
+from mman_jax.systems.base import parameter_shapes
+from mman_jax.training.mesh import compiling, make_mesh
+from mman_jax.training.trainer import Trainer
+from tests import tiny
+from tests.layers.references import dense
+
+# Frames of four utterances; the third lacks a modality, the last all of them.
+LENGTHS = {"text": (2, 3, 1, 0), "speech": (5, 3, 0, 0), "visual": (4, 1, 2, 0)}
+SIZES = {
+    "mult": {"units": 4, "heads": 2, "layers": 2, "frames": {"default": 6}},
+    "tripathi": {
+        "units": 5, "recurrent": 4, "attended": 3, "channels": (4, 3),
+        "words": 6, "frames": 5, "parts": 4,
+    },
+}  # fmt: skip
+# MulT has an encoder for each pair, all alike: its golden numbers are of three modalities.
+DIMS = {"mult": {"text": 3, "speech": 2}, "tripathi": {"text": 3, "speech": 2, "visual": 4}}
+FROZEN = {"mult": ("answer", "logits"), "tripathi": ("branch_visual", "linear")}
+every = pytest.mark.parametrize("name", SIZES)
+STARTS = np.ones((4, 1), bool)
+
+
+def settings(name):
+    return {"system": name, "cells": "frames"} | SIZES[name]
+
+
+def small(name, classes=3):
+    return build(settings(name), list(DIMS[name]), classes)
+
+
+def frames(name, more=0):
+    """Features [4, 1, F, D] and where there are some; `more` cells of padding."""
+    random, features, present = np.random.default_rng(0), {}, {}
+    for m, size in DIMS[name].items():
+        counts = LENGTHS[m]
+        x = random.normal(size=(4, 1, max(counts), size)).astype("f4")
+        features[m] = np.pad(x, ((0, 0), (0, 0), (0, more), (0, 0)))
+        steps = np.arange(max(counts) + more)
+        present[m] = (steps < np.array(counts)[:, None])[:, None]
+    return features, present
+
+
+@functools.cache
+def parameters(name):
+    """Biases, too, are not zero: else what must not pass could not be seen to pass."""
+    random = np.random.default_rng(1)
+
+    def draw(x):
+        scale = x.shape[-2] ** -0.5 if len(x.shape) > 1 else 0.3
+        return scale * random.normal(size=x.shape).astype("f4")
+
+    return jax.tree.map(draw, parameter_shapes(small(name), DIMS[name]))
+
+
+@functools.cache
+def answering(name):
+    def answer(params, features, present):
+        reset = np.ones(next(iter(features.values())).shape[:2], bool)
+        given = {"params": params}, features, reset
+        return small(name).apply(*given, present=present)[0]["answer"]
+
+    return jax.jit(answer)
+
+
+@functools.cache
+def graded(name):
+    """The answer, and gradients by parameters and features; what is missing or padding is NaN."""
+    features, present = frames(name, more=2)
+    for m, x in features.items():
+        x[~present[m]] = np.nan
+
+    def total(params, features):
+        logits = answering(name)(params, features, present)
+        return jnp.sum(logits[:3] ** 3), logits
+
+    gradient = jax.grad(total, (0, 1), has_aux=True)
+    (by_params, by_features), found = jax.jit(gradient)(parameters(name), features)
+    return found, by_params, by_features, present
+
+
+@every
+def test_padding_and_what_is_missing_change_no_answer_and_have_no_gradient(name):
+    expected = answering(name)(parameters(name), *frames(name))
+    found, by_params, by_features, present = graded(name)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(by_params))
+    for m, gradient in by_features.items():  # and every frame that is there has one
+        moved = np.abs(np.asarray(gradient)).max(-1) > 0
+        np.testing.assert_array_equal(moved, present[m], m)
+
+
+@every
+def test_without_a_frame_the_last_layers_alone_answer(name):
+    params = parameters(name)
+    if name == "mult":
+        params = params["answer"]
+        read = dense(params["dense_1"], np.maximum(params["dense_0"]["bias"], 0))
+        expected = dense(params["logits"], read)
+    else:
+        expected = dense(params["answer"], np.maximum(params["dense"]["bias"], 0))
+    np.testing.assert_allclose(graded(name)[0][3, 0], expected, atol=1e-5)
+
+
+@every
+def test_every_parameter_has_a_gradient(name):
+    _, gradients, _, _ = graded(name)
+    for path, gradient in jax.tree_util.tree_leaves_with_path(gradients):
+        where, size = jax.tree_util.keystr(path), np.abs(gradient)
+        if name == "mult":  # of each pair, and each layer of it
+            several = ("cross" in where or "own" in where) + ("layers" in where)
+            size = size.max(tuple(range(several, size.ndim))).min(keepdims=True)
+        assert size.max() > 0, where
+
+
+@every
+def test_an_utterance_is_answered_from_itself_alone(name):
+    features, present = frames(name)
+    expected = answering(name)(parameters(name), features, present)
+    order = np.array([2, 0, 3, 1])
+    mixed = ({m: x[order] for m, x in given.items()} for given in (features, present))
+    found = answering(name)(parameters(name), *mixed)
+    np.testing.assert_allclose(found, expected[order], atol=1e-5)
+    together = ({m: x.swapaxes(0, 1) for m, x in given.items()} for given in (features, present))
+    found = answering(name)(parameters(name), *together)
+    np.testing.assert_allclose(found[0], expected[:, 0], atol=1e-5)
+    assert np.abs(np.diff(expected[:, 0], axis=0)).max(1).min() > 1e-3
+
+
+@every
+def test_dropout_acts_in_training_alone(name):
+    system, (features, present) = small(name), frames(name)
+    given = {"params": parameters(name)}, features, STARTS, None, True, present
+
+    @jax.jit
+    def train(seed):
+        return system.apply(*given, rngs={"dropout": jax.random.key(seed)})[0]["answer"]
+
+    np.testing.assert_array_equal(train(0), train(0))
+    assert not np.allclose(train(0), train(1))
+    assert not np.allclose(train(0), answering(name)(parameters(name), features, present))
+
+
+@every
+def test_trained_frozen_resumed_saved_and_answered(name, tmp_path):
+    sizes = {"shortest": 6, "longest": 6, "briefest": 4, "slowest": 4, "utterances": 3}
+    corpus = generate(WordProcess(**sizes), (4, 2, 2)).select_modalities(list(DIMS[name]))
+    dims, classes = corpus.dims, corpus.label_names
+    system = small(name, 2)
+    laid = unaligned(corpus, {m: system.as_is(m) for m in dims})
+    parts = prepare(corpus, words=laid)
+    group, part = FROZEN[name]
+    stage = {
+        "rules": ((f"{group}/{part}/.*", False), (".*", True)),
+        "optimizer": "adam",
+        "learning_rate": {"default": 1e-2},
+        "clip": 1e9,
+        "epochs": 2,
+        "patience": 2,
+    }
+    training = {"batch": 6, "max_epochs": 2, "select": "loss", "class_weights": False, "all": stage}
+    trainer = Trainer(system, training, parts.rows, 2, make_mesh(2, "jit", 1, 1))
+    (labels,) = (parts.labels(task) for task in tasks(corpus, "auto"))
+    with compiling(quickly=True):
+        snapshots = tiny.kept(trainer.run(labels, [0, 1]))
+        resumed = tiny.last(trainer, labels, [0, 1], snapshots[1]).state
+    jax.tree.map(np.testing.assert_array_equal, resumed.params, snapshots[-1].state.params)
+    before, after = snapshots[0].state.params[group], resumed.params[group]
+    for key, same in jax.tree.map(np.array_equal, before, after).items():
+        assert all(jax.tree.leaves(same)) == (key == part), key
+
+    params = jax.tree.map(np.asarray, resumed.best)
+    Model(params, parts.scaling, settings(name), dims, classes).save(tmp_path / "model")
+    model = Model.load(tmp_path / "model")
+    found = model.probabilities(corpus)
+    assert found.shape == (24, 2)
+    assert (np.abs(found.sum(1) - 1) < 1e-5).all()
+    for refuse in (Answerer, exported.conversations):
+        with pytest.raises(InputError, match=f"a {type(system).__name__} over frames"):
+            refuse([model])
+    with pytest.raises(InputError, match="frames: no sequence of modality 'speech'"):
+        model.probabilities(corpus.select_modalities(["text"]))
