@@ -119,7 +119,8 @@ class Desk:
         job = Job(conversation, features, number, self._loop.create_future(), time.monotonic())
         with self._news:
             self._waiting.append(job)
-            self._news.notify()
+            if len(self._waiting) == 1:  # else it does not wait, or was told
+                self._news.notify()
         reply = await job.done
         self.metrics.seconds.add(time.monotonic() - job.since)
         return reply
@@ -145,7 +146,8 @@ class Desk:
     def _choose(self) -> list[Job]:
         """The first jobs that wait, of each conversation one."""
         chosen, names, left = [], set(), []
-        while self._waiting and len(chosen) < self._batched.sizes[-1]:
+        most = self._batched.fitting(len(self._waiting)) if self._waiting else 0
+        while self._waiting and len(chosen) < most:
             job = self._waiting.popleft()
             if job.conversation in names:
                 left.append(job)

@@ -57,6 +57,7 @@ def serve(app: Any, desk: Desk, bound: socket.socket, began: Callable[[Callable]
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nothing here asks where a request came from
         timeout_keep_alive=_IDLE,
         ws_max_size=LONGEST_MESSAGE,
         timeout_graceful_shutdown=_DRAIN,

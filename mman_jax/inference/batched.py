@@ -15,6 +15,8 @@ from mman_jax.inference.model import answers
 SIZES = (1, 4, 8, 16, 32, 64, 128, 256)
 """Utterances of a step: in one of 256 each costs two thirds of what it costs in one of 64; above,
 answers to all of it would wait long for little more a second."""
+_MANY, _FULL = 64, 0.8
+"""A step of so many costs hardly more for each than a larger one; from which share that is paid."""
 
 
 class Batched:
@@ -40,6 +42,16 @@ class Batched:
         """Compiles the steps of all sizes; no state changes."""
         for size in self.sizes:
             self._answer(self._gather(np.zeros(size, np.int64), 0), [{}] * size)
+
+    def fitting(self, waiting: int) -> int:
+        """How many of so many utterances go into one step.
+
+        Many rather wait for the next one than that a step of twice their number is paid for.
+        """
+        most = min(waiting, self.sizes[-1])
+        below = max((size for size in self.sizes if size <= most), default=0)
+        above = next(size for size in self.sizes if size >= most)
+        return below if below >= _MANY and most < _FULL * above else most
 
     def step(
         self,
@@ -95,12 +107,10 @@ class Batched:
     ) -> tuple[Any, list[Answer]]:
         whole, present = {}, {}
         for modality, size in self.answerer.dims.items():
-            there = [modality in given for given in features]
-            whole[modality] = np.zeros((len(features), size), np.float32)
-            for row, given in enumerate(features):
-                if modality in given:
-                    whole[modality][row] = given[modality]
-            present[modality] = np.array(there)
+            nothing = np.zeros(size, np.float32)
+            rows = [given.get(modality, nothing) for given in features]
+            whole[modality] = np.concatenate(rows).reshape(len(rows), size)
+            present[modality] = np.array([row is not nothing for row in rows])
         scaled = [model.scaling.apply(whole) for model in self.answerer.models]
         keys, attention = self.answerer.keys, self.answerer.attention
         after, found, weights = _step(

@@ -53,3 +53,13 @@ def test_states_are_those_of_a_single_conversation_and_move_between_places():
         (said,) = batched.step([place], [False], [there(given, 1)])
         assert said.probabilities == pytest.approx(expected.probabilities, abs=2e-6)
     jax.tree.map(np.testing.assert_array_equal, batched.read({"a": 0})["a"], begin)
+
+
+@pytest.mark.parametrize(
+    ("waiting", "taken"),
+    [(0, 0), (1, 1), (5, 5), (63, 63), (100, 64), (110, 110), (164, 128), (210, 210), (999, 256)],
+)
+def test_a_large_step_is_not_paid_for_by_few(waiting, taken):
+    batched = object.__new__(Batched)
+    batched.sizes = (1, 4, 8, 16, 32, 64, 128, 256)
+    assert batched.fitting(waiting) == taken
