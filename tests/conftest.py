@@ -47,6 +47,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # all workers share these, and the 
 LONG = (
     "experiments/test_demo.py",
     "experiments/study/test_study.py",
+    "experiments/test_claims_of_paper.py",
     "training/test_distributed.py",
     "experiments/study/test_folds.py",
     "systems/test_contract.py",

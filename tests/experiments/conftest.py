@@ -1,6 +1,31 @@
 """What takes long to make and nobody changes: extracted once for all tests, and trained on once."""
 
+import functools
+
+import numpy as np
 import pytest
+from matplotlib import image
+from matplotlib.figure import Figure
+
+from experiments.trial import tested
+
+
+@pytest.fixture(scope="module")
+def blank_pictures():
+    """Pictures are composed but a white pixel is written: to draw them would take longer than to
+    train what they show, and `report` has tests of how they are drawn."""
+    with pytest.MonkeyPatch.context() as patch:
+        white = functools.partial(image.imsave, arr=np.ones((1, 1, 3)), format="png")
+        patch.setattr(Figure, "savefig", lambda figure, file, **_: white(file))
+        yield
+
+
+@pytest.fixture(scope="module")
+def corpora_read_once():
+    """Trials on one path share its corpus: the readers have tests of reading."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tested, "read_corpus", functools.cache(tested.read_corpus))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -47,7 +47,7 @@ def only(*names):
 
 
 @pytest.fixture(autouse=True, scope="module")
-def few_systems():
+def few_systems(blank_pictures):
     with only("clstm_speech", "clstm_ef", "clstm_lf", "clstm_mma", "mman", "joint"):
         yield
 
@@ -68,7 +68,7 @@ def finished(recipe, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def iemocap(tmp_path_factory):
+def iemocap(tmp_path_factory, corpora_read_once):
     """What a stranger with the pickle gets from the path alone."""
     folder = tmp_path_factory.mktemp("iemocap")
     iemocap_pickle.write(folder / "IEMOCAP_features_raw.pkl", dims=(4, 3, 5))

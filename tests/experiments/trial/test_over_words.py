@@ -21,6 +21,8 @@ from mman_jax.inference import exported
 from mman_jax.inference.answerer import Answerer
 from tests import tiny
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 
 def made(seed=0):
     """Six conversations of two or three utterances, of up to five words; the last has none."""
