@@ -1,12 +1,15 @@
 """The corpora of a trial: the one that it trains on, and another one if it is tested on that."""
 
 import dataclasses
+import functools
+import os
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from mman_jax.data import another, relabelling
 from mman_jax.data.corpus import Corpus
+from mman_jax.data.readers import pooling
 from mman_jax.data.readers.read import read_corpus
 from mman_jax.data.synthetic.process import synthetic_corpus
 from mman_jax.data.synthetic.words import words_corpus
@@ -103,7 +106,7 @@ def _load(data: ConfigDict, with_test: bool) -> tuple[Corpus, Corpus | None]:
     if data.path is None:
         corpus = synthetic_corpus() if data.cells == "utterances" else words_corpus()
     else:
-        corpus = read_corpus(data.path, pool="mean" if data.cells == "utterances" else None)
+        corpus = _read(data.path, "mean" if data.cells == "utterances" else None)
     names = modalities(data)
     pivot = data.pivot
     if data.cells == "words" and not pivot and "text" in corpus.sequences:
@@ -111,9 +114,22 @@ def _load(data: ConfigDict, with_test: bool) -> tuple[Corpus, Corpus | None]:
     if names and pivot not in ("", *names):
         names.append(pivot)
     corpus = corpus.select_modalities(names) if names else corpus
-    other = read_corpus(data.test, pool="mean") if with_test and data.test is not None else None
+    other = _read(data.test, "mean") if with_test and data.test is not None else None
     labels = relabelling.read(data.label_map or "")
     if with_test or data.test is None:
         relabelling.check(labels, [one for one in (corpus, other) if one is not None])
     corpus = relabelling.relabel(corpus, labels)
     return corpus, None if other is None else relabelling.relabel(other, labels)
+
+
+def _read(path: str, pool: pooling.How) -> Corpus:
+    """A corpus, read once for the many parts of a study that a process trains on it."""
+    if not os.path.isfile(path):
+        return read_corpus(path, pool=pool)
+    about = os.stat(path)
+    return _read_once(path, pool, about.st_ino, about.st_size, about.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=2)  # a corpus, and one that is tested on
+def _read_once(path: str, pool: pooling.How, *_: int) -> Corpus:
+    return read_corpus(path, pool=pool)

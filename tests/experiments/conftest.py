@@ -7,8 +7,6 @@ import pytest
 from matplotlib import image
 from matplotlib.figure import Figure
 
-from experiments.trial import tested
-
 
 @pytest.fixture(scope="module")
 def blank_pictures():
@@ -17,14 +15,6 @@ def blank_pictures():
     with pytest.MonkeyPatch.context() as patch:
         white = functools.partial(image.imsave, arr=np.ones((1, 1, 3)), format="png")
         patch.setattr(Figure, "savefig", lambda figure, file, **_: white(file))
-        yield
-
-
-@pytest.fixture(scope="module")
-def corpora_read_once():
-    """Trials on one path share its corpus: the readers have tests of reading."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tested, "read_corpus", functools.cache(tested.read_corpus))
         yield
 
 

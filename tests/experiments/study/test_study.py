@@ -68,7 +68,7 @@ def finished(recipe, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def iemocap(tmp_path_factory, corpora_read_once):
+def iemocap(tmp_path_factory):
     """What a stranger with the pickle gets from the path alone."""
     folder = tmp_path_factory.mktemp("iemocap")
     iemocap_pickle.write(folder / "IEMOCAP_features_raw.pkl", dims=(4, 3, 5))

@@ -12,7 +12,7 @@ from tests import iemocap_pickle, tiny
 from tests.experiments.trial.test_experiment import check_scores, on, run
 
 
-@pytest.mark.usefixtures("corpora_read_once", "blank_pictures")
+@pytest.mark.usefixtures("blank_pictures")
 def test_iemocap_s_shape_trains_under_other_protocols(tmp_path):
     # The paper's own, of four classes, trains in `test_study`.
     path = tmp_path / "IEMOCAP_features_raw.pkl"

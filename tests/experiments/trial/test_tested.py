@@ -8,7 +8,7 @@ import pytest
 
 from configs import clstm_text
 from experiments.terminal.screen import Screen
-from experiments.trial import experiment, prepared
+from experiments.trial import experiment, prepared, tested
 from experiments.trial.stored import load_models
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
@@ -96,3 +96,15 @@ def test_what_cannot_be_tested_on_is_refused(folder, data, said):
     config.data.update(data)
     with pytest.raises(InputError, match=said):
         prepared.prepare_experiment(config)
+
+
+def test_a_file_is_read_once_until_it_is_another(tmp_path):
+    data = recipe(tmp_path).data
+    data.path = str(tmp_path / "corpus.npz")
+    corpus = tiny.corpus()
+    npz.write(corpus, data.path)
+    first, again = tested.load_corpus(data), tested.load_corpus(data)
+    assert again.labels is first.labels
+    other = dataclasses.replace(corpus, labels=np.roll(corpus.labels, 1))
+    npz.write(other, data.path)
+    np.testing.assert_array_equal(tested.load_corpus(data).labels, other.labels)
