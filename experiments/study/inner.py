@@ -11,9 +11,9 @@ from ml_collections import ConfigDict
 
 from experiments.terminal.command import Preemption
 from experiments.terminal.screen import Screen
-from experiments.trial import settings
+from experiments.trial import cells, settings
 from experiments.trial import tasks as learnt
-from experiments.trial.prepared import choose_split, load_words
+from experiments.trial.prepared import choose_split
 from experiments.trial.tested import load_corpus
 from mman_jax.data import folds
 from mman_jax.data.parts import Parts, common_shapes, prepare
@@ -100,7 +100,7 @@ def prepare_inner(config: ConfigDict, by: str) -> Inner:
         if len(rest):
             blind.append(Split(rest, then.valid, split.valid, "the group tested has no say"))
 
-    words = load_words(config, corpus)
+    words = cells.load(config, corpus)
 
     def laid(several):
         shapes = common_shapes(corpus, several, words)

@@ -10,20 +10,18 @@ import ml_collections
 import numpy as np
 
 from experiments.terminal.screen import Screen
-from experiments.trial import results, settings
+from experiments.trial import cells, results, settings
 from experiments.trial import tasks as learnt
-from experiments.trial.tested import EACH, Tested, load_corpora, modalities
+from experiments.trial.tested import EACH, Tested, load_corpora
 from mman_jax.data import another, columns, folds, protocols, suspicions
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.parts import Parts, common_shapes, prepare
 from mman_jax.data.scales import Target
-from mman_jax.data.sequences import check_named
 from mman_jax.data.splits import Split, split
-from mman_jax.data.unaligned import Unaligned, unaligned
-from mman_jax.data.words import Words, words
+from mman_jax.data.unaligned import Unaligned
+from mman_jax.data.words import Words
 from mman_jax.errors import InputError, within
-from mman_jax.systems import SYSTEMS, build
-from mman_jax.systems.base import System
+from mman_jax.systems import build
 from mman_jax.systems.estimator import Estimator
 from mman_jax.training import mesh as parallel
 from mman_jax.training.fitting import Fitting
@@ -110,36 +108,6 @@ class Experiment:
         return results.parameters(jax.tree.map(lambda x: x[0], params), heads)
 
 
-def load_words(config: ml_collections.ConfigDict, corpus: Corpus) -> Words | Unaligned | None:
-    """The words of a corpus, where a config's cells are words, and what is in them where its system
-    reads that; or its frames, where these are the cells.
-
-    Raises:
-        InputError: a corpus without any, or of which they cannot be told; or a system that does not
-            read frames.
-    """
-    data = config.data
-    if data.cells == "frames":
-        return _frames(config, corpus)
-    if data.cells != "words":
-        return None
-    system = SYSTEMS.get(config.network.get("system", "mman"))
-    inside = getattr(system, "inside", False)  # an unknown system is refused where it is built
-    return words(corpus, data.pivot, data.words, inside, modalities(data))
-
-
-def _frames(config: ml_collections.ConfigDict, corpus: Corpus) -> Unaligned:
-    names = modalities(config.data) or list(corpus.sequences)
-    check_named(corpus, "frames", names)
-    with within("config"):
-        system = build(config.network, names, 2)  # of any number of classes
-        how = {m: system.as_is(m) if isinstance(system, System) else None for m in names}
-        if None in how.values():
-            expected = "a system that reads them, mult or tripathi; or utterances"
-            raise InputError("data.cells", f"'frames' for {config.system}", expected)
-    return unaligned(corpus, how)
-
-
 def choose_split(
     data: ml_collections.ConfigDict, corpus: Corpus, tasks: tuple[protocols.Task, ...]
 ) -> tuple[Split, tuple[str, ...]]:
@@ -175,7 +143,7 @@ def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
     mismatch = protocols.check_table_1(corpus)
     if tested is not None:
         corpus, chosen = another.joined(corpus, chosen, tested.corpus)
-    laid = load_words(config, corpus)
+    laid = cells.load(config, corpus)
     parts, conversations = _parts(config.data, corpus, chosen, laid)
     labels = {task.name: parts.labels(task) for task in tasks}
     trainer = _trainer(config, parts, tasks[0], conversations)
