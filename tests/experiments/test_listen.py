@@ -71,7 +71,8 @@ def test_utterances_of_a_recording_with_and_without_words(trained, recording, tm
     table = clips.table(tmp_path / "words.csv", words)
     told = lines(run(*given, "--attention", f"--transcript={table}"))
     assert told[0] == found[0]
-    assert 0 < told[1]["attention"]["speech"]["text"] < 1
+    assert found[1]["attention"]["text"] == {"speech": 1.0, "text": 0.0}
+    assert 0 < told[1]["attention"]["text"]["text"] < 1
     assert told[1]["probabilities"] != found[1]["probabilities"]
 
 
