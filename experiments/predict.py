@@ -40,6 +40,7 @@ from mman_jax.inference.answerer import Answerer
 from mman_jax.inference.answering import answer_lines
 from mman_jax.inference.answers import Answers, check_attends, combine
 from mman_jax.inference.model import Model
+from mman_jax.inference.stream import check_whole
 
 _CHECKPOINT = command.path_flag("checkpoint", "The folder of a finished run.")
 _INPUT = command.path_flag("input", "What to answer: a corpus, clips.csv or a recording.", False)
@@ -137,6 +138,7 @@ def _read(models: list[Model]) -> tuple[Corpus, dict[str, np.ndarray]]:
 
 
 def _of_clips(models: list[Model], utterances: Sequence[Utterance]) -> Corpus:
+    check_whole(models)  # before much is measured
     return clips.read_corpus(
         _INPUT.value, utterances, pathlib.Path(_CHECKPOINT.value), models[0].dims
     )

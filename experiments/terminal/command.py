@@ -149,7 +149,7 @@ def path_flag(
 
 
 def refuse(flag: flags.FlagHolder, found: str, expected: str) -> None:
-    """Raises InputError where a flag was given that nothing would read.
+    """Raises InputError where a flag was given, other than by default, that nothing would read.
 
     Args:
         flag: which.
@@ -157,7 +157,7 @@ def refuse(flag: flags.FlagHolder, found: str, expected: str) -> None:
         expected: what to do instead.
     """
     given = flags.FLAGS[flag.name]
-    if given.present and given.value is not False:
+    if given.present and given.value != given.default:
         raise InputError(f"--{flag.name}", found, expected)
 
 

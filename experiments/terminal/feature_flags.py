@@ -159,8 +159,8 @@ def _check_read(wanted: Sequence[str], encoded: Sequence[str]) -> None:
     for flag in _OF_ENCODERS:
         if not encoded:
             command.refuse(flag, "given without an encoder", _ENCODER)
-    if not any(_KINDS[modality].value != folders.MINILM for modality in encoded):
-        found = f"given for {folders.MINILM}, which is installed"
+    if not any(_may_be_fetched(_KINDS[modality].value) for modality in encoded):
+        found = "given for encoders that are here"
         command.refuse(_DOWNLOAD, found, f"an encoder {folders.PREFIX}NAME, or no --download")
     if WEIGHTS.value:
         found = "given beside --visual_weights, of a network that is trained"
@@ -171,7 +171,7 @@ def _check_read(wanted: Sequence[str], encoded: Sequence[str]) -> None:
             command.refuse(flag, "given without --word_vectors", expected)
     own = set(wanted) - set(encoded)
     if not ("visual" in own and not WEIGHTS.value) and not ("text" in own and VECTORS.value):
-        expected = "no --seed, or --modalities=visual, or --word_vectors=FILE"
+        expected = "no --seed; or visual without --visual_weights, or text with --word_vectors"
         command.refuse(_SEED, "given where no network is trained", expected)
 
 
@@ -185,11 +185,15 @@ def _names_encoder(modality: str) -> bool:
     return False
 
 
+def _may_be_fetched(name: str) -> bool:
+    return name != folders.MINILM and not pathlib.Path(name.removeprefix(folders.PREFIX)).is_dir()
+
+
 def _encoder(modality: str) -> EncoderSettings:
     """The pretrained encoder that a modality's flag names."""
     name = _KINDS[modality].value
     folder = folders.find(name, _DOWNLOAD.value)
-    if name != folders.MINILM and pathlib.Path(name.removeprefix(folders.PREFIX)).is_dir():
+    if name != folders.MINILM and not _may_be_fetched(name):
         name = f"{folders.PREFIX}{folder.resolve()}"
     pictures = (_RATE.value, _FRAMES.value) if modality == "visual" else ()
     return EncoderSettings(name, folders.digest(folder), _LAYER.value, *pictures)

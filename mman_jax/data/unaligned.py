@@ -46,7 +46,7 @@ class Unaligned:
         """What people are to be told."""
         counts = {name: len(own.values) for name, own in self.frames.items()}
         each = ", ".join(f"{count} of {name}" for name, count in counts.items())
-        told = [f"cells are frames as they are, aligned to nothing: {each}"]
+        told = [f"cells are frames as they are, aligned to nothing; kept: {each}"]
         for modality in self.rest:
             told.append(f"{modality}: no sequence of this name, left out over frames")
         for modality, cut in self.cut.items():

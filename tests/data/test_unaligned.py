@@ -64,7 +64,7 @@ def test_what_was_cut_averaged_and_left_out_is_told():
     found = unaligned(corpus(), HOW | {"face": {"parts": 2}})
     assert found.frames["face"].lengths.tolist() == [2, 0, 0, 2, 2]
     said = " ".join(found.notices())
-    assert "frames as they are, aligned to nothing: 6 of face, 4 of text" in said
+    assert "frames as they are, aligned to nothing; kept: 6 of face, 4 of text" in said
     assert "eeg: no sequence of this name, left out over frames" in said
     assert "1 utterances have over 2 of face: they are averaged into so many parts" in said
     assert "1 utterances have over 1 of text: the first are kept" in said

@@ -18,8 +18,8 @@ _KEYS = {"audio": "audio", "video": "vision", "vision": "vision", "text": "text"
 _RATINGS = "y"
 _NAMED = re.compile(rf"(?:\w*_)?({'|'.join((*_KEYS, _RATINGS))})_({'|'.join(PARTS)})")
 
-_FIVE = (1, 5)
-"""A scale without a sign, of reviews."""
+_FIVE, _THREE = (1, 5), 3
+"""A scale without a sign, of reviews; and the end of the scale of sentiment, which has one."""
 
 _POSITIVE = 3.5
 """From this number of five on a review counts as positive, as in papers on ICT-MMMO."""
@@ -105,7 +105,7 @@ def _words(part: Part) -> np.ndarray:
 def _labels(ratings: np.ndarray, notes: list[str]) -> tuple[np.ndarray, tuple[str, ...]]:
     """[N] classes and their names; of ratings of one to five, as papers cut them."""
     low, high = np.nanmin(ratings, initial=np.inf), np.nanmax(ratings, initial=-np.inf)
-    if _FIVE[0] <= low and high <= _FIVE[1]:
+    if _FIVE[0] <= low and _THREE < high <= _FIVE[1]:
         notes.append(f"labels: positive from {_POSITIVE} of {_FIVE[1]} on")
         positive = np.where(np.isnan(ratings), -1, ratings >= _POSITIVE)
         return positive.astype(np.int32), (table.POLARITY[0], table.POLARITY[-1])

@@ -76,3 +76,12 @@ def test_a_corpus_of_one_s_own_is_none_of_these(tmp_path):
     path = written(tmp_path, public.mfn() | {"labels": np.zeros(4, int)})
     with pytest.raises(InputError, match="unknown key"):
         read_corpus(path)
+
+
+def test_ratings_that_no_review_has_are_no_scale_of_reviews(tmp_path):
+    made = public.mfn()
+    for part, own in {"train": [1, 2], "valid": [3], "test": [1]}.items():
+        made[f"mmmo_y_{part}"] = np.float32(own)
+    assert read_corpus(written(tmp_path, made)).label_names == ("negative", "neutral", "positive")
+    made |= {key: np.full_like(x, np.nan) for key, x in made.items() if "_y_" in key}
+    assert set(read_corpus(written(tmp_path, made)).labels.tolist()) == {-1}

@@ -51,13 +51,13 @@ FEATURES = [
     (["--text=minilm"], "--text_epochs=3", "beside --text=minilm"),
     ([], "--encoder_layer=0", "given without an encoder; expected hf:FOLDER"),
     ([], "--download", "given without an encoder; expected hf:FOLDER"),
-    (["--text=minilm"], "--download", "given for minilm, which is installed"),
+    (["--text=minilm"], "--download", "given for encoders that are here"),
     (["--visual_weights=w.npz"], "--visual_epochs=3", "beside --visual_weights"),
     ([], "--text_epochs=3", "without --word_vectors; expected --word_vectors=FILE, or no"),
     ([], "--text_frequent=3", "given without --word_vectors"),
     (SOUND, "--seed=3", "given where no network is trained"),
     (["--visual_weights=w.npz"], "--seed=3", "given where no network is trained"),
-    (["--runner=beam"], "--processes=2", "given beside --runner=beam"),
+    (["--runner=beam"], "--processes=77", "given beside --runner=beam"),
     ([], "--beam_option=--streaming", "given without --runner=beam; expected both, or neither"),
 ]
 
