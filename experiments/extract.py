@@ -187,7 +187,7 @@ def _earlier() -> Extraction | None:
         return None
     for flag in feature_flags.ALL:
         found = f"given beside --fitted={_FITTED.value}, which settles it"
-        command.refuse(flag, found, "one of the two")
+        command.refuse(flag, found, "one of the two", default_too=True)
     return Extraction.load(_FITTED.value)
 
 

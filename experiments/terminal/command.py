@@ -148,16 +148,18 @@ def path_flag(
     return flags.DEFINE_string(name, None, help_text, required=must, allow_override=True)
 
 
-def refuse(flag: flags.FlagHolder, found: str, expected: str) -> None:
-    """Raises InputError where a flag was given, other than by default, that nothing would read.
+def refuse(flag: flags.FlagHolder, found: str, expected: str, *, default_too: bool = False) -> None:
+    """Raises InputError where a flag was given that nothing would read.
 
     Args:
         flag: which.
         found: why nothing reads it.
         expected: what to do instead.
+        default_too: refuse its default, too, which elsewhere asks for what is done anyway; for a
+            flag whose value is settled otherwise.
     """
     given = flags.FLAGS[flag.name]
-    if given.present and given.value != given.default:
+    if given.present and (default_too or given.value != given.default):
         raise InputError(f"--{flag.name}", found, expected)
 
 
