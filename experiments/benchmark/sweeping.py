@@ -17,53 +17,58 @@ from mman_jax.data.synthetic import process
 
 CONVERSATIONS = (231, 2, 2)  # to train on: 6000 utterances
 TRIALS, OF = 4, 40
-_SAID = re.compile(r"^(.+), trial \d+/\d+: .* ([\d.]+) s; ")
-_RULE = re.compile(r"^(\w+).*: [\d.]+ % where nothing had a say, in ([\d.]+) s")
+_TRIAL = re.compile(r"^(.+), trial \d+/\d+: ")
+_RULE = re.compile(r"^\w+.*: [\d.]+ % where nothing had a say, in ")
 
 
 def case_sweep(_: np.ndarray) -> Iterator[dict[str, Any]]:
     """A sweep of few trials, and what one of forty would take, extrapolated by its parts.
 
-    Each search takes its first trial, which makes ready what all need, and so many times the mean
-    of the others as there would be; a few first trials are never given up early, so that the sum
-    is rather too high.
+    Of each search, so many times the mean of its trials as there would be; few first trials are
+    never given up early, and have fewer others beside them, so that the sum is rather too high.
     """
     with tempfile.TemporaryDirectory() as folder:
         corpus = process.generate(process.process(), CONVERSATIONS)
         npz.write(corpus, pathlib.Path(folder) / "corpus.npz")
+        command = [
+            *(sys.executable, "-u", "-m", "experiments.sweep", f"--trials={TRIALS}"),
+            *(f"--config.data.path={folder}/corpus.npz", f"--output={folder}/found.py"),
+            f"--compilation_cache={folder}/cache",
+        ]
         began = time.perf_counter()
-        ended = subprocess.run(
-            [
-                *(sys.executable, "-u", "-m", "experiments.sweep", f"--trials={TRIALS}"),
-                *(f"--config.data.path={folder}/corpus.npz", f"--output={folder}/found.py"),
-                f"--compilation_cache={folder}/cache",
-            ],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sweep:
+            said = [(time.perf_counter() - began, text) for text in sweep.stdout]
         whole = time.perf_counter() - began
-    trials, rules = seconds(ended.stdout.splitlines())
-    said, extrapolated = sum(map(sum, trials.values())) + sum(rules), sum(rules)
+        if sweep.returncode:
+            raise subprocess.CalledProcessError(sweep.returncode, command)
+    trials, rules = seconds(said)
+    known, extrapolated = sum(map(sum, trials.values())) + sum(rules), sum(rules)
     for name, own in trials.items():
-        others = OF if name == "towers" else OF // 2
-        extrapolated += own[0] + (others - 1) * np.mean(own[1:])
+        extrapolated += (OF if name == "towers" else OF // 2) * np.mean(own)
     yield line(
         "sweep",
         whole,
         utterances=len(corpus.labels),
         trials={name: len(own) for name, own in trials.items()},
-        seconds_first={name: own[0] for name, own in trials.items()},
-        seconds_a_trial={name: float(np.mean(own[1:])) for name, own in trials.items()},
+        seconds_a_trial={name: float(np.mean(own)) for name, own in trials.items()},
         seconds_a_rule=float(np.mean(rules)),
         extrapolated_trials=OF,
-        extrapolated_minutes=float(extrapolated + whole - said) / 60,
+        extrapolated_minutes=float(extrapolated + whole - known) / 60,
     )
 
 
-def seconds(printed: list[str]) -> tuple[dict[str, list[float]], list[float]]:
-    """Seconds of each trial by its search, and of each rule, from what a sweep printed."""
+def seconds(said: list[tuple[float, str]]) -> tuple[dict[str, list[float]], list[float]]:
+    """Seconds of each trial by its search, and of each rule, by when a sweep said what.
+
+    What runs side by side ends soon after one another: the sum is what they took together.
+    """
     trials: dict[str, list[float]] = {}
-    for match in filter(None, map(_SAID.match, printed)):
-        trials.setdefault(match[1], []).append(float(match[2]))
-    return trials, [float(match[2]) for match in filter(None, map(_RULE.match, printed))]
+    rules: list[float] = []
+    before = 0.0
+    for at, text in said:
+        if match := _TRIAL.match(text):
+            trials.setdefault(match[1], []).append(at - before)
+        elif _RULE.match(text):
+            rules.append(at - before)
+        before = at
+    return trials, rules

@@ -3,13 +3,13 @@
 import dataclasses
 import json
 import pathlib
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.study.inner import Candidate, Inner
+from experiments.study.side_by_side import Workers, in_order
 from experiments.terminal.screen import Screen
 from mman_jax.evaluation.metrics import accuracy
 from mman_jax.files.whole import read_json, write_whole
@@ -58,7 +58,7 @@ def measure(
 
 
 def measure_all(
-    inner: Inner,
+    workers: Workers,
     config: ConfigDict,
     seeds: Sequence[int],
     screen: Screen,
@@ -68,7 +68,7 @@ def measure_all(
     """What each rule gives; goes on after the rules that were measured before.
 
     Args:
-        inner: the folds.
+        workers: what trains, on folds of which some have no say.
         config: the recipe whose epochs are picked.
         seeds: S seeds.
         screen: where progress is shown.
@@ -76,32 +76,41 @@ def measure_all(
         late: whether so many seconds more are too many.
     """
     settings = {name: json.loads(config[name].to_json()) for name in ("network", "train")}
-    found: dict[str, list] = {}
+    kept: dict[str, list] = {}
     if path.is_file() and read_json(path).get("settings") == settings:
-        found = read_json(path)["accuracy"]
+        kept = read_json(path)["accuracy"]
     accuracies: dict[Rule, np.ndarray] = {}
-    seconds = 0.0
-    for rule in _in_turn(accuracies):
-        if str(rule) not in found:
-            if late(seconds):
-                break
-            began = time.monotonic()
-            found[str(rule)] = measure(inner, config, rule, seeds, screen).tolist()
-            content = {"settings": settings, "accuracy": found}
-            write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
-            seconds = max(seconds, time.monotonic() - began)
-            mean = 100 * np.mean(found[str(rule)])
-            screen.line(f"{rule}: {mean:.2f} % where nothing had a say, in {seconds:.0f} s")
-        accuracies[rule] = np.array(found[str(rule)])
+    longest = 0.0
+
+    def begun(rules):
+        for rule in rules:
+            if str(rule) in kept:
+                yield lambda rule=rule: (rule, None)
+            elif late(longest * min(workers.width, 2)):
+                return
+            else:
+                waiting = workers.begin(measure, config, rule, seeds)
+                yield lambda rule=rule, waiting=waiting: (rule, waiting())
+
+    def measured(rules):
+        nonlocal longest
+        for rule, found in in_order(begun(rules), workers.width):
+            if found:
+                accuracy, seconds = found
+                longest = max(longest, seconds)
+                kept[str(rule)] = accuracy.tolist()
+                content = {"settings": settings, "accuracy": kept}
+                write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
+                mean = 100 * np.mean(accuracy)
+                screen.line(f"{rule}: {mean:.2f} % where nothing had a say, in {seconds:.0f} s")
+            accuracies[rule] = np.array(kept[str(rule)])
+
+    measured(plain())
+    if accuracies:
+        measured([dataclasses.replace(best(accuracies), smoothing=SMOOTHED)])
     return accuracies
 
 
 def best(accuracies: Accuracies) -> Rule:
     """The rule of the highest mean accuracy; of equals, the simplest."""
     return max(accuracies, key=lambda rule: round(float(accuracies[rule].mean()), 6))
-
-
-def _in_turn(accuracies: Accuracies) -> Iterator[Rule]:
-    """What is to be measured; before the last of it, the accuracies of all others are there."""
-    yield from plain()
-    yield dataclasses.replace(best(accuracies), smoothing=SMOOTHED)

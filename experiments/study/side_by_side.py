@@ -1,61 +1,55 @@
-"""Trials of a sweep in processes of their own, side by side."""
+"""What a sweep trains, in processes of their own, side by side."""
 
 import contextlib
 import multiprocessing
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, wait
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
-import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
-from experiments.study.inner import Candidate, Inner, Towers, prepare_inner
-from experiments.study.search import Row, Search
+from experiments.study.inner import Inner, prepare_inner
 from experiments.terminal.command import Preemption, use_cache
 from experiments.terminal.screen import Screen
 from mman_jax.features.measuring import pool
 
+T = TypeVar("T")
+
+Waiting = Callable[[], tuple[T, float]]
+"""Waits for a result; with the seconds that it took once it was its turn."""
+
 _LOOK = 0.5  # seconds between two looks at whether it is to end
-
-Attempt = tuple[Mapping[str, np.ndarray], bool]
-"""Losses [folds, seeds] by owner, and whether it was given up before its last fold."""
-
-_inner: Inner | None = None  # in a process of its own: what its trials are trained on
+_inner: Inner | None = None  # in a process of its own: what it trains on
 
 
-def attempt(
-    candidate: Candidate,
-    owners: Mapping[str, str],
-    search: Search,
-    rows: Sequence[Row],
-    towers: Sequence[Towers] | None = None,
-) -> Attempt:
-    """Trains a candidate on one fold after the other, as long as it is not hopeless.
+def in_order(begun: Iterable[Callable[[], T]], width: int) -> Iterator[T]:
+    """Results in the order in which they were begun, however long each takes.
 
     Args:
-        candidate: what is tried.
-        owners: by head, whose settings its loss is of.
-        search: what says that it is hopeless,
-        rows: beside these.
-        towers: of each fold, where only the fusion is to be trained.
+        begun: what waits for a result, of each; the next one is begun, by asking for it, when the
+            results of all but the last `width - 1` were taken.
+        width: how many are begun before the first is waited for.
     """
-    names, losses = candidate.folds.names, {owner: [] for owner in owners.values()}
-    for fold, name in enumerate(names):
-        snapshot = candidate.train(fold, f"fold {name}", towers and towers[fold])
-        found = candidate.losses(fold, snapshot)
-        for head, owner in owners.items():
-            losses[owner].append(found[head])
-        so_far = {owner: np.array(several) for owner, several in losses.items()}
-        if fold + 1 < len(names) and search.hopeless(rows, so_far):
-            return so_far, True
-    return so_far, False
+    under_way: deque[Callable[[], T]] = deque()
+    for result in begun:
+        under_way.append(result)
+        if len(under_way) == width:
+            yield under_way.popleft()()
+    while under_way:
+        yield under_way.popleft()()
 
 
 class Workers:
-    """What trains several trials at once; here, where it is but one."""
+    """What does several things at once; here, one after the other, where there are no processes.
+
+    Attributes:
+        width: how many are to be begun ahead, so that no process is idle while one takes long.
+    """
 
     def __init__(
         self,
@@ -64,24 +58,26 @@ class Workers:
         executor: ProcessPoolExecutor | None = None,
         count: int = 1,
     ):
-        self.inner, self.screen, self.executor, self.count = inner, screen, executor, count
+        self.inner, self.screen, self.executor = inner, screen, executor
+        self.width = 2 * count if count > 1 else 1
 
-    def run(
-        self,
-        configs: Sequence[ConfigDict],
-        towers: tuple[str, ...],
-        seeds: Sequence[int],
-        search: Search,
-        rows: Sequence[Row],
-    ) -> list[Attempt]:
-        """Trains towers under each of some configs; what they gave, in order."""
-        tasks = [(config, towers, seeds, search, rows) for config in configs]
+    def begin(self, work: Callable[..., T], *task: Any) -> Waiting[T]:
+        """Begins something.
+
+        Args:
+            work: picklable; called with the folds, the task and a screen.
+            task: picklable.
+        """
         if self.executor is None:
-            return [_attempt(self.inner, *task, self.screen) for task in tasks]
-        futures = [self.executor.submit(_work, *task) for task in tasks]
-        while wait(futures, _LOOK).not_done:
-            Preemption.obey()
-        return [future.result() for future in futures]
+            return lambda: _timed(work, self.inner, *task, self.screen)
+        future = self.executor.submit(_work, work, *task)
+
+        def result():
+            while wait([future], _LOOK).not_done:
+                Preemption.obey()
+            return future.result()
+
+        return result
 
 
 @contextlib.contextmanager
@@ -115,11 +111,6 @@ def opened(
             process.join()
 
 
-def _attempt(inner, config, towers, seeds, search, rows, screen) -> Attempt:
-    candidate = Candidate(inner, config, seeds, screen, towers)
-    return attempt(candidate, {name: name for name in towers}, search, rows)
-
-
 def _begin(numbers: Any, cache: str, recipe: ConfigDict, by: str) -> None:
     global _inner
     logging.set_verbosity(logging.ERROR)
@@ -132,8 +123,13 @@ def _begin(numbers: Any, cache: str, recipe: ConfigDict, by: str) -> None:
     _inner = prepare_inner(recipe, by)
 
 
-def _work(*task: Any) -> Attempt:
+def _work(work: Callable[..., T], *task: Any) -> tuple[T, float]:
+    return _timed(work, _inner, *task, Screen(quiet=True))
+
+
+def _timed(work: Callable[..., T], *arguments: Any) -> tuple[T, float]:
+    began = time.monotonic()
     try:
-        return _attempt(_inner, *task, Screen(quiet=True))
+        return work(*arguments), time.monotonic() - began
     finally:
-        jax.clear_caches()  # no later trial uses these programs
+        jax.clear_caches()  # nothing later uses these programs

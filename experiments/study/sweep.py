@@ -6,22 +6,21 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 from ml_collections import ConfigDict
 
 from configs import clstm_ef, clstm_lf
-from experiments.study import rules, side_by_side, space
-from experiments.study.inner import Candidate, Inner, Towers
+from experiments.study import attempts, rules, space
+from experiments.study.attempts import Attempt
+from experiments.study.inner import Inner, Towers
 from experiments.study.search import Row, Search, best
-from experiments.study.side_by_side import Attempt, attempt
+from experiments.study.side_by_side import Waiting, Workers, in_order
 from experiments.study.space import ALL_TOWERS, ATTENTION, CLSTM, DENSE, EARLY_FUSION
 from experiments.study.towers import key
 from experiments.study.trials import Trials
 from experiments.terminal.screen import Screen
 from experiments.trial import tasks as learnt
 from mman_jax.errors import InputError
-from mman_jax.systems.mman import FUSION
 
 FIRST_SEED = 1000
 """Others than those of a report."""
@@ -59,7 +58,7 @@ class Sweep:
         storage: Any,
         budget: Budget,
         screen: Screen,
-        workers: side_by_side.Workers,
+        workers: Workers,
     ):
         """Trains nothing yet.
 
@@ -69,10 +68,11 @@ class Sweep:
             storage: Optuna's, which a search goes on from.
             budget: how much is tried.
             screen: where progress is shown.
-            workers: what trains the trials of the towers.
+            workers: what trains all but late fusions, which take no time worth a process.
         """
         self.inner, self.storage, self.budget, self.screen = inner, storage, budget, screen
-        self.workers, self.began = workers, time.monotonic()
+        self.workers, self._here = workers, Workers(inner, screen)
+        self.began = time.monotonic()
         self.seeds = [FIRST_SEED + i for i in range(budget.seeds)]
         self.found = recipe.copy_and_resolve_references().unlock()
         # What is searched is what trains once, by the paper's own way.
@@ -99,7 +99,7 @@ class Sweep:
             pass  # the loss alone picks the epoch of numbers
         elif self.inner.blind:
             accuracies = rules.measure_all(
-                self.inner, self.found, self.seeds, self.screen, path, self._late(1.0)
+                self.workers, self.found, self.seeds, self.screen, path, self._late(1.0)
             )
         else:
             self.screen.notice("two groups: none is left without a say in what picks the epoch")
@@ -113,7 +113,7 @@ class Sweep:
         name: str,
         owners: Sequence[str],
         trials: int,
-        run: Callable[[Search, Sequence[Row], Sequence[space.Values]], Sequence[Attempt]],
+        begin: Callable[[Search, Sequence[Row], space.Values], Waiting[Attempt]],
     ) -> None:
         """Searches the settings of some owners, and makes the best part of what was found."""
         owned = {owner: space.fields(owner, self.budget.names) for owner in owners}
@@ -129,24 +129,27 @@ class Sweep:
         rows = kept.rows
         if rows:
             self.screen.line(f"{name}: goes on after {len(rows)} of {trials} trials")
-        late, longest = self._late(_UNTIL[name]), 0.0
-        while len(rows) < trials and not (rows and late(longest)):
-            # In rounds: what is tried side by side knows what was tried before the round, so that
-            # the same is tried whichever ends first, and wherever it was interrupted.
-            start = len(rows) - len(rows) % self.workers.count
-            until = min(start + self.workers.count, trials)
-            before = rows[:start]
-            drawn = [search.draw(before, i - start) for i in range(len(rows), until)]
-            began = time.monotonic()
-            attempts = list(run(search, before, drawn))
-            longest = max(longest, time.monotonic() - began)
-            each = (time.monotonic() - began) / len(drawn)
-            for values, (losses, pruned) in zip(drawn, attempts, strict=True):
-                row = Row(values, losses, pruned)
-                kept.add(row)
-                self._tell(name, len(rows), trials, row, each)
-                rows.append(row)
-            jax.clear_caches()  # no later trial uses these programs
+        late, longest, drawn = self._late(_UNTIL[name]), 0.0, []
+        # All searches know as much when they draw, whatever of it is trained in this process.
+        width, resumed = self.workers.width, len(rows)
+
+        def begun():
+            for number in range(resumed, trials):
+                # What was begun just before may be waited for, too.
+                if number and late(longest * min(width, 2)):
+                    return
+                # These rows and no others, even if there are some by now: so the same is tried on
+                # fast and slow machines, and wherever it was interrupted.
+                known = rows[: max(0, number - width + 1)]
+                drawn.append(search.draw(known, number - len(known)))
+                yield begin(search, known, drawn[-1])
+
+        for (losses, pruned), seconds in in_order(begun(), width):
+            row = Row(drawn[len(rows) - resumed], losses, pruned)
+            longest = max(longest, seconds)
+            kept.add(row)
+            self._tell(name, len(rows), trials, row, seconds)
+            rows.append(row)
         if len(rows) < trials:
             self.screen.notice(f"{name}: the time is over after {len(rows)} of {trials} trials")
         if not np.isfinite(best(rows).loss(ALL_TOWERS)):
@@ -158,35 +161,33 @@ class Sweep:
     def _beside(self, system: Callable[[ConfigDict], ConfigDict], towers: Sequence[str]):
         """What tries settings of towers: in the workers, side by side."""
 
-        def run(search, rows, drawn):
-            configs = [system(space.apply(self.found, values)) for values in drawn]
-            return self.workers.run(configs, tuple(towers), self.seeds, search, rows)
+        def begin(search, rows, values):
+            config = system(space.apply(self.found, values))
+            return self.workers.begin(
+                attempts.of_towers, config, tuple(towers), self.seeds, search, rows
+            )
 
-        return run
+        return begin
 
     def _fused(self, system: Callable[[ConfigDict], ConfigDict], owner: str):
         """What tries settings of a late fusion: here, on towers that are trained but once."""
         frozen: list[Towers] = []
 
-        def run(search, rows, drawn):
+        def begin(search, rows, values):
             if not frozen:
-                frozen.extend(self._frozen(system(space.apply(self.found, {})), owner))
-            attempts = []
-            for values in drawn:
-                config = system(space.apply(self.found, values))
-                candidate = Candidate(self.inner, config, self.seeds, self.screen)
-                attempts.append(attempt(candidate, {FUSION: owner}, search, rows, frozen))
-            return attempts
+                frozen.extend(self._frozen(system(space.apply(self.found, {}))))
+            config = system(space.apply(self.found, values))
+            task = (config, owner, frozen, self.seeds, search, rows)
+            return self._here.begin(attempts.of_fusion, *task)
 
-        return run
+        return begin
 
-    def _frozen(self, config: ConfigDict, owner: str) -> list[Towers]:
+    def _frozen(self, config: ConfigDict) -> list[Towers]:
         names = [*self.inner.modalities, *([ATTENTION] if "early" in config.network else [])]
-        candidate = Candidate(self.inner, config, self.seeds, self.screen, names)
-        return [
-            candidate.towers(candidate.train(fold, f"towers under a {owner}, fold {group}"))
-            for fold, group in enumerate(self.inner.held.names)
-        ]
+        task = (attempts.frozen_towers, config, names, self.seeds)
+        folds = range(len(self.inner.held.names))
+        begun = (self.workers.begin(*task, fold) for fold in folds)
+        return [towers for towers, _ in in_order(begun, self.workers.width)]
 
     def _late(self, share: float) -> Callable[[float], bool]:
         hours = self.budget.hours

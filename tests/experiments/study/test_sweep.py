@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from configs import bc_lstm, clstm_ef, clstm_lf, clstm_mma, mman
-from experiments.study import recipe, rules, space, sweep
+from experiments.study import attempts, recipe, rules, space, sweep
 from experiments.study.inner import Folds, Inner, prepare_inner
 from experiments.study.side_by_side import Workers
 from experiments.study.trials import opened
@@ -33,15 +33,22 @@ class Stopped(Exception):
 class Stub(Workers):
     """Losses by a rule of thumb, in place of training; ends where it is told to."""
 
-    def __init__(self, count=1, rounds=99):
+    def __init__(self, count=1, results=99):
         super().__init__(None, SCREEN, None, count)
-        self.rounds = rounds
+        self.results = results
 
-    def run(self, configs, towers, seeds, search, rows):
-        self.rounds -= 1
-        if self.rounds < 0:
+    def begin(self, work, *task):
+        if work is attempts.frozen_towers:
+            return lambda: ({}, 1.0)
+        if work is attempts.of_towers:
+            return lambda: (self.attempt(*task), 1.0)
+        return super().begin(work, *task)
+
+    def attempt(self, config, towers, seeds, search, rows):
+        self.results -= 1
+        if self.results < 0:
             raise Stopped
-        return [self.losses(config, towers, search, rows) for config in configs]
+        return self.losses(config, towers, search, rows)
 
     def losses(self, config, towers, search, rows):
         base = 0.3 + config.train.label_smoothing
@@ -59,14 +66,12 @@ class Stub(Workers):
 
 def swept(folder, monkeypatch, budget=BUDGET, workers=None, rule_accuracies=None):
     """What a sweep finds where training is stubbed, and its rows."""
-    monkeypatch.setattr(sweep.Sweep, "_frozen", lambda *_: [{}])
-    monkeypatch.setattr(sweep, "Candidate", lambda inner, config, *_: config)
 
-    def fused(config, owners, *_):
+    def fused(inner, config, owner, *_):
         rate = config.train.fusion.learning_rate.default
-        return {owner: np.full((3, 2), rate) for owner in owners.values()}, False
+        return {owner: np.full((3, 2), rate)}, False
 
-    monkeypatch.setattr(sweep, "attempt", fused)
+    monkeypatch.setattr(attempts, "of_fusion", fused)
     found = rule_accuracies or {}
     monkeypatch.setattr(
         rules, "measure", lambda inner, config, rule, *_: np.full((3, 2), found.get(rule, 0.5))
@@ -115,9 +120,9 @@ def test_a_sweep_goes_on_where_it_was_killed(count, tmp_path, monkeypatch):
     whole.mkdir()
     interrupted.mkdir()
     (config, accuracies), searches = swept(whole, monkeypatch, workers=Stub(count))
-    for rounds in (3, 2):
+    for results in (3, 2):
         with pytest.raises(Stopped):
-            swept(interrupted, monkeypatch, workers=Stub(count, rounds))
+            swept(interrupted, monkeypatch, workers=Stub(count, results))
     (again, same), others = swept(interrupted, monkeypatch, workers=Stub(count))
     assert values(others) == values(searches)
     assert again == config
@@ -133,13 +138,13 @@ def test_a_sweep_goes_on_where_it_was_killed(count, tmp_path, monkeypatch):
 def test_fusions_are_searched_again_where_other_towers_are_found(tmp_path, monkeypatch):
     (before, _), _ = swept(tmp_path, monkeypatch)
     tried = []
-    run = Stub.run
+    attempt = Stub.attempt
 
-    def counted(self, configs, towers, *rest):
-        tried.extend([towers] * len(configs))
-        return run(self, configs, towers, *rest)
+    def counted(self, config, towers, *rest):
+        tried.append(towers)
+        return attempt(self, config, towers, *rest)
 
-    monkeypatch.setattr(Stub, "run", counted)
+    monkeypatch.setattr(Stub, "attempt", counted)
     (after, _), _ = swept(tmp_path, monkeypatch)
     assert (after, tried) == (before, [])
     monkeypatch.setattr(Stub, "losses", lambda self, config, towers, *_: (
