@@ -68,11 +68,10 @@ class Sweep:
             storage: Optuna's, which a search goes on from.
             budget: how much is tried.
             screen: where progress is shown.
-            workers: what trains all but late fusions, which take no time worth a process.
+            workers: what trains.
         """
         self.inner, self.storage, self.budget, self.screen = inner, storage, budget, screen
-        self.workers, self._here = workers, Workers(inner, screen)
-        self.began = time.monotonic()
+        self.workers, self.began = workers, time.monotonic()
         self.seeds = [FIRST_SEED + i for i in range(budget.seeds)]
         self.found = recipe.copy_and_resolve_references().unlock()
         # What is searched is what trains once, by the paper's own way.
@@ -130,7 +129,6 @@ class Sweep:
         if rows:
             self.screen.line(f"{name}: goes on after {len(rows)} of {trials} trials")
         late, longest, drawn = self._late(_UNTIL[name]), 0.0, []
-        # All searches know as much when they draw, whatever of it is trained in this process.
         width, resumed = self.workers.width, len(rows)
 
         def begun():
@@ -159,7 +157,7 @@ class Sweep:
         self.searches.append(rows)
 
     def _beside(self, system: Callable[[ConfigDict], ConfigDict], towers: Sequence[str]):
-        """What tries settings of towers: in the workers, side by side."""
+        """What tries settings of towers."""
 
         def begin(search, rows, values):
             config = system(space.apply(self.found, values))
@@ -170,7 +168,7 @@ class Sweep:
         return begin
 
     def _fused(self, system: Callable[[ConfigDict], ConfigDict], owner: str):
-        """What tries settings of a late fusion: here, on towers that are trained but once."""
+        """What tries settings of a late fusion, on towers that are trained but once."""
         frozen: list[Towers] = []
 
         def begin(search, rows, values):
@@ -178,7 +176,7 @@ class Sweep:
                 frozen.extend(self._frozen(system(space.apply(self.found, {}))))
             config = system(space.apply(self.found, values))
             task = (config, owner, frozen, self.seeds, search, rows)
-            return self._here.begin(attempts.of_fusion, *task)
+            return self.workers.begin(attempts.of_fusion, *task)
 
         return begin
 
