@@ -15,8 +15,7 @@ def system(config):
     config.network.fusion = ml_collections.ConfigDict(
         config.baselines.clstm.to_dict() | {"kind": "clstm"}
     )
-    rates = config.train.fusion.learning_rate
-    rates.default = rates.clstm
+    config.train.fusion.learning_rate.default = config.baselines.clstm_rate
     return config
 
 

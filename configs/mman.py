@@ -104,7 +104,7 @@ def get_config():
     config.network = ml_collections.ConfigDict(network())
     # What cLSTM-EF and cLSTM-LF have beside or in place of MMAN's: an early and a late fusion.
     config.baselines = ml_collections.ConfigDict(
-        {"ef": tower((300, 300), 200), "clstm": clstm((300,), 200)}
+        {"ef": tower((300, 300), 200), "clstm": clstm((300,), 200), "clstm_rate": 1e-3}
     )
     config.train = ml_collections.ConfigDict(training())
     return config

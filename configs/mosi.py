@@ -26,7 +26,6 @@ def get_config():
     towers.text = 0.0001
     towers.mma = 0.0001
     towers.ef = 0.0001
-    fusion = config.train.fusion.learning_rate
-    fusion.default = 0.01
-    fusion.clstm = 0.0003
+    config.train.fusion.learning_rate.default = 0.01
+    config.baselines.clstm_rate = 0.0003
     return config

@@ -1,7 +1,7 @@
 """How fast it is: `python -m experiments.bench [--case=epoch] [--peer]`, a JSON line a measurement.
 
 Random features of IEMOCAP's sizes and conversation lengths; the networks and the batches (30
-conversations) of `configs/mman.py`, without dropout, which the peer has not either.
+conversations) of `configs/mman.py`, without dropout, which the peer does not have either.
 `useful_gflop_per_second` counts 6 x parameters for each real utterance (2 x where nothing is
 learned); padding does not count.
 """

@@ -1,8 +1,9 @@
-"""Who may import whom: every import of every module, inside functions and for types alone, too."""
+"""Who may import whom, every import of every module, and that the library knows no commands."""
 
 import ast
 import graphlib
 import pathlib
+import re
 
 ROOT = pathlib.Path(__file__).parents[1]
 TOPS = ("mman_jax", "configs", "experiments", "tests")
@@ -70,3 +71,11 @@ def test_rules_of_import():
     for one, other in found - KNOWN:
         graph.setdefault(one, set()).add(other)
     graphlib.TopologicalSorter(graph).prepare()  # raises where modules import in a circle
+
+
+def test_the_library_names_no_flag():
+    # It has other callers than the commands, which put the name of the flag before a message.
+    for path in (ROOT / "mman_jax").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                assert not re.search(r"(?<![\w-])--[a-z]", node.value), f"{path}:{node.lineno}"

@@ -67,7 +67,7 @@ class Search:
         number = len(rows) + ahead
         if not number:
             return self.first
-        if number == self.trials - 1 or (number + 1) % _COMBINED == 0:
+        if rows and (number == self.trials - 1 or (number + 1) % _COMBINED == 0):
             combined = self._combined(rows)
             if combined not in [row.values for row in rows]:
                 return combined

@@ -122,6 +122,8 @@ def block(config: ConfigDict, owner: str) -> ConfigDict:
 
 def _get(config: ConfigDict, owner: str, name: str) -> Any:
     if name == "learning_rate":
+        if owner == CLSTM:
+            return config.baselines.clstm_rate
         rates, own = _rates(config, owner)
         return rates.get(own, rates.default)
     if owner == ALL_TOWERS:
@@ -133,7 +135,9 @@ def _get(config: ConfigDict, owner: str, name: str) -> Any:
 
 
 def _set(config: ConfigDict, owner: str, name: str, value: Any) -> None:
-    if name == "learning_rate":
+    if (owner, name) == (CLSTM, "learning_rate"):
+        config.baselines.clstm_rate = value
+    elif name == "learning_rate":
         rates, own = _rates(config, owner)
         rates[own] = value
     elif owner == ALL_TOWERS:
@@ -149,8 +153,8 @@ def _set(config: ConfigDict, owner: str, name: str, value: Any) -> None:
 
 
 def _rates(config: ConfigDict, owner: str) -> tuple[ConfigDict, str]:
-    if owner in (DENSE, CLSTM):
-        return config.train.fusion.learning_rate, "default" if owner == DENSE else "clstm"
+    if owner == DENSE:
+        return config.train.fusion.learning_rate, "default"
     return config.train.towers.learning_rate, owner
 
 

@@ -105,7 +105,7 @@ def run(main: Callable[..., None], paths: bool = False) -> None:
 
 
 def config_flag(help_text: str) -> flags.FlagHolder:
-    """The flag `--config`; a field or a value that it has not is a mistake, told in one line."""
+    """The flag `--config`; a field or value that it lacks is a mistake, told in one line."""
     try:
         return config.define(help_text)
     except (AttributeError, ImportError, KeyError, TypeError, ValueError) as error:

@@ -58,8 +58,8 @@ def of_task(
     `answers` [S, N] to the scored test utterances, and which `utterances` these are (of C targets
     both have a last axis C, None where one is not rated); `counts` [S, C, C] of validation and
     test, of the system and each tower, and [1, C, C] of test, of the `ensemble` that answers by the
-    mean of the seeds' probabilities; `sizes` of the parts; `curves` by head; how many parameters
-    were `trainable` in the last stage; and if asked for `attention` and `missing`.
+    mean of the seeds' probabilities; `curves` by head; how many parameters were `trainable` in the
+    last stage; and if asked for `attention` and `missing`.
 
     Args:
         experiment: that was trained.
@@ -82,7 +82,6 @@ def of_task(
         **_answers(experiment, labels, given),
         "counts": results.counts(finished, experiment.heads)
         | {"ensemble": {"test": [together.tolist()]}},
-        "sizes": results.sizes(experiment.parts, experiment.labels[task.name]),
         "curves": curves(experiment.heads, finished, results.shown(targets)),
         "trainable": experiment.trainer.trainable(snapshot.state.best),
     }

@@ -27,7 +27,7 @@ def save_model(
         params: of the seeds that are kept, leading axis S.
         seeds: which these are.
         models: the folder that gets a folder of the task's name.
-        temperature: by which logits are divided.
+        temperature: by which the logarithm of the mean probabilities is divided.
     """
     if not processes.is_first():
         return

@@ -190,7 +190,7 @@ def gather(layout: Layout, values: np.ndarray, axis: int = 0) -> np.ndarray:
         axis: where R is, for values with leading axes such as seeds; U is the axis after.
 
     Raises:
-        ValueError: the values have not the layout's axes.
+        ValueError: the values do not have the layout's axes.
     """
     values = np.asarray(values)
     lead, cells, rest = values.shape[:axis], values.shape[axis : axis + 2], values.shape[axis + 2 :]

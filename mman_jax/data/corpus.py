@@ -53,6 +53,8 @@ class Corpus:
             where an utterance has none and is context only.
         groups: for any trait by which utterances are told apart in scores, such as the gender of
             who speaks: N names.
+        sequences: for any modality with words or frames: its cells (see `data.sequences`). One
+            without features has their mean over each utterance as its features.
         votes: for any of the labels, [N] int32, how many raters of each utterance chose it; an
             utterance without any has its label alone.
         source: where the corpus came from, for messages: a path, or `synthetic`.

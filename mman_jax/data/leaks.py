@@ -119,17 +119,17 @@ def _different(corpus: Corpus, span: slice) -> int:
 
 def _outline(corpus: Corpus, span: slice) -> bytes:
     digest = hashlib.blake2b(str(span.stop - span.start).encode(), digest_size=16)
-    for array in corpus.features.values():
-        digest.update(np.ascontiguousarray(array[[span.start, span.stop - 1]]))
+    for name in corpus.features:
+        digest.update(_looked_at(corpus, name, [span.start, span.stop - 1]))
     return digest.digest()
 
 
 def _digest(corpus: Corpus, span: slice) -> bytes:
     """Of all features of a conversation; empty where all are zero."""
     digest, anything = hashlib.blake2b(digest_size=16), False
-    for array in corpus.features.values():
+    for name, array in corpus.features.items():
         for rows in row_chunks(array, span.start, span.stop):
-            values = np.ascontiguousarray(array[rows])
+            values = _looked_at(corpus, name, rows)
             anything = anything or bool(values.any())
             digest.update(values)
     for sequence in corpus.sequences.values():
@@ -138,6 +138,14 @@ def _digest(corpus: Corpus, span: slice) -> bytes:
         for rows in row_chunks(sequence.values, start, stop):
             digest.update(np.ascontiguousarray(sequence.values[rows]))
     return digest.digest() if anything else b""
+
+
+def _looked_at(corpus: Corpus, name: str, rows: slice | list[int]) -> np.ndarray:
+    """Some rows of a modality; zeros where an utterance lacks it, whatever fills its place."""
+    values, present = corpus.features[name][rows], corpus.present.get(name)
+    if present is not None:
+        values = np.where(present[rows][:, None], values, np.float32(0))
+    return np.ascontiguousarray(values)
 
 
 def _utterances(corpus: Corpus, parts: Mapping[str, np.ndarray], known: Keys | None) -> list[str]:

@@ -122,7 +122,7 @@ def prepare(
         layouts[part] = _lay_out(cells, _items(corpus, getattr(split, part), words), *least)
         by = fitted
         if scale_test and part == "test":
-            by = scaling.fit(cells, layouts[part].conversations)
+            by = scaling.fit(cells, layouts[part].conversations, frames)
         plain = batching.rows(cells, layouts[part], nothing, by)
         rows[part] = inside(plain, cells, layouts[part], frames, by)
     return Parts(corpus, split, fitted, layouts, rows, words)

@@ -132,7 +132,7 @@ def is_iemocap(corpus: Corpus) -> bool:
 
 
 def check_table_1(corpus: Corpus) -> str | None:
-    """What to say loudly where IEMOCAP's standard corpus has not the paper's counts.
+    """What to say loudly where IEMOCAP's standard corpus does not have the paper's counts.
 
     Returns None where the counts agree, and for any other corpus: standard is the one with
     the six labels, ids that start with Ses0, and 120 training and 31 test conversations.

@@ -15,7 +15,6 @@ from mman_jax.errors import InputError, nearest
 PLACE = "data.target"
 """The setting that names targets, for messages."""
 
-_CLASSES = (2, 3, 5, 7)
 _LEAST = 1e-6
 """Of the deviation in training, in deviations of the whole corpus: less is none."""
 
@@ -102,7 +101,7 @@ def task(corpus: Corpus, names: Sequence[str], protocol: str, classes: int = 0) 
         raise InputError("data.classes", found, "classes of one target")
     (target,) = targets
     known = scales.counts(target.scale)
-    if classes not in _CLASSES or classes not in known:
+    if classes not in known:
         values = corpus.targets[target.name]
         range_ = f"values from {np.nanmin(values):g} to {np.nanmax(values):g}"
         expected = f"{', '.join(map(str, known))}, or 0: the numbers" if known else (

@@ -19,6 +19,7 @@ over N.
 
 from collections.abc import Sequence
 
+import chex
 import jax.numpy as jnp
 import numpy as np
 
@@ -67,7 +68,6 @@ _NAMES = {
     "acc3_sims": "Acc3 (±0.1)",
     "acc5_sims": "Acc5 (±0.1, ±0.7)",
 }
-_NO_SHARES = ("mae", "pearson_r", "ccc")
 
 
 def names(scored: Sequence[str]) -> dict[str, str]:
@@ -77,7 +77,7 @@ def names(scored: Sequence[str]) -> dict[str, str]:
 
 def is_share(name: str) -> bool:
     """Whether a score, of numbers or of classes, is told in per cent."""
-    return name not in _NO_SHARES
+    return name not in MEASURES
 
 
 def sums(answers: Array, targets: Array, mean: Array, about: Sequence[Target]) -> Array:
@@ -89,6 +89,8 @@ def sums(answers: Array, targets: Array, mean: Array, about: Sequence[Target]) -
         mean: [T] float32, of the targets in training.
         about: the T targets.
     """
+    chex.assert_equal_shape([answers, targets])
+    chex.assert_axis_dimension(answers, -1, len(about))
     return jnp.stack(
         [
             _sums(answers[..., t].reshape(-1), targets[..., t].reshape(-1), mean[t], target)

@@ -49,7 +49,7 @@ def vote(answers: np.ndarray, classes: int) -> np.ndarray:
     """The answers [S, N] int of all seeds as one, [N]: what most gave, the first class of equals.
 
     Raises:
-        AssertionError: if the answers have not two axes.
+        AssertionError: if the answers do not have two axes.
 
     Examples:
         >>> vote(np.array([[0, 1, 2], [0, 1, 1], [1, 1, 0]]), classes=3).tolist()

@@ -157,7 +157,7 @@ def microphone() -> Iterator[np.ndarray]:
         import sounddevice
     except (ImportError, OSError) as error:  # OSError: the library lacks PortAudio
         expected = "pip install -e '.[listen]', and PortAudio"
-        raise InputError("--microphone", f"cannot be used ({error})", expected) from error
+        raise InputError("microphone", f"cannot be used ({error})", expected) from error
     how = {"samplerate": media.SAMPLE_RATE, "channels": 1, "dtype": "float32"}
     try:
         with sounddevice.InputStream(**how) as stream:
@@ -167,4 +167,4 @@ def microphone() -> Iterator[np.ndarray]:
     except KeyboardInterrupt:
         return
     except sounddevice.PortAudioError as error:
-        raise InputError("--microphone", str(error), "a microphone") from error
+        raise InputError("microphone", str(error), "a microphone") from error

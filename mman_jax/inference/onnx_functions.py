@@ -41,7 +41,7 @@ def functions(models: Sequence[Model], card: Mapping[str, Any]) -> dict[str, byt
     """
     stream.check_whole(models)
     if models[0].units is not None:
-        raise InputError("--format=onnx", "a run that learnt targets", "--format=jax")
+        raise InputError("ONNX", "a run that learnt targets", "JAX's own format")
     if card["architecture"] is None:
         raise InputError(card["system"], "has no network in PyTorch", "MMAN or one of its cLSTMs")
     torch = _torch()

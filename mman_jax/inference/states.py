@@ -13,7 +13,7 @@ from mman_jax.errors import InputError
 from mman_jax.files import carded
 from mman_jax.inference.model import Model
 
-_EXPECTED = "what --state wrote with this model"
+_EXPECTED = "states that were saved with this model"
 
 
 def identity(models: Sequence[Model]) -> str:

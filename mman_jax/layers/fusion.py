@@ -20,6 +20,7 @@ class LateFusion(nn.Module):
     Attributes:
         classes: C.
         block: sizes of the cLSTM block; None for one dense layer.
+        numbers: whether towers answer numbers, [..., C], not logits of classes.
     """
 
     classes: int

@@ -76,7 +76,7 @@ def lstm_scan(
         gates: [U, B, 4H] float, the input's part of the gates i, f, g, o.
         kernel: [H, 4H] float, the hidden state's part.
         keep: [U, B, 1] float, 0 where a conversation starts, else 1.
-        mask: [U, B, 1] bool, False where the state passes unchanged; None where there is no such.
+        mask: [U, B, 1] bool, False where the state passes unchanged; None if every cell counts.
         state: hidden and cell state before the first utterance, [B, H] each.
         cells: whether all cell states are asked for, too.
 

@@ -1,7 +1,8 @@
 """MMAN and its parts: towers that predict alone, and a late fusion of their predictions.
 
 The sizes are those that give the parameter counts of the paper's Table 2 on IEMOCAP's features
-(4 392 184). The paper leaves the training settings open; README.md says how these were chosen.
+(4 392 184). The paper leaves the training settings open: docs/results.md says how these were
+chosen.
 """
 
 from collections.abc import Mapping, Sequence
@@ -234,7 +235,7 @@ def training() -> dict[str, Any]:
         | shared,
         "fusion": {
             "rules": (("fusion/.*", True), ("towers_.*", False)),
-            "learning_rate": {"default": 1e-2, "clstm": 1e-3},  # of a fusion that is a cLSTM block
+            "learning_rate": {"default": 1e-2},  # of a dense layer; a cLSTM block wants less
             "epochs": 200,
             "patience": 20,
             "answers": "training",  # of the towers; or out_of_fold: of others that did not see them

@@ -63,7 +63,7 @@ class MulT(System):
         """The system of these sizes; what is left out has its default.
 
         Raises:
-            InputError: one modality alone, a setting that the system has not, or of another type.
+            InputError: one modality alone, a setting that the system lacks, or of another type.
         """
         if len(modalities) < 2:
             found = f"{', '.join(modalities)} alone"

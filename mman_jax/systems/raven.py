@@ -54,7 +54,7 @@ class RAVEN(System):
         """The system of these sizes; what is left out has its default.
 
         Raises:
-            InputError: one modality alone, no such pivot, a setting that the system has not, of
+            InputError: one modality alone, no such pivot, a setting that the system lacks, of
                 another type, or that cannot be.
         """
         made = super().from_settings(settings, modalities, classes)

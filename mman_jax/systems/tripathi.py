@@ -69,7 +69,7 @@ class Tripathi(System):
         """The system of these sizes; what is left out has its default.
 
         Raises:
-            InputError: a setting that the system has not, of another type, or that cannot be.
+            InputError: a setting that the system lacks, of another type, or that cannot be.
         """
         made = super().from_settings(settings, modalities, classes)
         if made.cells not in CELLS:

@@ -18,7 +18,7 @@ class StageAnswers:
 
     Attributes:
         name: of the stage.
-        key: its place among the system's stages, from 0, for its random numbers.
+        key: what sets its random numbers apart from those of the system's other stages.
         system: the whole network.
         method: the system's method that answers.
         heads: the answers trained, each with its own loss, best epoch and patience.

@@ -58,7 +58,7 @@ class Fitting:
         """Fits every seed, and scores it once.
 
         Args:
-            labels: [R + 1, U] int32 of each part.
+            labels: [R + 1, U] int32 of each part; of numbers and of votes, [R + 1, U, C] float32.
             seeds: S seeds.
         """
         train = self._rows["train"]

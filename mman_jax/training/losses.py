@@ -110,6 +110,7 @@ def ccc(answers: Array, targets: Array, total: Callable[[Array], Array]) -> tupl
     the batch is all of theirs: `total` adds its moments up, the value is that of the whole, and
     the gradients of the devices add up to its gradient.
     """
+    chex.assert_equal_shape([answers, targets])
     scored = is_scored(targets)
     x, y = (jnp.where(scored, v, 0.0) for v in (answers, targets))
     moments = jnp.stack([v.sum((0, 1)) for v in (scored * 1.0, x, y, x * x, y * y, x * y)])

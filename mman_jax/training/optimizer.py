@@ -21,11 +21,11 @@ def optimizer(settings: Mapping[str, Any], group: str) -> optax.GradientTransfor
     """What trains a group: clipping by its own norm, then the optimizer at its own rate.
 
     Args:
-        settings: of a stage, see `Trainer`.
+        settings: of a stage, see `Programs`.
         group: of parameters: their top-level name.
 
     Raises:
-        InputError: an unknown optimizer, or a setting that it has not.
+        InputError: an unknown optimizer, or a setting that it does not have.
     """
     rates, name = settings["learning_rate"], settings.get("optimizer", "adamw")
     if name not in _OPTIMIZERS:

@@ -84,7 +84,6 @@ class Programs:
         if stream and parallel == "pmap":
             raise InputError("parallel", "'pmap' with rows streamed", "'jit'")
         self._feed = Streamed(rows, mesh) if stream else Resident(rows, mesh, parallel)
-        self._platform = mesh.devices.flat[0].platform
         self._plain: Resident | None = None
         self._answer: Predictions | None = None
         self._compiled: dict[str, Any] = {}
@@ -92,6 +91,8 @@ class Programs:
         for name in self._stages:
             if name not in settings:
                 raise InputError(f"train.{name}", "no settings", "some for each stage")
+        if len(set(map(_key, self._stages))) < len(self._stages):
+            raise ValueError(f"stages of equal letters, {', '.join(self._stages)}: name one anew")
 
     def put(self, rows: Mapping[str, Batch]) -> None:
         """Goes over to other rows, such as another fold's; what was compiled stays.
@@ -169,8 +170,7 @@ class Programs:
             conversations = int((train.reset & train.mask).sum())
         made = StageTraining(
             name=name,
-            # Of the name, as all results so far were drawn.
-            key=sum(name.encode()),
+            key=_key(name),
             system=self.system,
             method=stage.method if frozen or not stage.reads else "__call__",
             heads=stage.heads,
@@ -247,3 +247,8 @@ class Programs:
         if self._plain is None:
             self._plain = Resident(featureless(self._host_rows), self.mesh, self.parallel)
         return self._plain
+
+
+def _key(stage: str) -> int:
+    """Sets a stage's random numbers apart from those of others; of its letters."""
+    return sum(stage.encode())

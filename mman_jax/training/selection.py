@@ -28,9 +28,10 @@ class Selection:
 
     Attributes:
         by: of `SELECT`: the validation `loss`; the `calibrated` one, with the logits divided by the
-            temperature that makes it lowest; `accuracy` or unweighted `recall`, of equals the lower
-            loss; or nothing, for it is the `last` one before a head stops. Numbers have no
-            temperature: `calibrated` is the `loss` of them.
+            temperature that makes it lowest; `accuracy` or unweighted `recall`, and the lower loss
+            of those that are equal (of recalls, those less than half a part in N apart); or
+            nothing, for it is the `last` one before a head stops. Numbers have no temperature:
+            `calibrated` is the `loss` of them.
         patience: epochs without a better score before a head stops; a lower loss, if by `last`.
         smoothing: how much the past weighs in the running mean of scores over the epochs; 0: each
             epoch counts by itself.
@@ -58,7 +59,7 @@ class Selection:
         if self.by == "calibrated":
             return -calibrated_loss
         share = record.valid_accuracy if self.by == "accuracy" else unweighted_recall(valid)
-        # Shares move in steps of one utterance at least; the loss, squashed, only decides equals.
+        # Half of what one utterance is of an accuracy at most: the squashed loss decides equals.
         utterances = jnp.maximum(valid.sum((1, 2)), 1)
         return share - record.valid_loss / (1 + record.valid_loss) / (2 * utterances)
 
@@ -115,5 +116,5 @@ class Selection:
             stopped=state.stopped | failed | late,
             valid=pick_counts(valid, state.valid),
             test=pick_counts(test, state.test),
-            oracle=jnp.maximum(state.oracle, jnp.where(state.stopped, 0.0, test_accuracy)),
+            oracle=jnp.where(state.stopped, state.oracle, jnp.maximum(state.oracle, test_accuracy)),
         )

@@ -82,7 +82,7 @@ class StageTraining(StageScores):
             failed_norm=jnp.zeros(heads, jnp.float32),
             valid=nothing,
             test=nothing,
-            oracle=jnp.zeros(heads, jnp.float32),
+            oracle=jnp.full(heads, -jnp.inf, jnp.float32),
             lowest=plateau.start(heads) if self._notes_losses else (),
             falls=jnp.asarray(goal.falls, jnp.int32) if self.plateau else (),
         )
@@ -238,7 +238,8 @@ class StageTraining(StageScores):
     def _norms(self, grads: Any) -> Array:
         squares = [jnp.zeros(())] * len(self.heads)
         for group, x in zip(jax.tree.leaves(self.groups), jax.tree.leaves(grads), strict=True):
-            squares[self._head_of(group)] += jnp.sum(x * x)
+            if group != freezing.FROZEN:
+                squares[self._head_of(group)] += jnp.sum(x * x)
         return jnp.sqrt(jnp.stack(squares))
 
     def _head_of(self, group: str) -> int:

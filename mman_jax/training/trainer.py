@@ -44,7 +44,7 @@ class Trainer(Programs):
         state; the rest of a snapshot is whole on all of them (see `processes.whole`).
 
         Args:
-            labels: [R + 1, U] int32 of each part.
+            labels: [R + 1, U] int32 of each part; of numbers and of votes, [R + 1, U, C] float32.
             seeds: S seeds.
             start: a snapshot to go on from; None starts afresh.
             paces: what to multiply each seed's learning rates by; None: by 1.

@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import hashlib
 import pathlib
 
@@ -38,6 +39,22 @@ def test_the_same_features_under_another_id_are_refused_by_both_names():
         message = str(error.value)
         assert message.startswith("small: conversation c3 (test): the same features as ")
         assert "conversation c0 (train)" in message
+
+
+def test_what_stands_in_place_of_a_missing_modality_hides_no_copy():
+    def change(features):
+        copy(features)
+        features["b"][[1, 7]] = [[np.nan], [5]]
+
+    both = np.ones(9, bool)
+    both[[1, 7]] = False
+    leaking = dataclasses.replace(
+        corpus(lengths=LENGTHS, split=PARTS), features=made(copy).features, present={"b": both}
+    )
+    filled = {name: x.copy() for name, x in leaking.features.items()}
+    change(filled)
+    with pytest.raises(InputError, match="the same features as "):
+        splits.split(dataclasses.replace(leaking, features=filled))
 
 
 @pytest.mark.parametrize("part", ["train", "valid"])

@@ -171,6 +171,8 @@ def test_losses_of_numbers_by_hand():
         assert weight == len(errors) == 28
     total, weight = ccc(answers, targets, alone)
     assert total / weight == pytest.approx(plain_ccc(answers, targets), rel=1e-5)
+    with pytest.raises(AssertionError):
+        ccc(answers[..., :1], targets, alone)
     for loss in (l1, mse, ccc):
         gradient = jax.grad(lambda x, loss=loss: loss(x, targets, alone)[0])(answers)
         assert np.isfinite(gradient).all()

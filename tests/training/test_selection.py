@@ -16,7 +16,8 @@ def begin(target=0):
         seed=0, pace=1.0, epoch=np.int32(0), params=params, opt_state=(), average=(),
         target=jnp.int32([target]), best=params, best_epoch=jnp.int32([0]),
         best_score=jnp.float32([-np.inf]), smoothed=one, stopped=jnp.array([False]),
-        failed=jnp.zeros((1, 2), jnp.int32), failed_norm=one, valid=counts, test=counts, oracle=one,
+        failed=jnp.zeros((1, 2), jnp.int32), failed_norm=one, valid=counts, test=counts,
+        oracle=jnp.float32([-np.inf]),
     )  # fmt: skip
 
 
@@ -46,6 +47,12 @@ def test_patience_stops_and_later_luck_changes_nothing():
     assert state.best["fusion"] == 2
     assert state.valid[0, 0, 0] == 60
     np.testing.assert_allclose(state.oracle, 0.4)  # of the epochs until it stopped
+
+
+def test_the_highest_test_score_may_be_below_zero():
+    # As a concordance may be.
+    state = script(Selection("loss", 9), [0.5] * 3, [1.0, 0.9, 0.8], [-0.4, -0.1, -0.3])
+    np.testing.assert_allclose(state.oracle, -0.1)
 
 
 def test_of_equal_accuracies_the_lower_loss_is_kept():

@@ -75,7 +75,7 @@ def _matched(
         (name,) = other.features
     if name is None:
         found = f"several modalities ({', '.join(other.features)})"
-        raise InputError(other.source, found, "the name of one as that of --join")
+        raise InputError(other.source, found, "the name of one of them for what is joined")
     rows: dict[str, dict[str, int]] = {}
     for index, conversation in enumerate(other.conversation_ids):
         span = other.utterances(index)

@@ -66,7 +66,7 @@ def read(place: str, loaded: Any, pool: pooling.How) -> table.Table:
         label_names=(),
         features={"features": np.stack([vector for *_, vector in rows])},
         parts=[part for _, _, part, _ in rows],
-        notes=["no labels in the file: join it to MELD's CSV files (--join=NAME=FILE)"],
+        notes=["no labels in the file: join it to MELD's CSV files"],
     )
 
 

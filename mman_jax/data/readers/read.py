@@ -160,7 +160,7 @@ def _file(path: Path, pool: pooling.How) -> Corpus | Table:
         return _pickle(path, pool)
     # Neither: whoever reads files of this name says best what is wrong with it.
     if path.suffix.lower() == ".csv" and "path" in csv_tables.header(path):
-        expected = "experiments.extract, or experiments.convert with --join"
+        expected = "its features: experiments.extract makes them, experiments.convert joins them"
         raise InputError(path, "a manifest of clips, which holds no features", expected)
     readers = {".npz": npz.read, ".csv": csv_tables.read}
     readers |= dict.fromkeys((".pkl", ".pickle"), unpickler.load)
@@ -198,7 +198,7 @@ def _without_features(found: Table, joined: bool) -> Table:
     if found.duration is None:
         conversations = len(set(found.conversations))
         what = f"labels alone ({found.layout}: {conversations} conversations, {count} utterances)"
-        expected = "--join=NAME=PATH with features, by utterance (see docs/corpora.md)"
+        expected = "features that are joined to them, by utterance (see docs/corpora.md)"
         raise InputError(found.place, what, expected)
     note = f"no features in this layout: its seconds alone are one ({_DURATION}); join others"
     seconds = found.duration.reshape(-1, 1)

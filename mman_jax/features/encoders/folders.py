@@ -99,7 +99,7 @@ def _cached(name: str, download: bool) -> pathlib.Path:
     try:
         return pathlib.Path(huggingface_hub.snapshot_download(name, local_files_only=not download))
     except (LocalEntryNotFoundError, HFValidationError) as error:
-        expected = _EXPECTED if download else f"{_EXPECTED}, or --download"
+        expected = _EXPECTED if download else f"{_EXPECTED}, or leave to download it"
         raise InputError(f"{PREFIX}{name}", "no folder, and not in the cache", expected) from error
     except (OSError, ValueError) as error:
         found = f"cannot be fetched ({error!s:.200})"

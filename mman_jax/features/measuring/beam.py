@@ -22,7 +22,7 @@ def run(
     Args:
         work: how; all workers reach its cache by the same path.
         utterances: what to do it on.
-        options: of Beam, such as `--runner=FlinkRunner`; none: its direct runner.
+        options: of Beam, as its command line takes them; none: its direct runner.
         folder: the cache; failures pass through it.
 
     Raises:
@@ -33,7 +33,7 @@ def run(
         from apache_beam.options.pipeline_options import PipelineOptions
     except ImportError as error:
         expected = "pip install -e '.[beam]'"
-        raise InputError("--runner=beam", "apache_beam is missing", expected) from error
+        raise InputError("beam", "apache_beam is missing", expected) from error
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="failures_", dir=folder) as scratch:
         with beam.Pipeline(options=PipelineOptions(list(options))) as pipeline:

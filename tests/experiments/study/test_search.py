@@ -54,6 +54,11 @@ def test_the_first_trial_is_the_recipe_and_the_last_has_the_best_of_each_owner()
     assert all(rows[5].values[o] == best(rows[:5], o).values[o] for o in OWNERS)
 
 
+def test_nothing_is_combined_before_anything_has_ended():
+    made = search(trials=2)
+    assert made.draw([], ahead=1) != made.first
+
+
 def test_each_tower_s_study_learns_from_its_own_loss():
     rows = tried(search(), 60)
     early, late = rows[:15], [r for r in rows[40:]]

@@ -101,7 +101,7 @@ def test_the_recipe_is_the_best_trial_of_every_search(tmp_path, monkeypatch):
     )
     rates = [row.values[space.DENSE]["learning_rate"] for row in searches[2]]
     assert config.train.fusion.learning_rate.default == min(rates)
-    assert config.train.fusion.learning_rate.clstm in [
+    assert config.baselines.clstm_rate in [
         row.values[space.CLSTM]["learning_rate"] for row in searches[3]
     ]
 

@@ -90,8 +90,8 @@ def test_a_lock_that_was_removed_meanwhile_is_taken_anew(tmp_path, monkeypatch):
 
 def test_where_there_can_be_no_lock_the_work_tells_why(tmp_path):
     (tmp_path / "file").write_text("")
-    with alone(tmp_path / "file"):
-        pass
+    with pytest.raises(NotADirectoryError), alone(tmp_path / "file"):
+        (tmp_path / "file" / "results.json").write_text("")
 
 
 def test_a_second_run_on_a_folder_leaves_with_one_line(tmp_path):

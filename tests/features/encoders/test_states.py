@@ -190,7 +190,7 @@ def test_of_another_encoder_nothing_is_made(made, tmp_path):
         loading.check(dataclasses.replace(own, digest="0" * 64), "text")
     with pytest.raises(InputError, match=r"no config.json"):
         folders.find(f"hf:{tmp_path}")
-    with pytest.raises(InputError, match=r"not in the cache; expected .*--download"):
+    with pytest.raises(InputError, match=r"not in the cache; expected .*leave to download it"):
         folders.find("hf:nobody/nothing")
     bare = tmp_path / "bare"
     bare.mkdir()
