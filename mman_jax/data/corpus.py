@@ -140,6 +140,10 @@ class Corpus:
         shift = self.offsets[conversations] - (np.cumsum(lengths) - lengths)
         return np.repeat(shift, lengths) + np.arange(lengths.sum())
 
+    def is_of(self, conversations: Several[int]) -> np.ndarray:
+        """[N] bool: whether an utterance is of one of these conversations."""
+        return np.repeat(np.isin(np.arange(len(self.lengths)), conversations), self.lengths)
+
     def fingerprint(self) -> str:
         """SHA-256 of all content, in hex; the source and its notes are none of it. In chunks."""
         return self.fingerprints().whole

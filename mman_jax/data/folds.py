@@ -117,7 +117,7 @@ def check(corpus: Corpus, folds: Sequence[Fold], tasks: Sequence[Task]) -> tuple
             lacking = {}
             for part in SPLIT_NAMES:
                 chosen = getattr(fold.split, part)
-                found = set(labels[_inside(corpus, chosen)].tolist()) - {UNSCORED}
+                found = set(labels[corpus.is_of(chosen)].tolist()) - {UNSCORED}
                 lacking[part] = ", ".join(task.classes[c] for c in sorted(scored - found))
                 if len(chosen) and not found:
                     what = f"no utterance in {_WRITTEN[part]} has a class of {task.name}"
@@ -231,8 +231,3 @@ def _split(
             what = f"speakers of {_WRITTEN[scored]} are heard in {where}, too"
             notices = (*notices, f"{len(both)} of {len(heard[0])} {what}")
     return Split(train, valid, test, how, notices)
-
-
-def _inside(corpus: Corpus, conversations: np.ndarray) -> np.ndarray:
-    """[N] bool: the utterances of some conversations."""
-    return np.repeat(np.isin(np.arange(len(corpus.lengths)), conversations), corpus.lengths)

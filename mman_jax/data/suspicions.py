@@ -48,7 +48,7 @@ def of_tasks(corpus: Corpus, split: Split, tasks: Sequence[Task]) -> list[str]:
         task auto: every labelled utterance in test is angry: its scores say little
     """
     inside = {
-        part: np.repeat(np.isin(np.arange(len(corpus.lengths)), chosen), corpus.lengths)
+        part: corpus.is_of(chosen)
         for part, chosen in (("train", split.train), ("valid", split.valid), ("test", split.test))
     }
     sentences = _modalities(corpus, inside)

@@ -123,7 +123,7 @@ def check(corpus: Corpus, split: Split, task: Regression, fold: str = "") -> Non
     Raises:
         InputError: one that no utterance of a part has, or that is the same in all of training.
     """
-    inside = np.repeat(np.isin(np.arange(len(corpus.lengths)), split.train), corpus.lengths)
+    inside = corpus.is_of(split.train)
     for target in task.targets:
         values = corpus.targets[target.name][inside]
         values = values[~np.isnan(values)].astype(np.float64)

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 
 from mman_jax.data.readers import items, names, padded, pooling, table
+from mman_jax.data.validation import SPLIT_NAMES
 from mman_jax.errors import InputError
 
 LAYOUT = "MELD.Features.Models (dicts of train, validation and test)"
 
-_PARTS = ("train", "valid", "test")
 _KEY = re.compile(r"(\d{1,6})(?:_(\d{1,6}))?")
 
 
 def recognises(loaded: object) -> bool:
     """Whether a pickle holds this layout."""
-    if not isinstance(loaded, list | tuple) or len(loaded) != len(_PARTS):
+    if not isinstance(loaded, list | tuple) or len(loaded) != len(SPLIT_NAMES):
         return False
     if not all(isinstance(part, dict) for part in loaded):
         return False
@@ -44,7 +44,7 @@ def read(place: str, loaded: Any, pool: pooling.How) -> table.Table:
     rows: list[tuple[str, int, str, np.ndarray]] = []
     # A vector may be referred to many times over; honest files hold at least one byte a value.
     budget = Path(place).stat().st_size
-    for part, held in zip(_PARTS, loaded, strict=True):
+    for part, held in zip(SPLIT_NAMES, loaded, strict=True):
         for name, number, vector in _utterances(f"{place}: {part}", part, held):
             budget -= vector.size
             if budget < 0:
