@@ -214,12 +214,20 @@ def test_the_recipe_that_is_written_is_what_was_found_and_makes_every_system(tmp
     for owner in (space.ALL_TOWERS, *MODALITIES, "mma", "ef", space.DENSE, space.CLSTM):
         assert f"\n{owner}: " in docstring
     assert "50.00" in docstring
+    makes_every_system(path)
+
+
+def makes_every_system(path):
     changes = [lambda x: x, clstm_ef.system, clstm_lf.system, clstm_mma.system, bc_lstm.system]
     changes += [lambda x, m=m: mman.unimodal(x, m) for m in MODALITIES]
     for change in changes:
         changed = change(runpy.run_path(str(path))["get_config"]())
         names = [n for n in changed.data.modalities.split(",") if n] or MODALITIES
         build(changed.network, names, 4)
+
+
+def test_the_recipe_that_was_searched_on_mosi_makes_every_system():
+    makes_every_system(ROOT / "experiments/results/recipe/mosi_text.py")
 
 
 def test_another_system_s_config_is_refused():
