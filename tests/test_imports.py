@@ -34,6 +34,8 @@ def package(module):
     top, *inner = module.split(".")
     if top in ("configs", "tests") or not inner:
         return top
+    if inner[0] == "results":
+        return "configs"  # a recipe that a sweep wrote
     command = top == "experiments" and not (ROOT / top / inner[0]).is_dir()
     return "commands" if command else inner[0]
 

@@ -48,31 +48,21 @@ async def read(receive: Any, headers: Mapping[bytes, bytes], most: int) -> bytes
     declared = headers.get(b"content-length", b"0")
     if not declared.isdigit() or int(declared) > most:
         raise Refused(413, f"a body of {declared.decode('latin-1'):.30} bytes; at most {most}")
-    message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body"):
-        parts = [message.get("body", b"")]
-    else:
-        parts = await _rest(receive, message, most)
-    body = b"".join(parts)
-    if len(body) > most:
-        raise Refused(413, f"a body of more than {most} bytes")
-    return body
-
-
-async def _rest(receive: Any, message: Mapping[str, Any], most: int) -> list[bytes]:
-    parts, size = [], 0
+    parts, size, more = [], 0, True
     try:
         async with asyncio.timeout(_PATIENCE):
-            while True:
+            while more and size <= most:
+                message = await receive()
                 if message["type"] != "http.request":
                     raise Refused(400, "the client has gone")
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
-                if size > most or not message.get("more_body"):
-                    return parts
-                message = await receive()
+                more = message.get("more_body")
     except TimeoutError:
         raise Refused(408, f"a body that takes more than {_PATIENCE:g} s") from None
+    if size > most:
+        raise Refused(413, f"a body of more than {most} bytes")
+    return b"".join(parts)
 
 
 def parse(body: bytes, dims: Mapping[str, int]) -> Utterance:

@@ -11,7 +11,7 @@ from experiments.study.space import ALL_TOWERS, Field, Values
 from mman_jax.errors import InputError
 
 _ENOUGH, _KEPT = 4, 100 / 3
-"""Trials over all folds, before one is compared with them; and the per cent that goes on then."""
+"""Trials before one is compared with them, and the per cent that goes on then."""
 
 _COMBINED = 10
 """Every such trial, and the last, has the best values so far of each owner."""
@@ -87,13 +87,19 @@ class Search:
     def hopeless(self, rows: Sequence[Row], losses: Mapping[str, np.ndarray]) -> bool:
         """Whether a trial is, by the mean over its owners, not among the best third of the others.
 
+        It is asked once, after the first fold, and compared with what all others had there, those
+        that were given up, too: what goes on all along was chosen, and the bar would rise with it.
+
         Args:
             rows: of all trials that have ended.
             losses: by owner, [folds so far, seeds].
         """
-        trial = self._study(rows, ALL_TOWERS, len(rows)).ask()
-        for step, value in enumerate(_running(losses.values())):
-            trial.report(value, step)
+        value, *more = _running(losses.values())
+        if more:
+            return False
+        alike = [dataclasses.replace(row, pruned=False) for row in rows]
+        trial = self._study(alike, ALL_TOWERS, len(rows)).ask()
+        trial.report(value, 0)
         return trial.should_prune()
 
     def _study(self, rows: Sequence[Row], owner: str, number: int):

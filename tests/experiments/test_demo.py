@@ -21,7 +21,7 @@ spoken = pytest.mark.skipif(
 
 PARTS = ("train", "valid", "test")
 CLIPS = ("--conversations=12", "--utterances=6")
-FEATURES = ("--visual_size=32", "--visual_frames=8", "--visual_width=8", "--visual_epochs=4")
+FEATURES = ("--visual_size=32", "--visual_frames=8", "--visual_width=8", "--processes=2")
 NETWORK = (
     "--config.network.modality_dropout=0.1",
     "--config.network.unimodal.default.hidden=(32,)",

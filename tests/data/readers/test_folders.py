@@ -60,7 +60,9 @@ def test_merbench_with_arrays_of_one_for_numbers(tmp_path):
 def test_labels_of_merbench_alone_need_features(tmp_path):
     files = public_folders.merbench()
     lay(tmp_path / "a", {"label.npz": files["label_6way.npz"]})
-    with pytest.raises(InputError, match=r"labels alone \(MERBench.*2 conv.*8 utt.*--join"):
+    with pytest.raises(
+        InputError, match=r"labels alone \(MERBench.*2 conv.*8 utt.*that are joined to them"
+    ):
         read_corpus(tmp_path / "a")
     lay(tmp_path / "b", files)
     join = {"wavlm": tmp_path / "b/features/wavlm-base-UTT"}

@@ -97,7 +97,9 @@ def test_two_files_of_a_corpus_join_by_position(tmp_path):
 @pytest.mark.parametrize("meld", [False, True])
 def test_labels_alone_need_features(tmp_path, meld):
     value = public.cosmic(meld=meld, features=False)
-    with pytest.raises(InputError, match=r"labels alone \(COSMIC.*3|4 conv.*--join=NAME=PATH"):
+    with pytest.raises(
+        InputError, match=r"labels alone \(COSMIC.*3|4 conv.*that are joined to them"
+    ):
         read(tmp_path, value)
     dump(tmp_path / "r.pkl", public.cosmic(meld=meld))
     corpus = read(tmp_path, value, join={"text": tmp_path / "r.pkl"})

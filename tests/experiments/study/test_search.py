@@ -86,6 +86,17 @@ def test_a_trial_not_among_the_best_third_after_its_first_fold_is_hopeless():
     assert not after_one_fold(0.5, 3.9)  # by the mean over the towers
     assert after_one_fold(np.inf, 1.0)
     assert not made.hopeless(rows[:3], {"speech": np.array([[9.0]])})  # too few to compare with
+    assert not made.hopeless(rows, {"speech": np.array([[2.2], [99.0]])})  # it was asked before
+
+
+def test_the_bar_does_not_rise_with_what_it_lets_through():
+    made, random = search(), np.random.default_rng(0)
+    rows, gone_on = [], 0
+    for value in random.permutation(np.linspace(1, 2, 60)):
+        pruned = made.hopeless(rows, {"speech": np.array([[value]]), "text": np.array([[value]])})
+        rows.append(row(made.first, [[value]] * 3, [[value]] * 3, pruned))
+        gone_on += not pruned
+    assert 4 + 56 / 5 < gone_on < 4 + 56 / 2
 
 
 def test_the_best_trial_is_one_that_was_not_given_up():
