@@ -73,7 +73,11 @@ def main() -> None:
 
 def _serve(answerer: Answerer, ears: Ears | None, token: str, kept: pathlib.Path | None) -> None:
     bound = server.bind(_HOST.value, _PORT.value)
-    batched = Batched(answerer, _CONVERSATIONS.value)
+    try:
+        batched = Batched(answerer, _CONVERSATIONS.value)
+    except MemoryError as error:
+        place = f"--conversations={_CONVERSATIONS.value}"
+        raise InputError(place, "more than memory holds the states of", "fewer") from error
     places = Places(_CONVERSATIONS.value, _IDLE_SECONDS.value)
     desk = Desk(batched, places, _WAITING.value, kept, _STATE_SECONDS.value)
     where = server.address(bound)

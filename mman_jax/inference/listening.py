@@ -105,6 +105,16 @@ def words_of(words: Sequence[Words], start: float, end: float) -> str:
     return " ".join(w.words for w in words if start <= (w.start + w.end) / 2 < end)
 
 
+def unheard(words: Sequence[Words], times: Sequence[tuple[float, float]]) -> int:
+    """How many of the subtitles, or lines of words, `words_of` gives to none of some utterances.
+
+    Examples:
+        >>> unheard([Words(0.0, 1.0, "well"), Words(1.0, 99.0, "yes")], [(0.2, 1.5), (2.0, 3.0)])
+        1
+    """
+    return sum(not any(words_of([w], *time) for time in times) for w in words)
+
+
 def read_words(path: pathlib.Path) -> list[Words]:
     """The words of a recording: subtitles (.srt, .vtt), or a CSV file of start, end, transcript.
 

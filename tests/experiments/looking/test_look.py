@@ -18,10 +18,13 @@ def data(path):
 def test_a_recording_with_and_without_a_model(trained, recording, tmp_path):  # noqa: F811
     talk = tmp_path / "talk.wav"
     shutil.copy(recording, talk)
-    (tmp_path / "talk.srt").write_text("1\n00:00:03,200 --> 00:00:04,000\na sunny day\n")
+    subtitles = "1\n00:00:03,200 --> 00:00:04,000\na sunny day\n\n"
+    subtitles += "2\n00:00:04,000 --> 09:00:00,000\nlost\n"
+    (tmp_path / "talk.srt").write_text(subtitles)
     ended = run("experiments.look", f"--input={talk}")
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout == f"3 turns: {tmp_path / 'talk.html'}\n"
+    assert "1 of 2 subtitles lie in no turn" in (tmp_path / "talk.html").read_text()
     found = data(tmp_path / "talk.html")
     assert found["classes"] == []
     assert [turn["words"] for turn in found["turns"]] == ["", "a sunny day", ""]
