@@ -102,7 +102,7 @@ def features(made: Extraction, samples: np.ndarray, said: str = "") -> dict[str,
 
 def words_of(words: Sequence[Words], start: float, end: float) -> str:
     """The words whose middle lies in an utterance."""
-    return " ".join(w.words for w in words if start <= (w.start + w.end) / 2 < end)
+    return " ".join(w.words for w in words if _lies_in(w, start, end))
 
 
 def unheard(words: Sequence[Words], times: Sequence[tuple[float, float]]) -> int:
@@ -112,7 +112,11 @@ def unheard(words: Sequence[Words], times: Sequence[tuple[float, float]]) -> int
         >>> unheard([Words(0.0, 1.0, "well"), Words(1.0, 99.0, "yes")], [(0.2, 1.5), (2.0, 3.0)])
         1
     """
-    return sum(not any(words_of([w], *time) for time in times) for w in words)
+    return sum(not any(_lies_in(w, *time) for time in times) for w in words)
+
+
+def _lies_in(words: Words, start: float, end: float) -> bool:
+    return start <= (words.start + words.end) / 2 < end
 
 
 def read_words(path: pathlib.Path) -> list[Words]:

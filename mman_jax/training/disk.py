@@ -49,16 +49,25 @@ def silence() -> Iterator[None]:
     if not isinstance(sys.unraisablehook, _WithoutLateWrites):
         sys.unraisablehook = _WithoutLateWrites(sys.unraisablehook)
     threading.excepthook = lambda _: None
+    logging.getLogger("asyncio").addFilter(_is_told_nowhere_else)
     for logger in loggers:
         logger.setLevel(logging.CRITICAL + 1)
     try:
         yield
         # After a failure it stays: more writes may still be under way.
         sys.unraisablehook = hooks[0]
+        logging.getLogger("asyncio").removeFilter(_is_told_nowhere_else)
     finally:
         threading.excepthook = hooks[1]
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def _is_told_nowhere_else(record: logging.LogRecord) -> bool:
+    """Drops what asyncio logs, when its task is collected, of writes that Orbax did not await: of
+    those that the disk refused, the first one was raised."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, Exception) and reason(error))
 
 
 class _WithoutLateWrites:

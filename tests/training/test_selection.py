@@ -50,8 +50,9 @@ def test_patience_stops_and_later_luck_changes_nothing():
 
 
 def test_the_highest_test_score_may_be_below_zero():
-    # As a concordance may be.
-    state = script(Selection("loss", 9), [0.5] * 3, [1.0, 0.9, 0.8], [-0.4, -0.1, -0.3])
+    # As a concordance may be; what comes after the head has stopped does not count.
+    state = script(Selection("loss", 1), [0.5] * 3, [0.8, 0.9, 0.7], [-0.4, -0.1, 0.9])
+    assert bool(state.stopped[0])
     np.testing.assert_allclose(state.oracle, -0.1)
 
 

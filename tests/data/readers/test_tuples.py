@@ -98,7 +98,7 @@ def test_two_files_of_a_corpus_join_by_position(tmp_path):
 def test_labels_alone_need_features(tmp_path, meld):
     value = public.cosmic(meld=meld, features=False)
     with pytest.raises(
-        InputError, match=r"labels alone \(COSMIC.*3|4 conv.*that are joined to them"
+        InputError, match=r"labels alone \(COSMIC.*(3|4) conv.*that are joined to them"
     ):
         read(tmp_path, value)
     dump(tmp_path / "r.pkl", public.cosmic(meld=meld))
