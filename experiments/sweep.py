@@ -22,10 +22,11 @@ from experiments.study.search import best, library
 from experiments.terminal import command, config
 from experiments.terminal.lock import alone
 from experiments.terminal.screen import Screen
-from experiments.trial import folder
+from experiments.trial import folder, tasks
 from experiments.trial.tested import load_corpus
 from mman_jax.errors import InputError
 from mman_jax.files.whole import regular_file, write_whole
+from mman_jax.training import objectives
 
 _CONFIG = command.config_flag("The recipe to start from, which is the first trial.")
 _OUTPUT = command.path_flag("output", "The recipe to write, such as configs/mine.py.")
@@ -56,13 +57,16 @@ def main() -> None:
     if output.suffix != ".py":
         raise InputError("--output", str(output), "a path that ends in .py")
     regular_file(output)
-    names = space.chosen(_FIELDS.value)
+    space.chosen(_FIELDS.value)  # an unknown one is said before a corpus is read
     start = config.read(_CONFIG).unlock()
     searching.check(start)
     library()
     cache = command.use_cache(_CACHE.value)
     command.Preemption.listen()
     inner = prepare_inner(start, _FOLDS.value)
+    numbers = bool(tasks.numbers(inner.task))
+    names = space.chosen(_FIELDS.value, numbers)
+    unit = (start.train.loss or objectives.DEFAULT) if numbers else "nats"
     place = pathlib.Path(_STORAGE.value or output.with_suffix(".sweep"))
     count = _PROCESSES.value or workers.default_processes()
     budget = searching.Budget(_TRIALS.value, _SEEDS.value, _HOURS.value, names, _SEED.value)
@@ -78,18 +82,19 @@ def main() -> None:
         with trials.opened(place / "trials.db") as storage, made as working:
             sweep = searching.Sweep(start, inner, storage, budget, screen, working)
             found, accuracies = sweep.run(place / "rules.json")
-        _show(screen, sweep, accuracies)
+        _show(screen, sweep, accuracies, unit)
         corpus = pathlib.Path(start.data.path).name if start.data.path else "the synthetic corpus"
         about = f"MMAN and its parts with the settings that a sweep chose on {corpus}."
         groups = (
             f"{len(inner.held.names)} folds inside its training part, {budget.seeds} seeds each"
         )
-        source = recipe.source(found, f"{about}\n\n{groups}.", sweep.searches, accuracies)
+        told = f"{about}\n\n{groups}."
+        source = recipe.source(found, told, sweep.searches, accuracies, unit)
         write_whole(output, source.encode())
         screen.line(f"{output} is written, from {config.shown(start, sys.argv)}")
 
 
-def _show(screen: Screen, sweep: searching.Sweep, accuracies: rules.Accuracies) -> None:
+def _show(screen: Screen, sweep: searching.Sweep, accuracies: rules.Accuracies, unit: str) -> None:
     for rows in sweep.searches:
         for owner, fields in best(rows).values.items():
             if not fields:
@@ -100,7 +105,7 @@ def _show(screen: Screen, sweep: searching.Sweep, accuracies: rules.Accuracies) 
                 loss = f"{row.loss(owner):.4f}{'*' * row.pruned}"
                 values = map(str, row.values[owner].values())
                 lines.append((str(number), loss, recipe.by_fold(row, owner), *values))
-            title = f"{owner}: the best of {len(rows)} trials, in nats (*: given up early)"
+            title = f"{owner}: the best of {len(rows)} trials, loss in {unit} (*: given up early)"
             screen.listing(title, ("trial", "loss", "by fold, seeds", *fields), lines)
     if accuracies:
         lines = [(str(rule), f"{100 * found.mean():.2f}") for rule, found in accuracies.items()]

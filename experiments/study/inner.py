@@ -28,6 +28,9 @@ from mman_jax.training.outcome import Outcome, Snapshot
 from mman_jax.training.selection import TEMPERATURES
 from mman_jax.training.trainer import Trainer
 
+SETTING = "--sweep_folds"
+"""What says how the training part is divided, for messages."""
+
 Towers = Mapping[str, tuple[Any, Outcome]]
 """Trained towers by name: parameters [S, ...] by top-level name, and their outcomes (T is 1)."""
 
@@ -92,8 +95,8 @@ def prepare_inner(config: ConfigDict, by: str) -> Inner:
         found = f"{config.data.protocol!r}, of {len(tasks)} tasks"
         raise InputError("config.data.protocol", found, "one of a single task")
     chosen, _ = choose_split(config.data, corpus, tasks)
-    inner = folds.inner(corpus, chosen, by)
-    folds.check(corpus, inner, tasks)
+    inner = folds.inner(corpus, chosen, by, SETTING)
+    folds.check(corpus, inner, tasks, SETTING)
     splits, blind = [fold.split for fold in inner], []
     for split, then in zip(splits, splits[1:] + splits[:1], strict=True):
         rest = np.setdiff1d(split.train, then.valid)

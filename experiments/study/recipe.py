@@ -23,6 +23,7 @@ def source(
     about: str,
     searches: Sequence[Sequence[Row]],
     accuracies: rules.Accuracies,
+    unit: str = "nats",
 ) -> str:
     """The Python source of a recipe.
 
@@ -31,8 +32,9 @@ def source(
         about: how the docstring begins.
         searches: the rows of each search.
         accuracies: of each rule by which an epoch may be picked.
+        unit: of losses: nats, or the loss of numbers.
     """
-    lines = [f'"""{about}', "", *tables(searches), *_table_of_rules(accuracies)]
+    lines = [f'"""{about}', "", *tables(searches, unit), *_table_of_rules(accuracies)]
     changes = [line for name in GROUPS for line in _changes(mman.get_config(), config, name)]
     made = any("ml_collections" in line for line in changes)
     lines += ['"""', "", *(["import ml_collections", ""] if made else [])]
@@ -41,9 +43,10 @@ def source(
     return "\n".join([*lines, "    return config", ""])
 
 
-def tables(searches: Sequence[Sequence[Row]]) -> list[str]:
+def tables(searches: Sequence[Sequence[Row]], unit: str) -> list[str]:
     """The best trials of each owner of settings, the chosen one first."""
-    lines = ["Validation loss in nats: mean (of each fold, seed/seed); the chosen trial first.", ""]
+    lines = [f"Validation loss in {unit}: mean (of each fold, seed/seed); the chosen trial first."]
+    lines.append("")
     for rows in searches:
         chosen = best(rows)
         numbered = [(number, row) for number, row in enumerate(rows, 1) if not row.pruned]

@@ -69,11 +69,18 @@ OF_CLSTM = (
     Field("dense", "int", 32, 200, log=True),
 )
 
+OF_CLASSES = ("label_smoothing", "class_weights")
+"""Settings that mean nothing where numbers are learnt."""
+
 NAMES = tuple(dict.fromkeys(field.name for field in (*SHARED, *TOWER, *OF_ATTENTION)))
 
 
-def chosen(names: str) -> tuple[str, ...]:
+def chosen(names: str, numbers: bool = False) -> tuple[str, ...]:
     """The settings that a comma-separated list names; all, where it is empty.
+
+    Args:
+        names: the list.
+        numbers: whether numbers are learnt, and not classes.
 
     Raises:
         InputError: a name that is no setting of the table.
@@ -82,7 +89,10 @@ def chosen(names: str) -> tuple[str, ...]:
     for name in given:
         if name not in NAMES:
             raise InputError("--fields", f"unknown {name!r}", nearest(name, NAMES))
-    return tuple(given) or NAMES
+        if numbers and name in OF_CLASSES:
+            found = f"{name}, of classes, and numbers are learnt"
+            raise InputError("--fields", found, "others, or none: all")
+    return tuple(given) or tuple(n for n in NAMES if not (numbers and n in OF_CLASSES))
 
 
 def fields(owner: str, names: Iterable[str]) -> tuple[Field, ...]:

@@ -87,13 +87,16 @@ def fold(corpus: Corpus, by: str, name: str) -> Fold:
     return _fold(corpus, by, members, name, None)
 
 
-def check(corpus: Corpus, folds: Sequence[Fold], tasks: Sequence[Task]) -> tuple[str, ...]:
+def check(
+    corpus: Corpus, folds: Sequence[Fold], tasks: Sequence[Task], setting: str = groups.PLACE
+) -> tuple[str, ...]:
     """Looks for folds that cannot be trained or scored.
 
     Args:
         corpus: N utterances.
         folds: of its conversations.
         tasks: what is learnt.
+        setting: that asks for the folds, for messages.
 
     Returns:
         Sentences for people: the classes that a test part lacks. Scores are pooled over folds, so
@@ -113,7 +116,7 @@ def check(corpus: Corpus, folds: Sequence[Fold], tasks: Sequence[Task]) -> tuple
         labels = task.labels(corpus)
         scored = set(labels.tolist()) - {UNSCORED}
         for fold in folds:
-            place = f"{groups.PLACE}: fold {fold.name}"
+            place = f"{setting}: fold {fold.name}"
             lacking = {}
             for part in SPLIT_NAMES:
                 chosen = getattr(fold.split, part)
@@ -131,7 +134,9 @@ def check(corpus: Corpus, folds: Sequence[Fold], tasks: Sequence[Task]) -> tuple
     return tuple(notices)
 
 
-def inner(corpus: Corpus, split: Split, by: str = "") -> tuple[Fold, ...]:
+def inner(
+    corpus: Corpus, split: Split, by: str = "", setting: str = groups.PLACE
+) -> tuple[Fold, ...]:
     """Folds inside a training part: each group of it validates once, all its others train.
 
     The test part of these folds is empty: what is chosen by them has seen nothing of `split.test`,
@@ -142,6 +147,7 @@ def inner(corpus: Corpus, split: Split, by: str = "") -> tuple[Fold, ...]:
         split: whose training part is divided.
         by: as of `folds`; empty: by sessions where training has three or more, else `INNER` groups
             that share no speaker where that is possible (see `inner_groups`).
+        setting: that `by` comes from, for messages.
 
     Raises:
         InputError: what `folds` refuses, but that two groups are enough.
@@ -150,11 +156,11 @@ def inner(corpus: Corpus, split: Split, by: str = "") -> tuple[Fold, ...]:
     if not by and len({corpus.sessions[c] for c in among} if corpus.sessions else ()) >= 3:
         by = "sessions"
     if by:
-        members, what = groups.named(corpus, by, among, least=2), groups.phrase(by)
+        members, what = groups.named(corpus, by, among, 2, setting), groups.phrase(by)
     else:
         counts = (k for k in range(INNER, 1, -1) if _apart(corpus, among, k))
         count = next(counts, min(INNER, max(len(among), 2)))
-        number = inner_groups(corpus, among, count)
+        number = inner_groups(corpus, among, count, setting)
         members = {str(k + 1): among[number == k] for k in range(count)}
         what = f"{count} groups"
     made = []
@@ -165,7 +171,9 @@ def inner(corpus: Corpus, split: Split, by: str = "") -> tuple[Fold, ...]:
     return tuple(made)
 
 
-def inner_groups(corpus: Corpus, conversations: Sequence[int], k: int) -> np.ndarray:
+def inner_groups(
+    corpus: Corpus, conversations: Sequence[int], k: int, setting: str = groups.PLACE
+) -> np.ndarray:
     """Which of k groups each of some conversations is in, [conversations given] int64, from 0.
 
     The groups hold about equally many labelled utterances, and share no speaker where that leaves
@@ -177,7 +185,7 @@ def inner_groups(corpus: Corpus, conversations: Sequence[int], k: int) -> np.nda
     among = np.asarray(conversations, np.int64)
     if len(among) < k:
         found = f"{len(among)} training conversation{'s' * (len(among) > 1)} in {k} groups"
-        raise InputError(groups.PLACE, found, f"at least {k}")
+        raise InputError(setting, found, f"at least {k}")
     alone = [[c] for c in among.tolist()]
     bins = _apart(corpus, among, k) or groups.balanced(corpus, alone, k)
     group_of = {c: number for number, members in enumerate(bins) for c in members.tolist()}

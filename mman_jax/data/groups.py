@@ -18,7 +18,11 @@ _WHY = {2: "at least 2: validation and training", 3: "at least 3: test, validati
 
 
 def named(
-    corpus: Corpus, by: str, among: Sequence[int] | None = None, least: int = 3
+    corpus: Corpus,
+    by: str,
+    among: Sequence[int] | None = None,
+    least: int = 3,
+    setting: str = PLACE,
 ) -> dict[str, np.ndarray]:
     """Conversations by the name of their group, in the order of names.
 
@@ -27,6 +31,7 @@ def named(
         by: `sessions`, `speakers` (a group has the name of its first), or a number of groups.
         among: indices of the conversations; None: all.
         least: how few groups are enough, 2 or 3.
+        setting: that `by` comes from, for messages.
 
     Returns:
         Indices [conversations in it] int64, ascending.
@@ -39,30 +44,30 @@ def named(
     if by in WORDS:
         if getattr(corpus, by) is None:
             expected = f"{_other(corpus, by)} instead"
-            raise InputError(PLACE, f"{by}, which {source} does not name", expected)
+            raise InputError(setting, f"{by}, which {source} does not name", expected)
         if by == "sessions":
             members = _sessions(corpus, among)
             counted = "session" + "s" * (len(members) > 1)
         else:
-            apart = _apart(corpus, among, least)
+            apart = _apart(corpus, among, least, setting)
             members = {min(speakers(corpus, group)): np.sort(group) for group in apart}
             counted = "groups without a common speaker"
         if len(members) < least:
-            raise InputError(PLACE, f"{len(members)} {counted} in {source}", _WHY[least])
+            raise InputError(setting, f"{len(members)} {counted} in {source}", _WHY[least])
         return {name: members[name] for name in sorted(members)}
     try:
         count = int(by)
     except ValueError:
         expected = f"{nearest(by, WORDS)}, or a number of groups"
-        raise InputError(PLACE, f"unknown {by!r}", expected) from None
+        raise InputError(setting, f"unknown {by!r}", expected) from None
     if count < least:
-        raise InputError(PLACE, f"{count} group{'s' * (count != 1)}", _WHY[least])
-    apart = _apart(corpus, among, least)
+        raise InputError(setting, f"{count} group{'s' * (count != 1)}", _WHY[least])
+    apart = _apart(corpus, among, least, setting)
     if count > len(apart):
         what = "conversations" if corpus.speakers is None else "groups without a common speaker"
         found = f"{count} groups from {len(apart)} {what} in {source}"
         raise InputError(
-            PLACE, found, f"{len(apart)} at most" if len(apart) >= least else _WHY[least]
+            setting, found, f"{len(apart)} at most" if len(apart) >= least else _WHY[least]
         )
     return {str(1 + index): bin for index, bin in enumerate(balanced(corpus, apart, count))}
 
@@ -150,12 +155,12 @@ def _sessions(corpus: Corpus, among: np.ndarray) -> dict[str, np.ndarray]:
     return {name: among[sessions == name] for name in set(sessions.tolist())}
 
 
-def _apart(corpus: Corpus, among: np.ndarray, least: int) -> list[list[int]]:
+def _apart(corpus: Corpus, among: np.ndarray, least: int, setting: str) -> list[list[int]]:
     apart = joined_by_speakers(corpus, among)
     if len(apart) == 1 and corpus.speakers is not None:
         source = corpus.source or "the corpus"
         found = f"common speakers join all {len(among)} conversations of {source} into one group"
-        raise InputError(PLACE, found, _WHY[least])
+        raise InputError(setting, found, _WHY[least])
     return apart
 
 

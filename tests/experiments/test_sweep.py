@@ -16,7 +16,7 @@ pytest.importorskip("optuna", reason="pip install -e '.[sweep]'")
             ["--config=configs/bc_lstm.py"],
             "--config: the system bc_lstm; expected the recipe of MMAN",
         ),
-        (["--sweep_folds=sessions"], "data.folds: sessions, which synthetic does not name"),
+        (["--sweep_folds=sessions"], "--sweep_folds: sessions, which synthetic does not name"),
     ],
     ids=lambda value: str(value)[:30],
 )

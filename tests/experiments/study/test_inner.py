@@ -100,9 +100,9 @@ def test_folds_share_programs_and_losses_are_those_of_calibrated_answers(inner):
 @pytest.mark.parametrize(
     ("by", "changed", "said"),
     [
-        ("sessions", {}, "data.folds: sessions, which"),
-        ("99", {}, "data.folds: 99 groups from 10 conversations"),
-        ("1", {}, "data.folds: 1 group"),
+        ("sessions", {}, "--sweep_folds: sessions, which"),
+        ("99", {}, "--sweep_folds: 99 groups from 10 conversations"),
+        ("1", {}, "--sweep_folds: 1 group"),
         ("", {"folds": "3"}, "what one fold tests, the others train on"),
         ("", {"protocol": "mman5"}, "mman4"),
     ],

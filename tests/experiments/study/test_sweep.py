@@ -198,7 +198,7 @@ def test_only_the_named_settings_change(tmp_path, monkeypatch):
 
 def test_the_recipe_that_is_written_is_what_was_found_and_makes_every_system(tmp_path, monkeypatch):
     (config, accuracies), searches = swept(tmp_path, monkeypatch)
-    source = recipe.source(config, "Tried.", searches, accuracies)
+    source = recipe.source(config, "Tried.", searches, accuracies, "ccc")
     path = tmp_path / "mine.py"
     path.write_text(source)
     checked = [sys.executable, "-m", "ruff", "check", "--ignore=D103", "--config"]
@@ -211,6 +211,7 @@ def test_the_recipe_that_is_written_is_what_was_found_and_makes_every_system(tmp
         assert read[name] == config[name]
     assert "from configs import mman" in source
     docstring = source.split('"""')[1]
+    assert "Validation loss in ccc: mean" in docstring
     for owner in (space.ALL_TOWERS, *MODALITIES, "mma", "ef", space.DENSE, space.CLSTM):
         assert f"\n{owner}: " in docstring
     assert "50.00" in docstring
