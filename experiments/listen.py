@@ -62,13 +62,15 @@ def main() -> None:
     chunks = listening.microphone() if _MICROPHONE.value else listening.recording(_INPUT.value)
     how = {"pause": _PAUSE.value, "longest": _LONGEST.value}
     try:
-        count = listening.answer(answerer, made, chunks, words, sys.stdout, **how)
+        times = listening.answer(answerer, made, chunks, words, sys.stdout, **how)
     except KeyboardInterrupt:
         if _MICROPHONE.value:  # Ctrl-C between two readings of it
             return
         raise
-    if not count and _INPUT.value:
+    if not times and _INPUT.value:
         raise InputError(_INPUT.value, "no speech found", "a recording in which somebody speaks")
+    if unheard := listening.unheard(words, times):
+        print(f"note: {unheard}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -71,6 +71,8 @@ def _look(
     if target.resolve() == source.resolve():
         raise InputError(f"--output={target}", "the recording itself", "the path of a page")
     regular_file(target)
+    page.check_size(source)
+    labelled = learnt.read(pathlib.Path(_LABELS.value), source) if _LABELS.value else []
     transcript = _TRANSCRIPT.value or listening.words_beside(source)
     words = listening.read_words(pathlib.Path(transcript)) if transcript else []
     answerer, made, calibrated = asked or (None, None, False)
@@ -78,7 +80,7 @@ def _look(
     if answerer:
         classes = answerer.classes
     if _LABELS.value:
-        labels = learnt.given(pathlib.Path(_LABELS.value), source, found.turns)
+        labels = learnt.given(pathlib.Path(_LABELS.value), labelled, found.turns)
         found, taught = learnt.learn(found, labels)
         classes = list(found.turns[0].answer["probabilities"])
     write_whole(target, page.render(source, found, classes, calibrated, taught).encode())

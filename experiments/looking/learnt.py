@@ -37,34 +37,54 @@ class Learnt(NamedTuple):
     chance: float
 
 
-def given(path: pathlib.Path, recording: pathlib.Path, turns: Sequence[Turn]) -> list[str]:
-    """The label of each turn; empty: none.
+def read(path: pathlib.Path, recording: pathlib.Path) -> list[manifest.Utterance]:
+    """The labelled rows of a recording.
 
     Args:
         path: a manifest, as the page saves it.
         recording: whose rows count.
-        turns: of the recording.
 
     Raises:
-        InputError: the manifest, a label of no turn, or too few of them.
+        InputError: the manifest, no row of the recording, or too few labels.
     """
     rows = [u for u in manifest.read(path) if pathlib.Path(u.path).name == recording.name]
     if not rows:
         raise InputError(path, f"no row of {recording.name}", "what its page has saved")
+    labelled = [row for row in rows if row.label]
+    _check_enough(path, [row.label for row in labelled])
+    return labelled
+
+
+def given(
+    path: pathlib.Path, rows: Sequence[manifest.Utterance], turns: Sequence[Turn]
+) -> list[str]:
+    """The label of each turn; empty: none.
+
+    Args:
+        path: the manifest, for messages.
+        rows: see `read`.
+        turns: of the recording.
+
+    Raises:
+        InputError: a label of no turn, or too few turns that have one.
+    """
     labels = [""] * len(turns)
     for row in rows:
         index = _turn(row, turns)
-        if row.label and index is None:
+        if index is None:
             found = f"from {row.start} to {row.end} s there is no turn"
             raise InputError(f"{path}: {row.name}", found, "what the page of this recording saved")
-        if row.label:
-            labels[index] = row.label
+        labels[index] = row.label
+    _check_enough(path, labels)
+    return labels
+
+
+def _check_enough(path: pathlib.Path, labels: Sequence[str]) -> None:
     known = collections.Counter(filter(None, labels))
     if len(known) < 2 or known.total() < _FEWEST:
         found = ", ".join(f"{name} {count}" for name, count in known.items()) or "no label"
         expected = f"{_FEWEST} labelled turns or more, of two labels or more"
         raise InputError(path, found, expected)
-    return labels
 
 
 def learn(found: Found, labels: Sequence[str]) -> tuple[Found, Learnt]:

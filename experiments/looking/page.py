@@ -44,6 +44,14 @@ _LEARNT = (
 )
 
 
+def check_size(path: pathlib.Path) -> None:
+    """Raises InputError where a recording is too large for a page."""
+    size = path.stat().st_size if path.is_file() else 0
+    if size > _LARGEST:
+        found = f"{size >> 20} MiB, which a page would have to hold"
+        raise InputError(path, found, f"at most {_LARGEST >> 20} MiB: a shorter or smaller copy")
+
+
 def render(
     path: pathlib.Path,
     found: Found,
@@ -63,10 +71,7 @@ def render(
     Raises:
         InputError: the recording cannot be read, or is too large for a page.
     """
-    size = path.stat().st_size
-    if size > _LARGEST:
-        found = f"{size >> 20} MiB, which a page would have to hold"
-        raise InputError(path, found, f"at most {_LARGEST >> 20} MiB: a shorter or smaller copy")
+    check_size(path)
     try:
         content = base64.b64encode(path.read_bytes()).decode()
     except OSError as error:

@@ -76,8 +76,7 @@ def find(
     sounds = np.stack([manner.measure(turn.samples) for turn, _ in spoken])
     told, notes = manner.compare(sounds), []
     if unheard := listening.unheard(words, [(turn.start, turn.end) for turn, _ in spoken]):
-        several = f"{unheard} of {len(words)} subtitles"
-        notes.append(f"{several} lie in no turn, by their middle: their words are left out.")
+        notes.append(f"{unheard}.")
     pictures = _has_pictures(path)
     if pictures:
         try:

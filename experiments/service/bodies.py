@@ -101,7 +101,8 @@ def check_name(name: str) -> str:
     Raises:
         InputError: it is none.
     """
-    if not name or not name.isprintable() or len(name) > _LONGEST_NAME:
-        expected = f"printable text of at most {_LONGEST_NAME} characters"
+    # What is no UTF-8 arrives as replacement characters: two such names could be the same.
+    if not name.isprintable() or "\ufffd" in name or not 0 < len(name) <= _LONGEST_NAME:
+        expected = f"printable text in UTF-8 of at most {_LONGEST_NAME} characters"
         raise InputError("conversation", f"{name!r:.60}", expected)
     return name

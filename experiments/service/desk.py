@@ -189,10 +189,8 @@ class Desk:
         self._unsaved = True
         for (i, place), answer in zip(taken.items(), answers, strict=True):
             self._counts[place.index] = 1 if place.begins else self._counts[place.index] + 1
-            said = {
-                "conversation": jobs[i].conversation,
-                "utterance": int(self._counts[place.index]),
-            }
+            number = int(self._counts[place.index])
+            said = {"conversation": jobs[i].conversation, "utterance": number}
             self.metrics.forgotten += place.forgotten
             replies[i] = (
                 200,
@@ -214,7 +212,8 @@ class Desk:
         if job.number in (None, held + 1):
             return None
         found = f"utterance {job.number} of a conversation of which {held} are known here"
-        return 409, {"error": found, "utterances": held}
+        forgotten = {"forgotten": True} if self.places.had_to_go(job.conversation) else {}
+        return 409, {"error": found, "utterances": held} | forgotten
 
     def _until_save(self) -> float | None:
         """Seconds to the next save; None where there is none to come."""
@@ -230,14 +229,16 @@ class Desk:
                 name: (state, self._counts[taken[name]])
                 for name, state in self._batched.read(taken).items()
             }
-            write_whole(self._kept, states.to_bytes(of, self._owner))
+            write_whole(self._kept, states.to_bytes(of, self._owner, self.places.gone()))
         self._unsaved = False
 
     def _read(self) -> None:
         begin = self._batched.answerer.begin(), np.int64(0)
-        of = states.read(self._kept, begin, self._owner)
-        # The last are those that spoke last.
-        for name, (state, count) in list(of.items())[-self.places.count :]:
+        found = states.read(self._kept, begin, self._owner)
+        names = list(found.states)  # the last are those that spoke last
+        self.places.remember(found.gone + names[: -self.places.count])
+        for name in names[-self.places.count :]:
+            state, count = found.states[name]
             index = self.places.take(name, time.monotonic()).index
             self._batched.write(index, state)
             self._counts[index] = count

@@ -76,7 +76,11 @@ def of_recording(path: pathlib.Path) -> list[Utterance]:
         InputError: no recording, no speech in it, or a library is missing.
     """
     beside = listening.words_beside(path)
-    turns = listening.turns(path, listening.read_words(beside) if beside else [])
+    words = listening.read_words(beside) if beside else []
+    turns = listening.turns(path, words)
+    if unheard := listening.unheard(words, [(turn.start, turn.end) for turn, _ in turns]):
+        with Screen() as screen:
+            screen.notice(unheard)
     return [
         Utterance(path.stem, str(number), str(path), turn.start, turn.end, said)
         for number, (turn, said) in enumerate(turns, 1)

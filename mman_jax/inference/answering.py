@@ -51,7 +51,7 @@ def answer_lines(
             write_whole(kept, states.to_bytes(of, owner))
 
     if kept and regular_file(kept):
-        of = states.read(kept, answerer.begin(), owner)
+        of = states.read(kept, answerer.begin(), owner).states
     save()  # a place that cannot be written: said now
     count, news, last = 0, {}, time.monotonic()
     try:

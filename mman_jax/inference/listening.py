@@ -31,8 +31,8 @@ def answer(
     sink: TextIO,
     pause: float = 0.5,
     longest: float = 20.0,
-) -> int:
-    """Answers each utterance as it ends, all as one conversation; returns how many there were.
+) -> list[tuple[float, float]]:
+    """Answers each utterance as it ends, all as one conversation; returns their starts and ends.
 
     Args:
         answerer: of the run.
@@ -46,14 +46,14 @@ def answer(
     Raises:
         InputError: a library is missing, or nobody reads any more.
     """
-    state, count = answerer.begin(), 0
+    state, times = answerer.begin(), []
     for utterance in pauses.cut(chunks, pauses.detector(), pause=pause, longest=longest):
         said = words_of(words, utterance.start, utterance.end)
         state, found = answerer.step(state, features(made, utterance.samples, said))
-        times = {"start": round(utterance.start, 2), "end": round(utterance.end, 2)}
-        answering.tell(times | answering.fields(found), sink)
-        count += 1
-    return count
+        when = {"start": round(utterance.start, 2), "end": round(utterance.end, 2)}
+        answering.tell(when | answering.fields(found), sink)
+        times.append((utterance.start, utterance.end))
+    return times
 
 
 def turns(path: pathlib.Path, words: Sequence[Words]) -> list[tuple[pauses.Spoken, str]]:
@@ -105,14 +105,18 @@ def words_of(words: Sequence[Words], start: float, end: float) -> str:
     return " ".join(w.words for w in words if _lies_in(w, start, end))
 
 
-def unheard(words: Sequence[Words], times: Sequence[tuple[float, float]]) -> int:
-    """How many of the subtitles, or lines of words, `words_of` gives to none of some utterances.
+def unheard(words: Sequence[Words], times: Sequence[tuple[float, float]]) -> str:
+    """Tells of the subtitles, or lines of words, that `words_of` gives to none of some utterances.
 
     Examples:
         >>> unheard([Words(0.0, 1.0, "well"), Words(1.0, 99.0, "yes")], [(0.2, 1.5), (2.0, 3.0)])
-        1
+        '1 of 2 subtitles lie in no turn, by their middle: their words are left out'
+        >>> unheard([Words(0.0, 1.0, "well")], [(0.2, 1.5)])
+        ''
     """
-    return sum(not any(_lies_in(w, *time) for time in times) for w in words)
+    count = sum(not any(_lies_in(w, *time) for time in times) for w in words)
+    several = f"{count} of {len(words)} subtitles"
+    return f"{several} lie in no turn, by their middle: their words are left out" if count else ""
 
 
 def _lies_in(words: Words, start: float, end: float) -> bool:

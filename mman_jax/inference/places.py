@@ -1,6 +1,7 @@
 """Which conversation has which of a bounded number of places, and who makes room for a new one."""
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import NamedTuple
 
 _REMEMBERED = 16
@@ -62,9 +63,7 @@ class Places:
             if now - since <= self.idle_seconds:
                 return None
             self.release(oldest)
-            self._gone[oldest] = None
-            if len(self._gone) > _REMEMBERED * self.count:
-                self._gone.popitem(last=False)
+            self.remember([oldest])
         forgotten = name in self._gone
         self._gone.pop(name, None)
         self._taken[name] = self._free.pop(), now
@@ -77,6 +76,21 @@ class Places:
         if index is not None:
             self._free.append(index)
         return index is not None
+
+    def had_to_go(self, name: str) -> bool:
+        """Whether a conversation was known, made room, and did not come again."""
+        return name in self._gone
+
+    def gone(self) -> list[str]:
+        """The conversations that had to go, the first of them first."""
+        return list(self._gone)
+
+    def remember(self, names: Iterable[str]) -> None:
+        """Conversations that had to go, as `gone` told."""
+        for name in names:
+            self._gone[name] = None
+            if len(self._gone) > _REMEMBERED * self.count:
+                self._gone.popitem(last=False)
 
     def find(self, name: str) -> int | None:
         """The place that a conversation has, which does not count as its use."""

@@ -4,7 +4,7 @@ import hashlib
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -30,23 +30,38 @@ def identity(models: Sequence[Model]) -> str:
     return digest.hexdigest()
 
 
-def to_bytes(states: Mapping[str, Any], owner: str) -> bytes:
+class Kept(NamedTuple):
+    """What a file of states holds.
+
+    Attributes:
+        states: of each conversation.
+        gone: conversations whose state had to make room.
+    """
+
+    states: dict[str, Any]
+    gone: list[str]
+
+
+def to_bytes(states: Mapping[str, Any], owner: str, gone: Sequence[str] = ()) -> bytes:
     """States by conversation, as a .npz file.
 
     Args:
         states: of each conversation; all have one structure.
         owner: the `identity` of the models.
+        gone: conversations whose state had to make room.
     """
     several = [jax.tree.leaves(state) for state in states.values()]
     stacked = {
         f"state_{i}": np.stack([np.asarray(leaf) for leaf in same])
         for i, same in enumerate(zip(*several, strict=True))
     }
-    return carded.to_bytes(stacked, {"model": owner, "conversations": list(states)})
+    return carded.to_bytes(
+        stacked, {"model": owner, "conversations": list(states), "gone": list(gone)}
+    )
 
 
-def read(path: pathlib.Path, template: Any, owner: str) -> dict[str, Any]:
-    """The states that `to_bytes` was given.
+def read(path: pathlib.Path, template: Any, owner: str) -> Kept:
+    """What `to_bytes` was given.
 
     Args:
         path: the file.
@@ -59,6 +74,7 @@ def read(path: pathlib.Path, template: Any, owner: str) -> dict[str, Any]:
     file, card = carded.read(path, _EXPECTED)
     try:
         names, belongs = [str(name) for name in card["conversations"]], card["model"]
+        gone = [str(name) for name in card.get("gone", [])]  # none in older files
         found = [file[f"state_{i}"] for i in range(len(file))]
     except (LookupError, TypeError) as error:
         raise InputError(path, f"no states ({error!r:.200})", _EXPECTED) from error
@@ -70,7 +86,8 @@ def read(path: pathlib.Path, template: Any, owner: str) -> dict[str, Any]:
         raise InputError(path, "states of other sizes", _EXPECTED)
     if not all(np.isfinite(array).all() for array in found):
         raise InputError(path, "states that are not finite", _EXPECTED)
-    return {
+    states = {
         name: jax.tree.unflatten(structure, [array[i] for array in found])
         for i, name in enumerate(names)
     }
+    return Kept(states, gone)

@@ -24,14 +24,15 @@ def talked(models):
 def test_states_come_back_as_they_were(models, tmp_path):
     begin, of = talked(models)
     owner = states.identity(models)
-    (tmp_path / "s").write_bytes(states.to_bytes(of, owner))
-    back = states.read(tmp_path / "s", begin, owner)
+    (tmp_path / "s").write_bytes(states.to_bytes(of, owner, ["d", "c"]))
+    back, gone = states.read(tmp_path / "s", begin, owner)
+    assert gone == ["d", "c"]
     assert list(back) == ["a", "b"]
     for name, state in of.items():
         jax.tree.map(np.testing.assert_array_equal, back[name], state)
         assert jax.tree.structure(back[name]) == jax.tree.structure(state)
     (tmp_path / "s").write_bytes(states.to_bytes({}, owner))
-    assert states.read(tmp_path / "s", begin, owner) == {}
+    assert states.read(tmp_path / "s", begin, owner) == ({}, [])
 
 
 def test_an_identity_is_of_the_parameters_the_scaling_and_the_classes(models):

@@ -42,7 +42,8 @@ def saved(path, labels):
 
 def test_labels_are_learnt_and_each_is_answered_without_itself(found, tmp_path):
     given = {i: "sad" if i % 2 else "calm" for i in range(7)} | {6: "sad"}  # the last one is wrong
-    labels = learnt.given(saved(tmp_path / "x.csv", given), TALK, TURNS)
+    path = saved(tmp_path / "x.csv", given)
+    labels = learnt.given(path, learnt.read(path, TALK), TURNS)
     assert labels == [given.get(i, "") for i in range(12)]
     after, taught = learnt.learn(found, labels)
     answers = [turn.answer["label"] for turn in after.turns]
@@ -76,13 +77,23 @@ def test_the_page_says_what_was_learnt(found, tmp_path):
 )
 def test_labels_that_teach_nothing(labels, said, tmp_path):
     with pytest.raises(InputError, match=said):
-        learnt.given(saved(tmp_path / "x.csv", labels), TALK, TURNS)
+        learnt.read(saved(tmp_path / "x.csv", labels), TALK)
 
 
 def test_labels_of_something_else(tmp_path):
-    path = saved(tmp_path / "x.csv", {0: "sad", 1: "calm"})
+    path = saved(tmp_path / "x.csv", {0: "sad", 1: "calm", 2: "sad", 3: "calm"})
     with pytest.raises(InputError, match=r"no row of other.wav; expected what its page has saved"):
-        learnt.given(path, pathlib.Path("other.wav"), TURNS)
+        learnt.read(path, pathlib.Path("other.wav"))
     moved = [dataclasses.replace(TURNS[0], start=0.2), *TURNS[1:]]
     with pytest.raises(InputError, match=r"utterance 1: from 0.0 to 0.5 s there is no turn"):
-        learnt.given(path, TALK, moved)
+        learnt.given(path, learnt.read(path, TALK), moved)
+
+
+def test_labels_of_one_turn_count_once(tmp_path):
+    labels = {0: "sad", 1: "calm", 2: "sad"}
+    rows = learnt.read(saved(tmp_path / "x.csv", labels | {3: "sad"}), TALK)
+    twice = [
+        dataclasses.replace(row, start=0.0, end=0.5) if row.start == 3 else row for row in rows
+    ]
+    with pytest.raises(InputError, match=r"sad 2, calm 1; expected 4 labelled turns"):
+        learnt.given(tmp_path / "x.csv", twice, TURNS)

@@ -94,6 +94,8 @@ def test_places_that_run_out_and_who_has_to_make_room():
             desk.places.idle_seconds = 0.0
             await asyncio.sleep(0.01)
             assert "forgotten" not in (await desk.ask("c", {}))[1]
+            status, said = await desk.ask("a", {}, 2)  # a client that counts, and knows nothing
+            assert (status, said["utterances"], said["forgotten"]) == (409, 0, True)
             status, said = await desk.ask("a", {})
             assert (status, said["utterance"], said["forgotten"]) == (200, 1, True)
             assert (await desk.ask("a", None)) == (200, {"conversation": "a", "end": True})
@@ -111,6 +113,25 @@ def test_more_than_may_wait_is_told_to_come_again_and_then_is_answered():
             assert set(statuses) == {200, 429}
             assert statuses.count(200) >= 4
             assert (await desk.ask("a", {}))[0] == 200
+
+    asyncio.run(talk())
+
+
+def test_who_had_to_make_room_is_told_after_a_restart(tmp_path):
+    kept = tmp_path / "states"
+
+    async def talk():
+        async with open_desk(count=2, kept=kept) as desk:
+            desk.places.idle_seconds = 0.0
+            for name in ("a", "b", "c"):  # a has to go
+                assert (await desk.ask(name, {}))[0] == 200
+                await asyncio.sleep(0.01)
+        async with open_desk(count=1, kept=kept) as desk:  # b, too: there is less room
+            desk.places.idle_seconds = 0.0
+            for name, known in (("c", False), ("b", True), ("a", True), ("d", False)):
+                said = (await desk.ask(name, {}))[1]
+                assert said.get("forgotten", False) == known, name
+                await asyncio.sleep(0.01)
 
     asyncio.run(talk())
 

@@ -118,6 +118,7 @@ def features(**given):
         (b"RIFF", {"headers": {"content-type": "audio/wav"}}, 415, "expected application/json"),
         (b"", {"headers": {}}, 415, "expected application/json"),
         (features(), {"path": "/conversations/a%00/utterances"}, 400, "conversation: 'a\\\\x00'"),
+        (features(), {"path": "/conversations/%ff%fe/utterances"}, 400, "in UTF-8"),
         (b"", {"path": "/elsewhere"}, 404, "Not Found"),
         (b"", {"method": "PUT"}, 405, ""),
     ],
