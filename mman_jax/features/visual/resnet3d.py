@@ -10,6 +10,7 @@ import numpy as np
 from flax import traverse_util
 
 from mman_jax.errors import InputError, nearest
+from mman_jax.features.visual.convolution import Conv
 from mman_jax.types import Array
 
 MEAN = (0.43216, 0.394666, 0.37645)
@@ -47,7 +48,7 @@ class ResNet3D(nn.Module):
             train: whether batch statistics are the batch's own, and updated.
         """
         x = (clips.astype(jnp.float32) / 255.0 - jnp.array(MEAN)) / jnp.array(DEVIATION)
-        x = _conv(self.width, (3, 7, 7), (1, 2, 2), (1, 3, 3), "stem_conv")(x)
+        x = Conv(self.width, (3, 7, 7), (1, 2, 2), name="stem_conv")(x)
         x = nn.relu(_norm(train, "stem_norm")(x))
         for stage in range(_STAGES):
             for block in range(_BLOCKS):
@@ -67,11 +68,11 @@ class _Block(nn.Module):
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         cube, ones, stride = (3,) * 3, (1,) * 3, (self.stride,) * 3
-        y = _conv(self.channels, cube, stride, ones, "conv1")(x)
+        y = Conv(self.channels, cube, stride, name="conv1")(x)
         y = nn.relu(_norm(train, "norm1")(y))
-        y = _norm(train, "norm2")(_conv(self.channels, cube, ones, ones, "conv2")(y))
+        y = _norm(train, "norm2")(Conv(self.channels, cube, ones, name="conv2")(y))
         if y.shape != x.shape:
-            x = _conv(self.channels, ones, stride, (0,) * 3, "shortcut_conv")(x)
+            x = Conv(self.channels, ones, stride, name="shortcut_conv")(x)
             x = _norm(train, "shortcut_norm")(x)
         return nn.relu(y + x)
 
@@ -153,17 +154,6 @@ def _torch_name(layers: list[str], field: str) -> str:
         branch = "downsample" if inner.startswith("shortcut") else f"conv{inner[-1]}"
         where = f"{layers[0].replace('_', '.')}.{branch}"
     return f"{where}.{part}.{fields.get(field, field)}"
-
-
-def _conv(
-    channels: int,
-    kernel: tuple[int, ...],
-    stride: tuple[int, ...],
-    padding: tuple[int, ...],
-    name: str,
-) -> nn.Conv:
-    sides = [(n, n) for n in padding]
-    return nn.Conv(channels, kernel, stride, sides, use_bias=False, name=name)
 
 
 def _norm(train: bool, name: str) -> nn.BatchNorm:
