@@ -107,7 +107,7 @@ def run(
 
 
 def choose(systems: Sequence[plan.System], names: Sequence[str]) -> list[plan.System]:
-    """The systems of these names, in their own order; all where none is named.
+    """The systems of these names, in their own order; where none is named, all that need no name.
 
     Raises:
         InputError: an unknown name.
@@ -116,7 +116,7 @@ def choose(systems: Sequence[plan.System], names: Sequence[str]) -> list[plan.Sy
     for name in names:
         if name not in known:
             raise InputError("--systems", f"unknown {name!r:.60}", nearest(name, known))
-    return [system for system in systems if not names or system.name in names]
+    return [s for s in systems if (s.name in names if names else not s.by_name)]
 
 
 def with_seeds(systems: Sequence[plan.System], seeds: Mapping[str, int]) -> list[plan.System]:

@@ -48,7 +48,7 @@ def only(*names):
 
 @pytest.fixture(autouse=True, scope="module")
 def few_systems(blank_pictures):
-    with only("clstm_speech", "clstm_ef", "clstm_lf", "clstm_mma", "mman", "joint"):
+    with only("clstm_speech", "clstm_ef", "clstm_lf", "clstm_mma", "mman", "joint", "out_of_fold"):
         yield
 
 
@@ -239,14 +239,19 @@ def test_every_folder_exports(finished):
 
 def test_a_choice_of_systems_trains_no_others(finished, recipe, tmp_path):
     _, whole = finished
-    found = run(recipe, tmp_path, names=["mman", "clstm_lf"])
-    assert list(found["systems"]) == ["clstm_lf", "mman"]
-    assert {path.name for path in (tmp_path / "systems").iterdir()} == {"clstm_lf", "mman"}
+    found = run(recipe, tmp_path, names=["mman", "clstm_lf", "out_of_fold"])
+    assert list(found["systems"]) == ["clstm_lf", "mman", "out_of_fold"]
+    assert {path.name for path in (tmp_path / "systems").iterdir()} == set(found["systems"])
+    # What is trained only by its name is in no whole study; its towers are those of MMAN.
+    assert "out_of_fold" not in whole["systems"]
+    other = found["systems"].pop("out_of_fold")
+    assert other["towers"] == found["systems"]["mman"]["towers"]
+    assert other["curves"] != found["systems"]["mman"]["curves"]
     for name, system in found["systems"].items():
         assert system["test"] == whole["systems"][name]["test"]
         assert system["right"] == whole["systems"][name]["right"]
     pairs = [(pair["first"], pair["second"]) for pair in found["comparisons"]]
-    assert pairs == [("mman", "clstm_lf")]
+    assert pairs == [("mman", "clstm_lf"), ("out_of_fold", "mman")]
     assert [claim["claim"] for claim in found["claims"]] == ["MMAN beats cLSTM-LF"]
 
 
