@@ -33,9 +33,6 @@ def of_config(config: ml_collections.ConfigDict, corpus: Corpus) -> tuple[Task, 
         if learnt != "label":
             found = f"{learnt!r}, of labels, and a target ({data.target})"
             raise InputError("config.train.labels", found, "one of the two")
-        if data.label_map:
-            found = f"{data.label_map!r:.60}, of labels, and a target ({data.target})"
-            raise InputError("config.data.label_map", found, "one of the two")
         return (targets.task(corpus, names, data.protocol, data.classes),)
     if data.classes:
         found = f"{data.classes} without a target to cut them from"

@@ -183,8 +183,8 @@ def objective(settings: Mapping[str, Any], classes: int, targets: Sequence[Targe
         targets: the C that are answered, where these are numbers; none: classes are.
 
     Raises:
-        InputError: a loss that there is not; one of numbers for classes; or for numbers what is
-            of classes: scores to select by, weights, smoothed labels.
+        InputError: a loss that there is not; one of numbers for classes; or numbers that are to be
+            selected by scores of classes.
     """
     loss = settings.get("loss", "")
     if not targets:
@@ -192,10 +192,6 @@ def objective(settings: Mapping[str, Any], classes: int, targets: Sequence[Targe
             found = f"{loss!r}, of numbers, and classes are to be learnt"
             raise InputError("train.loss", found, "none: cross-entropy; or a target")
         return Classes(classes, settings["class_weights"], settings.get("label_smoothing", 0.0))
-    for name in ("class_weights", "label_smoothing"):
-        if settings.get(name):
-            found = f"{settings[name]!r}, of classes, and numbers are to be learnt"
-            raise InputError(f"train.{name}", found, "none; or classes of the target")
     if settings["select"] not in LOSSES:
         found = f"{settings['select']!r}, of classes, and numbers are to be learnt"
         raise InputError("train.select", found, " or ".join(LOSSES))

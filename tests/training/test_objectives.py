@@ -47,8 +47,6 @@ def test_what_is_learnt_follows_the_settings():
         ({"loss": "l2"}, about, "unknown 'l2'"),
         ({"loss": "l1"}, (), "'l1', of numbers"),
         ({"select": "recall"}, about, "loss or calibrated"),
-        ({"class_weights": True}, about, "train.class_weights: True, of classes, and numbers"),
-        ({"label_smoothing": 0.1}, about, "train.label_smoothing: 0.1, of classes, and numbers"),
     ):
         with pytest.raises(InputError, match=words):
             objective(SETTINGS | settings, 1, several)

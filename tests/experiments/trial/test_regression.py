@@ -161,8 +161,6 @@ def test_a_checkpoint_is_one_to_go_on_from(finished):
         ({}, {"loss": "l2"}, "train.loss: unknown 'l2'"),
         ({}, {"select": "accuracy"}, "train.select: 'accuracy'"),
         ({}, {"labels": "votes"}, "train.labels: 'votes'"),
-        ({}, {"label_smoothing": 0.1}, "config.train.label_smoothing: 0.1, of classes"),
-        ({"label_map": "happy=sad"}, {}, "data.label_map: 'happy=sad', of labels, and a target"),
         ({"protocol": "iemocap6"}, {}, "maps labels"),
         ({"target": ""}, {"loss": "l1"}, "train.loss: 'l1', of numbers"),
         ({"target": "", "classes": 3}, {}, "without a target"),
