@@ -1,0 +1,44 @@
+"""The small corpus in full, and as NumPy writes it."""
+
+import dataclasses
+
+import numpy as np
+
+from mman_jax.data.readers import npz
+from tests.data.small import corpus
+
+
+def assert_equal(left, right):
+    """Of two corpora all but where they came from."""
+    for field in dataclasses.fields(left):
+        a, b = getattr(left, field.name), getattr(right, field.name)
+        if field.name == "features":
+            assert list(a) == list(b)
+            for name in a:
+                np.testing.assert_array_equal(a[name], b[name])
+                assert b[name].dtype == np.float32
+        elif isinstance(a, np.ndarray):
+            np.testing.assert_array_equal(a, b)
+            assert a.dtype == b.dtype
+        elif field.name != "source":
+            assert a == b, field.name
+
+
+def full():
+    """With all that is optional."""
+    return corpus(
+        speakers=("A", "B", "A", "A", "B", "C"),
+        sessions=("S1", "S1", "S2"),
+        split=("train", "valid", "test"),
+        groups={"gender": tuple("fmffmf"), "age": ("20s", "30s") * 3},
+    )
+
+
+def arrays(**changes):
+    """What numpy.savez takes, for the small corpus."""
+    made = full()
+    values = {f"features/{name}": array for name, array in made.features.items()}
+    values |= {f"groups/{name}": np.array(names) for name, names in made.groups.items()}
+    for key in (*npz.FACTS, *npz.OPTIONAL[:3]):
+        values[key] = np.array(getattr(made, key))
+    return {key: value for key, value in (values | changes).items() if value is not None}
