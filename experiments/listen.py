@@ -70,7 +70,7 @@ def main() -> None:
     if not times and _INPUT.value:
         raise InputError(_INPUT.value, "no speech found", "a recording in which somebody speaks")
     if unheard := listening.unheard(words, times):
-        print(f"note: {unheard}", file=sys.stderr)
+        print(f"note: {unheard}", file=sys.stderr)  # stdout is for answers
 
 
 if __name__ == "__main__":

@@ -28,7 +28,9 @@ _WORKDIR = command.path_flag(
     expected="a folder for results",
 )
 _REPORT_ONLY = flags.DEFINE_bool("report_only", False, "Whether to draw the report again, alone.")
-_SYSTEMS = flags.DEFINE_list("systems", [], "Those to train, by name (mman,clstm_lf); none: all.")
+_SYSTEMS = flags.DEFINE_list(
+    "systems", [], "Those to train, by name (mman,clstm_lf); none: all but out_of_fold."
+)
 _SEEDS_OF = flags.DEFINE_list("seeds_of", [], "Fewer seeds of a cited system: fmt=3,mult=5.")
 _PROCESSES = command.processes_flag("Systems")
 _CACHE = command.cache_flag()

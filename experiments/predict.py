@@ -36,6 +36,7 @@ from mman_jax.errors import InputError
 from mman_jax.features import manifest
 from mman_jax.features.manifest import Utterance
 from mman_jax.files.whole import regular_file, write_whole
+from mman_jax.inference import listening
 from mman_jax.inference.answerer import Answerer
 from mman_jax.inference.answering import answer_lines
 from mman_jax.inference.answers import Answers, check_attends, combine
@@ -131,7 +132,11 @@ def _read(models: list[Model]) -> tuple[Corpus, dict[str, np.ndarray]]:
     if path.suffix.lower() == ".csv" and "path" in csv_tables.header(path):
         return _of_clips(models, manifest.read(path)), {}
     if clips.is_media(path):
-        turns = clips.of_recording(path)
+        beside = listening.words_beside(path) if "text" in models[0].dims else None
+        words = listening.read_words(beside) if beside else []
+        turns = clips.of_recording(path, words)
+        if unheard := listening.unheard(words, [(turn.start, turn.end) for turn in turns]):
+            print(f"note: {unheard}")
         times = {name: np.array([getattr(t, name) for t in turns]) for name in ("start", "end")}
         return _of_clips(models, turns), times
     return read_corpus(_INPUT.value, pool="mean" if models[0].whole else None), {}

@@ -49,6 +49,11 @@ _PROCESSES = flags.DEFINE_integer(
 _SEED = command.seed_flag("Of what is tried.")
 _CACHE = command.cache_flag()
 _MOST = 10
+_UNITS = {
+    "l1": "deviations of the training part",
+    "mse": "squared deviations of the training part",
+    "ccc": "1 - CCC",
+}
 
 
 def main() -> None:
@@ -66,7 +71,7 @@ def main() -> None:
     inner = prepare_inner(start, _FOLDS.value)
     numbers = bool(tasks.numbers(inner.task))
     names = space.chosen(_FIELDS.value, numbers)
-    unit = (start.train.loss or objectives.DEFAULT) if numbers else "nats"
+    unit = _UNITS[start.train.loss or objectives.DEFAULT] if numbers else "nats"
     place = pathlib.Path(_STORAGE.value or output.with_suffix(".sweep"))
     count = _PROCESSES.value or workers.default_processes()
     budget = searching.Budget(_TRIALS.value, _SEEDS.value, _HOURS.value, names, _SEED.value)

@@ -75,7 +75,7 @@ def given(
             found = f"from {row.start} to {row.end} s there is no turn"
             raise InputError(f"{path}: {row.name}", found, "what the page of this recording saved")
         labels[index] = row.label
-    _check_enough(path, labels)
+    _check_enough(path, labels)  # two rows may have been of one turn
     return labels
 
 

@@ -12,6 +12,7 @@ from experiments.looking import frame
 from experiments.looking.learnt import Learnt
 from experiments.looking.turns import Found
 from mman_jax.errors import InputError
+from mman_jax.files.regular import check_regular
 
 _LARGEST = 200 << 20  # bytes of a recording that is put into a page
 _BODY = """<p id="about">{about}</p>
@@ -45,8 +46,13 @@ _LEARNT = (
 
 
 def check_size(path: pathlib.Path) -> None:
-    """Raises InputError where a recording is too large for a page."""
-    size = path.stat().st_size if path.is_file() else 0
+    """Looks at a recording before it is measured.
+
+    Raises:
+        InputError: there is none, or it is too large for a page.
+    """
+    check_regular(path, "a recording, sound or video")
+    size = path.stat().st_size
     if size > _LARGEST:
         found = f"{size >> 20} MiB, which a page would have to hold"
         raise InputError(path, found, f"at most {_LARGEST >> 20} MiB: a shorter or smaller copy")

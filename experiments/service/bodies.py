@@ -101,7 +101,7 @@ def check_name(name: str) -> str:
     Raises:
         InputError: it is none.
     """
-    # What is no UTF-8 arrives as replacement characters: two such names could be the same.
+    # What is no UTF-8 arrives as replacement characters: two names could arrive as one.
     if not name.isprintable() or "\ufffd" in name or not 0 < len(name) <= _LONGEST_NAME:
         expected = f"printable text in UTF-8 of at most {_LONGEST_NAME} characters"
         raise InputError("conversation", f"{name!r:.60}", expected)

@@ -161,6 +161,8 @@ class Desk:
         now = time.monotonic()
         replies = [self._forget(job) or self._refuse(job) for job in jobs]
         asked = [i for i, reply in enumerate(replies) if reply is None]
+        # Who is known keeps its place, and makes room for nobody that came in the same moment.
+        asked.sort(key=lambda i: self.places.find(jobs[i].conversation) is None)
         taken = {}
         for i in asked:
             place = self.places.take(jobs[i].conversation, now)
@@ -180,9 +182,10 @@ class Desk:
         except Exception:
             # A bug of ours in one step must not end the service: the states are those before it.
             traceback.print_exc(file=sys.stderr)
-            for i, place in taken.items():
-                if place.begins:
-                    self.places.release(jobs[i].conversation)
+            begun = [(jobs[i].conversation, place) for i, place in taken.items() if place.begins]
+            for name, place in begun:
+                self.places.release(name)
+                self.places.remember([name] if place.forgotten else [])
             return [reply or (500, {"error": "no answer; the service's log says why"})
                     for reply in replies]  # fmt: skip
         self.metrics.steps.add(len(taken))

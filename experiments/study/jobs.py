@@ -40,6 +40,12 @@ class Job:
         """Whether the trial is finished."""
         return (self.folder / "results.json").is_file()
 
+    @property
+    def trains_towers(self) -> bool:
+        """Whether its fusion's stage trains towers, too: with it, or again without some rows."""
+        answers = self.config.train.fusion.get("answers")
+        return self.config.system == "joint" or answers == "out_of_fold"
+
     def run(self, screen: Screen) -> None:
         """Runs the trial, or goes on with it.
 
@@ -98,8 +104,8 @@ def plan(
     # What takes longest starts first, so that no process is left with it at the end: the cited
     # systems in their order; a fusion that trains its towers, too; then the towers that it waits
     # for, attention before the others.
-    long = [job for job in fusions if job.config.system == "joint"]
-    rest = [job for job in fusions if job.config.system != "joint"]
+    long = [job for job in fusions if job.trains_towers]
+    rest = [job for job in fusions if not job.trains_towers]
     urgent = {folder for job in long for folder in job.towers.values()}
     ordered = sorted(
         towers.values(),

@@ -23,7 +23,7 @@ def source(
     about: str,
     searches: Sequence[Sequence[Row]],
     accuracies: rules.Accuracies,
-    unit: str = "nats",
+    unit: str,
 ) -> str:
     """The Python source of a recipe.
 
@@ -32,7 +32,7 @@ def source(
         about: how the docstring begins.
         searches: the rows of each search.
         accuracies: of each rule by which an epoch may be picked.
-        unit: of losses: nats, or the loss of numbers.
+        unit: what losses are, for people.
     """
     lines = [f'"""{about}', "", *tables(searches, unit), *_table_of_rules(accuracies)]
     changes = [line for name in GROUPS for line in _changes(mman.get_config(), config, name)]

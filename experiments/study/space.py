@@ -83,15 +83,15 @@ def chosen(names: str, numbers: bool = False) -> tuple[str, ...]:
         numbers: whether numbers are learnt, and not classes.
 
     Raises:
-        InputError: a name that is no setting of the table.
+        InputError: a name that is no setting of the table, or is one of classes alone.
     """
     given = [name.strip() for name in names.split(",") if name.strip()]
     for name in given:
         if name not in NAMES:
             raise InputError("--fields", f"unknown {name!r}", nearest(name, NAMES))
         if numbers and name in OF_CLASSES:
-            found = f"{name}, of classes, and numbers are learnt"
-            raise InputError("--fields", found, "others, or none: all")
+            found = f"{name}, a setting of classes, and numbers are learnt"
+            raise InputError("--fields", found, "other settings, or no --fields")
     return tuple(given) or tuple(n for n in NAMES if not (numbers and n in OF_CLASSES))
 
 

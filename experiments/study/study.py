@@ -46,7 +46,7 @@ def run(
         processes: how many of these trials run side by side.
         cache: folder of compiled programs for these processes, or empty.
         command: how to do it again, for the report.
-        names: of the systems to train; none: all that can be.
+        names: of the systems to train; none: all that can be, and need no name.
         seeds: how many of the seeds a system by its name has, where it has fewer than all.
 
     Raises:

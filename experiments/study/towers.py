@@ -31,7 +31,7 @@ class System:
         baseline: what an ablation is compared with; None for all others.
         about: one line.
         config: the whole config.
-        by_name: whether it is trained only where it is asked for by its name.
+        by_name: whether it is in no study that names no systems.
     """
 
     name: str
@@ -101,7 +101,7 @@ def systems(recipe: ConfigDict, modalities: Sequence[str]) -> list[System]:
         ablation("skip concatenated: not added", skip_concatenated.system),
         ablation("joint: towers fine-tuned with the fusion", joint.system),
     ]
-    # It trains every tower three times more: on most corpora longer than all the others together.
+    # It trains every tower three times more.
     told = "out of fold: the fusion learns from answers of towers that did not see them"
     found.append(dataclasses.replace(ablation(told, out_of_fold.system), by_name=True))
     if len(modalities) > 2:

@@ -17,6 +17,7 @@ from mman_jax.features.extraction import Extraction
 from mman_jax.features.manifest import Utterance
 from mman_jax.features.measuring import many
 from mman_jax.features.measuring.measuring import Measuring, digest
+from mman_jax.features.text.subtitles import Words
 from mman_jax.inference import listening
 
 _MEDIA = (
@@ -69,18 +70,17 @@ def is_media(path: pathlib.Path) -> bool:
     return path.is_file() and (known or path.suffix.lower() in _MEDIA)
 
 
-def of_recording(path: pathlib.Path) -> list[Utterance]:
-    """The turns of a recording, as one conversation; with words, where they lie beside it.
+def of_recording(path: pathlib.Path, words: Sequence[Words]) -> list[Utterance]:
+    """The turns of a recording, as one conversation.
+
+    Args:
+        path: the recording.
+        words: that are spoken in it, as far as they are known.
 
     Raises:
         InputError: no recording, no speech in it, or a library is missing.
     """
-    beside = listening.words_beside(path)
-    words = listening.read_words(beside) if beside else []
     turns = listening.turns(path, words)
-    if unheard := listening.unheard(words, [(turn.start, turn.end) for turn, _ in turns]):
-        with Screen() as screen:
-            screen.notice(unheard)
     return [
         Utterance(path.stem, str(number), str(path), turn.start, turn.end, said)
         for number, (turn, said) in enumerate(turns, 1)

@@ -65,7 +65,7 @@ class Experiment:
             return None
         corpus, train = self.parts.corpus, self.parts.split.train
         group = np.full(len(corpus.lengths), -1)
-        group[train] = folds.inner_groups(corpus, train, folds.INNER)
+        group[train] = folds.inner_groups(corpus, train, folds.INNER, "config.train.fusion.answers")
         found = np.full(self.parts.rows["train"].mask.shape, -1)
         positions = self.parts.layouts["train"].positions
         found.reshape(-1)[positions] = group[self.parts.whose("train")[0]]

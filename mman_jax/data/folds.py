@@ -179,6 +179,12 @@ def inner_groups(
     The groups hold about equally many labelled utterances, and share no speaker where that leaves
     none with more than two thirds of them.
 
+    Args:
+        corpus: whose conversations are grouped.
+        conversations: indices of those that are.
+        k: how many groups.
+        setting: that asks for them, for messages.
+
     Raises:
         InputError: fewer conversations than groups.
     """

@@ -30,7 +30,7 @@ def identity(models: Sequence[Model]) -> str:
     return digest.hexdigest()
 
 
-class Kept(NamedTuple):
+class Saved(NamedTuple):
     """What a file of states holds.
 
     Attributes:
@@ -60,7 +60,7 @@ def to_bytes(states: Mapping[str, Any], owner: str, gone: Sequence[str] = ()) ->
     )
 
 
-def read(path: pathlib.Path, template: Any, owner: str) -> Kept:
+def read(path: pathlib.Path, template: Any, owner: str) -> Saved:
     """What `to_bytes` was given.
 
     Args:
@@ -90,4 +90,4 @@ def read(path: pathlib.Path, template: Any, owner: str) -> Kept:
         name: jax.tree.unflatten(structure, [array[i] for array in found])
         for i, name in enumerate(names)
     }
-    return Kept(states, gone)
+    return Saved(states, gone)

@@ -33,3 +33,19 @@ def test_names_of_those_who_went_are_bounded():
         places.take(str(n), n)
     assert places.take("0", 200).forgotten is False
     assert places.take("97", 201).forgotten is True
+
+
+def test_names_of_those_who_went_are_handed_on_in_their_order():
+    places = Places(2, idle_seconds=0)
+    for n, name in enumerate("abcd"):
+        places.take(name, n)
+    assert places.gone() == ["a", "b"]
+    other = Places(1, idle_seconds=0)
+    other.remember(places.gone())
+    assert other.gone() == ["a", "b"]
+    assert other.had_to_go("a")
+    assert not other.had_to_go("c")
+    other.release("a")  # who ends did not have to go
+    assert other.gone() == ["b"]
+    other.remember(str(n) for n in range(20))
+    assert other.gone() == [str(n) for n in range(4, 20)]

@@ -8,12 +8,11 @@ from mman_jax.types import Array
 
 
 class Conv(nn.Module):
-    """A convolution over time and place, without biases; zeros around so that the middle of an odd
-    kernel is at every position.
+    """A convolution over time and place, without biases, padded by half the kernel with zeros.
 
-    It is done as one over places, of the pictures that the kernel sees laid side by side as
-    channels: XLA has no quick code for three dimensions on CPUs, and of the first layer's gradient
-    that takes seventy times as long.
+    It is computed as a two-dimensional one, with the pictures that the kernel sees stacked as
+    channels: XLA has no fast code for three dimensions on CPUs, where the gradient of the first
+    layer takes seventy times as long.
 
     Attributes:
         channels: O, of the output.

@@ -56,6 +56,16 @@ def test_what_is_no_recording_is_named_and_nothing_written(name, content, said, 
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+def test_labels_are_looked_at_before_the_recording_is_measured(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"no clip")
+    labels = tmp_path / "clips.csv"
+    labels.write_text("conversation_id,utterance_id,path,label\na,1,a.mp4,sad\n")
+    ended = run("experiments.look", f"--input={tmp_path}/a.mp4", f"--labels={labels}")
+    assert (ended.returncode, "clips.csv: sad 1; expected 4 labelled" in ended.stderr) == (2, True)
+    ended = run("experiments.look", f"--input={tmp_path}/b.mp4", f"--labels={labels}")
+    assert (ended.returncode, "b.mp4: no such file" in ended.stderr) == (2, True)
+
+
 def test_a_folder_becomes_pages_and_one_that_leads_to_them(recording, tmp_path):  # noqa: F811
     shutil.copy(recording, tmp_path / "a talk.wav")
     (tmp_path / "notes.txt").write_text("no recording")
@@ -76,12 +86,15 @@ def test_predict_answers_a_recording_as_its_page_does(trained, recording, tmp_pa
     talk = tmp_path / "talk.wav"
     shutil.copy(recording, talk)
     # The answers lie where words would; the second time they are not taken for words.
-    for _ in range(2):
+    for stray in (False, True):
+        if stray:
+            (tmp_path / "talk.srt").write_text("1\n00:00:20,000 --> 09:00:00,000\nlost\n")
         ended = run(
             "experiments.predict",
             *(f"--checkpoint={trained[2]}", f"--input={talk}", f"--output={tmp_path}/talk.csv"),
         )
         assert ended.returncode == 0, ended.stderr
+        assert ("note: 1 of 1 subtitles lie in no turn" in ended.stdout) == stray
     with (tmp_path / "talk.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["utterance_id"] for row in rows] == ["1", "2", "3"]

@@ -105,6 +105,22 @@ def test_places_that_run_out_and_who_has_to_make_room():
     asyncio.run(talk())
 
 
+def test_who_is_known_makes_no_room_for_who_comes_in_the_same_moment():
+    async def talk():
+        async with open_desk(count=2, idle=0.0) as desk:
+            for name in ("a", "b"):
+                assert (await desk.ask(name, {}, 1))[0] == 200
+            await asyncio.sleep(0.01)
+            with desk._news:
+                asked = [asyncio.ensure_future(desk.ask(*one)) for one in (("c", {}), ("a", {}, 2))]
+                await asyncio.sleep(0)
+            (new, _), (status, said) = await asyncio.gather(*asked)
+            assert (new, status, said["utterance"]) == (200, 200, 2)  # b, who is silent, has to go
+            assert desk.places.had_to_go("b")
+
+    asyncio.run(talk())
+
+
 def test_more_than_may_wait_is_told_to_come_again_and_then_is_answered():
     async def talk():
         async with open_desk(waiting=4) as desk:
@@ -163,6 +179,11 @@ def test_a_step_that_fails_and_a_disk_that_is_full_end_nothing(tmp_path, monkeyp
                 assert (await desk.ask("a", {}))[0] == 500
                 assert (await desk.ask("b", {}))[0] == 500
             assert len(desk.places) == 1
+            desk.places.remember(["c"])
+            with monkeypatch.context() as broken:
+                broken.setattr(desk._batched, "step", lambda *_: 1 / 0)
+                assert (await desk.ask("c", {}))[0] == 500
+            assert desk.places.had_to_go("c")  # it is still to be told
             with monkeypatch.context() as broken:
                 broken.setattr("experiments.service.desk.write_whole", _full)
                 assert (await desk.ask("a", {}))[1]["utterance"] == 2

@@ -84,5 +84,5 @@ def test_an_unknown_setting_is_refused_with_the_near_match():
 def test_where_numbers_are_learnt_nothing_of_classes_is_searched():
     assert set(space.NAMES) - set(space.chosen("", numbers=True)) == set(space.OF_CLASSES)
     assert space.chosen("dropout", numbers=True) == ("dropout",)
-    with pytest.raises(InputError, match="--fields: label_smoothing, of classes, and numbers"):
+    with pytest.raises(InputError, match="--fields: label_smoothing, a setting of classes"):
         space.chosen("dropout,label_smoothing", numbers=True)

@@ -187,7 +187,7 @@ def test_only_the_named_settings_change(tmp_path, monkeypatch):
     budget = dataclasses.replace(BUDGET, names=("input_dropout",))
     (config, _), searches = swept(tmp_path, monkeypatch, budget)
     assert len(searches) == 2  # towers and early fusion; late fusions have none
-    lines = recipe.source(config, "x", searches, {}).splitlines()
+    lines = recipe.source(config, "x", searches, {}, "nats").splitlines()
     changed = [line for line in lines if line.startswith("    config.")]
     assert changed
     given = ("config.train.select", "config.train.smoothing")  # those of the config it began with
@@ -198,7 +198,7 @@ def test_only_the_named_settings_change(tmp_path, monkeypatch):
 
 def test_the_recipe_that_is_written_is_what_was_found_and_makes_every_system(tmp_path, monkeypatch):
     (config, accuracies), searches = swept(tmp_path, monkeypatch)
-    source = recipe.source(config, "Tried.", searches, accuracies, "ccc")
+    source = recipe.source(config, "Tried.", searches, accuracies, "1 - CCC")
     path = tmp_path / "mine.py"
     path.write_text(source)
     checked = [sys.executable, "-m", "ruff", "check", "--ignore=D103", "--config"]
@@ -211,7 +211,7 @@ def test_the_recipe_that_is_written_is_what_was_found_and_makes_every_system(tmp
         assert read[name] == config[name]
     assert "from configs import mman" in source
     docstring = source.split('"""')[1]
-    assert "Validation loss in ccc: mean" in docstring
+    assert "Validation loss in 1 - CCC: mean" in docstring
     for owner in (space.ALL_TOWERS, *MODALITIES, "mma", "ef", space.DENSE, space.CLSTM):
         assert f"\n{owner}: " in docstring
     assert "50.00" in docstring
