@@ -12,7 +12,7 @@ import pytest
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
 from mman_jax.files import archive
-from tests.data.readers.test_npz import arrays, header
+from tests.data.readers.npz_files import arrays, header
 from tests.robustness import guard, openers
 
 MEMORY = 300 << 20  # above what the watched process holds anyway

@@ -42,3 +42,10 @@ def arrays(**changes):
     for key in (*npz.FACTS, *npz.OPTIONAL[:3]):
         values[key] = np.array(getattr(made, key))
     return {key: value for key, value in (values | changes).items() if value is not None}
+
+
+def header(shape, dtype="<f4"):
+    """How a .npy file of this shape begins."""
+    text = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}"
+    text = text.ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()

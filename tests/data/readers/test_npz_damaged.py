@@ -5,7 +5,7 @@ import pytest
 
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
-from tests.data.readers.npz_files import arrays, assert_equal, full
+from tests.data.readers.npz_files import arrays, assert_equal, full, header
 from tests.data.small import corpus
 
 
@@ -114,12 +114,6 @@ def test_a_key_with_and_without_its_suffix(tmp_path):
         archive.writestr("labels", b"")
     with pytest.raises(InputError, match=r"c\.npz: labels: comes twice; expected each key once"):
         npz.read(tmp_path / "c.npz")
-
-
-def header(shape, dtype="<f4"):
-    text = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}"
-    text = text.ljust(117) + "\n"
-    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
