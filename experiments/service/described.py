@@ -7,7 +7,7 @@ _REASONS = {
     "400": "a body that cannot be used",
     "401": "no token, or a wrong one",
     "408": "a body that does not come to its end",
-    "409": "another utterance is expected: `utterances` are known; `forgotten`: others had to go",
+    "409": "another utterance is expected: `utterances` are known; `forgotten`: some no longer are",
     "413": "a body that is too long",
     "415": "a body of another type",
     "429": "too much to do, or too many conversations: come again later",

@@ -182,10 +182,11 @@ class Desk:
         except Exception:
             # A bug of ours in one step must not end the service: the states are those before it.
             traceback.print_exc(file=sys.stderr)
-            begun = [(jobs[i].conversation, place) for i, place in taken.items() if place.begins]
-            for name, place in begun:
-                self.places.release(name)
-                self.places.remember([name] if place.forgotten else [])
+            for i, place in taken.items():
+                if place.begins:
+                    self.places.release(jobs[i].conversation)
+                if place.forgotten:  # it is still to be told
+                    self.places.remember([jobs[i].conversation])
             return [reply or (500, {"error": "no answer; the service's log says why"})
                     for reply in replies]  # fmt: skip
         self.metrics.steps.add(len(taken))
