@@ -27,10 +27,11 @@ def bind(host: str, port: int) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:  # the last: no name of a host
         bound.close()
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{host}:{port}", f"cannot be served ({reason})", "a free port") from error
+        expected = "an address of this machine, and a free port of it"
+        raise InputError(f"{host}:{port}", f"cannot be served ({reason})", expected) from error
     return bound
 
 

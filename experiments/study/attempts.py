@@ -25,6 +25,9 @@ def of_towers(
 ) -> Attempt:
     """Trains towers under a config on one fold after the other; each owns its settings.
 
+    Each is a program of its own: in one of several towers, those that have stopped are computed
+    until the last one has.
+
     Args:
         inner: the folds.
         config: of a system with these towers.
@@ -34,8 +37,8 @@ def of_towers(
         rows: beside these.
         screen: where progress is shown.
     """
-    candidate = Candidate(inner, config, seeds, screen, towers)
-    return _attempt(candidate, {name: name for name in towers}, search, rows)
+    apart = {name: Candidate(inner, config, seeds, screen, [name]) for name in towers}
+    return _attempt(apart, {name: name for name in towers}, search, rows)
 
 
 def of_fusion(
@@ -60,8 +63,8 @@ def of_fusion(
         rows: beside these.
         screen: where progress is shown.
     """
-    candidate = Candidate(inner, config, seeds, screen)
-    return _attempt(candidate, {FUSION: owner}, search, rows, frozen)
+    whole = {FUSION: Candidate(inner, config, seeds, screen)}
+    return _attempt(whole, {FUSION: owner}, search, rows, frozen)
 
 
 def frozen_towers(
@@ -82,25 +85,27 @@ def frozen_towers(
         fold: its number.
         screen: where progress is shown.
     """
-    candidate = Candidate(inner, config, seeds, screen, towers)
-    name = f"towers under a fusion, fold {inner.held.names[fold]}"
-    return candidate.towers(candidate.train(fold, name))
+    name, found = f"towers under a fusion, fold {inner.held.names[fold]}", {}
+    for tower in towers:
+        candidate = Candidate(inner, config, seeds, screen, [tower])
+        found |= candidate.towers(candidate.train(fold, name))
+    return found
 
 
 def _attempt(
-    candidate: Candidate,
+    candidates: Mapping[str, Candidate],
     owners: Mapping[str, str],
     search: Search,
     rows: Sequence[Row],
     towers: Sequence[Towers] | None = None,
 ) -> Attempt:
-    """As long as it is not hopeless; `owners` by head, whose settings its loss is of."""
-    names, losses = candidate.folds.names, {owner: [] for owner in owners.values()}
+    """As long as it is not hopeless; by head what trains it, and whose settings its loss is of."""
+    names = next(iter(candidates.values())).folds.names
+    losses = {owner: [] for owner in owners.values()}
     for fold, name in enumerate(names):
-        snapshot = candidate.train(fold, f"fold {name}", towers and towers[fold])
-        found = candidate.losses(fold, snapshot)
-        for head, owner in owners.items():
-            losses[owner].append(found[head])
+        for head, candidate in candidates.items():
+            snapshot = candidate.train(fold, f"fold {name}", towers and towers[fold])
+            losses[owners[head]].append(candidate.losses(fold, snapshot)[head])
         so_far = {owner: np.array(several) for owner, several in losses.items()}
         if fold + 1 < len(names) and search.hopeless(rows, so_far):
             return so_far, True

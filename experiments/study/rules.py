@@ -48,10 +48,15 @@ def measure(
     inner: Inner, config: ConfigDict, rule: Rule, seeds: Sequence[int], screen: Screen
 ) -> np.ndarray:
     """Accuracy [folds, seeds] on the groups that had no say, the mean over towers and fusion."""
-    candidate = Candidate(inner, rule.on(config), seeds, screen, folds=inner.blind)
+    config = rule.on(config)
+    whole = Candidate(inner, config, seeds, screen, folds=inner.blind)
+    apart = [Candidate(inner, config, seeds, screen, [t], inner.blind) for t in whole.system.towers]
     found = []
     for fold, name in enumerate(inner.blind.names):
-        snapshot = candidate.train(fold, f"{rule}, {name} without a say")
+        told, towers = f"{rule}, {name} without a say", {}
+        for tower in apart:
+            towers |= tower.towers(tower.train(fold, told))
+        snapshot = whole.train(fold, told, towers)
         counts = [outcome.test for outcome in snapshot.finished.values()]
         found.append(accuracy(np.concatenate(counts, axis=1).astype(np.int64)).mean(-1))
     return np.array(found)

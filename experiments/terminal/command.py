@@ -1,5 +1,6 @@
 """What all commands share: flags, and a user's mistake as one line and exit status 2."""
 
+import math
 import os
 import re
 import signal
@@ -80,7 +81,9 @@ def run(main: Callable[..., None], paths: bool = False) -> None:
 
     def parse(argv):
         try:
-            return flags.FLAGS(["--help" if argument == "-h" else argument for argument in argv])
+            left = flags.FLAGS(["--help" if argument == "-h" else argument for argument in argv])
+            _refuse_no_numbers()
+            return left
         except SystemExit:
             sys.exit()  # after a page of help, which absl ends with 1
         except (
@@ -102,6 +105,14 @@ def run(main: Callable[..., None], paths: bool = False) -> None:
             fail(error)
 
     app.run(guarded, flags_parser=parse)
+
+
+def _refuse_no_numbers() -> None:
+    """Raises ValueError where a flag's number is none: no bound refuses it, as all are false."""
+    for name in flags.FLAGS:
+        value = flags.FLAGS[name].value
+        if isinstance(value, float) and math.isnan(value):
+            raise ValueError(f"flag --{name}={value}: expected a number")
 
 
 def config_flag(help_text: str) -> flags.FlagHolder:

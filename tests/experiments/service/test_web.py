@@ -6,6 +6,7 @@ import concurrent.futures
 import contextlib
 import http.client
 import json
+import re
 import threading
 
 import numpy as np
@@ -220,6 +221,12 @@ def called(app, path, headers, kind="http"):
 
     asyncio.run(app(scope, receive, send))
     return sent
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 70, "no such host"])
+def test_what_is_no_host_is_named(host):
+    with pytest.raises(server.InputError, match=f"{re.escape(host)}:0: cannot be served"):
+        server.bind(host, 0)
 
 
 def test_an_address_that_is_taken_is_named(port):

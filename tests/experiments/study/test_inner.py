@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import scipy.special
 
+from experiments.study import attempts
 from experiments.study.inner import Candidate, prepare_inner
+from experiments.study.search import Search
 from experiments.terminal.screen import Screen
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
@@ -95,6 +97,17 @@ def test_folds_share_programs_and_losses_are_those_of_calibrated_answers(inner):
     failed[1] = 1
     diverged = snapshot._replace(finished={"towers": outcome._replace(failed=failed)})
     assert np.isfinite(alone.losses(1, diverged)["speech"]).tolist() == [True, False]
+
+
+def test_towers_that_are_tried_apart_have_the_losses_that_they_have_side_by_side(tmp_path):
+    inner, names = prepare_inner(recipe(tiny.corpus(), tmp_path), "2"), ["speech", "text"]
+    config, search = tiny.recipe(epochs=2), Search({}, {}, 0, 1)
+    together = Candidate(inner, config, [5, 6], SCREEN, names)
+    tried, pruned = attempts.of_towers(inner, config, names, [5, 6], search, [], SCREEN)
+    assert not pruned
+    for fold in range(len(inner.held.names)):
+        for name, losses in together.losses(fold, together.train(fold, "x")).items():
+            np.testing.assert_allclose(tried[name][fold], losses, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,12 @@ def test_a_sweep_of_no_config_is_one_line(tmp_path):
     assert len(ended.stderr.strip().splitlines()) == 1
 
 
+def test_a_flag_that_is_no_number_is_one_line(tmp_path):
+    ended = run("experiments.sweep", "--hours=nan", f"--output={tmp_path / 'x.py'}")
+    assert ended.returncode == 2
+    assert ended.stderr == "error: command line: flag --hours=nan: expected a number\n"
+
+
 @pytest.mark.parametrize("value", ["nan", "inf", "-1"])
 def test_checkpoints_at_no_interval_are_refused_before_anything_is_written(value, tmp_path):
     flag = f"--config.checkpoint_seconds={value}"
