@@ -3,7 +3,9 @@
 import csv
 import difflib
 import re
+from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -82,6 +84,61 @@ def rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     return columns, rows[1:]
 
 
+class Columns(NamedTuple):
+    """Where everything stands in a row.
+
+    Attributes:
+        facts: the position of each fact, and of each `groups/<name>`.
+        targets: by name.
+        features: by modality, the position of each number.
+        unread: the names of all others.
+    """
+
+    facts: dict[str, int]
+    targets: dict[str, int]
+    features: dict[str, dict[int, int]]
+    unread: list[str]
+
+
+def placed(path: Path, columns: list[str]) -> Columns:
+    """What each column is, by its name.
+
+    Raises:
+        InputError: the column that is there twice, that nobody knows or whose number does not fit.
+    """
+    made = Columns({}, {}, {}, [])
+    for position, column in enumerate(columns):
+        where = f"{path}: column {column!r:.60}"
+        fact = _FACTS.get(column.lower())
+        if fact:
+            if fact in made.facts:
+                raise InputError(where, f"a second {fact}", "each column once")
+            made.facts[fact] = position
+        elif column.startswith(_TARGETS):
+            made.targets[column.removeprefix(_TARGETS)] = position
+        elif column.startswith(_GROUPS):
+            made.facts[column] = position
+        elif match := _FEATURE.fullmatch(column):
+            numbers = made.features.setdefault(match[1], {})
+            if int(match[2]) in numbers:
+                raise InputError(where, "a second column of this number", "each once")
+            numbers[int(match[2])] = position
+        else:
+            made.unread.append(column)
+    for column in made.unread:
+        if not {"conversation", "label"} <= made.facts.keys() or _misspelt(column):
+            known = (*_FACTS, "targets/<name>", "groups/<name>", "<modality>_<number>")
+            where = f"{path}: column {column!r:.60}"
+            raise InputError(where, "unknown", nearest(column, known))
+    for modality, numbers in made.features.items():
+        if sorted(numbers) not in ([*range(len(numbers))], [*range(1, len(numbers) + 1)]):
+            found = f"columns {', '.join(map(str, sorted(numbers)[:6]))}"
+            raise InputError(f"{path}: modality {modality}", found, "numbers from 0 without gaps")
+    if not made.features:
+        raise InputError(path, "no columns of features", "<modality>_0, <modality>_1 and so on")
+    return made
+
+
 def read(path: Path) -> table.Table:
     """The utterances of a file: facts by name, features `<modality>_<number>`, `targets/<name>`,
     `groups/<name>`.
@@ -93,43 +150,14 @@ def read(path: Path) -> table.Table:
         InputError: the file, the line and the column that does not fit.
     """
     columns, lines = rows(path)
-    places: dict[str, dict[int, int]] = {}
-    facts: dict[str, int] = {}
-    targets: dict[str, int] = {}
-    unread: list[str] = []
-    for position, column in enumerate(columns):
-        where = f"{path}: column {column!r:.60}"
-        fact = _FACTS.get(column.lower())
-        if fact:
-            if fact in facts:
-                raise InputError(where, f"a second {fact}", "each column once")
-            facts[fact] = position
-        elif column.startswith(_TARGETS):
-            targets[column.removeprefix(_TARGETS)] = position
-        elif column.startswith(_GROUPS):
-            facts[column] = position
-        elif match := _FEATURE.fullmatch(column):
-            if int(match[2]) in places.get(match[1], {}):
-                raise InputError(where, "a second column of this number", "each once")
-            places.setdefault(match[1], {})[int(match[2])] = position
-        else:
-            unread.append(column)
-    for column in unread:
-        if not {"conversation", "label"} <= facts.keys() or _misspelt(column):
-            known = (*_FACTS, "targets/<name>", "groups/<name>", "<modality>_<number>")
-            where = f"{path}: column {column!r:.60}"
-            raise InputError(where, "unknown", nearest(column, known))
-    for modality, numbers in places.items():
-        if sorted(numbers) not in ([*range(len(numbers))], [*range(1, len(numbers) + 1)]):
-            found = f"columns {', '.join(map(str, sorted(numbers)[:6]))}"
-            raise InputError(f"{path}: modality {modality}", found, "numbers from 0 without gaps")
-    if not places:
-        raise InputError(path, "no columns of features", "<modality>_0, <modality>_1 and so on")
+    facts, targets, places, unread = placed(path, columns)
     notes = []
     if unread:
         notes.append(f"columns left unread: {', '.join(name or repr('') for name in unread)[:200]}")
 
-    def column(name: str) -> list[str]:
+    def column(name: str) -> list[str] | None:
+        if name not in facts:
+            return None
         found = []
         for line, row in lines:
             cell = row[facts[name]].strip()
@@ -139,33 +167,25 @@ def read(path: Path) -> table.Table:
         return found
 
     count = len(lines)
-    ids = column("utterance") if "utterance" in facts else None
-    if "conversation" in facts:
-        conversations = column("conversation")
-    else:
+    ids, conversations = column("utterance"), column("conversation")
+    if conversations is None:
         notes.append("no column conversation: each utterance is a conversation of one")
         conversations = [f"c{row:0{len(str(count))}d}" for row in range(count)]
     if ids is None:
         notes.append("no column utterance: utterances are named by their place in a conversation")
-        seen: dict[str, int] = {}
-        ids = []
-        for name in conversations:
-            seen[name] = seen.get(name, -1) + 1
-            ids.append(str(seen[name]))
+        ids = _counted(conversations)
     if "label" not in facts:
         notes.append("no column label: utterances are context only")
-    labels, label_names = table.labelled(column("label") if "label" in facts else [""] * count)
-    parts = column("split") if "split" in facts else None
+    labels, label_names = table.labelled(column("label") or [""] * count)
+    parts = column("split")
     for (line, _), part in zip(lines, parts or [], strict=False):
         if part not in SPLIT_NAMES:
             raise InputError(f"{path}: line {line}: split", repr(part), nearest(part, SPLIT_NAMES))
-    features, present = {}, {}
+    features = {}
     for modality, numbers in places.items():
-        block = np.empty((count, len(numbers)), np.float32)
+        features[modality] = np.empty((count, len(numbers)), np.float32)
         for at, position in enumerate(numbers[n] for n in sorted(numbers)):
-            block[:, at] = _numbers(path, lines, position, columns[position])
-        there = ~np.isnan(block).all(1)
-        features[modality], present[modality] = block, there
+            features[modality][:, at] = _numbers(path, lines, position, columns[position])
     return table.Table(
         place=str(path),
         layout=LAYOUT,
@@ -174,14 +194,24 @@ def read(path: Path) -> table.Table:
         labels=labels,
         label_names=label_names,
         features=features,
-        present=present,
+        present={modality: ~np.isnan(block).all(1) for modality, block in features.items()},
         targets={name: _numbers(path, lines, at, name) for name, at in targets.items()},
         groups={name.removeprefix(_GROUPS): column(name) for name in facts if _GROUPS in name},
         parts=parts,
-        speakers=column("speaker") if "speaker" in facts else None,
-        sessions=column("session") if "session" in facts else None,
+        speakers=column("speaker"),
+        sessions=column("session"),
         notes=notes,
     )
+
+
+def _counted(conversations: list[str]) -> list[str]:
+    """The place of each utterance in its conversation, from 0."""
+    seen: Counter[str] = Counter()
+    ids = []
+    for name in conversations:
+        ids.append(str(seen[name]))
+        seen[name] += 1
+    return ids
 
 
 def _misspelt(column: str) -> bool:

@@ -1,7 +1,7 @@
 """The pickles of MISA and MMIM: a list of words, visual and acoustic frames, label and segment."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -69,39 +69,26 @@ def read_parts(place: str, parts: dict[str, tuple[str, Any]], pool: pooling.How)
         InputError: the item that does not fit.
     """
     frames: dict[str, list[np.ndarray]] = {"speech": [], "visual": []}
-    told, ids, ratings, split = [], [], [], []
+    several: list[_Item] = []
+    split = []
     for part, (file, loaded) in parts.items():
         # An array may be referred to many times over; honest files hold a byte a value.
         budget = Path(file).stat().st_size
         for row, item in enumerate(loaded):
-            where = f"{file}: item {row}"
-            if not recognises([item]):
-                raise InputError(where, f"a {type(item).__name__}", _EXPECTED)
-            (_, visual, acoustic, *_), label, segment = item
-            name = items.text(next(iter(items.cells(segment, 1)), None), where)
-            where = f"{where}, {name}"
-            parsed = names.parse(name)
-            if parsed is None or parsed.order is None:
-                raise InputError(where, f"id {name!r:.60}", "video[segment]")
-            for modality, value in (("speech", acoustic), ("visual", visual)):
-                good = isinstance(value, np.ndarray) and value.ndim == 2
-                if not good or value.dtype.kind not in "fiu":
-                    found = f"{getattr(value, 'dtype', type(value).__name__)} of shape "
-                    found += str(getattr(value, "shape", "unknown"))
-                    raise InputError(f"{where}, modality {modality}", found, "frames [T, D]")
+            one = _item(item, f"{file}: item {row}")
+            for modality, value in one.frames.items():
                 before = frames[modality]
                 if before and value.shape[1] != before[0].shape[1]:
                     expected = f"{before[0].shape[1]}, as before it"
-                    found = f"{value.shape[1]} features"
+                    found, where = f"{value.shape[1]} features", f"{file}: item {row}, {one.id}"
                     raise InputError(f"{where}, modality {modality}", found, expected)
                 budget -= value.size
                 before.append(value)
             if budget < 0:
                 raise InputError(file, "more frames than the file holds", "a whole pickle")
-            told.append(parsed)
-            ids.append(name)
-            ratings.append(_rating(label, where))
+            several.append(one)
             split.append(part)
+    ratings = [one.rating for one in several]
     widths = {len(rating) for rating in ratings}
     if len(widths) > 1:
         raise InputError(place, f"labels of {sorted(widths)} numbers", "as many in each item")
@@ -113,13 +100,13 @@ def read_parts(place: str, parts: dict[str, tuple[str, Any]], pool: pooling.How)
     if "" in parts:
         notes.append("one part of a split that the file does not name: no split")
     features, present, sequences = {}, {}, {}
-    for modality, several in frames.items():
-        made = pooling.ragged(several, pool)
+    for modality, arrays in frames.items():
+        made = pooling.ragged(arrays, pool)
         features[modality], present[modality] = made.features, made.present
         if pool is None:
             cells = Cells()
-            for one in several:
-                cells.add_one(one)
+            for array in arrays:
+                cells.add_one(array)
             sequences[modality] = cells.sequence()
         notes.append(f"{modality}: {pooling.describe(pool)}")
         if made.replaced:
@@ -128,9 +115,9 @@ def read_parts(place: str, parts: dict[str, tuple[str, Any]], pool: pooling.How)
     return table.Table(
         place=place,
         layout=LAYOUT,
-        conversations=[name.conversation for name in told],
-        ids=ids,
-        order=[name.order for name in told],
+        conversations=[one.parsed.conversation for one in several],
+        ids=[one.id for one in several],
+        order=[one.parsed.order for one in several],
         labels=table.by_sign(values[:, 0]),
         label_names=table.POLARITY,
         features=features,
@@ -140,6 +127,37 @@ def read_parts(place: str, parts: dict[str, tuple[str, Any]], pool: pooling.How)
         parts=None if "" in parts else split,
         notes=notes,
     )
+
+
+class _Item(NamedTuple):
+    id: str
+    parsed: names.Name
+    frames: dict[str, np.ndarray]
+    rating: list[float]
+
+
+def _item(item: Any, where: str) -> _Item:
+    """One utterance, its frames [T, D] by modality.
+
+    Raises:
+        InputError: it does not fit.
+    """
+    if not recognises([item]):
+        raise InputError(where, f"a {type(item).__name__}", _EXPECTED)
+    (_, visual, acoustic, *_), label, segment = item
+    name = items.text(next(iter(items.cells(segment, 1)), None), where)
+    where = f"{where}, {name}"
+    parsed = names.parse(name)
+    if parsed is None or parsed.order is None:
+        raise InputError(where, f"id {name!r:.60}", "video[segment]")
+    frames = {"speech": acoustic, "visual": visual}
+    for modality, value in frames.items():
+        good = isinstance(value, np.ndarray) and value.ndim == 2
+        if not good or value.dtype.kind not in "fiu":
+            found = f"{getattr(value, 'dtype', type(value).__name__)} of shape "
+            found += str(getattr(value, "shape", "unknown"))
+            raise InputError(f"{where}, modality {modality}", found, "frames [T, D]")
+    return _Item(name, parsed, frames, _rating(label, where))
 
 
 def _rating(label: Any, place: str) -> list[float]:
