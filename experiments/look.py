@@ -60,7 +60,7 @@ def main() -> None:
         except InputError as error:  # one of them never ends the others
             failed[path.name] = str(error)
             print(f"left out: {error}")
-    write_whole(target, index.render(target, pages, failed).encode())
+    write_whole(target, index.render(target, pages, failed).encode(errors="replace"))
     print(f"{len(pages)} recordings: {target}")
 
 
@@ -83,7 +83,8 @@ def _look(
         labels = learnt.given(pathlib.Path(_LABELS.value), labelled, found.turns)
         found, taught = learnt.learn(found, labels)
         classes = list(found.turns[0].answer["probabilities"])
-    write_whole(target, page.render(source, found, classes, calibrated, taught).encode())
+    text = page.render(source, found, classes, calibrated, taught)
+    write_whole(target, text.encode(errors="replace"))  # names of files may be no Unicode
     print(f"{len(found.turns)} turns: {target}")
     if taught:
         shown = f"{taught.right} of {taught.labelled} labelled turns right, each left out"

@@ -35,7 +35,8 @@ def render(
 
 def _row(index: pathlib.Path, page: pathlib.Path, turns: Sequence[Turn]) -> str:
     to = os.path.relpath(page.resolve(), index.resolve().parent)
-    link = f'<a href="{html.escape(urllib.parse.quote(to))}">{html.escape(page.stem)}</a>'
+    href = html.escape(urllib.parse.quote(to, errors="surrogateescape"))
+    link = f'<a href="{href}">{html.escape(page.stem)}</a>'
     seconds = sum(turn.end - turn.start for turn in turns)
     answers = Counter(turn.answer["label"] for turn in turns if turn.answer)
     said = ", ".join(f"{name} {count}" for name, count in answers.most_common()) or "none asked"

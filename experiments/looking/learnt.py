@@ -66,7 +66,7 @@ def given(
         turns: of the recording.
 
     Raises:
-        InputError: a label of no turn, or too few turns that have one.
+        InputError: a label of no turn, two of one, or too few turns that have one.
     """
     labels = [""] * len(turns)
     for row in rows:
@@ -74,6 +74,9 @@ def given(
         if index is None:
             found = f"from {row.start} to {row.end} s there is no turn"
             raise InputError(f"{path}: {row.name}", found, "what the page of this recording saved")
+        if labels[index] not in ("", row.label):
+            found = f"label {row.label!r} of a turn that has {labels[index]!r} above"
+            raise InputError(f"{path}: {row.name}", found, "one label for a turn")
         labels[index] = row.label
     _check_enough(path, labels)  # two rows may have been of one turn
     return labels

@@ -79,7 +79,7 @@ def parse(body: bytes, dims: Mapping[str, int]) -> Utterance:
         raise InputError("body", f"no JSON ({error})", _EXPECTED) from error
     if not isinstance(found, dict) or not {"features"} <= found.keys() <= {"features", "utterance"}:
         keys = ", ".join(list(found)[:4]) if isinstance(found, dict) else type(found).__name__
-        raise InputError("body", keys or "{}", _EXPECTED)
+        raise InputError("body", f"{keys:.200}" or "{}", _EXPECTED)
     number = found.get("utterance")
     return Utterance(lines.vectors(found["features"], dims, "body"), check_number(number))
 

@@ -23,6 +23,9 @@ Reply = tuple[int, dict[str, Any]]
 """An HTTP status, and what is said with it."""
 
 
+_RETRY = 1.0  # seconds, at least, after a save that failed
+
+
 class Job(NamedTuple):
     """An utterance to answer, or (without features) a conversation to forget."""
 
@@ -69,6 +72,7 @@ class Desk:
         self._waiting: collections.deque[Job] = collections.deque()
         self._news = threading.Condition()
         self._stopping, self._unsaved, self._saved = False, False, time.monotonic()
+        self._failing = False
         self._thread = threading.Thread(target=self._work, name="desk")
         if kept and regular_file(kept):
             self._read()
@@ -129,19 +133,30 @@ class Desk:
         while True:
             with self._news:
                 while not self._waiting and not self._stopping:
-                    if not self._news.wait(self._until_save()):
+                    if not self._news.wait(self._until_save()):  # seconds, or None: for good
                         break
                 if self._stopping and not self._waiting:
                     return
                 jobs = self._choose()
             replies = self._replies(jobs) if jobs else []
-            if self._until_save() == 0:
-                try:
-                    self._save()
-                except InputError as error:  # such as a full disk: tried again later
-                    print("error:", error, file=sys.stderr)
+            if self._until_save() == 0 or (jobs and self._unsaved and not self._every):
+                replies = self._saving(replies)
             if jobs:
                 self._loop.call_soon_threadsafe(_settle, jobs, replies)
+
+    def _saving(self, replies: list[Reply]) -> list[Reply]:
+        """The replies, once all is saved; where that fails, those that wait for it say so."""
+        try:
+            self._save()
+            self._failing = False
+        except InputError as error:  # such as a full disk: tried again later
+            if not self._failing:
+                print("error:", error, file=sys.stderr)
+            self._failing = True
+            if not self._every:
+                unsaved = {"error": "it is known here, but could not be saved"}
+                return [(503, x | unsaved) if s == 200 else (s, x) for s, x in replies]
+        return replies
 
     def _choose(self) -> list[Job]:
         """The first jobs that wait, of each conversation one."""
@@ -223,7 +238,8 @@ class Desk:
         """Seconds to the next save; None where there is none to come."""
         if not self._kept or not self._unsaved:
             return None
-        return max(0.0, self._saved + self._every - time.monotonic())
+        pause = max(self._every, _RETRY) if self._failing else self._every
+        return min(max(0.0, self._saved + pause - time.monotonic()), threading.TIMEOUT_MAX)
 
     def _save(self) -> None:
         self._saved = time.monotonic()

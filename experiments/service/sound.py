@@ -124,7 +124,7 @@ async def _receive(socket: Any, chunks: queue.SimpleQueue) -> None:
         while True:
             message = await socket.receive()
             sound = message.get("bytes")
-            if message["type"] != "websocket.receive" or not sound:
+            if message["type"] != "websocket.receive" or sound is None:
                 return
             if len(sound) % 2:
                 raise Refused(400, f"{len(sound)} bytes of sound; expected samples of 16 bits")

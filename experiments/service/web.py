@@ -15,6 +15,7 @@ from mman_jax.errors import InputError
 from mman_jax.version import __version__
 
 _OPEN = ("/health",)
+_REASON = 120  # bytes of the reason for which a WebSocket is closed; 123 are possible
 _SOUND = (b"audio/", b"application/octet-stream")
 _CONVERSATION = "/conversations/{conversation:path}"
 _UTTERANCES = re.compile("/conversations/(.*)/utterances", re.DOTALL)
@@ -35,7 +36,7 @@ def make(desk: Desk, ears: Ears | None, token: str) -> Asgi:
         InputError: a library is missing.
     """
     others, utterances = _others(desk, ears), _Utterances(desk, ears)
-    wanted = f"Bearer {token}".encode()
+    wanted = f"Bearer {token}".encode("utf-8", "surrogateescape")
 
     async def app(scope: Scope, receive: Any, send: Any) -> None:
         headers = dict(scope["headers"]) if "headers" in scope else {}
@@ -76,15 +77,16 @@ class _Utterances:
 
     async def _answered(self, name, scope, headers, receive) -> Reply:
         kind = headers.get(b"content-type", b"").lower()
+        query = dict(urllib.parse.parse_qsl(scope["query_string"].decode("latin-1")))
+        counted = query.get("utterance")
+        number = bodies.check_number(
+            int(counted) if counted and counted.isdecimal() and len(counted) < 16 else counted
+        )
         if kind.startswith(b"application/json"):
             body = await bodies.read(receive, headers, self._longest)
-            features, number = bodies.parse(body, self._desk.dims)
+            features, own = bodies.parse(body, self._desk.dims)
+            number = number if own is None else own
         elif kind.startswith(_SOUND) and self._ears:
-            query = dict(urllib.parse.parse_qsl(scope["query_string"].decode("latin-1")))
-            counted = query.get("utterance")
-            number = bodies.check_number(
-                int(counted) if counted and counted.isdecimal() and len(counted) < 16 else counted
-            )
             features = await self._ears.measure(
                 lambda: bodies.read(receive, headers, bodies.LONGEST_SOUND),
                 query.get("transcript", ""),
@@ -100,6 +102,7 @@ def _others(desk: Desk, ears: Ears | None) -> Asgi:
         import fastapi
         import orjson  # noqa: F401
         from fastapi.responses import JSONResponse, PlainTextResponse
+        from starlette.exceptions import HTTPException
     except ImportError as error:
         expected = "pip install -e '.[serve]'"
         raise InputError("serving", f"{error.name} is missing", expected) from error
@@ -110,6 +113,11 @@ def _others(desk: Desk, ears: Ears | None) -> Asgi:
         status, said = await desk.ask(conversation, None)
         return JSONResponse(said, status)
 
+    @app.exception_handler(HTTPException)
+    async def refused(_, error):
+        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+    @app.head("/health", include_in_schema=False)
     @app.get("/health", summary="Whether it answers, and what it expects")
     async def health():
         return {"status": "ok", "modalities": desk.dims, "classes": desk.classes,
@@ -129,7 +137,8 @@ def _others(desk: Desk, ears: Ears | None) -> Asgi:
             await ears.listen(socket, desk, bodies.check_name(conversation))
             await socket.close()
         except (InputError, Refused) as error:
-            await socket.close(1008, str(error)[:120])  # a reason has at most 123 bytes
+            reason = str(error).encode()[:_REASON].decode(errors="ignore")
+            await socket.close(1008, reason)
         except fastapi.WebSocketDisconnect:
             return
 

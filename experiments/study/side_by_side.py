@@ -70,11 +70,13 @@ class Workers:
         """
         if self.executor is None:
             return lambda: _timed(work, self.inner, *task, self.screen)
+        Preemption.obey()
         future = self.executor.submit(_work, work, *task)
 
         def result():
             while wait([future], _LOOK).not_done:
                 Preemption.obey()
+            Preemption.obey()  # where the whole group was asked, its processes have gone already
             return future.result()
 
         return result

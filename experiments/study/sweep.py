@@ -221,6 +221,9 @@ def check(recipe: ConfigDict) -> None:
     if not whole:
         expected = "the recipe of MMAN, configs/mman.py, or one made from it"
         raise InputError("--config", f"the system {recipe.system}", expected)
+    if recipe.data.test:
+        found = f"{recipe.data.test!r}: a sweep reads a training part, and tests nothing"
+        raise InputError("config.data.test", found, "none")
     if recipe.distributed:
         raise InputError("config.distributed", repr(recipe.distributed), "one process")
 

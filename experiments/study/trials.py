@@ -36,6 +36,9 @@ class Trials:
         for name, value in trial.params.items():
             owner, _, field = name.rpartition(".")
             values[owner][field] = value
+        if _LOSSES not in trial.user_attrs:
+            place = f"trials.db: {self._study.study_name}: trial {trial.number + 1}"
+            raise InputError(place, "no losses", "a storage that a sweep wrote")
         losses = {owner: np.array(x) for owner, x in trial.user_attrs[_LOSSES].items()}
         pruned = trial.state == library().trial.TrialState.PRUNED
         return Row(values, losses, pruned)

@@ -83,6 +83,7 @@ def _watch(left, screen, executor, told, processes):
                 running[executor.submit(_run, job)] = job
             Preemption.obey()
             ended, _ = concurrent.futures.wait(running, _LOOK, concurrent.futures.FIRST_COMPLETED)
+            Preemption.obey()  # one that was asked, too, before it listened has gone already
             for future in ended:
                 job = running.pop(future)
                 future.result()

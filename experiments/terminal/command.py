@@ -108,10 +108,13 @@ def run(main: Callable[..., None], paths: bool = False) -> None:
 
 
 def _refuse_no_numbers() -> None:
-    """Raises ValueError where a flag's number is none: no bound refuses it, as all are false."""
+    """Raises ValueError where a flag's number is none: no bound refuses it, as all are false.
+
+    Fields of a config are looked at with all others of it.
+    """
     for name in flags.FLAGS:
         value = flags.FLAGS[name].value
-        if isinstance(value, float) and math.isnan(value):
+        if isinstance(value, float) and math.isnan(value) and "." not in name:
             raise ValueError(f"flag --{name}={value}: expected a number")
 
 
@@ -176,7 +179,7 @@ def refuse(flag: flags.FlagHolder, found: str, expected: str, *, default_too: bo
 
 def seed_flag(help_text: str) -> flags.FlagHolder:
     """What all that is random is drawn from; tests import several commands, each with one."""
-    return flags.DEFINE_integer("seed", 0, help_text, allow_override=True)
+    return flags.DEFINE_integer("seed", 0, help_text, 0, allow_override=True)
 
 
 def processes_flag(what: str) -> flags.FlagHolder:

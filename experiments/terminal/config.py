@@ -16,6 +16,7 @@ from ml_collections import ConfigDict, config_flags
 from mman_jax.errors import InputError, nearest
 
 _DEFAULT = "configs/mman.py"
+_OTHER = "the file of another system, such as --config=configs/mult.py"
 _FIELD = re.compile(r"--?(?:no)?config\.([^=]+)")
 
 
@@ -38,6 +39,10 @@ def read(flag: flags.FlagHolder) -> ConfigDict:
     Raises:
         InputError: its file is not there.
     """
+    for argument in sys.argv[1:]:
+        field = _FIELD.match(argument)
+        if field and field[1] == "system":
+            raise InputError("--config.system", "the name of what the file describes", _OTHER)
     try:
         return flag.value.copy_and_resolve_references()
     except OSError as error:  # told only now, so that --help works without the file
@@ -111,6 +116,8 @@ def _check_field(config: ConfigDict, field: str) -> None:
 def _near_field(config: ConfigDict, field: str) -> str:
     """The fields whose last part is that of `field`, or nearly so."""
     last = field.rpartition(".")[2]
+    if last == "system":
+        return f"expected {_OTHER}"
     fields = [name for name, _ in _fields(config)]
     names = difflib.get_close_matches(last, {f.rpartition(".")[2] for f in fields}, n=1)
     found = [f for f in fields if names and f.rpartition(".")[2] == names[0]]

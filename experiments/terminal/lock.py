@@ -33,6 +33,8 @@ def alone(
         InputError: another process holds it.
     """
     path = pathlib.Path(os.path.abspath(path))
+    if not path.name:
+        raise InputError(path, "the root of all folders", "one below it")
     lock = path / _NAME if inside else path.with_name(f".{path.name[:40]}{_NAME}")
     made = [] if not first else [p for p in (lock.parent, *lock.parent.parents) if not p.exists()]
     try:

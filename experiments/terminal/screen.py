@@ -170,7 +170,7 @@ class Screen:
             [
                 name,
                 *(_score(m, row["test"][m]) for m in called),
-                _score("", row["validation"]["mae"]),
+                _score("mae", row["validation"]["mae"]),
             ]
             for name, row in rows
         ]

@@ -219,5 +219,6 @@ def _trainer(
             learnt.numbers(task),
         )
         for stage in trainer.stages:
-            trainer.stage(stage)  # an uncovered parameter is said before anything is written
+            with within(f"train.{stage}"):
+                trainer.stage(stage)  # an uncovered parameter is said before anything is written
     return trainer

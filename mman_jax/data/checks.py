@@ -1,6 +1,8 @@
 """Checks of one field of a corpus: its type, its shape, its names."""
 
 import re
+import unicodedata
+from collections.abc import Callable
 
 import numpy as np
 
@@ -28,13 +30,24 @@ def check_array(array: object, dtype: type, rank: int, place: str, axes: str) ->
     raise InputError(place, found, f"an array {axes} of {np.dtype(dtype).name}")
 
 
-def check_names(names: object, place: str) -> None:
-    """Refuses what is no tuple of printable texts."""
+def is_line(text: str) -> bool:
+    """Whether a text is printable, but for marks that join or part letters, as many scripts need.
+
+    Examples:
+        >>> is_line("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"), is_line("two\\nlines")
+        (True, False)
+    """
+    joins = (c.isprintable() or unicodedata.category(c) == "Cf" for c in text)
+    return text.isprintable() or all(joins)
+
+
+def check_names(names: object, place: str, good: Callable[[str], bool] = str.isprintable) -> None:
+    """Refuses what is no tuple of printable texts; `good` says what is printable."""
     # One line a message and one row a prediction: an id that breaks lines would break both.
     if not isinstance(names, tuple):
         raise InputError(place, f"a {type(names).__name__}", "a tuple of str")
     for position, name in enumerate(names):
-        if type(name) is not str or not name or not name.isprintable():
+        if type(name) is not str or not name or not good(name):
             raise InputError(place, f"{name!r:.60} at position {position}", "printable text")
 
 

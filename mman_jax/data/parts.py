@@ -82,9 +82,10 @@ class Parts:
             laid[part].reshape(-1, *labels.shape[1:])[layout.positions] = own
             if len(chosen) and not is_scored(own).any():
                 count = len(own) if self.words is None else len(chosen)
+                cells = "" if self.words is None else " and any cells"
                 raise InputError(
                     f"{self.corpus.source}, {part} part",
-                    f"no utterance of {count} has {task.asked}",
+                    f"no utterance of {count} has {task.asked}{cells}",
                     f"some with {', '.join(task.classes)}",
                 )
         return laid

@@ -90,6 +90,9 @@ def relabel(corpus: Corpus, names: Mapping[str, str]) -> Corpus:
     gone = (corpus.labels != UNSCORED) & (labels == UNSCORED)
     for name, becomes in zip(corpus.label_names, become, strict=True):
         if name in corpus.votes and becomes:
-            votes[becomes] = votes.get(becomes, 0) + np.where(gone, 0, corpus.votes[name])
-    votes = {name: of.astype(np.int32) for name, of in votes.items()}
+            votes[becomes] = votes.get(becomes, 0) + np.where(gone, 0, corpus.votes[name]).astype(
+                np.int64
+            )
+    most = np.iinfo(np.int32).max
+    votes = {name: np.minimum(of, most).astype(np.int32) for name, of in votes.items()}
     return dataclasses.replace(corpus, labels=labels, label_names=kept, votes=votes)

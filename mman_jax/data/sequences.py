@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from mman_jax.data import validation
-from mman_jax.data.checks import check_array, check_count, check_key, check_names
+from mman_jax.data.checks import check_array, check_count, check_key, check_names, is_line
 from mman_jax.data.validation import name_utterance, row_chunks
 from mman_jax.errors import InputError, nearest
 from mman_jax.files.growing import Growing
@@ -173,7 +173,7 @@ def _check_shapes(corpus: Fields, sequence: Sequence, place: str) -> None:
         expected = f"their sum to be the number of cells, {cells}"
         raise InputError(where, f"a sum of {total}", expected)
     if sequence.names is not None:
-        check_names(sequence.names, f"{place}: names")
+        check_names(sequence.names, f"{place}: names", is_line)
         check_count(sequence.names, cells, f"{place}: names", "cells")
 
 

@@ -87,7 +87,8 @@ def task(corpus: Corpus, names: Sequence[str], protocol: str, classes: int = 0) 
     place = f"{corpus.source or 'corpus'}: {PLACE}"
     for position, name in enumerate(names):
         if name not in corpus.targets:
-            raise InputError(place, f"unknown {name!r}", nearest(name, corpus.targets))
+            expected = nearest(name, corpus.targets) if corpus.targets else "targets in the corpus"
+            raise InputError(place, f"unknown {name!r}", expected)
         if name in names[:position]:
             raise InputError(place, f"{name!r} twice", "each target once")
         if np.isnan(corpus.targets[name]).all():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mman_jax.data.checks import check_key
+from mman_jax.data.checks import check_key, is_line
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.validation import SPLIT_NAMES, TOLD
 from mman_jax.errors import InputError, nearest
@@ -165,7 +165,7 @@ def _utterance(place: str, folder: Path, cells: dict[str, str]) -> Utterance:
     for column, cell in cells.items():
         if not cell and column not in optional:
             raise InputError(f"{place}: {column}", "empty", "a value in every row")
-        if not cell.isprintable():
+        if not (is_line(cell) if column == "transcript" else cell.isprintable()):
             raise InputError(f"{place}: {column}", f"{cell!r:.60}", "printable text")
     split = cells.get("split")
     if split is not None and split not in SPLIT_NAMES:

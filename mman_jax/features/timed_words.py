@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mman_jax.data.checks import is_line
 from mman_jax.data.readers import csv_tables
 from mman_jax.errors import InputError, nearest
 from mman_jax.features import decoding
@@ -88,7 +89,7 @@ def _word(
 ) -> tuple[str, float, float]:
     """A row's word, checked by itself; `ends` keeps how long clips are."""
     word = cells["word"]
-    if not word or not word.isprintable():
+    if not word or not is_line(word):
         raise InputError(f"{place}: word", f"{word!r:.60}", "a word")
     start, end = (_seconds(f"{place}: {name}", cells[name]) for name in ("start", "end"))
     if end < start:

@@ -97,7 +97,8 @@ def vectors(given: Any, dims: Mapping[str, int], place: str) -> dict[str, np.nda
         InputError: another form, modality or number of features, or one that is not finite.
     """
     if not isinstance(given, dict):
-        raise InputError(f"{place}: features", f"a {type(given).__name__}", _EXPECTED)
+        expected = '{"<modality>": [numbers]}'
+        raise InputError(f"{place}: features", f"a {type(given).__name__}", expected)
     for name in given:
         if name not in dims:
             raise InputError(f"{place}: features", f"unknown {name!r:.60}", nearest(name, dims))

@@ -38,7 +38,7 @@ def labels(params: Mapping[str, Any], rules: Rules) -> Any:
         for pattern, trains in rules:
             if re.fullmatch(pattern, "/".join(names)):
                 return names[0] if trains else FROZEN
-        raise InputError("freezing rules", f"no rule covers {'/'.join(names)}", "a rule for each")
+        raise InputError("rules", f"no rule covers {'/'.join(names)}", "a rule for each")
 
     return jax.tree_util.tree_map_with_path(label, params)
 

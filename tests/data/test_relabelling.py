@@ -25,6 +25,9 @@ def test_labels_are_merged_renamed_and_dropped():
         "good": [1, 1, 0, 1, 1, 1],
         "bad": [6, 6, 0, 6, 6, 6],
     }
+    many = {name: np.full(6, 2**31 - 1, np.int32) for name in corpus.label_names}
+    found = relabelling.relabel(dataclasses.replace(corpus, votes=many), names)
+    assert found.votes["bad"].max() == 2**31 - 1
     # One step, not a chain: what becomes `sad` stays so.
     found = relabelling.relabel(corpus, {"joy": "sad", "sad": "joy"})
     assert found.label_names == ("sad", "joy", "contempt", "angry")

@@ -35,6 +35,11 @@ def test_refusals(names, protocol, classes, words):
         targets.task(made, names, protocol, classes)
 
 
+def test_a_corpus_without_targets_says_so():
+    with pytest.raises(InputError, match="unknown 'stars'; expected targets in the corpus"):
+        targets.task(corpus(), ["stars"], "auto")
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [

@@ -26,6 +26,14 @@ def test_all_columns(tmp_path):
     assert (second.transcript, second.label, second.speaker) == ("", "", "bob")
 
 
+def test_words_of_any_script(tmp_path):
+    said = "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \U0001f468\u200d\U0001f469"
+    (found,) = read(tmp_path, f"{HEADER},transcript\nc,u,p,{said}\n")
+    assert found.transcript == said
+    with pytest.raises(InputError, match=r"utterance_id: .*expected printable text"):
+        read(tmp_path, f"{HEADER}\nc,u\u200c,p\n")
+
+
 def test_conversations_are_put_together_in_order(tmp_path):
     rows = ["x,u9,p", "y,u0,p", "x,u1,p", "", "y,u2,p", "x,u0,p"]
     found = read(tmp_path, "\n".join([HEADER, *rows]))

@@ -71,7 +71,7 @@ def read(place: str, loaded: Any, pool: pooling.How) -> table.Table:
     if len(widths) > 1:
         found = f"{' and '.join(map(str, widths))} features in train and test"
         raise InputError(place, found, "as many in both")
-    classes, names = table.numbered(np.array(labels))
+    classes, names = table.numbered(np.array(labels), f"{place}: labels")
     return table.Table(
         place=place,
         layout=LAYOUT,

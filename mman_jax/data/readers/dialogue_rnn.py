@@ -58,7 +58,7 @@ def read(place: str, loaded: Any, pool: pooling.How) -> table.Table:
     ratings = _ratings(facts["labels"])
     if ratings is None:
         labels = np.array(list(map(items.label, facts["labels"], wheres)), np.int32)
-        label_names = _label_names(labels, iemocap, meld, wheres, notes)
+        label_names = _label_names(place, labels, iemocap, meld, wheres, notes)
     else:
         iemocap = False
         labels, label_names = table.by_sign(ratings), table.POLARITY
@@ -174,12 +174,12 @@ def _ratings(labels: list[Any]) -> np.ndarray | None:
 
 
 def _label_names(
-    labels: np.ndarray, iemocap: bool, meld: bool, wheres: list[str], notes: list[str]
+    place: str, labels: np.ndarray, iemocap: bool, meld: bool, wheres: list[str], notes: list[str]
 ) -> tuple[str, ...]:
     known = EMOTIONS if iemocap else tuples.MELD if meld else ()
     if not known:
         notes.append("labels: named by their numbers, as the file does not say what they mean")
-        return table.numbered(labels)[1]
+        return table.numbered(labels, f"{place}: labels")[1]
     wrong = np.flatnonzero(labels >= len(known))
     if len(wrong):
         found = f"label {labels[wrong[0]]} out of range"

@@ -175,7 +175,7 @@ def _labels(
     if known and classes.max() < len(known):
         return classes, known, targets
     notes.append("labels: named by their numbers, as the file does not say what they mean")
-    return *table.numbered(classes), targets
+    return *table.numbered(classes, f"{path}: labels"), targets
 
 
 def _features(folder: Path, ids: list[str], pool: pooling.How, cells: Cells) -> pooling.Pooled:

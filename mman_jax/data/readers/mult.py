@@ -128,7 +128,7 @@ def _labels(
         if (numbers < 0).any():
             return *table.labelled([f"{number:g}" for number in numbers]), {}
         classes = [items.label(n, f"{place}: row {row}") for row, n in enumerate(numbers.tolist())]
-        return *table.numbered(np.array(classes)), {}
+        return *table.numbered(np.array(classes), place), {}
     notes.append("labels: the sign of the sentiment, 0 as neutral")
     return table.by_sign(numbers), table.POLARITY, {"sentiment": numbers}
 

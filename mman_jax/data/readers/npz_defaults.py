@@ -111,7 +111,7 @@ def _labels(
                 raise InputError(f"{place}: labels: row {row}", f"{label!r:.60}", expected)
         return table.labelled(given, names)
     if names is None:
-        names = table.numbered(labels)[1]
+        names = table.numbered(labels, f"{place}: labels")[1]
         notes.append("label_names: not given, named by their numbers")
     return labels, names
 

@@ -12,6 +12,9 @@ from mman_jax.errors import InputError
 
 POLARITY = ("negative", "neutral", "positive")
 
+_MOST_CLASSES = 1000
+"""That have numbers for names: a larger label is an id, or a rating."""
+
 
 @dataclasses.dataclass
 class Table:
@@ -174,10 +177,21 @@ def labelled(names: Sequence[str], known: Sequence[str] = ()) -> tuple[np.ndarra
     return np.array([index[name] for name in names], np.int32), order
 
 
-def numbered(values: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """[N] int32 and names `0`, `1`, ... of whole numbers from -1 (none)."""
-    labels = np.asarray(values).astype(np.int32)
-    return labels, tuple(str(i) for i in range(int(labels.max(initial=-1)) + 1))
+def numbered(values: np.ndarray, place: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """[N] int32 and names `0`, `1`, ... of whole numbers from -1 (none).
+
+    Args:
+        values: the numbers.
+        place: of them, for messages.
+
+    Raises:
+        InputError: a number so large that it is hardly a class.
+    """
+    most = int(np.asarray(values).max(initial=-1))
+    if most >= _MOST_CLASSES:
+        expected = f"numbers below {_MOST_CLASSES}, or classes that have names"
+        raise InputError(place, f"{most}, of classes without names", expected)
+    return np.asarray(values).astype(np.int32), tuple(str(i) for i in range(most + 1))
 
 
 def by_sign(values: np.ndarray) -> np.ndarray:

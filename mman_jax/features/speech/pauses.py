@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
@@ -51,7 +52,9 @@ def cut(
     Raises:
         InputError: lengths that no utterance can have.
     """
-    quiet, least, most = (round(s * SAMPLE_RATE / FRAME) for s in (pause, shortest, longest))
+    given = (pause, shortest, longest)
+    finite = all(map(math.isfinite, given))
+    quiet, least, most = (round(s * SAMPLE_RATE / FRAME) if finite else 0 for s in given)
     if quiet < 1 or not _ONSET <= least < most:
         found = f"pause {pause:g} s, shortest {shortest:g} s, longest {longest:g} s"
         raise InputError("utterances", found, "0.1 s or more, the longest above the shortest")

@@ -1,6 +1,7 @@
 """Subtitles, SubRip (.srt) or WebVTT (.vtt): what is said, and when."""
 
 import codecs
+import html
 import pathlib
 import re
 from typing import NamedTuple
@@ -12,7 +13,8 @@ _EXPECTED = "subtitles (.srt or .vtt) in UTF-8 or UTF-16"
 _MOST = 16 << 20  # bytes
 _CLOCK = r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})[.,](\d{1,3})"
 _TIMES = re.compile(rf"\s*{_CLOCK}\s*-->\s*{_CLOCK}(?:\s.*)?")
-_TAG = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
+_TAG = re.compile(r"</?[\w:][^<>]*>|\{\\[^{}]*\}")
+_ENTITY = re.compile(r"&#?\w+;")
 
 
 class Words(NamedTuple):
@@ -51,15 +53,22 @@ def read(path: pathlib.Path) -> list[Words]:
             continue  # a number, a name, a note, or the head of the file
         times = _times(lines[at - 1], f"{path}: line {at}")
         said = []
-        while at < len(lines) and lines[at].strip():
-            said.append(_TAG.sub("", lines[at]).strip())
+        while at < len(lines) and lines[at].strip() and "-->" not in lines[at]:
+            said.append(_plain(lines[at]))
             at += 1
+        if at < len(lines) and "-->" in lines[at] and said and said[-1].isdecimal():
+            said.pop()  # the number of the next one, where no empty line parts them
         words = " ".join(" ".join(said).split())
         if words:
             found.append(Words(*times, words))
     if not found:
         raise InputError(path, "no subtitle with words", _EXPECTED)
     return sorted(found)
+
+
+def _plain(line: str) -> str:
+    """A line of words without marks, its entities as what they stand for."""
+    return _ENTITY.sub(lambda found: html.unescape(found[0]), _TAG.sub("", line)).strip()
 
 
 def _times(line: str, place: str) -> tuple[float, float]:

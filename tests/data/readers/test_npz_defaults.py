@@ -115,6 +115,10 @@ REFUSED = {
         {"conversation": np.array([0, 1, 0, 1]), "targets/a": np.ones(3)},
         "targets/a: 3 entries; expected 4",
     ),
+    "ids for labels": (
+        {"labels": np.array([0, 1, 2, 10**8])},
+        r"x\.npz: labels: 100000000, of classes without names; expected numbers below 1000",
+    ),
     "no labels": ({"labels": None}, "no key 'labels'"),
     "an infinite target": ({"targets/a": np.full(4, np.inf)}, "targets/a: conversation c0.*inf"),
     "a target of integers": ({"targets/a": np.arange(4)}, "targets/a: int64"),

@@ -53,6 +53,18 @@ def test_npz_gives_back_what_it_was_given_mapped(tmp_path):
     assert npz.read(tmp_path / "b.npz").fingerprint() == corpus.fingerprint()
 
 
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("kind", ["f2", "f4", ">f8"])
+def test_times_of_any_precision_are_float64(tmp_path, save, kind):
+    npz.write(made(), tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as archive:
+        arrays = dict(archive)
+    save(tmp_path / "b.npz", **arrays | {"intervals/text": arrays["intervals/text"].astype(kind)})
+    found = npz.read(tmp_path / "b.npz").sequences["text"].intervals
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, arrays["intervals/text"], rtol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

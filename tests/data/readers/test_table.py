@@ -67,5 +67,5 @@ def test_labels():
     assert (found.tolist(), names) == ([1, -1, 0], ("a", "b"))
     assert labelled(["b"], ("c", "b"))[1] == ("c", "b")
     assert labelled(["b", "d"], ("c", "b"))[1] == ("b", "d")
-    assert numbered(np.array([2, -1]))[1] == ("0", "1", "2")
+    assert numbered(np.array([2, -1]), "a")[1] == ("0", "1", "2")
     assert by_sign(np.array([-0.1, 0, 2, np.nan])).tolist() == [0, 1, 2, -1]

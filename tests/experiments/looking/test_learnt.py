@@ -97,3 +97,6 @@ def test_labels_of_one_turn_count_once(tmp_path):
     ]
     with pytest.raises(InputError, match=r"sad 2, calm 1; expected 4 labelled turns"):
         learnt.given(tmp_path / "x.csv", twice, TURNS)
+    twice[-1] = dataclasses.replace(twice[-1], label="calm")
+    with pytest.raises(InputError, match=r"utterance 4: label 'calm' of a turn that has 'sad'"):
+        learnt.given(tmp_path / "x.csv", twice, TURNS)

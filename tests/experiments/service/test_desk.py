@@ -186,13 +186,29 @@ def test_a_step_that_fails_and_a_disk_that_is_full_end_nothing(tmp_path, monkeyp
             assert desk.places.had_to_go("c")  # it is still to be told
             with monkeypatch.context() as broken:
                 broken.setattr("experiments.service.desk.write_whole", _full)
-                assert (await desk.ask("a", {}))[1]["utterance"] == 2
-            assert (await desk.ask("a", {}))[1]["utterance"] == 3
+                for number in (2, 3):  # nobody is told that what is not on the disk is there
+                    status, said = await desk.ask("a", {})
+                    assert (status, said["utterance"]) == (503, number)
+                    assert "could not be saved" in said["error"]
+                await asyncio.sleep(0.2)
+            status, said = await desk.ask("a", {})
+            assert (status, said["utterance"]) == (200, 4)
 
     asyncio.run(talk())
     said = capfd.readouterr().err
     assert "ZeroDivisionError" in said
-    assert "error: states: no space" in said
+    assert said.count("error: states: no space") == 1
+
+
+@pytest.mark.parametrize("seconds", [1e10, float("inf")])
+def test_a_save_in_a_thousand_years_is_waited_for(seconds, tmp_path):
+    async def talk():
+        async with open_desk(kept=tmp_path / "states", every=seconds) as desk:
+            for number in (1, 2):
+                assert (await desk.ask("a", {}))[1]["utterance"] == number
+                await asyncio.sleep(0.05)  # it waits meanwhile
+
+    asyncio.run(talk())
 
 
 def _full(*_):

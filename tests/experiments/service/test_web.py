@@ -14,6 +14,7 @@ import pytest
 
 from experiments.service import bodies, server, web
 from experiments.service.desk import Desk
+from experiments.service.sound import Ears
 from mman_jax.inference.batched import Batched
 from mman_jax.inference.places import Places
 from tests.experiments.service.test_desk import ANSWERER
@@ -120,8 +121,10 @@ def features(**given):
         (b"", {"headers": {}}, 415, "expected application/json"),
         (features(), {"path": "/conversations/a%00/utterances"}, 400, "conversation: 'a\\\\x00'"),
         (features(), {"path": "/conversations/%ff%fe/utterances"}, 400, "in UTF-8"),
-        (b"", {"path": "/elsewhere"}, 404, "Not Found"),
-        (b"", {"method": "PUT"}, 405, ""),
+        (features(), {"path": "/conversations/a/utterances?utterance=9"}, 409, "utterance 9 of a"),
+        (b'{"' + b"x" * 50_000 + b'": 1}', {}, 400, "expected"),
+        (b"", {"path": "/elsewhere"}, 404, '{"error":"Not Found"}'),
+        (b"", {"method": "PUT"}, 405, '{"error":"Method Not Allowed"}'),
     ],
     ids=lambda value: str(value)[:30],
 )
@@ -129,6 +132,7 @@ def test_what_cannot_be_used_is_told_and_the_service_goes_on(body, more, status,
     found, answer = ask(port, body, **more)
     assert found == status
     assert said in answer.decode()
+    assert len(answer) < 1000
     assert ask(port, features(text=[1, 2, 3]), "/conversations/good/utterances")[0] == 200
 
 
@@ -162,6 +166,7 @@ def test_how_it_is_and_what_it_expects(port):
         "status": "ok", "modalities": {"speech": 5, "text": 3},
         "classes": ["happy", "sad", "angry"], "sound": False,
     }  # fmt: skip
+    assert ask(port, path="/health", method="HEAD") == (200, b"")
     ask(port, features(), "/conversations/good/utterances")
     lines = ask(port, path="/metrics", method="GET")[1].decode().splitlines()
     counts = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
@@ -189,6 +194,21 @@ def test_how_it_is_and_what_it_expects(port):
 def test_who_has_no_token_gets_nothing(path, shown, status):
     headers = [] if shown is None else [(b"authorization", shown)]
     assert called(web.make(desk(), None, "secret"), path, headers)[0]["status"] == status
+
+
+def test_a_token_of_any_bytes():
+    told = b"\xe9".decode(errors="surrogateescape")  # as the system gives its variables
+    for shown, status in ((b"Bearer \xe9", 200), (b"Bearer \xe8", 401)):
+        app = web.make(desk(), None, told)
+        assert called(app, "/metrics", [(b"authorization", shown)])[0]["status"] == status
+
+
+def test_why_a_microphone_is_closed_is_short_enough():
+    app = web.make(desk(), Ears(None), "")
+    closed = called(app, "/conversations/" + "\u00e9\x01" * 60 + "/sound", [], "websocket")[-1]
+    assert closed["code"] == 1008
+    assert closed["reason"].startswith("conversation: ")
+    assert len(closed["reason"].encode()) <= 123
 
 
 def test_a_page_of_another_site_opens_no_microphone():

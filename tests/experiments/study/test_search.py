@@ -126,6 +126,13 @@ def test_rows_on_disk_are_the_rows_and_the_search_goes_on_as_if_never_interrupte
     assert made.draw(read) == made.draw(rows)
 
 
+def test_a_trial_without_its_losses_is_one_line(tmp_path):
+    with opened(tmp_path / "trials.db") as storage:
+        Trials(storage, "towers", search())._study.ask()
+        with pytest.raises(InputError, match=r"trials\.db: towers: trial 1: no losses"):
+            _ = Trials(storage, "towers", search()).rows
+
+
 def test_what_is_no_storage_is_one_line(tmp_path):
     path = tmp_path / "trials.db"
     path.write_text("something else\n" * 100)

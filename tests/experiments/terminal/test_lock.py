@@ -42,6 +42,11 @@ def test_the_second_is_told_and_the_first_goes_on(tmp_path, inside):
     assert not list(tmp_path.iterdir())  # what was made for the lock alone is gone
 
 
+def test_the_root_of_all_folders_is_no_place_for_a_lock():
+    with pytest.raises(InputError, match="/: the root of all folders"):
+        alone("/", inside=False).__enter__()
+
+
 def test_a_patient_one_waits(tmp_path):
     first = alone(tmp_path / "a")
     first.__enter__()

@@ -38,6 +38,16 @@ def test_scores_have_the_names_that_the_protocol_s_field_gives_them(capsys):
     ]
 
 
+def test_errors_of_numbers_are_no_shares(capsys):
+    def part(mae):
+        return {"mae": {"mean": mae, "std": 0.0, "per_seed": [mae]}, "mean_answer_mae": 1.5}
+
+    told = {"test": part(1.184), "validation": part(1.025), "towers": {}}
+    Screen().table(told | {"system": "mman", "protocol": "auto", "targets": [{"name": "valence"}]})
+    (row,) = (line for line in capsys.readouterr().out.splitlines() if "mman  " in line)
+    assert [cell.strip() for cell in row.strip("│").split("│")] == ["mman", "1.184", "1.025"]
+
+
 def test_items_and_networks_are_lines_in_a_log(capsys):
     with Screen(every=0.0) as screen:
         screen.items(3, "utterances")

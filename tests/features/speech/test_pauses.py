@@ -83,7 +83,14 @@ def test_the_end_of_the_sound_ends_an_utterance():
     assert spans(np.zeros(0, np.float32)) == []
 
 
-@pytest.mark.parametrize("how", [dict(pause=0), dict(shortest=0.01), dict(longest=0.2)], ids=str)
+@pytest.mark.parametrize(
+    "how",
+    [
+        dict(pause=0), dict(shortest=0.01), dict(longest=0.2), dict(longest=np.inf),
+        dict(pause=np.nan),
+    ],
+    ids=str,
+)  # fmt: skip
 def test_lengths_that_no_utterance_has_are_refused(how):
     with pytest.raises(InputError, match="utterances: pause"):
         spans(sound(30), **how)

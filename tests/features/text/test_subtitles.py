@@ -45,6 +45,15 @@ def test_both_forms_and_encodings_give_the_same_words(tmp_path):
     assert subtitles.read(path) == [Words(1.5, 4, "So it goes.")]
 
 
+def test_lines_as_they_are_found(tmp_path):
+    path = tmp_path / "a.srt"
+    close = "1\n00:01.000 --> 00:02.000\nhello\n2\n00:03.000 --> 00:04.000\nnumber\n3\n"
+    path.write_text(close)
+    assert subtitles.read(path) == [Words(1, 2, "hello"), Words(3, 4, "number 3")]
+    path.write_text("00:01.000 --> 00:02.000\nrock &amp; roll &lt;3&nbsp;AT&T if a < b and c > d\n")
+    assert subtitles.read(path) == [Words(1, 2, "rock & roll <3 AT&T if a < b and c > d")]
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
