@@ -12,18 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.service.metrics import Metrics
-from mman_jax.errors import InputError
-from mman_jax.files.whole import regular_file, write_whole
-from mman_jax.inference import states
+from experiments.service.saving import Saving
 from mman_jax.inference.answering import fields
 from mman_jax.inference.batched import Batched
 from mman_jax.inference.places import Places
 
 Reply = tuple[int, dict[str, Any]]
 """An HTTP status, and what is said with it."""
-
-
-_RETRY = 1.0  # seconds, at least, after a save that failed
 
 
 class Job(NamedTuple):
@@ -63,20 +58,13 @@ class Desk:
             InputError: a file that is kept, and cannot be used.
         """
         self.metrics, self.places = Metrics(), places
-        self._batched, self._most_waiting, self._kept, self._every = (
-            *(batched, most_waiting),
-            *(kept, every),
-        )
+        self._batched, self._most_waiting = batched, most_waiting
         self._counts = np.zeros(places.count, np.int64)
-        self._owner = states.identity(batched.answerer.models) if kept else ""
+        self._saving = Saving(kept, every, batched, places, self._counts)
         self._waiting: collections.deque[Job] = collections.deque()
         self._news = threading.Condition()
-        self._stopping, self._unsaved, self._saved = False, False, time.monotonic()
-        self._failing = False
+        self._stopping = False
         self._thread = threading.Thread(target=self._work, name="desk")
-        if kept and regular_file(kept):
-            self._read()
-        self._save()  # a place that cannot be written is said now
         batched.compile()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -90,7 +78,7 @@ class Desk:
             self._stopping = True
             self._news.notify()
         self._thread.join()
-        self._save()
+        self._saving.save()
 
     @property
     def dims(self) -> dict[str, int]:
@@ -133,30 +121,16 @@ class Desk:
         while True:
             with self._news:
                 while not self._waiting and not self._stopping:
-                    if not self._news.wait(self._until_save()):  # seconds, or None: for good
+                    if not self._news.wait(self._saving.pause()):  # seconds, or None: for good
                         break
                 if self._stopping and not self._waiting:
                     return
                 jobs = self._choose()
             replies = self._replies(jobs) if jobs else []
-            if self._until_save() == 0 or (jobs and self._unsaved and not self._every):
-                replies = self._saving(replies)
+            if not self._saving.keeps(bool(jobs)):
+                replies = [_unsaved(*reply) for reply in replies]
             if jobs:
                 self._loop.call_soon_threadsafe(_settle, jobs, replies)
-
-    def _saving(self, replies: list[Reply]) -> list[Reply]:
-        """The replies, once all is saved; where that fails, those that wait for it say so."""
-        try:
-            self._save()
-            self._failing = False
-        except InputError as error:  # such as a full disk: tried again later
-            if not self._failing:
-                print("error:", error, file=sys.stderr)
-            self._failing = True
-            if not self._every:
-                unsaved = {"error": "it is known here, but could not be saved"}
-                return [(503, x | unsaved) if s == 200 else (s, x) for s, x in replies]
-        return replies
 
     def _choose(self) -> list[Job]:
         """The first jobs that wait, of each conversation one."""
@@ -205,7 +179,7 @@ class Desk:
             return [reply or (500, {"error": "no answer; the service's log says why"})
                     for reply in replies]  # fmt: skip
         self.metrics.steps.add(len(taken))
-        self._unsaved = True
+        self._saving.unsaved = True
         for (i, place), answer in zip(taken.items(), answers, strict=True):
             self._counts[place.index] = 1 if place.begins else self._counts[place.index] + 1
             number = int(self._counts[place.index])
@@ -220,7 +194,7 @@ class Desk:
     def _forget(self, job: Job) -> Reply | None:
         if job.features is not None:
             return None
-        self._unsaved = True
+        self._saving.unsaved = True
         if self.places.release(job.conversation):
             return 200, {"conversation": job.conversation, "end": True}
         return 404, {"error": f"no conversation {job.conversation!r:.60}"}
@@ -234,34 +208,12 @@ class Desk:
         forgotten = {"forgotten": True} if self.places.had_to_go(job.conversation) else {}
         return 409, {"error": found, "utterances": held} | forgotten
 
-    def _until_save(self) -> float | None:
-        """Seconds to the next save; None where there is none to come."""
-        if not self._kept or not self._unsaved:
-            return None
-        pause = max(self._every, _RETRY) if self._failing else self._every
-        return min(max(0.0, self._saved + pause - time.monotonic()), threading.TIMEOUT_MAX)
 
-    def _save(self) -> None:
-        self._saved = time.monotonic()
-        if self._kept:
-            taken = self.places.taken()
-            of = {
-                name: (state, self._counts[taken[name]])
-                for name, state in self._batched.read(taken).items()
-            }
-            write_whole(self._kept, states.to_bytes(of, self._owner, self.places.gone()))
-        self._unsaved = False
-
-    def _read(self) -> None:
-        begin = self._batched.answerer.begin(), np.int64(0)
-        found = states.read(self._kept, begin, self._owner)
-        names = list(found.states)  # the last are those that spoke last
-        self.places.remember(found.gone + names[: -self.places.count])
-        for name in names[-self.places.count :]:
-            state, count = found.states[name]
-            index = self.places.take(name, time.monotonic()).index
-            self._batched.write(index, state)
-            self._counts[index] = count
+def _unsaved(status: int, said: dict[str, Any]) -> Reply:
+    """What is said in place of what was to wait for a save that failed."""
+    if status != 200:
+        return status, said
+    return 503, said | {"error": "it is known here, but could not be saved"}
 
 
 def _settle(jobs: list[Job], replies: list[Reply]) -> None:

@@ -185,7 +185,7 @@ def test_a_step_that_fails_and_a_disk_that_is_full_end_nothing(tmp_path, monkeyp
                 assert (await desk.ask("c", {}))[0] == 500
             assert desk.places.had_to_go("c")  # it is still to be told
             with monkeypatch.context() as broken:
-                broken.setattr("experiments.service.desk.write_whole", _full)
+                broken.setattr("experiments.service.saving.write_whole", _full)
                 for number in (2, 3):  # nobody is told that what is not on the disk is there
                     status, said = await desk.ask("a", {})
                     assert (status, said["utterance"]) == (503, number)
