@@ -29,6 +29,7 @@ from absl import flags
 from flax import traverse_util
 
 from experiments.terminal import command
+from mman_jax.data.checks import is_line
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import csv_tables, joining, npz, pooling
 from mman_jax.data.readers.read import joined, read_clips, read_corpus
@@ -206,12 +207,17 @@ def convert_clips(source: str, output: pathlib.Path) -> None:
     writer.writerow(held)
     # Some transcripts hold control characters of other encodings, which no manifest may.
     writer.writerows(
-        ["".join(c if c.isprintable() else " " for c in cell) for cell in row]
+        [_written(cell, name) for name, cell in zip(held, row, strict=True)]
         for row in zip(*held.values(), strict=True)
     )
     write_whole(output, text.getvalue().encode())
     print("\n".join([f"{source}: {found.layout}", *(f"  {note}" for note in found.notes)]))
     print(f"{output}: {len(set(found.conversations))} conversations, {len(labels)} clips")
+
+
+def _written(cell: str, column: str) -> str:
+    good = is_line if column == "transcript" else str.isprintable
+    return "".join(c if good(c) else " " for c in cell)
 
 
 def main() -> None:

@@ -75,7 +75,9 @@ def _serve(answerer: Answerer, ears: Ears | None, token: str, kept: pathlib.Path
     bound = server.bind(_HOST.value, _PORT.value)
     try:
         batched = Batched(answerer, _CONVERSATIONS.value)
-    except (MemoryError, ValueError, OverflowError) as error:  # the latter: more than are counted
+    except (MemoryError, ValueError, OverflowError) as error:
+        if isinstance(error, InputError):
+            raise
         place = f"--conversations={_CONVERSATIONS.value}"
         raise InputError(place, "more than memory holds the states of", "fewer") from error
     places = Places(_CONVERSATIONS.value, _IDLE_SECONDS.value)

@@ -3,7 +3,7 @@
 By the mean validation loss over folds inside the training part, several seeds each: neither the
 corpus's test part nor its validation part is read. What is searched is the table in
 `experiments/study/space.py`; what is tried next, and what is given up early, Optuna says (extra:
-`[sweep]`). The towers are searched side by side, then early fusion, then the late fusions on frozen
+`[sweep]`). The towers are searched together, then early fusion, then the late fusions on frozen
 towers, and last the rule that picks the epoch. The file that is written is a recipe for the other
 commands: `python -m experiments.paper --config=configs/mine.py`. The same command goes on where it
 was interrupted, from what lies in `--storage`.

@@ -10,6 +10,7 @@ _REASONS = {
     "409": "another utterance is expected: `utterances` are known; `forgotten`: some no longer are",
     "413": "a body that is too long",
     "415": "a body of another type",
+    "503": "known here, and not saved (`error`); not to be sent again",
     "429": "too much to do, or too many conversations: come again later",
 }
 
@@ -31,13 +32,13 @@ def describe(
     number = {"type": "integer", "minimum": 1, "description": "its number, where you count"}
     body = _object(features=_object(**features), utterance=number) | {"required": ["features"]}
     content: dict[str, Any] = {"application/json": {"schema": body}}
-    parameters = [_parameter("conversation", "path", {"type": "string"})]
+    parameters = [
+        _parameter("conversation", "path", {"type": "string"}),
+        _parameter("utterance", "query", number),
+    ]
     if sound:
         content["audio/wav"] = {"schema": {"type": "string", "format": "binary"}}
-        parameters += [
-            _parameter("transcript", "query", {"type": "string"}),
-            _parameter("utterance", "query", number),
-        ]
+        parameters.append(_parameter("transcript", "query", {"type": "string"}))
     answer = _object(
         conversation={"type": "string"},
         utterance={"type": "integer"},

@@ -213,7 +213,8 @@ def _unsaved(status: int, said: dict[str, Any]) -> Reply:
     """What is said in place of what was to wait for a save that failed."""
     if status != 200:
         return status, said
-    return 503, said | {"error": "it is known here, but could not be saved"}
+    what = "it is forgotten here" if "end" in said else "it is known here: do not send it again"
+    return 503, said | {"error": f"{what}, but that could not be saved"}
 
 
 def _settle(jobs: list[Job], replies: list[Reply]) -> None:

@@ -46,7 +46,7 @@ class Saving:
         self._path, self._every = path, every
         self._batched, self._places, self._counts = batched, places, counts
         self._owner = states.identity(batched.answerer.models) if path else ""
-        self.unsaved, self._failing, self._saved = False, False, time.monotonic()
+        self.unsaved, self._failing, self._saved = False, "", time.monotonic()
         if path and regular_file(path):
             self._read(path)
         self.save()
@@ -70,11 +70,13 @@ class Saving:
         try:
             self.save()
         except InputError as error:  # such as a full disk: tried again later
-            if not self._failing:
+            if self._failing != str(error):
                 print("error:", error, file=sys.stderr)
-            self._failing = True
+            self._failing = str(error)
             return not at_once
-        self._failing = False
+        if self._failing:
+            print("saved again", file=sys.stderr)
+        self._failing = ""
         return True
 
     def save(self) -> None:

@@ -85,10 +85,10 @@ def frozen_towers(
         fold: its number.
         screen: where progress is shown.
     """
-    name, found = f"towers under a fusion, fold {inner.held.names[fold]}", {}
+    name, found = f"under a fusion, fold {inner.held.names[fold]}", {}
     for tower in towers:
         candidate = Candidate(inner, config, seeds, screen, [tower])
-        found |= candidate.towers(candidate.train(fold, name))
+        found |= candidate.towers(candidate.train(fold, f"{tower} {name}"))
     return found
 
 

@@ -161,7 +161,10 @@ class Candidate:
                 system, train, rows, classes, mesh, config.parallel,
                 config.data.stream, self.folds.items, learnt.numbers(inner.task),
             )  # fmt: skip
+            for stage in self._trainer.stages:
+                self._trainer.stage(stage)  # what it says is of the recipe
         runs = len(self.seeds) * len(self.folds.parts)
+        self._trainer.release()  # several may be made before any of them trains
         self._numbers = bool(learnt.numbers(inner.task))
         self._small = settings.is_small(self._trainer, rows, runs)
         with parallel.compiling(quickly=self._small):
@@ -189,6 +192,7 @@ class Candidate:
                     epochs = trainer.epochs(snapshot.stage)
                     self.screen.epoch(name, snapshot, epochs, self._numbers)
                 Preemption.obey()
+        trainer.release()
         return snapshot
 
     def losses(self, fold: int, snapshot: Snapshot) -> dict[str, np.ndarray]:

@@ -55,7 +55,7 @@ def measure(
     for fold, name in enumerate(inner.blind.names):
         told, towers = f"{rule}, {name} without a say", {}
         for tower in apart:
-            towers |= tower.towers(tower.train(fold, told))
+            towers |= tower.towers(tower.train(fold, f"{told}, {', '.join(tower.system.towers)}"))
         snapshot = whole.train(fold, told, towers)
         counts = [outcome.test for outcome in snapshot.finished.values()]
         found.append(accuracy(np.concatenate(counts, axis=1).astype(np.int64)).mean(-1))

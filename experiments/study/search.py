@@ -40,7 +40,7 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """Several owners of settings that are trained side by side, each with a study of its own.
+    """Several owners of settings that are tried together, each with a study of its own.
 
     The studies of Optuna are made from the rows anew each time, each with a seed of its own: the
     next trial depends on the rows alone, not on when the search was interrupted.

@@ -76,12 +76,12 @@ def _watch(left, screen, executor, told, processes):
     total, printed = len(left), time.monotonic()
     try:
         while waiting or running:
+            Preemption.obey()  # before anything is given to processes that were asked to end, too
             unfinished = {job.folder for job in [*waiting, *running.values()]}
             ready = [job for job in waiting if not unfinished & set(job.towers.values())]
             for job in ready[: processes - len(running)]:
                 waiting.remove(job)
                 running[executor.submit(_run, job)] = job
-            Preemption.obey()
             ended, _ = concurrent.futures.wait(running, _LOOK, concurrent.futures.FIRST_COMPLETED)
             Preemption.obey()  # one that was asked, too, before it listened has gone already
             for future in ended:

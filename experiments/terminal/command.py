@@ -108,7 +108,7 @@ def run(main: Callable[..., None], paths: bool = False) -> None:
 
 
 def _refuse_no_numbers() -> None:
-    """Raises ValueError where a flag's number is none: no bound refuses it, as all are false.
+    """Raises ValueError where a flag's number is NaN, which is below no bound and above none.
 
     Fields of a config are looked at with all others of it.
     """

@@ -218,6 +218,7 @@ def _trainer(
             conversations,
             learnt.numbers(task),
         )
+        _ = trainer.shapes  # sizes that do not fit are the network's, not a stage's
         for stage in trainer.stages:
             with within(f"train.{stage}"):
                 trainer.stage(stage)  # an uncovered parameter is said before anything is written

@@ -11,6 +11,8 @@ from mman_jax.errors import InputError
 # Names are keys of files, paths of parameters and values of flags, between commas.
 _MODALITY = re.compile(r"[^\W_]([\w.()+ -]{0,98}[\w.()+-])?")
 
+_TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
 
 def check_key(name: object, place: str) -> None:
     """Refuses what is no name of a modality, a sequence or a target."""
@@ -31,14 +33,20 @@ def check_array(array: object, dtype: type, rank: int, place: str, axes: str) ->
 
 
 def is_line(text: str) -> bool:
-    """Whether a text is printable, but for marks that join or part letters, as many scripts need.
+    """Whether a text is printable, but for spaces and marks that join or part letters.
+
+    Many scripts need these marks. What turns the direction of writing around is none of them: it
+    could make a line look like another one.
 
     Examples:
         >>> is_line("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"), is_line("two\\nlines")
         (True, False)
     """
-    joins = (c.isprintable() or unicodedata.category(c) == "Cf" for c in text)
-    return text.isprintable() or all(joins)
+    fits = (
+        c.isprintable() or (unicodedata.category(c) in ("Cf", "Zs") and c not in _TURNS)
+        for c in text
+    )
+    return text.isprintable() or all(fits)
 
 
 def check_names(names: object, place: str, good: Callable[[str], bool] = str.isprintable) -> None:

@@ -90,9 +90,8 @@ def relabel(corpus: Corpus, names: Mapping[str, str]) -> Corpus:
     gone = (corpus.labels != UNSCORED) & (labels == UNSCORED)
     for name, becomes in zip(corpus.label_names, become, strict=True):
         if name in corpus.votes and becomes:
-            votes[becomes] = votes.get(becomes, 0) + np.where(gone, 0, corpus.votes[name]).astype(
-                np.int64
-            )
-    most = np.iinfo(np.int32).max
+            own = np.where(gone, 0, corpus.votes[name]).astype(np.int64)
+            votes[becomes] = votes.get(becomes, 0) + own
+    most = np.iinfo(np.int32).max  # a sum may be above it
     votes = {name: np.minimum(of, most).astype(np.int32) for name, of in votes.items()}
     return dataclasses.replace(corpus, labels=labels, label_names=kept, votes=votes)

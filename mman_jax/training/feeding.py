@@ -44,6 +44,10 @@ class Resident:
         held = hold_out(rows["valid"], rows["test"])
         self._rows = self._place({"train": rows["train"], "held": held})
 
+    def release(self) -> None:
+        """Frees what the rows take on the devices; others are to be put before anything is read."""
+        self._rows = {}
+
     def epochs(self, stage: StageTraining, count: int = 1) -> Epochs:
         """So many epochs of a stage for all seeds, in one call.
 
@@ -109,6 +113,9 @@ class Streamed:
     def put(self, rows: Mapping[str, Batch]) -> None:
         """From now on reads other rows."""
         self.rows = rows
+
+    def release(self) -> None:
+        """See `Resident.release`: the devices hold none."""
 
     def epochs(self, stage: StageTraining, count: int = 1) -> Epochs:
         """As `Resident.epochs`, of one epoch; a step is one compiled call.

@@ -113,6 +113,10 @@ class Programs:
         if self._plain is not None:
             self._plain.put(featureless(rows))
 
+    def release(self) -> None:
+        """Frees what the rows take on the devices, until others are put."""
+        self._feed.release()
+
     @property
     def streamed(self) -> bool:
         """Whether rows are streamed: all seeds then see them in one order, else each in its own."""

@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -48,6 +49,7 @@ def test_a_group_of_processes_that_is_asked_to_end_says_so(tmp_path):
     sweep = subprocess.Popen(command, cwd=ROOT, env=environment(), start_new_session=True, **pipes)
     while len(children(sweep.pid)) < 2:
         assert sweep.poll() is None
+        time.sleep(0.01)
     os.killpg(sweep.pid, signal.SIGTERM)
     _, errors = sweep.communicate(timeout=120)
     assert sweep.returncode == 75, errors

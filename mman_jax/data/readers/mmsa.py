@@ -128,7 +128,7 @@ def _labels(
                 items.numbers(part.column(key), f"{part.place}: {key}", part.count).tolist()
             )
         ]
-        return table.numbered(np.array(given))
+        return table.numbered(np.array(given), f"{parts[0].place}: {key}")
     notes.append("labels: none in the file")
     return np.full(sum(part.count for part in parts), -1, np.int32), ()
 

@@ -52,12 +52,13 @@ def cut(
     Raises:
         InputError: lengths that no utterance can have.
     """
-    given = (pause, shortest, longest)
-    finite = all(map(math.isfinite, given))
-    quiet, least, most = (round(s * SAMPLE_RATE / FRAME) if finite else 0 for s in given)
+    frames = [s * SAMPLE_RATE / FRAME for s in (pause, shortest, longest)]
+    quiet, least, most = map(round, frames) if all(map(math.isfinite, frames)) else (0, 0, 0)
     if quiet < 1 or not _ONSET <= least < most:
         found = f"pause {pause:g} s, shortest {shortest:g} s, longest {longest:g} s"
-        raise InputError("utterances", found, "0.1 s or more, the longest above the shortest")
+        raise InputError(
+            "utterances", found, "0.1 s or more and finite, the longest above the shortest"
+        )
     before: collections.deque[np.ndarray] = collections.deque(maxlen=_LEAD + _ONSET)
     kept: list[np.ndarray] = []
     run = silent = heard = 0

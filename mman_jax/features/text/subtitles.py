@@ -51,13 +51,15 @@ def read(path: pathlib.Path) -> list[Words]:
         at += 1
         if "-->" not in lines[at - 1]:
             continue  # a number, a name, a note, or the head of the file
+        number = lines[at - 2].strip() if at > 1 else ""
         times = _times(lines[at - 1], f"{path}: line {at}")
         said = []
-        while at < len(lines) and lines[at].strip() and "-->" not in lines[at]:
+        while at < len(lines) and lines[at].strip() and not _TIMES.fullmatch(lines[at]):
             said.append(_plain(lines[at]))
             at += 1
-        if at < len(lines) and "-->" in lines[at] and said and said[-1].isdecimal():
-            said.pop()  # the number of the next one, where no empty line parts them
+        # The number of the next one, where no empty line parts them.
+        if at < len(lines) and lines[at].strip() and number.isdecimal() and said:
+            said = said[:-1] if said[-1] == str(int(number) + 1) else said
         words = " ".join(" ".join(said).split())
         if words:
             found.append(Words(*times, words))

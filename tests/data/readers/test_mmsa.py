@@ -199,3 +199,12 @@ def test_a_large_array_is_pooled_from_the_file(tmp_path, monkeypatch):
     tracemalloc.stop()
     np.testing.assert_allclose(corpus.features["speech"][1], value["audio"][0].mean(0), atol=1e-6)
     assert peak < value["audio"].nbytes * 0.75  # a row at a time, and what pools it
+
+
+def test_classes_without_names_or_ratings_are_numbers(tmp_path):
+    made = public.mmsa()
+    for fields in made.values():
+        del fields["regression_labels"], fields["annotations"]
+    corpus = read_corpus(public.dump(tmp_path / "x.pkl", made))
+    assert corpus.label_names == ("0", "1", "2")
+    assert sorted(set(corpus.labels.tolist())) == [0, 1, 2]

@@ -171,6 +171,12 @@ def test_conversations_go_on_after_a_restart_also_of_a_killed_one(tmp_path):
 
 
 def test_a_step_that_fails_and_a_disk_that_is_full_end_nothing(tmp_path, monkeypatch, capfd):
+    failed = []
+
+    def full(*_):
+        failed.append(1)
+        raise InputError("states", "no space")
+
     async def talk():
         async with open_desk(kept=tmp_path / "states", every=0.0) as desk:
             assert (await desk.ask("a", {}))[0] == 200
@@ -185,14 +191,18 @@ def test_a_step_that_fails_and_a_disk_that_is_full_end_nothing(tmp_path, monkeyp
                 assert (await desk.ask("c", {}))[0] == 500
             assert desk.places.had_to_go("c")  # it is still to be told
             with monkeypatch.context() as broken:
-                broken.setattr("experiments.service.saving.write_whole", _full)
+                broken.setattr("experiments.service.saving.write_whole", full)
                 for number in (2, 3):  # nobody is told that what is not on the disk is there
                     status, said = await desk.ask("a", {})
                     assert (status, said["utterance"]) == (503, number)
                     assert "could not be saved" in said["error"]
                 await asyncio.sleep(0.2)
+                status, said = await desk.ask("a", None)
+                assert (status, said["end"]) == (503, True)
+                assert said["error"].startswith("it is forgotten here, but that could not be saved")
+                assert len(failed) == 3  # and not again and again meanwhile
             status, said = await desk.ask("a", {})
-            assert (status, said["utterance"]) == (200, 4)
+            assert (status, said["utterance"]) == (200, 1)
 
     asyncio.run(talk())
     said = capfd.readouterr().err
@@ -209,7 +219,3 @@ def test_a_save_in_a_thousand_years_is_waited_for(seconds, tmp_path):
                 await asyncio.sleep(0.05)  # it waits meanwhile
 
     asyncio.run(talk())
-
-
-def _full(*_):
-    raise InputError("states", "no space")

@@ -132,7 +132,7 @@ def test_what_cannot_be_used_is_told_and_the_service_goes_on(body, more, status,
     found, answer = ask(port, body, **more)
     assert found == status
     assert said in answer.decode()
-    assert len(answer) < 1000
+    assert len(answer) < 500
     assert ask(port, features(text=[1, 2, 3]), "/conversations/good/utterances")[0] == 200
 
 

@@ -100,13 +100,18 @@ def test_folds_share_programs_and_losses_are_those_of_calibrated_answers(inner):
 
 
 def test_towers_that_are_tried_apart_have_the_losses_that_they_have_side_by_side(tmp_path):
-    inner, names = prepare_inner(recipe(tiny.corpus(), tmp_path), "2"), ["speech", "text"]
-    config, search = tiny.recipe(epochs=2), Search({}, {}, 0, 1)
+    inner, names = prepare_inner(recipe(tiny.corpus(), tmp_path), "2"), ["speech", "text", "mma"]
+    config, search = tiny.recipe(dropout=0.3, epochs=6), Search({}, {}, 0, 1)
+    config.network.modality_dropout = 0.2
+    config.train.update(average=0.5)
+    config.train.towers.patience = 1
     together = Candidate(inner, config, [5, 6], SCREEN, names)
     tried, pruned = attempts.of_towers(inner, config, names, [5, 6], search, [], SCREEN)
     assert not pruned
     for fold in range(len(inner.held.names)):
-        for name, losses in together.losses(fold, together.train(fold, "x")).items():
+        snapshot = together.train(fold, "x")
+        assert len(set(snapshot.finished["towers"].best_epoch.ravel().tolist())) > 1
+        for name, losses in together.losses(fold, snapshot).items():
             np.testing.assert_allclose(tried[name][fold], losses, rtol=1e-5)
 
 

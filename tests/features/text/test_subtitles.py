@@ -50,6 +50,8 @@ def test_lines_as_they_are_found(tmp_path):
     close = "1\n00:01.000 --> 00:02.000\nhello\n2\n00:03.000 --> 00:04.000\nnumber\n3\n"
     path.write_text(close)
     assert subtitles.read(path) == [Words(1, 2, "hello"), Words(3, 4, "number 3")]
+    path.write_text("00:01.000 --> 00:02.000\ncount\n5\n00:03.000 --> 00:04.000\na --> b\n")
+    assert subtitles.read(path) == [Words(1, 2, "count 5"), Words(3, 4, "a --> b")]
     path.write_text("00:01.000 --> 00:02.000\nrock &amp; roll &lt;3&nbsp;AT&T if a < b and c > d\n")
     assert subtitles.read(path) == [Words(1, 2, "rock & roll <3 AT&T if a < b and c > d")]
 
