@@ -10,8 +10,8 @@ _REASONS = {
     "409": "another utterance is expected: `utterances` are known; `forgotten`: some no longer are",
     "413": "a body that is too long",
     "415": "a body of another type",
-    "503": "known here, and not saved (`error`); not to be sent again",
     "429": "too much to do, or too many conversations: come again later",
+    "503": "known here, and not saved (`error`); not to be sent again",
 }
 
 
