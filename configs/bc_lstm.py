@@ -4,12 +4,12 @@ Poria et al. 2017; 5 812 016 parameters on IEMOCAP's features with four classes.
 authors' code, but that the best epoch is chosen on validation data; with
 `--config.train.select=last` the last one is kept, as there. It sees later utterances.
 
-    python -m experiments.run --config=configs/bc_lstm.py --workdir=runs/bc_lstm
+    mman run --config=configs/bc_lstm.py --workdir=runs/bc_lstm
 """
 
 import ml_collections
 
-from configs import mman
+from mman_jax.configs import mman
 
 
 def system(config):

@@ -1,11 +1,11 @@
 """cLSTM-EF: the modalities concatenated (2 000 204 parameters on IEMOCAP's features).
 
-python -m experiments.run --config=configs/clstm_ef.py --workdir=runs/clstm_ef
+mman run --config=configs/clstm_ef.py --workdir=runs/clstm_ef
 """
 
 import ml_collections
 
-from configs import mman
+from mman_jax.configs import mman
 
 
 def concatenation(config):

@@ -1,11 +1,11 @@
 """cLSTM-LF: a tower a modality, their predictions fused by a cLSTM block (4 729 616 parameters).
 
-python -m experiments.run --config=configs/clstm_lf.py --workdir=runs/clstm_lf
+mman run --config=configs/clstm_lf.py --workdir=runs/clstm_lf
 """
 
 import ml_collections
 
-from configs import mman
+from mman_jax.configs import mman
 
 
 def system(config):

@@ -1,9 +1,9 @@
 """cLSTM-MMA: the multi-modal attention tower alone (1 273 154 parameters on IEMOCAP's features).
 
-python -m experiments.run --config=configs/clstm_mma.py --workdir=runs/clstm_mma
+mman run --config=configs/clstm_mma.py --workdir=runs/clstm_mma
 """
 
-from configs import mman
+from mman_jax.configs import mman
 
 
 def system(config):

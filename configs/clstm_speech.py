@@ -1,9 +1,9 @@
 """cLSTM-Speech: the speech tower alone, at the sizes of the paper's uni-modal baseline.
 
-python -m experiments.run --config=configs/clstm_speech.py --workdir=runs/clstm_speech
+mman run --config=configs/clstm_speech.py --workdir=runs/clstm_speech
 """
 
-from configs import mman
+from mman_jax.configs import mman
 
 
 def system(config):

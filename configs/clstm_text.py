@@ -1,9 +1,9 @@
 """cLSTM-Text: the text tower alone, at the sizes of the paper's uni-modal baseline.
 
-python -m experiments.run --config=configs/clstm_text.py --workdir=runs/clstm_text
+mman run --config=configs/clstm_text.py --workdir=runs/clstm_text
 """
 
-from configs import mman
+from mman_jax.configs import mman
 
 
 def system(config):

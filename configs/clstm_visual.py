@@ -1,9 +1,9 @@
 """cLSTM-Visual: the visual tower alone, at the sizes of the paper's uni-modal baseline.
 
-python -m experiments.run --config=configs/clstm_visual.py --workdir=runs/clstm_visual
+mman run --config=configs/clstm_visual.py --workdir=runs/clstm_visual
 """
 
-from configs import mman
+from mman_jax.configs import mman
 
 
 def system(config):

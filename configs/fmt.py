@@ -6,10 +6,10 @@ chosen on test data and training ends 30 epochs after the best one. A batch is o
 about as many utterances as a batch of theirs had, 20. An epoch of CMU-MOSI takes some 20
 seconds of CPU time.
 
-    python -m experiments.run --config=configs/fmt.py --workdir=runs/fmt
+    mman run --config=configs/fmt.py --workdir=runs/fmt
 """
 
-from configs import mman
+from mman_jax.configs import mman
 
 
 def system(config):

@@ -5,10 +5,10 @@ weights of the losses and epochs are those that the authors' public code has wri
 the learning rate falls to a tenth after 10 epochs without a lower validation loss, as there. A
 batch is two conversations: about as many utterances as a batch of theirs had, 32.
 
-    python -m experiments.run --config=configs/mfm.py --workdir=runs/mfm
+    mman run --config=configs/mfm.py --workdir=runs/mfm
 """
 
-from configs import mman
+from mman_jax.configs import mman
 
 
 def system(config):

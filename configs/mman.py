@@ -4,10 +4,11 @@ The sizes and the training settings are those of `mman_jax/systems/mman.py`; wha
 beside them is here. Every other config has a function `system` that makes this recipe, or another
 one (`configs/clstm_lf.py:mosi`), into its own system.
 
-    python -m experiments.run --config=configs/mman.py --workdir=runs/mman
+    mman run --config=configs/mman.py --workdir=runs/mman
 """
 
 import importlib
+import runpy
 
 import ml_collections
 from ml_collections.config_dict import placeholder
@@ -17,8 +18,10 @@ from mman_jax.systems.mman import clstm, network, tower, training
 
 
 def recipe(name):
-    """The recipe of a config by its name: `mman`, or one that `experiments.sweep` wrote."""
-    return importlib.import_module(f"configs.{name or 'mman'}").get_config()
+    """The recipe of a config: `mman`, or one that `mman sweep` wrote, by its name or its path."""
+    if name and name.endswith(".py"):
+        return runpy.run_path(name)["get_config"]()
+    return importlib.import_module(f"mman_jax.configs.{name or 'mman'}").get_config()
 
 
 def unimodal(config, modality):

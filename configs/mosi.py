@@ -11,7 +11,7 @@ dense fusion: 0.001: 0.0552, 0.003: 0.0472, 0.01: 0.0468
 clstm fusion: 0.0003: 0.0472, 0.001: 0.0511, 0.003: 0.0496
 """
 
-from configs import mman
+from mman_jax.configs import mman
 
 
 def get_config():

@@ -5,12 +5,12 @@ Sizes, rates and epochs are those of the authors' public code; the learning rate
 after 20 epochs without a lower validation loss, as there. A batch is one conversation: about as
 many utterances as a batch of theirs had, 24.
 
-    python -m experiments.run --config=configs/mult.py --workdir=runs/mult
+    mman run --config=configs/mult.py --workdir=runs/mult
 
 With `--config.data.cells=words` it reads words, and with `frames` each modality's own frames.
 """
 
-from configs import mman
+from mman_jax.configs import mman
 
 
 def system(config):

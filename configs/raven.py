@@ -4,10 +4,10 @@ Wang et al. 2019; 968 706 parameters on IEMOCAP's features with four classes. Si
 epochs are those of the authors' public code, but that training ends 50 epochs after the best one.
 A batch is one conversation: about as many utterances as a batch of theirs had, 20.
 
-    python -m experiments.run --config=configs/raven.py --workdir=runs/raven
+    mman run --config=configs/raven.py --workdir=runs/raven
 """
 
-from configs import mman
+from mman_jax.configs import mman
 
 
 def system(config):

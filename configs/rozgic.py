@@ -3,12 +3,12 @@
 Our reading of its abstract. It needs scikit-learn (`pip install -e '.[svm]'`), and is fitted in one
 call: of `config.train` nothing is used but `refit`. Nothing is drawn, so that one seed is all.
 
-    python -m experiments.run --config=configs/rozgic.py --workdir=runs/rozgic
+    mman run --config=configs/rozgic.py --workdir=runs/rozgic
 """
 
 import ml_collections
 
-from configs import mman
+from mman_jax.configs import mman
 from mman_jax.systems import SYSTEMS
 
 

@@ -4,13 +4,13 @@
 authors' public code, but that the best epoch is chosen on validation data. A batch is three
 conversations: about as many utterances as a batch of theirs had, 64.
 
-    python -m experiments.run --config=configs/tripathi.py --workdir=runs/tripathi
+    mman run --config=configs/tripathi.py --workdir=runs/tripathi
 
 With `--config.data.cells=frames` it is their full network: LSTMs over words, an attention decoder
 over speech, convolutions over faces.
 """
 
-from configs import mman
+from mman_jax.configs import mman
 
 
 def system(config):

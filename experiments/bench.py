@@ -18,7 +18,7 @@ from absl import flags
 
 from experiments.benchmark.cases import CASES
 from experiments.benchmark.peer_pytorch import MODES
-from experiments.terminal import command
+from mman_jax.cli.terminal import command
 from mman_jax.errors import InputError, nearest
 
 _LENGTHS = flags.DEFINE_string(

@@ -1,61 +1,6 @@
-"""Trains and scores one system: `python -m experiments.run --config=configs/mman.py --workdir=DIR`.
+"""`python -m experiments.run` is `mman run`."""
 
-Every field of the config is a flag, such as `--config.data.path=PATH`; a run prints those that
-differ from its file when it starts, and writes all of them to `DIR/config.json`. With
-`--config.data.folds=sessions` every fold is a trial in `DIR/folds`, and `DIR/results.json` pools
-their scores. Notebooks call
-`experiments.trial.experiment.run` with a config of their own.
-"""
-
-import pathlib
-import sys
-
-from absl import flags
-
-from experiments.study import folds, workers
-from experiments.terminal import command, config
-from experiments.terminal.command import Preemption
-from experiments.terminal.lock import alone
-from experiments.terminal.screen import Screen
-from experiments.trial import boards, experiment
-from mman_jax.errors import within
-from mman_jax.training import processes
-
-_CONFIG = command.config_flag("The system to train.")
-_CACHE = command.cache_flag()
-_PROCESSES = command.processes_flag("Folds")
-_BOARDS = [
-    flags.DEFINE_bool(kind, False, f"Whether learning curves are shown {where}, too.")
-    for kind, where in boards.WHERE.items()
-]
-_WORKDIR = command.path_flag(
-    "workdir", "Where results, checkpoints and the model go.", expected="a folder for results"
-)
-
-
-def main() -> None:
-    """Runs the experiment that the flags name."""
-    settings = config.read(_CONFIG)
-    workdir = pathlib.Path(_WORKDIR.value)
-    folds.check(settings)
-    if not folds.several(settings):
-        expected = "--config.data.folds=sessions, or no --processes"
-        command.refuse(_PROCESSES, "given for one trial, which has no folds", expected)
-    Preemption.listen()
-    with within("config"):
-        processes.join(settings.distributed)
-    shown = [board.name for board in _BOARDS if board.value]
-    cache = command.use_cache(_CACHE.value)
-    first = processes.is_first()
-    with alone(workdir, first=first), Screen(quiet=not first) as screen:
-        about = config.shown(settings, sys.argv)
-        screen.line(f"config: {about}; all of it goes to {workdir / 'config.json'}")
-        if folds.several(settings):
-            side_by_side = _PROCESSES.value or workers.default_processes()
-            folds.run(settings, workdir, screen, side_by_side, cache, shown)
-        else:
-            experiment.run(settings, workdir, screen, shown)
-
+from mman_jax.cli.main import start
 
 if __name__ == "__main__":
-    command.run(main)
+    start("run")

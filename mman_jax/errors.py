@@ -37,6 +37,15 @@ class InputError(ValueError):
         """The error as another process gets it."""
         return type(self), self._given
 
+    @property
+    def place(self) -> str:
+        """The place, as it was given."""
+        return self._given[0]
+
+    def moved(self, place: str) -> "InputError":
+        """The same error at another place."""
+        return InputError(place, *self._given[1:])
+
 
 @contextlib.contextmanager
 def within(outer: str) -> Iterator[None]:
@@ -51,8 +60,7 @@ def within(outer: str) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        place, found, expected = error._given
-        raise InputError(f"{outer}.{place}", found, expected) from error
+        raise error.moved(f"{outer}.{error.place}") from error
 
 
 def _short(part: object) -> str:

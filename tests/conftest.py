@@ -44,16 +44,18 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # all workers share these, and the 
     with warnings.catch_warnings(action="ignore"):  # an old one with a new pyparsing
         import matplotlib.font_manager  # noqa: F401
 
+pytest_plugins = ["tests.fixtures"]
+
 LONG = (
-    "experiments/test_demo.py",
-    "experiments/study/test_study.py",
-    "experiments/test_claims_of_paper.py",
+    "cli/test_demo.py",
+    "study/test_study.py",
+    "cli/test_claims_of_paper.py",
     "training/test_distributed.py",
-    "experiments/study/test_folds.py",
+    "study/test_folds.py",
     "systems/test_contract.py",
     "experiments/test_notebook.py",
-    "experiments/trial/test_experiment.py",
-    "experiments/study/test_sweep.py",
+    "trial/test_experiment.py",
+    "study/test_sweep.py",
     "training/test_feeding.py",
     "systems/test_over_frames.py",
     "systems/test_mfm.py",

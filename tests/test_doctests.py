@@ -17,6 +17,7 @@ MODULES = ["mman_jax"] + [
     for found in pkgutil.walk_packages(mman_jax.__path__, "mman_jax.")
     # What exports carry for PyTorch is imported where torch is.
     if importlib.util.find_spec("torch") or not found.name.endswith("_pytorch")
+    if not found.name.startswith("mman_jax.configs")
 ]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
@@ -49,7 +50,7 @@ def test_docstrings(module):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_pages(page, tmp_path, monkeypatch):
     text = page.read_text(encoding="utf-8")
-    # tests/experiments/test_export.py runs this one where a model is.
+    # tests/cli/test_export.py runs this one where a model is.
     rest = text.replace("<!-- reader -->\n```python", "```")
     assert "```python" not in rest, "a block that nothing runs: write it as pycon"
     monkeypatch.chdir(tmp_path)

@@ -15,13 +15,14 @@ import pytest
 
 import mman_jax
 from docs.hooks import architecture, reference
+from mman_jax.cli.main import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "README.md"]
 MODULES = ["mman_jax"] + [
     found.name
     for found in pkgutil.walk_packages(mman_jax.__path__, "mman_jax.")
-    if "._" not in found.name
+    if "._" not in found.name and not found.name.startswith("mman_jax.configs")
 ]
 LOADING = {"script": "src", "img": "src", "iframe": "src", "source": "src", "object": "data"}
 
@@ -66,20 +67,22 @@ def test_the_guide_names_every_section_of_the_reports():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_and_files_that_pages_name_exist(page):
     text = page.read_text(encoding="utf-8")
-    for command in re.findall(r"\b(experiments(?:\.[a-z_]+)+)\b", text):
+    for command in re.findall(r"\b((?:experiments|mman_jax)(?:\.[a-z_]+)+)\b", text):
         module = ROOT / command.replace(".", "/")
-        known = module.with_suffix(".py"), module.parent.with_suffix(".py")
-        assert any(path.is_file() for path in known), command
+        known = module, module.with_suffix(".py"), module.parent, module.parent.with_suffix(".py")
+        assert any(path.exists() for path in known), command
+    for command in re.findall(r"`mman ([a-z]+)", text):
+        assert command in COMMANDS, command
     for path in re.findall(r"\b((?:configs|docs|experiments|mman_jax|tests)/[\w/.]*\w)", text):
         assert (ROOT / path).exists(), path
 
 
 def test_the_page_of_commands_names_every_command_and_flag():
     page = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
-    sources = [path for path in (ROOT / "experiments").glob("*.py") if path.stem != "__init__"]
-    assert len(sources) > 5
-    for source in sources:
-        assert f"`python -m experiments.{source.stem}`" in page
+    sources = {f"mman {name}": ROOT / f"mman_jax/cli/{name}.py" for name in COMMANDS}
+    sources["python -m experiments.bench"] = ROOT / "experiments/bench.py"
+    for command, source in sources.items():
+        assert f"`{command}`" in page
         text = source.read_text(encoding="utf-8")
         for flag in re.findall(r"(?:path_flag|DEFINE_[a-z_]+)\(\s*\"([a-z_]+)\"", text):
             assert f"--{flag}" in page, (source.name, flag)

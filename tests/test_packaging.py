@@ -44,8 +44,10 @@ def built(tmp_path_factory):
     tree = where / "tree"
     tree.mkdir()
     for name in COPIED:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, tree / name)
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, tree / name, symlinks=True)
+        else:
+            shutil.copy(ROOT / name, tree / name)
     build = (sys.executable, "-m", "build", "--no-isolation")
     run(*build, "--outdir", where / "through", cwd=tree)
     run(*build, "--wheel", "--outdir", where / "direct", cwd=tree)
@@ -67,6 +69,7 @@ def test_the_wheel_carries_the_library_alone(built):
         for path in (ROOT / "mman_jax").rglob("*")
         if path.suffix == ".py" or path.name == "py.typed"
     }
+    library |= {f"mman_jax/{path.relative_to(ROOT)}" for path in (ROOT / "configs").rglob("*.py")}
     assert "mman_jax/py.typed" in library
     about = f"mman_jax-{__version__}.dist-info/"
     assert {name for name in contents(wheel) if not name.startswith(about)} == library

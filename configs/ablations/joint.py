@@ -1,9 +1,9 @@
 """MMAN whose fusion and towers are fine-tuned together, the towers trained apart before.
 
-python -m experiments.run --config=configs/ablations/joint.py --workdir=runs/joint
+mman run --config=configs/ablations/joint.py --workdir=runs/joint
 """
 
-from configs import mman
+from mman_jax.configs import mman
 
 
 def system(config):

@@ -1,9 +1,9 @@
 """MMAN with the attention replaced by concatenation: its early tower is cLSTM-EF's.
 
-python -m experiments.run --config=configs/ablations/no_attention.py --workdir=runs/no_attention
+mman run --config=configs/ablations/no_attention.py --workdir=runs/no_attention
 """
 
-from configs import clstm_ef, mman
+from mman_jax.configs import clstm_ef, mman
 
 
 def system(config):

@@ -1,9 +1,9 @@
 """cLSTM-MMA without context: a conversation is cut into single utterances.
 
-python -m experiments.run --config=configs/ablations/no_context.py --workdir=runs/no_context
+mman run --config=configs/ablations/no_context.py --workdir=runs/no_context
 """
 
-from configs import clstm_mma, mman
+from mman_jax.configs import clstm_mma, mman
 
 
 def system(config):

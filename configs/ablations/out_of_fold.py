@@ -1,9 +1,9 @@
 """MMAN whose fusion learns from answers of towers that did not see the conversation.
 
-python -m experiments.run --config=configs/ablations/out_of_fold.py --workdir=runs/out_of_fold
+mman run --config=configs/ablations/out_of_fold.py --workdir=runs/out_of_fold
 """
 
-from configs import mman
+from mman_jax.configs import mman
 
 
 def system(config):

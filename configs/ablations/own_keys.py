@@ -1,9 +1,9 @@
 """MMAN with key and value weights of each query's own, not shared by the queries.
 
-python -m experiments.run --config=configs/ablations/own_keys.py --workdir=runs/own_keys
+mman run --config=configs/ablations/own_keys.py --workdir=runs/own_keys
 """
 
-from configs import mman
+from mman_jax.configs import mman
 
 
 def system(config):

@@ -1,9 +1,9 @@
 """MMAN with the skip connection concatenated to the attention's outputs, not added.
 
-python -m experiments.run --config=configs/ablations/skip_concatenated.py --workdir=DIR
+mman run --config=configs/ablations/skip_concatenated.py --workdir=DIR
 """
 
-from configs import mman
+from mman_jax.configs import mman
 
 
 def system(config):

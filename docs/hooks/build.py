@@ -9,8 +9,8 @@ from mkdocs.structure.files import File
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from docs.hooks import architecture, reference
-from experiments.report import contents, html
 from mman_jax.files.whole import read_json
+from mman_jax.report import contents, html
 
 REPORT = Path(__file__).parents[2] / "experiments/results/mosi"
 

@@ -28,7 +28,7 @@ from mman_jax.files import arrays, carded
 from mman_jax.files.regular import check_regular
 
 _WEIGHTS = ("params/", "batch_stats/")
-_EXTRACTED, _CONVERTED = "what experiments.extract wrote", "what experiments.convert wrote"
+_EXTRACTED, _CONVERTED = "what mman extract wrote", "what mman convert wrote"
 _CARD = "settings"
 _STEM = "params/stem_conv/kernel"
 
@@ -202,7 +202,7 @@ def of_words(settings: Settings, said: str) -> np.ndarray:
 
 
 def read_weights(path: str | Path) -> dict[str, np.ndarray]:
-    """Float32 weights that `experiments.convert` wrote, by `ResNet3D`'s paths.
+    """Float32 weights that `mman convert` wrote, by `ResNet3D`'s paths.
 
     A file of `Extraction.save` holds them, too, where they were given and not trained here.
 

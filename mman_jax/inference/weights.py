@@ -9,7 +9,7 @@ from flax import traverse_util
 from mman_jax.data.scaling import Scaling
 from mman_jax.errors import InputError, nearest
 
-_EXPECTED = "the tensors of experiments.export"
+_EXPECTED = "the tensors of mman export"
 
 # PyTorch keeps matrices as [outputs, inputs], and an LSTM's gates in the order i, f, g, o, as here.
 _TORCH = {

@@ -1,4 +1,4 @@
-"""The networks of mman_jax in PyTorch, for the weights that `experiments.export` wrote.
+"""The networks of mman_jax in PyTorch, for the weights that `mman export` wrote.
 
 Needs torch alone; the export puts this file beside its weights.
 

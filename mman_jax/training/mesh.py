@@ -82,6 +82,23 @@ def is_quick() -> bool:
     return _QUICKLY.get()
 
 
+def use_cache(folder: str) -> str:
+    """Keeps compiled programs in a folder, for this process and later ones.
+
+    Args:
+        folder: path, in which `~` is the user's home; empty: programs are not kept.
+
+    Returns:
+        The path, expanded.
+    """
+    folder = os.path.expanduser(folder)
+    if folder:
+        jax.config.update("jax_compilation_cache_dir", folder)
+        if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    return folder
+
+
 def compiler_options(platform: str) -> dict[str, Any]:
     """What the compiler is told here: to make fast programs, or to be quick (see `compiling`)."""
     return _options(platform, _QUICKLY.get())

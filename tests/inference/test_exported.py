@@ -9,7 +9,7 @@ from jax import export
 
 from configs import clstm_ef, clstm_lf
 from configs.ablations import no_context
-from experiments import predict
+from mman_jax.cli import predict
 from mman_jax.data.corpus import Corpus
 from mman_jax.inference import exported
 from tests.inference import trained

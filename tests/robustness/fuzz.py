@@ -15,7 +15,7 @@ from typing import Any
 
 from absl import flags
 
-from experiments.terminal import command
+from mman_jax.cli.terminal import command
 from mman_jax.errors import InputError, nearest
 from tests.robustness import guard, targets
 

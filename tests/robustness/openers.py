@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.terminal.screen import Screen
-from experiments.trial import stored
+from mman_jax.cli.terminal.screen import Screen
 from mman_jax.data.readers.read import read_corpus
 from mman_jax.errors import InputError
 from mman_jax.features.extraction import Extraction
@@ -18,6 +17,7 @@ from mman_jax.inference import states as kept
 from mman_jax.inference.answerer import Answerer
 from mman_jax.inference.model import Model
 from mman_jax.training import checkpoints
+from mman_jax.trial import stored
 from tests.robustness import examples
 
 

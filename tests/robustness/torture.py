@@ -19,8 +19,8 @@ from typing import Any
 
 from absl import flags
 
-from experiments.terminal import command
-from experiments.terminal.command import PREEMPTED
+from mman_jax.cli.terminal import command
+from mman_jax.trial.preemption import PREEMPTED
 
 _COMMAND = flags.DEFINE_enum("command", "run", ["run", "paper"], "Which command.")
 _ROUNDS = flags.DEFINE_integer("rounds", 50, "How many.", 1)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax import export as exporting
 
-from experiments import export
+from mman_jax.cli import export
 from mman_jax.data.parts import prepare
 from mman_jax.data.protocols import tasks
 from mman_jax.inference import stream

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from configs import mult
-from experiments.trial.prepared import prepare_experiment
 from mman_jax.errors import InputError
 from mman_jax.systems import build
 from mman_jax.systems.base import parameter_shapes
+from mman_jax.trial.prepared import prepare_experiment
 from tests.layers import references
 from tests.systems import golden
 

@@ -12,10 +12,10 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.terminal.screen import Screen
-from experiments.trial import experiment
+from mman_jax.cli.terminal.screen import Screen
 from mman_jax.data.readers import npz
 from mman_jax.training import checkpoints
+from mman_jax.trial import experiment
 from tests import children, tiny
 from tests.training import distributed_config
 

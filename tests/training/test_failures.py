@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.trial import results
 from mman_jax.training import failures
 from mman_jax.training.outcome import converged, of_seeds
+from mman_jax.trial import results
 from tests import tiny
 
 MODALITIES = (*tiny.MODALITIES, "mma")

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from configs import mfm, mult, tripathi
-from experiments.trial import settings
 from mman_jax.errors import InputError
 from mman_jax.training import packing, plateau
 from mman_jax.training.plateau import Plateau
+from mman_jax.trial import settings
 from tests import tiny
 
 

@@ -160,7 +160,7 @@ def _file(path: Path, pool: pooling.How) -> Corpus | Table:
         return _pickle(path, pool)
     # Neither: whoever reads files of this name says best what is wrong with it.
     if path.suffix.lower() == ".csv" and "path" in csv_tables.header(path):
-        expected = "its features: experiments.extract makes them, experiments.convert joins them"
+        expected = "its features: mman extract makes them, mman convert joins them"
         raise InputError(path, "a manifest of clips, which holds no features", expected)
     readers = {".npz": npz.read, ".csv": csv_tables.read}
     readers |= dict.fromkeys((".pkl", ".pickle"), unpickler.load)

@@ -97,7 +97,7 @@ def check(arrays: Mapping[str, np.ndarray], place: object) -> None:
     for path in {**expected, **arrays}:
         if path not in arrays or path not in expected:
             found = f"{'no' if path in expected else 'a'} weight {path!r:.90}, of another network"
-            raise InputError(place, found, "what experiments.convert wrote")
+            raise InputError(place, found, "what mman convert wrote")
         if arrays[path].shape != expected[path]:
             found = f"shape {arrays[path].shape}, of another network"
             raise InputError(f"{place}: {path}", found, f"{expected[path]}")

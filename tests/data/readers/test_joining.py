@@ -3,7 +3,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from experiments import convert
+from mman_jax.cli import convert
 from mman_jax.data.readers import joining, npz
 from mman_jax.errors import InputError
 from tests.data.small import corpus

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mman_jax.data.readers import npz
-from tests.experiments.test_extract import LIGHT, extract, load, rows
+from tests.cli.test_extract import LIGHT, extract, load, rows
 from tests.features import clips
 
 pytest.importorskip("apache_beam", reason="pipelines need Beam: pip install -e '.[beam]'")

@@ -1,1 +1,0 @@
-"""Talks made by machine for `experiments.demo`: a script, voices and faces."""

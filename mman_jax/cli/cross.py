@@ -1,0 +1,55 @@
+"""Train one system on each of several corpora and test it on each: an N by N table.
+
+    mman cross --workdir=DIR --corpora=A.npz,B.npz --config=configs/clstm_text.py
+
+The corpora need the same modalities and, after `--config.data.label_map=joy=happy,contempt=`, the
+same labels. `DIR` gets `cross.json`, `cross.md`, `cross.html` and a trial a corpus, `trained/NAME`.
+The same command goes on where it was interrupted; with a corpus more it trains on that alone.
+"""
+
+import json
+import pathlib
+import shlex
+import sys
+
+from absl import flags
+
+from mman_jax.cli.terminal import command, config
+from mman_jax.cli.terminal.paths import local_path
+from mman_jax.cli.terminal.screen import Screen
+from mman_jax.files.lock import alone
+from mman_jax.files.whole import write_whole
+from mman_jax.report import crossing, html, markdown
+from mman_jax.study import crossed, workers
+from mman_jax.training.mesh import use_cache
+from mman_jax.trial.preemption import Preemption
+
+_CONFIG = command.config_flag("The system to train.")
+_WORKDIR = command.path_flag(
+    "workdir", "Where the table and the trials go.", expected="a folder for results"
+)
+_CORPORA = flags.DEFINE_list("corpora", [], "Paths of two corpora or more, in any known layout.")
+_PROCESSES = command.processes_flag("Corpora")
+_CACHE = command.cache_flag()
+
+
+def main() -> None:
+    """Trains, tests and writes the table."""
+    settings, workdir = config.read(_CONFIG), pathlib.Path(_WORKDIR.value)
+    corpora = [pathlib.Path(local_path(path.strip(), "--corpora")) for path in _CORPORA.value]
+    Preemption.listen()
+    cache = use_cache(_CACHE.value)
+    processes = _PROCESSES.value or workers.default_processes()
+    again = shlex.join(["mman", "cross", *sys.argv[1:]])
+    with alone(workdir), Screen() as screen:
+        with command.named_flags("corpora"):
+            found = crossed.run(settings, corpora, workdir, screen, processes, cache, again)
+        for metric in ("accuracy", "unweighted_recall"):
+            shown = crossing.table(found, metric)
+            screen.listing(shown.caption, shown.head, shown.plain)
+        document = crossing.document(found)
+        write_whole(workdir / "cross.html", html.render(document).encode())
+        write_whole(workdir / "cross.md", markdown.render(document).encode())
+        content = json.dumps(found, indent=1, allow_nan=False) + "\n"
+        write_whole(workdir / "cross.json", content.encode())
+        screen.line(f"{workdir / 'cross.html'} is written")

@@ -1,0 +1,109 @@
+"""Generate clips to try everything on: `mman demo --output=DIR`.
+
+Actors talk in turns, cheerful or gloomy: in voice (espeak-ng's pitch, rate and loudness), in face
+(drawn) and in words. The emotion is not in every modality of every utterance: each of them is plain
+at times, all vary, and speakers differ among themselves as much as their moods do. A conversation
+is one recording, `DIR/talk_00.mp4`, whose words are in `talk_00.csv` as `mman listen` takes
+them; `DIR/clips.csv` is the manifest, and nobody is heard in two parts of its split.
+`DIR/words.csv` says when each word is said, for the sequences of `mman extract`.
+
+All of it is made up: it shows that the way works, and says nothing about people.
+"""
+
+import csv
+import io
+import pathlib
+
+import numpy as np
+from absl import flags
+
+from mman_jax.cli.terminal import command
+from mman_jax.demo import actors, espeak, script
+from mman_jax.errors import InputError
+from mman_jax.features import media, timed_words
+from mman_jax.files.lock import alone
+from mman_jax.files.whole import check_new, write_whole
+
+_OUTPUT = command.path_flag("output", "The folder to write.")
+_CONVERSATIONS = flags.DEFINE_integer("conversations", 18, "How many.", 6)
+_UTTERANCES = flags.DEFINE_integer("utterances", 8, "Of each conversation.", 2)
+_SEED = command.seed_flag("Of everything.")
+
+
+def parts_of(conversations: int) -> list[str]:
+    """The part of each conversation: a third is test, a sixth validation."""
+    test, valid = conversations // 3, conversations // 6
+    return ["train"] * (conversations - test - valid) + ["valid"] * valid + ["test"] * test
+
+
+def main() -> None:
+    """Casts, writes scripts, plays, records."""
+    espeak.loaded()
+    media.pyav()
+    folder = pathlib.Path(_OUTPUT.value)
+    with alone(folder, inside=False):
+        _play(folder)
+
+
+def _play(folder: pathlib.Path) -> None:
+    random = np.random.default_rng(_SEED.value)
+    check_new(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(folder, f"cannot be written ({error.strerror})", "a folder") from error
+    people = actors.cast(len(actors.TIMBRES), random)
+    troupes = {"train": people[:6], "valid": people[6:8], "test": people[8:]}
+    rows, words = [], []
+    for number, part in enumerate(parts_of(_CONVERSATIONS.value)):
+        first, second = random.choice(len(troupes[part]), 2, replace=False)
+        pair = troupes[part][first], troupes[part][second]
+        turns = script.write_script(pair, _UTTERANCES.value, random)
+        sound, frames, times, said = script.play(turns, random)
+        name = f"talk_{number:02}"
+        script.write_clip(folder / f"{name}.mp4", sound, frames)
+        talk = [
+            {
+                "conversation_id": name,
+                "utterance_id": f"u{n}",
+                "path": f"{name}.mp4",
+                "start": f"{start:.2f}",
+                "end": f"{end:.2f}",
+                "transcript": turn.words,
+                "label": turn.label,
+                "speaker": turn.actor.name,
+                "split": part,
+            }
+            for n, (turn, (start, end)) in enumerate(zip(turns, times, strict=True))
+        ]
+        write_table(folder / f"{name}.csv", talk, ["start", "end", "transcript"])
+        rows += talk
+        words += [
+            {
+                "conversation_id": name,
+                "utterance_id": turn["utterance_id"],
+                "start": f"{start:.3f}",
+                "end": f"{end:.3f}",
+                "word": word,
+            }
+            for turn, own in zip(talk, said, strict=True)
+            for word, start, end in own
+        ]
+    write_table(folder / "words.csv", words, list(timed_words.COLUMNS))
+    write_table(folder / "clips.csv", rows, list(rows[0]))
+    voices = len({row["speaker"] for row in rows})
+    counts = f"{_CONVERSATIONS.value} conversations, {len(rows)} utterances, {voices} voices"
+    print(f"{folder / 'clips.csv'}: {counts}; nobody is heard in two parts of the split")
+
+
+def write_table(path: pathlib.Path, rows: list[dict[str, str]], columns: list[str]) -> None:
+    """A CSV file of some columns.
+
+    Raises:
+        InputError: a place that cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(path, text.getvalue().encode())

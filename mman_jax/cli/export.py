@@ -1,0 +1,141 @@
+"""Export a run for use without this package: `mman export --checkpoint=DIR --output=FOLDER`.
+
+DIR is the folder of a finished run. FOLDER, which must be new or empty, gets
+- `conversation.jax`, a function that JAX alone loads (`jax.export`); and `step.jax` with
+  `state.npy`, of a system that answers turn by turn;
+- `weights.safetensors`, the parameters of all seeds;
+- `torch/`: each seed's parameters as a PyTorch state dict, and `network.py`, the network (not of
+  a run that learnt targets);
+- `card.json`: classes, sizes, scores, limits, licences, and how to call the functions.
+
+`--format=onnx` writes `conversation.onnx` and `step.onnx` in their place, compared with the models
+in ONNX Runtime before they are written; of MMAN and its cLSTMs. Needs the extra `onnx`.
+
+`--weights=FILE` takes the parameters of an edited `weights.safetensors` in place of the run's own;
+`mman predict` takes the flag, too. Needs the extra `export`.
+"""
+
+import io
+import json
+import pathlib
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from absl import flags
+
+from mman_jax import systems
+from mman_jax.cli.terminal import command
+from mman_jax.errors import InputError
+from mman_jax.features.extraction import Extraction
+from mman_jax.files.lock import alone
+from mman_jax.files.whole import check_new
+from mman_jax.inference import card, exported, onnx_functions, tensors, weights
+from mman_jax.inference.model import Model
+from mman_jax.systems.estimator import check_network
+from mman_jax.trial import clips
+from mman_jax.trial.stored import load_models, read_results
+
+_CHECKPOINT = command.path_flag("checkpoint", "The folder of a finished run.")
+_OUTPUT = command.path_flag("output", "The folder to make.")
+_FORMAT = flags.DEFINE_enum("format", "jax", ["jax", "onnx"], "What the functions are written as.")
+_WEIGHTS = command.path_flag("weights", "Parameters in place of the run's own.", False)
+
+
+def contents(models: Sequence[Model]) -> dict[str, bytes]:
+    """All files but the card, by their path in the folder.
+
+    Raises:
+        InputError: a library of the extra is missing.
+    """
+    tensors.safetensors_numpy()
+    try:
+        import flatbuffers  # noqa: F401  (what jax.export serialises with)
+    except ImportError as error:
+        raise InputError("flatbuffers", "not installed", tensors.INSTALL) from error
+    files = {
+        "conversation.jax": bytes(exported.conversations(models).serialize()),
+        "weights.safetensors": tensors.pack(models),
+    }
+    system = models[0].build()
+    if system.causal and system.streams:
+        state = io.BytesIO()
+        np.save(state, exported.initial_state(models))
+        files["step.jax"] = bytes(exported.step(models).serialize())
+        files["state.npy"] = state.getvalue()
+    return files | _torch(models)
+
+
+def describe(models: Sequence[Model], workdir: pathlib.Path, replaced: bool) -> dict[str, Any]:
+    """The card of a run's models.
+
+    Args:
+        models: of the run.
+        workdir: of the run.
+        replaced: whether they have other weights than the run's own.
+    """
+    results, made = read_results(workdir / "results.json"), clips.place(workdir)
+    extraction = Extraction.load(made) if made.is_file() else None
+    return card.write(models, results, extraction, replaced)
+
+
+def write(folder: pathlib.Path, files: Mapping[str, bytes]) -> None:
+    """Makes a folder of files, whole or not at all.
+
+    Raises:
+        InputError: it holds something, or cannot be written.
+    """
+    check_new(folder)
+    try:
+        beside = folder.absolute().with_name(f".{folder.absolute().name}.part")
+        shutil.rmtree(beside, ignore_errors=True)
+        for name, content in files.items():
+            (beside / name).parent.mkdir(parents=True, exist_ok=True)
+            (beside / name).write_bytes(content)
+        beside.replace(folder)
+    except OSError as error:
+        found = f"cannot be written ({error.strerror})"
+        raise InputError(folder, found, "a writable path") from error
+
+
+def main() -> None:
+    """Reads, exports, writes."""
+    workdir, output = pathlib.Path(_CHECKPOINT.value), pathlib.Path(_OUTPUT.value)
+    with alone(output, inside=False):
+        _export(workdir, output)
+
+
+def _export(workdir: pathlib.Path, output: pathlib.Path) -> None:
+    check_new(output)  # before the work, too
+    models = load_models(workdir, _WEIGHTS.value)
+    for model in models:
+        check_network("an export", model.build())
+    about = describe(models, workdir, _WEIGHTS.value is not None)
+    if _FORMAT.value == "onnx":
+        files = onnx_functions.functions(models, about)
+        about["calls"] = onnx_functions.CALLS
+    else:
+        files = contents(models)
+    about["files"] = {name: len(content) for name, content in files.items()}
+    files["card.json"] = (json.dumps(about, indent=1, allow_nan=False) + "\n").encode()
+    write(output, files)
+    print(f"{output}: {len(files)} files, {sum(map(len, files.values())) / 1e6:.1f} MB")
+
+
+def _torch(models: Sequence[Model]) -> dict[str, bytes]:
+    # Read, not imported: nothing here needs torch. The network in it answers classes.
+    if models[0].units is not None or models[0].build().architecture() is None:
+        return {}
+    source = (pathlib.Path(systems.__file__).parent / "mman_pytorch.py").read_bytes()
+    files = {"torch/network.py": source}
+    for model in models:
+        folder = "torch" if len(models) == 1 else f"torch/{model.card['task']}"
+        for number in range(len(jax.tree.leaves(model.params)[0])):
+            one = jax.tree.map(lambda x, n=number: x[n], model.params)
+            named = weights.to_torch(one, model.scaling)
+            files[f"{folder}/weights_{number}.safetensors"] = tensors.safetensors_numpy().save(
+                named
+            )
+    return files

@@ -1,0 +1,73 @@
+"""Predict emotions from a recording's sound: `mman listen --checkpoint=DIR --input=FILE`.
+
+The sound is cut into utterances by pauses; each is answered by a JSON line as soon as it has ended,
+all of them as one conversation. Speech is measured as in the corpus that the run was trained on, by
+the extraction that travels with the model.
+`--transcript=FILE` gives the words of a recording: subtitles (.srt, .vtt), or a CSV file with the
+columns start, end (seconds) and transcript. Other modalities are missing. `--microphone` listens
+until Ctrl-C. Needs the extras `listen` and `speech`.
+"""
+
+import pathlib
+import sys
+
+from absl import flags
+
+from mman_jax.cli.terminal import command
+from mman_jax.errors import InputError
+from mman_jax.features.speech import pauses
+from mman_jax.inference import listening
+from mman_jax.inference.answerer import Answerer
+from mman_jax.trial import clips
+from mman_jax.trial.stored import load_models
+
+_CHECKPOINT = command.path_flag("checkpoint", "The folder of a finished run.")
+_INPUT = command.path_flag("input", "A recording, in any format that ffmpeg reads.", False)
+_MICROPHONE = flags.DEFINE_bool("microphone", False, "Listen to the default microphone instead.")
+_TRANSCRIPT = command.path_flag(
+    "transcript",
+    "The words of the recording: subtitles (.srt, .vtt), or a CSV file with the columns start, end "
+    "(seconds) and transcript.",
+    False,
+)
+_ATTENTION = flags.DEFINE_bool(
+    "attention", False, "Add each answer's attention weights between modalities."
+)
+_PAUSE = flags.DEFINE_float("pause", 0.5, "Seconds without speech that end an utterance.")
+_LONGEST = flags.DEFINE_float(
+    "longest", 20.0, "Seconds after which an utterance is cut, even in the middle of speech."
+)
+
+
+def main() -> None:
+    """Reads, cuts, answers."""
+    if bool(_INPUT.value) == _MICROPHONE.value:
+        found = "given with --microphone" if _INPUT.value else "not given"
+        raise InputError("--input", found, "a recording, or --microphone")
+    if _TRANSCRIPT.value and _MICROPHONE.value:
+        raise InputError("--transcript", "given with --microphone", "a recording's words")
+    workdir = pathlib.Path(_CHECKPOINT.value)
+    answerer = Answerer(load_models(workdir), _ATTENTION.value)
+    made = clips.load(workdir, [m for m in answerer.dims if m in ("speech", "text")])
+    words = listening.read_words(pathlib.Path(_TRANSCRIPT.value)) if _TRANSCRIPT.value else []
+    if not made.settings.text:
+        expected = "a run that learnt text, too, or no --transcript"
+        command.refuse(_TRANSCRIPT, f"given for {workdir}, whose model reads no text", expected)
+    if not made.settings.speech and not words:
+        raise InputError(
+            workdir, "a model without speech features", "--transcript, or a model of speech"
+        )
+    made.settings.check_libraries()
+    pauses.detector()
+    chunks = listening.microphone() if _MICROPHONE.value else listening.recording(_INPUT.value)
+    how = {"pause": _PAUSE.value, "longest": _LONGEST.value}
+    try:
+        times = listening.answer(answerer, made, chunks, words, sys.stdout, **how)
+    except KeyboardInterrupt:
+        if _MICROPHONE.value:  # Ctrl-C between two readings of it
+            return
+        raise
+    if not times and _INPUT.value:
+        raise InputError(_INPUT.value, "no speech found", "a recording in which somebody speaks")
+    if unheard := listening.unheard(words, times):
+        print(f"note: {unheard}", file=sys.stderr)  # stdout is for answers

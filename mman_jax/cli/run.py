@@ -1,0 +1,58 @@
+"""Train and score one system: `mman run --config=mman --workdir=DIR`.
+
+Every field of the config is a flag, such as `--config.data.path=PATH`; a run prints those that
+differ from its file when it starts, and writes all of them to `DIR/config.json`. With
+`--config.data.folds=sessions` every fold is a trial in `DIR/folds`, and `DIR/results.json` pools
+their scores. Notebooks call
+`mman_jax.trial.experiment.run` with a config of their own.
+"""
+
+import pathlib
+import sys
+
+from absl import flags
+
+from mman_jax.cli.terminal import command, config
+from mman_jax.cli.terminal.screen import Screen
+from mman_jax.errors import within
+from mman_jax.files.lock import alone
+from mman_jax.study import folds, workers
+from mman_jax.training import processes
+from mman_jax.training.mesh import use_cache
+from mman_jax.trial import boards, experiment
+from mman_jax.trial.preemption import Preemption
+
+_CONFIG = command.config_flag("The system to train.")
+_CACHE = command.cache_flag()
+_PROCESSES = command.processes_flag("Folds")
+_BOARDS = [
+    flags.DEFINE_bool(kind, False, f"Whether learning curves are shown {where}, too.")
+    for kind, where in boards.WHERE.items()
+]
+_WORKDIR = command.path_flag(
+    "workdir", "Where results, checkpoints and the model go.", expected="a folder for results"
+)
+
+
+def main() -> None:
+    """Runs the experiment that the flags name."""
+    settings = config.read(_CONFIG)
+    workdir = pathlib.Path(_WORKDIR.value)
+    folds.check(settings)
+    if not folds.several(settings):
+        expected = "--config.data.folds=sessions, or no --processes"
+        command.refuse(_PROCESSES, "given for one trial, which has no folds", expected)
+    Preemption.listen()
+    with within("config"):
+        processes.join(settings.distributed)
+    shown = [board.name for board in _BOARDS if board.value]
+    cache = use_cache(_CACHE.value)
+    first = processes.is_first()
+    with alone(workdir, first=first), Screen(quiet=not first) as screen:
+        about = config.shown(settings, sys.argv)
+        screen.line(f"config: {about}; all of it goes to {workdir / 'config.json'}")
+        if folds.several(settings):
+            side_by_side = _PROCESSES.value or workers.default_processes()
+            folds.run(settings, workdir, screen, side_by_side, cache, shown)
+        else:
+            experiment.run(settings, workdir, screen, shown)

@@ -1,0 +1,257 @@
+"""Flags and exit statuses shared by all commands."""
+
+import contextlib
+import inspect
+import math
+import os
+import pathlib
+import re
+import sys
+import types
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
+
+from absl import app, flags, logging
+
+from mman_jax.cli.terminal import config
+from mman_jax.cli.terminal.paths import PathParser
+from mman_jax.errors import InputError
+from mman_jax.trial.preemption import Preemption
+
+flags.disclaim_key_flags()  # flags defined here belong to the command, whose --help lists them
+
+MISTAKE = 2
+"""Exit status after a mistake of the user."""
+
+_MISSING = re.compile(r"Flag --(\w+) must have a value other than None")
+_HELP = ("--help", "-help", "-h", "--helpfull", "--helpshort")
+_EXPECTED: dict[str, str] = {}
+"""What is missing when a path flag is not given, by the flag's name."""
+
+
+def fail(message: object) -> None:
+    """Prints one line and ends the process with status 2."""
+    print("error:", " ".join(str(message).split()), file=sys.stderr)
+    sys.exit(MISTAKE)
+
+
+class Interruptible:
+    """A pipe that lets SIGTERM end the process while it waits for a line."""
+
+    def __init__(self, source: BinaryIO):
+        self._source = source
+
+    def readline(self, most: int) -> bytes:
+        """Returns the next line, or its first `most` bytes."""
+        Preemption.waiting = True
+        try:
+            Preemption.check()  # the signal may have come while the line before was processed
+            return self._source.readline(most)
+        finally:
+            Preemption.waiting = False
+
+
+def run(module: types.ModuleType) -> None:
+    """Runs a command: parses its flags, then calls its `main`.
+
+    Args:
+        module: defines the flags and `main`; where `main` has a parameter, it gets the list of
+            arguments that are no flags, which are a mistake otherwise.
+    """
+    _print_any_text()
+    takes_arguments = bool(inspect.signature(module.main).parameters)
+
+    def parse(argv):
+        try:
+            left = flags.FLAGS([argument for argument in argv if argument not in _HELP])
+            _refuse_no_numbers()
+        except (
+            *(flags.Error, AttributeError, ImportError, KeyError),
+            *(TypeError, ValueError, OSError),
+        ) as error:
+            # All of these come from the command line: an unknown flag or config field, a value of
+            # another type, a config file that does not exist.
+            if not _asks_for_help(argv):
+                _refuse(error, argv)
+        if _asks_for_help(argv):
+            print(_help(module))
+            sys.exit()
+        return left
+
+    def guarded(argv):
+        # Below this level the libraries report every checkpoint on a page.
+        logging.set_verbosity(logging.ERROR)
+        if len(argv) > 1 and not takes_arguments:
+            fail(f"command line: {argv[1]!r}; expected flags alone (--name=value)")
+        try:
+            _use_plain_numbers()
+            module.main(*([argv[1:]] if takes_arguments else []))
+        except InputError as error:
+            fail(error)
+
+    app.run(guarded, flags_parser=parse)
+
+
+@contextlib.contextmanager
+def named_flags(*names: str) -> Iterator[None]:
+    """Writes `--` before the place of an error where the library names one of these arguments."""
+    try:
+        yield
+    except InputError as error:
+        if re.split(r"\W", error.place)[0] in names:
+            raise error.moved(f"--{error.place}") from error
+        raise
+
+
+def _asks_for_help(argv: Sequence[str]) -> bool:
+    return any(argument in _HELP for argument in argv)
+
+
+def _help(module: types.ModuleType) -> str:
+    if "config" in flags.FLAGS:
+        flags.FLAGS.register_key_flag_for_module(module.__name__, flags.FLAGS["config"])
+    text = [inspect.getdoc(module), "Flags:", flags.FLAGS.module_help(module)]
+    if "config" in flags.FLAGS:
+        text.append(config.describe(sys.argv))
+    return "\n\n".join(part.strip("\n") for part in text if part) + "\n"
+
+
+def _print_any_text() -> None:
+    """Lets a terminal that is not UTF-8 show replacements instead of raising an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            with contextlib.suppress(AttributeError):  # a stream that tests put there
+                stream.reconfigure(errors="replace")
+
+
+def _use_plain_numbers() -> None:
+    """Overrides settings of JAX's environment that a command does not follow.
+
+    Commands compute in 32 bits and rely on NumPy's rules of promotion.
+
+    Raises:
+        InputError: JAX finds none of the platforms that `JAX_PLATFORMS` names.
+    """
+    import jax
+
+    jax.config.update("jax_enable_x64", False)
+    jax.config.update("jax_numpy_dtype_promotion", "standard")
+    jax.config.update("jax_numpy_rank_promotion", "allow")
+    platforms = os.environ.get("JAX_PLATFORMS", "")
+    if platforms:
+        try:
+            jax.devices()
+        except RuntimeError as error:
+            expected = "a platform of this machine, such as cpu, or no such variable"
+            raise InputError(f"JAX_PLATFORMS={platforms}", str(error), expected) from error
+
+
+def _refuse_no_numbers() -> None:
+    """Raises ValueError if a flag's number is NaN, which no bound excludes.
+
+    Fields of a config are checked with all others of it.
+    """
+    for name in flags.FLAGS:
+        value = flags.FLAGS[name].value
+        if isinstance(value, float) and math.isnan(value) and "." not in name:
+            raise ValueError(f"flag --{name}={value}: expected a number")
+
+
+def config_flag(help_text: str) -> flags.FlagHolder:
+    """Defines the flag `--config`; a wrong field or value ends the process with one line."""
+    try:
+        return config.define(help_text)
+    except (AttributeError, ImportError, KeyError, TypeError, ValueError) as error:
+        if _asks_for_help(sys.argv):
+            raise
+        _refuse(error, sys.argv)
+
+
+def _refuse(error: Exception, argv: Sequence[str]) -> None:
+    """Ends the process with what is wrong with a command line; raises what is a bug."""
+    for reason in (error, error.__context__):
+        if isinstance(reason, InputError):
+            fail(reason)
+    missing = _MISSING.search(str(error))
+    if isinstance(error, flags.Error) and missing:
+        name = missing[1]
+        fail(f"--{name} is missing; expected {_EXPECTED.get(name, 'a value')}")
+    if "config" in flags.FLAGS or any("--config" in argument for argument in argv):
+        try:
+            config.explain(argv)
+        except InputError as explained:
+            fail(explained)
+    if isinstance(error, ImportError):
+        raise error
+    while error.args and isinstance(error.args[0], BaseException):  # what others wrapped it in
+        error = error.args[0]
+    message = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    fail(f"command line: {message}")
+
+
+def path_flag(
+    name: str, help_text: str, must: bool = True, expected: str = "a path"
+) -> flags.FlagHolder:
+    """Defines a flag that takes a local path, with `~` expanded.
+
+    Several commands may be imported into one process, each with an `input`.
+
+    Args:
+        name: of the flag.
+        help_text: of `--help`.
+        must: whether it must be given.
+        expected: what is missing if it is not given.
+    """
+    _EXPECTED[name] = expected
+    holder = flags.DEFINE(
+        PathParser(name), name, None, help_text, serializer=flags.ArgumentSerializer(),
+        required=must, allow_override=True,
+    )  # fmt: skip
+    return holder
+
+
+def path(flag: flags.FlagHolder) -> pathlib.Path | None:
+    """Returns the path that a flag holds; None if it was not given."""
+    return pathlib.Path(flag.value) if flag.value else None
+
+
+def refuse(flag: flags.FlagHolder, found: str, expected: str, *, default_too: bool = False) -> None:
+    """Refuses a flag that was given although it has no effect.
+
+    Args:
+        flag: the flag.
+        found: why it has no effect.
+        expected: what to do instead.
+        default_too: also refuse the flag's default value, for a flag whose value is fixed by
+            something else; otherwise its default is accepted as harmless.
+
+    Raises:
+        InputError: the flag was given.
+    """
+    given = flags.FLAGS[flag.name]
+    if given.present and (default_too or given.value != given.default):
+        raise InputError(f"--{flag.name}", found, expected)
+
+
+def seed_flag(help_text: str) -> flags.FlagHolder:
+    """Defines the flag `--seed`; several commands may be imported into one process."""
+    return flags.DEFINE_integer("seed", 0, help_text, 0, allow_override=True)
+
+
+def processes_flag(what: str) -> flags.FlagHolder:
+    """Defines the flag `--processes`.
+
+    Args:
+        what: each process works on, in the plural.
+    """
+    about = f"{what} processed at the same time; 0: one per core on CPUs, one otherwise."
+    return flags.DEFINE_integer("processes", 0, about, 0, allow_override=True)
+
+
+def cache_flag() -> flags.FlagHolder:
+    """Defines the flag `--compilation_cache`: a folder, or empty."""
+    return flags.DEFINE_string(
+        "compilation_cache",
+        os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "mman_jax"),
+        "Folder of compiled programs, which make the next start faster; empty: none.",
+    )

@@ -1,0 +1,1 @@
+"""Talks made by machine for `mman demo`: a script, voices and faces."""

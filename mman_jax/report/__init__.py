@@ -1,0 +1,43 @@
+"""The report of `mman paper`: from results.json to a page, a Markdown file and pictures."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from mman_jax.errors import InputError
+from mman_jax.files.whole import read_json, write_whole
+from mman_jax.report import contents, html, markdown
+
+
+def write(results: Mapping[str, Any], folder: pathlib.Path) -> None:
+    """Writes `figures/*.png`, `report.md` and last `report.html`; the same bytes each time.
+
+    Args:
+        results: what `mman paper` measured. All numbers shown are in there.
+        folder: where to; made where it is missing.
+
+    Raises:
+        InputError: if a file cannot be written.
+    """
+    document = contents.document(results)
+    for figure in document.figures:
+        write_whole(folder / markdown.FIGURES / f"{figure.name}.png", figure.png)
+    write_whole(folder / "report.md", markdown.render(document).encode())
+    write_whole(folder / "report.html", html.render(document).encode())
+
+
+def write_again(path: pathlib.Path) -> None:
+    """Writes the report of a `results.json` that is there, beside it.
+
+    Raises:
+        InputError: if that file is damaged or of something else, or if a file cannot be written.
+    """
+    results = read_json(path)
+    try:
+        write(results, path.parent)
+    except InputError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # A file that anybody may have edited: every field can be missing or of another kind.
+        found = f"no report's results ({type(error).__name__}: {error!s:.80})"
+        raise InputError(path, found, "what mman paper wrote") from error

@@ -1,0 +1,135 @@
+"""Sound that comes over HTTP: one utterance as a recording, or a microphone's stream."""
+
+import asyncio
+import concurrent.futures
+import pathlib
+import queue
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from mman_jax.errors import InputError
+from mman_jax.features import media
+from mman_jax.features.extraction import Extraction
+from mman_jax.features.speech import pauses
+from mman_jax.features.speech.pauses import Spoken
+from mman_jax.inference import listening
+from mman_jax.service.bodies import Refused
+from mman_jax.service.desk import Desk
+
+LONGEST_MESSAGE = 1 << 16
+"""Bytes of a WebSocket message: two seconds of sound."""
+
+_RECORDINGS = 8  # measured or waiting to be
+_MICROPHONES = 16
+_BEHIND = 100  # messages of one microphone that wait to be cut
+
+
+class Ears:
+    """Measures sound, one utterance after another in a thread of its own, as training did."""
+
+    def __init__(self, made: Extraction):
+        """Listens to nothing yet.
+
+        Args:
+            made: the extraction that travels with the model; of it speech and text are used.
+        """
+        self._made = made
+        self._pool = concurrent.futures.ThreadPoolExecutor(1, "ears")
+        self._microphones = self._recordings = 0
+
+    async def measure(
+        self, recording: Callable[[], Awaitable[bytes]], said: str
+    ) -> dict[str, np.ndarray]:
+        """The features of one utterance.
+
+        Args:
+            recording: gets a file in any format that ffmpeg reads; not called for one too many.
+            said: the words; empty where they are not known.
+
+        Raises:
+            InputError: no recording, or one without sound.
+            Refused: too many wait.
+        """
+        if self._recordings >= _RECORDINGS:
+            raise Refused(429, f"{_RECORDINGS} recordings wait to be measured; come again later")
+        self._recordings += 1
+        try:
+            measured = self._pool.submit(self._of_file, await recording(), said)
+            return await asyncio.wrap_future(measured)
+        finally:
+            self._recordings -= 1
+
+    def _of_file(self, recording: bytes, said: str) -> dict[str, np.ndarray]:
+        with tempfile.TemporaryDirectory(prefix="mman_jax_") as folder:
+            path = pathlib.Path(folder) / "recording"
+            path.write_bytes(recording)
+            try:
+                samples = media.read_audio(path)
+            except InputError as error:
+                raise InputError("body", str(error).replace(f"{path}: ", "")) from error
+        return listening.features(self._made, samples, said)
+
+    async def listen(self, socket: Any, desk: Desk, conversation: str) -> None:
+        """Answers each utterance of a microphone as it ends.
+
+        Args:
+            socket: an open WebSocket. It gets binary messages of 16-bit samples, little-endian, at
+                16 kHz, one channel; a text message says that there are no more.
+            desk: answers.
+            conversation: that the utterances belong to.
+
+        Raises:
+            Refused: too many microphones, or one that is faster than time.
+        """
+        if self._microphones >= _MICROPHONES:
+            raise Refused(429, f"{_MICROPHONES} microphones are open; come again later")
+        self._microphones += 1
+        chunks: queue.SimpleQueue[np.ndarray | None] = queue.SimpleQueue()
+        found: asyncio.Queue[tuple[Spoken, Any] | None] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+        cutting = asyncio.create_task(asyncio.to_thread(self._cut, chunks, found, loop))
+        receiving = asyncio.create_task(_receive(socket, chunks))
+        try:
+            while (utterance := await found.get()) is not None:
+                spoken, features = utterance
+                status, said = await desk.ask(conversation, features)
+                times = {"start": round(spoken.start, 2), "end": round(spoken.end, 2)}
+                await socket.send_json(times | said | ({"status": status} if status != 200 else {}))
+            await receiving  # raises what it refused
+        finally:
+            receiving.cancel()
+            chunks.put(None)
+            await cutting
+            self._microphones -= 1
+
+    def _cut(self, chunks: Any, found: asyncio.Queue, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            for spoken in pauses.cut(_until_none(chunks), pauses.detector()):
+                measured = self._pool.submit(listening.features, self._made, spoken.samples)
+                loop.call_soon_threadsafe(found.put_nowait, (spoken, measured.result()))
+        finally:
+            loop.call_soon_threadsafe(found.put_nowait, None)
+
+
+def _until_none(chunks: queue.SimpleQueue) -> Iterator[np.ndarray]:
+    while (chunk := chunks.get()) is not None:
+        yield chunk
+
+
+async def _receive(socket: Any, chunks: queue.SimpleQueue) -> None:
+    try:
+        while True:
+            message = await socket.receive()
+            sound = message.get("bytes")
+            if message["type"] != "websocket.receive" or sound is None:
+                return
+            if len(sound) % 2:
+                raise Refused(400, f"{len(sound)} bytes of sound; expected samples of 16 bits")
+            if chunks.qsize() >= _BEHIND:
+                raise Refused(429, "sound that comes faster than it can be cut")
+            chunks.put(np.frombuffer(sound, "<i2").astype(np.float32) / 32768)
+    finally:
+        chunks.put(None)

@@ -1,0 +1,248 @@
+"""`results.json` of the paper command: every number of its report."""
+
+import dataclasses
+import itertools
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mman_jax.data import protocols
+from mman_jax.data.corpus import Corpus
+from mman_jax.data.synthetic import ceiling, word_ceiling
+from mman_jax.evaluation import evidence, significance
+from mman_jax.study import claims, pooled
+from mman_jax.study.towers import ABLATION, CITED, PAPER, System
+from mman_jax.systems import SYSTEMS
+from mman_jax.trial import grouped, results
+from mman_jax.trial.prepared import Experiment
+from mman_jax.trial.provenance import provenance
+
+Folders = Mapping[str, Sequence[Mapping[str, pathlib.Path]]]
+
+
+def summarise(
+    systems: Sequence[System],
+    folders: Folders,
+    tasks: Folders,
+    experiments: Sequence[Experiment],
+    command: str,
+) -> dict[str, Any]:
+    """Everything that the report says.
+
+    Args:
+        systems: of the plan.
+        folders: what was trained for each system: its own trial, then those of its towers, each a
+            folder a fold.
+        tasks: the same of the systems trained on the one-vs-rest tasks; may be empty.
+        experiments: of one system on all modalities, one a fold, for corpus, split and labels.
+        command: how to do it again.
+    """
+    experiment, *_ = experiments
+    task = experiment.tasks[0]
+    every = {tuple(one.values()): one for own in folders.values() for one in own}
+    trials = {key: pooled.read(one) for key, one in every.items()}
+    own = {name: [trials[tuple(one.values())] for one in of] for name, of in folders.items()}
+    found = {system.name: _system(system, own[system.name], task.name) for system in systems}
+    missing = {system.name: found[system.name].pop("missing") for system in systems}
+    utterances = found[systems[0].name].pop("utterances")
+    for other in list(found.values())[1:]:
+        if other.pop("utterances") != utterances:
+            raise AssertionError("systems were scored on different utterances")
+    answers = {name: system.pop("answers") for name, system in found.items()}
+    paper = [s.name for s in systems if s.group == PAPER]
+    if experiment.targets:
+        compared = _numbers(found, answers, utterances, _pairs(systems), paper)
+        spread = float(np.mean([target.spread for target in experiment.targets]))
+        compared["targets"] = [dataclasses.asdict(target) for target in experiment.targets]
+    else:
+        compared = _classes(found, answers, utterances, _pairs(systems), paper, len(task.classes))
+        spread = None
+    first = found[systems[0].name]["test"]
+    constant = "mean_answer_mae" if experiment.targets else "majority_accuracy"
+    totals = {name: system["parameters"]["total"] for name, system in found.items()}
+    return {
+        "command": command,
+        **provenance(),
+        "config": {system.name: system.config.to_dict() for system in systems},
+        "seconds": sum(_seconds(trial) for trial in trials.values()),
+        "corpus": _corpus(experiments, task),
+        "protocol": experiment.config.data.protocol,
+        "classes": list(task.classes),
+        "seeds": experiment.seeds,
+        constant: first[constant],
+        "utterances": _anonymous(utterances),
+        "systems": found,
+        **compared,
+        "claims": claims.judge(compared["comparisons"], totals, spread),
+        "tasks": _tasks(tasks),
+        "synthetic": _synthetic(experiments, utterances, answers),
+        # One modality's system has nothing left to answer from.
+        "missing": {n: x for n, x in missing.items() if x and found[n]["group"] == PAPER} or None,
+    }
+
+
+def _classes(
+    found: Mapping[str, dict[str, Any]],
+    answers: Mapping[str, Any],
+    utterances: Mapping[str, Sequence[Any]],
+    pairs: Sequence[tuple[str, str]],
+    paper: Sequence[str],
+    classes: int,
+) -> dict[str, Any]:
+    """What systems had right: noted in `found`, compared, and by position."""
+    labels = np.asarray(utterances["label"])
+    for name, given in answers.items():
+        # A digit an utterance, 1 where right: enough for any test, and no corpus is passed on.
+        right = (np.asarray(given) == labels).astype(int)
+        found[name]["right"] = ["".join(map(str, seed)) for seed in right.tolist()]
+    comparisons = [
+        {"first": first, "second": second}
+        | claims.compare(answers[first], answers[second], utterances, classes)
+        for first, second in pairs
+    ]
+    positions = claims.by_position({name: answers[name] for name in paper}, utterances)
+    return {"comparisons": comparisons, "positions": positions}
+
+
+def _numbers(
+    found: Mapping[str, dict[str, Any]],
+    answers: Mapping[str, Any],
+    utterances: Mapping[str, Sequence[Any]],
+    pairs: Sequence[tuple[str, str]],
+    paper: Sequence[str],
+) -> dict[str, Any]:
+    """How far systems were off: noted in `found`, compared, and by position."""
+    errors = {name: claims.errors(given, utterances) for name, given in answers.items()}
+    for name, own in errors.items():
+        found[name]["errors"] = np.round(own, 4).tolist()
+    comparisons = [
+        {"first": first, "second": second}
+        | claims.compare_errors(errors[first], errors[second], utterances)
+        for first, second in pairs
+    ]
+    own = {name: errors[name] for name in paper}
+    return {
+        "comparisons": comparisons,
+        "positions": claims.errors_by_position(own, utterances),
+    }
+
+
+def _system(system: System, trials: Sequence[Mapping[str, Any]], task: str) -> dict[str, Any]:
+    whole, *_ = trials
+    own = whole["tasks"][task]
+    headline = "mae" if "targets" in own else "accuracy"
+    kept = ("validation", "test", "test_oracle", "best_epoch", "towers", "curves", "failed")
+    return {
+        "title": system.title,
+        "group": system.group,
+        "baseline": system.baseline,
+        "about": system.about,
+        **{name: own[name] for name in kept},
+        **{name: own[name] for name in ("folds", "ensemble", "before_refit") if name in own},
+        "parameters": whole["parameters"] | {"trainable": own["trainable"]},
+        "interval": list(significance.seed_interval(own["test"][headline]["per_seed"])),
+        "seconds": sum(map(_seconds, trials)),
+        **_answering(whole, len(own["utterances"]["label"])),
+        "sees": _sees(system),
+        "seeds": own["seeds"],
+        "answers": own["answers"],
+        "attention": own.get("attention"),
+        "missing": own.get("missing"),
+        "calibration": own.get("calibration"),
+        "groups": grouped.anonymous(own.get("groups", {})),
+        "utterances": own["utterances"],
+    }
+
+
+def _seconds(trial: Mapping[str, Any]) -> float:
+    return sum(x for what, x in trial["seconds"].items() if what != "answering")
+
+
+def _answering(trial: Mapping[str, Any], utterances: int) -> dict[str, float]:
+    """The seconds that an answer takes, where the trial measured it."""
+    seconds = trial["seconds"].get("answering")
+    return {} if seconds is None else {"answering": seconds / utterances}
+
+
+def _sees(system: System) -> dict[str, Any]:
+    """What an answer is made from."""
+    network, cells = system.config.network, system.config.data.get("cells", "utterances")
+    kind = SYSTEMS[network.get("system", "mman")]
+    return {
+        "cells": cells,
+        "context": cells == "utterances" and kind.in_context and network.get("context", True),
+        "future": not kind.causal,
+    }
+
+
+def _anonymous(utterances: Mapping[str, Sequence[Any]]) -> dict[str, list[int]]:
+    """Which conversation of the test part each utterance is of, by number, and where in it."""
+    _, numbers = np.unique(utterances["conversation"], return_inverse=True)
+    return {"conversation": numbers.tolist(), "position": list(utterances["position"])}
+
+
+def _pairs(systems: Sequence[System]) -> list[tuple[str, str]]:
+    """Every pair of the paper's systems, those of the claims first; MMAN with each cited system;
+    each ablation with its baseline; of these all that were trained."""
+    names = {system.name for system in systems}
+    paper = [s.name for s in systems if s.group == PAPER]
+    named = [(first, second) for _, first, second, _ in claims.CLAIMS]
+    others = [
+        (b, a) for a, b in itertools.combinations(paper, 2) if {(a, b), (b, a)}.isdisjoint(named)
+    ]
+    cited = [("mman", s.name) for s in systems if s.group == CITED]
+    varied = [(s.name, s.baseline) for s in systems if s.group == ABLATION]
+    return [pair for pair in (*named, *others, *cited, *varied) if names.issuperset(pair)]
+
+
+def _corpus(experiments: Sequence[Experiment], task: protocols.Task) -> dict[str, Any]:
+    tested = experiments[0].tested
+    corpus: Corpus = tested.own if tested else experiments[0].parts.corpus
+    told = [results.of_corpus(one.parts, one.labels[task.name], task) for one in experiments]
+    found = told[0] if len(told) == 1 else pooled.corpora(told)
+    return (
+        found
+        | (tested.about() if tested else {})
+        | {
+            "sessions": len(set(corpus.sessions)) if corpus.sessions else None,
+            "speakers": len(set(corpus.speakers)) if corpus.speakers else None,
+            "iemocap": protocols.is_iemocap(corpus),
+        }
+    )
+
+
+def _tasks(folders: Folders) -> dict[str, Any] | None:
+    if not folders:
+        return None
+    found: dict[str, Any] = {}
+    for system, (own, *_) in folders.items():
+        found[system] = {}
+        for task, scores in pooled.read(own)["tasks"].items():
+            labels = np.asarray(scores["utterances"]["label"])
+            answers = np.asarray(scores["answers"])
+            both = ((answers == 1) & (labels == 1)).sum(1)
+            f1 = 2 * both / np.maximum((answers == 1).sum(1) + (labels == 1).sum(), 1)
+            found[system][task] = {
+                "accuracy": scores["test"]["accuracy"],
+                "f1": results.spread(f1),
+                "no_accuracy": float((labels == 0).mean()),
+                "utterances": len(labels),
+            }
+    return found
+
+
+def _synthetic(
+    experiments: Sequence[Experiment],
+    utterances: Mapping[str, Sequence[Any]],
+    answers: Mapping[str, Any],
+) -> dict[str, Any] | None:
+    if experiments[0].config.data.path is not None:
+        return None
+    corpus = experiments[0].parts.corpus
+    shares, beside, kinds = evidence.used(corpus, utterances, answers)
+    test = np.concatenate([one.parts.split.test for one in experiments])
+    of = word_ceiling if corpus.sequences else ceiling
+    found = {"evidence": shares, "evidence_beside": beside, "kinds": kinds}
+    return of.bounds(corpus, test) | found

@@ -1,0 +1,42 @@
+"""What an utterance's answer is made of, where that is not the utterance as a whole."""
+
+import ml_collections
+
+from mman_jax.data.corpus import Corpus
+from mman_jax.data.sequences import check_named
+from mman_jax.data.unaligned import Unaligned, unaligned
+from mman_jax.data.words import Words, words
+from mman_jax.errors import InputError, within
+from mman_jax.systems import SYSTEMS, build
+from mman_jax.systems.base import System
+from mman_jax.trial.tested import modalities
+
+
+def load(config: ml_collections.ConfigDict, corpus: Corpus) -> Words | Unaligned | None:
+    """The words of a corpus, where a config's cells are words, and what is in them where its system
+    reads that; or its frames, where these are the cells.
+
+    Raises:
+        InputError: a corpus without any, or of which they cannot be told; or a system that does not
+            read frames.
+    """
+    data = config.data
+    if data.cells == "frames":
+        return _frames(config, corpus)
+    if data.cells != "words":
+        return None
+    system = SYSTEMS.get(config.network.get("system", "mman"))
+    inside = getattr(system, "inside", False)  # an unknown system is refused where it is built
+    return words(corpus, data.pivot, data.words, inside, modalities(data))
+
+
+def _frames(config: ml_collections.ConfigDict, corpus: Corpus) -> Unaligned:
+    names = modalities(config.data) or list(corpus.sequences)
+    check_named(corpus, "frames", names)
+    with within("config"):
+        system = build(config.network, names, 2)  # of any number of classes
+        how = {m: system.as_is(m) if isinstance(system, System) else None for m in names}
+        if None in how.values():
+            expected = "a system that reads them, mult or tripathi; or utterances"
+            raise InputError("data.cells", f"'frames' for {config.system}", expected)
+    return unaligned(corpus, how)

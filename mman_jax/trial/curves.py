@@ -1,0 +1,150 @@
+"""Learning curves on disk while a run goes on: a CSV file always, boards where asked for.
+
+All are made from a snapshot's whole history: a run that was interrupted leaves the file of one
+that was not.
+"""
+
+import csv
+import io
+import itertools
+import pathlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from mman_jax.errors import InputError
+from mman_jax.files.whole import write_whole
+from mman_jax.training.outcome import Snapshot
+from mman_jax.training.state import Record
+from mman_jax.trial.boards import Board
+
+_EVERY = 5.0  # seconds between two states of the file
+_VALUES = ("train_loss", "valid_loss", "valid_accuracy")
+
+
+class Row(NamedTuple):
+    """A line of the file: what one epoch showed of one seed's head, while it trained.
+
+    What is selected on is here, and no test score: curves are looked at while settings are chosen.
+    """
+
+    stage: str
+    head: str
+    seed: int
+    epoch: int
+    train_loss: np.float32
+    valid_loss: np.float32
+    valid_accuracy: np.float32
+
+
+class Log:
+    """The curves of one task's training."""
+
+    def __init__(
+        self,
+        path: pathlib.Path,
+        heads: Mapping[str, Sequence[str]],
+        seeds: Sequence[int],
+        boards: Mapping[int, Sequence[Board]] | None = None,
+        score: str = "accuracy",
+    ):
+        """Writes nothing yet.
+
+        Args:
+            path: of the CSV file.
+            heads: T names by stage.
+            seeds: S seeds.
+            boards: of each seed, where its curves are shown, too; closed at the end.
+            score: what the score of validation is, `accuracy` or `ccc`.
+        """
+        self._names = {"valid_accuracy": f"valid_{score}"}
+        self._path, self._heads, self._seeds = path, heads, seeds
+        self._written = 0.0
+        self._shown = dict.fromkeys(heads, 0)
+        self._boards = boards or {}
+
+    def __enter__(self) -> "Log":
+        return self
+
+    def __exit__(self, *_) -> None:
+        for board in itertools.chain(*self._boards.values()):
+            board.close()
+
+    def note(self, snapshot: Snapshot, last: bool) -> None:
+        """Takes in the epoch that ended; the file follows within seconds, or at once at the `last`.
+
+        Raises:
+            InputError: if the file cannot be written.
+        """
+        histories = {name: outcome.history for name, outcome in snapshot.finished.items()}
+        histories.setdefault(snapshot.stage, snapshot.history)
+        if self._boards:
+            self._show(histories)
+        now = time.monotonic()
+        if last or now - self._written >= _EVERY:
+            self._written = now
+            rows = (row for stage in histories for row in self._rows(stage, histories[stage]))
+            write_whole(self._path, _csv(rows, self._names))
+
+    def _show(self, histories: Mapping[str, Record]) -> None:
+        for stage, history in histories.items():
+            for row in self._rows(stage, history, self._shown[stage]):
+                values = {
+                    f"{self._names.get(name, name)}/{row.head}": float(getattr(row, name))
+                    for name in _VALUES
+                }
+                for board in self._boards[row.seed]:
+                    board.add(values, row.epoch)
+            self._shown[stage] = len(history.train_loss)
+
+    def _rows(self, stage: str, history: Record, done: int = 0) -> Iterator[Row]:
+        values = [np.asarray(getattr(history, name), np.float32) for name in _VALUES]
+        for epoch, seed, head in np.argwhere(history.training):
+            if epoch >= done:
+                place = (self._heads[stage][head], self._seeds[seed], int(epoch) + 1)
+                yield Row(stage, *place, *(x[epoch, seed, head] for x in values))
+
+
+def read(path: pathlib.Path) -> list[Row]:
+    """The file's lines.
+
+    Raises:
+        InputError: another file, or none.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            header, *lines = csv.reader(file)
+        if tuple(header) not in (Row._fields, (*Row._fields[:-1], "valid_ccc")):
+            raise ValueError(f"columns {', '.join(header)}")
+        return [
+            Row(stage, head, int(seed), int(epoch), *map(np.float32, values))
+            for stage, head, seed, epoch, *values in lines
+        ]
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(path, f"unreadable ({error})", "the curves that a run wrote") from error
+
+
+def means(rows: Sequence[Row]) -> dict[str, dict[str, list[float]]]:
+    """By head, the mean over the seeds that still trained of each value, an entry an epoch."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for head in dict.fromkeys(row.head for row in rows):
+        own = [row for row in rows if row.head == head]
+        epochs = sorted({row.epoch for row in own})
+        found[head] = {
+            name: [
+                float(np.mean([getattr(row, name) for row in own if row.epoch == epoch]))
+                for epoch in epochs
+            ]
+            for name in _VALUES
+        }
+    return found
+
+
+def _csv(rows: Iterator[Row], names: Mapping[str, str]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([names.get(field, field) for field in Row._fields])
+    writer.writerows(rows)
+    return text.getvalue().encode()

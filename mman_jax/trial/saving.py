@@ -1,0 +1,51 @@
+"""A trained model on disk, with what it was made of."""
+
+import pathlib
+from typing import Any
+
+from mman_jax.data import protocols
+from mman_jax.data.words import Words
+from mman_jax.inference.model import Model
+from mman_jax.training import processes
+from mman_jax.trial.prepared import Experiment
+from mman_jax.trial.tasks import network
+
+
+def save_model(
+    experiment: Experiment,
+    task: protocols.Task,
+    params: Any,
+    seeds: list[int],
+    models: pathlib.Path,
+    temperature: float = 1.0,
+) -> None:
+    """Writes a trained model; where several processes train the first does.
+
+    Args:
+        experiment: that was trained.
+        task: the same.
+        params: of the seeds that are kept, leading axis S.
+        seeds: which these are.
+        models: the folder that gets a folder of the task's name.
+        temperature: by which the logarithm of the mean probabilities is divided.
+    """
+    if not processes.is_first():
+        return
+    about = {
+        "system": experiment.config.system,
+        "protocol": experiment.config.data.protocol,
+        "task": task.name,
+        "corpus": experiment.parts.corpus.source,
+        "seeds": seeds,
+    }
+    if experiment.tested:
+        about["test_corpus"] = experiment.tested.card()
+    parts = experiment.parts
+    laid, words = parts.words, None
+    if isinstance(laid, Words):
+        words = {"pivot": laid.pivot, "most": laid.most}
+    units = experiment.reference(task) if experiment.targets else None  # of classes there is none
+    given = (params, parts.scaling, network(experiment.config, task, laid))
+    more = {"temperature": temperature, "units": units, "words": words}
+    model = Model(*given, parts.cells.dims, task.classes, about, **more)
+    model.save(models / task.name)

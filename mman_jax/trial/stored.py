@@ -1,0 +1,170 @@
+"""`results.json` read back: what a command shows of it is there, or a message says what is not."""
+
+import pathlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from mman_jax.errors import InputError
+from mman_jax.evaluation.metrics import ADDED, METRICS
+from mman_jax.evaluation.ratings import MEASURES
+from mman_jax.files.whole import read_json
+from mman_jax.inference import tensors
+from mman_jax.inference.model import Model
+
+_EXPECTED = "results as a run wrote them"
+_LARGEST = 1e15
+_NAME = re.compile(r"\w[\w.-]{0,99}")
+
+
+def read_results(path: pathlib.Path) -> dict[str, Any]:
+    """The results, checked as far as any command reads them.
+
+    Raises:
+        InputError: the file and the field that is missing or of another kind.
+    """
+    results = read_json(path)
+    # The protocol and the tasks name folders of the run: a path must not climb out of it.
+    for field in ("system", "protocol"):
+        if not isinstance(results.get(field), str) or not _NAME.fullmatch(results[field]):
+            raise InputError(f"{path}: {field}", _shown(results.get(field)), "a name")
+    if "tasks" not in results:
+        _check_scores(results, path, "")
+        _number(_part(results, "parameters", path), "total", f"{path}: parameters")
+    else:
+        tasks = _part(results, "tasks", path)
+        if not tasks:
+            raise InputError(f"{path}: tasks", "none", "at least one")
+        for name in tasks:
+            if not _NAME.fullmatch(name):
+                raise InputError(f"{path}: tasks", f"{name!r:.60}", "a name")
+            _check_scores(_part(tasks, name, f"{path}: tasks"), path, f"tasks.{name}.")
+    for field in ("ceiling", "ceiling_late_fusion") if "ceiling" in results else ():
+        _number(results, field, path)
+    return results
+
+
+def load_models(workdir: pathlib.Path, weights: str | None = None) -> list[Model]:
+    """The trained models of a run: one, or one a class after a one-vs-rest protocol.
+
+    Args:
+        workdir: of the run.
+        weights: a file of `mman export`, whose parameters then take the place of theirs.
+
+    Raises:
+        InputError: if there are none, or the weights do not fit.
+    """
+    results = workdir / "results.json"
+    if not results.is_file():
+        raise InputError(workdir, "no trained model", "the folder of a finished run")
+    done = read_results(results)
+    folds = sorted(path.name for path in (workdir / "folds").glob("*") if path.is_dir())
+    if folds and not (workdir / "model").is_dir():
+        found = f"a run over folds, each with a model of its own ({', '.join(folds[:5])})"
+        raise InputError(workdir, found, f"one of them, {workdir / 'folds' / folds[0]}")
+    tasks = list(done["tasks"]) if "tasks" in done else [done["protocol"]]
+    models = [Model.load(workdir / "model" / task) for task in tasks]
+    return models if weights is None else tensors.replace(models, pathlib.Path(weights))
+
+
+def _check_scores(scores: Mapping[str, Any], path: pathlib.Path, within: str) -> None:
+    numbers = "targets" in scores
+    _check_head(scores, path, within, numbers)
+    if "per_class" in scores["test"]:
+        place = f"{path}: {within}test.per_class"
+        _check_classes(scores.get("classes"), scores["test"]["per_class"], place)
+    if "groups" in scores:
+        columns = _part(scores, "groups", f"{path}: {within}".rstrip(": ."))
+        for name in columns:
+            place = f"{path}: {within}groups.{name:.60}"
+            _check_groups(_part(columns, name, f"{path}: {within}groups"), place)
+    place = f"{path}: {within}towers"
+    for name, tower in _part(scores, "towers", f"{path}: {within}".rstrip(": ")).items():
+        if not isinstance(tower, dict):
+            raise InputError(f"{place}.{name:.60}", f"a {type(tower).__name__}", _EXPECTED)
+        _check_head(tower, path, f"{within}towers.{name:.60}.", numbers)
+
+
+def _check_classes(classes: Any, several: Any, place: str) -> None:
+    names = classes if isinstance(classes, list) else []
+    if not isinstance(several, list) or len(several) != len(names):
+        raise InputError(place, "not one entry a class", _EXPECTED)
+    for name, own in zip(names, several, strict=True):
+        where = f"{place} of {name!r:.60}"
+        if not isinstance(name, str) or not isinstance(own, dict):
+            raise InputError(where, "no scores by name", _EXPECTED)
+        for metric in ("precision", "recall", "f1"):
+            _check_spread(own, metric, where)
+        _number(own, "support", where)
+
+
+def _check_groups(told: Any, place: str) -> None:
+    groups = _part(told, "groups", place)
+    for name in groups:
+        own = _part(groups, name, f"{place}.groups")
+        for metric in ("accuracy", "unweighted_recall"):
+            _check_spread(own, metric, f"{place}.groups.{name:.60}")
+        for field in ("utterances", "conversations"):
+            _number(own, field, f"{place}.groups.{name:.60}")
+    if not isinstance(told.get("left_out"), list):
+        raise InputError(f"{place}: left_out", _shown(told.get("left_out")), "a list")
+    gap = told.get("gap")
+    if gap is None:
+        return
+    _number(_part(told, "gap", place), "difference", f"{place}.gap")
+    ends = gap.get("interval")
+    if not isinstance(ends, list) or len(ends) != 2:
+        raise InputError(f"{place}.gap: interval", _shown(ends), "two numbers")
+    for end in (0, 1):
+        _number(dict(enumerate(ends)), end, f"{place}.gap.interval")
+    for field in ("first", "second"):
+        if not isinstance(gap.get(field), str):
+            raise InputError(f"{place}.gap: {field}", _shown(gap.get(field)), "a name")
+
+
+def _check_spread(scores: Mapping[str, Any], metric: str, place: str) -> None:
+    spread = _part(scores, metric, place)
+    for field in ("mean", "std"):
+        _number(spread, field, f"{place}.{metric}")
+    if not isinstance(spread.get("per_seed"), list):
+        raise InputError(f"{place}.{metric}", "no list per_seed", _EXPECTED)
+
+
+def _check_head(head: Mapping[str, Any], path: pathlib.Path, within: str, numbers: bool) -> None:
+    several = ("test", "validation", "test_oracle")
+    kinds = zip(several, (MEASURES, MEASURES, ("ccc",)), strict=True)
+    if not numbers:
+        kinds = zip(several, (METRICS, METRICS, ("accuracy",)), strict=True)
+    for part, metrics in kinds:
+        place = f"{path}: {within}{part}"
+        scores = _part(head, part, f"{path}: {within}".rstrip(": ."))
+        for metric in metrics:
+            if metric in ADDED and metric not in scores:
+                continue
+            _check_spread(scores, metric, place)
+        if "calibration" in scores:
+            told = _part(scores, "calibration", place)
+            for field in ("before", "after", "temperature"):
+                _number(told, field, f"{place}.calibration")
+        if part != "test_oracle":
+            _number(scores, "mean_answer_mae" if numbers else "majority_accuracy", place)
+
+
+def _part(whole: Mapping[str, Any], field: str, place: object) -> dict[str, Any]:
+    part = whole.get(field)
+    if not isinstance(part, dict):
+        found = f"no {field!r}" if part is None else f"{field!r} is a {type(part).__name__}"
+        raise InputError(place, found, _EXPECTED)
+    return part
+
+
+def _number(whole: Mapping[Any, Any], field: str | int, place: object) -> None:
+    value = whole.get(field)
+    if type(value) not in (int, float) or not abs(value) <= _LARGEST:
+        raise InputError(f"{place}: {field}", _shown(value), "a finite number")
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    return f"{value!r:.60}" if isinstance(value, str | int | float) else f"a {type(value).__name__}"

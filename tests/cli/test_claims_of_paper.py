@@ -1,0 +1,55 @@
+"""What the synthetic corpus is for: who can use which evidence (networks smaller than shipped)."""
+
+import pytest
+
+from configs import clstm_lf, mman
+from mman_jax.cli.terminal.screen import Screen
+from mman_jax.trial import experiment
+
+# Standard error of an accuracy on the 1586 test utterances, at its largest.
+ERROR = 0.5 / 1586**0.5
+
+
+def trained(system, workdir):
+    config = system.get_config()
+    blocks = [*config.network.get("unimodal", {}).values()]
+    blocks += [config.network[name] for name in ("early", "fusion") if name in config.network]
+    for block in blocks:
+        if "hidden" in block:
+            block.update(hidden=(48,) * len(block.hidden), dense=32)
+    config.train.towers.update(epochs=20, patience=5)
+    config.train.towers.learning_rate.default = 3e-3
+    config.mesh.update(seeds=1, rows=1)
+    with Screen() as screen:
+        return experiment.run(config, workdir, screen)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("claims")
+    found = {"mman": trained(mman, folder / "mman"), "clstm_lf": trained(clstm_lf, folder / "lf")}
+    # The tower of MMAN is the whole system, number for number: see `test_study`.
+    return found | {"clstm_mma": found["mman"]["towers"]["mma"]}
+
+
+def accuracy(scores):
+    return scores["test"]["accuracy"]["mean"]
+
+
+def test_mman_comes_within_three_points_of_the_best_possible(results):
+    assert accuracy(results["mman"]) > results["mman"]["ceiling"] - 0.03
+
+
+@pytest.mark.parametrize("system", ["mman", "clstm_mma"])
+def test_attention_uses_the_evidence_that_only_two_modalities_hold(results, system):
+    # More than late fusion can know at best, by far more than chance.
+    late = results["mman"]["ceiling_late_fusion"]
+    assert accuracy(results[system]) > late + 5 * ERROR
+
+
+def test_late_fusion_cannot_use_it(results):
+    late_fusion = results["clstm_lf"]
+    assert accuracy(late_fusion) < late_fusion["ceiling_late_fusion"] + 2 * ERROR
+    # ... and it is not for want of training: it beats every tower of its own.
+    best_tower = max(accuracy(tower) for tower in late_fusion["towers"].values())
+    assert accuracy(late_fusion) > best_tower + 2 * ERROR

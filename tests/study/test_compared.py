@@ -1,0 +1,212 @@
+"""Trials compared: which are, with which numbers, and which are refused."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from mman_jax.errors import InputError
+from mman_jax.evaluation import significance
+from mman_jax.report import comparison, markdown
+from mman_jax.study import compared, naming
+from tests.children import run as command
+from tests.study import test_pooled
+
+LABELS = [0, 1, 0, 1]
+DIGESTS = {"sha256": "f0", "utterances": "u0", "modalities": {"text": "t0"}}
+
+
+def change(path, **fields):
+    """Changes fields of a JSON file, at paths of names joined by two underscores."""
+    content = json.loads(path.read_text())
+    for field, value in fields.items():
+        *way, last = field.split("__")
+        at = content
+        for name in way:
+            at = at[name]
+        at[last] = value
+    path.write_text(json.dumps(content))
+
+
+def trial(folder, answers, order=(0, 1, 2, 3), name="S1"):
+    """A finished trial with these answers [3, 4] of seeds to two conversations, listed in an
+    order of its own."""
+    test_pooled.trial(folder, "S1")
+    utterances = {
+        "conversation": [f"{name}{'ab'[i // 2]}" for i in order],
+        "position": [i % 2 for i in order],
+        "label": [LABELS[i] for i in order],
+    }
+    given = np.array(answers)[:, list(order)].tolist()
+    change(folder / "analysis.json", auto__answers=given, auto__utterances=utterances)
+    corpus = json.loads((folder / "results.json").read_text())["corpus"]
+    change(folder / "results.json", corpus=corpus | {"dimensions": {"text": 3}})
+    (folder / "corpus.json").write_text(json.dumps(DIGESTS))
+    data = {"protocol": "auto", "split": "", "folds": "", "fold": ""}
+    (folder / "config.json").write_text(json.dumps({"data": data}))
+    return folder
+
+
+@pytest.fixture
+def three(tmp_path):
+    right, half, wrong = [0, 1, 0, 1], [0, 1, 1, 0], [1, 0, 1, 0]
+    return [
+        trial(tmp_path / "right", [right] * 3),
+        trial(tmp_path / "half", [half, half, right], order=(3, 1, 0, 2)),
+        trial(tmp_path / "wrong", [wrong] * 3),
+    ]
+
+
+def test_all_pairs_by_hand(three):
+    found = compared.compare(three, command="again")
+    pairs = {(x["first"], x["second"]): x for x in found["comparisons"]}
+    assert list(pairs) == [("right", "half"), ("right", "wrong"), ("half", "wrong")]
+    # Of the 12 answers `half` has 2, 2 and 4 right.
+    np.testing.assert_allclose([x["difference"] for x in pairs.values()], [1 / 3, 1, 2 / 3])
+    assert pairs["right", "wrong"]["only_first"] == 4
+    assert pairs["right", "wrong"]["p_mcnemar"] == pytest.approx(2 / 2**4)
+    for test in ("p_bootstrap", "p_mcnemar"):
+        corrected = significance.holm([x[test] for x in pairs.values()])
+        assert [x[f"{test}_holm"] for x in pairs.values()] == corrected
+    assert [run["name"] for run in found["runs"]] == ["right", "half", "wrong"]
+    written = markdown.render(comparison.document(found))
+    assert "| right over wrong | +100.00 |" in written
+    assert "again" in written
+
+
+def test_the_order_of_utterances_changes_nothing(tmp_path):
+    answers = [[0, 1, 1, 0], [0, 0, 0, 1], [1, 1, 0, 0]]
+    same = [trial(tmp_path / "a", answers), trial(tmp_path / "b", answers, order=(2, 0, 3, 1))]
+    (pair,) = compared.compare(same)["comparisons"]
+    assert (pair["difference"], pair["only_first"], pair["only_second"]) == (0, 0, 0)
+
+
+def test_against_one(three):
+    found = compared.compare(three[:2], against=three[2])["comparisons"]
+    assert [(x["first"], x["second"]) for x in found] == [("right", "wrong"), ("half", "wrong")]
+    found = compared.compare(three, against=three[0])["comparisons"]
+    assert [(x["first"], x["second"]) for x in found] == [("half", "right"), ("wrong", "right")]
+
+
+def folds(study, system, answers):
+    for name in ("S1", "S2"):
+        folder = trial(study / "folds" / name / "systems" / system, answers, name=name)
+        change(folder / "config.json", data__folds="sessions", data__fold=name)
+    return study / "systems" / system
+
+
+def test_folds_are_scored_together(tmp_path):
+    right, wrong = [[0, 1, 0, 1]] * 3, [[1, 1, 0, 1]] * 3
+    paths = [folds(tmp_path, "mman", right), folds(tmp_path, "clstm", wrong)]
+    (pair,) = compared.compare(paths)["comparisons"]
+    assert (pair["difference"], pair["only_first"]) == (0.25, 2)
+    (tmp_path / "folds" / "S2" / "systems" / "clstm" / "results.json").unlink()
+    with pytest.raises(InputError, match=r"S2.*not finished"):
+        compared.compare(paths)
+
+
+def test_other_modalities_are_compared(three):
+    """A system of another modality on the same utterances is of the same corpus."""
+    other = DIGESTS | {"sha256": "f1", "modalities": {"speech": "s0"}}
+    (three[1] / "corpus.json").write_text(json.dumps(other))
+    assert compared.compare(three)["notes"] == []
+
+
+def test_all_scores_of_classes_are_told_in_per_cent(three):
+    (row, *_) = comparison.scores(compared.compare(three)).plain
+    assert all(float(cell.split(" ±")[0]) > 1 for cell in row[3:]), row
+
+
+def test_other_features_of_one_name_are_compared_and_told(three):
+    other = DIGESTS | {"sha256": "f1", "modalities": {"text": "t1"}}
+    (three[1] / "corpus.json").write_text(json.dumps(other))
+    found = compared.compare(three)
+    first, second = (run["name"] for run in found["runs"][:2])
+    assert found["notes"] == [f"{second} has other features of text than {first}."]
+    assert found["notes"][0] in comparison.document(found).summary
+
+
+@pytest.mark.parametrize(
+    ("file", "fields", "said"),
+    [
+        ("results.json", {"protocol": "mman4"}, "protocol mman4"),
+        ("corpus.json", {"sha256": "f1", "utterances": "u1"}, "another corpus"),
+        ("corpus.json", {"sha256": 3}, "no digests"),
+        ("config.json", {"data": None}, "as this version"),
+        ("results.json", {"corpus__dimensions": None}, "as this version"),
+        ("corpus.json", {"test": DIGESTS}, "tested on another corpus"),
+        ("results.json", {"classes": ["a", "c"]}, "classes"),
+        ("results.json", {"corpus__split": "by hand"}, "another split"),
+        ("config.json", {"data__fold": "S2"}, "another split"),
+        ("analysis.json", {"auto__utterances__label": [1, 1, 0, 1]}, "other test utterances"),
+        ("analysis.json", {"auto__answers": None}, "as this version"),
+        ("analysis.json", {"auto__answers": [[0, 1, 2, 0]]}, "no classes"),
+        ("analysis.json", {"auto__answers": [[0, 1]]}, "as this version"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_cannot_be_compared_is_refused(three, file, fields, said):
+    if "protocol" in fields:
+        change(
+            three[1] / "analysis.json",
+            mman4=json.loads((three[1] / "analysis.json").read_text())["auto"],
+        )
+    change(three[1] / file, **fields)
+    with pytest.raises(InputError, match=said) as error:
+        compared.compare(three)
+    assert str(three[1]) in str(error.value)
+
+
+def test_older_folders_are_refused_by_what_they_lack(three):
+    (three[1] / "corpus.json").write_text(json.dumps({"sha256": "f0"}))
+    compared.compare(three)  # the same content, whatever its parts are
+    (three[1] / "corpus.json").write_text(json.dumps({"sha256": "f1"}))
+    with pytest.raises(InputError, match="of an earlier version"):
+        compared.compare(three)
+    (three[1] / "analysis.json").unlink()
+    with pytest.raises(InputError, match=r"no analysis\.json"):
+        compared.compare(three)
+
+
+def test_trials_must_be_several_and_finished(three, tmp_path):
+    with pytest.raises(InputError, match="one trial alone"):
+        compared.compare(three[:1])
+    with pytest.raises(InputError, match="given twice"):
+        compared.compare([three[0], three[0] / ".." / "right"])
+    with pytest.raises(InputError, match="no trial"):
+        compared.compare([three[0], tmp_path / "nowhere"])
+    (three[1] / "results.json").unlink()
+    with pytest.raises(InputError, match="not finished"):
+        compared.compare(three)
+
+
+def test_other_scores_of_classes(three):
+    found = compared.compare(three[1:], score="weighted_f1")
+    (pair,) = found["comparisons"]
+    scores = [run["test"]["auto"]["weighted_f1"]["mean"] for run in found["runs"]]
+    assert "p_mcnemar" not in pair
+    # Of answers [0, 1, 1, 0] F1 is 1/2 of both classes, twice, and once all are right.
+    assert pair["difference"] == pytest.approx((0.5 + 0.5 + 1) / 3)
+    assert len(scores) == 2
+    with pytest.raises(InputError, match=r"--score: unknown 'weighted_f2'; expected 'weighted_f1'"):
+        compared.compare(three, score="weighted_f2")
+
+
+def test_names_are_as_long_as_it_takes():
+    paths = [pathlib.Path(path) for path in ("a/x", "b/x", "b/y")]
+    assert naming.distinct(paths) == ["a/x", "b/x", "b/y"]
+    assert naming.distinct(paths[1:]) == ["x", "y"]
+
+
+def test_the_command_writes_both_files(three, tmp_path):
+    output = tmp_path / "output"
+    ended = command("experiments.compare", str(three[0]), f"--output={output}", str(three[2]))
+    assert ended.returncode == 0, ended.stderr
+    assert "right over wrong" in ended.stdout
+    found = json.loads((output / "comparison.json").read_text())
+    assert found["comparisons"][0]["difference"] == 1.0
+    assert (output / "comparison.md").read_text().startswith("# 2 trials compared")
+    ended = command("experiments.compare", str(three[0]), f"--output={tmp_path / 'none'}")
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert not (tmp_path / "none").exists()

@@ -1,0 +1,148 @@
+"""A system on every fold: trials in folders of their own, and what is pooled from them."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from configs import clstm_text
+from mman_jax.cli import predict
+from mman_jax.cli.terminal.screen import Screen
+from mman_jax.data.readers import npz
+from mman_jax.errors import InputError
+from mman_jax.study import folds, study
+from mman_jax.trial import experiment, training
+from tests import tiny
+from tests.cli.terminal.test_command import run as command
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    corpus = tiny.corpus((5, 2, 2))
+    sessions = tuple(f"S/{1 + i % 3}" for i in range(9))  # no folder's name
+    path = tmp_path_factory.mktemp("corpus") / "corpus.npz"
+    npz.write(dataclasses.replace(corpus, sessions=sessions), path)
+    config = tiny.shrink(clstm_text.get_config(), epochs=2)
+    config.data.path, config.data.folds = str(path), "sessions"
+    config.seeds, config.checkpoint_seconds = 2, 0.0
+    return config
+
+
+def run(config, workdir, processes=1):
+    folds.run(config, workdir, Screen(quiet=True), processes)
+    return json.loads((workdir / "results.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def finished(config, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("folds")
+    return workdir, run(config, workdir)
+
+
+def timeless(results):
+    return {name: value for name, value in results.items() if name != "seconds"}
+
+
+def test_every_conversation_is_scored_once(finished):
+    workdir, results = finished
+    assert [fold["name"] for fold in results["folds"]] == ["S/1", "S/2", "S/3"]
+    assert {path.name for path in (workdir / "folds").iterdir()} == {"~1", "~2", "~3"}
+    scored = [fold["sizes"]["test"] for fold in results["folds"]]
+    assert sum(size["conversations"] for size in scored) == 9
+    utterances = sum(size["utterances"] for size in scored)
+    assert np.sum(results["test"]["confusion"]) == 2 * utterances
+    expected = sum(np.array(fold["test"]["confusion"]) for fold in results["folds"])
+    assert results["test"]["confusion"] == expected.tolist()
+    assert len(results["test"]["accuracy"]["per_fold"]) == 3
+    assert results["system"] == "clstm_text"
+    assert results["parameters"]["total"] > 0
+    assert (workdir / "confusion.png").is_file()
+
+
+def test_a_fold_is_an_ordinary_trial(finished, config, tmp_path):
+    workdir, _ = finished
+    one = config.copy_and_resolve_references().unlock()
+    one.data.fold = "S/2"
+    alone = experiment.run(one, tmp_path, Screen(quiet=True))
+    written = json.loads((workdir / "folds" / "~2" / "results.json").read_text())
+    assert timeless(alone) == timeless(written)
+    (model,) = predict.load_models(workdir / "folds" / "~2")
+    assert model.classes == tuple(alone["classes"])
+    with pytest.raises(InputError, match=r"a run over folds.*~1, ~2, ~3.*folds/~1"):
+        predict.load_models(workdir)
+
+
+def test_killed_in_a_fold_it_ends_the_same_and_trains_no_fold_twice(
+    finished, config, tmp_path, monkeypatch
+):
+    _, whole = finished
+    fit, calls = training.fit, []
+
+    def interrupted(experiment, task, workdir, *arguments, **settings):
+        calls.append(workdir.name)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return fit(experiment, task, workdir, *arguments, **settings)
+
+    monkeypatch.setattr(training, "fit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(config, tmp_path)
+    assert not (tmp_path / "results.json").exists()
+    assert timeless(run(config, tmp_path)) == timeless(whole)
+    assert calls == ["~1", "~2", "~2", "~3"]
+    monkeypatch.setattr(training, "fit", None)
+    assert timeless(run(config, tmp_path)) == timeless(whole)  # finished: nothing to do
+
+
+def test_folds_side_by_side_give_the_same(finished, config, tmp_path):
+    _, whole = finished
+    found = run(config, tmp_path, processes=2)
+    assert found["test"] == whole["test"]
+
+
+def test_the_paper_pools_its_systems_over_folds(config, tmp_path):
+    recipe = tiny.recipe(epochs=1)
+    recipe.data.update(path=config.data.path, folds="sessions")
+    study.run(recipe, tmp_path, Screen(quiet=True), names=["clstm_text", "clstm_ef"])
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert list(results["systems"]) == ["clstm_text", "clstm_ef"]
+    for system in results["systems"].values():
+        assert len(system["folds"]) == 3
+        right = [seed.count("1") / len(seed) for seed in system["right"]]
+        np.testing.assert_allclose(right, system["test"]["accuracy"]["per_seed"])
+    assert results["corpus"]["parts"]["test"]["conversations"] == 9
+    assert "folds ±" in (tmp_path / "report.md").read_text()
+    assert "## The folds" in (tmp_path / "report.md").read_text()
+    places = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.glob("folds/*/*/*"))
+    assert places == [f"folds/~{n}/systems/{s}" for n in "123" for s in ("clstm_ef", "clstm_text")]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (dict(folds="speakers"), "speakers"),
+        (dict(folds="99"), "99"),
+        (dict(folds="sessions", split="raven"), r"data\.split"),
+    ],
+)
+def test_folds_that_cannot_be_are_refused_and_nothing_is_written(config, tmp_path, change, said):
+    config = config.copy_and_resolve_references().unlock()
+    config.data.update(change)
+    with pytest.raises(InputError, match=said):
+        run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_trial_is_of_one_fold(config, tmp_path):
+    with pytest.raises(InputError, match=r"config\.data\.fold: none"):
+        experiment.run(config, tmp_path / "run", Screen(quiet=True))
+
+
+def test_several_machines_are_refused_in_one_line(tmp_path):
+    flags = ("--config.data.folds=3", "--config.distributed=auto", f"--workdir={tmp_path}/run")
+    ended = command("experiments.run", *flags)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: config.distributed: 'auto'; expected one machine")
+    assert ended.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()

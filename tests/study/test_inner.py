@@ -1,0 +1,136 @@
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+import scipy.special
+
+from mman_jax.cli.terminal.screen import Screen
+from mman_jax.data.readers import npz
+from mman_jax.errors import InputError
+from mman_jax.study import attempts
+from mman_jax.study.inner import Candidate, prepare_inner
+from mman_jax.study.search import Search
+from tests import tiny
+
+SCREEN = Screen(quiet=True)
+
+
+def recipe(corpus, folder, **changed):
+    path = folder / "corpus.npz"
+    npz.write(corpus, path)
+    config = tiny.recipe(epochs=2)
+    config.data.update(path=str(path), **changed)
+    return config
+
+
+@pytest.fixture(scope="module")
+def inner(tmp_path_factory):
+    corpus = tiny.corpus().select_modalities(["speech"])
+    return prepare_inner(recipe(corpus, tmp_path_factory.mktemp("inner")), "3")
+
+
+def groups(parts):
+    return {part: set(layout.conversations.tolist()) for part, layout in parts.layouts.items()}
+
+
+def test_only_training_conversations_are_read(inner):
+    corpus = inner.held.parts[0].corpus
+    train = {i for i, part in enumerate(corpus.split) if part == "train"}
+    held = [groups(parts) for parts in inner.held.parts]
+    assert all(g["train"] | g["valid"] == train and not g["test"] for g in held)
+    assert set.union(*(g["valid"] for g in held)) == train
+    for one, other in zip(inner.blind.parts, held, strict=True):
+        blind = groups(one)
+        assert blind["test"] == other["valid"]  # it has no say
+        assert not blind["valid"] & (blind["test"] | blind["train"])
+        assert set.union(*blind.values()) == train
+
+
+def test_what_other_parts_hold_changes_nothing(inner, tmp_path):
+    corpus = inner.held.parts[0].corpus
+    random = np.random.default_rng(0)
+    other = np.repeat([part != "train" for part in corpus.split], corpus.lengths)
+    features = {m: np.where(other[:, None], random.normal(size=x.shape), x).astype(np.float32)
+                for m, x in corpus.features.items()}  # fmt: skip
+    labels = np.where(other, (corpus.labels + 1) % len(corpus.label_names), corpus.labels)
+    changed = dataclasses.replace(corpus, features=features, labels=labels.astype(np.int32))
+    again = prepare_inner(recipe(changed, tmp_path), "3")
+    for name in ("held", "blind"):
+        one, two = getattr(inner, name), getattr(again, name)
+        before, now = ([parts.rows for parts in x.parts] for x in (one, two))
+        assert all(map(np.array_equal, arrays(before), arrays(now)))
+        assert all(map(np.array_equal, jax.tree.leaves(one.labels), jax.tree.leaves(two.labels)))
+
+
+def arrays(rows):
+    return [np.asarray(x) for x in jax.tree.leaves(rows)]
+
+
+def test_folds_share_programs_and_losses_are_those_of_calibrated_answers(inner):
+    config = tiny.recipe(epochs=2)
+    config.train.update(class_weights=True, label_smoothing=0.2, average=0.5)
+    shared = Candidate(inner, config, [5, 6], SCREEN, ["speech"])
+    alone = Candidate(inner, config, [5, 6], SCREEN, ["speech"])
+    found = {}
+    for name, candidate, folds in (("shared", shared, (0, 1)), ("alone", alone, (1,))):
+        for fold in folds:
+            snapshot = candidate.train(fold, "x")
+            found[name] = candidate.losses(fold, snapshot)["speech"]
+    np.testing.assert_allclose(found["shared"], found["alone"], rtol=1e-5)
+    rows, labels = inner.held.parts[1].rows["valid"], inner.held.labels[1]["valid"]
+    scored = labels >= 0
+    for seed in range(2):
+        params = jax.tree.map(lambda x, s=seed: x[s], snapshot.state.best)
+        features = {m: np.asarray(x) for m, x in rows.features.items()}
+        logits = alone.system.apply({"params": params}, features, rows.reset)[0]["speech"]
+        logits = np.asarray(logits, np.float64)[scored]
+        by_temperature = [
+            -scipy.special.log_softmax(logits / t, axis=-1)[np.arange(len(logits)), labels[scored]]
+            for t in (1.0, *(0.5 * 2 ** (i / 3) for i in range(13)))
+        ]
+        lowest = np.mean(by_temperature, axis=1).min()
+        assert found["alone"][seed] == pytest.approx(lowest, rel=1e-5)
+        assert lowest < np.mean(by_temperature[0])
+    outcome = snapshot.finished["towers"]
+    failed = np.array(outcome.failed)
+    failed[1] = 1
+    diverged = snapshot._replace(finished={"towers": outcome._replace(failed=failed)})
+    assert np.isfinite(alone.losses(1, diverged)["speech"]).tolist() == [True, False]
+
+
+def test_towers_that_are_tried_apart_have_the_losses_that_they_have_side_by_side(tmp_path):
+    inner, names = prepare_inner(recipe(tiny.corpus(), tmp_path), "2"), ["speech", "text", "mma"]
+    config, search = tiny.recipe(dropout=0.3, epochs=6), Search({}, {}, 0, 1)
+    config.network.modality_dropout = 0.2
+    config.train.update(average=0.5)
+    config.train.towers.patience = 1
+    together = Candidate(inner, config, [5, 6], SCREEN, names)
+    tried, pruned = attempts.of_towers(inner, config, names, [5, 6], search, [], SCREEN)
+    assert not pruned
+    for fold in range(len(inner.held.names)):
+        snapshot = together.train(fold, "x")
+        assert len(set(snapshot.finished["towers"].best_epoch.ravel().tolist())) > 1
+        for name, losses in together.losses(fold, snapshot).items():
+            np.testing.assert_allclose(tried[name][fold], losses, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("by", "changed", "said"),
+    [
+        ("sessions", {}, "--sweep_folds: sessions, which"),
+        ("99", {}, "--sweep_folds: 99 groups from 10 conversations"),
+        ("1", {}, "--sweep_folds: 1 group"),
+        ("", {"folds": "3"}, "what one fold tests, the others train on"),
+        ("", {"protocol": "mman5"}, "mman4"),
+    ],
+)
+def test_folds_that_cannot_be_are_one_line(by, changed, said, inner, tmp_path):
+    with pytest.raises(InputError, match=said):
+        prepare_inner(recipe(inner.held.parts[0].corpus, tmp_path, **changed), by)
+
+
+def test_of_two_groups_none_is_left_without_a_say(inner, tmp_path):
+    two = prepare_inner(recipe(inner.held.parts[0].corpus, tmp_path), "2")
+    assert len(two.held.parts) == 2
+    assert two.blind is None

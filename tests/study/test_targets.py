@@ -1,0 +1,84 @@
+"""A study of a target: trained, compared by errors, and reported."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from mman_jax.cli.terminal.screen import Screen
+from mman_jax.data.readers import npz
+from mman_jax.study import claims, study
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    made = tiny.corpus()
+    rated = np.clip(4 * made.features["text"][:, 0], -3, 3).astype(np.float32)
+    rated[::9] = np.nan
+    npz.write(dataclasses.replace(made, targets={"sentiment": rated}), folder / "corpus.npz")
+    config = tiny.recipe(epochs=1)
+    config.train.select = "loss"
+    config.data.update(path=str(folder / "corpus.npz"), target="sentiment")
+    study.run(config, folder / "study", Screen(quiet=True), names=("clstm_mma", "clstm_ef"))
+    return folder / "study"
+
+
+def test_the_report_tells_errors(finished):
+    results = json.loads((finished / "results.json").read_text())
+    assert results["classes"] == ["sentiment"]
+    mma, ef = (results["systems"][name] for name in ("clstm_mma", "clstm_ef"))
+    assert np.mean(mma["errors"]) == pytest.approx(mma["test"]["mae"]["mean"], abs=1e-3)
+    (pair,) = results["comparisons"]
+    assert pair["difference"] == pytest.approx(
+        ef["test"]["mae"]["mean"] - mma["test"]["mae"]["mean"], abs=1e-3
+    )
+    (claim,) = results["claims"]
+    assert claim["claim"] == "attention beats concatenation"
+    told = (finished / "report.md").read_text()
+    for words in ("Acc2", "Acc7", "mean of training", "Predicted: sentiment", "CCC"):
+        assert words in told
+    for name in ("seeds", "attention_clstm_mma", "conversation_clstm_mma"):
+        assert (finished / "figures" / f"{name}.png").is_file()
+    assert mma["attention"]["by_class"] == {}
+    assert isinstance(mma["attention"]["conversation"]["answers"][0], float)
+    missing = results["missing"]["clstm_ef"]
+    assert set(missing) == {"speech", "text"}
+    # Its answers come from the text: without it they are further off.
+    assert missing["text"]["mae"]["mean"] != pytest.approx(ef["test"]["mae"]["mean"], abs=1e-6)
+    assert "With a modality missing" in told
+    assert "nan" not in told.lower().split()
+
+
+def test_errors_by_hand():
+    utterances = {"label": [[1.0, None], [0.0, 2.0]], "conversation": ["a", "b"]}
+    utterances["position"] = [0, 1]
+    first = claims.errors([[[1.5, 9.0], [1.0, 4.0]]], utterances)
+    assert first.tolist() == [[0.5, 1.5]]
+    second = claims.errors([[[2.0, 0.0], [0.0, 0.0]]], utterances)
+    found = claims.compare_errors(first, second, utterances)
+    assert found["difference"] == pytest.approx(0.0)
+    better = claims.compare_errors(first, first + 1, utterances)
+    assert better["interval"] == pytest.approx([1, 1])
+    by = claims.errors_by_position({"x": first}, utterances)
+    assert by["mae"] == {"x": [0.5, 1.5]}
+
+
+def test_folds_of_a_target_are_pooled(finished, tmp_path):
+    config = tiny.recipe(epochs=1)
+    config.train.update(select="loss", refit=True)
+    config.data.update(path=str(finished.parent / "corpus.npz"), target="sentiment", folds="3")
+    study.run(config, tmp_path, Screen(quiet=True), names=("clstm_mma",))
+    results = json.loads((tmp_path / "results.json").read_text())
+    mma = results["systems"]["clstm_mma"]
+    assert len(mma["folds"]) == 3
+    before = mma["before_refit"]
+    for test in (mma["test"], before["test"], before["towers"]["mma"]["test"]):
+        assert test["mae"]["mean"] > 0
+        assert len(test["acc7"]["per_fold"]) == 3
+    assert mma["before_refit"]["test"]["mae"] != mma["test"]["mae"]
+    told = (tmp_path / "report.md").read_text()
+    for words in ("Test MAE of every fold", "Training again", "Attention"):
+        assert words in told

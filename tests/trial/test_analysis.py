@@ -1,0 +1,35 @@
+import dataclasses
+
+import jax
+import numpy as np
+
+from mman_jax.data.readers import npz
+from mman_jax.inference.model import Model
+from mman_jax.trial import analysis
+from mman_jax.trial.prepared import prepare_experiment
+from tests import tiny
+
+
+def test_the_report_s_attention_masks_what_is_missing_as_the_model_does(tmp_path):
+    corpus = tiny.corpus()
+    there = np.arange(len(corpus.labels)) % 2 == 0
+    corpus = dataclasses.replace(corpus, present={"text": there})
+    npz.write(corpus, tmp_path / "corpus.npz")
+    config = tiny.recipe(epochs=1)
+    config.data.path = str(tmp_path / "corpus.npz")
+    experiment = prepare_experiment(config)
+    (task,) = experiment.tasks
+    params = jax.tree.map(np.asarray, experiment.trainer.start("towers", [0]).params)
+    labels, logits = analysis.answered(experiment, task, params, np.array([True]))["test"]
+    looked = analysis._attention(experiment, task, params, labels, logits.argmax(-1))
+    assert looked["modalities"] == ["speech", "text"]
+    network = config.network.to_dict()
+    parts = experiment.parts
+    model = Model(params, parts.scaling, network, parts.corpus.dims, task.classes)
+    _, weights = model.attention(parts.corpus)
+    test = np.concatenate(
+        [np.arange(len(corpus.labels))[parts.corpus.utterances(c)] for c in parts.split.test]
+    )
+    scored = test[task.labels(parts.corpus)[test] >= 0]
+    np.testing.assert_allclose(looked["mean"], weights[scored].mean(0), atol=1e-5)
+    assert weights[scored][~there[scored]][:, 0, 1].max() < 1e-6
