@@ -9,8 +9,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 TOPS = ("mman_jax", "configs", "experiments", "tests")
 # The packages that each part may import besides itself and `types`, `errors`, `version`.
 BELOW = {
-    "types": "", "errors": "", "version": "", "files": "", "layers": "", "report": "files data evaluation",
-    "data": "files", "systems": "layers", "configs": "systems",
+    "types": "", "errors": "", "version": "", "files": "", "layers": "",
+    "report": "files data evaluation", "data": "files", "systems": "layers", "configs": "systems",
     "features": "files data", "evaluation": "files layers data systems",
     "training": "files layers systems evaluation",
     "inference": "files layers data systems features evaluation",

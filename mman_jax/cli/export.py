@@ -15,6 +15,7 @@ in ONNX Runtime before they are written; of MMAN and its cLSTMs. Needs the extra
 `mman predict` takes the flag, too. Needs the extra `export`.
 """
 
+import datetime
 import io
 import json
 import pathlib
@@ -78,7 +79,7 @@ def describe(models: Sequence[Model], workdir: pathlib.Path, replaced: bool) -> 
     """
     results, made = read_results(workdir / "results.json"), clips.place(workdir)
     extraction = Extraction.load(made) if made.is_file() else None
-    return card.write(models, results, extraction, replaced)
+    return card.write(models, results, extraction, replaced, datetime.date.today())
 
 
 def write(folder: pathlib.Path, files: Mapping[str, bytes]) -> None:
@@ -116,6 +117,7 @@ def _export(workdir: pathlib.Path, output: pathlib.Path) -> None:
     if _FORMAT.value == "onnx":
         files = onnx_functions.functions(models, about)
         about["calls"] = onnx_functions.CALLS
+        del about["exported"]  # of jax.export
     else:
         files = contents(models)
     about["files"] = {name: len(content) for name, content in files.items()}

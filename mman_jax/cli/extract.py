@@ -22,7 +22,7 @@ from mman_jax.errors import InputError
 from mman_jax.features import cells, extraction, fitting, manifest, timed_words
 from mman_jax.features.extraction import Extraction
 from mman_jax.features.manifest import Utterance
-from mman_jax.features.measuring import beam, many
+from mman_jax.features.measuring import beam, many, pool
 from mman_jax.features.measuring.measuring import Measuring, digest
 from mman_jax.features.settings import Settings
 from mman_jax.features.text.words import check_file
@@ -119,6 +119,8 @@ def _extract(
     """Measures, fits and writes the corpus."""
     with Screen() as screen:
         screen.items(len(utterances), "utterances")
+        if pool.shortage() and _RUNNER.value == "local":
+            screen.notice(pool.shortage())
 
         def ended(utterance: Utterance, failure: str | None) -> None:
             screen.advance()

@@ -22,7 +22,9 @@ def main() -> None:
     if name in ("--help", "-h", "help") and not rest:
         print(_overview())
     elif name == "--version":
-        print(_versions())
+        with command.failing_in_one_line():
+            command.check_platform()
+            print(_versions())
     elif name not in COMMANDS:
         command.fail(f"mman {name}: no such command; expected {nearest(name, COMMANDS)}")
     else:

@@ -75,6 +75,7 @@ def _take(lock: pathlib.Path) -> int:
         OSError: there can be no lock.
     """
     for _ in range(_TRIES):
+        missing = None
         lock.parent.mkdir(parents=True, exist_ok=True)
         file = None
         try:
@@ -83,12 +84,14 @@ def _take(lock: pathlib.Path) -> int:
             # Its last owner may have removed it, or its folder, since it was opened.
             if os.path.samestat(os.fstat(file), os.stat(lock)):
                 return file
-        except FileNotFoundError:
-            pass
+        except FileNotFoundError as error:
+            missing = error
         except OSError:
             if file is not None:
                 os.close(file)
             raise
         if file is not None:
             os.close(file)
+    if missing:
+        raise missing  # a place like /proc, where no file can be made
     raise BlockingIOError

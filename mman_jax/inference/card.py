@@ -1,6 +1,7 @@
 """`card.json` of an export: what the model is, what it was measured to do, and how to call it."""
 
 import copy
+import datetime
 import pathlib
 import platform
 from collections.abc import Mapping, Sequence
@@ -41,6 +42,7 @@ def write(
     results: Mapping[str, Any],
     extraction: Extraction | None,
     replaced: bool,
+    made: datetime.date,
 ) -> dict[str, Any]:
     """The card.
 
@@ -49,6 +51,7 @@ def write(
         results: its `results.json`.
         extraction: of its corpus, where it is known.
         replaced: whether the weights are others than those that the run trained.
+        made: date of the export.
     """
     model = models[0]
     system = model.build()
@@ -93,6 +96,12 @@ def write(
         "corpus": corpus,
         "scores": None if replaced else {name: _scores(task) for name, task in tasks.items()},
         "limits": _limits(results.get("corpus", {}) or {}, replaced, system.causal),
+        "exported": {
+            "jax": metadata.version("jax"),
+            "made": made.isoformat(),
+            # JAX promises to read files of jax.export for six months.
+            "guaranteed_until": (made + datetime.timedelta(days=180)).isoformat(),
+        },
         "licences": _licences(extraction, model.dims),
         "versions": {"python": platform.python_version()}
         | {name: metadata.version(name) for name in (*_PACKAGES, "mman_jax")},
@@ -123,7 +132,7 @@ def _limits(corpus: Mapping[str, Any], replaced: bool, causal: bool) -> list[str
         else "An answer depends on all of its conversation: a row is one, and nothing follows it.",
         "Scores are of single seeds; the functions answer with the mean over all of them.",
         "Lowered for CPUs, CUDA and TPUs; run and tested on CPUs.",
-        "JAX reads older exported functions for a limited time; .safetensors do not age.",
+        "JAX reads files of jax.export for six months (see exported); .safetensors do not age.",
     ]
     if replaced:
         found.append("The weights are not those that the run trained: no score is known.")

@@ -4,7 +4,10 @@ The parameters and the scaling are constants of both. All seeds answer, and thei
 tempered as the model says.
 """
 
-from collections.abc import Mapping, Sequence
+import datetime
+import pathlib
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,7 +16,9 @@ import numpy as np
 from jax import export
 
 from mman_jax.data.scaling import LIMIT
+from mman_jax.errors import InputError
 from mman_jax.evaluation.calibration import temper
+from mman_jax.files.whole import read_json
 from mman_jax.inference import stream
 from mman_jax.inference.model import Model, answers
 from mman_jax.systems.estimator import check_network
@@ -94,6 +99,58 @@ def step(models: Sequence[Model]) -> export.Exported:
         return jnp.concatenate(after), _joined(found)
 
     return _export(models, lambda *given: jax.vmap(one)(*given), "b", sum(sizes))
+
+
+def load(
+    folder: str | pathlib.Path, today: datetime.date | None = None
+) -> dict[str, Callable[..., Any]]:
+    """Reads the functions of a folder that `mman export` wrote.
+
+    Warns if JAX no longer guarantees to read them (see `exported` in `card.json`).
+
+    Args:
+        folder: the export.
+        today: the date; None: that of this machine's clock.
+
+    Returns:
+        The compiled functions by name: `conversation` and, of a system that predicts turn by
+        turn, `step` (see `conversations` and `step`).
+
+    Raises:
+        InputError: no such folder, or functions that the installed JAX cannot read.
+    """
+    folder = pathlib.Path(folder)
+    about = read_json(folder / "card.json").get("exported")
+    if not isinstance(about, dict):
+        found = "no functions of jax.export"
+        raise InputError(folder / "card.json", found, "an export in the format jax")
+    latest = datetime.date.fromisoformat(about["guaranteed_until"])
+    if (today or datetime.date.today()) > latest:
+        warnings.warn(
+            f"{folder}: JAX guarantees to read these functions, exported by JAX {about['jax']}, "
+            f"until {latest} only; export the run again",
+            stacklevel=2,
+        )
+    paths = [folder / f"{name}.jax" for name in ("conversation", "step")]
+    return {path.stem: _load(path, about["jax"]) for path in paths if path.is_file()}
+
+
+def _load(path: pathlib.Path, version: str) -> Callable[..., Any]:
+    try:
+        exported = export.deserialize(bytearray(path.read_bytes()))
+        # Its operations are read only where it is lowered: with one row of one utterance, here.
+        shapes = [
+            jax.ShapeDtypeStruct([d if isinstance(d, int) else 1 for d in aval.shape], aval.dtype)
+            for aval in exported.in_avals
+        ]
+        arguments, _ = jax.tree.unflatten(exported.in_tree, shapes)
+        function = jax.jit(exported.call)
+        function.lower(*arguments)
+        return function
+    except Exception as error:  # readers of flatbuffers and of MLIR raise errors of many kinds
+        found = f"JAX {jax.__version__} cannot read it; JAX {version} wrote it ({error})"
+        expected = "a new export of the run, its weights.safetensors or an ONNX export"
+        raise InputError(path, found, expected) from error
 
 
 def initial_state(models: Sequence[Model]) -> np.ndarray:

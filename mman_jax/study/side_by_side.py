@@ -97,7 +97,9 @@ def opened(
         count: of processes; 1: in this one.
         cache: folder of compiled programs, or empty.
     """
-    if count == 1:
+    if count > 1 and pool.shortage():
+        progress.notice(pool.shortage())
+    if count == 1 or pool.shortage():
         yield Workers(inner, progress)
         return
     numbers = multiprocessing.get_context("spawn").Queue()

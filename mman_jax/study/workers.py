@@ -41,13 +41,15 @@ def run(jobs: Sequence[Job], progress: Progress, processes: int, cache: str) -> 
     Args:
         jobs: the more urgent one first; each starts when the towers that it fuses are there.
         progress: where progress is shown.
-        processes: how many jobs run side by side; 1: in this process.
+        processes: how many jobs run side by side; 1, or where there can be none: in this process.
         cache: folder of compiled programs, or empty.
     """
     left = [job for job in jobs if not job.done]
     if len(left) < len(jobs):
         progress.line(f"{len(jobs) - len(left)} of {len(jobs)} parts are there already")
-    if processes == 1:
+    if processes > 1 and pool.shortage():
+        progress.notice(pool.shortage())
+    if processes == 1 or pool.shortage():
         for number in range(len(left)):
             unfinished = {job.folder for job in left}
             job = next(job for job in left if not unfinished & set(job.towers.values()))

@@ -1,6 +1,8 @@
 """The exported functions answer as the models do: whole conversations, and step by step."""
 
 import dataclasses
+import datetime
+import json
 
 import jax
 import numpy as np
@@ -11,6 +13,7 @@ from configs import clstm_ef, clstm_lf
 from configs.ablations import no_context
 from mman_jax.cli import predict
 from mman_jax.data.corpus import Corpus
+from mman_jax.errors import InputError
 from mman_jax.inference import exported
 from tests.inference import trained
 
@@ -101,3 +104,33 @@ def test_they_are_lowered_for_every_platform():
     made = exported.step(SYSTEMS["no_context"])
     assert made.platforms == ("cpu", "cuda", "tpu")
     assert [str(aval.shape[0]) for aval in made.in_avals] == ["b"] * 5
+
+
+@pytest.fixture
+def folder(tmp_path):
+    about = {"exported": {"jax": "0.1", "guaranteed_until": "2026-05-01"}}
+    (tmp_path / "card.json").write_text(json.dumps(about))
+    models = SYSTEMS["no_context"]
+    (tmp_path / "conversation.jax").write_bytes(exported.conversations(models).serialize())
+    return tmp_path
+
+
+def test_a_folder_is_loaded_and_its_age_is_reported(folder):
+    features, present, _ = laid(corpus())
+    loaded_functions = exported.load(folder, datetime.date(2026, 5, 1))
+    assert set(loaded_functions) == {"conversation"}
+    found = loaded_functions["conversation"](features, present)
+    assert found.shape[:2] == (len(LENGTHS), max(LENGTHS))
+    with pytest.warns(UserWarning, match="2026-05-01"):
+        exported.load(folder, datetime.date(2026, 5, 2))
+
+
+def test_functions_that_jax_refuses_are_one_line_with_the_remedy(folder):
+    written = (folder / "conversation.jax").read_bytes()
+    for damaged in (written[:1000], b""):
+        (folder / "conversation.jax").write_bytes(damaged)
+        with pytest.raises(InputError, match=r"conversation.jax.*JAX 0.1 wrote it.*safetensors"):
+            exported.load(folder, datetime.date(2026, 5, 1))
+    (folder / "card.json").write_text("{}")
+    with pytest.raises(InputError, match=r"card\.json"):
+        exported.load(folder)

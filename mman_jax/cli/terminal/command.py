@@ -84,10 +84,14 @@ def run(module: types.ModuleType) -> None:
         if len(argv) > 1 and not takes_arguments:
             fail(f"command line: {argv[1]!r}; expected flags alone (--name=value)")
         try:
-            _use_plain_numbers()
-            module.main(*([argv[1:]] if takes_arguments else []))
-        except InputError as error:
-            fail(error)
+            with failing_in_one_line():
+                _use_plain_numbers()
+                module.main(*([argv[1:]] if takes_arguments else []))
+        except (AssertionError, RuntimeError):
+            # Not asked before: what runs on several machines must join the others first.
+            with failing_in_one_line():
+                check_platform()
+            raise
 
     app.run(guarded, flags_parser=parse)
 
@@ -101,6 +105,15 @@ def named_flags(*names: str) -> Iterator[None]:
         if re.split(r"\W", error.place)[0] in names:
             raise error.moved(f"--{error.place}") from error
         raise
+
+
+@contextlib.contextmanager
+def failing_in_one_line() -> Iterator[None]:
+    """Ends the process with one line and status 2 where a user's mistake is raised."""
+    try:
+        yield
+    except InputError as error:
+        fail(error)
 
 
 def _asks_for_help(argv: Sequence[str]) -> bool:
@@ -128,22 +141,29 @@ def _use_plain_numbers() -> None:
     """Overrides settings of JAX's environment that a command does not follow.
 
     Commands compute in 32 bits and rely on NumPy's rules of promotion.
-
-    Raises:
-        InputError: JAX finds none of the platforms that `JAX_PLATFORMS` names.
     """
     import jax
 
     jax.config.update("jax_enable_x64", False)
     jax.config.update("jax_numpy_dtype_promotion", "standard")
     jax.config.update("jax_numpy_rank_promotion", "allow")
-    platforms = os.environ.get("JAX_PLATFORMS", "")
-    if platforms:
-        try:
-            jax.devices()
-        except RuntimeError as error:
-            expected = "a platform of this machine, such as cpu, or no such variable"
-            raise InputError(f"JAX_PLATFORMS={platforms}", str(error), expected) from error
+
+
+def check_platform() -> None:
+    """Asks JAX for its devices, which starts them.
+
+    Raises:
+        InputError: there are none of the platforms that `JAX_PLATFORMS` names.
+    """
+    import jax
+
+    try:
+        jax.devices()
+    except (AssertionError, RuntimeError) as error:
+        place = f"JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}"
+        expected = "a platform of this machine, such as cpu, or no such variable"
+        found = str(error) or "no device of these platforms"
+        raise InputError(place, found, expected) from error
 
 
 def _refuse_no_numbers() -> None:

@@ -1,5 +1,6 @@
 """A pool of processes that outlives what kills one of them."""
 
+import functools
 import multiprocessing
 import os
 import threading
@@ -24,8 +25,12 @@ def run(
     Args:
         work: picklable; returns what went wrong, or None.
         items: what to do it on.
-        processes: how many at once.
+        processes: how many at once; on a system that cannot start any (see `shortage`), the
+            work is done in this one.
     """
+    if shortage():
+        yield from ((item, work(item)) for item in items)
+        return
     waiting, suspects = list(reversed(items)), []
     while waiting or suspects:
         alone = bool(suspects)
@@ -50,6 +55,19 @@ def run(
                 suspects = list(under_way.values())
         finally:
             executor.shutdown(wait=True, cancel_futures=True)
+
+
+@functools.cache
+def shortage() -> str:
+    """Says why this system cannot start worker processes; empty where it can.
+
+    They share locks, which need semaphores: a container may have none, or a read-only `/dev/shm`.
+    """
+    try:
+        multiprocessing.get_context("spawn").Lock()
+    except (ImportError, NotImplementedError, OSError) as error:
+        return f"worker processes cannot be started here ({error}): all work is done in this one"
+    return ""
 
 
 def spawned(
