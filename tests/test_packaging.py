@@ -118,6 +118,9 @@ def test_the_readme_s_block_runs_from_the_wheel_outside_the_checkout(built, tmp_
     script.write_text(block + "print(mj.__file__)\n")
     environment = children.environment()
     environment = {k: v for k, v in environment.items() if not k.startswith("PYTHON")}
+    # A notebook may have set these for its own code.
+    environment |= {"JAX_ENABLE_X64": "1", "JAX_NUMPY_RANK_PROMOTION": "raise"}
+    environment |= {"JAX_NUMPY_DTYPE_PROMOTION": "strict"}
     printed = run(python, "-W", "error", script, cwd=tmp_path, env=environment).splitlines()
     scores, *answers, used = printed
     assert scores.startswith("test accuracy")

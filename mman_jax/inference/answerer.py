@@ -11,6 +11,7 @@ from mman_jax.evaluation.attention import weigh
 from mman_jax.evaluation.calibration import temper
 from mman_jax.inference import answers, stream
 from mman_jax.inference.model import Model
+from mman_jax.layers.precision import in_standard_numbers
 from mman_jax.systems.key import Key
 
 
@@ -45,6 +46,7 @@ class Answerer:
         units: of each model, as `Model` has them.
     """
 
+    @in_standard_numbers
     def __init__(self, models: Sequence[Model], attention: bool = False):
         """Compiles nothing yet.
 
@@ -75,10 +77,12 @@ class Answerer:
         one_row = [np.zeros((1, len(model.classes)), np.float32) for model in self.models]
         return answers.combine(self.models, one_row)[0]
 
+    @in_standard_numbers
     def begin(self) -> Any:
         """The state before a conversation's first utterance, NumPy zeros."""
         return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), self._begin)
 
+    @in_standard_numbers
     def step(self, state: Any, features: Mapping[str, np.ndarray]) -> tuple[Any, Answer]:
         """One utterance: the state after it, and the answer.
 

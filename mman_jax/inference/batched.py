@@ -11,6 +11,7 @@ import numpy as np
 from mman_jax.evaluation.attention import weigh
 from mman_jax.inference.answerer import Answer, Answerer
 from mman_jax.inference.model import answers
+from mman_jax.layers.precision import in_standard_numbers
 
 SIZES = (1, 4, 8, 16, 32, 64, 128, 256)
 """Utterances of a step: in one of 256 each costs two thirds of what it costs in one of 64; above,
@@ -26,6 +27,7 @@ class Batched:
     first used; a step is compiled once for each of `sizes`.
     """
 
+    @in_standard_numbers
     def __init__(self, answerer: Answerer, places: int, sizes: Sequence[int] = SIZES):
         """Compiles nothing yet.
 
@@ -53,6 +55,7 @@ class Batched:
         above = next(size for size in self.sizes if size >= most)
         return below if below >= _MANY and most < _FULL * above else most
 
+    @in_standard_numbers
     def step(
         self,
         places: Sequence[int],
@@ -82,6 +85,7 @@ class Batched:
             made += answers[: len(where)]
         return made
 
+    @in_standard_numbers
     def read(self, places: Mapping[str, int]) -> dict[str, Any]:
         """Copies of the states in these places, in the form of `Answerer.begin`, by name."""
         where = np.array(list(places.values()), np.int64)
@@ -91,6 +95,7 @@ class Batched:
             for i, name in enumerate(places)
         }
 
+    @in_standard_numbers
     def write(self, place: int, state: Any) -> None:
         """Puts a state in the form of `Answerer.begin` into a place."""
         for leaf, own in zip(self._leaves, jax.tree.leaves(state), strict=True):

@@ -21,12 +21,14 @@ from mman_jax.evaluation.calibration import temper
 from mman_jax.files.whole import read_json
 from mman_jax.inference import stream
 from mman_jax.inference.model import Model, answers
+from mman_jax.layers.precision import in_standard_numbers
 from mman_jax.systems.estimator import check_network
 from mman_jax.types import Array
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
+@in_standard_numbers
 def conversations(models: Sequence[Model]) -> export.Exported:
     """The function of whole conversations, for any B and U.
 
@@ -65,6 +67,7 @@ def conversations(models: Sequence[Model]) -> export.Exported:
     return _export(models, lambda *given: jax.vmap(one)(*given), "b, u")
 
 
+@in_standard_numbers
 def step(models: Sequence[Model]) -> export.Exported:
     """The function of one utterance of each of B conversations, for any B.
 
@@ -153,6 +156,7 @@ def _load(path: pathlib.Path, version: str) -> Callable[..., Any]:
         raise InputError(path, found, expected) from error
 
 
+@in_standard_numbers
 def initial_state(models: Sequence[Model]) -> np.ndarray:
     """The state [N] float32 before a conversation's first utterance; N is that of `step`."""
     begins = jax.tree.leaves(_begins(models))

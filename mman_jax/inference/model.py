@@ -21,6 +21,7 @@ from mman_jax.evaluation.attention import attention_weights
 from mman_jax.evaluation.calibration import temper
 from mman_jax.files import carded
 from mman_jax.inference import stored
+from mman_jax.layers.precision import in_standard_numbers
 from mman_jax.systems import SYSTEMS, Systems, build
 from mman_jax.systems.base import System
 from mman_jax.systems.estimator import Estimator, check_network
@@ -90,6 +91,7 @@ class Model:
         carded.write(pathlib.Path(directory) / _FILE, several, card)
 
     @classmethod
+    @in_standard_numbers
     def load(
         cls,
         directory: str | pathlib.Path,
@@ -135,6 +137,7 @@ class Model:
         """The system that the parameters are of."""
         return build(self.network, list(self.dims), len(self.classes), self.systems)
 
+    @in_standard_numbers
     def probabilities(self, corpus: Corpus) -> np.ndarray:
         """Of each class for each utterance, [N, C] float32: the mean over the S seeds, tempered; of
         a model that answers numbers these.
@@ -147,6 +150,7 @@ class Model:
         found = self._answers(corpus, _answer)
         return found if self.units is not None else temper(found, self.temperature)
 
+    @in_standard_numbers
     def of_each_seed(self, corpus: Corpus) -> np.ndarray:
         """The same of each of the S networks by itself, not tempered, [S, N, C] float32.
 
@@ -155,6 +159,7 @@ class Model:
         """
         return self._answers(corpus, _answer_each, axis=1)
 
+    @in_standard_numbers
     def attention(self, corpus: Corpus) -> tuple[tuple[str, ...], np.ndarray] | None:
         """What each utterance's attention looked at, the mean over the S seeds.
 

@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 
 from mman_jax.errors import InputError
 from mman_jax.evaluation.ratings import Target
+from mman_jax.layers.precision import in_standard_numbers
 from mman_jax.systems.base import System
 from mman_jax.systems.key import Key
 from mman_jax.training import freezing, plateau, processes
@@ -33,6 +34,7 @@ _EPOCHS_A_CALL = 10
 class Programs:
     """What a system's training computes, as settings say, on one corpus."""
 
+    @in_standard_numbers
     def __init__(
         self,
         system: System,
@@ -94,6 +96,7 @@ class Programs:
         if len(set(map(_key, self._stages))) < len(self._stages):
             raise ValueError(f"stages of equal letters, {', '.join(self._stages)}: name one anew")
 
+    @in_standard_numbers
     def put(self, rows: Mapping[str, Batch]) -> None:
         """Goes over to other rows, such as another fold's; what was compiled stays.
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from mman_jax.layers.precision import in_standard_numbers
 from mman_jax.systems.key import Key
 from mman_jax.training import mesh as distribution
 from mman_jax.training import processes
@@ -28,6 +29,7 @@ from mman_jax.training.state import State
 class Trainer(Programs):
     """Trains a system as settings say, on one corpus; a task's labels come with each run."""
 
+    @in_standard_numbers
     def run(
         self,
         labels: Mapping[str, np.ndarray],
@@ -121,6 +123,7 @@ class Trainer(Programs):
 
         return train_and_answer
 
+    @in_standard_numbers
     def join(
         self,
         params: Any,
@@ -145,6 +148,7 @@ class Trainer(Programs):
         empty = jax.tree.map(lambda x: x[:0, :, :1], joined.history)
         return Snapshot(second, state, empty, {first: joined})
 
+    @in_standard_numbers
     def start(
         self,
         name: str,
@@ -171,6 +175,7 @@ class Trainer(Programs):
     def _unknown(self, name: str, seeds: int) -> Goal:
         return unknown(seeds, len(self.heads(name)), self.epochs(name))
 
+    @in_standard_numbers
     def template(self, stage: str, seeds: int) -> State:
         """The shapes of a stage's state with a leading axis S, to read a checkpoint by."""
         names = jax.ShapeDtypeStruct((seeds,), jnp.uint32)
@@ -191,8 +196,9 @@ class Trainer(Programs):
         layout = distribution.layout(self.mesh, by_seed=True)
         state = jax.tree.map(lambda x: x.update(sharding=layout), self.template(name, seeds))
         context = contextvars.copy_context()
+        compile_ = in_standard_numbers(self._feed.compile)  # settings of JAX are a thread's own
         with concurrent.futures.ThreadPoolExecutor(1) as executor:
-            done = executor.submit(context.run, self._feed.compile, stage, state, labels)
+            done = executor.submit(context.run, compile_, stage, state, labels)
             yield
             done.result()
 

@@ -1,0 +1,45 @@
+"""JAX's own rules of numbers, whatever the process that imports the library has set."""
+
+import contextlib
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import jax
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@contextlib.contextmanager
+def standard_numbers() -> Iterator[None]:
+    """Computes in 32 bits, with NumPy's rules of promotion, in this thread.
+
+    A notebook may have switched 64 bits or strict promotion on for its own code; the networks are
+    trained and stored in float32.
+    """
+    with (
+        jax.enable_x64(False),
+        jax.numpy_dtype_promotion("standard"),
+        jax.numpy_rank_promotion("allow"),
+    ):
+        yield
+
+
+def in_standard_numbers(function: F) -> F:
+    """Runs a function, or every step of a generator function, within `standard_numbers`."""
+    if not inspect.isgeneratorfunction(function):
+        return standard_numbers()(function)
+
+    @functools.wraps(function)
+    def steps(*args, **kwargs):
+        iterator = function(*args, **kwargs)
+        while True:
+            with standard_numbers():
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    return
+            yield item
+
+    return steps
