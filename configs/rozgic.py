@@ -1,6 +1,6 @@
 """Rozgic et al. 2012: an ensemble of trees of support vector machines; no context.
 
-Our reading of its abstract. It needs scikit-learn (`pip install -e '.[svm]'`), and is fitted in one
+Our reading of its abstract. It needs scikit-learn (`pip install 'mman_jax[svm]'`), and is fitted in one
 call: of `config.train` nothing is used but `refit`. Nothing is drawn, so that one seed is all.
 
     mman run --config=configs/rozgic.py --workdir=runs/rozgic

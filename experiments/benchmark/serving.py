@@ -110,7 +110,7 @@ def _served(*flags: str) -> Iterator[tuple[int, subprocess.Popen]]:
         try:
             said = process.stdout.readline().split(":")
             if len(said) < 3:
-                raise InputError("the service", "did not start", "pip install -e '.[serve]'")
+                raise InputError("the service", "did not start", "pip install 'mman_jax[serve]'")
             yield int(said[2].split(",")[0]), process
         finally:
             process.send_signal(signal.SIGTERM)

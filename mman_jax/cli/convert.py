@@ -98,7 +98,7 @@ def read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
     try:
         import torch
     except ImportError as error:
-        expected = "pip install -e '.[torch]'"
+        expected = "pip install 'mman_jax[torch]'"
         raise InputError("reading .pth files", "torch is missing", expected) from error
     expected = "the state dict of torchvision's r3d_18"
     try:

@@ -174,7 +174,7 @@ def microphone() -> Iterator[np.ndarray]:
     try:
         import sounddevice
     except (ImportError, OSError) as error:  # OSError: the library lacks PortAudio
-        expected = "pip install -e '.[listen]', and PortAudio"
+        expected = "pip install 'mman_jax[listen]', and PortAudio"
         raise InputError("microphone", f"cannot be used ({error})", expected) from error
     how = {"samplerate": media.SAMPLE_RATE, "channels": 1, "dtype": "float32"}
     try:

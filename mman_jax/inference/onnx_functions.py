@@ -25,7 +25,7 @@ CALLS = {
 }
 """For the card of an export: what each function takes and gives."""
 
-_INSTALL = "pip install -e '.[onnx]'"
+_INSTALL = "pip install 'mman_jax[onnx]'"
 
 
 def functions(models: Sequence[Model], card: Mapping[str, Any]) -> dict[str, bytes]:

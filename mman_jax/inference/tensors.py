@@ -11,7 +11,7 @@ from mman_jax.errors import InputError
 from mman_jax.inference import weights
 from mman_jax.inference.model import Model
 
-INSTALL = "pip install -e '.[export]'"
+INSTALL = "pip install 'mman_jax[export]'"
 
 
 def safetensors_numpy() -> ModuleType:

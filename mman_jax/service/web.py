@@ -104,7 +104,7 @@ def _others(desk: Desk, ears: Ears | None) -> Asgi:
         from fastapi.responses import JSONResponse, PlainTextResponse
         from starlette.exceptions import HTTPException
     except ImportError as error:
-        expected = "pip install -e '.[serve]'"
+        expected = "pip install 'mman_jax[serve]'"
         raise InputError("serving", f"{error.name} is missing", expected) from error
     app = fastapi.FastAPI(title="mman_jax", version=__version__)
 

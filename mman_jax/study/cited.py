@@ -46,7 +46,7 @@ def systems(
             others[config.system] = "it learns one label an utterance, of utterances"
             continue
         if config.system == "rozgic" and importlib.util.find_spec("sklearn") is None:
-            others[config.system] = "scikit-learn is missing; expected pip install -e '.[svm]'"
+            others[config.system] = "scikit-learn is missing; expected pip install 'mman_jax[svm]'"
             continue
         found.append(System(config.system, title, CITED, None, about, config))
     return found, others

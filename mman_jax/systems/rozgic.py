@@ -227,6 +227,6 @@ def _sklearn() -> Any:
     try:
         from sklearn.svm import SVC
     except ImportError as error:
-        expected = "pip install -e '.[svm]'"
+        expected = "pip install 'mman_jax[svm]'"
         raise InputError("rozgic", "the package scikit-learn is missing", expected) from error
     return SVC

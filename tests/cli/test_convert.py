@@ -7,7 +7,7 @@ from mman_jax.features import extraction
 from tests.children import run
 from tests.features.visual import test_resnet3d
 
-torch = pytest.importorskip("torch", reason="conversion needs torch: pip install -e '.[torch]'")
+torch = pytest.importorskip("torch", reason="conversion needs torch: pip install 'mman_jax[torch]'")
 
 
 def convert(source, output, *more) -> subprocess.CompletedProcess:

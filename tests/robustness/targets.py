@@ -74,7 +74,7 @@ def cases(target: Target, count: int, seed: int, scratch: pathlib.Path) -> Itera
     try:
         from tests.robustness import replaced, structures
     except ImportError as error:
-        raise InputError("hypothesis", "not installed", "pip install -e '.[test]'") from error
+        raise InputError("hypothesis", "not installed", "pip install 'mman_jax[test]'") from error
     if target.name == "checkpoints":
         valid = examples.checkpoints(scratch)
         strategy = structures.checkpoints(valid[0])

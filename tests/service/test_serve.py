@@ -18,7 +18,7 @@ from tests.children import environment, run
 from tests.cli.test_listen import check_times, recording, sound  # noqa: F401
 from tests.service.test_web import ask
 
-pytest.importorskip("websockets", reason="the service needs it: pip install -e '.[serve]'")
+pytest.importorskip("websockets", reason="the service needs it: pip install 'mman_jax[serve]'")
 
 
 @pytest.mark.parametrize(

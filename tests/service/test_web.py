@@ -21,7 +21,7 @@ from tests.inference.test_answerer import LENGTHS, corpus, there
 from tests.service.test_desk import ANSWERER
 
 for library in ("fastapi", "orjson", "uvicorn"):
-    pytest.importorskip(library, reason="the service needs it: pip install -e '.[serve]'")
+    pytest.importorskip(library, reason="the service needs it: pip install 'mman_jax[serve]'")
 
 JSON = {"content-type": "application/json"}
 

@@ -26,7 +26,7 @@ def test_every_system_is_planned_that_can_be_trained(monkeypatch):
     assert others == {
         "mult": "modalities: speech alone; expected two or more: MulT attends between pairs",
         "raven": "modalities: speech alone; expected two or more: one shifts the other",
-        "rozgic": "scikit-learn is missing; expected pip install -e '.[svm]'",
+        "rozgic": "scikit-learn is missing; expected pip install 'mman_jax[svm]'",
     }
     recipe.data.target = "sentiment"
     _, others = cited.systems(recipe, ("text", "visual"), 2)
@@ -34,7 +34,7 @@ def test_every_system_is_planned_that_can_be_trained(monkeypatch):
 
 
 def test_cited_systems_are_trained_and_reported_beside_the_paper_s(tmp_path):
-    pytest.importorskip("sklearn", reason="the trees need it: pip install '.[svm]'")
+    pytest.importorskip("sklearn", reason="the trees need it: pip install 'mman_jax[svm]'")
     npz.write(tiny.corpus(), tmp_path / "corpus.npz")
     config = tiny.recipe(epochs=1)
     config.data.path, config.seeds = str(tmp_path / "corpus.npz"), 3

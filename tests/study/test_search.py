@@ -8,7 +8,7 @@ from mman_jax.study import space
 from mman_jax.study.search import Row, Search, best, library
 from mman_jax.study.trials import Trials, opened
 
-pytest.importorskip("optuna", reason="pip install -e '.[sweep]'")
+pytest.importorskip("optuna", reason="pip install 'mman_jax[sweep]'")
 
 OWNERS = (space.ALL_TOWERS, "speech", "text")
 

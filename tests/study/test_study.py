@@ -229,8 +229,8 @@ def test_every_folder_predicts_what_its_analysis_tells(finished, recipe):
 
 
 def test_every_folder_exports(finished):
-    pytest.importorskip("flatbuffers", reason="the export needs it: pip install '.[export]'")
-    pytest.importorskip("safetensors.numpy", reason="pip install '.[export]'")
+    pytest.importorskip("flatbuffers", reason="the export needs it: pip install 'mman_jax[export]'")
+    pytest.importorskip("safetensors.numpy", reason="pip install 'mman_jax[export]'")
     workdir, _ = finished
     for folder in folders(workdir)[1:]:
         files = export.contents(predict.load_models(folder))

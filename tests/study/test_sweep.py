@@ -18,7 +18,7 @@ from mman_jax.study.trials import opened
 from mman_jax.systems import build
 from tests import tiny
 
-pytest.importorskip("optuna", reason="pip install -e '.[sweep]'")
+pytest.importorskip("optuna", reason="pip install 'mman_jax[sweep]'")
 
 ROOT = pathlib.Path(__file__).parents[3]
 SCREEN = Screen(quiet=True)

@@ -206,7 +206,7 @@ def test_a_model_answers_turn_by_turn_as_it_answers_a_file_also_exported(name):
         found.append(list(said.probabilities.values()))
     np.testing.assert_allclose(found, expected[:7], atol=1e-5)
 
-    pytest.importorskip("flatbuffers", reason="jax.export needs it: pip install '.[export]'")
+    pytest.importorskip("flatbuffers", reason="jax.export needs it: pip install 'mman_jax[export]'")
     features, present, cells = laid(given)
     whole, step = loaded(exported.conversations(models)), loaded(exported.step(models))
     np.testing.assert_allclose(np.asarray(whole(features, present))[cells], expected, atol=1e-5)

@@ -9,7 +9,7 @@ from mman_jax.systems import rozgic
 from mman_jax.systems.rozgic import Rozgic, ensemble, nodes, splits, trees
 from mman_jax.types import UNSCORED
 
-NEEDS = "the trees need scikit-learn: pip install '.[svm]'"
+NEEDS = "the trees need scikit-learn: pip install 'mman_jax[svm]'"
 
 
 def drawn(classes, count=60, seed=0):

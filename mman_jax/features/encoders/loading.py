@@ -86,7 +86,7 @@ def load(folder: str, modality: str) -> Encoder:
         import torch
         import transformers
     except ImportError as error:
-        expected = "pip install -e '.[encoders]'"
+        expected = "pip install 'mman_jax[encoders]'"
         raise InputError("encoders", f"{error.name} is missing", expected) from error
     if multiprocessing.parent_process() is not None:
         torch.set_num_threads(1)  # a pool has a process a core

@@ -32,7 +32,7 @@ def run(
         import apache_beam as beam
         from apache_beam.options.pipeline_options import PipelineOptions
     except ImportError as error:
-        expected = "pip install -e '.[beam]'"
+        expected = "pip install 'mman_jax[beam]'"
         raise InputError("beam", "apache_beam is missing", expected) from error
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="failures_", dir=folder) as scratch:

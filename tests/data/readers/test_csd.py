@@ -10,7 +10,7 @@ from mman_jax.errors import InputError
 
 def write(path, root, data):
     """A computational sequence: (features, intervals) by video."""
-    h5py = pytest.importorskip("h5py", reason=".csd files need h5py: pip install -e '.[csd]'")
+    h5py = pytest.importorskip("h5py", reason=".csd files need h5py: pip install 'mman_jax[csd]'")
     with h5py.File(path, "w") as file:
         for key, (features, intervals) in data.items():
             group = file.create_group(f"{root}/data/{key}")
@@ -95,5 +95,5 @@ def test_truncated(tmp_path):
 def test_without_h5py_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
     (tmp_path / "x.csd").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
-    with pytest.raises(InputError, match=r"h5py is missing; expected pip install -e '\.\[csd\]'"):
+    with pytest.raises(InputError, match=r"h5py is missing; expected pip install 'mman_jax\[csd\]'"):
         read_corpus(tmp_path / "x.csd")

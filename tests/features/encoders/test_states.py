@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-NEEDS = "pretrained encoders: pip install -e '.[encoders]'"
+NEEDS = "pretrained encoders: pip install 'mman_jax[encoders]'"
 torch = pytest.importorskip("torch", reason=NEEDS)
 transformers = pytest.importorskip("transformers", reason=NEEDS)
 

@@ -7,7 +7,7 @@ from mman_jax.data.readers import npz
 from tests.cli.test_extract import LIGHT, extract, load, rows
 from tests.features import clips
 
-pytest.importorskip("apache_beam", reason="pipelines need Beam: pip install -e '.[beam]'")
+pytest.importorskip("apache_beam", reason="pipelines need Beam: pip install 'mman_jax[beam]'")
 
 
 def test_beam_writes_what_the_pool_writes(tmp_path):
@@ -31,7 +31,7 @@ def test_beam_writes_what_the_pool_writes(tmp_path):
 
 
 def test_encoders_measure_in_batches_there_too(tmp_path):
-    pytest.importorskip("transformers", reason="encoders: pip install -e '.[encoders]'")
+    pytest.importorskip("transformers", reason="encoders: pip install 'mman_jax[encoders]'")
     from tests.features.encoders import tiny
 
     folder = tiny.write(tmp_path / "encoders")

@@ -5,7 +5,7 @@ from mman_jax.errors import InputError
 from mman_jax.features import media
 from mman_jax.features.speech import descriptors
 
-pytest.importorskip("opensmile", reason="speech needs openSMILE: pip install -e '.[speech]'")
+pytest.importorskip("opensmile", reason="speech needs openSMILE: pip install 'mman_jax[speech]'")
 LOUDNESS, PITCH = 0, 10  # columns
 
 

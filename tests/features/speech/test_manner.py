@@ -5,7 +5,7 @@ from mman_jax.features.speech import manner
 
 
 def test_a_louder_and_higher_sound_measures_so():
-    pytest.importorskip("opensmile", reason="needs openSMILE: pip install -e '.[speech]'")
+    pytest.importorskip("opensmile", reason="needs openSMILE: pip install 'mman_jax[speech]'")
     times = np.arange(16000) / 16000
 
     def hum(pitch, level):

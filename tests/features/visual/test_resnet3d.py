@@ -6,7 +6,7 @@ import pytest
 from mman_jax.errors import InputError
 from mman_jax.features.visual import resnet3d
 
-torch = pytest.importorskip("torch", reason="parity needs torch: pip install -e '.[torch]'")
+torch = pytest.importorskip("torch", reason="parity needs torch: pip install 'mman_jax[torch]'")
 
 
 class Block(torch.nn.Module):

@@ -77,7 +77,7 @@ def test_upper_body_by_the_largest_face(monkeypatch):
 
 
 def test_without_a_face_the_whole_picture():
-    pytest.importorskip("cv2", reason="faces need OpenCV: pip install -e '.[visual]'")
+    pytest.importorskip("cv2", reason="faces need OpenCV: pip install 'mman_jax[visual]'")
     assert visual.upper_body(np.zeros((3, 100, 100, 3), np.uint8)) == (0.0, 0.0, 1.0, 1.0)
 
 
