@@ -82,6 +82,6 @@ def test_weights_and_biases_offline_keeps_a_run_a_seed(tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", boards.WHERE)
 def test_a_missing_package_is_said_before_anything_is_written(kind, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, boards.check.__globals__["_KINDS"][kind][1], None)
-    with pytest.raises(InputError, match=rf"pip install -e '.\[{kind}\]'"), Screen() as screen:
+    with pytest.raises(InputError, match=rf"'mman_jax\[{kind}\]'"), Screen() as screen:
         experiment.run(tiny.recipe(), tmp_path / "run", screen, shown=[kind])
     assert not (tmp_path / "run").exists()
