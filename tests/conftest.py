@@ -10,7 +10,7 @@ import warnings
 # Tests compile much and compute little: the compiler's own optimisation is left out, and what one
 # test compiled the next one finds again.
 FLAGS = ("--xla_force_host_platform_device_count=8", "--xla_backend_optimization_level=0")
-# These halve the compiler's time again. A jaxlib without them would end every process.
+# These halve the compiler's time again. A jaxlib that lacks one would end every process.
 QUICK = ("--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1")
 
 
@@ -34,8 +34,9 @@ gc.set_threshold(100_000, 50, 100)
 os.environ["XLA_FLAGS"] = _add(*FLAGS)
 
 if "PYTEST_XDIST_WORKER" not in os.environ:  # all workers share these, and the commands they start
-    if _starts(_add(*QUICK)):
-        os.environ["XLA_FLAGS"] = _add(*QUICK)
+    for flag in QUICK:
+        if _starts(_add(flag)):
+            os.environ["XLA_FLAGS"] = _add(flag)
     _CACHE = tempfile.TemporaryDirectory(prefix="mman_jax_tests_")
     os.environ["XDG_CACHE_HOME"] = _CACHE.name
     os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(_CACHE.name, "mman_jax")

@@ -112,7 +112,7 @@ def once(platform: str) -> dict[str, Any]:
 
 @functools.cache
 def _options(platform: str, quickly: bool) -> dict[str, Any]:
-    """Nothing where the compiler does not know the options."""
+    """Those options that the installed compiler knows: they come and go with its versions."""
     if platform != "cpu":
         return {}
     # The CPU's default library for products takes about twice as long on the few rows of a scan
@@ -127,11 +127,16 @@ def _options(platform: str, quickly: bool) -> dict[str, Any]:
             "xla_cpu_use_fusion_emitters": False,
             "xla_cpu_parallel_codegen_split_count": 1,
         }
+    return {name: value for name, value in options.items() if _knows(name, value)}
+
+
+@functools.cache
+def _knows(name: str, value: Any) -> bool:
     try:
-        jax.jit(lambda x: x, compiler_options=options).lower(0.0).compile()
+        jax.jit(lambda x: x, compiler_options={name: value}).lower(0.0).compile()
     except jax.errors.JaxRuntimeError:
-        return {}
-    return options
+        return False
+    return True
 
 
 def over_seeds(function: Callable, platform: str) -> Callable:
