@@ -1,7 +1,7 @@
 """Rozgic et al. 2012: an ensemble of trees of support vector machines; no context.
 
-Our reading of its abstract. It needs scikit-learn (`pip install 'mman_jax[svm]'`), and is fitted in one
-call: of `config.train` nothing is used but `refit`. Nothing is drawn, so that one seed is all.
+Our reading of its abstract. It needs scikit-learn (`pip install 'mman_jax[svm]'`), and is fitted in
+one call: of `config.train` only `refit` is used. Nothing is random, so that one seed is enough.
 
     mman run --config=configs/rozgic.py --workdir=runs/rozgic
 """

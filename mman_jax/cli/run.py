@@ -3,8 +3,7 @@
 Every field of the config is a flag, such as `--config.data.path=PATH`; a run prints those that
 differ from its file when it starts, and writes all of them to `DIR/config.json`. With
 `--config.data.folds=sessions` every fold is a trial in `DIR/folds`, and `DIR/results.json` pools
-their scores. Notebooks call
-`mman_jax.trial.experiment.run` with a config of their own.
+their scores. In Python, `mman_jax.trial.run` does the same with a config of your own.
 """
 
 import pathlib
@@ -12,6 +11,7 @@ import sys
 
 from absl import flags
 
+from mman_jax import trial
 from mman_jax.cli.terminal import command, config
 from mman_jax.cli.terminal.screen import Screen
 from mman_jax.errors import within
@@ -19,7 +19,7 @@ from mman_jax.files.lock import alone
 from mman_jax.study import folds, workers
 from mman_jax.training import processes
 from mman_jax.training.mesh import use_cache
-from mman_jax.trial import boards, experiment
+from mman_jax.trial import boards
 from mman_jax.trial.preemption import Preemption
 
 _CONFIG = command.config_flag("The system to train.")
@@ -48,11 +48,12 @@ def main() -> None:
     shown = [board.name for board in _BOARDS if board.value]
     cache = use_cache(_CACHE.value)
     first = processes.is_first()
-    with alone(workdir, first=first), Screen(quiet=not first) as screen:
+    names = command.named_flags(*boards.WHERE)
+    with names, alone(workdir, first=first), Screen(quiet=not first) as screen:
         about = config.shown(settings, sys.argv)
         screen.line(f"config: {about}; all of it goes to {workdir / 'config.json'}")
         if folds.several(settings):
             side_by_side = _PROCESSES.value or workers.default_processes()
             folds.run(settings, workdir, screen, side_by_side, cache, shown)
         else:
-            experiment.run(settings, workdir, screen, shown)
+            trial.run(settings, workdir, screen, shown)

@@ -32,7 +32,9 @@ def pyav() -> Any:
     try:
         import av
     except ImportError as error:
-        raise InputError("reading clips", "PyAV is missing", "pip install 'mman_jax[media]'") from error
+        raise InputError(
+            "reading clips", "PyAV is missing", "pip install 'mman_jax[media]'"
+        ) from error
     return av
 
 

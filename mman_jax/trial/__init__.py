@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -10,7 +11,10 @@ from mman_jax.trial.progress import Progress
 
 
 def run(
-    config: ConfigDict, workdir: str | os.PathLike[str], progress: Progress | None = None
+    config: ConfigDict,
+    workdir: str | os.PathLike[str],
+    progress: Progress | None = None,
+    boards: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Trains and scores one system, or resumes an interrupted training.
 
@@ -20,6 +24,7 @@ def run(
         config: as `configs/mman.py` makes it.
         workdir: folder that gets `results.json`, the model, learning curves and checkpoints.
         progress: receives what is reported on the way; None: nobody does.
+        boards: where learning curves are shown as well: `tensorboard`, `wandb` or `mlflow`.
 
     Returns:
         The content of `results.json`.
@@ -29,4 +34,4 @@ def run(
     """
     from mman_jax.trial import experiment  # what trains takes seconds to import
 
-    return experiment.run(config, pathlib.Path(workdir), progress or Progress())
+    return experiment.run(config, pathlib.Path(workdir), progress or Progress(), boards)

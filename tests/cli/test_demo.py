@@ -59,7 +59,9 @@ def made(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(made):
     """The same folder, with `corpus.npz` and the run on it in `run`."""
-    pytest.importorskip("opensmile", reason="speech needs openSMILE: pip install 'mman_jax[speech]'")
+    pytest.importorskip(
+        "opensmile", reason="speech needs openSMILE: pip install 'mman_jax[speech]'"
+    )
     corpus = made / "corpus.npz"
     inside = (f"--words={made}/words.csv", "--sequences=text")
     given = (f"--manifest={made}/clips.csv", f"--output={corpus}", *FEATURES, *inside)

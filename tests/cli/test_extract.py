@@ -20,7 +20,9 @@ from tests import children
 from tests.children import ROOT, run
 from tests.features import clips
 
-pytest.importorskip("opensmile", reason="extraction needs openSMILE: pip install 'mman_jax[speech]'")
+pytest.importorskip(
+    "opensmile", reason="extraction needs openSMILE: pip install 'mman_jax[speech]'"
+)
 
 LIGHT = ("--speech=egemaps", "--speech_components=4", "--processes=2")
 SMALL = ("--visual_size=16", "--visual_frames=4", "--visual_width=4", "--visual_epochs=1")

@@ -152,7 +152,9 @@ def test_frames_without_a_duration_last_as_long_as_the_rate_says(folder):
 
 def test_without_pyav_the_extra_is_named(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(InputError, match=r"PyAV is missing; expected pip install 'mman_jax\[media\]'"):
+    with pytest.raises(
+        InputError, match=r"PyAV is missing; expected pip install 'mman_jax\[media\]'"
+    ):
         media.read_audio(folder / "whole.mkv")
 
 

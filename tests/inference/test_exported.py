@@ -17,7 +17,9 @@ from mman_jax.errors import InputError
 from mman_jax.inference import exported
 from tests.inference import trained
 
-pytest.importorskip("flatbuffers", reason="jax.export needs flatbuffers: pip install 'mman_jax[export]'")
+pytest.importorskip(
+    "flatbuffers", reason="jax.export needs flatbuffers: pip install 'mman_jax[export]'"
+)
 
 LENGTHS = (7, 2, 7)
 

@@ -8,7 +8,9 @@ from mman_jax.report import contents, html
 from mman_jax.report.document import Table
 from tests.report import fake
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium: pip install 'mman_jax[test]'")
+webdriver = pytest.importorskip(
+    "selenium.webdriver", reason="no selenium: pip install 'mman_jax[test]'"
+)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(

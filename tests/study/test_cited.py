@@ -61,7 +61,7 @@ def test_what_cannot_be_is_refused(tmp_path):
     def run(**given):
         study.run(config, tmp_path / "run", Screen(quiet=True), **given)
 
-    with pytest.raises(InputError, match="--systems=mult: modalities: text alone"):
+    with pytest.raises(InputError, match="systems=mult: modalities: text alone"):
         run(names=["mult"])
     for wrong, said in (({"mman": 1}, "not of a cited system"), ({"fmt": 2}, "1 to 1, of all")):
         with pytest.raises(InputError, match=said):

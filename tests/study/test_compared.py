@@ -189,7 +189,7 @@ def test_other_scores_of_classes(three):
     # Of answers [0, 1, 1, 0] F1 is 1/2 of both classes, twice, and once all are right.
     assert pair["difference"] == pytest.approx((0.5 + 0.5 + 1) / 3)
     assert len(scores) == 2
-    with pytest.raises(InputError, match=r"--score: unknown 'weighted_f2'; expected 'weighted_f1'"):
+    with pytest.raises(InputError, match=r"score: unknown 'weighted_f2'; expected 'weighted_f1'"):
         compared.compare(three, score="weighted_f2")
 
 

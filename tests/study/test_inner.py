@@ -118,9 +118,9 @@ def test_towers_that_are_tried_apart_have_the_losses_that_they_have_side_by_side
 @pytest.mark.parametrize(
     ("by", "changed", "said"),
     [
-        ("sessions", {}, "--sweep_folds: sessions, which"),
-        ("99", {}, "--sweep_folds: 99 groups from 10 conversations"),
-        ("1", {}, "--sweep_folds: 1 group"),
+        ("sessions", {}, "sweep_folds: sessions, which"),
+        ("99", {}, "sweep_folds: 99 groups from 10 conversations"),
+        ("1", {}, "sweep_folds: 1 group"),
         ("", {"folds": "3"}, "what one fold tests, the others train on"),
         ("", {"protocol": "mman5"}, "mman4"),
     ],

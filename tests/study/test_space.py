@@ -77,12 +77,12 @@ def test_a_recipe_s_own_values_are_the_nearest_permitted_ones():
 def test_an_unknown_setting_is_refused_with_the_near_match():
     assert space.chosen("dropout, batch") == ("dropout", "batch")
     assert space.chosen("") == space.NAMES
-    with pytest.raises(InputError, match="--fields: unknown 'droput'; expected 'dropout'"):
+    with pytest.raises(InputError, match="fields: unknown 'droput'; expected 'dropout'"):
         space.chosen("batch,droput")
 
 
 def test_where_numbers_are_learnt_nothing_of_classes_is_searched():
     assert set(space.NAMES) - set(space.chosen("", numbers=True)) == set(space.OF_CLASSES)
     assert space.chosen("dropout", numbers=True) == ("dropout",)
-    with pytest.raises(InputError, match="--fields: label_smoothing, a setting of classes"):
+    with pytest.raises(InputError, match="fields: label_smoothing, a setting of classes"):
         space.chosen("dropout,label_smoothing", numbers=True)

@@ -263,7 +263,7 @@ def test_an_ablation_is_compared_with_a_baseline_that_was_trained(recipe):
 
 def test_what_cannot_be_chosen_or_gone_on_with_is_refused(recipe, tmp_path):
     workdir = tmp_path / "new"
-    with pytest.raises(InputError, match=r"--systems: unknown 'mmam'; .*'mman'"):
+    with pytest.raises(InputError, match=r"systems: unknown 'mmam'; .*'mman'"):
         run(recipe, workdir, names=["mmam"])
     assert not workdir.exists()
     old = tmp_path / "old" / "towers" / "mma-01234567"

@@ -234,7 +234,7 @@ def test_the_recipe_that_was_searched_on_mosi_makes_every_system():
 def test_another_system_s_config_is_refused():
     sweep.check(mman.get_config())
     for config in (clstm_ef.system(mman.get_config()), bc_lstm.system(mman.get_config())):
-        with pytest.raises(InputError, match=f"--config: the system {config.system}; expected"):
+        with pytest.raises(InputError, match=f"config: the system {config.system}; expected"):
             sweep.check(config)
 
 

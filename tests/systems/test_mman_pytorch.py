@@ -12,7 +12,9 @@ from tests.inference import trained
 from tests.inference.test_exported import corpus, laid
 from tests.robustness import examples
 
-torch = pytest.importorskip("torch", reason="PyTorch's layout needs torch: pip install 'mman_jax[torch]'")
+torch = pytest.importorskip(
+    "torch", reason="PyTorch's layout needs torch: pip install 'mman_jax[torch]'"
+)
 
 SYSTEMS = ["mman", "clstm_lf", "clstm_ef", "clstm_speech", "clstm_mma", "ablations.no_context"]
 

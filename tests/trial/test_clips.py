@@ -16,7 +16,9 @@ from tests.children import run
 from tests.features import clips
 from tests.trial import test_experiment
 
-pytest.importorskip("opensmile", reason="extraction needs openSMILE: pip install 'mman_jax[speech]'")
+pytest.importorskip(
+    "opensmile", reason="extraction needs openSMILE: pip install 'mman_jax[speech]'"
+)
 
 
 def test_the_extraction_travels_and_clips_are_answered_as_their_corpus(trained, tmp_path):

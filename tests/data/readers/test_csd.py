@@ -95,5 +95,7 @@ def test_truncated(tmp_path):
 def test_without_h5py_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
     (tmp_path / "x.csd").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
-    with pytest.raises(InputError, match=r"h5py is missing; expected pip install 'mman_jax\[csd\]'"):
+    with pytest.raises(
+        InputError, match=r"h5py is missing; expected pip install 'mman_jax\[csd\]'"
+    ):
         read_corpus(tmp_path / "x.csd")

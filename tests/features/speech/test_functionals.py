@@ -7,7 +7,9 @@ from mman_jax.errors import InputError
 from mman_jax.features.speech import functionals as speech
 from tests.features.clips import wave
 
-pytest.importorskip("opensmile", reason="functionals need openSMILE: pip install 'mman_jax[speech]'")
+pytest.importorskip(
+    "opensmile", reason="functionals need openSMILE: pip install 'mman_jax[speech]'"
+)
 
 
 @pytest.fixture
