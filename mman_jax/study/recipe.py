@@ -38,7 +38,7 @@ def source(
     changes = [line for name in GROUPS for line in _changes(mman.get_config(), config, name)]
     made = any("ml_collections" in line for line in changes)
     lines += ['"""', "", *(["import ml_collections", ""] if made else [])]
-    lines += ["from configs import mman", "", "", "def get_config():"]
+    lines += ["from mman_jax.configs import mman", "", "", "def get_config():"]
     lines += ["    config = mman.get_config()", *(f"    {line}" for line in changes)]
     return "\n".join([*lines, "    return config", ""])
 

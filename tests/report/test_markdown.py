@@ -6,7 +6,7 @@ import pytest
 from mman_jax.report import markdown
 from mman_jax.report.numbers import NONE
 
-ROOT = pathlib.Path(__file__).resolve().parents[3]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("corpus", ["mosi", "mosi_average", "mosi_text", "synthetic"])

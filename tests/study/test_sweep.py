@@ -20,7 +20,7 @@ from tests import tiny
 
 pytest.importorskip("optuna", reason="pip install 'mman_jax[sweep]'")
 
-ROOT = pathlib.Path(__file__).parents[3]
+ROOT = pathlib.Path(__file__).parents[2]
 SCREEN = Screen(quiet=True)
 BUDGET = sweep.Budget(trials=8, seeds=2, hours=None, names=space.NAMES)
 MODALITIES = ("speech", "visual", "text")
@@ -209,7 +209,7 @@ def test_the_recipe_that_is_written_is_what_was_found_and_makes_every_system(tmp
     read = runpy.run_path(str(path))["get_config"]()
     for name in recipe.GROUPS:
         assert read[name] == config[name]
-    assert "from configs import mman" in source
+    assert "from mman_jax.configs import mman" in source
     docstring = source.split('"""')[1]
     assert "Validation loss in 1 - CCC: mean" in docstring
     for owner in (space.ALL_TOWERS, *MODALITIES, "mma", "ef", space.DENSE, space.CLSTM):

@@ -72,7 +72,7 @@ Per cent right where nothing had a say, by what picks the epoch:
 
 import ml_collections
 
-from configs import mman
+from mman_jax.configs import mman
 
 
 def get_config():
