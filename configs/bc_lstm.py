@@ -7,22 +7,9 @@ authors' code, but that the best epoch is chosen on validation data; with
     mman run --config=configs/bc_lstm.py --workdir=runs/bc_lstm
 """
 
-import ml_collections
-
 from mman_jax.configs import mman
-
-
-def system(config):
-    config.system = "bc_lstm"
-    config.network = ml_collections.ConfigDict({"system": "bc_lstm"})
-    config.train.batch = 10
-    for stage in (config.train.towers, config.train.fusion):
-        stage.update(optimizer="adadelta", weight_decay=0.0, clip=1e9)  # no clipping
-        stage.learning_rate = ml_collections.ConfigDict({"default": 1.0})
-        stage.epochs = 200
-        stage.patience = 10
-    return config
+from mman_jax.trial import config
 
 
 def get_config(recipe=None):
-    return system(mman.recipe(recipe))
+    return config.derive(mman.recipe(recipe), "bc_lstm")

@@ -10,11 +10,8 @@ seconds of CPU time.
 """
 
 from mman_jax.configs import mman
-
-
-def system(config):
-    return mman.of_one_stage(config, "fmt", batch=1, epochs=300, patience=30, b2=0.98, eps=1e-9)
+from mman_jax.trial import config
 
 
 def get_config(recipe=None):
-    return system(mman.recipe(recipe))
+    return config.derive(mman.recipe(recipe), "fmt")

@@ -9,11 +9,8 @@ batch is two conversations: about as many utterances as a batch of theirs had, 3
 """
 
 from mman_jax.configs import mman
-
-
-def system(config):
-    return mman.of_one_stage(config, "mfm", batch=2, epochs=30, patience=30, falls_after=10)
+from mman_jax.trial import config
 
 
 def get_config(recipe=None):
-    return system(mman.recipe(recipe))
+    return config.derive(mman.recipe(recipe), "mfm")

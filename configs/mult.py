@@ -11,13 +11,8 @@ With `--config.data.cells=words` it reads words, and with `frames` each modality
 """
 
 from mman_jax.configs import mman
-
-
-def system(config):
-    return mman.of_one_stage(
-        config, "mult", batch=1, clip=0.8, epochs=40, patience=40, falls_after=20
-    )
+from mman_jax.trial import config
 
 
 def get_config(recipe=None):
-    return system(mman.recipe(recipe))
+    return config.derive(mman.recipe(recipe), "mult")

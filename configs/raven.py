@@ -8,11 +8,8 @@ A batch is one conversation: about as many utterances as a batch of theirs had, 
 """
 
 from mman_jax.configs import mman
-
-
-def system(config):
-    return mman.of_one_stage(config, "raven", batch=1, epochs=500, patience=50)
+from mman_jax.trial import config
 
 
 def get_config(recipe=None):
-    return system(mman.recipe(recipe))
+    return config.derive(mman.recipe(recipe), "raven")

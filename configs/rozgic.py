@@ -6,19 +6,9 @@ one call: of `config.train` only `refit` is used. Nothing is random, so that one
     mman run --config=configs/rozgic.py --workdir=runs/rozgic
 """
 
-import ml_collections
-
 from mman_jax.configs import mman
-from mman_jax.systems import SYSTEMS
-
-
-def system(config):
-    config.system = "rozgic"
-    settings = {"system": "rozgic"} | SYSTEMS["rozgic"].defaults()
-    config.network = ml_collections.ConfigDict(settings)
-    del config.train.towers, config.train.fusion
-    return config
+from mman_jax.trial import config
 
 
 def get_config(recipe=None):
-    return system(mman.recipe(recipe))
+    return config.derive(mman.recipe(recipe), "rozgic")

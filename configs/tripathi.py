@@ -11,11 +11,8 @@ over speech, convolutions over faces.
 """
 
 from mman_jax.configs import mman
-
-
-def system(config):
-    return mman.of_one_stage(config, "tripathi", batch=3, epochs=30, patience=30)
+from mman_jax.trial import config
 
 
 def get_config(recipe=None):
-    return system(mman.recipe(recipe))
+    return config.derive(mman.recipe(recipe), "tripathi")

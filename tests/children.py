@@ -39,6 +39,23 @@ def run(*arguments: object, given: str = "") -> subprocess.CompletedProcess[str]
     return subprocess.CompletedProcess(command, status, out, err)
 
 
+def mman(*arguments: object, cwd: pathlib.Path = ROOT, **variables: str):
+    """What the installed command gives in a folder, in a process with these variables."""
+    command = [sys.executable, "-c", "from mman_jax.cli.main import main; main()", *arguments]
+    return subprocess.run(
+        list(map(str, command)), cwd=cwd, env=environment(PYTHONPATH=str(ROOT), **variables),
+        capture_output=True, text=True, errors="replace",
+    )  # fmt: skip
+
+
+def refused(*arguments: object, **how: object) -> str:
+    """The one line by which the command refuses these arguments, with status 2."""
+    ended = mman(*arguments, **how)
+    assert ended.returncode == 2, ended.stdout + ended.stderr
+    (line,) = ended.stderr.strip().splitlines()
+    return line
+
+
 @functools.cache
 def _parent() -> subprocess.Popen[str]:
     """A process that has imported what is not ours, for its children to begin with."""

@@ -10,11 +10,12 @@ TOPS = ("mman_jax", "configs", "experiments", "tests")
 # The packages that each part may import besides itself and `types`, `errors`, `version`.
 BELOW = {
     "types": "", "errors": "", "version": "", "files": "", "layers": "",
-    "report": "files data evaluation", "data": "files", "systems": "layers", "configs": "systems",
+    "report": "files data systems evaluation", "data": "files", "systems": "layers",
+    "configs": "systems trial",
     "features": "files data", "evaluation": "files layers data systems",
     "training": "files layers systems evaluation",
     "inference": "files layers data systems features evaluation",
-    "trial": "configs files data systems features evaluation training inference report",
+    "trial": "files data systems features evaluation training inference report",
     "study": "configs files data systems features evaluation training inference report trial",
     "recording": "files data features evaluation inference",
     "service": "files data features inference",

@@ -25,8 +25,9 @@ def shrink(config, hidden=8, dense=6, epochs=3):
             block.dense = dense
     if "early" in config.network and "attention" in config.network.early:
         config.network.early.attention.update(model=6, key=5, value=6)
-    for block in (config.baselines.ef, config.baselines.clstm):
-        block.update(hidden=(hidden,) * len(block.hidden), dense=dense)
+    if "baselines" in config:
+        for block in (config.baselines.ef, config.baselines.clstm):
+            block.update(hidden=(hidden,) * len(block.hidden), dense=dense)
     config.train.max_epochs = epochs
     config.train.batch = 4
     config.train.update(select="accuracy", smoothing=0.0)

@@ -7,7 +7,6 @@ times one, in a process of its own, whose memory then is that system's; `experim
 """
 
 import argparse
-import importlib
 import importlib.util
 import json
 import resource
@@ -24,21 +23,20 @@ from configs import mman
 from experiments.benchmark.peer_mult import CLASSES, DIMS, LENGTHS
 from experiments.benchmark.rows import answering, conversations, parts
 from experiments.benchmark.timing import line, median
-from mman_jax.systems import build
+from mman_jax.systems import SYSTEMS, build
 from mman_jax.systems.estimator import Estimator
+from mman_jax.systems.mman import MMAN
 from mman_jax.training import mesh as parallel
 from mman_jax.training.fitting import Fitting
 from mman_jax.training.trainer import Trainer
-
-NAMES = (
-    "mman", "clstm_mma", "mult", "mfm", "raven", "fmt", "bc_lstm", "tripathi", "rozgic",
-)  # fmt: skip
+from mman_jax.trial.config import of
 
 
 def case_systems(_: np.ndarray) -> Iterator[dict[str, Any]]:
     """An epoch and the answers of every system, each in a process of its own."""
-    for name in NAMES:
-        if name == "rozgic" and importlib.util.find_spec("sklearn") is None:
+    for name, kind in SYSTEMS.items():
+        needs = kind.needs if issubclass(kind, Estimator) else None
+        if needs and importlib.util.find_spec(needs[0]) is None:
             continue
         found = _in_a_process("experiments.benchmark.systems", f"--system={name}")
         yield found
@@ -54,12 +52,11 @@ def measure(name: str, lengths: Sequence[int]) -> dict[str, Any]:
     """Seconds of an epoch (of each of its stages one) and of all answers, and the memory.
 
     Args:
-        name: of a config.
+        name: of a system.
         lengths: utterances of each conversation.
     """
     rows = conversations(np.array(lengths), dims=DIMS, classes=CLASSES)
-    module = importlib.import_module(f"configs.{name}")
-    config = module.system(mman.get_config()) if hasattr(module, "system") else module.get_config()
+    config = mman.get_config() if SYSTEMS[name] is MMAN else of(name)
     system, held = build(config.network, list(DIMS), CLASSES), parts(rows)
     labels = {part: batch.labels for part, batch in held.items()}
     if isinstance(system, Estimator):
@@ -117,7 +114,7 @@ def _in_a_process(module: str, *arguments: str) -> dict[str, Any]:
 def main() -> None:
     """Prints one system's line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--system", choices=NAMES, required=True)
+    parser.add_argument("--system", choices=SYSTEMS, required=True)
     parser.add_argument("--utterances", default=",".join(map(str, LENGTHS)))
     arguments = parser.parse_args()
     print(json.dumps(measure(arguments.system, [*map(int, arguments.utterances.split(","))])))

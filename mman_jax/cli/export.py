@@ -39,7 +39,7 @@ from mman_jax.systems.estimator import check_network
 from mman_jax.trial import clips
 from mman_jax.trial.stored import load_models, read_results
 
-_CHECKPOINT = command.path_flag("checkpoint", "The folder of a finished run.")
+_CHECKPOINT = command.checkpoint_flag()
 _OUTPUT = command.path_flag("output", "The folder to make.")
 _FORMAT = flags.DEFINE_enum("format", "jax", ["jax", "onnx"], "What the functions are written as.")
 _WEIGHTS = command.path_flag("weights", "Parameters in place of the run's own.", False)

@@ -21,7 +21,7 @@ from mman_jax.inference.answerer import Answerer
 from mman_jax.trial import clips
 from mman_jax.trial.stored import load_models
 
-_CHECKPOINT = command.path_flag("checkpoint", "The folder of a finished run.")
+_CHECKPOINT = command.checkpoint_flag()
 _INPUT = command.path_flag("input", "A recording, in any format that ffmpeg reads.", False)
 _MICROPHONE = flags.DEFINE_bool("microphone", False, "Listen to the default microphone instead.")
 _TRANSCRIPT = command.path_flag(

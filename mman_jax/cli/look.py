@@ -28,7 +28,7 @@ _INPUT = command.path_flag("input", "A recording, in any format that ffmpeg read
 _OUTPUT = command.path_flag(
     "output", "The page to write; by default beside the recording, of a folder index.html.", False
 )
-_CHECKPOINT = command.path_flag("checkpoint", "The folder of a finished run.", False)
+_CHECKPOINT = command.checkpoint_flag(must=False)
 _LABELS = command.path_flag("labels", "Labels to learn from: the clips.csv of a page.", False)
 _TRANSCRIPT = command.path_flag(
     "transcript", "The words: .srt, .vtt or .csv; by default what lies beside the recording.", False

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import os
 import pathlib
 import sys
 
@@ -38,6 +39,8 @@ def start(name: str) -> None:
     Args:
         name: one of `COMMANDS`.
     """
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # where a system of the user's own may lie
     try:
         module = importlib.import_module(f"mman_jax.cli.{name}")
     except ModuleNotFoundError as error:

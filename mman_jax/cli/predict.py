@@ -45,7 +45,7 @@ from mman_jax.trial import clips
 from mman_jax.trial.preemption import Preemption
 from mman_jax.trial.stored import load_models
 
-_CHECKPOINT = command.path_flag("checkpoint", "The folder of a finished run.")
+_CHECKPOINT = command.checkpoint_flag()
 _INPUT = command.path_flag("input", "What to answer: a corpus, clips.csv or a recording.", False)
 _OUTPUT = command.path_flag("output", "The CSV file to write.", False)
 _STREAM = flags.DEFINE_bool("stream", False, "Answer JSON lines from stdin, each as it comes.")

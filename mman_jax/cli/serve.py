@@ -31,7 +31,7 @@ from mman_jax.service.sound import Ears
 from mman_jax.trial import clips
 from mman_jax.trial.stored import load_models
 
-_CHECKPOINT = command.path_flag("checkpoint", "The folder of a finished run.")
+_CHECKPOINT = command.checkpoint_flag()
 _HOST = flags.DEFINE_string("host", "127.0.0.1", "The address to listen at; others need --token.")
 _PORT = flags.DEFINE_integer("port", 8000, "The port to listen at; 0: any free one.", 0, 65535)
 _TOKEN = flags.DEFINE_string(

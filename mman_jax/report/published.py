@@ -1,6 +1,7 @@
 """The paper's own figures (Pan, Luo, Yang and Li, Interspeech 2020) and what they measured."""
 
 from mman_jax.data.protocols import EMOTIONS, TABLE_1
+from mman_jax.systems import SYSTEMS
 
 TABLE_2 = {
     "clstm_speech": ("57.12", "1.27"),
@@ -19,17 +20,11 @@ TABLE_3 = {
 """Accuracy of each of the TASKS in per cent, of 943 utterances."""
 
 TABLE_3_CITED = {
-    "mfm": ("90.2", "88.4", "72.1", "87.5"),
-    "raven": ("87.3", "86.2", "69.7", "87.3"),
-    "fmt": ("88.8", "88.0", "74.0", "89.7"),
-    "mult": ("90.7", "86.7", "72.4", "87.4"),
+    name: kind.paper.published["binary4"]
+    for name, kind in SYSTEMS.items()
+    if kind.paper and "binary4" in kind.paper.published
 }
-CITED = {
-    "mfm": "MFM",
-    "raven": "RAVEN",
-    "fmt": "FMT",
-    "mult": "MulT, the paper's “MuT”",
-}
+CITED = {name: SYSTEMS[name].paper.cited_as or SYSTEMS[name].paper.title for name in TABLE_3_CITED}
 ALL_NO_PAPER = ("84.73", "74.02", "59.28", "81.97")
 ALL_NO_CITED = ("84.95", "79.58", "59.58", "75.89")
 """Always answering "no": on the paper's 943 test utterances, and on the 950 that IEMOCAP's labels
@@ -76,11 +71,12 @@ TABLE_4 = (
 )
 """System, accuracy in per cent, what was measured."""
 
-ON_IEMOCAP = {name: accuracy for name, (accuracy, _) in TABLE_2.items()} | {
-    "rozgic": "69.4",
-    "bc_lstm": "71.59",
-    "tripathi": "71.04",
+ON_IEMOCAP_CITED = {
+    name: kind.paper.published["iemocap"][0]
+    for name, kind in SYSTEMS.items()
+    if kind.paper and "iemocap" in kind.paper.published
 }
+ON_IEMOCAP = {name: accuracy for name, (accuracy, _) in TABLE_2.items()} | ON_IEMOCAP_CITED
 """Accuracy of several classes in per cent, as the paper gives it, by the name of a system here."""
 
 WA_UA = (

@@ -1,52 +1,73 @@
-"""The systems that the paper cites, over utterances, as the paper command trains them."""
+"""Published systems, as the paper command trains them beside the paper's own."""
 
 import importlib.util
+import inspect
 from collections.abc import Sequence
 
+import jax
 from ml_collections import ConfigDict
 
-from mman_jax.configs import bc_lstm, fmt, mfm, mult, raven, rozgic, tripathi
 from mman_jax.errors import InputError
 from mman_jax.study.towers import CITED, System
-from mman_jax.systems import build
-
-_EVERY = (
-    # What takes longest first.
-    ("FMT", "attention in every set of modalities", fmt),
-    ("MulT", "a cross-modal transformer a pair of modalities", mult),
-    ("bc-LSTM", "bi-directional LSTMs in two levels; sees later utterances", bc_lstm),
-    ("MFM", "what modalities share, and what is each one's own", mfm),
-    ("RAVEN", "text shifted by gated speech and vision, under an LSTM", raven),
-    ("Tripathi", "dense layers, concatenated; no context", tripathi),
-    ("Rozgic", "trees of support vector machines; no context", rozgic),
-)
+from mman_jax.systems import SYSTEMS, build
+from mman_jax.systems.base import Citation, parameter_shapes
+from mman_jax.systems.estimator import Estimator
+from mman_jax.trial.config import derive
 
 
 def systems(
     recipe: ConfigDict, modalities: Sequence[str], classes: int
 ) -> tuple[list[System], dict[str, str]]:
-    """Every cited system that can be trained here; and why the others, by name, cannot.
+    """Returns every published system, and every one of a user's own that is in use (see
+    `systems.use`), that can be trained here; and why the others cannot.
 
     Args:
         recipe: MMAN's config, with the corpus, the protocol and the seeds.
         modalities: of the corpus, in order.
         classes: C.
+
+    Returns:
+        The systems, the largest first: it takes longest. And reasons by name.
     """
     found, others = [], {}
-    for title, about, module in _EVERY:
-        config = module.system(recipe.copy_and_resolve_references().unlock())
+    for name, kind in SYSTEMS.items():
+        paper = kind.paper
+        if paper is None and ":" not in name:
+            continue
+        paper = paper or Citation(kind.__name__, (inspect.getdoc(kind) or "").partition("\n")[0])
+        config = derive(recipe, name)
         try:
-            build(config.network, modalities, classes)
+            system = build(config.network, modalities, classes)
+            if isinstance(system, Estimator):
+                _check_estimator(kind, config)
         except InputError as error:
-            others[config.system] = str(error)
+            others[name] = str(error)
             continue
-        data = config.data
-        numbers = (data.target and not data.classes) or config.train.labels == "votes"
-        if config.system == "rozgic" and (numbers or data.cells != "utterances"):
-            others[config.system] = "it learns one label an utterance, of utterances"
-            continue
-        if config.system == "rozgic" and importlib.util.find_spec("sklearn") is None:
-            others[config.system] = "scikit-learn is missing; expected pip install 'mman_jax[svm]'"
-            continue
-        found.append(System(config.system, title, CITED, None, about, config))
-    return found, others
+        row = System(name, paper.title, CITED, None, paper.about, config)
+        found.append((_size(system, modalities), row))
+    return [row for _, row in sorted(found, key=lambda pair: -pair[0])], others
+
+
+def binary() -> set[str]:
+    """Returns the systems whose publications tell each class from the rest."""
+    return {
+        name for name, kind in SYSTEMS.items() if kind.paper and "binary4" in kind.paper.published
+    }
+
+
+def _check_estimator(kind: type[Estimator], config: ConfigDict) -> None:
+    data = config.data
+    numbers = (data.target and not data.classes) or config.train.labels == "votes"
+    if numbers or data.cells != "utterances":
+        raise InputError("task", "numbers, votes or words", "one label an utterance")
+    if kind.needs and importlib.util.find_spec(kind.needs[0]) is None:
+        expected = f"pip install 'mman_jax[{kind.needs[1]}]'"
+        raise InputError(kind.needs[0], "not installed", expected)
+
+
+def _size(system: object, modalities: Sequence[str]) -> int:
+    """Parameters of a network, at sizes that do for a comparison; 0 of what is no network."""
+    if isinstance(system, Estimator):
+        return 0
+    shapes = parameter_shapes(system, dict.fromkeys(modalities, 100))
+    return sum(leaf.size for leaf in jax.tree.leaves(shapes))

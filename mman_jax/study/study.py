@@ -11,16 +11,15 @@ from mman_jax.data import protocols
 from mman_jax.data.words import default_pivot
 from mman_jax.errors import InputError, nearest
 from mman_jax.files.whole import write_whole
+from mman_jax.report import published
 from mman_jax.study import cited, folds, jobs, summary, workers
 from mman_jax.study import towers as plan
+from mman_jax.systems import use
 from mman_jax.trial import folder
 from mman_jax.trial import tasks as learnt
 from mman_jax.trial.prepared import prepare_experiment
 from mman_jax.trial.progress import Progress
 from mman_jax.trial.tested import load_corpus
-
-BINARY = ("clstm_mma", "mman", "mfm", "raven", "fmt", "mult")
-"""The systems of Table 3."""
 
 Folders = dict[str, list[dict[str, pathlib.Path]]]
 """By system its own trial, then its towers': the folder in each fold."""
@@ -67,6 +66,9 @@ def run(
         # Said, so that a tower of one modality reads the words that the others read.
         config.data.pivot = config.data.pivot or default_pivot(corpus)
         modalities = [name for name in modalities if name in corpus.sequences]
+    for name in names:
+        if ":" in name:
+            use(name)
     every = plan.systems(config, modalities)
     task = learnt.of_config(config, corpus)[0]
     more, impossible = cited.systems(config, modalities, len(task.classes))
@@ -94,9 +96,9 @@ def run(
         binary = {name: one.copy_and_resolve_references().unlock() for name, one in each.items()}
         for one in binary.values():
             one.data.protocol = "binary4"
-        more, tasks = plan_jobs(
-            [s for s in systems if s.name in BINARY], binary, modalities, workdir, "binary4"
-        )
+        told_apart = cited.binary() | set(published.TABLE_3)
+        rows = [system for system in systems if system.name in told_apart]
+        more, tasks = plan_jobs(rows, binary, modalities, workdir, "binary4")
         todo += more
     workers.run(todo, progress, processes, cache)
     found = summary.summarise(systems, folders, tasks, experiments, command)

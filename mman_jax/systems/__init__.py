@@ -1,5 +1,6 @@
-"""What is trained: one file a system, and a line here."""
+"""Systems: one file each, and a line here."""
 
+import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ from mman_jax.systems.base import System
 from mman_jax.systems.bc_lstm import BcLSTM
 from mman_jax.systems.estimator import Estimator
 from mman_jax.systems.fmt import FMT
+from mman_jax.systems.lmf import LMF
 from mman_jax.systems.mfm import MFM
 from mman_jax.systems.mman import MMAN
 from mman_jax.systems.mult import MulT
@@ -20,15 +22,42 @@ Systems = Mapping[str, type[System | Estimator]]
 
 SYSTEMS: dict[str, type[System | Estimator]] = {
     "mman": MMAN,
-    "bc_lstm": BcLSTM,
-    "mult": MulT,
-    "fmt": FMT,
     "mfm": MFM,
     "raven": RAVEN,
-    "tripathi": Tripathi,
+    "fmt": FMT,
+    "mult": MulT,
     "rozgic": Rozgic,
+    "bc_lstm": BcLSTM,
+    "tripathi": Tripathi,
+    "lmf": LMF,
 }
-"""The systems that settings may name."""
+"""The systems that settings may name, in the order of tables; `use` adds a user's own."""
+
+
+def use(name: str) -> type[System | Estimator]:
+    """Returns the class of a system, and lets settings name it from now on.
+
+    Args:
+        name: one of `SYSTEMS`, or `module:Class`, which is imported: it runs that module.
+
+    Raises:
+        InputError: no such system, or one that cannot be imported.
+    """
+    module, colon, kind = name.partition(":")
+    if not colon or name in SYSTEMS:
+        return _named({"system": name}, SYSTEMS)
+    try:
+        found = getattr(importlib.import_module(module), kind)
+    except (ImportError, AttributeError) as error:
+        raise InputError("system", f"{name!r:.60} ({error})", "an importable class") from error
+    except Exception as error:  # whatever a module of the user's raises
+        why = f"{name!r:.60}, whose module fails ({type(error).__name__}: {error})"
+        raise InputError("system", why, "a module that can be imported") from error
+    if not (isinstance(found, type) and issubclass(found, System | Estimator)):
+        expected = "a class made from mman_jax.systems.base.System"
+        raise InputError("system", f"{name!r:.60}, which is no system", expected)
+    SYSTEMS[name] = found
+    return found
 
 
 def build(
@@ -80,6 +109,9 @@ def for_numbers(network: Mapping[str, Any], systems: Systems = SYSTEMS) -> dict[
 
 def _named(network: Mapping[str, Any], systems: Systems) -> type[System | Estimator]:
     name = network.get("system", "mman")
+    if name not in systems and ":" in str(name):
+        expected = "mman_jax.systems.use of that name before: a class of your own runs its module"
+        raise InputError("network.system", f"{name!r:.60}, a class that is not in use", expected)
     if name not in systems:
         raise InputError("network.system", f"unknown {name!r:.40}", nearest(str(name), systems))
     return systems[name]

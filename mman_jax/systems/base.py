@@ -34,6 +34,45 @@ class Stage:
     reads: str = ""
 
 
+@dataclasses.dataclass(frozen=True)
+class Citation:
+    """The publication of a system, for tables and pages.
+
+    Attributes:
+        title: name of the system.
+        about: one line, what is particular to it.
+        reference: authors and year.
+        published: accuracies in per cent, as they are cited, by protocol: `iemocap` (one number,
+            of several classes) and `binary4` (happy, sad, neutral, angry, each against the rest).
+        cited_as: title in the table that cites it; empty: `title`.
+    """
+
+    title: str
+    about: str
+    reference: str = ""
+    published: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    cited_as: str = ""
+
+
+def one_stage(batch: int, falls_after: int | None = None, **settings: Any) -> dict[str, Any]:
+    """Returns a recipe for a system that is trained in one stage, by Adam at a rate of 1e-3.
+
+    Args:
+        batch: conversations in a batch.
+        falls_after: epochs without a lower validation loss after which the rate falls to a tenth.
+        settings: of the stage, in place of or in addition to these.
+    """
+    stage = {
+        "rules": ((".*", True),),
+        "optimizer": "adam",
+        "learning_rate": {"default": 1e-3},
+        "weight_decay": 0.0,
+        "clip": 1e9,  # none
+    }
+    falls = {"plateau": {"patience": falls_after, "factor": 0.1}} if falls_after else {}
+    return {"batch": batch, "all": stage | settings | falls}
+
+
 class System(Described, nn.Module):
     """A network that answers every utterance, and learns by gradients.
 
@@ -48,6 +87,9 @@ class System(Described, nn.Module):
 
     modalities: tuple[str, ...]
     classes: int
+
+    paper: ClassVar[Citation | None] = None
+    """Its publication; None: it is no row of a comparison with published systems."""
 
     causal: ClassVar[bool] = True
     """Whether an answer depends on no later utterance."""
@@ -74,6 +116,11 @@ class System(Described, nn.Module):
         A system in which one head reads the probabilities of another says how that is then.
         """
         return dict(settings)
+
+    @classmethod
+    def recipe(cls) -> dict[str, Any]:
+        """Returns its settings of training: `batch`, and those of each stage by its name."""
+        return one_stage(batch=30, epochs=100, patience=10)
 
     def stages(self) -> tuple[Stage, ...]:
         """What is trained, in order. The last head of the last stage is the system's answer."""
@@ -169,6 +216,37 @@ def parameter_shapes(system: System, dims: Mapping[str, int]) -> dict[str, Any]:
         return system.init(jax.random.key(seed), *given)["params"]
 
     return dict(jax.eval_shape(init, seed, features, reset))
+
+
+def check_outputs(system: System, dims: Mapping[str, int]) -> None:
+    """Refuses a system whose network does not keep to the contract of `System.__call__`.
+
+    Computes nothing.
+
+    Args:
+        system: of these modalities.
+        dims: D of each modality, in order.
+
+    Raises:
+        InputError: the network cannot be built, or lacks the logits of a head of its stages.
+    """
+    name = type(system).__name__
+    features = {m: jax.ShapeDtypeStruct((2, 3, d), jnp.float32) for m, d in dims.items()}
+    reset = jax.ShapeDtypeStruct((2, 3), bool)
+    try:
+        made = jax.eval_shape(system.init_with_output, jax.random.key(0), features, reset)
+        logits, _ = made[0]
+        heads = [head for stage in system.stages() for head in stage.heads]
+    except InputError:
+        raise
+    except Exception as error:  # whatever a class of the user's raises
+        found = f"{name} cannot be built ({type(error).__name__}: {error})"
+        raise InputError("system", found, "a network as System.__call__ describes it") from error
+    for head in heads:
+        shape = getattr(logits.get(head), "shape", None)
+        if shape != (2, 3, system.classes):
+            expected = f"logits [B, U, {system.classes}] of {head!r}"
+            raise InputError("system", f"{name} gives {sorted(logits)} of shape {shape}", expected)
 
 
 def of_modality(place: str, values: Mapping[str, Any], modality: str) -> Any:

@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from mman_jax.layers.lstm import LSTM
-from mman_jax.systems.base import Stage, System, check_rate, check_size
+from mman_jax.systems.base import Citation, Stage, System, check_rate, check_size
 from mman_jax.types import Array
 
 FUSION = "fusion"
@@ -77,6 +77,13 @@ class BcLSTM(System):
         fusion_input_dropout: rate on the activations that level 2 reads.
     """
 
+    paper = Citation(
+        "bc-LSTM",
+        "bi-directional LSTMs in two levels; sees later utterances",
+        "Poria et al. 2017",
+        {"iemocap": ("71.59",)},
+    )
+
     hidden: int = 300
     dense: int = 100
     fusion_dense: int = 500
@@ -86,6 +93,18 @@ class BcLSTM(System):
 
     causal: ClassVar[bool] = False
     streams: ClassVar[bool] = False
+
+    @classmethod
+    def recipe(cls) -> dict[str, Any]:
+        """See `System.recipe`: as in the authors' code, but for the rule that selects the epoch."""
+        shared = {"optimizer": "adadelta", "learning_rate": {"default": 1.0}, "weight_decay": 0.0}
+        shared |= {"clip": 1e9, "epochs": 200, "patience": 10}  # no clipping
+        towers, fusion = ("towers_.*", True), ("fusion/.*", True)
+        return {
+            "batch": 10,
+            "towers": {"rules": (("fusion/.*", False), towers)} | shared,
+            "fusion": {"rules": (fusion, ("towers_.*", False)), "answers": "training"} | shared,
+        }
 
     def setup(self) -> None:
         """Makes the levels."""

@@ -2,12 +2,12 @@
 
 import abc
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from mman_jax.errors import InputError
-from mman_jax.systems.base import System
+from mman_jax.systems.base import Citation, System
 from mman_jax.systems.described import Described
 
 
@@ -21,6 +21,12 @@ class Estimator(Described, abc.ABC):
 
     modalities: tuple[str, ...]
     classes: int
+
+    paper: ClassVar[Citation | None] = None
+    """See `System.paper`."""
+
+    needs: ClassVar[tuple[str, str] | None] = None
+    """An optional package that it needs, and the extra that installs it."""
 
     head: ClassVar[str] = "answer"
     """Whose answer is the system's, see `System.head`."""
@@ -36,6 +42,11 @@ class Estimator(Described, abc.ABC):
 
     drawn: ClassVar[bool] = True
     """Whether anything is drawn, so that another seed is another outcome."""
+
+    @classmethod
+    def recipe(cls) -> dict[str, Any]:
+        """Returns its settings of training; see `System.recipe`."""
+        return {}
 
     @abc.abstractmethod
     def fit(

@@ -20,7 +20,7 @@ from mman_jax.layers.band import after, band, keep
 from mman_jax.layers.factorized import Layer, Norm, waves
 from mman_jax.layers.gru import GRU
 from mman_jax.layers.linear import Linear
-from mman_jax.systems.base import System, check_rate, check_size, check_sizes
+from mman_jax.systems.base import Citation, System, check_rate, check_size, check_sizes, one_stage
 from mman_jax.types import Array
 
 
@@ -105,6 +105,13 @@ class FMT(System):
         dropout: rate, everywhere.
     """
 
+    paper = Citation(
+        "FMT",
+        "attention in every set of modalities",
+        "Zadeh et al. 2019",
+        {"binary4": ("88.8", "88.0", "74.0", "89.7")},
+    )
+
     widths: Mapping[str, int] = dataclasses.field(
         default_factory=lambda: {"speech": 40, "visual": 80}
     )
@@ -116,6 +123,11 @@ class FMT(System):
     window: int = 64
     ahead: bool = False
     dropout: float = 0.0
+
+    @classmethod
+    def recipe(cls) -> dict[str, Any]:
+        """See `System.recipe`."""
+        return one_stage(batch=1, epochs=300, patience=30, b2=0.98, eps=1e-9)
 
     @property
     def causal(self) -> bool:

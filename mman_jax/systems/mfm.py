@@ -23,7 +23,7 @@ from mman_jax.layers.frames import FramesLSTM
 from mman_jax.layers.lstm import LSTM
 from mman_jax.layers.mfn import MFN
 from mman_jax.layers.perceptron import Perceptron
-from mman_jax.systems.base import System, check_rate, check_size, of_modality
+from mman_jax.systems.base import Citation, System, check_rate, check_size, of_modality, one_stage
 from mman_jax.types import Array
 
 _CELLS = ("utterances", "words")
@@ -52,6 +52,13 @@ class MFM(System):
         cells: what a cell is, `utterances` or `words`.
     """
 
+    paper = Citation(
+        "MFM",
+        "what modalities share, and what is each one's own",
+        "Tsai, Liang et al. 2019",
+        {"binary4": ("90.2", "88.4", "72.1", "87.5")},
+    )
+
     private: Mapping[str, int] = freeze({"default": 32, "text": 32, "speech": 8, "visual": 80})
     shared: int = 32
     private_factor: Mapping[str, int] = freeze({"default": 8, "text": 88, "speech": 8, "visual": 8})
@@ -70,6 +77,11 @@ class MFM(System):
     )
     discrepancy: float = 1.0
     cells: str = "utterances"
+
+    @classmethod
+    def recipe(cls) -> dict[str, Any]:
+        """See `System.recipe`."""
+        return one_stage(batch=2, falls_after=10, epochs=30, patience=30)
 
     @classmethod
     def from_settings(

@@ -41,6 +41,16 @@ class MMAN(System):
     modality_dropout: float = 0.0
 
     @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """See `Described.defaults`."""
+        return network()
+
+    @classmethod
+    def recipe(cls) -> dict[str, Any]:
+        """See `System.recipe`."""
+        return {name: training()[name] for name in ("batch", "towers", "fusion")}
+
+    @classmethod
     def from_settings(
         cls, settings: Mapping[str, Any], modalities: Sequence[str], classes: int
     ) -> "MMAN":

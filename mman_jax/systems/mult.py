@@ -15,7 +15,7 @@ from typing import Any
 from flax.core import freeze
 
 from mman_jax.errors import InputError, nearest
-from mman_jax.systems.base import System, check_rate, check_size, of_modality
+from mman_jax.systems.base import Citation, System, check_rate, check_size, of_modality, one_stage
 from mman_jax.systems.mult_network import Network
 from mman_jax.types import CELLS, Array
 
@@ -43,6 +43,14 @@ class MulT(System):
         output_dropout: rate between the last dense layers.
     """
 
+    paper = Citation(
+        "MulT",
+        "a cross-modal transformer a pair of modalities",
+        "Tsai et al. 2019",
+        {"binary4": ("90.7", "86.7", "72.4", "87.4")},
+        cited_as="MulT, the paper's “MuT”",
+    )
+
     units: int = 30
     layers: int = 5
     heads: int = 5
@@ -55,6 +63,11 @@ class MulT(System):
     relu_dropout: float = 0.1
     residual_dropout: float = 0.1
     output_dropout: float = 0.0
+
+    @classmethod
+    def recipe(cls) -> dict[str, Any]:
+        """See `System.recipe`."""
+        return one_stage(batch=1, falls_after=20, clip=0.8, epochs=40, patience=40)
 
     @classmethod
     def from_settings(

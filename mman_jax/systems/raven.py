@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from mman_jax.errors import InputError, nearest
 from mman_jax.layers.frames import FramesLSTM
 from mman_jax.layers.lstm import LSTM
-from mman_jax.systems.base import System, check_rate, check_size
+from mman_jax.systems.base import Citation, System, check_rate, check_size, one_stage
 from mman_jax.types import Array
 
 _TEXT = "text"
@@ -38,6 +38,13 @@ class RAVEN(System):
         dropout: rate on the frames and on the shifted words.
     """
 
+    paper = Citation(
+        "RAVEN",
+        "text shifted by gated speech and vision, under an LSTM",
+        "Wang et al. 2019",
+        {"binary4": ("87.3", "86.2", "69.7", "87.3")},
+    )
+
     inside = True
 
     pivot: str = ""
@@ -46,6 +53,11 @@ class RAVEN(System):
     hidden: int = 300
     beta: float = 0.2
     dropout: float = 0.2
+
+    @classmethod
+    def recipe(cls) -> dict[str, Any]:
+        """See `System.recipe`."""
+        return one_stage(batch=1, epochs=500, patience=50)
 
     @classmethod
     def from_settings(

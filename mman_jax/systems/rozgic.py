@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from mman_jax.errors import InputError
+from mman_jax.systems.base import Citation
 from mman_jax.systems.estimator import Estimator
 from mman_jax.types import UNSCORED
 
@@ -40,6 +41,14 @@ class Rozgic(Estimator):
     Raises:
         InputError: a number that cannot be.
     """
+
+    paper = Citation(
+        "Rozgic",
+        "trees of support vector machines; no context",
+        "Rozgic et al. 2012",
+        {"iemocap": ("69.4",)},
+    )
+    needs = ("sklearn", "svm")
 
     modalities: tuple[str, ...]
     classes: int

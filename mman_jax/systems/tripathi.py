@@ -18,7 +18,15 @@ import jax.numpy as jnp
 from flax.core import freeze
 
 from mman_jax.errors import InputError, nearest
-from mman_jax.systems.base import System, check_rate, check_size, check_sizes, of_modality
+from mman_jax.systems.base import (
+    Citation,
+    System,
+    check_rate,
+    check_size,
+    check_sizes,
+    of_modality,
+    one_stage,
+)
 from mman_jax.systems.tripathi_branches import Attended, Convolved, Recurrent
 from mman_jax.types import CELLS, Array
 
@@ -42,6 +50,13 @@ class Tripathi(System):
         channels: of each convolution of a convolved one.
     """
 
+    paper = Citation(
+        "Tripathi",
+        "dense layers, concatenated; no context",
+        "Tripathi and Beigi 2018",
+        {"iemocap": ("71.04",)},
+    )
+
     units: int = 256
     dropout: float = 0.2
     cells: str = "utterances"
@@ -61,6 +76,11 @@ class Tripathi(System):
     channels: tuple[int, ...] = (32, 64, 64, 128, 128)
 
     in_context: ClassVar[bool] = False
+
+    @classmethod
+    def recipe(cls) -> dict[str, Any]:
+        """See `System.recipe`."""
+        return one_stage(batch=3, epochs=30, patience=30)
 
     @classmethod
     def from_settings(

@@ -3,7 +3,7 @@
 import inspect
 import re
 
-from mman_jax.systems import SYSTEMS
+from mman_jax.systems import use
 
 _LINES = {
     "system": "Title of the system in results and reports.",
@@ -76,7 +76,7 @@ def describe(field: str, system: str) -> str:
 
     Args:
         field: its path in the config, such as `train.batch`.
-        system: the network's name in `SYSTEMS`.
+        system: the network's name, as of `mman_jax.systems.use`.
     """
     if field in _LINES:
         return _LINES[field]
@@ -94,7 +94,7 @@ def describe(field: str, system: str) -> str:
 
 def _attributes(system: str) -> dict[str, str]:
     """Descriptions of a system's sizes, from the docstring of its class."""
-    section = (inspect.getdoc(SYSTEMS[system]) or "").partition("Attributes:\n")[2]
+    section = (inspect.getdoc(use(system)) or "").partition("Attributes:\n")[2]
     found = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", section, re.MULTILINE)
     sentences = {name: " ".join(text.split()) for name, text in found}
     return {name: text[:1].upper() + text[1:] for name, text in sentences.items()}

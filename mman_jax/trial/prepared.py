@@ -17,7 +17,8 @@ from mman_jax.data.splits import Split, split
 from mman_jax.data.unaligned import Unaligned
 from mman_jax.data.words import Words
 from mman_jax.errors import InputError, within
-from mman_jax.systems import build
+from mman_jax.systems import build, use
+from mman_jax.systems.base import check_outputs
 from mman_jax.systems.estimator import Estimator
 from mman_jax.training import mesh as parallel
 from mman_jax.training.fitting import Fitting
@@ -196,8 +197,11 @@ def _trainer(
 ) -> Trainer | Fitting:
     with within("config"):
         classes = len(task.classes)
+        use(config.network.get("system", "mman"))
         network = learnt.network(config, task, parts.words)
         system = build(network, list(parts.cells.dims), classes)
+        if ":" in config.network.get("system", "") and not isinstance(system, Estimator):
+            check_outputs(system, parts.cells.dims)
         if isinstance(system, Estimator):
             if config.train.labels == "votes":
                 found = f"{config.system!r}, which learns one label an utterance"

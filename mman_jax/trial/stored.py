@@ -26,7 +26,10 @@ def read_results(path: pathlib.Path) -> dict[str, Any]:
     results = read_json(path)
     # The protocol and the tasks name folders of the run: a path must not climb out of it.
     for field in ("system", "protocol"):
-        if not isinstance(results.get(field), str) or not _NAME.fullmatch(results[field]):
+        name = results.get(field)
+        if field == "system" and isinstance(name, str):
+            name = name.replace(":", ".", 1)  # a class of the user's own is module:Class
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise InputError(f"{path}: {field}", _shown(results.get(field)), "a name")
     if "tasks" not in results:
         _check_scores(results, path, "")

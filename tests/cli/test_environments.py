@@ -3,34 +3,15 @@
 import json
 import os
 import pathlib
-import subprocess
-import sys
 
 import pytest
 
 from mman_jax.features.measuring import pool
 from mman_jax.study import workers
 from mman_jax.trial.progress import Progress
-from tests import children
-from tests.children import ROOT
+from tests.children import mman, refused
 
 SHORT = ("--config.train.max_epochs=1", "--config.data.modalities=text")
-
-
-def mman(*arguments, cwd=ROOT, **variables):
-    command = [sys.executable, "-c", "from mman_jax.cli.main import main; main()", *arguments]
-    environment = children.environment(PYTHONPATH=str(ROOT), **variables)
-    return subprocess.run(
-        list(map(str, command)), cwd=cwd, env=environment, capture_output=True, text=True,
-        errors="replace",
-    )  # fmt: skip
-
-
-def refused(*arguments, **variables):
-    ended = mman(*arguments, **variables)
-    assert ended.returncode == 2, ended.stdout + ended.stderr
-    (line,) = ended.stderr.strip().splitlines()
-    return line
 
 
 @pytest.fixture(scope="module")

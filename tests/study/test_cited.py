@@ -10,27 +10,30 @@ from mman_jax.errors import InputError
 from mman_jax.study import cited, study
 from tests import tiny
 
-ALL = ["fmt", "mult", "bc_lstm", "mfm", "raven", "tripathi", "rozgic"]
+ALL = {"fmt", "mult", "bc_lstm", "mfm", "raven", "tripathi", "rozgic", "lmf"}
 
 
 def test_every_system_is_planned_that_can_be_trained(monkeypatch):
     recipe = mman.get_config()
     before = recipe.to_json()
     found, others = cited.systems(recipe, ("text", "visual"), 2)
-    assert [s.name for s in found] == ALL
+    names = [system.name for system in found]
+    assert set(names) == ALL
+    assert (names[0], names[-1]) == ("fmt", "rozgic")  # the largest first
     assert not others
     assert recipe.to_json() == before
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     found, others = cited.systems(recipe, ("speech",), 2)
-    assert [s.name for s in found] == ["fmt", "bc_lstm", "mfm", "tripathi"]
+    assert {system.name for system in found} == {"fmt", "bc_lstm", "mfm", "tripathi"}
     assert others == {
         "mult": "modalities: speech alone; expected two or more: MulT attends between pairs",
         "raven": "modalities: speech alone; expected two or more: one shifts the other",
-        "rozgic": "scikit-learn is missing; expected pip install 'mman_jax[svm]'",
+        "lmf": "modalities: speech alone; expected two or more, to be multiplied",
+        "rozgic": "sklearn: not installed; expected pip install 'mman_jax[svm]'",
     }
     recipe.data.target = "sentiment"
     _, others = cited.systems(recipe, ("text", "visual"), 2)
-    assert others["rozgic"] == "it learns one label an utterance, of utterances"
+    assert others["rozgic"] == "task: numbers, votes or words; expected one label an utterance"
 
 
 def test_cited_systems_are_trained_and_reported_beside_the_paper_s(tmp_path):

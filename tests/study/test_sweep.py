@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from configs import bc_lstm, clstm_ef, clstm_lf, clstm_mma, mman
+from configs import clstm_ef, clstm_lf, clstm_mma, mman
 from mman_jax.cli.terminal.screen import Screen
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
@@ -16,6 +16,7 @@ from mman_jax.study.inner import Folds, Inner, prepare_inner
 from mman_jax.study.side_by_side import Workers
 from mman_jax.study.trials import opened
 from mman_jax.systems import build
+from mman_jax.trial.config import derive
 from tests import tiny
 
 pytest.importorskip("optuna", reason="pip install 'mman_jax[sweep]'")
@@ -219,7 +220,8 @@ def test_the_recipe_that_is_written_is_what_was_found_and_makes_every_system(tmp
 
 
 def makes_every_system(path):
-    changes = [lambda x: x, clstm_ef.system, clstm_lf.system, clstm_mma.system, bc_lstm.system]
+    changes = [lambda x: x, clstm_ef.system, clstm_lf.system, clstm_mma.system]
+    changes += [lambda x: derive(x, "bc_lstm")]
     changes += [lambda x, m=m: mman.unimodal(x, m) for m in MODALITIES]
     for change in changes:
         changed = change(runpy.run_path(str(path))["get_config"]())
@@ -233,7 +235,7 @@ def test_the_recipe_that_was_searched_on_mosi_makes_every_system():
 
 def test_another_system_s_config_is_refused():
     sweep.check(mman.get_config())
-    for config in (clstm_ef.system(mman.get_config()), bc_lstm.system(mman.get_config())):
+    for config in (clstm_ef.system(mman.get_config()), derive(mman.get_config(), "bc_lstm")):
         with pytest.raises(InputError, match=f"config: the system {config.system}; expected"):
             sweep.check(config)
 

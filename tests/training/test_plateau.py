@@ -4,11 +4,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import mfm, mult, tripathi
+from configs import mfm, mult
 from mman_jax.errors import InputError
 from mman_jax.training import packing, plateau
 from mman_jax.training.plateau import Plateau
 from mman_jax.trial import settings
+from mman_jax.trial.config import derive
 from tests import tiny
 
 
@@ -34,7 +35,7 @@ def test_rates_fall_where_the_loss_does_not():
 
 
 def recipe():
-    config = tripathi.system(tiny.recipe(epochs=6))
+    config = derive(tiny.recipe(epochs=6), "tripathi")
     config.network.update(units=4, dropout=0.2)
     config.train.all.learning_rate.default = 0.1  # the loss soon rises
     config.train.all.plateau = {"patience": 1, "factor": 0.25}

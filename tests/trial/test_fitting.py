@@ -3,7 +3,6 @@ import json
 import numpy as np
 import pytest
 
-from configs import rozgic
 from mman_jax.cli import predict
 from mman_jax.cli.terminal.screen import Screen
 from mman_jax.data import scaling
@@ -14,6 +13,7 @@ from mman_jax.inference.answerer import Answerer
 from mman_jax.inference.model import Model
 from mman_jax.systems.rozgic import Rozgic
 from mman_jax.trial import experiment
+from mman_jax.trial.config import derive
 from mman_jax.trial.prepared import prepare_experiment
 from mman_jax.trial.stored import load_models
 from mman_jax.types import UNSCORED
@@ -28,7 +28,7 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fit")
     corpus = tiny.corpus()
     npz.write(corpus, folder / "corpus.npz")
-    config = rozgic.system(tiny.recipe())
+    config = derive(tiny.recipe(), "rozgic")
     config.data.path, config.seeds = str(folder / "corpus.npz"), 3
     results = experiment.run(config, folder / "run", Screen(quiet=True))
     return folder / "run", config, results, corpus

@@ -86,6 +86,8 @@ def run(module: types.ModuleType) -> None:
         try:
             with failing_in_one_line():
                 _use_plain_numbers()
+                if "system" in flags.FLAGS:
+                    use_system()
                 module.main(*([argv[1:]] if takes_arguments else []))
         except (AssertionError, RuntimeError):
             # Not asked before: what runs on several machines must join the others first.
@@ -102,7 +104,7 @@ def named_flags(*names: str) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        if re.split(r"\W", error.place)[0] in names:
+        if re.split(r"[=:\s]", error.place)[0] in names:
             raise error.moved(f"--{error.place}") from error
         raise
 
@@ -251,6 +253,30 @@ def refuse(flag: flags.FlagHolder, found: str, expected: str, *, default_too: bo
     given = flags.FLAGS[flag.name]
     if given.present and (default_too or given.value != given.default):
         raise InputError(f"--{flag.name}", found, expected)
+
+
+def checkpoint_flag(must: bool = True) -> flags.FlagHolder:
+    """Defines the flag `--checkpoint`, and `--system` for a class of the user's own."""
+    flags.DEFINE_string(
+        "system",
+        "",
+        "The run's system, module:Class, if it is a class of your own; its module is run.",
+        allow_override=True,
+    )
+    return path_flag("checkpoint", "The folder of a finished run.", must)
+
+
+def use_system() -> None:
+    """Lets a model name the class that `--system` gives.
+
+    Raises:
+        InputError: it cannot be imported, or is no system.
+    """
+    from mman_jax import systems
+
+    if name := flags.FLAGS["system"].value:
+        with named_flags("system"):
+            systems.use(name)
 
 
 def seed_flag(help_text: str) -> flags.FlagHolder:

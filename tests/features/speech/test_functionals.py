@@ -86,7 +86,7 @@ def test_functionals_that_are_not_finite_are_refused(samples, monkeypatch):
 def test_without_opensmile_the_extra_is_named(samples, monkeypatch):
     monkeypatch.setitem(sys.modules, "opensmile", None)
     speech.opensmile_extractor.cache_clear()
-    with pytest.raises(InputError, match=r"opensmile is missing; expected pip .*'\.\[speech\]'"):
+    with pytest.raises(InputError, match=r"opensmile is missing; expected .*'mman_jax\[speech\]'"):
         speech.functionals(samples)
 
 

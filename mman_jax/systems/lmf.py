@@ -1,0 +1,224 @@
+"""LMF, low-rank multimodal fusion (Liu et al. 2018): a tensor of all modalities, by its factors.
+
+Sizes and rates are those of the authors' public code for IEMOCAP's "neutral", whose network reads
+one utterance: its words by an LSTM, speech and faces as one vector each. Here a sequence is a row
+of cells. Over words the LSTM runs over the words of an utterance, and each other modality is its
+mean over the words so far; over utterances the LSTM runs over the conversation, and each other
+modality is the utterance's vector. Two things differ from that code: there is no batch
+normalisation (features here are standard scores already), and a dropout after the fusion, which
+that code makes and never uses, is left out.
+"""
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.core import freeze
+
+from mman_jax.errors import InputError, nearest
+from mman_jax.layers.lstm import LSTM
+from mman_jax.systems.base import (
+    Citation,
+    System,
+    check_rate,
+    check_size,
+    of_modality,
+    one_stage,
+)
+from mman_jax.types import Array
+
+_TEXT = "text"
+
+
+class LMF(System):
+    """A product over modalities of their projections, summed over the ranks of a tensor.
+
+    Parameters lie under `lstm`, `code`, `network_<modality>`, `factors` and `answer`.
+
+    Attributes:
+        pivot: the modality that the LSTM reads; empty: `text`, or the first where there is none.
+        hidden: H of the LSTM.
+        code: units of the linear layer after it.
+        sizes: units of each layer that reads another modality, by its name or `default`.
+        rank: R, ranks of the tensor.
+        dropout: rate on the inputs of the other modalities, and after the LSTM.
+        context: whether the LSTM keeps its state from cell to cell.
+        cells: what a cell is, `utterances` or `words`.
+    """
+
+    paper = Citation(
+        "LMF",
+        "a low-rank tensor of all modalities, the text under an LSTM",
+        "Liu et al. 2018",
+    )
+
+    pivot: str = ""
+    hidden: int = 64
+    code: int = 32
+    sizes: Mapping[str, int] = freeze({"default": 8, "speech": 32, "visual": 8})
+    rank: int = 16
+    dropout: float = 0.2
+    context: bool = True
+    cells: str = "utterances"
+
+    @classmethod
+    def recipe(cls) -> dict[str, Any]:
+        """See `System.recipe`; the authors' L2, divided by their batch, since losses are means."""
+        rates = {"default": 5e-4, "factors": 3e-3}
+        return one_stage(
+            batch=1, epochs=500, patience=20,
+            optimizer="adam_l2", weight_decay=2e-3 / 16, learning_rate=rates,
+        )  # fmt: skip
+
+    @classmethod
+    def from_settings(
+        cls, settings: Mapping[str, Any], modalities: Sequence[str], classes: int
+    ) -> "LMF":
+        """Returns the system of these sizes; what is left out has its default.
+
+        Raises:
+            InputError: one modality alone, no such pivot, a setting that the system lacks, of
+                another type, or that cannot be.
+        """
+        system = super().from_settings(settings, modalities, classes)
+        if len(system.modalities) < 2:
+            found = f"{', '.join(system.modalities)} alone"
+            raise InputError("modalities", found, "two or more, to be multiplied")
+        if system.pivot and system.pivot not in system.modalities:
+            expected = nearest(system.pivot, system.modalities)
+            raise InputError("network.pivot", f"no modality {system.pivot!r:.40}", expected)
+        if system.cells not in ("utterances", "words"):
+            found, expected = f"{system.cells!r} for lmf", "utterances or words"
+            raise InputError("data.cells", found, expected)
+        for name in ("hidden", "code", "rank"):
+            check_size(f"network.{name}", getattr(system, name))
+        for modality in system.others():
+            size = of_modality("network.sizes", system.sizes, modality)
+            check_size(f"network.sizes.{modality}", size)
+        check_rate("network.dropout", system.dropout)
+        return system
+
+    def others(self) -> tuple[str, ...]:
+        """Returns the modalities that the LSTM does not read, in order."""
+        return tuple(m for m in self.modalities if m != self._pivot())
+
+    @nn.compact
+    def __call__(
+        self,
+        features: Mapping[str, Array],
+        reset: Array,
+        state: Any = None,
+        train: bool = False,
+        present: Mapping[str, Array] | None = None,
+    ) -> tuple[dict[str, Array], Any]:
+        """Logits [B, U, C] of `answer`; see `System.__call__`.
+
+        A missing modality takes part as the constant 1 alone, so that the product of the others
+        remains.
+        """
+        present, state = present or {}, state or {}
+
+        def drop(x):
+            return nn.Dropout(self.dropout, deterministic=not train)(x)
+
+        pivot = self._pivot()
+        mask, text = present.get(pivot), features[pivot]
+        text = text if mask is None else jnp.where(mask[..., None], text, 0)
+        starts = reset if self.context else jnp.ones_like(reset)
+        read, last = LSTM(self.hidden, name="lstm")(text, starts, mask, state.get("lstm"))
+        after = {"lstm": last}
+        codes = {pivot: _with_one(nn.Dense(self.code, name="code")(drop(read)), mask)}
+        for m in self.others():
+            mask = present.get(m, jnp.ones(reset.shape, bool))
+            x = jnp.where(mask[..., None], features[m], 0)
+            if self.cells == "words":
+                x, mask, after[m] = _means(x, mask, reset, state.get(m))
+            size = of_modality("network.sizes", self.sizes, m)
+            codes[m] = _with_one(_Network(size, name=f"network_{m}")(drop(x)), mask)
+        terms = _Factors(self.rank, self.classes, name="factors")(codes)  # [B, U, R, C]
+        return {"answer": _Sum(name="answer")(terms)}, after
+
+    def _pivot(self) -> str:
+        return self.pivot or (_TEXT if _TEXT in self.modalities else self.modalities[0])
+
+
+class _Network(nn.Module):
+    """Three dense layers with relu."""
+
+    size: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """[..., D] to [..., size]."""
+        for number in range(3):
+            x = nn.relu(nn.Dense(self.size, name=f"dense_{number}")(x))
+        return x
+
+
+class _Factors(nn.Module):
+    """A factor [R, K, C] of the tensor for each modality."""
+
+    rank: int
+    classes: int
+
+    @nn.compact
+    def __call__(self, codes: Mapping[str, Array]) -> Array:
+        """Multiplies the projections of all modalities' codes [B, U, K] to [B, U, R, C]."""
+        projections = []
+        for modality, code in codes.items():
+            shape = (self.rank, code.shape[-1], self.classes)
+            deviation = math.sqrt(2 / (self.classes * (code.shape[-1] + self.rank)))
+            factor = self.param(modality, nn.initializers.normal(deviation), shape)
+            projections.append(jnp.einsum("buk,rkc->burc", code, factor))
+        return functools.reduce(jnp.multiply, projections)
+
+
+class _Sum(nn.Module):
+    """A weighted sum over the ranks, and a bias."""
+
+    @nn.compact
+    def __call__(self, terms: Array) -> Array:
+        """[B, U, R, C] to [B, U, C]."""
+        *_, rank, classes = terms.shape
+        initializer = nn.initializers.normal(math.sqrt(2 / (rank + 1)))
+        weights = self.param("weights", initializer, (1, rank))
+        bias = self.param("bias", nn.initializers.zeros, (classes,))
+        return jnp.einsum("burc,r->buc", terms, weights[0]) + bias
+
+
+def _with_one(code: Array, mask: Array | None) -> Array:
+    """[B, U, K] to [B, U, K + 1], a 1 first; zeros after it where `mask` [B, U] is False."""
+    code = code if mask is None else jnp.where(mask[..., None], code, 0)
+    return jnp.concatenate([jnp.ones_like(code[..., :1]), code], axis=-1)
+
+
+def _means(
+    x: Array, mask: Array, reset: Array, state: tuple[Array, Array] | None
+) -> tuple[Array, Array, tuple[Array, Array]]:
+    """Returns means over the cells since the last reset.
+
+    Args:
+        x: [B, U, D] float32, zeros where `mask` is False.
+        mask: [B, U] bool, the cells that count.
+        reset: [B, U] bool, True where a mean begins anew.
+        state: sum [B, D] and count [B, 1] before the first cell; None: zeros.
+
+    Returns:
+        The means [B, U, D]; [B, U] bool, whether any cell counted; and the state after the last.
+    """
+    summed = jnp.concatenate([x, mask[..., None].astype(x.dtype)], axis=-1)
+    if state is not None:
+        before = jnp.concatenate(state, axis=-1)
+        summed = summed.at[:, 0].add(jnp.where(reset[:, :1], 0, before))
+
+    def add(left, right):
+        (x, starts), (y, begins) = left, right
+        return jnp.where(begins, y, x + y), starts | begins
+
+    summed, _ = jax.lax.associative_scan(add, (summed, reset[..., None]), axis=1)
+    total, count = summed[..., :-1], summed[..., -1:]
+    return total / jnp.maximum(count, 1), count[..., 0] > 0, (total[:, -1], count[:, -1])

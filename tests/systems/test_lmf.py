@@ -1,0 +1,149 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import lmf
+from mman_jax.errors import InputError
+from mman_jax.systems import build
+from mman_jax.systems.base import parameter_shapes
+from mman_jax.systems.lmf import LMF, _Factors, _Sum
+from tests.systems import golden
+
+DIMS = {"text": 4, "speech": 3, "visual": 2}
+SMALL = {"hidden": 5, "code": 4, "sizes": {"speech": 3, "visual": 2}, "rank": 3, "dropout": 0.0}
+FEATURES = {
+    "text": golden.inputs(2, 4, 4),
+    "speech": golden.inputs(2, 4, 3, 0.5),
+    "visual": golden.inputs(2, 4, 2, 0.9),
+}
+STARTS = np.array([[True, False, False, False]] * 2)
+
+
+def filled(path, shape):
+    """The rule of golden numbers; a factor is a stack of transposed matrices of all ranks."""
+    names = jax.tree_util.keystr(path, simple=True, separator="/")
+    if names == "answer/weights":  # a matrix of one row, and not transposed
+        return 2 * np.sin(1 + 2 * np.arange(shape[1], dtype="f4"))[None] / np.sqrt(shape[1])
+    if not names.startswith("factors"):
+        return golden.filled(path, shape)
+    rank, inputs, outputs = np.meshgrid(*map(np.arange, shape), indexing="ij")
+    matrix = 2 * np.sin(1 + rank * shape[-1] + outputs + 2 * inputs) / np.sqrt(shape[1])
+    return matrix.astype("f4")
+
+
+def small(**more):
+    return build({"system": "lmf"} | SMALL | more, list(DIMS), 2)
+
+
+def params(system):
+    shapes = parameter_shapes(system, DIMS)
+    return jax.tree_util.tree_map_with_path(lambda k, x: jnp.asarray(filled(k, x.shape)), shapes)
+
+
+def answer(system, features=FEATURES, parameters=None, **present):
+    parameters = params(system) if parameters is None else parameters
+    logits, _ = system.apply({"params": parameters}, features, STARTS, present=present)
+    return np.asarray(logits["answer"])
+
+
+@pytest.mark.parametrize(
+    ("dims", "classes", "parameters"),
+    [((100, 73, 100), 2, 52_426), ((100, 100, 512), 4, 58_988), ((20, 20, 20), 4, 32_012)],
+)
+def test_parameters(dims, classes, parameters):
+    dims = dict(zip(DIMS, dims, strict=True))
+    system = build(lmf.get_config().network, list(dims), classes)
+    assert golden.count(parameter_shapes(system, dims)) == parameters
+
+
+def test_golden_numbers():
+    # Of the authors' modules, in evaluation without batch normalisation.
+    system = small()
+    assert golden.count(params(system)) == 375
+    expected = [
+        [[-0.25765, -0.27378], [1.32955, 0.52283], [1.42578, 0.63169], [0.64771, -0.00413]],
+        [[1.27829, 0.5102], [1.41085, 0.62684], [0.64488, -0.0038], [-0.28751, -0.68926]],
+    ]
+    np.testing.assert_allclose(answer(system), expected, atol=2e-4)
+
+
+def test_golden_numbers_of_cells_alone():
+    found = answer(small(context=False))
+    first = [[-0.25765, -0.27378], [1.27829, 0.5102], [1.38549, 0.6168], [0.67161, -0.00585]]
+    np.testing.assert_allclose(found[0], first, atol=2e-4)
+    np.testing.assert_allclose(found[1, -1], [-0.31387, -0.75402], atol=2e-4)
+
+
+def test_a_missing_modality_leaves_the_product_of_the_others():
+    system = small()
+    missing = np.zeros((2, 4), bool)
+    found = answer(system, speech=missing)
+    # The factor's first row alone: what a code of zeros after the constant 1 gives.
+    parameters = params(system)
+    factor = parameters["factors"]["speech"]
+    parameters["factors"]["speech"] = factor.at[:, 1:].set(0)
+    np.testing.assert_allclose(found, answer(system, parameters=parameters), atol=1e-6)
+    other = FEATURES | {"speech": np.full_like(FEATURES["speech"], np.nan)}
+    np.testing.assert_array_equal(found, answer(system, other, speech=missing))
+
+
+def test_one_rank_is_left_where_the_others_weigh_nothing():
+    system, one = small(), small(rank=1)
+    parameters = params(system)
+    weights = parameters["answer"]["weights"]
+    parameters["answer"]["weights"] = weights.at[:, 1:].set(0)
+    single = parameters | {
+        "factors": {m: f[:1] for m, f in parameters["factors"].items()},
+        "answer": parameters["answer"] | {"weights": weights[:, :1]},
+    }
+    found = answer(system, parameters=parameters)
+    np.testing.assert_allclose(found, answer(one, parameters=single), atol=1e-6)
+
+
+def test_the_factors_are_those_of_a_full_tensor():
+    system = build({"system": "lmf"} | SMALL | {"sizes": {"default": 2}}, ["text", "speech"], 2)
+    dims = {m: DIMS[m] for m in ("text", "speech")}
+    shapes = parameter_shapes(system, dims)
+    parameters = jax.tree_util.tree_map_with_path(lambda k, x: filled(k, x.shape), shapes)
+    parameters["factors"]["speech"] *= np.linspace(0.5, 1.5, 3)[:, None, None]
+    text, speech = (parameters["factors"][m] for m in dims)
+    weights = parameters["answer"]["weights"][0]
+    full = np.einsum("r,rko,rlo->klo", weights, text, speech)
+    codes = [np.ones((2, 4, k)) * np.arange(1, k + 1) for k in (5, 3)]
+    by_name = dict(zip(dims, codes, strict=True))
+    terms = _Factors(3, 2).apply({"params": parameters["factors"]}, by_name)
+    found = _Sum().apply({"params": parameters["answer"]}, terms)
+    expected = np.einsum("buk,bul,klo->buo", *codes, full) + parameters["answer"]["bias"]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_over_words_the_others_are_means_so_far():
+    system = small(cells="words")
+    reset = np.array([[True, False, True, False]] * 2)
+    speech = FEATURES["speech"].copy()
+    speech[:, 1] = speech[:, :2].mean(1)
+    speech[:, 3] = speech[:, 2:].mean(1)
+    visual = FEATURES["visual"].copy()
+    visual[:, 1] = visual[:, :2].mean(1)
+    visual[:, 3] = visual[:, 2:].mean(1)
+    found, _ = system.apply({"params": params(system)}, FEATURES, reset)
+    means = FEATURES | {"speech": speech, "visual": visual}
+    expected, _ = small().apply({"params": params(system)}, means, reset)
+    np.testing.assert_allclose(found["answer"], expected["answer"], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("modalities", "settings", "place"),
+    [
+        (["text"], {}, "modalities"),
+        (list(DIMS), {"pivot": "face"}, "network.pivot"),
+        (list(DIMS), {"rank": 0}, "network.rank"),
+        (list(DIMS), {"sizes": {"speech": 3}}, "network.sizes"),
+        (list(DIMS), {"cells": "frames"}, "data.cells"),
+    ],
+)
+def test_what_cannot_be_built_is_refused(modalities, settings, place):
+    with pytest.raises(InputError) as raised:
+        LMF.from_settings(settings, modalities, 2)
+    assert raised.value.place == place
