@@ -2,10 +2,11 @@
 
 import json
 
-import numpy as np
 import pytest
 
 from mman_jax import systems
+from mman_jax.data.readers import npz
+from mman_jax.data.synthetic import process
 from mman_jax.errors import InputError
 from tests.children import mman, refused
 
@@ -56,15 +57,12 @@ def test_it_is_trained(place):
 
 
 def test_models_of_it_are_used_where_its_class_is_named(place):
-    random = np.random.default_rng(0)
-    features = {f"features/{m}": random.normal(size=(3, 20)) for m in ("speech", "visual", "text")}
-    labels = np.array(["happy", "sad", "neutral"])
-    np.savez(place / "c.npz", labels=labels, lengths=np.array([3]), **features)
+    npz.write(process.generate(process.process(), (1, 1, 1), 0), place / "c.npz")
     given = ("predict", "--checkpoint=run", "--input=c.npz", "--output=answers.csv")
     assert "mine:Mine" in refused(*given, cwd=place)
     ended = mman(*given, "--system=mine:Mine", cwd=place)
     assert ended.returncode == 0, ended.stderr
-    assert len((place / "answers.csv").read_text().splitlines()) == 4
+    assert len((place / "answers.csv").read_text().splitlines()) > 3
 
 
 def test_one_that_breaks_its_contract_is_one_line(place):
