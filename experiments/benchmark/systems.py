@@ -27,7 +27,7 @@ from experiments.benchmark.timing import line, median
 from mman_jax.systems import build
 from mman_jax.systems.estimator import Estimator
 from mman_jax.training import mesh as parallel
-from mman_jax.training.fitting import Fitting
+from mman_jax.training.estimator import Fitting
 from mman_jax.training.trainer import Trainer
 
 NAMES = (

@@ -1,1 +1,1 @@
-"""Losses, freezing, stages, and how they run for all seeds on all devices."""
+"""Training: objectives, optimization and stages, for all seeds on all devices."""
