@@ -1,1 +1,1 @@
-"""Training: objectives, optimization and stages, for all seeds on all devices."""
+"""Training: objectives, optimisation and stages, for all seeds on all devices."""

@@ -1,4 +1,4 @@
-"""Optimization: the optimizer of each group of parameters, freezing, averaging, learning rates.
+"""Optimisation: the optimizer of each group of parameters, freezing, averaging, learning rates.
 
 A group is a top-level part of a network (a tower, the fusion). Each is trained by its own
 optimizer; rules from a config decide which parameters are frozen, carried out by optax masks.
