@@ -50,7 +50,7 @@ def test_the_picture_follows_the_code(monkeypatch):
     assert "LateFusion" in before
     monkeypatch.setattr(architecture.splits.split, "__qualname__", "renamed")
     assert "renamed: train, valid, test" in drawn()
-    monkeypatch.delattr(architecture.freezing, "labels")
+    monkeypatch.delattr(architecture.optimizer, "labels")
     with pytest.raises(AttributeError, match="labels"):
         architecture.draw()
 

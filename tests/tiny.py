@@ -80,9 +80,9 @@ def params(network, dims, seeds=None, seed=0):
     return jax.tree.map(draw, parameter_shapes(network, dims))
 
 
-def last(trainer, labels, seeds, start=None, goals=None):
+def last(trainer, labels, seeds, start=None, stop_at=None):
     """The last snapshot of a run."""
-    *_, snapshot = trainer.run(labels, seeds, start, goals=goals)
+    *_, snapshot = trainer.run(labels, seeds, start, stop_at=stop_at)
     return snapshot
 
 

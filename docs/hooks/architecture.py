@@ -15,9 +15,9 @@ from mman_jax.data import batching, scaling, splits
 from mman_jax.data.readers import bc_lstm, dialogue_rnn, npz
 from mman_jax.features.extraction import Extraction
 from mman_jax.inference.answerer import Answerer
-from mman_jax.training import freezing, losses
-from mman_jax.training.answers import StageAnswers
-from mman_jax.training.selection import Selection
+from mman_jax.training import objectives, optimizer
+from mman_jax.training.stage import StageTraining
+from mman_jax.training.state import Selection
 from mman_jax.training.trainer import Trainer
 
 TOWERS, FUSION = "towers", "fusion"
@@ -115,16 +115,16 @@ def _training(canvas: "_Canvas") -> None:
     canvas.band(2, 22, ANSWERS, _package(Answerer), "", left=106)
     canvas.arrow([(131.5, 39.8), (131.5, 23.5), (20, 23.5), (20, 17.5)], TRAINING)
     lines = [
-        f"each tower by its own {_named(losses.cross_entropy)}",
+        f"each tower by its own {_named(objectives.cross_entropy)}",
         "clipping and AdamW a tower",
         f"{_named(Selection.keep_best)}: an epoch a tower",
     ]
     canvas.box(3, 5, 35, 12.5, TRAINING, f'stage "{TOWERS}"', lines)
     canvas.arrow([(38, 11.2), (43, 11.2)], TRAINING)
     lines = [
-        f'{_named(freezing.labels)}: every tower is "{freezing.FROZEN}"',
-        f"{_named(freezing.freeze)}: no step, no moments",
-        f"reads {_named(StageAnswers.predictions)}, made once",
+        f'{_named(optimizer.labels)}: every tower is "{optimizer.FROZEN}"',
+        f"{_named(optimizer.freeze)}: no step, no moments",
+        f"reads {_named(StageTraining.predictions)}, made once",
     ]
     canvas.box(43, 5, 34, 12.5, TRAINING, f'stage "{FUSION}"', lines)
     canvas.arrow([(77, 11.2), (82, 11.2)], TRAINING)

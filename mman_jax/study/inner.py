@@ -19,7 +19,7 @@ from mman_jax.systems.base import System
 from mman_jax.training import mesh as parallel
 from mman_jax.training.objectives import Classes, Objective
 from mman_jax.training.outcome import Outcome, Snapshot
-from mman_jax.training.selection import TEMPERATURES
+from mman_jax.training.state import TEMPERATURES
 from mman_jax.training.trainer import Trainer
 from mman_jax.trial import cells, settings
 from mman_jax.trial import tasks as learnt

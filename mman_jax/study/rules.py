@@ -12,7 +12,7 @@ from mman_jax.evaluation.metrics import accuracy
 from mman_jax.files.whole import read_json, write_whole
 from mman_jax.study.inner import Candidate, Inner
 from mman_jax.study.side_by_side import Workers, in_order
-from mman_jax.training.selection import LAST, SELECT
+from mman_jax.training.state import LAST, SELECT
 from mman_jax.trial.progress import Progress
 
 SMOOTHED = 0.5

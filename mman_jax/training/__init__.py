@@ -1,1 +1,1 @@
-"""Losses, freezing, stages, and how they run for all seeds on all devices."""
+"""Training: objectives, optimisation and stages, for all seeds on all devices."""

@@ -1,38 +1,59 @@
-"""Arrays and a card on disk, through Orbax; nothing else here knows Orbax.
+"""Checkpoints of training: arrays and a card on disk, written by Orbax and checked by digests.
 
-It is imported when it is needed: a training has ended its first epoch by then.
+Orbax is imported when it is needed: by then the first epoch of a training has ended.
 """
 
 import contextlib
+import errno
+import hashlib
+import json
+import logging
 import math
+import os
 import pathlib
 import shutil
+import sys
+import threading
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
 from mman_jax.errors import InputError
-from mman_jax.training import disk, integrity
+from mman_jax.training import processes
+from mman_jax.training.outcome import Outcome, Snapshot
+from mman_jax.training.state import Record, State
 
-_KEPT = 2
+DIGESTS = "digests.json"
+
+_FORMAT = 1
+"""Version of a snapshot's arrays; increase it when they or their order change."""
+
+_NEWEST = 2
 _TRIES = 20
 
-# A small checkpoint must not be able to ask for much memory.
+# A small checkpoint must not be able to claim much memory.
 _FREE_BYTES = 64 << 20
 _LARGEST_RATIO = 500
+_LARGEST_DIGESTS = 16 << 20
+
+_REASONS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO),
+    *(errno.EROFS, errno.EACCES, errno.EPERM),
+)
+_LOGGERS = ("absl", "asyncio")
 
 
 def save(directory: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str, Any]) -> None:
-    """Writes the next checkpoint, whole or not at all, and drops all but the newest two.
+    """Writes the next checkpoint, completely or not at all, and removes all but the newest two.
 
     Args:
         directory: of all checkpoints of one run.
         arrays: nested dicts of arrays.
-        card: what JSON can hold.
+        card: a mapping that JSON can represent.
 
     Raises:
         InputError: if the folder cannot be written.
@@ -49,72 +70,303 @@ def save(directory: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str, 
             create=False, enable_async_checkpointing=False, multiprocessing_options=_alone()
         )
         with (
-            disk.silence(),
+            silence_threads(),
             ocp.CheckpointManager(directory.absolute(), options=options) as manager,
         ):
             newest = manager.latest_step()
             step = 0 if newest is None else newest + 1
             manager.save(step, args=items)
-        integrity.sign(directory / str(step))
-        _drop_old(directory)
+        sign(directory / str(step))
+        _remove_old(directory)
     except Exception as error:
-        reason = disk.reason(error)
+        reason = refusal(error)
         if not reason:
             raise
-        _drop_unfinished(directory)
+        _remove_unfinished(directory)
         raise InputError(directory, f"cannot be written ({reason})", "a writable folder") from error
 
 
 def restore(directory: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """The arrays (NumPy, nested dicts) and the card of the newest checkpoint that can be read.
+    """Reads the arrays (NumPy, nested dicts) and the card of the newest readable checkpoint.
 
-    None where there is no checkpoint.
+    Returns None if there is no checkpoint.
 
     Raises:
-        InputError: if there are some and none can be read.
+        InputError: if there are checkpoints but none is readable.
     """
     if not directory.is_dir():
         return None
     damage = None
     for _, path in sorted(_steps(directory), reverse=True):
-        # Of what Orbax left behind when it failed; of that it tells by its exception.
+        # Orbax warns of what a failed read left behind; its exception reports the failure.
         with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
             try:
-                # Orbax is handed nothing that was not written as it is now: what it does with
-                # damaged files is to print, to hang or to read other numbers.
-                integrity.check(path)
+                # Orbax never reads damaged files: with these it prints, hangs or returns wrong
+                # numbers.
+                verify(path)
                 return _read(path)
             except InputError as error:
                 damage = damage or (path, str(error))
             except Exception as error:
-                # Bytes that are no checkpoint can fail in any way; none of them is a bug of ours.
+                # Bytes that are not a checkpoint can fail in any way; that is no bug here.
                 damage = damage or (path, f"{type(error).__name__}: {error!s:.200}")
     if damage is None:
         return None
-    path, found = damage
-    raise InputError(path, f"unreadable ({found})", "a checkpoint")
+    path, reason = damage
+    raise InputError(path, f"unreadable ({reason})", "a checkpoint")
 
 
-def _drop_old(directory: pathlib.Path) -> None:
-    """Removes all but the newest whole checkpoints, once the newest is known to be whole."""
+def pack(snapshot: Snapshot) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Converts a snapshot to arrays and a card; every process must call it, and gets all of it."""
+    finished = {name: pack_outcome(outcome) for name, outcome in snapshot.finished.items()}
+    arrays = {"state": _numbered(snapshot.state), "history": _numbered(snapshot.history)}
+    card = {"format": _FORMAT, "stage": snapshot.stage, "finished": list(finished)}
+    return arrays | ({"finished": finished} if finished else {}), card
+
+
+def pack_outcome(outcome: Outcome) -> dict[str, np.ndarray]:
+    """Converts the outcome of a stage to arrays, numbered in the order of `Outcome`."""
+    return _numbered(outcome)
+
+
+def unpack_outcome(arrays: Mapping[str, Any]) -> Outcome:
+    """Restores the outcome that `pack_outcome` was given."""
+    *scores, history = _split_outcome(_ordered(arrays))
+    return Outcome(*scores, Record(*history))
+
+
+def unpack(
+    arrays: Mapping[str, Any],
+    card: Mapping[str, Any],
+    stages: Sequence[str],
+    template: Callable[[str, int], State],
+    place: object = "",
+) -> Snapshot:
+    """Restores the snapshot that `pack` was given.
+
+    Args:
+        arrays: of a checkpoint.
+        card: of the same.
+        stages: names of the stages of the trainer that resumes.
+        template: gives the shapes of a stage's state for a number of seeds (`Trainer.template`).
+        place: where the checkpoint is, for messages.
+
+    Raises:
+        InputError: if another version of the package or another network wrote it.
+    """
+    place = place or "checkpoint"
+    _check_format(card, place)
+    if card["stage"] not in stages:
+        raise InputError(place, f"stage {card['stage']!r:.40}", "one of " + ", ".join(stages))
+    seeds = len(arrays["state"]["0000"])
+    expected = template(card["stage"], seeds)
+    leaves = _ordered(arrays["state"])
+    _check_leaves(leaves, expected, place)
+    finished = {name: unpack_outcome(arrays["finished"][name]) for name in card["finished"]}
+    return Snapshot(
+        card["stage"],
+        jax.tree.unflatten(jax.tree.structure(expected), leaves),
+        Record(*_ordered(arrays["history"])),
+        finished,
+    )
+
+
+def unpack_finished(
+    arrays: Mapping[str, Any], card: Mapping[str, Any], stage: str, place: object = ""
+) -> Outcome:
+    """Restores the outcome of a finished stage from a checkpoint.
+
+    Args:
+        arrays: of a checkpoint.
+        card: of the same.
+        stage: its name.
+        place: where the checkpoint is, for messages.
+
+    Raises:
+        InputError: if another version of the package wrote it, or the stage is not finished.
+    """
+    place = place or "checkpoint"
+    _check_format(card, place)
+    if stage not in card["finished"]:
+        raise InputError(place, f"stage {stage} is not finished", "a finished run")
+    return unpack_outcome(arrays["finished"][stage])
+
+
+def sign(folder: pathlib.Path) -> None:
+    """Writes the digests of all files in a folder, atomically, which marks it as complete.
+
+    Raises:
+        OSError: if a file cannot be read or the digests cannot be written.
+    """
+    part = folder / f".{DIGESTS}.part"
+    with part.open("w", encoding="utf-8") as file:
+        json.dump(_digests(folder), file)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(folder / DIGESTS)
+
+
+def verify(folder: pathlib.Path) -> None:
+    """Reads every file of a folder and compares it with its digest.
+
+    Raises:
+        InputError: if there are no digests (the folder is unfinished), or at the first file that is
+            missing, added or changed.
+    """
+    path = folder / DIGESTS
+    try:
+        if path.stat().st_size > _LARGEST_DIGESTS:
+            raise ValueError(f"{path.stat().st_size} bytes")
+        signed = json.loads(path.read_text(encoding="utf-8"))
+        actual = _digests(folder)
+    except FileNotFoundError as error:
+        expected = "a checkpoint that was finished, of this version"
+        raise InputError(folder, f"no {DIGESTS}", expected) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(path, f"unreadable ({error})", "the digests of a checkpoint") from error
+    if not isinstance(signed, dict):
+        raise InputError(path, f"a {type(signed).__name__}", "the digests of a checkpoint")
+    for name in sorted(signed.keys() | actual.keys()):
+        if signed.get(name) != actual.get(name):
+            damage = "missing" if name not in actual else "damaged" if name in signed else "unknown"
+            raise InputError(folder / name, f"a {damage} file", "the checkpoint as it was written")
+
+
+def refusal(error: BaseException) -> str:
+    """Finds the system's message for a disk that refused to write; empty for other errors.
+
+    TensorStore, which writes for Orbax, raises a ValueError whose text contains that message.
+
+    Args:
+        error: the exception; its causes and the parts of a group are examined as well.
+    """
+    pending, seen = [error], set()
+    while pending:
+        current = pending.pop(0)
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        if isinstance(current, OSError):
+            return str(current)
+        messages = [os.strerror(number) for number in _REASONS]
+        messages = [message for message in messages if message in str(current)]
+        if messages:
+            return messages[0]
+        pending += [e for e in (current.__cause__, current.__context__) if e is not None]
+        pending += current.exceptions if isinstance(current, BaseExceptionGroup) else ()
+    return ""
+
+
+@contextlib.contextmanager
+def silence_threads() -> Iterator[None]:
+    """Keeps Orbax's threads from printing tracebacks: their errors are raised as well."""
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    hooks = sys.unraisablehook, threading.excepthook
+    if not isinstance(sys.unraisablehook, _WithoutLateWrites):
+        sys.unraisablehook = _WithoutLateWrites(sys.unraisablehook)
+    threading.excepthook = lambda _: None
+    logging.getLogger("asyncio").addFilter(_is_not_of_disk)
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+        # After a failure the hook stays: more writes may still be under way.
+        sys.unraisablehook = hooks[0]
+        logging.getLogger("asyncio").removeFilter(_is_not_of_disk)
+    finally:
+        threading.excepthook = hooks[1]
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _check_format(card: Mapping[str, Any], place: object) -> None:
+    if card.get("format") != _FORMAT:
+        found = f"format {card.get('format')!r:.20} of another version of mman_jax"
+        raise InputError(place, found, f"format {_FORMAT}: that version, or an empty folder")
+
+
+def _check_leaves(leaves: list[Any], template: Any, place: object) -> None:
+    """Raises if the shapes differ from the trainer's, and names the first that does."""
+    wanted = jax.tree_util.tree_leaves_with_path(template)
+    if len(leaves) != len(wanted):
+        found = f"{len(leaves)} arrays, of another network"
+        raise InputError(place, found, f"{len(wanted)}: the same config, or an empty folder")
+    for leaf, (path, like) in zip(leaves, wanted, strict=True):
+        if leaf.shape != like.shape or leaf.dtype != like.dtype:
+            raise InputError(
+                f"{place}: {jax.tree_util.keystr(path)}",
+                f"{leaf.dtype} {leaf.shape}, of another network",
+                f"{like.dtype} {like.shape}: the same config, or an empty folder",
+            )
+
+
+def _numbered(tree: Any) -> dict[str, np.ndarray]:
+    return {f"{i:04d}": x for i, x in enumerate(jax.tree.leaves(processes.whole(tree)))}
+
+
+def _ordered(numbered: Mapping[str, Any]) -> list[Any]:
+    return [numbered[name] for name in sorted(numbered)]
+
+
+def _split_outcome(leaves: list[Any]) -> list[Any]:
+    scores = len(Outcome._fields) - 1
+    return [*leaves[:scores], leaves[scores:]]
+
+
+def _digests(folder: pathlib.Path) -> dict[str, str]:
+    digests = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name not in (DIGESTS, f".{DIGESTS}.part"):
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            digests[path.relative_to(folder).as_posix()] = digest
+    return digests
+
+
+def _is_not_of_disk(record: logging.LogRecord) -> bool:
+    """Filters what asyncio logs when it collects writes that Orbax did not await.
+
+    The first of those that the disk refused was raised.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, Exception) and refusal(error))
+
+
+class _WithoutLateWrites:
+    """Hook for unraisable exceptions that ignores writes that fail after their event loop ended.
+
+    These come from TensorStore's threads, some of them after the exception that matters.
+    """
+
+    def __init__(self, others: Callable[[Any], None]):
+        self._others = others
+
+    def __call__(self, unraisable):
+        if str(unraisable.exc_value) != "Event loop is closed":
+            self._others(unraisable)
+
+
+def _remove_old(directory: pathlib.Path) -> None:
+    """Removes all but the newest complete checkpoints."""
     steps = sorted(_steps(directory))
-    whole = [path for _, path in steps if (path / integrity.NAME).is_file()]
+    complete = [path for _, path in steps if (path / DIGESTS).is_file()]
     for _, path in steps:
-        if path not in whole[-_KEPT:]:
+        if path not in complete[-_NEWEST:]:
             shutil.rmtree(path)
 
 
-def _drop_unfinished(directory: pathlib.Path) -> None:
-    """Removes what was begun and could not be ended: it takes the room of the next checkpoint."""
+def _remove_unfinished(directory: pathlib.Path) -> None:
+    """Removes unfinished checkpoints, which take the space of the next one."""
     for _ in range(_TRIES):
         with contextlib.suppress(OSError):
-            unsigned = [p for _, p in _steps(directory) if not (p / integrity.NAME).is_file()]
+            unsigned = [p for _, p in _steps(directory) if not (p / DIGESTS).is_file()]
             left = [*directory.glob("*.orbax-checkpoint-tmp*"), *unsigned]
             for path in left:
                 shutil.rmtree(path, ignore_errors=True)
             if not left:
                 return
-        time.sleep(0.05)  # threads of Orbax may still write into what is being removed
+        time.sleep(0.05)  # Orbax's threads may still write into the folders being removed
 
 
 def _read(step: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -123,7 +375,7 @@ def _read(step: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
     alone = _alone()
     handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
     with ocp.Checkpointer(handler, multiprocessing_options=alone) as reader:
-        # The handler's own: the checkpointer's warns of a file that is never written for a part.
+        # The handler's metadata: the checkpointer's warns of a file that an item never has.
         metadata = handler.metadata(step.absolute() / "arrays")
         _check_size(step, getattr(metadata, "item_metadata", metadata))
         arrays = reader.restore(step.absolute() / "arrays", args=ocp.args.StandardRestore())
@@ -153,8 +405,8 @@ def _steps(directory: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
 def _alone() -> Any:  # orbax.checkpoint.options.MultiprocessingOptions
     import orbax.checkpoint as ocp
 
-    # Arrays come here whole, so that whoever saves or reads does it alone, waiting for no other
-    # process.
+    # Arrays are gathered before they are saved, so one process saves or reads without waiting for
+    # others.
     me = jax.process_index()
     return ocp.options.MultiprocessingOptions(
         primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"process_{me}"

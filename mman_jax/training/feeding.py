@@ -1,4 +1,4 @@
-"""How rows reach the devices: all of them once, or a batch at a time when it is needed."""
+"""Feeds of the devices: all rows resident, or batches streamed when they are needed."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,25 +8,24 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mman_jax.training import mesh as parallel
-from mman_jax.training import processes, steps
-from mman_jax.training.held import hold_out, widen, with_empty_row
+from mman_jax.training import processes, programs
 from mman_jax.training.mesh import ROWS
-from mman_jax.training.rows import in_batches
+from mman_jax.training.rows import holdout, in_batches, widen, with_empty_row
 from mman_jax.training.stage import StageTraining
 from mman_jax.training.state import Record, State
 from mman_jax.types import Array, Batch, unscored
 
 Labels = Mapping[str, np.ndarray]
-Own = Mapping[str, Any]
-Epochs = Callable[[State, Own, Labels], tuple[State, Record]]
-Predictions = Callable[[Any, Own], dict[str, dict[str, Array]]]
+PerSeed = Mapping[str, Any]
+Epochs = Callable[[State, PerSeed, Labels], tuple[State, Record]]
+Predictions = Callable[[Any, PerSeed], dict[str, dict[str, Array]]]
 
 _AHEAD = 2
-"""Batches read from the disk while the devices are busy with earlier ones."""
+"""The number of batches read ahead while the devices process earlier ones."""
 
 
 class Resident:
-    """Every row lies on the devices, and an epoch is one compiled call."""
+    """Keeps all rows on the devices; an epoch is one compiled call."""
 
     def __init__(self, rows: Mapping[str, Batch], mesh: Mesh, way: str = "jit"):
         """Places the rows.
@@ -40,54 +39,57 @@ class Resident:
         self.put(rows)
 
     def put(self, rows: Mapping[str, Batch]) -> None:
-        """Places other rows in place of these; of equal shapes, what was compiled serves them."""
-        held = hold_out(rows["valid"], rows["test"])
-        self._rows = self._place({"train": rows["train"], "held": held})
+        """Replaces the rows; with equal shapes, compiled programs are reused."""
+        parts = {"train": rows["train"], "holdout": holdout(rows["valid"], rows["test"])}
+        self._rows = self._place(parts)
 
     def release(self) -> None:
-        """Frees what the rows take on the devices; others are to be put before anything is read."""
+        """Frees the rows on the devices; call `put` before reading again."""
         self._rows = {}
 
     def epochs(self, stage: StageTraining, count: int = 1) -> Epochs:
-        """So many epochs of a stage for all seeds, in one call.
+        """Returns a function that runs `count` epochs of a stage for all seeds.
 
-        It takes a state, the seeds' own features by part (see `StageTraining.epoch`) and the labels
+        It takes a state, features of each seed by part (see `StageTraining.epoch`) and the labels
         [R + 1, U, ...] of `train`, `valid` and `test`; its records are [S, count, T].
         """
-        compiled = steps.epochs(stage, count, self.mesh, self.way)
-        return lambda state, own, labels: compiled(state, own, self.labelled(labels))
+        compiled = programs.epochs(stage, count, self.mesh, self.way)
+        return lambda state, per_seed, labels: compiled(state, per_seed, self.labelled(labels))
 
     def compile(self, stage: StageTraining, state: State, labels: Labels) -> None:
-        """Compiles an epoch of a stage that reads the corpus: a call of `epochs` need not, then.
+        """Compiles an epoch of a stage that reads the corpus, before `epochs` needs it.
 
         Args:
-            stage: whose epoch.
-            state: its shapes, as they lie on the mesh.
-            labels: as of `epochs`.
+            stage: the stage.
+            state: shapes and layout of its state.
+            labels: as for `epochs`.
         """
-        steps.epochs(stage, 1, self.mesh, self.way).lower(
+        programs.epochs(stage, 1, self.mesh, self.way).lower(
             state, {}, self.labelled(labels)
         ).compile()
 
-    def predictions(self, stage: StageTraining, held_alone: bool = False) -> Predictions:
-        """Logits [S, R + 1, U, C] by part (`train` and `held`, or `held` alone) and head, from
-        parameters and the seeds' own features by part."""
-        compiled = steps.predictions(stage, self.mesh)
+    def predictions(self, stage: StageTraining, holdout_only: bool = False) -> Predictions:
+        """Returns a function from parameters and each seed's features by part to predictions.
 
-        def predict(params, own):
-            parts = ["held"] if held_alone else list(self._rows)
-            own = {part: own[part] for part in parts if part in own}
-            return compiled(params, own, {part: self._rows[part] for part in parts})
+        These are [S, R + 1, U, C] by part (`train` and `holdout`, or `holdout` only) and head.
+        """
+        compiled = programs.predictions(stage, self.mesh)
+
+        def predict(params, per_seed):
+            parts = ["holdout"] if holdout_only else list(self._rows)
+            per_seed = {part: per_seed[part] for part in parts if part in per_seed}
+            return compiled(params, per_seed, {part: self._rows[part] for part in parts})
 
         return predict
 
     def labelled(self, labels: Labels) -> dict[str, Batch]:
-        """The rows of `train` and `held` with a task's labels."""
-        length = self._rows["held"].labels.shape[1]
-        held = [widen(labels[part], length) for part in ("valid", "test")]
-        classes = {"train": labels["train"], "held": np.concatenate([held[0][:-1], held[1]])}
-        classes = self._place(classes)
-        return {name: part._replace(labels=classes[name]) for name, part in self._rows.items()}
+        """Returns the rows of `train` and `holdout` with a task's labels."""
+        length = self._rows["holdout"].labels.shape[1]
+        valid, test = (widen(labels[part], length) for part in ("valid", "test"))
+        placed = self._place(
+            {"train": labels["train"], "holdout": np.concatenate([valid[:-1], test])}
+        )
+        return {name: part._replace(labels=placed[name]) for name, part in self._rows.items()}
 
     def _place(self, tree: Any) -> Any:
         tree = jax.tree.map(np.asarray, tree)
@@ -95,9 +97,9 @@ class Resident:
 
 
 class Streamed:
-    """The devices hold a batch; each process reads the rows of its own devices, when needed.
+    """Streams batches to the devices; each process reads the rows of its own devices only.
 
-    All seeds see the rows in one order, that of the epoch: each row is read once for all of them.
+    All seeds see the rows in the same order, so that each row is read once for all of them.
     """
 
     def __init__(self, rows: Mapping[str, Batch], mesh: Mesh):
@@ -111,30 +113,30 @@ class Streamed:
         self._shards = mesh.shape[ROWS]
 
     def put(self, rows: Mapping[str, Batch]) -> None:
-        """From now on reads other rows."""
+        """Replaces the rows."""
         self.rows = rows
 
     def release(self) -> None:
-        """See `Resident.release`: the devices hold none."""
+        """Does nothing: no rows are kept on the devices."""
 
     def epochs(self, stage: StageTraining, count: int = 1) -> Epochs:
-        """As `Resident.epochs`, of one epoch; a step is one compiled call.
+        """Returns a function like that of `Resident.epochs`; a step is one compiled call.
 
         Raises:
-            ValueError: of more than one epoch; and when called, of features of a seed's own.
+            ValueError: for more than one epoch; and when called, for features that differ by seed.
         """
         if count != 1:
             raise ValueError(f"{count} epochs in a call; rows are streamed for one")
         train = self.train(stage)
-        score, finish = steps.score(stage, self.mesh), steps.finish(stage, self.mesh)
-        validated = steps.validated(stage, self.mesh)
+        score, finish = programs.score(stage, self.mesh), programs.finish(stage, self.mesh)
+        averaged = programs.averaged(stage, self.mesh)
 
-        def epoch(state, own, labels):
-            if own:
+        def epoch(state, per_seed, labels):
+            if per_seed:
                 raise ValueError("features of a seed's own lie on its device: use Resident")
             reference = stage.objective.reference(labels["train"])
             state, loss = train(state, labels)
-            scores, params = [], validated(state, {}, ()) if stage.decay else state.params
+            scores, params = [], averaged(state, {}, ()) if stage.decay else state.params
             for part in ("valid", "test"):
                 for batch in self._batches(part, stage, labels, np.arange):
                     flags = np.full((len(batch.mask), 1), part == "valid")
@@ -148,8 +150,8 @@ class Streamed:
         return epoch
 
     def train(self, stage: StageTraining) -> Callable[[State, Labels], tuple[State, Array]]:
-        """The training half of an epoch: the state after it, and the heads' losses [S, T]."""
-        step = steps.step(stage, self.mesh)
+        """Returns a function that takes the steps of an epoch; losses are [S, T]."""
+        step = programs.step(stage, self.mesh)
 
         def train(state, labels):
             reference = stage.objective.reference(labels["train"])
@@ -171,40 +173,40 @@ class Streamed:
 
         return train
 
-    def predictions(self, stage: StageTraining, held_alone: bool = False) -> Predictions:
-        """As `Resident.predictions`, gathered from batches.
+    def predictions(self, stage: StageTraining, holdout_only: bool = False) -> Predictions:
+        """Returns a function like that of `Resident.predictions`, gathered from batches.
 
         Raises:
-            ValueError: when called, of features of a seed's own.
+            ValueError: when called, for features that differ by seed.
         """
-        answer = steps.outputs(stage, self.mesh)
+        outputs = programs.outputs(stage, self.mesh)
 
         def predict(params):
-            nothing = {part: batch.labels for part, batch in self.rows.items()}
-            found = {}
-            for part in ("valid", "test") if held_alone else ("train", "valid", "test"):
+            labels = {part: batch.labels for part, batch in self.rows.items()}
+            gathered = {}
+            for part in ("valid", "test") if holdout_only else ("train", "valid", "test"):
                 rows = self.rows[part]
-                batches = self._batches(part, stage, nothing, np.arange)
-                parts = [processes.whole(answer(params, {}, batch)) for batch in batches]
+                batches = self._batches(part, stage, labels, np.arange)
+                parts = [processes.whole(outputs(params, {}, batch)) for batch in batches]
                 # A batch may end in rows that only make it divisible by the devices.
                 count, size = len(rows.mask) - 1, stage.batch_rows
-                found[part] = {
+                gathered[part] = {
                     name: np.concatenate([x[name][:, :size] for x in parts], axis=1)[:, :count]
                     for name in (parts[0] if parts else ())
                 }
-            held = {
-                head: np.concatenate([x, found["test"].get(head, x[:, :0])], axis=1)
-                for head, x in found.pop("valid").items()
+            joined = {
+                head: np.concatenate([x, gathered["test"].get(head, x[:, :0])], axis=1)
+                for head, x in gathered.pop("valid").items()
             }
-            del found["test"]
-            return jax.tree.map(with_empty_row, found | {"held": held})
+            del gathered["test"]
+            return jax.tree.map(with_empty_row, gathered | {"holdout": joined})
 
-        def whole(params, own):
-            if own:
+        def placed(params, per_seed):
+            if per_seed:
                 raise ValueError("features of a seed's own lie on its device: use Resident")
             return parallel.place(predict(params), self.mesh, by_seed=True)
 
-        return whole
+        return placed
 
     def _batches(
         self, part: str, stage: StageTraining, labels: Labels, order: Callable[[int], Array]

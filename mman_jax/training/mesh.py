@@ -1,4 +1,4 @@
-"""How one seed's pure function runs for all seeds, on all devices."""
+"""Distribution of one seed's pure functions over all seeds and devices."""
 
 import contextlib
 import contextvars

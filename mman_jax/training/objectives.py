@@ -1,4 +1,4 @@
-"""What a stage's heads learn: classes, or numbers. Its loss, and the sums that its scores are of.
+"""Training objectives: losses of classes and of numbers, and the sums that scores are made of.
 
 T targets.
 """
@@ -7,66 +7,181 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+import chex
+import jax
 import jax.numpy as jnp
 
 from mman_jax.errors import InputError, nearest
 from mman_jax.evaluation import ratings
 from mman_jax.evaluation.metrics import accuracy, confusion
 from mman_jax.evaluation.ratings import Target
-from mman_jax.training import losses
-from mman_jax.training.selection import LOSSES
-from mman_jax.types import Array, is_scored
+from mman_jax.training.state import LOSSES
+from mman_jax.types import UNSCORED, Array, is_scored
 
 DEFAULT = "l1"
-"""The loss of numbers, where none is named."""
+"""The default loss of numbers."""
 
 _LEAST = 1e-9
 
 
+def cross_entropy(
+    logits: Array, labels: Array, class_weights: Array, smoothing: float = 0.0
+) -> tuple[Array, Array]:
+    """Sums the cross-entropy over the scored utterances, and their weights.
+
+    A sum and a weight, not a mean, so that the parts of a batch on several devices can be added.
+
+    Args:
+        logits: [B, U, C] float32.
+        labels: [B, U] int32, `UNSCORED` where context or padding; or [B, U, C] float32, the share
+            of each class among several raters, NaN where context or padding.
+        class_weights: [C] float32; ones weigh all classes equally.
+        smoothing: the share of the target that all classes divide evenly (label smoothing).
+
+    Returns:
+        Two scalars, float32: the weighted sum in nats, and the sum of the weights.
+
+    Raises:
+        AssertionError: if a shape disagrees.
+
+    Examples:
+        Logits of zero give each of two classes one half: ln 2 per utterance. One of the three
+        utterances is context and has no weight.
+
+        >>> labels = jnp.array([[0, 1, UNSCORED]])
+        >>> total, weight = cross_entropy(jnp.zeros((1, 3, 2)), labels, jnp.ones(2))
+        >>> round(float(total / weight), 4), float(weight)
+        (0.6931, 2.0)
+    """
+    chex.assert_rank(logits, 3)
+    chex.assert_shape(labels, logits.shape[: labels.ndim])
+    chex.assert_shape(class_weights, logits.shape[-1:])
+    if labels.ndim == 3:
+        return _of_shares(logits, labels, class_weights, smoothing)
+    scored = labels != UNSCORED
+    classes = jnp.where(scored, labels, 0)
+    log_probabilities = jax.nn.log_softmax(logits)
+    picked = jnp.take_along_axis(log_probabilities, classes[..., None], axis=-1)[..., 0]
+    if smoothing:
+        picked = (1 - smoothing) * picked + smoothing * log_probabilities.mean(-1)
+    weights = jnp.where(scored, class_weights[classes], 0.0)
+    return -jnp.sum(weights * picked), jnp.sum(weights)
+
+
+def balanced_weights(labels: Array, classes: int) -> Array:
+    """Computes class weights [C] float32: higher for rarer classes, 1 on average.
+
+    Args:
+        labels: int32 of any shape, `UNSCORED` where context or padding; or shares [..., C]
+            float32, NaN where context or padding.
+        classes: C.
+
+    Examples:
+        Four labels of one class and one of the other: 5 / (2 * 4) and 5 / (2 * 1).
+
+        >>> balanced_weights(jnp.array([0, 0, 0, 0, 1, UNSCORED]), 2).tolist()
+        [0.625, 2.5]
+    """
+    if jnp.issubdtype(labels.dtype, jnp.floating):
+        counts = jnp.nansum(labels.reshape(-1, classes), axis=0)
+    else:
+        counts = jnp.stack([jnp.sum(labels == c) for c in range(classes)])
+    occurring = jnp.sum(counts > 0)
+    # A class without training examples has weight 1: it must not dominate the validation loss.
+    divisors = jnp.where(counts > 0, counts, 1)
+    weights = jnp.sum(counts) / (jnp.maximum(occurring, 1) * divisors)
+    return jnp.where(counts > 0, weights, 1.0).astype(jnp.float32)
+
+
+def l1(answers: Array, targets: Array, total: Callable[[Array], Array]) -> tuple[Array, Array]:
+    """Sums the absolute errors over the scored values, and counts these.
+
+    Args:
+        answers: [B, U, T] float32.
+        targets: [B, U, T] float32, NaN where context or padding.
+        total: adds up over the devices; unused, since a sum needs no total.
+
+    Examples:
+        >>> targets = jnp.array([[[1.0], [jnp.nan]]])
+        >>> [float(x) for x in l1(jnp.array([[[3.0], [9.0]]]), targets, lambda x: x)]
+        [2.0, 1.0]
+    """
+    return _errors(answers, targets, jnp.abs)
+
+
+def mse(answers: Array, targets: Array, total: Callable[[Array], Array]) -> tuple[Array, Array]:
+    """Sums the squared errors over the scored values, and counts these; see `l1`."""
+    return _errors(answers, targets, jnp.square)
+
+
+def ccc(answers: Array, targets: Array, total: Callable[[Array], Array]) -> tuple[Array, Array]:
+    """Computes 1 - CCC over a full batch, averaged over the targets: a sum and a weight, see `l1`.
+
+    CCC is Lin's concordance (Lin 1989), 2 cov(x, y) / (var x + var y + (mean x - mean y)^2). A
+    target with fewer than two scored utterances in the batch is ignored. With several devices the
+    batch spans all of them: `total` adds up its moments, the value is that of the full batch, and
+    the gradients of the devices add up to its gradient.
+    """
+    chex.assert_equal_shape([answers, targets])
+    scored = is_scored(targets)
+    x, y = (jnp.where(scored, v, 0.0) for v in (answers, targets))
+    moments = jnp.stack([v.sum((0, 1)) for v in (scored * 1.0, x, y, x * x, y * y, x * y)])
+    gathered = jax.lax.stop_gradient(total(jax.lax.stop_gradient(moments)))
+    value, slope = jax.value_and_grad(lambda m: _discord(m).sum())(gathered)
+    weight = scored.sum().astype(jnp.float32)
+    total_weight = jnp.maximum(total(weight), 1.0)
+    local = jnp.sum(slope * (moments - jax.lax.stop_gradient(moments)))
+    return weight * value + total_weight * local, weight
+
+
+NUMBERS = {"l1": l1, "mse": mse, "ccc": ccc}
+"""The losses of numbers, by their name in a config."""
+
+
 class Objective(Protocol):
-    """What is learnt."""
+    """The loss of a stage's heads, and the sums from which their scores are computed."""
 
     def reference(self, labels: Array) -> Array:
-        """What of the training labels [R, U, ...] the loss and the scores depend on."""
+        """Computes the statistics of the training labels [R, U, ...] that loss and scores need."""
         ...
 
     def loss(
         self, answers: Array, labels: Array, reference: Array, total: Callable[[Array], Array]
     ) -> tuple[Array, Array]:
-        """A head's loss in training as a sum and a weight; `total` adds up over the devices."""
+        """Computes a head's training loss, a sum and a weight; `total` adds up over the devices."""
         ...
 
     def tally(self, answers: Array, labels: Array, reference: Array) -> Array:
-        """The sums that scores are of, of some utterances."""
+        """Computes the sums over some utterances from which scores are computed."""
         ...
 
     def nothing(self, heads: int) -> Array:
-        """The sums of no utterance, for so many heads."""
+        """Returns the tallies of no utterance, for a number of heads."""
         ...
 
     def valid_losses(self, tally: Array, summed: Array) -> Array:
-        """The validation loss [heads, temperatures] from the sums, and from what `summed` gave."""
+        """Computes the validation loss [heads, temperatures] from a tally and a sum of `summed`."""
         ...
 
     def summed(
         self, answers: Array, labels: Array, reference: Array, temperatures: Sequence[float]
     ) -> Array:
-        """Of validation the loss's sum at each temperature, and its weight; [temperatures + 1]."""
+        """Sums the validation loss at each temperature, and its weight last; [temperatures + 1]."""
         ...
 
     def score(self, tally: Array) -> Array:
-        """The one score [...] that is shown while a run goes on; the higher the better."""
+        """Computes the score [...] that is shown during a run; the higher the better."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Classes:
-    """Cross-entropy; the sums are counts [C, C] int32, the score is the accuracy.
+    """Classes, learnt by cross-entropy; tallies are counts [C, C] int32, the score is accuracy.
 
     Attributes:
         classes: C.
-        weigh: whether the loss weighs classes by how rare they are in training.
-        smoothing: the share of each target that all classes divide evenly; in training alone.
+        weigh: whether the loss weighs rarer classes of the training part higher.
+        smoothing: the share of each target that all classes divide evenly; in training only.
     """
 
     classes: int
@@ -74,58 +189,58 @@ class Classes:
     smoothing: float = 0.0
 
     def reference(self, labels: Array) -> Array:
-        """The classes' weights [C] float32 in the loss."""
+        """Computes the classes' weights [C] float32 in the loss."""
         if self.weigh:
-            return losses.balanced_weights(labels, self.classes)
+            return balanced_weights(labels, self.classes)
         return jnp.ones(self.classes)
 
     def loss(
         self, answers: Array, labels: Array, reference: Array, total: Callable[[Array], Array]
     ) -> tuple[Array, Array]:
-        """See `losses.cross_entropy`."""
-        return losses.cross_entropy(answers, labels, reference, self.smoothing)
+        """Computes `cross_entropy`."""
+        return cross_entropy(answers, labels, reference, self.smoothing)
 
     def tally(self, answers: Array, labels: Array, reference: Array) -> Array:
-        """Counts [C, C] int32."""
+        """Counts predictions by true class [C, C] int32."""
         return confusion(answers, labels)
 
     def nothing(self, heads: int) -> Array:
-        """Zeros [heads, C, C] int32."""
+        """Returns zeros [heads, C, C] int32."""
         return jnp.zeros((heads, self.classes, self.classes), jnp.int32)
 
     def summed(
         self, answers: Array, labels: Array, reference: Array, temperatures: Sequence[float]
     ) -> Array:
-        """Without smoothing."""
-        pairs = [losses.cross_entropy(answers / t, labels, reference) for t in temperatures]
+        """Sums the cross-entropy without smoothing."""
+        pairs = [cross_entropy(answers / t, labels, reference) for t in temperatures]
         return jnp.stack([*(total for total, _ in pairs), pairs[0][1]])
 
     def valid_losses(self, tally: Array, summed: Array) -> Array:
-        """Means in nats."""
+        """Divides sums by weights; in nats."""
         return summed[:, :-1] / jnp.maximum(summed[:, -1:], _LEAST)
 
     def score(self, tally: Array) -> Array:
-        """The accuracy."""
+        """Computes the accuracy."""
         return accuracy(tally)
 
 
 @dataclasses.dataclass(frozen=True)
 class Numbers:
-    """A loss of numbers; the sums are `ratings.sums`, the score is the mean CCC.
+    """Numbers, learnt by a loss of `NUMBERS`; tallies are `ratings.sums`, the score is mean CCC.
 
-    Heads answer in deviations from the mean of training: sizes and rates that suit one target then
-    suit another, whatever its units.
+    Heads predict in standard deviations from the mean of training, so that network sizes and
+    learning rates do not depend on the units of a target.
 
     Attributes:
-        kind: of `losses.NUMBERS`.
-        targets: the T of them.
+        kind: a key of `NUMBERS`.
+        targets: the T targets.
     """
 
     kind: str
     targets: tuple[Target, ...]
 
     def reference(self, labels: Array) -> Array:
-        """Mean and deviation [2, T] float32 of each target in training."""
+        """Computes the training mean and standard deviation [2, T] float32 of each target."""
         scored = is_scored(labels).reshape(-1, len(self.targets))
         centre, spread = (
             jnp.array([getattr(t, name) for t in self.targets], jnp.float32)
@@ -141,50 +256,50 @@ class Numbers:
     def loss(
         self, answers: Array, labels: Array, reference: Array, total: Callable[[Array], Array]
     ) -> tuple[Array, Array]:
-        """In deviations of training."""
+        """Computes the loss in standard deviations of training."""
         mean, deviation = reference
-        return losses.NUMBERS[self.kind](answers, (labels - mean) / deviation, total)
+        return NUMBERS[self.kind](answers, (labels - mean) / deviation, total)
 
     def tally(self, answers: Array, labels: Array, reference: Array) -> Array:
-        """Sums [T, K] float32, in the targets' own units."""
+        """Computes `ratings.sums` [T, K] float32 in the targets' units."""
         mean, deviation = reference
         return ratings.sums(mean + deviation * answers, labels, mean, self.targets)
 
     def nothing(self, heads: int) -> Array:
-        """Zeros [heads, T, K] float32."""
+        """Returns zeros [heads, T, K] float32."""
         return jnp.zeros((heads, len(self.targets), ratings.K), jnp.float32)
 
     def summed(
         self, answers: Array, labels: Array, reference: Array, temperatures: Sequence[float]
     ) -> Array:
-        """Numbers have one temperature; of 1 - CCC, which is of all batches, zeros."""
+        """Sums the loss at the only temperature; zeros for `ccc`, which is no sum over batches."""
         if self.kind == "ccc":
             return jnp.zeros(2)
         return jnp.stack(self.loss(answers, labels, reference, lambda x: x))
 
     def valid_losses(self, tally: Array, summed: Array) -> Array:
-        """One a head; 1 - CCC is that of the whole validation part."""
+        """Computes one loss for each head; `ccc` is taken over the full validation part."""
         if self.kind == "ccc":
             return 1 - self.score(tally)[:, None]
         return summed[:, :-1] / jnp.maximum(summed[:, -1:], _LEAST)
 
     def score(self, tally: Array) -> Array:
-        """The mean CCC of the targets."""
+        """Computes the mean CCC of the targets."""
         return ratings.agreement(tally)[1].mean(-1)
 
 
 def objective(settings: Mapping[str, Any], classes: int, targets: Sequence[Target]) -> Objective:
-    """What is learnt.
+    """Reads the objective from settings.
 
     Args:
-        settings: `select`, `class_weights`; by choice `label_smoothing` of classes, and `loss` of
-            numbers (of `losses.NUMBERS`; empty: `DEFAULT`).
+        settings: `select`, `class_weights`; optionally `label_smoothing` for classes, and `loss`
+            for numbers (a key of `NUMBERS`; empty: `DEFAULT`).
         classes: C.
-        targets: the C that are answered, where these are numbers; none: classes are.
+        targets: the C targets if numbers are predicted; empty for classes.
 
     Raises:
-        InputError: a loss that there is not; one of numbers for classes; or numbers that are to be
-            selected by scores of classes.
+        InputError: if the loss is unknown, a loss of numbers is given for classes, or numbers are
+            to be selected by a score of classes.
     """
     loss = settings.get("loss", "")
     if not targets:
@@ -195,6 +310,40 @@ def objective(settings: Mapping[str, Any], classes: int, targets: Sequence[Targe
     if settings["select"] not in LOSSES:
         found = f"{settings['select']!r}, of classes, and numbers are to be learnt"
         raise InputError("train.select", found, " or ".join(LOSSES))
-    if loss and loss not in losses.NUMBERS:
-        raise InputError("train.loss", f"unknown {loss!r}", nearest(loss, losses.NUMBERS))
+    if loss and loss not in NUMBERS:
+        raise InputError("train.loss", f"unknown {loss!r}", nearest(loss, NUMBERS))
     return Numbers(loss or DEFAULT, tuple(targets))
+
+
+def _discord(moments: Array) -> Array:
+    """Computes each target's share [T] of the mean 1 - CCC.
+
+    Args:
+        moments: [6, T] sums of 1, x, y, xx, yy and xy.
+    """
+    is_defined = moments[0] >= 2
+    n = jnp.where(is_defined, moments[0], 1.0)
+    x, y, xx, yy, xy = moments[1:] / n
+    distance = (xx - x * x) + (yy - y * y) + (x - y) ** 2
+    # If answers and targets are all the same number the denominator is 0; that is no error.
+    concordance = 2 * (xy - x * y) / jnp.where(distance > 1e-12, distance, 1.0)
+    return jnp.where(is_defined, 1 - concordance, 0.0) / jnp.maximum(is_defined.sum(), 1)
+
+
+def _errors(answers: Array, targets: Array, of: Callable[[Array], Array]) -> tuple[Array, Array]:
+    chex.assert_equal_shape([answers, targets])
+    scored = is_scored(targets)
+    errors = of(jnp.where(scored, answers - jnp.where(scored, targets, 0.0), 0.0))
+    return errors.sum(), scored.sum().astype(jnp.float32)
+
+
+def _of_shares(
+    logits: Array, shares: Array, class_weights: Array, smoothing: float
+) -> tuple[Array, Array]:
+    scored = is_scored(shares)
+    weights = jnp.where(scored, shares, 0.0) * class_weights
+    log_probabilities = jax.nn.log_softmax(logits)
+    if smoothing:
+        mean = log_probabilities.mean(-1, keepdims=True)
+        log_probabilities = (1 - smoothing) * log_probabilities + smoothing * mean
+    return -jnp.sum(weights * log_probabilities), jnp.sum(weights)

@@ -1,28 +1,40 @@
-"""The optimizer of a group of parameters, from a stage's settings."""
+"""Optimisation: the optimizer of each group of parameters, freezing, averaging, learning rates.
+
+A group is a top-level part of a network (a tower, the fusion). Each is trained by its own
+optimizer; rules from a config decide which parameters are frozen, carried out by optax masks.
+"""
 
 import functools
-from collections.abc import Mapping
-from typing import Any
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
 
 from mman_jax.errors import InputError, nearest
 from mman_jax.systems.base import owner
+from mman_jax.types import Array
+
+FROZEN = "frozen"
+Rules = Sequence[tuple[str, bool]]
 
 _OPTIMIZERS = {
     "adamw": optax.adamw,
     "adam": optax.adam,
-    "adadelta": functools.partial(optax.adadelta, rho=0.95, eps=1e-8),  # as Keras had it
+    "adadelta": functools.partial(optax.adadelta, rho=0.95, eps=1e-8),  # Keras's defaults
 }
 _OF_ADAM = ("b2", "eps")
 
 
 def optimizer(settings: Mapping[str, Any], group: str) -> optax.GradientTransformation:
-    """What trains a group: clipping by its own norm, then the optimizer at its own rate.
+    """Builds the optimizer of a group: clipping by its norm, then the update at its learning rate.
 
     Args:
-        settings: of a stage, see `Programs`.
-        group: of parameters: their top-level name.
+        settings: of a stage, see `Trainer`.
+        group: top-level name of the parameters.
 
     Raises:
         InputError: an unknown optimizer, or a setting that it does not have.
@@ -30,7 +42,7 @@ def optimizer(settings: Mapping[str, Any], group: str) -> optax.GradientTransfor
     rates, name = settings["learning_rate"], settings.get("optimizer", "adamw")
     if name not in _OPTIMIZERS:
         raise InputError("optimizer", repr(name), nearest(str(name), _OPTIMIZERS))
-    own = owner(group, rates)
+    head = owner(group, rates)
     more = {field: settings[field] for field in _OF_ADAM if field in settings}
     if more and name == "adadelta":
         raise InputError("optimizer", f"{name} with {' and '.join(more)}", "adam or adamw")
@@ -38,12 +50,199 @@ def optimizer(settings: Mapping[str, Any], group: str) -> optax.GradientTransfor
         more["weight_decay"] = settings["weight_decay"]
     return optax.chain(
         optax.clip_by_global_norm(settings["clip"]),
-        _OPTIMIZERS[name](rates[own or "default"], **more),
+        _OPTIMIZERS[name](rates[head or "default"], **more),
     )
 
 
 def plain(settings: Any) -> Any:
-    """Mappings as dicts that nobody else changes."""
+    """Copies nested mappings to dicts."""
     if hasattr(settings, "items"):
         return {name: plain(value) for name, value in settings.items()}
     return settings
+
+
+def labels(params: Mapping[str, Any], rules: Rules) -> Any:
+    """Labels each parameter with the group that trains it, or with `FROZEN`.
+
+    Args:
+        params: the network's parameters, a group (a tower, the fusion) a top-level key.
+        rules: (pattern, trains) pairs; the first pattern that matches a parameter's full path
+            (`text/clstm/lstm_0/bias_input`) decides.
+
+    Returns:
+        A tree like `params` of group names and `FROZEN`.
+
+    Raises:
+        InputError: if no rule covers a parameter.
+
+    Examples:
+        >>> params = {"text": {"kernel": 1.0}, "late": {"kernel": 2.0}}
+        >>> labels(params, [("late/.*", True), ("text/.*", False)])
+        {'late': {'kernel': 'late'}, 'text': {'kernel': 'frozen'}}
+    """
+
+    def label(path, _):
+        names = [str(key.key) for key in path]
+        for pattern, trains in rules:
+            if re.fullmatch(pattern, "/".join(names)):
+                return names[0] if trains else FROZEN
+        raise InputError("rules", f"no rule covers {'/'.join(names)}", "a rule for each")
+
+    return jax.tree_util.tree_map_with_path(label, params)
+
+
+def freeze(
+    transform: Callable[[str], optax.GradientTransformation], tree: Any
+) -> optax.GradientTransformation:
+    """Applies a separate transformation to each group, and none to frozen parameters.
+
+    Towers are trained separately, so one tower's gradient norm never clips another's step. Frozen
+    parameters take no part in clipping, decay or moments.
+
+    Args:
+        transform: returns the transformation of a group, given its name.
+        tree: the result of `labels`.
+
+    Examples:
+        Decay would shrink a parameter whose gradient is zero; the frozen one is not updated.
+
+        >>> params = {"text": 1.0, "late": 2.0}
+        >>> tree = labels(params, [("late", True), ("text", False)])
+        >>> optimizer = freeze(lambda group: optax.add_decayed_weights(0.5), tree)
+        >>> gradients = {"text": 9.0, "late": 0.0}
+        >>> updates, _ = optimizer.update(gradients, optimizer.init(params), params)
+        >>> float(updates["text"]), float(updates["late"])
+        (0.0, 1.0)
+    """
+    groups = set(jax.tree.leaves(tree)) - {FROZEN}
+    transforms = {group: transform(group) for group in sorted(groups)}
+    transforms[FROZEN] = optax.set_to_zero()
+    return optax.partition(transforms, tree)
+
+
+def apply_updates(params: Any, updates: Any, tree: Any) -> Any:
+    """Adds the updates to trained parameters; frozen ones are returned unchanged, bit for bit."""
+    return jax.tree.map(lambda name, p, u: p if name == FROZEN else p + u, tree, params, updates)
+
+
+def start_average(params: Any, decay: float) -> Any:
+    """Initialises the exponential average of the parameters; `()` without averaging.
+
+    Args:
+        params: of one seed.
+        decay: the share of the average that remains at each step; 0: no averaging.
+    """
+    return optax.ema(decay).init(params) if decay else ()
+
+
+def update_average(average: Any, params: Any, decay: float) -> Any:
+    """Adds the parameters after one more step to the average."""
+    return optax.ema(decay).update(params, average)[1] if decay else ()
+
+
+def averaged(average: Any, params: Any, groups: Any, decay: float) -> Any:
+    """Returns the average over all steps so far; without averaging, the parameters themselves.
+
+    Frozen parameters are returned unchanged, bit for bit.
+
+    Args:
+        average: after at least one step.
+        params: after the last step.
+        groups: the result of `labels`.
+        decay: as given to `start_average`.
+    """
+    if not decay:
+        return params
+    # The average starts at zero, which biases it: divide by the total weight of the steps.
+    weight = 1 - decay**average.count
+    return jax.tree.map(
+        lambda group, p, mean: p if group == FROZEN else (mean / weight).astype(p.dtype),
+        groups,
+        params,
+        average.ema,
+    )
+
+
+class Lowest(NamedTuple):
+    """The lowest validation loss so far.
+
+    Attributes:
+        loss: [T] float32 in nats.
+        epoch: [T] int32, the epoch of that loss; 0 before the first.
+    """
+
+    loss: Array
+    epoch: Array
+
+
+class Plateau(NamedTuple):
+    """A schedule that reduces the learning rates while the validation loss does not fall.
+
+    Attributes:
+        patience: epochs without a lower validation loss before each reduction.
+        factor: the factor of one reduction.
+    """
+
+    patience: int
+    factor: float
+
+
+def plateau_of(settings: Mapping[str, Any], heads: tuple[str, ...]) -> Plateau | None:
+    """Reads the `plateau` of a stage's settings; None: constant learning rates.
+
+    Raises:
+        InputError: if the stage has several heads, each of which has its own loss.
+    """
+    plateau = settings.get("plateau")
+    if plateau and len(heads) > 1:
+        raise InputError("plateau", f"given for {len(heads)} heads", "a stage of one head")
+    return Plateau(plateau["patience"], plateau["factor"]) if plateau else None
+
+
+def start_lowest(heads: int) -> Lowest:
+    """Returns the lowest losses before the first epoch."""
+    return Lowest(jnp.full(heads, jnp.inf, jnp.float32), jnp.zeros(heads, jnp.int32))
+
+
+def update_lowest(lowest: Lowest, epoch: Array, losses: Array) -> Lowest:
+    """Updates the lowest losses by the validation losses [T] of an epoch, counted from 1."""
+    lower = losses < lowest.loss
+    return Lowest(jnp.where(lower, losses, lowest.loss), jnp.where(lower, epoch, lowest.epoch))
+
+
+def reduce_scale(
+    lr_scale: Array, plateau: Plateau, lowest: Lowest, epoch: Array, known: Array | int = -1
+) -> Array:
+    """Returns the factor on the learning rates for the next epoch.
+
+    Args:
+        lr_scale: the factor of this epoch.
+        plateau: the schedule.
+        lowest: updated by this epoch.
+        epoch: counted from 1.
+        known: the number of reductions after this epoch, if known in advance; -1: one if the loss
+            `is_stalled`.
+    """
+    times = jnp.where(jnp.asarray(known) < 0, is_stalled(plateau, lowest, epoch), known)
+    return lr_scale * jnp.float32(plateau.factor) ** times
+
+
+def is_stalled(plateau: Plateau, lowest: Lowest, epoch: Array) -> Array:
+    """Returns whether patience has run out, once more, after an epoch."""
+    waited = epoch - lowest.epoch[0]
+    return (waited > 0) & (waited % plateau.patience == 0)
+
+
+def reductions(losses: np.ndarray, plateau: Plateau) -> np.ndarray:
+    """Finds the epochs [E, S] bool after which the learning rates were reduced.
+
+    Args:
+        losses: [E, S] validation losses.
+        plateau: the schedule.
+    """
+    lowest = np.fmin.accumulate(np.vstack([np.full_like(losses[:1], np.inf), losses]), axis=0)
+    epochs = np.arange(1, len(losses) + 1)[:, None]
+    # A loss that is not finite is never lower.
+    when = np.maximum.accumulate(np.where(losses < lowest[:-1], epochs, 0), axis=0)
+    waited = epochs - when
+    return (waited > 0) & (waited % plateau.patience == 0)

@@ -1,4 +1,4 @@
-"""Where training stands, and what a stage gave."""
+"""Snapshots of training, outcomes of its stages, and stopping points for retraining."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -7,17 +7,18 @@ import jax
 import numpy as np
 
 from mman_jax.training import processes
+from mman_jax.training.optimizer import Plateau, reductions
 from mman_jax.training.state import Record, State
 
 
 class Snapshot(NamedTuple):
-    """Where training stands after an epoch: all that is needed to go on from there.
+    """Training after an epoch: everything that is needed to resume from there.
 
     Attributes:
         stage: name of the stage.
         state: of that stage, leading axis S.
-        history: of that stage, an epoch a leading entry: `Record` of [E, S, T] arrays.
-        finished: what the stages before gave, by name.
+        history: of that stage: a `Record` of [E, S, T] arrays for E epochs.
+        finished: outcomes of the finished stages, by name.
     """
 
     stage: str
@@ -27,16 +28,16 @@ class Snapshot(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a stage gave. T counts its heads.
+    """Results of a stage with T heads.
 
     Attributes:
         best_epoch: [S, T] int32.
-        valid: [S, T, C, C] int32, validation counts at the best epoch; of numbers sums
+        valid: [S, T, C, C] int32, validation counts at the best epoch; for numbers, sums
             [S, T, C, K] float32 (see `State`).
-        test: the same of test.
-        oracle: [S, T] float32, highest test accuracy of any epoch; of numbers CCC.
+        test: the same for the test part.
+        oracle: [S, T] float32, the highest test accuracy of any epoch; for numbers, CCC.
         failed: [S, T, 2] int32, epoch and step of the first loss or gradient that was not finite.
-        failed_norm: [S, T] float32, the gradient's norm there.
+        failed_norm: [S, T] float32, the gradient's norm at that step.
         history: `Record` of [E, S, T] arrays.
     """
 
@@ -50,71 +51,119 @@ class Outcome(NamedTuple):
 
 
 def stack(history: Sequence[Record]) -> Record:
-    """Records of one epoch each as one, with a leading axis E."""
+    """Stacks the records of single epochs along a leading axis E."""
     return jax.tree.map(lambda *x: np.stack(x), *history)
 
 
 def by_epoch(records: Record) -> list[Record]:
-    """Records [S, E, T] as one [S, T] an epoch."""
+    """Splits a record [S, E, T] into one [S, T] for each epoch."""
     epochs = records.train_loss.shape[1]
     return [jax.tree.map(lambda x, e=epoch: x[:, e], records) for epoch in range(epochs)]
 
 
 def unstack(history: Record) -> list[Record]:
-    """The records that `stack` was given."""
+    """Splits a stacked record into those that `stack` was given."""
     epochs = len(history.train_loss)
     return [jax.tree.map(lambda x, e=epoch: x[e], history) for epoch in range(epochs)]
 
 
 def outcome(state: State, history: Record) -> Outcome:
-    """What a stage gave, whole on every process."""
+    """Collects the results of a stage, gathered on every process."""
     arrays = tuple(getattr(state, name) for name in Outcome._fields[:-1])
     return Outcome(*processes.whole(arrays), history)
 
 
 def converged(finished: Mapping[str, Outcome]) -> np.ndarray:
-    """[S] bool: the seeds that have a best epoch in every stage and failed in none."""
+    """Returns which seeds, [S] bool, have a best epoch in every stage and failed in none."""
     return np.all(
         [(o.best_epoch > 0).all(1) & ~o.failed.any((1, 2)) for o in finished.values()], axis=0
     )
 
 
 def of_seeds(finished: Mapping[str, Outcome], chosen: np.ndarray) -> dict[str, Outcome]:
-    """What every stage gave, of some seeds alone ([S] bool)."""
+    """Selects the results of some seeds ([S] bool) in every stage."""
     return {
         name: Outcome(*(x[chosen] for x in o[:-1]), jax.tree.map(lambda x: x[:, chosen], o.history))
         for name, o in finished.items()
     }
 
 
-def refitted(chosen: Mapping[str, Outcome], again: Mapping[str, Outcome]) -> dict[str, Outcome]:
-    """What was chosen, with the test counts of networks that were trained again, and all failures.
+def refitted(
+    selected: Mapping[str, Outcome], retrained: Mapping[str, Outcome]
+) -> dict[str, Outcome]:
+    """Replaces test counts by those of retrained networks, and adds the failures of these.
 
     Args:
-        chosen: what every stage gave.
-        again: what the stages gave that were trained again.
+        selected: outcomes of all stages.
+        retrained: outcomes of the stages that were trained again.
     """
-    found = dict(chosen)
-    for name, other in again.items():
-        own = chosen[name]
-        failed = own.failed.any(-1)
-        found[name] = own._replace(
-            test=other.test,
-            best_epoch=np.where(other.best_epoch > 0, own.best_epoch, 0),
-            failed=np.where(failed[..., None], own.failed, other.failed),
-            failed_norm=np.where(failed, own.failed_norm, other.failed_norm),
+    merged = dict(selected)
+    for name, new in retrained.items():
+        old = selected[name]
+        failed = old.failed.any(-1)
+        merged[name] = old._replace(
+            test=new.test,
+            best_epoch=np.where(new.best_epoch > 0, old.best_epoch, 0),
+            failed=np.where(failed[..., None], old.failed, new.failed),
+            failed_norm=np.where(failed, old.failed_norm, new.failed_norm),
         )
-    return found
+    return merged
 
 
 def join(outcomes: Sequence[Outcome]) -> Outcome:
-    """Outcomes of heads that were trained apart as one; shorter histories end in zeros."""
-    epochs = max(len(one.history.train_loss) for one in outcomes)
+    """Joins outcomes of heads that were trained apart; shorter histories are padded by zeros."""
+    epochs = max(len(outcome.history.train_loss) for outcome in outcomes)
 
     def lengthen(x):
         return np.pad(x, [(0, epochs - len(x)), *[(0, 0)] * (x.ndim - 1)])
 
-    histories = [jax.tree.map(lengthen, one.history) for one in outcomes]
+    histories = [jax.tree.map(lengthen, outcome.history) for outcome in outcomes]
     history = jax.tree.map(lambda *x: np.concatenate(x, axis=2), *histories)
-    scores = zip(*(one[:-1] for one in outcomes), strict=True)
+    scores = zip(*(outcome[:-1] for outcome in outcomes), strict=True)
     return Outcome(*(np.concatenate(x, axis=1) for x in scores), history)
+
+
+class StopAt(NamedTuple):
+    """Stopping points of a stage. S seeds, T heads, E epochs at most.
+
+    Attributes:
+        epoch: [S, T] int32, the epoch that each head trains to and selects, whatever its score; 0:
+            the best on validation.
+        reductions: [S, E] int32, the number of times the learning rates are reduced after each
+            epoch; -1: decided by the validation loss (see `optimizer.Plateau`).
+    """
+
+    epoch: np.ndarray
+    reductions: np.ndarray
+
+
+def no_stop(seeds: int, heads: int, epochs: int) -> StopAt:
+    """Returns stopping points that leave every choice to validation."""
+    return StopAt(np.zeros((seeds, heads), np.int32), np.full((seeds, epochs), -1, np.int32))
+
+
+def retrain_until(
+    selected: Outcome, steps: Sequence[int], epochs: int, plateau: Plateau | None = None
+) -> StopAt:
+    """Computes stopping points for retraining, from the run that selected them.
+
+    Retraining takes about as many steps, and reduces the learning rates at the same steps. A
+    validation part that is trained on must not decide either: its loss falls for longer.
+
+    Args:
+        selected: outcome of the stage in the first run.
+        steps: steps of an epoch in the first run, and in retraining.
+        epochs: E, the most epochs of retraining.
+        plateau: the schedule of the learning rates, if there was one.
+    """
+    before, now = steps
+    epoch = np.clip(np.rint(selected.best_epoch * before / now), 1, epochs).astype(np.int32)
+    counts = np.full((len(epoch), epochs), -1, np.int32)
+    if plateau is not None:
+        counts[:] = 0
+        when, seeds = np.nonzero(reductions(selected.history.valid_loss[:, :, 0], plateau))
+        # Reductions after the selected epoch had no effect on the selected parameters.
+        after = np.rint((when + 1) * before / now).astype(int)
+        effective = (when + 1 < selected.best_epoch[seeds, 0]) & (after <= epochs)
+        np.add.at(counts, (seeds[effective], np.maximum(after[effective], 1) - 1), 1)
+    return StopAt(epoch, counts)

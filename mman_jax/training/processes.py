@@ -1,4 +1,4 @@
-"""Several processes as one: joining them, and values that each must hold whole.
+"""Cooperation of several processes: joining them, and gathering values on each of them.
 
 All of it is JAX's own: `jax.distributed` and `multihost_utils`. In one process nothing is sent.
 """

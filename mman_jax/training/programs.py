@@ -1,261 +1,212 @@
-"""The programs of a system's stages on one corpus: made once, compiled when first called."""
+"""Parameters before training, and the compiled functions of a stage.
 
-import dataclasses
+The functions run a stage for all seeds on a mesh; they are compiled when first called, and cached.
+"""
+
 import functools
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import Mesh, PartitionSpec
 
-from mman_jax.errors import InputError
-from mman_jax.evaluation.ratings import Target
-from mman_jax.layers.precision import in_standard_numbers
-from mman_jax.systems.base import System
+from mman_jax.systems.base import Stage, System
 from mman_jax.systems.key import Key
-from mman_jax.training import freezing, plateau, processes
-from mman_jax.training import mesh as distribution
-from mman_jax.training.feeding import Epochs, Predictions, Resident, Streamed
-from mman_jax.training.frozen import inputs_are_frozen
-from mman_jax.training.mesh import ROWS
-from mman_jax.training.objectives import objective
-from mman_jax.training.optimizer import plain
-from mman_jax.training.parameters import drawn, shapes
-from mman_jax.training.rows import batch_rows, featureless
-from mman_jax.training.selection import Selection
+from mman_jax.training import mesh as parallel
+from mman_jax.training.mesh import ROWS, SEEDS
+from mman_jax.training.optimizer import FROZEN
 from mman_jax.training.stage import StageTraining
-from mman_jax.types import Batch
+from mman_jax.types import hidden
 
-_EPOCHS_A_CALL = 10
+ANSWERS = ("training", "out_of_fold")
+"""The predictions that a stage with frozen inputs may learn from: those of the networks that
+trained on the same conversations, or of networks that did not (see `out_of_fold`)."""
+
+_CACHE_SIZE = 32
+"""Functions of one kind that are cached; the least recently used are dropped."""
+
+Made = TypeVar("Made", bound=Callable)
 
 
-class Programs:
-    """What a system's training computes, as settings say, on one corpus."""
+def cached(make: Made) -> Made:
+    """Caches the compiled functions that `make` returns, by its arguments and `mesh.compiling`.
 
-    @in_standard_numbers
-    def __init__(
-        self,
-        system: System,
-        settings: Mapping[str, Any],
-        rows: Mapping[str, Batch],
-        classes: int,
-        mesh: Mesh,
-        parallel: str = "jit",
-        stream: bool | None = None,
-        conversations: int | None = None,
-        targets: Sequence[Target] = (),
-    ):
-        """Places the corpus on the devices, if it is not to be streamed; compiles nothing yet.
+    Trainers of equal stages and shapes therefore run the same programs.
 
-        Args:
-            system: what is trained; it says by which stages.
-            settings: `batch`, `max_epochs`, `select`, `class_weights`; by choice `smoothing` (both
-                see `Selection`), `label_smoothing`, `average` (`averaging`) and `loss` of numbers
-                (`objectives.objective`); and a mapping for each stage by its name: `rules`
-                (`freezing.labels`), `optimizer` (adamw, adam or adadelta), `learning_rate`
-                (`default`, and any head's own by its name), `weight_decay`, `clip`, `epochs`,
-                `patience`, and by choice `answers`, `plateau` (`plateau.Plateau`), and of Adam `b2`
-                and `eps`. `mman_jax.systems.mman.training()` is such a mapping.
-            rows: of `train`, `valid` and `test`, each with one empty row at its end.
-            classes: C: of the classes, or of the targets.
-            mesh: devices as [seed shards, row shards].
-            parallel: `jit` or `pmap`.
-            stream: whether the devices get a batch at a time, and each process reads the rows of
-                its own devices alone; None: where all rows would take over half of a device.
-            conversations: of an epoch, where several splits of a corpus, with rows of equal shapes,
-                are to share compiled programs: the most that any trains on. None: those in `rows`.
-            targets: the C that are answered, where these are numbers; none: classes are.
+    Args:
+        make: a pure function from hashable arguments to a function that holds no rows and no
+            parameters.
+    """
 
-        Raises:
-            InputError: if rows are to be streamed by `pmap`, or a stage has no settings; a loss of
-                numbers that there is not, or one of them for classes.
-        """
-        self.system = system
-        self.settings = settings
-        self.classes = classes
-        self.mesh = mesh
-        self.parallel = parallel
-        self.objective = objective(settings, classes, targets)
-        self._conversations = conversations
-        self._host_rows = dict(rows)
-        if stream is None:
-            features = [x for part in rows.values() for x in part.features.values()]
-            stream = not distribution.fits(sum(x.nbytes for x in features), mesh)
-        if stream and parallel == "pmap":
-            raise InputError("parallel", "'pmap' with rows streamed", "'jit'")
-        self._feed = Streamed(rows, mesh) if stream else Resident(rows, mesh, parallel)
-        self._plain: Resident | None = None
-        self._answer: Predictions | None = None
-        self._compiled: dict[str, Any] = {}
-        self._stages = {stage.name: stage for stage in system.stages()}
-        for name in self._stages:
-            if name not in settings:
-                raise InputError(f"train.{name}", "no settings", "some for each stage")
-        if len(set(map(_key, self._stages))) < len(self._stages):
-            raise ValueError(f"stages of equal letters, {', '.join(self._stages)}: name one anew")
+    @functools.lru_cache(_CACHE_SIZE)
+    def make_once(quickly: bool, *arguments: Any) -> Callable:
+        return make(*arguments)
 
-    @in_standard_numbers
-    def put(self, rows: Mapping[str, Batch]) -> None:
-        """Goes over to other rows, such as another fold's; what was compiled stays.
+    @functools.wraps(make)
+    def lookup(*arguments: Any) -> Callable:
+        return make_once(parallel.is_quick(), *arguments)
 
-        Args:
-            rows: of shapes equal to those before (see `parts.common_shapes`).
+    return lookup
 
-        Raises:
-            ValueError: if a shape differs.
-        """
-        before, now = (
-            jax.tree.map(lambda x: x.shape, several) for several in (self._host_rows, dict(rows))
+
+def initial(
+    system: System, sizes: Sequence[tuple[str, int]], seed: jax.Array, method: str | None = None
+) -> dict[str, Any]:
+    """Initialises one seed's parameters.
+
+    Args:
+        system: the network.
+        sizes: each modality's name and D, in order.
+        seed: a scalar, uint32.
+        method: the method whose parameters are wanted; None: all.
+    """
+    features = {m: jnp.zeros((1, 1, size)) for m, size in sizes}
+    reset = jnp.ones((1, 1), bool)
+    return system.init(jax.random.key(seed), features, reset, method=method)["params"]
+
+
+@functools.lru_cache(64)
+def shapes(
+    key: Key, sizes: tuple[tuple[str, int], ...], method: str | None = None
+) -> dict[str, Any]:
+    """Returns the shapes and dtypes of `initial`, without computing it."""
+    seed = jax.ShapeDtypeStruct((), jnp.uint32)
+    return jax.eval_shape(lambda seed: initial(key.system, sizes, seed, method), seed)
+
+
+def inputs_are_frozen(
+    system: System, sizes: Sequence[tuple[str, int]], stage: Stage, groups: Any
+) -> bool:
+    """Returns whether everything that a stage reads is frozen, and thus needs computing only once.
+
+    Args:
+        system: the network.
+        sizes: each modality's name and D.
+        stage: as the system declares it.
+        groups: the group that trains each parameter (`optimizer.labels`).
+    """
+    if not stage.reads:
+        return False
+    trained = set(jax.tree.leaves(groups)) - {FROZEN}
+    return not trained & set(shapes(Key(system), tuple(sizes), stage.reads))
+
+
+@cached
+def start(stage: StageTraining, sizes: tuple[tuple[str, int], ...], mesh: Mesh) -> Callable:
+    """Builds all seeds' first states; compiled quickly, since it runs once in a training."""
+
+    def begin(seed, lr_scale, stop_at, params):
+        if missing := set(shapes(Key(stage.system), sizes)) - set(params):
+            new = initial(stage.system, sizes, seed)
+            params = {name: new[name] if name in missing else params[name] for name in new}
+        return stage.start(seed, lr_scale, stop_at, params)
+
+    return jax.jit(
+        jax.vmap(begin),
+        out_shardings=parallel.layout(mesh, by_seed=True),
+        compiler_options=parallel.once(mesh.devices.flat[0].platform),
+    )
+
+
+@cached
+def epochs(stage: StageTraining, count: int, mesh: Mesh, way: str) -> Callable:
+    """Compiles `stage.epochs` for `count` epochs; the rows lie on every device."""
+    return parallel.distribute(functools.partial(stage.epochs, count=count), mesh, way)
+
+
+@cached
+def predictions(stage: StageTraining, mesh: Mesh) -> Callable:
+    """Compiles `stage.predictions` by part; the rows lie on every device."""
+
+    def predict(params, per_seed, rows):
+        rows = {
+            part: batch._replace(features=per_seed[part]) if per_seed else batch
+            for part, batch in rows.items()
+        }
+        return {part: stage.predictions(params, batch) for part, batch in rows.items()}
+
+    return parallel.distribute(predict, mesh, donate=False)
+
+
+@cached
+def step(stage: StageTraining, mesh: Mesh) -> Callable:
+    """Compiles `stage.step` of (state, {}, its other arguments), a batch spread over `ROWS`."""
+    return _spread(lambda state, _, x: stage.step(state, *x), mesh, (ROWS, None, None), donate=True)
+
+
+@cached
+def score(stage: StageTraining, mesh: Mesh) -> Callable:
+    """Compiles `stage.score` of (params, {}, its other arguments), a batch spread over `ROWS`."""
+    return _spread(lambda params, _, x: stage.score(params, *x), mesh, (ROWS, ROWS, None))
+
+
+@cached
+def averaged(stage: StageTraining, mesh: Mesh) -> Callable:
+    """Compiles `stage.averaged` of (state, {}, ())."""
+    return _spread(lambda state, _, __: stage.averaged(state), mesh, ())
+
+
+@cached
+def finish(stage: StageTraining, mesh: Mesh) -> Callable:
+    """Compiles `stage.finish` of (state, its other arguments, ())."""
+    return _spread(lambda state, more, _: stage.finish(state, *more), mesh, (), donate=True)
+
+
+@cached
+def outputs(stage: StageTraining, mesh: Mesh) -> Callable:
+    """Compiles `stage.outputs` of (params, {}, a batch), both spread over `ROWS`."""
+
+    def answer(params, _, batch):
+        return stage.outputs(params, batch)
+
+    return _spread(answer, mesh, ROWS, out=PartitionSpec(SEEDS, ROWS))
+
+
+def out_of_fold(
+    train: Mapping[str, jax.Array],
+    groups: np.ndarray,
+    labels: Mapping[str, np.ndarray],
+    train_and_predict: Callable[[Mapping[str, np.ndarray]], Mapping[str, jax.Array]],
+) -> dict[str, Any]:
+    """Predicts the training rows by networks that did not train on their conversations.
+
+    Frozen towers have fitted their training utterances: a fusion that learns from their predictions
+    there trusts those that overfit most. So the earlier stages are trained again for the selected
+    epochs, once without each group of training conversations; their predictions of that group are
+    what the fusion learns from (stacked generalisation; Wolpert 1992).
+
+    Args:
+        train: predictions [S, R + 1, U, ...] by name, of networks that trained on all rows.
+        groups: [R + 1, U] int, the group of each utterance, from 0; any other number is padding.
+        labels: of each part, see `Trainer.run`.
+        train_and_predict: trains from labels, and returns predictions like `train`.
+    """
+
+    @jax.jit
+    def merge(new, old, members):
+        return jax.tree.map(
+            lambda x, y: jnp.where(members.reshape(1, *members.shape, *[1] * (x.ndim - 3)), x, y),
+            new,
+            old,
         )
-        if before != now:
-            raise ValueError("rows of other shapes than those that programs were made for")
-        self._host_rows = dict(rows)
-        self._feed.put(rows)
-        if self._plain is not None:
-            self._plain.put(featureless(rows))
 
-    def release(self) -> None:
-        """Frees what the rows take on the devices, until others are put."""
-        self._feed.release()
-
-    @property
-    def streamed(self) -> bool:
-        """Whether rows are streamed: all seeds then see them in one order, else each in its own."""
-        return isinstance(self._feed, Streamed)
-
-    @property
-    def stages(self) -> tuple[str, ...]:
-        """Names of the stages, in order."""
-        return tuple(self._stages)
-
-    def heads(self, stage: str) -> tuple[str, ...]:
-        """The heads that a stage trains."""
-        return self._stages[stage].heads
-
-    def epochs(self, stage: str) -> int:
-        """The most epochs that a stage may take."""
-        return min(self.settings["max_epochs"], self.settings[stage]["epochs"])
-
-    def steps(self, stage: str) -> int:
-        """The optimizer's steps of an epoch."""
-        rows = int(self._host_rows["train"].mask.any(1).sum())
-        return math.ceil(rows / self.stage(stage).batch_rows)
-
-    def init(self, seed: jax.Array) -> Any:
-        """One seed's parameters before training.
-
-        Args:
-            seed: a scalar, uint32.
-        """
-        return drawn(self.system, self.sizes, seed)
-
-    @property
-    def sizes(self) -> tuple[tuple[str, int], ...]:
-        """Each modality's name and D, in order."""
-        train = self._host_rows["train"].features
-        return tuple((m, x.shape[-1]) for m, x in train.items())
-
-    @functools.cached_property
-    def shapes(self) -> Any:
-        """Shapes and dtypes of one seed's parameters."""
-        return shapes(Key(self.system), self.sizes)
-
-    @property
-    def parameters(self) -> int:
-        """How many parameters one seed has."""
-        return sum(math.prod(x.shape) for x in jax.tree.leaves(self.shapes))
-
-    def stage(self, name: str) -> StageTraining:
-        """How a stage is trained, from the settings."""
-        stage, settings = self._stages[name], self.settings[name]
-        groups = freezing.labels(self.shapes, settings["rules"])
-        train, conversations = self._host_rows["train"], self._conversations
-        frozen = inputs_are_frozen(self.system, self.sizes, stage, groups)
-        if conversations is None:
-            conversations = int((train.reset & train.mask).sum())
-        made = StageTraining(
-            name=name,
-            key=_key(name),
-            system=self.system,
-            method=stage.method if frozen or not stage.reads else "__call__",
-            heads=stage.heads,
-            groups=groups,
-            settings=plain(settings),
-            objective=self.objective,
-            batch_rows=batch_rows(len(train.mask) - 1, conversations, self.settings["batch"]),
-            decay=self.settings.get("average", 0.0),
-            selection=Selection(
-                self.settings["select"], settings["patience"], self.settings.get("smoothing", 0.0)
-            ),
-            valid_rows=len(self._host_rows["valid"].mask) - 1,
-            padded=self._conversations is not None,
-            row_shards=self.mesh.shape[ROWS],
-            plateau=plateau.of_settings(settings, stage.heads),
-        )
-        _ = made.optimizer  # an unknown one is said now
-        return made
-
-    def trainable(self, params: Any) -> int:
-        """How many parameters of one seed the last stage trains.
-
-        Args:
-            params: leading axis S.
-        """
-        groups = jax.tree.leaves(self.stage(self.stages[-1]).groups)
-        sizes = [math.prod(x.shape[1:]) for x in jax.tree.leaves(params)]
-        pairs = zip(groups, sizes, strict=True)
-        return sum(size for group, size in pairs if group != freezing.FROZEN)
-
-    @property
-    def answered(self) -> int:
-        """How many utterances `answers` answers: where it reads what is frozen, training's, too."""
-        _, _, predict = self.compile(self.stages[-1])
-        parts = self._host_rows if predict else ("valid", "test")
-        return sum(int(self._host_rows[part].mask.sum()) for part in parts)
-
-    def answers(self, params: Any) -> dict[str, np.ndarray]:
-        """The system's logits [S, R + 1, U, C] on the rows of `valid` and `test`; of numbers what
-        its head gives, in deviations of training.
-
-        Args:
-            params: trained, leading axis S.
-        """
-        stage, _, predict = self.compile(self.stages[-1])
-        own = predict(params, {}) if predict else {}
-        if self._answer is None:
-            feed = self._plain_feed() if predict else self._feed
-            self._answer = feed.predictions(stage, held_alone=True)
-        logits = self._answer(params, own)["held"][self.system.head]
-        logits = processes.whole(logits)
-        lengths = {part: self._host_rows[part].mask.shape[1] for part in ("valid", "test")}
-        valid, test = logits[:, : stage.valid_rows], logits[:, stage.valid_rows :]
-        empty = np.zeros_like(valid[:, :1])
-        valid = np.concatenate([valid, empty], axis=1)
-        return {"valid": valid[:, :, : lengths["valid"]], "test": test[:, :, : lengths["test"]]}
-
-    def compile(self, name: str) -> tuple[StageTraining, Epochs, Predictions | None]:
-        """A stage, its epochs for all seeds, and what gives its inputs where they are frozen."""
-        if name not in self._compiled:
-            stage = self.stage(name)
-            declared, predict, feed, calls = self._stages[name], None, self._feed, 1
-            if inputs_are_frozen(self.system, self.sizes, declared, stage.groups):
-                answering = dataclasses.replace(stage, method=declared.reads)
-                predict, feed = self._feed.predictions(answering), self._plain_feed()
-                # Such an epoch takes less time than the call: several at once.
-                whole = self.epochs(name)
-                calls = max(n for n in range(1, _EPOCHS_A_CALL + 1) if whole % n == 0)
-            self._compiled[name] = (stage, feed.epochs(stage, calls), predict)
-        return self._compiled[name]
-
-    def _plain_feed(self) -> Resident:
-        """Rows without features: those of a stage that reads what is frozen are each seed's own."""
-        if self._plain is None:
-            self._plain = Resident(featureless(self._host_rows), self.mesh, self.parallel)
-        return self._plain
+    for group in range(int(groups.max()) + 1):
+        members = groups == group
+        others = hidden(labels["train"], members)
+        train = merge(train_and_predict({**labels, "train": others}), train, members)
+    return dict(train)
 
 
-def _key(stage: str) -> int:
-    """Sets a stage's random numbers apart from those of others; of its letters."""
-    return sum(stage.encode())
+def _spread(
+    function: Callable,
+    mesh: Mesh,
+    axes: Any,
+    out: PartitionSpec = PartitionSpec(SEEDS),  # noqa: B008
+    donate: bool = False,
+) -> Callable:
+    specs = jax.tree.map(
+        lambda axis: PartitionSpec(*([axis] if axis else [])), axes, is_leaf=lambda x: x is None
+    )
+    return parallel.distribute(function, mesh, donate=donate, shared=specs, out=out)

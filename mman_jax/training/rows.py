@@ -1,16 +1,17 @@
-"""Rows in batches: all of a part in some order, the last batch filled up with the empty row."""
+"""Rows of a part: batches of them, and validation and test joined to one holdout part."""
 
 import math
 from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from mman_jax.types import Array, Batch
+from mman_jax.types import Array, Batch, unscored
 
 
 def batch_rows(rows: int, conversations: int, batch: int) -> int:
-    """Rows that hold about `batch` conversations, such that all batches of an epoch are alike.
+    """Returns how many rows hold about `batch` conversations, with all batches of an epoch alike.
 
     Examples:
         60 conversations in 20 rows, 30 a batch: two batches of ten rows.
@@ -22,12 +23,12 @@ def batch_rows(rows: int, conversations: int, batch: int) -> int:
 
 
 def count(part: Batch) -> int:
-    """Rows of a part, the empty last one not counted."""
+    """Counts the rows of a part without the empty last one."""
     return part.labels.shape[0] - 1
 
 
 def take(part: Batch, rows: Array) -> Batch:
-    """Some rows of a part.
+    """Takes some rows of a part.
 
     Args:
         part: arrays [R + 1, U, ...].
@@ -40,13 +41,13 @@ def take(part: Batch, rows: Array) -> Batch:
 
 
 def filled_first(order: Array, part: Batch) -> tuple[Array, Array]:
-    """Row numbers [R] with those of empty rows moved to the end, and how many rows are filled."""
+    """Moves empty rows to the end of the row numbers [R], and counts the filled ones."""
     filled = part.mask[:-1].any(1)
     return order[jnp.argsort(~filled[order], stable=True)], filled.sum()
 
 
 def in_batches(order: Array, size: int, empty: int) -> Array:
-    """Row numbers [R] as [steps, size], the last batch filled up with the empty row's.
+    """Reshapes row numbers [R] to [steps, size]; the last batch is filled with the empty row.
 
     Examples:
         >>> in_batches(jnp.arange(3), size=2, empty=9).tolist()
@@ -56,5 +57,39 @@ def in_batches(order: Array, size: int, empty: int) -> Array:
 
 
 def featureless(rows: Mapping[str, Batch]) -> dict[str, Batch]:
-    """The rows of each part without features: of a stage whose inputs are each seed's own."""
+    """Removes the features of each part, for a stage whose inputs differ by seed."""
     return {part: batch._replace(features={}, present={}) for part, batch in rows.items()}
+
+
+def holdout(valid: Batch, test: Batch) -> Batch:
+    """Joins validation rows, test rows and one empty row, to be scored in one pass.
+
+    Args:
+        valid: [R + 1, U, ...], the last row empty.
+        test: the same; its R and U may differ.
+    """
+    length = max(valid.mask.shape[1], test.mask.shape[1])
+
+    def join(first, then, fill=0):
+        first, then = np.asarray(first), np.asarray(then)
+        return np.concatenate([widen(first[:-1], length, fill), widen(then, length, fill)])
+
+    return Batch(
+        {name: join(x, test.features[name]) for name, x in valid.features.items()},
+        join(valid.labels, test.labels, unscored(valid.labels.dtype)),
+        join(valid.mask, test.mask),
+        join(valid.reset, test.reset, True),
+        {name: join(x, test.present[name]) for name, x in valid.present.items()},
+    )
+
+
+def widen(rows: np.ndarray, length: int, fill: float | None = None) -> np.ndarray:
+    """Pads rows [R, U, ...] to `length` utterances; by default with the label of unscored ones."""
+    fill = unscored(rows.dtype) if fill is None else fill
+    widths = [(0, 0), (0, length - rows.shape[1]), *[(0, 0)] * (rows.ndim - 2)]
+    return np.pad(rows, widths, constant_values=fill)
+
+
+def with_empty_row(rows: np.ndarray) -> np.ndarray:
+    """Appends a row of zeros to rows [S, R, U, ...]."""
+    return np.pad(rows, [(0, 0), (0, 1), *[(0, 0)] * (rows.ndim - 2)])

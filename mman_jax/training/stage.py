@@ -1,4 +1,7 @@
-"""One stage of training, for one seed: pure functions from a state to the next epoch's."""
+"""Training of one stage, for one seed: pure functions from a state to the next epoch's.
+
+`StageTraining.step` is a step of the optimizer, `train` the steps of an epoch, `epoch` a full one.
+"""
 
 import dataclasses
 import functools
@@ -9,32 +12,50 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from mman_jax.systems.base import owner
-from mman_jax.training import averaging, failures, freezing, plateau
-from mman_jax.training.goal import Goal
+from mman_jax.systems.base import System, owner, sown_losses
+from mman_jax.training import optimizer
 from mman_jax.training.mesh import ROWS
-from mman_jax.training.optimizer import optimizer
-from mman_jax.training.plateau import Plateau
+from mman_jax.training.objectives import Objective
+from mman_jax.training.optimizer import FROZEN, Plateau
+from mman_jax.training.outcome import StopAt
 from mman_jax.training.rows import count, filled_first, in_batches, take
-from mman_jax.training.scoring import StageScores
-from mman_jax.training.selection import LAST
-from mman_jax.training.state import Record, State
-from mman_jax.types import Array, Batch
+from mman_jax.training.state import LAST, Record, Selection, State
+from mman_jax.types import Array, Batch, unscored
 
 
 @dataclasses.dataclass(frozen=True)
-class StageTraining(StageScores):
-    """What is trained together, and how its epochs run; equal ones compile to the same programs.
+class StageTraining:
+    """The heads that are trained together and their settings; equal ones share compiled programs.
 
     Attributes:
-        groups: which group trains each parameter (`freezing.labels`).
-        settings: of the optimizer, see `optimizer`.
-        decay: of the average of the parameters that is validated and kept; 0: the last iterate is.
-        padded: whether rows may be empty, so that several splits of a corpus have equal shapes: a
-            batch of such rows alone is no step.
-        plateau: how the learning rates fall; None: they stay.
+        name: of the stage.
+        key: distinguishes the stage's random numbers from those of the system's other stages.
+        system: the full network.
+        method: the system's method that predicts.
+        heads: the heads trained; each has its own loss, best epoch and patience.
+        batch_rows: B, rows of a batch, over all devices.
+        row_shards: devices over which a batch's rows are spread.
+        objective: the loss, and the sums (tallies) that scores are computed from.
+        selection: selects the best epoch.
+        valid_rows: the number of holdout rows of the validation part; the rest is the test part.
+        groups: the group that trains each parameter (`optimizer.labels`).
+        settings: of the optimizer, see `optimizer.optimizer`.
+        decay: of the average of the parameters that is evaluated and selected; 0: no averaging.
+        padded: whether rows may be empty, so that several splits of a corpus have equal shapes; a
+            batch of empty rows is no step.
+        plateau: the schedule of the learning rates; None: constant.
     """
 
+    name: str
+    key: int
+    system: System
+    method: str
+    heads: tuple[str, ...]
+    batch_rows: int
+    row_shards: int
+    objective: Objective
+    selection: Selection
+    valid_rows: int
     groups: Any
     settings: Mapping[str, Any]
     decay: float
@@ -42,7 +63,7 @@ class StageTraining(StageScores):
     plateau: Plateau | None = None
 
     def __hash__(self) -> int:
-        # The trees have none; equality looks at them.
+        # The trees are not hashable; equality compares them.
         return hash((self.name, self.method, self.heads, self.objective, self.batch_rows))
 
     @functools.cached_property
@@ -50,29 +71,31 @@ class StageTraining(StageScores):
         """The transformation of all parameters.
 
         Raises:
-            InputError: an unknown optimizer.
+            InputError: if the optimizer is unknown.
         """
-        return freezing.freeze(lambda group: optimizer(self.settings, group), self.groups)
+        return optimizer.freeze(
+            lambda group: optimizer.optimizer(self.settings, group), self.groups
+        )
 
-    def start(self, seed: Array, pace: Array, goal: Goal, params: Any) -> State:
-        """The state of one seed before the first epoch.
+    def start(self, seed: Array, lr_scale: Array, stop_at: StopAt, params: Any) -> State:
+        """Initialises the state of one seed before the first epoch.
 
         Args:
             seed: a scalar, integer.
-            pace: a scalar, float: what this seed's learning rates are multiplied by.
-            goal: what is known before of where it is to come to.
+            lr_scale: a scalar, float: the factor on this seed's learning rates.
+            stop_at: stopping points of the seed.
             params: the network's, without a seed axis.
         """
         heads = len(self.heads)
-        nothing = self.objective.nothing(heads)
+        empty_tally = self.objective.nothing(heads)
         return State(
             seed=jnp.asarray(seed, jnp.uint32),
-            pace=jnp.asarray(pace, jnp.float32),
+            lr_scale=jnp.asarray(lr_scale, jnp.float32),
             epoch=jnp.zeros((), jnp.int32),
             params=params,
             opt_state=self.optimizer.init(params),
-            average=averaging.start(params, self.decay),
-            target=jnp.asarray(goal.epoch, jnp.int32),
+            average=optimizer.start_average(params, self.decay),
+            target=jnp.asarray(stop_at.epoch, jnp.int32),
             best=params,
             best_epoch=jnp.zeros(heads, jnp.int32),
             best_score=jnp.full(heads, -jnp.inf, jnp.float32),
@@ -80,55 +103,56 @@ class StageTraining(StageScores):
             stopped=jnp.zeros(heads, bool),
             failed=jnp.zeros((heads, 2), jnp.int32),
             failed_norm=jnp.zeros(heads, jnp.float32),
-            valid=nothing,
-            test=nothing,
+            valid=empty_tally,
+            test=empty_tally,
             oracle=jnp.full(heads, -jnp.inf, jnp.float32),
-            lowest=plateau.start(heads) if self._notes_losses else (),
-            falls=jnp.asarray(goal.falls, jnp.int32) if self.plateau else (),
+            lowest=optimizer.start_lowest(heads) if self._tracks_lowest else (),
+            reductions=jnp.asarray(stop_at.reductions, jnp.int32) if self.plateau else (),
         )
 
     def epoch(
-        self, state: State, own: Mapping[str, Any], shared: Mapping[str, Batch]
+        self, state: State, per_seed: Mapping[str, Any], shared: Mapping[str, Batch]
     ) -> tuple[State, Record]:
-        """Trains on every row once, scores validation and test, and keeps the best.
+        """Trains on every row once, scores validation and test, and selects the best epoch.
 
         Args:
             state: of one seed.
-            own: features that are this seed's own (frozen towers' predictions), by part; empty
-                where all seeds read the corpus's.
-            shared: rows of `train`, and of `held`: validation, then test. The last row of each is
-                empty.
+            per_seed: features of this seed (frozen towers' predictions), by part; empty if all
+                seeds read the corpus's features.
+            shared: rows of `train`, and of `holdout`: validation, then test. The last row of each
+                is empty.
         """
         parts = {
-            name: batch._replace(features=own[name]) if name in own else batch
+            name: batch._replace(features=per_seed[name]) if name in per_seed else batch
             for name, batch in shared.items()
         }
 
-        def one(state):
+        def train(state):
             state, train_loss = self.train(state, parts["train"])
             reference = self.objective.reference(parts["train"].labels)
-            return self.finish(state, train_loss, self.evaluate(self.kept(state), parts, reference))
+            scores = self.evaluate(self.averaged(state), parts, reference)
+            return self.finish(state, train_loss, scores)
 
-        def nothing(state):
+        def skip(state):
             heads = len(self.heads)
             zeros = jnp.zeros(heads, jnp.float32)
             record = Record(zeros, zeros, zeros, zeros, jnp.zeros(heads, bool))
             return state._replace(epoch=state.epoch + 1), record
 
-        # A seed that has stopped costs nothing while others go on (where seeds run in turn).
-        return jax.lax.cond(state.stopped.all(), nothing, one, state)
+        # A seed that has stopped costs nothing while others continue (if seeds run in turn).
+        return jax.lax.cond(state.stopped.all(), skip, train, state)
 
     def epochs(
-        self, state: State, own: Mapping[str, Any], shared: Mapping[str, Batch], count: int
+        self, state: State, per_seed: Mapping[str, Any], shared: Mapping[str, Batch], count: int
     ) -> tuple[State, Record]:
-        """`epoch` so many times over; records are [count, T]."""
-        return jax.lax.scan(lambda x, _: self.epoch(x, own, shared), state, length=count)
+        """Runs `epoch` `count` times; records are [count, T]."""
+        return jax.lax.scan(lambda x, _: self.epoch(x, per_seed, shared), state, length=count)
 
     def train(self, state: State, part: Batch) -> tuple[State, Array]:
-        """Steps over every row of the part once, in an order of the seed's own.
+        """Takes the steps of an epoch: every row of the part once, in an order that the seed sets.
 
         Returns:
-            The state after it, and each head's loss [T], the mean over the batches.
+            The new state, and each head's loss [T], the mean over the batches.
         """
         rows = count(part)
         key = jax.random.fold_in(self._key(state), 0)
@@ -149,8 +173,8 @@ class StageTraining(StageScores):
 
         def step_if_filled(state, x):
             is_filled = x[0] * self.batch_rows < filled
-            nothing = jnp.zeros(len(self.heads))
-            return jax.lax.cond(is_filled, step, lambda state, _: (state, nothing), state, x)
+            no_loss = jnp.zeros(len(self.heads))
+            return jax.lax.cond(is_filled, step, lambda state, _: (state, no_loss), state, x)
 
         state, losses = jax.lax.scan(step_if_filled, state, batches)
         return state, losses.sum(0) / jnp.ceil(filled / self.batch_rows)
@@ -158,16 +182,16 @@ class StageTraining(StageScores):
     def step(
         self, state: State, batch: Batch, number: Array, reference: Array
     ) -> tuple[State, Array]:
-        """One step of the optimizer.
+        """Takes one step of the optimizer.
 
         Args:
             state: of one seed.
             batch: this device's rows of the batch.
-            number: which step of the epoch it is.
-            reference: what the objective took from the training labels.
+            number: the step's number in the epoch, from 0.
+            reference: `Objective.reference` of the training labels.
 
         Returns:
-            The state after it, and each head's loss [T].
+            The new state, and each head's loss [T].
         """
         key = jax.random.fold_in(jax.random.fold_in(self._key(state), 1), number)
         if self.row_shards > 1:
@@ -176,53 +200,155 @@ class StageTraining(StageScores):
         def loss(params):
             logits, sown = self._apply(params, batch, key)
             pairs = [self.objective.loss(x, batch.labels, reference, self._sum) for x in logits]
-            # All are sums over this device's rows: the gradients are added over the devices.
+            # These are sums over this device's rows: the gradients are added over the devices.
             means, others = (self._means(x) for x in (pairs, sown))
             return means.sum() + others.sum(), means
 
         grads, means = self._sum(jax.grad(loss, has_aux=True)(state.params))
         updates, opt_state = self.optimizer.update(grads, state.opt_state, state.params)
-        updates = jax.tree.map(lambda x: state.pace * x, updates)
-        params = freezing.apply_updates(state.params, updates, self.groups)
-        state = failures.note(state, means, self._norms(grads), number)
-        average = averaging.update(state.average, params, self.decay)
+        updates = jax.tree.map(lambda x: state.lr_scale * x, updates)
+        params = optimizer.apply_updates(state.params, updates, self.groups)
+        state = record_failures(state, means, self._norms(grads), number)
+        average = optimizer.update_average(state.average, params, self.decay)
         return state._replace(params=params, opt_state=opt_state, average=average), means
 
-    def kept(self, state: State) -> Any:
-        """The parameters that are validated and kept: the last ones, or their average."""
-        return averaging.value(state.average, state.params, self.groups, self.decay)
+    def averaged(self, state: State) -> Any:
+        """Returns the parameters that are evaluated and selected: the last ones, or the average."""
+        return optimizer.averaged(state.average, state.params, self.groups, self.decay)
 
     def finish(
         self, state: State, train_loss: Array, scores: tuple[Array, Array]
     ) -> tuple[State, Record]:
-        """Ends an epoch: counts it, and keeps what is best.
+        """Ends an epoch: counts it, selects the best so far, and reduces the learning rates.
 
         Args:
             state: after the epoch's last step.
             train_loss: [T] float32, the mean over the steps.
-            scores: the sum of what `score` gave.
+            scores: the sum of the results of `score`.
         """
         (valid, test), losses = scores
         valid_losses = self.objective.valid_losses(valid, losses)
-        shown = [self.objective.score(tallies) for tallies in (valid, test)]
-        record = Record(train_loss, valid_losses[:, 0], *shown, ~state.stopped)
+        valid_score, test_score = (self.objective.score(tallies) for tallies in (valid, test))
+        record = Record(train_loss, valid_losses[:, 0], valid_score, test_score, ~state.stopped)
         state = state._replace(epoch=state.epoch + 1)
-        if self._notes_losses:
-            lowest = plateau.note(state.lowest, state.epoch, record.valid_loss)
+        if self._tracks_lowest:
+            lowest = optimizer.update_lowest(state.lowest, state.epoch, record.valid_loss)
             state = state._replace(lowest=lowest)
         if self.plateau:
-            known = state.falls[state.epoch - 1]
-            pace = plateau.fall(state.pace, self.plateau, state.lowest, state.epoch, known)
-            state = state._replace(pace=pace)
+            known = state.reductions[state.epoch - 1]
+            lr_scale = optimizer.reduce_scale(
+                state.lr_scale, self.plateau, state.lowest, state.epoch, known
+            )
+            state = state._replace(lr_scale=lr_scale)
         heads = jax.tree.map(self._head_of, self.groups)
         score = self.selection.score(record, valid, valid_losses.min(1))
         state = self.selection.keep_best(
-            state, self.kept(state), score, record.test_accuracy, valid, test, heads
+            state, self.averaged(state), score, record.test_accuracy, valid, test, heads
         )
         return state, record
 
+    def evaluate(
+        self, params: Any, parts: Mapping[str, Batch], reference: Array
+    ) -> tuple[Array, Array]:
+        """Sums the results of `score` over all holdout rows [R + 1, U, ...]."""
+        holdout = parts["holdout"]
+        rows = count(holdout)
+
+        def step(_, index):
+            is_valid = (index < self.valid_rows)[:, None]
+            return None, self.score(params, take(holdout, index), is_valid, reference)
+
+        order = self._spread(in_batches(jnp.arange(rows), self.batch_rows, rows), rows)
+        _, (tallies, losses) = jax.lax.scan(step, None, order)
+        return tallies.sum(0), losses.sum(0)
+
+    def score(
+        self, params: Any, batch: Batch, is_valid: Array, reference: Array
+    ) -> tuple[Array, Array]:
+        """Computes the tallies and the loss of every head on a batch of holdout rows.
+
+        Args:
+            params: the network's.
+            batch: this device's rows of the batch.
+            is_valid: [B, 1] bool, True for rows of validation, False for rows of test.
+            reference: `Objective.reference` of the training labels.
+
+        Returns:
+            Tallies [2, T, ...] of validation and of test; and the summed validation loss at each
+            temperature, with its weight last, [T, temperatures + 1] float32.
+        """
+        logits, temperatures = self.answer(params, batch), self.selection.temperatures
+        masks = (is_valid, ~is_valid)
+        if batch.labels.ndim == 3:
+            masks = tuple(x[..., None] for x in masks)
+        no_label = unscored(batch.labels.dtype)
+        parts = [jnp.where(x, batch.labels, no_label) for x in masks]
+        objective = self.objective
+        tallies = [[objective.tally(x, labels, reference) for x in logits] for labels in parts]
+        losses = [objective.summed(x, parts[0], reference, temperatures) for x in logits]
+        return self._sum((jnp.array(tallies), jnp.array(losses)))
+
+    def predictions(self, params: Any, part: Batch) -> dict[str, Array]:
+        """Runs the method on all rows of a part, including the empty last one.
+
+        Returns:
+            Arrays [R, U, ...] by name (if the method predicts, logits [R, U, C] by head).
+        """
+        rows = count(part) + 1
+
+        def step(_, index):
+            return None, self.outputs(params, take(part, index))
+
+        order = in_batches(jnp.arange(rows), self.batch_rows, rows - 1)
+        _, batches = jax.lax.scan(step, None, order)
+        return {name: x.reshape(-1, *x.shape[2:])[:rows] for name, x in batches.items()}
+
+    def answer(self, params: Any, batch: Batch, dropout_key: Array | None = None) -> list[Array]:
+        """Computes every head's logits [B, U, C]; with a key, dropout is applied."""
+        return self._apply(params, batch, dropout_key)[0]
+
+    def outputs(self, params: Any, batch: Batch) -> dict[str, Array]:
+        """Runs a method that a later stage reads, which may return more than logits, by name."""
+        outputs, _ = self.system.apply(
+            {"params": params},
+            batch.features,
+            batch.reset,
+            present=batch.present,
+            method=self.method,
+        )
+        return outputs
+
+    def _apply(
+        self, params: Any, batch: Batch, dropout_key: Array | None
+    ) -> tuple[list[Array], list[tuple[Array, Array]]]:
+        train = dropout_key is not None
+        (logits, _), variables = self.system.apply(
+            {"params": params, "cells": {"mask": batch.mask}},
+            batch.features,
+            batch.reset,
+            train=train,
+            present=batch.present,
+            rngs={"dropout": dropout_key} if train else None,
+            method=self.method,
+            mutable=["losses"],
+        )
+        return [logits[head] for head in self.heads], sown_losses(variables)
+
+    def _spread(self, order: Array, empty: int) -> Array:
+        """Selects this device's rows [steps, B / shards] of each batch, padded by the empty row."""
+        if self.row_shards == 1:
+            return order
+        order = jnp.pad(
+            order, ((0, 0), (0, -order.shape[1] % self.row_shards)), constant_values=empty
+        )
+        shards = order.reshape(order.shape[0], self.row_shards, -1)
+        return shards[:, jax.lax.axis_index(ROWS)]
+
+    def _sum(self, tree):
+        return jax.lax.psum(tree, ROWS) if self.row_shards > 1 else tree
+
     @property
-    def _notes_losses(self) -> bool:
+    def _tracks_lowest(self) -> bool:
         return self.plateau is not None or self.selection.by == LAST
 
     def _means(self, pairs: list[tuple[Array, Array]]) -> Array:
@@ -238,9 +364,27 @@ class StageTraining(StageScores):
     def _norms(self, grads: Any) -> Array:
         squares = [jnp.zeros(())] * len(self.heads)
         for group, x in zip(jax.tree.leaves(self.groups), jax.tree.leaves(grads), strict=True):
-            if group != freezing.FROZEN:
+            if group != FROZEN:
                 squares[self._head_of(group)] += jnp.sum(x * x)
         return jnp.sqrt(jnp.stack(squares))
 
     def _head_of(self, group: str) -> int:
         return self.heads.index(owner(group, self.heads) or self.heads[-1])
+
+
+def record_failures(state: State, losses: Array, norms: Array, step: Array) -> State:
+    """Records the first step at which a head's loss or gradient is not finite.
+
+    Args:
+        state: of one seed, within an epoch.
+        losses: [T] float32 of the step.
+        norms: [T] float32 of its gradients.
+        step: the step's number in the epoch, from 0.
+    """
+    broken = ~(jnp.isfinite(losses) & jnp.isfinite(norms))
+    first = broken & (state.failed[:, 0] == 0) & ~state.stopped
+    now = jnp.stack([state.epoch + 1, step + 1]).astype(jnp.int32)
+    return state._replace(
+        failed=jnp.where(first[:, None], now, state.failed),
+        failed_norm=jnp.where(first, norms, state.failed_norm),
+    )

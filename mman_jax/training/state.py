@@ -1,43 +1,58 @@
-"""What training carries from epoch to epoch, and what an epoch showed."""
+"""State of training, records of its epochs, and the selection of the best epoch."""
 
+import dataclasses
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mman_jax.evaluation.metrics import unweighted_recall
 from mman_jax.types import Array
+
+LAST = "last"
+SELECT = ("loss", "calibrated", "accuracy", "recall", LAST)
+"""The criteria by which the best epoch may be selected; see `Selection`."""
+
+LOSSES = SELECT[:2]
+"""The criteria that select by the loss, and therefore also apply to numbers."""
+
+TEMPERATURES = (1.0, *np.geomspace(0.5, 8.0, 13).tolist())
+"""The candidates for the temperature that calibrates: the one with the lowest loss is used."""
 
 
 class State(NamedTuple):
-    """One seed's training; with a leading axis S, a run's. T counts the heads of the stage.
+    """State of one seed's training; with a leading axis S, of all seeds. T heads of the stage.
 
     Attributes:
-        seed: uint32, what all of this seed's randomness comes from.
-        pace: float32, what this seed's learning rates are multiplied by; it may fall (`plateau`).
-        epoch: int32, epochs done.
-        params: the network's parameters as trained so far.
-        opt_state: the optimizer's.
-        average: an exponential average of the parameters over the steps (`averaging`); `()` where
-            none is kept.
-        target: [T] int32, the epoch to keep, where it is known before; 0: the best on validation.
-        best: parameters at the best validation epoch, each head's at its own.
+        seed: uint32, the source of all random numbers of this seed.
+        lr_scale: float32, the factor on this seed's learning rates; a `Plateau` may reduce it.
+        epoch: int32, the number of completed epochs.
+        params: the network's parameters after the last step.
+        opt_state: the optimizer's state.
+        average: the exponential average of the parameters over the steps; `()` without averaging.
+        target: [T] int32, the epoch to select if it is known in advance; 0: the best on validation.
+        best: the parameters of the best validation epoch; each head has its own.
         best_epoch: [T] int32, counted from 1; 0 before the first.
-        best_score: [T] float32, what is maximised (see `selection`).
-        smoothed: [T] float32, the score of the last epoch, smoothed over the epochs.
-        stopped: [T] bool, True once patience ran out or it failed: the best no longer changes.
+        best_score: [T] float32, the highest score (see `Selection`).
+        smoothed: [T] float32, the running mean of the scores over the epochs.
+        stopped: [T] bool, True once patience ran out or training failed; the best is then final.
         failed: [T, 2] int32, epoch and step, counted from 1, of the first loss or gradient that was
-            not finite; zeros where all were.
-        failed_norm: [T] float32, the gradient's norm there.
-        valid: [T, C, C] int32, validation counts at the best epoch; of numbers, for each of C
-            targets the sums [T, C, K] float32 (`evaluation.ratings`).
-        test: the same of test.
-        oracle: [T] float32, highest test accuracy (of numbers: CCC) of any epoch until stopped:
-            what selection on the test set would have given. It decides nothing.
-        lowest: the lowest validation loss of each head, and when it was (`plateau.Lowest`); `()`
-            where nothing depends on it.
-        falls: [E] int32, how often the learning rates fall after each epoch, where that is known
-            before; -1: by the loss. `()` where they never do.
+            not finite; zeros if all were.
+        failed_norm: [T] float32, the gradient's norm at that step.
+        valid: [T, C, C] int32, validation counts at the best epoch; for numbers, the sums
+            [T, C, K] float32 of each of C targets (`evaluation.ratings`).
+        test: the same for the test part.
+        oracle: [T] float32, the highest test accuracy (for numbers: CCC) of any epoch until
+            stopped: the result of selecting on the test set. It influences nothing.
+        lowest: the lowest validation loss of each head and its epoch (`optimizer.Lowest`); `()` if
+            it is not needed.
+        reductions: [E] int32, the number of times the learning rates are reduced after each epoch,
+            if that is known in advance; -1: decided by the loss. `()` without a plateau.
     """
 
     seed: Array
-    pace: Array
+    lr_scale: Array
     epoch: Array
     params: Any
     opt_state: Any
@@ -54,15 +69,112 @@ class State(NamedTuple):
     test: Array
     oracle: Array
     lowest: Any = ()
-    falls: Any = ()
+    reductions: Any = ()
 
 
 class Record(NamedTuple):
-    """What an epoch showed, each [T]: training and validation loss, their accuracies on valid and
-    test (of numbers their CCC in its place), and who is still training."""
+    """Results of an epoch, each [T]: training and validation loss, accuracy on validation and test
+    (for numbers, CCC), and whether the head was still training."""
 
     train_loss: Array
     valid_loss: Array
     valid_accuracy: Array
     test_accuracy: Array
     training: Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """The rule that selects the best epoch of each head.
+
+    Attributes:
+        by: one of `SELECT`: the validation `loss`; the `calibrated` loss, with the logits divided
+            by the temperature that minimises it; `accuracy` or unweighted `recall`, with ties
+            broken by the lower loss (recalls tie if they differ by less than half a part in N); or
+            `last`, the last epoch before the head stops. Numbers have no temperature: for them
+            `calibrated` is the `loss`.
+        patience: epochs without a better score (with `last`: a lower loss) before a head stops.
+        smoothing: the weight of the past in the running mean of the scores; 0: no smoothing.
+    """
+
+    by: str
+    patience: int
+    smoothing: float = 0.0
+
+    @property
+    def temperatures(self) -> tuple[float, ...]:
+        """Divisors of the logits in the validation loss; the first is 1."""
+        return TEMPERATURES if self.by == "calibrated" else TEMPERATURES[:1]
+
+    def score(self, record: Record, valid: Array, calibrated_loss: Array) -> Array:
+        """Scores an epoch, [T] float32; the highest score is the best.
+
+        Args:
+            record: results of the epoch.
+            valid: [T, C, C] int32, its validation counts.
+            calibrated_loss: [T] float32, the lowest validation loss of all temperatures.
+        """
+        if self.by in ("loss", LAST):
+            return -record.valid_loss
+        if self.by == "calibrated":
+            return -calibrated_loss
+        share = record.valid_accuracy if self.by == "accuracy" else unweighted_recall(valid)
+        # At most half of one utterance's share of the accuracy: the loss only breaks ties.
+        utterances = jnp.maximum(valid.sum((1, 2)), 1)
+        return share - record.valid_loss / (1 + record.valid_loss) / (2 * utterances)
+
+    def smooth(self, state: State, scores: Array) -> Array:
+        """Returns the running mean [T] of the scores up to this epoch."""
+        if not self.smoothing:
+            return scores
+        mean = self.smoothing * state.smoothed + (1 - self.smoothing) * scores
+        return jnp.where(state.epoch == 1, scores, mean)
+
+    def keep_best(
+        self,
+        state: State,
+        params: Any,
+        scores: Array,
+        test_accuracy: Array,
+        valid: Array,
+        test: Array,
+        heads: Any,
+    ) -> State:
+        """Updates the best epoch so far, and stops the heads whose patience ran out.
+
+        A head with a target selects that epoch, whatever its score, and stops there.
+
+        Args:
+            state: after an epoch, of one seed.
+            params: the parameters that were scored.
+            scores: [T] float32 of that epoch.
+            test_accuracy: [T] float32 of that epoch; it influences nothing.
+            valid: [T, ...], its validation tallies.
+            test: [T, ...], its test tallies; they influence nothing.
+            heads: a tree like the parameters: the index of the head that each belongs to.
+        """
+        scores = self.smooth(state, scores)
+        failed, has_target = state.failed[:, 0] > 0, state.target > 0
+        better = (scores > state.best_score) | (self.by == LAST)
+        better = jnp.where(has_target, state.epoch == state.target, better)
+        better = better & ~state.stopped & ~failed
+        best_epoch = jnp.where(better, state.epoch, state.best_epoch)
+        improved = state.lowest.epoch if self.by == LAST else best_epoch
+        late = state.epoch - improved >= self.patience
+        late = jnp.where(has_target, state.epoch >= state.target, late)
+
+        def pick_counts(new, old):
+            return jnp.where(better.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+        return state._replace(
+            best=jax.tree.map(
+                lambda head, new, old: jnp.where(better[head], new, old), heads, params, state.best
+            ),
+            best_epoch=best_epoch,
+            best_score=jnp.where(better, scores, state.best_score),
+            smoothed=scores,
+            stopped=state.stopped | failed | late,
+            valid=pick_counts(valid, state.valid),
+            test=pick_counts(test, state.test),
+            oracle=jnp.where(state.stopped, state.oracle, jnp.maximum(state.oracle, test_accuracy)),
+        )

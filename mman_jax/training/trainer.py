@@ -3,7 +3,10 @@
 import concurrent.futures
 import contextlib
 import contextvars
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import dataclasses
+import functools
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -11,23 +14,202 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from mman_jax.errors import InputError
+from mman_jax.evaluation.ratings import Target
 from mman_jax.layers.precision import in_standard_numbers
+from mman_jax.systems.base import System
 from mman_jax.systems.key import Key
 from mman_jax.training import mesh as distribution
-from mman_jax.training import processes
-from mman_jax.training.goal import Goal, unknown
-from mman_jax.training.kept import kept
-from mman_jax.training.objectives import Numbers
-from mman_jax.training.out_of_fold import out_of_fold
-from mman_jax.training.outcome import Outcome, Snapshot, by_epoch, join, outcome, stack, unstack
-from mman_jax.training.parameters import drawn, shapes
-from mman_jax.training.programs import Programs
+from mman_jax.training import optimizer, processes, programs
+from mman_jax.training.feeding import Epochs, Predictions, Resident, Streamed
+from mman_jax.training.mesh import ROWS
+from mman_jax.training.objectives import Numbers, objective
+from mman_jax.training.outcome import (
+    Outcome,
+    Snapshot,
+    StopAt,
+    by_epoch,
+    join,
+    no_stop,
+    outcome,
+    stack,
+    unstack,
+)
+from mman_jax.training.programs import inputs_are_frozen, out_of_fold
+from mman_jax.training.rows import batch_rows, featureless
 from mman_jax.training.stage import StageTraining
-from mman_jax.training.state import State
+from mman_jax.training.state import Selection, State
+from mman_jax.types import Batch
+
+_EPOCHS_A_CALL = 10
 
 
-class Trainer(Programs):
-    """Trains a system as settings say, on one corpus; a task's labels come with each run."""
+class Trainer:
+    """Trains a system on one corpus, as settings say; a task's labels come with each run."""
+
+    @in_standard_numbers
+    def __init__(
+        self,
+        system: System,
+        settings: Mapping[str, Any],
+        rows: Mapping[str, Batch],
+        classes: int,
+        mesh: Mesh,
+        parallel: str = "jit",
+        stream: bool | None = None,
+        conversations: int | None = None,
+        targets: Sequence[Target] = (),
+    ):
+        """Places the corpus on the devices unless it is streamed; compiles nothing yet.
+
+        Args:
+            system: the system to train, which declares its stages.
+            settings: `batch`, `max_epochs`, `select` (`Selection`), `class_weights`; optionally
+                `smoothing` (`Selection`), `label_smoothing`, `average` (`optimizer.averaged`) and
+                `loss` for numbers (`objectives.objective`); and a mapping for each stage by its
+                name: `rules` (`optimizer.labels`), `optimizer` (adamw, adam or adadelta),
+                `learning_rate` (`default`, and by name any head that differs), `weight_decay`,
+                `clip`, `epochs`, `patience`; optionally `answers` (`programs.ANSWERS`), `plateau`
+                (`optimizer.Plateau`), and `b2` and `eps` of Adam.
+                `mman_jax.systems.mman.training()` is such a mapping.
+            rows: of `train`, `valid` and `test`, each with one empty row at its end.
+            classes: C, the number of classes or of targets.
+            mesh: devices as [seed shards, row shards].
+            parallel: `jit` or `pmap`.
+            stream: whether the devices receive one batch at a time, and each process reads the rows
+                of its own devices only; None: if all rows would take over half of a device.
+            conversations: the most conversations of an epoch in any of several splits that share
+                compiled programs, their rows of equal shapes; None: those in `rows`.
+            targets: the C targets if numbers are predicted; empty for classes.
+
+        Raises:
+            InputError: if rows are to be streamed by `pmap`, a stage has no settings, a loss of
+                numbers is unknown, or one is given for classes.
+        """
+        self.system = system
+        self.settings = settings
+        self.classes = classes
+        self.mesh = mesh
+        self.parallel = parallel
+        self.objective = objective(settings, classes, targets)
+        self._conversations = conversations
+        self._host_rows = dict(rows)
+        if stream is None:
+            features = [x for part in rows.values() for x in part.features.values()]
+            stream = not distribution.fits(sum(x.nbytes for x in features), mesh)
+        if stream and parallel == "pmap":
+            raise InputError("parallel", "'pmap' with rows streamed", "'jit'")
+        self._feed = Streamed(rows, mesh) if stream else Resident(rows, mesh, parallel)
+        self._plain: Resident | None = None
+        self._answer: Predictions | None = None
+        self._compiled: dict[str, Any] = {}
+        self._stages = {stage.name: stage for stage in system.stages()}
+        for name in self._stages:
+            if name not in settings:
+                raise InputError(f"train.{name}", "no settings", "some for each stage")
+        if len(set(map(_key, self._stages))) < len(self._stages):
+            raise ValueError(f"stages of equal letters, {', '.join(self._stages)}: name one anew")
+
+    @in_standard_numbers
+    def put(self, rows: Mapping[str, Batch]) -> None:
+        """Replaces the rows, for example by another fold's; compiled programs are reused.
+
+        Args:
+            rows: of the same shapes (see `parts.common_shapes`).
+
+        Raises:
+            ValueError: if a shape differs.
+        """
+        before, now = (
+            jax.tree.map(lambda x: x.shape, several) for several in (self._host_rows, dict(rows))
+        )
+        if before != now:
+            raise ValueError("rows of other shapes than those that programs were made for")
+        self._host_rows = dict(rows)
+        self._feed.put(rows)
+        if self._plain is not None:
+            self._plain.put(featureless(rows))
+
+    def release(self) -> None:
+        """Frees the rows on the devices; call `put` before training again."""
+        self._feed.release()
+
+    @property
+    def streamed(self) -> bool:
+        """Whether rows are streamed; all seeds then see them in the same order."""
+        return isinstance(self._feed, Streamed)
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of the stages, in order."""
+        return tuple(self._stages)
+
+    def heads(self, stage: str) -> tuple[str, ...]:
+        """Returns the heads that a stage trains."""
+        return self._stages[stage].heads
+
+    def epochs(self, stage: str) -> int:
+        """Returns the most epochs that a stage may take."""
+        return min(self.settings["max_epochs"], self.settings[stage]["epochs"])
+
+    def steps(self, stage: str) -> int:
+        """Returns the number of optimizer steps in an epoch."""
+        rows = int(self._host_rows["train"].mask.any(1).sum())
+        return math.ceil(rows / self.stage(stage).batch_rows)
+
+    def init(self, seed: jax.Array) -> Any:
+        """Initialises one seed's parameters.
+
+        Args:
+            seed: a scalar, uint32.
+        """
+        return programs.initial(self.system, self.sizes, seed)
+
+    @property
+    def sizes(self) -> tuple[tuple[str, int], ...]:
+        """Each modality's name and D, in order."""
+        train = self._host_rows["train"].features
+        return tuple((m, x.shape[-1]) for m, x in train.items())
+
+    @functools.cached_property
+    def shapes(self) -> Any:
+        """Shapes and dtypes of one seed's parameters."""
+        return programs.shapes(Key(self.system), self.sizes)
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters of one seed."""
+        return sum(math.prod(x.shape) for x in jax.tree.leaves(self.shapes))
+
+    def stage(self, name: str) -> StageTraining:
+        """Builds the training of a stage from the settings."""
+        stage, settings = self._stages[name], self.settings[name]
+        groups = optimizer.labels(self.shapes, settings["rules"])
+        train, conversations = self._host_rows["train"], self._conversations
+        frozen = inputs_are_frozen(self.system, self.sizes, stage, groups)
+        if conversations is None:
+            conversations = int((train.reset & train.mask).sum())
+        training = StageTraining(
+            name=name,
+            key=_key(name),
+            system=self.system,
+            method=stage.method if frozen or not stage.reads else "__call__",
+            heads=stage.heads,
+            groups=groups,
+            settings=optimizer.plain(settings),
+            objective=self.objective,
+            batch_rows=batch_rows(len(train.mask) - 1, conversations, self.settings["batch"]),
+            decay=self.settings.get("average", 0.0),
+            selection=Selection(
+                self.settings["select"], settings["patience"], self.settings.get("smoothing", 0.0)
+            ),
+            valid_rows=len(self._host_rows["valid"].mask) - 1,
+            padded=self._conversations is not None,
+            row_shards=self.mesh.shape[ROWS],
+            plateau=optimizer.plateau_of(settings, stage.heads),
+        )
+        _ = training.optimizer  # raises if it is unknown
+        return training
 
     @in_standard_numbers
     def run(
@@ -35,24 +217,24 @@ class Trainer(Programs):
         labels: Mapping[str, np.ndarray],
         seeds: Sequence[int],
         start: Snapshot | None = None,
-        paces: Sequence[float] | None = None,
-        goals: Mapping[str, Goal] | None = None,
+        lr_scales: Sequence[float] | None = None,
+        stop_at: Mapping[str, StopAt] | None = None,
         groups: np.ndarray | None = None,
     ) -> Iterator[Snapshot]:
         """Yields a snapshot after every epoch, and a last one with every stage finished.
 
-        A yielded state lives on the devices and is overwritten by the next epoch: copy what is to
-        be kept. Among several processes each runs this, epoch by epoch, and holds a part of the
-        state; the rest of a snapshot is whole on all of them (see `processes.whole`).
+        A yielded state lives on the devices and is overwritten by the next epoch: copy it to keep
+        it. With several processes, each runs this, epoch by epoch, and holds a part of the state;
+        the rest of a snapshot is complete on all of them (see `processes.whole`).
 
         Args:
-            labels: [R + 1, U] int32 of each part; of numbers and of votes, [R + 1, U, C] float32.
+            labels: [R + 1, U] int32 of each part; for numbers and votes, [R + 1, U, C] float32.
             seeds: S seeds.
-            start: a snapshot to go on from; None starts afresh.
-            paces: what to multiply each seed's learning rates by; None: by 1.
-            goals: of each stage, in a training again; None: each epoch is chosen by validation.
+            start: a snapshot to resume from; None: train from the beginning.
+            lr_scales: factors on the seeds' learning rates; None: 1.
+            stop_at: stopping points of each stage, for retraining; None: validation selects.
             groups: [R + 1, U] int, groups of training conversations, for the stages whose `answers`
-                are to be `out_of_fold`; None: they are those of `training`.
+                are `out_of_fold`; None: these learn from predictions of `training`.
         """
         finished = dict(start.finished) if start else {}
         params = None
@@ -61,67 +243,20 @@ class Trainer(Programs):
                 state = distribution.place(start.state, self.mesh, by_seed=True)
                 history = unstack(start.history)
             else:
-                goal = goals[name] if goals else None
+                stop = stop_at[name] if stop_at else None
                 with self._compiling_ahead(name, len(seeds), labels):
-                    state, history = self.start(name, seeds, params, paces, goal), []
-            own = self._inputs(name, state.params)
+                    state, history = self.start(name, seeds, params, lr_scales, stop), []
+            per_seed = self._inputs(name, state.params)
             answers = self.settings[name].get("answers")
-            if own and groups is not None and answers == "out_of_fold":
-                earlier = self._earlier(name, seeds, paces, finished, labels, goals)
-                own |= {"train": out_of_fold(own["train"], groups, labels, earlier)}
-            for epoch in self._epochs(name, state, history, own, labels):
+            if per_seed and groups is not None and answers == "out_of_fold":
+                earlier = self._earlier(name, seeds, lr_scales, finished, labels, stop_at)
+                per_seed |= {"train": out_of_fold(per_seed["train"], groups, labels, earlier)}
+            for epoch in self._epochs(name, state, history, per_seed, labels):
                 state, history = epoch
                 yield Snapshot(name, state, stack(history), finished)
             finished[name] = outcome(state, stack(history))
             params = state.best
         yield Snapshot(name, state, finished[name].history, finished)
-
-    def _inputs(self, name: str, params: Any) -> dict[str, Any]:
-        """What a stage reads, computed once, where it is frozen; else nothing."""
-        _, _, predict = self.compile(name)
-        return dict(predict(params, {})) if predict else {}
-
-    def _epochs(self, name, state, history, own, labels):
-        _, epochs, _ = self.compile(name)
-        while len(history) < self.epochs(name) and not np.all(processes.whole(state.stopped)):
-            state, records = epochs(state, own, labels)
-            history.extend(by_epoch(processes.whole(records)))
-            yield state, history
-
-    def _earlier(
-        self,
-        name: str,
-        seeds: Sequence[int],
-        paces: Sequence[float] | None,
-        finished: Mapping[str, Outcome],
-        whole: Mapping[str, np.ndarray],
-        goals: Mapping[str, Goal] | None,
-    ):
-        """Trains the stages before this one for the epochs that they chose; what it then reads.
-
-        Numbers are answered in deviations of the labels that were learnt from; the stage reads them
-        in those of the `whole` labels.
-        """
-
-        def train_and_answer(labels):
-            params = None
-            for earlier in self.stages[: self.stages.index(name)]:
-                goal = goals[earlier] if goals else self._unknown(earlier, len(seeds))
-                goal = goal._replace(epoch=finished[earlier].best_epoch)
-                state = self.start(earlier, seeds, params, paces, goal)
-                own = self._inputs(earlier, state.params)
-                *_, (state, _) = self._epochs(earlier, state, [], own, labels)
-                params = state.best
-            later = self.start(name, seeds, params, paces).params
-            found = self._inputs(name, later)["train"]
-            if not isinstance(self.objective, Numbers):
-                return found
-            (mean, spread), (centre, scale) = (
-                self.objective.reference(jnp.asarray(given["train"])) for given in (labels, whole)
-            )
-            return jax.tree.map(lambda x: (mean + spread * x - centre) / scale, found)
-
-        return train_and_answer
 
     @in_standard_numbers
     def join(
@@ -129,22 +264,22 @@ class Trainer(Programs):
         params: Any,
         trained: Mapping[str, Outcome],
         seeds: Sequence[int],
-        paces: Sequence[float] | None = None,
-        goals: Mapping[str, Goal] | None = None,
+        lr_scales: Sequence[float] | None = None,
+        stop_at: Mapping[str, StopAt] | None = None,
     ) -> Snapshot:
-        """The snapshot before the second stage's first epoch, from heads that were trained apart.
+        """Joins heads that were trained apart to the snapshot before the second stage.
 
         Args:
-            params: of all that the first stage trains, leading axis S.
-            trained: what the training of each of its heads gave (T is 1).
+            params: of everything that the first stage trains, leading axis S.
+            trained: the outcome of each of its heads (T is 1).
             seeds: S seeds.
-            paces: what to multiply each seed's learning rates by; None: by 1.
-            goals: see `run`.
+            lr_scales: factors on the seeds' learning rates; None: 1.
+            stop_at: see `run`.
         """
         first, second = self.stages[:2]
         joined = join([trained[head] for head in self.heads(first)])
-        goal = goals[second] if goals else None
-        state = self.start(second, seeds, params, paces, goal)
+        stop = stop_at[second] if stop_at else None
+        state = self.start(second, seeds, params, lr_scales, stop)
         empty = jax.tree.map(lambda x: x[:0, :, :1], joined.history)
         return Snapshot(second, state, empty, {first: joined})
 
@@ -154,41 +289,150 @@ class Trainer(Programs):
         name: str,
         seeds: Sequence[int],
         params: Any = None,
-        paces: Sequence[float] | None = None,
-        goal: Goal | None = None,
+        lr_scales: Sequence[float] | None = None,
+        stop_at: StopAt | None = None,
     ) -> State:
-        """A stage's state before its first epoch, leading axis S.
+        """Initialises a stage's state before its first epoch, leading axis S.
 
         Args:
             name: of the stage.
             seeds: S seeds.
-            params: to go on from, leading axis S; those that it lacks are drawn.
-            paces: what to multiply each seed's learning rates by; None: by 1.
-            goal: what is known before of where it is to come to; None: nothing.
+            params: to start from, leading axis S; missing ones are initialised at random.
+            lr_scales: factors on the seeds' learning rates; None: 1.
+            stop_at: stopping points; None: validation selects.
         """
         seeds = np.asarray(seeds, np.uint32)
-        paces = np.ones(len(seeds), np.float32) if paces is None else np.asarray(paces, np.float32)
-        goal = self._unknown(name, len(seeds)) if goal is None else goal
-        begin = _beginning(self.stage(name), self.sizes, self.mesh)
-        return begin(seeds, paces, goal, dict(params or {}))
-
-    def _unknown(self, name: str, seeds: int) -> Goal:
-        return unknown(seeds, len(self.heads(name)), self.epochs(name))
+        scales = np.ones(len(seeds)) if lr_scales is None else np.asarray(lr_scales)
+        stop_at = self._no_stop(name, len(seeds)) if stop_at is None else stop_at
+        start = programs.start(self.stage(name), self.sizes, self.mesh)
+        return start(seeds, scales.astype(np.float32), stop_at, dict(params or {}))
 
     @in_standard_numbers
     def template(self, stage: str, seeds: int) -> State:
-        """The shapes of a stage's state with a leading axis S, to read a checkpoint by."""
-        names = jax.ShapeDtypeStruct((seeds,), jnp.uint32)
+        """Returns the shapes of a stage's state with a leading axis S, for reading checkpoints."""
+        scalars = jax.ShapeDtypeStruct((seeds,), jnp.uint32)
         params = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct((seeds, *x.shape), x.dtype), self.shapes
         )
-        goal = self._unknown(stage, seeds)
-        return jax.eval_shape(jax.vmap(self.stage(stage).start), names, names, goal, params)
+        stop_at = self._no_stop(stage, seeds)
+        return jax.eval_shape(jax.vmap(self.stage(stage).start), scalars, scalars, stop_at, params)
+
+    def trainable(self, params: Any) -> int:
+        """Counts the parameters of one seed that the last stage trains.
+
+        Args:
+            params: leading axis S.
+        """
+        groups = jax.tree.leaves(self.stage(self.stages[-1]).groups)
+        sizes = [math.prod(x.shape[1:]) for x in jax.tree.leaves(params)]
+        pairs = zip(groups, sizes, strict=True)
+        return sum(size for group, size in pairs if group != optimizer.FROZEN)
+
+    @property
+    def answered(self) -> int:
+        """Number of utterances that `answers` predicts; with frozen inputs, training's as well."""
+        _, _, predict = self.compile(self.stages[-1])
+        parts = self._host_rows if predict else ("valid", "test")
+        return sum(int(self._host_rows[part].mask.sum()) for part in parts)
+
+    def answers(self, params: Any) -> dict[str, np.ndarray]:
+        """Computes the system's logits [S, R + 1, U, C] on the rows of `valid` and `test`.
+
+        For numbers, these are predictions in standard deviations of training.
+
+        Args:
+            params: trained, leading axis S.
+        """
+        stage, _, predict = self.compile(self.stages[-1])
+        per_seed = predict(params, {}) if predict else {}
+        if self._answer is None:
+            feed = self._plain_feed() if predict else self._feed
+            self._answer = feed.predictions(stage, holdout_only=True)
+        logits = self._answer(params, per_seed)["holdout"][self.system.head]
+        logits = processes.whole(logits)
+        lengths = {part: self._host_rows[part].mask.shape[1] for part in ("valid", "test")}
+        valid, test = logits[:, : stage.valid_rows], logits[:, stage.valid_rows :]
+        empty = np.zeros_like(valid[:, :1])
+        valid = np.concatenate([valid, empty], axis=1)
+        return {"valid": valid[:, :, : lengths["valid"]], "test": test[:, :, : lengths["test"]]}
+
+    def compile(self, name: str) -> tuple[StageTraining, Epochs, Predictions | None]:
+        """Returns a stage, its epochs for all seeds, and the function for its inputs if frozen."""
+        if name not in self._compiled:
+            stage = self.stage(name)
+            declared, predict, feed, calls = self._stages[name], None, self._feed, 1
+            if inputs_are_frozen(self.system, self.sizes, declared, stage.groups):
+                answering = dataclasses.replace(stage, method=declared.reads)
+                predict, feed = self._feed.predictions(answering), self._plain_feed()
+                # Such an epoch takes less time than a call: run several at once.
+                most = self.epochs(name)
+                calls = max(n for n in range(1, _EPOCHS_A_CALL + 1) if most % n == 0)
+            self._compiled[name] = (stage, feed.epochs(stage, calls), predict)
+        return self._compiled[name]
+
+    def _inputs(self, name: str, params: Any) -> dict[str, Any]:
+        """Computes the inputs of a stage if they are frozen; otherwise returns an empty dict."""
+        _, _, predict = self.compile(name)
+        return dict(predict(params, {})) if predict else {}
+
+    def _epochs(self, name, state, history, per_seed, labels):
+        """Yields the state and the history after each call, until all seeds have stopped."""
+        _, epochs, _ = self.compile(name)
+        while len(history) < self.epochs(name) and not np.all(processes.whole(state.stopped)):
+            state, records = epochs(state, per_seed, labels)
+            history.extend(by_epoch(processes.whole(records)))
+            yield state, history
+
+    def _earlier(
+        self,
+        name: str,
+        seeds: Sequence[int],
+        lr_scales: Sequence[float] | None,
+        finished: Mapping[str, Outcome],
+        full: Mapping[str, np.ndarray],
+        stop_at: Mapping[str, StopAt] | None,
+    ):
+        """Returns a function that retrains the earlier stages and computes this stage's inputs.
+
+        It trains for the selected epochs. Predicted numbers are in standard deviations of the
+        labels that were trained on; they are converted to those of the `full` labels.
+        """
+
+        def train_and_predict(labels):
+            params = None
+            for earlier in self.stages[: self.stages.index(name)]:
+                stop = stop_at[earlier] if stop_at else self._no_stop(earlier, len(seeds))
+                stop = stop._replace(epoch=finished[earlier].best_epoch)
+                state = self.start(earlier, seeds, params, lr_scales, stop)
+                per_seed = self._inputs(earlier, state.params)
+                *_, (state, _) = self._epochs(earlier, state, [], per_seed, labels)
+                params = state.best
+            later = self.start(name, seeds, params, lr_scales).params
+            predictions = self._inputs(name, later)["train"]
+            if not isinstance(self.objective, Numbers):
+                return predictions
+            (mean, spread), (centre, scale) = (
+                self.objective.reference(jnp.asarray(part["train"])) for part in (labels, full)
+            )
+            return jax.tree.map(lambda x: (mean + spread * x - centre) / scale, predictions)
+
+        return train_and_predict
+
+    def _no_stop(self, name: str, seeds: int) -> StopAt:
+        return no_stop(seeds, len(self.heads(name)), self.epochs(name))
+
+    def _plain_feed(self) -> Resident:
+        """Returns a feed without features, for stages whose inputs differ by seed."""
+        if self._plain is None:
+            self._plain = Resident(featureless(self._host_rows), self.mesh, self.parallel)
+        return self._plain
 
     @contextlib.contextmanager
     def _compiling_ahead(self, name: str, seeds: int, labels: Mapping[str, np.ndarray]):
-        """Within it the epochs of a stage are compiled, too, in a thread of their own; where other
-        processes take part, or the stage reads answers of other stages, they are not."""
+        """Compiles the epochs of a stage in another thread while the context is active.
+
+        Does nothing with several processes, or if the stage reads predictions of other stages.
+        """
         stage, _, predict = self.compile(name)
         if predict or self.streamed or self.mesh.is_multi_process or self.parallel != "jit":
             yield
@@ -196,25 +440,13 @@ class Trainer(Programs):
         layout = distribution.layout(self.mesh, by_seed=True)
         state = jax.tree.map(lambda x: x.update(sharding=layout), self.template(name, seeds))
         context = contextvars.copy_context()
-        compile_ = in_standard_numbers(self._feed.compile)  # settings of JAX are a thread's own
+        compile_ = in_standard_numbers(self._feed.compile)  # JAX's settings are per thread
         with concurrent.futures.ThreadPoolExecutor(1) as executor:
             done = executor.submit(context.run, compile_, stage, state, labels)
             yield
             done.result()
 
 
-@kept
-def _beginning(stage: StageTraining, sizes: tuple[tuple[str, int], ...], mesh: Mesh) -> Callable:
-    """All seeds' first states, compiled quickly: it runs but once a training."""
-
-    def begin(seed, pace, goal, params):
-        if drawn_anew := set(shapes(Key(stage.system), sizes)) - set(params):
-            new = drawn(stage.system, sizes, seed)
-            params = {name: new[name] if name in drawn_anew else params[name] for name in new}
-        return stage.start(seed, pace, goal, params)
-
-    return jax.jit(
-        jax.vmap(begin),
-        out_shardings=distribution.layout(mesh, by_seed=True),
-        compiler_options=distribution.once(mesh.devices.flat[0].platform),
-    )
+def _key(stage: str) -> int:
+    """Computes the key of a stage's random numbers from the letters of its name."""
+    return sum(stage.encode())

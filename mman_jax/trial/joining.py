@@ -11,9 +11,8 @@ import numpy as np
 from mman_jax.data.protocols import Task
 from mman_jax.errors import InputError
 from mman_jax.inference.model import Model
-from mman_jax.training import checkpoints, packing
-from mman_jax.training.goal import Goal
-from mman_jax.training.outcome import Outcome, Snapshot
+from mman_jax.training import checkpoints
+from mman_jax.training.outcome import Outcome, Snapshot, StopAt
 from mman_jax.trial import training
 from mman_jax.trial.prepared import Experiment
 
@@ -29,7 +28,7 @@ def begin(
     task: Task,
     towers: Mapping[str, pathlib.Path],
     again: bool = False,
-    goals: Mapping[str, Goal] | None = None,
+    stop_at: Mapping[str, StopAt] | None = None,
 ) -> Snapshot:
     """The snapshot before the first epoch that is left to train.
 
@@ -38,7 +37,7 @@ def begin(
         task: what is trained.
         towers: the folders of finished trials by the head that each trained, with the same seeds.
         again: whether from what these trials trained again (see `refit`).
-        goals: see `Trainer.run`.
+        stop_at: see `Trainer.run`.
 
     Raises:
         InputError: one of these trials is not finished, or of other seeds.
@@ -54,7 +53,7 @@ def begin(
         written = results.stat().st_mtime_ns if results.is_file() else 0
         outcomes[name], model = _read(where, trained, first, written)
         params |= _of_all_seeds(model, experiment.seeds, folder)
-    return trainer.join(params, outcomes, experiment.seeds, goals=goals)
+    return trainer.join(params, outcomes, experiment.seeds, stop_at=stop_at)
 
 
 @functools.lru_cache(_MOST)
@@ -65,7 +64,7 @@ def _read(
     found = checkpoints.restore(where)
     if found is None:
         raise InputError(where, "no checkpoint", "the folder of a finished trial")
-    return packing.unpack_finished(*found, stage, where), Model.load(trained)
+    return checkpoints.unpack_finished(*found, stage, where), Model.load(trained)
 
 
 def _of_all_seeds(model: Model, seeds: list[int], folder: pathlib.Path) -> Any:

@@ -21,7 +21,7 @@ from mman_jax.systems import build, use
 from mman_jax.systems.base import check_outputs
 from mman_jax.systems.estimator import Estimator
 from mman_jax.training import mesh as parallel
-from mman_jax.training.fitting import Fitting
+from mman_jax.training.estimator import Fitting
 from mman_jax.training.outcome import Snapshot, converged
 from mman_jax.training.trainer import Trainer
 from mman_jax.trial import cells, results, settings

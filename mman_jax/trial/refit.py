@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from mman_jax.data.protocols import Task
-from mman_jax.training import goal, plateau
-from mman_jax.training.fitting import Fitting
-from mman_jax.training.goal import Goal
-from mman_jax.training.outcome import Outcome, Snapshot, refitted
+from mman_jax.training.estimator import Fitting
+from mman_jax.training.optimizer import plateau_of
+from mman_jax.training.outcome import Outcome, Snapshot, StopAt, refitted, retrain_until
 from mman_jax.training.trainer import Trainer
 from mman_jax.trial import joining, training
 from mman_jax.trial.prepared import Experiment, on_split
@@ -43,37 +42,38 @@ def refit(
     split = experiment.parts.split
     whole = np.union1d(split.train, split.valid)
     again = on_split(experiment, dataclasses.replace(split, train=whole))
-    coming = goals(experiment.trainer, again.trainer, chosen.finished, experiment.config.train)
+    stop_at = stopping_points(
+        experiment.trainer, again.trainer, chosen.finished, experiment.config.train
+    )
 
     def begin():
-        return joining.begin(again, task, towers, again=True, goals=coming)
+        return joining.begin(again, task, towers, again=True, stop_at=stop_at)
 
     snapshot, seconds = training.fit(
-        again, task, workdir, progress, begin if towers else None, goals=coming
+        again, task, workdir, progress, begin if towers else None, stop_at=stop_at
     )
     finished = refitted(chosen.finished, snapshot.finished)
     return again, snapshot._replace(finished=finished), sum(seconds.values())
 
 
-def goals(
+def stopping_points(
     before: Trainer | Fitting,
     after: Trainer | Fitting,
     finished: Mapping[str, Outcome],
     settings: Mapping[str, Any],
-) -> dict[str, Goal]:
-    """Of each stage the epochs that take about as many steps as those that were chosen, and when
-    learning rates fall.
+) -> dict[str, StopAt]:
+    """Computes the stopping points of each stage, at about as many steps as were selected.
 
     Args:
-        before: who chose; an epoch of the other trainer has other steps.
-        after: who trains again.
-        finished: what each stage gave.
+        before: the trainer of the first run.
+        after: the trainer that retrains; its epochs may have another number of steps.
+        finished: outcomes of the first run's stages.
         settings: of training.
     """
-    found = {}
+    stop_at = {}
     for name, chosen in finished.items():
         steps = [trainer.steps(name) for trainer in (before, after)]
-        # What is fitted in one call has no settings.
-        falling = plateau.of_settings(settings.get(name, {}), before.heads(name))
-        found[name] = goal.again(chosen, steps, after.epochs(name), falling)
-    return found
+        # Estimators have no settings of stages.
+        plateau = plateau_of(settings.get(name, {}), before.heads(name))
+        stop_at[name] = retrain_until(chosen, steps, after.epochs(name), plateau)
+    return stop_at

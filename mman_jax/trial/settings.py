@@ -13,8 +13,8 @@ from mman_jax.data.corpus import Corpus
 from mman_jax.data.unaligned import Unaligned
 from mman_jax.data.words import Words
 from mman_jax.errors import InputError, nearest
-from mman_jax.training.out_of_fold import ANSWERS
-from mman_jax.training.selection import SELECT
+from mman_jax.training.programs import ANSWERS
+from mman_jax.training.state import SELECT
 from mman_jax.training.trainer import Trainer
 from mman_jax.types import CELLS, Batch
 

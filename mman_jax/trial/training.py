@@ -6,10 +6,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from mman_jax.data.protocols import Task
-from mman_jax.training import checkpoints, packing, processes
-from mman_jax.training.fitting import STAGE, Fitting
-from mman_jax.training.goal import Goal
-from mman_jax.training.outcome import Snapshot
+from mman_jax.training import checkpoints, processes
+from mman_jax.training.estimator import STAGE, Fitting
+from mman_jax.training.outcome import Snapshot, StopAt
 from mman_jax.trial import boards, results
 from mman_jax.trial.curves import Log
 from mman_jax.trial.preemption import Preemption
@@ -24,7 +23,7 @@ def fit(
     progress: Progress,
     begin: Callable[[], Snapshot] | None = None,
     shown: Sequence[str] = (),
-    goals: Mapping[str, Goal] | None = None,
+    stop_at: Mapping[str, StopAt] | None = None,
 ) -> tuple[Snapshot, dict[str, float]]:
     """Trains one task, going on from its last checkpoint.
 
@@ -35,8 +34,8 @@ def fit(
         progress: where progress is shown.
         begin: gives the snapshot to start from, if there is no checkpoint.
         shown: the boards (`boards.WHERE`) where curves go, too.
-        goals: what a training again is to come to (see `Trainer.run`); it has checkpoints and
-            curves of its own.
+        stop_at: stopping points for retraining (see `Trainer.run`), which has separate
+            checkpoints and curves.
 
     Returns:
         The last snapshot, and the seconds by stage.
@@ -44,14 +43,14 @@ def fit(
     Raises:
         InputError: if a checkpoint cannot be read.
     """
-    trainer, again = experiment.trainer, goals is not None
+    trainer, again = experiment.trainer, stop_at is not None
     if isinstance(trainer, Fitting):
         return _at_once(experiment, task, workdir, progress, shown, again)
     where = checkpoints_of(workdir, task, again)
     start, seconds = None, {}
     found = checkpoints.restore(where)
     if found:
-        start = packing.unpack(*found, trainer, where)
+        start = checkpoints.unpack(*found, trainer.stages, trainer.template, where)
         seconds = found[1]["seconds"]
         progress.line(f"{task.name}: goes on after {start.stage} epoch {len(start.history[0])}")
     elif begin:
@@ -66,7 +65,7 @@ def fit(
             experiment.labels[task.name],
             experiment.seeds,
             start,
-            goals=goals,
+            stop_at=stop_at,
             groups=experiment.groups,
         ):
             now = time.monotonic()
@@ -82,7 +81,7 @@ def fit(
             patience = experiment.config.checkpoint_seconds
             late = processes.agree(Preemption.asked or now - saved > patience)
             if complete or late:
-                arrays, card = packing.pack(snapshot)
+                arrays, card = checkpoints.pack(snapshot)
                 if processes.is_first():
                     checkpoints.save(where, arrays, card | {"seconds": seconds})
                 saved = now

@@ -23,7 +23,6 @@ from mman_jax.inference.answerer import Answerer
 from mman_jax.inference.model import Model
 from mman_jax.systems import build
 from mman_jax.training import checkpoints as saved
-from mman_jax.training import integrity
 from tests import tiny
 from tests.data.readers import public
 from tests.robustness.mutations import Files, damage, damage_files
@@ -226,7 +225,7 @@ def sign(files: Files) -> Files:
             (place / name).write_bytes(content)
         for step in place.iterdir():
             if step.is_dir():
-                integrity.sign(step)
+                saved.sign(step)
         return {str(p.relative_to(place)): p.read_bytes() for p in place.rglob("*") if p.is_file()}
 
 

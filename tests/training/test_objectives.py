@@ -1,9 +1,226 @@
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from mman_jax.data import scales
 from mman_jax.errors import InputError
-from mman_jax.training.objectives import Classes, Numbers, objective
+from mman_jax.training.objectives import (
+    Classes,
+    Numbers,
+    balanced_weights,
+    ccc,
+    cross_entropy,
+    l1,
+    mse,
+    objective,
+)
+from mman_jax.types import UNSCORED
+
+ONES = np.ones(3, np.float32)
+
+
+def draw(rows=4, utterances=5, classes=3, seed=0):
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(rows, utterances, classes)).astype(np.float32)
+    labels = rng.integers(UNSCORED, classes, (rows, utterances)).astype(np.int32)
+    return logits, labels
+
+
+def test_by_hand():
+    # Softmax of log p is p.
+    logits = np.log(np.float32([[[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]], [[0.2, 0.7, 0.1]] * 2]))
+    labels = np.int32([[0, 1], [2, UNSCORED]])
+    total, weight = cross_entropy(logits, labels, ONES)
+    np.testing.assert_allclose(total, -np.log(0.5) - np.log(0.1) - np.log(0.1), rtol=1e-6)
+    assert weight == 3
+    total, weight = cross_entropy(logits, labels, np.float32([1, 2, 4]))
+    np.testing.assert_allclose(total, -np.log(0.5) - 2 * np.log(0.1) - 4 * np.log(0.1), rtol=1e-6)
+    assert weight == 7
+    assert (total.dtype, weight.dtype, total.shape, weight.shape) == (jnp.float32,) * 2 + ((),) * 2
+
+
+def test_gradient_is_weight_times_probability_less_one_hot():
+    logits, labels = draw()
+    weights = np.float32([0.5, 1, 3])
+    actual = jax.grad(lambda x: cross_entropy(x, labels, weights)[0])(logits)
+    probabilities = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    scored = labels != UNSCORED
+    expected = (probabilities - np.eye(3)[labels]) * (weights[labels] * scored)[..., None]
+    assert 0 < scored.sum() < scored.size
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
+    assert not np.any(np.asarray(actual)[~scored])
+
+
+def test_unscored_utterances_do_not_count():
+    logits, labels = draw()
+    scored = labels != UNSCORED
+    expected = cross_entropy(logits[scored][None], labels[scored][None], ONES)
+    np.testing.assert_allclose(cross_entropy(logits, labels, ONES), expected, rtol=1e-6)
+    other = np.where(scored[..., None], logits, 1e3).astype(np.float32)
+    np.testing.assert_array_equal(
+        cross_entropy(other, labels, ONES), cross_entropy(logits, labels, ONES)
+    )
+
+
+def test_nothing_scored():
+    logits, labels = draw()
+    labels[:] = UNSCORED
+    total, weight = cross_entropy(logits, labels, ONES)
+    assert (total, weight) == (0, 0)
+    np.testing.assert_array_equal(jax.grad(lambda x: cross_entropy(x, labels, ONES)[0])(logits), 0)
+
+
+def test_far_off_logits_stay_finite():
+    logits = np.float32([[[1e4, -1e4, 0]]])
+    total, gradient = jax.value_and_grad(lambda x: cross_entropy(x, np.int32([[1]]), ONES)[0])(
+        logits
+    )
+    assert total == 2e4
+    np.testing.assert_array_equal(gradient, [[[1, -1, 0]]])
+
+
+def test_parts_of_a_batch_add_up():
+    logits, labels = draw()
+    weights = np.float32([0.5, 1, 3])
+    whole = cross_entropy(logits, labels, weights)
+    parts = [cross_entropy(logits[i : i + 1], labels[i : i + 1], weights) for i in range(4)]
+    np.testing.assert_allclose(np.sum(parts, axis=0), whole, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "weights"),
+    [((2, 3), (2,), 3), ((4, 5, 3), (4, 4), 3), ((4, 5, 3), (4, 5), 2)],
+)
+def test_shapes_that_disagree_are_refused(logits, labels, weights):
+    with pytest.raises(AssertionError):
+        cross_entropy(np.zeros(logits), np.zeros(labels, np.int32), np.ones(weights))
+
+
+def test_balanced_weights_by_hand():
+    labels = np.int32([[0, 0, 0, 1], [1, 0, 2, UNSCORED], [UNSCORED] * 4])
+    # Seven scored utterances, three classes, of 4, 2 and 1.
+    np.testing.assert_allclose(balanced_weights(labels, 3), [7 / 12, 7 / 6, 7 / 3], rtol=1e-6)
+
+
+def test_balanced_weights_with_an_absent_class():
+    labels = np.int32([[0, 0, 0, 2], [UNSCORED] * 4])
+    weights = balanced_weights(labels, 3)
+    np.testing.assert_allclose(np.take(weights, [0, 2]), [4 / 6, 4 / 2], rtol=1e-6)
+    assert np.isfinite(weights).all()
+    # 1 on average: the classes that occur weigh alike, and the whole as much as unweighted.
+    total, weight = cross_entropy(np.zeros((2, 4, 3), np.float32), labels, weights)
+    np.testing.assert_allclose(weight, 4, rtol=1e-6)
+    np.testing.assert_allclose(total, 4 * np.log(3), rtol=1e-6)
+
+
+def test_equal_counts_weigh_one():
+    np.testing.assert_array_equal(balanced_weights(np.int32([[0, 1, 2]]), 3), ONES)
+
+
+def test_label_smoothing_is_cross_entropy_to_a_softer_target():
+    logits, labels = draw()
+    total, weight = cross_entropy(logits, labels, ONES, smoothing=0.3)
+    scored = labels != UNSCORED
+    target = 0.7 * np.eye(3)[labels[scored]] + 0.1
+    log_probabilities = np.asarray(jax.nn.log_softmax(logits))[scored]
+    np.testing.assert_allclose(total, -(target * log_probabilities).sum(), rtol=1e-5)
+    assert weight == scored.sum()
+
+
+def test_shares_of_one_class_are_a_label_of_it():
+    logits, labels = draw()
+    shares = np.eye(3, dtype=np.float32)[labels]
+    shares[labels == UNSCORED] = np.nan
+    weights = np.float32([0.5, 1, 3])
+    for smoothing in (0.0, 0.2):
+        hard = cross_entropy(logits, labels, weights, smoothing)
+        np.testing.assert_allclose(
+            cross_entropy(logits, shares, weights, smoothing), hard, rtol=1e-5
+        )
+    np.testing.assert_allclose(balanced_weights(shares, 3), balanced_weights(labels, 3), rtol=1e-6)
+
+
+def test_shares_by_hand():
+    logits = np.log(np.float32([[[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]]]))
+    shares = np.float32([[[0.75, 0.25, 0], [np.nan] * 3]])
+    total, weight = cross_entropy(logits, shares, ONES)
+    assert total == pytest.approx(-0.75 * np.log(0.5) - 0.25 * np.log(0.25))
+    assert weight == 1
+    gradient = jax.grad(lambda x: cross_entropy(x, shares, ONES)[0])(logits)
+    np.testing.assert_allclose(gradient[0], [[-0.25, 0, 0.25], [0, 0, 0]], atol=1e-6)
+
+
+def alone(x):
+    return x
+
+
+def numbers(seed=0):
+    random = np.random.default_rng(seed)
+    targets = random.normal(size=(4, 5, 2)).astype(np.float32)
+    answers = (0.6 * targets + random.normal(size=targets.shape)).astype(np.float32)
+    targets[1, :, 0], targets[:, 4] = np.nan, np.nan
+    return answers, targets
+
+
+def plain_ccc(answers, targets):
+    found = []
+    for t in range(targets.shape[-1]):
+        own = ~np.isnan(targets[..., t])
+        x, y = answers[..., t][own], targets[..., t][own]
+        apart = x.var() + y.var() + (x.mean() - y.mean()) ** 2
+        found.append(1 - 2 * ((x - x.mean()) * (y - y.mean())).mean() / apart)
+    return sum(found) / len(found)
+
+
+def test_losses_of_numbers_by_hand():
+    answers, targets = numbers()
+    errors = (answers - targets)[~np.isnan(targets)]
+    for loss, expected in ((l1, np.abs(errors).sum()), (mse, (errors**2).sum())):
+        total, weight = loss(answers, targets, alone)
+        assert total == pytest.approx(expected, rel=1e-5)
+        assert weight == len(errors) == 28
+    total, weight = ccc(answers, targets, alone)
+    assert total / weight == pytest.approx(plain_ccc(answers, targets), rel=1e-5)
+    with pytest.raises(AssertionError):
+        ccc(answers[..., :1], targets, alone)
+    for loss in (l1, mse, ccc):
+        gradient = jax.grad(lambda x, loss=loss: loss(x, targets, alone)[0])(answers)
+        assert np.isfinite(gradient).all()
+        assert not np.asarray(gradient)[np.isnan(targets)].any()
+
+
+def test_ccc_over_devices_is_that_of_the_whole_batch():
+    # Two devices that each have a half, and that add up what the other has.
+    answers, targets = numbers()
+    halves = [slice(0, 1), slice(1, 4)]
+
+    def moments(half):
+        seen = []
+        ccc(answers[half], targets[half], lambda x: seen.append(x) or x)
+        return seen
+
+    sums = [a + b for a, b in zip(*map(moments, halves), strict=True)]
+
+    def one(x, half):
+        left = iter(sums)
+        total, weight = ccc(x, targets[half], lambda _: next(left))
+        return total / sums[1], weight
+
+    value = sum(one(answers[half], half)[0] for half in halves)
+    gradient = [jax.grad(lambda x, h=half: one(x, h)[0])(answers[half]) for half in halves]
+    whole = jax.value_and_grad(lambda x: ccc(x, targets, alone)[0] / 28)(answers)
+    assert value == pytest.approx(float(whole[0]), rel=1e-5)
+    np.testing.assert_allclose(np.concatenate(gradient), whole[1], rtol=1e-4, atol=1e-7)
+
+
+def test_ccc_of_what_does_not_vary_is_finite():
+    same = np.ones((1, 3, 1), np.float32)
+    for targets in (same, same * np.nan, np.float32([[[1], [np.nan], [np.nan]]])):
+        total, gradient = jax.value_and_grad(lambda x, y=targets: ccc(x, y, alone)[0])(same)
+        assert np.isfinite(total)
+        assert np.isfinite(gradient).all()
+
 
 SETTINGS = {"select": "calibrated", "class_weights": False}
 

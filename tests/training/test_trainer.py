@@ -1,12 +1,17 @@
+import threading
+
 import chex
 import jax
 import numpy as np
 import pytest
+from jax import monitoring
 
 from mman_jax.data import parts as data_parts
+from mman_jax.data.parts import common_shapes, prepare
+from mman_jax.data.splits import split
 from mman_jax.errors import InputError
 from mman_jax.evaluation import metrics
-from mman_jax.training import freezing
+from mman_jax.training.optimizer import FROZEN
 from mman_jax.training.rows import batch_rows, in_batches
 from tests import tiny
 
@@ -124,8 +129,8 @@ def test_towers_that_were_trained_elsewhere_are_joined_as_if_trained_here(snapsh
     chex.assert_trees_all_equal(joined.finished, {"towers": whole})
     end = tiny.last(trainer, labels, [3, 4], joined)
     chex.assert_trees_all_equal(jax.tree.map(np.asarray, end.state), kept[-1].state)
-    paced = trainer.join(params, towers, [3, 4], paces=[1.0, 0.5])
-    assert np.asarray(paced.state.pace).tolist() == [1.0, 0.5]
+    paced = trainer.join(params, towers, [3, 4], lr_scales=[1.0, 0.5])
+    assert np.asarray(paced.state.lr_scale).tolist() == [1.0, 0.5]
 
 
 def test_answers_are_the_network_s_own(snapshots):
@@ -196,7 +201,49 @@ def test_class_weights_change_the_training():
 def test_frozen_groups_have_no_moments():
     trainer, _ = tiny.trainer()
     groups = trainer.stage("fusion").groups
-    assert set(jax.tree.leaves(groups)) == {"fusion", freezing.FROZEN}
+    assert set(jax.tree.leaves(groups)) == {"fusion", FROZEN}
     sizes = [x.size for x in jax.tree.leaves(trainer.template("fusion", 1).opt_state)]
     fusion = sum(x.size for x in jax.tree.leaves(trainer.shapes["fusion"]))
     assert sum(sizes) == 2 * fusion + 1  # two moments, one count
+
+
+def test_rows_of_other_shapes_are_not_put_in_place():
+    corpus = tiny.corpus()
+    made, _ = tiny.trainer(parts=prepare(corpus))
+    with pytest.raises(ValueError, match="other shapes"):
+        made.put(prepare(tiny.corpus((4, 3, 4))).rows)
+
+
+def test_rows_that_are_put_in_place_are_those_that_are_read():
+    corpus = tiny.corpus()
+    whole = split(corpus)
+    other = type(whole)(whole.train[1:], whole.valid, whole.test, "without the first")
+    shapes = common_shapes(corpus, [whole, other])
+    first, second = (prepare(corpus, x, shapes) for x in (whole, other))
+    made, labels = tiny.trainer(parts=first)
+    cells = [int(np.asarray(part.rows["train"].mask).sum()) for part in (first, second)]
+    assert cells[0] > cells[1]
+    made.put(second.rows)
+    placed = made._feed.labelled(labels)["train"]
+    assert int(np.asarray(placed.mask).sum()) == cells[1]
+    for name, x in placed.features.items():
+        np.testing.assert_array_equal(x, np.asarray(second.rows["train"].features[name]))
+
+
+def test_the_first_epoch_runs_what_was_compiled_ahead():
+    # A learning rate that no other test has: nothing of this is compiled yet.
+    config = tiny.recipe()
+    config.train.towers.learning_rate.default = 0.001953125
+    trainer, labels = tiny.trainer(config)
+    compiled = []
+
+    def listen(event, seconds, **about):
+        if event.endswith("backend_compile_duration") and about["fun_name"] == "jit(epochs)":
+            compiled.append(threading.current_thread() is threading.main_thread())
+
+    monitoring.register_event_duration_secs_listener(listen)
+    try:
+        jax.block_until_ready(next(iter(trainer.run(labels, [3]))).state.params)
+    finally:
+        monitoring.unregister_event_duration_listener(listen)
+    assert compiled == [False]

@@ -22,7 +22,7 @@ from mman_jax.inference.answering import fields
 from mman_jax.inference.model import Model
 from mman_jax.systems import SYSTEMS, build, for_numbers
 from mman_jax.systems.base import System, parameter_shapes
-from mman_jax.training import checkpoints, packing
+from mman_jax.training import checkpoints
 from mman_jax.trial import curves, experiment, prepared, results
 from mman_jax.trial.stored import read_results
 from tests import tiny
@@ -144,7 +144,7 @@ def test_a_checkpoint_is_one_to_go_on_from(finished):
     config, workdir, told = finished
     trainer = prepared.prepare_experiment(config).trainer
     found = checkpoints.restore(workdir / "checkpoints" / "auto")
-    snapshot = packing.unpack(*found, trainer)
+    snapshot = checkpoints.unpack(*found, trainer.stages, trainer.template)
     assert snapshot.state.valid.shape == (2, 1, len(TARGETS), ratings.K)
     again = ratings.scores(snapshot.finished["fusion"].valid[:, 0], trainer.objective.targets)
     assert again["mae"].tolist() == told["validation"]["mae"]["per_seed"]

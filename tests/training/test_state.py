@@ -2,9 +2,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mman_jax.training import plateau
-from mman_jax.training.selection import Selection
-from mman_jax.training.state import Record, State
+from mman_jax.training import optimizer
+from mman_jax.training.state import Record, Selection, State
 
 HEADS = {"fusion": 0}
 
@@ -13,7 +12,7 @@ def begin(target=0):
     counts, one = jnp.zeros((1, 2, 2), jnp.int32), jnp.zeros(1)
     params = {"fusion": np.float32(0)}
     return State(
-        seed=0, pace=1.0, epoch=np.int32(0), params=params, opt_state=(), average=(),
+        seed=0, lr_scale=1.0, epoch=np.int32(0), params=params, opt_state=(), average=(),
         target=jnp.int32([target]), best=params, best_epoch=jnp.int32([0]),
         best_score=jnp.float32([-np.inf]), smoothed=one, stopped=jnp.array([False]),
         failed=jnp.zeros((1, 2), jnp.int32), failed_norm=one, valid=counts, test=counts,
@@ -110,12 +109,12 @@ def test_a_target_is_kept_whatever_its_score(by):
 def test_the_last_epoch_is_kept_and_the_loss_stops():
     rule = Selection("last", 2)
     losses = [0.9, 0.5, 0.6, 0.7, 0.1]
-    state = begin()._replace(lowest=plateau.start(1))
+    state = begin()._replace(lowest=optimizer.start_lowest(1))
     for epoch, loss in enumerate(losses, 1):
         counts = jnp.int32([[[epoch, 9]]])
         record = Record(*(jnp.float32([x]) for x in (0, loss, 0.5, 0.5, 1)))
         params = {"fusion": np.float32(epoch)}
-        lowest = plateau.note(state.lowest, epoch, record.valid_loss)
+        lowest = optimizer.update_lowest(state.lowest, epoch, record.valid_loss)
         state = state._replace(epoch=np.int32(epoch), params=params, lowest=lowest)
         scores = rule.score(record, counts, record.valid_loss)
         state = rule.keep_best(state, params, scores, record.test_accuracy, counts, counts, HEADS)
