@@ -21,9 +21,16 @@ from mman_jax.types import Array
 FROZEN = "frozen"
 Rules = Sequence[tuple[str, bool]]
 
+
+def _adam_l2(rate: float, weight_decay: float, **more: Any) -> optax.GradientTransformation:
+    """Adam whose gradients include those of an L2 penalty, as PyTorch's weight decay does."""
+    return optax.chain(optax.add_decayed_weights(weight_decay), optax.adam(rate, **more))
+
+
 _OPTIMIZERS = {
     "adamw": optax.adamw,
     "adam": optax.adam,
+    "adam_l2": _adam_l2,
     "adadelta": functools.partial(optax.adadelta, rho=0.95, eps=1e-8),  # Keras's defaults
 }
 _OF_ADAM = ("b2", "eps")

@@ -67,7 +67,7 @@ class Trainer:
             settings: `batch`, `max_epochs`, `select` (`Selection`), `class_weights`; optionally
                 `smoothing` (`Selection`), `label_smoothing`, `average` (`optimizer.averaged`) and
                 `loss` for numbers (`objectives.objective`); and a mapping for each stage by its
-                name: `rules` (`optimizer.labels`), `optimizer` (adamw, adam or adadelta),
+                name: `rules` (`optimizer.labels`), `optimizer` (adamw, adam, adam_l2 or adadelta),
                 `learning_rate` (`default`, and by name any head that differs), `weight_decay`,
                 `clip`, `epochs`, `patience`; optionally `answers` (`programs.ANSWERS`), `plateau`
                 (`optimizer.Plateau`), and `b2` and `eps` of Adam.

@@ -57,7 +57,7 @@ _LEAVES = {
     "dropout": "Dropout rate of hidden layers.",
     "input_dropout": "Dropout rate of the input features.",
     "rules": "Which parameters are trained: (pattern, whether), the first match counts.",
-    "optimizer": "adam, adamw or sgd.",
+    "optimizer": "adamw (decoupled decay), adam (none), adam_l2 (L2 penalty) or adadelta.",
     "learning_rate": "Learning rate, `default` or by tower.",
     "weight_decay": "Weight decay.",
     "clip": "Norm to which gradients are clipped.",

@@ -282,3 +282,20 @@ def test_heads_with_losses_of_their_own_have_no_common_plateau():
     config.train.towers.plateau = {"patience": 1, "factor": 0.1}
     with pytest.raises(InputError, match="plateau: given for 3 heads"):
         tiny.trainer(config)[0].stage("towers")
+
+
+def test_adam_l2_puts_the_penalty_into_the_gradient():
+    settings = {"optimizer": "adam_l2", "learning_rate": {"default": 0.1}, "clip": 1e9}
+    made = optimizer.optimizer(settings | {"weight_decay": 0.5}, "dense")
+    param, state = jnp.array([2.0, -1.0]), made.init(jnp.zeros(2))
+    expected, first, second = np.array([2.0, -1.0]), np.zeros(2), np.zeros(2)
+    for step in (1, 2, 3):
+        gradient = np.array([0.3, 0.4]) * step
+        updates, state = made.update(jnp.asarray(gradient), state, param)
+        param = optax.apply_updates(param, updates)
+        penalised = gradient + 0.5 * expected
+        first = 0.9 * first + 0.1 * penalised
+        second = 0.999 * second + 0.001 * penalised**2
+        unbiased = first / (1 - 0.9**step), second / (1 - 0.999**step)
+        expected = expected - 0.1 * unbiased[0] / (np.sqrt(unbiased[1]) + 1e-8)
+    np.testing.assert_allclose(param, expected, rtol=1e-5)
