@@ -17,7 +17,7 @@ MODULES = ["mman_jax"] + [
     for found in pkgutil.walk_packages(mman_jax.__path__, "mman_jax.")
     # What exports carry for PyTorch is imported where torch is.
     if importlib.util.find_spec("torch") or not found.name.endswith("_pytorch")
-    if not found.name.startswith("mman_jax.configs")
+    if not found.name.startswith(("mman_jax.configs", "mman_jax.cli."))
 ]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS

@@ -19,10 +19,11 @@ from mman_jax.cli.main import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "README.md"]
+APART = ("mman_jax.configs", "mman_jax.cli.")
 MODULES = ["mman_jax"] + [
     found.name
     for found in pkgutil.walk_packages(mman_jax.__path__, "mman_jax.")
-    if "._" not in found.name and not found.name.startswith("mman_jax.configs")
+    if "._" not in found.name and not found.name.startswith(APART)
 ]
 LOADING = {"script": "src", "img": "src", "iframe": "src", "source": "src", "object": "data"}
 

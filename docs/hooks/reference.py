@@ -12,8 +12,9 @@ def modules() -> list[str]:
     paths = sorted((ROOT / PACKAGE).rglob("*.py"))
     names = [path.relative_to(ROOT).with_suffix("").parts for path in paths]
     names = [name[:-1] if name[-1] == "__init__" else name for name in names]
-    public = (name for name in names if not any(part.startswith("_") for part in name))
-    return [".".join(name) for name in sorted(public)]
+    public = [".".join(name) for name in sorted(names) if not any(p.startswith("_") for p in name)]
+    # A command is described by its help; it defines flags of the process that imports it.
+    return [name for name in public if not name.startswith(f"{PACKAGE}.cli.")]
 
 
 def page(module: str) -> str:
