@@ -1,0 +1,113 @@
+"""`check_system` passes a sound system, and names the property that a broken one violates."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+import pytest
+
+from mman_jax import testing
+from mman_jax.layers.lstm import LSTM
+from mman_jax.systems.base import System
+
+DIMS = {"face": 3, "voice": 2}
+
+
+class Sound(System):
+    """Concatenated features under an LSTM."""
+
+    dropout: float = 0.5
+
+    @nn.compact
+    def __call__(self, features, reset, state=None, train=False, present=None):
+        x = jnp.concatenate([self.read(m, features[m], present) for m in self.modalities], axis=-1)
+        hidden, last = self.remember(self.look(x, reset), reset, state)
+        hidden = nn.Dropout(self.dropout, deterministic=not self.drops(train))(hidden)
+        return {"answer": nn.Dense(self.classes, name="answer")(hidden)}, last
+
+    def read(self, modality, x, present):
+        there = (present or {}).get(modality)
+        return x if there is None else jnp.where(there[..., None], x, 0)
+
+    def look(self, x, reset):
+        return x
+
+    def remember(self, x, reset, state):
+        return LSTM(4, name="lstm")(x, reset, None, state)
+
+    def drops(self, train):
+        return train
+
+
+class LooksAhead(Sound):
+    def look(self, x, reset):
+        ends = jnp.roll(reset, -1, axis=1).at[:, -1].set(True)
+        return x + jnp.where(ends[..., None], 0, jnp.roll(x, -1, axis=1))
+
+
+class LeaksInRows(Sound):
+    def remember(self, x, reset, state):
+        return super().remember(x, reset.at[:, 1:].set(False), state)
+
+
+class ReadsPadding(Sound):
+    def look(self, x, reset):
+        return x / reset.shape[1]
+
+
+class DropsState(Sound):
+    def remember(self, x, reset, state):
+        return super().remember(x, reset, None)
+
+
+class UsesMissing(Sound):
+    def read(self, modality, x, present):
+        return x
+
+
+class HasUnused(Sound):
+    def look(self, x, reset):
+        return x + 0 * nn.Dense(1, name="unused")(x)
+
+
+class AlwaysDrops(Sound):
+    def drops(self, train):
+        return True
+
+
+class NeverDrops(Sound):
+    def drops(self, train):
+        return False
+
+
+class KnowsNothing(Sound):
+    def look(self, x, reset):
+        return jnp.zeros_like(x)
+
+
+class HasAnotherHead(Sound):
+    def __call__(self, features, reset, state=None, train=False, present=None):
+        logits, last = super().__call__(features, reset, state, train, present)
+        return logits | {"another": logits["answer"]}, last
+
+
+BROKEN = {
+    LooksAhead: "causality: 'answer' depends on later utterances",
+    LeaksInRows: "packing",
+    ReadsPadding: "padding",
+    DropsState: "streaming",
+    UsesMissing: "missing modalities",
+    HasUnused: "gradients: none reaches unused/bias",
+    AlwaysDrops: "dropout: logits outside training",
+    NeverDrops: "dropout: logits in training",
+    KnowsNothing: "causality: 'answer' depends on no feature",
+    HasAnotherHead: "shapes",
+}
+
+
+def test_a_sound_system_passes():
+    testing.check_system(Sound, DIMS, outputs=2)
+
+
+@pytest.mark.parametrize("system", BROKEN)
+def test_a_broken_system_is_told_what_it_violates(system):
+    with pytest.raises(AssertionError, match=f"^{system.__name__}: {BROKEN[system]}"):
+        testing.check_system(system, DIMS, outputs=2)
