@@ -148,3 +148,25 @@ class Variants(chex.TestCase):
         actual = self.variant(apply)(params, features)
         expected = references.attention(params, features, shared=True, skip="concatenate")
         chex.assert_trees_all_close(actual, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("skip", ["add", "concatenate"])
+def test_the_others_weights_are_those_of_a_softmax_without_the_missing_one(shared, skip):
+    features = draw({"a": 3, "b": 4, "c": 2}, 2, 5)
+    module = MultiModalAttention(4, 3, 4, shared=shared, skip=skip)
+    params = module.init(jax.random.key(1), features)
+    whole = {"b": np.ones((2, 5), bool)}
+    lacking = {"b": np.zeros((2, 5), bool)}
+
+    def weights(there):
+        _, kept = module.apply(params, features, there, mutable="intermediates")
+        return np.asarray(kept["intermediates"]["weights"][0])
+
+    full, fewer = weights(whole), weights(lacking)
+    assert not fewer[..., 1].any()
+    for query in (0, 2):
+        kept = full[:, :, query][..., [0, 2]]
+        expected = kept / kept.sum(-1, keepdims=True)
+        np.testing.assert_allclose(fewer[:, :, query][..., [0, 2]], expected, rtol=1e-5)
+    np.testing.assert_allclose(fewer[:, :, 1][..., [0, 2]], 0.5)  # its own query asks nothing

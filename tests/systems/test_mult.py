@@ -1,6 +1,7 @@
 """MulT: the golden numbers, its sizes, and what it refuses."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -107,6 +108,24 @@ def test_the_order_of_the_modalities_permutes_parameters_and_nothing_else():
     swapped = build(settings, ["speech", "text"], 2)
     found, _ = jax.jit(swapped.apply)({"params": {"answer": answer}}, given, RESET)
     np.testing.assert_allclose(found["answer"], expected["answer"], atol=1e-5)
+
+
+def test_an_answer_looks_back_as_far_as_the_windows_of_its_layers_reach():
+    dims = {"text": 2, "speech": 3}
+    settings = {"system": "mult", "units": 6, "heads": 3, "layers": 2, "window": 2}
+    system = build(settings, list(dims), 3)
+    params = references.randomise(parameter_shapes(system, dims), scale=0.4)
+    x, steps = {m: golden.inputs(1, 7, d) for m, d in dims.items()}, np.arange(7)
+
+    def answers(x):
+        logits, _ = system.apply({"params": params}, x, jnp.asarray(steps == 0)[None])
+        return logits["answer"] @ jnp.arange(1.0, 4)
+
+    # Cross-modal layers read one source that none of them changes; three read themselves.
+    age = steps[:, None] - steps
+    expected = (age >= 0) & (age <= (1 + 3) * (2 - 1))
+    for m, jacobian in jax.jit(jax.jacrev(answers))(x).items():
+        np.testing.assert_array_equal(np.abs(jacobian[0, :, 0]).max(-1) > 0, expected, m)
 
 
 def test_where_nothing_is_projected_there_is_no_projection():

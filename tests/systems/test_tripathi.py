@@ -58,16 +58,6 @@ def test_its_answers_by_hand():
     assert state == ()
 
 
-def test_an_answer_depends_on_its_utterance_alone():
-    system = build({"system": "tripathi", "units": 4}, list(DIMS), 2)
-    params = {"params": golden.params(system, DIMS)}
-    x = {m: golden.inputs(1, 5, d) for m, d in DIMS.items()}
-    reset, order = np.zeros((1, 5), bool), np.array([3, 1, 4, 0, 2])
-    found = system.apply(params, x, reset)[0]["answer"]
-    mixed = system.apply(params, {m: v[:, order] for m, v in x.items()}, reset)[0]["answer"]
-    np.testing.assert_allclose(mixed, found[:, order], atol=1e-6)
-
-
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
