@@ -102,4 +102,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(sys.modules[__name__])

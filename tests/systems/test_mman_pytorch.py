@@ -1,5 +1,6 @@
 """Every system in PyTorch, loaded strictly from what the export writes, answers the same."""
 
+import datetime
 import importlib
 import json
 
@@ -30,7 +31,7 @@ def network(model):
     from mman_jax.systems import mman_pytorch as pytorch
 
     results = json.loads(examples.runs()[0]["results.json"])
-    made = card.write([model], results, None, False)
+    made = card.write([model], results, None, False, datetime.date(2026, 11, 29))
     return pytorch.Network(json.loads(json.dumps(made)))
 
 
