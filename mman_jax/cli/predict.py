@@ -27,6 +27,7 @@ import numpy as np
 from absl import flags
 
 from mman_jax.cli.terminal import command
+from mman_jax.cli.terminal.screen import Screen
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import csv_tables
 from mman_jax.data.readers.read import read_corpus
@@ -146,9 +147,9 @@ def _read(models: list[Model]) -> tuple[Corpus, dict[str, np.ndarray]]:
 
 def _of_clips(models: list[Model], utterances: Sequence[Utterance]) -> Corpus:
     check_whole(models)  # before much is measured
-    return clips.read_corpus(
-        _INPUT.value, utterances, pathlib.Path(_CHECKPOINT.value), models[0].dims
-    )
+    workdir, dims = pathlib.Path(_CHECKPOINT.value), models[0].dims
+    with Screen() as screen:
+        return clips.read_corpus(_INPUT.value, utterances, workdir, dims, screen)
 
 
 def _check_flags() -> None:

@@ -88,7 +88,11 @@ def of_recording(path: pathlib.Path, words: Sequence[Words]) -> list[Utterance]:
 
 
 def read_corpus(
-    path: str, utterances: Sequence[Utterance], workdir: pathlib.Path, dims: Mapping[str, int]
+    path: str,
+    utterances: Sequence[Utterance],
+    workdir: pathlib.Path,
+    dims: Mapping[str, int],
+    progress: Progress | None = None,
 ) -> Corpus:
     """Utterances of clips, as the model's own corpus was made.
 
@@ -99,6 +103,7 @@ def read_corpus(
         utterances: in conversation order.
         workdir: of the run.
         dims: of the model: D of each modality.
+        progress: counts the utterances that are measured; None: nobody does.
 
     Raises:
         InputError: a clip, or an extraction without one of the modalities.
@@ -110,7 +115,8 @@ def read_corpus(
             raise InputError(f"{place(workdir)}: modality {modality}", "not extracted", expected)
     made.settings.check_libraries()
     features, present = {}, {}
-    for modality, found in _measure(made, utterances, place(workdir)).items():
+    measured = _measure(made, utterances, place(workdir), progress or Progress())
+    for modality, found in measured.items():
         there = [value for value in found if value is not None]
         if not there and len(dims) == 1:
             found = "no transcript in any row"
@@ -126,10 +132,10 @@ def read_corpus(
 
 
 def _measure(
-    made: Extraction, utterances: Sequence[Utterance], fitted: pathlib.Path
+    made: Extraction, utterances: Sequence[Utterance], fitted: pathlib.Path, progress: Progress
 ) -> dict[str, list[np.ndarray | None]]:
     weights = str(fitted) if made.pretrained is not None else ""
-    with tempfile.TemporaryDirectory() as folder, Progress() as progress:
+    with tempfile.TemporaryDirectory() as folder:
         progress.items(len(utterances), "utterances")
 
         def ended(utterance: Utterance, failure: str | None) -> None:
