@@ -132,7 +132,7 @@ def check(kinds: Sequence[str]) -> None:
         try:
             __import__(package)
         except ImportError as error:
-            expected = f"pip install -e '.[{kind}]'"
+            expected = f"pip install 'mman_jax[{kind}]'"
             raise InputError(kind, f"{package} is missing", expected) from error
 
 
