@@ -4,7 +4,6 @@ import contextlib
 import inspect
 import math
 import os
-import pathlib
 import re
 import sys
 import types
@@ -230,11 +229,6 @@ def path_flag(
         required=must, allow_override=True,
     )  # fmt: skip
     return holder
-
-
-def path(flag: flags.FlagHolder) -> pathlib.Path | None:
-    """Returns the path that a flag holds; None if it was not given."""
-    return pathlib.Path(flag.value) if flag.value else None
 
 
 def refuse(flag: flags.FlagHolder, found: str, expected: str, *, default_too: bool = False) -> None:
