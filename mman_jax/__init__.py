@@ -24,7 +24,7 @@ from mman_jax.systems.mman import MMAN
 from mman_jax.training.mesh import make_mesh
 from mman_jax.training.outcome import Outcome, Snapshot
 from mman_jax.training.trainer import Trainer
-from mman_jax.types import UNSCORED, Batch
+from mman_jax.types import UNSCORED, Batch, Inputs
 from mman_jax.version import __version__
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "ContextualLSTM",
     "Corpus",
     "InputError",
+    "Inputs",
     "LateFusion",
     "Model",
     "MultiModalAttention",

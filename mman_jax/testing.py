@@ -24,7 +24,7 @@ from mman_jax.data.protocols import tasks
 from mman_jax.inference import exported
 from mman_jax.inference.model import Model
 from mman_jax.layers.precision import in_standard_numbers
-from mman_jax.systems.base import System, owner, sown_losses
+from mman_jax.systems.base import System, owner
 from mman_jax.systems.estimator import Estimator
 from mman_jax.training import checkpoints, optimizer
 from mman_jax.training.estimator import Fitting
@@ -32,7 +32,7 @@ from mman_jax.training.mesh import compiling, make_mesh
 from mman_jax.training.optimizer import plain
 from mman_jax.training.programs import initial
 from mman_jax.training.trainer import Trainer
-from mman_jax.types import Array
+from mman_jax.types import UNSCORED, Array, Inputs
 
 DIMS = {"text": 5, "speech": 4, "visual": 3}
 """Default number of features of each modality."""
@@ -42,6 +42,7 @@ _CONVERSATIONS = np.array([[0, 0, 0, 1, 2, 2, -1], [3, 3, 3, 3, 3, 3, 3]])
 _REAL = _CONVERSATIONS >= 0
 _RESET = np.diff(_CONVERSATIONS, axis=1, prepend=-2) != 0
 _ROWS, _CELLS = _CONVERSATIONS.shape
+_LABELS = np.where(_REAL, np.arange(_CELLS) % 2, UNSCORED).astype(np.int32)
 _DRAWS = 20  # a unit that rests at zero for some features is active for others
 _EPOCHS = 2  # of each stage, so that it can be interrupted after the first
 _LENGTHS = {"train": (4, 3, 5, 2), "valid": (3, 2), "test": (4, 3)}  # of the random corpus
@@ -78,6 +79,11 @@ class Case:
         settings = dict(self.settings or {})
         return self.system_class.from_settings(settings, list(self.dims), self.outputs)
 
+    @property
+    def heads(self) -> list[str]:
+        """The heads of all stages."""
+        return [head for stage in self.system.stages() for head in stage.heads]
+
     @functools.cached_property
     @in_standard_numbers
     def params(self) -> Any:
@@ -110,17 +116,21 @@ class Case:
         state: Any = None,
         seed: int = 0,
         method: str = "__call__",
+        mask: Array = _REAL,
     ) -> tuple[dict[str, np.ndarray], Any]:
         """Returns what a method of the system returns outside training."""
-        given = self.params, features, reset, present, state, seed
-        return jax.tree.map(np.asarray, self._apply(*given, method=method))
+        inputs = Inputs(features, mask, reset, present or {})
+        return jax.tree.map(
+            np.asarray, self._apply(self.params, inputs, state, seed, method=method)
+        )
 
     @in_standard_numbers
     def gradients(
         self, features: Mapping[str, Array], present: Mapping[str, Array], seed: int = 0
     ) -> tuple[np.ndarray, dict[str, np.ndarray], Any, dict[str, np.ndarray]]:
         """Returns the loss in training, the logits, and gradients by parameters and features."""
-        (loss, logits), by = self._gradients(self.params, features, present, seed)
+        inputs = Inputs(features, _REAL, _RESET, present)
+        (loss, logits), by = self._gradients(self.params, features, inputs, seed)
         return jax.tree.map(np.asarray, (loss, logits, *by))
 
     @in_standard_numbers
@@ -129,17 +139,16 @@ class Case:
         weights = np.float32(np.random.default_rng(self.seed).normal(size=self.outputs))
 
         def weighted(features):
-            logits, _ = self._apply(self.params, features, _RESET, None, None, 0)
-            return {head: x @ weights for head, x in logits.items()}
+            logits, _ = self._apply(self.params, Inputs(features, _REAL, _RESET, {}), None, 0)
+            return {head: logits[head] @ weights for head in self.heads}
 
         return jax.tree.map(np.asarray, jax.jit(jax.jacrev(weighted))(self.draw()))
 
     @functools.cached_property
     def _apply(self) -> Any:
-        def apply(params, features, reset, present, state, seed, train=False, method="__call__"):
+        def apply(params, inputs, state, seed, train=False, method="__call__"):
             variables, rngs = {"params": params}, {"dropout": jax.random.key(seed)}
-            given = features, reset, state, train, present
-            return self.system.apply(variables, *given, rngs=rngs, method=method)
+            return self.system.apply(variables, inputs, state, train, rngs=rngs, method=method)
 
         return jax.jit(apply, static_argnames=("train", "method"))
 
@@ -148,14 +157,13 @@ class Case:
         weights = np.random.default_rng(self.seed).normal(size=(*_REAL.shape, self.outputs))
         weights = np.float32(weights * _REAL[..., None])
 
-        def loss(params, features, present, seed):
-            variables, rngs = {"params": params}, {"dropout": jax.random.key(seed)}
-            variables["cells"] = {"mask": jnp.asarray(_REAL)}
-            given = features, jnp.asarray(_RESET), None, True, present
-            found = self.system.apply(variables, *given, rngs=rngs, mutable=["losses"])
-            (logits, _), sown = found
+        def loss(params, features, inputs, seed):
+            inputs = inputs._replace(features=features)
+            outputs, _ = self._apply(params, inputs, None, seed, train=True)
+            logits = {head: outputs[head] for head in self.heads}
             total = sum(jnp.sum(x * weights) for x in logits.values())
-            total += sum(x / jnp.maximum(weight, 1e-9) for x, weight in sown_losses(sown))
+            losses = self.system.losses(outputs, inputs, jnp.asarray(_LABELS)).values()
+            total += sum(x / jnp.maximum(weight, 1e-9) for x, weight in losses)
             return total, logits
 
         return jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True))
@@ -196,14 +204,16 @@ def check_system(
 
 
 def check_shapes(case: Case) -> None:
-    """Requires logits [B, U, C] float32 of every head of every stage, and nothing else."""
-    heads = [head for stage in case.system.stages() for head in stage.heads]
+    """Requires logits [B, U, C] float32 of every head of every stage."""
+    inputs = Inputs(case.draw(), _REAL, _RESET, {})
     for train in (False, True):
         apply = functools.partial(case._apply, train=train)
-        logits, state = jax.eval_shape(apply, case.params, case.draw(), _RESET, None, None, 0)
-        problem = f"logits of {', '.join(logits)}; the stages have {', '.join(heads)}"
-        case.require(sorted(logits) == sorted(heads), "shapes", problem)
-        for head, x in logits.items():
+        outputs, state = jax.eval_shape(apply, case.params, inputs, None, 0)
+        problem = f"outputs are {', '.join(outputs)}; the stages have {', '.join(case.heads)}"
+        extra = set(outputs) - set(case.heads)
+        case.require(set(case.heads) <= set(outputs) and (train or not extra), "shapes", problem)
+        for head in case.heads:
+            x = outputs[head]
             good = x.shape == (*_REAL.shape, case.outputs) and x.dtype == np.float32
             case.require(good, "shapes", f"logits of {head!r} are {x.dtype} {list(x.shape)}")
         rows = [x.shape[:1] == (_ROWS,) for x in jax.tree.leaves(state)]
@@ -247,7 +257,8 @@ def check_padding(case: Case) -> None:
     present = {m: np.pad(x, ((0, 0), (0, 2))) for m, x in present.items()}
     reset = np.pad(_RESET, ((0, 0), (0, 2)))
     reset[1, _CELLS] = True  # padding starts here
-    logits, _ = case.predict(longer, reset, present)
+    mask = np.pad(_REAL, ((0, 0), (0, 2)))
+    logits, _ = case.predict(longer, reset, present, mask=mask)
     after = {head: x[:, :_CELLS][_REAL] for head, x in logits.items()}
     case.require_close(after, before[-1], "padding", "more of it changes logits")
 
@@ -262,8 +273,9 @@ def check_packing(case: Case) -> None:
             features[m][0, :length] = case.draw()[m][here]
             present[m][0, :length] = case.present()[m][here]
         reset = np.zeros(_RESET.shape, bool)
-        reset[:, 0] = reset[0, length : length + 1] = True
-        alone, _ = case.predict(features, reset, present)
+        reset[:, 0] = reset[:, length : length + 1] = True
+        mask = np.broadcast_to(np.arange(_CELLS) < length, reset.shape)
+        alone, _ = case.predict(features, reset, present, mask=mask)
         pair = {h: x[0, :length] for h, x in alone.items()}, {h: x[here] for h, x in packed.items()}
         case.require_close(*pair, "packing", "logits depend on other conversations of the batch")
 
@@ -307,7 +319,8 @@ def check_streaming(case: Case) -> None:
     state = jax.tree.map(np.zeros_like, last)
     for u in range(_CELLS):
         features, present = ({m: x[:, u : u + 1] for m, x in several.items()} for several in given)
-        logits, state = case.predict(features, _RESET[:, u : u + 1] & (u > 0), present, state)
+        reset, mask = _RESET[:, u : u + 1] & (u > 0), _REAL[:, u : u + 1]
+        logits, state = case.predict(features, reset, present, state, mask=mask)
         old, new = (jax.tree.map(lambda x: (x.shape, x.dtype), x) for x in (last, state))
         case.require(old == new, "streaming", "the state changes its structure, shapes or dtypes")
         real = _REAL[:, u]

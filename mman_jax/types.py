@@ -1,10 +1,11 @@
-"""Axis letters, and the one structure that passes from the data to the networks.
+"""Axis letters, and the two structures that pass from the data to the networks.
 
 S seeds, B rows of a batch, U utterances of a row, M modalities, D features, H hidden,
 C classes, or numbers that are answered, F frames of a word or an utterance. A row holds one or more
 whole conversations, one after the other, and then padding.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,6 +43,34 @@ def hidden(labels: Array, where: Array) -> Array:
     return kept
 
 
+class Inputs(NamedTuple):
+    """What a network sees of a batch; a pytree.
+
+    Attributes:
+        features: a [B, U, D] float32 array for each modality, each with its own D; [B, U, F, D]
+            where cells hold frames.
+        mask: [B, U] bool, True where there is a cell, False on padding.
+        reset: [B, U] bool, True on the first cell of each conversation, and where padding starts.
+        present: a [B, U] bool array ([B, U, F] with frames) for each modality that may be missing,
+            False where it is.
+    """
+
+    features: Mapping[str, Array]
+    mask: Array
+    reset: Array
+    present: Mapping[str, Array]
+
+    @classmethod
+    def unpadded(
+        cls,
+        features: Mapping[str, Array],
+        reset: Array,
+        present: Mapping[str, Array] | None = None,
+    ) -> "Inputs":
+        """Returns the inputs of rows without padding."""
+        return cls(features, reset | True, reset, present or {})
+
+
 class Batch(NamedTuple):
     """Rows of utterances; a pytree, so that it can be sliced, stacked and mapped over.
 
@@ -65,3 +94,8 @@ class Batch(NamedTuple):
     mask: Array
     reset: Array
     present: dict[str, Array]
+
+    @property
+    def inputs(self) -> Inputs:
+        """All but the labels."""
+        return Inputs(self.features, self.mask, self.reset, self.present)

@@ -17,14 +17,15 @@ class Sound(System):
     dropout: float = 0.5
 
     @nn.compact
-    def __call__(self, features, reset, state=None, train=False, present=None):
+    def __call__(self, inputs, state=None, train=False):
+        features, _, reset, present = inputs
         x = jnp.concatenate([self.read(m, features[m], present) for m in self.modalities], axis=-1)
         hidden, last = self.remember(self.look(x, reset), reset, state)
         hidden = nn.Dropout(self.dropout, deterministic=not self.drops(train))(hidden)
-        return {"answer": nn.Dense(self.classes, name="answer")(hidden)}, last
+        return {"answer": nn.Dense(self.outputs, name="answer")(hidden)}, last
 
     def read(self, modality, x, present):
-        there = (present or {}).get(modality)
+        there = present.get(modality)
         return x if there is None else jnp.where(there[..., None], x, 0)
 
     def look(self, x, reset):
@@ -84,8 +85,8 @@ class KnowsNothing(Sound):
 
 
 class HasAnotherHead(Sound):
-    def __call__(self, features, reset, state=None, train=False, present=None):
-        logits, last = super().__call__(features, reset, state, train, present)
+    def __call__(self, inputs, state=None, train=False):
+        logits, last = super().__call__(inputs, state, train)
         return logits | {"another": logits["answer"]}, last
 
 

@@ -13,7 +13,7 @@ from mman_jax.data import batching
 from mman_jax.data.corpus import Corpus
 from mman_jax.systems.base import System
 from mman_jax.training import mesh as parallel
-from mman_jax.types import Batch
+from mman_jax.types import Batch, Inputs
 
 
 def conversations(
@@ -60,7 +60,7 @@ def answering(system: System, params: Any, rows: Batch) -> Callable[[], Any]:
     """A call that answers all rows, of one seed."""
     features = {m: jnp.asarray(np.asarray(x)) for m, x in rows.features.items()}
     answer = jax.jit(
-        lambda p, x, r: system.apply({"params": p}, x, r)[0][system.head],
+        lambda p, x, r: system.apply({"params": p}, Inputs.unpadded(x, r))[0][system.head],
         compiler_options=parallel.compiler_options(jax.devices()[0].platform),
     )
     return lambda: answer(params, features, rows.reset)

@@ -8,8 +8,7 @@ import jax
 import numpy as np
 
 from mman_jax.systems.base import System, sown_weights
-from mman_jax.systems.key import Key
-from mman_jax.types import Array
+from mman_jax.types import Array, Inputs
 
 
 def attention_weights(
@@ -35,16 +34,16 @@ def attention_weights(
     if not system.attends:
         return None
 
-    weigh_all = _weighing(Key(system), tuple(sorted((options or {}).items())))
+    weigh_all = _weighing(system, tuple(sorted((options or {}).items())))
     given = {name: np.asarray(x) for name, x in features.items()}
     return system.attends, np.asarray(weigh_all(params, given, dict(present or {})))
 
 
 @functools.lru_cache(32)
-def _weighing(key: Key, options: tuple[tuple[str, Any], ...]) -> Callable[..., Array]:
+def _weighing(system: System, options: tuple[tuple[str, Any], ...]) -> Callable[..., Array]:
     @functools.partial(jax.jit, compiler_options=dict(options))
     def weigh_all(params, features, present):
-        return jax.lax.map(lambda one: weigh(key.system, one, features, present), params)
+        return jax.lax.map(lambda one: weigh(system, one, features, present), params)
 
     return weigh_all
 
@@ -64,9 +63,8 @@ def weigh(
         present: [B, U] bool of modalities that may be missing.
     """
     reset = np.zeros(next(iter(features.values())).shape[:2], bool)
-    _, kept = system.apply(
-        {"params": params}, features, reset, present=present, mutable="intermediates"
-    )
+    inputs = Inputs.unpadded(features, reset, present)
+    _, kept = system.apply({"params": params}, inputs, mutable="intermediates")
     return sown_weights(kept)
 
 

@@ -8,8 +8,7 @@ import jax
 import numpy as np
 
 from mman_jax.systems.base import System
-from mman_jax.systems.key import Key
-from mman_jax.types import Array, Batch
+from mman_jax.types import Array, Batch, Inputs
 
 
 def logits_without(
@@ -29,25 +28,23 @@ def logits_without(
     shapes = {name: x.shape[:-1] for name, x in features.items()}
     there = {name: rows.present.get(name, np.ones(s, bool)) for name, s in shapes.items()}
 
-    answer = _answering(Key(system), tuple(sorted((options or {}).items())))
+    inputs = rows.inputs._replace(features=features)
+    predict = _predicting(system, tuple(sorted((options or {}).items())))
+    without = {name: there | {name: np.zeros(shapes[name], bool)} for name in features}
     return {
-        name: np.asarray(
-            answer(params, features, rows.reset, there | {name: np.zeros(shapes[name], bool)})
-        )
-        for name in features
+        name: np.asarray(predict(params, inputs._replace(present=present)))
+        for name, present in without.items()
     }
 
 
 @functools.lru_cache(32)
-def _answering(key: Key, options: tuple[tuple[str, Any], ...]) -> Callable[..., Array]:
-    system = key.system
-
+def _predicting(system: System, options: tuple[tuple[str, Any], ...]) -> Callable[..., Array]:
     @functools.partial(jax.jit, compiler_options=dict(options))
-    def answer(params, features, reset, present):
-        def one(params):
-            logits, _ = system.apply({"params": params}, features, reset, present=present)
+    def predict(params: Any, inputs: Inputs) -> Array:
+        def one_seed(params):
+            logits, _ = system.apply({"params": params}, inputs)
             return logits[system.head]
 
-        return jax.lax.map(one, params)
+        return jax.lax.map(one_seed, params)
 
-    return answer
+    return predict

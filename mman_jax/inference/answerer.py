@@ -12,7 +12,6 @@ from mman_jax.evaluation.calibration import temper
 from mman_jax.inference import answers, stream
 from mman_jax.inference.model import Model
 from mman_jax.layers.precision import in_standard_numbers
-from mman_jax.systems.key import Key
 
 
 class Answer(NamedTuple):
@@ -63,9 +62,8 @@ class Answerer:
             answers.check_attends(models)
         self.dims = dict(models[0].dims)
         self.models, self.attention = tuple(models), attention
-        self._networks = [model.build() for model in models]
-        self.keys = tuple(map(Key, self._networks))
-        for network in self._networks:
+        self.networks = tuple(model.build() for model in models)
+        for network in self.networks:
             stream.check_streams(network)
         self.params = [jax.device_put(model.params) for model in models]
         self.units = [model.units for model in models]
@@ -94,7 +92,7 @@ class Answerer:
         scaled = [model.scaling.apply(whole) for model in self.models]
         present = {m: np.array(m in features) for m in self.dims}
         state, found, weights = _step(
-            self.keys, self.attention, self.params, state, scaled, present, self.units
+            self.networks, self.attention, self.params, state, scaled, present, self.units
         )
         one_row = (
             [np.asarray(p)[None] for p in found],
@@ -127,11 +125,11 @@ class Answerer:
         nothing = {m: np.zeros(d, np.float32) for m, d in self.dims.items()}
         return [
             jax.vmap(lambda p, n=network: stream.init_state(n, p, nothing))(own)
-            for network, own in zip(self._networks, params, strict=True)
+            for network, own in zip(self.networks, params, strict=True)
         ]
 
     def _named(self, weights: Sequence[np.ndarray]) -> list[dict[str, dict[str, float]]]:
-        names = self._networks[0].attends
+        names = self.networks[0].attends
         return [
             {
                 query: dict(zip(names, row, strict=True))
@@ -142,12 +140,12 @@ class Answerer:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _step(keys, attention, params, states, features, present, units):
+def _step(networks, attention, params, states, features, present, units):
     after, probabilities, weights = [], [], []
-    every = zip(keys, params, states, features, units, strict=True)
-    for key, own, state, given, scale in every:
+    every = zip(networks, params, states, features, units, strict=True)
+    for network, own, state, given, scale in every:
 
-        def one_seed(p, s, network=key.system, given=given, scale=scale):
+        def one_seed(p, s, network=network, given=given, scale=scale):
             s, found = stream.step(network, p, s, given, present, scale)
             if not attention:
                 return s, found, None

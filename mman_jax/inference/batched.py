@@ -12,6 +12,7 @@ from mman_jax.evaluation.attention import weigh
 from mman_jax.inference.answerer import Answer, Answerer
 from mman_jax.inference.model import answers
 from mman_jax.layers.precision import in_standard_numbers
+from mman_jax.types import Inputs
 
 SIZES = (1, 4, 8, 16, 32, 64, 128, 256)
 """Utterances of a step: in one of 256 each costs two thirds of what it costs in one of 64; above,
@@ -117,26 +118,26 @@ class Batched:
             whole[modality] = np.concatenate(rows).reshape(len(rows), size)
             present[modality] = np.array([row is not nothing for row in rows])
         scaled = [model.scaling.apply(whole) for model in self.answerer.models]
-        keys, attention = self.answerer.keys, self.answerer.attention
+        networks, attention = self.answerer.networks, self.answerer.attention
         after, found, weights = _step(
-            keys, attention, self.answerer.params, states, scaled, present, self.answerer.units
+            networks, attention, self.answerer.params, states, scaled, present, self.answerer.units
         )
         looked = [None if w is None else np.asarray(w) for w in weights]
         return after, self.answerer.say([np.asarray(p) for p in found], looked)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _step(keys, attention, params, states, features, present, units):
+def _step(networks, attention, params, states, features, present, units):
     there = {m: x[:, None] for m, x in present.items()}
     start = jnp.zeros_like(next(iter(there.values())))
     after, probabilities, weights = [], [], []
-    every = zip(keys, params, states, features, units, strict=True)
-    for key, own, state, given, scale in every:
+    every = zip(networks, params, states, features, units, strict=True)
+    for network, own, state, given, scale in every:
         rows = {m: x[:, None] for m, x in given.items()}
 
-        def one_seed(one, system=key.system, rows=rows, scale=scale):
+        def one_seed(one, system=network, rows=rows, scale=scale):
             p, s = one
-            logits, s = system.apply({"params": p}, rows, start, s, present=there)
+            logits, s = system.apply({"params": p}, Inputs.unpadded(rows, start, there), s)
             found = answers(logits[system.head][:, 0], scale)
             return s, found, weigh(system, p, rows, there)[:, 0] if attention else None
 

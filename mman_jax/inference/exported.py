@@ -23,7 +23,7 @@ from mman_jax.inference import stream
 from mman_jax.inference.model import Model, answers
 from mman_jax.layers.precision import in_standard_numbers
 from mman_jax.systems.estimator import check_network
-from mman_jax.types import Array
+from mman_jax.types import Array, Inputs
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -58,7 +58,8 @@ def conversations(models: Sequence[Model]) -> export.Exported:
             scaled = {m: x[None] for m, x in _scale(model, features).items()}
 
             def seed(own, model=model, network=network, scaled=scaled):
-                logits, _ = network.apply({"params": own}, scaled, reset, present=present)
+                inputs = Inputs.unpadded(scaled, reset, present)
+                logits, _ = network.apply({"params": own}, inputs)
                 return answers(logits[network.head][0], model.units)
 
             found.append(temper(jax.lax.map(seed, params).mean(0), model.temperature))

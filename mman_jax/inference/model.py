@@ -23,9 +23,8 @@ from mman_jax.files import carded
 from mman_jax.inference import stored
 from mman_jax.layers.precision import in_standard_numbers
 from mman_jax.systems import SYSTEMS, Systems, build
-from mman_jax.systems.base import System
+from mman_jax.systems.base import SUBWORD, System
 from mman_jax.systems.estimator import Estimator, check_network
-from mman_jax.systems.key import Key
 from mman_jax.types import UNSCORED, Array, Batch
 
 _FILE = "model.npz"
@@ -186,9 +185,9 @@ class Model:
             laid = softmax(system.answers(self.params, features), axis=-1)
             laid = laid if axis else laid.mean(0)
         else:
-            given, several = (Key(system), self.params), []
+            several = []
             for part in _pieces(rows):
-                found = answer(*given, part.features, part.reset, part.present, self.units)
+                found = answer(system, self.params, part.inputs, self.units)
                 several.append(np.asarray(found))
             laid = np.concatenate(several, axis)
         return self._of_utterances(layout, laid, axis)
@@ -215,8 +214,8 @@ class Model:
     def _inside(self, corpus: Corpus, names: list[str]) -> Words | Unaligned:
         system = self.build()
         if self.words is None:
-            return unaligned(corpus, {name: system.as_is(name) for name in names})
-        return words(corpus, **self.words, frames=system.inside, modalities=names)
+            return unaligned(corpus, {name: system.frame_view(name) for name in names})
+        return words(corpus, **self.words, frames=SUBWORD in system.reads, modalities=names)
 
     def _of_utterances(self, layout: batching.Layout, laid: np.ndarray, axis: int = 0):
         """[N, ...] of [R, U, ...]; where cells are words, what stands at an utterance's last."""
@@ -246,16 +245,14 @@ def _pieces(rows: Batch) -> Iterator[Batch]:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _answer_each(key, params, features, reset, present, units):
-    network = key.system
-
+def _answer_each(network, params, inputs, units):
     def one_seed(params):
-        logits, _ = network.apply({"params": params}, features, reset, present=present)
+        logits, _ = network.apply({"params": params}, inputs)
         return answers(logits[network.head], units)
 
     return jax.lax.map(one_seed, params)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _answer(*given):
-    return _answer_each(*given).mean(0)
+def _answer(network, params, inputs, units):
+    return _answer_each(network, params, inputs, units).mean(0)

@@ -10,7 +10,7 @@ from mman_jax.errors import InputError
 from mman_jax.inference.model import Model, answers
 from mman_jax.systems.base import System
 from mman_jax.systems.estimator import check_network
-from mman_jax.types import Array
+from mman_jax.types import Array, Inputs
 
 
 def init_state(system: System, params: Any, features: Mapping[str, Array]) -> Any:
@@ -89,11 +89,11 @@ def step(
         An untrained network whose parameters are all zero finds both classes alike.
 
         >>> from mman_jax.systems import build
+        >>> from mman_jax.systems.base import parameter_shapes
         >>> block = {"hidden": (3,), "dense": 2, "dropout": 0.0, "input_dropout": 0.0}
-        >>> system = build({"unimodal": {"default": block}}, ["speech"], classes=2)
-        >>> rows = {"speech": jnp.zeros((1, 1, 5))}
-        >>> shapes = jax.eval_shape(system.init, jax.random.key(0), rows, jnp.ones((1, 1), bool))
-        >>> params = jax.tree.map(lambda x: jnp.zeros(x.shape), shapes["params"])
+        >>> system = build({"unimodal": {"default": block}}, ["speech"], outputs=2)
+        >>> shapes = parameter_shapes(system, {"speech": 5})
+        >>> params = jax.tree.map(lambda x: jnp.zeros(x.shape), shapes)
         >>> utterance = {"speech": jnp.ones(5)}
         >>> state = init_state(system, params, utterance)
         >>> state, probabilities = step(system, params, state, utterance)
@@ -108,4 +108,4 @@ def _apply(system, params, state, features, present=None):
     rows = {m: x[None, None] for m, x in features.items()}
     there = {m: jnp.reshape(p, (1, 1)) for m, p in (present or {}).items()}
     start = jnp.zeros((1, 1), bool)
-    return system.apply({"params": params}, rows, start, state, present=there)
+    return system.apply({"params": params}, Inputs.unpadded(rows, start, there), state)

@@ -203,11 +203,10 @@ class Candidate:
         a trained model are calibrated, so how sure a network is of itself says nothing of them.
         """
         rows = self.folds.parts[fold].rows["valid"]
-        features = {name: np.asarray(x) for name, x in rows.features.items()}
+        inputs = rows.inputs._replace(features=jax.tree.map(np.asarray, rows.features))
         labels = self.folds.labels[fold]["valid"]
         reference = self._trainer.objective.reference(self.folds.labels[fold]["train"])
-        batch = (features, rows.reset, rows.present, labels)
-        found = self._score(snapshot.state.best, *batch, reference)
+        found = self._score(snapshot.state.best, inputs, labels, reference)
         losses = {}
         for name, stage in zip(snapshot.finished, self.system.stages(), strict=True):
             outcome = snapshot.finished[name]
@@ -231,19 +230,20 @@ class Candidate:
 
 
 def _scoring(system: System, objective: Objective):
-    plain = Classes(system.classes) if isinstance(objective, Classes) else objective
+    heads = [head for stage in system.stages() for head in stage.heads]
+    plain = Classes(system.outputs) if isinstance(objective, Classes) else objective
 
     def calibrated(answers, labels, reference):
         tally = plain.tally(answers, labels, reference)
         summed = plain.summed(answers, labels, reference, TEMPERATURES)
         return plain.valid_losses(tally[None], summed[None]).min()
 
-    def score(params, features, reset, present, labels, reference):
-        reference = jnp.ones(system.classes) if plain is not objective else reference
+    def score(params, inputs, labels, reference):
+        reference = jnp.ones(system.outputs) if plain is not objective else reference
 
         def one(params):
-            logits, _ = system.apply({"params": params}, features, reset, present=present)
-            return {head: calibrated(x, labels, reference) for head, x in logits.items()}
+            logits, _ = system.apply({"params": params}, inputs)
+            return {head: calibrated(logits[head], labels, reference) for head in heads}
 
         return jax.lax.map(one, params)
 

@@ -63,7 +63,7 @@ def use(name: str) -> type[System | Estimator]:
 def build(
     network: Mapping[str, Any],
     modalities: Sequence[str],
-    classes: int,
+    outputs: int,
     systems: Systems = SYSTEMS,
 ) -> System | Estimator:
     """The system that settings describe, for a corpus's modalities.
@@ -72,7 +72,7 @@ def build(
         network: `system`, a name of `systems` (`mman` if it is left out); and the settings of that
             system, see its `from_settings`.
         modalities: names, in order.
-        classes: C, classes or numbers (see `for_numbers`).
+        outputs: C, the number of classes, or of numbers (see `for_numbers`).
         systems: by name; your own may be among them.
 
     Raises:
@@ -81,17 +81,17 @@ def build(
     Examples:
         >>> block = {"hidden": (8,), "dense": 4, "dropout": 0.3, "input_dropout": 0.0}
         >>> settings = {"unimodal": {"default": block}, "fusion": {"kind": "dense"}}
-        >>> system = build(settings, ["speech", "face"], classes=3)
+        >>> system = build(settings, ["speech", "face"], outputs=3)
         >>> [(stage.name, stage.heads) for stage in system.stages()]
         [('towers', ('speech', 'face')), ('fusion', ('fusion',))]
     """
     settings = dict(network)
     settings.pop("system", None)
-    return _named(network, systems).from_settings(settings, modalities, classes)
+    return _named(network, systems).from_settings(settings, modalities, outputs)
 
 
 def for_numbers(network: Mapping[str, Any], systems: Systems = SYSTEMS) -> dict[str, Any]:
-    """The settings of the same system for `classes` numbers in place of classes.
+    """Returns the settings of the same system if its outputs are numbers, not classes.
 
     Args:
         network: as of `build`.

@@ -1,17 +1,18 @@
-"""What a system is: a network, and the stages by which it is trained."""
+"""The contract of systems: a network, the stages that train it, its settings and its citation."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+import math
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax import traverse_util
 
-from mman_jax.errors import InputError
-from mman_jax.systems.described import Described
-from mman_jax.types import Array
+from mman_jax.errors import InputError, nearest
+from mman_jax.types import Array, Inputs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,9 +21,8 @@ class Stage:
 
     Attributes:
         name: of the settings by which it is trained: optimizer, rates, what trains, epochs.
-        method: the system's method that gives the answers. It takes the features [B, U, D] a
-            modality (or what `reads` gave), `reset`, `state`, `train` and `present` as
-            `System.__call__` does, and returns logits [B, U, C] by head, and the state.
+        method: the system's method that predicts; arguments and results as of `System.__call__`,
+            but that features are the outputs of `reads`, if it names a method.
         heads: the answers trained, each with a loss, a best epoch and a patience of its own.
         reads: the method whose outputs, arrays [B, U, ...] by name, are this stage's inputs. Where
             all that it reads is frozen they are computed once; else the whole system runs.
@@ -73,20 +73,68 @@ def one_stage(batch: int, falls_after: int | None = None, **settings: Any) -> di
     return {"batch": batch, "all": stage | settings | falls}
 
 
-class System(Described, nn.Module):
-    """A network that answers every utterance, and learns by gradients.
+SEVERAL, SUBWORD, FRAMES = "several modalities", "subword frames", "own frames"
+NEEDS = {
+    SEVERAL: "two modalities or more",
+    SUBWORD: "where cells are words, the frames inside a word: [B, U, F, D], `present` [B, U, F]",
+    FRAMES: "where cells are frames, each modality's own: [B, 1, F, D], `present` [B, 1, F]",
+}
+"""Members of `System.reads`, and their meanings."""
 
-    A subclass is one file: its sizes are typed attributes with defaults, `__call__` its network.
-    Parameters lie under top-level names; those of a head alone lie under the head's name, or a name
-    that ends in `_` and it (see `owner`).
+_GIVEN = ("modalities", "outputs", "parent", "name")
+
+
+class Configurable:
+    """A dataclass of `modalities` and `outputs` whose other fields are settings, by their types."""
+
+    reads: ClassVar[frozenset[str]] = frozenset()
+    """What it needs beyond one vector per cell: of `NEEDS`."""
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """Returns the settings of `from_settings` with their default values."""
+        return {field.name: _default(field) for field in _settings(cls)}
+
+    @classmethod
+    def from_settings(
+        cls, settings: Mapping[str, Any], modalities: Sequence[str], outputs: int
+    ) -> Self:
+        """Makes a system; settings that are left out have their defaults.
+
+        Raises:
+            InputError: an unknown setting, a value of another type, or too few modalities.
+        """
+        if SEVERAL in cls.reads and len(modalities) < 2:
+            found = f"{', '.join(modalities)} alone"
+            raise InputError("modalities", found, f"two or more for {cls.__name__}")
+        names = [field.name for field in _settings(cls)]
+        types, values = typing.get_type_hints(cls), {}
+        for name, value in settings.items():
+            if name not in names:
+                raise InputError(f"network.{name}", "unknown", nearest(name, names))
+            values[name] = _typed(f"network.{name}", value, types[name])
+        return cls(tuple(modalities), outputs, **values)
+
+
+class System(Configurable, nn.Module):
+    """A network that predicts every cell and learns by gradients.
+
+    A subclass is one file: its sizes are typed attributes with defaults, `__call__` is its network.
+    Parameters have top-level names; those of one head alone have the head's name, or a name that
+    ends in `_` and the head's (see `owner`).
 
     Attributes:
         modalities: names, in order.
-        classes: C.
+        outputs: C, the number of classes, or of numbers that are predicted.
     """
 
     modalities: tuple[str, ...]
-    classes: int
+    outputs: int
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        # A static argument of compiled functions; its tables, which have no hash, are compared.
+        cls.__hash__ = _hash
+        super().__init_subclass__(**options)
 
     paper: ClassVar[Citation | None] = None
     """Its publication; None: it is no row of a comparison with published systems."""
@@ -100,14 +148,21 @@ class System(Described, nn.Module):
     streams: ClassVar[bool] = True
     """Whether a conversation's state has one size, however long it lasts."""
 
-    inside: ClassVar[bool] = False
-    """Whether it reads what lies inside a word, [B, U, F, D] with `present` [B, U, F], rather than
-    one vector; where cells are words."""
+    def frame_view(self, modality: str) -> dict[str, int]:
+        """Returns how it reads a modality's own frames, if `reads` has them: arguments of
+        `mman_jax.data.views.as_is`."""
+        raise NotImplementedError
 
-    def as_is(self, modality: str) -> dict[str, int] | None:
-        """How it reads a modality's own frames, [B, 1, F, D] with `present` [B, 1, F], where cells
-        are frames: arguments of `mman_jax.data.views.as_is`. None: it does not read any."""
-        return None
+    def example(self, dims: Mapping[str, int], frames: bool = False) -> Inputs:
+        """Returns inputs of one cell, all zeros, by which its parameters are initialised.
+
+        Args:
+            dims: D of each modality, in order.
+            frames: whether the cell holds a frame, rather than one vector.
+        """
+        shape = (1, 1, 1) if frames else (1, 1)
+        features = {m: jnp.zeros((*shape, size)) for m, size in dims.items()}
+        return Inputs.unpadded(features, jnp.ones((1, 1), bool))
 
     @classmethod
     def for_numbers(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,38 +196,41 @@ class System(Described, nn.Module):
         the collection `intermediates`; none by default."""
         return ()
 
-    def real_cells(self, reset: Array) -> Array:
-        """[B, U] bool, False on padding, for a loss that is sown: as the step that trains tells
-        it, in the collection `cells`. Who answers need not know, and then all are real."""
-        if self.has_variable("cells", "mask"):
-            return self.get_variable("cells", "mask")
-        return jnp.ones_like(reset)
+    def losses(
+        self, outputs: Mapping[str, Array], inputs: Inputs, labels: Array
+    ) -> dict[str, tuple[Array, Array]]:
+        """Returns losses in addition to those of the heads, by name: none by default.
 
-    def __call__(
-        self,
-        features: Mapping[str, Array],
-        reset: Array,
-        state: Any = None,
-        train: bool = False,
-        present: Mapping[str, Array] | None = None,
-    ) -> tuple[dict[str, Array], Any]:
-        """Answers every utterance.
-
-        A loss beside those of the heads is sown: `self.sow("losses", name, (sum, weight))`, two
-        scalars; a step adds `sum / weight` of each. `real_cells` says what is padding.
+        Each is a sum over the rows and its weight, two scalars, so that rows may be spread over
+        devices; the step of the optimizer adds the sum over all devices divided by the weight.
 
         Args:
-            features: [B, U, D] float32 a modality, each with its own D.
-            reset: [B, U] bool, True where a conversation or padding starts.
-            state: before the first utterance; by default that of a conversation that begins.
+            outputs: what the stage's method returned in training.
+            inputs: its inputs.
+            labels: [B, U] int32 or [B, U, C] float32, see `mman_jax.types.Batch`.
+        """
+        return {}
+
+    def __call__(
+        self, inputs: Inputs, state: Any = None, train: bool = False
+    ) -> tuple[dict[str, Array], Any]:
+        """Predicts every cell.
+
+        Args:
+            inputs: a batch without its labels.
+            state: before the first cell; None: that of a conversation that begins.
             train: whether dropout acts; it then needs the `dropout` key.
-            present: [B, U] bool of modalities that may be missing, False where one is.
 
         Returns:
-            Logits [B, U, C] float32 of all heads of all stages, and the state after the last
-            utterance: a pytree of arrays [B, ...].
+            Logits [B, U, C] float32 of all heads of all stages by name (and in training, whatever
+            else `losses` needs); and the state after the last cell, a pytree of arrays [B, ...],
+            all zeros where a conversation begins.
         """
         raise NotImplementedError
+
+
+def _hash(system: System) -> int:
+    return hash((type(system), system.modalities, system.outputs))
 
 
 def owner(group: str, names: Iterable[str]) -> str | None:
@@ -188,12 +246,6 @@ def owner(group: str, names: Iterable[str]) -> str | None:
     return max(fitting, key=len, default=None)
 
 
-def sown_losses(kept: Mapping[str, Any]) -> list[tuple[Array, Array]]:
-    """The sums and weights that a network sowed into the collection `losses`."""
-    flat = traverse_util.flatten_dict(dict(kept.get("losses", {})))
-    return [pair for pairs in flat.values() for pair in pairs]
-
-
 def sown_weights(kept: Mapping[str, Any]) -> Array:
     """The attention weights [B, U, M, M] that a network sowed."""
     flat = traverse_util.flatten_dict(dict(kept["intermediates"]))
@@ -202,26 +254,18 @@ def sown_weights(kept: Mapping[str, Any]) -> Array:
 
 
 def parameter_shapes(system: System, dims: Mapping[str, int]) -> dict[str, Any]:
-    """Shapes and dtypes of a system's parameters, computing nothing.
+    """Returns the shapes and dtypes of a system's parameters, without computing them.
 
     Args:
         system: of these modalities.
         dims: D of each modality, in order.
     """
-    features = {m: jax.ShapeDtypeStruct((1, 1, d), jnp.float32) for m, d in dims.items()}
-    reset = jax.ShapeDtypeStruct((1, 1), bool)
-    seed = jax.ShapeDtypeStruct((), jnp.uint32)
-
-    def init(seed, *given):
-        return system.init(jax.random.key(seed), *given)["params"]
-
-    return dict(jax.eval_shape(init, seed, features, reset))
+    key = jax.random.key(0)
+    return dict(jax.eval_shape(lambda: system.init(key, system.example(dims))["params"]))
 
 
 def check_outputs(system: System, dims: Mapping[str, int]) -> None:
-    """Refuses a system whose network does not keep to the contract of `System.__call__`.
-
-    Computes nothing.
+    """Checks that a system's network keeps to the contract of `System.__call__`, by its shapes.
 
     Args:
         system: of these modalities.
@@ -231,11 +275,12 @@ def check_outputs(system: System, dims: Mapping[str, int]) -> None:
         InputError: the network cannot be built, or lacks the logits of a head of its stages.
     """
     name = type(system).__name__
-    features = {m: jax.ShapeDtypeStruct((2, 3, d), jnp.float32) for m, d in dims.items()}
-    reset = jax.ShapeDtypeStruct((2, 3), bool)
+
+    def build():
+        return system.init_with_output(jax.random.key(0), system.example(dims))
+
     try:
-        made = jax.eval_shape(system.init_with_output, jax.random.key(0), features, reset)
-        logits, _ = made[0]
+        (logits, _), _ = jax.eval_shape(build)
         heads = [head for stage in system.stages() for head in stage.heads]
     except InputError:
         raise
@@ -244,9 +289,20 @@ def check_outputs(system: System, dims: Mapping[str, int]) -> None:
         raise InputError("system", found, "a network as System.__call__ describes it") from error
     for head in heads:
         shape = getattr(logits.get(head), "shape", None)
-        if shape != (2, 3, system.classes):
-            expected = f"logits [B, U, {system.classes}] of {head!r}"
+        if shape != (1, 1, system.outputs):
+            expected = f"logits [B, U, {system.outputs}] of {head!r}"
             raise InputError("system", f"{name} gives {sorted(logits)} of shape {shape}", expected)
+
+
+def find_pivot(pivot: str, modalities: Sequence[str]) -> str:
+    """Returns the modality that a setting names; if it is empty `text`, or else the first one.
+
+    Raises:
+        InputError: there is no such modality.
+    """
+    if pivot and pivot not in modalities:
+        raise InputError("network.pivot", f"no modality {pivot!r:.40}", nearest(pivot, modalities))
+    return pivot or ("text" if "text" in modalities else modalities[0])
 
 
 def of_modality(place: str, values: Mapping[str, Any], modality: str) -> Any:
@@ -291,3 +347,36 @@ def check_sizes(place: str, sizes: Any) -> None:
     if not good or not all(type(size) is int and 1 <= size < 2**31 for size in sizes):
         expected = "whole numbers from 1 to 2**31 - 1, one for each layer: (300,)"
         raise InputError(place, f"{sizes!r:.60}", expected)
+
+
+def _settings(kind: Any) -> list[Any]:
+    return [f for f in dataclasses.fields(kind) if f.init and f.name not in _GIVEN]
+
+
+def _default(field: Any) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    # Flax has the mappings that a module holds frozen.
+    return dict(field.default) if isinstance(field.default, Mapping) else field.default
+
+
+def _typed(place: str, value: Any, wanted: Any) -> Any:
+    origin, parts = typing.get_origin(wanted), typing.get_args(wanted)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise InputError(place, f"a {type(value).__name__}", "several values, (x, y)")
+        return tuple(_typed(place, item, parts[0]) for item in value)
+    if origin is Mapping:
+        if not hasattr(value, "items"):  # a ConfigDict is no Mapping
+            raise InputError(place, f"a {type(value).__name__}", "values by name")
+        return {name: _typed(f"{place}.{name}", item, parts[1]) for name, item in value.items()}
+    if wanted is float and type(value) is int:
+        value = float(value)
+    if wanted in (int, float, bool, str) and type(value) is not wanted:
+        found = f"{value!r:.60}, a {type(value).__name__}"
+        raise InputError(place, found, {int: "a whole number", float: "a number"}.get(
+            wanted, wanted.__name__
+        ))  # fmt: skip
+    if wanted is float and not math.isfinite(value):
+        raise InputError(place, str(value), "a finite number")
+    return value

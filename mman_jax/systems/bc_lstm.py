@@ -6,7 +6,6 @@ are those of the authors' public code. Two things differ: the best epoch is chos
 data, where that code keeps the last one; and all rates of dropout act where it has them.
 """
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -14,7 +13,7 @@ import jax.numpy as jnp
 
 from mman_jax.layers.lstm import LSTM
 from mman_jax.systems.base import Citation, Stage, System, check_rate, check_size
-from mman_jax.types import Array
+from mman_jax.types import Array, Inputs
 
 FUSION = "fusion"
 
@@ -112,10 +111,10 @@ class BcLSTM(System):
             check_size(f"network.{name}", getattr(self, name))
         for name in ("dropout", "input_dropout", "fusion_input_dropout"):
             check_rate(f"network.{name}", getattr(self, name))
-        sizes = (self.classes, self.hidden, self.dense, "tanh", self.input_dropout, self.dropout)
+        sizes = (self.outputs, self.hidden, self.dense, "tanh", self.input_dropout, self.dropout)
         self.towers = {name: Level(*sizes) for name in self.modalities}
         self.fusion = Level(
-            self.classes, self.hidden, self.fusion_dense, "relu",
+            self.outputs, self.hidden, self.fusion_dense, "relu",
             self.fusion_input_dropout, self.dropout,
         )  # fmt: skip
 
@@ -125,62 +124,42 @@ class BcLSTM(System):
         return level_1, Stage(FUSION, "fuse", (FUSION,), reads="activations")
 
     def predict(
-        self,
-        features: Mapping[str, Array],
-        reset: Array,
-        state: Any = None,
-        train: bool = False,
-        present: Mapping[str, Array] | None = None,
+        self, inputs: Inputs, state: Any = None, train: bool = False
     ) -> tuple[dict[str, Array], None]:
-        """Level 1: logits [B, U, C] by modality; arguments as in `__call__`."""
-        found = self._level_1(features, reset, train, present)
+        """Computes level 1: logits [B, U, C] by modality; see `__call__`."""
+        found = self._level_1(inputs, train)
         return {name: logits for name, (logits, _) in found.items()}, None
 
     def activations(
-        self,
-        features: Mapping[str, Array],
-        reset: Array,
-        state: Any = None,
-        train: bool = False,
-        present: Mapping[str, Array] | None = None,
+        self, inputs: Inputs, state: Any = None, train: bool = False
     ) -> tuple[dict[str, Array], None]:
-        """Level 1: activations [B, U, K] by modality; arguments as in `__call__`."""
-        found = self._level_1(features, reset, train, present)
+        """Computes level 1: activations [B, U, K] by modality; see `__call__`."""
+        found = self._level_1(inputs, train)
         return {name: hidden for name, (_, hidden) in found.items()}, None
 
     def fuse(
-        self,
-        activations: Mapping[str, Array],
-        reset: Array,
-        state: Any = None,
-        train: bool = False,
-        present: Mapping[str, Array] | None = None,
+        self, inputs: Inputs, state: Any = None, train: bool = False
     ) -> tuple[dict[str, Array], None]:
-        """Level 2 alone: `fusion`'s logits [B, U, C], from what `activations` gave."""
-        joined = jnp.concatenate([activations[name] for name in self.modalities], axis=-1)
-        return {FUSION: self.fusion(joined, reset, train)[0]}, None
+        """Computes level 2: logits [B, U, C] of `fusion`, from features that `activations` gave."""
+        joined = jnp.concatenate([inputs.features[name] for name in self.modalities], axis=-1)
+        return {FUSION: self.fusion(joined, inputs.reset, train)[0]}, None
 
     def __call__(
-        self,
-        features: Mapping[str, Array],
-        reset: Array,
-        state: Any = None,
-        train: bool = False,
-        present: Mapping[str, Array] | None = None,
+        self, inputs: Inputs, state: Any = None, train: bool = False
     ) -> tuple[dict[str, Array], None]:
-        """Logits [B, U, C] of every modality and of `fusion`; see `System.__call__`.
+        """Computes logits [B, U, C] of every modality and of `fusion`; see `System.__call__`.
 
-        `state` has no use: an answer depends on later utterances, too.
+        `state` is not used, since predictions depend on later utterances.
         """
-        found = self._level_1(features, reset, train, present)
+        found = self._level_1(inputs, train)
         hidden = {name: hidden for name, (_, hidden) in found.items()}
-        fused, _ = self.fuse(hidden, reset, None, train)
+        fused, _ = self.fuse(inputs._replace(features=hidden), None, train)
         return {name: logits for name, (logits, _) in found.items()} | fused, None
 
-    def _level_1(self, features, reset, train, present) -> dict[str, tuple[Array, Array]]:
+    def _level_1(self, inputs, train) -> dict[str, tuple[Array, Array]]:
         found = {}
         for name in self.modalities:
-            there = (present or {}).get(name)
-            x = features[name] if there is None else jnp.where(there[..., None], features[name], 0)
-            found[name] = self.towers[name](x, reset, train, there)
+            x, there = inputs.features[name], inputs.present.get(name)
+            x = x if there is None else jnp.where(there[..., None], x, 0)
+            found[name] = self.towers[name](x, inputs.reset, train, there)
         return found

@@ -7,20 +7,19 @@ from typing import Any, ClassVar
 import numpy as np
 
 from mman_jax.errors import InputError
-from mman_jax.systems.base import Citation, System
-from mman_jax.systems.described import Described
+from mman_jax.systems.base import Citation, Configurable, System
 
 
-class Estimator(Described, abc.ABC):
+class Estimator(Configurable, abc.ABC):
     """A system that is fitted to the training utterances at once, and knows no context.
 
     Attributes:
         modalities: names, in order.
-        classes: C.
+        outputs: C, the number of classes.
     """
 
     modalities: tuple[str, ...]
-    classes: int
+    outputs: int
 
     paper: ClassVar[Citation | None] = None
     """See `System.paper`."""

@@ -21,7 +21,7 @@ from mman_jax.layers.factorized import Layer, Norm, waves
 from mman_jax.layers.gru import GRU
 from mman_jax.layers.linear import Linear
 from mman_jax.systems.base import Citation, System, check_rate, check_size, check_sizes, one_stage
-from mman_jax.types import Array
+from mman_jax.types import Array, Inputs
 
 
 class Network(nn.Module):
@@ -40,15 +40,9 @@ class Network(nn.Module):
     dropout: float
 
     @nn.compact
-    def __call__(
-        self,
-        features: Mapping[str, Array],
-        reset: Array,
-        state: Any,
-        train: bool,
-        present: Mapping[str, Array],
-    ) -> tuple[Array, dict[str, Array]]:
-        """Logits [B, U, C] and the state; arguments as in `System.__call__`."""
+    def __call__(self, inputs: Inputs, state: Any, train: bool) -> tuple[Array, dict[str, Array]]:
+        """Computes logits [B, U, C] and the state; see `System.__call__`."""
+        features, _, reset, present = inputs
         state = state or {}
         back = band(reset, self.window, state.get("count"), self.ahead)
         there = [present.get(m, jnp.ones(reset.shape, bool)) for m in self.modalities]
@@ -152,15 +146,10 @@ class FMT(System):
         sized = {
             name: getattr(self, name) for name in (*sizes, "widths", "merge", "ahead", "dropout")
         }
-        self.answer = Network(self.modalities, self.classes, **sized)
+        self.answer = Network(self.modalities, self.outputs, **sized)
 
     def __call__(
-        self,
-        features: Mapping[str, Array],
-        reset: Array,
-        state: Any = None,
-        train: bool = False,
-        present: Mapping[str, Array] | None = None,
+        self, inputs: Inputs, state: Any = None, train: bool = False
     ) -> tuple[dict[str, Array], dict[str, Array]]:
         """`answer`'s logits [B, U, C]; see `System.__call__`.
 
@@ -168,5 +157,5 @@ class FMT(System):
         modalities were there [B, W, M], and what each layer's attention read [B, L, W, S]; and
         that of the GRU [B, units].
         """
-        logits, state = self.answer(features, reset, state, train, present or {})
+        logits, state = self.answer(inputs, state, train)
         return {"answer": logits}, state

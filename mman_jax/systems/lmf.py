@@ -19,19 +19,19 @@ import jax
 import jax.numpy as jnp
 from flax.core import freeze
 
-from mman_jax.errors import InputError, nearest
+from mman_jax.errors import InputError
 from mman_jax.layers.lstm import LSTM
 from mman_jax.systems.base import (
+    SEVERAL,
     Citation,
     System,
     check_rate,
     check_size,
+    find_pivot,
     of_modality,
     one_stage,
 )
-from mman_jax.types import Array
-
-_TEXT = "text"
+from mman_jax.types import Array, Inputs
 
 
 class LMF(System):
@@ -56,6 +56,8 @@ class LMF(System):
         "Liu et al. 2018",
     )
 
+    reads = frozenset({SEVERAL})
+
     pivot: str = ""
     hidden: int = 64
     code: int = 32
@@ -76,21 +78,15 @@ class LMF(System):
 
     @classmethod
     def from_settings(
-        cls, settings: Mapping[str, Any], modalities: Sequence[str], classes: int
+        cls, settings: Mapping[str, Any], modalities: Sequence[str], outputs: int
     ) -> "LMF":
         """Returns the system of these sizes; what is left out has its default.
 
         Raises:
-            InputError: one modality alone, no such pivot, a setting that the system lacks, of
-                another type, or that cannot be.
+            InputError: as there, or for an invalid size, rate, or pivot.
         """
-        system = super().from_settings(settings, modalities, classes)
-        if len(system.modalities) < 2:
-            found = f"{', '.join(system.modalities)} alone"
-            raise InputError("modalities", found, "two or more, to be multiplied")
-        if system.pivot and system.pivot not in system.modalities:
-            expected = nearest(system.pivot, system.modalities)
-            raise InputError("network.pivot", f"no modality {system.pivot!r:.40}", expected)
+        system = super().from_settings(settings, modalities, outputs)
+        find_pivot(system.pivot, system.modalities)
         if system.cells not in ("utterances", "words"):
             found, expected = f"{system.cells!r} for lmf", "utterances or words"
             raise InputError("data.cells", found, expected)
@@ -104,28 +100,25 @@ class LMF(System):
 
     def others(self) -> tuple[str, ...]:
         """Returns the modalities that the LSTM does not read, in order."""
-        return tuple(m for m in self.modalities if m != self._pivot())
+        pivot = find_pivot(self.pivot, self.modalities)
+        return tuple(m for m in self.modalities if m != pivot)
 
     @nn.compact
     def __call__(
-        self,
-        features: Mapping[str, Array],
-        reset: Array,
-        state: Any = None,
-        train: bool = False,
-        present: Mapping[str, Array] | None = None,
+        self, inputs: Inputs, state: Any = None, train: bool = False
     ) -> tuple[dict[str, Array], Any]:
         """Logits [B, U, C] of `answer`; see `System.__call__`.
 
         A missing modality takes part as the constant 1 alone, so that the product of the others
         remains.
         """
-        present, state = present or {}, state or {}
+        features, mask, reset, present = inputs
+        state = state or {}
 
         def drop(x):
             return nn.Dropout(self.dropout, deterministic=not train)(x)
 
-        pivot = self._pivot()
+        pivot = find_pivot(self.pivot, self.modalities)
         mask, text = present.get(pivot), features[pivot]
         text = text if mask is None else jnp.where(mask[..., None], text, 0)
         starts = reset if self.context else jnp.ones_like(reset)
@@ -139,11 +132,8 @@ class LMF(System):
                 x, mask, after[m] = _means(x, mask, reset, state.get(m))
             size = of_modality("network.sizes", self.sizes, m)
             codes[m] = _with_one(_Network(size, name=f"network_{m}")(drop(x)), mask)
-        terms = _Factors(self.rank, self.classes, name="factors")(codes)  # [B, U, R, C]
+        terms = _Factors(self.rank, self.outputs, name="factors")(codes)  # [B, U, R, C]
         return {"answer": _Sum(name="answer")(terms)}, after
-
-    def _pivot(self) -> str:
-        return self.pivot or (_TEXT if _TEXT in self.modalities else self.modalities[0])
 
 
 class _Network(nn.Module):

@@ -24,7 +24,7 @@ from mman_jax.layers.lstm import LSTM
 from mman_jax.layers.mfn import MFN
 from mman_jax.layers.perceptron import Perceptron
 from mman_jax.systems.base import Citation, System, check_rate, check_size, of_modality, one_stage
-from mman_jax.types import Array
+from mman_jax.types import Array, Inputs
 
 _CELLS = ("utterances", "words")
 _SIZES = ("private", "private_factor", "hidden")
@@ -85,14 +85,14 @@ class MFM(System):
 
     @classmethod
     def from_settings(
-        cls, settings: Mapping[str, Any], modalities: Sequence[str], classes: int
+        cls, settings: Mapping[str, Any], modalities: Sequence[str], outputs: int
     ) -> "MFM":
-        """The system of these sizes; what is left out has its default.
+        """Makes a system; see `System.from_settings`.
 
         Raises:
             InputError: a setting that the system lacks, of another type, or that cannot be.
         """
-        made = super().from_settings(settings, modalities, classes)
+        made = super().from_settings(settings, modalities, outputs)
         if made.cells not in _CELLS:
             raise InputError("network.cells", repr(made.cells), nearest(made.cells, _CELLS))
         for name in ("shared", "shared_factor", "memory"):
@@ -112,21 +112,16 @@ class MFM(System):
 
     @nn.compact
     def __call__(
-        self,
-        features: Mapping[str, Array],
-        reset: Array,
-        state: Any = None,
-        train: bool = False,
-        present: Mapping[str, Array] | None = None,
+        self, inputs: Inputs, state: Any = None, train: bool = False
     ) -> tuple[dict[str, Array], dict[str, Any]]:
-        """Logits [B, U, C] of `answer`; see `System.__call__`.
+        """Computes logits [B, U, C] of `answer`; see `System.__call__`.
 
-        While training it sows `rebuilding_<modality>`, over the cells where the modality is there,
-        and `discrepancy` and `discrepancy_<modality>`: among several devices each compares the
-        cells of its own rows. It sows the codes z, and while training what it rebuilds, into
-        `intermediates`.
+        In training the outputs also have, for `losses`: `codes`, z [B, U, ...] of each modality and
+        `shared`; `normal`, samples of a normal distribution of the same shapes; and `rebuilt`, the
+        features of each modality.
         """
-        there = {m: p for m, p in (present or {}).items() if m in self.modalities}
+        features, _, reset, present = inputs
+        there = {m: p for m, p in present.items() if m in self.modalities}
         x = {
             m: jnp.where(there[m][..., None], features[m], 0) if m in there else features[m]
             for m in self.modalities
@@ -141,16 +136,43 @@ class MFM(System):
         mfn = MFN(self.modalities, hidden, self.memory, self.inner, self.inner_dropout, name="mfn")
         fused, fusion = mfn(x, reset, (state or {}).get("mfn"), train, there)
         code = nn.Dense(self.shared, name="code")(fused)
-        self.sow("intermediates", "codes", {"shared": code} | codes)
         size = self.shared_factor
         factor = Perceptron(size, size, self.shared_dropout, name="factor")(code, train)
         factor = nn.relu(factor)
-        answer = Perceptron(size, self.classes, self.dropout, name="answer")(factor, train)
+        answer = Perceptron(size, self.outputs, self.dropout, name="answer")(factor, train)
+        outputs = {"answer": answer}
         if train or self.is_initializing():
-            rebuilt = self._rebuild(factor, codes, x, reset, train)
-            if train:
-                self._sow(code, codes, x, rebuilt, reset, there)
-        return {"answer": answer}, {"encoders": encoders, "mfn": fusion}
+            outputs["rebuilt"] = self._rebuild(factor, codes, x, reset, train)
+        if train:
+            outputs["codes"] = {"shared": code} | codes
+            outputs["normal"] = {
+                name: jax.random.normal(self.make_rng("dropout"), z.shape)
+                for name, z in outputs["codes"].items()
+            }
+        return outputs, {"encoders": encoders, "mfn": fusion}
+
+    def losses(
+        self, outputs: Mapping[str, Array], inputs: Inputs, labels: Array
+    ) -> dict[str, tuple[Array, Array]]:
+        """See `System.losses`.
+
+        They are `rebuilding_<modality>`, over the cells where the modality is present, and
+        `discrepancy` and `discrepancy_<modality>`; each device compares the codes of its own rows.
+        """
+        real = counted = inputs.mask
+        if self.cells == "words":  # a code is an utterance's, at its last word
+            last = _last_cells(inputs.reset)
+            counted = real & (last == jnp.arange(last.shape[1]))
+        losses = {"discrepancy": self._discrepancy(outputs, "shared", counted)}
+        for m in self.modalities:
+            x, present = inputs.features[m], inputs.present.get(m, real)
+            x = jnp.where(present[..., None], x, 0) if m in inputs.present else x
+            errors = jnp.mean((outputs["rebuilt"][m] - x) ** 2, axis=-1)
+            loss = self._own("rebuilding", m) * jnp.sum(jnp.where(real & present, errors, 0))
+            cells = jnp.sum(real & present, dtype=jnp.float32)
+            losses[f"rebuilding_{m}"] = loss, cells
+            losses[f"discrepancy_{m}"] = self._discrepancy(outputs, m, counted & present)
+        return losses
 
     def _rebuild(self, factor, codes, x, reset, train) -> dict[str, Array]:
         rebuilt = {}
@@ -167,30 +189,15 @@ class MFM(System):
                 steps = FramesLSTM(**decoder)(both[:, :, None], jnp.ones((*reset.shape, 1), bool))
                 found = steps[0][:, :, 0]
             rebuilt[m] = nn.Dense(x[m].shape[-1], name=f"rebuild_{m}")(found)
-        self.sow("intermediates", "rebuilt", rebuilt)
         return rebuilt
 
-    def _sow(self, code, codes, x, rebuilt, reset, there) -> None:
-        real = self.real_cells(reset)
-        counted = real
-        if self.cells == "words":  # a code is an utterance's, at its last word
-            counted = real & (_last_cells(reset) == jnp.arange(reset.shape[1]))
-        self._sow_discrepancy("discrepancy", code, counted)
-        for m in self.modalities:
-            own = real & there[m] if m in there else real
-            errors = jnp.where(own, jnp.mean((rebuilt[m] - x[m]) ** 2, axis=-1), 0)
-            cells = jnp.sum(own, dtype=jnp.float32)
-            loss = self._own("rebuilding", m) * jnp.sum(errors)
-            self.sow("losses", f"rebuilding_{m}", (loss, cells))
-            self._sow_discrepancy(f"discrepancy_{m}", codes[m], counted & own)
-
-    def _sow_discrepancy(self, name, code, counted) -> None:
-        drawn = jax.random.normal(self.make_rng("dropout"), code.shape)
+    def _discrepancy(self, outputs, name, counted) -> tuple[Array, Array]:
         weights = counted.reshape(-1).astype(jnp.float32)
-        flat, drawn = (z.reshape(-1, z.shape[-1]) for z in (code, drawn))
+        flat, sample = (
+            z.reshape(-1, z.shape[-1]) for z in (outputs["codes"][name], outputs["normal"][name])
+        )
         cells = jnp.sum(weights)
-        loss = self.discrepancy * cells * discrepancy(flat, drawn, weights, weights)
-        self.sow("losses", name, (loss, cells))
+        return self.discrepancy * cells * discrepancy(flat, sample, weights, weights), cells
 
     def _own(self, name: str, modality: str) -> Any:
         return of_modality(f"network.{name}", getattr(self, name), modality)

@@ -15,10 +15,15 @@ from mman_jax.errors import InputError, nearest
 from mman_jax.layers.attention import MultiModalAttention
 from mman_jax.layers.fusion import LateFusion
 from mman_jax.layers.tower import Tower
-from mman_jax.systems import mman_parts
-from mman_jax.systems.base import Stage, System, check_rate
-from mman_jax.systems.mman_parts import EARLY, FUSION, clstm
-from mman_jax.types import Array
+from mman_jax.systems.base import Stage, System, check_rate, check_size, check_sizes
+from mman_jax.types import Array, Inputs
+
+FUSION = "fusion"
+EARLY = {"attention": "mma", "concatenation": "ef"}
+"""The tower of all modalities, by how it joins them."""
+
+_LATE = ("dense", "clstm")
+_SKIPS = ("add", "concatenate")
 
 
 class MMAN(System):
@@ -52,7 +57,7 @@ class MMAN(System):
 
     @classmethod
     def from_settings(
-        cls, settings: Mapping[str, Any], modalities: Sequence[str], classes: int
+        cls, settings: Mapping[str, Any], modalities: Sequence[str], outputs: int
     ) -> "MMAN":
         """The system that settings such as `network()` describe.
 
@@ -64,7 +69,7 @@ class MMAN(System):
                 `context`, by default True: False answers each utterance by itself. And
                 `modality_dropout`, by default 0, a rate.
             modalities: names, in order.
-            classes: C.
+            outputs: C.
 
         Raises:
             InputError: a setting that cannot be, or towers and a fusion that are not one system.
@@ -75,9 +80,9 @@ class MMAN(System):
                 raise InputError(f"network.{name}", "unknown", nearest(name, known))
         rate = settings.get("modality_dropout", 0.0)
         check_rate("network.modality_dropout", rate, below_one=True)
-        towers, inputs, fusion = mman_parts.towers_and_fusion(settings, modalities, classes)
+        towers, inputs, fusion = towers_and_fusion(settings, modalities, outputs)
         context = settings.get("context", True)
-        return cls(tuple(modalities), classes, towers, inputs, fusion, context, rate)
+        return cls(tuple(modalities), outputs, towers, inputs, fusion, context, rate)
 
     @classmethod
     def for_numbers(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,7 +114,7 @@ class MMAN(System):
             block = _sizes(late.block)
         fusion = None if late is None else {"kind": late.kind, "clstm": block}
         return {
-            "classes": self.classes,
+            "classes": self.outputs,
             "context": self.context,
             "towers": towers,
             "fusion": fusion,
@@ -121,30 +126,24 @@ class MMAN(System):
         return tuple(self.inputs.get(EARLY["attention"], ()))
 
     def predict(
-        self,
-        features: Mapping[str, Array],
-        reset: Array,
-        state: Mapping[str, Any] | None = None,
-        train: bool = False,
-        present: Mapping[str, Array] | None = None,
+        self, inputs: Inputs, state: Any = None, train: bool = False
     ) -> tuple[dict[str, Array], dict[str, Any]]:
-        """Every tower's answers.
+        """Computes every tower's predictions.
 
         Args:
-            features: [B, U, D] float32 a modality.
-            reset: [B, U] bool, True on the first utterance of each conversation.
-            state: by tower, before the first utterance; zeros by default.
+            inputs: a batch.
+            state: by tower, before the first utterance; None: zeros.
             train: whether dropout acts, and modalities go missing at `modality_dropout`; it then
                 needs the `dropout` key.
-            present: [B, U] bool of modalities that may be missing, False where one is.
 
         Returns:
             Logits [B, U, C] float32 and the state after the last utterance, each by tower.
         """
+        features, _, reset, present = inputs
         logits, last = {}, {}
         reset = self._starts(reset)
         if train and self.modality_dropout:
-            present = self._drop_modalities(features, present or {})
+            present = self._drop_modalities(features, present)
         for name, tower in self.towers.items():
             own = {m: features[m] for m in self.inputs[name]}
             before = (state or {}).get(name)
@@ -152,43 +151,31 @@ class MMAN(System):
         return logits, last
 
     def fuse(
-        self,
-        predictions: Mapping[str, Array],
-        reset: Array,
-        state: Mapping[str, Any] | None = None,
-        train: bool = False,
-        present: Mapping[str, Array] | None = None,
+        self, inputs: Inputs, state: Any = None, train: bool = False
     ) -> tuple[dict[str, Array], dict[str, Any]]:
-        """The fusion's answers alone, from those of the towers.
+        """Fuses the towers' predictions.
 
         Args:
-            predictions: logits [B, U, C] float32 by tower.
-            reset: [B, U] bool, True on the first utterance of each conversation.
-            state: `fusion`'s, before the first utterance; zeros by default.
+            inputs: a batch whose features are the towers' logits [B, U, C] float32.
+            state: the fusion's, before the first utterance; None: zeros.
             train: whether dropout acts.
-            present: of no use here: the towers, not the fusion, saw what was missing.
 
         Returns:
-            `fusion`'s logits [B, U, C] float32, and its state, each under that name.
+            Logits [B, U, C] float32 and the state of `fusion`, each under that name.
         """
         # In the towers' order: a jit or scan that the mapping came through sorts its keys.
-        predictions = {name: predictions[name] for name in self.towers}
-        reset = self._starts(reset)
+        predictions = {name: inputs.features[name] for name in self.towers}
+        reset = self._starts(inputs.reset)
         fused, last = self.fusion(predictions, reset, (state or {}).get(FUSION), train)
         return {FUSION: fused}, {FUSION: last}
 
     def __call__(
-        self,
-        features: Mapping[str, Array],
-        reset: Array,
-        state: Mapping[str, Any] | None = None,
-        train: bool = False,
-        present: Mapping[str, Array] | None = None,
+        self, inputs: Inputs, state: Any = None, train: bool = False
     ) -> tuple[dict[str, Array], dict[str, Any]]:
-        """All logits [B, U, C], each tower's and `fusion`'s, and all states; else as `predict`."""
-        logits, last = self.predict(features, reset, state, train, present)
+        """Computes the logits [B, U, C] and the states of the towers and the fusion."""
+        logits, last = self.predict(inputs, state, train)
         if self.fusion is not None:
-            fused, fused_last = self.fuse(logits, reset, state, train)
+            fused, fused_last = self.fuse(inputs._replace(features=logits), state, train)
             logits, last = logits | fused, last | fused_last
         return logits, last
 
@@ -203,6 +190,50 @@ class MMAN(System):
 
     def _starts(self, reset: Array) -> Array:
         return reset if self.context else jnp.ones_like(reset)
+
+
+def towers_and_fusion(
+    settings: Mapping[str, Any], modalities: Sequence[str], classes: int
+) -> tuple[dict[str, Tower], dict[str, tuple[str, ...]], LateFusion | None]:
+    """The towers by name, the modalities that each reads, and the fusion, if there is one.
+
+    Args:
+        settings: see `MMAN.from_settings`.
+        modalities: names, in order.
+        classes: C.
+
+    Raises:
+        InputError: a setting that cannot be, or towers and a fusion that are not one system.
+    """
+    taken = {*EARLY.values(), FUSION} & set(modalities)
+    if taken:
+        expected = "names that no tower or fusion bears"
+        raise InputError("modalities", f"one is named {taken.pop()!r}", expected)
+    towers, inputs = {}, {}
+    for modality in modalities if "unimodal" in settings else ():
+        entry = modality if modality in settings["unimodal"] else "default"
+        own = settings["unimodal"][entry]
+        block = _block(f"network.unimodal.{entry}", own)
+        towers[modality] = Tower(block, classes, input_dropout=own["input_dropout"])
+        inputs[modality] = (modality,)
+    if "early" in settings:
+        early = settings["early"]
+        if early["kind"] not in EARLY:
+            found = repr(early["kind"])
+            raise InputError("network.early.kind", found, nearest(early["kind"], EARLY))
+        name, attention = EARLY[early["kind"]], None
+        if early["kind"] == "attention":
+            attention = _attention("network.early.attention", early["attention"])
+        block = _block("network.early", early)
+        towers[name] = Tower(block, classes, attention, early["input_dropout"])
+        inputs[name] = tuple(modalities)
+    fusion = _fusion(settings["fusion"], classes) if "fusion" in settings else None
+    if fusion is None and len(towers) != 1:
+        found = f"{len(towers)} towers ({', '.join(towers)}) and no fusion"
+        raise InputError("network", found, "one tower, or a fusion")
+    if fusion is not None and not towers:
+        raise InputError("network", "a fusion and no tower", "towers to fuse")
+    return towers, inputs, fusion
 
 
 def network() -> dict[str, Any]:
@@ -220,6 +251,11 @@ def network() -> dict[str, Any]:
 def tower(hidden: Sequence[int], dense: int, dropout: float = 0.3) -> dict[str, Any]:
     """A cLSTM block that reads features, a share of which it may drop while training."""
     return clstm(hidden, dense, dropout) | {"input_dropout": 0.3}
+
+
+def clstm(hidden: Sequence[int], dense: int, dropout: float = 0.3) -> dict[str, Any]:
+    """Sizes of a cLSTM block: units of its LSTM layers and of its dense layer; dropout rate."""
+    return {"hidden": tuple(hidden), "dense": dense, "dropout": dropout}
 
 
 def training() -> dict[str, Any]:
@@ -256,3 +292,31 @@ def training() -> dict[str, Any]:
 
 def _sizes(block: Mapping[str, Any]) -> dict[str, Any]:
     return {"hidden": list(block["hidden"]), "dense": block["dense"]}
+
+
+def _attention(place: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    skip = settings.get("skip", "add")
+    if skip not in _SKIPS:
+        raise InputError(f"{place}.skip", repr(skip), nearest(str(skip), _SKIPS))
+    for name in ("model", "key", "value"):
+        check_size(f"{place}.{name}", settings[name])
+    if skip == "add" and settings["value"] != settings["model"]:
+        found = f"{settings['value']}, with model {settings['model']}"
+        raise InputError(f"{place}.value", found, "equal sizes, or skip=concatenate")
+    return dict(settings)
+
+
+def _block(place: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    check_sizes(f"{place}.hidden", settings["hidden"])
+    check_size(f"{place}.dense", settings["dense"])
+    for name in ("dropout", "input_dropout"):
+        check_rate(f"{place}.{name}", settings.get(name, 0.0))
+    return clstm(settings["hidden"], settings["dense"], settings["dropout"])
+
+
+def _fusion(settings: Mapping[str, Any], classes: int) -> LateFusion:
+    kind = settings["kind"]
+    if kind not in _LATE:
+        raise InputError("network.fusion.kind", repr(kind), nearest(str(kind), _LATE))
+    block = _block("network.fusion", settings) if kind == "clstm" else None
+    return LateFusion(classes, block, bool(settings.get("numbers", False)))

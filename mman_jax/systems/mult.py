@@ -5,19 +5,34 @@ utterance. Here a sequence is a row of cells: over utterances a cell is an utter
 conversation, every cell is answered, and attention looks back, at the last `window` cells of its
 own conversation. Over frames an utterance is answered from its own alone, as there: its modalities
 are sequences of unequal lengths, aligned to nothing, of which the longer looks ahead of the shorter
-(`mult_frames.lenient`). What is missing or padding is masked; the authors' code attends to it. The
+(`lenient`). What is missing or padding is masked; the authors' code attends to it. The
 input convolutions have a kernel of 1, as in that code: wider ones would look at later cells.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
 from flax.core import freeze
 
 from mman_jax.errors import InputError, nearest
-from mman_jax.systems.base import Citation, System, check_rate, check_size, of_modality, one_stage
-from mman_jax.systems.mult_network import Network
-from mman_jax.types import CELLS, Array
+from mman_jax.layers.band import after, band, keep
+from mman_jax.layers.linear import Linear
+from mman_jax.layers.transformer import Encoder, sinusoids
+from mman_jax.systems.base import (
+    FRAMES,
+    SEVERAL,
+    Citation,
+    System,
+    check_rate,
+    check_size,
+    of_modality,
+    one_stage,
+)
+from mman_jax.types import CELLS, Array, Inputs
 
 
 class MulT(System):
@@ -51,6 +66,8 @@ class MulT(System):
         cited_as="MulT, the paper's “MuT”",
     )
 
+    reads = frozenset({SEVERAL, FRAMES})
+
     units: int = 30
     layers: int = 5
     heads: int = 5
@@ -71,26 +88,27 @@ class MulT(System):
 
     @classmethod
     def from_settings(
-        cls, settings: Mapping[str, Any], modalities: Sequence[str], classes: int
+        cls, settings: Mapping[str, Any], modalities: Sequence[str], outputs: int
     ) -> "MulT":
-        """The system of these sizes; what is left out has its default.
+        """Makes a system; see `System.from_settings`.
 
         Raises:
-            InputError: one modality alone, a setting that the system lacks, or of another type.
+            InputError: as there, or for an unknown kind of cell.
         """
-        if len(modalities) < 2:
-            found = f"{', '.join(modalities)} alone"
-            raise InputError("modalities", found, "two or more: MulT attends between pairs")
-        made = super().from_settings(settings, modalities, classes)
+        made = super().from_settings(settings, modalities, outputs)
         if made.cells not in CELLS:
             raise InputError("network.cells", repr(made.cells), nearest(made.cells, CELLS))
         for m in made.modalities:
             check_size(f"network.frames.{m}", of_modality("network.frames", made.frames, m))
         return made
 
-    def as_is(self, modality: str) -> dict[str, int]:
-        """See `System.as_is`."""
+    def frame_view(self, modality: str) -> dict[str, int]:
+        """See `System.frame_view`."""
         return {"cells": of_modality("network.frames", self.frames, modality)}
+
+    def example(self, dims: Mapping[str, int], frames: bool = False) -> Inputs:
+        """See `System.example`."""
+        return super().example(dims, frames or self.cells == "frames")
 
     def setup(self) -> None:
         """Makes the network.
@@ -110,15 +128,10 @@ class MulT(System):
             raise InputError("network.heads", found, "heads that divide the units evenly")
         given = (*sizes, "cells", "language", *(f"{name}_dropout" for name in rates))
         sized = {name: getattr(self, name) for name in given}
-        self.answer = Network(self.modalities, self.classes, **sized)
+        self.answer = _Network(self.modalities, self.outputs, **sized)
 
     def __call__(
-        self,
-        features: Mapping[str, Array],
-        reset: Array,
-        state: Any = None,
-        train: bool = False,
-        present: Mapping[str, Array] | None = None,
+        self, inputs: Inputs, state: Any = None, train: bool = False
     ) -> tuple[dict[str, Array], dict[str, Array]]:
         """`answer`'s logits [B, U, C]; see `System.__call__`. Over frames there is no state.
 
@@ -126,5 +139,224 @@ class MulT(System):
         modalities were there [B, W, M], their embeddings [B, W, M, d], and what each layer read
         in which a modality looks at itself, [B, M, L, W, (M - 1) d].
         """
-        logits, state = self.answer(features, reset, state, train, present or {})
+        logits, state = self.answer(inputs, state, train)
         return {"answer": logits}, state
+
+
+class _Network(nn.Module):
+    """All of MulT; attributes as in `MulT`.
+
+    Pairs of modalities have encoders of one shape: one module, whose parameters have the pairs
+    (target, source) as their first axis, by targets and then by sources; likewise the encoders in
+    which each target then looks at itself.
+    """
+
+    modalities: tuple[str, ...]
+    classes: int
+    units: int
+    layers: int
+    heads: int
+    window: int
+    cells: str
+    language: str
+    attention_dropout: float
+    embed_dropout: float
+    relu_dropout: float
+    residual_dropout: float
+    output_dropout: float
+
+    @nn.compact
+    def __call__(self, inputs: Inputs, state: Any, train: bool) -> tuple[Array, dict[str, Array]]:
+        """Computes logits [B, U, C] and the state; see `System.__call__`."""
+        features, _, reset, present = inputs
+        if self.cells == "frames":
+            return self._of_frames(features, train, present), {}
+        state = state or {}
+        back = band(reset, self.window, state.get("count"))
+        there = [present.get(m, jnp.ones(reset.shape, bool)) for m in self.modalities]
+        there = jnp.stack(there, axis=-1)
+        embedded = self._embed(features, back.position, there, train)
+        known = after(state.get("there"), there.astype(jnp.float32))
+        sources = after(state.get("sources"), embedded)
+        crossed = self._cross(embedded, sources, back.seen, known > 0, train)
+        found, own = self._own(crossed, back, state.get("own"), train)
+        logits = self._answer(found, train)
+        kept = {
+            "count": back.count,
+            "there": keep(state.get("there"), there.astype(jnp.float32), self.window),
+            "sources": keep(state.get("sources"), embedded, self.window),
+            "own": own,
+        }
+        return logits, kept
+
+    def _of_frames(self, features, train, present):
+        """Logits [B, U, C] of utterances by their own frames [B, U, F, D]."""
+        if self.is_initializing():
+            self._initialise_encoders()
+        cells = {m: flat(features[m], present.get(m)) for m in self.modalities}
+        placed, lengths = {}, {}
+        for m, (x, there) in cells.items():
+            steps = jnp.arange(x.shape[1], dtype=jnp.float32)
+            placed[m] = self._place(self._project(m, x, there, train), steps, there)
+            lengths[m] = there.sum(-1)
+        found = {m: [] for m in self.modalities}
+        for pair, (target, other) in enumerate(_pairs(len(self.modalities))):
+            m, s = self.modalities[target], self.modalities[other]
+            x, source = (self._drop(placed[name], self.embed_dropout, train) for name in (m, s))
+            seen = lenient(lengths[m], lengths[s], x.shape[1], source.shape[1])
+            rate = self.attention_dropout * (s == self.language)
+            found[m].append(self._encoder("cross", self.layers, pair, x, source, seen, rate, train))
+        read = []
+        for target, m in enumerate(self.modalities):
+            x = jnp.concatenate(found[m], axis=-1)
+            steps = jnp.arange(x.shape[1], dtype=jnp.float32)
+            x = math.sqrt(x.shape[-1]) * x + sinusoids(steps + 1, x.shape[-1])
+            x = self._drop(x, self.embed_dropout, train)
+            seen = lenient(lengths[m], lengths[m], x.shape[1], x.shape[1])
+            given = (x, None, seen, self.attention_dropout, train)
+            x = self._encoder("own", self._own_layers, target, *given)
+            read.append(last(x, lengths[m]))
+        rows, utterances = features[self.modalities[0]].shape[:2]
+        read = jnp.stack(read).reshape(len(read), rows, utterances, -1)
+        return self._answer(read, train)
+
+    def _initialise_encoders(self):
+        count = len(self.modalities)
+        x = jnp.zeros((count * (count - 1), 1, 1, self.units))
+        seen = jnp.ones((len(x), 1, 1, 1), bool)
+        self._encoders("cross", self.layers, (0, 0, 0, 0, None))(x, x, seen, None, None)
+        x = jnp.zeros((count, 1, 1, (count - 1) * self.units))
+        axes = (0, None, None, None, 1)
+        self._encoders("own", self._own_layers, axes)(x, None, seen[0], None, None)
+
+    def _encoder(self, name, layers, number, x, source, seen, rate, train):
+        """One of several encoders of one shape, on sequences whose lengths are those of no other
+        pair: with its share of their parameters."""
+        shared = self.variables["params"][name]
+        own = {"params": jax.tree.map(lambda leaf: leaf[number], shared)}
+        rates = (self.relu_dropout, self.residual_dropout)
+        encoder = Encoder(layers, self.heads, self.window, *rates, parent=None)
+        keys = {"dropout": self.make_rng("dropout")} if train else None
+        rate = jnp.float32(rate) if train else None
+        return encoder.apply(own, x, source, seen, rate, rngs=keys)[0]
+
+    def _embed(self, features, position, there, train):
+        """Projected and placed, [B, U, M, d]; a cell without the modality is zero."""
+        found = [
+            self._project(m, features[m], there[..., number], train)
+            for number, m in enumerate(self.modalities)
+        ]
+        return self._place(jnp.stack(found, axis=2), position[:, :, None], there)
+
+    def _project(self, modality, x, there, train):
+        """A modality in `units` features."""
+        x = jnp.where(there[..., None], x, 0)
+        if modality == self.language:
+            x = self._drop(x, self.embed_dropout, train)
+        if x.shape[-1] != self.units:
+            x = Linear(self.units, use_bias=False, name=f"project_{modality}")(x)
+        return x
+
+    def _place(self, x, position, there):
+        """With the position of each cell, zero where nothing is there."""
+        placed = math.sqrt(self.units) * x + sinusoids(position + 1, self.units)
+        return jnp.where(there[..., None], placed, 0)
+
+    def _cross(self, embedded, sources, seen, known, train):
+        """What each target found at its sources, one after the other: [M, B, U, (M - 1) d]."""
+        names = self.modalities
+        targets, others = zip(*_pairs(len(names)), strict=True)
+        x, source = (
+            self._drop(jnp.moveaxis(given[:, :, list(which)], 2, 0), self.embed_dropout, train)
+            for given, which in ((embedded, targets), (sources, others))
+        )
+        seen = seen & jnp.moveaxis(known[:, :, list(others)], 2, 0)[:, :, None]
+        rates = [self.attention_dropout * (names[o] == self.language) for o in others]
+        rates = jnp.array(rates) if train else None
+        encoders = self._encoders("cross", self.layers, (0, 0, 0, 0, None))
+        found, _ = encoders(x, source, seen, rates, None)
+        found = found.reshape(len(names), len(names) - 1, *found.shape[1:])
+        return jnp.moveaxis(found, 1, 3).reshape(len(names), *found.shape[2:4], -1)
+
+    def _own(self, crossed, back, kept, train):
+        """Each target after it looked at itself, and what is kept of it."""
+        size = crossed.shape[-1]
+        placed = math.sqrt(size) * crossed + sinusoids(back.position + 1, size)
+        placed = self._drop(placed, self.embed_dropout, train)
+        rate = jnp.float32(self.attention_dropout) if train else None
+        encoders = self._encoders("own", self._own_layers, (0, None, None, None, 1))
+        found, kept = encoders(placed, None, back.seen, rate, kept)
+        return found, kept
+
+    def _answer(self, found, train):
+        joined = jnp.moveaxis(found, 0, 2).reshape(*found.shape[1:3], -1)
+        hidden = nn.relu(Linear(joined.shape[-1], name="dense_0")(joined))
+        hidden = self._drop(hidden, self.output_dropout, train)
+        joined = joined + Linear(joined.shape[-1], name="dense_1")(hidden)
+        return Linear(self.classes, name="logits")(joined)
+
+    def _encoders(self, name, layers, axes):
+        many = nn.vmap(
+            Encoder,
+            variable_axes={"params": 0},
+            split_rngs={"params": True, "dropout": True},
+            in_axes=axes,
+            out_axes=(0, 1),
+        )
+        return many(
+            layers, self.heads, self.window, self.relu_dropout, self.residual_dropout, name=name
+        )
+
+    @property
+    def _own_layers(self):
+        return max(self.layers, 3)
+
+    def _drop(self, x, rate, train):
+        return nn.Dropout(rate, deterministic=not train)(x)
+
+
+def _pairs(count: int) -> list[tuple[int, int]]:
+    return [(m, s) for m in range(count) for s in range(count) if s != m]
+
+
+def flat(x: Array, present: Array | None) -> tuple[Array, Array]:
+    """Frames [B, U, F, D] as sequences [B * U, F, D], and where there is one, [B * U, F] bool.
+
+    Args:
+        x: the frames, those of an utterance first, then padding.
+        present: [B, U, F] bool; None: all are there.
+    """
+    shape = (x.shape[0] * x.shape[1], x.shape[2])
+    there = jnp.ones(shape, bool) if present is None else present.reshape(shape)
+    return x.reshape(*shape, x.shape[-1]), there
+
+
+def lenient(target: Array, source: Array, cells: int, others: int) -> Array:
+    """Whom each cell of a target may look at: those before it, and as many more as the lengths of
+    the two differ by. With equal lengths none is later; with others some are.
+
+    Args:
+        target: [B] int, lengths.
+        source: [B] int, lengths.
+        cells: U, of the target with its padding.
+        others: K, of the source with its padding.
+
+    Returns:
+        [B, U, K] bool.
+
+    Examples:
+        A sequence of two cells looks at one of three.
+
+        >>> lenient(jnp.array([2]), jnp.array([3]), 2, 4)[0].astype(int).tolist()
+        [[1, 1, 0, 0], [1, 1, 1, 0]]
+    """
+    more = jnp.abs(target - source)[:, None, None]
+    step, other = jnp.arange(cells)[:, None], jnp.arange(others)
+    return (other <= step + more) & (other < source[:, None, None])
+
+
+def last(x: Array, lengths: Array) -> Array:
+    """What stands at the last of so many cells, [B, D] of [B, U, D]; 0 where there is none."""
+    index = jnp.maximum(lengths - 1, 0)[:, None, None]
+    found = jnp.take_along_axis(x, index, axis=1)[:, 0]
+    return jnp.where(lengths[:, None] > 0, found, 0)

@@ -13,13 +13,21 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from mman_jax.errors import InputError, nearest
+from mman_jax.errors import InputError
 from mman_jax.layers.frames import FramesLSTM
 from mman_jax.layers.lstm import LSTM
-from mman_jax.systems.base import Citation, System, check_rate, check_size, one_stage
-from mman_jax.types import Array
+from mman_jax.systems.base import (
+    SEVERAL,
+    SUBWORD,
+    Citation,
+    System,
+    check_rate,
+    check_size,
+    find_pivot,
+    one_stage,
+)
+from mman_jax.types import Array, Inputs
 
-_TEXT = "text"
 _TINY = 1e-12
 
 
@@ -45,7 +53,7 @@ class RAVEN(System):
         {"binary4": ("87.3", "86.2", "69.7", "87.3")},
     )
 
-    inside = True
+    reads = frozenset({SEVERAL, SUBWORD})
 
     pivot: str = ""
     projection: int = 150
@@ -61,21 +69,15 @@ class RAVEN(System):
 
     @classmethod
     def from_settings(
-        cls, settings: Mapping[str, Any], modalities: Sequence[str], classes: int
+        cls, settings: Mapping[str, Any], modalities: Sequence[str], outputs: int
     ) -> "RAVEN":
-        """The system of these sizes; what is left out has its default.
+        """Makes a system; see `System.from_settings`.
 
         Raises:
-            InputError: one modality alone, no such pivot, a setting that the system lacks, of
-                another type, or that cannot be.
+            InputError: as there, or for an invalid size, rate, or pivot.
         """
-        made = super().from_settings(settings, modalities, classes)
-        if len(made.modalities) < 2:
-            found = f"{', '.join(made.modalities)} alone"
-            raise InputError("modalities", found, "two or more: one shifts the other")
-        if made.pivot and made.pivot not in made.modalities:
-            expected = nearest(made.pivot, made.modalities)
-            raise InputError("network.pivot", f"no modality {made.pivot!r:.40}", expected)
+        made = super().from_settings(settings, modalities, outputs)
+        find_pivot(made.pivot, made.modalities)
         for name in ("projection", "frames", "hidden"):
             check_size(f"network.{name}", getattr(made, name))
         if made.beta < 0:
@@ -85,12 +87,7 @@ class RAVEN(System):
 
     @nn.compact
     def __call__(
-        self,
-        features: Mapping[str, Array],
-        reset: Array,
-        state: Any = None,
-        train: bool = False,
-        present: Mapping[str, Array] | None = None,
+        self, inputs: Inputs, state: Any = None, train: bool = False
     ) -> tuple[dict[str, Array], Any]:
         """Logits [B, U, C] of `answer`; see `System.__call__`.
 
@@ -99,12 +96,12 @@ class RAVEN(System):
         missing the state does. It sows the shifted words [B, U, D] as `shifted` into
         `intermediates`.
         """
-        present = present or {}
+        features, _, reset, present = inputs
 
         def drop(x):
             return nn.Dropout(self.dropout, deterministic=not train)(x)
 
-        pivot = self._pivot()
+        pivot = find_pivot(self.pivot, self.modalities)
         there, word = present.get(pivot), features[pivot]
         word = word if there is None else jnp.where(there[..., None], word, 0)
         gated, moved = [], []
@@ -128,7 +125,7 @@ class RAVEN(System):
         word = word + shift
         self.sow("intermediates", "shifted", word)
         found, last = LSTM(self.hidden, name="lstm")(drop(word), reset, there, state)
-        return {"answer": nn.Dense(self.classes, name="answer")(found)}, last
+        return {"answer": nn.Dense(self.outputs, name="answer")(found)}, last
 
     def gate(self, score: Array) -> Array:
         """How far a modality is let through, of the dense layer's score."""
@@ -138,9 +135,6 @@ class RAVEN(System):
         """The shift [..., D], no longer than `beta` times the word [..., D] is."""
         longest = self.beta * _length(word)
         return jnp.minimum(longest / _length(shift), 1) * shift
-
-    def _pivot(self) -> str:
-        return self.pivot or (_TEXT if _TEXT in self.modalities else self.modalities[0])
 
 
 def _length(x: Array) -> Array:

@@ -18,7 +18,10 @@ import jax.numpy as jnp
 from flax.core import freeze
 
 from mman_jax.errors import InputError, nearest
+from mman_jax.layers.decoder import AttentionDecoder
+from mman_jax.layers.frames import FramesLSTM
 from mman_jax.systems.base import (
+    FRAMES,
     Citation,
     System,
     check_rate,
@@ -27,8 +30,7 @@ from mman_jax.systems.base import (
     of_modality,
     one_stage,
 )
-from mman_jax.systems.tripathi_branches import Attended, Convolved, Recurrent
-from mman_jax.types import CELLS, Array
+from mman_jax.types import CELLS, Array, Inputs
 
 _KINDS = ("recurrent", "attended", "convolved")
 
@@ -76,6 +78,7 @@ class Tripathi(System):
     channels: tuple[int, ...] = (32, 64, 64, 128, 128)
 
     in_context: ClassVar[bool] = False
+    reads: ClassVar[frozenset[str]] = frozenset({FRAMES})
 
     @classmethod
     def recipe(cls) -> dict[str, Any]:
@@ -84,14 +87,14 @@ class Tripathi(System):
 
     @classmethod
     def from_settings(
-        cls, settings: Mapping[str, Any], modalities: Sequence[str], classes: int
+        cls, settings: Mapping[str, Any], modalities: Sequence[str], outputs: int
     ) -> "Tripathi":
-        """The system of these sizes; what is left out has its default.
+        """Makes a system; see `System.from_settings`.
 
         Raises:
             InputError: a setting that the system lacks, of another type, or that cannot be.
         """
-        made = super().from_settings(settings, modalities, classes)
+        made = super().from_settings(settings, modalities, outputs)
         if made.cells not in CELLS:
             raise InputError("network.cells", repr(made.cells), nearest(made.cells, CELLS))
         for name in ("words", "frames", "parts", "recurrent", "attended"):
@@ -103,13 +106,17 @@ class Tripathi(System):
                 raise InputError(f"network.branches.{m}", repr(kind), nearest(kind, _KINDS))
         return made
 
-    def as_is(self, modality: str) -> dict[str, int]:
-        """See `System.as_is`."""
+    def frame_view(self, modality: str) -> dict[str, int]:
+        """See `System.frame_view`."""
         return {
             "recurrent": {"cells": self.words},
             "attended": {"first": self.frames},
             "convolved": {"parts": self.parts},
         }[self._kind(modality)]
+
+    def example(self, dims: Mapping[str, int], frames: bool = False) -> Inputs:
+        """See `System.example`."""
+        return super().example(dims, frames or self.cells == "frames")
 
     def setup(self) -> None:
         """Makes the layers."""
@@ -120,23 +127,19 @@ class Tripathi(System):
         else:
             self.linear = {m: nn.Dense(self.units) for m in self.modalities}
         self.dense = nn.Dense(self.units)
-        self.answer = nn.Dense(self.classes)
+        self.answer = nn.Dense(self.outputs)
         self.drop = nn.Dropout(self.dropout)
 
     def __call__(
-        self,
-        features: Mapping[str, Array],
-        reset: Array,
-        state: Any = None,
-        train: bool = False,
-        present: Mapping[str, Array] | None = None,
+        self, inputs: Inputs, state: Any = None, train: bool = False
     ) -> tuple[dict[str, Array], tuple[()]]:
-        """Logits [B, U, C] of `answer`; see `System.__call__`. There is no state."""
+        """Computes logits [B, U, C] of `answer`; see `System.__call__`. There is no state."""
+        features, present = inputs.features, inputs.present
         if self.cells == "frames":
-            return {"answer": self._of_frames(features, train, present or {})}, ()
+            return {"answer": self._of_frames(features, train, present)}, ()
         branches = []
         for m in self.modalities:
-            there = present[m][..., None] if present and m in present else True
+            there = present[m][..., None] if m in present else True
             found = self.linear[m](jnp.where(there, features[m], 0))
             found = jnp.where(there, found, 0)  # without the bias, too
             branches.append(self.drop(found, deterministic=not train))
@@ -147,8 +150,7 @@ class Tripathi(System):
         branches = []
         for m in self.modalities:
             x = features[m]
-            x = x[:, :, None] if x.ndim == 3 else x  # one vector is one frame
-            there = present.get(m, jnp.ones(x.shape[:3], bool)).reshape(x.shape[:3])
+            there = present.get(m, jnp.ones(x.shape[:3], bool))
             found = self.branch[m](jnp.where(there[..., None], x, 0), there, train)
             branches.append(jnp.where(there.any(-1, keepdims=True), found, 0))
         hidden = nn.relu(self.dense(nn.relu(jnp.concatenate(branches, axis=-1))))
@@ -157,10 +159,98 @@ class Tripathi(System):
     def _branch(self, modality):
         both = {"units": self.units, "dropout": self.dropout}
         return {
-            "recurrent": lambda: Recurrent(self.recurrent, **both),
-            "attended": lambda: Attended(self.frames, self.attended, **both),
-            "convolved": lambda: Convolved(self.parts, tuple(self.channels), **both),
+            "recurrent": lambda: _Recurrent(self.recurrent, **both),
+            "attended": lambda: _Attended(self.frames, self.attended, **both),
+            "convolved": lambda: _Convolved(self.parts, tuple(self.channels), **both),
         }[self._kind(modality)]()
 
     def _kind(self, modality):
         return of_modality("network.branches", self.branches, modality)
+
+
+class _Recurrent(nn.Module):
+    """Two LSTMs, the state after the last frame, a linear layer: theirs of words.
+
+    Attributes:
+        hidden: H of both.
+        units: of the linear layer.
+        dropout: rate after each LSTM.
+    """
+
+    hidden: int
+    units: int
+    dropout: float
+
+    @nn.compact
+    def __call__(self, frames: Array, present: Array, train: bool) -> Array:
+        """Reads frames [B, U, F, D] with `present` [B, U, F]; returns [B, U, units]."""
+        drop = nn.Dropout(self.dropout, deterministic=not train)
+        starts = jnp.zeros(present.shape, bool)
+        found, _ = FramesLSTM(self.hidden, name="lstm_0")(frames, starts, present)
+        _, (found, _) = FramesLSTM(self.hidden, name="lstm_1")(drop(found), starts, present)
+        return nn.Dense(self.units, name="linear")(drop(found))
+
+
+class _Attended(nn.Module):
+    """An LSTM, the attention decoder over its states, and a linear layer on all steps: of speech.
+
+    Attributes:
+        frames: F of the linear layer; the first so many are read.
+        hidden: H of the LSTM and of the decoder.
+        units: of the linear layer.
+        dropout: rate after the LSTM and after the decoder.
+    """
+
+    frames: int
+    hidden: int
+    units: int
+    dropout: float
+
+    @nn.compact
+    def __call__(self, frames: Array, present: Array, train: bool) -> Array:
+        """Reads frames [B, U, F, D] with `present` [B, U, F]; returns [B, U, units]."""
+        drop = nn.Dropout(self.dropout, deterministic=not train)
+        frames, present = _fitted(frames, present, self.frames)
+        starts = jnp.zeros(present.shape, bool)
+        found, _ = FramesLSTM(self.hidden, name="lstm")(frames, starts, present)
+        flat = found.reshape(-1, *found.shape[2:])
+        decoder = AttentionDecoder(self.hidden, name="decoder")
+        found = decoder(drop(flat), present.reshape(flat.shape[:2]))
+        found = drop(found).reshape(*present.shape[:2], -1)
+        return nn.Dense(self.units, name="linear")(found)
+
+
+class _Convolved(nn.Module):
+    """Convolutions over frames and features, 3 x 3 at a stride of 2, and a linear layer: of faces.
+
+    Attributes:
+        parts: F of the linear layer.
+        channels: of each convolution.
+        units: of the linear layer.
+        dropout: rate after each convolution.
+    """
+
+    parts: int
+    channels: tuple[int, ...]
+    units: int
+    dropout: float
+
+    @nn.compact
+    def __call__(self, frames: Array, present: Array, train: bool) -> Array:
+        """Reads frames [B, U, F, D] with `present` [B, U, F]; returns [B, U, units]."""
+        frames, present = _fitted(frames, present, self.parts)
+        x = jnp.where(present[..., None], frames, 0)
+        x = x.reshape(-1, *x.shape[2:], 1)
+        for number, channels in enumerate(self.channels):
+            x = nn.Conv(channels, (3, 3), strides=(2, 2), name=f"convolution_{number}")(x)
+            x = nn.relu(nn.Dropout(self.dropout, deterministic=not train)(x))
+        found = x.reshape(*present.shape[:2], -1)
+        return nn.Dense(self.units, name="linear")(found)
+
+
+def _fitted(frames: Array, present: Array, count: int) -> tuple[Array, Array]:
+    """The first so many of frames [B, U, F, D] and of `present` [B, U, F], padded where fewer."""
+    frames, present = frames[:, :, :count], present[:, :, :count]
+    more = (0, count - present.shape[2])
+    padded = jnp.pad(frames, ((0, 0), (0, 0), more, (0, 0)))
+    return padded, jnp.pad(present, ((0, 0), (0, 0), more))

@@ -13,7 +13,6 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 from mman_jax.systems.base import Stage, System
-from mman_jax.systems.key import Key
 from mman_jax.training import mesh as parallel
 from mman_jax.training.mesh import ROWS, SEEDS
 from mman_jax.training.optimizer import FROZEN
@@ -62,18 +61,16 @@ def initial(
         seed: a scalar, uint32.
         method: the method whose parameters are wanted; None: all.
     """
-    features = {m: jnp.zeros((1, 1, size)) for m, size in sizes}
-    reset = jnp.ones((1, 1), bool)
-    return system.init(jax.random.key(seed), features, reset, method=method)["params"]
+    return system.init(jax.random.key(seed), system.example(dict(sizes)), method=method)["params"]
 
 
 @functools.lru_cache(64)
 def shapes(
-    key: Key, sizes: tuple[tuple[str, int], ...], method: str | None = None
+    system: System, sizes: tuple[tuple[str, int], ...], method: str | None = None
 ) -> dict[str, Any]:
     """Returns the shapes and dtypes of `initial`, without computing it."""
     seed = jax.ShapeDtypeStruct((), jnp.uint32)
-    return jax.eval_shape(lambda seed: initial(key.system, sizes, seed, method), seed)
+    return jax.eval_shape(lambda seed: initial(system, sizes, seed, method), seed)
 
 
 def inputs_are_frozen(
@@ -90,7 +87,7 @@ def inputs_are_frozen(
     if not stage.reads:
         return False
     trained = set(jax.tree.leaves(groups)) - {FROZEN}
-    return not trained & set(shapes(Key(system), tuple(sizes), stage.reads))
+    return not trained & set(shapes(system, tuple(sizes), stage.reads))
 
 
 @cached
@@ -98,7 +95,7 @@ def start(stage: StageTraining, sizes: tuple[tuple[str, int], ...], mesh: Mesh) 
     """Builds all seeds' first states; compiled quickly, since it runs once in a training."""
 
     def begin(seed, lr_scale, stop_at, params):
-        if missing := set(shapes(Key(stage.system), sizes)) - set(params):
+        if missing := set(shapes(stage.system, sizes)) - set(params):
             new = initial(stage.system, sizes, seed)
             params = {name: new[name] if name in missing else params[name] for name in new}
         return stage.start(seed, lr_scale, stop_at, params)

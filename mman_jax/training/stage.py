@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from mman_jax.systems.base import System, owner, sown_losses
+from mman_jax.systems.base import System, owner
 from mman_jax.training import optimizer
 from mman_jax.training.mesh import ROWS
 from mman_jax.training.objectives import Objective
@@ -198,10 +198,12 @@ class StageTraining:
             key = jax.random.fold_in(key, jax.lax.axis_index(ROWS))
 
         def loss(params):
-            logits, sown = self._apply(params, batch, key)
+            outputs = self._apply(params, batch, key)
+            logits = [outputs[head] for head in self.heads]
             pairs = [self.objective.loss(x, batch.labels, reference, self._sum) for x in logits]
+            others = self.system.losses(outputs, batch.inputs, batch.labels)
             # These are sums over this device's rows: the gradients are added over the devices.
-            means, others = (self._means(x) for x in (pairs, sown))
+            means, others = (self._means(x) for x in (pairs, list(others.values())))
             return means.sum() + others.sum(), means
 
         grads, means = self._sum(jax.grad(loss, has_aux=True)(state.params))
@@ -297,7 +299,7 @@ class StageTraining:
         rows = count(part) + 1
 
         def step(_, index):
-            return None, self.outputs(params, take(part, index))
+            return None, self._apply(params, take(part, index))
 
         order = in_batches(jnp.arange(rows), self.batch_rows, rows - 1)
         _, batches = jax.lax.scan(step, None, order)
@@ -305,34 +307,21 @@ class StageTraining:
 
     def answer(self, params: Any, batch: Batch, dropout_key: Array | None = None) -> list[Array]:
         """Computes every head's logits [B, U, C]; with a key, dropout is applied."""
-        return self._apply(params, batch, dropout_key)[0]
+        outputs = self._apply(params, batch, dropout_key)
+        return [outputs[head] for head in self.heads]
 
-    def outputs(self, params: Any, batch: Batch) -> dict[str, Array]:
-        """Runs a method that a later stage reads, which may return more than logits, by name."""
+    def _apply(
+        self, params: Any, batch: Batch, dropout_key: Array | None = None
+    ) -> dict[str, Array]:
+        train = dropout_key is not None
         outputs, _ = self.system.apply(
             {"params": params},
-            batch.features,
-            batch.reset,
-            present=batch.present,
+            batch.inputs,
+            train=train,
+            rngs={"dropout": dropout_key} if train else None,
             method=self.method,
         )
         return outputs
-
-    def _apply(
-        self, params: Any, batch: Batch, dropout_key: Array | None
-    ) -> tuple[list[Array], list[tuple[Array, Array]]]:
-        train = dropout_key is not None
-        (logits, _), variables = self.system.apply(
-            {"params": params, "cells": {"mask": batch.mask}},
-            batch.features,
-            batch.reset,
-            train=train,
-            present=batch.present,
-            rngs={"dropout": dropout_key} if train else None,
-            method=self.method,
-            mutable=["losses"],
-        )
-        return [logits[head] for head in self.heads], sown_losses(variables)
 
     def _spread(self, order: Array, empty: int) -> Array:
         """Selects this device's rows [steps, B / shards] of each batch, padded by the empty row."""

@@ -18,7 +18,6 @@ from mman_jax.errors import InputError
 from mman_jax.evaluation.ratings import Target
 from mman_jax.layers.precision import in_standard_numbers
 from mman_jax.systems.base import System
-from mman_jax.systems.key import Key
 from mman_jax.training import mesh as distribution
 from mman_jax.training import optimizer, processes, programs
 from mman_jax.training.feeding import Epochs, Predictions, Resident, Streamed
@@ -174,7 +173,7 @@ class Trainer:
     @functools.cached_property
     def shapes(self) -> Any:
         """Shapes and dtypes of one seed's parameters."""
-        return programs.shapes(Key(self.system), self.sizes)
+        return programs.shapes(self.system, self.sizes)
 
     @property
     def parameters(self) -> int:

@@ -8,7 +8,7 @@ from mman_jax.data.unaligned import Unaligned, unaligned
 from mman_jax.data.words import Words, words
 from mman_jax.errors import InputError, within
 from mman_jax.systems import SYSTEMS, build
-from mman_jax.systems.base import System
+from mman_jax.systems.base import FRAMES, SUBWORD
 from mman_jax.trial.tested import modalities
 
 
@@ -26,8 +26,8 @@ def load(config: ml_collections.ConfigDict, corpus: Corpus) -> Words | Unaligned
     if data.cells != "words":
         return None
     system = SYSTEMS.get(config.network.get("system", "mman"))
-    inside = getattr(system, "inside", False)  # an unknown system is refused where it is built
-    return words(corpus, data.pivot, data.words, inside, modalities(data))
+    frames = SUBWORD in getattr(system, "reads", ())  # an unknown system is refused when built
+    return words(corpus, data.pivot, data.words, frames, modalities(data))
 
 
 def _frames(config: ml_collections.ConfigDict, corpus: Corpus) -> Unaligned:
@@ -35,8 +35,7 @@ def _frames(config: ml_collections.ConfigDict, corpus: Corpus) -> Unaligned:
     check_named(corpus, "frames", names)
     with within("config"):
         system = build(config.network, names, 2)  # of any number of classes
-        how = {m: system.as_is(m) if isinstance(system, System) else None for m in names}
-        if None in how.values():
+        if FRAMES not in system.reads:
             expected = "a system that reads them, mult or tripathi; or utterances"
             raise InputError("data.cells", f"'frames' for {config.system}", expected)
-    return unaligned(corpus, how)
+        return unaligned(corpus, {m: system.frame_view(m) for m in names})

@@ -21,15 +21,16 @@ class Mine(System):
     units: int = 7
 
     @nn.compact
-    def __call__(self, features, reset, state=None, train=False, present=None):
-        known = {m: jnp.ones(reset.shape, bool) for m in features} | (present or {})
+    def __call__(self, inputs, state=None, train=False):
+        features, mask, _, present = inputs
+        known = dict.fromkeys(features, mask) | present
         x = [jnp.where(known[m][..., None], features[m], 0) for m in self.modalities]
         x = nn.relu(nn.Dense(self.units, name="dense")(jnp.concatenate(x, axis=-1)))
-        return {"answer": nn.Dense(self.classes, name="answer")(x)}, {}
+        return {"answer": nn.Dense(self.outputs, name="answer")(x)}, {}
 
 class Broken(Mine):
-    def __call__(self, features, reset, state=None, train=False, present=None):
-        return {"other": jnp.zeros((*reset.shape, self.classes))}, {}
+    def __call__(self, inputs, state=None, train=False):
+        return {"other": jnp.zeros((*inputs.reset.shape, self.outputs))}, {}
 """
 CONFIG = """
 from mman_jax.trial import config

@@ -11,6 +11,7 @@ from mman_jax.errors import InputError
 from mman_jax.study import attempts
 from mman_jax.study.inner import Candidate, prepare_inner
 from mman_jax.study.search import Search
+from mman_jax.types import Inputs
 from tests import tiny
 
 SCREEN = Screen(quiet=True)
@@ -83,7 +84,9 @@ def test_folds_share_programs_and_losses_are_those_of_calibrated_answers(inner):
     for seed in range(2):
         params = jax.tree.map(lambda x, s=seed: x[s], snapshot.state.best)
         features = {m: np.asarray(x) for m, x in rows.features.items()}
-        logits = alone.system.apply({"params": params}, features, rows.reset)[0]["speech"]
+        logits = alone.system.apply({"params": params}, Inputs.unpadded(features, rows.reset))[0][
+            "speech"
+        ]
         logits = np.asarray(logits, np.float64)[scored]
         by_temperature = [
             -scipy.special.log_softmax(logits / t, axis=-1)[np.arange(len(logits)), labels[scored]]

@@ -13,6 +13,7 @@ from mman_jax.layers.lstm import LSTM
 from mman_jax.systems import build
 from mman_jax.systems.base import parameter_shapes
 from mman_jax.systems.bc_lstm import Level
+from mman_jax.types import Inputs
 from tests import tiny
 from tests.inference import trained
 
@@ -79,10 +80,11 @@ def test_a_reversed_scan_is_the_scan_of_the_reversed_conversation():
 
 def test_it_sees_later_utterances_and_says_so():
     system, (features, reset) = small(), rows()
-    params = jax.jit(system.init)(jax.random.key(0), features, reset)
+    params = jax.jit(system.init)(jax.random.key(0), Inputs.unpadded(features, reset))
 
     def first(x):
-        return system.apply(params, features | {"text": x}, reset)[0][system.head][0, 0].sum()
+        inputs = Inputs.unpadded(features | {"text": x}, reset)
+        return system.apply(params, inputs)[0][system.head][0, 0].sum()
 
     assert jnp.abs(jax.grad(first)(features["text"])[0, -1]).max() > 0
     assert not system.causal

@@ -8,6 +8,7 @@ from mman_jax.errors import InputError
 from mman_jax.systems import build
 from mman_jax.systems.base import parameter_shapes
 from mman_jax.systems.lmf import LMF, _Factors, _Sum
+from mman_jax.types import Inputs
 from tests.systems import golden
 
 DIMS = {"text": 4, "speech": 3, "visual": 2}
@@ -43,7 +44,7 @@ def params(system):
 
 def answer(system, features=FEATURES, parameters=None, **present):
     parameters = params(system) if parameters is None else parameters
-    logits, _ = system.apply({"params": parameters}, features, STARTS, present=present)
+    logits, _ = system.apply({"params": parameters}, Inputs.unpadded(features, STARTS, present))
     return np.asarray(logits["answer"])
 
 
@@ -127,9 +128,9 @@ def test_over_words_the_others_are_means_so_far():
     visual = FEATURES["visual"].copy()
     visual[:, 1] = visual[:, :2].mean(1)
     visual[:, 3] = visual[:, 2:].mean(1)
-    found, _ = system.apply({"params": params(system)}, FEATURES, reset)
+    found, _ = system.apply({"params": params(system)}, Inputs.unpadded(FEATURES, reset))
     means = FEATURES | {"speech": speech, "visual": visual}
-    expected, _ = small().apply({"params": params(system)}, means, reset)
+    expected, _ = small().apply({"params": params(system)}, Inputs.unpadded(means, reset))
     np.testing.assert_allclose(found["answer"], expected["answer"], atol=1e-6)
 
 

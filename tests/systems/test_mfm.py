@@ -10,6 +10,7 @@ from mman_jax.errors import InputError
 from mman_jax.systems import build
 from mman_jax.systems.base import parameter_shapes
 from mman_jax.systems.mfm import _last_cells, discrepancy
+from mman_jax.types import Inputs
 from tests.systems import golden
 
 DIMS = {"text": 4, "speech": 3, "visual": 2}
@@ -33,24 +34,22 @@ STARTS = np.array([[True, False, False]] * 2)
 
 
 def in_training(present=None, mask=None, features=INPUTS, **changes):
-    """Parameters by the rule; answers, and what is sown."""
+    """Logits in training by the rule's parameters, losses, codes and what is rebuilt."""
     system = build(SMALL | changes, list(DIMS), 2)
-    variables = {"params": golden.params(system, DIMS)}
     starts = STARTS[:, : features["text"].shape[1]]
-    if mask is not None:
-        variables["cells"] = {"mask": mask}
+    inputs = Inputs.unpadded(features, starts, present)
+    inputs = inputs if mask is None else inputs._replace(mask=mask)
 
-    @jax.jit
-    def answer(variables, features, present):
-        return system.apply(
-            variables, features, starts, train=True, present=present,
-            mutable=["losses", "intermediates"], rngs={"dropout": jax.random.key(0)},
-        )  # fmt: skip
+    outputs, losses = jax.jit(functools.partial(outputs_and_losses, system))(
+        golden.params(system, DIMS), inputs
+    )
+    return outputs["answer"], losses, outputs["codes"], outputs["rebuilt"]
 
-    (logits, _), kept = answer(variables, features, present)
-    losses = {name: pair for name, (pair,) in kept["losses"].items()}
-    ((codes,), (rebuilt,)) = (kept["intermediates"][name] for name in ("codes", "rebuilt"))
-    return logits["answer"], losses, codes, rebuilt
+
+def outputs_and_losses(system, params, inputs):
+    rngs = {"dropout": jax.random.key(0)}
+    outputs, _ = system.apply({"params": params}, inputs, train=True, rngs=rngs)
+    return outputs, system.losses(outputs, inputs, None)
 
 
 @functools.cache
@@ -144,11 +143,8 @@ def test_the_decoder_feeds_back_where_it_has_steps():
     @jax.jit
     @jax.grad
     def gradient(params):
-        _, kept = system.apply(
-            {"params": params}, INPUTS, STARTS, train=True, mutable=["losses"],
-            rngs={"dropout": jax.random.key(0)},
-        )  # fmt: skip
-        return sum(map(jnp.sum, jax.tree.leaves(kept)))
+        _, losses = outputs_and_losses(system, params, Inputs.unpadded(INPUTS, STARTS))
+        return sum(map(jnp.sum, jax.tree.leaves(losses)))
 
     found = gradient(golden.params(system, DIMS))
     for m in DIMS:

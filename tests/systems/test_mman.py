@@ -9,6 +9,8 @@ import pytest
 from mman_jax.layers.clstm import ContextualLSTM
 from mman_jax.layers.lstm import LSTM
 from mman_jax.systems import build
+from mman_jax.systems.base import parameter_shapes
+from mman_jax.types import Inputs
 from tests.layers import references
 
 CLASSES = 3
@@ -45,8 +47,7 @@ def draw(dims, rows=3, utterances=6, seed=0):
 
 
 def shapes_of(network, dims):
-    features, reset = draw(dims, 1, 1), np.ones((1, 1), bool)
-    return jax.eval_shape(network.init, jax.random.key(0), features, reset)["params"]
+    return parameter_shapes(network, dims)
 
 
 @functools.cache
@@ -57,15 +58,14 @@ def make(system):
     return network, references.randomise(shapes_of(network, dims), scale=0.7), draw(dims)
 
 
-_compiled = {}
+@functools.partial(jax.jit, static_argnums=0, static_argnames=("train", "method"))
+def _apply(network, params, inputs, **options):
+    return network.apply({"params": params}, inputs, **options)
 
 
-def answer(network, params, *args, **kwargs):
-    """`network.apply`, compiled once a network (which holds dicts, and so has no hash)."""
-    if id(network) not in _compiled:
-        apply = jax.jit(network.apply, static_argnames=("train", "method"))
-        _compiled[id(network)] = (network, apply)
-    return _compiled[id(network)][1]({"params": params}, *args, **kwargs)
+def answer(network, params, features, reset, present=None, **options):
+    """Outputs and state; compiled once for each network."""
+    return _apply(network, params, Inputs.unpadded(features, reset, present), **options)
 
 
 def assert_close(actual, expected, tolerance=1e-5):
@@ -111,7 +111,9 @@ def test_an_utterance_without_anything_passes_the_state_on():
 def test_the_order_of_the_features_does_not_matter(system):
     network, params, features = make(system)
     backwards = dict(reversed(features.items()))
-    here, there = (network.apply({"params": params}, x, RESET) for x in (features, backwards))
+    here, there = (
+        network.apply({"params": params}, Inputs.unpadded(x, RESET)) for x in (features, backwards)
+    )
     chex.assert_trees_all_equal(here, there)
 
 

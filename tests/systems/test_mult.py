@@ -10,6 +10,7 @@ from mman_jax.errors import InputError
 from mman_jax.systems import build
 from mman_jax.systems.base import parameter_shapes
 from mman_jax.trial.prepared import prepare_experiment
+from mman_jax.types import Inputs
 from tests.layers import references
 from tests.systems import golden
 
@@ -49,7 +50,7 @@ def test_the_golden_numbers():
     system = build({"system": "mult", "layers": 3}, list(DIMS), 2)
     params = golden.params(system, DIMS)
     assert golden.count(params) == 663_752
-    logits, _ = jax.jit(system.apply)({"params": params}, features(), RESET)
+    logits, _ = jax.jit(system.apply)({"params": params}, Inputs.unpadded(features(), RESET))
     expected = [[0.0012, -0.08393], [0.05936, -0.09261]]
     np.testing.assert_allclose(logits["answer"][:, -1], expected, atol=2e-4)
 
@@ -61,7 +62,7 @@ def test_the_golden_numbers_of_what_the_head_reads():
     answer = params["answer"]
     answer["dense_1"] = jax.tree.map(np.zeros_like, answer["dense_1"])
     answer["logits"] = {"kernel": np.eye(180, dtype="f4"), "bias": np.zeros(180, "f4")}
-    logits, _ = jax.jit(system.apply)({"params": params}, features(), RESET)
+    logits, _ = jax.jit(system.apply)({"params": params}, Inputs.unpadded(features(), RESET))
     expected = [-0.01481, 1.50312, 1.1362, -0.31704, -1.42838, -1.23504]
     np.testing.assert_allclose(logits["answer"][0, -1, :6], expected, atol=2e-4)
 
@@ -78,7 +79,9 @@ def test_the_golden_numbers_over_frames_of_unequal_and_of_equal_lengths():
     ):
         there = {m: np.arange(6) < n for m, n in zip(DIMS, lengths, strict=True)}
         present = {m: np.broadcast_to(x, (2, 1, 6)) for m, x in there.items()}
-        logits, state = answer({"params": params}, given, np.ones((2, 1), bool), present=present)
+        logits, state = answer(
+            {"params": params}, Inputs.unpadded(given, np.ones((2, 1), bool), present)
+        )
         np.testing.assert_allclose(logits["answer"][:, 0], expected, atol=2e-4)
         assert state == {}
 
@@ -89,7 +92,7 @@ def test_the_order_of_the_modalities_permutes_parameters_and_nothing_else():
     system = build(settings, ["text", "speech"], 2)
     dims = {m: x.shape[-1] for m, x in given.items()}
     params = references.randomise(parameter_shapes(system, dims), scale=0.3)
-    expected, _ = jax.jit(system.apply)({"params": params}, given, RESET)
+    expected, _ = jax.jit(system.apply)({"params": params}, Inputs.unpadded(given, RESET))
     answer = jax.tree.map(np.asarray, params["answer"])
     for name in ("cross", "own"):
         answer[name] = jax.tree.map(lambda x: x[::-1], answer[name])
@@ -106,7 +109,7 @@ def test_the_order_of_the_modalities_permutes_parameters_and_nothing_else():
             "bias": swap(bias, (0,)) if 1 in axes else bias,
         }
     swapped = build(settings, ["speech", "text"], 2)
-    found, _ = jax.jit(swapped.apply)({"params": {"answer": answer}}, given, RESET)
+    found, _ = jax.jit(swapped.apply)({"params": {"answer": answer}}, Inputs.unpadded(given, RESET))
     np.testing.assert_allclose(found["answer"], expected["answer"], atol=1e-5)
 
 
@@ -118,7 +121,9 @@ def test_an_answer_looks_back_as_far_as_the_windows_of_its_layers_reach():
     x, steps = {m: golden.inputs(1, 7, d) for m, d in dims.items()}, np.arange(7)
 
     def answers(x):
-        logits, _ = system.apply({"params": params}, x, jnp.asarray(steps == 0)[None])
+        logits, _ = system.apply(
+            {"params": params}, Inputs.unpadded(x, jnp.asarray(steps == 0)[None])
+        )
         return logits["answer"] @ jnp.arange(1.0, 4)
 
     # Cross-modal layers read one source that none of them changes; three read themselves.
@@ -139,7 +144,7 @@ def test_a_modality_alone_is_refused_before_anything_is_trained():
     with pytest.raises(InputError) as error:
         prepare_experiment(config)
     assert str(error.value) == (
-        "config.modalities: text alone; expected two or more: MulT attends between pairs"
+        "config.modalities: text alone; expected two or more for MulT"
     )
 
 

@@ -19,6 +19,7 @@ from mman_jax.systems import build
 from mman_jax.systems.base import parameter_shapes
 from mman_jax.training.mesh import compiling, make_mesh
 from mman_jax.training.trainer import Trainer
+from mman_jax.types import Inputs
 from tests import tiny
 from tests.layers.references import dense
 
@@ -74,8 +75,8 @@ def parameters(name):
 def answering(name):
     def answer(params, features, present):
         reset = np.ones(next(iter(features.values())).shape[:2], bool)
-        given = {"params": params}, features, reset
-        return small(name).apply(*given, present=present)[0]["answer"]
+        inputs = Inputs.unpadded(features, reset, present)
+        return small(name).apply({"params": params}, inputs)[0]["answer"]
 
     return jax.jit(answer)
 
@@ -147,7 +148,7 @@ def test_an_utterance_is_answered_from_itself_alone(name):
 @every
 def test_dropout_acts_in_training_alone(name):
     system, (features, present) = small(name), frames(name)
-    given = {"params": parameters(name)}, features, STARTS, None, True, present
+    given = {"params": parameters(name)}, Inputs.unpadded(features, STARTS, present), None, True
 
     @jax.jit
     def train(seed):
@@ -164,7 +165,7 @@ def test_trained_frozen_resumed_saved_and_answered(name, tmp_path):
     corpus = generate(WordProcess(**sizes), (4, 2, 2)).select_modalities(list(DIMS[name]))
     dims, classes = corpus.dims, corpus.label_names
     system = small(name, 2)
-    laid = unaligned(corpus, {m: system.as_is(m) for m in dims})
+    laid = unaligned(corpus, {m: system.frame_view(m) for m in dims})
     parts = prepare(corpus, words=laid)
     group, part = FROZEN[name]
     stage = {

@@ -8,6 +8,7 @@ from mman_jax.errors import InputError
 from mman_jax.systems import build
 from mman_jax.systems.base import parameter_shapes
 from mman_jax.systems.raven import RAVEN
+from mman_jax.types import Inputs
 from tests.systems import golden
 
 DIMS = {"text": 4, "speech": 3, "visual": 2}
@@ -38,7 +39,7 @@ def words():
 def answer(system, features, params=None, **present):
     params = golden.params(system, DIMS) if params is None else params
     (logits, _), kept = system.apply(
-        {"params": params}, features, STARTS, present=present, mutable=["intermediates"]
+        {"params": params}, Inputs.unpadded(features, STARTS, present), mutable=["intermediates"]
     )
     return logits["answer"], kept["intermediates"]["shifted"][0]
 

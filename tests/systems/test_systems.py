@@ -3,14 +3,13 @@ import math
 import pathlib
 
 import jax
-import numpy as np
 import pytest
 
 import configs
 from configs import mman
 from mman_jax.errors import InputError
 from mman_jax.systems import build
-from mman_jax.systems.base import owner
+from mman_jax.systems.base import owner, parameter_shapes
 
 # The public IEMOCAP features (facts.md).
 DIMS = {"speech": 100, "visual": 512, "text": 100}
@@ -34,10 +33,7 @@ PARAMETERS = {
 
 
 def shapes(network, dims):
-    """The parameters' shapes; computes nothing."""
-    features = {m: np.zeros((1, 1, d), np.float32) for m, d in dims.items()}
-    reset = np.ones((1, 1), bool)
-    return jax.eval_shape(network.init, jax.random.key(0), features, reset)["params"]
+    return parameter_shapes(network, dims)
 
 
 def count(params):

@@ -5,6 +5,7 @@ from configs import tripathi
 from mman_jax.errors import InputError
 from mman_jax.systems import build
 from mman_jax.systems.base import parameter_shapes
+from mman_jax.types import Inputs
 from tests.systems import golden
 
 DIMS = {"text": 3, "speech": 2}
@@ -38,7 +39,7 @@ def test_parameters_over_frames():
         "answer": 256 * 4 + 4,
     }
     assert golden.count(shapes["branch_speech"]["decoder"]) == 246_528
-    assert [system.as_is(m) for m in dims] == [{"cells": 50}, {"first": 100}, {"parts": 200}]
+    assert [system.frame_view(m) for m in dims] == [{"cells": 50}, {"first": 100}, {"parts": 200}]
 
 
 def test_its_answers_by_hand():
@@ -46,7 +47,9 @@ def test_its_answers_by_hand():
     x = {m: golden.inputs(1, 3, d) for m, d in DIMS.items()}
     there = {"speech": np.array([[True, False, True]])}
     params = golden.params(system, DIMS)
-    found, state = system.apply({"params": params}, x, np.zeros((1, 3), bool), present=there)
+    found, state = system.apply(
+        {"params": params}, Inputs.unpadded(x, np.zeros((1, 3), bool), there)
+    )
 
     def dense(x, size):
         return x @ golden.filled((), (x.shape[-1], size)) + golden.filled((), (size,))

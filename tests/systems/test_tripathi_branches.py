@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from mman_jax.systems.tripathi_branches import Attended, Convolved, Recurrent
+from mman_jax.systems.tripathi import _Attended, _Convolved, _Recurrent
 from tests.layers import references
 from tests.layers.references import dense, sigmoid, softmax
 
@@ -72,7 +72,7 @@ def convolved(params, image):
 
 def test_words_pass_two_lstms():
     x, present = frames()
-    params, found = run(Recurrent(4, 2, 0.2), x, present)
+    params, found = run(_Recurrent(4, 2, 0.2), x, present)
     for b, count in enumerate(COUNTS):
         states = lstm(params["lstm_1"], lstm(params["lstm_0"], np.float64(x[b, 0, :count])))
         np.testing.assert_allclose(found[b], dense(params["linear"], states[-1]), atol=1e-5)
@@ -81,7 +81,7 @@ def test_words_pass_two_lstms():
 @pytest.mark.parametrize("most", [3, 4, 6])
 def test_speech_passes_an_lstm_and_the_attention_decoder(most):
     x, present = frames()
-    params, found = run(Attended(most, 4, 2, 0.2), x, present)
+    params, found = run(_Attended(most, 4, 2, 0.2), x, present)
     for b, count in enumerate(COUNTS):
         states = lstm(params["lstm"], np.float64(x[b, 0, : min(count, most)]))
         outputs = decoded(params["decoder"], states, most)
@@ -91,7 +91,7 @@ def test_speech_passes_an_lstm_and_the_attention_decoder(most):
 def test_faces_pass_convolutions():
     x, present = frames(7)
     present[:] = True
-    params, found = run(Convolved(5, (3, 2), 2, 0.2), x, present)
+    params, found = run(_Convolved(5, (3, 2), 2, 0.2), x, present)
     for b in range(3):
         image = np.pad(np.float64(x[b, 0]), ((0, 1), (0, 0)))[..., None]
         for number in range(2):

@@ -21,30 +21,38 @@ from mman_jax.trial import results
 from tests import tiny
 
 
-class Sown(System):
-    """A dense layer, and a parameter that a loss beside the head's pulls to 3."""
+class Pulled(System):
+    """A dense layer, and a parameter that a further loss pulls to 3."""
 
     weight: float = 1.0
     causal: ClassVar[bool] = True
 
     @nn.compact
-    def __call__(self, features, reset, state=None, train=False, present=None):
-        joined = jnp.concatenate([features[m] for m in self.modalities], axis=-1)
+    def __call__(self, inputs, state=None, train=False):
+        joined = jnp.concatenate([inputs.features[m] for m in self.modalities], axis=-1)
         aim = self.param("aim", nn.initializers.zeros_init(), ())
-        cells = jnp.float32(reset.size)
-        self.sow("losses", "aim", (self.weight * cells * (aim - 3.0) ** 2, cells))
-        return {"answer": nn.Dense(self.classes, name="logits")(joined)}, ()
+        return {"answer": nn.Dense(self.outputs, name="logits")(joined), "aim": aim}, ()
+
+    def losses(self, outputs, inputs, labels):
+        cells = self.cells(inputs, labels)
+        return {"aim": (self.weight * cells * (outputs["aim"] - 3.0) ** 2, cells)}
+
+    def cells(self, inputs, labels):
+        return jnp.float32(inputs.reset.size)
 
 
-class Padded(Sown):
+class Padded(Pulled):
     """Its loss is of padding alone."""
 
-    @nn.compact
-    def __call__(self, features, reset, state=None, train=False, present=None):
-        aim = self.param("aim", nn.initializers.zeros_init(), ())
-        padding = jnp.sum(~self.real_cells(reset), dtype=jnp.float32)
-        self.sow("losses", "aim", (padding * (aim - 3.0) ** 2, padding))
-        return {"answer": nn.Dense(self.classes, name="logits")(features[self.modalities[0]])}, ()
+    def cells(self, inputs, labels):
+        return jnp.sum(~inputs.mask, dtype=jnp.float32)
+
+
+class Labelled(Pulled):
+    """Its loss counts the utterances of a class that no utterance has."""
+
+    def cells(self, inputs, labels):
+        return jnp.sum(labels == 99, dtype=jnp.float32)
 
 
 def trained(system, shards=(1, 1), **changes):
@@ -59,39 +67,40 @@ def trained(system, shards=(1, 1), **changes):
     return tiny.last(trainer, parts.labels(task), [0]).state
 
 
-def test_a_sown_loss_trains_what_the_head_s_does_not():
-    assert float(trained(Sown).params["aim"][0]) > 0
+def test_a_further_loss_trains_what_the_head_s_does_not():
+    assert float(trained(Pulled).params["aim"][0]) > 0
 
 
-def test_a_sown_loss_of_weight_nothing_changes_nothing():
-    class Silent(Sown):
+def test_a_further_loss_of_weight_nothing_changes_nothing():
+    class Silent(Pulled):
         weight: float = 0.0
 
-    silent, loud = trained(Silent).params, trained(Sown).params
+    silent, loud = trained(Silent).params, trained(Pulled).params
     assert float(silent["aim"][0]) == 0
     np.testing.assert_array_equal(silent["logits"]["kernel"], loud["logits"]["kernel"])
 
 
-def test_a_step_tells_what_is_padding():
+def test_a_further_loss_is_given_the_mask_and_the_labels():
     assert float(trained(Padded).params["aim"][0]) > 0
+    assert float(trained(Labelled).params["aim"][0]) == 0
 
 
-def test_a_sown_loss_is_one_mean_over_all_devices():
-    one, two = trained(Sown).params["aim"], trained(Sown, (1, 2)).params["aim"]
+def test_a_further_loss_is_one_mean_over_all_devices():
+    one, two = trained(Pulled).params["aim"], trained(Pulled, (1, 2)).params["aim"]
     np.testing.assert_allclose(one, two, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["adamw", "adam", "adadelta"])
 def test_every_optimizer_moves_the_parameters(name):
-    state = trained(Sown, optimizer=name, learning_rate={"default": 0.1})
+    state = trained(Pulled, optimizer=name, learning_rate={"default": 0.1})
     assert np.abs(state.params["aim"]).max() > 0
 
 
 def test_an_unknown_optimizer_and_a_stage_without_settings_are_refused():
     with pytest.raises(InputError, match="optimizer: 'adamm'; expected 'adam'"):
-        trained(Sown, optimizer="adamm")
+        trained(Pulled, optimizer="adamm")
     with pytest.raises(InputError, match="optimizer: adadelta with b2; expected adam"):
-        trained(Sown, optimizer="adadelta", b2=0.9)
+        trained(Pulled, optimizer="adadelta", b2=0.9)
     trainer, _ = tiny.trainer()
     settings = {k: v for k, v in trainer.settings.items() if k != "fusion"}
     with pytest.raises(InputError, match=r"train\.fusion: no settings"):
@@ -108,7 +117,7 @@ def test_a_batch_of_empty_rows_is_no_step():
     settings = mman.training() | {"batch": 4}
     own = {"rules": ((".*", True),), "optimizer": "adam", "epochs": 2}
     settings["all"] = settings["towers"] | own
-    built = Sown.from_settings({}, list(corpus.dims), len(task.classes))
+    built = Pulled.from_settings({}, list(corpus.dims), len(task.classes))
     trainer = Trainer(
         built, settings, parts.rows, len(task.classes), make_mesh(1), conversations=24
     )

@@ -13,6 +13,7 @@ from mman_jax.errors import InputError
 from mman_jax.evaluation import metrics
 from mman_jax.training.optimizer import FROZEN
 from mman_jax.training.rows import batch_rows, in_batches
+from mman_jax.types import Inputs
 from tests import tiny
 
 
@@ -140,7 +141,9 @@ def test_answers_are_the_network_s_own(snapshots):
 
     @jax.jit
     def answer(params, features, reset):
-        return jax.vmap(lambda p: trainer.system.apply({"params": p}, features, reset)[0])(params)
+        return jax.vmap(
+            lambda p: trainer.system.apply({"params": p}, Inputs.unpadded(features, reset))[0]
+        )(params)
 
     for part in ("valid", "test"):
         rows = trainer._host_rows[part]
