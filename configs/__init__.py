@@ -1,1 +1,3 @@
-"""One short file a system; `mman.py` is the whole recipe."""
+"""One short file a system, and the default config."""
+
+DEFAULT = "mman"

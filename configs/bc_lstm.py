@@ -12,4 +12,4 @@ from mman_jax.trial import config
 
 
 def get_config(recipe=None):
-    return config.derive(mman.recipe(recipe), "bc_lstm")
+    return config.derive(mman.recipes(recipe)("mman"), "bc_lstm")

@@ -6,9 +6,5 @@ mman run --config=configs/clstm_speech.py --workdir=runs/clstm_speech
 from mman_jax.configs import mman
 
 
-def system(config):
-    return mman.unimodal(config, "speech")
-
-
 def get_config(recipe=None):
-    return system(mman.recipe(recipe))
+    return mman.recipes(recipe)("clstm_speech")

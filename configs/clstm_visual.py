@@ -6,9 +6,5 @@ mman run --config=configs/clstm_visual.py --workdir=runs/clstm_visual
 from mman_jax.configs import mman
 
 
-def system(config):
-    return mman.unimodal(config, "visual")
-
-
 def get_config(recipe=None):
-    return system(mman.recipe(recipe))
+    return mman.recipes(recipe)("clstm_visual")

@@ -14,4 +14,4 @@ from mman_jax.trial import config
 
 
 def get_config(recipe=None):
-    return config.derive(mman.recipe(recipe), "fmt")
+    return config.derive(mman.recipes(recipe)("mman"), "fmt")

@@ -13,4 +13,4 @@ from mman_jax.trial import config
 
 
 def get_config(recipe=None):
-    return config.derive(mman.recipe(recipe), "lmf")
+    return config.derive(mman.recipes(recipe)("mman"), "lmf")

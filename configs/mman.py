@@ -1,63 +1,47 @@
 """MMAN: three uni-modal towers and a multi-modal attention tower, under a dense late fusion.
 
-The sizes and the training settings are those of `mman_jax/systems/mman.py`; what a run needs
-beside them is here. Every other config has a function `system` that makes this recipe, or another
-one (`configs/clstm_lf.py:mosi`), into its own system.
+The sizes and the training settings are those of `mman_jax/systems/mman.py`, which has a recipe for
+each system of the paper: `--config=mman:clstm_mma` is that of `configs/clstm_mma.py`.
 
     mman run --config=configs/mman.py --workdir=runs/mman
 """
 
 import importlib
 import runpy
+from collections.abc import Callable, Mapping
+from typing import Any
 
-import ml_collections
+from ml_collections import ConfigDict
 
-from mman_jax.systems.mman import clstm, network, tower, training
-from mman_jax.trial.config import base
+from mman_jax.systems import mman
+from mman_jax.trial import config
 
-
-def recipe(name):
-    """The recipe of a config: `mman`, or one that `mman sweep` wrote, by its name or its path."""
-    if name and name.endswith(".py"):
-        return runpy.run_path(name)["get_config"]()
-    return importlib.import_module(f"mman_jax.configs.{name or 'mman'}").get_config()
+Recipes = Callable[[str], ConfigDict]
 
 
-def unimodal(config, modality):
-    """Makes a recipe into one modality's cLSTM, at the sizes of the paper's uni-modal baseline."""
-    config.system = f"clstm_{modality}"
-    config.data.modalities = modality
-    del config.network.early, config.network.fusion
-    towers = unimodal_baselines(config)
-    config.network.unimodal = ml_collections.ConfigDict(
-        {"default": towers.get(modality, towers["default"])}
-    )
-    return config
+def get_config(name: str = mman.NAME) -> ConfigDict:
+    """Returns the config of a system of the paper, by its name in `mman_jax.systems.mman`."""
+    made = config.of(mman.NAME, name)
+    made.data.modalities = mman.modality_of(name)
+    return made
 
 
-def unimodal_baselines(config):
-    """A recipe's uni-modal towers as they are outside MMAN, whose visual tower alone is smaller.
+def recipes(file: str | None = None) -> Recipes:
+    """Returns `get_config`, or that of another file which has one for each system of the paper.
 
-    What a recipe says of a tower beside that holds here, too.
+    Args:
+        file: a config of this folder, such as `mosi`, or a path, such as `mman sweep` wrote.
     """
-    smaller = network()["unimodal"]["visual"]
-    default = config.network.unimodal.default
-    towers = {}
-    for name, block in config.network.unimodal.to_dict().items():
-        if (tuple(block["hidden"]), block["dense"]) == (smaller["hidden"], smaller["dense"]):
-            block |= {"hidden": default.hidden, "dense": default.dense}
-        if name == "default" or block != default.to_dict():
-            towers[name] = block
-    return towers
+    if file and file.endswith(".py"):
+        return runpy.run_path(file)["get_config"]
+    return importlib.import_module(f"mman_jax.configs.{file or mman.NAME}").get_config
 
 
-def get_config():
-    config = base()
-    config.system = "mman"
-    config.network = ml_collections.ConfigDict(network())
-    # What cLSTM-EF and cLSTM-LF have beside or in place of MMAN's: an early and a late fusion.
-    config.baselines = ml_collections.ConfigDict(
-        {"ef": tower((300, 300), 200), "clstm": clstm((300,), 200), "clstm_rate": 1e-3}
-    )
-    config.train = ml_collections.ConfigDict(training())
-    return config
+def tuned(name: str, fields: Mapping[str, Mapping[str, Any]]) -> ConfigDict:
+    """Returns the config of a system of the paper with values that a sweep found.
+
+    Args:
+        name: of the system.
+        fields: by system its values by path; a system that is not listed has those of MMAN.
+    """
+    return config.change(get_config(name), fields.get(name, fields[mman.NAME]))

@@ -11,4 +11,4 @@ from mman_jax.trial import config
 
 
 def get_config(recipe=None):
-    return config.derive(mman.recipe(recipe), "rozgic")
+    return config.derive(mman.recipes(recipe)("mman"), "rozgic")

@@ -15,4 +15,4 @@ from mman_jax.trial import config
 
 
 def get_config(recipe=None):
-    return config.derive(mman.recipe(recipe), "tripathi")
+    return config.derive(mman.recipes(recipe)("mman"), "tripathi")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import mman_jax
-from docs.hooks import architecture, reference
+from docs.hooks import architecture, reference, systems
 from mman_jax.cli.main import COMMANDS
 
 ROOT = Path(__file__).parents[1]
@@ -99,6 +99,11 @@ def test_the_citation_is_whole_and_of_this_version():
     assert [author["family-names"] for author in paper["authors"]] == ["Pan", "Luo", "Yang", "Li"]
 
 
+def test_the_table_of_systems_is_made_from_the_classes():
+    page = systems.PAGE.read_text(encoding="utf-8")
+    assert systems.written(page) == page, "run python -m docs.hooks.systems"
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     for needed in ("mkdocs", "material", "mkdocstrings_handlers.python"):
@@ -114,7 +119,7 @@ def site(tmp_path_factory):
 
 def test_every_public_name_has_an_entry(site):
     for name in MODULES:
-        if name.endswith("_pytorch") and not importlib.util.find_spec("torch"):
+        if name.endswith("pytorch_network") and not importlib.util.find_spec("torch"):
             continue
         module = importlib.import_module(name)
         page = (site / reference.page(name)).with_suffix(".html").read_text(encoding="utf-8")

@@ -7,10 +7,12 @@ from configs import mman
 from mman_jax.data.parts import prepare
 from mman_jax.data.protocols import tasks
 from mman_jax.data.synthetic import process
+from mman_jax.study.towers import recipe_of
 from mman_jax.systems import build
 from mman_jax.systems.base import parameter_shapes
 from mman_jax.training import mesh as parallel
 from mman_jax.training.trainer import Trainer
+from mman_jax.trial.config import network as settings
 
 MODALITIES = ("speech", "text")
 
@@ -25,9 +27,6 @@ def shrink(config, hidden=8, dense=6, epochs=3):
             block.dense = dense
     if "early" in config.network and "attention" in config.network.early:
         config.network.early.attention.update(model=6, key=5, value=6)
-    if "baselines" in config:
-        for block in (config.baselines.ef, config.baselines.clstm):
-            block.update(hidden=(hidden,) * len(block.hidden), dense=dense)
     config.train.max_epochs = epochs
     config.train.batch = 4
     config.train.update(select="accuracy", smoothing=0.0)
@@ -40,6 +39,15 @@ def recipe(dropout=0.0, epochs=3, layers=1):
     for block in (*config.network.unimodal.values(), config.network.early):
         block.update(hidden=(8,) * layers, dropout=dropout, input_dropout=0.0)
     return config
+
+
+def recipes_of(config):
+    """The small configs of the paper's systems, with what MMAN's config changes of them."""
+    return lambda name: recipe_of(name, config, small)
+
+
+def small(name):
+    return shrink(mman.get_config(name))
 
 
 def corpus(conversations=(10, 3, 4), seed=0):
@@ -61,7 +69,7 @@ def trainer(config=None, parts=None, seeds=1, parallel_way="jit", shards=(1, 1))
         return _TRAINERS[key]
     given, parts = parts, parts or prepare(corpus())
     task = tasks(parts.corpus, "auto")[0]
-    network = build(config.network, list(parts.corpus.dims), len(task.classes))
+    network = build(settings(config), list(parts.corpus.dims), len(task.classes))
     mesh = parallel.make_mesh(seeds, parallel_way, *shards)
     made = Trainer(network, config.train, parts.rows, len(task.classes), mesh, parallel_way)
     if given is None:

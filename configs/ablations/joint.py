@@ -6,15 +6,16 @@ mman run --config=configs/ablations/joint.py --workdir=runs/joint
 from mman_jax.configs import mman
 
 
-def system(config):
-    config.system = "joint"
+def variant(recipes):
+    config = recipes("mman")
     config.train.fusion.rules = (("fusion/.*", True), ("towers_.*", True))
     rates = config.train.fusion.learning_rate
     rates.fusion, rates.default = rates.default, 1e-4
     config.train.fusion.epochs = 40
     config.train.fusion.patience = 10
+    config.name = "joint"
     return config
 
 
 def get_config(recipe=None):
-    return system(mman.recipe(recipe))
+    return variant(mman.recipes(recipe))

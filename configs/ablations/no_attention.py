@@ -3,14 +3,15 @@
 mman run --config=configs/ablations/no_attention.py --workdir=runs/no_attention
 """
 
-from mman_jax.configs import clstm_ef, mman
+from mman_jax.configs import mman
 
 
-def system(config):
-    config.system = "no_attention"
-    config.network.early = clstm_ef.concatenation(config)
+def variant(recipes):
+    config = recipes("mman")
+    config.network.early = recipes("clstm_ef").network.early
+    config.name = "no_attention"
     return config
 
 
 def get_config(recipe=None):
-    return system(mman.recipe(recipe))
+    return variant(mman.recipes(recipe))

@@ -3,15 +3,15 @@
 mman run --config=configs/ablations/no_context.py --workdir=runs/no_context
 """
 
-from mman_jax.configs import clstm_mma, mman
+from mman_jax.configs import mman
 
 
-def system(config):
-    config = clstm_mma.system(config)
-    config.system = "no_context"
+def variant(recipes):
+    config = recipes("clstm_mma")
     config.network.context = False
+    config.name = "no_context"
     return config
 
 
 def get_config(recipe=None):
-    return system(mman.recipe(recipe))
+    return variant(mman.recipes(recipe))

@@ -1,4 +1,4 @@
-"""MMAN with key and value weights of each query's own, not shared by the queries.
+"""MMAN with separate key and value weights for each query.
 
 mman run --config=configs/ablations/own_keys.py --workdir=runs/own_keys
 """
@@ -6,11 +6,12 @@ mman run --config=configs/ablations/own_keys.py --workdir=runs/own_keys
 from mman_jax.configs import mman
 
 
-def system(config):
-    config.system = "own_keys"
+def variant(recipes):
+    config = recipes("mman")
     config.network.early.attention.shared = False
+    config.name = "own_keys"
     return config
 
 
 def get_config(recipe=None):
-    return system(mman.recipe(recipe))
+    return variant(mman.recipes(recipe))

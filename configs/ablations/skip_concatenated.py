@@ -1,16 +1,17 @@
 """MMAN with the skip connection concatenated to the attention's outputs, not added.
 
-mman run --config=configs/ablations/skip_concatenated.py --workdir=DIR
+mman run --config=configs/ablations/skip_concatenated.py --workdir=runs/skip_concatenated
 """
 
 from mman_jax.configs import mman
 
 
-def system(config):
-    config.system = "skip_concatenated"
+def variant(recipes):
+    config = recipes("mman")
     config.network.early.attention.skip = "concatenate"
+    config.name = "skip_concatenated"
     return config
 
 
 def get_config(recipe=None):
-    return system(mman.recipe(recipe))
+    return variant(mman.recipes(recipe))

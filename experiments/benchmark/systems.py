@@ -19,17 +19,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from configs import mman
 from experiments.benchmark.peer_mult import CLASSES, DIMS, LENGTHS
 from experiments.benchmark.rows import answering, conversations, parts
 from experiments.benchmark.timing import line, median
 from mman_jax.systems import SYSTEMS, build
 from mman_jax.systems.estimator import Estimator
-from mman_jax.systems.mman import MMAN
 from mman_jax.training import mesh as parallel
 from mman_jax.training.estimator import Fitting
 from mman_jax.training.trainer import Trainer
-from mman_jax.trial.config import of
+from mman_jax.trial.config import network, of
 
 
 def case_systems(_: np.ndarray) -> Iterator[dict[str, Any]]:
@@ -56,8 +54,8 @@ def measure(name: str, lengths: Sequence[int]) -> dict[str, Any]:
         lengths: utterances of each conversation.
     """
     rows = conversations(np.array(lengths), dims=DIMS, classes=CLASSES)
-    config = mman.get_config() if SYSTEMS[name] is MMAN else of(name)
-    system, held = build(config.network, list(DIMS), CLASSES), parts(rows)
+    config = of(name)
+    system, held = build(network(config), list(DIMS), CLASSES), parts(rows)
     labels = {part: batch.labels for part, batch in held.items()}
     if isinstance(system, Estimator):
         seconds, answers, parameters = _fitted(Fitting(system, held), labels)

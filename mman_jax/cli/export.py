@@ -27,7 +27,7 @@ import jax
 import numpy as np
 from absl import flags
 
-from mman_jax import systems
+from mman_jax import inference
 from mman_jax.cli.terminal import command
 from mman_jax.errors import InputError
 from mman_jax.features.extraction import Extraction
@@ -130,7 +130,7 @@ def _torch(models: Sequence[Model]) -> dict[str, bytes]:
     # Read, not imported: nothing here needs torch. The network in it answers classes.
     if models[0].units is not None or models[0].build().architecture() is None:
         return {}
-    source = (pathlib.Path(systems.__file__).parent / "mman_pytorch.py").read_bytes()
+    source = (pathlib.Path(inference.__file__).parent / "pytorch_network.py").read_bytes()
     files = {"torch/network.py": source}
     for model in models:
         folder = "torch" if len(models) == 1 else f"torch/{model.card['task']}"

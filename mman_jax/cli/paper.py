@@ -67,6 +67,6 @@ def main() -> None:
         Preemption.listen()
         processes = _PROCESSES.value or workers.default_processes()
         names = [name.strip() for name in _SYSTEMS.value]
-        how = (processes, cache, _command(), names, _seeds_of())
+        how = (processes, cache, _command(), names, _seeds_of(), config.recipes())
         with command.named_flags("systems", "seeds_of"):
             study.run(settings, workdir, screen, *how)

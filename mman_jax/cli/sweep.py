@@ -24,6 +24,8 @@ from mman_jax.study import recipe, rules, side_by_side, space, trials, workers
 from mman_jax.study import sweep as searching
 from mman_jax.study.inner import prepare_inner
 from mman_jax.study.search import best, library
+from mman_jax.study.towers import recipe_of
+from mman_jax.systems.mman import papers
 from mman_jax.training import objectives
 from mman_jax.training.mesh import use_cache
 from mman_jax.trial import folder, tasks
@@ -92,7 +94,9 @@ def _sweep() -> None:
             screen.line(sentence)
         made = side_by_side.opened(inner, screen, start, _FOLDS.value, count, cache)
         with trials.opened(place / "trials.db") as storage, made as working:
-            sweep = searching.Sweep(start, inner, storage, budget, screen, working)
+            names = papers(inner.modalities)
+            recipes = {name: recipe_of(name, start, config.recipes()) for name in names}
+            sweep = searching.Sweep(recipes, inner, storage, budget, screen, working)
             found, accuracies = sweep.run(place / "rules.json")
         _show(screen, sweep, accuracies, unit)
         corpus = pathlib.Path(start.data.path).name if start.data.path else "the synthetic corpus"

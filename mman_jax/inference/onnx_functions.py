@@ -45,7 +45,7 @@ def functions(models: Sequence[Model], card: Mapping[str, Any]) -> dict[str, byt
     if card["architecture"] is None:
         raise InputError(card["system"], "has no network in PyTorch", "MMAN or one of its cLSTMs")
     torch = _torch()
-    from mman_jax.systems import mman_pytorch
+    from mman_jax.inference import pytorch_network
 
     modalities = list(models[0].dims)
 
@@ -61,7 +61,7 @@ def functions(models: Sequence[Model], card: Mapping[str, Any]) -> dict[str, byt
                 for seed in range(self.sizes[-1]):
                     one = jax.tree.map(lambda x, seed=seed: x[seed], model.params)
                     named = weights.to_torch(one, model.scaling)
-                    network = mman_pytorch.Network(card)
+                    network = pytorch_network.Network(card)
                     network.load_state_dict(
                         {name: torch.from_numpy(array.copy()) for name, array in named.items()}
                     )

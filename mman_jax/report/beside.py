@@ -13,13 +13,14 @@ from mman_jax.report.numbers import (
     spread,
 )  # fmt: skip
 from mman_jax.report.tables import Results, of_group, place, title
+from mman_jax.systems import mman
 
 _CONTEXT = {
     (False, False): "none",
     (True, False): "before it",
     (True, True): "before and after it",
 }
-_FOURS = (*published.ON_IEMOCAP_CITED, "clstm_lf", "mman")
+_FOURS = (*published.ON_IEMOCAP_CITED, mman.CLSTM_LF, mman.NAME)
 """The systems of Table 4 that can be trained here."""
 
 
@@ -65,11 +66,11 @@ def together(results: Results) -> Table | None:
         return None
     chosen = of_group(results, "paper") | others
     best = max(system["test"]["accuracy"]["mean"] for system in chosen.values())
-    against = {c["second"]: c for c in results["comparisons"] if c["first"] == "mman"}
+    against = {c["second"]: c for c in results["comparisons"] if c["first"] == mman.NAME}
     against |= {
         c["first"]: c | {"difference": -c["difference"]}
         for c in results["comparisons"]
-        if c["second"] == "mman"
+        if c["second"] == mman.NAME
     }
     rows = []
     for name, system in chosen.items():

@@ -12,7 +12,7 @@ from mman_jax.study.towers import CITED, System
 from mman_jax.systems import SYSTEMS, build
 from mman_jax.systems.base import Citation, parameter_shapes
 from mman_jax.systems.estimator import Estimator
-from mman_jax.trial.config import derive
+from mman_jax.trial.config import derive, network
 
 
 def systems(
@@ -37,7 +37,7 @@ def systems(
         paper = paper or Citation(kind.__name__, (inspect.getdoc(kind) or "").partition("\n")[0])
         config = derive(recipe, name)
         try:
-            system = build(config.network, modalities, classes)
+            system = build(network(config), modalities, classes)
             if isinstance(system, Estimator):
                 _check_estimator(kind, config)
         except InputError as error:

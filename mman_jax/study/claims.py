@@ -1,4 +1,4 @@
-"""What the paper claims, and what the data say of it."""
+"""Verdicts on the claims of the paper."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,18 +6,10 @@ from typing import Any
 import numpy as np
 
 from mman_jax.evaluation import significance
+from mman_jax.systems.mman import CLAIMS
 
 MARGIN = 0.02
 """Two systems are level where the whole interval of their difference lies within this."""
-
-CLAIMS = (
-    ("attention beats concatenation", "clstm_mma", "clstm_ef", "more"),
-    ("cLSTM-MMA is level with cLSTM-LF", "clstm_mma", "clstm_lf", "level"),
-    ("MMAN beats cLSTM-MMA", "mman", "clstm_mma", "more"),
-    ("MMAN beats cLSTM-LF", "mman", "clstm_lf", "more"),
-    ("cLSTM-MMA beats the pairwise network MulT", "clstm_mma", "mult", "more"),
-)
-"""The claim, the two systems, and whether the first is to have more right, or as much."""
 
 _EDGES = (0, 1, 2, 4, 8, 16, 32, 64)
 
@@ -85,7 +77,7 @@ def verdict(kind: str, low: float, high: float, margin: float = MARGIN) -> str:
     """`yes`, `no` or `undecided`, from the interval of the difference.
 
     Args:
-        kind: `more` or `level`, see `CLAIMS`.
+        kind: `more` or `level`, see `mman_jax.systems.mman.CLAIMS`.
         low: of the 95 % interval.
         high: the same.
         margin: within which two are level.

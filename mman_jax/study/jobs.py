@@ -2,12 +2,14 @@
 
 import dataclasses
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 
 from ml_collections import ConfigDict
 
 from mman_jax.files.lock import alone
 from mman_jax.study import towers as shared
+from mman_jax.training.programs import ANSWERS
 from mman_jax.trial import experiment
 from mman_jax.trial.progress import Progress
 
@@ -43,8 +45,9 @@ class Job:
     @property
     def trains_towers(self) -> bool:
         """Whether its fusion's stage trains towers, too: with it, or again without some rows."""
-        answers = self.config.train.fusion.get("answers")
-        return self.config.system == "joint" or answers == "out_of_fold"
+        fusion = self.config.train.fusion
+        trained = any(trains and re.match(r"towers|\.\*", rule) for rule, trains in fusion.rules)
+        return trained or fusion.answers != ANSWERS[0]
 
     def run(self, progress: Progress) -> None:
         """Runs the trial, or goes on with it.
@@ -58,7 +61,6 @@ class Job:
 
 def plan(
     systems: Sequence[shared.System],
-    config: ConfigDict,
     modalities: Sequence[str],
     workdir: pathlib.Path,
     fold: str = "",
@@ -69,7 +71,6 @@ def plan(
 
     Args:
         systems: to train.
-        config: the recipe that they were made from.
         modalities: of the corpus, in order.
         workdir: gets `systems` and `towers`.
         fold: its name, for the progress.
@@ -78,7 +79,7 @@ def plan(
     towers: dict[str, Job] = {}
     apart = [system for system in systems if system.trained_apart]
     systems = [system for system in systems if not system.trained_apart]
-    needed = {s.name: shared.towers(s.config, config, modalities) for s in systems}
+    needed = {s.name: shared.towers(s.config, modalities) for s in systems}
     keys = {s: {n: shared.key(n, c) for n, c in of.items()} for s, of in needed.items()}
     folders = {s.name: [workdir / "systems" / s.name] for s in systems}
     looks = {s.name: s.group == shared.PAPER for s in systems}

@@ -11,15 +11,14 @@ from mman_jax.configs import mman
 from mman_jax.study import rules
 from mman_jax.study.search import Row, best
 from mman_jax.study.space import ALL_TOWERS
-
-GROUPS = ("network", "train", "baselines")
-"""What a recipe holds; data, seeds and devices are a run's own."""
+from mman_jax.systems.mman import NAME
+from mman_jax.trial.config import changes
 
 _SHOWN = 3
 
 
 def source(
-    config: ConfigDict,
+    found: Mapping[str, ConfigDict],
     about: str,
     searches: Sequence[Sequence[Row]],
     accuracies: rules.Accuracies,
@@ -28,19 +27,23 @@ def source(
     """The Python source of a recipe.
 
     Args:
-        config: what was found, whole.
+        found: the config of each system of the paper, by its name; its network and its training
+            are written, for data, seeds and devices are a run's own.
         about: how the docstring begins.
         searches: the rows of each search.
         accuracies: of each rule by which an epoch may be picked.
         unit: what losses are, for people.
     """
     lines = [f'"""{about}', "", *tables(searches, unit), *_table_of_rules(accuracies)]
-    changes = [line for name in GROUPS for line in _changes(mman.get_config(), config, name)]
-    made = any("ml_collections" in line for line in changes)
-    lines += ['"""', "", *(["import ml_collections", ""] if made else [])]
-    lines += ["from mman_jax.configs import mman", "", "", "def get_config():"]
-    lines += ["    config = mman.get_config()", *(f"    {line}" for line in changes)]
-    return "\n".join([*lines, "    return config", ""])
+    lines += ['"""', "", "from mman_jax.configs import mman", "", "FIELDS = {"]
+    for name, config in found.items():
+        lines.append(f"    {_literal(name)}: {{")
+        for path, value in changes(mman.get_config(name), config).items():
+            if path.startswith(("network.", "train.")):
+                lines.append(f"        {_literal(path)}: {_literal(value)},")
+        lines.append("    },")
+    lines += ["}", "", "", f"def get_config(name={_literal(NAME)}):"]
+    return "\n".join([*lines, "    return mman.tuned(name, FIELDS)", ""])
 
 
 def tables(searches: Sequence[Sequence[Row]], unit: str) -> list[str]:
@@ -97,22 +100,6 @@ def _table_of_rules(accuracies: rules.Accuracies) -> list[str]:
         chosen = ", chosen" if rule == picked else ""
         lines.append(f"  {100 * found.mean():.2f} ({by_group}) {rule}{chosen}")
     return lines
-
-
-def _changes(before: Any, now: Any, name: str, place: str = "config") -> Iterator[str]:
-    """The lines that make one group of settings into another."""
-    path = f"{place}.{name}" if name.isidentifier() else f"{place}[{_literal(name)}]"
-    if name not in now:
-        yield f"del {path}"
-    elif isinstance(now[name], ConfigDict) and isinstance(before.get(name), ConfigDict):
-        for inner in dict.fromkeys([*before[name], *now[name]]):
-            yield from _changes(before[name], now[name], inner, path)
-    elif isinstance(now[name], ConfigDict):
-        yield f"{path} = ml_collections.ConfigDict("
-        yield f"    {_literal(now[name].to_dict())}"
-        yield ")"
-    elif name not in before or now[name] != before[name]:
-        yield f"{path} = {_literal(now[name])}"
 
 
 def _literal(value: Any) -> str:

@@ -115,25 +115,36 @@ def apply(config: ConfigDict, values: Values) -> ConfigDict:
     """The recipe with these values."""
     config = config.copy_and_resolve_references().unlock()
     for owner, own in values.items():
-        for name, value in own.items():
+        for name, value in own.items() if has(config, owner) else ():
             _set(config, owner, name, value)
     return config
 
 
+def has(config: ConfigDict, owner: str) -> bool:
+    """Whether a config has the settings of a tower, of all towers, or of a fusion."""
+    network = config.network
+    if owner == ALL_TOWERS:
+        return True
+    if owner in EARLY.values():
+        return "early" in network and EARLY.get(network.early.kind) == owner
+    if owner in (DENSE, CLSTM):
+        return "fusion" in network and f"{network.fusion.kind} fusion" == owner
+    wanted = [name for name in config.data.modalities.split(",") if name]
+    return "unimodal" in network and (not wanted or owner in wanted)
+
+
 def block(config: ConfigDict, owner: str) -> ConfigDict:
     """The sizes and rates of a tower, or of the cLSTM that fuses."""
-    if owner == ATTENTION:
+    if owner in EARLY.values():
         return config.network.early
-    if owner in (EARLY_FUSION, CLSTM):
-        return config.baselines["ef" if owner == EARLY_FUSION else "clstm"]
+    if owner == CLSTM:
+        return config.network.fusion
     own = config.network.unimodal
     return own.get(owner, own.default)
 
 
 def _get(config: ConfigDict, owner: str, name: str) -> Any:
     if name == "learning_rate":
-        if owner == CLSTM:
-            return config.baselines.clstm_rate
         rates, own = _rates(config, owner)
         return rates.get(own, rates.default)
     if owner == ALL_TOWERS:
@@ -145,9 +156,7 @@ def _get(config: ConfigDict, owner: str, name: str) -> Any:
 
 
 def _set(config: ConfigDict, owner: str, name: str, value: Any) -> None:
-    if (owner, name) == (CLSTM, "learning_rate"):
-        config.baselines.clstm_rate = value
-    elif name == "learning_rate":
+    if name == "learning_rate":
         rates, own = _rates(config, owner)
         rates[own] = value
     elif owner == ALL_TOWERS:
@@ -163,7 +172,7 @@ def _set(config: ConfigDict, owner: str, name: str, value: Any) -> None:
 
 
 def _rates(config: ConfigDict, owner: str) -> tuple[ConfigDict, str]:
-    if owner == DENSE:
+    if owner in (DENSE, CLSTM):
         return config.train.fusion.learning_rate, "default"
     return config.train.towers.learning_rate, owner
 

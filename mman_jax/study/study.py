@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from ml_collections import ConfigDict
 
 from mman_jax import report
+from mman_jax.configs.mman import Recipes, get_config
 from mman_jax.data import protocols
 from mman_jax.data.words import default_pivot
 from mman_jax.errors import InputError, nearest
@@ -14,9 +15,10 @@ from mman_jax.files.whole import write_whole
 from mman_jax.report import published
 from mman_jax.study import cited, folds, jobs, summary, workers
 from mman_jax.study import towers as plan
-from mman_jax.systems import use
+from mman_jax.systems import mman, use
 from mman_jax.trial import folder
 from mman_jax.trial import tasks as learnt
+from mman_jax.trial.config import title
 from mman_jax.trial.prepared import prepare_experiment
 from mman_jax.trial.progress import Progress
 from mman_jax.trial.tested import load_corpus
@@ -34,11 +36,12 @@ def run(
     command: str = "",
     names: Sequence[str] = (),
     seeds: Mapping[str, int] | None = None,
+    recipes: Recipes = get_config,
 ) -> None:
     """Trains all systems and writes the report.
 
     Args:
-        config: the recipe; every system is made from it.
+        config: MMAN's; what it changes of `recipes` is changed in every system that has it.
         workdir: gets `report.html`, `report.md`, `results.json`, `figures`, and a trial's folder of
             every system and tower: `systems/NAME`, `towers/NAME`, of folds in `folds/FOLD` each.
         progress: where progress is shown.
@@ -47,12 +50,16 @@ def run(
         command: how to do it again, for the report.
         names: of the systems to train; none: all that can be, and need no name.
         seeds: how many of the seeds a system by its name has, where it has fewer than all.
+        recipes: the config of each system of the paper by its name.
 
     Raises:
         InputError: if the config, its corpus or a name cannot be used; nothing is written then.
     """
     if config.distributed:
         raise InputError("config.distributed", repr(config.distributed), "one process")
+    if title(config) != mman.NAME:
+        expected = "MMAN's config, from which those of the others are made, such as --config=mosi"
+        raise InputError("config", f"the system {title(config)}", expected)
     if any(workdir.glob("towers/*/fitted.json")):
         found = "holds a study of an earlier version of mman_jax"
         raise InputError(workdir, found, "an empty folder (its report.html stays readable)")
@@ -69,7 +76,7 @@ def run(
     for name in names:
         if ":" in name:
             use(name)
-    every = plan.systems(config, modalities)
+    every = plan.systems(lambda name: plan.recipe_of(name, config, recipes), modalities)
     task = learnt.of_config(config, corpus)[0]
     more, impossible = cited.systems(config, modalities, len(task.classes))
     for name, why in impossible.items():
@@ -80,10 +87,9 @@ def run(
     every += more
     systems = with_seeds(choose(every, names), seeds or {})
     each = folds.configs(config, corpus)
-    whole = next(system for system in every if system.name == "mman").config
     experiments = []
     for one in each.values():
-        own = whole.copy_and_resolve_references().unlock()
+        own = config.copy_and_resolve_references().unlock()
         own.data.fold = one.data.fold
         experiments.append(prepare_experiment(own))
     chosen = json.loads(config.to_json())
@@ -163,7 +169,7 @@ def plan_jobs(
     for name, place in folds.places(workdir, list(each)).items():
         recipe = each[name]
         own = [system.of_recipe(recipe) for system in systems]
-        more, found = jobs.plan(own, recipe, modalities, place / inside, name)
+        more, found = jobs.plan(own, modalities, place / inside, name)
         todo += more
         for system, paths in found.items():
             of = folders.setdefault(system, [{} for _ in paths])

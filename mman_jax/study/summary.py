@@ -14,8 +14,10 @@ from mman_jax.data.synthetic import ceiling, word_ceiling
 from mman_jax.evaluation import evidence, significance
 from mman_jax.study import claims, pooled
 from mman_jax.study.towers import ABLATION, CITED, PAPER, System
-from mman_jax.systems import SYSTEMS
+from mman_jax.systems import build
+from mman_jax.systems.mman import CLAIMS, NAME
 from mman_jax.trial import grouped, results
+from mman_jax.trial.config import network
 from mman_jax.trial.prepared import Experiment
 from mman_jax.trial.provenance import provenance
 
@@ -44,7 +46,10 @@ def summarise(
     every = {tuple(one.values()): one for own in folders.values() for one in own}
     trials = {key: pooled.read(one) for key, one in every.items()}
     own = {name: [trials[tuple(one.values())] for one in of] for name, of in folders.items()}
-    found = {system.name: _system(system, own[system.name], task.name) for system in systems}
+    modalities = list(experiment.parts.corpus.dims)
+    found = {
+        system.name: _system(system, own[system.name], task.name, modalities) for system in systems
+    }
     missing = {system.name: found[system.name].pop("missing") for system in systems}
     utterances = found[systems[0].name].pop("utterances")
     for other in list(found.values())[1:]:
@@ -129,7 +134,9 @@ def _numbers(
     }
 
 
-def _system(system: System, trials: Sequence[Mapping[str, Any]], task: str) -> dict[str, Any]:
+def _system(
+    system: System, trials: Sequence[Mapping[str, Any]], task: str, modalities: Sequence[str]
+) -> dict[str, Any]:
     whole, *_ = trials
     own = whole["tasks"][task]
     headline = "mae" if "targets" in own else "accuracy"
@@ -145,7 +152,7 @@ def _system(system: System, trials: Sequence[Mapping[str, Any]], task: str) -> d
         "interval": list(significance.seed_interval(own["test"][headline]["per_seed"])),
         "seconds": sum(map(_seconds, trials)),
         **_answering(whole, len(own["utterances"]["label"])),
-        "sees": _sees(system),
+        "sees": _sees(system, modalities),
         "seeds": own["seeds"],
         "answers": own["answers"],
         "attention": own.get("attention"),
@@ -166,14 +173,15 @@ def _answering(trial: Mapping[str, Any], utterances: int) -> dict[str, float]:
     return {} if seconds is None else {"answering": seconds / utterances}
 
 
-def _sees(system: System) -> dict[str, Any]:
-    """What an answer is made from."""
-    network, cells = system.config.network, system.config.data.get("cells", "utterances")
-    kind = SYSTEMS[network.get("system", "mman")]
+def _sees(system: System, modalities: Sequence[str]) -> dict[str, Any]:
+    """What a prediction is made from."""
+    data = system.config.data
+    wanted = [name for name in data.modalities.split(",") if name] or modalities
+    built = build(network(system.config), wanted, 2)
     return {
-        "cells": cells,
-        "context": cells == "utterances" and kind.in_context and network.get("context", True),
-        "future": not kind.causal,
+        "cells": data.cells,
+        "context": data.cells == "utterances" and built.in_context,
+        "future": not built.causal,
     }
 
 
@@ -188,11 +196,11 @@ def _pairs(systems: Sequence[System]) -> list[tuple[str, str]]:
     each ablation with its baseline; of these all that were trained."""
     names = {system.name for system in systems}
     paper = [s.name for s in systems if s.group == PAPER]
-    named = [(first, second) for _, first, second, _ in claims.CLAIMS]
+    named = [(first, second) for _, first, second, _ in CLAIMS]
     others = [
         (b, a) for a, b in itertools.combinations(paper, 2) if {(a, b), (b, a)}.isdisjoint(named)
     ]
-    cited = [("mman", s.name) for s in systems if s.group == CITED]
+    cited = [(NAME, s.name) for s in systems if s.group == CITED]
     varied = [(s.name, s.baseline) for s in systems if s.group == ABLATION]
     return [pair for pair in (*named, *others, *cited, *varied) if names.issuperset(pair)]
 

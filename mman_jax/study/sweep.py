@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from mman_jax.configs import clstm_ef, clstm_lf
 from mman_jax.errors import InputError
 from mman_jax.study import attempts, rules, space
 from mman_jax.study.attempts import Attempt
@@ -19,11 +18,17 @@ from mman_jax.study.side_by_side import Waiting, Workers, in_order
 from mman_jax.study.space import ALL_TOWERS, ATTENTION, CLSTM, DENSE, EARLY_FUSION
 from mman_jax.study.towers import key
 from mman_jax.study.trials import Trials
+from mman_jax.systems.mman import CLSTM_EF, CLSTM_LF, NAME
+from mman_jax.training.programs import ANSWERS
 from mman_jax.trial import tasks as learnt
+from mman_jax.trial.config import title
 from mman_jax.trial.progress import Progress
 
 FIRST_SEED = 1000
 """Others than those of a report."""
+
+_HOMES = {"early fusion": CLSTM_EF, CLSTM: CLSTM_LF}
+"""The system of the paper whose settings a search begins with, if it is not MMAN."""
 
 _UNTIL = {"towers": 0.6, "early fusion": 0.7, DENSE: 0.75, CLSTM: 0.85}
 """The share of the time after which a search tries nothing new."""
@@ -53,7 +58,7 @@ class Sweep:
 
     def __init__(
         self,
-        recipe: ConfigDict,
+        recipes: Mapping[str, ConfigDict],
         inner: Inner,
         storage: Any,
         budget: Budget,
@@ -63,7 +68,7 @@ class Sweep:
         """Trains nothing yet.
 
         Args:
-            recipe: MMAN's config.
+            recipes: the config of each system of the paper, by its name.
             inner: its corpus's folds.
             storage: Optuna's, which a search goes on from.
             budget: how much is tried.
@@ -73,39 +78,45 @@ class Sweep:
         self.inner, self.storage, self.budget, self.progress = inner, storage, budget, progress
         self.workers, self.began = workers, time.monotonic()
         self.seeds = [FIRST_SEED + i for i in range(budget.seeds)]
-        self.found = recipe.copy_and_resolve_references().unlock()
+        self.given = recipes[NAME].train
+        self.found = {n: c.copy_and_resolve_references().unlock() for n, c in recipes.items()}
         # What is searched is what trains once, by the paper's own way.
-        self.found.train.refit = False
-        self.found.train.fusion.answers = "training"
-        self.given = recipe.train
+        self._set(refit=False, answers=ANSWERS[0])
         self.searches: list[list[Row]] = []
 
-    def run(self, path: pathlib.Path) -> tuple[ConfigDict, rules.Accuracies]:
-        """The recipe that was found, and the accuracy of each rule that picks an epoch.
+    def run(self, path: pathlib.Path) -> tuple[dict[str, ConfigDict], rules.Accuracies]:
+        """The best configs by system, and the accuracy of each rule that selects an epoch.
 
         Args:
             path: where the rules' accuracies are kept.
         """
         names = (*self.inner.modalities, ATTENTION)
         half = max(1, self.budget.trials // 2)
-        self._search("towers", names, self.budget.trials, self._beside(lambda x: x, names))
-        early = self._beside(clstm_ef.system, (EARLY_FUSION,))
+        self._search("towers", names, self.budget.trials, self._beside(NAME, names))
+        early = self._beside(CLSTM_EF, (EARLY_FUSION,))
         self._search("early fusion", (EARLY_FUSION,), half, early)
-        self._search(DENSE, (DENSE,), half, self._fused(lambda x: x, DENSE))
-        self._search(CLSTM, (CLSTM,), half, self._fused(clstm_lf.system, CLSTM))
+        self._search(DENSE, (DENSE,), half, self._fused(NAME, DENSE))
+        self._search(CLSTM, (CLSTM,), half, self._fused(CLSTM_LF, CLSTM))
         accuracies: rules.Accuracies = {}
         if learnt.numbers(self.inner.task):
             pass  # the loss alone picks the epoch of numbers
         elif self.inner.blind:
             accuracies = rules.measure_all(
-                self.workers, self.found, self.seeds, self.progress, path, self._late(1.0)
+                self.workers, self.found[NAME], self.seeds, self.progress, path, self._late(1.0)
             )
         else:
             self.progress.notice("two groups: none is left without a say in what picks the epoch")
-        config = rules.best(accuracies).on(self.found) if accuracies else self.found
-        config.train.refit = self.given.refit
-        config.train.fusion.answers = self.given.fusion.answers
-        return config, accuracies
+        if accuracies:
+            rule = rules.best(accuracies)
+            self.found = {name: rule.on(config) for name, config in self.found.items()}
+        self._set(refit=self.given.refit, answers=self.given.fusion.answers)
+        return self.found, accuracies
+
+    def _set(self, refit: bool, answers: str) -> None:
+        for config in self.found.values():
+            config.train.refit = refit
+            if "fusion" in config.train:
+                config.train.fusion.answers = answers
 
     def _search(
         self,
@@ -120,10 +131,11 @@ class Sweep:
         if not shared and not any(owned.values()):
             return
         fields = {ALL_TOWERS: shared, **owned}
-        first = {o: space.given(self.found, o, own) for o, own in fields.items()}
+        home = self.found[_HOMES.get(name, NAME)]
+        first = {owner: space.given(home, owner, own) for owner, own in fields.items()}
         search = Search(fields, first, self.budget.seed, trials)
         # Once other towers are found, what was tried on the former ones says nothing.
-        study = name if name == "towers" else key(name, self.found)
+        study = name if name == "towers" else key(name, ConfigDict(self.found))
         kept = Trials(self.storage, study, search)
         rows = kept.rows
         if rows:
@@ -153,28 +165,29 @@ class Sweep:
         if not np.isfinite(best(rows).loss(ALL_TOWERS)):
             found = f"{name}: every trial failed"
             raise InputError("training", found, "training that converges (smaller learning rates)")
-        self.found = space.apply(self.found, best(rows).values)
+        values = best(rows).values
+        self.found = {n: space.apply(config, values) for n, config in self.found.items()}
         self.searches.append(rows)
 
-    def _beside(self, system: Callable[[ConfigDict], ConfigDict], towers: Sequence[str]):
+    def _beside(self, system: str, towers: Sequence[str]):
         """What tries settings of towers."""
 
         def begin(search, rows, values):
-            config = system(space.apply(self.found, values))
+            config = space.apply(self.found[system], values)
             return self.workers.begin(
                 attempts.of_towers, config, tuple(towers), self.seeds, search, rows
             )
 
         return begin
 
-    def _fused(self, system: Callable[[ConfigDict], ConfigDict], owner: str):
+    def _fused(self, system: str, owner: str):
         """What tries settings of a late fusion, on towers that are trained but once."""
         frozen: list[Towers] = []
 
         def begin(search, rows, values):
             if not frozen:
-                frozen.extend(self._frozen(system(space.apply(self.found, {}))))
-            config = system(space.apply(self.found, values))
+                frozen.extend(self._frozen(self.found[system]))
+            config = space.apply(self.found[system], values)
             task = (config, owner, frozen, self.seeds, search, rows)
             return self.workers.begin(attempts.of_fusion, *task)
 
@@ -211,16 +224,9 @@ def check(recipe: ConfigDict) -> None:
     Raises:
         InputError: naming what it is.
     """
-    network = recipe.network
-    whole = (
-        network.get("system", "mman") == "mman"
-        and {"unimodal", "early", "fusion"} <= set(network)
-        and network.early.kind == "attention"
-        and network.fusion.kind == "dense"
-    )
-    if not whole:
+    if title(recipe) != NAME:
         expected = "the recipe of MMAN, configs/mman.py, or one made from it"
-        raise InputError("config", f"the system {recipe.system}", expected)
+        raise InputError("config", f"the system {title(recipe)}", expected)
     if recipe.data.test:
         found = f"{recipe.data.test!r}: a sweep reads a training part, and tests nothing"
         raise InputError("config.data.test", found, "none")

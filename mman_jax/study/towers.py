@@ -1,12 +1,11 @@
-"""What the paper command trains: its systems and ablations, and the towers that they share."""
+"""Trials of the paper command: its systems and ablations, and the towers that they share."""
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from ml_collections import ConfigDict
 
-from mman_jax.configs import clstm_ef, clstm_lf, clstm_mma, mman
 from mman_jax.configs.ablations import (
     joint,
     no_attention,
@@ -15,9 +14,24 @@ from mman_jax.configs.ablations import (
     own_keys,
     skip_concatenated,
 )
-from mman_jax.systems.mman import EARLY
+from mman_jax.configs.mman import Recipes
+from mman_jax.systems.mman import CLSTM_MMA, EARLY, NAME, modality_of, papers
+from mman_jax.trial.config import change, changes
 
 PAPER, CITED, ABLATION = "paper", "cited", "ablation"
+
+_ABLATIONS = {
+    "no context": (no_context, "single utterances", CLSTM_MMA),
+    "no attention": (no_attention, "concatenation in its place", NAME),
+    "own keys": (own_keys, "separate key and value weights for each query", NAME),
+    "skip concatenated": (skip_concatenated, "not added", NAME),
+    "joint": (joint, "towers fine-tuned with the fusion", NAME),
+    "out of fold": (
+        out_of_fold,
+        "the fusion learns from predictions of towers that did not see them",
+        NAME,
+    ),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,13 +39,13 @@ class System:
     """One row of the report.
 
     Attributes:
-        name: as in its config.
+        name: that of its config.
         title: as the paper writes it.
         group: `paper`, `cited` or `ablation`.
-        baseline: what an ablation is compared with; None for all others.
+        baseline: the system that an ablation is compared with; None for all others.
         about: one line.
         config: the whole config.
-        by_name: whether it is in no study that names no systems.
+        by_name: whether it is trained only if it is asked for by name.
     """
 
     name: str
@@ -59,101 +73,83 @@ class System:
         return dataclasses.replace(self, config=config)
 
 
-def systems(recipe: ConfigDict, modalities: Sequence[str]) -> list[System]:
-    """Every system of the paper on a corpus, then the ablations.
+def systems(recipes: Recipes, modalities: Sequence[str]) -> list[System]:
+    """Returns every system of the paper on a corpus, then the ablations.
 
     Args:
-        recipe: MMAN's config, with the corpus, the protocol and the seeds.
+        recipes: the config of each system of the paper by its name, with the corpus, the protocol
+            and the seeds.
         modalities: of the corpus, in order.
     """
-
-    def paper(title: str, about: str, change: Callable[[ConfigDict], ConfigDict]) -> System:
-        config = change(recipe.copy_and_resolve_references().unlock())
-        return System(config.system, title, PAPER, None, about, config)
-
-    def ablation(
-        about: str, change: Callable[[ConfigDict], ConfigDict], baseline: str = "mman"
-    ) -> System:
-        config = change(recipe.copy_and_resolve_references().unlock())
-        title, what = about.split(": ")
-        return System(config.system, title, ABLATION, baseline, what, config)
-
-    def without(modality: str) -> Callable[[ConfigDict], ConfigDict]:
-        def change(config):
-            config.system = f"without_{modality}"
-            config.data.modalities = ",".join(m for m in modalities if m != modality)
-            return config
-
-        return change
-
-    found = [
-        paper(f"cLSTM-{m.capitalize()}", f"{m} alone", lambda config, m=m: mman.unimodal(config, m))
-        for m in modalities
+    rows = [
+        System(name, paper.title, PAPER, None, paper.about, recipes(name))
+        for name, paper in papers(modalities).items()
     ]
-    found += [
-        paper("cLSTM-EF", "modalities concatenated", clstm_ef.system),
-        paper("cLSTM-LF", "a tower a modality, fused by a cLSTM", clstm_lf.system),
-        paper("cLSTM-MMA", "the attention tower alone", clstm_mma.system),
-        paper("MMAN", "all towers, frozen under a dense fusion", lambda config: config),
-        ablation("no context: single utterances", no_context.system, "clstm_mma"),
-        ablation("no attention: concatenation in its place", no_attention.system),
-        ablation("own keys: key and value weights of each query's own", own_keys.system),
-        ablation("skip concatenated: not added", skip_concatenated.system),
-        ablation("joint: towers fine-tuned with the fusion", joint.system),
-    ]
-    # It trains every tower three times more.
-    told = "out of fold: the fusion learns from answers of towers that did not see them"
-    found.append(dataclasses.replace(ablation(told, out_of_fold.system), by_name=True))
-    if len(modalities) > 2:
-        found += [ablation(f"without {m}: the other modalities", without(m)) for m in modalities]
-    return found
+    for title, (module, about, baseline) in _ABLATIONS.items():
+        config = module.variant(recipes)
+        # Out of fold trains every tower three times more.
+        slow = module is out_of_fold
+        rows.append(System(config.name, title, ABLATION, baseline, about, config, slow))
+    for modality in modalities if len(modalities) > 2 else ():
+        config = recipes(NAME)
+        config.name = f"without_{modality}"
+        config.data.modalities = ",".join(m for m in modalities if m != modality)
+        title, about = f"without {modality}", "the other modalities"
+        rows.append(System(config.name, title, ABLATION, NAME, about, config))
+    return rows
 
 
-def towers(
-    system: ConfigDict, recipe: ConfigDict, modalities: Sequence[str]
-) -> dict[str, ConfigDict]:
-    """The config by which each tower of a system is trained alone, by the tower's name.
+def recipe_of(name: str, config: ConfigDict, recipes: Recipes) -> ConfigDict:
+    """Returns the config of a system of the paper with what MMAN's config changes.
+
+    Args:
+        name: of the system.
+        config: MMAN's.
+        recipes: the configs before these changes.
+    """
+    changed = changes(recipes(NAME), config)
+    settings = {k: v for k, v in changed.items() if k.startswith(("network.", "train."))}
+    recipe = change(recipes(name), settings)
+    for field in set(config) - {"name", "network", "train"}:
+        recipe[field] = config[field]
+    recipe = recipe.copy_and_resolve_references().unlock()
+    recipe.data.modalities = modality_of(name) or config.data.modalities
+    return recipe
+
+
+def towers(system: ConfigDict, modalities: Sequence[str]) -> dict[str, ConfigDict]:
+    """Returns the config by which each tower of a system is trained alone, by the tower's name.
 
     Equal towers of several systems get equal configs, so that `key` finds them.
 
     Args:
         system: the whole config of a system.
-        recipe: the config that it was made from.
         modalities: of the corpus, in order.
     """
     wanted = [name for name in system.data.modalities.split(",") if name] or list(modalities)
-    found = {}
-    for name in [*(wanted if "unimodal" in system.network else ()), _early(system)]:
-        if name is None:
-            continue
-        config = system.copy_and_resolve_references().unlock()
-        config.system = "tower"
-        config.train.fusion = recipe.train.fusion.copy_and_resolve_references()
-        rates = config.train.towers.learning_rate
-        config.train.towers.learning_rate = ConfigDict({"default": rates.get(name, rates.default)})
-        if "fusion" in config.network:
-            del config.network.fusion
-        if name in wanted:
-            blocks = config.network.unimodal
-            block = blocks.get(name, blocks.default)
-            for kind in ("unimodal", "early"):
-                if kind in config.network:
-                    del config.network[kind]
-            config.network.unimodal = ConfigDict({"default": block})
-            config.data.modalities = name
-        elif "unimodal" in config.network:
-            del config.network.unimodal
-        found[name] = config
+    network, found = system.network, {}
+    shared = {name: network[name] for name in ("context", "modality_dropout")}
+    for name in wanted if "unimodal" in network else ():
+        block = network.unimodal.get(name, network.unimodal.default)
+        found[name] = _alone(system, name, shared | {"unimodal": {"default": block.to_dict()}})
+        found[name].data.modalities = name
+    if "early" in network:
+        name = EARLY.get(network.early.kind)
+        if name is not None:
+            found[name] = _alone(system, name, shared | {"early": network.early.to_dict()})
     return found
+
+
+def _alone(system: ConfigDict, tower: str, network: dict) -> ConfigDict:
+    config = system.copy_and_resolve_references().unlock()
+    config.name, config.network = "tower", ConfigDict(network)
+    config.train = ConfigDict({k: v for k, v in config.train.items() if k != "fusion"})
+    rates = config.train.towers.learning_rate
+    config.train.towers.learning_rate = ConfigDict({"default": rates.get(tower, rates.default)})
+    return config
 
 
 def key(name: str, config: ConfigDict) -> str:
     """A name that tells a tower from every other one."""
     digest = hashlib.sha256(config.to_json(sort_keys=True).encode()).hexdigest()
     return f"{name}-{digest[:8]}"
-
-
-def _early(system: ConfigDict) -> str | None:
-    if "early" not in system.network:
-        return None
-    return EARLY.get(system.network.early.kind)

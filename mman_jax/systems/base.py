@@ -43,7 +43,8 @@ class Citation:
         about: one line, what is particular to it.
         reference: authors and year.
         published: accuracies in per cent, as they are cited, by protocol: `iemocap` (one number,
-            of several classes) and `binary4` (happy, sad, neutral, angry, each against the rest).
+            of several classes), `binary4` (happy, sad, neutral, angry, each against the rest),
+            and `parameters` in millions.
         cited_as: title in the table that cites it; empty: `title`.
     """
 

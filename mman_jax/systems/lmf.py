@@ -98,6 +98,11 @@ class LMF(System):
         check_rate("network.dropout", system.dropout)
         return system
 
+    @property
+    def in_context(self) -> bool:
+        """See `System.in_context`."""
+        return self.context
+
     def others(self) -> tuple[str, ...]:
         """Returns the modalities that the LSTM does not read, in order."""
         pivot = find_pivot(self.pivot, self.modalities)

@@ -15,10 +15,46 @@ from mman_jax.errors import InputError, nearest
 from mman_jax.layers.attention import MultiModalAttention
 from mman_jax.layers.fusion import LateFusion
 from mman_jax.layers.tower import Tower
-from mman_jax.systems.base import Stage, System, check_rate, check_size, check_sizes
+from mman_jax.systems.base import (
+    Citation,
+    Stage,
+    System,
+    check_rate,
+    check_size,
+    check_sizes,
+)
 from mman_jax.types import Array, Inputs
 
 FUSION = "fusion"
+NAME, CLSTM_EF, CLSTM_LF, CLSTM_MMA, _CLSTM = "mman", "clstm_ef", "clstm_lf", "clstm_mma", "clstm_"
+"""Names of recipes; that of a modality's own cLSTM is `clstm_` and the modality."""
+
+_PUBLISHED = {
+    "clstm_speech": {"iemocap": ("57.12",), "parameters": ("1.27",)},
+    CLSTM_EF: {"iemocap": ("69.75",), "parameters": ("2.00",)},
+    CLSTM_LF: {"iemocap": ("71.78",), "parameters": ("4.73",)},
+    CLSTM_MMA: {
+        "iemocap": ("71.66",),
+        "parameters": ("1.27",),
+        "binary4": ("92.15", "82.93", "76.99", "93.32"),
+    },
+    NAME: {
+        "iemocap": ("73.94",),
+        "parameters": ("4.39",),
+        "binary4": ("92.68", "83.14", "75.61", "92.90"),
+    },
+}
+# Tables 2 and 3, in per cent, and parameters in millions.
+
+CLAIMS = (
+    ("attention beats concatenation", CLSTM_MMA, CLSTM_EF, "more"),
+    ("cLSTM-MMA is level with cLSTM-LF", CLSTM_MMA, CLSTM_LF, "level"),
+    ("MMAN beats cLSTM-MMA", NAME, CLSTM_MMA, "more"),
+    ("MMAN beats cLSTM-LF", NAME, CLSTM_LF, "more"),
+    ("cLSTM-MMA beats the pairwise network MulT", CLSTM_MMA, "mult", "more"),
+)
+"""The paper's claims: two systems, and whether the first is to be right more often, or as often."""
+
 EARLY = {"attention": "mma", "concatenation": "ef"}
 """The tower of all modalities, by how it joins them."""
 
@@ -46,14 +82,15 @@ class MMAN(System):
     modality_dropout: float = 0.0
 
     @classmethod
-    def defaults(cls) -> dict[str, Any]:
-        """See `Described.defaults`."""
-        return network()
+    def defaults(cls, recipe: str = NAME) -> dict[str, Any]:
+        """See `System.defaults`."""
+        return network(recipe)
 
     @classmethod
-    def recipe(cls) -> dict[str, Any]:
+    def recipe(cls, recipe: str = NAME) -> dict[str, Any]:
         """See `System.recipe`."""
-        return {name: training()[name] for name in ("batch", "towers", "fusion")}
+        stages = ("towers", FUSION) if FUSION in network(recipe) else ("towers",)
+        return {name: training(recipe)[name] for name in ("batch", *stages)}
 
     @classmethod
     def from_settings(
@@ -99,7 +136,7 @@ class MMAN(System):
         return towers, Stage(FUSION, "fuse", (FUSION,), reads="predict")
 
     def architecture(self) -> dict[str, Any]:
-        """What `mman_pytorch.Network` is made of."""
+        """What `mman_jax.inference.pytorch_network.Network` is made of."""
         towers = []
         for name, one in self.towers.items():
             attention = None
@@ -119,6 +156,11 @@ class MMAN(System):
             "towers": towers,
             "fusion": fusion,
         }
+
+    @property
+    def in_context(self) -> bool:
+        """See `System.in_context`."""
+        return self.context
 
     @property
     def attends(self) -> tuple[str, ...]:
@@ -236,14 +278,56 @@ def towers_and_fusion(
     return towers, inputs, fusion
 
 
-def network() -> dict[str, Any]:
-    """What MMAN is made of: a tower a modality and an attention tower, fused late; a new dict."""
-    early = {"model": 150, "key": 150, "value": 150, "shared": True, "skip": "add"}
-    return {
-        "unimodal": {"default": tower((300, 300), 200), "visual": tower((150, 150), 50)},
-        "early": tower((300,), 200) | {"kind": "attention", "attention": early},
-        "fusion": {"kind": "dense"},
-        "context": True,  # False: each utterance is answered by itself
+def papers(modalities: Sequence[str]) -> dict[str, Citation]:
+    """Returns the systems of the paper by the names of their recipes: MMAN and its cLSTMs.
+
+    Args:
+        modalities: of the corpus, in order.
+    """
+    alone = {f"{_CLSTM}{m}": (f"cLSTM-{m.capitalize()}", f"{m} alone") for m in modalities}
+    others = {
+        CLSTM_EF: ("cLSTM-EF", "modalities concatenated"),
+        CLSTM_LF: ("cLSTM-LF", "a tower a modality, fused by a cLSTM"),
+        CLSTM_MMA: ("cLSTM-MMA", "the attention tower alone"),
+        NAME: ("MMAN", "all towers, frozen under a dense fusion"),
+    }
+    named = (alone | others).items()
+    return {n: Citation(*of, published=_PUBLISHED.get(n, {})) for n, of in named}
+
+
+def modality_of(name: str) -> str:
+    """Returns the one modality that a recipe reads; empty if it reads all.
+
+    Raises:
+        InputError: there is no such recipe.
+    """
+    every = (NAME, CLSTM_EF, CLSTM_LF, CLSTM_MMA)
+    if name not in every and not name.startswith(_CLSTM):
+        raise InputError("recipe", repr(name), nearest(name, (*every, f"{_CLSTM}speech")))
+    return "" if name in every else name.removeprefix(_CLSTM)
+
+
+def network(name: str = NAME) -> dict[str, Any]:
+    """Returns the settings of a recipe's network; a new dict.
+
+    Args:
+        name: of the recipe, see `papers`.
+    """
+    attention = {"model": 150, "key": 150, "value": 150, "shared": True, "skip": "add"}
+    unimodal = {"default": tower((300, 300), 200)}
+    early = tower((300,), 200) | {"kind": "attention", "attention": attention}
+    parts = {
+        NAME: {
+            "unimodal": unimodal | {"visual": tower((150, 150), 50)},
+            "early": early,
+            "fusion": {"kind": "dense"},
+        },
+        CLSTM_EF: {"early": tower((300, 300), 200) | {"kind": "concatenation"}},
+        CLSTM_LF: {"unimodal": unimodal, "fusion": clstm((300,), 200) | {"kind": "clstm"}},
+        CLSTM_MMA: {"early": early},
+    }
+    return parts.get(name, {"unimodal": unimodal}) | {
+        "context": True,  # False: each utterance is predicted by itself
         "modality_dropout": 0.0,  # rate at which a modality goes missing in training
     }
 
@@ -258,8 +342,12 @@ def clstm(hidden: Sequence[int], dense: int, dropout: float = 0.3) -> dict[str, 
     return {"hidden": tuple(hidden), "dense": dense, "dropout": dropout}
 
 
-def training() -> dict[str, Any]:
-    """How it is trained: the towers first, then the fusion on frozen towers; a new dict."""
+def training(name: str = NAME) -> dict[str, Any]:
+    """Returns all settings of training: the towers, then the fusion on frozen towers; a new dict.
+
+    Args:
+        name: of the recipe, see `papers`.
+    """
     shared = {"optimizer": "adamw", "weight_decay": 1e-5, "clip": 1.0}
     return {
         "batch": 30,  # conversations
@@ -281,7 +369,7 @@ def training() -> dict[str, Any]:
         | shared,
         "fusion": {
             "rules": (("fusion/.*", True), ("towers_.*", False)),
-            "learning_rate": {"default": 1e-2},  # of a dense layer; a cLSTM block wants less
+            "learning_rate": {"default": 1e-3 if name == CLSTM_LF else 1e-2},
             "epochs": 200,
             "patience": 20,
             "answers": "training",  # of the towers; or out_of_fold: of others that did not see them

@@ -34,7 +34,7 @@ class Rozgic(Estimator):
 
     Attributes:
         modalities: names, in order.
-        classes: C, at most 8.
+        outputs: C, at most 8 classes.
         cost: of an utterance on the wrong side.
         gamma: of the kernel `exp(-gamma |x - y|**2)`; 0: one over features times their variance.
 
@@ -51,7 +51,7 @@ class Rozgic(Estimator):
     needs = ("sklearn", "svm")
 
     modalities: tuple[str, ...]
-    classes: int
+    outputs: int
     cost: float = 1.0
     gamma: float = 0.0
 
@@ -59,8 +59,8 @@ class Rozgic(Estimator):
 
     def __post_init__(self) -> None:
         """Checks the numbers."""
-        if not 2 <= self.classes <= _MOST_CLASSES:
-            raise InputError("classes", str(self.classes), f"2 to {_MOST_CLASSES}, for trees")
+        if not 2 <= self.outputs <= _MOST_CLASSES:
+            raise InputError("classes", str(self.outputs), f"2 to {_MOST_CLASSES}, for trees")
         if not 0 < self.cost < math.inf:
             raise InputError("network.cost", str(self.cost), "a finite number above 0")
         if not 0 <= self.gamma < math.inf:
@@ -86,7 +86,7 @@ class Rozgic(Estimator):
         vectors, classes = self._join(features)[scored], np.asarray(labels)[scored]
         variance = float(vectors.var()) or 1.0
         gamma = np.float32(self.gamma or 1 / (vectors.shape[1] * variance))
-        machines = [_node(svm, self.cost, gamma, vectors, classes, s) for s in nodes(self.classes)]
+        machines = [_node(svm, self.cost, gamma, vectors, classes, s) for s in nodes(self.outputs)]
         found = {
             name: np.stack(values).astype(np.float32)
             for name, values in zip(_OF_NODES, zip(*machines, strict=True), strict=True)
@@ -102,13 +102,13 @@ class Rozgic(Estimator):
         kernel = np.exp(-fitted["gamma"] * np.maximum(squares, 0))
         values = kernel @ fitted["weights"].T + fitted["offsets"]
         first = _sigmoid(values * fitted["slopes"] + fitted["shifts"])
-        return np.log(np.maximum(ensemble(first, self.classes), 1e-30)).astype(np.float32)
+        return np.log(np.maximum(ensemble(first, self.outputs), 1e-30)).astype(np.float32)
 
     def check(self, fitted: Mapping[str, np.ndarray], dims: Mapping[str, int]) -> None:
         """See `Estimator.check`."""
         sizes = np.shape(fitted.get("vectors", 0))
         count = sizes[0] if sizes else 0
-        shapes = dict.fromkeys(_OF_NODES, (len(nodes(self.classes)),))
+        shapes = dict.fromkeys(_OF_NODES, (len(nodes(self.outputs)),))
         shapes["weights"] += (count,)
         shapes |= {"vectors": (count, sum(dims[m] for m in self.modalities)), "gamma": ()}
         for name in sorted(shapes.keys() | fitted.keys()):

@@ -9,6 +9,7 @@ from mman_jax.data.words import Words, words
 from mman_jax.errors import InputError, within
 from mman_jax.systems import SYSTEMS, build
 from mman_jax.systems.base import FRAMES, SUBWORD
+from mman_jax.trial.config import network, title
 from mman_jax.trial.tested import modalities
 
 
@@ -25,7 +26,7 @@ def load(config: ml_collections.ConfigDict, corpus: Corpus) -> Words | Unaligned
         return _frames(config, corpus)
     if data.cells != "words":
         return None
-    system = SYSTEMS.get(config.network.get("system", "mman"))
+    system = SYSTEMS.get(config.system)
     frames = SUBWORD in getattr(system, "reads", ())  # an unknown system is refused when built
     return words(corpus, data.pivot, data.words, frames, modalities(data))
 
@@ -34,8 +35,8 @@ def _frames(config: ml_collections.ConfigDict, corpus: Corpus) -> Unaligned:
     names = modalities(config.data) or list(corpus.sequences)
     check_named(corpus, "frames", names)
     with within("config"):
-        system = build(config.network, names, 2)  # of any number of classes
+        system = build(network(config), names, 2)  # of any number of classes
         if FRAMES not in system.reads:
             expected = "a system that reads them, mult or tripathi; or utterances"
-            raise InputError("data.cells", f"'frames' for {config.system}", expected)
+            raise InputError("data.cells", f"'frames' for {title(config)}", expected)
         return unaligned(corpus, {m: system.frame_view(m) for m in names})

@@ -1,6 +1,6 @@
 """Configs: the fields that every trial has, and a system's own."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -14,6 +14,7 @@ def base() -> ConfigDict:
     return ConfigDict(
         {
             "system": "",
+            "name": "",
             "seeds": 1,
             "first_seed": 0,
             "checkpoint_seconds": 60.0,
@@ -54,41 +55,85 @@ def base() -> ConfigDict:
     )
 
 
-def of(system: str) -> ConfigDict:
+def of(system: str, recipe: str = "") -> ConfigDict:
     """Returns the config of a system with its own sizes and settings of training.
 
     Args:
         system: a name of `mman_jax.systems.SYSTEMS`, or `module:Class`.
+        recipe: one of the system's own, if it has several; it is the config's name.
 
     Raises:
         InputError: no such system.
     """
-    kind = systems.use(system)
+    kind, named = systems.use(system), [recipe] if recipe else []
     config = base()
-    config.system = system
-    config.network = ConfigDict({"system": system} | kind.defaults())
-    _update(config.train, kind.recipe())
+    config.system, config.name = system, recipe
+    config.network = ConfigDict(kind.defaults(*named))
+    _update(config.train, kind.recipe(*named))
     return config
 
 
-def derive(recipe: ConfigDict, system: str) -> ConfigDict:
+def derive(other: ConfigDict, system: str) -> ConfigDict:
     """Returns a system's config on the data, seeds and devices of another config.
 
-    Settings of training that the system's own recipe leaves open are those of the other config.
+    Settings of training that the system's recipe leaves open are those of the other config.
 
     Args:
-        recipe: the config of any system.
+        other: the config of any system.
         system: as of `of`.
 
     Raises:
         InputError: no such system.
     """
-    config, own = of(system), systems.use(system).recipe()
-    for name in set(config) - {"system", "network", "train"}:
-        config[name] = recipe[name]
-    shared = {name: recipe.train[name] for name in base().train if name not in own}
+    config, recipe = of(system), systems.use(system).recipe()
+    for name in set(config) - {"system", "name", "network", "train"}:
+        config[name] = other[name]
+    shared = {name: other.train[name] for name in base().train if name not in recipe}
     _update(config.train, shared)
     return config
+
+
+def title(config: ConfigDict) -> str:
+    """Returns the name of a trial in results and reports: its own, or that of its system."""
+    return config.name or config.system
+
+
+def network(config: ConfigDict) -> dict[str, Any]:
+    """Returns the settings that `mman_jax.systems.build` takes."""
+    return {"system": config.system} | config.network.to_dict()
+
+
+def changes(before: ConfigDict, now: ConfigDict) -> dict[str, Any]:
+    """Returns the fields of a config that differ from another one, by path; new groups whole."""
+    return dict(_changes(before, now))
+
+
+def change(config: ConfigDict, fields: Mapping[str, Any]) -> ConfigDict:
+    """Returns a copy with other values; fields in groups that the config lacks are left out.
+
+    Args:
+        config: of any system.
+        fields: values by path, such as `train.batch`; a mapping is a group of fields.
+    """
+    config = config.copy_and_resolve_references().unlock()
+    for path, value in fields.items():
+        *groups, last = path.split(".")
+        group = config
+        for part in groups:
+            group = group.get(part) if isinstance(group, ConfigDict) else None
+        if isinstance(group, ConfigDict):
+            group[last] = ConfigDict(value) if isinstance(value, Mapping) else value
+    return config
+
+
+def _changes(before: ConfigDict, now: ConfigDict, place: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in now.items():
+        if isinstance(value, ConfigDict) and isinstance(before.get(name), ConfigDict):
+            yield from _changes(before[name], value, f"{place}{name}.")
+        elif isinstance(value, ConfigDict):
+            yield f"{place}{name}", value.to_dict()
+        elif name not in before or before[name] != value:
+            yield f"{place}{name}", value
 
 
 def _update(config: ConfigDict, values: Mapping[str, Any]) -> None:

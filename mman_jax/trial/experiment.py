@@ -29,6 +29,7 @@ from mman_jax.trial import (
     training,
 )
 from mman_jax.trial.calibration import Answered
+from mman_jax.trial.config import title
 from mman_jax.trial.prepared import Experiment, prepare_experiment
 from mman_jax.trial.progress import Progress
 from mman_jax.trial.provenance import provenance
@@ -179,7 +180,7 @@ def _summary(experiment: Experiment, found: dict[str, dict[str, Any]]) -> dict[s
     one = len(experiment.tasks) == 1
     task = experiment.tasks[0]
     head = {
-        "system": experiment.config.system,
+        "system": title(experiment.config),
         "protocol": experiment.config.data.protocol,
         "corpus": results.of_corpus(
             experiment.parts, experiment.labels[task.name] if one else None, task

@@ -6,7 +6,8 @@ import re
 from mman_jax.systems import use
 
 _LINES = {
-    "system": "Title of the system in results and reports.",
+    "system": "The system: a name of mman_jax.systems.SYSTEMS, or module:Class.",
+    "name": "Title in results and reports; empty: the system.",
     "seeds": "Number of seeds that are trained side by side.",
     "first_seed": "The first seed; the others follow it.",
     "checkpoint_seconds": "Seconds of work that an interruption may lose.",
@@ -29,7 +30,6 @@ _LINES = {
     "data.pivot": "Modality whose cells are the words; empty: text, or the first modality.",
     "data.words": "Words of an utterance that are read, at most: the last ones.",
     "data.stream": "Whether rows stay in host memory; none: if half of a device is too small.",
-    "network.system": "The network: a name of mman_jax.systems.SYSTEMS.",
     "network.context": "Whether an answer depends on earlier utterances of the conversation.",
     "network.modality_dropout": "Rate at which a modality goes missing in training.",
     "network.early.kind": "How modalities are combined: attention or concatenation.",
@@ -39,7 +39,6 @@ _LINES = {
     "network.early.attention.shared": "Whether queries share their key and value weights.",
     "network.early.attention.skip": "Skip connection: add, concatenate or none.",
     "network.fusion.kind": "Late fusion of the towers' predictions: dense or clstm.",
-    "baselines.clstm_rate": "Learning rate of cLSTM-LF's fusion.",
     "train.batch": "Conversations in a batch.",
     "train.max_epochs": "Limit on the epochs of every stage.",
     "train.select": "Score that selects the epoch: loss, calibrated, accuracy or recall.",

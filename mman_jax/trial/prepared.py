@@ -197,10 +197,10 @@ def _trainer(
 ) -> Trainer | Fitting:
     with within("config"):
         classes = len(task.classes)
-        use(config.network.get("system", "mman"))
+        use(config.system)
         network = learnt.network(config, task, parts.words)
         system = build(network, list(parts.cells.dims), classes)
-        if ":" in config.network.get("system", "") and not isinstance(system, Estimator):
+        if ":" in config.system and not isinstance(system, Estimator):
             check_outputs(system, parts.cells.dims)
         if isinstance(system, Estimator):
             if config.train.labels == "votes":

@@ -7,6 +7,7 @@ from mman_jax.data import protocols
 from mman_jax.data.words import Words
 from mman_jax.inference.model import Model
 from mman_jax.training import processes
+from mman_jax.trial.config import title
 from mman_jax.trial.prepared import Experiment
 from mman_jax.trial.tasks import network
 
@@ -32,7 +33,7 @@ def save_model(
     if not processes.is_first():
         return
     about = {
-        "system": experiment.config.system,
+        "system": title(experiment.config),
         "protocol": experiment.config.data.protocol,
         "task": task.name,
         "corpus": experiment.parts.corpus.source,

@@ -16,6 +16,7 @@ from mman_jax.errors import InputError, nearest
 from mman_jax.training.programs import ANSWERS
 from mman_jax.training.state import SELECT
 from mman_jax.training.trainer import Trainer
+from mman_jax.trial.config import network as network_of
 from mman_jax.types import CELLS, Batch
 
 _MOST = 2**20
@@ -102,7 +103,7 @@ def network(config: ml_collections.ConfigDict, words: Words | Unaligned | None) 
     Raises:
         InputError: another pivot than the one whose cells are the words.
     """
-    made = config.network.to_dict()
+    made = network_of(config)
     if "cells" in made:
         made["cells"] = config.data.cells
     if isinstance(words, Words) and "pivot" in made:

@@ -28,7 +28,7 @@ pytest.importorskip("optuna", reason="pip install 'mman_jax[sweep]'")
             "--config: the system bc_lstm; expected the recipe of MMAN",
         ),
         (["--config.data.test=another.npz"], "config.data.test: 'another.npz': a sweep reads a"),
-        (["--config.system=mult"], "--config.system: the name of what the file describes"),
+        (["--config.system=mult"], "--config: the system mult; expected the recipe of MMAN"),
         (["--sweep_folds=sessions"], "--sweep_folds: sessions, which synthetic does not name"),
     ],
     ids=lambda value: str(value)[:30],

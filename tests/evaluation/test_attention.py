@@ -26,8 +26,7 @@ def test_weights_are_those_of_the_module_in_the_tower_s_order():
 
 
 def test_without_an_attention_tower_there_are_none():
-    config = mman.unimodal(mman.get_config(), "speech")
-    network = build(config.network, ["speech"], 4)
+    network = build(mman.get_config("clstm_speech").network, ["speech"], 4)
     assert attention.attention_weights(network, {}, {}) is None
 
 

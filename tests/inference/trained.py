@@ -7,6 +7,7 @@ from configs import mman
 from mman_jax.data.scaling import Scaling
 from mman_jax.inference.model import Model
 from mman_jax.systems import build
+from mman_jax.trial.config import network
 from tests import tiny
 
 DIMS = {"speech": 5, "text": 3}
@@ -17,11 +18,11 @@ def model(system=mman, seeds=2, classes=CLASSES, dims=DIMS, first_seed=0, change
     config = tiny.shrink(system.get_config())
     if change:
         config = change(config)
-    network = build(config.network, list(dims), len(classes))
+    settings = network(config)
+    system = build(settings, list(dims), len(classes))
     random = np.random.default_rng(first_seed)
     # Larger than at the start of training, so that every input shows in the answers.
-    params = jax.tree.map(lambda x: 3 * x, tiny.params(network, dims, seeds, first_seed))
+    params = jax.tree.map(lambda x: 3 * x, tiny.params(system, dims, seeds, first_seed))
     mean = {m: random.normal(size=d).astype(np.float32) for m, d in dims.items()}
     scale = {m: random.uniform(0.5, 2, d).astype(np.float32) for m, d in dims.items()}
-    settings = config.network.to_dict()
     return Model(params, Scaling(mean, scale), settings, dict(dims), tuple(classes), {})

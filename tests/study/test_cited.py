@@ -26,9 +26,9 @@ def test_every_system_is_planned_that_can_be_trained(monkeypatch):
     found, others = cited.systems(recipe, ("speech",), 2)
     assert {system.name for system in found} == {"fmt", "bc_lstm", "mfm", "tripathi"}
     assert others == {
-        "mult": "modalities: speech alone; expected two or more: MulT attends between pairs",
-        "raven": "modalities: speech alone; expected two or more: one shifts the other",
-        "lmf": "modalities: speech alone; expected two or more, to be multiplied",
+        "mult": "modalities: speech alone; expected two or more for MulT",
+        "raven": "modalities: speech alone; expected two or more for RAVEN",
+        "lmf": "modalities: speech alone; expected two or more for LMF",
         "rozgic": "sklearn: not installed; expected pip install 'mman_jax[svm]'",
     }
     recipe.data.target = "sentiment"

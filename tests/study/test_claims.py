@@ -5,6 +5,7 @@ from mman_jax.data.synthetic import ceiling
 from mman_jax.data.synthetic import process as synthetic
 from mman_jax.evaluation import evidence
 from mman_jax.study import claims
+from mman_jax.systems.mman import CLAIMS
 
 UTTERANCES = {
     "conversation": ["a", "a", "a", "b", "b"],
@@ -54,10 +55,10 @@ def test_accuracy_by_position_by_hand():
 
 def test_every_claim_is_judged_with_its_comparison():
     comparison = {"difference": 0.01, "interval": [0.005, 0.015], "p_bootstrap": 0.01}
-    pairs = [{"first": f, "second": s} | comparison for _, f, s, _ in claims.CLAIMS]
+    pairs = [{"first": f, "second": s} | comparison for _, f, s, _ in CLAIMS]
     sizes = {"clstm_mma": 1, "clstm_lf": 4, "clstm_ef": 2, "mman": 4}
     judged = claims.judge(pairs, sizes)
-    assert [claim["verdict"] for claim in judged] == ["yes"] * len(claims.CLAIMS)
+    assert [claim["verdict"] for claim in judged] == ["yes"] * len(CLAIMS)
     assert "25 % of the second's" in judged[1]["note"]
 
 

@@ -17,7 +17,8 @@ from tests import iemocap_pickle, tiny
 
 
 def run(config, workdir, processes=1, names=(), seeds=None):
-    study.run(config, workdir, Screen(quiet=True), processes, names=names, seeds=seeds)
+    screen, recipes = Screen(quiet=True), tiny.small
+    study.run(config, workdir, screen, processes, names=names, seeds=seeds, recipes=recipes)
     return json.loads((workdir / "results.json").read_text())
 
 
@@ -171,7 +172,7 @@ def test_interrupted_anywhere_it_ends_the_same(finished, recipe, tmp_path, monke
 def test_jobs_side_by_side_give_the_same(finished, recipe, tmp_path):
     workdir, _ = finished
     config = recipe.copy_and_resolve_references().unlock()
-    systems = plan.systems(config, tiny.MODALITIES)
+    systems = plan.systems(tiny.recipes_of(config), tiny.MODALITIES)
     todo, _ = study.plan_jobs(systems, {"": config}, tiny.MODALITIES, tmp_path)
     some = [job for job in todo if not job.towers and job.config.data.modalities]
     assert len(some) == 2
@@ -256,7 +257,9 @@ def test_a_choice_of_systems_trains_no_others(finished, recipe, tmp_path):
 
 
 def test_an_ablation_is_compared_with_a_baseline_that_was_trained(recipe):
-    every = {system.name: system for system in plan.systems(recipe, tiny.MODALITIES)}
+    every = {
+        system.name: system for system in plan.systems(tiny.recipes_of(recipe), tiny.MODALITIES)
+    }
     assert summary._pairs([every["joint"]]) == []
     assert summary._pairs([every["mman"], every["joint"]]) == [("joint", "mman")]
 

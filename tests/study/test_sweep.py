@@ -7,16 +7,18 @@ import sys
 import numpy as np
 import pytest
 
-from configs import clstm_ef, clstm_lf, clstm_mma, mman
+from configs import mman
 from mman_jax.cli.terminal.screen import Screen
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
 from mman_jax.study import attempts, recipe, rules, space, sweep
 from mman_jax.study.inner import Folds, Inner, prepare_inner
 from mman_jax.study.side_by_side import Workers
+from mman_jax.study.towers import recipe_of
 from mman_jax.study.trials import opened
 from mman_jax.systems import build
-from mman_jax.trial.config import derive
+from mman_jax.systems.mman import papers
+from mman_jax.trial.config import derive, network, title
 from tests import tiny
 
 pytest.importorskip("optuna", reason="pip install 'mman_jax[sweep]'")
@@ -80,7 +82,8 @@ def swept(folder, monkeypatch, budget=BUDGET, workers=None, rule_accuracies=None
     groups = Folds(("1", "2", "3"), (), ())
     inner = Inner(MODALITIES, 4, (), groups, groups)
     with opened(folder / "trials.db") as storage:
-        made = sweep.Sweep(mman.get_config(), inner, storage, budget, SCREEN, workers or Stub())
+        recipes = {name: mman.get_config(name) for name in papers(MODALITIES)}
+        made = sweep.Sweep(recipes, inner, storage, budget, SCREEN, workers or Stub())
         return made.run(folder / "rules.json"), made.searches
 
 
@@ -89,7 +92,8 @@ def values(searches):
 
 
 def test_the_recipe_is_the_best_trial_of_every_search(tmp_path, monkeypatch):
-    (config, _), searches = swept(tmp_path, monkeypatch)
+    (found, _), searches = swept(tmp_path, monkeypatch)
+    config = found["mman"]
     assert [len(rows) for rows in searches] == [8, 4, 4, 4]
     towers = min((r for r in searches[0] if not r.pruned), key=lambda r: r.loss(space.ALL_TOWERS))
     assert (
@@ -102,7 +106,7 @@ def test_the_recipe_is_the_best_trial_of_every_search(tmp_path, monkeypatch):
     )
     rates = [row.values[space.DENSE]["learning_rate"] for row in searches[2]]
     assert config.train.fusion.learning_rate.default == min(rates)
-    assert config.baselines.clstm_rate in [
+    assert found["clstm_lf"].train.fusion.learning_rate.default in [
         row.values[space.CLSTM]["learning_rate"] for row in searches[3]
     ]
 
@@ -179,7 +183,7 @@ def test_without_time_the_recipe_is_the_one_given(tmp_path, monkeypatch):
     )
     assert [len(rows) for rows in searches] == [1, 1, 1, 1]
     assert accuracies == {}
-    before = mman.get_config().train
+    before, config = mman.get_config().train, config["mman"]
     assert config.train.batch == before.batch
     assert config.train.towers.learning_rate.text == before.towers.learning_rate.default
 
@@ -189,12 +193,12 @@ def test_only_the_named_settings_change(tmp_path, monkeypatch):
     (config, _), searches = swept(tmp_path, monkeypatch, budget)
     assert len(searches) == 2  # towers and early fusion; late fusions have none
     lines = recipe.source(config, "x", searches, {}, "nats").splitlines()
-    changed = [line for line in lines if line.startswith("    config.")]
+    changed = [line for line in lines if line.startswith("        ")]
     assert changed
-    given = ("config.train.select", "config.train.smoothing")  # those of the config it began with
+    given = ('"train.select', '"train.smoothing')  # those of the config it began with
     changed = [line for line in changed if not line.strip().startswith(given)]
     assert all("input_dropout" in line or "unimodal" in line for line in changed)
-    assert config.network.early.dropout == mman.get_config().network.early.dropout
+    assert config["mman"].network.early.dropout == mman.get_config().network.early.dropout
 
 
 def test_the_recipe_that_is_written_is_what_was_found_and_makes_every_system(tmp_path, monkeypatch):
@@ -207,9 +211,11 @@ def test_the_recipe_that_is_written_is_what_was_found_and_makes_every_system(tmp
     assert (
         subprocess.run(checked, capture_output=True, check=False).stdout == b"All checks passed!\n"
     )
-    read = runpy.run_path(str(path))["get_config"]()
-    for name in recipe.GROUPS:
-        assert read[name] == config[name]
+    get_config = runpy.run_path(str(path))["get_config"]
+    assert get_config() == get_config("mman")
+    for system, found in config.items():
+        for name in ("network", "train"):
+            assert get_config(system)[name] == found[name]
     assert "from mman_jax.configs import mman" in source
     docstring = source.split('"""')[1]
     assert "Validation loss in 1 - CCC: mean" in docstring
@@ -220,13 +226,11 @@ def test_the_recipe_that_is_written_is_what_was_found_and_makes_every_system(tmp
 
 
 def makes_every_system(path):
-    changes = [lambda x: x, clstm_ef.system, clstm_lf.system, clstm_mma.system]
-    changes += [lambda x: derive(x, "bc_lstm")]
-    changes += [lambda x, m=m: mman.unimodal(x, m) for m in MODALITIES]
-    for change in changes:
-        changed = change(runpy.run_path(str(path))["get_config"]())
-        names = [n for n in changed.data.modalities.split(",") if n] or MODALITIES
-        build(changed.network, names, 4)
+    get_config = runpy.run_path(str(path))["get_config"]
+    configs = [get_config(name) for name in papers(MODALITIES)]
+    for config in (*configs, derive(get_config(), "bc_lstm")):
+        names = [n for n in config.data.modalities.split(",") if n] or MODALITIES
+        build(network(config), names, 4)
 
 
 def test_the_recipe_that_was_searched_on_mosi_makes_every_system():
@@ -235,8 +239,8 @@ def test_the_recipe_that_was_searched_on_mosi_makes_every_system():
 
 def test_another_system_s_config_is_refused():
     sweep.check(mman.get_config())
-    for config in (clstm_ef.system(mman.get_config()), derive(mman.get_config(), "bc_lstm")):
-        with pytest.raises(InputError, match=f"config: the system {config.system}; expected"):
+    for config in (mman.get_config("clstm_ef"), derive(mman.get_config(), "bc_lstm")):
+        with pytest.raises(InputError, match=f"config: the system {title(config)}; expected"):
             sweep.check(config)
 
 
@@ -248,11 +252,12 @@ def test_a_whole_sweep_of_a_small_corpus(tmp_path, monkeypatch):
     inner = prepare_inner(config, "3")
     budget = sweep.Budget(1, 1, None, ("learning_rate", "batch"))
     with opened(tmp_path / "trials.db") as storage:
-        made = sweep.Sweep(config, inner, storage, budget, SCREEN, Workers(inner, SCREEN))
+        recipes = {n: recipe_of(n, config, mman.get_config) for n in papers(("speech",))}
+        made = sweep.Sweep(recipes, inner, storage, budget, SCREEN, Workers(inner, SCREEN))
         found, accuracies = made.run(tmp_path / "rules.json")
     losses = [rows[0].losses for rows in made.searches]
     assert [set(x) for x in losses] == [{"speech", "mma"}, {"ef"}, {space.DENSE}, {space.CLSTM}]
     assert all(x.shape == (3, 1) and (x > 0).all() for own in losses for x in own.values())
     assert [str(rule) for rule in accuracies] == ["calibrated", "calibrated, smoothing 0.5"]
     assert all(x.shape == (3, 1) and (x > 0).all() for x in accuracies.values())
-    assert found.train.select == "calibrated"
+    assert found["mman"].train.select == "calibrated"

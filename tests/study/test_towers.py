@@ -1,10 +1,10 @@
 import jax
-import jax.numpy as jnp
 import pytest
 
 from configs import mman
 from mman_jax.study import towers as plan
 from mman_jax.systems import build
+from mman_jax.systems.base import parameter_shapes
 
 MODALITIES = ("speech", "visual", "text")
 DIMS = {"speech": 100, "visual": 512, "text": 100}
@@ -12,9 +12,12 @@ DIMS = {"speech": 100, "visual": 512, "text": 100}
 
 @pytest.fixture(scope="module")
 def recipe():
-    config = mman.get_config()
-    config.train.towers.learning_rate.mma = 1e-4
-    return config
+    def get_config(name):
+        config = mman.get_config(name)
+        config.train.towers.learning_rate.mma = 1e-4
+        return config
+
+    return get_config
 
 
 @pytest.fixture(scope="module")
@@ -22,16 +25,14 @@ def planned(recipe):
     return {system.name: system for system in plan.systems(recipe, MODALITIES)}
 
 
-def names(system, recipe):
-    found = plan.towers(system.config, recipe, MODALITIES)
+def names(system):
+    found = plan.towers(system.config, MODALITIES)
     return {name: plan.key(name, config) for name, config in found.items()}
 
 
 def count(config, dims):
-    network = build(config.network, list(dims), 4)
-    features = {m: jnp.zeros((1, 1, d)) for m, d in dims.items()}
-    made = jax.eval_shape(network.init, jax.random.key(0), features, jnp.ones((1, 1), bool))
-    return sum(x.size for x in jax.tree.leaves(made))
+    shapes = parameter_shapes(build(config.network, list(dims), 4), dims)
+    return sum(x.size for x in jax.tree.leaves(shapes))
 
 
 def test_the_paper_s_systems_come_first_with_the_paper_s_sizes(planned):
@@ -46,16 +47,16 @@ def test_the_paper_s_systems_come_first_with_the_paper_s_sizes(planned):
     assert count(planned["clstm_speech"].config, {"speech": 100}) == 1_265_804
 
 
-def test_systems_share_their_towers(planned, recipe):
-    whole, late = names(planned["mman"], recipe), names(planned["clstm_lf"], recipe)
+def test_systems_share_their_towers(planned):
+    whole, late = names(planned["mman"]), names(planned["clstm_lf"])
     assert list(whole) == [*MODALITIES, "mma"]
-    assert whole["speech"] == late["speech"] == names(planned["clstm_speech"], recipe)["speech"]
+    assert whole["speech"] == late["speech"] == names(planned["clstm_speech"])["speech"]
     assert whole["text"] == late["text"]
     assert whole["visual"] != late["visual"]  # MMAN's is smaller
-    assert late["visual"] == names(planned["clstm_visual"], recipe)["visual"]
-    assert whole["mma"] == names(planned["clstm_mma"], recipe)["mma"]
-    assert whole == names(planned["joint"], recipe)
-    assert names(planned["no_attention"], recipe)["ef"] == names(planned["clstm_ef"], recipe)["ef"]
+    assert late["visual"] == names(planned["clstm_visual"])["visual"]
+    assert whole["mma"] == names(planned["clstm_mma"])["mma"]
+    assert whole == names(planned["joint"])
+    assert names(planned["no_attention"])["ef"] == names(planned["clstm_ef"])["ef"]
 
 
 @pytest.mark.parametrize(
@@ -67,13 +68,13 @@ def test_systems_share_their_towers(planned, recipe):
         ("no_context", "mma"),
     ],
 )
-def test_an_ablation_trains_only_what_it_changes(planned, recipe, name, tower):
-    ablated, whole = names(planned[name], recipe), names(planned["mman"], recipe)
+def test_an_ablation_trains_only_what_it_changes(planned, name, tower):
+    ablated, whole = names(planned[name]), names(planned["mman"])
     assert [t for t in ablated if ablated[t] != whole[t]] == [tower]
 
 
-def test_a_tower_has_its_own_rate_and_nothing_to_fuse(planned, recipe):
-    towers = plan.towers(planned["mman"].config, recipe, MODALITIES)
+def test_a_tower_has_its_own_rate_and_nothing_to_fuse(planned):
+    towers = plan.towers(planned["mman"].config, MODALITIES)
     assert towers["mma"].train.towers.learning_rate.to_dict() == {"default": 1e-4}
     assert towers["text"].train.towers.learning_rate.to_dict() == {"default": 1e-3}
     for name, config in towers.items():
@@ -87,7 +88,19 @@ def test_two_modalities_are_not_reduced_to_one(recipe):
     assert not {name for name in found if name.startswith("without")}
 
 
-def test_plans_leave_the_recipe_as_it_is(recipe):
-    before = recipe.to_json()
-    plan.systems(recipe, MODALITIES)
-    assert recipe.to_json() == before
+def test_what_mman_s_config_changes_is_changed_in_every_system_that_has_it():
+    config = mman.get_config()
+    config.train.batch, config.seeds, config.data.target = 5, 3, "joy"
+    config.network.early.attention.key = 7
+    config.network.unimodal.default.dense = 9
+    before = config.to_json()
+    made = {
+        n: plan.recipe_of(n, config, mman.get_config) for n in ("clstm_text", "clstm_ef", "mman")
+    }
+    assert config.to_json() == before
+    for recipe in made.values():
+        assert (recipe.train.batch, recipe.seeds, recipe.data.target) == (5, 3, "joy")
+    assert made["mman"].network == config.network
+    assert made["clstm_ef"].network == mman.get_config("clstm_ef").network
+    assert made["clstm_text"].network.unimodal.default.dense == 9
+    assert made["clstm_text"].data.modalities == "text"

@@ -2,9 +2,9 @@
 
 import pytest
 
-from configs import mman
 from mman_jax import testing
 from mman_jax.systems import SYSTEMS
+from mman_jax.trial import config
 
 DIMS = {"text": 4, "speech": 3}
 BLOCK = {"hidden": (4,), "dense": 5, "dropout": 0.3, "input_dropout": 0.3}
@@ -60,7 +60,7 @@ OTHERS = {
 def test_every_system(name):
     if name == "rozgic":
         pytest.importorskip("sklearn", reason="needs scikit-learn: pip install 'mman_jax[svm]'")
-    training, idle = mman.recipe(name).train, IDLE.get(name, ())
+    training, idle = config.of(name).train, IDLE.get(name, ())
     testing.check_system(SYSTEMS[name], DIMS, settings=SETTINGS[name], training=training, idle=idle)
 
 

@@ -12,6 +12,7 @@ from mman_jax.inference.stream import check_streams
 from mman_jax.layers.factorized import Layer, Norm
 from mman_jax.systems import build
 from mman_jax.systems.base import parameter_shapes
+from mman_jax.trial.config import network
 from tests.layers import references
 from tests.systems import golden
 
@@ -46,7 +47,7 @@ def features():
 )
 def test_parameters(dims, classes, parameters):
     dims = dict(zip(DIMS, dims, strict=True))
-    system = build(fmt.get_config().network, list(dims), classes)
+    system = build(network(fmt.get_config()), list(dims), classes)
     assert golden.count(parameter_shapes(system, dims)) == parameters
 
 

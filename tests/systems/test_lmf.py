@@ -8,6 +8,7 @@ from mman_jax.errors import InputError
 from mman_jax.systems import build
 from mman_jax.systems.base import parameter_shapes
 from mman_jax.systems.lmf import LMF, _Factors, _Sum
+from mman_jax.trial.config import network
 from mman_jax.types import Inputs
 from tests.systems import golden
 
@@ -54,7 +55,7 @@ def answer(system, features=FEATURES, parameters=None, **present):
 )
 def test_parameters(dims, classes, parameters):
     dims = dict(zip(DIMS, dims, strict=True))
-    system = build(lmf.get_config().network, list(dims), classes)
+    system = build(network(lmf.get_config()), list(dims), classes)
     assert golden.count(parameter_shapes(system, dims)) == parameters
 
 

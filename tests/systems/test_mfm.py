@@ -10,6 +10,7 @@ from mman_jax.errors import InputError
 from mman_jax.systems import build
 from mman_jax.systems.base import parameter_shapes
 from mman_jax.systems.mfm import _last_cells, discrepancy
+from mman_jax.trial.config import network
 from mman_jax.types import Inputs
 from tests.systems import golden
 
@@ -70,7 +71,7 @@ def over_words():
 )
 def test_parameters(dims, classes, parameters):
     dims = dict(zip(DIMS, dims, strict=True))
-    system = build(mfm.get_config().network, list(dims), classes)
+    system = build(network(mfm.get_config()), list(dims), classes)
     assert golden.count(parameter_shapes(system, dims)) == parameters
 
 

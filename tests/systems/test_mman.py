@@ -215,5 +215,7 @@ class Variants(chex.TestCase):
     @chex.variants(with_jit=True, without_jit=True, with_device=True, with_pmap=True)
     def test_network(self):
         network, params, features = make("mman")
-        logits, _ = self.variant(network.apply)({"params": params}, features, RESET)
+        logits, _ = self.variant(network.apply)(
+            {"params": params}, Inputs.unpadded(features, RESET)
+        )
         assert_close(logits, references.mman(params, features, RESET), 1e-4)

@@ -9,6 +9,7 @@ from configs import mult
 from mman_jax.errors import InputError
 from mman_jax.systems import build
 from mman_jax.systems.base import parameter_shapes
+from mman_jax.trial.config import network
 from mman_jax.trial.prepared import prepare_experiment
 from mman_jax.types import Inputs
 from tests.layers import references
@@ -36,7 +37,7 @@ def features(cells=4):
 )
 def test_parameters(dims, classes, parameters):
     dims = dict(zip(DIMS, dims, strict=True))
-    system = build(mult.get_config().network, list(dims), classes)
+    system = build(network(mult.get_config()), list(dims), classes)
     assert golden.count(parameter_shapes(system, dims)) == parameters
 
 
@@ -143,9 +144,7 @@ def test_a_modality_alone_is_refused_before_anything_is_trained():
     config.data.modalities = "text"
     with pytest.raises(InputError) as error:
         prepare_experiment(config)
-    assert str(error.value) == (
-        "config.modalities: text alone; expected two or more for MulT"
-    )
+    assert str(error.value) == ("config.modalities: text alone; expected two or more for MulT")
 
 
 @pytest.mark.parametrize(

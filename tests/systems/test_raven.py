@@ -8,6 +8,7 @@ from mman_jax.errors import InputError
 from mman_jax.systems import build
 from mman_jax.systems.base import parameter_shapes
 from mman_jax.systems.raven import RAVEN
+from mman_jax.trial.config import network
 from mman_jax.types import Inputs
 from tests.systems import golden
 
@@ -57,7 +58,7 @@ def answer(system, features, params=None, **present):
 )
 def test_parameters(dims, classes, parameters):
     dims = dict(zip(DIMS, dims, strict=True))
-    system = build(raven.get_config().network, list(dims), classes)
+    system = build(network(raven.get_config()), list(dims), classes)
     assert golden.count(parameter_shapes(system, dims)) == parameters
 
 

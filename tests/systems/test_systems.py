@@ -10,6 +10,7 @@ from configs import mman
 from mman_jax.errors import InputError
 from mman_jax.systems import build
 from mman_jax.systems.base import owner, parameter_shapes
+from mman_jax.trial.config import network, title
 
 # The public IEMOCAP features (facts.md).
 DIMS = {"speech": 100, "visual": 512, "text": 100}
@@ -69,9 +70,9 @@ def test_every_config_is_listed_here():
 def test_parameters_of_every_config(name):
     config = config_of(name)
     dims = dims_of(config)
-    network = build(config.network, list(dims), 4)
-    assert config.system == name
-    assert count(shapes(network, dims)) == PARAMETERS[name]
+    system = build(network(config), list(dims), 4)
+    assert title(config) == name
+    assert count(shapes(system, dims)) == PARAMETERS[name]
 
 
 def test_parameters_of_each_tower_of_mman():

@@ -5,6 +5,7 @@ from configs import tripathi
 from mman_jax.errors import InputError
 from mman_jax.systems import build
 from mman_jax.systems.base import parameter_shapes
+from mman_jax.trial.config import network
 from mman_jax.types import Inputs
 from tests.systems import golden
 
@@ -20,15 +21,15 @@ DIMS = {"text": 3, "speech": 2}
 )
 def test_parameters(dims, classes, parameters):
     dims = dict(zip(("text", "speech", "visual"), dims, strict=True))
-    system = build(tripathi.get_config().network, list(dims), classes)
+    system = build(network(tripathi.get_config()), list(dims), classes)
     assert golden.count(parameter_shapes(system, dims)) == parameters
 
 
 def test_parameters_over_frames():
     # 6 620 100 of the authors', their embedding left out, and a second bias of three LSTMs.
     dims = {"text": 300, "speech": 34, "visual": 189}
-    config = tripathi.get_config().network
-    system = build(config.to_dict() | {"cells": "frames"}, list(dims), 4)
+    config = network(tripathi.get_config())
+    system = build(config | {"cells": "frames"}, list(dims), 4)
     shapes = parameter_shapes(system, dims)
     assert golden.count(shapes) == 6_620_100 + 4 * (256 + 256 + 128)
     assert {name: golden.count(x) for name, x in shapes.items()} == {

@@ -16,6 +16,7 @@ from mman_jax.errors import InputError
 from mman_jax.study import study
 from mman_jax.study.inner import Candidate, prepare_inner
 from mman_jax.trial import experiment
+from mman_jax.trial.config import title
 from mman_jax.trial.prepared import prepare_experiment
 from mman_jax.trial.stored import load_models
 from tests import tiny
@@ -90,7 +91,7 @@ def test_a_system_that_reads_no_frames_is_refused(corpus, system):
     if system is rozgic:
         pytest.importorskip("sklearn", reason="pip install 'mman_jax[svm]'")
     config = recipe(corpus, system)
-    name = config.system
+    name = title(config)
     with pytest.raises(InputError) as error:
         prepare_experiment(config)
     assert str(error.value) == (

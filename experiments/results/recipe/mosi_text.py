@@ -70,43 +70,50 @@ Per cent right where nothing had a say, by what picks the epoch:
   65.54 (69.0/66.3 62.9/63.4 67.8/63.9) accuracy, chosen
 """
 
-import ml_collections
-
 from mman_jax.configs import mman
 
+_TRAIN = {
+    "train.batch": 5,
+    "train.class_weights": True,
+    "train.label_smoothing": 0.164,
+    "train.select": "accuracy",
+    "train.towers.weight_decay": 0.00282,
+    "train.towers.learning_rate.ef": 0.00427,
+    "train.towers.learning_rate.mma": 0.00211,
+    "train.towers.learning_rate.speech": 0.001,
+    "train.towers.learning_rate.text": 0.001,
+    "network.modality_dropout": 0.121,
+}
+_ATTENTION = {
+    "network.early.attention.key": 35,
+    "network.early.attention.model": 35,
+    "network.early.attention.value": 35,
+    "network.early.dense": 46,
+    "network.early.dropout": 0.36,
+    "network.early.hidden": (88,),
+    "network.early.input_dropout": 0.578,
+}
+_CONCATENATION = {
+    "network.early.dense": 60,
+    "network.early.dropout": 0.0266,
+    "network.early.hidden": (100, 100),
+    "network.early.input_dropout": 0.166,
+}
+_CLSTM = {
+    "network.fusion.dense": 33,
+    "network.fusion.dropout": 0.00899,
+    "network.fusion.hidden": (58,),
+    "train.fusion.learning_rate.default": 0.000531,
+}
+FIELDS = {
+    "clstm_speech": _TRAIN,
+    "clstm_text": _TRAIN,
+    "clstm_ef": _TRAIN | _CONCATENATION,
+    "clstm_lf": _TRAIN | _CLSTM,
+    "clstm_mma": _TRAIN | _ATTENTION,
+    "mman": _TRAIN | _ATTENTION | {"train.fusion.learning_rate.default": 0.0246},
+}
 
-def get_config():
-    config = mman.get_config()
-    config.network.early.attention.key = 35
-    config.network.early.attention.model = 35
-    config.network.early.attention.value = 35
-    config.network.early.dense = 46
-    config.network.early.dropout = 0.36
-    config.network.early.hidden = (88,)
-    config.network.early.input_dropout = 0.578
-    config.network.modality_dropout = 0.121
-    config.network.unimodal.speech = ml_collections.ConfigDict(
-        {"dense": 200, "dropout": 0.3, "hidden": (300, 300), "input_dropout": 0.3}
-    )
-    config.network.unimodal.text = ml_collections.ConfigDict(
-        {"dense": 200, "dropout": 0.3, "hidden": (300, 300), "input_dropout": 0.3}
-    )
-    config.train.batch = 5
-    config.train.class_weights = True
-    config.baselines.clstm_rate = 0.000531
-    config.train.fusion.learning_rate.default = 0.0246
-    config.train.label_smoothing = 0.164
-    config.train.select = "accuracy"
-    config.train.towers.learning_rate.ef = 0.00427
-    config.train.towers.learning_rate.mma = 0.00211
-    config.train.towers.learning_rate.speech = 0.001
-    config.train.towers.learning_rate.text = 0.001
-    config.train.towers.weight_decay = 0.00282
-    config.baselines.clstm.dense = 33
-    config.baselines.clstm.dropout = 0.00899
-    config.baselines.clstm.hidden = (58,)
-    config.baselines.ef.dense = 60
-    config.baselines.ef.dropout = 0.0266
-    config.baselines.ef.hidden = (100, 100)
-    config.baselines.ef.input_dropout = 0.166
-    return config
+
+def get_config(name="mman"):
+    return mman.tuned(name, FIELDS)

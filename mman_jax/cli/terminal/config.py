@@ -15,12 +15,14 @@ from ml_collections import ConfigDict, config_flags
 
 from mman_jax import configs
 from mman_jax.cli.terminal.paths import local_path
+from mman_jax.configs import mman
+from mman_jax.configs.mman import Recipes
 from mman_jax.errors import InputError, nearest
 from mman_jax.trial import fields
+from mman_jax.trial.config import derive
 
 _PACKAGED = pathlib.Path(configs.__file__).parent
-_DEFAULT = "mman"
-_OTHER = "the config of another system, such as --config=mult"
+_DEFAULT = configs.DEFAULT
 _FIELD = re.compile(r"--?(?:no)?config\.([^=]+)")
 
 
@@ -34,7 +36,9 @@ def define(help_text: str) -> flags.FlagHolder:
         holder = config_flags.DEFINE_config_file("config", find(_DEFAULT), help_text)
         parser = flags.FLAGS["config"].parser
         read_file = parser.parse
-        parser.parse = lambda name: read_file(find(name) if isinstance(name, str) else name)
+        parser.parse = lambda name: _of_system(
+            read_file(find(name) if isinstance(name, str) else name), sys.argv
+        )
         return holder
     except (AttributeError, KeyError, TypeError, ValueError):
         explain(sys.argv)
@@ -60,10 +64,6 @@ def read(flag: flags.FlagHolder) -> ConfigDict:
     Raises:
         InputError: its file is not there.
     """
-    for argument in sys.argv[1:]:
-        field = _FIELD.match(argument)
-        if field and field[1] == "system":
-            raise InputError("--config.system", "the name of what the file describes", _OTHER)
     try:
         settings = flag.value.copy_and_resolve_references()
     except OSError as error:  # reported only now, so that --help works without the file
@@ -75,9 +75,16 @@ def read(flag: flags.FlagHolder) -> ConfigDict:
     return settings
 
 
+def recipes() -> Recipes:
+    """The configs of the paper's systems as the file of `--config` has them, or else MMAN's."""
+    path = find(named(sys.argv)).partition(":")[0]
+    get_config = runpy.run_path(path)["get_config"]
+    return get_config if inspect.signature(get_config).parameters else mman.get_config
+
+
 def shown(config: ConfigDict, argv: Sequence[str]) -> str:
     """The config's file, and the fields in which it differs from that."""
-    before = dict(_fields(_load(named(argv))))
+    before = dict(_fields(_load(argv)))
     changed = [
         f"{field}={value}"
         for field, value in _fields(config)
@@ -108,7 +115,7 @@ def explain(argv: Sequence[str]) -> None:
         kind = "file" if path.endswith(".py") else "config"
         raise InputError(f"--config={name}", f"no such {kind}; {_near_config(path)}")
     try:
-        config = _load(name)
+        config = _load(argv)
     except ModuleNotFoundError as error:
         if not recipe or error.name != f"mman_jax.configs.{recipe}":
             raise
@@ -142,8 +149,6 @@ def _check_field(config: ConfigDict, field: str) -> None:
 def _near_field(config: ConfigDict, field: str) -> str:
     """The fields whose last part is that of `field`, or nearly so."""
     last = field.rpartition(".")[2]
-    if last == "system":
-        return f"expected {_OTHER}"
     fields = [name for name, _ in _fields(config)]
     names = difflib.get_close_matches(last, {f.rpartition(".")[2] for f in fields}, n=1)
     found = [f for f in fields if names and f.rpartition(".")[2] == names[0]]
@@ -179,12 +184,21 @@ def _fields(config: ConfigDict, place: str = "") -> Iterator[tuple[str, Any]]:
             yield from _fields(value, f"{place}{name}.")
 
 
-def _load(name: str) -> ConfigDict:
+def _load(argv: Sequence[str]) -> ConfigDict:
+    name = named(argv)
     path, colon, recipe = find(name).partition(":")
     get_config = runpy.run_path(path)["get_config"]
     if colon and not inspect.signature(get_config).parameters:
         raise InputError(f"--config={name}", f"{path} takes no recipe", f"--config={path}")
-    return get_config(recipe) if colon else get_config()
+    return _of_system(get_config(recipe) if colon else get_config(), argv)
+
+
+def _of_system(config: ConfigDict, argv: Sequence[str]) -> ConfigDict:
+    """The config of the system that `--config.system` names, on the same data."""
+    prefix = "config.system="
+    given = [arg.lstrip("-") for arg in argv[1:] if arg.lstrip("-").startswith(prefix)]
+    name = given[-1].removeprefix(prefix) if given else config.system
+    return config if name == config.system else derive(config, name)
 
 
 def _near_config(name: str) -> str:
@@ -208,11 +222,9 @@ def _files(folder: pathlib.Path) -> list[pathlib.Path]:
 
 def describe(argv: Sequence[str]) -> str:
     """The fields of the config that a command line names, with defaults and descriptions."""
-    name = named(argv)
-    config = _load(name)
-    system = config.network.get("system", "mman")
+    name, config = named(argv), _load(argv)
     lines = [f"Fields of --config={name}, each a flag (--config.FIELD=VALUE):"]
     for field, value in _fields(config):
         if not isinstance(value, ConfigDict):
-            lines += [f"  {field}={value}", f"      {fields.describe(field, system)}"]
+            lines += [f"  {field}={value}", f"      {fields.describe(field, config.system)}"]
     return "\n".join(lines)

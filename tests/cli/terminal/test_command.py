@@ -50,8 +50,7 @@ def test_a_mistake_is_one_line_and_status_2(arguments, said, tmp_path):
         ),
         (
             ["--config=configs/mman.py:mosi"],
-            "--config=configs/mman.py:mosi: configs/mman.py takes no recipe; "
-            "expected --config=configs/mman.py",
+            "recipe: 'mosi'; expected one of mman, clstm_ef, clstm_lf, clstm_mma, clstm_speech",
         ),
         (
             ["--config.train.learning_rate=1e-3"],

@@ -28,7 +28,7 @@ def own_keys_concatenated(config):
 
 def network(model):
     """The torch network that the export's card describes."""
-    from mman_jax.systems import mman_pytorch as pytorch
+    from mman_jax.inference import pytorch_network as pytorch
 
     results = json.loads(examples.runs()[0]["results.json"])
     made = card.write([model], results, None, False, datetime.date(2026, 11, 29))
