@@ -37,11 +37,11 @@ def recipes(file: str | None = None) -> Recipes:
     return importlib.import_module(f"mman_jax.configs.{file or mman.NAME}").get_config
 
 
-def tuned(name: str, fields: Mapping[str, Mapping[str, Any]]) -> ConfigDict:
-    """Returns the config of a system of the paper with values that a sweep found.
+def tuned(name: str, fields: Mapping[str, Any]) -> ConfigDict:
+    """Returns the config of a system of the paper with other values, of the settings that it has.
 
     Args:
         name: of the system.
-        fields: by system its values by path; a system that is not listed has those of MMAN.
+        fields: values by path.
     """
-    return config.change(get_config(name), fields.get(name, fields[mman.NAME]))
+    return config.change(get_config(name), fields)

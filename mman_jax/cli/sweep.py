@@ -1,17 +1,19 @@
-"""Search the settings of every system: `mman sweep --output=mine.py`.
+"""Search the settings of a system: `mman sweep --config=mult --output=mine.py`.
 
-By the mean validation loss over folds inside the training part, several seeds each: neither the
-corpus's test part nor its validation part is read. What is searched is the table in
-`mman_jax/study/space.py`; what is tried next, and what is given up early, Optuna says (extra:
-`[sweep]`). The towers are searched together, then early fusion, then the late fusions on frozen
-towers, and last the rule that picks the epoch. The file that is written is a recipe for the other
-commands: `mman paper --config=configs/mine.py`. The same command goes on where it
-was interrupted, from what lies in `--storage`.
+Judged by the mean validation loss over folds inside the training part, several seeds each: the
+corpus's test part is never read. Each system says what is searched (`search_space`); Optuna
+samples and prunes (extra: `[sweep]`). Each tower keeps its own best settings; then the fusion is
+searched on towers that are trained once. The file that is written is a config for the other
+commands: `mman run --config=mine.py`. The same command resumes an interrupted search, from
+`--storage`.
 """
 
+import contextlib
 import json
 import pathlib
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 from absl import flags
 
@@ -20,21 +22,22 @@ from mman_jax.cli.terminal.screen import Screen
 from mman_jax.errors import InputError
 from mman_jax.files.lock import alone
 from mman_jax.files.whole import regular_file, write_whole
-from mman_jax.study import recipe, rules, side_by_side, space, trials, workers
-from mman_jax.study import sweep as searching
+from mman_jax.study import recipe
 from mman_jax.study.inner import prepare_inner
-from mman_jax.study.search import best, library
-from mman_jax.study.towers import recipe_of
-from mman_jax.systems.mman import papers
+from mman_jax.study.sweep import Budget, Sweep, library, words
+from mman_jax.systems import use
 from mman_jax.training import objectives
 from mman_jax.training.mesh import use_cache
 from mman_jax.trial import folder, tasks
+from mman_jax.trial.config import title as name_of
 from mman_jax.trial.preemption import Preemption
 from mman_jax.trial.tested import load_corpus
 
-_CONFIG = command.config_flag("The recipe to start from, which is the first trial.")
-_OUTPUT = command.path_flag("output", "The recipe to write, such as configs/mine.py.")
-_TRIALS = flags.DEFINE_integer("trials", 40, "Trials of the towers; half as many a fusion.", 1)
+_CONFIG = command.config_flag("The config to start from, which is the first trial.")
+_OUTPUT = command.path_flag("output", "The config to write, such as mine.py.")
+_TRIALS = flags.DEFINE_integer(
+    "trials", None, "Trials of each study; by default 40, or with --hours as many as fit.", 1
+)
 _SEEDS = flags.DEFINE_integer("sweep_seeds", 2, "Seeds of each trial.", 1)
 _FOLDS = flags.DEFINE_string(
     "sweep_folds",
@@ -42,17 +45,15 @@ _FOLDS = flags.DEFINE_string(
     "Folds inside the training part: sessions, speakers or a number; empty: by sessions where there"
     " are three or more, else three.",
 )
-_FIELDS = flags.DEFINE_string("fields", "", "The settings to search, separated by commas; all.")
+_FIELDS = flags.DEFINE_list("fields", [], "Last names of the settings to search; none: all.")
 _STORAGE = command.path_flag(
-    "storage", "The folder of the trials; by default beside the recipe, NAME.sweep.", must=False
+    "storage", "The folder of the trials; by default NAME.sweep beside the output.", must=False
 )
-_HOURS = flags.DEFINE_float("hours", None, "Hours after which nothing new is tried.", 0)
-_PROCESSES = flags.DEFINE_integer(
-    "processes", 0, "Trials side by side; 0: one a core on CPUs, else one.", 0
-)
-_SEED = command.seed_flag("Of what is tried.")
+_HOURS = flags.DEFINE_float("hours", None, "Hours after which no trial is started.", 0)
+_JOBS = flags.DEFINE_integer("jobs", 1, "Trials that run side by side.", 1)
+_SEED = command.seed_flag("Random seed of the search.")
 _CACHE = command.cache_flag()
-_MOST = 10
+_DEFAULT_TRIALS, _SHOWN = 40, 10
 _UNITS = {
     "l1": "deviations of the training part",
     "mse": "squared deviations of the training part",
@@ -61,7 +62,7 @@ _UNITS = {
 
 
 def main() -> None:
-    """Sweeps, and writes the recipe."""
+    """Searches, and writes the config."""
     with command.named_flags("fields", "sweep_folds", "config"):
         _sweep()
 
@@ -71,58 +72,64 @@ def _sweep() -> None:
     if output.suffix != ".py":
         raise InputError("--output", str(output), "a path that ends in .py")
     regular_file(output)
-    space.chosen(_FIELDS.value)  # an unknown one is said before a corpus is read
     start = config.read(_CONFIG).unlock()
-    searching.check(start)
+    if start.data.test:
+        found = f"{start.data.test!r}: a sweep reads a training part, and tests nothing"
+        raise InputError("config.data.test", found, "none")
+    if start.distributed:
+        raise InputError("config.distributed", repr(start.distributed), "one process")
     library()
-    cache = use_cache(_CACHE.value)
+    use(start.system)
+    use_cache(_CACHE.value)
     Preemption.listen()
     inner = prepare_inner(start, _FOLDS.value)
-    numbers = bool(tasks.numbers(inner.task))
-    names = space.chosen(_FIELDS.value, numbers)
-    unit = _UNITS[start.train.loss or objectives.DEFAULT] if numbers else "nats"
+    trials = _TRIALS.value or (None if _HOURS.value is not None else _DEFAULT_TRIALS)
+    budget = Budget(trials, _HOURS.value, _SEEDS.value, _JOBS.value, _SEED.value)
     place = pathlib.Path(_STORAGE.value or output.with_suffix(".sweep"))
-    count = _PROCESSES.value or workers.default_processes()
-    budget = searching.Budget(_TRIALS.value, _SEEDS.value, _HOURS.value, names, _SEED.value)
     chosen = json.loads(start.to_json())
-    chosen["sweep"] = {"seeds": budget.seeds, "folds": _FOLDS.value, "fields": list(names),
-                       "seed": budget.seed, "processes": count}  # fmt: skip
+    chosen["sweep"] = {"seeds": budget.seeds, "folds": _FOLDS.value, "fields": _FIELDS.value,
+                       "seed": budget.seed}  # fmt: skip
+    sweep = Sweep(start, inner, budget, [name.strip() for name in _FIELDS.value])
     with alone(place), Screen() as screen:
         folder.holds(place, chosen)
         folder.claim(place, chosen, load_corpus(start.data))
         for sentence in inner.about:
             screen.line(sentence)
-        made = side_by_side.opened(inner, screen, start, _FOLDS.value, count, cache)
-        with trials.opened(place / "trials.db") as storage, made as working:
-            names = papers(inner.modalities)
-            recipes = {name: recipe_of(name, start, config.recipes()) for name in names}
-            sweep = searching.Sweep(recipes, inner, storage, budget, screen, working)
-            found, accuracies = sweep.run(place / "rules.json")
-        _show(screen, sweep, accuracies, unit)
+        with _storage(place) as storage:
+            found = sweep.run(storage, screen)
+        numbers = bool(tasks.numbers(inner.task))
+        unit = _UNITS[start.train.loss or objectives.DEFAULT] if numbers else "nats"
+        for head, several in sweep.tables:
+            _show(screen, head, several, unit)
         corpus = pathlib.Path(start.data.path).name if start.data.path else "the synthetic corpus"
-        about = f"MMAN and its parts with the settings that a sweep chose on {corpus}."
-        groups = (
-            f"{len(inner.held.names)} folds inside its training part, {budget.seeds} seeds each"
-        )
-        told = f"{about}\n\n{groups}."
-        source = recipe.source(found, told, sweep.searches, accuracies, unit)
-        write_whole(output, source.encode())
+        seeds = f"{budget.seeds} seed{'s' * (budget.seeds > 1)}"
+        groups = f"{len(inner.folds.names)} folds inside its training part, {seeds} each"
+        about = f"Settings of {name_of(found)} for {corpus}.\n\nChosen by a sweep: {groups}."
+        write_whole(output, recipe.source(found, about, sweep.tables, unit).encode())
         screen.line(f"{output} is written, from {config.shown(start, sys.argv)}")
 
 
-def _show(screen: Screen, sweep: searching.Sweep, accuracies: rules.Accuracies, unit: str) -> None:
-    for rows in sweep.searches:
-        for owner, fields in best(rows).values.items():
-            if not fields:
-                continue
-            ordered = sorted(enumerate(rows, 1), key=lambda x, o=owner: (x[1].pruned, x[1].loss(o)))
-            lines = []
-            for number, row in ordered[:_MOST]:
-                loss = f"{row.loss(owner):.4f}{'*' * row.pruned}"
-                values = map(str, row.values[owner].values())
-                lines.append((str(number), loss, recipe.by_fold(row, owner), *values))
-            title = f"{owner}: the best of {len(rows)} trials, loss in {unit} (*: given up early)"
-            screen.listing(title, ("trial", "loss", "by fold, seeds", *fields), lines)
-    if accuracies:
-        lines = [(str(rule), f"{100 * found.mean():.2f}") for rule, found in accuracies.items()]
-        screen.listing("what picks the epoch", ("rule", "per cent without a say"), lines)
+@contextlib.contextmanager
+def _storage(place: pathlib.Path) -> Iterator[Any]:
+    """Optuna's storage in a folder; ends the command in one line if it is interrupted."""
+    library()
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+    path = str(place / "trials.log")
+    try:
+        yield JournalStorage(JournalFileBackend(path, JournalFileOpenLock(path)))
+    except KeyboardInterrupt:
+        print(f"stopped; the trials are in {place}, and the same command resumes", file=sys.stderr)
+        sys.exit(130)
+
+
+def _show(screen: Screen, head: str, trials: list[Any], unit: str) -> None:
+    start = trials[0].params
+    rows = []
+    for trial in recipe.best(trials)[:_SHOWN]:
+        changed = {path: value for path, value in trial.params.items() if value != start[path]}
+        settings = words(changed) or "those at the start"
+        rows.append((str(trial.number + 1), f"{trial.value:.4f}", settings))
+    title = f"{head}: the best of {len(trials)} trials, loss in {unit}"
+    screen.listing(title, ("trial", "loss", "settings"), rows)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,27 +12,32 @@ from ml_collections import ConfigDict
 from mman_jax.data import folds
 from mman_jax.data.parts import Parts, common_shapes, prepare
 from mman_jax.data.protocols import Task
-from mman_jax.data.splits import Split
 from mman_jax.errors import InputError, within
 from mman_jax.systems import build
 from mman_jax.systems.base import System
+from mman_jax.systems.estimator import check_network
 from mman_jax.training import mesh as parallel
 from mman_jax.training.objectives import Classes, Objective
 from mman_jax.training.outcome import Outcome, Snapshot
+from mman_jax.training.programs import ANSWERS
 from mman_jax.training.state import TEMPERATURES
 from mman_jax.training.trainer import Trainer
 from mman_jax.trial import cells, settings
 from mman_jax.trial import tasks as learnt
 from mman_jax.trial.preemption import Preemption
-from mman_jax.trial.prepared import choose_split
+from mman_jax.trial.prepared import choose_split, out_of_fold_groups
 from mman_jax.trial.progress import Progress
 from mman_jax.trial.tested import load_corpus
 
 SETTING = "sweep_folds"
 """What says how the training part is divided, for messages."""
 
-Towers = Mapping[str, tuple[Any, Outcome]]
-"""Trained towers by name: parameters [S, ...] by top-level name, and their outcomes (T is 1)."""
+
+class Trained(NamedTuple):
+    """What the first stages left on a fold: parameters [S, ...], and the outcome of each stage."""
+
+    params: Any
+    finished: Mapping[str, Outcome]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,16 +68,13 @@ class Inner:
         modalities: of the corpus, in order.
         task: what is learnt.
         about: sentences for people.
-        held: a group validates, all others train.
-        blind: the next group validates, and the group itself, which has no say, is the test part;
-            None where there are but two groups.
+        folds: a group validates, all others train.
     """
 
     modalities: tuple[str, ...]
     task: Task
     about: tuple[str, ...]
-    held: Folds
-    blind: Folds | None
+    folds: Folds
 
 
 def prepare_inner(config: ConfigDict, by: str) -> Inner:
@@ -95,25 +97,19 @@ def prepare_inner(config: ConfigDict, by: str) -> Inner:
         found = f"{config.data.protocol!r}, of {len(tasks)} tasks"
         raise InputError("config.data.protocol", found, "one of a single task")
     chosen, _ = choose_split(config.data, corpus, tasks)
+    if not config.data.split and (config.data.folds or "valid" not in (corpus.split or ())):
+        # A validation part that the corpus does not name is held out of training by a run alone.
+        chosen = dataclasses.replace(chosen, train=np.union1d(chosen.train, chosen.valid))
     inner = folds.inner(corpus, chosen, by, SETTING)
     folds.check(corpus, inner, tasks, SETTING)
-    splits, blind = [fold.split for fold in inner], []
-    for split, then in zip(splits, splits[1:] + splits[:1], strict=True):
-        rest = np.setdiff1d(split.train, then.valid)
-        if len(rest):
-            blind.append(Split(rest, then.valid, split.valid, "the group tested has no say"))
-
-    words = cells.load(config, corpus)
-
-    def laid(several):
-        shapes = common_shapes(corpus, several, words)
-        parts = tuple(prepare(corpus, split, shapes, words) for split in several)
-        return Folds(names, parts, tuple(part.labels(tasks[0]) for part in parts))
-
-    names = tuple(fold.name for fold in inner)
+    splits, words = [fold.split for fold in inner], cells.load(config, corpus)
+    shapes = common_shapes(corpus, splits, words)
+    parts = tuple(prepare(corpus, split, shapes, words) for split in splits)
+    labels = tuple(part.labels(tasks[0]) for part in parts)
     about = tuple(dict.fromkeys(split.how for split in splits))
     modalities = tuple((corpus if words is None else words.cells).dims)
-    return Inner(modalities, tasks[0], about, laid(splits), laid(blind) if blind else None)
+    names = tuple(fold.name for fold in inner)
+    return Inner(modalities, tasks[0], about, Folds(names, parts, labels))
 
 
 class Candidate:
@@ -125,8 +121,7 @@ class Candidate:
         config: ConfigDict,
         seeds: Sequence[int],
         progress: Progress,
-        towers: Sequence[str] = (),
-        folds: Folds | None = None,
+        until: str | None = None,
     ):
         """Builds the network, and compiles nothing yet.
 
@@ -135,13 +130,12 @@ class Candidate:
             config: of a system.
             seeds: S seeds.
             progress: where progress is shown.
-            towers: these of its towers alone, and no fusion; none: the whole system.
-            folds: what it is trained on; None: those that hold a group out.
+            until: the last stage to train; None: the system's last.
 
         Raises:
             InputError: if it cannot be built.
         """
-        self.folds = folds or inner.held
+        self.folds = inner.folds
         self.seeds, self.progress = list(seeds), progress
         shards = (config.mesh.seeds, config.mesh.rows)
         with within("config"):
@@ -149,17 +143,14 @@ class Candidate:
             words, corpus = self.folds.parts[0].words, self.folds.parts[0].corpus
             network = learnt.network(config, inner.task, words)
             system = build(network, inner.modalities, classes)
-            if towers:
-                own = {name: system.towers[name] for name in towers}
-                inputs = {name: system.inputs[name] for name in towers}
-                system = system.clone(towers=own, inputs=inputs, fusion=None)
+            check_network("a search", system)
             mesh = parallel.make_mesh(len(self.seeds), config.parallel, *shards)
             self.system: System = system
             rows = self.folds.parts[0].rows
             train = settings.training(config, corpus, words)
             self._trainer = Trainer(
                 system, train, rows, classes, mesh, config.parallel,
-                config.data.stream, self.folds.items, learnt.numbers(inner.task),
+                config.data.stream, self.folds.items, learnt.numbers(inner.task), until,
             )  # fmt: skip
             for stage in self._trainer.stages:
                 self._trainer.stage(stage)  # what it says is of the recipe
@@ -171,29 +162,39 @@ class Candidate:
             options = parallel.compiler_options(jax.default_backend())
         self._score = jax.jit(_scoring(system, self._trainer.objective), compiler_options=options)
 
-    def train(self, fold: int, name: str, towers: Towers | None = None) -> Snapshot:
-        """Trains all stages, or the fusion alone on towers that were trained; the last snapshot.
+    def train(self, fold: int, name: str, before: Trained | None = None) -> Snapshot:
+        """Trains all stages, or those after the ones that were trained; returns the last snapshot.
 
         Args:
             fold: its number.
             name: for the progress.
-            towers: that were trained on this fold.
+            before: what earlier stages left on this fold; None: they are trained.
         """
-        trainer, start = self._trainer, None
-        trainer.put(self.folds.parts[fold].rows)
+        trainer, parts, start = self._trainer, self.folds.parts[fold], None
+        trainer.put(parts.rows)
+        apart = any(trainer.settings[stage].get("answers") in ANSWERS[1:] for stage in self.stages)
+        groups = out_of_fold_groups(parts) if apart else None
         with parallel.compiling(quickly=self._small):
-            if towers:
-                params = {key: x for own, _ in towers.values() for key, x in own.items()}
-                outcomes = {tower: outcome for tower, (_, outcome) in towers.items()}
-                start = trainer.join(params, outcomes, self.seeds)
+            if before:
+                stage = self.stages[len(before.finished)]
+                start = trainer.before(stage, before.params, before.finished, self.seeds)
             snapshot = start
-            for snapshot in trainer.run(self.folds.labels[fold], self.seeds, start):
-                if len(snapshot.finished) < len(trainer.stages):
+            for snapshot in trainer.run(self.folds.labels[fold], self.seeds, start, groups=groups):
+                if len(snapshot.finished) < len(self.stages):
                     epochs = trainer.epochs(snapshot.stage)
                     self.progress.epoch(name, snapshot, epochs, self._numbers)
                 Preemption.check()
         trainer.release()
         return snapshot
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of the stages that it trains."""
+        return self._trainer.stages
+
+    def trained(self, snapshot: Snapshot) -> Trained:
+        """Returns what the next stage needs of a last snapshot, in the host's memory."""
+        return Trained(jax.tree.map(np.asarray, snapshot.state.best), dict(snapshot.finished))
 
     def losses(self, fold: int, snapshot: Snapshot) -> dict[str, np.ndarray]:
         """Each head's loss [S] on the group held out; infinite of a seed that failed.
@@ -208,25 +209,12 @@ class Candidate:
         reference = self._trainer.objective.reference(self.folds.labels[fold]["train"])
         found = self._score(snapshot.state.best, inputs, labels, reference)
         losses = {}
-        for name, stage in zip(snapshot.finished, self.system.stages(), strict=True):
-            outcome = snapshot.finished[name]
+        for name, outcome in snapshot.finished.items():
             converged = (outcome.best_epoch > 0) & ~outcome.failed.any(-1)
-            for index, head in enumerate(stage.heads):
+            for index, head in enumerate(self._trainer.heads(name)):
                 own = np.asarray(found[head], np.float64)
                 losses[head] = np.where(converged[:, index] & np.isfinite(own), own, np.inf)
         return losses
-
-    def towers(self, snapshot: Snapshot) -> Towers:
-        """The towers of a snapshot of theirs, apart."""
-        params = jax.tree.map(np.asarray, snapshot.state.best)
-        (outcome,) = snapshot.finished.values()
-        found = {}
-        for index, name in enumerate(self.system.towers):
-            history = jax.tree.map(lambda x, i=index: x[:, :, i : i + 1], outcome.history)
-            scores = [x[:, index : index + 1] for x in outcome[:-1]]
-            key = f"towers_{name}"
-            found[name] = {key: params[key]}, Outcome(*scores, history)
-        return found
 
 
 def _scoring(system: System, objective: Objective):

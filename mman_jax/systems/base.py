@@ -82,6 +82,33 @@ NEEDS = {
 }
 """Members of `System.reads`, and their meanings."""
 
+Ranges = Mapping[str, Mapping[str, Any]]
+"""Values that a search may try, by the path of a setting in a config, such as `train.batch`: of
+numbers `low`, `high` and whether `log`; of anything `choices`, the simplest first. Settings that
+share a value have their last names joined by `|`: `network.early.attention.model|key`."""
+
+TRAINING: Ranges = {
+    "train.label_smoothing": {"low": 0.0, "high": 0.2},
+    "train.class_weights": {"choices": (False, True)},
+    "train.average": {"choices": (0.0, 0.9, 0.98, 0.995)},
+}
+"""Ranges of settings of training that every system has."""
+
+
+def around(value: float, below: float, above: float) -> dict[str, Any]:
+    """Returns a range about a value, searched by its logarithm; whole numbers if the value is one.
+
+    Args:
+        value: the default.
+        below: the factor of the lowest value.
+        above: the factor of the highest.
+    """
+    low, high = value * below, value * above
+    if isinstance(value, int):
+        low, high = max(1, round(low)), max(2, round(high))
+    return {"low": low, "high": high, "log": True}
+
+
 _GIVEN = ("modalities", "outputs", "parent", "name")
 
 
@@ -177,6 +204,28 @@ class System(Configurable, nn.Module):
     def recipe(cls) -> dict[str, Any]:
         """Returns its settings of training: `batch`, and those of each stage by its name."""
         return one_stage(batch=30, epochs=100, patience=10)
+
+    @classmethod
+    def search_space(cls, head: str = "") -> Ranges:
+        """Returns what a search tries; by default rates of learning and dropout, and the batch.
+
+        Args:
+            head: whose own settings, which change the loss of no other head; empty: those of all.
+        """
+        if head:
+            return {}
+        recipe = cls.recipe()
+        stages = {n: x for n, x in recipe.items() if isinstance(x, Mapping)}
+        rates = {
+            f"train.{name}.learning_rate.default": around(x["learning_rate"]["default"], 0.1, 5)
+            for name, x in stages.items()
+        }
+        dropout = {
+            f"network.{name}": {"low": 0.0, "high": 0.7}
+            for name, value in cls.defaults().items()
+            if name.endswith("dropout") and isinstance(value, float)
+        }
+        return rates | dropout | {"train.batch": around(recipe["batch"], 0.2, 2)} | TRAINING
 
     def stages(self) -> tuple[Stage, ...]:
         """What is trained, in order. The last head of the last stage is the system's answer."""

@@ -12,7 +12,15 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from mman_jax.layers.lstm import LSTM
-from mman_jax.systems.base import Citation, Stage, System, check_rate, check_size
+from mman_jax.systems.base import (
+    Citation,
+    Ranges,
+    Stage,
+    System,
+    around,
+    check_rate,
+    check_size,
+)
 from mman_jax.types import Array, Inputs
 
 FUSION = "fusion"
@@ -104,6 +112,16 @@ class BcLSTM(System):
             "towers": {"rules": (("fusion/.*", False), towers)} | shared,
             "fusion": {"rules": (fusion, ("towers_.*", False)), "answers": "training"} | shared,
         }
+
+    @classmethod
+    def search_space(cls, head: str = "") -> Ranges:
+        """See `System.search_space`."""
+        sizes = {
+            "network.hidden": around(300, 0.2, 1),
+            "network.dense": around(100, 0.5, 2),
+            "network.fusion_dense": around(500, 0.2, 1),
+        }
+        return {} if head else {**super().search_space(), **sizes}
 
     def setup(self) -> None:
         """Makes the levels."""

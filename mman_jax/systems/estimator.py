@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from mman_jax.errors import InputError
-from mman_jax.systems.base import Citation, Configurable, System
+from mman_jax.systems.base import Citation, Configurable, Ranges, System
 
 
 class Estimator(Configurable, abc.ABC):
@@ -45,6 +45,11 @@ class Estimator(Configurable, abc.ABC):
     @classmethod
     def recipe(cls) -> dict[str, Any]:
         """Returns its settings of training; see `System.recipe`."""
+        return {}
+
+    @classmethod
+    def search_space(cls, head: str = "") -> Ranges:
+        """Returns what a search tries; see `System.search_space`."""
         return {}
 
     @abc.abstractmethod

@@ -20,7 +20,16 @@ from mman_jax.layers.band import after, band, keep
 from mman_jax.layers.factorized import Layer, Norm, waves
 from mman_jax.layers.gru import GRU
 from mman_jax.layers.linear import Linear
-from mman_jax.systems.base import Citation, System, check_rate, check_size, check_sizes, one_stage
+from mman_jax.systems.base import (
+    Citation,
+    Ranges,
+    System,
+    around,
+    check_rate,
+    check_size,
+    check_sizes,
+    one_stage,
+)
 from mman_jax.types import Array, Inputs
 
 
@@ -122,6 +131,16 @@ class FMT(System):
     def recipe(cls) -> dict[str, Any]:
         """See `System.recipe`."""
         return one_stage(batch=1, epochs=300, patience=30, b2=0.98, eps=1e-9)
+
+    @classmethod
+    def search_space(cls, head: str = "") -> Ranges:
+        """See `System.search_space`."""
+        sizes = {
+            "network.layers": {"low": 2, "high": 8},
+            "network.heads": {"choices": (2, 4)},
+            "network.units": around(800, 0.1, 1),
+        }
+        return {} if head else {**super().search_space(), **sizes}
 
     @property
     def causal(self) -> bool:

@@ -24,7 +24,9 @@ from mman_jax.layers.lstm import LSTM
 from mman_jax.systems.base import (
     SEVERAL,
     Citation,
+    Ranges,
     System,
+    around,
     check_rate,
     check_size,
     find_pivot,
@@ -75,6 +77,17 @@ class LMF(System):
             batch=1, epochs=500, patience=20,
             optimizer="adam_l2", weight_decay=2e-3 / 16, learning_rate=rates,
         )  # fmt: skip
+
+    @classmethod
+    def search_space(cls, head: str = "") -> Ranges:
+        """See `System.search_space`."""
+        sizes = {
+            "network.hidden": around(64, 0.5, 4),
+            "network.code": around(32, 0.5, 4),
+            "network.rank": around(16, 0.25, 2),
+            "train.all.weight_decay": {"low": 1e-6, "high": 1e-2, "log": True},
+        }
+        return {} if head else {**super().search_space(), **sizes}
 
     @classmethod
     def from_settings(

@@ -23,7 +23,16 @@ from mman_jax.layers.frames import FramesLSTM
 from mman_jax.layers.lstm import LSTM
 from mman_jax.layers.mfn import MFN
 from mman_jax.layers.perceptron import Perceptron
-from mman_jax.systems.base import Citation, System, check_rate, check_size, of_modality, one_stage
+from mman_jax.systems.base import (
+    Citation,
+    Ranges,
+    System,
+    around,
+    check_rate,
+    check_size,
+    of_modality,
+    one_stage,
+)
 from mman_jax.types import Array, Inputs
 
 _CELLS = ("utterances", "words")
@@ -82,6 +91,16 @@ class MFM(System):
     def recipe(cls) -> dict[str, Any]:
         """See `System.recipe`."""
         return one_stage(batch=2, falls_after=10, epochs=30, patience=30)
+
+    @classmethod
+    def search_space(cls, head: str = "") -> Ranges:
+        """See `System.search_space`."""
+        sizes = {
+            "network.shared": around(32, 0.5, 4),
+            "network.memory": around(64, 0.5, 4),
+            "network.discrepancy": {"low": 0.01, "high": 10.0, "log": True},
+        }
+        return {} if head else {**super().search_space(), **sizes}
 
     @classmethod
     def from_settings(

@@ -16,7 +16,9 @@ from mman_jax.layers.attention import MultiModalAttention
 from mman_jax.layers.fusion import LateFusion
 from mman_jax.layers.tower import Tower
 from mman_jax.systems.base import (
+    TRAINING,
     Citation,
+    Ranges,
     Stage,
     System,
     check_rate,
@@ -91,6 +93,34 @@ class MMAN(System):
         """See `System.recipe`."""
         stages = ("towers", FUSION) if FUSION in network(recipe) else ("towers",)
         return {name: training(recipe)[name] for name in ("batch", *stages)}
+
+    @classmethod
+    def search_space(cls, head: str = "") -> Ranges:
+        """See `System.search_space`; each tower and the fusion have settings of their own."""
+        share, units = {"low": 0.0, "high": 0.7}, {"low": 32, "high": 300, "log": True}
+        if not head:
+            return {
+                "train.batch": {"low": 5, "high": 40, "log": True},
+                "train.towers.weight_decay": {"low": 1e-6, "high": 1e-1, "log": True},
+                "network.modality_dropout": {"low": 0.0, "high": 0.3},
+            } | TRAINING
+        if head == FUSION:
+            return {
+                "network.fusion.kind": {"choices": tuple(_LATE)},
+                "train.fusion.learning_rate.default": {"low": 1e-4, "high": 3e-2, "log": True},
+                "train.fusion.answers": {"choices": ("training", "out_of_fold")},
+            }
+        block = "network.early" if head in EARLY.values() else f"network.unimodal.{head}"
+        attention = {} if head != EARLY["attention"] else {
+            "network.early.attention.model|key|value": {"low": 32, "high": 200, "log": True}
+        }  # fmt: skip
+        return {
+            f"train.towers.learning_rate.{head}": {"low": 1e-4, "high": 5e-3, "log": True},
+            f"{block}.dropout": share,
+            f"{block}.input_dropout": share,
+            f"{block}.hidden": units,
+            f"{block}.dense": units,
+        } | attention
 
     @classmethod
     def from_settings(
@@ -406,5 +436,6 @@ def _fusion(settings: Mapping[str, Any], classes: int) -> LateFusion:
     kind = settings["kind"]
     if kind not in _LATE:
         raise InputError("network.fusion.kind", repr(kind), nearest(str(kind), _LATE))
-    block = _block("network.fusion", settings) if kind == "clstm" else None
+    sizes = clstm((300,), 200) | dict(settings)
+    block = _block("network.fusion", sizes) if kind == "clstm" else None
     return LateFusion(classes, block, bool(settings.get("numbers", False)))

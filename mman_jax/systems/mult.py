@@ -26,6 +26,7 @@ from mman_jax.systems.base import (
     FRAMES,
     SEVERAL,
     Citation,
+    Ranges,
     System,
     check_rate,
     check_size,
@@ -85,6 +86,16 @@ class MulT(System):
     def recipe(cls) -> dict[str, Any]:
         """See `System.recipe`."""
         return one_stage(batch=1, falls_after=20, clip=0.8, epochs=40, patience=40)
+
+    @classmethod
+    def search_space(cls, head: str = "") -> Ranges:
+        """See `System.search_space`."""
+        sizes = {
+            "network.units": {"choices": (20, 30, 40)},
+            "network.layers": {"low": 2, "high": 6},
+            "network.window": {"choices": (16, 64)},
+        }
+        return {} if head else {**super().search_space(), **sizes}
 
     @classmethod
     def from_settings(

@@ -20,7 +20,9 @@ from mman_jax.systems.base import (
     SEVERAL,
     SUBWORD,
     Citation,
+    Ranges,
     System,
+    around,
     check_rate,
     check_size,
     find_pivot,
@@ -66,6 +68,17 @@ class RAVEN(System):
     def recipe(cls) -> dict[str, Any]:
         """See `System.recipe`."""
         return one_stage(batch=1, epochs=500, patience=50)
+
+    @classmethod
+    def search_space(cls, head: str = "") -> Ranges:
+        """See `System.search_space`."""
+        sizes = {
+            "network.projection": around(150, 0.2, 2),
+            "network.frames": around(150, 0.2, 2),
+            "network.hidden": around(300, 0.2, 1.5),
+            "network.beta": {"low": 0.05, "high": 1.0},
+        }
+        return {} if head else {**super().search_space(), **sizes}
 
     @classmethod
     def from_settings(

@@ -23,7 +23,9 @@ from mman_jax.layers.frames import FramesLSTM
 from mman_jax.systems.base import (
     FRAMES,
     Citation,
+    Ranges,
     System,
+    around,
     check_rate,
     check_size,
     check_sizes,
@@ -84,6 +86,12 @@ class Tripathi(System):
     def recipe(cls) -> dict[str, Any]:
         """See `System.recipe`."""
         return one_stage(batch=3, epochs=30, patience=30)
+
+    @classmethod
+    def search_space(cls, head: str = "") -> Ranges:
+        """See `System.search_space`."""
+        sizes = {"network.units": around(256, 0.2, 2)}
+        return {} if head else {**super().search_space(), **sizes}
 
     @classmethod
     def from_settings(

@@ -58,6 +58,7 @@ class Trainer:
         stream: bool | None = None,
         conversations: int | None = None,
         targets: Sequence[Target] = (),
+        until: str | None = None,
     ):
         """Places the corpus on the devices unless it is streamed; compiles nothing yet.
 
@@ -80,6 +81,7 @@ class Trainer:
             conversations: the most conversations of an epoch in any of several splits that share
                 compiled programs, their rows of equal shapes; None: those in `rows`.
             targets: the C targets if numbers are predicted; empty for classes.
+            until: the last stage to train; None: the system's last.
 
         Raises:
             InputError: if rows are to be streamed by `pmap`, a stage has no settings, a loss of
@@ -102,7 +104,9 @@ class Trainer:
         self._plain: Resident | None = None
         self._answer: Predictions | None = None
         self._compiled: dict[str, Any] = {}
-        self._stages = {stage.name: stage for stage in system.stages()}
+        stages = system.stages()
+        count = [stage.name for stage in stages].index(until) + 1 if until else len(stages)
+        self._stages = {stage.name: stage for stage in stages[:count]}
         for name in self._stages:
             if name not in settings:
                 raise InputError(f"train.{name}", "no settings", "some for each stage")
@@ -278,9 +282,31 @@ class Trainer:
         first, second = self.stages[:2]
         joined = join([trained[head] for head in self.heads(first)])
         stop = stop_at[second] if stop_at else None
-        state = self.start(second, seeds, params, lr_scales, stop)
-        empty = jax.tree.map(lambda x: x[:0, :, :1], joined.history)
-        return Snapshot(second, state, empty, {first: joined})
+        return self.before(second, params, {first: joined}, seeds, lr_scales, stop)
+
+    def before(
+        self,
+        stage: str,
+        params: Any,
+        finished: Mapping[str, Outcome],
+        seeds: Sequence[int],
+        lr_scales: Sequence[float] | None = None,
+        stop_at: StopAt | None = None,
+    ) -> Snapshot:
+        """Returns the snapshot before a stage, from which `run` resumes.
+
+        Args:
+            stage: not the first one.
+            params: of everything that earlier stages train, leading axis S.
+            finished: the outcome of each earlier stage.
+            seeds: S seeds.
+            lr_scales: factors on the seeds' learning rates; None: 1.
+            stop_at: stopping points of the stage; None: validation selects.
+        """
+        state = self.start(stage, seeds, params, lr_scales, stop_at)
+        last = list(finished.values())[-1]
+        empty = jax.tree.map(lambda x: x[:0, :, :1], last.history)
+        return Snapshot(stage, state, empty, dict(finished))
 
     @in_standard_numbers
     def start(

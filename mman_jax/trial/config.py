@@ -111,18 +111,26 @@ def changes(before: ConfigDict, now: ConfigDict) -> dict[str, Any]:
 def change(config: ConfigDict, fields: Mapping[str, Any]) -> ConfigDict:
     """Returns a copy with other values; fields in groups that the config lacks are left out.
 
+    An entry that has no group yet begins as that of `default`, if there is one.
+
     Args:
         config: of any system.
-        fields: values by path, such as `train.batch`; a mapping is a group of fields.
+        fields: values by path, such as `train.batch`; a mapping is a group of fields. A number
+            for several layers is that of each.
     """
     config = config.copy_and_resolve_references().unlock()
     for path, value in fields.items():
         *groups, last = path.split(".")
         group = config
         for part in groups:
+            if isinstance(group, ConfigDict) and part not in group and "default" in group:
+                group[part] = group.default.copy_and_resolve_references()
             group = group.get(part) if isinstance(group, ConfigDict) else None
-        if isinstance(group, ConfigDict):
-            group[last] = ConfigDict(value) if isinstance(value, Mapping) else value
+        if not isinstance(group, ConfigDict):
+            continue
+        if isinstance(group.get(last), tuple) and isinstance(value, int):
+            value = (value,) * len(group[last])
+        group[last] = ConfigDict(value) if isinstance(value, Mapping) else value
     return config
 
 

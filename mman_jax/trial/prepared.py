@@ -64,13 +64,7 @@ class Experiment:
             return None
         if all(train[stage].get("answers") != "out_of_fold" for stage in self.trainer.stages):
             return None
-        corpus, train = self.parts.corpus, self.parts.split.train
-        group = np.full(len(corpus.lengths), -1)
-        group[train] = folds.inner_groups(corpus, train, folds.INNER, "config.train.fusion.answers")
-        found = np.full(self.parts.rows["train"].mask.shape, -1)
-        positions = self.parts.layouts["train"].positions
-        found.reshape(-1)[positions] = group[self.parts.whose("train")[0]]
-        return found
+        return out_of_fold_groups(self.parts)
 
     @property
     def heads(self) -> dict[str, tuple[str, ...]]:
@@ -107,6 +101,21 @@ class Experiment:
         """Numbers of parameters, from all seeds' [S, ...]."""
         heads = [head for several in self.heads.values() for head in several]
         return results.parameters(jax.tree.map(lambda x: x[0], params), heads)
+
+
+def out_of_fold_groups(parts: Parts) -> np.ndarray:
+    """Groups [R + 1, U] of training conversations, for predictions by towers that did not see
+    them; -1 is padding.
+
+    Raises:
+        InputError: fewer conversations than groups.
+    """
+    corpus, train = parts.corpus, parts.split.train
+    group = np.full(len(corpus.lengths), -1)
+    group[train] = folds.inner_groups(corpus, train, folds.INNER, "config.train.fusion.answers")
+    groups = np.full(parts.rows["train"].mask.shape, -1)
+    groups.reshape(-1)[parts.layouts["train"].positions] = group[parts.whose("train")[0]]
+    return groups
 
 
 def choose_split(

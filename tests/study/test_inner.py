@@ -8,9 +8,7 @@ import scipy.special
 from mman_jax.cli.terminal.screen import Screen
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
-from mman_jax.study import attempts
 from mman_jax.study.inner import Candidate, prepare_inner
-from mman_jax.study.search import Search
 from mman_jax.types import Inputs
 from tests import tiny
 
@@ -36,20 +34,25 @@ def groups(parts):
 
 
 def test_only_training_conversations_are_read(inner):
-    corpus = inner.held.parts[0].corpus
+    corpus = inner.folds.parts[0].corpus
     train = {i for i, part in enumerate(corpus.split) if part == "train"}
-    held = [groups(parts) for parts in inner.held.parts]
+    held = [groups(parts) for parts in inner.folds.parts]
     assert all(g["train"] | g["valid"] == train and not g["test"] for g in held)
     assert set.union(*(g["valid"] for g in held)) == train
-    for one, other in zip(inner.blind.parts, held, strict=True):
-        blind = groups(one)
-        assert blind["test"] == other["valid"]  # it has no say
-        assert not blind["valid"] & (blind["test"] | blind["train"])
-        assert set.union(*blind.values()) == train
+
+
+def test_a_validation_part_that_the_corpus_does_not_name_is_trained_on(inner, tmp_path):
+    corpus = inner.folds.parts[0].corpus
+    unnamed = tuple("train" if part == "valid" else part for part in corpus.split)
+    again = prepare_inner(recipe(dataclasses.replace(corpus, split=unnamed), tmp_path), "3")
+    train = {i for i, part in enumerate(unnamed) if part == "train"}
+    for parts in again.folds.parts:
+        of = groups(parts)
+        assert of["train"] | of["valid"] == train
 
 
 def test_what_other_parts_hold_changes_nothing(inner, tmp_path):
-    corpus = inner.held.parts[0].corpus
+    corpus = inner.folds.parts[0].corpus
     random = np.random.default_rng(0)
     other = np.repeat([part != "train" for part in corpus.split], corpus.lengths)
     features = {m: np.where(other[:, None], random.normal(size=x.shape), x).astype(np.float32)
@@ -57,11 +60,10 @@ def test_what_other_parts_hold_changes_nothing(inner, tmp_path):
     labels = np.where(other, (corpus.labels + 1) % len(corpus.label_names), corpus.labels)
     changed = dataclasses.replace(corpus, features=features, labels=labels.astype(np.int32))
     again = prepare_inner(recipe(changed, tmp_path), "3")
-    for name in ("held", "blind"):
-        one, two = getattr(inner, name), getattr(again, name)
-        before, now = ([parts.rows for parts in x.parts] for x in (one, two))
-        assert all(map(np.array_equal, arrays(before), arrays(now)))
-        assert all(map(np.array_equal, jax.tree.leaves(one.labels), jax.tree.leaves(two.labels)))
+    one, two = inner.folds, again.folds
+    before, now = ([parts.rows for parts in x.parts] for x in (one, two))
+    assert all(map(np.array_equal, arrays(before), arrays(now)))
+    assert all(map(np.array_equal, jax.tree.leaves(one.labels), jax.tree.leaves(two.labels)))
 
 
 def arrays(rows):
@@ -71,15 +73,15 @@ def arrays(rows):
 def test_folds_share_programs_and_losses_are_those_of_calibrated_answers(inner):
     config = tiny.recipe(epochs=2)
     config.train.update(class_weights=True, label_smoothing=0.2, average=0.5)
-    shared = Candidate(inner, config, [5, 6], SCREEN, ["speech"])
-    alone = Candidate(inner, config, [5, 6], SCREEN, ["speech"])
+    shared = Candidate(inner, config, [5, 6], SCREEN, "towers")
+    alone = Candidate(inner, config, [5, 6], SCREEN, "towers")
     found = {}
     for name, candidate, folds in (("shared", shared, (0, 1)), ("alone", alone, (1,))):
         for fold in folds:
             snapshot = candidate.train(fold, "x")
             found[name] = candidate.losses(fold, snapshot)["speech"]
     np.testing.assert_allclose(found["shared"], found["alone"], rtol=1e-5)
-    rows, labels = inner.held.parts[1].rows["valid"], inner.held.labels[1]["valid"]
+    rows, labels = inner.folds.parts[1].rows["valid"], inner.folds.labels[1]["valid"]
     scored = labels >= 0
     for seed in range(2):
         params = jax.tree.map(lambda x, s=seed: x[s], snapshot.state.best)
@@ -102,20 +104,17 @@ def test_folds_share_programs_and_losses_are_those_of_calibrated_answers(inner):
     assert np.isfinite(alone.losses(1, diverged)["speech"]).tolist() == [True, False]
 
 
-def test_towers_that_are_tried_apart_have_the_losses_that_they_have_side_by_side(tmp_path):
-    inner, names = prepare_inner(recipe(tiny.corpus(), tmp_path), "2"), ["speech", "text", "mma"]
-    config, search = tiny.recipe(dropout=0.3, epochs=6), Search({}, {}, 0, 1)
-    config.network.modality_dropout = 0.2
-    config.train.update(average=0.5)
-    config.train.towers.patience = 1
-    together = Candidate(inner, config, [5, 6], SCREEN, names)
-    tried, pruned = attempts.of_towers(inner, config, names, [5, 6], search, [], SCREEN)
-    assert not pruned
-    for fold in range(len(inner.held.names)):
-        snapshot = together.train(fold, "x")
-        assert len(set(snapshot.finished["towers"].best_epoch.ravel().tolist())) > 1
-        for name, losses in together.losses(fold, snapshot).items():
-            np.testing.assert_allclose(tried[name][fold], losses, rtol=1e-5)
+def test_a_stage_is_trained_on_what_the_earlier_ones_left(inner):
+    config = tiny.recipe(epochs=2)
+    whole = Candidate(inner, config, [5], SCREEN)
+    first = Candidate(inner, config, [5], SCREEN, "towers")
+    assert (first.stages, whole.stages) == (("towers",), ("towers", "fusion"))
+    before = first.trained(first.train(1, "x"))
+    resumed, at_once = whole.train(1, "x", before), whole.train(1, "x")
+    for found in (resumed, at_once):
+        assert list(found.finished) == ["towers", "fusion"]
+    jax.tree.map(np.testing.assert_array_equal, resumed.state.best, at_once.state.best)
+    assert whole.losses(1, resumed)["fusion"] == whole.losses(1, at_once)["fusion"]
 
 
 @pytest.mark.parametrize(
@@ -130,10 +129,4 @@ def test_towers_that_are_tried_apart_have_the_losses_that_they_have_side_by_side
 )
 def test_folds_that_cannot_be_are_one_line(by, changed, said, inner, tmp_path):
     with pytest.raises(InputError, match=said):
-        prepare_inner(recipe(inner.held.parts[0].corpus, tmp_path, **changed), by)
-
-
-def test_of_two_groups_none_is_left_without_a_say(inner, tmp_path):
-    two = prepare_inner(recipe(inner.held.parts[0].corpus, tmp_path), "2")
-    assert len(two.held.parts) == 2
-    assert two.blind is None
+        prepare_inner(recipe(inner.folds.parts[0].corpus, tmp_path, **changed), by)

@@ -116,4 +116,4 @@ FIELDS = {
 
 
 def get_config(name="mman"):
-    return mman.tuned(name, FIELDS)
+    return mman.tuned(name, FIELDS[name])
