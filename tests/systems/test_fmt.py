@@ -13,6 +13,7 @@ from mman_jax.layers.factorized import Layer, Norm
 from mman_jax.systems import build
 from mman_jax.systems.base import parameter_shapes
 from mman_jax.trial.config import network
+from mman_jax.types import Inputs
 from tests.layers import references
 from tests.systems import golden
 
@@ -63,7 +64,7 @@ def test_the_golden_numbers():
     system = build(SMALL | {"ahead": True}, list(DIMS), 2)
     params = golden.params(system, DIMS)
     assert golden.count(params) == 5356
-    logits, _ = jax.jit(system.apply)({"params": params}, features(), RESET)
+    logits, _ = jax.jit(system.apply)({"params": params}, Inputs.unpadded(features(), RESET))
     expected = [[-0.16514, -0.25509], [-0.03208, -0.01939]]
     np.testing.assert_allclose(logits["answer"][:, -1], expected, atol=2e-4)
 
