@@ -198,7 +198,7 @@ class StageTraining:
             key = jax.random.fold_in(key, jax.lax.axis_index(ROWS))
 
         def loss(params):
-            outputs = self._apply(params, batch, key)
+            outputs = self.outputs(params, batch, key)
             logits = [outputs[head] for head in self.heads]
             pairs = [self.objective.loss(x, batch.labels, reference, self._sum) for x in logits]
             others = self.system.losses(outputs, batch.inputs, batch.labels)
@@ -299,7 +299,7 @@ class StageTraining:
         rows = count(part) + 1
 
         def step(_, index):
-            return None, self._apply(params, take(part, index))
+            return None, self.outputs(params, take(part, index))
 
         order = in_batches(jnp.arange(rows), self.batch_rows, rows - 1)
         _, batches = jax.lax.scan(step, None, order)
@@ -307,12 +307,13 @@ class StageTraining:
 
     def answer(self, params: Any, batch: Batch, dropout_key: Array | None = None) -> list[Array]:
         """Computes every head's logits [B, U, C]; with a key, dropout is applied."""
-        outputs = self._apply(params, batch, dropout_key)
+        outputs = self.outputs(params, batch, dropout_key)
         return [outputs[head] for head in self.heads]
 
-    def _apply(
+    def outputs(
         self, params: Any, batch: Batch, dropout_key: Array | None = None
     ) -> dict[str, Array]:
+        """Runs the method; with a key, dropout is applied."""
         train = dropout_key is not None
         outputs, _ = self.system.apply(
             {"params": params},
