@@ -33,13 +33,17 @@ def define(help_text: str) -> flags.FlagHolder:
         InputError: a field that the config lacks.
     """
     try:
-        holder = config_flags.DEFINE_config_file("config", find(_DEFAULT), help_text)
+        holder = config_flags.DEFINE_config_file("config", None, help_text)
         parser = flags.FLAGS["config"].parser
         read_file = parser.parse
         parser.parse = lambda name: _of_system(
             read_file(find(name) if isinstance(name, str) else name), sys.argv
         )
+        flags.set_default(holder, find(_DEFAULT))
         return holder
+    except flags.IllegalFlagValueError as error:
+        # Absl makes one of whatever a parser raises.
+        raise error.__context__ if isinstance(error.__context__, InputError) else error from None
     except (AttributeError, KeyError, TypeError, ValueError):
         explain(sys.argv)
         raise
