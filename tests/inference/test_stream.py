@@ -7,6 +7,7 @@ import pytest
 from configs import clstm_lf, mman
 from mman_jax.inference import stream
 from mman_jax.systems import build
+from mman_jax.types import Inputs
 from tests import tiny
 
 DIMS = {"speech": 5, "text": 3}
@@ -20,7 +21,8 @@ def test_turn_by_turn_equals_the_whole_conversation(system):
     whole = {m: random.normal(size=(1, 6, d)).astype(np.float32) for m, d in DIMS.items()}
     reset = np.arange(6)[None] == 0
     params = tiny.params(network, DIMS)
-    logits, _ = jax.jit(network.apply)({"params": params}, whole, reset)
+    inputs = Inputs.unpadded(whole, reset)
+    logits, _ = jax.jit(network.apply)({"params": params}, inputs)
     expected = jax.nn.softmax(logits[network.head][0])
 
     first = {m: x[0, 0] for m, x in whole.items()}
