@@ -8,11 +8,9 @@ commands: `mman run --config=mine.py`. The same command resumes an interrupted s
 `--storage`.
 """
 
-import contextlib
 import json
 import pathlib
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 from absl import flags
@@ -81,7 +79,7 @@ def _sweep() -> None:
     library()
     use(start.system)
     use_cache(_CACHE.value)
-    Preemption.listen()
+    Preemption.listen(interrupts=True)
     inner = prepare_inner(start, _FOLDS.value)
     trials = _TRIALS.value or (None if _HOURS.value is not None else _DEFAULT_TRIALS)
     budget = Budget(trials, _HOURS.value, _SEEDS.value, _JOBS.value, _SEED.value)
@@ -95,8 +93,7 @@ def _sweep() -> None:
         folder.claim(place, chosen, load_corpus(start.data))
         for sentence in inner.about:
             screen.line(sentence)
-        with _storage(place) as storage:
-            found = sweep.run(storage, screen)
+        found = sweep.run(_storage(place), screen)
         numbers = bool(tasks.numbers(inner.task))
         unit = _UNITS[start.train.loss or objectives.DEFAULT] if numbers else "nats"
         for head, several in sweep.tables:
@@ -109,19 +106,13 @@ def _sweep() -> None:
         screen.line(f"{output} is written, from {config.shown(start, sys.argv)}")
 
 
-@contextlib.contextmanager
-def _storage(place: pathlib.Path) -> Iterator[Any]:
-    """Optuna's storage in a folder; ends the command in one line if it is interrupted."""
-    library()
+def _storage(place: pathlib.Path) -> Any:
+    """Optuna's storage in a folder."""
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
     path = str(place / "trials.log")
-    try:
-        yield JournalStorage(JournalFileBackend(path, JournalFileOpenLock(path)))
-    except KeyboardInterrupt:
-        print(f"stopped; the trials are in {place}, and the same command resumes", file=sys.stderr)
-        sys.exit(130)
+    return JournalStorage(JournalFileBackend(path, JournalFileOpenLock(path)))
 
 
 def _show(screen: Screen, head: str, trials: list[Any], unit: str) -> None:

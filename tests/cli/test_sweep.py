@@ -38,7 +38,7 @@ def test_a_mistake_is_one_line_and_nothing_is_written(arguments, said, tmp_path)
     ("sent", "status", "said"),
     [
         (signal.SIGTERM, 75, "stopped by SIGTERM; the same command resumes from here"),
-        (signal.SIGINT, 130, "stopped; the trials are in"),
+        (signal.SIGINT, 130, "stopped by Ctrl-C; the same command resumes from here"),
     ],
 )
 def test_a_search_that_is_asked_to_end_says_how_to_resume(sent, status, said, tmp_path):
