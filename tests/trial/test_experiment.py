@@ -139,7 +139,7 @@ def test_a_folder_goes_on_with_the_corpus_that_it_was_begun_with(tmp_path, monke
     config = on(tmp_path / "corpus.npz")
     config.seeds = 2  # as in `finished`, which compiled for two
     npz.write(tiny.corpus(), tmp_path / "corpus.npz")
-    monkeypatch.setattr(Preemption, "asked", True)
+    monkeypatch.setattr(Preemption, "asked", "SIGTERM")
     with pytest.raises(SystemExit):
         run(config, tmp_path / "run")
     before = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
@@ -174,13 +174,13 @@ def test_an_interrupted_run_ends_the_same(finished, tmp_path, monkeypatch):
 
 def test_sigterm_saves_and_ends_with_a_status_of_its_own(finished, tmp_path, monkeypatch, capsys):
     config, _, whole = finished
-    monkeypatch.setattr(Preemption, "asked", True)
+    monkeypatch.setattr(Preemption, "asked", "SIGTERM")
     for _ in range(2):  # one epoch a start: it still gets on
         with pytest.raises(SystemExit) as ended:
             run(config, tmp_path)
         assert ended.value.code == PREEMPTED
         assert "resumes from here" in capsys.readouterr().err
-    monkeypatch.setattr(Preemption, "asked", False)
+    monkeypatch.setattr(Preemption, "asked", "")
     resumed = run(config, tmp_path)
     assert {**resumed, "seconds": 0} == {**whole, "seconds": 0}
 
