@@ -16,7 +16,7 @@ MODULES = ["mman_jax"] + [
     found.name
     for found in pkgutil.walk_packages(mman_jax.__path__, "mman_jax.")
     # What exports carry for PyTorch is imported where torch is.
-    if importlib.util.find_spec("torch") or not found.name.endswith("_pytorch")
+    if importlib.util.find_spec("torch") or not found.name.endswith("pytorch_network")
     if not found.name.startswith(("mman_jax.configs", "mman_jax.cli."))
 ]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))

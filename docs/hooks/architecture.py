@@ -4,7 +4,6 @@ import io
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
@@ -15,6 +14,7 @@ from mman_jax.data import batching, scaling, splits
 from mman_jax.data.readers import bc_lstm, dialogue_rnn, npz
 from mman_jax.features.extraction import Extraction
 from mman_jax.inference.answerer import Answerer
+from mman_jax.systems.base import parameter_shapes
 from mman_jax.training import objectives, optimizer
 from mman_jax.training.stage import StageTraining
 from mman_jax.training.state import Selection
@@ -155,12 +155,8 @@ def _layers(tower: mman_jax.Tower) -> list[tuple[str, str]]:
 
 def _sizes(network: mman_jax.MMAN) -> dict[str, int]:
     """How many parameters each tower and the fusion have."""
-    features = {name: jnp.zeros((1, 1, size)) for name, size in DIMS.items()}
-    shapes = jax.eval_shape(network.init, jax.random.key(0), features, jnp.ones((1, 1), bool))
-    return {
-        name: sum(leaf.size for leaf in jax.tree.leaves(tree))
-        for name, tree in shapes["params"].items()
-    }
+    shapes = parameter_shapes(network, DIMS)
+    return {name: sum(leaf.size for leaf in jax.tree.leaves(tree)) for name, tree in shapes.items()}
 
 
 def _package(thing: object) -> str:
