@@ -120,16 +120,21 @@ class Sweep:
         self.storage, self.progress = storage, progress
         began, spent = time.monotonic(), 0.0
         before: list[Trained] | None = None
+        stage = self._stages[0].name
         for phase in self.phases:
             spent += phase.share
             until = None
             if self.budget.hours is not None:
                 until = began + spent * 3600 * self.budget.hours
-            if phase.stage != self._stages[0].name and before is None:
-                before = self._train_before(phase.stage)
+            if phase.stage != stage:
+                stage, before = phase.stage, self._train_before(phase.stage)
             self._search(phase, before, until)
-        train = self.best.train
-        train.refit = self.given.train.refit
+        searched = {path for phase in self.phases for of in phase.ranges.values() for path in of}
+        self.best.train.refit = self.given.train.refit
+        for name, settings in self.given.train.items():
+            has = isinstance(settings, ConfigDict) and "answers" in settings
+            if has and f"train.{name}.answers" not in searched:
+                self.best.train[name].answers = settings.answers
         return self.best
 
     def _phases(self, fields: Sequence[str]) -> list[Phase]:

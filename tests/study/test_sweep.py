@@ -145,6 +145,14 @@ def test_an_interrupted_sweep_resumes(stub, tmp_path):
     assert (again, Stub.trained) == (found, [])
 
 
+def test_what_a_fusion_learns_from_is_kept_if_it_is_not_searched(stub):
+    config = mman.get_config()
+    config.train.fusion.answers, config.train.refit = "out_of_fold", True
+    made = Sweep(config, INNER, Budget(1), ("dropout",))
+    found = made.run(optuna.storages.InMemoryStorage(), SCREEN)
+    assert (found.train.fusion.answers, found.train.refit) == ("out_of_fold", True)
+
+
 def test_without_time_the_settings_are_those_at_the_start(stub):
     found, made = swept(Budget(None, hours=0.0))
     assert {len(trials) for _, trials in made.tables} == {1}
