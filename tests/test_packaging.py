@@ -67,7 +67,7 @@ def test_the_wheel_carries_the_library_alone(built):
     library = {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "mman_jax").rglob("*")
-        if path.suffix == ".py" or path.name == "py.typed"
+        if path.suffix in (".py", ".css", ".js") or path.name == "py.typed"
     }
     library |= {f"mman_jax/{path.relative_to(ROOT)}" for path in (ROOT / "configs").rglob("*.py")}
     assert "mman_jax/py.typed" in library
