@@ -144,9 +144,7 @@ def _memory(pid: int) -> float:
 def untrained(workdir: pathlib.Path) -> None:
     """Writes a run's folder, as far as answers need it: MMAN of one seed, with random weights."""
     network = build(mman.get_config().network, list(DIMS), CLASSES)
-    features = {m: np.zeros((1, 1, d), np.float32) for m, d in DIMS.items()}
-    start = np.ones((1, 1), bool)
-    params = jax.jit(network.init)(jax.random.key(0), features, start)["params"]
+    params = jax.jit(network.init)(jax.random.key(0), network.example(DIMS))["params"]
     scaling = Scaling(
         {m: np.zeros(d, np.float32) for m, d in DIMS.items()},
         {m: np.ones(d, np.float32) for m, d in DIMS.items()},

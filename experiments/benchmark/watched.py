@@ -95,13 +95,14 @@ def main() -> None:
     watch = Watch()
     file, name, *rest = sys.argv[1:]
     sys.argv = [f"experiments/{name}.py", *rest]
-    command = importlib.import_module(f"experiments.{name}")
+    module = importlib.import_module(f"mman_jax.cli.{name}")
+    command = importlib.import_module("mman_jax.cli.terminal.command")
     watch.ended("imports")
     watch.listen()
-    if hasattr(command, "load_models"):
-        command.load_models = watch.timed("restoring", command.load_models)
+    if hasattr(module, "load_models"):
+        module.load_models = watch.timed("restoring", module.load_models)
     try:
-        command.command.run(command.main)
+        command.run(module)
     finally:
         watch.ended("whole")
         told = {"parts": watch.parts, "programs": watch.programs}

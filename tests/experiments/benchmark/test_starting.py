@@ -1,10 +1,12 @@
 """What of a command's start is told: parts in their order, programs by their three stages."""
 
+import json
 import time
 
 import pytest
 
 from experiments.benchmark import starting, watched
+from tests.children import run
 
 EVENT = "/jax/core/compile/"
 
@@ -39,3 +41,11 @@ def test_the_end_of_the_first_epoch_is_noted_once(capsys):
     assert restored["part"] == "restoring"
     assert restored["seconds"] >= 0.2 > restored["cpu_seconds"]
     assert "fusion" in capsys.readouterr().out
+
+
+def test_a_command_runs_watched(tmp_path):
+    told = tmp_path / "told.json"
+    ended = run("experiments.benchmark.watched", told, "predict", "--help")
+    assert ended.returncode == 0, ended.stderr
+    assert "--checkpoint" in ended.stdout
+    assert [part["part"] for part in json.loads(told.read_text())["parts"]] == ["imports", "whole"]
