@@ -1,4 +1,4 @@
-"""How fast it is: `python -m experiments.bench [--case=epoch] [--peer]`, a JSON line a measurement.
+"""Benchmarks: `python -m experiments.bench [--case=epoch] [--peer]`, a JSON line a measurement.
 
 Random features of IEMOCAP's sizes and conversation lengths; the networks and the batches (30
 conversations) of `configs/mman.py`, without dropout, which the peer does not have either.

@@ -1,1 +1,1 @@
-"""What MMAN and cLSTM-MMA lose without a part of them."""
+"""Ablations of MMAN and cLSTM-MMA."""

@@ -1,1 +1,1 @@
-"""What `experiments.bench` measures."""
+"""Cases of `experiments.bench`."""

@@ -1,4 +1,4 @@
-"""What `experiments.bench` measures: each case takes conversations' lengths, and yields lines."""
+"""Cases of `experiments.bench`: each takes the lengths of conversations and yields lines."""
 
 import functools
 import pathlib

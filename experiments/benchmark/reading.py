@@ -1,4 +1,4 @@
-"""How fast, and in how much memory, a large public file becomes a corpus."""
+"""Time and memory of reading a large public file as a corpus."""
 
 import pathlib
 import pickle

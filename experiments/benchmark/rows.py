@@ -1,4 +1,4 @@
-"""What `experiments.bench` trains on and asks: random conversations, laid in rows."""
+"""Random conversations in rows, for benchmarks."""
 
 import pathlib
 from collections.abc import Callable, Mapping

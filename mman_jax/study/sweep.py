@@ -69,14 +69,17 @@ class Phase:
     Attributes:
         name: for the progress.
         stage: the last stage that is trained, by its name.
-        ranges: what is tried, by head; of all heads of the stage under its own name.
+        ranges: what is tried, by head; what all heads share is that of `all`.
         share: of the hours.
+        resumes: whether the earlier stages are trained once, with the best settings so far, rather
+            than in every trial.
     """
 
     name: str
     stage: str
     ranges: Mapping[str, Ranges]
     share: float
+    resumes: bool = False
 
 
 class Sweep:
@@ -119,15 +122,12 @@ class Sweep:
         """
         self.storage, self.progress = storage, progress
         began, spent = time.monotonic(), 0.0
-        before: list[Trained] | None = None
-        stage = self._stages[0].name
         for phase in self.phases:
             spent += phase.share
             until = None
             if self.budget.hours is not None:
                 until = began + spent * 3600 * self.budget.hours
-            if phase.stage != stage:
-                stage, before = phase.stage, self._train_before(phase.stage)
+            before = self._train_before(phase.stage) if phase.resumes else None
             self._search(phase, before, until)
         searched = {path for phase in self.phases for of in phase.ranges.values() for path in of}
         self.best.train.refit = self.given.train.refit
@@ -155,15 +155,16 @@ class Sweep:
             }
 
         for index, stage in enumerate(self._stages):
-            whole = wanted(kind.search_space()) if index == 0 else {}
-            if whole:
-                # What several stages share is tried on the first, which is not the whole system.
-                last = self._stages[-1].name if len(self._stages) == 1 else stage.name
-                phases.append(Phase("all", last, {"all": whole}, 0.2))
             own = {head: wanted(kind.search_space(head)) for head in stage.heads}
             own = {head: ranges for head, ranges in own.items() if ranges}
             if own:
-                phases.append(Phase(stage.name, stage.name, own, 0.6 if index == 0 else 0.2))
+                share = 0.2 if index else 0.6
+                phases.append(Phase(stage.name, stage.name, own, share, resumes=index > 0))
+        if whole := wanted(kind.search_space()):
+            # Where later stages have settings of their own, the first one tells enough.
+            apart = any(kind.search_space(head) for head in self._stages[-1].heads)
+            stage = self._stages[0 if apart else -1]
+            phases.insert(0, Phase("all", stage.name, {"all": whole}, 0.2))
         for name in fields:
             if name not in names:
                 raise InputError("fields", f"unknown {name!r:.60}", nearest(name, sorted(names)))

@@ -75,12 +75,9 @@ def one_stage(batch: int, falls_after: int | None = None, **settings: Any) -> di
 
 
 SEVERAL, SUBWORD, FRAMES = "several modalities", "subword frames", "own frames"
-NEEDS = {
-    SEVERAL: "two modalities or more",
-    SUBWORD: "where cells are words, the frames inside a word: [B, U, F, D], `present` [B, U, F]",
-    FRAMES: "where cells are frames, each modality's own: [B, 1, F, D], `present` [B, 1, F]",
-}
-"""Members of `System.reads`, and their meanings."""
+"""Members of `System.reads`: two modalities or more; where cells are words, the frames inside a
+word, [B, U, F, D] with `present` [B, U, F]; where cells are frames, those of each modality,
+[B, 1, F, D] with `present` [B, 1, F]."""
 
 Ranges = Mapping[str, Mapping[str, Any]]
 """Values that a search may try, by the path of a setting in a config, such as `train.batch`: of
@@ -116,7 +113,7 @@ class Configurable:
     """A dataclass of `modalities` and `outputs` whose other fields are settings, by their types."""
 
     reads: ClassVar[frozenset[str]] = frozenset()
-    """What it needs beyond one vector per cell: of `NEEDS`."""
+    """What it needs beyond one vector per cell: `SEVERAL`, `SUBWORD` or `FRAMES`."""
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:

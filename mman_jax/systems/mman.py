@@ -31,6 +31,7 @@ FUSION = "fusion"
 NAME, CLSTM_EF, CLSTM_LF, CLSTM_MMA, _CLSTM = "mman", "clstm_ef", "clstm_lf", "clstm_mma", "clstm_"
 """Names of recipes; that of a modality's own cLSTM is `clstm_` and the modality."""
 
+# Tables 2 and 3: accuracies in per cent, and parameters in millions.
 _PUBLISHED = {
     "clstm_speech": {"iemocap": ("57.12",), "parameters": ("1.27",)},
     CLSTM_EF: {"iemocap": ("69.75",), "parameters": ("2.00",)},
@@ -46,7 +47,6 @@ _PUBLISHED = {
         "binary4": ("92.68", "83.14", "75.61", "92.90"),
     },
 }
-# Tables 2 and 3, in per cent, and parameters in millions.
 
 CLAIMS = (
     ("attention beats concatenation", CLSTM_MMA, CLSTM_EF, "more"),
@@ -106,7 +106,7 @@ class MMAN(System):
             } | TRAINING
         if head == FUSION:
             return {
-                "network.fusion.kind": {"choices": tuple(_LATE)},
+                "network.fusion.kind": {"choices": _LATE},
                 "train.fusion.learning_rate.default": {"low": 1e-4, "high": 3e-2, "log": True},
                 "train.fusion.answers": {"choices": ("training", "out_of_fold")},
             }

@@ -126,6 +126,16 @@ def test_the_fusion_is_trained_on_towers_that_were_trained_once(stub):
     }  # fmt: skip
 
 
+def test_settings_of_later_stages_are_judged_by_the_whole_system(stub):
+    whole, *others = Sweep(of("bc_lstm"), INNER, Budget(1)).phases
+    assert "train.fusion.learning_rate.default" in whole.ranges["all"]
+    assert (whole.stage, whole.resumes, others) == ("fusion", False, [])
+    stages = [
+        (phase.stage, phase.resumes) for phase in Sweep(mman.get_config(), INNER, Budget(1)).phases
+    ]
+    assert stages == [("towers", False), ("towers", False), ("fusion", True)]
+
+
 def test_an_interrupted_sweep_resumes(stub, tmp_path):
     def storage():
         backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / "log"))
