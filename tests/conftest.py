@@ -7,6 +7,8 @@ import sys
 import tempfile
 import warnings
 
+import pytest
+
 # Tests compile much and compute little: the compiler's own optimisation is left out, and what one
 # test compiled the next one finds again.
 FLAGS = ("--xla_force_host_platform_device_count=8", "--xla_backend_optimization_level=0")
@@ -46,6 +48,19 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # all workers share these, and the 
         import matplotlib.font_manager  # noqa: F401
 
 pytest_plugins = ["tests.fixtures"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forgotten_programs():
+    """Drops what a file compiled: a process may have 65 530 mappings, some hundred a program."""
+    yield
+    tiny = sys.modules.get("tests.tiny")
+    if tiny:
+        tiny._TRAINERS.clear()
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
+        gc.collect()
+
 
 LONG = (
     "cli/test_demo.py",

@@ -34,10 +34,14 @@ def shrink(config, hidden=8, dense=6, epochs=3):
     return config
 
 
-def recipe(dropout=0.0, epochs=3, layers=1):
+def recipe(dropout=0.0, epochs=3, layers=1, early=False):
+    """A tower a modality and a fusion; the attention's tower too, where it is asked for."""
     config = shrink(mman.get_config(), epochs=epochs)
-    for block in (*config.network.unimodal.values(), config.network.early):
-        block.update(hidden=(8,) * layers, dropout=dropout, input_dropout=0.0)
+    if not early:
+        del config.network.early
+    for block in (*config.network.unimodal.values(), config.network.get("early", {})):
+        if block:
+            block.update(hidden=(8,) * layers, dropout=dropout, input_dropout=0.0)
     return config
 
 

@@ -123,7 +123,7 @@ def test_a_checkpoint_of_another_network_or_version_is_refused():
     trainer, labels = tiny.trainer(tiny.recipe(epochs=1))
     arrays, card = checkpoints.pack(tiny.kept(trainer.run(labels, [0]))[0])
     config = tiny.recipe(epochs=1)
-    config.network.early.hidden = (9,)
+    config.network.unimodal.text.hidden = (9,)
     wider, _ = tiny.trainer(config)
     with pytest.raises(InputError, match=r"run: .*kernel.*of another network; expected float32"):
         checkpoints.unpack(arrays, card, wider.stages, wider.template, "run")

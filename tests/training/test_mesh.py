@@ -21,9 +21,7 @@ def one_device():
     return run([0, 1], "jit", (1, 1))
 
 
-@pytest.mark.parametrize(
-    ("way", "shards"), [("jit", (2, 4)), ("jit", (1, 8)), ("pmap", (1, 8))], ids=str
-)
+@pytest.mark.parametrize(("way", "shards"), [("jit", (2, 4)), ("pmap", (1, 8))], ids=str)
 def test_eight_devices_equal_one(one_device, way, shards):
     many = run([0, 1], way, shards)
 

@@ -35,7 +35,7 @@ def test_equal_trainers_share_their_programs(parts):
 @pytest.mark.parametrize(
     ("place", "value"),
     [
-        ("network.early.dropout", 0.25),
+        ("network.unimodal.text.dropout", 0.25),
         ("train.towers.learning_rate.default", 0.125),
         ("train.towers.clip", 7.0),
         ("train.towers.rules", (("towers_text/.*", False), (".*", True))),

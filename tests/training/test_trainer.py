@@ -76,7 +76,7 @@ def test_towers_train_as_if_alone(snapshots):
     config = tiny.recipe()
     trainer, labels = tiny.trainer(config)
     together = tiny.last(trainer, labels, [0])
-    del config.network.early, config.network.fusion
+    del config.network.fusion
     parts = data_parts.prepare(tiny.corpus().select_modalities(["text"]))
     alone, _ = tiny.trainer(config, parts)
     params = {"towers_text": jax.vmap(trainer.init)(np.zeros(1, np.uint32))["towers_text"]}

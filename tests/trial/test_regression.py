@@ -36,7 +36,6 @@ def run(config, workdir):
 
 def learning(path, target="sentiment,stars", **data):
     config = tiny.recipe(epochs=2)
-    del config.network.early
     config.train.update(select="calibrated", average=0.5, refit=True)
     config.train.fusion.answers = "out_of_fold"
     config.data.update(path=str(path), target=target, **data)
