@@ -192,14 +192,14 @@ def convert_clips(source: str, output: pathlib.Path) -> None:
     found = read_clips(source)
     labels = [found.label_names[label] if label >= 0 else "" for label in found.labels]
     columns = {
-        "conversation_id": found.conversations,
-        "utterance_id": found.ids,
+        "conversation_id": found.conversation_ids,
+        "utterance_id": found.utterance_ids,
         "path": found.clips,
         "transcript": found.transcripts,
         "label": labels,
         "speaker": found.speakers,
         "session": found.sessions,
-        "split": found.parts,
+        "split": found.split,
     }
     held = {name: values for name, values in columns.items() if values is not None}
     text = io.StringIO()
@@ -212,7 +212,7 @@ def convert_clips(source: str, output: pathlib.Path) -> None:
     )
     write_whole(output, text.getvalue().encode())
     print("\n".join([f"{source}: {found.layout}", *(f"  {note}" for note in found.notes)]))
-    print(f"{output}: {len(set(found.conversations))} conversations, {len(labels)} clips")
+    print(f"{output}: {len(set(found.conversation_ids))} conversations, {len(labels)} clips")
 
 
 def _written(cell: str, column: str) -> str:

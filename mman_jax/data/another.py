@@ -3,16 +3,15 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import PurePath
+from typing import Any
 
 import numpy as np
 
-from mman_jax.data import leaks, protocols
+from mman_jax.data import fields, leaks, protocols
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.splits import Split
 from mman_jax.errors import InputError
 from mman_jax.types import UNSCORED
-
-_UNKNOWN = "unknown"
 
 
 def test_part(corpus: Corpus) -> tuple[np.ndarray, str]:
@@ -126,45 +125,31 @@ def _told_apart(corpus: Corpus, other: Corpus) -> tuple[Corpus, tuple[str, ...]]
 def _concatenated(one: Corpus, other: Corpus) -> Corpus:
     """The utterances of both under the sentences and the source of the first, without a split."""
 
-    def several(name: str, count: int) -> tuple[str, ...] | None:
-        mine, theirs = getattr(one, name), getattr(other, name)
-        return mine and mine + (theirs or (_UNKNOWN,) * count)
+    found: dict[str, Any] = {}
+    for name, kind in fields.kinds(one).items():
+        if kind.axis and name != "sequences":
+            mine, theirs = (dict(fields.entries(x, name, kind)) for x in (one, other))
+            # What is learnt from is the first one's; the second may lack more, and tell more apart.
+            keys = {**mine, **theirs} if kind.by and name in ("present", "groups") else mine
+            made = {
+                key: _joined(
+                    kind,
+                    mine[key] if key in mine else _nothing(kind, one),
+                    theirs[key] if key in theirs else _nothing(kind, other),
+                )
+                for key in keys
+            }
+            found[name] = made if kind.by else made.get("")
+    notes = one.source_notes + other.source_notes
+    found |= {"split": None, "sequences": {}, "source_notes": notes}
+    return dataclasses.replace(one, **found)
 
-    def there(corpus: Corpus, name: str) -> np.ndarray:
-        return corpus.present.get(name, np.ones(len(corpus.labels), bool))
 
-    nothing = np.full(len(other.labels), np.nan, np.float32)
-    nobody = np.zeros(len(other.labels), np.int32)
-    return dataclasses.replace(
-        one,
-        features={
-            name: np.concatenate([values, other.features[name]])
-            for name, values in one.features.items()
-        },
-        labels=np.concatenate([one.labels, other.labels]),
-        lengths=np.concatenate([one.lengths, other.lengths]),
-        conversation_ids=one.conversation_ids + other.conversation_ids,
-        utterance_ids=one.utterance_ids + other.utterance_ids,
-        speakers=several("speakers", len(other.labels)),
-        sessions=several("sessions", len(other.lengths)),
-        split=None,
-        present={
-            name: np.concatenate([there(one, name), there(other, name)])
-            for name in {**one.present, **other.present}
-        },
-        targets={
-            name: np.concatenate([values, other.targets.get(name, nothing)])
-            for name, values in one.targets.items()
-        },
-        votes={
-            name: np.concatenate([values, other.votes.get(name, nobody)])
-            for name, values in one.votes.items()
-        },
-        groups={
-            name: one.groups.get(name, (_UNKNOWN,) * len(one.labels))
-            + other.groups.get(name, (_UNKNOWN,) * len(other.labels))
-            for name in {**one.groups, **other.groups}
-        },
-        sequences={},
-        source_notes=one.source_notes + other.source_notes,
-    )
+def _nothing(kind: fields.Kind, corpus: Corpus) -> Any:
+    """Entries of a corpus that does not have this field."""
+    count = len(corpus.labels if kind.axis == fields.UTTERANCES else corpus.lengths)
+    return (kind.unknown,) * count if kind.is_text else np.full(count, kind.unknown, kind.dtype)
+
+
+def _joined(kind: fields.Kind, one: Any, other: Any) -> Any:
+    return one + other if kind.is_text else np.concatenate([one, other])

@@ -4,12 +4,26 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence as Several
+from typing import Any
 
 import numpy as np
 
-from mman_jax.data import validation
+from mman_jax.data import fields, validation
+from mman_jax.data.fields import (
+    CONVERSATIONS,
+    LABEL,
+    MODALITY,
+    NAME,
+    UTTERANCES,
+    Kind,
+    declared,
+    optional,
+)
 from mman_jax.data.sequences import Sequence, averaged, check_sequences
 from mman_jax.errors import InputError, nearest
+
+UNKNOWN = "unknown"
+"""Name of a speaker, a session or a trait that is not known, beside others that are."""
 
 _CHUNK = 8192  # utterances
 
@@ -84,20 +98,20 @@ class Corpus:
         expected their sum to be the number of utterances, 3
     """
 
-    features: dict[str, np.ndarray]
-    labels: np.ndarray
-    label_names: tuple[str, ...]
-    lengths: np.ndarray
-    conversation_ids: tuple[str, ...]
-    utterance_ids: tuple[str, ...]
-    speakers: tuple[str, ...] | None = None
-    sessions: tuple[str, ...] | None = None
-    split: tuple[str, ...] | None = None
-    present: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    targets: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    groups: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
-    votes: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    sequences: dict[str, Sequence] = dataclasses.field(default_factory=dict)
+    features: dict[str, np.ndarray] = declared(np.float32, UTTERANCES, 2, MODALITY)
+    labels: np.ndarray = declared(np.int32, UTTERANCES)
+    label_names: tuple[str, ...] = declared(str)
+    lengths: np.ndarray = declared(np.int32, CONVERSATIONS)
+    conversation_ids: tuple[str, ...] = declared(str, CONVERSATIONS)
+    utterance_ids: tuple[str, ...] = declared(str, UTTERANCES)
+    speakers: tuple[str, ...] | None = optional(str, UTTERANCES, unknown=UNKNOWN)
+    sessions: tuple[str, ...] | None = optional(str, CONVERSATIONS, unknown=UNKNOWN)
+    split: tuple[str, ...] | None = optional(str, CONVERSATIONS)
+    present: dict[str, np.ndarray] = optional(np.bool_, UTTERANCES, 1, MODALITY, True)
+    targets: dict[str, np.ndarray] = optional(np.float32, UTTERANCES, 1, NAME, np.nan)
+    groups: dict[str, tuple[str, ...]] = optional(str, UTTERANCES, 1, NAME, UNKNOWN)
+    votes: dict[str, np.ndarray] = optional(np.int32, UTTERANCES, 1, LABEL, 0)
+    sequences: dict[str, Sequence] = optional(Sequence, UTTERANCES, 1, MODALITY)
     source: str = ""
     source_notes: tuple[str, ...] = ()
 
@@ -150,35 +164,36 @@ class Corpus:
 
     def fingerprints(self) -> "Fingerprints":
         """SHA-256 of all content and of parts of it, reading it once, in chunks."""
-        names = ("label_names", "conversation_ids", "utterance_ids", "speakers", "sessions")
-        named = [getattr(self, name) for name in (*names, "split")]
-        # Without groups the digest is what it was before there were any.
-        named += [sorted(self.groups.items())] if self.groups else []
+        declared_as = fields.kinds(self)
+        texts = {name: kind for name, kind in declared_as.items() if kind.is_text}
+        named = [getattr(self, name) for name, kind in texts.items() if not kind.by]
+        several = [getattr(self, name) for name, kind in texts.items() if kind.by]
+        # A corpus without these has the digest that it had before there were any.
+        named += [sorted(value.items()) for value in several if value]
         words = json.dumps(named).encode()
         whole, utterances = hashlib.sha256(words), hashlib.sha256(words)
         modalities = {name: hashlib.sha256() for name in self.features}
-        groups = {"features": self.features, "present": self.present, "targets": self.targets}
-        groups["votes"] = self.votes
-        groups["corpus"] = {"labels": self.labels, "lengths": self.lengths}
-        for name, sequence in sorted(self.sequences.items()):
-            given = {"values": sequence.values, "lengths": sequence.lengths}
-            if sequence.intervals is not None:
-                given["intervals"] = sequence.intervals
-            groups[f"sequences/{name}"] = given
+
+        def add(part: Any, key: str, array: np.ndarray) -> None:
+            for digest in (whole, part):
+                digest.update(f"{key} {array.dtype.str} {array.shape}".encode())
+            for start in range(0, len(array), _CHUNK):
+                chunk = np.ascontiguousarray(array[start : start + _CHUNK]).data
+                whole.update(chunk)
+                part.update(chunk)
+
+        sequences = sorted(self.sequences.items())
+        for name, sequence in sequences:
             for digest in (whole, modalities.setdefault(name, hashlib.sha256())):
                 digest.update(json.dumps([name, sequence.names]).encode())
-        for group, arrays in groups.items():
-            for name in sorted(arrays):
-                array = arrays[name]
-                part = modalities[name] if group in ("features", "present") else utterances
-                if group.startswith("sequences/"):
-                    part = modalities[group.removeprefix("sequences/")]
-                for digest in (whole, part):
-                    digest.update(f"{group}/{name} {array.dtype.str} {array.shape}".encode())
-                for start in range(0, len(array), _CHUNK):
-                    chunk = np.ascontiguousarray(array[start : start + _CHUNK]).data
-                    whole.update(chunk)
-                    part.update(chunk)
+        arrays = {name: kind for name, kind in declared_as.items() if kind.is_array}
+        for name, kind in sorted(arrays.items(), key=lambda pair: not pair[1].by):
+            for key, array in sorted(fields.entries(self, name, kind), key=lambda pair: pair[0]):
+                part = modalities[key] if kind.by == MODALITY else utterances
+                add(part, f"{name}/{key}" if kind.by else f"corpus/{name}", array)
+        for name, sequence in sequences:
+            for key, array in sorted(sequence.arrays().items()):
+                add(modalities[name], f"sequences/{name}/{key}", array)
         by_modality = {name: digest.hexdigest() for name, digest in modalities.items()}
         return Fingerprints(whole.hexdigest(), utterances.hexdigest(), by_modality)
 
@@ -193,23 +208,13 @@ class Corpus:
         which = np.asarray(conversations, np.int64)
         rows = self.utterances_of(which)
 
-        def some(values: tuple[str, ...] | None, chosen: np.ndarray) -> tuple[str, ...] | None:
-            return values and tuple(values[i] for i in chosen)
+        chosen = {UTTERANCES: rows, CONVERSATIONS: which}
 
-        arrays = ("features", "present", "targets", "votes")
-        return dataclasses.replace(
-            self,
-            **{a: {name: x[rows] for name, x in getattr(self, a).items()} for a in arrays},
-            groups={name: some(values, rows) for name, values in self.groups.items()},
-            sequences={},
-            labels=self.labels[rows],
-            lengths=self.lengths[which],
-            conversation_ids=some(self.conversation_ids, which),
-            utterance_ids=some(self.utterance_ids, rows),
-            speakers=some(self.speakers, rows),
-            sessions=some(self.sessions, which),
-            split=some(self.split, which),
-        )
+        def some(kind: Kind, values: Any) -> Any:
+            return fields.taken(values, chosen[kind.axis]) if kind.axis else values
+
+        kept = fields.mapped(self, some, without=["sequences"])
+        return dataclasses.replace(self, **kept, sequences={})
 
     def select_modalities(self, names: Several[str]) -> "Corpus":
         """The same corpus with these modalities alone, in this order.
@@ -225,9 +230,10 @@ class Corpus:
                 raise InputError(place, f"unknown {name!r}", nearest(name, self.features))
             if name in names[:position]:
                 raise InputError(place, f"{name!r} selected twice", "each modality once")
-        return dataclasses.replace(
-            self,
-            features={name: self.features[name] for name in names},
-            present={name: self.present[name] for name in names if name in self.present},
-            sequences={name: self.sequences[name] for name in names if name in self.sequences},
-        )
+        by_modality = [name for name, kind in fields.kinds(self).items() if kind.by == MODALITY]
+        several = {name: getattr(self, name) for name in by_modality}
+        chosen = {
+            name: {modality: values[modality] for modality in names if modality in values}
+            for name, values in several.items()
+        }
+        return dataclasses.replace(self, **chosen)

@@ -2,11 +2,10 @@
 
 import dataclasses
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 
-from mman_jax.data import validation
 from mman_jax.data.checks import check_array, check_count, check_key, check_names, is_line
 from mman_jax.data.validation import name_utterance, row_chunks
 from mman_jax.errors import InputError, nearest
@@ -43,6 +42,11 @@ class Sequence:
         """[T] int64: the utterance of each cell."""
         return np.repeat(np.arange(len(self.lengths)), self.lengths)
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Returns the arrays that it has, by their names here."""
+        named = {"values": self.values, "lengths": self.lengths, "intervals": self.intervals}
+        return {name: array for name, array in named.items() if array is not None}
+
     def fits(self, utterances: int) -> bool:
         """Whether there is a length of each utterance, and they and all else fit the cells."""
         beside = [len(x) for x in (self.intervals, self.names) if x is not None]
@@ -52,13 +56,7 @@ class Sequence:
         return {int(lengths.sum(dtype=np.int64)), *beside} == {cells}
 
 
-class Fields(validation.Fields, Protocol):
-    """What is checked of a corpus: its attributes, which say their shapes."""
-
-    sequences: dict[str, Sequence]
-
-
-def check_sequences(corpus: Fields) -> None:
+def check_sequences(corpus: Any) -> None:
     """Raises InputError for the first thing in a corpus's sequences that does not fit."""
     for modality, sequence in corpus.sequences.items():
         place = f"{corpus.source or 'corpus'}: sequence {modality}"
@@ -77,7 +75,7 @@ def check_sequences(corpus: Fields) -> None:
                 raise InputError(_cell(corpus, modality, sequence, cell), found, _MISSING)
 
 
-def check_named(corpus: Fields, what: str, modalities: Iterable[str] = ()) -> None:
+def check_named(corpus: Any, what: str, modalities: Iterable[str] = ()) -> None:
     """Refuses a corpus without sequences, or without one of some modalities.
 
     Args:
@@ -156,7 +154,7 @@ def gathered(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return grown.array()
 
 
-def _check_shapes(corpus: Fields, sequence: Sequence, place: str) -> None:
+def _check_shapes(corpus: Any, sequence: Sequence, place: str) -> None:
     check_array(sequence.values, np.float32, 2, place, "[T, D]")
     if not sequence.values.shape[1]:
         raise InputError(place, "no features (D = 0)", "at least one feature")
@@ -177,7 +175,7 @@ def _check_shapes(corpus: Fields, sequence: Sequence, place: str) -> None:
         check_count(sequence.names, cells, f"{place}: names", "cells")
 
 
-def _check_intervals(corpus: Fields, modality: str, sequence: Sequence) -> None:
+def _check_intervals(corpus: Any, modality: str, sequence: Sequence) -> None:
     place = f"{corpus.source or 'corpus'}: sequence {modality}: intervals"
     intervals, cells = sequence.intervals, len(sequence.values)
     check_array(intervals, np.float64, 2, place, "[T, 2]")
@@ -208,7 +206,7 @@ def _check_intervals(corpus: Fields, modality: str, sequence: Sequence) -> None:
     )
 
 
-def _cell(corpus: Fields, modality: str, sequence: Sequence, cell: int) -> str:
+def _cell(corpus: Any, modality: str, sequence: Sequence, cell: int) -> str:
     """The place of one of the T cells, for a message."""
     utterance = int(sequence.owners[cell])
     number = cell - int(sequence.offsets[utterance])

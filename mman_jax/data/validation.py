@@ -1,11 +1,12 @@
 """What makes a corpus valid; everything that is not is refused by the name of its place."""
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 
 from mman_jax.data.checks import check_array, check_count, check_key, check_names
+from mman_jax.data.fields import CONVERSATIONS, MODALITY, UTTERANCES, Kind, entries, kinds
 from mman_jax.errors import InputError, nearest
 
 TOLD = ("speaker", "session")
@@ -19,35 +20,37 @@ ONE_VECTOR = "[N, D], one vector an utterance: average frames [N, T, D] over T f
 CLASSES = "class indices from 0 as int32 (numbers to predict are targets/<name>)"
 
 
-class Fields(Protocol):
-    """What is checked of a corpus: its attributes, which say their shapes."""
-
-    features: dict[str, np.ndarray]
-    labels: np.ndarray
-    label_names: tuple[str, ...]
-    lengths: np.ndarray
-    conversation_ids: tuple[str, ...]
-    utterance_ids: tuple[str, ...]
-    speakers: tuple[str, ...] | None
-    sessions: tuple[str, ...] | None
-    split: tuple[str, ...] | None
-    present: dict[str, np.ndarray]
-    targets: dict[str, np.ndarray]
-    groups: dict[str, tuple[str, ...]]
-    votes: dict[str, np.ndarray]
-    source: str
-    source_notes: tuple[str, ...]
-
-
-def check_facts(corpus: Fields) -> None:
+def check_facts(corpus: Any) -> None:
     """Raises InputError for the first thing in a corpus, its features aside, that does not fit."""
     place = corpus.source or "corpus"
-    _check_conversations(corpus, place)
-    _check_labels(corpus, place)
-    _check_targets(corpus, place)
-    _check_groups(corpus, place)
-    _check_votes(corpus, place)
+    _check_lengths(corpus, place)
+    if isinstance(corpus.labels, np.ndarray) and corpus.labels.dtype.kind == "f":
+        found = f"{corpus.labels.dtype} of shape {corpus.labels.shape}"
+        raise InputError(f"{place}: labels", found, CLASSES)
+    for name, kind in kinds(corpus).items():
+        if kind.by != MODALITY:
+            for key, values in entries(corpus, name, kind):
+                where = f"{place}: {name}/{key}" if kind.by else f"{place}: {name}"
+                if kind.by:
+                    check_key(key, where)
+                _check_values(corpus, values, kind, where)
+    _check_unique(corpus, place)
+    for rule in (_check_split, _check_labels, _check_targets, _check_groups, _check_votes):
+        rule(corpus, place)
     check_names(corpus.source_notes, f"{place}: source_notes")
+
+
+def _check_values(corpus: Any, values: object, kind: Kind, where: str) -> None:
+    """Checks the type, the shape and the number of one array or tuple."""
+    axis = {UTTERANCES: "[N]", CONVERSATIONS: "[conversations]"}.get(kind.axis, "")
+    if kind.is_text:
+        check_names(values, where)
+    else:
+        check_array(values, kind.dtype, kind.rank, where, axis)
+    if kind.axis == UTTERANCES:
+        check_count(values, len(corpus.utterance_ids), where, "utterance_ids")
+    elif kind.axis == CONVERSATIONS:
+        check_count(values, len(corpus.lengths), where, "lengths")
 
 
 def row_chunks(array: np.ndarray, start: int = 0, stop: int | None = None) -> Iterator[slice]:
@@ -58,39 +61,31 @@ def row_chunks(array: np.ndarray, start: int = 0, stop: int | None = None) -> It
         yield slice(first, min(first + step, stop))
 
 
-def _check_conversations(corpus: Fields, place: str) -> None:
+def _check_lengths(corpus: Any, place: str) -> None:
     lengths = corpus.lengths
     check_array(lengths, np.int32, 1, f"{place}: lengths", "[conversations]")
     check_names(corpus.conversation_ids, f"{place}: conversation_ids")
     check_names(corpus.utterance_ids, f"{place}: utterance_ids")
     if not len(lengths) or not corpus.utterance_ids:
         raise InputError(place, "an empty corpus", "at least one conversation of one utterance")
-    conversations, utterances = len(lengths), len(corpus.utterance_ids)
-    check_count(corpus.conversation_ids, conversations, f"{place}: conversation_ids", "lengths")
+    check_count(corpus.conversation_ids, len(lengths), f"{place}: conversation_ids", "lengths")
     for name, length in zip(corpus.conversation_ids, lengths.tolist(), strict=True):
         if length < 1:
             raise InputError(f"{place}: conversation {name}", f"length {length}", "at least 1")
-    total = int(lengths.sum(dtype=np.int64))
+    total, utterances = int(lengths.sum(dtype=np.int64)), len(corpus.utterance_ids)
     if total != utterances:
         expected = f"their sum to be the number of utterances, {utterances}"
         raise InputError(f"{place}: lengths", f"a sum of {total}", expected)
-    if corpus.split is not None:
-        check_names(corpus.split, f"{place}: split")
-        check_count(corpus.split, conversations, f"{place}: split", "conversation_ids")
-        for name, part in zip(corpus.conversation_ids, corpus.split, strict=True):
-            if part not in SPLIT_NAMES:
-                where = f"{place}: split of conversation {name}"
-                raise InputError(where, repr(part), nearest(part, SPLIT_NAMES))
-    if corpus.sessions is not None:
-        check_names(corpus.sessions, f"{place}: sessions")
-        check_count(corpus.sessions, conversations, f"{place}: sessions", "conversation_ids")
-    if corpus.speakers is not None:
-        check_names(corpus.speakers, f"{place}: speakers")
-        check_count(corpus.speakers, utterances, f"{place}: speakers", "utterance_ids")
-    _check_unique(corpus, place)
 
 
-def _check_unique(corpus: Fields, place: str) -> None:
+def _check_split(corpus: Any, place: str) -> None:
+    for name, part in zip(corpus.conversation_ids, corpus.split or (), strict=False):
+        if part not in SPLIT_NAMES:
+            where = f"{place}: split of conversation {name}"
+            raise InputError(where, repr(part), nearest(part, SPLIT_NAMES))
+
+
+def _check_unique(corpus: Any, place: str) -> None:
     first_seen: dict[str, int] = {}
     start = 0
     for index, name in enumerate(corpus.conversation_ids):
@@ -111,16 +106,10 @@ def _check_unique(corpus: Fields, place: str) -> None:
         start = stop
 
 
-def _check_labels(corpus: Fields, place: str) -> None:
+def _check_labels(corpus: Any, place: str) -> None:
     names = corpus.label_names
-    check_names(names, f"{place}: label_names")
     if len(set(names)) != len(names):
         raise InputError(f"{place}: label_names", "a name comes twice", "unique label names")
-    if isinstance(corpus.labels, np.ndarray) and corpus.labels.dtype.kind == "f":
-        found = f"{corpus.labels.dtype} of shape {corpus.labels.shape}"
-        raise InputError(f"{place}: labels", found, CLASSES)
-    check_array(corpus.labels, np.int32, 1, f"{place}: labels", "[N]")
-    check_count(corpus.labels, len(corpus.utterance_ids), f"{place}: labels", "utterance_ids")
     wrong = np.flatnonzero((corpus.labels < -1) | (corpus.labels >= len(names)))
     if len(wrong):
         where = f"{place}: {name_utterance(corpus, int(wrong[0]))}"
@@ -130,7 +119,7 @@ def _check_labels(corpus: Fields, place: str) -> None:
         raise InputError(where, f"label {int(corpus.labels[wrong[0]])} out of range", expected)
 
 
-def check_features(corpus: Fields) -> None:
+def check_features(corpus: Any) -> None:
     """Raises InputError for the first thing in a corpus's features that does not fit."""
     place = corpus.source or "corpus"
     if not corpus.features:
@@ -163,52 +152,43 @@ def check_features(corpus: Fields) -> None:
                 raise InputError(where, found, expected)
 
 
-def _check_targets(corpus: Fields, place: str) -> None:
+def _check_targets(corpus: Any, place: str) -> None:
     for name, array in corpus.targets.items():
-        where = f"{place}: targets/{name}"
-        check_key(name, where)
-        check_array(array, np.float32, 1, where, "[N]")
-        check_count(array, len(corpus.utterance_ids), where, "utterance_ids")
         infinite = np.flatnonzero(np.isinf(array))
         if len(infinite):
-            utterance = name_utterance(corpus, int(infinite[0]))
+            where = f"{place}: targets/{name}: {name_utterance(corpus, int(infinite[0]))}"
             found = f"{array[infinite[0]]}"
-            raise InputError(f"{where}: {utterance}", found, "a number, or NaN: context only")
+            raise InputError(where, found, "a number, or NaN: context only")
 
 
-def _check_groups(corpus: Fields, place: str) -> None:
-    for name, values in corpus.groups.items():
-        where = f"{place}: groups/{name}"
-        check_key(name, where)
+def _check_groups(corpus: Any, place: str) -> None:
+    for name in corpus.groups:
         if name in TOLD:
+            where = f"{place}: groups/{name}"
             raise InputError(where, "what the corpus tells otherwise", f"{name}s, or another name")
-        check_names(values, where)
-        check_count(values, len(corpus.utterance_ids), where, "utterance_ids")
 
 
-def _check_votes(corpus: Fields, place: str) -> None:
+def _check_votes(corpus: Any, place: str) -> None:
     for label, array in corpus.votes.items():
         where = f"{place}: votes/{label}"
         if label not in corpus.label_names:
             raise InputError(where, "an unknown label", nearest(label, corpus.label_names))
-        check_array(array, np.int32, 1, where, "[N]")
-        check_count(array, len(corpus.utterance_ids), where, "utterance_ids")
         negative = np.flatnonzero(array < 0)
         if len(negative):
             utterance = name_utterance(corpus, int(negative[0]))
             raise InputError(f"{where}: {utterance}", f"{array[negative[0]]}", "raters, from 0")
 
 
-def _check_present(corpus: Fields, place: str) -> None:
+def _check_present(corpus: Any, place: str) -> None:
+    kind = kinds(corpus)["present"]
     for modality, array in corpus.present.items():
         where = f"{place}: present/{modality}"
         if modality not in corpus.features:
             raise InputError(where, "an unknown modality", nearest(modality, corpus.features))
-        check_array(array, np.bool_, 1, where, "[N]")
-        check_count(array, len(corpus.utterance_ids), where, "utterance_ids")
+        _check_values(corpus, array, kind, where)
 
 
-def name_utterance(corpus: Fields, utterance: int) -> str:
+def name_utterance(corpus: Any, utterance: int) -> str:
     """The conversation and the id of one of the N utterances, for a message."""
     ends = np.cumsum(corpus.lengths, dtype=np.int64)
     conversation = int(np.searchsorted(ends, utterance, side="right"))

@@ -75,11 +75,11 @@ def read(place: str, loaded: Any, pool: pooling.How) -> table.Table:
     return table.Table(
         place=place,
         layout=LAYOUT,
-        conversations=conversations,
-        ids=ids,
+        conversation_ids=conversations,
+        utterance_ids=ids,
         labels=classes,
         label_names=_POLARITY if len(names) <= len(_POLARITY) else names,
         features={"features": np.concatenate(blocks)},
-        parts=parts,
+        split=parts,
         notes=["no ids in the file: conversations are named by part and row"],
     )

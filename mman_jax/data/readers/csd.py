@@ -68,8 +68,8 @@ def read(path: Path, pool: pooling.How) -> table.Table:
     return table.Table(
         place=str(path),
         layout=LAYOUT,
-        conversations=[name.conversation for name in told],
-        ids=[f"{name.conversation}[{name.order}]" for name in told],
+        conversation_ids=[name.conversation for name in told],
+        utterance_ids=[f"{name.conversation}[{name.order}]" for name in told],
         order=[s.name.order if s.seconds is None else float(s.seconds[0]) for s in segments],
         labels=classes,
         label_names=label_names,

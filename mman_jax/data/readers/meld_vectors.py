@@ -59,13 +59,13 @@ def read(place: str, loaded: Any, pool: pooling.How) -> table.Table:
     return table.Table(
         place=place,
         layout=LAYOUT,
-        conversations=[name for name, *_ in rows],
-        ids=[str(number) for _, number, *_ in rows],
+        conversation_ids=[name for name, *_ in rows],
+        utterance_ids=[str(number) for _, number, *_ in rows],
         order=[number for _, number, *_ in rows],
         labels=np.full(len(rows), -1, np.int32),
         label_names=(),
         features={"features": np.stack([vector for *_, vector in rows])},
-        parts=[part for _, _, part, _ in rows],
+        split=[part for _, _, part, _ in rows],
         notes=["no labels in the file: join it to MELD's CSV files"],
     )
 

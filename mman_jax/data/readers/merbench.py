@@ -61,13 +61,13 @@ def read(folder: Path, pool: pooling.How) -> table.Table:
     found = table.Table(
         place=str(path),
         layout=LAYOUT,
-        conversations=[name.conversation for name in told],
-        ids=[name for name, *_ in rows],
+        conversation_ids=[name.conversation for name in told],
+        utterance_ids=[name for name, *_ in rows],
         order=[row if t.order is None else t.order for row, t in enumerate(told)],
         labels=labels,
         label_names=label_names,
         targets=targets,
-        parts=parts if all(parts) else None,
+        split=parts if all(parts) else None,
         speakers=_known([name.speaker for name in told]),
         sessions=_known([name.session for name in told]),
         keys=[name for name, *_ in rows],
@@ -75,7 +75,7 @@ def read(folder: Path, pool: pooling.How) -> table.Table:
     )
     for encoder, (where, framed) in _encoders(folder).items():
         cells = Cells()
-        made = _features(where, found.ids, pool, cells)
+        made = _features(where, found.utterance_ids, pool, cells)
         found.features[encoder], found.present[encoder] = made.features, made.present
         if framed:
             found.sequences |= {} if pool else {encoder: cells.sequence()}

@@ -65,13 +65,13 @@ def read(path: Path, pool: pooling.How) -> table.Table:
     return table.Table(
         place=str(path),
         layout=LAYOUT,
-        conversations=ids,
-        ids=ids,
+        conversation_ids=ids,
+        utterance_ids=ids,
         labels=labels,
         label_names=names,
         **found,
         targets={"sentiment": ratings},
-        parts=padded.part_names(parts),
+        split=padded.part_names(parts),
         notes=notes,
     )
 

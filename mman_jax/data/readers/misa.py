@@ -115,8 +115,8 @@ def read_parts(place: str, parts: dict[str, tuple[str, Any]], pool: pooling.How)
     return table.Table(
         place=place,
         layout=LAYOUT,
-        conversations=[one.parsed.conversation for one in several],
-        ids=[one.id for one in several],
+        conversation_ids=[one.parsed.conversation for one in several],
+        utterance_ids=[one.id for one in several],
         order=[one.parsed.order for one in several],
         labels=table.by_sign(values[:, 0]),
         label_names=table.POLARITY,
@@ -124,7 +124,7 @@ def read_parts(place: str, parts: dict[str, tuple[str, Any]], pool: pooling.How)
         present=present,
         sequences=sequences,
         targets={name: np.ascontiguousarray(column) for name, column in targets.items()},
-        parts=None if "" in parts else split,
+        split=None if "" in parts else split,
         notes=notes,
     )
 

@@ -45,14 +45,14 @@ def read(place: str, loaded: Mapping[Any, Any], pool: pooling.How) -> table.Tabl
     return table.Table(
         place=place,
         layout=LAYOUT,
-        conversations=[video for video, _, _ in ids],
-        ids=[name for _, _, name in ids],
+        conversation_ids=[video for video, _, _ in ids],
+        utterance_ids=[name for _, _, name in ids],
         order=[clip for _, clip, _ in ids],
         labels=labels,
         label_names=label_names,
         **arrays,
         targets=targets,
-        parts=padded.part_names(parts),
+        split=padded.part_names(parts),
         notes=notes,
     )
 

@@ -39,14 +39,14 @@ def read(place: str, loaded: Mapping[Any, Any], pool: pooling.How) -> table.Tabl
     return table.Table(
         place=place,
         layout=LAYOUT,
-        conversations=conversations,
-        ids=ids,
+        conversation_ids=conversations,
+        utterance_ids=ids,
         order=order,
         labels=labels,
         label_names=label_names,
         **arrays,
         targets=targets,
-        parts=padded.part_names(parts),
+        split=padded.part_names(parts),
         notes=notes,
     )
 

@@ -5,11 +5,12 @@ import math
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from mman_jax.data.corpus import Corpus
+from mman_jax.data.fields import Kind, entries, kinds
 from mman_jax.data.readers import items, npz_defaults
 from mman_jax.data.sequences import Sequence
 from mman_jax.data.validation import CLASSES, ONE_VECTOR
@@ -18,21 +19,21 @@ from mman_jax.files import archive, arrays, unpickler
 from mman_jax.files.arrays import Stored
 from mman_jax.files.whole import writing
 
-FACTS = ("labels", "label_names", "lengths", "conversation_ids", "utterance_ids")
-OPTIONAL = ("speakers", "sessions", "split", "source_notes")
-FEATURES, PRESENT, TARGETS, VOTES = "features/", "present/", "targets/", "votes/"
-GROUPS = "groups/"
+NOTES = "source_notes"
 SEQUENCES, COUNTS = "sequences/", "sequence_lengths/"
 INTERVALS, NAMES = "intervals/", "sequence_names/"
-_SEVERAL = (FEATURES, PRESENT, TARGETS, VOTES, GROUPS, SEQUENCES, COUNTS, INTERVALS, NAMES)
+FEATURES = "features/"
+_CELLS = {
+    SEQUENCES: Kind(np.float32, rank=2),
+    COUNTS: Kind(np.int32),
+    INTERVALS: Kind(np.float64, rank=2),
+    NAMES: Kind(str),
+}
+"""Keys of what a `Sequence` is stored as."""
 
-_RANKS = {FEATURES: 2, SEQUENCES: 2, INTERVALS: 2}
-_KNOWN = (*FACTS, *OPTIONAL, "conversation")
-_KINDS = {
-    "labels": "iuU", "lengths": "iu", "conversation": "iuU", FEATURES: "f", PRESENT: "b",
-    TARGETS: "f", VOTES: "iu", GROUPS: "iuU", SEQUENCES: "f", COUNTS: "iu", INTERVALS: "f",
-}  # fmt: skip
-"""The kind of each key's numbers; all others hold str."""
+_NUMBERS = {"f": "f", "i": "iu", "b": "b"}
+_EITHER = ("labels", "conversation", "groups/")
+"""Texts, or whole numbers that stand for them."""
 
 _KIND_NAMES = {
     "f": "floating-point numbers", "iu": "integers", "iuU": "integers or str", "U": "str",
@@ -63,9 +64,18 @@ def read(path: str | Path) -> Corpus:
         # Bytes that are no archive can fail in any way; none of them is a bug of ours.
         found = f"truncated, damaged or no .npz archive ({error})"
         raise InputError(path, found, "a corpus written as .npz") from error
-    groups = (_group(loaded, kind) for kind in (FEATURES, PRESENT, TARGETS, VOTES))
-    facts = {key: a for key, a in loaded.items() if key in _KNOWN or key.startswith(GROUPS)}
-    return npz_defaults.corpus(str(path), facts, *groups, _sequences(path, loaded))
+    given: dict[str, Any] = {key: a for key, a in loaded.items() if "/" not in key}
+    for key, kind in _stored().items():
+        if kind.by:
+            given[key.removesuffix("/")] = _group(loaded, key)
+    return npz_defaults.corpus(str(path), given | {"sequences": _sequences(path, loaded)})
+
+
+def _stored() -> dict[str, Kind]:
+    """The kind of each key, or of all keys that begin so, but for those of sequences."""
+    declared = {name + "/" * bool(kind.by): kind for name, kind in kinds(Corpus).items()}
+    del declared[SEQUENCES]
+    return {**declared, NOTES: Kind(str), "conversation": Kind(str)}
 
 
 def write(corpus: Corpus, path: str | Path) -> None:
@@ -77,26 +87,21 @@ def write(corpus: Corpus, path: str | Path) -> None:
     path = Path(path)
     if path.suffix.lower() != ".npz":
         raise InputError(path, f"suffix {path.suffix!r}", "a path that ends in .npz")
-    arrays = {FEATURES + name: array for name, array in corpus.features.items()}
-    arrays |= {PRESENT + name: array for name, array in corpus.present.items()}
-    arrays |= {TARGETS + name: array for name, array in corpus.targets.items()}
-    arrays |= {GROUPS + name: np.array(names, str) for name, names in corpus.groups.items()}
-    arrays |= {VOTES + name: array for name, array in corpus.votes.items()}
-    for name, sequence in corpus.sequences.items():
-        arrays |= {SEQUENCES + name: sequence.values, COUNTS + name: sequence.lengths}
-        if sequence.intervals is not None:
-            arrays[INTERVALS + name] = sequence.intervals
-        if sequence.names is not None:
-            arrays[NAMES + name] = np.array(sequence.names, dtype=str)
-    for key in ("labels", "lengths"):
-        arrays[key] = getattr(corpus, key)
-    for key in (*FACTS, *OPTIONAL):
-        names = getattr(corpus, key)
-        if key not in arrays and names is not None and (names or key != "source_notes"):
-            arrays[key] = np.array(names, dtype=str)
+    arrays: dict[str, Any] = {}
+    for name, kind in kinds(corpus).items():
+        for key, values in entries(corpus, name, kind):
+            if name == "sequences":
+                arrays |= {SEQUENCES + key: values.values, COUNTS + key: values.lengths}
+                arrays |= {INTERVALS + key: values.intervals, NAMES + key: values.names}
+            else:
+                arrays[f"{name}/{key}" if kind.by else name] = values
+    arrays[NOTES] = corpus.source_notes or None
     target = writing(path, "a writable place", make_folder=False)
     with target as file, zipfile.ZipFile(file, "w") as packed:
-        for key, array in arrays.items():
+        for key, values in arrays.items():
+            if values is None:
+                continue
+            array = np.array(values, str) if isinstance(values, tuple) else values
             # A ZipInfo made by hand carries a fixed date.
             info = zipfile.ZipInfo(key + ".npy")
             with packed.open(info, "w", force_zip64=True) as member:
@@ -130,11 +135,11 @@ def _sequences(path: Path, loaded: Mapping[str, np.ndarray]) -> dict[str, Sequen
 def _arrays(path: Path, file: BinaryIO) -> dict[str, Stored]:
     """The headers of all arrays, checked against what the archive says of their sizes."""
     members: dict[str, archive.Member] = {}
+    stored = _stored() | _CELLS
     for member in archive.members(path, file):
         key = member.name.removesuffix(".npy")
-        if key not in _KNOWN and not key.startswith(_SEVERAL):
-            groups = (f"{group}<name>" for group in _SEVERAL)
-            known = nearest(key, (*_KNOWN, *groups))
+        if _begin(key) not in stored or key in _CELLS:
+            known = nearest(key, [f"{k}<name>" if k.endswith("/") else k for k in stored])
             raise InputError(f"{path}: {key}", "an unknown key", known)
         if key in members:
             raise InputError(f"{path}: {key}", "comes twice", "each key once")
@@ -144,13 +149,24 @@ def _arrays(path: Path, file: BinaryIO) -> dict[str, Stored]:
         raise InputError(path, found, "a class for each utterance, as a text or a number from 0")
     if not any(key.startswith((FEATURES, SEQUENCES)) for key in members):
         raise InputError(path, "no modalities", f"a key {FEATURES}<modality> for each")
-    return {key: _of_corpus(file, f"{path}: {key}", key, m) for key, m in members.items()}
+    return {
+        key: _of_corpus(file, f"{path}: {key}", key, stored[_begin(key)], m)
+        for key, m in members.items()
+    }
 
 
-def _of_corpus(file: BinaryIO, place: str, key: str, member: archive.Member) -> Stored:
-    array = arrays.stored(file, place, member)
-    group = key[: key.find("/") + 1]
-    kind, rank = _KINDS.get(group or key, "U"), _RANKS.get(group, 1)
+def _begin(key: str) -> str:
+    """The beginning of a key up to its slash, or all of it."""
+    return key[: key.find("/") + 1] or key
+
+
+def _of_corpus(
+    file: BinaryIO, place: str, key: str, declared: Kind, member: archive.Member
+) -> Stored:
+    array, rank = arrays.stored(file, place, member), declared.rank
+    kind = "U" if declared.is_text else _NUMBERS[np.dtype(declared.dtype).kind]
+    if _begin(key) in _EITHER:
+        kind = "iuU"
     if array.dtype == object and "U" in kind and len(array.shape) == 1:
         return array  # texts, as pandas has them; read by the reader of pickles
     if array.dtype.kind == "S" and "U" in kind and array.dtype.itemsize and len(array.shape) == 1:

@@ -1,24 +1,19 @@
 """What an archive of one's own need not say: ids, names, lengths and order have defaults."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from mman_jax.data import fields
 from mman_jax.data.corpus import Corpus
+from mman_jax.data.fields import CONVERSATIONS, UTTERANCES, Kind
 from mman_jax.data.readers import table
 from mman_jax.data.sequences import Sequence, taken
 from mman_jax.errors import InputError
 
 
-def corpus(
-    place: str,
-    facts: Mapping[str, np.ndarray],
-    features: Mapping[str, np.ndarray],
-    present: Mapping[str, np.ndarray],
-    targets: Mapping[str, np.ndarray],
-    votes: Mapping[str, np.ndarray],
-    sequences: Mapping[str, Sequence],
-) -> Corpus:
+def corpus(place: str, given: Mapping[str, Any]) -> Corpus:
     """The corpus of an archive's arrays.
 
     Labels that are text become classes in alphabetical order, an empty one none. Lengths may be
@@ -28,75 +23,60 @@ def corpus(
 
     Args:
         place: for messages, and the source.
-        facts: the arrays that are one of a kind, and `groups/<name>` [N].
-        features: [N, D] by modality.
-        present: [N] by modality.
-        targets: [N] by name.
-        votes: [N] by label.
-        sequences: by modality.
+        given: arrays by field, those of a field with several by name; and `conversation`.
 
     Raises:
         InputError: what does not fit together, and no corpus may be.
     """
-    notes = list(_texts(facts, "source_notes") or ())
-    count = len(facts["labels"])
-    labels, label_names = _labels(place, facts, notes)
-    lengths, ids, order = _conversations(place, facts, count, notes)
-    arrays = {"labels": labels, **_prefixed("features", features), **_prefixed("targets", targets)}
-    arrays |= _prefixed("present", present) | _prefixed("votes", votes)
-    arrays |= {key: array for key, array in facts.items() if key.startswith("groups/")}
-    utterances, speakers = _texts(facts, "utterance_ids"), _texts(facts, "speakers")
-    if order is not None:
-        for name, array in arrays.items():
-            if len(array) != count:
-                raise InputError(f"{place}: {name}", f"{len(array)} entries", f"{count}, as labels")
-            arrays[name] = array[order]
-        # One that does not fit is refused as it stands.
-        sequences = {
-            name: taken(one, order) if one.fits(count) else one for name, one in sequences.items()
-        }
-        utterances, speakers = (
-            values if values is None or len(values) != count else tuple(values[i] for i in order)
-            for values in (utterances, speakers)
-        )
-    if utterances is None:
+    notes = list(_texts(given, "source_notes") or ())
+    count = len(given["labels"])
+    labels, label_names = _labels(place, given, notes)
+    lengths, ids, order = _conversations(place, given, count, notes)
+    known = {"labels": labels, "label_names": label_names}
+    known |= {"lengths": lengths, "conversation_ids": ids}
+    found: dict[str, Any] = {}
+    for name, kind in fields.kinds(Corpus).items():
+        values = known.get(name, given.get(name))
+        if values is None:
+            continue
+        if kind.by:
+            found[name] = {
+                key: _values(f"{place}: {name}/{key}", kind, array, count, order)
+                for key, array in values.items()
+            }
+        elif kind.axis == CONVERSATIONS and name not in known:
+            found[name] = _of_conversations(place, given, name, lengths, order)
+        else:
+            found[name] = _values(f"{place}: {name}", kind, values, count, order)
+    if "utterance_ids" not in found:
         notes.append("utterance_ids: not given, numbered in each conversation")
-        utterances = tuple(str(u) for length in lengths for u in range(max(0, length)))
-    return Corpus(
-        features=_group(arrays, "features"),
-        present=_group(arrays, "present"),
-        targets=_group(arrays, "targets"),
-        groups={name: tuple(map(str, a.tolist())) for name, a in _group(arrays, "groups").items()},
-        votes=_group(arrays, "votes"),
-        sequences=dict(sequences),
-        labels=arrays["labels"],
-        label_names=label_names,
-        lengths=lengths,
-        conversation_ids=ids,
-        utterance_ids=utterances,
-        speakers=speakers,
-        sessions=_of_conversations(place, facts, "sessions", lengths, order),
-        split=_of_conversations(place, facts, "split", lengths, order),
-        source=place,
-        source_notes=tuple(notes),
-    )
+        found["utterance_ids"] = tuple(str(u) for length in lengths for u in range(max(0, length)))
+    return Corpus(**found, source=place, source_notes=tuple(notes))
 
 
-def _prefixed(group: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {f"{group}/{name}": array for name, array in arrays.items()}
+def _values(
+    place: str, kind: Kind, values: Any, count: int, order: np.ndarray | None
+) -> np.ndarray | tuple[str, ...] | Sequence:
+    """Values of a field in the corpus's order; what does not fit is refused as it stands."""
+    if kind.is_text and isinstance(values, np.ndarray):
+        values = tuple(map(str, values.tolist()))
+    if order is None or kind.axis != UTTERANCES:
+        return values
+    if isinstance(values, Sequence):
+        return taken(values, order) if values.fits(count) else values
+    if len(values) == count:
+        return fields.taken(values, order)
+    if kind.is_text:
+        return values
+    raise InputError(place, f"{len(values)} entries", f"{count}, as labels")
 
 
-def _group(arrays: Mapping[str, np.ndarray], group: str) -> dict[str, np.ndarray]:
-    start = group + "/"
-    return {key.removeprefix(start): a for key, a in arrays.items() if key.startswith(start)}
-
-
-def _texts(facts: Mapping[str, np.ndarray], key: str) -> tuple[str, ...] | None:
+def _texts(facts: Mapping[str, Any], key: str) -> tuple[str, ...] | None:
     return tuple(map(str, facts[key].tolist())) if key in facts else None
 
 
 def _labels(
-    place: str, facts: Mapping[str, np.ndarray], notes: list[str]
+    place: str, facts: Mapping[str, Any], notes: list[str]
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     labels, names = facts["labels"], _texts(facts, "label_names")
     if labels.dtype.kind == "U":
@@ -117,7 +97,7 @@ def _labels(
 
 
 def _conversations(
-    place: str, facts: Mapping[str, np.ndarray], count: int, notes: list[str]
+    place: str, facts: Mapping[str, Any], count: int, notes: list[str]
 ) -> tuple[np.ndarray, tuple[str, ...], np.ndarray | None]:
     """The lengths and the ids, and the order to bring utterances into, where that is another."""
     ids = _texts(facts, "conversation_ids")
@@ -152,7 +132,7 @@ def _conversations(
 
 def _of_conversations(
     place: str,
-    facts: Mapping[str, np.ndarray],
+    facts: Mapping[str, Any],
     key: str,
     lengths: np.ndarray,
     order: np.ndarray | None,

@@ -192,11 +192,11 @@ def _ends_as_pickle(path: Path) -> bool:
 
 def _without_features(found: Table, joined: bool) -> Table:
     """A table of labels alone with a modality to join others to."""
-    count = len(found.ids)
+    count = len(found.utterance_ids)
     if joined:
         return dataclasses.replace(found, features={"none": np.zeros((count, 1), np.float32)})
     if found.duration is None:
-        conversations = len(set(found.conversations))
+        conversations = len(set(found.conversation_ids))
         what = f"labels alone ({found.layout}: {conversations} conversations, {count} utterances)"
         expected = "features that are joined to them, by utterance (see docs/corpora.md)"
         raise InputError(found.place, what, expected)

@@ -1,13 +1,22 @@
 """Utterances as a layout has them, in any order, and the corpus that they make."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from mman_jax.data import fields
 from mman_jax.data import sequences as cells
 from mman_jax.data.corpus import Corpus
+from mman_jax.data.fields import (
+    CONVERSATIONS,
+    MODALITY,
+    NAME,
+    UTTERANCES,
+    declared,
+    optional,
+)
 from mman_jax.errors import InputError
 
 POLARITY = ("negative", "neutral", "positive")
@@ -23,8 +32,8 @@ class Table:
     Attributes:
         place: the file, for messages and as the corpus's source.
         layout: its name in words.
-        conversations: the id of each one's conversation.
-        ids: the utterances' own, unique in a conversation.
+        conversation_ids: the id of each one's conversation.
+        utterance_ids: the utterances' own, unique in a conversation.
         order: what they are sorted by in a conversation; None: they stand in order.
         labels: [N] int32, -1: none.
         label_names: the K names.
@@ -33,7 +42,7 @@ class Table:
         targets: [N] float32 numbers by name.
         groups: N names by trait.
         sequences: by modality, of the utterances in the order of the file.
-        parts: `train`, `valid` or `test` for each, or None.
+        split: `train`, `valid` or `test` for each, or None.
         speakers: or None.
         sessions: or None.
         duration: [N] float32 seconds, where the layout tells; what there is without features.
@@ -45,23 +54,23 @@ class Table:
 
     place: str
     layout: str
-    conversations: list[str]
-    ids: list[str]
-    labels: np.ndarray
-    label_names: tuple[str, ...]
+    conversation_ids: list[str] = declared(str, UTTERANCES)
+    utterance_ids: list[str] = declared(str, UTTERANCES)
+    labels: np.ndarray = declared(np.int32, UTTERANCES)
+    label_names: tuple[str, ...] = declared(str)
     order: Sequence[Any] | None = None
-    features: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    present: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    targets: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    groups: dict[str, list[str]] = dataclasses.field(default_factory=dict)
-    sequences: dict[str, cells.Sequence] = dataclasses.field(default_factory=dict)
-    parts: list[str] | None = None
-    speakers: list[str] | None = None
-    sessions: list[str] | None = None
-    duration: np.ndarray | None = None
-    clips: list[str] | None = None
-    transcripts: list[str] | None = None
-    keys: list[str] | None = None
+    features: dict[str, np.ndarray] = optional(np.float32, UTTERANCES, 2, MODALITY)
+    present: dict[str, np.ndarray] = optional(np.bool_, UTTERANCES, 1, MODALITY)
+    targets: dict[str, np.ndarray] = optional(np.float32, UTTERANCES, 1, NAME)
+    groups: dict[str, list[str]] = optional(str, UTTERANCES, 1, NAME)
+    sequences: dict[str, cells.Sequence] = optional(cells.Sequence, UTTERANCES, 1, MODALITY)
+    split: list[str] | None = optional(str, UTTERANCES)
+    speakers: list[str] | None = optional(str, UTTERANCES)
+    sessions: list[str] | None = optional(str, UTTERANCES)
+    duration: np.ndarray | None = optional(np.float32, UTTERANCES)
+    clips: list[str] | None = optional(str, UTTERANCES)
+    transcripts: list[str] | None = optional(str, UTTERANCES)
+    keys: list[str] | None = optional(str, UTTERANCES)
     notes: list[str] = dataclasses.field(default_factory=list)
 
     def arrange(self) -> "Table":
@@ -76,38 +85,19 @@ class Table:
         if within:
             self.notes.append("utterances were not in order in the file and are sorted")
 
-        def taken(values: Any) -> Any:
-            return None if values is None else [values[i] for i in take]
-
-        same = take == list(range(len(take)))
-
-        def arrays(group: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-            return {name: array if same else array[take] for name, array in group.items()}
-
         lacking = {name: there for name, there in self.present.items() if not there.all()}
         for name, there in lacking.items():
             self.notes.append(f"{name}: {int((~there).sum())} utterances without it")
-        return dataclasses.replace(
-            self,
-            conversations=[names[i] for i in take],
-            ids=taken(self.ids),
-            order=None,
-            labels=self.labels[take],
-            features=arrays(self.features),
-            present=arrays(lacking),
-            targets=arrays(self.targets),
-            groups={name: taken(values) for name, values in self.groups.items()},
-            sequences=self.sequences
-            if same
-            else {name: cells.taken(one, take) for name, one in self.sequences.items()},
-            parts=taken(self.parts),
-            speakers=taken(self.speakers),
-            sessions=taken(self.sessions),
-            duration=None if self.duration is None else self.duration[take],
-            clips=taken(self.clips),
-            transcripts=taken(self.transcripts),
-            keys=taken(self.keys),
-        )
+        found = dataclasses.replace(self, conversation_ids=names, order=None, present=lacking)
+        if take == list(range(len(take))):
+            return found
+
+        def taken(kind: fields.Kind, values: Any) -> Any:
+            if isinstance(values, cells.Sequence):
+                return cells.taken(values, take)
+            return fields.taken(values, take) if kind.axis else values
+
+        return dataclasses.replace(found, **fields.mapped(found, taken))
 
     def to_corpus(self) -> Corpus:
         """The corpus of an arranged table.
@@ -115,52 +105,46 @@ class Table:
         Raises:
             InputError: what no corpus may hold.
         """
-        starts = [
-            i
-            for i, name in enumerate(self.conversations)
-            if not i or name != self.conversations[i - 1]
-        ]
+        names = self.conversation_ids
+        starts = [i for i, name in enumerate(names) if not i or name != names[i - 1]]
 
-        def firsts(values: list[str] | None) -> tuple[str, ...] | None:
-            return None if values is None else tuple(values[i] for i in starts)
+        def whole(kind: fields.Kind, values: Any) -> Any:
+            if kind.axis == CONVERSATIONS:
+                values = fields.taken(values, starts)
+            return tuple(values) if kind.is_text else values
 
+        found: dict[str, Any] = {}
+        own = fields.kinds(self)
+        for name, kind in fields.kinds(Corpus).items():
+            if name in own:
+                made = {k: whole(kind, x) for k, x in fields.entries(self, name, own[name])}
+                found[name] = made if kind.by else made.get("")
         return Corpus(
-            features=self.features,
-            present=self.present,
-            targets=self.targets,
-            groups={name: tuple(values) for name, values in self.groups.items()},
-            sequences=self.sequences,
-            labels=self.labels,
-            label_names=self.label_names,
-            lengths=np.diff([*starts, len(self.ids)]).astype(np.int32),
-            conversation_ids=firsts(self.conversations),
-            utterance_ids=tuple(self.ids),
-            speakers=None if self.speakers is None else tuple(self.speakers),
-            sessions=firsts(self.sessions),
-            split=firsts(self.parts),
+            **found,
+            lengths=np.diff([*starts, len(names)]).astype(np.int32),
             source=self.place,
             source_notes=(f"read as {self.layout}", *self.notes),
         )
 
     def _names(self) -> list[str]:
         """The conversations, those that lie in several parts told apart by them."""
-        if not self.ids:
+        if not self.utterance_ids:
             raise InputError(self.place, "no utterances", "at least one")
-        if self.parts is None:
-            return self.conversations
+        if self.split is None:
+            return self.conversation_ids
         parts_of: dict[str, set[str]] = {}
-        for name, part in zip(self.conversations, self.parts, strict=True):
+        for name, part in zip(self.conversation_ids, self.split, strict=True):
             parts_of.setdefault(name, set()).add(part)
         torn = {name for name, parts in parts_of.items() if len(parts) > 1}
         if not torn:
-            return self.conversations
+            return self.conversation_ids
         self.notes.append(
             f"{len(torn)} conversations have utterances in several parts of the file's split: "
             "those of a part are a conversation of their own there"
         )
         return [
             f"{name}:{part}" if name in torn else name
-            for name, part in zip(self.conversations, self.parts, strict=True)
+            for name, part in zip(self.conversation_ids, self.split, strict=True)
         ]
 
 

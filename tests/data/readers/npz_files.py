@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from mman_jax.data.readers import npz
+from mman_jax.data import fields
 from tests.data.small import corpus
 
 
@@ -39,8 +39,9 @@ def arrays(**changes):
     made = full()
     values = {f"features/{name}": array for name, array in made.features.items()}
     values |= {f"groups/{name}": np.array(names) for name, names in made.groups.items()}
-    for key in (*npz.FACTS, *npz.OPTIONAL[:3]):
-        values[key] = np.array(getattr(made, key))
+    for name, kind in fields.kinds(made).items():
+        if not kind.by:
+            values[name] = np.array(getattr(made, name))
     return {key: value for key, value in (values | changes).items() if value is not None}
 
 

@@ -9,8 +9,8 @@ def made(**changes):
     fields = {
         "place": "x.pkl",
         "layout": "a layout",
-        "conversations": ["b", "a", "b"],
-        "ids": ["b2", "a1", "b1"],
+        "conversation_ids": ["b", "a", "b"],
+        "utterance_ids": ["b2", "a1", "b1"],
         "order": [10, 1, 9],
         "labels": np.array([0, 1, -1], np.int32),
         "label_names": ("no", "yes"),
@@ -42,7 +42,7 @@ def test_in_order_already_nothing_is_said():
 
 
 def test_a_conversation_in_two_parts_is_two():
-    corpus = made(parts=["train", "train", "test"]).arrange().to_corpus()
+    corpus = made(split=["train", "train", "test"]).arrange().to_corpus()
     assert corpus.conversation_ids == ("b:train", "a", "b:test")
     assert corpus.split == ("train", "train", "test")
     assert "1 conversations have utterances in several parts" in corpus.source_notes[1]
@@ -59,7 +59,7 @@ def test_a_modality_that_some_lack_is_told():
 
 def test_nothing_is_no_corpus():
     with pytest.raises(InputError, match=r"x\.pkl: no utterances"):
-        made(conversations=[], ids=[]).arrange()
+        made(conversation_ids=[], utterance_ids=[]).arrange()
 
 
 def test_labels():
