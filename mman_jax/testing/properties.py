@@ -1,0 +1,207 @@
+"""Properties that every system must have, a check each: causality, packing, gradients."""
+
+import functools
+import re
+from typing import Any
+
+import jax
+import numpy as np
+
+from mman_jax.testing.case import CELLS, CONVERSATIONS, REAL, RESET, ROWS, Case, training_settings
+from mman_jax.training import optimizer
+from mman_jax.types import Inputs
+
+_DRAWS = 20  # a unit that rests at zero for some features is active for others
+
+
+def check_shapes(case: Case) -> None:
+    """Requires logits [B, U, C] float32 of every head of every stage."""
+    inputs = Inputs(case.draw(), REAL, RESET, {})
+    for train in (False, True):
+        apply = functools.partial(case.apply, train=train)
+        outputs, state = jax.eval_shape(apply, case.params, inputs, None, 0)
+        problem = f"outputs are {', '.join(outputs)}; the stages have {', '.join(case.heads)}"
+        extra = set(outputs) - set(case.heads)
+        case.require(set(case.heads) <= set(outputs) and (train or not extra), "shapes", problem)
+        for head in case.heads:
+            x = outputs[head]
+            good = x.shape == (*REAL.shape, case.outputs) and x.dtype == np.float32
+            case.require(good, "shapes", f"logits of {head!r} are {x.dtype} {list(x.shape)}")
+        rows = [x.shape[:1] == (ROWS,) for x in jax.tree.leaves(state)]
+        case.require(all(rows), "shapes", "an array of the state has another first axis than B")
+
+
+def check_dropout(case: Case) -> None:
+    """Requires dropout to act in training, if a rate is above zero, and at no other time."""
+    (first, _), (second, _) = (case.predict(case.draw(), seed=seed) for seed in (0, 1))
+    case.require_equal(first, second, "dropout", "logits outside training depend on the key")
+    given = case.draw(), case.present(everywhere=True)
+    first, again, second = (case.gradients(*given, seed)[1] for seed in (0, 0, 1))
+    case.require_equal(first, again, "dropout", "the same key gives other logits")
+    rates = _dropout_rates(case.system_class.defaults() | dict(case.settings or {}))
+    differ = any(not np.array_equal(first[head], second[head]) for head in first)
+    acts = differ or not any(rate > 0 for rate in rates)
+    case.require(acts, "dropout", "logits in training do not depend on the key")
+
+
+def check_stages(case: Case) -> None:
+    """Requires the method of each stage to give what `__call__` gives for its heads."""
+    expected, _ = case.predict(case.draw())
+    for stage in case.system.stages():
+        reads = case.predict(case.draw(), method=stage.reads)[0] if stage.reads else case.draw()
+        logits, _ = case.predict(reads, method=stage.method)
+        pairs = [{head: x.get(head) for head in stage.heads} for x in (logits, expected)]
+        problem = f"{stage.method!r} of stage {stage.name!r} gives other logits than `__call__`"
+        case.require_close(*pairs, "stages", problem)
+
+
+def check_padding(case: Case) -> None:
+    """Requires that neither the values nor the amount of padding change any logits or loss."""
+    features, present, more = case.draw(), case.present(), case.draw(2, 2)
+    other = {m: np.where(REAL[..., None], x, case.draw(1)[m]) for m, x in features.items()}
+    before, after = ([*case.gradients(x, present)[:2]] for x in (features, other))
+    before.append(case.predict(features, RESET, present)[0])
+    after.append(case.predict(other, RESET, present)[0])
+    before, after = (jax.tree.map(lambda x: x[REAL] if x.ndim else x, t) for t in (before, after))
+    case.require_close(after, before, "padding", "its values change logits or the loss")
+    longer = {m: np.concatenate([x, more[m]], axis=1) for m, x in features.items()}
+    present = {m: np.pad(x, ((0, 0), (0, 2))) for m, x in present.items()}
+    reset = np.pad(RESET, ((0, 0), (0, 2)))
+    reset[1, CELLS] = True  # padding starts here
+    mask = np.pad(REAL, ((0, 0), (0, 2)))
+    logits, _ = case.predict(longer, reset, present, mask=mask)
+    after = {head: x[:, :CELLS][REAL] for head, x in logits.items()}
+    case.require_close(after, before[-1], "padding", "more of it changes logits")
+
+
+def check_packing(case: Case) -> None:
+    """Requires the logits of a conversation to be the same alone and beside others in a row."""
+    packed, _ = case.predict(case.draw(), RESET, case.present())
+    for number in range(CONVERSATIONS.max() + 1):
+        here = np.equal(CONVERSATIONS, number)
+        length, features, present = here.sum(), case.draw(1), case.present(everywhere=True)
+        for m in case.dims:
+            features[m][0, :length] = case.draw()[m][here]
+            present[m][0, :length] = case.present()[m][here]
+        reset = np.zeros(RESET.shape, bool)
+        reset[:, 0] = reset[:, length : length + 1] = True
+        mask = np.broadcast_to(np.arange(CELLS) < length, reset.shape)
+        alone, _ = case.predict(features, reset, present, mask=mask)
+        pair = {h: x[0, :length] for h, x in alone.items()}, {h: x[here] for h, x in packed.items()}
+        case.require_close(*pair, "packing", "logits depend on other conversations of the batch")
+
+
+def check_causality(case: Case) -> None:
+    """Requires a gradient from an utterance and its context, and none from what is unknown then.
+
+    Unknown are other conversations; if the system is `causal`, later utterances; and if it is not
+    `in_context`, all other utterances.
+    """
+    system, name, steps = case.system, "causality", np.arange(CELLS)
+    same = CONVERSATIONS[:, :, None, None] == CONVERSATIONS
+    others = same & (steps[:, None, None] != steps)
+    unknown = same & (steps[:, None, None] < steps) & system.causal
+    unknown = unknown if system.in_context else others
+    for head, by_modality in case.jacobians().items():
+        reaches = np.any([(x != 0).any(-1) for x in by_modality.values()], axis=0)
+        reaches[~REAL] = False
+        case.require((reaches & same & ~others).any(), name, f"{head!r} depends on no feature")
+        case.require(not (reaches & ~same).any(), name, f"{head!r} depends on other conversations")
+        problem = f"{head!r} depends on {'later' if system.in_context else 'other'} utterances"
+        case.require(not (reaches & unknown).any(), name, problem)
+        if head == system.head and system.in_context:
+            problem = f"{head!r} depends on no other utterance, yet `in_context` is True"
+            case.require((reaches & others).any(), name, problem)
+    if system.causal:  # also where no gradient shows it
+        other = {m: np.where((steps < 3)[:, None], x, -x) for m, x in case.draw().items()}
+        pair = [{h: x[:, :3] for h, x in case.predict(f)[0].items()} for f in (case.draw(), other)]
+        case.require_close(*pair, name, "logits depend on the values of later utterances")
+
+
+def check_streaming(case: Case) -> None:
+    """Requires, if the system `streams`, the same logits one utterance at a time as in a row.
+
+    The state before a conversation is zeros, and it keeps its structure, shapes and dtypes.
+    """
+    if not (case.system.causal and case.system.streams):
+        return
+    given = case.draw(), case.present()
+    expected, last = case.predict(given[0], RESET, given[1])
+    state = jax.tree.map(np.zeros_like, last)
+    for u in range(CELLS):
+        features, present = ({m: x[:, u : u + 1] for m, x in several.items()} for several in given)
+        reset, mask = RESET[:, u : u + 1] & (u > 0), REAL[:, u : u + 1]
+        logits, state = case.predict(features, reset, present, state, mask=mask)
+        old, new = (jax.tree.map(lambda x: (x.shape, x.dtype), x) for x in (last, state))
+        case.require(old == new, "streaming", "the state changes its structure, shapes or dtypes")
+        real = REAL[:, u]
+        pair = ({h: x[real, at] for h, x in t.items()} for t, at in ((logits, 0), (expected, u)))
+        problem = f"logits of utterance {u} differ from those of the whole row"
+        case.require_close(*pair, "streaming", problem)
+
+
+def check_missing_modalities(case: Case) -> None:
+    """Requires that features of a missing modality, also NaN, change nothing."""
+    name, present, features = "missing modalities", case.present(), case.draw()
+    broken = {m: np.where(present[m][..., None], x, np.nan) for m, x in features.items()}
+    broken = {m: np.float32(x) for m, x in broken.items()}
+    pair = (case.predict(x, RESET, present)[0] for x in (features, broken))
+    case.require_equal(*pair, name, "their features change logits")
+    pair = (case.gradients(x, present)[:2] for x in (features, broken))
+    case.require_equal(*pair, name, "their features change the loss")
+    _, _, by_params, by_features = case.gradients(broken, present)
+    finite = all(np.isfinite(x).all() for x in jax.tree.leaves(by_params))
+    case.require(finite, name, "a NaN among their features reaches a gradient")
+    for m, gradient in by_features.items():
+        case.require(not gradient[~present[m]].any(), name, f"{m!r} has a gradient where missing")
+    pair = (case.predict(features, RESET, x)[0] for x in (None, case.present(everywhere=True)))
+    pair = ({head: x[REAL] for head, x in logits.items()} for logits in pair)
+    case.require_close(*pair, name, "logits change where `present` is True everywhere")
+
+
+def check_gradients(case: Case) -> None:
+    """Requires a gradient to reach every parameter, and a stage to train it."""
+    total, present = jax.tree.map(np.zeros_like, case.params), case.present(everywhere=True)
+    for number in range(_DRAWS):
+        _, _, gradients, _ = case.gradients(case.draw(number), present, number)
+        total = jax.tree.map(lambda x, y: x + np.abs(y), total, gradients)
+        if all(x.any() for x in jax.tree.leaves(total)):
+            break
+    training, stages = training_settings(case), case.system.stages()
+    groups = [optimizer.labels(case.params, training[stage.name]["rules"]) for stage in stages]
+    leaves = jax.tree_util.tree_leaves_with_path(total)
+    for (path, x), *trained in zip(leaves, *map(jax.tree.leaves, groups), strict=True):
+        where = jax.tree_util.keystr(path, simple=True, separator="/")
+        idle = any(re.fullmatch(pattern, where) for pattern in case.idle)
+        case.require(idle or x.any(), "gradients", f"none reaches {where}")
+        case.require(not (idle and x.any()), "gradients", f"{where} has one, but is listed as idle")
+        case.require({*trained} != {optimizer.FROZEN}, "gradients", f"no stage trains {where}")
+
+
+def check_estimator(case: Case) -> None:
+    """Requires an estimator to repeat itself, know no context and accept missing modalities."""
+    random, count = np.random.default_rng(case.seed), 12 * case.outputs
+    labels = np.arange(count, dtype=np.int32) % case.outputs
+    features = {m: np.float32(random.normal(size=(count, d))) for m, d in case.dims.items()}
+    for number, x in enumerate(features.values()):
+        x += labels[:, None]
+        x[number :: len(features) + 1] = 0  # missing
+    fitted, again = (case.system.fit(features, labels, case.seed) for _ in range(2))
+    case.require_equal(again, fitted, "seeds", "the same seed gives other parameters")
+    case.system.check(fitted, case.dims)
+    logits = case.system.logits(fitted, features)
+    good = logits.shape == (count, case.outputs) and logits.dtype == np.float32
+    case.require(good, "shapes", f"logits are {logits.dtype} {list(logits.shape)}")
+    finite = np.isfinite(logits).all()
+    case.require(finite, "missing modalities", "logits are not finite where features are zeros")
+    order = random.permutation(count)
+    mixed = case.system.logits(fitted, {m: x[order] for m, x in features.items()})
+    case.require_close(mixed, logits[order], "context", "logits depend on other utterances")
+
+
+def _dropout_rates(settings: Any, named: bool = False) -> list[float]:
+    """The numbers of all settings that have `dropout` in their name, or in that of their table."""
+    if hasattr(settings, "items"):
+        pairs = settings.items()
+        return [r for k, v in pairs for r in _dropout_rates(v, named or "dropout" in str(k))]
+    return [settings] if named and isinstance(settings, int | float) else []

@@ -1,0 +1,76 @@
+"""Checks of a reader: the properties that every function from a path to a corpus must have."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from mman_jax.data.corpus import Corpus
+from mman_jax.data.readers import npz
+from mman_jax.data.readers.table import Table
+from mman_jax.errors import InputError
+
+_KEPT = (0.0, 0.1, 0.5, 0.9)
+"""Shares of a file that remain of it."""
+
+
+def check_reader(
+    read: Callable[[Path], Corpus | Table], examples: Sequence[str | os.PathLike]
+) -> None:
+    """Checks a reader on files or folders of its layout.
+
+    It must read the same corpus twice, note where the corpus comes from, leave the files as they
+    are, and refuse what is missing or cut off by an `InputError`, if it refuses it: no other
+    exception may leave it. The corpus must be the same after `npz.write` and `npz.read`.
+
+    Args:
+        read: From a path to a `Corpus`, or to a `Table` of utterances with features.
+        examples: Paths that it can read.
+
+    Raises:
+        AssertionError: The first violation, with the path.
+    """
+    for example in map(Path, examples):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / example.name
+            shutil.copytree(example, path) if example.is_dir() else shutil.copy(example, path)
+            _check_example(read, path)
+
+
+def _check_example(read: Callable[[Path], Corpus | Table], path: Path) -> None:
+    files = sorted(file for file in (path, *path.rglob("*")) if file.is_file())
+    before = [file.read_bytes() for file in files]
+    first, again = (_corpus(read(path)) for _ in range(2))
+    _require(first.fingerprint() == again.fingerprint(), path, "reading it again differs")
+    _require([file.read_bytes() for file in files] == before, path, "reading it changes a file")
+    _require(str(path) in first.source, path, f"the source {first.source!r} is not this path")
+    _require(first.select_conversations([0]).lengths[0] > 0, path, "the first conversation is none")
+    stored = path.parent / "stored.npz"
+    npz.write(first, stored)
+    same = npz.read(stored).fingerprint() == first.fingerprint()
+    _require(same, path, "the corpus is another one after it was stored as .npz")
+    for file, content in zip(files, before, strict=True):
+        for share in _KEPT:
+            file.write_bytes(content[: int(share * len(content))])
+            _refuses(read, path, f"{file.name} cut to {share:.0%}")
+        file.write_bytes(content)
+    _refuses(read, path.parent / "nothing here", "a path of nothing")
+
+
+def _corpus(found: Corpus | Table) -> Corpus:
+    return found.arrange().to_corpus() if isinstance(found, Table) else found
+
+
+def _refuses(read: Callable[[Path], Corpus | Table], path: Path, what: str) -> None:
+    try:
+        _corpus(read(path))
+    except InputError:
+        return
+    except Exception as error:
+        _require(False, path, f"{what}: {type(error).__name__} ({error}); expected an InputError")
+
+
+def _require(holds: bool, path: Path, problem: str) -> None:
+    if not holds:
+        raise AssertionError(f"{path}: {problem}")
