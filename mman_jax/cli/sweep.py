@@ -26,7 +26,7 @@ from mman_jax.study.sweep import Budget, Sweep, library, words
 from mman_jax.systems import use
 from mman_jax.training import objectives
 from mman_jax.training.mesh import use_cache
-from mman_jax.trial import folder, tasks
+from mman_jax.trial import folder
 from mman_jax.trial.config import title as name_of
 from mman_jax.trial.preemption import Preemption
 from mman_jax.trial.tested import load_corpus
@@ -94,7 +94,7 @@ def _sweep() -> None:
         for sentence in inner.about:
             screen.line(sentence)
         found = sweep.run(_storage(place), screen)
-        numbers = bool(tasks.numbers(inner.task))
+        numbers = bool(inner.task.targets)
         unit = _UNITS[start.train.loss or objectives.DEFAULT] if numbers else "nats"
         for head, several in sweep.tables:
             _show(screen, head, several, unit)

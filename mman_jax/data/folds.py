@@ -5,13 +5,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mman_jax.data import groups, leaks, targets
+from mman_jax.data import groups, leaks
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.protocols import Task
 from mman_jax.data.splits import Split
-from mman_jax.data.validation import SPLIT_NAMES
 from mman_jax.errors import InputError, nearest
-from mman_jax.types import UNSCORED
 
 INNER = 3
 """Folds inside a training part, where its sessions do not say how many."""
@@ -107,31 +105,12 @@ def check(
             without a class that the corpus has, or with a constant target; it names the fold, and
             the class or the target.
     """
-    notices = []
-    for task in tasks:
-        if isinstance(task, targets.Regression):
-            for fold in folds:
-                targets.check(corpus, fold.split, task, fold.name)
-            continue
-        labels = task.labels(corpus)
-        scored = set(labels.tolist()) - {UNSCORED}
-        for fold in folds:
-            place = f"{setting}: fold {fold.name}"
-            lacking = {}
-            for part in SPLIT_NAMES:
-                chosen = getattr(fold.split, part)
-                found = set(labels[corpus.is_of(chosen)].tolist()) - {UNSCORED}
-                lacking[part] = ", ".join(task.classes[c] for c in sorted(scored - found))
-                if len(chosen) and not found:
-                    what = f"no utterance in {_WRITTEN[part]} has a class of {task.name}"
-                    raise InputError(place, what, f"some labelled {', '.join(task.classes)}")
-            if lacking["train"]:
-                what = f"no utterance in training is {lacking['train']} (task {task.name})"
-                raise InputError(place, what, "every class of the corpus in training")
-            if lacking["test"] and len(fold.split.test):
-                what = f"no utterance in the test part is {lacking['test']}"
-                notices.append(f"fold {fold.name}, task {task.name}: {what}")
-    return tuple(notices)
+    return tuple(
+        notice
+        for task in tasks
+        for fold in folds
+        for notice in task.check_fold(corpus, fold.split, fold.name, setting)
+    )
 
 
 def inner(

@@ -2,10 +2,13 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from mman_jax.data.corpus import Corpus
+from mman_jax.data.scales import Target
+from mman_jax.data.splits import Split
 from mman_jax.errors import InputError, nearest
 from mman_jax.types import UNSCORED
 
@@ -17,6 +20,7 @@ EMOTIONS = ("happy", "sad", "neutral", "angry", "excited", "frustrated")
 TABLE_1 = {"train": (504, 839, 1324, 933, 742, 1468), "test": (144, 245, 384, 170, 299, 381)}
 """Utterances of each emotion in the paper's Table 1."""
 
+_PARTS = {"train": "training", "valid": "validation", "test": "test"}
 _CONVERSATIONS = {"train": 120, "test": 31}
 _MMAN4 = {
     "happy": ("happy", "excited"),
@@ -66,9 +70,94 @@ class Task:
         """What an utterance that is scored has, for messages."""
         return f"a class of {self.name}"
 
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """The targets that are answered; none where classes are."""
+        return ()
+
     def learnt(self, corpus: Corpus) -> np.ndarray:
         """What training learns from: `labels`, or more than these tell."""
         return self.labels(corpus)
+
+    def described(self) -> dict[str, Any]:
+        """What is answered, for `results.json`: the names of the classes, or the targets."""
+        return {"classes": list(self.classes)}
+
+    def counts(self, labels: np.ndarray) -> dict[str, int]:
+        """How many utterances have each class, or each target, by its name.
+
+        Args:
+            labels: what `learnt` gave, of any leading shape; of votes, what most raters chose.
+        """
+        if labels.dtype.kind == "f":
+            is_scored = ~np.isnan(labels).all(-1)
+            labels = np.where(is_scored, np.nan_to_num(labels).argmax(-1), UNSCORED)
+        counts = np.bincount(labels[labels != UNSCORED], minlength=len(self.classes))
+        return dict(zip(self.classes, counts.tolist(), strict=True))
+
+    def check_split(self, corpus: Corpus, split: Split) -> list[str]:
+        """Looks for parts of which nothing can be learnt, or which are likely a mistake.
+
+        Returns:
+            Sentences for people.
+
+        Raises:
+            InputError: training has one class alone, or a target of which nothing can be learnt.
+        """
+        labels, sentences = self.labels(corpus), []
+        found = {
+            part: set(labels[corpus.is_of(getattr(split, part))].tolist()) - {UNSCORED}
+            for part in _PARTS
+        }
+        if len(found["train"]) == 1:
+            name = self.classes[next(iter(found["train"]))]
+            place = f"{corpus.source or 'corpus'}, task {self.name}"
+            only = f"every labelled training utterance is {name}"
+            raise InputError(place, only, "at least two classes to tell apart")
+        for part in ("valid", "test"):
+            unseen = [self.classes[c] for c in sorted(found[part] - found["train"])]
+            if unseen and found["train"]:
+                names = f"class{'es' * (len(unseen) > 1)} {', '.join(unseen)}"
+                sentences.append(f"task {self.name}: {_PARTS[part]} has {names}, training does not")
+            if len(found[part]) == 1:
+                name = self.classes[next(iter(found[part]))]
+                what = f"every labelled utterance in {_PARTS[part]} is {name}"
+                sentences.append(f"task {self.name}: {what}: its scores say little")
+        return sentences
+
+    def check_fold(self, corpus: Corpus, split: Split, fold: str, setting: str) -> list[str]:
+        """Looks for what a fold lacks; scores are pooled, so that a class may miss in a test part.
+
+        Args:
+            corpus: N utterances.
+            split: the parts of the fold.
+            fold: its name, for messages.
+            setting: that asks for folds, for messages.
+
+        Returns:
+            Sentences for people.
+
+        Raises:
+            InputError: a part without a scored utterance, training without a class that the corpus
+                has, or a target of which nothing can be learnt.
+        """
+        labels, place = self.labels(corpus), f"{setting}: fold {fold}"
+        scored = set(labels.tolist()) - {UNSCORED}
+        lacking = {}
+        for part, called in _PARTS.items():
+            chosen = getattr(split, part)
+            found = set(labels[corpus.is_of(chosen)].tolist()) - {UNSCORED}
+            lacking[part] = ", ".join(self.classes[c] for c in sorted(scored - found))
+            if len(chosen) and not found:
+                what = f"no utterance in the {called} part has a class of {self.name}"
+                raise InputError(place, what, f"some labelled {', '.join(self.classes)}")
+        if lacking["train"]:
+            what = f"no utterance in training is {lacking['train']} (task {self.name})"
+            raise InputError(place, what, "every class of the corpus in training")
+        if lacking["test"] and len(split.test):
+            what = f"no utterance in the test part is {lacking['test']}"
+            return [f"fold {fold}, task {self.name}: {what}"]
+        return []
 
 
 def tasks(corpus: Corpus, protocol: str) -> tuple[Task, ...]:

@@ -7,9 +7,7 @@ import numpy as np
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.protocols import Task
 from mman_jax.data.splits import Split
-from mman_jax.data.targets import Regression, check
 from mman_jax.errors import InputError
-from mman_jax.types import UNSCORED
 
 _WORDS = {"train": "training", "valid": "validation", "test": "test"}
 
@@ -55,10 +53,7 @@ def of_tasks(corpus: Corpus, split: Split, tasks: Sequence[Task]) -> list[str]:
     if len(split.train) == 1:
         sentences.append("training is one conversation: what is learnt may be true of it alone")
     for task in tasks:
-        if isinstance(task, Regression):
-            check(corpus, split, task)
-        else:
-            sentences += _classes(corpus, inside, task)
+        sentences += task.check_split(corpus, split)
     return sentences
 
 
@@ -73,24 +68,4 @@ def _modalities(corpus: Corpus, inside: dict[str, np.ndarray]) -> list[str]:
                 expected = "another split, or the other modalities alone"
                 raise InputError(place, "missing in all training utterances", expected)
             sentences.append(f"modality {modality} is missing in all {_WORDS[part]} utterances")
-    return sentences
-
-
-def _classes(corpus: Corpus, inside: dict[str, np.ndarray], task: Task) -> list[str]:
-    labels, sentences = task.labels(corpus), []
-    found = {part: set(labels[rows].tolist()) - {UNSCORED} for part, rows in inside.items()}
-    if len(found["train"]) == 1:
-        name = task.classes[next(iter(found["train"]))]
-        place = f"{corpus.source or 'corpus'}, task {task.name}"
-        only = f"every labelled training utterance is {name}"
-        raise InputError(place, only, "at least two classes to tell apart")
-    for part in ("valid", "test"):
-        unseen = [task.classes[c] for c in sorted(found[part] - found["train"])]
-        if unseen and found["train"]:
-            names = f"class{'es' * (len(unseen) > 1)} {', '.join(unseen)}"
-            sentences.append(f"task {task.name}: {_WORDS[part]} has {names}, training does not")
-        if len(found[part]) == 1:
-            name = task.classes[next(iter(found[part]))]
-            what = f"every labelled utterance in {_WORDS[part]} is {name}"
-            sentences.append(f"task {task.name}: {what}: its scores say little")
     return sentences

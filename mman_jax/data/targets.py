@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +33,25 @@ class Regression(Task):
     def labels(self, corpus: Corpus) -> np.ndarray:
         """[N, C] float32: the targets of each utterance, NaN where it has none."""
         return np.stack([corpus.targets[name] for name in self.classes], axis=-1)
+
+    def described(self) -> dict[str, Any]:
+        """See `Task`."""
+        return {"targets": [dataclasses.asdict(target) for target in self.targets]}
+
+    def counts(self, labels: np.ndarray) -> dict[str, int]:
+        """See `Task`."""
+        counts = (~np.isnan(labels)).reshape(-1, len(self.classes)).sum(0)
+        return dict(zip(self.classes, counts.tolist(), strict=True))
+
+    def check_split(self, corpus: Corpus, split: Split) -> list[str]:
+        """See `Task`."""
+        check(corpus, split, self)
+        return []
+
+    def check_fold(self, corpus: Corpus, split: Split, fold: str, setting: str) -> list[str]:
+        """See `Task`."""
+        check(corpus, split, self, fold)
+        return []
 
     @property
     def asked(self) -> str:

@@ -28,10 +28,12 @@ class Fitting:
     Attributes:
         stages: the name of the only stage.
         streamed: False: rows are not read in batches.
+        parameters: 0, the number of parameters before fitting.
     """
 
     stages = (STAGE,)
     streamed = False
+    parameters = 0  # none is known before it is fitted
 
     def __init__(self, system: Estimator, rows: Mapping[str, Batch]):
         """Reads nothing yet.

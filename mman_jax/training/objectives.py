@@ -173,6 +173,10 @@ class Objective(Protocol):
         """Computes the score [...] that is shown during a run; the higher the better."""
         ...
 
+    def convert(self, answers: Array, reference: Array, other: Array) -> Array:
+        """Converts answers in the units of one reference to those of another."""
+        ...
+
 
 @dataclasses.dataclass(frozen=True)
 class Classes:
@@ -222,6 +226,10 @@ class Classes:
     def score(self, tally: Array) -> Array:
         """Computes the accuracy."""
         return accuracy(tally)
+
+    def convert(self, answers: Array, reference: Array, other: Array) -> Array:
+        """Returns the logits as they are."""
+        return answers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -286,6 +294,11 @@ class Numbers:
     def score(self, tally: Array) -> Array:
         """Computes the mean CCC of the targets."""
         return ratings.agreement(tally)[1].mean(-1)
+
+    def convert(self, answers: Array, reference: Array, other: Array) -> Array:
+        """Converts standard deviations of one part to those of another."""
+        (mean, spread), (centre, scale) = reference, other
+        return (mean + spread * answers - centre) / scale
 
 
 def objective(settings: Mapping[str, Any], classes: int, targets: Sequence[Target]) -> Objective:

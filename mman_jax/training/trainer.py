@@ -22,7 +22,7 @@ from mman_jax.training import mesh as distribution
 from mman_jax.training import optimizer, processes, programs
 from mman_jax.training.feeding import Epochs, Predictions, Resident, Streamed
 from mman_jax.training.mesh import ROWS
-from mman_jax.training.objectives import Numbers, objective
+from mman_jax.training.objectives import objective
 from mman_jax.training.outcome import (
     Outcome,
     Snapshot,
@@ -434,12 +434,10 @@ class Trainer:
                 params = state.best
             later = self.start(name, seeds, params, lr_scales).params
             predictions = self._inputs(name, later)["train"]
-            if not isinstance(self.objective, Numbers):
-                return predictions
-            (mean, spread), (centre, scale) = (
+            references = [
                 self.objective.reference(jnp.asarray(part["train"])) for part in (labels, full)
-            )
-            return jax.tree.map(lambda x: (mean + spread * x - centre) / scale, predictions)
+            ]
+            return jax.tree.map(lambda x: self.objective.convert(x, *references), predictions)
 
         return train_and_predict
 

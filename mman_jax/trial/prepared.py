@@ -60,9 +60,8 @@ class Experiment:
         """Groups [R + 1, U] of training conversations, where a stage learns from answers by those
         that did not see them; -1 is padding."""
         train = self.config.train
-        if isinstance(self.trainer, Fitting):
-            return None
-        if all(train[stage].get("answers") != "out_of_fold" for stage in self.trainer.stages):
+        stages = [train.get(stage) or {} for stage in self.trainer.stages]
+        if all(stage.get("answers") != "out_of_fold" for stage in stages):
             return None
         return out_of_fold_groups(self.parts)
 
@@ -74,7 +73,7 @@ class Experiment:
     @property
     def targets(self) -> tuple[Target, ...]:
         """What is answered, where these are numbers and not classes."""
-        return learnt.numbers(self.tasks[0])
+        return self.tasks[0].targets
 
     def reference(self, task: protocols.Task) -> np.ndarray:
         """Mean and deviation [2, T] of the targets in training."""
@@ -157,10 +156,8 @@ def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
     parts, conversations = _parts(config.data, corpus, chosen, laid)
     labels = {task.name: parts.labels(task) for task in tasks}
     trainer = _trainer(config, parts, tasks[0], conversations)
-    small = isinstance(trainer, Fitting)
-    if not small:
-        settings.check_memory(config, trainer, parts.rows)
-        small = settings.is_small(trainer, parts.rows, config.seeds)
+    settings.check_memory(config, trainer, parts.rows)
+    small = settings.is_small(trainer, parts.rows, config.seeds)
     unusual = columns.unusual(parts.cells, parts.scaling, parts.layouts["train"].conversations)
     notices = (*corpus.source_notes, parts.split.how, *(laid.notices() if laid else ()))
     notices += (*([mismatch] if mismatch else []), *map(str, unusual))
@@ -229,7 +226,7 @@ def _trainer(
             config.parallel,
             config.data.stream,
             conversations,
-            learnt.numbers(task),
+            task.targets,
         )
         _ = trainer.shapes  # sizes that do not fit are the network's, not a stage's
         for stage in trainer.stages:

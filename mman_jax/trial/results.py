@@ -3,7 +3,6 @@
 Of a task of numbers the counts [S, C, C] are the sums [S, C, K] of `evaluation.ratings`.
 """
 
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,12 +12,11 @@ import numpy as np
 from mman_jax.data.parts import Parts
 from mman_jax.data.protocols import Task
 from mman_jax.data.scales import Target
-from mman_jax.data.targets import Regression
 from mman_jax.evaluation import ratings
 from mman_jax.evaluation.metrics import METRICS, per_class
 from mman_jax.systems.base import owner
 from mman_jax.training.outcome import Outcome
-from mman_jax.types import UNSCORED, is_scored
+from mman_jax.types import is_scored
 
 
 def spread(per_seed: Sequence[float]) -> dict[str, Any]:
@@ -87,12 +85,7 @@ def of_task(
     """
     first, *_ = stages = tuple(heads)
     last = stages[-1]
-    targets = task.targets if isinstance(task, Regression) else ()
-    answers = (
-        {"targets": list(map(dataclasses.asdict, targets))}
-        if targets
-        else {"classes": list(task.classes)}
-    )
+    targets = task.targets
 
     def of_head(outcome: Outcome, head: int) -> dict[str, Any]:
         losses = outcome.history.valid_loss[:, :, head]  # [E, S]
@@ -105,7 +98,7 @@ def of_task(
         }
 
     return {
-        **answers,
+        **task.described(),
         **of_head(finished[last], len(heads[last]) - 1),
         "towers": {name: of_head(finished[first], i) for i, name in enumerate(heads[first])},
     }
@@ -195,7 +188,7 @@ def of_corpus(parts: Parts, labels: Mapping[str, np.ndarray] | None, task: Task)
         part: {
             "conversations": len(getattr(parts.split, part)),
             "utterances": int(corpus.lengths[getattr(parts.split, part)].sum()),
-            **({"classes": _count(labels[part], task)} if labels else {}),
+            **({"classes": task.counts(labels[part])} if labels else {}),
         }
         for part in parts.layouts
     }
@@ -217,17 +210,6 @@ def parameters(params: Mapping[str, Any], heads: Iterable[str]) -> dict[str, int
         name = owner(group, heads) or group
         counts[name] = counts.get(name, 0) + sum(int(x.size) for x in jax.tree.leaves(tree))
     return {"total": sum(counts.values()), **counts}
-
-
-def _count(labels: np.ndarray, task: Task) -> dict[str, int]:
-    """By class, or by target, the utterances that have it; of votes, by what most raters chose."""
-    if isinstance(task, Regression):
-        counts = is_scored(labels).sum((0, 1))
-    else:
-        if labels.ndim == 3:
-            labels = np.where(_scored(labels), np.nan_to_num(labels).argmax(-1), UNSCORED)
-        counts = np.bincount(labels[labels != UNSCORED], minlength=len(task.classes))
-    return dict(zip(task.classes, counts.tolist(), strict=True))
 
 
 def _scored(labels: np.ndarray) -> np.ndarray:

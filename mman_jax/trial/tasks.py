@@ -9,7 +9,6 @@ from mman_jax import systems
 from mman_jax.data import protocols, targets, votes
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.protocols import Task
-from mman_jax.data.scales import Target
 from mman_jax.data.unaligned import Unaligned
 from mman_jax.data.words import Words
 from mman_jax.errors import InputError, nearest
@@ -41,14 +40,9 @@ def of_config(config: ml_collections.ConfigDict, corpus: Corpus) -> tuple[Task, 
     return tuple(votes.voted(corpus, task) for task in tasks) if learnt == "votes" else tasks
 
 
-def numbers(task: Task) -> tuple[Target, ...]:
-    """The targets that a task answers; none: it answers classes."""
-    return task.targets if isinstance(task, targets.Regression) else ()
-
-
 def network(
     config: ml_collections.ConfigDict, task: Task, words: Words | Unaligned | None
 ) -> Mapping[str, Any]:
     """The settings of the config's system for a task, and for what its cells are."""
     made = settings.network(config, words)
-    return systems.for_numbers(made) if numbers(task) else made
+    return systems.for_numbers(made) if task.targets else made

@@ -227,7 +227,7 @@ def test_a_test_part_that_lacks_a_class_is_told():
 
 
 @pytest.mark.parametrize(
-    ("session", "fold", "part"), [(0, "S1", "the test part"), (1, "S1", "validation")]
+    ("session", "fold", "part"), [(0, "S1", "the test part"), (1, "S1", "the validation part")]
 )
 def test_a_part_in_which_nothing_is_scored_is_refused_under_the_task_that_matters(
     session, fold, part
