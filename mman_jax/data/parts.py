@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from mman_jax.data import batching, protocols, scaling, splits
+from mman_jax.data.cells.utterances import Cells, Utterances
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.frames import inside
-from mman_jax.data.unaligned import Unaligned
-from mman_jax.data.words import Words
 from mman_jax.errors import InputError
 from mman_jax.types import UNSCORED, Batch, is_scored, unscored
 
@@ -31,8 +30,7 @@ class Parts:
         rows: features [R + 1, U, D], masks and resets by part; the last row is empty, features
             are read when asked for, and no utterance has a class yet (see `labels`). An empty
             test part is the empty row alone.
-        words: where cells are words, which lie in rows by utterance, or frames, one utterance a
-            row; None: cells are utterances.
+        laid: what the cells are.
     """
 
     corpus: Corpus
@@ -40,23 +38,17 @@ class Parts:
     scaling: scaling.Scaling
     layouts: dict[str, batching.Layout]
     rows: dict[str, Batch]
-    words: Words | Unaligned | None = None
+    laid: Cells
 
     @property
     def cells(self) -> Corpus:
         """What is laid out: the corpus, or one of what lies inside its utterances."""
-        return self.corpus if self.words is None else self.words.cells
+        return self.laid.cells
 
     def whose(self, part: str) -> tuple[np.ndarray, np.ndarray]:
         """Of each cell of a part, by what lies in its layout, in order: the conversation of
         `corpus`, and the position in it of the utterance, [cells] int64 each."""
-        layout, offsets = self.layouts[part], self.corpus.offsets
-        items = np.repeat(layout.conversations, layout.lengths)
-        if self.words is None:
-            before = np.repeat(np.cumsum(layout.lengths) - layout.lengths, layout.lengths)
-            return items, np.arange(len(items)) - before
-        conversations = np.searchsorted(offsets, items, side="right") - 1
-        return conversations, items - offsets[conversations]
+        return self.laid.places(self.corpus, self.layouts[part])
 
     def labels(self, task: protocols.Task) -> dict[str, np.ndarray]:
         """Labels [R + 1, U, ...] of every part under a task, `UNSCORED` or NaN on context and
@@ -77,15 +69,13 @@ class Parts:
             laid[part] = np.full(shape, unscored(labels.dtype), labels.dtype)
             chosen = layout.conversations
             own = labels[cells.utterances_of(chosen)]
-            if self.words is not None and part == "train":
-                own[np.repeat(self.words.empty[chosen], layout.lengths)] = unscored(labels.dtype)
+            if part == "train":
+                own[np.repeat(self.laid.empty[chosen], layout.lengths)] = unscored(labels.dtype)
             laid[part].reshape(-1, *labels.shape[1:])[layout.positions] = own
             if len(chosen) and not is_scored(own).any():
-                count = len(own) if self.words is None else len(chosen)
-                cells = "" if self.words is None else " and any cells"
                 raise InputError(
                     f"{self.corpus.source}, {part} part",
-                    f"no utterance of {count} has {task.asked}{cells}",
+                    f"no utterance of {self.laid.utterances(layout)} has {task.asked}",
                     f"some with {', '.join(task.classes)}",
                 )
         return laid
@@ -95,7 +85,7 @@ def prepare(
     corpus: Corpus,
     split: splits.Split | None = None,
     shapes: Shapes | None = None,
-    words: Words | Unaligned | None = None,
+    laid: Cells | None = None,
     scale_test: bool = False,
 ) -> Parts:
     """Splits a corpus, fits the scaling on its training conversations, and lays out every part.
@@ -105,7 +95,7 @@ def prepare(
         split: which conversations are in which part; None: as `splits.split` says.
         shapes: how large the parts are at least, so that several splits of a corpus share compiled
             programs (see `common_shapes`); they are filled up with padding.
-        words: its words, or its frames, where these are the cells; None: utterances are.
+        laid: what the cells are; None: the utterances.
         scale_test: whether the test part is scaled by its own statistics, where it is of another
             corpus: its features are looked at for that, its labels are not.
 
@@ -113,26 +103,26 @@ def prepare(
         InputError: if the corpus cannot be split.
     """
     split = splits.split(corpus) if split is None else split
-    cells = corpus if words is None else words.cells
-    frames = {} if words is None else words.frames
-    fitted = scaling.fit(cells, _items(corpus, split.train, words), frames)
+    laid = Utterances(corpus) if laid is None else laid
+    cells, frames = laid.cells, laid.frames
+    fitted = scaling.fit(cells, laid.items(corpus, split.train), frames)
     nothing = np.full(len(cells.labels), UNSCORED, np.int32)
     layouts, rows = {}, {}
     for part in PARTS:
         least = shapes[part] if shapes else (0, 1)
-        layouts[part] = _lay_out(cells, _items(corpus, getattr(split, part), words), *least)
+        layouts[part] = _lay_out(cells, laid.items(corpus, getattr(split, part)), *least)
         by = fitted
         if scale_test and part == "test":
             by = scaling.fit(cells, layouts[part].conversations, frames)
         plain = batching.rows(cells, layouts[part], nothing, by)
         rows[part] = inside(plain, cells, layouts[part], frames, by)
-    return Parts(corpus, split, fitted, layouts, rows, words)
+    return Parts(corpus, split, fitted, layouts, rows, laid)
 
 
 def common_shapes(
-    corpus: Corpus, several: Iterable[splits.Split], words: Words | Unaligned | None = None
+    corpus: Corpus, several: Iterable[splits.Split], laid: Cells | None = None
 ) -> Shapes:
-    """The least shapes that hold each of several splits of a corpus; `words` as of `prepare`.
+    """The least shapes that hold each of several splits of a corpus; `laid` as of `prepare`.
 
     Examples:
         Conversations of 5, 2 and 3 utterances: the first is as long as the others together.
@@ -151,21 +141,12 @@ def common_shapes(
         {'train': (1, 5), 'valid': (1, 5), 'test': (1, 5)}
     """
     several, shapes = list(several), {}
-    laid = corpus if words is None else words.cells
+    laid = Utterances(corpus) if laid is None else laid
     for part in PARTS:
-        chosen = [_items(corpus, getattr(split, part), words) for split in several]
-        cells = max(int(laid.lengths[c].max(initial=1)) for c in chosen)
-        shapes[part] = (max(_lay_out(laid, c, 0, cells).rows for c in chosen), cells)
+        chosen = [laid.items(corpus, getattr(split, part)) for split in several]
+        cells = max(int(laid.cells.lengths[c].max(initial=1)) for c in chosen)
+        shapes[part] = (max(_lay_out(laid.cells, c, 0, cells).rows for c in chosen), cells)
     return shapes
-
-
-def _items(
-    corpus: Corpus, conversations: Sequence[int], words: Words | Unaligned | None
-) -> np.ndarray:
-    """What lies in rows of some conversations: themselves, or their utterances."""
-    if words is None:
-        return np.asarray(conversations, np.int64)
-    return corpus.utterances_of(conversations)
 
 
 def _lay_out(

@@ -11,11 +11,11 @@ import numpy as np
 from flax import traverse_util
 
 from mman_jax.data import batching
+from mman_jax.data.cells.unaligned import Unaligned, unaligned
+from mman_jax.data.cells.words import Words, words
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.frames import inside
 from mman_jax.data.scaling import Scaling
-from mman_jax.data.unaligned import Unaligned, unaligned
-from mman_jax.data.words import Words, words
 from mman_jax.errors import InputError
 from mman_jax.evaluation.attention import attention_weights
 from mman_jax.evaluation.calibration import temper
@@ -48,8 +48,8 @@ class Model:
             `mman_jax.evaluation.calibration.temper`; 1: not at all.
         units: [2, C] float32, of numbers the mean and the deviation of each target in training, in
             which the network answers; None: it answers classes.
-        words: where it answers an utterance by its words, `pivot` and `most` of `data.words.words`;
-            None: an utterance is one cell, also where its frames are read (`network["cells"]`).
+        words: where it answers an utterance by its words, `pivot` and `most` of
+            `data.cells.words.words`; None: an utterance is one cell, also where its frames are read (`network["cells"]`).
     """
 
     params: Any

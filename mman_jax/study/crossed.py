@@ -133,7 +133,7 @@ def _scores(model: Model, experiment: Experiment, other: Corpus, own_scale: bool
 
 
 def _task(experiment: Experiment) -> Task:
-    if experiment.targets or experiment.parts.words is not None:
+    if experiment.targets or experiment.parts.laid.kind != "utterances":
         found = "numbers to answer, or words as cells"
         raise InputError("config.data", found, "labels of utterances")
     if len(experiment.tasks) > 1:

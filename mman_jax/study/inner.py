@@ -102,12 +102,12 @@ def prepare_inner(config: ConfigDict, by: str) -> Inner:
         chosen = dataclasses.replace(chosen, train=np.union1d(chosen.train, chosen.valid))
     inner = folds.inner(corpus, chosen, by, SETTING)
     folds.check(corpus, inner, tasks, SETTING)
-    splits, words = [fold.split for fold in inner], cells.load(config, corpus)
-    shapes = common_shapes(corpus, splits, words)
-    parts = tuple(prepare(corpus, split, shapes, words) for split in splits)
+    splits, laid = [fold.split for fold in inner], cells.load(config, corpus)
+    shapes = common_shapes(corpus, splits, laid)
+    parts = tuple(prepare(corpus, split, shapes, laid) for split in splits)
     labels = tuple(part.labels(tasks[0]) for part in parts)
     about = tuple(dict.fromkeys(split.how for split in splits))
-    modalities = tuple((corpus if words is None else words.cells).dims)
+    modalities = tuple(laid.cells.dims)
     names = tuple(fold.name for fold in inner)
     return Inner(modalities, tasks[0], about, Folds(names, parts, labels))
 
@@ -140,14 +140,14 @@ class Candidate:
         shards = (config.mesh.seeds, config.mesh.rows)
         with within("config"):
             classes = len(inner.task.classes)
-            words, corpus = self.folds.parts[0].words, self.folds.parts[0].corpus
-            network = learnt.network(config, inner.task, words)
+            laid, corpus = self.folds.parts[0].laid, self.folds.parts[0].corpus
+            network = learnt.network(config, inner.task, laid)
             system = build(network, inner.modalities, classes)
             check_network("a search", system)
             mesh = parallel.make_mesh(len(self.seeds), config.parallel, *shards)
             self.system: System = system
             rows = self.folds.parts[0].rows
-            train = settings.training(config, corpus, words)
+            train = settings.training(config, corpus, laid)
             self._trainer = Trainer(
                 system, train, rows, classes, mesh, config.parallel,
                 config.data.stream, self.folds.items, learnt.numbers(inner.task), until,

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from mman_jax import report
 from mman_jax.configs.mman import Recipes, get_config
 from mman_jax.data import protocols
-from mman_jax.data.words import default_pivot
+from mman_jax.data.cells.words import default_pivot
 from mman_jax.errors import InputError, nearest
 from mman_jax.files.whole import write_whole
 from mman_jax.report import published

@@ -2,10 +2,11 @@
 
 import ml_collections
 
+from mman_jax.data.cells.unaligned import Unaligned, unaligned
+from mman_jax.data.cells.utterances import Cells, Utterances
+from mman_jax.data.cells.words import words
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.sequences import check_named
-from mman_jax.data.unaligned import Unaligned, unaligned
-from mman_jax.data.words import Words, words
 from mman_jax.errors import InputError, within
 from mman_jax.systems import SYSTEMS, build
 from mman_jax.systems.base import FRAMES, SUBWORD
@@ -13,9 +14,8 @@ from mman_jax.trial.config import network, title
 from mman_jax.trial.tested import modalities
 
 
-def load(config: ml_collections.ConfigDict, corpus: Corpus) -> Words | Unaligned | None:
-    """The words of a corpus, where a config's cells are words, and what is in them where its system
-    reads that; or its frames, where these are the cells.
+def load(config: ml_collections.ConfigDict, corpus: Corpus) -> Cells:
+    """Makes a config's cells of a corpus; of words also what is in them, if its system reads that.
 
     Raises:
         InputError: a corpus without any, or of which they cannot be told; or a system that does not
@@ -25,7 +25,7 @@ def load(config: ml_collections.ConfigDict, corpus: Corpus) -> Words | Unaligned
     if data.cells == "frames":
         return _frames(config, corpus)
     if data.cells != "words":
-        return None
+        return Utterances(corpus)
     system = SYSTEMS.get(config.system)
     frames = SUBWORD in getattr(system, "reads", ())  # an unknown system is refused when built
     return words(corpus, data.pivot, data.words, frames, modalities(data))

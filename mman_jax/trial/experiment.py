@@ -205,7 +205,7 @@ def _summary(experiment: Experiment, found: dict[str, dict[str, Any]]) -> dict[s
 def _ceilings(experiment: Experiment) -> dict[str, float]:
     if experiment.config.data.path is not None:
         return {}
-    of = word_ceiling if experiment.parts.words is not None else ceiling
+    of = word_ceiling if experiment.parts.laid.kind != "utterances" else ceiling
     return of.bounds(experiment.parts.corpus, experiment.parts.split.test)
 
 

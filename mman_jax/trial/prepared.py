@@ -10,12 +10,11 @@ import ml_collections
 import numpy as np
 
 from mman_jax.data import another, columns, folds, protocols, suspicions
+from mman_jax.data.cells.utterances import Cells
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.parts import Parts, common_shapes, prepare
 from mman_jax.data.scales import Target
 from mman_jax.data.splits import Split, split
-from mman_jax.data.unaligned import Unaligned
-from mman_jax.data.words import Words
 from mman_jax.errors import InputError, within
 from mman_jax.systems import build, use
 from mman_jax.systems.base import check_outputs
@@ -159,7 +158,7 @@ def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
     settings.check_memory(config, trainer, parts.rows)
     small = settings.is_small(trainer, parts.rows, config.seeds)
     unusual = columns.unusual(parts.cells, parts.scaling, parts.layouts["train"].conversations)
-    notices = (*corpus.source_notes, parts.split.how, *(laid.notices() if laid else ()))
+    notices = (*corpus.source_notes, parts.split.how, *laid.notices())
     notices += (*([mismatch] if mismatch else []), *map(str, unusual))
     notices += (*parts.split.notices, *lacking, *suspicions.of_tasks(corpus, parts.split, tasks))
     if tested is not None:
@@ -172,14 +171,14 @@ def prepare_experiment(config: ml_collections.ConfigDict) -> Experiment:
 def on_split(experiment: Experiment, split: Split) -> Experiment:
     """The same experiment on another split, scaled by its training conversations."""
     own = experiment.config.data.scale == EACH
-    parts = prepare(experiment.parts.corpus, split, None, experiment.parts.words, scale_test=own)
+    parts = prepare(experiment.parts.corpus, split, None, experiment.parts.laid, scale_test=own)
     labels = {task.name: parts.labels(task) for task in experiment.tasks}
     trainer = _trainer(experiment.config, parts, experiment.tasks[0])
     return dataclasses.replace(experiment, parts=parts, labels=labels, trainer=trainer)
 
 
 def _parts(
-    data: ml_collections.ConfigDict, corpus: Corpus, chosen: Split, laid: Words | Unaligned | None
+    data: ml_collections.ConfigDict, corpus: Corpus, chosen: Split, laid: Cells
 ) -> tuple[Parts, int | None]:
     """The parts of a split, and what lies in rows of an epoch; those of folds share programs."""
     if not data.folds:
@@ -189,10 +188,10 @@ def _parts(
     return prepare(corpus, chosen, shapes, laid), _most_items(corpus, several, laid)
 
 
-def _most_items(corpus: Corpus, several: Sequence[Split], laid: Words | Unaligned | None) -> int:
+def _most_items(corpus: Corpus, several: Sequence[Split], laid: Cells) -> int:
     """The most conversations, or where these are not laid out utterances, that any trains on."""
     trained = [split.train for split in several]
-    return max(len(t) if laid is None else int(corpus.lengths[t].sum()) for t in trained)
+    return max(len(laid.items(corpus, t)) for t in trained)
 
 
 def _trainer(
@@ -204,7 +203,7 @@ def _trainer(
     with within("config"):
         classes = len(task.classes)
         use(config.system)
-        network = learnt.network(config, task, parts.words)
+        network = learnt.network(config, task, parts.laid)
         system = build(network, list(parts.cells.dims), classes)
         if ":" in config.system and not isinstance(system, Estimator):
             check_outputs(system, parts.cells.dims)
@@ -212,14 +211,16 @@ def _trainer(
             if config.train.labels == "votes":
                 found = f"{config.system!r}, which learns one label an utterance"
                 raise InputError("system", found, "another, for the votes of raters")
-            if parts.words is not None:
-                raise InputError("data.cells", "'words' for " + config.system, "utterances")
+            if parts.laid.kind != "utterances":
+                raise InputError(
+                    "data.cells", f"{parts.laid.kind!r} for {config.system}", "utterances"
+                )
             return Fitting(system, parts.rows)
         shards = (config.mesh.seeds, config.mesh.rows)
         mesh = parallel.make_mesh(config.seeds, config.parallel, *shards)
         trainer = Trainer(
             system,
-            settings.training(config, parts.corpus, parts.words),
+            settings.training(config, parts.corpus, parts.laid),
             parts.rows,
             classes,
             mesh,

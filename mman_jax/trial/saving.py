@@ -4,7 +4,6 @@ import pathlib
 from typing import Any
 
 from mman_jax.data import protocols
-from mman_jax.data.words import Words
 from mman_jax.inference.model import Model
 from mman_jax.training import processes
 from mman_jax.trial.config import title
@@ -42,11 +41,9 @@ def save_model(
     if experiment.tested:
         about["test_corpus"] = experiment.tested.card()
     parts = experiment.parts
-    laid, words = parts.words, None
-    if isinstance(laid, Words):
-        words = {"pivot": laid.pivot, "most": laid.most}
+    laid = parts.laid
     units = experiment.reference(task) if experiment.targets else None  # of classes there is none
     given = (params, parts.scaling, network(experiment.config, task, laid))
-    more = {"temperature": temperature, "units": units, "words": words}
+    more = {"temperature": temperature, "units": units, "words": laid.card()}
     model = Model(*given, parts.cells.dims, task.classes, about, **more)
     model.save(models / task.name)

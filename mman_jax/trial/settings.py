@@ -9,9 +9,8 @@ from typing import Any
 import jax
 import ml_collections
 
+from mman_jax.data.cells.utterances import Cells
 from mman_jax.data.corpus import Corpus
-from mman_jax.data.unaligned import Unaligned
-from mman_jax.data.words import Words
 from mman_jax.errors import InputError, nearest
 from mman_jax.training.programs import ANSWERS
 from mman_jax.training.state import SELECT
@@ -97,7 +96,7 @@ def _check_cells(data: ml_collections.ConfigDict) -> None:
         raise InputError("config.data.pivot", found, "config.data.cells=words, too")
 
 
-def network(config: ml_collections.ConfigDict, words: Words | Unaligned | None) -> dict[str, Any]:
+def network(config: ml_collections.ConfigDict, laid: Cells) -> dict[str, Any]:
     """The system's settings, those that say what a cell is as the corpus has it.
 
     Raises:
@@ -106,23 +105,16 @@ def network(config: ml_collections.ConfigDict, words: Words | Unaligned | None) 
     made = network_of(config)
     if "cells" in made:
         made["cells"] = config.data.cells
-    if isinstance(words, Words) and "pivot" in made:
-        if made["pivot"] not in ("", words.pivot):
-            found = f"{made['pivot']!r}, where cells are words of {words.pivot}"
-            raise InputError("config.network.pivot", found, repr(words.pivot))
-        made["pivot"] = words.pivot
-    return made
+    return laid.network(made)
 
 
 def training(
-    config: ml_collections.ConfigDict, corpus: Corpus, words: Words | Unaligned | None
+    config: ml_collections.ConfigDict, corpus: Corpus, laid: Cells
 ) -> ml_collections.ConfigDict:
     """The settings of training. Over words and frames a batch has the utterances of so many
     conversations."""
-    if words is None:
-        return config.train
     made = copy.deepcopy(config.train)
-    made.batch = max(1, round(made.batch * len(corpus.labels) / len(corpus.lengths)))
+    made.batch = laid.batch(made.batch, corpus)
     return made
 
 

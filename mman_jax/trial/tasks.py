@@ -7,10 +7,9 @@ import ml_collections
 
 from mman_jax import systems
 from mman_jax.data import protocols, targets, votes
+from mman_jax.data.cells.utterances import Cells
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.protocols import Task
-from mman_jax.data.unaligned import Unaligned
-from mman_jax.data.words import Words
 from mman_jax.errors import InputError, nearest
 from mman_jax.trial import settings
 
@@ -40,9 +39,7 @@ def of_config(config: ml_collections.ConfigDict, corpus: Corpus) -> tuple[Task, 
     return tuple(votes.voted(corpus, task) for task in tasks) if learnt == "votes" else tasks
 
 
-def network(
-    config: ml_collections.ConfigDict, task: Task, words: Words | Unaligned | None
-) -> Mapping[str, Any]:
+def network(config: ml_collections.ConfigDict, task: Task, laid: Cells) -> Mapping[str, Any]:
     """The settings of the config's system for a task, and for what its cells are."""
-    made = settings.network(config, words)
+    made = settings.network(config, laid)
     return systems.for_numbers(made) if task.targets else made

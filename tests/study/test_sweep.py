@@ -11,6 +11,7 @@ import pytest
 
 from configs import mman
 from mman_jax.cli.terminal.screen import Screen
+from mman_jax.data.cells.utterances import Utterances
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
 from mman_jax.study import recipe, sweep
@@ -27,7 +28,7 @@ optuna = pytest.importorskip("optuna", reason="pip install 'mman_jax[sweep]'")
 ROOT = pathlib.Path(__file__).parents[2]
 SCREEN = Screen(quiet=True)
 MODALITIES = ("speech", "visual", "text")
-PARTS = (types.SimpleNamespace(words=None, corpus=None),) * 3
+PARTS = (types.SimpleNamespace(laid=Utterances(None), corpus=None),) * 3
 INNER = Inner(
     MODALITIES, types.SimpleNamespace(classes="abcd"), (), Folds(("1", "2", "3"), PARTS, ())
 )

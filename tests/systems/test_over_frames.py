@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mman_jax.data.cells.unaligned import unaligned
 from mman_jax.data.parts import prepare
 from mman_jax.data.protocols import tasks
 from mman_jax.data.synthetic.words import WordProcess, generate
-from mman_jax.data.unaligned import unaligned
 from mman_jax.errors import InputError
 from mman_jax.inference import exported
 from mman_jax.inference.answerer import Answerer
@@ -166,7 +166,7 @@ def test_trained_frozen_resumed_saved_and_answered(name, tmp_path):
     dims, classes = corpus.dims, corpus.label_names
     system = small(name, 2)
     laid = unaligned(corpus, {m: system.frame_view(m) for m in dims})
-    parts = prepare(corpus, words=laid)
+    parts = prepare(corpus, laid=laid)
     group, part = FROZEN[name]
     stage = {
         "rules": ((f"{group}/{part}/.*", False), (".*", True)),

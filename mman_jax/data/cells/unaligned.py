@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from mman_jax.data import sequences, views
+from mman_jax.data.cells.utterances import Cells
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.sequences import Sequence
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Unaligned:
+class Unaligned(Cells):
     """What lies inside a corpus's N utterances, to be laid in rows of one utterance each.
 
     Attributes:
@@ -31,6 +32,7 @@ class Unaligned:
     cut: dict[str, np.ndarray]
     empty: np.ndarray
     rest: tuple[str, ...]
+    kind = "frames"
 
     def about(self) -> dict[str, Any]:
         """What results say of them."""

@@ -1,14 +1,17 @@
 """Words as cells: an utterance is what a conversation is elsewhere, and a word its utterance."""
 
 import dataclasses
+from collections.abc import Mapping
 from collections.abc import Sequence as Several
 from typing import Any
 
 import numpy as np
 
 from mman_jax.data import sequences, views
+from mman_jax.data.cells.utterances import Cells
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.sequences import Sequence
+from mman_jax.errors import InputError
 from mman_jax.types import UNSCORED
 
 MOST = 50
@@ -18,7 +21,7 @@ _TEXT = "text"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Words:
+class Words(Cells):
     """The words of a corpus's N utterances, to be laid in rows.
 
     Attributes:
@@ -41,6 +44,25 @@ class Words:
     cut: np.ndarray
     empty: np.ndarray
     rest: tuple[str, ...]
+    kind = "words"
+
+    def network(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the settings with the pivot whose cells are the words.
+
+        Raises:
+            InputError: settings that name another one.
+        """
+        made = dict(settings)
+        if "pivot" in made:
+            if made["pivot"] not in ("", self.pivot):
+                found = f"{made['pivot']!r}, where cells are words of {self.pivot}"
+                raise InputError("config.network.pivot", found, repr(self.pivot))
+            made["pivot"] = self.pivot
+        return made
+
+    def card(self) -> dict[str, Any]:
+        """Returns the arguments of `words`."""
+        return {"pivot": self.pivot, "most": self.most}
 
     def about(self) -> dict[str, Any]:
         """What results say of them."""

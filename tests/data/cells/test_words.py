@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mman_jax.data import protocols, words
+from mman_jax.data import protocols
+from mman_jax.data.cells import words
 from mman_jax.data.parts import common_shapes, prepare
 from mman_jax.data.sequences import Sequence
 from mman_jax.data.splits import Split
@@ -28,7 +29,7 @@ def corpus(**changes):
 
 def laid(made, most=50, **settings):
     found = words.words(made, most=most, **settings)
-    return found, prepare(made, SPLIT, words=found)
+    return found, prepare(made, SPLIT, laid=found)
 
 
 def test_words_stand_in_the_rows_of_their_utterances_with_the_label_on_the_last():
@@ -78,14 +79,14 @@ def test_frames_lie_inside_words():
     found = words.words(made, frames=True, most=1)
     split = Split(np.array([0]), np.array([1]), np.array([2]), "by hand")
     assert list(found.frames) == ["face"]
-    parts = prepare(made, split, words=found)
+    parts = prepare(made, split, laid=found)
     frames = parts.rows["train"].features["face"]
     assert frames.shape == np.asarray(frames).shape == (2, 1, 1, 1)
     assert parts.rows["train"].present["face"].tolist() == [[[True]], [[False]]]
     assert parts.scaling.mean["face"].tolist() == [8]  # of the one word that is kept
     assert parts.rows["valid"].present["face"].tolist() == [[[False]], [[False]]]
     found = words.words(made, frames=True)
-    parts = prepare(made, split, words=found)
+    parts = prepare(made, split, laid=found)
     rows = parts.rows["train"]
     assert rows.features["face"].shape == (2, 2, 2, 1)
     assert found.frames["face"].lengths.tolist() == [2, 1, 0, 0]

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from mman_jax.data import protocols
+from mman_jax.data.cells.unaligned import unaligned
 from mman_jax.data.parts import common_shapes, prepare
 from mman_jax.data.sequences import Sequence
 from mman_jax.data.splits import Split
-from mman_jax.data.unaligned import unaligned
 from mman_jax.errors import InputError
 from tests.data import small
 
@@ -36,7 +36,7 @@ def test_each_modality_has_its_own_frames_in_the_row_of_its_utterance():
     found = unaligned(made, HOW)
     assert list(found.frames) == ["face", "text"]
     assert found.cells.lengths.tolist() == [1] * 5
-    parts = prepare(made, SPLIT, words=found)
+    parts = prepare(made, SPLIT, laid=found)
     rows = parts.rows["train"]
     face, text = (np.asarray(rows.features[name]) for name in HOW)
     # Rows of one utterance, and the empty one; F is the most of the corpus after the view.
@@ -54,7 +54,7 @@ def test_each_modality_has_its_own_frames_in_the_row_of_its_utterance():
     conversations, positions = parts.whose("train")
     assert (conversations.tolist(), positions.tolist()) == ([0, 0, 0], [0, 1, 2])
     other = Split(np.array([2]), np.array([1]), np.array([0]), "by hand")
-    tested = prepare(made, other, words=found)
+    tested = prepare(made, other, laid=found)
     assert tested.labels(task)["test"].tolist() == [[0], [1], [1], [-1]]
     shapes = common_shapes(made, (SPLIT, other), found)
     assert shapes == {"train": (3, 1), "valid": (1, 1), "test": (3, 1)}
