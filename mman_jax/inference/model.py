@@ -49,7 +49,8 @@ class Model:
         units: [2, C] float32, of numbers the mean and the deviation of each target in training, in
             which the network answers; None: it answers classes.
         words: where it answers an utterance by its words, `pivot` and `most` of
-            `data.cells.words.words`; None: an utterance is one cell, also where its frames are read (`network["cells"]`).
+            `data.cells.words.words`; None: an utterance is one cell, also where its frames are
+            read (`network["cells"]`).
     """
 
     params: Any

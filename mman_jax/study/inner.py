@@ -150,13 +150,13 @@ class Candidate:
             train = settings.training(config, corpus, laid)
             self._trainer = Trainer(
                 system, train, rows, classes, mesh, config.parallel,
-                config.data.stream, self.folds.items, learnt.numbers(inner.task), until,
+                config.data.stream, self.folds.items, inner.task.targets, until,
             )  # fmt: skip
             for stage in self._trainer.stages:
                 self._trainer.stage(stage)  # what it says is of the recipe
         runs = len(self.seeds) * len(self.folds.parts)
         self._trainer.release()  # several may be made before any of them trains
-        self._numbers = bool(learnt.numbers(inner.task))
+        self._numbers = bool(inner.task.targets)
         self._small = settings.is_small(self._trainer, rows, runs)
         with parallel.compiling(quickly=self._small):
             options = parallel.compiler_options(jax.default_backend())

@@ -20,7 +20,6 @@ from mman_jax.systems import SYSTEMS, build
 from mman_jax.systems.base import Ranges, Stage
 from mman_jax.systems.estimator import check_network
 from mman_jax.training.programs import ANSWERS
-from mman_jax.trial import tasks as learnt
 from mman_jax.trial.config import change, network
 from mman_jax.trial.progress import Progress
 
@@ -143,7 +142,7 @@ class Sweep:
         check_network("sweep", system)
         self._stages: tuple[Stage, ...] = system.stages()
         phases, names = [], set()
-        numbers = bool(learnt.numbers(self.inner.task))
+        numbers = bool(self.inner.task.targets)
 
         def wanted(ranges: Ranges) -> Ranges:
             names.update(leaf for path in ranges for leaf in _leaves(path))

@@ -30,7 +30,10 @@ SCREEN = Screen(quiet=True)
 MODALITIES = ("speech", "visual", "text")
 PARTS = (types.SimpleNamespace(laid=Utterances(None), corpus=None),) * 3
 INNER = Inner(
-    MODALITIES, types.SimpleNamespace(classes="abcd"), (), Folds(("1", "2", "3"), PARTS, ())
+    MODALITIES,
+    types.SimpleNamespace(classes="abcd", targets=()),
+    (),
+    Folds(("1", "2", "3"), PARTS, ()),
 )
 
 
@@ -79,7 +82,6 @@ def stub(monkeypatch):
     Stub.trained, Stub.most = [], 999
     monkeypatch.setattr(sweep, "Candidate", Stub)
     monkeypatch.setattr(sweep.Sweep, "_train_before", lambda self, stage: [0, 1, 2])
-    monkeypatch.setattr(sweep.learnt, "numbers", lambda task: ())
 
 
 def swept(budget, storage=None, fields=()):
@@ -205,7 +207,7 @@ def test_what_cannot_be_searched_is_refused(stub, monkeypatch):
 
 
 def test_settings_of_classes_are_not_searched_for_numbers(stub, monkeypatch):
-    monkeypatch.setattr(sweep.learnt, "numbers", lambda task: (1,))
+    monkeypatch.setattr(INNER.task, "targets", (1,))
     made = Sweep(mman.get_config(), INNER, Budget(1))
     paths = [path for phase in made.phases for of in phase.ranges.values() for path in of]
     assert "train.average" in paths
