@@ -205,6 +205,14 @@ def test_a_folder_that_cannot_be_written_is_refused_by_name(tmp_path):
         report.write(CASES["least"], tmp_path / "taken")
 
 
+@pytest.mark.usefixtures("blank_pictures")
+def test_a_report_is_written_again(tmp_path):
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(CASES["least"]))
+    report.write_again(path)
+    assert len(list(tmp_path.glob("report.*"))) == 2
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -214,14 +222,11 @@ def test_a_folder_that_cannot_be_written_is_refused_by_name(tmp_path):
         lambda results: results["systems"]["mman"]["test"].update(accuracy="high"),
     ],
 )
+@pytest.mark.usefixtures("blank_pictures")
 def test_damaged_results_are_named_and_nothing_is_written(tmp_path, damage):
     results = plain(CASES["least"])
-    path = tmp_path / "results.json"
-    path.write_text(json.dumps(results))
-    report.write_again(path)
-    for made in ("report.html", "report.md"):
-        (tmp_path / made).unlink()
     damage(results)
+    path = tmp_path / "results.json"
     path.write_text(json.dumps(results))
     with pytest.raises(InputError, match=r"results\.json: no report's results"):
         report.write_again(path)
