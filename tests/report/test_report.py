@@ -199,6 +199,7 @@ def test_a_fence_is_longer_than_any_in_the_code():
     assert "`````\na\n````\nb\n`````" in markdown.render(document)
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_a_folder_that_cannot_be_written_is_refused_by_name(tmp_path):
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(InputError, match="taken"):
