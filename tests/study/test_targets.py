@@ -13,6 +13,7 @@ from tests import tiny
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
 
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
