@@ -1,4 +1,4 @@
-"""What the synthetic corpus is for: who can use which evidence (networks and training smaller than shipped)."""
+"""What the synthetic corpus is for: who can use which evidence (all of it made small)."""
 
 import pytest
 
