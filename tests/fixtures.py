@@ -38,9 +38,11 @@ def sounds(tmp_path_factory):
 @pytest.fixture(scope="session")
 def trained(sounds, tmp_path_factory):
     """The manifest, the corpus, and the folder of a run on that."""
+    from tests import tiny
     from tests.trial import test_experiment
 
     source, corpus = sounds
     workdir = tmp_path_factory.mktemp("trained") / "run"
-    test_experiment.run(test_experiment.on(corpus), workdir)
+    # The tower of attention alone is the smallest system that tells its attention.
+    test_experiment.run(test_experiment.on(corpus, tiny.small("clstm_mma")), workdir)
     return source, corpus, workdir

@@ -8,12 +8,13 @@ from tests import tiny
 
 
 def test_weights_are_those_of_the_module_in_the_tower_s_order():
-    trainer, _ = tiny.trainer(seeds=2)
-    params = trainer.start("towers", [0, 1]).params
-    features = {m: np.asarray(x)[:2] for m, x in trainer._host_rows["train"].features.items()}
-    names, weights = attention.attention_weights(trainer.system, params, features)
-    assert names == tiny.MODALITIES
-    assert weights.shape == (2, 2, trainer._host_rows["train"].mask.shape[1], 2, 2)
+    network, random = build(tiny.small("clstm_mma").network, ["speech", "text"], 4), np.random
+    features = {m: random.default_rng(d).normal(size=(2, 5, d)).astype(np.float32)
+                for m, d in (("speech", 4), ("text", 3))}  # fmt: skip
+    params = tiny.params(network, {"speech": 4, "text": 3}, 2)
+    names, weights = attention.attention_weights(network, params, features)
+    assert names == ("speech", "text")
+    assert weights.shape == (2, 2, 5, 2, 2)
     np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-6)
     # By hand: seed 1's weight of speech's query for text.
     own = jax.tree.map(lambda x: np.asarray(x[1]), params["towers_mma"]["attention"])

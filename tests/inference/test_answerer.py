@@ -50,8 +50,9 @@ def interleaved(answerer, given):
     return [found[i] for i in range(len(given.labels))], states
 
 
-@pytest.mark.parametrize("missing", [False, True])
-@pytest.mark.parametrize("system", [mman, clstm_lf, clstm_mma])
+@pytest.mark.parametrize(
+    ("system", "missing"), [(mman, True), (clstm_lf, True), (clstm_mma, False)]
+)
 def test_interleaved_conversations_are_answered_as_in_a_file(system, missing):
     model, given = trained.model(system), corpus(missing)
     classes, expected, labels = answers.combine([model], [model.probabilities(given)])

@@ -28,9 +28,10 @@ CASES = {
         fake.EMOTIONS, ("speech", "visual", "text", "physiology"), ablations=12, synthetic=True
     ),
     "iemocap": fake.make(iemocap=True),
-    "least": fake.make(("negative", "positive"), ("speech", "text"), seeds=1, ablations=0)
+    "least, of words without a gap": fake.make(
+        ["x" * 200, "<b>&|\"'</b>", "`$_*", "y"], ("speech", "text"), seeds=1, ablations=0
+    )
     | {"missing": None, "revision": None},
-    "words without a gap": fake.make(["x" * 200, "<b>&|\"'</b>", "`$_*", "y"]),
 }
 
 

@@ -199,10 +199,19 @@ def test_a_fence_is_longer_than_any_in_the_code():
     assert "`````\na\n````\nb\n`````" in markdown.render(document)
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_a_folder_that_cannot_be_written_is_refused_by_name(tmp_path):
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(InputError, match="taken"):
         report.write(CASES["least"], tmp_path / "taken")
+
+
+@pytest.mark.usefixtures("blank_pictures")
+def test_a_report_is_written_again(tmp_path):
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(CASES["least"]))
+    report.write_again(path)
+    assert len(list(tmp_path.glob("report.*"))) == 2
 
 
 @pytest.mark.parametrize(
@@ -214,14 +223,11 @@ def test_a_folder_that_cannot_be_written_is_refused_by_name(tmp_path):
         lambda results: results["systems"]["mman"]["test"].update(accuracy="high"),
     ],
 )
+@pytest.mark.usefixtures("blank_pictures")
 def test_damaged_results_are_named_and_nothing_is_written(tmp_path, damage):
     results = plain(CASES["least"])
-    path = tmp_path / "results.json"
-    path.write_text(json.dumps(results))
-    report.write_again(path)
-    for made in ("report.html", "report.md"):
-        (tmp_path / made).unlink()
     damage(results)
+    path = tmp_path / "results.json"
     path.write_text(json.dumps(results))
     with pytest.raises(InputError, match=r"results\.json: no report's results"):
         report.write_again(path)

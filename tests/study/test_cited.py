@@ -10,6 +10,8 @@ from mman_jax.errors import InputError
 from mman_jax.study import cited, study
 from tests import tiny
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 ALL = {"fmt", "mult", "bc_lstm", "mfm", "raven", "tripathi", "rozgic", "lmf"}
 
 

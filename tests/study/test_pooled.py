@@ -12,6 +12,8 @@ from mman_jax.study import pooled
 from mman_jax.trial import results
 from tests.report import fake
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 COUNTS = {
     # By fold and seed, rows the true class: of four utterances, and of six.
     "S1": {0: [[2, 0], [1, 1]], 1: [[1, 1], [0, 2]], 2: [[2, 0], [2, 0]]},

@@ -255,7 +255,7 @@ def test_a_whole_sweep_of_a_small_corpus(tmp_path):
     inner = prepare_inner(config, "3")
     made = Sweep(config, inner, Budget(2, seeds=1), ("learning_rate", "batch", "answers"))
     found = made.run(optuna.storages.InMemoryStorage(), SCREEN)
-    assert [head for head, _ in made.tables] == ["all", "speech", "mma", "fusion"]
+    assert [head for head, _ in made.tables] == ["all", "speech", "fusion"]
     assert all(trial.value > 0 for _, trials in made.tables for trial in recipe.best(trials))
     assert found.train.refit == config.train.refit
     assert dataclasses.is_dataclass(inner)

@@ -15,7 +15,7 @@ def test_the_report_s_attention_masks_what_is_missing_as_the_model_does(tmp_path
     there = np.arange(len(corpus.labels)) % 2 == 0
     corpus = dataclasses.replace(corpus, present={"text": there})
     npz.write(corpus, tmp_path / "corpus.npz")
-    config = tiny.recipe(epochs=1)
+    config = tiny.recipe(epochs=1, early=True)
     config.data.path = str(tmp_path / "corpus.npz")
     experiment = prepare_experiment(config)
     (task,) = experiment.tasks

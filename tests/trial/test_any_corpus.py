@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from configs import clstm_mma
+from configs import clstm_text
 from mman_jax.cli import predict
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import npz
@@ -19,7 +19,7 @@ def test_iemocap_s_shape_trains_under_other_protocols(tmp_path):
     iemocap_pickle.write(path, dims=(4, 3, 5))
     counts = {}
     for protocol in ("iemocap6", "binary4"):
-        config = on(path, tiny.shrink(clstm_mma.get_config(), epochs=1), protocol=protocol)
+        config = on(path, tiny.shrink(clstm_text.get_config(), epochs=1), protocol=protocol)
         results = run(config, tmp_path / protocol)
         tasks = results.get("tasks", {protocol: results})
         counts[protocol] = {int(np.sum(t["test"]["confusion"])) for t in tasks.values()}
@@ -50,13 +50,16 @@ def numbered_corpus(dims, lengths=(1, 3, 2, 4, 1, 2)):
 
 
 @pytest.mark.parametrize(
-    "dims",
-    [{"a": 3, "b": 1, "c": 5, "d": 2}, {"only": 1}],
-    ids=len,  # two: everywhere else
+    ("config", "dims"),
+    [
+        (tiny.small("clstm_mma"), {"a": 3, "b": 1, "c": 5, "d": 2}),
+        (tiny.recipe(epochs=1), {"only": 1}),
+    ],
+    ids=["four", "one"],  # two: everywhere else
 )
-def test_any_modalities_and_sizes(dims, tmp_path):
+def test_any_modalities_and_sizes(config, dims, tmp_path):
     npz.write(numbered_corpus(dims), tmp_path / "corpus.npz")
-    config = on(tmp_path / "corpus.npz", tiny.recipe(epochs=1))
-    results = run(config, tmp_path / "run")
-    assert set(results["towers"]) == {*dims, "mma"}
+    results = run(on(tmp_path / "corpus.npz", config), tmp_path / "run")
+    assert results["corpus"]["dimensions"] == dims
+    assert set(results["towers"]) == ({"only"} if len(dims) == 1 else {"mma"})
     check_scores(results, 1)

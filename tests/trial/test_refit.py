@@ -19,7 +19,7 @@ def trial(tmp_path_factory):
     folder = tmp_path_factory.mktemp("refit")
     npz.write(tiny.corpus((12, 4, 4)), folder / "corpus.npz")
     config = tiny.recipe(epochs=3)
-    config.data.path = str(folder / "corpus.npz")
+    config.data.update(path=str(folder / "corpus.npz"), modalities="text")
     config.train.refit, config.seeds = True, 2
     with Screen(quiet=True) as screen:
         results = experiment.run(config, folder / "run", screen)
@@ -29,7 +29,7 @@ def trial(tmp_path_factory):
 def test_the_model_is_the_one_trained_again(trial):
     config, folder, results = trial
     model, chosen = (Model.load(folder / name / "auto") for name in ("model", "chosen"))
-    corpus: Corpus = read_corpus(config.data.path)
+    corpus: Corpus = read_corpus(config.data.path).select_modalities(["text"])
     split = prepared.prepare_experiment(config).parts.split
     whole = np.union1d(split.train, split.valid)
     for of, conversations in ((model, whole), (chosen, split.train)):

@@ -60,7 +60,7 @@ def test_numbers_below_one_are_refused(tmp_path):
     ],
 )
 def test_settings_that_no_run_can_use_are_refused(field, value, said, corpus_file, tmp_path):
-    config = on(corpus_file)
+    config = on(corpus_file, tiny.recipe(early=True))
     config.update_from_flattened_dict({field: value})
     with pytest.raises(InputError, match=said):
         run(config, tmp_path / "run")

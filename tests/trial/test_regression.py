@@ -38,7 +38,7 @@ def learning(path, target="sentiment,stars", **data):
     config = tiny.recipe(epochs=2)
     config.train.update(select="calibrated", average=0.5, refit=True)
     config.train.fusion.answers = "out_of_fold"
-    config.data.update(path=str(path), target=target, **data)
+    config.data.update(path=str(path), target=target, modalities="text", **data)
     config.seeds = 2
     return config
 
@@ -98,7 +98,7 @@ def test_scores_are_those_of_the_answers(finished):
         for x in (corpus.targets[name] for name in TARGETS)
     ]
     assert found["test"]["mean_answer_mae"] == pytest.approx(np.mean(constant), rel=1e-3)
-    assert set(found["towers"]) == {"speech", "text"}
+    assert set(found["towers"]) == {"text"}
     rows = curves.read(workdir / "curves.csv")
     assert "valid_ccc" in (workdir / "curves.csv").read_text().splitlines()[0]
     assert {row.stage for row in rows} == {"towers", "fusion"}
