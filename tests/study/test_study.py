@@ -253,8 +253,8 @@ def test_an_ablation_is_compared_with_a_baseline_that_was_trained(recipe):
     every = {
         system.name: system for system in plan.systems(tiny.recipes_of(recipe), tiny.MODALITIES)
     }
-    assert summary._pairs([every["joint"]]) == []
-    assert summary._pairs([every["mman"], every["joint"]]) == [("joint", "mman")]
+    assert summary._pairs([every["out_of_fold"]]) == []
+    assert summary._pairs([every["mman"], every["out_of_fold"]]) == [("out_of_fold", "mman")]
 
 
 def test_what_cannot_be_chosen_or_gone_on_with_is_refused(recipe, tmp_path):
