@@ -45,6 +45,27 @@ def recipe(dropout=0.0, epochs=3, layers=1, early=False):
     return config
 
 
+def tower(dropout=0.0, epochs=3):
+    """The recipe of one tower alone, for `words_alone`: the least that is trained."""
+    config = recipe(dropout, epochs)
+    del config.network.fusion
+    return config
+
+
+def words_alone():
+    """The parts of the small corpus's text."""
+    return prepare(corpus().select_modalities(["text"]))
+
+
+def alone(config=None, seeds=1):
+    """The trainer of one tower on `words_alone`, and labels; one trainer an equal config."""
+    config = config or tower()
+    key = "alone", config.to_json()
+    if key not in _TRAINERS:
+        _TRAINERS[key] = trainer(config, words_alone(), seeds)
+    return _TRAINERS[key]
+
+
 def recipes_of(config):
     """The small configs of the paper's systems, with what MMAN's config changes of them."""
     return lambda name: recipe_of(name, config, small)

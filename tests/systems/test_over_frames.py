@@ -26,7 +26,7 @@ from tests.layers.references import dense
 # Frames of four utterances; the third lacks a modality, the last all of them.
 LENGTHS = {"text": (2, 3, 1, 0), "speech": (5, 3, 0, 0), "visual": (4, 1, 2, 0)}
 SIZES = {
-    "mult": {"units": 4, "heads": 2, "layers": 2, "frames": {"default": 6}},
+    "mult": {"units": 4, "heads": 2, "layers": 1, "frames": {"default": 6}},
     "tripathi": {
         "units": 5, "recurrent": 4, "attended": 3, "channels": (4, 3),
         "words": 6, "frames": 5, "parts": 4,

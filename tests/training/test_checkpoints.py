@@ -120,11 +120,11 @@ def test_more_claimed_than_there_can_be_is_refused(tmp_path, monkeypatch):
 
 
 def test_a_checkpoint_of_another_network_or_version_is_refused():
-    trainer, labels = tiny.trainer(tiny.recipe(epochs=1))
+    trainer, labels = tiny.alone(tiny.tower(epochs=1))
     arrays, card = checkpoints.pack(tiny.kept(trainer.run(labels, [0]))[0])
-    config = tiny.recipe(epochs=1)
-    config.network.unimodal.text.hidden = (9,)
-    wider, _ = tiny.trainer(config)
+    config = tiny.tower(epochs=1)
+    config.network.unimodal.default.hidden = (9,)
+    wider, _ = tiny.alone(config)
     with pytest.raises(InputError, match=r"run: .*kernel.*of another network; expected float32"):
         checkpoints.unpack(arrays, card, wider.stages, wider.template, "run")
     fewer = {**arrays, "state": dict(list(arrays["state"].items())[:-1])}

@@ -36,9 +36,9 @@ def run(trainer, labels, seeds):
 
 def test_with_one_batch_an_epoch_streamed_rows_give_what_resident_rows_give():
     # Then the order of the rows, the one thing that differs, does not matter.
-    config = tiny.recipe()
+    config = tiny.tower()
     config.train.batch = 1000
-    trainer, labels = tiny.trainer(config, seeds=2)
+    trainer, labels = tiny.alone(config)
     expected, finished = run(trainer, labels, [0, 1])
     assert not trainer.streamed
     reader = streamed(trainer, trainer.mesh)
@@ -64,7 +64,7 @@ def test_streamed_predictions_are_the_resident_ones():
 
 @pytest.mark.parametrize("shards", [(1, 3), (2, 4)], ids=str)
 def test_streamed_on_many_devices_equals_one(shards):
-    trainer, labels = tiny.trainer(seeds=2)
+    trainer, labels = tiny.alone()
     expected, finished = run(streamed(trainer, trainer.mesh), labels, [0, 1])
     mesh = parallel.make_mesh(2, "jit", *shards)
     state, other = run(streamed(trainer, mesh), labels, [0, 1])
@@ -73,7 +73,7 @@ def test_streamed_on_many_devices_equals_one(shards):
 
 
 def test_a_seed_alone_is_what_it_is_among_others():
-    trainer, labels = tiny.trainer(tiny.recipe(dropout=0.3), seeds=2)
+    trainer, labels = tiny.alone(tiny.tower(dropout=0.3))
     both, _ = run(streamed(trainer, trainer.mesh), labels, [3, 4])
     alone, _ = run(streamed(trainer, trainer.mesh), labels, [4])
     chex.assert_trees_all_equal(
@@ -82,12 +82,12 @@ def test_a_seed_alone_is_what_it_is_among_others():
 
 
 def test_an_epoch_reads_each_row_once_and_a_device_only_its_own():
-    config = tiny.recipe()
+    config = tiny.tower()
     config.train.batch = 2  # more batches than are read ahead
-    trainer, labels = tiny.trainer(config)
+    trainer, labels = tiny.alone(config)
     train = trainer._host_rows["train"]
-    speech = Rows(train.features["speech"])
-    rows = train._replace(features=train.features | {"speech": speech})
+    text = Rows(train.features["text"])
+    rows = train._replace(features=train.features | {"text": text})
     mesh = parallel.make_mesh(1, "jit", 1, 2)
     feed = Streamed(trainer._host_rows | {"train": rows}, mesh)
     stage = trainer.stage("towers")
@@ -96,10 +96,10 @@ def test_an_epoch_reads_each_row_once_and_a_device_only_its_own():
     orders = []
     state = made.start("towers", [0])
     for epoch in range(2):
-        speech.asked.clear()
+        text.asked.clear()
         state, _ = feed.train(made.stage("towers"))(state, labels)
-        assert {len(index) for index in speech.asked} == {half}
-        orders.append(np.concatenate(speech.asked))
+        assert {len(index) for index in text.asked} == {half}
+        orders.append(np.concatenate(text.asked))
         count = len(train.mask) - 1
         assert sorted(i for i in orders[-1] if i != count) == list(range(count))
         state = state._replace(epoch=state.epoch + 1 + epoch)
@@ -107,10 +107,10 @@ def test_an_epoch_reads_each_row_once_and_a_device_only_its_own():
 
 
 def test_streaming_goes_on_from_any_epoch():
-    trainer, labels = tiny.trainer(tiny.recipe(dropout=0.3))
+    trainer, labels = tiny.alone(tiny.tower(dropout=0.3))
     made = streamed(trainer, trainer.mesh)
     kept = tiny.kept(made.run(labels, [5]))
-    for middle in (kept[1], kept[3]):
+    for middle in kept[:2]:
         end = tiny.last(made, labels, [5], middle)
         chex.assert_trees_all_equal(jax.tree.map(np.asarray, end.state), kept[-1].state)
 
@@ -125,7 +125,7 @@ def test_what_does_not_fit_is_streamed_and_pmap_cannot(monkeypatch):
 
 
 def test_a_stopped_seed_is_left_as_it_is():
-    trainer, labels = tiny.trainer(tiny.recipe(dropout=0.3))
+    trainer, labels = tiny.alone(tiny.tower(dropout=0.3))
     _, epoch, _ = trainer.compile("towers")
     state = trainer.start("towers", [0])
     state = state._replace(stopped=np.ones_like(state.stopped))

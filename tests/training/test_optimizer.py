@@ -280,7 +280,7 @@ def test_numbers_that_cannot_be_are_refused(change, said):
 def test_heads_with_losses_of_their_own_have_no_common_plateau():
     config = tiny.recipe()
     config.train.towers.plateau = {"patience": 1, "factor": 0.1}
-    with pytest.raises(InputError, match="plateau: given for 3 heads"):
+    with pytest.raises(InputError, match="plateau: given for 2 heads"):
         tiny.trainer(config)[0].stage("towers")
 
 

@@ -193,10 +193,11 @@ def test_a_rule_that_covers_nothing_is_an_error():
 
 def test_class_weights_change_the_training():
     losses = []
+    parts = tiny.words_alone()
     for weighted in (False, True):
-        config = tiny.recipe(epochs=1)
+        config = tiny.tower(epochs=1)
         config.train.class_weights = weighted
-        trainer, labels = tiny.trainer(config)
+        trainer, labels = tiny.trainer(config, parts)
         losses.append(next(iter(trainer.run(labels, [0]))).history.train_loss)
     assert not np.allclose(*losses)
 
@@ -235,9 +236,9 @@ def test_rows_that_are_put_in_place_are_those_that_are_read():
 
 def test_the_first_epoch_runs_what_was_compiled_ahead():
     # A learning rate that no other test has: nothing of this is compiled yet.
-    config = tiny.recipe()
+    config = tiny.tower()
     config.train.towers.learning_rate.default = 0.001953125
-    trainer, labels = tiny.trainer(config)
+    trainer, labels = tiny.trainer(config, tiny.words_alone())
     compiled = []
 
     def listen(event, seconds, **about):
