@@ -63,13 +63,11 @@ def forgotten_programs():
 
 
 LONG = (
-    "cli/test_demo.py",
     "study/test_study.py",
-    "cli/test_claims_of_paper.py",
+    "systems/test_contract.py",
     "training/test_distributed.py",
     "study/test_folds.py",
-    "systems/test_contract.py",
-    "experiments/test_notebook.py",
+    "cli/test_extract.py",
     "trial/test_experiment.py",
     "study/test_sweep.py",
     "training/test_feeding.py",

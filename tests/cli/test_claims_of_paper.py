@@ -6,6 +6,8 @@ from configs import clstm_lf, clstm_mma
 from mman_jax.cli.terminal.screen import Screen
 from mman_jax.trial import experiment
 
+pytestmark = pytest.mark.slow
+
 # Standard error of an accuracy on the 1586 test utterances, at its largest.
 ERROR = 0.5 / 1586**0.5
 

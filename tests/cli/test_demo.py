@@ -14,6 +14,8 @@ from mman_jax.features import manifest, media, timed_words
 from mman_jax.trial import stored
 from tests.children import run
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("av", reason="clips need PyAV: pip install 'mman_jax[media]'")
 spoken = pytest.mark.skipif(
     shutil.which("espeak-ng") is None, reason="voices need espeak-ng: apt-get install espeak-ng"

@@ -10,6 +10,8 @@ import pytest
 
 from tests import children
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NOTEBOOK = ROOT / "experiments/notebooks/mman_colab.ipynb"
 LONGEST = 15

@@ -8,6 +8,8 @@ from mman_jax.data.readers import npz
 from mman_jax.data.synthetic.words import WordProcess, generate
 from mman_jax.trial import experiment
 
+pytestmark = pytest.mark.slow
+
 # Sampling error of the test part is 0.02.
 NOTHING = {"order": 0.5, "alignment": 0.5, "shift": 0.5, "plain": 0.5}
 SHORT = {"shortest": 6, "longest": 7, "briefest": 4, "slowest": 5}
