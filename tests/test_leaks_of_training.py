@@ -36,10 +36,7 @@ def learnable():
 
 
 def accuracy_on_test(parts, labels):
-    config = tiny.shrink(mman.get_config(), hidden=16, dense=16, epochs=25)
-    del config.network.early
-    for block in config.network.unimodal.values():
-        block.update(hidden=(16,), dropout=0.0)
+    config = tiny.dense(epochs=25)
     config.train.towers.learning_rate.default = 1e-2
     trainer, _ = tiny.trainer(config, parts)
     [counts] = tiny.last(trainer, labels, [0]).finished["fusion"].test[0]
@@ -54,7 +51,7 @@ def chance(labels):
 
 
 def test_permuted_training_labels_give_chance_and_the_true_ones_far_more(learnable):
-    labels = tiny.trainer(parts=learnable)[1]
+    labels = tiny.trainer(tiny.dense(), learnable)[1]
     scored = labels["train"] >= 0
     permuted = labels["train"].copy()
     permuted[scored] = np.random.default_rng(0).permutation(permuted[scored])
@@ -82,7 +79,7 @@ def change(corpus, part, random):
 def train(corpus, streamed=False):
     """The parts, and every snapshot of two seeds, copied to the host."""
     parts = prepare(corpus)
-    trainer, labels = tiny.trainer(tiny.recipe(dropout=0.3), parts, seeds=2)
+    trainer, labels = tiny.trainer(tiny.dense(dropout=0.3), parts, seeds=2)
     if streamed:
         trainer = Trainer(
             trainer.system,
@@ -162,7 +159,7 @@ def test_a_changed_future_changes_no_past_answer(model):
 
 
 def test_a_seed_alone_has_bit_for_bit_the_parameters_it_has_among_ten():
-    config = tiny.recipe(dropout=0.3, epochs=2)
+    config = tiny.dense(dropout=0.3, epochs=2)
     trainer, labels = tiny.trainer(config, seeds=10)
     ten = tiny.last(trainer, labels, range(10))
     alone = tiny.last(tiny.trainer(config)[0], labels, [7])
@@ -174,5 +171,5 @@ def test_a_seed_alone_has_bit_for_bit_the_parameters_it_has_among_ten():
         return jax.tree.map(lambda x: np.asarray(x[index]), (snapshot.state, outcomes))
 
     chex.assert_trees_all_equal(of(alone, 0), of(ten, 7))
-    best = ten.state.best["towers_text"]["clstm"]["logits"]["kernel"]
+    best = ten.state.best["towers_text"]["kernel"]
     assert len(np.unique(best, axis=0)) == 10

@@ -1,20 +1,53 @@
 """A small corpus and a small recipe: whole code paths in seconds."""
 
+from typing import ClassVar
+
+import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from configs import mman
 from mman_jax.data.parts import prepare
 from mman_jax.data.protocols import tasks
 from mman_jax.data.synthetic import process
 from mman_jax.study.towers import recipe_of
-from mman_jax.systems import build
-from mman_jax.systems.base import parameter_shapes
+from mman_jax.systems import SYSTEMS, build
+from mman_jax.systems.base import Stage, System, parameter_shapes
 from mman_jax.training import mesh as parallel
 from mman_jax.training.trainer import Trainer
 from mman_jax.trial.config import network as settings
 
 MODALITIES = ("speech", "text")
+
+
+class Dense(System):
+    """A dense layer a modality, and one on what they predict: MMAN's stages, soon compiled."""
+
+    dropout: float = 0.0
+    in_context: ClassVar[bool] = False
+
+    def setup(self):
+        self.towers = {m: nn.Dense(self.outputs) for m in self.modalities}
+        self.fusion = nn.Dense(self.outputs)
+        self.drop = nn.Dropout(self.dropout)
+
+    def stages(self):
+        towers = Stage("towers", "predict", self.modalities)
+        return towers, Stage("fusion", "fuse", ("fusion",), reads="predict")
+
+    def predict(self, inputs, state=None, train=False):
+        dropped = {m: self.drop(inputs.features[m], not train) for m in self.modalities}
+        return {m: self.towers[m](x) for m, x in dropped.items()}, {}
+
+    def fuse(self, inputs, state=None, train=False):
+        answers = [jax.nn.softmax(inputs.features[m]) for m in self.modalities]
+        return {"fusion": self.fusion(jnp.concatenate(answers, axis=-1))}, {}
+
+    def __call__(self, inputs, state=None, train=False):
+        logits, _ = self.predict(inputs, train=train)
+        return logits | self.fuse(inputs._replace(features=logits), train=train)[0], {}
 
 
 def shrink(config, hidden=8, dense=6, epochs=3):
@@ -45,25 +78,12 @@ def recipe(dropout=0.0, epochs=3, layers=1, early=False):
     return config
 
 
-def tower(dropout=0.0, epochs=3):
-    """The recipe of one tower alone, for `words_alone`: the least that is trained."""
-    config = recipe(dropout, epochs)
-    del config.network.fusion
+def dense(dropout=0.0, epochs=3):
+    """The same training of the system of dense layers, for what is true of any system."""
+    config = recipe(epochs=epochs)
+    config.system = "dense"
+    config.network = ConfigDict({"dropout": dropout})
     return config
-
-
-def words_alone():
-    """The parts of the small corpus's text."""
-    return prepare(corpus().select_modalities(["text"]))
-
-
-def alone(config=None, seeds=1):
-    """The trainer of one tower on `words_alone`, and labels; one trainer an equal config."""
-    config = config or tower()
-    key = "alone", config.to_json()
-    if key not in _TRAINERS:
-        _TRAINERS[key] = trainer(config, words_alone(), seeds)
-    return _TRAINERS[key]
 
 
 def recipes_of(config):
@@ -94,7 +114,8 @@ def trainer(config=None, parts=None, seeds=1, parallel_way="jit", shards=(1, 1))
         return _TRAINERS[key]
     given, parts = parts, parts or prepare(corpus())
     task = tasks(parts.corpus, "auto")[0]
-    network = build(settings(config), list(parts.corpus.dims), len(task.classes))
+    systems = SYSTEMS | {"dense": Dense}
+    network = build(settings(config), list(parts.corpus.dims), len(task.classes), systems)
     mesh = parallel.make_mesh(seeds, parallel_way, *shards)
     made = Trainer(network, config.train, parts.rows, len(task.classes), mesh, parallel_way)
     if given is None:

@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -43,15 +44,17 @@ def test_a_mistake_is_one_line_and_nothing_is_written(arguments, said, tmp_path)
 )
 def test_a_search_that_is_asked_to_end_says_how_to_resume(sent, status, said, tmp_path):
     npz.write(tiny.corpus().select_modalities(["speech"]), tmp_path / "corpus.npz")
-    flags = [f"--config.data.path={tmp_path}/corpus.npz", f"--output={tmp_path}/mine.py"]
+    flags = ["--config=configs/tripathi.py", "--config.network.units=4"]
+    flags += [f"--config.data.path={tmp_path}/corpus.npz", f"--output={tmp_path}/mine.py"]
     command = [sys.executable, "-u", "-m", "experiments.sweep", *flags]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     sweep = subprocess.Popen(command, cwd=ROOT, env=environment(), **pipes)
     assert sweep.stdout.readline().startswith("inside training")
     while not os.path.exists(tmp_path / "mine.sweep/trials.log"):
         assert sweep.poll() is None
+        time.sleep(0.05)  # to look all the time would slow what is waited for
     sweep.send_signal(sent)
-    _, errors = sweep.communicate(timeout=120)
+    _, errors = sweep.communicate(timeout=300)
     assert sweep.returncode == status, errors
     assert errors.count(said) == 1
     assert "Traceback" not in errors

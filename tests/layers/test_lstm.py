@@ -240,7 +240,7 @@ def test_shapes_that_disagree_are_refused(wrong):
 
 
 class Variants(chex.TestCase):
-    @chex.variants(with_jit=True, without_jit=True, with_device=True, with_pmap=True)
+    @chex.variants(with_jit=True, without_jit=True)
     def test_lstm(self):
         params, inputs, state, _ = draw(3)
         reset, mask = draw_resets(3), draw_mask(3)

@@ -202,7 +202,7 @@ def test_a_state_for_another_number_of_layers_is_refused():
 
 
 class Variants(chex.TestCase):
-    @chex.variants(with_jit=True, without_jit=True, with_device=True, with_pmap=True)
+    @chex.variants(with_jit=True, without_jit=True)
     def test_contextual_lstm(self):
         module = ContextualLSTM(classes=CLASSES, hidden=(4, 5), dense=6)
         inputs = draw({"speech": 2})["speech"]
@@ -212,7 +212,7 @@ class Variants(chex.TestCase):
         assert_close(logits, references.clstm(params, inputs, RESET), 1e-4)
         assert jax.tree.map(jnp.shape, state) == [((3, 4), (3, 4)), ((3, 5), (3, 5))]
 
-    @chex.variants(with_jit=True, without_jit=True, with_device=True, with_pmap=True)
+    @chex.variants(with_jit=True, without_jit=True)
     def test_network(self):
         network, params, features = make("mman")
         logits, _ = self.variant(network.apply)(

@@ -1,4 +1,5 @@
 import asyncio
+import dataclasses
 import gc
 import json
 import logging
@@ -13,13 +14,14 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
+from mman_jax.data.parts import prepare
 from mman_jax.errors import InputError
 from mman_jax.training import checkpoints
 from tests import tiny
 
 
 def test_a_snapshot_read_back_goes_on_to_the_same_end(tmp_path):
-    trainer, labels = tiny.trainer(tiny.recipe(dropout=0.3, epochs=2), seeds=2)
+    trainer, labels = tiny.trainer(tiny.dense(dropout=0.3, epochs=2), seeds=2)
     kept = tiny.kept(trainer.run(labels, [0, 1]))
     for middle in kept[:4]:
         checkpoints.save(tmp_path, *checkpoints.pack(middle))
@@ -120,11 +122,11 @@ def test_more_claimed_than_there_can_be_is_refused(tmp_path, monkeypatch):
 
 
 def test_a_checkpoint_of_another_network_or_version_is_refused():
-    trainer, labels = tiny.alone(tiny.tower(epochs=1))
-    arrays, card = checkpoints.pack(tiny.kept(trainer.run(labels, [0]))[0])
-    config = tiny.tower(epochs=1)
-    config.network.unimodal.default.hidden = (9,)
-    wider, _ = tiny.alone(config)
+    config, corpus = tiny.dense(dropout=0.3, epochs=2), tiny.corpus()
+    trainer, labels = tiny.trainer(config, seeds=2)
+    arrays, card = checkpoints.pack(next(iter(trainer.run(labels, [0, 1]))))
+    more = {m: np.pad(x, ((0, 0), (0, 1))) for m, x in corpus.features.items()}
+    wider, _ = tiny.trainer(config, prepare(dataclasses.replace(corpus, features=more)), seeds=2)
     with pytest.raises(InputError, match=r"run: .*kernel.*of another network; expected float32"):
         checkpoints.unpack(arrays, card, wider.stages, wider.template, "run")
     fewer = {**arrays, "state": dict(list(arrays["state"].items())[:-1])}
@@ -285,7 +287,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(tmp_path)], check=True)
 
 
-@pytest.mark.parametrize("free", [0, 4096, 20_000, 150_000, 400_000])
+@pytest.mark.parametrize("free", [0, 20_000, 400_000])
 def test_a_disk_that_fills_is_one_error_and_the_last_checkpoint_stays(small_disk, free):
     command = [sys.executable, "-c", FILLED, str(small_disk), str(free)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=300)

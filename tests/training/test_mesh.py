@@ -12,7 +12,7 @@ from tests import tiny
 
 
 def run(seeds, way, shards):
-    trainer, labels = tiny.trainer(seeds=len(seeds), parallel_way=way, shards=shards)
+    trainer, labels = tiny.trainer(tiny.dense(), seeds=len(seeds), parallel_way=way, shards=shards)
     return tiny.last(trainer, labels, seeds)
 
 
@@ -34,7 +34,7 @@ def test_eight_devices_equal_one(one_device, way, shards):
 
 def test_dropout_differs_between_row_shards():
     # Equal masks on all devices would drop the same units in every shard of the batch.
-    trainer, labels = tiny.trainer(tiny.recipe(dropout=0.5, epochs=1), shards=(1, 2))
+    trainer, labels = tiny.trainer(tiny.dense(dropout=0.5, epochs=1), shards=(1, 2))
     stage = trainer.stage("towers")
     mesh = parallel.make_mesh(1, "jit", 1, 2)
     twice = trainer._host_rows["train"]

@@ -194,10 +194,10 @@ def test_without_a_decay_there_is_none():
 
 
 def test_the_average_is_kept_and_the_iterate_trains_on():
-    config = tiny.recipe(epochs=2)
+    config = tiny.dense()
     config.train.average = 0.5
     trainer, labels = tiny.trainer(config)
-    plain, _ = tiny.trainer(tiny.recipe(epochs=2))
+    plain, _ = tiny.trainer(tiny.dense())
     kept = tiny.kept(trainer.run(labels, [0]))
     first = next(iter(plain.run(labels, [0])))
     # The steps are the same; what is kept differs.
@@ -278,7 +278,7 @@ def test_numbers_that_cannot_be_are_refused(change, said):
 
 
 def test_heads_with_losses_of_their_own_have_no_common_plateau():
-    config = tiny.recipe()
+    config = tiny.dense()
     config.train.towers.plateau = {"patience": 1, "factor": 0.1}
     with pytest.raises(InputError, match="plateau: given for 2 heads"):
         tiny.trainer(config)[0].stage("towers")

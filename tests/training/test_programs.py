@@ -22,7 +22,7 @@ def epochs(trainer, count=1, mesh=None):
 
 
 def test_equal_trainers_share_their_programs(parts):
-    one, other = (tiny.trainer(parts=parts)[0] for _ in range(2))
+    one, other = (tiny.trainer(tiny.dense(), parts)[0] for _ in range(2))
     assert one is not other
     assert epochs(one) is epochs(other)
     assert epochs(one, count=2) is not epochs(other)
@@ -35,7 +35,7 @@ def test_equal_trainers_share_their_programs(parts):
 @pytest.mark.parametrize(
     ("place", "value"),
     [
-        ("network.unimodal.default.dropout", 0.25),
+        ("network.dropout", 0.25),
         ("train.towers.learning_rate.default", 0.125),
         ("train.towers.clip", 7.0),
         ("train.towers.rules", (("towers_text/.*", False), (".*", True))),
@@ -48,7 +48,7 @@ def test_equal_trainers_share_their_programs(parts):
     ],
 )
 def test_whatever_changes_training_changes_the_program(place, value, parts):
-    plain, changed = tiny.recipe(), tiny.recipe()
+    plain, changed = tiny.dense(), tiny.dense()
     plain.train.class_weights = False
     changed.train.class_weights = False
     changed.update_from_flattened_dict({place: value})
@@ -57,11 +57,11 @@ def test_whatever_changes_training_changes_the_program(place, value, parts):
 
 
 def test_settings_that_change_in_place_are_seen(parts):
-    trainer, _ = tiny.trainer(parts=parts)
+    trainer, _ = tiny.trainer(tiny.dense(), parts)
     before = epochs(trainer)
     trainer.settings.towers.clip = 9.0
     assert epochs(trainer) is not before
-    assert epochs(tiny.trainer(parts=parts)[0]) is before
+    assert epochs(tiny.trainer(tiny.dense(), parts)[0]) is before
 
 
 def test_each_group_gets_the_answers_of_those_that_did_not_see_it():
@@ -81,7 +81,7 @@ def test_each_group_gets_the_answers_of_those_that_did_not_see_it():
 
 
 def test_a_fusion_learns_from_answers_to_what_the_towers_did_not_see():
-    config = tiny.recipe(epochs=2)
+    config = tiny.dense(epochs=2)
     config.train.fusion.answers = "out_of_fold"
     trainer, labels = tiny.trainer(config)
     rows = labels["train"].shape
@@ -90,7 +90,7 @@ def test_a_fusion_learns_from_answers_to_what_the_towers_did_not_see():
     as_trained = tiny.kept(trainer.run(labels, [0]))
     towers = [[s for s in kept if s.stage == "towers"][-1] for kept in (own, as_trained)]
     jax.tree.map(np.testing.assert_array_equal, *(s.state.best for s in towers))
-    fusions = [kept[-1].state.best["fusion"]["logits"]["kernel"] for kept in (own, as_trained)]
+    fusions = [kept[-1].state.best["fusion"]["kernel"] for kept in (own, as_trained)]
     assert not np.allclose(*fusions)
 
     # Going on in the middle of the fusion comes to the same end.
@@ -102,9 +102,9 @@ def test_a_fusion_learns_from_answers_to_what_the_towers_did_not_see():
 
 
 def test_given_epochs_are_trained_to_and_kept():
-    trainer, labels = tiny.trainer(tiny.recipe(epochs=3))
+    trainer, labels = tiny.trainer(tiny.dense(epochs=3))
     epochs = {"towers": np.int32([[1, 3]]), "fusion": np.int32([[2]])}
-    stop_at = {name: StopAt(kept, np.full((1, kept.shape[1]), -1)) for name, kept in epochs.items()}
+    stop_at = {name: StopAt(kept, np.full((1, 3), -1)) for name, kept in epochs.items()}
     *_, end = trainer.run(labels, [0], stop_at=stop_at)
     assert end.finished["towers"].best_epoch.tolist() == [[1, 3]]
     assert end.finished["fusion"].best_epoch.tolist() == [[2]]

@@ -34,25 +34,22 @@ class Pulled(System):
         return {"answer": nn.Dense(self.outputs, name="logits")(joined), "aim": aim}, ()
 
     def losses(self, outputs, inputs, labels):
-        cells = self.cells(inputs, labels)
+        cells = jnp.float32(inputs.reset.size)
         return {"aim": (self.weight * cells * (outputs["aim"] - 3.0) ** 2, cells)}
 
-    def cells(self, inputs, labels):
-        return jnp.float32(inputs.reset.size)
 
+class Counted(Pulled):
+    """One loss is of padding alone, the other of a class that no utterance has."""
 
-class Padded(Pulled):
-    """Its loss is of padding alone."""
+    @nn.compact
+    def __call__(self, inputs, state=None, train=False):
+        outputs, _ = super().__call__(inputs, state, train)
+        return outputs | {"no_aim": self.param("no_aim", nn.initializers.zeros_init(), ())}, ()
 
-    def cells(self, inputs, labels):
-        return jnp.sum(~inputs.mask, dtype=jnp.float32)
-
-
-class Labelled(Pulled):
-    """Its loss counts the utterances of a class that no utterance has."""
-
-    def cells(self, inputs, labels):
-        return jnp.sum(labels == 99, dtype=jnp.float32)
+    def losses(self, outputs, inputs, labels):
+        counts = {"aim": ~inputs.mask, "no_aim": labels == 99}
+        cells = {name: jnp.sum(found, dtype=jnp.float32) for name, found in counts.items()}
+        return {name: (n * (outputs[name] - 3.0) ** 2, n) for name, n in cells.items()}
 
 
 def trained(system, shards=(1, 1), **changes):
@@ -81,8 +78,9 @@ def test_a_further_loss_of_weight_nothing_changes_nothing():
 
 
 def test_a_further_loss_is_given_the_mask_and_the_labels():
-    assert float(trained(Padded).params["aim"][0]) > 0
-    assert float(trained(Labelled).params["aim"][0]) == 0
+    params = trained(Counted).params
+    assert float(params["aim"][0]) > 0
+    assert float(params["no_aim"][0]) == 0
 
 
 def test_a_further_loss_is_one_mean_over_all_devices():
@@ -90,8 +88,8 @@ def test_a_further_loss_is_one_mean_over_all_devices():
     np.testing.assert_allclose(one, two, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["adamw", "adam", "adadelta"])
-def test_every_optimizer_moves_the_parameters(name):
+@pytest.mark.parametrize("name", ["adamw", "adadelta"])
+def test_other_optimizers_move_the_parameters(name):
     state = trained(Pulled, optimizer=name, learning_rate={"default": 0.1})
     assert np.abs(state.params["aim"]).max() > 0
 
@@ -101,7 +99,7 @@ def test_an_unknown_optimizer_and_a_stage_without_settings_are_refused():
         trained(Pulled, optimizer="adamm")
     with pytest.raises(InputError, match="optimizer: adadelta with b2; expected adam"):
         trained(Pulled, optimizer="adadelta", b2=0.9)
-    trainer, _ = tiny.trainer()
+    trainer, _ = tiny.trainer(tiny.dense())
     settings = {k: v for k, v in trainer.settings.items() if k != "fusion"}
     with pytest.raises(InputError, match=r"train\.fusion: no settings"):
         Trainer(trainer.system, settings, trainer._host_rows, 4, trainer.mesh)
@@ -132,13 +130,11 @@ def test_a_batch_of_empty_rows_is_no_step():
     assert first[:rows].tolist() == order[-rows:].tolist()
 
 
-MODALITIES = tiny.MODALITIES
-
-
 @pytest.fixture(scope="module")
 def finished():
     """Seed 0 as it should be, seed 1 at learning rates that no network survives."""
-    config = tiny.recipe(dropout=0.3, epochs=4)
+    config = tiny.dense(dropout=0.3, epochs=4)
+    config.train.towers.learning_rate.default = 1.0
     trainer, labels = tiny.trainer(config, seeds=2)
     *_, snapshot = trainer.run(labels, [0, 1], lr_scales=[1.0, 1e38])
     return trainer, labels, snapshot
@@ -160,7 +156,7 @@ def test_where_it_failed_is_told(finished):
     # The first step makes the parameters huge, the second finds a loss that is not finite.
     assert towers.failed[1].tolist() == [[1, 2]] * 2
     assert converged(snapshot.finished).tolist() == [True, False]
-    heads = {"towers": MODALITIES, "fusion": ("fusion",)}
+    heads = {"towers": tiny.MODALITIES, "fusion": ("fusion",)}
     (place,) = results.failures(snapshot.finished, [7, 8], heads)
     norm = place.pop("gradient_norm")
     assert place == {"seed": 8, "stage": "towers", "head": "speech", "epoch": 1, "step": 2}
@@ -196,7 +192,7 @@ def test_a_failure_late_in_training_counts_though_there_was_a_best_epoch(finishe
 
 
 def test_a_loss_or_a_gradient_alone_is_a_failure():
-    trainer, _ = tiny.trainer(tiny.recipe())
+    trainer, _ = tiny.trainer(tiny.dense())
     stage, state = trainer.stage("towers"), trainer.start("towers", [0])
     state = jax.tree.map(lambda x: x[0], state)
     heads = len(stage.heads)

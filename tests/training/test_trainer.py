@@ -19,7 +19,7 @@ from tests import tiny
 
 def recipe():
     """Three epochs of the towers, and twenty of the fusion, which takes ten of them a call."""
-    config = tiny.recipe(dropout=0.3, epochs=20)
+    config = tiny.dense(dropout=0.3, epochs=20)
     config.train.towers.epochs = 3
     return config
 
@@ -60,7 +60,7 @@ def test_towers_stay_bit_equal_while_the_fusion_trains(snapshots):
                 chex.assert_trees_all_equal(snapshot.state.params[name], best_towers[name])
                 chex.assert_trees_all_equal(snapshot.state.best[name], best_towers[name])
     first, then = fusion[0].state.params["fusion"], fusion[1].state.params["fusion"]
-    assert not np.allclose(first["logits"]["kernel"], then["logits"]["kernel"])
+    assert not np.allclose(first["kernel"], then["kernel"])
 
 
 def test_the_fusion_is_untouched_while_the_towers_train(snapshots):
@@ -73,13 +73,13 @@ def test_the_fusion_is_untouched_while_the_towers_train(snapshots):
 def test_towers_train_as_if_alone(snapshots):
     # Their losses, clipping and selection are independent: a tower of the whole system equals the
     # same tower in a network of its own, given the same parameters and order.
-    config = tiny.recipe()
+    config, seed = tiny.dense(), np.zeros(1, np.uint32)
     trainer, labels = tiny.trainer(config)
     together = tiny.last(trainer, labels, [0])
-    del config.network.fusion
     parts = data_parts.prepare(tiny.corpus().select_modalities(["text"]))
     alone, _ = tiny.trainer(config, parts)
-    params = {"towers_text": jax.vmap(trainer.init)(np.zeros(1, np.uint32))["towers_text"]}
+    whole, params = (jax.vmap(made.init)(seed) for made in (trainer, alone))
+    params |= {"towers_text": whole["towers_text"]}
     state = alone.start("towers", [0], params)
     _, epoch, _ = alone.compile("towers")
     for _ in range(3):
@@ -120,7 +120,7 @@ def test_towers_that_were_trained_elsewhere_are_joined_as_if_trained_here(snapsh
             **{f: getattr(whole, f)[:, i : i + 1] for f in whole._fields if f != "history"},
             history=jax.tree.map(lambda x, i=i: x[:, :, i : i + 1], whole.history),
         )
-        for i, name in enumerate(trainer.system.towers)
+        for i, name in enumerate(trainer.system.modalities)
     }
     # In any order: the network's own decides.
     towers = dict(reversed(towers.items()))
@@ -173,7 +173,7 @@ def test_batches_of_an_epoch_are_alike():
 
 
 def test_joint_fine_tuning_moves_the_towers():
-    config = tiny.recipe(epochs=2)
+    config = tiny.dense(epochs=2)
     config.train.fusion.rules = ((".*", True),)
     trainer, labels = tiny.trainer(config)
     kept = tiny.kept(trainer.run(labels, [0]))
@@ -184,26 +184,25 @@ def test_joint_fine_tuning_moves_the_towers():
 
 
 def test_a_rule_that_covers_nothing_is_an_error():
-    config = tiny.recipe()
+    config = tiny.dense()
     config.train.towers.rules = (("towers_.*", True),)
     trainer, _ = tiny.trainer(config)
-    with pytest.raises(InputError, match="no rule covers fusion/logits/"):
+    with pytest.raises(InputError, match="no rule covers fusion/"):
         trainer.stage("towers")
 
 
 def test_class_weights_change_the_training():
     losses = []
-    parts = tiny.words_alone()
     for weighted in (False, True):
-        config = tiny.tower(epochs=1)
+        config = tiny.dense()
         config.train.class_weights = weighted
-        trainer, labels = tiny.trainer(config, parts)
+        trainer, labels = tiny.trainer(config)
         losses.append(next(iter(trainer.run(labels, [0]))).history.train_loss)
     assert not np.allclose(*losses)
 
 
 def test_frozen_groups_have_no_moments():
-    trainer, _ = tiny.trainer()
+    trainer, _ = tiny.trainer(tiny.dense())
     groups = trainer.stage("fusion").groups
     assert set(jax.tree.leaves(groups)) == {"fusion", FROZEN}
     sizes = [x.size for x in jax.tree.leaves(trainer.template("fusion", 1).opt_state)]
@@ -213,7 +212,7 @@ def test_frozen_groups_have_no_moments():
 
 def test_rows_of_other_shapes_are_not_put_in_place():
     corpus = tiny.corpus()
-    made, _ = tiny.trainer(parts=prepare(corpus))
+    made, _ = tiny.trainer(tiny.dense(), prepare(corpus))
     with pytest.raises(ValueError, match="other shapes"):
         made.put(prepare(tiny.corpus((4, 3, 4))).rows)
 
@@ -224,7 +223,7 @@ def test_rows_that_are_put_in_place_are_those_that_are_read():
     other = type(whole)(whole.train[1:], whole.valid, whole.test, "without the first")
     shapes = common_shapes(corpus, [whole, other])
     first, second = (prepare(corpus, x, shapes) for x in (whole, other))
-    made, labels = tiny.trainer(parts=first)
+    made, labels = tiny.trainer(tiny.dense(), first)
     cells = [int(np.asarray(part.rows["train"].mask).sum()) for part in (first, second)]
     assert cells[0] > cells[1]
     made.put(second.rows)
@@ -236,9 +235,9 @@ def test_rows_that_are_put_in_place_are_those_that_are_read():
 
 def test_the_first_epoch_runs_what_was_compiled_ahead():
     # A learning rate that no other test has: nothing of this is compiled yet.
-    config = tiny.tower()
+    config = tiny.dense()
     config.train.towers.learning_rate.default = 0.001953125
-    trainer, labels = tiny.trainer(config, tiny.words_alone())
+    trainer, labels = tiny.trainer(config)
     compiled = []
 
     def listen(event, seconds, **about):
