@@ -1,4 +1,4 @@
-"""Configs for runs in several processes: `:mman`, and `:tower`, the speech tower alone."""
+"""Configs for runs in several processes: `:fusion` on a tower, and `:tower`, that alone."""
 
 from tests import tiny
 
@@ -10,6 +10,6 @@ def get_config(system):
     config.checkpoint_seconds = 0.0
     config.data.modalities = "speech"
     if system == "tower":
-        del config.network.early, config.network.fusion
+        del config.network.fusion
         config.data.stream = True  # each process reads its own rows alone
     return config

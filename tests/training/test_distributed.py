@@ -105,10 +105,10 @@ def corpus(tmp_path_factory):
 
 def test_two_processes_give_the_numbers_of_one(corpus, tmp_path):
     alone, first, second, kept = (tmp_path / n for n in ("alone", "first", "second", "kept"))
-    in_one("mman", corpus, alone, kept)
+    in_one("fusion", corpus, alone, kept)
     mesh = {"seeds": 2, "rows": 2}
     # A folder for each: the second process writes nothing into its own.
-    printed = in_processes("mman", corpus, mesh, [first, second])
+    printed = in_processes("fusion", corpus, mesh, [first, second])
     check(first, alone)
     assert (first / "model" / "auto").is_dir()
     assert not second.exists()
@@ -117,7 +117,7 @@ def test_two_processes_give_the_numbers_of_one(corpus, tmp_path):
     assert "test accuracy" not in printed[1]
 
     # Both read the one checkpoint of a run that was interrupted, and go on from there.
-    printed = in_processes("mman", corpus, mesh, [kept, kept])
+    printed = in_processes("fusion", corpus, mesh, [kept, kept])
     assert "goes on after fusion epoch 10" in printed[0]
     check(kept, alone)
 
