@@ -116,5 +116,5 @@ def test_a_broken_system_is_told_what_it_violates(system):
 
 
 def test_all_checks_are_run():
-    with pytest.raises(AssertionError, match="^HasAnotherHead: shapes"):
+    with pytest.raises(AssertionError, match=r"^HasAnotherHead: shapes"):
         testing.check_system(HasAnotherHead, DIMS, outputs=2)
