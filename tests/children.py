@@ -27,20 +27,27 @@ def run(*arguments: object, given: str = "") -> subprocess.CompletedProcess[str]
         arguments: the module, and its flags.
         given: what it reads from stdin.
     """
-    command = [str(argument) for argument in arguments]
+    return _forked([str(argument) for argument in arguments], ROOT, environment(), given)
+
+
+def _forked(command: list[str], cwd: pathlib.Path, variables: dict[str, str], given: str = ""):
     with tempfile.TemporaryDirectory(prefix="mman_jax_child_") as place:
-        request = {"command": command, "environment": environment(), "place": place}
+        request = {"command": command, "environment": variables, "place": place, "cwd": str(cwd)}
         pathlib.Path(place, "in").write_text(given)
         parent = _parent()
         parent.stdin.write(json.dumps(request) + "\n")
         parent.stdin.flush()
         status = int(parent.stdout.readline())
-        out, err = (pathlib.Path(place, name).read_text() for name in ("out", "err"))
+        out, err = (
+            pathlib.Path(place, name).read_text(errors="replace") for name in ("out", "err")
+        )
     return subprocess.CompletedProcess(command, status, out, err)
 
 
 def mman(*arguments: object, cwd: pathlib.Path = ROOT, **variables: str):
     """What the installed command gives in a folder, in a process with these variables."""
+    if variables.keys() <= {"HOME"}:  # others are read when Python or JAX starts
+        return _forked(["mman", *map(str, arguments)], cwd, environment(**variables))
     command = [sys.executable, "-c", "from mman_jax.cli.main import main; main()", *arguments]
     return subprocess.run(
         list(map(str, command)), cwd=cwd, env=environment(PYTHONPATH=str(ROOT), **variables),

@@ -2,7 +2,7 @@
 
 A request is a line of JSON on stdin: the command's module and flags, its variables, and the folder
 of the files `in`, its stdin, and `out` and `err`, which take what it prints. The answer
-is its status, a line on stdout.
+is its status, a line on stdout. The module `mman` is the installed command.
 """
 
 import gc
@@ -48,6 +48,11 @@ def become(request: dict) -> None:
         os.close(opened)
     module, *flags = request["command"]
     sys.argv[1:] = flags
+    os.chdir(request["cwd"])
+    if module == "mman":
+        from mman_jax.cli.main import main as mman
+
+        return mman()
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 

@@ -91,16 +91,15 @@ class HasAnotherHead(Sound):
 
 
 BROKEN = {
-    LooksAhead: "causality: 'answer' depends on later utterances",
-    LeaksInRows: "packing",
-    ReadsPadding: "padding",
-    DropsState: "streaming",
-    UsesMissing: "missing modalities",
-    HasUnused: "gradients: none reaches unused/bias",
-    AlwaysDrops: "dropout: logits outside training",
-    NeverDrops: "dropout: logits in training",
-    KnowsNothing: "causality: 'answer' depends on no feature",
-    HasAnotherHead: "shapes",
+    LooksAhead: (testing.check_causality, "causality: 'answer' depends on later utterances"),
+    LeaksInRows: (testing.check_packing, "packing"),
+    ReadsPadding: (testing.check_padding, "padding"),
+    DropsState: (testing.check_streaming, "streaming"),
+    UsesMissing: (testing.check_missing_modalities, "missing modalities"),
+    HasUnused: (testing.check_gradients, "gradients: none reaches unused/bias"),
+    AlwaysDrops: (testing.check_dropout, "dropout: logits outside training"),
+    NeverDrops: (testing.check_dropout, "dropout: logits in training"),
+    KnowsNothing: (testing.check_causality, "causality: 'answer' depends on no feature"),
 }
 
 
@@ -110,5 +109,12 @@ def test_a_sound_system_passes():
 
 @pytest.mark.parametrize("system", BROKEN)
 def test_a_broken_system_is_told_what_it_violates(system):
-    with pytest.raises(AssertionError, match=f"^{system.__name__}: {BROKEN[system]}"):
-        testing.check_system(system, DIMS, outputs=2)
+    check, said = BROKEN[system]
+    assert check in testing.CHECKS
+    with pytest.raises(AssertionError, match=f"^{system.__name__}: {said}"):
+        check(testing.Case(system, DIMS, outputs=2))
+
+
+def test_all_checks_are_run():
+    with pytest.raises(AssertionError, match=r"^HasAnotherHead: shapes"):
+        testing.check_system(HasAnotherHead, DIMS, outputs=2)

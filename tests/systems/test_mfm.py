@@ -41,12 +41,11 @@ def in_training(present=None, mask=None, features=INPUTS, **changes):
     inputs = Inputs.unpadded(features, starts, present)
     inputs = inputs if mask is None else inputs._replace(mask=mask)
 
-    outputs, losses = jax.jit(functools.partial(outputs_and_losses, system))(
-        golden.params(system, DIMS), inputs
-    )
+    outputs, losses = outputs_and_losses(system, golden.params(system, DIMS), inputs)
     return outputs["answer"], losses, outputs["codes"], outputs["rebuilt"]
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def outputs_and_losses(system, params, inputs):
     rngs = {"dropout": jax.random.key(0)}
     outputs, _ = system.apply({"params": params}, inputs, train=True, rngs=rngs)
