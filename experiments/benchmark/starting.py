@@ -1,4 +1,4 @@
-"""How long commands take to start: the commands themselves, and what they spend it on."""
+"""Start-up times of the commands, and the parts that they consist of."""
 
 import json
 import pathlib

@@ -1,4 +1,4 @@
-"""How fast each system trains and answers, on random features of CMU-MOSI's sizes.
+"""Speed of each system in training and in answering, on random features of CMU-MOSI's sizes.
 
     python -m experiments.benchmark.systems --system=mult [--utterances=9,23]
 

@@ -5,6 +5,11 @@ of a system, give it a `Case`: `check_causality(Case(MySystem, settings={"units"
 raises an AssertionError that names the class and the property.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mman_jax.systems.base import System
+from mman_jax.systems.estimator import Estimator
 from mman_jax.testing.case import DIMS, Case
 from mman_jax.testing.life_cycle import check_life_cycle
 from mman_jax.testing.properties import (
@@ -20,7 +25,6 @@ from mman_jax.testing.properties import (
     check_streaming,
 )
 from mman_jax.testing.readers import check_reader
-from mman_jax.testing.systems import CHECKS, ESTIMATOR_CHECKS, check_system
 
 __all__ = [
     "CHECKS",
@@ -41,3 +45,31 @@ __all__ = [
     "check_streaming",
     "check_system",
 ]
+
+CHECKS = (
+    *(check_shapes, check_dropout, check_stages, check_padding, check_packing, check_causality),
+    *(check_streaming, check_missing_modalities, check_gradients, check_life_cycle),
+)
+"""What `check_system` checks of a network, in order."""
+
+ESTIMATOR_CHECKS = (check_estimator, check_life_cycle)
+"""What it checks of an estimator."""
+
+
+def check_system(
+    system_class: type[System | Estimator],
+    dims: Mapping[str, int] = DIMS,
+    outputs: int = 3,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    training: Mapping[str, Any] | None = None,
+    idle: Sequence[str] = (),
+) -> None:
+    """Checks every property that the library relies on; the arguments are those of `Case`.
+
+    Raises:
+        AssertionError: The first violation, as `MySystem: causality: ...`.
+    """
+    case = Case(system_class, dims, outputs, settings, seed, training, idle)
+    for check in ESTIMATOR_CHECKS if issubclass(system_class, Estimator) else CHECKS:
+        check(case)

@@ -20,9 +20,9 @@ def check_reader(
 ) -> None:
     """Checks a reader on files or folders of its layout.
 
-    It must read the same corpus twice, note where the corpus comes from, leave the files as they
-    are, and refuse what is missing or cut off by an `InputError`, if it refuses it: no other
-    exception may leave it. The corpus must be the same after `npz.write` and `npz.read`.
+    It must read the same corpus twice, name the path as its source, leave the files as they are,
+    and raise nothing but an `InputError` for files that are missing or cut off. The corpus must be
+    the same after `npz.write` and `npz.read`.
 
     Args:
         read: From a path to a `Corpus`, or to a `Table` of utterances with features.

@@ -1,1 +1,1 @@
-"""What every command shares: flags, exit status, SIGTERM, the screen."""
+"""Parts that all commands share: flags, exit status, SIGTERM, the screen."""

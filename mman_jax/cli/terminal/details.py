@@ -1,4 +1,4 @@
-"""What a run shows below its table of scores: classes, calibration, groups."""
+"""Details below a run's table of scores: classes, calibration, groups."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a command shows: a live line on a terminal, plain lines in a log, a table at the end."""
+"""The screen of a command: a live line on a terminal, plain lines in a log, a table at the end."""
 
 import dataclasses
 import time
