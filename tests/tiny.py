@@ -14,7 +14,7 @@ from mman_jax.data.protocols import tasks
 from mman_jax.data.synthetic import process
 from mman_jax.study.towers import recipe_of
 from mman_jax.systems import SYSTEMS, build
-from mman_jax.systems.base import Stage, System, parameter_shapes
+from mman_jax.systems.base import Stage, System
 from mman_jax.training import mesh as parallel
 from mman_jax.training.trainer import Trainer
 from mman_jax.trial.config import network as settings
@@ -131,7 +131,7 @@ def params(network, dims, seeds=None, seed=0):
         spread = 1 / np.sqrt(leaf.shape[0])
         return random.normal(0, spread, (*leading, *leaf.shape)).astype(np.float32)
 
-    return jax.tree.map(draw, parameter_shapes(network, dims))
+    return jax.tree.map(draw, network.parameter_shapes(dims))
 
 
 def last(trainer, labels, seeds, start=None, stop_at=None):

@@ -14,7 +14,6 @@ from mman_jax.data import batching, scaling, splits
 from mman_jax.data.readers import bc_lstm, dialogue_rnn, npz
 from mman_jax.features.extraction import Extraction
 from mman_jax.inference.answerer import Answerer
-from mman_jax.systems.base import parameter_shapes
 from mman_jax.training import objectives, optimizer
 from mman_jax.training.stage import StageTraining
 from mman_jax.training.state import Selection
@@ -155,7 +154,7 @@ def _layers(tower: mman_jax.Tower) -> list[tuple[str, str]]:
 
 def _sizes(network: mman_jax.MMAN) -> dict[str, int]:
     """How many parameters each tower and the fusion have."""
-    shapes = parameter_shapes(network, DIMS)
+    shapes = network.parameter_shapes(DIMS)
     return {name: sum(leaf.size for leaf in jax.tree.leaves(tree)) for name, tree in shapes.items()}
 
 

@@ -11,7 +11,7 @@ import jax
 
 from mman_jax.configs import mman as recipes
 from mman_jax.systems import SYSTEMS, build, mman
-from mman_jax.systems.base import System, parameter_shapes
+from mman_jax.systems.base import BaseSystem
 from mman_jax.trial import config
 
 PAGE = pathlib.Path(__file__).parents[1] / "systems.md"
@@ -64,17 +64,15 @@ def _rows() -> Iterator[tuple[str, ...]]:
         )
 
 
-def _context(system: object) -> str:
+def _context(system: BaseSystem) -> str:
     if not system.in_context:
         return "none"
     return "utterances before it" if system.causal else "the whole conversation"
 
 
-def _parameters(system: object, dims: dict[str, int]) -> str:
-    if not isinstance(system, System):
-        return "its training utterances"
-    sizes = (x.size for x in jax.tree.leaves(parameter_shapes(system, dims)))
-    return f"{sum(sizes):,}".replace(",", " ")
+def _parameters(system: BaseSystem, dims: dict[str, int]) -> str:
+    sizes = [x.size for x in jax.tree.leaves(system.parameter_shapes(dims))]
+    return f"{sum(sizes):,}".replace(",", " ") if sizes else "its training utterances"
 
 
 if __name__ == "__main__":

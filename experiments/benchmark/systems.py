@@ -20,21 +20,21 @@ import jax
 import numpy as np
 
 from experiments.benchmark.peer_mult import CLASSES, DIMS, LENGTHS
-from experiments.benchmark.rows import answering, conversations, parts
+from experiments.benchmark.rows import conversations, parts
 from experiments.benchmark.timing import line, median
+from mman_jax.errors import InputError
 from mman_jax.systems import SYSTEMS, build
-from mman_jax.systems.estimator import Estimator
 from mman_jax.training import mesh as parallel
-from mman_jax.training.estimator import Fitting
-from mman_jax.training.trainer import Trainer
+from mman_jax.training.learner import Learner, make_learner
 from mman_jax.trial.config import network, of
 
 
 def case_systems(_: np.ndarray) -> Iterator[dict[str, Any]]:
     """An epoch and the answers of every system, each in a process of its own."""
     for name, kind in SYSTEMS.items():
-        needs = kind.needs if issubclass(kind, Estimator) else None
-        if needs and importlib.util.find_spec(needs[0]) is None:
+        try:
+            kind.check_installed()
+        except InputError:
             continue
         found = _in_a_process("experiments.benchmark.systems", f"--system={name}")
         yield found
@@ -57,12 +57,10 @@ def measure(name: str, lengths: Sequence[int]) -> dict[str, Any]:
     config = of(name)
     system, held = build(network(config), list(DIMS), CLASSES), parts(rows)
     labels = {part: batch.labels for part, batch in held.items()}
-    if isinstance(system, Estimator):
-        seconds, answers, parameters = _fitted(Fitting(system, held), labels)
-    else:
-        made = Trainer(system, config.train, held, CLASSES, parallel.make_mesh(1))
-        seconds, params = _epoch(made, labels)
-        answers, parameters = median(answering(system, params, rows)), made.parameters
+    learner = make_learner(system, config.train, held, CLASSES, parallel.make_mesh(1))
+    seconds, params = _epoch(learner, config.train, labels)
+    answers = median(lambda: jax.block_until_ready(system.predict_seeds(params, rows.inputs)))
+    parameters = learner.parameters or learner.trainable(params)
     utterances = int(rows.mask.sum())
     return line(
         "systems",
@@ -77,29 +75,24 @@ def measure(name: str, lengths: Sequence[int]) -> dict[str, Any]:
     )
 
 
-def _epoch(made: Trainer, labels: dict[str, np.ndarray]) -> tuple[float, Any]:
-    """Seconds of one epoch of every stage, and what was trained, of one seed."""
-    first, *others = made.stages
-    made.settings[first].epochs = 3
-    for stage in others:
-        made.settings[stage].epochs = 11  # of these several may be one call, and 11 divides by none
+def _epoch(learner: Learner, settings: Any, labels: dict[str, np.ndarray]) -> tuple[float, Any]:
+    """Returns the seconds of one epoch of every stage, and the parameters [1, ...]."""
+    if learner.resumes:
+        first, *others = learner.stages
+        settings[first].epochs = 3
+        for stage in others:
+            settings[stage].epochs = 11  # a prime: otherwise one call may run several epochs
     seconds: dict[str, list[float]] = {}
     clock = time.perf_counter()
-    for snapshot in made.run(labels, [0]):
+    for snapshot in learner.run(labels, [0]):
         jax.block_until_ready(snapshot.state)
         now = time.perf_counter()
         seconds.setdefault(snapshot.stage, []).append(now - clock)
         clock = now
-    params = jax.tree.map(lambda x: x[0], snapshot.state.best)
-    seconds[snapshot.stage].pop()  # the last snapshot says that all is finished
-    return sum(float(np.median(several[1:])) for several in seconds.values()), params
-
-
-def _fitted(made: Fitting, labels: dict[str, np.ndarray]) -> tuple[float, float, int]:
-    began = time.perf_counter()
-    params = made.fit(labels, [0]).state.best
-    seconds = time.perf_counter() - began
-    return seconds, median(lambda: made.answer(params, "train")), made.trainable(params)
+    if learner.resumes:
+        seconds[snapshot.stage].pop()  # the last snapshot only says that all is finished
+    warm = (several[1:] or several for several in seconds.values())  # the first compiles
+    return sum(float(np.median(several)) for several in warm), snapshot.state.best
 
 
 def _in_a_process(module: str, *arguments: str) -> dict[str, Any]:

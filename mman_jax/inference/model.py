@@ -1,9 +1,8 @@
 """A trained system: what a checkpoint holds, and its answers to conversations."""
 
 import dataclasses
-import functools
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -23,8 +22,9 @@ from mman_jax.files import carded
 from mman_jax.inference import stored
 from mman_jax.layers.precision import in_standard_numbers
 from mman_jax.systems import SYSTEMS, Systems, build
-from mman_jax.systems.base import SUBWORD, System
-from mman_jax.systems.estimator import Estimator, check_network
+from mman_jax.systems.base import BaseSystem
+from mman_jax.systems.estimator import check_network
+from mman_jax.systems.settings import SUBWORD
 from mman_jax.types import UNSCORED, Array, Batch
 
 _FILE = "model.npz"
@@ -133,7 +133,7 @@ class Model:
         """Whether an utterance is one vector a modality to it, and nothing inside it is read."""
         return self.words is None and self.network.get("cells") != "frames"
 
-    def build(self) -> System | Estimator:
+    def build(self) -> BaseSystem:
         """The system that the parameters are of."""
         return build(self.network, list(self.dims), len(self.classes), self.systems)
 
@@ -147,7 +147,7 @@ class Model:
         Raises:
             InputError: if the corpus lacks a modality or its words, or has another size of one.
         """
-        found = self._answers(corpus, _answer)
+        found = self._answers(corpus)
         return found if self.units is not None else temper(found, self.temperature)
 
     @in_standard_numbers
@@ -157,7 +157,7 @@ class Model:
         Raises:
             InputError: as `probabilities`.
         """
-        return self._answers(corpus, _answer_each, axis=1)
+        return self._answers(corpus, axis=1)
 
     @in_standard_numbers
     def attention(self, corpus: Corpus) -> tuple[tuple[str, ...], np.ndarray] | None:
@@ -176,21 +176,15 @@ class Model:
         found = attention_weights(system, self.params, rows.features, rows.present)
         return found and (found[0], self._of_utterances(layout, found[1].mean(0)))
 
-    def _answers(self, corpus: Corpus, answer: Callable[..., jax.Array], axis: int = 0):
+    def _answers(self, corpus: Corpus, axis: int = 0) -> np.ndarray:
         layout, rows = self._lay(corpus)
         system = self.build()
-        if isinstance(system, Estimator):
-            from scipy.special import softmax  # takes long, and networks do not need it
-
-            features = {name: np.asarray(laid) for name, laid in rows.features.items()}
-            laid = softmax(system.answers(self.params, features), axis=-1)
-            laid = laid if axis else laid.mean(0)
-        else:
-            several = []
-            for part in _pieces(rows):
-                found = answer(system, self.params, part.inputs, self.units)
-                several.append(np.asarray(found))
-            laid = np.concatenate(several, axis)
+        several = []
+        for part in _pieces(rows):
+            logits = system.predict_seeds(self.params, part.inputs)
+            found = answers(logits, self.units)
+            several.append(np.asarray(found if axis else found.mean(0)))
+        laid = np.concatenate(several, axis)
         return self._of_utterances(layout, laid, axis)
 
     def _lay(self, corpus: Corpus) -> tuple[batching.Layout, Batch]:
@@ -243,17 +237,3 @@ def _pieces(rows: Batch) -> Iterator[Batch]:
     for start in range(0, count, size):
         index = np.minimum(np.arange(start, start + size), count - 1)
         yield jax.tree.map(lambda x, index=index: x[index], rows)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _answer_each(network, params, inputs, units):
-    def one_seed(params):
-        logits, _ = network.apply({"params": params}, inputs)
-        return answers(logits[network.head], units)
-
-    return jax.lax.map(one_seed, params)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _answer(network, params, inputs, units):
-    return _answer_each(network, params, inputs, units).mean(0)

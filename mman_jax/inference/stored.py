@@ -11,8 +11,6 @@ from mman_jax.data.scaling import Scaling
 from mman_jax.errors import InputError
 from mman_jax.evaluation.calibration import LIMITS
 from mman_jax.systems import Systems, build
-from mman_jax.systems.base import parameter_shapes
-from mman_jax.systems.estimator import Estimator
 
 _EXPECTED = "a trained model"
 _SPARE = 16  # entries that a list or table of the card may have beyond the arrays of the model
@@ -176,43 +174,11 @@ def check_params(
     """
     try:
         system = build(network, list(dims), classes, systems)
-        if isinstance(system, Estimator):
-            _check_fitted(place, params, system, dims)
-            return
-        shapes = parameter_shapes(system, dims)
+        system.parameter_shapes(dims)
     except InputError as error:
         raise InputError(place, str(error), _EXPECTED) from error
     except Exception as error:
         # A description that no run wrote can fail in any way; none of them is a bug of ours.
         found = f"a network that cannot be built ({type(error).__name__}: {error!s:.200})"
         raise InputError(place, found, _EXPECTED) from error
-    expected = {jax.tree_util.keystr(k): v for k, v in jax.tree.leaves_with_path(shapes)}
-    stored = {jax.tree_util.keystr(k): v for k, v in jax.tree.leaves_with_path(params)}
-    _count_seeds(place, stored)
-    for name in sorted(expected.keys() | stored.keys()):
-        where = f"{place}: parameter {name}"
-        if name not in stored or name not in expected:
-            raise InputError(where, "missing" if name in expected else "unknown", _EXPECTED)
-        array, shape = stored[name], expected[name].shape
-        if np.shape(array)[1:] != shape or array.dtype != expected[name].dtype:
-            found = f"{array.dtype} of shape {np.shape(array)[1:]}"
-            raise InputError(where, found, f"{expected[name].dtype} of shape {shape}")
-        if not np.isfinite(array).all():
-            raise InputError(where, "not finite", _EXPECTED)
-
-
-def _check_fitted(
-    place: pathlib.Path, params: Any, estimator: Estimator, dims: Mapping[str, int]
-) -> None:
-    if not all(isinstance(array, np.ndarray) for array in params.values()):
-        raise InputError("params", "nested", "an array by each name")
-    for seed in range(_count_seeds(place, params)):
-        estimator.check({name: array[seed] for name, array in params.items()}, dims)
-
-
-def _count_seeds(place: pathlib.Path, stored: Mapping[str, Any]) -> int:
-    seeds = {np.shape(array)[:1] for array in stored.values()}
-    if len(seeds) != 1 or seeds in ({()}, {(0,)}):
-        raise InputError(f"{place}: params", "no common number of seeds", _EXPECTED)
-    ((count,),) = seeds
-    return count
+    system.check_params(place, params, dims)

@@ -89,10 +89,9 @@ def step(
         An untrained network whose parameters are all zero finds both classes alike.
 
         >>> from mman_jax.systems import build
-        >>> from mman_jax.systems.base import parameter_shapes
         >>> block = {"hidden": (3,), "dense": 2, "dropout": 0.0, "input_dropout": 0.0}
         >>> system = build({"unimodal": {"default": block}}, ["speech"], outputs=2)
-        >>> shapes = parameter_shapes(system, {"speech": 5})
+        >>> shapes = system.parameter_shapes({"speech": 5})
         >>> params = jax.tree.map(lambda x: jnp.zeros(x.shape), shapes)
         >>> utterance = {"speech": jnp.ones(5)}
         >>> state = init_state(system, params, utterance)

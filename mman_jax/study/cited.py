@@ -1,6 +1,5 @@
 """Published systems, as the paper command trains them beside the paper's own."""
 
-import importlib.util
 import inspect
 from collections.abc import Sequence
 
@@ -10,8 +9,7 @@ from ml_collections import ConfigDict
 from mman_jax.errors import InputError
 from mman_jax.study.towers import CITED, System
 from mman_jax.systems import SYSTEMS, build
-from mman_jax.systems.base import Citation, parameter_shapes
-from mman_jax.systems.estimator import Estimator
+from mman_jax.systems.base import BaseSystem, Citation
 from mman_jax.trial.config import derive, network
 
 
@@ -38,8 +36,8 @@ def systems(
         config = derive(recipe, name)
         try:
             system = build(network(config), modalities, classes)
-            if isinstance(system, Estimator):
-                _check_estimator(kind, config)
+            system.check_data(_labels(config), config.data.cells)
+            system.check_installed()
         except InputError as error:
             others[name] = str(error)
             continue
@@ -55,19 +53,13 @@ def binary() -> set[str]:
     }
 
 
-def _check_estimator(kind: type[Estimator], config: ConfigDict) -> None:
-    data = config.data
-    numbers = (data.target and not data.classes) or config.train.labels == "votes"
-    if numbers or data.cells != "utterances":
-        raise InputError("task", "numbers, votes or words", "one label an utterance")
-    if kind.needs and importlib.util.find_spec(kind.needs[0]) is None:
-        expected = f"pip install 'mman_jax[{kind.needs[1]}]'"
-        raise InputError(kind.needs[0], "not installed", expected)
+def _labels(config: ConfigDict) -> str:
+    if config.data.target and not config.data.classes:
+        return "numbers"
+    return "votes" if config.train.labels == "votes" else "classes"
 
 
-def _size(system: object, modalities: Sequence[str]) -> int:
+def _size(system: BaseSystem, modalities: Sequence[str]) -> int:
     """Parameters of a network, at sizes that do for a comparison; 0 of what is no network."""
-    if isinstance(system, Estimator):
-        return 0
-    shapes = parameter_shapes(system, dict.fromkeys(modalities, 100))
+    shapes = system.parameter_shapes(dict.fromkeys(modalities, 100))
     return sum(leaf.size for leaf in jax.tree.leaves(shapes))

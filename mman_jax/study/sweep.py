@@ -17,8 +17,9 @@ from ml_collections import ConfigDict
 from mman_jax.errors import InputError, nearest
 from mman_jax.study.inner import Candidate, Inner, Trained
 from mman_jax.systems import SYSTEMS, build
-from mman_jax.systems.base import Ranges, Stage
+from mman_jax.systems.base import Stage
 from mman_jax.systems.estimator import check_network
+from mman_jax.systems.settings import Ranges
 from mman_jax.training.programs import ANSWERS
 from mman_jax.trial.config import change, network
 from mman_jax.trial.progress import Progress

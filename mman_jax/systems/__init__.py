@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mman_jax.errors import InputError, nearest
-from mman_jax.systems.base import System
+from mman_jax.systems.base import BaseSystem
 from mman_jax.systems.bc_lstm import BcLSTM
-from mman_jax.systems.estimator import Estimator
 from mman_jax.systems.fmt import FMT
 from mman_jax.systems.lmf import LMF
 from mman_jax.systems.mfm import MFM
@@ -17,10 +16,10 @@ from mman_jax.systems.raven import RAVEN
 from mman_jax.systems.rozgic import Rozgic
 from mman_jax.systems.tripathi import Tripathi
 
-Systems = Mapping[str, type[System | Estimator]]
+Systems = Mapping[str, type[BaseSystem]]
 """Classes by the names that settings call them by."""
 
-SYSTEMS: dict[str, type[System | Estimator]] = {
+SYSTEMS: dict[str, type[BaseSystem]] = {
     "mman": MMAN,
     "mfm": MFM,
     "raven": RAVEN,
@@ -34,7 +33,7 @@ SYSTEMS: dict[str, type[System | Estimator]] = {
 """The systems that settings may name, in the order of tables; `use` adds a user's own."""
 
 
-def use(name: str) -> type[System | Estimator]:
+def use(name: str) -> type[BaseSystem]:
     """Returns the class of a system, and lets settings name it from now on.
 
     Args:
@@ -53,7 +52,7 @@ def use(name: str) -> type[System | Estimator]:
     except Exception as error:  # whatever a module of the user's raises
         why = f"{name!r:.60}, whose module fails ({type(error).__name__}: {error})"
         raise InputError("system", why, "a module that can be imported") from error
-    if not (isinstance(found, type) and issubclass(found, System | Estimator)):
+    if not (isinstance(found, type) and issubclass(found, BaseSystem)):
         expected = "a class made from mman_jax.systems.base.System"
         raise InputError("system", f"{name!r:.60}, which is no system", expected)
     SYSTEMS[name] = found
@@ -65,7 +64,7 @@ def build(
     modalities: Sequence[str],
     outputs: int,
     systems: Systems = SYSTEMS,
-) -> System | Estimator:
+) -> BaseSystem:
     """The system that settings describe, for a corpus's modalities.
 
     Args:
@@ -100,14 +99,10 @@ def for_numbers(network: Mapping[str, Any], systems: Systems = SYSTEMS) -> dict[
     Raises:
         InputError: an unknown system, or one that learns classes alone.
     """
-    system = _named(network, systems)
-    if issubclass(system, Estimator):
-        found = f"{network['system']!r}, which learns classes"
-        raise InputError("network.system", found, "a system that learns by gradients")
-    return system.for_numbers(network)
+    return _named(network, systems).for_numbers(network)
 
 
-def _named(network: Mapping[str, Any], systems: Systems) -> type[System | Estimator]:
+def _named(network: Mapping[str, Any], systems: Systems) -> type[BaseSystem]:
     name = network.get("system", "mman")
     if name not in systems and ":" in str(name):
         expected = "mman_jax.systems.use of that name before: a class of your own runs its module"

@@ -1,31 +1,34 @@
 """The contract of systems: a network, the stages that train it, its settings and its citation."""
 
 import dataclasses
-import math
-import typing
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Self
+import functools
+import importlib.util
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import traverse_util
 
-from mman_jax.errors import InputError, nearest
+from mman_jax.errors import InputError
+from mman_jax.layers.precision import in_standard_numbers
+from mman_jax.systems.settings import FRAMES, TRAINING, Configurable, Ranges, around, one_stage
 from mman_jax.types import Array, Inputs
 
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """What is trained together.
+    """Heads that are trained together.
 
     Attributes:
         name: of the settings by which it is trained: optimizer, rates, what trains, epochs.
-        method: the system's method that predicts; arguments and results as of `System.__call__`,
-            but that features are the outputs of `reads`, if it names a method.
-        heads: the answers trained, each with a loss, a best epoch and a patience of its own.
+        method: the system's method that predicts; its arguments and results are those of
+            `System.__call__`, but the features are the outputs of `reads`, if that names a method.
+        heads: the heads trained; each has its own loss, best epoch and patience.
         reads: the method whose outputs, arrays [B, U, ...] by name, are this stage's inputs. Where
-            all that it reads is frozen they are computed once; else the whole system runs.
+            all that it reads is frozen they are computed once; otherwise the whole system runs.
     """
 
     name: str
@@ -55,93 +58,145 @@ class Citation:
     cited_as: str = ""
 
 
-def one_stage(batch: int, falls_after: int | None = None, **settings: Any) -> dict[str, Any]:
-    """Returns a recipe for a system that is trained in one stage, by Adam at a rate of 1e-3.
+class BaseSystem(Configurable):
+    """What every system declares and offers, whichever way it learns.
 
-    Args:
-        batch: conversations in a batch.
-        falls_after: epochs without a lower validation loss after which the rate falls to a tenth.
-        settings: of the stage, in place of or in addition to these.
+    A system is a network (`System`) or learns in one call (`systems.estimator.Estimator`).
     """
-    stage = {
-        "rules": ((".*", True),),
-        "optimizer": "adam",
-        "learning_rate": {"default": 1e-3},
-        "weight_decay": 0.0,
-        "clip": 1e9,  # none
-    }
-    falls = {"plateau": {"patience": falls_after, "factor": 0.1}} if falls_after else {}
-    return {"batch": batch, "all": stage | settings | falls}
 
+    paper: ClassVar[Citation | None] = None
+    """Its publication; None: it is no row of a comparison with published systems."""
 
-SEVERAL, SUBWORD, FRAMES = "several modalities", "subword frames", "own frames"
-"""Members of `System.reads`: two modalities or more; where cells are words, the frames inside a
-word, [B, U, F, D] with `present` [B, U, F]; where cells are frames, those of each modality,
-[B, 1, F, D] with `present` [B, 1, F]."""
+    needs: ClassVar[tuple[str, str] | None] = None
+    """An optional package that it needs, and the extra that installs it."""
 
-Ranges = Mapping[str, Mapping[str, Any]]
-"""Values that a search may try, by the path of a setting in a config, such as `train.batch`: of
-numbers `low`, `high` and whether `log`; of anything `choices`, the simplest first. Settings that
-share a value have their last names joined by `|`: `network.early.attention.model|key`."""
+    learns_by: ClassVar[str]
+    """How it learns, a key of `training.learner.LEARNERS`."""
 
-TRAINING: Ranges = {
-    "train.label_smoothing": {"low": 0.0, "high": 0.2},
-    "train.class_weights": {"choices": (False, True)},
-    "train.average": {"choices": (0.0, 0.9, 0.98, 0.995)},
-}
-"""Ranges of settings of training that every system has."""
+    label_kinds: ClassVar[frozenset[str]]
+    """The kinds of labels that it learns: `classes`, `votes`, `numbers`."""
 
+    cell_kinds: ClassVar[frozenset[str]]
+    """The kinds of cells that it reads; `frames` only if `reads` has `FRAMES`."""
 
-def around(value: float, below: float, above: float) -> dict[str, Any]:
-    """Returns a range about a value, searched by its logarithm; whole numbers if the value is one.
+    stochastic: ClassVar[bool] = True
+    """Whether another seed gives another outcome."""
 
-    Args:
-        value: the default.
-        below: the factor of the lowest value.
-        above: the factor of the highest.
-    """
-    low, high = value * below, value * above
-    if isinstance(value, int):
-        low, high = max(1, round(low)), max(2, round(high))
-    return {"low": low, "high": high, "log": True}
+    @property
+    def causal(self) -> bool:
+        """Whether a prediction depends on no later utterance; a class may declare a constant."""
+        return True
 
+    @property
+    def in_context(self) -> bool:
+        """Whether a prediction depends on other utterances of the conversation."""
+        return True
 
-_GIVEN = ("modalities", "outputs", "parent", "name")
+    @property
+    def streams(self) -> bool:
+        """Whether a conversation's state has one size, however long it lasts."""
+        return True
 
+    @property
+    def head(self) -> str:
+        """The head whose predictions are the system's."""
+        raise NotImplementedError
 
-class Configurable:
-    """A dataclass of `modalities` and `outputs` whose other fields are settings, by their types."""
-
-    reads: ClassVar[frozenset[str]] = frozenset()
-    """What it needs beyond one vector per cell: `SEVERAL`, `SUBWORD` or `FRAMES`."""
+    @property
+    def attends(self) -> tuple[str, ...]:
+        """The modalities between which it sows attention `weights` [B, U, M (query), M (key)] into
+        the collection `intermediates`; none by default."""
+        return ()
 
     @classmethod
-    def defaults(cls) -> dict[str, Any]:
-        """Returns the settings of `from_settings` with their default values."""
-        return {field.name: _default(field) for field in _settings(cls)}
+    def recipe(cls) -> dict[str, Any]:
+        """Returns its settings of training: `batch`, and those of each stage by its name."""
+        return {}
 
     @classmethod
-    def from_settings(
-        cls, settings: Mapping[str, Any], modalities: Sequence[str], outputs: int
-    ) -> Self:
-        """Makes a system; settings that are left out have their defaults.
+    def search_space(cls, head: str = "") -> Ranges:
+        """Returns the ranges that a search tries.
+
+        Args:
+            head: the head whose own settings, which change the loss of no other head, are wanted;
+                empty: those of all heads.
+        """
+        return {}
+
+    @classmethod
+    def for_numbers(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the settings of the same system if its outputs are numbers, not classes.
+
+        A system in which one head reads the probabilities of another overrides this.
 
         Raises:
-            InputError: an unknown setting, a value of another type, or too few modalities.
+            InputError: it learns no numbers.
         """
-        if SEVERAL in cls.reads and len(modalities) < 2:
-            found = f"{', '.join(modalities)} alone"
-            raise InputError("modalities", found, f"two or more for {cls.__name__}")
-        names = [field.name for field in _settings(cls)]
-        types, values = typing.get_type_hints(cls), {}
-        for name, value in settings.items():
-            if name not in names:
-                raise InputError(f"network.{name}", "unknown", nearest(name, names))
-            values[name] = _typed(f"network.{name}", value, types[name])
-        return cls(tuple(modalities), outputs, **values)
+        cls.check_data("numbers", "utterances")
+        return dict(settings)
+
+    @classmethod
+    def check_data(cls, labels: str, cells: str) -> None:
+        """Raises an InputError if it cannot learn a kind of labels, or not read a kind of cells."""
+        if labels not in cls.label_kinds:
+            found = f"{cls.__name__}, which learns {' or '.join(sorted(cls.label_kinds))}"
+            raise InputError("network.system", found, f"a system that learns {labels}")
+        if cells not in cls.cell_kinds or (cells == "frames" and FRAMES not in cls.reads):
+            expected = "utterances, or another system"
+            raise InputError("data.cells", f"{cells!r} for {cls.__name__}", expected)
+
+    @classmethod
+    def check_installed(cls) -> None:
+        """Raises an InputError if an optional package that it needs is not installed."""
+        if cls.needs and importlib.util.find_spec(cls.needs[0]) is None:
+            expected = f"pip install 'mman_jax[{cls.needs[1]}]'"
+            raise InputError(cls.needs[0], "not installed", expected)
+
+    def check_outputs(self, dims: Mapping[str, int]) -> None:
+        """Checks that a user's class keeps to the contract.
+
+        Args:
+            dims: D of each modality, in order.
+
+        Raises:
+            InputError: it cannot be built, or lacks the logits of a head of its stages.
+        """
+
+    def parameter_shapes(self, dims: Mapping[str, int]) -> dict[str, Any]:
+        """Returns the shapes and dtypes of its parameters; empty if only training determines them.
+
+        Args:
+            dims: D of each modality, in order.
+        """
+        return {}
+
+    def check_params(
+        self, place: object, params: Mapping[str, Any], dims: Mapping[str, int]
+    ) -> None:
+        """Checks that parameters from a file are those of this system; computes nothing.
+
+        Args:
+            place: of the file, for messages.
+            params: leading axis S.
+            dims: D of each modality, in order.
+
+        Raises:
+            InputError: naming the first parameter that is missing, unknown, of another shape or
+                dtype, or not finite.
+        """
+        raise NotImplementedError
+
+    def predict_seeds(self, params: Any, inputs: Inputs) -> Array:
+        """Computes the logits [S, B, U, C] float32 of its head for every seed.
+
+        Args:
+            params: leading axis S.
+            inputs: rows of whole conversations.
+        """
+        raise NotImplementedError
 
 
-class System(Configurable, nn.Module):
+class System(BaseSystem, nn.Module):
     """A network that predicts every cell and learns by gradients.
 
     A subclass is one file: its sizes are typed attributes with defaults, `__call__` is its network.
@@ -156,22 +211,14 @@ class System(Configurable, nn.Module):
     modalities: tuple[str, ...]
     outputs: int
 
+    learns_by: ClassVar[str] = "gradients"
+    label_kinds: ClassVar[frozenset[str]] = frozenset({"classes", "votes", "numbers"})
+    cell_kinds: ClassVar[frozenset[str]] = frozenset({"utterances", "words", "frames"})
+
     def __init_subclass__(cls, **options: Any) -> None:
         # A static argument of compiled functions; its tables, which have no hash, are compared.
-        cls.__hash__ = _hash
+        cls.__hash__ = _hash  # type: ignore[method-assign, assignment]  # before Flax sets its own
         super().__init_subclass__(**options)
-
-    paper: ClassVar[Citation | None] = None
-    """Its publication; None: it is no row of a comparison with published systems."""
-
-    causal: ClassVar[bool] = True
-    """Whether an answer depends on no later utterance."""
-
-    in_context: ClassVar[bool] = True
-    """Whether an answer depends on other utterances of the conversation."""
-
-    streams: ClassVar[bool] = True
-    """Whether a conversation's state has one size, however long it lasts."""
 
     def frame_view(self, modality: str) -> dict[str, int]:
         """Returns how it reads a modality's own frames, if `reads` has them: arguments of
@@ -190,25 +237,13 @@ class System(Configurable, nn.Module):
         return Inputs.unpadded(features, jnp.ones((1, 1), bool))
 
     @classmethod
-    def for_numbers(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings of the same system whose C heads answer numbers, not classes.
-
-        A system in which one head reads the probabilities of another says how that is then.
-        """
-        return dict(settings)
-
-    @classmethod
     def recipe(cls) -> dict[str, Any]:
-        """Returns its settings of training: `batch`, and those of each stage by its name."""
+        """See `BaseSystem.recipe`; by default Adam in one stage."""
         return one_stage(batch=30, epochs=100, patience=10)
 
     @classmethod
     def search_space(cls, head: str = "") -> Ranges:
-        """Returns what a search tries; by default rates of learning and dropout, and the batch.
-
-        Args:
-            head: whose own settings, which change the loss of no other head; empty: those of all.
-        """
+        """See `BaseSystem.search_space`; by default learning rates, dropout and the batch."""
         if head:
             return {}
         recipe = cls.recipe()
@@ -225,23 +260,18 @@ class System(Configurable, nn.Module):
         return rates | dropout | {"train.batch": around(recipe["batch"], 0.2, 2)} | TRAINING
 
     def stages(self) -> tuple[Stage, ...]:
-        """What is trained, in order. The last head of the last stage is the system's answer."""
+        """Returns what is trained, in order; the last head of the last stage is the system's."""
         return (Stage("all", "__call__", ("answer",)),)
 
     @property
     def head(self) -> str:
-        """Whose answer is the system's."""
+        """The last head of the last stage."""
         return self.stages()[-1].heads[-1]
 
     def architecture(self) -> dict[str, Any] | None:
-        """What the same network in PyTorch is made of, as JSON holds it; None: there is none."""
+        """Returns, as JSON holds it, what the same network in PyTorch is made of; None: there is
+        no such network."""
         return None
-
-    @property
-    def attends(self) -> tuple[str, ...]:
-        """The modalities between which it sows attention `weights` [B, U, M (query), M (key)] into
-        the collection `intermediates`; none by default."""
-        return ()
 
     def losses(
         self, outputs: Mapping[str, Array], inputs: Inputs, labels: Array
@@ -275,13 +305,80 @@ class System(Configurable, nn.Module):
         """
         raise NotImplementedError
 
+    @nn.nowrap
+    def check_outputs(self, dims: Mapping[str, int]) -> None:
+        """See `BaseSystem.check_outputs`; the network is built, but not computed."""
+        name = type(self).__name__
+
+        def build():
+            return self.init_with_output(jax.random.key(0), self.example(dims))
+
+        try:
+            (logits, _), _ = jax.eval_shape(build)
+            heads = [head for stage in self.stages() for head in stage.heads]
+        except InputError:
+            raise
+        except Exception as error:  # whatever a class of the user's raises
+            found = f"{name} cannot be built ({type(error).__name__}: {error})"
+            raise InputError(
+                "system", found, "a network as System.__call__ describes it"
+            ) from error
+        for head in heads:
+            shape = getattr(logits.get(head), "shape", None)
+            if shape != (1, 1, self.outputs):
+                expected = f"logits [B, U, {self.outputs}] of {head!r}"
+                found = f"{name} gives {sorted(logits)} of shape {shape}"
+                raise InputError("system", found, expected)
+
+    @nn.nowrap
+    def parameter_shapes(self, dims: Mapping[str, int]) -> dict[str, Any]:
+        """See `BaseSystem.parameter_shapes`; nothing is computed."""
+        key = jax.random.key(0)
+        return dict(jax.eval_shape(lambda: self.init(key, self.example(dims))["params"]))
+
+    @nn.nowrap
+    def check_params(
+        self, place: object, params: Mapping[str, Any], dims: Mapping[str, int]
+    ) -> None:
+        """See `BaseSystem.check_params`."""
+        shapes = jax.tree.leaves_with_path(self.parameter_shapes(dims))
+        expected = {jax.tree_util.keystr(path): shape for path, shape in shapes}
+        arrays = {jax.tree_util.keystr(path): x for path, x in jax.tree.leaves_with_path(params)}
+        count_seeds(place, arrays)
+        for name in sorted(expected.keys() | arrays.keys()):
+            where = f"{place}: parameter {name}"
+            if name not in arrays or name not in expected:
+                found = "missing" if name in expected else "unknown"
+                raise InputError(where, found, "a trained model")
+            array, wanted = arrays[name], expected[name]
+            if np.shape(array)[1:] != wanted.shape or array.dtype != wanted.dtype:
+                found = f"{array.dtype} of shape {np.shape(array)[1:]}"
+                raise InputError(where, found, f"{wanted.dtype} of shape {wanted.shape}")
+            if not np.isfinite(array).all():
+                raise InputError(where, "not finite", "a trained model")
+
+    @nn.nowrap
+    def predict_seeds(self, params: Any, inputs: Inputs) -> Array:
+        """See `BaseSystem.predict_seeds`; one seed after the other."""
+        return _predict_seeds(self, params, inputs)
+
+
+@in_standard_numbers
+@functools.partial(jax.jit, static_argnums=0)
+def _predict_seeds(system: System, params: Any, inputs: Inputs) -> Array:
+    def predict(params):
+        outputs, _ = system.apply({"params": params}, inputs)
+        return outputs[system.head]
+
+    return jax.lax.map(predict, params)
+
 
 def _hash(system: System) -> int:
     return hash((type(system), system.modalities, system.outputs))
 
 
 def owner(group: str, names: Iterable[str]) -> str | None:
-    """Whose a top-level name of parameters is: the name itself, or the longest that it ends in.
+    """Returns the name that a top-level name of parameters is, or the longest that it ends in.
 
     Examples:
         Flax calls the parts of a mapping `towers` by `towers_<name>`.
@@ -289,141 +386,25 @@ def owner(group: str, names: Iterable[str]) -> str | None:
         >>> owner("towers_text", ["speech", "text"]), owner("logits", ["speech", "text"])
         ('text', None)
     """
-    fitting = [name for name in names if group == name or group.endswith(f"_{name}")]
-    return max(fitting, key=len, default=None)
+    owners = [name for name in names if group == name or group.endswith(f"_{name}")]
+    return max(owners, key=len, default=None)
 
 
-def sown_weights(kept: Mapping[str, Any]) -> Array:
-    """The attention weights [B, U, M, M] that a network sowed."""
-    flat = traverse_util.flatten_dict(dict(kept["intermediates"]))
+def sown_weights(collections: Mapping[str, Any]) -> Array:
+    """Returns the attention weights [B, U, M, M] that a network sowed."""
+    flat = traverse_util.flatten_dict(dict(collections["intermediates"]))
     ((weights,),) = [value for path, value in flat.items() if path[-1] == "weights"]
     return weights
 
 
-def parameter_shapes(system: System, dims: Mapping[str, int]) -> dict[str, Any]:
-    """Returns the shapes and dtypes of a system's parameters, without computing them.
-
-    Args:
-        system: of these modalities.
-        dims: D of each modality, in order.
-    """
-    key = jax.random.key(0)
-    return dict(jax.eval_shape(lambda: system.init(key, system.example(dims))["params"]))
-
-
-def check_outputs(system: System, dims: Mapping[str, int]) -> None:
-    """Checks that a system's network keeps to the contract of `System.__call__`, by its shapes.
-
-    Args:
-        system: of these modalities.
-        dims: D of each modality, in order.
+def count_seeds(place: object, arrays: Mapping[str, Any]) -> int:
+    """Returns the number S of seeds of parameters, arrays [S, ...].
 
     Raises:
-        InputError: the network cannot be built, or lacks the logits of a head of its stages.
+        InputError: the arrays have no such number in common.
     """
-    name = type(system).__name__
-
-    def build():
-        return system.init_with_output(jax.random.key(0), system.example(dims))
-
-    try:
-        (logits, _), _ = jax.eval_shape(build)
-        heads = [head for stage in system.stages() for head in stage.heads]
-    except InputError:
-        raise
-    except Exception as error:  # whatever a class of the user's raises
-        found = f"{name} cannot be built ({type(error).__name__}: {error})"
-        raise InputError("system", found, "a network as System.__call__ describes it") from error
-    for head in heads:
-        shape = getattr(logits.get(head), "shape", None)
-        if shape != (1, 1, system.outputs):
-            expected = f"logits [B, U, {system.outputs}] of {head!r}"
-            raise InputError("system", f"{name} gives {sorted(logits)} of shape {shape}", expected)
-
-
-def find_pivot(pivot: str, modalities: Sequence[str]) -> str:
-    """Returns the modality that a setting names; if it is empty `text`, or else the first one.
-
-    Raises:
-        InputError: there is no such modality.
-    """
-    if pivot and pivot not in modalities:
-        raise InputError("network.pivot", f"no modality {pivot!r:.40}", nearest(pivot, modalities))
-    return pivot or ("text" if "text" in modalities else modalities[0])
-
-
-def of_modality(place: str, values: Mapping[str, Any], modality: str) -> Any:
-    """A modality's own value by its name, or `default`.
-
-    Raises:
-        InputError: there is neither.
-    """
-    if not {modality, "default"} & set(values):
-        raise InputError(place, f"none for {modality!r:.40}", "one by its name, or `default`")
-    return values.get(modality, values.get("default"))
-
-
-def check_rate(place: str, rate: Any, below_one: bool = False) -> None:
-    """Refuses what is no rate of dropout.
-
-    Raises:
-        InputError: it is none.
-    """
-    good = isinstance(rate, int | float) and 0 <= rate <= 1 and not (below_one and rate == 1)
-    if not good:
-        raise InputError(place, str(rate), f"a rate from 0 to {'below ' * below_one}1")
-
-
-def check_size(place: str, size: Any) -> None:
-    """Refuses what is no number of units.
-
-    Raises:
-        InputError: naming what it is.
-    """
-    if type(size) is not int or not 1 <= size < 2**31:
-        raise InputError(place, f"{size!r:.60}", "a whole number from 1 to 2**31 - 1")
-
-
-def check_sizes(place: str, sizes: Any) -> None:
-    """Refuses what are no numbers of units, one a layer.
-
-    Raises:
-        InputError: naming what they are.
-    """
-    good = isinstance(sizes, list | tuple) and sizes
-    if not good or not all(type(size) is int and 1 <= size < 2**31 for size in sizes):
-        expected = "whole numbers from 1 to 2**31 - 1, one for each layer: (300,)"
-        raise InputError(place, f"{sizes!r:.60}", expected)
-
-
-def _settings(kind: Any) -> list[Any]:
-    return [f for f in dataclasses.fields(kind) if f.init and f.name not in _GIVEN]
-
-
-def _default(field: Any) -> Any:
-    if field.default_factory is not dataclasses.MISSING:
-        return field.default_factory()
-    # Flax has the mappings that a module holds frozen.
-    return dict(field.default) if isinstance(field.default, Mapping) else field.default
-
-
-def _typed(place: str, value: Any, wanted: Any) -> Any:
-    origin, parts = typing.get_origin(wanted), typing.get_args(wanted)
-    if origin is tuple:
-        if not isinstance(value, list | tuple):
-            raise InputError(place, f"a {type(value).__name__}", "several values, (x, y)")
-        return tuple(_typed(place, item, parts[0]) for item in value)
-    if origin is Mapping:
-        if not hasattr(value, "items"):  # a ConfigDict is no Mapping
-            raise InputError(place, f"a {type(value).__name__}", "values by name")
-        return {name: _typed(f"{place}.{name}", item, parts[1]) for name, item in value.items()}
-    if wanted is float and type(value) is int:
-        value = float(value)
-    if wanted in (int, float, bool, str) and type(value) is not wanted:
-        found = f"{value!r:.60}, a {type(value).__name__}"
-        raise InputError(place, found, {int: "a whole number", float: "a number"}.get(
-            wanted, wanted.__name__
-        ))  # fmt: skip
-    if wanted is float and not math.isfinite(value):
-        raise InputError(place, str(value), "a finite number")
-    return value
+    seeds = {np.shape(array)[:1] for array in arrays.values()}
+    if len(seeds) != 1 or seeds in ({()}, {(0,)}):
+        raise InputError(f"{place}: params", "no common number of seeds", "a trained model")
+    ((count,),) = seeds
+    return count

@@ -12,15 +12,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from mman_jax.layers.lstm import LSTM
-from mman_jax.systems.base import (
-    Citation,
-    Ranges,
-    Stage,
-    System,
-    around,
-    check_rate,
-    check_size,
-)
+from mman_jax.systems.base import Citation, Stage, System
+from mman_jax.systems.settings import Ranges, around, check_rate, check_size
 from mman_jax.types import Array, Inputs
 
 FUSION = "fusion"

@@ -1,4 +1,4 @@
-"""What learns in one call, not by gradients."""
+"""Systems that learn in one call, not by gradients."""
 
 import abc
 from collections.abc import Mapping
@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from mman_jax.errors import InputError
-from mman_jax.systems.base import Citation, Configurable, Ranges, System
+from mman_jax.systems.base import BaseSystem, count_seeds
+from mman_jax.types import Inputs
 
 
-class Estimator(Configurable, abc.ABC):
+class Estimator(BaseSystem, abc.ABC):
     """A system that is fitted to the training utterances at once, and knows no context.
 
     Attributes:
@@ -21,91 +22,73 @@ class Estimator(Configurable, abc.ABC):
     modalities: tuple[str, ...]
     outputs: int
 
-    paper: ClassVar[Citation | None] = None
-    """See `System.paper`."""
-
-    needs: ClassVar[tuple[str, str] | None] = None
-    """An optional package that it needs, and the extra that installs it."""
-
-    head: ClassVar[str] = "answer"
-    """Whose answer is the system's, see `System.head`."""
-
-    causal: ClassVar[bool] = True
-    """See `System.causal`."""
-
+    learns_by: ClassVar[str] = "fitting"
+    label_kinds: ClassVar[frozenset[str]] = frozenset({"classes"})
+    cell_kinds: ClassVar[frozenset[str]] = frozenset({"utterances"})
     in_context: ClassVar[bool] = False
-    """See `System.in_context`."""
-
     streams: ClassVar[bool] = False
-    """See `System.streams`: nothing here answers turn by turn."""
-
-    drawn: ClassVar[bool] = True
-    """Whether anything is drawn, so that another seed is another outcome."""
-
-    @classmethod
-    def recipe(cls) -> dict[str, Any]:
-        """Returns its settings of training; see `System.recipe`."""
-        return {}
-
-    @classmethod
-    def search_space(cls, head: str = "") -> Ranges:
-        """Returns what a search tries; see `System.search_space`."""
-        return {}
+    head: ClassVar[str] = "answer"
 
     @abc.abstractmethod
     def fit(
         self, features: Mapping[str, np.ndarray], labels: np.ndarray, seed: int
     ) -> dict[str, np.ndarray]:
-        """Learns.
+        """Learns from utterances.
 
         Args:
-            features: [N, D] float32 a modality, scaled; of a missing one zeros.
+            features: [N, D] float32 of each modality, scaled; zeros where it is missing.
             labels: [N] int, the class, or `UNSCORED`.
-            seed: for what is drawn.
+            seed: of everything random.
 
         Returns:
-            All that it learned, as arrays: a model holds them without pickles.
+            All that it learned, as arrays: a model stores them without pickles.
         """
 
     @abc.abstractmethod
     def logits(
         self, fitted: Mapping[str, np.ndarray], features: Mapping[str, np.ndarray]
     ) -> np.ndarray:
-        """Logits [N, C] float32 of utterances, from what `fit` gave."""
-
-    def answers(
-        self, params: Mapping[str, np.ndarray], features: Mapping[str, np.ndarray]
-    ) -> np.ndarray:
-        """Logits [S, B, U, C] float32.
-
-        Args:
-            params: what `fit` gave, leading axis S.
-            features: [B, U, D] float32 a modality, scaled; of a missing one zeros.
-        """
-        rows = next(iter(features.values())).shape[:2]
-        cells = {m: np.asarray(x).reshape(-1, x.shape[-1]) for m, x in features.items()}
-        seeds = range(len(next(iter(params.values()))))
-        several = ({name: x[seed] for name, x in params.items()} for seed in seeds)
-        return np.stack([self.logits(own, cells).reshape(*rows, -1) for own in several])
+        """Computes logits [N, C] float32 of utterances, from what `fit` returned."""
 
     @abc.abstractmethod
     def check(self, fitted: Mapping[str, np.ndarray], dims: Mapping[str, int]) -> None:
-        """Refuses what `fit` cannot have given.
+        """Checks that `fit` can have returned some arrays.
 
         Args:
-            fitted: of one seed, as it was read from a file.
+            fitted: of one seed, as they were read from a file.
             dims: D of each modality.
 
         Raises:
             InputError: naming the array that is missing, unknown, or of another kind.
         """
 
+    def check_params(
+        self, place: object, params: Mapping[str, Any], dims: Mapping[str, int]
+    ) -> None:
+        """See `BaseSystem.check_params`."""
+        if not all(isinstance(array, np.ndarray) for array in params.values()):
+            raise InputError(f"{place}: params", "nested", "an array by each name")
+        for seed in range(count_seeds(place, params)):
+            try:
+                self.check({name: array[seed] for name, array in params.items()}, dims)
+            except InputError as error:
+                raise error.moved(f"{place}: {error.place}") from error
 
-def check_network(what: str, system: System | Estimator) -> None:
+    def predict_seeds(self, params: Mapping[str, np.ndarray], inputs: Inputs) -> np.ndarray:
+        """See `BaseSystem.predict_seeds`."""
+        rows = inputs.mask.shape
+        features = {m: np.asarray(x) for m, x in inputs.features.items()}
+        cells = {m: x.reshape(-1, x.shape[-1]) for m, x in features.items()}
+        seeds = range(len(next(iter(params.values()))))
+        logits = [self.logits({n: x[seed] for n, x in params.items()}, cells) for seed in seeds]
+        return np.stack([x.reshape(*rows, -1) for x in logits])
+
+
+def check_network(what: str, system: BaseSystem) -> None:
     """Refuses a system that is no network.
 
     Args:
-        what: needs one.
+        what: what needs a network.
         system: of any kind.
 
     Raises:

@@ -21,11 +21,10 @@ from flax.core import freeze
 
 from mman_jax.errors import InputError
 from mman_jax.layers.lstm import LSTM
-from mman_jax.systems.base import (
+from mman_jax.systems.base import Citation, System
+from mman_jax.systems.settings import (
     SEVERAL,
-    Citation,
     Ranges,
-    System,
     around,
     check_rate,
     check_size,

@@ -23,16 +23,8 @@ from mman_jax.layers.frames import FramesLSTM
 from mman_jax.layers.lstm import LSTM
 from mman_jax.layers.mfn import MFN
 from mman_jax.layers.perceptron import Perceptron
-from mman_jax.systems.base import (
-    Citation,
-    Ranges,
-    System,
-    around,
-    check_rate,
-    check_size,
-    of_modality,
-    one_stage,
-)
+from mman_jax.systems.base import Citation, System
+from mman_jax.systems.settings import Ranges, around, check_rate, check_size, of_modality, one_stage
 from mman_jax.types import Array, Inputs
 
 _CELLS = ("utterances", "words")

@@ -22,12 +22,11 @@ from mman_jax.errors import InputError, nearest
 from mman_jax.layers.band import after, band, keep
 from mman_jax.layers.linear import Linear
 from mman_jax.layers.transformer import Encoder, sinusoids
-from mman_jax.systems.base import (
+from mman_jax.systems.base import Citation, System
+from mman_jax.systems.settings import (
     FRAMES,
     SEVERAL,
-    Citation,
     Ranges,
-    System,
     check_rate,
     check_size,
     of_modality,

@@ -16,12 +16,11 @@ import jax.numpy as jnp
 from mman_jax.errors import InputError
 from mman_jax.layers.frames import FramesLSTM
 from mman_jax.layers.lstm import LSTM
-from mman_jax.systems.base import (
+from mman_jax.systems.base import Citation, System
+from mman_jax.systems.settings import (
     SEVERAL,
     SUBWORD,
-    Citation,
     Ranges,
-    System,
     around,
     check_rate,
     check_size,

@@ -30,7 +30,7 @@ _OF_NODES = ("weights", "offsets", "slopes", "shifts")
 
 @dataclasses.dataclass(frozen=True)
 class Rozgic(Estimator):
-    """Machines with Gaussian kernels on the concatenated modalities; nothing is drawn.
+    """Machines with Gaussian kernels on the concatenated modalities; nothing is random.
 
     Attributes:
         modalities: names, in order.
@@ -55,7 +55,7 @@ class Rozgic(Estimator):
     cost: float = 1.0
     gamma: float = 0.0
 
-    drawn: ClassVar[bool] = False
+    stochastic: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Checks the numbers."""

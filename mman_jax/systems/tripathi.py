@@ -20,11 +20,10 @@ from flax.core import freeze
 from mman_jax.errors import InputError, nearest
 from mman_jax.layers.decoder import AttentionDecoder
 from mman_jax.layers.frames import FramesLSTM
-from mman_jax.systems.base import (
+from mman_jax.systems.base import Citation, System
+from mman_jax.systems.settings import (
     FRAMES,
-    Citation,
     Ranges,
-    System,
     around,
     check_rate,
     check_size,

@@ -8,7 +8,7 @@ raises an AssertionError that names the class and the property.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mman_jax.systems.base import System
+from mman_jax.systems.base import BaseSystem
 from mman_jax.systems.estimator import Estimator
 from mman_jax.testing.case import DIMS, Case
 from mman_jax.testing.life_cycle import check_life_cycle
@@ -57,7 +57,7 @@ ESTIMATOR_CHECKS = (check_estimator, check_life_cycle)
 
 
 def check_system(
-    system_class: type[System | Estimator],
+    system_class: type[BaseSystem],
     dims: Mapping[str, int] = DIMS,
     outputs: int = 3,
     settings: Mapping[str, Any] | None = None,

@@ -11,8 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mman_jax.layers.precision import in_standard_numbers
-from mman_jax.systems.base import System, owner
-from mman_jax.systems.estimator import Estimator
+from mman_jax.systems.base import BaseSystem, owner
 from mman_jax.training.optimizer import plain
 from mman_jax.training.programs import initial
 from mman_jax.types import UNSCORED, Array, Inputs
@@ -45,7 +44,7 @@ class Case:
             `decoder/kernel_hidden` in a recurrence that takes a single step.
     """
 
-    system_class: type[System | Estimator]
+    system_class: type[BaseSystem]
     dims: Mapping[str, int] = dataclasses.field(default_factory=lambda: DIMS)
     outputs: int = 3
     settings: Mapping[str, Any] | None = None

@@ -16,7 +16,7 @@ from mman_jax.inference.model import Model
 from mman_jax.systems.estimator import Estimator
 from mman_jax.testing.case import Case, training_settings
 from mman_jax.training import checkpoints, optimizer
-from mman_jax.training.estimator import Fitting
+from mman_jax.training.learner import Fitting
 from mman_jax.training.mesh import compiling, make_mesh
 from mman_jax.training.optimizer import plain
 from mman_jax.training.trainer import Trainer
@@ -77,7 +77,8 @@ def _fit(case: Case, parts: Parts) -> tuple[Any, np.ndarray]:
     """Fits an estimator; returns its parameters of two seeds and its logits on the test part."""
     (task,) = tasks(parts.corpus, "auto")
     fitting = Fitting(case.system, parts.rows)
-    params = fitting.fit(parts.labels(task), [case.seed, case.seed + 1]).state.best
+    (snapshot,) = fitting.run(parts.labels(task), [case.seed, case.seed + 1])
+    params = snapshot.state.best
     return params, fitting.answers(params)["test"]
 
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from mman_jax.errors import InputError
+from mman_jax.errors import InputError, within
 from mman_jax.evaluation.ratings import Target
 from mman_jax.layers.precision import in_standard_numbers
 from mman_jax.systems.base import System
@@ -44,7 +44,9 @@ _EPOCHS_A_CALL = 10
 
 
 class Trainer:
-    """Trains a system on one corpus, as settings say; a task's labels come with each run."""
+    """Trains a network on one corpus, as settings say; a task's labels come with each run."""
+
+    resumes = True
 
     @in_standard_numbers
     def __init__(
@@ -213,6 +215,17 @@ class Trainer:
         )
         _ = training.optimizer  # raises if it is unknown
         return training
+
+    def check(self) -> None:
+        """Checks the settings of every stage; compiles nothing.
+
+        Raises:
+            InputError: a size does not fit, or a stage cannot be trained by its settings.
+        """
+        _ = self.shapes
+        for name in self.stages:
+            with within(f"train.{name}"):
+                self.stage(name)
 
     @in_standard_numbers
     def run(

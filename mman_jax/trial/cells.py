@@ -9,7 +9,7 @@ from mman_jax.data.corpus import Corpus
 from mman_jax.data.sequences import check_named
 from mman_jax.errors import InputError, within
 from mman_jax.systems import SYSTEMS, build
-from mman_jax.systems.base import FRAMES, SUBWORD
+from mman_jax.systems.settings import FRAMES, SUBWORD
 from mman_jax.trial.config import network, title
 from mman_jax.trial.tested import modalities
 

@@ -17,12 +17,9 @@ from mman_jax.data.scales import Target
 from mman_jax.data.splits import Split, split
 from mman_jax.errors import InputError, within
 from mman_jax.systems import build, use
-from mman_jax.systems.base import check_outputs
-from mman_jax.systems.estimator import Estimator
 from mman_jax.training import mesh as parallel
-from mman_jax.training.estimator import Fitting
+from mman_jax.training.learner import Learner, make_learner
 from mman_jax.training.outcome import Snapshot, converged
-from mman_jax.training.trainer import Trainer
 from mman_jax.trial import cells, results, settings
 from mman_jax.trial import tasks as learnt
 from mman_jax.trial.progress import Progress
@@ -41,7 +38,7 @@ class Experiment:
     parts: Parts
     tasks: tuple[protocols.Task, ...]
     labels: dict[str, dict[str, np.ndarray]]
-    trainer: Trainer | Fitting
+    trainer: Learner
     notices: tuple[str, ...]
     small: bool
     tested: Tested | None = None
@@ -49,10 +46,8 @@ class Experiment:
     @property
     def seeds(self) -> list[int]:
         """The seeds of the run; of an estimator that draws nothing the first, for it is any."""
-        system = self.trainer.system
-        drawn = not isinstance(system, Estimator) or system.drawn
-        first = self.config.first_seed
-        return list(range(first, first + (self.config.seeds if drawn else 1)))
+        first, stochastic = self.config.first_seed, self.trainer.system.stochastic
+        return list(range(first, first + (self.config.seeds if stochastic else 1)))
 
     @functools.cached_property
     def groups(self) -> np.ndarray | None:
@@ -199,38 +194,28 @@ def _trainer(
     parts: Parts,
     task: protocols.Task,
     conversations: int | None = None,
-) -> Trainer | Fitting:
+) -> Learner:
     with within("config"):
         classes = len(task.classes)
         use(config.system)
         network = learnt.network(config, task, parts.laid)
         system = build(network, list(parts.cells.dims), classes)
-        if ":" in config.system and not isinstance(system, Estimator):
-            check_outputs(system, parts.cells.dims)
-        if isinstance(system, Estimator):
-            if config.train.labels == "votes":
-                found = f"{config.system!r}, which learns one label an utterance"
-                raise InputError("system", found, "another, for the votes of raters")
-            if parts.laid.kind != "utterances":
-                raise InputError(
-                    "data.cells", f"{parts.laid.kind!r} for {config.system}", "utterances"
-                )
-            return Fitting(system, parts.rows)
-        shards = (config.mesh.seeds, config.mesh.rows)
-        mesh = parallel.make_mesh(config.seeds, config.parallel, *shards)
-        trainer = Trainer(
+        system.check_data("votes" if config.train.labels == "votes" else "classes", parts.laid.kind)
+        if ":" in config.system:
+            system.check_outputs(parts.cells.dims)
+        mesh = parallel.make_mesh(
+            config.seeds, config.parallel, config.mesh.seeds, config.mesh.rows
+        )
+        trainer = make_learner(
             system,
             settings.training(config, parts.corpus, parts.laid),
             parts.rows,
             classes,
             mesh,
             config.parallel,
-            config.data.stream,
-            conversations,
-            task.targets,
+            stream=config.data.stream,
+            conversations=conversations,
+            targets=task.targets,
         )
-        _ = trainer.shapes  # sizes that do not fit are the network's, not a stage's
-        for stage in trainer.stages:
-            with within(f"train.{stage}"):
-                trainer.stage(stage)  # an uncovered parameter is said before anything is written
+        trainer.check()  # before anything is written
     return trainer

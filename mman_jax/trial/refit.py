@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from mman_jax.data.protocols import Task
-from mman_jax.training.estimator import Fitting
+from mman_jax.training.learner import Learner
 from mman_jax.training.optimizer import plateau_of
 from mman_jax.training.outcome import Outcome, Snapshot, StopAt, refitted, retrain_until
-from mman_jax.training.trainer import Trainer
 from mman_jax.trial import joining, training
 from mman_jax.trial.prepared import Experiment, on_split
 from mman_jax.trial.progress import Progress
@@ -57,8 +56,8 @@ def refit(
 
 
 def stopping_points(
-    before: Trainer | Fitting,
-    after: Trainer | Fitting,
+    before: Learner,
+    after: Learner,
     finished: Mapping[str, Outcome],
     settings: Mapping[str, Any],
 ) -> dict[str, StopAt]:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 from mman_jax.data.protocols import Task
 from mman_jax.training import checkpoints, processes
-from mman_jax.training.estimator import STAGE, Fitting
 from mman_jax.training.outcome import Snapshot, StopAt
 from mman_jax.trial import boards, results
 from mman_jax.trial.curves import Log
@@ -44,11 +43,11 @@ def fit(
         InputError: if a checkpoint cannot be read.
     """
     trainer, again = experiment.trainer, stop_at is not None
-    if isinstance(trainer, Fitting):
-        return _at_once(experiment, task, workdir, progress, shown, again)
     where = checkpoints_of(workdir, task, again)
     start, seconds = None, {}
-    found = checkpoints.restore(where)
+    if experiment.config.seeds > len(experiment.seeds):
+        progress.notice("nothing is drawn here: one seed stands for all")
+    found = checkpoints.restore(where) if trainer.resumes else None
     if found:
         start = checkpoints.unpack(*found, trainer.stages, trainer.template, where)
         seconds = found[1]["seconds"]
@@ -80,7 +79,7 @@ def fit(
             # The clocks of several processes differ; all must have a part in packing.
             patience = experiment.config.checkpoint_seconds
             late = processes.agree(Preemption.asked or now - saved > patience)
-            if complete or late:
+            if trainer.resumes and (complete or late):
                 arrays, card = checkpoints.pack(snapshot)
                 if processes.is_first():
                     checkpoints.save(where, arrays, card | {"seconds": seconds})
@@ -88,25 +87,6 @@ def fit(
             if not complete:
                 Preemption.check()
     return snapshot, seconds
-
-
-def _at_once(
-    experiment: Experiment,
-    task: Task,
-    workdir: pathlib.Path,
-    progress: Progress,
-    shown: Sequence[str],
-    again: bool,
-) -> tuple[Snapshot, dict[str, float]]:
-    """What is fitted in one call is interrupted before it or after it: no checkpoints."""
-    began = time.monotonic()
-    if experiment.config.seeds > 1 and len(experiment.seeds) == 1:
-        progress.notice("nothing is drawn here: one seed stands for all")
-    snapshot = experiment.trainer.fit(experiment.labels[task.name], experiment.seeds)
-    if processes.is_first():
-        with _log(experiment, task, workdir, shown, again) as log:
-            log.note(snapshot, last=True)
-    return snapshot, {STAGE: time.monotonic() - began}
 
 
 def checkpoints_of(workdir: pathlib.Path, task: Task, again: bool = False) -> pathlib.Path:

@@ -35,7 +35,7 @@ def test_every_system_is_planned_that_can_be_trained(monkeypatch):
     }
     recipe.data.target = "sentiment"
     _, others = cited.systems(recipe, ("text", "visual"), 2)
-    assert others["rozgic"] == "task: numbers, votes or words; expected one label an utterance"
+    assert others["rozgic"].startswith("network.system: Rozgic, which learns classes")
 
 
 def test_cited_systems_are_trained_and_reported_beside_the_paper_s(tmp_path):

@@ -4,7 +4,6 @@ import pytest
 from configs import mman
 from mman_jax.study import towers as plan
 from mman_jax.systems import build
-from mman_jax.systems.base import parameter_shapes
 
 MODALITIES = ("speech", "visual", "text")
 DIMS = {"speech": 100, "visual": 512, "text": 100}
@@ -31,7 +30,7 @@ def names(system):
 
 
 def count(config, dims):
-    shapes = parameter_shapes(build(config.network, list(dims), 4), dims)
+    shapes = build(config.network, list(dims), 4).parameter_shapes(dims)
     return sum(x.size for x in jax.tree.leaves(shapes))
 
 

@@ -4,8 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mman_jax.systems.base import parameter_shapes
-
 
 def filled(path, shape):
     """A matrix or a vector by the rule; [in, out] here is the transpose of [out, in] there.
@@ -24,7 +22,7 @@ def filled(path, shape):
 
 
 def params(system, dims):
-    shapes = parameter_shapes(system, dims)
+    shapes = system.parameter_shapes(dims)
     return jax.tree_util.tree_map_with_path(lambda k, x: jnp.asarray(filled(k, x.shape)), shapes)
 
 

@@ -11,7 +11,6 @@ from mman_jax.inference import exported, stream
 from mman_jax.inference.answerer import Answerer
 from mman_jax.layers.lstm import LSTM
 from mman_jax.systems import build
-from mman_jax.systems.base import parameter_shapes
 from mman_jax.systems.bc_lstm import Level
 from mman_jax.trial.config import network
 from mman_jax.types import Inputs
@@ -42,7 +41,7 @@ def rows(seed=0, utterances=6):
 )
 def test_parameters(dims, classes, parameters):
     system = build(network(bc_lstm.get_config()), list(dims), classes)
-    shapes = parameter_shapes(system, dims)
+    shapes = system.parameter_shapes(dims)
     assert sum(math.prod(x.shape) for x in jax.tree.leaves(shapes)) == parameters
 
 

@@ -11,7 +11,6 @@ from mman_jax.errors import InputError
 from mman_jax.inference.stream import check_streams
 from mman_jax.layers.factorized import Layer, Norm
 from mman_jax.systems import build
-from mman_jax.systems.base import parameter_shapes
 from mman_jax.trial.config import network
 from mman_jax.types import Inputs
 from tests.layers import references
@@ -49,14 +48,14 @@ def features():
 def test_parameters(dims, classes, parameters):
     dims = dict(zip(DIMS, dims, strict=True))
     system = build(network(fmt.get_config()), list(dims), classes)
-    assert golden.count(parameter_shapes(system, dims)) == parameters
+    assert golden.count(system.parameter_shapes(dims)) == parameters
 
 
 def test_parameters_of_its_settings_for_mosi():
     widths = {"speech": 20, "visual": 40}
     settings = {"system": "fmt", "widths": widths, "heads": 6, "units": 1024}
     dims = {"text": 300, "speech": 74, "visual": 47}
-    shapes = parameter_shapes(build(settings, list(dims), 1), dims)
+    shapes = build(settings, list(dims), 1).parameter_shapes(dims)
     assert golden.count(shapes) == 92_794_917
 
 
@@ -72,7 +71,7 @@ def test_the_golden_numbers():
 def test_merging_is_the_chain_of_linear_layers_on_each_version_of_a_modality():
     """A layer as it is written down: heads one after the other, each modality's versions stacked,
     then one small layer after the other."""
-    shapes = parameter_shapes(build(SMALL, list(DIMS), 2), DIMS)["answer"]["layers"]
+    shapes = build(SMALL, list(DIMS), 2).parameter_shapes(DIMS)["answer"]["layers"]
     layer = jax.tree.map(lambda x: x[0], references.randomise(shapes, scale=0.3))
     for name in ("norm_attention", "norm_dense"):
         layer[name] = {"scale": np.ones(9, "f4"), "bias": np.zeros(9, "f4")}
@@ -132,7 +131,7 @@ def test_its_norm_divides_by_the_deviation_with_n_minus_1():
 
 
 def test_one_modality_has_one_group():
-    shapes = parameter_shapes(build(SMALL, ["text"], 2), {"text": 4})["answer"]["layers"]
+    shapes = build(SMALL, ["text"], 2).parameter_shapes({"text": 4})["answer"]["layers"]
     assert [name for name in shapes if "group" in name] == ["group_0"]
     assert shapes["merge_0_kernel"].shape == (2, 1, 2, 1, 5)
 
@@ -157,4 +156,4 @@ def test_one_that_looks_ahead_says_so():
 )
 def test_settings_that_cannot_be_are_refused(settings, said):
     with pytest.raises(InputError, match=said):
-        parameter_shapes(build(SMALL | settings, list(DIMS), 2), DIMS)
+        build(SMALL | settings, list(DIMS), 2).parameter_shapes(DIMS)

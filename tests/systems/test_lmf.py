@@ -6,7 +6,6 @@ import pytest
 from configs import lmf
 from mman_jax.errors import InputError
 from mman_jax.systems import build
-from mman_jax.systems.base import parameter_shapes
 from mman_jax.systems.lmf import LMF, _Factors, _Sum
 from mman_jax.trial.config import network
 from mman_jax.types import Inputs
@@ -39,7 +38,7 @@ def small(**more):
 
 
 def params(system):
-    shapes = parameter_shapes(system, DIMS)
+    shapes = system.parameter_shapes(DIMS)
     return jax.tree_util.tree_map_with_path(lambda k, x: jnp.asarray(filled(k, x.shape)), shapes)
 
 
@@ -56,7 +55,7 @@ def answer(system, features=FEATURES, parameters=None, **present):
 def test_parameters(dims, classes, parameters):
     dims = dict(zip(DIMS, dims, strict=True))
     system = build(network(lmf.get_config()), list(dims), classes)
-    assert golden.count(parameter_shapes(system, dims)) == parameters
+    assert golden.count(system.parameter_shapes(dims)) == parameters
 
 
 def test_golden_numbers():
@@ -106,7 +105,7 @@ def test_one_rank_is_left_where_the_others_weigh_nothing():
 def test_the_factors_are_those_of_a_full_tensor():
     system = build({"system": "lmf"} | SMALL | {"sizes": {"default": 2}}, ["text", "speech"], 2)
     dims = {m: DIMS[m] for m in ("text", "speech")}
-    shapes = parameter_shapes(system, dims)
+    shapes = system.parameter_shapes(dims)
     parameters = jax.tree_util.tree_map_with_path(lambda k, x: filled(k, x.shape), shapes)
     parameters["factors"]["speech"] *= np.linspace(0.5, 1.5, 3)[:, None, None]
     text, speech = (parameters["factors"][m] for m in dims)

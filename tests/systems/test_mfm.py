@@ -8,7 +8,6 @@ import pytest
 from configs import mfm
 from mman_jax.errors import InputError
 from mman_jax.systems import build
-from mman_jax.systems.base import parameter_shapes
 from mman_jax.systems.mfm import _last_cells, discrepancy
 from mman_jax.trial.config import network
 from mman_jax.types import Inputs
@@ -71,7 +70,7 @@ def over_words():
 def test_parameters(dims, classes, parameters):
     dims = dict(zip(DIMS, dims, strict=True))
     system = build(network(mfm.get_config()), list(dims), classes)
-    assert golden.count(parameter_shapes(system, dims)) == parameters
+    assert golden.count(system.parameter_shapes(dims)) == parameters
 
 
 def test_the_golden_numbers_of_words():
@@ -168,7 +167,7 @@ def test_where_the_last_cells_are():
 
 
 def test_a_modality_of_any_name_has_the_default_sizes():
-    shapes = parameter_shapes(build({"system": "mfm"}, ["face", "text"], 2), {"face": 3, "text": 2})
+    shapes = build({"system": "mfm"}, ["face", "text"], 2).parameter_shapes({"face": 3, "text": 2})
     assert shapes["code_face"]["kernel"].shape == (32, 32)
     assert shapes["mfn"]["lstm_face"]["kernel_hidden"].shape == (64, 256)
     assert shapes["mfn"]["lstm_text"]["kernel_hidden"].shape == (88, 352)

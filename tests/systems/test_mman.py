@@ -9,7 +9,6 @@ import pytest
 from mman_jax.layers.clstm import ContextualLSTM
 from mman_jax.layers.lstm import LSTM
 from mman_jax.systems import build
-from mman_jax.systems.base import parameter_shapes
 from mman_jax.types import Inputs
 from tests.layers import references
 
@@ -47,7 +46,7 @@ def draw(dims, rows=3, utterances=6, seed=0):
 
 
 def shapes_of(network, dims):
-    return parameter_shapes(network, dims)
+    return network.parameter_shapes(dims)
 
 
 @functools.cache

@@ -8,7 +8,6 @@ import pytest
 from configs import mult
 from mman_jax.errors import InputError
 from mman_jax.systems import build
-from mman_jax.systems.base import parameter_shapes
 from mman_jax.trial.config import network
 from mman_jax.trial.prepared import prepare_experiment
 from mman_jax.types import Inputs
@@ -38,13 +37,13 @@ def features(cells=4):
 def test_parameters(dims, classes, parameters):
     dims = dict(zip(DIMS, dims, strict=True))
     system = build(network(mult.get_config()), list(dims), classes)
-    assert golden.count(parameter_shapes(system, dims)) == parameters
+    assert golden.count(system.parameter_shapes(dims)) == parameters
 
 
 def test_parameters_of_the_papers_own_sizes():
     dims = {"text": 300, "speech": 74, "visual": 35}
     system = build({"system": "mult", "units": 40, "layers": 4, "heads": 10}, list(dims), 2)
-    assert golden.count(parameter_shapes(system, dims)) == 1_540_842
+    assert golden.count(system.parameter_shapes(dims)) == 1_540_842
 
 
 def test_the_golden_numbers():
@@ -92,7 +91,7 @@ def test_the_order_of_the_modalities_permutes_parameters_and_nothing_else():
     given = {m: features()[m] for m in ("text", "speech")}
     system = build(settings, ["text", "speech"], 2)
     dims = {m: x.shape[-1] for m, x in given.items()}
-    params = references.randomise(parameter_shapes(system, dims), scale=0.3)
+    params = references.randomise(system.parameter_shapes(dims), scale=0.3)
     expected, _ = jax.jit(system.apply)({"params": params}, Inputs.unpadded(given, RESET))
     answer = jax.tree.map(np.asarray, params["answer"])
     for name in ("cross", "own"):
@@ -118,7 +117,7 @@ def test_an_answer_looks_back_as_far_as_the_windows_of_its_layers_reach():
     dims = {"text": 2, "speech": 3}
     settings = {"system": "mult", "units": 6, "heads": 3, "layers": 2, "window": 2}
     system = build(settings, list(dims), 3)
-    params = references.randomise(parameter_shapes(system, dims), scale=0.4)
+    params = references.randomise(system.parameter_shapes(dims), scale=0.4)
     x, steps = {m: golden.inputs(1, 7, d) for m, d in dims.items()}, np.arange(7)
 
     def answers(x):
@@ -135,7 +134,7 @@ def test_an_answer_looks_back_as_far_as_the_windows_of_its_layers_reach():
 
 
 def test_where_nothing_is_projected_there_is_no_projection():
-    shapes = parameter_shapes(build({"system": "mult"}, ["a", "b"], 2), {"a": 30, "b": 2})
+    shapes = build({"system": "mult"}, ["a", "b"], 2).parameter_shapes({"a": 30, "b": 2})
     assert {"project_b"} == {name for name in shapes["answer"] if "project" in name}
 
 
@@ -162,4 +161,4 @@ def test_a_modality_alone_is_refused_before_anything_is_trained():
 )
 def test_settings_that_cannot_be_are_refused(settings, said):
     with pytest.raises(InputError, match=said):
-        parameter_shapes(build({"system": "mult"} | settings, list(DIMS), 2), DIMS)
+        build({"system": "mult"} | settings, list(DIMS), 2).parameter_shapes(DIMS)

@@ -16,7 +16,6 @@ from mman_jax.inference import exported
 from mman_jax.inference.answerer import Answerer
 from mman_jax.inference.model import Model
 from mman_jax.systems import build
-from mman_jax.systems.base import parameter_shapes
 from mman_jax.training.mesh import compiling, make_mesh
 from mman_jax.training.trainer import Trainer
 from mman_jax.types import Inputs
@@ -68,7 +67,7 @@ def parameters(name):
         scale = x.shape[-2] ** -0.5 if len(x.shape) > 1 else 0.3
         return scale * random.normal(size=x.shape).astype("f4")
 
-    return jax.tree.map(draw, parameter_shapes(small(name), DIMS[name]))
+    return jax.tree.map(draw, small(name).parameter_shapes(DIMS[name]))
 
 
 @functools.cache

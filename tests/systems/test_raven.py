@@ -6,7 +6,6 @@ import pytest
 from configs import raven
 from mman_jax.errors import InputError
 from mman_jax.systems import build
-from mman_jax.systems.base import parameter_shapes
 from mman_jax.systems.raven import RAVEN
 from mman_jax.trial.config import network
 from mman_jax.types import Inputs
@@ -59,7 +58,7 @@ def answer(system, features, params=None, **present):
 def test_parameters(dims, classes, parameters):
     dims = dict(zip(DIMS, dims, strict=True))
     system = build(network(raven.get_config()), list(dims), classes)
-    assert golden.count(parameter_shapes(system, dims)) == parameters
+    assert golden.count(system.parameter_shapes(dims)) == parameters
 
 
 @pytest.mark.parametrize(
@@ -129,7 +128,7 @@ def test_every_parameter_has_a_gradient_where_words_have_frames():
 def test_any_modality_is_the_pivot():
     def shifted(modalities, **settings):
         system = build({"system": "raven"} | settings, modalities, 2)
-        return parameter_shapes(system, dict.fromkeys(modalities, 3) | {modalities[0]: 5})
+        return system.parameter_shapes(dict.fromkeys(modalities, 3) | {modalities[0]: 5})
 
     assert "gate_text" not in shifted(["face", "text"])
     assert "gate_text" in shifted(["face", "text"], pivot="face")

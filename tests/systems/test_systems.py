@@ -9,7 +9,7 @@ import configs
 from configs import mman
 from mman_jax.errors import InputError
 from mman_jax.systems import build
-from mman_jax.systems.base import owner, parameter_shapes
+from mman_jax.systems.base import owner
 from mman_jax.trial.config import network, title
 
 # The public IEMOCAP features (facts.md).
@@ -34,7 +34,7 @@ PARAMETERS = {
 
 
 def shapes(network, dims):
-    return parameter_shapes(network, dims)
+    return network.parameter_shapes(dims)
 
 
 def count(params):

@@ -4,7 +4,6 @@ import pytest
 from configs import tripathi
 from mman_jax.errors import InputError
 from mman_jax.systems import build
-from mman_jax.systems.base import parameter_shapes
 from mman_jax.trial.config import network
 from mman_jax.types import Inputs
 from tests.systems import golden
@@ -22,7 +21,7 @@ DIMS = {"text": 3, "speech": 2}
 def test_parameters(dims, classes, parameters):
     dims = dict(zip(("text", "speech", "visual"), dims, strict=True))
     system = build(network(tripathi.get_config()), list(dims), classes)
-    assert golden.count(parameter_shapes(system, dims)) == parameters
+    assert golden.count(system.parameter_shapes(dims)) == parameters
 
 
 def test_parameters_over_frames():
@@ -30,7 +29,7 @@ def test_parameters_over_frames():
     dims = {"text": 300, "speech": 34, "visual": 189}
     config = network(tripathi.get_config())
     system = build(config | {"cells": "frames"}, list(dims), 4)
-    shapes = parameter_shapes(system, dims)
+    shapes = system.parameter_shapes(dims)
     assert golden.count(shapes) == 6_620_100 + 4 * (256 + 256 + 128)
     assert {name: golden.count(x) for name, x in shapes.items()} == {
         "branch_text": 1_982_572 - 2737 * 300 + 4 * (256 + 256),
@@ -78,4 +77,4 @@ def test_its_answers_by_hand():
 )
 def test_settings_that_cannot_be_are_refused(settings, said):
     with pytest.raises(InputError, match=said):
-        parameter_shapes(build({"system": "tripathi"} | settings, list(DIMS), 2), DIMS)
+        build({"system": "tripathi"} | settings, list(DIMS), 2).parameter_shapes(DIMS)

@@ -1,19 +1,23 @@
-"""Fitting of estimators; the counterpart of `Trainer` for systems without gradients."""
+"""Learners: `Trainer` for networks, and `Fitting` for systems that learn in one call."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from mman_jax.evaluation.metrics import accuracy, confusion
+from mman_jax.evaluation.ratings import Target
+from mman_jax.systems.base import BaseSystem, System
 from mman_jax.systems.estimator import Estimator
-from mman_jax.training.objectives import cross_entropy
-from mman_jax.training.outcome import Outcome, Snapshot
-from mman_jax.training.state import Record
+from mman_jax.training.objectives import Classes, Objective, cross_entropy
+from mman_jax.training.outcome import Outcome, Snapshot, StopAt
+from mman_jax.training.state import Record, State
+from mman_jax.training.trainer import Trainer
 from mman_jax.types import Batch
 
-STAGE = "fit"
+_STAGE = "fit"
 
 
 class Fitted(NamedTuple):
@@ -23,17 +27,19 @@ class Fitted(NamedTuple):
 
 
 class Fitting:
-    """Fits an estimator on one corpus, in one epoch; a task's labels come with each fit.
+    """Fits an estimator on one corpus, in one stage of one epoch; see `Trainer`.
 
     Attributes:
         stages: the name of the only stage.
-        streamed: False: rows are not read in batches.
-        parameters: 0, the number of parameters before fitting.
+        resumes: whether `run` can resume from a snapshot.
+        streamed: whether rows are read in batches.
+        parameters: 0; fitting determines the number of parameters.
     """
 
-    stages = (STAGE,)
+    stages: tuple[str, ...] = (_STAGE,)
+    resumes = False
     streamed = False
-    parameters = 0  # none is known before it is fitted
+    parameters = 0
 
     def __init__(self, system: Estimator, rows: Mapping[str, Batch]):
         """Reads nothing yet.
@@ -42,7 +48,16 @@ class Fitting:
             system: the estimator.
             rows: of `train`, `valid` and `test`, each with one empty row at its end.
         """
-        self.system, self._rows = system, dict(rows)
+        self.system = system
+        self.objective: Objective = Classes(system.outputs)
+        self._rows = dict(rows)
+
+    def put(self, rows: Mapping[str, Batch]) -> None:
+        """Replaces the rows, for example by another fold's."""
+        self._rows = dict(rows)
+
+    def release(self) -> None:
+        """Does nothing: no rows are kept on the devices."""
 
     def heads(self, stage: str) -> tuple[str, ...]:
         """Returns the only head."""
@@ -56,12 +71,27 @@ class Fitting:
         """Returns the number of steps of an epoch, one."""
         return 1
 
-    def fit(self, labels: Mapping[str, np.ndarray], seeds: Sequence[int]) -> Snapshot:
-        """Fits every seed, and scores it once.
+    def check(self) -> None:
+        """Does nothing: an estimator checks its settings when it is made."""
+
+    def run(
+        self,
+        labels: Mapping[str, np.ndarray],
+        seeds: Sequence[int],
+        start: Snapshot | None = None,
+        lr_scales: Sequence[float] | None = None,
+        stop_at: Mapping[str, StopAt] | None = None,
+        groups: np.ndarray | None = None,
+    ) -> Iterator[Snapshot]:
+        """Fits every seed, and yields the only snapshot, with the stage finished.
 
         Args:
-            labels: [R + 1, U] int32 of each part; for numbers and votes, [R + 1, U, C] float32.
+            labels: [R + 1, U] int32 of each part.
             seeds: S seeds.
+            start: unused, as are the other arguments of `Trainer.run`.
+            lr_scales: unused.
+            stop_at: unused.
+            groups: unused.
         """
         train = self._rows["train"]
         features = {m: np.asarray(x)[train.mask] for m, x in train.features.items()}
@@ -74,8 +104,8 @@ class Fitting:
         history = Record(
             train_loss=_losses(logits["train"], labels["train"]).reshape(shape),
             valid_loss=_losses(logits["valid"], labels["valid"]).reshape(shape),
-            valid_accuracy=np.float32(accuracy(valid)).reshape(shape),
-            test_accuracy=np.float32(accuracy(test)).reshape(shape),
+            valid_accuracy=np.asarray(accuracy(valid), np.float32).reshape(shape),
+            test_accuracy=np.asarray(accuracy(test), np.float32).reshape(shape),
             training=np.ones(shape, bool),
         )
         outcome = Outcome(
@@ -87,7 +117,7 @@ class Fitting:
             failed_norm=np.zeros(shape[1:], np.float32),
             history=history,
         )
-        return Snapshot(STAGE, Fitted(params), history, {STAGE: outcome})
+        yield Snapshot(_STAGE, cast(State, Fitted(params)), history, {_STAGE: outcome})
 
     def answers(self, params: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Computes logits [S, R + 1, U, C] on `valid` and `test`; see `Trainer.answers`."""
@@ -104,8 +134,40 @@ class Fitting:
 
     def answer(self, params: Mapping[str, np.ndarray], part: str) -> np.ndarray:
         """Computes logits [S, R + 1, U, C] on the rows of a part."""
-        rows = self._rows[part]
-        return self.system.answers(params, {m: np.asarray(x) for m, x in rows.features.items()})
+        return self.system.predict_seeds(params, self._rows[part].inputs)
+
+
+Learner = Trainer | Fitting
+
+
+def make_learner(
+    system: BaseSystem,
+    settings: Mapping[str, Any],
+    rows: Mapping[str, Batch],
+    classes: int,
+    mesh: Mesh,
+    parallel: str = "jit",
+    stream: bool | None = None,
+    conversations: int | None = None,
+    targets: Sequence[Target] = (),
+    until: str | None = None,
+) -> Learner:
+    """Returns what trains a system; the arguments are those of `Trainer`."""
+    if system.learns_by == Estimator.learns_by:
+        return Fitting(cast(Estimator, system), rows)
+    network = cast(System, system)
+    return Trainer(
+        network,
+        settings,
+        rows,
+        classes,
+        mesh,
+        parallel,
+        stream=stream,
+        conversations=conversations,
+        targets=targets,
+        until=until,
+    )
 
 
 def _counts(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -115,9 +177,8 @@ def _counts(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 def _losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Computes the mean cross-entropy [S] float32 in nats."""
-
-    def mean(x: np.ndarray) -> Any:
+    losses = []
+    for x in logits:
         total, weight = cross_entropy(x, labels, jnp.ones(x.shape[-1]))
-        return total / jnp.maximum(weight, 1e-9)
-
-    return np.float32([mean(x) for x in logits])
+        losses.append(total / jnp.maximum(weight, 1e-9))
+    return np.asarray(losses, np.float32)

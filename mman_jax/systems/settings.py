@@ -1,0 +1,174 @@
+"""Settings of systems: typed fields with defaults, recipes of training, ranges of a search."""
+
+import dataclasses
+import math
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+from mman_jax.errors import InputError, nearest
+
+SEVERAL, SUBWORD, FRAMES = "several modalities", "subword frames", "own frames"
+"""Members of `reads`: two modalities or more; where cells are words, the frames inside a word,
+[B, U, F, D] with `present` [B, U, F]; where cells are frames, those of each modality,
+[B, 1, F, D] with `present` [B, 1, F]."""
+
+Ranges = dict[str, dict[str, Any]]
+"""Values that a search may try, by the path of a setting in a config, such as `train.batch`: for
+numbers `low`, `high` and whether `log`; for anything else `choices`, the simplest first. Settings
+that share a value have their last names joined by `|`: `network.early.attention.model|key`."""
+
+TRAINING: Ranges = {
+    "train.label_smoothing": {"low": 0.0, "high": 0.2},
+    "train.class_weights": {"choices": (False, True)},
+    "train.average": {"choices": (0.0, 0.9, 0.98, 0.995)},
+}
+"""Ranges of the settings of training that every system has."""
+
+_NOT_SETTINGS = ("modalities", "outputs", "parent", "name")
+_LARGEST = 2**31 - 1
+
+
+def around(value: float, below: float, above: float) -> dict[str, Any]:
+    """Returns a range about a value, searched by its logarithm; integers if the value is one.
+
+    Args:
+        value: the default.
+        below: the factor of the lowest value.
+        above: the factor of the highest value.
+    """
+    low, high = value * below, value * above
+    if isinstance(value, int):
+        low, high = max(1, round(low)), max(2, round(high))
+    return {"low": low, "high": high, "log": True}
+
+
+def one_stage(batch: int, falls_after: int | None = None, **settings: Any) -> dict[str, Any]:
+    """Returns a recipe for a system that is trained in one stage, by Adam at a rate of 1e-3.
+
+    Args:
+        batch: conversations in a batch.
+        falls_after: epochs without a lower validation loss after which the rate falls to a tenth.
+        settings: of the stage, in place of or in addition to these.
+    """
+    stage = {
+        "rules": ((".*", True),),
+        "optimizer": "adam",
+        "learning_rate": {"default": 1e-3},
+        "weight_decay": 0.0,
+        "clip": 1e9,  # none
+    }
+    falls = {"plateau": {"patience": falls_after, "factor": 0.1}} if falls_after else {}
+    return {"batch": batch, "all": stage | settings | falls}
+
+
+class Configurable:
+    """A dataclass of `modalities` and `outputs` whose other fields are settings, by their types."""
+
+    modalities: tuple[str, ...]
+    outputs: int
+
+    reads: ClassVar[frozenset[str]] = frozenset()
+    """What it needs beyond one vector per cell: `SEVERAL`, `SUBWORD` or `FRAMES`."""
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """Returns the settings of `from_settings` with their default values."""
+        return {field.name: _default(field) for field in _fields(cls)}
+
+    @classmethod
+    def from_settings(
+        cls, settings: Mapping[str, Any], modalities: Sequence[str], outputs: int
+    ) -> Self:
+        """Makes a system; settings that are left out have their defaults.
+
+        Raises:
+            InputError: an unknown setting, a value of another type, or too few modalities.
+        """
+        if SEVERAL in cls.reads and len(modalities) < 2:
+            found = f"{', '.join(modalities)} alone"
+            raise InputError("modalities", found, f"two or more for {cls.__name__}")
+        names = [field.name for field in _fields(cls)]
+        types, values = typing.get_type_hints(cls), {}
+        for name, value in settings.items():
+            if name not in names:
+                raise InputError(f"network.{name}", "unknown", nearest(name, names))
+            values[name] = _convert(f"network.{name}", value, types[name])
+        make: Any = cls  # the constructor of a dataclass that a subclass declares
+        return make(modalities=tuple(modalities), outputs=outputs, **values)
+
+
+def find_pivot(pivot: str, modalities: Sequence[str]) -> str:
+    """Returns the modality that a setting names; if it is empty, `text` or else the first one.
+
+    Raises:
+        InputError: there is no such modality.
+    """
+    if pivot and pivot not in modalities:
+        raise InputError("network.pivot", f"no modality {pivot!r:.40}", nearest(pivot, modalities))
+    return pivot or ("text" if "text" in modalities else modalities[0])
+
+
+def of_modality(place: str, values: Mapping[str, Any], modality: str) -> Any:
+    """Returns the value of a modality by its name, or else that of `default`.
+
+    Raises:
+        InputError: there is neither.
+    """
+    if not {modality, "default"} & set(values):
+        raise InputError(place, f"none for {modality!r:.40}", "one by its name, or `default`")
+    return values.get(modality, values.get("default"))
+
+
+def check_rate(place: str, rate: Any, below_one: bool = False) -> None:
+    """Raises an InputError unless a value is a rate of dropout, from 0 to 1."""
+    is_number = isinstance(rate, int | float)
+    if not is_number or not 0 <= rate <= 1 or (below_one and rate == 1):
+        raise InputError(place, str(rate), f"a rate from 0 to {'below ' * below_one}1")
+
+
+def check_size(place: str, size: Any) -> None:
+    """Raises an InputError unless a value is a number of units."""
+    if type(size) is not int or not 1 <= size <= _LARGEST:
+        raise InputError(place, f"{size!r:.60}", "a whole number from 1 to 2**31 - 1")
+
+
+def check_sizes(place: str, sizes: Any) -> None:
+    """Raises an InputError unless a value lists numbers of units, one for each layer."""
+    listed = isinstance(sizes, list | tuple) and sizes
+    if not listed or not all(type(size) is int and 1 <= size <= _LARGEST for size in sizes):
+        expected = "whole numbers from 1 to 2**31 - 1, one for each layer: (300,)"
+        raise InputError(place, f"{sizes!r:.60}", expected)
+
+
+def _fields(cls: Any) -> list[Any]:
+    fields = dataclasses.fields(cls)
+    return [field for field in fields if field.init and field.name not in _NOT_SETTINGS]
+
+
+def _default(field: Any) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    # Flax freezes the mappings of a module.
+    return dict(field.default) if isinstance(field.default, Mapping) else field.default
+
+
+def _convert(place: str, value: Any, wanted: Any) -> Any:
+    """Returns a value as the wanted type, or raises an InputError."""
+    origin, parts = typing.get_origin(wanted), typing.get_args(wanted)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise InputError(place, f"a {type(value).__name__}", "several values, (x, y)")
+        return tuple(_convert(place, item, parts[0]) for item in value)
+    if origin is Mapping:
+        if not hasattr(value, "items"):  # a ConfigDict is no Mapping
+            raise InputError(place, f"a {type(value).__name__}", "values by name")
+        return {name: _convert(f"{place}.{name}", x, parts[1]) for name, x in value.items()}
+    if wanted is float and type(value) is int:
+        value = float(value)
+    if wanted in (int, float, bool, str) and type(value) is not wanted:
+        expected = {int: "a whole number", float: "a number"}.get(wanted, wanted.__name__)
+        raise InputError(place, f"{value!r:.60}, a {type(value).__name__}", expected)
+    if wanted is float and not math.isfinite(value):
+        raise InputError(place, str(value), "a finite number")
+    return value
