@@ -1,13 +1,13 @@
 """Frames as they are: each modality of an utterance at its own rate, aligned to no other one."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from mman_jax.data import sequences, views
-from mman_jax.data.cells.utterances import Cells
+from mman_jax.data.cells.utterances import Cells, FrameView
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.sequences import Sequence
 
@@ -33,6 +33,18 @@ class Unaligned(Cells):
     empty: np.ndarray
     rest: tuple[str, ...]
     kind = "frames"
+
+    @classmethod
+    def make(
+        cls,
+        corpus: Corpus,
+        modalities: Iterable[str],
+        subword: bool,
+        frame_view: FrameView,
+        **options: Any,
+    ) -> "Unaligned":
+        """Makes the cells of a corpus; see `Cells.make` and `unaligned`."""
+        return unaligned(corpus, {name: frame_view(name) for name in modalities})
 
     def about(self) -> dict[str, Any]:
         """What results say of them."""

@@ -1,14 +1,17 @@
 """Utterances as cells, and what all kinds of cells have in common."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from mman_jax.data import sequences
+from mman_jax.data import batching, sequences
 from mman_jax.data.batching import Layout
 from mman_jax.data.corpus import Corpus
+
+FrameView = Callable[[str], Mapping[str, int]]
+"""Arguments of `views.as_is` for a modality's own frames."""
 
 
 class Cells:
@@ -27,6 +30,48 @@ class Cells:
     cells: Corpus
     frames: dict[str, sequences.Sequence]
     empty: np.ndarray
+
+    vectors: ClassVar[bool] = False
+    """Whether an utterance is one vector a modality, which a stream of utterances can bring."""
+
+    pool: ClassVar[str | None] = None
+    """How a reader makes vectors of sequences of frames; None: it leaves them."""
+
+    @classmethod
+    def make(
+        cls,
+        corpus: Corpus,
+        modalities: Sequence[str],
+        subword: bool,
+        frame_view: FrameView,
+        **options: Any,
+    ) -> Self:
+        """Makes the cells of a corpus for a system.
+
+        Args:
+            corpus: whose utterances.
+            modalities: names in the system's order.
+            subword: whether the system reads the frames inside a word.
+            frame_view: the system's arguments of `views.as_is` for a modality's own frames.
+            **options: what `card` returned.
+
+        Raises:
+            InputError: the corpus lacks a modality, or what lies inside its utterances.
+        """
+        raise NotImplementedError
+
+    def of_utterances(self, values: np.ndarray, layout: Layout, axis: int = 0) -> np.ndarray:
+        """Returns the values of utterances [..., N, ...] from those of packed cells.
+
+        An utterance has the value of its last cell.
+
+        Args:
+            values: [..., R, U, ...].
+            layout: of all items, in their order.
+            axis: that of R.
+        """
+        cells = batching.gather(layout, values, axis)
+        return cells.take(np.cumsum(layout.lengths) - 1, axis)
 
     def items(self, corpus: Corpus, conversations: Sequence[int]) -> np.ndarray:
         """Returns the items of some conversations of the corpus, [n] int64, in their order."""
@@ -69,6 +114,24 @@ class Utterances(Cells):
 
     cells: Corpus
     kind = "utterances"
+    vectors = True
+    pool = "mean"
+
+    @classmethod
+    def make(
+        cls,
+        corpus: Corpus,
+        modalities: Sequence[str],
+        subword: bool,
+        frame_view: FrameView,
+        **options: Any,
+    ) -> Self:
+        """Makes the cells of a corpus; see `Cells.make`."""
+        return cls(corpus.select_modalities(list(modalities)))
+
+    def of_utterances(self, values: np.ndarray, layout: Layout, axis: int = 0) -> np.ndarray:
+        """Returns the values of utterances [..., N, ...] from those of packed utterances."""
+        return batching.gather(layout, values, axis)
 
     @property
     def frames(self) -> dict[str, sequences.Sequence]:

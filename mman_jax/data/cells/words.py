@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mman_jax.data import sequences, views
-from mman_jax.data.cells.utterances import Cells
+from mman_jax.data.cells.utterances import Cells, FrameView
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.sequences import Sequence
 from mman_jax.errors import InputError
@@ -45,6 +45,18 @@ class Words(Cells):
     empty: np.ndarray
     rest: tuple[str, ...]
     kind = "words"
+
+    @classmethod
+    def make(
+        cls,
+        corpus: Corpus,
+        modalities: Several[str],
+        subword: bool,
+        frame_view: FrameView,
+        **options: Any,
+    ) -> "Words":
+        """Makes the cells of a corpus; see `Cells.make` and `words`."""
+        return words(corpus, frames=subword, modalities=modalities, **options)
 
     def network(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the settings with the pivot whose cells are the words.
