@@ -63,12 +63,12 @@ def forgotten_programs():
 
 
 LONG = (
-    "study/test_study.py",
+    "study/test_paper.py",
     "systems/test_contract.py",
     "training/test_distributed.py",
     "study/test_folds.py",
     "cli/test_extract.py",
-    "trial/test_experiment.py",
+    "trial/test_runner.py",
     "study/test_sweep.py",
     "training/test_feeding.py",
     "systems/test_over_frames.py",

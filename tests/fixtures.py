@@ -39,10 +39,10 @@ def sounds(tmp_path_factory):
 def trained(sounds, tmp_path_factory):
     """The manifest, the corpus, and the folder of a run on that."""
     from tests import tiny
-    from tests.trial import test_experiment
+    from tests.trial import test_runner
 
     source, corpus = sounds
     workdir = tmp_path_factory.mktemp("trained") / "run"
     # The tower of attention alone is the smallest system that tells its attention.
-    test_experiment.run(test_experiment.on(corpus, tiny.small("clstm_mma")), workdir)
+    test_runner.run(test_runner.on(corpus, tiny.small("clstm_mma")), workdir)
     return source, corpus, workdir

@@ -12,7 +12,7 @@ from configs import mman
 from mman_jax.data.parts import prepare
 from mman_jax.data.protocols import tasks
 from mman_jax.data.synthetic import process
-from mman_jax.study.towers import recipe_of
+from mman_jax.study.plan import recipe_of
 from mman_jax.systems import SYSTEMS, build
 from mman_jax.systems.base import Stage, System
 from mman_jax.training import mesh as parallel

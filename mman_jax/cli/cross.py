@@ -20,9 +20,9 @@ from mman_jax.cli.terminal.screen import Screen
 from mman_jax.files.lock import alone
 from mman_jax.files.whole import write_whole
 from mman_jax.report import crossing, html, markdown
-from mman_jax.study import crossed, workers
+from mman_jax.study import crossed, jobs
 from mman_jax.training.mesh import use_cache
-from mman_jax.trial.preemption import Preemption
+from mman_jax.trial.progress import Preemption
 
 _CONFIG = command.config_flag("The system to train.")
 _WORKDIR = command.path_flag(
@@ -39,7 +39,7 @@ def main() -> None:
     corpora = [pathlib.Path(local_path(path.strip(), "--corpora")) for path in _CORPORA.value]
     Preemption.listen()
     cache = use_cache(_CACHE.value)
-    processes = _PROCESSES.value or workers.default_processes()
+    processes = _PROCESSES.value or jobs.default_processes()
     again = shlex.join(["mman", "cross", *sys.argv[1:]])
     with alone(workdir), Screen() as screen:
         with command.named_flags("corpora"):

@@ -22,11 +22,12 @@ from mman_jax.errors import InputError
 from mman_jax.features import cells, extraction, fitting, manifest, timed_words
 from mman_jax.features.extraction import Extraction
 from mman_jax.features.manifest import Utterance
-from mman_jax.features.measuring import beam, many, pool
+from mman_jax.features.measuring import beam, many
 from mman_jax.features.measuring.measuring import Measuring, digest
 from mman_jax.features.settings import Settings
 from mman_jax.features.text.words import check_file
 from mman_jax.features.timed_words import TimedWords
+from mman_jax.files import pool
 from mman_jax.files.lock import alone
 
 _MANIFEST = command.path_flag(

@@ -19,9 +19,9 @@ from mman_jax.cli.terminal import command, config
 from mman_jax.cli.terminal.screen import Screen
 from mman_jax.errors import InputError
 from mman_jax.files.lock import alone
-from mman_jax.study import study, workers
+from mman_jax.study import jobs, paper
 from mman_jax.training.mesh import use_cache
-from mman_jax.trial.preemption import Preemption
+from mman_jax.trial.progress import Preemption
 
 _CONFIG = command.config_flag("The recipe of all systems.")
 _WORKDIR = command.path_flag(
@@ -65,8 +65,8 @@ def main() -> None:
         settings = config.read(_CONFIG)
         cache = use_cache(_CACHE.value)
         Preemption.listen()
-        processes = _PROCESSES.value or workers.default_processes()
+        processes = _PROCESSES.value or jobs.default_processes()
         names = [name.strip() for name in _SYSTEMS.value]
         how = (processes, cache, _command(), names, _seeds_of(), config.recipes())
         with command.named_flags("systems", "seeds_of"):
-            study.run(settings, workdir, screen, *how)
+            paper.run(settings, workdir, screen, *how)

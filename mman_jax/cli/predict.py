@@ -43,7 +43,7 @@ from mman_jax.inference.model import Model
 from mman_jax.inference.stream import check_whole
 from mman_jax.training.mesh import use_cache
 from mman_jax.trial import clips
-from mman_jax.trial.preemption import Preemption
+from mman_jax.trial.progress import Preemption
 from mman_jax.trial.stored import load_models
 
 _CHECKPOINT = command.checkpoint_flag()

@@ -16,11 +16,11 @@ from mman_jax.cli.terminal import command, config
 from mman_jax.cli.terminal.screen import Screen
 from mman_jax.errors import within
 from mman_jax.files.lock import alone
-from mman_jax.study import folds, workers
+from mman_jax.study import folds, jobs
 from mman_jax.training import processes
 from mman_jax.training.mesh import use_cache
 from mman_jax.trial import boards
-from mman_jax.trial.preemption import Preemption
+from mman_jax.trial.progress import Preemption
 
 _CONFIG = command.config_flag("The system to train.")
 _CACHE = command.cache_flag()
@@ -53,7 +53,7 @@ def main() -> None:
         about = config.shown(settings, sys.argv)
         screen.line(f"config: {about}; all of it goes to {workdir / 'config.json'}")
         if folds.several(settings):
-            side_by_side = _PROCESSES.value or workers.default_processes()
+            side_by_side = _PROCESSES.value or jobs.default_processes()
             folds.run(settings, workdir, screen, side_by_side, cache, shown)
         else:
             trial.run(settings, workdir, screen, shown)

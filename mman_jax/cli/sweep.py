@@ -28,8 +28,8 @@ from mman_jax.training import objectives
 from mman_jax.training.mesh import use_cache
 from mman_jax.trial import folder
 from mman_jax.trial.config import title as name_of
-from mman_jax.trial.preemption import Preemption
-from mman_jax.trial.tested import load_corpus
+from mman_jax.trial.corpora import load_corpus
+from mman_jax.trial.progress import Preemption
 
 _CONFIG = command.config_flag("The config to start from, which is the first trial.")
 _OUTPUT = command.path_flag("output", "The config to write, such as mine.py.")

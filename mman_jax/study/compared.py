@@ -9,7 +9,7 @@ import numpy as np
 
 from mman_jax.errors import InputError
 from mman_jax.evaluation import significance
-from mman_jax.study import naming, paired
+from mman_jax.study import paired
 from mman_jax.study.finished import Run, read
 from mman_jax.trial.results import targets_of
 
@@ -43,7 +43,7 @@ def compare(
     runs = [read(path) for path in paths]
     for run in runs[1:]:
         _check(runs[0], run)
-    names = naming.distinct(paths)
+    names = distinct(paths)
     if against is None:
         pairs = list(itertools.combinations(range(len(runs)), 2))
     else:
@@ -145,3 +145,20 @@ def _equal(first: np.ndarray, second: np.ndarray) -> bool:
 
 def _among(path: pathlib.Path, paths: Sequence[pathlib.Path]) -> bool:
     return path.resolve() in [other.resolve() for other in paths]
+
+
+def distinct(paths: Sequence[pathlib.Path]) -> list[str]:
+    """Returns the ends of some paths, as long as it takes to tell them apart; the paths all differ.
+
+    Examples:
+        >>> distinct([pathlib.Path("runs/a/systems/mman"), pathlib.Path("runs/clstm_lf")])
+        ['mman', 'clstm_lf']
+        >>> distinct([pathlib.Path("a/systems/mman"), pathlib.Path("b/systems/mman")])
+        ['a/systems/mman', 'b/systems/mman']
+    """
+    longest = max((len(path.parts) for path in paths), default=1)
+    for parts in range(1, longest + 1):
+        names = ["/".join(path.parts[-parts:]) or str(path) for path in paths]
+        if len(set(names)) == len(names):
+            return names
+    return [str(path) for path in paths]

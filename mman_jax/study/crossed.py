@@ -11,18 +11,19 @@ from ml_collections import ConfigDict
 
 from mman_jax.data import another, relabelling, scaling
 from mman_jax.data.corpus import Corpus
-from mman_jax.data.protocols import Task
 from mman_jax.data.readers.read import read_corpus
 from mman_jax.errors import InputError, nearest
 from mman_jax.evaluation.metrics import confusion
 from mman_jax.inference.model import Model
-from mman_jax.study import naming, workers
-from mman_jax.study.jobs import Job
-from mman_jax.trial import results, tested
-from mman_jax.trial.prepared import Experiment, prepare_experiment
+from mman_jax.study import jobs
+from mman_jax.study.compared import distinct
+from mman_jax.trial import results
+from mman_jax.trial.config import copy
+from mman_jax.trial.corpora import EACH
+from mman_jax.trial.folder import provenance
 from mman_jax.trial.progress import Progress
-from mman_jax.trial.provenance import provenance
 from mman_jax.trial.stored import load_models, read_results
+from mman_jax.trial.trial import Trial, prepare_trial
 
 _UNFIT = re.compile(r"[^\w.-]+")
 
@@ -38,8 +39,8 @@ def run(
 ) -> dict[str, Any]:
     """Trains a system on each corpus, a trial in `workdir/trained/NAME`, and tests it on each.
 
-    On its own corpus a trial is scored as ever. What it learnt there answers the others' test parts
-    (see `another.test_part`), as it would in a trial with `data.test`; it is not trained again.
+    On its own corpus a trial is scored as usual. Its model predicts the others' test parts (see
+    `another.test_part`), as it would in a trial with `data.test`; it is not trained again.
 
     Args:
         config: of the system; `data.label_map` holds for all corpora, and `data.scale` for the
@@ -57,44 +58,44 @@ def run(
     Raises:
         InputError: a corpus, the config, or two corpora that do not match; nothing is written then.
     """
-    each = _configs(config, paths)
-    experiments = {name: prepare_experiment(own) for name, own in each.items()}
-    corpora = {name: one.parts.corpus for name, one in experiments.items()}
-    for name, one in experiments.items():
-        _task(one)
+    configs = _configs(config, paths)
+    trials = {name: prepare_trial(own) for name, own in configs.items()}
+    corpora = {name: trial.parts.corpus for name, trial in trials.items()}
+    for name, trial in trials.items():
+        _check(trial)
         for other in corpora.keys() - {name}:
-            _, split = another.joined(corpora[name], one.parts.split, corpora[other])
+            _, split = another.joined(corpora[name], trial.parts.split, corpora[other])
             for notice in split.notices:
                 progress.notice(f"{name}, tested on {other}: {notice}")
-    folders = {name: workdir / "trained" / name for name in each}
-    jobs = [Job(f"trained on {name}", own, folders[name]) for name, own in each.items()]
-    workers.run(jobs, progress, processes, cache)
-    trials = {name: read_results(folder / "results.json") for name, folder in folders.items()}
+    folders = {name: workdir / "trained" / name for name in configs}
+    todo = [jobs.Job(f"trained on {name}", own, folders[name]) for name, own in configs.items()]
+    jobs.run(todo, progress, processes, cache)
+    stored = {name: read_results(folder / "results.json") for name, folder in folders.items()}
     cells = []
-    for name, one in experiments.items():
+    for name, trial in trials.items():
         (model,) = load_models(folders[name])
         for other, corpus in corpora.items():
-            test = trials[name]["test"]
+            test = stored[name]["test"]
             if other != name:
-                test = _scores(model, one, corpus, config.data.scale == tested.EACH)
+                test = _scores(model, trial, corpus, config.data.scale == EACH)
             cells.append({"trained": name, "tested": other, "test": test})
-    first = next(iter(trials.values()))
+    first = next(iter(stored.values()))
     return {
         "command": command,
         **provenance(),
         "system": first["system"],
         "protocol": first["protocol"],
         "classes": first["classes"],
-        "seeds": {name: trial["seeds"] for name, trial in trials.items()},
+        "seeds": {name: results["seeds"] for name, results in stored.items()},
         "label_map": config.data.label_map,
         "scaled": "each by its own statistics" if config.data.scale else "by the training corpus",
-        "corpora": [_about(name, trials[name], corpora[name]) for name in each],
+        "corpora": [_about(name, stored[name], corpora[name]) for name in configs],
         "cells": cells,
     }
 
 
 def _configs(config: ConfigDict, paths: Sequence[pathlib.Path]) -> dict[str, ConfigDict]:
-    """The config of the trial on each corpus by its short name."""
+    """Returns the config of the trial on each corpus by its short name."""
     if len(paths) < 2:
         raise InputError("corpora", f"{len(paths)} of them", "two or more, separated by commas")
     for number, path in enumerate(paths):
@@ -105,49 +106,47 @@ def _configs(config: ConfigDict, paths: Sequence[pathlib.Path]) -> dict[str, Con
             found = f"{config.data[field]!r} beside several corpora"
             raise InputError(f"config.data.{field}", found, "none: each has its own")
     scale = config.data.scale
-    if scale not in (None, tested.EACH):
-        raise InputError("config.data.scale", repr(scale), nearest(scale, [tested.EACH]))
+    if scale not in (None, EACH):
+        raise InputError("config.data.scale", repr(scale), nearest(scale, [EACH]))
     labels = relabelling.read(config.data.label_map or "")
     known = [read_corpus(path) for path in paths]
     relabelling.check(labels, known)
-    names = [_UNFIT.sub("_", name) for name in naming.distinct([p.with_suffix("") for p in paths])]
-    each = {}
+    names = [_UNFIT.sub("_", name) for name in distinct([p.with_suffix("") for p in paths])]
+    configs = {}
     for name, path, corpus in zip(names, paths, known, strict=True):
-        there = {label.lower() for label in corpus.label_names}
-        own = ",".join(f"{k}={v}" for k, v in labels.items() if k.lower() in there)
-        each[name] = config.copy_and_resolve_references().unlock()
-        each[name].data.update(path=str(path), label_map=own or None, scale=None)
-    return each
+        label_names = {label.lower() for label in corpus.label_names}
+        label_map = ",".join(f"{k}={v}" for k, v in labels.items() if k.lower() in label_names)
+        configs[name] = copy(config)
+        configs[name].data.update(path=str(path), label_map=label_map or None, scale=None)
+    return configs
 
 
-def _scores(model: Model, experiment: Experiment, other: Corpus, own_scale: bool) -> dict[str, Any]:
-    """Of a model of this experiment on another corpus's test part."""
-    task = _task(experiment)
-    scored = another.matched(other, experiment.parts.corpus, another.test_part(other)[0])
-    if own_scale:
+def _check(trial: Trial) -> None:
+    if trial.targets or trial.parts.laid.kind != "utterances":
+        found = "numbers to answer, or words as cells"
+        raise InputError("config.data", found, "labels of utterances")
+    if len(trial.tasks) > 1:
+        found = f"{trial.protocol!r}, of {len(trial.tasks)} tasks"
+        raise InputError("config.data.protocol", found, "one of a single task")
+
+
+def _scores(model: Model, trial: Trial, other: Corpus, scale_apart: bool) -> dict[str, Any]:
+    """Computes the scores of a trial's model on another corpus's test part."""
+    scored = another.matched(other, trial.parts.corpus, another.test_part(other)[0])
+    if scale_apart:
         fitted = scaling.fit(scored, range(len(scored.lengths)))
         model = dataclasses.replace(model, scaling=fitted)
-    labels = task.labels(scored)
+    labels = trial.tasks[0].labels(scored)
     answers = model.of_each_seed(scored)
     return results.scores(np.stack([confusion(a[None], labels[None]) for a in answers]))
 
 
-def _task(experiment: Experiment) -> Task:
-    if experiment.targets or experiment.parts.laid.kind != "utterances":
-        found = "numbers to answer, or words as cells"
-        raise InputError("config.data", found, "labels of utterances")
-    if len(experiment.tasks) > 1:
-        found = f"{experiment.config.data.protocol!r}, of {len(experiment.tasks)} tasks"
-        raise InputError("config.data.protocol", found, "one of a single task")
-    return experiment.tasks[0]
-
-
-def _about(name: str, trial: Mapping[str, Any], corpus: Corpus) -> dict[str, Any]:
+def _about(name: str, results: Mapping[str, Any], corpus: Corpus) -> dict[str, Any]:
     return {
         "name": name,
         "path": corpus.source,
         "sha256": corpus.fingerprint(),
-        "split": trial["corpus"]["split"],
+        "split": results["corpus"]["split"],
         "tested_by_others": another.test_part(corpus)[1],
-        "parts": trial["corpus"]["parts"],
+        "parts": results["corpus"]["parts"],
     }

@@ -1,4 +1,4 @@
-"""A trial on every fold of a corpus, side by side, and the scores of all of them together."""
+"""Cross-validation: a trial on every fold of a corpus, and their pooled scores."""
 
 import json
 import pathlib
@@ -10,18 +10,18 @@ from ml_collections import ConfigDict
 from mman_jax.data import folds
 from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError
-from mman_jax.study import pooled, workers
-from mman_jax.study.jobs import Job
-from mman_jax.trial import boards, experiment, folder, tasks
-from mman_jax.trial.prepared import prepare_experiment
+from mman_jax.study import jobs, pooled
+from mman_jax.trial import boards, folder, tasks
+from mman_jax.trial.config import copy
+from mman_jax.trial.corpora import load_corpus
 from mman_jax.trial.progress import Progress
-from mman_jax.trial.tested import load_corpus
+from mman_jax.trial.trial import prepare_trial
 
 _NAME = re.compile(r"\w[\w.-]{0,99}")
 
 
 def several(config: ConfigDict) -> bool:
-    """Whether a config asks for all folds."""
+    """Returns whether a config asks for all folds."""
     return bool(config.data.folds) and not config.data.fold
 
 
@@ -37,7 +37,7 @@ def check(config: ConfigDict) -> None:
 
 
 def configs(config: ConfigDict, corpus: Corpus) -> dict[str, ConfigDict]:
-    """The config of each fold by its name; where there are none, the config itself by "".
+    """Returns the config of each fold by its name; without folds, the config itself by "".
 
     Raises:
         InputError: folds that the corpus does not have, or that cannot be trained or scored.
@@ -47,17 +47,16 @@ def configs(config: ConfigDict, corpus: Corpus) -> dict[str, ConfigDict]:
     if config.data.split:
         found = f"{config.data.split!r}, and folds by {config.data.folds}"
         raise InputError("data.split", found, "one of the two")
-    made = folds.folds(corpus, config.data.folds)
-    folds.check(corpus, made, tasks.of_config(config, corpus))
-    found = {}
-    for fold in made:
-        found[fold.name] = config.copy_and_resolve_references().unlock()
-        found[fold.name].data.fold = fold.name
-    return found
+    splits = folds.folds(corpus, config.data.folds)
+    folds.check(corpus, splits, tasks.of_config(config, corpus))
+    by_fold = {fold.name: copy(config) for fold in splits}
+    for name, own in by_fold.items():
+        own.data.fold = name
+    return by_fold
 
 
-def places(workdir: pathlib.Path, names: list[str]) -> dict[str, pathlib.Path]:
-    """The folder of each fold: of its name, or of its number where that cannot name a folder."""
+def fold_folders(workdir: pathlib.Path, names: list[str]) -> dict[str, pathlib.Path]:
+    """Returns the folder of each fold: its name, or its number if that cannot name a folder."""
     if names == [""]:
         return {"": workdir}
     return {
@@ -72,9 +71,9 @@ def run(
     progress: Progress,
     processes: int = 1,
     cache: str = "",
-    shown: Sequence[str] = (),
+    board_names: Sequence[str] = (),
 ) -> None:
-    """Trains a system on every fold and writes the pooled `results.json`; again, it goes on.
+    """Trains a system on every fold and writes the pooled `results.json`, or resumes that.
 
     Args:
         config: of the system; `data.folds` says which folds.
@@ -82,27 +81,30 @@ def run(
         progress: where progress is shown.
         processes: how many folds are trained side by side.
         cache: folder of compiled programs for these processes, or empty.
-        shown: the boards where each fold's curves go, too.
+        board_names: the boards where each fold's curves go, too.
 
     Raises:
         InputError: if the config, its corpus or its folds cannot be used; nothing is written then.
     """
     check(config)
-    boards.check(shown)
-    chosen = json.loads(config.to_json())
-    del chosen["distributed"]
-    done = experiment.finished(workdir, chosen)
-    if done:
+    boards.check(board_names)
+    stored_config = json.loads(config.to_json())
+    del stored_config["distributed"]
+    finished = folder.finished(workdir, stored_config)
+    if finished:
         progress.line(f"{workdir} holds this run, finished: nothing to do")
-        progress.table(done)
+        progress.table(finished)
         return
     corpus = load_corpus(config.data)
-    each = configs(config, corpus)
-    prepare_experiment(next(iter(each.values())))
-    folder.claim(workdir, chosen, corpus)
-    where = places(workdir, list(each))
-    jobs = [Job(f"fold {name}", own, where[name], shown=shown) for name, own in each.items()]
-    workers.run(jobs, progress, processes, cache)
-    summary = pooled.results_of(pooled.read(where))
-    experiment.write(workdir, summary)
+    by_fold = configs(config, corpus)
+    prepare_trial(next(iter(by_fold.values())))  # checks all that folds have in common
+    folder.claim(workdir, stored_config, corpus)
+    folders = fold_folders(workdir, list(by_fold))
+    todo = [
+        jobs.Job(f"fold {name}", own, folders[name], board_names=board_names)
+        for name, own in by_fold.items()
+    ]
+    jobs.run(todo, progress, processes, cache)
+    summary = pooled.results_of(pooled.read(folders))
+    folder.write_results(workdir, summary)
     progress.table(summary)

@@ -1,20 +1,36 @@
-"""The jobs of a study: each is an ordinary trial, of a system or of a tower that several share."""
+"""Trials of a study, run one after the other or side by side in processes."""
 
+import concurrent.futures
 import dataclasses
+import multiprocessing
+import os
 import pathlib
-import re
-from collections.abc import Mapping, Sequence
+import queue
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
+import jax
+from absl import logging
 from ml_collections import ConfigDict
 
+from mman_jax.files import pool
 from mman_jax.files.lock import alone
-from mman_jax.study import towers as shared
-from mman_jax.training.programs import ANSWERS
-from mman_jax.trial import experiment
-from mman_jax.trial.progress import Progress
+from mman_jax.training.mesh import use_cache
+from mman_jax.training.outcome import Snapshot
+from mman_jax.trial import runner
+from mman_jax.trial.progress import Preemption, Progress
 
-_PATIENCE = 60.0
-"""Seconds to wait for a folder: what was killed may take a moment to end."""
+_LOCK_PATIENCE = 60.0
+"""Seconds to wait for a folder: a process that was killed may take a moment to end."""
+
+_SAVE_PATIENCE = 60.0
+"""Seconds for a trial to save its work."""
+
+_INTERVAL = 0.5
+"""Seconds between two looks at the trials that run."""
+
+_reports: Any = None  # in a worker process: the queue by which it reports its progress
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,94 +42,156 @@ class Job:
         config: of the trial.
         folder: of the trial.
         towers: the folders of the trials of the towers that it fuses; none: it trains its own.
-        looks: whether its attention and missing modalities are analysed.
-        shown: the boards where its learning curves go, too.
+        analyse: whether its attention and missing modalities are analysed.
+        board_names: the boards where its learning curves go, too.
     """
 
     name: str
     config: ConfigDict
     folder: pathlib.Path
     towers: Mapping[str, pathlib.Path] = dataclasses.field(default_factory=dict)
-    looks: bool = False
-    shown: Sequence[str] = ()
+    analyse: bool = False
+    board_names: Sequence[str] = ()
 
     @property
     def done(self) -> bool:
         """Whether the trial is finished."""
         return (self.folder / "results.json").is_file()
 
-    @property
-    def trains_towers(self) -> bool:
-        """Whether its fusion's stage trains towers, too: with it, or again without some rows."""
-        fusion = self.config.train.fusion
-        trained = any(trains and re.match(r"towers|\.\*", rule) for rule, trains in fusion.rules)
-        return trained or fusion.answers != ANSWERS[0]
-
     def run(self, progress: Progress) -> None:
-        """Runs the trial, or goes on with it.
+        """Runs the trial, or resumes it.
 
         Raises:
-            InputError: as `experiment.run`; and if another process works in its folder.
+            InputError: as `runner.run`; or another process works in its folder.
         """
-        with alone(self.folder, patience=_PATIENCE):
-            experiment.run(self.config, self.folder, progress, self.shown, self.towers, self.looks)
+        with alone(self.folder, patience=_LOCK_PATIENCE):
+            runner.run(
+                self.config, self.folder, progress, self.board_names, self.towers, self.analyse
+            )
 
 
-def plan(
-    systems: Sequence[shared.System],
-    modalities: Sequence[str],
-    workdir: pathlib.Path,
-    fold: str = "",
-) -> tuple[list[Job], dict[str, list[pathlib.Path]]]:
-    """What to train, towers first; and for each system its own folder and then its towers'.
-
-    A tower that is one of the systems by itself is trained as that, and once.
+def run(jobs: Sequence[Job], progress: Progress, processes: int, cache: str) -> None:
+    """Runs all jobs, each after the towers that it fuses.
 
     Args:
-        systems: to train.
-        modalities: of the corpus, in order.
-        workdir: gets `systems` and `towers`.
-        fold: its name, for the progress.
+        jobs: the more urgent one first.
+        progress: where progress is shown.
+        processes: how many jobs run side by side; they run in this process if it is 1, or if no
+            processes can be started here.
+        cache: folder of compiled programs, or empty.
     """
-    before = f"{fold}: " if fold else ""
-    towers: dict[str, Job] = {}
-    apart = [system for system in systems if system.trained_apart]
-    systems = [system for system in systems if not system.trained_apart]
-    needed = {s.name: shared.towers(s.config, modalities) for s in systems}
-    keys = {s: {n: shared.key(n, c) for n, c in of.items()} for s, of in needed.items()}
-    folders = {s.name: [workdir / "systems" / s.name] for s in systems}
-    looks = {s.name: s.group == shared.PAPER for s in systems}
-    for system in systems:
-        if system.alone:
-            (key,) = keys[system.name].values()
-            own = folders[system.name][0]
-            title = f"{before}{system.title}"
-            towers[key] = Job(title, system.config, own, looks=looks[system.name])
-    fusions = []
-    for system in systems:
-        if system.alone:
-            continue
-        for name, key in keys[system.name].items():
-            tower = needed[system.name][name]
-            title, place = f"{before}tower {name}", workdir / "towers" / key
-            towers.setdefault(key, Job(title, tower, place))
-        own = {name: towers[key].folder for name, key in keys[system.name].items()}
-        whole = folders[system.name][0]
-        folders[system.name] += own.values()
-        title = f"{before}{system.title}"
-        fusions.append(Job(title, system.config, whole, own, looks=looks[system.name]))
-    # What takes longest starts first, so that no process is left with it at the end: the cited
-    # systems in their order; a fusion that trains its towers, too; then the towers that it waits
-    # for, attention before the others.
-    long = [job for job in fusions if job.trains_towers]
-    rest = [job for job in fusions if not job.trains_towers]
-    urgent = {folder for job in long for folder in job.towers.values()}
-    ordered = sorted(
-        towers.values(),
-        key=lambda job: (job.folder not in urgent, "early" not in job.config.network),
-    )
-    cited = []
-    for system in apart:
-        folders[system.name] = [workdir / "systems" / system.name]
-        cited.append(Job(f"{before}{system.title}", system.config, *folders[system.name]))
-    return [*cited, *long, *ordered, *rest], folders
+    waiting = [job for job in jobs if not job.done]
+    if len(waiting) < len(jobs):
+        progress.line(f"{len(jobs) - len(waiting)} of {len(jobs)} parts are finished already")
+    if processes > 1 and pool.shortage():
+        progress.notice(pool.shortage())
+        processes = 1
+    if processes == 1:
+        for number in range(len(waiting)):
+            job = _ready(waiting, waiting)[0]
+            progress.line(f"{number} of {number + len(waiting)} parts done; next: {job.name}")
+            job.run(progress)
+            waiting.remove(job)
+        return
+    context = multiprocessing.get_context("spawn")
+    reports, numbers = context.Queue(), context.Queue()
+    for number in range(processes):
+        numbers.put(number)
+    with pool.spawn(processes, _begin, numbers, reports, cache) as executor:
+        try:
+            _watch(waiting, progress, executor, reports, processes)
+        except BaseException:
+            pool.terminate(executor, _SAVE_PATIENCE)
+            raise
+
+
+def default_processes() -> int:
+    """Returns a process for each CPU core, up to four; on accelerators, one for all."""
+    if jax.default_backend() != "cpu":
+        return 1
+    affinity = hasattr(os, "sched_getaffinity")
+    return max(1, min(4, len(os.sched_getaffinity(0)) if affinity else os.cpu_count() or 1))
+
+
+def _ready(waiting: Sequence[Job], unfinished: Sequence[Job]) -> list[Job]:
+    """Returns the waiting jobs whose towers are trained."""
+    folders = {job.folder for job in unfinished}
+    return [job for job in waiting if not folders & set(job.towers.values())]
+
+
+def _watch(
+    waiting: list[Job],
+    progress: Progress,
+    executor: concurrent.futures.ProcessPoolExecutor,
+    reports: Any,
+    processes: int,
+) -> None:
+    """Submits jobs to worker processes until all are done, and shows how far they are."""
+    total, done, printed = len(waiting), 0, time.monotonic()
+    running: dict[concurrent.futures.Future[None], Job] = {}
+    epochs: dict[str, str] = {}
+    notices: set[str] = set()
+    while waiting or running:
+        Preemption.check()  # before anything is given to processes that were asked to end, too
+        ready = _ready(waiting, [*waiting, *running.values()])
+        for job in ready[: processes - len(running)]:
+            waiting.remove(job)
+            running[executor.submit(_run, job)] = job
+        first = concurrent.futures.FIRST_COMPLETED
+        ended, _ = concurrent.futures.wait(running, _INTERVAL, first)
+        Preemption.check()  # a worker that was asked to end, too, may have gone already
+        for future in ended:
+            job = running.pop(future)
+            future.result()
+            done += 1
+            epochs.pop(job.name, None)
+        for name, epoch, notice in _drain(reports):
+            if epoch:
+                epochs[name] = epoch
+            if notice and notice not in notices:
+                notices.add(notice)
+                progress.notice(notice)
+        now = time.monotonic()
+        if ended or now - printed > progress.every:
+            printed = now
+            under_way = ", ".join(f"{name} ({epoch})" for name, epoch in epochs.items())
+            progress.line(f"{done} of {total} parts done; now {under_way or 'starting'}")
+
+
+def _drain(reports: Any) -> Iterator[tuple[str, str, str]]:
+    while True:
+        try:
+            yield reports.get_nowait()
+        except queue.Empty:
+            return
+
+
+class _Remote(Progress):
+    """Reports the progress of a job to another process: its name, epoch and notice."""
+
+    def __init__(self, job: str):
+        self._job = job
+
+    def notice(self, text: str) -> None:
+        _reports.put((self._job, "", text))
+
+    def epoch(self, task: str, snapshot: Snapshot, epochs: int, numbers: bool = False) -> None:
+        done = len(snapshot.history.train_loss)
+        _reports.put((self._job, f"{snapshot.stage} {done}/{epochs}", ""))
+
+
+def _begin(numbers: Any, reports: Any, cache: str) -> None:
+    global _reports
+    _reports = reports
+    logging.set_verbosity(logging.ERROR)
+    Preemption.listen()
+    number = numbers.get()
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        # Before JAX looks for devices: it starts a thread for each core that it may use.
+        os.sched_setaffinity(0, {cores[number % len(cores)]})
+    use_cache(cache)
+
+
+def _run(job: Job) -> None:
+    job.run(_Remote(job.name))

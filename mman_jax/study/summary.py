@@ -13,13 +13,13 @@ from mman_jax.data.corpus import Corpus
 from mman_jax.data.synthetic import ceiling, word_ceiling
 from mman_jax.evaluation import evidence, significance
 from mman_jax.study import claims, pooled
-from mman_jax.study.towers import ABLATION, CITED, PAPER, System
+from mman_jax.study.plan import ABLATION, CITED, PAPER, System
 from mman_jax.systems import build
 from mman_jax.systems.mman import CLAIMS, NAME
 from mman_jax.trial import grouped, results
 from mman_jax.trial.config import network
-from mman_jax.trial.prepared import Experiment
-from mman_jax.trial.provenance import provenance
+from mman_jax.trial.folder import provenance
+from mman_jax.trial.trial import Trial
 
 Folders = Mapping[str, Sequence[Mapping[str, pathlib.Path]]]
 
@@ -28,7 +28,7 @@ def summarise(
     systems: Sequence[System],
     folders: Folders,
     tasks: Folders,
-    experiments: Sequence[Experiment],
+    experiments: Sequence[Trial],
     command: str,
 ) -> dict[str, Any]:
     """Everything that the report says.
@@ -205,14 +205,14 @@ def _pairs(systems: Sequence[System]) -> list[tuple[str, str]]:
     return [pair for pair in (*named, *others, *cited, *varied) if names.issuperset(pair)]
 
 
-def _corpus(experiments: Sequence[Experiment], task: protocols.Task) -> dict[str, Any]:
-    tested = experiments[0].tested
-    corpus: Corpus = tested.own if tested else experiments[0].parts.corpus
+def _corpus(experiments: Sequence[Trial], task: protocols.Task) -> dict[str, Any]:
+    external = experiments[0].external
+    corpus: Corpus = external.training if external else experiments[0].parts.corpus
     told = [results.of_corpus(one.parts, one.labels[task.name], task) for one in experiments]
     found = told[0] if len(told) == 1 else pooled.corpora(told)
     return (
         found
-        | (tested.about() if tested else {})
+        | (external.about() if external else {})
         | {
             "sessions": len(set(corpus.sessions)) if corpus.sessions else None,
             "speakers": len(set(corpus.speakers)) if corpus.speakers else None,
@@ -242,7 +242,7 @@ def _tasks(folders: Folders) -> dict[str, Any] | None:
 
 
 def _synthetic(
-    experiments: Sequence[Experiment],
+    experiments: Sequence[Trial],
     utterances: Mapping[str, Sequence[Any]],
     answers: Mapping[str, Any],
 ) -> dict[str, Any] | None:

@@ -32,6 +32,6 @@ def run(
     Raises:
         InputError: the config or its corpus cannot be used; nothing is written then.
     """
-    from mman_jax.trial import experiment  # what trains takes seconds to import
+    from mman_jax.trial import runner  # what trains takes seconds to import
 
-    return experiment.run(config, pathlib.Path(workdir), progress or Progress(), boards)
+    return runner.run(config, pathlib.Path(workdir), progress or Progress(), boards)

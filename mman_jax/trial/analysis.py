@@ -16,7 +16,7 @@ from mman_jax.training import mesh
 from mman_jax.training.outcome import Outcome, Snapshot, of_seeds
 from mman_jax.trial import grouped, results
 from mman_jax.trial.calibration import Answered
-from mman_jax.trial.prepared import Experiment
+from mman_jax.trial.trial import Trial
 from mman_jax.types import UNSCORED, is_scored
 
 _DRAWN = 20
@@ -26,9 +26,7 @@ _DRAWN = 20
 NAME = "analysis.json"
 
 
-def answered(
-    experiment: Experiment, task: Task, params: Any, kept: np.ndarray
-) -> dict[str, Answered]:
+def answered(experiment: Trial, task: Task, params: Any, kept: np.ndarray) -> dict[str, Answered]:
     """Labels [N] and logits [S, N, C] of the utterances of `valid` and `test`.
 
     Args:
@@ -46,7 +44,7 @@ def answered(
 
 
 def of_task(
-    experiment: Experiment,
+    experiment: Trial,
     task: Task,
     snapshot: Snapshot,
     kept: np.ndarray,
@@ -93,7 +91,7 @@ def of_task(
     return found
 
 
-def _answers(experiment: Experiment, labels: np.ndarray, given: np.ndarray) -> dict[str, Any]:
+def _answers(experiment: Trial, labels: np.ndarray, given: np.ndarray) -> dict[str, Any]:
     scored, corpus = is_scored(labels), experiment.parts.corpus
     scored = scored.any(-1) if experiment.targets else scored
     which, position = experiment.parts.whose("test")
@@ -160,7 +158,7 @@ def _options() -> dict[str, Any]:
 
 
 def _attention(
-    experiment: Experiment, task: Task, params: Any, labels: np.ndarray, given: np.ndarray
+    experiment: Trial, task: Task, params: Any, labels: np.ndarray, given: np.ndarray
 ) -> dict[str, Any] | None:
     layout, rows = experiment.parts.layouts["test"], experiment.parts.rows["test"]
     system = experiment.trainer.system
@@ -194,7 +192,7 @@ def _attention(
     }
 
 
-def _missing(experiment: Experiment, task: Task, params: Any, labels: np.ndarray) -> dict[str, Any]:
+def _missing(experiment: Trial, task: Task, params: Any, labels: np.ndarray) -> dict[str, Any]:
     """The test score of each seed where one modality is missing, by modality."""
     parts, system = experiment.parts, experiment.trainer.system
     if len(parts.cells.features) < 2:
@@ -209,7 +207,7 @@ def _missing(experiment: Experiment, task: Task, params: Any, labels: np.ndarray
     return {m: {"accuracy": results.spread(x.mean(1))} for m, x in right.items()}
 
 
-def _mae(experiment: Experiment, task: Task, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def _mae(experiment: Trial, task: Task, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """The mean absolute error [S] of logits [S, N, T]."""
     (mean, deviation), targets = experiment.reference(task), experiment.targets
     sums = [ratings.sums(mean + deviation * x, labels, mean, targets) for x in logits]

@@ -1,29 +1,38 @@
-"""The folder of a run: of one config, for good."""
+"""The folder of a trial: its config, the digests of its corpora, its results and their origin."""
 
 import json
 import pathlib
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib import metadata
 from typing import Any
+
+import jax
 
 from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError
 from mman_jax.files.whole import read_json, write_whole
+from mman_jax.report import confusion
+from mman_jax.trial.stored import read_results
 
 CORPUS = "corpus.json"
-"""The file that says which content a run was begun on: digests of it all, and of its parts."""
+"""Digests of the corpora with which a run was begun."""
 
 _FREE = {"checkpoint_seconds": None}  # what may change between two starts of one run
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy")
 
 
-def holds(workdir: pathlib.Path, chosen: dict[str, Any]) -> bool:
-    """Whether the folder is this config's already; False where it is nobody's.
+def matches(workdir: pathlib.Path, config: Mapping[str, Any]) -> bool:
+    """Returns whether a folder belongs to this config; False for a folder without a run.
 
     Raises:
-        InputError: if it is another config's.
+        InputError: it belongs to another config.
     """
     stored = workdir / "config.json"
     if not stored.is_file():
         return False
-    changed = _differences(read_json(stored) | _FREE, chosen | _FREE)
+    changed = _differences(read_json(stored) | _FREE, {**config, **_FREE})
     if changed:
         raise InputError(
             workdir,
@@ -33,53 +42,111 @@ def holds(workdir: pathlib.Path, chosen: dict[str, Any]) -> bool:
     return True
 
 
+def finished(workdir: pathlib.Path, config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Returns the results of this config's run if it is finished.
+
+    Raises:
+        InputError: another run's folder, or damaged results.
+    """
+    results = workdir / "results.json"
+    if not (matches(workdir, config) and results.is_file()):
+        return None
+    return read_results(results)
+
+
 def claim(
     workdir: pathlib.Path,
-    chosen: dict[str, Any],
+    config: Mapping[str, Any],
     corpus: Corpus,
-    first: bool = True,
     test: Corpus | None = None,
+    write: bool = True,
 ) -> None:
-    """Writes whose folder it is: this config's, on a corpus of this content.
-
-    Every one of several processes calls it and refuses another corpus; the `first` writes.
+    """Writes the config and the digests of the corpora, by which the folder is known.
 
     Args:
         workdir: the folder.
-        chosen: the config.
+        config: the config, as JSON holds it.
         corpus: that is trained on.
-        first: whether to write.
-        test: the corpus that is tested on, where that is another one.
+        test: the corpus that is tested on, if that is another one.
+        write: False in all but the first of several processes, which only check.
 
     Raises:
-        InputError: if a corpus is not the one that the folder was begun with.
+        InputError: the folder was begun with another corpus.
     """
-    stored, ours = workdir / CORPUS, _content(corpus)
+    stored, digests = workdir / CORPUS, _digests(corpus)
     if test is not None:
-        ours["test"] = _content(test)
+        digests["test"] = _digests(test)
     if stored.is_file():
         before = read_json(stored)
-        own = before.get("sha256") == ours["sha256"]
-        if not own or _test(before) != _test(ours):
+        same = before.get("sha256") == digests["sha256"]
+        if not same or _test_digest(before) != _test_digest(digests):
+            changed = test if same and test else corpus
             raise InputError(
                 workdir,
-                f"was begun on another content of {(test if own and test else corpus).source}",
+                f"was begun on another content of {changed.source}",
                 "an empty folder, or the corpus as it was",
             )
-    if not first:
-        return
-    for path, content in ((stored, ours), (workdir / "config.json", chosen)):
-        write_whole(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+    if write:
+        write_whole(stored, to_json(digests))
+        write_whole(workdir / "config.json", to_json(config))
 
 
-def _content(corpus: Corpus) -> dict[str, Any]:
-    found = corpus.fingerprints()
-    parts = {"utterances": found.utterances, "modalities": found.modalities}
-    return {"sha256": found.whole, **parts}
+def write_results(workdir: pathlib.Path, results: Mapping[str, Any]) -> None:
+    """Writes the pictures of tasks of classes and then `results.json`, which marks a whole run."""
+    tasks = results.get("tasks") or {results["protocol"]: results}
+    for task, scores in tasks.items():
+        if "targets" in scores:
+            continue
+        title = f"{results['system']}, {task}: test, {len(results['seeds'])} seed(s) summed"
+        name = "confusion.png" if len(tasks) == 1 else f"confusion_{task}.png"
+        counts = {title: scores["test"]["confusion"]}
+        picture = confusion.confusions(counts, scores["classes"], counted=True)
+        write_whole(workdir / name, picture)
+    write_whole(workdir / "results.json", to_json(results))
 
 
-def _test(content: dict[str, Any]) -> str | None:
-    test = content.get("test")
+def to_json(content: Any) -> bytes:
+    """Returns indented JSON; NaN is an error."""
+    return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
+
+
+def provenance() -> dict[str, Any]:
+    """Returns `revision`, `versions` and `devices`, as results hold them."""
+    devices = jax.devices()
+    return {
+        "revision": revision(pathlib.Path(__file__).parent),
+        "versions": {"python": platform.python_version()}
+        | {name: metadata.version(name) for name in _PACKAGES},
+        "devices": {"kind": devices[0].device_kind, "count": len(devices)},
+    }
+
+
+def revision(folder: pathlib.Path) -> str | None:
+    """Returns the revision of a folder's checkout, with `-dirty` if files differ from it.
+
+    None outside of a checkout, or if git is missing.
+    """
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return described.stdout.strip()
+
+
+def _digests(corpus: Corpus) -> dict[str, Any]:
+    digests = corpus.fingerprints()
+    parts = {"utterances": digests.utterances, "modalities": digests.modalities}
+    return {"sha256": digests.whole, **parts}
+
+
+def _test_digest(digests: Mapping[str, Any]) -> str | None:
+    test = digests.get("test")
     return test.get("sha256") if isinstance(test, dict) else None
 
 

@@ -1,9 +1,17 @@
-"""Progress of a trial, reported to whoever asks for it."""
+"""Progress of a trial, and requests to stop it."""
 
+import signal
+import sys
 from collections.abc import Iterable, Sequence
+from types import FrameType
 from typing import Any
 
 from mman_jax.training.outcome import Snapshot
+
+PREEMPTED = 75
+"""Exit status after SIGTERM, once the work is saved: the same command resumes it."""
+
+_STATUS = {"SIGTERM": PREEMPTED, "Ctrl-C": 128 + signal.SIGINT}
 
 
 class Progress:
@@ -47,3 +55,40 @@ class Progress:
 
     def listing(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Reports a table of text."""
+
+
+class Preemption:
+    """Whether a signal asked this process to end; training checks it after each epoch.
+
+    Attributes:
+        asked: by what, `SIGTERM` or `Ctrl-C`; empty: not.
+        waiting: whether nothing needs to be saved, so that the request is met at once.
+    """
+
+    asked = ""
+    waiting = False
+
+    @classmethod
+    def listen(cls, interrupts: bool = False) -> None:
+        """Turns SIGTERM from a signal that ends the process into a request.
+
+        Args:
+            interrupts: whether the first Ctrl-C is one, too; the second ends the process.
+        """
+
+        def ask(number: int, _: FrameType | None) -> None:
+            cls.asked = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            if cls.waiting:
+                cls.check()
+
+        signal.signal(signal.SIGTERM, ask)
+        if interrupts:
+            signal.signal(signal.SIGINT, ask)
+
+    @classmethod
+    def check(cls) -> None:
+        """Ends the process with status `PREEMPTED`, or 130 after Ctrl-C, if it was asked to end."""
+        if cls.asked:
+            print(f"stopped by {cls.asked}; the same command resumes from here", file=sys.stderr)
+            sys.exit(_STATUS[cls.asked])

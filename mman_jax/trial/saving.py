@@ -6,13 +6,11 @@ from typing import Any
 from mman_jax.data import protocols
 from mman_jax.inference.model import Model
 from mman_jax.training import processes
-from mman_jax.trial.config import title
-from mman_jax.trial.prepared import Experiment
-from mman_jax.trial.tasks import network
+from mman_jax.trial.trial import Trial
 
 
 def save_model(
-    experiment: Experiment,
+    trial: Trial,
     task: protocols.Task,
     params: Any,
     seeds: list[int],
@@ -22,7 +20,7 @@ def save_model(
     """Writes a trained model; where several processes train the first does.
 
     Args:
-        experiment: that was trained.
+        trial: that was trained.
         task: the same.
         params: of the seeds that are kept, leading axis S.
         seeds: which these are.
@@ -32,18 +30,18 @@ def save_model(
     if not processes.is_first():
         return
     about = {
-        "system": title(experiment.config),
-        "protocol": experiment.config.data.protocol,
+        "system": trial.title,
+        "protocol": trial.protocol,
         "task": task.name,
-        "corpus": experiment.parts.corpus.source,
+        "corpus": trial.parts.corpus.source,
         "seeds": seeds,
     }
-    if experiment.tested:
-        about["test_corpus"] = experiment.tested.card()
-    parts = experiment.parts
+    if trial.external:
+        about["test_corpus"] = trial.external.card()
+    parts = trial.parts
     laid = parts.laid
-    units = experiment.reference(task) if experiment.targets else None  # of classes there is none
-    given = (params, parts.scaling, network(experiment.config, task, laid))
+    units = trial.reference(task) if trial.targets else None  # of classes there is none
+    given = (params, parts.scaling, trial.network)
     more = {"temperature": temperature, "units": units, "words": laid.card()}
     model = Model(*given, parts.cells.dims, task.classes, about, **more)
     model.save(models / task.name)

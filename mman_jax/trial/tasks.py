@@ -1,17 +1,11 @@
 """What a config's corpus is trained on: its labels, raters' votes, or targets."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import ml_collections
 
-from mman_jax import systems
 from mman_jax.data import protocols, targets, votes
-from mman_jax.data.cells.utterances import Cells
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.protocols import Task
 from mman_jax.errors import InputError, nearest
-from mman_jax.trial import settings
 
 LABELS = ("label", "votes")
 """What classes are learnt from: one label an utterance, or the votes of its raters."""
@@ -37,9 +31,3 @@ def of_config(config: ml_collections.ConfigDict, corpus: Corpus) -> tuple[Task, 
         raise InputError("config.data.classes", found, "data.target, too")
     tasks = protocols.tasks(corpus, data.protocol)
     return tuple(votes.voted(corpus, task) for task in tasks) if learnt == "votes" else tasks
-
-
-def network(config: ml_collections.ConfigDict, task: Task, laid: Cells) -> Mapping[str, Any]:
-    """The settings of the config's system for a task, and for what its cells are."""
-    made = settings.network(config, laid)
-    return systems.for_numbers(made) if task.targets else made

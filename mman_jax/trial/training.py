@@ -1,38 +1,56 @@
-"""The training of one task: it goes on where it was interrupted, and shows how it goes."""
+"""Training of one task: resumed after an interruption, joined from trained towers, retrained."""
 
 import contextlib
+import dataclasses
+import functools
 import pathlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
 
 from mman_jax.data.protocols import Task
+from mman_jax.errors import InputError
+from mman_jax.inference.model import Model
 from mman_jax.training import checkpoints, processes
-from mman_jax.training.outcome import Snapshot, StopAt
+from mman_jax.training.learner import Learner
+from mman_jax.training.optimizer import plateau_of
+from mman_jax.training.outcome import Outcome, Snapshot, StopAt, refitted, retrain_until
 from mman_jax.trial import boards, results
 from mman_jax.trial.curves import Log
-from mman_jax.trial.preemption import Preemption
-from mman_jax.trial.prepared import Experiment
-from mman_jax.trial.progress import Progress
+from mman_jax.trial.progress import Preemption, Progress
+from mman_jax.trial.trial import Trial
+
+Towers = Mapping[str, pathlib.Path]
+"""Folders of finished trials, by the head of the first stage that each trained; empty: none."""
+
+SELECTED = "chosen"
+"""The folder of the model that selected the epochs, if another one was retrained."""
+
+_CACHED = 6
+"""Towers that are kept in memory: a study fuses the same few again and again."""
 
 
 def fit(
-    experiment: Experiment,
+    trial: Trial,
     task: Task,
     workdir: pathlib.Path,
     progress: Progress,
-    begin: Callable[[], Snapshot] | None = None,
-    shown: Sequence[str] = (),
+    towers: Towers,
+    board_names: Sequence[str] = (),
     stop_at: Mapping[str, StopAt] | None = None,
 ) -> tuple[Snapshot, dict[str, float]]:
-    """Trains one task, going on from its last checkpoint.
+    """Trains one task, from its last checkpoint if there is one.
 
     Args:
-        experiment: which system, on which corpus.
+        trial: which system, on which corpus.
         task: what to train.
-        workdir: where checkpoints and learning curves are kept.
+        workdir: for checkpoints and learning curves.
         progress: where progress is shown.
-        begin: gives the snapshot to start from, if there is no checkpoint.
-        shown: the boards (`boards.WHERE`) where curves go, too.
+        towers: trained already.
+        board_names: the boards (`boards.WHERE`) where curves go, too.
         stop_at: stopping points for retraining (see `Trainer.run`), which has separate
             checkpoints and curves.
 
@@ -40,68 +58,177 @@ def fit(
         The last snapshot, and the seconds by stage.
 
     Raises:
-        InputError: if a checkpoint cannot be read.
+        InputError: a checkpoint cannot be read.
     """
-    trainer, again = experiment.trainer, stop_at is not None
-    where = checkpoints_of(workdir, task, again)
+    trainer = trial.trainer
+    path = checkpoints_of(workdir, task, retrained=stop_at is not None)
     start, seconds = None, {}
-    if experiment.config.seeds > len(experiment.seeds):
-        progress.notice("nothing is drawn here: one seed stands for all")
-    found = checkpoints.restore(where) if trainer.resumes else None
-    if found:
-        start = checkpoints.unpack(*found, trainer.stages, trainer.template, where)
-        seconds = found[1]["seconds"]
-        progress.line(f"{task.name}: goes on after {start.stage} epoch {len(start.history[0])}")
-    elif begin:
-        start = begin()
-    saved = clock = time.monotonic()
-    snapshot = start
+    stored = checkpoints.restore(path) if trainer.resumes else None
+    if stored:
+        start = checkpoints.unpack(*stored, trainer.stages, trainer.template, path)
+        seconds = stored[1]["seconds"]
+        epochs = len(start.history[0])
+        progress.line(f"{task.name}: resumes after {start.stage} epoch {epochs}")
+    elif towers:
+        start = join_towers(trial, task, towers, stop_at)
+    snapshot, saved = start, time.monotonic()
+    clock = saved
     with contextlib.ExitStack() as stack:
         log = None
         if processes.is_first():
-            log = stack.enter_context(_log(experiment, task, workdir, shown, again))
+            log = stack.enter_context(_log(trial, task, workdir, board_names, stop_at is not None))
         for snapshot in trainer.run(
-            experiment.labels[task.name],
-            experiment.seeds,
-            start,
-            stop_at=stop_at,
-            groups=experiment.groups,
+            trial.labels[task.name], trial.seeds, start, stop_at=stop_at, groups=trial.groups
         ):
             now = time.monotonic()
             seconds[snapshot.stage] = seconds.get(snapshot.stage, 0.0) + now - clock
             clock = now
             complete = len(snapshot.finished) == len(trainer.stages)
+            stops = bool(Preemption.asked)
             if log:
-                log.note(snapshot, last=complete or Preemption.asked)
+                log.note(snapshot, last=complete or stops)
             if not complete:
-                numbers = bool(experiment.targets)
+                numbers = bool(trial.targets)
                 progress.epoch(task.name, snapshot, trainer.epochs(snapshot.stage), numbers)
             # The clocks of several processes differ; all must have a part in packing.
-            patience = experiment.config.checkpoint_seconds
-            late = processes.agree(Preemption.asked or now - saved > patience)
-            if trainer.resumes and (complete or late):
+            due = processes.agree(stops or now - saved > trial.checkpoint_seconds)
+            if trainer.resumes and (complete or due):
                 arrays, card = checkpoints.pack(snapshot)
                 if processes.is_first():
-                    checkpoints.save(where, arrays, card | {"seconds": seconds})
+                    checkpoints.save(path, arrays, card | {"seconds": seconds})
                 saved = now
             if not complete:
                 Preemption.check()
+    assert snapshot is not None  # the last one has every stage finished
     return snapshot, seconds
 
 
-def checkpoints_of(workdir: pathlib.Path, task: Task, again: bool = False) -> pathlib.Path:
-    """The folder of a trial's checkpoints: of its training, or of that which trained it again."""
-    return workdir / ("refit" if again else "checkpoints") / task.name
+def refit(
+    trial: Trial,
+    task: Task,
+    selected: Snapshot,
+    workdir: pathlib.Path,
+    progress: Progress,
+    towers: Towers,
+) -> tuple[Trial, Snapshot, float]:
+    """Retrains each head on training and validation for about as many steps as were selected.
+
+    Args:
+        trial: by which the epochs were selected.
+        task: that is trained.
+        selected: its last snapshot.
+        workdir: of the trial; checkpoints go to `refit`.
+        progress: where progress is shown.
+        towers: retrained already.
+
+    Returns:
+        The trial with validation in training, its last snapshot, in which the outcomes are those
+        of `outcome.refitted`, and the seconds that it took.
+    """
+    split = trial.parts.split
+    retrained = trial.on_split(
+        dataclasses.replace(split, train=np.union1d(split.train, split.valid))
+    )
+    stop_at = stopping_points(
+        trial.trainer, retrained.trainer, selected.finished, trial.config.train
+    )
+    snapshot, seconds = fit(retrained, task, workdir, progress, towers, stop_at=stop_at)
+    finished = refitted(selected.finished, snapshot.finished)
+    return retrained, snapshot._replace(finished=finished), sum(seconds.values())
+
+
+def stopping_points(
+    before: Learner,
+    after: Learner,
+    finished: Mapping[str, Outcome],
+    settings: Mapping[str, Any],
+) -> dict[str, StopAt]:
+    """Computes the stopping points of each stage, at about as many steps as were selected.
+
+    Args:
+        before: the trainer of the first run.
+        after: the trainer that retrains; its epochs may have another number of steps.
+        finished: outcomes of the first run's stages.
+        settings: of training.
+    """
+    stop_at = {}
+    for name, outcome in finished.items():
+        steps = [trainer.steps(name) for trainer in (before, after)]
+        # Estimators have no settings of stages.
+        plateau = plateau_of(settings.get(name, {}), before.heads(name))
+        stop_at[name] = retrain_until(outcome, steps, after.epochs(name), plateau)
+    return stop_at
+
+
+def join_towers(
+    trial: Trial, task: Task, towers: Towers, stop_at: Mapping[str, StopAt] | None = None
+) -> Snapshot:
+    """Returns the snapshot before the second stage, of towers that were trained apart.
+
+    Args:
+        trial: of the full system.
+        task: what is trained.
+        towers: trained with the same seeds.
+        stop_at: see `Trainer.run`; None: the towers of the first run, not the retrained ones.
+
+    Raises:
+        InputError: a trial of the towers is not finished, or has other seeds.
+    """
+    trainer = trial.trainer
+    first = trainer.stages[0]
+    params: dict[str, Any] = {}
+    outcomes: dict[str, Outcome] = {}
+    for name, folder in towers.items():
+        selects = trial.refit and stop_at is None
+        model_folder = folder / (SELECTED if selects else "model") / task.name
+        results_file = folder / "results.json"
+        written = results_file.stat().st_mtime_ns if results_file.is_file() else 0
+        checkpoint = checkpoints_of(folder, task, retrained=stop_at is not None)
+        outcomes[name], model = _read_tower(checkpoint, model_folder, first, written)
+        params |= _with_failed_seeds(model, trial.seeds, folder)
+    return trainer.join(params, outcomes, trial.seeds, stop_at=stop_at)
+
+
+def checkpoints_of(workdir: pathlib.Path, task: Task, retrained: bool = False) -> pathlib.Path:
+    """Returns the folder of a task's checkpoints, of training or of retraining."""
+    return workdir / ("refit" if retrained else "checkpoints") / task.name
+
+
+@functools.lru_cache(_CACHED)
+def _read_tower(
+    checkpoint: pathlib.Path, model_folder: pathlib.Path, stage: str, written: int
+) -> tuple[Outcome, Model]:
+    """Reads the outcome of a finished trial's first stage, and its model."""
+    stored = checkpoints.restore(checkpoint)
+    if stored is None:
+        raise InputError(checkpoint, "no checkpoint", "the folder of a finished trial")
+    return checkpoints.unpack_finished(*stored, stage, checkpoint), Model.load(model_folder)
+
+
+def _with_failed_seeds(model: Model, seeds: list[int], folder: pathlib.Path) -> dict[str, Any]:
+    """Returns a model's parameters, with zeros for the seeds that failed.
+
+    The outcome says that they failed. Seeds never touch each other, so that these values change
+    no other seed.
+    """
+    trained = model.card["seeds"]
+    if not set(trained) <= set(seeds):
+        raise InputError(folder, f"seeds {trained}", f"some of {seeds}")
+    indices = [seeds.index(seed) for seed in trained]
+
+    def spread(x):
+        full = np.zeros((len(seeds), *np.shape(x)[1:]), np.asarray(x).dtype)
+        full[indices] = x
+        return full
+
+    return jax.tree.map(spread, dict(model.params))
 
 
 def _log(
-    experiment: Experiment, task: Task, workdir: pathlib.Path, shown: Sequence[str], again: bool
+    trial: Trial, task: Task, workdir: pathlib.Path, board_names: Sequence[str], retrained: bool
 ) -> Log:
-    one, trainer = len(experiment.tasks) == 1, experiment.trainer
-    heads = {stage: trainer.heads(stage) for stage in trainer.stages}
-    parts = ["refit"] * again + [task.name] * (not one)
-    run = boards.Run(workdir, "_".join(parts), experiment.config.to_dict())
-    name = "_".join(["curves", *parts]) + ".csv"
-    begun = boards.begin(shown, run, experiment.seeds)
-    score = results.shown(experiment.targets)
-    return Log(workdir / name, heads, experiment.seeds, begun, score)
+    parts = ["refit"] * retrained + [task.name] * (len(trial.tasks) > 1)
+    run = boards.Run(workdir, "_".join(parts), trial.config.to_dict())
+    path = workdir / ("_".join(["curves", *parts]) + ".csv")
+    opened = boards.begin(board_names, run, trial.seeds)
+    return Log(path, trial.heads, trial.seeds, opened, results.shown(trial.targets))

@@ -4,7 +4,7 @@ import pytest
 
 from configs import clstm_lf, clstm_mma
 from mman_jax.cli.terminal.screen import Screen
-from mman_jax.trial import experiment
+from mman_jax.trial import runner
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +24,7 @@ def trained(system, workdir):
     config.train.towers.learning_rate.default = 5e-3
     config.mesh.update(seeds=1, rows=1)
     with Screen() as screen:
-        return experiment.run(config, workdir, screen)
+        return runner.run(config, workdir, screen)
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import pathlib
 
 import pytest
 
-from mman_jax.features.measuring import pool
-from mman_jax.study import workers
+from mman_jax.files import pool
+from mman_jax.study import jobs
 from mman_jax.trial.progress import Progress
 from tests.children import mman, refused
 
@@ -86,7 +86,7 @@ def test_without_semaphores_all_work_is_done_in_one_process(monkeypatch, tmp_pat
 
     try:
         assert list(pool.run(str.upper, ["a", "b"], 2)) == [("a", "A"), ("b", "B")]
-        workers.run([], Kept(), 2, "")
+        jobs.run([], Kept(), 2, "")
     finally:
         pool.shortage.cache_clear()
     assert "Read-only" in notices[0]

@@ -20,7 +20,7 @@ from typing import Any
 from absl import flags
 
 from mman_jax.cli.terminal import command
-from mman_jax.trial.preemption import PREEMPTED
+from mman_jax.trial.progress import PREEMPTED
 
 _COMMAND = flags.DEFINE_enum("command", "run", ["run", "paper"], "Which command.")
 _ROUNDS = flags.DEFINE_integer("rounds", 50, "How many.", 1)

@@ -7,7 +7,7 @@ from configs import mman
 from mman_jax.cli.terminal.screen import Screen
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
-from mman_jax.study import cited, study
+from mman_jax.study import paper, plan
 from tests import tiny
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
@@ -18,14 +18,14 @@ ALL = {"fmt", "mult", "bc_lstm", "mfm", "raven", "tripathi", "rozgic", "lmf"}
 def test_every_system_is_planned_that_can_be_trained(monkeypatch):
     recipe = mman.get_config()
     before = recipe.to_json()
-    found, others = cited.systems(recipe, ("text", "visual"), 2)
+    found, others = plan.cited_systems(recipe, ("text", "visual"), 2)
     names = [system.name for system in found]
     assert set(names) == ALL
     assert (names[0], names[-1]) == ("fmt", "rozgic")  # the largest first
     assert not others
     assert recipe.to_json() == before
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    found, others = cited.systems(recipe, ("speech",), 2)
+    found, others = plan.cited_systems(recipe, ("speech",), 2)
     assert {system.name for system in found} == {"fmt", "bc_lstm", "mfm", "tripathi"}
     assert others == {
         "mult": "modalities: speech alone; expected two or more for MulT",
@@ -34,7 +34,7 @@ def test_every_system_is_planned_that_can_be_trained(monkeypatch):
         "rozgic": "sklearn: not installed; expected pip install 'mman_jax[svm]'",
     }
     recipe.data.target = "sentiment"
-    _, others = cited.systems(recipe, ("text", "visual"), 2)
+    _, others = plan.cited_systems(recipe, ("text", "visual"), 2)
     assert others["rozgic"].startswith("network.system: Rozgic, which learns classes")
 
 
@@ -44,7 +44,7 @@ def test_cited_systems_are_trained_and_reported_beside_the_paper_s(tmp_path):
     config = tiny.recipe(epochs=1)
     config.data.path, config.seeds = str(tmp_path / "corpus.npz"), 3
     names, screen = ["clstm_text", "tripathi", "rozgic"], Screen(quiet=True)
-    study.run(config, tmp_path / "run", screen, names=names, seeds={"tripathi": 2})
+    paper.run(config, tmp_path / "run", screen, names=names, seeds={"tripathi": 2})
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     systems = results["systems"]
     assert {name: s["seeds"] for name, s in systems.items()} == {
@@ -64,7 +64,7 @@ def test_what_cannot_be_is_refused(tmp_path):
     config.data.path = str(tmp_path / "corpus.npz")
 
     def run(**given):
-        study.run(config, tmp_path / "run", Screen(quiet=True), **given)
+        paper.run(config, tmp_path / "run", Screen(quiet=True), **given)
 
     with pytest.raises(InputError, match="systems=mult: modalities: text alone"):
         run(names=["mult"])

@@ -9,7 +9,7 @@ import pytest
 from mman_jax.errors import InputError
 from mman_jax.evaluation import significance
 from mman_jax.report import comparison, markdown
-from mman_jax.study import compared, naming
+from mman_jax.study import compared
 from tests.children import run as command
 from tests.study import test_pooled
 
@@ -195,8 +195,8 @@ def test_other_scores_of_classes(three):
 
 def test_names_are_as_long_as_it_takes():
     paths = [pathlib.Path(path) for path in ("a/x", "b/x", "b/y")]
-    assert naming.distinct(paths) == ["a/x", "b/x", "b/y"]
-    assert naming.distinct(paths[1:]) == ["x", "y"]
+    assert compared.distinct(paths) == ["a/x", "b/x", "b/y"]
+    assert compared.distinct(paths[1:]) == ["x", "y"]
 
 
 def test_the_command_writes_both_files(three, tmp_path):

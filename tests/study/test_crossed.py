@@ -10,7 +10,7 @@ from mman_jax.cli.terminal.screen import Screen
 from mman_jax.errors import InputError
 from mman_jax.report import crossing, html, markdown
 from mman_jax.study import crossed
-from mman_jax.trial import experiment
+from mman_jax.trial import runner
 from tests.trial import test_tested
 from tests.trial.test_tested import folder  # noqa: F401  # a fixture
 
@@ -37,7 +37,7 @@ def test_every_cell_is_what_a_trial_gives(folder, tmp_path):  # noqa: F811
     assert cells["own", "own"] == stored["test"]
     config = test_tested.recipe(folder, "other.npz", label_map=LABELS, scale="each")
     config.seeds = 2
-    trial = experiment.run(config, tmp_path / "trial", Screen(quiet=True))
+    trial = runner.run(config, tmp_path / "trial", Screen(quiet=True))
     trial["test"].pop("calibration")  # of a model; a cell has the scores of answers alone
     assert cells["own", "other"] == trial["test"]
     assert np.sum(cells["other", "own"]["confusion"]) == np.sum(stored["test"]["confusion"])

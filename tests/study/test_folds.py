@@ -10,8 +10,8 @@ from mman_jax.cli import predict
 from mman_jax.cli.terminal.screen import Screen
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
-from mman_jax.study import folds, study
-from mman_jax.trial import experiment, training
+from mman_jax.study import folds, paper
+from mman_jax.trial import runner, training
 from tests import tiny
 from tests.cli.terminal.test_command import run as command
 
@@ -68,7 +68,7 @@ def test_a_fold_is_an_ordinary_trial(finished, config, tmp_path):
     workdir, _ = finished
     one = config.copy_and_resolve_references().unlock()
     one.data.fold = "S/2"
-    alone = experiment.run(one, tmp_path, Screen(quiet=True))
+    alone = runner.run(one, tmp_path, Screen(quiet=True))
     written = json.loads((workdir / "folds" / "~2" / "results.json").read_text())
     assert timeless(alone) == timeless(written)
     (model,) = predict.load_models(workdir / "folds" / "~2")
@@ -109,7 +109,7 @@ def test_the_paper_pools_its_systems_over_folds(config, tmp_path):
     recipe = tiny.recipe(epochs=2)
     recipe.seeds = 2  # as in `finished`, which compiled for two
     recipe.data.update(path=config.data.path, folds="sessions")
-    study.run(recipe, tmp_path, Screen(quiet=True), names=NAMES, recipes=tiny.small)
+    paper.run(recipe, tmp_path, Screen(quiet=True), names=NAMES, recipes=tiny.small)
     results = json.loads((tmp_path / "results.json").read_text())
     assert list(results["systems"]) == NAMES
     for system in results["systems"].values():
@@ -141,7 +141,7 @@ def test_folds_that_cannot_be_are_refused_and_nothing_is_written(config, tmp_pat
 
 def test_a_trial_is_of_one_fold(config, tmp_path):
     with pytest.raises(InputError, match=r"config\.data\.fold: none"):
-        experiment.run(config, tmp_path / "run", Screen(quiet=True))
+        runner.run(config, tmp_path / "run", Screen(quiet=True))
 
 
 def test_several_machines_are_refused_in_one_line(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 from mman_jax.cli.terminal.screen import Screen
 from mman_jax.data.readers import npz
-from mman_jax.study import claims, study
+from mman_jax.study import claims, paper
 from tests import tiny
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
@@ -24,7 +24,7 @@ def finished(tmp_path_factory):
     config = tiny.recipe(epochs=1)
     config.train.select = "loss"
     config.data.update(path=str(folder / "corpus.npz"), target="sentiment")
-    study.run(config, folder / "study", Screen(quiet=True), names=("clstm_mma", "clstm_ef"))
+    paper.run(config, folder / "study", Screen(quiet=True), names=("clstm_mma", "clstm_ef"))
     return folder / "study"
 
 
@@ -72,7 +72,7 @@ def test_folds_of_a_target_are_pooled(finished, tmp_path):
     config = tiny.recipe(epochs=1)
     config.train.update(select="loss", refit=True)
     config.data.update(path=str(finished.parent / "corpus.npz"), target="sentiment", folds="3")
-    study.run(config, tmp_path, Screen(quiet=True), names=("clstm_text",))
+    paper.run(config, tmp_path, Screen(quiet=True), names=("clstm_text",))
     results = json.loads((tmp_path / "results.json").read_text())
     text = results["systems"]["clstm_text"]
     assert len(text["folds"]) == 3

@@ -9,7 +9,7 @@ from configs import mult
 from mman_jax.errors import InputError
 from mman_jax.systems import build
 from mman_jax.trial.config import network
-from mman_jax.trial.prepared import prepare_experiment
+from mman_jax.trial.trial import prepare_trial
 from mman_jax.types import Inputs
 from tests.layers import references
 from tests.systems import golden
@@ -142,7 +142,7 @@ def test_a_modality_alone_is_refused_before_anything_is_trained():
     config = mult.get_config()
     config.data.modalities = "text"
     with pytest.raises(InputError) as error:
-        prepare_experiment(config)
+        prepare_trial(config)
     assert str(error.value) == ("config.modalities: text alone; expected two or more for MulT")
 
 

@@ -15,7 +15,7 @@ import pytest
 from mman_jax.cli.terminal.screen import Screen
 from mman_jax.data.readers import npz
 from mman_jax.training import checkpoints
-from mman_jax.trial import experiment
+from mman_jax.trial import runner
 from tests import children, tiny
 from tests.training import distributed_config
 
@@ -77,7 +77,7 @@ class Interrupted(Screen):
 def in_one(system, corpus, workdir, kept=None):
     config = distributed_config.get_config(system)
     config.data.path = str(corpus)
-    experiment.run(config, workdir, Interrupted(workdir, kept))
+    runner.run(config, workdir, Interrupted(workdir, kept))
 
 
 def check(workdir, expected):

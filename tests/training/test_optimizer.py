@@ -9,7 +9,7 @@ from configs import mfm, mult
 from mman_jax.errors import InputError
 from mman_jax.training import checkpoints, optimizer
 from mman_jax.training.optimizer import FROZEN, Plateau
-from mman_jax.trial import settings
+from mman_jax.trial import config as configs
 from mman_jax.trial.config import derive
 from tests import tiny
 
@@ -274,7 +274,7 @@ def test_numbers_that_cannot_be_are_refused(change, said):
     config = recipe()
     config.train.all.plateau.update(change)
     with pytest.raises(InputError, match=said):
-        settings.check_numbers(config)
+        configs.check(config)
 
 
 def test_heads_with_losses_of_their_own_have_no_common_plateau():

@@ -6,7 +6,7 @@ import numpy as np
 from mman_jax.data.readers import npz
 from mman_jax.inference.model import Model
 from mman_jax.trial import analysis
-from mman_jax.trial.prepared import prepare_experiment
+from mman_jax.trial.trial import prepare_trial
 from tests import tiny
 
 
@@ -17,7 +17,7 @@ def test_the_report_s_attention_masks_what_is_missing_as_the_model_does(tmp_path
     npz.write(corpus, tmp_path / "corpus.npz")
     config = tiny.recipe(epochs=1, early=True)
     config.data.path = str(tmp_path / "corpus.npz")
-    experiment = prepare_experiment(config)
+    experiment = prepare_trial(config)
     (task,) = experiment.tasks
     params = jax.tree.map(np.asarray, experiment.trainer.start("towers", [0]).params)
     labels, logits = analysis.answered(experiment, task, params, np.array([True]))["test"]

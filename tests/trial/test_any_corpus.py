@@ -7,9 +7,9 @@ from configs import clstm_text
 from mman_jax.cli import predict
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import npz
-from mman_jax.trial import tested
+from mman_jax.trial import corpora
 from tests import iemocap_pickle, tiny
-from tests.trial.test_experiment import check_scores, on, run
+from tests.trial.test_runner import check_scores, on, run
 
 
 @pytest.mark.usefixtures("blank_pictures")
@@ -28,7 +28,7 @@ def test_iemocap_s_shape_trains_under_other_protocols(tmp_path):
             majority = [round(100 * t["test"]["majority_accuracy"], 2) for t in tasks.values()]
             assert majority == [84.73, 74.02, 59.28, 81.97]
             classes, probabilities, _ = predict.answer(
-                predict.load_models(tmp_path / protocol), tested.load_corpus(config.data)
+                predict.load_models(tmp_path / protocol), corpora.load_corpus(config.data)
             )
             assert sorted(classes) == ["angry", "happy", "neutral", "sad"]
             assert probabilities.shape == (7433, 4)

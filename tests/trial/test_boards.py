@@ -7,7 +7,7 @@ import pytest
 
 from mman_jax.cli.terminal.screen import Screen
 from mman_jax.errors import InputError
-from mman_jax.trial import boards, curves, experiment
+from mman_jax.trial import boards, curves, runner
 from tests import tiny
 from tests.trial.test_curves import SEEDS, snapshots, write
 
@@ -83,5 +83,5 @@ def test_weights_and_biases_offline_keeps_a_run_a_seed(tmp_path, monkeypatch):
 def test_a_missing_package_is_said_before_anything_is_written(kind, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, boards.check.__globals__["_KINDS"][kind][1], None)
     with pytest.raises(InputError, match=rf"'mman_jax\[{kind}\]'"), Screen() as screen:
-        experiment.run(tiny.recipe(), tmp_path / "run", screen, shown=[kind])
+        runner.run(tiny.recipe(), tmp_path / "run", screen, board_names=[kind])
     assert not (tmp_path / "run").exists()

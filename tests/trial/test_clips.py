@@ -14,7 +14,7 @@ from mman_jax.trial import stored
 from tests import tiny
 from tests.children import run
 from tests.features import clips
-from tests.trial import test_experiment
+from tests.trial import test_runner
 
 pytest.importorskip(
     "opensmile", reason="extraction needs openSMILE: pip install 'mman_jax[speech]'"
@@ -85,9 +85,9 @@ def test_what_cannot_be_extracted_is_named(trained, tmp_path):
 def test_a_damaged_extraction_stops_a_run_before_it_trains(tmp_path):
     npz.write(tiny.corpus(), tmp_path / "c.npz")
     (tmp_path / "c.extraction.npz").write_bytes(b"none")
-    config = test_experiment.on(tmp_path / "c.npz")
+    config = test_runner.on(tmp_path / "c.npz")
     with pytest.raises(InputError, match=r"c\.extraction\.npz: unreadable"):
-        test_experiment.run(config, tmp_path / "run")
+        test_runner.run(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
     assert commands.beside(None) is None
     assert commands.beside(str(tmp_path)) is None

@@ -6,7 +6,7 @@ from configs import mfm, raven, tripathi
 from mman_jax.cli.terminal.screen import Screen
 from mman_jax.data.readers import npz
 from mman_jax.data.synthetic.words import WordProcess, generate
-from mman_jax.trial import experiment
+from mman_jax.trial import runner
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +31,7 @@ def accuracy(tmp_path):
         config.train.all.learning_rate.default = 5e-3
         config.mesh.update(seeds=1, rows=1)
         with Screen() as screen:
-            found = experiment.run(config, tmp_path / f"{config.system}_{kind}", screen)
+            found = runner.run(config, tmp_path / f"{config.system}_{kind}", screen)
         return found["test"]["accuracy"]["mean"]
 
     return train

@@ -12,10 +12,10 @@ from mman_jax.inference import exported
 from mman_jax.inference.answerer import Answerer
 from mman_jax.inference.model import Model
 from mman_jax.systems.rozgic import Rozgic
-from mman_jax.trial import experiment
+from mman_jax.trial import runner
 from mman_jax.trial.config import derive
-from mman_jax.trial.prepared import prepare_experiment
 from mman_jax.trial.stored import load_models
+from mman_jax.trial.trial import prepare_trial
 from mman_jax.types import UNSCORED
 from tests import tiny
 
@@ -30,13 +30,13 @@ def finished(tmp_path_factory):
     npz.write(corpus, folder / "corpus.npz")
     config = derive(tiny.recipe(), "rozgic")
     config.data.path, config.seeds = str(folder / "corpus.npz"), 3
-    results = experiment.run(config, folder / "run", Screen(quiet=True))
+    results = runner.run(config, folder / "run", Screen(quiet=True))
     return folder / "run", config, results, corpus
 
 
 def test_a_fit_is_scored_on_what_it_was_not_fitted_to(finished):
     workdir, config, results, corpus = finished
-    made = prepare_experiment(config)
+    made = prepare_trial(config)
     fit = made.parts.split.train
     one = np.concatenate([np.arange(len(corpus.labels))[corpus.utterances(c)] for c in fit])
     other = np.concatenate(
@@ -59,7 +59,7 @@ def test_the_model_answers_as_the_fit_did(finished):
     workdir, _, results, corpus = finished
     classes, probabilities, labels = predict.answer(load_models(workdir), corpus)
     np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
-    made = prepare_experiment(finished[1]).parts.split.test
+    made = prepare_trial(finished[1]).parts.split.test
     test = np.concatenate([np.arange(len(labels))[corpus.utterances(c)] for c in made])
     truth = corpus.labels[test]
     given = np.array([classes.index(labels[i]) for i in test])
@@ -102,9 +102,9 @@ def test_a_damaged_model_is_refused(finished, tmp_path, change, said):
 def test_fitted_again_it_has_validation_too(finished, tmp_path):
     config = finished[1].copy_and_resolve_references()
     config.train.refit = True
-    results = experiment.run(config, tmp_path, Screen(quiet=True))
+    results = runner.run(config, tmp_path, Screen(quiet=True))
     more = results["parameters"]["vectors"] - finished[2]["parameters"]["vectors"]
-    valid = prepare_experiment(config).parts.layouts["valid"].lengths.sum()
+    valid = prepare_trial(config).parts.layouts["valid"].lengths.sum()
     assert more == valid * sum(finished[3].dims.values())
     before = dict(finished[2]["test"])
     before.pop("calibration")  # of the model that is kept

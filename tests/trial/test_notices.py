@@ -8,7 +8,7 @@ import pytest
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
 from mman_jax.inference import lines
-from mman_jax.trial.prepared import prepare_experiment
+from mman_jax.trial.trial import prepare_trial
 from tests import tiny
 
 NAMES = ("wav2vec2-large (ft)", "opensmile_v2.0")
@@ -18,7 +18,7 @@ def prepared(corpus, path, **data):
     npz.write(corpus, path)
     config = tiny.recipe(epochs=1)
     config.data.update(path=str(path), **data)
-    return prepare_experiment(config)
+    return prepare_trial(config)
 
 
 def test_suspicions_and_leaks_are_among_the_notices(tmp_path):

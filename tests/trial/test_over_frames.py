@@ -13,12 +13,12 @@ from mman_jax.data.readers import npz
 from mman_jax.data.sequences import Sequence, taken
 from mman_jax.data.synthetic.words import WordProcess, generate
 from mman_jax.errors import InputError
-from mman_jax.study import study
+from mman_jax.study import paper
 from mman_jax.study.inner import Candidate, prepare_inner
-from mman_jax.trial import experiment
+from mman_jax.trial import runner
 from mman_jax.trial.config import title
-from mman_jax.trial.prepared import prepare_experiment
 from mman_jax.trial.stored import load_models
+from mman_jax.trial.trial import prepare_trial
 from tests import tiny
 from tests.trial.test_over_words import made
 
@@ -46,7 +46,7 @@ def corpus(tmp_path_factory):
 def finished(corpus):
     with Screen() as screen:
         config = recipe(corpus, words=3, **SMALL)
-        return experiment.run(config, corpus.parent / "run", screen, looks=True)
+        return runner.run(config, corpus.parent / "run", screen, analyse=True)
 
 
 def test_what_is_scored_is_what_is_scored_over_utterances(corpus, finished):
@@ -93,7 +93,7 @@ def test_a_system_that_reads_no_frames_is_refused(corpus, system):
     config = recipe(corpus, system)
     name = title(config)
     with pytest.raises(InputError) as error:
-        prepare_experiment(config)
+        prepare_trial(config)
     assert str(error.value) == (
         f"config.data.cells: 'frames' for {name}; expected a system that reads them, mult or "
         "tripathi; or utterances"
@@ -114,13 +114,13 @@ def test_refused_before_anything_is_made(corpus, data, message):
     config = recipe(corpus, mult)
     config.data.update(data)
     with pytest.raises(InputError, match=message):
-        prepare_experiment(config)
+        prepare_trial(config)
 
 
 def test_sequences_that_are_missing_or_of_another_size_are_refused(corpus, finished, tmp_path):
     npz.write(tiny.corpus(), tmp_path / "plain.npz")
     with pytest.raises(InputError, match=r"plain\.npz: frames: no sequences; expected sequences/"):
-        prepare_experiment(recipe(tmp_path / "plain.npz"))
+        prepare_trial(recipe(tmp_path / "plain.npz"))
     models, given = load_models(corpus.parent / "run"), npz.read(corpus)
     with pytest.raises(InputError, match="frames: no sequences"):
         predict.answer(models, tiny.corpus())
@@ -133,7 +133,7 @@ def test_sequences_that_are_missing_or_of_another_size_are_refused(corpus, finis
 
 def test_the_papers_systems_together_do_not_read_frames(corpus, tmp_path):
     with Screen() as screen, pytest.raises(InputError, match="'frames' for mman; expected a sys"):
-        study.run(recipe(corpus, mman), tmp_path / "study", screen)
+        paper.run(recipe(corpus, mman), tmp_path / "study", screen)
     assert not (tmp_path / "study").exists()
 
 
@@ -141,7 +141,7 @@ def test_a_system_is_told_what_a_cell_is_and_batches_hold_utterances(corpus):
     config = recipe(corpus, mult, frames={"speech": 4})
     config.train.batch = 2
     config.data.folds, config.data.fold = "3", "1"
-    found = prepare_experiment(config)
+    found = prepare_trial(config)
     assert found.trainer.system.cells == "frames"
     assert found.trainer.settings["batch"] == 5  # of 14 utterances in 6 conversations
     assert found.parts.rows["train"].features["speech"].shape[1:] == (1, 4, 2)
@@ -169,5 +169,5 @@ def test_frames_that_nothing_aligns_are_learnt_from(tmp_path):
     config.train.max_epochs = 3
     config.train.all.learning_rate.default = 1e-2
     with Screen() as screen:
-        found = experiment.run(config, tmp_path / "run", screen)
+        found = runner.run(config, tmp_path / "run", screen)
     assert found["test"]["accuracy"]["mean"] > 0.8  # 0.97 is possible

@@ -16,9 +16,9 @@ from mman_jax.errors import InputError
 from mman_jax.inference import exported
 from mman_jax.inference.answerer import Answerer
 from mman_jax.study.inner import Candidate, prepare_inner
-from mman_jax.trial import experiment
-from mman_jax.trial.prepared import prepare_experiment
+from mman_jax.trial import runner
 from mman_jax.trial.stored import load_models
+from mman_jax.trial.trial import prepare_trial
 from tests import tiny
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
@@ -70,7 +70,7 @@ def finished(tmp_path_factory):
     npz.write(made(), folder / "corpus.npz")
     config = recipe(folder / "corpus.npz", projection=3, frames=3, hidden=4)
     with Screen() as screen:
-        return folder, experiment.run(config, folder / "run", screen, looks=True)
+        return folder, runner.run(config, folder / "run", screen, analyse=True)
 
 
 def test_what_is_scored_is_what_is_scored_over_utterances(finished):
@@ -139,20 +139,20 @@ def test_refused_before_anything_is_made(finished, data, message):
     config = recipe(finished[0] / "corpus.npz")
     config.data.update(data)
     with pytest.raises(InputError, match=message):
-        prepare_experiment(config)
+        prepare_trial(config)
 
 
 def test_one_modality_alone_is_whose_words_they_are(finished):
     config = recipe(finished[0] / "corpus.npz", pivot="speech")
     with pytest.raises(InputError, match=r"network\.pivot: 'speech', where cells are words of te"):
-        prepare_experiment(config)
+        prepare_trial(config)
 
 
 def test_a_system_is_told_what_a_cell_is_and_batches_hold_utterances(finished):
     config = recipe(finished[0] / "corpus.npz", mfm)
     config.train.batch = 2
     config.data.folds, config.data.fold = "3", "1"
-    made = prepare_experiment(config)
+    made = prepare_trial(config)
     assert made.trainer.system.cells == "words"
     assert made.trainer.settings["batch"] == 5  # of 14 utterances in 6 conversations
     assert made.parts.rows["train"].features["speech"].shape[1:] == (4, 2)
@@ -161,7 +161,7 @@ def test_a_system_is_told_what_a_cell_is_and_batches_hold_utterances(finished):
 def test_groups_inside_training_are_of_conversations(finished):
     config = recipe(finished[0] / "corpus.npz", mman)
     config.train.fusion.answers = "out_of_fold"
-    made = prepare_experiment(config)
+    made = prepare_trial(config)
     positions = made.parts.layouts["train"].positions
     groups, (whose, _) = made.groups.reshape(-1)[positions], made.parts.whose("train")
     assert sorted(set(zip(whose.tolist(), groups.tolist(), strict=True)))[3:] == [(3, groups[-1])]

@@ -10,7 +10,8 @@ from mman_jax.data.readers.read import read_corpus
 from mman_jax.evaluation.metrics import accuracy
 from mman_jax.inference.model import Model
 from mman_jax.training.outcome import Outcome, refitted
-from mman_jax.trial import experiment, prepared
+from mman_jax.trial import runner
+from mman_jax.trial.trial import prepare_trial
 from tests import tiny
 
 
@@ -22,7 +23,7 @@ def trial(tmp_path_factory):
     config.data.update(path=str(folder / "corpus.npz"), modalities="text")
     config.train.refit, config.seeds = True, 2
     with Screen(quiet=True) as screen:
-        results = experiment.run(config, folder / "run", screen)
+        results = runner.run(config, folder / "run", screen)
     return config, folder / "run", results
 
 
@@ -30,7 +31,7 @@ def test_the_model_is_the_one_trained_again(trial):
     config, folder, results = trial
     model, chosen = (Model.load(folder / name / "auto") for name in ("model", "chosen"))
     corpus: Corpus = read_corpus(config.data.path).select_modalities(["text"])
-    split = prepared.prepare_experiment(config).parts.split
+    split = prepare_trial(config).parts.split
     whole = np.union1d(split.train, split.valid)
     for of, conversations in ((model, whole), (chosen, split.train)):
         values = np.concatenate(
@@ -55,7 +56,7 @@ def test_validation_scores_stay_those_of_the_choice(trial, tmp_path):
     plain = config.copy_and_resolve_references()
     plain.train.refit = False
     with Screen(quiet=True) as screen:
-        expected = experiment.run(plain, tmp_path / "plain", screen)
+        expected = runner.run(plain, tmp_path / "plain", screen)
     for name in ("validation", "best_epoch", "test_oracle"):
         assert results[name] == expected[name]
     model = Model.load(folder / "model" / "auto")

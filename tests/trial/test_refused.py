@@ -6,7 +6,7 @@ from configs import mman
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
 from tests import tiny
-from tests.trial.test_experiment import on, run
+from tests.trial.test_runner import on, run
 
 
 @pytest.fixture(scope="module")

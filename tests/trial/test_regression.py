@@ -22,8 +22,9 @@ from mman_jax.inference.model import Model
 from mman_jax.systems import SYSTEMS, build, for_numbers
 from mman_jax.systems.base import System
 from mman_jax.training import checkpoints
-from mman_jax.trial import curves, experiment, prepared, results
+from mman_jax.trial import curves, results, runner
 from mman_jax.trial.stored import read_results
+from mman_jax.trial.trial import prepare_trial
 from tests import tiny
 
 TARGETS = ("sentiment", "stars")
@@ -31,7 +32,7 @@ TARGETS = ("sentiment", "stars")
 
 def run(config, workdir):
     with Screen(quiet=True) as screen:
-        return experiment.run(config, workdir, screen)
+        return runner.run(config, workdir, screen)
 
 
 def learning(path, target="sentiment,stars", **data):
@@ -90,7 +91,7 @@ def test_scores_are_those_of_the_answers(finished):
     # The second target is on a scale of which no classes are told.
     assert set(by_target["sentiment"]) > set(by_target["stars"]) == set(ratings.MEASURES)
     # The mean of training, which after training again is that of validation, too.
-    made = prepared.prepare_experiment(config)
+    made = prepare_trial(config)
     corpus, split = made.parts.corpus, made.parts.split
     inside = np.repeat(np.isin(np.arange(len(corpus.lengths)), split.test), corpus.lengths)
     constant = [
@@ -107,13 +108,13 @@ def test_scores_are_those_of_the_answers(finished):
 def test_files_streams_and_exports_answer_alike(finished):
     config, workdir, _ = finished
     model = Model.load(workdir / "model" / "auto")
-    corpus = prepared.prepare_experiment(config).parts.corpus
+    corpus = prepare_trial(config).parts.corpus
     values = model.probabilities(corpus)
     rows = list(csv.reader(io.StringIO(predict.to_csv(corpus, *predict.answer([model], corpus)))))
     assert rows[0] == ["conversation_id", "utterance_id", *TARGETS]
     np.testing.assert_allclose(np.array([row[2:] for row in rows[1:]], float), values, atol=1e-5)
     told = json.loads((workdir / "analysis.json").read_text())["auto"]
-    layout = prepared.prepare_experiment(config).parts.layouts["test"]
+    layout = prepare_trial(config).parts.layouts["test"]
     several = [values[corpus.utterances(c)] for c in layout.conversations]
     own = ~np.isnan(parts.prepare(corpus).corpus.targets["stars"])
     own |= ~np.isnan(corpus.targets["sentiment"])
@@ -140,7 +141,7 @@ def test_files_streams_and_exports_answer_alike(finished):
 
 def test_a_checkpoint_is_one_to_go_on_from(finished):
     config, workdir, told = finished
-    trainer = prepared.prepare_experiment(config).trainer
+    trainer = prepare_trial(config).trainer
     found = checkpoints.restore(workdir / "checkpoints" / "auto")
     snapshot = checkpoints.unpack(*found, trainer.stages, trainer.template)
     assert snapshot.state.valid.shape == (2, 1, len(TARGETS), ratings.K)
@@ -176,12 +177,12 @@ def test_what_cannot_be_learnt_is_refused(corpus_file, tmp_path, data, train, wo
 
 def test_classes_of_a_target_and_votes_are_ordinary_classes(corpus_file):
     config = learning(corpus_file, "sentiment", classes=3)
-    made = prepared.prepare_experiment(config)
+    made = prepare_trial(config)
     assert made.tasks[0].classes == ("negative", "neutral", "positive")
     assert made.targets == ()
     config.data.update(target="", classes=0)
     config.train.update(labels="votes", class_weights=True)
-    made = prepared.prepare_experiment(config)
+    made = prepare_trial(config)
     labels = made.labels["auto"]
     assert labels["train"].shape[-1] == len(made.tasks[0].classes)
     assert labels["valid"].dtype == labels["test"].dtype == np.int32

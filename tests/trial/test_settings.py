@@ -4,8 +4,9 @@ import pytest
 
 from configs import mman
 from mman_jax.errors import InputError
-from mman_jax.trial import settings
-from mman_jax.trial.prepared import prepare_experiment
+from mman_jax.trial import config as configs
+from mman_jax.trial import trial
+from mman_jax.trial.trial import prepare_trial
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,7 @@ def test_a_size_beyond_all_use_is_refused_by_name(field, value):
     config = mman.get_config()
     config.update_from_flattened_dict({field: value})
     with pytest.raises(InputError, match=f"^config.{field}: .*; expected at most 1048576$"):
-        settings.check_numbers(config)
+        configs.check(config)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
@@ -32,35 +33,35 @@ def test_checkpoints_at_no_interval_are_refused(value):
     config = mman.get_config()
     config.checkpoint_seconds = value
     with pytest.raises(InputError, match=r"^config.checkpoint_seconds: .* a finite number of at"):
-        settings.check_numbers(config)
+        configs.check(config)
 
 
 def test_the_recipe_itself_is_fine():
-    settings.check_numbers(mman.get_config())
+    configs.check(mman.get_config())
 
 
 def test_more_seeds_than_memory_holds_are_refused_before_anything_is_written(monkeypatch):
     config = mman.get_config()
     config.seeds = 4
-    prepare_experiment(config)
-    monkeypatch.setattr(settings, "memory", lambda: 10**8)
+    prepare_trial(config)
+    monkeypatch.setattr(trial, "memory", lambda: 10**8)
     with pytest.raises(
         InputError, match=r"^config.seeds: 4 of \d+ parameters each: training takes"
     ):
-        prepare_experiment(config)
+        prepare_trial(config)
     config.seeds = 1
-    prepare_experiment(config)
+    prepare_trial(config)
 
 
 def test_a_layer_of_a_million_units_is_refused_for_its_memory():
     config = mman.get_config()
     config.network.unimodal.default.hidden = (2**20, 2**20)
     with pytest.raises(InputError, match=r"^config.network: 1 of \d+ parameters each"):
-        prepare_experiment(config)
+        prepare_trial(config)
 
 
 def test_the_estimate_grows_with_all_that_a_run_holds():
-    assert settings.estimate(1, 1000, 0) == 20_000
-    assert settings.estimate(3, 1000, 7) == 60_007
-    assert settings.estimate(3, 1000, 7, averaged=True) == 72_007
-    assert settings.memory() > 10**8
+    assert trial.estimate(1, 1000, 0) == 20_000
+    assert trial.estimate(3, 1000, 7) == 60_007
+    assert trial.estimate(3, 1000, 7, averaged=True) == 72_007
+    assert trial.memory() > 10**8

@@ -10,8 +10,9 @@ from configs import clstm_text
 from mman_jax.cli.terminal.screen import Screen
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
-from mman_jax.trial import experiment, prepared, tested
+from mman_jax.trial import corpora, runner
 from mman_jax.trial.stored import load_models
+from mman_jax.trial.trial import prepare_trial
 from tests import tiny
 
 
@@ -39,7 +40,7 @@ def folder(tmp_path_factory):
 
 
 def run(config, workdir):
-    return experiment.run(config, workdir, Screen(quiet=True))
+    return runner.run(config, workdir, Screen(quiet=True))
 
 
 def test_its_own_file_as_the_test_is_its_own_test_part(folder, tmp_path):
@@ -95,7 +96,7 @@ def test_what_cannot_be_tested_on_is_refused(folder, data, said):
     config = recipe(folder, "other.npz")
     config.data.update(data)
     with pytest.raises(InputError, match=said):
-        prepared.prepare_experiment(config)
+        prepare_trial(config)
 
 
 def test_a_file_is_read_once_until_it_is_another(tmp_path):
@@ -103,8 +104,8 @@ def test_a_file_is_read_once_until_it_is_another(tmp_path):
     data.path = str(tmp_path / "corpus.npz")
     corpus = tiny.corpus()
     npz.write(corpus, data.path)
-    first, again = tested.load_corpus(data), tested.load_corpus(data)
+    first, again = corpora.load_corpus(data), corpora.load_corpus(data)
     assert again.labels is first.labels
     other = dataclasses.replace(corpus, labels=np.roll(corpus.labels, 1))
     npz.write(other, data.path)
-    np.testing.assert_array_equal(tested.load_corpus(data).labels, other.labels)
+    np.testing.assert_array_equal(corpora.load_corpus(data).labels, other.labels)

@@ -15,7 +15,7 @@ from absl import app, flags, logging
 from mman_jax.cli.terminal import config
 from mman_jax.cli.terminal.paths import PathParser
 from mman_jax.errors import InputError
-from mman_jax.trial.preemption import Preemption
+from mman_jax.trial.progress import Preemption
 
 flags.disclaim_key_flags()  # flags defined here belong to the command, whose --help lists them
 

@@ -18,8 +18,7 @@ from mman_jax.cli.terminal.paths import local_path
 from mman_jax.configs import mman
 from mman_jax.configs.mman import Recipes
 from mman_jax.errors import InputError, nearest
-from mman_jax.trial import fields
-from mman_jax.trial.config import derive
+from mman_jax.trial.config import derive, describe_field
 
 _PACKAGED = pathlib.Path(configs.__file__).parent
 _DEFAULT = configs.DEFAULT
@@ -230,5 +229,5 @@ def describe(argv: Sequence[str]) -> str:
     lines = [f"Fields of --config={name}, each a flag (--config.FIELD=VALUE):"]
     for field, value in _fields(config):
         if not isinstance(value, ConfigDict):
-            lines += [f"  {field}={value}", f"      {fields.describe(field, config.system)}"]
+            lines += [f"  {field}={value}", f"      {describe_field(field, config.system)}"]
     return "\n".join(lines)

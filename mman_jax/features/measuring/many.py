@@ -6,8 +6,8 @@ import numpy as np
 
 from mman_jax.errors import InputError
 from mman_jax.features.manifest import Utterance
-from mman_jax.features.measuring import pool
 from mman_jax.features.measuring.measuring import Measuring
+from mman_jax.files import pool
 
 Outcomes = Iterable[tuple[Utterance, str | None]]
 Runner = Callable[[Measuring, Sequence[Utterance]], Outcomes]

@@ -2,7 +2,7 @@ import jax
 import pytest
 
 from configs import mman
-from mman_jax.study import towers as plan
+from mman_jax.study import plan
 from mman_jax.systems import build
 
 MODALITIES = ("speech", "visual", "text")

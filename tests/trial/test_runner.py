@@ -10,8 +10,8 @@ from mman_jax.cli.terminal.screen import Screen
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
 from mman_jax.evaluation import calibration
-from mman_jax.trial import curves, experiment, provenance
-from mman_jax.trial.preemption import PREEMPTED, Preemption
+from mman_jax.trial import curves, folder, runner
+from mman_jax.trial.progress import PREEMPTED, Preemption
 from tests import tiny
 
 SCORES = {"accuracy", "unweighted_recall", "weighted_f1", "macro_f1"}
@@ -19,7 +19,7 @@ SCORES = {"accuracy", "unweighted_recall", "weighted_f1", "macro_f1"}
 
 def run(config, workdir):
     with Screen() as screen:
-        return experiment.run(config, workdir, screen)
+        return runner.run(config, workdir, screen)
 
 
 def on(path, config=None, **data):
@@ -123,7 +123,7 @@ def test_curves_hold_the_epochs_that_were_kept(finished):
 def test_results_say_what_they_came_from(finished):
     _, workdir, results = finished
     written = json.loads((workdir / "results.json").read_text())
-    expected = provenance.provenance()
+    expected = folder.provenance()
     assert {name: written[name] for name in expected} == expected
     assert {name: results[name] for name in expected} == expected
 

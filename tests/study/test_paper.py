@@ -10,15 +10,14 @@ from mman_jax.cli import export, predict
 from mman_jax.cli.terminal.screen import Screen
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
-from mman_jax.study import cited, jobs, study, summary, workers
-from mman_jax.study import towers as plan
-from mman_jax.trial import analysis, experiment, training
+from mman_jax.study import jobs, paper, plan, summary
+from mman_jax.trial import analysis, runner, training
 from tests import iemocap_pickle, tiny
 
 
 def run(config, workdir, processes=1, names=(), seeds=None):
     screen, recipes = Screen(quiet=True), tiny.small
-    study.run(config, workdir, screen, processes, names=names, seeds=seeds, recipes=recipes)
+    paper.run(config, workdir, screen, processes, names=names, seeds=seeds, recipes=recipes)
     return json.loads((workdir / "results.json").read_text())
 
 
@@ -35,7 +34,7 @@ def comparable(results):
 @contextlib.contextmanager
 def only(*names):
     """What a test needs of the systems: the whole list takes minutes."""
-    every, others = plan.systems, cited.systems
+    every, others = plan.systems, plan.cited_systems
 
     def few(*args):
         found, impossible = others(*args)
@@ -43,7 +42,7 @@ def only(*names):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan, "systems", lambda *a: [s for s in every(*a) if s.name in names])
-        patch.setattr(cited, "systems", few)
+        patch.setattr(plan, "cited_systems", few)
         yield
 
 
@@ -126,7 +125,7 @@ def test_what_a_system_looked_at(finished):
 def test_a_system_is_what_its_own_command_gives(finished, recipe, tmp_path):
     _, results = finished
     config = tiny.recipes_of(recipe)("clstm_lf")
-    alone = experiment.run(config, tmp_path, Screen(quiet=True))
+    alone = runner.run(config, tmp_path, Screen(quiet=True))
     found = results["systems"]["clstm_lf"]
     assert found["test"] == alone["test"]
     assert found["towers"] == alone["towers"]
@@ -166,10 +165,10 @@ def test_jobs_side_by_side_give_the_same(finished, recipe, tmp_path):
     workdir, _ = finished
     config = recipe.copy_and_resolve_references().unlock()
     systems = plan.systems(tiny.recipes_of(config), tiny.MODALITIES)
-    todo, _ = study.plan_jobs(systems, {"": config}, tiny.MODALITIES, tmp_path)
+    todo, _ = plan.plan_jobs(systems, {"": config}, tiny.MODALITIES, tmp_path)
     some = [job for job in todo if not job.towers and job.config.data.modalities]
     assert len(some) == 2
-    workers.run(some, Screen(quiet=True), 2, "")
+    jobs.run(some, Screen(quiet=True), 2, "")
     for job in some:
         found, expected = (
             json.loads((folder / "results.json").read_text())
@@ -183,7 +182,7 @@ def test_a_mistake_in_a_process_of_its_own_is_told_as_one(recipe, tmp_path):
     config.data.path = str(tmp_path / "gone.npz")
     both = [jobs.Job(name, config, tmp_path / name) for name in "xy"]
     with pytest.raises(InputError, match=r"gone\.npz"):
-        workers.run(both, Screen(quiet=True), 2, "")
+        jobs.run(both, Screen(quiet=True), 2, "")
 
 
 def test_several_processes_and_other_settings_are_refused(finished, recipe, tmp_path):

@@ -3,7 +3,7 @@ import signal
 
 import pytest
 
-from mman_jax.features.measuring import pool
+from mman_jax.files import pool
 
 
 def work(item):

@@ -1,4 +1,4 @@
-"""A pool of processes that outlives what kills one of them."""
+"""Worker processes that outlive what kills one of them."""
 
 import functools
 import multiprocessing
@@ -19,8 +19,8 @@ def run(
 ) -> Iterator[tuple[T, str | None]]:
     """Does the work on every item; yields items as they end, each with its failure or None.
 
-    An item that kills its process fails with `DIED`; the others go on. Items that were under way
-    when a process died are done again, one at a time, to find which one it was.
+    An item that kills its process fails with `DIED`; the others are not affected. Items that were
+    under way when a process died are done again, one at a time, to find which one it was.
 
     Args:
         work: picklable; returns what went wrong, or None.
@@ -31,12 +31,13 @@ def run(
     if shortage():
         yield from ((item, work(item)) for item in items)
         return
-    waiting, suspects = list(reversed(items)), []
+    waiting = list(reversed(items))
+    suspects: list[T] = []
     while waiting or suspects:
         alone = bool(suspects)
         queue = suspects if alone else waiting
-        under_way: dict[Future, T] = {}
-        executor = spawned(1 if alone else processes)
+        under_way: dict[Future[str | None], T] = {}
+        executor = spawn(1 if alone else processes)
         try:
             while queue or under_way:
                 # Few at a time: what is under way when a process dies has to be done again.
@@ -44,7 +45,7 @@ def run(
                     future = executor.submit(work, queue[-1])
                     under_way[future] = queue.pop()
                 wait(under_way, return_when=FIRST_COMPLETED)
-                # Of those that have ended the one that began first: a set has no order.
+                # In the order in which they began: the set of `wait` has no order.
                 for future in [future for future in under_way if future.done()]:
                     failure = future.result()
                     yield under_way.pop(future), failure
@@ -59,7 +60,7 @@ def run(
 
 @functools.cache
 def shortage() -> str:
-    """Says why this system cannot start worker processes; empty where it can.
+    """Returns why this system cannot start worker processes; empty if it can.
 
     They share locks, which need semaphores: a container may have none, or a read-only `/dev/shm`.
     """
@@ -70,10 +71,10 @@ def shortage() -> str:
     return ""
 
 
-def spawned(
+def spawn(
     processes: int, begin: Callable[..., None] | None = None, *arguments: Any
 ) -> ProcessPoolExecutor:
-    """Processes that share nothing with this one, and end where it does, however it does.
+    """Starts processes that share nothing with this one, and end when it ends, however it does.
 
     Args:
         processes: how many.
@@ -85,12 +86,26 @@ def spawned(
     return ProcessPoolExecutor(processes, context, _begin, (begin, arguments))
 
 
+def terminate(executor: ProcessPoolExecutor, patience: float) -> None:
+    """Ends worker processes by SIGTERM, or if they take longer than some seconds, at once."""
+    processes = list((executor._processes or {}).values())
+    executor.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join(patience)
+        process.kill()
+        process.join()
+
+
 def _begin(begin: Callable[..., None] | None, arguments: Sequence[Any]) -> None:
     # Several processes may share one accelerator.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
-    def watch():
-        multiprocessing.parent_process().join()
+    def watch() -> None:
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        parent.join()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

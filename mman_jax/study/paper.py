@@ -1,0 +1,134 @@
+"""The paper command: every system on one corpus, trained, compared and reported."""
+
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+
+from ml_collections import ConfigDict
+
+from mman_jax import report
+from mman_jax.configs.mman import Recipes, get_config
+from mman_jax.data import protocols
+from mman_jax.data.cells.words import default_pivot
+from mman_jax.errors import InputError, nearest
+from mman_jax.files.whole import write_whole
+from mman_jax.report import published
+from mman_jax.study import folds, jobs, plan, summary
+from mman_jax.systems import mman, use
+from mman_jax.trial import folder
+from mman_jax.trial import tasks as learnt
+from mman_jax.trial.config import copy, title
+from mman_jax.trial.corpora import load_corpus
+from mman_jax.trial.progress import Progress
+from mman_jax.trial.trial import prepare_trial
+
+
+def run(
+    config: ConfigDict,
+    workdir: pathlib.Path,
+    progress: Progress,
+    processes: int = 1,
+    cache: str = "",
+    command: str = "",
+    names: Sequence[str] = (),
+    seeds: Mapping[str, int] | None = None,
+    recipes: Recipes = get_config,
+) -> None:
+    """Trains all systems and writes the report.
+
+    Args:
+        config: MMAN's; what it changes of `recipes` is changed in every system that has it.
+        workdir: gets `report.html`, `report.md`, `results.json`, `figures`, and a trial's folder of
+            every system and tower: `systems/NAME`, `towers/NAME`, of folds in `folds/FOLD` each.
+        progress: where progress is shown.
+        processes: how many of these trials run side by side.
+        cache: folder of compiled programs for these processes, or empty.
+        command: how to do it again, for the report.
+        names: of the systems to train; none: all that can be, except those trained only by name.
+        seeds: numbers of seeds by the system's name, for systems with fewer than all.
+        recipes: the config of each system of the paper by its name.
+
+    Raises:
+        InputError: the config, its corpus or a name cannot be used; nothing is written then.
+    """
+    if config.distributed:
+        raise InputError("config.distributed", repr(config.distributed), "one process")
+    if title(config) != mman.NAME:
+        expected = "the config of MMAN, such as configs/mosi.py, from which the others are made"
+        raise InputError("config", f"the system {title(config)}", expected)
+    if any(workdir.glob("towers/*/fitted.json")):
+        found = "holds a study of an earlier version of mman_jax"
+        raise InputError(workdir, found, "an empty folder (its report.html stays readable)")
+    config = copy(config)
+    corpus = load_corpus(config.data)
+    is_iemocap = protocols.is_iemocap(corpus)
+    if not config.data.target and config.data.protocol == "auto" and is_iemocap:
+        config.data.protocol = "mman4"  # the paper's four classes
+    modalities = list(corpus.dims)
+    if config.data.cells == "words":
+        # Named, so that a tower of one modality reads the words that the others read.
+        config.data.pivot = config.data.pivot or default_pivot(corpus)
+        modalities = [name for name in modalities if name in corpus.sequences]
+    for name in names:
+        if ":" in name:
+            use(name)
+    systems = plan.systems(lambda name: plan.recipe_of(name, config, recipes), modalities)
+    task = learnt.of_config(config, corpus)[0]
+    cited, impossible = plan.cited_systems(config, modalities, len(task.classes))
+    for name, why in impossible.items():
+        if name in names:
+            raise InputError(f"systems={name}", why)
+        if not names:
+            progress.notice(f"{name} is left out: {why}")
+    systems = _choose(systems + cited, names)
+    _set_seeds(systems, seeds or {})
+    configs = folds.configs(config, corpus)
+    trials = [prepare_trial(fold_config) for fold_config in configs.values()]
+    stored_config = json.loads(config.to_json())
+    folder.matches(workdir, stored_config)
+    external = trials[0].external
+    folder.claim(workdir, stored_config, corpus, external.corpus if external else None)
+    todo, folders = plan.plan_jobs(systems, configs, modalities, workdir)
+    binary_folders: plan.Folders = {}
+    if config.data.protocol == "mman4" and is_iemocap:
+        binary = {name: copy(fold_config) for name, fold_config in configs.items()}
+        for fold_config in binary.values():
+            fold_config.data.protocol = "binary4"
+        names_of_rows = plan.one_against_rest() | set(published.TABLE_3)
+        rows = [system for system in systems if system.name in names_of_rows]
+        more, binary_folders = plan.plan_jobs(rows, binary, modalities, workdir, "binary4")
+        todo += more
+    jobs.run(todo, progress, processes, cache)
+    results = summary.summarise(systems, folders, binary_folders, trials, command)
+    report.write(results, workdir)
+    write_whole(workdir / "results.json", (json.dumps(results, allow_nan=False) + "\n").encode())
+    progress.line(f"{workdir / 'report.html'} is written")
+
+
+def _choose(systems: Sequence[plan.System], names: Sequence[str]) -> list[plan.System]:
+    """Returns the systems of these names, in their order; without names, all but those by name.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    known = {system.name: system for system in systems}
+    for name in names:
+        if name not in known:
+            raise InputError("systems", f"unknown {name!r:.60}", nearest(name, known))
+    return [s for s in systems if (s.name in names if names else not s.by_name)]
+
+
+def _set_seeds(systems: Sequence[plan.System], seeds: Mapping[str, int]) -> None:
+    """Gives some systems fewer seeds.
+
+    Raises:
+        InputError: a system that shares towers, or a number of seeds that cannot be.
+    """
+    known = {s.name: s for s in systems if s.trained_apart}
+    for name, count in seeds.items():
+        if name not in known:
+            raise InputError(f"seeds_of={name}", "not of a cited system", nearest(name, known))
+        own = known[name].config
+        if not 1 <= count <= own.seeds:
+            raise InputError(f"seeds_of={name}", str(count), f"1 to {own.seeds}, of all")
+        own.seeds = count

@@ -1,0 +1,167 @@
+"""Corpora of a trial: the one that it trains on, the one that it is tested on, and their cells."""
+
+import dataclasses
+import functools
+import os
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from mman_jax.data import another, relabelling
+from mman_jax.data.cells.unaligned import unaligned
+from mman_jax.data.cells.utterances import Cells, Utterances
+from mman_jax.data.cells.words import words
+from mman_jax.data.corpus import Corpus
+from mman_jax.data.readers import pooling
+from mman_jax.data.readers.read import read_corpus
+from mman_jax.data.sequences import check_named
+from mman_jax.data.synthetic.process import synthetic_corpus
+from mman_jax.data.synthetic.words import words_corpus
+from mman_jax.errors import InputError, nearest, within
+from mman_jax.systems import SYSTEMS, build
+from mman_jax.systems.settings import FRAMES, SUBWORD
+from mman_jax.trial.config import network, title
+
+EACH = "each"
+"""The value of `data.scale` by which a test corpus is scaled by its own statistics."""
+
+
+@dataclasses.dataclass(frozen=True)
+class External:
+    """Another corpus that a trial is tested on.
+
+    Attributes:
+        training: the full corpus that is trained on.
+        corpus: the full corpus that is tested on, in the modalities of the other.
+        scaled_apart: whether its features are scaled by its own statistics.
+    """
+
+    training: Corpus
+    corpus: Corpus
+    scaled_apart: bool
+
+    @property
+    def scaled(self) -> str:
+        """By what its features are scaled, in words."""
+        if self.scaled_apart:
+            return "the test corpus's own statistics, without labels"
+        return "the statistics of the training conversations"
+
+    def about(self) -> dict[str, Any]:
+        """Returns what results say of both corpora, in addition to the parts."""
+        conversations, utterances = len(self.training.lengths), len(self.training.labels)
+        return {"conversations": conversations, "utterances": utterances, "test": self.card()}
+
+    def card(self) -> dict[str, str]:
+        """Returns what a model says of the corpus."""
+        return {
+            "path": self.corpus.source,
+            "sha256": self.corpus.fingerprint(),
+            "which": another.test_part(self.corpus)[1],
+            "scaled": self.scaled,
+        }
+
+
+def load_corpus(data: ConfigDict) -> Corpus:
+    """Reads the corpus to train on, in the modalities and labels that a config names."""
+    corpus, _ = _load(data, with_test=False)
+    return corpus
+
+
+def load_corpora(data: ConfigDict) -> tuple[Corpus, External | None]:
+    """Reads the corpus to train on, and the other one that is tested on if a config names one.
+
+    Raises:
+        InputError: settings that do not go together; a corpus that cannot be read; a label of the
+            map that neither has.
+    """
+    _check_test(data)
+    corpus, other = _load(data, with_test=True)
+    if other is None:
+        return corpus, None
+    other = other.select_modalities(list(corpus.features))
+    return corpus, External(corpus, other, data.scale == EACH)
+
+
+def load_cells(config: ConfigDict, corpus: Corpus) -> Cells:
+    """Makes a config's cells of a corpus, and their frames if the system reads these.
+
+    Raises:
+        InputError: the corpus has no such cells, or the system does not read them.
+    """
+    data = config.data
+    names = modalities(data)
+    if data.cells == "words":
+        system = SYSTEMS.get(config.system)
+        frames = SUBWORD in getattr(system, "reads", ())  # an unknown system is refused when built
+        return words(corpus, data.pivot, data.words, frames, names)
+    if data.cells != "frames":
+        return Utterances(corpus)
+    names = names or list(corpus.sequences)
+    check_named(corpus, "frames", names)
+    with within("config"):
+        system = build(network(config), names, 2)  # of any number of classes
+        if FRAMES not in system.reads:
+            expected = "a system that reads them, mult or tripathi; or utterances"
+            raise InputError("data.cells", f"'frames' for {title(config)}", expected)
+        return unaligned(corpus, {m: system.frame_view(m) for m in names})
+
+
+def modalities(data: ConfigDict) -> list[str]:
+    """Returns the modalities that a config names."""
+    return [name.strip() for name in data.modalities.split(",") if name.strip()]
+
+
+def _check_test(data: ConfigDict) -> None:
+    """Refuses settings of a test corpus that do not go together."""
+    if data.scale is not None and data.scale != EACH:
+        raise InputError("config.data.scale", repr(data.scale), nearest(data.scale, [EACH]))
+    if data.test is None:
+        if data.scale is not None:
+            found = f"{data.scale!r} without another corpus to test on"
+            raise InputError("config.data.scale", found, "config.data.test, too")
+        return
+    if data.path is None:
+        found = f"{data.test!r} without a corpus to train on"
+        raise InputError("config.data.test", found, "config.data.path, too")
+    if data.cells != "utterances":
+        found = f"{data.test!r}, and cells of {data.cells}"
+        raise InputError("config.data.test", found, "utterances")
+    if data.target:
+        found = f"{data.target!r}, with another corpus to test on"
+        raise InputError("config.data.target", found, "labels of utterances")
+    if data.folds:
+        found = f"{data.test!r}, and folds by {data.folds}, each of which tests on its own"
+        raise InputError("config.data.test", found, "one of the two")
+
+
+def _load(data: ConfigDict, with_test: bool) -> tuple[Corpus, Corpus | None]:
+    if data.path is None:
+        corpus = synthetic_corpus() if data.cells == "utterances" else words_corpus()
+    else:
+        corpus = _read(data.path, "mean" if data.cells == "utterances" else None)
+    names, pivot = modalities(data), data.pivot
+    if data.cells == "words" and not pivot and "text" in corpus.sequences:
+        pivot = "text"  # the words of other modalities are those of the text, too
+    if names and pivot not in ("", *names):
+        names.append(pivot)
+    corpus = corpus.select_modalities(names) if names else corpus
+    other = _read(data.test, "mean") if with_test and data.test is not None else None
+    labels = relabelling.read(data.label_map or "")
+    if with_test or data.test is None:
+        relabelling.check(labels, [corpus] if other is None else [corpus, other])
+    corpus = relabelling.relabel(corpus, labels)
+    return corpus, None if other is None else relabelling.relabel(other, labels)
+
+
+def _read(path: str, pool: pooling.How) -> Corpus:
+    """Reads a corpus, once for the many trials of a study that a process trains on it."""
+    if not os.path.isfile(path):
+        return read_corpus(path, pool=pool)
+    stat = os.stat(path)
+    return _read_once(path, pool, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=2)  # a corpus, and one that is tested on
+def _read_once(path: str, pool: pooling.How, *_: int) -> Corpus:
+    return read_corpus(path, pool=pool)

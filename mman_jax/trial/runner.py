@@ -1,0 +1,214 @@
+"""The run of a trial, from its config to its results."""
+
+import json
+import pathlib
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from mman_jax.data.protocols import Task
+from mman_jax.data.synthetic import ceiling, word_ceiling
+from mman_jax.errors import InputError
+from mman_jax.files.whole import write_whole
+from mman_jax.training import mesh, processes
+from mman_jax.training.outcome import Snapshot, of_seeds
+from mman_jax.trial import (
+    analysis,
+    boards,
+    calibration,
+    clips,
+    folder,
+    grouped,
+    results,
+    saving,
+    training,
+)
+from mman_jax.trial.calibration import Answered
+from mman_jax.trial.progress import Progress
+from mman_jax.trial.training import Towers
+from mman_jax.trial.trial import Trial, prepare_trial
+
+
+def run(
+    config: ConfigDict,
+    workdir: pathlib.Path,
+    progress: Progress,
+    board_names: Sequence[str] = (),
+    towers: Towers | None = None,
+    analyse: bool = False,
+) -> dict[str, Any]:
+    """Trains, scores and writes a trial, or resumes an interrupted one.
+
+    With several processes each calls this; the first one writes, and all read the same folder.
+
+    Args:
+        config: see `configs/mman.py`.
+        workdir: gets `config.json`, `results.json`, `analysis.json` (see `analysis.of_task`),
+            learning curves (`curves`), pictures, checkpoints and the trained model.
+        progress: where progress is shown.
+        board_names: the boards (`boards.WHERE`) where learning curves go, too.
+        towers: trained already; None: the first stage is trained.
+        analyse: whether `analysis.json` also has attention and missing modalities.
+
+    Returns:
+        The content of `results.json`.
+
+    Raises:
+        InputError: the config or its corpus cannot be used; nothing is written then.
+    """
+    if config.data.folds and not config.data.fold:
+        raise InputError("config.data.fold", "none", "the name of one fold; a trial is of one")
+    boards.check(board_names)  # a missing extra is reported before anything is written
+    stored_config = json.loads(config.to_json())
+    del stored_config["distributed"]  # where a run runs, not what it is
+    finished = folder.finished(workdir, stored_config)
+    if finished:
+        progress.line(f"{workdir} holds this run, finished: nothing to do")
+        progress.table(finished)
+        return finished
+    trial = prepare_trial(config)
+    for notice in trial.notices:
+        progress.notice(notice)
+    extraction = clips.beside(config.data.path)
+    if trial.external:
+        corpora = trial.external.training, trial.external.corpus
+    else:
+        corpora = trial.parts.corpus, None
+    folder.claim(workdir, stored_config, *corpora, write=processes.is_first())
+    if processes.is_first() and extraction is not None:
+        write_whole(clips.place(workdir), extraction)
+    scores, analyses = {}, {}
+    with mesh.compiling(quickly=trial.small):
+        for task in trial.tasks:
+            scores[task.name], analyses[task.name] = _train(
+                trial, task, workdir, progress, board_names, towers or {}, analyse
+            )
+    summary = _summary(trial, scores)
+    if processes.is_first():
+        write_whole(workdir / analysis.NAME, folder.to_json(analyses))
+        folder.write_results(workdir, summary)
+    processes.wait("results.json")  # it is there when any process ends
+    progress.table(summary)
+    return summary
+
+
+def _train(
+    trial: Trial,
+    task: Task,
+    workdir: pathlib.Path,
+    progress: Progress,
+    board_names: Sequence[str],
+    towers: Towers,
+    analyse: bool,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Trains one task and writes its model; returns its scores, and its analyses."""
+    selected, seconds = training.fit(trial, task, workdir, progress, towers, board_names)
+    last_trial, last = trial, selected
+    if trial.refit:
+        last_trial, last, seconds["refit"] = training.refit(
+            trial, task, selected, workdir, progress, towers
+        )
+    converged, failed = trial.survivors(last, progress)
+    answers = analysis.answered(last_trial, task, last.state.best, converged)
+    seconds["answering"] = _seconds_of_answering(last_trial, task, last)
+    analyses = analysis.of_task(last_trial, task, last, converged, analyse, answers["test"])
+    analyses["sizes"] = results.sizes(trial.parts, trial.labels[task.name])
+    seeds = [seed for seed, ok in zip(trial.seeds, converged, strict=True) if ok]
+    scores = results.of_task(task, of_seeds(last.finished, converged), trial.heads)
+    if trial.refit:
+        selected_params = _best_params(selected, converged)
+        saving.save_model(trial, task, selected_params, seeds, workdir / training.SELECTED)
+        before = of_seeds(selected.finished, converged)
+        scores["before_refit"] = results.tests(results.of_task(task, before, trial.heads))
+        analyses["counts"]["before_refit"] = results.counts(before, trial.heads)
+    ensemble = results.scores(analyses["counts"]["ensemble"]["test"], trial.targets)
+    scores["ensemble"] = {"test": ensemble}
+    temperature = 1.0
+    if not trial.targets:
+        # Networks that also trained on the validation part are overconfident there.
+        holdout = answers["valid"]
+        if trial.refit:
+            holdout = analysis.answered(trial, task, selected.state.best, converged)["valid"]
+        temperature = _calibrate(task, holdout, answers["test"], analyses, scores)
+    params = _best_params(last, converged)
+    saving.save_model(last_trial, task, params, seeds, workdir / "model", temperature)
+    scores |= {"seeds": seeds, "failed": failed}
+    return scores | {"seconds": seconds, "parameters": trial.parameters(params)}, analyses
+
+
+def _calibrate(
+    task: Task,
+    holdout: Answered,
+    test: Answered,
+    analyses: dict[str, Any],
+    scores: dict[str, Any],
+) -> float:
+    """Adds calibration and groups to the scores of a task of classes; returns its temperature."""
+    analyses["calibration"] = calibration.of_answers(holdout, test)
+    scores["groups"] = grouped.scores(
+        analyses["answers"], analyses["utterances"], len(task.classes)
+    )
+    for part in calibration.PARTS:
+        scores[part]["calibration"] = calibration.errors(analyses["calibration"], part)
+    return analyses["calibration"]["temperature"]
+
+
+def _seconds_of_answering(trial: Trial, task: Task, snapshot: Snapshot) -> float:
+    """Measures the seconds in which one seed answers the scored test utterances, once compiled."""
+    began = time.monotonic()
+    trial.trainer.answers(snapshot.state.best)
+    each = (time.monotonic() - began) / len(trial.seeds) / trial.trainer.answered
+    parts = trial.parts
+    sizes = results.sizes(parts, trial.labels[task.name])
+    # If cells are words, an utterance is as many answers as it has words.
+    cells = len(parts.cells.labels) / len(parts.corpus.labels)
+    return each * cells * sizes["test"]["utterances"]
+
+
+def _best_params(snapshot: Snapshot, chosen: np.ndarray) -> Any:
+    """Returns the best parameters of some seeds ([S] bool), gathered on every process."""
+    return jax.tree.map(lambda x: x[chosen], processes.whole(snapshot.state.best))
+
+
+def _summary(trial: Trial, scores: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Returns the content of `results.json`."""
+    first = next(iter(scores.values()))
+    single = len(trial.tasks) == 1
+    task = trial.tasks[0]
+    labels = trial.labels[task.name] if single else None
+    corpus = results.of_corpus(trial.parts, labels, task)
+    if trial.external:
+        corpus |= trial.external.about()
+    head = {
+        "system": trial.title,
+        "protocol": trial.protocol,
+        "corpus": corpus,
+        "seeds": trial.seeds,
+        "row_order": "one for all seeds" if trial.trainer.streamed else "each seed's own",
+        "parameters": first["parameters"],
+        **folder.provenance(),
+    }
+    by_task = {
+        name: {field: value for field, value in fields.items() if field != "parameters"}
+        for name, fields in scores.items()
+    }
+    if single:
+        return head | by_task[task.name] | _ceilings(trial)
+    seconds = {
+        stage: sum(fields["seconds"][stage] for fields in by_task.values())
+        for stage in first["seconds"]
+    }
+    return head | {"seconds": seconds, "tasks": by_task}
+
+
+def _ceilings(trial: Trial) -> dict[str, float]:
+    """Returns the best accuracies that a synthetic corpus allows; nothing of other corpora."""
+    if not trial.synthetic:
+        return {}
+    corpus = trial.parts.corpus
+    process = word_ceiling if corpus.sequences else ceiling
+    return process.bounds(corpus, trial.parts.split.test)

@@ -1,0 +1,352 @@
+"""Trials: one system on one corpus, checked before anything is trained or written."""
+
+import copy
+import dataclasses
+import functools
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from mman_jax.data import another, columns, folds, protocols, suspicions
+from mman_jax.data.cells.utterances import Cells
+from mman_jax.data.corpus import Corpus
+from mman_jax.data.parts import Parts, common_shapes, prepare
+from mman_jax.data.scales import Target
+from mman_jax.data.splits import Split, split
+from mman_jax.errors import InputError, within
+from mman_jax.systems import build, for_numbers, use
+from mman_jax.systems.base import BaseSystem
+from mman_jax.training import mesh as parallel
+from mman_jax.training.learner import Learner, make_learner
+from mman_jax.training.outcome import Snapshot, converged
+from mman_jax.trial import config as configs
+from mman_jax.trial import results
+from mman_jax.trial import tasks as learnt
+from mman_jax.trial.corpora import EACH, External, load_cells, load_corpora
+from mman_jax.trial.progress import Progress
+from mman_jax.types import Batch
+
+_FLOPS = 6
+"""Floating-point operations of a parameter and cell, or frame: two forwards, four backwards."""
+
+_SMALL = 1e11
+"""Operations that take a core some seconds."""
+
+_COPIES = 5
+"""Copies of the parameters during training: themselves, Adam's two, gradients and the best."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One system on one corpus; the config is read once, here, and made into objects.
+
+    Attributes:
+        config: from which the trial was made; it is only written to files.
+        title: name of the trial in results and reports.
+        protocol: name of the protocol, as results have it.
+        refit: whether to train again, on training and validation parts together.
+        checkpoint_seconds: seconds of work that an interruption may lose.
+        synthetic: whether the corpus is a synthetic one, whose best accuracy is known.
+        parts: rows of the corpus.
+        tasks: what is answered; several only for one-vs-rest protocols.
+        labels: [R + 1, U] of each part, by the task's name.
+        network: settings of the system, as a model stores them.
+        trainer: what trains the system.
+        notices: sentences for people, to be shown before training.
+        small: whether its programs are worth no more than quick compilation.
+        external: the other corpus that it is tested on, if any.
+    """
+
+    config: ConfigDict
+    title: str
+    protocol: str
+    refit: bool
+    checkpoint_seconds: float
+    synthetic: bool
+    parts: Parts
+    tasks: tuple[protocols.Task, ...]
+    labels: dict[str, dict[str, np.ndarray]]
+    network: Mapping[str, Any]
+    trainer: Learner
+    notices: tuple[str, ...]
+    small: bool
+    external: External | None = None
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds to train: only the first if the system is not random."""
+        return seeds_of(self.config, self.trainer.system)
+
+    @functools.cached_property
+    def groups(self) -> np.ndarray | None:
+        """Groups [R + 1, U] of training conversations, if a stage learns from predictions of
+        networks that did not see them; -1 is padding."""
+        return out_of_fold_groups(self.parts, self.trainer, self.config.train)
+
+    @property
+    def heads(self) -> dict[str, tuple[str, ...]]:
+        """The heads of every stage, in order."""
+        return {stage: self.trainer.heads(stage) for stage in self.trainer.stages}
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """The targets to predict; empty if classes are."""
+        return self.tasks[0].targets
+
+    def reference(self, task: protocols.Task) -> np.ndarray:
+        """Computes mean and deviation [2, T] of the targets in training."""
+        return np.asarray(self.trainer.objective.reference(self.labels[task.name]["train"]))
+
+    def survivors(self, snapshot: Snapshot, progress: Progress) -> tuple[np.ndarray, list[Any]]:
+        """Returns which seeds converged, [S] bool, and where the others failed; reports those, too.
+
+        Raises:
+            InputError: none converged.
+        """
+        failed = results.failures(snapshot.finished, self.seeds, self.heads)
+        if len(failed) == len(self.seeds):
+            raise InputError(
+                "training",
+                f"every seed failed, the first at {results.failure(failed[0])}",
+                "training that converges (a smaller learning rate)",
+            )
+        for failure in failed:
+            progress.notice(f"left out, since it failed: {results.failure(failure)}")
+        return converged(snapshot.finished), failed
+
+    def parameters(self, params: Any) -> dict[str, int]:
+        """Counts parameters, given those of all seeds [S, ...]."""
+        heads = [head for heads in self.heads.values() for head in heads]
+        return results.parameters(jax.tree.map(lambda x: x[0], params), heads)
+
+    def on_split(self, split: Split) -> "Trial":
+        """Returns the trial on another split, scaled by its training conversations."""
+        scale_test = self.external is not None and self.external.scaled_apart
+        parts = prepare(self.parts.corpus, split, None, self.parts.laid, scale_test=scale_test)
+        labels = {task.name: parts.labels(task) for task in self.tasks}
+        trainer = make_trainer(self.config, parts, self.tasks[0])
+        return dataclasses.replace(self, parts=parts, labels=labels, trainer=trainer)
+
+
+def prepare_trial(config: ConfigDict) -> Trial:
+    """Reads and checks everything that a config names; compiles and writes nothing.
+
+    Raises:
+        InputError: something cannot be used.
+    """
+    configs.check(config)
+    corpus, external = load_corpora(config.data)
+    tasks = learnt.of_config(config, corpus)
+    split, split_notices = choose_split(config.data, corpus, tasks)
+    mismatch = protocols.check_table_1(corpus)
+    if external is not None:
+        corpus, split = another.joined(corpus, split, external.corpus)
+    cells = load_cells(config, corpus)
+    parts, conversations = _parts(config.data, corpus, split, cells)
+    labels = {task.name: parts.labels(task) for task in tasks}
+    trainer = make_trainer(config, parts, tasks[0], conversations)
+    _check_memory(config, trainer, parts.rows)
+    unusual = columns.unusual(parts.cells, parts.scaling, parts.layouts["train"].conversations)
+    notices = [*corpus.source_notes, parts.split.how, *cells.notices()]
+    notices += [*([mismatch] if mismatch else []), *map(str, unusual), *parts.split.notices]
+    notices += [*split_notices, *suspicions.of_tasks(corpus, parts.split, tasks)]
+    if external is not None:
+        notices.append(f"the test part is scaled by {external.scaled}")
+    if len(seeds_of(config, trainer.system)) < config.seeds:
+        notices.append("nothing is random in this system: one seed stands for all")
+    trial = Trial(
+        config=config,
+        title=configs.title(config),
+        protocol=config.data.protocol,
+        refit=config.train.refit,
+        checkpoint_seconds=config.checkpoint_seconds,
+        synthetic=config.data.path is None,
+        parts=parts,
+        tasks=tasks,
+        labels=labels,
+        network=network(config, tasks[0], cells),
+        trainer=trainer,
+        notices=tuple(notices),
+        small=is_small(trainer, parts.rows, config.seeds),
+        external=external,
+    )
+    _ = trial.groups  # too few conversations for them are reported before anything is written
+    return trial
+
+
+def make_trainer(
+    config: ConfigDict,
+    parts: Parts,
+    task: protocols.Task,
+    conversations: int | None = None,
+    until: str | None = None,
+) -> Learner:
+    """Makes what trains a config's system, and checks the settings of its stages.
+
+    Args:
+        config: of a trial.
+        parts: rows of the corpus.
+        task: what is answered.
+        conversations: see `Trainer`.
+        until: the last stage to train; None: the system's last.
+
+    Raises:
+        InputError: the system cannot be built or trained by these settings.
+    """
+    with within("config"):
+        use(config.system)
+        system = build(network(config, task, parts.laid), list(parts.cells.dims), len(task.classes))
+        system.check_data("votes" if config.train.labels == "votes" else "classes", parts.laid.kind)
+        if ":" in config.system:
+            system.check_outputs(parts.cells.dims)
+        settings = copy.deepcopy(config.train)
+        settings.batch = parts.laid.batch(settings.batch, parts.corpus)
+        trainer = make_learner(
+            system,
+            settings,
+            parts.rows,
+            len(task.classes),
+            parallel.make_mesh(config.seeds, config.parallel, config.mesh.seeds, config.mesh.rows),
+            config.parallel,
+            stream=config.data.stream,
+            conversations=conversations,
+            targets=task.targets,
+            until=until,
+        )
+        trainer.check()
+    return trainer
+
+
+def network(config: ConfigDict, task: protocols.Task, cells: Cells) -> Mapping[str, Any]:
+    """Returns the settings of a config's system for a task, and for what its cells are.
+
+    Raises:
+        InputError: another pivot than the one whose cells are the words.
+    """
+    settings = configs.network(config)
+    if "cells" in settings:
+        settings["cells"] = config.data.cells
+    settings = cells.network(settings)
+    return for_numbers(settings) if task.targets else settings
+
+
+def seeds_of(config: ConfigDict, system: BaseSystem) -> list[int]:
+    """Returns the seeds of a config: only the first if the system is not random."""
+    first = config.first_seed
+    return list(range(first, first + (config.seeds if system.stochastic else 1)))
+
+
+def choose_split(
+    data: ConfigDict, corpus: Corpus, tasks: tuple[protocols.Task, ...]
+) -> tuple[Split, tuple[str, ...]]:
+    """Returns the split that a config names (of folds without a `fold`, the first), and notices.
+
+    Raises:
+        InputError: there is no such split, or nothing could be trained or scored by it.
+    """
+    if not data.folds:
+        if data.fold:
+            raise InputError("data.fold", f"{data.fold!r} without folds", "data.folds, too")
+        return split(corpus, data.split), ()
+    if data.split:
+        found = f"{data.split!r}, and folds by {data.folds}"
+        raise InputError("data.split", found, "one of the two")
+    if data.fold:
+        fold = folds.fold(corpus, data.folds, data.fold)
+    else:
+        fold, *_ = folds.folds(corpus, data.folds)
+    return fold.split, folds.check(corpus, (fold,), tasks)
+
+
+def out_of_fold_groups(
+    parts: Parts, trainer: Learner, settings: Mapping[str, Any]
+) -> np.ndarray | None:
+    """Groups [R + 1, U] of training conversations, for stages that learn from predictions of
+    networks that did not see them; -1 is padding. None: no stage does.
+
+    Raises:
+        InputError: fewer conversations than groups.
+    """
+    stages = [settings.get(stage) or {} for stage in trainer.stages]
+    if all(stage.get("answers") != "out_of_fold" for stage in stages):
+        return None
+    corpus, train = parts.corpus, parts.split.train
+    group = np.full(len(corpus.lengths), -1)
+    group[train] = folds.inner_groups(corpus, train, folds.INNER, "config.train.fusion.answers")
+    groups = np.full(parts.rows["train"].mask.shape, -1)
+    groups.reshape(-1)[parts.layouts["train"].positions] = group[parts.whose("train")[0]]
+    return groups
+
+
+def _parts(
+    data: ConfigDict, corpus: Corpus, split: Split, cells: Cells
+) -> tuple[Parts, int | None]:
+    """Returns the parts of a split, and for folds, which share programs, the most items of any."""
+    if not data.folds:
+        return prepare(corpus, split, None, cells, scale_test=data.scale == EACH), None
+    splits = [fold.split for fold in folds.folds(corpus, data.folds)]
+    items = max(len(cells.items(corpus, other.train)) for other in splits)
+    return prepare(corpus, split, common_shapes(corpus, splits, cells), cells), items
+
+
+def _check_memory(config: ConfigDict, trainer: Learner, rows: Mapping[str, Batch]) -> None:
+    """Refuses a trial that needs more memory than there is."""
+    parameters = trainer.parameters
+    features = sum(x.nbytes for part in rows.values() for x in part.features.values())
+    # If they do not fit on the devices they are streamed, unless the config says otherwise.
+    resident = features if config.data.stream is False else 0
+    needed = estimate(config.seeds, parameters, resident, config.train.average > 0)
+    available = memory()
+    if needed > available:
+        found = f"{config.seeds} of {parameters} parameters each"
+        found += f", and {resident / 1e9:.3g} GB of features" if resident else ""
+        raise InputError(
+            "config.seeds" if config.seeds > 1 else "config.network",
+            f"{found}: training takes about {needed / 1e9:.3g} GB",
+            f"no more than the {available / 1e9:.3g} GB of memory that are here",
+        )
+
+
+def estimate(seeds: int, parameters: int, rows: int, averaged: bool = False) -> int:
+    """Estimates the bytes that a run needs at least, without activations.
+
+    Args:
+        seeds: S.
+        parameters: of each seed.
+        rows: bytes of what it trains on.
+        averaged: whether an average of the parameters is kept, too. What is validated is made of
+            it when there are no gradients.
+    """
+    return seeds * parameters * 4 * (_COPIES + averaged) + rows
+
+
+def is_small(trainer: Learner, rows: Mapping[str, Batch], runs: int) -> bool:
+    """Returns whether a run computes less than compiling its programs well takes.
+
+    Args:
+        trainer: of the run.
+        rows: of each part.
+        runs: how often it is trained by the same programs: its seeds, on each of its folds.
+    """
+    epochs = max(trainer.epochs(stage) for stage in trainer.stages)
+    cells = sum(part.mask.size * _frames(part) for part in rows.values())
+    return _FLOPS * trainer.parameters * cells * epochs * runs < _SMALL
+
+
+def _frames(rows: Batch) -> int:
+    """Returns the most frames of a cell; 1 if it has one vector for each modality."""
+    return max(x.shape[2] if len(x.shape) == 4 else 1 for x in rows.features.values())
+
+
+def memory() -> int:
+    """Returns the bytes of memory of the devices that train, or else of the machines."""
+    stats = [device.memory_stats() or {} for device in jax.local_devices()]
+    if jax.default_backend() != "cpu" and all("bytes_limit" in device for device in stats):
+        local = sum(device["bytes_limit"] for device in stats)
+    else:
+        local = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return local * jax.process_count()
