@@ -22,7 +22,7 @@ from mman_jax.files.lock import alone
 from mman_jax.files.whole import regular_file, write_whole
 from mman_jax.study import recipe
 from mman_jax.study.inner import prepare_inner
-from mman_jax.study.sweep import Budget, Sweep, library, words
+from mman_jax.study.sweep import Budget, Sweep, format_settings, load_optuna
 from mman_jax.systems import use
 from mman_jax.training import objectives
 from mman_jax.training.mesh import use_cache
@@ -76,7 +76,7 @@ def _sweep() -> None:
         raise InputError("config.data.test", found, "none")
     if start.distributed:
         raise InputError("config.distributed", repr(start.distributed), "one process")
-    library()
+    load_optuna()
     use(start.system)
     use_cache(_CACHE.value)
     Preemption.listen(interrupts=True)
@@ -89,7 +89,7 @@ def _sweep() -> None:
                        "seed": budget.seed}  # fmt: skip
     sweep = Sweep(start, inner, budget, [name.strip() for name in _FIELDS.value])
     with alone(place), Screen() as screen:
-        folder.holds(place, chosen)
+        folder.matches(place, chosen)
         folder.claim(place, chosen, load_corpus(start.data))
         for sentence in inner.about:
             screen.line(sentence)
@@ -120,7 +120,7 @@ def _show(screen: Screen, head: str, trials: list[Any], unit: str) -> None:
     rows = []
     for trial in recipe.best(trials)[:_SHOWN]:
         changed = {path: value for path, value in trial.params.items() if value != start[path]}
-        settings = words(changed) or "those at the start"
+        settings = format_settings(changed) or "those at the start"
         rows.append((str(trial.number + 1), f"{trial.value:.4f}", settings))
     title = f"{head}: the best of {len(trials)} trials, loss in {unit}"
     screen.listing(title, ("trial", "loss", "settings"), rows)

@@ -13,6 +13,7 @@ from mman_jax.data import folds
 from mman_jax.data.parts import Parts, common_shapes, prepare
 from mman_jax.data.protocols import Task
 from mman_jax.errors import InputError
+from mman_jax.systems import build
 from mman_jax.systems.base import System
 from mman_jax.systems.estimator import check_network
 from mman_jax.training import mesh as parallel
@@ -71,6 +72,16 @@ class Inner:
     task: Task
     about: tuple[str, ...]
     folds: Folds
+
+    def heads(self, config: ConfigDict) -> dict[str, tuple[str, ...]]:
+        """Returns the heads of each stage of a config's system, in order.
+
+        Raises:
+            InputError: the system is no network, or cannot be built.
+        """
+        system = build(configs.network(config), self.modalities, len(self.task.classes))
+        check_network("sweep", system)
+        return {stage.name: stage.heads for stage in system.stages()}
 
 
 def prepare_inner(config: ConfigDict, by: str) -> Inner:

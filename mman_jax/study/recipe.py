@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from mman_jax.study.sweep import words
+from mman_jax.study.sweep import format_settings
 from mman_jax.systems import mman
 from mman_jax.trial.config import changes, of, title
 
@@ -58,7 +58,7 @@ def _table(head: str, trials: Sequence[Any]) -> Iterator[str]:
         default = " (the settings at the start)" if trial is first else ""
         loss = np.nan if trial.value is None else trial.value
         yield f"  {loss:.4f} trial {trial.number + 1}{default}"
-        yield from _wrapped(words(trial.params).split(" "))
+        yield from _wrapped(format_settings(trial.params).split(" "))
 
 
 def _wrapped(parts: Sequence[str]) -> Iterator[str]:

@@ -16,12 +16,10 @@ from ml_collections import ConfigDict
 
 from mman_jax.errors import InputError, nearest
 from mman_jax.study.inner import Candidate, Inner, Trained
-from mman_jax.systems import SYSTEMS, build
-from mman_jax.systems.base import Stage
-from mman_jax.systems.estimator import check_network
+from mman_jax.systems import SYSTEMS
 from mman_jax.systems.settings import Ranges
 from mman_jax.training.programs import ANSWERS
-from mman_jax.trial.config import change, network
+from mman_jax.trial.config import change, copy
 from mman_jax.trial.progress import Progress
 
 FIRST_SEED = 1000
@@ -35,12 +33,11 @@ _SINGLE = {
     "input_dropout": (0.5,),
     "average": (0.98,),
     "class_weights": (True,),
-    "hidden": (0.5,),
-    "dense": (0.5,),
-    "learning_rate": (0.1, 3.0),
 }
-"""Changes of a single setting that are tried before any are sampled: values, or for sizes and rates
-of learning factors."""
+"""Values of single settings that are tried before any are sampled."""
+
+_FACTORS = {"hidden": (0.5,), "dense": (0.5,), "learning_rate": (0.1, 3.0)}
+"""Factors of single sizes and learning rates that are tried before any are sampled."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,16 +78,23 @@ class Phase:
     share: float
     resumes: bool = False
 
+    @property
+    def paths(self) -> list[str]:
+        """The paths of all its settings."""
+        return [path for ranges in self.ranges.values() for path in ranges]
+
 
 class Sweep:
-    """A search of the settings of one system on one corpus."""
+    """A search of the settings of one system on one corpus.
+
+    Attributes:
+        phases: of the search, in order.
+        best: the config with the best settings so far.
+        tables: the trials of each study that has ended, by head.
+    """
 
     def __init__(
-        self,
-        config: ConfigDict,
-        inner: Inner,
-        budget: Budget,
-        fields: Sequence[str] = (),
+        self, config: ConfigDict, inner: Inner, budget: Budget, fields: Sequence[str] = ()
     ):
         """Checks the search space; trains nothing yet.
 
@@ -103,10 +107,14 @@ class Sweep:
         Raises:
             InputError: a setting that the system lacks or does not search.
         """
-        self.inner, self.budget = inner, budget
-        self.seeds = [FIRST_SEED + number for number in range(budget.seeds)]
-        self.given = config
-        self.best = self._once(config.copy_and_resolve_references().unlock())
+        self._inner, self._budget = inner, budget
+        self._seeds = [FIRST_SEED + number for number in range(budget.seeds)]
+        self._start = config
+        self.best = copy(config)
+        self.best.train.refit = False  # trials train once
+        for settings in _stages_with_answers(self.best).values():
+            settings.answers = ANSWERS[0]
+        self._heads = inner.heads(self.best)
         self.phases = self._phases(fields)
         self.tables: list[tuple[str, list[Any]]] = []
 
@@ -120,100 +128,74 @@ class Sweep:
         Raises:
             InputError: all trials of a study failed.
         """
-        self.storage, self.progress = storage, progress
+        self._storage, self._progress = storage, progress
         began, spent = time.monotonic(), 0.0
         for phase in self.phases:
             spent += phase.share
-            until = None
-            if self.budget.hours is not None:
-                until = began + spent * 3600 * self.budget.hours
+            hours = self._budget.hours
+            until = None if hours is None else began + spent * 3600 * hours
             before = self._train_before(phase.stage) if phase.resumes else None
             self._search(phase, before, until)
-        searched = {path for phase in self.phases for of in phase.ranges.values() for path in of}
-        self.best.train.refit = self.given.train.refit
-        for name, settings in self.given.train.items():
-            has = isinstance(settings, ConfigDict) and "answers" in settings
-            if has and f"train.{name}.answers" not in searched:
+        searched = {path for phase in self.phases for path in phase.paths}
+        self.best.train.refit = self._start.train.refit
+        for name, settings in _stages_with_answers(self._start).items():
+            if f"train.{name}.answers" not in searched:
                 self.best.train[name].answers = settings.answers
         return self.best
 
     def _phases(self, fields: Sequence[str]) -> list[Phase]:
         kind = SYSTEMS[self.best.system]
-        system = build(network(self.best), self.inner.modalities, len(self.inner.task.classes))
-        check_network("sweep", system)
-        self._stages: tuple[Stage, ...] = system.stages()
-        phases, names = [], set()
-        numbers = bool(self.inner.task.targets)
+        unused = OF_CLASSES if self._inner.task.targets else ()
+        known: set[str] = set()
 
-        def wanted(ranges: Ranges) -> Ranges:
-            names.update(leaf for path in ranges for leaf in _leaves(path))
-            kept = {p: r for p, r in ranges.items() if not fields or {*fields} & {*_leaves(p)}}
+        def ranges_of(head: str) -> Ranges:
+            ranges = kind.search_space(head)
+            known.update(name for path in ranges for name in _names(path))
             return {
                 path: values
-                for path, values in kept.items()
-                if not (numbers and path.endswith(OF_CLASSES))
+                for path, values in ranges.items()
+                if (not fields or {*fields} & {*_names(path)}) and not path.endswith(unused)
             }
 
-        for index, stage in enumerate(self._stages):
-            own = {head: wanted(kind.search_space(head)) for head in stage.heads}
-            own = {head: ranges for head, ranges in own.items() if ranges}
-            if own:
+        phases = []
+        for index, (stage, heads) in enumerate(self._heads.items()):
+            by_head = {head: ranges for head in heads if (ranges := ranges_of(head))}
+            if by_head:
                 share = 0.2 if index else 0.6
-                phases.append(Phase(stage.name, stage.name, own, share, resumes=index > 0))
-        if whole := wanted(kind.search_space()):
-            # Where later stages have settings of their own, the first one tells enough.
-            apart = any(kind.search_space(head) for head in self._stages[-1].heads)
-            stage = self._stages[0 if apart else -1]
-            phases.insert(0, Phase("all", stage.name, {"all": whole}, 0.2))
+                phases.append(Phase(stage, stage, by_head, share, resumes=index > 0))
+        if shared := ranges_of(""):
+            # If later stages have settings of their own, the first one says enough of shared ones.
+            stages = list(self._heads)
+            apart = any(kind.search_space(head) for head in self._heads[stages[-1]])
+            phases.insert(0, Phase("all", stages[0 if apart else -1], {"all": shared}, 0.2))
         for name in fields:
-            if name not in names:
-                raise InputError("fields", f"unknown {name!r:.60}", nearest(name, sorted(names)))
+            if name not in known:
+                raise InputError("fields", f"unknown {name!r:.60}", nearest(name, sorted(known)))
         if not phases:
             found = f"{self.best.system}, which has no settings to search"
             raise InputError("config.system", found, "a system with a search_space()")
+        for path in [path for phase in phases for path in phase.paths]:
+            _check_path(self.best, path)
         total = sum(phase.share for phase in phases)
-        for phase in phases:
-            for ranges in phase.ranges.values():
-                for path in ranges:
-                    _check_path(self.best, path)
         return [dataclasses.replace(phase, share=phase.share / total) for phase in phases]
 
     def _search(self, phase: Phase, before: Sequence[Trained] | None, until: float | None) -> None:
-        optuna, ids = library(), {}
-        digest = hashlib.sha256(self.best.to_json(sort_keys=True).encode()).hexdigest()[:8]
-        for head, ranges in phase.ranges.items():
-            study = optuna.create_study(
-                storage=self.storage,
-                study_name=f"{phase.name}/{head}/{digest}",
-                load_if_exists=True,
-                pruner=optuna.pruners.PercentilePruner(100 / 3, n_startup_trials=4),
-            )
-            done = len(study.get_trials(deepcopy=False))
-            for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
-                # Whatever ran it was interrupted, since one process at a time searches.
-                study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-                study.enqueue_trial(trial.params, skip_if_exists=False)
-            study.sampler = optuna.samplers.TPESampler(
-                seed=self.budget.seed + done, n_startup_trials=8
-            )
-            if not done:
-                for values in _first(self.best, ranges):
-                    study.enqueue_trial(values, skip_if_exists=True)
-            ids[head] = study
-        numbers = self._numbers(next(iter(ids.values())), until)
-        if self.budget.jobs == 1:  # in this thread, so that an interruption ends it at once
+        optuna = load_optuna()
+        studies = {head: self._study(phase, head) for head in phase.ranges}
+        numbers = self._numbers(next(iter(studies.values())), until)
+        if self._budget.jobs == 1:  # in this thread, so that an interruption ends it at once
             for number in numbers:
-                self._trial(phase, ids, before, number)
+                self._trial(phase, studies, before, number)
         else:
-            with ThreadPoolExecutor(self.budget.jobs) as pool:
+            with ThreadPoolExecutor(self._budget.jobs) as pool:
                 running = []
                 for number in numbers:
-                    running.append(pool.submit(self._trial, phase, ids, before, number))
-                    if len(running) == self.budget.jobs:
+                    running.append(pool.submit(self._trial, phase, studies, before, number))
+                    if len(running) == self._budget.jobs:
                         running.pop(0).result()
                 for trial in running:
                     trial.result()
-        for head, study in ids.items():
+        for head, study in studies.items():
             complete = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
             if not complete:
                 found = f"{phase.name}: every trial failed"
@@ -221,16 +203,39 @@ class Sweep:
                 raise InputError("training", found, expected)
             best = min(complete, key=lambda trial: trial.value)
             self.best = change(self.best, _values(best.params))
-            self.tables.append((head, study.get_trials(deepcopy=False, states=_ended())))
+            self.tables.append((head, _ended(study)))
+
+    def _study(self, phase: Phase, head: str) -> Any:
+        """Creates Optuna's study of a head, or reads that of an interrupted search."""
+        optuna = load_optuna()
+        digest = hashlib.sha256(self.best.to_json(sort_keys=True).encode()).hexdigest()[:8]
+        study = optuna.create_study(
+            storage=self._storage,
+            study_name=f"{phase.name}/{head}/{digest}",
+            load_if_exists=True,
+            pruner=optuna.pruners.PercentilePruner(100 / 3, n_startup_trials=4),
+        )
+        done = len(study.get_trials(deepcopy=False))
+        for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
+            # It was interrupted, since one process at a time searches.
+            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+            study.enqueue_trial(trial.params, skip_if_exists=False)
+        seed = self._budget.seed + done
+        study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=8)
+        if not done:
+            for values in _first(self.best, phase.ranges[head]):
+                study.enqueue_trial(values, skip_if_exists=True)
+        return study
 
     def _numbers(self, study: Any, until: float | None) -> Iterator[int]:
-        """Numbers of the trials that are still to run, as long as there is time."""
-        number = len(study.get_trials(deepcopy=False, states=_ended()))
+        """Yields the numbers of the trials that are still to run, as long as there is time."""
+        number = len(_ended(study))
         if number:
-            self.progress.line(f"{study.study_name}: resumes after {number} trials")
-        while self.budget.trials is None or number < self.budget.trials:
+            self._progress.line(f"{study.study_name}: resumes after {number} trials")
+        while self._budget.trials is None or number < self._budget.trials:
             if until is not None and time.monotonic() > until and number:
-                self.progress.notice(f"{study.study_name}: the time is over after {number} trials")
+                text = f"{study.study_name}: the time is over after {number} trials"
+                self._progress.notice(text)
                 return
             yield number
             number += 1
@@ -242,71 +247,61 @@ class Sweep:
         before: Sequence[Trained] | None,
         number: int,
     ) -> None:
+        """Trains the settings that each study suggests on the folds, and reports the losses."""
         began = time.monotonic()
         trials = {
             head: study.ask({p: _distribution(r) for p, r in phase.ranges[head].items()})
             for head, study in studies.items()
         }
         fields = {k: v for trial in trials.values() for k, v in _values(trial.params).items()}
-        candidate = Candidate(
-            self.inner, change(self.best, fields), self.seeds, self.progress, phase.stage
-        )
-        folds, pruned = self.inner.folds.names, False
+        config = change(self.best, fields)
+        candidate = Candidate(self._inner, config, self._seeds, self._progress, phase.stage)
+        folds, pruned = self._inner.folds.names, False
         losses: dict[str, list[float]] = {head: [] for head in trials}
         for fold, name in enumerate(folds):
             title = f"{phase.name} {number + 1}, fold {name}"
-            snapshot = candidate.train(fold, title, before and before[fold])
-            own = candidate.losses(fold, snapshot)
-            stage = next(stage for stage in self._stages if stage.name == phase.stage)
+            snapshot = candidate.train(fold, title, before[fold] if before else None)
+            by_head = candidate.losses(fold, snapshot)
             for head, trial in trials.items():
-                of = [own[head]] if head in own else [own[name] for name in stage.heads]
-                losses[head].append(float(np.mean(of)))
+                heads = [head] if head in by_head else self._heads[phase.stage]
+                losses[head].append(float(np.mean([by_head[name] for name in heads])))
                 trial.report(float(np.mean(losses[head])), fold)
             if fold + 1 < len(folds) and all(t.should_prune() for t in trials.values()):
                 pruned = True
                 break
-        states = library().trial.TrialState
+        states = load_optuna().trial.TrialState
         for head, study in studies.items():
             mean = float(np.mean(losses[head]))
-            state = states.PRUNED if pruned or not np.isfinite(mean) else states.COMPLETE
-            study.tell(trials[head], mean if state == states.COMPLETE else None, state)
-        self._tell(phase, number, trials, losses, pruned, time.monotonic() - began)
+            if pruned or not np.isfinite(mean):
+                study.tell(trials[head], state=states.PRUNED)
+            else:
+                study.tell(trials[head], mean)
+        count = "" if self._budget.trials is None else f"/{self._budget.trials}"
+        means = ", ".join(f"{head} {np.mean(values):.4f}" for head, values in losses.items())
+        end = " (pruned)" if pruned else ""
+        seconds = time.monotonic() - began
+        values = "; ".join(format_settings(trial.params) for trial in trials.values())
+        self._progress.line(
+            f"{phase.name}, trial {number + 1}{count}: {means}{end}, {seconds:.0f} s; {values}"
+        )
 
     def _train_before(self, stage: str) -> list[Trained]:
         """Trains the stages before one on every fold, with the best settings."""
-        names = [each.name for each in self._stages]
+        names = list(self._heads)
         earlier = names[names.index(stage) - 1]
-        candidate = Candidate(self.inner, self.best, self.seeds, self.progress, earlier)
-        folds = enumerate(self.inner.folds.names)
+        candidate = Candidate(self._inner, self.best, self._seeds, self._progress, earlier)
         return [
             candidate.trained(candidate.train(fold, f"{earlier}, fold {name}"))
-            for fold, name in folds
+            for fold, name in enumerate(self._inner.folds.names)
         ]
 
-    def _once(self, config: ConfigDict) -> ConfigDict:
-        """Sets what is searched to train once, as the recipe of the system does."""
-        config.train.refit = False
-        for settings in config.train.values():
-            if isinstance(settings, ConfigDict) and "answers" in settings:
-                settings.answers = ANSWERS[0]
-        return config
 
-    def _tell(self, phase, number, trials, losses, pruned, seconds) -> None:
-        count = "" if self.budget.trials is None else f"/{self.budget.trials}"
-        each = ", ".join(f"{head} {np.mean(of):.4f}" for head, of in losses.items())
-        end = " (pruned)" if pruned else ""
-        values = "; ".join(words(trial.params) for trial in trials.values())
-        self.progress.line(
-            f"{phase.name}, trial {number + 1}{count}: {each}{end}, {seconds:.0f} s; {values}"
-        )
-
-
-def words(params: Mapping[str, Any]) -> str:
+def format_settings(params: Mapping[str, Any]) -> str:
     """Returns settings as `name=value`, separated by blanks."""
-    return " ".join(f"{_leaves(path)[-1]}={_round(value)}" for path, value in params.items())
+    return " ".join(f"{_names(path)[-1]}={_round(value)}" for path, value in params.items())
 
 
-def library() -> Any:
+def load_optuna() -> Any:
     """Returns Optuna, quiet.
 
     Raises:
@@ -321,25 +316,36 @@ def library() -> Any:
     return optuna
 
 
-def _ended() -> tuple[Any, ...]:
-    states = library().trial.TrialState  # a trial that was interrupted is FAIL, and runs again
-    return states.COMPLETE, states.PRUNED
+def _ended(study: Any) -> list[Any]:
+    """Returns the trials that ended; an interrupted one failed, and runs again."""
+    states = load_optuna().trial.TrialState
+    return study.get_trials(deepcopy=False, states=(states.COMPLETE, states.PRUNED))
 
 
-def _leaves(path: str) -> list[str]:
-    """The names that `fields` may name a setting by."""
+def _stages_with_answers(config: ConfigDict) -> dict[str, ConfigDict]:
+    """Returns the settings of the stages that may learn from out-of-fold predictions."""
+    return {
+        name: settings
+        for name, settings in config.train.items()
+        if isinstance(settings, ConfigDict) and "answers" in settings
+    }
+
+
+def _names(path: str) -> list[str]:
+    """Returns the names by which `fields` may name a setting."""
     *groups, last = path.split(".")
     return ["learning_rate"] if groups[-1] == "learning_rate" else last.split("|")
 
 
 def _paths(path: str) -> list[str]:
+    """Returns the paths of the settings that share a value."""
     group, _, last = path.rpartition(".")
     return [f"{group}.{name}" for name in last.split("|")]
 
 
 def _values(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Values for `change`; numbers of three digits."""
-    return {one: _round(value) for path, value in params.items() for one in _paths(path)}
+    """Returns values for `change`; numbers of three digits."""
+    return {setting: _round(value) for path, value in params.items() for setting in _paths(path)}
 
 
 def _round(value: Any) -> Any:
@@ -347,7 +353,7 @@ def _round(value: Any) -> Any:
 
 
 def _current(config: ConfigDict, path: str) -> Any:
-    """The value of a setting; of an entry that is not there that of `default`."""
+    """Returns the value of a setting; for a missing entry, that of `default`."""
     at: Any = config
     for part in _paths(path)[0].split("."):
         at = at[part if part in at else "default"]
@@ -363,16 +369,16 @@ def _check_path(config: ConfigDict, path: str) -> None:
 
 
 def _distribution(values: Mapping[str, Any]) -> Any:
-    distributions = library().distributions
+    distributions = load_optuna().distributions
     if "choices" in values:
         return distributions.CategoricalDistribution(values["choices"])
-    whole = isinstance(values["low"], int) and isinstance(values["high"], int)
-    kind = distributions.IntDistribution if whole else distributions.FloatDistribution
+    integers = isinstance(values["low"], int) and isinstance(values["high"], int)
+    kind = distributions.IntDistribution if integers else distributions.FloatDistribution
     return kind(values["low"], values["high"], log=values.get("log", False))
 
 
-def _near(value: Any, values: Mapping[str, Any]) -> Any:
-    """The value of a range that is next to this one."""
+def _nearest(value: Any, values: Mapping[str, Any]) -> Any:
+    """Returns the value of a range that is nearest to this one."""
     if "choices" in values:
         choices = values["choices"]
         return value if value in choices else choices[0]
@@ -381,14 +387,14 @@ def _near(value: Any, values: Mapping[str, Any]) -> Any:
 
 
 def _first(config: ConfigDict, ranges: Ranges) -> Iterator[dict[str, Any]]:
-    """The trials that come first: the config's own values, then single changes of them."""
-    own = {path: _near(_current(config, path), values) for path, values in ranges.items()}
-    yield own
+    """Yields the trials that come first: the config's own values, then single changes of them."""
+    start = {path: _nearest(_current(config, path), values) for path, values in ranges.items()}
+    yield start
     for path, values in ranges.items():
-        *_, group, leaf = path.split(".")
-        name = "learning_rate" if group == "learning_rate" else leaf
-        for other in _SINGLE.get(name, ()):
-            factor = name in ("learning_rate", "hidden", "dense")
-            changed = _near(own[path] * other if factor else other, values)
-            if changed != own[path]:
-                yield own | {path: changed}
+        *_, group, name = path.split(".")
+        name = "learning_rate" if group == "learning_rate" else name
+        others = [*_SINGLE.get(name, ()), *(start[path] * x for x in _FACTORS.get(name, ()))]
+        for value in others:
+            changed = _nearest(value, values)
+            if changed != start[path]:
+                yield start | {path: changed}

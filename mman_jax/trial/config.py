@@ -8,7 +8,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
@@ -23,7 +23,8 @@ _LARGEST = 2**20
 """The largest plausible number of seeds, conversations, epochs or units of a layer."""
 
 
-class Range(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Range:
     """Numbers that a field may have.
 
     Attributes:
@@ -185,10 +186,11 @@ def describe_field(path: str, system: str) -> str:
         path: of the field in a config, such as `train.batch`.
         system: the network's name, as of `mman_jax.systems.use`.
     """
-    group, _, rest = path.partition(".")
-    attributes = _attributes(system) if group == "network" else {}
+    group, *names = path.split(".")
     field = _declaration(path)
-    return attributes.get(rest.partition(".")[0], field.about if field else "")
+    shared = path in FIELDS or ".".join(path.split(".")[-2:]) in SETTINGS
+    attributes = _attributes(system) if group == "network" and not shared else {}
+    return attributes.get(names[0] if names else "", field.about if field else "")
 
 
 def check(config: ConfigDict) -> None:
