@@ -36,7 +36,7 @@ def test_bad_input_is_said_before_anything_is_written(change, said, corpus_file,
 def test_numbers_below_one_are_refused(tmp_path):
     config = mman.get_config()
     config.seeds = 0
-    with pytest.raises(InputError, match=r"config.seeds: 0; expected at least 1"):
+    with pytest.raises(InputError, match=r"config.seeds: 0; expected a number from 1"):
         run(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -44,7 +44,7 @@ def test_numbers_below_one_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [
-        ("train.towers.epochs", 0, "train.towers.epochs: 0; expected at least 1"),
+        ("train.towers.epochs", 0, "train.towers.epochs: 0; expected a number from 1"),
         ("train.fusion.patience", -1, "train.fusion.patience: -1"),
         ("train.towers.clip", float("inf"), "train.towers.clip: inf; expected a finite number"),
         ("train.towers.learning_rate.default", 0.0, "a finite number above 0"),
