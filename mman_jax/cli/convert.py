@@ -29,11 +29,10 @@ from absl import flags
 from flax import traverse_util
 
 from mman_jax.cli.terminal import command
-from mman_jax.data.checks import is_line
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import csv_tables, joining, npz, pooling
 from mman_jax.data.readers.read import joined, read_clips, read_corpus
-from mman_jax.data.validation import SPLIT_NAMES
+from mman_jax.data.validation import SPLIT_NAMES, is_line
 from mman_jax.errors import InputError
 from mman_jax.files.whole import write_whole
 from mman_jax.inference import lines as turns

@@ -1,29 +1,31 @@
-"""Batching: whole conversations laid side by side in rows of equal length."""
+"""Batching: whole conversations packed in rows of equal length."""
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.scaling import Scaling
+from mman_jax.data.sequences import Sequence
 from mman_jax.errors import InputError
 from mman_jax.types import UNSCORED, Batch
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Layout:
-    """Which conversation lies where: rows of whole conversations, then padding.
+    """Positions of C conversations in rows; the rest of the rows is padding.
 
     Attributes:
-        row: [conversations in it] int64, the row of each.
-        start: [conversations in it] int64, the position of its first utterance in the row.
-        lengths: [conversations in it] int64, its utterances.
-        conversations: [conversations in it] int64, indices into the corpus.
-        rows: R, how many rows.
-        length: U, utterances of a row, padding included.
+        row: [C] int64, row of each conversation.
+        start: [C] int64, position of its first utterance in the row.
+        lengths: [C] int64, its number of utterances.
+        conversations: [C] int64, its index in the corpus.
+        rows: R, number of rows.
+        length: U, number of utterances in a row, padding included.
     """
 
     row: np.ndarray
@@ -35,23 +37,23 @@ class Layout:
 
     @property
     def positions(self) -> np.ndarray:
-        """[utterances in it] int64 positions in the R * U cells: by conversation, in order."""
+        """[utterances] int64: positions in the R * U cells, by conversation, in order."""
         first = self.row * self.length + self.start
         before = np.cumsum(self.lengths) - self.lengths
         within = np.arange(self.lengths.sum()) - np.repeat(before, self.lengths)
         return np.repeat(first, self.lengths) + within
 
 
-def pack(lengths: np.ndarray, conversations: Sequence[int], length: int | None = None) -> Layout:
-    """Lay conversations into few rows: longest first, each into the first row with room.
+def pack(lengths: np.ndarray, conversations: npt.ArrayLike, length: int | None = None) -> Layout:
+    """Packs conversations in few rows: longest first, each into the first row with room.
 
     Args:
         lengths: [conversations of the corpus] integers.
-        conversations: indices of those to lay out; the layout keeps their order.
-        length: U; by default that of the longest of them.
+        conversations: Indices of those to pack; the layout keeps their order.
+        length: U; by default the length of the longest.
 
     Raises:
-        InputError: no conversations, or one that is longer than `length`.
+        InputError: No conversations, or one that is longer than `length`.
 
     Examples:
         Conversations of 5, 2 and 3 utterances: the first fills a row, the others share one, the
@@ -65,41 +67,31 @@ def pack(lengths: np.ndarray, conversations: Sequence[int], length: int | None =
         >>> layout.positions.tolist()
         [0, 1, 2, 3, 4, 8, 9, 5, 6, 7]
     """
-    conversations = np.asarray(conversations, np.int64)
-    if not len(conversations):
+    indices = np.asarray(conversations, np.int64)
+    if not len(indices):
         raise InputError("batching", "no conversations (an empty split)", "at least one")
-    wanted = np.asarray(lengths)[conversations].astype(np.int64)
-    longest = int(wanted.max())
+    sizes = np.asarray(lengths)[indices].astype(np.int64)
+    longest = int(sizes.max())
     length = longest if length is None else int(length)
     if longest > length:
-        index = int(conversations[int(np.argmax(wanted))])
-        found = f"conversation number {index} has {longest} utterances"
+        found = f"conversation number {indices[np.argmax(sizes)]} has {longest} utterances"
         raise InputError("batching", found, f"at most the row length, {length}")
-    row = np.zeros(len(wanted), np.int64)
-    start = np.zeros(len(wanted), np.int64)
-    used = np.full(len(wanted), 0, np.int64)
+    row, start, used = (np.zeros(len(sizes), np.int64) for _ in range(3))
     rows = 0
-    for item in np.argsort(-wanted, kind="stable"):
-        fits = used[:rows] + wanted[item] <= length
+    for item in np.argsort(-sizes, kind="stable"):
+        fits = used[:rows] + sizes[item] <= length
         target = int(np.argmax(fits)) if fits.any() else rows
         rows = max(rows, target + 1)
         row[item], start[item] = target, used[target]
-        used[target] += wanted[item]
-    return Layout(row, start, wanted, conversations, rows, length)
+        used[target] += sizes[item]
+    return Layout(row, start, sizes, indices, rows, length)
 
 
-def items_by_row(layout: Layout) -> list[np.ndarray]:
-    """For each row, the empty last one included, which of the layout's items lie in it."""
-    by_row = np.argsort(layout.row, kind="stable")
-    bounds = np.searchsorted(layout.row[by_row], np.arange(layout.rows + 2))
-    return [by_row[a:b] for a, b in itertools.pairwise(bounds)]
+class PackedFeatures:
+    """Features [R + 1, U, D] of one modality in a layout, float32; the last row is empty.
 
-
-class LaidFeatures:
-    """One modality's features [R + 1, U, D] in a layout, the last row empty; float32.
-
-    Rows are read from the corpus, which may be memory-mapped, and scaled when they are asked for:
-    `laid[rows]` with an array or a slice of row numbers. `numpy.asarray` asks for all of them.
+    Rows are read from the corpus, which may be memory-mapped, and scaled on access:
+    `packed[rows]` with an array or a slice of row numbers. `numpy.asarray` reads all of them.
     """
 
     dtype = np.dtype(np.float32)
@@ -108,17 +100,19 @@ class LaidFeatures:
         """Reads nothing yet.
 
         Args:
-            corpus: where the features are.
-            layout: which conversations, and where.
-            modality: whose features.
-            scaling: how to scale them, or None: as they are.
+            corpus: Corpus with the features.
+            layout: Positions of its conversations.
+            modality: Name of the modality.
+            scaling: Scaling to apply, or None.
         """
         self._values, self._modality = corpus.features[modality], modality
         self._present = corpus.present.get(modality)
         self._layout, self._scaling = layout, scaling
         self._offsets = corpus.offsets
-        self.shape = (layout.rows + 1, layout.length, corpus.dims[modality])
-        self._items = items_by_row(layout)
+        self.shape: tuple[int, ...] = (layout.rows + 1, layout.length, corpus.dims[modality])
+        by_row = np.argsort(layout.row, kind="stable")
+        bounds = np.searchsorted(layout.row[by_row], np.arange(layout.rows + 2))
+        self._items = [by_row[a:b] for a, b in itertools.pairwise(bounds)]
 
     @property
     def nbytes(self) -> int:
@@ -126,71 +120,138 @@ class LaidFeatures:
         return int(np.prod(self.shape)) * self.dtype.itemsize
 
     def __getitem__(self, index: np.ndarray | slice) -> np.ndarray:
-        """The features [B, U, D] of some rows."""
-        wanted = np.arange(self.shape[0])[index]
-        laid = np.zeros((len(wanted), *self.shape[1:]), np.float32)
-        for target, row in enumerate(wanted):
+        """The features of some rows."""
+        rows = np.arange(self.shape[0])[index]
+        packed = np.zeros((len(rows), *self.shape[1:]), np.float32)
+        for target, row in enumerate(rows):
             for item in self._items[row]:
                 start = self._layout.start[item]
-                laid[target, start : start + self._layout.lengths[item]] = self._read(item)
-        return laid
+                cells = packed[target, start : start + self._layout.lengths[item]]
+                first, last = self._offsets[self._layout.conversations[item] :][:2]
+                self._fill(cells, first, last)
+        return packed
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """All rows."""
         return self[:].astype(dtype or self.dtype, copy=False)
 
-    def _read(self, item: int) -> np.ndarray:
-        conversation = self._layout.conversations[item]
-        values = self._values[self._offsets[conversation] : self._offsets[conversation + 1]]
-        if self._scaling is not None:
-            values = self._scaling.apply({self._modality: values})[self._modality]
-        if self._present is None:
+    def _fill(self, cells: np.ndarray, first: int, last: int) -> None:
+        """Writes the features of a conversation's utterances, which are zeros so far."""
+        values = self._scaled(self._values[first:last])
+        if self._present is not None:
+            values = np.where(self._present[first:last, None], values, np.float32(0))
+        cells[:] = values
+
+    def _scaled(self, values: np.ndarray) -> np.ndarray:
+        if self._scaling is None:
             return values
-        there = self._present[self._offsets[conversation] : self._offsets[conversation + 1]]
-        return np.where(there[:, None], values, np.float32(0))
+        return self._scaling.apply({self._modality: values})[self._modality]
 
 
-def rows(corpus: Corpus, layout: Layout, labels: np.ndarray, scaling: Scaling | None) -> Batch:
-    """Fill a layout, [R + 1, U, ...]; padding has features 0, label UNSCORED, mask False.
+class PackedFrames(PackedFeatures):
+    """Frames [R + 1, U, F, D] inside the cells of a layout; otherwise as `PackedFeatures`.
 
-    The last row is padding alone. Features are read when asked for (`LaidFeatures`).
+    F is the largest number of frames in a cell of the corpus.
+
+    Attributes:
+        present: [R + 1, U, F] bool, where there is a frame.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        layout: Layout,
+        modality: str,
+        scaling: Scaling | None,
+        frames: Sequence,
+    ):
+        """Reads nothing yet.
+
+        Args:
+            corpus: Corpus of N utterances, the cells.
+            layout: Positions of its conversations.
+            modality: Name of the modality.
+            scaling: Scaling to apply, or None.
+            frames: Frames of the N utterances.
+        """
+        super().__init__(corpus, layout, modality, scaling)
+        self._frames, self._starts = frames, frames.offsets
+        most = max(1, int(frames.lengths.max(initial=0)))
+        self.shape = (layout.rows + 1, layout.length, most, frames.values.shape[1])
+        order = corpus.utterances_of(layout.conversations)
+        counts = place(layout, frames.lengths[order], 0)
+        self.present = np.arange(most) < counts[..., None]
+
+    def _fill(self, cells: np.ndarray, first: int, last: int) -> None:
+        """Writes the frames of a conversation's utterances."""
+        counts = self._frames.lengths[first:last]
+        inside = np.arange(self.shape[2]) < counts[:, None]
+        values = self._frames.values[self._starts[first] : self._starts[last]]
+        cells[inside] = self._scaled(values)
+
+
+def rows(
+    corpus: Corpus,
+    layout: Layout,
+    labels: np.ndarray | None,
+    scaling: Scaling | None,
+    frames: Mapping[str, Sequence] | None = None,
+) -> Batch:
+    """Fills a layout, [R + 1, U, ...]; padding has features 0, label UNSCORED, mask False.
+
+    The last row is padding only. Features are read on access (see `PackedFeatures`).
 
     Args:
-        corpus: where the features are.
-        layout: which conversations, and where.
-        labels: [N] int32 classes of the whole corpus, as a task gives them.
-        scaling: how to scale the features, or None: as they are.
+        corpus: Corpus of N utterances.
+        layout: Positions of its conversations.
+        labels: [N] int32, classes of all its utterances; None: `UNSCORED`.
+        scaling: Scaling of the features, or None.
+        frames: Frames of the N utterances, for modalities that have them in place of one vector per
+            utterance: features are then [R + 1, U, F, D], and `present` is [R + 1, U, F].
     """
-    shape = (layout.rows + 1, layout.length)
-    classes = np.full(shape, UNSCORED, np.int32)
-    mask = np.zeros(shape, bool)
-    reset = np.zeros(shape, bool)
     order = corpus.utterances_of(layout.conversations)
-    classes.reshape(-1)[layout.positions] = labels[order]
-    mask.reshape(-1)[layout.positions] = True
+    mask = place(layout, np.ones(len(order), bool), False)
+    reset = np.zeros(mask.shape, bool)
     reset[layout.row, layout.start] = True
-    # Padding is an item of its own: what runs backwards must not carry it into a conversation.
+    # Padding is an item as well: a backward pass must not carry it into a conversation.
     used = mask.sum(1)
     padded = np.flatnonzero(used < layout.length)
     reset[padded, used[padded]] = True
-    features = {name: LaidFeatures(corpus, layout, name, scaling) for name in corpus.features}
-    present = {}
-    for name, there in corpus.present.items():
-        present[name] = np.zeros(shape, bool)
-        present[name].reshape(-1)[layout.positions] = there[order]
-    return Batch(features, classes, mask, reset, present)
+    features: dict[str, Any] = {}
+    present = {name: place(layout, rows[order], False) for name, rows in corpus.present.items()}
+    for name in corpus.features:
+        if frames and name in frames:
+            features[name] = PackedFrames(corpus, layout, name, scaling, frames[name])
+            present[name] = features[name].present
+        else:
+            features[name] = PackedFeatures(corpus, layout, name, scaling)
+    classes = np.full(len(order), UNSCORED, np.int32) if labels is None else labels[order]
+    return Batch(features, place(layout, classes, UNSCORED), mask, reset, present)
 
 
-def gather(layout: Layout, values: np.ndarray, axis: int = 0) -> np.ndarray:
-    """Take [R, U, ...] apart: [utterances in the layout, ...], by conversation, in order.
+def place(layout: Layout, values: np.ndarray, padding: Any) -> np.ndarray:
+    """Places [utterances in the layout, ...] in rows [R + 1, U, ...], in the order of `gather`.
 
     Args:
-        layout: how the rows were laid out.
-        values: the rows, at least R of them: rows that only pad are left out.
-        axis: where R is, for values with leading axes such as seeds; U is the axis after.
+        layout: Positions of the conversations.
+        values: Values of their utterances, by conversation, in order.
+        padding: Value of padding.
+    """
+    placed = np.full(((layout.rows + 1) * layout.length, *values.shape[1:]), padding, values.dtype)
+    placed[layout.positions] = values
+    return placed.reshape(layout.rows + 1, layout.length, *values.shape[1:])
+
+
+def gather(layout: Layout, values: npt.ArrayLike, axis: int = 0) -> np.ndarray:
+    """Gathers [utterances in the layout, ...] from rows [R, U, ...]; the inverse of `place`.
+
+    Args:
+        layout: Positions of the conversations.
+        values: The rows, at least R of them: rows of padding only are left out.
+        axis: Axis of R, for values with leading axes such as seeds; the next axis is U.
 
     Raises:
-        ValueError: the values do not have the layout's axes.
+        ValueError: The values do not have the layout's axes.
     """
     values = np.asarray(values)
     lead, cells, rest = values.shape[:axis], values.shape[axis : axis + 2], values.shape[axis + 2 :]

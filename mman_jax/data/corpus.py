@@ -23,19 +23,22 @@ from mman_jax.data.sequences import Sequence, averaged, check_sequences
 from mman_jax.errors import InputError, nearest
 
 UNKNOWN = "unknown"
-"""Name of a speaker, a session or a trait that is not known, beside others that are."""
+"""Name of an unknown speaker, session or other trait."""
+
+Indices = Several[int] | np.ndarray
+"""Indices of conversations."""
 
 _CHUNK = 8192  # utterances
 
 
 @dataclasses.dataclass(frozen=True)
 class Fingerprints:
-    """SHA-256 of a corpus, in hex.
+    """SHA-256 digests of a corpus, in hex.
 
     Attributes:
-        whole: of all its content.
-        utterances: of everything but features: labels, targets, ids, speakers, split.
-        modalities: of the features of each, and of where they are missing.
+        whole: Digest of all content.
+        utterances: Digest of everything but features: labels, targets, ids, speakers, split.
+        modalities: Digest of the features of each modality, and of where they are missing.
     """
 
     whole: str
@@ -48,34 +51,33 @@ class Corpus:
     """Utterances of conversations, described by any number of modalities.
 
     All arrays are flat, with the utterances in conversation order. N utterances, D features
-    of a modality, K labels. An invalid corpus cannot be made: the constructor reads every
-    value once, in chunks, so that features may be memory-mapped.
+    of a modality, K labels. The constructor refuses an invalid corpus. It reads every value once,
+    in chunks, so that features may be memory-mapped.
 
     Attributes:
-        features: a [N, D] float32 array for each modality.
+        features: [N, D] float32 for each modality.
         labels: [N] int32, an index into `label_names`, or -1: no label, context only.
-        label_names: the K names.
+        label_names: The K names.
         lengths: [conversations] int32, utterances of each conversation; they sum to N.
-        conversation_ids: one a conversation, unique.
+        conversation_ids: One per conversation, unique.
         utterance_ids: N, unique in a conversation.
-        speakers: N, or None where unknown.
-        sessions: one a conversation, or None where unknown.
-        split: `train`, `valid` or `test` for each conversation, or None where not given.
-        present: for any modality that some utterance lacks, [N] bool, False where it is missing:
-            its features there are not looked at, and may be NaN.
-        targets: for any number that utterances are rated by, such as sentiment: [N] float32, NaN
+        speakers: N, or None if unknown.
+        sessions: One per conversation, or None if unknown.
+        split: `train`, `valid` or `test` for each conversation, or None.
+        present: For each modality that some utterance lacks, [N] bool, False where it is missing;
+            its features there are not read, and may be NaN.
+        targets: For each number that utterances are rated by, such as sentiment: [N] float32, NaN
             where an utterance has none and is context only.
-        groups: for any trait by which utterances are told apart in scores, such as the gender of
-            who speaks: N names.
-        sequences: for any modality with words or frames: its cells (see `data.sequences`). One
-            without features has their mean over each utterance as its features.
-        votes: for any of the labels, [N] int32, how many raters of each utterance chose it; an
-            utterance without any has its label alone.
-        source: where the corpus came from, for messages: a path, or `synthetic`.
-        source_notes: what a reader decided where the file left it open, a sentence each.
+        groups: For each trait by which scores are grouped, such as the microphone: N names.
+        sequences: For each modality with words or frames: its cells (see `data.sequences`). If it
+            has no features, these are the means of its cells.
+        votes: For some of the labels, [N] int32, the number of raters of each utterance who chose
+            it; an utterance without votes has only its label.
+        source: Where the corpus came from, for messages: a path, or `synthetic`.
+        source_notes: What a reader decided where the file left it open, a sentence each.
 
     Raises:
-        InputError: whatever does not fit together, by the name of its place.
+        InputError: Parts that do not fit together, with their place.
 
     Examples:
         Two conversations, of two utterances and of one; the second utterance has no label.
@@ -104,14 +106,22 @@ class Corpus:
     lengths: np.ndarray = declared(np.int32, CONVERSATIONS)
     conversation_ids: tuple[str, ...] = declared(str, CONVERSATIONS)
     utterance_ids: tuple[str, ...] = declared(str, UTTERANCES)
-    speakers: tuple[str, ...] | None = optional(str, UTTERANCES, unknown=UNKNOWN)
-    sessions: tuple[str, ...] | None = optional(str, CONVERSATIONS, unknown=UNKNOWN)
-    split: tuple[str, ...] | None = optional(str, CONVERSATIONS)
-    present: dict[str, np.ndarray] = optional(np.bool_, UTTERANCES, 1, MODALITY, True)
-    targets: dict[str, np.ndarray] = optional(np.float32, UTTERANCES, 1, NAME, np.nan)
-    groups: dict[str, tuple[str, ...]] = optional(str, UTTERANCES, 1, NAME, UNKNOWN)
-    votes: dict[str, np.ndarray] = optional(np.int32, UTTERANCES, 1, LABEL, 0)
-    sequences: dict[str, Sequence] = optional(Sequence, UTTERANCES, 1, MODALITY)
+    speakers: tuple[str, ...] | None = optional(
+        str, UTTERANCES, unknown=UNKNOWN, column="speaker", trait=True, digested=True
+    )
+    sessions: tuple[str, ...] | None = optional(
+        str, CONVERSATIONS, unknown=UNKNOWN, column="session", trait=True, digested=True
+    )
+    split: tuple[str, ...] | None = optional(str, CONVERSATIONS, column="split", digested=True)
+    present: dict[str, np.ndarray] = optional(
+        np.bool_, UTTERANCES, by=MODALITY, unknown=True, merged=True
+    )
+    targets: dict[str, np.ndarray] = optional(np.float32, UTTERANCES, by=NAME, unknown=np.nan)
+    groups: dict[str, tuple[str, ...]] = optional(
+        str, UTTERANCES, by=NAME, unknown=UNKNOWN, merged=True
+    )
+    votes: dict[str, np.ndarray] = optional(np.int32, UTTERANCES, by=LABEL, unknown=0)
+    sequences: dict[str, Sequence] = optional(Sequence, UTTERANCES, by=MODALITY)
     source: str = ""
     source_notes: tuple[str, ...] = ()
 
@@ -120,15 +130,15 @@ class Corpus:
         validation.check_facts(self)
         check_sequences(self)
         if self.sequences:
-            self._fill()
+            self._add_means()
         validation.check_features(self)
 
-    def _fill(self) -> None:
-        """Gives sequences without features of that name their means."""
-        new = [name for name in self.sequences if name not in self.features]
-        means = {name: averaged(self.sequences[name]) for name in new}
-        there = {name: self.sequences[name].lengths > 0 for name in new}
-        lacking = {name: some for name, some in there.items() if not some.all()}
+    def _add_means(self) -> None:
+        """Adds the means of sequences without features of that name."""
+        added = {name: x for name, x in self.sequences.items() if name not in self.features}
+        means = {name: averaged(sequence) for name, sequence in added.items()}
+        present = {name: sequence.lengths > 0 for name, sequence in added.items()}
+        lacking = {name: rows for name, rows in present.items() if not rows.all()}
         object.__setattr__(self, "features", {**self.features, **means})
         object.__setattr__(self, "present", {**lacking, **self.present})
 
@@ -143,34 +153,51 @@ class Corpus:
         return {modality: int(array.shape[1]) for modality, array in self.features.items()}
 
     def utterances(self, conversation_index: int) -> slice:
-        """The utterances of one conversation, as a slice of the N."""
+        """Returns the utterances of one conversation, as a slice of the N."""
         start = int(self.lengths[:conversation_index].sum(dtype=np.int64))
         return slice(start, start + int(self.lengths[conversation_index]))
 
-    def utterances_of(self, conversations: Several[int]) -> np.ndarray:
-        """[n] int64: the utterances of some conversations, in the order of these."""
-        conversations = np.asarray(conversations, np.int64)
-        lengths = self.lengths[conversations].astype(np.int64)
-        shift = self.offsets[conversations] - (np.cumsum(lengths) - lengths)
+    def utterances_of(self, conversations: Indices) -> np.ndarray:
+        """Returns the indices [n] int64 of the utterances of conversations, in their order."""
+        chosen = np.asarray(conversations, np.int64)
+        lengths = self.lengths[chosen].astype(np.int64)
+        shift = self.offsets[chosen] - (np.cumsum(lengths) - lengths)
         return np.repeat(shift, lengths) + np.arange(lengths.sum())
 
-    def is_of(self, conversations: Several[int]) -> np.ndarray:
-        """[N] bool: whether an utterance is of one of these conversations."""
+    def is_of(self, conversations: Indices) -> np.ndarray:
+        """Returns [N] bool: whether an utterance is in one of these conversations."""
         return np.repeat(np.isin(np.arange(len(self.lengths)), conversations), self.lengths)
 
+    def traits(self) -> dict[str, np.ndarray]:
+        """Returns [N] names of each trait that is known, by the name of its column."""
+        traits = {}
+        for name, kind in fields.kinds(self).items():
+            if kind.trait and getattr(self, name) is not None:
+                values = np.array(getattr(self, name))
+                by_conversation = kind.axis == CONVERSATIONS
+                traits[kind.column] = np.repeat(values, self.lengths) if by_conversation else values
+        return traits
+
     def fingerprint(self) -> str:
-        """SHA-256 of all content, in hex; the source and its notes are none of it. In chunks."""
+        """Returns the SHA-256 of all content, in hex, without the source and its notes."""
         return self.fingerprints().whole
 
-    def fingerprints(self) -> "Fingerprints":
-        """SHA-256 of all content and of parts of it, reading it once, in chunks."""
-        declared_as = fields.kinds(self)
-        texts = {name: kind for name, kind in declared_as.items() if kind.is_text}
-        named = [getattr(self, name) for name, kind in texts.items() if not kind.by]
-        several = [getattr(self, name) for name, kind in texts.items() if kind.by]
-        # A corpus without these has the digest that it had before there were any.
-        named += [sorted(value.items()) for value in several if value]
-        words = json.dumps(named).encode()
+    def fingerprints(self) -> Fingerprints:
+        """Computes the SHA-256 of all content and of parts of it, reading it once, in chunks."""
+        named: list[Any] = []
+        optionals: list[Any] = []
+        arrays = []
+        for name, kind in fields.kinds(self).items():
+            value = getattr(self, name)
+            if kind.is_array:
+                arrays.append((name, kind))
+            elif kind.is_text and kind.by:
+                optionals += [sorted(value.items())] if value else []
+            elif kind.is_text and kind.digested:
+                named.append(value)
+            elif kind.is_text and value is not None:
+                optionals.append([name, value])
+        words = json.dumps(named + optionals).encode()
         whole, utterances = hashlib.sha256(words), hashlib.sha256(words)
         modalities = {name: hashlib.sha256() for name in self.features}
 
@@ -186,8 +213,7 @@ class Corpus:
         for name, sequence in sequences:
             for digest in (whole, modalities.setdefault(name, hashlib.sha256())):
                 digest.update(json.dumps([name, sequence.names]).encode())
-        arrays = {name: kind for name, kind in declared_as.items() if kind.is_array}
-        for name, kind in sorted(arrays.items(), key=lambda pair: not pair[1].by):
+        for name, kind in sorted(arrays, key=lambda pair: not pair[1].by):
             for key, array in sorted(fields.entries(self, name, kind), key=lambda pair: pair[0]):
                 part = modalities[key] if kind.by == MODALITY else utterances
                 add(part, f"{name}/{key}" if kind.by else f"corpus/{name}", array)
@@ -197,30 +223,26 @@ class Corpus:
         by_modality = {name: digest.hexdigest() for name, digest in modalities.items()}
         return Fingerprints(whole.hexdigest(), utterances.hexdigest(), by_modality)
 
-    def select_conversations(self, conversations: Several[int]) -> "Corpus":
-        """The same corpus with these conversations alone, in this order; features are copied.
-
-        Sequences are left out.
+    def select_conversations(self, conversations: Indices) -> "Corpus":
+        """Returns a corpus of these conversations, in this order, without sequences.
 
         Args:
-            conversations: their indices, one at least.
+            conversations: Their indices, at least one; features are copied.
         """
-        which = np.asarray(conversations, np.int64)
-        rows = self.utterances_of(which)
+        chosen = np.asarray(conversations, np.int64)
+        index = {UTTERANCES: self.utterances_of(chosen), CONVERSATIONS: chosen}
 
-        chosen = {UTTERANCES: rows, CONVERSATIONS: which}
+        def select(kind: Kind, values: Any) -> Any:
+            return fields.taken(values, index[kind.axis]) if kind.axis else values
 
-        def some(kind: Kind, values: Any) -> Any:
-            return fields.taken(values, chosen[kind.axis]) if kind.axis else values
-
-        kept = fields.mapped(self, some, without=["sequences"])
-        return dataclasses.replace(self, **kept, sequences={})
+        selected = fields.mapped(self, select, without=["sequences"])
+        return dataclasses.replace(self, **selected, sequences={})
 
     def select_modalities(self, names: Several[str]) -> "Corpus":
-        """The same corpus with these modalities alone, in this order.
+        """Returns the corpus with these modalities alone, in this order.
 
         Raises:
-            InputError: no name, a name twice, or a name that the corpus does not have.
+            InputError: No name, a name twice, or a name that the corpus does not have.
         """
         place = f"{self.source or 'corpus'}: modalities"
         if not names:
@@ -230,10 +252,9 @@ class Corpus:
                 raise InputError(place, f"unknown {name!r}", nearest(name, self.features))
             if name in names[:position]:
                 raise InputError(place, f"{name!r} selected twice", "each modality once")
-        by_modality = [name for name, kind in fields.kinds(self).items() if kind.by == MODALITY]
-        several = {name: getattr(self, name) for name in by_modality}
-        chosen = {
-            name: {modality: values[modality] for modality in names if modality in values}
-            for name, values in several.items()
-        }
-        return dataclasses.replace(self, **chosen)
+        selected: dict[str, Any] = {}
+        for name, kind in fields.kinds(self).items():
+            if kind.by == MODALITY:
+                values = getattr(self, name)
+                selected[name] = {key: values[key] for key in names if key in values}
+        return dataclasses.replace(self, **selected)

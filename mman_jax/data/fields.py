@@ -1,20 +1,20 @@
-"""Fields of a corpus: what each one holds and along which axis, declared once in `Corpus`.
+"""Fields of a corpus: the type and the axis of each, declared once in `Corpus`.
 
-Whatever treats all fields alike (checks, selection, digests, the `.npz` form, tables of readers)
-reads these declarations, so a new field is one line.
+Code that treats all fields alike (checks, selection, digests, the `.npz` form, tables of readers)
+uses these declarations, so a new field is one line.
 """
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import numpy as np
 
 UTTERANCES, CONVERSATIONS = "utterances", "conversations"
-"""Axes along which a field may have an entry each."""
+"""Axes along which a field may have one entry each."""
 
 MODALITY, LABEL, NAME = "modality", "label", "name"
-"""What the keys of a field with several arrays are: a modality, a label, or a name of its own."""
+"""What the keys of a field with several arrays are: modalities, labels, or arbitrary names."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,11 +22,17 @@ class Kind:
     """The declaration of a field.
 
     Attributes:
-        dtype: Of an array, or str: a tuple of texts; or another class.
-        axis: `UTTERANCES`, `CONVERSATIONS`, or empty: an axis of its own.
+        dtype: NumPy type of an array; or str: a tuple of texts; or another class.
+        axis: `UTTERANCES`, `CONVERSATIONS`, or empty: another axis.
         rank: Number of axes of an array.
-        by: What its keys are if it is a dict of such arrays (or tuples), one for each; else empty.
+        by: Meaning of the keys, if the field is a dict of such arrays or tuples; otherwise empty.
         unknown: Entry of an utterance or conversation of which nothing is known.
+        merged: Whether corpora that are joined contribute all their keys, rather than the keys of
+            the first corpus alone.
+        column: Name of its column in tables with a row per utterance; empty: none.
+        trait: Whether scores are grouped by it.
+        digested: Whether a missing field is part of the digest; False for fields that were added
+            later, so that earlier digests stay valid.
     """
 
     dtype: type
@@ -34,6 +40,10 @@ class Kind:
     rank: int = 1
     by: str = ""
     unknown: Any = None
+    merged: bool = False
+    column: str = ""
+    trait: bool = False
+    digested: bool = False
 
     @property
     def is_text(self) -> bool:
@@ -45,27 +55,43 @@ class Kind:
         """Whether it holds NumPy arrays."""
         return issubclass(self.dtype, np.generic)
 
+    def fill(self, count: int) -> Any:
+        """Returns that many unknown entries."""
+        if self.is_text:
+            return (self.unknown,) * count
+        return np.full(count, self.unknown, self.dtype)
 
-def declared(dtype: type, axis: str = "", rank: int = 1, by: str = "", unknown: Any = None) -> Any:
-    """Returns a dataclass field of this `Kind` that must be given."""
-    return dataclasses.field(metadata={"kind": Kind(dtype, axis, rank, by, unknown)})
+    def concatenate(self, first: Any, second: Any) -> Any:
+        """Concatenates two arrays or tuples."""
+        return first + second if self.is_text else np.concatenate([first, second])
 
 
-def optional(dtype: type, axis: str = "", rank: int = 1, by: str = "", unknown: Any = None) -> Any:
-    """Returns a dataclass field of this `Kind`; by default it is None, or an empty dict."""
-    metadata = {"kind": Kind(dtype, axis, rank, by, unknown)}
+def declared(dtype: type, axis: str = "", rank: int = 1, by: str = "", **more: Any) -> Any:
+    """Returns a required dataclass field; the arguments are those of `Kind`."""
+    kind = Kind(dtype, axis, rank, by, digested=True, **more)
+    return dataclasses.field(metadata={"kind": kind})
+
+
+def optional(dtype: type, axis: str = "", rank: int = 1, by: str = "", **more: Any) -> Any:
+    """Returns a dataclass field that is None, or an empty dict, by default; see `declared`."""
+    metadata = {"kind": Kind(dtype, axis, rank, by, **more)}
     if by:
         return dataclasses.field(default_factory=dict, metadata=metadata)
     return dataclasses.field(default=None, metadata=metadata)
 
 
-def kinds(of: Any) -> dict[str, Kind]:
+def kinds(owner: Any) -> dict[str, Kind]:
     """Returns the kind of each declared field of a dataclass or of one of its objects."""
-    return {x.name: x.metadata["kind"] for x in dataclasses.fields(of) if "kind" in x.metadata}
+    return {x.name: x.metadata["kind"] for x in dataclasses.fields(owner) if "kind" in x.metadata}
+
+
+def columns(owner: Any) -> dict[str, str]:
+    """Returns the name of each declared field with a column, by the name of that column."""
+    return {kind.column: name for name, kind in kinds(owner).items() if kind.column}
 
 
 def entries(owner: Any, name: str, kind: Kind) -> Iterator[tuple[str, Any]]:
-    """Iterates over a field's arrays (or tuples), each with its key, empty where there is one."""
+    """Iterates over a field's arrays or tuples and their keys; a single one has an empty key."""
     value = getattr(owner, name)
     if kind.by:
         yield from value.items()
@@ -76,27 +102,26 @@ def entries(owner: Any, name: str, kind: Kind) -> Iterator[tuple[str, Any]]:
 def mapped(
     owner: Any, function: Callable[[Kind, Any], Any], without: Collection[str] = ()
 ) -> dict[str, Any]:
-    """Applies a function to each array (or tuple) of all declared fields.
+    """Applies a function to each array or tuple of all declared fields.
 
     Args:
-        owner: A corpus, or another dataclass of declared fields.
-        function: From a kind and an array to what takes its place.
+        owner: A corpus, or another object with declared fields.
+        function: Called with a kind and an array; returns its replacement.
         without: Names of fields that are left out of the result.
 
     Returns:
         Values of fields by name, for `dataclasses.replace`.
     """
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, kind in kinds(owner).items():
-        if name in without:
-            continue
-        made = {key: function(kind, value) for key, value in entries(owner, name, kind)}
-        found[name] = made if kind.by else made.get("")
-    return found
+        if name not in without:
+            replaced = {key: function(kind, x) for key, x in entries(owner, name, kind)}
+            values[name] = replaced if kind.by else replaced.get("")
+    return values
 
 
-def taken(values: Any, index: Sequence[int] | np.ndarray) -> Any:
-    """Selects entries of an array, a tuple or a list, in this order."""
+def taken(values: Any, index: Any) -> Any:
+    """Selects entries of an array, a tuple or a list, in the order of `index`."""
     if isinstance(values, np.ndarray):
         return values[index]
     return type(values)(values[i] for i in index)

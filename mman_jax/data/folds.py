@@ -7,9 +7,10 @@ import numpy as np
 
 from mman_jax.data import groups, leaks
 from mman_jax.data.corpus import Corpus
-from mman_jax.data.protocols import Task
 from mman_jax.data.splits import Split
 from mman_jax.errors import InputError, nearest
+
+PLACE = groups.PLACE
 
 INNER = 3
 """Folds inside a training part, where its sessions do not say how many."""
@@ -85,37 +86,7 @@ def fold(corpus: Corpus, by: str, name: str) -> Fold:
     return _fold(corpus, by, members, name, None)
 
 
-def check(
-    corpus: Corpus, folds: Sequence[Fold], tasks: Sequence[Task], setting: str = groups.PLACE
-) -> tuple[str, ...]:
-    """Looks for folds that cannot be trained or scored.
-
-    Args:
-        corpus: N utterances.
-        folds: of its conversations.
-        tasks: what is learnt.
-        setting: that asks for the folds, for messages.
-
-    Returns:
-        Sentences for people: the classes that a test part lacks. Scores are pooled over folds, so
-        that this is no error.
-
-    Raises:
-        InputError: a part without a scored utterance (an empty test part needs none), or training
-            without a class that the corpus has, or with a constant target; it names the fold, and
-            the class or the target.
-    """
-    return tuple(
-        notice
-        for task in tasks
-        for fold in folds
-        for notice in task.check_fold(corpus, fold.split, fold.name, setting)
-    )
-
-
-def inner(
-    corpus: Corpus, split: Split, by: str = "", setting: str = groups.PLACE
-) -> tuple[Fold, ...]:
+def inner(corpus: Corpus, split: Split, by: str = "", setting: str = PLACE) -> tuple[Fold, ...]:
     """Folds inside a training part: each group of it validates once, all its others train.
 
     The test part of these folds is empty: what is chosen by them has seen nothing of `split.test`,
@@ -151,7 +122,7 @@ def inner(
 
 
 def inner_groups(
-    corpus: Corpus, conversations: Sequence[int], k: int, setting: str = groups.PLACE
+    corpus: Corpus, conversations: Sequence[int], k: int, setting: str = PLACE
 ) -> np.ndarray:
     """Which of k groups each of some conversations is in, [conversations given] int64, from 0.
 

@@ -1,36 +1,53 @@
-"""A corpus made ready to train on: split, scaled by its training conversations, laid in rows."""
+"""The parts of a corpus, ready for training: split, scaled by its training part, and packed."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 import numpy as np
 
-from mman_jax.data import batching, protocols, scaling, splits
+from mman_jax.data import batching, scaling, splits
 from mman_jax.data.cells.utterances import Cells, Utterances
 from mman_jax.data.corpus import Corpus
-from mman_jax.data.frames import inside
+from mman_jax.data.validation import SPLIT_NAMES
 from mman_jax.errors import InputError
-from mman_jax.types import UNSCORED, Batch, is_scored, unscored
-
-PARTS = ("train", "valid", "test")
+from mman_jax.types import Batch, is_scored, unscored
 
 Shapes = Mapping[str, tuple[int, int]]
-"""How many rows R and cells U a part has at least, by part; the empty last row is not counted."""
+"""Minimum numbers of rows R and cells U of each part; the empty last row is not counted."""
+
+
+class Labeller(Protocol):
+    """What `Parts.labels` needs of a task."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes or numbers that are predicted."""
+
+    @property
+    def asked(self) -> str:
+        """What a scored utterance has, for messages."""
+
+    def labels(self, corpus: Corpus) -> np.ndarray:
+        """Returns the labels [N, ...] that are scored."""
+
+    def learnt(self, corpus: Corpus) -> np.ndarray:
+        """Returns the labels [N, ...] of training."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-    """The rows of each part of a corpus, and how they came about.
+    """The rows of each part of a corpus, and how they were made.
 
     Attributes:
-        corpus: what they were made of.
-        split: which of its conversations are in which part.
-        scaling: fitted on the training conversations.
-        layouts: where each conversation of `cells` lies, by part.
-        rows: features [R + 1, U, D], masks and resets by part; the last row is empty, features
-            are read when asked for, and no utterance has a class yet (see `labels`). An empty
-            test part is the empty row alone.
-        laid: what the cells are.
+        corpus: The corpus.
+        split: Conversations of each part.
+        scaling: Fitted to the training conversations.
+        layouts: Positions of the conversations of `cells.corpus`, by part.
+        rows: Features [R + 1, U, D], masks and resets by part. The last row is empty, features are
+            read on access, and labels are `UNSCORED` (see `labels`). An empty test part is the
+            empty row only.
+        cells: What the rows consist of.
     """
 
     corpus: Corpus
@@ -38,91 +55,79 @@ class Parts:
     scaling: scaling.Scaling
     layouts: dict[str, batching.Layout]
     rows: dict[str, Batch]
-    laid: Cells
-
-    @property
-    def cells(self) -> Corpus:
-        """What is laid out: the corpus, or one of what lies inside its utterances."""
-        return self.laid.cells
+    cells: Cells
 
     def whose(self, part: str) -> tuple[np.ndarray, np.ndarray]:
-        """Of each cell of a part, by what lies in its layout, in order: the conversation of
-        `corpus`, and the position in it of the utterance, [cells] int64 each."""
-        return self.laid.places(self.corpus, self.layouts[part])
+        """Returns the conversation of `corpus` and the utterance's position in it for each cell of
+        a part, in the order of its layout, [cells] int64 each."""
+        return self.cells.places(self.corpus, self.layouts[part])
 
-    def labels(self, task: protocols.Task) -> dict[str, np.ndarray]:
-        """Labels [R + 1, U, ...] of every part under a task, `UNSCORED` or NaN on context and
-        padding: classes int32, or numbers [..., C] float32 (see `Batch.labels`).
+    def labels(self, task: Labeller) -> dict[str, np.ndarray]:
+        """Returns labels [R + 1, U, ...] of every part under a task.
 
-        Those of training are what is learnt from, see `Task.learnt`.
-
-        Where cells are words an utterance's class is on its last; those without words, or frames,
-        are not trained on.
+        They are classes int32, or numbers [..., C] float32 (see `Batch.labels`), `UNSCORED` or NaN
+        on context and padding. If cells are words, an utterance's label is on its last word.
+        Items without words or frames are excluded from training.
 
         Raises:
-            InputError: if a part has utterances, but none that the task scores.
+            InputError: A part has utterances, but none that the task scores.
         """
-        cells, laid = self.cells, {}
+        corpus, packed = self.cells.corpus, {}
         for part, layout in self.layouts.items():
-            labels = task.learnt(cells) if part == "train" else task.labels(cells)
-            shape = (*self.rows[part].mask.shape, *labels.shape[1:])
-            laid[part] = np.full(shape, unscored(labels.dtype), labels.dtype)
-            chosen = layout.conversations
-            own = labels[cells.utterances_of(chosen)]
+            labels = task.learnt(corpus) if part == "train" else task.labels(corpus)
+            padding, items = unscored(labels.dtype), layout.conversations
+            labels = labels[corpus.utterances_of(items)]
             if part == "train":
-                own[np.repeat(self.laid.empty[chosen], layout.lengths)] = unscored(labels.dtype)
-            laid[part].reshape(-1, *labels.shape[1:])[layout.positions] = own
-            if len(chosen) and not is_scored(own).any():
+                labels[np.repeat(self.cells.empty[items], layout.lengths)] = padding
+            packed[part] = batching.place(layout, labels, padding)
+            if len(items) and not is_scored(labels).any():
                 raise InputError(
                     f"{self.corpus.source}, {part} part",
-                    f"no utterance of {self.laid.utterances(layout)} has {task.asked}",
+                    f"no utterance of {self.cells.utterances(layout)} has {task.asked}",
                     f"some with {', '.join(task.classes)}",
                 )
-        return laid
+        return packed
 
 
 def prepare(
     corpus: Corpus,
     split: splits.Split | None = None,
     shapes: Shapes | None = None,
-    laid: Cells | None = None,
+    cells: Cells | None = None,
     scale_test: bool = False,
 ) -> Parts:
-    """Splits a corpus, fits the scaling on its training conversations, and lays out every part.
+    """Splits a corpus, fits the scaling to its training conversations, and packs every part.
 
     Args:
-        corpus: what is laid out.
-        split: which conversations are in which part; None: as `splits.split` says.
-        shapes: how large the parts are at least, so that several splits of a corpus share compiled
+        corpus: The corpus.
+        split: Conversations of each part; None: as `splits.split` chooses.
+        shapes: Minimum sizes of the parts, so that several splits of a corpus share compiled
             programs (see `common_shapes`); they are filled up with padding.
-        laid: what the cells are; None: the utterances.
-        scale_test: whether the test part is scaled by its own statistics, where it is of another
-            corpus: its features are looked at for that, its labels are not.
+        cells: Cells of the corpus; None: its utterances.
+        scale_test: Whether the test part is scaled by its own statistics, if it is from another
+            corpus: this reads its features, not its labels.
 
     Raises:
-        InputError: if the corpus cannot be split.
+        InputError: The corpus cannot be split.
     """
     split = splits.split(corpus) if split is None else split
-    laid = Utterances(corpus) if laid is None else laid
-    cells, frames = laid.cells, laid.frames
-    fitted = scaling.fit(cells, laid.items(corpus, split.train), frames)
-    nothing = np.full(len(cells.labels), UNSCORED, np.int32)
+    cells = Utterances(corpus) if cells is None else cells
+    fitted = scaling.fit(cells.corpus, cells.items(corpus, split.train), cells.frames)
     layouts, rows = {}, {}
-    for part in PARTS:
+    for part in SPLIT_NAMES:
         least = shapes[part] if shapes else (0, 1)
-        layouts[part] = _lay_out(cells, laid.items(corpus, getattr(split, part)), *least)
-        by = fitted
-        if scale_test and part == "test":
-            by = scaling.fit(cells, layouts[part].conversations, frames)
-        plain = batching.rows(cells, layouts[part], nothing, by)
-        rows[part] = inside(plain, cells, layouts[part], frames, by)
-    return Parts(corpus, split, fitted, layouts, rows, laid)
+        layout = _pack(cells.corpus, cells.items(corpus, getattr(split, part)), *least)
+        own = scale_test and part == "test"
+        scale = scaling.fit(cells.corpus, layout.conversations, cells.frames) if own else fitted
+        layouts[part] = layout
+        rows[part] = batching.rows(cells.corpus, layout, None, scale, cells.frames)
+    return Parts(corpus, split, fitted, layouts, rows, cells)
 
 
 def common_shapes(
-    corpus: Corpus, several: Iterable[splits.Split], laid: Cells | None = None
+    corpus: Corpus, several: Iterable[splits.Split], cells: Cells | None = None
 ) -> Shapes:
-    """The least shapes that hold each of several splits of a corpus; `laid` as of `prepare`.
+    """Returns the smallest shapes that fit each of several splits; `cells` as in `prepare`.
 
     Examples:
         Conversations of 5, 2 and 3 utterances: the first is as long as the others together.
@@ -141,21 +146,19 @@ def common_shapes(
         {'train': (1, 5), 'valid': (1, 5), 'test': (1, 5)}
     """
     several, shapes = list(several), {}
-    laid = Utterances(corpus) if laid is None else laid
-    for part in PARTS:
-        chosen = [laid.items(corpus, getattr(split, part)) for split in several]
-        cells = max(int(laid.cells.lengths[c].max(initial=1)) for c in chosen)
-        shapes[part] = (max(_lay_out(laid.cells, c, 0, cells).rows for c in chosen), cells)
+    cells = Utterances(corpus) if cells is None else cells
+    for part in SPLIT_NAMES:
+        items = [cells.items(corpus, getattr(split, part)) for split in several]
+        length = max(int(cells.corpus.lengths[chosen].max(initial=1)) for chosen in items)
+        shapes[part] = (max(_pack(cells.corpus, x, 0, length).rows for x in items), length)
     return shapes
 
 
-def _lay_out(
-    corpus: Corpus, conversations: Sequence[int], rows: int, cells: int
-) -> batching.Layout:
-    """Conversations in at least so many rows of at least so many cells."""
+def _pack(corpus: Corpus, conversations: np.ndarray, rows: int, length: int) -> batching.Layout:
+    """Packs conversations in at least `rows` rows of at least `length` cells."""
     if not len(conversations):
-        none = np.zeros(0, np.int64)
-        return batching.Layout(none, none, none, none, rows, cells)
-    cells = max(cells, int(corpus.lengths[conversations].max()))
-    layout = batching.pack(corpus.lengths, conversations, cells)
+        empty = np.zeros(0, np.int64)
+        return batching.Layout(empty, empty, empty, empty, rows, length)
+    length = max(length, int(corpus.lengths[conversations].max()))
+    layout = batching.pack(corpus.lengths, conversations, length)
     return dataclasses.replace(layout, rows=max(rows, layout.rows))

@@ -1,21 +1,20 @@
 """Protocols: which labels of a corpus are scored, and as which classes."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from mman_jax.data.corpus import Corpus
+from mman_jax.data.folds import PLACE, Fold
+from mman_jax.data.label_names import EMOTIONS, emotion
 from mman_jax.data.scales import Target
 from mman_jax.data.splits import Split
 from mman_jax.errors import InputError, nearest
 from mman_jax.types import UNSCORED
 
 PROTOCOLS = ("auto", "mman4", "binary4", "iemocap4", "iemocap6")
-
-EMOTIONS = ("happy", "sad", "neutral", "angry", "excited", "frustrated")
-"""IEMOCAP's six labels, in the order of the public pickles."""
 
 TABLE_1 = {"train": (504, 839, 1324, 933, 742, 1468), "test": (144, 245, 384, 170, 299, 381)}
 """Utterances of each emotion in the paper's Table 1."""
@@ -31,18 +30,6 @@ _MMAN4 = {
 _FOUR = {
     "mman4": _MMAN4,
     "iemocap4": {**_MMAN4, "sad": ("sad",)},
-}
-_SYNONYMS = {
-    "hap": "happy",
-    "happiness": "happy",
-    "sadness": "sad",
-    "neu": "neutral",
-    "ang": "angry",
-    "anger": "angry",
-    "exc": "excited",
-    "excitement": "excited",
-    "fru": "frustrated",
-    "frustration": "frustrated",
 }
 
 
@@ -259,15 +246,23 @@ def _task(
     return Task(name, classes, label_map)
 
 
-def emotion(label_name: str) -> str:
-    """A label's name in lower case, and of IEMOCAP's emotions in one of its common forms.
+def check_folds(
+    corpus: Corpus, folds: Iterable[Fold], tasks: Sequence[Task], setting: str = PLACE
+) -> tuple[str, ...]:
+    """Checks that folds can be trained and scored, see `Task.check_fold`.
 
-    Examples:
-        >>> emotion("Sadness"), emotion("Joy")
-        ('sad', 'joy')
+    Returns:
+        Sentences for people: the classes that a test part lacks.
+
+    Raises:
+        InputError: As `Task.check_fold`.
     """
-    lowered = label_name.strip().lower()
-    return _SYNONYMS.get(lowered, lowered)
+    return tuple(
+        notice
+        for task in tasks
+        for fold in folds
+        for notice in task.check_fold(corpus, fold.split, fold.name, setting)
+    )
 
 
 def _require(corpus: Corpus, protocol: str, emotions: tuple[str, ...]) -> None:

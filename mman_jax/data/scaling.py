@@ -1,9 +1,10 @@
 """Scaling: standard scores by the statistics of the training conversations."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from mman_jax.data import sequences
 from mman_jax.data.corpus import Corpus
@@ -60,7 +61,7 @@ class Scaling:
 
 def fit(
     corpus: Corpus,
-    conversations: Sequence[int],
+    conversations: npt.ArrayLike,
     frames: Mapping[str, sequences.Sequence] | None = None,
 ) -> Scaling:
     """The statistics of these conversations, summed in float64 and in bounded memory.
@@ -93,11 +94,11 @@ def fit(
     for modality, array in corpus.features.items():
         inside = (frames or {}).get(modality)
         if inside is None:
-            given = (corpus, array, conversations, corpus.present.get(modality))
-            centre, deviation = moments(*given)
+            present = corpus.present.get(modality)
+            centre, deviation = moments(array, corpus.offsets, conversations, present)
         else:
             bounds = inside.offsets[corpus.offsets]
-            centre, deviation = _moments(inside.values, bounds, conversations)
+            centre, deviation = moments(inside.values, bounds, conversations)
         constant = is_constant(centre, deviation)
         mean[modality] = centre.astype(np.float32)
         scale[modality] = (1.0 / np.where(constant, 1.0, deviation)).astype(np.float32)
@@ -105,47 +106,38 @@ def fit(
 
 
 def moments(
-    corpus: Corpus,
-    array: np.ndarray,
-    conversations: Sequence[int],
-    present: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation [D] float64 of the columns of [N, D] over some conversations.
-
-    With `present` [N] bool, over the utterances alone where it is True; zeros if there are none.
-    """
-    return _moments(array, corpus.offsets, conversations, present)
-
-
-def _moments(
     array: np.ndarray,
     offsets: np.ndarray,
-    conversations: Sequence[int],
+    conversations: npt.ArrayLike,
     present: np.ndarray | None = None,
+    columns: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """As `moments`, of conversations that start at these rows."""
-    spans = [(int(offsets[c]), int(offsets[c + 1])) for c in sorted(conversations)]
-    centre = _average(array, spans, np.zeros(array.shape[1]), 1, present)
-    return centre, np.sqrt(_average(array, spans, centre, 2, present))
+    """Computes the mean and the deviation [D] float64 of columns over some conversations.
+
+    Args:
+        array: [N, D] float32.
+        offsets: Row at which each conversation starts, then N.
+        conversations: Indices of the conversations.
+        present: [N] bool, rows that count; None: all. Without any, the moments are 0.
+        columns: Indices of the columns that are computed; None: all.
+    """
+    chosen = np.arange(array.shape[1]) if columns is None else columns
+    spans = [(int(offsets[c]), int(offsets[c + 1])) for c in np.sort(conversations)]
+
+    def average(centre: np.ndarray, power: int) -> np.ndarray:
+        total, count = np.zeros(len(chosen), np.float64), 0
+        for start, stop in spans:
+            for rows in row_chunks(array, start, stop):
+                values = array[rows] if present is None else array[rows][present[rows]]
+                values = values if columns is None else values[:, columns]
+                count += len(values)
+                total += ((values.astype(np.float64) - centre) ** power).sum(axis=0)
+        return total / max(count, 1)
+
+    mean = average(np.zeros(len(chosen)), 1)
+    return mean, np.sqrt(average(mean, 2))
 
 
 def is_constant(mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
-    """Which columns [D] are taken for constant: they vary by rounding, or not at all."""
+    """Returns which columns [D] count as constant: they vary by rounding, or not at all."""
     return (deviation <= _CONSTANT * np.abs(mean)) | (deviation < _SMALLEST)
-
-
-def _average(
-    array: np.ndarray,
-    spans: list[tuple[int, int]],
-    centre: np.ndarray,
-    power: int,
-    present: np.ndarray | None,
-) -> np.ndarray:
-    total = np.zeros(array.shape[1], np.float64)
-    count = 0
-    for start, stop in spans:
-        for rows in row_chunks(array, start, stop):
-            values = array[rows] if present is None else array[rows][present[rows]]
-            count += len(values)
-            total += ((values.astype(np.float64) - centre) ** power).sum(axis=0)
-    return total / max(count, 1)

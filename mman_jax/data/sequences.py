@@ -1,4 +1,4 @@
-"""Sequences: what lies inside an utterance, at a rate of its own: words, frames, windows."""
+"""Sequences: cells inside utterances, at their own rate: words, frames, windows."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -6,13 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from mman_jax.data.checks import check_array, check_count, check_key, check_names, is_line
-from mman_jax.data.validation import name_utterance, row_chunks
+from mman_jax.data.validation import (
+    check_array,
+    check_count,
+    check_key,
+    check_names,
+    first_infinite,
+    is_line,
+    name_utterance,
+    row_chunks,
+)
 from mman_jax.errors import InputError, nearest
 from mman_jax.files.growing import Growing
 
 _CHUNK_VALUES = 1 << 20
-_MISSING = "finite values; leave out cells that were not measured"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -21,9 +28,9 @@ class Sequence:
 
     Attributes:
         values: [T, D] float32; may be memory-mapped.
-        lengths: [N] int32, cells of each utterance, 0 where it has none; they sum to T.
-        intervals: [T, 2] float64, start and end of each cell in seconds from where the
-            utterance's clip starts; starts do not fall inside an utterance. None where unknown.
+        lengths: [N] int32, number of cells of each utterance, possibly 0; they sum to T.
+        intervals: [T, 2] float64, start and end of each cell in seconds from the start of the
+            utterance's clip; starts do not fall inside an utterance. None if unknown.
         names: T, such as the words, or None.
     """
 
@@ -43,21 +50,25 @@ class Sequence:
         return np.repeat(np.arange(len(self.lengths)), self.lengths)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Returns the arrays that it has, by their names here."""
+        """Returns the arrays that are not None, by their names here."""
         named = {"values": self.values, "lengths": self.lengths, "intervals": self.intervals}
         return {name: array for name, array in named.items() if array is not None}
 
     def fits(self, utterances: int) -> bool:
-        """Whether there is a length of each utterance, and they and all else fit the cells."""
-        beside = [len(x) for x in (self.intervals, self.names) if x is not None]
+        """Returns whether lengths, intervals and names fit the cells and that many utterances."""
         lengths, cells = self.lengths, len(self.values)
         if len(lengths) != utterances or int(lengths.min(initial=0)) < 0:
             return False
-        return {int(lengths.sum(dtype=np.int64)), *beside} == {cells}
+        counts = [len(x) for x in (self.intervals, self.names) if x is not None]
+        return {int(lengths.sum(dtype=np.int64)), *counts} == {cells}
 
 
 def check_sequences(corpus: Any) -> None:
-    """Raises InputError for the first thing in a corpus's sequences that does not fit."""
+    """Checks the sequences of a corpus.
+
+    Raises:
+        InputError: The first part that does not fit.
+    """
     for modality, sequence in corpus.sequences.items():
         place = f"{corpus.source or 'corpus'}: sequence {modality}"
         check_key(modality, place)
@@ -65,26 +76,25 @@ def check_sequences(corpus: Any) -> None:
             raise InputError(place, f"a {type(sequence).__name__}", "a Sequence")
         _check_shapes(corpus, sequence, place)
         if sequence.intervals is not None:
-            _check_intervals(corpus, modality, sequence)
-        for rows in row_chunks(sequence.values):
-            finite = np.isfinite(sequence.values[rows])
-            if not finite.all():
-                row, column = (int(i) for i in np.argwhere(~finite)[0])
-                cell = rows.start + row
-                found = f"{sequence.values[cell, column]} in column {column}"
-                raise InputError(_cell(corpus, modality, sequence, cell), found, _MISSING)
+            _check_intervals(corpus, modality, sequence, sequence.intervals)
+        wrong = first_infinite(sequence.values)
+        if wrong:
+            cell, column = wrong
+            found = f"{sequence.values[cell, column]} in column {column}"
+            expected = "finite values; leave out cells that were not measured"
+            raise InputError(_cell(corpus, modality, sequence, cell), found, expected)
 
 
 def check_named(corpus: Any, what: str, modalities: Iterable[str] = ()) -> None:
-    """Refuses a corpus without sequences, or without one of some modalities.
+    """Refuses a corpus without sequences, or without those of some modalities.
 
     Args:
-        corpus: of sequences.
-        what: they are wanted for, for the message.
-        modalities: names.
+        corpus: The corpus.
+        what: What the sequences are needed for, for the message.
+        modalities: Names of modalities.
 
     Raises:
-        InputError: naming what there is not.
+        InputError: The missing sequence.
     """
     place = f"{corpus.source or 'corpus'}: {what}"
     if not corpus.sequences:
@@ -96,7 +106,7 @@ def check_named(corpus: Any, what: str, modalities: Iterable[str] = ()) -> None:
 
 
 def averaged(sequence: Sequence) -> np.ndarray:
-    """[N, D] float32 means over the cells of each utterance, 0 where it has none; in chunks.
+    """Computes [N, D] float32 means over the cells of each utterance, in chunks; 0 without cells.
 
     Examples:
         >>> values = np.array([[1.0], [3.0], [5.0]], np.float32)
@@ -106,20 +116,20 @@ def averaged(sequence: Sequence) -> np.ndarray:
     total = np.zeros((len(sequence.lengths), sequence.values.shape[1]), np.float64)
     owners = sequence.owners
     for rows in row_chunks(sequence.values):
-        own = owners[rows]
-        first = np.flatnonzero(np.diff(own, prepend=-1))
+        utterances = owners[rows]
+        first = np.flatnonzero(np.diff(utterances, prepend=-1))
         values = sequence.values[rows].astype(np.float64)
-        total[own[first]] += np.add.reduceat(values, first, axis=0)
+        total[utterances[first]] += np.add.reduceat(values, first, axis=0)
     return (total / np.maximum(sequence.lengths, 1)[:, None]).astype(np.float32)
 
 
 def taken(sequence: Sequence, utterances: np.ndarray) -> Sequence:
-    """The cells of some utterances, in this order, of -1 none; in bounded memory.
+    """Selects the cells of utterances, in this order, in bounded memory; -1 has no cells.
 
     Examples:
         >>> values = np.array([[1.0], [3.0], [5.0]], np.float32)
-        >>> one = taken(Sequence(values, np.array([2, 1], np.int32)), np.array([1, -1, 0]))
-        >>> one.values.tolist(), one.lengths.tolist()
+        >>> chosen = taken(Sequence(values, np.array([2, 1], np.int32)), np.array([1, -1, 0]))
+        >>> chosen.values.tolist(), chosen.lengths.tolist()
         ([[5.0], [1.0], [3.0]], [1, 0, 2])
     """
     utterances = np.asarray(utterances)
@@ -130,7 +140,7 @@ def taken(sequence: Sequence, utterances: np.ndarray) -> Sequence:
 
 
 def cut(sequence: Sequence, cells: np.ndarray, lengths: np.ndarray) -> Sequence:
-    """Some cells [n] int64 of a sequence, those of each utterance so many; in bounded memory."""
+    """Selects cells [n] int64; `lengths` is the number of them in each utterance."""
     intervals, names = sequence.intervals, sequence.names
     return Sequence(
         gathered(sequence.values, cells),
@@ -141,7 +151,10 @@ def cut(sequence: Sequence, cells: np.ndarray, lengths: np.ndarray) -> Sequence:
 
 
 def gathered(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Some rows [n] int64 of [T, D], of -1 zeros; in bounded memory, and as it is where all are."""
+    """Selects rows [n] int64 of [T, D], with zeros for -1, in bounded memory.
+
+    If the rows are all of them in order, the array itself is returned.
+    """
     if np.array_equal(rows, np.arange(len(values))):
         return values
     grown = Growing(values.shape[1])
@@ -162,10 +175,11 @@ def _check_shapes(corpus: Any, sequence: Sequence, place: str) -> None:
     where = f"{place}: lengths"
     check_array(sequence.lengths, np.int32, 1, where, "[N]")
     check_count(sequence.lengths, len(corpus.utterance_ids), where, "utterance_ids")
-    short = np.flatnonzero(sequence.lengths < 0)
-    if len(short):
-        where = f"{place}, {name_utterance(corpus, int(short[0]))}"
-        raise InputError(where, f"length {int(sequence.lengths[short[0]])}", "at least 0")
+    negative = np.flatnonzero(sequence.lengths < 0)
+    if len(negative):
+        first = int(negative[0])
+        where = f"{place}, {name_utterance(corpus, first)}"
+        raise InputError(where, f"length {sequence.lengths[first]}", "at least 0")
     total = int(sequence.lengths.sum(dtype=np.int64))
     if total != cells:
         expected = f"their sum to be the number of cells, {cells}"
@@ -175,39 +189,38 @@ def _check_shapes(corpus: Any, sequence: Sequence, place: str) -> None:
         check_count(sequence.names, cells, f"{place}: names", "cells")
 
 
-def _check_intervals(corpus: Any, modality: str, sequence: Sequence) -> None:
+def _check_intervals(corpus: Any, modality: str, sequence: Sequence, intervals: np.ndarray) -> None:
     place = f"{corpus.source or 'corpus'}: sequence {modality}: intervals"
-    intervals, cells = sequence.intervals, len(sequence.values)
+    cells = len(sequence.values)
     check_array(intervals, np.float64, 2, place, "[T, 2]")
     if intervals.shape != (cells, 2):
         found = f"shape {intervals.shape}"
         raise InputError(place, found, f"({cells}, 2), start and end of each cell")
-
-    def refuse(wrong: np.ndarray, found: str, expected: str) -> None:
+    starts, ends = intervals.T
+    falls = np.diff(starts, prepend=-np.inf) < 0
+    falls[sequence.offsets[:-1][sequence.lengths > 0]] = False
+    rules = (
+        (~np.isfinite(intervals).all(1), "from {start:g} to {end:g}", "finite seconds"),
+        (
+            starts > ends,
+            "it starts at {start:g} s and ends at {end:g} s",
+            "no end before the start",
+        ),
+        (
+            falls,
+            "it starts at {start:g} s, the cell before it at {before:g} s",
+            "times that do not fall inside an utterance",
+        ),
+    )
+    for wrong, found, expected in rules:
         if wrong.any():
             cell = int(np.argmax(wrong))
-            start, end = intervals[cell]
-            before = intervals[cell - 1, 0]
-            found = found.format(start=start, end=end, before=before)
+            found = found.format(start=starts[cell], end=ends[cell], before=starts[cell - 1])
             raise InputError(_cell(corpus, modality, sequence, cell), found, expected)
-
-    refuse(~np.isfinite(intervals).all(1), "from {start:g} to {end:g}", "finite seconds")
-    refuse(
-        intervals[:, 0] > intervals[:, 1],
-        "it starts at {start:g} s and ends at {end:g} s",
-        "no end before the start",
-    )
-    falls = np.diff(intervals[:, 0], prepend=-np.inf) < 0
-    falls[sequence.offsets[:-1][sequence.lengths > 0]] = False
-    refuse(
-        falls,
-        "it starts at {start:g} s, the cell before it at {before:g} s",
-        "times that do not fall inside an utterance",
-    )
 
 
 def _cell(corpus: Any, modality: str, sequence: Sequence, cell: int) -> str:
-    """The place of one of the T cells, for a message."""
+    """Returns the place of one of the T cells, for a message."""
     utterance = int(sequence.owners[cell])
     number = cell - int(sequence.offsets[utterance])
     named = f" ({sequence.names[cell]})" if sequence.names is not None else ""

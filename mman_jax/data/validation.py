@@ -1,27 +1,37 @@
-"""What makes a corpus valid; everything that is not is refused by the name of its place."""
+"""Validation of corpora: whatever does not fit is refused, with its place."""
 
-from collections.abc import Iterator
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Sized
 from typing import Any
 
 import numpy as np
 
-from mman_jax.data.checks import check_array, check_count, check_key, check_names
-from mman_jax.data.fields import CONVERSATIONS, MODALITY, UTTERANCES, Kind, entries, kinds
+from mman_jax.data.fields import CONVERSATIONS, MODALITY, UTTERANCES, Kind, columns, entries, kinds
 from mman_jax.errors import InputError, nearest
 
 TOLD = ("speaker", "session")
-"""Names that no `groups` may have: scores are told by these where a corpus knows them."""
+"""Names that no `groups` may have: the corpus has fields for them."""
 
 SPLIT_NAMES = ("train", "valid", "test")
-
-_CHUNK_VALUES = 1 << 20
 
 ONE_VECTOR = "[N, D], one vector an utterance: average frames [N, T, D] over T first"
 CLASSES = "class indices from 0 as int32 (numbers to predict are targets/<name>)"
 
+_CHUNK_VALUES = 1 << 20
+
+# Names are keys of files, paths of parameters and values of flags, between commas.
+_KEY = re.compile(r"[^\W_]([\w.()+ -]{0,98}[\w.()+-])?")
+
+_DIRECTION_MARKS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
 
 def check_facts(corpus: Any) -> None:
-    """Raises InputError for the first thing in a corpus, its features aside, that does not fit."""
+    """Checks all of a corpus but its features and sequences.
+
+    Raises:
+        InputError: The first part that does not fit.
+    """
     place = corpus.source or "corpus"
     _check_lengths(corpus, place)
     if isinstance(corpus.labels, np.ndarray) and corpus.labels.dtype.kind == "f":
@@ -35,17 +45,144 @@ def check_facts(corpus: Any) -> None:
                     check_key(key, where)
                 _check_values(corpus, values, kind, where)
     _check_unique(corpus, place)
-    for rule in (_check_split, _check_labels, _check_targets, _check_groups, _check_votes):
-        rule(corpus, place)
+    _check_split(corpus, place)
+    _check_labels(corpus, place)
+    for name, array in corpus.targets.items():
+        where = f"{place}: targets/{name}"
+        _refuse_entry(corpus, array, np.isinf(array), where, "a number, or NaN: context only")
+    for name in corpus.groups:
+        field = columns(corpus).get(name)
+        if field and (name in TOLD or getattr(corpus, field) is not None):
+            found, expected = "what the corpus tells otherwise", f"{field}, or another name"
+            raise InputError(f"{place}: groups/{name}", found, expected)
+    for label, array in corpus.votes.items():
+        where = f"{place}: votes/{label}"
+        if label not in corpus.label_names:
+            raise InputError(where, "an unknown label", nearest(label, corpus.label_names))
+        _refuse_entry(corpus, array, array < 0, where, "raters, from 0")
     check_names(corpus.source_notes, f"{place}: source_notes")
 
 
-def _check_values(corpus: Any, values: object, kind: Kind, where: str) -> None:
-    """Checks the type, the shape and the number of one array or tuple."""
-    axis = {UTTERANCES: "[N]", CONVERSATIONS: "[conversations]"}.get(kind.axis, "")
+def check_features(corpus: Any) -> None:
+    """Checks the features of a corpus, and where they are missing.
+
+    Raises:
+        InputError: The first part that does not fit.
+    """
+    place = corpus.source or "corpus"
+    if not corpus.features:
+        raise InputError(place, "no modalities", "at least one")
+    utterances = len(corpus.utterance_ids)
+    for modality, array in corpus.features.items():
+        where = f"{place}: modality {modality}"
+        check_key(modality, where)
+        if isinstance(array, np.ndarray) and array.ndim == 3:
+            raise InputError(where, f"shape {array.shape}", ONE_VECTOR)
+        check_array(array, np.float32, 2, where, "[N, D]")
+        if array.shape[0] != utterances:
+            found = f"{array.shape[0]} utterances, unequal to the other arrays'"
+            raise InputError(where, found, f"{utterances}, one row an utterance")
+        if not array.shape[1]:
+            raise InputError(where, "no features (D = 0)", "at least one feature")
+    for modality, array in corpus.present.items():
+        where = f"{place}: present/{modality}"
+        if modality not in corpus.features:
+            raise InputError(where, "an unknown modality", nearest(modality, corpus.features))
+        _check_values(corpus, array, kinds(corpus)["present"], where)
+    for modality, array in corpus.features.items():
+        wrong = first_infinite(array, corpus.present.get(modality))
+        if wrong:
+            utterance, column = wrong
+            where = f"{place}: {name_utterance(corpus, utterance)}, modality {modality}"
+            found = f"{array[utterance, column]} in column {column}"
+            expected = f"finite features, or the modality told as missing (present/{modality})"
+            raise InputError(where, found, expected)
+
+
+def row_chunks(array: np.ndarray, start: int = 0, stop: int | None = None) -> Iterator[slice]:
+    """Iterates over slices of the rows of [N, D], each of a bounded number of values."""
+    stop = len(array) if stop is None else stop
+    step = max(1, _CHUNK_VALUES // max(1, array.shape[1]))
+    for first in range(start, stop, step):
+        yield slice(first, min(first + step, stop))
+
+
+def first_infinite(array: np.ndarray, present: np.ndarray | None = None) -> tuple[int, int] | None:
+    """Finds the row and column of the first value that is not finite, where `present` [N]."""
+    for rows in row_chunks(array):
+        finite = np.isfinite(array[rows])
+        if present is not None:
+            finite |= ~present[rows, None]
+        if not finite.all():
+            row, column = np.argwhere(~finite)[0].tolist()
+            return rows.start + row, column
+    return None
+
+
+def name_utterance(corpus: Any, utterance: int) -> str:
+    """Returns the conversation and the id of one of the N utterances, for a message."""
+    ends = np.cumsum(corpus.lengths, dtype=np.int64)
+    conversation = int(np.searchsorted(ends, utterance, side="right"))
+    name = corpus.conversation_ids[conversation]
+    return f"conversation {name}, utterance {corpus.utterance_ids[utterance]}"
+
+
+def check_key(name: object, place: str) -> None:
+    """Refuses an unusable name of a modality, a sequence or a target."""
+    if not isinstance(name, str) or not _KEY.fullmatch(name):
+        expected = "a letter or digit, then letters, digits and any of _ - . ( ) + or a space"
+        raise InputError(place, "an unusable name", f"{expected}, at most 100 characters")
+
+
+def check_array(array: object, dtype: type, rank: int, place: str, axes: str) -> None:
+    """Refuses anything but an array of this type and number of axes."""
+    if not isinstance(array, np.ndarray):
+        found = f"a {type(array).__name__}"
+    elif array.dtype != dtype or array.ndim != rank:
+        found = f"{array.dtype} of shape {array.shape}"
+    else:
+        return
+    raise InputError(place, found, f"an array {axes} of {np.dtype(dtype).name}")
+
+
+def is_line(text: str) -> bool:
+    """Returns whether a text is printable, apart from spaces and marks that join or part letters.
+
+    Many scripts need these marks. Marks that reverse the direction of writing are not allowed: they
+    could make a line look like another one.
+
+    Examples:
+        >>> is_line("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"), is_line("two\\nlines")
+        (True, False)
+    """
+    return text.isprintable() or all(
+        c.isprintable() or (unicodedata.category(c) in ("Cf", "Zs") and c not in _DIRECTION_MARKS)
+        for c in text
+    )
+
+
+def check_names(names: object, place: str, good: Callable[[str], bool] = str.isprintable) -> None:
+    """Refuses anything but a tuple of nonempty texts of which `good` is true."""
+    # One line a message and one row a prediction: an id that breaks lines would break both.
+    if not isinstance(names, tuple):
+        raise InputError(place, f"a {type(names).__name__}", "a tuple of str")
+    for position, name in enumerate(names):
+        if type(name) is not str or not name or not good(name):
+            raise InputError(place, f"{name!r:.60} at position {position}", "printable text")
+
+
+def check_count(values: Sized, count: int, place: str, other: str) -> None:
+    """Refuses another number of values than another field has."""
+    if len(values) != count:
+        raise InputError(place, f"{len(values)} entries", f"{count}, as many as {other}")
+
+
+def _check_values(corpus: Any, values: Any, kind: Kind, where: str) -> None:
+    """Checks the type, the shape and the number of entries of an array or tuple."""
     if kind.is_text:
         check_names(values, where)
     else:
+        axis = {UTTERANCES: "[N]", CONVERSATIONS: "[conversations]"}.get(kind.axis, "")
         check_array(values, kind.dtype, kind.rank, where, axis)
     if kind.axis == UTTERANCES:
         check_count(values, len(corpus.utterance_ids), where, "utterance_ids")
@@ -53,12 +190,14 @@ def _check_values(corpus: Any, values: object, kind: Kind, where: str) -> None:
         check_count(values, len(corpus.lengths), where, "lengths")
 
 
-def row_chunks(array: np.ndarray, start: int = 0, stop: int | None = None) -> Iterator[slice]:
-    """Slices over the rows of [N, D], each of a bounded number of values."""
-    stop = len(array) if stop is None else stop
-    step = max(1, _CHUNK_VALUES // max(1, array.shape[1]))
-    for first in range(start, stop, step):
-        yield slice(first, min(first + step, stop))
+def _refuse_entry(
+    corpus: Any, array: np.ndarray, wrong: np.ndarray, place: str, expected: str
+) -> None:
+    """Refuses the first wrong entry of [N]."""
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        where = f"{place}: {name_utterance(corpus, first)}"
+        raise InputError(where, f"{array[first]}", expected)
 
 
 def _check_lengths(corpus: Any, place: str) -> None:
@@ -107,90 +246,13 @@ def _check_unique(corpus: Any, place: str) -> None:
 
 
 def _check_labels(corpus: Any, place: str) -> None:
-    names = corpus.label_names
+    names, labels = corpus.label_names, corpus.labels
     if len(set(names)) != len(names):
         raise InputError(f"{place}: label_names", "a name comes twice", "unique label names")
-    wrong = np.flatnonzero((corpus.labels < -1) | (corpus.labels >= len(names)))
+    wrong = np.flatnonzero((labels < -1) | (labels >= len(names)))
     if len(wrong):
         where = f"{place}: {name_utterance(corpus, int(wrong[0]))}"
         expected = f"-1 or an index into the {len(names)} label names"
-        if (corpus.labels[wrong] == len(names)).all() and not (corpus.labels == 0).any():
+        if (labels[wrong] == len(names)).all() and not (labels == 0).any():
             expected += "; indices are from 0: subtract 1 from ratings that start at 1"
-        raise InputError(where, f"label {int(corpus.labels[wrong[0]])} out of range", expected)
-
-
-def check_features(corpus: Any) -> None:
-    """Raises InputError for the first thing in a corpus's features that does not fit."""
-    place = corpus.source or "corpus"
-    if not corpus.features:
-        raise InputError(place, "no modalities", "at least one")
-    utterances = len(corpus.utterance_ids)
-    for modality, array in corpus.features.items():
-        where = f"{place}: modality {modality}"
-        check_key(modality, where)
-        if isinstance(array, np.ndarray) and array.ndim == 3:
-            raise InputError(where, f"shape {array.shape}", ONE_VECTOR)
-        check_array(array, np.float32, 2, where, "[N, D]")
-        if array.shape[0] != utterances:
-            found = f"{array.shape[0]} utterances, unequal to the other arrays'"
-            raise InputError(where, found, f"{utterances}, one row an utterance")
-        if not array.shape[1]:
-            raise InputError(where, "no features (D = 0)", "at least one feature")
-    _check_present(corpus, place)
-    for modality, array in corpus.features.items():
-        present = corpus.present.get(modality)
-        for rows in row_chunks(array):
-            finite = np.isfinite(array[rows])
-            if present is not None:
-                finite |= ~present[rows, None]
-            if not finite.all():
-                row, column = (int(i) for i in np.argwhere(~finite)[0])
-                utterance = rows.start + row
-                where = f"{place}: {name_utterance(corpus, utterance)}, modality {modality}"
-                found = f"{array[utterance, column]} in column {column}"
-                expected = f"finite features, or the modality told as missing (present/{modality})"
-                raise InputError(where, found, expected)
-
-
-def _check_targets(corpus: Any, place: str) -> None:
-    for name, array in corpus.targets.items():
-        infinite = np.flatnonzero(np.isinf(array))
-        if len(infinite):
-            where = f"{place}: targets/{name}: {name_utterance(corpus, int(infinite[0]))}"
-            found = f"{array[infinite[0]]}"
-            raise InputError(where, found, "a number, or NaN: context only")
-
-
-def _check_groups(corpus: Any, place: str) -> None:
-    for name in corpus.groups:
-        if name in TOLD:
-            where = f"{place}: groups/{name}"
-            raise InputError(where, "what the corpus tells otherwise", f"{name}s, or another name")
-
-
-def _check_votes(corpus: Any, place: str) -> None:
-    for label, array in corpus.votes.items():
-        where = f"{place}: votes/{label}"
-        if label not in corpus.label_names:
-            raise InputError(where, "an unknown label", nearest(label, corpus.label_names))
-        negative = np.flatnonzero(array < 0)
-        if len(negative):
-            utterance = name_utterance(corpus, int(negative[0]))
-            raise InputError(f"{where}: {utterance}", f"{array[negative[0]]}", "raters, from 0")
-
-
-def _check_present(corpus: Any, place: str) -> None:
-    kind = kinds(corpus)["present"]
-    for modality, array in corpus.present.items():
-        where = f"{place}: present/{modality}"
-        if modality not in corpus.features:
-            raise InputError(where, "an unknown modality", nearest(modality, corpus.features))
-        _check_values(corpus, array, kind, where)
-
-
-def name_utterance(corpus: Any, utterance: int) -> str:
-    """The conversation and the id of one of the N utterances, for a message."""
-    ends = np.cumsum(corpus.lengths, dtype=np.int64)
-    conversation = int(np.searchsorted(ends, utterance, side="right"))
-    name = corpus.conversation_ids[conversation]
-    return f"conversation {name}, utterance {corpus.utterance_ids[utterance]}"
+        raise InputError(where, f"label {labels[wrong[0]]} out of range", expected)

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from mman_jax.data import synthetic
 from mman_jax.data.corpus import Corpus
-from mman_jax.data.synthetic import ceiling, word_ceiling
 
 CHANCE, LABELS = "chance", "labels"
 """What stands beside the systems."""
@@ -33,8 +33,7 @@ def used(
         The share by system and kind; the same by kind of `CHANCE`, answers drawn as often as the
         labels have each class, and of the `LABELS` themselves; and what each kind is.
     """
-    of = word_ceiling if corpus.sequences else ceiling
-    whole, lacking, about = of.posteriors(corpus)
+    whole, lacking, about = synthetic.posteriors(corpus)
     offsets = dict(zip(corpus.conversation_ids, corpus.offsets[:-1], strict=True))
     starts = np.array([offsets[c] for c in utterances["conversation"]])
     index = starts + np.asarray(utterances["position"])

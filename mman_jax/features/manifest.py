@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mman_jax.data.checks import check_key, is_line
 from mman_jax.data.corpus import Corpus
-from mman_jax.data.validation import SPLIT_NAMES, TOLD
+from mman_jax.data.validation import SPLIT_NAMES, TOLD, check_key, is_line
 from mman_jax.errors import InputError, nearest
 from mman_jax.files.regular import check_regular
 

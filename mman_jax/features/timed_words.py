@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mman_jax.data.checks import is_line
 from mman_jax.data.readers import csv_tables
+from mman_jax.data.validation import is_line
 from mman_jax.errors import InputError, nearest
 from mman_jax.features import decoding
 from mman_jax.features.manifest import Utterance

@@ -10,10 +10,10 @@ import numpy as np
 from flax import traverse_util
 
 from mman_jax.data import batching
-from mman_jax.data.cells.unaligned import Unaligned, unaligned
+from mman_jax.data.cells.frames import Frames
+from mman_jax.data.cells.frames import frames as cells_of_frames
 from mman_jax.data.cells.words import Words, words
 from mman_jax.data.corpus import Corpus
-from mman_jax.data.frames import inside
 from mman_jax.data.scaling import Scaling
 from mman_jax.errors import InputError
 from mman_jax.evaluation.attention import attention_weights
@@ -25,7 +25,7 @@ from mman_jax.systems import SYSTEMS, Systems, build
 from mman_jax.systems.base import BaseSystem
 from mman_jax.systems.estimator import check_network
 from mman_jax.systems.settings import SUBWORD
-from mman_jax.types import UNSCORED, Array, Batch
+from mman_jax.types import Array, Batch
 
 _FILE = "model.npz"
 
@@ -193,7 +193,7 @@ class Model:
             cells = corpus.select_modalities(names)
         else:
             laid = self._inside(corpus, names)
-            cells, frames = laid.cells, laid.frames
+            cells, frames = laid.corpus, laid.frames
         for modality, size in self.dims.items():
             if cells.dims[modality] != size:
                 raise InputError(
@@ -202,14 +202,12 @@ class Model:
                     f"the {size} that the model was trained on",
                 )
         layout = batching.pack(cells.lengths, range(len(cells.lengths)))
-        nothing = np.full(len(cells.labels), UNSCORED, np.int32)
-        rows = batching.rows(cells, layout, nothing, self.scaling)
-        return layout, inside(rows, cells, layout, frames, self.scaling)
+        return layout, batching.rows(cells, layout, None, self.scaling, frames)
 
-    def _inside(self, corpus: Corpus, names: list[str]) -> Words | Unaligned:
+    def _inside(self, corpus: Corpus, names: list[str]) -> Words | Frames:
         system = self.build()
         if self.words is None:
-            return unaligned(corpus, {name: system.frame_view(name) for name in names})
+            return cells_of_frames(corpus, {name: system.frame_view(name) for name in names})
         return words(corpus, **self.words, frames=SUBWORD in system.reads, modalities=names)
 
     def _of_utterances(self, layout: batching.Layout, laid: np.ndarray, axis: int = 0):

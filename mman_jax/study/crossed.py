@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from mman_jax.data import another, relabelling, scaling
+from mman_jax.data import cross_corpus, scaling
 from mman_jax.data.corpus import Corpus
+from mman_jax.data.label_names import check_map, read_map
 from mman_jax.data.readers.read import read_corpus
 from mman_jax.errors import InputError, nearest
 from mman_jax.evaluation.metrics import confusion
@@ -40,7 +41,7 @@ def run(
     """Trains a system on each corpus, a trial in `workdir/trained/NAME`, and tests it on each.
 
     On its own corpus a trial is scored as usual. Its model predicts the others' test parts (see
-    `another.test_part`), as it would in a trial with `data.test`; it is not trained again.
+    `cross_corpus.test_part`), as it would in a trial with `data.test`; it is not trained again.
 
     Args:
         config: of the system; `data.label_map` holds for all corpora, and `data.scale` for the
@@ -64,7 +65,7 @@ def run(
     for name, trial in trials.items():
         _check(trial)
         for other in corpora.keys() - {name}:
-            _, split = another.joined(corpora[name], trial.parts.split, corpora[other])
+            _, split = cross_corpus.join(corpora[name], trial.parts.split, corpora[other])
             for notice in split.notices:
                 progress.notice(f"{name}, tested on {other}: {notice}")
     folders = {name: workdir / "trained" / name for name in configs}
@@ -108,9 +109,9 @@ def _configs(config: ConfigDict, paths: Sequence[pathlib.Path]) -> dict[str, Con
     scale = config.data.scale
     if scale not in (None, EACH):
         raise InputError("config.data.scale", repr(scale), nearest(scale, [EACH]))
-    labels = relabelling.read(config.data.label_map or "")
+    labels = read_map(config.data.label_map or "")
     known = [read_corpus(path) for path in paths]
-    relabelling.check(labels, known)
+    check_map(labels, known)
     names = [_UNFIT.sub("_", name) for name in distinct([p.with_suffix("") for p in paths])]
     configs = {}
     for name, path, corpus in zip(names, paths, known, strict=True):
@@ -122,7 +123,7 @@ def _configs(config: ConfigDict, paths: Sequence[pathlib.Path]) -> dict[str, Con
 
 
 def _check(trial: Trial) -> None:
-    if trial.targets or trial.parts.laid.kind != "utterances":
+    if trial.targets or not trial.parts.cells.vectors:
         found = "numbers to answer, or words as cells"
         raise InputError("config.data", found, "labels of utterances")
     if len(trial.tasks) > 1:
@@ -132,7 +133,7 @@ def _check(trial: Trial) -> None:
 
 def _scores(model: Model, trial: Trial, other: Corpus, scale_apart: bool) -> dict[str, Any]:
     """Computes the scores of a trial's model on another corpus's test part."""
-    scored = another.matched(other, trial.parts.corpus, another.test_part(other)[0])
+    scored = cross_corpus.match(other, trial.parts.corpus, cross_corpus.test_part(other)[0])
     if scale_apart:
         fitted = scaling.fit(scored, range(len(scored.lengths)))
         model = dataclasses.replace(model, scaling=fitted)
@@ -147,6 +148,6 @@ def _about(name: str, results: Mapping[str, Any], corpus: Corpus) -> dict[str, A
         "path": corpus.source,
         "sha256": corpus.fingerprint(),
         "split": results["corpus"]["split"],
-        "tested_by_others": another.test_part(corpus)[1],
+        "tested_by_others": cross_corpus.test_part(corpus)[1],
         "parts": results["corpus"]["parts"],
     }

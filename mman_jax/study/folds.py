@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from mman_jax.data import folds
 from mman_jax.data.corpus import Corpus
+from mman_jax.data.protocols import check_folds
 from mman_jax.errors import InputError
 from mman_jax.study import jobs, pooled
 from mman_jax.trial import boards, folder, tasks
@@ -48,7 +49,7 @@ def configs(config: ConfigDict, corpus: Corpus) -> dict[str, ConfigDict]:
         found = f"{config.data.split!r}, and folds by {config.data.folds}"
         raise InputError("data.split", found, "one of the two")
     splits = folds.folds(corpus, config.data.folds)
-    folds.check(corpus, splits, tasks.of_config(config, corpus))
+    check_folds(corpus, splits, tasks.of_config(config, corpus))
     by_fold = {fold.name: copy(config) for fold in splits}
     for name, own in by_fold.items():
         own.data.fold = name

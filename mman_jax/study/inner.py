@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from mman_jax.data import folds
 from mman_jax.data.parts import Parts, common_shapes, prepare
-from mman_jax.data.protocols import Task
+from mman_jax.data.protocols import Task, check_folds
 from mman_jax.errors import InputError
 from mman_jax.systems import build
 from mman_jax.systems.base import System
@@ -108,14 +108,14 @@ def prepare_inner(config: ConfigDict, by: str) -> Inner:
         # A validation part that the corpus does not name is part of the training part.
         split = dataclasses.replace(split, train=np.union1d(split.train, split.valid))
     inner = folds.inner(corpus, split, by, _SETTING)
-    folds.check(corpus, inner, tasks, _SETTING)
+    check_folds(corpus, inner, tasks, _SETTING)
     splits, cells = [fold.split for fold in inner], load_cells(config, corpus)
     shapes = common_shapes(corpus, splits, cells)
     parts = tuple(prepare(corpus, fold_split, shapes, cells) for fold_split in splits)
     labels = tuple(fold_parts.labels(tasks[0]) for fold_parts in parts)
     about = tuple(dict.fromkeys(fold_split.how for fold_split in splits))
     names = tuple(fold.name for fold in inner)
-    return Inner(tuple(cells.cells.dims), tasks[0], about, Folds(names, parts, labels))
+    return Inner(tuple(cells.dims), tasks[0], about, Folds(names, parts, labels))
 
 
 class Candidate:

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mman_jax.data import protocols
+from mman_jax.data import protocols, synthetic
 from mman_jax.data.corpus import Corpus
-from mman_jax.data.synthetic import ceiling, word_ceiling
 from mman_jax.evaluation import evidence, significance
 from mman_jax.study import claims, pooled
 from mman_jax.study.plan import ABLATION, CITED, PAPER, System
@@ -251,6 +250,5 @@ def _synthetic(
     corpus = experiments[0].parts.corpus
     shares, beside, kinds = evidence.used(corpus, utterances, answers)
     test = np.concatenate([one.parts.split.test for one in experiments])
-    of = word_ceiling if corpus.sequences else ceiling
     found = {"evidence": shares, "evidence_beside": beside, "kinds": kinds}
-    return of.bounds(corpus, test) | found
+    return synthetic.bounds(corpus, test) | found

@@ -195,7 +195,7 @@ def _attention(
 def _missing(experiment: Trial, task: Task, params: Any, labels: np.ndarray) -> dict[str, Any]:
     """The test score of each seed where one modality is missing, by modality."""
     parts, system = experiment.parts, experiment.trainer.system
-    if len(parts.cells.features) < 2:
+    if len(parts.cells.dims) < 2:
         return {}
     every = logits_without(system, params, parts.rows["test"], _options())
     every = {m: batching.gather(parts.layouts["test"], x, axis=1) for m, x in every.items()}

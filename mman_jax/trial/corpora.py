@@ -7,11 +7,12 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from mman_jax.data import another, relabelling
-from mman_jax.data.cells.unaligned import unaligned
+from mman_jax.data import cross_corpus
+from mman_jax.data.cells.frames import frames
 from mman_jax.data.cells.utterances import Cells, Utterances
 from mman_jax.data.cells.words import words
 from mman_jax.data.corpus import Corpus
+from mman_jax.data.label_names import check_map, read_map, relabel
 from mman_jax.data.readers import pooling
 from mman_jax.data.readers.read import read_corpus
 from mman_jax.data.sequences import check_named
@@ -57,7 +58,7 @@ class External:
         return {
             "path": self.corpus.source,
             "sha256": self.corpus.fingerprint(),
-            "which": another.test_part(self.corpus)[1],
+            "which": cross_corpus.test_part(self.corpus)[1],
             "scaled": self.scaled,
         }
 
@@ -93,8 +94,8 @@ def load_cells(config: ConfigDict, corpus: Corpus) -> Cells:
     names = modalities(data)
     if data.cells == "words":
         system = SYSTEMS.get(config.system)
-        frames = SUBWORD in getattr(system, "reads", ())  # an unknown system is refused when built
-        return words(corpus, data.pivot, data.words, frames, names)
+        subword = SUBWORD in getattr(system, "reads", ())  # an unknown system is refused when built
+        return words(corpus, data.pivot, data.words, subword, names)
     if data.cells != "frames":
         return Utterances(corpus)
     names = names or list(corpus.sequences)
@@ -104,7 +105,7 @@ def load_cells(config: ConfigDict, corpus: Corpus) -> Cells:
         if FRAMES not in system.reads:
             expected = "a system that reads them, mult or tripathi; or utterances"
             raise InputError("data.cells", f"'frames' for {title(config)}", expected)
-        return unaligned(corpus, {m: system.frame_view(m) for m in names})
+        return frames(corpus, {m: system.frame_view(m) for m in names})
 
 
 def modalities(data: ConfigDict) -> list[str]:
@@ -147,11 +148,11 @@ def _load(data: ConfigDict, with_test: bool) -> tuple[Corpus, Corpus | None]:
         names.append(pivot)
     corpus = corpus.select_modalities(names) if names else corpus
     other = _read(data.test, "mean") if with_test and data.test is not None else None
-    labels = relabelling.read(data.label_map or "")
+    labels = read_map(data.label_map or "")
     if with_test or data.test is None:
-        relabelling.check(labels, [corpus] if other is None else [corpus, other])
-    corpus = relabelling.relabel(corpus, labels)
-    return corpus, None if other is None else relabelling.relabel(other, labels)
+        check_map(labels, [corpus] if other is None else [corpus, other])
+    corpus = relabel(corpus, labels)
+    return corpus, None if other is None else relabel(other, labels)
 
 
 def _read(path: str, pool: pooling.How) -> Corpus:

@@ -197,7 +197,7 @@ def of_corpus(parts: Parts, labels: Mapping[str, np.ndarray] | None, task: Task)
         "conversations": len(corpus.lengths),
         "utterances": len(corpus.labels),
         "dimensions": {name: int(size) for name, size in parts.cells.dims.items()},
-        **parts.laid.about(),
+        **parts.cells.about(),
         "split": parts.split.how,
         "parts": sizes,
     }

@@ -10,8 +10,8 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from mman_jax.data import synthetic
 from mman_jax.data.protocols import Task
-from mman_jax.data.synthetic import ceiling, word_ceiling
 from mman_jax.errors import InputError
 from mman_jax.files.whole import write_whole
 from mman_jax.training import mesh, processes
@@ -165,7 +165,7 @@ def _seconds_of_answering(trial: Trial, task: Task, snapshot: Snapshot) -> float
     parts = trial.parts
     sizes = results.sizes(parts, trial.labels[task.name])
     # If cells are words, an utterance is as many answers as it has words.
-    cells = len(parts.cells.labels) / len(parts.corpus.labels)
+    cells = len(parts.cells.corpus.labels) / len(parts.corpus.labels)
     return each * cells * sizes["test"]["utterances"]
 
 
@@ -209,6 +209,4 @@ def _ceilings(trial: Trial) -> dict[str, float]:
     """Returns the best accuracies that a synthetic corpus allows; nothing of other corpora."""
     if not trial.synthetic:
         return {}
-    corpus = trial.parts.corpus
-    process = word_ceiling if corpus.sequences else ceiling
-    return process.bounds(corpus, trial.parts.split.test)
+    return synthetic.bounds(trial.parts.corpus, trial.parts.split.test)

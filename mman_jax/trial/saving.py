@@ -39,7 +39,7 @@ def save_model(
     if trial.external:
         about["test_corpus"] = trial.external.card()
     parts = trial.parts
-    laid = parts.laid
+    laid = parts.cells
     units = trial.reference(task) if trial.targets else None  # of classes there is none
     given = (params, parts.scaling, trial.network)
     more = {"temperature": temperature, "units": units, "words": laid.card()}

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from mman_jax.data import another, columns, folds, protocols, suspicions
+from mman_jax.data import cross_corpus, folds, protocols, warnings
 from mman_jax.data.cells.utterances import Cells
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.parts import Parts, common_shapes, prepare
@@ -126,7 +126,7 @@ class Trial:
     def on_split(self, split: Split) -> "Trial":
         """Returns the trial on another split, scaled by its training conversations."""
         scale_test = self.external is not None and self.external.scaled_apart
-        parts = prepare(self.parts.corpus, split, None, self.parts.laid, scale_test=scale_test)
+        parts = prepare(self.parts.corpus, split, None, self.parts.cells, scale_test=scale_test)
         labels = {task.name: parts.labels(task) for task in self.tasks}
         trainer = make_trainer(self.config, parts, self.tasks[0])
         return dataclasses.replace(self, parts=parts, labels=labels, trainer=trainer)
@@ -144,16 +144,18 @@ def prepare_trial(config: ConfigDict) -> Trial:
     split, split_notices = choose_split(config.data, corpus, tasks)
     mismatch = protocols.check_table_1(corpus)
     if external is not None:
-        corpus, split = another.joined(corpus, split, external.corpus)
+        corpus, split = cross_corpus.join(corpus, split, external.corpus)
     cells = load_cells(config, corpus)
     parts, conversations = _parts(config.data, corpus, split, cells)
     labels = {task.name: parts.labels(task) for task in tasks}
     trainer = make_trainer(config, parts, tasks[0], conversations)
     _check_memory(config, trainer, parts.rows)
-    unusual = columns.unusual(parts.cells, parts.scaling, parts.layouts["train"].conversations)
+    train = parts.layouts["train"].conversations
+    unusual = warnings.of_columns(cells.corpus, parts.scaling, train)
     notices = [*corpus.source_notes, parts.split.how, *cells.notices()]
     notices += [*([mismatch] if mismatch else []), *map(str, unusual), *parts.split.notices]
-    notices += [*split_notices, *suspicions.of_tasks(corpus, parts.split, tasks)]
+    notices += [*split_notices, *warnings.of_split(corpus, parts.split)]
+    notices += [x for task in tasks for x in task.check_split(corpus, parts.split)]
     if external is not None:
         notices.append(f"the test part is scaled by {external.scaled}")
     if len(seeds_of(config, trainer.system)) < config.seeds:
@@ -199,12 +201,16 @@ def make_trainer(
     """
     with within("config"):
         use(config.system)
-        system = build(network(config, task, parts.laid), list(parts.cells.dims), len(task.classes))
-        system.check_data("votes" if config.train.labels == "votes" else "classes", parts.laid.kind)
+        system = build(
+            network(config, task, parts.cells), list(parts.cells.dims), len(task.classes)
+        )
+        system.check_data(
+            "votes" if config.train.labels == "votes" else "classes", parts.cells.kind
+        )
         if ":" in config.system:
             system.check_outputs(parts.cells.dims)
         settings = copy.deepcopy(config.train)
-        settings.batch = parts.laid.batch(settings.batch, parts.corpus)
+        settings.batch = parts.cells.batch(settings.batch, parts.corpus)
         trainer = make_learner(
             system,
             settings,
@@ -259,7 +265,7 @@ def choose_split(
         fold = folds.fold(corpus, data.folds, data.fold)
     else:
         fold, *_ = folds.folds(corpus, data.folds)
-    return fold.split, folds.check(corpus, (fold,), tasks)
+    return fold.split, protocols.check_folds(corpus, (fold,), tasks)
 
 
 def out_of_fold_groups(

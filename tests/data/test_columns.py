@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mman_jax.data import columns, scaling
+from mman_jax.data import scaling, warnings
 from tests.data.small import corpus
 
 
@@ -10,7 +10,7 @@ def found(values, train=(0, 1)):
     features = {name: np.array(array, np.float32) for name, array in values.items()}
     made = corpus(lengths=(2, 2, 1), features=features)
     fitted = scaling.fit(made, train)
-    return columns.unusual(made, fitted, train)
+    return warnings.of_columns(made, fitted, train)
 
 
 def summary(findings):

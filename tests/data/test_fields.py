@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mman_jax.data import another, corpus, sequences
+from mman_jax.data import corpus, cross_corpus, sequences
 from mman_jax.data.fields import UTTERANCES, optional
 from mman_jax.data.readers import npz, npz_defaults
 from mman_jax.errors import InputError
@@ -36,7 +36,8 @@ def test_it_is_checked():
 
 def test_it_is_selected_and_joined():
     assert heard().select_conversations([2, 0]).loudness.tolist() == [3, 4, 5, 0, 1]
-    both = another._concatenated(heard(), heard(loudness=None, conversation_ids=("d0", "d1", "d2")))
+    other = heard(loudness=None, conversation_ids=("d0", "d1", "d2"))
+    both = cross_corpus._concatenate(heard(), other)
     assert both.loudness.tolist() == [0, 1, 2, 3, 4, 5] + [0] * 6
 
 

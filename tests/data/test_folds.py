@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mman_jax.data import folds
-from mman_jax.data.protocols import Task, tasks
+from mman_jax.data.protocols import Task, check_folds, tasks
 from mman_jax.errors import InputError
 from mman_jax.types import UNSCORED
 from tests.data.small import corpus
@@ -210,19 +210,19 @@ def test_a_fold_whose_training_lacks_a_class_is_refused_by_name():
         found = folds.folds(changed, "sessions")
         said = rf"^data.folds: fold {fold}: no utterance in training is yes \(task auto\)"
         with pytest.raises(InputError, match=said):
-            folds.check(changed, found, auto(changed))
-    assert folds.check(made, folds.folds(made, "sessions"), auto(made)) == ()
+            check_folds(changed, found, auto(changed))
+    assert check_folds(made, folds.folds(made, "sessions"), auto(made)) == ()
 
 
 def test_a_class_that_no_utterance_has_is_asked_of_no_fold():
     made = of(6, sessions=("S1", "S1", "S2", "S2", "S3", "S3"), label_names=("no", "yes", "so"))
-    assert folds.check(made, folds.folds(made, "sessions"), auto(made)) == ()
+    assert check_folds(made, folds.folds(made, "sessions"), auto(made)) == ()
 
 
 def test_a_test_part_that_lacks_a_class_is_told():
     labels = np.array([0, 0, 0, 1, 0, 1, 0, 1], np.int32)
     made = of(8, sessions=tuple(np.repeat(("S1", "S2", "S3", "S4"), 2).tolist()), labels=labels)
-    (said,) = folds.check(made, folds.folds(made, "sessions"), auto(made))
+    (said,) = check_folds(made, folds.folds(made, "sessions"), auto(made))
     assert said == "fold S1, task auto: no utterance in the test part is yes"
 
 
@@ -240,4 +240,4 @@ def test_a_part_in_which_nothing_is_scored_is_refused_under_the_task_that_matter
     certain = Task("certain", ("no", "yes"), np.array([0, 1, UNSCORED], np.int32))
     said = f"^data.folds: fold {fold}: no utterance in {part} has a class of certain"
     with pytest.raises(InputError, match=said):
-        folds.check(made, found, (certain,))
+        check_folds(made, found, (certain,))

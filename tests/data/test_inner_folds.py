@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mman_jax.data import folds, splits
+from mman_jax.data.protocols import check_folds
 from mman_jax.errors import InputError
 from tests.data.test_folds import auto, heard, of, spoken
 
@@ -27,7 +28,7 @@ def test_inside_training_each_session_validates_once_and_nothing_tests():
     check_inner(split, found)
     assert [fold.name for fold in found] == ["S1", "S4", "S5"]
     assert found[0].split.valid.tolist() == [0, 5]
-    assert folds.check(made, found, auto(made)) == ()
+    assert check_folds(made, found, auto(made)) == ()
 
 
 def test_inside_training_two_sessions_make_two_folds_where_they_are_asked_for():

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from mman_jax.data.batching import gather
-from mman_jax.data.parts import PARTS, common_shapes, prepare
+from mman_jax.data.parts import common_shapes, prepare
 from mman_jax.data.protocols import tasks
 from mman_jax.data.splits import Split
+from mman_jax.data.validation import SPLIT_NAMES
 from mman_jax.errors import InputError
 from mman_jax.types import UNSCORED
 from tests.data.small import corpus
@@ -42,7 +43,7 @@ def of(*parts):
 def test_a_split_that_is_given_is_taken_and_scales_by_its_own_training():
     small = corpus(split=("train", "valid", "test"))
     parts = prepare(small, of([2], [0], [1]))
-    assert [parts.layouts[part].conversations.tolist() for part in PARTS] == [[2], [0], [1]]
+    assert [parts.layouts[part].conversations.tolist() for part in SPLIT_NAMES] == [[2], [0], [1]]
     speech = parts.rows["train"].features["speech"][:1]
     np.testing.assert_allclose(speech.mean(axis=(0, 1)), 0, atol=1e-6)
     own = small.features["speech"]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mman_jax.data import batching, columns, scaling
+from mman_jax.data import batching, scaling, warnings
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
 from tests.data.small import corpus
@@ -72,7 +72,7 @@ def test_a_modality_that_training_lacks_altogether_is_zero_and_said():
     fitted = scaling.fit(made, [0, 1])
     assert not fitted.mean["text"].any()
     assert (fitted.scale["text"] == 1).all()
-    assert [str(f) for f in columns.unusual(made, fitted, [0, 1])]
+    assert [str(f) for f in warnings.of_columns(made, fitted, [0, 1])]
 
 
 def test_missing_features_are_zero_in_the_rows_and_told():

@@ -92,7 +92,7 @@ def test_iemocap4_scores_as_many_utterances_of_each_session_as_other_work():
     (task,) = protocols.tasks(made, "iemocap4")
     labels = task.labels(made)
     found = folds.folds(made, "sessions")
-    assert folds.check(made, found, (task,)) == ()
+    assert protocols.check_folds(made, found, (task,)) == ()
     for fold, counts in zip(found, COUNTS, strict=True):
         own = np.concatenate([labels[made.utterances(c)] for c in fold.split.test])
         assert np.bincount(own[own != UNSCORED]).tolist() == counts.tolist()

@@ -3,8 +3,8 @@ import pytest
 
 from mman_jax.data import folds, targets
 from mman_jax.data.parts import prepare
+from mman_jax.data.protocols import check_folds
 from mman_jax.data.splits import Split
-from mman_jax.data.suspicions import of_tasks
 from mman_jax.errors import InputError
 from tests.data.small import corpus
 
@@ -51,9 +51,9 @@ def test_a_target_without_news_in_training_is_refused(values, words):
     made = rated(values)
     task = targets.task(made, ["sentiment"], "auto")
     with pytest.raises(InputError, match=words):
-        of_tasks(made, SPLIT, [task])
+        task.check_split(made, SPLIT)
     with pytest.raises(InputError, match="fold one"):
-        folds.check(made, [folds.Fold("one", SPLIT)], [task])
+        check_folds(made, [folds.Fold("one", SPLIT)], [task])
 
 
 def test_classes_of_a_target():

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from mman_jax.data.synthetic import ceiling
 from mman_jax.data.synthetic import process as synthetic
 from mman_jax.evaluation import evidence
 from mman_jax.study import claims
@@ -74,7 +73,7 @@ def test_a_filter_uses_the_evidence_that_it_has():
     }
 
     def answers(*evidence, **settings):
-        posterior = ceiling.posterior(process, corpus, *evidence, **settings)
+        posterior = synthetic.posterior(process, corpus, *evidence, **settings)
         return [posterior.argmax(-1)[scored].tolist()]
 
     shares, beside, kinds = evidence.used(

@@ -22,13 +22,14 @@ from mman_jax.systems.mman import papers
 from mman_jax.trial import config as configs
 from mman_jax.trial.config import change, network, of, title
 from tests import tiny
+from tests.data import small
 
 optuna = pytest.importorskip("optuna", reason="pip install 'mman_jax[sweep]'")
 
 ROOT = pathlib.Path(__file__).parents[2]
 SCREEN = Screen(quiet=True)
 MODALITIES = ("speech", "visual", "text")
-PARTS = (types.SimpleNamespace(laid=Utterances(None), corpus=None),) * 3
+PARTS = (types.SimpleNamespace(cells=Utterances(small.corpus()), corpus=None),) * 3
 INNER = Inner(
     MODALITIES,
     types.SimpleNamespace(classes="abcd", targets=()),

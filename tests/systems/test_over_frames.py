@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mman_jax.data.cells.unaligned import unaligned
+from mman_jax.data.cells import Frames
 from mman_jax.data.parts import prepare
 from mman_jax.data.protocols import tasks
 from mman_jax.data.synthetic.words import WordProcess, generate
@@ -164,8 +164,8 @@ def test_trained_frozen_resumed_saved_and_answered(name, tmp_path):
     corpus = generate(WordProcess(**sizes), (4, 2, 2)).select_modalities(list(DIMS[name]))
     dims, classes = corpus.dims, corpus.label_names
     system = small(name, 2)
-    laid = unaligned(corpus, {m: system.frame_view(m) for m in dims})
-    parts = prepare(corpus, laid=laid)
+    laid = Frames.make(corpus, list(dims), False, system.frame_view)
+    parts = prepare(corpus, cells=laid)
     group, part = FROZEN[name]
     stage = {
         "rules": ((f"{group}/{part}/.*", False), (".*", True)),

@@ -1,41 +1,39 @@
-"""Utterances as cells, and what all kinds of cells have in common."""
+"""Utterances as cells, and the base class of all cells."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from mman_jax.data import batching, sequences
 from mman_jax.data.batching import Layout
 from mman_jax.data.corpus import Corpus
 
 FrameView = Callable[[str], Mapping[str, int]]
-"""Arguments of `views.as_is` for a modality's own frames."""
+"""Returns the view of a modality's frames: arguments of `views.as_is`."""
 
 
 class Cells:
-    """What lies in rows: a corpus of its own, whose conversations are the items of a layout.
-
-    This class is that of cells inside utterances, where each utterance is an item.
+    """Base class of cells; its methods are those of cells inside utterances.
 
     Attributes:
         kind: Name of the cells, as in `config.data.cells`.
-        cells: What is laid out.
-        frames: What lies inside the cells, for each modality that has more than one vector a cell.
-        empty: [items] bool, items of which nothing is known: they are not trained on.
+        vectors: Whether an utterance is one vector per modality, which a stream can supply. If not,
+            cells are inside utterances, and each utterance is an item of a layout.
+        pool: How readers reduce sequences of frames to vectors; None: they leave them.
+        corpus: Corpus whose utterances are the cells, and whose conversations are the items.
+        frames: Frames inside the cells, for each modality with more than one vector per cell.
+        empty: [items] bool, True for items of which nothing is known; these are not trained on.
     """
 
-    kind: str
-    cells: Corpus
+    kind: ClassVar[str]
+    vectors: ClassVar[bool] = False
+    pool: ClassVar[str | None] = None
+    corpus: Corpus
     frames: dict[str, sequences.Sequence]
     empty: np.ndarray
-
-    vectors: ClassVar[bool] = False
-    """Whether an utterance is one vector a modality, which a stream of utterances can bring."""
-
-    pool: ClassVar[str | None] = None
-    """How a reader makes vectors of sequences of frames; None: it leaves them."""
 
     @classmethod
     def make(
@@ -49,32 +47,24 @@ class Cells:
         """Makes the cells of a corpus for a system.
 
         Args:
-            corpus: whose utterances.
-            modalities: names in the system's order.
-            subword: whether the system reads the frames inside a word.
-            frame_view: the system's arguments of `views.as_is` for a modality's own frames.
-            **options: what `card` returned.
+            corpus: The corpus.
+            modalities: Names in the system's order.
+            subword: Whether the system reads the frames inside a word.
+            frame_view: The system's view of a modality's frames.
+            **options: What `card` returned.
 
         Raises:
-            InputError: the corpus lacks a modality, or what lies inside its utterances.
+            InputError: The corpus lacks a modality, or what is inside its utterances.
         """
         raise NotImplementedError
 
-    def of_utterances(self, values: np.ndarray, layout: Layout, axis: int = 0) -> np.ndarray:
-        """Returns the values of utterances [..., N, ...] from those of packed cells.
+    @property
+    def dims(self) -> dict[str, int]:
+        """D of each modality."""
+        return self.corpus.dims
 
-        An utterance has the value of its last cell.
-
-        Args:
-            values: [..., R, U, ...].
-            layout: of all items, in their order.
-            axis: that of R.
-        """
-        cells = batching.gather(layout, values, axis)
-        return cells.take(np.cumsum(layout.lengths) - 1, axis)
-
-    def items(self, corpus: Corpus, conversations: Sequence[int]) -> np.ndarray:
-        """Returns the items of some conversations of the corpus, [n] int64, in their order."""
+    def items(self, corpus: Corpus, conversations: npt.ArrayLike) -> np.ndarray:
+        """Returns the items [n] int64 of conversations of the original corpus, in their order."""
         return corpus.utterances_of(conversations)
 
     def places(self, corpus: Corpus, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
@@ -83,24 +73,37 @@ class Cells:
         conversations = np.searchsorted(corpus.offsets, items, side="right") - 1
         return conversations, items - corpus.offsets[conversations]
 
+    def of_utterances(self, values: np.ndarray, layout: Layout, axis: int = 0) -> np.ndarray:
+        """Gathers the values of utterances [..., N, ...] from those of packed cells.
+
+        The value of an utterance is that of its last cell.
+
+        Args:
+            values: [..., R, U, ...].
+            layout: Positions of all items, in their order.
+            axis: Axis of R.
+        """
+        cells = batching.gather(layout, values, axis)
+        return cells.take(np.cumsum(layout.lengths) - 1, axis)
+
     def utterances(self, layout: Layout) -> int:
         """Returns the number of utterances in a layout."""
         return len(layout.conversations)
 
     def batch(self, conversations: int, corpus: Corpus) -> int:
-        """Returns the number of items that as many conversations have on average."""
+        """Returns the average number of items of that many conversations."""
         return max(1, round(conversations * len(corpus.labels) / len(corpus.lengths)))
 
     def network(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns a system's settings, those that say what a cell is as it is here."""
+        """Returns a system's settings, with those that describe cells filled in."""
         return dict(settings)
 
     def card(self) -> dict[str, Any] | None:
-        """Returns what a model needs to make these cells of other corpora; None: nothing."""
+        """Returns what a model stores to make these cells of other corpora; None: nothing."""
         return None
 
     def about(self) -> dict[str, Any]:
-        """Returns what results say of them."""
+        """Returns what `results.json` says about them."""
         return {}
 
     def notices(self) -> list[str]:
@@ -108,14 +111,35 @@ class Cells:
         return []
 
 
+def left_out(modalities: tuple[str, ...], kind: str) -> list[str]:
+    """Returns a sentence for each modality without a sequence."""
+    return [f"{name}: no sequence of this name, left out over {kind}" for name in modalities]
+
+
+def without(empty: np.ndarray, cell: str) -> list[str]:
+    """Returns a sentence on utterances without a cell, if there are any."""
+    if not empty.any():
+        return []
+    return [
+        f"{int(empty.sum())} utterances without a {cell}: not trained on, and scored with "
+        "everything missing"
+    ]
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Utterances(Cells):
     """The utterances of a corpus as cells; each conversation is an item."""
 
-    cells: Corpus
-    kind = "utterances"
-    vectors = True
-    pool = "mean"
+    corpus: Corpus
+    frames: dict[str, sequences.Sequence] = dataclasses.field(default_factory=dict, init=False)
+    empty: np.ndarray = dataclasses.field(init=False)
+    kind: ClassVar[str] = "utterances"
+    vectors: ClassVar[bool] = True
+    pool: ClassVar[str | None] = "mean"
+
+    def __post_init__(self):
+        """Set `empty`: every conversation has utterances."""
+        object.__setattr__(self, "empty", np.zeros(len(self.corpus.lengths), bool))
 
     @classmethod
     def make(
@@ -126,24 +150,10 @@ class Utterances(Cells):
         frame_view: FrameView,
         **options: Any,
     ) -> Self:
-        """Makes the cells of a corpus; see `Cells.make`."""
+        """Selects the modalities of a corpus; see `Cells.make`."""
         return cls(corpus.select_modalities(list(modalities)))
 
-    def of_utterances(self, values: np.ndarray, layout: Layout, axis: int = 0) -> np.ndarray:
-        """Returns the values of utterances [..., N, ...] from those of packed utterances."""
-        return batching.gather(layout, values, axis)
-
-    @property
-    def frames(self) -> dict[str, sequences.Sequence]:
-        """Nothing: an utterance has one vector a modality."""
-        return {}
-
-    @property
-    def empty(self) -> np.ndarray:
-        """[conversations] bool, False."""
-        return np.zeros(len(self.cells.lengths), bool)
-
-    def items(self, corpus: Corpus, conversations: Sequence[int]) -> np.ndarray:
+    def items(self, corpus: Corpus, conversations: npt.ArrayLike) -> np.ndarray:
         """Returns the conversations themselves."""
         return np.asarray(conversations, np.int64)
 
@@ -152,6 +162,10 @@ class Utterances(Cells):
         items = np.repeat(layout.conversations, layout.lengths)
         before = np.repeat(np.cumsum(layout.lengths) - layout.lengths, layout.lengths)
         return items, np.arange(len(items)) - before
+
+    def of_utterances(self, values: np.ndarray, layout: Layout, axis: int = 0) -> np.ndarray:
+        """Gathers the values of utterances [..., N, ...] from rows."""
+        return batching.gather(layout, values, axis)
 
     def utterances(self, layout: Layout) -> int:
         """Returns the number of utterances in a layout."""

@@ -1,14 +1,15 @@
-"""Words as cells: an utterance is what a conversation is elsewhere, and a word its utterance."""
+"""Words as cells: a row holds utterances instead of conversations."""
 
 import dataclasses
 from collections.abc import Mapping
 from collections.abc import Sequence as Several
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from mman_jax.data import sequences, views
-from mman_jax.data.cells.utterances import Cells, FrameView
+from mman_jax.data import sequences
+from mman_jax.data.cells import views
+from mman_jax.data.cells.utterances import Cells, FrameView, left_out, without
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.sequences import Sequence
 from mman_jax.errors import InputError
@@ -22,29 +23,29 @@ _TEXT = "text"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Words(Cells):
-    """The words of a corpus's N utterances, to be laid in rows.
+    """The words of a corpus's N utterances, packed in rows.
 
     Attributes:
-        cells: a corpus whose N conversations are the utterances, in their order, and whose
-            utterances are their words; each one's label is on its last word. A modality has the
-            mean of what lies in a word.
-        frames: for each modality other than the pivot what lies in a word, of all words of
-            `cells`; empty where it is not asked for.
-        pivot: the modality whose cells are the words.
-        most: words of an utterance that are kept.
-        cut: [N] bool, utterances that had more.
-        empty: [N] bool, utterances without a word: they have one cell, without any modality.
-        rest: modalities that have no sequence, and are left out.
+        corpus: A corpus whose N conversations are the utterances, and whose utterances are the
+            words. The label of an utterance is on its last word. The features of a modality are
+            its means inside each word.
+        frames: Frames inside each word of `corpus`, for each modality other than the pivot; empty
+            unless requested.
+        pivot: Modality whose cells are the words.
+        most: Maximum number of words of an utterance; the last ones are kept.
+        cut: [N] bool, utterances with more words.
+        empty: [N] bool, utterances without words: they have one cell, without any modality.
+        rest: Modalities without a sequence, which are left out.
     """
 
-    cells: Corpus
+    corpus: Corpus
     frames: dict[str, Sequence]
     pivot: str
     most: int
     cut: np.ndarray
     empty: np.ndarray
     rest: tuple[str, ...]
-    kind = "words"
+    kind: ClassVar[str] = "words"
 
     @classmethod
     def make(
@@ -59,55 +60,46 @@ class Words(Cells):
         return words(corpus, frames=subword, modalities=modalities, **options)
 
     def network(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the settings with the pivot whose cells are the words.
+        """Returns a system's settings with the pivot filled in.
 
         Raises:
-            InputError: settings that name another one.
+            InputError: The settings name another pivot.
         """
-        made = dict(settings)
-        if "pivot" in made:
-            if made["pivot"] not in ("", self.pivot):
-                found = f"{made['pivot']!r}, where cells are words of {self.pivot}"
-                raise InputError("config.network.pivot", found, repr(self.pivot))
-            made["pivot"] = self.pivot
-        return made
+        if "pivot" not in settings:
+            return dict(settings)
+        if settings["pivot"] not in ("", self.pivot):
+            found = f"{settings['pivot']!r}, where cells are words of {self.pivot}"
+            raise InputError("config.network.pivot", found, repr(self.pivot))
+        return {**settings, "pivot": self.pivot}
 
     def card(self) -> dict[str, Any]:
         """Returns the arguments of `words`."""
         return {"pivot": self.pivot, "most": self.most}
 
     def about(self) -> dict[str, Any]:
-        """What results say of them."""
-        words = {
-            "pivot": self.pivot,
-            "most": self.most,
-            "cells": int(self.cells.lengths.sum()),
+        """Returns what `results.json` says about them."""
+        counts = {
+            "cells": int(self.corpus.lengths.sum()),
             "utterances_cut": int(self.cut.sum()),
             "utterances_without": int(self.empty.sum()),
         }
-        return {"words": words}
+        return {"words": self.card() | counts}
 
     def notices(self) -> list[str]:
-        """What people are to be told."""
-        told = [f"cells are words, those of {self.pivot}: {int(self.cells.lengths.sum())}"]
-        for modality in self.rest:
-            told.append(f"{modality}: no sequence of this name, left out over words")
+        """Returns sentences for people."""
+        notices = [f"cells are words, those of {self.pivot}: {int(self.corpus.lengths.sum())}"]
+        notices += left_out(self.rest, "words")
         if self.cut.any():
             count = int(self.cut.sum())
-            told.append(f"{count} utterances have over {self.most} words: the last are kept")
-        if self.empty.any():
-            told.append(
-                f"{int(self.empty.sum())} utterances without a word: not trained on, and scored "
-                "with everything missing"
-            )
-        return told
+            notices.append(f"{count} utterances have over {self.most} words: the last are kept")
+        return notices + without(self.empty, "word")
 
 
 def default_pivot(corpus: Corpus) -> str:
-    """The modality whose cells are the words, where none is named.
+    """Returns `text`, or the first modality with a sequence if there is no text.
 
     Raises:
-        InputError: a corpus without sequences.
+        InputError: A corpus without sequences.
     """
     sequences.check_named(corpus, "words")
     return _TEXT if _TEXT in corpus.sequences else next(iter(corpus.sequences))
@@ -120,67 +112,66 @@ def words(
     frames: bool = False,
     modalities: Several[str] = (),
 ) -> Words:
-    """The words of all utterances, every modality aligned to them (see `views.aligned`).
+    """Makes cells of the words of all utterances, with every modality aligned to them.
 
     Args:
-        corpus: with sequences.
-        pivot: the modality whose cells are the words; empty: `text`, or the first without it.
-        most: words of an utterance that are kept, the last ones.
-        frames: whether what lies inside the words is wanted, too (see `views.subword`).
-        modalities: names in order; none: all with a sequence.
+        corpus: Corpus with sequences.
+        pivot: Modality whose cells are the words; empty: see `default_pivot`.
+        most: Maximum number of words of an utterance; the last ones are kept.
+        frames: Whether the frames inside the words are wanted as well (see `views.subword`).
+        modalities: Names in order; empty: all with a sequence.
 
     Raises:
-        InputError: no sequences, no such pivot, a modality without a sequence, or what does not
-            align.
+        InputError: No sequences, no such pivot, a modality without a sequence, or sequences that do
+            not align (see `views.aligned`).
     """
     sequences.check_named(corpus, "words", modalities)
     pivot = pivot or default_pivot(corpus)
     aligned = views.aligned(corpus, pivot)
     names = list(modalities) or list(corpus.sequences)
     lengths = corpus.sequences[pivot].lengths.astype(np.int64)
-    chosen, kept = _last(lengths, most)
-    features, present = {}, {}
-    for name in names:
-        features[name] = sequences.gathered(aligned[name].values, chosen)
-        present[name] = np.append(aligned[name].present, False)[chosen]
+    chosen, counts = _last(lengths, most)
+    present = {name: np.append(aligned[name].present, False)[chosen] for name in names}
     inside = views.subword(corpus, pivot) if frames else {}
-    last = np.cumsum(kept) - 1
+    last = np.cumsum(counts) - 1
     cells = Corpus(
-        features=features,
-        present={name: there for name, there in present.items() if not there.all()},
+        features={name: sequences.gathered(aligned[name].values, chosen) for name in names},
+        present={name: rows for name, rows in present.items() if not rows.all()},
         labels=_at(last, corpus.labels, np.int32(UNSCORED)),
         targets={name: _at(last, x, np.float32(np.nan)) for name, x in corpus.targets.items()},
         votes={name: _at(last, x, np.int32(0)) for name, x in corpus.votes.items()},
         label_names=corpus.label_names,
-        lengths=kept.astype(np.int32),
-        conversation_ids=tuple(map(str, range(len(kept)))),
-        utterance_ids=tuple(str(i) for count in kept.tolist() for i in range(count)),
+        lengths=counts.astype(np.int32),
+        conversation_ids=tuple(map(str, range(len(counts)))),
+        utterance_ids=tuple(str(i) for count in counts.tolist() for i in range(count)),
         source=corpus.source,
     )
     return Words(
-        cells,
-        {name: sequences.taken(inside[name], chosen) for name in names if name in inside},
-        pivot,
-        most,
-        lengths > most,
-        lengths == 0,
-        tuple(name for name in corpus.features if name not in corpus.sequences),
+        corpus=cells,
+        frames={name: sequences.taken(inside[name], chosen) for name in names if name in inside},
+        pivot=pivot,
+        most=most,
+        cut=lengths > most,
+        empty=lengths == 0,
+        rest=tuple(name for name in corpus.features if name not in corpus.sequences),
     )
 
 
 def _last(lengths: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which of all words are kept, -1 for the cell of an utterance without any; how many of each
-    utterance, [N]."""
-    kept = np.clip(lengths, 1, most)
-    first = np.cumsum(lengths) - np.minimum(lengths, kept)
-    before = np.cumsum(kept) - kept
-    chosen = np.repeat(first - before, kept) + np.arange(kept.sum())
+    """Returns the indices of the kept words, and their number [N] for each utterance.
+
+    An utterance without words has one cell, of index -1.
+    """
+    counts = np.clip(lengths, 1, most)
+    first = np.cumsum(lengths) - np.minimum(lengths, counts)
+    before = np.cumsum(counts) - counts
+    chosen = np.repeat(first - before, counts) + np.arange(counts.sum())
     chosen[before[lengths == 0]] = -1
-    return chosen, kept
+    return chosen, counts
 
 
-def _at(last: np.ndarray, values: np.ndarray, nothing: np.generic) -> np.ndarray:
-    """Values [N] at the last word of each utterance, nothing at the others."""
-    laid = np.full(int(last[-1]) + 1, nothing)
-    laid[last] = values
-    return laid
+def _at(last: np.ndarray, values: np.ndarray, unknown: np.generic) -> np.ndarray:
+    """Returns values [N] at the last word of each utterance, and `unknown` at the others."""
+    cells = np.full(int(last[-1]) + 1, unknown)
+    cells[last] = values
+    return cells

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mman_jax.data.protocols import EMOTIONS
+from mman_jax.data.label_names import EMOTIONS
 from mman_jax.data.readers import columns, items, names, pooling, table, tuples
 from mman_jax.data.readers.tuples import Layout, recognises
 from mman_jax.errors import InputError

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mman_jax.data.protocols import EMOTIONS
+from mman_jax.data.label_names import EMOTIONS
 from mman_jax.data.readers import items, names, pooling, table
 from mman_jax.data.readers.cells import Cells
 from mman_jax.errors import InputError

@@ -1,14 +1,12 @@
-"""A corpus from a known process, and the best accuracy that its process allows.
+"""A corpus from a known process, and the best accuracy that the process allows.
 
-On real conversations nobody knows how well a model could do. Here it is known: the emotions are a
-Markov chain, the features are drawn from tables, and so the filter below gives the probability of
-each emotion exactly. A network is judged by its distance from that ceiling, not by a guess.
-
-The process holds what separates the systems from one another:
+The emotions are a Markov chain and the features are drawn from tables, so that a filter gives the
+exact probability of each emotion. A network is judged by its distance from that ceiling. The
+process contains what separates the systems from one another:
 
 - *context*: an emotion tends to last, and "neutral" lies between the others;
 - *single evidence*: in each modality a symbol that hints at the emotion, none of them decisive;
-  speech tells excited from calm, text is the strongest, visual the weakest;
+  speech separates excited from calm, text is the strongest, visual the weakest;
 - *joint evidence*: a binary code in speech and one in text. Each alone is a fair coin, whatever the
   emotion; their exclusive or says whether the emotion is pleasant (happy, neutral) or not.
 
@@ -21,12 +19,12 @@ import dataclasses
 import numpy as np
 
 from mman_jax.data.corpus import Corpus
+from mman_jax.data.validation import SPLIT_NAMES
 
 EMOTIONS = ("happy", "sad", "neutral", "angry")
-SPLITS = ("train", "valid", "test")
 
 # One epoch must cost about a second on two cores, yet the test set must be long enough that its
-# sampling error (about 0.8 points) is small beside the gap between the ceilings.
+# sampling error (about 0.8 points) is small compared with the gap between the ceilings.
 DEFAULT_CONVERSATIONS = (140, 30, 60)
 
 
@@ -35,17 +33,17 @@ class Process:
     """The tables of a process; every distribution is a row that sums to one.
 
     Attributes:
-        initial: [C] float64, the emotion of a conversation's first utterance.
+        initial: [C] float64, distribution of the emotion of a conversation's first utterance.
         transition: [C, C] float64, from the emotion in the row to the one in the column.
-        emissions: a [C, K] float64 table for each modality: its symbol, given the emotion.
+        emissions: [C, K] float64 for each modality, distribution of its symbol given the emotion.
         joint: [C, 2, 2] float64, the two codes given the emotion; both marginals are 1/2.
-        carriers: the two modalities that hold the codes, in the order of the axes of `joint`.
-        symbols: [K, D] float64 for each modality, the vector that stands for a symbol.
-        codes: [2, D] float64 for each carrier, the vector that stands for a code. Orthogonal to the
-            symbols, so that the noise of the one tells nothing about the other.
-        noise: the standard deviation of every feature about symbol + code. All but nothing, so that
-            networks spend no data on telling symbols apart, and still continuous.
-        shortest, longest: bounds of a conversation's length, both included.
+        carriers: The two modalities with codes, in the order of the axes of `joint`.
+        symbols: [K, D] float64 for each modality, the vector of each symbol.
+        codes: [2, D] float64 for each carrier, the vector of each code. They are orthogonal to the
+            symbols, so that the noise of one carries no information about the other.
+        noise: Standard deviation of every feature about symbol + code. It is nearly zero, so that
+            networks spend no data on separating symbols, and still continuous.
+        shortest, longest: Bounds of a conversation's length, both included.
     """
 
     initial: np.ndarray
@@ -61,8 +59,8 @@ class Process:
 
 
 def process() -> Process:
-    """The one process behind every synthetic corpus, whatever the seed of the corpus."""
-    emissions = {
+    """Returns the process of every synthetic corpus, whatever the seed of the corpus."""
+    tables = {
         "speech": [
             [0.52, 0.04, 0.06, 0.38],
             [0.04, 0.52, 0.36, 0.08],
@@ -82,16 +80,15 @@ def process() -> Process:
             [0.11, 0.14, 0.07, 0.52, 0.16],
         ],
     }
-    emissions = {modality: np.array(table) for modality, table in emissions.items()}
+    emissions = {modality: np.array(table) for modality, table in tables.items()}
     dimensions = {"speech": 20, "visual": 24, "text": 16}
     carriers = ("speech", "text")
     symbols, codes = {}, {}
-    for modality, table in emissions.items():
-        count = table.shape[1]
-        directions = orthonormal(count + 1, dimensions[modality])
-        symbols[modality] = directions[:count]
+    for modality, emission in emissions.items():
+        *rows, last = orthonormal(emission.shape[1] + 1, dimensions[modality])
+        symbols[modality] = np.stack(rows)
         if modality in carriers:
-            codes[modality] = np.stack([directions[count], -directions[count]])
+            codes[modality] = np.stack([last, -last])
     pleasant = np.array([True, False, True, False])
     differ = np.array([[False, True], [True, False]])
     return Process(
@@ -114,7 +111,7 @@ def process() -> Process:
 
 
 def orthonormal(count: int, dimension: int) -> np.ndarray:
-    """[count, dimension] orthonormal rows, each spread over all dimensions.
+    """Returns [count, dimension] orthonormal rows, each spread over all dimensions.
 
     Cosines rather than random numbers: the same on every machine and in every release of NumPy.
     """
@@ -124,7 +121,7 @@ def orthonormal(count: int, dimension: int) -> np.ndarray:
 
 
 def synthetic_corpus() -> Corpus:
-    """The corpus of a run that is given no path: the default sizes, seed 0."""
+    """Returns the corpus of a run without a path: the default sizes, seed 0."""
     return generate(process())
 
 
@@ -133,14 +130,14 @@ def generate(
     conversations: tuple[int, int, int] = DEFAULT_CONVERSATIONS,
     seed: int = 0,
 ) -> Corpus:
-    """Draw a corpus with so many conversations to train on, to validate on and to test on.
+    """Samples a corpus with these numbers of training, validation and test conversations.
 
-    Each conversation has a stream of random numbers of its own, so that asking for more test
+    Each conversation has its own stream of random numbers, so that a larger number of test
     conversations changes no training conversation.
     """
     ids, split, lengths, emotions = [], [], [], []
-    features = {modality: [] for modality in process.emissions}
-    for part, (name, count) in enumerate(zip(SPLITS, conversations, strict=True)):
+    features: dict[str, list[np.ndarray]] = {modality: [] for modality in process.emissions}
+    for part, (name, count) in enumerate(zip(SPLIT_NAMES, conversations, strict=True)):
         for number in range(count):
             stream = np.random.SeedSequence(seed, spawn_key=(part, number))
             path, vectors = _conversation(process, np.random.default_rng(stream))
@@ -169,25 +166,158 @@ def generate(
 def _conversation(
     process: Process, rng: np.random.Generator
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Emotions [U] and, for each modality, features [U, D] of one conversation."""
+    """Samples the emotions [U] and, for each modality, the features [U, D] of a conversation."""
     length = rng.integers(process.shortest, process.longest + 1)
-    emotions = [_draw(rng, process.initial)]
-    while len(emotions) < length:
-        emotions.append(_draw(rng, process.transition[emotions[-1]]))
-    emotions = np.array(emotions)
-    pairs = _draw(rng, process.joint.reshape(len(process.joint), -1)[emotions])
+    path = [_sample(rng, process.initial)]
+    while len(path) < length:
+        path.append(_sample(rng, process.transition[path[-1]]))
+    emotions = np.array(path)
+    pairs = _sample(rng, process.joint.reshape(len(process.joint), -1)[emotions])
     codes = dict(zip(process.carriers, np.unravel_index(pairs, (2, 2)), strict=True))
     features = {}
     for modality, table in process.emissions.items():
-        mean = process.symbols[modality][_draw(rng, table[emotions])]
+        mean = process.symbols[modality][_sample(rng, table[emotions])]
         if modality in codes:
             mean = mean + process.codes[modality][codes[modality]]
         features[modality] = mean + process.noise * rng.standard_normal(mean.shape)
     return emotions, features
 
 
-def _draw(rng: np.random.Generator, distribution: np.ndarray) -> np.ndarray:
-    """One index for each row of `distribution` [..., K]."""
+def _sample(rng: np.random.Generator, distribution: np.ndarray) -> np.ndarray:
+    """Samples an index from each row of `distribution` [..., K]."""
     cumulative = distribution.cumsum(axis=-1)
-    # The last sum may fall short of one by rounding, so it is not compared with.
+    # The last sum may fall short of one by rounding, so it is not compared.
     return (rng.random(distribution.shape[:-1])[..., None] >= cumulative[..., :-1]).sum(axis=-1)
+
+
+def posterior(
+    process: Process, corpus: Corpus, evidence: str = "all", context: bool = True
+) -> np.ndarray:
+    """Computes P(emotion of utterance u | evidence at utterances 0..u of its conversation).
+
+    Args:
+        process: Process that the corpus was sampled from.
+        corpus: Features [N, D] for each modality as they were sampled, not scaled. A modality that
+            the corpus lacks is unseen, so a corpus of selected modalities gets its own ceiling.
+        evidence: What the filter may use. "all": every modality of the corpus, and their joint
+            evidence. "late": every modality, but the likelihood is the product of the modalities'
+            own, as if the codes were independent. The name of a modality: that modality alone.
+        context: Whether it may use earlier utterances; if not, it still knows u.
+
+    "late" bounds late fusion. Within a modality the code is a fair coin whatever the emotions and
+    the symbols, its vector is orthogonal to the symbols', and the noise is isotropic. So the
+    component along the code is independent of all else, and the modality's posterior given its
+    whole past is a function of the rest alone. Given the emotions, these rests are independent
+    across modalities and utterances, and "late" is the exact posterior given all of them up to u.
+    Hence no function of the Bayes-optimal uni-modal predictions of utterances 0..u, recurrent or
+    not, is more accurate in expectation. The bound is tight: two consecutive predictions of a
+    modality determine its likelihood, and so "late". It bounds these predictions, not towers: to a
+    tower's loss its code is noise, but a network may leak it, and a fusion could use that.
+
+    Returns:
+        [N, C] float64, rows sum to one.
+
+    Raises:
+        ValueError: Unknown evidence.
+    """
+    if evidence not in ("all", "late", *corpus.features):
+        raise ValueError(f"evidence {evidence!r} is neither 'all' nor 'late' nor a modality")
+    likelihood = _likelihood(process, corpus.features, evidence)
+    lengths = np.asarray(corpus.lengths)
+    inside = np.arange(lengths.max(initial=0)) < lengths[:, None]
+    padded = np.ones((*inside.shape, len(process.initial)))
+    padded[inside] = likelihood
+    filtered = np.empty_like(padded)
+    prior = np.broadcast_to(process.initial, (len(lengths), len(process.initial)))
+    for u in range(padded.shape[1]):
+        belief = prior * padded[:, u]
+        filtered[:, u] = belief / belief.sum(axis=-1, keepdims=True)
+        prior = (filtered[:, u] if context else prior) @ process.transition
+    return filtered[inside]
+
+
+def ceiling(
+    process: Process, corpus: Corpus, conversations: np.ndarray, evidence: str = "all"
+) -> float:
+    """Computes the best expected accuracy of any causal model, given the features.
+
+    Choosing the most probable emotion is right with the probability of that emotion, and nothing is
+    right more often. Labels are not used: a model may exceed the ceiling on a finite test set by
+    chance, within sampling error.
+
+    Args:
+        process: Process that the corpus was sampled from.
+        corpus: Features and lengths.
+        conversations: Indices of the conversations, or bool [V].
+        evidence: As in `posterior`.
+
+    Raises:
+        ValueError: Unknown evidence.
+    """
+    return expected(posterior(process, corpus, evidence), corpus, conversations)
+
+
+def expected(shares: np.ndarray, corpus: Corpus, conversations: np.ndarray) -> float:
+    """Computes the expected accuracy of the most probable class [N, C] on conversations."""
+    chosen = np.zeros(len(corpus.lengths), bool)
+    chosen[conversations] = True
+    return float(shares[np.repeat(chosen, corpus.lengths)].max(axis=-1).mean())
+
+
+def bounds(corpus: Corpus, conversations: np.ndarray) -> dict[str, float]:
+    """Returns the `ceiling` of all systems, and that of a late fusion."""
+    default = process()
+    return {
+        "ceiling": ceiling(default, corpus, conversations),
+        "ceiling_late_fusion": ceiling(default, corpus, conversations, "late"),
+    }
+
+
+def posteriors(corpus: Corpus) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, str]]:
+    """Returns posteriors of `synthetic_corpus`, see `mman_jax.data.synthetic.posteriors`."""
+    default = process()
+    lacking = {
+        "joint": posterior(default, corpus, "late"),
+        "context": posterior(default, corpus, context=False),
+    }
+    about = {
+        "joint": "what speech and text hold only together",
+        "context": "the conversation so far",
+    }
+    for modality in corpus.dims:
+        rest = [name for name in corpus.dims if name != modality]
+        lacking[modality] = posterior(default, corpus.select_modalities(rest))
+        about[modality] = f"all that {modality} holds, alone or together"
+    return posterior(default, corpus), lacking, about
+
+
+def _likelihood(process: Process, features: dict[str, np.ndarray], evidence: str) -> np.ndarray:
+    """Computes P(features of an utterance | its emotion) [N, C], up to a factor per utterance."""
+    seen = features if evidence in ("all", "late") else {evidence: features[evidence]}
+    by_code = {
+        modality: _modality_likelihood(process, modality, x)
+        for modality, x in seen.items()
+        if modality in process.carriers
+    }
+    likelihood = np.ones((1, len(process.initial)))
+    for modality, x in seen.items():
+        if modality not in by_code:
+            likelihood = likelihood * _modality_likelihood(process, modality, x)[..., 0]
+    if evidence == "all" and len(by_code) == 2:
+        first, second = (by_code[modality] for modality in process.carriers)
+        return likelihood * np.einsum("nca,ncb,cab->nc", first, second, process.joint)
+    for codes in by_code.values():
+        likelihood = likelihood * codes.mean(axis=-1)
+    return likelihood
+
+
+def _modality_likelihood(process: Process, modality: str, x: np.ndarray) -> np.ndarray:
+    """Computes P(features | emotion, code) [N, C, codes], up to a factor per utterance."""
+    x = np.asarray(x, np.float64)
+    codes = process.codes.get(modality, np.zeros((1, x.shape[-1])))
+    means = process.symbols[modality][:, None] + codes
+    distance = ((x[:, None, None] - means) ** 2).sum(axis=-1)
+    exponent = -distance / (2 * process.noise**2)
+    # The densities underflow; only their ratios within an utterance matter, and these do not.
+    exponent -= exponent.max(axis=(1, 2), keepdims=True)
+    return np.einsum("nka,ck->nca", np.exp(exponent), process.emissions[modality])

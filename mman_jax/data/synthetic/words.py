@@ -1,34 +1,38 @@
-"""A corpus of words from a known process: what a system must see inside an utterance, and no other.
+"""A corpus of words from a known process: evidence that lies inside utterances, and no other.
 
-Every utterance is a row of words without a gap, and while they are said there are frames of speech
-and of pictures, several inside each word. It is positive or negative, a fair coin of its own, and
-four kinds of evidence tell which, each independent of the others given the answer:
+Every utterance is a row of words without a gap, with several frames of speech and of pictures
+inside each word. It is positive or negative, a fair coin of its own, and four kinds of evidence
+say which, each independent of the others given the answer:
 
-- *plain*: a word in text ("good", "bad"), a level of all its frames in speech and in pictures. All
-  of it is in means over cells.
-- *order*: of two words that every utterance holds, which comes first ("up ... down" is positive).
-  Text alone tells it, no mean does.
-- *alignment*: speech holds one event, somewhere. Of two other words that every utterance holds, it
-  falls on "mine" (positive) or on "yours". Each of the modalities alone has it as a fair coin.
-- *shift*: one word, "fine", means what the pictures inside it make of it: a movement that rises
-  (positive) or falls. The contrary movement is inside another word, so that pictures alone are a
-  fair coin; and a movement is as far below rest as above, so that its mean over a word's frames is
-  that of none. Whoever sees one mean for each word is blind to it.
+- *plain*: a word in text ("good", "bad"), and a level of all frames of speech and of pictures. All
+  of it is in the means over cells.
+- *order*: which of two words that every utterance contains comes first ("up ... down" is positive).
+  Text alone determines it; no mean does.
+- *alignment*: speech contains one event. It falls on one of two other words that every utterance
+  contains: "mine" (positive) or "yours". It is a fair coin in each modality alone.
+- *shift*: the pictures inside one word, "fine", contain a movement that rises (positive) or falls.
+  The contrary movement is inside another word, so that pictures alone are a fair coin; and a
+  movement is as far below rest as above, so that its mean over a word's frames is that of no
+  movement. A system that gets one mean per word cannot see it.
 
 The vectors of the features are known and orthonormal and their noise is bounded, so that features
-tell all of this with certainty: the best accuracy has a closed form (`word_ceiling`).
+determine with certainty which word each is, which frames have the event, and which way pictures
+move. The kinds of evidence are independent given the answer, and everything else in an utterance is
+independent of it. So the posterior is a product with one factor for each kind of evidence.
 
 N utterances, T cells of a modality, D features.
 """
 
 import dataclasses
 import functools
+from collections.abc import Collection
 
 import numpy as np
 
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.sequences import Sequence
-from mman_jax.data.synthetic.process import SPLITS, orthonormal
+from mman_jax.data.synthetic.process import expected, orthonormal
+from mman_jax.data.validation import SPLIT_NAMES
 
 ANSWERS = ("negative", "positive")
 KINDS = ("order", "alignment", "shift")
@@ -44,30 +48,32 @@ RATES = {"speech": 50.0, "visual": 25.0}
 """Frames a second."""
 
 _SPECIAL = len(ORDER) + len(ALIGNMENT) + 2  # words of each utterance that are no fillers
-_EVENT, _MOVEMENT = 4, 4  # frames that they last
-_UNIT = 2  # frames of speech while there is one of pictures
+_EVENT, _MOVEMENT = 4, 4  # their duration in frames
+_UNIT = 2  # frames of speech for each frame of pictures
+_HALF = 0.5  # of a vector of length one: noise is shorter
 
-# The test set must be long enough that its sampling error (about 0.7 points) is small beside the
-# five points and more that a kind of evidence is worth.
+# The test set must be long enough that its sampling error (about 0.7 points) is small compared with
+# the five points and more that a kind of evidence is worth.
 DEFAULT_CONVERSATIONS = (120, 30, 60)
 
 
 @dataclasses.dataclass(frozen=True)
 class WordProcess:
-    """How often each kind of evidence tells the truth, and how long things are.
+    """How often each kind of evidence agrees with the answer, and how long things are.
 
-    A kind that tells it in half of the utterances is no evidence.
+    A kind that agrees in half of the utterances is no evidence.
 
     Attributes:
-        order: how often the order of two words agrees with the answer.
-        alignment: how often the word on which the event falls does.
-        shift: how often the movement inside the word does.
-        plain: how often the word, the level of speech and that of pictures do, each by itself.
-        noise: the longest distance of a feature vector from what it stands for: below a half, so
-            that what is nearest is always what it stands for.
-        shortest, longest: bounds of an utterance's words, both included.
-        briefest, slowest: bounds of a word's frames of pictures, both included.
-        utterances: of a conversation.
+        order: Probability that the order of two words agrees with the answer.
+        alignment: Probability that the word on which the event falls agrees.
+        shift: Probability that the movement inside the word agrees.
+        plain: Probability that the word, the level of speech and the level of pictures agree, each
+            by itself.
+        noise: Maximum distance of a feature vector from its noiseless value: below a half, so that
+            the nearest value is always the right one.
+        shortest, longest: Bounds of the number of words of an utterance, both included.
+        briefest, slowest: Bounds of the number of a word's frames of pictures, both included.
+        utterances: Utterances of a conversation.
     """
 
     order: float = 0.85
@@ -84,13 +90,13 @@ class WordProcess:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Vectors:
-    """What features stand for; the rows of each modality are orthonormal.
+    """Noiseless feature vectors; the rows of each modality are orthonormal.
 
     Attributes:
         words: [vocabulary, D] float64.
-        levels: [2, D] float64 of speech and of pictures: a negative hint, a positive one.
-        event: [D] float64, added to the frames of speech of the event.
-        movement: [D] float64, added to frames of pictures above rest, taken from those below.
+        levels: [2, D] float64 for speech and pictures: a negative hint, a positive one.
+        event: [D] float64, added to the frames of speech with the event.
+        movement: [D] float64, added to frames of pictures above rest, subtracted below.
     """
 
     words: np.ndarray
@@ -101,7 +107,7 @@ class Vectors:
 
 @functools.cache
 def vectors() -> Vectors:
-    """The same for every process."""
+    """Returns the vectors of every process."""
     speech, visual = orthonormal(3, 10), orthonormal(3, 12)
     words = orthonormal(len(VOCABULARY), 16)
     return Vectors(words, {"speech": speech[:2], "visual": visual[:2]}, speech[2], visual[2])
@@ -109,15 +115,15 @@ def vectors() -> Vectors:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Utterance:
-    """One utterance as it was drawn.
+    """One sampled utterance.
 
     Attributes:
-        answer: of `ANSWERS`.
+        answer: Index into `ANSWERS`.
         words: [W] indices into `VOCABULARY`.
-        units: [W] frames of pictures while each is said.
-        hints: by modality 0 or 1, what its plain evidence says.
-        event: the frame of speech with which the event begins.
-        rising, falling: the frames of pictures with which the two movements begin.
+        units: [W] frames of pictures of each word.
+        hints: By modality 0 or 1, the direction of its plain evidence.
+        event: First frame of speech of the event.
+        rising, falling: First frames of pictures of the two movements.
     """
 
     answer: int
@@ -130,7 +136,7 @@ class Utterance:
 
 
 def words_corpus() -> Corpus:
-    """The corpus of a run over words that is given no path: the default sizes, seed 0."""
+    """Returns the corpus of a run over words without a path: the default sizes, seed 0."""
     return generate(WordProcess())
 
 
@@ -139,30 +145,32 @@ def generate(
     conversations: tuple[int, int, int] = DEFAULT_CONVERSATIONS,
     seed: int = 0,
 ) -> Corpus:
-    """Draw a corpus with so many conversations to train on, to validate on and to test on.
+    """Samples a corpus with these numbers of training, validation and test conversations.
 
-    Each conversation has a stream of random numbers of its own, so that asking for more test
-    conversations changes no training conversation. Utterances tell nothing about each other.
+    Each conversation has its own stream of random numbers, so that a larger number of test
+    conversations changes no training conversation. Utterances carry no information about each
+    other.
     """
-    ids, split, drawn = [], [], []
-    cells, intervals = ({name: [] for name in ("text", *RATES)} for _ in range(2))
-    for part, (name, count) in enumerate(zip(SPLITS, conversations, strict=True)):
+    ids, split, utterances = [], [], []
+    cells: dict[str, list[np.ndarray]] = {name: [] for name in ("text", *RATES)}
+    intervals: dict[str, list[np.ndarray]] = {name: [] for name in cells}
+    for part, (name, count) in enumerate(zip(SPLIT_NAMES, conversations, strict=True)):
         for number in range(count):
             stream = np.random.SeedSequence(seed, spawn_key=(part, number))
             rng = np.random.default_rng(stream)
-            own = [draw(process, rng) for _ in range(process.utterances)]
-            for utterance in own:
+            sampled = [draw(process, rng) for _ in range(process.utterances)]
+            for utterance in sampled:
                 for modality, x in measure(process, utterance, rng).items():
                     cells[modality].append(x)
                 for modality, x in times(utterance).items():
                     intervals[modality].append(x)
             ids.append(f"{name}_{number:04d}")
             split.append(name)
-            drawn += own
-    said = tuple(VOCABULARY[word] for utterance in drawn for word in utterance.words)
+            utterances += sampled
+    spoken = tuple(VOCABULARY[word] for utterance in utterances for word in utterance.words)
     return Corpus(
         features={},
-        labels=np.array([utterance.answer for utterance in drawn], np.int32),
+        labels=np.array([utterance.answer for utterance in utterances], np.int32),
         label_names=ANSWERS,
         lengths=np.full(len(ids), process.utterances, np.int32),
         conversation_ids=tuple(ids),
@@ -173,7 +181,7 @@ def generate(
                 values=np.concatenate(several),
                 lengths=np.array([len(x) for x in several], np.int32),
                 intervals=np.concatenate(intervals[modality]),
-                names=said if modality == "text" else None,
+                names=spoken if modality == "text" else None,
             )
             for modality, several in cells.items()
         },
@@ -182,7 +190,7 @@ def generate(
 
 
 def draw(process: WordProcess, rng: np.random.Generator) -> Utterance:
-    """One utterance."""
+    """Samples an utterance."""
     answer = int(rng.integers(2))
 
     def says(truth: float) -> int:
@@ -211,33 +219,148 @@ def draw(process: WordProcess, rng: np.random.Generator) -> Utterance:
 
 
 def measure(
-    process: WordProcess, drawn: Utterance, rng: np.random.Generator
+    process: WordProcess, utterance: Utterance, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """An utterance's cells [T, D] float32 by modality, with noise."""
-    known, count = vectors(), int(drawn.units.sum())
-    speech = np.repeat(known.levels["speech"][[drawn.hints["speech"]]], _UNIT * count, axis=0)
-    speech[drawn.event : drawn.event + _EVENT] += known.event
-    visual = np.repeat(known.levels["visual"][[drawn.hints["visual"]]], count, axis=0)
-    for start, way in ((drawn.rising, 1), (drawn.falling, -1)):
+    """Samples an utterance's cells [T, D] float32 by modality, with noise."""
+    known, count = vectors(), int(utterance.units.sum())
+    speech = np.repeat(known.levels["speech"][[utterance.hints["speech"]]], _UNIT * count, axis=0)
+    speech[utterance.event : utterance.event + _EVENT] += known.event
+    visual = np.repeat(known.levels["visual"][[utterance.hints["visual"]]], count, axis=0)
+    for start, way in ((utterance.rising, 1), (utterance.falling, -1)):
         below, above = np.split(visual[start : start + _MOVEMENT], 2)
         below -= way * known.movement
         above += way * known.movement
-    clean = {"text": known.words[drawn.words], "speech": speech, "visual": visual}
-    return {name: _blurred(x, process.noise, rng) for name, x in clean.items()}
+    clean = {"text": known.words[utterance.words], "speech": speech, "visual": visual}
+    return {name: _with_noise(x, process.noise, rng) for name, x in clean.items()}
 
 
-def times(drawn: Utterance) -> dict[str, np.ndarray]:
-    """Start and end of an utterance's cells [T, 2] float64 by modality, in seconds."""
-    ends = np.cumsum(drawn.units) / RATES["visual"]
-    found = {"text": np.stack([np.concatenate([[0.0], ends[:-1]]), ends], axis=1)}
-    for name, unit in (("speech", _UNIT), ("visual", 1)):
-        edges = np.arange(unit * drawn.units.sum() + 1) / RATES[name]
-        found[name] = np.stack([edges[:-1], edges[1:]], axis=1)
-    return found
+def times(utterance: Utterance) -> dict[str, np.ndarray]:
+    """Returns start and end of an utterance's cells [T, 2] float64 by modality, in seconds."""
+    count = utterance.units.sum()
+    edges = {"text": np.concatenate([[0.0], np.cumsum(utterance.units) / RATES["visual"]])}
+    edges["speech"] = np.arange(_UNIT * count + 1) / RATES["speech"]
+    edges["visual"] = np.arange(count + 1) / RATES["visual"]
+    return {name: np.stack([x[:-1], x[1:]], axis=1) for name, x in edges.items()}
 
 
-def _blurred(x: np.ndarray, noise: float, rng: np.random.Generator) -> np.ndarray:
-    """[T, D] with noise, of any direction, that is shorter than `noise`."""
+def _with_noise(x: np.ndarray, noise: float, rng: np.random.Generator) -> np.ndarray:
+    """Adds noise of any direction, shorter than `noise`, to [T, D]."""
     way = rng.standard_normal(x.shape)
     way /= np.linalg.norm(way, axis=1, keepdims=True)
     return (x + noise * rng.uniform(size=(len(x), 1)) * way).astype(np.float32)
+
+
+def posterior(process: WordProcess, corpus: Corpus, without: Collection[str] = ()) -> np.ndarray:
+    """Computes P(answer of an utterance | all its cells and their times).
+
+    Args:
+        process: Process that the corpus was sampled from.
+        corpus: Sequences as they were sampled, not scaled. A modality that the corpus lacks is
+            unseen, and so is evidence that needs it.
+        without: Kinds of evidence, of `KINDS`, that are not used. Without all of them plain
+            evidence remains, which bounds everything that is computed from means over cells.
+
+    Returns:
+        [N, 2] float64, rows sum to one.
+
+    Raises:
+        ValueError: An unknown kind.
+    """
+    for kind in without:
+        if kind not in KINDS:
+            raise ValueError(f"evidence {kind!r} is none of {', '.join(KINDS)}")
+    likelihood = np.ones((len(corpus.labels), 2))
+    for kind, says in decode(corpus).items():
+        if kind not in without:
+            truth = getattr(process, kind) if kind in KINDS else process.plain
+            likelihood *= np.where(says[:, None] == [False, True], truth, 1 - truth)
+    return likelihood / likelihood.sum(axis=1, keepdims=True)
+
+
+def ceiling(
+    process: WordProcess, corpus: Corpus, conversations: np.ndarray, without: Collection[str] = ()
+) -> float:
+    """Computes the best expected accuracy of any system on conversations, given their cells.
+
+    Labels are not used: a system may exceed the ceiling on a finite test set by chance.
+
+    Args:
+        process: Process that the corpus was sampled from.
+        corpus: As in `posterior`.
+        conversations: Indices of the conversations, or bool [V].
+        without: As in `posterior`.
+
+    Raises:
+        ValueError: An unknown kind.
+    """
+    return expected(posterior(process, corpus, without), corpus, conversations)
+
+
+def bounds(corpus: Corpus, conversations: np.ndarray) -> dict[str, float]:
+    """Returns the `ceiling` of all systems, without each kind of evidence, and of means over cells.
+
+    A late fusion of the predictions of single modalities has neither alignment nor shift.
+    """
+    without = {"": (), "_late_fusion": ("alignment", "shift"), "_means": KINDS}
+    without |= {f"_without_{kind}": (kind,) for kind in KINDS}
+    return {
+        f"ceiling{name}": ceiling(WordProcess(), corpus, conversations, kinds)
+        for name, kinds in without.items()
+    }
+
+
+def posteriors(corpus: Corpus) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, str]]:
+    """Returns posteriors of `words_corpus`, see `mman_jax.data.synthetic.posteriors`."""
+    process = WordProcess()
+    about = {
+        "order": "which of two words comes first",
+        "alignment": "on which word the event in speech falls",
+        "shift": "how the pictures inside a word move",
+    }
+    lacking = {kind: posterior(process, corpus, (kind,)) for kind in about}
+    return posterior(process, corpus), lacking, about
+
+
+def decode(corpus: Corpus) -> dict[str, np.ndarray]:
+    """Decodes each kind of evidence in the corpus's modalities: [N] bool, whether it is positive.
+
+    The keys are `KINDS`, and the name of a modality for its plain evidence.
+    """
+    known, says = vectors(), {}
+    for modality, levels in known.levels.items():
+        if modality in corpus.sequences:
+            sequence = corpus.sequences[modality]
+            first = sequence.values[sequence.offsets[:-1]]
+            says[modality] = first @ (levels[1] - levels[0]) > 0
+    if "text" not in corpus.sequences:
+        return says
+    text = corpus.sequences["text"]
+    words = (text.values @ known.words.T).argmax(axis=1)
+
+    def cell(*wanted: str) -> np.ndarray:
+        """Returns [N]: the cell in text of the only word that is among these."""
+        return np.flatnonzero(np.isin(words, [VOCABULARY.index(word) for word in wanted]))
+
+    says["text"] = words[cell(*HINTS)] == VOCABULARY.index(HINTS[1])
+    says["order"] = cell(ORDER[0]) < cell(ORDER[1])
+    if "speech" in corpus.sequences:
+        speech = corpus.sequences["speech"]
+        heard = (speech.values @ known.event > _HALF) & _inside(speech, text, cell(ALIGNMENT[0]))
+        says["alignment"] = np.add.reduceat(heard, speech.offsets[:-1]) > 0
+    if "visual" in corpus.sequences:
+        visual = corpus.sequences["visual"]
+        along, inside = visual.values @ known.movement, _inside(visual, text, cell(SHIFT))
+        # As many frames are above rest as below: the later ones have the greater positions.
+        position = np.arange(len(along)) * inside
+        later = position * (along > _HALF) - position * (along < -_HALF)
+        says["shift"] = np.add.reduceat(later, visual.offsets[:-1]) > 0
+    return says
+
+
+def _inside(frames: Sequence, words: Sequence, cells: np.ndarray) -> np.ndarray:
+    """Returns [T] bool: whether a frame is inside the word `cells` [N] of its utterance."""
+    assert frames.intervals is not None
+    assert words.intervals is not None
+    start, end = words.intervals[cells][frames.owners].T
+    middle = frames.intervals.mean(axis=1)
+    return (start <= middle) & (middle < end)

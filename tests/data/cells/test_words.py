@@ -12,7 +12,7 @@ from mman_jax.data.sequences import Sequence
 from mman_jax.data.splits import Split
 from mman_jax.errors import InputError
 from tests.data import small
-from tests.data.test_views import two_words
+from tests.data.cells.test_views import two_words
 
 COUNTS = (3, 0, 1, 2, 4, 0)  # words of c0's u0 and u1, c1's u0, c2's u0, u1 and u2
 SPLIT = Split(np.array([0]), np.array([1]), np.array([2]), "by hand")
@@ -29,16 +29,16 @@ def corpus(**changes):
 
 def laid(made, most=50, **settings):
     found = words.words(made, most=most, **settings)
-    return found, prepare(made, SPLIT, laid=found)
+    return found, prepare(made, SPLIT, cells=found)
 
 
 def test_words_stand_in_the_rows_of_their_utterances_with_the_label_on_the_last():
     made = corpus()
     found, parts = laid(made, most=3)
-    assert found.cells.lengths.tolist() == [3, 1, 1, 2, 3, 1]
-    assert found.cells.features["text"][:, 0].tolist() == [0, 2, 4, 0, 6, 8, 10, 14, 16, 18, 0]
-    assert found.cells.labels.tolist() == [-1, -1, 1, 0, 0, -1, 1, -1, -1, -1, 1]
-    assert found.cells.present["text"].tolist() == [True] * 3 + [False] + [True] * 6 + [False]
+    assert found.corpus.lengths.tolist() == [3, 1, 1, 2, 3, 1]
+    assert found.corpus.features["text"][:, 0].tolist() == [0, 2, 4, 0, 6, 8, 10, 14, 16, 18, 0]
+    assert found.corpus.labels.tolist() == [-1, -1, 1, 0, 0, -1, 1, -1, -1, -1, 1]
+    assert found.corpus.present["text"].tolist() == [True] * 3 + [False] + [True] * 6 + [False]
     (task,) = protocols.tasks(made, "auto")
     labels = parts.labels(task)
     assert labels["train"].tolist() == [[-1, -1, 1], [-1, -1, -1], [-1, -1, -1]]
@@ -79,14 +79,14 @@ def test_frames_lie_inside_words():
     found = words.words(made, frames=True, most=1)
     split = Split(np.array([0]), np.array([1]), np.array([2]), "by hand")
     assert list(found.frames) == ["face"]
-    parts = prepare(made, split, laid=found)
+    parts = prepare(made, split, cells=found)
     frames = parts.rows["train"].features["face"]
     assert frames.shape == np.asarray(frames).shape == (2, 1, 1, 1)
     assert parts.rows["train"].present["face"].tolist() == [[[True]], [[False]]]
     assert parts.scaling.mean["face"].tolist() == [8]  # of the one word that is kept
     assert parts.rows["valid"].present["face"].tolist() == [[[False]], [[False]]]
     found = words.words(made, frames=True)
-    parts = prepare(made, split, laid=found)
+    parts = prepare(made, split, cells=found)
     rows = parts.rows["train"]
     assert rows.features["face"].shape == (2, 2, 2, 1)
     assert found.frames["face"].lengths.tolist() == [2, 1, 0, 0]
@@ -116,7 +116,7 @@ def test_refused(changes, settings, message):
 def test_modalities_without_a_sequence_are_left_out_and_told():
     made = corpus(features={"eeg": np.ones((6, 1), np.float32)})
     found = words.words(made, pivot="speech")
-    assert list(found.cells.features) == ["speech", "text"]
+    assert list(found.corpus.features) == ["speech", "text"]
     assert any("eeg: no sequence" in line for line in found.notices())
     chosen = words.words(made, modalities=("text",), pivot="speech")
-    assert list(chosen.cells.features) == ["text"]
+    assert list(chosen.corpus.features) == ["text"]

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from mman_jax.data.protocols import EMOTIONS
+from mman_jax.data.label_names import EMOTIONS
 from mman_jax.data.readers.read import read_corpus
 from mman_jax.errors import InputError
 from tests.data.readers import public_folders

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mman_jax.data.protocols import EMOTIONS
+from mman_jax.data.label_names import EMOTIONS
 from mman_jax.data.readers import tuples
 from mman_jax.data.readers.read import read_corpus
 from mman_jax.errors import InputError

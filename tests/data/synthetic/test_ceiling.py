@@ -6,8 +6,7 @@ import types
 import numpy as np
 import pytest
 
-from mman_jax.data.synthetic.ceiling import ceiling, posterior
-from mman_jax.data.synthetic.process import generate, process
+from mman_jax.data.synthetic.process import ceiling, generate, posterior, process
 
 PROCESS = process()
 MODALITIES = ("speech", "visual", "text")

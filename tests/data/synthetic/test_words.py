@@ -4,12 +4,19 @@ import itertools
 import numpy as np
 import pytest
 
+from mman_jax.data.cells.views import aligned
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.sequences import Sequence
 from mman_jax.data.synthetic import words
-from mman_jax.data.synthetic.word_ceiling import ceiling, decode, posterior
-from mman_jax.data.synthetic.words import KINDS, VOCABULARY, WordProcess, generate
-from mman_jax.data.views import aligned
+from mman_jax.data.synthetic.words import (
+    KINDS,
+    VOCABULARY,
+    WordProcess,
+    ceiling,
+    decode,
+    generate,
+    posterior,
+)
 
 PROCESS = WordProcess()
 MODALITIES = ("text", "speech", "visual")

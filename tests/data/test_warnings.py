@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mman_jax.data import splits, suspicions
+from mman_jax.data import splits, warnings
 from mman_jax.data.protocols import tasks
 from mman_jax.errors import InputError
 from tests.data.small import corpus
@@ -11,7 +11,9 @@ SPLIT = ("train", "train", "valid", "test")
 
 def found(labels=(0, 1, 0, 1, 1, 0, 0, 1), split=SPLIT, lengths=(2, 2, 2, 2), **changes):
     made = corpus(lengths=lengths, labels=np.array(labels, np.int32), split=split, **changes)
-    return suspicions.of_tasks(made, splits.split(made), tasks(made, "auto"))
+    cut = splits.split(made)
+    (task,) = tasks(made, "auto")
+    return warnings.of_split(made, cut) + task.check_split(made, cut)
 
 
 def missing(rows):
@@ -68,4 +70,4 @@ def test_a_single_training_conversation_is_told():
 def test_an_empty_test_part_lacks_nothing():
     made = corpus(lengths=(2, 2, 2, 2), present=missing([0]))
     split = splits.Split(np.array([0, 1, 2]), np.array([3]), np.array([], np.int64), "by hand")
-    assert suspicions.of_tasks(made, split, tasks(made, "auto")) == []
+    assert warnings.of_split(made, split) == []

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mman_jax.data import another, leaks, parts, splits
+from mman_jax.data import cross_corpus, leaks, parts, splits
 from mman_jax.errors import InputError
 from tests.data import small
 
@@ -25,7 +25,7 @@ def corpora(**changes):
 
 
 def test_both_as_one_by_hand():
-    both, split = another.joined(*corpora()[:1], SPLIT, corpora()[1])
+    both, split = cross_corpus.join(*corpora()[:1], SPLIT, corpora()[1])
     assert both.conversation_ids == ("c0", "c2", "d0", "d1")
     assert both.lengths.tolist() == [2, 3, 1, 2]
     # YES is the own second label, whatever its place there.
@@ -40,7 +40,7 @@ def test_both_as_one_by_hand():
 
 def test_the_test_part_alone_is_scored_where_there_is_one():
     own, other = corpora(split=("train", "test"))
-    both, split = another.joined(own, SPLIT, other)
+    both, split = cross_corpus.join(own, SPLIT, other)
     assert both.conversation_ids == ("c0", "c2", "d1")
     assert split.test.tolist() == [2]
     assert "1 conversations of its own test part" in split.how
@@ -51,7 +51,7 @@ def test_what_one_of_them_lacks():
     own = dataclasses.replace(
         own, speakers=tuple("ababab"), targets={"x": np.arange(6, dtype=np.float32)}
     )
-    both, _ = another.joined(own, SPLIT, other)
+    both, _ = cross_corpus.join(own, SPLIT, other)
     assert both.present["text"].tolist() == [True] * 6 + [False, True]
     assert both.speakers == (*"ab", *"bab", *["unknown"] * 3)
     np.testing.assert_array_equal(both.targets["x"], [0, 1, 3, 4, 5, *[np.nan] * 3])
@@ -71,24 +71,24 @@ def test_what_one_of_them_lacks():
 def test_what_does_not_match_is_refused(changes, said):
     own, other = corpora(**changes)
     with pytest.raises(InputError, match=said):
-        another.joined(own, SPLIT, other)
+        cross_corpus.join(own, SPLIT, other)
 
 
 def test_a_label_that_no_scored_utterance_has_does_no_harm():
     own, other = corpora(label_names=("yes", "odd"), split=("test", "train"))
-    both, _ = another.joined(own, SPLIT, other)
+    both, _ = cross_corpus.join(own, SPLIT, other)
     assert both.labels.tolist()[-1] == 1
 
 
 def test_the_same_ids_are_told_or_refused():
     # c2 has 3 utterances here and 2 there, c1 is the own test part, which is not used.
     own, other = corpora(conversation_ids=("c1", "c2"))
-    both, split = another.joined(own, SPLIT, other)
+    both, split = cross_corpus.join(own, SPLIT, other)
     assert both.conversation_ids == ("c0", "c2", "c1", "c2 (test)")
     assert "1 of 2 test conversations have the id of one in training" in split.notices[0]
     own, other = corpora(conversation_ids=("c1", "c0"))
     with pytest.raises(InputError, match="1 of them with as many utterances"):
-        another.joined(own, SPLIT, other)
+        cross_corpus.join(own, SPLIT, other)
 
 
 def test_the_same_features_are_refused(monkeypatch):
@@ -96,11 +96,11 @@ def test_the_same_features_are_refused(monkeypatch):
     own, other = corpora()
     copied = {name: own.features[name][[5, 0, 1]] for name in own.features}
     with pytest.raises(InputError, match="same features as conversation"):
-        another.joined(own, SPLIT, dataclasses.replace(other, features=copied))
+        cross_corpus.join(own, SPLIT, dataclasses.replace(other, features=copied))
 
 
 def test_the_test_part_by_its_own_statistics():
-    both, split = another.joined(corpora()[0], SPLIT, corpora()[1])
+    both, split = cross_corpus.join(corpora()[0], SPLIT, corpora()[1])
     one, each = (parts.prepare(both, split, scale_test=own) for own in (False, True))
     for part in ("train", "valid"):
         for name in both.features:

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mman_jax.data import relabelling
+from mman_jax.data import label_names
 from mman_jax.errors import InputError
 from tests.data import small
 
@@ -13,23 +13,23 @@ def test_labels_are_merged_renamed_and_dropped():
         label_names=("Joy", "sad", "contempt", "angry"),
         labels=np.array([0, 1, 2, 3, -1, 0], np.int32),
     )
-    names = relabelling.read("joy=good, sad = bad,angry=bad,contempt=,fear=bad")
-    found = relabelling.relabel(corpus, names)
+    names = label_names.read_map("joy=good, sad = bad,angry=bad,contempt=,fear=bad")
+    found = label_names.relabel(corpus, names)
     assert found.label_names == ("good", "bad")
     assert found.labels.tolist() == [0, 1, -1, 1, -1, 0]
-    assert relabelling.relabel(corpus, {}) is corpus
+    assert label_names.relabel(corpus, {}) is corpus
     votes = {name: np.full(6, n, np.int32) for n, name in enumerate(corpus.label_names, 1)}
-    found = relabelling.relabel(dataclasses.replace(corpus, votes=votes), names)
+    found = label_names.relabel(dataclasses.replace(corpus, votes=votes), names)
     # Of the third, which is dropped, nothing is to be learnt by the votes that are left.
     assert {name: x.tolist() for name, x in found.votes.items()} == {
         "good": [1, 1, 0, 1, 1, 1],
         "bad": [6, 6, 0, 6, 6, 6],
     }
     many = {name: np.full(6, 2**31 - 1, np.int32) for name in corpus.label_names}
-    found = relabelling.relabel(dataclasses.replace(corpus, votes=many), names)
+    found = label_names.relabel(dataclasses.replace(corpus, votes=many), names)
     assert found.votes["bad"].max() == 2**31 - 1
     # One step, not a chain: what becomes `sad` stays so.
-    found = relabelling.relabel(corpus, {"joy": "sad", "sad": "joy"})
+    found = label_names.relabel(corpus, {"joy": "sad", "sad": "joy"})
     assert found.label_names == ("sad", "joy", "contempt", "angry")
     assert found.labels.tolist() == corpus.labels.tolist()
 
@@ -40,12 +40,12 @@ def test_labels_are_merged_renamed_and_dropped():
 )
 def test_a_map_that_cannot_be_read_is_refused(text, said):
     with pytest.raises(InputError, match=f"label_map: {said}"):
-        relabelling.read(text)
+        label_names.read_map(text)
 
 
 def test_a_label_that_nobody_has_is_refused():
-    relabelling.check({"YES": "no"}, [small.corpus()])
+    label_names.check_map({"YES": "no"}, [small.corpus()])
     with pytest.raises(InputError, match=r"no label 'yess'; expected 'yes'\?"):
-        relabelling.check({"yess": "no"}, [small.corpus(), small.corpus()])
+        label_names.check_map({"yess": "no"}, [small.corpus(), small.corpus()])
     with pytest.raises(InputError, match="every label becomes nothing"):
-        relabelling.relabel(small.corpus(), {"yes": "", "no": ""})
+        label_names.relabel(small.corpus(), {"yes": "", "no": ""})

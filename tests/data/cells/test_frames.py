@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mman_jax.data import protocols
-from mman_jax.data.cells.unaligned import unaligned
+from mman_jax.data.cells.frames import frames
 from mman_jax.data.parts import common_shapes, prepare
 from mman_jax.data.sequences import Sequence
 from mman_jax.data.splits import Split
@@ -33,10 +33,10 @@ def corpus():
 
 def test_each_modality_has_its_own_frames_in_the_row_of_its_utterance():
     made = dataclasses.replace(corpus(), labels=np.array([0, 1, 1, 0, 1], np.int32))
-    found = unaligned(made, HOW)
+    found = frames(made, HOW)
     assert list(found.frames) == ["face", "text"]
-    assert found.cells.lengths.tolist() == [1] * 5
-    parts = prepare(made, SPLIT, laid=found)
+    assert found.corpus.lengths.tolist() == [1] * 5
+    parts = prepare(made, SPLIT, cells=found)
     rows = parts.rows["train"]
     face, text = (np.asarray(rows.features[name]) for name in HOW)
     # Rows of one utterance, and the empty one; F is the most of the corpus after the view.
@@ -54,19 +54,19 @@ def test_each_modality_has_its_own_frames_in_the_row_of_its_utterance():
     conversations, positions = parts.whose("train")
     assert (conversations.tolist(), positions.tolist()) == ([0, 0, 0], [0, 1, 2])
     other = Split(np.array([2]), np.array([1]), np.array([0]), "by hand")
-    tested = prepare(made, other, laid=found)
+    tested = prepare(made, other, cells=found)
     assert tested.labels(task)["test"].tolist() == [[0], [1], [1], [-1]]
     shapes = common_shapes(made, (SPLIT, other), found)
     assert shapes == {"train": (3, 1), "valid": (1, 1), "test": (3, 1)}
 
 
 def test_what_was_cut_averaged_and_left_out_is_told():
-    found = unaligned(corpus(), HOW | {"face": {"parts": 2}})
+    found = frames(corpus(), HOW | {"face": {"parts": 2}})
     assert found.frames["face"].lengths.tolist() == [2, 0, 0, 2, 2]
     said = " ".join(found.notices())
-    assert "frames as they are, aligned to nothing; kept: 6 of face, 4 of text" in said
+    assert "unaligned frames; kept: 6 of face, 4 of text" in said
     assert "eeg: no sequence of this name, left out over frames" in said
-    assert "1 utterances have over 2 of face: they are averaged into so many parts" in said
+    assert "1 utterances have over 2 of face: averaged into 2 parts" in said
     assert "1 utterances have over 1 of text: the first are kept" in said
     assert "1 utterances without a frame: not trained on" in said
     assert found.about() == {
@@ -91,4 +91,4 @@ def test_what_was_cut_averaged_and_left_out_is_told():
 )
 def test_refused(made, message):
     with pytest.raises(InputError, match=message):
-        unaligned(made(), {"face": {"cells": 2}, "eeg": {"cells": 2}})
+        frames(made(), {"face": {"cells": 2}, "eeg": {"cells": 2}})

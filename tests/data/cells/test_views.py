@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mman_jax.data import views
+from mman_jax.data.cells import views
 from mman_jax.data.sequences import Sequence
 from mman_jax.errors import InputError
 from tests.data import small

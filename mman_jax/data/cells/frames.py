@@ -1,0 +1,115 @@
+"""Frames as cells: each modality of an utterance at its own rate, aligned to no other one."""
+
+import dataclasses
+from collections.abc import Mapping
+from collections.abc import Sequence as Several
+from typing import Any, ClassVar
+
+import numpy as np
+
+from mman_jax.data import sequences
+from mman_jax.data.cells import views
+from mman_jax.data.cells.utterances import Cells, FrameView, left_out, without
+from mman_jax.data.corpus import Corpus
+from mman_jax.data.sequences import Sequence
+
+_REDUCED = {"cells": "the last are kept", "first": "the first are kept"}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Frames(Cells):
+    """The frames inside a corpus's N utterances, packed in rows of one utterance each.
+
+    Attributes:
+        corpus: A corpus whose N conversations are the utterances, of one cell each. The features of
+            a modality are the means of its frames; they give its size and are checked for unusual
+            columns.
+        frames: Frames of the N utterances, by modality.
+        view: View of each modality, arguments of `views.as_is`.
+        cut: By modality, [N] bool, utterances with more frames than the view keeps.
+        empty: [N] bool, utterances without a frame of any modality.
+        rest: Modalities without a sequence, which are left out.
+    """
+
+    corpus: Corpus
+    frames: dict[str, Sequence]
+    view: dict[str, dict[str, int]]
+    cut: dict[str, np.ndarray]
+    empty: np.ndarray
+    rest: tuple[str, ...]
+    kind: ClassVar[str] = "frames"
+
+    @classmethod
+    def make(
+        cls,
+        corpus: Corpus,
+        modalities: Several[str],
+        subword: bool,
+        frame_view: FrameView,
+        **options: Any,
+    ) -> "Frames":
+        """Makes the cells of a corpus; see `Cells.make` and `frames`."""
+        return frames(corpus, {name: frame_view(name) for name in modalities})
+
+    def about(self) -> dict[str, Any]:
+        """Returns what `results.json` says about them."""
+        about = {
+            "how": self.view,
+            "cells": {name: len(sequence.values) for name, sequence in self.frames.items()},
+            "utterances_cut": {name: int(cut.sum()) for name, cut in self.cut.items()},
+            "utterances_without": int(self.empty.sum()),
+        }
+        return {"frames": about}
+
+    def notices(self) -> list[str]:
+        """Returns sentences for people."""
+        counts = [f"{len(sequence.values)} of {name}" for name, sequence in self.frames.items()]
+        notices = [f"cells are unaligned frames; kept: {', '.join(counts)}"]
+        notices += left_out(self.rest, "frames")
+        for modality, cut in self.cut.items():
+            if cut.any():
+                (way, most), *_ = self.view[modality].items()
+                reduced = _REDUCED.get(way, f"averaged into {most} parts")
+                notices.append(
+                    f"{int(cut.sum())} utterances have over {most} of {modality}: {reduced}"
+                )
+        return notices + without(self.empty, "frame")
+
+
+def frames(corpus: Corpus, view: Mapping[str, Mapping[str, int]]) -> Frames:
+    """Makes cells of the frames of all utterances.
+
+    Args:
+        corpus: Corpus with sequences.
+        view: View of each modality, in order: arguments of `views.as_is`.
+
+    Raises:
+        InputError: No sequences, or a modality without one.
+    """
+    sequences.check_named(corpus, "frames", view)
+    originals = {name: corpus.sequences[name] for name in view}
+    viewed = {name: views.as_is(originals[name], **kept) for name, kept in view.items()}
+    utterances = len(corpus.labels)
+    present = {name: sequence.lengths > 0 for name, sequence in originals.items()}
+    cells = Corpus(
+        features={name: sequences.averaged(sequence) for name, sequence in viewed.items()},
+        present={name: rows for name, rows in present.items() if not rows.all()},
+        labels=corpus.labels,
+        targets=corpus.targets,
+        votes=corpus.votes,
+        label_names=corpus.label_names,
+        lengths=np.ones(utterances, np.int32),
+        conversation_ids=tuple(map(str, range(utterances))),
+        utterance_ids=("0",) * utterances,
+        source=corpus.source,
+    )
+    return Frames(
+        corpus=cells,
+        frames=viewed,
+        view={name: dict(kept) for name, kept in view.items()},
+        cut={
+            name: originals[name].lengths > next(iter(kept.values())) for name, kept in view.items()
+        },
+        empty=~np.any(list(present.values()), axis=0),
+        rest=tuple(name for name in corpus.features if name not in corpus.sequences),
+    )

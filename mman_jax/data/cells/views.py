@@ -1,0 +1,193 @@
+"""Views of sequences: aligned to the words of one modality, inside these words, or unaligned."""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+
+from mman_jax.data.corpus import Corpus
+from mman_jax.data.sequences import Sequence
+from mman_jax.data.validation import name_utterance
+from mman_jax.errors import InputError, nearest
+from mman_jax.files.growing import Growing
+
+_ROUNDING = 1e-6  # of a bin: times are rounded decimal fractions
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Aligned:
+    """A modality on the T cells of the pivot.
+
+    Attributes:
+        values: [T, D] float32; may be memory-mapped.
+        present: [T] bool, False where the modality has no cell: its values there are 0.
+    """
+
+    values: np.ndarray
+    present: np.ndarray
+
+
+def aligned(corpus: Corpus, pivot: str) -> dict[str, Aligned]:
+    """Aligns every sequence to the pivot's cells, in bounded memory.
+
+    A cell of the pivot gets the mean of those cells whose middle lies in it, its start included and
+    its end excluded. Without times on either side, cells are matched by their number.
+
+    Raises:
+        InputError: No such pivot; or an utterance with unequal numbers of cells and no times.
+    """
+    words = _pivot(corpus, pivot)
+    views = {}
+    for modality, sequence in corpus.sequences.items():
+        if not _is_timed(corpus, pivot, modality):
+            views[modality] = Aligned(sequence.values, np.ones(len(sequence.values), bool))
+            continue
+        grown, present = Growing(sequence.values.shape[1]), []
+        for values, _, first, last in _utterances(sequence, words):
+            grown.append(_means(values, first, last))
+            present.append(last > first)
+        views[modality] = Aligned(grown.array(), np.concatenate(present))
+    return views
+
+
+def subword(
+    corpus: Corpus, pivot: str, frames: int = 20, rate: float = 20.0
+) -> dict[str, Sequence]:
+    """Returns the frames inside each cell of the pivot, of every other sequence.
+
+    The cells inside a word (see `aligned`) are averaged in bins of 1 / rate seconds, counted from
+    the middle of the first one; empty bins are left out. Without times a word has one frame. Memory
+    is bounded.
+
+    Args:
+        corpus: Corpus with sequences.
+        pivot: Modality whose cells are the words.
+        frames: F, maximum number of bins of a word; the first ones are kept.
+        rate: Bins per second.
+
+    Returns:
+        By modality a sequence of the T words, as if they were utterances: lengths [T] of at most F.
+
+    Raises:
+        InputError: As `aligned`; or fewer than one frame, or a rate that is not above 0.
+    """
+    if frames < 1 or not rate > 0:
+        raise InputError("frames", f"{frames} at {rate:g} Hz", "one or more, at a rate above 0")
+    words = _pivot(corpus, pivot)
+    views = {}
+    for modality, sequence in corpus.sequences.items():
+        if modality == pivot:
+            continue
+        if not _is_timed(corpus, pivot, modality):
+            views[modality] = Sequence(sequence.values, np.ones(len(sequence.values), np.int32))
+            continue
+        grown, counts = Growing(sequence.values.shape[1]), []
+        for values, middle, first, last in _utterances(sequence, words):
+            sizes = last - first
+            word = np.repeat(np.arange(len(sizes)), sizes)
+            inside = np.repeat(first, sizes) + _ranges(sizes)
+            since = middle[inside] - middle[first[word]]
+            bins = np.floor(since * rate + _ROUNDING).astype(np.int64)
+            starts = np.flatnonzero(
+                (np.diff(word, prepend=-1) != 0) | (np.diff(bins, prepend=-1) != 0)
+            )
+            ends = np.append(starts[1:], len(word))
+            per_word = np.bincount(word[starts], minlength=len(sizes))
+            kept = _ranges(per_word) < frames
+            grown.append(_means(values[inside], starts[kept], ends[kept]))
+            counts.append(np.minimum(per_word, frames))
+        views[modality] = Sequence(grown.array(), np.concatenate(counts).astype(np.int32))
+    return views
+
+
+def as_is(
+    sequence: Sequence,
+    cells: int | None = None,
+    parts: int | None = None,
+    first: int | None = None,
+) -> Sequence:
+    """Cuts or averages a sequence at its own rate, in bounded memory.
+
+    Args:
+        sequence: Sequence of N utterances.
+        cells: Number of cells that each utterance keeps, the last ones; None: all.
+        parts: Number of equal parts into which each is averaged (a shorter one repeats cells).
+        first: Number of cells that each utterance keeps, the first ones; None: all.
+
+    Raises:
+        InputError: A number below 1, or more than one of them.
+    """
+    numbers = [x for x in (cells, parts, first) if x is not None]
+    if min(numbers, default=1) < 1 or len(numbers) > 1:
+        found = f"cells={cells}, parts={parts}, first={first}"
+        raise InputError("view", found, "one of the three, 1 or more")
+    grown, lengths = Growing(sequence.values.shape[1]), []
+    for start, stop in itertools.pairwise(sequence.offsets.tolist()):
+        count = stop - start
+        if parts is None:
+            end = start + min(first or count, count)
+            values = sequence.values[max(start, stop - (cells or count)) : end]
+        else:
+            edges = np.arange(parts + 1) * count // parts
+            last = np.minimum(np.maximum(edges[1:], edges[:-1] + 1), count)
+            values = _means(sequence.values[start:stop], edges[:-1], last)[: parts * (count > 0)]
+        grown.append(values)
+        lengths.append(len(values))
+    return Sequence(grown.array(), np.array(lengths, np.int32))
+
+
+def _pivot(corpus: Corpus, pivot: str) -> Sequence:
+    if pivot not in corpus.sequences:
+        place = f"{corpus.source or 'corpus'}: pivot"
+        raise InputError(place, f"no sequence {pivot!r:.60}", nearest(pivot, corpus.sequences))
+    return corpus.sequences[pivot]
+
+
+def _is_timed(corpus: Corpus, pivot: str, modality: str) -> bool:
+    """Returns whether cells are matched by their times rather than by their number."""
+    sequence, words = corpus.sequences[modality], corpus.sequences[pivot]
+    different = np.flatnonzero(sequence.lengths != words.lengths)
+    if sequence.intervals is not None and words.intervals is not None:
+        return bool(len(different)) or not np.array_equal(sequence.intervals, words.intervals)
+    if not len(different):
+        return False
+    first = int(different[0])
+    lacking = modality if sequence.intervals is None else pivot
+    place = f"{corpus.source or 'corpus'}: {name_utterance(corpus, first)}, sequence {modality}"
+    found = f"{sequence.lengths[first]} cells, and {words.lengths[first]} of {pivot}"
+    expected = f"as many, or the times of each cell (intervals/{lacking})"
+    raise InputError(place, found, expected)
+
+
+def _utterances(
+    sequence: Sequence, words: Sequence
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """Iterates over utterances of two sequences with times.
+
+    Yields:
+        The cells [t, D] in the order of their middles, these middles [t], and for each word the
+        first of its cells and the one after its last, [words] each.
+    """
+    assert sequence.intervals is not None
+    assert words.intervals is not None
+    bounds = (itertools.pairwise(x.offsets.tolist()) for x in (sequence, words))
+    for (start, stop), (first_word, last_word) in zip(*bounds, strict=True):
+        middle = sequence.intervals[start:stop].mean(1)
+        order = np.argsort(middle, kind="stable")
+        middle = middle[order]
+        first, last = np.searchsorted(middle, words.intervals[first_word:last_word].T)
+        yield sequence.values[start:stop][order], middle, first, np.maximum(first, last)
+
+
+def _ranges(sizes: np.ndarray) -> np.ndarray:
+    """Returns 0, 1, ... up to each of the sizes, one after the other."""
+    return np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+
+
+def _means(values: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Computes [n, D] means of the rows from first to before last, 0 if there are none."""
+    before = np.zeros((len(values) + 1, values.shape[1]))
+    np.cumsum(values, axis=0, dtype=np.float64, out=before[1:])
+    count = np.maximum(last - first, 1)[:, None]
+    return ((before[last] - before[first]) / count).astype(np.float32)

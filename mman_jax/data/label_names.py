@@ -1,0 +1,122 @@
+"""Names of labels: IEMOCAP's emotions, their synonyms, and maps to other names."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from mman_jax.data.corpus import Corpus
+from mman_jax.errors import InputError, nearest
+from mman_jax.types import UNSCORED
+
+EMOTIONS = ("happy", "sad", "neutral", "angry", "excited", "frustrated")
+"""IEMOCAP's six labels, in the order of the public pickles."""
+
+_SYNONYMS = {
+    "hap": "happy",
+    "happiness": "happy",
+    "sadness": "sad",
+    "neu": "neutral",
+    "ang": "angry",
+    "anger": "angry",
+    "exc": "excited",
+    "excitement": "excited",
+    "fru": "frustrated",
+    "frustration": "frustrated",
+}
+_PLACE = "data.label_map"
+
+
+def emotion(label_name: str) -> str:
+    """Returns a label's name in lower case; one of `EMOTIONS` for their synonyms.
+
+    Examples:
+        >>> emotion("Sadness"), emotion("Joy")
+        ('sad', 'joy')
+    """
+    lowered = label_name.strip().lower()
+    return _SYNONYMS.get(lowered, lowered)
+
+
+def read_map(text: str) -> dict[str, str]:
+    """Reads new names of labels from text such as `joy=happy,contempt=`; empty: context only.
+
+    Raises:
+        InputError: An entry without an equals sign or a name before it, or a name twice.
+
+    Examples:
+        >>> read_map("joy=happy, contempt=")
+        {'joy': 'happy', 'contempt': ''}
+    """
+    names: dict[str, str] = {}
+    for entry in filter(None, map(str.strip, text.split(","))):
+        name, equals, new = (part.strip() for part in entry.partition("="))
+        if not equals or not name:
+            raise InputError(_PLACE, f"{entry!r:.60}", "LABEL=CLASS, or LABEL= for context only")
+        if name.lower() in map(str.lower, names):
+            raise InputError(_PLACE, f"{name!r:.60} twice", "each label once")
+        names[name] = new
+    return names
+
+
+def check_map(names: Mapping[str, str], corpora: Sequence[Corpus]) -> None:
+    """Refuses a map with a label that none of the corpora has.
+
+    Raises:
+        InputError: Such a label.
+    """
+    known = [name for corpus in corpora for name in corpus.label_names]
+    lowered = {name.lower() for name in known}
+    for name in names:
+        if name.lower() not in lowered:
+            raise InputError(_PLACE, f"no label {name!r:.60}", nearest(name, dict.fromkeys(known)))
+
+
+def relabel(corpus: Corpus, names: Mapping[str, str]) -> Corpus:
+    """Renames labels, matched without regard to case.
+
+    Labels with the same new name become one, and their votes are added up. Utterances whose label
+    is mapped to nothing become context only. The new names are in the order in which they come up
+    among the old labels. Names that the corpus does not have are ignored: `check_map` refuses them.
+
+    Args:
+        corpus: Corpus with K labels.
+        names: New name of each label, see `read_map`.
+
+    Raises:
+        InputError: No label would be left.
+
+    Examples:
+        >>> corpus = Corpus(
+        ...     features={"text": np.ones((4, 1), "float32")},
+        ...     labels=np.array([0, 1, 2, 3], np.int32),
+        ...     label_names=("fear", "joy", "anger", "surprise"),
+        ...     lengths=np.array([4], np.int32),
+        ...     conversation_ids=("a",),
+        ...     utterance_ids=tuple("1234"),
+        ... )
+        >>> to = {"fear": "negative", "anger": "negative", "joy": "positive", "surprise": ""}
+        >>> renamed = relabel(corpus, to)
+        >>> renamed.label_names, renamed.labels.tolist()
+        (('negative', 'positive'), [0, 1, 0, -1])
+    """
+    lowered = {name.lower(): new for name, new in names.items()}
+    renamed = [lowered.get(name.lower(), name) for name in corpus.label_names]
+    if renamed == list(corpus.label_names):
+        return corpus
+    classes = tuple(dict.fromkeys(filter(None, renamed)))
+    if not classes:
+        place = f"{corpus.source or 'corpus'}: {_PLACE}"
+        raise InputError(place, "every label becomes nothing", "a class for some")
+    numbers = [classes.index(name) if name else UNSCORED for name in renamed]
+    labels = np.array([*numbers, UNSCORED], np.int32)[corpus.labels]  # -1 takes the last entry
+    # Context only: nothing is learnt from the remaining votes either.
+    context = (corpus.labels != UNSCORED) & (labels == UNSCORED)
+    sums: dict[str, np.ndarray] = {}
+    for name, new in zip(corpus.label_names, renamed, strict=True):
+        if name in corpus.votes and new:
+            counts = np.where(context, 0, corpus.votes[name]).astype(np.int64)
+            sums[new] = sums.get(new, 0) + counts
+    largest = np.iinfo(np.int32).max  # a sum may exceed it
+    votes = {name: np.minimum(counts, largest).astype(np.int32) for name, counts in sums.items()}
+    return dataclasses.replace(corpus, labels=labels, label_names=classes, votes=votes)

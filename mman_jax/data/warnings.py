@@ -1,0 +1,117 @@
+"""Warnings about a corpus and its split: what can be trained on, but is likely a mistake."""
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+
+from mman_jax.data import scaling
+from mman_jax.data.corpus import Corpus
+from mman_jax.data.splits import Split
+from mman_jax.errors import InputError
+
+NEARLY = 1e-4
+"""A deviation below this share of the mean leaves float32 few digits to tell values apart."""
+
+TINY = 1e-12
+"""A smaller deviation is more likely rounding than a measurement."""
+
+ENORMOUS = 1e12
+"""A mean or a deviation this large is more likely a mistake than a measurement."""
+
+_PARTS = {"train": "training", "valid": "validation", "test": "test"}
+_CONSEQUENCES = {  # for one column, and for several
+    "constant": ("it is 0 after scaling", "they are 0 after scaling"),
+    "nearly constant": ("scaling makes much of small differences",) * 2,
+    "enormous": ("check its units", "check their units"),
+}
+
+
+def of_split(corpus: Corpus, split: Split) -> list[str]:
+    """Returns warnings about missing modalities and a training part of one conversation.
+
+    Raises:
+        InputError: A modality is missing in all training utterances.
+
+    Examples:
+        >>> corpus = Corpus(
+        ...     features={"speech": np.eye(3, dtype=np.float32)},
+        ...     labels=np.array([0, 1, 0], np.int32),
+        ...     label_names=("calm", "angry"),
+        ...     lengths=np.array([1, 1, 1], np.int32),
+        ...     conversation_ids=("a", "b", "c"),
+        ...     utterance_ids=("1", "1", "1"),
+        ... )
+        >>> of_split(corpus, Split(np.array([0]), np.array([1]), np.array([2]), "by hand"))
+        ['training is one conversation: what is learnt may be true of it alone']
+    """
+    sentences = []
+    for modality, present in corpus.present.items():
+        for part, name in _PARTS.items():
+            rows = corpus.is_of(getattr(split, part))
+            if present[rows].any() or not rows.any():
+                continue
+            if part == "train":
+                place = f"{corpus.source or 'corpus'}: modality {modality}"
+                expected = "another split, or the other modalities alone"
+                raise InputError(place, "missing in all training utterances", expected)
+            sentences.append(f"modality {modality} is missing in all {name} utterances")
+    if len(split.train) == 1:
+        sentences.append("training is one conversation: what is learnt may be true of it alone")
+    return sentences
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class UnusualColumns:
+    """Unusual columns of one modality; `str` gives a sentence for people.
+
+    Attributes:
+        modality: Name of the modality.
+        kind: `constant`, `nearly constant` or `enormous`, in the training conversations.
+        columns: Their indices, int64, ascending.
+        size: D.
+    """
+
+    modality: str
+    kind: str
+    columns: np.ndarray
+    size: int
+
+    def __str__(self) -> str:
+        several = len(self.columns) > 1
+        counted = f"{len(self.columns)} of {self.size} feature columns {'are' if several else 'is'}"
+        first = f"column {self.columns[0]}{' first' if several else ''}"
+        sentence = f"modality {self.modality}: {counted} {self.kind} in training ({first})"
+        return f"{sentence}: {_CONSEQUENCES[self.kind][several]}"
+
+
+def of_columns(
+    corpus: Corpus, fitted: scaling.Scaling, conversations: npt.ArrayLike
+) -> list[UnusualColumns]:
+    """Returns the unusual feature columns of each modality; reads few features again, or none.
+
+    Args:
+        corpus: Corpus that the scaling was fitted to.
+        fitted: The scaling.
+        conversations: Indices of the training conversations.
+    """
+    unusual = []
+    for modality, array in corpus.features.items():
+        mean = fitted.mean[modality].astype(np.float64)
+        deviation = 1.0 / fitted.scale[modality].astype(np.float64)
+        # A scale of 1 is that of a constant column, or of one whose deviation is 1.
+        unsure = np.flatnonzero(fitted.scale[modality] == 1)
+        constant = np.zeros(len(mean), bool)
+        if len(unsure):
+            present = corpus.present.get(modality)
+            moments = scaling.moments(array, corpus.offsets, conversations, present, unsure)
+            constant[unsure] = scaling.is_constant(*moments)
+        nearly = ~constant & ((deviation < NEARLY * np.abs(mean)) | (deviation < TINY))
+        enormous = (np.abs(mean) >= ENORMOUS) | (deviation >= ENORMOUS)
+        kinds = {"constant": constant, "nearly constant": nearly, "enormous": enormous}
+        unusual += [
+            UnusualColumns(modality, kind, np.flatnonzero(columns), len(mean))
+            for kind, columns in kinds.items()
+            if columns.any()
+        ]
+    return unusual
