@@ -1,13 +1,12 @@
 """Generate clips to try everything on: `mman demo --output=DIR`.
 
 Actors talk in turns, cheerful or gloomy: in voice (espeak-ng's pitch, rate and loudness), in face
-(drawn) and in words. The emotion is not in every modality of every utterance: each of them is plain
-at times, all vary, and speakers differ among themselves as much as their moods do. A conversation
-is one recording, `DIR/talk_00.mp4`, whose words are in `talk_00.csv` as `mman listen` takes
-them; `DIR/clips.csv` is the manifest, and nobody is heard in two parts of its split.
-`DIR/words.csv` says when each word is said, for the sequences of `mman extract`.
+(drawn) and in words. Not every modality of every utterance shows the emotion, and speakers differ
+as much as their moods do. A conversation is one recording, `DIR/talk_00.mp4`, with its words in
+`talk_00.csv` as `mman listen` takes them. `DIR/clips.csv` is the manifest; nobody is heard in two
+parts of its split. `DIR/words.csv` has the times of all words, for `mman extract`.
 
-All of it is made up: it shows that the way works, and says nothing about people.
+The clips are synthetic: they show that the commands work, and say nothing about people.
 """
 
 import csv
@@ -18,50 +17,50 @@ import numpy as np
 from absl import flags
 
 from mman_jax.cli.terminal import command
-from mman_jax.demo import actors, espeak, script
+from mman_jax.demo import clips, espeak
 from mman_jax.errors import InputError
 from mman_jax.features import media, timed_words
 from mman_jax.files.lock import alone
 from mman_jax.files.whole import check_new, write_whole
 
 _OUTPUT = command.path_flag("output", "The folder to write.")
-_CONVERSATIONS = flags.DEFINE_integer("conversations", 18, "How many.", 6)
-_UTTERANCES = flags.DEFINE_integer("utterances", 8, "Of each conversation.", 2)
-_SEED = command.seed_flag("Of everything.")
+_CONVERSATIONS = flags.DEFINE_integer("conversations", 18, "Number of conversations.", 6)
+_UTTERANCES = flags.DEFINE_integer("utterances", 8, "Number of utterances per conversation.", 2)
+_SEED = command.seed_flag("Random seed of actors, scripts and noise.")
 
 
 def parts_of(conversations: int) -> list[str]:
-    """The part of each conversation: a third is test, a sixth validation."""
+    """Returns the part of each conversation: a third is test, a sixth validation."""
     test, valid = conversations // 3, conversations // 6
     return ["train"] * (conversations - test - valid) + ["valid"] * valid + ["test"] * test
 
 
 def main() -> None:
-    """Casts, writes scripts, plays, records."""
+    """Writes the clips and their tables."""
     espeak.loaded()
     media.pyav()
     folder = pathlib.Path(_OUTPUT.value)
     with alone(folder, inside=False):
-        _play(folder)
+        _write(folder)
 
 
-def _play(folder: pathlib.Path) -> None:
+def _write(folder: pathlib.Path) -> None:
     random = np.random.default_rng(_SEED.value)
     check_new(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(folder, f"cannot be written ({error.strerror})", "a folder") from error
-    people = actors.cast(len(actors.TIMBRES), random)
-    troupes = {"train": people[:6], "valid": people[6:8], "test": people[8:]}
+    people = clips.cast(len(clips.TIMBRES), random)
+    actors = {"train": people[:6], "valid": people[6:8], "test": people[8:]}
     rows, words = [], []
     for number, part in enumerate(parts_of(_CONVERSATIONS.value)):
-        first, second = random.choice(len(troupes[part]), 2, replace=False)
-        pair = troupes[part][first], troupes[part][second]
-        turns = script.write_script(pair, _UTTERANCES.value, random)
-        sound, frames, times, said = script.play(turns, random)
+        first, second = random.choice(len(actors[part]), 2, replace=False)
+        pair = actors[part][first], actors[part][second]
+        turns = clips.write_script(pair, _UTTERANCES.value, random)
+        sound, frames, times, spoken = clips.play(turns, random)
         name = f"talk_{number:02}"
-        script.write_clip(folder / f"{name}.mp4", sound, frames)
+        clips.write_clip(folder / f"{name}.mp4", sound, frames)
         talk = [
             {
                 "conversation_id": name,
@@ -86,8 +85,8 @@ def _play(folder: pathlib.Path) -> None:
                 "end": f"{end:.3f}",
                 "word": word,
             }
-            for turn, own in zip(talk, said, strict=True)
-            for word, start, end in own
+            for turn, timed in zip(talk, spoken, strict=True)
+            for word, start, end in timed
         ]
     write_table(folder / "words.csv", words, list(timed_words.COLUMNS))
     write_table(folder / "clips.csv", rows, list(rows[0]))
@@ -97,10 +96,10 @@ def _play(folder: pathlib.Path) -> None:
 
 
 def write_table(path: pathlib.Path, rows: list[dict[str, str]], columns: list[str]) -> None:
-    """A CSV file of some columns.
+    """Writes some columns of rows as a CSV file.
 
     Raises:
-        InputError: a place that cannot be written.
+        InputError: The path cannot be written.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")

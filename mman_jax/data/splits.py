@@ -1,21 +1,31 @@
-"""Splits: which conversations train, which pick the epoch, and which are scored."""
+"""Splits of a corpus in three parts, and groups of conversations that stay in one part."""
 
 import dataclasses
+import hashlib
 import re
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from mman_jax.data import groups, leaks
-from mman_jax.data.corpus import Corpus
+from mman_jax.data import leaks
+from mman_jax.data.corpus import Corpus, Indices
+from mman_jax.data.validation import SPLIT_NAMES
 from mman_jax.errors import InputError, nearest
 
 FRACTION = 5
-"""One conversation in this many is held out, where nothing better than chance decides."""
+"""One conversation in this many is held out, if neither sessions nor speakers decide."""
 
 SPLITS = ("raven",)
 """Splits that are known by a name."""
 
+GROUPINGS = ("sessions", "speakers")
+"""Ways to group conversations, in addition to a number of groups."""
+
+PLACE = "data.folds"
+"""The setting that says how conversations are grouped, for messages."""
+
 _RAVEN = {"train": ("Ses03", "Ses04", "Ses05"), "valid": ("Ses02",), "test": ("Ses01",)}
+_LEAST = {2: "at least 2: validation and training", 3: "at least 3: test, validation and training"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -23,11 +33,11 @@ class Split:
     """Conversation indices of the three parts, int64, ascending and disjoint.
 
     Attributes:
-        train: what is learnt from; statistics too.
-        valid: what picks the epoch.
-        test: what is scored; empty in the folds inside a training part (see `folds.inner`).
-        how: one sentence for people: how each part was chosen.
-        notices: sentences for people: what stands in two parts (see `leaks`).
+        train: Conversations for training and statistics.
+        valid: Conversations that select the epoch.
+        test: Conversations that are scored; empty in folds inside a training part.
+        how: A sentence for people: how each part was chosen.
+        notices: Sentences for people on conversations and utterances in two parts (see `leaks`).
     """
 
     train: np.ndarray
@@ -38,20 +48,20 @@ class Split:
 
 
 def split(corpus: Corpus, name: str = "") -> Split:
-    """The corpus's own split, with what it lacks held out by a fixed rule.
+    """Returns the corpus's own split; parts that it lacks are held out by a fixed rule.
 
     Held out is the last of the sessions; or, without sessions, whole groups of conversations
-    that share speakers; or a fixed fifth. The rules look at ids alone, so neither the order of
-    a file nor a seed changes the outcome.
+    that share speakers; or a fixed fifth. The rules use ids alone, so neither the order of a file
+    nor a seed changes the outcome.
 
     Args:
-        corpus: what is split.
-        name: of `SPLITS`, in place of the corpus's own. `raven` is for IEMOCAP: sessions 3 to 5
+        corpus: The corpus.
+        name: One of `SPLITS`, in place of the corpus's own. `raven` is for IEMOCAP: sessions 3 to 5
             train, 2 validates and 1 tests, as for the systems that the paper's Table 3 cites.
 
     Raises:
-        InputError: a part would be empty, or whole conversations lie in two parts (see `leaks`); a
-            name that is unknown, or a corpus that is not what the name is for.
+        InputError: A part would be empty, or whole conversations are in two parts (see `leaks`); an
+            unknown name, or a corpus that it is not for.
     """
     if name:
         return _named(corpus, name)
@@ -65,61 +75,202 @@ def split(corpus: Corpus, name: str = "") -> Split:
         train = np.setdiff1d(rest, valid)
         how = f"test: {why}; validation: {how}"
     else:
-        parts = np.array(corpus.split)
-        train, valid, test = (np.flatnonzero(parts == p) for p in ("train", "valid", "test"))
+        train, valid, test = (np.flatnonzero(np.array(corpus.split) == p) for p in SPLIT_NAMES)
         how = "train, validation and test as the corpus gives them"
         if not len(valid) and len(train):
-            whole = train
-            valid, why = _hold_out(corpus, whole)
-            train = np.setdiff1d(whole, valid)
+            valid, why = _hold_out(corpus, train)
+            train = np.setdiff1d(train, valid)
             how = f"train and test as the corpus gives them; validation: {why}"
-    for name, part in (("train", train), ("valid", valid), ("test", test)):
-        if not len(part):
-            found = f"an empty split: no conversation in {name}"
+    parts = {"train": train, "valid": valid, "test": test}
+    for part, conversations in parts.items():
+        if not len(conversations):
+            found = f"an empty split: no conversation in {part}"
             raise InputError(place, found, "at least one in each of train, valid and test")
-    notices = leaks.check(corpus, {"train": train, "valid": valid, "test": test})
-    return Split(train, valid, test, how, notices)
+    return Split(**parts, how=how, notices=leaks.check(corpus, parts))
+
+
+def grouped(
+    corpus: Corpus,
+    by: str,
+    among: Indices | None = None,
+    least: int = 3,
+    setting: str = PLACE,
+) -> dict[str, np.ndarray]:
+    """Groups conversations.
+
+    Args:
+        corpus: The corpus.
+        by: `sessions`, `speakers` (a group is named by its first), or a number of groups.
+        among: Indices of the conversations; None: all.
+        least: Minimum number of groups, 2 or 3.
+        setting: Setting that `by` comes from, for messages.
+
+    Returns:
+        Ascending indices, int64, by the name of the group, in the order of names.
+
+    Raises:
+        InputError: An unknown word, sessions or speakers that are unknown, or too few groups.
+    """
+    chosen = np.asarray(np.arange(len(corpus.lengths)) if among is None else among, np.int64)
+    source = corpus.source or "the corpus"
+    if by in GROUPINGS:
+        if getattr(corpus, by) is None:
+            known = [x for x in GROUPINGS if x != by and getattr(corpus, x) is not None]
+            expected = f"{' or '.join([*known, 'a number of groups'])} instead"
+            raise InputError(setting, f"{by}, which {source} does not name", expected)
+        if by == "sessions":
+            sessions = np.array(corpus.sessions)[chosen]
+            members = {name: chosen[sessions == name] for name in set(sessions.tolist())}
+            counted = "session" + "s" * (len(members) > 1)
+        else:
+            apart = _apart(corpus, chosen, least, setting)
+            members = {min(speakers(corpus, group)): np.sort(group) for group in apart}
+            counted = "groups without a common speaker"
+        if len(members) < least:
+            raise InputError(setting, f"{len(members)} {counted} in {source}", _LEAST[least])
+        return {name: members[name] for name in sorted(members)}
+    try:
+        count = int(by)
+    except ValueError:
+        expected = f"{nearest(by, GROUPINGS)}, or a number of groups"
+        raise InputError(setting, f"unknown {by!r}", expected) from None
+    if count < least:
+        raise InputError(setting, f"{count} group{'s' * (count != 1)}", _LEAST[least])
+    apart = _apart(corpus, chosen, least, setting)
+    if count > len(apart):
+        what = "conversations" if corpus.speakers is None else "groups without a common speaker"
+        found = f"{count} groups from {len(apart)} {what} in {source}"
+        expected = f"{len(apart)} at most" if len(apart) >= least else _LEAST[least]
+        raise InputError(setting, found, expected)
+    return {str(1 + n): group for n, group in enumerate(balanced(corpus, apart, count))}
+
+
+def phrase(by: str) -> str:
+    """Returns a description of a grouping, for people."""
+    return by if by in GROUPINGS else f"{by} groups of conversations"
+
+
+def joined_by_speakers(corpus: Corpus, conversations: Indices) -> list[list[int]]:
+    """Groups conversations with common speakers, directly or through others, in the given order.
+
+    If the corpus names no speakers, each conversation is a group.
+    """
+    indices = np.asarray(conversations).tolist()
+    if corpus.speakers is None:
+        return [[c] for c in indices]
+    parent = {c: c for c in indices}
+
+    def root(c: int) -> int:
+        while parent[c] != c:
+            parent[c] = parent[parent[c]]
+            c = parent[c]
+        return c
+
+    first_with: dict[str, int] = {}
+    offsets = corpus.offsets
+    for c in indices:
+        for speaker in set(corpus.speakers[offsets[c] : offsets[c + 1]]):
+            parent[root(c)] = root(first_with.setdefault(speaker, c))
+    groups: dict[int, list[int]] = {}
+    for c in indices:
+        groups.setdefault(root(c), []).append(c)
+    return list(groups.values())
+
+
+def balanced(corpus: Corpus, apart: Iterable[Sequence[int]], k: int) -> list[np.ndarray]:
+    """Puts whole groups into k bins with about equal numbers of labelled utterances.
+
+    The largest group comes first, each goes into the bin with the fewest. Labels that a protocol
+    does not score count as well, so that all protocols have the same bins.
+
+    Args:
+        corpus: The corpus.
+        apart: Indices of the conversations of each group; at least k groups.
+        k: Number of bins; none stays empty.
+
+    Returns:
+        Ascending conversation indices, int64, of each bin.
+    """
+    weights = labelled(corpus)
+
+    def rank(group: Sequence[int]) -> tuple[int, int, bytes]:
+        first = min(_digest(corpus.conversation_ids[c]) for c in group)
+        return -int(weights[list(group)].sum()), -len(group), first
+
+    bins: list[list[int]] = [[] for _ in range(k)]
+    totals = [0] * k
+    for group in sorted(apart, key=rank):
+        lightest = min(range(k), key=lambda b: (totals[b], len(bins[b])))
+        bins[lightest].extend(group)
+        totals[lightest] -= rank(group)[0]
+    return [np.sort(np.array(members, np.int64)) for members in bins]
+
+
+def labelled(corpus: Corpus) -> np.ndarray:
+    """Returns [conversations] int64: the number of labelled utterances of each."""
+    known = np.concatenate([[0], np.cumsum(corpus.labels >= 0, dtype=np.int64)])
+    return np.diff(known[corpus.offsets])
+
+
+def speakers(corpus: Corpus, conversations: Iterable[int]) -> set[str]:
+    """Returns the speakers of some conversations; empty if the corpus names none."""
+    names, offsets = corpus.speakers or (), corpus.offsets
+    return {name for c in conversations for name in names[offsets[c] : offsets[c + 1]]}
+
+
+def _digest(conversation_id: str) -> bytes:
+    """Returns a sort key that depends neither on the file's order nor on a seed."""
+    return hashlib.sha256(conversation_id.encode()).digest()
+
+
+def _apart(corpus: Corpus, among: np.ndarray, least: int, setting: str) -> list[list[int]]:
+    apart = joined_by_speakers(corpus, among)
+    if len(apart) == 1 and corpus.speakers is not None:
+        source = corpus.source or "the corpus"
+        found = f"common speakers join all {len(among)} conversations of {source} into one group"
+        raise InputError(setting, found, _LEAST[least])
+    return apart
 
 
 def _named(corpus: Corpus, name: str) -> Split:
     if name not in SPLITS:
         raise InputError("data.split", f"unknown {name!r}", nearest(name, SPLITS))
-    five = sorted(session for sessions in _RAVEN.values() for session in sessions)
+    expected = sorted(session for sessions in _RAVEN.values() for session in sessions)
     sessions = list(corpus.sessions or ())
-    if sorted(set(sessions)) != five:
-        # As in the public files, whose sessions are the beginnings of these ids.
-        found = [re.match(r"Ses0\d(?=[FM_])", name) for name in corpus.conversation_ids]
-        sessions = [match[0] for match in found if match]
-    if sorted(set(sessions)) != five or len(sessions) != len(corpus.lengths):
-        what = f"{name}, for {corpus.source or 'a corpus'} of other sessions than IEMOCAP's"
-        raise InputError("data.split", what, f"conversations of {', '.join(five)}")
+    if sorted(set(sessions)) != expected:
+        # In the public files the sessions are the beginnings of conversation ids.
+        matches = [re.match(r"Ses0\d(?=[FM_])", name) for name in corpus.conversation_ids]
+        sessions = [match[0] for match in matches if match]
+    if sorted(set(sessions)) != expected or len(sessions) != len(corpus.lengths):
+        found = f"{name}, for {corpus.source or 'a corpus'} of other sessions than IEMOCAP's"
+        raise InputError("data.split", found, f"conversations of {', '.join(expected)}")
     parts = {part: np.flatnonzero(np.isin(sessions, chosen)) for part, chosen in _RAVEN.items()}
     how = f"{name}: sessions 3 to 5 train, session 2 validates, session 1 tests"
     return Split(**parts, how=how, notices=leaks.check(corpus, parts))
 
 
 def _hold_out(corpus: Corpus, among: np.ndarray, by_session: bool = True) -> tuple[np.ndarray, str]:
-    """Some of these conversations and the reason in words; none where there is but one."""
+    """Selects conversations to hold out, none of a single one, and says why in words."""
     if len(among) < 2:
         return among[:0], "nothing to hold out"
     if by_session and corpus.sessions is not None:
         sessions = [corpus.sessions[c] for c in among]
         if len(set(sessions)) >= 2:
             last = max(sessions)
-            held = among[[session == last for session in sessions]]
-            return held, f"session {last} held out of training"
-    ordered = sorted(among.tolist(), key=lambda c: groups.digest(corpus.conversation_ids[c]))
+            holdout = among[[session == last for session in sessions]]
+            return holdout, f"session {last} held out of training"
+    ordered = sorted(among.tolist(), key=lambda c: _digest(corpus.conversation_ids[c]))
     target = max(1, round(len(among) / FRACTION))
+    reason = f"a fixed fifth, {target} conversations, held out"
     if corpus.speakers is None:
-        return np.sort(ordered[:target]), f"a fixed fifth, {target} conversations, held out"
-    apart = groups.joined_by_speakers(corpus, ordered)
-    if len(apart) < 2:
-        reason = f"a fixed fifth, {target} conversations, held out, their speakers in training too"
         return np.sort(ordered[:target]), reason
-    held: list[int] = []
+    apart = joined_by_speakers(corpus, ordered)
+    if len(apart) < 2:
+        return np.sort(ordered[:target]), f"{reason}, their speakers in training too"
+    chosen: list[int] = []
     for group in apart:
-        if len(held) + len(group) <= target:
-            held += group
-    held = held or min(apart, key=len)
-    reason = f"{len(held)} conversations held out, with speakers that are not in training"
-    return np.sort(held), reason
+        if len(chosen) + len(group) <= target:
+            chosen += group
+    chosen = chosen or min(apart, key=len)
+    reason = f"{len(chosen)} conversations held out, with speakers that are not in training"
+    return np.sort(chosen), reason

@@ -1,1 +1,1 @@
-"""Talks made by machine for `mman demo`: a script, voices and faces."""
+"""Synthetic conversations for `mman demo`: scripts, voices and faces."""

@@ -9,7 +9,7 @@ import pytest
 
 from mman_jax.cli import predict
 from mman_jax.data.readers import npz
-from mman_jax.demo import actors
+from mman_jax.demo import clips
 from mman_jax.features import manifest, media, timed_words
 from mman_jax.trial import stored
 from tests.children import run
@@ -89,7 +89,7 @@ def test_every_part_has_voices_and_faces_of_its_own_and_both_emotions(made):
         heard = media.read_audio(utterance.path, utterance.start, utterance.end)
         before = media.read_audio(utterance.path, utterance.start - 0.7, utterance.start - 0.1)
         assert np.sqrt((heard**2).mean()) > 8 * np.sqrt((before**2).mean())
-        seen = media.read_frames(utterance.path, 10, actors.HEIGHT, utterance.start, utterance.end)
+        seen = media.read_frames(utterance.path, 10, clips.HEIGHT, utterance.start, utterance.end)
         assert np.abs(np.diff(seen.astype(int), axis=0)).mean() > 2  # it moves
     timed = timed_words.read(made / "words.csv", utterances)
     for utterance in utterances:
