@@ -5,9 +5,11 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from mman_jax.data import fields
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.validation import SPLIT_NAMES, TOLD, check_key, is_line
 from mman_jax.errors import InputError, nearest
@@ -19,6 +21,7 @@ GROUPS = "groups/"
 """How a column begins that groups utterances, such as `groups/gender`."""
 
 _OF_CONVERSATION = ("session", "split")
+_TRAITS = [column for column in fields.columns(Corpus) if column not in OPTIONAL]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Utterance:
         session: of the conversation, or None.
         split: `train`, `valid` or `test`, or None.
         groups: pairs of a trait and what the utterance has of it, see `Corpus.groups`.
+        traits: the same of other fields of `Corpus` with a column, such as its gender.
     """
 
     conversation_id: str
@@ -50,6 +54,7 @@ class Utterance:
     session: str | None = None
     split: str | None = None
     groups: tuple[tuple[str, str], ...] = ()
+    traits: tuple[tuple[str, str], ...] = ()
 
     @property
     def name(self) -> str:
@@ -123,6 +128,11 @@ def to_corpus(
         return tuple(values) if values and None not in values else None
 
     traits = [name for name, _ in utterances[0].groups] if utterances else []
+    columns = fields.columns(Corpus)
+    more: dict[str, Any] = {
+        columns[name]: tuple(dict(u.traits)[name] for u in utterances)
+        for name, _ in (utterances[0].traits if utterances else ())
+    }
     return Corpus(
         features=dict(features),
         labels=np.array([index[u.label] for u in utterances], np.int32),
@@ -135,11 +145,12 @@ def to_corpus(
         split=known([u.split for u in firsts]) if split is None else tuple(split),
         groups={name: tuple(dict(u.groups)[name] for u in utterances) for name in traits},
         source=source,
+        **more,
     )
 
 
 def _columns(path: Path, columns: list[str]) -> list[str]:
-    known = (*REQUIRED, *OPTIONAL)
+    known = (*REQUIRED, *OPTIONAL, *_TRAITS)
     for position, column in enumerate(columns):
         if column not in known and not column.startswith(GROUPS):
             expected = nearest(column, (*known, f"{GROUPS}<name>"))
@@ -186,6 +197,7 @@ def _utterance(place: str, folder: Path, cells: dict[str, str]) -> Utterance:
             for column, cell in cells.items()
             if column.startswith(GROUPS)
         ),
+        traits=tuple((column, cell) for column, cell in cells.items() if column in _TRAITS),
         **texts,
         **known,
     )

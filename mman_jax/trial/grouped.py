@@ -21,11 +21,8 @@ def of_utterances(corpus: Corpus, which: np.ndarray) -> dict[str, np.ndarray]:
         corpus: with N utterances.
         which: [n] int, of the N.
     """
-    several = {name: np.array(values) for name, values in corpus.groups.items()}
-    if corpus.sessions is not None:
-        several["session"] = np.repeat(np.array(corpus.sessions), corpus.lengths)
-    if corpus.speakers is not None:
-        several["speaker"] = np.array(corpus.speakers)
+    groups = {name: np.array(values) for name, values in corpus.groups.items()}
+    several = groups | corpus.traits()
     return {PREFIX + name: values[which] for name, values in sorted(several.items())}
 
 

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mman_jax.data import fields
+from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import items, table
 from mman_jax.data.validation import SPLIT_NAMES
 from mman_jax.errors import InputError, nearest
@@ -26,7 +28,7 @@ _FACTS = {
     "dialogue": "conversation", "dialogue_id": "conversation",
     "utterance": "utterance", "utterance_id": "utterance",
     "label": "label", "emotion": "label",
-    "speaker": "speaker", "session": "session", "split": "split",
+    **{column: column for column in fields.columns(Corpus)},
 }  # fmt: skip
 
 
@@ -197,6 +199,7 @@ def read(path: Path) -> table.Table:
         present={modality: ~np.isnan(block).all(1) for modality, block in features.items()},
         targets={name: _numbers(path, lines, at, name) for name, at in targets.items()},
         groups={name.removeprefix(_GROUPS): column(name) for name in facts if _GROUPS in name},
+        traits={name: column(name) or [] for name in facts if name in fields.columns(Corpus)},
         split=parts,
         speakers=column("speaker"),
         sessions=column("session"),

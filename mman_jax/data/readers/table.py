@@ -41,6 +41,7 @@ class Table:
         present: [N] bool for each modality that some lack.
         targets: [N] float32 numbers by name.
         groups: N names by trait.
+        traits: N names of further fields of the corpus, by the name of their column.
         sequences: by modality, of the utterances in the order of the file.
         split: `train`, `valid` or `test` for each, or None.
         speakers: or None.
@@ -63,6 +64,7 @@ class Table:
     present: dict[str, np.ndarray] = optional(np.bool_, UTTERANCES, 1, MODALITY)
     targets: dict[str, np.ndarray] = optional(np.float32, UTTERANCES, 1, NAME)
     groups: dict[str, list[str]] = optional(str, UTTERANCES, 1, NAME)
+    traits: dict[str, list[str]] = optional(str, UTTERANCES, 1, NAME)
     sequences: dict[str, cells.Sequence] = optional(cells.Sequence, UTTERANCES, 1, MODALITY)
     split: list[str] | None = optional(str, UTTERANCES)
     speakers: list[str] | None = optional(str, UTTERANCES)
@@ -119,6 +121,8 @@ class Table:
             if name in own:
                 made = {k: whole(kind, x) for k, x in fields.entries(self, name, own[name])}
                 found[name] = made if kind.by else made.get("")
+            elif kind.column in self.traits:
+                found[name] = whole(kind, self.traits[kind.column])
         return Corpus(
             **found,
             lengths=np.diff([*starts, len(names)]).astype(np.int32),

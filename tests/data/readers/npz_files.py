@@ -40,7 +40,7 @@ def arrays(**changes):
     values = {f"features/{name}": array for name, array in made.features.items()}
     values |= {f"groups/{name}": np.array(names) for name, names in made.groups.items()}
     for name, kind in fields.kinds(made).items():
-        if not kind.by:
+        if not kind.by and getattr(made, name) is not None:
             values[name] = np.array(getattr(made, name))
     return {key: value for key, value in (values | changes).items() if value is not None}
 
