@@ -62,6 +62,8 @@ class Corpus:
         conversation_ids: One per conversation, unique.
         utterance_ids: N, unique in a conversation.
         speakers: N, or None if unknown.
+        gender: N, the gender of each utterance's speaker, such as `female`, `male`, `other` or
+            `unknown`; or None.
         sessions: One per conversation, or None if unknown.
         split: `train`, `valid` or `test` for each conversation, or None.
         present: For each modality that some utterance lacks, [N] bool, False where it is missing;
@@ -111,6 +113,9 @@ class Corpus:
     )
     sessions: tuple[str, ...] | None = optional(
         str, CONVERSATIONS, unknown=UNKNOWN, column="session", trait=True, digested=True
+    )
+    gender: tuple[str, ...] | None = optional(
+        str, UTTERANCES, unknown=UNKNOWN, column="gender", trait=True
     )
     split: tuple[str, ...] | None = optional(str, CONVERSATIONS, column="split", digested=True)
     present: dict[str, np.ndarray] = optional(

@@ -8,8 +8,12 @@ import pytest
 from mman_jax.data import corpus, cross_corpus, sequences
 from mman_jax.data.fields import UTTERANCES, optional
 from mman_jax.data.readers import npz, npz_defaults
+from mman_jax.data.readers.read import read_corpus
 from mman_jax.errors import InputError
+from mman_jax.features import manifest
 from mman_jax.testing import check_reader
+from mman_jax.trial import grouped
+from tests.data import small
 from tests.data.readers import public
 from tests.data.readers.npz_files import full
 
@@ -90,9 +94,46 @@ def test_digests_of_corpora_stay_what_they_were():
     assert made.select_conversations([1]).fingerprint() == part
 
 
+GENDER = ("female", "male", "unknown", "female", "male", "other")
+
+
+def test_gender_is_stored_selected_and_joined(tmp_path):
+    known = small.corpus(gender=GENDER)
+    npz.write(known, tmp_path / "c.npz")
+    assert npz.read(tmp_path / "c.npz").gender == GENDER
+    assert known.select_conversations([2]).gender == GENDER[3:]
+    assert known.fingerprint() != small.corpus().fingerprint()
+    other = small.corpus(conversation_ids=("d0", "d1", "d2"))
+    both = cross_corpus._concatenate(known, other)
+    assert both.gender == (*GENDER, *["unknown"] * 6)
+    assert cross_corpus._concatenate(other, known).gender is None
+
+
+def test_gender_is_checked():
+    with pytest.raises(InputError, match="small: gender: 5 entries"):
+        small.corpus(gender=GENDER[1:])
+    with pytest.raises(InputError, match="groups/gender"):
+        small.corpus(gender=GENDER, groups={"gender": GENDER})
+
+
+def test_gender_is_a_column_and_a_group_of_scores(tmp_path):
+    (tmp_path / "c.csv").write_text("conversation,gender,x_0\na,female,1\nb,male,2\na,other,3\n")
+    table = read_corpus(tmp_path / "c.csv")
+    assert table.gender == ("female", "other", "male")
+    (tmp_path / "m.csv").write_text("conversation_id,utterance_id,path,gender\na,1,x,female\n")
+    clips = manifest.to_corpus(
+        manifest.read(tmp_path / "m.csv"), {"speech": np.zeros((1, 2), np.float32)}, "here"
+    )
+    assert clips.gender == ("female",)
+    groups = grouped.of_utterances(table, np.array([1, 2]))
+    assert {name: names.tolist() for name, names in groups.items()} == {
+        "groups/gender": ["other", "male"]
+    }
+
+
 @pytest.mark.parametrize("name", public.PICKLES)
 def test_every_reader_of_pickles_is_sound(tmp_path, name):
-    check_reader(_read, [public.dump(tmp_path / "x", public.PICKLES[name](), 4)])
+    check_reader(read_corpus, [public.dump(tmp_path / "x", public.PICKLES[name](), 4)])
 
 
 def test_the_reader_of_archives_is_sound(tmp_path):
@@ -108,9 +149,3 @@ def test_a_reader_that_fails_otherwise_is_told(tmp_path):
 
     with pytest.raises(AssertionError, match="ZeroDivisionError"):
         check_reader(careless, [tmp_path / "x.npz"])
-
-
-def _read(path):
-    from mman_jax.data.readers.read import read_corpus
-
-    return read_corpus(path)
