@@ -48,124 +48,84 @@ class Field:
     """The declaration of a field.
 
     Attributes:
+        default: the value in `base`; a type: None, to be replaced by a value of it; None: the
+            system's recipe has the value.
         about: one line for people.
-        default: the value in `base`; a type: None, to be replaced by a value of it.
         allowed: a range, or all values that it may have; None: it is checked where it is used.
     """
 
+    default: Any
     about: str
-    default: Any = None
     allowed: Range | tuple[str, ...] | None = None
 
 
 FIELDS = {
-    "system": Field("The system: a name of mman_jax.systems.SYSTEMS, or module:Class.", ""),
-    "name": Field("Title in results and reports; empty: the system.", ""),
-    "seeds": Field("Number of seeds that are trained side by side.", 1, _COUNT),
-    "first_seed": Field("The first seed; the others follow it.", 0, _NOT_NEGATIVE),
-    "checkpoint_seconds": Field(
-        "Seconds of work that an interruption may lose.", 60.0, _NOT_NEGATIVE
-    ),
-    "parallel": Field("How seeds and rows are spread over devices: jit, or pmap.", "jit"),
-    "mesh.seeds": Field("Devices over which seeds are spread; 0: chosen, seeds first.", 0),
-    "mesh.rows": Field("Devices over which the rows of a batch are spread; 0: chosen.", 0),
-    "distributed": Field(
-        "Processes of one run: none; auto (TPU slice, Slurm); ADDRESS:PORT,COUNT,ID.", ""
-    ),
-    "data.path": Field(
-        "The corpus: a file or folder in any known layout; none: a synthetic corpus.",
-        str,
-    ),
-    "data.protocol": Field(
-        "Labels that are scored: auto, mman4, binary4, iemocap4, iemocap6.", "auto"
-    ),
-    "data.target": Field(
-        "Names of the numbers to predict, separated by commas; empty: labels.", ""
-    ),
-    "data.classes": Field(
-        "Classes to cut from the one target: 2, 3, 5 or 7; 0: the number itself.", 0
-    ),
-    "data.split": Field("Split: the corpus's own, or raven (IEMOCAP's sessions 3-5, 2 and 1).", ""),
-    "data.folds": Field(
-        "Cross-validation by sessions, speakers or a number of folds; empty: none.", ""
-    ),
-    "data.fold": Field("Name of the one fold to train; empty: all.", ""),
-    "data.modalities": Field(
-        "Names of the modalities to use, separated by commas; empty: all.", ""
-    ),
-    "data.test": Field("Another corpus, whose test part replaces this corpus's.", str),
-    "data.label_map": Field(
-        "New names of labels, such as joy=happy,contempt= (empty: context only).",
-        str,
-    ),
-    "data.scale": Field("each: scale the other test corpus by its own statistics.", str),
-    "data.cells": Field(
-        "What a row consists of: utterances, words or frames.", "utterances", CELLS
-    ),
-    "data.pivot": Field(
-        "Modality whose cells are the words; empty: text, or the first modality.", ""
-    ),
-    "data.words": Field("Words of an utterance that are read, at most: the last ones.", 50, _COUNT),
-    "data.stream": Field(
-        "Whether rows stay in host memory; none: if half of a device is too small.",
-        bool,
-    ),
-    "network": Field("Settings of the system.", {}),
-    "train.batch": Field("Conversations in a batch.", 30, _COUNT),
-    "train.max_epochs": Field("Limit on the epochs of every stage.", 1000, _COUNT),
-    "train.select": Field(
-        "Score that selects the epoch: loss, calibrated, accuracy or recall.", "calibrated", SELECT
-    ),
-    "train.smoothing": Field("Weight of earlier epochs in that score; 0: none.", 0.0, _BELOW_ONE),
-    "train.labels": Field(
-        "What classes are learnt from: label, or votes of several raters.", "label"
-    ),
-    "train.loss": Field("Loss of numbers: l1, mse or ccc; empty: l1.", ""),
-    "train.class_weights": Field("Whether rare classes weigh more in the loss.", False),
-    "train.label_smoothing": Field("Probability that is spread over all classes.", 0.0, _BELOW_ONE),
-    "train.average": Field(
-        "Decay of the average of the weights that is evaluated; 0: no average.", 0.0, _BELOW_ONE
-    ),
-    "train.refit": Field(
-        "Whether to train again, on training and validation parts together.", False
-    ),
+    "system": Field("", "The system: a name of mman_jax.systems.SYSTEMS, or module:Class."),
+    "name": Field("", "Title in results and reports; empty: the system."),
+    "seeds": Field(1, "Number of seeds that are trained side by side.", _COUNT),
+    "first_seed": Field(0, "The first seed; the others follow it.", _NOT_NEGATIVE),
+    "checkpoint_seconds": Field(60.0, "Seconds of work that may be lost.", _NOT_NEGATIVE),
+    "parallel": Field("jit", "How seeds and rows are spread over devices: jit, or pmap."),
+    "mesh.seeds": Field(0, "Devices over which seeds are spread; 0: chosen, seeds first."),
+    "mesh.rows": Field(0, "Devices over which the rows of a batch are spread; 0: chosen."),
+    "distributed": Field("", "Processes: none; auto (TPU slice, Slurm); ADDRESS:PORT,COUNT,ID."),
+    "data.path": Field(str, "The corpus, in any known layout; none: a synthetic corpus."),
+    "data.protocol": Field("auto", "Scored labels: auto, mman4, binary4, iemocap4, iemocap6."),
+    "data.target": Field("", "Numbers to predict, separated by commas; empty: labels."),
+    "data.classes": Field(0, "Classes to cut from the one target: 2, 3, 5 or 7; 0: none."),
+    "data.split": Field("", "Split: the corpus's own, or raven (IEMOCAP sessions 3-5, 2, 1)."),
+    "data.folds": Field("", "Cross-validation by sessions, speakers or a number; empty: none."),
+    "data.fold": Field("", "Name of the one fold to train; empty: all."),
+    "data.modalities": Field("", "Modalities to use, separated by commas; empty: all."),
+    "data.test": Field(str, "Another corpus, whose test part replaces this corpus's."),
+    "data.label_map": Field(str, "New names of labels: joy=happy,contempt= (empty: context only)."),
+    "data.scale": Field(str, "each: scale the other test corpus by its own statistics."),
+    "data.cells": Field("utterances", "What a row consists of.", CELLS),
+    "data.pivot": Field("", "Modality whose cells are the words; empty: text, or the first one."),
+    "data.words": Field(50, "Limit on the words of an utterance: the last ones are read.", _COUNT),
+    "data.stream": Field(bool, "Whether rows stay in host memory; none: if devices are too small."),
+    "network": Field({}, "Settings of the system."),
+    "train.batch": Field(30, "Conversations in a batch.", _COUNT),
+    "train.max_epochs": Field(1000, "Limit on the epochs of every stage.", _COUNT),
+    "train.select": Field("calibrated", "Criterion that selects the best epoch.", SELECT),
+    "train.smoothing": Field(0.0, "Weight of earlier epochs in it; 0: none.", _BELOW_ONE),
+    "train.labels": Field("label", "Labels to learn from: label, or votes of several raters."),
+    "train.loss": Field("", "Loss of numbers: l1, mse or ccc; empty: l1."),
+    "train.class_weights": Field(False, "Whether rare classes weigh more in the loss."),
+    "train.label_smoothing": Field(0.0, "Probability spread over all classes.", _BELOW_ONE),
+    "train.average": Field(0.0, "Decay of the evaluated average of weights; 0: none.", _BELOW_ONE),
+    "train.refit": Field(False, "Whether to retrain on training and validation parts together."),
 }
 """The fields that every trial has, by path."""
 
-SETTINGS = {
-    "network.context": Field(
-        "Whether an answer depends on earlier utterances of the conversation."
-    ),
-    "network.modality_dropout": Field("Rate at which a modality goes missing in training."),
-    "early.kind": Field("How modalities are combined: attention or concatenation."),
-    "attention.model": Field("Size of each modality's projection before attention."),
-    "attention.key": Field("Size of keys and queries."),
-    "attention.value": Field("Size of values."),
-    "attention.shared": Field("Whether queries share their key and value weights."),
-    "attention.skip": Field("Skip connection: add, concatenate or none."),
-    "fusion.kind": Field("Late fusion of the towers' predictions: dense or clstm."),
-    "hidden": Field("Sizes of the LSTM layers."),
-    "dense": Field("Size of the dense layer after them."),
-    "dropout": Field("Dropout rate of hidden layers."),
-    "input_dropout": Field("Dropout rate of the input features."),
-    "rules": Field("Which parameters are trained: (pattern, whether), the first match counts."),
-    "optimizer": Field("adamw (decoupled decay), adam (none), adam_l2 (L2 penalty) or adadelta."),
-    "learning_rate": Field("Learning rate, `default` or by tower.", allowed=_POSITIVE),
-    "weight_decay": Field("Weight decay.", allowed=_NOT_NEGATIVE),
-    "clip": Field("Norm to which gradients are clipped.", allowed=_POSITIVE),
-    "epochs": Field("Limit on the epochs of this stage.", allowed=_COUNT),
-    "patience": Field("Epochs without improvement that end this stage.", allowed=_COUNT),
-    "answers": Field(
-        "Predictions that the fusion learns from: training, or out_of_fold.", allowed=ANSWERS
-    ),
-    "b2": Field("Adam's decay of squared gradients.", allowed=_BETWEEN),
-    "eps": Field("Adam's constant in the denominator.", allowed=_POSITIVE),
-    "plateau.patience": Field(
-        "Epochs without a lower validation loss that reduce the learning rate.", allowed=_COUNT
-    ),
-    "plateau.factor": Field("By how much it is reduced.", allowed=_BETWEEN),
+_SETTINGS = {
+    "network.context": Field(None, "Whether an answer depends on earlier utterances."),
+    "network.modality_dropout": Field(None, "Rate at which a modality is missing in training."),
+    "early.kind": Field(None, "How modalities are combined: attention or concatenation."),
+    "attention.model": Field(None, "Size of each modality's projection before attention."),
+    "attention.key": Field(None, "Size of keys and queries."),
+    "attention.value": Field(None, "Size of values."),
+    "attention.shared": Field(None, "Whether queries share their key and value weights."),
+    "attention.skip": Field(None, "Skip connection: add, concatenate or none."),
+    "fusion.kind": Field(None, "Late fusion of the towers' predictions: dense or clstm."),
+    "hidden": Field(None, "Sizes of the LSTM layers."),
+    "dense": Field(None, "Size of the dense layer after them."),
+    "dropout": Field(None, "Dropout rate of hidden layers."),
+    "input_dropout": Field(None, "Dropout rate of the input features."),
+    "rules": Field(None, "Trained parameters: (pattern, whether); the first match counts."),
+    "optimizer": Field(None, "adamw (decoupled decay), adam (none), adam_l2 (L2) or adadelta."),
+    "learning_rate": Field(None, "Learning rate, `default` or by tower.", _POSITIVE),
+    "weight_decay": Field(None, "Weight decay.", _NOT_NEGATIVE),
+    "clip": Field(None, "Norm to which gradients are clipped.", _POSITIVE),
+    "epochs": Field(None, "Limit on the epochs of this stage.", _COUNT),
+    "patience": Field(None, "Epochs without improvement that end this stage.", _COUNT),
+    "answers": Field(None, "Predictions that the fusion learns from.", ANSWERS),
+    "b2": Field(None, "Adam's decay of squared gradients.", _BETWEEN),
+    "eps": Field(None, "Adam's constant in the denominator.", _POSITIVE),
+    "plateau.patience": Field(None, "Epochs without a lower loss that reduce the rate.", _COUNT),
+    "plateau.factor": Field(None, "Factor by which the rate is reduced.", _BETWEEN),
 }
-"""Settings of stages and networks, by the end of their paths."""
+"""Settings of stages and networks, whose defaults are in the systems, by the end of their paths."""
 
 
 def base() -> ConfigDict:
@@ -188,9 +148,12 @@ def describe_field(path: str, system: str) -> str:
     """
     group, *names = path.split(".")
     field = _declaration(path)
-    shared = path in FIELDS or ".".join(path.split(".")[-2:]) in SETTINGS
+    shared = path in FIELDS or ".".join([group, *names][-2:]) in _SETTINGS
     attributes = _attributes(system) if group == "network" and not shared else {}
-    return attributes.get(names[0] if names else "", field.about if field else "")
+    if field is None or (names and names[0] in attributes):
+        return attributes.get(names[0], "") if names else ""
+    choices = f" One of {', '.join(field.allowed)}." if isinstance(field.allowed, tuple) else ""
+    return field.about + choices
 
 
 def check(config: ConfigDict) -> None:
@@ -333,7 +296,7 @@ def _declaration(path: str) -> Field | None:
     *groups, last = path.split(".")
     parent = groups[-1] if groups else ""
     name = parent if parent == "learning_rate" else last
-    return SETTINGS.get(f"{parent}.{last}", SETTINGS.get(name))
+    return _SETTINGS.get(f"{parent}.{last}", _SETTINGS.get(name))
 
 
 def _attributes(system: str) -> dict[str, str]:
