@@ -8,8 +8,5 @@ authors' code, but that the best epoch is chosen on validation data; with
 """
 
 from mman_jax.configs import mman
-from mman_jax.trial import config
 
-
-def get_config(recipe=None):
-    return config.derive(mman.recipes(recipe)("mman"), "bc_lstm")
+get_config = mman.derived("bc_lstm")

@@ -5,6 +5,4 @@ mman run --config=configs/clstm_lf.py --workdir=runs/clstm_lf
 
 from mman_jax.configs import mman
 
-
-def get_config(recipe=None):
-    return mman.recipes(recipe)("clstm_lf")
+get_config = mman.made_by(lambda recipes: recipes("clstm_lf"))

@@ -5,6 +5,4 @@ mman run --config=configs/clstm_mma.py --workdir=runs/clstm_mma
 
 from mman_jax.configs import mman
 
-
-def get_config(recipe=None):
-    return mman.recipes(recipe)("clstm_mma")
+get_config = mman.made_by(lambda recipes: recipes("clstm_mma"))

@@ -5,6 +5,4 @@ mman run --config=configs/clstm_speech.py --workdir=runs/clstm_speech
 
 from mman_jax.configs import mman
 
-
-def get_config(recipe=None):
-    return mman.recipes(recipe)("clstm_speech")
+get_config = mman.made_by(lambda recipes: recipes("clstm_speech"))

@@ -5,6 +5,4 @@ mman run --config=configs/clstm_text.py --workdir=runs/clstm_text
 
 from mman_jax.configs import mman
 
-
-def get_config(recipe=None):
-    return mman.recipes(recipe)("clstm_text")
+get_config = mman.made_by(lambda recipes: recipes("clstm_text"))

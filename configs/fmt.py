@@ -10,8 +10,5 @@ seconds of CPU time.
 """
 
 from mman_jax.configs import mman
-from mman_jax.trial import config
 
-
-def get_config(recipe=None):
-    return config.derive(mman.recipes(recipe)("mman"), "fmt")
+get_config = mman.derived("fmt")

@@ -9,8 +9,5 @@ theirs had, 16.
 """
 
 from mman_jax.configs import mman
-from mman_jax.trial import config
 
-
-def get_config(recipe=None):
-    return config.derive(mman.recipes(recipe)("mman"), "lmf")
+get_config = mman.derived("lmf")

@@ -9,8 +9,5 @@ batch is two conversations: about as many utterances as a batch of theirs had, 3
 """
 
 from mman_jax.configs import mman
-from mman_jax.trial import config
 
-
-def get_config(recipe=None):
-    return config.derive(mman.recipes(recipe)("mman"), "mfm")
+get_config = mman.derived("mfm")

@@ -21,20 +21,29 @@ Recipes = Callable[[str], ConfigDict]
 
 def get_config(name: str = mman.NAME) -> ConfigDict:
     """Returns the config of a system of the paper, by its name in `mman_jax.systems.mman`."""
-    made = config.of(mman.NAME, name)
-    made.data.modalities = mman.modality_of(name)
-    return made
+    recipe = config.of(mman.NAME, name)
+    recipe.data.modalities = mman.modality_of(name)
+    return recipe
 
 
-def recipes(file: str | None = None) -> Recipes:
-    """Returns `get_config`, or that of another file which has one for each system of the paper.
+def made_by(make: Callable[[Recipes], ConfigDict]) -> Callable[..., ConfigDict]:
+    """Returns the `get_config` of a file whose config is made from the paper's systems.
 
-    Args:
-        file: a config of this folder, such as `mosi`, or a path, such as `mman sweep` wrote.
+    Its argument names the file that has the configs of these systems: one of this folder, such as
+    `mosi`, or a path, such as `mman sweep` wrote; by default, this file.
     """
-    if file and file.endswith(".py"):
-        return runpy.run_path(file)["get_config"]
-    return importlib.import_module(f"mman_jax.configs.{file or mman.NAME}").get_config
+
+    def get_config(recipe: str = "") -> ConfigDict:
+        if recipe.endswith(".py"):
+            return make(runpy.run_path(recipe)["get_config"])
+        return make(importlib.import_module(f"mman_jax.configs.{recipe or mman.NAME}").get_config)
+
+    return get_config
+
+
+def derived(system: str) -> Callable[..., ConfigDict]:
+    """Returns the `get_config` of another system, on the data and settings of MMAN."""
+    return made_by(lambda recipes: config.derive(recipes(mman.NAME), system))
 
 
 def tuned(name: str, fields: Mapping[str, Any]) -> ConfigDict:

@@ -11,8 +11,5 @@ With `--config.data.cells=words` it reads words, and with `frames` each modality
 """
 
 from mman_jax.configs import mman
-from mman_jax.trial import config
 
-
-def get_config(recipe=None):
-    return config.derive(mman.recipes(recipe)("mman"), "mult")
+get_config = mman.derived("mult")

@@ -8,8 +8,5 @@ A batch is one conversation: about as many utterances as a batch of theirs had, 
 """
 
 from mman_jax.configs import mman
-from mman_jax.trial import config
 
-
-def get_config(recipe=None):
-    return config.derive(mman.recipes(recipe)("mman"), "raven")
+get_config = mman.derived("raven")

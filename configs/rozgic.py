@@ -7,8 +7,5 @@ one call: of `config.train` only `refit` is used. Nothing is random, so that one
 """
 
 from mman_jax.configs import mman
-from mman_jax.trial import config
 
-
-def get_config(recipe=None):
-    return config.derive(mman.recipes(recipe)("mman"), "rozgic")
+get_config = mman.derived("rozgic")

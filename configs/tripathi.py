@@ -11,8 +11,5 @@ over speech, convolutions over faces.
 """
 
 from mman_jax.configs import mman
-from mman_jax.trial import config
 
-
-def get_config(recipe=None):
-    return config.derive(mman.recipes(recipe)("mman"), "tripathi")
+get_config = mman.derived("tripathi")

@@ -13,5 +13,4 @@ def variant(recipes):
     return config
 
 
-def get_config(recipe=None):
-    return variant(mman.recipes(recipe))
+get_config = mman.made_by(variant)
