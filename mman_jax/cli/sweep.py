@@ -100,7 +100,7 @@ def _sweep() -> None:
             _show(screen, head, several, unit)
         corpus = pathlib.Path(start.data.path).name if start.data.path else "the synthetic corpus"
         seeds = f"{budget.seeds} seed{'s' * (budget.seeds > 1)}"
-        groups = f"{len(inner.folds.names)} folds inside its training part, {seeds} each"
+        groups = f"{len(inner.folds)} folds inside its training part, {seeds} each"
         about = f"Settings of {name_of(found)} for {corpus}.\n\nChosen by a sweep: {groups}."
         write_whole(output, recipe.source(found, about, sweep.tables, unit).encode())
         screen.line(f"{output} is written, from {config.shown(start, sys.argv)}")

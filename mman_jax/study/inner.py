@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,7 @@ from mman_jax.training import mesh as parallel
 from mman_jax.training.objectives import Classes, Objective
 from mman_jax.training.outcome import Outcome, Snapshot
 from mman_jax.training.state import TEMPERATURES
+from mman_jax.training.trainer import Trainer
 from mman_jax.trial import config as configs
 from mman_jax.trial import tasks as learnt
 from mman_jax.trial.corpora import load_cells, load_corpus
@@ -38,40 +39,26 @@ class Trained(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Folds:
-    """Several splits of a corpus whose rows have equal shapes, so that they share programs.
-
-    Attributes:
-        names: of the group of conversations that each holds out.
-        parts: of each.
-        labels: of each, by part.
-    """
-
-    names: tuple[str, ...]
-    parts: tuple[Parts, ...]
-    labels: tuple[Mapping[str, np.ndarray], ...]
-
-    @property
-    def items(self) -> int:
-        """The most items of a layout (see `Cells`) that any fold trains on."""
-        return max(len(parts.layouts["train"].conversations) for parts in self.parts)
-
-
-@dataclasses.dataclass(frozen=True)
 class Inner:
-    """A corpus's training part, each group of whose conversations is held out once.
+    """A corpus's training part, each group of whose conversations is held out in one fold.
+
+    The rows of all folds have equal shapes, so that they share programs.
 
     Attributes:
         modalities: of the corpus, in order.
         task: what is learnt.
         about: sentences for people.
-        folds: a group validates, all others train.
+        folds: names of the groups.
+        parts: of each fold; the group validates, all others train.
+        labels: of each fold, by part.
     """
 
     modalities: tuple[str, ...]
     task: Task
     about: tuple[str, ...]
-    folds: Folds
+    folds: tuple[str, ...]
+    parts: tuple[Parts, ...]
+    labels: tuple[Mapping[str, np.ndarray], ...]
 
     def heads(self, config: ConfigDict) -> dict[str, tuple[str, ...]]:
         """Returns the heads of each stage of a config's system, in order.
@@ -115,7 +102,7 @@ def prepare_inner(config: ConfigDict, by: str) -> Inner:
     labels = tuple(fold_parts.labels(tasks[0]) for fold_parts in parts)
     about = tuple(dict.fromkeys(fold_split.how for fold_split in splits))
     names = tuple(fold.name for fold in inner)
-    return Inner(tuple(cells.dims), tasks[0], about, Folds(names, parts, labels))
+    return Inner(tuple(cells.dims), tasks[0], about, names, parts, labels)
 
 
 class Candidate:
@@ -146,19 +133,21 @@ class Candidate:
         Raises:
             InputError: it cannot be built.
         """
-        self._folds, self._progress = inner.folds, progress
+        self._inner, self._progress = inner, progress
         self._seeds = list(seeds)
         config = configs.change(config, {"seeds": len(self._seeds)})
-        parts = self._folds.parts[0]
-        self._trainer = make_trainer(config, parts, inner.task, self._folds.items, until)
-        check_network("a search", self._trainer.system)
+        most = max(len(parts.layouts["train"].conversations) for parts in inner.parts)
+        trainer = make_trainer(config, inner.parts[0], inner.task, most, until)
+        check_network("a search", trainer.system)
+        self._trainer = cast(Trainer, trainer)
         self.stages, self.system = self._trainer.stages, self._trainer.system
         self._trainer.release()  # several may be made before any of them trains
         self._numbers = bool(inner.task.targets)
-        self._small = is_small(self._trainer, parts.rows, len(self._seeds) * len(self._folds.parts))
+        runs = len(self._seeds) * len(inner.parts)
+        self._small = is_small(self._trainer, inner.parts[0].rows, runs)
         with parallel.compiling(quickly=self._small):
             options = parallel.compiler_options(jax.default_backend())
-        score = _scoring(self._trainer.system, self._trainer.objective)
+        score = _scoring(self.system, self._trainer.objective)
         self._score = jax.jit(score, compiler_options=options)
 
     def train(self, fold: int, name: str, before: Trained | None = None) -> Snapshot:
@@ -169,14 +158,14 @@ class Candidate:
             name: for the progress.
             before: the trained earlier stages on this fold; None: they are trained, too.
         """
-        trainer, parts, start = self._trainer, self._folds.parts[fold], None
+        trainer, parts, start = self._trainer, self._inner.parts[fold], None
         trainer.put(parts.rows)
         groups = out_of_fold_groups(parts, trainer, trainer.settings)
         with parallel.compiling(quickly=self._small):
             if before:
                 stage = self.stages[len(before.finished)]
                 start = trainer.before(stage, before.params, before.finished, self._seeds)
-            labels, snapshot = self._folds.labels[fold], start
+            labels, snapshot = self._inner.labels[fold], start
             for snapshot in trainer.run(labels, self._seeds, start, groups=groups):
                 if len(snapshot.finished) < len(self.stages):
                     epochs = trainer.epochs(snapshot.stage)
@@ -197,10 +186,10 @@ class Candidate:
         training, with the logits divided by the temperature with the lowest loss: trained models
         are calibrated, so that a network's own confidence says nothing about their predictions.
         """
-        rows = self._folds.parts[fold].rows["valid"]
+        rows = self._inner.parts[fold].rows["valid"]
         inputs = rows.inputs._replace(features=jax.tree.map(np.asarray, rows.features))
-        labels = self._folds.labels[fold]["valid"]
-        reference = self._trainer.objective.reference(self._folds.labels[fold]["train"])
+        labels = self._inner.labels[fold]["valid"]
+        reference = self._trainer.objective.reference(self._inner.labels[fold]["train"])
         scores = self._score(snapshot.state.best, inputs, labels, reference)
         losses = {}
         for name, outcome in snapshot.finished.items():

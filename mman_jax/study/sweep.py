@@ -256,7 +256,7 @@ class Sweep:
         fields = {k: v for trial in trials.values() for k, v in _values(trial.params).items()}
         config = change(self.best, fields)
         candidate = Candidate(self._inner, config, self._seeds, self._progress, phase.stage)
-        folds, pruned = self._inner.folds.names, False
+        folds, pruned = self._inner.folds, False
         losses: dict[str, list[float]] = {head: [] for head in trials}
         for fold, name in enumerate(folds):
             title = f"{phase.name} {number + 1}, fold {name}"
@@ -292,7 +292,7 @@ class Sweep:
         candidate = Candidate(self._inner, self.best, self._seeds, self._progress, earlier)
         return [
             candidate.trained(candidate.train(fold, f"{earlier}, fold {name}"))
-            for fold, name in enumerate(self._inner.folds.names)
+            for fold, name in enumerate(self._inner.folds)
         ]
 
 

@@ -34,25 +34,25 @@ def groups(parts):
 
 
 def test_only_training_conversations_are_read(inner):
-    corpus = inner.folds.parts[0].corpus
+    corpus = inner.parts[0].corpus
     train = {i for i, part in enumerate(corpus.split) if part == "train"}
-    held = [groups(parts) for parts in inner.folds.parts]
+    held = [groups(parts) for parts in inner.parts]
     assert all(g["train"] | g["valid"] == train and not g["test"] for g in held)
     assert set.union(*(g["valid"] for g in held)) == train
 
 
 def test_a_validation_part_that_the_corpus_does_not_name_is_trained_on(inner, tmp_path):
-    corpus = inner.folds.parts[0].corpus
+    corpus = inner.parts[0].corpus
     unnamed = tuple("train" if part == "valid" else part for part in corpus.split)
     again = prepare_inner(recipe(dataclasses.replace(corpus, split=unnamed), tmp_path), "3")
     train = {i for i, part in enumerate(unnamed) if part == "train"}
-    for parts in again.folds.parts:
+    for parts in again.parts:
         of = groups(parts)
         assert of["train"] | of["valid"] == train
 
 
 def test_what_other_parts_hold_changes_nothing(inner, tmp_path):
-    corpus = inner.folds.parts[0].corpus
+    corpus = inner.parts[0].corpus
     random = np.random.default_rng(0)
     other = np.repeat([part != "train" for part in corpus.split], corpus.lengths)
     features = {m: np.where(other[:, None], random.normal(size=x.shape), x).astype(np.float32)
@@ -60,10 +60,9 @@ def test_what_other_parts_hold_changes_nothing(inner, tmp_path):
     labels = np.where(other, (corpus.labels + 1) % len(corpus.label_names), corpus.labels)
     changed = dataclasses.replace(corpus, features=features, labels=labels.astype(np.int32))
     again = prepare_inner(recipe(changed, tmp_path), "3")
-    one, two = inner.folds, again.folds
-    before, now = ([parts.rows for parts in x.parts] for x in (one, two))
+    before, now = ([parts.rows for parts in x.parts] for x in (inner, again))
     assert all(map(np.array_equal, arrays(before), arrays(now)))
-    assert all(map(np.array_equal, jax.tree.leaves(one.labels), jax.tree.leaves(two.labels)))
+    assert all(map(np.array_equal, jax.tree.leaves(inner.labels), jax.tree.leaves(again.labels)))
 
 
 def arrays(rows):
@@ -81,7 +80,7 @@ def test_folds_share_programs_and_losses_are_those_of_calibrated_answers(inner):
             snapshot = candidate.train(fold, "x")
             found[name] = candidate.losses(fold, snapshot)["speech"]
     np.testing.assert_allclose(found["shared"], found["alone"], rtol=1e-5)
-    rows, labels = inner.folds.parts[1].rows["valid"], inner.folds.labels[1]["valid"]
+    rows, labels = inner.parts[1].rows["valid"], inner.labels[1]["valid"]
     scored = labels >= 0
     for seed in range(2):
         params = jax.tree.map(lambda x, s=seed: x[s], snapshot.state.best)
@@ -129,4 +128,4 @@ def test_a_stage_is_trained_on_what_the_earlier_ones_left(inner):
 )
 def test_folds_that_cannot_be_are_one_line(by, changed, said, inner, tmp_path):
     with pytest.raises(InputError, match=said):
-        prepare_inner(recipe(inner.folds.parts[0].corpus, tmp_path, **changed), by)
+        prepare_inner(recipe(inner.parts[0].corpus, tmp_path, **changed), by)

@@ -151,7 +151,7 @@ def test_a_system_is_told_what_a_cell_is_and_batches_hold_utterances(corpus):
 def test_a_sweep_divides_conversations_and_lays_frames(corpus):
     inner = prepare_inner(recipe(corpus), "")
     assert inner.modalities == ("text", "speech")
-    shapes = {parts.rows["train"].features["text"].shape for parts in inner.folds.parts}
+    shapes = {parts.rows["train"].features["text"].shape for parts in inner.parts}
     assert len(shapes) == 1
     with Screen() as screen:
         candidate = Candidate(inner, recipe(corpus), [0], screen)

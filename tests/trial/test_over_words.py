@@ -172,10 +172,10 @@ def test_groups_inside_training_are_of_conversations(finished):
 def test_a_sweep_divides_conversations_and_lays_words(finished):
     inner = prepare_inner(recipe(finished[0] / "corpus.npz"), "")
     assert inner.modalities == ("text", "speech")
-    shapes = {parts.rows["train"].features["speech"].shape for parts in inner.folds.parts}
+    shapes = {parts.rows["train"].features["speech"].shape for parts in inner.parts}
     assert len(shapes) == 1
     assert shapes.pop()[2:] == (3, 2)
-    assert sum(len(parts.split.valid) for parts in inner.folds.parts) == 4
+    assert sum(len(parts.split.valid) for parts in inner.parts) == 4
     with Screen() as screen:
         made = Candidate(inner, recipe(finished[0] / "corpus.npz"), [0], screen)
     assert made.system.pivot == "text"
