@@ -20,7 +20,7 @@ from experiments.benchmark.starting import case_start
 from experiments.benchmark.sweeping import case_sweep
 from experiments.benchmark.systems import case_systems
 from experiments.benchmark.timing import line, median, useful
-from mman_jax.inference import stream
+from mman_jax.inference import answerer
 from mman_jax.systems import build
 from mman_jax.training import mesh as parallel
 from mman_jax.training.feeding import Resident, Streamed
@@ -111,9 +111,9 @@ def case_step(lengths: np.ndarray) -> Iterator[dict[str, Any]]:
     made = trainer(conversations(lengths))
     network, params = made.system, made.init(np.uint32(0))
     features = {m: np.ones(d, np.float32) for m, d in DIMS.items()}
-    state = stream.init_state(network, params, features)
+    state = answerer.init_state(network, params, features)
     step = jax.jit(
-        functools.partial(stream.step, network),
+        functools.partial(answerer.step, network),
         compiler_options=parallel.compiler_options(jax.devices()[0].platform),
     )
     seconds = []

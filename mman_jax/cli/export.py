@@ -1,18 +1,18 @@
 """Export a run for use without this package: `mman export --checkpoint=DIR --output=FOLDER`.
 
 DIR is the folder of a finished run. FOLDER, which must be new or empty, gets
-- `conversation.jax`, a function that JAX alone loads (`jax.export`); and `step.jax` with
-  `state.npy`, of a system that answers turn by turn;
+- `conversation.jax`, a function that JAX alone loads (`jax.export`); and, if the system answers
+  turn by turn, `step.jax` with `state.npy`;
 - `weights.safetensors`, the parameters of all seeds;
-- `torch/`: each seed's parameters as a PyTorch state dict, and `network.py`, the network (not of
-  a run that learnt targets);
+- `torch/`: each seed's parameters as a PyTorch state dict, and `network.py`, the network (unless
+  the run learnt targets);
 - `card.json`: classes, sizes, scores, limits, licences, and how to call the functions.
 
-`--format=onnx` writes `conversation.onnx` and `step.onnx` in their place, compared with the models
-in ONNX Runtime before they are written; of MMAN and its cLSTMs. Needs the extra `onnx`.
+`--format=onnx` writes `conversation.onnx` and `step.onnx` instead, after comparing them with the
+models in ONNX Runtime; only for MMAN and its cLSTMs. Needs the extra `onnx`.
 
-`--weights=FILE` takes the parameters of an edited `weights.safetensors` in place of the run's own;
-`mman predict` takes the flag, too. Needs the extra `export`.
+`--weights=FILE` exports the parameters of an edited `weights.safetensors` instead of the run's;
+`mman predict` has the same flag. Needs the extra `export`.
 """
 
 import datetime
@@ -23,7 +23,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 from absl import flags
 
@@ -33,32 +32,32 @@ from mman_jax.errors import InputError
 from mman_jax.features.extraction import Extraction
 from mman_jax.files.lock import alone
 from mman_jax.files.whole import check_new
-from mman_jax.inference import card, exported, onnx_functions, tensors, weights
+from mman_jax.inference import exported, onnx_functions, weights
 from mman_jax.inference.model import Model
 from mman_jax.systems.estimator import check_network
 from mman_jax.trial import clips
 from mman_jax.trial.stored import load_models, read_results
 
 _CHECKPOINT = command.checkpoint_flag()
-_OUTPUT = command.path_flag("output", "The folder to make.")
-_FORMAT = flags.DEFINE_enum("format", "jax", ["jax", "onnx"], "What the functions are written as.")
-_WEIGHTS = command.path_flag("weights", "Parameters in place of the run's own.", False)
+_OUTPUT = command.path_flag("output", "Folder to write; new or empty.")
+_FORMAT = flags.DEFINE_enum("format", "jax", ["jax", "onnx"], "Format of the functions.")
+_WEIGHTS = command.path_flag("weights", "Edited weights.safetensors to export.", False)
 
 
 def contents(models: Sequence[Model]) -> dict[str, bytes]:
-    """All files but the card, by their path in the folder.
+    """Returns all files but the card, by their path in the folder.
 
     Raises:
         InputError: a library of the extra is missing.
     """
-    tensors.safetensors_numpy()
+    weights.safetensors_numpy()
     try:
         import flatbuffers  # noqa: F401  (what jax.export serialises with)
     except ImportError as error:
-        raise InputError("flatbuffers", "not installed", tensors.INSTALL) from error
+        raise InputError("flatbuffers", "not installed", weights.INSTALL) from error
     files = {
         "conversation.jax": bytes(exported.conversations(models).serialize()),
-        "weights.safetensors": tensors.pack(models),
+        "weights.safetensors": weights.pack(models),
     }
     system = models[0].build()
     if system.causal and system.streams:
@@ -70,46 +69,46 @@ def contents(models: Sequence[Model]) -> dict[str, bytes]:
 
 
 def describe(models: Sequence[Model], workdir: pathlib.Path, replaced: bool) -> dict[str, Any]:
-    """The card of a run's models.
+    """Returns the card of a run's models.
 
     Args:
         models: of the run.
         workdir: of the run.
-        replaced: whether they have other weights than the run's own.
+        replaced: whether their weights are not those of the run.
     """
-    results, made = read_results(workdir / "results.json"), clips.place(workdir)
-    extraction = Extraction.load(made) if made.is_file() else None
-    return card.write(models, results, extraction, replaced, datetime.date.today())
+    results, path = read_results(workdir / "results.json"), clips.place(workdir)
+    extraction = Extraction.load(path) if path.is_file() else None
+    return exported.card(models, results, extraction, replaced, datetime.date.today())
 
 
 def write(folder: pathlib.Path, files: Mapping[str, bytes]) -> None:
-    """Makes a folder of files, whole or not at all.
+    """Writes a folder of files, all or nothing.
 
     Raises:
-        InputError: it holds something, or cannot be written.
+        InputError: the folder is not empty, or cannot be written.
     """
     check_new(folder)
     try:
-        beside = folder.absolute().with_name(f".{folder.absolute().name}.part")
-        shutil.rmtree(beside, ignore_errors=True)
+        part = folder.absolute().with_name(f".{folder.absolute().name}.part")
+        shutil.rmtree(part, ignore_errors=True)
         for name, content in files.items():
-            (beside / name).parent.mkdir(parents=True, exist_ok=True)
-            (beside / name).write_bytes(content)
-        beside.replace(folder)
+            (part / name).parent.mkdir(parents=True, exist_ok=True)
+            (part / name).write_bytes(content)
+        part.replace(folder)
     except OSError as error:
         found = f"cannot be written ({error.strerror})"
         raise InputError(folder, found, "a writable path") from error
 
 
 def main() -> None:
-    """Reads, exports, writes."""
+    """Exports the run."""
     workdir, output = pathlib.Path(_CHECKPOINT.value), pathlib.Path(_OUTPUT.value)
     with alone(output, inside=False):
         _export(workdir, output)
 
 
 def _export(workdir: pathlib.Path, output: pathlib.Path) -> None:
-    check_new(output)  # before the work, too
+    check_new(output)  # also before the work
     models = load_models(workdir, _WEIGHTS.value)
     for model in models:
         check_network("an export", model.build())
@@ -127,17 +126,16 @@ def _export(workdir: pathlib.Path, output: pathlib.Path) -> None:
 
 
 def _torch(models: Sequence[Model]) -> dict[str, bytes]:
-    # Read, not imported: nothing here needs torch. The network in it answers classes.
-    if models[0].units is not None or models[0].build().architecture() is None:
-        return {}
+    system = check_network("an export", models[0].build())
+    if models[0].units is not None or system.architecture() is None:
+        return {}  # the network in PyTorch predicts classes
+    # The source is read, not imported: this command does not need torch.
     source = (pathlib.Path(inference.__file__).parent / "pytorch_network.py").read_bytes()
     files = {"torch/network.py": source}
     for model in models:
         folder = "torch" if len(models) == 1 else f"torch/{model.card['task']}"
-        for number in range(len(jax.tree.leaves(model.params)[0])):
-            one = jax.tree.map(lambda x, n=number: x[n], model.params)
-            named = weights.to_torch(one, model.scaling)
-            files[f"{folder}/weights_{number}.safetensors"] = tensors.safetensors_numpy().save(
-                named
-            )
+        for seed in range(model.seeds):
+            state = weights.to_torch(model.seed_params(seed), model.scaling)
+            content = weights.safetensors_numpy().save(state)
+            files[f"{folder}/weights_{seed}.safetensors"] = content
     return files

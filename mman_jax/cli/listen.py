@@ -1,9 +1,9 @@
 """Predict emotions from a recording's sound: `mman listen --checkpoint=DIR --input=FILE`.
 
-The sound is cut into utterances by pauses; each is answered by a JSON line as soon as it has ended,
-all of them as one conversation. Speech is measured as in the corpus that the run was trained on, by
-the extraction that travels with the model.
-`--transcript=FILE` gives the words of a recording: subtitles (.srt, .vtt), or a CSV file with the
+The sound is cut into utterances at pauses; each is answered by a JSON line as soon as it ends, all
+of them as one conversation. Speech is measured as in the corpus that the run was trained on, with
+the extraction that is stored with the model.
+`--transcript=FILE` has the words of a recording: subtitles (.srt, .vtt), or a CSV file with the
 columns start, end (seconds) and transcript. Other modalities are missing. `--microphone` listens
 until Ctrl-C. Needs the extras `listen` and `speech`.
 """
@@ -26,13 +26,11 @@ _INPUT = command.path_flag("input", "A recording, in any format that ffmpeg read
 _MICROPHONE = flags.DEFINE_bool("microphone", False, "Listen to the default microphone instead.")
 _TRANSCRIPT = command.path_flag(
     "transcript",
-    "The words of the recording: subtitles (.srt, .vtt), or a CSV file with the columns start, end "
+    "Words of the recording: subtitles (.srt, .vtt), or a CSV file with the columns start, end "
     "(seconds) and transcript.",
     False,
 )
-_ATTENTION = flags.DEFINE_bool(
-    "attention", False, "Add each answer's attention weights between modalities."
-)
+_ATTENTION = flags.DEFINE_bool("attention", False, "Add the attention weights between modalities.")
 _PAUSE = flags.DEFINE_float("pause", 0.5, "Seconds without speech that end an utterance.")
 _LONGEST = flags.DEFINE_float(
     "longest", 20.0, "Seconds after which an utterance is cut, even in the middle of speech."
@@ -40,7 +38,7 @@ _LONGEST = flags.DEFINE_float(
 
 
 def main() -> None:
-    """Reads, cuts, answers."""
+    """Answers each utterance of a recording or a microphone."""
     if bool(_INPUT.value) == _MICROPHONE.value:
         found = "given with --microphone" if _INPUT.value else "not given"
         raise InputError("--input", found, "a recording, or --microphone")
@@ -48,21 +46,22 @@ def main() -> None:
         raise InputError("--transcript", "given with --microphone", "a recording's words")
     workdir = pathlib.Path(_CHECKPOINT.value)
     answerer = Answerer(load_models(workdir), _ATTENTION.value)
-    made = clips.load(workdir, [m for m in answerer.dims if m in ("speech", "text")])
+    extraction = clips.load(workdir, [m for m in answerer.dims if m in ("speech", "text")])
     words = listening.read_words(pathlib.Path(_TRANSCRIPT.value)) if _TRANSCRIPT.value else []
-    if not made.settings.text:
-        expected = "a run that learnt text, too, or no --transcript"
+    if not extraction.settings.text:
+        expected = "a run that also learnt text, or no --transcript"
         command.refuse(_TRANSCRIPT, f"given for {workdir}, whose model reads no text", expected)
-    if not made.settings.speech and not words:
+    if not extraction.settings.speech and not words:
         raise InputError(
             workdir, "a model without speech features", "--transcript, or a model of speech"
         )
-    made.settings.check_libraries()
+    extraction.settings.check_libraries()
     pauses.detector()
     chunks = listening.microphone() if _MICROPHONE.value else listening.recording(_INPUT.value)
-    how = {"pause": _PAUSE.value, "longest": _LONGEST.value}
     try:
-        times = listening.answer(answerer, made, chunks, words, sys.stdout, **how)
+        times = listening.answer(
+            answerer, extraction, chunks, words, sys.stdout, _PAUSE.value, _LONGEST.value
+        )
     except KeyboardInterrupt:
         if _MICROPHONE.value:  # Ctrl-C between two readings of it
             return

@@ -1,20 +1,20 @@
 """Predict a file: `mman predict --checkpoint=DIR --input=PATH --output=FILE.csv`.
 
-DIR is the folder of a finished run (its `--workdir`). PATH is anything that a run can train on, or
-where the run's corpus came from `mman extract` a manifest of raw clips (`.csv`), or one
-recording, which is cut into turns by pauses.
-The probabilities are the mean over the run's seeds. Of a run that learnt targets the columns are
-theirs, `<target>`, and there is no `label`. After a one-vs-rest protocol `p_<class>` is the
-probability of that class against all others, and `label` names every class above one half.
+DIR is the folder of a finished run (its `--workdir`). PATH is anything that a run can train on. If
+the run's corpus was made by `mman extract`, it may also be a manifest of raw clips (`.csv`), or one
+recording, which is cut into turns at pauses.
+The probabilities are the mean over the run's seeds. If the run learnt targets, the columns are
+`<target>`, without a `label`. After a one-vs-rest protocol `p_<class>` is the probability of that
+class against all others, and `label` names every class above one half.
 
-With `--stream` utterances are JSON lines on stdin (see `mman_jax.inference.lines`), of any number
-of conversations, and each is answered by a line on stdout before the next is read. `--state=FILE`
-keeps the conversations, so that a later call goes on with them. It is saved every `--state_seconds`
-after an answer, and whenever the command ends by itself: at the end of its input, at a bad line, or
-at SIGTERM, with status 75, once the line at hand is answered. Of one that was killed the last save
-is left: the first answer after a save has the further field `"saved": N`, and says that FILE holds
-the conversations after the first N lines of stdout. `--attention` tells which modality
-each answer listened to. `--weights=FILE` answers with the edited weights of an export of the run.
+With `--stream`, utterances of any number of conversations are JSON lines on stdin (see
+`mman_jax.inference.lines`), and each is answered by a line on stdout before the next one is read.
+`--state=FILE` keeps the conversations, so that a later call can resume them. It is saved every
+`--state_seconds` after an answer, and when the command exits: at the end of the input, at a bad
+line, or at SIGTERM (status 75), after the current line is answered. If the process is killed, the
+last save remains: the first answer after a save has the field `"saved": N`, which means that FILE
+holds the conversations after the first N lines of stdout. `--attention` adds which modalities each
+answer attended to. `--weights=FILE` predicts with the edited weights of an export of the run.
 """
 
 import csv
@@ -36,43 +36,49 @@ from mman_jax.features import manifest
 from mman_jax.features.manifest import Utterance
 from mman_jax.files.whole import regular_file, write_whole
 from mman_jax.inference import listening
-from mman_jax.inference.answerer import Answerer
-from mman_jax.inference.answering import answer_lines
-from mman_jax.inference.answers import Answers, check_attends, combine
+from mman_jax.inference.answerer import (
+    Answerer,
+    Answers,
+    check_attends,
+    check_vectors,
+    combine,
+)
+from mman_jax.inference.lines import answer_lines
 from mman_jax.inference.model import Model
-from mman_jax.inference.stream import check_whole
 from mman_jax.training.mesh import use_cache
 from mman_jax.trial import clips
 from mman_jax.trial.progress import Preemption
 from mman_jax.trial.stored import load_models
 
 _CHECKPOINT = command.checkpoint_flag()
-_INPUT = command.path_flag("input", "What to answer: a corpus, clips.csv or a recording.", False)
+_INPUT = command.path_flag("input", "What to predict: a corpus, clips.csv or a recording.", False)
 _OUTPUT = command.path_flag("output", "The CSV file to write.", False)
-_STREAM = flags.DEFINE_bool("stream", False, "Answer JSON lines from stdin, each as it comes.")
-_STATE = command.path_flag("state", "Of --stream: where conversations are kept.", False)
+_STREAM = flags.DEFINE_bool("stream", False, "Answer JSON lines from stdin as they arrive.")
+_STATE = command.path_flag("state", "File that keeps the conversations of --stream.", False)
 _STATE_SECONDS = flags.DEFINE_float(
-    "state_seconds", 10.0, "Of --state: seconds after which it is saved; 0: with each answer.", 0.0
+    "state_seconds", 10.0, "Seconds between two saves of --state; 0: save with each answer.", 0.0
 )
-_WEIGHTS = command.path_flag("weights", "An edited weights.safetensors of this run.", False)
+_WEIGHTS = command.path_flag("weights", "Edited weights.safetensors of this run.", False)
 _CACHE = command.cache_flag()
-_ATTENTION = flags.DEFINE_bool("attention", False, "Tell what each answer's attention looked at.")
+_ATTENTION = flags.DEFINE_bool("attention", False, "Add the attention weights between modalities.")
 
 
 def answer(models: list[Model], corpus: Corpus) -> Answers:
-    """Class names, probabilities [N, C] and a label for each utterance, or numbers: `combine`."""
+    """Returns a run's predictions for each utterance; see `combine`."""
     return combine(models, [model.probabilities(corpus) for model in models])
 
 
 def attention(models: list[Model], corpus: Corpus) -> dict[str, np.ndarray]:
-    """The attention weights [N] by column, `attention_<query>_<key>`; the mean over all networks.
+    """Returns the attention weights [N], means over all networks, by column.
+
+    The columns are `attention_<query>_<key>`.
 
     Raises:
         InputError: if a model has no attention tower.
     """
-    check_attends(models)
-    found = [model.attention(corpus) for model in models]
-    names, mean = found[0][0], np.mean([weights for _, weights in found], axis=0)
+    names = check_attends(models)
+    pairs = [model.attention(corpus) for model in models]
+    mean = np.mean([pair[1] for pair in pairs if pair], axis=0)
     return {
         f"attention_{query}_{key}": mean[:, q, k]
         for q, query in enumerate(names)
@@ -85,14 +91,21 @@ def to_csv(
     classes: list[str],
     probabilities: np.ndarray,
     labels: list[str] | None,
-    more: Mapping[str, np.ndarray] | None = None,
+    more: Mapping[str, np.ndarray],
 ) -> str:
-    """One line an utterance, in the order of the corpus; `more` are columns [N] of numbers."""
-    more = more or {}
+    """Returns a table with one line per utterance, in the order of the corpus.
+
+    Args:
+        corpus: that was predicted.
+        classes: see `combine`.
+        probabilities: see `combine`.
+        labels: see `combine`.
+        more: further columns [N] of numbers.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    said = classes if labels is None else ["label", *(f"p_{c}" for c in classes)]
-    writer.writerow(["conversation_id", "utterance_id", *said, *more])
+    columns = classes if labels is None else ["label", *(f"p_{c}" for c in classes)]
+    writer.writerow(["conversation_id", "utterance_id", *columns, *more])
     numbers = np.column_stack([probabilities, *more.values()])
     conversations = np.repeat(np.arange(len(corpus.lengths)), corpus.lengths)
     for i, conversation in enumerate(conversations):
@@ -103,7 +116,7 @@ def to_csv(
 
 
 def main() -> None:
-    """Reads, answers, writes."""
+    """Reads, predicts, writes."""
     _check_flags()
     use_cache(_CACHE.value)
     models = load_models(pathlib.Path(_CHECKPOINT.value), _WEIGHTS.value)
@@ -118,35 +131,36 @@ def main() -> None:
 
 
 def _stream(models: list[Model]) -> None:
-    source, kept = sys.stdin.buffer, None
+    source, path = sys.stdin.buffer, None
     if _STATE.value:
-        kept = pathlib.Path(_STATE.value)
+        path = pathlib.Path(_STATE.value)
         Preemption.listen()
         source = command.Interruptible(source)
     answerer = Answerer(models, _ATTENTION.value)
-    answer_lines(answerer, source, sys.stdout, kept, _STATE_SECONDS.value)
+    answer_lines(answerer, source, sys.stdout, path, _STATE_SECONDS.value)
 
 
 def _read(models: list[Model]) -> tuple[Corpus, dict[str, np.ndarray]]:
-    """What is to be answered; of a recording also when its turns start and end, in seconds."""
+    """Returns the corpus to predict, and further columns: start and end of a recording's turns."""
     path = pathlib.Path(_INPUT.value)
     if path.suffix.lower() == ".csv":
         regular_file(path)
     if path.suffix.lower() == ".csv" and "path" in csv_tables.header(path):
         return _of_clips(models, manifest.read(path)), {}
     if clips.is_media(path):
-        beside = listening.words_beside(path) if "text" in models[0].dims else None
-        words = listening.read_words(beside) if beside else []
+        transcript = listening.words_beside(path) if "text" in models[0].dims else None
+        words = listening.read_words(transcript) if transcript else []
         turns = clips.of_recording(path, words)
-        if unheard := listening.unheard(words, [(turn.start, turn.end) for turn in turns]):
-            print(f"note: {unheard}")
         times = {name: np.array([getattr(t, name) for t in turns]) for name in ("start", "end")}
+        intervals = list(zip(times["start"], times["end"], strict=True))
+        if unheard := listening.unheard(words, intervals):
+            print(f"note: {unheard}")
         return _of_clips(models, turns), times
-    return read_corpus(_INPUT.value, pool="mean" if models[0].whole else None), {}
+    return read_corpus(_INPUT.value, pool=models[0].cells.pool), {}
 
 
 def _of_clips(models: list[Model], utterances: Sequence[Utterance]) -> Corpus:
-    check_whole(models)  # before much is measured
+    check_vectors(models)  # before much is measured
     workdir, dims = pathlib.Path(_CHECKPOINT.value), models[0].dims
     with Screen() as screen:
         return clips.read_corpus(_INPUT.value, utterances, workdir, dims, screen)
@@ -162,9 +176,9 @@ def _check_flags() -> None:
     if _STATE.value and not _STREAM.value:
         raise InputError("--state", "given without --stream", "both")
     if not _STATE.value:
-        command.refuse(_STATE_SECONDS, "given without --state", "--state=FILE, too")
+        command.refuse(_STATE_SECONDS, "given without --state", "--state=FILE in addition")
     if _STATE.value:
         regular_file(pathlib.Path(_STATE.value))
     for name, stream in (("stdin", sys.stdin), ("stdout", sys.stdout)):
         if _STREAM.value and stream is None:
-            raise InputError(name, "closed", "JSON lines of utterances in, of answers out")
+            raise InputError(name, "closed", "utterances as JSON lines on stdin, answers on stdout")

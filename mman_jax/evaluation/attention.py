@@ -7,7 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from mman_jax.systems.base import System, sown_weights
+from mman_jax.systems.base import System
+from mman_jax.systems.step import sown_weights
 from mman_jax.types import Array, Inputs
 
 

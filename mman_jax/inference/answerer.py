@@ -1,27 +1,34 @@
-"""Models that answer utterance by utterance, as they answer a whole file."""
+"""Answers utterance by utterance; between two of a conversation only its state is kept."""
 
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from mman_jax.evaluation.attention import weigh
+from mman_jax.errors import InputError
 from mman_jax.evaluation.calibration import temper
-from mman_jax.inference import answers, stream
-from mman_jax.inference.model import Model
+from mman_jax.inference.model import Model, predictions
 from mman_jax.layers.precision import in_standard_numbers
+from mman_jax.systems import step as stepping
+from mman_jax.systems.base import BaseSystem, System
+from mman_jax.systems.estimator import check_network
+from mman_jax.types import Array, Inputs
+
+Answers = tuple[list[str], np.ndarray, list[str] | None]
+"""Names of the columns, their values [N, C], and a label for each utterance; None for numbers."""
 
 
 class Answer(NamedTuple):
-    """What is said of one utterance.
+    """The answer to one utterance.
 
     Attributes:
-        label: the emotion; empty where numbers are answered.
+        label: the emotion; empty for a model of numbers.
         probabilities: by class; means over the seeds, tempered.
-        attention: query to key to weight, means over the seeds; None where it was not asked for.
-        values: where numbers are answered these, by target, means over the seeds; else None.
+        attention: query to key to weight, means over the seeds; None unless asked for.
+        values: of a model of numbers, these by target, means over the seeds; otherwise None.
     """
 
     label: str
@@ -31,18 +38,16 @@ class Answer(NamedTuple):
 
 
 class Answerer:
-    """The models of a run, ready to answer; what is carried is each conversation's state.
+    """The models of a run, ready to answer utterances one by one.
 
-    The state of a conversation is a pytree whose leaves [S, ...] have one size however long the
-    conversation lasts.
+    The state of a conversation is a pytree with leaves [S, ...] whose size does not depend on the
+    conversation's length.
 
     Attributes:
         models: of the run.
-        attention: whether answers tell their attention weights.
+        attention: whether answers have attention weights.
         dims: D of each modality.
-        keys: the models' systems, for what is compiled.
-        params: of each model, [S, ...], on the device.
-        units: of each model, as `Model` has them.
+        classes: names of the probabilities, or values, in order.
     """
 
     @in_standard_numbers
@@ -50,111 +55,249 @@ class Answerer:
         """Compiles nothing yet.
 
         Args:
-            models: one, or one a class after a one-vs-rest protocol.
-            attention: whether answers tell their attention weights.
+            models: one, or one per class after a one-vs-rest protocol.
+            attention: whether answers have attention weights.
 
         Raises:
             InputError: attention is asked for, and there is none; or a system that cannot answer
                 turn by turn, or does so word by word.
         """
-        stream.check_whole(models)
-        if attention:
-            answers.check_attends(models)
-        self.dims = dict(models[0].dims)
+        check_vectors(models)
+        self._attends = check_attends(models) if attention else ()
+        self._systems = tuple(check_streams(model.build()) for model in models)
         self.models, self.attention = tuple(models), attention
-        self.networks = tuple(model.build() for model in models)
-        for network in self.networks:
-            stream.check_streams(network)
-        self.params = [jax.device_put(model.params) for model in models]
-        self.units = [model.units for model in models]
-        self._begin = jax.eval_shape(self._begin_all, self.params)
-
-    @property
-    def classes(self) -> list[str]:
-        """Whose probabilities, or values, are told, in order."""
-        one_row = [np.zeros((1, len(model.classes)), np.float32) for model in self.models]
-        return answers.combine(self.models, one_row)[0]
+        self.dims = dict(models[0].dims)
+        self.classes = class_names(models)
+        self._params = [jax.device_put(model.params) for model in models]
+        self._units = [model.units for model in models]
+        self._shapes = [state_shapes(model) for model in models]
 
     @in_standard_numbers
     def begin(self) -> Any:
-        """The state before a conversation's first utterance, NumPy zeros."""
-        return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), self._begin)
+        """Returns the state before a conversation's first utterance, NumPy zeros."""
+        return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), self._shapes)
 
-    @in_standard_numbers
     def step(self, state: Any, features: Mapping[str, np.ndarray]) -> tuple[Any, Answer]:
-        """One utterance: the state after it, and the answer.
+        """Answers one utterance; returns the state after it, and the answer.
 
         Args:
             state: of the conversation so far.
-            features: [D] float32 of the modalities that are there, not scaled.
+            features: [D] float32 of the modalities that are present, not scaled.
         """
-        whole = {m: features.get(m, np.zeros(d, np.float32)) for m, d in self.dims.items()}
-        scaled = [model.scaling.apply(whole) for model in self.models]
-        present = {m: np.array(m in features) for m in self.dims}
-        state, found, weights = _step(
-            self.networks, self.attention, self.params, state, scaled, present, self.units
-        )
-        one_row = (
-            [np.asarray(p)[None] for p in found],
-            [None if w is None else np.asarray(w)[None] for w in weights],
-        )
-        return state, self.say(*one_row)[0]
+        states, (answer,) = self.step_all(jax.tree.map(lambda x: x[None], state), [features])
+        return jax.tree.map(lambda x: x[0], states), answer
 
-    def say(
-        self, found: Sequence[np.ndarray], weights: Sequence[np.ndarray | None]
-    ) -> list[Answer]:
-        """Answers in words to B utterances.
+    @in_standard_numbers
+    def step_all(
+        self, states: Any, features: Sequence[Mapping[str, np.ndarray]]
+    ) -> tuple[Any, list[Answer]]:
+        """Answers an utterance of each of B conversations; compiled once for each B.
 
         Args:
-            found: of each model, the probabilities [B, C] of its classes, not tempered, or values.
-            weights: of each model, the attention [B, M (query), M (key)], or None.
+            states: of the conversations so far, leaves [B, S, ...].
+            features: of each, [D] float32 of the modalities that are present, not scaled.
+
+        Returns:
+            The states after these utterances, NumPy arrays, and the answers.
         """
+        rows, present = {}, {}
+        for modality, size in self.dims.items():
+            missing = np.zeros(size, np.float32)
+            vectors = [utterance.get(modality, missing) for utterance in features]
+            rows[modality] = np.concatenate(vectors).reshape(len(vectors), size)
+            present[modality] = np.array([vector is not missing for vector in vectors])
+        scaled = [model.scaling.apply(rows) for model in self.models]
+        after, values, weights = _step(
+            self._systems, self.attention, self._params, states, scaled, present, self._units
+        )
         tempered = [
-            given if model.units is not None else temper(given, model.temperature)
-            for model, given in zip(self.models, found, strict=True)
+            temper(np.asarray(x), model.temperature)
+            for x, model in zip(values, self.models, strict=True)
         ]
-        classes, said, labels = answers.combine(self.models, tempered)
-        rows = [dict(zip(classes, row, strict=True)) for row in said.tolist()]
-        looked = self._named(weights) if self.attention else [None] * len(rows)
+        _, columns, labels = combine(self.models, tempered)
+        named = [dict(zip(self.classes, row, strict=True)) for row in columns.tolist()]
+        attention = self._named(weights) if self.attention else [None] * len(named)
         if labels is None:
-            several = zip(rows, looked, strict=True)
-            return [Answer("", {}, attention, values) for values, attention in several]
-        return [Answer(*each) for each in zip(labels, rows, looked, strict=True)]
+            answers = [Answer("", {}, *pair) for pair in zip(attention, named, strict=True)]
+        else:
+            answers = [Answer(*fields) for fields in zip(labels, named, attention, strict=True)]
+        return jax.tree.map(np.asarray, after), answers
 
-    def _begin_all(self, params):
-        nothing = {m: np.zeros(d, np.float32) for m, d in self.dims.items()}
-        return [
-            jax.vmap(lambda p, n=network: stream.init_state(n, p, nothing))(own)
-            for network, own in zip(self.networks, params, strict=True)
-        ]
-
-    def _named(self, weights: Sequence[np.ndarray]) -> list[dict[str, dict[str, float]]]:
-        names = self.networks[0].attends
+    def _named(self, weights: Sequence[Array]) -> list[dict[str, dict[str, float]] | None]:
+        names = self._attends
+        mean = np.mean([np.asarray(x) for x in weights], axis=0).tolist()
         return [
             {
                 query: dict(zip(names, row, strict=True))
-                for query, row in zip(names, one, strict=True)
+                for query, row in zip(names, matrix, strict=True)
             }
-            for one in np.mean(weights, axis=0).tolist()
+            for matrix in mean
         ]
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _step(networks, attention, params, states, features, present, units):
-    after, probabilities, weights = [], [], []
-    every = zip(networks, params, states, features, units, strict=True)
-    for network, own, state, given, scale in every:
+def _step(systems, attention, params, states, features, present, units):
+    there = {m: x[:, None] for m, x in present.items()}
+    reset = jnp.zeros_like(next(iter(there.values())))
+    after, values, weights = [], [], []
+    for system, own, state, scaled, scale in zip(
+        systems, params, states, features, units, strict=True
+    ):
+        inputs = Inputs.unpadded({m: x[:, None] for m, x in scaled.items()}, reset, there)
+        # Stored [B, S, 1, ...], a conversation's state as one of a single row; needed [S, B, ...].
+        by_seed = jax.tree.map(lambda x: jnp.swapaxes(x[:, :, 0], 0, 1), state)
+        result = stepping.step_seeds(system, own, inputs, by_seed, attention)
+        after.append(jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1)[:, :, None], result.state))
+        values.append(predictions(result.logits[:, :, 0], scale).mean(0))
+        weights.append(result.weights[:, :, 0].mean(0) if attention else None)
+    return after, values, weights
 
-        def one_seed(p, s, network=network, given=given, scale=scale):
-            s, found = stream.step(network, p, s, given, present, scale)
-            if not attention:
-                return s, found, None
-            rows = {m: x[None, None] for m, x in given.items()}
-            there = {m: x[None, None] for m, x in present.items()}
-            return s, found, weigh(network, p, rows, there)[0, 0]
 
-        state, found, looked = jax.vmap(one_seed)(own, state)
-        after.append(state)
-        probabilities.append(found.mean(0))
-        weights.append(None if looked is None else looked.mean(0))
-    return after, probabilities, weights
+def class_names(models: Sequence[Model]) -> list[str]:
+    """Returns the names of a run's probabilities, or values: see `combine`."""
+    if len(models) == 1:
+        return list(models[0].classes)
+    return [model.classes[-1] for model in models]
+
+
+def combine(models: Sequence[Model], values: Sequence[np.ndarray]) -> Answers:
+    """Combines the predictions of a run's models for N utterances.
+
+    Args:
+        models: one; or one per class, each of that class (its last) against the rest, where a label
+            names every class above one half.
+        values: the predictions of each model, [N, its classes].
+    """
+    names = class_names(models)
+    if len(models) == 1:
+        if models[0].units is not None:
+            return names, values[0], None
+        return names, values[0], [names[i] for i in values[0].argmax(-1)]
+    joined = np.stack([x[:, -1] for x in values], axis=-1)
+    labels = [
+        "+".join(name for name, p in zip(names, row, strict=True) if p > 0.5) or "none"
+        for row in joined
+    ]
+    return names, joined, labels
+
+
+def check_attends(models: Sequence[Model]) -> tuple[str, ...]:
+    """Returns the modalities between which the models attend.
+
+    Raises:
+        InputError: naming a system without attention.
+    """
+    for model in models:
+        system = check_network("attention", model.build())
+        if not system.attends:
+            heads = ", ".join(head for stage in system.stages() for head in stage.heads)
+            found = f"none in this {type(system).__name__} (heads: {heads})"
+            raise InputError("attention", found, "a system with one, such as configs/mman.py")
+    return models[0].build().attends
+
+
+def check_streams(system: BaseSystem) -> System:
+    """Returns a system that can answer turn by turn.
+
+    Raises:
+        InputError: it reads later utterances, its state grows, or it is no network.
+    """
+    network = check_network("answers turn by turn", system)
+    if not network.causal or not network.streams:
+        why = "grows with the conversation" if network.causal else "depends on later utterances"
+        found = f"{type(network).__name__}, whose {'state' if network.causal else 'answer'} {why}"
+        raise InputError("answers turn by turn", found, "a causal system, such as mman; or a file")
+    return network
+
+
+def check_vectors(models: Sequence[Model]) -> None:
+    """Refuses models that read more of an utterance than one vector a modality.
+
+    Raises:
+        InputError: naming the system.
+    """
+    for model in models:
+        if not model.cells.vectors:
+            found = f"a {type(model.build()).__name__} over {model.cells.kind}, read from a corpus"
+            raise InputError("utterances as vectors", found, "a system over utterances; or a file")
+
+
+def state_shapes(model: Model) -> Any:
+    """Returns the shapes of the state that all seeds of a model carry, leaves [S, 1, ...].
+
+    Before a conversation's first utterance it is all zeros.
+    """
+    system = check_streams(model.build())
+    features = {m: jnp.zeros(d, jnp.float32) for m, d in model.dims.items()}
+    return jax.eval_shape(jax.vmap(lambda p: init_state(system, p, features)), model.params)
+
+
+def init_state(system: System, params: Any, features: Mapping[str, Array]) -> Any:
+    """Returns the state before a conversation's first utterance.
+
+    Args:
+        system: the trained system.
+        params: of one seed.
+        features: an utterance's, [D] a modality; only shapes count.
+
+    Returns:
+        The system's pytree of arrays [1, ...], all zeros; its size does not depend on the
+        conversation's length.
+
+    Raises:
+        InputError: if the system cannot answer turn by turn.
+    """
+    check_streams(system)
+    inputs = _one_cell(features)
+    state = jax.eval_shape(lambda p, x: stepping.step(system, p, x).state, params, inputs)
+    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), state)
+
+
+def step(
+    system: System,
+    params: Any,
+    state: Any,
+    features: Mapping[str, Array],
+    present: Mapping[str, Array] | None = None,
+    units: Array | None = None,
+) -> tuple[Any, Array]:
+    """Answers one utterance with one seed.
+
+    Pure: `jax.jit(functools.partial(step, system))` compiles it, and `jax.vmap` of that runs many
+    conversations or seeds at once.
+
+    Args:
+        system: the trained system.
+        params: of one seed.
+        state: of the conversation so far.
+        features: the utterance's, [D] float32 a modality, scaled as in training.
+        present: bool, of modalities that may be missing; the features of a missing one are ignored,
+            but must have their shape.
+        units: [2, C] of a model of numbers (`Model.units`); None: it predicts classes.
+
+    Returns:
+        The state, of the same shapes as before, and probabilities [C] float32 that sum to one; or
+        the numbers in the units of their targets.
+
+    Examples:
+        An untrained network whose parameters are all zero finds both classes alike.
+
+        >>> from mman_jax.systems import build
+        >>> block = {"hidden": (3,), "dense": 2, "dropout": 0.0, "input_dropout": 0.0}
+        >>> system = build({"unimodal": {"default": block}}, ["speech"], outputs=2)
+        >>> shapes = system.parameter_shapes({"speech": 5})
+        >>> params = jax.tree.map(lambda x: jnp.zeros(x.shape), shapes)
+        >>> utterance = {"speech": jnp.ones(5)}
+        >>> state = init_state(system, params, utterance)
+        >>> state, probabilities = step(system, params, state, utterance)
+        >>> probabilities.tolist()
+        [0.5, 0.5]
+    """
+    after = stepping.step(system, params, _one_cell(features, present), state)
+    return after.state, predictions(after.logits[0, 0], units)
+
+
+def _one_cell(features: Mapping[str, Array], present: Mapping[str, Array] | None = None) -> Inputs:
+    rows = {m: x[None, None] for m, x in features.items()}
+    there = {m: jnp.reshape(p, (1, 1)) for m, p in (present or {}).items()}
+    return Inputs.unpadded(rows, jnp.zeros((1, 1), bool), there)

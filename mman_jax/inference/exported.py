@@ -1,13 +1,16 @@
-"""A run's models as two functions that JAX alone can load: whole conversations, and one step.
+"""An export: a run's models as two functions that JAX alone can load, and the card on them.
 
-The parameters and the scaling are constants of both. All seeds answer, and their mean is given,
-tempered as the model says.
+One function is of whole conversations, the other one of a step. The parameters and the scaling are
+constants of both. They give the mean over all seeds, tempered as the model says.
 """
 
+import copy
 import datetime
 import pathlib
+import platform
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
 from typing import Any
 
 import jax
@@ -17,63 +20,75 @@ from jax import export
 
 from mman_jax.data.scaling import LIMIT
 from mman_jax.errors import InputError
+from mman_jax.evaluation import ratings
 from mman_jax.evaluation.calibration import temper
+from mman_jax.evaluation.metrics import METRICS
+from mman_jax.features.extraction import Extraction
 from mman_jax.files.whole import read_json
-from mman_jax.inference import stream
-from mman_jax.inference.model import Model, answers
+from mman_jax.inference.answerer import check_streams, check_vectors, class_names, state_shapes
+from mman_jax.inference.model import Model, predictions
 from mman_jax.layers.precision import in_standard_numbers
+from mman_jax.systems.base import System
 from mman_jax.systems.estimator import check_network
+from mman_jax.systems.step import step_seeds
 from mman_jax.types import Array, Inputs
 
+FORMAT = 1
+"""Of the card."""
+
 PLATFORMS = ("cpu", "cuda", "tpu")
+
+_PACKAGES = ("jax", "flax", "numpy")
+
+_CALLS = {
+    "conversation.jax": "(features, present) -> probabilities [B, U, C] float32",
+    "step.jax": "(state, features, present) -> state [B, N], probabilities [B, C]",
+    "state.npy": "[N] float32, the state before the first utterance",
+    "features": "float32 a modality, [B, U, D] of conversations, [B, D] of a step, not scaled",
+    "present": "bool a modality, [B, U] or [B]; False: missing, its features count for nothing",
+    "rows": "a row is a conversation from its beginning; whatever follows its end is ignored",
+}
+
+_CALLS_OF_NUMBERS = {
+    "conversation.jax": "(features, present) -> values [B, U, C] float32, C as targets names them",
+    "step.jax": "(state, features, present) -> state [B, N], values [B, C]",
+}
+
+_TURN_BY_TURN = ("step.jax", "state.npy")
 
 
 @in_standard_numbers
 def conversations(models: Sequence[Model]) -> export.Exported:
-    """The function of whole conversations, for any B and U.
+    """Exports the function of whole conversations, for any B and U.
 
     It takes `features`, [B, U, D] float32 a modality, not scaled, and `present`, [B, U] bool a
-    modality, False where it is missing (its features then count for nothing and may be NaN). A row
-    is one conversation; what follows its end changes nothing before it, where the system is causal
-    (else give each conversation alone). It gives the probabilities [B, U, C] float32; of a
-    model that answers numbers these.
+    modality, False where it is missing (its features are then ignored and may be NaN). A row is one
+    conversation; if the system is causal, what follows its end changes nothing before it (otherwise
+    give each conversation alone). It returns the probabilities [B, U, C] float32, or the numbers.
 
     Args:
-        models: one, or one a class after a one-vs-rest protocol: C are then their last classes.
+        models: one, or one per class after a one-vs-rest protocol: C are then their last classes.
 
     Raises:
         InputError: a system that is no network, or models over words.
     """
-    stream.check_whole(models)
-    parts = [(model, model.build(), jax.tree.map(jnp.asarray, model.params)) for model in models]
-    for _, system, _ in parts:
-        check_network("an export", system)
+    check_vectors(models)
+    parts = [(model, check_network("an export", model.build())) for model in models]
 
-    def one(features, present):
-        # B is mapped over, one row inside: an unknown number of rows could not be cut in blocks.
-        present = {m: p[None] for m, p in present.items()}
-        reset = jnp.zeros(next(iter(present.values())).shape, bool)
-        found = []
-        for model, network, params in parts:
-            scaled = {m: x[None] for m, x in _scale(model, features).items()}
+    # B is mapped over, one row inside: an unknown number of rows could not be cut in blocks.
+    def one_row(features: Mapping[str, Array], present: Mapping[str, Array]) -> Array:
+        rows = [_predict_row(model, system, features, present)[1] for model, system in parts]
+        return _joined(rows)
 
-            def seed(own, model=model, network=network, scaled=scaled):
-                inputs = Inputs.unpadded(scaled, reset, present)
-                logits, _ = network.apply({"params": own}, inputs)
-                return answers(logits[network.head][0], model.units)
-
-            found.append(temper(jax.lax.map(seed, params).mean(0), model.temperature))
-        return _joined(found)
-
-    return _export(models, lambda *given: jax.vmap(one)(*given), "b, u")
+    return _export(models, jax.vmap(one_row), "b, u")
 
 
 @in_standard_numbers
 def step(models: Sequence[Model]) -> export.Exported:
-    """The function of one utterance of each of B conversations, for any B.
+    """Exports the function of one utterance of each of B conversations, for any B.
 
     It takes `state` [B, N] float32, of the conversations so far, `features` [B, D] and `present`
-    [B] a modality, else as `conversations`; and gives the state after the utterance, and the
+    [B] a modality, otherwise as `conversations`; and returns the state after the utterance, and the
     probabilities [B, C] float32.
 
     Args:
@@ -82,27 +97,30 @@ def step(models: Sequence[Model]) -> export.Exported:
     Raises:
         InputError: a system that cannot answer turn by turn.
     """
-    parts = [(model, model.build(), jax.tree.map(jnp.asarray, model.params)) for model in models]
-    for _, system, _ in parts:
-        stream.check_streams(system)
-    begins = _begins(models)
-    sizes = [sum(leaf.size for leaf in jax.tree.leaves(begin)) for begin in begins]
+    parts = [(m, check_streams(m.build()), state_shapes(m)) for m in models]
+    sizes = [sum(leaf.size for leaf in jax.tree.leaves(shapes)) for _, _, shapes in parts]
 
-    def one(state, features, present):
-        after, found = [state[:0]], []  # a system may have no state
-        states = jnp.split(state, np.cumsum(sizes)[:-1])
-        for (model, network, params), begin, own in zip(parts, begins, states, strict=True):
-            scaled = _scale(model, features)
+    def one_row(
+        state: Array, features: Mapping[str, Array], present: Mapping[str, Array]
+    ) -> tuple[Array, Array]:
+        cells = {m: x[None] for m, x in features.items()}
+        there = {m: x[None] for m, x in present.items()}
+        after, values = [state[:0]], []  # a system may have no state
+        flat = jnp.split(state, np.cumsum(sizes)[:-1])
+        for (model, system, shapes), before in zip(parts, flat, strict=True):
+            states, value = _predict_row(model, system, cells, there, _unpack(before, shapes))
+            after += [leaf.reshape(-1) for leaf in jax.tree.leaves(states)]
+            values.append(value[0])
+        return jnp.concatenate(after), _joined(values)
 
-            def seed(own, before, model=model, network=network, scaled=scaled):
-                return stream.step(network, own, before, scaled, present, model.units)
+    return _export(models, jax.vmap(one_row), "b", sum(sizes))
 
-            last, probabilities = jax.vmap(seed)(params, _unpack(own, begin))
-            after += [leaf.reshape(-1) for leaf in jax.tree.leaves(last)]
-            found.append(temper(probabilities.mean(0), model.temperature))
-        return jnp.concatenate(after), _joined(found)
 
-    return _export(models, lambda *given: jax.vmap(one)(*given), "b", sum(sizes))
+@in_standard_numbers
+def initial_state(models: Sequence[Model]) -> np.ndarray:
+    """Returns the state [N] float32 before a conversation's first utterance, for `step`."""
+    leaves = jax.tree.leaves([state_shapes(model) for model in models])
+    return np.zeros(sum(leaf.size for leaf in leaves), np.float32)
 
 
 def load(
@@ -139,6 +157,71 @@ def load(
     return {path.stem: _load(path, about["jax"]) for path in paths if path.is_file()}
 
 
+def card(
+    models: Sequence[Model],
+    results: Mapping[str, Any],
+    extraction: Extraction | None,
+    replaced: bool,
+    date: datetime.date,
+) -> dict[str, Any]:
+    """Returns `card.json` of an export: what the model is, its scores, and how to call it.
+
+    Args:
+        models: of the run.
+        results: its `results.json`.
+        extraction: of its corpus, if it is known.
+        replaced: whether the weights are not those that the run trained.
+        date: of the export.
+    """
+    model = models[0]
+    system = check_network("an export", model.build())
+    tasks = results.get("tasks", {results["protocol"]: results})
+    names = class_names(models)
+    calls = {k: v for k, v in _CALLS.items() if system.streams or k not in _TURN_BY_TURN}
+    if model.units is None:
+        rule = "every class above 0.5, else none" if len(models) > 1 else "the most probable class"
+        answers: dict[str, Any] = {"classes": names, "label": rule}
+        calibration = {
+            "rule": "the seeds' mean probabilities ** (1 / temperature), divided by their sum, "
+            "done inside",
+            "temperature": {name: m.temperature for name, m in zip(tasks, models, strict=True)},
+        }
+    else:
+        answers, calibration = {"targets": names}, None
+        calls |= {k: v for k, v in _CALLS_OF_NUMBERS.items() if k in calls}
+    return {
+        "format": FORMAT,
+        "system": results["system"],
+        "protocol": results["protocol"],
+        **answers,
+        "modalities": dict(model.dims),
+        "scaling": {
+            "rule": "clip((features - mean) * scale, -limit, limit), done inside",
+            "limit": LIMIT,
+            "mean": {m: _numbers(model.scaling.mean[m]) for m in model.dims},
+            "scale": {m: _numbers(model.scaling.scale[m]) for m in model.dims},
+        },
+        "calibration": calibration,
+        "calls": calls,
+        "architecture": system.architecture() if model.units is None else None,
+        "networks": {name: m.seeds for name, m in zip(tasks, models, strict=True)},
+        "seeds": None if replaced else {n: t.get("seeds") for n, t in tasks.items()},
+        "parameters": results.get("parameters"),
+        "corpus": _corpus(results.get("corpus")),
+        "scores": None if replaced else {name: _scores(task) for name, task in tasks.items()},
+        "limits": _limits(results.get("corpus") or {}, replaced, system.causal),
+        "exported": {
+            "jax": metadata.version("jax"),
+            "made": date.isoformat(),
+            # JAX promises to read files of jax.export for six months.
+            "guaranteed_until": (date + datetime.timedelta(days=180)).isoformat(),
+        },
+        "licences": _licences(extraction, model.dims),
+        "versions": {"python": platform.python_version()}
+        | {name: metadata.version(name) for name in (*_PACKAGES, "mman_jax")},
+    }
+
+
 def _load(path: pathlib.Path, version: str) -> Callable[..., Any]:
     try:
         exported = export.deserialize(bytearray(path.read_bytes()))
@@ -157,46 +240,121 @@ def _load(path: pathlib.Path, version: str) -> Callable[..., Any]:
         raise InputError(path, found, expected) from error
 
 
-@in_standard_numbers
-def initial_state(models: Sequence[Model]) -> np.ndarray:
-    """The state [N] float32 before a conversation's first utterance; N is that of `step`."""
-    begins = jax.tree.leaves(_begins(models))
-    return np.zeros(sum(leaf.size for leaf in begins), np.float32)
+def _predict_row(
+    model: Model,
+    system: System,
+    features: Mapping[str, Array],
+    present: Mapping[str, Array],
+    states: Any = None,
+) -> tuple[Any, Array]:
+    """Returns the states after a conversation's utterances, and its predictions [U, C].
 
-
-def _begins(models: Sequence[Model]) -> list[Any]:
-    """Shapes [S, ...] of each model's state; `stream.init_state` says that all of it is zeros."""
-
-    def begin(model):
-        nothing = {m: jnp.zeros(d, jnp.float32) for m, d in model.dims.items()}
-        return jax.vmap(lambda p: stream.init_state(model.build(), p, nothing))(model.params)
-
-    return [jax.eval_shape(lambda m=model: begin(m)) for model in models]
+    Args:
+        model: of the run.
+        system: the model's.
+        features: [U, D] a modality, not scaled.
+        present: [U] a modality.
+        states: of all seeds, before them; None: the conversation begins.
+    """
+    mean, scale = model.scaling.mean, model.scaling.scale
+    rows = {m: jnp.clip((x - mean[m]) * scale[m], -LIMIT, LIMIT)[None] for m, x in features.items()}
+    there = {m: x[None] for m, x in present.items()}
+    inputs = Inputs.unpadded(rows, jnp.zeros_like(next(iter(there.values()))), there)
+    result = step_seeds(system, jax.tree.map(jnp.asarray, model.params), inputs, states)
+    values = predictions(result.logits[:, 0], model.units).mean(0)
+    return result.state, temper(values, model.temperature)
 
 
 def _unpack(flat: Array, shapes: Any) -> Any:
     leaves, structure = jax.tree.flatten(shapes)
     parts = jnp.split(flat, np.cumsum([leaf.size for leaf in leaves], dtype=int))[:-1]
-    laid = [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
-    return jax.tree.unflatten(structure, laid)
+    arrays = [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
+    return jax.tree.unflatten(structure, arrays)
 
 
-def _scale(model: Model, features: Mapping[str, Array]) -> dict[str, Array]:
-    mean, scale = model.scaling.mean, model.scaling.scale
-    return {m: jnp.clip((x - mean[m]) * scale[m], -LIMIT, LIMIT) for m, x in features.items()}
+def _joined(values: Sequence[Array]) -> Array:
+    """Joins models as `answerer.combine` does: of one per class, that class's probability."""
+    return values[0] if len(values) == 1 else jnp.stack([x[..., -1] for x in values], axis=-1)
 
 
-def _joined(found: Sequence[Array]) -> Array:
-    """As `answers.combine` does: of models of one class each, that class's probability."""
-    return found[0] if len(found) == 1 else jnp.stack([p[..., -1] for p in found], axis=-1)
-
-
-def _export(models, function, axes: str, state: int | None = None) -> export.Exported:
+def _export(
+    models: Sequence[Model], function: Callable[..., Any], axes: str, state: int | None = None
+) -> export.Exported:
     shape = export.symbolic_shape(axes)
-    given = [
-        {m: jax.ShapeDtypeStruct((*shape, d), jnp.float32) for m, d in models[0].dims.items()},
-        {m: jax.ShapeDtypeStruct(shape, jnp.bool_) for m in models[0].dims},
+    features = {
+        m: jax.ShapeDtypeStruct((*shape, d), jnp.float32) for m, d in models[0].dims.items()
+    }
+    present = {m: jax.ShapeDtypeStruct(shape, jnp.bool_) for m in models[0].dims}
+    exporting = export.export(jax.jit(function), platforms=PLATFORMS)
+    if state is None:
+        return exporting(features, present)
+    return exporting(jax.ShapeDtypeStruct((*shape, state), jnp.float32), features, present)
+
+
+def _corpus(corpus: Any) -> dict[str, Any]:
+    """Returns what results say of their corpora, without the folders of their owner."""
+    described = copy.deepcopy(dict(corpus)) if isinstance(corpus, dict) else {}
+    for part in (described, described.get("test")):
+        if isinstance(part, dict):
+            part["path"] = pathlib.PurePath(str(part.get("path"))).name
+    return described
+
+
+def _numbers(array: np.ndarray) -> list[float]:
+    # The shortest digits that are this float32 again.
+    return [float(str(value)) for value in array.astype(np.float32)]
+
+
+def _scores(task: Mapping[str, Any]) -> dict[str, Any]:
+    names = (*(name for name in METRICS if name in task["test"]), "majority_accuracy")
+    if "targets" in task:
+        names = (*ratings.names(task["test"]), "mean_answer_mae")
+    return {part: {name: task[part][name] for name in names} for part in ("validation", "test")}
+
+
+def _limits(corpus: Mapping[str, Any], replaced: bool, causal: bool) -> list[str]:
+    limits = [
+        "Features of these sizes, made as those of the training corpus were; no raw clips.",
+        "An answer depends on its conversation up to its utterance, and on nothing later."
+        if causal
+        else "An answer depends on all of its conversation: a row is one, and nothing follows it.",
+        "Scores are of single seeds; the functions answer with the mean over all of them.",
+        "Lowered for CPUs, CUDA and TPUs; run and tested on CPUs.",
+        "JAX reads files of jax.export for six months (see exported); .safetensors do not age.",
     ]
-    if state is not None:
-        given.insert(0, jax.ShapeDtypeStruct((*shape, state), jnp.float32))
-    return export.export(jax.jit(function), platforms=PLATFORMS)(*given)
+    if replaced:
+        limits.append("The weights are not those that the run trained: no score is known.")
+    if isinstance(corpus.get("test"), Mapping):
+        by = corpus["test"].get("scaled")
+        limits.append(f"Test scores are of another corpus (see corpus.test), scaled by {by}.")
+    if corpus.get("path") == "synthetic":  # a path of a file otherwise
+        limits.append("The training corpus is synthetic: this says nothing about people.")
+    return limits
+
+
+def _licences(extraction: Extraction | None, dims: Mapping[str, int]) -> list[str]:
+    licences = [
+        "The code that wrote this is Apache-2.0. The licence of the training corpus determines how "
+        "the weights may be used."
+    ]
+    if extraction is None:
+        licences.append("It is not known how the features were made; they may have licences, too.")
+        return licences
+    settings = extraction.settings.without_encoders
+    for modality, encoder in extraction.settings.encoders.items():
+        if modality in dims:
+            name = encoder.name.rpartition("/")[2]
+            features = f"{modality.capitalize()} features are of the pretrained encoder {name}"
+            licences.append(f"{features}, which has its own licence.")
+    if "speech" in dims and settings.speech is not None:
+        licences.append(
+            "Speech features are openSMILE's: free for private use, research and teaching; a "
+            "commercial product that computes them needs a licence from audEERING."
+        )
+    if "visual" in dims and settings.visual is not None and extraction.pretrained is not None:
+        licences.append(
+            "Visual features come from pre-trained weights, which have their own licence."
+        )
+    if "text" in dims and getattr(settings.text, "kind", "") == "cnn":
+        licences.append("Text features come from word vectors, which have their own licence.")
+    return licences

@@ -1,4 +1,4 @@
-"""Sound to emotions, utterance by utterance, with the words where they are known."""
+"""A recording or a microphone: its turns, their words, and an answer to each."""
 
 import csv
 import math
@@ -9,13 +9,13 @@ from typing import TextIO
 import numpy as np
 
 from mman_jax.errors import InputError
-from mman_jax.features import extraction, media
-from mman_jax.features.extraction import Extraction
+from mman_jax.features import media
+from mman_jax.features.extraction import Extraction, of_sound, of_words
 from mman_jax.features.speech import pauses
 from mman_jax.features.text import subtitles
 from mman_jax.features.text.subtitles import Words
 from mman_jax.files.regular import check_regular
-from mman_jax.inference import answering
+from mman_jax.inference import lines
 from mman_jax.inference.answerer import Answerer
 
 _COLUMNS = ["start", "end", "transcript"]
@@ -25,7 +25,7 @@ _CHUNK = 1600  # samples, a tenth of a second
 
 def answer(
     answerer: Answerer,
-    made: Extraction,
+    extraction: Extraction,
     chunks: Iterable[np.ndarray],
     words: Sequence[Words],
     sink: TextIO,
@@ -36,28 +36,28 @@ def answer(
 
     Args:
         answerer: of the run.
-        made: the extraction that travels with the model; of it speech and text are used.
+        extraction: the model's; only its speech and text are used.
         chunks: the sound, [samples] float32 at 16 kHz.
         words: of the recording, as far as they are known.
         sink: gets a JSON line for each, flushed.
         pause: seconds without speech that end an utterance.
-        longest: seconds after which one is cut.
+        longest: seconds after which an utterance is cut.
 
     Raises:
-        InputError: a library is missing, or nobody reads any more.
+        InputError: a library is missing, or the reader of the answers has gone.
     """
     state, times = answerer.begin(), []
-    for utterance in pauses.cut(chunks, pauses.detector(), pause=pause, longest=longest):
-        said = words_of(words, utterance.start, utterance.end)
-        state, found = answerer.step(state, features(made, utterance.samples, said))
-        when = {"start": round(utterance.start, 2), "end": round(utterance.end, 2)}
-        answering.tell(when | answering.fields(found), sink)
-        times.append((utterance.start, utterance.end))
+    for spoken in pauses.cut(chunks, pauses.detector(), pause=pause, longest=longest):
+        transcript = words_of(words, spoken.start, spoken.end)
+        state, reply = answerer.step(state, features(extraction, spoken.samples, transcript))
+        interval = {"start": round(spoken.start, 2), "end": round(spoken.end, 2)}
+        lines.write(interval | lines.fields(reply), sink)
+        times.append((spoken.start, spoken.end))
     return times
 
 
 def turns(path: pathlib.Path, words: Sequence[Words]) -> list[tuple[pauses.Spoken, str]]:
-    """The turns of a recording as pauses part them, in order, and what is said in each.
+    """Returns the turns of a recording between pauses, in order, and what is said in each.
 
     Raises:
         InputError: no recording, no speech in it, or a library is missing.
@@ -69,13 +69,13 @@ def turns(path: pathlib.Path, words: Sequence[Words]) -> list[tuple[pauses.Spoke
 
 
 def words_beside(path: pathlib.Path) -> pathlib.Path | None:
-    """The file of a recording's words that lies beside it, if one does."""
-    beside = [path.with_suffix(ending) for ending in _WORDS]
-    return next((found for found in beside if found.is_file() and _has_words(found)), None)
+    """Returns the file of a recording's words in the same folder, if there is one."""
+    candidates = [path.with_suffix(suffix) for suffix in _WORDS]
+    return next((file for file in candidates if file.is_file() and _has_words(file)), None)
 
 
 def _has_words(path: pathlib.Path) -> bool:
-    """Whether a table is one of words; beside a recording there may be answers, too."""
+    """Returns whether a file is one of words: a table beside a recording may be of answers."""
     if path.suffix != ".csv":
         return True
     with path.open("rb") as file:
@@ -83,30 +83,33 @@ def _has_words(path: pathlib.Path) -> bool:
     return [cell.strip() for cell in head.split(",")] == _COLUMNS
 
 
-def features(made: Extraction, samples: np.ndarray, said: str = "") -> dict[str, np.ndarray]:
-    """The features [D] float32 of one utterance, by modality, as far as sound and words give them.
+def features(
+    extraction: Extraction, samples: np.ndarray, transcript: str = ""
+) -> dict[str, np.ndarray]:
+    """Returns the features [D] float32 of one utterance, by modality, of its sound and words.
 
     Args:
-        made: the extraction that travels with the model; of it speech and text are used.
+        extraction: the model's; only its speech and text are used.
         samples: [samples] float32 at 16 kHz.
-        said: the words; empty where they are not known.
+        transcript: the words; empty: unknown.
     """
-    found = {}
-    if made.settings.speech:
-        measured = extraction.of_sound(made.settings, samples)
-        found["speech"] = made.apply("speech", [measured])[0]
-    if said and made.settings.text:
-        found["text"] = made.apply("text", [extraction.of_words(made.settings, said)])[0]
-    return found
+    vectors = {}
+    if extraction.settings.speech:
+        measured = of_sound(extraction.settings, samples)
+        vectors["speech"] = extraction.apply("speech", [measured])[0]
+    if transcript and extraction.settings.text:
+        measured = of_words(extraction.settings, transcript)
+        vectors["text"] = extraction.apply("text", [measured])[0]
+    return vectors
 
 
 def words_of(words: Sequence[Words], start: float, end: float) -> str:
-    """The words whose middle lies in an utterance."""
+    """Returns the words whose middle lies in an utterance."""
     return " ".join(w.words for w in words if _lies_in(w, start, end))
 
 
 def unheard(words: Sequence[Words], times: Sequence[tuple[float, float]]) -> str:
-    """Tells of the subtitles, or lines of words, that `words_of` gives to none of some utterances.
+    """Returns a sentence about the subtitles, or lines of words, in no utterance; or nothing.
 
     Examples:
         >>> unheard([Words(0.0, 1.0, "well"), Words(1.0, 99.0, "yes")], [(0.2, 1.5), (2.0, 3.0)])
@@ -115,8 +118,10 @@ def unheard(words: Sequence[Words], times: Sequence[tuple[float, float]]) -> str
         ''
     """
     count = sum(not any(_lies_in(w, *time) for time in times) for w in words)
-    several = f"{count} of {len(words)} subtitles"
-    return f"{several} lie in no turn, by their middle: their words are left out" if count else ""
+    if not count:
+        return ""
+    subtitles_out = f"{count} of {len(words)} subtitles lie in no turn"
+    return f"{subtitles_out}, by their middle: their words are left out"
 
 
 def _lies_in(words: Words, start: float, end: float) -> bool:
@@ -124,7 +129,9 @@ def _lies_in(words: Words, start: float, end: float) -> bool:
 
 
 def read_words(path: pathlib.Path) -> list[Words]:
-    """The words of a recording: subtitles (.srt, .vtt), or a CSV file of start, end, transcript.
+    """Reads the words of a recording from subtitles (.srt, .vtt) or a CSV file.
+
+    The columns of a CSV file are start, end (seconds) and transcript.
 
     Raises:
         InputError: the file and the line that cannot be used.
@@ -142,7 +149,7 @@ def read_words(path: pathlib.Path) -> list[Words]:
     if not rows or [cell.strip() for cell in rows[0][1]] != _COLUMNS:
         found = ",".join(rows[0][1]) if rows else "an empty file"
         raise InputError(path, found, "a header line: " + ",".join(_COLUMNS))
-    found = []
+    words = []
     for number, row in rows[1:]:
         place = f"{path}: line {number}"
         if len(row) != len(_COLUMNS):
@@ -155,18 +162,18 @@ def read_words(path: pathlib.Path) -> list[Words]:
             raise InputError(
                 place, f"from {row[0]!r} to {row[1]!r}", "seconds, an end after a start"
             )
-        found.append(Words(start, end, row[2].strip()))
-    return found
+        words.append(Words(start, end, row[2].strip()))
+    return words
 
 
 def recording(path: str) -> Iterator[np.ndarray]:
-    """The sound of a clip in short pieces."""
+    """Returns the sound of a recording in short pieces."""
     samples = media.read_audio(path)
     return (samples[i : i + _CHUNK] for i in range(0, len(samples), _CHUNK))
 
 
 def microphone() -> Iterator[np.ndarray]:
-    """The default microphone's sound, until Ctrl-C.
+    """Yields the default microphone's sound until Ctrl-C.
 
     Raises:
         InputError: no library, or no microphone.
@@ -176,9 +183,9 @@ def microphone() -> Iterator[np.ndarray]:
     except (ImportError, OSError) as error:  # OSError: the library lacks PortAudio
         expected = "pip install 'mman_jax[listen]', and PortAudio"
         raise InputError("microphone", f"cannot be used ({error})", expected) from error
-    how = {"samplerate": media.SAMPLE_RATE, "channels": 1, "dtype": "float32"}
+    rate = media.SAMPLE_RATE
     try:
-        with sounddevice.InputStream(**how) as stream:
+        with sounddevice.InputStream(samplerate=rate, channels=1, dtype="float32") as stream:
             while True:
                 samples, _ = stream.read(_CHUNK)
                 yield samples[:, 0].copy()

@@ -1,6 +1,6 @@
-"""A run's models as ONNX functions: whole conversations, and one step, by way of PyTorch.
+"""A run's models as ONNX functions, made by way of PyTorch: whole conversations, and one step.
 
-All seeds answer, and their mean is given, as by `exported`. Needs the extra `onnx`.
+They give the mean over all seeds, as the functions of `exported` do. Needs the extra `onnx`.
 """
 
 import io
@@ -8,11 +8,11 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from mman_jax.errors import InputError
-from mman_jax.inference import exported, stream, weights
+from mman_jax.inference import exported, weights
+from mman_jax.inference.answerer import check_vectors
 from mman_jax.inference.model import Model
 
 CALLS = {
@@ -23,23 +23,23 @@ CALLS = {
     "present_<modality>": "bool, [B, U] or [B]; False: missing, its features count for nothing",
     "rows": "a row is a conversation from its beginning; whatever follows its end is ignored",
 }
-"""For the card of an export: what each function takes and gives."""
+"""For the card of an export: the arguments and results of the functions."""
 
 _INSTALL = "pip install 'mman_jax[onnx]'"
 
 
 def functions(models: Sequence[Model], card: Mapping[str, Any]) -> dict[str, bytes]:
-    """`conversation.onnx` and `step.onnx`, for any B and U.
+    """Returns `conversation.onnx` and `step.onnx`, for any B and U.
 
     Args:
-        models: one, or one a class after a one-vs-rest protocol: C are then their last classes.
-        card: of the run, as `card.write` gives it.
+        models: one, or one per class after a one-vs-rest protocol: C are then their last classes.
+        card: of the run, as `exported.card` returns it.
 
     Raises:
         InputError: a system without a PyTorch twin, or models over words; or a package of the
             extra is missing.
     """
-    stream.check_whole(models)
+    check_vectors(models)
     if models[0].units is not None:
         raise InputError("ONNX", "a run that learnt targets", "JAX's own format")
     if card["architecture"] is None:
@@ -48,66 +48,66 @@ def functions(models: Sequence[Model], card: Mapping[str, Any]) -> dict[str, byt
     from mman_jax.inference import pytorch_network
 
     modalities = list(models[0].dims)
+    module: Any = torch.nn.Module
 
-    class Seeds(torch.nn.Module):
+    class Seeds(module):
         """The mean over seeds; of several models, each one's last class."""
 
         def __init__(self):
             super().__init__()
-            self.sizes = []
             self.networks = torch.nn.ModuleList()
             for model in models:
-                self.sizes.append(len(jax.tree.leaves(model.params)[0]))
-                for seed in range(self.sizes[-1]):
-                    one = jax.tree.map(lambda x, seed=seed: x[seed], model.params)
-                    named = weights.to_torch(one, model.scaling)
+                for seed in range(model.seeds):
+                    named = weights.to_torch(model.seed_params(seed), model.scaling)
                     network = pytorch_network.Network(card)
                     network.load_state_dict(
                         {name: torch.from_numpy(array.copy()) for name, array in named.items()}
                     )
                     self.networks.append(network)
 
-        def joined(self, found):
-            means, at = [], 0
-            for size, model in zip(self.sizes, models, strict=True):
-                powered = torch.stack(found[at : at + size]).mean(0) ** (1 / model.temperature)
-                means.append(powered / powered.sum(-1, keepdim=True))
-                at += size
+        def joined(self, probabilities):
+            means = []
+            of_models = torch.split(torch.stack(probabilities), [m.seeds for m in models])
+            for of_seeds, model in zip(of_models, models, strict=True):
+                powers = of_seeds.mean(0) ** (1 / model.temperature)
+                means.append(powers / powers.sum(-1, keepdim=True))
             return means[0] if len(means) == 1 else torch.stack([p[..., -1] for p in means], -1)
 
     class Conversation(Seeds):
-        def forward(self, *given):
-            features, present = _split(modalities, given)
+        def forward(self, *arguments):
+            features, present = _split(modalities, arguments)
             return self.joined([network(features, present) for network in self.networks])
 
     class Step(Seeds):
-        def forward(self, state, *given):
-            features, present = _split(modalities, given)
+        def forward(self, state, *arguments):
+            features, present = _split(modalities, arguments)
             sizes = [network.state_size for network in self.networks]
             parts = torch.split(state, sizes, 1)
-            both = [n.step(s, features, present) for n, s in zip(self.networks, parts, strict=True)]
-            return torch.cat([after for after, _ in both], 1), self.joined([p for _, p in both])
+            steps = [
+                n.step(s, features, present) for n, s in zip(self.networks, parts, strict=True)
+            ]
+            return torch.cat([after for after, _ in steps], 1), self.joined([p for _, p in steps])
 
     names = [f"features_{m}" for m in modalities] + [f"present_{m}" for m in modalities]
 
-    def given(*axes):
-        shown = [torch.zeros(*axes, d) for d in models[0].dims.values()]
-        return [*shown, *[torch.ones(*axes, dtype=torch.bool) for _ in modalities]]
+    def example(*axes):
+        features = [torch.zeros(*axes, d) for d in models[0].dims.values()]
+        return [*features, *[torch.ones(*axes, dtype=torch.bool) for _ in modalities]]
 
     conversation, step = Conversation().eval(), Step().eval()
     state = torch.zeros(2, sum(network.state_size for network in step.networks))
     files = {
-        "conversation.onnx": _export(conversation, given(2, 3), names, ["probabilities"], 2),
+        "conversation.onnx": _export(conversation, example(2, 3), names, ["probabilities"], 2),
         "step.onnx": _export(
-            step, [state, *given(2)], ["state", *names], ["state_after", "probabilities"], 1
+            step, [state, *example(2)], ["state", *names], ["state_after", "probabilities"], 1
         ),
     }
     _check(models, files, state.shape[1])
     return files
 
 
-def call(function: bytes, given: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """What a function answers in ONNX Runtime.
+def call(function: bytes, arguments: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """Calls a function in ONNX Runtime; returns its results.
 
     Raises:
         InputError: it is not installed.
@@ -117,50 +117,50 @@ def call(function: bytes, given: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     except ImportError as error:
         raise InputError("onnxruntime", "not installed", _INSTALL) from error
     session = onnxruntime.InferenceSession(function, providers=["CPUExecutionProvider"])
-    return session.run(None, dict(given))
+    return session.run(None, dict(arguments))
 
 
 def _check(models: Sequence[Model], files: Mapping[str, bytes], state: int) -> None:
-    """Answers to random conversations with gaps: a difference would be a mistake of ours."""
+    """Compares with the functions of `exported` on random conversations with gaps."""
     random, shape = np.random.default_rng(0), (3, 5)
-    features = {m: random.normal(size=(*shape, d)) for m, d in models[0].dims.items()}
-    features = {m: x.astype(np.float32) for m, x in features.items()}
+    dims = models[0].dims
+    features = {m: random.normal(size=(*shape, d)).astype(np.float32) for m, d in dims.items()}
     present = {m: random.random(shape) < 0.8 for m in features}
     expected = np.asarray(exported.conversations(models).call(features, present))
-    given = {f"features_{m}": x for m, x in features.items()}
-    given |= {f"present_{m}": x for m, x in present.items()}
-    (found,) = call(files["conversation.onnx"], given)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
-    before = {"state": np.zeros((len(found), state), np.float32)} if state else {}
+    arguments: dict[str, np.ndarray] = {f"features_{m}": x for m, x in features.items()}
+    arguments |= {f"present_{m}": x for m, x in present.items()}
+    (whole,) = call(files["conversation.onnx"], arguments)
+    np.testing.assert_allclose(whole, expected, atol=1e-5)
+    before = {"state": np.zeros((len(whole), state), np.float32)} if state else {}
     for turn in range(shape[1]):
-        now = {name: x[:, turn] for name, x in given.items()}
-        after, found = call(files["step.onnx"], before | now)
-        np.testing.assert_allclose(found, expected[:, turn], atol=1e-5)
+        now = {name: x[:, turn] for name, x in arguments.items()}
+        after, probabilities = call(files["step.onnx"], before | now)
+        np.testing.assert_allclose(probabilities, expected[:, turn], atol=1e-5)
         before = {"state": after} if state else {}
 
 
-def _split(modalities, given):
+def _split(modalities, arguments):
     return (
-        dict(zip(modalities, given[: len(modalities)], strict=True)),
-        dict(zip(modalities, given[len(modalities) :], strict=True)),
+        dict(zip(modalities, arguments[: len(modalities)], strict=True)),
+        dict(zip(modalities, arguments[len(modalities) :], strict=True)),
     )
 
 
-def _export(module, given, inputs, outputs, axes) -> bytes:
+def _export(module, arguments, inputs, outputs, axes) -> bytes:
     torch = _torch()
     free = {axis: torch.export.Dim.DYNAMIC for axis in range(axes)}
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PyTorch's of itself
         program = torch.onnx.export(
             module,
-            tuple(given),
+            tuple(arguments),
             dynamo=True,
             verbose=False,
             optimize=False,
             input_names=inputs,
             output_names=outputs,
-            # Where a module takes *given, PyTorch wants the shapes of the rest in a tuple.
-            dynamic_shapes=_shapes(module, free, len(given)),
+            # If a module takes *arguments, PyTorch wants the shapes of the rest in a tuple.
+            dynamic_shapes=_shapes(module, free, len(arguments)),
         )
     content = io.BytesIO()
     program.save(content)

@@ -1,15 +1,15 @@
-"""The networks of mman_jax in PyTorch, for the weights that `mman export` wrote.
+"""Towers and their fusion in PyTorch, for the weights that `mman export` wrote.
 
-Needs torch alone; the export puts this file beside its weights.
+The network is built from a card's `architecture`, which a system of mman_jax describes by
+`System.architecture`. This file needs only torch; the export copies it next to its weights.
 
     import json, network, safetensors.torch
     net = network.Network(json.load(open("model/card.json")))
     net.load_state_dict(safetensors.torch.load_file("model/torch/weights_0.safetensors"))
     probabilities = net({"speech": ..., "text": ...})  # features [B, U, D] to [B, U, C]
 
-A file of weights is one seed's; for what the JAX functions answer take the mean over all of them,
-and calibrate it as `calibration` of the card says.
-There is no dropout here: to train further, add it.
+A file of weights is one seed's. The JAX functions return the mean over all seeds, calibrated as
+`calibration` of the card says. There is no dropout here: add it to train further.
 """
 
 import torch
@@ -17,12 +17,12 @@ from torch import nn
 
 
 def _named(module):
-    """A name that PyTorch takes: a dot would separate modules."""
+    """Returns a name that PyTorch accepts: a dot would separate modules."""
     return module.replace(".", "_")
 
 
 def _taken(x, cells):
-    """[B, U, D] at the cells [B, U] of each row; in words that every exporter of PyTorch knows."""
+    """Returns x [B, U, D] at the cells [B, U] of each row, in operations for all exporters."""
     return x.gather(1, cells[..., None].expand(-1, -1, x.shape[-1]))
 
 
@@ -36,12 +36,12 @@ class Scaling(nn.Module):
         self.register_buffer("scale", torch.ones(size))
 
     def forward(self, x):
-        """[..., D] to [..., D]."""
+        """Scales [..., D]."""
         return ((x - self.mean) * self.scale).clamp(-self.limit, self.limit)
 
 
 class Attention(nn.Module):
-    """Every modality asks, all modalities answer."""
+    """Attention between modalities: each one's query, all modalities' keys and values."""
 
     def __init__(self, sizes, model, key, value, shared=True, skip="add"):
         super().__init__()
@@ -61,17 +61,17 @@ class Attention(nn.Module):
         return [self.get_submodule(_named(f"{kind}_{m}"))(x) for m, x in named]
 
     def forward(self, features, present):
-        """[B, U, D] and [B, U] bool a modality to [B, U, all outputs]."""
-        there = torch.stack([present[m] for m in self.modalities], -1)
+        """Computes [B, U, all outputs] of [B, U, D] and [B, U] bool a modality."""
+        mask = torch.stack([present[m] for m in self.modalities], -1)
         standard = self._apply_all("standardise", [features[m] for m in self.modalities])
-        standard = [x.where(there[..., i, None], 0) for i, x in enumerate(standard)]
+        standard = [x.where(mask[..., i, None], 0) for i, x in enumerate(standard)]
         outputs = []
         for m, query in zip(self.modalities, self._apply_all("query", standard), strict=True):
-            own = "" if self.shared else f"_{m}"
-            keys = torch.stack(self._apply_all(f"key{own}", standard), -2)
-            values = torch.stack(self._apply_all(f"value{own}", standard), -2)
+            suffix = "" if self.shared else f"_{m}"
+            keys = torch.stack(self._apply_all(f"key{suffix}", standard), -2)
+            values = torch.stack(self._apply_all(f"value{suffix}", standard), -2)
             scores = (keys @ query[..., None])[..., 0] * keys.shape[-1] ** -0.5
-            weights = scores.masked_fill(~there, -1e30).softmax(-1)
+            weights = scores.masked_fill(~mask, -1e30).softmax(-1)
             outputs.append((weights[..., None, :] @ values)[..., 0, :])
         if self.skip == "add":
             outputs = [z + s for z, s in zip(outputs, standard, strict=True)]
@@ -81,53 +81,54 @@ class Attention(nn.Module):
 
 
 class ContextualLSTM(nn.Module):
-    """LSTM layers over a conversation, a dense layer, the classes."""
+    """LSTM layers over a conversation, a dense layer, and the classes."""
 
     def __init__(self, inputs, hidden, dense, classes):
         super().__init__()
-        self.layers = len(hidden)
-        for layer, size in enumerate(hidden):
-            self.add_module(_named(f"lstm_{layer}"), nn.LSTM(inputs, size, batch_first=True))
+        self.names = [_named(f"lstm_{layer}") for layer in range(len(hidden))]
+        for name, size in zip(self.names, hidden, strict=True):
+            self.add_module(name, nn.LSTM(inputs, size, batch_first=True))
             inputs = size
         self.dense = nn.Linear(inputs, dense)
         self.logits = nn.Linear(dense, classes)
 
-    def forward(self, x, heard):
-        """[B, U, D] to logits [B, U, C]; where `heard` [B, U] is False the state stays."""
-        # Those heard first, in their order; the others then repeat the last of them.
+    @property
+    def lstms(self):
+        """The layers."""
+        return [self.get_submodule(name) for name in self.names]
+
+    def forward(self, x, present):
+        """Computes logits [B, U, C]; where `present` [B, U] is False the state stays."""
+        # Present cells first, in their order; the others then repeat the last of them.
         cells = torch.arange(x.shape[1], device=x.device)
-        order = torch.sort(cells + x.shape[1] * (~heard).int(), dim=1).indices
+        order = torch.sort(cells + x.shape[1] * (~present).int(), dim=1).indices
         x = _taken(x, order)
-        for layer in range(self.layers):
-            lstm = self.get_submodule(_named(f"lstm_{layer}"))
+        for lstm in self.lstms:
             begin = x.new_zeros(1, len(x), lstm.hidden_size)  # an export to ONNX mistakes None
             x, _ = lstm(x, (begin, begin))
-        last = heard.cumsum(1) - 1
+        last = present.cumsum(1) - 1
         x = _taken(x, last.clamp(min=0)).where(last[..., None] >= 0, 0)
         return self.logits(self.dense(x).relu())
 
     @property
     def state_size(self):
         """N of `step`."""
-        lstms = (self.get_submodule(_named(f"lstm_{layer}")) for layer in range(self.layers))
-        return sum(2 * lstm.hidden_size for lstm in lstms)
+        return sum(2 * lstm.hidden_size for lstm in self.lstms)
 
-    def step(self, x, heard, state):
-        """One utterance, [B, D] and [B], after the state [B, N]: logits [B, C], and the state."""
-        after = []
-        for layer in range(self.layers):
-            lstm = self.get_submodule(_named(f"lstm_{layer}"))
-            h, c, state = state.split(
-                [size := lstm.hidden_size, size, state.shape[1] - 2 * size], 1
-            )
+    def step(self, x, present, state):
+        """Computes the logits [B, C] of one utterance, [B, D] and [B], and the state [B, N]."""
+        after, mask = [], present[:, None]
+        for lstm in self.lstms:
+            size = lstm.hidden_size
+            h, c, state = state.split([size, size, state.shape[1] - 2 * size], 1)
             _, (new_h, new_c) = lstm(x[:, None], (h[None].contiguous(), c[None].contiguous()))
-            x = new_h[0].where(heard[:, None], h)
-            after += [x, new_c[0].where(heard[:, None], c)]
+            x = new_h[0].where(mask, h)
+            after += [x, new_c[0].where(mask, c)]
         return self.logits(self.dense(x).relu()), torch.cat(after, 1)
 
 
 class Tower(nn.Module):
-    """Predicts alone, from one modality or from several joined early."""
+    """A network that predicts alone, from one modality or from several joined early."""
 
     def __init__(self, sizes, attention, hidden, dense, classes):
         super().__init__()
@@ -140,22 +141,22 @@ class Tower(nn.Module):
         self.clstm = ContextualLSTM(inputs, hidden, dense, classes)
 
     def forward(self, features, present):
-        """[B, U, D] and [B, U] bool a modality to logits [B, U, C]."""
+        """Computes logits [B, U, C] of [B, U, D] and [B, U] bool a modality."""
         return self.clstm(*self._joined(features, present))
 
     def step(self, features, present, state):
-        """[B, D] and [B] bool a modality, as `ContextualLSTM.step`."""
+        """Predicts one utterance, [B, D] and [B] bool a modality; see `ContextualLSTM.step`."""
         return self.clstm.step(*self._joined(features, present), state)
 
     def _joined(self, features, present):
-        heard = torch.stack([present[m] for m in self.modalities]).any(0)
+        any_present = torch.stack([present[m] for m in self.modalities]).any(0)
         if hasattr(self, "attention"):
-            return self.attention(features, present), heard
-        return torch.cat([features[m] for m in self.modalities], -1), heard
+            return self.attention(features, present), any_present
+        return torch.cat([features[m] for m in self.modalities], -1), any_present
 
 
 class Fusion(nn.Module):
-    """What the towers predict to what the system does: a dense layer or a cLSTM block."""
+    """A dense layer or a cLSTM block from the towers' predictions to the system's."""
 
     def __init__(self, inputs, block, classes):
         super().__init__()
@@ -165,7 +166,7 @@ class Fusion(nn.Module):
             self.clstm = ContextualLSTM(inputs, block["hidden"], block["dense"], classes)
 
     def forward(self, x):
-        """[B, U, all towers' C] to logits [B, U, C]."""
+        """Computes logits [B, U, C] of [B, U, all towers' C]."""
         if hasattr(self, "logits"):
             return self.logits(x)
         return self.clstm(x, torch.ones(x.shape[:2], dtype=torch.bool, device=x.device))
@@ -180,49 +181,53 @@ class Network(nn.Module):
         classes = shape["classes"]
         for m, size in self.sizes.items():
             self.add_module(_named(f"scaling_{m}"), Scaling(size, card["scaling"]["limit"]))
-        self.towers = [tower["name"] for tower in shape["towers"]]
+        self.names = []
         for tower in shape["towers"]:
             sizes = {m: self.sizes[m] for m in tower["modalities"]}
-            made = Tower(sizes, tower["attention"], tower["hidden"], tower["dense"], classes)
-            self.add_module(_named(f"towers_{tower['name']}"), made)
+            module = Tower(sizes, tower["attention"], tower["hidden"], tower["dense"], classes)
+            self.names.append(_named(f"towers_{tower['name']}"))
+            self.add_module(self.names[-1], module)
         self.fusion = None
         if shape["fusion"] is not None:
             block = shape["fusion"]["clstm"]
-            self.fusion = Fusion(len(self.towers) * classes, block, classes)
+            self.fusion = Fusion(len(self.names) * classes, block, classes)
         self.context = shape["context"]
+
+    @property
+    def towers(self):
+        """The towers, in order."""
+        return [self.get_submodule(name) for name in self.names]
 
     def forward(
         self, features: dict[str, torch.Tensor], present: dict[str, torch.Tensor] | None = None
     ) -> torch.Tensor:
-        """Probabilities [B, U, C].
+        """Computes probabilities [B, U, C].
 
         Args:
             features: [B, U, D] a modality, not scaled; a row is one conversation.
             present: [B, U] bool of modalities that may be missing, False where one is.
         """
         rows = next(iter(features.values())).shape[:2]
-        given, there = self._given(features, present)
+        scaled, masks = self._scaled(features, present)
         if not self.context:
-            given = {m: x.flatten(0, 1)[:, None] for m, x in given.items()}
-            there = {m: x.flatten()[:, None] for m, x in there.items()}
-        logits = [
-            self.get_submodule(_named(f"towers_{name}"))(given, there) for name in self.towers
-        ]
+            scaled = {m: x.flatten(0, 1)[:, None] for m, x in scaled.items()}
+            masks = {m: x.flatten()[:, None] for m, x in masks.items()}
+        several = [tower(scaled, masks) for tower in self.towers]
         if self.fusion is None:
-            (found,) = logits
+            (logits,) = several
         else:
-            found = self.fusion(torch.cat([x.softmax(-1) for x in logits], -1))
-        return found.softmax(-1).reshape(*rows, -1)
+            logits = self.fusion(torch.cat([x.softmax(-1) for x in several], -1))
+        return logits.softmax(-1).reshape(*rows, -1)
 
     @property
     def state_size(self):
-        """N of `step`; where answers do not depend on what was before, 0."""
+        """N of `step`; 0 if a prediction does not depend on earlier utterances."""
         if not self.context:
             return 0
-        towers = [self.get_submodule(_named(f"towers_{name}")).clstm for name in self.towers]
+        blocks = [tower.clstm for tower in self.towers]
         if self.fusion is not None and hasattr(self.fusion, "clstm"):
-            towers.append(self.fusion.clstm)
-        return sum(block.state_size for block in towers)
+            blocks.append(self.fusion.clstm)
+        return sum(block.state_size for block in blocks)
 
     def step(
         self,
@@ -230,47 +235,49 @@ class Network(nn.Module):
         features: dict[str, torch.Tensor],
         present: dict[str, torch.Tensor] | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """One utterance of each of B conversations: the state [B, N] and probabilities [B, C].
+        """Predicts one utterance of each of B conversations.
 
         Args:
             state: [B, N] of the conversations so far; zeros before their first utterance.
             features: [B, D] a modality, not scaled.
             present: [B] bool of modalities that may be missing, False where one is.
-        """
-        given, there = self._given(features, present)
-        before = state if self.context else state.new_zeros(len(state), 0)
-        logits, after = [], []
-        for name in self.towers:
-            tower = self.get_submodule(_named(f"towers_{name}"))
-            own, before = self._own(tower.clstm, before)
-            found, own = tower.step(given, there, own)
-            logits.append(found)
-            after.append(own)
-        if self.fusion is None:
-            (found,) = logits
-        else:
-            joined = torch.cat([x.softmax(-1) for x in logits], -1)
-            if hasattr(self.fusion, "clstm"):
-                own, before = self._own(self.fusion.clstm, before)
-                heard = torch.ones(len(state), dtype=torch.bool, device=state.device)
-                found, own = self.fusion.clstm.step(joined, heard, own)
-                after.append(own)
-            else:
-                found = self.fusion(joined)
-        return (torch.cat(after, 1) if self.context else state), found.softmax(-1)
 
-    def _own(self, block, state):
-        """A block's part of the state, and the rest; zeros where nothing is carried."""
+        Returns:
+            The state [B, N] after the utterance, and probabilities [B, C].
+        """
+        scaled, masks = self._scaled(features, present)
+        rest = state if self.context else state.new_zeros(len(state), 0)
+        several, after = [], []
+        for tower in self.towers:
+            before, rest = self._split(tower.clstm, rest)
+            logits, part = tower.step(scaled, masks, before)
+            several.append(logits)
+            after.append(part)
+        if self.fusion is None:
+            (logits,) = several
+        else:
+            joined = torch.cat([x.softmax(-1) for x in several], -1)
+            if hasattr(self.fusion, "clstm"):
+                before, rest = self._split(self.fusion.clstm, rest)
+                present_all = torch.ones(len(state), dtype=torch.bool, device=state.device)
+                logits, part = self.fusion.clstm.step(joined, present_all, before)
+                after.append(part)
+            else:
+                logits = self.fusion(joined)
+        return (torch.cat(after, 1) if self.context else state), logits.softmax(-1)
+
+    def _split(self, block, state):
+        """Returns a block's part of the state, and the rest; zeros if no state is carried."""
         if not self.context:
             return state.new_zeros(len(state), block.state_size), state
         return state.split([block.state_size, state.shape[1] - block.state_size], 1)
 
-    def _given(self, features, present):
-        there, given = {}, {}
+    def _scaled(self, features, present):
+        scaled, masks = {}, {}
         for m in self.sizes:
             rows = features[m].shape[:-1]
             ones = torch.ones(rows, dtype=torch.bool, device=features[m].device)
-            there[m] = (present or {}).get(m, ones)
-            scaled = self.get_submodule(_named(f"scaling_{m}"))(features[m])
-            given[m] = scaled.where(there[m][..., None], 0)
-        return given, there
+            masks[m] = (present or {}).get(m, ones)
+            x = self.get_submodule(_named(f"scaling_{m}"))(features[m])
+            scaled[m] = x.where(masks[m][..., None], 0)
+        return scaled, masks

@@ -1,4 +1,4 @@
-"""The states of conversations in a file, so that a stream goes on where it was cut."""
+"""A file of the states of conversations, so that an interrupted stream can resume."""
 
 import hashlib
 import json
@@ -17,25 +17,25 @@ _EXPECTED = "states that were saved with this model"
 
 
 def identity(models: Sequence[Model]) -> str:
-    """A digest of all that answers: states of one run are none of another."""
+    """Returns a digest of models: states of one run cannot be used with another."""
     digest = hashlib.sha256()
     for model in models:
         about = {"network": dict(model.network), "dims": dict(model.dims), "classes": model.classes}
         digest.update(json.dumps(about, sort_keys=True).encode())
-        answering = [model.params, dict(model.scaling.mean), dict(model.scaling.scale)]
-        answering += [] if model.units is None else [model.units]
-        for path, array in jax.tree.leaves_with_path(answering):
+        # None has no leaves: the digest of a model of classes does not depend on its units.
+        numbers = [model.params, dict(model.scaling.mean), dict(model.scaling.scale), model.units]
+        for path, array in jax.tree.leaves_with_path(numbers):
             digest.update(jax.tree_util.keystr(path).encode())
             digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 
 
 class Saved(NamedTuple):
-    """What a file of states holds.
+    """The content of a file of states.
 
     Attributes:
         states: of each conversation.
-        gone: conversations whose state had to make room.
+        gone: conversations whose state was discarded to make room.
     """
 
     states: dict[str, Any]
@@ -43,17 +43,17 @@ class Saved(NamedTuple):
 
 
 def to_bytes(states: Mapping[str, Any], owner: str, gone: Sequence[str] = ()) -> bytes:
-    """States by conversation, as a .npz file.
+    """Returns the content of a .npz file of states.
 
     Args:
         states: of each conversation; all have one structure.
         owner: the `identity` of the models.
-        gone: conversations whose state had to make room.
+        gone: conversations whose state was discarded to make room.
     """
-    several = [jax.tree.leaves(state) for state in states.values()]
+    by_conversation = [jax.tree.leaves(state) for state in states.values()]
     stacked = {
-        f"state_{i}": np.stack([np.asarray(leaf) for leaf in same])
-        for i, same in enumerate(zip(*several, strict=True))
+        f"state_{i}": np.stack([np.asarray(leaf) for leaf in leaves])
+        for i, leaves in enumerate(zip(*by_conversation, strict=True))
     }
     return carded.to_bytes(
         stacked, {"model": owner, "conversations": list(states), "gone": list(gone)}
@@ -61,7 +61,7 @@ def to_bytes(states: Mapping[str, Any], owner: str, gone: Sequence[str] = ()) ->
 
 
 def read(path: pathlib.Path, template: Any, owner: str) -> Saved:
-    """What `to_bytes` was given.
+    """Reads a file of `to_bytes`.
 
     Args:
         path: the file.
@@ -73,21 +73,21 @@ def read(path: pathlib.Path, template: Any, owner: str) -> Saved:
     """
     file, card = carded.read(path, _EXPECTED)
     try:
-        names, belongs = [str(name) for name in card["conversations"]], card["model"]
+        names, written_by = [str(name) for name in card["conversations"]], card["model"]
         gone = [str(name) for name in card.get("gone", [])]  # none in older files
-        found = [file[f"state_{i}"] for i in range(len(file))]
+        arrays = [file[f"state_{i}"] for i in range(len(file))]
     except (LookupError, TypeError) as error:
         raise InputError(path, f"no states ({error!r:.200})", _EXPECTED) from error
-    if belongs != owner:
+    if written_by != owner:
         raise InputError(path, "states of another model", _EXPECTED)
     leaves, structure = jax.tree.flatten(template)
     shapes = [((len(names), *leaf.shape), leaf.dtype) for leaf in leaves] if names else []
-    if shapes != [(array.shape, array.dtype) for array in found]:
+    if shapes != [(array.shape, array.dtype) for array in arrays]:
         raise InputError(path, "states of other sizes", _EXPECTED)
-    if not all(np.isfinite(array).all() for array in found):
+    if not all(np.isfinite(array).all() for array in arrays):
         raise InputError(path, "states that are not finite", _EXPECTED)
     states = {
-        name: jax.tree.unflatten(structure, [array[i] for array in found])
+        name: jax.tree.unflatten(structure, [array[i] for array in arrays])
         for i, name in enumerate(names)
     }
     return Saved(states, gone)

@@ -1,4 +1,4 @@
-"""What a stored model must hold, checked before anything is computed with it."""
+"""Checks of a stored model, before anything is computed with it."""
 
 import pathlib
 from collections.abc import Mapping
@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from mman_jax.data.cells import KINDS, Cells, Utterances, Words
 from mman_jax.data.scaling import Scaling
 from mman_jax.errors import InputError
 from mman_jax.evaluation.calibration import LIMITS
@@ -17,7 +18,7 @@ _SPARE = 16  # entries that a list or table of the card may have beyond the arra
 
 
 def check_there(directory: pathlib.Path, file: str) -> None:
-    """Refuses a folder without a model, and one that another version wrote.
+    """Refuses a folder without a model, or with one of another version.
 
     Raises:
         InputError: saying which.
@@ -31,32 +32,33 @@ def check_there(directory: pathlib.Path, file: str) -> None:
 
 
 def nested(
-    place: pathlib.Path, found: Mapping[str, np.ndarray], card: Mapping[str, Any]
+    place: pathlib.Path, arrays: Mapping[str, np.ndarray], card: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The tree that numbered arrays were, by the paths of the card.
+    """Returns the tree of numbered arrays, by the paths of the card.
 
     Raises:
-        InputError: paths that are none, or not one for each array.
+        InputError: invalid paths, or not one for each array.
     """
     paths = card.get("paths") if isinstance(card, dict) else None
-    good = isinstance(paths, list) and sorted(found) == [f"{i:04d}" for i in range(len(paths))]
-    if not good or not all(isinstance(p, list) and 0 < len(p) <= _SPARE for p in paths):
+    if not isinstance(paths, list) or sorted(arrays) != [f"{i:04d}" for i in range(len(paths))]:
         raise InputError(place, "arrays without a path for each", _EXPECTED)
     tree: dict[str, Any] = {}
-    for path, number in zip(paths, sorted(found), strict=True):
-        at = tree
+    for path, number in zip(paths, sorted(arrays), strict=True):
+        if not isinstance(path, list) or not 0 < len(path) <= _SPARE:
+            raise InputError(place, "arrays without a path for each", _EXPECTED)
+        node: Any = tree
         for name in path[:-1]:
-            at = at.setdefault(name, {}) if isinstance(name, str) else None
-            if not isinstance(at, dict):
+            if not isinstance(node, dict) or not isinstance(name, str):
                 break
-        if not isinstance(at, dict) or not isinstance(path[-1], str) or path[-1] in at:
-            raise InputError(place, f"a path that cannot be, {path!r:.100}", _EXPECTED)
-        at[path[-1]] = found[number]
+            node = node.setdefault(name, {})
+        if not isinstance(node, dict) or not isinstance(path[-1], str) or path[-1] in node:
+            raise InputError(place, f"an impossible path, {path!r:.100}", _EXPECTED)
+        node[path[-1]] = arrays[number]
     return tree
 
 
 def check_kind(place: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str, Any]) -> None:
-    """Refuses a checkpoint of another kind, such as one to go on training from.
+    """Refuses a checkpoint of another kind, such as one to resume training from.
 
     Raises:
         InputError: naming what is missing or of another type.
@@ -68,12 +70,12 @@ def check_kind(place: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str
         raise InputError(place, f"a checkpoint of another kind (no {missing[0]})", _EXPECTED)
     for name in ("modalities", "classes"):
         names = card[name]
-        good = all(isinstance(item, str) and item.isprintable() and item for item in names)
-        if not good or not names or len(set(names)) != len(names):
+        valid = all(isinstance(item, str) and item.isprintable() and item for item in names)
+        if not valid or not names or len(set(names)) != len(names):
             raise InputError(f"{place}: {name}", "no list of different names", _EXPECTED)
     most = len(jax.tree.leaves(dict(arrays))) + _SPARE
     level: list[Any] = [card["network"], card["modalities"], card["classes"]]
-    for _ in range(_SPARE):  # levels; more are no network's
+    for _ in range(_SPARE):  # the networks of no system have more levels
         if any(len(part) > most for part in level):
             raise InputError(f"{place}: network", f"over {most} entries", _EXPECTED)
         items = [i for p in level for i in (p.values() if isinstance(p, dict) else p)]
@@ -83,36 +85,37 @@ def check_kind(place: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str
 
 
 def temperature(place: pathlib.Path, card: Mapping[str, Any]) -> float:
-    """The temperature of the card; 1 where it has none.
+    """Returns the temperature of the card; 1 if it has none.
 
     Raises:
         InputError: one that no run fits.
     """
-    found = card.get("temperature", 1.0)
+    value = card.get("temperature", 1.0)
     low, high = LIMITS
-    if type(found) not in (int, float) or not low <= found <= high:
-        raise InputError(f"{place}: temperature", f"{found!r:.60}", f"{low:g} to {high:g}")
-    return float(found)
+    if type(value) not in (int, float) or not low <= value <= high:
+        raise InputError(f"{place}: temperature", f"{value!r:.60}", f"{low:g} to {high:g}")
+    return float(value)
 
 
-def words(place: pathlib.Path, card: Mapping[str, Any]) -> dict[str, Any] | None:
-    """How the words of utterances are laid out; None where utterances are the cells.
+def cells(place: pathlib.Path, card: Mapping[str, Any]) -> tuple[type[Cells], dict[str, Any]]:
+    """Returns what a model's rows consist of, and the options of these cells.
 
     Raises:
-        InputError: a description that cannot be.
+        InputError: cells that cannot be made.
     """
     if "words" not in card:
-        return None
-    found = card["words"]
-    good = isinstance(found, dict) and sorted(found) == ["most", "pivot"]
-    good = good and type(found["most"]) is int and found["most"] > 0
-    if not good or not isinstance(found["pivot"], str) or not found["pivot"].isprintable():
+        kind = card["network"].get("cells")
+        return KINDS.get(kind, Utterances) if isinstance(kind, str) else Utterances, {}
+    options = card["words"]
+    valid = isinstance(options, dict) and sorted(options) == ["most", "pivot"]
+    valid = valid and type(options["most"]) is int and options["most"] > 0
+    if not valid or not isinstance(options["pivot"], str) or not options["pivot"].isprintable():
         raise InputError(f"{place}: words", "no pivot and number of words", _EXPECTED)
-    return found
+    return Words, options
 
 
 def check_scaling(place: pathlib.Path, scaling: Scaling, modalities: list[str]) -> None:
-    """Refuses statistics that are not those of these modalities.
+    """Checks that statistics are those of these modalities.
 
     Raises:
         InputError: naming the modality.
@@ -133,21 +136,20 @@ def check_scaling(place: pathlib.Path, scaling: Scaling, modalities: list[str]) 
 
 
 def units(place: pathlib.Path, arrays: Mapping[str, Any], targets: int) -> np.ndarray | None:
-    """The units [2, C] of a model that answers numbers; None of one that answers classes.
+    """Returns the units [2, C] of a model of numbers; None for a model of classes.
 
     Raises:
-        InputError: units that are none.
+        InputError: invalid units.
     """
     if "units" not in arrays:
         return None
-    found = arrays["units"]
-    found = found.get("of_targets") if isinstance(found, dict) else None
-    where = f"{place}: units"
-    if not isinstance(found, np.ndarray) or found.dtype != np.float32:
+    group, where = arrays["units"], f"{place}: units"
+    values = group.get("of_targets") if isinstance(group, dict) else None
+    if not isinstance(values, np.ndarray) or values.dtype != np.float32:
         raise InputError(where, "no array of float32", _EXPECTED)
-    if found.shape != (2, targets) or not np.isfinite(found).all() or (found[1] <= 0).any():
+    if values.shape != (2, targets) or not np.isfinite(values).all() or (values[1] <= 0).any():
         raise InputError(where, "no mean and deviation of each target", _EXPECTED)
-    return found
+    return values
 
 
 def check_params(
@@ -158,7 +160,7 @@ def check_params(
     classes: int,
     systems: Systems,
 ) -> None:
-    """Refuses parameters that are not those of S systems as described; computes nothing.
+    """Checks that parameters are those of S systems as described; computes nothing.
 
     Args:
         place: for messages.

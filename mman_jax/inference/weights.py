@@ -1,6 +1,9 @@
-"""Parameters as named tensors: in and out, bit by bit, and in PyTorch's layout."""
+"""Parameters as named tensors: in files (safetensors), bit by bit, and in PyTorch's layout."""
 
-from collections.abc import Mapping
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -8,6 +11,9 @@ from flax import traverse_util
 
 from mman_jax.data.scaling import Scaling
 from mman_jax.errors import InputError, nearest
+from mman_jax.inference.model import Model
+
+INSTALL = "pip install 'mman_jax[export]'"
 
 _EXPECTED = "the tensors of mman export"
 
@@ -22,8 +28,50 @@ _TORCH = {
 }
 
 
+def safetensors_numpy() -> ModuleType:
+    """Returns safetensors for NumPy.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        import safetensors.numpy
+    except ImportError as error:
+        raise InputError("safetensors", "not installed", INSTALL) from error
+    return safetensors.numpy
+
+
+def pack(models: Sequence[Model]) -> bytes:
+    """Returns the parameters [S, ...] of a run; names of one-vs-rest models begin with the task."""
+    named = {
+        prefix + name: tensor
+        for prefix, model in zip(_prefixes(models), models, strict=True)
+        for name, tensor in to_tensors(model.params).items()
+    }
+    return safetensors_numpy().save(named)
+
+
+def replace(models: Sequence[Model], path: pathlib.Path) -> list[Model]:
+    """Returns the models with the parameters of a file that `pack` wrote, perhaps edited since.
+
+    Raises:
+        InputError: the file cannot be read, or a tensor in it does not fit.
+    """
+    tensors, replaced = _read(path), []
+    prefixes = _prefixes(models)
+    for prefix, model in zip(prefixes, models, strict=True):
+        subset = {n.removeprefix(prefix): x for n, x in tensors.items() if n.startswith(prefix)}
+        place = f"{path}: {prefix}".rstrip(": ")
+        params = from_tensors(subset, model.params, place)
+        replaced.append(dataclasses.replace(model, params=params))
+    for name in tensors:
+        if not name.startswith(prefixes):
+            raise InputError(f"{path}: tensor {name}", "unexpected", f"{', '.join(prefixes)}...")
+    return replaced
+
+
 def to_tensors(params: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The leaves of nested dicts of arrays by their path, joined by `/`."""
+    """Returns the leaves of nested dicts of arrays by their path, joined by `/`."""
     flat = traverse_util.flatten_dict(params, sep="/")
     return {name: np.ascontiguousarray(array) for name, array in flat.items()}
 
@@ -31,7 +79,7 @@ def to_tensors(params: Mapping[str, Any]) -> dict[str, np.ndarray]:
 def from_tensors(
     tensors: Mapping[str, np.ndarray], like: Mapping[str, Any], place: object = "weights"
 ) -> dict[str, Any]:
-    """The nested dicts that `to_tensors` was given, with another number of seeds if need be.
+    """Returns the nested dicts of `to_tensors`; the number of seeds may be another.
 
     Args:
         tensors: [S, ...] float32 by name; S is one number for all.
@@ -50,34 +98,48 @@ def from_tensors(
     first = tensors[next(iter(expected))]
     seeds = max(1, len(first)) if first.ndim else 1
     for name, array in expected.items():
-        where, found = f"{place}: tensor {name}", tensors[name]
+        where, tensor = f"{place}: tensor {name}", tensors[name]
         shape = (seeds, *array.shape[1:])
-        if found.shape != shape or found.dtype != array.dtype:
-            shown = f"{found.dtype} of shape {found.shape}"
-            raise InputError(where, shown, f"{array.dtype} of shape {shape}")
-        if not np.isfinite(found).all():
+        if tensor.shape != shape or tensor.dtype != array.dtype:
+            found = f"{tensor.dtype} of shape {tensor.shape}"
+            raise InputError(where, found, f"{array.dtype} of shape {shape}")
+        if not np.isfinite(tensor).all():
             raise InputError(where, "not finite", "finite numbers")
     return traverse_util.unflatten_dict({name: tensors[name] for name in expected}, sep="/")
 
 
 def to_torch(params: Mapping[str, Any], scaling: Scaling) -> dict[str, np.ndarray]:
-    """One seed's parameters as a PyTorch state dict: names, layouts and values.
+    """Returns one seed's parameters as a PyTorch state dict.
 
-    Paths are joined by `.`; an `nn.Linear` or `nn.LSTM` (of one layer) lies where the dense layer
-    or LSTM lies here; buffers `scaling_<modality>.mean` and `.scale` scale the features.
+    Paths are joined by `.`; an `nn.Linear` or `nn.LSTM` (of one layer) stands for each dense layer
+    or LSTM; the buffers `scaling_<modality>.mean` and `.scale` scale the features.
 
     Args:
         params: without a leading axis.
         scaling: of the features.
     """
-    found = {}
+    state = {}
     for path, array in traverse_util.flatten_dict(params).items():
         # A dot separates modules there.
         modules = (part.replace(".", "_") for part in path[:-1])
         name = ".".join((*modules, _TORCH[path[-1]]))
-        found[name] = np.ascontiguousarray(np.asarray(array).T)
+        state[name] = np.ascontiguousarray(np.asarray(array).T)
     for modality, mean in scaling.mean.items():
         module = f"scaling_{modality}".replace(".", "_")
-        found[f"{module}.mean"] = mean
-        found[f"{module}.scale"] = scaling.scale[modality]
-    return found
+        state[f"{module}.mean"] = mean
+        state[f"{module}.scale"] = scaling.scale[modality]
+    return state
+
+
+def _prefixes(models: Sequence[Model]) -> tuple[str, ...]:
+    return ("",) if len(models) == 1 else tuple(f"{model.card['task']}/" for model in models)
+
+
+def _read(path: pathlib.Path) -> Mapping[str, np.ndarray]:
+    reader = safetensors_numpy()
+    try:
+        return reader.load(path.read_bytes())
+    except Exception as error:
+        # Bytes that are no tensors can fail in any way; none of them is a bug of ours.
+        reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error!s:.200}"
+        raise InputError(path, f"unreadable ({reason})", "a .safetensors file") from error

@@ -1,20 +1,40 @@
-"""The page of a recording: one file that holds all that it shows."""
+"""Pages of recordings: each is one file that loads nothing, and an index leads to them."""
 
 import base64
 import dataclasses
 import html
 import json
 import mimetypes
+import os
 import pathlib
-from collections.abc import Sequence
+import urllib.parse
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from mman_jax.errors import InputError
 from mman_jax.files.regular import check_regular
-from mman_jax.recording import frame
-from mman_jax.recording.learnt import Learnt
-from mman_jax.recording.turns import Found
+from mman_jax.recording.labels import LeaveOneOut
+from mman_jax.recording.turns import Turn, Turns
 
-_LARGEST = 200 << 20  # bytes of a recording that is put into a page
+_LARGEST = 200 << 20  # bytes of a recording that is embedded in a page
+_FRAME = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; media-src data:; \
+style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<main>
+<h1>{title}</h1>
+{body}
+</main>
+</body>
+</html>
+"""
 _BODY = """<p id="about">{about}</p>
 {player}
 <div id="line" aria-label="Timeline"></div>
@@ -23,30 +43,31 @@ _BODY = """<p id="about">{about}</p>
 <ol id="turns"></ol>
 <script type="application/json" id="data">{data}</script>
 <script>{script}</script>"""
-_WITHOUT = (
-    "No model was asked, so nothing is said here about emotions. Each turn shows how it sounded, "
-    "and looked if there are pictures, next to this recording's own median turn."
+_COMPARED = (
+    "Each turn shows how it sounded and, if there are pictures, looked, compared with this "
+    "recording's median turn."
 )
-_WITH = (
-    "Each turn shows the model's answer with the probability that it gives it, and how the turn "
-    "sounded, and looked if there are pictures, next to this recording's own median turn."
-)
+_WITHOUT = f"No model was used, so the page says nothing about emotions. {_COMPARED}"
+_WITH = f"Each turn shows the model's prediction with its probability. {_COMPARED}"
 _CALIBRATED = (
-    "Probabilities are calibrated on the model's own validation data; in recordings of another "
-    "kind it may be too sure."
+    "Probabilities are calibrated on the model's validation data; they may be too high in "
+    "recordings of another kind."
 )
-_UNCALIBRATED = "Probabilities are as the model gives them: they may be too sure."
-_LEARNT = (
-    "Learnt from the sound of {labelled} turns that you labelled, for this recording alone. "
-    "Answered by what the others teach, {right} of these {labelled} are right ({share:.0%}; 95 % "
-    "interval {low:.0%} to {high:.0%}). Of shuffled labels {chance:.1f} are, on average; saying "
-    "“{most_frequent}” always is right for {most}. A turn with a label shows the answer that was "
-    "given without it."
+_UNCALIBRATED = "Probabilities are not calibrated: they may be too high."
+_LABELLED = (
+    "Trained on your {labelled} labels, for this recording only. Leave-one-out accuracy: {right} "
+    "of {labelled} ({share:.0%}; 95 % interval {low:.0%} to {high:.0%}); on average {chance:.1f} "
+    "with shuffled labels, and {most} if the answer is always “{most_frequent}”. A labelled turn "
+    "shows the answer of the classifier that was trained without it."
 )
+_TABLE = """<table>
+<tr><th>recording</th><th>turns</th><th>seconds of speech</th><th>answers</th></tr>
+{rows}
+</table>"""
 
 
 def check_size(path: pathlib.Path) -> None:
-    """Looks at a recording before it is measured.
+    """Checks a recording before it is measured.
 
     Raises:
         InputError: there is none, or it is too large for a page.
@@ -60,19 +81,19 @@ def check_size(path: pathlib.Path) -> None:
 
 def render(
     path: pathlib.Path,
-    found: Found,
+    turns: Turns,
     classes: Sequence[str],
     calibrated: bool = False,
-    learnt: Learnt | None = None,
+    scores: LeaveOneOut | None = None,
 ) -> str:
-    """The page of a recording.
+    """Returns the page of a recording.
 
     Args:
         path: the recording.
-        found: its turns.
-        classes: of the answers; empty where nothing answers.
+        turns: of the recording.
+        classes: of the answers; empty: there are none.
         calibrated: whether the model's probabilities are.
-        learnt: what labels have taught, where it was that and no model.
+        scores: of the classifier that was trained on labels, if that answered and no model.
 
     Raises:
         InputError: the recording cannot be read, or is too large for a page.
@@ -88,24 +109,61 @@ def render(
         "name": path.stem,
         "path": path.name,
         "classes": list(classes),
-        "turns": [dataclasses.asdict(turn) for turn in found.turns],
+        "turns": [dataclasses.asdict(turn) for turn in turns.turns],
     }
-    # Nothing that somebody said may end the script.
-    held = json.dumps(data).replace("<", "\\u003c")
+    # No transcript may end the script.
+    embedded = json.dumps(data).replace("<", "\\u003c")
     body = _BODY.format(
-        about=html.escape(" ".join([_about(classes, calibrated, learnt), *found.notes])),
-        script=frame.beside("page.js"),
+        about=html.escape(" ".join([_about(classes, calibrated, scores), *turns.notes])),
+        script=_asset("page.js"),
         player=f'<{tag} id="player" controls src="data:{kind};base64,{content}"></{tag}>',
         labels=html.escape(", ".join(classes) or "happy, sad, angry, neutral"),
-        data=held,
+        data=embedded,
     )
-    return frame.render(path.name, body)
+    return _framed(path.name, body)
 
 
-def _about(classes: Sequence[str], calibrated: bool, learnt: Learnt | None) -> str:
-    if learnt:
-        (low, high), share = learnt.interval, learnt.right / learnt.labelled
-        return _LEARNT.format(**learnt._asdict(), share=share, low=low, high=high)
+def render_index(
+    index: pathlib.Path, pages: Mapping[pathlib.Path, Sequence[Turn]], failed: Mapping[str, str]
+) -> str:
+    """Returns the page that links to those of several recordings.
+
+    Args:
+        index: its path.
+        pages: the turns of each recording, by the path of its page.
+        failed: why there is no page, by the name of each recording without one.
+    """
+    rows = [_row(index, page, turns) for page, turns in pages.items()]
+    for name, reason in failed.items():
+        cells = f'<td>{html.escape(name)}</td><td colspan="3">{html.escape(reason)}</td>'
+        rows.append(f"<tr>{cells}</tr>")
+    return _framed(f"{len(pages)} recordings", _TABLE.format(rows="\n".join(rows)))
+
+
+def _row(index: pathlib.Path, page: pathlib.Path, turns: Sequence[Turn]) -> str:
+    target = os.path.relpath(page.resolve(), index.resolve().parent)
+    href = html.escape(urllib.parse.quote(target, errors="surrogateescape"))
+    link = f'<a href="{href}">{html.escape(page.stem)}</a>'
+    seconds = sum(turn.end - turn.start for turn in turns)
+    counts = Counter(turn.answer["label"] for turn in turns if turn.answer).most_common()
+    answers = ", ".join(f"{name} {count}" for name, count in counts) or "none"
+    cells = (link, str(len(turns)), f"{seconds:.0f}", html.escape(answers))
+    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+
+def _about(classes: Sequence[str], calibrated: bool, scores: LeaveOneOut | None) -> str:
+    if scores:
+        (low, high), share = scores.interval, scores.right / scores.labelled
+        return _LABELLED.format(**scores._asdict(), share=share, low=low, high=high)
     if not classes:
         return _WITHOUT
     return f"{_WITH} {_CALIBRATED if calibrated else _UNCALIBRATED}"
+
+
+def _framed(title: str, body: str) -> str:
+    """Returns a page with a title, which is text, and a body, which is HTML."""
+    return _FRAME.format(title=html.escape(title), style=_asset("page.css"), body=body)
+
+
+def _asset(name: str) -> str:
+    return (pathlib.Path(__file__).parent / name).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The turns of a recording: when, what was said, how it sounded and looked, what is answered."""
+"""The turns of a recording: times, words, description of sound and face, and the answer."""
 
 import dataclasses
 import pathlib
@@ -12,10 +12,11 @@ from mman_jax.features import media
 from mman_jax.features.extraction import Extraction
 from mman_jax.features.manifest import Utterance
 from mman_jax.features.speech import manner
+from mman_jax.features.speech.pauses import Spoken
 from mman_jax.features.text import subtitles
 from mman_jax.features.visual import manner as looks
 from mman_jax.features.visual import windows
-from mman_jax.inference import answering, listening
+from mman_jax.inference import lines, listening
 from mman_jax.inference.answerer import Answerer
 
 
@@ -26,10 +27,10 @@ class Turn:
     Attributes:
         start: seconds.
         end: seconds.
-        words: what was said, as far as it is known.
-        manner: how it sounded and looked next to the others, in words.
-        answer: as JSON holds it: label, probabilities, attention; empty where nothing answers.
-        label: what somebody has given it; empty: nothing.
+        words: what was said; empty: unknown.
+        manner: how it sounded and looked compared with the others, in words.
+        answer: as JSON holds it: label, probabilities, attention; empty: none.
+        label: given by the user; empty: none.
     """
 
     start: float
@@ -40,13 +41,13 @@ class Turn:
     label: str = ""
 
 
-class Found(NamedTuple):
+class Turns(NamedTuple):
     """The turns of a recording.
 
     Attributes:
         turns: N, in order.
-        sounds: [N, 88] float32, what eGeMAPS measures of each.
-        notes: what was not measured, and why.
+        sounds: [N, 88] float32, the eGeMAPS functionals of each.
+        notes: sentences on what was not measured, and why.
     """
 
     turns: list[Turn]
@@ -58,15 +59,15 @@ def find(
     path: pathlib.Path,
     words: Sequence[subtitles.Words],
     answerer: Answerer | None = None,
-    made: Extraction | None = None,
-) -> Found:
-    """The turns, in order.
+    extraction: Extraction | None = None,
+) -> Turns:
+    """Finds and describes the turns of a recording.
 
     Args:
         path: the recording, sound or video.
         words: that are spoken in it.
         answerer: of a run, or None.
-        made: the extraction that travels with its model.
+        extraction: the model's.
 
     Raises:
         InputError: no recording, no speech in it, or a library is missing.
@@ -74,50 +75,62 @@ def find(
     spoken = listening.turns(path, words)
     times = [(round(turn.start, 2), round(turn.end, 2)) for turn, _ in spoken]
     sounds = np.stack([manner.measure(turn.samples) for turn, _ in spoken])
-    told, notes = manner.compare(sounds), []
+    descriptions, notes = manner.compare(sounds), []
     if unheard := listening.unheard(words, [(turn.start, turn.end) for turn, _ in spoken]):
         notes.append(f"{unheard}.")
     pictures = _has_pictures(path)
     if pictures:
         try:
             windows.opencv()
-            seen = looks.compare(np.stack([_face(path, *time) for time in times]))
-            told = [[*sound, *look] for sound, look in zip(told, seen, strict=True)]
+            faces = looks.compare(np.stack([_face(path, start, end) for start, end in times]))
+            pairs = zip(descriptions, faces, strict=True)
+            descriptions = [[*sound, *face] for sound, face in pairs]
         except InputError as error:
-            notes.append(f"Faces were not looked at: {error}.")
+            notes.append(f"Faces were not measured: {error}.")
     answers: list[dict[str, Any]] = [{} for _ in spoken]
-    if answerer and made:
-        visual = pictures and made.settings.visual is not None
-        if not (made.settings.speech or visual or any(said for _, said in spoken)):
+    if answerer and extraction:
+        visual = pictures and extraction.settings.visual is not None
+        if not (extraction.settings.speech or visual or any(said for _, said in spoken)):
             found = "words are missing, and the model reads nothing else that is there"
             raise InputError(path, found, "subtitles in the same folder, or a transcript")
-        answers, unseen = _answers(path if visual else None, spoken, answerer, made)
+        answers, unseen = _answers(path if visual else None, spoken, answerer, extraction)
         if unseen:
-            notes.append(f"Of {unseen} turns the model had no picture: it ends before the sound.")
-    several = zip(times, spoken, told, answers, strict=True)
-    turns = [Turn(*time, said, own, answer) for time, (_, said), own, answer in several]
-    return Found(turns, sounds, notes)
+            notes.append(f"The pictures end before the sound: {unseen} turns had none.")
+    turns = [
+        Turn(start, end, said, description, reply)
+        for (start, end), (_, said), description, reply in zip(
+            times, spoken, descriptions, answers, strict=True
+        )
+    ]
+    return Turns(turns, sounds, notes)
 
 
 def _answers(
-    path: pathlib.Path | None,
-    spoken: Sequence[tuple[Any, str]],
+    pictures: pathlib.Path | None,
+    spoken: Sequence[tuple[Spoken, str]],
     answerer: Answerer,
-    made: Extraction,
+    extraction: Extraction,
 ) -> tuple[list[dict[str, Any]], int]:
-    """What a model says to each turn, and of how many it saw nothing; `path` where it is to see
-    pictures, too."""
+    """Returns a model's answers to the turns, and the number of turns without pictures.
+
+    Args:
+        pictures: the recording, if the model is to see it.
+        spoken: the turns and their words.
+        answerer: of the run.
+        extraction: the model's.
+    """
     state, answers, unseen = answerer.begin(), [], 0
     for turn, words in spoken:
-        features = listening.features(made, turn.samples, words)
-        if path:
-            piece = Utterance("", "", str(path), turn.start, turn.end)
+        features = listening.features(extraction, turn.samples, words)
+        if pictures:
+            piece = Utterance("", "", str(pictures), turn.start, turn.end)
             try:
-                features["visual"] = made.apply("visual", [made.measure("visual", piece)])[0]
+                measured = extraction.measure("visual", piece)
+                features["visual"] = extraction.apply("visual", [measured])[0]
             except InputError:  # pictures that end before the sound does: missing
                 unseen += 1
         state, answer = answerer.step(state, features)
-        answers.append(answering.fields(answer))
+        answers.append(lines.fields(answer))
     return answers, unseen
 
 

@@ -1,17 +1,20 @@
-"""The service's routes."""
+"""The service's routes, and the server."""
 
+import asyncio
+import contextlib
 import hmac
 import re
+import socket as sockets
+import sys
 import urllib.parse
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from mman_jax.errors import InputError
-from mman_jax.service import bodies
-from mman_jax.service.bodies import Refused
-from mman_jax.service.described import describe
-from mman_jax.service.desk import Desk, Reply
-from mman_jax.service.sound import Ears
+from mman_jax.service import requests
+from mman_jax.service.audio import LONGEST_MESSAGE, AudioInput
+from mman_jax.service.batcher import Batcher, Reply
+from mman_jax.service.requests import Refused
 from mman_jax.version import __version__
 
 _OPEN = ("/health",)
@@ -20,37 +23,42 @@ _SOUND = (b"audio/", b"application/octet-stream")
 _CONVERSATION = "/conversations/{conversation:path}"
 _UTTERANCES = re.compile("/conversations/(.*)/utterances", re.DOTALL)
 
-Scope = Mapping[str, Any]
+_DRAIN = 10  # seconds for what is under way at the end
+_IDLE = 75  # seconds for which an idle connection is kept
+_SWITCH = 5e-4  # seconds between switches of threads
+
+Scope = MutableMapping[str, Any]
 Asgi = Callable[[Scope, Any, Any], Awaitable[None]]
+Stop = Callable[[], None]
 
 
-def make(desk: Desk, ears: Ears | None, token: str) -> Asgi:
-    """The service as an ASGI application.
+def make(batcher: Batcher, audio: AudioInput | None, token: str) -> Asgi:
+    """Returns the service as an ASGI application.
 
     Args:
-        desk: answers, once it was started.
-        ears: measures sound; None where the model has no extraction.
-        token: that requests must show, all but those of their health; empty: none.
+        batcher: answers, once it was started.
+        audio: measures sound; None: the model has no extraction.
+        token: that all requests but those for the health must have; empty: none.
 
     Raises:
         InputError: a library is missing.
     """
-    others, utterances = _others(desk, ears), _Utterances(desk, ears)
+    others, utterances = _others(batcher, audio), _Utterances(batcher, audio)
     wanted = f"Bearer {token}".encode("utf-8", "surrogateescape")
 
     async def app(scope: Scope, receive: Any, send: Any) -> None:
         headers = dict(scope["headers"]) if "headers" in scope else {}
-        known = not token or hmac.compare_digest(headers.get(b"authorization", b""), wanted)
-        path = scope.get("path")
-        if not known and path not in _OPEN:
+        allowed = not token or hmac.compare_digest(headers.get(b"authorization", b""), wanted)
+        path = scope.get("path", "")
+        if not allowed and path not in _OPEN:
             reason = "no token, or a wrong one; expected Authorization: Bearer TOKEN"
             await _refuse(scope, send, 401, reason)
         elif scope["type"] == "websocket" and not token and not _same_origin(headers):
             # A page of another site, in a browser on this machine, must not reach the service.
             await _refuse(scope, send, 403, "a WebSocket that a page of another site opens")
-        elif scope.get("method") == "POST" and (found := _UTTERANCES.fullmatch(path)):
+        elif scope.get("method") == "POST" and (match := _UTTERANCES.fullmatch(path)):
             # The one route that has to be fast: no framework between it and the server.
-            await utterances.answer(found[1], scope, headers, receive, send)
+            await utterances.answer(match[1], scope, headers, receive, send)
         else:
             await others(scope, receive, send)
 
@@ -58,46 +66,50 @@ def make(desk: Desk, ears: Ears | None, token: str) -> Asgi:
 
 
 class _Utterances:
-    def __init__(self, desk: Desk, ears: Ears | None):
-        self._desk, self._ears = desk, ears
-        self._longest = bodies.longest(desk.dims)
+    """The route that answers utterances."""
+
+    def __init__(self, batcher: Batcher, audio: AudioInput | None):
+        self._batcher, self._audio = batcher, audio
+        self._longest = requests.longest(batcher.dims)
 
     async def answer(
         self, name: str, scope: Scope, headers: Mapping[bytes, bytes], receive: Any, send: Any
     ) -> None:
         """Answers one request."""
         try:
-            status, said = await self._answered(bodies.check_name(name), scope, headers, receive)
+            status, body = await self._reply(requests.check_name(name), scope, headers, receive)
         except InputError as error:
-            status, said = 400, {"error": str(error)}
+            status, body = 400, {"error": str(error)}
         except Refused as error:
-            status, said = error.status, {"error": error.reason}
-        self._desk.metrics.statuses[status] += 1
-        await _send(send, status, said)
+            status, body = error.status, {"error": error.reason}
+        self._batcher.metrics.statuses[status] += 1
+        await _send(send, status, body)
 
-    async def _answered(self, name, scope, headers, receive) -> Reply:
+    async def _reply(
+        self, name: str, scope: Scope, headers: Mapping[bytes, bytes], receive: Any
+    ) -> Reply:
         kind = headers.get(b"content-type", b"").lower()
         query = dict(urllib.parse.parse_qsl(scope["query_string"].decode("latin-1")))
         counted = query.get("utterance")
-        number = bodies.check_number(
+        number = requests.check_number(
             int(counted) if counted and counted.isdecimal() and len(counted) < 16 else counted
         )
         if kind.startswith(b"application/json"):
-            body = await bodies.read(receive, headers, self._longest)
-            features, own = bodies.parse(body, self._desk.dims)
-            number = number if own is None else own
-        elif kind.startswith(_SOUND) and self._ears:
-            features = await self._ears.measure(
-                lambda: bodies.read(receive, headers, bodies.LONGEST_SOUND),
+            body = await requests.read(receive, headers, self._longest)
+            features, stated = requests.parse(body, self._batcher.dims)
+            number = number if stated is None else stated
+        elif kind.startswith(_SOUND) and self._audio:
+            features = await self._audio.measure(
+                lambda: requests.read(receive, headers, requests.LONGEST_SOUND),
                 query.get("transcript", ""),
             )
         else:
             found = f"a body of type {kind.decode('latin-1')!r:.60}; expected application/json"
-            raise Refused(415, found + (" or audio/wav" if self._ears else ""))
-        return await self._desk.ask(name, features, number)
+            raise Refused(415, found + (" or audio/wav" if self._audio else ""))
+        return await self._batcher.ask(name, features, number)
 
 
-def _others(desk: Desk, ears: Ears | None) -> Asgi:
+def _others(batcher: Batcher, audio: AudioInput | None) -> Asgi:
     try:
         import fastapi
         import orjson  # noqa: F401
@@ -110,8 +122,8 @@ def _others(desk: Desk, ears: Ears | None) -> Asgi:
 
     @app.delete(_CONVERSATION, summary="Forget a conversation")
     async def forget(conversation: str):
-        status, said = await desk.ask(conversation, None)
-        return JSONResponse(said, status)
+        status, body = await batcher.ask(conversation, None)
+        return JSONResponse(body, status)
 
     @app.exception_handler(HTTPException)
     async def refused(_, error):
@@ -120,21 +132,23 @@ def _others(desk: Desk, ears: Ears | None) -> Asgi:
     @app.head("/health", include_in_schema=False)
     @app.get("/health", summary="Whether it answers, and what it expects")
     async def health():
-        return {"status": "ok", "modalities": desk.dims, "classes": desk.classes,
-                "sound": ears is not None}  # fmt: skip
+        return {"status": "ok", "modalities": batcher.dims, "classes": batcher.classes,
+                "sound": audio is not None}  # fmt: skip
 
     @app.get("/metrics", summary="Counts, as Prometheus reads", response_class=PlainTextResponse)
     async def metrics():
-        now = {"conversations": len(desk.places), "waiting": desk.waiting}
-        return PlainTextResponse(desk.metrics.text(now), media_type="text/plain; version=0.0.4")
+        gauges = {"conversations": len(batcher.table), "waiting": batcher.waiting}
+        return PlainTextResponse(
+            batcher.metrics.text(gauges), media_type="text/plain; version=0.0.4"
+        )
 
     @app.websocket(_CONVERSATION + "/sound")
     async def microphone(socket: fastapi.WebSocket, conversation: str):
         await socket.accept()
         try:
-            if not ears:
+            if not audio:
                 raise Refused(400, "this model has no extraction, and cannot measure sound")
-            await ears.listen(socket, desk, bodies.check_name(conversation))
+            await audio.listen(socket, batcher, requests.check_name(conversation))
             await socket.close()
         except (InputError, Refused) as error:
             reason = str(error).encode()[:_REASON].decode(errors="ignore")
@@ -143,21 +157,93 @@ def _others(desk: Desk, ears: Ears | None) -> Asgi:
             return
 
     path = _CONVERSATION.replace(":path", "") + "/utterances"
-    describe(app, path, desk.dims, desk.classes, ears is not None)
+    requests.describe(app, path, batcher.dims, batcher.classes, audio is not None)
     return app
 
 
-async def _send(send: Any, status: int, said: Mapping[str, Any]) -> None:
+def bind(host: str, port: int) -> sockets.socket:
+    """Returns a socket at the port, which does not accept connections yet.
+
+    Raises:
+        InputError: the address cannot be used.
+    """
+    family = sockets.AF_INET6 if ":" in host else sockets.AF_INET
+    bound = sockets.socket(family, sockets.SOCK_STREAM)
+    bound.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except (OSError, OverflowError, UnicodeError) as error:  # the last: not a host name
+        bound.close()
+        reason = getattr(error, "strerror", None) or error
+        expected = "an address of this machine, and a free port of it"
+        raise InputError(f"{host}:{port}", f"cannot be served ({reason})", expected) from error
+    return bound
+
+
+def address(bound: sockets.socket) -> str:
+    """Returns the URL of a socket."""
+    host, port, *_ = bound.getsockname()
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def serve(
+    app: Asgi, batcher: Batcher, bound: sockets.socket, began: Callable[[Stop], None]
+) -> None:
+    """Serves until it is stopped; then answers what is under way, and saves the conversations.
+
+    Args:
+        app: the ASGI application.
+        batcher: that it asks.
+        bound: a socket at its port.
+        began: called once the port is open, with a function that stops the service.
+    """
+    import uvicorn
+
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # nothing here asks where a request came from
+        timeout_keep_alive=_IDLE,
+        ws_max_size=LONGEST_MESSAGE,
+        timeout_graceful_shutdown=_DRAIN,
+    )
+
+    class Server(uvicorn.Server):
+        def capture_signals(self):
+            return contextlib.nullcontext()  # after its own handling it ends by the same signal
+
+        async def startup(self, sockets=None):
+            batcher.start(asyncio.get_running_loop())
+            await super().startup(sockets)
+            began(end)
+
+    server = Server(config)
+
+    def end():
+        server.should_exit = True
+
+    # The thread that answers must not wait long while this one reads requests.
+    sys.setswitchinterval(_SWITCH)
+    try:
+        server.run(sockets=[bound])
+    finally:
+        batcher.stop()
+
+
+async def _send(send: Any, status: int, body: Mapping[str, Any]) -> None:
     import orjson
 
-    body = orjson.dumps(said)
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    content = orjson.dumps(body)
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
     if status == 429:
         headers.append((b"retry-after", b"1"))
     if status in (408, 413):  # the rest of the body is not read
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": content})
 
 
 async def _refuse(scope: Scope, send: Any, status: int, reason: str) -> None:

@@ -1,7 +1,6 @@
 """The contract of systems: a network, the stages that train it, its settings and its citation."""
 
 import dataclasses
-import functools
 import importlib.util
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
@@ -10,11 +9,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import traverse_util
 
 from mman_jax.errors import InputError
-from mman_jax.layers.precision import in_standard_numbers
 from mman_jax.systems.settings import FRAMES, TRAINING, Configurable, Ranges, around, one_stage
+from mman_jax.systems.step import step_seeds
 from mman_jax.types import Array, Inputs
 
 
@@ -100,6 +98,11 @@ class BaseSystem(Configurable):
     @property
     def head(self) -> str:
         """The head whose predictions are the system's."""
+        raise NotImplementedError
+
+    def frame_view(self, modality: str) -> dict[str, int]:
+        """Returns how it reads a modality's own frames, if `reads` has them: arguments of
+        `mman_jax.data.views.as_is`."""
         raise NotImplementedError
 
     @property
@@ -219,11 +222,6 @@ class System(BaseSystem, nn.Module):
         # A static argument of compiled functions; its tables, which have no hash, are compared.
         cls.__hash__ = _hash  # type: ignore[method-assign, assignment]  # before Flax sets its own
         super().__init_subclass__(**options)
-
-    def frame_view(self, modality: str) -> dict[str, int]:
-        """Returns how it reads a modality's own frames, if `reads` has them: arguments of
-        `mman_jax.data.views.as_is`."""
-        raise NotImplementedError
 
     def example(self, dims: Mapping[str, int], frames: bool = False) -> Inputs:
         """Returns inputs of one cell, all zeros, by which its parameters are initialised.
@@ -360,17 +358,7 @@ class System(BaseSystem, nn.Module):
     @nn.nowrap
     def predict_seeds(self, params: Any, inputs: Inputs) -> Array:
         """See `BaseSystem.predict_seeds`; one seed after the other."""
-        return _predict_seeds(self, params, inputs)
-
-
-@in_standard_numbers
-@functools.partial(jax.jit, static_argnums=0)
-def _predict_seeds(system: System, params: Any, inputs: Inputs) -> Array:
-    def predict(params):
-        outputs, _ = system.apply({"params": params}, inputs)
-        return outputs[system.head]
-
-    return jax.lax.map(predict, params)
+        return step_seeds(self, params, inputs).logits
 
 
 def _hash(system: System) -> int:
@@ -388,13 +376,6 @@ def owner(group: str, names: Iterable[str]) -> str | None:
     """
     owners = [name for name in names if group == name or group.endswith(f"_{name}")]
     return max(owners, key=len, default=None)
-
-
-def sown_weights(collections: Mapping[str, Any]) -> Array:
-    """Returns the attention weights [B, U, M, M] that a network sowed."""
-    flat = traverse_util.flatten_dict(dict(collections["intermediates"]))
-    ((weights,),) = [value for path, value in flat.items() if path[-1] == "weights"]
-    return weights
 
 
 def count_seeds(place: object, arrays: Mapping[str, Any]) -> int:

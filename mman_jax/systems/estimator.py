@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from mman_jax.errors import InputError
-from mman_jax.systems.base import BaseSystem, count_seeds
+from mman_jax.systems.base import BaseSystem, System, count_seeds
 from mman_jax.types import Inputs
 
 
@@ -84,8 +84,8 @@ class Estimator(BaseSystem, abc.ABC):
         return np.stack([x.reshape(*rows, -1) for x in logits])
 
 
-def check_network(what: str, system: BaseSystem) -> None:
-    """Refuses a system that is no network.
+def check_network(what: str, system: BaseSystem) -> System:
+    """Returns a system that is a network.
 
     Args:
         what: what needs a network.
@@ -94,6 +94,7 @@ def check_network(what: str, system: BaseSystem) -> None:
     Raises:
         InputError: it is an estimator.
     """
-    if isinstance(system, Estimator):
+    if not isinstance(system, System):
         found = f"{type(system).__name__}, which is no network"
         raise InputError(what, found, "a system that is one, such as mman")
+    return system

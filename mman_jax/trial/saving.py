@@ -41,7 +41,16 @@ def save_model(
     parts = trial.parts
     laid = parts.cells
     units = trial.reference(task) if trial.targets else None  # of classes there is none
-    given = (params, parts.scaling, trial.network)
-    more = {"temperature": temperature, "units": units, "words": laid.card()}
-    model = Model(*given, parts.cells.dims, task.classes, about, **more)
+    model = Model(
+        params,
+        parts.scaling,
+        trial.network,
+        parts.cells.dims,
+        task.classes,
+        about,
+        temperature=temperature,
+        units=units,
+        cells=type(laid),
+        cell_options=laid.card() or {},
+    )
     model.save(models / task.name)

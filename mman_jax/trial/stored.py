@@ -9,7 +9,7 @@ from mman_jax.errors import InputError
 from mman_jax.evaluation.metrics import ADDED, METRICS
 from mman_jax.evaluation.ratings import MEASURES
 from mman_jax.files.whole import read_json
-from mman_jax.inference import tensors
+from mman_jax.inference import weights as parameters
 from mman_jax.inference.model import Model
 
 _EXPECTED = "results as a run wrote them"
@@ -67,7 +67,7 @@ def load_models(workdir: pathlib.Path, weights: str | None = None) -> list[Model
         raise InputError(workdir, found, f"one of them, {workdir / 'folds' / folds[0]}")
     tasks = list(done["tasks"]) if "tasks" in done else [done["protocol"]]
     models = [Model.load(workdir / "model" / task) for task in tasks]
-    return models if weights is None else tensors.replace(models, pathlib.Path(weights))
+    return models if weights is None else parameters.replace(models, pathlib.Path(weights))
 
 
 def _check_scores(scores: Mapping[str, Any], path: pathlib.Path, within: str) -> None:

@@ -15,7 +15,7 @@ from mman_jax.cli import export, predict
 from mman_jax.data.readers import npz
 from mman_jax.data.readers.read import read_corpus
 from mman_jax.errors import InputError
-from mman_jax.inference import tensors
+from mman_jax.inference import weights
 from mman_jax.trial import stored
 from tests import children
 from tests.children import ROOT, run
@@ -157,7 +157,7 @@ def test_one_model_a_task(tmp_path):
     for task, model in tasks.items():
         model.card["task"] = task
     workdir = finished(tmp_path / "run", tasks)
-    (tmp_path / "w.safetensors").write_bytes(tensors.pack(models))
+    (tmp_path / "w.safetensors").write_bytes(weights.pack(models))
     back = stored.load_models(workdir, str(tmp_path / "w.safetensors"))
     for before, after in zip(models, back, strict=True):
         jax.tree.map(np.testing.assert_array_equal, before.params, after.params)

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 
-from mman_jax.inference import answering
+from mman_jax.inference.lines import answer_lines
 from tests.inference import trained
 
 CALLED = ("c0", "c1")
@@ -26,5 +26,5 @@ def encoded(items):
 
 def answered(answerer, given, kept=None):
     sink = io.StringIO()
-    answering.answer_lines(answerer, io.BytesIO(b"".join(given)), sink, kept)
+    answer_lines(answerer, io.BytesIO(b"".join(given)), sink, kept)
     return [json.loads(line) for line in sink.getvalue().splitlines()]

@@ -7,8 +7,7 @@ import pytest
 from configs import clstm_lf, clstm_mma, mman
 from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError
-from mman_jax.inference import answers
-from mman_jax.inference.answerer import Answerer
+from mman_jax.inference.answerer import Answerer, combine
 from tests.inference import trained
 
 LENGTHS = (6, 3, 5)
@@ -55,7 +54,7 @@ def interleaved(answerer, given):
 )
 def test_interleaved_conversations_are_answered_as_in_a_file(system, missing):
     model, given = trained.model(system), corpus(missing)
-    classes, expected, labels = answers.combine([model], [model.probabilities(given)])
+    classes, expected, labels = combine([model], [model.probabilities(given)])
     found, _ = interleaved(Answerer([model]), given)
     assert [answer.label for answer in found] == labels
     for answer, row in zip(found, expected, strict=True):
@@ -102,7 +101,7 @@ def test_one_model_a_class_is_answered_as_in_a_file():
         for i, name in enumerate(trained.CLASSES)
     ]
     several = [model.probabilities(given) for model in models]
-    classes, expected, labels = answers.combine(models, several)
+    classes, expected, labels = combine(models, several)
     assert classes == list(trained.CLASSES)
     np.testing.assert_array_equal(expected[:, 1], several[1][:, 1])
     found, _ = interleaved(Answerer(models, attention=True), given)
@@ -120,7 +119,7 @@ def test_one_model_a_class_is_answered_as_in_a_file():
 def test_labels_of_one_against_the_rest_by_hand():
     models = [trained.model(classes=("rest", name), seeds=1) for name in ("happy", "sad")]
     found = np.array([[0.4, 0.6], [0.7, 0.3]]), np.array([[0.2, 0.8], [0.9, 0.1]])
-    classes, probabilities, labels = answers.combine(models, found)
+    classes, probabilities, labels = combine(models, found)
     assert classes == ["happy", "sad"]
     assert probabilities.tolist() == [[0.6, 0.8], [0.3, 0.1]]
     assert labels == ["happy+sad", "none"]

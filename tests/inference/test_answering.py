@@ -7,7 +7,7 @@ import os
 import pytest
 
 from mman_jax.errors import InputError
-from mman_jax.inference import answering
+from mman_jax.inference import lines
 from mman_jax.inference.answerer import Answerer
 from tests.inference import trained
 from tests.inference.lines import CALLED, answered, encoded, utterances
@@ -42,7 +42,7 @@ def test_an_answer_is_there_before_the_next_line_is(answerer):
             seen.append(sink.getvalue().count("\n"))
             return next(self.given, b"")
 
-    answering.answer_lines(answerer, Pipe(), sink)
+    lines.answer_lines(answerer, Pipe(), sink)
     assert seen == [0, 1, 2, 3]
 
 
@@ -81,7 +81,7 @@ def test_a_bad_line_is_named_and_what_was_before_it_stays(answerer, tmp_path):
     given, sink, kept = encoded(utterances()), io.StringIO(), tmp_path / "states"
     broken = io.BytesIO(b"".join([*given[:3], b"{\n", *given[3:]]))
     with pytest.raises(InputError, match=r"^stdin: line 4: no JSON"):
-        answering.answer_lines(answerer, broken, sink, kept=kept)
+        lines.answer_lines(answerer, broken, sink, kept)
     before = [json.loads(line) for line in sink.getvalue().splitlines()]
     assert before + answered(answerer, given[3:], kept=kept) == answered(answerer, given)
 
@@ -104,7 +104,7 @@ def test_a_place_for_states_that_cannot_be_written_is_said_first(answerer, tmp_p
     (tmp_path / "file").write_text("")
     sink = io.StringIO()
     with pytest.raises(InputError, match="cannot be written"):
-        answering.answer_lines(answerer, io.BytesIO(), sink, kept=tmp_path / "file" / "states")
+        lines.answer_lines(answerer, io.BytesIO(), sink, tmp_path / "file" / "states")
 
 
 def test_what_is_saved_is_told_and_a_killed_stream_goes_on_from_there(answerer, tmp_path):
@@ -122,7 +122,7 @@ def test_what_is_saved_is_told_and_a_killed_stream_goes_on_from_there(answerer, 
             return next(self.given, b"")
 
     pipe = Killed()
-    answering.answer_lines(answerer, pipe, sink, kept, every=0)
+    lines.answer_lines(answerer, pipe, sink, kept, every=0)
     found = [json.loads(line) for line in sink.getvalue().splitlines()]
     assert [answer.get("saved") for answer in found] == [None, 1, None, 3, 4, 5, 6]
     assert found[2] == json.loads(end)  # as it came
@@ -134,11 +134,11 @@ def test_what_is_saved_is_told_and_a_killed_stream_goes_on_from_there(answerer, 
 
 def test_between_two_saves_nothing_is_written(answerer, tmp_path, monkeypatch):
     clock, saves = iter(range(0, 1000, 4)), []
-    monkeypatch.setattr(answering.time, "monotonic", lambda: next(clock))
-    monkeypatch.setattr(answering, "write_whole", lambda *_: saves.append(len(saves)))
+    monkeypatch.setattr(lines.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(lines, "write_whole", lambda *_: saves.append(len(saves)))
     sink = io.StringIO()
     source = io.BytesIO(b"".join(encoded(utterances())))
-    answering.answer_lines(answerer, source, sink, tmp_path / "states")
+    lines.answer_lines(answerer, source, sink, tmp_path / "states")
     found = [json.loads(line).get("saved") for line in sink.getvalue().splitlines()]
     assert found == [None, None, None, 3, None, None]
     assert len(saves) == 4  # at the start, after the third and the sixth, and at the end
@@ -156,13 +156,13 @@ def test_an_answer_that_cannot_be_written_is_said_and_is_not_counted(answerer, t
     end = encoded([{"conversation": "c0", "end": True}])
     for line in (*given[2:3], *end):
         with pytest.raises(InputError, match=r"answers: cannot be written \(No space left"):
-            answering.answer_lines(answerer, io.BytesIO(line), Full(), kept)
+            lines.answer_lines(answerer, io.BytesIO(line), Full(), kept)
         assert kept.read_bytes() == before
 
 
 def test_a_line_without_end_is_refused_before_it_is_all_read(answerer, monkeypatch):
-    monkeypatch.setattr(answering.turns, "LONGEST", 100)
+    monkeypatch.setattr(lines, "LONGEST", 100)
     endless = io.BytesIO(b"1" * 100_000)
     with pytest.raises(InputError, match=r"line 1: 101 bytes; expected at most 100"):
-        answering.answer_lines(answerer, endless, io.StringIO())
+        lines.answer_lines(answerer, endless, io.StringIO())
     assert endless.tell() == 101

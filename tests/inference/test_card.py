@@ -7,7 +7,7 @@ from mman_jax.features.extraction import Extraction
 from mman_jax.features.settings import Settings
 from mman_jax.features.speech.functionals import SpeechSettings
 from mman_jax.features.text.cnn import TextSettings
-from mman_jax.inference import card
+from mman_jax.inference import exported
 from tests.inference import trained
 from tests.robustness import examples
 
@@ -17,7 +17,7 @@ RESULTS = json.loads(examples.runs()[0]["results.json"])
 
 def licences(**settings):
     extraction = Extraction(Settings(**settings), {name: {} for name in settings})
-    return " ".join(card.write([trained.model()], RESULTS, extraction, False, TODAY)["licences"])
+    return " ".join(exported.card([trained.model()], RESULTS, extraction, False, TODAY)["licences"])
 
 
 def test_the_licence_of_what_made_the_features_is_told():
@@ -28,21 +28,21 @@ def test_the_licence_of_what_made_the_features_is_told():
 
 def test_no_folder_of_the_corpus_s_owner_is_told():
     results = RESULTS | {"corpus": {"path": "/home/somebody/talks.npz", "utterances": 3}}
-    made = card.write([trained.model()], results, None, False, TODAY)
+    made = exported.card([trained.model()], results, None, False, TODAY)
     assert made["corpus"] == {"path": "talks.npz", "utterances": 3}
     assert "somebody" not in json.dumps(made)
     assert not any("synthetic" in limit for limit in made["limits"])
 
 
 def test_scores_are_not_those_of_replaced_weights():
-    made = card.write([trained.model()], RESULTS, None, True, TODAY)
+    made = exported.card([trained.model()], RESULTS, None, True, TODAY)
     assert made["scores"] is None
     assert made["seeds"] is None
     assert "no score is known" in made["limits"][-2]
 
 
 def test_the_date_until_which_jax_reads_the_functions_is_stated():
-    made = card.write([trained.model()], RESULTS, None, False, TODAY)
+    made = exported.card([trained.model()], RESULTS, None, False, TODAY)
     assert made["exported"] == {
         "jax": jax.__version__,
         "made": "2026-11-29",

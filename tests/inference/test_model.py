@@ -9,7 +9,7 @@ from mman_jax.data import scaling
 from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError
 from mman_jax.files import carded
-from mman_jax.inference import stream
+from mman_jax.inference import answerer
 from mman_jax.inference.model import Model
 from mman_jax.systems import build
 from tests import tiny
@@ -49,13 +49,13 @@ def test_a_missing_modality_is_masked_as_the_stream_masks_it(made):
     network = build(model.network, list(model.dims), len(CLASSES))
     params = jax.tree.map(lambda x: x[0], model.params)
     scaled = model.scaling.apply(corpus.features)
-    step = jax.jit(functools.partial(stream.step, network))
+    step = jax.jit(functools.partial(answerer.step, network))
     expected = []
     for index in range(len(corpus.lengths)):
         for u in range(*corpus.utterances(index).indices(len(corpus.labels))):
             features = {m: x[u] for m, x in scaled.items()}
             if u == corpus.utterances(index).start:
-                state = stream.init_state(network, params, features)
+                state = answerer.init_state(network, params, features)
             there = {"text": corpus.present["text"][u]}
             state, answer = step(params, state, features, there)
             expected.append(answer)

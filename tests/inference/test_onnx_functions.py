@@ -8,7 +8,7 @@ import pytest
 
 from configs import bc_lstm, clstm_lf
 from mman_jax.errors import InputError
-from mman_jax.inference import card, onnx_functions
+from mman_jax.inference import exported, onnx_functions
 from tests.inference import trained
 from tests.inference.test_exported import corpus, laid, stepped
 from tests.robustness import examples
@@ -18,7 +18,7 @@ needs = "the extra [onnx] is not installed"
 
 def described(model):
     results = json.loads(examples.runs()[0]["results.json"])
-    return card.write([model], results, None, False, datetime.date(2026, 11, 29))
+    return exported.card([model], results, None, False, datetime.date(2026, 11, 29))
 
 
 def test_answers_are_the_same():

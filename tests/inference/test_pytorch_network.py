@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from mman_jax.inference import card, weights
+from mman_jax.inference import exported, weights
 from tests.inference import trained
 from tests.inference.test_exported import corpus, laid
 from tests.robustness import examples
@@ -31,7 +31,7 @@ def network(model):
     from mman_jax.inference import pytorch_network as pytorch
 
     results = json.loads(examples.runs()[0]["results.json"])
-    made = card.write([model], results, None, False, datetime.date(2026, 11, 29))
+    made = exported.card([model], results, None, False, datetime.date(2026, 11, 29))
     return pytorch.Network(json.loads(json.dumps(made)))
 
 

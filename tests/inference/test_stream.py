@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from configs import clstm_lf, mman
-from mman_jax.inference import stream
+from mman_jax.inference import answerer
 from mman_jax.systems import build
 from mman_jax.types import Inputs
 from tests import tiny
@@ -26,9 +26,9 @@ def test_turn_by_turn_equals_the_whole_conversation(system):
     expected = jax.nn.softmax(logits[network.head][0])
 
     first = {m: x[0, 0] for m, x in whole.items()}
-    state = stream.init_state(network, params, first)
+    state = answerer.init_state(network, params, first)
     assert all(not np.any(x) for x in jax.tree.leaves(state))
-    step = jax.jit(functools.partial(stream.step, network))
+    step = jax.jit(functools.partial(answerer.step, network))
     answers, states = [], []
     for turn in range(6):
         state, probabilities = step(params, state, {m: x[0, turn] for m, x in whole.items()})
@@ -37,6 +37,6 @@ def test_turn_by_turn_equals_the_whole_conversation(system):
     np.testing.assert_allclose(np.stack(answers), expected, atol=1e-5)
     assert states[0] == states[-1]  # what is carried does not grow
     # Context matters: the second turn alone is answered otherwise.
-    alone = stream.init_state(network, params, first)
+    alone = answerer.init_state(network, params, first)
     _, without = step(params, alone, {m: x[0, 1] for m, x in whole.items()})
     assert not np.allclose(without, answers[1], atol=1e-5)

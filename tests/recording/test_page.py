@@ -10,7 +10,7 @@ import pytest
 from mman_jax.errors import InputError
 from mman_jax.features import manifest
 from mman_jax.recording import page
-from mman_jax.recording.turns import Found, Turn
+from mman_jax.recording.turns import Turn, Turns
 from tests.report.test_browser import browser, pytestmark  # noqa: F401
 
 SAID = '</script><b>"so", she said'
@@ -24,7 +24,7 @@ TURNS = [
     Turn(2.0, 3.0, "", [], ANSWER | {"label": "happy"}),
 ]
 
-FOUND = Found(TURNS, np.zeros((2, 88), np.float32), ["Faces were not looked at: <why>."])
+FOUND = Turns(TURNS, np.zeros((2, 88), np.float32), ["Faces were not measured: <why>."])
 
 
 @pytest.fixture

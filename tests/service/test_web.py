@@ -12,13 +12,13 @@ import threading
 import numpy as np
 import pytest
 
-from mman_jax.inference.batched import Batched
-from mman_jax.inference.places import Places
-from mman_jax.service import bodies, server, web
-from mman_jax.service.desk import Desk
-from mman_jax.service.sound import Ears
+from mman_jax.errors import InputError
+from mman_jax.service import requests, web
+from mman_jax.service.audio import AudioInput
+from mman_jax.service.batcher import Batcher
+from mman_jax.service.slots import SlotStates, SlotTable
 from tests.inference.test_answerer import LENGTHS, corpus, there
-from tests.service.test_desk import ANSWERER
+from tests.service.test_batcher import ANSWERER
 
 for library in ("fastapi", "orjson", "uvicorn"):
     pytest.importorskip(library, reason="the service needs it: pip install 'mman_jax[serve]'")
@@ -26,14 +26,14 @@ for library in ("fastapi", "orjson", "uvicorn"):
 JSON = {"content-type": "application/json"}
 
 
-def desk(count=5):
-    return Desk(Batched(ANSWERER, count, sizes=(1, 2)), Places(count, 100.0), 100)
+def batcher(count=5):
+    return Batcher(SlotStates(ANSWERER, count, sizes=(1, 2)), SlotTable(count, 100.0), 100)
 
 
 @pytest.fixture(scope="module")
 def port():
     """Of a service on this machine."""
-    made, bound, ready = desk(), server.bind("127.0.0.1", 0), threading.Event()
+    made, bound, ready = batcher(), web.bind("127.0.0.1", 0), threading.Event()
     number, ends = bound.getsockname()[1], []
     app = web.make(made, None, "")
 
@@ -41,7 +41,7 @@ def port():
         ends.append(end)
         ready.set()
 
-    thread = threading.Thread(target=server.serve, args=(app, made, bound, began))
+    thread = threading.Thread(target=web.serve, args=(app, made, bound, began))
     thread.start()
     assert ready.wait(60)
     yield number
@@ -144,7 +144,7 @@ def test_a_client_that_vanishes_or_never_ends_its_body_harms_nobody(port, monkey
             for name, value in (JSON | {"content-length": str(len(whole))}).items():
                 connection.putheader(name, value)
             connection.endheaders(sent)
-    monkeypatch.setattr(bodies, "_PATIENCE", 0.05)
+    monkeypatch.setattr(requests, "_PATIENCE", 0.05)
     slow = JSON | {"content-length": str(len(whole) + 1)}
     for begun in (whole, b""):
         status, said = ask(port, begun, headers=slow)
@@ -193,18 +193,18 @@ def test_how_it_is_and_what_it_expects(port):
 )
 def test_who_has_no_token_gets_nothing(path, shown, status):
     headers = [] if shown is None else [(b"authorization", shown)]
-    assert called(web.make(desk(), None, "secret"), path, headers)[0]["status"] == status
+    assert called(web.make(batcher(), None, "secret"), path, headers)[0]["status"] == status
 
 
 def test_a_token_of_any_bytes():
     told = b"\xe9".decode(errors="surrogateescape")  # as the system gives its variables
     for shown, status in ((b"Bearer \xe9", 200), (b"Bearer \xe8", 401)):
-        app = web.make(desk(), None, told)
+        app = web.make(batcher(), None, told)
         assert called(app, "/metrics", [(b"authorization", shown)])[0]["status"] == status
 
 
 def test_why_a_microphone_is_closed_is_short_enough():
-    app = web.make(desk(), Ears(None), "")
+    app = web.make(batcher(), AudioInput(None), "")
     closed = called(app, "/conversations/" + "\u00e9\x01" * 60 + "/sound", [], "websocket")[-1]
     assert closed["code"] == 1008
     assert closed["reason"].startswith("conversation: ")
@@ -212,7 +212,7 @@ def test_why_a_microphone_is_closed_is_short_enough():
 
 
 def test_a_page_of_another_site_opens_no_microphone():
-    app = web.make(desk(), None, "")
+    app = web.make(batcher(), None, "")
     for origin, code in ((b"http://evil", 1008), (b"http://here:80", None), (None, None)):
         headers = [(b"host", b"here:80")] + [(b"origin", origin)] * (origin is not None)
         first = called(app, "/conversations/a/sound", headers, "websocket")[0]
@@ -245,10 +245,10 @@ def called(app, path, headers, kind="http"):
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 70, "no such host"])
 def test_what_is_no_host_is_named(host):
-    with pytest.raises(server.InputError, match=f"{re.escape(host)}:0: cannot be served"):
-        server.bind(host, 0)
+    with pytest.raises(InputError, match=f"{re.escape(host)}:0: cannot be served"):
+        web.bind(host, 0)
 
 
 def test_an_address_that_is_taken_is_named(port):
-    with pytest.raises(server.InputError, match=f"127.0.0.1:{port}: cannot be served"):
-        server.bind("127.0.0.1", port)
+    with pytest.raises(InputError, match=f"127.0.0.1:{port}: cannot be served"):
+        web.bind("127.0.0.1", port)

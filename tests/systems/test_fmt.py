@@ -8,7 +8,7 @@ import pytest
 
 from configs import fmt
 from mman_jax.errors import InputError
-from mman_jax.inference.stream import check_streams
+from mman_jax.inference.answerer import check_streams
 from mman_jax.layers.factorized import Layer, Norm
 from mman_jax.systems import build
 from mman_jax.trial.config import network

@@ -17,7 +17,7 @@ from mman_jax.errors import InputError
 from mman_jax.evaluation import ratings
 from mman_jax.inference import exported
 from mman_jax.inference.answerer import Answerer
-from mman_jax.inference.answering import fields
+from mman_jax.inference.lines import fields
 from mman_jax.inference.model import Model
 from mman_jax.systems import SYSTEMS, build, for_numbers
 from mman_jax.systems.base import System

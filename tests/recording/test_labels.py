@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from mman_jax.errors import InputError
-from mman_jax.recording import learnt, page
-from mman_jax.recording.turns import Found, Turn
+from mman_jax.recording import labels as labelling
+from mman_jax.recording import page
+from mman_jax.recording.turns import Turn, Turns
 from tests.features import clips
 
 TURNS = [Turn(float(i), i + 0.5, f"word {i}", [], {}) for i in range(12)]
@@ -19,7 +20,7 @@ TALK = pathlib.Path("talk.wav")
 def found():
     random = np.random.default_rng(0)
     sounds = random.normal(0, 1, (12, 88)) + 4 * (np.arange(12) % 2)[:, None]
-    return Found(list(TURNS), sounds.astype(np.float32), [])
+    return Turns(list(TURNS), sounds.astype(np.float32), [])
 
 
 def saved(path, labels):
@@ -43,9 +44,9 @@ def saved(path, labels):
 def test_labels_are_learnt_and_each_is_answered_without_itself(found, tmp_path):
     given = {i: "sad" if i % 2 else "calm" for i in range(7)} | {6: "sad"}  # the last one is wrong
     path = saved(tmp_path / "x.csv", given)
-    labels = learnt.given(path, learnt.read(path, TALK), TURNS)
+    labels = labelling.match(path, labelling.read(path, TALK), TURNS)
     assert labels == [given.get(i, "") for i in range(12)]
-    after, taught = learnt.learn(found, labels)
+    after, taught = labelling.learn(found, labels)
     answers = [turn.answer["label"] for turn in after.turns]
     # By the others the last label is not believed.
     assert answers == ["sad" if i % 2 else "calm" for i in range(12)]
@@ -61,10 +62,10 @@ def test_labels_are_learnt_and_each_is_answered_without_itself(found, tmp_path):
 def test_the_page_says_what_was_learnt(found, tmp_path):
     (tmp_path / "talk.wav").write_bytes(b"x")
     labels = ["a", "b"] * 4 + [""] * 4
-    after, taught = learnt.learn(found, labels)
-    text = page.render(tmp_path / "talk.wav", after, ["a", "b"], learnt=taught)
-    assert "8 of these 8 are right (100%; 95 % interval" in text
-    assert "for this recording alone" in text
+    after, taught = labelling.learn(found, labels)
+    text = page.render(tmp_path / "talk.wav", after, ["a", "b"], scores=taught)
+    assert "Leave-one-out accuracy: 8 of 8 (100%; 95 % interval" in text
+    assert "for this recording only" in text
 
 
 @pytest.mark.parametrize(
@@ -77,26 +78,26 @@ def test_the_page_says_what_was_learnt(found, tmp_path):
 )
 def test_labels_that_teach_nothing(labels, said, tmp_path):
     with pytest.raises(InputError, match=said):
-        learnt.read(saved(tmp_path / "x.csv", labels), TALK)
+        labelling.read(saved(tmp_path / "x.csv", labels), TALK)
 
 
 def test_labels_of_something_else(tmp_path):
     path = saved(tmp_path / "x.csv", {0: "sad", 1: "calm", 2: "sad", 3: "calm"})
     with pytest.raises(InputError, match=r"no row of other.wav; expected what its page has saved"):
-        learnt.read(path, pathlib.Path("other.wav"))
+        labelling.read(path, pathlib.Path("other.wav"))
     moved = [dataclasses.replace(TURNS[0], start=0.2), *TURNS[1:]]
     with pytest.raises(InputError, match=r"utterance 1: from 0.0 to 0.5 s there is no turn"):
-        learnt.given(path, learnt.read(path, TALK), moved)
+        labelling.match(path, labelling.read(path, TALK), moved)
 
 
 def test_labels_of_one_turn_count_once(tmp_path):
     labels = {0: "sad", 1: "calm", 2: "sad"}
-    rows = learnt.read(saved(tmp_path / "x.csv", labels | {3: "sad"}), TALK)
+    rows = labelling.read(saved(tmp_path / "x.csv", labels | {3: "sad"}), TALK)
     twice = [
         dataclasses.replace(row, start=0.0, end=0.5) if row.start == 3 else row for row in rows
     ]
     with pytest.raises(InputError, match=r"sad 2, calm 1; expected 4 labelled turns"):
-        learnt.given(tmp_path / "x.csv", twice, TURNS)
+        labelling.match(tmp_path / "x.csv", twice, TURNS)
     twice[-1] = dataclasses.replace(twice[-1], label="calm")
     with pytest.raises(InputError, match=r"utterance 4: label 'calm' of a turn that has 'sad'"):
-        learnt.given(tmp_path / "x.csv", twice, TURNS)
+        labelling.match(tmp_path / "x.csv", twice, TURNS)

@@ -8,9 +8,8 @@ import pytest
 
 from mman_jax.errors import InputError
 from mman_jax.inference.answerer import Answerer
-from mman_jax.inference.batched import Batched
-from mman_jax.inference.places import Places
-from mman_jax.service.desk import Desk
+from mman_jax.service.batcher import Batcher
+from mman_jax.service.slots import SlotStates, SlotTable
 from tests.inference import trained
 from tests.inference.test_answerer import LENGTHS, corpus, there
 
@@ -18,13 +17,14 @@ ANSWERER = Answerer([trained.model()])
 
 
 @contextlib.asynccontextmanager
-async def open_desk(count=3, idle=100.0, waiting=100, **more):
-    desk = Desk(Batched(ANSWERER, count, sizes=(1, 2)), Places(count, idle), waiting, **more)
-    desk.start(asyncio.get_running_loop())
+async def running(count=3, idle=100.0, waiting=100, **more):
+    states = SlotStates(ANSWERER, count, sizes=(1, 2))
+    batcher = Batcher(states, SlotTable(count, idle), waiting, **more)
+    batcher.start(asyncio.get_running_loop())
     try:
-        yield desk
+        yield batcher
     finally:
-        await asyncio.to_thread(desk.stop)
+        await asyncio.to_thread(batcher.stop)
 
 
 def probabilities(replies):
@@ -36,9 +36,9 @@ def test_all_that_is_asked_at_once_is_answered_in_order_and_as_in_a_file():
     given = corpus()
 
     async def talk():
-        async with open_desk() as desk:
+        async with running() as batcher:
             owners = np.repeat(np.arange(3), LENGTHS)
-            asked = [desk.ask(f"c{owners[i]}", there(given, i)) for i in range(len(owners))]
+            asked = [batcher.ask(f"c{owners[i]}", there(given, i)) for i in range(len(owners))]
             replies = await asyncio.gather(*asked)
             assert [said["conversation"] for _, said in replies] == [f"c{c}" for c in owners]
             numbers = [said["utterance"] for _, said in replies]
@@ -54,8 +54,10 @@ def test_who_goes_away_takes_no_answer_of_others_along():
     given = corpus()
 
     async def talk(leave):
-        async with open_desk() as desk:
-            tasks = [asyncio.create_task(desk.ask(f"c{n % 3}", there(given, n))) for n in range(9)]
+        async with running() as batcher:
+            tasks = [
+                asyncio.create_task(batcher.ask(f"c{n % 3}", there(given, n))) for n in range(9)
+            ]
             await asyncio.sleep(0)
             if leave:
                 tasks[1].cancel()
@@ -67,68 +69,70 @@ def test_who_goes_away_takes_no_answer_of_others_along():
 
 def test_an_utterance_that_is_counted_is_taken_once():
     async def talk():
-        async with open_desk() as desk:
-            first = await desk.ask("a", {}, 1)
-            again = await desk.ask("a", {}, 1)
-            ahead = await desk.ask("a", {}, 3)
+        async with running() as batcher:
+            first = await batcher.ask("a", {}, 1)
+            again = await batcher.ask("a", {}, 1)
+            ahead = await batcher.ask("a", {}, 3)
             assert first[0] == 200
             assert first[1]["utterance"] == 1
             for status, said in (again, ahead):
                 assert status == 409
                 assert said["utterances"] == 1
-            assert (await desk.ask("b", {}, 2))[0] == 409
-            assert len(desk.places) == 1  # who is refused takes no place
-            assert (await desk.ask("a", {}, 2))[0] == 200
+            assert (await batcher.ask("b", {}, 2))[0] == 409
+            assert len(batcher.table) == 1  # who is refused takes no place
+            assert (await batcher.ask("a", {}, 2))[0] == 200
 
     asyncio.run(talk())
 
 
 def test_places_that_run_out_and_who_has_to_make_room():
     async def talk():
-        async with open_desk(count=2) as desk:
+        async with running(count=2) as batcher:
             for name in ("a", "b"):
-                assert (await desk.ask(name, {}))[0] == 200
-            status, said = await desk.ask("c", {})
+                assert (await batcher.ask(name, {}))[0] == 200
+            status, said = await batcher.ask("c", {})
             assert status == 429
             assert "all 2 places for conversations are taken" in said["error"]
-            desk.places.idle_seconds = 0.0
+            batcher.table.idle_seconds = 0.0
             await asyncio.sleep(0.01)
-            assert "forgotten" not in (await desk.ask("c", {}))[1]
-            status, said = await desk.ask("a", {}, 2)  # a client that counts, and knows nothing
+            assert "forgotten" not in (await batcher.ask("c", {}))[1]
+            status, said = await batcher.ask("a", {}, 2)  # a client that counts, and knows nothing
             assert (status, said["utterances"], said["forgotten"]) == (409, 0, True)
-            status, said = await desk.ask("a", {})
+            status, said = await batcher.ask("a", {})
             assert (status, said["utterance"], said["forgotten"]) == (200, 1, True)
-            assert (await desk.ask("a", None)) == (200, {"conversation": "a", "end": True})
-            assert (await desk.ask("a", None))[0] == 404
-            assert desk.metrics.forgotten == 1
+            assert (await batcher.ask("a", None)) == (200, {"conversation": "a", "end": True})
+            assert (await batcher.ask("a", None))[0] == 404
+            assert batcher.metrics.forgotten == 1
 
     asyncio.run(talk())
 
 
 def test_who_is_known_makes_no_room_for_who_comes_in_the_same_moment():
     async def talk():
-        async with open_desk(count=2, idle=0.0) as desk:
+        async with running(count=2, idle=0.0) as batcher:
             for name in ("a", "b"):
-                assert (await desk.ask(name, {}, 1))[0] == 200
+                assert (await batcher.ask(name, {}, 1))[0] == 200
             await asyncio.sleep(0.01)
-            with desk._news:
-                asked = [asyncio.ensure_future(desk.ask(*one)) for one in (("c", {}), ("a", {}, 2))]
+            with batcher._news:
+                asked = [
+                    asyncio.ensure_future(batcher.ask(*one)) for one in (("c", {}), ("a", {}, 2))
+                ]
                 await asyncio.sleep(0)
             (new, _), (status, said) = await asyncio.gather(*asked)
             assert (new, status, said["utterance"]) == (200, 200, 2)  # b, who is silent, has to go
-            assert desk.places.had_to_go("b")
+            assert batcher.table.is_gone("b")
 
     asyncio.run(talk())
 
 
 def test_more_than_may_wait_is_told_to_come_again_and_then_is_answered():
     async def talk():
-        async with open_desk(waiting=4) as desk:
-            replies = await asyncio.gather(*(desk.ask("abc"[n % 3], {}) for n in range(40)))
+        async with running(waiting=4) as batcher:
+            replies = await asyncio.gather(*(batcher.ask("abc"[n % 3], {}) for n in range(40)))
             statuses = [status for status, _ in replies]
             assert set(statuses) == {200, 429}
             assert statuses.count(200) >= 4
-            assert (await desk.ask("a", {}))[0] == 200
+            assert (await batcher.ask("a", {}))[0] == 200
 
     asyncio.run(talk())
 
@@ -137,15 +141,15 @@ def test_who_had_to_make_room_is_told_after_a_restart(tmp_path):
     kept = tmp_path / "states"
 
     async def talk():
-        async with open_desk(count=2, kept=kept) as desk:
-            desk.places.idle_seconds = 0.0
+        async with running(count=2, path=kept) as batcher:
+            batcher.table.idle_seconds = 0.0
             for name in ("a", "b", "c"):  # a has to go
-                assert (await desk.ask(name, {}))[0] == 200
+                assert (await batcher.ask(name, {}))[0] == 200
                 await asyncio.sleep(0.01)
-        async with open_desk(count=1, kept=kept) as desk:  # b, too: there is less room
-            desk.places.idle_seconds = 0.0
+        async with running(count=1, path=kept) as batcher:  # b, too: there is less room
+            batcher.table.idle_seconds = 0.0
             for name, known in (("c", False), ("b", True), ("a", True), ("d", False)):
-                said = (await desk.ask(name, {}))[1]
+                said = (await batcher.ask(name, {}))[1]
                 assert said.get("forgotten", False) == known, name
                 await asyncio.sleep(0.01)
 
@@ -156,8 +160,8 @@ def test_conversations_go_on_after_a_restart_also_of_a_killed_one(tmp_path):
     given, kept = corpus(), tmp_path / "states"
 
     async def talk(first, last, killed=False):
-        async with open_desk(kept=kept, every=0.0) as desk:
-            found = [await desk.ask("a", there(given, i), i + 1) for i in range(first, last)]
+        async with running(path=kept, every=0.0) as batcher:
+            found = [await batcher.ask("a", there(given, i), i + 1) for i in range(first, last)]
             copy = kept.read_bytes() if killed else b""
         if killed:  # what the last save left, whatever a proper end would have written
             kept.write_bytes(copy)
@@ -178,30 +182,30 @@ def test_a_step_that_fails_and_a_disk_that_is_full_end_nothing(tmp_path, monkeyp
         raise InputError("states", "no space")
 
     async def talk():
-        async with open_desk(kept=tmp_path / "states", every=0.0) as desk:
-            assert (await desk.ask("a", {}))[0] == 200
+        async with running(path=tmp_path / "states", every=0.0) as batcher:
+            assert (await batcher.ask("a", {}))[0] == 200
             with monkeypatch.context() as broken:
-                broken.setattr(desk._batched, "step", lambda *_: 1 / 0)
-                assert (await desk.ask("a", {}))[0] == 500
-                assert (await desk.ask("b", {}))[0] == 500
-            assert len(desk.places) == 1
-            desk.places.remember(["c"])
+                broken.setattr(batcher._states, "step", lambda *_: 1 / 0)
+                assert (await batcher.ask("a", {}))[0] == 500
+                assert (await batcher.ask("b", {}))[0] == 500
+            assert len(batcher.table) == 1
+            batcher.table.remember(["c"])
             with monkeypatch.context() as broken:
-                broken.setattr(desk._batched, "step", lambda *_: 1 / 0)
-                assert (await desk.ask("c", {}))[0] == 500
-            assert desk.places.had_to_go("c")  # it is still to be told
+                broken.setattr(batcher._states, "step", lambda *_: 1 / 0)
+                assert (await batcher.ask("c", {}))[0] == 500
+            assert batcher.table.is_gone("c")  # it is still to be told
             with monkeypatch.context() as broken:
-                broken.setattr("mman_jax.service.saving.write_whole", full)
+                broken.setattr("mman_jax.service.slots.write_whole", full)
                 for number in (2, 3):  # nobody is told that what is not on the disk is there
-                    status, said = await desk.ask("a", {})
+                    status, said = await batcher.ask("a", {})
                     assert (status, said["utterance"]) == (503, number)
                     assert "could not be saved" in said["error"]
                 await asyncio.sleep(0.2)
-                status, said = await desk.ask("a", None)
+                status, said = await batcher.ask("a", None)
                 assert (status, said["end"]) == (503, True)
                 assert said["error"].startswith("it is forgotten here, but that could not be saved")
                 assert len(failed) == 3  # and not again and again meanwhile
-            status, said = await desk.ask("a", {})
+            status, said = await batcher.ask("a", {})
             assert (status, said["utterance"]) == (200, 1)
 
     asyncio.run(talk())
@@ -213,9 +217,9 @@ def test_a_step_that_fails_and_a_disk_that_is_full_end_nothing(tmp_path, monkeyp
 @pytest.mark.parametrize("seconds", [1e10, float("inf")])
 def test_a_save_in_a_thousand_years_is_waited_for(seconds, tmp_path):
     async def talk():
-        async with open_desk(kept=tmp_path / "states", every=seconds) as desk:
+        async with running(path=tmp_path / "states", every=seconds) as batcher:
             for number in (1, 2):
-                assert (await desk.ask("a", {}))[1]["utterance"] == number
+                assert (await batcher.ask("a", {}))[1]["utterance"] == number
                 await asyncio.sleep(0.05)  # it waits meanwhile
 
     asyncio.run(talk())

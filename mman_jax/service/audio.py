@@ -1,4 +1,4 @@
-"""Sound that comes over HTTP: one utterance as a recording, or a microphone's stream."""
+"""Sound over HTTP: one utterance as a recording, or the stream of a microphone."""
 
 import asyncio
 import concurrent.futures
@@ -16,8 +16,8 @@ from mman_jax.features.extraction import Extraction
 from mman_jax.features.speech import pauses
 from mman_jax.features.speech.pauses import Spoken
 from mman_jax.inference import listening
-from mman_jax.service.bodies import Refused
-from mman_jax.service.desk import Desk
+from mman_jax.service.batcher import Batcher
+from mman_jax.service.requests import Refused
 
 LONGEST_MESSAGE = 1 << 16
 """Bytes of a WebSocket message: two seconds of sound."""
@@ -27,42 +27,42 @@ _MICROPHONES = 16
 _BEHIND = 100  # messages of one microphone that wait to be cut
 
 
-class Ears:
-    """Measures sound, one utterance after another in a thread of its own, as training did."""
+class AudioInput:
+    """Measures sound as training did, one utterance after another in a separate thread."""
 
-    def __init__(self, made: Extraction):
-        """Listens to nothing yet.
+    def __init__(self, extraction: Extraction):
+        """Measures nothing yet.
 
         Args:
-            made: the extraction that travels with the model; of it speech and text are used.
+            extraction: the model's; only its speech and text are used.
         """
-        self._made = made
-        self._pool = concurrent.futures.ThreadPoolExecutor(1, "ears")
+        self._extraction = extraction
+        self._pool = concurrent.futures.ThreadPoolExecutor(1, "audio")
         self._microphones = self._recordings = 0
 
     async def measure(
-        self, recording: Callable[[], Awaitable[bytes]], said: str
+        self, recording: Callable[[], Awaitable[bytes]], transcript: str
     ) -> dict[str, np.ndarray]:
-        """The features of one utterance.
+        """Returns the features of one utterance.
 
         Args:
-            recording: gets a file in any format that ffmpeg reads; not called for one too many.
-            said: the words; empty where they are not known.
+            recording: returns a file in any format that ffmpeg reads; not called if it is refused.
+            transcript: the words; empty: unknown.
 
         Raises:
             InputError: no recording, or one without sound.
-            Refused: too many wait.
+            Refused: too many recordings wait.
         """
         if self._recordings >= _RECORDINGS:
             raise Refused(429, f"{_RECORDINGS} recordings wait to be measured; come again later")
         self._recordings += 1
         try:
-            measured = self._pool.submit(self._of_file, await recording(), said)
+            measured = self._pool.submit(self._of_file, await recording(), transcript)
             return await asyncio.wrap_future(measured)
         finally:
             self._recordings -= 1
 
-    def _of_file(self, recording: bytes, said: str) -> dict[str, np.ndarray]:
+    def _of_file(self, recording: bytes, transcript: str) -> dict[str, np.ndarray]:
         with tempfile.TemporaryDirectory(prefix="mman_jax_") as folder:
             path = pathlib.Path(folder) / "recording"
             path.write_bytes(recording)
@@ -70,34 +70,34 @@ class Ears:
                 samples = media.read_audio(path)
             except InputError as error:
                 raise InputError("body", str(error).replace(f"{path}: ", "")) from error
-        return listening.features(self._made, samples, said)
+        return listening.features(self._extraction, samples, transcript)
 
-    async def listen(self, socket: Any, desk: Desk, conversation: str) -> None:
+    async def listen(self, socket: Any, batcher: Batcher, conversation: str) -> None:
         """Answers each utterance of a microphone as it ends.
 
         Args:
-            socket: an open WebSocket. It gets binary messages of 16-bit samples, little-endian, at
-                16 kHz, one channel; a text message says that there are no more.
-            desk: answers.
-            conversation: that the utterances belong to.
+            socket: an open WebSocket. It receives binary messages of 16-bit samples, little-endian,
+                at 16 kHz, one channel; a text message ends them.
+            batcher: answers.
+            conversation: name of the conversation of the utterances.
 
         Raises:
-            Refused: too many microphones, or one that is faster than time.
+            Refused: too many microphones, or sound that is faster than real time.
         """
         if self._microphones >= _MICROPHONES:
             raise Refused(429, f"{_MICROPHONES} microphones are open; come again later")
         self._microphones += 1
         chunks: queue.SimpleQueue[np.ndarray | None] = queue.SimpleQueue()
-        found: asyncio.Queue[tuple[Spoken, Any] | None] = asyncio.Queue()
+        utterances: asyncio.Queue[tuple[Spoken, Any] | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
-        cutting = asyncio.create_task(asyncio.to_thread(self._cut, chunks, found, loop))
+        cutting = asyncio.create_task(asyncio.to_thread(self._cut, chunks, utterances, loop))
         receiving = asyncio.create_task(_receive(socket, chunks))
         try:
-            while (utterance := await found.get()) is not None:
+            while (utterance := await utterances.get()) is not None:
                 spoken, features = utterance
-                status, said = await desk.ask(conversation, features)
+                status, body = await batcher.ask(conversation, features)
                 times = {"start": round(spoken.start, 2), "end": round(spoken.end, 2)}
-                await socket.send_json(times | said | ({"status": status} if status != 200 else {}))
+                await socket.send_json(times | body | ({"status": status} if status != 200 else {}))
             await receiving  # raises what it refused
         finally:
             receiving.cancel()
@@ -105,13 +105,13 @@ class Ears:
             await cutting
             self._microphones -= 1
 
-    def _cut(self, chunks: Any, found: asyncio.Queue, loop: asyncio.AbstractEventLoop) -> None:
+    def _cut(self, chunks: Any, utterances: asyncio.Queue, loop: asyncio.AbstractEventLoop) -> None:
         try:
             for spoken in pauses.cut(_until_none(chunks), pauses.detector()):
-                measured = self._pool.submit(listening.features, self._made, spoken.samples)
-                loop.call_soon_threadsafe(found.put_nowait, (spoken, measured.result()))
+                measured = self._pool.submit(listening.features, self._extraction, spoken.samples)
+                loop.call_soon_threadsafe(utterances.put_nowait, (spoken, measured.result()))
         finally:
-            loop.call_soon_threadsafe(found.put_nowait, None)
+            loop.call_soon_threadsafe(utterances.put_nowait, None)
 
 
 def _until_none(chunks: queue.SimpleQueue) -> Iterator[np.ndarray]:

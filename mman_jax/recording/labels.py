@@ -1,4 +1,4 @@
-"""What labels of some turns teach about the others of the same recording."""
+"""Labels of some turns of a recording, and a classifier trained on them that answers all turns."""
 
 import collections
 import dataclasses
@@ -11,22 +11,22 @@ import numpy as np
 from mman_jax.errors import InputError
 from mman_jax.evaluation import leave_one_out
 from mman_jax.features import manifest
-from mman_jax.recording.turns import Found, Turn
+from mman_jax.recording.turns import Turn, Turns
 
 _FEWEST = 4  # labelled turns
 _SLACK = 0.05  # seconds by which times may be rounded
 
 
-class Learnt(NamedTuple):
-    """How right answers were to labelled turns, each by what all the others teach.
+class LeaveOneOut(NamedTuple):
+    """Scores on the labelled turns, each answered by a classifier trained on the others.
 
     Attributes:
-        right: turns whose label was the most probable one.
-        labelled: of so many.
-        interval: 95 %, of the share.
-        most_frequent: the label that most of the turns have.
-        most: so many.
-        chance: turns that are right on average where the labels are shuffled.
+        right: turns whose most probable class is their label.
+        labelled: number of labelled turns.
+        interval: 95 % interval of the accuracy.
+        most_frequent: the most frequent label.
+        most: turns with this label.
+        chance: turns that are right on average if the labels are shuffled.
     """
 
     right: int
@@ -38,11 +38,11 @@ class Learnt(NamedTuple):
 
 
 def read(path: pathlib.Path, recording: pathlib.Path) -> list[manifest.Utterance]:
-    """The labelled rows of a recording.
+    """Reads the labelled rows of a recording.
 
     Args:
-        path: a manifest, as the page saves it.
-        recording: whose rows count.
+        path: a manifest that the page of the recording saved.
+        recording: whose rows are wanted.
 
     Raises:
         InputError: the manifest, no row of the recording, or too few labels.
@@ -55,10 +55,10 @@ def read(path: pathlib.Path, recording: pathlib.Path) -> list[manifest.Utterance
     return labelled
 
 
-def given(
+def match(
     path: pathlib.Path, rows: Sequence[manifest.Utterance], turns: Sequence[Turn]
 ) -> list[str]:
-    """The label of each turn; empty: none.
+    """Returns the label of each turn; empty: none.
 
     Args:
         path: the manifest, for messages.
@@ -66,11 +66,11 @@ def given(
         turns: of the recording.
 
     Raises:
-        InputError: a label of no turn, two of one, or too few turns that have one.
+        InputError: a label without a turn, a turn with two, or too few turns with labels.
     """
     labels = [""] * len(turns)
     for row in rows:
-        index = _turn(row, turns)
+        index = _find(row, turns)
         if index is None:
             found = f"from {row.start} to {row.end} s there is no turn"
             raise InputError(f"{path}: {row.name}", found, "what the page of this recording saved")
@@ -78,7 +78,7 @@ def given(
             found = f"label {row.label!r} of a turn that has {labels[index]!r} above"
             raise InputError(f"{path}: {row.name}", found, "one label for a turn")
         labels[index] = row.label
-    _check_enough(path, labels)  # two rows may have been of one turn
+    _check_enough(path, labels)  # two rows may be of one turn
     return labels
 
 
@@ -90,34 +90,35 @@ def _check_enough(path: pathlib.Path, labels: Sequence[str]) -> None:
         raise InputError(path, found, expected)
 
 
-def learn(found: Found, labels: Sequence[str]) -> tuple[Found, Learnt]:
-    """Answers every turn by its sound: one with a label by what the other labels teach.
+def learn(turns: Turns, labels: Sequence[str]) -> tuple[Turns, LeaveOneOut]:
+    """Answers every turn by its sound; a labelled one by what the other labels teach.
 
     Args:
-        found: the turns.
-        labels: see `given`.
+        turns: of the recording.
+        labels: see `match`.
     """
     classes = sorted(set(filter(None, labels)))
     rows = np.array([i for i, label in enumerate(labels) if label])
     numbers = np.array([classes.index(labels[i]) for i in rows])
-    taught = leave_one_out.fit(found.sounds[rows], numbers, len(classes))
-    probabilities = taught.probabilities(found.sounds)
-    probabilities[rows] = leave_one_out.left_out(found.sounds[rows], numbers, len(classes))
-    turns = []
-    for turn, label, own in zip(found.turns, labels, probabilities, strict=True):
+    sounds, count = turns.sounds[rows], len(classes)
+    probabilities = leave_one_out.fit(sounds, numbers, count).probabilities(turns.sounds)
+    probabilities[rows] = leave_one_out.left_out(sounds, numbers, count)
+    answered = []
+    for turn, label, values in zip(turns.turns, labels, probabilities, strict=True):
         answer = {
-            "label": classes[int(own.argmax())],
-            "probabilities": dict(zip(classes, own.round(6).tolist(), strict=True)),
+            "label": classes[int(values.argmax())],
+            "probabilities": dict(zip(classes, values.round(6).tolist(), strict=True)),
         }
-        turns.append(dataclasses.replace(turn, answer=answer, label=label))
+        answered.append(dataclasses.replace(turn, answer=answer, label=label))
     right = int((probabilities[rows].argmax(1) == numbers).sum())
     name, most = collections.Counter(labels[i] for i in rows).most_common(1)[0]
     interval = leave_one_out.interval(right, len(rows))
-    chance = leave_one_out.by_chance(found.sounds[rows], numbers, len(classes))
-    return found._replace(turns=turns), Learnt(right, len(rows), interval, name, most, chance)
+    chance = leave_one_out.by_chance(sounds, numbers, count)
+    scores = LeaveOneOut(right, len(rows), interval, name, most, chance)
+    return turns._replace(turns=answered), scores
 
 
-def _turn(row: manifest.Utterance, turns: Sequence[Turn]) -> int | None:
+def _find(row: manifest.Utterance, turns: Sequence[Turn]) -> int | None:
     if row.start is None or row.end is None:
         return None
     for index, turn in enumerate(turns):

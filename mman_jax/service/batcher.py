@@ -1,0 +1,299 @@
+"""A queue of utterances that one thread answers, those of one moment in one step; its metrics."""
+
+import asyncio
+import collections
+import pathlib
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mman_jax.inference.lines import fields
+from mman_jax.service.slots import Slot, SlotFile, SlotStates, SlotTable
+
+Reply = tuple[int, dict[str, Any]]
+"""An HTTP status, and the body."""
+
+_SECONDS = (0.005, 0.01, 0.02, 0.03, 0.06, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_UTTERANCES = (1, 2, 4, 8, 16, 32, 64)
+
+
+class Histogram:
+    """Counts of values by their size."""
+
+    def __init__(self, bounds: Iterable[float]):
+        """No values yet.
+
+        Args:
+            bounds: the largest value of each bucket, ascending.
+        """
+        self._counts = dict.fromkeys(bounds, 0)
+        self._total, self._count = 0.0, 0
+
+    def add(self, value: float) -> None:
+        """Counts one value."""
+        self._total += value
+        self._count += 1
+        for bound in self._counts:
+            if value <= bound:
+                self._counts[bound] += 1
+                break
+
+    def lines(self, name: str) -> Iterable[str]:
+        """Yields the lines of this histogram in Prometheus' text format."""
+        yield f"# TYPE {name} histogram"
+        below = 0
+        for bound, count in self._counts.items():
+            below += count
+            yield f'{name}_bucket{{le="{bound:g}"}} {below}'
+        yield f'{name}_bucket{{le="+Inf"}} {self._count}'
+        yield f"{name}_sum {self._total!r}"
+        yield f"{name}_count {self._count}"
+
+
+class Metrics:
+    """Counts since the service began."""
+
+    def __init__(self) -> None:
+        self.statuses: collections.Counter[int] = collections.Counter()
+        """Answers to requests for an utterance's emotion, by HTTP status."""
+        self.forgotten = 0
+        """Conversations that were discarded to make room, and came again."""
+        self.seconds = Histogram(_SECONDS)
+        """From the reading of an utterance to its answer."""
+        self.steps = Histogram(_UTTERANCES)
+        """Utterances of a step."""
+
+    def text(self, gauges: Mapping[str, int]) -> str:
+        """Returns Prometheus' text format.
+
+        Args:
+            gauges: current values by name.
+        """
+        lines = ["# TYPE mman_utterances_total counter"]
+        lines += [
+            f'mman_utterances_total{{status="{status}"}} {count}'
+            for status, count in sorted(self.statuses.items())
+        ]
+        lines += ["# TYPE mman_forgotten_total counter", f"mman_forgotten_total {self.forgotten}"]
+        for name, value in gauges.items():
+            lines += [f"# TYPE mman_{name} gauge", f"mman_{name} {value}"]
+        lines += self.seconds.lines("mman_answer_seconds")
+        lines += self.steps.lines("mman_step_utterances")
+        return "\n".join(lines) + "\n"
+
+
+class Job(NamedTuple):
+    """An utterance to answer, or (without features) a conversation to forget."""
+
+    conversation: str
+    features: dict[str, np.ndarray] | None
+    number: int | None
+    done: asyncio.Future[Reply]
+    since: float
+
+
+class Batcher:
+    """Answers jobs in the order in which they come, one of each conversation in a step.
+
+    From `start` to `stop`, only its thread uses states and slots.
+    """
+
+    def __init__(
+        self,
+        states: SlotStates,
+        table: SlotTable,
+        most_waiting: int,
+        path: pathlib.Path | None = None,
+        every: float = 10.0,
+    ):
+        """Reads the saved conversations, if there are any, and compiles.
+
+        Args:
+            states: with as many slots as `table` has.
+            table: slots of conversations; none is taken.
+            most_waiting: jobs that may wait at a time; further ones are refused.
+            path: of the file of the conversations; None: they are not saved.
+            every: seconds between two saves; 0: an answer is sent after it was saved.
+
+        Raises:
+            InputError: a file that cannot be used.
+        """
+        self.metrics, self.table = Metrics(), table
+        self._states, self._most_waiting = states, most_waiting
+        self._counts = np.zeros(table.count, np.int64)
+        self._file = SlotFile(path, every, states, table, self._counts)
+        self._waiting: collections.deque[Job] = collections.deque()
+        self._news = threading.Condition()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._work, name="batcher")
+        states.compile()
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Starts to answer."""
+        self._loop = loop
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Answers what waits, saves, and ends."""
+        with self._news:
+            self._stopping = True
+            self._news.notify()
+        self._thread.join()
+        self._file.save()
+
+    @property
+    def dims(self) -> dict[str, int]:
+        """D of each modality."""
+        return self._states.answerer.dims
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the probabilities."""
+        return self._states.answerer.classes
+
+    @property
+    def waiting(self) -> int:
+        """The number of jobs that wait."""
+        return len(self._waiting)
+
+    async def ask(
+        self, conversation: str, features: dict[str, np.ndarray] | None, number: int | None = None
+    ) -> Reply:
+        """Returns the reply to an utterance.
+
+        Args:
+            conversation: its name.
+            features: [D] float32 of the modalities that are present; None: forget the conversation.
+            number: of the utterance in its conversation, from 1, if its client counts.
+        """
+        if len(self._waiting) >= self._most_waiting:
+            found = f"{len(self._waiting)} utterances wait for an answer; come again later"
+            return 429, {"error": found}
+        job = Job(conversation, features, number, self._loop.create_future(), time.monotonic())
+        with self._news:
+            self._waiting.append(job)
+            if len(self._waiting) == 1:  # otherwise the thread knows, or does not wait
+                self._news.notify()
+        reply = await job.done
+        self.metrics.seconds.add(time.monotonic() - job.since)
+        return reply
+
+    def _work(self) -> None:
+        while True:
+            with self._news:
+                while not self._waiting and not self._stopping:
+                    if not self._news.wait(self._file.pause()):  # seconds; None: no limit
+                        break
+                if self._stopping and not self._waiting:
+                    return
+                jobs = self._choose()
+            replies = self._replies(jobs) if jobs else []
+            if not self._file.save_if_due(bool(jobs)):
+                replies = [_unsaved(*reply) for reply in replies]
+            if jobs:
+                self._loop.call_soon_threadsafe(_settle, jobs, replies)
+
+    def _choose(self) -> list[Job]:
+        """Returns the first jobs that wait, one of each conversation."""
+        most = self._states.step_size(len(self._waiting)) if self._waiting else 0
+        chosen: dict[str, Job] = {}
+        postponed = []
+        while self._waiting and len(chosen) < most:
+            job = self._waiting.popleft()
+            if job.conversation in chosen:
+                postponed.append(job)
+            else:
+                chosen[job.conversation] = job
+        self._waiting.extendleft(reversed(postponed))
+        return list(chosen.values())
+
+    def _replies(self, jobs: list[Job]) -> list[Reply]:
+        """Returns the replies to jobs of different conversations, in their order."""
+        replies: dict[str, Reply] = {}
+        asked: dict[str, dict[str, np.ndarray]] = {}
+        for job in jobs:
+            if job.features is None:
+                replies[job.conversation] = self._forget(job.conversation)
+            elif refusal := self._refuse(job):
+                replies[job.conversation] = refusal
+            else:
+                asked[job.conversation] = job.features
+        now, taken = time.monotonic(), {}
+        # Known conversations come first: no new one of the same moment takes the slot of one.
+        for name in sorted(asked, key=lambda name: self.table.find(name) is None):
+            slot = self.table.take(name, now)
+            if slot is None:
+                found = f"all {self.table.count} places for conversations are taken"
+                replies[name] = 429, {"error": found}
+            else:
+                taken[name] = slot
+        if taken:
+            replies |= self._step(taken, [asked[name] for name in taken])
+        return [replies[job.conversation] for job in jobs]
+
+    def _step(
+        self, slots: Mapping[str, Slot], features: list[dict[str, np.ndarray]]
+    ) -> dict[str, Reply]:
+        """Answers the utterances of the conversations in slots; returns the replies by name."""
+        try:
+            answers = self._states.step(
+                [slot.number for slot in slots.values()],
+                [slot.begins for slot in slots.values()],
+                features,
+            )
+        except Exception:
+            # A bug in one step must not end the service: the states are those before it.
+            traceback.print_exc(file=sys.stderr)
+            for name, slot in slots.items():
+                if slot.begins:
+                    self.table.release(name)
+                if slot.forgotten:  # its client is still to be told
+                    self.table.remember([name])
+            return dict.fromkeys(slots, (500, {"error": "no answer; the service's log says why"}))
+        self.metrics.steps.add(len(slots))
+        self._file.unsaved = True
+        replies = {}
+        for (name, slot), answer in zip(slots.items(), answers, strict=True):
+            self._counts[slot.number] = 1 if slot.begins else self._counts[slot.number] + 1
+            body = {"conversation": name, "utterance": int(self._counts[slot.number])}
+            body |= fields(answer)
+            if slot.forgotten:
+                self.metrics.forgotten += 1
+                body["forgotten"] = True
+            replies[name] = 200, body
+        return replies
+
+    def _forget(self, conversation: str) -> Reply:
+        self._file.unsaved = True
+        if self.table.release(conversation):
+            return 200, {"conversation": conversation, "end": True}
+        return 404, {"error": f"no conversation {conversation!r:.60}"}
+
+    def _refuse(self, job: Job) -> Reply | None:
+        """Returns a reply to an utterance whose number is not the next one."""
+        slot = self.table.find(job.conversation)
+        known = 0 if slot is None else int(self._counts[slot])
+        if job.number in (None, known + 1):
+            return None
+        found = f"utterance {job.number} of a conversation of which {known} are known here"
+        forgotten = {"forgotten": True} if self.table.is_gone(job.conversation) else {}
+        return 409, {"error": found, "utterances": known} | forgotten
+
+
+def _unsaved(status: int, body: dict[str, Any]) -> Reply:
+    """Returns the reply in place of one that had to wait for a save that failed."""
+    if status != 200:
+        return status, body
+    what = "it is forgotten here" if "end" in body else "it is known here: do not send it again"
+    return 503, body | {"error": f"{what}, but that could not be saved"}
+
+
+def _settle(jobs: list[Job], replies: list[Reply]) -> None:
+    for job, reply in zip(jobs, replies, strict=True):
+        if not job.done.done():  # otherwise its client has gone
+            job.done.set_result(reply)

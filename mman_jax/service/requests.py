@@ -1,0 +1,192 @@
+"""Requests for an answer: reading their bodies, and their description for OpenAPI."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mman_jax.errors import InputError
+from mman_jax.inference import lines
+
+LONGEST_SOUND = 32 << 20
+"""Bytes of a recording of one utterance at most."""
+
+_LONGEST_NUMBER = 32  # characters, with separators
+_REST = 1 << 16  # bytes of a body in addition to its numbers
+_PATIENCE = 30.0  # seconds for a body to arrive
+_EXPECTED = '{"features": {"<modality>": [numbers]}}, and "utterance": its number if you count'
+_LONGEST_NAME = 200
+_REASONS = {
+    "400": "a body that cannot be used",
+    "401": "no token, or a wrong one",
+    "408": "a body that does not end in time",
+    "409": "another utterance is expected: `utterances` are known; `forgotten`: some no longer are",
+    "413": "a body that is too long",
+    "415": "a body of another type",
+    "429": "too many utterances or conversations: come again later",
+    "503": "known here, and not saved (`error`); not to be sent again",
+}
+
+
+class Refused(Exception):
+    """A request that is answered by an HTTP status and a reason."""
+
+    def __init__(self, status: int, reason: str):
+        super().__init__(reason)
+        self.status, self.reason = status, reason
+
+
+class Utterance(NamedTuple):
+    """An utterance of a request.
+
+    Attributes:
+        features: [D] float32 of the modalities that are present.
+        number: of the utterance in its conversation; None: its client does not count.
+    """
+
+    features: dict[str, np.ndarray]
+    number: int | None
+
+
+def longest(dims: Mapping[str, int]) -> int:
+    """Returns the most bytes of a body of features."""
+    return _LONGEST_NUMBER * sum(dims.values()) + _REST
+
+
+async def read(receive: Any, headers: Mapping[bytes, bytes], most: int) -> bytes:
+    """Reads the body of a request; holds no more than `most` bytes of it.
+
+    Raises:
+        Refused: it is longer, does not end in time, or its client has gone.
+    """
+    declared = headers.get(b"content-length", b"0")
+    if not declared.isdigit() or int(declared) > most:
+        raise Refused(413, f"a body of {declared.decode('latin-1'):.30} bytes; at most {most}")
+    parts, size, more = [], 0, True
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            while more and size <= most:
+                message = await receive()
+                if message["type"] != "http.request":
+                    raise Refused(400, "the client has gone")
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                more = message.get("more_body")
+    except TimeoutError:
+        raise Refused(408, f"a body that takes more than {_PATIENCE:g} s") from None
+    if size > most:
+        raise Refused(413, f"a body of more than {most} bytes")
+    return b"".join(parts)
+
+
+def parse(body: bytes, dims: Mapping[str, int]) -> Utterance:
+    """Returns the utterance of a body.
+
+    Raises:
+        InputError: another form, modality or number of features, or one that is not finite.
+    """
+    import orjson
+
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InputError("body", f"no JSON ({error})", _EXPECTED) from error
+    if not isinstance(value, dict) or not {"features"} <= value.keys() <= {"features", "utterance"}:
+        keys = ", ".join(list(value)[:4]) if isinstance(value, dict) else type(value).__name__
+        raise InputError("body", f"{keys:.200}" or "{}", _EXPECTED)
+    number = check_number(value.get("utterance"))
+    return Utterance(lines.vectors(value["features"], dims, "body"), number)
+
+
+def check_number(number: Any) -> int | None:
+    """Returns the number of an utterance in its conversation; None: not counted.
+
+    Raises:
+        InputError: it is not a number from 1.
+    """
+    if number is not None and (type(number) is not int or not 0 < number < 2**53):
+        raise InputError("utterance", f"{number!r:.60}", "its number in the conversation, from 1")
+    return number
+
+
+def check_name(name: str) -> str:
+    """Returns the name of a conversation.
+
+    Raises:
+        InputError: it is empty, too long, or not printable.
+    """
+    # Other encodings than UTF-8 arrive as replacement characters: two names could become equal.
+    if not name.isprintable() or "\ufffd" in name or not 0 < len(name) <= _LONGEST_NAME:
+        expected = f"printable text in UTF-8 of at most {_LONGEST_NAME} characters"
+        raise InputError("conversation", f"{name!r:.60}", expected)
+    return name
+
+
+def describe(
+    app: Any, path: str, dims: Mapping[str, int], classes: Sequence[str], sound: bool
+) -> None:
+    """Adds the route of utterances to the OpenAPI description of a FastAPI application.
+
+    Args:
+        app: the application, which does not know the route.
+        path: of the route.
+        dims: D of each modality.
+        classes: names of the probabilities.
+        sound: whether a body may be a recording.
+    """
+    features = {
+        modality: {
+            "description": "numbers, or base64 of their float32 bytes, little-endian",
+            "anyOf": [
+                {"type": "array", "items": {"type": "number"}, "minItems": d, "maxItems": d},
+                {"type": "string", "format": "byte"},
+            ],
+        }
+        for modality, d in dims.items()
+    }
+    number = {"type": "integer", "minimum": 1, "description": "its number, if you count"}
+    body = _object(features=_object(**features), utterance=number) | {"required": ["features"]}
+    content: dict[str, Any] = {"application/json": {"schema": body}}
+    parameters = [
+        _parameter("conversation", "path", {"type": "string"}),
+        _parameter("utterance", "query", number),
+    ]
+    if sound:
+        content["audio/wav"] = {"schema": {"type": "string", "format": "binary"}}
+        parameters.append(_parameter("transcript", "query", {"type": "string"}))
+    answer = _object(
+        conversation={"type": "string"},
+        utterance={"type": "integer"},
+        label={"type": "string"},
+        probabilities=_object(**{name: {"type": "number"} for name in classes}),
+        attention={"type": "object"},
+        forgotten={
+            "type": "boolean",
+            "description": "the conversation was discarded to make room, and begins anew",
+        },
+    )
+    answered = {"description": "answered", "content": {"application/json": {"schema": answer}}}
+    post = {
+        "summary": "Answer the next utterance of a conversation",
+        "parameters": parameters,
+        "requestBody": {"required": True, "content": content},
+        "responses": {"200": answered}
+        | {status: {"description": reason} for status, reason in _REASONS.items()},
+    }
+    generated = app.openapi
+
+    def described() -> dict[str, Any]:
+        schema = generated()
+        schema["paths"].setdefault(path, {})["post"] = post
+        return schema
+
+    app.openapi = described
+
+
+def _object(**properties: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties}
+
+
+def _parameter(name: str, place: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": place, "required": place == "path", "schema": schema}

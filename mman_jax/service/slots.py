@@ -1,0 +1,301 @@
+"""Slots for conversations: who holds which, the states in them, and their file."""
+
+import pathlib
+import sys
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from mman_jax.errors import InputError
+from mman_jax.files.whole import regular_file, write_whole
+from mman_jax.inference import states
+from mman_jax.inference.answerer import Answer, Answerer
+
+SIZES = (1, 4, 8, 16, 32, 64, 128, 256)
+"""Utterances of a step: in one of 256 each costs two thirds of what it costs in one of 64; in
+larger ones all would wait long, for little more throughput."""
+
+_MANY, _FULL = 64, 0.8
+"""A step of `_MANY` costs hardly more for each utterance than a larger one; a larger one is made
+only if at least this share of it is used."""
+
+_REMEMBERED = 16
+"""Names of discarded conversations that are remembered for each slot."""
+
+_RETRY = 1.0  # seconds, at least, after a save that failed
+
+
+class Slot(NamedTuple):
+    """The slot of a conversation.
+
+    Attributes:
+        number: of the slot, from 0.
+        begins: whether the conversation begins there: nothing is known of it.
+        forgotten: whether it was known, and has been discarded to make room.
+    """
+
+    number: int
+    begins: bool
+    forgotten: bool
+
+
+class SlotTable:
+    """The slots of conversations, by name.
+
+    If all slots are taken, the conversation that was idle for longest is discarded, provided that
+    this is longer than `idle_seconds`. The names of the latest discarded conversations are
+    remembered, so that their clients can be told.
+    """
+
+    def __init__(self, count: int, idle_seconds: float):
+        """All slots are free.
+
+        Args:
+            count: number of slots.
+            idle_seconds: how long a conversation must have been idle to be discarded.
+        """
+        self.count, self.idle_seconds = count, idle_seconds
+        self._free = list(range(count))[::-1]
+        self._taken: OrderedDict[str, tuple[int, float]] = OrderedDict()  # the longest idle first
+        self._gone: OrderedDict[str, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._taken)
+
+    def take(self, name: str, now: float) -> Slot | None:
+        """Returns the slot that a conversation holds or now gets; None: none can be freed.
+
+        Args:
+            name: of the conversation.
+            now: seconds; never less than before. A conversation that was asked for at this moment
+                is not discarded.
+        """
+        if name in self._taken:
+            number = self._taken[name][0]
+            self._taken[name] = number, now
+            self._taken.move_to_end(name)
+            return Slot(number, False, False)
+        if not self._free:
+            oldest, (_, since) = next(iter(self._taken.items()))
+            if now - since <= self.idle_seconds:
+                return None
+            self.release(oldest)
+            self.remember([oldest])
+        forgotten = name in self._gone
+        self._gone.pop(name, None)
+        number = self._free.pop()
+        self._taken[name] = number, now
+        return Slot(number, True, forgotten)
+
+    def release(self, name: str) -> bool:
+        """Frees a conversation's slot; returns whether it had one."""
+        self._gone.pop(name, None)
+        if name not in self._taken:
+            return False
+        self._free.append(self._taken.pop(name)[0])
+        return True
+
+    def is_gone(self, name: str) -> bool:
+        """Returns whether a conversation was discarded, and did not come again."""
+        return name in self._gone
+
+    def gone(self) -> list[str]:
+        """Returns the discarded conversations, the first of them first."""
+        return list(self._gone)
+
+    def remember(self, names: Iterable[str]) -> None:
+        """Adds discarded conversations, in the order of `gone`."""
+        for name in names:
+            self._gone[name] = None
+            if len(self._gone) > _REMEMBERED * self.count:
+                self._gone.popitem(last=False)
+
+    def find(self, name: str) -> int | None:
+        """Returns the number of a conversation's slot, which does not count as its use."""
+        return self._taken[name][0] if name in self._taken else None
+
+    def taken(self) -> dict[str, int]:
+        """Returns the number of each conversation's slot, the longest idle first."""
+        return {name: number for name, (number, _) in self._taken.items()}
+
+
+class SlotStates:
+    """The states of the conversations in slots, which are answered many at a time.
+
+    They are arrays [slots, ...] in the host's memory, which the operating system allocates when a
+    slot is first used. A step is compiled once for each of `sizes`.
+    """
+
+    def __init__(self, answerer: Answerer, slots: int, sizes: Sequence[int] = SIZES):
+        """Compiles nothing yet.
+
+        Args:
+            answerer: of a run.
+            slots: number of conversations at most.
+            sizes: utterances of a step, ascending; fewer are padded to the next size.
+        """
+        self.answerer, self.sizes = answerer, tuple(sizes)
+        leaves, self._structure = jax.tree.flatten(answerer.begin())
+        self._leaves = [np.zeros((slots, *leaf.shape), leaf.dtype) for leaf in leaves]
+
+    def compile(self) -> None:
+        """Compiles the steps of all sizes; no state changes."""
+        for size in self.sizes:
+            self.answerer.step_all(self._gather(np.zeros(size, np.int64), 0), [{}] * size)
+
+    def step_size(self, waiting: int) -> int:
+        """Returns how many of the waiting utterances go into the next step.
+
+        Some wait for another step if padding would nearly double the size of this one.
+        """
+        most = min(waiting, self.sizes[-1])
+        below = max((size for size in self.sizes if size <= most), default=0)
+        above = next(size for size in self.sizes if size >= most)
+        return below if below >= _MANY and most < _FULL * above else most
+
+    def step(
+        self,
+        slots: Sequence[int],
+        begins: Sequence[bool],
+        features: Sequence[Mapping[str, np.ndarray]],
+    ) -> list[Answer]:
+        """Answers one utterance of each of B conversations, and updates their states.
+
+        Args:
+            slots: numbers of the conversations' slots, all different.
+            begins: whether it is the first utterance of its conversation.
+            features: [D] float32 of the modalities that are present, not scaled.
+        """
+        answers: list[Answer] = []
+        for first in range(0, len(slots), self.sizes[-1]):
+            part = slice(first, first + self.sizes[-1])
+            utterances, numbers = list(features[part]), np.array(slots[part], np.int64)
+            for leaf in self._leaves:
+                leaf[numbers[np.array(begins[part], bool)]] = 0
+            size = next(size for size in self.sizes if size >= len(utterances))
+            padding = size - len(utterances)
+            padded = np.concatenate([numbers, np.repeat(numbers[:1], padding)])
+            after, several = self.answerer.step_all(
+                self._gather(padded, len(numbers)), utterances + [{}] * padding
+            )
+            for leaf, new in zip(self._leaves, jax.tree.leaves(after), strict=True):
+                leaf[numbers] = new[: len(numbers)]
+            answers += several[: len(numbers)]
+        return answers
+
+    def read(self, slots: Mapping[str, int]) -> dict[str, Any]:
+        """Returns copies of the states in these slots by name, in the form of `Answerer.begin`."""
+        numbers = np.array(list(slots.values()), np.int64)
+        copies = [leaf[numbers] for leaf in self._leaves]
+        return {
+            name: jax.tree.unflatten(self._structure, [copy[i] for copy in copies])
+            for i, name in enumerate(slots)
+        }
+
+    def write(self, slot: int, state: Any) -> None:
+        """Puts a state in the form of `Answerer.begin` into a slot."""
+        for leaf, value in zip(self._leaves, jax.tree.leaves(state), strict=True):
+            leaf[slot] = value
+
+    def _gather(self, slots: np.ndarray, real: int) -> Any:
+        rows = [leaf[slots] for leaf in self._leaves]
+        for row in rows:
+            row[real:] = 0
+        return jax.tree.unflatten(self._structure, rows)
+
+
+class SlotFile:
+    """The file of the conversations in slots: when to save, and saving. Without a path, neither.
+
+    Attributes:
+        unsaved: whether anything changed since the last save.
+    """
+
+    def __init__(
+        self,
+        path: pathlib.Path | None,
+        every: float,
+        conversations: SlotStates,
+        table: SlotTable,
+        counts: np.ndarray,
+    ):
+        """Reads the file if it exists, and saves.
+
+        Args:
+            path: of the file.
+            every: seconds between two saves; 0: an answer is sent after it was saved.
+            conversations: their states, which are read into it.
+            table: their slots, which are taken.
+            counts: [slots] int64, their utterances.
+
+        Raises:
+            InputError: a file that cannot be used, or a path that cannot be written.
+        """
+        self._path, self._every = path, every
+        self._conversations, self._table, self._counts = conversations, table, counts
+        self._owner = states.identity(conversations.answerer.models) if path else ""
+        self.unsaved, self._failing, self._saved = False, "", time.monotonic()
+        if path and regular_file(path):
+            self._read(path)
+        self.save()
+
+    def pause(self) -> float | None:
+        """Returns the seconds until the next save; None: there is nothing to save."""
+        if not self._path or not self.unsaved:
+            return None
+        pause = max(self._every, _RETRY) if self._failing else self._every
+        return min(max(0.0, self._saved + pause - time.monotonic()), threading.TIMEOUT_MAX)
+
+    def save_if_due(self, answered: bool) -> bool:
+        """Saves if it is time to; returns whether answers may be sent.
+
+        Args:
+            answered: whether there are answers to send.
+        """
+        before_sending = answered and self.unsaved and not self._every
+        if self.pause() != 0 and not (self._path and before_sending):
+            return True
+        try:
+            self.save()
+        except InputError as error:  # such as a full disk: tried again later
+            if self._failing != str(error):
+                print("error:", error, file=sys.stderr)
+            self._failing = str(error)
+            return not before_sending
+        if self._failing:
+            print("saved again", file=sys.stderr)
+        self._failing = ""
+        return True
+
+    def save(self) -> None:
+        """Saves.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        self._saved = time.monotonic()
+        if self._path:
+            taken = self._table.taken()
+            known = {
+                name: (state, self._counts[taken[name]])
+                for name, state in self._conversations.read(taken).items()
+            }
+            write_whole(self._path, states.to_bytes(known, self._owner, self._table.gone()))
+        self.unsaved = False
+
+    def _read(self, path: pathlib.Path) -> None:
+        template = self._conversations.answerer.begin(), np.int64(0)
+        saved = states.read(path, template, self._owner)
+        names = list(saved.states)  # the latest active are the last
+        self._table.remember(saved.gone + names[: -self._table.count])
+        for name in names[-self._table.count :]:
+            state, count = saved.states[name]
+            slot = self._table.take(name, time.monotonic())
+            if slot is not None:  # always: there are no more names than slots
+                self._conversations.write(slot.number, state)
+                self._counts[slot.number] = count

@@ -1,0 +1,78 @@
+"""The step of a network: logits of every cell, and the state after the last one."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+from flax import traverse_util
+
+from mman_jax.layers.precision import in_standard_numbers
+from mman_jax.types import Array, Inputs
+
+
+class Step(NamedTuple):
+    """Predictions for the cells of rows, of one seed, or with leading axis S.
+
+    Attributes:
+        logits: [B, U, C] float32, of the system's head.
+        state: after the last cell.
+        weights: [B, U, M (query), M (key)] float32, the attention; None: not asked for.
+    """
+
+    logits: Array
+    state: Any
+    weights: Array | None
+
+
+def step(
+    system: nn.Module, params: Any, inputs: Inputs, state: Any = None, attention: bool = False
+) -> Step:
+    """Predicts every cell with one seed; pure.
+
+    Args:
+        system: a `System`.
+        params: of one seed.
+        inputs: rows of cells.
+        state: before the first cell; None: conversations begin.
+        attention: whether to return attention weights.
+    """
+    variables = {"params": params}
+    if not attention:
+        outputs, state = system.apply(variables, inputs, state)
+        return Step(outputs[system.head], state, None)
+    (outputs, state), sown = system.apply(variables, inputs, state, mutable="intermediates")
+    return Step(outputs[system.head], state, sown_weights(sown))
+
+
+@in_standard_numbers
+@functools.partial(jax.jit, static_argnums=(0, 4))
+def step_seeds(
+    system: nn.Module, params: Any, inputs: Inputs, states: Any = None, attention: bool = False
+) -> Step:
+    """Predicts every cell with each of S seeds, see `step`; pure.
+
+    The seeds follow one another: their matrix products then are plain ones, which CPUs are good at.
+
+    Args:
+        system: a `System`.
+        params: leading axis S.
+        inputs: rows of cells.
+        states: leading axis S; None: conversations begin, and their states are not returned.
+        attention: whether to return attention weights.
+    """
+
+    def step_seed(seed: tuple[Any, Any]) -> Step:
+        params, state = seed
+        after = step(system, params, inputs, state, attention)
+        return after if states is not None else after._replace(state=None)
+
+    return jax.lax.map(step_seed, (params, states))
+
+
+def sown_weights(collections: Mapping[str, Any]) -> Array:
+    """Returns the attention weights [B, U, M, M] that a network sowed."""
+    flat = traverse_util.flatten_dict(dict(collections["intermediates"]))
+    ((weights,),) = [value for path, value in flat.items() if path[-1] == "weights"]
+    return weights

@@ -1,0 +1,116 @@
+"""Slots for conversations, and the states in them."""
+
+import jax
+import numpy as np
+import pytest
+
+from configs import clstm_lf, mman
+from mman_jax.inference.answerer import Answerer, combine
+from mman_jax.service.slots import Slot, SlotStates, SlotTable
+from tests.inference import trained
+from tests.inference.test_answerer import LENGTHS, corpus, there
+
+
+@pytest.mark.parametrize("attention", [True, False])
+def test_conversations_of_one_moment_are_answered_as_in_a_file(attention):
+    given = corpus()
+    models = [trained.model(mman if attention else clstm_lf, seeds=2)]
+    states = SlotStates(Answerer(models, attention), 4, sizes=(2,))
+    expected = models[0].probabilities(given)
+    slots, found = (3, 0, 2), {}
+    for turn in range(max(LENGTHS)):
+        now = [c for c in range(3) if turn < LENGTHS[c]]
+        rows = [int(given.offsets[c]) + turn for c in now]
+        # Of three conversations two are answered in one step and one, padded, in another.
+        said = states.step(
+            [slots[c] for c in now], [turn == 0] * len(now), [there(given, i) for i in rows]
+        )
+        found |= dict(zip(rows, said, strict=True))
+    ordered = [found[i] for i in range(len(given.labels))]
+    np.testing.assert_allclose(
+        [list(a.probabilities.values()) for a in ordered], expected, atol=2e-6
+    )
+    assert [a.label for a in ordered] == combine(models, [expected])[2]
+    if attention:
+        ours = [[list(keys.values()) for keys in a.attention.values()] for a in ordered]
+        np.testing.assert_allclose(ours, models[0].attention(given)[1], atol=1e-6)
+    # A slot is used again as if nobody had been there.
+    again = states.step([3], [True], [there(given, 0)])[0]
+    assert again.probabilities == pytest.approx(ordered[0].probabilities, abs=2e-6)
+
+
+def test_states_are_those_of_a_single_conversation_and_move_between_slots():
+    answerer, given = Answerer([trained.model()]), corpus()
+    states = SlotStates(answerer, 3, sizes=(2,))
+    begin = states.read({"b": 1})["b"]
+    jax.tree.map(np.testing.assert_array_equal, begin, answerer.begin())
+    after, _ = answerer.step(answerer.begin(), there(given, 0))
+    states.step([1], [True], [there(given, 0)])
+    own = states.read({"b": 1})["b"]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), own, after)
+    _, expected = answerer.step(after, there(given, 1))
+    states.write(2, after)
+    for slot in (1, 2):
+        (said,) = states.step([slot], [False], [there(given, 1)])
+        assert said.probabilities == pytest.approx(expected.probabilities, abs=2e-6)
+    jax.tree.map(np.testing.assert_array_equal, states.read({"a": 0})["a"], begin)
+
+
+@pytest.mark.parametrize(
+    ("waiting", "taken"),
+    [(0, 0), (1, 1), (5, 5), (63, 63), (100, 64), (110, 110), (164, 128), (210, 210), (999, 256)],
+)
+def test_a_large_step_is_not_paid_for_by_few(waiting, taken):
+    states = object.__new__(SlotStates)
+    states.sizes = (1, 4, 8, 16, 32, 64, 128, 256)
+    assert states.step_size(waiting) == taken
+
+
+def test_the_longest_idle_makes_room_once_it_is_idle_long_enough_and_is_told_so():
+    table = SlotTable(2, idle_seconds=10)
+    assert table.take("a", 0) == Slot(0, begins=True, forgotten=False)
+    assert table.take("b", 1) == Slot(1, begins=True, forgotten=False)
+    assert table.take("a", 5) == Slot(0, begins=False, forgotten=False)
+    assert table.take("c", 11) is None  # b has been idle for no more than ten seconds
+    assert list(table.taken()) == ["b", "a"]
+    assert table.take("c", 11.5) == Slot(1, begins=True, forgotten=False)
+    assert table.find("b") is None
+    assert table.take("b", 16) == Slot(0, begins=True, forgotten=True)
+    assert table.take("b", 17) == Slot(0, begins=False, forgotten=False)
+    assert table.taken() == {"c": 1, "b": 0}
+
+
+def test_who_ends_frees_a_place_and_was_not_forgotten():
+    table = SlotTable(1, idle_seconds=0)
+    table.take("a", 0)
+    assert table.take("b", 0) is None  # of the same moment
+    assert table.release("a")
+    assert not table.release("a")
+    assert table.take("b", 0) == Slot(0, begins=True, forgotten=False)
+    assert len(table) == 1
+    assert table.take("a", 1).forgotten is False
+    assert table.take("b", 2).forgotten is True
+
+
+def test_names_of_those_who_went_are_bounded():
+    table = SlotTable(2, idle_seconds=0)
+    for n in range(100):
+        table.take(str(n), n)
+    assert table.take("0", 200).forgotten is False
+    assert table.take("97", 201).forgotten is True
+
+
+def test_names_of_those_who_went_are_handed_on_in_their_order():
+    table = SlotTable(2, idle_seconds=0)
+    for n, name in enumerate("abcd"):
+        table.take(name, n)
+    assert table.gone() == ["a", "b"]
+    other = SlotTable(1, idle_seconds=0)
+    other.remember(table.gone())
+    assert other.gone() == ["a", "b"]
+    assert other.is_gone("a")
+    assert not other.is_gone("c")
+    other.release("a")  # who ends did not have to go
+    assert other.gone() == ["b"]
+    other.remember(str(n) for n in range(20))
+    assert other.gone() == [str(n) for n in range(4, 20)]
