@@ -21,7 +21,7 @@ from mman_jax.errors import InputError
 from mman_jax.files.lock import alone
 from mman_jax.files.whole import regular_file, write_whole
 from mman_jax.study import recipe
-from mman_jax.study.inner import prepare_inner
+from mman_jax.study.folds import prepare_inner
 from mman_jax.study.sweep import Budget, Sweep, format_settings, load_optuna
 from mman_jax.systems import use
 from mman_jax.training import objectives

@@ -1,24 +1,48 @@
-"""Cross-validation: a trial on every fold of a corpus, and their pooled scores."""
+"""Folds of a corpus: trials on each of them, and systems trained inside a training part."""
 
+import dataclasses
 import json
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 from ml_collections import ConfigDict
 
 from mman_jax.data import folds
 from mman_jax.data.corpus import Corpus
-from mman_jax.data.protocols import check_folds
+from mman_jax.data.parts import Parts, common_shapes, prepare
+from mman_jax.data.protocols import Task, check_folds
 from mman_jax.errors import InputError
 from mman_jax.study import jobs, pooled
-from mman_jax.trial import boards, folder, tasks
-from mman_jax.trial.config import copy
-from mman_jax.trial.corpora import load_corpus
-from mman_jax.trial.progress import Progress
-from mman_jax.trial.trial import prepare_trial
+from mman_jax.systems import build
+from mman_jax.systems.base import System
+from mman_jax.systems.estimator import check_network
+from mman_jax.training import mesh as parallel
+from mman_jax.training.objectives import Classes, Objective
+from mman_jax.training.outcome import Outcome, Snapshot
+from mman_jax.training.state import TEMPERATURES
+from mman_jax.training.trainer import Trainer
+from mman_jax.trial import boards, folder
+from mman_jax.trial import config as configs
+from mman_jax.trial import tasks as learnt
+from mman_jax.trial.corpora import load_cells, load_corpus
+from mman_jax.trial.progress import Preemption, Progress
+from mman_jax.trial.trial import (
+    choose_split,
+    is_small,
+    make_trainer,
+    out_of_fold_groups,
+    prepare_trial,
+)
 
 _NAME = re.compile(r"\w[\w.-]{0,99}")
+
+_SETTING = "sweep_folds"
+"""The setting that divides the training part, for messages."""
 
 
 def several(config: ConfigDict) -> bool:
@@ -37,7 +61,7 @@ def check(config: ConfigDict) -> None:
         raise InputError("config.distributed", repr(config.distributed), expected)
 
 
-def configs(config: ConfigDict, corpus: Corpus) -> dict[str, ConfigDict]:
+def fold_configs(config: ConfigDict, corpus: Corpus) -> dict[str, ConfigDict]:
     """Returns the config of each fold by its name; without folds, the config itself by "".
 
     Raises:
@@ -49,8 +73,8 @@ def configs(config: ConfigDict, corpus: Corpus) -> dict[str, ConfigDict]:
         found = f"{config.data.split!r}, and folds by {config.data.folds}"
         raise InputError("data.split", found, "one of the two")
     splits = folds.folds(corpus, config.data.folds)
-    check_folds(corpus, splits, tasks.of_config(config, corpus))
-    by_fold = {fold.name: copy(config) for fold in splits}
+    check_folds(corpus, splits, learnt.of_config(config, corpus))
+    by_fold = {fold.name: configs.copy(config) for fold in splits}
     for name, own in by_fold.items():
         own.data.fold = name
     return by_fold
@@ -97,7 +121,7 @@ def run(
         progress.table(finished)
         return
     corpus = load_corpus(config.data)
-    by_fold = configs(config, corpus)
+    by_fold = fold_configs(config, corpus)
     prepare_trial(next(iter(by_fold.values())))  # checks all that folds have in common
     folder.claim(workdir, stored_config, corpus)
     folders = fold_folders(workdir, list(by_fold))
@@ -109,3 +133,193 @@ def run(
     summary = pooled.results_of(pooled.read(folders))
     folder.write_results(workdir, summary)
     progress.table(summary)
+
+
+class Trained(NamedTuple):
+    """Parameters [S, ...] and outcomes of the first stages on a fold."""
+
+    params: Any
+    finished: Mapping[str, Outcome]
+
+
+@dataclasses.dataclass(frozen=True)
+class Inner:
+    """A corpus's training part, each group of whose conversations is held out in one fold.
+
+    The rows of all folds have equal shapes, so that they share programs.
+
+    Attributes:
+        modalities: of the corpus, in order.
+        task: what is learnt.
+        about: sentences for people.
+        folds: names of the groups.
+        parts: of each fold; the group validates, all others train.
+        labels: of each fold, by part.
+    """
+
+    modalities: tuple[str, ...]
+    task: Task
+    about: tuple[str, ...]
+    folds: tuple[str, ...]
+    parts: tuple[Parts, ...]
+    labels: tuple[Mapping[str, np.ndarray], ...]
+
+    def heads(self, config: ConfigDict) -> dict[str, tuple[str, ...]]:
+        """Returns the heads of each stage of a config's system, in order.
+
+        Raises:
+            InputError: the system is no network, or cannot be built.
+        """
+        system = build(configs.network(config), self.modalities, len(self.task.classes))
+        check_network("sweep", system)
+        return {stage.name: stage.heads for stage in system.stages()}
+
+
+def prepare_inner(config: ConfigDict, by: str) -> Inner:
+    """Reads a config's corpus, and divides its training part; no other part is read.
+
+    Args:
+        config: of a trial.
+        by: as of `folds.inner`.
+
+    Raises:
+        InputError: something cannot be used.
+    """
+    configs.check(config)
+    if config.data.folds and not config.data.fold:
+        found = f"{config.data.folds!r}: what one fold tests, the others train on"
+        raise InputError("config.data.folds", found, "config.data.fold, too: a sweep for each fold")
+    corpus = load_corpus(config.data)
+    tasks = learnt.of_config(config, corpus)
+    if len(tasks) > 1:
+        found = f"{config.data.protocol!r}, of {len(tasks)} tasks"
+        raise InputError("config.data.protocol", found, "one of a single task")
+    split, _ = choose_split(config.data, corpus, tasks)
+    if not config.data.split and (config.data.folds or "valid" not in (corpus.split or ())):
+        # A validation part that the corpus does not name is part of the training part.
+        split = dataclasses.replace(split, train=np.union1d(split.train, split.valid))
+    inner = folds.inner(corpus, split, by, _SETTING)
+    check_folds(corpus, inner, tasks, _SETTING)
+    splits, cells = [fold.split for fold in inner], load_cells(config, corpus)
+    shapes = common_shapes(corpus, splits, cells)
+    parts = tuple(prepare(corpus, fold_split, shapes, cells) for fold_split in splits)
+    labels = tuple(fold_parts.labels(tasks[0]) for fold_parts in parts)
+    about = tuple(dict.fromkeys(fold_split.how for fold_split in splits))
+    names = tuple(fold.name for fold in inner)
+    return Inner(tuple(cells.dims), tasks[0], about, names, parts, labels)
+
+
+class Candidate:
+    """A system with some settings, to be trained on any of the folds.
+
+    Attributes:
+        stages: names of the stages that it trains.
+        system: the network.
+    """
+
+    def __init__(
+        self,
+        inner: Inner,
+        config: ConfigDict,
+        seeds: Sequence[int],
+        progress: Progress,
+        until: str | None = None,
+    ):
+        """Builds the network, and compiles nothing yet.
+
+        Args:
+            inner: the training part.
+            config: of a trial; its seeds are not used.
+            seeds: S seeds.
+            progress: where progress is shown.
+            until: the last stage to train; None: the system's last.
+
+        Raises:
+            InputError: it cannot be built.
+        """
+        self._inner, self._progress = inner, progress
+        self._seeds = list(seeds)
+        config = configs.change(config, {"seeds": len(self._seeds)})
+        most = max(len(parts.layouts["train"].conversations) for parts in inner.parts)
+        trainer = make_trainer(config, inner.parts[0], inner.task, most, until)
+        check_network("a search", trainer.system)
+        self._trainer = cast(Trainer, trainer)
+        self.stages, self.system = self._trainer.stages, self._trainer.system
+        self._trainer.release()  # several may be made before any of them trains
+        self._numbers = bool(inner.task.targets)
+        runs = len(self._seeds) * len(inner.parts)
+        self._small = is_small(self._trainer, inner.parts[0].rows, runs)
+        with parallel.compiling(quickly=self._small):
+            options = parallel.compiler_options(jax.default_backend())
+        score = _scoring(self.system, self._trainer.objective)
+        self._score = jax.jit(score, compiler_options=options)
+
+    def train(self, fold: int, name: str, before: Trained | None = None) -> Snapshot:
+        """Trains all stages, or those after the trained ones; returns the last snapshot.
+
+        Args:
+            fold: its number.
+            name: for the progress.
+            before: the trained earlier stages on this fold; None: they are trained, too.
+        """
+        trainer, parts, start = self._trainer, self._inner.parts[fold], None
+        trainer.put(parts.rows)
+        groups = out_of_fold_groups(parts, trainer, trainer.settings)
+        with parallel.compiling(quickly=self._small):
+            if before:
+                stage = self.stages[len(before.finished)]
+                start = trainer.before(stage, before.params, before.finished, self._seeds)
+            labels, snapshot = self._inner.labels[fold], start
+            for snapshot in trainer.run(labels, self._seeds, start, groups=groups):
+                if len(snapshot.finished) < len(self.stages):
+                    epochs = trainer.epochs(snapshot.stage)
+                    self._progress.epoch(name, snapshot, epochs, self._numbers)
+                Preemption.check()
+        trainer.release()
+        assert snapshot is not None  # the last one has every stage finished
+        return snapshot
+
+    def trained(self, snapshot: Snapshot) -> Trained:
+        """Returns what the next stage needs of a last snapshot, in the host's memory."""
+        return Trained(jax.tree.map(np.asarray, snapshot.state.best), dict(snapshot.finished))
+
+    def losses(self, fold: int, snapshot: Snapshot) -> dict[str, np.ndarray]:
+        """Computes each head's loss [S] on the holdout group; infinite for a seed that failed.
+
+        The loss of classes is cross-entropy in nats, whatever weighs classes or smooths labels in
+        training, with the logits divided by the temperature with the lowest loss: trained models
+        are calibrated, so that a network's own confidence says nothing about their predictions.
+        """
+        rows = self._inner.parts[fold].rows["valid"]
+        inputs = rows.inputs._replace(features=jax.tree.map(np.asarray, rows.features))
+        labels = self._inner.labels[fold]["valid"]
+        reference = self._trainer.objective.reference(self._inner.labels[fold]["train"])
+        scores = self._score(snapshot.state.best, inputs, labels, reference)
+        losses = {}
+        for name, outcome in snapshot.finished.items():
+            converged = (outcome.best_epoch > 0) & ~outcome.failed.any(-1)
+            for index, head in enumerate(self._trainer.heads(name)):
+                loss = np.asarray(scores[head], np.float64)
+                losses[head] = np.where(converged[:, index] & np.isfinite(loss), loss, np.inf)
+        return losses
+
+
+def _scoring(system: System, objective: Objective) -> Callable[..., dict[str, Any]]:
+    heads = [head for stage in system.stages() for head in stage.heads]
+    plain = Classes(system.outputs) if isinstance(objective, Classes) else objective
+
+    def calibrated(answers, labels, reference):
+        tally = plain.tally(answers, labels, reference)
+        summed = plain.summed(answers, labels, reference, TEMPERATURES)
+        return plain.valid_losses(tally[None], summed[None]).min()
+
+    def score(params, inputs, labels, reference):
+        reference = jnp.ones(system.outputs) if plain is not objective else reference
+
+        def one(params):
+            logits, _ = system.apply({"params": params}, inputs)
+            return {head: calibrated(logits[head], labels, reference) for head in heads}
+
+        return jax.lax.map(one, params)
+
+    return score

@@ -82,7 +82,7 @@ def run(
             progress.notice(f"{name} is left out: {why}")
     systems = _choose(systems + cited, names)
     _set_seeds(systems, seeds or {})
-    configs = folds.configs(config, corpus)
+    configs = folds.fold_configs(config, corpus)
     trials = [prepare_trial(fold_config) for fold_config in configs.values()]
     stored_config = json.loads(config.to_json())
     folder.matches(workdir, stored_config)

@@ -15,7 +15,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from mman_jax.errors import InputError, nearest
-from mman_jax.study.inner import Candidate, Inner, Trained
+from mman_jax.study.folds import Candidate, Inner, Trained
 from mman_jax.systems import SYSTEMS
 from mman_jax.systems.settings import Ranges
 from mman_jax.training.programs import ANSWERS

@@ -8,7 +8,7 @@ import scipy.special
 from mman_jax.cli.terminal.screen import Screen
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
-from mman_jax.study.inner import Candidate, prepare_inner
+from mman_jax.study.folds import Candidate, prepare_inner
 from mman_jax.types import Inputs
 from tests import tiny
 

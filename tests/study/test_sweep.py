@@ -15,7 +15,7 @@ from mman_jax.data.cells.utterances import Utterances
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
 from mman_jax.study import recipe, sweep
-from mman_jax.study.inner import Inner, prepare_inner
+from mman_jax.study.folds import Inner, prepare_inner
 from mman_jax.study.sweep import Budget, Sweep
 from mman_jax.systems import SYSTEMS, build
 from mman_jax.systems.mman import papers

@@ -14,7 +14,7 @@ from mman_jax.data.sequences import Sequence, taken
 from mman_jax.data.synthetic.words import WordProcess, generate
 from mman_jax.errors import InputError
 from mman_jax.study import paper
-from mman_jax.study.inner import Candidate, prepare_inner
+from mman_jax.study.folds import Candidate, prepare_inner
 from mman_jax.trial import runner
 from mman_jax.trial.config import title
 from mman_jax.trial.stored import load_models

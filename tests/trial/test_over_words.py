@@ -15,7 +15,7 @@ from mman_jax.data.sequences import Sequence, taken
 from mman_jax.errors import InputError
 from mman_jax.inference import exported
 from mman_jax.inference.answerer import Answerer
-from mman_jax.study.inner import Candidate, prepare_inner
+from mman_jax.study.folds import Candidate, prepare_inner
 from mman_jax.trial import runner
 from mman_jax.trial.stored import load_models
 from mman_jax.trial.trial import prepare_trial
