@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mman_jax.data.corpus import Corpus
+from mman_jax.data.corpus import Corpus, Indices
 from mman_jax.data.scaling import Scaling
 from mman_jax.data.sequences import Sequence
 from mman_jax.errors import InputError
@@ -44,7 +44,7 @@ class Layout:
         return np.repeat(first, self.lengths) + within
 
 
-def pack(lengths: np.ndarray, conversations: npt.ArrayLike, length: int | None = None) -> Layout:
+def pack(lengths: np.ndarray, conversations: Indices, length: int | None = None) -> Layout:
     """Packs conversations in few rows: longest first, each into the first row with room.
 
     Args:

@@ -1,4 +1,4 @@
-"""What stands in two parts of a split: what was trained on would be scored."""
+"""Leaks: conversations and utterances in two parts of a split, trained on as well as scored."""
 
 import hashlib
 import itertools
@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from mman_jax.data.corpus import Corpus
-from mman_jax.data.validation import row_chunks
+from mman_jax.data.validation import SPLIT_NAMES, row_chunks
 from mman_jax.errors import InputError
 
 LONG = 8
-"""So many different utterances, one after the other, are no accident."""
+"""This many different utterances in a row are no accident."""
 
 SHARE = 0.05
 """Copies of more than this share of a part's conversations are no accident, however short."""
@@ -19,41 +19,42 @@ SHARE = 0.05
 _COARSE = 0.02  # rounding that changes a row by more than this share of its norm says nothing
 _LARGEST_HALF = float(np.finfo(np.float16).max)
 
-
 Keys = Mapping[str, np.ndarray]
 """Digests [2, N] uint64 of each modality's utterances, in two roundings."""
+
+_Member = tuple[int, str]  # a conversation and its part
 
 
 def check(
     corpus: Corpus, parts: Mapping[str, np.ndarray], keys: Keys | None = None
 ) -> tuple[str, ...]:
-    """Looks for conversations and utterances that stand in two parts.
+    """Looks for conversations and utterances that are in two parts.
 
-    Conversations with the same features, to the bit, are refused where that can be no accident: a
+    Conversations with the same features, to the bit, are refused if that can be no accident: a
     conversation of `LONG` different utterances, or more than `SHARE` of a part. Fewer and shorter
-    ones are told: two real dialogues may have the same few words. Test utterances that training or
-    validation holds, too, are told with their share of the test part: to the bit, rounded to
-    float16 or to three decimals, or equal in all modalities but one. Zeros alone hold nothing and
-    are passed over. Features are read in chunks; a digest of each utterance is kept.
+    ones are reported: two real dialogues may consist of the same few words. Test utterances that
+    are in training or validation as well are reported with their share of the test part: to the
+    bit, rounded to float16 or to three decimals, or equal in all modalities but one. Features that
+    are all zero are ignored. They are read in chunks; a digest of each utterance is kept.
 
     Conversations are compared with their sequences, utterances by features alone.
 
     Args:
-        corpus: features [N, D] a modality.
-        parts: conversation indices [conversations in it] int64 by part, disjoint.
-        keys: what `keys` gives of the corpus, where several splits of it are looked at.
+        corpus: The corpus.
+        parts: Conversation indices [conversations] int64 by part, disjoint.
+        keys: Result of `keys`, if several splits of a corpus are checked.
 
     Returns:
-        Sentences for people, one for each finding.
+        Sentences for people.
 
     Raises:
-        InputError: naming two conversations and their parts.
+        InputError: Two equal conversations, with their parts.
     """
     return (*_conversations(corpus, parts), *_utterances(corpus, parts, keys))
 
 
 def keys(corpus: Corpus) -> Keys:
-    """The digests of all utterances by modality; they take nearly all the time of a check."""
+    """Computes the digests of all utterances by modality; the slowest part of a check."""
     return {
         modality: _row_keys(array, corpus.present.get(modality))
         for modality, array in corpus.features.items()
@@ -64,14 +65,13 @@ def _conversations(corpus: Corpus, parts: Mapping[str, np.ndarray]) -> list[str]
     pairs = _copies(corpus, parts)
     if not pairs:
         return []
-    names, bounds = corpus.conversation_ids, corpus.offsets
+    names, bounds = corpus.conversation_ids, corpus.offsets.tolist()
     copied: dict[str, set[int]] = {part: set() for part in parts}
-    for pair in pairs:
-        for conversation, part in pair:
-            copied[part].add(conversation)
+    for conversation, part in itertools.chain(*pairs):
+        copied[part].add(conversation)
     many = any(len(copied[part]) > SHARE * len(members) for part, members in parts.items())
     for (first, first_part), (second, part) in pairs:
-        if many or _different(corpus, slice(*bounds[second : second + 2].tolist())) >= LONG:
+        if many or _different(corpus, range(*bounds[second : second + 2])) >= LONG:
             place = f"{corpus.source or 'corpus'}: conversation {names[second]} ({part})"
             found = f"the same features as conversation {names[first]} ({first_part})"
             raise InputError(place, found, "each conversation in one part of the split")
@@ -83,14 +83,11 @@ def _conversations(corpus: Corpus, parts: Mapping[str, np.ndarray]) -> list[str]
     ]
 
 
-def _copies(
-    corpus: Corpus, parts: Mapping[str, np.ndarray]
-) -> list[tuple[tuple[int, str], tuple[int, str]]]:
-    """Pairs of (conversation, part) of equal features in different parts."""
-    # Most are told apart by their length, their first and their last utterance.
-    bounds = corpus.offsets.tolist()
-    spans = [slice(start, stop) for start, stop in itertools.pairwise(bounds)]
-    alike: dict[bytes, list[tuple[int, str]]] = {}
+def _copies(corpus: Corpus, parts: Mapping[str, np.ndarray]) -> list[tuple[_Member, _Member]]:
+    """Returns pairs of conversations with equal features in different parts."""
+    spans = [slice(start, stop) for start, stop in itertools.pairwise(corpus.offsets.tolist())]
+    # The length, the first and the last utterance distinguish most conversations.
+    alike: dict[bytes, list[_Member]] = {}
     for part, conversations in parts.items():
         for conversation in np.asarray(conversations).tolist():
             alike.setdefault(_outline(corpus, spans[conversation]), []).append((conversation, part))
@@ -98,7 +95,7 @@ def _copies(
     for group in alike.values():
         if len({part for _, part in group}) < 2:
             continue
-        seen: dict[bytes, tuple[int, str]] = {}
+        seen: dict[bytes, _Member] = {}
         for conversation, part in group:
             digest = _digest(corpus, spans[conversation])
             first = seen.setdefault(digest, (conversation, part))
@@ -107,10 +104,10 @@ def _copies(
     return pairs
 
 
-def _different(corpus: Corpus, span: slice) -> int:
-    """How many different utterances a conversation has, `LONG` at most."""
+def _different(corpus: Corpus, rows: range) -> int:
+    """Returns the number of different utterances in rows, at most `LONG`."""
     seen: set[bytes] = set()
-    for row in range(span.start, span.stop):
+    for row in rows:
         seen.add(_outline(corpus, slice(row, row + 1)))
         if len(seen) == LONG:
             break
@@ -118,18 +115,19 @@ def _different(corpus: Corpus, span: slice) -> int:
 
 
 def _outline(corpus: Corpus, span: slice) -> bytes:
+    """Returns a digest of the length, the first and the last utterance of a conversation."""
     digest = hashlib.blake2b(str(span.stop - span.start).encode(), digest_size=16)
     for name in corpus.features:
-        digest.update(_looked_at(corpus, name, [span.start, span.stop - 1]))
+        digest.update(_features(corpus, name, [span.start, span.stop - 1]))
     return digest.digest()
 
 
 def _digest(corpus: Corpus, span: slice) -> bytes:
-    """Of all features of a conversation; empty where all are zero."""
+    """Returns a digest of all features of a conversation; empty if all are zero."""
     digest, anything = hashlib.blake2b(digest_size=16), False
     for name, array in corpus.features.items():
         for rows in row_chunks(array, span.start, span.stop):
-            values = _looked_at(corpus, name, rows)
+            values = _features(corpus, name, rows)
             anything = anything or bool(values.any())
             digest.update(values)
     for sequence in corpus.sequences.values():
@@ -140,8 +138,8 @@ def _digest(corpus: Corpus, span: slice) -> bytes:
     return digest.digest() if anything else b""
 
 
-def _looked_at(corpus: Corpus, name: str, rows: slice | list[int]) -> np.ndarray:
-    """Some rows of a modality; zeros where an utterance lacks it, whatever fills its place."""
+def _features(corpus: Corpus, name: str, rows: slice | list[int]) -> np.ndarray:
+    """Returns rows of a modality, with zeros where it is missing."""
     values, present = corpus.features[name][rows], corpus.present.get(name)
     if present is not None:
         values = np.where(present[rows][:, None], values, np.float32(0))
@@ -149,64 +147,56 @@ def _looked_at(corpus: Corpus, name: str, rows: slice | list[int]) -> np.ndarray
 
 
 def _utterances(corpus: Corpus, parts: Mapping[str, np.ndarray], known: Keys | None) -> list[str]:
-    if not {"train", "valid", "test"} <= parts.keys():
+    if not parts.keys() >= set(SPLIT_NAMES) or not len(parts["test"]):
         return []
-    count = len(corpus.labels)
-    part_of = np.full(len(corpus.lengths), -1)
-    for index, part in enumerate(("train", "valid", "test")):
-        part_of[parts[part]] = index
-    part_of = np.repeat(part_of, corpus.lengths)
-    test, other = part_of == 2, (part_of == 0) | (part_of == 1)
-    if not test.any():
-        return []
+    test = corpus.is_of(parts["test"])
+    other = corpus.is_of(np.concatenate([parts["train"], parts["valid"]]))
     digests = keys(corpus) if known is None else known
-    whole = _shared(list(digests.values()), count, test, other)
     total, notices = int(test.sum()), []
-
-    def told(found: np.ndarray, what: str) -> None:
-        if found.any():
-            share = f"{int(found.sum())} of {total} test utterances ({found.sum() / total:.1%})"
-            notices.append(f"{share} have {what}, to the bit or rounded")
-
-    told(whole, "the features of an utterance in training or validation")
+    copied = _shared(list(digests.values()), test, other)
+    findings = [(copied, "the features of an utterance in training or validation")]
     for modality in digests if len(digests) > 1 else ():
         rest = [key for name, key in digests.items() if name != modality]
-        found = _shared(rest, count, test, other) & ~whole
-        told(found, f"all but {modality} in common with an utterance in training or validation")
+        what = f"all but {modality} in common with an utterance in training or validation"
+        findings.append((_shared(rest, test, other) & ~copied, what))
+    for utterances, what in findings:
+        count = int(utterances.sum())
+        if count:
+            share = f"{count} of {total} test utterances ({count / total:.1%})"
+            notices.append(f"{share} have {what}, to the bit or rounded")
     return notices
 
 
-def _shared(keys: list[np.ndarray], count: int, test: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """[N] bool: the test utterances whose keys in all these modalities another part has, too."""
-    found = np.zeros(count, bool)
+def _shared(keys: list[np.ndarray], test: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Returns [N] bool: test utterances whose keys in all these modalities `other` has as well."""
+    shared = np.zeros(len(test), bool)
     for rounding in range(2):
-        mixed = np.zeros(count, np.uint64)
+        mixed = np.zeros(len(test), np.uint64)
         for number, key in enumerate(keys):
             # Wraps round: the keys are digests already, and any odd factor keeps them apart.
             mixed += key[rounding] * np.uint64(2 * number + 1)
         anything = np.any([key[rounding] != 0 for key in keys], axis=0)
-        found |= test & anything & np.isin(mixed, mixed[other])
-    return found
+        shared |= test & anything & np.isin(mixed, mixed[other])
+    return shared
 
 
 def _row_keys(array: np.ndarray, present: np.ndarray | None) -> np.ndarray:
-    """[2, N] uint64 digests of rows, as float16 and in three decimals; 0 where a row is nothing."""
+    """Computes [2, N] uint64 digests of rows, as float16 and in three decimals; 0 for zeros."""
     keys = np.zeros((2, len(array)), np.uint64)
     for rows in row_chunks(array):
         values = np.array(array[rows], np.float32)
         if present is not None:
             values[~present[rows]] = 0
         half = np.clip(values, -_LARGEST_HALF, _LARGEST_HALF).astype(np.float16)
-        with np.errstate(over="ignore"):  # what overflows is not taken
-            decimals = np.round(values.astype(np.float64), 3).astype(np.float32)
+        exact = values.astype(np.float64)
+        with np.errstate(over="ignore"):  # a rounding that overflows is not used
+            decimals = np.round(exact, 3).astype(np.float32)
+        coarse = _COARSE * np.linalg.norm(exact, axis=1)
         for rounding, rounded in enumerate((half.astype(np.float32), decimals)):
-            exact = values.astype(np.float64)
             error = np.linalg.norm(rounded - exact, axis=1)
-            rounded = np.where(
-                (error > _COARSE * np.linalg.norm(exact, axis=1))[:, None], values, rounded
-            ) + np.float32(0)  # no -0.0
+            rounded = np.where((error > coarse)[:, None], values, rounded)
+            rounded += np.float32(0)  # no -0.0
             for row in np.flatnonzero(rounded.any(axis=1)):
-                digest = hashlib.blake2b(digest_size=8)
-                digest.update(np.ascontiguousarray(rounded[row]))
+                digest = hashlib.blake2b(np.ascontiguousarray(rounded[row]), digest_size=8)
                 keys[rounding, rows.start + row] = int.from_bytes(digest.digest(), "little")
     return keys

@@ -4,10 +4,9 @@ import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
 from mman_jax.data import sequences
-from mman_jax.data.corpus import Corpus
+from mman_jax.data.corpus import Corpus, Indices
 from mman_jax.data.validation import row_chunks
 from mman_jax.errors import InputError, nearest
 
@@ -61,7 +60,7 @@ class Scaling:
 
 def fit(
     corpus: Corpus,
-    conversations: npt.ArrayLike,
+    conversations: Indices,
     frames: Mapping[str, sequences.Sequence] | None = None,
 ) -> Scaling:
     """The statistics of these conversations, summed in float64 and in bounded memory.
@@ -108,7 +107,7 @@ def fit(
 def moments(
     array: np.ndarray,
     offsets: np.ndarray,
-    conversations: npt.ArrayLike,
+    conversations: Indices,
     present: np.ndarray | None = None,
     columns: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -3,10 +3,9 @@
 import dataclasses
 
 import numpy as np
-import numpy.typing as npt
 
 from mman_jax.data import scaling
-from mman_jax.data.corpus import Corpus
+from mman_jax.data.corpus import Corpus, Indices
 from mman_jax.data.splits import Split
 from mman_jax.errors import InputError
 
@@ -86,7 +85,7 @@ class UnusualColumns:
 
 
 def of_columns(
-    corpus: Corpus, fitted: scaling.Scaling, conversations: npt.ArrayLike
+    corpus: Corpus, fitted: scaling.Scaling, conversations: Indices
 ) -> list[UnusualColumns]:
     """Returns the unusual feature columns of each modality; reads few features again, or none.
 

@@ -5,11 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from mman_jax.data import batching, sequences
 from mman_jax.data.batching import Layout
-from mman_jax.data.corpus import Corpus
+from mman_jax.data.corpus import Corpus, Indices
 
 FrameView = Callable[[str], Mapping[str, int]]
 """Returns the view of a modality's frames: arguments of `views.as_is`."""
@@ -63,7 +62,7 @@ class Cells:
         """D of each modality."""
         return self.corpus.dims
 
-    def items(self, corpus: Corpus, conversations: npt.ArrayLike) -> np.ndarray:
+    def items(self, corpus: Corpus, conversations: Indices) -> np.ndarray:
         """Returns the items [n] int64 of conversations of the original corpus, in their order."""
         return corpus.utterances_of(conversations)
 
@@ -153,7 +152,7 @@ class Utterances(Cells):
         """Selects the modalities of a corpus; see `Cells.make`."""
         return cls(corpus.select_modalities(list(modalities)))
 
-    def items(self, corpus: Corpus, conversations: npt.ArrayLike) -> np.ndarray:
+    def items(self, corpus: Corpus, conversations: Indices) -> np.ndarray:
         """Returns the conversations themselves."""
         return np.asarray(conversations, np.int64)
 
