@@ -47,10 +47,7 @@ class Layout:
 def pack(lengths: np.ndarray, conversations: Indices, length: int | None = None) -> Layout:
     """Packs conversations in few rows: longest first, each into the first row with room.
 
-    Args:
-        lengths: [conversations of the corpus] integers.
-        conversations: Indices of those to pack; the layout keeps their order.
-        length: U; by default the length of the longest.
+    `lengths` is that of the corpus, `length` is U; by default the length of the longest.
 
     Raises:
         InputError: No conversations, or one that is longer than `length`.
@@ -97,14 +94,6 @@ class PackedFeatures:
     dtype = np.dtype(np.float32)
 
     def __init__(self, corpus: Corpus, layout: Layout, modality: str, scaling: Scaling | None):
-        """Reads nothing yet.
-
-        Args:
-            corpus: Corpus with the features.
-            layout: Positions of its conversations.
-            modality: Name of the modality.
-            scaling: Scaling to apply, or None.
-        """
         self._values, self._modality = corpus.features[modality], modality
         self._present = corpus.present.get(modality)
         self._layout, self._scaling = layout, scaling
@@ -165,15 +154,6 @@ class PackedFrames(PackedFeatures):
         scaling: Scaling | None,
         frames: Sequence,
     ):
-        """Reads nothing yet.
-
-        Args:
-            corpus: Corpus of N utterances, the cells.
-            layout: Positions of its conversations.
-            modality: Name of the modality.
-            scaling: Scaling to apply, or None.
-            frames: Frames of the N utterances.
-        """
         super().__init__(corpus, layout, modality, scaling)
         self._frames, self._starts = frames, frames.offsets
         most = max(1, int(frames.lengths.max(initial=0)))
@@ -204,10 +184,9 @@ def rows(
     Args:
         corpus: Corpus of N utterances.
         layout: Positions of its conversations.
-        labels: [N] int32, classes of all its utterances; None: `UNSCORED`.
+        labels: [N] int32, their classes; None: `UNSCORED`.
         scaling: Scaling of the features, or None.
-        frames: Frames of the N utterances, for modalities that have them in place of one vector per
-            utterance: features are then [R + 1, U, F, D], and `present` is [R + 1, U, F].
+        frames: Frames of the N utterances, for modalities with `PackedFrames`.
     """
     order = corpus.utterances_of(layout.conversations)
     mask = place(layout, np.ones(len(order), bool), False)
@@ -230,13 +209,7 @@ def rows(
 
 
 def place(layout: Layout, values: np.ndarray, padding: Any) -> np.ndarray:
-    """Places [utterances in the layout, ...] in rows [R + 1, U, ...], in the order of `gather`.
-
-    Args:
-        layout: Positions of the conversations.
-        values: Values of their utterances, by conversation, in order.
-        padding: Value of padding.
-    """
+    """Places [utterances in the layout, ...] in rows [R + 1, U, ...], in the order of `gather`."""
     placed = np.full(((layout.rows + 1) * layout.length, *values.shape[1:]), padding, values.dtype)
     placed[layout.positions] = values
     return placed.reshape(layout.rows + 1, layout.length, *values.shape[1:])
@@ -245,10 +218,7 @@ def place(layout: Layout, values: np.ndarray, padding: Any) -> np.ndarray:
 def gather(layout: Layout, values: npt.ArrayLike, axis: int = 0) -> np.ndarray:
     """Gathers [utterances in the layout, ...] from rows [R, U, ...]; the inverse of `place`.
 
-    Args:
-        layout: Positions of the conversations.
-        values: The rows, at least R of them: rows of padding only are left out.
-        axis: Axis of R, for values with leading axes such as seeds; the next axis is U.
+    Values may have leading axes such as seeds: `axis` is that of R. Rows of padding are left out.
 
     Raises:
         ValueError: The values do not have the layout's axes.

@@ -31,11 +31,6 @@ def match(other: Corpus, corpus: Corpus, conversations: Indices) -> Corpus:
 
     Label names are matched without regard to case, and by their synonyms.
 
-    Args:
-        other: Corpus to test on.
-        corpus: Corpus to train on.
-        conversations: Indices of the conversations of `other` that are scored.
-
     Raises:
         InputError: A modality that `other` lacks or that has another size, a label of scored
             utterances that `corpus` does not have, or no labelled utterance.
@@ -72,11 +67,6 @@ def join(corpus: Corpus, split: Split, other: Corpus) -> tuple[Corpus, Split]:
 
     The first corpus's test part is left out. Conversations that are in both are refused or reported
     (see `leaks.check`).
-
-    Args:
-        corpus: Corpus to train on.
-        split: Split of `corpus`.
-        other: Corpus to test on.
 
     Raises:
         InputError: As `match`; or the same conversations are in both.

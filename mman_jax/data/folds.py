@@ -91,7 +91,7 @@ def inner(corpus: Corpus, split: Split, by: str = "", setting: str = PLACE) -> t
 
     Args:
         corpus: The corpus.
-        split: Split whose training part is divided.
+        split: Its split.
         by: As in `folds`; empty: by sessions if training has three or more, otherwise `INNER`
             groups that share no speaker if possible (see `inner_groups`).
         setting: Setting that `by` comes from, for messages.
@@ -124,12 +124,6 @@ def inner_groups(
     """Assigns conversations to k groups with about equal numbers of labelled utterances.
 
     The groups share no speaker if then none has more than two thirds of these utterances.
-
-    Args:
-        corpus: The corpus.
-        conversations: Indices of the conversations.
-        k: Number of groups.
-        setting: Setting that asks for them, for messages.
 
     Returns:
         [conversations] int64, the group of each, from 0.

@@ -79,26 +79,9 @@ def relabel(corpus: Corpus, names: Mapping[str, str]) -> Corpus:
     is mapped to nothing become context only. The new names are in the order in which they come up
     among the old labels. Names that the corpus does not have are ignored: `check_map` refuses them.
 
-    Args:
-        corpus: Corpus with K labels.
-        names: New name of each label, see `read_map`.
-
     Raises:
         InputError: No label would be left.
 
-    Examples:
-        >>> corpus = Corpus(
-        ...     features={"text": np.ones((4, 1), "float32")},
-        ...     labels=np.array([0, 1, 2, 3], np.int32),
-        ...     label_names=("fear", "joy", "anger", "surprise"),
-        ...     lengths=np.array([4], np.int32),
-        ...     conversation_ids=("a",),
-        ...     utterance_ids=tuple("1234"),
-        ... )
-        >>> to = {"fear": "negative", "anger": "negative", "joy": "positive", "surprise": ""}
-        >>> renamed = relabel(corpus, to)
-        >>> renamed.label_names, renamed.labels.tolist()
-        (('negative', 'positive'), [0, 1, 0, -1])
     """
     lowered = {name.lower(): new for name, new in names.items()}
     renamed = [lowered.get(name.lower(), name) for name in corpus.label_names]

@@ -101,11 +101,10 @@ def prepare(
     Args:
         corpus: The corpus.
         split: Conversations of each part; None: as `splits.split` chooses.
-        shapes: Minimum sizes of the parts, so that several splits of a corpus share compiled
-            programs (see `common_shapes`); they are filled up with padding.
+        shapes: Minimum sizes, so that several splits share compiled programs (`common_shapes`).
         cells: Cells of the corpus; None: its utterances.
-        scale_test: Whether the test part is scaled by its own statistics, if it is from another
-            corpus: this reads its features, not its labels.
+        scale_test: Whether the features of the test part are scaled by their own statistics, if
+            they are from another corpus.
 
     Raises:
         InputError: The corpus cannot be split.
@@ -127,24 +126,7 @@ def prepare(
 def common_shapes(
     corpus: Corpus, several: Iterable[splits.Split], cells: Cells | None = None
 ) -> Shapes:
-    """Returns the smallest shapes that fit each of several splits; `cells` as in `prepare`.
-
-    Examples:
-        Conversations of 5, 2 and 3 utterances: the first is as long as the others together.
-
-        >>> corpus = Corpus(
-        ...     features={"speech": np.eye(10, dtype=np.float32)},
-        ...     labels=np.zeros(10, np.int32),
-        ...     label_names=("calm",),
-        ...     lengths=np.array([5, 2, 3], np.int32),
-        ...     conversation_ids=("a", "b", "c"),
-        ...     utterance_ids=tuple("1234512123"),
-        ... )
-        >>> parts = [np.array([0]), np.array([1]), np.array([2])]
-        >>> cycle = [splits.Split(*parts[i:], *parts[:i], how="by hand") for i in range(3)]
-        >>> common_shapes(corpus, cycle)
-        {'train': (1, 5), 'valid': (1, 5), 'test': (1, 5)}
-    """
+    """Returns the smallest shapes that fit each of several splits; `cells` as in `prepare`."""
     several, shapes = list(several), {}
     cells = Utterances(corpus) if cells is None else cells
     for part in SPLIT_NAMES:

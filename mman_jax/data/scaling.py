@@ -23,22 +23,22 @@ _SMALLEST = 1e-30
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Scaling:
-    """What to subtract from each column and what to multiply it by, then.
+    """The standard scores of columns.
 
     Attributes:
-        mean: modality to [D] float32.
-        scale: modality to [D] float32: one over the deviation, or 1 for a constant column,
-            which so becomes 0 in training and stays bounded elsewhere.
+        mean: [D] float32 of each modality.
+        scale: [D] float32 of each modality: one over the deviation, or 1 for a constant column,
+            which becomes 0 in training and stays bounded elsewhere.
     """
 
     mean: dict[str, np.ndarray]
     scale: dict[str, np.ndarray]
 
     def apply(self, features: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Scaled copies of [..., D] arrays, float32, clipped to plus and minus LIMIT.
+        """Scales [..., D] arrays to float32 copies, clipped to plus and minus LIMIT.
 
         Raises:
-            InputError: a modality that was not fitted, or another D than was fitted.
+            InputError: A modality or a D that was not fitted.
         """
         return {name: self._apply_one(name, array) for name, array in features.items()}
 
@@ -63,29 +63,16 @@ def fit(
     conversations: Indices,
     frames: Mapping[str, sequences.Sequence] | None = None,
 ) -> Scaling:
-    """The statistics of these conversations, summed in float64 and in bounded memory.
+    """Computes the statistics of conversations in float64, in bounded memory.
 
     Args:
-        corpus: the corpus.
-        conversations: indices of the training conversations.
-        frames: by modality, where the statistics are those of what lies inside the utterances.
+        corpus: The corpus.
+        conversations: Indices of the training conversations.
+        frames: Frames of modalities whose statistics are those of the frames.
 
     Raises:
-        InputError: no conversations.
+        InputError: No conversations.
 
-    Examples:
-        Training is the first conversation: mean 2, deviation 1. The second is scaled by that, too.
-
-        >>> corpus = Corpus(
-        ...     features={"speech": np.array([[1], [3], [7]], np.float32)},
-        ...     labels=np.array([0, 0, 0], np.int32),
-        ...     label_names=("calm",),
-        ...     lengths=np.array([2, 1], np.int32),
-        ...     conversation_ids=("a", "b"),
-        ...     utterance_ids=("a1", "a2", "b1"),
-        ... )
-        >>> fit(corpus, [0]).apply(corpus.features)["speech"].tolist()
-        [[-1.0], [1.0], [5.0]]
     """
     if not len(conversations):
         raise InputError("scaling", "no training conversations", "at least one")
@@ -115,10 +102,10 @@ def moments(
 
     Args:
         array: [N, D] float32.
-        offsets: Row at which each conversation starts, then N.
+        offsets: First row of each conversation, then N.
         conversations: Indices of the conversations.
         present: [N] bool, rows that count; None: all. Without any, the moments are 0.
-        columns: Indices of the columns that are computed; None: all.
+        columns: Indices of columns; None: all.
     """
     chosen = np.arange(array.shape[1]) if columns is None else columns
     spans = [(int(offsets[c]), int(offsets[c + 1])) for c in np.sort(conversations)]

@@ -88,10 +88,7 @@ def check_sequences(corpus: Any) -> None:
 def check_named(corpus: Any, what: str, modalities: Iterable[str] = ()) -> None:
     """Refuses a corpus without sequences, or without those of some modalities.
 
-    Args:
-        corpus: The corpus.
-        what: What the sequences are needed for, for the message.
-        modalities: Names of modalities.
+    `what` names in the message what they are needed for.
 
     Raises:
         InputError: The missing sequence.
@@ -197,7 +194,7 @@ def _check_intervals(corpus: Any, modality: str, sequence: Sequence, intervals: 
         found = f"shape {intervals.shape}"
         raise InputError(place, found, f"({cells}, 2), start and end of each cell")
     starts, ends = intervals.T
-    falls = np.diff(starts, prepend=-np.inf) < 0
+    falls = np.append(False, starts[1:] < starts[:-1])
     falls[sequence.offsets[:-1][sequence.lengths > 0]] = False
     rules = (
         (~np.isfinite(intervals).all(1), "from {start:g} to {end:g}", "finite seconds"),

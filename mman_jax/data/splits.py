@@ -183,13 +183,8 @@ def balanced(corpus: Corpus, apart: Iterable[Sequence[int]], k: int) -> list[np.
     The largest group comes first, each goes into the bin with the fewest. Labels that a protocol
     does not score count as well, so that all protocols have the same bins.
 
-    Args:
-        corpus: The corpus.
-        apart: Indices of the conversations of each group; at least k groups.
-        k: Number of bins; none stays empty.
-
     Returns:
-        Ascending conversation indices, int64, of each bin.
+        Ascending conversation indices, int64, of each bin; none is empty for at least k groups.
     """
     weights = labelled(corpus)
 

@@ -32,17 +32,6 @@ def of_split(corpus: Corpus, split: Split) -> list[str]:
     Raises:
         InputError: A modality is missing in all training utterances.
 
-    Examples:
-        >>> corpus = Corpus(
-        ...     features={"speech": np.eye(3, dtype=np.float32)},
-        ...     labels=np.array([0, 1, 0], np.int32),
-        ...     label_names=("calm", "angry"),
-        ...     lengths=np.array([1, 1, 1], np.int32),
-        ...     conversation_ids=("a", "b", "c"),
-        ...     utterance_ids=("1", "1", "1"),
-        ... )
-        >>> of_split(corpus, Split(np.array([0]), np.array([1]), np.array([2]), "by hand"))
-        ['training is one conversation: what is learnt may be true of it alone']
     """
     sentences = []
     for modality, present in corpus.present.items():
@@ -89,10 +78,7 @@ def of_columns(
 ) -> list[UnusualColumns]:
     """Returns the unusual feature columns of each modality; reads few features again, or none.
 
-    Args:
-        corpus: Corpus that the scaling was fitted to.
-        fitted: The scaling.
-        conversations: Indices of the training conversations.
+    `fitted` is the scaling of the corpus, by these training conversations.
     """
     unusual = []
     for modality, array in corpus.features.items():

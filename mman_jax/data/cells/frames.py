@@ -9,7 +9,7 @@ import numpy as np
 
 from mman_jax.data import sequences
 from mman_jax.data.cells import views
-from mman_jax.data.cells.utterances import Cells, FrameView, left_out, without
+from mman_jax.data.cells.utterances import Cells, FrameView, items_corpus, left_out, without
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.sequences import Sequence
 
@@ -79,9 +79,7 @@ class Frames(Cells):
 def frames(corpus: Corpus, view: Mapping[str, Mapping[str, int]]) -> Frames:
     """Makes cells of the frames of all utterances.
 
-    Args:
-        corpus: Corpus with sequences.
-        view: View of each modality, in order: arguments of `views.as_is`.
+    `view` has the arguments of `views.as_is` for each modality, in order.
 
     Raises:
         InputError: No sequences, or a modality without one.
@@ -89,22 +87,10 @@ def frames(corpus: Corpus, view: Mapping[str, Mapping[str, int]]) -> Frames:
     sequences.check_named(corpus, "frames", view)
     originals = {name: corpus.sequences[name] for name in view}
     viewed = {name: views.as_is(originals[name], **kept) for name, kept in view.items()}
-    utterances = len(corpus.labels)
     present = {name: sequence.lengths > 0 for name, sequence in originals.items()}
-    cells = Corpus(
-        features={name: sequences.averaged(sequence) for name, sequence in viewed.items()},
-        present={name: rows for name, rows in present.items() if not rows.all()},
-        labels=corpus.labels,
-        targets=corpus.targets,
-        votes=corpus.votes,
-        label_names=corpus.label_names,
-        lengths=np.ones(utterances, np.int32),
-        conversation_ids=tuple(map(str, range(utterances))),
-        utterance_ids=("0",) * utterances,
-        source=corpus.source,
-    )
+    features = {name: sequences.averaged(sequence) for name, sequence in viewed.items()}
     return Frames(
-        corpus=cells,
+        corpus=items_corpus(corpus, features, present, np.ones(len(corpus.labels), np.int32)),
         frames=viewed,
         view={name: dict(kept) for name, kept in view.items()},
         cut={

@@ -9,6 +9,7 @@ import numpy as np
 from mman_jax.data import batching, sequences
 from mman_jax.data.batching import Layout
 from mman_jax.data.corpus import Corpus, Indices
+from mman_jax.types import UNSCORED
 
 FrameView = Callable[[str], Mapping[str, int]]
 """Returns the view of a modality's frames: arguments of `views.as_is`."""
@@ -77,10 +78,7 @@ class Cells:
 
         The value of an utterance is that of its last cell.
 
-        Args:
-            values: [..., R, U, ...].
-            layout: Positions of all items, in their order.
-            axis: Axis of R.
+        `values` is [..., R, U, ...], `layout` that of all items in order, and `axis` that of R.
         """
         cells = batching.gather(layout, values, axis)
         return cells.take(np.cumsum(layout.lengths) - 1, axis)
@@ -108,6 +106,37 @@ class Cells:
     def notices(self) -> list[str]:
         """Returns sentences for people."""
         return []
+
+
+def items_corpus(
+    corpus: Corpus,
+    features: dict[str, np.ndarray],
+    present: dict[str, np.ndarray],
+    counts: np.ndarray,
+) -> Corpus:
+    """Returns a corpus whose conversations are the N utterances, with `counts` [N] cells each.
+
+    The label of an utterance is on its last cell.
+    """
+    last = np.cumsum(counts) - 1
+
+    def at_last(values: np.ndarray, unknown: float) -> np.ndarray:
+        cells = np.full(int(last[-1]) + 1, unknown, values.dtype)
+        cells[last] = values
+        return cells
+
+    return Corpus(
+        features=features,
+        present={name: rows for name, rows in present.items() if not rows.all()},
+        labels=at_last(corpus.labels, UNSCORED),
+        targets={name: at_last(values, np.nan) for name, values in corpus.targets.items()},
+        votes={name: at_last(values, 0) for name, values in corpus.votes.items()},
+        label_names=corpus.label_names,
+        lengths=counts.astype(np.int32),
+        conversation_ids=tuple(map(str, range(len(counts)))),
+        utterance_ids=tuple(str(i) for count in counts.tolist() for i in range(count)),
+        source=corpus.source,
+    )
 
 
 def left_out(modalities: tuple[str, ...], kind: str) -> list[str]:

@@ -60,14 +60,9 @@ def subword(
     the middle of the first one; empty bins are left out. Without times a word has one frame. Memory
     is bounded.
 
-    Args:
-        corpus: Corpus with sequences.
-        pivot: Modality whose cells are the words.
-        frames: F, maximum number of bins of a word; the first ones are kept.
-        rate: Bins per second.
-
     Returns:
-        By modality a sequence of the T words, as if they were utterances: lengths [T] of at most F.
+        By modality a sequence of the T words, as if they were utterances: lengths [T] of at most
+        `frames`, the first ones.
 
     Raises:
         InputError: As `aligned`; or fewer than one frame, or a rate that is not above 0.

@@ -9,11 +9,10 @@ import numpy as np
 
 from mman_jax.data import sequences
 from mman_jax.data.cells import views
-from mman_jax.data.cells.utterances import Cells, FrameView, left_out, without
+from mman_jax.data.cells.utterances import Cells, FrameView, items_corpus, left_out, without
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.sequences import Sequence
 from mman_jax.errors import InputError
-from mman_jax.types import UNSCORED
 
 MOST = 50
 """Words of an utterance that are kept, the last ones."""
@@ -133,21 +132,9 @@ def words(
     chosen, counts = _last(lengths, most)
     present = {name: np.append(aligned[name].present, False)[chosen] for name in names}
     inside = views.subword(corpus, pivot) if frames else {}
-    last = np.cumsum(counts) - 1
-    cells = Corpus(
-        features={name: sequences.gathered(aligned[name].values, chosen) for name in names},
-        present={name: rows for name, rows in present.items() if not rows.all()},
-        labels=_at(last, corpus.labels, np.int32(UNSCORED)),
-        targets={name: _at(last, x, np.float32(np.nan)) for name, x in corpus.targets.items()},
-        votes={name: _at(last, x, np.int32(0)) for name, x in corpus.votes.items()},
-        label_names=corpus.label_names,
-        lengths=counts.astype(np.int32),
-        conversation_ids=tuple(map(str, range(len(counts)))),
-        utterance_ids=tuple(str(i) for count in counts.tolist() for i in range(count)),
-        source=corpus.source,
-    )
+    features = {name: sequences.gathered(aligned[name].values, chosen) for name in names}
     return Words(
-        corpus=cells,
+        corpus=items_corpus(corpus, features, present, counts),
         frames={name: sequences.taken(inside[name], chosen) for name in names if name in inside},
         pivot=pivot,
         most=most,
@@ -168,10 +155,3 @@ def _last(lengths: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
     chosen = np.repeat(first - before, counts) + np.arange(counts.sum())
     chosen[before[lengths == 0]] = -1
     return chosen, counts
-
-
-def _at(last: np.ndarray, values: np.ndarray, unknown: np.generic) -> np.ndarray:
-    """Returns values [N] at the last word of each utterance, and `unknown` at the others."""
-    cells = np.full(int(last[-1]) + 1, unknown)
-    cells[last] = values
-    return cells

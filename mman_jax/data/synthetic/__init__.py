@@ -9,9 +9,7 @@ from mman_jax.data.synthetic import process, words
 def bounds(corpus: Corpus, conversations: np.ndarray) -> dict[str, float]:
     """Returns the best accuracies on conversations of `synthetic_corpus` or `words_corpus`.
 
-    Args:
-        corpus: The corpus, with all or some of its modalities.
-        conversations: Indices of the conversations, or bool [V].
+    The corpus may have some of its modalities only.
 
     Returns:
         `ceiling`: the best accuracy of any system; `ceiling_late_fusion`: that of a late fusion;
@@ -26,9 +24,6 @@ def bounds(corpus: Corpus, conversations: np.ndarray) -> dict[str, float]:
 
 def posteriors(corpus: Corpus) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, str]]:
     """Returns the posterior [N, C] given everything, and those without each kind of evidence.
-
-    Args:
-        corpus: `synthetic_corpus` or `words_corpus`, with all or some of its modalities.
 
     Returns:
         The posterior given everything; by kind of evidence the posterior without it; and a

@@ -15,6 +15,7 @@ a modality.
 """
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -137,16 +138,14 @@ def generate(
     """
     ids, split, lengths, emotions = [], [], [], []
     features: dict[str, list[np.ndarray]] = {modality: [] for modality in process.emissions}
-    for part, (name, count) in enumerate(zip(SPLIT_NAMES, conversations, strict=True)):
-        for number in range(count):
-            stream = np.random.SeedSequence(seed, spawn_key=(part, number))
-            path, vectors = _conversation(process, np.random.default_rng(stream))
-            ids.append(f"{name}_{number:04d}")
-            split.append(name)
-            lengths.append(len(path))
-            emotions.append(path)
-            for modality, vector in vectors.items():
-                features[modality].append(vector)
+    for name, part, rng in streams(conversations, seed):
+        path, vectors = _conversation(process, rng)
+        ids.append(name)
+        split.append(part)
+        lengths.append(len(path))
+        emotions.append(path)
+        for modality, vector in vectors.items():
+            features[modality].append(vector)
     return Corpus(
         features={m: np.concatenate(parts).astype(np.float32) for m, parts in features.items()},
         labels=np.concatenate(emotions).astype(np.int32),
@@ -161,6 +160,16 @@ def generate(
         split=tuple(split),
         source="synthetic",
     )
+
+
+def streams(
+    conversations: tuple[int, int, int], seed: int
+) -> Iterator[tuple[str, str, np.random.Generator]]:
+    """Iterates over the ids of conversations, their parts and their random generators."""
+    for part, (name, count) in enumerate(zip(SPLIT_NAMES, conversations, strict=True)):
+        for number in range(count):
+            stream = np.random.SeedSequence(seed, spawn_key=(part, number))
+            yield f"{name}_{number:04d}", name, np.random.default_rng(stream)
 
 
 def _conversation(
@@ -245,14 +254,7 @@ def ceiling(
     right more often. Labels are not used: a model may exceed the ceiling on a finite test set by
     chance, within sampling error.
 
-    Args:
-        process: Process that the corpus was sampled from.
-        corpus: Features and lengths.
-        conversations: Indices of the conversations, or bool [V].
-        evidence: As in `posterior`.
-
-    Raises:
-        ValueError: Unknown evidence.
+    The arguments are those of `posterior`; `conversations` are indices, or bool [V].
     """
     return expected(posterior(process, corpus, evidence), corpus, conversations)
 

@@ -31,8 +31,7 @@ import numpy as np
 
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.sequences import Sequence
-from mman_jax.data.synthetic.process import expected, orthonormal
-from mman_jax.data.validation import SPLIT_NAMES
+from mman_jax.data.synthetic.process import expected, orthonormal, streams
 
 ANSWERS = ("negative", "positive")
 KINDS = ("order", "alignment", "shift")
@@ -154,19 +153,16 @@ def generate(
     ids, split, utterances = [], [], []
     cells: dict[str, list[np.ndarray]] = {name: [] for name in ("text", *RATES)}
     intervals: dict[str, list[np.ndarray]] = {name: [] for name in cells}
-    for part, (name, count) in enumerate(zip(SPLIT_NAMES, conversations, strict=True)):
-        for number in range(count):
-            stream = np.random.SeedSequence(seed, spawn_key=(part, number))
-            rng = np.random.default_rng(stream)
-            sampled = [draw(process, rng) for _ in range(process.utterances)]
-            for utterance in sampled:
-                for modality, x in measure(process, utterance, rng).items():
-                    cells[modality].append(x)
-                for modality, x in times(utterance).items():
-                    intervals[modality].append(x)
-            ids.append(f"{name}_{number:04d}")
-            split.append(name)
-            utterances += sampled
+    for name, part, rng in streams(conversations, seed):
+        sampled = [draw(process, rng) for _ in range(process.utterances)]
+        for utterance in sampled:
+            for modality, x in measure(process, utterance, rng).items():
+                cells[modality].append(x)
+            for modality, x in times(utterance).items():
+                intervals[modality].append(x)
+        ids.append(name)
+        split.append(part)
+        utterances += sampled
     spoken = tuple(VOCABULARY[word] for utterance in utterances for word in utterance.words)
     return Corpus(
         features={},
@@ -284,14 +280,7 @@ def ceiling(
 
     Labels are not used: a system may exceed the ceiling on a finite test set by chance.
 
-    Args:
-        process: Process that the corpus was sampled from.
-        corpus: As in `posterior`.
-        conversations: Indices of the conversations, or bool [V].
-        without: As in `posterior`.
-
-    Raises:
-        ValueError: An unknown kind.
+    The arguments are those of `posterior`; `conversations` are indices, or bool [V].
     """
     return expected(posterior(process, corpus, without), corpus, conversations)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mman_jax.data.synthetic import process as synthetic
+from mman_jax.data.validation import SPLIT_NAMES
 
 PROCESS = synthetic.process()
 MODALITIES = ("speech", "visual", "text")
@@ -36,7 +37,7 @@ def test_default_sizes(corpus):
     assert corpus.label_names == ("happy", "sad", "neutral", "angry")
     assert corpus.source == "synthetic"
     part = np.repeat(corpus.split, corpus.lengths)
-    assert {name: int((part == name).sum()) for name in synthetic.SPLITS} == {
+    assert {name: int((part == name).sum()) for name in SPLIT_NAMES} == {
         "train": 3633,
         "valid": 840,
         "test": 1586,
