@@ -2,6 +2,6 @@
 
 import gc
 
-# Importing and tracing make many objects that stay, and few cycles: looking for these as often as
-# Python does by default took a sixth of the time that tracing takes.
+# Importing and tracing make many lasting objects and few cycles: looking for cycles as often as
+# Python does by default takes a sixth of the time of tracing.
 gc.set_threshold(50_000, 20, 20)

@@ -13,7 +13,7 @@ import shlex
 from absl import flags
 
 from mman_jax.cli.terminal import command
-from mman_jax.cli.terminal.paths import local_path
+from mman_jax.cli.terminal.config import local_path
 from mman_jax.cli.terminal.screen import Screen
 from mman_jax.files.whole import write_whole
 from mman_jax.report import comparison, markdown

@@ -15,7 +15,7 @@ import sys
 from absl import flags
 
 from mman_jax.cli.terminal import command, config
-from mman_jax.cli.terminal.paths import local_path
+from mman_jax.cli.terminal.config import local_path
 from mman_jax.cli.terminal.screen import Screen
 from mman_jax.files.lock import alone
 from mman_jax.files.whole import write_whole

@@ -19,7 +19,8 @@ from absl import flags
 from mman_jax.cli.terminal import command
 from mman_jax.demo import clips, espeak
 from mman_jax.errors import InputError
-from mman_jax.features import media, timed_words
+from mman_jax.features import media
+from mman_jax.features.text import readers
 from mman_jax.files.lock import alone
 from mman_jax.files.whole import check_new, write_whole
 
@@ -88,7 +89,7 @@ def _write(folder: pathlib.Path) -> None:
             for turn, timed in zip(talk, spoken, strict=True)
             for word, start, end in timed
         ]
-    write_table(folder / "words.csv", words, list(timed_words.COLUMNS))
+    write_table(folder / "words.csv", words, list(readers.COLUMNS))
     write_table(folder / "clips.csv", rows, list(rows[0]))
     voices = len({row["speaker"] for row in rows})
     counts = f"{_CONVERSATIONS.value} conversations, {len(rows)} utterances, {voices} voices"

@@ -55,7 +55,7 @@ def main() -> None:
         raise InputError(
             workdir, "a model without speech features", "--transcript, or a model of speech"
         )
-    extraction.settings.check_libraries()
+    extraction.settings.check()
     pauses.detector()
     chunks = listening.microphone() if _MICROPHONE.value else listening.recording(_INPUT.value)
     try:

@@ -108,5 +108,5 @@ def _load(workdir: pathlib.Path) -> _Run:
     attends = all(model.build().attends for model in models)
     answerer = Answerer(models, attends)
     extraction = clips.load(workdir, list(answerer.dims))
-    extraction.settings.check_libraries()
+    extraction.settings.check()
     return _Run(answerer, extraction, any(model.temperature != 1 for model in models))

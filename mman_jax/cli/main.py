@@ -40,7 +40,7 @@ def start(name: str) -> None:
         name: one of `COMMANDS`.
     """
     if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # where a system of the user's own may lie
+        sys.path.append(os.getcwd())  # for systems outside the library
     try:
         module = importlib.import_module(f"mman_jax.cli.{name}")
     except ModuleNotFoundError as error:

@@ -104,7 +104,7 @@ def _audio_input(workdir: pathlib.Path, answerer: Answerer) -> AudioInput | None
     if not extraction.settings.speech:
         return None
     try:
-        extraction.settings.check_libraries()
+        extraction.settings.check()
         pauses.detector()
     except InputError as error:
         print(f"only features are answered, no sound: {error}", file=sys.stderr)

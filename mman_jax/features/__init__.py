@@ -1,4 +1,4 @@
-"""Raw clips to feature vectors: pure functions of one utterance, and what is fitted on training.
+"""Features of raw clips: measurements of single utterances, and what is fitted to training ones.
 
-Nothing here is imported by `import mman_jax`; libraries beyond the core are imported where used.
+`import mman_jax` imports nothing of it, and optional packages are imported where they are used.
 """

@@ -1,4 +1,4 @@
-"""Training a small network on labels, to use its last layer but one as features."""
+"""Small networks trained on labels, whose last layer but one gives features."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,12 +14,12 @@ from mman_jax.errors import InputError
 
 
 class Recipe(NamedTuple):
-    """How a feature network is trained.
+    """Settings of training.
 
     Attributes:
         epochs: passes over the training utterances.
-        batch: utterances of a step.
-        learning_rate: Adam's, decaying to zero along a cosine.
+        batch: utterances per step.
+        learning_rate: of Adam, decaying to zero along a cosine.
         seed: of parameters, order and dropout.
     """
 
@@ -31,19 +31,19 @@ class Recipe(NamedTuple):
 
 def fit(
     network: nn.Module,
-    inputs: Callable[[np.ndarray, np.random.Generator], np.ndarray],
+    inputs: Callable[[np.ndarray, np.random.Generator], Any],
     labels: np.ndarray,
     recipe: Recipe,
     progress: Callable[[int, float], None] = lambda epoch, loss: None,
 ) -> dict[str, Any]:
-    """Trains on labelled utterances; classes weigh alike, however many utterances they have.
+    """Trains a network on labelled utterances; all classes have the same total weight.
 
     Args:
-        network: called as `network(inputs, train)`, gives features and logits [B, C].
-        inputs: from utterance numbers [B] and a source of randomness to inputs [B, ...].
+        network: called as `network(inputs, train)`, returns features and logits [B, C].
+        inputs: from utterance numbers [B] and a random generator to inputs [B, ...].
         labels: [N] int32 classes of the training utterances, all of them labelled.
-        recipe: how.
-        progress: told each epoch's mean loss.
+        recipe: settings of training.
+        progress: called with the number and the mean loss of each epoch.
 
     Returns:
         The network's variables, as NumPy arrays.
@@ -71,7 +71,7 @@ def fit(
     @jax.jit
     def step(params, statistics, moments, key, x, y):
         def loss_of(params):
-            (_, logits), kept = network.apply(
+            (_, logits), updated = network.apply(
                 {"params": params, **statistics},
                 x,
                 train=True,
@@ -79,16 +79,16 @@ def fit(
                 mutable=list(statistics),
             )
             losses = optax.softmax_cross_entropy_with_integer_labels(logits, y)
-            # Weights are 1 on average over all batches: a batch without a rare class says less.
-            return jnp.mean(losses * weights[y]), kept
+            # Weights are 1 on average over all batches: a batch without a rare class counts less.
+            return jnp.mean(losses * weights[y]), updated
 
-        (loss, kept), gradients = jax.value_and_grad(loss_of, has_aux=True)(params)
+        (loss, statistics), gradients = jax.value_and_grad(loss_of, has_aux=True)(params)
         updates, moments = optimizer.update(gradients, moments, params)
-        return optax.apply_updates(params, updates), kept, moments, loss
+        return optax.apply_updates(params, updates), statistics, moments, loss
 
     moments = optimizer.init(params)
     for epoch in range(recipe.epochs):
-        # Every batch is whole: the last one takes its rest from the beginning of the order.
+        # Every batch is full: the last one is completed from the beginning of the order.
         order = np.resize(random.permutation(len(labels)), steps * batch)
         losses = []
         for number, chosen in enumerate(order.reshape(steps, batch)):
@@ -106,24 +106,40 @@ def fit(
     return jax.tree.map(np.asarray, {"params": params, **statistics})
 
 
+def classes(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns which utterances have a label, and their classes, numbered without gaps.
+
+    Args:
+        labels: [N] int32; -1: no label.
+
+    Raises:
+        InputError: none has a label.
+    """
+    labelled = np.flatnonzero(labels >= 0)
+    if not len(labelled):
+        expected = "labels, or features that need none (tfidf, given weights)"
+        raise InputError("feature network", "no labelled training utterance", expected)
+    return labelled, np.unique(labels[labelled], return_inverse=True)[1].astype(np.int32)
+
+
 def _balanced(labels: np.ndarray) -> np.ndarray:
-    """Weights [C] float32, the rarer the class the greater, 1 on average over the labels."""
+    """Computes weights [C] float32, greater for rarer classes, 1 on average over the labels."""
     counts = np.bincount(labels)
     weights = len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
     return np.where(counts > 0, weights, 1.0).astype(np.float32)
 
 
 def _start(shapes: dict[str, Any], random: np.random.Generator) -> dict[str, Any]:
-    """Variables to start from: He's normal kernels, scales and variances 1, all else 0.
+    """Initialises variables: He's normal kernels, scales and variances 1, everything else 0.
 
-    Drawn by NumPy: to compile JAX's own draws of sixty arrays takes longer than a short training.
+    NumPy samples them: compiling JAX's sampling of sixty arrays takes longer than a short training.
     """
 
-    def draw(path, leaf):
+    def sample(path, leaf):
         name = path[-1].key
         if name == "kernel":
             deviation = np.sqrt(2.0 / np.prod(leaf.shape[:-1]))
             return (deviation * random.standard_normal(leaf.shape)).astype(np.float32)
         return np.full(leaf.shape, float(name in ("scale", "var")), np.float32)
 
-    return jax.tree_util.tree_map_with_path(draw, shapes)
+    return jax.tree_util.tree_map_with_path(sample, shapes)

@@ -1,29 +1,21 @@
-"""Extraction: what was fitted on training utterances, and features by it and the settings.
-
-An utterance is measured on its own (functionals, windows of frames or their network features, a
-transcript); what `mman_jax.features.fitting` fitted turns the measurement into features.
-"""
+"""Extraction: features of clips, by the settings and by what was fitted to training utterances."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from flax import traverse_util
 
+from mman_jax.data import splits
+from mman_jax.data.sequences import Sequence as Cells
 from mman_jax.errors import InputError
-from mman_jax.features import media
-from mman_jax.features.encoders import pictures, states
-from mman_jax.features.encoders.settings import EncoderSettings
+from mman_jax.features import manifest
+from mman_jax.features.extractor import Arrays, TrainingData
 from mman_jax.features.manifest import Utterance
 from mman_jax.features.settings import Settings
-from mman_jax.features.speech import functionals as speech
-from mman_jax.features.speech import reduction
-from mman_jax.features.text import cnn, tfidf
-from mman_jax.features.visual import resnet3d
-from mman_jax.features.visual import windows as visual
-from mman_jax.features.visual.resnet3d import ResNet3D
+from mman_jax.features.text.readers import TimedWords
+from mman_jax.features.visual import resnet3d, windows
 from mman_jax.files import arrays, carded
 from mman_jax.files.regular import check_regular
 
@@ -32,7 +24,12 @@ _EXTRACTED, _CONVERTED = "what mman extract wrote", "what mman convert wrote"
 _CARD = "settings"
 _STEM = "params/stem_conv/kernel"
 
-Arrays = Mapping[str, np.ndarray]
+_UNTRAINED = (
+    "visual: no pre-trained weights: the network is trained here, on the labels of the training "
+    "conversations; expect less than from one pre-trained on human action"
+)
+
+Progress = Callable[[str, int, float], None]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,7 +37,7 @@ class Extraction:
     """All that new clips need to get the same features.
 
     Attributes:
-        settings: how each modality is measured.
+        settings: the extractor of each modality.
         fitted: arrays by modality: a reduction, a vocabulary, a network's variables.
     """
 
@@ -49,15 +46,21 @@ class Extraction:
 
     @property
     def pretrained(self) -> Arrays | None:
-        """The network's weights for pictures, where they were given and not trained here.
+        """Returns weights of the network for pictures that were given instead of trained here.
 
         By `ResNet3D`'s paths, such as `params/stem_conv/kernel` [3, 7, 7, 3, width] float32.
         """
-        own = self.fitted.get("visual")
-        return None if not own or "params/classes/bias" in own else own
+        weights = self.fitted.get("visual", {})
+        return weights if windows.is_pretrained(weights) else None
+
+    @property
+    def licences(self) -> dict[str, str]:
+        """Returns by modality what a user of the features must know of licences, if anything."""
+        of_all = {m: e.licence(self.fitted[m]) for m, e in self.settings.extractors.items()}
+        return {modality: licence for modality, licence in of_all.items() if licence}
 
     def features(self, utterance: Utterance) -> dict[str, np.ndarray]:
-        """The features [D] float32 of one utterance, by modality.
+        """Computes features [D] float32 of one utterance, by modality.
 
         Raises:
             InputError: a clip or a transcript that cannot be used.
@@ -66,62 +69,59 @@ class Extraction:
         return {m: self.apply(m, [value])[0] for m, value in measured.items()}
 
     def measure(self, modality: str, utterance: Utterance) -> np.ndarray:
-        """As the function `measure`, with this extraction's settings and weights.
+        """Measures one utterance; see `Extractor.measure`.
 
         Raises:
             InputError: a clip or a transcript that cannot be used.
         """
-        return measure(modality, utterance, self.settings, self.pretrained)
+        return self.settings.extractors[modality].measure(utterance, self.pretrained)
 
     def apply(self, modality: str, measured: Sequence[np.ndarray]) -> np.ndarray:
-        """Features [N, D] float32 of measurements, each by itself.
+        """Computes features [N, D] float32 of N measurements, each independent of the others."""
+        return self.settings.extractors[modality].apply(self.fitted[modality], measured)
+
+    def sequences(
+        self,
+        utterances: Sequence[Utterance],
+        measured: Mapping[str, Sequence[np.ndarray]],
+        cells: Mapping[str, Sequence[np.ndarray]],
+        words: Mapping[Utterance, TimedWords],
+    ) -> dict[str, Cells]:
+        """Returns the cells of N utterances by modality.
 
         Args:
-            modality: whose.
-            measured: N of what `measure` gives.
+            utterances: N.
+            measured: by modality, N results of `Extractor.measure`.
+            cells: by modality except text, N results of `Extractor.measure_cells`, if wanted.
+            words: those of each utterance that has some; if it is empty, text is left out.
         """
-        fitted = self.fitted[modality]
-        if modality in self.settings.encoders:
-            return np.stack(measured)
-        if modality == "speech":
-            whole = np.stack(measured)
-            return reduction.Reduction(**fitted).apply(whole) if fitted else whole
-        if modality == "visual":
-            return np.stack([own.mean(0) for own in self.windows(measured)])
-        transcripts = [str(transcript) for transcript in measured]
-        if self.settings.text.kind == "tfidf":
-            return tfidf.TfIdf(**fitted).apply(transcripts)
-        own = dict(fitted)
-        embedding = cnn.Embedding(
-            own.pop("vocabulary"), own.pop("vectors"), self.settings.text.words
-        )
-        classes = own["params/classes/bias"].shape[0]
-        network = cnn.TextCNN(self.settings.text.features, classes)
-        return cnn.describe(network, _variables(own), embedding, transcripts)
-
-    def windows(self, measured: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Features [W, D] float32 of the windows of each utterance.
-
-        Args:
-            measured: of pictures, N of what `measure` gives.
-        """
-        if self.pretrained is not None:
-            return list(measured)
-        network = ResNet3D(self.settings.visual.width)
-        variables = _variables(self.fitted["visual"])
-        variables["params"].pop("classes", None)
-        return [visual.describe(network, variables, clip) for clip in measured]
+        sequences = {}
+        for modality, extractor in self.settings.extractors.items():
+            if modality in cells:
+                of_one = functools.partial(extractor.cells, self.fitted[modality])
+                pairs = [
+                    of_one(*both) for both in zip(measured[modality], cells[modality], strict=True)
+                ]
+                sequences[modality] = _sequence(pairs)
+        if words and self.settings.text:
+            spoken = [words.get(utterance, TimedWords()) for utterance in utterances]
+            texts = [one.words for one in spoken]
+            vectors = self.settings.text.word_vectors(self.fitted["text"], texts)
+            times = (one.intervals for one in spoken)
+            names = tuple(word for text in texts for word in text)
+            sequences["text"] = _sequence(list(zip(vectors, times, strict=True)), names)
+        return sequences
 
     def save(self, path: Path) -> None:
-        """Writes one .npz file, whole or not at all.
+        """Writes one .npz file, completely or not at all.
 
         Raises:
             InputError: a place that cannot be written.
         """
         flat = {
             f"{modality}/{name}": array
-            for modality, own in self.fitted.items()
-            for name, array in own.items()
+            for modality, fitted in self.fitted.items()
+            for name, array in fitted.items()
         }
         carded.write(path, flat, self.settings.to_json(), _CARD, make_folder=False)
 
@@ -132,92 +132,119 @@ class Extraction:
         Raises:
             InputError: another file, or a damaged one.
         """
-        found, card = carded.read(path, _EXTRACTED, _CARD)
+        flat, card = carded.read(path, _EXTRACTED, _CARD)
         try:
             settings = Settings.from_json(card)
         except (LookupError, RecursionError, TypeError, ValueError) as error:
             raise InputError(path, f"no settings ({error!r:.200})", _EXTRACTED) from error
         fitted: dict[str, dict[str, np.ndarray]] = {name: {} for name in settings.modalities}
-        for key, array in found.items():
+        for key, array in flat.items():
             modality, _, name = key.partition("/")
             fitted.setdefault(modality, {})[name] = array
         return cls(settings, fitted)
 
 
-def measure(
-    modality: str, utterance: Utterance, settings: Settings, pretrained: Arrays | None = None
-) -> np.ndarray:
-    """What one utterance is, before anything fitted: a pure function of it.
+def fit_corpus(
+    settings: Settings,
+    utterances: Sequence[Utterance],
+    measured: Mapping[str, Sequence[np.ndarray]],
+    source: str,
+    weights: Arrays | None = None,
+    vectors: Path | None = None,
+    progress: Progress = lambda modality, epoch, loss: None,
+    notice: Callable[[str], None] = lambda message: None,
+) -> tuple[Extraction, list[str] | None]:
+    """Fits an extraction to the training conversations of a manifest, and to nothing else.
 
     Args:
-        modality: of `MODALITIES`.
-        utterance: where its clip and its words are.
-        settings: how.
-        pretrained: the network's weights for pictures (see `read_weights`), or None: to be
-            trained, so that its measurement is the windows themselves.
+        settings: the extractor of each modality.
+        utterances: N of them, in conversation order.
+        measured: by modality, N results of `Extractor.measure`.
+        source: of the utterances, for messages.
+        weights: see `fit`.
+        vectors: see `fit`.
+        progress: see `fit`.
+        notice: called with each line that a user should read: the split, and a network that is
+            trained on little.
 
     Returns:
-        By a pretrained encoder: the mean and deviation of its states, [2 D] float32. Else speech:
-        functionals [D] float32. visual: features [W, D] float32 of windows, or the windows
-        [W, T, size, size, 3] uint8. text: a str of no axes.
+        The extraction, and `train`, `valid` or `test` for each conversation, which belongs to the
+        corpus: the extraction saw the training part of this split. None if nothing was fitted.
 
     Raises:
-        InputError: a clip or a transcript that cannot be used.
+        InputError: utterances without a split that can be used, too few of them, or too few labels.
     """
-    if modality == "text":
-        if not utterance.transcript:
-            raise InputError(utterance.name, "no transcript", "its words")
-        return of_words(settings, utterance.transcript)
-    if modality == "speech":
-        samples = media.read_audio(utterance.path, utterance.start, utterance.end)
-        try:
-            return of_sound(settings, samples)
-        except InputError as error:
-            raise InputError(utterance.path, str(error)) from error
-    if isinstance(settings.visual, EncoderSettings):
-        seen, _ = pictures.read(utterance.path, settings.visual, utterance.start, utterance.end)
-        return states.pooled(states.of_pictures(settings.visual, seen))
-    seen = visual.read_windows(utterance.path, settings.visual, utterance.start, utterance.end)
-    if pretrained is None:
-        return seen
-    return visual.describe(ResNet3D(settings.visual.width), _variables(pretrained), seen)
+    nothing = np.zeros((len(utterances), 1), np.float32)
+    corpus = manifest.to_corpus(utterances, {"none": nothing}, source)
+    rows: list[int] = []
+    parts: list[str] | None = None
+    if settings.needs_fitting(weights is not None):
+        split = splits.split(corpus)
+        everything = np.arange(len(utterances))
+        rows = np.concatenate([everything[corpus.utterances(i)] for i in split.train]).tolist()
+        parts = [""] * len(corpus.lengths)
+        for name in ("train", "valid", "test"):
+            for conversation in getattr(split, name):
+                parts[conversation] = name
+        notice(f"{split.how}; fitted on {len(rows)} utterances of training")
+    if settings.visual and settings.visual.needs_fitting(weights is not None):
+        notice(_UNTRAINED)
+    training = {name: [values[i] for i in rows] for name, values in measured.items()}
+    return fit(settings, training, corpus.labels[rows], weights, vectors, progress), parts
 
 
-def of_sound(settings: Settings, samples: np.ndarray) -> np.ndarray:
-    """As `measure`, of the sound of one utterance: [samples] float32 at `media.SAMPLE_RATE`.
+def fit(
+    settings: Settings,
+    measured: Mapping[str, Sequence[np.ndarray]],
+    labels: np.ndarray,
+    weights: Arrays | None = None,
+    vectors: Path | None = None,
+    progress: Progress = lambda modality, epoch, loss: None,
+) -> Extraction:
+    """Fits what each modality needs to the training utterances.
+
+    Args:
+        settings: the extractor of each modality.
+        measured: by modality, the results of `Extractor.measure` for the N training utterances.
+        labels: [N] int32 of the training utterances; -1: no label.
+        weights: of the network for pictures, or None: it is trained.
+        vectors: the file of word vectors that `CnnText` needs.
+        progress: called with the modality, the epoch's number and its mean loss.
 
     Raises:
-        InputError: sound that cannot be used.
+        InputError: too few utterances or labels.
     """
-    if isinstance(settings.speech, EncoderSettings):
-        return states.pooled(states.of_speech(settings.speech, [samples])[0])
-    return speech.functionals(samples, settings.speech.feature_set)
-
-
-def of_words(settings: Settings, said: str) -> np.ndarray:
-    """As `measure`, of a transcript."""
-    if isinstance(settings.text, EncoderSettings):
-        return states.pooled(states.of_text(settings.text, [said])[0])
-    return np.array(said)
+    fitted = {}
+    for modality, extractor in settings.extractors.items():
+        tell = functools.partial(progress, modality)
+        data = TrainingData(labels, settings.seed, weights, vectors, tell)
+        fitted[modality] = extractor.fit(measured[modality], data)
+    return Extraction(settings, fitted)
 
 
 def read_weights(path: str | Path) -> dict[str, np.ndarray]:
-    """Float32 weights that `mman convert` wrote, by `ResNet3D`'s paths.
+    """Reads float32 weights that `mman convert` wrote, by `ResNet3D`'s paths.
 
-    A file of `Extraction.save` holds them, too, where they were given and not trained here.
+    A file of `Extraction.save` also holds them if they were not trained here.
 
     Raises:
         InputError: another file, a damaged one, or weights of another network.
     """
     check_regular(path, _CONVERTED)
-    inside = {k.removeprefix("visual/"): x for k, x in arrays.read(path, _CONVERTED).items()}
-    weights = {name: array for name, array in inside.items() if name.startswith(_WEIGHTS)}
+    content = {k.removeprefix("visual/"): x for k, x in arrays.read(path, _CONVERTED).items()}
+    weights = {name: array for name, array in content.items() if name.startswith(_WEIGHTS)}
     if _STEM not in weights:
-        found = f"no weights of a 3D ResNet among {', '.join(list(inside)[:5])}"
+        found = f"no weights of a 3D ResNet among {', '.join(list(content)[:5])}"
         raise InputError(path, found, _CONVERTED)
     resnet3d.check(weights, path)
     return weights
 
 
-def _variables(flat: Arrays) -> dict[str, Any]:
-    return traverse_util.unflatten_dict(dict(flat), sep="/")
+def _sequence(
+    cells: Sequence[tuple[np.ndarray, np.ndarray]], names: tuple[str, ...] | None = None
+) -> Cells:
+    """Joins values and times of the cells of several utterances."""
+    values, times = zip(*cells, strict=True)
+    lengths = np.array([len(x) for x in values], np.int32)
+    joined = np.concatenate(values).astype(np.float32, copy=False)
+    return Cells(joined, lengths, np.concatenate(times).astype(np.float64), names)

@@ -1,6 +1,5 @@
-"""The manifest: a CSV file that says which clip is which utterance of which conversation."""
+"""Manifests: CSV files that say which clip is which utterance of which conversation."""
 
-import csv
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ import numpy as np
 
 from mman_jax.data import fields
 from mman_jax.data.corpus import Corpus
+from mman_jax.data.readers import csv_tables
 from mman_jax.data.validation import SPLIT_NAMES, TOLD, check_key, is_line
 from mman_jax.errors import InputError, nearest
 from mman_jax.files.regular import check_regular
@@ -18,7 +18,7 @@ from mman_jax.files.regular import check_regular
 REQUIRED = ("conversation_id", "utterance_id", "path")
 OPTIONAL = ("start", "end", "transcript", "label", "speaker", "session", "split")
 GROUPS = "groups/"
-"""How a column begins that groups utterances, such as `groups/gender`."""
+"""Prefix of a column that groups utterances, such as `groups/gender`."""
 
 _OF_CONVERSATION = ("session", "split")
 _TRAITS = [column for column in fields.columns(Corpus) if column not in OPTIONAL]
@@ -26,21 +26,21 @@ _TRAITS = [column for column in fields.columns(Corpus) if column not in OPTIONAL
 
 @dataclasses.dataclass(frozen=True)
 class Utterance:
-    """One utterance: where its clip is, and what is known of it.
+    """One utterance: its clip, and what is known about it.
 
     Attributes:
-        conversation_id: whose turn it is part of.
+        conversation_id: the conversation that it is part of.
         utterance_id: unique in the conversation.
         path: the clip.
         start: seconds into the clip, or None: from its beginning.
         end: seconds into the clip, or None: to its end.
-        transcript: its words; "" where not given.
-        label: its emotion; "" where not given: context only.
-        speaker: who speaks, or None where the manifest does not say.
+        transcript: its words, or "" if not given.
+        label: its emotion, or "" if not given: context only.
+        speaker: who speaks, or None if the manifest does not say.
         session: of the conversation, or None.
         split: `train`, `valid` or `test`, or None.
-        groups: pairs of a trait and what the utterance has of it, see `Corpus.groups`.
-        traits: the same of other fields of `Corpus` with a column, such as its gender.
+        groups: pairs of a trait and its value for the utterance, see `Corpus.groups`.
+        traits: the same for other fields of `Corpus` with a column, such as its gender.
     """
 
     conversation_id: str
@@ -58,15 +58,14 @@ class Utterance:
 
     @property
     def name(self) -> str:
-        """The conversation and the utterance, for a message."""
+        """Returns the conversation and the utterance, for a message."""
         return f"conversation {self.conversation_id}, utterance {self.utterance_id}"
 
 
 def read(path: str | Path) -> tuple[Utterance, ...]:
-    """Reads a manifest: UTF-8, a header line, the columns of `REQUIRED`, any of `OPTIONAL` and
-    any `groups/<name>`.
+    """Reads a manifest in UTF-8: columns of `REQUIRED`, any of `OPTIONAL`, any `groups/<name>`.
 
-    Utterances come back in conversation order: conversations as they first appear, the rows of
+    Utterances are returned in conversation order: conversations as they first appear, the rows of
     each in the order of the file. A relative `path` is relative to the manifest's folder.
 
     Raises:
@@ -74,30 +73,16 @@ def read(path: str | Path) -> tuple[Utterance, ...]:
     """
     path = Path(path)
     check_regular(path, "a CSV manifest in UTF-8")
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file, strict=True)
-            rows = [(lines.line_num, row) for row in lines if any(cell.strip() for cell in row)]
-    except (OSError, ValueError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(path, f"cannot be read ({reason})", "a CSV manifest in UTF-8") from error
-    if not rows:
-        raise InputError(path, "an empty file", "a header line: " + ",".join(REQUIRED))
-    (_, header), *rows = rows
-    columns = _columns(path, [cell.strip() for cell in header])
-    if not rows:
-        raise InputError(path, "a header and no rows", "a row for each utterance")
+    columns, rows = csv_tables.rows(path)
+    _check_columns(path, columns)
     utterances = []
     for line, row in rows:
-        if len(row) != len(columns):
-            found = f"{len(row)} cells"
-            raise InputError(f"{path}: line {line}", found, f"{len(columns)}, as many as columns")
         cells = {column: cell.strip() for column, cell in zip(columns, row, strict=True)}
         utterances.append(_utterance(f"{path}: line {line}", path.parent, cells))
     _check_together(path, [line for line, _ in rows], utterances)
-    order = list(dict.fromkeys(u.conversation_id for u in utterances))
-    place = {name: position for position, name in enumerate(order)}
-    return tuple(sorted(utterances, key=lambda u: place[u.conversation_id]))
+    order = dict.fromkeys(u.conversation_id for u in utterances)
+    rank = {name: position for position, name in enumerate(order)}
+    return tuple(sorted(utterances, key=lambda u: rank[u.conversation_id]))
 
 
 def to_corpus(
@@ -106,13 +91,13 @@ def to_corpus(
     source: str,
     split: Sequence[str] | None = None,
 ) -> Corpus:
-    """The corpus of these utterances, which stand in conversation order.
+    """Makes the corpus of utterances in conversation order.
 
     Args:
         utterances: N of them.
         features: [N, D] float32 for each modality.
         source: for messages.
-        split: `train`, `valid` or `test` for each conversation; by default what they say.
+        split: `train`, `valid` or `test` for each conversation; by default their `split`.
 
     Raises:
         InputError: what no corpus may hold.
@@ -125,11 +110,12 @@ def to_corpus(
     index = {name: i for i, name in enumerate(names)} | {"": -1}
 
     def known(values: list[str | None]) -> tuple[str, ...] | None:
-        return tuple(values) if values and None not in values else None
+        present = tuple(value for value in values if value is not None)
+        return present if values and len(present) == len(values) else None
 
-    traits = [name for name, _ in utterances[0].groups] if utterances else []
+    groups = [name for name, _ in utterances[0].groups] if utterances else []
     columns = fields.columns(Corpus)
-    more: dict[str, Any] = {
+    traits: dict[str, Any] = {
         columns[name]: tuple(dict(u.traits)[name] for u in utterances)
         for name, _ in (utterances[0].traits if utterances else ())
     }
@@ -143,15 +129,15 @@ def to_corpus(
         speakers=known([u.speaker for u in utterances]),
         sessions=known([u.session for u in firsts]),
         split=known([u.split for u in firsts]) if split is None else tuple(split),
-        groups={name: tuple(dict(u.groups)[name] for u in utterances) for name in traits},
+        groups={name: tuple(dict(u.groups)[name] for u in utterances) for name in groups},
         source=source,
-        **more,
+        **traits,
     )
 
 
-def _columns(path: Path, columns: list[str]) -> list[str]:
+def _check_columns(path: Path, columns: list[str]) -> None:
     known = (*REQUIRED, *OPTIONAL, *_TRAITS)
-    for position, column in enumerate(columns):
+    for column in columns:
         if column not in known and not column.startswith(GROUPS):
             expected = nearest(column, (*known, f"{GROUPS}<name>"))
             raise InputError(f"{path}: column {column!r:.60}", "unknown", expected)
@@ -159,15 +145,12 @@ def _columns(path: Path, columns: list[str]) -> list[str]:
             place, name = f"{path}: column {column!r:.60}", column.removeprefix(GROUPS)
             check_key(name, place)
             if name in TOLD:
-                found = "what the manifest tells otherwise"
+                found = "what another column of the manifest holds"
                 raise InputError(place, found, f"{name}, or another name")
-        if column in columns[:position]:
-            raise InputError(f"{path}: column {column!r}", "comes twice", "each column once")
     for column in REQUIRED:
         if column not in columns:
             found = f"no column {column!r} among {', '.join(columns)}"
             raise InputError(path, found, ", ".join(REQUIRED))
-    return columns
 
 
 def _utterance(place: str, folder: Path, cells: dict[str, str]) -> Utterance:
@@ -180,17 +163,22 @@ def _utterance(place: str, folder: Path, cells: dict[str, str]) -> Utterance:
     split = cells.get("split")
     if split is not None and split not in SPLIT_NAMES:
         raise InputError(f"{place}: split", repr(split), nearest(split, SPLIT_NAMES))
-    start, end = (_seconds(f"{place}: {c}", cells.get(c, "")) for c in ("start", "end"))
+    start, end = (
+        parse_seconds(f"{place}: {column}", cells[column]) if cells.get(column) else None
+        for column in ("start", "end")
+    )
     if end is not None and end <= (start or 0.0):
         raise InputError(f"{place}: end", f"{end:g} s, start {start or 0:g} s", "an end after it")
-    texts = {column: cells[column] for column in ("transcript", "label") if column in cells}
-    known = {column: cells.get(column) for column in ("speaker", "session")}
     return Utterance(
         conversation_id=cells["conversation_id"],
         utterance_id=cells["utterance_id"],
         path=str(folder / cells["path"]),
         start=start,
         end=end,
+        transcript=cells.get("transcript", ""),
+        label=cells.get("label", ""),
+        speaker=cells.get("speaker"),
+        session=cells.get("session"),
         split=split,
         groups=tuple(
             (column.removeprefix(GROUPS), cell)
@@ -198,20 +186,21 @@ def _utterance(place: str, folder: Path, cells: dict[str, str]) -> Utterance:
             if column.startswith(GROUPS)
         ),
         traits=tuple((column, cell) for column, cell in cells.items() if column in _TRAITS),
-        **texts,
-        **known,
     )
 
 
-def _seconds(place: str, cell: str) -> float | None:
-    if not cell:
-        return None
+def parse_seconds(place: str, cell: str) -> float:
+    """Parses a time in a cell of a table.
+
+    Raises:
+        InputError: no number, or a negative or an infinite one.
+    """
     try:
         seconds = float(cell)
     except ValueError:
         seconds = math.nan
-    if not math.isfinite(seconds) or seconds < 0:
-        raise InputError(place, repr(cell), "seconds, 0 or more")
+    if not 0 <= seconds < math.inf:
+        raise InputError(place, f"{cell!r:.60}", "seconds, 0 or more")
     return seconds
 
 
@@ -220,13 +209,13 @@ def _check_together(path: Path, lines: list[int], utterances: list[Utterance]) -
     first: dict[str, Utterance] = {}
     for line, utterance in zip(lines, utterances, strict=True):
         place = f"{path}: line {line}: {utterance.name}"
-        before = seen.setdefault((utterance.conversation_id, utterance.utterance_id), line)
-        if before != line:
-            found = f"the same ids as line {before}"
+        earlier = seen.setdefault((utterance.conversation_id, utterance.utterance_id), line)
+        if earlier != line:
+            found = f"the same ids as line {earlier}"
             raise InputError(place, found, "unique utterance ids in a conversation")
         other = first.setdefault(utterance.conversation_id, utterance)
         for column in _OF_CONVERSATION:
-            own, others = getattr(utterance, column), getattr(other, column)
-            if own != others:
-                found = f"{column} {own!r}, but {others!r} in an earlier row"
+            value, expected = getattr(utterance, column), getattr(other, column)
+            if value != expected:
+                found = f"{column} {value!r}, but {expected!r} in an earlier row"
                 raise InputError(place, found, f"one {column} a conversation")

@@ -1,5 +1,6 @@
 """Clips as arrays: mono sound at 16 kHz, and frames at a set rate, from whatever ffmpeg reads."""
 
+import contextlib
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,26 +9,54 @@ from typing import Any
 import numpy as np
 
 from mman_jax.errors import InputError
-from mman_jax.features import decoding
-from mman_jax.features.decoding import SLACK, pyav
+from mman_jax.files.regular import check_regular
 
 SAMPLE_RATE = 16_000
-"""Samples a second of all sound."""
+"""Samples per second of all sound."""
 
-_GAP = 0.05  # seconds without sound that are no rounding of a container
-_LONGEST_GAP = 600  # a wrong time must not be able to ask for much memory
+SLACK = 0.3
+"""Seconds by which a clip may end before its stated end: containers round, and codecs pad."""
+
+MOST_PIXELS = 8192 * 4320
+"""Pixels of a picture, enough for 8K. A small file can claim any size, and decoders believe it."""
+
+_PRE_ROLL = 0.5  # seconds decoded before `start` and discarded: codecs need a run-up
+_GAP = 0.05  # seconds without sound that the rounding of a container does not explain
+_LONGEST_GAP = 600  # seconds; otherwise a wrong time could ask for much memory
 
 _MOST_BYTES = 1 << 30
-"""Of what one call returns: a small file can hold, or claim, hours of silence or of one picture."""
+"""Size of a returned array: a small file can hold, or claim, hours of silence or of one picture."""
+
+_CLIP = "a clip with sound or picture that ffmpeg reads"
+_PICTURES = f"a clip that ffmpeg reads, of pictures of at most {MOST_PIXELS} pixels each"
+
+_SMOOTH = "BILINEAR"
+
+# Ffmpeg would play any text as ANSI art, and playlists can name other files and hosts.
+_NO_CLIPS = {"tty", "hls", "dash", "concat", "bin", "xbin", "adf", "idf"}
+
+
+def pyav() -> Any:
+    """Returns the module PyAV.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        import av
+    except ImportError as error:
+        expected = "pip install 'mman_jax[media]'"
+        raise InputError("reading clips", "PyAV is missing", expected) from error
+    return av
 
 
 def read_audio(
     path: str | Path, start: float | None = None, end: float | None = None
 ) -> np.ndarray:
-    """The sound of a clip, the mean of its channels, [samples] float32 at `SAMPLE_RATE`.
+    """Reads the sound of a clip, the mean of its channels: [samples] float32 at `SAMPLE_RATE`.
 
-    Where the clip has a gap (packets lost, or silence that was not sent) there is silence: what
-    comes after stays in its place.
+    Gaps in the sound (lost packets, or silence that was not sent) become silence, so that later
+    sound stays in its place.
 
     Args:
         path: the clip.
@@ -39,27 +68,30 @@ def read_audio(
             `end`, or more sound than one array should hold (over four hours).
     """
     av = pyav()
-    # Mixed here: ffmpeg's own mix to mono is louder by a square root of two.
-    # Channels side by side, not in planes: PyAV reads beyond the planes of eight channels or more.
+    # Channels are mixed here: ffmpeg's own mix to mono is louder by the square root of two.
+    # They are interleaved ("flt"): PyAV misreads separate planes of eight or more channels.
     resampler = av.AudioResampler("flt", None, SAMPLE_RATE)
-    chunks, first, made = [], None, 0.0
-    with decoding.open_clip(path) as container:
-        for frame, time in decoding.decode(container, "audio", path, start, end):
+    chunks: list[np.ndarray] = []
+    first: float | None = None
+    count = 0.0  # samples so far
+    with _open_clip(path) as container:
+        for frame, time in _decode(container, "audio", path, start, end):
             first = time if first is None else first
-            missing = round((time - first) * SAMPLE_RATE - made)
+            missing = round((time - first) * SAMPLE_RATE - count)
             if missing > _LONGEST_GAP * SAMPLE_RATE:
                 found = f"a gap of {missing / SAMPLE_RATE:.1f} s in its sound at {time:.1f} s"
                 raise InputError(path, found, f"at most {_LONGEST_GAP} s")
             if missing > _GAP * SAMPLE_RATE:
-                _check_sound(path, made + missing)
+                _check_sound(path, count + missing)
                 chunks.append(np.zeros(missing, np.float32))
-                made += missing
-            _check_sound(path, made + frame.samples / frame.sample_rate * SAMPLE_RATE)
-            with decoding.named(path):
+                count += missing
+            samples_of_frame = frame.samples / frame.sample_rate * SAMPLE_RATE
+            _check_sound(path, count + samples_of_frame)
+            with _naming(path):
                 chunks += [_mixed(part) for part in resampler.resample(frame)]
-            made += frame.samples / frame.sample_rate * SAMPLE_RATE
+            count += samples_of_frame
         if first is not None:
-            with decoding.named(path):
+            with _naming(path):
                 chunks += [_mixed(part) for part in resampler.resample(None)]
     samples = np.concatenate([np.zeros(0, np.float32), *chunks])
     # Positions count from the first sample: a stream that starts late starts with it.
@@ -81,16 +113,16 @@ def read_frames(
     end: float | None = None,
     wanted: Callable[[int], np.ndarray] | None = None,
 ) -> np.ndarray:
-    """The frames shown at times `start + k / rate`, [frames, height, width, 3] uint8 RGB.
+    """Reads the frames shown at times `start + k / rate`, [frames, height, width, 3] uint8 RGB.
 
     Args:
         path: the clip.
-        rate: frames a second.
-        side: pixels of the shorter side; the other keeps the picture's proportions.
+        rate: frames per second.
+        side: pixels of the shorter side; the other one keeps the picture's proportions.
         start: seconds into the clip, or None: from its beginning.
         end: seconds into the clip, or None: to its end.
         wanted: from the number of all frames to the indices k, ascending and int64, of those to
-            return; the clip is then decoded twice, and no other frame is kept. None: all frames.
+            return; the clip is then decoded twice, and no other frame is stored. None: all frames.
 
     Raises:
         InputError: no clip, no picture in it, damaged, it ends before `end`, or more pictures than
@@ -98,12 +130,10 @@ def read_frames(
     """
     chosen = None
     if wanted is not None:
-        count = _count(path, rate, start, end)
-        if count:
-            chosen = wanted(count)
-    taken: list[np.ndarray] = []
-    first, size, made = 0, 0, None
-    for frame, number in _shown(path, rate, start, end):
+        chosen = wanted(count_frames(path, rate, start, end))
+    frames: list[np.ndarray] = []
+    first, size = 0, 0
+    for frame, number in _timed_frames(path, rate, start, end):
         last = first + number
         if chosen is not None:
             number = int(np.searchsorted(chosen, last) - np.searchsorted(chosen, first))
@@ -113,76 +143,202 @@ def read_frames(
         height, width = _scaled(frame, side)
         size += number * height * width * 3
         if size > _MOST_BYTES:
-            found = f"more than {len(taken)} frames of {width} x {height} pixels, {rate:g} a second"
+            found = (
+                f"more than {len(frames)} frames of {width} x {height} pixels, {rate:g} a second"
+            )
             if chosen is None:
                 found = f"{last} frames or more of {width} x {height} pixels, {rate:g} a second"
             expected = f"at most {_MOST_BYTES >> 20} MiB of pictures in one piece of a clip"
             raise InputError(path, found, expected)
-        with decoding.named(path):
-            made = _picture(frame, height, width)
-        taken += [made] * number
-    if not taken:
+        with _naming(path):
+            small = frame.reformat(
+                width=width, height=height, format="rgb24", interpolation=_SMOOTH
+            )
+            # Telephones store upright pictures lying down, and their rotation in the metadata.
+            picture = np.rot90(small.to_ndarray(), k=round(frame.rotation / 90))
+        frames += [picture] * number
+    if not frames:
         raise InputError(path, f"no picture{_between(start, end)}", "at least one frame")
-    if len({frame.shape for frame in taken}) > 1:
+    if len({frame.shape for frame in frames}) > 1:
         raise InputError(path, "frames of several sizes", "one size")
-    return np.stack(taken)
+    return np.stack(frames)
 
 
 def count_frames(
     path: str | Path, rate: float, start: float | None = None, end: float | None = None
 ) -> int:
-    """How many frames `read_frames` would find.
+    """Counts the frames that `read_frames` would find.
 
     Raises:
         InputError: no clip, no picture in it, damaged, or it ends before `end`.
     """
-    count = _count(path, rate, start, end)
+    count = sum(number for _, number in _timed_frames(path, rate, start, end))
     if not count:
         raise InputError(path, f"no picture{_between(start, end)}", "at least one frame")
     return count
 
 
-def _count(path: str | Path, rate: float, start: float | None, end: float | None) -> int:
-    return sum(number for _, number in _shown(path, rate, start, end))
+def resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resizes frames [T, H, W, 3] uint8."""
+    av = pyav()
+    if frames.shape[1:3] == (height, width):
+        return frames
+    resized = [
+        av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+        .reformat(width=width, height=height, interpolation=_SMOOTH)
+        .to_ndarray()
+        for frame in frames
+    ]
+    return np.stack(resized)
 
 
-def _shown(
+def claimed_seconds(path: str | Path) -> float:
+    """Returns the length that a clip claims; infinite if it claims none, or cannot be opened."""
+    try:
+        with _open_clip(path) as container:
+            return container.duration / 1e6 if container.duration else math.inf
+    except InputError:  # reported when the clip is measured
+        return math.inf
+
+
+def _timed_frames(
     path: str | Path, rate: float, start: float | None, end: float | None
 ) -> Iterator[tuple[Any, int]]:
-    """Each frame of a clip, and at how many of the times `start + k / rate` it is shown."""
+    """Yields each frame of a clip, and at how many of the times `start + k / rate` it is shown."""
     begin, count = start or 0.0, 0
     shown, shown_until = None, 0.0
 
     def until(time: float) -> int:
         return max(count, math.ceil((time - 1e-6 - begin) * rate))
 
-    with decoding.open_clip(path) as container:
-        for frame, time in decoding.decode(container, "video", path, start, end):
+    with _open_clip(path) as container:
+        for frame, time in _decode(container, "video", path, start, end):
             if shown is not None:
                 yield shown, until(time) - count
                 count = until(time)
-            shown, shown_until = frame, time + decoding.duration(frame, container)
+            shown, shown_until = frame, time + _duration(frame, container)
     if shown is not None:
         time = shown_until if end is None else min(end, max(shown_until, end - SLACK))
         yield shown, until(time) - count
 
 
-def resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Frames [T, H, W, 3] uint8 at another size."""
+@contextlib.contextmanager
+def _naming(path: str | Path, expected: str = _CLIP) -> Iterator[None]:
+    """Turns ffmpeg's errors into an InputError that names the file."""
+    try:
+        yield
+    except (pyav().FFmpegError, OSError, ValueError, LookupError, EOFError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(path, f"cannot be decoded ({reason})", expected) from error
+
+
+@contextlib.contextmanager
+def _open_clip(path: str | Path) -> Iterator[Any]:
+    """Opens a clip with PyAV.
+
+    Raises:
+        InputError: no regular file, an empty one, or none that ffmpeg takes for a clip.
+    """
     av = pyav()
-    if frames.shape[1:3] == (height, width):
-        return frames
-    made = [
-        av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-        .reformat(width=width, height=height, interpolation="BILINEAR")
-        .to_ndarray()
-        for frame in frames
-    ]
-    return np.stack(made)
+    path = Path(path)
+    check_regular(path, _CLIP)
+    if not path.stat().st_size:
+        raise InputError(path, "an empty file", _CLIP)
+    with contextlib.ExitStack() as stack:
+        with _naming(path):
+            # An open file, and no protocol allowed: a clip cannot make ffmpeg open another one.
+            file = stack.enter_context(path.open("rb"))
+            options = {"protocol_whitelist": "none", "max_pixels": str(MOST_PIXELS)}
+            container = stack.enter_context(av.open(file, options=options))
+        if container.format.name in _NO_CLIPS:
+            raise InputError(path, f"no clip ({container.format.long_name})", _CLIP)
+        yield container
+
+
+def _decode(
+    container: Any, kind: str, path: str | Path, start: float | None, end: float | None
+) -> Iterator[tuple[Any, float]]:
+    """Yields frames and times of the first stream of a kind, from just before `start` to `end`.
+
+    Args:
+        container: of `_open_clip`.
+        kind: `audio` or `video`.
+        path: the clip, for messages.
+        start: seconds into the clip, or None: from its beginning.
+        end: seconds into the clip, or None: to its end.
+
+    Raises:
+        InputError: no such stream, pictures of too many pixels, damaged, or it ends before `end`.
+    """
+    streams = getattr(container.streams, kind)
+    what = {"audio": "sound", "video": "picture"}[kind]
+    if not streams:
+        raise InputError(path, f"no {what}", f"a clip with {what}")
+    stream = streams[0]
+    if kind == "video":
+        coder = stream.codec_context
+        if coder.width * coder.height > MOST_PIXELS:
+            raise InputError(path, f"pictures of {coder.width} x {coder.height} pixels", _PICTURES)
+        # A later picture may be larger than the container says.
+        coder.options = {**coder.options, "max_pixels": str(MOST_PIXELS)}
+    expected = _PICTURES if kind == "video" else _CLIP
+    origin = (container.start_time or 0) / 1e6
+    if start is not None and start > _PRE_ROLL:
+        with _naming(path):
+            position = int((start - _PRE_ROLL + origin) / stream.time_base)
+            container.seek(position, stream=stream, backward=True)
+    reached, decoded = 0.0, 0.0
+    with _naming(path):
+        packets = container.demux()
+    while True:
+        with _naming(path):
+            packet = next(packets, None)
+        if packet is None:
+            break
+        if packet.pts is not None:
+            until = (packet.pts + (packet.duration or 0)) * packet.time_base
+            reached = max(reached, float(until) - origin)
+        if packet.stream is not stream:
+            continue
+        try:
+            with _naming(path, expected):
+                frames = packet.decode()
+        except InputError:
+            # The run-up may begin in the middle of what only earlier packets explain.
+            if start is None or reached > start:
+                raise
+            continue
+        for frame in frames:
+            if frame.time is None:
+                raise InputError(path, f"{what} without times", _CLIP)
+            time = float(frame.time) - origin
+            if end is not None and time >= end:
+                return
+            decoded = time + _duration(frame, container)
+            if start is None or kind == "video" or decoded > start:
+                yield frame, time
+    if end is not None:
+        if decoded < end - SLACK:
+            raise InputError(path, f"its {what} ends at {decoded:.2f} s", f"{end:g} s, the end")
+        return
+    claimed = (container.duration or 0) / 1e6
+    if reached < claimed - SLACK:
+        found = f"truncated: it ends at {reached:.2f} of {claimed:.2f} s"
+        raise InputError(path, found, "a complete clip")
+
+
+def _duration(frame: Any, container: Any) -> float:
+    """Returns how many seconds a frame lasts."""
+    if hasattr(frame, "samples"):
+        return frame.samples / frame.sample_rate
+    if frame.duration:
+        return float(frame.duration * frame.time_base)
+    rate = container.streams.video[0].average_rate
+    return float(1 / rate) if rate else 0.04
 
 
 def _mixed(frame: Any) -> np.ndarray:
-    """The mean of a frame's channels, [samples] float32."""
+    """Returns the mean of a frame's channels, [samples] float32."""
     return frame.to_ndarray().reshape(-1, frame.layout.nb_channels).mean(1)
 
 
@@ -194,15 +350,9 @@ def _check_sound(path: str | Path, samples: float) -> None:
 
 
 def _scaled(frame: Any, side: int) -> tuple[int, int]:
-    """Height and width of a frame whose shorter side gets so many pixels."""
+    """Returns height and width of a frame whose shorter side becomes `side` pixels."""
     scale = side / min(frame.width, frame.height)
-    return tuple(max(side, round(scale * n)) for n in (frame.height, frame.width))
-
-
-def _picture(frame: Any, height: int, width: int) -> np.ndarray:
-    small = frame.reformat(width=width, height=height, format="rgb24", interpolation="BILINEAR")
-    # Telephones store upright pictures lying down, with a note beside them.
-    return np.rot90(small.to_ndarray(), k=round(frame.rotation / 90))
+    return max(side, round(scale * frame.height)), max(side, round(scale * frame.width))
 
 
 def _between(start: float | None, end: float | None) -> str:

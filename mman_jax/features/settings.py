@@ -1,96 +1,94 @@
-"""How every modality of clips is measured."""
+"""Settings: the extractor of every modality of clips."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mman_jax.features import media
-from mman_jax.features.encoders import loading
-from mman_jax.features.encoders.settings import EncoderSettings
-from mman_jax.features.speech import functionals as speech
-from mman_jax.features.speech.functionals import SpeechSettings
-from mman_jax.features.text.cnn import TextSettings
-from mman_jax.features.visual import windows as visual
-from mman_jax.features.visual.windows import VisualSettings
+from mman_jax.features.encoders.states import Encoder, SpeechEncoder, TextEncoder, VisualEncoder
+from mman_jax.features.extractor import Arrays, Extractor, SpeechExtractor, TextExtractor
+from mman_jax.features.speech.functionals import OpenSmile
+from mman_jax.features.text import transcripts
+from mman_jax.features.visual.windows import ResNetWindows
 
 MODALITIES = ("speech", "visual", "text")
+
+ENCODERS: dict[str, Callable[..., Encoder]] = {
+    "speech": SpeechEncoder,
+    "visual": VisualEncoder,
+    "text": TextEncoder,
+}
+"""By modality, the extractor with a pretrained encoder."""
+
+_OTHERS: dict[str, Callable[..., Extractor]] = {
+    "speech": OpenSmile,
+    "visual": ResNetWindows,
+    "text": transcripts.of_kind,
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How every modality is extracted, here or by a pretrained encoder; None: it is not.
+    """The extractor of every modality; None: the modality is not extracted.
 
     Attributes:
         speech: of speech.
         visual: of pictures.
         text: of transcripts.
-        seed: of whatever is trained here.
+        seed: of the networks that are trained.
     """
 
-    speech: SpeechSettings | EncoderSettings | None = None
-    visual: VisualSettings | EncoderSettings | None = None
-    text: TextSettings | EncoderSettings | None = None
+    speech: SpeechExtractor | None = None
+    visual: Extractor | None = None
+    text: TextExtractor | None = None
     seed: int = 0
 
     @property
+    def extractors(self) -> dict[str, Extractor]:
+        """Returns the extractors of the modalities that are extracted."""
+        every = {"speech": self.speech, "visual": self.visual, "text": self.text}
+        return {name: extractor for name, extractor in every.items() if extractor is not None}
+
+    @property
     def modalities(self) -> tuple[str, ...]:
-        """Those that are extracted."""
-        return tuple(name for name in MODALITIES if getattr(self, name) is not None)
-
-    @property
-    def encoders(self) -> dict[str, EncoderSettings]:
-        """Those of modalities that a pretrained encoder describes."""
-        every = {name: getattr(self, name) for name in self.modalities}
-        return {name: own for name, own in every.items() if isinstance(own, EncoderSettings)}
-
-    @property
-    def without_encoders(self) -> "Settings":
-        """Of the modalities that are described by what is here."""
-        return dataclasses.replace(self, **dict.fromkeys(self.encoders))
+        """Returns the modalities that are extracted."""
+        return tuple(self.extractors)
 
     def needs_fitting(self, pretrained: bool) -> bool:
-        """Whether anything is learnt from training utterances.
-
-        Args:
-            pretrained: whether the network for pictures is given.
-        """
-        own = self.without_encoders
-        reduced = own.speech is not None and own.speech.components > 0
-        return reduced or own.text is not None or (own.visual is not None and not pretrained)
+        """Returns whether anything is learnt; see `Extractor.needs_fitting`."""
+        return any(extractor.needs_fitting(pretrained) for extractor in self.extractors.values())
 
     def needs_labels(self, pretrained: bool) -> bool:
-        """Whether a network is trained on the training utterances' labels.
+        """Returns whether a network is trained on labels; see `Extractor.needs_fitting`."""
+        return any(extractor.needs_labels(pretrained) for extractor in self.extractors.values())
 
-        Args:
-            pretrained: whether the network for pictures is given.
-        """
-        own = self.without_encoders
-        words = own.text is not None and own.text.kind == "cnn"
-        return words or (own.visual is not None and not pretrained)
+    def check(self, weights: Arrays | None = None, place: object = None) -> None:
+        """Checks what can be checked before any clip is read; see `Extractor.check`."""
+        if self.speech or self.visual:
+            media.pyav()
+        for extractor in self.extractors.values():
+            extractor.check(weights, place)
 
     def to_json(self) -> dict[str, Any]:
-        """A form that JSON holds."""
+        """Returns the settings as JSON can hold them."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, card: Mapping[str, Any]) -> "Settings":
-        """The settings that `to_json` gave."""
-        kinds = {"speech": SpeechSettings, "visual": VisualSettings, "text": TextSettings}
-        made = {
-            name: (EncoderSettings if "digest" in card[name] else kinds[name])(**card[name])
-            for name in kinds
-            if card[name] is not None
-        }
-        return cls(**made, seed=card["seed"])
+        """Makes the settings that `to_json` returned.
 
-    def check_libraries(self) -> None:
-        """Raises InputError where a library or an encoder is missing, before any clip is read."""
-        if self.speech or self.visual:
-            media.pyav()
-        own = self.without_encoders
-        if own.speech:
-            speech.opensmile_extractor(own.speech.feature_set)
-        if own.visual and own.visual.crop == "upper_body":
-            visual.opencv()
-        for modality, encoder in self.encoders.items():
-            loading.check(encoder, modality)
+        Raises:
+            LookupError: an entry is missing, or no such extractor.
+            TypeError: an entry that the extractor lacks.
+            InputError: a value that the extractor refuses.
+        """
+
+        def make(modality: str) -> Any:
+            settings = card[modality]
+            if settings is None:
+                return None
+            makers = ENCODERS if "digest" in settings else _OTHERS
+            return makers[modality](**settings)
+
+        speech, visual, text = (make(modality) for modality in MODALITIES)
+        return cls(speech, visual, text, card["seed"])

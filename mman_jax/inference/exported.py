@@ -340,21 +340,5 @@ def _licences(extraction: Extraction | None, dims: Mapping[str, int]) -> list[st
     if extraction is None:
         licences.append("It is not known how the features were made; they may have licences, too.")
         return licences
-    settings = extraction.settings.without_encoders
-    for modality, encoder in extraction.settings.encoders.items():
-        if modality in dims:
-            name = encoder.name.rpartition("/")[2]
-            features = f"{modality.capitalize()} features are of the pretrained encoder {name}"
-            licences.append(f"{features}, which has its own licence.")
-    if "speech" in dims and settings.speech is not None:
-        licences.append(
-            "Speech features are openSMILE's: free for private use, research and teaching; a "
-            "commercial product that computes them needs a licence from audEERING."
-        )
-    if "visual" in dims and settings.visual is not None and extraction.pretrained is not None:
-        licences.append(
-            "Visual features come from pre-trained weights, which have their own licence."
-        )
-    if "text" in dims and getattr(settings.text, "kind", "") == "cnn":
-        licences.append("Text features come from word vectors, which have their own licence.")
+    licences += [licence for m, licence in extraction.licences.items() if m in dims]
     return licences

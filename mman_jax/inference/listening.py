@@ -10,10 +10,10 @@ import numpy as np
 
 from mman_jax.errors import InputError
 from mman_jax.features import media
-from mman_jax.features.extraction import Extraction, of_sound, of_words
+from mman_jax.features.extraction import Extraction
 from mman_jax.features.speech import pauses
-from mman_jax.features.text import subtitles
-from mman_jax.features.text.subtitles import Words
+from mman_jax.features.text import readers
+from mman_jax.features.text.readers import Words
 from mman_jax.files.regular import check_regular
 from mman_jax.inference import lines
 from mman_jax.inference.answerer import Answerer
@@ -95,10 +95,10 @@ def features(
     """
     vectors = {}
     if extraction.settings.speech:
-        measured = of_sound(extraction.settings, samples)
+        measured = extraction.settings.speech.of_sound(samples)
         vectors["speech"] = extraction.apply("speech", [measured])[0]
     if transcript and extraction.settings.text:
-        measured = of_words(extraction.settings, transcript)
+        measured = extraction.settings.text.of_words(transcript)
         vectors["text"] = extraction.apply("text", [measured])[0]
     return vectors
 
@@ -137,7 +137,7 @@ def read_words(path: pathlib.Path) -> list[Words]:
         InputError: the file and the line that cannot be used.
     """
     if path.suffix.lower() in (".srt", ".vtt"):
-        return subtitles.read(path)
+        return readers.read_subtitles(path)
     check_regular(path, "a CSV file in UTF-8")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:

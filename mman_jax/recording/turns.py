@@ -8,13 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mman_jax.errors import InputError
-from mman_jax.features import media
+from mman_jax.features import description, media
 from mman_jax.features.extraction import Extraction
 from mman_jax.features.manifest import Utterance
-from mman_jax.features.speech import manner
 from mman_jax.features.speech.pauses import Spoken
-from mman_jax.features.text import subtitles
-from mman_jax.features.visual import manner as looks
+from mman_jax.features.text.readers import Words
 from mman_jax.features.visual import windows
 from mman_jax.inference import lines, listening
 from mman_jax.inference.answerer import Answerer
@@ -57,7 +55,7 @@ class Turns(NamedTuple):
 
 def find(
     path: pathlib.Path,
-    words: Sequence[subtitles.Words],
+    words: Sequence[Words],
     answerer: Answerer | None = None,
     extraction: Extraction | None = None,
 ) -> Turns:
@@ -74,15 +72,16 @@ def find(
     """
     spoken = listening.turns(path, words)
     times = [(round(turn.start, 2), round(turn.end, 2)) for turn, _ in spoken]
-    sounds = np.stack([manner.measure(turn.samples) for turn, _ in spoken])
-    descriptions, notes = manner.compare(sounds), []
+    sounds = np.stack([description.measure_voice(turn.samples) for turn, _ in spoken])
+    descriptions, notes = description.describe_voices(sounds), []
     if unheard := listening.unheard(words, [(turn.start, turn.end) for turn, _ in spoken]):
         notes.append(f"{unheard}.")
     pictures = _has_pictures(path)
     if pictures:
         try:
             windows.opencv()
-            faces = looks.compare(np.stack([_face(path, start, end) for start, end in times]))
+            measured = np.stack([_face(path, start, end) for start, end in times])
+            faces = description.describe_faces(measured)
             pairs = zip(descriptions, faces, strict=True)
             descriptions = [[*sound, *face] for sound, face in pairs]
         except InputError as error:
@@ -97,8 +96,8 @@ def find(
         if unseen:
             notes.append(f"The pictures end before the sound: {unseen} turns had none.")
     turns = [
-        Turn(start, end, said, description, reply)
-        for (start, end), (_, said), description, reply in zip(
+        Turn(start, end, said, manner, reply)
+        for (start, end), (_, said), manner, reply in zip(
             times, spoken, descriptions, answers, strict=True
         )
     ]
@@ -136,9 +135,10 @@ def _answers(
 
 def _face(path: pathlib.Path, start: float, end: float) -> np.ndarray:
     try:
-        return looks.measure(media.read_frames(path, looks.RATE, looks.SIDE, start, end))
+        frames = media.read_frames(path, description.RATE, description.SIDE, start, end)
+        return description.measure_face(frames)
     except InputError:  # pictures that end before the sound does
-        return looks.UNSEEN
+        return description.UNSEEN
 
 
 def _has_pictures(path: pathlib.Path) -> bool:

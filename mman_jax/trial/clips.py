@@ -16,7 +16,7 @@ from mman_jax.features.extraction import Extraction
 from mman_jax.features.manifest import Utterance
 from mman_jax.features.measuring import many
 from mman_jax.features.measuring.measuring import Measuring, digest
-from mman_jax.features.text.subtitles import Words
+from mman_jax.features.text.readers import Words
 from mman_jax.inference import listening
 from mman_jax.trial.progress import Progress
 
@@ -113,7 +113,7 @@ def read_corpus(
         if modality not in made.settings.modalities:
             expected = ", ".join(made.settings.modalities) or "those of mman extract"
             raise InputError(f"{place(workdir)}: modality {modality}", "not extracted", expected)
-    made.settings.check_libraries()
+    made.settings.check()
     features, present = {}, {}
     measured = _measure(made, utterances, place(workdir), progress or Progress())
     for modality, found in measured.items():

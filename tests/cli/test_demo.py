@@ -10,7 +10,8 @@ import pytest
 from mman_jax.cli import predict
 from mman_jax.data.readers import npz
 from mman_jax.demo import clips
-from mman_jax.features import manifest, media, timed_words
+from mman_jax.features import manifest, media
+from mman_jax.features.text import readers
 from mman_jax.trial import stored
 from tests.children import run
 
@@ -91,7 +92,7 @@ def test_every_part_has_voices_and_faces_of_its_own_and_both_emotions(made):
         assert np.sqrt((heard**2).mean()) > 8 * np.sqrt((before**2).mean())
         seen = media.read_frames(utterance.path, 10, clips.HEIGHT, utterance.start, utterance.end)
         assert np.abs(np.diff(seen.astype(int), axis=0)).mean() > 2  # it moves
-    timed = timed_words.read(made / "words.csv", utterances)
+    timed = readers.read_timed_words(made / "words.csv", utterances)
     for utterance in utterances:
         own = timed[utterance]
         assert " ".join(own.words) == utterance.transcript

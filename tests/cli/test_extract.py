@@ -15,7 +15,7 @@ from mman_jax.data.sequences import averaged
 from mman_jax.errors import InputError
 from mman_jax.features import extraction
 from mman_jax.features.measuring.measuring import digest
-from mman_jax.features.text import words
+from mman_jax.features.text import readers
 from tests import children
 from tests.children import ROOT, run
 from tests.features import clips
@@ -99,7 +99,7 @@ def test_three_modalities_then_others_like_them(tmp_path):
     assert new.split is None
     ended = extract(tmp_path / "new.csv", tmp_path / "new.npz", fitted, "--speech=compare")
     assert ended.returncode == 2
-    assert "--speech: given beside --fitted" in ended.stderr
+    assert "--speech: --fitted=" in ended.stderr
 
 
 def test_what_is_fitted_does_not_depend_on_test_or_validation_clips(sounds, tmp_path):
@@ -259,7 +259,12 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
     ended = extract(tmp_path / "pipe", tmp_path / "c.npz")
     assert ended.returncode == 2
     assert "pipe: a pipe; expected a regular file: a CSV manifest" in ended.stderr
-    for read in (extraction.read_weights, extraction.Extraction.load, digest, words.check_file):
+    for read in (
+        extraction.read_weights,
+        extraction.Extraction.load,
+        digest,
+        readers.check_vectors,
+    ):
         with pytest.raises(InputError, match="pipe: a pipe; expected a regular file"):
             read(tmp_path / "pipe")
 

@@ -6,22 +6,23 @@ import numpy as np
 import pytest
 
 from mman_jax.errors import InputError
-from mman_jax.features import extraction, fitting
+from mman_jax.features import extraction
 from mman_jax.features.extraction import Extraction
 from mman_jax.features.manifest import Utterance
 from mman_jax.features.settings import Settings
 from mman_jax.features.speech import functionals
-from mman_jax.features.speech.functionals import SpeechSettings
-from mman_jax.features.text.cnn import TextSettings
+from mman_jax.features.speech.functionals import OpenSmile
+from mman_jax.features.text.readers import TimedWords
+from mman_jax.features.text.transcripts import CnnText, TfIdfText
 from mman_jax.features.visual import resnet3d
-from mman_jax.features.visual.windows import VisualSettings
+from mman_jax.features.visual.windows import ResNetWindows
 
-VISUAL = VisualSettings(frames=4, windows=2, size=16, width=2, epochs=2)
+VISUAL = ResNetWindows(frames=4, windows=2, size=16, width=2, epochs=2)
 SETTINGS = {
-    "speech": Settings(speech=SpeechSettings(components=3)),
+    "speech": Settings(speech=OpenSmile(components=3)),
     "visual": Settings(visual=VISUAL),
-    "tfidf": Settings(text=TextSettings(features=3)),
-    "cnn": Settings(text=TextSettings("cnn", features=6, words=5, frequent=2, epochs=2)),
+    "tfidf": Settings(text=TfIdfText(features=3)),
+    "cnn": Settings(text=CnnText(features=6, words=5, frequent=2, epochs=2)),
 }
 LABELS = np.array([0, 1, 1, 0, -1, 1, 0, 0], np.int32)
 WORDS = ("sun", "rain", "snow", "wind", "heat", "ice")
@@ -55,7 +56,7 @@ def fitted(vectors):
 def fit(kind, vectors, values=None, **more):
     name = SETTINGS[kind].modalities[0]
     values = values or measured(kind)
-    return fitting.fit(SETTINGS[kind], {name: values}, LABELS, vectors=vectors, **more)
+    return extraction.fit(SETTINGS[kind], {name: values}, LABELS, vectors=vectors, **more)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,7 @@ def test_given_weights_are_used_and_travel(tmp_path):
     weights = {key: value for key, value in own.items() if "classes" not in key}
     np.savez(tmp_path / "w.npz", **weights)
     read = extraction.read_weights(tmp_path / "w.npz")
-    made = fitting.fit(SETTINGS["visual"], {"visual": []}, LABELS[:0], pretrained=read)
+    made = extraction.fit(SETTINGS["visual"], {"visual": []}, LABELS[:0], weights=read)
     assert set(made.pretrained) == set(weights)
     made.save(tmp_path / "c.extraction.npz")
     back = extraction.read_weights(tmp_path / "c.extraction.npz")
@@ -128,20 +129,23 @@ def test_given_weights_are_used_and_travel(tmp_path):
     assert fit("visual", None).pretrained is None
 
 
-def test_what_needs_training_utterances():
-    assert SETTINGS["speech"].needs_fitting(False)
-    assert SETTINGS["tfidf"].needs_fitting(True)
-    assert SETTINGS["visual"].needs_fitting(False)
-    assert not SETTINGS["visual"].needs_fitting(True)
-    assert not Settings(speech=SpeechSettings(components=0)).needs_fitting(False)
+def test_what_needs_training_utterances_and_labels():
+    for kind, fitting, labels in (
+        ("speech", (True, True), (False, False)),
+        ("visual", (True, False), (True, False)),
+        ("tfidf", (True, True), (False, False)),
+        ("cnn", (True, True), (True, True)),
+    ):
+        settings = SETTINGS[kind]
+        assert tuple(settings.needs_fitting(pretrained) for pretrained in (False, True)) == fitting
+        assert tuple(settings.needs_labels(pretrained) for pretrained in (False, True)) == labels
+    assert not Settings(speech=OpenSmile(components=0)).needs_fitting(False)
 
 
-def test_what_needs_labels():
-    assert SETTINGS["cnn"].needs_labels(True)
-    assert SETTINGS["visual"].needs_labels(False)
-    assert not SETTINGS["visual"].needs_labels(True)
-    assert not SETTINGS["tfidf"].needs_labels(False)
-    assert not SETTINGS["speech"].needs_labels(False)
+def test_weights_of_another_width_are_refused():
+    weights = {"params/stem_conv/kernel": np.zeros((3, 7, 7, 3, 5), np.float32)}
+    with pytest.raises(InputError, match=r"w\.npz: a network of width 5; expected 2"):
+        SETTINGS["visual"].check(weights, "w.npz")
 
 
 @pytest.mark.parametrize(
@@ -150,7 +154,7 @@ def test_what_needs_labels():
         ("av", SETTINGS["speech"], "PyAV is missing"),
         ("av", SETTINGS["visual"], "PyAV is missing"),
         ("opensmile", SETTINGS["speech"], "opensmile is missing"),
-        ("cv2", Settings(visual=VisualSettings(crop="upper_body")), "OpenCV, which .* is missing"),
+        ("cv2", Settings(visual=ResNetWindows(crop="upper_body")), "OpenCV, which .* is missing"),
     ],
 )
 def test_a_missing_library_is_named_before_any_clip_is_read(library, settings, said, monkeypatch):
@@ -158,11 +162,11 @@ def test_a_missing_library_is_named_before_any_clip_is_read(library, settings, s
     functionals.opensmile_extractor.cache_clear()
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(InputError, match=said):
-        settings.check_libraries()
+        settings.check()
     # Text needs none; nor does a picture that is not cropped need OpenCV.
-    SETTINGS["tfidf"].check_libraries()
+    SETTINGS["tfidf"].check()
     if library == "cv2":
-        SETTINGS["visual"].check_libraries()
+        SETTINGS["visual"].check()
 
 
 def test_settings_that_cannot_be_are_refused_by_the_file_s_name(fitted, tmp_path):
@@ -177,18 +181,18 @@ def test_settings_that_cannot_be_are_refused_by_the_file_s_name(fitted, tmp_path
 
 
 def test_settings_survive_json():
-    settings = Settings(SpeechSettings("egemaps", 7), VISUAL, TextSettings("cnn"), seed=3)
+    settings = Settings(OpenSmile("egemaps", 7), VISUAL, CnnText(), seed=3)
     assert Settings.from_json(settings.to_json()) == settings
     assert Settings.from_json(SETTINGS["speech"].to_json()).modalities == ("speech",)
 
 
 def test_no_transcript_and_no_labels_are_refused(vectors):
     with pytest.raises(InputError, match="conversation c, utterance u: no transcript"):
-        extraction.measure("text", Utterance("c", "u", "clip.mp4"), SETTINGS["tfidf"])
+        SETTINGS["tfidf"].text.measure(Utterance("c", "u", "clip.mp4"))
     values = {"text": measured("cnn")}
     for labels, said in ((LABELS * 0 - 1, "no labelled"), (LABELS * 0, "at least 2")):
         with pytest.raises(InputError, match=said):
-            fitting.fit(SETTINGS["cnn"], values, labels, vectors=vectors)
+            extraction.fit(SETTINGS["cnn"], values, labels, vectors=vectors)
 
 
 def test_no_vectors_are_refused():
@@ -202,7 +206,7 @@ def test_sound_that_is_too_short_is_refused_by_the_clip_s_name(tmp_path):
 
     path = str(clips.write(tmp_path / "a.wav", seconds=0.05, picture=False))
     with pytest.raises(InputError, match=r"a\.wav: speech: 0\.050 s of sound; expected at least"):
-        extraction.measure("speech", Utterance("c", "u", path), SETTINGS["speech"])
+        SETTINGS["speech"].speech.measure(Utterance("c", "u", path))
 
 
 def test_a_clip_through_given_weights(fitted, tmp_path):
@@ -216,10 +220,12 @@ def test_a_clip_through_given_weights(fitted, tmp_path):
     )
     path = str(clips.write(tmp_path / "a.mkv", seconds=0.5, sound=False))
     utterance = Utterance("c", "u", path)
-    seen = extraction.measure("visual", utterance, SETTINGS["visual"])
+    clips_seen = VISUAL.measure(utterance)
     measured = made.measure("visual", utterance)
     assert measured.shape == (2, 16)
-    np.testing.assert_allclose(measured, own.windows([seen])[0], rtol=1e-5)
+    np.testing.assert_allclose(
+        measured, VISUAL.describe(own.fitted["visual"], clips_seen), rtol=1e-5
+    )
     np.testing.assert_array_equal(made.features(utterance)["visual"], measured.mean(0))
 
 
@@ -262,14 +268,14 @@ def test_a_real_clip_from_end_to_end(tmp_path):
 
     path = str(clips.write(tmp_path / "a.mp4"))
     utterance = Utterance("c", "u", path, transcript="sun and rain")
-    settings = Settings(SpeechSettings("egemaps", 2), VISUAL, TextSettings(features=2))
+    settings = Settings(OpenSmile("egemaps", 2), VISUAL, TfIdfText(features=2))
     random = np.random.default_rng(0)
     values = {
         "speech": list(random.normal(size=(8, 88)).astype(np.float32)),
         "visual": measured("visual"),
         "text": measured("tfidf"),
     }
-    made = fitting.fit(settings, values, LABELS)
+    made = extraction.fit(settings, values, LABELS)
     features = made.features(utterance)
     assert {name: x.shape for name, x in features.items()} == {
         "speech": (2,),
@@ -280,3 +286,57 @@ def test_a_real_clip_from_end_to_end(tmp_path):
     other = made.features(later)
     assert np.abs(features["speech"] - other["speech"]).max() > 1e-6
     np.testing.assert_array_equal(features["text"], other["text"])
+
+
+UTTERANCES = [Utterance("c", f"u{i}", "c.wav") for i in range(3)]
+
+
+def test_words_have_the_vectors_of_the_file():
+    table = {"vocabulary": np.array(["it's", "sun"]), "vectors": np.eye(2, 3, dtype=np.float32)}
+    (found,) = CnnText().word_vectors(table, [["Sun,", "rain", "It\u2019s"]])
+    np.testing.assert_array_equal(found, [[0, 1, 0], [0, 0, 0], [1, 0, 0]])
+
+
+def test_without_a_file_words_are_where_tfidf_places_them():
+    settings = Settings(text=TfIdfText(features=2))
+    texts = ["sun and rain", "rain and wind", "sun", "wind and snow"]
+    made = extraction.fit(settings, {"text": texts}, LABELS[:4])
+    fitted = made.fitted["text"]
+    first, second = made.settings.text.word_vectors(fitted, [["rain", "hail"], ["Sun"]])
+    found = np.concatenate([first, second])
+    row = fitted["components"][fitted["vocabulary"].tolist().index("rain")]
+    np.testing.assert_allclose(found[0], row, rtol=1e-6)
+    assert not found[1].any()
+    # A transcript is where the weighted sum of its words is.
+    weights = [fitted["idf"][fitted["vocabulary"].tolist().index(word)] for word in ("rain", "sun")]
+    both = weights @ found[[0, 2]] / np.linalg.norm(weights)
+    np.testing.assert_allclose(made.apply("text", ["sun rain"])[0], both, rtol=1e-5)
+
+
+def test_sequences_of_several_utterances():
+    table = {"vocabulary": np.array(["sun"]), "vectors": np.ones((1, 2), np.float32)}
+    settings = Settings(speech=OpenSmile(), text=CnnText())
+    made = Extraction(settings, {"speech": {}, "text": table})
+    frames = [np.full((n, 25), n, np.float32) for n in (3, 1, 2)]
+    words = {UTTERANCES[2]: TimedWords(("sun", "rain"), np.array([[0, 0.5], [0.5, 1]]))}
+    measured = {"speech": frames}  # which cells of speech do not read
+    found = made.sequences(UTTERANCES, measured, {"speech": frames}, words)
+    assert found.keys() == {"speech", "text"}
+    assert found["text"].lengths.tolist() == [0, 0, 2]
+    assert found["text"].names == ("sun", "rain")
+    assert found["text"].values.tolist() == [[1, 1], [0, 0]]
+    np.testing.assert_array_equal(found["text"].intervals, [[0, 0.5], [0.5, 1]])
+    assert found["speech"].lengths.tolist() == [3, 1, 2]
+    np.testing.assert_allclose(found["speech"].intervals[:, 0], [0, 0.01, 0.02, 0, 0, 0.01])
+    assert found["speech"].values[:, 0].tolist() == [3, 3, 3, 1, 2, 2]
+    assert made.sequences(UTTERANCES, measured, {}, {}) == {}
+
+
+def test_of_windows_each_by_itself():
+    made = Extraction(Settings(visual=VISUAL), {"visual": {"params/stem_conv/kernel": np.ones(1)}})
+    measured = [np.arange(4, dtype=np.float32).reshape(2, 2), np.ones((1, 2), np.float32)]
+    times = [np.array([[0, 0.2], [0.3, 0.5]]), np.array([[0.1, 0.3]])]
+    found = made.sequences(UTTERANCES[:2], {"visual": measured}, {"visual": times}, {})["visual"]
+    np.testing.assert_array_equal(found.values, [[0, 1], [2, 3], [1, 1]])
+    np.testing.assert_array_equal(found.intervals, np.concatenate(times))
+    np.testing.assert_array_equal(made.apply("visual", measured), [[1, 2], [1, 1]])

@@ -62,8 +62,8 @@ def test_as_a_corpus(tmp_path):
 
 ROW = "c0,u0,a.mp4"
 REFUSED = {
-    "empty": ("", "an empty file"),
-    "no rows": (HEADER, "a header and no rows"),
+    "empty": ("", "no rows"),
+    "no rows": (HEADER, "no rows"),
     "misspelt column": (f"{HEADER},speeker\n{ROW},x", r"column 'speeker': unknown.*'speaker'\?"),
     "column twice": (f"{HEADER},path\n{ROW},x", "column 'path': comes twice"),
     "column missing": ("conversation_id,path\nc,p", "no column 'utterance_id'"),

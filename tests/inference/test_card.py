@@ -5,8 +5,8 @@ import jax
 
 from mman_jax.features.extraction import Extraction
 from mman_jax.features.settings import Settings
-from mman_jax.features.speech.functionals import SpeechSettings
-from mman_jax.features.text.cnn import TextSettings
+from mman_jax.features.speech.functionals import OpenSmile
+from mman_jax.features.text.transcripts import CnnText, TfIdfText
 from mman_jax.inference import exported
 from tests.inference import trained
 from tests.robustness import examples
@@ -21,9 +21,9 @@ def licences(**settings):
 
 
 def test_the_licence_of_what_made_the_features_is_told():
-    assert "audEERING" in licences(speech=SpeechSettings())
-    assert "audEERING" not in licences(text=TextSettings(kind="tfidf"))
-    assert "word vectors" in licences(text=TextSettings(kind="cnn"))
+    assert "audEERING" in licences(speech=OpenSmile())
+    assert "audEERING" not in licences(text=TfIdfText())
+    assert "word vectors" in licences(text=CnnText())
 
 
 def test_no_folder_of_the_corpus_s_owner_is_told():

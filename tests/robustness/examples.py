@@ -13,11 +13,10 @@ import numpy as np
 from mman_jax.data.scaling import Scaling
 from mman_jax.evaluation.metrics import METRICS
 from mman_jax.features.extraction import Extraction
+from mman_jax.features.extractor import TrainingData
 from mman_jax.features.settings import Settings
-from mman_jax.features.speech import reduction
-from mman_jax.features.speech.functionals import SpeechSettings
-from mman_jax.features.text import tfidf
-from mman_jax.features.text.cnn import TextSettings
+from mman_jax.features.speech.functionals import OpenSmile, fit_reduction
+from mman_jax.features.text.transcripts import TfIdfText
 from mman_jax.inference import states as kept
 from mman_jax.inference.answerer import Answerer
 from mman_jax.inference.model import Model
@@ -180,11 +179,13 @@ def states() -> list[Files]:
 
 def extractions() -> list[Files]:
     """What `experiments.extract` writes beside a corpus: of speech, and of text."""
-    settings = Settings(speech=SpeechSettings(components=2), text=TextSettings(kind="tfidf"))
+    settings = Settings(speech=OpenSmile(components=2), text=TfIdfText(features=2))
     rng = np.random.default_rng(0)
     fitted = {
-        "speech": vars(reduction.fit(rng.normal(size=(4, 5)).astype(np.float32), 2)),
-        "text": vars(tfidf.fit(["yes it is", "no it is not", "it rains"], 2)),
+        "speech": fit_reduction(rng.normal(size=(4, 5)).astype(np.float32), 2),
+        "text": settings.text.fit(
+            ["yes it is", "no it is not", "it rains"], TrainingData(np.zeros(0))
+        ),
     }
     with tempfile.TemporaryDirectory(prefix="mman_jax_fuzz_") as scratch:
         path = pathlib.Path(scratch) / "case.npz"

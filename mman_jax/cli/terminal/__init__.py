@@ -1,1 +1,1 @@
-"""Parts that all commands share: flags, exit status, SIGTERM, the screen."""
+"""Parts that commands share: flags, exit statuses, the screen."""

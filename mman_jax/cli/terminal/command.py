@@ -1,41 +1,43 @@
-"""Flags and exit statuses shared by all commands."""
+"""Flags and exit statuses that commands share."""
 
 import contextlib
 import inspect
+import io
 import math
 import os
 import re
 import sys
 import types
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 from absl import app, flags, logging
 
 from mman_jax.cli.terminal import config
-from mman_jax.cli.terminal.paths import PathParser
+from mman_jax.cli.terminal.config import PathParser
 from mman_jax.errors import InputError
 from mman_jax.trial.progress import Preemption
 
-flags.disclaim_key_flags()  # flags defined here belong to the command, whose --help lists them
+flags.disclaim_key_flags()  # a flag defined here belongs to the command, whose --help lists it
 
 MISTAKE = 2
 """Exit status after a mistake of the user."""
 
 _MISSING = re.compile(r"Flag --(\w+) must have a value other than None")
 _HELP = ("--help", "-help", "-h", "--helpfull", "--helpshort")
+_CONFIG_ERRORS = (AttributeError, KeyError, TypeError, ValueError)
 _EXPECTED: dict[str, str] = {}
-"""What is missing when a path flag is not given, by the flag's name."""
+"""What a path flag expects, by its name, for the message if it is missing."""
 
 
-def fail(message: object) -> None:
+def fail(message: object) -> NoReturn:
     """Prints one line and ends the process with status 2."""
     print("error:", " ".join(str(message).split()), file=sys.stderr)
     sys.exit(MISTAKE)
 
 
 class Interruptible:
-    """A pipe that lets SIGTERM end the process while it waits for a line."""
+    """A pipe during whose reads SIGTERM ends the process."""
 
     def __init__(self, source: BinaryIO):
         self._source = source
@@ -44,7 +46,7 @@ class Interruptible:
         """Returns the next line, or its first `most` bytes."""
         Preemption.waiting = True
         try:
-            Preemption.check()  # the signal may have come while the line before was processed
+            Preemption.check()  # the signal may have come while the last line was processed
             return self._source.readline(most)
         finally:
             Preemption.waiting = False
@@ -54,8 +56,8 @@ def run(module: types.ModuleType) -> None:
     """Runs a command: parses its flags, then calls its `main`.
 
     Args:
-        module: defines the flags and `main`; where `main` has a parameter, it gets the list of
-            arguments that are no flags, which are a mistake otherwise.
+        module: defines the flags and `main`. If `main` has a parameter, it gets the list of
+            arguments that are no flags, which are otherwise a mistake.
     """
     _print_any_text()
     takes_arguments = bool(inspect.signature(module.main).parameters)
@@ -64,10 +66,7 @@ def run(module: types.ModuleType) -> None:
         try:
             left = flags.FLAGS([argument for argument in argv if argument not in _HELP])
             _refuse_no_numbers()
-        except (
-            *(flags.Error, AttributeError, ImportError, KeyError),
-            *(TypeError, ValueError, OSError),
-        ) as error:
+        except (flags.Error, ImportError, OSError, *_CONFIG_ERRORS) as error:
             # All of these come from the command line: an unknown flag or config field, a value of
             # another type, a config file that does not exist.
             if not _asks_for_help(argv):
@@ -78,7 +77,7 @@ def run(module: types.ModuleType) -> None:
         return left
 
     def guarded(argv):
-        # Below this level the libraries report every checkpoint on a page.
+        # At a lower level the libraries report every checkpoint in a page of text.
         logging.set_verbosity(logging.ERROR)
         if len(argv) > 1 and not takes_arguments:
             fail(f"command line: {argv[1]!r}; expected flags alone (--name=value)")
@@ -89,7 +88,7 @@ def run(module: types.ModuleType) -> None:
                     use_system()
                 module.main(*([argv[1:]] if takes_arguments else []))
         except (AssertionError, RuntimeError):
-            # Not asked before: what runs on several machines must join the others first.
+            # Only now: a process of several machines must join the others before JAX starts.
             with failing_in_one_line():
                 check_platform()
             raise
@@ -99,7 +98,7 @@ def run(module: types.ModuleType) -> None:
 
 @contextlib.contextmanager
 def named_flags(*names: str) -> Iterator[None]:
-    """Writes `--` before the place of an error where the library names one of these arguments."""
+    """Writes `--` before the place of an error that names one of these arguments."""
     try:
         yield
     except InputError as error:
@@ -110,7 +109,7 @@ def named_flags(*names: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def failing_in_one_line() -> Iterator[None]:
-    """Ends the process with one line and status 2 where a user's mistake is raised."""
+    """Ends the process with one line and status 2 after an InputError."""
     try:
         yield
     except InputError as error:
@@ -131,18 +130,14 @@ def _help(module: types.ModuleType) -> str:
 
 
 def _print_any_text() -> None:
-    """Lets a terminal that is not UTF-8 show replacements instead of raising an error."""
+    """Makes terminals that are not UTF-8 show replacements instead of raising errors."""
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            with contextlib.suppress(AttributeError):  # a stream that tests put there
-                stream.reconfigure(errors="replace")
+        if isinstance(stream, io.TextIOWrapper):  # tests put others there
+            stream.reconfigure(errors="replace")
 
 
 def _use_plain_numbers() -> None:
-    """Overrides settings of JAX's environment that a command does not follow.
-
-    Commands compute in 32 bits and rely on NumPy's rules of promotion.
-    """
+    """Makes JAX compute in 32 bits with NumPy's promotion, whatever its environment says."""
     import jax
 
     jax.config.update("jax_enable_x64", False)
@@ -151,10 +146,10 @@ def _use_plain_numbers() -> None:
 
 
 def check_platform() -> None:
-    """Asks JAX for its devices, which starts them.
+    """Starts JAX's devices.
 
     Raises:
-        InputError: there are none of the platforms that `JAX_PLATFORMS` names.
+        InputError: there are none on the platforms that `JAX_PLATFORMS` names.
     """
     import jax
 
@@ -170,7 +165,7 @@ def check_platform() -> None:
 def _refuse_no_numbers() -> None:
     """Raises ValueError if a flag's number is NaN, which no bound excludes.
 
-    Fields of a config are checked with all others of it.
+    Fields of the config are checked elsewhere.
     """
     for name in flags.FLAGS:
         value = flags.FLAGS[name].value
@@ -182,14 +177,14 @@ def config_flag(help_text: str) -> flags.FlagHolder:
     """Defines the flag `--config`; a wrong field or value ends the process with one line."""
     try:
         return config.define(help_text)
-    except (AttributeError, ImportError, KeyError, TypeError, ValueError) as error:
-        if _asks_for_help(sys.argv):
-            raise
-        _refuse(error, sys.argv)
+    except (ImportError, *_CONFIG_ERRORS) as error:
+        if not _asks_for_help(sys.argv):
+            _refuse(error, sys.argv)
+        raise
 
 
-def _refuse(error: Exception, argv: Sequence[str]) -> None:
-    """Ends the process with what is wrong with a command line; raises what is a bug."""
+def _refuse(error: BaseException, argv: Sequence[str]) -> NoReturn:
+    """Ends the process with what is wrong with a command line; raises a bug again."""
     for reason in (error, error.__context__):
         if isinstance(reason, InputError):
             fail(reason)
@@ -204,7 +199,7 @@ def _refuse(error: Exception, argv: Sequence[str]) -> None:
             fail(explained)
     if isinstance(error, ImportError):
         raise error
-    while error.args and isinstance(error.args[0], BaseException):  # what others wrapped it in
+    while error.args and isinstance(error.args[0], BaseException):  # libraries wrapped it
         error = error.args[0]
     message = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     fail(f"command line: {message}")
@@ -215,20 +210,19 @@ def path_flag(
 ) -> flags.FlagHolder:
     """Defines a flag that takes a local path, with `~` expanded.
 
-    Several commands may be imported into one process, each with an `input`.
+    It may be defined again: one process may import several commands.
 
     Args:
         name: of the flag.
-        help_text: of `--help`.
+        help_text: for `--help`.
         must: whether it must be given.
-        expected: what is missing if it is not given.
+        expected: what the message expects if it is missing.
     """
     _EXPECTED[name] = expected
-    holder = flags.DEFINE(
+    return flags.DEFINE(
         PathParser(name), name, None, help_text, serializer=flags.ArgumentSerializer(),
         required=must, allow_override=True,
     )  # fmt: skip
-    return holder
 
 
 def refuse(flag: flags.FlagHolder, found: str, expected: str, *, default_too: bool = False) -> None:
@@ -238,8 +232,8 @@ def refuse(flag: flags.FlagHolder, found: str, expected: str, *, default_too: bo
         flag: the flag.
         found: why it has no effect.
         expected: what to do instead.
-        default_too: also refuse the flag's default value, for a flag whose value is fixed by
-            something else; otherwise its default is accepted as harmless.
+        default_too: whether to refuse the default value as well, because something else fixes the
+            flag's value; otherwise a default is harmless.
 
     Raises:
         InputError: the flag was given.
@@ -250,18 +244,18 @@ def refuse(flag: flags.FlagHolder, found: str, expected: str, *, default_too: bo
 
 
 def checkpoint_flag(must: bool = True) -> flags.FlagHolder:
-    """Defines the flag `--checkpoint`, and `--system` for a class of the user's own."""
+    """Defines the flags `--checkpoint`, and `--system` for a class outside the library."""
     flags.DEFINE_string(
         "system",
         "",
-        "The run's system, module:Class, if it is a class of your own; its module is run.",
+        "The run's system as module:Class, if it is your own class; its module is run.",
         allow_override=True,
     )
     return path_flag("checkpoint", "The folder of a finished run.", must)
 
 
 def use_system() -> None:
-    """Lets a model name the class that `--system` gives.
+    """Makes the class that `--system` names known to models.
 
     Raises:
         InputError: it cannot be imported, or is no system.
@@ -274,7 +268,7 @@ def use_system() -> None:
 
 
 def seed_flag(help_text: str) -> flags.FlagHolder:
-    """Defines the flag `--seed`; several commands may be imported into one process."""
+    """Defines the flag `--seed`; one process may import several commands."""
     return flags.DEFINE_integer("seed", 0, help_text, 0, allow_override=True)
 
 
@@ -282,14 +276,14 @@ def processes_flag(what: str) -> flags.FlagHolder:
     """Defines the flag `--processes`.
 
     Args:
-        what: each process works on, in the plural.
+        what: what each process works on, in the plural.
     """
     about = f"{what} processed at the same time; 0: one per core on CPUs, one otherwise."
     return flags.DEFINE_integer("processes", 0, about, 0, allow_override=True)
 
 
 def cache_flag() -> flags.FlagHolder:
-    """Defines the flag `--compilation_cache`: a folder, or empty."""
+    """Defines the flag `--compilation_cache`."""
     return flags.DEFINE_string(
         "compilation_cache",
         os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "mman_jax"),

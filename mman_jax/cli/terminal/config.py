@@ -1,8 +1,10 @@
-"""The flag `--config`: a file or a name, and flags for the fields of the config."""
+"""The flag `--config` with a flag for every field of the config, and flags of local paths."""
 
 import difflib
+import functools
 import inspect
 import itertools
+import os
 import pathlib
 import re
 import runpy
@@ -14,7 +16,6 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from mman_jax import configs
-from mman_jax.cli.terminal.paths import local_path
 from mman_jax.configs import mman
 from mman_jax.configs.mman import Recipes
 from mman_jax.errors import InputError, nearest
@@ -23,6 +24,48 @@ from mman_jax.trial.config import derive, describe_field
 _PACKAGED = pathlib.Path(configs.__file__).parent
 _DEFAULT = configs.DEFAULT
 _FIELD = re.compile(r"--?(?:no)?config\.([^=]+)")
+_REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_LONGEST = 255
+"""Bytes of a name in a path, on the usual file systems of Linux."""
+
+
+class PathParser(flags.ArgumentParser):
+    """Parses a flag whose value is a local path."""
+
+    syntactic_help = "a path"
+
+    def __init__(self, name: str):
+        self._name = name
+
+    def parse(self, argument: str) -> str:
+        """Returns the path; see `local_path`."""
+        return local_path(argument, f"--{self._name}")
+
+    def flag_type(self) -> str:
+        """Returns the type that `--help` shows."""
+        return "path"
+
+
+def local_path(text: str, place: str) -> str:
+    """Expands `~` in a path.
+
+    Args:
+        text: the path as typed.
+        place: the flag or field, for messages.
+
+    Raises:
+        InputError: a URL, or a name too long for file systems.
+    """
+    if _REMOTE.match(text):
+        expected = "a local path; mount the bucket, or copy its content"
+        raise InputError(f"{place}={text}", "a remote location", expected)
+    expanded = os.path.expanduser(text)
+    for part in expanded.split(os.sep):
+        size = len(os.fsencode(part))
+        if size > _LONGEST:
+            expected = f"at most {_LONGEST} bytes"
+            raise InputError(f"{place}={text}", f"a name of {size} bytes", expected)
+    return expanded
 
 
 def define(help_text: str) -> flags.FlagHolder:
@@ -33,7 +76,7 @@ def define(help_text: str) -> flags.FlagHolder:
     """
     try:
         holder = config_flags.DEFINE_config_file("config", None, help_text)
-        parser = flags.FLAGS["config"].parser
+        parser: Any = flags.FLAGS["config"].parser
         read_file = parser.parse
         parser.parse = lambda name: _of_system(
             read_file(find(name) if isinstance(name, str) else name), sys.argv
@@ -41,7 +84,7 @@ def define(help_text: str) -> flags.FlagHolder:
         flags.set_default(holder, find(_DEFAULT))
         return holder
     except flags.IllegalFlagValueError as error:
-        # Absl makes one of whatever a parser raises.
+        # Absl wraps whatever a parser raises.
         raise error.__context__ if isinstance(error.__context__, InputError) else error from None
     except (AttributeError, KeyError, TypeError, ValueError):
         explain(sys.argv)
@@ -49,10 +92,10 @@ def define(help_text: str) -> flags.FlagHolder:
 
 
 def find(name: str) -> str:
-    """The file that `--config` names, and after a colon its recipe.
+    """Returns the file that `--config` names, and after a colon its recipe.
 
     Args:
-        name: a path, or the name of a config of this package, such as `mult`.
+        name: a path, or the name of a packaged config, such as `mult`.
     """
     path, colon, recipe = name.partition(":")
     packaged = _PACKAGED / f"{path}.py"
@@ -62,10 +105,10 @@ def find(name: str) -> str:
 
 
 def read(flag: flags.FlagHolder) -> ConfigDict:
-    """The config that the flags give, locked, with its references resolved.
+    """Reads the config that the flags give, locked, with its references resolved.
 
     Raises:
-        InputError: its file is not there.
+        InputError: its file does not exist.
     """
     try:
         settings = flag.value.copy_and_resolve_references()
@@ -79,35 +122,35 @@ def read(flag: flags.FlagHolder) -> ConfigDict:
 
 
 def recipes() -> Recipes:
-    """The configs of the paper's systems as the file of `--config` has them, or else MMAN's."""
+    """Returns the recipes of the paper's systems in the file of `--config`, by default MMAN's."""
     path = find(named(sys.argv)).partition(":")[0]
     get_config = runpy.run_path(path)["get_config"]
     return get_config if inspect.signature(get_config).parameters else mman.get_config
 
 
 def shown(config: ConfigDict, argv: Sequence[str]) -> str:
-    """The config's file, and the fields in which it differs from that."""
-    before = dict(_fields(_load(argv)))
+    """Describes a config by its file and the fields in which it differs from that."""
+    original = dict(_fields(_load(argv)))
     changed = [
         f"{field}={value}"
         for field, value in _fields(config)
-        if not isinstance(value, ConfigDict) and value != before.get(field)
+        if not isinstance(value, ConfigDict) and value != original.get(field)
     ]
     return named(argv) + (f" with {' '.join(changed)}" if changed else "")
 
 
 def named(argv: Sequence[str]) -> str:
-    """The file that a command line names, and behind a colon its recipe if it names one."""
-    given = _DEFAULT
+    """Returns the file that a command line names, and after a colon its recipe if it names one."""
+    name = _DEFAULT
     for number, argument in enumerate(argv):
         flag, equals, value = argument.partition("=")
         if flag in ("--config", "-config"):
-            given = value if equals else "".join(argv[number + 1 : number + 2])
-    return given
+            name = value if equals else "".join(argv[number + 1 : number + 2])
+    return name
 
 
 def explain(argv: Sequence[str]) -> None:
-    """Says what is wrong with `--config` or one of its fields, if that is known to be wrong.
+    """Looks for what is wrong with `--config` or one of its fields.
 
     Raises:
         InputError: no such file, recipe or field.
@@ -132,55 +175,52 @@ def explain(argv: Sequence[str]) -> None:
 
 
 def _check_field(config: ConfigDict, field: str) -> None:
-    parts, at = field.split("."), config
-    for number, part in enumerate(parts):
-        if isinstance(at, ConfigDict) and part in at:
-            at = at[part]
+    place = "config"
+    value: Any = config
+    for part in field.split("."):
+        if isinstance(value, ConfigDict) and part in value:
+            value, place = value[part], f"{place}.{part}"
             continue
-        if isinstance(at, ConfigDict) and "default" in at:
-            place = "config." + ".".join(parts[:number])
-            raise InputError(
-                f"--config.{field}",
-                f"{place} has no entry {part!r}, which uses `default`; there are {', '.join(at)}",
-            )
-        raise InputError(f"--config.{field}", f"no such field; {_near_field(config, field)}")
-    if isinstance(at, ConfigDict):
-        found = f"a group of fields ({', '.join(at)}); did you mean config.{_first(config, field)}?"
+        found = f"no such field; {_near_field(config, field)}"
+        if isinstance(value, ConfigDict) and "default" in value:
+            entries = ", ".join(value)
+            found = f"{place} has no entry {part!r}, which uses `default`; there are {entries}"
+        raise InputError(f"--config.{field}", found)
+    if isinstance(value, ConfigDict):
+        first = _first(config, field)
+        found = f"a group of fields ({', '.join(value)}); did you mean config.{first}?"
         raise InputError(f"--config.{field}", found)
 
 
 def _near_field(config: ConfigDict, field: str) -> str:
-    """The fields whose last part is that of `field`, or nearly so."""
+    """Suggests the fields whose last part is the same as that of `field`, or similar."""
     last = field.rpartition(".")[2]
     fields = [name for name, _ in _fields(config)]
     names = difflib.get_close_matches(last, {f.rpartition(".")[2] for f in fields}, n=1)
-    found = [f for f in fields if names and f.rpartition(".")[2] == names[0]]
-    if not found:
+    near = [f for f in fields if names and f.rpartition(".")[2] == names[0]]
+    if not near:
         return nearest(last, config)
-    # Of equals the last by name: `towers` is meant more often than `fusion`.
-    found.sort(key=lambda f: (_shared(f, field), f), reverse=True)
-    several = [f"config.{_first(config, f)}" for f in found[:3]]
-    return f"did you mean {several[0]}?" + (f" (or {', '.join(several[1:])})" * bool(several[1:]))
 
+    def rank(name: str) -> tuple[int, str]:
+        """Counts the first parts in common; then the last by name: `towers` before `fusion`."""
+        pairs = zip(name.split("."), field.split("."), strict=False)
+        return sum(itertools.takewhile(bool, (a == b for a, b in pairs))), name
 
-def _shared(one: str, other: str) -> int:
-    """How many parts two paths begin with in common."""
-    pairs = zip(one.split("."), other.split("."), strict=False)
-    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+    near.sort(key=rank, reverse=True)
+    first, *others = (f"config.{_first(config, name)}" for name in near[:3])
+    return f"did you mean {first}?" + (f" (or {', '.join(others)})" if others else "")
 
 
 def _first(config: ConfigDict, field: str) -> str:
-    """The field itself; of a group its `default`, or its first."""
-    at: Any = config
-    for part in field.split("."):
-        at = at[part]
-    if not isinstance(at, ConfigDict) or not at:
+    """Returns a field itself, or of a group its `default` or its first one."""
+    value = functools.reduce(lambda group, part: group[part], field.split("."), config)
+    if not isinstance(value, ConfigDict) or not value:
         return field
-    return f"{field}.{'default' if 'default' in at else next(iter(at))}"
+    return f"{field}.{'default' if 'default' in value else next(iter(value))}"
 
 
 def _fields(config: ConfigDict, place: str = "") -> Iterator[tuple[str, Any]]:
-    """Every field and every group of fields by its path."""
+    """Yields every field and every group of fields with its path."""
     for name, value in config.items():
         yield f"{place}{name}", value
         if isinstance(value, ConfigDict):
@@ -197,22 +237,21 @@ def _load(argv: Sequence[str]) -> ConfigDict:
 
 
 def _of_system(config: ConfigDict, argv: Sequence[str]) -> ConfigDict:
-    """The config of the system that `--config.system` names, on the same data."""
+    """Returns the config of the system that `--config.system` names, with the same data."""
     prefix = "config.system="
-    given = [arg.lstrip("-") for arg in argv[1:] if arg.lstrip("-").startswith(prefix)]
-    name = given[-1].removeprefix(prefix) if given else config.system
+    names = [arg.lstrip("-") for arg in argv[1:] if arg.lstrip("-").startswith(prefix)]
+    name = names[-1].removeprefix(prefix) if names else config.system
     return config if name == config.system else derive(config, name)
 
 
 def _near_config(name: str) -> str:
-    """The config whose name is nearest: of this package, or a file in the folder that was named."""
+    """Suggests the config with the most similar name, packaged or in the folder that was named."""
     folder = pathlib.Path(name).parent
     known = [str(path.relative_to(_PACKAGED).with_suffix("")) for path in _files(_PACKAGED)]
     known += [str(path) for path in _files(folder)] if name.endswith(".py") else []
-    close = difflib.get_close_matches(name, known, n=1)
-    if not close:  # another folder, or a missing suffix
-        stem = pathlib.Path(name).stem
-        close = difflib.get_close_matches(stem, known, n=1)
+    stem = pathlib.Path(name).stem  # for another folder, or a missing suffix
+    matches = difflib.get_close_matches
+    close = matches(name, known, n=1) or matches(stem, known, n=1)
     packaged = [name for name in known if not name.endswith(".py")]
     listed = f"one of {', '.join(packaged)}, or a file such as configs/mman.py"
     return f"did you mean {close[0]}?" if close else f"expected {listed}"
@@ -224,7 +263,7 @@ def _files(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def describe(argv: Sequence[str]) -> str:
-    """The fields of the config that a command line names, with defaults and descriptions."""
+    """Lists the fields of the config of a command line, with defaults and descriptions."""
     name, config = named(argv), _load(argv)
     lines = [f"Fields of --config={name}, each a flag (--config.FIELD=VALUE):"]
     for field, value in _fields(config):

@@ -1,4 +1,4 @@
-"""Details below a run's table of scores: classes, calibration, groups."""
+"""Tables of details below a run's scores: classes, calibration, groups."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -6,52 +6,53 @@ from typing import Any
 _SHARES = ("precision", "recall", "f1")
 
 _MOST = 12
-"""Groups that are shown, at most."""
+"""Groups shown at most."""
 
-Listing = tuple[str, Sequence[str], list[Sequence[str]]]
+Listing = tuple[str, Sequence[str], list[tuple[str, ...]]]
+"""Title, columns and rows of a table."""
 
 
 def of(scores: Mapping[str, Any]) -> Iterator[Listing]:
-    """Title, columns and rows of each table; results of earlier versions have none.
+    """Yields the tables that the results have data for.
 
     Args:
-        scores: of one task, as `results.json` holds them.
+        scores: of one task, as in `results.json`.
     """
     if "per_class" in scores["test"]:
         yield _classes(scores)
     if "calibration" in scores["test"]:
         yield _calibration(scores)
-    for name, told in scores.get("groups", {}).items():
-        yield _groups(name, told)
+    for name, compared in scores.get("groups", {}).items():
+        yield _groups(name, compared)
 
 
-def _groups(name: str, told: Mapping[str, Any]) -> Listing:
-    several = told["groups"]
-    most = sorted(several, key=lambda group: -several[group]["utterances"])[:_MOST]
+def _groups(name: str, compared: Mapping[str, Any]) -> Listing:
+    groups = compared["groups"]
+    largest = sorted(groups, key=lambda group: -groups[group]["utterances"])[:_MOST]
     rows = [
         (
             group,
-            *(percent(several[group][score]) for score in ("accuracy", "unweighted_recall")),
-            *(str(several[group][what]) for what in ("utterances", "conversations")),
+            *(percent(groups[group][score]) for score in ("accuracy", "unweighted_recall")),
+            *(str(groups[group][count]) for count in ("utterances", "conversations")),
         )
-        for group in sorted(most)
+        for group in sorted(largest)
     ]
-    gap = told["gap"]
+    gap = compared["gap"]
     if gap:
         low, high = (f"{100 * end:+.1f}" for end in gap["interval"])
         points = f"{100 * gap['difference']:+.1f} ({low} to {high})"
         rows.append((f"gap: {gap['first']} over {gap['second']}", points, "", "", ""))
     title = f"test, by {name}"
-    if len(several) > _MOST:
-        title += f": the {_MOST} largest of {len(several)}"
-    if told["left_out"]:
-        title += f"; {len(told['left_out'])} of one conversation are left out of the gap"
+    if len(groups) > _MOST:
+        title += f": the {_MOST} largest of {len(groups)}"
+    if compared["left_out"]:
+        title += f"; {len(compared['left_out'])} of one conversation are left out of the gap"
     columns = ("per cent", "accuracy", "unweighted recall", "utterances", "conversations")
     return title, columns, rows
 
 
 def percent(score: Mapping[str, Any]) -> str:
-    """A score in per cent, with its deviation over several seeds, and over folds."""
+    """Returns a score in per cent, with its deviation over several seeds, and over folds."""
     mean = f"{100 * score['mean']:.1f}"
     seeds = f" ± {100 * score['std']:.1f}" if len(score["per_seed"]) > 1 else ""
     folds = f" (folds ± {100 * score['std_folds']:.1f})" if "std_folds" in score else ""
@@ -61,9 +62,9 @@ def percent(score: Mapping[str, Any]) -> str:
 def _calibration(scores: Mapping[str, Any]) -> Listing:
     parts = {"validation": scores["validation"], "test": scores["test"]}
     rows = [
-        (part, *(f"{100 * own['calibration'][when]:.1f}" for when in ("before", "after")))
-        for part, own in parts.items()
-        if "calibration" in own
+        (part, *(f"{100 * scored['calibration'][when]:.1f}" for when in ("before", "after")))
+        for part, scored in parts.items()
+        if "calibration" in scored
     ]
     temperature = f"temperature {scores['test']['calibration']['temperature']:.2f}"
     title = "expected calibration error of the seeds' mean probabilities"
@@ -72,7 +73,7 @@ def _calibration(scores: Mapping[str, Any]) -> Listing:
 
 def _classes(scores: Mapping[str, Any]) -> Listing:
     rows = [
-        (name, *(percent(own[share]) for share in _SHARES), str(own["support"]))
-        for name, own in zip(scores["classes"], scores["test"]["per_class"], strict=True)
+        (name, *(percent(scored[share]) for share in _SHARES), str(scored["support"]))
+        for name, scored in zip(scores["classes"], scores["test"]["per_class"], strict=True)
     ]
     return "test, class by class", ("per cent", "precision", "recall", "F1", "utterances"), rows

@@ -1,1 +1,1 @@
-"""Pretrained encoders of speech, words and pictures, in place of what is fitted here."""
+"""Pretrained encoders of speech, words and pictures, instead of features fitted here."""

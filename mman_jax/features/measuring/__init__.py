@@ -1,1 +1,1 @@
-"""Every utterance of a manifest measured: a pool of processes, a cache, Beam."""
+"""Measuring every utterance of a manifest: a pool of processes, a cache, Apache Beam."""

@@ -1,6 +1,9 @@
-"""Measuring every utterance of a manifest: what the cache lacks, by a pool or whoever else runs."""
+"""Measuring of all utterances that a cache lacks, by a pool of processes or by Apache Beam."""
 
-from collections.abc import Callable, Iterable, Sequence
+import json
+import pathlib
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -10,13 +13,16 @@ from mman_jax.features.measuring.measuring import Measuring
 from mman_jax.files import pool
 
 Outcomes = Iterable[tuple[Utterance, str | None]]
+"""Utterances, each with its failure or None."""
+
 Runner = Callable[[Measuring, Sequence[Utterance]], Outcomes]
+"""What measures utterances and yields them as they end."""
 
 _TOGETHER = 32
 
 
 def locally(processes: int) -> Runner:
-    """A runner that measures in so many processes of this machine."""
+    """Returns a runner that measures in several processes of this machine."""
 
     def run(work: Measuring, utterances: Sequence[Utterance]) -> Outcomes:
         left = list(utterances)
@@ -35,8 +41,60 @@ def locally(processes: int) -> Runner:
     return run
 
 
+def with_beam(options: Sequence[str]) -> Runner:
+    """Returns a runner that measures in an Apache Beam pipeline, for corpora beyond one machine.
+
+    Its workers must reach the cache by the same path.
+
+    Args:
+        options: of Beam, as its command line takes them; none: its direct runner.
+    """
+
+    def run(work: Measuring, utterances: Sequence[Utterance]) -> Outcomes:
+        try:
+            import apache_beam as beam
+            from apache_beam.options.pipeline_options import PipelineOptions
+        except ImportError as error:
+            expected = "pip install 'mman_jax[beam]'"
+            raise InputError("beam", "apache_beam is missing", expected) from error
+        folder = pathlib.Path(work.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        parts = groups(utterances) if work.batched else [[u] for u in utterances]
+        with tempfile.TemporaryDirectory(prefix="failures_", dir=folder) as scratch:
+            with beam.Pipeline(options=PipelineOptions(list(options))) as pipeline:
+                _ = (
+                    pipeline
+                    | beam.Create(parts)
+                    | beam.Reshuffle()  # otherwise one worker gets all that was created together
+                    | beam.FlatMap(_Failures(work))
+                    | beam.Map(json.dumps)
+                    | beam.io.WriteToText(f"{scratch}/part")
+                )
+            files = [path for path in pathlib.Path(scratch).iterdir() if path.is_file()]
+            lines = [json.loads(line) for path in files for line in path.read_text().splitlines()]
+        failures = {(conversation, name): failure for conversation, name, failure in lines}
+        for utterance in utterances:
+            yield utterance, failures.get((utterance.conversation_id, utterance.utterance_id))
+
+    return run
+
+
+class _Failures:
+    """Measures the utterances of a group, and yields the ids of those that failed, and why."""
+
+    def __init__(self, work: Measuring):
+        self.work = work
+
+    def __call__(self, group: Sequence[Utterance]) -> Iterator[tuple[str, str, str]]:
+        self.work.together(group)
+        for utterance in group:
+            failure = self.work(utterance)
+            if failure is not None:
+                yield utterance.conversation_id, utterance.utterance_id, failure
+
+
 def groups(utterances: Sequence[Utterance], processes: int = 1) -> list[list[Utterance]]:
-    """Utterances to be measured together, as they follow each other: enough for all processes."""
+    """Cuts utterances into groups that are measured together, enough for all processes."""
     size = max(1, min(_TOGETHER, -(-len(utterances) // processes)))
     return [list(utterances[i : i + size]) for i in range(0, len(utterances), size)]
 
@@ -51,10 +109,10 @@ def measure(
     """Fills the cache; returns the utterances that could be measured, in their order.
 
     Args:
-        work: how, and into which cache; what that has is not measured again.
+        work: measures an utterance; what its cache holds is not measured again.
         utterances: all of them.
-        runner: who measures those that the cache lacks, such as `locally(2)`.
-        ended: told of every utterance as it ends, with its failure or None. It may raise an
+        runner: measures those that the cache lacks, such as `locally(2)`.
+        ended: called with every utterance as it ends, and its failure or None. It may raise an
             error to stop the others.
         text_may_lack: whether an utterance without a transcript is no failure.
 
@@ -66,14 +124,14 @@ def measure(
         if failure is not None:
             failed.add(utterance)
         ended(utterance, failure)
-    kept = [utterance for utterance in utterances if utterance not in failed]
-    if not kept:
+    measured = [utterance for utterance in utterances if utterance not in failed]
+    if not measured:
         raise InputError("clips", f"none of {len(utterances)} can be used", "at least one")
-    return kept
+    return measured
 
 
 def results(work: Measuring, utterances: Sequence[Utterance]) -> dict[str, list[np.ndarray | None]]:
-    """By modality what `measure` left in the cache, None for text without a transcript.
+    """Returns by modality what `measure` left in the cache, None for text without a transcript.
 
     Raises:
         InputError: an utterance that was not measured, or whose file is gone.
@@ -87,21 +145,11 @@ def results(work: Measuring, utterances: Sequence[Utterance]) -> dict[str, list[
     }
 
 
-def cells(work: Measuring, utterances: Sequence[Utterance]) -> dict[str, list[np.ndarray]]:
-    """By modality, but for text, what `measure` left in the cache of the cells of utterances.
-
-    Raises:
-        InputError: an utterance that was not measured, or whose file is gone.
-    """
-    wanted = [modality for modality in work.sequences if modality != "text"]
-    return {modality: [work.cells(u, modality) for u in utterances] for modality in wanted}
-
-
 def _outcomes(
     work: Measuring, utterances: Sequence[Utterance], runner: Runner, text_may_lack: bool
 ) -> Outcomes:
     missing = []
-    text = "text" in work.settings.modalities and not text_may_lack
+    text = work.settings.text is not None and not text_may_lack
     for utterance in utterances:
         if text and not utterance.transcript:
             yield utterance, "no transcript"

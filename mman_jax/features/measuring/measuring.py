@@ -1,32 +1,37 @@
-"""Measuring one utterance into the cache: what a local process and a Beam worker both do."""
+"""Measuring of one utterance into a cache, by a local process or by a worker of Apache Beam."""
 
 import dataclasses
 import functools
 import hashlib
+import json
+import os
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from mman_jax.errors import InputError
-from mman_jax.features import cells, extraction, media
-from mman_jax.features.encoders import states
+from mman_jax.features import extraction
+from mman_jax.features.extractor import Arrays, Extractor
 from mman_jax.features.manifest import Utterance
-from mman_jax.features.measuring import cache
 from mman_jax.features.settings import Settings
 from mman_jax.files.regular import check_regular
+from mman_jax.files.whole import writing
+
+_VERSION = 3  # of what a measurement means; another one leaves older files unused
 
 
 @dataclasses.dataclass(frozen=True)
 class Measuring:
-    """A pure function of one utterance, but for the cache; it travels to other processes.
+    """A function that measures an utterance into a cache; it can be sent to other processes.
 
     Attributes:
-        settings: how.
-        folder: the cache, which all processes reach.
-        weights: the file of the network for pictures, or "": windows are kept, to train on.
+        settings: the extractor of each modality.
+        folder: the cache, which all processes reach: a file per utterance and modality.
+        weights: the file of the network for pictures, or "": windows are stored, to train on.
         digest: of that file, so that other weights are other measurements.
-        sequences: the modalities of which the cells inside utterances are measured, too.
+        sequences: the modalities whose cells are measured in addition.
     """
 
     settings: Settings
@@ -38,19 +43,12 @@ class Measuring:
     def __call__(self, utterance: Utterance) -> str | None:
         """Measures what the cache lacks; returns what went wrong, or None."""
         try:
-            for modality in self.settings.modalities:
-                name = self.key(utterance, modality)
-                if name is None or cache.has(pathlib.Path(self.folder), name):
-                    continue
-                pretrained = _weights(self.weights) if self.weights else None
-                found = extraction.measure(modality, utterance, self.settings, pretrained)
-                cache.save(pathlib.Path(self.folder), name, found)
-            for modality in self.sequences:
-                name = self.cells_key(utterance, modality)
-                if name is None or cache.has(pathlib.Path(self.folder), name):
-                    continue
-                found = cells.measure(modality, utterance, self.settings)
-                cache.save(pathlib.Path(self.folder), name, found)
+            weights = _read_weights(self.weights) if self.weights else None
+            for modality, extractor in self.settings.extractors.items():
+                if self._lacks(name := self.key(utterance, modality)):
+                    self.store(name, extractor.measure(utterance, weights))
+                if self._lacks(name := self._cells_key(utterance, modality)):
+                    self.store(name, extractor.measure_cells(utterance))
         except InputError as error:
             return str(error)
         except Exception as error:
@@ -59,99 +57,112 @@ class Measuring:
         return None
 
     @property
-    def batched(self) -> tuple[str, ...]:
-        """The modalities that `together` measures."""
-        return tuple(m for m in ("speech", "text") if m in self.settings.encoders)
+    def batched(self) -> dict[str, Extractor]:
+        """Returns the extractors that measure several utterances at once."""
+        return {name: e for name, e in self.settings.extractors.items() if e.batched}
 
     def together(self, utterances: Sequence[Utterance]) -> None:
-        """Measures by encoders what the cache lacks of several, in batches, as far as that goes.
+        """Measures what the cache lacks of several utterances at once, as far as that succeeds.
 
-        A call for each of them then measures what is left, and says what is wrong with it.
+        A call for each of them then measures what is left, and reports what is wrong with it.
         """
-        for modality in self.batched:
+        for modality, extractor in self.batched.items():
+            missing = [
+                u
+                for u in utterances
+                if self._lacks(self.key(u, modality)) or self._lacks(self._cells_key(u, modality))
+            ]
             try:
-                self._encode(utterances, modality)
+                for utterance, measured, cells in extractor.measure_together(missing):
+                    self.store(self.key(utterance, modality), measured)
+                    self.store(self._cells_key(utterance, modality), cells)
             except Exception:  # of one of them, which fails again when it is alone
                 continue
 
-    def _encode(self, utterances: Sequence[Utterance], modality: str) -> None:
-        encoder, folder = self.settings.encoders[modality], pathlib.Path(self.folder)
-        chosen, given = [], []
-        for utterance in utterances:
-            name, inside = self.key(utterance, modality), self._inside(utterance, modality)
-            if name is None or all(cache.has(folder, n) for n in (name, inside) if n):
-                continue
-            try:
-                part = utterance.path, utterance.start, utterance.end
-                read = media.read_audio(*part) if modality == "speech" else utterance.transcript
-            except Exception:  # as above
-                continue
-            chosen.append((name, inside))
-            given.append(read)
-        found = states.of_speech if modality == "speech" else states.of_text
-        for (name, inside), read, own in zip(chosen, given, found(encoder, given), strict=True):
-            cache.save(folder, name, states.pooled(own))
-            if inside:
-                cache.save(folder, inside, cells.of_sound(own, len(read)))
-
-    def _inside(self, utterance: Utterance, modality: str) -> str | None:
-        """The name of an utterance's cells, where they are wanted."""
-        return self.cells_key(utterance, modality) if modality in self.sequences else None
-
     def key(self, utterance: Utterance, modality: str) -> str | None:
-        """The name in the cache; None for text that is kept as it is, which the manifest holds."""
-        encoder = self.settings.encoders.get(modality)
-        if modality == "text" and not (encoder and utterance.transcript):
-            return None
-        measured_by = dict(getattr(self.settings, modality).measured_by)
-        if modality == "text":
-            measured_by |= {"transcript": utterance.transcript}
-        elif modality == "visual" and not encoder:
-            measured_by |= {"weights": self.digest}
-        return cache.key(utterance, modality, measured_by)
+        """Returns the name of a measurement in the cache; None: the manifest holds it."""
+        depends = self.settings.extractors[modality].cached_by(utterance, self.digest)
+        return None if depends is None else _key(utterance, modality, depends)
 
-    def cells_key(self, utterance: Utterance, modality: str) -> str | None:
-        """The name of an utterance's cells in the cache; None for text."""
-        if modality == "text":
+    def _cells_key(self, utterance: Utterance, modality: str) -> str | None:
+        """Returns the name of an utterance's cells in the cache; None: they are not measured."""
+        if modality not in self.sequences or modality == "text":
             return None
-        measured_by = cells.measured_by(modality, self.settings)
-        return cache.key(utterance, f"{modality}, cells", measured_by)
+        depends = self.settings.extractors[modality].cells_measured_by
+        return _key(utterance, f"{modality}, cells", depends)
 
     def done(self, utterance: Utterance) -> bool:
-        """Whether the cache holds all of an utterance."""
-        names = [self.key(utterance, modality) for modality in self.settings.modalities]
-        names += [self.cells_key(utterance, modality) for modality in self.sequences]
-        return all(cache.has(pathlib.Path(self.folder), name) for name in names if name)
+        """Returns whether the cache holds all of an utterance."""
+        return not any(
+            self._lacks(key(utterance, modality))
+            for modality in self.settings.modalities
+            for key in (self.key, self._cells_key)
+        )
 
     def result(self, utterance: Utterance, modality: str) -> np.ndarray:
-        """A measurement that was made.
+        """Returns a measurement that was made.
 
         Raises:
             InputError: it was not, or its file is gone.
         """
         name = self.key(utterance, modality)
         if name is None:
-            return extraction.measure(modality, utterance, self.settings)
-        return self._kept(utterance, modality, name)
+            return self.settings.extractors[modality].measure(utterance)
+        return self._stored(utterance, modality, name)
 
     def cells(self, utterance: Utterance, modality: str) -> np.ndarray:
-        """What was measured of an utterance's cells, of speech or of pictures.
+        """Returns what was measured of the cells of an utterance, for one of `sequences`.
 
         Raises:
             InputError: it was not, or its file is gone.
         """
-        return self._kept(utterance, modality, self.cells_key(utterance, modality))
+        return self._stored(utterance, modality, self._cells_key(utterance, modality))
 
-    def _kept(self, utterance: Utterance, modality: str, name: str) -> np.ndarray:
-        found = cache.load(pathlib.Path(self.folder), name)
-        if found is None:
-            where = f"{self.folder}: {utterance.name}, modality {modality}"
-            raise InputError(where, "not in the cache", "a cache and clips that nobody changes")
-        return found
+    def store(self, name: str | None, array: np.ndarray) -> None:
+        """Writes an array to the cache, whole or not at all, unless its name is None.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        if name is not None:
+            with writing(self._path(name), "a writable folder", self.folder) as file:
+                np.save(file, array, allow_pickle=False)
+
+    def _load(self, name: str) -> np.ndarray | None:
+        """Reads an array from the cache; None: it is not there, or damaged."""
+        try:
+            return np.load(self._path(name), allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return None
+
+    def _lacks(self, name: str | None) -> bool:
+        return name is not None and self._load(name) is None
+
+    def _stored(self, utterance: Utterance, modality: str, name: str | None) -> np.ndarray:
+        array = None if name is None else self._load(name)
+        if array is None:
+            place = f"{self.folder}: {utterance.name}, modality {modality}"
+            raise InputError(place, "not in the cache", "a cache and clips that nobody changes")
+        return array
+
+    def _path(self, name: str) -> pathlib.Path:
+        # 256 folders: some file systems are slow with a hundred thousand files in one.
+        return pathlib.Path(self.folder) / name[:2] / f"{name}.npy"
+
+
+def _key(utterance: Utterance, modality: str, depends: dict[str, Any]) -> str:
+    """Returns a name that changes with the clip, the part of it and the settings."""
+    try:
+        stat = os.stat(utterance.path)
+        file = [os.path.realpath(utterance.path), stat.st_size, stat.st_mtime_ns]
+    except OSError:
+        file = [utterance.path]
+    parts = [_VERSION, modality, depends, file, utterance.start, utterance.end]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def digest(path: pathlib.Path) -> str:
-    """SHA-256 of a file.
+    """Computes SHA-256 of a file.
 
     Raises:
         InputError: it cannot be read.
@@ -165,5 +176,5 @@ def digest(path: pathlib.Path) -> str:
 
 
 @functools.lru_cache(maxsize=1)
-def _weights(path: str) -> extraction.Arrays:
+def _read_weights(path: str) -> Arrays:
     return extraction.read_weights(path)

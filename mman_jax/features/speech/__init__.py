@@ -1,1 +1,1 @@
-"""Speech: openSMILE functionals, their reduction, and pauses."""
+"""Features of speech, and sound cut into utterances."""

@@ -1,39 +1,48 @@
-"""Speech: the functionals of openSMILE over one utterance.
+"""Speech features: openSMILE's functionals and descriptors, and their principal components.
 
 openSMILE is free for private use, research and teaching, not for commercial products: see the
 licence of the `opensmile` package.
 
 Some functionals react to how the sound was stored, though the samples agree (no lag, correlation
-0.999). Of eight synthetic utterances as Opus instead of WAV, 0.8 % of ComParE's functionals moved
-by more than 20 standard deviations on average, most of all the spectral kurtosis and skewness, by
-up to thousands; 0.02 % did with AAC, 0.06 % with MP3, none with FLAC. Likely it is what Opus leaves
-where the original is silent: rounding to 16 bits changed nothing, noise of one such step brought
-0.8 % to 0.2 %, but would change the features of every clip, so it is not added. Train on, and
-answer, clips of one format.
+0.999). For eight synthetic utterances stored as Opus instead of WAV, 0.8 % of ComParE's functionals
+moved by more than 20 standard deviations on average, most of all the spectral kurtosis and
+skewness, by up to thousands; 0.02 % did with AAC, 0.06 % with MP3, none with FLAC. The likely cause
+is what Opus leaves where the original is silent: rounding to 16 bits changes nothing, and noise of
+one such step brings 0.8 % to 0.2 %, but would change the features of every clip, so it is not
+added. Train and predict on clips of one format.
 """
 
 import dataclasses
 import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from mman_jax.data.scaling import LIMIT, is_constant
+from mman_jax.data.validation import row_chunks
 from mman_jax.errors import InputError, nearest
 from mman_jax.features import media
+from mman_jax.features.extractor import Arrays, SpeechExtractor, TrainingData
+from mman_jax.features.manifest import Utterance
 
 FEATURE_SETS = {"compare": "IS13", "egemaps": "eGeMAPSv02"}
 """Names here to openSMILE's: Interspeech 2013's ComParE (6373 functionals), eGeMAPS (88)."""
 
+DESCRIPTORS = 25
+"""Low-level descriptors of a frame."""
+
 _SHORTEST = 960  # samples: one window of the longest kind
+_HOP, _LENGTH = 0.01, 0.02  # seconds, as openSMILE dates its frames
 
 
 @dataclasses.dataclass(frozen=True)
-class SpeechSettings:
-    """How speech becomes features.
+class OpenSmile(SpeechExtractor):
+    """Functionals of openSMILE over an utterance; its cells are low-level descriptors.
 
     Attributes:
-        feature_set: of `FEATURE_SETS`.
-        components: after the principal-component reduction; 0: all functionals, as they are.
+        feature_set: a name in `FEATURE_SETS`.
+        components: principal components to which functionals are reduced; 0: no reduction.
     """
 
     feature_set: str = "compare"
@@ -48,49 +57,104 @@ class SpeechSettings:
 
     @property
     def measured_by(self) -> dict[str, Any]:
-        """What the measurement of one utterance depends on."""
+        """Returns the settings on which a measurement depends."""
         return {"feature_set": self.feature_set}
+
+    @property
+    def cells_measured_by(self) -> dict[str, Any]:
+        """Returns no settings: descriptors are eGeMAPS's for either feature set."""
+        return {}
+
+    def of_sound(self, samples: np.ndarray) -> np.ndarray:
+        """Measures functionals [D] float32 of the sound of one utterance."""
+        return functionals(samples, self.feature_set)
+
+    def measure_cells(self, utterance: Utterance) -> np.ndarray:
+        """Measures descriptors [T, 25] float32 of an utterance."""
+        return descriptors(media.read_audio(utterance.path, utterance.start, utterance.end))
+
+    def needs_fitting(self, pretrained: bool) -> bool:
+        """Returns whether functionals are reduced."""
+        return self.components > 0
+
+    def fit(self, measured: Sequence[np.ndarray], data: TrainingData) -> Arrays:
+        """Fits the reduction."""
+        return fit_reduction(np.stack(measured), self.components) if self.components else {}
+
+    def apply(self, fitted: Arrays, measured: Sequence[np.ndarray]) -> np.ndarray:
+        """Returns features [N, D] float32 of N utterances."""
+        values = np.stack(measured)
+        return reduce(values, fitted) if fitted else values
+
+    def cells(
+        self, fitted: Arrays, measured: np.ndarray, cells: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns descriptors and times of one utterance's frames."""
+        return cells, descriptor_times(len(cells))
+
+    def check(self, weights: Arrays | None, place: object) -> None:
+        """Checks that openSMILE is installed."""
+        opensmile_extractor(self.feature_set)
+
+    def licence(self, fitted: Arrays) -> str:
+        """Returns the terms of openSMILE."""
+        return (
+            "Speech features are openSMILE's: free for private use, research and teaching; a "
+            "commercial product that computes them needs a licence from audEERING."
+        )
 
 
 def functionals(samples: np.ndarray, feature_set: str = "compare") -> np.ndarray:
-    """The functionals of one utterance, [D] float32.
+    """Computes the functionals of one utterance, [D] float32.
 
     Args:
         samples: [samples] float32 at `media.SAMPLE_RATE`.
-        feature_set: of `FEATURE_SETS`.
+        feature_set: a name in `FEATURE_SETS`.
 
     Raises:
         InputError: the `opensmile` package is missing, or the sound is too short.
     """
-    return run(opensmile_extractor(feature_set), samples, "functionals").reshape(-1)
+    return _run(opensmile_extractor(feature_set), samples, "functionals").reshape(-1)
 
 
-def run(extractor: Any, samples: np.ndarray, what: str) -> np.ndarray:
-    """What openSMILE makes of sound, [D, T] float32; T is 1 for functionals.
+def descriptors(samples: np.ndarray) -> np.ndarray:
+    """Computes low-level descriptors of one utterance's frames, [T, 25] float32.
+
+    They are those of eGeMAPS (Eyben et al. 2016): loudness, spectrum, pitch, voice quality and
+    formants, a hundred frames a second. Pitch and formants are 0 in unvoiced frames.
 
     Args:
-        extractor: of `opensmile_extractor`.
         samples: [samples] float32 at `media.SAMPLE_RATE`.
-        what: for messages.
 
     Raises:
-        InputError: the sound is too short, or not all that comes out is finite.
+        InputError: the `opensmile` package is missing, or the sound is too short.
     """
+    extractor = opensmile_extractor("egemaps", "LowLevelDescriptors")
+    return np.ascontiguousarray(_run(extractor, samples, "descriptors").T)
+
+
+def descriptor_times(count: int) -> np.ndarray:
+    """Returns start and end of `count` frames, [T, 2] float64, in seconds."""
+    return _HOP * np.arange(count)[:, None] + [0.0, _LENGTH]
+
+
+def _run(extractor: Any, samples: np.ndarray, what: str) -> np.ndarray:
+    """Runs openSMILE on sound, with [D, T] float32 as a result; T is 1 for functionals."""
     if len(samples) < _SHORTEST:
         seconds = len(samples) / media.SAMPLE_RATE
         shortest = _SHORTEST / media.SAMPLE_RATE
         raise InputError("speech", f"{seconds:.3f} s of sound", f"at least {shortest} s")
-    # OpenSMILE counts in 16 bits, and what is louder than they hold would come out as its opposite.
-    heard = np.clip(samples, -1, 1 - 2**-15)
-    found = np.asarray(extractor(heard[None], media.SAMPLE_RATE), np.float32)
-    if not np.isfinite(found).all():
+    # OpenSMILE counts in 16 bits, in which louder samples would turn into their opposites.
+    clipped = np.clip(samples, -1, 1 - 2**-15)
+    values = np.asarray(extractor(clipped[None], media.SAMPLE_RATE), np.float32)
+    if not np.isfinite(values).all():
         raise InputError("speech", f"{what} that are not finite", "finite ones")
-    return found[0]
+    return values[0]
 
 
 @functools.cache
 def opensmile_extractor(feature_set: str = "compare", level: str = "Functionals") -> Any:
-    """OpenSMILE, ready to be called: of a feature set and a level, by openSMILE's name of it.
+    """Returns openSMILE, ready to be called, for a feature set and a level as openSMILE names it.
 
     Raises:
         InputError: it is not installed.
@@ -104,3 +168,69 @@ def opensmile_extractor(feature_set: str = "compare", level: str = "Functionals"
         feature_set=opensmile.FeatureSet[FEATURE_SETS[feature_set]],
         feature_level=opensmile.FeatureLevel[level],
     )
+
+
+def fit_reduction(features: np.ndarray, components: int) -> Arrays:
+    """Fits standard scores and their principal components to training utterances, in float64.
+
+    Args:
+        features: [N, D] float32 of the training utterances alone.
+        components: K; the training utterances allow at most N - 1 and at most D.
+
+    Returns:
+        `mean` [D]; `scale` [D]: one over the deviation, or 1 for a constant column; `centre` [D]:
+        the mean of the standard scores after they were limited; `components` [D, K]: orthonormal
+        columns, the greatest variance first.
+
+    Raises:
+        InputError: fewer than two utterances.
+    """
+    count, size = features.shape
+    if count < 2:
+        raise InputError("reduction", f"{count} training utterances", "at least 2")
+    components = min(components, count - 1, size)
+    mean = _sum(features, lambda x: x.sum(0)) / count
+    deviation = np.sqrt(_sum(features, lambda x: ((x - mean) ** 2).sum(0)) / count)
+    scale = 1.0 / np.where(is_constant(mean, deviation), 1.0, deviation)
+    centre = _sum(features, lambda x: _standard(x, mean, scale).sum(0)) / count
+
+    def scores(rows: np.ndarray) -> np.ndarray:
+        return _standard(rows, mean, scale) - centre
+
+    import scipy.linalg  # takes long to import, and few commands need it
+
+    last = [min(count, size) - components, min(count, size) - 1]
+    if count < size:
+        # The few products of utterances hold the same information as the many of features.
+        rows = scores(features)
+        vectors = scipy.linalg.eigh(rows @ rows.T, subset_by_index=last)[1]
+        directions = np.linalg.qr(rows.T @ vectors[:, ::-1])[0]
+    else:
+        covariance = _sum(features, lambda x: scores(x).T @ scores(x))
+        directions = scipy.linalg.eigh(covariance, subset_by_index=last)[1][:, ::-1]
+    # Of a direction and its opposite, the one whose largest entry is positive.
+    largest = directions[np.abs(directions).argmax(0), np.arange(directions.shape[1])]
+    directions = directions * np.where(largest < 0, -1.0, 1.0)
+    return {"mean": mean, "scale": scale, "centre": centre, "components": directions}
+
+
+def reduce(features: np.ndarray, fitted: Arrays) -> np.ndarray:
+    """Reduces features [..., D] to components [..., K] float32, as `fit_reduction` fitted them.
+
+    Raises:
+        InputError: another D than was fitted.
+    """
+    if features.shape[-1] != len(fitted["mean"]):
+        expected = str(len(fitted["mean"]))
+        raise InputError("reduction", f"{features.shape[-1]} features", expected)
+    scores = _standard(features, fitted["mean"], fitted["scale"]) - fitted["centre"]
+    return (scores @ fitted["components"]).astype(np.float32)
+
+
+def _standard(features: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    return np.clip((features.astype(np.float64) - mean) * scale, -LIMIT, LIMIT)
+
+
+def _sum(features: np.ndarray, of: Callable[[np.ndarray], np.ndarray]) -> Any:
+    """Sums over all rows, in bounded memory."""
+    return sum(of(features[rows].astype(np.float64)) for rows in row_chunks(features))

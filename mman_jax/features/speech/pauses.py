@@ -1,4 +1,4 @@
-"""Sound cut into utterances where somebody pauses, as it comes."""
+"""Pauses, at which incoming sound is cut into utterances."""
 
 import collections
 import dataclasses
@@ -11,11 +11,11 @@ from mman_jax.errors import InputError
 from mman_jax.features.media import SAMPLE_RATE
 
 FRAME = 512
-"""Samples that are judged at once: 32 ms, the only length that the detector takes."""
+"""Samples of a frame: 32 ms, the only length that the detector takes."""
 
 _ONSET = 3  # voiced frames in a row: less is a click
-_LEAD = 5  # frames kept around what is voiced: soft beginnings and ends
-_SPEECH = 0.5  # probability that the detector gives a frame that somebody speaks in
+_LEAD = 5  # frames included around voiced ones: soft beginnings and ends
+_SPEECH = 0.5  # probability from which a frame counts as speech
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,62 +40,62 @@ def cut(
     shortest: float = 0.25,
     longest: float = 20.0,
 ) -> Iterator[Spoken]:
-    """Utterances, each as soon as the pause after it was heard, in memory for one of them.
+    """Yields utterances, each as soon as the pause after it ends; holds only one in memory.
 
     Args:
         chunks: [samples] float32 at `SAMPLE_RATE`, of any lengths.
         voiced: whether `FRAME` samples (int16, as bytes) are speech; see `detector`.
         pause: seconds without speech that end an utterance.
-        shortest: seconds; what is voiced for less is left out.
-        longest: seconds; a longer utterance is cut there, and goes on as another.
+        shortest: seconds; utterances with less speech are left out.
+        longest: seconds; a longer utterance is cut there, and continues as another one.
 
     Raises:
         InputError: lengths that no utterance can have.
     """
-    frames = [s * SAMPLE_RATE / FRAME for s in (pause, shortest, longest)]
+    frames = [seconds * SAMPLE_RATE / FRAME for seconds in (pause, shortest, longest)]
     quiet, least, most = map(round, frames) if all(map(math.isfinite, frames)) else (0, 0, 0)
     if quiet < 1 or not _ONSET <= least < most:
         found = f"pause {pause:g} s, shortest {shortest:g} s, longest {longest:g} s"
-        raise InputError(
-            "utterances", found, "0.1 s or more and finite, the longest above the shortest"
-        )
+        expected = "0.1 s or more and finite, the longest above the shortest"
+        raise InputError("utterances", found, expected)
     before: collections.deque[np.ndarray] = collections.deque(maxlen=_LEAD + _ONSET)
-    kept: list[np.ndarray] = []
+    current: list[np.ndarray] = []  # frames of the utterance under way
     run = silent = heard = 0
 
-    def made(end: int, spare: int) -> Iterator[Spoken]:
+    def utterance(end: int, spare: int) -> Iterator[Spoken]:
         if heard >= least:
-            whole = kept[: len(kept) - spare]
-            first = end - len(kept)
-            times = ((first + n) * FRAME / SAMPLE_RATE for n in (0, len(whole)))
-            yield Spoken(*times, np.concatenate(whole))
+            part = current[: len(current) - spare]
+            first = end - len(current)
+            start, stop = (n * FRAME / SAMPLE_RATE for n in (first, first + len(part)))
+            yield Spoken(start, stop, np.concatenate(part))
 
     end = 0
     for end, frame in enumerate(_frames(chunks), 1):
         pcm = (np.clip(frame, -1, 1) * 32767).astype("<i2").tobytes()
         speech = voiced(pcm)
         run = run + 1 if speech else 0
-        if not kept:
+        if not current:
             before.append(frame)
             if run >= _ONSET:
-                kept, silent, heard = list(before), 0, run
+                current, silent, heard = list(before), 0, run
                 before.clear()
             continue
-        kept.append(frame)
+        current.append(frame)
         silent, heard = (0, heard + 1) if speech else (silent + 1, heard)
-        if silent >= quiet or len(kept) >= most:
-            yield from made(end, max(silent - _LEAD, 0))
-            # The lead of the next one; after a cut in the middle of speech it goes on at once.
-            before.extend(kept[len(kept) - max(silent - _LEAD, 0) :])
-            kept, run = [], 0 if silent else _ONSET - 1
-    if kept:
-        yield from made(end, max(silent - _LEAD, 0))
+        if silent >= quiet or len(current) >= most:
+            spare = max(silent - _LEAD, 0)
+            yield from utterance(end, spare)
+            # The lead of the next utterance; after a cut within speech that begins at once.
+            before.extend(current[len(current) - spare :])
+            current, run = [], 0 if silent else _ONSET - 1
+    if current:
+        yield from utterance(end, max(silent - _LEAD, 0))
 
 
 def detector() -> Callable[[bytes], bool]:
-    """Silero's voice-activity detector for one recording, which it hears in order.
+    """Returns Silero's voice-activity detector for one recording, to be called frame by frame.
 
-    What it heard before weighs in its judgement: every recording needs one of its own.
+    Its answers depend on earlier frames: every recording needs its own detector.
 
     Raises:
         InputError: it is not installed.
@@ -110,9 +110,9 @@ def detector() -> Callable[[bytes], bool]:
 
 
 def _frames(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    left = np.zeros(0, np.float32)
+    rest = np.zeros(0, np.float32)
     for chunk in chunks:
-        left = np.concatenate([left, np.asarray(chunk, np.float32)])
-        whole = len(left) // FRAME * FRAME
-        yield from left[:whole].reshape(-1, FRAME)
-        left = left[whole:]
+        rest = np.concatenate([rest, np.asarray(chunk, np.float32)])
+        full = len(rest) // FRAME * FRAME
+        yield from rest[:full].reshape(-1, FRAME)
+        rest = rest[full:]

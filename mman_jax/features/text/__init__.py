@@ -1,1 +1,1 @@
-"""Text: a CNN on word vectors, and TF-IDF."""
+"""Features of transcripts, and files of words."""

@@ -1,1 +1,1 @@
-"""Pictures: windows of frames, and a 3D ResNet on them."""
+"""Features of pictures: a network on windows of frames."""

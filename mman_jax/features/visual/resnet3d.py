@@ -1,4 +1,4 @@
-"""The 3D ResNet-18 of Tran et al. (CVPR 2018), and weights in torchvision's naming of it."""
+"""The 3D ResNet-18 of Tran et al. (CVPR 2018), and its weights as torchvision names them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,17 +10,52 @@ import numpy as np
 from flax import traverse_util
 
 from mman_jax.errors import InputError, nearest
-from mman_jax.features.visual.convolution import Conv
 from mman_jax.types import Array
 
 MEAN = (0.43216, 0.394666, 0.37645)
 DEVIATION = (0.22803, 0.22145, 0.216989)
-"""Of red, green and blue on Kinetics-400, of values from 0 to 1."""
+"""Of red, green and blue in Kinetics-400, as values from 0 to 1."""
 
 WIDTH = 64
 _STAGES = 4
 _BLOCKS = 2
 _IGNORED = ("num_batches_tracked", "fc.weight", "fc.bias")
+
+
+class Conv(nn.Module):
+    """A convolution over time and place, without biases, padded by half the kernel with zeros.
+
+    It is computed as a two-dimensional convolution, with the pictures under the kernel stacked as
+    channels: XLA has no fast code for three dimensions on CPUs, where the gradient of the first
+    layer takes seventy times as long.
+
+    Attributes:
+        channels: O, channels of the output.
+        kernel: its sizes in time, height and width, all odd.
+        stride: in each of them.
+    """
+
+    channels: int
+    kernel: tuple[int, int, int]
+    stride: tuple[int, int, int]
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Convolves [B, T, H, W, channels] to [B, time, height, width, O]."""
+        shape = (*self.kernel, x.shape[-1], self.channels)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
+        (taps, *_), (step, *steps) = self.kernel, self.stride
+        sides = [(size // 2, size // 2) for size in self.kernel]
+        x = jnp.pad(x, [(0, 0), sides[0], *[(0, 0)] * 3])
+        last = x.shape[1] - taps
+        stacked = jnp.concatenate([x[:, t : t + last + 1 : step] for t in range(taps)], axis=-1)
+        # [taps, height, width, channels, O] to [height, width, taps * channels, O]
+        flat = jnp.moveaxis(kernel, 0, 2).reshape(*self.kernel[1:], -1, self.channels)
+        y = jax.lax.conv_general_dilated(
+            stacked.reshape(-1, *stacked.shape[2:]), flat, steps, sides[1:],
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )  # fmt: skip
+        return y.reshape(*stacked.shape[:2], *y.shape[1:])
 
 
 class ResNet3D(nn.Module):
@@ -36,16 +71,16 @@ class ResNet3D(nn.Module):
 
     @property
     def size(self) -> int:
-        """D."""
+        """Returns D."""
         return self.width * 2 ** (_STAGES - 1)
 
     @nn.compact
     def __call__(self, clips: Array, train: bool) -> tuple[Array, Array | None]:
-        """Features [B, D] float32 and logits [B, C], or None without classes.
+        """Computes features [B, D] float32 and logits [B, C], or None without classes.
 
         Args:
             clips: [B, T, height, width, 3] uint8 RGB.
-            train: whether batch statistics are the batch's own, and updated.
+            train: whether to use and update the statistics of the batch.
         """
         x = (clips.astype(jnp.float32) / 255.0 - jnp.array(MEAN)) / jnp.array(DEVIATION)
         x = Conv(self.width, (3, 7, 7), (1, 2, 2), name="stem_conv")(x)
@@ -78,19 +113,22 @@ class _Block(nn.Module):
 
 
 def shapes(width: int) -> dict[str, tuple[int, ...]]:
-    """Shapes of the variables of a `ResNet3D` without classes, by paths such as `params/...`."""
+    """Returns shapes of the variables of a `ResNet3D` without classes, by `params/...` paths."""
     clips = jax.ShapeDtypeStruct((1, 8, 32, 32, 3), jnp.uint8)
     network, key = ResNet3D(width), jax.random.key(0)
-    found = jax.eval_shape(lambda x: network.init(key, x, train=False), clips)
-    return {path: x.shape for path, x in traverse_util.flatten_dict(found, sep="/").items()}
+    variables = jax.eval_shape(lambda x: network.init(key, x, train=False), clips)
+    return {path: x.shape for path, x in traverse_util.flatten_dict(variables, sep="/").items()}
 
 
 def check(arrays: Mapping[str, np.ndarray], place: object) -> None:
-    """Raises InputError where arrays are not all variables of a `ResNet3D` without classes.
+    """Checks that arrays are the variables of a `ResNet3D` without classes, of any width.
 
     Args:
-        arrays: by paths such as `params/...`; the stem's kernel, which is there, tells the width.
-        place: where they came from, for messages.
+        arrays: by paths such as `params/...`; the stem's kernel must be among them.
+        place: where they come from, for messages.
+
+    Raises:
+        InputError: a weight that is missing, unknown, or of another shape or type.
     """
     width = (0, *arrays["params/stem_conv/kernel"].shape)[-1]
     expected = shapes(width) if width else {}
@@ -107,21 +145,21 @@ def check(arrays: Mapping[str, np.ndarray], place: object) -> None:
 
 
 def from_torchvision(weights: Mapping[str, np.ndarray], place: object) -> dict[str, Any]:
-    """The variables of a `ResNet3D` without classes, from the state of torchvision's `r3d_18`.
+    """Converts the state of torchvision's `r3d_18` to variables of a `ResNet3D` without classes.
 
     Args:
-        weights: by torchvision's names, kernels [out, in, time, height, width]; the classifier `fc`
-            may be there and is left out.
-        place: where they came from, for messages.
+        weights: by torchvision's names, kernels [out, in, time, height, width]; the classifier
+            `fc` is ignored.
+        place: where they come from, for messages.
 
     Raises:
-        InputError: a name or a shape that is another network's.
+        InputError: a name or a shape of another network.
     """
     expected = {}
     for path, shape in shapes(WIDTH).items():
         collection, *layers, field = path.split("/")
         expected[_torch_name(layers, field)] = (collection, layers, field, shape)
-    made: dict[str, Any] = {}
+    variables: dict[str, Any] = {}
     for name in weights:
         if name not in expected and not name.endswith(_IGNORED):
             raise InputError(f"{place}: {name}", "no weight of r3d_18", nearest(name, expected))
@@ -136,15 +174,15 @@ def from_torchvision(weights: Mapping[str, np.ndarray], place: object) -> dict[s
             raise InputError(f"{place}: {name}", found, "that of r3d_18")
         if not np.isfinite(value).all():
             raise InputError(f"{place}: {name}", "values that are not finite", "finite weights")
-        node = made.setdefault(collection, {})
+        node = variables.setdefault(collection, {})
         for layer in layers:
             node = node.setdefault(layer, {})
         node[field] = np.ascontiguousarray(value)
-    return made
+    return variables
 
 
 def _torch_name(layers: list[str], field: str) -> str:
-    """Where torchvision keeps what is here at `layer2_0/shortcut_norm/scale`, say."""
+    """Returns torchvision's name of a variable such as `layer2_0/shortcut_norm/scale`."""
     fields = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
     part = {"conv": "0", "norm": "1"}[layers[-1].rsplit("_", 1)[-1].rstrip("12")]
     if layers[0].startswith("stem"):

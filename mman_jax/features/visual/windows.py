@@ -1,35 +1,40 @@
-"""Visual: windows of consecutive frames through a 3D ResNet-18, averaged over the utterance."""
+"""Visual features: windows of consecutive frames through a 3D ResNet-18, averaged over time."""
 
 import dataclasses
-from pathlib import Path
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
+from flax import traverse_util
 
 from mman_jax.errors import InputError, nearest
-from mman_jax.features import media
+from mman_jax.features import classifier, media
+from mman_jax.features.extractor import Arrays, Extractor, TrainingData
+from mman_jax.features.manifest import Utterance
 from mman_jax.features.visual.resnet3d import WIDTH, ResNet3D
 
 CROPS = ("none", "upper_body")
 
 _FACE_SIDE = 360  # pixels of the shorter side in which faces are looked for
 _FACE_FRAMES = 5
+_CLASSES = "params/classes/"  # paths of weights that only a network trained here has
 
 
 @dataclasses.dataclass(frozen=True)
-class VisualSettings:
-    """How pictures become features.
+class ResNetWindows(Extractor):
+    """A 3D ResNet on windows of frames, pre-trained or trained on labels; windows are the cells.
 
     Attributes:
-        rate: frames a second.
+        rate: frames per second.
         frames: T, consecutive frames of a window.
         windows: W at most, spread evenly over the utterance.
         size: pixels of a window's side.
         crop: `none`, `upper_body` (found by the face), or `left,top,right,bottom` as shares of
             the picture, such as `0,0,0.5,1`.
         width: of the network; see `ResNet3D`.
-        epochs: of the network's training, where no weights are given.
+        epochs: epochs of the network's training, if no weights are given.
     """
 
     rate: float = 15.0
@@ -41,16 +46,11 @@ class VisualSettings:
     epochs: int = 20
 
     def __post_init__(self):
-        for field, least in (
-            ("frames", 1),
-            ("windows", 1),
-            ("size", 16),
-            ("width", 1),
-            ("epochs", 1),
-        ):
-            if getattr(self, field) < least:
+        least = {"frames": 1, "windows": 1, "size": 16, "width": 1, "epochs": 1}
+        for field, minimum in least.items():
+            if getattr(self, field) < minimum:
                 found = str(getattr(self, field))
-                raise InputError(f"visual {field}", found, f"{least} or more")
+                raise InputError(f"visual {field}", found, f"{minimum} or more")
         if not 0 < self.rate <= 1000:
             raise InputError("visual rate", str(self.rate), "frames a second, above 0")
         if self.crop not in CROPS:
@@ -58,80 +58,144 @@ class VisualSettings:
 
     @property
     def measured_by(self) -> dict[str, Any]:
-        """What the windows of one utterance depend on."""
+        """Returns the settings on which the windows of an utterance depend."""
         fields = ("rate", "frames", "windows", "size", "crop")
         return {field: getattr(self, field) for field in fields}
 
+    def cached_by(self, utterance: Utterance, weights: str) -> dict[str, Any]:
+        """Returns the settings and the weights on which a measurement depends."""
+        return self.measured_by | {"weights": weights}
 
-def read_windows(
-    path: str | Path, settings: VisualSettings, start: float | None = None, end: float | None = None
-) -> np.ndarray:
-    """The windows of a clip, [W, T, size, size, 3] uint8.
+    def measure(self, utterance: Utterance, weights: Arrays | None = None) -> np.ndarray:
+        """Measures an utterance's windows.
 
-    Raises:
-        InputError: as `media.read_frames`.
+        Returns:
+            Features [W, D] float32 of the windows, or without weights, which are then trained, the
+            windows themselves, [W, T, size, size, 3] uint8.
+        """
+        clips = self._read(utterance)
+        return clips if weights is None else self._describe(weights, clips)
+
+    def measure_cells(self, utterance: Utterance) -> np.ndarray:
+        """Measures start and end of each window, [W, 2] float64, in seconds."""
+        part = utterance.start, utterance.end
+        chosen = self.chosen(media.count_frames(utterance.path, self.rate, *part))
+        return np.stack([chosen[:, 0], chosen[:, -1] + 1], axis=1) / self.rate
+
+    def needs_labels(self, pretrained: bool) -> bool:
+        """Returns whether the network is trained."""
+        return not pretrained
+
+    def fit(self, measured: Sequence[np.ndarray], data: TrainingData) -> Arrays:
+        """Returns pre-trained weights or trains the network."""
+        if data.weights:
+            return data.weights
+        labelled, classes = classifier.classes(data.labels)
+        network = ResNet3D(self.width, int(classes.max()) + 1)
+
+        def inputs(chosen: np.ndarray, random: np.random.Generator) -> np.ndarray:
+            # One window of each utterance, another one every time.
+            clips = [measured[labelled[i]] for i in chosen]
+            return np.stack([clip[random.integers(len(clip))] for clip in clips])
+
+        recipe = classifier.Recipe(self.epochs, 8, 1e-3, data.seed)
+        variables = classifier.fit(network, inputs, classes, recipe, data.progress)
+        return traverse_util.flatten_dict(variables, sep="/")
+
+    def apply(self, fitted: Arrays, measured: Sequence[np.ndarray]) -> np.ndarray:
+        """Returns features [N, D] float32 of N utterances, the means over their windows."""
+        return np.stack([self.describe(fitted, clips).mean(0) for clips in measured])
+
+    def cells(
+        self, fitted: Arrays, measured: np.ndarray, cells: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns features and times of one utterance's windows."""
+        return self.describe(fitted, measured), cells
+
+    def describe(self, fitted: Arrays, measured: np.ndarray) -> np.ndarray:
+        """Returns features [W, D] float32 of one utterance's windows, as `measure` gave them."""
+        if is_pretrained(fitted):
+            return measured
+        weights = {k: x for k, x in fitted.items() if not k.startswith(_CLASSES)}
+        return self._describe(weights, measured)
+
+    def _describe(self, weights: Arrays, clips: np.ndarray) -> np.ndarray:
+        variables = traverse_util.unflatten_dict(dict(weights), sep="/")
+        network = ResNet3D(self.width)
+        return np.stack([_features(network, variables, clip[None])[0] for clip in clips])
+
+    def _read(self, utterance: Utterance) -> np.ndarray:
+        # Torchvision's r3d_18 sees the middle 112 of 128 rows.
+        side = round(self.size * 8 / 7)
+        if self.crop != "none":
+            side = max(_FACE_SIDE, side)
+        faces = self.crop == "upper_body"
+        count = 0
+
+        def wanted(all_frames: int) -> np.ndarray:
+            nonlocal count
+            count = all_frames
+            searched = _searched(count) if faces else np.zeros(0, int)
+            return np.union1d(self.chosen(count), searched)
+
+        part = utterance.start, utterance.end
+        frames = media.read_frames(utterance.path, self.rate, side, *part, wanted)
+        numbers = wanted(count)
+        if faces:
+            frames = crop(frames, upper_body(frames[np.searchsorted(numbers, _searched(count))]))
+        elif self.crop != "none":
+            frames = crop(frames, _box(self.crop))
+        return cut(frames, np.searchsorted(numbers, self.chosen(count)), self.size)
+
+    def chosen(self, count: int) -> np.ndarray:
+        """Returns which of `count` frames are the windows', [W, T] int64.
+
+        A clip shorter than a window repeats its last frame.
+        """
+        most = max(1, min(self.windows, count // self.frames))
+        starts = np.linspace(0, max(count - self.frames, 0), most + 2)[1:-1].round().astype(int)
+        return np.minimum(starts[:, None] + np.arange(self.frames), count - 1)
+
+    def check(self, weights: Arrays | None, place: object) -> None:
+        """Checks the width of weights and, if faces are looked for, that OpenCV is installed."""
+        if self.crop == "upper_body":
+            opencv()
+        if weights is not None:
+            width = weights["params/stem_conv/kernel"].shape[-1]
+            if width != self.width:
+                raise InputError(place, f"a network of width {width}", str(self.width))
+
+    def licence(self, fitted: Arrays) -> str:
+        """Returns a reference to the licence of pre-trained weights."""
+        if not is_pretrained(fitted):
+            return ""
+        return "Visual features come from pre-trained weights, which have their own licence."
+
+
+def is_pretrained(fitted: Arrays) -> bool:
+    """Returns whether a fitted `ResNetWindows` has weights that were not trained here."""
+    return bool(fitted) and f"{_CLASSES}bias" not in fitted
+
+
+def cut(frames: np.ndarray, chosen: np.ndarray, size: int) -> np.ndarray:
+    """Cuts windows [W, T, size, size, 3], the middle squares of frames [F, H, W, 3] uint8.
+
+    Args:
+        frames: the frames.
+        chosen: [W, T], the numbers of each window's frames.
+        size: pixels of a window's side.
     """
-    # Torchvision's r3d_18 sees the middle 112 of 128 rows.
-    side = round(settings.size * 8 / 7)
-    if settings.crop != "none":
-        side = max(_FACE_SIDE, side)
-    faces = settings.crop == "upper_body"
-    count = 0
-
-    def wanted(all_frames: int) -> np.ndarray:
-        nonlocal count
-        count = all_frames
-        looked_at = _looked_at(count) if faces else np.zeros(0, int)
-        return np.union1d(_taken(count, settings), looked_at)
-
-    frames = media.read_frames(path, settings.rate, side, start, end, wanted)
-    kept = wanted(count)
-    if faces:
-        frames = crop(frames, upper_body(frames[np.searchsorted(kept, _looked_at(count))]))
-    elif settings.crop != "none":
-        frames = crop(frames, _box(settings.crop))
-    return _windows(frames, np.searchsorted(kept, _taken(count, settings)), settings.size)
-
-
-def window_times(
-    path: str | Path, settings: VisualSettings, start: float | None = None, end: float | None = None
-) -> np.ndarray:
-    """When the windows of `read_windows` start and end, [W, 2] float64, in seconds after `start`.
-
-    Raises:
-        InputError: as `media.read_frames`.
-    """
-    taken = _taken(media.count_frames(path, settings.rate, start, end), settings)
-    return np.stack([taken[:, 0], taken[:, -1] + 1], axis=1) / settings.rate
-
-
-def windows(frames: np.ndarray, settings: VisualSettings) -> np.ndarray:
-    """Windows [W, T, size, size, 3] of frames [F, H, W, 3] uint8, W at most `settings.windows`.
-
-    The middle square of each frame; a clip shorter than a window repeats its last frame.
-    """
-    return _windows(frames, _taken(len(frames), settings), settings.size)
-
-
-def _taken(count: int, settings: VisualSettings) -> np.ndarray:
-    """Which of so many frames are the windows', [W, T] int64."""
-    most = max(1, min(settings.windows, count // settings.frames))
-    starts = np.linspace(0, max(count - settings.frames, 0), most + 2)[1:-1].round().astype(int)
-    return np.minimum(starts[:, None] + np.arange(settings.frames), count - 1)
-
-
-def _windows(frames: np.ndarray, taken: np.ndarray, size: int) -> np.ndarray:
     height, width = frames.shape[1:3]
     inner = max(1, min(height, width) * 7 // 8)
     top, left = (height - inner) // 2, (width - inner) // 2
-    used = np.unique(taken)
+    used = np.unique(chosen)
     squares = frames[used, top : top + inner, left : left + inner]
     small = media.resize(squares, size, size)
-    return small[np.searchsorted(used, taken)]
+    return small[np.searchsorted(used, chosen)]
 
 
 def crop(frames: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
-    """The part of frames [F, H, W, 3] in a box of shares (left, top, right, bottom)."""
+    """Cuts frames [F, H, W, 3] to a box of shares (left, top, right, bottom)."""
     height, width = frames.shape[1:3]
     left, right = (round(share * width) for share in (box[0], box[2]))
     top, bottom = (round(share * height) for share in (box[1], box[3]))
@@ -139,9 +203,9 @@ def crop(frames: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarr
 
 
 def upper_body(frames: np.ndarray) -> tuple[float, float, float, float]:
-    """Where head, shoulders and chest are, by the largest face; all of it where no face is found.
+    """Finds head, shoulders and chest by the largest face; without a face, the whole picture.
 
-    One box for all frames, so that the crop itself adds no motion.
+    One box serves all frames, so that the crop itself adds no motion.
 
     Args:
         frames: [F, H, W, 3] uint8.
@@ -150,39 +214,32 @@ def upper_body(frames: np.ndarray) -> tuple[float, float, float, float]:
         left, top, right, bottom, as shares of the picture.
     """
     count, height, width = frames.shape[:3]
-    found = [face for i in _looked_at(count) for face in faces(frames[i])]
+    found = [face for i in _searched(count) for face in faces(frames[i])]
     if not found:
         return 0.0, 0.0, 1.0, 1.0
     largest = max(side for _, _, side in found)
     near = np.array([face for face in found if face[2] > 0.7 * largest])
     left, top, side = np.median(near, axis=0)
     centre = left + side / 2
-    box = (
-        (centre - 1.5 * side) / width,
-        (top - 0.5 * side) / height,
-        (centre + 1.5 * side) / width,
-        (top + 2.5 * side) / height,
-    )
-    return tuple(float(np.clip(share, 0, 1)) for share in box)
+    right = min((centre + 1.5 * side) / width, 1.0)
+    bottom = min((top + 2.5 * side) / height, 1.0)
+    left = max((centre - 1.5 * side) / width, 0.0)
+    top = max((top - 0.5 * side) / height, 0.0)
+    return float(left), float(top), float(right), float(bottom)
 
 
-def _looked_at(count: int) -> np.ndarray:
-    """The frames, of so many, in which faces are looked for."""
+def _searched(count: int) -> np.ndarray:
+    """Returns in which of `count` frames faces are looked for."""
     return np.linspace(0, count - 1, min(count, _FACE_FRAMES)).round().astype(int)
 
 
-def describe(network: ResNet3D, variables: dict, clips: np.ndarray) -> np.ndarray:
-    """Features [W, D] float32 of one utterance's windows [W, T, size, size, 3]."""
-    return np.stack([_describe(network, variables, clip[None])[0] for clip in clips])
-
-
-@jax.jit(static_argnums=0)
-def _describe(network, variables, clips):
+@functools.partial(jax.jit, static_argnums=0)
+def _features(network: ResNet3D, variables: dict, clips: np.ndarray) -> jax.Array:
     return network.apply(variables, clips, train=False)[0]
 
 
 def opencv() -> Any:
-    """OpenCV, which finds faces.
+    """Returns the module OpenCV, which finds faces.
 
     Raises:
         InputError: it is not installed.
@@ -196,12 +253,12 @@ def opencv() -> Any:
 
 
 def faces(frame: np.ndarray) -> list[tuple[int, int, int]]:
-    """Left, top and side of each face in a picture [H, W, 3] uint8, in pixels."""
+    """Finds left, top and side of each face in a picture [H, W, 3] uint8, in pixels."""
     cv2 = opencv()
     detector = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
     grey = cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY)
-    found = detector.detectMultiScale(grey, scaleFactor=1.1, minNeighbors=5, minSize=(30, 30))
-    return [(int(x), int(y), int(side)) for x, y, side, _ in found]
+    boxes = detector.detectMultiScale(grey, scaleFactor=1.1, minNeighbors=5, minSize=(30, 30))
+    return [(int(x), int(y), int(side)) for x, y, side, _ in boxes]
 
 
 def _box(text: str) -> tuple[float, float, float, float]:

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mman_jax.features.encoders import batches, loading, states
+from mman_jax.features.encoders import networks, states
 from mman_jax.features.manifest import Utterance
 from mman_jax.features.measuring import many
 from mman_jax.features.measuring.measuring import Measuring
@@ -21,13 +21,13 @@ SAID = ["what a day", "a", "what days ! what a day", "!", "", "a day"]
 @pytest.fixture
 def sizes(monkeypatch):
     """How many utterances each call of a network gets."""
-    found, plain = [], loading.Encoder.states
+    found, plain = [], networks.Network.states
 
     def counted(self, layer, **inputs):
         found.append(len(next(iter(inputs.values()))))
         return plain(self, layer, **inputs)
 
-    monkeypatch.setattr(loading.Encoder, "states", counted)
+    monkeypatch.setattr(networks.Network, "states", counted)
     return found
 
 
@@ -40,10 +40,10 @@ def sounds():
 @pytest.mark.parametrize("layer", [-1, 0, 1])
 def test_sounds_are_what_they_are_alone(made, sizes, monkeypatch, layer):  # noqa: F811
     monkeypatch.setattr(states, "_PIECE", 8000)  # the longest is two pieces
-    own = dataclasses.replace(encoder(made, "layered"), layer=layer)
-    alone = [states.of_speech(own, [sound])[0] for sound in sounds()]
+    own = dataclasses.replace(encoder(made, "speech", "layered"), layer=layer)
+    alone = [own.states([sound])[0] for sound in sounds()]
     del sizes[:]
-    together = states.of_speech(own, sounds())
+    together = own.states(sounds())
     assert max(sizes) == 7
     for found, expected in zip(together, alone, strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -51,24 +51,24 @@ def test_sounds_are_what_they_are_alone(made, sizes, monkeypatch, layer):  # noq
 
 def test_one_whose_answers_padding_would_change_gets_them_singly(made, sizes):  # noqa: F811
     own = encoder(made, "speech")  # its group norm is over all of a sound
-    alone = [states.of_speech(own, [sound])[0] for sound in sounds()]
-    together = states.of_speech(own, sounds())
+    alone = [own.states([sound])[0] for sound in sounds()]
+    together = own.states(sounds())
     for found, expected in zip(together, alone, strict=True):
         np.testing.assert_array_equal(found, expected)
     assert sizes.count(2) == 1  # what found that out
     assert max(sizes) == 2
-    assert not batches._may_be_padded(own.folder, "speech", -1)
+    assert not networks.may_be_padded(own.folder, "speech", -1)
 
 
 @pytest.mark.parametrize("layer", [-1, 0])
 def test_texts_and_words_are_what_they_are_alone(made, sizes, layer):  # noqa: F811
     own = encoder(made, "text", layer=layer)
-    alone = [states.of_text(own, [text])[0] for text in SAID]
-    words = [states.of_words(own, [text.split()])[0] for text in SAID]
+    alone = [own.states([text])[0] for text in SAID]
+    words = [own.word_vectors({}, [text.split()])[0] for text in SAID]
     del sizes[:]
-    for found, expected in zip(states.of_text(own, SAID), alone, strict=True):
+    for found, expected in zip(own.states(SAID), alone, strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-5)
-    together = states.of_words(own, [text.split() for text in SAID])
+    together = own.word_vectors({}, [text.split() for text in SAID])
     for found, expected in zip(together, words, strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-5)
     assert max(sizes) == len(SAID)
@@ -76,12 +76,12 @@ def test_texts_and_words_are_what_they_are_alone(made, sizes, layer):  # noqa: F
 
 def test_batches_hold_no_more_than_their_room():
     lengths = np.random.default_rng(0).integers(1, 50, 200).tolist()
-    found = list(batches.split(lengths, 400))
+    found = list(networks.split(lengths, 400))
     assert sorted(i for batch in found for i in batch) == list(range(200))
     assert all(len(b) * max(lengths[i] for i in b) <= 400 for b in found)
     assert len(found) < 200 / 6
-    assert list(batches.split([500, 500], 400)) == [[0], [1]]
-    assert list(batches.split([], 400)) == []
+    assert list(networks.split([500, 500], 400)) == [[0], [1]]
+    assert list(networks.split([], 400)) == []
 
 
 def test_the_cache_gets_of_a_group_what_it_gets_of_each(made, sizes, tmp_path, monkeypatch):  # noqa: F811
@@ -89,7 +89,7 @@ def test_the_cache_gets_of_a_group_what_it_gets_of_each(made, sizes, tmp_path, m
         return ((item, work(item)) for item in items)
 
     monkeypatch.setattr(many.pool, "run", here)
-    settings = Settings(speech=encoder(made, "layered"), text=encoder(made, "text"))
+    settings = Settings(speech=encoder(made, "speech", "layered"), text=encoder(made, "text"))
     said = [
         Utterance("c", str(n), str(clips.write(tmp_path / f"{n}.wav", 0.3 + n / 9, picture=False)))
         for n in range(3)

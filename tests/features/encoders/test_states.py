@@ -12,14 +12,13 @@ torch = pytest.importorskip("torch", reason=NEEDS)
 transformers = pytest.importorskip("transformers", reason=NEEDS)
 
 from mman_jax.errors import InputError  # noqa: E402 (after the skips)
-from mman_jax.features import cells, extraction, fitting  # noqa: E402
-from mman_jax.features.encoders import folders, loading, states  # noqa: E402
-from mman_jax.features.encoders.settings import EncoderSettings  # noqa: E402
+from mman_jax.features import extraction  # noqa: E402
+from mman_jax.features.encoders import folders, networks, states  # noqa: E402
 from mman_jax.features.extraction import Extraction  # noqa: E402
 from mman_jax.features.manifest import Utterance  # noqa: E402
 from mman_jax.features.measuring.measuring import Measuring  # noqa: E402
-from mman_jax.features.settings import Settings  # noqa: E402
-from mman_jax.features.timed_words import TimedWords  # noqa: E402
+from mman_jax.features.settings import ENCODERS, Settings  # noqa: E402
+from mman_jax.features.text.readers import TimedWords  # noqa: E402
 from tests.features import clips  # noqa: E402
 from tests.features.encoders import tiny  # noqa: E402
 from tests.features.encoders.tiny import WORDS  # noqa: E402
@@ -33,9 +32,10 @@ def made(tmp_path_factory):
     return tiny.write(tmp_path_factory.mktemp("encoders"))
 
 
-def encoder(made, modality, **changes):
-    folder = made / modality
-    return EncoderSettings(f"hf:{folder}", folders.digest(folder), **changes)
+def encoder(root, modality, name="", **changes):
+    """The extractor of a modality by the encoder in a folder, named as the modality by default."""
+    folder = root / (name or modality)
+    return ENCODERS[modality](f"hf:{folder}", folders.digest(folder), **changes)
 
 
 def test_speech_is_what_the_network_says(made):
@@ -44,9 +44,9 @@ def test_speech_is_what_the_network_says(made):
     normal = (sound - sound.mean()) / np.sqrt(sound.var() + 1e-7)
     with torch.no_grad():
         said = network(torch.tensor(normal)[None], output_hidden_states=True)
-    found = states.of_speech(encoder(made, "speech"), [sound])[0]
+    found = encoder(made, "speech").states([sound])[0]
     np.testing.assert_allclose(found, said.last_hidden_state[0], atol=1e-5)
-    first = states.of_speech(encoder(made, "speech", layer=0), [sound])[0]
+    first = encoder(made, "speech", layer=0).states([sound])[0]
     np.testing.assert_allclose(first, said.hidden_states[0][0], atol=1e-5)
     whole = states.pooled(found)
     np.testing.assert_allclose(whole[:8], found.mean(0), atol=1e-6)
@@ -58,12 +58,12 @@ def test_sound_is_described_in_pieces(made, monkeypatch):
     monkeypatch.setattr(states, "_PIECE", 4000)
     own = encoder(made, "speech")
     # What is left of a hundred samples goes with the piece before.
-    parts = [states.of_speech(own, [x])[0] for x in (sound[:4000], sound[4000:])]
+    parts = [own.states([x])[0] for x in (sound[:4000], sound[4000:])]
     monkeypatch.setattr(states, "_PIECE", 4100)
-    np.testing.assert_allclose(states.of_speech(own, [sound[4000:]])[0], parts[1], atol=1e-6)
+    np.testing.assert_allclose(own.states([sound[4000:]])[0], parts[1], atol=1e-6)
     monkeypatch.setattr(states, "_PIECE", 4000)
-    np.testing.assert_allclose(states.of_speech(own, [sound])[0], np.concatenate(parts), atol=1e-6)
-    assert len(states.of_speech(own, [sound[:3]])[0]) > 0  # padded
+    np.testing.assert_allclose(own.states([sound])[0], np.concatenate(parts), atol=1e-6)
+    assert len(own.states([sound[:3]])[0]) > 0  # padded
 
 
 def test_words_are_the_means_of_their_tokens(made):
@@ -72,11 +72,11 @@ def test_words_are_the_means_of_their_tokens(made):
     ids = [1, WORDS.index("what"), WORDS.index("day"), WORDS.index("##s"), 2]
     with torch.no_grad():
         said = network(torch.tensor([ids])).last_hidden_state[0].numpy()
-    np.testing.assert_allclose(states.of_text(own, ["what days"])[0], said, atol=1e-5)
-    words = states.of_words(own, [["what", "days"]])[0]
+    np.testing.assert_allclose(own.states(["what days"])[0], said, atol=1e-5)
+    words = own.word_vectors({}, [["what", "days"]])[0]
     np.testing.assert_allclose(words, [said[1], said[2:4].mean(0)], atol=1e-5)
-    assert states.of_words(own, [[]])[0].shape == (0, 8)
-    long = states.of_words(own, [["a"] * 30])[0]  # of twelve positions RoBERTa's first is the fifth
+    assert own.word_vectors({}, [[]])[0].shape == (0, 8)
+    long = own.word_vectors({}, [["a"] * 30])[0]  # of twelve positions RoBERTa's first is the fifth
     assert long[:6].any(1).all()
     assert not long[6:].any()
 
@@ -91,13 +91,13 @@ def test_words_whose_tokens_begin_with_a_space(made):
         tokenizer_object=raw, pad_token="<pad>", model_max_length=8
     )
     own = encoder(made, "text")
-    network = loading.load(own.folder, "text").network
-    alike = loading.Encoder(network, tokens)
+    network = networks.load(own.folder, "text").network
+    alike = networks.Network(network, tokens)
     with torch.no_grad():
         said = network(torch.tensor([[4, 7, 5]])).last_hidden_state[0].numpy()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loading, "load", lambda folder, modality: alike)
-        found = states.of_words(own, [["a", "bb"]])[0]
+        patch.setattr(networks, "load", lambda folder, modality: alike)
+        found = own.word_vectors({}, [["a", "bb"]])[0]
     np.testing.assert_allclose(found, [said[0], said[1:].mean(0)], atol=1e-5)
 
 
@@ -106,7 +106,7 @@ def test_no_code_of_a_folder_runs(made, tmp_path):
     card = {"model_type": "own", "auto_map": {"AutoConfig": "own.Own", "AutoModel": "own.Own"}}
     (tmp_path / "config.json").write_text(json.dumps(card))
     with pytest.raises(InputError, match=r"expected a folder of an encoder of text"):
-        loading.check(EncoderSettings(f"hf:{tmp_path}", folders.digest(tmp_path)), "text")
+        encoder(tmp_path, "text", ".").check(None, "")
     assert not (tmp_path / "ran").exists()
 
 
@@ -114,17 +114,13 @@ def test_damaged_weights_and_other_kinds_are_named(made, tmp_path):
     shutil.copytree(made / "text", tmp_path / "text")
     (tmp_path / "text" / "model.safetensors").write_text("version https://git-lfs\n")
     with pytest.raises(InputError, match=r"expected a folder of an encoder of text"):
-        loading.check(
-            EncoderSettings(f"hf:{tmp_path}/text", folders.digest(tmp_path / "text")), "text"
-        )
+        encoder(tmp_path, "text").check(None, "")
     config = transformers.ResNetConfig(embedding_size=4, hidden_sizes=[4, 4], depths=[1, 1])
     transformers.ResNetModel(config).save_pretrained(tmp_path / "visual")
     prepare = made / "visual" / "preprocessor_config.json"
     shutil.copy(prepare, tmp_path / "visual")
     with pytest.raises(InputError, match=r"states of shape .*; expected an encoder of pictures"):
-        loading.check(
-            EncoderSettings(f"hf:{tmp_path}/visual", folders.digest(tmp_path / "visual")), "visual"
-        )
+        encoder(tmp_path, "visual").check(None, "")
 
 
 def test_an_encoder_that_has_moved(made, monkeypatch):
@@ -135,7 +131,7 @@ def test_an_encoder_that_has_moved(made, monkeypatch):
 def test_pictures_are_described_in_batches(made, monkeypatch):
     frames = np.random.default_rng(0).integers(0, 255, (5, 32, 32, 3), np.uint8)
     own = encoder(made, "visual")
-    whole = states.of_pictures(own, frames)
+    whole = own.states(frames)
     network = transformers.CLIPVisionModel.from_pretrained(made / "visual").eval()
     prepare = transformers.AutoImageProcessor.from_pretrained(made / "visual")
     given = prepare(list(frames), return_tensors="pt", input_data_format="channels_last")
@@ -143,7 +139,7 @@ def test_pictures_are_described_in_batches(made, monkeypatch):
         said = network(**given).last_hidden_state
     np.testing.assert_allclose(whole, said.mean(1), atol=1e-5)
     monkeypatch.setattr(states, "_PICTURES", 2)
-    np.testing.assert_allclose(states.of_pictures(own, frames), whole, atol=1e-5)
+    np.testing.assert_allclose(own.states(frames), whole, atol=1e-5)
 
 
 def test_a_clip_is_measured_kept_and_laid_in_cells(made, tmp_path):
@@ -156,15 +152,14 @@ def test_a_clip_is_measured_kept_and_laid_in_cells(made, tmp_path):
     other = dataclasses.replace(utterance, transcript="what")
     assert work.key(other, "text") != work.key(utterance, "text")
     measured = {m: [work.result(utterance, m)] for m in settings.modalities}
-    fitted = fitting.fit(settings, measured, np.array([0], np.int32))
+    fitted = extraction.fit(settings, measured, np.array([0], np.int32))
     fitted.save(tmp_path / "x.extraction.npz")
     again = Extraction.load(tmp_path / "x.extraction.npz")
     assert again.settings == settings
     assert again.pretrained is None
     features = again.features(utterance)
     assert {m: x.shape for m, x in features.items()} == dict.fromkeys(features, (16,))
-    inside = cells.sequences(
-        again,
+    inside = again.sequences(
         [utterance],
         measured,
         {m: [work.cells(utterance, m)] for m in ("speech", "visual")},
@@ -183,11 +178,11 @@ def test_a_clip_is_measured_kept_and_laid_in_cells(made, tmp_path):
 def test_of_another_encoder_nothing_is_made(made, tmp_path):
     own = encoder(made, "text")
     with pytest.raises(InputError, match=r"of speech.*; expected .*pictures"):
-        loading.check(encoder(made, "speech"), "visual")
+        encoder(made, "visual", "speech").check(None, "")
     with pytest.raises(InputError, match="layer 3; expected from -3 to 2"):
-        loading.check(dataclasses.replace(own, layer=3), "text")
+        dataclasses.replace(own, layer=3).check(None, "")
     with pytest.raises(InputError, match=r"SHA-256 .*; expected the same encoder"):
-        loading.check(dataclasses.replace(own, digest="0" * 64), "text")
+        dataclasses.replace(own, digest="0" * 64).check(None, "")
     with pytest.raises(InputError, match=r"no config.json"):
         folders.find(f"hf:{tmp_path}")
     with pytest.raises(InputError, match=r"not in the cache; expected .*leave to download it"):
@@ -196,13 +191,13 @@ def test_of_another_encoder_nothing_is_made(made, tmp_path):
     bare.mkdir()
     (bare / "config.json").write_text((made / "text" / "config.json").read_text())
     with pytest.raises(InputError, match="expected a folder of an encoder of text"):
-        loading.check(EncoderSettings(f"hf:{bare}", folders.digest(bare)), "text")
+        encoder(tmp_path, "text", "bare").check(None, "")
     card = json.loads((bare / "config.json").read_text())
     (bare / "config.json").write_text(json.dumps(card | {"num_hidden_layers": 3}))
     for name in ("model.safetensors", "tokenizer.json", "tokenizer_config.json"):
         (bare / name).write_bytes((made / "text" / name).read_bytes())
     with pytest.raises(InputError, match=r"weights without encoder.layer.2"):
-        loading.check(EncoderSettings(f"hf:{bare}", folders.digest(bare)), "text")
+        encoder(tmp_path, "text", "bare").check(None, "")
 
 
 def test_what_is_not_learnt_needs_no_training(made):
@@ -210,4 +205,4 @@ def test_what_is_not_learnt_needs_no_training(made):
     assert not settings.needs_fitting(False)
     assert not settings.needs_labels(False)
     assert Settings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
-    assert extraction.of_words(settings, "a").shape == (16,)
+    assert settings.text.of_words("a").shape == (16,)

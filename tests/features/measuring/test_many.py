@@ -1,17 +1,13 @@
-import ast
-import pathlib
-
 import numpy as np
 import pytest
 
-import mman_jax.features
 from mman_jax.errors import InputError
 from mman_jax.features.manifest import Utterance
-from mman_jax.features.measuring import cache, many
+from mman_jax.features.measuring import many
 from mman_jax.features.measuring.measuring import Measuring
 from mman_jax.features.settings import Settings
-from mman_jax.features.speech.functionals import SpeechSettings
-from mman_jax.features.text.cnn import TextSettings
+from mman_jax.features.speech.functionals import OpenSmile
+from mman_jax.features.text.transcripts import TfIdfText
 
 SAID = [Utterance("c", f"u{i}", f"{i}.wav", transcript="yes" if i != 1 else "") for i in range(4)]
 
@@ -19,14 +15,13 @@ SAID = [Utterance("c", f"u{i}", f"{i}.wav", transcript="yes" if i != 1 else "") 
 @pytest.fixture
 def work(tmp_path):
     """Of speech and text; the cache has the first utterance's sound."""
-    work = Measuring(Settings(speech=SpeechSettings(), text=TextSettings()), str(tmp_path))
+    work = Measuring(Settings(speech=OpenSmile(), text=TfIdfText()), str(tmp_path))
     keep(work, SAID[0])
     return work
 
 
 def keep(work, utterance):
-    name = work.key(utterance, "speech")
-    cache.save(pathlib.Path(work.folder), name, np.full(2, float(utterance.path[0])))
+    work.store(work.key(utterance, "speech"), np.full(2, float(utterance.path[0])))
 
 
 def runner(asked):
@@ -70,15 +65,3 @@ def test_a_listener_can_stop_the_others_and_nothing_left_is_an_error(work):
     assert not asked
     with pytest.raises(InputError, match="clips: none of 1 can be used"):
         many.measure(work, SAID[3:], runner(asked))
-
-
-def test_features_stand_on_files_layers_and_data_alone():
-    allowed = {"types", "errors", "files", "layers", "data", "features"}
-    for path in pathlib.Path(mman_jax.features.__file__).parent.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
-            if isinstance(node, ast.ImportFrom):
-                names = [node.module]
-            for name in names:
-                first, *rest = name.split(".")
-                assert first != "mman_jax" or rest[0] in allowed, (path, name)

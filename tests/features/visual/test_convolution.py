@@ -3,7 +3,7 @@ import jax
 import numpy as np
 import pytest
 
-from mman_jax.features.visual.convolution import Conv
+from mman_jax.features.visual.resnet3d import Conv
 
 
 @pytest.mark.parametrize(

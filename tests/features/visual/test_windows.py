@@ -4,14 +4,16 @@ import sys
 import jax
 import numpy as np
 import pytest
+from flax import traverse_util
 
 from mman_jax.errors import InputError
+from mman_jax.features.manifest import Utterance
 from mman_jax.features.visual import windows as visual
 from mman_jax.features.visual.resnet3d import ResNet3D
-from mman_jax.features.visual.windows import VisualSettings
+from mman_jax.features.visual.windows import ResNetWindows
 from tests.features import clips
 
-SMALL = VisualSettings(rate=20.0, frames=4, windows=3, size=16, width=2)
+SMALL = ResNetWindows(rate=20.0, frames=4, windows=3, size=16, width=2)
 
 
 def numbered(count, height=16, width=24):
@@ -21,12 +23,20 @@ def numbered(count, height=16, width=24):
     )
 
 
-def starts(count, settings=SMALL):
-    return visual.windows(numbered(count), settings)[:, 0, 0, 0, 0].tolist()
+def windows(frames, settings=SMALL):
+    return visual.cut(frames, settings.chosen(len(frames)), settings.size)
+
+
+def read(path, settings=SMALL, start=None, end=None):
+    return settings.measure(Utterance("c", "u", str(path), start, end))
+
+
+def starts(count):
+    return windows(numbered(count))[:, 0, 0, 0, 0].tolist()
 
 
 def test_windows_are_consecutive_and_spread():
-    found = visual.windows(numbered(40), SMALL)
+    found = windows(numbered(40))
     assert found.shape == (3, 4, 16, 16, 3)
     assert found.dtype == np.uint8
     assert starts(40) == [9, 18, 27]
@@ -35,15 +45,15 @@ def test_windows_are_consecutive_and_spread():
 
 def test_a_short_clip_has_fewer_windows_and_repeats_its_last_frame():
     assert len(starts(9)) == 2
-    found = visual.windows(numbered(3), SMALL)
+    found = windows(numbered(3))
     np.testing.assert_array_equal(found[:, :, 0, 0, 0], [[0, 1, 2, 2]])
-    assert visual.windows(numbered(1), SMALL).shape == (1, 4, 16, 16, 3)
+    assert windows(numbered(1)).shape == (1, 4, 16, 16, 3)
 
 
 def test_the_middle_square_is_seen():
     frames = np.zeros((4, 32, 64, 3), np.uint8)
     frames[:, :, 20:44] = 200  # the middle square is columns 18 to 46
-    seen = visual.windows(frames, SMALL)
+    seen = windows(frames)
     assert seen[0, 0, 8, 8, 0] == 200
     assert seen[..., 0, 0].max() < 200
     assert (seen > 100).mean() > 0.8
@@ -51,9 +61,9 @@ def test_the_middle_square_is_seen():
 
 def test_from_a_clip(tmp_path):
     path = clips.write(tmp_path / "a.mkv", seconds=1.0)
-    seen = visual.read_windows(path, SMALL)
+    seen = read(path)
     assert seen.shape == (3, 4, 16, 16, 3)
-    part = visual.read_windows(path, SMALL, 0.5, 0.7)
+    part = read(path, SMALL, 0.5, 0.7)
     assert part.shape == (1, 4, 16, 16, 3)
     assert np.abs(seen[0].astype(int) - seen[2]).max() > 50  # the square has moved
 
@@ -94,7 +104,7 @@ def test_a_crop_of_a_clip(tmp_path, crop, bright, monkeypatch):
     monkeypatch.setattr(visual, "upper_body", lambda frames: (0.0, 0.0, 0.5, 1.0))
     path = clips.write(tmp_path / "a.mkv", seconds=0.3, speed=0, sound=False)
     settings = dataclasses.replace(SMALL, crop=crop)
-    seen = visual.read_windows(path, settings)
+    seen = read(path, settings)
     assert seen.shape == (1, 4, 16, 16, 3)
     assert (seen.max() > 200) == bright  # the square stands at the left
 
@@ -108,23 +118,25 @@ def test_what_windows_depend_on():
 
 def test_times_of_windows(tmp_path):
     path = clips.write(tmp_path / "a.mkv", seconds=1.0)
-    times = visual.window_times(path, SMALL)  # 3 windows of 4 frames, of 20 frames a second
+    times = SMALL.measure_cells(
+        Utterance("c", "u", str(path))
+    )  # 3 windows of 4 frames, of 20 frames a second
     assert times.shape == (3, 2)
     np.testing.assert_allclose(times[:, 1] - times[:, 0], SMALL.frames / SMALL.rate)
     assert (times[1:, 0] >= times[:-1, 1]).all()
     assert times[-1, 1] <= 1.0
-    part = visual.window_times(path, SMALL, 0.5, 0.6)
+    part = SMALL.measure_cells(Utterance("c", "u", str(path), 0.5, 0.6))
     np.testing.assert_allclose(part, [[0.0, 2 / SMALL.rate]])  # as many as there are
 
 
 def test_windows_are_described_one_by_one():
-    network = ResNet3D(width=2)
     seen = np.random.default_rng(0).integers(0, 256, (3, 4, 16, 16, 3)).astype(np.uint8)
-    variables = network.init(jax.random.key(0), seen, train=False)
-    whole = visual.describe(network, variables, seen)
-    assert whole.shape == (3, 16)
-    alone = [visual.describe(network, variables, clip[None])[0] for clip in seen]
-    np.testing.assert_array_equal(whole, alone)
+    variables = ResNet3D(width=2, classes=2).init(jax.random.key(0), seen, train=False)
+    fitted = traverse_util.flatten_dict(variables, sep="/")
+    described = SMALL.describe(fitted, seen)
+    assert described.shape == (3, 16)
+    alone = [SMALL.describe(fitted, clip[None])[0] for clip in seen]
+    np.testing.assert_array_equal(described, alone)
 
 
 @pytest.mark.parametrize(
@@ -143,4 +155,4 @@ def test_windows_are_described_one_by_one():
 )
 def test_settings_refused(changes, said):
     with pytest.raises(InputError, match=said):
-        VisualSettings(**changes)
+        ResNetWindows(**changes)

@@ -1,0 +1,146 @@
+"""Descriptions in words of how turns sound and look, compared with the speaker's other turns."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from mman_jax.features.speech import functionals
+from mman_jax.features.visual import windows
+
+RATE = 3.0
+"""Pictures per second in which a face is looked for."""
+
+SIDE = 240
+"""Pixels of their shorter side."""
+
+UNSEEN = np.full(2, np.nan)
+"""The face of a turn in which none is seen; see `measure_face`."""
+
+_FEATURE_SET = "egemaps"
+_NO_FACE = "no face seen"
+_FURTHEST = 1.0  # sides between two pictures: beyond that it is another face
+_FEWEST = 3  # turns that make a median
+_PLAIN, _STRONG = 1.0, 2.5  # robust deviations
+_NORMAL = 1.4826  # the deviation of a normal distribution over its median absolute deviation
+
+
+class Measure(NamedTuple):
+    """One aspect of how somebody speaks or looks.
+
+    Attributes:
+        feature: its name; of speech, in eGeMAPS.
+        less: description of a turn whose value is well below the median.
+        more: description of a turn whose value is well above it.
+        least: a difference that nobody notices, in the feature's unit.
+    """
+
+    feature: str
+    less: str
+    more: str
+    least: float
+
+
+VOICE = (
+    Measure("loudness_sma3_amean", "quieter", "louder", 0.1),
+    Measure("F0semitoneFrom27.5Hz_sma3nz_amean", "lower", "higher", 1.0),
+    Measure("VoicedSegmentsPerSec", "slower", "faster", 0.3),
+    Measure("F0semitoneFrom27.5Hz_sma3nz_stddevNorm", "more even", "more varied", 0.03),
+)
+"""Loudness, pitch (semitones), voiced stretches per second, and variation of the pitch."""
+
+FACE = (
+    Measure("side", "further away", "closer", 0.02),
+    Measure("movement", "stiller", "livelier", 0.1),
+)
+"""The face's share of the picture's height, and its movement in sides per second."""
+
+
+def measure_voice(samples: np.ndarray) -> np.ndarray:
+    """Measures all functionals of eGeMAPS for one turn, [88] float32.
+
+    Args:
+        samples: [samples] float32 at 16 kHz.
+
+    Raises:
+        InputError: the `opensmile` package is missing, or the sound is too short.
+    """
+    return functionals.functionals(samples, _FEATURE_SET)
+
+
+def voice_values(measured: np.ndarray) -> np.ndarray:
+    """Selects the values [N, 4] of `VOICE` among the results of `measure_voice` for N turns."""
+    names = list(functionals.opensmile_extractor(_FEATURE_SET).feature_names)
+    return measured[:, [names.index(measure.feature) for measure in VOICE]]
+
+
+def measure_face(frames: np.ndarray) -> np.ndarray:
+    """Measures the values [2] of `FACE` for the largest face of one turn.
+
+    They are NaN if a face is seen too rarely.
+
+    Args:
+        frames: [F, H, W, 3] uint8, `RATE` a second.
+
+    Raises:
+        InputError: OpenCV, which finds faces, is missing.
+    """
+    largest = []
+    for number, frame in enumerate(frames):
+        faces = windows.faces(frame)
+        if faces:
+            largest.append((number, *max(faces, key=lambda face: face[2])))
+    if 2 * len(largest) < len(frames) or not largest:
+        return UNSEEN
+    numbers, left, top, side = np.array(largest, float).T
+    centres = np.stack([left, top], axis=1) + side[:, None] / 2
+    steps = np.linalg.norm(np.diff(centres, axis=0), axis=1) / np.median(side)
+    moved, seconds = steps[steps <= _FURTHEST].sum(), (numbers[-1] - numbers[0]) / RATE
+    return np.array([np.median(side) / frames.shape[1], moved / seconds if seconds else np.nan])
+
+
+def describe_voices(measured: np.ndarray) -> list[list[str]]:
+    """Describes N turns, [N, 88] of `measure_voice`, relative to the median turn."""
+    return compare(voice_values(measured), VOICE)
+
+
+def describe_faces(values: np.ndarray) -> list[list[str]]:
+    """Describes N turns, [N, 2] of `measure_face`, relative to the median turn."""
+    unseen = np.isnan(values).all(1)
+    described = zip(unseen, compare(values, FACE), strict=True)
+    return [[_NO_FACE] if lost else words for lost, words in described]
+
+
+def compare(values: np.ndarray, measures: Sequence[Measure]) -> list[list[str]]:
+    """Describes each of N turns of one speaker, relative to that speaker's median turn.
+
+    A difference is reported if it is both larger than chance explains, by the median absolute
+    deviation, and large enough to be noticed. Fewer than three turns have no median.
+
+    Args:
+        values: [N, K]; NaN: not known for that turn.
+        measures: K, what the values are.
+
+    Examples:
+        >>> turns = np.array([[0.5, 30, 2, 0.1]] * 4 + [[0.9, 30.5, 2, 0.1]])
+        >>> turns[:4, 0] += [0, 0.05, -0.03, 0.05]
+        >>> compare(turns, VOICE)
+        [[], [], [], [], ['much louder']]
+    """
+    deviations = np.array(values, float)
+    for column, measure in zip(deviations.T, measures, strict=True):
+        known = np.isfinite(column)
+        if known.sum() < _FEWEST:
+            column[:] = np.nan
+            continue
+        column -= np.median(column[known])
+        column /= max(_NORMAL * np.median(np.abs(column[known])), measure.least)
+    return [
+        [
+            "much " * bool(abs(deviation) > _STRONG)
+            + (measure.more if deviation > 0 else measure.less)
+            for measure, deviation in zip(measures, row, strict=True)
+            if abs(deviation) > _PLAIN
+        ]
+        for row in deviations
+    ]

@@ -1,0 +1,333 @@
+"""Files of words: word vectors, subtitles, and words with times."""
+
+import codecs
+import dataclasses
+import html
+import itertools
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+from mman_jax.data.readers import csv_tables
+from mman_jax.data.validation import is_line
+from mman_jax.errors import InputError, nearest
+from mman_jax.features import media
+from mman_jax.features.manifest import Utterance, parse_seconds
+from mman_jax.files.regular import check_regular
+
+COLUMNS = ("conversation_id", "utterance_id", "start", "end", "word")
+"""The columns of a file of words with times."""
+
+_VECTORS = "a word2vec file, text or binary, or a GloVe text file"
+_LONGEST = 1000  # bytes of a word
+_MOST_WORDS, _MOST_DIMENSIONS = 1 << 31, 1 << 14
+
+_SUBTITLES = "subtitles (.srt or .vtt) in UTF-8 or UTF-16"
+_MOST_BYTES = 16 << 20
+_CLOCK = r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})[.,](\d{1,3})"
+_TIMES = re.compile(rf"\s*{_CLOCK}\s*-->\s*{_CLOCK}(?:\s.*)?")
+_TAG = re.compile(r"</?[\w:][^<>]*>|\{\\[^{}]*\}")
+_ENTITY = re.compile(r"&#?\w+;")
+
+_TIMED = "a CSV file in UTF-8 of the columns " + ",".join(COLUMNS)
+_ROUNDING = 0.05  # seconds by which a word may reach beyond its utterance
+
+
+def read_vectors(
+    path: str | Path, wanted: Collection[str], most_frequent: int = 0
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Reads the vectors of some words in one pass; the rest of the file is not stored.
+
+    A word of the file stands for its lower-case form unless the file has that form too.
+
+    Args:
+        path: a file that begins with a line `words dimensions`, followed by text or binary data,
+            which its bytes tell apart; or text without such a line, as GloVe has it: a word and
+            its numbers a line.
+        wanted: lower-case words to look up.
+        most_frequent: number of words at the beginning of the file, which lists the most frequent
+            ones first, to read in addition.
+
+    Returns:
+        The V words found, sorted, and their [V, E] float32 vectors.
+
+    Raises:
+        InputError: no such file, another kind, or one that ends early.
+    """
+    path = Path(path)
+    check_regular(path, _VECTORS)
+    wanted = set(wanted)
+    exact: dict[str, np.ndarray] = {}
+    folded: dict[str, np.ndarray] = {}
+    try:
+        with path.open("rb") as file:
+            count, size = _header(path, file)
+            reader = _binary if count and _is_binary(file, size) else _text
+            for position, (word, vector) in enumerate(reader(path, file, count, size)):
+                lower = word.lower()
+                if lower in wanted or position < most_frequent:
+                    (exact if word == lower else folded).setdefault(lower, vector())
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({error.strerror})", _VECTORS) from error
+    known = folded | exact
+    words = tuple(sorted(known))
+    vectors = np.array([known[word] for word in words], np.float32).reshape(len(words), size)
+    if not np.isfinite(vectors).all():
+        bad = words[int(np.flatnonzero(~np.isfinite(vectors).all(1))[0])]
+        raise InputError(f"{path}: word {bad!r}", "a vector that is not finite", "finite numbers")
+    return words, vectors
+
+
+def check_vectors(path: str | Path) -> None:
+    """Checks the beginning of a file of word vectors, without reading on.
+
+    Raises:
+        InputError: no such file, or another kind.
+    """
+    check_regular(path, _VECTORS)
+    try:
+        with Path(path).open("rb") as file:
+            _header(Path(path), file)
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({error.strerror})", _VECTORS) from error
+
+
+class Words(NamedTuple):
+    """Words of a recording, between two times in seconds."""
+
+    start: float
+    end: float
+    words: str
+
+
+def read_subtitles(path: Path) -> list[Words]:
+    """Reads SubRip (.srt) or WebVTT (.vtt) subtitles, sorted by start; wordless ones are left out.
+
+    Overlapping subtitles stay as they are, and so do those that run past the end of the recording:
+    a word belongs to the utterance that the middle of its subtitle lies in.
+
+    Raises:
+        InputError: the file, and the line that cannot be used.
+    """
+    check_regular(path, _SUBTITLES)
+    if path.stat().st_size > _MOST_BYTES:
+        raise InputError(path, f"more than {_MOST_BYTES} bytes", _SUBTITLES)
+    try:
+        content = path.read_bytes()
+        utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        lines = content.decode("utf-16" if utf16 else "utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        found = f"cannot be read ({getattr(error, 'strerror', None) or error})"
+        raise InputError(path, found, _SUBTITLES) from error
+    subtitles: list[Words] = []
+    position = 0
+    while position < len(lines):
+        position += 1
+        if "-->" not in lines[position - 1]:
+            continue  # a number, a name, a note, or the head of the file
+        number = lines[position - 2].strip() if position > 1 else ""
+        start, end = _times(lines[position - 1], f"{path}: line {position}")
+        spoken: list[str] = []
+        while position < len(lines) and lines[position].strip():
+            if _TIMES.fullmatch(lines[position]):
+                # The last line may be the number of the next subtitle, without an empty line.
+                if number.isdecimal() and spoken and spoken[-1] == str(int(number) + 1):
+                    spoken.pop()
+                break
+            # Entities become what they stand for, after formatting is removed.
+            plain = _TAG.sub("", lines[position])
+            spoken.append(_ENTITY.sub(lambda match: html.unescape(match[0]), plain).strip())
+            position += 1
+        words = " ".join(" ".join(spoken).split())
+        if words:
+            subtitles.append(Words(start, end, words))
+    if not subtitles:
+        raise InputError(path, "no subtitle with words", _SUBTITLES)
+    return sorted(subtitles)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TimedWords:
+    """The words of an utterance, n of them.
+
+    Attributes:
+        words: n.
+        intervals: [n, 2] float64, start and end of each in seconds after the utterance's start.
+    """
+
+    words: tuple[str, ...] = ()
+    intervals: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 2)))
+
+
+def read_timed_words(
+    path: str | Path, utterances: Sequence[Utterance]
+) -> dict[Utterance, TimedWords]:
+    """Reads the words of each utterance that has any; their times count as the manifest's do.
+
+    Args:
+        path: a CSV file of the columns `COLUMNS`, in any order; `start` and `end` in seconds into
+            the clip. The words of an utterance are in the order in which they are spoken.
+        utterances: those of the manifest.
+
+    Raises:
+        InputError: the file, the line and the column that cannot be used: words of an utterance
+            that the manifest lacks, times that fall, words outside of their utterance.
+    """
+    path = Path(path)
+    check_regular(path, _TIMED)
+    columns, rows = csv_tables.rows(path)
+    for column in (*COLUMNS, *columns):
+        if column not in columns:
+            raise InputError(path, f"no column {column!r} among {', '.join(columns)}", _TIMED)
+        if column not in COLUMNS:
+            place = f"{path}: column {column!r:.60}"
+            raise InputError(place, "unknown", nearest(column, COLUMNS))
+    known = {(u.conversation_id, u.utterance_id): u for u in utterances}
+    ends: dict[str, float] = {}  # of clips, by path
+    words: dict[Utterance, list[str]] = {}
+    times: dict[Utterance, list[tuple[float, float]]] = {}
+    for line, row in rows:
+        place = f"{path}: line {line}"
+        cells = {name: cell.strip() for name, cell in zip(columns, row, strict=True)}
+        conversation, name = cells["conversation_id"], cells["utterance_id"]
+        if (conversation, name) not in known:
+            found = f"a word of conversation {conversation:.60}, utterance {name:.60}"
+            raise InputError(place, found, "an utterance of the manifest")
+        utterance = known[conversation, name]
+        start, end = _check_word(place, cells, utterance, ends)
+        earlier = times.setdefault(utterance, [])
+        if earlier and start < earlier[-1][0]:
+            found = f"{start:g} s, after {earlier[-1][0]:g} s of the word before it"
+            raise InputError(f"{place}: start", found, "times that do not fall in an utterance")
+        earlier.append((start, end))
+        words.setdefault(utterance, []).append(cells["word"])
+    return {
+        u: TimedWords(tuple(words[u]), np.maximum(np.array(times[u]) - (u.start or 0.0), 0.0))
+        for u in words
+    }
+
+
+def _check_word(
+    place: str, cells: Mapping[str, str], utterance: Utterance, ends: dict[str, float]
+) -> tuple[float, float]:
+    """Returns the times of a row's word, checked by itself; `ends` caches the ends of clips."""
+    word = cells["word"]
+    if not word or not is_line(word):
+        raise InputError(f"{place}: word", f"{word!r:.60}", "a word")
+    start, end = (parse_seconds(f"{place}: {name}", cells[name]) for name in ("start", "end"))
+    if end < start:
+        found = f"{end:g} s, start {start:g} s"
+        raise InputError(f"{place}: end", found, "no end before the start")
+    if start < (utterance.start or 0.0) - _ROUNDING:
+        expected = f"at least {utterance.start:g} s, where {utterance.name} starts"
+        raise InputError(f"{place}: start", f"{start:g} s", expected)
+    last, slack = utterance.end, _ROUNDING
+    if last is None:
+        if utterance.path not in ends:
+            ends[utterance.path] = media.claimed_seconds(utterance.path)
+        last, slack = ends[utterance.path], media.SLACK
+    if end > last + slack:
+        expected = f"at most {last:.2f} s, where {utterance.name} ends"
+        raise InputError(f"{place}: end", f"{end:g} s", expected)
+    return start, end
+
+
+def _times(line: str, place: str) -> tuple[float, float]:
+    """Returns start and end of a subtitle, in seconds."""
+    match = _TIMES.fullmatch(line)
+    if not match:
+        expected = "times such as 00:00:01,500 --> 00:00:04,000"
+        raise InputError(place, f"{line.strip()!r:.80}", expected)
+    groups = match.groups()
+    start, end = (
+        int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds) + int(rest.ljust(3, "0")) / 1e3
+        for hours, minutes, seconds, rest in (groups[:4], groups[4:])
+    )
+    if not start < end:
+        raise InputError(place, f"from {start:g} s to {end:g} s", "an end after a start")
+    return start, end
+
+
+_Vectors = Iterator[tuple[str, Callable[[], np.ndarray]]]
+"""Words, each with a function that makes its vector."""
+
+
+def _header(path: Path, file: BinaryIO) -> tuple[int, int]:
+    """Returns the numbers of words and dimensions; of words 0 if the first line is a word's."""
+    line = file.readline(_LONGEST + 64 * _MOST_DIMENSIONS)
+    cells = line.split()
+    if len(cells) == 2 and all(cell.isdigit() and len(cell) < 12 for cell in cells):
+        count, size = map(int, cells)
+        if 0 < count <= _MOST_WORDS and 0 < size <= _MOST_DIMENSIONS:
+            return count, size
+    # One number is no vector: a line of two cells can only be a wrong header.
+    several = 3 <= len(cells) <= _MOST_DIMENSIONS + 1
+    if several and line.endswith(b"\n") and _are_numbers(cells[1:]):
+        file.seek(0)
+        return 0, len(cells) - 1
+    found = f"a first line {b' '.join(cells)[:60]!r}"
+    expected = f"{_VECTORS}: `words dimensions` or a word and its numbers first"
+    raise InputError(path, found, expected)
+
+
+def _are_numbers(cells: list[bytes]) -> bool:
+    try:
+        return bool([float(cell) for cell in cells])
+    except ValueError:
+        return False
+
+
+def _is_binary(file: BinaryIO, size: int) -> bool:
+    """Returns whether what follows the header is no line of a word and `size` numbers."""
+    start = file.tell()
+    line = file.readline(_LONGEST + 64 * size)
+    file.seek(start)
+    cells = line.split()
+    return len(cells) <= size or not _are_numbers(cells[-size:])
+
+
+def _text(path: Path, file: BinaryIO, count: int, size: int) -> _Vectors:
+    """Reads lines of text; up to the end of the file if the number of words is not known."""
+    for position in itertools.count():
+        line = file.readline() if not count or position < count else b""
+        if not line and position >= count:
+            return
+        # A word may contain spaces; the numbers are the last cells.
+        cells = line.rstrip().rsplit(b" ", size)
+        if len(cells) != size + 1:
+            raise _damaged(path, position, count)
+
+        def vector(cells: list[bytes] = cells, position: int = position) -> np.ndarray:
+            try:
+                return np.array(cells[1:], dtype=np.float64).astype(np.float32)
+            except ValueError as error:
+                place = f"{path}: line {position + 1 + bool(count)}"
+                raise InputError(place, "cells that are no numbers", f"{size} numbers") from error
+
+        yield cells[0].decode("utf-8", "replace"), vector
+
+
+def _binary(path: Path, file: BinaryIO, count: int, size: int) -> _Vectors:
+    for position in range(count):
+        word = bytearray()
+        while (byte := file.read(1)) != b" ":
+            if not byte or len(word) > _LONGEST:
+                raise _damaged(path, position, count)
+            if byte != b"\n" or word:  # some writers end each vector with a line break
+                word += byte
+        values = file.read(4 * size)
+        if len(values) != 4 * size:
+            raise _damaged(path, position, count)
+
+        def vector(values: bytes = values) -> np.ndarray:
+            return np.frombuffer(values, "<f4")
+
+        yield bytes(word).decode("utf-8", "replace"), vector
+
+
+def _damaged(path: Path, position: int, count: int) -> InputError:
+    total = f" of {count}" if count else ""
+    return InputError(path, f"damaged after word {position}{total}", _VECTORS)
