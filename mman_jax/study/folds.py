@@ -172,7 +172,7 @@ class Inner:
         """
         system = build(configs.network(config), self.modalities, len(self.task.classes))
         check_network("sweep", system)
-        return {stage.name: stage.heads for stage in system.stages()}
+        return {stage.name: stage.heads for stage in cast(System, system).stages()}
 
 
 def prepare_inner(config: ConfigDict, by: str) -> Inner:

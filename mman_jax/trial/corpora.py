@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import os
-from typing import Any
+from typing import Any, cast
 
 from ml_collections import ConfigDict
 
@@ -20,8 +20,9 @@ from mman_jax.data.synthetic.process import synthetic_corpus
 from mman_jax.data.synthetic.words import words_corpus
 from mman_jax.errors import InputError, nearest, within
 from mman_jax.systems import SYSTEMS, build
-from mman_jax.systems.settings import FRAMES, SUBWORD
-from mman_jax.trial.config import network, title
+from mman_jax.systems.base import System
+from mman_jax.systems.settings import SUBWORD
+from mman_jax.trial.config import network
 
 EACH = "each"
 """The value of `data.scale` by which a test corpus is scaled by its own statistics."""
@@ -93,8 +94,8 @@ def load_cells(config: ConfigDict, corpus: Corpus) -> Cells:
     data = config.data
     names = modalities(data)
     if data.cells == "words":
-        system = SYSTEMS.get(config.system)
-        subword = SUBWORD in getattr(system, "reads", ())  # an unknown system is refused when built
+        kind = SYSTEMS.get(config.system)
+        subword = SUBWORD in getattr(kind, "reads", ())  # an unknown system is refused when built
         return words(corpus, data.pivot, data.words, subword, names)
     if data.cells != "frames":
         return Utterances(corpus)
@@ -102,10 +103,8 @@ def load_cells(config: ConfigDict, corpus: Corpus) -> Cells:
     check_named(corpus, "frames", names)
     with within("config"):
         system = build(network(config), names, 2)  # of any number of classes
-        if FRAMES not in system.reads:
-            expected = "a system that reads them, mult or tripathi; or utterances"
-            raise InputError("data.cells", f"'frames' for {title(config)}", expected)
-        return frames(corpus, {m: system.frame_view(m) for m in names})
+        system.check_data("classes", data.cells)
+        return frames(corpus, {m: cast(System, system).frame_view(m) for m in names})
 
 
 def modalities(data: ConfigDict) -> list[str]:

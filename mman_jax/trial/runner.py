@@ -74,11 +74,14 @@ def run(
     for notice in trial.notices:
         progress.notice(notice)
     extraction = clips.beside(config.data.path)
-    if trial.external:
-        corpora = trial.external.training, trial.external.corpus
-    else:
-        corpora = trial.parts.corpus, None
-    folder.claim(workdir, stored_config, *corpora, write=processes.is_first())
+    external, corpus = trial.external, trial.parts.corpus
+    folder.claim(
+        workdir,
+        stored_config,
+        external.training if external else corpus,
+        external.corpus if external else None,
+        write=processes.is_first(),
+    )
     if processes.is_first() and extraction is not None:
         write_whole(clips.place(workdir), extraction)
     scores, analyses = {}, {}

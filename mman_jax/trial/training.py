@@ -6,7 +6,7 @@ import functools
 import pathlib
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -18,6 +18,7 @@ from mman_jax.training import checkpoints, processes
 from mman_jax.training.learner import Learner
 from mman_jax.training.optimizer import plateau_of
 from mman_jax.training.outcome import Outcome, Snapshot, StopAt, refitted, retrain_until
+from mman_jax.training.trainer import Trainer
 from mman_jax.trial import boards, results
 from mman_jax.trial.curves import Log
 from mman_jax.trial.progress import Preemption, Progress
@@ -65,7 +66,8 @@ def fit(
     start, seconds = None, {}
     stored = checkpoints.restore(path) if trainer.resumes else None
     if stored:
-        start = checkpoints.unpack(*stored, trainer.stages, trainer.template, path)
+        template = cast(Trainer, trainer).template
+        start = checkpoints.unpack(*stored, trainer.stages, template, path)
         seconds = stored[1]["seconds"]
         epochs = len(start.history[0])
         progress.line(f"{task.name}: resumes after {start.stage} epoch {epochs}")
@@ -174,7 +176,7 @@ def join_towers(
     Raises:
         InputError: a trial of the towers is not finished, or has other seeds.
     """
-    trainer = trial.trainer
+    trainer = cast(Trainer, trial.trainer)
     first = trainer.stages[0]
     params: dict[str, Any] = {}
     outcomes: dict[str, Outcome] = {}

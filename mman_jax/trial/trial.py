@@ -36,6 +36,9 @@ _FLOPS = 6
 _SMALL = 1e11
 """Operations that take a core some seconds."""
 
+_MAPPINGS = 20_000
+"""Memory mappings after which compiled programs are dropped; Linux allows a process 65 530."""
+
 _COPIES = 5
 """Copies of the parameters during training: themselves, Adam's two, gradients and the best."""
 
@@ -199,6 +202,7 @@ def make_trainer(
     Raises:
         InputError: the system cannot be built or trained by these settings.
     """
+    _drop_programs()
     with within("config"):
         use(config.system)
         system = build(
@@ -225,6 +229,17 @@ def make_trainer(
         )
         trainer.check()
     return trainer
+
+
+def _drop_programs() -> None:
+    """Drops compiled programs if there are many: every system takes some thousand mappings."""
+    try:
+        with open("/proc/self/maps", "rb") as file:
+            mappings = sum(1 for _ in file)
+    except OSError:  # not Linux
+        return
+    if mappings > _MAPPINGS:
+        jax.clear_caches()
 
 
 def network(config: ConfigDict, task: protocols.Task, cells: Cells) -> Mapping[str, Any]:
