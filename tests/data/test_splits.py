@@ -19,23 +19,44 @@ def check(made, split):
         assert (np.diff(part) > 0).all()
 
 
-def test_a_whole_split_is_taken_as_it_is():
-    made = of(4, split=("test", "train", "valid", "train"), sessions=("a", "b", "c", "d"))
-    split = splits.split(made)
-    check(made, split)
-    assert (split.train.tolist(), split.valid.tolist(), split.test.tolist()) == ([1, 3], [2], [0])
+SIX = ("train",) * 4 + ("test",) * 2
 
 
-def test_the_last_training_session_validates():
-    made = of(
-        6,
-        split=("train", "train", "train", "train", "test", "test"),
-        sessions=("S2", "S1", "S3", "S3", "S9", "S9"),
-    )
+@pytest.mark.parametrize(
+    ("count", "changes", "test", "valid", "how"),
+    [
+        (
+            4,
+            {"split": ("test", "train", "valid", "train"), "sessions": tuple("abcd")},
+            [0],
+            [2],
+            "",
+        ),
+        (
+            6,
+            {"split": SIX, "sessions": ("S2", "S1", "S3", "S3", "S9", "S9")},
+            [4, 5],
+            [2, 3],
+            "session S3",
+        ),
+        (5, {"sessions": ("S1", "S2", "S3", "S3", "S2")}, [2, 3], [1, 4], "test: session S3"),
+        # The smallest of large groups of speakers validates.
+        (
+            9,
+            {"split": ("train",) * 8 + ("test",), "speakers": tuple("AAAAABBBZ")},
+            [8],
+            [5, 6, 7],
+            "speakers that are not in training",
+        ),
+    ],
+    ids=["whole split", "last training session", "last sessions", "smallest group"],
+)
+def test_a_split_is_taken_and_what_it_lacks_is_held_out(count, changes, test, valid, how):
+    made = of(count, **changes)
     split = splits.split(made)
     check(made, split)
-    assert split.valid.tolist() == [2, 3]
-    assert "session S3" in split.how
+    assert (split.test.tolist(), split.valid.tolist()) == (test, valid)
+    assert how in split.how
 
 
 def test_one_training_session_falls_back_to_speakers_then_to_a_fifth():
@@ -76,20 +97,6 @@ def test_one_group_of_speakers_falls_back_and_says_so():
     assert "in training too" in split.how
 
 
-def test_large_groups_leave_the_smallest_one_to_validate():
-    made = of(9, split=("train",) * 8 + ("test",), speakers=tuple("AAAAABBBZ"))
-    split = splits.split(made)
-    assert split.valid.tolist() == [5, 6, 7]
-
-
-def test_without_a_split_the_last_sessions_test_and_validate():
-    made = of(5, sessions=("S1", "S2", "S3", "S3", "S2"))
-    split = splits.split(made)
-    check(made, split)
-    assert (split.test.tolist(), split.valid.tolist()) == ([2, 3], [1, 4])
-    assert split.how.startswith("test: session S3")
-
-
 def test_of_two_sessions_without_a_split_one_validates_and_none_is_the_test_part():
     split = splits.split(of(10, sessions=("S1",) * 5 + ("S2",) * 5))
     assert split.how.startswith("test: a fixed fifth, 2 conversations, held out; validation: sess")
@@ -105,15 +112,11 @@ def test_groups_of_speakers_fill_a_fifth_and_no_more():
     assert len(alone.valid) == 2
 
 
-def test_without_anything_a_fifth_and_a_fifth():
-    made = of(25)
-    split = splits.split(made)
-    check(made, split)
-    assert (len(split.train), len(split.valid), len(split.test)) == (16, 4, 5)
-
-
-def test_three_conversations_suffice():
-    check(of(3), splits.split(of(3)))
+@pytest.mark.parametrize(("count", "sizes"), [(25, (16, 4, 5)), (3, (1, 1, 1))])
+def test_without_anything_a_fifth_and_a_fifth(count, sizes):
+    split = splits.split(of(count))
+    check(of(count), split)
+    assert (len(split.train), len(split.valid), len(split.test)) == sizes
 
 
 def test_the_order_of_the_file_does_not_matter():
@@ -139,18 +142,13 @@ def test_it_stays_what_it_was():
         (("train", "train"), "test"),
         (("test", "valid"), "train"),
         (("train", "valid"), "test"),
+        (None, "valid"),
     ],
 )
 def test_an_empty_part_is_refused(parts, empty):
-    with pytest.raises(
-        InputError, match=f"small: split: an empty split: no conversation in {empty}"
-    ):
-        splits.split(of(2, split=parts))
-
-
-def test_a_single_conversation_cannot_be_split():
-    with pytest.raises(InputError, match="an empty split"):
-        splits.split(of(1))
+    match = f"small: split: an empty split: no conversation in {empty}" if parts else "empty split"
+    with pytest.raises(InputError, match=match):
+        splits.split(of(len(parts or "1"), split=parts))
 
 
 def test_conversations_without_labels_are_split_too():
