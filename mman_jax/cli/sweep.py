@@ -89,7 +89,6 @@ def _sweep() -> None:
                        "seed": budget.seed}  # fmt: skip
     sweep = Sweep(start, inner, budget, [name.strip() for name in _FIELDS.value])
     with alone(place), Screen() as screen:
-        folder.matches(place, chosen)
         folder.claim(place, chosen, load_corpus(start.data))
         for sentence in inner.about:
             screen.line(sentence)

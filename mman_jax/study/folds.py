@@ -115,10 +115,7 @@ def run(
     boards.check(board_names)
     stored_config = json.loads(config.to_json())
     del stored_config["distributed"]
-    finished = folder.finished(workdir, stored_config)
-    if finished:
-        progress.line(f"{workdir} holds this run, finished: nothing to do")
-        progress.table(finished)
+    if folder.finished(workdir, stored_config, progress):
         return
     corpus = load_corpus(config.data)
     by_fold = fold_configs(config, corpus)

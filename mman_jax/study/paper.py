@@ -85,9 +85,7 @@ def run(
     configs = folds.fold_configs(config, corpus)
     trials = [prepare_trial(fold_config) for fold_config in configs.values()]
     stored_config = json.loads(config.to_json())
-    folder.matches(workdir, stored_config)
-    external = trials[0].external
-    folder.claim(workdir, stored_config, corpus, external.corpus if external else None)
+    folder.claim(workdir, stored_config, *trials[0].corpora)
     todo, folders = plan.plan_jobs(systems, configs, modalities, workdir)
     binary_folders: plan.Folders = {}
     if config.data.protocol == "mman4" and is_iemocap:

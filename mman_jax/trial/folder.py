@@ -14,6 +14,7 @@ from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError
 from mman_jax.files.whole import read_json, write_whole
 from mman_jax.report import confusion
+from mman_jax.trial.progress import Progress
 from mman_jax.trial.stored import read_results
 
 CORPUS = "corpus.json"
@@ -42,16 +43,21 @@ def matches(workdir: pathlib.Path, config: Mapping[str, Any]) -> bool:
     return True
 
 
-def finished(workdir: pathlib.Path, config: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Returns the results of this config's run if it is finished.
+def finished(
+    workdir: pathlib.Path, config: Mapping[str, Any], progress: Progress
+) -> dict[str, Any] | None:
+    """Returns the results of this config's run if it is finished, and reports them.
 
     Raises:
         InputError: another run's folder, or damaged results.
     """
-    results = workdir / "results.json"
-    if not (matches(workdir, config) and results.is_file()):
+    path = workdir / "results.json"
+    if not (matches(workdir, config) and path.is_file()):
         return None
-    return read_results(results)
+    results = read_results(path)
+    progress.line(f"{workdir} holds this run, finished: nothing to do")
+    progress.table(results)
+    return results
 
 
 def claim(
@@ -61,7 +67,7 @@ def claim(
     test: Corpus | None = None,
     write: bool = True,
 ) -> None:
-    """Writes the config and the digests of the corpora, by which the folder is known.
+    """Writes the config and the digests of the corpora, unless the folder has others.
 
     Args:
         workdir: the folder.
@@ -71,8 +77,9 @@ def claim(
         write: False in all but the first of several processes, which only check.
 
     Raises:
-        InputError: the folder was begun with another corpus.
+        InputError: the folder was begun with another config or corpus.
     """
+    matches(workdir, config)
     stored, digests = workdir / CORPUS, _digests(corpus)
     if test is not None:
         digests["test"] = _digests(test)

@@ -65,23 +65,14 @@ def run(
     boards.check(board_names)  # a missing extra is reported before anything is written
     stored_config = json.loads(config.to_json())
     del stored_config["distributed"]  # where a run runs, not what it is
-    finished = folder.finished(workdir, stored_config)
+    finished = folder.finished(workdir, stored_config, progress)
     if finished:
-        progress.line(f"{workdir} holds this run, finished: nothing to do")
-        progress.table(finished)
         return finished
     trial = prepare_trial(config)
     for notice in trial.notices:
         progress.notice(notice)
     extraction = clips.beside(config.data.path)
-    external, corpus = trial.external, trial.parts.corpus
-    folder.claim(
-        workdir,
-        stored_config,
-        external.training if external else corpus,
-        external.corpus if external else None,
-        write=processes.is_first(),
-    )
+    folder.claim(workdir, stored_config, *trial.corpora, write=processes.is_first())
     if processes.is_first() and extraction is not None:
         write_whole(clips.place(workdir), extraction)
     scores, analyses = {}, {}

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import functools
 import pathlib
 import time
 from collections.abc import Mapping, Sequence
@@ -29,9 +28,6 @@ Towers = Mapping[str, pathlib.Path]
 
 SELECTED = "chosen"
 """The folder of the model that selected the epochs, if another one was retrained."""
-
-_CACHED = 6
-"""Towers that are kept in memory: a study fuses the same few again and again."""
 
 
 def fit(
@@ -181,12 +177,13 @@ def join_towers(
     params: dict[str, Any] = {}
     outcomes: dict[str, Outcome] = {}
     for name, folder in towers.items():
-        selects = trial.refit and stop_at is None
-        model_folder = folder / (SELECTED if selects else "model") / task.name
-        results_file = folder / "results.json"
-        written = results_file.stat().st_mtime_ns if results_file.is_file() else 0
         checkpoint = checkpoints_of(folder, task, retrained=stop_at is not None)
-        outcomes[name], model = _read_tower(checkpoint, model_folder, first, written)
+        stored = checkpoints.restore(checkpoint)
+        if stored is None:
+            raise InputError(checkpoint, "no checkpoint", "the folder of a finished trial")
+        outcomes[name] = checkpoints.unpack_finished(*stored, first, checkpoint)
+        selects = trial.refit and stop_at is None
+        model = Model.load(folder / (SELECTED if selects else "model") / task.name)
         params |= _with_failed_seeds(model, trial.seeds, folder)
     return trainer.join(params, outcomes, trial.seeds, stop_at=stop_at)
 
@@ -194,17 +191,6 @@ def join_towers(
 def checkpoints_of(workdir: pathlib.Path, task: Task, retrained: bool = False) -> pathlib.Path:
     """Returns the folder of a task's checkpoints, of training or of retraining."""
     return workdir / ("refit" if retrained else "checkpoints") / task.name
-
-
-@functools.lru_cache(_CACHED)
-def _read_tower(
-    checkpoint: pathlib.Path, model_folder: pathlib.Path, stage: str, written: int
-) -> tuple[Outcome, Model]:
-    """Reads the outcome of a finished trial's first stage, and its model."""
-    stored = checkpoints.restore(checkpoint)
-    if stored is None:
-        raise InputError(checkpoint, "no checkpoint", "the folder of a finished trial")
-    return checkpoints.unpack_finished(*stored, stage, checkpoint), Model.load(model_folder)
 
 
 def _with_failed_seeds(model: Model, seeds: list[int], folder: pathlib.Path) -> dict[str, Any]:

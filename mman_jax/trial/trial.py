@@ -91,6 +91,12 @@ class Trial:
         return out_of_fold_groups(self.parts, self.trainer, self.config.train)
 
     @property
+    def corpora(self) -> tuple[Corpus, Corpus | None]:
+        """The full corpus that is trained on, and the other one that is tested on, if any."""
+        external = self.external
+        return (external.training, external.corpus) if external else (self.parts.corpus, None)
+
+    @property
     def heads(self) -> dict[str, tuple[str, ...]]:
         """The heads of every stage, in order."""
         return {stage: self.trainer.heads(stage) for stage in self.trainer.stages}

@@ -1,38 +1,51 @@
-"""Numbers that no run can use, and runs that no machine here can hold."""
+"""Settings that no run can use are refused before anything is written."""
 
 import pytest
 
 from configs import mman
+from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
 from mman_jax.trial import config as configs
 from mman_jax.trial import trial
 from mman_jax.trial.trial import prepare_trial
+from tests import tiny
+from tests.trial.test_runner import on, run
+
+
+@pytest.fixture(scope="module")
+def corpus_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("corpus") / "corpus.npz"
+    npz.write(tiny.corpus(), path)
+    return path
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
+    ("field", "value", "expected"),
     [
-        ("seeds", 10**9),
-        ("train.batch", 2**31),
-        ("train.max_epochs", 2**31),
-        ("train.towers.epochs", 2**40),
-        ("network.unimodal.default.hidden", (300, 2**31)),
-        ("network.unimodal.visual.dense", 2**31),
-        ("network.early.attention.key", 2**62),
+        ("seeds", 0, "1 to 1048576"),
+        ("seeds", 10**9, "1 to 1048576"),
+        ("first_seed", -1, "at least 0"),
+        ("train.batch", 2**31, "1 to 1048576"),
+        ("train.max_epochs", 2**31, "1 to 1048576"),
+        ("train.towers.epochs", 0, "1 to 1048576"),
+        ("train.towers.epochs", 2**40, "1 to 1048576"),
+        ("train.fusion.patience", -1, "1 to 1048576"),
+        ("train.towers.clip", float("inf"), "a finite number above 0"),
+        ("train.towers.learning_rate.default", 0.0, "a finite number above 0"),
+        ("train.towers.weight_decay", -0.1, "at least 0"),
+        ("train.select", "acuracy", "'accuracy'"),
+        ("checkpoint_seconds", float("nan"), "a finite number of at least 0"),
+        ("checkpoint_seconds", float("inf"), "a finite number of at least 0"),
+        ("checkpoint_seconds", -1.0, "a finite number of at least 0"),
+        ("network.unimodal.default.hidden", (300, 2**31), "at most 1048576"),
+        ("network.unimodal.visual.dense", 2**31, "at most 1048576"),
+        ("network.early.attention.key", 2**62, "at most 1048576"),
     ],
 )
-def test_a_size_beyond_all_use_is_refused_by_name(field, value):
+def test_a_value_outside_its_range_is_refused_by_name(field, value, expected):
     config = mman.get_config()
     config.update_from_flattened_dict({field: value})
-    with pytest.raises(InputError, match=f"^config.{field}: .*; expected .* 1048576$"):
-        configs.check(config)
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
-def test_checkpoints_at_no_interval_are_refused(value):
-    config = mman.get_config()
-    config.checkpoint_seconds = value
-    with pytest.raises(InputError, match=r"^config.checkpoint_seconds: .* a finite number of at"):
+    with pytest.raises(InputError, match=f"^config.{field}: .*; expected .*{expected}"):
         configs.check(config)
 
 
@@ -40,7 +53,33 @@ def test_the_recipe_itself_is_fine():
     configs.check(mman.get_config())
 
 
-def test_more_seeds_than_memory_holds_are_refused_before_anything_is_written(monkeypatch):
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("data.path", "missing.npz", "no such file"),
+        ("data.path", "", "empty path"),
+        ("data.protocol", "mman5", "'mman4'"),
+        ("data.modalities", "speech,txt", "'text'"),
+        ("seeds", 0, "config.seeds: 0"),
+        ("mesh.seeds", -1, "config.mesh"),
+        ("mesh.rows", 99, "at most 8"),
+        ("network.early.attention.skip", "concat", "'concatenate'"),
+        ("network.early.attention.value", 100, "equal sizes"),
+        ("network.unimodal.default.dropout", 1.5, "dropout: 1.5"),
+        ("network.early.dense", 0, "a whole number from 1 to"),
+    ],
+)
+def test_what_no_run_can_use_is_refused_before_anything_is_written(
+    field, value, said, corpus_file, tmp_path
+):
+    config = on(corpus_file, tiny.recipe(early=True))
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(InputError, match=said):
+        run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_more_seeds_than_memory_holds_are_refused(monkeypatch):
     config = mman.get_config()
     config.seeds = 4
     prepare_trial(config)
