@@ -110,12 +110,12 @@ def inner(corpus: Corpus, split: Split, by: str = "", setting: str = PLACE) -> t
         number = inner_groups(corpus, among, count, setting)
         groups = {str(k + 1): among[number == k] for k in range(count)}
         what = f"{count} groups"
-    made = []
+    inside = []
     for name, valid in groups.items():
         how = f"inside training, by {what}: {name} validates, the {len(groups) - 1} others train"
         train = np.setdiff1d(among, valid)
-        made.append(Fold(name, _split(corpus, train, valid, among[:0], how)))
-    return tuple(made)
+        inside.append(Fold(name, _split(corpus, train, valid, among[:0], how)))
+    return tuple(inside)
 
 
 def inner_groups(

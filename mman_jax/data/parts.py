@@ -116,8 +116,9 @@ def prepare(
     for part in SPLIT_NAMES:
         least = shapes[part] if shapes else (0, 1)
         layout = _pack(cells.corpus, cells.items(corpus, getattr(split, part)), *least)
-        own = scale_test and part == "test"
-        scale = scaling.fit(cells.corpus, layout.conversations, cells.frames) if own else fitted
+        scale = fitted
+        if scale_test and part == "test":
+            scale = scaling.fit(cells.corpus, layout.conversations, cells.frames)
         layouts[part] = layout
         rows[part] = batching.rows(cells.corpus, layout, None, scale, cells.frames)
     return Parts(corpus, split, fitted, layouts, rows, cells)

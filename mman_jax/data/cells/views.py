@@ -12,6 +12,8 @@ from mman_jax.data.validation import name_utterance
 from mman_jax.errors import InputError, nearest
 from mman_jax.files.growing import Growing
 
+_FRAMES = 20  # of a word, at most
+_RATE = 20.0  # frames a second inside words
 _ROUNDING = 1e-6  # of a bin: times are rounded decimal fractions
 
 
@@ -51,24 +53,19 @@ def aligned(corpus: Corpus, pivot: str) -> dict[str, Aligned]:
     return views
 
 
-def subword(
-    corpus: Corpus, pivot: str, frames: int = 20, rate: float = 20.0
-) -> dict[str, Sequence]:
+def subword(corpus: Corpus, pivot: str) -> dict[str, Sequence]:
     """Returns the frames inside each cell of the pivot, of every other sequence.
 
-    The cells inside a word (see `aligned`) are averaged in bins of 1 / rate seconds, counted from
-    the middle of the first one; empty bins are left out. Without times a word has one frame. Memory
-    is bounded.
+    The cells inside a word (see `aligned`) are averaged in bins of 1/20 second, counted from the
+    middle of the first one; empty bins are left out, and the first 20 are kept. Without times a
+    word has one frame. Memory is bounded.
 
     Returns:
-        By modality a sequence of the T words, as if they were utterances: lengths [T] of at most
-        `frames`, the first ones.
+        By modality a sequence of the T words, as if they were utterances.
 
     Raises:
-        InputError: As `aligned`; or fewer than one frame, or a rate that is not above 0.
+        InputError: As `aligned`.
     """
-    if frames < 1 or not rate > 0:
-        raise InputError("frames", f"{frames} at {rate:g} Hz", "one or more, at a rate above 0")
     words = _pivot(corpus, pivot)
     views = {}
     for modality, sequence in corpus.sequences.items():
@@ -83,15 +80,15 @@ def subword(
             word = np.repeat(np.arange(len(sizes)), sizes)
             inside = np.repeat(first, sizes) + _ranges(sizes)
             since = middle[inside] - middle[first[word]]
-            bins = np.floor(since * rate + _ROUNDING).astype(np.int64)
+            bins = np.floor(since * _RATE + _ROUNDING).astype(np.int64)
             starts = np.flatnonzero(
                 (np.diff(word, prepend=-1) != 0) | (np.diff(bins, prepend=-1) != 0)
             )
             ends = np.append(starts[1:], len(word))
             per_word = np.bincount(word[starts], minlength=len(sizes))
-            kept = _ranges(per_word) < frames
+            kept = _ranges(per_word) < _FRAMES
             grown.append(_means(values[inside], starts[kept], ends[kept]))
-            counts.append(np.minimum(per_word, frames))
+            counts.append(np.minimum(per_word, _FRAMES))
         views[modality] = Sequence(grown.array(), np.concatenate(counts).astype(np.int32))
     return views
 
