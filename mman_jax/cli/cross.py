@@ -3,11 +3,11 @@
     mman cross --workdir=DIR --corpora=A.npz,B.npz --config=configs/clstm_text.py
 
 The corpora need the same modalities and, after `--config.data.label_map=joy=happy,contempt=`, the
-same labels. `DIR` gets `cross.json`, `cross.md`, `cross.html` and a trial a corpus, `trained/NAME`.
-The same command goes on where it was interrupted; with a corpus more it trains on that alone.
+same labels. `DIR` gets `cross.json`, `cross.md`, `cross.html` and for each corpus a trial,
+`trained/NAME`. The same command resumes an interrupted one; with a further corpus, it trains on
+that alone.
 """
 
-import json
 import pathlib
 import shlex
 import sys
@@ -22,13 +22,14 @@ from mman_jax.files.whole import write_whole
 from mman_jax.report import crossing, html, markdown
 from mman_jax.study import crossed, jobs
 from mman_jax.training.mesh import use_cache
+from mman_jax.trial.folder import to_json
 from mman_jax.trial.progress import Preemption
 
 _CONFIG = command.config_flag("The system to train.")
 _WORKDIR = command.path_flag(
-    "workdir", "Where the table and the trials go.", expected="a folder for results"
+    "workdir", "Folder for the table and the trials.", expected="a folder for results"
 )
-_CORPORA = flags.DEFINE_list("corpora", [], "Paths of two corpora or more, in any known layout.")
+_CORPORA = flags.DEFINE_list("corpora", [], "Paths of two or more corpora, in any known layout.")
 _PROCESSES = command.processes_flag("Corpora")
 _CACHE = command.cache_flag()
 
@@ -43,13 +44,12 @@ def main() -> None:
     again = shlex.join(["mman", "cross", *sys.argv[1:]])
     with alone(workdir), Screen() as screen:
         with command.named_flags("corpora"):
-            found = crossed.run(settings, corpora, workdir, screen, processes, cache, again)
+            results = crossed.run(settings, corpora, workdir, screen, processes, cache, again)
         for metric in ("accuracy", "unweighted_recall"):
-            shown = crossing.table(found, metric)
-            screen.listing(shown.caption, shown.head, shown.plain)
-        document = crossing.document(found)
+            table = crossing.table(results, metric)
+            screen.listing(table.caption, table.head, table.plain)
+        document = crossing.document(results)
         write_whole(workdir / "cross.html", html.render(document).encode())
         write_whole(workdir / "cross.md", markdown.render(document).encode())
-        content = json.dumps(found, indent=1, allow_nan=False) + "\n"
-        write_whole(workdir / "cross.json", content.encode())
+        write_whole(workdir / "cross.json", to_json(results))
         screen.line(f"{workdir / 'cross.html'} is written")

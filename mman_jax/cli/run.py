@@ -26,16 +26,16 @@ _CONFIG = command.config_flag("The system to train.")
 _CACHE = command.cache_flag()
 _PROCESSES = command.processes_flag("Folds")
 _BOARDS = [
-    flags.DEFINE_bool(kind, False, f"Whether learning curves are shown {where}, too.")
+    flags.DEFINE_bool(kind, False, f"Whether to show learning curves {where}, too.")
     for kind, where in boards.WHERE.items()
 ]
 _WORKDIR = command.path_flag(
-    "workdir", "Where results, checkpoints and the model go.", expected="a folder for results"
+    "workdir", "Folder for results, checkpoints and the model.", expected="a folder for results"
 )
 
 
 def main() -> None:
-    """Runs the experiment that the flags name."""
+    """Runs the trial, or the trials on all folds, that the flags describe."""
     settings = config.read(_CONFIG)
     workdir = pathlib.Path(_WORKDIR.value)
     folds.check(settings)
@@ -45,15 +45,15 @@ def main() -> None:
     Preemption.listen()
     with within("config"):
         processes.join(settings.distributed)
-    shown = [board.name for board in _BOARDS if board.value]
+    board_names = [board.name for board in _BOARDS if board.value]
     cache = use_cache(_CACHE.value)
     first = processes.is_first()
     names = command.named_flags(*boards.WHERE)
     with names, alone(workdir, first=first), Screen(quiet=not first) as screen:
-        about = config.shown(settings, sys.argv)
-        screen.line(f"config: {about}; all of it goes to {workdir / 'config.json'}")
+        changed = config.shown(settings, sys.argv)
+        screen.line(f"config: {changed}; all of it goes to {workdir / 'config.json'}")
         if folds.several(settings):
-            side_by_side = _PROCESSES.value or jobs.default_processes()
-            folds.run(settings, workdir, screen, side_by_side, cache, shown)
+            workers = _PROCESSES.value or jobs.default_processes()
+            folds.run(settings, workdir, screen, workers, cache, board_names)
         else:
-            trial.run(settings, workdir, screen, shown)
+            trial.run(settings, workdir, screen, board_names)

@@ -1,11 +1,10 @@
 """Search the settings of a system: `mman sweep --config=mult --output=mine.py`.
 
-Judged by the mean validation loss over folds inside the training part, several seeds each: the
-corpus's test part is never read. Each system says what is searched (`search_space`); Optuna
+Settings are judged by the mean validation loss over folds inside the training part, with several
+seeds each: the corpus's test part is never read. Each system defines its `search_space`; Optuna
 samples and prunes (extra: `[sweep]`). Each tower keeps its own best settings; then the fusion is
-searched on towers that are trained once. The file that is written is a config for the other
-commands: `mman run --config=mine.py`. The same command resumes an interrupted search, from
-`--storage`.
+searched on towers that are trained once. The output is a config for the other commands: `mman run
+--config=mine.py`. The same command resumes an interrupted search, from `--storage`.
 """
 
 import json
@@ -40,12 +39,12 @@ _SEEDS = flags.DEFINE_integer("sweep_seeds", 2, "Seeds of each trial.", 1)
 _FOLDS = flags.DEFINE_string(
     "sweep_folds",
     "",
-    "Folds inside the training part: sessions, speakers or a number; empty: by sessions where there"
-    " are three or more, else three.",
+    "Folds inside the training part: sessions, speakers or a number; empty: sessions if there are "
+    "three or more, otherwise three.",
 )
 _FIELDS = flags.DEFINE_list("fields", [], "Last names of the settings to search; none: all.")
 _STORAGE = command.path_flag(
-    "storage", "The folder of the trials; by default NAME.sweep beside the output.", must=False
+    "storage", "Folder of the trials; by default NAME.sweep next to the output.", must=False
 )
 _HOURS = flags.DEFINE_float("hours", None, "Hours after which no trial is started.", 0)
 _JOBS = flags.DEFINE_integer("jobs", 1, "Trials that run side by side.", 1)
@@ -83,34 +82,34 @@ def _sweep() -> None:
     inner = prepare_inner(start, _FOLDS.value)
     trials = _TRIALS.value or (None if _HOURS.value is not None else _DEFAULT_TRIALS)
     budget = Budget(trials, _HOURS.value, _SEEDS.value, _JOBS.value, _SEED.value)
-    place = pathlib.Path(_STORAGE.value or output.with_suffix(".sweep"))
-    chosen = json.loads(start.to_json())
-    chosen["sweep"] = {"seeds": budget.seeds, "folds": _FOLDS.value, "fields": _FIELDS.value,
+    storage = pathlib.Path(_STORAGE.value or output.with_suffix(".sweep"))
+    stored_config = json.loads(start.to_json())
+    stored_config["sweep"] = {"seeds": budget.seeds, "folds": _FOLDS.value, "fields": _FIELDS.value,
                        "seed": budget.seed}  # fmt: skip
     sweep = Sweep(start, inner, budget, [name.strip() for name in _FIELDS.value])
-    with alone(place), Screen() as screen:
-        folder.claim(place, chosen, load_corpus(start.data))
+    with alone(storage), Screen() as screen:
+        folder.claim(storage, stored_config, load_corpus(start.data))
         for sentence in inner.about:
             screen.line(sentence)
-        found = sweep.run(_storage(place), screen)
+        best = sweep.run(_open(storage), screen)
         numbers = bool(inner.task.targets)
         unit = _UNITS[start.train.loss or objectives.DEFAULT] if numbers else "nats"
-        for head, several in sweep.tables:
-            _show(screen, head, several, unit)
+        for head, studied in sweep.tables:
+            _show(screen, head, studied, unit)
         corpus = pathlib.Path(start.data.path).name if start.data.path else "the synthetic corpus"
         seeds = f"{budget.seeds} seed{'s' * (budget.seeds > 1)}"
         groups = f"{len(inner.folds)} folds inside its training part, {seeds} each"
-        about = f"Settings of {name_of(found)} for {corpus}.\n\nChosen by a sweep: {groups}."
-        write_whole(output, recipe.source(found, about, sweep.tables, unit).encode())
+        about = f"Settings of {name_of(best)} for {corpus}.\n\nChosen by a sweep: {groups}."
+        write_whole(output, recipe.source(best, about, sweep.tables, unit).encode())
         screen.line(f"{output} is written, from {config.shown(start, sys.argv)}")
 
 
-def _storage(place: pathlib.Path) -> Any:
-    """Optuna's storage in a folder."""
+def _open(storage: pathlib.Path) -> Any:
+    """Opens Optuna's storage in a folder."""
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
-    path = str(place / "trials.log")
+    path = str(storage / "trials.log")
     return JournalStorage(JournalFileBackend(path, JournalFileOpenLock(path)))
 
 

@@ -15,12 +15,12 @@ _SHOWN, _WIDTH = 3, 96
 
 
 def source(
-    found: ConfigDict, about: str, tables: Sequence[tuple[str, Sequence[Any]]], unit: str
+    config: ConfigDict, about: str, tables: Sequence[tuple[str, Sequence[Any]]], unit: str
 ) -> str:
     """Returns the source of a config.
 
     Args:
-        found: the config; its network and its training are written, not data, seeds and devices.
+        config: of which the network and the training are written, not data, seeds and devices.
         about: how the docstring begins.
         tables: trials of Optuna by head, the default settings first.
         unit: of the losses.
@@ -29,15 +29,15 @@ def source(
     for head, trials in tables:
         lines += [*_table(head, trials), ""]
     lines[-1] = '"""'
-    if title(found) == mman.NAME:
+    if title(config) == mman.NAME:
         imported, parameter = "from mman_jax.configs import mman", f"name={_literal(mman.NAME)}"
         made = "mman.tuned(name, FIELDS)"
     else:
-        name = ", ".join(map(_literal, filter(None, (found.system, found.name))))
+        name = ", ".join(map(_literal, filter(None, (config.system, config.name))))
         imported, parameter = "from mman_jax.trial import config", ""
         made = f"config.change(config.of({name}), FIELDS)"
     lines += ["", imported, "", "FIELDS = {"]
-    for path, value in changes(of(found.system, found.name), found).items():
+    for path, value in changes(of(config.system, config.name), config).items():
         if path.startswith(("network.", "train.")):
             lines.append(f"    {_literal(path)}: {_literal(value)},")
     lines += ["}", "", "", f"def get_config({parameter}):", f"    return {made}", ""]
@@ -53,8 +53,8 @@ def best(trials: Sequence[Any]) -> list[Any]:
 def _table(head: str, trials: Sequence[Any]) -> Iterator[str]:
     ranked, first = best(trials), trials[0]
     yield f"{head}: {len(trials)} trials, {len(trials) - len(ranked)} of them pruned or failed"
-    shown = ranked[:_SHOWN]
-    for trial in shown if first in shown else [*shown, first]:
+    top = ranked[:_SHOWN]
+    for trial in top if first in top else [*top, first]:
         default = " (the settings at the start)" if trial is first else ""
         loss = np.nan if trial.value is None else trial.value
         yield f"  {loss:.4f} trial {trial.number + 1}{default}"
@@ -73,7 +73,7 @@ def _wrapped(parts: Sequence[str]) -> Iterator[str]:
 
 
 def _literal(value: Any) -> str:
-    """A value as formatted source has it."""
+    """Returns a value as formatted source has it."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{_literal(k)}: {_literal(v)}" for k, v in value.items()) + "}"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
