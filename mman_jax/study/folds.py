@@ -112,6 +112,7 @@ def run(
         InputError: if the config, its corpus or its folds cannot be used; nothing is written then.
     """
     check(config)
+    configs.check(config)
     boards.check(board_names)
     stored_config = json.loads(config.to_json())
     del stored_config["distributed"]

@@ -9,16 +9,16 @@ from ml_collections import ConfigDict
 from mman_jax import report
 from mman_jax.configs.mman import Recipes, get_config
 from mman_jax.data import protocols
-from mman_jax.data.cells.words import default_pivot
 from mman_jax.errors import InputError, nearest
 from mman_jax.files.whole import write_whole
 from mman_jax.report import published
 from mman_jax.study import folds, jobs, plan, summary
 from mman_jax.systems import mman, use
+from mman_jax.trial import config as configs
 from mman_jax.trial import folder
 from mman_jax.trial import tasks as learnt
 from mman_jax.trial.config import copy, title
-from mman_jax.trial.corpora import load_corpus
+from mman_jax.trial.corpora import load_cells, load_corpus
 from mman_jax.trial.progress import Progress
 from mman_jax.trial.trial import prepare_trial
 
@@ -59,16 +59,17 @@ def run(
     if any(workdir.glob("towers/*/fitted.json")):
         found = "holds a study of an earlier version of mman_jax"
         raise InputError(workdir, found, "an empty folder (its report.html stays readable)")
+    configs.check(config)
     config = copy(config)
     corpus = load_corpus(config.data)
     is_iemocap = protocols.is_iemocap(corpus)
     if not config.data.target and config.data.protocol == "auto" and is_iemocap:
         config.data.protocol = "mman4"  # the paper's four classes
-    modalities = list(corpus.dims)
-    if config.data.cells == "words":
+    cells = load_cells(config, corpus)
+    modalities = [name for name in corpus.dims if name in cells.dims]
+    if card := cells.card():
         # Named, so that a tower of one modality reads the words that the others read.
-        config.data.pivot = config.data.pivot or default_pivot(corpus)
-        modalities = [name for name in modalities if name in corpus.sequences]
+        config.data.pivot = card["pivot"]
     for name in names:
         if ":" in name:
             use(name)
@@ -82,14 +83,14 @@ def run(
             progress.notice(f"{name} is left out: {why}")
     systems = _choose(systems + cited, names)
     _set_seeds(systems, seeds or {})
-    configs = folds.fold_configs(config, corpus)
-    trials = [prepare_trial(fold_config) for fold_config in configs.values()]
+    by_fold = folds.fold_configs(config, corpus)
+    trials = [prepare_trial(fold_config) for fold_config in by_fold.values()]
     stored_config = json.loads(config.to_json())
     folder.claim(workdir, stored_config, *trials[0].corpora)
-    todo, folders = plan.plan_jobs(systems, configs, modalities, workdir)
+    todo, folders = plan.plan_jobs(systems, by_fold, modalities, workdir)
     binary_folders: plan.Folders = {}
     if config.data.protocol == "mman4" and is_iemocap:
-        binary = {name: copy(fold_config) for name, fold_config in configs.items()}
+        binary = {name: copy(fold_config) for name, fold_config in by_fold.items()}
         for fold_config in binary.values():
             fold_config.data.protocol = "binary4"
         names_of_rows = plan.one_against_rest() | set(published.TABLE_3)

@@ -8,6 +8,7 @@ from typing import Any, cast
 from ml_collections import ConfigDict
 
 from mman_jax.data import cross_corpus
+from mman_jax.data.cells import KINDS
 from mman_jax.data.cells.frames import frames
 from mman_jax.data.cells.utterances import Cells, Utterances
 from mman_jax.data.cells.words import words
@@ -124,7 +125,7 @@ def _check_test(data: ConfigDict) -> None:
     if data.path is None:
         found = f"{data.test!r} without a corpus to train on"
         raise InputError("config.data.test", found, "config.data.path, too")
-    if data.cells != "utterances":
+    if not KINDS[data.cells].vectors:
         found = f"{data.test!r}, and cells of {data.cells}"
         raise InputError("config.data.test", found, "utterances")
     if data.target:
@@ -136,17 +137,18 @@ def _check_test(data: ConfigDict) -> None:
 
 
 def _load(data: ConfigDict, with_test: bool) -> tuple[Corpus, Corpus | None]:
+    kind = KINDS[data.cells]
     if data.path is None:
-        corpus = synthetic_corpus() if data.cells == "utterances" else words_corpus()
+        corpus = synthetic_corpus() if kind.vectors else words_corpus()
     else:
-        corpus = _read(data.path, "mean" if data.cells == "utterances" else None)
+        corpus = _read(data.path, kind.pool)
     names, pivot = modalities(data), data.pivot
     if data.cells == "words" and not pivot and "text" in corpus.sequences:
         pivot = "text"  # the words of other modalities are those of the text, too
     if names and pivot not in ("", *names):
         names.append(pivot)
     corpus = corpus.select_modalities(names) if names else corpus
-    other = _read(data.test, "mean") if with_test and data.test is not None else None
+    other = _read(data.test, kind.pool) if with_test and data.test is not None else None
     labels = read_map(data.label_map or "")
     if with_test or data.test is None:
         check_map(labels, [corpus] if other is None else [corpus, other])
