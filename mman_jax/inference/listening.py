@@ -8,6 +8,7 @@ from typing import TextIO
 
 import numpy as np
 
+from mman_jax.data.readers import csv_tables
 from mman_jax.errors import InputError
 from mman_jax.features import media
 from mman_jax.features.extraction import Extraction
@@ -76,11 +77,7 @@ def words_beside(path: pathlib.Path) -> pathlib.Path | None:
 
 def _has_words(path: pathlib.Path) -> bool:
     """Returns whether a file is one of words: a table beside a recording may be of answers."""
-    if path.suffix != ".csv":
-        return True
-    with path.open("rb") as file:
-        head = file.readline(100).decode("utf-8", "replace").removeprefix("\ufeff")
-    return [cell.strip() for cell in head.split(",")] == _COLUMNS
+    return path.suffix != ".csv" or csv_tables.header(path) == _COLUMNS
 
 
 def features(

@@ -167,26 +167,21 @@ class SlotStates:
         """Answers one utterance of each of B conversations, and updates their states.
 
         Args:
-            slots: numbers of the conversations' slots, all different.
+            slots: numbers of the conversations' slots, all different, at most the largest size.
             begins: whether it is the first utterance of its conversation.
             features: [D] float32 of the modalities that are present, not scaled.
         """
-        answers: list[Answer] = []
-        for first in range(0, len(slots), self.sizes[-1]):
-            part = slice(first, first + self.sizes[-1])
-            utterances, numbers = list(features[part]), np.array(slots[part], np.int64)
-            for leaf in self._leaves:
-                leaf[numbers[np.array(begins[part], bool)]] = 0
-            size = next(size for size in self.sizes if size >= len(utterances))
-            padding = size - len(utterances)
-            padded = np.concatenate([numbers, np.repeat(numbers[:1], padding)])
-            after, several = self.answerer.step_all(
-                self._gather(padded, len(numbers)), utterances + [{}] * padding
-            )
-            for leaf, new in zip(self._leaves, jax.tree.leaves(after), strict=True):
-                leaf[numbers] = new[: len(numbers)]
-            answers += several[: len(numbers)]
-        return answers
+        numbers = np.array(slots, np.int64)
+        for leaf in self._leaves:
+            leaf[numbers[np.array(begins, bool)]] = 0
+        padding = next(size for size in self.sizes if size >= len(numbers)) - len(numbers)
+        padded = np.concatenate([numbers, np.repeat(numbers[:1], padding)])
+        after, answers = self.answerer.step_all(
+            self._gather(padded, len(numbers)), [*features, *[{}] * padding]
+        )
+        for leaf, new in zip(self._leaves, jax.tree.leaves(after), strict=True):
+            leaf[numbers] = new[: len(numbers)]
+        return answers[: len(numbers)]
 
     def read(self, slots: Mapping[str, int]) -> dict[str, Any]:
         """Returns copies of the states in these slots by name, in the form of `Answerer.begin`."""

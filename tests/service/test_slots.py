@@ -15,13 +15,13 @@ from tests.inference.test_answerer import LENGTHS, corpus, there
 def test_conversations_of_one_moment_are_answered_as_in_a_file(attention):
     given = corpus()
     models = [trained.model(mman if attention else clstm_lf, seeds=2)]
-    states = SlotStates(Answerer(models, attention), 4, sizes=(2,))
+    states = SlotStates(Answerer(models, attention), 4, sizes=(4,))
     expected = models[0].probabilities(given)
     slots, found = (3, 0, 2), {}
     for turn in range(max(LENGTHS)):
         now = [c for c in range(3) if turn < LENGTHS[c]]
         rows = [int(given.offsets[c]) + turn for c in now]
-        # Of three conversations two are answered in one step and one, padded, in another.
+        # Three conversations are padded to a step of four.
         said = states.step(
             [slots[c] for c in now], [turn == 0] * len(now), [there(given, i) for i in rows]
         )
