@@ -9,9 +9,9 @@ from ml_collections import ConfigDict
 
 from mman_jax.data import cross_corpus
 from mman_jax.data.cells import KINDS
-from mman_jax.data.cells.frames import frames
+from mman_jax.data.cells.frames import Frames
 from mman_jax.data.cells.utterances import Cells, Utterances
-from mman_jax.data.cells.words import words
+from mman_jax.data.cells.words import Words
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.label_names import check_map, read_map, relabel
 from mman_jax.data.readers import pooling
@@ -97,7 +97,7 @@ def load_cells(config: ConfigDict, corpus: Corpus) -> Cells:
     if data.cells == "words":
         kind = SYSTEMS.get(config.system)
         subword = SUBWORD in getattr(kind, "reads", ())  # an unknown system is refused when built
-        return words(corpus, data.pivot, data.words, subword, names)
+        return Words.make(corpus, names, subword, pivot=data.pivot, most=data.words)
     if data.cells != "frames":
         return Utterances(corpus)
     names = names or list(corpus.sequences)
@@ -105,7 +105,7 @@ def load_cells(config: ConfigDict, corpus: Corpus) -> Cells:
     with within("config"):
         system = build(network(config), names, 2)  # of any number of classes
         system.check_data("classes", data.cells)
-        return frames(corpus, {m: cast(System, system).frame_view(m) for m in names})
+        return Frames.make(corpus, names, frame_view=cast(System, system).frame_view)
 
 
 def modalities(data: ConfigDict) -> list[str]:

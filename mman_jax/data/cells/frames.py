@@ -1,15 +1,21 @@
 """Frames as cells: each modality of an utterance at its own rate, aligned to no other one."""
 
 import dataclasses
-from collections.abc import Mapping
 from collections.abc import Sequence as Several
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from mman_jax.data import sequences
 from mman_jax.data.cells import views
-from mman_jax.data.cells.utterances import Cells, FrameView, items_corpus, left_out, without
+from mman_jax.data.cells.utterances import (
+    Cells,
+    FrameView,
+    all_frames,
+    items_corpus,
+    left_out,
+    without,
+)
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.sequences import Sequence
 
@@ -43,13 +49,32 @@ class Frames(Cells):
     def make(
         cls,
         corpus: Corpus,
-        modalities: Several[str],
-        subword: bool,
-        frame_view: FrameView,
+        modalities: Several[str] = (),
+        subword: bool = False,
+        frame_view: FrameView = all_frames,
         **options: Any,
-    ) -> "Frames":
-        """Makes the cells of a corpus; see `Cells.make` and `frames`."""
-        return frames(corpus, {name: frame_view(name) for name in modalities})
+    ) -> Self:
+        """Makes cells of the frames of all utterances; see `Cells.make`.
+
+        Raises:
+            InputError: No sequences, or a modality without one.
+        """
+        names = list(modalities) or list(corpus.sequences)
+        sequences.check_named(corpus, "frames", names)
+        view = {name: dict(frame_view(name)) for name in names}
+        originals = {name: corpus.sequences[name] for name in names}
+        viewed = {name: views.as_is(originals[name], **view[name]) for name in names}
+        present = {name: sequence.lengths > 0 for name, sequence in originals.items()}
+        features = {name: sequences.averaged(sequence) for name, sequence in viewed.items()}
+        most = {name: min(kept.values(), default=np.inf) for name, kept in view.items()}
+        return cls(
+            corpus=items_corpus(corpus, features, present, np.ones(len(corpus.labels), np.int32)),
+            frames=viewed,
+            view=view,
+            cut={name: sequence.lengths > most[name] for name, sequence in originals.items()},
+            empty=~np.any(list(present.values()), axis=0),
+            rest=tuple(name for name in corpus.features if name not in corpus.sequences),
+        )
 
     def about(self) -> dict[str, Any]:
         """Returns what `results.json` says about them."""
@@ -74,28 +99,3 @@ class Frames(Cells):
                     f"{int(cut.sum())} utterances have over {most} of {modality}: {reduced}"
                 )
         return notices + without(self.empty, "frame")
-
-
-def frames(corpus: Corpus, view: Mapping[str, Mapping[str, int]]) -> Frames:
-    """Makes cells of the frames of all utterances.
-
-    `view` has the arguments of `views.as_is` for each modality, in order.
-
-    Raises:
-        InputError: No sequences, or a modality without one.
-    """
-    sequences.check_named(corpus, "frames", view)
-    originals = {name: corpus.sequences[name] for name in view}
-    viewed = {name: views.as_is(originals[name], **kept) for name, kept in view.items()}
-    present = {name: sequence.lengths > 0 for name, sequence in originals.items()}
-    features = {name: sequences.averaged(sequence) for name, sequence in viewed.items()}
-    return Frames(
-        corpus=items_corpus(corpus, features, present, np.ones(len(corpus.labels), np.int32)),
-        frames=viewed,
-        view={name: dict(kept) for name, kept in view.items()},
-        cut={
-            name: originals[name].lengths > next(iter(kept.values())) for name, kept in view.items()
-        },
-        empty=~np.any(list(present.values()), axis=0),
-        rest=tuple(name for name in corpus.features if name not in corpus.sequences),
-    )

@@ -15,6 +15,11 @@ FrameView = Callable[[str], Mapping[str, int]]
 """Returns the view of a modality's frames: arguments of `views.as_is`."""
 
 
+def all_frames(modality: str) -> dict[str, int]:
+    """Returns the view that keeps all frames."""
+    return {}
+
+
 class Cells:
     """Base class of cells; its methods are those of cells inside utterances.
 
@@ -39,16 +44,16 @@ class Cells:
     def make(
         cls,
         corpus: Corpus,
-        modalities: Sequence[str],
-        subword: bool,
-        frame_view: FrameView,
+        modalities: Sequence[str] = (),
+        subword: bool = False,
+        frame_view: FrameView = all_frames,
         **options: Any,
     ) -> Self:
         """Makes the cells of a corpus for a system.
 
         Args:
             corpus: The corpus.
-            modalities: Names in the system's order.
+            modalities: Names in the system's order; empty: all.
             subword: Whether the system reads the frames inside a word.
             frame_view: The system's view of a modality's frames.
             **options: What `card` returned.
@@ -173,13 +178,13 @@ class Utterances(Cells):
     def make(
         cls,
         corpus: Corpus,
-        modalities: Sequence[str],
-        subword: bool,
-        frame_view: FrameView,
+        modalities: Sequence[str] = (),
+        subword: bool = False,
+        frame_view: FrameView = all_frames,
         **options: Any,
     ) -> Self:
         """Selects the modalities of a corpus; see `Cells.make`."""
-        return cls(corpus.select_modalities(list(modalities)))
+        return cls(corpus.select_modalities(modalities) if modalities else corpus)
 
     def items(self, corpus: Corpus, conversations: Indices) -> np.ndarray:
         """Returns the conversations themselves."""

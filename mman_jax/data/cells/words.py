@@ -3,13 +3,20 @@
 import dataclasses
 from collections.abc import Mapping
 from collections.abc import Sequence as Several
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from mman_jax.data import sequences
 from mman_jax.data.cells import views
-from mman_jax.data.cells.utterances import Cells, FrameView, items_corpus, left_out, without
+from mman_jax.data.cells.utterances import (
+    Cells,
+    FrameView,
+    all_frames,
+    items_corpus,
+    left_out,
+    without,
+)
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.sequences import Sequence
 from mman_jax.errors import InputError
@@ -50,13 +57,46 @@ class Words(Cells):
     def make(
         cls,
         corpus: Corpus,
-        modalities: Several[str],
-        subword: bool,
-        frame_view: FrameView,
+        modalities: Several[str] = (),
+        subword: bool = False,
+        frame_view: FrameView = all_frames,
+        pivot: str = "",
+        most: int = MOST,
         **options: Any,
-    ) -> "Words":
-        """Makes the cells of a corpus; see `Cells.make` and `words`."""
-        return words(corpus, frames=subword, modalities=modalities, **options)
+    ) -> Self:
+        """Makes cells of the words of all utterances, with every modality aligned to them.
+
+        Args:
+            corpus: Corpus with sequences.
+            modalities: Names in order; empty: all with a sequence.
+            subword: Whether the frames inside the words are wanted as well (see `views.subword`).
+            frame_view: Not used.
+            pivot: Modality whose cells are the words; empty: see `default_pivot`.
+            most: Maximum number of words of an utterance; the last ones are kept.
+            **options: Not used.
+
+        Raises:
+            InputError: No sequences, no such pivot, a modality without a sequence, or sequences
+                that do not align (see `views.aligned`).
+        """
+        sequences.check_named(corpus, "words", modalities)
+        pivot = pivot or default_pivot(corpus)
+        aligned = views.aligned(corpus, pivot)
+        names = list(modalities) or list(corpus.sequences)
+        lengths = corpus.sequences[pivot].lengths.astype(np.int64)
+        chosen, counts = _last(lengths, most)
+        present = {name: np.append(aligned[name].present, False)[chosen] for name in names}
+        inside = views.subword(corpus, pivot) if subword else {}
+        features = {name: sequences.gathered(aligned[name].values, chosen) for name in names}
+        return cls(
+            corpus=items_corpus(corpus, features, present, counts),
+            frames={n: sequences.taken(inside[n], chosen) for n in names if n in inside},
+            pivot=pivot,
+            most=most,
+            cut=lengths > most,
+            empty=lengths == 0,
+            rest=tuple(name for name in corpus.features if name not in corpus.sequences),
+        )
 
     def network(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Returns a system's settings with the pivot filled in.
@@ -72,7 +112,7 @@ class Words(Cells):
         return {**settings, "pivot": self.pivot}
 
     def card(self) -> dict[str, Any]:
-        """Returns the arguments of `words`."""
+        """Returns options of `make`."""
         return {"pivot": self.pivot, "most": self.most}
 
     def about(self) -> dict[str, Any]:
@@ -102,46 +142,6 @@ def default_pivot(corpus: Corpus) -> str:
     """
     sequences.check_named(corpus, "words")
     return _TEXT if _TEXT in corpus.sequences else next(iter(corpus.sequences))
-
-
-def words(
-    corpus: Corpus,
-    pivot: str = "",
-    most: int = MOST,
-    frames: bool = False,
-    modalities: Several[str] = (),
-) -> Words:
-    """Makes cells of the words of all utterances, with every modality aligned to them.
-
-    Args:
-        corpus: Corpus with sequences.
-        pivot: Modality whose cells are the words; empty: see `default_pivot`.
-        most: Maximum number of words of an utterance; the last ones are kept.
-        frames: Whether the frames inside the words are wanted as well (see `views.subword`).
-        modalities: Names in order; empty: all with a sequence.
-
-    Raises:
-        InputError: No sequences, no such pivot, a modality without a sequence, or sequences that do
-            not align (see `views.aligned`).
-    """
-    sequences.check_named(corpus, "words", modalities)
-    pivot = pivot or default_pivot(corpus)
-    aligned = views.aligned(corpus, pivot)
-    names = list(modalities) or list(corpus.sequences)
-    lengths = corpus.sequences[pivot].lengths.astype(np.int64)
-    chosen, counts = _last(lengths, most)
-    present = {name: np.append(aligned[name].present, False)[chosen] for name in names}
-    inside = views.subword(corpus, pivot) if frames else {}
-    features = {name: sequences.gathered(aligned[name].values, chosen) for name in names}
-    return Words(
-        corpus=items_corpus(corpus, features, present, counts),
-        frames={name: sequences.taken(inside[name], chosen) for name in names if name in inside},
-        pivot=pivot,
-        most=most,
-        cut=lengths > most,
-        empty=lengths == 0,
-        rest=tuple(name for name in corpus.features if name not in corpus.sequences),
-    )
 
 
 def _last(lengths: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mman_jax.data import protocols
-from mman_jax.data.cells.frames import frames
+from mman_jax.data.cells.frames import Frames
 from mman_jax.data.parts import common_shapes, prepare
 from mman_jax.data.sequences import Sequence
 from mman_jax.data.splits import Split
@@ -17,6 +17,10 @@ from tests.data import small
 TEXT, FACE = (2, 1, 0, 1, 1), (3, 0, 0, 2, 1)
 SPLIT = Split(np.array([0]), np.array([1]), np.array([2]), "by hand")
 HOW = {"face": {"cells": 2}, "text": {"first": 1}}
+
+
+def make(made, how):
+    return Frames.make(made, list(how), frame_view=how.get)
 
 
 def sequence(counts, size):
@@ -33,7 +37,7 @@ def corpus():
 
 def test_each_modality_has_its_own_frames_in_the_row_of_its_utterance():
     made = dataclasses.replace(corpus(), labels=np.array([0, 1, 1, 0, 1], np.int32))
-    found = frames(made, HOW)
+    found = make(made, HOW)
     assert list(found.frames) == ["face", "text"]
     assert found.corpus.lengths.tolist() == [1] * 5
     parts = prepare(made, SPLIT, cells=found)
@@ -61,7 +65,7 @@ def test_each_modality_has_its_own_frames_in_the_row_of_its_utterance():
 
 
 def test_what_was_cut_averaged_and_left_out_is_told():
-    found = frames(corpus(), HOW | {"face": {"parts": 2}})
+    found = make(corpus(), HOW | {"face": {"parts": 2}})
     assert found.frames["face"].lengths.tolist() == [2, 0, 0, 2, 2]
     said = " ".join(found.notices())
     assert "unaligned frames; kept: 6 of face, 4 of text" in said
@@ -91,4 +95,4 @@ def test_what_was_cut_averaged_and_left_out_is_told():
 )
 def test_refused(made, message):
     with pytest.raises(InputError, match=message):
-        frames(made(), {"face": {"cells": 2}, "eeg": {"cells": 2}})
+        make(made(), {"face": {"cells": 2}, "eeg": {"cells": 2}})

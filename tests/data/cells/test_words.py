@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mman_jax.data import protocols
-from mman_jax.data.cells import words
+from mman_jax.data.cells.words import Words
 from mman_jax.data.parts import common_shapes, prepare
 from mman_jax.data.sequences import Sequence
 from mman_jax.data.splits import Split
@@ -28,7 +28,7 @@ def corpus(**changes):
 
 
 def laid(made, most=50, **settings):
-    found = words.words(made, most=most, **settings)
+    found = Words.make(made, most=most, **settings)
     return found, prepare(made, SPLIT, cells=found)
 
 
@@ -65,7 +65,7 @@ def test_an_utterance_without_words_is_scored_as_one_of_which_all_is_missing():
 
 def test_shapes_hold_the_words_of_several_splits():
     made = corpus()
-    found = words.words(made)
+    found = Words.make(made)
     other = Split(np.array([2]), np.array([1]), np.array([0]), "by hand")
     shapes = common_shapes(made, (SPLIT, other), found)
     assert shapes == {"train": (2, 4), "valid": (1, 1), "test": (2, 4)}
@@ -76,7 +76,7 @@ def test_shapes_hold_the_words_of_several_splits():
 def test_frames_lie_inside_words():
     alone = {"lengths": np.ones(3, np.int32), "conversation_ids": tuple("abc")}
     made = dataclasses.replace(two_words(), **alone)
-    found = words.words(made, frames=True, most=1)
+    found = Words.make(made, subword=True, most=1)
     split = Split(np.array([0]), np.array([1]), np.array([2]), "by hand")
     assert list(found.frames) == ["face"]
     parts = prepare(made, split, cells=found)
@@ -85,7 +85,7 @@ def test_frames_lie_inside_words():
     assert parts.rows["train"].present["face"].tolist() == [[[True]], [[False]]]
     assert parts.scaling.mean["face"].tolist() == [8]  # of the one word that is kept
     assert parts.rows["valid"].present["face"].tolist() == [[[False]], [[False]]]
-    found = words.words(made, frames=True)
+    found = Words.make(made, subword=True)
     parts = prepare(made, split, cells=found)
     rows = parts.rows["train"]
     assert rows.features["face"].shape == (2, 2, 2, 1)
@@ -110,13 +110,13 @@ def test_refused(changes, settings, message):
     given = {key: value for key, value in changes.items() if value is not None}
     made = small.corpus((2, 1, 3)) if "sequences" in given else corpus(**given)
     with pytest.raises(InputError, match=message):
-        words.words(made, **settings)
+        Words.make(made, **settings)
 
 
 def test_modalities_without_a_sequence_are_left_out_and_told():
     made = corpus(features={"eeg": np.ones((6, 1), np.float32)})
-    found = words.words(made, pivot="speech")
+    found = Words.make(made, pivot="speech")
     assert list(found.corpus.features) == ["speech", "text"]
     assert any("eeg: no sequence" in line for line in found.notices())
-    chosen = words.words(made, modalities=("text",), pivot="speech")
+    chosen = Words.make(made, modalities=("text",), pivot="speech")
     assert list(chosen.corpus.features) == ["text"]
