@@ -14,10 +14,8 @@ from mman_jax.evaluation import metrics
 from mman_jax.inference.answerer import Answer, Answerer
 from mman_jax.inference.model import Model
 from mman_jax.layers.attention import MultiModalAttention
-from mman_jax.layers.clstm import ContextualLSTM
-from mman_jax.layers.fusion import LateFusion
-from mman_jax.layers.lstm import LSTM
-from mman_jax.layers.tower import Tower
+from mman_jax.layers.recurrent import LSTM
+from mman_jax.layers.tower import ContextualLSTM, LateFusion, Tower
 from mman_jax.systems import SYSTEMS, build
 from mman_jax.systems.base import Stage, System
 from mman_jax.systems.mman import MMAN

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 from mman_jax import testing
-from mman_jax.layers.lstm import LSTM
+from mman_jax.layers.recurrent import LSTM
 from mman_jax.systems.base import System
 
 DIMS = {"face": 3, "voice": 2}

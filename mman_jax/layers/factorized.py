@@ -6,9 +6,8 @@ import itertools
 import flax.linen as nn
 import jax.numpy as jnp
 
-from mman_jax.layers.attention import weigh
-from mman_jax.layers.band import after, keep
-from mman_jax.layers.linear import Linear, uniform
+from mman_jax.layers.attention import after, keep, weigh
+from mman_jax.layers.dense import Linear, uniform
 from mman_jax.types import Array
 
 

@@ -8,8 +8,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from mman_jax.layers.lstm import LSTM
-from mman_jax.layers.perceptron import Perceptron
+from mman_jax.layers.dense import Perceptron
+from mman_jax.layers.recurrent import LSTM
 from mman_jax.types import Array
 
 

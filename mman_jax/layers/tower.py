@@ -1,16 +1,69 @@
-"""A sub-network that predicts alone."""
+"""Towers, sub-networks that predict alone, and the late fusion of their predictions."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import chex
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from mman_jax.layers.attention import MultiModalAttention
-from mman_jax.layers.clstm import ContextualLSTM
-from mman_jax.layers.lstm import State
+from mman_jax.layers.recurrent import LSTM, State
 from mman_jax.types import Array
+
+
+class ContextualLSTM(nn.Module):
+    """The cLSTM block (section 2.1.3): LSTM layers over a conversation, a dense layer, the classes.
+
+    Unidirectional, so that a prediction depends on no later utterance.
+
+    Attributes:
+        classes: C.
+        hidden: H of each LSTM layer.
+        dense: units of the dense layer.
+        dropout: rate on the inputs of the dense layers and between the LSTM layers.
+    """
+
+    classes: int
+    hidden: Sequence[int]
+    dense: int
+    dropout: float = 0.0
+
+    @nn.compact
+    def __call__(
+        self,
+        inputs: Array,
+        reset: Array,
+        state: Any = None,
+        train: bool = False,
+        mask: Array | None = None,
+    ) -> tuple[Array, list[State]]:
+        """Predicts every utterance.
+
+        Args:
+            inputs: [B, U, D] float32.
+            reset: [B, U] bool, True on the first utterance of each conversation.
+            state: of each LSTM layer before the first utterance, [B, H] each; zeros by default.
+            train: whether dropout acts (it then needs the `dropout` key).
+            mask: [B, U] bool, False where all modalities are missing: the states pass unchanged.
+
+        Returns:
+            Logits [B, U, C] float32, and the layers' states after the last utterance.
+
+        Raises:
+            AssertionError: if a shape disagrees.
+        """
+        state = state or [None] * len(self.hidden)
+        last = []
+        for layer, (hidden, before) in enumerate(zip(self.hidden, state, strict=True)):
+            inputs, after = LSTM(hidden, name=f"lstm_{layer}")(inputs, reset, mask, before)
+            inputs = nn.Dropout(self.dropout, deterministic=not train)(inputs)
+            last.append(after)
+        inputs = nn.relu(nn.Dense(self.dense, name="dense")(inputs))
+        inputs = nn.Dropout(self.dropout, deterministic=not train)(inputs)
+        return nn.Dense(self.classes, name="logits")(inputs), last
 
 
 class Tower(nn.Module):
@@ -40,18 +93,15 @@ class Tower(nn.Module):
         train: bool = False,
         present: Mapping[str, Array] | None = None,
     ) -> tuple[Array, list[State]]:
-        """Answers every utterance; `reset`, `state` and `train` are as in `ContextualLSTM`.
+        """Predicts every utterance; arguments and results are those of `ContextualLSTM`, but:
 
         Args:
-            features: [B, U, D] float32 a modality, each with its own D.
+            features: [B, U, D] float32 of each modality, each with its own D.
             reset: [B, U] bool.
             state: before the first utterance; zeros by default.
             train: whether dropout acts.
             present: [B, U] bool of modalities that may be missing, False where one is; where all
-                of them are, the state passes unchanged.
-
-        Returns:
-            Logits [B, U, C] float32, and the state after the last utterance.
+                are missing, the state passes unchanged.
         """
         present = {m: p for m, p in (present or {}).items() if m in features}
         drop = nn.Dropout(self.input_dropout, deterministic=not train)
@@ -59,12 +109,64 @@ class Tower(nn.Module):
             m: drop(jnp.where(present[m][..., None], x, 0) if m in present else x)
             for m, x in features.items()
         }
-        heard = None
+        mask = None
         if present and len(present) == len(features):
-            heard = functools.reduce(jnp.logical_or, present.values())
+            mask = functools.reduce(jnp.logical_or, present.values())
         if self.attention is None:
             joined = jnp.concatenate(list(features.values()), axis=-1)
         else:
             joined = MultiModalAttention(**self.attention, name="attention")(features, present)
         block = ContextualLSTM(classes=self.classes, **self.block, name="clstm")
-        return block(joined, reset, state, train, heard)
+        return block(joined, reset, state, train, mask)
+
+
+class LateFusion(nn.Module):
+    """Fuses the towers' predictions: a dense layer (MMAN, section 2), or a cLSTM block (cLSTM-LF,
+    section 3.3).
+
+    Attributes:
+        classes: C.
+        block: sizes of the cLSTM block; None for one dense layer.
+        numbers: whether towers predict numbers, [..., C], not logits of classes.
+    """
+
+    classes: int
+    block: Mapping[str, Any] | None = None
+    numbers: bool = False
+
+    @property
+    def kind(self) -> str:
+        """`dense` or `clstm`."""
+        return "dense" if self.block is None else "clstm"
+
+    @nn.compact
+    def __call__(
+        self, predictions: Mapping[str, Array], reset: Array, state: Any = None, train: bool = False
+    ) -> tuple[Array, list[State] | None]:
+        """Predicts every utterance from the towers' predictions, classes as probabilities.
+
+        Args:
+            predictions: logits [B, U, C] float32 of each tower.
+            reset: [B, U] bool, True on the first utterance of each conversation.
+            state: of the cLSTM block before the first utterance; zeros by default.
+            train: whether the block's dropout acts.
+
+        Returns:
+            Logits [B, U, C] float32, and the block's state; None if there is no block.
+
+        Raises:
+            AssertionError: if the towers disagree in shape.
+        """
+        chex.assert_equal_shape(list(predictions.values()))
+        inputs = [x if self.numbers else jax.nn.softmax(x) for x in predictions.values()]
+        joined = jnp.concatenate(inputs, axis=-1)
+        if self.block is None:
+            # Training starts from the towers' plain vote: each class's logit is its summed
+            # probability, each number the towers' mean.
+            def vote(_, shape, dtype=jnp.float32):
+                votes = jnp.tile(jnp.eye(self.classes, dtype=dtype), (len(inputs), 1))
+                return votes / len(inputs) if self.numbers else votes
+
+            return nn.Dense(self.classes, kernel_init=vote, name="logits")(joined), None
+        block = ContextualLSTM(classes=self.classes, **self.block, name="clstm")
+        return block(joined, reset, state, train)

@@ -4,8 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from mman_jax.layers.attention import weigh
-from mman_jax.layers.band import after, keep
+from mman_jax.layers.attention import after, keep, weigh
 from mman_jax.types import Array
 
 _XAVIER = nn.initializers.xavier_uniform()

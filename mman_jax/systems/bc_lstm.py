@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import flax.linen as nn
 import jax.numpy as jnp
 
-from mman_jax.layers.lstm import LSTM
+from mman_jax.layers.recurrent import LSTM
 from mman_jax.systems.base import Citation, Stage, System
 from mman_jax.systems.settings import Ranges, around, check_rate, check_size
 from mman_jax.types import Array, Inputs

@@ -16,10 +16,10 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from mman_jax.layers.band import after, band, keep
+from mman_jax.layers.attention import after, band, keep
+from mman_jax.layers.dense import Linear
 from mman_jax.layers.factorized import Layer, Norm, waves
-from mman_jax.layers.gru import GRU
-from mman_jax.layers.linear import Linear
+from mman_jax.layers.recurrent import GRU
 from mman_jax.systems.base import Citation, System
 from mman_jax.systems.settings import Ranges, around, check_rate, check_size, check_sizes, one_stage
 from mman_jax.types import Array, Inputs

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from flax.core import freeze
 
 from mman_jax.errors import InputError
-from mman_jax.layers.lstm import LSTM
+from mman_jax.layers.recurrent import LSTM
 from mman_jax.systems.base import Citation, System
 from mman_jax.systems.settings import (
     SEVERAL,

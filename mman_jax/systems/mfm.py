@@ -19,10 +19,9 @@ import jax.numpy as jnp
 from flax.core import freeze
 
 from mman_jax.errors import InputError, nearest
-from mman_jax.layers.frames import FramesLSTM
-from mman_jax.layers.lstm import LSTM
+from mman_jax.layers.dense import Perceptron
 from mman_jax.layers.mfn import MFN
-from mman_jax.layers.perceptron import Perceptron
+from mman_jax.layers.recurrent import LSTM, FramesLSTM
 from mman_jax.systems.base import Citation, System
 from mman_jax.systems.settings import Ranges, around, check_rate, check_size, of_modality, one_stage
 from mman_jax.types import Array, Inputs

@@ -13,8 +13,7 @@ import jax.numpy as jnp
 
 from mman_jax.errors import InputError, nearest
 from mman_jax.layers.attention import MultiModalAttention
-from mman_jax.layers.fusion import LateFusion
-from mman_jax.layers.tower import Tower
+from mman_jax.layers.tower import LateFusion, Tower
 from mman_jax.systems.base import Citation, Stage, System
 from mman_jax.systems.settings import TRAINING, Ranges, check_rate, check_size, check_sizes
 from mman_jax.types import Array, Inputs

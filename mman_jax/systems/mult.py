@@ -19,8 +19,8 @@ import jax.numpy as jnp
 from flax.core import freeze
 
 from mman_jax.errors import InputError, nearest
-from mman_jax.layers.band import after, band, keep
-from mman_jax.layers.linear import Linear
+from mman_jax.layers.attention import after, band, keep
+from mman_jax.layers.dense import Linear
 from mman_jax.layers.transformer import Encoder, sinusoids
 from mman_jax.systems.base import Citation, System
 from mman_jax.systems.settings import (

@@ -14,8 +14,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from mman_jax.errors import InputError
-from mman_jax.layers.frames import FramesLSTM
-from mman_jax.layers.lstm import LSTM
+from mman_jax.layers.recurrent import LSTM, FramesLSTM
 from mman_jax.systems.base import Citation, System
 from mman_jax.systems.settings import (
     SEVERAL,

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mman_jax.layers.lstm import LSTM
+from mman_jax.layers.recurrent import LSTM
 
 UTTERANCES, FEATURES, HIDDEN = 6, 3, 5
 SHAPES = {

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mman_jax.layers.band import band, keep
+from mman_jax.layers.attention import band, keep
 
 RESET = np.array([[False, False, True, False]])
 

@@ -6,8 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mman_jax.layers.frames import FramesLSTM
-from mman_jax.layers.lstm import LSTM
+from mman_jax.layers.recurrent import LSTM, FramesLSTM
 from tests.layers.small_lstm import (
     HIDDEN,
     UTTERANCES,

@@ -1,7 +1,7 @@
 import jax
 import numpy as np
 
-from mman_jax.layers.gru import GRU
+from mman_jax.layers.recurrent import GRU
 from tests.layers import references
 
 RESET = np.array([[True, False, False, True], [False, False, False, False]])

@@ -6,7 +6,7 @@ import jax.test_util
 import numpy as np
 import pytest
 
-from mman_jax.layers.lstm import LSTM, lstm_scan
+from mman_jax.layers.recurrent import LSTM, lstm_scan
 from tests.layers import references
 from tests.layers.small_lstm import (
     FEATURES,

@@ -9,7 +9,7 @@ from configs import bc_lstm
 from mman_jax.errors import InputError
 from mman_jax.inference import exported
 from mman_jax.inference.answerer import Answerer, init_state
-from mman_jax.layers.lstm import LSTM
+from mman_jax.layers.recurrent import LSTM
 from mman_jax.systems import build
 from mman_jax.systems.bc_lstm import Level
 from mman_jax.trial.config import network

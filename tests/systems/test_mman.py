@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mman_jax.layers.clstm import ContextualLSTM
-from mman_jax.layers.lstm import LSTM
+from mman_jax.layers.recurrent import LSTM
+from mman_jax.layers.tower import ContextualLSTM
 from mman_jax.systems import build
 from mman_jax.types import Inputs
 from tests.layers import references

@@ -1,0 +1,57 @@
+"""Dense layers: one whose parameters start as in PyTorch, and two in a row."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from mman_jax.types import Array
+
+
+def uniform(inputs: int) -> nn.initializers.Initializer:
+    """Returns PyTorch's initialiser for a layer of D inputs: U(-1/sqrt(D), 1/sqrt(D))."""
+    bound = inputs**-0.5
+
+    def initialise(key, shape, dtype=jnp.float32):
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return initialise
+
+
+class Linear(nn.Module):
+    """`kernel` [D, features] and `bias` [features], both initialised by the number of inputs D.
+
+    Attributes:
+        features: of the output.
+        use_bias: whether there is a bias.
+    """
+
+    features: int
+    use_bias: bool = True
+
+    @nn.compact
+    def __call__(self, inputs: Array) -> Array:
+        """Maps [..., D] to [..., features] float32."""
+        start = uniform(inputs.shape[-1])
+        outputs = inputs @ self.param("kernel", start, (inputs.shape[-1], self.features))
+        return outputs + self.param("bias", start, (self.features,)) if self.use_bias else outputs
+
+
+class Perceptron(nn.Module):
+    """A dense layer with relu and dropout, and a linear one.
+
+    Attributes:
+        hidden: units of the first layer.
+        size: of the output.
+        dropout: rate between the two.
+    """
+
+    hidden: int
+    size: int
+    dropout: float = 0.0
+
+    @nn.compact
+    def __call__(self, inputs: Array, train: bool = False) -> Array:
+        """Maps [..., D] float32 to [..., `size`]; with `train`, dropout acts."""
+        hidden = nn.relu(nn.Dense(self.hidden, name="dense")(inputs))
+        hidden = nn.Dropout(self.dropout, deterministic=not train)(hidden)
+        return nn.Dense(self.size, name="out")(hidden)
