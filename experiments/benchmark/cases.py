@@ -24,6 +24,7 @@ from mman_jax.inference import answerer
 from mman_jax.systems import build
 from mman_jax.training import mesh as parallel
 from mman_jax.training.feeding import Resident, Streamed
+from mman_jax.training.programs import initial
 from mman_jax.training.trainer import Trainer
 from mman_jax.types import Batch
 
@@ -100,7 +101,7 @@ def case_inference(lengths: np.ndarray) -> Iterator[dict[str, Any]]:
     """Answers of the whole of MMAN to every utterance of the corpus."""
     rows = conversations(lengths)
     made = trainer(rows)
-    params = made.init(np.uint32(0))
+    params = initial(made.system, made.sizes, np.uint32(0))
     parameters = sum(x.size for x in jax.tree.leaves(params))
     seconds = median(answering(made.system, params, rows))
     yield useful("inference", seconds, int(rows.mask.sum()), parameters, 2)
@@ -109,7 +110,7 @@ def case_inference(lengths: np.ndarray) -> Iterator[dict[str, Any]]:
 def case_step(lengths: np.ndarray) -> Iterator[dict[str, Any]]:
     """One streaming step of MMAN, early in a conversation and 10 000 utterances into it."""
     made = trainer(conversations(lengths))
-    network, params = made.system, made.init(np.uint32(0))
+    network, params = made.system, initial(made.system, made.sizes, np.uint32(0))
     features = {m: np.ones(d, np.float32) for m, d in DIMS.items()}
     state = answerer.init_state(network, params, features)
     step = jax.jit(

@@ -241,7 +241,7 @@ class System(BaseSystem, nn.Module):
 
     @classmethod
     def search_space(cls, head: str = "") -> Ranges:
-        """See `BaseSystem.search_space`; by default learning rates, dropout and the batch."""
+        """See `BaseSystem.search_space`; by default learning rates, dropout, batch, `ranges`."""
         if head:
             return {}
         recipe = cls.recipe()
@@ -255,7 +255,8 @@ class System(BaseSystem, nn.Module):
             for name, value in cls.defaults().items()
             if name.endswith("dropout") and isinstance(value, float)
         }
-        return rates | dropout | {"train.batch": around(recipe["batch"], 0.2, 2)} | TRAINING
+        shared = {"train.batch": around(recipe["batch"], 0.2, 2)} | TRAINING
+        return rates | dropout | shared | cls.ranges
 
     def stages(self) -> tuple[Stage, ...]:
         """Returns what is trained, in order; the last head of the last stage is the system's."""

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from mman_jax.layers.recurrent import LSTM
 from mman_jax.systems.base import Citation, Stage, System
-from mman_jax.systems.settings import Ranges, around, check_rate, check_size
+from mman_jax.systems.settings import Ranges, Rate, Size, around
 from mman_jax.types import Array, Inputs
 
 FUSION = "fusion"
@@ -84,15 +84,21 @@ class BcLSTM(System):
         {"iemocap": ("71.59",)},
     )
 
-    hidden: int = 300
-    dense: int = 100
-    fusion_dense: int = 500
-    dropout: float = 0.9
-    input_dropout: float = 0.6
-    fusion_input_dropout: float = 0.4
+    hidden: Size = 300
+    dense: Size = 100
+    fusion_dense: Size = 500
+    dropout: Rate = 0.9
+    input_dropout: Rate = 0.6
+    fusion_input_dropout: Rate = 0.4
 
     causal: ClassVar[bool] = False
     streams: ClassVar[bool] = False
+
+    ranges: ClassVar[Ranges] = {
+        "network.hidden": around(300, 0.2, 1),
+        "network.dense": around(100, 0.5, 2),
+        "network.fusion_dense": around(500, 0.2, 1),
+    }
 
     @classmethod
     def recipe(cls) -> dict[str, Any]:
@@ -106,22 +112,8 @@ class BcLSTM(System):
             "fusion": {"rules": (fusion, ("towers_.*", False)), "answers": "training"} | shared,
         }
 
-    @classmethod
-    def search_space(cls, head: str = "") -> Ranges:
-        """See `System.search_space`."""
-        sizes = {
-            "network.hidden": around(300, 0.2, 1),
-            "network.dense": around(100, 0.5, 2),
-            "network.fusion_dense": around(500, 0.2, 1),
-        }
-        return {} if head else {**super().search_space(), **sizes}
-
     def setup(self) -> None:
         """Makes the levels."""
-        for name in ("hidden", "dense", "fusion_dense"):
-            check_size(f"network.{name}", getattr(self, name))
-        for name in ("dropout", "input_dropout", "fusion_input_dropout"):
-            check_rate(f"network.{name}", getattr(self, name))
         sizes = (self.outputs, self.hidden, self.dense, "tanh", self.input_dropout, self.dropout)
         self.towers = {name: Level(*sizes) for name in self.modalities}
         self.fusion = Level(

@@ -8,20 +8,20 @@ not what the head before projected (a chain of linears: the same functions); key
 a group is missing; and nothing is dropped but in training.
 """
 
-import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
+from flax.core import freeze
 
 from mman_jax.layers.attention import after, band, keep
 from mman_jax.layers.dense import Linear
 from mman_jax.layers.factorized import Layer, Norm, waves
 from mman_jax.layers.recurrent import GRU
 from mman_jax.systems.base import Citation, System
-from mman_jax.systems.settings import Ranges, around, check_rate, check_size, check_sizes, one_stage
+from mman_jax.systems.settings import Ranges, RateBelowOne, Size, Sizes, around, one_stage
 from mman_jax.types import Array, Inputs
 
 
@@ -107,32 +107,26 @@ class FMT(System):
         {"binary4": ("88.8", "88.0", "74.0", "89.7")},
     )
 
-    widths: Mapping[str, int] = dataclasses.field(
-        default_factory=lambda: {"speech": 40, "visual": 80}
-    )
-    layers: int = 8
-    heads: int = 4
-    merge: tuple[int, ...] = (8, 20, 10)
-    hidden: int = 512
-    units: int = 800
-    window: int = 64
+    widths: Mapping[str, Size] = freeze({"speech": 40, "visual": 80})
+    layers: Size = 8
+    heads: Size = 4
+    merge: Sizes = (8, 20, 10)
+    hidden: Size = 512
+    units: Size = 800
+    window: Size = 64
     ahead: bool = False
-    dropout: float = 0.0
+    dropout: RateBelowOne = 0.0
+
+    ranges: ClassVar[Ranges] = {
+        "network.layers": {"low": 2, "high": 8},
+        "network.heads": {"choices": (2, 4)},
+        "network.units": around(800, 0.1, 1),
+    }
 
     @classmethod
     def recipe(cls) -> dict[str, Any]:
         """See `System.recipe`."""
         return one_stage(batch=1, epochs=300, patience=30, b2=0.98, eps=1e-9)
-
-    @classmethod
-    def search_space(cls, head: str = "") -> Ranges:
-        """See `System.search_space`."""
-        sizes = {
-            "network.layers": {"low": 2, "high": 8},
-            "network.heads": {"choices": (2, 4)},
-            "network.units": around(800, 0.1, 1),
-        }
-        return {} if head else {**super().search_space(), **sizes}
 
     @property
     def causal(self) -> bool:
@@ -142,22 +136,20 @@ class FMT(System):
     streams = causal
 
     def setup(self) -> None:
-        """Makes the network.
-
-        Raises:
-            InputError: sizes that cannot be.
-        """
-        sizes = ("layers", "heads", "hidden", "units", "window")
-        for name in sizes:
-            check_size(f"network.{name}", getattr(self, name))
-        for name, width in self.widths.items():
-            check_size(f"network.widths.{name}", width)
-        check_sizes("network.merge", self.merge)
-        check_rate("network.dropout", self.dropout, below_one=True)
-        sized = {
-            name: getattr(self, name) for name in (*sizes, "widths", "merge", "ahead", "dropout")
-        }
-        self.answer = Network(self.modalities, self.outputs, **sized)
+        """Makes the network."""
+        self.answer = Network(
+            modalities=self.modalities,
+            classes=self.outputs,
+            widths=self.widths,
+            layers=self.layers,
+            heads=self.heads,
+            merge=self.merge,
+            hidden=self.hidden,
+            units=self.units,
+            window=self.window,
+            ahead=self.ahead,
+            dropout=self.dropout,
+        )
 
     def __call__(
         self, inputs: Inputs, state: Any = None, train: bool = False

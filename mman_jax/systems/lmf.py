@@ -11,25 +11,25 @@ that code makes and never uses, is left out.
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax.core import freeze
 
-from mman_jax.errors import InputError
 from mman_jax.layers.recurrent import LSTM
 from mman_jax.systems.base import Citation, System
 from mman_jax.systems.settings import (
     SEVERAL,
     Ranges,
+    Rate,
+    Size,
     around,
-    check_rate,
-    check_size,
     find_pivot,
     of_modality,
+    one_of,
     one_stage,
 )
 from mman_jax.types import Array, Inputs
@@ -60,13 +60,20 @@ class LMF(System):
     reads = frozenset({SEVERAL})
 
     pivot: str = ""
-    hidden: int = 64
-    code: int = 32
-    sizes: Mapping[str, int] = freeze({"default": 8, "speech": 32, "visual": 8})
-    rank: int = 16
-    dropout: float = 0.2
+    hidden: Size = 64
+    code: Size = 32
+    sizes: Mapping[str, Size] = freeze({"default": 8, "speech": 32, "visual": 8})
+    rank: Size = 16
+    dropout: Rate = 0.2
     context: bool = True
-    cells: str = "utterances"
+    cells: Annotated[str, one_of("utterances", "words")] = "utterances"
+
+    ranges: ClassVar[Ranges] = {
+        "network.hidden": around(64, 0.5, 4),
+        "network.code": around(32, 0.5, 4),
+        "network.rank": around(16, 0.25, 2),
+        "train.all.weight_decay": {"low": 1e-6, "high": 1e-2, "log": True},
+    }
 
     @classmethod
     def recipe(cls) -> dict[str, Any]:
@@ -76,39 +83,6 @@ class LMF(System):
             batch=1, epochs=500, patience=20,
             optimizer="adam_l2", weight_decay=2e-3 / 16, learning_rate=rates,
         )  # fmt: skip
-
-    @classmethod
-    def search_space(cls, head: str = "") -> Ranges:
-        """See `System.search_space`."""
-        sizes = {
-            "network.hidden": around(64, 0.5, 4),
-            "network.code": around(32, 0.5, 4),
-            "network.rank": around(16, 0.25, 2),
-            "train.all.weight_decay": {"low": 1e-6, "high": 1e-2, "log": True},
-        }
-        return {} if head else {**super().search_space(), **sizes}
-
-    @classmethod
-    def from_settings(
-        cls, settings: Mapping[str, Any], modalities: Sequence[str], outputs: int
-    ) -> "LMF":
-        """Returns the system of these sizes; what is left out has its default.
-
-        Raises:
-            InputError: as there, or for an invalid size, rate, or pivot.
-        """
-        system = super().from_settings(settings, modalities, outputs)
-        find_pivot(system.pivot, system.modalities)
-        if system.cells not in ("utterances", "words"):
-            found, expected = f"{system.cells!r} for lmf", "utterances or words"
-            raise InputError("data.cells", found, expected)
-        for name in ("hidden", "code", "rank"):
-            check_size(f"network.{name}", getattr(system, name))
-        for modality in system.others():
-            size = of_modality("network.sizes", system.sizes, modality)
-            check_size(f"network.sizes.{modality}", size)
-        check_rate("network.dropout", system.dropout)
-        return system
 
     @property
     def in_context(self) -> bool:

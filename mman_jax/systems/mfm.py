@@ -10,24 +10,35 @@ out. Two things differ from that code: the losses count no padding, and dropout 
 alone.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax.core import freeze
 
-from mman_jax.errors import InputError, nearest
+from mman_jax.errors import InputError
 from mman_jax.layers.dense import Perceptron
 from mman_jax.layers.mfn import MFN
 from mman_jax.layers.recurrent import LSTM, FramesLSTM
 from mman_jax.systems.base import Citation, System
-from mman_jax.systems.settings import Ranges, around, check_rate, check_size, of_modality, one_stage
+from mman_jax.systems.settings import (
+    Ranges,
+    Rate,
+    Size,
+    Sizes,
+    around,
+    of_modality,
+    one_of,
+    one_stage,
+)
 from mman_jax.types import Array, Inputs
 
-_CELLS = ("utterances", "words")
-_SIZES = ("private", "private_factor", "hidden")
+
+def _check_four(place: str, sizes: tuple[int, ...]) -> None:
+    if len(sizes) != 4:
+        raise InputError(place, f"{len(sizes)} sizes", "four")
 
 
 class MFM(System):
@@ -59,66 +70,37 @@ class MFM(System):
         {"binary4": ("90.2", "88.4", "72.1", "87.5")},
     )
 
-    private: Mapping[str, int] = freeze({"default": 32, "text": 32, "speech": 8, "visual": 80})
-    shared: int = 32
-    private_factor: Mapping[str, int] = freeze({"default": 8, "text": 88, "speech": 8, "visual": 8})
-    shared_factor: int = 16
-    hidden: Mapping[str, int] = freeze({"default": 64, "text": 88, "speech": 64, "visual": 48})
-    memory: int = 64
-    inner: tuple[int, ...] = (128, 128, 128, 128)
-    inner_dropout: float = 0.5
-    private_dropout: Mapping[str, float] = freeze(
+    private: Mapping[str, Size] = freeze({"default": 32, "text": 32, "speech": 8, "visual": 80})
+    shared: Size = 32
+    private_factor: Mapping[str, Size] = freeze(
+        {"default": 8, "text": 88, "speech": 8, "visual": 8}
+    )
+    shared_factor: Size = 16
+    hidden: Mapping[str, Size] = freeze({"default": 64, "text": 88, "speech": 64, "visual": 48})
+    memory: Size = 64
+    inner: Annotated[Sizes, _check_four] = (128, 128, 128, 128)
+    inner_dropout: Rate = 0.5
+    private_dropout: Mapping[str, Rate] = freeze(
         {"default": 0.2, "text": 0.2, "speech": 0.2, "visual": 0.7}
     )
-    shared_dropout: float = 0.0
-    dropout: float = 0.0
+    shared_dropout: Rate = 0.0
+    dropout: Rate = 0.0
     rebuilding: Mapping[str, float] = freeze(
         {"default": 0.5, "text": 1.0, "speech": 0.01, "visual": 0.5}
     )
     discrepancy: float = 1.0
-    cells: str = "utterances"
+    cells: Annotated[str, one_of("utterances", "words")] = "utterances"
+
+    ranges: ClassVar[Ranges] = {
+        "network.shared": around(32, 0.5, 4),
+        "network.memory": around(64, 0.5, 4),
+        "network.discrepancy": {"low": 0.01, "high": 10.0, "log": True},
+    }
 
     @classmethod
     def recipe(cls) -> dict[str, Any]:
         """See `System.recipe`."""
         return one_stage(batch=2, falls_after=10, epochs=30, patience=30)
-
-    @classmethod
-    def search_space(cls, head: str = "") -> Ranges:
-        """See `System.search_space`."""
-        sizes = {
-            "network.shared": around(32, 0.5, 4),
-            "network.memory": around(64, 0.5, 4),
-            "network.discrepancy": {"low": 0.01, "high": 10.0, "log": True},
-        }
-        return {} if head else {**super().search_space(), **sizes}
-
-    @classmethod
-    def from_settings(
-        cls, settings: Mapping[str, Any], modalities: Sequence[str], outputs: int
-    ) -> "MFM":
-        """Makes a system; see `System.from_settings`.
-
-        Raises:
-            InputError: a setting that the system lacks, of another type, or that cannot be.
-        """
-        made = super().from_settings(settings, modalities, outputs)
-        if made.cells not in _CELLS:
-            raise InputError("network.cells", repr(made.cells), nearest(made.cells, _CELLS))
-        for name in ("shared", "shared_factor", "memory"):
-            check_size(f"network.{name}", getattr(made, name))
-        if len(made.inner) != 4:
-            raise InputError("network.inner", f"{len(made.inner)} sizes", "four")
-        for size in made.inner:
-            check_size("network.inner", size)
-        for m in made.modalities:
-            for name in _SIZES:
-                check_size(f"network.{name}.{m}", made._own(name, m))
-            check_rate(f"network.private_dropout.{m}", made._own("private_dropout", m))
-            made._own("rebuilding", m)
-        for name in ("inner_dropout", "shared_dropout", "dropout"):
-            check_rate(f"network.{name}", getattr(made, name))
-        return made
 
     @nn.compact
     def __call__(

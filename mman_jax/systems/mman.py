@@ -1,4 +1,4 @@
-"""MMAN and its parts: towers that predict alone, and a late fusion of their predictions.
+"""MMAN: towers that predict alone, and a late fusion of their predictions.
 
 The sizes are those that give the parameter counts of the paper's Table 2 on IEMOCAP's features
 (4 392 184). The paper leaves the training settings open: docs/results.md says how these were
@@ -6,7 +6,7 @@ chosen.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,15 @@ from mman_jax.errors import InputError, nearest
 from mman_jax.layers.attention import MultiModalAttention
 from mman_jax.layers.tower import LateFusion, Tower
 from mman_jax.systems.base import Citation, Stage, System
-from mman_jax.systems.settings import TRAINING, Ranges, check_rate, check_size, check_sizes
+from mman_jax.systems.settings import (
+    SHARED,
+    TRAINING,
+    Ranges,
+    check_rate,
+    check_size,
+    check_sizes,
+    one_of,
+)
 from mman_jax.types import Array, Inputs
 
 FUSION = "fusion"
@@ -23,20 +31,18 @@ NAME, CLSTM_EF, CLSTM_LF, CLSTM_MMA, _CLSTM = "mman", "clstm_ef", "clstm_lf", "c
 """Names of recipes; that of a modality's own cLSTM is `clstm_` and the modality."""
 
 # Tables 2 and 3: accuracies in per cent, and parameters in millions.
-_PUBLISHED = {
-    "clstm_speech": {"iemocap": ("57.12",), "parameters": ("1.27",)},
-    CLSTM_EF: {"iemocap": ("69.75",), "parameters": ("2.00",)},
-    CLSTM_LF: {"iemocap": ("71.78",), "parameters": ("4.73",)},
-    CLSTM_MMA: {
-        "iemocap": ("71.66",),
-        "parameters": ("1.27",),
-        "binary4": ("92.15", "82.93", "76.99", "93.32"),
-    },
-    NAME: {
-        "iemocap": ("73.94",),
-        "parameters": ("4.39",),
-        "binary4": ("92.68", "83.14", "75.61", "92.90"),
-    },
+_SPEECH = {"iemocap": ("57.12",), "parameters": ("1.27",)}
+_EF = {"iemocap": ("69.75",), "parameters": ("2.00",)}
+_LF = {"iemocap": ("71.78",), "parameters": ("4.73",)}
+_MMA = {"iemocap": ("71.66",), "parameters": ("1.27",)}
+_MMA |= {"binary4": ("92.15", "82.93", "76.99", "93.32")}
+_MMAN = {"iemocap": ("73.94",), "parameters": ("4.39",)}
+_MMAN |= {"binary4": ("92.68", "83.14", "75.61", "92.90")}
+_PAPERS = {
+    CLSTM_EF: Citation("cLSTM-EF", "modalities concatenated", "", _EF),
+    CLSTM_LF: Citation("cLSTM-LF", "a tower a modality, fused by a cLSTM", "", _LF),
+    CLSTM_MMA: Citation("cLSTM-MMA", "the attention tower alone", "", _MMA),
+    NAME: Citation("MMAN", "all towers, frozen under a dense fusion", "", _MMAN),
 }
 
 CLAIMS = (
@@ -52,19 +58,18 @@ EARLY = {"attention": "mma", "concatenation": "ef"}
 """The tower of all modalities, by how it joins them."""
 
 _LATE = ("dense", "clstm")
-_SKIPS = ("add", "concatenate")
 
 
 class MMAN(System):
-    """Towers side by side and, where there are several, the late fusion of what they predict.
+    """Towers and, if there are several, the late fusion of their predictions.
 
     Parameters lie under `towers_<name>` and `fusion`.
 
     Attributes:
         towers: the sub-networks by name.
         inputs: the modalities that each tower reads.
-        fusion: the late fusion; None where one tower is the whole system.
-        context: whether an utterance's answer depends on those before it in its conversation.
+        fusion: the late fusion; None if one tower is the whole system.
+        context: whether a prediction depends on the earlier utterances of the conversation.
         modality_dropout: rate at which a modality of an utterance goes missing while training.
     """
 
@@ -88,7 +93,8 @@ class MMAN(System):
     @classmethod
     def search_space(cls, head: str = "") -> Ranges:
         """See `System.search_space`; each tower and the fusion have settings of their own."""
-        share, units = {"low": 0.0, "high": 0.7}, {"low": 32, "high": 300, "log": True}
+        share: dict[str, Any] = {"low": 0.0, "high": 0.7}
+        units: dict[str, Any] = {"low": 32, "high": 300, "log": True}
         if not head:
             return {
                 "train.batch": {"low": 5, "high": 40, "log": True},
@@ -102,35 +108,34 @@ class MMAN(System):
                 "train.fusion.answers": {"choices": ("training", "out_of_fold")},
             }
         block = "network.early" if head in EARLY.values() else f"network.unimodal.{head}"
-        attention = {} if head != EARLY["attention"] else {
-            "network.early.attention.model|key|value": {"low": 32, "high": 200, "log": True}
-        }  # fmt: skip
-        return {
+        ranges: Ranges = {
             f"train.towers.learning_rate.{head}": {"low": 1e-4, "high": 5e-3, "log": True},
             f"{block}.dropout": share,
             f"{block}.input_dropout": share,
             f"{block}.hidden": units,
             f"{block}.dense": units,
-        } | attention
+        }
+        if head == EARLY["attention"]:
+            sizes = {"low": 32, "high": 200, "log": True}
+            ranges["network.early.attention.model|key|value"] = sizes
+        return ranges
 
     @classmethod
     def from_settings(
         cls, settings: Mapping[str, Any], modalities: Sequence[str], outputs: int
-    ) -> "MMAN":
-        """The system that settings such as `network()` describe.
+    ) -> Self:
+        """Makes the system that settings such as `network()` describe.
 
         Args:
-            settings: up to five entries, each optional. `unimodal`: sizes of the uni-modal towers,
-                `default` and any modality's own by its name. `early`: the tower of all modalities;
-                its `kind` is `attention` or `concatenation`. `fusion`: the late fusion; its `kind`
-                is `dense` or `clstm`. Without `fusion` there is one tower, and it is the system.
-                `context`, by default True: False answers each utterance by itself. And
-                `modality_dropout`, by default 0, a rate.
+            settings: each entry is optional. `unimodal`: sizes of the uni-modal towers, `default`
+                and any modality's by its name. `early`: the tower of all modalities; its `kind` is
+                `attention` or `concatenation`. `fusion`: the late fusion; its `kind` is `dense` or
+                `clstm`; without it there is one tower. `context` and `modality_dropout`.
             modalities: names, in order.
             outputs: C.
 
         Raises:
-            InputError: a setting that cannot be, or towers and a fusion that are not one system.
+            InputError: an invalid setting, or towers and a fusion that are not one system.
         """
         known = ("unimodal", "early", "fusion", "context", "modality_dropout")
         for name in settings:
@@ -138,39 +143,56 @@ class MMAN(System):
                 raise InputError(f"network.{name}", "unknown", nearest(name, known))
         rate = settings.get("modality_dropout", 0.0)
         check_rate("network.modality_dropout", rate, below_one=True)
-        towers, inputs, fusion = towers_and_fusion(settings, modalities, outputs)
-        context = settings.get("context", True)
-        return cls(tuple(modalities), outputs, towers, inputs, fusion, context, rate)
+        reserved = {*EARLY.values(), FUSION} & set(modalities)
+        if reserved:
+            expected = "names other than those of the early towers and the fusion"
+            raise InputError("modalities", f"one is named {reserved.pop()!r}", expected)
+        towers, inputs = _towers(settings, modalities, outputs)
+        fusion = _fusion(settings["fusion"], outputs) if "fusion" in settings else None
+        if fusion is None and len(towers) != 1:
+            found = f"{len(towers)} towers ({', '.join(towers)}) and no fusion"
+            raise InputError("network", found, "one tower, or a fusion")
+        if fusion is not None and not towers:
+            raise InputError("network", "a fusion and no tower", "towers to fuse")
+        return cls(
+            modalities=tuple(modalities),
+            outputs=outputs,
+            towers=towers,
+            inputs=inputs,
+            fusion=fusion,
+            context=settings.get("context", True),
+            modality_dropout=rate,
+        )
 
     @classmethod
     def for_numbers(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """See `System.for_numbers`: the fusion takes the towers' answers as they are."""
+        """See `System.for_numbers`; the fusion then reads the towers' numbers as they are."""
         if "fusion" not in settings:
             return dict(settings)
         return dict(settings) | {"fusion": dict(settings["fusion"]) | {"numbers": True}}
 
     def stages(self) -> tuple[Stage, ...]:
-        """The towers, each by itself, then the fusion on frozen towers (section 2)."""
+        """Returns the towers, each trained by itself, then the fusion on frozen towers."""
         towers = Stage("towers", "predict", tuple(self.towers))
         if self.fusion is None:
             return (towers,)
         return towers, Stage(FUSION, "fuse", (FUSION,), reads="predict")
 
     def architecture(self) -> dict[str, Any]:
-        """What `mman_jax.inference.pytorch_network.Network` is made of."""
+        """Returns what `mman_jax.inference.pytorch_network.Network` is made of."""
         towers = []
-        for name, one in self.towers.items():
+        for name, tower in self.towers.items():
             attention = None
-            if one.attention is not None:
-                made = MultiModalAttention(**one.attention, parent=None)
+            if tower.attention is not None:
+                module = MultiModalAttention(**tower.attention, parent=None)
                 sizes = ("model", "key", "value", "shared", "skip")
-                attention = {size: getattr(made, size) for size in sizes}
-            own = {"name": name, "modalities": list(self.inputs[name]), "attention": attention}
-            towers.append(own | _sizes(one.block))
-        late, block = self.fusion, None
-        if late is not None and late.block is not None:
-            block = _sizes(late.block)
-        fusion = None if late is None else {"kind": late.kind, "clstm": block}
+                attention = {size: getattr(module, size) for size in sizes}
+            entry = {"name": name, "modalities": list(self.inputs[name]), "attention": attention}
+            towers.append(entry | _sizes(tower.block))
+        fusion = None
+        if self.fusion is not None:
+            block = self.fusion.block
+            fusion = {"kind": self.fusion.kind, "clstm": None if block is None else _sizes(block)}
         return {
             "classes": self.outputs,
             "context": self.context,
@@ -191,44 +213,32 @@ class MMAN(System):
     def predict(
         self, inputs: Inputs, state: Any = None, train: bool = False
     ) -> tuple[dict[str, Array], dict[str, Any]]:
-        """Computes every tower's predictions.
+        """Computes the logits [B, U, C] float32 and the state of every tower, each by its name.
 
-        Args:
-            inputs: a batch.
-            state: by tower, before the first utterance; None: zeros.
-            train: whether dropout acts, and modalities go missing at `modality_dropout`; it then
-                needs the `dropout` key.
-
-        Returns:
-            Logits [B, U, C] float32 and the state after the last utterance, each by tower.
+        With `train`, modalities also go missing at `modality_dropout`.
         """
         features, _, reset, present = inputs
         logits, last = {}, {}
-        reset = self._starts(reset)
+        reset = reset if self.context else jnp.ones_like(reset)
         if train and self.modality_dropout:
             present = self._drop_modalities(features, present)
         for name, tower in self.towers.items():
-            own = {m: features[m] for m in self.inputs[name]}
+            subset = {m: features[m] for m in self.inputs[name]}
             before = (state or {}).get(name)
-            logits[name], last[name] = tower(own, reset, before, train, present)
+            logits[name], last[name] = tower(subset, reset, before, train, present)
         return logits, last
 
     def fuse(
         self, inputs: Inputs, state: Any = None, train: bool = False
     ) -> tuple[dict[str, Array], dict[str, Any]]:
-        """Fuses the towers' predictions.
+        """Computes the logits [B, U, C] float32 and the state of `fusion`, each under that name.
 
-        Args:
-            inputs: a batch whose features are the towers' logits [B, U, C] float32.
-            state: the fusion's, before the first utterance; None: zeros.
-            train: whether dropout acts.
-
-        Returns:
-            Logits [B, U, C] float32 and the state of `fusion`, each under that name.
+        The features of `inputs` are the towers' logits [B, U, C] float32.
         """
         # In the towers' order: a jit or scan that the mapping came through sorts its keys.
         predictions = {name: inputs.features[name] for name in self.towers}
-        reset = self._starts(inputs.reset)
+        assert self.fusion is not None, "a stage of a system without fusion"
+        reset = inputs.reset if self.context else jnp.ones_like(inputs.reset)
         fused, last = self.fusion(predictions, reset, (state or {}).get(FUSION), train)
         return {FUSION: fused}, {FUSION: last}
 
@@ -245,58 +255,34 @@ class MMAN(System):
     def _drop_modalities(self, features, present):
         kept = {}
         for name, x in features.items():
-            drawn = jax.random.bernoulli(
-                self.make_rng("dropout"), 1 - self.modality_dropout, x.shape[:2]
-            )
-            kept[name] = drawn & present[name] if name in present else drawn
+            key, rate = self.make_rng("dropout"), 1 - self.modality_dropout
+            mask = jax.random.bernoulli(key, rate, x.shape[:2])
+            kept[name] = mask & present[name] if name in present else mask
         return kept
 
-    def _starts(self, reset: Array) -> Array:
-        return reset if self.context else jnp.ones_like(reset)
 
-
-def towers_and_fusion(
+def _towers(
     settings: Mapping[str, Any], modalities: Sequence[str], classes: int
-) -> tuple[dict[str, Tower], dict[str, tuple[str, ...]], LateFusion | None]:
-    """The towers by name, the modalities that each reads, and the fusion, if there is one.
-
-    Args:
-        settings: see `MMAN.from_settings`.
-        modalities: names, in order.
-        classes: C.
-
-    Raises:
-        InputError: a setting that cannot be, or towers and a fusion that are not one system.
-    """
-    taken = {*EARLY.values(), FUSION} & set(modalities)
-    if taken:
-        expected = "names that no tower or fusion bears"
-        raise InputError("modalities", f"one is named {taken.pop()!r}", expected)
-    towers, inputs = {}, {}
+) -> tuple[dict[str, Tower], dict[str, tuple[str, ...]]]:
+    """Returns the towers by name, and the modalities that each reads."""
+    towers: dict[str, Tower] = {}
+    inputs: dict[str, tuple[str, ...]] = {}
     for modality in modalities if "unimodal" in settings else ():
         entry = modality if modality in settings["unimodal"] else "default"
-        own = settings["unimodal"][entry]
-        block = _block(f"network.unimodal.{entry}", own)
-        towers[modality] = Tower(block, classes, input_dropout=own["input_dropout"])
+        sizes = settings["unimodal"][entry]
+        block = _block(f"network.unimodal.{entry}", sizes)
+        towers[modality] = Tower(block, classes, input_dropout=sizes["input_dropout"])
         inputs[modality] = (modality,)
     if "early" in settings:
         early = settings["early"]
-        if early["kind"] not in EARLY:
-            found = repr(early["kind"])
-            raise InputError("network.early.kind", found, nearest(early["kind"], EARLY))
+        one_of(*EARLY)("network.early.kind", early["kind"])
         name, attention = EARLY[early["kind"]], None
         if early["kind"] == "attention":
             attention = _attention("network.early.attention", early["attention"])
         block = _block("network.early", early)
         towers[name] = Tower(block, classes, attention, early["input_dropout"])
         inputs[name] = tuple(modalities)
-    fusion = _fusion(settings["fusion"], classes) if "fusion" in settings else None
-    if fusion is None and len(towers) != 1:
-        found = f"{len(towers)} towers ({', '.join(towers)}) and no fusion"
-        raise InputError("network", found, "one tower, or a fusion")
-    if fusion is not None and not towers:
-        raise InputError("network", "a fusion and no tower", "towers to fuse")
-    return towers, inputs, fusion
+    return towers, inputs
 
 
 def papers(modalities: Sequence[str]) -> dict[str, Citation]:
@@ -305,15 +291,11 @@ def papers(modalities: Sequence[str]) -> dict[str, Citation]:
     Args:
         modalities: of the corpus, in order.
     """
-    alone = {f"{_CLSTM}{m}": (f"cLSTM-{m.capitalize()}", f"{m} alone") for m in modalities}
-    others = {
-        CLSTM_EF: ("cLSTM-EF", "modalities concatenated"),
-        CLSTM_LF: ("cLSTM-LF", "a tower a modality, fused by a cLSTM"),
-        CLSTM_MMA: ("cLSTM-MMA", "the attention tower alone"),
-        NAME: ("MMAN", "all towers, frozen under a dense fusion"),
-    }
-    named = (alone | others).items()
-    return {n: Citation(*of, published=_PUBLISHED.get(n, {})) for n, of in named}
+    unimodal = {}
+    for m in modalities:
+        published = _SPEECH if m == "speech" else {}
+        unimodal[f"{_CLSTM}{m}"] = Citation(f"cLSTM-{m.capitalize()}", f"{m} alone", "", published)
+    return unimodal | _PAPERS
 
 
 def modality_of(name: str) -> str:
@@ -322,10 +304,9 @@ def modality_of(name: str) -> str:
     Raises:
         InputError: there is no such recipe.
     """
-    every = (NAME, CLSTM_EF, CLSTM_LF, CLSTM_MMA)
-    if name not in every and not name.startswith(_CLSTM):
-        raise InputError("recipe", repr(name), nearest(name, (*every, f"{_CLSTM}speech")))
-    return "" if name in every else name.removeprefix(_CLSTM)
+    if name not in _PAPERS and not name.startswith(_CLSTM):
+        raise InputError("recipe", repr(name), nearest(name, (*_PAPERS, f"{_CLSTM}speech")))
+    return "" if name in _PAPERS else name.removeprefix(_CLSTM)
 
 
 def network(name: str = NAME) -> dict[str, Any]:
@@ -371,16 +352,7 @@ def training(name: str = NAME) -> dict[str, Any]:
     """
     shared = {"optimizer": "adamw", "weight_decay": 1e-5, "clip": 1.0}
     return {
-        "batch": 30,  # conversations
-        "max_epochs": 1000,  # caps every stage
-        "select": "calibrated",  # what picks the epoch: loss, calibrated, accuracy or recall
-        "smoothing": 0.0,  # of that over the epochs: how much the past weighs
-        "labels": "label",  # or votes: what classes are learnt from
-        "loss": "",  # of a target: l1, mse or ccc; none: l1
-        "class_weights": False,
-        "label_smoothing": 0.0,
-        "average": 0.0,  # decay of the average of the weights that is kept; 0: the last ones are
-        "refit": False,  # whether it trains again, on training and validation together
+        **SHARED,
         "towers": {
             "rules": (("fusion/.*", False), ("towers_.*", True)),
             "learning_rate": {"default": 1e-3},  # and any tower's own, by its name
@@ -405,8 +377,7 @@ def _sizes(block: Mapping[str, Any]) -> dict[str, Any]:
 
 def _attention(place: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     skip = settings.get("skip", "add")
-    if skip not in _SKIPS:
-        raise InputError(f"{place}.skip", repr(skip), nearest(str(skip), _SKIPS))
+    one_of("add", "concatenate")(f"{place}.skip", skip)
     for name in ("model", "key", "value"):
         check_size(f"{place}.{name}", settings[name])
     if skip == "add" and settings["value"] != settings["model"]:
@@ -424,9 +395,7 @@ def _block(place: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fusion(settings: Mapping[str, Any], classes: int) -> LateFusion:
-    kind = settings["kind"]
-    if kind not in _LATE:
-        raise InputError("network.fusion.kind", repr(kind), nearest(str(kind), _LATE))
+    one_of(*_LATE)("network.fusion.kind", settings["kind"])
     sizes = clstm((300,), 200) | dict(settings)
-    block = _block("network.fusion", sizes) if kind == "clstm" else None
+    block = _block("network.fusion", sizes) if settings["kind"] == "clstm" else None
     return LateFusion(classes, block, bool(settings.get("numbers", False)))

@@ -10,15 +10,15 @@ input convolutions have a kernel of 1, as in that code: wider ones would look at
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax.core import freeze
 
-from mman_jax.errors import InputError, nearest
+from mman_jax.errors import InputError
 from mman_jax.layers.attention import after, band, keep
 from mman_jax.layers.dense import Linear
 from mman_jax.layers.transformer import Encoder, sinusoids
@@ -27,9 +27,10 @@ from mman_jax.systems.settings import (
     FRAMES,
     SEVERAL,
     Ranges,
-    check_rate,
-    check_size,
+    RateBelowOne,
+    Size,
     of_modality,
+    one_of,
     one_stage,
 )
 from mman_jax.types import CELLS, Array, Inputs
@@ -68,49 +69,29 @@ class MulT(System):
 
     reads = frozenset({SEVERAL, FRAMES})
 
-    units: int = 30
-    layers: int = 5
-    heads: int = 5
-    window: int = 64
-    cells: str = "utterances"
-    frames: Mapping[str, int] = freeze({"default": 500, "text": 50, "speech": 375, "visual": 500})
+    units: Size = 30
+    layers: Size = 5
+    heads: Size = 5
+    window: Size = 64
+    cells: Annotated[str, one_of(*CELLS)] = "utterances"
+    frames: Mapping[str, Size] = freeze({"default": 500, "text": 50, "speech": 375, "visual": 500})
     language: str = "text"
-    attention_dropout: float = 0.1
-    embed_dropout: float = 0.25
-    relu_dropout: float = 0.1
-    residual_dropout: float = 0.1
-    output_dropout: float = 0.0
+    attention_dropout: RateBelowOne = 0.1
+    embed_dropout: RateBelowOne = 0.25
+    relu_dropout: RateBelowOne = 0.1
+    residual_dropout: RateBelowOne = 0.1
+    output_dropout: RateBelowOne = 0.0
+
+    ranges: ClassVar[Ranges] = {
+        "network.units": {"choices": (20, 30, 40)},
+        "network.layers": {"low": 2, "high": 6},
+        "network.window": {"choices": (16, 64)},
+    }
 
     @classmethod
     def recipe(cls) -> dict[str, Any]:
         """See `System.recipe`."""
         return one_stage(batch=1, falls_after=20, clip=0.8, epochs=40, patience=40)
-
-    @classmethod
-    def search_space(cls, head: str = "") -> Ranges:
-        """See `System.search_space`."""
-        sizes = {
-            "network.units": {"choices": (20, 30, 40)},
-            "network.layers": {"low": 2, "high": 6},
-            "network.window": {"choices": (16, 64)},
-        }
-        return {} if head else {**super().search_space(), **sizes}
-
-    @classmethod
-    def from_settings(
-        cls, settings: Mapping[str, Any], modalities: Sequence[str], outputs: int
-    ) -> "MulT":
-        """Makes a system; see `System.from_settings`.
-
-        Raises:
-            InputError: as there, or for an unknown kind of cell.
-        """
-        made = super().from_settings(settings, modalities, outputs)
-        if made.cells not in CELLS:
-            raise InputError("network.cells", repr(made.cells), nearest(made.cells, CELLS))
-        for m in made.modalities:
-            check_size(f"network.frames.{m}", of_modality("network.frames", made.frames, m))
-        return made
 
     def frame_view(self, modality: str) -> dict[str, int]:
         """See `System.frame_view`."""
@@ -124,21 +105,26 @@ class MulT(System):
         """Makes the network.
 
         Raises:
-            InputError: sizes that cannot be.
+            InputError: the heads do not divide the units.
         """
-        sizes = ("units", "layers", "heads", "window")
-        rates = ("attention", "embed", "relu", "residual", "output")
-        for name in sizes:
-            check_size(f"network.{name}", getattr(self, name))
-        for name in rates:
-            rate = getattr(self, f"{name}_dropout")
-            check_rate(f"network.{name}_dropout", rate, below_one=True)
         if self.units % self.heads:
             found = f"{self.heads}, of {self.units} units"
             raise InputError("network.heads", found, "heads that divide the units evenly")
-        given = (*sizes, "cells", "language", *(f"{name}_dropout" for name in rates))
-        sized = {name: getattr(self, name) for name in given}
-        self.answer = _Network(self.modalities, self.outputs, **sized)
+        self.answer = _Network(
+            modalities=self.modalities,
+            classes=self.outputs,
+            units=self.units,
+            layers=self.layers,
+            heads=self.heads,
+            window=self.window,
+            cells=self.cells,
+            language=self.language,
+            attention_dropout=self.attention_dropout,
+            embed_dropout=self.embed_dropout,
+            relu_dropout=self.relu_dropout,
+            residual_dropout=self.residual_dropout,
+            output_dropout=self.output_dropout,
+        )
 
     def __call__(
         self, inputs: Inputs, state: Any = None, train: bool = False

@@ -7,8 +7,7 @@ an utterance, and each other modality has one frame in it.
 """
 
 import functools
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -20,15 +19,20 @@ from mman_jax.systems.settings import (
     SEVERAL,
     SUBWORD,
     Ranges,
+    Rate,
+    Size,
     around,
-    check_rate,
-    check_size,
     find_pivot,
     one_stage,
 )
 from mman_jax.types import Array, Inputs
 
 _TINY = 1e-12
+
+
+def _check_share(place: str, share: float) -> None:
+    if share < 0:
+        raise InputError(place, str(share), "a number from 0")
 
 
 class RAVEN(System):
@@ -56,45 +60,23 @@ class RAVEN(System):
     reads = frozenset({SEVERAL, SUBWORD})
 
     pivot: str = ""
-    projection: int = 150
-    frames: int = 150
-    hidden: int = 300
-    beta: float = 0.2
-    dropout: float = 0.2
+    projection: Size = 150
+    frames: Size = 150
+    hidden: Size = 300
+    beta: Annotated[float, _check_share] = 0.2
+    dropout: Rate = 0.2
+
+    ranges: ClassVar[Ranges] = {
+        "network.projection": around(150, 0.2, 2),
+        "network.frames": around(150, 0.2, 2),
+        "network.hidden": around(300, 0.2, 1.5),
+        "network.beta": {"low": 0.05, "high": 1.0},
+    }
 
     @classmethod
     def recipe(cls) -> dict[str, Any]:
         """See `System.recipe`."""
         return one_stage(batch=1, epochs=500, patience=50)
-
-    @classmethod
-    def search_space(cls, head: str = "") -> Ranges:
-        """See `System.search_space`."""
-        sizes = {
-            "network.projection": around(150, 0.2, 2),
-            "network.frames": around(150, 0.2, 2),
-            "network.hidden": around(300, 0.2, 1.5),
-            "network.beta": {"low": 0.05, "high": 1.0},
-        }
-        return {} if head else {**super().search_space(), **sizes}
-
-    @classmethod
-    def from_settings(
-        cls, settings: Mapping[str, Any], modalities: Sequence[str], outputs: int
-    ) -> "RAVEN":
-        """Makes a system; see `System.from_settings`.
-
-        Raises:
-            InputError: as there, or for an invalid size, rate, or pivot.
-        """
-        made = super().from_settings(settings, modalities, outputs)
-        find_pivot(made.pivot, made.modalities)
-        for name in ("projection", "frames", "hidden"):
-            check_size(f"network.{name}", getattr(made, name))
-        if made.beta < 0:
-            raise InputError("network.beta", str(made.beta), "a number from 0")
-        check_rate("network.dropout", made.dropout)
-        return made
 
     @nn.compact
     def __call__(

@@ -1,10 +1,11 @@
 """Settings of systems: typed fields with defaults, recipes of training, ranges of a search."""
 
 import dataclasses
+import functools
 import math
 import typing
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Self
 
 from mman_jax.errors import InputError, nearest
 
@@ -18,15 +19,76 @@ Ranges = dict[str, dict[str, Any]]
 numbers `low`, `high` and whether `log`; for anything else `choices`, the simplest first. Settings
 that share a value have their last names joined by `|`: `network.early.attention.model|key`."""
 
+SHARED: dict[str, Any] = {
+    "batch": 30,  # conversations
+    "max_epochs": 1000,  # caps every stage
+    "select": "calibrated",  # what selects the epoch: loss, calibrated, accuracy, recall or last
+    "smoothing": 0.0,  # weight of the past in the running mean of what selects
+    "labels": "label",  # what classes are learnt from: label, or votes
+    "loss": "",  # of numbers: l1, mse or ccc; empty: l1
+    "class_weights": False,
+    "label_smoothing": 0.0,
+    "average": 0.0,  # decay of the average of the parameters that is evaluated; 0: no average
+    "refit": False,  # whether to retrain on training and validation together
+}
+"""Settings of training that every system has, with their default values."""
+
 TRAINING: Ranges = {
     "train.label_smoothing": {"low": 0.0, "high": 0.2},
     "train.class_weights": {"choices": (False, True)},
     "train.average": {"choices": (0.0, 0.9, 0.98, 0.995)},
 }
-"""Ranges of the settings of training that every system has."""
+"""Ranges of these settings."""
+
+Check = Callable[[str, Any], None]
+"""Raises an InputError, at a place, unless a value is right; `Annotated` types hold them."""
 
 _NOT_SETTINGS = ("modalities", "outputs", "parent", "name")
 _LARGEST = 2**31 - 1
+
+
+def check_rate(place: str, rate: Any, below_one: bool = False) -> None:
+    """Raises an InputError unless a value is a rate of dropout, from 0 to 1."""
+    is_number = isinstance(rate, int | float)
+    if not is_number or not 0 <= rate <= 1 or (below_one and rate == 1):
+        raise InputError(place, str(rate), f"a rate from 0 to {'below ' * below_one}1")
+
+
+def check_size(place: str, size: Any) -> None:
+    """Raises an InputError unless a value is a number of units."""
+    if type(size) is not int or not 1 <= size <= _LARGEST:
+        raise InputError(place, f"{size!r:.60}", "a whole number from 1 to 2**31 - 1")
+
+
+def check_sizes(place: str, sizes: Any) -> None:
+    """Raises an InputError unless a value lists numbers of units, one for each layer."""
+    listed = isinstance(sizes, list | tuple) and sizes
+    if not listed or not all(type(size) is int and 1 <= size <= _LARGEST for size in sizes):
+        expected = "whole numbers from 1 to 2**31 - 1, one for each layer: (300,)"
+        raise InputError(place, f"{sizes!r:.60}", expected)
+
+
+def one_of(*names: str) -> Check:
+    """Returns the check that a value is one of some names."""
+
+    def check(place: str, name: Any) -> None:
+        if name not in names:
+            raise InputError(place, repr(name), nearest(str(name), names))
+
+    return check
+
+
+Size = Annotated[int, check_size]
+"""The type of a setting that is a number of units, layers or heads."""
+
+Sizes = Annotated[tuple[int, ...], check_sizes]
+"""The type of a setting that lists numbers of units, one for each layer."""
+
+Rate = Annotated[float, check_rate]
+"""The type of a setting that is a rate of dropout."""
+
+RateBelowOne = Annotated[float, functools.partial(check_rate, below_one=True)]
+"""The type of a setting that is a rate of dropout, not 1."""
 
 
 def around(value: float, below: float, above: float) -> dict[str, Any]:
@@ -71,10 +133,15 @@ class Configurable:
     reads: ClassVar[frozenset[str]] = frozenset()
     """What it needs beyond one vector per cell: `SEVERAL`, `SUBWORD` or `FRAMES`."""
 
+    ranges: ClassVar[Ranges] = {}
+    """Ranges of its own settings, in addition to those that `search_space` has by default."""
+
     @classmethod
     def defaults(cls) -> dict[str, Any]:
         """Returns the settings of `from_settings` with their default values."""
-        return {field.name: _default(field) for field in _fields(cls)}
+        dataclass: Any = cls
+        fields = [field for field in dataclasses.fields(dataclass) if field.init]
+        return {x.name: _default(x) for x in fields if x.name not in _NOT_SETTINGS}
 
     @classmethod
     def from_settings(
@@ -83,17 +150,23 @@ class Configurable:
         """Makes a system; settings that are left out have their defaults.
 
         Raises:
-            InputError: an unknown setting, a value of another type, or too few modalities.
+            InputError: an unknown setting, a value of another type or out of range, none for some
+                modality, or too few modalities.
         """
         if SEVERAL in cls.reads and len(modalities) < 2:
             found = f"{', '.join(modalities)} alone"
             raise InputError("modalities", found, f"two or more for {cls.__name__}")
-        names = [field.name for field in _fields(cls)]
-        types, values = typing.get_type_hints(cls), {}
+        defaults, types = cls.defaults(), typing.get_type_hints(cls, include_extras=True)
+        values = {}
         for name, value in settings.items():
-            if name not in names:
-                raise InputError(f"network.{name}", "unknown", nearest(name, names))
+            if name not in defaults:
+                raise InputError(f"network.{name}", "unknown", nearest(name, defaults))
             values[name] = _convert(f"network.{name}", value, types[name])
+            if isinstance(defaults[name], dict) and "default" in defaults[name]:
+                for modality in modalities:
+                    of_modality(f"network.{name}", values[name], modality)
+        if "pivot" in values:
+            find_pivot(values["pivot"], modalities)
         make: Any = cls  # the constructor of a dataclass that a subclass declares
         return make(modalities=tuple(modalities), outputs=outputs, **values)
 
@@ -120,32 +193,6 @@ def of_modality(place: str, values: Mapping[str, Any], modality: str) -> Any:
     return values.get(modality, values.get("default"))
 
 
-def check_rate(place: str, rate: Any, below_one: bool = False) -> None:
-    """Raises an InputError unless a value is a rate of dropout, from 0 to 1."""
-    is_number = isinstance(rate, int | float)
-    if not is_number or not 0 <= rate <= 1 or (below_one and rate == 1):
-        raise InputError(place, str(rate), f"a rate from 0 to {'below ' * below_one}1")
-
-
-def check_size(place: str, size: Any) -> None:
-    """Raises an InputError unless a value is a number of units."""
-    if type(size) is not int or not 1 <= size <= _LARGEST:
-        raise InputError(place, f"{size!r:.60}", "a whole number from 1 to 2**31 - 1")
-
-
-def check_sizes(place: str, sizes: Any) -> None:
-    """Raises an InputError unless a value lists numbers of units, one for each layer."""
-    listed = isinstance(sizes, list | tuple) and sizes
-    if not listed or not all(type(size) is int and 1 <= size <= _LARGEST for size in sizes):
-        expected = "whole numbers from 1 to 2**31 - 1, one for each layer: (300,)"
-        raise InputError(place, f"{sizes!r:.60}", expected)
-
-
-def _fields(cls: Any) -> list[Any]:
-    fields = dataclasses.fields(cls)
-    return [field for field in fields if field.init and field.name not in _NOT_SETTINGS]
-
-
 def _default(field: Any) -> Any:
     if field.default_factory is not dataclasses.MISSING:
         return field.default_factory()
@@ -156,6 +203,11 @@ def _default(field: Any) -> Any:
 def _convert(place: str, value: Any, wanted: Any) -> Any:
     """Returns a value as the wanted type, or raises an InputError."""
     origin, parts = typing.get_origin(wanted), typing.get_args(wanted)
+    if origin is Annotated:
+        value = _convert(place, value, parts[0])
+        for check in parts[1:]:
+            check(place, value)
+        return value
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise InputError(place, f"a {type(value).__name__}", "several values, (x, y)")

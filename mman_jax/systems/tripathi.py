@@ -10,26 +10,26 @@ vectors that are trained; the LSTMs have two biases (the same functions), and no
 their recurrence; what is missing or padding is masked.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax.core import freeze
 
-from mman_jax.errors import InputError, nearest
 from mman_jax.layers.attention import weigh
 from mman_jax.layers.recurrent import FramesLSTM
 from mman_jax.systems.base import Citation, System
 from mman_jax.systems.settings import (
     FRAMES,
     Ranges,
+    Rate,
+    Size,
+    Sizes,
     around,
-    check_rate,
-    check_size,
-    check_sizes,
     of_modality,
+    one_of,
     one_stage,
 )
 from mman_jax.types import CELLS, Array, Inputs
@@ -62,58 +62,28 @@ class Tripathi(System):
         {"iemocap": ("71.04",)},
     )
 
-    units: int = 256
-    dropout: float = 0.2
-    cells: str = "utterances"
-    branches: Mapping[str, str] = freeze(
-        {
-            "default": "attended",
-            "text": "recurrent",
-            "speech": "attended",
-            "visual": "convolved",
-        }
+    units: Size = 256
+    dropout: Rate = 0.2
+    cells: Annotated[str, one_of(*CELLS)] = "utterances"
+    branches: Mapping[str, Annotated[str, one_of(*_KINDS)]] = freeze(
+        {"default": "attended", "text": "recurrent", "speech": "attended", "visual": "convolved"}
     )
-    words: int = 50
-    frames: int = 100
-    parts: int = 200
-    recurrent: int = 256
-    attended: int = 128
-    channels: tuple[int, ...] = (32, 64, 64, 128, 128)
+    words: Size = 50
+    frames: Size = 100
+    parts: Size = 200
+    recurrent: Size = 256
+    attended: Size = 128
+    channels: Sizes = (32, 64, 64, 128, 128)
 
     in_context: ClassVar[bool] = False
     reads: ClassVar[frozenset[str]] = frozenset({FRAMES})
+
+    ranges: ClassVar[Ranges] = {"network.units": around(256, 0.2, 2)}
 
     @classmethod
     def recipe(cls) -> dict[str, Any]:
         """See `System.recipe`."""
         return one_stage(batch=3, epochs=30, patience=30)
-
-    @classmethod
-    def search_space(cls, head: str = "") -> Ranges:
-        """See `System.search_space`."""
-        sizes = {"network.units": around(256, 0.2, 2)}
-        return {} if head else {**super().search_space(), **sizes}
-
-    @classmethod
-    def from_settings(
-        cls, settings: Mapping[str, Any], modalities: Sequence[str], outputs: int
-    ) -> "Tripathi":
-        """Makes a system; see `System.from_settings`.
-
-        Raises:
-            InputError: a setting that the system lacks, of another type, or that cannot be.
-        """
-        made = super().from_settings(settings, modalities, outputs)
-        if made.cells not in CELLS:
-            raise InputError("network.cells", repr(made.cells), nearest(made.cells, CELLS))
-        for name in ("words", "frames", "parts", "recurrent", "attended"):
-            check_size(f"network.{name}", getattr(made, name))
-        check_sizes("network.channels", made.channels)
-        for m in made.modalities:
-            kind = made._kind(m)
-            if kind not in _KINDS:
-                raise InputError(f"network.branches.{m}", repr(kind), nearest(kind, _KINDS))
-        return made
 
     def frame_view(self, modality: str) -> dict[str, int]:
         """See `System.frame_view`."""
@@ -129,8 +99,6 @@ class Tripathi(System):
 
     def setup(self) -> None:
         """Makes the layers."""
-        check_size("network.units", self.units)
-        check_rate("network.dropout", self.dropout)
         if self.cells == "frames":
             self.branch = {m: self._branch(m) for m in self.modalities}
         else:

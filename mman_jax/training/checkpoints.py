@@ -302,7 +302,7 @@ def _check_leaves(leaves: list[Any], template: Any, place: object) -> None:
 
 
 def _numbered(tree: Any) -> dict[str, np.ndarray]:
-    return {f"{i:04d}": x for i, x in enumerate(jax.tree.leaves(processes.whole(tree)))}
+    return {f"{i:04d}": x for i, x in enumerate(jax.tree.leaves(processes.gather(tree)))}
 
 
 def _ordered(numbered: Mapping[str, Any]) -> list[Any]:

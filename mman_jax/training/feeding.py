@@ -1,12 +1,17 @@
 """Feeds of the devices: all rows resident, or batches streamed when they are needed."""
 
-from collections.abc import Callable, Mapping
+import concurrent.futures
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from mman_jax.errors import InputError
+from mman_jax.layers.precision import in_standard_numbers
 from mman_jax.training import mesh as parallel
 from mman_jax.training import processes, programs
 from mman_jax.training.mesh import ROWS
@@ -56,17 +61,26 @@ class Resident:
         compiled = programs.epochs(stage, count, self.mesh, self.way)
         return lambda state, per_seed, labels: compiled(state, per_seed, self.labelled(labels))
 
-    def compile(self, stage: StageTraining, state: State, labels: Labels) -> None:
-        """Compiles an epoch of a stage that reads the corpus, before `epochs` needs it.
+    @contextlib.contextmanager
+    def compiling(self, stage: StageTraining, state: State, labels: Labels) -> Iterator[None]:
+        """Compiles an epoch of a stage in another thread while the context is active.
 
         Args:
-            stage: the stage.
+            stage: the stage, which reads the corpus.
             state: shapes and layout of its state.
             labels: as for `epochs`.
         """
-        programs.epochs(stage, 1, self.mesh, self.way).lower(
-            state, {}, self.labelled(labels)
-        ).compile()
+
+        @in_standard_numbers  # JAX's settings are per thread
+        def compile_epoch():
+            epoch = programs.epochs(stage, 1, self.mesh, self.way)
+            epoch.lower(state, {}, self.labelled(labels)).compile()
+
+        context = contextvars.copy_context()
+        with concurrent.futures.ThreadPoolExecutor(1) as executor:
+            done = executor.submit(context.run, compile_epoch)
+            yield
+            done.result()
 
     def predictions(self, stage: StageTraining, holdout_only: bool = False) -> Predictions:
         """Returns a function from parameters and each seed's features by part to predictions.
@@ -149,13 +163,19 @@ class Streamed:
 
         return epoch
 
+    def compiling(
+        self, stage: StageTraining, state: State, labels: Labels
+    ) -> contextlib.AbstractContextManager:
+        """Returns a context that does nothing: steps are compiled when they are first taken."""
+        return contextlib.nullcontext()
+
     def train(self, stage: StageTraining) -> Callable[[State, Labels], tuple[State, Array]]:
         """Returns a function that takes the steps of an epoch; losses are [S, T]."""
         step = programs.step(stage, self.mesh)
 
         def train(state, labels):
             reference = stage.objective.reference(labels["train"])
-            number = int(processes.whole(state.epoch)[0])
+            number = int(processes.gather(state.epoch)[0])
             random = np.random.default_rng([number, stage.key])
             filled = np.asarray(self.rows["train"].mask)[:-1].any(1)
 
@@ -187,7 +207,7 @@ class Streamed:
             for part in ("valid", "test") if holdout_only else ("train", "valid", "test"):
                 rows = self.rows[part]
                 batches = self._batches(part, stage, labels, np.arange)
-                parts = [processes.whole(outputs(params, {}, batch)) for batch in batches]
+                parts = [processes.gather(outputs(params, {}, batch)) for batch in batches]
                 # A batch may end in rows that only make it divisible by the devices.
                 count, size = len(rows.mask) - 1, stage.batch_rows
                 gathered[part] = {
@@ -242,3 +262,25 @@ class Streamed:
         # Asks only for what lies on this process's own devices.
         sharding = NamedSharding(self.mesh, PartitionSpec(ROWS))
         return jax.make_array_from_callback(shape, sharding, read)
+
+
+def make_feed(
+    rows: Mapping[str, Batch], mesh: Mesh, way: str, stream: bool | None
+) -> Resident | Streamed:
+    """Returns the feed of some rows.
+
+    Args:
+        rows: of `train`, `valid` and `test`, each with one empty row at its end.
+        mesh: devices as [seed shards, row shards].
+        way: `jit` or `pmap`.
+        stream: whether batches are streamed; None: if the rows would take over half of a device.
+
+    Raises:
+        InputError: rows are to be streamed by `pmap`.
+    """
+    if stream is None:
+        features = [x for part in rows.values() for x in part.features.values()]
+        stream = not parallel.fits(sum(x.nbytes for x in features), mesh)
+    if stream and way == "pmap":
+        raise InputError("parallel", "'pmap' with rows streamed", "'jit'")
+    return Streamed(rows, mesh) if stream else Resident(rows, mesh, way)

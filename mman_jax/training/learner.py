@@ -79,7 +79,6 @@ class Fitting:
         labels: Mapping[str, np.ndarray],
         seeds: Sequence[int],
         start: Snapshot | None = None,
-        lr_scales: Sequence[float] | None = None,
         stop_at: Mapping[str, StopAt] | None = None,
         groups: np.ndarray | None = None,
     ) -> Iterator[Snapshot]:
@@ -89,7 +88,6 @@ class Fitting:
             labels: [R + 1, U] int32 of each part.
             seeds: S seeds.
             start: unused, as are the other arguments of `Trainer.run`.
-            lr_scales: unused.
             stop_at: unused.
             groups: unused.
         """

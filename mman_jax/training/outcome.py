@@ -70,7 +70,7 @@ def unstack(history: Record) -> list[Record]:
 def outcome(state: State, history: Record) -> Outcome:
     """Collects the results of a stage, gathered on every process."""
     arrays = tuple(getattr(state, name) for name in Outcome._fields[:-1])
-    return Outcome(*processes.whole(arrays), history)
+    return Outcome(*processes.gather(arrays), history)
 
 
 def converged(finished: Mapping[str, Outcome]) -> np.ndarray:

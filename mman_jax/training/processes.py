@@ -65,7 +65,7 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
-def whole(tree: Any) -> Any:
+def gather(tree: Any) -> Any:
     """Arrays as NumPy arrays, also those of which other processes hold a part.
 
     Every process must call it, on the same arrays, and gets all of them.

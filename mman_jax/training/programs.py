@@ -94,11 +94,11 @@ def inputs_are_frozen(
 def start(stage: StageTraining, sizes: tuple[tuple[str, int], ...], mesh: Mesh) -> Callable:
     """Builds all seeds' first states; compiled quickly, since it runs once in a training."""
 
-    def begin(seed, lr_scale, stop_at, params):
+    def begin(seed, stop_at, params):
         if missing := set(shapes(stage.system, sizes)) - set(params):
             new = initial(stage.system, sizes, seed)
             params = {name: new[name] if name in missing else params[name] for name in new}
-        return stage.start(seed, lr_scale, stop_at, params)
+        return stage.start(seed, stop_at, params)
 
     return jax.jit(
         jax.vmap(begin),

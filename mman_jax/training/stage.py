@@ -77,12 +77,11 @@ class StageTraining:
             lambda group: optimizer.optimizer(self.settings, group), self.groups
         )
 
-    def start(self, seed: Array, lr_scale: Array, stop_at: StopAt, params: Any) -> State:
+    def start(self, seed: Array, stop_at: StopAt, params: Any) -> State:
         """Initialises the state of one seed before the first epoch.
 
         Args:
             seed: a scalar, integer.
-            lr_scale: a scalar, float: the factor on this seed's learning rates.
             stop_at: stopping points of the seed.
             params: the network's, without a seed axis.
         """
@@ -90,7 +89,7 @@ class StageTraining:
         empty_tally = self.objective.nothing(heads)
         return State(
             seed=jnp.asarray(seed, jnp.uint32),
-            lr_scale=jnp.asarray(lr_scale, jnp.float32),
+            lr_scale=jnp.ones((), jnp.float32),
             epoch=jnp.zeros((), jnp.int32),
             params=params,
             opt_state=self.optimizer.init(params),

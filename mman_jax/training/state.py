@@ -26,7 +26,7 @@ class State(NamedTuple):
 
     Attributes:
         seed: uint32, the source of all random numbers of this seed.
-        lr_scale: float32, the factor on this seed's learning rates; a `Plateau` may reduce it.
+        lr_scale: float32, the factor on this seed's learning rates, 1 until a `Plateau` reduces it.
         epoch: int32, the number of completed epochs.
         params: the network's parameters after the last step.
         opt_state: the optimizer's state.

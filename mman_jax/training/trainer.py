@@ -1,14 +1,13 @@
 """Training of a system, stage by stage, for all seeds."""
 
-import concurrent.futures
 import contextlib
-import contextvars
 import dataclasses
 import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,22 +19,13 @@ from mman_jax.layers.precision import in_standard_numbers
 from mman_jax.systems.base import System
 from mman_jax.training import mesh as distribution
 from mman_jax.training import optimizer, processes, programs
-from mman_jax.training.feeding import Epochs, Predictions, Resident, Streamed
+from mman_jax.training import outcome as outcomes
+from mman_jax.training.feeding import Epochs, Predictions, Resident, Streamed, make_feed
 from mman_jax.training.mesh import ROWS
 from mman_jax.training.objectives import objective
-from mman_jax.training.outcome import (
-    Outcome,
-    Snapshot,
-    StopAt,
-    by_epoch,
-    join,
-    no_stop,
-    outcome,
-    stack,
-    unstack,
-)
+from mman_jax.training.outcome import Outcome, Snapshot, StopAt, no_stop
 from mman_jax.training.programs import inputs_are_frozen, out_of_fold
-from mman_jax.training.rows import batch_rows, featureless
+from mman_jax.training.rows import batch_rows, featureless, with_empty_row
 from mman_jax.training.stage import StageTraining
 from mman_jax.training.state import Selection, State
 from mman_jax.types import Batch
@@ -65,7 +55,7 @@ class Trainer:
         """Places the corpus on the devices unless it is streamed; compiles nothing yet.
 
         Args:
-            system: the system to train, which declares its stages.
+            system: the network to train, which declares its stages.
             settings: `batch`, `max_epochs`, `select` (`Selection`), `class_weights`; optionally
                 `smoothing` (`Selection`), `label_smoothing`, `average` (`optimizer.averaged`) and
                 `loss` for numbers (`objectives.objective`); and a mapping for each stage by its
@@ -86,7 +76,7 @@ class Trainer:
             until: the last stage to train; None: the system's last.
 
         Raises:
-            InputError: if rows are to be streamed by `pmap`, a stage has no settings, a loss of
+            InputError: rows are to be streamed by `pmap`, a stage has no settings, a loss of
                 numbers is unknown, or one is given for classes.
         """
         self.system = system
@@ -97,12 +87,7 @@ class Trainer:
         self.objective = objective(settings, classes, targets)
         self._conversations = conversations
         self._host_rows = dict(rows)
-        if stream is None:
-            features = [x for part in rows.values() for x in part.features.values()]
-            stream = not distribution.fits(sum(x.nbytes for x in features), mesh)
-        if stream and parallel == "pmap":
-            raise InputError("parallel", "'pmap' with rows streamed", "'jit'")
-        self._feed = Streamed(rows, mesh) if stream else Resident(rows, mesh, parallel)
+        self._feed = make_feed(rows, mesh, parallel, stream)
         self._plain: Resident | None = None
         self._answer: Predictions | None = None
         self._compiled: dict[str, Any] = {}
@@ -117,19 +102,8 @@ class Trainer:
 
     @in_standard_numbers
     def put(self, rows: Mapping[str, Batch]) -> None:
-        """Replaces the rows, for example by another fold's; compiled programs are reused.
-
-        Args:
-            rows: of the same shapes (see `parts.common_shapes`).
-
-        Raises:
-            ValueError: if a shape differs.
-        """
-        before, now = (
-            jax.tree.map(lambda x: x.shape, several) for several in (self._host_rows, dict(rows))
-        )
-        if before != now:
-            raise ValueError("rows of other shapes than those that programs were made for")
+        """Replaces the rows by others of equal shapes, for which compiled programs are reused."""
+        chex.assert_trees_all_equal_shapes(self._host_rows, dict(rows))
         self._host_rows = dict(rows)
         self._feed.put(rows)
         if self._plain is not None:
@@ -161,14 +135,6 @@ class Trainer:
         """Returns the number of optimizer steps in an epoch."""
         rows = int(self._host_rows["train"].mask.any(1).sum())
         return math.ceil(rows / self.stage(stage).batch_rows)
-
-    def init(self, seed: jax.Array) -> Any:
-        """Initialises one seed's parameters.
-
-        Args:
-            seed: a scalar, uint32.
-        """
-        return programs.initial(self.system, self.sizes, seed)
 
     @property
     def sizes(self) -> tuple[tuple[str, int], ...]:
@@ -217,11 +183,7 @@ class Trainer:
         return training
 
     def check(self) -> None:
-        """Checks the settings of every stage; compiles nothing.
-
-        Raises:
-            InputError: a size does not fit, or a stage cannot be trained by its settings.
-        """
+        """Raises an InputError if sizes or a stage's settings are invalid; compiles nothing."""
         _ = self.shapes
         for name in self.stages:
             with within(f"train.{name}"):
@@ -233,7 +195,6 @@ class Trainer:
         labels: Mapping[str, np.ndarray],
         seeds: Sequence[int],
         start: Snapshot | None = None,
-        lr_scales: Sequence[float] | None = None,
         stop_at: Mapping[str, StopAt] | None = None,
         groups: np.ndarray | None = None,
     ) -> Iterator[Snapshot]:
@@ -241,13 +202,12 @@ class Trainer:
 
         A yielded state lives on the devices and is overwritten by the next epoch: copy it to keep
         it. With several processes, each runs this, epoch by epoch, and holds a part of the state;
-        the rest of a snapshot is complete on all of them (see `processes.whole`).
+        the rest of a snapshot is complete on all of them (see `processes.gather`).
 
         Args:
             labels: [R + 1, U] int32 of each part; for numbers and votes, [R + 1, U, C] float32.
             seeds: S seeds.
             start: a snapshot to resume from; None: train from the beginning.
-            lr_scales: factors on the seeds' learning rates; None: 1.
             stop_at: stopping points of each stage, for retraining; None: validation selects.
             groups: [R + 1, U] int, groups of training conversations, for the stages whose `answers`
                 are `out_of_fold`; None: these learn from predictions of `training`.
@@ -257,54 +217,31 @@ class Trainer:
         for name in self.stages[self.stages.index(start.stage) if start else 0 :]:
             if start and start.stage == name:
                 state = distribution.place(start.state, self.mesh, by_seed=True)
-                history = unstack(start.history)
+                history = outcomes.unstack(start.history)
             else:
                 stop = stop_at[name] if stop_at else None
-                with self._compiling_ahead(name, len(seeds), labels):
-                    state, history = self.start(name, seeds, params, lr_scales, stop), []
+                with self._compiling(name, len(seeds), labels):
+                    state, history = self.start(name, seeds, params, stop), []
             per_seed = self._inputs(name, state.params)
             answers = self.settings[name].get("answers")
             if per_seed and groups is not None and answers == "out_of_fold":
-                earlier = self._earlier(name, seeds, lr_scales, finished, labels, stop_at)
+                earlier = self._earlier(name, seeds, finished, labels, stop_at)
                 per_seed |= {"train": out_of_fold(per_seed["train"], groups, labels, earlier)}
             for epoch in self._epochs(name, state, history, per_seed, labels):
                 state, history = epoch
-                yield Snapshot(name, state, stack(history), finished)
-            finished[name] = outcome(state, stack(history))
+                yield Snapshot(name, state, outcomes.stack(history), finished)
+            finished[name] = outcomes.outcome(state, outcomes.stack(history))
             params = state.best
         yield Snapshot(name, state, finished[name].history, finished)
 
     @in_standard_numbers
-    def join(
-        self,
-        params: Any,
-        trained: Mapping[str, Outcome],
-        seeds: Sequence[int],
-        lr_scales: Sequence[float] | None = None,
-        stop_at: Mapping[str, StopAt] | None = None,
-    ) -> Snapshot:
-        """Joins heads that were trained apart to the snapshot before the second stage.
-
-        Args:
-            params: of everything that the first stage trains, leading axis S.
-            trained: the outcome of each of its heads (T is 1).
-            seeds: S seeds.
-            lr_scales: factors on the seeds' learning rates; None: 1.
-            stop_at: see `run`.
-        """
-        first, second = self.stages[:2]
-        joined = join([trained[head] for head in self.heads(first)])
-        stop = stop_at[second] if stop_at else None
-        return self.before(second, params, {first: joined}, seeds, lr_scales, stop)
-
     def before(
         self,
         stage: str,
         params: Any,
         finished: Mapping[str, Outcome],
         seeds: Sequence[int],
-        lr_scales: Sequence[float] | None = None,
-        stop_at: StopAt | None = None,
+        stop_at: Mapping[str, StopAt] | None = None,
     ) -> Snapshot:
         """Returns the snapshot before a stage, from which `run` resumes.
 
@@ -313,10 +250,9 @@ class Trainer:
             params: of everything that earlier stages train, leading axis S.
             finished: the outcome of each earlier stage.
             seeds: S seeds.
-            lr_scales: factors on the seeds' learning rates; None: 1.
-            stop_at: stopping points of the stage; None: validation selects.
+            stop_at: see `run`.
         """
-        state = self.start(stage, seeds, params, lr_scales, stop_at)
+        state = self.start(stage, seeds, params, stop_at and stop_at[stage])
         last = list(finished.values())[-1]
         empty = jax.tree.map(lambda x: x[:0, :, :1], last.history)
         return Snapshot(stage, state, empty, dict(finished))
@@ -327,7 +263,6 @@ class Trainer:
         name: str,
         seeds: Sequence[int],
         params: Any = None,
-        lr_scales: Sequence[float] | None = None,
         stop_at: StopAt | None = None,
     ) -> State:
         """Initialises a stage's state before its first epoch, leading axis S.
@@ -336,35 +271,25 @@ class Trainer:
             name: of the stage.
             seeds: S seeds.
             params: to start from, leading axis S; missing ones are initialised at random.
-            lr_scales: factors on the seeds' learning rates; None: 1.
             stop_at: stopping points; None: validation selects.
         """
-        seeds = np.asarray(seeds, np.uint32)
-        scales = np.ones(len(seeds)) if lr_scales is None else np.asarray(lr_scales)
         stop_at = self._no_stop(name, len(seeds)) if stop_at is None else stop_at
         start = programs.start(self.stage(name), self.sizes, self.mesh)
-        return start(seeds, scales.astype(np.float32), stop_at, dict(params or {}))
+        return start(np.asarray(seeds, np.uint32), stop_at, dict(params or {}))
 
     @in_standard_numbers
     def template(self, stage: str, seeds: int) -> State:
         """Returns the shapes of a stage's state with a leading axis S, for reading checkpoints."""
-        scalars = jax.ShapeDtypeStruct((seeds,), jnp.uint32)
-        params = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct((seeds, *x.shape), x.dtype), self.shapes
-        )
+        seed = jax.ShapeDtypeStruct((seeds,), jnp.uint32)
+        params = jax.tree.map(lambda x: x.update(shape=(seeds, *x.shape)), self.shapes)
         stop_at = self._no_stop(stage, seeds)
-        return jax.eval_shape(jax.vmap(self.stage(stage).start), scalars, scalars, stop_at, params)
+        return jax.eval_shape(jax.vmap(self.stage(stage).start), seed, stop_at, params)
 
     def trainable(self, params: Any) -> int:
-        """Counts the parameters of one seed that the last stage trains.
-
-        Args:
-            params: leading axis S.
-        """
+        """Counts the parameters of one seed that the last stage trains; `params` lead with S."""
         groups = jax.tree.leaves(self.stage(self.stages[-1]).groups)
-        sizes = [math.prod(x.shape[1:]) for x in jax.tree.leaves(params)]
-        pairs = zip(groups, sizes, strict=True)
-        return sum(size for group, size in pairs if group != optimizer.FROZEN)
+        pairs = zip(groups, jax.tree.leaves(params), strict=True)
+        return sum(math.prod(x.shape[1:]) for group, x in pairs if group != optimizer.FROZEN)
 
     @property
     def answered(self) -> int:
@@ -387,12 +312,10 @@ class Trainer:
             feed = self._plain_feed() if predict else self._feed
             self._answer = feed.predictions(stage, holdout_only=True)
         logits = self._answer(params, per_seed)["holdout"][self.system.head]
-        logits = processes.whole(logits)
-        lengths = {part: self._host_rows[part].mask.shape[1] for part in ("valid", "test")}
+        logits = processes.gather(logits)
         valid, test = logits[:, : stage.valid_rows], logits[:, stage.valid_rows :]
-        empty = np.zeros_like(valid[:, :1])
-        valid = np.concatenate([valid, empty], axis=1)
-        return {"valid": valid[:, :, : lengths["valid"]], "test": test[:, :, : lengths["test"]]}
+        parts = {"valid": with_empty_row(valid), "test": test}
+        return {p: x[:, :, : self._host_rows[p].mask.shape[1]] for p, x in parts.items()}
 
     def compile(self, name: str) -> tuple[StageTraining, Epochs, Predictions | None]:
         """Returns a stage, its epochs for all seeds, and the function for its inputs if frozen."""
@@ -416,20 +339,12 @@ class Trainer:
     def _epochs(self, name, state, history, per_seed, labels):
         """Yields the state and the history after each call, until all seeds have stopped."""
         _, epochs, _ = self.compile(name)
-        while len(history) < self.epochs(name) and not np.all(processes.whole(state.stopped)):
+        while len(history) < self.epochs(name) and not np.all(processes.gather(state.stopped)):
             state, records = epochs(state, per_seed, labels)
-            history.extend(by_epoch(processes.whole(records)))
+            history.extend(outcomes.by_epoch(processes.gather(records)))
             yield state, history
 
-    def _earlier(
-        self,
-        name: str,
-        seeds: Sequence[int],
-        lr_scales: Sequence[float] | None,
-        finished: Mapping[str, Outcome],
-        full: Mapping[str, np.ndarray],
-        stop_at: Mapping[str, StopAt] | None,
-    ):
+    def _earlier(self, name, seeds, finished, full, stop_at):
         """Returns a function that retrains the earlier stages and computes this stage's inputs.
 
         It trains for the selected epochs. Predicted numbers are in standard deviations of the
@@ -441,11 +356,11 @@ class Trainer:
             for earlier in self.stages[: self.stages.index(name)]:
                 stop = stop_at[earlier] if stop_at else self._no_stop(earlier, len(seeds))
                 stop = stop._replace(epoch=finished[earlier].best_epoch)
-                state = self.start(earlier, seeds, params, lr_scales, stop)
+                state = self.start(earlier, seeds, params, stop)
                 per_seed = self._inputs(earlier, state.params)
                 *_, (state, _) = self._epochs(earlier, state, [], per_seed, labels)
                 params = state.best
-            later = self.start(name, seeds, params, lr_scales).params
+            later = self.start(name, seeds, params).params
             predictions = self._inputs(name, later)["train"]
             references = [
                 self.objective.reference(jnp.asarray(part["train"])) for part in (labels, full)
@@ -463,24 +378,17 @@ class Trainer:
             self._plain = Resident(featureless(self._host_rows), self.mesh, self.parallel)
         return self._plain
 
-    @contextlib.contextmanager
-    def _compiling_ahead(self, name: str, seeds: int, labels: Mapping[str, np.ndarray]):
-        """Compiles the epochs of a stage in another thread while the context is active.
+    def _compiling(self, name, seeds, labels) -> contextlib.AbstractContextManager:
+        """Returns a context in which the epochs of a stage are compiled in another thread.
 
-        Does nothing with several processes, or if the stage reads predictions of other stages.
+        Nothing is compiled ahead with several processes, or if it reads other stages' predictions.
         """
         stage, _, predict = self.compile(name)
-        if predict or self.streamed or self.mesh.is_multi_process or self.parallel != "jit":
-            yield
-            return
+        if predict or self.mesh.is_multi_process or self.parallel != "jit":
+            return contextlib.nullcontext()
         layout = distribution.layout(self.mesh, by_seed=True)
         state = jax.tree.map(lambda x: x.update(sharding=layout), self.template(name, seeds))
-        context = contextvars.copy_context()
-        compile_ = in_standard_numbers(self._feed.compile)  # JAX's settings are per thread
-        with concurrent.futures.ThreadPoolExecutor(1) as executor:
-            done = executor.submit(context.run, compile_, stage, state, labels)
-            yield
-            done.result()
+        return self._feed.compiling(stage, state, labels)
 
 
 def _key(stage: str) -> int:

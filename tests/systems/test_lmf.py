@@ -141,7 +141,7 @@ def test_over_words_the_others_are_means_so_far():
         (list(DIMS), {"pivot": "face"}, "network.pivot"),
         (list(DIMS), {"rank": 0}, "network.rank"),
         (list(DIMS), {"sizes": {"speech": 3}}, "network.sizes"),
-        (list(DIMS), {"cells": "frames"}, "data.cells"),
+        (list(DIMS), {"cells": "frames"}, "network.cells"),
     ],
 )
 def test_what_cannot_be_built_is_refused(modalities, settings, place):

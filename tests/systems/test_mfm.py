@@ -178,9 +178,12 @@ def test_a_modality_of_any_name_has_the_default_sizes():
     [
         ({"private": {"text": 5}}, "network.private: none for 'speech'; expected one by its name"),
         ({"private": 5}, "network.private: a int; expected values by name"),
-        ({"hidden": {"default": 0}}, "network.hidden.text: 0; expected a whole number from 1"),
+        ({"hidden": {"default": 0}}, "network.hidden.default: 0; expected a whole number from 1"),
         ({"hidden": {"default": 1.5}}, "network.hidden.default: 1.5, a float; expected a whole"),
-        ({"private_dropout": {"default": 2.0}}, "network.private_dropout.text: 2.0; expected a r"),
+        (
+            {"private_dropout": {"default": 2.0}},
+            "network.private_dropout.default: 2.0; expected a r",
+        ),
         ({"inner": (1, 2)}, "network.inner: 2 sizes; expected four"),
         ({"cells": "word"}, "network.cells: 'word'; expected 'words'"),
         ({"memry": 3}, "network.memry: unknown; expected 'memory'"),

@@ -156,7 +156,7 @@ def test_a_modality_alone_is_refused_before_anything_is_trained():
         ({"hidden": 3}, "network.hidden: unknown"),
         ({"cells": "frame"}, "network.cells: 'frame'; expected 'frames'"),
         ({"frames": {"text": 5}}, "network.frames: none for 'speech'; expected one by its name"),
-        ({"frames": {"default": 0}}, "network.frames.text: 0; expected a whole number from 1"),
+        ({"frames": {"default": 0}}, "network.frames.default: 0; expected a whole number from 1"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings, said):

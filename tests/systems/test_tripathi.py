@@ -72,7 +72,10 @@ def test_its_answers_by_hand():
             {"branches": {"text": "recurrent"}},
             "network.branches: none for 'speech'; expected one by",
         ),
-        ({"branches": {"default": "lstm"}}, "network.branches.text: 'lstm'; expected one of recur"),
+        (
+            {"branches": {"default": "lstm"}},
+            "network.branches.default: 'lstm'; expected one of recur",
+        ),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings, said):

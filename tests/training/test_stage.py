@@ -13,9 +13,10 @@ from mman_jax.errors import InputError
 from mman_jax.systems import mman
 from mman_jax.systems.base import System
 from mman_jax.training.mesh import make_mesh
-from mman_jax.training.outcome import converged, of_seeds
+from mman_jax.training.outcome import Snapshot, converged, of_seeds
 from mman_jax.training.rows import filled_first
 from mman_jax.training.stage import record_failures
+from mman_jax.training.state import Record
 from mman_jax.training.trainer import Trainer
 from mman_jax.trial import results
 from tests import tiny
@@ -136,7 +137,9 @@ def finished():
     config = tiny.dense(dropout=0.3, epochs=4)
     config.train.towers.learning_rate.default = 1.0
     trainer, labels = tiny.trainer(config, seeds=2)
-    *_, snapshot = trainer.run(labels, [0, 1], lr_scales=[1.0, 1e38])
+    state = trainer.start("towers", [0, 1])._replace(lr_scale=np.float32([1.0, 1e38]))
+    history = Record(*np.zeros((5, 0, 2, 2), np.float32))
+    *_, snapshot = trainer.run(labels, [0, 1], Snapshot("towers", state, history, {}))
     return trainer, labels, snapshot
 
 
