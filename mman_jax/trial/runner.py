@@ -165,7 +165,7 @@ def _seconds_of_answering(trial: Trial, task: Task, snapshot: Snapshot) -> float
 
 def _best_params(snapshot: Snapshot, chosen: np.ndarray) -> Any:
     """Returns the best parameters of some seeds ([S] bool), gathered on every process."""
-    return jax.tree.map(lambda x: x[chosen], processes.whole(snapshot.state.best))
+    return jax.tree.map(lambda x: x[chosen], processes.gather(snapshot.state.best))
 
 
 def _summary(trial: Trial, scores: dict[str, dict[str, Any]]) -> dict[str, Any]:

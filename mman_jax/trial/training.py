@@ -16,7 +16,7 @@ from mman_jax.inference.model import Model
 from mman_jax.training import checkpoints, processes
 from mman_jax.training.learner import Learner
 from mman_jax.training.optimizer import plateau_of
-from mman_jax.training.outcome import Outcome, Snapshot, StopAt, refitted, retrain_until
+from mman_jax.training.outcome import Outcome, Snapshot, StopAt, join, refitted, retrain_until
 from mman_jax.training.trainer import Trainer
 from mman_jax.trial import boards, results
 from mman_jax.trial.curves import Log
@@ -173,7 +173,7 @@ def join_towers(
         InputError: a trial of the towers is not finished, or has other seeds.
     """
     trainer = cast(Trainer, trial.trainer)
-    first = trainer.stages[0]
+    first, second = trainer.stages[:2]
     params: dict[str, Any] = {}
     outcomes: dict[str, Outcome] = {}
     for name, folder in towers.items():
@@ -185,7 +185,8 @@ def join_towers(
         selects = trial.refit and stop_at is None
         model = Model.load(folder / (SELECTED if selects else "model") / task.name)
         params |= _with_failed_seeds(model, trial.seeds, folder)
-    return trainer.join(params, outcomes, trial.seeds, stop_at=stop_at)
+    joined = join([outcomes[head] for head in trainer.heads(first)])
+    return trainer.before(second, params, {first: joined}, trial.seeds, stop_at)
 
 
 def checkpoints_of(workdir: pathlib.Path, task: Task, retrained: bool = False) -> pathlib.Path:
