@@ -1,14 +1,14 @@
-"""JAX's own rules of numbers, whatever the process that imports the library has set."""
+"""JAX's standard rules of numbers, whatever the importing process has set."""
 
 import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
 import jax
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable)
 
 
 @contextlib.contextmanager
@@ -29,7 +29,7 @@ def standard_numbers() -> Iterator[None]:
 def in_standard_numbers(function: F) -> F:
     """Runs a function, or every step of a generator function, within `standard_numbers`."""
     if not inspect.isgeneratorfunction(function):
-        return standard_numbers()(function)
+        return cast(F, standard_numbers()(function))
 
     @functools.wraps(function)
     def steps(*args, **kwargs):
@@ -42,4 +42,4 @@ def in_standard_numbers(function: F) -> F:
                     return
             yield item
 
-    return steps
+    return cast(F, steps)

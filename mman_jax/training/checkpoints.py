@@ -35,7 +35,6 @@ _FORMAT = 1
 _NEWEST = 2
 _TRIES = 20
 
-# A small checkpoint must not be able to claim much memory.
 _FREE_BYTES = 64 << 20
 _LARGEST_RATIO = 500
 _LARGEST_DIGESTS = 16 << 20
@@ -56,7 +55,7 @@ def save(directory: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str, 
         card: a mapping that JSON can represent.
 
     Raises:
-        InputError: if the folder cannot be written.
+        InputError: the folder cannot be written.
     """
     import orbax.checkpoint as ocp
 
@@ -98,11 +97,10 @@ def restore(directory: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]] | 
         return None
     damage = None
     for _, path in sorted(_steps(directory), reverse=True):
-        # Orbax warns of what a failed read left behind; its exception reports the failure.
+        # Orbax also warns of a failed read; its exception reports the failure.
         with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
             try:
-                # Orbax never reads damaged files: with these it prints, hangs or returns wrong
-                # numbers.
+                # With damaged files Orbax prints, hangs or returns wrong numbers.
                 verify(path)
                 return _read(path)
             except InputError as error:
@@ -131,8 +129,9 @@ def pack_outcome(outcome: Outcome) -> dict[str, np.ndarray]:
 
 def unpack_outcome(arrays: Mapping[str, Any]) -> Outcome:
     """Restores the outcome that `pack_outcome` was given."""
-    *scores, history = _split_outcome(_ordered(arrays))
-    return Outcome(*scores, Record(*history))
+    leaves = dict(zip((*Outcome._fields[:-1], *Record._fields), _ordered(arrays), strict=True))
+    history = Record(**{name: leaves.pop(name) for name in Record._fields})
+    return Outcome(**leaves, history=history)
 
 
 def unpack(
@@ -140,7 +139,7 @@ def unpack(
     card: Mapping[str, Any],
     stages: Sequence[str],
     template: Callable[[str, int], State],
-    place: object = "",
+    place: object = "checkpoint",
 ) -> Snapshot:
     """Restores the snapshot that `pack` was given.
 
@@ -154,7 +153,6 @@ def unpack(
     Raises:
         InputError: if another version of the package or another network wrote it.
     """
-    place = place or "checkpoint"
     _check_format(card, place)
     if card["stage"] not in stages:
         raise InputError(place, f"stage {card['stage']!r:.40}", "one of " + ", ".join(stages))
@@ -172,7 +170,7 @@ def unpack(
 
 
 def unpack_finished(
-    arrays: Mapping[str, Any], card: Mapping[str, Any], stage: str, place: object = ""
+    arrays: Mapping[str, Any], card: Mapping[str, Any], stage: str, place: object = "checkpoint"
 ) -> Outcome:
     """Restores the outcome of a finished stage from a checkpoint.
 
@@ -185,7 +183,6 @@ def unpack_finished(
     Raises:
         InputError: if another version of the package wrote it, or the stage is not finished.
     """
-    place = place or "checkpoint"
     _check_format(card, place)
     if stage not in card["finished"]:
         raise InputError(place, f"stage {stage} is not finished", "a finished run")
@@ -309,11 +306,6 @@ def _ordered(numbered: Mapping[str, Any]) -> list[Any]:
     return [numbered[name] for name in sorted(numbered)]
 
 
-def _split_outcome(leaves: list[Any]) -> list[Any]:
-    scores = len(Outcome._fields) - 1
-    return [*leaves[:scores], leaves[scores:]]
-
-
 def _digests(folder: pathlib.Path) -> dict[str, str]:
     digests = {}
     for path in sorted(folder.rglob("*")):
@@ -386,7 +378,7 @@ def _read(step: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _check_size(step: pathlib.Path, metadata: Any) -> None:
-    claimed = 0
+    claimed = 0  # a small checkpoint must not claim much memory
     for leaf in jax.tree.leaves(metadata):
         chunk = getattr(leaf.storage, "chunk_shape", None) or ()
         values = max(math.prod(leaf.shape), math.prod(chunk))
@@ -405,8 +397,7 @@ def _steps(directory: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
 def _alone() -> Any:  # orbax.checkpoint.options.MultiprocessingOptions
     import orbax.checkpoint as ocp
 
-    # Arrays are gathered before they are saved, so one process saves or reads without waiting for
-    # others.
+    # Arrays were gathered: one process saves or reads without waiting for others.
     me = jax.process_index()
     return ocp.options.MultiprocessingOptions(
         primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"process_{me}"

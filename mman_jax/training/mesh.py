@@ -22,18 +22,19 @@ _BY_SEED, _EVERYWHERE = PartitionSpec(SEEDS), PartitionSpec()
 
 
 def make_mesh(seeds: int, parallel: str = "jit", seed_shards: int = 0, row_shards: int = 0) -> Mesh:
-    """Devices as [seed shards, row shards]: seeds first, since they never talk to one another.
+    """Arranges devices as [seed shards, row shards]: seeds first, since they never communicate.
 
-    Many devices give the numbers of one, but that with row shards dropout drops other units.
+    Several devices give the same numbers as one, except that with row shards dropout drops other
+    units.
 
     Args:
         seeds: S.
-        parallel: `jit`, or `pmap`, which spreads rows alone.
+        parallel: `jit`, or `pmap`, which spreads rows only.
         seed_shards: devices over which seeds are spread; 0: as many as divide both.
-        row_shards: devices over which each batch's rows are spread; 0: all that are left.
+        row_shards: devices over which each batch's rows are spread; 0: all remaining ones.
 
     Raises:
-        InputError: if the way is unknown, the devices are too few, or a process has none of them.
+        InputError: `parallel` is unknown, there are too few devices, or a process has none of them.
     """
     if parallel not in PARALLEL:
         raise InputError("parallel", repr(parallel), nearest(parallel, PARALLEL))
@@ -66,9 +67,10 @@ _QUICKLY = contextvars.ContextVar("quickly", default=False)
 
 @contextlib.contextmanager
 def compiling(quickly: bool) -> Iterator[None]:
-    """Within it, `quickly` says whether programs are compiled in a fifth of the time.
+    """Sets whether programs are compiled quickly while the context is active.
 
-    They then take about twice as long to run: for what is small. It changes nothing but on CPUs.
+    On CPUs, compiling then takes a fifth of the time, and running about twice as long; elsewhere
+    nothing changes.
     """
     token = _QUICKLY.set(quickly)
     try:
@@ -78,18 +80,18 @@ def compiling(quickly: bool) -> Iterator[None]:
 
 
 def is_quick() -> bool:
-    """Whether programs are compiled quickly here (see `compiling`)."""
+    """Returns whether programs are compiled quickly now (see `compiling`)."""
     return _QUICKLY.get()
 
 
 def use_cache(folder: str) -> str:
-    """Keeps compiled programs in a folder, for this process and later ones.
+    """Caches compiled programs in a folder, for this process and later ones.
 
     Args:
-        folder: path, in which `~` is the user's home; empty: programs are not kept.
+        folder: path, in which `~` is the user's home; empty: programs are not cached.
 
     Returns:
-        The path, expanded.
+        The expanded path.
     """
     folder = os.path.expanduser(folder)
     if folder:
@@ -99,20 +101,20 @@ def use_cache(folder: str) -> str:
     return folder
 
 
-def compiler_options(platform: str) -> dict[str, Any]:
-    """What the compiler is told here: to make fast programs, or to be quick (see `compiling`)."""
-    return _options(platform, _QUICKLY.get())
+def compiler_options(platform: str, once: bool = False) -> dict[str, Any]:
+    """Returns options of the compiler, for fast programs or for quick compilation.
 
-
-def once(platform: str) -> dict[str, Any]:
-    """What the compiler is told of a program that runs once: compiling it well would take longer
-    than it runs."""
-    return _options(platform, True)
+    Args:
+        platform: of the devices.
+        once: whether the program runs once, so that compiling it well would take longer than
+            running it; otherwise `compiling` decides.
+    """
+    return _options(platform, once or _QUICKLY.get())
 
 
 @functools.cache
 def _options(platform: str, quickly: bool) -> dict[str, Any]:
-    """Those options that the installed compiler knows: they come and go with its versions."""
+    """Returns the options that the installed compiler knows; they differ between versions."""
     if platform != "cpu":
         return {}
     # The CPU's default library for products takes about twice as long on the few rows of a scan
@@ -140,21 +142,21 @@ def _knows(name: str, value: Any) -> bool:
 
 
 def over_seeds(function: Callable, platform: str) -> Callable:
-    """Maps `function(state, own, shared)` over the leading axis of `state` and `own`.
+    """Maps `function(state, per_seed, shared)` over the leading axis of `state` and `per_seed`.
 
-    Side by side on an accelerator. On CPUs one after the other: a seed alone keeps the cores
-    busy, and its numbers are then the same among ten as alone.
+    On an accelerator, seeds run in parallel. On CPUs they run one after the other: one seed keeps
+    the cores busy, and its numbers are then the same among ten seeds as alone.
     """
 
-    def mapped(state, own, shared):
+    def mapped(state, per_seed, shared):
         if platform != "cpu":
-            return jax.vmap(function, (0, 0, None))(state, own, shared)
+            return jax.vmap(function, (0, 0, None))(state, per_seed, shared)
         if len(jax.tree.leaves(state)[0]) == 1:
-            one = jax.tree.map(lambda x: x[0], (state, own))
-            return jax.tree.map(lambda x: x[None], function(*one, shared))
-        return jax.lax.map(lambda x: function(*x, shared), (state, own))
+            state, per_seed = jax.tree.map(lambda x: x[0], (state, per_seed))
+            return jax.tree.map(lambda x: x[None], function(state, per_seed, shared))
+        return jax.lax.map(lambda x: function(*x, shared), (state, per_seed))
 
-    # What is compiled is called after what it does, wherever programs are listed.
+    # Lists of compiled programs then show the function's name.
     inner = function.func if isinstance(function, functools.partial) else function
     mapped.__name__ = mapped.__qualname__ = inner.__name__.strip("<>")
     return mapped
@@ -168,22 +170,21 @@ def distribute(
     shared: Any = _EVERYWHERE,
     out: PartitionSpec = _BY_SEED,
 ):
-    """Compiles `function(state, own, shared)` of one seed for all seeds on the mesh.
+    """Compiles `function(state, per_seed, shared)` of one seed for all seeds on the mesh.
 
     Args:
-        function: pure; sums over the axis `rows` where the mesh has more than one row shard.
+        function: pure; sums over the axis `rows` if the mesh has more than one row shard.
         mesh: what `make_mesh` returned.
         parallel: `jit` or `pmap`.
         donate: whether the state may be overwritten.
-        shared: how the arrays that all seeds share lie on the mesh, with `jit`; whole on every
-            device by default.
-        out: how the results lie on the mesh, with `jit`.
+        shared: layout of the arrays that all seeds share, with `jit`; replicated by default.
+        out: layout of the results, with `jit`.
     """
     platform = mesh.devices.flat[0].platform
     mapped = over_seeds(function, platform)
     if parallel == "pmap":
         devices = list(mesh.devices.flat)
-        # pmap wants something to spread: the shards' own numbers.
+        # pmap needs an argument to spread: the numbers of the shards.
         numbered = jax.pmap(
             lambda _, *arguments: mapped(*arguments),
             ROWS,
@@ -207,31 +208,31 @@ def distribute(
 
 
 def place(tree: Any, mesh: Mesh, by_seed: bool) -> Any:
-    """Puts arrays on the mesh: a leading seed axis spread, everything else on every device.
+    """Puts arrays on the mesh: a leading seed axis spread, everything else replicated.
 
     Args:
-        tree: arrays, whole on every process, or on the mesh already.
+        tree: arrays, complete on every process, or already on the mesh.
         mesh: what `make_mesh` returned.
         by_seed: whether the arrays lead with a seed axis [S, ...].
     """
     sharding = layout(mesh, by_seed)
 
-    def one(x):
+    def put(x):
         if mesh.is_multi_process and not isinstance(x, jax.Array):
-            # device_put would send the array around to see that all processes hold the same one.
+            # device_put would send the array to all processes, to compare it.
             return jax.make_array_from_callback(np.shape(x), sharding, np.asarray(x).__getitem__)
         return jax.device_put(x, sharding)
 
-    return jax.tree.map(one, tree)
+    return jax.tree.map(put, tree)
 
 
 def fits(size: int, mesh: Mesh) -> bool:
-    """Whether so many bytes take at most half of a device's memory."""
+    """Returns whether a number of bytes is at most half of a device's memory."""
     stats = mesh.local_devices[0].memory_stats() or {}
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return size <= stats.get("bytes_limit", pages) / 2
 
 
 def layout(mesh: Mesh, by_seed: bool) -> NamedSharding:
-    """How arrays lie on the mesh: a leading seed axis spread, or whole on every device."""
+    """Returns the layout of arrays on the mesh: a leading seed axis spread, or replicated."""
     return NamedSharding(mesh, _BY_SEED if by_seed else _EVERYWHERE)

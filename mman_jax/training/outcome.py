@@ -69,8 +69,8 @@ def unstack(history: Record) -> list[Record]:
 
 def outcome(state: State, history: Record) -> Outcome:
     """Collects the results of a stage, gathered on every process."""
-    arrays = tuple(getattr(state, name) for name in Outcome._fields[:-1])
-    return Outcome(*processes.gather(arrays), history)
+    arrays = {name: getattr(state, name) for name in Outcome._fields[:-1]}
+    return Outcome(**processes.gather(arrays), history=history)
 
 
 def converged(finished: Mapping[str, Outcome]) -> np.ndarray:
@@ -82,10 +82,12 @@ def converged(finished: Mapping[str, Outcome]) -> np.ndarray:
 
 def of_seeds(finished: Mapping[str, Outcome], chosen: np.ndarray) -> dict[str, Outcome]:
     """Selects the results of some seeds ([S] bool) in every stage."""
-    return {
-        name: Outcome(*(x[chosen] for x in o[:-1]), jax.tree.map(lambda x: x[:, chosen], o.history))
-        for name, o in finished.items()
-    }
+    subset = {}
+    for name, outcome in finished.items():
+        arrays = {field: getattr(outcome, field)[chosen] for field in Outcome._fields[:-1]}
+        history = jax.tree.map(lambda x: x[:, chosen], outcome.history)
+        subset[name] = Outcome(**arrays, history=history)
+    return subset
 
 
 def refitted(
@@ -119,8 +121,11 @@ def join(outcomes: Sequence[Outcome]) -> Outcome:
 
     histories = [jax.tree.map(lengthen, outcome.history) for outcome in outcomes]
     history = jax.tree.map(lambda *x: np.concatenate(x, axis=2), *histories)
-    scores = zip(*(outcome[:-1] for outcome in outcomes), strict=True)
-    return Outcome(*(np.concatenate(x, axis=1) for x in scores), history)
+    scores = {
+        field: np.concatenate([getattr(outcome, field) for outcome in outcomes], axis=1)
+        for field in Outcome._fields[:-1]
+    }
+    return Outcome(**scores, history=history)
 
 
 class StopAt(NamedTuple):

@@ -15,15 +15,15 @@ AUTO = "auto"
 
 
 def join(distributed: str) -> None:
-    """Makes this process one of several, before anything else asks JAX for its devices.
+    """Joins this process to others, before anything else asks JAX for its devices.
 
     Args:
-        distributed: the config's `distributed`: empty for a process on its own, `auto` where the
-            machines know of one another (a TPU pod slice, Slurm), or `ADDRESS:PORT,PROCESSES,ID`
+        distributed: the config's `distributed`: empty for a single process, `auto` where the
+            machines find each other (a TPU pod slice, Slurm), or `ADDRESS:PORT,PROCESSES,ID`
             with the address of process 0.
 
     Raises:
-        InputError: if it is none of these, or nothing tells of the other processes.
+        InputError: it is none of these, or no other processes can be found.
     """
     if not distributed:
         return
@@ -35,16 +35,16 @@ def join(distributed: str) -> None:
     except ValueError as error:
         raise InputError(
             "distributed",
-            f"{AUTO!r}, but nothing here tells of other processes ({error})",
+            f"{AUTO!r}, but no other processes can be found ({error})",
             "ADDRESS:PORT,PROCESSES,ID",
         ) from error
 
 
 def parse(distributed: str) -> tuple[str, int, int]:
-    """`ADDRESS:PORT,PROCESSES,ID` as the address with its port, the processes, and the ID.
+    """Parses `ADDRESS:PORT,PROCESSES,ID`; returns the address with its port, and two numbers.
 
     Raises:
-        InputError: if it is not of that form.
+        InputError: it has another form.
     """
     address, *counts = distributed.split(",")
     host, _, port = address.rpartition(":")
@@ -61,29 +61,29 @@ def parse(distributed: str) -> tuple[str, int, int]:
 
 
 def is_first() -> bool:
-    """Whether this is the process that writes files and talks to the user."""
+    """Returns whether this is the process that writes files and prints."""
     return jax.process_index() == 0
 
 
 def gather(tree: Any) -> Any:
-    """Arrays as NumPy arrays, also those of which other processes hold a part.
+    """Returns arrays as NumPy arrays, complete although other processes may hold parts of them.
 
-    Every process must call it, on the same arrays, and gets all of them.
+    Every process must call it, on the same arrays.
     """
 
-    def one(x):
+    def gather_array(x):
         if isinstance(x, jax.Array) and not x.is_fully_addressable:
             return multihost_utils.process_allgather(x, tiled=True)
         return np.asarray(x)
 
-    return jax.tree.map(one, tree)
+    return jax.tree.map(gather_array, tree)
 
 
 def agree(mine: bool) -> bool:
-    """What the first process says: for decisions that clocks or disks make."""
+    """Returns the first process's value, for decisions that depend on clocks or disks."""
     return bool(multihost_utils.broadcast_one_to_all(np.asarray(mine)))
 
 
 def wait(where: str) -> None:
-    """Returns once every process is at the same place."""
+    """Waits until every process is at the same place."""
     multihost_utils.sync_global_devices(where)

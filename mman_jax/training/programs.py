@@ -5,7 +5,7 @@ The functions run a stage for all seeds on a mesh; they are compiled when first 
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, ParamSpec
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from mman_jax.training import mesh as parallel
 from mman_jax.training.mesh import ROWS, SEEDS
 from mman_jax.training.optimizer import FROZEN
 from mman_jax.training.stage import StageTraining
-from mman_jax.types import hidden
+from mman_jax.types import unscored
 
 ANSWERS = ("training", "out_of_fold")
 """The predictions that a stage with frozen inputs may learn from: those of the networks that
@@ -26,10 +26,13 @@ trained on the same conversations, or of networks that did not (see `out_of_fold
 _CACHE_SIZE = 32
 """Functions of one kind that are cached; the least recently used are dropped."""
 
-Made = TypeVar("Made", bound=Callable)
+Arguments = ParamSpec("Arguments")
+Compiled = jax.stages.Wrapped
 
 
-def cached(make: Made) -> Made:
+def cached(
+    make: Callable[Arguments, Compiled],
+) -> Callable[Arguments, Compiled]:
     """Caches the compiled functions that `make` returns, by its arguments and `mesh.compiling`.
 
     Trainers of equal stages and shapes therefore run the same programs.
@@ -40,12 +43,12 @@ def cached(make: Made) -> Made:
     """
 
     @functools.lru_cache(_CACHE_SIZE)
-    def make_once(quickly: bool, *arguments: Any) -> Callable:
-        return make(*arguments)
+    def make_once(quickly: bool, *args: Arguments.args, **kwargs: Arguments.kwargs):
+        return make(*args, **kwargs)
 
     @functools.wraps(make)
-    def lookup(*arguments: Any) -> Callable:
-        return make_once(parallel.is_quick(), *arguments)
+    def lookup(*args: Arguments.args, **kwargs: Arguments.kwargs):
+        return make_once(parallel.is_quick(), *args, **kwargs)
 
     return lookup
 
@@ -91,7 +94,7 @@ def inputs_are_frozen(
 
 
 @cached
-def start(stage: StageTraining, sizes: tuple[tuple[str, int], ...], mesh: Mesh) -> Callable:
+def start(stage: StageTraining, sizes: tuple[tuple[str, int], ...], mesh: Mesh) -> Compiled:
     """Builds all seeds' first states; compiled quickly, since it runs once in a training."""
 
     def begin(seed, stop_at, params):
@@ -103,18 +106,18 @@ def start(stage: StageTraining, sizes: tuple[tuple[str, int], ...], mesh: Mesh) 
     return jax.jit(
         jax.vmap(begin),
         out_shardings=parallel.layout(mesh, by_seed=True),
-        compiler_options=parallel.once(mesh.devices.flat[0].platform),
+        compiler_options=parallel.compiler_options(mesh.devices.flat[0].platform, once=True),
     )
 
 
 @cached
-def epochs(stage: StageTraining, count: int, mesh: Mesh, way: str) -> Callable:
+def epochs(stage: StageTraining, count: int, mesh: Mesh, way: str) -> Compiled:
     """Compiles `stage.epochs` for `count` epochs; the rows lie on every device."""
     return parallel.distribute(functools.partial(stage.epochs, count=count), mesh, way)
 
 
 @cached
-def predictions(stage: StageTraining, mesh: Mesh) -> Callable:
+def predictions(stage: StageTraining, mesh: Mesh) -> Compiled:
     """Compiles `stage.predictions` by part; the rows lie on every device."""
 
     def predict(params, per_seed, rows):
@@ -128,31 +131,31 @@ def predictions(stage: StageTraining, mesh: Mesh) -> Callable:
 
 
 @cached
-def step(stage: StageTraining, mesh: Mesh) -> Callable:
+def step(stage: StageTraining, mesh: Mesh) -> Compiled:
     """Compiles `stage.step` of (state, {}, its other arguments), a batch spread over `ROWS`."""
     return _spread(lambda state, _, x: stage.step(state, *x), mesh, (ROWS, None, None), donate=True)
 
 
 @cached
-def score(stage: StageTraining, mesh: Mesh) -> Callable:
+def score(stage: StageTraining, mesh: Mesh) -> Compiled:
     """Compiles `stage.score` of (params, {}, its other arguments), a batch spread over `ROWS`."""
     return _spread(lambda params, _, x: stage.score(params, *x), mesh, (ROWS, ROWS, None))
 
 
 @cached
-def averaged(stage: StageTraining, mesh: Mesh) -> Callable:
+def averaged(stage: StageTraining, mesh: Mesh) -> Compiled:
     """Compiles `stage.averaged` of (state, {}, ())."""
     return _spread(lambda state, _, __: stage.averaged(state), mesh, ())
 
 
 @cached
-def finish(stage: StageTraining, mesh: Mesh) -> Callable:
+def finish(stage: StageTraining, mesh: Mesh) -> Compiled:
     """Compiles `stage.finish` of (state, its other arguments, ())."""
     return _spread(lambda state, more, _: stage.finish(state, *more), mesh, (), donate=True)
 
 
 @cached
-def outputs(stage: StageTraining, mesh: Mesh) -> Callable:
+def outputs(stage: StageTraining, mesh: Mesh) -> Compiled:
     """Compiles `stage.outputs` of (params, {}, a batch), both spread over `ROWS`."""
 
     def answer(params, _, batch):
@@ -191,7 +194,8 @@ def out_of_fold(
 
     for group in range(int(groups.max()) + 1):
         members = groups == group
-        others = hidden(labels["train"], members)
+        others = labels["train"].copy()
+        others[members] = unscored(others.dtype)
         train = merge(train_and_predict({**labels, "train": others}), train, members)
     return dict(train)
 

@@ -318,7 +318,7 @@ class StageTraining:
             {"params": params},
             batch.inputs,
             train=train,
-            rngs={"dropout": dropout_key} if train else None,
+            rngs=None if dropout_key is None else {"dropout": dropout_key},
             method=self.method,
         )
         return outputs

@@ -49,6 +49,6 @@ def test_auto_where_nothing_tells_of_others_is_refused(monkeypatch):
     with pytest.raises(InputError) as caught:
         processes.join("auto")
     assert str(caught.value) == (
-        "distributed: 'auto', but nothing here tells of other processes "
+        "distributed: 'auto', but no other processes can be found "
         "(coordinator_address should be defined.); expected ADDRESS:PORT,PROCESSES,ID"
     )
