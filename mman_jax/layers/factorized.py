@@ -128,12 +128,12 @@ class Layer(nn.Module):
         weights = jnp.flip(jnp.cumsum(jnp.flip(weights, axis=1), axis=1), axis=1)
         place = [0] * len(self.widths)
         for group in groups:
-            own = [
+            queries, keys = (
                 jnp.concatenate([y[..., columns[m]] for m in group], -1) for y in (asking, cells)
-            ]
-            there = functools.reduce(jnp.logical_or, (known[..., m] for m in group))
-            name = "group_" + "_".join(map(str, group))
-            found = Group(self.heads, self.dropout, name=name)(*own, seen & there[:, None], train)
+            )
+            group_known = functools.reduce(jnp.logical_or, (known[..., m] for m in group))
+            attend = Group(self.heads, self.dropout, name="group_" + "_".join(map(str, group)))
+            found = attend(queries, keys, seen & group_known[:, None], train)
             factors = [
                 jnp.repeat(weights[m, :, place[m], None], self.widths[m], axis=1) for m in group
             ]

@@ -46,8 +46,8 @@ class Network(nn.Module):
         features, _, reset, present = inputs
         state = state or {}
         back = band(reset, self.window, state.get("count"), self.ahead)
-        there = [present.get(m, jnp.ones(reset.shape, bool)) for m in self.modalities]
-        there = jnp.stack(there, axis=-1)
+        masks = [present.get(m, jnp.ones(reset.shape, bool)) for m in self.modalities]
+        there = jnp.stack(masks, axis=-1)
         parts = []
         for number, m in enumerate(self.modalities):
             own = there[..., number, None]

@@ -172,13 +172,14 @@ class MFM(System):
             size = self._own("private_factor", m)
             net = Perceptron(size, size, self._own("private_dropout", m), name=f"factor_{m}")
             both = jnp.concatenate([factor, nn.relu(net(codes[m], train))], axis=-1)
-            decoder = {"hidden": both.shape[-1], "feeds_back": True, "name": f"decoder_{m}"}
+            size, name = both.shape[-1], f"decoder_{m}"
             if self.cells == "words":
                 last = _last_cells(reset)
                 both = jnp.take_along_axis(both, last[..., None], axis=1)
-                found, _ = LSTM(**decoder)(both, reset)
+                found, _ = LSTM(size, feeds_back=True, name=name)(both, reset)
             else:
-                steps = FramesLSTM(**decoder)(both[:, :, None], jnp.ones((*reset.shape, 1), bool))
+                decoder = FramesLSTM(size, feeds_back=True, name=name)
+                steps = decoder(both[:, :, None], jnp.ones((*reset.shape, 1), bool))
                 found = steps[0][:, :, 0]
             rebuilt[m] = nn.Dense(x[m].shape[-1], name=f"rebuild_{m}")(found)
         return rebuilt

@@ -34,9 +34,9 @@ NAME, CLSTM_EF, CLSTM_LF, CLSTM_MMA, _CLSTM = "mman", "clstm_ef", "clstm_lf", "c
 _SPEECH = {"iemocap": ("57.12",), "parameters": ("1.27",)}
 _EF = {"iemocap": ("69.75",), "parameters": ("2.00",)}
 _LF = {"iemocap": ("71.78",), "parameters": ("4.73",)}
-_MMA = {"iemocap": ("71.66",), "parameters": ("1.27",)}
+_MMA: dict[str, tuple[str, ...]] = {"iemocap": ("71.66",), "parameters": ("1.27",)}
 _MMA |= {"binary4": ("92.15", "82.93", "76.99", "93.32")}
-_MMAN = {"iemocap": ("73.94",), "parameters": ("4.39",)}
+_MMAN: dict[str, tuple[str, ...]] = {"iemocap": ("73.94",), "parameters": ("4.39",)}
 _MMAN |= {"binary4": ("92.68", "83.14", "75.61", "92.90")}
 _PAPERS = {
     CLSTM_EF: Citation("cLSTM-EF", "modalities concatenated", "", _EF),
@@ -96,11 +96,12 @@ class MMAN(System):
         share: dict[str, Any] = {"low": 0.0, "high": 0.7}
         units: dict[str, Any] = {"low": 32, "high": 300, "log": True}
         if not head:
-            return {
+            shared: Ranges = {
                 "train.batch": {"low": 5, "high": 40, "log": True},
                 "train.towers.weight_decay": {"low": 1e-6, "high": 1e-1, "log": True},
                 "network.modality_dropout": {"low": 0.0, "high": 0.3},
-            } | TRAINING
+            }
+            return shared | TRAINING
         if head == FUSION:
             return {
                 "network.fusion.kind": {"choices": _LATE},

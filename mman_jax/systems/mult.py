@@ -169,8 +169,8 @@ class _Network(nn.Module):
             return self._of_frames(features, train, present), {}
         state = state or {}
         back = band(reset, self.window, state.get("count"))
-        there = [present.get(m, jnp.ones(reset.shape, bool)) for m in self.modalities]
-        there = jnp.stack(there, axis=-1)
+        masks = [present.get(m, jnp.ones(reset.shape, bool)) for m in self.modalities]
+        there = jnp.stack(masks, axis=-1)
         embedded = self._embed(features, back.position, there, train)
         known = after(state.get("there"), there.astype(jnp.float32))
         sources = after(state.get("sources"), embedded)

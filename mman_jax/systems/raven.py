@@ -6,7 +6,6 @@ passes a batch normalisation (features here are standard scores already). Over u
 an utterance, and each other modality has one frame in it.
 """
 
-import functools
 from typing import Annotated, Any, ClassVar
 
 import flax.linen as nn
@@ -97,7 +96,8 @@ class RAVEN(System):
         pivot = find_pivot(self.pivot, self.modalities)
         there, word = present.get(pivot), features[pivot]
         word = word if there is None else jnp.where(there[..., None], word, 0)
-        gated, moved = [], []
+        gated: list[Array] = []
+        moved: list[Array] = []
         for m in self.modalities:
             if m == pivot:
                 continue
@@ -114,7 +114,7 @@ class RAVEN(System):
         shift = nn.Dense(word.shape[-1], name="shift")(jnp.concatenate(gated, axis=-1))
         shift = self.cap(shift, word)
         if all(x is not None for x in moved):
-            shift = jnp.where(functools.reduce(jnp.logical_or, moved), shift, 0)
+            shift = jnp.where(jnp.any(jnp.stack(moved), axis=0), shift, 0)
         word = word + shift
         self.sow("intermediates", "shifted", word)
         found, last = LSTM(self.hidden, name="lstm")(drop(word), reset, there, state)

@@ -106,11 +106,11 @@ class Rozgic(Estimator):
 
     def check(self, fitted: Mapping[str, np.ndarray], dims: Mapping[str, int]) -> None:
         """See `Estimator.check`."""
-        sizes = np.shape(fitted.get("vectors", 0))
-        count = sizes[0] if sizes else 0
-        shapes = dict.fromkeys(_OF_NODES, (len(nodes(self.outputs)),))
-        shapes["weights"] += (count,)
-        shapes |= {"vectors": (count, sum(dims[m] for m in self.modalities)), "gamma": ()}
+        count = len(np.atleast_1d(fitted.get("vectors", 0)))
+        machines = len(nodes(self.outputs))
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(_OF_NODES, (machines,))
+        shapes |= {"weights": (machines, count), "gamma": ()}
+        shapes["vectors"] = (count, sum(dims[m] for m in self.modalities))
         for name in sorted(shapes.keys() | fitted.keys()):
             if name not in shapes or name not in fitted:
                 raise InputError(name, "unknown" if name in fitted else "missing", "as it was fit")
@@ -171,7 +171,9 @@ def ensemble(first: np.ndarray, classes: int) -> np.ndarray:
         Probabilities [N, C].
     """
     alone = np.eye(classes, dtype=first.dtype)
-    means = {(c,): np.broadcast_to(alone[c], (len(first), classes)) for c in range(classes)}
+    means: dict[tuple[int, ...], np.ndarray] = {
+        (c,): np.broadcast_to(alone[c], (len(first), classes)) for c in range(classes)
+    }
     for number, (left, right) in enumerate(nodes(classes)):
         members = tuple(sorted(left + right))
         share = trees(len(left)) * trees(len(right)) / trees(len(members))
@@ -182,7 +184,7 @@ def ensemble(first: np.ndarray, classes: int) -> np.ndarray:
 
 
 def _node(
-    svm: Any, cost: float, gamma: float, vectors: np.ndarray, classes: np.ndarray, split: Split
+    svm: Any, cost: float, gamma: Any, vectors: np.ndarray, classes: np.ndarray, split: Split
 ) -> tuple[np.ndarray, float, float, float]:
     """Weights [N], offset, slope and shift of one node."""
     own = np.flatnonzero(np.isin(classes, split[0] + split[1]))

@@ -76,7 +76,8 @@ class Case:
     def draw(self, number: int = 0, cells: int = CELLS) -> dict[str, np.ndarray]:
         """Draws features [B, cells, D] of each modality; others for each number."""
         random = np.random.default_rng([self.seed, number])
-        return {m: np.float32(random.normal(size=(ROWS, cells, d))) for m, d in self.dims.items()}
+        sizes = {m: (ROWS, cells, d) for m, d in self.dims.items()}
+        return {m: random.normal(size=size).astype(np.float32) for m, size in sizes.items()}
 
     def present(self, everywhere: bool = False) -> dict[str, np.ndarray]:
         """Returns where each modality is present, [B, U] bool: not everywhere, unless asked for."""
@@ -133,8 +134,9 @@ class Case:
 
     @functools.cached_property
     def _gradients(self) -> Any:
-        weights = np.random.default_rng(self.seed).normal(size=(*REAL.shape, self.outputs))
-        weights = np.float32(weights * REAL[..., None])
+        random = np.random.default_rng(self.seed)
+        weights = random.normal(size=(*REAL.shape, self.outputs)) * REAL[..., None]
+        weights = weights.astype(np.float32)
 
         def loss(params, features, inputs, seed):
             inputs = inputs._replace(features=features)
@@ -152,14 +154,14 @@ class Case:
         if not holds:
             raise AssertionError(f"{self.system_class.__name__}: {name}: {problem}")
 
-    def require_close(self, found: Any, expected: Any, name: str, problem: str) -> None:
+    def require_close(self, actual: Any, expected: Any, name: str, problem: str) -> None:
         """Requires two trees of arrays to be equal up to rounding."""
-        close = jax.tree.map(lambda x, y: np.allclose(x, y, 1e-4, 1e-5), found, expected)
+        close = jax.tree.map(lambda x, y: np.allclose(x, y, 1e-4, 1e-5), actual, expected)
         self.require(all(jax.tree.leaves(close)), name, problem)
 
-    def require_equal(self, found: Any, expected: Any, name: str, problem: str) -> None:
+    def require_equal(self, actual: Any, expected: Any, name: str, problem: str) -> None:
         """Requires two trees of arrays to be equal bit for bit."""
-        same = jax.tree.map(np.array_equal, found, expected)
+        same = jax.tree.map(np.array_equal, actual, expected)
         self.require(all(jax.tree.leaves(same)), name, problem)
 
 

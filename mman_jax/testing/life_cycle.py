@@ -68,8 +68,9 @@ def _train(case: Case, parts: Parts) -> tuple[Any, np.ndarray]:
         packed = checkpoints.pack(several[0])
         start = checkpoints.unpack(*packed, trainer.stages, trainer.template)
         *_, resumed = trainer.run(labels, seeds, start)
-        pair = ((x.state, x.finished) for x in (resumed, snapshots[-1]))
-        case.require_equal(*pair, _CYCLE, f"resuming in {stage!r} gives other numbers")
+        actual, expected = ((x.state, x.finished) for x in (resumed, snapshots[-1]))
+        problem = f"resuming in {stage!r} gives other numbers"
+        case.require_equal(actual, expected, _CYCLE, problem)
     return before, trainer.answers(before)["test"]
 
 
@@ -112,7 +113,7 @@ def _corpus(case: Case) -> Corpus:
     present = {m: random.random(count) < 0.8 for m in case.dims}
     drawn = {m: random.normal(size=(count, d)) for m, d in case.dims.items()}
     return Corpus(
-        features={m: np.float32(x * present[m][:, None]) for m, x in drawn.items()},
+        features={m: (x * present[m][:, None]).astype(np.float32) for m, x in drawn.items()},
         labels=np.arange(count, dtype=np.int32) % case.outputs,
         label_names=tuple(f"class_{n}" for n in range(case.outputs)),
         lengths=lengths,

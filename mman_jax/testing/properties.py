@@ -50,20 +50,23 @@ def check_stages(case: Case) -> None:
     for stage in case.system.stages():
         reads = case.predict(case.draw(), method=stage.reads)[0] if stage.reads else case.draw()
         logits, _ = case.predict(reads, method=stage.method)
-        pairs = [{head: x.get(head) for head in stage.heads} for x in (logits, expected)]
+        actual, wanted = ({h: x.get(h) for h in stage.heads} for x in (logits, expected))
         problem = f"{stage.method!r} of stage {stage.name!r} gives other logits than `__call__`"
-        case.require_close(*pairs, "stages", problem)
+        case.require_close(actual, wanted, "stages", problem)
 
 
 def check_padding(case: Case) -> None:
     """Requires that neither the values nor the amount of padding change any logits or loss."""
     features, present, more = case.draw(), case.present(), case.draw(2, 2)
     other = {m: np.where(REAL[..., None], x, case.draw(1)[m]) for m, x in features.items()}
-    before, after = ([*case.gradients(x, present)[:2]] for x in (features, other))
-    before.append(case.predict(features, RESET, present)[0])
-    after.append(case.predict(other, RESET, present)[0])
-    before, after = (jax.tree.map(lambda x: x[REAL] if x.ndim else x, t) for t in (before, after))
-    case.require_close(after, before, "padding", "its values change logits or the loss")
+
+    def outputs(x):
+        loss, logits, *_ = case.gradients(x, present)
+        trees = loss, logits, case.predict(x, RESET, present)[0]
+        return jax.tree.map(lambda x: x[REAL] if x.ndim else x, trees)
+
+    before = outputs(features)
+    case.require_close(outputs(other), before, "padding", "its values change logits or the loss")
     longer = {m: np.concatenate([x, more[m]], axis=1) for m, x in features.items()}
     present = {m: np.pad(x, ((0, 0), (0, 2))) for m, x in present.items()}
     reset = np.pad(RESET, ((0, 0), (0, 2)))
@@ -87,8 +90,10 @@ def check_packing(case: Case) -> None:
         reset[:, 0] = reset[:, length : length + 1] = True
         mask = np.broadcast_to(np.arange(CELLS) < length, reset.shape)
         alone, _ = case.predict(features, reset, present, mask=mask)
-        pair = {h: x[0, :length] for h, x in alone.items()}, {h: x[here] for h, x in packed.items()}
-        case.require_close(*pair, "packing", "logits depend on other conversations of the batch")
+        actual = {head: x[0, :length] for head, x in alone.items()}
+        expected = {head: x[here] for head, x in packed.items()}
+        problem = "logits depend on other conversations of the batch"
+        case.require_close(actual, expected, "packing", problem)
 
 
 def check_causality(case: Case) -> None:
@@ -114,8 +119,10 @@ def check_causality(case: Case) -> None:
             case.require((reaches & others).any(), name, problem)
     if system.causal:  # also where no gradient shows it
         other = {m: np.where((steps < 3)[:, None], x, -x) for m, x in case.draw().items()}
-        pair = [{h: x[:, :3] for h, x in case.predict(f)[0].items()} for f in (case.draw(), other)]
-        case.require_close(*pair, name, "logits depend on the values of later utterances")
+        first, second = (
+            {h: x[:, :3] for h, x in case.predict(f)[0].items()} for f in (case.draw(), other)
+        )
+        case.require_close(first, second, name, "logits depend on the values of later utterances")
 
 
 def check_streaming(case: Case) -> None:
@@ -134,29 +141,34 @@ def check_streaming(case: Case) -> None:
         logits, state = case.predict(features, reset, present, state, mask=mask)
         old, new = (jax.tree.map(lambda x: (x.shape, x.dtype), x) for x in (last, state))
         case.require(old == new, "streaming", "the state changes its structure, shapes or dtypes")
-        real = REAL[:, u]
-        pair = ({h: x[real, at] for h, x in t.items()} for t, at in ((logits, 0), (expected, u)))
+        streamed = {head: x[REAL[:, u], 0] for head, x in logits.items()}
+        at_once = {head: x[REAL[:, u], u] for head, x in expected.items()}
         problem = f"logits of utterance {u} differ from those of the whole row"
-        case.require_close(*pair, "streaming", problem)
+        case.require_close(streamed, at_once, "streaming", problem)
 
 
 def check_missing_modalities(case: Case) -> None:
     """Requires that features of a missing modality, also NaN, change nothing."""
     name, present, features = "missing modalities", case.present(), case.draw()
-    broken = {m: np.where(present[m][..., None], x, np.nan) for m, x in features.items()}
-    broken = {m: np.float32(x) for m, x in broken.items()}
-    pair = (case.predict(x, RESET, present)[0] for x in (features, broken))
-    case.require_equal(*pair, name, "their features change logits")
-    pair = (case.gradients(x, present)[:2] for x in (features, broken))
-    case.require_equal(*pair, name, "their features change the loss")
-    _, _, by_params, by_features = case.gradients(broken, present)
+    broken = {
+        m: np.where(present[m][..., None], x, np.float32(np.nan)) for m, x in features.items()
+    }
+    logits, other_logits = (case.predict(x, RESET, present)[0] for x in (features, broken))
+    case.require_equal(logits, other_logits, name, "their features change logits")
+    loss, by_head, _, _ = case.gradients(features, present)
+    other_loss, other_by_head, by_params, by_features = case.gradients(broken, present)
+    problem = "their features change the loss"
+    case.require_equal((loss, by_head), (other_loss, other_by_head), name, problem)
     finite = all(np.isfinite(x).all() for x in jax.tree.leaves(by_params))
     case.require(finite, name, "a NaN among their features reaches a gradient")
     for m, gradient in by_features.items():
         case.require(not gradient[~present[m]].any(), name, f"{m!r} has a gradient where missing")
-    pair = (case.predict(features, RESET, x)[0] for x in (None, case.present(everywhere=True)))
-    pair = ({head: x[REAL] for head, x in logits.items()} for logits in pair)
-    case.require_close(*pair, name, "logits change where `present` is True everywhere")
+    absent, everywhere = (
+        {head: x[REAL] for head, x in case.predict(features, RESET, present)[0].items()}
+        for present in (None, case.present(everywhere=True))
+    )
+    problem = "logits change where `present` is True everywhere"
+    case.require_close(absent, everywhere, name, problem)
 
 
 def check_gradients(case: Case) -> None:
@@ -182,7 +194,8 @@ def check_estimator(case: Case) -> None:
     """Requires an estimator to repeat itself, know no context and accept missing modalities."""
     random, count = np.random.default_rng(case.seed), 12 * case.outputs
     labels = np.arange(count, dtype=np.int32) % case.outputs
-    features = {m: np.float32(random.normal(size=(count, d))) for m, d in case.dims.items()}
+    sizes = {m: (count, d) for m, d in case.dims.items()}
+    features = {m: random.normal(size=size).astype(np.float32) for m, size in sizes.items()}
     for number, x in enumerate(features.values()):
         x += labels[:, None]
         x[number :: len(features) + 1] = 0  # missing

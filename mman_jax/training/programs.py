@@ -5,7 +5,7 @@ The functions run a stage for all seeds on a mesh; they are compiled when first 
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ParamSpec
+from typing import Any, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -26,13 +26,10 @@ trained on the same conversations, or of networks that did not (see `out_of_fold
 _CACHE_SIZE = 32
 """Functions of one kind that are cached; the least recently used are dropped."""
 
-Arguments = ParamSpec("Arguments")
-Compiled = jax.stages.Wrapped
+Make = TypeVar("Make", bound=Callable)
 
 
-def cached(
-    make: Callable[Arguments, Compiled],
-) -> Callable[Arguments, Compiled]:
+def cached(make: Make) -> Make:
     """Caches the compiled functions that `make` returns, by its arguments and `mesh.compiling`.
 
     Trainers of equal stages and shapes therefore run the same programs.
@@ -43,14 +40,14 @@ def cached(
     """
 
     @functools.lru_cache(_CACHE_SIZE)
-    def make_once(quickly: bool, *args: Arguments.args, **kwargs: Arguments.kwargs):
-        return make(*args, **kwargs)
+    def make_once(quickly: bool, *arguments: Any) -> Callable:
+        return make(*arguments)
 
     @functools.wraps(make)
-    def lookup(*args: Arguments.args, **kwargs: Arguments.kwargs):
-        return make_once(parallel.is_quick(), *args, **kwargs)
+    def lookup(*arguments: Any) -> Callable:
+        return make_once(parallel.is_quick(), *arguments)
 
-    return lookup
+    return cast(Make, lookup)
 
 
 def initial(
@@ -94,7 +91,7 @@ def inputs_are_frozen(
 
 
 @cached
-def start(stage: StageTraining, sizes: tuple[tuple[str, int], ...], mesh: Mesh) -> Compiled:
+def start(stage: StageTraining, sizes: tuple[tuple[str, int], ...], mesh: Mesh) -> Callable:
     """Builds all seeds' first states; compiled quickly, since it runs once in a training."""
 
     def begin(seed, stop_at, params):
@@ -111,13 +108,13 @@ def start(stage: StageTraining, sizes: tuple[tuple[str, int], ...], mesh: Mesh) 
 
 
 @cached
-def epochs(stage: StageTraining, count: int, mesh: Mesh, way: str) -> Compiled:
+def epochs(stage: StageTraining, count: int, mesh: Mesh, way: str) -> Any:
     """Compiles `stage.epochs` for `count` epochs; the rows lie on every device."""
     return parallel.distribute(functools.partial(stage.epochs, count=count), mesh, way)
 
 
 @cached
-def predictions(stage: StageTraining, mesh: Mesh) -> Compiled:
+def predictions(stage: StageTraining, mesh: Mesh) -> Callable:
     """Compiles `stage.predictions` by part; the rows lie on every device."""
 
     def predict(params, per_seed, rows):
@@ -131,31 +128,31 @@ def predictions(stage: StageTraining, mesh: Mesh) -> Compiled:
 
 
 @cached
-def step(stage: StageTraining, mesh: Mesh) -> Compiled:
+def step(stage: StageTraining, mesh: Mesh) -> Callable:
     """Compiles `stage.step` of (state, {}, its other arguments), a batch spread over `ROWS`."""
     return _spread(lambda state, _, x: stage.step(state, *x), mesh, (ROWS, None, None), donate=True)
 
 
 @cached
-def score(stage: StageTraining, mesh: Mesh) -> Compiled:
+def score(stage: StageTraining, mesh: Mesh) -> Callable:
     """Compiles `stage.score` of (params, {}, its other arguments), a batch spread over `ROWS`."""
     return _spread(lambda params, _, x: stage.score(params, *x), mesh, (ROWS, ROWS, None))
 
 
 @cached
-def averaged(stage: StageTraining, mesh: Mesh) -> Compiled:
+def averaged(stage: StageTraining, mesh: Mesh) -> Callable:
     """Compiles `stage.averaged` of (state, {}, ())."""
     return _spread(lambda state, _, __: stage.averaged(state), mesh, ())
 
 
 @cached
-def finish(stage: StageTraining, mesh: Mesh) -> Compiled:
+def finish(stage: StageTraining, mesh: Mesh) -> Callable:
     """Compiles `stage.finish` of (state, its other arguments, ())."""
     return _spread(lambda state, more, _: stage.finish(state, *more), mesh, (), donate=True)
 
 
 @cached
-def outputs(stage: StageTraining, mesh: Mesh) -> Compiled:
+def outputs(stage: StageTraining, mesh: Mesh) -> Callable:
     """Compiles `stage.outputs` of (params, {}, a batch), both spread over `ROWS`."""
 
     def answer(params, _, batch):

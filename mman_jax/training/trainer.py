@@ -252,7 +252,7 @@ class Trainer:
             seeds: S seeds.
             stop_at: see `run`.
         """
-        state = self.start(stage, seeds, params, stop_at and stop_at[stage])
+        state = self.start(stage, seeds, params, stop_at[stage] if stop_at else None)
         last = list(finished.values())[-1]
         empty = jax.tree.map(lambda x: x[:0, :, :1], last.history)
         return Snapshot(stage, state, empty, dict(finished))
