@@ -1,4 +1,4 @@
-"""The documentation says what is there, leaves nothing public out, and needs no network."""
+"""The documentation agrees with the code, leaves nothing public out, and needs no network."""
 
 import html.parser
 import importlib
@@ -14,16 +14,16 @@ from pathlib import Path
 import pytest
 
 import mman_jax
-from docs.hooks import architecture, reference, systems
+from docs.hooks import architecture, reference, tables
 from mman_jax.cli.main import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "README.md"]
 APART = ("mman_jax.configs", "mman_jax.cli.")
 MODULES = ["mman_jax"] + [
-    found.name
-    for found in pkgutil.walk_packages(mman_jax.__path__, "mman_jax.")
-    if "._" not in found.name and not found.name.startswith(APART)
+    info.name
+    for info in pkgutil.walk_packages(mman_jax.__path__, "mman_jax.")
+    if "._" not in info.name and not info.name.startswith(APART)
 ]
 LOADING = {"script": "src", "img": "src", "iframe": "src", "source": "src", "object": "data"}
 
@@ -40,17 +40,17 @@ def test_the_reference_has_every_module_once():
     assert sorted(listed) == sorted(reference.page(module) for module in MODULES)
 
 
-def drawn():
+def texts():
     return [text.get_text() for text in architecture.draw().axes[0].texts]
 
 
 def test_the_picture_follows_the_code(monkeypatch):
-    before = drawn()
+    before = texts()
     assert "MMAN: 4 392 184 parameters" in before  # the paper's Table 2: 4.39 million
     assert 'Tower "mma"' in before
     assert "LateFusion" in before
     monkeypatch.setattr(architecture.splits.split, "__qualname__", "renamed")
-    assert "renamed: train, valid, test" in drawn()
+    assert "renamed: train, valid, test" in texts()
     monkeypatch.delattr(architecture.optimizer, "labels")
     with pytest.raises(AttributeError, match="labels"):
         architecture.draw()
@@ -100,8 +100,16 @@ def test_the_citation_is_whole_and_of_this_version():
 
 
 def test_the_table_of_systems_is_made_from_the_classes():
-    page = systems.PAGE.read_text(encoding="utf-8")
-    assert systems.written(page) == page, "run python -m docs.hooks.systems"
+    page = tables.PAGE.read_text(encoding="utf-8")
+    assert tables.with_systems(page) == page, "run python -m docs.hooks.tables"
+
+
+def test_the_tables_of_settings_have_every_field_and_its_description():
+    page = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([\w.]+)` \| .* \| (.*) \|$", tables.with_settings(page), re.MULTILINE)
+    described = dict(rows)
+    assert {"data.path", "network.early.dense", "train.towers.patience"} <= described.keys()
+    assert [field for field, description in rows if not description] == []
 
 
 @pytest.fixture(scope="module")
@@ -123,30 +131,30 @@ def test_every_public_name_has_an_entry(site):
             continue
         module = importlib.import_module(name)
         page = (site / reference.page(name)).with_suffix(".html").read_text(encoding="utf-8")
-        own = [
+        local = [
             member
             for member, value in vars(module).items()
             if (inspect.isclass(value) or inspect.isfunction(value))
             and value.__module__ == name
             and not member.startswith("_")
         ]
-        missing = [member for member in own if f'id="{name}.{member}"' not in page]
+        missing = [member for member in local if f'id="{name}.{member}"' not in page]
         assert missing == [], name
 
 
 class Loaded(html.parser.HTMLParser):
-    """Collects what a browser loads by itself, links that a reader follows left out."""
+    """Collects the addresses that a browser loads by itself, without the links of a reader."""
 
     def __init__(self):
         super().__init__()
         self.urls = []
 
     def handle_starttag(self, tag, attributes):
-        given = dict(attributes)
-        if tag == "link" and given.get("rel") not in ("canonical", "next", "prev"):
-            self.urls.append(given.get("href") or "")
+        values = dict(attributes)
+        if tag == "link" and values.get("rel") not in ("canonical", "next", "prev"):
+            self.urls.append(values.get("href") or "")
         elif tag in LOADING:
-            self.urls.append(given.get(LOADING[tag]) or "")
+            self.urls.append(values.get(LOADING[tag]) or "")
 
 
 def test_pages_load_nothing_from_the_network(site):

@@ -1,4 +1,4 @@
-"""What MkDocs calls while it builds the site."""
+"""Hooks of MkDocs, which add the generated parts of the site."""
 
 import sys
 from pathlib import Path
@@ -8,11 +8,11 @@ from mkdocs.structure.files import File
 # MkDocs runs this file on its own: the checkout is to be documented, not what is installed.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from docs.hooks import architecture, reference
+from docs.hooks import architecture, reference, tables
 from mman_jax.files.whole import read_json
 from mman_jax.report import contents, html
 
-REPORT = Path(__file__).parents[2] / "experiments/results/mosi"
+RESULTS = Path(__file__).parents[2] / "experiments/results"
 
 
 def on_config(config):
@@ -22,14 +22,21 @@ def on_config(config):
 
 
 def on_files(files, config):
-    """Adds what is not written by hand: the picture, a report, and a page for every module."""
+    """Adds the pictures, a report, and a page for every module."""
     files.append(File.generated(config, "architecture.svg", content=architecture.svg()))
-    page = html.render(contents.document(read_json(REPORT / "results.json")))
+    page = html.render(contents.document(read_json(RESULTS / "mosi/results.json")))
     files.append(File.generated(config, "mosi/report.html", content=page))
-    for path in sorted((REPORT / "figures").glob("*.png")):
+    for path in sorted((RESULTS / "mosi/figures").glob("*.png")):
         place = f"mosi/figures/{path.name}"
         files.append(File.generated(config, place, abs_src_path=str(path)))
+    picture = str(RESULTS / "look/page.png")
+    files.append(File.generated(config, "look.png", abs_src_path=picture))
     for module in reference.modules():
         page = File.generated(config, reference.page(module), content=reference.content(module))
         files.append(page)
     return files
+
+
+def on_page_markdown(markdown, page, **_):
+    """Writes the tables of settings into their page."""
+    return tables.with_settings(markdown) if page.file.src_path == "settings.md" else markdown

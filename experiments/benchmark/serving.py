@@ -1,6 +1,7 @@
-"""The service under load, client and server on this machine."""
+"""The service under load; the client runs on the same machine."""
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
@@ -10,108 +11,274 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from configs import mman
-from experiments.benchmark import client
-from experiments.benchmark.peer_pytorch import CLASSES, DIMS
-from experiments.benchmark.timing import line
+from experiments.benchmark.measure import measurement
+from experiments.benchmark.peers import CLASSES, DIMS
 from mman_jax.data.scaling import Scaling
 from mman_jax.errors import InputError
 from mman_jax.evaluation.metrics import METRICS
 from mman_jax.inference.model import Model
 from mman_jax.systems import build
 
-CONVERSATIONS, TARGET, SECONDS = 500, 5000, 10
-_SOAK, _LIVES = 200_000, 40  # utterances in all, and of a conversation
+CONVERSATIONS, RATE, SECONDS = 500, 2500, 10
+_SOAK, _LIFE = 200_000, 40  # utterances in all, and of one conversation
+_VARIANTS = 4  # different requests of a connection
+
+
+class Load(NamedTuple):
+    """The service's answers to a load.
+
+    Attributes:
+        seconds: duration of the load.
+        latencies: seconds from the time an utterance was due to its answer.
+        refused: number of requests with another status than 200.
+        wrong: number of answers to another conversation or utterance.
+    """
+
+    seconds: float
+    latencies: np.ndarray
+    refused: int
+    wrong: int
+
+    def measurement(self, case: str, **fields: Any) -> dict[str, Any]:
+        """Returns a line of the benchmark."""
+        p50, p99 = 1e3 * np.percentile(self.latencies, [50, 99])
+        return measurement(
+            case,
+            self.seconds,
+            **fields,
+            utterances=len(self.latencies),
+            utterances_per_second=len(self.latencies) / self.seconds,
+            milliseconds={"p50": float(p50), "p99": float(p99)},
+            refused=self.refused,
+            wrong=self.wrong,
+        )
+
+
+class Connection(asyncio.Protocol):
+    """A connection that sends the utterances of one conversation, one after the other."""
+
+    def __init__(self, name: str, as_numbers: bool, random: np.random.Generator):
+        """Prepares the requests.
+
+        Args:
+            name: name of the conversation.
+            as_numbers: whether features are sent as lists of numbers instead of base64.
+            random: generator of the features.
+        """
+        self.name, self.utterance = name, 0
+        self.remaining = 0
+        """Number of utterances to send as soon as the one before is answered."""
+        self.reset()
+        self._due: list[float] = []
+        self._buffer = b""
+        self._requests = [_request(name, as_numbers, random) for _ in range(_VARIANTS)]
+
+    @property
+    def busy(self) -> bool:
+        """Whether an utterance waits for its answer."""
+        return bool(self._due)
+
+    def reset(self) -> None:
+        """Forgets all latencies and errors."""
+        self.latencies: list[float] = []
+        self.wrong = self.refused = 0
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keeps the transport."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def ask(self, due: float) -> None:
+        """Sends an utterance now, or as soon as the one before is answered."""
+        self._due.append(due)
+        if len(self._due) == 1:
+            self._send()
+
+    def data_received(self, data: bytes) -> None:
+        """Checks an answer and sends the next utterance."""
+        self._buffer += data
+        head, separator, body = self._buffer.partition(b"\r\n\r\n")
+        if not separator:
+            return
+        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        if len(body) < length:
+            return
+        self._buffer = b""
+        due = self._due.pop(0)
+        if head[9:12] == b"200":
+            self.utterance += 1
+            self.latencies.append(time.perf_counter() - due)
+            start = f'{{"conversation":"{self.name}","utterance":{self.utterance},'
+            self.wrong += not body.startswith(start.encode())
+        else:
+            self.refused += 1
+        if self.remaining > 0:
+            self.remaining -= 1
+            self._due.append(time.perf_counter())
+        if self._due:
+            self._send()
+
+    def _send(self) -> None:
+        self._transport.write(self._requests[self.utterance % _VARIANTS])
+
+
+def _request(name: str, as_numbers: bool, random: np.random.Generator) -> bytes:
+    features: dict[str, Any] = {}
+    for modality, size in DIMS.items():
+        values = random.standard_normal(size, np.float32)
+        if as_numbers:
+            features[modality] = [round(float(x), 6) for x in values]
+        else:
+            features[modality] = base64.b64encode(values.tobytes()).decode()
+    body = json.dumps({"features": features}).encode()
+    return (
+        f"POST /conversations/{name}/utterances HTTP/1.1\r\nHost: localhost\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+
+
+async def connect(port: int, prefix: str, count: int, as_numbers: bool = False) -> list[Connection]:
+    """Opens connections to a service on this machine, each with a conversation of its own."""
+    random, loop = np.random.default_rng(0), asyncio.get_running_loop()
+    connections = [Connection(f"{prefix}{i}", as_numbers, random) for i in range(count)]
+    for connection in connections:
+        await loop.create_connection(lambda c=connection: c, "127.0.0.1", port)
+    return connections
+
+
+async def closed_loop(
+    connections: Sequence[Connection], seconds: float = 0, utterances: int = sys.maxsize
+) -> Load:
+    """Loads the service; each connection sends as soon as its last utterance is answered.
+
+    Args:
+        connections: the connections.
+        seconds: duration; ignored if `utterances` is given.
+        utterances: number of utterances of each connection.
+    """
+    start = _reset(connections)
+    for connection in connections:
+        connection.remaining = utterances - 1
+        connection.ask(time.perf_counter())
+    if utterances == sys.maxsize:
+        await asyncio.sleep(seconds)
+        for connection in connections:
+            connection.remaining = 0
+    return await _finish(connections, start)
+
+
+async def open_loop(connections: Sequence[Connection], rate: float, seconds: float) -> Load:
+    """Loads the service with `rate` utterances per second, due at random times."""
+    random = np.random.default_rng(1)
+    count = int(rate * seconds)
+    due = np.cumsum(random.exponential(1 / rate, count)) + time.perf_counter()
+    start, sent = _reset(connections), 0
+    while sent < count:
+        now = time.perf_counter()
+        while sent < count and due[sent] <= now:
+            connections[sent % len(connections)].ask(float(due[sent]))
+            sent += 1
+        await asyncio.sleep(0.001)
+    return await _finish(connections, start)
+
+
+def _reset(connections: Sequence[Connection]) -> float:
+    for connection in connections:
+        connection.reset()
+    return time.perf_counter()
+
+
+async def _finish(connections: Sequence[Connection], start: float) -> Load:
+    while any(connection.busy for connection in connections):
+        await asyncio.sleep(0.002)
+    latencies = np.concatenate([connection.latencies for connection in connections])
+    refused = sum(connection.refused for connection in connections)
+    wrong = sum(connection.wrong for connection in connections)
+    return Load(time.perf_counter() - start, latencies, refused, wrong)
 
 
 def case_serve(_: np.ndarray) -> Iterator[dict[str, Any]]:
-    """Utterances a second over HTTP, and how long each takes at half of what is aimed at.
+    """Measures the service's throughput and latencies under four loads.
 
-    `cpu_microseconds` are those that an utterance costs the service and the client, whatever else
-    the machine does.
-
-    `position` says how they come: `closed` (each conversation waits for its answer), `half` (at
-    2500 a second, whether or not answers come; times count from when each was due), `twice` (at
-    twice what `closed` reached, over four times as many connections), `after` (as `half` at a
-    quarter of what `closed` reached, right after `twice`).
+    `position` names the load: `closed` (each conversation waits for its answer), `half` (2500
+    utterances per second, whether or not answers come), `twice` (twice the rate of `closed`, over
+    four times as many connections), `after` (a quarter of the rate of `closed`, right after
+    `twice`). `cpu_microseconds` are those of an utterance.
     """
     for form in ("base64", "numbers"):
-        with _served(f"--conversations={4 * CONVERSATIONS}") as (port, process):
-            for found in _run(_measured(port, process.pid, form == "numbers")):
-                yield found | {"features": form}
+        with _service(f"--conversations={4 * CONVERSATIONS}") as (port, process):
+            for line in _run(_serve_loads(port, process.pid, form == "numbers")):
+                yield line | {"features": form}
+
+
+async def _serve_loads(port: int, pid: int, as_numbers: bool) -> list[dict[str, Any]]:
+    connections = await connect(port, "c", CONVERSATIONS, as_numbers)
+    await closed_loop(connections, 2)  # warms up
+    before = _cpu_seconds(pid), time.process_time()
+    closed = await closed_loop(connections, SECONDS)
+    count = len(closed.latencies)
+    reached = count / closed.seconds
+    cpu = {
+        "service": 1e6 * (_cpu_seconds(pid) - before[0]) / count,
+        "client": 1e6 * (time.process_time() - before[1]) / count,
+    }
+    half = await open_loop(connections, RATE, SECONDS)
+    further = await connect(port, "d", 3 * CONVERSATIONS, as_numbers)
+    twice = await open_loop(connections + further, 2 * reached, SECONDS / 2)
+    after = await open_loop(connections, reached / 4, SECONDS / 2)
+    return [
+        closed.measurement("serve", position="closed", cpu_microseconds=cpu),
+        half.measurement("serve", position="half"),
+        twice.measurement("serve", position="twice"),
+        after.measurement("serve", position="after"),
+    ]
 
 
 def case_soak(_: np.ndarray) -> Iterator[dict[str, Any]]:
-    """Conversations that come and go: what the service's memory does meanwhile (Linux)."""
-    with _served("--conversations=600", "--idle_seconds=0") as (port, process):
-        yield from _run(_soaked(port, process.pid))
+    """Measures the service's memory while conversations come and go (Linux)."""
+    with _service("--conversations=600", "--idle_seconds=0") as (port, process):
+        yield _run(_soak(port, process.pid))
 
 
-async def _measured(port: int, pid: int, text: bool) -> list[dict[str, Any]]:
-    connections = await client.connect(port, _names("c", CONVERSATIONS), DIMS, text)
-    await client.closed(connections, 2)  # until all is warm
-    before = _spent(pid), time.process_time()
-    closed = await client.closed(connections, SECONDS)
-    spent = _spent(pid) - before[0], time.process_time() - before[1]
-    count = len(closed.latencies)
-    cpu = dict(zip(("service", "client"), (1e6 * s / count for s in spent), strict=True))
-    reached = count / closed.seconds
-    half = await client.paced(connections, TARGET / 2, SECONDS)
-    more = await client.connect(port, _names("d", 3 * CONVERSATIONS), DIMS, text)
-    twice = await client.paced(connections + more, 2 * reached, SECONDS / 2)
-    after = await client.paced(connections, reached / 4, SECONDS / 2)
-    several = {"closed": closed, "half": half, "twice": twice, "after": after}
-    lines = [_line("serve", load, position=name) for name, load in several.items()]
-    return [lines[0] | {"cpu_microseconds": cpu}, *lines[1:]]
-
-
-async def _soaked(port: int, pid: int) -> list[dict[str, Any]]:
-    connections, memory, answered = [], [], 0
-    lives = _SOAK // (CONVERSATIONS * _LIVES)
-    for life in range(lives):
+async def _soak(port: int, pid: int) -> dict[str, Any]:
+    connections: list[Connection] = []
+    memory, answered = [], 0
+    for life in range(_SOAK // (CONVERSATIONS * _LIFE)):
         for connection in connections:
             connection.close()
-        connections = await client.connect(port, _names(f"life{life}_", CONVERSATIONS), DIMS)
-        load = await client.counted(connections, _LIVES)
+        connections = await connect(port, f"life{life}_", CONVERSATIONS)
+        load = await closed_loop(connections, utterances=_LIFE)
         answered += len(load.latencies)
-        memory.append(_memory(pid))
-        last = _line("soak", load, life=life)
-    early, late = memory[1], memory[-1]
-    return [last | {"answered": answered, "memory_mib": memory, "growth": late / early - 1}]
-
-
-def _line(case: str, load: client.Load, **more: Any) -> dict[str, Any]:
-    found = dict(zip(("p50", "p99"), 1e3 * np.percentile(load.latencies, [50, 99]), strict=True))
-    return line(
-        case,
-        load.seconds,
-        **more,
-        utterances=len(load.latencies),
-        utterances_per_second=len(load.latencies) / load.seconds,
-        milliseconds={name: float(value) for name, value in found.items()},
-        refused=load.refused,
-        wrong=load.wrong,
-    )
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+        memory.append(int(status.split("VmRSS:")[1].split()[0]) / 1024)
+    growth = memory[-1] / memory[1] - 1
+    return load.measurement("soak", life=life, answered=answered, memory_mib=memory, growth=growth)
 
 
 @contextlib.contextmanager
-def _served(*flags: str) -> Iterator[tuple[int, subprocess.Popen]]:
-    """A service of an untrained MMAN: its port, and its process."""
+def _service(*flags: str) -> Iterator[tuple[int, subprocess.Popen]]:
+    """Starts a service of an untrained MMAN and gives its port and its process."""
     with tempfile.TemporaryDirectory() as folder:
-        untrained(pathlib.Path(folder))
-        command = (sys.executable, "-m", "experiments.serve", f"--checkpoint={folder}", "--port=0")
+        write_untrained(pathlib.Path(folder))
+        command = [sys.executable, "-m", "experiments.serve", f"--checkpoint={folder}", "--port=0"]
         process = subprocess.Popen([*command, *flags], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
         try:
-            said = process.stdout.readline().split(":")
-            if len(said) < 3:
+            fields = process.stdout.readline().split(":")
+            if len(fields) < 3:
                 raise InputError("the service", "did not start", "pip install 'mman_jax[serve]'")
-            yield int(said[2].split(",")[0]), process
+            yield int(fields[2].split(",")[0]), process
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait()
@@ -120,41 +287,31 @@ def _served(*flags: str) -> Iterator[tuple[int, subprocess.Popen]]:
 def _run(work: Coroutine[Any, Any, Any]) -> Any:
     import uvicorn
 
-    loop: Callable | None = uvicorn.Config("").get_loop_factory()  # uvloop, where it is installed
+    loop: Callable | None = uvicorn.Config("").get_loop_factory()  # uvloop if it is installed
     with asyncio.Runner(loop_factory=loop) as runner:
         return runner.run(work)
 
 
-def _names(prefix: str, count: int) -> list[str]:
-    return [f"{prefix}{i}" for i in range(count)]
-
-
-def _spent(pid: int) -> float:
-    """Seconds of CPU time that a process has taken (Linux)."""
+def _cpu_seconds(pid: int) -> float:
+    """Returns the CPU time of a process (Linux)."""
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _memory(pid: int) -> float:
-    """MiB that a process holds."""
-    status = pathlib.Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) / 1024
-
-
-def untrained(workdir: pathlib.Path) -> None:
-    """Writes a run's folder, as far as answers need it: MMAN of one seed, with random weights."""
-    network = build(mman.get_config().network, list(DIMS), CLASSES)
+def write_untrained(workdir: pathlib.Path) -> None:
+    """Writes the folder of a run as far as predictions need it: an MMAN with random weights."""
+    settings = mman.get_config().network
+    network = build(settings, list(DIMS), CLASSES)
     params = jax.jit(network.init)(jax.random.key(0), network.example(DIMS))["params"]
     scaling = Scaling(
         {m: np.zeros(d, np.float32) for m, d in DIMS.items()},
         {m: np.ones(d, np.float32) for m, d in DIMS.items()},
     )
-    settings, classes = mman.get_config().network.to_dict(), ("a", "b", "c", "d")
-    stacked = jax.tree.map(lambda x: np.asarray(x)[None], params)
-    model = Model(stacked, scaling, settings, dict(DIMS), classes)
+    one_seed = jax.tree.map(lambda x: np.asarray(x)[None], params)
+    model = Model(one_seed, scaling, settings.to_dict(), dict(DIMS), ("a", "b", "c", "d"))
     model.save(workdir / "model" / "auto")
-    spread = {"mean": 0.0, "std": 0.0, "per_seed": [0.0]}
-    scores: dict[str, Any] = dict.fromkeys(METRICS, spread) | {"majority_accuracy": 0.0}
+    score = {"mean": 0.0, "std": 0.0, "per_seed": [0.0]}
+    scores: dict[str, Any] = dict.fromkeys(METRICS, score) | {"majority_accuracy": 0.0}
     results = {"system": "mman", "protocol": "auto", "parameters": {"total": 1}, "towers": {}}
     results |= dict.fromkeys(("test", "validation", "test_oracle"), scores)
     (workdir / "results.json").write_text(json.dumps(results))

@@ -1,27 +1,30 @@
-"""Speed of each system in training and in answering, on random features of CMU-MOSI's sizes.
+"""Speed of each system in training and prediction, on random features of CMU-MOSI's sizes.
 
-    python -m experiments.benchmark.systems --system=mult [--utterances=9,23]
+    python -m experiments.benchmark.systems --system=mult
 
-times one, in a process of its own, whose memory then is that system's; `experiments.bench
---case=systems` times all, and MulT in PyTorch beside ours where torch is installed.
+measures one system, whose process then has the memory of that system alone. `experiments.bench
+--case=systems` measures all of them, and MulT in PyTorch if torch is installed.
 """
 
 import argparse
 import importlib.util
 import json
 import resource
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import numpy as np
 
-from experiments.benchmark.peer_mult import CLASSES, DIMS, LENGTHS
-from experiments.benchmark.rows import conversations, parts
-from experiments.benchmark.timing import line, median
+from experiments.benchmark.measure import (
+    child_measurement,
+    conversations,
+    measurement,
+    median_seconds,
+    parts,
+)
+from experiments.benchmark.peers import MOSI_CLASSES, MOSI_DIMS, MOSI_LENGTHS
 from mman_jax.errors import InputError
 from mman_jax.systems import SYSTEMS, build
 from mman_jax.training import mesh as parallel
@@ -30,47 +33,42 @@ from mman_jax.trial.config import network, of
 
 
 def case_systems(_: np.ndarray) -> Iterator[dict[str, Any]]:
-    """An epoch and the answers of every system, each in a process of its own."""
-    for name, kind in SYSTEMS.items():
+    """Measures an epoch and the predictions of every system, each in a process of its own."""
+    for name, system in SYSTEMS.items():
         try:
-            kind.check_installed()
+            system.check_installed()
         except InputError:
             continue
-        found = _in_a_process("experiments.benchmark.systems", f"--system={name}")
-        yield found
+        line = child_measurement("experiments.benchmark.systems", f"--system={name}")
+        yield line
         if name == "mult" and importlib.util.find_spec("torch") is not None:
-            other = _in_a_process("experiments.benchmark.peer_mult")
-            yield other | {
-                "times_ours": other["seconds"] / found["seconds"],
-                "answering_times_ours": other["answering_seconds"] / found["answering_seconds"],
+            peer = child_measurement("experiments.benchmark.peers", "--network=mult")
+            yield peer | {
+                "times_ours": peer["seconds"] / line["seconds"],
+                "answering_times_ours": peer["answering_seconds"] / line["answering_seconds"],
             }
 
 
-def measure(name: str, lengths: Sequence[int]) -> dict[str, Any]:
-    """Seconds of an epoch (of each of its stages one) and of all answers, and the memory.
-
-    Args:
-        name: of a system.
-        lengths: utterances of each conversation.
-    """
-    rows = conversations(np.array(lengths), dims=DIMS, classes=CLASSES)
+def measure(name: str) -> dict[str, Any]:
+    """Returns the time of an epoch of each stage and of all predictions, and the peak memory."""
+    rows = conversations(np.array(MOSI_LENGTHS), dims=MOSI_DIMS, classes=MOSI_CLASSES)
     config = of(name)
-    system, held = build(network(config), list(DIMS), CLASSES), parts(rows)
-    labels = {part: batch.labels for part, batch in held.items()}
-    learner = make_learner(system, config.train, held, CLASSES, parallel.make_mesh(1))
+    system, by_part = build(network(config), list(MOSI_DIMS), MOSI_CLASSES), parts(rows)
+    labels = {part: batch.labels for part, batch in by_part.items()}
+    mesh = parallel.make_mesh(1)
+    learner = make_learner(system, config.train, by_part, MOSI_CLASSES, mesh)
     seconds, params = _epoch(learner, config.train, labels)
-    answers = median(lambda: jax.block_until_ready(system.predict_seeds(params, rows.inputs)))
-    parameters = learner.parameters or learner.trainable(params)
+    predicting = median_seconds(lambda: system.predict_seeds(params, rows.inputs))
     utterances = int(rows.mask.sum())
-    return line(
+    return measurement(
         "systems",
         seconds,
         system=name,
-        parameters=parameters,
+        parameters=learner.parameters or learner.trainable(params),
         utterances=utterances,
         utterances_per_second=utterances / seconds,
-        answering_seconds=answers,
-        answers_per_second=utterances / answers,
+        answering_seconds=predicting,
+        answers_per_second=utterances / predicting,
         peak_memory_gib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
     )
 
@@ -90,25 +88,16 @@ def _epoch(learner: Learner, settings: Any, labels: dict[str, np.ndarray]) -> tu
         seconds.setdefault(snapshot.stage, []).append(now - clock)
         clock = now
     if learner.resumes:
-        seconds[snapshot.stage].pop()  # the last snapshot only says that all is finished
-    warm = (several[1:] or several for several in seconds.values())  # the first compiles
-    return sum(float(np.median(several)) for several in warm), snapshot.state.best
-
-
-def _in_a_process(module: str, *arguments: str) -> dict[str, Any]:
-    ended = subprocess.run(
-        [sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, text=True, check=True
-    )
-    return json.loads(ended.stdout)
+        seconds[snapshot.stage].pop()  # the last snapshot only reports the end
+    after_compiling = (times[1:] or times for times in seconds.values())
+    return sum(float(np.median(times)) for times in after_compiling), snapshot.state.best
 
 
 def main() -> None:
-    """Prints one system's line."""
+    """Prints the line of one system."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--system", choices=SYSTEMS, required=True)
-    parser.add_argument("--utterances", default=",".join(map(str, LENGTHS)))
-    arguments = parser.parse_args()
-    print(json.dumps(measure(arguments.system, [*map(int, arguments.utterances.split(","))])))
+    print(json.dumps(measure(parser.parse_args().system)))
 
 
 if __name__ == "__main__":

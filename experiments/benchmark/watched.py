@@ -1,16 +1,17 @@
-"""A command as it is, and when it had what: `python -m experiments.benchmark.watched FILE run ...`.
+"""Recorder of a command's start: `python -m experiments.benchmark.watched FILE run ...`.
 
-FILE gets JSON: `parts`, a list of what took how long, each with a `part`, its `seconds` and
-`cpu_seconds`; and `programs`, the seconds of each that was compiled, of tracing, lowering and
-compiling (or reading what was compiled before).
+FILE receives JSON: `parts`, with the `seconds` and `cpu_seconds` of each `part` of the command; and
+`programs`, the seconds that tracing, lowering and compiling of each compiled program took (or
+reading it from the cache). This module imports nothing large, because it measures imports.
 """
 
+import contextlib
 import importlib
 import json
 import pathlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 _STAGES = {
@@ -18,95 +19,90 @@ _STAGES = {
     "jaxpr_to_mlir_module_duration": "lower",
     "backend_compile_duration": "compile",
 }
-_FIRST_EPOCH = "epoch 1/"
 
 
 class Watch:
-    """Notes how long parts of a command take."""
+    """Records when the parts of a command end, and what JAX compiles meanwhile."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.parts: list[dict[str, Any]] = []
         self.programs: list[dict[str, Any]] = []
-        self._began = self._clocks()
+        self._start = _clocks()
         self._traced: dict[str, float] = {}
 
-    def ended(self, part: str, since: tuple[float, float] | None = None) -> None:
-        """Notes a part that ends now.
-
-        Args:
-            part: its name.
-            since: clocks when it began; by default those of the command.
-        """
-        before = since or self._began
-        seconds, cpu = (now - then for now, then in zip(self._clocks(), before, strict=True))
+    def end(self, part: str, start: tuple[float, float] | None = None) -> None:
+        """Records a part that ends now and began at `start`, by default with the command."""
+        before = start or self._start
+        seconds, cpu = (now - then for now, then in zip(_clocks(), before, strict=True))
         self.parts.append({"part": part, "seconds": seconds, "cpu_seconds": cpu})
 
     def timed(self, part: str, function: Callable) -> Callable:
-        """The same function, noted."""
+        """Returns a function that also records each call as a part."""
 
         def call(*arguments, **named):
-            since = self._clocks()
-            found = function(*arguments, **named)
-            self.ended(part, since)
-            return found
+            start = _clocks()
+            result = function(*arguments, **named)
+            self.end(part, start)
+            return result
 
         return call
 
-    def compiled(self, event: str, seconds: float, **about: Any) -> None:
-        """Listens to JAX: tracing, lowering and compiling of a program, one after the other."""
-        stage, name = _STAGES.get(event.rpartition("/")[2]), about.get("fun_name", "")
+    def compiled(self, event: str, seconds: float, **details: Any) -> None:
+        """Records an event of JAX; a program is traced, then lowered, then compiled."""
+        stage, name = _STAGES.get(event.rpartition("/")[2]), details.get("fun_name", "")
         if stage == "trace":
             self._traced[name] = seconds
         elif stage == "lower":
             trace = self._traced.pop(name.removeprefix("jit(").removesuffix(")"), 0.0)
             self.programs.append({"program": name, "trace": trace, "lower": seconds})
         elif stage == "compile":
-            open_ = [p for p in self.programs if p["program"] == name and "compile" not in p]
-            for program in open_[:1]:
-                program["compile"] = seconds
+            for program in self.programs:
+                if program["program"] == name and "compile" not in program:
+                    program["compile"] = seconds
+                    break
 
-    def write(self, text: str) -> int:
-        """In place of standard output's: notes the end of the first epoch."""
-        if _FIRST_EPOCH in text and all(part["part"] != "first epoch" for part in self.parts):
-            self.ended("first epoch")
-        return self._write(text)
-
-    def listen(self) -> None:
-        """From now on what is printed and compiled is noted."""
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Records compiled programs and, from the standard output, the end of the first epoch."""
         from jax import monitoring
 
-        self._write, sys.stdout.write = sys.stdout.write, self.write
+        original = sys.stdout.write
+
+        def write(text: str) -> int:
+            if "epoch 1/" in text and all(part["part"] != "first epoch" for part in self.parts):
+                self.end("first epoch")
+            return original(text)
+
+        sys.stdout.write = write  # type: ignore[method-assign]  # restored below
         monitoring.register_event_duration_secs_listener(self.compiled)
-
-    def ignore(self) -> None:
-        """From now on nothing is noted."""
-        from jax import monitoring
-
-        sys.stdout.write = self._write
-        monitoring.unregister_event_duration_listener(self.compiled)
-
-    @staticmethod
-    def _clocks() -> tuple[float, float]:
-        return time.perf_counter(), time.process_time()
+        try:
+            yield
+        finally:
+            sys.stdout.write = original  # type: ignore[method-assign]
+            monitoring.unregister_event_duration_listener(self.compiled)
 
 
 def main() -> None:
-    """Runs the command that is named, watched."""
-    watch = Watch()
-    file, name, *rest = sys.argv[1:]
-    sys.argv = [f"experiments/{name}.py", *rest]
+    """Runs the command named by the second argument and writes the record to the first."""
+    recorder = Watch()
+    file, name, *flags = sys.argv[1:]
+    sys.argv = [f"experiments/{name}.py", *flags]
     module = importlib.import_module(f"mman_jax.cli.{name}")
     command = importlib.import_module("mman_jax.cli.terminal.command")
-    watch.ended("imports")
-    watch.listen()
+    recorder.end("imports")
     if hasattr(module, "load_models"):
-        module.load_models = watch.timed("restoring", module.load_models)
+        module.load_models = recorder.timed("restoring", module.load_models)
     try:
-        command.run(module)
+        with recorder.listening():
+            command.run(module)
     finally:
-        watch.ended("whole")
-        told = {"parts": watch.parts, "programs": watch.programs}
-        pathlib.Path(file).write_text(json.dumps(told), encoding="utf-8")
+        recorder.end("whole")
+        watched = {"parts": recorder.parts, "programs": recorder.programs}
+        pathlib.Path(file).write_text(json.dumps(watched), encoding="utf-8")
+
+
+def _clocks() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ from mman_jax.study.folds import Inner, prepare_inner
 from mman_jax.study.sweep import Budget, Sweep
 from mman_jax.systems import SYSTEMS, build
 from mman_jax.systems.mman import papers
-from mman_jax.trial import config as configs
 from mman_jax.trial.config import change, network, of, title
 from tests import tiny
 from tests.data import small
@@ -240,15 +239,6 @@ def test_the_config_that_is_written_is_what_was_found(config, tmp_path):
     if title(config) == "mman":
         for name in papers(MODALITIES):
             assert get_config(name).train.batch == 7
-
-
-def test_the_recipe_that_was_searched_on_mosi_makes_every_system():
-    path = ROOT / "experiments/results/recipe/mosi_text.py"
-    get_config = runpy.run_path(str(path))["get_config"]
-    made = [get_config(name) for name in papers(("speech", "text"))]
-    for config in (*made, configs.derive(get_config(), "bc_lstm")):
-        names = [n for n in config.data.modalities.split(",") if n] or ["speech", "text"]
-        build(network(config), names, 4)
 
 
 def test_a_whole_sweep_of_a_small_corpus(tmp_path):
