@@ -1,4 +1,4 @@
-"""The picture of the architecture: every name and every size in it is asked of the code."""
+"""Picture of the architecture, whose names and sizes are taken from the code."""
 
 import io
 from collections.abc import Callable
@@ -29,7 +29,7 @@ _WIDTH, _HEIGHT = 140, 92
 
 
 def svg() -> str:
-    """The picture as SVG, its text as paths: it needs no font."""
+    """Returns the picture as SVG, with text as paths, so that it needs no font."""
     file = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": "mman_jax"}):
         draw().savefig(file, format="svg", metadata={"Date": None})
@@ -37,7 +37,7 @@ def svg() -> str:
 
 
 def draw() -> Figure:
-    """The way of the data: from files to a batch, through the network, to answers."""
+    """Draws the data flow: from files to a batch, through the network, to predictions."""
     network = mman_jax.build(mman.get_config().network, list(DIMS), CLASSES)
     figure = Figure(figsize=(_WIDTH / 10, _HEIGHT / 10))
     canvas = _Canvas(figure)
@@ -136,13 +136,13 @@ def _training(canvas: "_Canvas") -> None:
     canvas.box(107.5, 7.5, 9.5, 7.5, ANSWERS, model.__name__, ["params", "scaling"])
     canvas.arrow([(117, 11.8), (120, 14)], ANSWERS)
     canvas.arrow([(117, 10.7), (120, 8.5)], ANSWERS)
-    found = model.probabilities.__name__
-    canvas.box(120, 11.7, 18, 5.8, ANSWERS, found, ["a corpus: [N, C]"])
+    probabilities = model.probabilities.__name__
+    canvas.box(120, 11.7, 18, 5.8, ANSWERS, probabilities, ["a corpus: [N, C]"])
     canvas.box(120, 5, 18, 5.8, ANSWERS, _named(Answerer.step), ["turn by turn: [C]"])
 
 
 def _layers(tower: mman_jax.Tower) -> list[tuple[str, str]]:
-    """Kind and size of each layer of a tower."""
+    """Returns the class and the size of each layer of a tower."""
     layers = []
     if tower.attention is not None:
         name = mman_jax.MultiModalAttention.__name__
@@ -153,25 +153,25 @@ def _layers(tower: mman_jax.Tower) -> list[tuple[str, str]]:
 
 
 def _sizes(network: mman_jax.MMAN) -> dict[str, int]:
-    """How many parameters each tower and the fusion have."""
+    """Returns the number of parameters of each tower and of the fusion."""
     shapes = network.parameter_shapes(DIMS)
     return {name: sum(leaf.size for leaf in jax.tree.leaves(tree)) for name, tree in shapes.items()}
 
 
 def _package(thing: object) -> str:
-    """The package that a class, or the class of an object, lies in: two names of its path."""
+    """Returns the package of a class, or of the class of an object, as two names."""
     kind = thing if isinstance(thing, type) else type(thing)
     return ".".join(kind.__module__.split(".")[:2])
 
 
 def _named(function: Callable, module=None) -> str:
-    """A function's name as the code has it, led by its class or, if asked for, its module."""
+    """Returns a function's name, after that of its class or of the given module."""
     name = function.__qualname__
     return name if module is None else f"{module.__name__.rpartition('.')[2]}.{name}"
 
 
 def _fields(kind: type, *names: str) -> None:
-    """Refuses to draw a field that is no longer there."""
+    """Refuses to draw a field that the class lacks."""
     missing = set(names) - set(kind.__annotations__)
     if missing:
         raise ValueError(f"{kind.__name__} has no field {', '.join(sorted(missing))}")
@@ -185,13 +185,13 @@ class _Canvas:
         self._axes.set_axis_off()
 
     def band(self, low, high, colour, title, note, left=0.6, right=_WIDTH - 0.6) -> None:
-        """A part of the package, behind what is in it."""
+        """Draws a part of the package, behind its contents."""
         self.box(left, low, right - left, high - low, colour, "", fill=0.04, line=0.4)
         self.text(left + 2, high - 1.8, title, colour, bold=True, size=11)
         self.text(right - 2, high - 1.8, note, colour, right=True, size=9)
 
     def box(self, x, y, width, height, colour, title, lines=(), fill=0.12, line=1.1) -> None:
-        """A box with a title and lines beneath it, all in its middle."""
+        """Draws a box with a title and lines below it, centred."""
         look = {"facecolor": (colour, fill), "edgecolor": colour, "linewidth": line}
         inner = (x + 0.5, y + 0.5), width - 1, height - 1
         shape = FancyBboxPatch(*inner, "round,pad=0.5", **look)
@@ -204,7 +204,7 @@ class _Canvas:
                       bold=row == 0, middle=True, size=9.5 if row == 0 else 8.5)  # fmt: skip
 
     def chain(self, left, right, y, colour, layers) -> None:
-        """Layers one after the other, each as wide as its name is long."""
+        """Draws layers in a row, with widths in proportion to their names."""
         gap = 2.0
         letters = [max(len(name), len(size)) + 3 for name, size in layers]
         unit = (right - left - gap * (len(layers) - 1)) / sum(letters)
@@ -218,7 +218,7 @@ class _Canvas:
             x += width + gap
 
     def arrow(self, points, colour="#475569") -> None:
-        """A line through the points, with a head at its end."""
+        """Draws a line through the points, with a head at its end."""
         style = {"arrowstyle": "-|>", "color": colour, "linewidth": 1.0, "shrinkA": 0, "shrinkB": 0}
         if len(points) > 2:
             x, y = zip(*points[:-1], strict=True)
@@ -226,7 +226,7 @@ class _Canvas:
         self._axes.annotate("", points[-1], points[-2], arrowprops=style)
 
     def text(self, x, y, content, colour, bold=False, middle=False, right=False, size=9) -> None:
-        """One line of text."""
+        """Writes a line of text."""
         align = "center" if middle else "right" if right else "left"
         weight = "bold" if bold else "normal"
         self._axes.text(x, y, content, color=colour, fontsize=size, fontweight=weight,

@@ -1,4 +1,4 @@
-"""The API reference: a page for every public module, from what lies in the package's folder."""
+"""API reference: a page for every public module of the package."""
 
 import ast
 from pathlib import Path
@@ -8,7 +8,7 @@ PACKAGE = "mman_jax"
 
 
 def modules() -> list[str]:
-    """Dotted names of all public modules and packages, a package before what it holds."""
+    """Returns the names of all public modules and packages, each package before its modules."""
     paths = sorted((ROOT / PACKAGE).rglob("*.py"))
     names = [path.relative_to(ROOT).with_suffix("").parts for path in paths]
     names = [name[:-1] if name[-1] == "__init__" else name for name in names]
@@ -18,31 +18,31 @@ def modules() -> list[str]:
 
 
 def page(module: str) -> str:
-    """Where the page of a module lies in the site's sources."""
+    """Returns the path of a module's page in the sources of the site."""
     return f"reference/{module}.md"
 
 
 def content(module: str) -> str:
-    """The page of a module: what its docstrings say, and for a package also what it holds."""
+    """Returns the page of a module: its docstrings, and for a package also its modules."""
     if not _is_package(module):
         return f"::: {module}\n"
     defined = ", ".join(_defined(module))
     options = f"    options:\n      members: {f'[{defined}]' if defined else 'false'}\n"
-    held = [name for name in modules() if name.rpartition(".")[0] == module]
+    inner = [name for name in modules() if name.rpartition(".")[0] == module]
     lines = [f"::: {module}", options]
     if module == PACKAGE:
         lines += ["## The public API", *_exported(), ""]
-    lines += ["## Modules", *(f"- [`{name}`]({name}.md): {_says(name)}" for name in held)]
+    lines += ["## Modules", *(f"- [`{name}`]({name}.md): {_summary(name)}" for name in inner)]
     return "\n".join(lines) + "\n"
 
 
 def navigation() -> dict[str, list]:
-    """The reference's part of the navigation: a section a package."""
+    """Returns the reference's part of the navigation, with a section for each package."""
     return {"API reference": [{PACKAGE: page(PACKAGE)}, *_sections(PACKAGE)]}
 
 
 def _sections(parent: str) -> list[dict]:
-    """The modules and packages in a package, each package a section of its own."""
+    """Returns the modules and packages in a package, with a section for each package."""
     sections = []
     for name in modules():
         above, _, last = name.rpartition(".")
@@ -53,7 +53,7 @@ def _sections(parent: str) -> list[dict]:
 
 
 def _exported() -> list[str]:
-    """A line for each name that `import mman_jax` gives, linked to where it is defined."""
+    """Returns a line for each name of `mman_jax`, linked to its definition."""
     lines = []
     for node in _tree(PACKAGE).body:
         if isinstance(node, ast.ImportFrom):
@@ -63,15 +63,15 @@ def _exported() -> list[str]:
 
 
 def _defined(module: str) -> list[str]:
-    """The public names that a package's own file defines, and does not only pass on."""
+    """Returns the public names that are defined in the file of a package."""
     kinds = ast.FunctionDef | ast.ClassDef | ast.AnnAssign
     nodes = [node for node in _tree(module).body if isinstance(node, kinds)]
     names = [node.target.id if isinstance(node, ast.AnnAssign) else node.name for node in nodes]
     return [name for name in names if not name.startswith("_")]
 
 
-def _says(module: str) -> str:
-    """The first paragraph of a module's docstring."""
+def _summary(module: str) -> str:
+    """Returns the first paragraph of a module's docstring."""
     return " ".join((ast.get_docstring(_tree(module)) or "").partition("\n\n")[0].split())
 
 

@@ -8,12 +8,11 @@ import re
 from collections.abc import Iterable, Iterator
 
 import jax
-from ml_collections import ConfigDict
 
 from mman_jax.configs import mman as recipes
 from mman_jax.systems import SYSTEMS, build, mman
 from mman_jax.systems.base import BaseSystem
-from mman_jax.trial import config, fields
+from mman_jax.trial import config
 
 PAGE = pathlib.Path(__file__).parents[1] / "systems.md"
 SETTINGS = "<!-- settings -->"
@@ -49,11 +48,11 @@ def systems() -> str:
 
 def settings() -> str:
     """Returns a table of the fields that all configs have, and one of the fields of each system."""
-    shared = dict(_leaves(config.base()))
+    shared = dict(config.leaves(config.base()))
     head, lines = ("field", "default", "description"), ("---",) * 3
     tables = ["### Fields of every config\n", _table(head, lines, _field_rows(shared, mman.NAME))]
     for name in SYSTEMS:
-        every = dict(_leaves(config.of(name)))
+        every = dict(config.leaves(config.of(name)))
         own = {
             field: value
             for field, value in every.items()
@@ -66,15 +65,7 @@ def settings() -> str:
 def _field_rows(values: dict[str, object], system: str) -> Iterator[tuple[str, ...]]:
     for field, value in values.items():
         default = "" if value in (None, "") else f"`{value}`".replace("|", r"\|")
-        yield f"`{field}`", default, fields.describe(field, system)
-
-
-def _leaves(group: ConfigDict, place: str = "") -> Iterator[tuple[str, object]]:
-    for name, value in group.items():
-        if isinstance(value, ConfigDict):
-            yield from _leaves(value, f"{place}{name}.")
-        else:
-            yield f"{place}{name}", value
+        yield f"`{field}`", default, config.describe_field(field, system)
 
 
 def _table(head: tuple[str, ...], lines: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
