@@ -44,7 +44,7 @@ class Answerer:
     conversation's length.
 
     Attributes:
-        models: of the run.
+        models: one, or one per class after a one-vs-rest protocol.
         attention: whether answers have attention weights.
         dims: D of each modality.
         classes: names of the probabilities, or values, in order.
@@ -53,10 +53,6 @@ class Answerer:
     @in_standard_numbers
     def __init__(self, models: Sequence[Model], attention: bool = False):
         """Compiles nothing yet.
-
-        Args:
-            models: one, or one per class after a one-vs-rest protocol.
-            attention: whether answers have attention weights.
 
         Raises:
             InputError: attention is asked for, and there is none; or a system that cannot answer

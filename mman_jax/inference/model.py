@@ -94,10 +94,6 @@ class Model:
     def load(cls, directory: str | pathlib.Path, systems: Systems = SYSTEMS) -> "Model":
         """Reads what `save` wrote, and checks that the network can use all of it.
 
-        Args:
-            directory: the model's folder.
-            systems: by name; your own may be among them.
-
         Raises:
             InputError: if there is no model, a damaged one, or a checkpoint of another kind.
         """

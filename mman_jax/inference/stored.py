@@ -160,15 +160,7 @@ def check_params(
     classes: int,
     systems: Systems,
 ) -> None:
-    """Checks that parameters are those of S systems as described; computes nothing.
-
-    Args:
-        place: for messages.
-        params: leading axis S.
-        network: settings of the system.
-        dims: D of each modality.
-        classes: C.
-        systems: by name.
+    """Checks that parameters [S, ...] are those of a system as described; computes nothing.
 
     Raises:
         InputError: naming the first parameter that is missing, unknown, of another shape or dtype,

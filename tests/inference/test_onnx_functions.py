@@ -1,31 +1,23 @@
 """Both functions answer as the models do, for other sizes than those that they were made with."""
 
-import datetime
-import json
-
 import numpy as np
 import pytest
 
 from configs import bc_lstm, clstm_lf
 from mman_jax.errors import InputError
-from mman_jax.inference import exported, onnx_functions
+from mman_jax.inference import onnx_functions
 from tests.inference import trained
+from tests.inference.test_card import card
 from tests.inference.test_exported import corpus, laid, stepped
-from tests.robustness import examples
 
 needs = "the extra [onnx] is not installed"
-
-
-def described(model):
-    results = json.loads(examples.runs()[0]["results.json"])
-    return exported.card([model], results, None, False, datetime.date(2026, 11, 29))
 
 
 def test_answers_are_the_same():
     for package in ("torch", "onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(package, reason=needs)
     model = trained.model(clstm_lf, dims={"speech": 5, "text": 3})
-    files = onnx_functions.functions([model], described(model))
+    files = onnx_functions.functions([model], card(model))
     given = corpus(dims=model.dims)
     features, present, cells = laid(given)
 
@@ -54,4 +46,4 @@ def test_answers_are_the_same():
 def test_a_system_without_a_network_in_pytorch_is_refused():
     model = trained.model(bc_lstm)
     with pytest.raises(InputError, match="has no network in PyTorch"):
-        onnx_functions.functions([model], described(model) | {"system": "bc_lstm"})
+        onnx_functions.functions([model], card(model) | {"system": "bc_lstm"})

@@ -1,17 +1,15 @@
 """Every system in PyTorch, loaded strictly from what the export writes, answers the same."""
 
-import datetime
 import importlib
 import json
 
-import jax
 import numpy as np
 import pytest
 
-from mman_jax.inference import exported, weights
+from mman_jax.inference import weights
 from tests.inference import trained
+from tests.inference.test_card import card
 from tests.inference.test_exported import corpus, laid
-from tests.robustness import examples
 
 torch = pytest.importorskip(
     "torch", reason="PyTorch's layout needs torch: pip install 'mman_jax[torch]'"
@@ -30,14 +28,11 @@ def network(model):
     """The torch network that the export's card describes."""
     from mman_jax.inference import pytorch_network as pytorch
 
-    results = json.loads(examples.runs()[0]["results.json"])
-    made = exported.card([model], results, None, False, datetime.date(2026, 11, 29))
-    return pytorch.Network(json.loads(json.dumps(made)))
+    return pytorch.Network(json.loads(json.dumps(card(model))))
 
 
 def tensors(model, seed):
-    one = jax.tree.map(lambda x: x[seed], model.params)
-    named = weights.to_torch(one, model.scaling)
+    named = weights.to_torch(model.seed_params(seed), model.scaling)
     return {name: torch.from_numpy(array.copy()) for name, array in named.items()}
 
 
