@@ -5,19 +5,19 @@ import difflib
 from collections.abc import Iterable, Iterator
 
 _LONGEST = 600
-"""Characters of the place, of what was found and of what was expected, each."""
+"""Largest number of characters of each part of a message."""
 
 
 class InputError(ValueError):
-    """What a user gave cannot be used: where it is, what was found there, what was expected.
+    """A user's input cannot be used: where it is, what was found there, what was expected.
 
     Commands print the message as one line and exit with status 2. It is printable and not long,
-    whatever names a file gave: what would steer a terminal is escaped, and long parts are cut.
+    whatever names a file contains: control characters are escaped, and long parts are cut.
 
     Args:
-        place: the file, and in it the conversation, the utterance, the modality or the field.
-        found: what is there.
-        expected: what should be; empty where nothing can be said.
+        place: The file, and in it the conversation, the utterance, the modality or the field.
+        found: What is there.
+        expected: What should be there; empty if that is unknown.
 
     Examples:
         >>> raise InputError("talks.npz: labels", "3 entries", "4, as many as utterance_ids")
@@ -31,25 +31,20 @@ class InputError(ValueError):
         if expected:
             message += f"; expected {_short(expected)}"
         super().__init__(" ".join(message.split()))
-        self._given = (str(place), found, expected)
+        self.place, self._found, self._expected = str(place), found, expected
 
     def __reduce__(self):
-        """The error as another process gets it."""
-        return type(self), self._given
-
-    @property
-    def place(self) -> str:
-        """The place, as it was given."""
-        return self._given[0]
+        """Returns what another process needs to raise the same error."""
+        return type(self), (self.place, self._found, self._expected)
 
     def moved(self, place: str) -> "InputError":
-        """The same error at another place."""
-        return InputError(place, *self._given[1:])
+        """Returns the same error at another place."""
+        return InputError(place, self._found, self._expected)
 
 
 @contextlib.contextmanager
 def within(outer: str) -> Iterator[None]:
-    """Puts the name of what was read, such as `config`, before the place of an error.
+    """Puts the name of the input, such as `config`, before the place of an error.
 
     Examples:
         >>> with within("config"):
@@ -63,6 +58,28 @@ def within(outer: str) -> Iterator[None]:
         raise error.moved(f"{outer}.{error.place}") from error
 
 
+@contextlib.contextmanager
+def reading(
+    place: object, expected: str, failures: tuple[type[Exception], ...] = (Exception,)
+) -> Iterator[None]:
+    """Turns failures to read something into an `InputError`.
+
+    Untrusted bytes of another format can fail in any way; none of these is a bug of this library.
+
+    Args:
+        place: Place of the error.
+        expected: What should be there.
+        failures: Exceptions that are turned into one; all others keep their traceback.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except failures as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(place, f"unreadable ({reason!s:.200})", expected) from error
+
+
 def _short(part: object) -> str:
     text = str(part)
     if len(text) > _LONGEST:
@@ -73,13 +90,13 @@ def _short(part: object) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The known names as a phrase, led by the one that `name` probably meant.
+    """Returns the known names as a phrase, led by the one that `name` probably meant.
 
     Examples:
         >>> nearest("speach", ["speech", "text"])
         "'speech'? (one of speech, text)"
     """
-    known = [str(k) for k in known]
-    close = difflib.get_close_matches(name, known, n=1)
-    listed = "one of " + ", ".join(known) if known else "nothing"
+    names = [str(k) for k in known]
+    close = difflib.get_close_matches(name, names, n=1)
+    listed = "one of " + ", ".join(names) if names else "nothing"
     return f"{close[0]!r}? ({listed})" if close else listed

@@ -17,7 +17,7 @@ from mman_jax.data.validation import (
     row_chunks,
 )
 from mman_jax.errors import InputError, nearest
-from mman_jax.files.growing import Growing
+from mman_jax.files.arrays import Growing
 
 _CHUNK_VALUES = 1 << 20
 

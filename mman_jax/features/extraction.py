@@ -17,7 +17,7 @@ from mman_jax.features.settings import Settings
 from mman_jax.features.text.readers import TimedWords
 from mman_jax.features.visual import resnet3d, windows
 from mman_jax.files import arrays, carded
-from mman_jax.files.regular import check_regular
+from mman_jax.files.whole import check_regular
 
 _WEIGHTS = ("params/", "batch_stats/")
 _EXTRACTED, _CONVERTED = "what mman extract wrote", "what mman convert wrote"

@@ -13,7 +13,7 @@ from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import csv_tables
 from mman_jax.data.validation import SPLIT_NAMES, TOLD, check_key, is_line
 from mman_jax.errors import InputError, nearest
-from mman_jax.files.regular import check_regular
+from mman_jax.files.whole import check_regular
 
 REQUIRED = ("conversation_id", "utterance_id", "path")
 OPTIONAL = ("start", "end", "transcript", "label", "speaker", "session", "split")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mman_jax.errors import InputError
-from mman_jax.files.regular import check_regular
+from mman_jax.files.whole import check_regular
 
 SAMPLE_RATE = 16_000
 """Samples per second of all sound."""

@@ -1,1 +1,1 @@
-"""Bytes on disk: read with care, whoever wrote them, and written whole."""
+"""Bytes on disk: untrusted files read with checks, and files written whole."""

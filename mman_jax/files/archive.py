@@ -1,4 +1,4 @@
-"""ZIP archives from anybody: every member is checked before it is read, and read in bounds."""
+"""Untrusted ZIP archives: every member is checked before it is read, in bounded memory."""
 
 import dataclasses
 import struct
@@ -27,13 +27,13 @@ class Member:
     """One file of an archive.
 
     Attributes:
-        name: its path in the archive: relative, and without `..`.
-        place: the archive and the name, for messages.
-        size: bytes of its content, as claimed; `read` finds out.
-        offset: where its bytes begin in the file.
-        packed: bytes that it takes there.
-        stored: whether these are its content as it is.
-        checksum: CRC-32 of its content.
+        name: Path in the archive: relative, and without `..`.
+        place: The archive and the name, for messages.
+        size: Claimed number of bytes of the content; `chunks` checks it.
+        offset: Offset of its bytes in the file.
+        packed: Number of bytes that it takes there.
+        stored: Whether these bytes are the content, uncompressed.
+        checksum: CRC-32 of the content.
     """
 
     name: str
@@ -46,13 +46,13 @@ class Member:
 
 
 def members(path: Path, file: BinaryIO) -> list[Member]:
-    """What an archive holds, by its directory; of the contents nothing is unpacked.
+    """Returns the members by the archive's directory, without unpacking any.
 
     Raises:
-        InputError: a name that leaves the archive or comes twice, an encrypted member, another
-            packing than NumPy's, members that lie over one another or reach beyond the file,
-            a header that contradicts the directory, or more claimed than the file can hold.
-        Exception: of any kind, where the bytes are no archive.
+        InputError: A name that leaves the archive or occurs twice, an encrypted member, a
+            compression that NumPy does not use, members that overlap or reach beyond the file,
+            a header that contradicts the directory, or a claim of more than the file can hold.
+        Exception: Of any kind, if the bytes are no archive.
     """
     size = path.stat().st_size
     with zipfile.ZipFile(file) as archive:
@@ -60,37 +60,47 @@ def members(path: Path, file: BinaryIO) -> list[Member]:
         end = 22 + len(archive.comment)
     file.seek(-end, 2)
     (count,) = struct.unpack("<10xH10x", file.read(22))
-    if count != len(infos):  # an entry may hide behind what another one claims for its own
+    if count != len(infos):  # an entry may hide in what another one claims
         raise InputError(path, f"{len(infos)} members of {count} in the directory", _EXPECTED)
     if len(infos) > _MOST_MEMBERS:
         raise InputError(path, f"{len(infos)} members", f"at most {_MOST_MEMBERS}")
-    found: dict[str, Member] = {}
+    by_name: dict[str, Member] = {}
     for info in infos:
         _check_entry(path, info)
-        if info.filename in found:
-            raise InputError(f"{path}: {info.filename}", "comes twice", "each member once")
-        found[info.filename] = _locate(path, file, info)
+        if info.filename in by_name:
+            raise InputError(f"{path}: {info.filename}", "occurs twice", "each member once")
+        by_name[info.filename] = _locate(path, file, info)
     end, before = 0, ""
-    for member in sorted(found.values(), key=lambda m: m.offset):
+    for member in sorted(by_name.values(), key=lambda m: m.offset):
         if member.offset < end:
-            raise InputError(member.place, f"lies over member {before}", _EXPECTED)
+            raise InputError(member.place, f"overlaps member {before}", _EXPECTED)
         end, before = member.offset + member.packed, member.name
         if end > directory:
-            held = f"{member.packed} bytes claimed of {directory - member.offset} in the file"
-            raise InputError(member.place, held, "a whole member")
-    claimed = sum(member.size for member in found.values() if not member.stored)
+            found = f"{member.packed} bytes claimed of {directory - member.offset} in the file"
+            raise InputError(member.place, found, "a whole member")
+    claimed = sum(member.size for member in by_name.values() if not member.stored)
     if claimed > max(_FREE_BYTES, _LARGEST_RATIO * size):
-        bomb = f"{size} bytes that claim to unpack to {claimed}"
-        raise InputError(path, bomb, f"at most {_LARGEST_RATIO} times the file's size")
-    return list(found.values())
+        found = f"{size} bytes that claim to unpack to {claimed}"
+        raise InputError(path, found, f"at most {_LARGEST_RATIO} times the file's size")
+    return list(by_name.values())
+
+
+def keys(path: Path) -> list[str]:
+    """Returns the keys of an .npz archive; none if the file is no archive."""
+    try:
+        with path.open("rb") as file:
+            return [member.name.removesuffix(".npy") for member in members(path, file)]
+    except Exception:
+        # Bytes that are no archive can fail in any way; the reader of the file reports how.
+        return []
 
 
 def chunks(file: BinaryIO, member: Member) -> Iterator[bytes]:
-    """The content of a member in pieces of at most a MiB, compared with size and checksum at last.
+    """Yields the content of a member in pieces of at most a MiB; at the end checks its checksum.
 
     Raises:
-        InputError: content that is damaged, or of another size than claimed.
-        zlib.error: bytes that are not deflated.
+        InputError: The content is damaged, or of another size than claimed.
+        zlib.error: The bytes are not deflated.
     """
     unpacker = None if member.stored else zlib.decompressobj(-zlib.MAX_WBITS)
     position, left, size, checksum = member.offset, member.packed, 0, 0
@@ -117,8 +127,8 @@ def chunks(file: BinaryIO, member: Member) -> Iterator[bytes]:
             yield content
         if not waiting and not left and not content:
             break
-    whole = unpacker is None or unpacker.eof
-    if not whole or size != member.size or checksum != member.checksum:
+    complete = unpacker is None or unpacker.eof
+    if not complete or size != member.size or checksum != member.checksum:
         found = f"truncated or damaged ({size} bytes of {member.size})"
         raise InputError(member.place, found, "the content that was written")
 
@@ -142,7 +152,7 @@ def _check_entry(path: Path, info: zipfile.ZipInfo) -> None:
 
 
 def _locate(path: Path, file: BinaryIO, info: zipfile.ZipInfo) -> Member:
-    """The member by its own header, which repeats what the directory says of it."""
+    """Returns the member after comparing its own header with the directory."""
     place = f"{path}: {info.filename}"
     file.seek(info.header_offset)
     header = file.read(30)

@@ -1,23 +1,99 @@
-"""Arrays in .npz archives from anybody: a header is compared with what the archive holds of it."""
+"""Arrays in files: untrusted .npz and .npy read with checks, and arrays larger than memory."""
 
 import dataclasses
 import io
 import math
 import sys
+import tempfile
 import warnings
+import weakref
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
-from mman_jax.errors import InputError
+from mman_jax.errors import InputError, reading
 from mman_jax.files import archive
-from mman_jax.files.on_disk import OnDisk
-from mman_jax.files.regular import check_regular
+from mman_jax.files.whole import check_regular
 
 OBJECTS = "it holds Python objects in an array, which this reader does not load"
 
-_LARGEST_HEADER = 1000  # of plain arrays; longer literals can be too deep for the parser
+_LARGEST_HEADER = 1000  # bytes, of plain arrays; longer literals can be too deep for the parser
+
+
+@dataclasses.dataclass(frozen=True)
+class OnDisk:
+    """An array whose values lie one after the other in a file, the last axis the fastest.
+
+    Indexed by a slice of rows it returns them as a NumPy array; `np.asarray` reads all of it.
+
+    Attributes:
+        path: Path of the file.
+        offset: Offset of the first value, in bytes.
+        dtype: Type of the values.
+        shape: Shape, of at least one axis.
+    """
+
+    path: Path
+    offset: int
+    dtype: np.dtype
+    shape: tuple[int, ...]
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """The number of values."""
+        return math.prod(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        start, stop, step = rows.indices(len(self))
+        if step != 1:
+            raise IndexError("only contiguous rows can be read")
+        count = max(0, stop - start)
+        width = math.prod(self.shape[1:])
+        offset = self.offset + start * width * self.dtype.itemsize
+        expected = "the file as it was when it was opened"
+        with reading(self.path, expected, (OSError,)):
+            flat = np.fromfile(self.path, self.dtype, count * width, offset=offset)
+        if len(flat) != count * width:
+            raise InputError(self.path, "it has become shorter", expected)
+        return flat.reshape(count, *self.shape[1:])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self[:] if dtype is None else self[:].astype(dtype)
+
+
+class Growing:
+    """Rows [n, D] float32 that are written to a temporary file as they come.
+
+    The file has no name: it is gone with the last array that maps it.
+    """
+
+    def __init__(self, width: int):
+        self.width, self._rows = width, 0
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (an array keeps using it)
+        weakref.finalize(self, self._file.close)
+
+    def append(self, rows: np.ndarray) -> None:
+        """Adds rows [n, D] of any number type; what float32 cannot hold becomes infinite."""
+        with np.errstate(over="ignore"):
+            self._file.write(np.ascontiguousarray(rows, np.float32).data)
+        self._rows += len(rows)
+
+    def array(self) -> np.ndarray:
+        """Returns all rows, [T, D] float32, memory-mapped; nothing can be added afterwards."""
+        with self._file as file:
+            file.flush()
+            if not self._rows:
+                return np.zeros((0, self.width), np.float32)
+            return np.memmap(file, np.float32, "r", shape=(self._rows, self.width))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,39 +101,35 @@ class Stored:
     """One array of an archive, by its header.
 
     Attributes:
-        member: where it lies.
-        place: the archive and the key, for messages.
-        shape: as claimed.
-        fortran: whether its first axis is the fastest.
-        dtype: of its values.
-        header: bytes before the values.
+        member: Where it lies.
+        place: The archive and the key, for messages.
+        shape: Shape that the header claims.
+        order: "F" if the first axis is the fastest, else "C".
+        dtype: Type of the values.
+        header: Number of bytes before the values.
     """
 
     member: archive.Member
     place: str
     shape: tuple[int, ...]
-    fortran: bool
+    order: Literal["C", "F"]
     dtype: np.dtype
     header: int
 
     def check_size(self) -> None:
-        """Compares what the header claims with the member.
-
-        Raises:
-            InputError: it claims more or less than is there.
-        """
-        values = math.prod(self.shape) * self.dtype.itemsize
-        if min(self.shape, default=0) < 0 or self.header + values != self.member.size:
+        """Raises InputError if the header claims more or less than the member holds."""
+        size = math.prod(self.shape) * self.dtype.itemsize
+        if min(self.shape, default=0) < 0 or self.header + size != self.member.size:
             left = self.member.size - self.header
-            found = f"a header for {values} bytes of values in a member of {left}"
+            found = f"a header for {size} bytes of values in a member of {left}"
             raise InputError(self.place, found, "a whole member")
 
     def load(self, file: BinaryIO) -> np.ndarray:
-        """The values, in memory.
+        """Reads the values into memory.
 
         Raises:
-            InputError: content that is damaged, or of another size than claimed.
-            zlib.error: bytes that are not deflated.
+            InputError: The content is damaged, or of another size than claimed.
+            zlib.error: The bytes are not deflated.
         """
         content = bytearray()
         for piece in archive.chunks(file, self.member):
@@ -67,97 +139,82 @@ class Stored:
             codes = np.frombuffer(values, np.dtype(np.uint32).newbyteorder(self.dtype.byteorder))
             if codes.max(initial=0) > sys.maxunicode:
                 raise InputError(self.place, "characters that do not exist", "Unicode text")
-        order = "F" if self.fortran else "C"
-        return np.frombuffer(values, self.dtype).reshape(self.shape, order=order)
+        return np.frombuffer(values, self.dtype).reshape(self.shape, order=self.order)
 
 
 def stored(file: BinaryIO, place: str, member: archive.Member) -> Stored:
-    """The header of an array; its size is not compared yet.
+    """Reads the header of an array; `Stored.check_size` compares its size.
 
     Raises:
-        InputError: it is none.
+        InputError: The member has no such header.
     """
     start = b""
-    # The first pieces alone: of a member that is smaller, all of it, checked at its end.
+    # The first pieces only; a smaller member is read, and so checked, to its end.
     for content in archive.chunks(file, member):
         start += content
         if len(start) >= _LARGEST_HEADER + 64:
             break
-    stream = io.BytesIO(start[: _LARGEST_HEADER + 64])
-    try:
-        shape, fortran, dtype = _read_header(stream)
-    except Exception as error:
-        # A header is a Python literal: what is none can fail in any way.
-        found = f"an unreadable header ({error!s:.200})"
-        raise InputError(place, found, "an array that NumPy wrote") from error
-    return Stored(member, place, shape, fortran, dtype, stream.tell())
+    with reading(place, "an array that NumPy wrote"):
+        shape, order, dtype, size = _read_header(start)
+    return Stored(member, place, shape, order, dtype, size)
 
 
 def read(path: str | Path, expected: str) -> dict[str, np.ndarray]:
-    """All arrays of an archive, by key, in memory: numbers, bool and str of any shape.
+    """Reads all arrays of an archive into memory: numbers, bool and str of any shape, by key.
 
     Args:
-        path: the archive.
-        expected: what should be there, for messages.
+        path: Path of the archive.
+        expected: What should be there, for messages.
 
     Raises:
-        InputError: no archive, a damaged one, an array of objects, more claimed than there is.
+        InputError: No archive, a damaged one, an array of objects, or one that claims more than
+            the archive holds.
     """
-    found = {}
-    try:
-        with Path(path).open("rb") as file:
-            for member in archive.members(Path(path), file):
-                key = member.name.removesuffix(".npy")
-                if key in found:
-                    twice = f"comes twice, as {key!r} and as {key + '.npy'!r}"
-                    raise InputError(f"{path}: {key}", twice, "each key once")
-                array = stored(file, f"{path}: {key}", member)
-                if array.dtype.hasobject:
-                    found_here = f"an array of {array.dtype}: {OBJECTS}"
-                    raise InputError(array.place, found_here, "numbers or text")
-                if array.dtype.kind not in "biufU" or not array.dtype.itemsize:
-                    raise InputError(array.place, f"an array of {array.dtype}", "numbers or text")
-                array.check_size()
-                found[key] = array.load(file)
-    except InputError:
-        raise
-    except Exception as error:
-        # Bytes that are no archive can fail in any way; none of them is a bug of ours.
-        raise InputError(path, f"unreadable ({error!s:.200})", expected) from error
-    return found
+    several: dict[str, np.ndarray] = {}
+    with reading(path, expected), Path(path).open("rb") as file:
+        for member in archive.members(Path(path), file):
+            key = member.name.removesuffix(".npy")
+            if key in several:
+                found = f"occurs twice, as {key!r} and as {key + '.npy'!r}"
+                raise InputError(f"{path}: {key}", found, "each key once")
+            array = stored(file, f"{path}: {key}", member)
+            if array.dtype.kind not in "biufU" or not array.dtype.itemsize:
+                objects = f": {OBJECTS}" if array.dtype.hasobject else ""
+                found = f"an array of {array.dtype}{objects}"
+                raise InputError(array.place, found, "numbers or text")
+            array.check_size()
+            several[key] = array.load(file)
+    return several
 
 
 def read_npy(path: str | Path) -> OnDisk | np.ndarray:
-    """The array of a .npy file, of numbers: it stays in the file where its rows lie in order.
+    """Returns the array of numbers of a .npy file; in C order it stays in the file.
 
     Raises:
-        InputError: no such file, another kind, or one of another size than its header says.
+        InputError: No such file, another kind, or one of another size than its header says.
     """
     path, expected = Path(path), "an array of numbers that NumPy wrote"
     check_regular(path, expected)
-    try:
-        with path.open("rb") as file:
-            stream = io.BytesIO(file.read(_LARGEST_HEADER + 64))
-            shape, fortran, dtype = _read_header(stream)
-    except Exception as error:
-        # A header is a Python literal: what is none can fail in any way.
-        raise InputError(path, f"unreadable ({error!s:.200})", expected) from error
+    with reading(path, expected), path.open("rb") as file:
+        shape, order, dtype, start = _read_header(file.read(_LARGEST_HEADER + 64))
     if dtype.kind not in "fiub" or not dtype.itemsize:
         raise InputError(path, f"an array of {dtype}", expected)
-    size = path.stat().st_size - stream.tell()
+    size = path.stat().st_size - start
     if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != size:
         raise InputError(path, f"{size} bytes of values for shape {shape}", "a whole array")
-    found = OnDisk(path, stream.tell(), dtype, shape or (1,))
-    if fortran and len(shape) > 1:
-        return dataclasses.replace(found, shape=shape[::-1])[:].T
-    return found
+    if order == "F" and len(shape) > 1:
+        return OnDisk(path, start, dtype, shape[::-1])[:].T
+    return OnDisk(path, start, dtype, shape or (1,))
 
 
-def _read_header(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
+def _read_header(start: bytes) -> tuple[tuple[int, ...], Literal["C", "F"], np.dtype, int]:
+    """Returns shape, order and dtype, and the number of bytes that the header takes."""
+    stream = io.BytesIO(start[: _LARGEST_HEADER + 64])
     version = np.lib.format.read_magic(stream)
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"array format {version}")
     first = version == (1, 0)
-    read_it = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
-    with warnings.catch_warnings(action="ignore"):  # of Python 2, and of what is no literal
-        return read_it(stream, max_header_size=_LARGEST_HEADER)
+    parse = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+    with warnings.catch_warnings(action="ignore"):  # about Python 2, and malformed literals
+        shape, fortran, dtype = parse(stream, max_header_size=_LARGEST_HEADER)
+    return shape, "F" if fortran else "C", dtype, stream.tell()

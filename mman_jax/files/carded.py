@@ -1,4 +1,4 @@
-"""Arrays and a card that says what they are, in one .npz that NumPy reads: no pickles."""
+"""Arrays with a card (JSON) that describes them, in one .npz that NumPy reads without pickles."""
 
 import io
 import json
@@ -10,22 +10,22 @@ import numpy as np
 
 from mman_jax.errors import InputError
 from mman_jax.files import arrays
-from mman_jax.files.regular import check_regular
-from mman_jax.files.whole import writing
+from mman_jax.files.whole import check_regular, writing
 
 CARD = "card"
 
 
 def to_bytes(several: Mapping[str, np.ndarray], card: Any, name: str = CARD) -> bytes:
-    """The archive.
+    """Returns the archive.
 
     Args:
-        several: numbers, bool or str, by keys other than the card's.
-        card: what JSON holds.
-        name: the card's key.
+        several: Arrays of numbers, bool or str, by keys other than the card's.
+        card: What JSON can hold.
+        name: Key of the card.
     """
     file = io.BytesIO()
-    np.savez(file, **{name: np.array(json.dumps(card))}, **several)
+    members: dict[str, Any] = {name: np.array(json.dumps(card)), **several}
+    np.savez(file, **members)
     return file.getvalue()
 
 
@@ -36,17 +36,10 @@ def write(
     name: str = CARD,
     make_folder: bool = True,
 ) -> None:
-    """Writes the archive, whole or not at all; see `to_bytes`.
-
-    Args:
-        path: of the archive.
-        several: see `to_bytes`.
-        card: see `to_bytes`.
-        name: see `to_bytes`.
-        make_folder: whether the folder of the file is made where it is missing.
+    """Writes the archive of `to_bytes`, whole or not at all; creates its folder if asked to.
 
     Raises:
-        InputError: a place that cannot be written.
+        InputError: The file cannot be written.
     """
     with writing(path, make_folder=make_folder) as file:
         file.write(to_bytes(several, card, name))
@@ -55,20 +48,20 @@ def write(
 def read(
     path: str | pathlib.Path, expected: str, name: str = CARD
 ) -> tuple[dict[str, np.ndarray], Any]:
-    """The arrays by key, and the card.
+    """Reads the arrays by key, and the card.
 
     Args:
-        path: of the archive.
-        expected: what should be there, for messages.
-        name: the card's key.
+        path: Path of the archive.
+        expected: What should be there, for messages.
+        name: Key of the card.
 
     Raises:
-        InputError: another file, or a damaged one.
+        InputError: Another kind of file, or a damaged one.
     """
     check_regular(path, expected)
-    found = arrays.read(path, expected)
+    several = arrays.read(path, expected)
     try:
-        card = json.loads(str(found.pop(name)))
+        card = json.loads(str(several.pop(name)))
     except (LookupError, RecursionError, TypeError, ValueError) as error:
         raise InputError(path, f"no {name} ({error!r:.200})", expected) from error
-    return found, card
+    return several, card

@@ -1,4 +1,4 @@
-"""One process at a time on a folder: a job that a scheduler starts twice must not harm itself."""
+"""Locks that let one process at a time work on a folder, even if a scheduler starts a job twice."""
 
 import contextlib
 import fcntl
@@ -11,48 +11,48 @@ from mman_jax.errors import InputError
 
 _NAME = ".lock"
 _TRIES = 10
-_LOOK = 0.1  # seconds between two looks at a lock
+_INTERVAL = 0.1  # seconds between two attempts
 
 
 @contextlib.contextmanager
 def alone(
     path: str | pathlib.Path, inside: bool = True, first: bool = True, patience: float = 0.0
 ) -> Iterator[None]:
-    """Holds a lock on what is written, as long as the body takes; the system frees it of the dead.
+    """Holds a lock on a folder or file while the body runs; it ends with the process.
 
-    The lock is a file, `.lock` in a folder or `.NAME.lock` beside what is called NAME. It is gone
-    at the end, and so are folders that were made for it and hold nothing.
+    The lock is a file, `.lock` in a folder or `.NAME.lock` next to NAME. It is removed at the end,
+    as are the empty folders that were created for it.
 
     Args:
-        path: the folder or the file that the body writes.
-        inside: whether the lock is kept in the folder; else beside it.
+        path: Folder or file that the body writes.
+        inside: Whether the lock lies in the folder rather than next to it.
         first: False for the further processes of one distributed run, which need no lock.
-        patience: seconds to wait for another process to end.
+        patience: Seconds to wait for another process to end.
 
     Raises:
-        InputError: another process holds it.
+        InputError: Another process holds the lock.
     """
     path = pathlib.Path(os.path.abspath(path))
     if not path.name:
-        raise InputError(path, "the root of all folders", "one below it")
+        raise InputError(path, "the root of the file system", "a folder in it")
     lock = path / _NAME if inside else path.with_name(f".{path.name[:40]}{_NAME}")
-    made = [] if not first else [p for p in (lock.parent, *lock.parent.parents) if not p.exists()]
+    missing = [p for p in (lock.parent, *lock.parent.parents) if not p.exists()] if first else []
     try:
-        held = _wait(lock, patience) if first else None
+        descriptor = _wait(lock, patience) if first else None
     except BlockingIOError:
         raise InputError(path, "another process is working on it", "to be alone") from None
     except OSError:
-        held = None  # What cannot be written, or locked at all: the work itself tells why.
+        descriptor = None  # What cannot be locked cannot be written: the work itself reports why.
     try:
         yield
     finally:
-        if held is not None:
-            # In this order: whoever opens the file now finds it locked, or gone.
+        if descriptor is not None:
+            # In this order: a process that opens the file now finds it locked, or gone.
             with contextlib.suppress(OSError):
                 lock.unlink()
-            os.close(held)
-        for folder in made:
-            with contextlib.suppress(OSError):  # it holds something
+            os.close(descriptor)
+        for folder in missing:
+            with contextlib.suppress(OSError):  # not empty
                 folder.rmdir()
 
 
@@ -60,38 +60,37 @@ def _wait(lock: pathlib.Path, patience: float) -> int:
     latest = time.monotonic() + patience
     while True:
         try:
-            return _take(lock)
+            return _acquire(lock)
         except BlockingIOError:
             if time.monotonic() >= latest:
                 raise
-            time.sleep(_LOOK)
+            time.sleep(_INTERVAL)
 
 
-def _take(lock: pathlib.Path) -> int:
-    """The locked file's descriptor.
+def _acquire(lock: pathlib.Path) -> int:
+    """Returns the descriptor of the locked file.
 
     Raises:
-        BlockingIOError: another process holds the lock.
-        OSError: there can be no lock.
+        BlockingIOError: Another process holds the lock.
+        OSError: No lock is possible here.
     """
+    missing: OSError = BlockingIOError()
     for _ in range(_TRIES):
-        missing = None
         lock.parent.mkdir(parents=True, exist_ok=True)
-        file = None
+        descriptor = None
         try:
-            file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Its last owner may have removed it, or its folder, since it was opened.
-            if os.path.samestat(os.fstat(file), os.stat(lock)):
-                return file
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The previous owner may have removed the file, or its folder, since it was opened.
+            if os.path.samestat(os.fstat(descriptor), os.stat(lock)):
+                return descriptor
+            missing = BlockingIOError()
         except FileNotFoundError as error:
-            missing = error
+            missing = error  # also in a place like /proc, where no file can be created
         except OSError:
-            if file is not None:
-                os.close(file)
+            if descriptor is not None:
+                os.close(descriptor)
             raise
-        if file is not None:
-            os.close(file)
-    if missing:
-        raise missing  # a place like /proc, where no file can be made
-    raise BlockingIOError
+        if descriptor is not None:
+            os.close(descriptor)
+    raise missing

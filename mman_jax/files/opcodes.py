@@ -1,4 +1,4 @@
-"""The pickle machine with the few opcodes that data needs, and bounds on what they take.
+"""The pickle machine with only the opcodes that data needs, and bounds on what they allocate.
 
 The standard library's C unpickler would do most of this through `find_class`, but it sizes its
 memo by a number in the file, so that ten bytes can ask for gigabytes. The Python one keeps the
@@ -7,26 +7,27 @@ memo in a dict, and its table of opcodes can be cut to the few that data needs.
 
 # ruff: noqa: D102 - the standard library names the methods by their opcodes
 
+import dataclasses
 import io
+import math
 import pickle
 import pickletools
+import re
 import struct
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
-from mman_jax.files import pickled_arrays
-from mman_jax.files.on_disk import OnDisk
-from mman_jax.files.pickled_arrays import Dtype, Region
+from mman_jax.files.arrays import OnDisk
 
-# What is built may hold this many times the bytes of the file: enough for any honest pickle,
-# whose every value is written out, and a bound for one that copies a value again and again.
+# Objects may take this many times the bytes of the file: enough for any honest pickle, whose
+# every value is written out, and a bound for one that copies a value again and again.
 _COPIES = 4
 
-# A set of one byte in the file takes 216 in memory. What such opcodes take, in bytes, may come to
-# so many times the file, beyond what is free; honest pickles have contents too and need a tenth.
+# A set of one byte in the file takes 216 in memory. Bytes that such opcodes take may come to this
+# many times the file, beyond what is free; honest pickles also have contents and need a tenth.
 _WEIGHTS = {"EMPTY_SET": 216, "FROZENSET": 216, "MARK": 130, "MEMOIZE": 100}
 _HEAVIEST = 32
 _FREE_BYTES = 64 << 20
@@ -45,20 +46,66 @@ EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST LIST APPEND APPENDS
 EMPTY_DICT DICT SETITEM SETITEMS EMPTY_SET ADDITEMS FROZENSET
 GLOBAL STACK_GLOBAL REDUCE BUILD BYTEARRAY8"""
 
-_FEW = 1 << 16  # bytes, which are read without a look at how many are left
+_SMALL_READ = 1 << 16  # bytes, which are read without checking how many are left
 
 _SCALARS = (str, bytes, int, float, bool, type(None))
 
+_CODE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|[SU]\d{1,6})")
+_BYTE_ORDERS: dict[str, Literal["<", ">", "|", "="]] = {"<": "<", ">": ">", "|": "|", "=": "="}
+_MOST_AXES = 32
+_ITEMS = (str, bytes, int, float, bool)
+
+
+@dataclasses.dataclass(frozen=True)
+class Region:
+    """Bytes that were left in their file."""
+
+    path: Path
+    start: int
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+
+class HoldsObjectsError(pickle.UnpicklingError):
+    """An array of Python objects: an intact pickle may hold one."""
+
+
+class Dtype:
+    """A NumPy dtype by its code, before and after its pickled state gave the byte order."""
+
+    def __init__(self, code: Any, *_: Any):
+        if isinstance(code, bytes):
+            code = code.decode("latin1")
+        if isinstance(code, str) and re.fullmatch(r"[<>|=]?O[48]?", code):
+            self.dtype = np.dtype(object)
+            return
+        if not isinstance(code, str) or not _CODE.fullmatch(code):
+            raise pickle.UnpicklingError(f"dtype {code!r:.40}; expected one of numbers or text")
+        self.dtype = np.dtype(code)
+
+    def build(self, state: tuple[Any, ...]) -> None:
+        """Sets the byte order; a state with fields or a shape is refused."""
+        order = state[1] if len(state) > 1 else None
+        order = order.decode("latin1") if isinstance(order, bytes) else order
+        if not isinstance(order, str) or order not in _BYTE_ORDERS:
+            raise pickle.UnpicklingError("a dtype of another byte order")
+        if any(field is not None for field in state[2:5]):
+            raise pickle.UnpicklingError("a dtype with fields")
+        if order != "|":
+            self.dtype = self.dtype.newbyteorder(_BYTE_ORDERS[order])
+
 
 class _Bounded:
-    """A file that is never asked for more than it holds: what reads it allocates first."""
+    """A file that is never asked for more than it holds, since readers allocate first."""
 
     def __init__(self, file: BinaryIO, size: int):
         self._file, self._size = file, size
         self.readline = file.readline
 
     def read(self, count: int) -> bytes:
-        if count <= _FEW:
+        if count <= _SMALL_READ:
             return self._file.read(count)
         return self._file.read(min(count, max(0, self._size - self._file.tell())))
 
@@ -67,26 +114,34 @@ class Machine(pickle._Unpickler):
     """The standard machine with fewer opcodes and a budget of bytes.
 
     Args:
-        path: of the file, for arrays that stay in it.
-        file: the pickle.
-        size: its bytes.
-        on_disk: whether arrays of `LARGE` bytes and more stay in the file at the path.
+        path: Path of the file, for arrays that stay in it.
+        file: The pickle.
+        size: Its number of bytes.
+        on_disk: Whether arrays of `LARGE` bytes and more stay in the file at the path.
     """
+
+    stack: list[Any]
+    memo: dict[int, Any]
+    append: Callable[[Any], None]
+    pop_mark: Callable[[], list[Any]]
+    read: Callable[[int], bytes]
+    readline: Callable[[], bytes]
+    _unframer: Any
 
     def __init__(self, path: Path, file: BinaryIO, size: int, on_disk: bool):
         bounded = file if isinstance(file, io.BytesIO) else _Bounded(file, size)
         super().__init__(bounded, encoding="latin1")
         self._path, self._file, self._size = path, file, size
         self._large = LARGE if on_disk else 1 << 62
-        self._places: dict[int, list[int]] = {}  # of arrays in the memo, by their identity
+        self._places: dict[int, list[int]] = {}  # memo indices of arrays, by their identity
         self._budget = _COPIES * size + 1024
         self._weight = _HEAVIEST * size + _FREE_BYTES
 
     def frombuffer(self, raw: Any, dtype: Any, shape: Any, order: Any = "C") -> np.ndarray | OnDisk:
-        """A writable array of these bytes; their number must be exactly the shape's."""
+        """Builds a writable array of these bytes; their number must be exactly the shape's."""
         shape = (shape,) if isinstance(shape, int) else shape
-        self.charge(pickled_arrays.cost(raw, dtype, shape))
-        return pickled_arrays.build(raw, dtype, shape, "F" if order == "F" else "C")
+        self.charge(_cost(raw, dtype, shape))
+        return _build(raw, dtype, shape, "F" if order == "F" else "C")
 
     def charge(self, amount: int) -> None:
         """Counts bytes that are built."""
@@ -101,7 +156,7 @@ class Machine(pickle._Unpickler):
             raise pickle.UnpicklingError("it builds far more than the file holds")
 
     def hashable(self, items: Any) -> Any:
-        """The items, none of which makes a hash table slow or the C stack overflow."""
+        """Returns the items, after checking that hashing them is quick and safe."""
         # The hash of a tuple nested a million deep would overflow the C stack; and integers of any
         # size can all have the same hash, so that a set of n takes n * n comparisons.
         for item in items:
@@ -112,7 +167,7 @@ class Machine(pickle._Unpickler):
         return items
 
     def load_build(self) -> None:
-        """Give a dtype or an array its state; nothing else has one."""
+        """Sets the state of a dtype or an array; nothing else has one."""
         state = self.stack.pop()
         target = self.stack[-1]
         if not isinstance(state, tuple):
@@ -129,7 +184,8 @@ class Machine(pickle._Unpickler):
             else:
                 # In place: the memo holds the array already.
                 values = array.tobytes("A") if array.dtype != object else array.ravel().tolist()
-                target.__setstate__((1, array.shape, array.dtype, bool(fortran), values))
+                restored: Any = (1, array.shape, array.dtype, bool(fortran), values)
+                target.__setstate__(restored)
         else:
             raise pickle.UnpicklingError(f"a state for a {type(target).__name__}")
 
@@ -160,27 +216,27 @@ class Machine(pickle._Unpickler):
 
     def load_frozenset(self) -> None:
         items = self.hashable(self.pop_mark())
-        self.append(frozenset(items))  # `append` is another one after `pop_mark`
+        self.append(frozenset(items))  # `append` changes with `pop_mark`
 
     def load_put(self) -> None:
         # The inherited one takes any integer, and so any number of them with the same hash.
-        self._keep(int(self.readline()[:-1]))
+        self._memoize(int(self.readline()[:-1]))
 
     def load_binput(self) -> None:
-        self._keep(self.read(1)[0])
+        self._memoize(self.read(1)[0])
 
     def load_long_binput(self) -> None:
-        self._keep(struct.unpack("<I", self.read(4))[0])
+        self._memoize(struct.unpack("<I", self.read(4))[0])
 
     def load_memoize(self) -> None:
-        self._keep(len(self.memo))
+        self._memoize(len(self.memo))
 
-    def _keep(self, index: int) -> None:
+    def _memoize(self, index: int) -> None:
         if not 0 <= index < _LARGEST_INDEX:
             raise pickle.UnpicklingError("a memo index out of range")
-        kept = self.memo[index] = self.stack[-1]
-        if isinstance(kept, np.ndarray):
-            self._places.setdefault(id(kept), []).append(index)
+        item = self.memo[index] = self.stack[-1]
+        if isinstance(item, np.ndarray):
+            self._places.setdefault(id(item), []).append(index)
 
     def load_binstring(self) -> None:
         size = struct.unpack("<i", self.read(4))[0]
@@ -201,7 +257,7 @@ class Machine(pickle._Unpickler):
         self.append(raw if isinstance(raw, Region) else bytearray(raw))
 
     def _bytes(self, size: int) -> bytes | Region:
-        """So many bytes, or where they lie: picklers write large ones outside of all frames."""
+        """Reads bytes, or returns where they lie: picklers write large ones outside of frames."""
         frame = self._unframer.current_frame
         inside = frame is not None and frame.tell() < len(frame.getbuffer())
         if size < self._large or inside:
@@ -214,12 +270,58 @@ class Machine(pickle._Unpickler):
         return Region(self._path, start, size)
 
 
+def _cost(raw: Any, dtype: Any, shape: Any) -> int:
+    """Returns the bytes that `_build` would copy; an array's rows may also be listed.
+
+    Raises:
+        pickle.UnpicklingError: The values are no bytes, or not those of the shape and the dtype.
+        HoldsObjectsError: Objects that are neither text nor numbers.
+    """
+    objects = isinstance(dtype, Dtype) and dtype.dtype == object
+    kinds = list if objects else str | bytes | bytearray | Region
+    fits = isinstance(raw, kinds) and isinstance(dtype, Dtype)
+    # The product of a million large numbers is not computed, be it right or wrong.
+    fits = fits and isinstance(shape, tuple) and len(shape) <= _MOST_AXES
+    fits = fits and all(type(n) is int and 0 <= n < 2**63 for n in shape)
+    if not fits or math.prod(shape) * (1 if objects else dtype.dtype.itemsize) != len(raw):
+        raise pickle.UnpicklingError("an array of another size than its data")
+    if objects:
+        # An array without axes stands for the one object that `numpy.savez` was given.
+        allowed = _ITEMS if shape else (*_ITEMS, dict)
+        if not all(type(item) in allowed for item in raw):
+            raise HoldsObjectsError("an array of other objects than text and numbers")
+        return 8 * len(raw) + 8
+    # An array without values still has rows that can be listed: (2**40, 0).
+    return len(raw) if raw else math.prod(max(n, 1) for n in shape)
+
+
+def _build(
+    raw: Any, dtype: Dtype, shape: tuple[int, ...], order: Literal["C", "F"]
+) -> np.ndarray | OnDisk:
+    """Builds a writable array of bytes (a str stands for latin1) that `_cost` has checked."""
+    if dtype.dtype == object:
+        items = np.empty(len(raw), object)
+        for position, item in enumerate(raw):
+            items[position] = item
+        return items.reshape(shape)  # a list is in C order, whatever the array's was
+    if isinstance(raw, Region):
+        if dtype.dtype.kind in "biuf" and shape and (order == "C" or len(shape) == 1):
+            return OnDisk(raw.path, raw.start, dtype.dtype, shape)
+        flat = np.fromfile(raw.path, dtype.dtype, math.prod(shape), offset=raw.start)
+    else:
+        raw = raw.encode("latin1") if isinstance(raw, str) else raw
+        flat = np.frombuffer(raw, dtype.dtype).copy() if raw else np.empty(0, dtype.dtype)
+    if flat.dtype.kind == "U":
+        flat.tolist()  # fails here rather than in a reader if a code point is invalid
+    return flat.reshape(shape, order=order)
+
+
 class _Allowed(dict):
-    """The kept opcodes; any other is refused by its name."""
+    """The allowed opcodes; any other is refused by its name."""
 
     def __missing__(self, code: int) -> Callable[[Machine], None]:
-        known = pickletools.code2op.get(chr(code))
-        raise pickle.UnpicklingError(f"opcode {known.name if known else code}")
+        names = {ord(opcode.code): opcode.name for opcode in pickletools.opcodes}
+        raise pickle.UnpicklingError(f"opcode {names.get(code, code)}")
 
 
 def _dispatch() -> _Allowed:

@@ -9,10 +9,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from mman_jax.errors import InputError
-from mman_jax.files import arrays, pickled_arrays
-from mman_jax.files.opcodes import Machine
-from mman_jax.files.pickled_arrays import Dtype
+from mman_jax.errors import InputError, reading
+from mman_jax.files import archive, arrays
+from mman_jax.files.opcodes import Dtype, HoldsObjectsError, Machine
 
 _IN_MEMORY = 64 << 20
 
@@ -20,52 +19,74 @@ _EXPECTED = "a pickle of containers, numbers, strings and NumPy arrays"
 
 
 def load(path: str | Path) -> object:
-    """Read a pickle of any protocol, of Python 2 (strings as latin1) or 3.
+    """Reads a pickle of any protocol, of Python 2 (strings as latin1) or 3.
 
     Sets become set or frozenset, all mappings dict, NumPy scalars Python numbers; arrays hold
-    numbers, bytes or str, or as objects those alone. Large arrays of numbers stay in the file,
-    as `OnDisk`, where the pickle has their bytes as they are.
+    numbers, bytes or str, or only these as objects. Large arrays of numbers stay in the file,
+    as `OnDisk`, if the pickle has their bytes unchanged.
 
     Raises:
-        InputError: a global outside the short list, by its name; an opcode that would run
+        InputError: A global outside the short list, by its name; an opcode that would run
             code; a truncated file, one that is no pickle, or one that claims more than it holds.
     """
     path = Path(path)
-    try:
-        with path.open("rb") as file:
-            size = path.stat().st_size
-            small = size <= _IN_MEMORY  # where single bytes are read much faster
-            return _load(path, io.BytesIO(file.read()) if small else file, size, True)
-    except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})", _EXPECTED) from error
+    with reading(path, _EXPECTED, (OSError,)), path.open("rb") as file:
+        size = path.stat().st_size
+        small = size <= _IN_MEMORY  # single bytes are read much faster from memory
+        return _load(path, io.BytesIO(file.read()) if small else file, size, True)
 
 
 def loads(place: str | Path, data: bytes) -> object:
-    """The same of bytes; `place` is for messages."""
+    """Reads a pickle from bytes; `place` is for messages. See `load`."""
     return _load(Path(place), io.BytesIO(data), len(data), False)
+
+
+def load_archive(path: str | Path) -> dict[str, object]:
+    """Reads the Python objects that `numpy.savez` pickled into an archive, by key.
+
+    Raises:
+        InputError: No archive, a damaged one, an array of another kind, or a pickle that
+            `loads` refuses.
+    """
+    path, objects = Path(path), {}
+    with reading(path, "an archive of pickled dicts"), path.open("rb") as file:
+        for member in archive.members(path, file):
+            key = member.name.removesuffix(".npy")
+            array = arrays.stored(file, f"{path}: {key}", member)
+            if not array.dtype.hasobject or array.shape:
+                raise InputError(array.place, f"an array of {array.dtype}", "a pickled dict")
+            loaded = loads_array(file, array)
+            objects[key] = loaded.item() if isinstance(loaded, np.ndarray) else loaded
+    return objects
+
+
+def loads_array(file: BinaryIO, array: arrays.Stored) -> object:
+    """Reads the pickle that an archive holds as an array of objects. See `load`."""
+    content = b"".join(archive.chunks(file, array.member))[array.header :]
+    return loads(array.place, content)
 
 
 def _load(path: Path, file: BinaryIO, size: int, on_disk: bool) -> object:
     try:
-        with warnings.catch_warnings(action="ignore"):  # of escapes that Python 2 wrote otherwise
+        with warnings.catch_warnings(action="ignore"):  # about escapes as Python 2 wrote them
             return _Unpickler(path, file, size, on_disk).load()
     except InputError:
         raise
-    except pickled_arrays.HoldsObjectsError as error:
+    except HoldsObjectsError as error:
         raise InputError(path, arrays.OBJECTS, "numbers or text") from error
     except EOFError as error:
         raise InputError(path, "a truncated pickle", _EXPECTED) from error
     except Exception as error:
-        # Bytes that are no pickle can fail in any way; none of them is a bug of ours.
+        # Bytes that are no pickle can fail in any way; none of these is a bug of this library.
         found = f"no pickle, or a damaged one ({type(error).__name__}: {error!s:.120})"
         raise InputError(path, found, _EXPECTED) from error
 
 
 class _Unpickler(Machine):
-    """The machine with globals of its own: what a pickle may call."""
+    """The machine with its own globals: the only functions that a pickle may call."""
 
-    def find_class(self, module: str, name: str) -> Callable[..., Any]:
-        builders = {
+    def find_class(self, module: str, name: str) -> Any:
+        builders: dict[str, Callable[..., Any] | None] = {
             "builtins.set": lambda items=(): self._charged(set, self.hashable(items)),
             "builtins.frozenset": lambda items=(): self._charged(frozenset, self.hashable(items)),
             "builtins.list": lambda items=(): self._charged(list, items),
@@ -76,7 +97,7 @@ class _Unpickler(Machine):
             "collections.defaultdict": lambda factory=None, items=(): self._mapping(items),
             "_codecs.encode": self._encode,
             "numpy.dtype": Dtype,
-            "numpy.ndarray": None,  # a mark that `_reconstruct` is handed
+            "numpy.ndarray": None,  # an argument of `_reconstruct`
             "numpy.core.multiarray._reconstruct": self._reconstruct,
             "numpy.core.multiarray.scalar": self._scalar,
             "numpy.core.numeric._frombuffer": self.frombuffer,
@@ -111,10 +132,11 @@ class _Unpickler(Machine):
         return text.encode("latin1")
 
     def _reconstruct(self, *_: Any) -> np.ndarray:
-        # Shape and dtype are replaced when the state comes; the ones given here never matter.
+        # The state replaces shape and dtype; the ones given here never matter.
         return np.ndarray(0, np.float64)
 
     def _scalar(self, dtype: Dtype, raw: Any) -> object:
         if isinstance(raw, list):
             raise pickle.UnpicklingError("a scalar of objects")
-        return self.frombuffer(raw, dtype, ()).item()
+        value = self.frombuffer(raw, dtype, ())
+        return value.item() if isinstance(value, np.ndarray) else value

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and JSON read with care."""
+"""Regular files: checked before they are opened, written whole or not at all; and JSON."""
 
 import contextlib
 import json
@@ -9,17 +9,67 @@ import stat
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from mman_jax.errors import InputError
+from mman_jax.errors import InputError, reading
 
 _DEEPEST = 100
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a named pipe",
+    stat.S_IFIFO: "a pipe",
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
     stat.S_IFSOCK: "a socket",
 }
+
+
+def check_regular(path: str | pathlib.Path, expected: str) -> None:
+    """Refuses a path that is not a regular file: a pipe would block, and a device never ends.
+
+    Args:
+        path: Path that a user named.
+        expected: What should be there, for the message.
+
+    Raises:
+        InputError: Nothing is there, or something other than a regular file.
+    """
+    path = pathlib.Path(path)
+    try:
+        kind = _kind(path)
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(path, f"cannot be read ({reason})", expected) from error
+    if kind is None:
+        raise InputError(path, "no such file", expected)
+    if kind:
+        raise InputError(path, kind, f"a regular file: {expected}")
+
+
+def regular_file(path: pathlib.Path) -> bool:
+    """Returns whether a file exists, which can then be read to its end and replaced.
+
+    Raises:
+        InputError: The path is a folder, a named pipe, a device or a socket, or cannot be read.
+    """
+    try:
+        kind = _kind(path)
+    except (OSError, ValueError) as error:
+        raise InputError(path, f"cannot be read ({error})", "the path of a file") from error
+    if kind:
+        raise InputError(path, kind, "the path of a file")
+    return kind is not None
+
+
+def check_new(folder: pathlib.Path) -> None:
+    """Refuses a folder that is not empty.
+
+    Raises:
+        InputError: The folder contains something, is a file, or cannot be read.
+    """
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise InputError(folder, "it exists and is not an empty folder", "a new folder")
+    except OSError as error:
+        raise InputError(folder, f"cannot be read ({error.strerror})", "a new folder") from error
 
 
 @contextlib.contextmanager
@@ -29,115 +79,80 @@ def writing(
     place: object = None,
     make_folder: bool = True,
 ) -> Iterator[BinaryIO]:
-    """Opens a file to be written such that a reader sees the old one or the new one, never a part.
+    """Opens a file for writing so that readers see either the old or the new file, never a part.
 
-    What is written goes to a file beside it, which takes its place at the end; where the body
-    raises, it is removed and the old file stays. Several processes may write one path at a time:
-    the last one to end wins.
+    The content goes to a temporary file in the same folder, which replaces the target at the end.
+    If the body raises, the temporary file is removed and the old file stays. Several processes may
+    write one path at the same time: the last one to finish wins.
 
     Args:
-        path: of the file.
-        expected: what messages expect.
-        place: what messages name; the path where it is not given.
-        make_folder: whether the folder of the file is made where it is missing.
+        path: Path of the file.
+        expected: What messages expect.
+        place: What messages name; by default the path.
+        make_folder: Whether a missing folder is created.
 
     Raises:
-        InputError: if it cannot be written, or is there and no regular file.
+        InputError: The file cannot be written, or the path exists and is not a regular file.
     """
     place = path if place is None else place
     if not path.name:
         raise InputError(path, "a folder", "the path of a file")
-    # A name that no other process or thread uses, and that is no longer than a name may be.
-    beside = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.part")
+    # A name that no other process or thread uses, and short enough for every file system.
+    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.part")
     try:
-        other = _other_than_file(path)
-        if other:
-            raise InputError(place, f"cannot be written (it is {other})", "the path of a file")
+        kind = _kind(path)
+        if kind:
+            raise InputError(place, f"cannot be written (it is {kind})", "the path of a file")
         if make_folder:
             path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with beside.open("xb") as file:
+            with temporary.open("xb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            beside.replace(path)
+            temporary.replace(path)
         finally:
-            with contextlib.suppress(OSError):  # not even a folder to look in
-                beside.unlink()
+            with contextlib.suppress(OSError):  # the folder itself may be missing
+                temporary.unlink()
     except OSError as error:
         found = f"cannot be written ({error.strerror or error})"
         raise InputError(place, found, expected) from error
 
 
 def write_whole(path: pathlib.Path, content: bytes) -> None:
-    """Writes a file such that a reader sees the old one or the new one, never a part.
+    """Writes a file so that readers see either the old or the new one, never a part.
 
     Raises:
-        InputError: if it cannot be written, or is there and no regular file.
+        InputError: The file cannot be written, or the path exists and is not a regular file.
     """
     with writing(path) as file:
         file.write(content)
 
 
-def regular_file(path: pathlib.Path) -> bool:
-    """Whether a file is there, which can be read to its end and replaced.
-
-    Raises:
-        InputError: if what is there is a folder, a named pipe, a device or a socket, or if it
-            cannot be looked at.
-    """
-    try:
-        other = _other_than_file(path)
-        if not other:
-            return path.is_file()
-    except (OSError, ValueError) as error:
-        raise InputError(path, f"cannot be read ({error})", "the path of a file") from error
-    raise InputError(path, other, "the path of a file")
-
-
-def check_new(folder: pathlib.Path) -> None:
-    """Refuses a folder that holds something.
-
-    Raises:
-        InputError: it does, or it is a file, or it cannot be looked into.
-    """
-    try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise InputError(folder, "there is something", "a new folder, or an empty one")
-    except OSError as error:
-        raise InputError(folder, f"cannot be read ({error.strerror})", "a new folder") from error
-
-
 def read_json(path: pathlib.Path) -> dict[str, Any]:
-    """What a JSON file holds, which is an object.
+    """Reads a JSON file that holds an object.
 
     Raises:
-        InputError: if it cannot be read, or holds something else.
+        InputError: The file cannot be read, or holds something else.
     """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(path, f"unreadable ({error})", "JSON that a run wrote") from error
-    if not isinstance(found, dict):
-        raise InputError(path, f"a {type(found).__name__}", "an object, as a run wrote it")
-    level, depth = [found], 0
-    while level:
-        depth += 1
-        if depth > _DEEPEST:
-            raise InputError(path, f"nested over {_DEEPEST} deep", "JSON that a run wrote")
-        level = [
-            item
-            for part in level
-            for item in (part.values() if isinstance(part, dict) else part)
-            if isinstance(item, dict | list)
-        ]
-    return found
+    expected = "JSON that a run wrote"
+    with reading(path, expected, (OSError, ValueError, RecursionError)):
+        content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise InputError(path, f"a {type(content).__name__}", "a JSON object that a run wrote")
+    level: list[Any] = [content]
+    for _ in range(_DEEPEST):
+        parts = [part.values() if isinstance(part, dict) else part for part in level]
+        level = [item for part in parts for item in part if isinstance(item, dict | list)]
+    if level:
+        raise InputError(path, f"nested over {_DEEPEST} deep", expected)
+    return content
 
 
-def _other_than_file(path: pathlib.Path) -> str:
-    """What is there in words, where it is no regular file; empty where it is one, or nothing."""
+def _kind(path: pathlib.Path) -> str | None:
+    """Returns what a path is if not a regular file; empty for a regular file, None for nothing."""
     try:
         kind = stat.S_IFMT(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
-        return ""
-    return "" if kind == stat.S_IFREG else _KINDS.get(kind, "no regular file")
+        return None
+    return "" if kind == stat.S_IFREG else _KINDS.get(kind, "not a regular file")

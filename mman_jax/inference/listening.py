@@ -15,7 +15,7 @@ from mman_jax.features.extraction import Extraction
 from mman_jax.features.speech import pauses
 from mman_jax.features.text import readers
 from mman_jax.features.text.readers import Words
-from mman_jax.files.regular import check_regular
+from mman_jax.files.whole import check_regular
 from mman_jax.inference import lines
 from mman_jax.inference.answerer import Answerer
 

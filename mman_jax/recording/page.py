@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from mman_jax.errors import InputError
-from mman_jax.files.regular import check_regular
+from mman_jax.files.whole import check_regular
 from mman_jax.recording.labels import LeaveOneOut
 from mman_jax.recording.turns import Turn, Turns
 

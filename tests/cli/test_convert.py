@@ -33,7 +33,7 @@ class Evil:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (Evil(), "cannot be read"),
+        (Evil(), "unreadable"),
         ({"conv.weight": torch.zeros(2)}, "conv.weight: no weight of r3d_18"),
         ([torch.zeros(2)], "a list that is no state dict"),
     ],

@@ -182,7 +182,7 @@ def test_a_folder_is_written_whole_and_only_where_nothing_is(tmp_path, monkeypat
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").write_text("")
     for folder in (tmp_path / "full", tmp_path / "full" / "mine"):
-        with pytest.raises(InputError, match="there is something"):
+        with pytest.raises(InputError, match="not an empty"):
             export.write(folder, {"a": b""})
 
     def fail(*_):

@@ -144,7 +144,7 @@ def test_a_pipe_in_place_of_a_file_is_refused(finished, tmp_path, flag):
         "experiments.predict", f"--checkpoint={finished}", f"{flag}={tmp_path / 'pipe.csv'}", *rest
     )
     assert ended.returncode == 2
-    assert ended.stderr.strip().endswith("pipe.csv: a named pipe; expected the path of a file")
+    assert ended.stderr.strip().endswith("pipe.csv: a pipe; expected the path of a file")
 
 
 @pytest.mark.parametrize(

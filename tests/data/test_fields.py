@@ -7,7 +7,7 @@ import pytest
 
 from mman_jax.data import corpus, cross_corpus, sequences
 from mman_jax.data.fields import UTTERANCES, optional
-from mman_jax.data.readers import npz, npz_defaults
+from mman_jax.data.readers import npz
 from mman_jax.data.readers.read import read_corpus
 from mman_jax.errors import InputError
 from mman_jax.features import manifest
@@ -52,8 +52,7 @@ def test_it_is_part_of_the_digest():
 
 
 def test_it_is_stored(tmp_path, monkeypatch):
-    for module in (npz, npz_defaults):
-        monkeypatch.setattr(module, "Corpus", Heard)
+    monkeypatch.setattr(npz, "Corpus", Heard)
     npz.write(heard(), tmp_path / "c.npz")
     assert npz.read(tmp_path / "c.npz").loudness.tolist() == [0, 1, 2, 3, 4, 5]
     assert npz.read(tmp_path / "c.npz").fingerprint() == heard().fingerprint()

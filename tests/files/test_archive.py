@@ -108,7 +108,7 @@ REFUSED = {
     "stored, more claimed": (lambda: labels(claimed=2**31), ["labels.npy", "claimed"]),
     "stored, into the next": (
         lambda: labels(claimed=500, packed=500),
-        ["lies over member labels.npy"],
+        ["overlaps member labels.npy"],
     ),
     "stored, over the end": (
         lambda: corpus(Entry("features/x.npy", b"x", claimed=9999, packed=9999)),
@@ -199,7 +199,7 @@ def test_a_member_within_another_is_refused(tmp_path):
     path.write_bytes(
         written([*entries, Entry("features/x.npy", start), dataclasses.replace(inner, offset=at)])
     )
-    with pytest.raises(InputError, match=r"split\.npy: lies over member features/x\.npy"):
+    with pytest.raises(InputError, match=r"split\.npy: overlaps member features/x\.npy"):
         npz.read(path)
 
 

@@ -46,7 +46,7 @@ def member(array, claimed=None):
         (member(np.array([1, None])), "x.npz: a: an array of object: it holds Python objects"),
         (member(np.zeros(3), b"(99999999999,)"), "x.npz: a: a header for 799999999992 bytes"),
         (member(np.zeros(3), b"(-1,)"), "x.npz: a: a header for -8 bytes"),
-        (b"no array", "x.npz: a: an unreadable header"),
+        (b"no array", "x.npz: a: unreadable"),
         (member(np.array(["ab"]))[:-4] + b"\xff" * 4, "x.npz: a: characters that do not exist"),
         (member(np.zeros(3), b"(2,)"), "x.npz: a: a header for 16 bytes"),
         (member(np.array([1j])), "x.npz: a: an array of complex128"),
@@ -72,5 +72,5 @@ def test_a_key_with_and_without_the_suffix_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
         archive.writestr("a", member(np.zeros(3)))
         archive.writestr("a.npy", member(np.ones(3)))
-    with pytest.raises(InputError, match=r"x\.npz: a: comes twice, as 'a' and as 'a\.npy'"):
+    with pytest.raises(InputError, match=r"x\.npz: a: occurs twice, as 'a' and as 'a\.npy'"):
         arrays.read(tmp_path / "x.npz", "arrays")

@@ -2,7 +2,7 @@ import gc
 
 import numpy as np
 
-from mman_jax.files.growing import Growing
+from mman_jax.files.arrays import Growing
 
 
 def test_what_was_appended_is_mapped_and_outlives_the_one_who_wrote_it():

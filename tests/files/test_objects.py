@@ -4,24 +4,24 @@ import numpy as np
 import pytest
 
 from mman_jax.errors import InputError
-from mman_jax.files import arrays, objects, unpickler
-from mman_jax.files.on_disk import OnDisk
+from mman_jax.files import archive, arrays, unpickler
+from mman_jax.files.arrays import OnDisk
 
 FACTS = {"a": {"emo": 1, "val": np.float64(0.5)}, "b": {"emo": "sad"}}
 
 
 def test_what_savez_pickled(tmp_path):
     np.savez_compressed(tmp_path / "x.npz", one=np.array(FACTS, object), two=np.array({}, object))
-    assert objects.read(tmp_path / "x.npz") == {"one": FACTS, "two": {}}
-    assert objects.keys(tmp_path / "x.npz") == ["one", "two"]
-    assert objects.keys(tmp_path / "none") == []
+    assert unpickler.load_archive(tmp_path / "x.npz") == {"one": FACTS, "two": {}}
+    assert archive.keys(tmp_path / "x.npz") == ["one", "two"]
+    assert archive.keys(tmp_path / "none") == []
 
 
 @pytest.mark.parametrize("array", [np.arange(3), np.array(["a"], object), np.array(1.0)])
 def test_other_arrays_are_refused(tmp_path, array):
     np.savez(tmp_path / "x.npz", one=array)
     with pytest.raises(InputError, match=r"x\.npz: one: an array of"):
-        objects.read(tmp_path / "x.npz")
+        unpickler.load_archive(tmp_path / "x.npz")
 
 
 class Reduce:
@@ -32,7 +32,7 @@ class Reduce:
 def test_code_is_not_run(tmp_path, capsys):
     np.savez(tmp_path / "x.npz", one=np.array(Reduce(), object))
     with pytest.raises(InputError, match=r"x\.npz: one: the global 'builtins\.print'"):
-        objects.read(tmp_path / "x.npz")
+        unpickler.load_archive(tmp_path / "x.npz")
     assert not capsys.readouterr().out
 
 

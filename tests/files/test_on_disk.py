@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mman_jax.errors import InputError
-from mman_jax.files.on_disk import OnDisk
+from mman_jax.files.arrays import OnDisk
 
 
 def stored(tmp_path):
@@ -28,5 +28,5 @@ def test_a_file_that_changed_meanwhile(tmp_path):
     with pytest.raises(InputError, match="x: it has become shorter"):
         on_disk[:]
     (tmp_path / "x").unlink()
-    with pytest.raises(InputError, match="x: cannot be read"):
+    with pytest.raises(InputError, match="x: unreadable"):
         on_disk[:]

@@ -73,7 +73,7 @@ def test_a_name_as_long_as_a_name_may_be_can_be_written(tmp_path):
 def test_what_is_no_file_is_neither_replaced_nor_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path, found in (
-        (tmp_path / "pipe", "a named pipe"),
+        (tmp_path / "pipe", "a pipe"),
         (tmp_path, "a folder"),
         (pathlib.Path("/dev/null"), "a device"),
     ):

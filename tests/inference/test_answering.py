@@ -99,7 +99,7 @@ def test_a_place_for_states_that_cannot_be_written_is_said_first(answerer, tmp_p
     with pytest.raises(InputError, match="a folder; expected the path of a file"):
         answered(answerer, [], kept=tmp_path)
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(InputError, match="a named pipe; expected the path of a file"):
+    with pytest.raises(InputError, match="a pipe; expected the path of a file"):
         answered(answerer, [], kept=tmp_path / "pipe")
     (tmp_path / "file").write_text("")
     sink = io.StringIO()

@@ -10,7 +10,7 @@ from mman_jax.data.corpus import Corpus
 from mman_jax.data.sequences import Sequence
 from mman_jax.data.validation import name_utterance
 from mman_jax.errors import InputError, nearest
-from mman_jax.files.growing import Growing
+from mman_jax.files.arrays import Growing
 
 _FRAMES = 20  # of a word, at most
 _RATE = 20.0  # frames a second inside words

@@ -1,86 +1,149 @@
-"""The bc-LSTM folder layout: a table of features a modality and part, and transcripts."""
+"""bc-LSTM's public files: a folder of tables with transcripts, and padded pickles (`*_2way`)."""
 
 import csv
 import re
 import warnings
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mman_jax.data.corpus import Corpus
-from mman_jax.errors import InputError
+from mman_jax.data.readers import items, pooling
+from mman_jax.data.readers.items import Array
+from mman_jax.data.readers.table import Labels, Row, Table, numbered, of_rows
+from mman_jax.errors import InputError, reading
+from mman_jax.files.whole import check_regular
 
 MODALITIES = {"audio": "speech", "video": "visual", "text": "text"}
-"""Subfolders and what their modality is called; any other keeps its own name."""
+"""Subfolders and the names of their modalities; any other keeps its own name."""
 
 PARTS = ("train", "test")
 
+PICKLE = "bc-LSTM's padded pickle (seven parts)"
+FIELDS = ("train", "train labels", "test", "test labels", "most", "train lengths", "test lengths")
+"""The parts of a pickle."""
+
 _POLARITY = ("negative", "positive")
-_LARGEST_LABEL = 999
 
 
 def read(path: str | Path) -> Corpus:
-    """Read a folder: training conversations first, then test, each sorted by id.
+    """Reads a folder: training conversations first, then test, each sorted by id.
 
     Utterances are ordered by the number that ends their id (1, 2, ..., 10). Labels 0 and 1
-    are `negative` and `positive`; where there are others, all are named by their number.
-    Rows of `transcripts.csv` without features are no part of the corpus.
+    are `negative` and `positive`; with any others, all are named by their number.
+    Rows of `transcripts.csv` without features are not part of the corpus.
 
     Raises:
-        InputError: a file missing, empty, ragged or with other rows than its kin; labels that
-            disagree; an utterance twice; a conversation in two splits.
+        InputError: A file that is missing, empty, ragged or has other rows than the others; labels
+            that disagree; an utterance twice; a conversation in two parts.
     """
     folder = Path(path)
     tables = _find_tables(folder)
     transcripts = _read_transcripts(folder / "transcripts.csv")
-    order: list[tuple[int, str, int, int, int]] = []
     features: dict[str, list[np.ndarray]] = {modality: [] for modality in tables}
+    order: list[tuple[int, str, int, int, int]] = []
     used: dict[int, str] = {}
     part_of: dict[str, str] = {}
-    base = 0
     for index, part in enumerate(PARTS):
         numbers_file = folder / f"text_{part}.csv"
-        rows = _whole(
-            _read_table(numbers_file, first_column=True)[:, 0], numbers_file, "row number"
-        )
+        rows = _row_numbers(numbers_file)
         for modality, files in tables.items():
-            table = _read_table(files[part])
-            _check_rows(files[part], table, rows, transcripts, numbers_file)
+            values = _read_table(files[part])
+            _check_rows(files[part], values, rows, transcripts, numbers_file)
             with np.errstate(over="ignore"):  # the corpus refuses infinity, and says where
-                features[modality].append(table[:, :-1].astype(np.float32))
-        for position, row in enumerate(rows):
-            conversation, number, _ = transcripts[row]
+                features[modality].append(values[:, :-1].astype(np.float32))
+        for row in rows:
+            conversation, number, label = transcripts[row]
             where = f"{numbers_file}: utterance {conversation}_{number}"
             if row in used:
                 found = f"in {part} and already in {used[row]}"
                 raise InputError(where, found, "each utterance once")
-            used[row] = part
             if part_of.setdefault(conversation, part) != part:
                 place = f"{folder}: conversation {conversation}"
                 raise InputError(place, "in two splits, train and test", "one split")
-            order.append((index, conversation, number, base + position, row))
-        base += len(rows)
+            order.append((index, conversation, number, len(used), label))
+            used[row] = part
     order.sort()
     take = [position for _, _, _, position, _ in order]
-    labels = np.array([transcripts[row][2] for *_, row in order], np.int32)
-    conversations: dict[str, int] = {}
-    for _, conversation, *_ in order:
-        conversations[conversation] = conversations.get(conversation, 0) + 1
+    labels = np.array([label for *_, label in order], np.int32)
+    lengths = Counter(conversation for _, conversation, *_ in order)
     return Corpus(
-        features={name: _join(folder, name, features[name])[take] for name in features},
+        features={name: _concatenate(folder, name, features[name])[take] for name in features},
         labels=labels,
-        label_names=_label_names(labels),
-        lengths=np.array(list(conversations.values()), np.int32),
-        conversation_ids=tuple(conversations),
+        label_names=_label_names(numbered(labels, str(folder)).names),
+        lengths=np.array(list(lengths.values()), np.int32),
+        conversation_ids=tuple(lengths),
         utterance_ids=tuple(f"{name}_{number}" for _, name, number, *_ in order),
-        split=tuple(part_of[name] for name in conversations),
+        split=tuple(part_of[name] for name in lengths),
         source=str(folder),
     )
 
 
+def recognises(loaded: object) -> bool:
+    """Returns whether a pickle holds the padded layout."""
+    if not isinstance(loaded, list | tuple) or len(loaded) != len(FIELDS):
+        return False
+    return any(isinstance(loaded[i], Array) and loaded[i].ndim == 3 for i in (0, 2))
+
+
+def read_pickle(place: str, loaded: Any, pool: pooling.How) -> Table:
+    """Reads a loaded pickle of one modality; padding stands behind the utterances.
+
+    The file has no ids: a conversation is its part and row, an utterance its position. The
+    modality is called `features`, as nothing in the file says which one it is.
+
+    Args:
+        place: The file.
+        loaded: What it holds.
+        pool: Not used: utterances have one vector.
+
+    Raises:
+        InputError: The part and row of whatever does not fit.
+    """
+    modality = pooling.Collector("features", pool)
+    rows: list[Row] = []
+    labels: list[int] = []
+    for part, (at, labels_at, lengths_at) in {"train": (0, 1, 5), "test": (2, 3, 6)}.items():
+        where = f"{place}: part {at} ({FIELDS[at]})"
+        array = items.array(loaded[at], where)
+        if array.ndim != 3:
+            raise InputError(where, f"shape {array.shape}", "[conversations, utterances, D]")
+        count, most = array.shape[:2]
+        where = f"{place}: part {labels_at} ({FIELDS[labels_at]})"
+        marks = items.numbers(loaded[labels_at], where)
+        if marks.ndim == 3 and marks.shape[2] > 1:
+            marks = marks.argmax(-1)  # one-hot, as its README says
+        if marks.size != count * most:
+            found = f"shape {np.shape(loaded[labels_at])}"
+            raise InputError(where, found, f"{(count, most)}, as the features")
+        marks = marks.reshape(count, most)
+        where = f"{place}: part {lengths_at} ({FIELDS[lengths_at]})"
+        lengths = items.lengths(loaded[lengths_at], where, count, most)
+        for span, block in pooling.chunks(array):
+            for row, values in enumerate(block, span.start):
+                length, name = int(lengths[row]), f"{part}{row:03d}"
+                if not length:
+                    found = "a conversation without utterances"
+                    raise InputError(f"{where}: row {row}", found, "at least one")
+                modality.add_vectors(values[:length], f"{place}: conversation {name}")
+                rows += [Row(name, str(u), split=part) for u in range(length)]
+                labels += [
+                    items.label(mark, f"{place}: conversation {name}, utterance {position}")
+                    for position, mark in enumerate(marks[row, :length].tolist())
+                ]
+    classes = numbered(labels, f"{place}: labels")
+    named = Labels(classes.classes, _label_names(classes.names))
+    notes = ["no ids in the file: conversations are named by part and row"]
+    table = of_rows(place, PICKLE, rows, named, notes)
+    table.add(modality)
+    return table
+
+
 def _find_tables(folder: Path) -> dict[str, dict[str, Path]]:
-    """The files of each modality by part; the three known modalities first."""
-    found: dict[str, dict[str, Path]] = {}
+    """Returns the files of each modality by part; the three known modalities first."""
+    tables: dict[str, dict[str, Path]] = {}
     for sub in sorted(entry for entry in folder.iterdir() if entry.is_dir()):
         files = {part: sorted(sub.glob(f"*_{part}0.csv")) for part in PARTS}
         if not any(files.values()):
@@ -89,74 +152,75 @@ def _find_tables(folder: Path) -> dict[str, dict[str, Path]]:
             if len(paths) != 1:
                 raise InputError(sub, f"{len(paths)} files *_{part}0.csv", "exactly one")
         modality = MODALITIES.get(sub.name, sub.name)
-        found[modality] = {part: paths[0] for part, paths in files.items()}
-    if not found:
+        tables[modality] = {part: paths[0] for part, paths in files.items()}
+    if not tables:
         expected = "a layout in docs/corpora.md, such as bc-LSTM's text/ with *_train0.csv"
         raise InputError(folder, "no modality's files in this folder", expected)
-    known = [name for name in MODALITIES.values() if name in found]
-    return {name: found[name] for name in [*known, *(n for n in found if n not in known)]}
+    names = dict.fromkeys((*MODALITIES.values(), *tables))
+    return {name: tables[name] for name in names if name in tables}
 
 
-def _read_table(path: Path, first_column: bool = False) -> np.ndarray:
-    """[rows, columns] float64 of a table of quoted numbers without a header."""
-    try:
-        if path.exists() and not path.is_file():
-            raise InputError(path, "no plain file", "a file of the bc-LSTM layout")
-        if not path.stat().st_size:
-            raise InputError(path, "an empty file", "a row an utterance")
-        with warnings.catch_warnings(action="ignore"):  # of no data, which is refused below
-            table = np.loadtxt(
-                path,
-                delimiter=",",
-                quotechar='"',
-                comments=None,
-                ndmin=2,
-                encoding="utf-8",
-                usecols=0 if first_column else None,
-            )
-    except InputError:
-        raise
-    except FileNotFoundError:
-        raise InputError(path, "no such file", "a file of the bc-LSTM layout") from None
-    except (OSError, ValueError) as error:
-        raise InputError(path, str(error), "rows of as many quoted numbers each") from error
+def _read_table(path: Path, column: int | None = None) -> np.ndarray:
+    """Returns [rows, columns] float64 of a table of quoted numbers without a header."""
+    check_regular(path, "a file of the bc-LSTM layout")
+    if not path.stat().st_size:
+        raise InputError(path, "an empty file", "a row an utterance")
+    with (
+        reading(path, "rows of as many quoted numbers each", (OSError, ValueError)),
+        warnings.catch_warnings(action="ignore"),  # of no data, which is refused below
+    ):
+        table = np.loadtxt(
+            path,
+            delimiter=",",
+            quotechar='"',
+            comments=None,
+            ndmin=2,
+            encoding="utf-8",
+            usecols=column,
+        )
     if not table.size:
         raise InputError(path, "no rows", "a row an utterance")
-    if not first_column and table.shape[1] < 2:
+    if column is None and table.shape[1] < 2:
         raise InputError(path, f"{table.shape[1]} columns", "features, then the label")
     return table
 
 
+def _row_numbers(path: Path) -> list[int]:
+    """Returns the rows of the transcripts that a part has, in the order of its tables."""
+    values = _read_table(path, column=0)[:, 0]
+    wrong = np.flatnonzero((values != np.round(values)) | (np.abs(values) > 2**53))
+    if len(wrong):
+        line = int(wrong[0])
+        raise InputError(path, f"row number {values[line]:g} in line {line}", "a whole number")
+    return [int(value) for value in values]
+
+
 def _read_transcripts(path: Path) -> list[tuple[str, int, int]]:
-    """Conversation, number of the utterance in it, and label, for each row."""
-    rows = []
-    seen: set[tuple[str, int]] = set()
-    if path.exists() and not path.is_file():  # a pipe would be waited for
-        raise InputError(path, "no plain file", "the transcripts of the bc-LSTM layout")
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            for line, row in enumerate(csv.reader(file, strict=True)):
-                place = f"{path}: row {line}"
-                if len(row) != 4:
-                    expected = "utterance id, transcript, a number, label"
-                    raise InputError(place, f"{len(row)} columns", expected)
-                match = re.fullmatch(r"(.+)_(\d{1,9})", row[0])
-                if not match:
-                    found = f"utterance id {row[0]!r:.60}"
-                    raise InputError(place, found, "a conversation id, _ and a number")
-                if not re.fullmatch(r"\d{1,3}", row[3]):
-                    found = f"utterance {row[0]} has label {row[3]!r:.60}"
-                    raise InputError(place, found, f"an integer from 0 to {_LARGEST_LABEL}")
-                utterance = (match[1], int(match[2]))
-                if utterance in seen:
-                    raise InputError(place, f"utterance {row[0]} again", "each utterance once")
-                seen.add(utterance)
-                rows.append((*utterance, int(row[3])))
-    except FileNotFoundError:
-        raise InputError(path, "no such file", "the transcripts of the bc-LSTM layout") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(path, str(error), "a CSV file") from error
-    return rows
+    """Returns conversation, number of the utterance in it, and label, for each row."""
+    rows: dict[tuple[str, int], int] = {}
+    check_regular(path, "the transcripts of the bc-LSTM layout")
+    with (
+        reading(path, "a CSV file in UTF-8", (OSError, UnicodeDecodeError, csv.Error)),
+        path.open(newline="", encoding="utf-8") as file,
+    ):
+        lines = list(csv.reader(file, strict=True))
+    for line, row in enumerate(lines):
+        place = f"{path}: row {line}"
+        if len(row) != 4:
+            expected = "utterance id, transcript, a number, label"
+            raise InputError(place, f"{len(row)} columns", expected)
+        match = re.fullmatch(r"(.+)_(\d{1,9})", row[0])
+        if not match:
+            found = f"utterance id {row[0]!r:.60}"
+            raise InputError(place, found, "a conversation id, _ and a number")
+        if not re.fullmatch(r"\d{1,3}", row[3]):
+            found = f"utterance {row[0]} has label {row[3]!r:.60}"
+            raise InputError(place, found, f"an integer from 0 to {items.LARGEST_LABEL}")
+        utterance = (match[1], int(match[2]))
+        if utterance in rows:
+            raise InputError(place, f"utterance {row[0]} again", "each utterance once")
+        rows[utterance] = int(row[3])
+    return [(*utterance, label) for utterance, label in rows.items()]
 
 
 def _check_rows(
@@ -178,22 +242,13 @@ def _check_rows(
             raise InputError(place, f"label {label:g}", f"{expected}, as in transcripts.csv")
 
 
-def _whole(values: np.ndarray, path: Path, what: str) -> list[int]:
-    wrong = np.flatnonzero((values != np.round(values)) | (np.abs(values) > 2**53))
-    if len(wrong):
-        line = int(wrong[0])
-        raise InputError(path, f"{what} {values[line]:g} in line {line}", "a whole number")
-    return [int(value) for value in values]
-
-
-def _join(folder: Path, modality: str, parts: list[np.ndarray]) -> np.ndarray:
-    widths = [part.shape[1] for part in parts]
-    if len(set(widths)) > 1:
-        found = f"{widths[0]} features in train and {widths[1]} in test"
+def _concatenate(folder: Path, modality: str, parts: list[np.ndarray]) -> np.ndarray:
+    train, test = (part.shape[1] for part in parts)
+    if train != test:
+        found = f"{train} features in train and {test} in test"
         raise InputError(f"{folder}: modality {modality}", found, "as many in both")
     return np.concatenate(parts)
 
 
-def _label_names(labels: np.ndarray) -> tuple[str, ...]:
-    largest = int(labels.max(initial=0))
-    return _POLARITY if largest < 2 else tuple(str(label) for label in range(largest + 1))
+def _label_names(numbers: tuple[str, ...]) -> tuple[str, ...]:
+    return _POLARITY if len(numbers) <= len(_POLARITY) else numbers

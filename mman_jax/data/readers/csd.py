@@ -3,31 +3,30 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from mman_jax.data.readers import names, pooling, table
-from mman_jax.data.readers.cells import Cells, in_order
-from mman_jax.data.sequences import Sequence
-from mman_jax.errors import InputError
+from mman_jax.data.readers import items, pooling
+from mman_jax.data.readers.items import Name
+from mman_jax.data.readers.table import RATINGS, Row, Table, of_rows, rated, unlabelled
+from mman_jax.errors import InputError, reading
 
 LAYOUT = "CMU-MultimodalSDK's computational sequences"
 MAGIC = b"\x89HDF\r\n\x1a\n"
 
 _EXPECTED = "/<root>/data/<video>/features and intervals"
-_EMOTIONS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
 _FREE_BYTES = 64 << 20
 _LARGEST_RATIO = 1100  # of gzip
 
 
 def recognises(folder: Path) -> bool:
-    """Whether a folder holds such files."""
+    """Returns whether a folder holds such files."""
     return any(True for _ in folder.glob("*.csd"))
 
 
-def read(path: Path, pool: pooling.How) -> table.Table:
-    """The utterances of a file, or of all files in a folder.
+def read(path: Path, pool: pooling.How) -> Table:
+    """Reads a file, or all files in a folder.
 
     With a file of labels, utterances are its intervals, and have those frames whose interval
     overlaps. Without, they are the segments of an aligned file, or else whole videos.
@@ -36,59 +35,67 @@ def read(path: Path, pool: pooling.How) -> table.Table:
         InputError: h5py is missing; a file that cannot be read; frames or labels that do not fit.
     """
     paths = [path] if path.is_file() else sorted(path.glob("*.csd"))
+    notes: list[str] = []
     with contextlib.ExitStack() as stack:
-        files = {one: stack.enter_context(_open(one)) for one in paths}
-        features: dict[str, _Sequence] = {}
-        labels: _Sequence | None = None
-        notes: list[str] = []
-        for one, sequence in files.items():
-            if "label" in sequence.root.lower():
-                if labels is not None:
-                    raise InputError(one, f"labels again ({sequence.root})", "one file of labels")
-                labels = sequence
-            elif sequence.root in features:
-                raise InputError(one, f"{sequence.root} again", "each sequence once")
+        files = [stack.enter_context(_open(file)) for file in paths]
+        features: dict[str, _File] = {}
+        label_file: _File | None = None
+        for file in files:
+            if "label" in file.root.lower():
+                if label_file is not None:
+                    found = f"labels again ({file.root})"
+                    raise InputError(file.path, found, "one file of labels")
+                label_file = file
+            elif file.root in features:
+                raise InputError(file.path, f"{file.root} again", "each sequence once")
             else:
-                features[sequence.root] = sequence
-        segments = _segments(path, labels, features, notes)
-        made, sequences = _features(path, features, segments, pool, notes)
-    told = [segment.name for segment in segments]
-    ratings = [segment.rating for segment in segments]
-    targets: dict[str, np.ndarray] = {}
-    classes, label_names = np.full(len(told), -1, np.int32), ()
-    if labels is not None:
-        values = np.stack(ratings).astype(np.float32)
-        classes, label_names = table.by_sign(values[:, 0]), table.POLARITY
-        columns = zip(("sentiment", *_EMOTIONS), values.T, strict=False)
-        targets = {name: np.ascontiguousarray(column) for name, column in columns}
-        notes.append("labels: the sign of the sentiment, 0 as neutral")
-    else:
+                features[file.root] = file
+        if not features:
+            raise InputError(path, "labels alone", "a file of features in addition")
+        segments = _labelled(label_file) if label_file else _unlabelled(features, notes)
+        if not segments:
+            raise InputError(path, "no utterances", "at least one")
+        modalities = [_modality(file, segments, pool, notes) for file in features.values()]
+    if label_file is None:
+        labels = unlabelled(len(segments))
         notes.append("no labels: no file whose root is named so")
+    else:
+        ratings = [segment.rating for segment in segments if segment.rating is not None]
+        labels = rated(np.stack(ratings).astype(np.float32), notes)
     notes.append("no split: the standard folds are in the SDK, not in its files")
-    return table.Table(
-        place=str(path),
-        layout=LAYOUT,
-        conversation_ids=[name.conversation for name in told],
-        utterance_ids=[f"{name.conversation}[{name.order}]" for name in told],
-        order=[s.name.order if s.seconds is None else float(s.seconds[0]) for s in segments],
-        labels=classes,
-        label_names=label_names,
-        features={name: one.features for name, one in made.items()},
-        present={name: one.present for name, one in made.items()},
-        sequences=sequences,
-        targets=targets,
-        notes=notes,
-    )
+    rows = [
+        Row(s.video, s.id, s.number if s.seconds is None else float(s.seconds[0])) for s in segments
+    ]
+    table = of_rows(path, LAYOUT, rows, labels, notes)
+    for modality in modalities:
+        if modality is not None:
+            table.add(modality)
+    if not table.features:
+        raise InputError(path, "words alone", "a sequence of numbers")
+    return table
 
 
-class _Segment:
-    """An utterance: its name, its seconds (None: all there is) and its label."""
+class _Segment(NamedTuple):
+    """An utterance.
 
-    def __init__(self, name: names.Name, seconds: Any = None, rating: Any = None):
-        self.name, self.seconds, self.rating = name, seconds, rating
+    Attributes:
+        video: Its video.
+        number: Its number in the video.
+        seconds: [2] its start and end; None: the whole video, or a segment with its own frames.
+        rating: [1] or [7] numbers; None: a file without labels.
+    """
+
+    video: str
+    number: int
+    seconds: np.ndarray | None = None
+    rating: np.ndarray | None = None
+
+    @property
+    def id(self) -> str:
+        return f"{self.video}[{self.number}]"
 
 
-class _Sequence:
+class _File:
     """One open file."""
 
     def __init__(self, path: Path, file: Any):
@@ -96,13 +103,13 @@ class _Sequence:
         if len(file) != 1:
             raise InputError(path, f"{len(file)} groups", f"one, as in {_EXPECTED}")
         (self.root,) = file
-        self.data = _child(path, _child(path, file, self.root), "data")
-        self.keys = list(self.data)
+        self._data = _child(path, _child(path, file, self.root), "data")
+        self.keys = list(self._data)
 
     def frames(self, key: str) -> tuple[np.ndarray, np.ndarray]:
-        """[n, D] features and [n, 2] seconds of a video or a segment."""
+        """Returns [n, D] features and [n, 2] seconds of a video or a segment."""
         where = f"{self.path}: {key}"
-        group = _child(self.path, self.data, key)
+        group = _child(self.path, self._data, key)
         arrays = []
         for name in ("features", "intervals"):
             array = _child(self.path, group, name)
@@ -114,11 +121,22 @@ class _Sequence:
         features, intervals = arrays
         if features.ndim == 1 and features.dtype.kind in "fiu":
             features = features[:].reshape(-1, 1)
-        good = features.ndim == 2 and features.shape[1] and intervals.dtype.kind in "fiu"
-        if not good or intervals.shape != (len(features), 2):
+        valid = features.ndim == 2 and features.shape[1] and intervals.dtype.kind in "fiu"
+        if not valid or intervals.shape != (len(features), 2):
             found = f"features {features.shape} and intervals {intervals.shape}"
             raise InputError(where, found, "(n, D) and (n, 2)")
         return features[:], intervals[:]
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[_File]:
+    try:
+        import h5py
+    except ImportError as error:
+        expected = "pip install 'mman_jax[csd]'"
+        raise InputError(f"{path}: reading .csd files", "h5py is missing", expected) from error
+    with reading(path, _EXPECTED), h5py.File(path, "r") as file:
+        yield _File(path, file)
 
 
 def _child(path: Path, group: Any, name: str) -> Any:
@@ -131,116 +149,66 @@ def _child(path: Path, group: Any, name: str) -> Any:
     return group[name]
 
 
-@contextlib.contextmanager
-def _open(path: Path) -> Iterator[_Sequence]:
-    try:
-        import h5py
-    except ImportError as error:
-        expected = "pip install 'mman_jax[csd]'"
-        raise InputError(f"{path}: reading .csd files", "h5py is missing", expected) from error
-    try:
-        with h5py.File(path, "r") as file:
-            yield _Sequence(path, file)
-    except InputError:
-        raise
-    except Exception as error:
-        # Bytes that are no HDF5 file can fail in any way; none of them is a bug of ours.
-        raise InputError(path, f"unreadable ({error!s:.120})", _EXPECTED) from error
+def _parse(key: str) -> Name | None:
+    """Returns the video and the number of an aligned segment's key."""
+    return items.parse_name(key) if key.endswith("]") else None
 
 
-def _name(key: str) -> names.Name | None:
-    """The video and the number of an aligned segment's key."""
-    return names.parse(key) if key.endswith("]") else None
+def _labelled(file: _File) -> list[_Segment]:
+    """Returns the intervals of a file of labels."""
+    segments: list[_Segment] = []
+    width = 0
+    for key in file.keys:
+        values, seconds = file.frames(key)
+        where = f"{file.path}: {key}"
+        if values.dtype.kind not in "fiu" or values.shape[1] not in (1, len(RATINGS)):
+            found = f"{values.dtype} of {values.shape}"
+            raise InputError(where, found, "n x 1 or n x 7 numbers")
+        width = width or values.shape[1]
+        if values.shape[1] != width:
+            raise InputError(where, f"{values.shape[1]} numbers", f"{width}, as before it")
+        parsed = _parse(key)
+        for row, (interval, rating) in enumerate(zip(seconds, values, strict=True)):
+            if parsed is None:
+                segments.append(_Segment(key, row, interval, rating))
+            else:
+                segments.append(_Segment(parsed.conversation, parsed.order or 0, None, rating))
+    return segments
 
 
-def _segments(
-    path: Path, labels: _Sequence | None, features: dict[str, _Sequence], notes: list[str]
-) -> list[_Segment]:
-    if not features:
-        raise InputError(path, "labels alone", "a file of features beside them")
-    found: list[_Segment] = []
-    if labels is not None:
-        width = 0
-        for key in labels.keys:
-            values, seconds = labels.frames(key)
-            where = f"{labels.path}: {key}"
-            if values.dtype.kind not in "fiu" or values.shape[1] not in (1, 1 + len(_EMOTIONS)):
-                raise InputError(
-                    where, f"{values.dtype} of {values.shape}", "n x 1 or n x 7 numbers"
-                )
-            width = width or values.shape[1]
-            if values.shape[1] != width:
-                raise InputError(where, f"{values.shape[1]} numbers", f"{width}, as before it")
-            own = _name(key)
-            for row, (when, rating) in enumerate(zip(seconds, values, strict=True)):
-                name = own or names.Name(key, row)
-                found.append(_Segment(name, None if own else when, rating))
-    else:
-        keys = list(dict.fromkeys(key for sequence in features.values() for key in sequence.keys))
-        aligned = [name for name in map(_name, keys) if name is not None]
-        if len(aligned) == len(keys):
-            found = [_Segment(name) for name in aligned]
-        else:
-            notes.append("whole videos: without labels nothing tells their utterances")
-            found = [_Segment(names.Name(key, 0)) for key in keys]
-    if not found:
-        raise InputError(path, "no utterances", "at least one")
-    return found
+def _unlabelled(features: dict[str, _File], notes: list[str]) -> list[_Segment]:
+    """Returns the segments of aligned files, or whole videos."""
+    keys = list(dict.fromkeys(key for file in features.values() for key in file.keys))
+    aligned = [name for name in map(_parse, keys) if name is not None]
+    if len(aligned) == len(keys):
+        return [_Segment(name.conversation, name.order or 0) for name in aligned]
+    notes.append("whole videos: without labels nothing tells their utterances")
+    return [_Segment(key, 0) for key in keys]
 
 
-def _features(
-    path: Path,
-    features: dict[str, _Sequence],
-    segments: list[_Segment],
-    pool: pooling.How,
-    notes: list[str],
-) -> tuple[dict[str, pooling.Pooled], dict[str, Sequence]]:
-    made, sequences = {}, {}
-    for root, sequence in features.items():
-        held, cells = set(sequence.keys), Cells()
-        ragged: list[pooling.Pooled | None] = []
-        key, frames = None, None
-        for segment in segments:
-            own = f"{segment.name.conversation}[{segment.name.order}]"
-            wanted = own if own in held else segment.name.conversation
-            if wanted not in held:
-                ragged.append(None)
-                cells.skip()
-                continue
-            if wanted != key:
-                key, frames = wanted, sequence.frames(wanted)
-            values, seconds = frames
-            if values.dtype.kind not in "fiu":
-                break
-            if segment.seconds is not None and wanted != own:
-                start, end = segment.seconds
-                inside = (seconds[:, 0] < end) & (seconds[:, 1] > start)
-                values, seconds = values[inside], seconds[inside] - start
-            ragged.append(pooling.ragged([values], pool))
-            if pool is None:
-                cells.add_one(*in_order(values, seconds))
-        if len(ragged) < len(segments):
-            notes.append(f"{root}: words, which are no features: left out")
+def _modality(
+    file: _File, segments: list[_Segment], pool: pooling.How, notes: list[str]
+) -> pooling.Collector | None:
+    """Reads the frames of all segments; None if they are words and no numbers."""
+    modality = pooling.Collector(file.root, pool)
+    keys = set(file.keys)
+    loaded = ""
+    for segment in segments:
+        key = segment.id if segment.id in keys else segment.video
+        if key not in keys:
+            modality.skip()
             continue
-        first = next((one for one in ragged if one is not None), None)
-        if first is None:
-            raise InputError(sequence.path, "no video of the others", "the same corpus")
-        widths = sorted({one.features.shape[1] for one in ragged if one is not None})
-        if len(widths) > 1:
-            found = f"{' and '.join(map(str, widths))} features"
-            raise InputError(sequence.path, found, "as many in each video")
-        empty = np.zeros_like(first.features)
-        whole = pooling.Pooled(
-            np.concatenate([empty if one is None else one.features for one in ragged]),
-            np.array([one is not None and bool(one.present[0]) for one in ragged]),
-            sum(one.replaced for one in ragged if one is not None),
-        )
-        made[root] = whole
-        if pool is None:
-            sequences[root] = cells.sequence()
-        notes.append(f"{root}: {pooling.describe(pool)}")
-        if whole.replaced:
-            notes.append(f"{root}: {whole.replaced} values NaN or infinite, taken as 0")
-    if not made:
-        raise InputError(path, "words alone", "a sequence of numbers")
-    return made, sequences
+        if key != loaded:
+            (frames, times), loaded = file.frames(key), key
+        if frames.dtype.kind not in "fiu":
+            notes.append(f"{file.root}: words, which are no features: left out")
+            return None
+        values, seconds = frames, times
+        if segment.seconds is not None and key != segment.id:
+            start, end = segment.seconds
+            inside = (times[:, 0] < end) & (times[:, 1] > start)
+            values, seconds = frames[inside], times[inside] - start
+        modality.add(values, f"{file.path}: {key}", seconds)
+    if not modality.width:
+        raise InputError(file.path, "no video of the others", "the same corpus")
+    return modality

@@ -1,106 +1,203 @@
-"""Pickles keyed by conversation: the nine-tuple of conv-emotion, and what others made of it."""
+"""Pickles keyed by conversation: the nine-tuple of conv-emotion, and its many descendants.
+
+These files are a tuple or a list whose parts are dicts keyed by conversation, and the
+conversations of each part of the split. Which part is what is told by how many there are and by
+what they hold.
+"""
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mman_jax.data.label_names import EMOTIONS
-from mman_jax.data.readers import columns, items, names, pooling, table, tuples
-from mman_jax.data.readers.tuples import Layout, recognises
+from mman_jax.data.readers import items, meld, pooling
+from mman_jax.data.readers.table import (
+    BY_NUMBER,
+    POLARITY,
+    Labels,
+    Row,
+    Table,
+    by_sign,
+    numbered,
+    of_rows,
+)
 from mman_jax.errors import InputError
-
-__all__ = ["read", "recognises"]
 
 _LEAST_BYTES = 6  # of an utterance in a file: an id, a speaker, a label and three vectors
 _PARTS = ("train", "test", "valid")
 
 
-def read(place: str, loaded: Any, pool: pooling.How) -> table.Table:
-    """The utterances of a loaded pickle; conversations are sorted by id.
+class Layout(NamedTuple):
+    """One public file.
 
-    Conversations in no part of the split are left out. Where the ids look like IEMOCAP's, labels
+    Attributes:
+        name: Name in words.
+        pattern: Regular expression of its parts: `d`, a dict by conversation; `v`, one of vectors
+            of fractions (MMGCN's ten parts have labels where COSMIC's have such); `i`, a set or
+            list; `o`, anything else.
+        fields: What each part is, in order; `rest` is not read.
+        meld: Whether its conversations are MELD's.
+    """
+
+    name: str
+    pattern: str
+    fields: tuple[str, ...]
+    meld: bool = False
+
+
+_HEAD = "ids speakers labels"
+_ROBERTA = "text text2 text3 text4"
+_LAYOUTS = tuple(
+    Layout(name, pattern.replace("a", "[dv]"), tuple(fields.split()), meld)
+    for name, pattern, fields, meld in (
+        ("the nine-tuple (IEMOCAP or AVEC of conv-emotion, MMGCN, MM-DFN, COGMEN)", "a{7}ii",
+         f"{_HEAD} text speech visual sentences train test", False),
+        ("conv-emotion's MELD (nine parts)", "a{6}iia",
+         f"{_HEAD} text speech sentences train test rest", True),
+        ("MELD of MMGCN and MM-DFN (ten parts)", "aada{4}ii.",
+         f"{_HEAD} text speech visual sentences train test rest", True),
+        ("SDT's IEMOCAP (twelve parts)", "a{10}ii",
+         f"{_HEAD} {_ROBERTA} speech visual sentences train test", False),
+        ("SDT's MELD (thirteen parts)", "a{10}ii.",
+         f"{_HEAD} {_ROBERTA} speech visual sentences train test rest", True),
+        ("COSMIC and M3NET (ten parts)", "aava{4}iii",
+         f"speakers labels {_ROBERTA} sentences train test valid", False),
+        ("COSMIC's and M3NET's MELD (eleven parts)", "a{8}iii",
+         f"speakers labels rest {_ROBERTA} sentences train test valid", True),
+        ("DailyDialog of DialogueGCN (eight parts)", "ava{3}iii",
+         "speakers text rest rest labels train test valid", False),
+        ("DailyDialog of DialogueGCN (seven parts)", "avaaiii",
+         "speakers text rest labels train test valid", False),
+        ("DailyDialog of conv-emotion (eight parts; words by number)", "ada{3}iii",
+         "speakers rest rest rest labels train test valid", False),
+        ("COSMIC without features (six parts)", "aaaiii",
+         "speakers labels sentences train test valid", False),
+        ("COSMIC's MELD without features (seven parts)", "adaaiii",
+         "speakers labels rest sentences train test valid", True),
+    )
+)  # fmt: skip
+
+_EXPECTED = (
+    "the 9-tuple (ids, speakers, labels, text, speech, visual, sentences, train, test) or its kin "
+    "of 6 to 13 parts (see docs/corpora.md)"
+)
+
+
+def recognises(loaded: object) -> bool:
+    """Returns whether a pickle holds parts by conversation, be they valid or not."""
+    if not isinstance(loaded, list | tuple) or not 6 <= len(loaded) <= 13:
+        return False
+    return sum(isinstance(part, dict) for part in loaded) >= 3
+
+
+def read(place: str, loaded: Any, pool: pooling.How) -> Table:
+    """Reads a loaded pickle; conversations are sorted by id.
+
+    Conversations in no part of the split are left out. If the ids look like IEMOCAP's, labels
     are its six emotions, sessions are the first five characters, and a speaker is a session and M
-    or F; MELD's labels are its seven emotions; else labels are named by their numbers. A speaker
+    or F; MELD's labels are its seven emotions; any others are named by their numbers. A speaker
     is otherwise a conversation and a name in it.
 
     Args:
-        place: the file.
-        loaded: what it holds.
-        pool: of no use here: these files have one vector an utterance.
+        place: The file.
+        loaded: What it holds.
+        pool: Not used: utterances have one vector.
 
     Raises:
-        InputError: another number or kind of parts; the conversation, utterance and modality of
+        InputError: Another number or kind of parts; the conversation, utterance and modality of
             whatever does not fit.
     """
-    del pool
-    layout = tuples.layout_of(place, loaded)
-    parts, notes = _parts(place, layout, loaded), []
+    layout = layout_of(place, loaded)
+    notes: list[str] = []
+    parts = _parts(place, layout, loaded)
     split = _split(place, layout, parts, notes)
-    conversations = sorted(split)
-    ids, lengths = _utterances(place, parts, conversations)
-    facts = {
-        field: [
-            item
-            for name, length in zip(conversations, lengths, strict=True)
-            for item in columns.column(place, parts, field, name, length)
-        ]
-        for field in layout.fields
-        if field in ("speakers", "labels")
-    }
-    of = [name for name, n in zip(conversations, lengths, strict=True) for _ in range(n)]
-    wheres = [f"{place}: conversation {c}, utterance {u}" for c, u in zip(of, ids, strict=True)]
-    features = columns.features(place, layout, parts, conversations, lengths, ids, notes)
-    meld = layout.meld and all(name.isdigit() for name in conversations)
-    iemocap = not layout.meld and all(re.match(r"Ses\d\d", name) for name in conversations)
-    ratings = _ratings(facts["labels"])
-    if ratings is None:
-        labels = np.array(list(map(items.label, facts["labels"], wheres)), np.int32)
-        label_names = _label_names(place, labels, iemocap, meld, wheres, notes)
-    else:
-        iemocap = False
-        labels, label_names = table.by_sign(ratings), table.POLARITY
+    names = sorted(split)
+    columns = _Columns(place, parts, names)
+    raw_labels, raw_speakers = columns.column("labels"), columns.column("speakers")
+    is_meld = layout.meld and all(name.isdigit() for name in names)
+    is_iemocap = not layout.meld and all(re.match(r"Ses\d\d", name) for name in names)
+    ratings = _ratings(raw_labels)
+    if ratings is not None:
+        is_iemocap = False
+        labels = Labels(by_sign(ratings), POLARITY, {"rating": ratings})
         notes.append(
             "labels: numbers, by their sign (target rating); AVEC's file does not say whether they "
             "are valence, activation, expectation or power"
         )
-    speakers = [
-        _speaker(speaker, name, iemocap, where)
-        for speaker, name, where in zip(facts["speakers"], of, wheres, strict=True)
-    ]
-    if any(isinstance(speaker, list | tuple | np.ndarray) for speaker in facts["speakers"]):
+    else:
+        classes = np.array(list(map(items.label, raw_labels, columns.places)), np.int32)
+        known = EMOTIONS if is_iemocap else meld.EMOTIONS if is_meld else ()
+        labels = _named(place, classes, known, columns.places, notes)
+    rows = []
+    for row, where, speaker in zip(columns.rows, columns.places, raw_speakers, strict=True):
+        name = row.conversation
+        own = _speaker(speaker, name, is_iemocap, where)
+        session = name[:5] if is_iemocap else None
+        rows.append(row._replace(split=split[name], speaker=own, session=session))
+    if any(isinstance(speaker, list | tuple | np.ndarray) for speaker in raw_speakers):
         notes.append("speakers: roles in a dialogue (columns of one-hot vectors), not people")
-    return table.Table(
-        place=place,
-        layout=layout.name,
-        conversation_ids=of,
-        utterance_ids=ids,
-        labels=labels,
-        label_names=label_names,
-        features=features,
-        targets={} if ratings is None else {"rating": ratings},
-        split=[split[name] for name in of],
-        speakers=speakers,
-        sessions=[name[:5] for name in of] if iemocap else None,
-        notes=notes,
-    )
+    table = of_rows(place, layout.name, rows, labels, notes)
+    table.features = _features(place, layout, columns, notes)
+    return table
+
+
+def layout_of(place: str, loaded: Any) -> Layout:
+    """Returns which public file a pickle is.
+
+    Raises:
+        InputError: No known pattern; names the part of the nine-tuple that does not fit.
+    """
+    pattern = "".join(_letter(part) for part in loaded)
+    for layout in _LAYOUTS:
+        if len(layout.fields) == len(loaded) and re.fullmatch(layout.pattern, pattern):
+            return layout
+    fields = _LAYOUTS[0].fields
+    if len(loaded) == len(fields):
+        letters = zip(fields, pattern.replace("v", "d"), "dddddddii", strict=True)
+        for position, (field, letter, expected) in enumerate(letters):
+            if letter != expected:
+                where = f"{place}: part {position} ({field})"
+                kind = "a dict by conversation" if expected == "d" else "a set or list of their ids"
+                found = f"a {type(loaded[position]).__name__}"
+                raise InputError(where, found, f"{kind}, in {_EXPECTED}")
+    raise InputError(place, f"a {type(loaded).__name__} of {len(loaded)}", _EXPECTED)
+
+
+def _letter(part: object) -> str:
+    if isinstance(part, dict):
+        return "v" if _holds_vectors(part) else "d"
+    return "i" if isinstance(part, set | frozenset | list | tuple | np.ndarray) else "o"
+
+
+def _holds_vectors(part: Mapping[Any, Any]) -> bool:
+    """Returns whether most of a few conversations begin with a vector of fractions."""
+    firsts = []
+    for _, values in zip(range(5), part.values(), strict=False):
+        is_array = isinstance(values, np.ndarray) and values.ndim > 0
+        if (is_array or isinstance(values, list | tuple)) and len(values):
+            firsts.append(values[0])
+    return 2 * sum(_is_vector(first) for first in firsts) > len(firsts)
+
+
+def _is_vector(value: object) -> bool:
+    if isinstance(value, np.ndarray):
+        return value.ndim > 0 and value.dtype.kind == "f"
+    return isinstance(value, list | tuple) and any(isinstance(v, float) for v in value[:9])
 
 
 def _parts(place: str, layout: Layout, loaded: Any) -> dict[str, Any]:
-    """The parts by field, their conversations as text: whole numbers of as many digits each."""
+    """Returns the parts by field, their conversations as text; numbers get as many digits each."""
     parts: dict[str, Any] = {}
     for position, (field, value) in enumerate(zip(layout.fields, loaded, strict=True)):
         where = f"{place}: part {position} ({field})"
-        if field == "rest":
-            continue
         if field in _PARTS:
             parts[field] = [items.text(name, where) for name in value]
-            continue
-        parts[field] = {items.text(name, where): values for name, values in value.items()}
-        if len(parts[field]) < len(value):
-            raise InputError(where, "a conversation id twice, as text and otherwise", "once")
+        elif field != "rest":
+            parts[field] = {items.text(name, where): values for name, values in value.items()}
+            if len(parts[field]) < len(value):
+                raise InputError(where, "a conversation id twice, as text and otherwise", "once")
     known = {name for field in _PARTS for name in parts.get(field, ())}
     if known and all(re.fullmatch(r"\d{1,9}", name) for name in known):
         width = max(4 if layout.meld else 1, *(len(name) for name in known))
@@ -115,6 +212,7 @@ def _parts(place: str, layout: Layout, loaded: Any) -> dict[str, Any]:
 def _split(
     place: str, layout: Layout, parts: Mapping[str, Any], notes: list[str]
 ) -> dict[str, str]:
+    """Returns the part of each conversation."""
     split: dict[str, str] = {}
     for part in _PARTS:
         for name in parts.get(part, ()):
@@ -126,12 +224,12 @@ def _split(
     if not split:
         raise InputError(place, "an empty corpus: no ids in train and test", "at least one")
     if layout.meld and "valid" not in split.values():
-        first, end = (f"{names.MELD_PARTS[part]:04d}" for part in ("valid", "test"))
-        held = [name for name in split if first <= name < end and split[name] == "train"]
-        split |= dict.fromkeys(held, "valid")
-        if held:
+        first, end = (f"{items.MELD_PARTS[part]:04d}" for part in ("valid", "test"))
+        valid = [name for name in split if first <= name < end and split[name] == "train"]
+        split |= dict.fromkeys(valid, "valid")
+        if valid:
             notes.append(
-                f"validation: the {len(held)} dialogues {first} to {int(end) - 1} of the training "
+                f"validation: the {len(valid)} dialogues {first} to {int(end) - 1} of the training "
                 "ids, MELD's published development part"
             )
     out = len(parts["labels"].keys() - split.keys())
@@ -140,54 +238,108 @@ def _split(
     return split
 
 
-def _utterances(
-    place: str, parts: Mapping[str, Any], conversations: list[str]
-) -> tuple[list[str], list[int]]:
-    """The ids of all utterances, by position where the file has none; how many in each."""
-    found: list[str] = []
-    lengths = []
-    # One byte can refer to a list, again and again; honest files write each utterance out.
-    budget = Path(place).stat().st_size
-    field = "ids" if "ids" in parts else "labels"
-    for name in conversations:
-        where = f"{place}: conversation {name}"
-        values = columns.sequence(parts, field, name, where)
-        if not len(values):
-            raise InputError(where, "no utterances", "at least one")
-        budget -= _LEAST_BYTES * len(values)
-        if budget < 0:
-            raise InputError(where, "more utterances than the file holds", "a whole pickle")
-        if field == "ids":
-            found += [items.text(item, f"{where}: ids") for item in values]
-        else:
-            found += [str(position) for position in range(len(values))]
-        lengths.append(len(values))
-    return found, lengths
+class _Columns:
+    """Utterances of conversations in order, by position if they have no ids, and their columns."""
+
+    def __init__(self, place: str, parts: Mapping[str, Any], names: list[str]):
+        self._place, self._parts = place, parts
+        self._lengths: dict[str, int] = {}
+        self.rows: list[Row] = []
+        budget = items.Budget(place)
+        for name in names:
+            where = f"{place}: conversation {name}"
+            values = self._items("ids" if "ids" in parts else "labels", name)
+            if not len(values):
+                raise InputError(where, "no utterances", "at least one")
+            budget.spend(_LEAST_BYTES * len(values), where)
+            if "ids" in parts:
+                ids = [items.text(value, f"{where}: ids") for value in values]
+            else:
+                ids = [str(position) for position in range(len(values))]
+            self.rows += [Row(name, utterance) for utterance in ids]
+            self._lengths[name] = len(ids)
+        self.places = [
+            f"{place}: conversation {r.conversation}, utterance {r.utterance}" for r in self.rows
+        ]
+
+    def column(self, field: str) -> list[Any]:
+        """Returns the items of all utterances.
+
+        Raises:
+            InputError: A conversation without them, or with another number.
+        """
+        column: list[Any] = []
+        for name, length in self._lengths.items():
+            values = self._items(field, name)
+            if len(values) != length:
+                where = f"{self._place}: conversation {name}: {field}"
+                expected = f"{length}, as in {'ids' if 'ids' in self._parts else 'labels'}"
+                raise InputError(where, f"{len(values)} utterances", expected)
+            column += values
+        return column
+
+    def _items(self, field: str, name: str) -> np.ndarray | list[Any] | tuple[Any, ...]:
+        where = f"{self._place}: conversation {name}: {field}"
+        if name not in self._parts[field]:
+            raise InputError(where, "nothing for this conversation", "an entry")
+        expected = "a list with one item an utterance"
+        return items.sequence(self._parts[field][name], where, expected)
+
+
+def _features(
+    place: str, layout: Layout, columns: _Columns, notes: list[str]
+) -> dict[str, np.ndarray]:
+    """Returns [N, D] of each modality; several blocks of text become their mean."""
+    features: dict[str, np.ndarray] = {}
+    budget = items.Budget(place)
+    for modality in ("speech", "visual", "text"):
+        blocks = [field for field in layout.fields if field.rstrip("234") == modality]
+        for field in blocks:
+            values = columns.column(field)
+            budget.spend(sum(_width(value) for value in values), place)
+            collector = pooling.Collector(field, None)
+            for value, utterance in zip(values, columns.places, strict=True):
+                where = f"{utterance}, modality {modality}"
+                collector.add_vectors(items.vector(value, where)[None], where)
+            block = collector.features
+            if modality in features and block.shape != features[modality].shape:
+                expected = f"{features[modality].shape[1]}, as in {modality}"
+                raise InputError(place, f"{block.shape[1]} features in {field}", expected)
+            features[modality] = features[modality] + block if modality in features else block
+        if len(blocks) > 1:
+            features[modality] = features[modality] / np.float32(len(blocks))
+            notes.append(f"{modality}: the mean of its {len(blocks)} blocks")
+    return features
+
+
+def _width(vector: object) -> int:
+    if isinstance(vector, np.ndarray):
+        return vector.size
+    return len(vector) if isinstance(vector, list | tuple) else 1
 
 
 def _ratings(labels: list[Any]) -> np.ndarray | None:
-    """[N] float32, where labels are fractions and not classes."""
+    """Returns [N] float32 if labels are fractions and not classes."""
     floats = all(isinstance(value, float | np.floating) for value in labels)
     if not floats or all(value == np.round(value) for value in labels):
         return None
     return np.array(labels, np.float32)
 
 
-def _label_names(
-    place: str, labels: np.ndarray, iemocap: bool, meld: bool, wheres: list[str], notes: list[str]
-) -> tuple[str, ...]:
-    known = EMOTIONS if iemocap else tuples.MELD if meld else ()
+def _named(
+    place: str, classes: np.ndarray, known: tuple[str, ...], places: list[str], notes: list[str]
+) -> Labels:
     if not known:
-        notes.append("labels: named by their numbers, as the file does not say what they mean")
-        return table.numbered(labels, f"{place}: labels")[1]
-    wrong = np.flatnonzero(labels >= len(known))
+        notes.append(BY_NUMBER)
+        return numbered(classes, f"{place}: labels")
+    wrong = np.flatnonzero(classes >= len(known))
     if len(wrong):
-        found = f"label {labels[wrong[0]]} out of range"
-        raise InputError(wheres[wrong[0]], found, f"an index into {', '.join(known)}")
-    return known
+        found = f"label {classes[wrong[0]]} out of range"
+        raise InputError(places[wrong[0]], found, f"an index into {', '.join(known)}")
+    return Labels(classes, known)
 
 
-def _speaker(value: object, conversation: str, iemocap: bool, place: str) -> str:
+def _speaker(value: object, conversation: str, is_iemocap: bool, place: str) -> str:
     if isinstance(value, list | tuple | np.ndarray):
         flags = items.vector(value, f"{place}: speaker")
         on = np.flatnonzero(flags)
@@ -195,6 +347,6 @@ def _speaker(value: object, conversation: str, iemocap: bool, place: str) -> str
             raise InputError(place, f"{len(on)} speakers", "a one-hot vector")
         return f"{conversation}_{on[0] if len(on) else 'other'}"
     name = items.text(value, place, "a speaker")
-    if iemocap and name not in ("M", "F"):
+    if is_iemocap and name not in ("M", "F"):
         raise InputError(place, f"speaker {name!r:.40}", "M or F")
-    return f"{conversation[:5] if iemocap else conversation}_{name}"
+    return f"{conversation[:5] if is_iemocap else conversation}_{name}"

@@ -1,68 +1,155 @@
-"""Single values of public files: ids, labels, numbers and vectors, checked before they are used."""
+"""Values in public files, each checked: names and what they encode, labels, numbers, vectors."""
 
-from typing import Any
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mman_jax.errors import InputError
+from mman_jax.files.arrays import OnDisk
+
+Array = np.ndarray | OnDisk
 
 LARGEST_LABEL = 999
+
+MELD_PARTS = {"train": 0, "valid": 1039, "test": 1153}
+"""Where the dialogues of MELD's three parts begin in the pickles that number all dialogues."""
+
+PARTS = {"train": "train", "dev": "valid", "val": "valid", "valid": "valid", "test": "test"}
+"""Names of parts in public layouts, and their names in a corpus."""
+
 _LONGEST_ID = 1000
 _NUMBERS = (int, float, bool)
 
+_IEMOCAP = re.compile(r"((Ses\d\d)[FM]_\w+?)_([FM])(\d{3})")
+_MELD = re.compile(r"(?:meld-)?(?:(train|dev|val|valid|test)_)?dia(\d{1,6})_utt(\d{1,6})")
+_SEGMENT = re.compile(r"(.+)\[(\d{1,9})\]")
+_CLIP = re.compile(r"(.+?)\$_\$(\d{1,9})")
+_NUMBERED = re.compile(r"(.+)_(\d{1,9})")
+_SAMPLE = re.compile(r"sample[a-z]*\d*_\d+")  # of the MER challenges: clips of anything
 
-def text(value: object, place: str, what: str = "an id") -> str:
-    """A text, the bytes of one, or a whole number, as text.
+
+class Name(NamedTuple):
+    """What the name of an utterance encodes.
+
+    Attributes:
+        conversation: Id of the conversation.
+        order: Number of the utterance in it; None if the name does not order them.
+        speaker: Id of the speaker, or None.
+        session: Id of the session, or None.
+    """
+
+    conversation: str
+    order: int | None
+    speaker: str | None = None
+    session: str | None = None
+
+
+def parse_name(name: str, part: str | None = None, numbered: bool = True) -> Name | None:
+    """Returns what a name encodes, or None if it is of no known form.
+
+    Known forms are IEMOCAP's `Ses01F_impro01_F000`, MELD's `dia0_utt0` (with the part before it or
+    as an argument), `video$_$clip`, `video[segment]` and, if `numbered`, `video_clip`, split at the
+    last `_`: outside of corpora of videos a speaker or a sentence may stand before it.
+    """
+    if match := _IEMOCAP.fullmatch(name):
+        conversation, session, speaker, _ = match.groups()
+        return Name(conversation, None, f"{session}_{speaker}", session)
+    if match := _MELD.fullmatch(name):
+        own_part, dialogue, utterance = match.groups()
+        part = PARTS[own_part] if own_part else part
+        return Name(meld_dialogue(int(dialogue), part), int(utterance))
+    match = _CLIP.fullmatch(name) or _SEGMENT.fullmatch(name)
+    if match is None and numbered and not _SAMPLE.fullmatch(name):
+        match = _NUMBERED.fullmatch(name)
+    return Name(match[1], int(match[2])) if match else None
+
+
+def meld_dialogue(dialogue: int, part: str | None = None) -> str:
+    """Returns the id of a dialogue by its number in a part, or in all if no part is given."""
+    return f"{dialogue + MELD_PARTS.get(part or 'train', 0):04d}"
+
+
+def clip(value: object, place: str) -> tuple[str, str, int]:
+    """Returns the name of a clip, its video, and its number in the video.
 
     Raises:
-        InputError: something else, or one that is too long.
+        InputError: Something else.
+    """
+    name = text(next(iter(first_values(value, 1)), None), place)
+    parsed = parse_name(name)
+    if parsed is None or parsed.order is None:
+        raise InputError(place, f"id {name!r:.60}", "video$_$number or video[number]")
+    return name, parsed.conversation, parsed.order
+
+
+class Budget:
+    """Counts values of a pickle: honest files hold at least one byte for each.
+
+    A pickle of a few bytes can refer to one vector again and again.
+    """
+
+    def __init__(self, path: str):
+        self._left = Path(path).stat().st_size
+
+    def spend(self, amount: int, place: str) -> None:
+        """Raises InputError, at a place, if the file cannot hold this many more values."""
+        self._left -= amount
+        if self._left < 0:
+            raise InputError(place, "more values than the file holds", "a whole pickle")
+
+
+def text(value: object, place: str, what: str = "an id") -> str:
+    """Returns a text, the bytes of one, or a whole number, as text.
+
+    Raises:
+        InputError: Something else, or one that is too long.
     """
     if isinstance(value, bytes):
         try:
             value = value.decode()
-        except UnicodeDecodeError:
-            value = value.decode("latin1")
+        except UnicodeDecodeError as error:
+            value = error.object.decode("latin1")
     if type(value) not in (str, int) and not isinstance(value, np.str_ | np.integer):
         raise InputError(place, f"a {type(value).__name__} as {what}", "text")
     if isinstance(value, int) and value.bit_length() > 64:
         raise InputError(place, f"an integer of {value.bit_length()} bits as {what}", "64 at most")
-    # Names are put together and repeated: a long one would be copied for every utterance.
+    # Names are concatenated and repeated: a long one would be copied for every utterance.
     if isinstance(value, str) and len(value) > _LONGEST_ID:
         raise InputError(place, f"{what} of {len(value)} characters", f"at most {_LONGEST_ID}")
     return str(value)
 
 
 def label(value: object, place: str) -> int:
-    """A class from 0, or -1; whole floats are what some writers make of them.
+    """Returns a class from 0, or -1; some writers turn them into whole floats.
 
     Raises:
-        InputError: something else, or one out of range.
+        InputError: Something else, or one out of range.
     """
-    whole = isinstance(value, int | np.integer) or (
-        isinstance(value, float | np.floating) and value == np.round(value)
-    )
-    if not whole or not -1 <= value <= LARGEST_LABEL:
-        huge = isinstance(value, int) and value.bit_length() > 64  # too long to be written out
-        plain = isinstance(value, int | float | np.number) and not huge
-        shown = value if plain else type(value).__name__
-        expected = f"0 to {LARGEST_LABEL}, or -1"
+    expected = f"0 to {LARGEST_LABEL}, or -1"
+    if not isinstance(value, int | float | np.integer | np.floating):
+        raise InputError(place, f"a {type(value).__name__} as a label", expected)
+    if not -1 <= value <= LARGEST_LABEL or value != np.round(value):
+        huge = isinstance(value, int) and value.bit_length() > 64  # too long to print
+        shown = "int" if huge else value
         raise InputError(place, f"label {shown!s:.40} out of range", expected)
     return int(value)
 
 
 def vector(value: Any, place: str) -> np.ndarray:
-    """[D] float32 of an array or a list of numbers.
+    """Returns [D] float32 of an array or a list of numbers.
 
     Raises:
-        InputError: something else.
+        InputError: Something else.
     """
     if isinstance(value, np.ndarray):
-        good = value.ndim == 1 and value.dtype.kind in "fiub"
+        valid = value.ndim == 1 and value.dtype.kind in "fiub"
         found = f"{value.dtype} of shape {value.shape}"
     else:
-        good = isinstance(value, list | tuple) and all(type(v) in _NUMBERS for v in value)
+        valid = isinstance(value, list | tuple) and all(type(v) in _NUMBERS for v in value)
         found = f"a {type(value).__name__} of something other than numbers"
-    if not good:
+    if not valid:
         raise InputError(place, found, "a vector of numbers")
     try:
         with np.errstate(over="ignore"):  # the corpus refuses infinity, and says where
@@ -71,11 +158,27 @@ def vector(value: Any, place: str) -> np.ndarray:
         raise InputError(place, "an integer too large", "float32 features") from None
 
 
-def sequence(value: Any, place: str, expected: str) -> np.ndarray | list[Any] | tuple[Any, ...]:
-    """The value, where it is a list, a tuple or an array with an axis.
+def array(value: object, place: str, count: int | None = None) -> Array:
+    """Returns an array of numbers [N, T, D], or [N, D] of vectors.
 
     Raises:
-        InputError: it is none.
+        InputError: Something else, or another N.
+    """
+    expected = "an array [N, T, D] of numbers"
+    if not isinstance(value, Array):
+        raise InputError(place, f"a {type(value).__name__}", expected)
+    if value.ndim not in (2, 3) or value.dtype.kind not in "fiu" or not value.shape[-1]:
+        raise InputError(place, f"{value.dtype} of shape {value.shape}", expected)
+    if count is not None and len(value) != count:
+        raise InputError(place, f"{len(value)} utterances", f"{count}, as in the other arrays")
+    return value
+
+
+def sequence(value: Any, place: str, expected: str) -> np.ndarray | list[Any] | tuple[Any, ...]:
+    """Returns the value if it is a list, a tuple or an array with an axis.
+
+    Raises:
+        InputError: It is not.
     """
     if not isinstance(value, list | tuple) and not (isinstance(value, np.ndarray) and value.ndim):
         raise InputError(place, f"a {type(value).__name__}", expected)
@@ -83,32 +186,51 @@ def sequence(value: Any, place: str, expected: str) -> np.ndarray | list[Any] | 
 
 
 def numbers(values: Any, place: str, count: int | None = None) -> np.ndarray:
-    """[N] float32 of a list or an array of N numbers, of any shape that has N values.
+    """Returns [N] float32 of N numbers; without a count, an array in the shape that they have.
 
     Raises:
-        InputError: something else, another count, an infinite number.
+        InputError: Something else, another count, an infinite number.
     """
+    expected = "a number an utterance"
+    wrong = InputError(place, f"a {type(values).__name__} of something else than numbers", expected)
+    # Not of arrays, which may hold one object again and again.
+    if isinstance(values, list | tuple) and not all(type(v) in _NUMBERS for v in values):
+        raise wrong
     try:
-        if isinstance(values, list | tuple) and not all(type(v) in _NUMBERS for v in values):
-            raise TypeError  # not of arrays, which may be one again and again
-        found = np.asarray(values)
-        found = found.astype(np.float64) if found.dtype.kind in "fiubO" else None
+        wide = np.asarray(values)
+        if wide.dtype.kind not in "fiubO":
+            raise wrong
+        wide = wide.astype(np.float64)
+    except InputError:
+        raise
     except (ValueError, TypeError, OverflowError):
-        found = None
-    if found is None:
-        raise InputError(place, f"a {type(values).__name__} of no numbers", "a number an utterance")
-    if count is not None and (found.size != count or found.shape[:1] != (count,)):
-        expected = f"{count} numbers, one an utterance"
-        raise InputError(place, f"shape {found.shape}", expected)
+        raise wrong from None
+    if count is not None and (wide.size != count or wide.shape[:1] != (count,)):
+        raise InputError(place, f"shape {wide.shape}", f"{count} numbers, one an utterance")
     with np.errstate(over="ignore"):
-        narrow = found.astype(np.float32)
+        narrow = wide.astype(np.float32)
     if np.isinf(narrow).any():
-        raise InputError(place, "an infinite number", "finite numbers, or NaN: none")
+        raise InputError(place, "an infinite number", "finite numbers, or NaN for none")
     return narrow.reshape(-1) if count is not None else narrow
 
 
-def cells(value: Any, most: int) -> list[Any]:
-    """The first values of an array or a list, or the value itself where it is one."""
+def lengths(values: object, place: str, count: int, most: int) -> np.ndarray:
+    """Returns [N] int64 of a list of lengths.
+
+    Raises:
+        InputError: Another count, a number that is not whole, or one beyond the padding.
+    """
+    sizes = numbers(values, place, count)
+    wrong = np.flatnonzero(~((sizes >= 0) & (sizes <= most) & (sizes == np.round(sizes))))
+    if len(wrong):
+        row = int(wrong[0])
+        expected = f"a whole number from 0 to {most}, the padded length"
+        raise InputError(f"{place}: row {row}", f"length {sizes[row]:g}", expected)
+    return sizes.astype(np.int64)
+
+
+def first_values(value: Any, most: int) -> list[Any]:
+    """Returns the first values of an array or a list, or a single value as a list."""
     if isinstance(value, np.ndarray):
         return value.reshape(-1)[:most].tolist()
     return list(value[:most]) if isinstance(value, list | tuple) else [value]

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from mman_jax.data.readers import items, padded, pooling, table
-from mman_jax.data.readers.names import PARTS
+from mman_jax.data.readers import items, padded, pooling
 from mman_jax.data.readers.padded import Part
+from mman_jax.data.readers.table import POLARITY, Labels, Table, of_rows, rated
 from mman_jax.errors import InputError
-from mman_jax.files import arrays, objects
+from mman_jax.files import archive, arrays
 
 LAYOUT = "Memory Fusion Network (an array for each modality and part, aligned by words)"
 
 _KEYS = {"audio": "audio", "video": "vision", "vision": "vision", "text": "text"}
 _RATINGS = "y"
-_NAMED = re.compile(rf"(?:\w*_)?({'|'.join((*_KEYS, _RATINGS))})_({'|'.join(PARTS)})")
+_NAMED = re.compile(rf"(?:\w*_)?({'|'.join((*_KEYS, _RATINGS))})_({'|'.join(items.PARTS)})")
 
 _FIVE, _THREE = (1, 5), 3
 """A scale without a sign, of reviews; and the end of the scale of sentiment, which has one."""
@@ -26,88 +26,77 @@ _POSITIVE = 3.5
 
 
 def recognises(path: Path) -> bool:
-    """Whether a file is an archive of this layout."""
-    keys = objects.keys(path)
-    matches = [_NAMED.fullmatch(key) for key in keys]
-    return bool(matches) and all(matches) and _RATINGS in {match[1] for match in matches}
+    """Returns whether a file is an archive of this layout."""
+    matches = [_NAMED.fullmatch(key) for key in archive.keys(path)]
+    return None not in matches and any(match and match[1] == _RATINGS for match in matches)
 
 
-def read(path: Path, pool: pooling.How) -> table.Table:
-    """The utterances of an archive; each is a conversation of one, as there are no ids.
+def read(path: Path, pool: pooling.How) -> Table:
+    """Reads an archive; each utterance is a conversation of one, as there are no ids.
 
-    A word is a row in which any modality has something: with the words of one modality alone the
-    others would no longer stand beside them.
+    A word is a row in which any modality is not zero, so that the modalities stay aligned.
 
     Raises:
-        InputError: a part or an array that does not fit.
+        InputError: A part or an array that does not fit.
     """
-    nested: dict[str, dict[str, arrays.Stored | np.ndarray]] = {}
+    nested: dict[str, dict[str, np.ndarray]] = {}
     for key, array in arrays.read(path, "arrays of numbers").items():
-        modality, part = _NAMED.fullmatch(key).groups()
-        own = nested.setdefault(part, {})
+        match = _NAMED.fullmatch(key)
+        if match is None:
+            raise InputError(f"{path}: {key}", "an unknown key", "<modality>_<part>")
+        modality, part_name = match.groups()
+        fields = nested.setdefault(part_name, {})
         name = _KEYS.get(modality, modality)
-        if name in own:
+        if name in fields:
             raise InputError(f"{path}: {key}", "a modality twice in a part", "each once")
-        own[name] = array
-    parts, notes = _alike(padded.split(str(path), nested))
+        fields[name] = array
+    notes: list[str] = []
+    parts = _alike(padded.split(str(path), nested), notes)
     words = {part.name: _words(part) for part in parts}
-    said = "words: rows in which any modality is not zero"
-    found = padded.features(
-        str(path), parts, pool, notes, lambda part, *_: (padded.by_mask(words[part.name]), said)
-    )
-    notes.append("no ids in the file: each utterance is a conversation of one")
-    ids = [f"{part.name or 'row'}{i:05d}" for part in parts for i in range(part.count)]
-    ratings = np.concatenate([
+    rows = padded.counted_rows(parts, notes)
+    ratings = [
         items.numbers(np.ravel(part.column(_RATINGS)), f"{part.place}: {_RATINGS}", part.count)
         for part in parts
-    ])  # fmt: skip
-    labels, names = _labels(ratings, notes)
-    return table.Table(
-        place=str(path),
-        layout=LAYOUT,
-        conversation_ids=ids,
-        utterance_ids=ids,
-        labels=labels,
-        label_names=names,
-        **found,
-        targets={"sentiment": ratings},
-        split=padded.part_names(parts),
-        notes=notes,
-    )
+    ]
+    labels = _labels(np.concatenate(ratings), notes)
+    table = of_rows(path, LAYOUT, rows, labels, notes)
+    description = "words: rows in which any modality is not zero"
+    padded.add_modalities(table, parts, pool, lambda part, *_: (words[part.name], description))
+    return table
 
 
-def _alike(parts: list[Part]) -> tuple[list[Part], list[str]]:
-    """The parts with the modalities that all of them have, and what was left out."""
+def _alike(parts: list[Part], notes: list[str]) -> list[Part]:
+    """Returns the parts with only the modalities that all of them have."""
     everywhere = set.intersection(*(set(part.fields) for part in parts))
-    others = sorted(set().union(*(part.fields for part in parts)) - everywhere - {_RATINGS})
-    notes = [f"{padded.MODALITIES[key]}: left out, not all parts have it" for key in others]
+    others = set().union(*(part.fields for part in parts)) - everywhere - {_RATINGS}
+    for key in sorted(others):
+        notes.append(f"{padded.MODALITIES[key]}: left out, not all parts have it")
     return [
         dataclasses.replace(part, fields={k: x for k, x in part.fields.items() if k not in others})
         for part in parts
-    ], notes
+    ]
 
 
 def _words(part: Part) -> np.ndarray:
-    """[N, T] bool, where any modality has something."""
-    found = []
+    """Returns which rows are words, [N, T] bool."""
+    filled = []
     for key in padded.MODALITIES.keys() & part.fields.keys():
-        place = f"{part.place}: {key}"
-        array = np.asarray(padded.array(place, part.fields[key], part.count))
+        array = np.asarray(part.array(key))
         if array.ndim != 3:
-            raise InputError(place, f"shape {array.shape}", "an array [N, T, D] of numbers")
-        found.append((array != 0).any(-1))
-    if len({one.shape for one in found}) > 1:
-        shapes = " and ".join(sorted(str(one.shape) for one in found))
+            found = f"shape {array.shape}"
+            raise InputError(f"{part.place}: {key}", found, "an array [N, T, D] of numbers")
+        filled.append((array != 0).any(-1))
+    if len({mask.shape for mask in filled}) > 1:
+        shapes = " and ".join(sorted(str(mask.shape) for mask in filled))
         raise InputError(part.place, f"words {shapes}", "as many in each modality")
-    return np.any(found, axis=0)
+    return np.any(filled, axis=0)
 
 
-def _labels(ratings: np.ndarray, notes: list[str]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """[N] classes and their names; of ratings of one to five, as papers cut them."""
+def _labels(ratings: np.ndarray, notes: list[str]) -> Labels:
+    """Returns classes by the sign, or of ratings from one to five as papers cut them."""
     low, high = np.nanmin(ratings, initial=np.inf), np.nanmax(ratings, initial=-np.inf)
-    if _FIVE[0] <= low and _THREE < high <= _FIVE[1]:
-        notes.append(f"labels: positive from {_POSITIVE} of {_FIVE[1]} on")
-        positive = np.where(np.isnan(ratings), -1, ratings >= _POSITIVE)
-        return positive.astype(np.int32), (table.POLARITY[0], table.POLARITY[-1])
-    notes.append("labels: the sign of the sentiment, 0 as neutral")
-    return table.by_sign(ratings), table.POLARITY
+    if not (_FIVE[0] <= low and _THREE < high <= _FIVE[1]):
+        return rated(ratings, notes)
+    notes.append(f"labels: positive from {_POSITIVE} of {_FIVE[1]} on")
+    positive = np.where(np.isnan(ratings), -1, ratings >= _POSITIVE).astype(np.int32)
+    return Labels(positive, (POLARITY[0], POLARITY[-1]), {"sentiment": ratings})

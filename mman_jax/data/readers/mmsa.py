@@ -5,8 +5,20 @@ from typing import Any
 
 import numpy as np
 
-from mman_jax.data.readers import items, names, padded, pooling, table
+from mman_jax.data.readers import items, padded, pooling
+from mman_jax.data.readers.items import Array
 from mman_jax.data.readers.padded import Part
+from mman_jax.data.readers.table import (
+    POLARITY,
+    Labels,
+    Row,
+    Table,
+    by_sign,
+    labelled,
+    numbered,
+    of_rows,
+    unlabelled,
+)
 from mman_jax.errors import InputError
 
 LAYOUT = "MMSA (parts of padded text, audio and vision)"
@@ -20,117 +32,94 @@ _RATERS = {"": "", "_T": "_text", "_A": "_audio", "_V": "_vision"}
 
 
 def recognises(loaded: object) -> bool:
-    """Whether a pickle holds this layout."""
+    """Returns whether a pickle holds this layout."""
     return bool(padded.keys(loaded) & _KEYS)
 
 
-def read(place: str, loaded: Mapping[Any, Any], pool: pooling.How) -> table.Table:
-    """The utterances of a loaded pickle.
+def read(place: str, loaded: Mapping[Any, Any], pool: pooling.How) -> Table:
+    """Reads a loaded pickle.
 
-    Frames are told from padding by the file's lengths, else by BERT's attention mask where the
+    Frames are told from padding by the file's lengths, else by BERT's attention mask if the
     modality is aligned to it, else by rows of zeros. Conversations are videos, in the order of
     their clips' numbers.
 
     Raises:
-        InputError: a part, key, row or id that does not fit.
+        InputError: A part, key, row or id that does not fit.
     """
     parts = padded.split(place, loaded)
     notes: list[str] = []
-    ids = [found for part in parts for found in _ids(part)]
-    arrays = padded.features(place, parts, pool, notes, _real)
-    if "text" not in arrays["features"] and any("text_bert" in part.fields for part in parts):
+    rows: list[Row] = []
+    for part in parts:
+        for row, value in enumerate(part.column("id")):
+            name, video, order = items.clip(value, f"{part.place}: id: row {row}")
+            rows.append(Row(video, name, order, part.name or None))
+    targets = {
+        f"sentiment{name}": _numbers(parts, f"regression_labels{suffix}")
+        for suffix, name in _RATERS.items()
+        if _has(parts, f"regression_labels{suffix}")
+    }
+    labels = _labels(parts, targets.get("sentiment"), notes)
+    table = of_rows(place, LAYOUT, rows, labels._replace(targets=targets), notes)
+    padded.add_modalities(table, parts, pool, _frames)
+    if "text" not in table.features and _has(parts, "text_bert"):
         notes.append("text: token numbers alone (text_bert), which are no features: left out")
-    targets = _targets(parts)
-    labels, label_names = _labels(parts, targets.get("sentiment"), notes)
-    return table.Table(
-        place=place,
-        layout=LAYOUT,
-        conversation_ids=[video for video, _, _ in ids],
-        utterance_ids=[name for _, _, name in ids],
-        order=[clip for _, clip, _ in ids],
-        labels=labels,
-        label_names=label_names,
-        **arrays,
-        targets=targets,
-        split=padded.part_names(parts),
-        notes=notes,
-    )
+    return table
 
 
-def _ids(part: Part) -> list[tuple[str, int, str]]:
-    found = []
-    for row, value in enumerate(part.column("id")):
-        where = f"{part.place}: id: row {row}"
-        name = items.text(next(iter(items.cells(value, 1)), None), where)
-        told = names.parse(name)
-        if told is None or told.order is None:
-            raise InputError(where, f"id {name!r:.60}", "<video>$_$<number of the clip>")
-        found.append((told.conversation, told.order, name))
-    return found
+def _has(parts: list[Part], key: str) -> bool:
+    return any(key in part.fields for part in parts)
 
 
-def _real(part: Part, key: str, array: padded.Array, front: bool) -> tuple[padded.Real, str]:
-    """Which of a modality's rows are frames, and by what that is told."""
+def _numbers(parts: list[Part], key: str) -> np.ndarray:
+    """Returns [N] float32, a number for each utterance of all parts."""
+    return np.concatenate([
+        items.numbers(part.column(key), f"{part.place}: {key}", part.count) for part in parts
+    ])  # fmt: skip
+
+
+def _frames(part: Part, key: str, array: Array, front: bool) -> tuple[np.ndarray, str]:
+    """Tells a modality's frames from padding; see `padded.Frames`."""
     most = array.shape[1]
-    size = part.fields.get(f"{key}_lengths")
-    if size is not None and array.ndim == 3:
-        known = padded.lengths(f"{part.place}: {key}_lengths", size, part.count, most)
+    sizes = part.fields.get(f"{key}_lengths")
+    if sizes is not None:
+        lengths = items.lengths(sizes, f"{part.place}: {key}_lengths", part.count, most)
         side = "front" if front else "back"
-        return padded.by_lengths(known, most, front), f"padding in {side} by {key}_lengths"
+        return padded.by_lengths(lengths, most, front), f"padding in {side} by {key}_lengths"
     bert = part.fields.get("text_bert")
-    if isinstance(bert, padded.Array) and bert.shape == (part.count, 3, most):
-        chunks = (np.asarray(bert[i : i + 1024])[:, 1] for i in range(0, part.count, 1024))
-        mask = np.concatenate([chunk == 1 for chunk in chunks])
-        return padded.by_mask(mask), "frames by the attention mask of text_bert"
-    return padded.by_zeros(front)
+    if isinstance(bert, Array) and bert.shape == (part.count, 3, most):
+        mask = np.concatenate([block[:, 1] == 1 for _, block in pooling.chunks(bert)])
+        return mask, "frames by the attention mask of text_bert"
+    return padded.by_zeros(part, key, array, front)
 
 
-def _targets(parts: list[Part]) -> dict[str, np.ndarray]:
-    found = {}
-    for suffix, name in _RATERS.items():
-        key = f"regression_labels{suffix}"
-        if any(key in part.fields for part in parts):
-            found[f"sentiment{name}"] = np.concatenate(
-                [
-                    items.numbers(part.column(key), f"{part.place}: {key}", part.count)
-                    for part in parts
-                ]
-            )
-    return found
-
-
-def _labels(
-    parts: list[Part], sentiment: np.ndarray | None, notes: list[str]
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Classes by the file's annotations, else by the sign of the number, else by its classes."""
-    if any("annotations" in part.fields for part in parts):
-        given = [
+def _labels(parts: list[Part], sentiment: np.ndarray | None, notes: list[str]) -> Labels:
+    """Returns classes by the file's annotations, else by the sign, else by its class numbers."""
+    if _has(parts, "annotations"):
+        annotations = [
             _annotation(value, f"{part.place}: annotations: row {row}")
             for part in parts
             for row, value in enumerate(part.column("annotations"))
         ]
         known = ("Negative", "Neutral", "Positive")
-        labels, label_names = table.labelled(given, known)
-        if sentiment is not None and label_names == known:
-            other = int(((labels != table.by_sign(sentiment)) & (labels >= 0)).sum())
+        labels = labelled(annotations, known)
+        if sentiment is not None and labels.names == known:
+            other = int(((labels.classes != by_sign(sentiment)) & (labels.classes >= 0)).sum())
             if other:
                 notes.append(f"labels: annotations, which differ from the sign for {other}")
-        return labels, label_names
+        return labels
     if sentiment is not None:
         notes.append("labels: the sign of regression_labels, 0 as neutral")
-        return table.by_sign(sentiment), table.POLARITY
+        return Labels(by_sign(sentiment), POLARITY)
     key = "classification_labels"
-    if any(key in part.fields for part in parts):
-        given = [
-            items.label(value, f"{part.place}: {key}: row {row}")
+    if _has(parts, key):
+        classes = [
+            items.label(number, f"{part.place}: {key}: row {row}")
             for part in parts
-            for row, value in enumerate(
-                items.numbers(part.column(key), f"{part.place}: {key}", part.count).tolist()
-            )
+            for row, number in enumerate(_numbers([part], key).tolist())
         ]
-        return table.numbered(np.array(given), f"{parts[0].place}: {key}")
+        return numbered(classes, f"{parts[0].place}: {key}")
     notes.append("labels: none in the file")
-    return np.full(sum(part.count for part in parts), -1, np.int32), ()
+    return unlabelled(sum(part.count for part in parts))
 
 
 def _annotation(value: object, place: str) -> str:

@@ -1,4 +1,7 @@
-"""The .npz form of a corpus: what `numpy.load(..., allow_pickle=False)` reads."""
+"""The .npz form of a corpus: what `numpy.load(..., allow_pickle=False)` reads.
+
+Archives that users write need not say everything: ids, names, lengths and order have defaults.
+"""
 
 import collections
 import math
@@ -9,12 +12,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from mman_jax.data import fields
 from mman_jax.data.corpus import Corpus
-from mman_jax.data.fields import Kind, entries, kinds
-from mman_jax.data.readers import items, npz_defaults
-from mman_jax.data.sequences import Sequence
+from mman_jax.data.fields import CONVERSATIONS, UTTERANCES, Kind, entries, kinds
+from mman_jax.data.readers import items, table
+from mman_jax.data.sequences import Sequence, taken
 from mman_jax.data.validation import CLASSES, ONE_VECTOR
-from mman_jax.errors import InputError, nearest
+from mman_jax.errors import InputError, nearest, reading
 from mman_jax.files import archive, arrays, unpickler
 from mman_jax.files.arrays import Stored
 from mman_jax.files.whole import writing
@@ -29,11 +33,11 @@ _CELLS = {
     INTERVALS: Kind(np.float64, rank=2),
     NAMES: Kind(str),
 }
-"""Keys of what a `Sequence` is stored as."""
+"""Keys of the arrays of a `Sequence`."""
 
 _NUMBERS = {"f": "f", "i": "iu", "b": "b"}
 _EITHER = ("labels", "conversation", "groups/")
-"""Texts, or whole numbers that stand for them."""
+"""Keys of texts, or of whole numbers that stand for them."""
 
 _KIND_NAMES = {
     "f": "floating-point numbers", "iu": "integers", "iuU": "integers or str", "U": "str",
@@ -42,137 +46,128 @@ _KIND_NAMES = {
 
 
 def read(path: str | Path) -> Corpus:
-    """Read a corpus; uncompressed float32 features are memory-mapped, not loaded.
+    """Reads a corpus; uncompressed float32 features are memory-mapped, not loaded.
 
-    Other floating-point features become float32, and other integers int32. What an archive lacks
-    and can be guessed is (see `npz_defaults`), and told in the corpus's notes.
+    Other floating-point features become float32, and other integers int32. Labels that are text
+    become classes in alphabetical order, an empty one none. Instead of lengths, `conversation` [N]
+    may give an id for each utterance; utterances that stand apart are then brought together.
+    Without either, each utterance is a conversation of one. `split` and `sessions` may have an
+    entry for each utterance. Conversations and utterances without ids are numbered. The corpus's
+    notes report what was decided.
 
     Raises:
-        InputError: the file and the key, and what is wrong: no archive, truncated or damaged,
-            a key missing or unknown, another dtype, more data claimed than there is.
+        InputError: The file and the key, and what is wrong: no archive, truncated or damaged,
+            a key missing or unknown, another dtype, more data claimed than there is, or arrays
+            that do not fit together.
     """
     path = Path(path)
-    try:
-        with path.open("rb") as file:
-            loaded = {key: _load(path, file, a) for key, a in _arrays(path, file).items()}
-    except InputError:
-        raise
-    except OSError as error:
-        found = f"cannot be read ({error.strerror or error})"
-        raise InputError(path, found, "a corpus written as .npz") from error
-    except Exception as error:
-        # Bytes that are no archive can fail in any way; none of them is a bug of ours.
-        found = f"truncated, damaged or no .npz archive ({error})"
-        raise InputError(path, found, "a corpus written as .npz") from error
+    with reading(path, "a corpus as an .npz archive"), path.open("rb") as file:
+        loaded = {key: _load(path, file, a) for key, a in _headers(path, file).items()}
     given: dict[str, Any] = {key: a for key, a in loaded.items() if "/" not in key}
     for key, kind in _stored().items():
         if kind.by:
             given[key.removesuffix("/")] = _group(loaded, key)
-    return npz_defaults.corpus(str(path), given | {"sequences": _sequences(path, loaded)})
-
-
-def _stored() -> dict[str, Kind]:
-    """The kind of each key, or of all keys that begin so, but for those of sequences."""
-    declared = {name + "/" * bool(kind.by): kind for name, kind in kinds(Corpus).items()}
-    del declared[SEQUENCES]
-    return {**declared, NOTES: Kind(str), "conversation": Kind(str)}
+    return _corpus(str(path), given | {"sequences": _sequences(path, loaded)})
 
 
 def write(corpus: Corpus, path: str | Path) -> None:
-    """Write a corpus, whole or not at all; the same corpus gives the same bytes.
+    """Writes a corpus, whole or not at all; the same corpus gives the same bytes.
 
     Raises:
-        InputError: another suffix than .npz, or a place that cannot be written.
+        InputError: Another suffix than .npz, or a place that cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() != ".npz":
         raise InputError(path, f"suffix {path.suffix!r}", "a path that ends in .npz")
-    arrays: dict[str, Any] = {}
+    several: dict[str, Any] = {}
     for name, kind in kinds(corpus).items():
         for key, values in entries(corpus, name, kind):
             if name == "sequences":
-                arrays |= {SEQUENCES + key: values.values, COUNTS + key: values.lengths}
-                arrays |= {INTERVALS + key: values.intervals, NAMES + key: values.names}
+                several |= {SEQUENCES + key: values.values, COUNTS + key: values.lengths}
+                several |= {INTERVALS + key: values.intervals, NAMES + key: values.names}
             else:
-                arrays[f"{name}/{key}" if kind.by else name] = values
-    arrays[NOTES] = corpus.source_notes or None
+                several[f"{name}/{key}" if kind.by else name] = values
+    several[NOTES] = corpus.source_notes or None
     target = writing(path, "a writable place", make_folder=False)
     with target as file, zipfile.ZipFile(file, "w") as packed:
-        for key, values in arrays.items():
+        for key, values in several.items():
             if values is None:
                 continue
             array = np.array(values, str) if isinstance(values, tuple) else values
-            # A ZipInfo made by hand carries a fixed date.
+            # A ZipInfo has a fixed date by default.
             info = zipfile.ZipInfo(key + ".npy")
             with packed.open(info, "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
 
 
-def _group(loaded: Mapping[str, np.ndarray], kind: str) -> dict[str, np.ndarray]:
-    return {key.removeprefix(kind): a for key, a in loaded.items() if key.startswith(kind)}
+def _stored() -> dict[str, Kind]:
+    """Returns the kind of each key, or of all keys with a prefix; sequences have `_CELLS`."""
+    declared = {name + "/" * bool(kind.by): kind for name, kind in kinds(Corpus).items()}
+    del declared[SEQUENCES]
+    return {**declared, NOTES: Kind(str), "conversation": Kind(str)}
+
+
+def _group(loaded: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {key.removeprefix(prefix): a for key, a in loaded.items() if key.startswith(prefix)}
 
 
 def _sequences(path: Path, loaded: Mapping[str, np.ndarray]) -> dict[str, Sequence]:
-    """The sequences, each of up to four arrays."""
-    values, counts, intervals, names = (
-        _group(loaded, kind) for kind in (SEQUENCES, COUNTS, INTERVALS, NAMES)
-    )
-    for kind, group in zip((COUNTS, INTERVALS, NAMES), (counts, intervals, names), strict=True):
-        for name in group:
-            if name not in values:
-                found = f"without {SEQUENCES}{name}"
-                raise InputError(f"{path}: {kind}{name}", found, "the two together, or neither")
-    found = {}
+    """Returns the sequences, each of up to four arrays."""
+    values, counts, intervals, names = (_group(loaded, prefix) for prefix in _CELLS)
+    for prefix, group in ((COUNTS, counts), (INTERVALS, intervals), (NAMES, names)):
+        for name in group.keys() - values.keys():
+            found = f"without {SEQUENCES}{name}"
+            raise InputError(f"{path}: {prefix}{name}", found, "the two together, or neither")
+    sequences: dict[str, Sequence] = {}
     for name, array in values.items():
         if name not in counts:
             expected = "int32 [N], the cells of each utterance"
             raise InputError(f"{path}: {COUNTS}{name}", "missing", expected)
         words = tuple(map(str, names[name].tolist())) if name in names else None
-        found[name] = Sequence(array, counts[name], intervals.get(name), words)
-    return found
+        sequences[name] = Sequence(array, counts[name], intervals.get(name), words)
+    return sequences
 
 
-def _arrays(path: Path, file: BinaryIO) -> dict[str, Stored]:
-    """The headers of all arrays, checked against what the archive says of their sizes."""
+def _headers(path: Path, file: BinaryIO) -> dict[str, Stored]:
+    """Returns the headers of all arrays, checked against the sizes of the archive's members."""
     members: dict[str, archive.Member] = {}
     stored = _stored() | _CELLS
     for member in archive.members(path, file):
         key = member.name.removesuffix(".npy")
-        if _begin(key) not in stored or key in _CELLS:
+        if _prefix(key) not in stored or key in _CELLS:
             known = nearest(key, [f"{k}<name>" if k.endswith("/") else k for k in stored])
             raise InputError(f"{path}: {key}", "an unknown key", known)
         if key in members:
-            raise InputError(f"{path}: {key}", "comes twice", "each key once")
+            raise InputError(f"{path}: {key}", "occurs twice", "each key once")
         members[key] = member
     if "labels" not in members:
         found = f"no key 'labels' among {', '.join(members)}"
         raise InputError(path, found, "a class for each utterance, as a text or a number from 0")
     if not any(key.startswith((FEATURES, SEQUENCES)) for key in members):
         raise InputError(path, "no modalities", f"a key {FEATURES}<modality> for each")
-    return {
-        key: _of_corpus(file, f"{path}: {key}", key, stored[_begin(key)], m)
-        for key, m in members.items()
-    }
+    headers: dict[str, Stored] = {}
+    for key, member in members.items():
+        headers[key] = arrays.stored(file, f"{path}: {key}", member)
+        _check_header(headers[key], key, stored[_prefix(key)])
+    return headers
 
 
-def _begin(key: str) -> str:
-    """The beginning of a key up to its slash, or all of it."""
+def _prefix(key: str) -> str:
+    """Returns a key up to its slash, or all of it."""
     return key[: key.find("/") + 1] or key
 
 
-def _of_corpus(
-    file: BinaryIO, place: str, key: str, declared: Kind, member: archive.Member
-) -> Stored:
-    array, rank = arrays.stored(file, place, member), declared.rank
+def _check_header(array: Stored, key: str, declared: Kind) -> None:
     kind = "U" if declared.is_text else _NUMBERS[np.dtype(declared.dtype).kind]
-    if _begin(key) in _EITHER:
+    if _prefix(key) in _EITHER:
         kind = "iuU"
-    if array.dtype == object and "U" in kind and len(array.shape) == 1:
-        return array  # texts, as pandas has them; read by the reader of pickles
-    if array.dtype.kind == "S" and "U" in kind and array.dtype.itemsize and len(array.shape) == 1:
-        array.check_size()
-        return array  # texts in UTF-8, as h5py and old files have them
-    if array.dtype.kind not in kind or array.dtype.itemsize == 0 or len(array.shape) != rank:
+    if "U" in kind and len(array.shape) == 1:
+        if array.dtype == object:
+            return  # texts as pandas has them, for the reader of pickles
+        if array.dtype.kind == "S" and array.dtype.itemsize:
+            kind += "S"  # texts in UTF-8, as h5py and old files have them
+    rank = declared.rank
+    if array.dtype.kind not in kind or not array.dtype.itemsize or len(array.shape) != rank:
         expected = f"{_KIND_NAMES[kind]} in {rank} dimension{'s' * (rank > 1)}"
         if key == "labels" and array.dtype.kind == "f":
             expected = CLASSES
@@ -181,42 +176,39 @@ def _of_corpus(
         elif key.startswith(SEQUENCES) and len(array.shape) == 3:
             expected = "[T, D], the cells of all utterances one after the other, without padding"
         elif array.dtype.kind == "O":
-            raise InputError(place, arrays.OBJECTS, expected)
-        raise InputError(place, f"{array.dtype} of shape {array.shape}", expected)
+            raise InputError(array.place, arrays.OBJECTS, expected)
+        raise InputError(array.place, f"{array.dtype} of shape {array.shape}", expected)
     array.check_size()
-    return array
 
 
 def _load(path: Path, file: BinaryIO, array: Stored) -> np.ndarray:
-    member, order = array.member, "F" if array.fortran else "C"
+    member = array.member
     times = member.name.startswith(INTERVALS)
     if member.stored and array.dtype == np.float32 and math.prod(array.shape) and not times:
         # Reading to the end compares the checksum, in bounded memory.
         collections.deque(archive.chunks(file, member), maxlen=0)
-        return np.memmap(path, np.float32, "r", member.offset + array.header, array.shape, order)
-    found = _texts(file, array) if array.dtype == object else array.load(file)
-    if found.dtype.kind == "S":
+        start = member.offset + array.header
+        return np.memmap(path, np.float32, "r", start, array.shape, array.order)
+    values = _texts(file, array) if array.dtype == object else array.load(file)
+    if values.dtype.kind == "S":
         try:
-            return np.char.decode(found, "utf-8")
+            return np.char.decode(values, "utf-8")
         except UnicodeDecodeError as error:
-            raise InputError(array.place, "bytes that are no UTF-8", "text") from error
-    if found.dtype.kind in "Ub":
-        return found
-    if found.dtype.kind == "f" and times:
-        return found.astype(np.float64, copy=False)
-    if found.dtype.kind == "f":
+            raise InputError(array.place, "bytes that are not UTF-8", "text") from error
+    if values.dtype.kind in "Ub":
+        return values
+    if values.dtype.kind == "f":
         with np.errstate(over="ignore"):  # the corpus refuses infinity, and says where
-            return found.astype(np.float32, copy=False)
+            return values.astype(np.float64 if times else np.float32, copy=False)
     bounds = np.iinfo(np.int32)
-    if found.size and not bounds.min <= int(found.min()) <= int(found.max()) <= bounds.max:
+    if values.size and not bounds.min <= int(values.min()) <= int(values.max()) <= bounds.max:
         raise InputError(array.place, "a number out of range", "int32")
-    return found.astype(np.int32)
+    return values.astype(np.int32)
 
 
 def _texts(file: BinaryIO, array: Stored) -> np.ndarray:
-    """Text or whole numbers of an array of objects; what is NaN there is an empty text."""
-    content = b"".join(archive.chunks(file, array.member))[array.header :]
-    loaded = unpickler.loads(array.place, content)
+    """Reads text or whole numbers of an array of objects; NaN becomes an empty text."""
+    loaded = unpickler.loads_array(file, array)
     if not isinstance(loaded, np.ndarray) or loaded.shape != array.shape:
         raise InputError(array.place, f"a {type(loaded).__name__}", "an array as its header says")
     values = loaded.tolist()
@@ -225,3 +217,143 @@ def _texts(file: BinaryIO, array: Stored) -> np.ndarray:
     empty = [isinstance(value, float) and math.isnan(value) for value in values]
     texts = ["" if e else items.text(v, array.place) for v, e in zip(values, empty, strict=True)]
     return np.array(texts, dtype=str)
+
+
+def _corpus(place: str, given: Mapping[str, Any]) -> Corpus:
+    """Returns the corpus of an archive's arrays, with defaults for what is missing.
+
+    Args:
+        place: The archive, for messages and as the source.
+        given: Arrays by field, those of a field with several by name; and `conversation`.
+
+    Raises:
+        InputError: Arrays that do not fit together.
+    """
+    notes = list(_strings(given, "source_notes") or ())
+    count = len(given["labels"])
+    labels, label_names = _labels(place, given, notes)
+    lengths, ids, order = _conversations(place, given, count, notes)
+    known = {"labels": labels, "label_names": label_names}
+    known |= {"lengths": lengths, "conversation_ids": ids}
+    values: dict[str, Any] = {}
+    for name, kind in kinds(Corpus).items():
+        value = known.get(name, given.get(name))
+        if value is None:
+            continue
+        if kind.by:
+            values[name] = {
+                key: _ordered(f"{place}: {name}/{key}", kind, array, count, order)
+                for key, array in value.items()
+            }
+        elif kind.axis == CONVERSATIONS and name not in known:
+            values[name] = _of_conversations(place, given, name, lengths, order)
+        else:
+            values[name] = _ordered(f"{place}: {name}", kind, value, count, order)
+    if "utterance_ids" not in values:
+        notes.append("utterance_ids: not given, numbered in each conversation")
+        values["utterance_ids"] = tuple(str(u) for length in lengths for u in range(max(0, length)))
+    return Corpus(**values, source=place, source_notes=tuple(notes))
+
+
+def _ordered(
+    place: str, kind: Kind, values: Any, count: int, order: np.ndarray | None
+) -> np.ndarray | tuple[str, ...] | Sequence:
+    """Returns values of a field in the corpus's order; the corpus refuses what does not fit."""
+    if kind.is_text and isinstance(values, np.ndarray):
+        values = tuple(map(str, values.tolist()))
+    if order is None or kind.axis != UTTERANCES:
+        return values
+    if isinstance(values, Sequence):
+        return taken(values, order) if values.fits(count) else values
+    if len(values) == count:
+        return fields.taken(values, order)
+    if kind.is_text:
+        return values
+    raise InputError(place, f"{len(values)} entries", f"{count}, as labels")
+
+
+def _strings(given: Mapping[str, Any], key: str) -> tuple[str, ...] | None:
+    return tuple(map(str, given[key].tolist())) if key in given else None
+
+
+def _labels(
+    place: str, given: Mapping[str, Any], notes: list[str]
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    labels, names = given["labels"], _strings(given, "label_names")
+    if labels.dtype.kind != "U":
+        if names is None:
+            names = table.numbered(labels, f"{place}: labels").names
+            notes.append("label_names: not given, named by their numbers")
+        return labels, names
+    texts = labels.tolist()
+    if names is None:
+        labelled = table.labelled(texts)
+        notes.append(f"label_names: not given, those found: {', '.join(labelled.names)[:200]}")
+        return labelled.classes, labelled.names
+    for row, label in enumerate(texts):
+        if label and label not in names:
+            expected = f"one of label_names ({', '.join(names)[:200]}), or empty for none"
+            raise InputError(f"{place}: labels: row {row}", f"{label!r:.60}", expected)
+    return table.labelled(texts, names).classes, names
+
+
+def _conversations(
+    place: str, given: Mapping[str, Any], count: int, notes: list[str]
+) -> tuple[np.ndarray, tuple[str, ...], np.ndarray | None]:
+    """Returns the lengths, the ids, and the order of the utterances if it is another."""
+    ids = _strings(given, "conversation_ids")
+    owners = _strings(given, "conversation")
+    if owners is None:
+        lengths = given.get("lengths")
+        if lengths is None:
+            notes.append("lengths: not given, each utterance is a conversation of one")
+            lengths = np.ones(count, np.int32)
+        if ids is None:
+            width = len(str(max(0, len(lengths) - 1)))
+            ids = tuple(f"c{number:0{width}d}" for number in range(len(lengths)))
+            notes.append("conversation_ids: not given, numbered")
+        return lengths, ids, None
+    where = f"{place}: conversation"
+    if "lengths" in given:
+        raise InputError(where, "in addition to lengths, which say the same", "one of the two")
+    if len(owners) != count:
+        raise InputError(where, f"{len(owners)} entries", f"{count}, as many as labels")
+    first: dict[str, int] = {}
+    numbers = np.array([first.setdefault(name, len(first)) for name in owners], np.int64)
+    if ids is not None and set(ids) != set(first):
+        found = "other ids than in conversation"
+        raise InputError(f"{place}: conversation_ids", found, "the same, or none")
+    order = None
+    if (np.diff(numbers) < 0).any():
+        order = np.argsort(numbers, kind="stable")
+        notes.append("conversation: utterances that stood apart are brought together")
+    return np.bincount(numbers, minlength=len(first)).astype(np.int32), tuple(first), order
+
+
+def _of_conversations(
+    place: str,
+    given: Mapping[str, Any],
+    key: str,
+    lengths: np.ndarray,
+    order: np.ndarray | None,
+) -> tuple[str, ...] | None:
+    """Returns an entry for each conversation, of one for each conversation or utterance."""
+    values = _strings(given, key)
+    total = len(given["labels"])
+    if values is None or len(values) == len(lengths) or len(values) != total:
+        return values
+    if "conversation" not in given and int(lengths.sum()) != total:
+        return values
+    if order is not None:
+        values = tuple(values[i] for i in order)
+    several: list[str] = []
+    start = 0
+    for number, length in enumerate(lengths.tolist()):
+        entries = set(values[start : start + length])
+        if len(entries) != 1:
+            where = f"{place}: {key}: conversation number {number}"
+            both = " and ".join(sorted(entries)[:3])
+            raise InputError(where, f"{both} in one conversation", "one of them")
+        several += entries
+        start += length
+    return tuple(several)

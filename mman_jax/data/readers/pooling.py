@@ -1,126 +1,194 @@
-"""Frames and words of an utterance: made one vector, or kept as sequences, or both."""
+"""Frames and words of utterances: pooled to one vector each, and kept as sequences."""
 
-import dataclasses
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator
 
 import numpy as np
 
+from mman_jax.data.readers.items import Array
+from mman_jax.data.sequences import Sequence
 from mman_jax.errors import InputError, nearest
-from mman_jax.files.on_disk import OnDisk
+from mman_jax.files.arrays import Growing
 
 POOLS = ("mean", "mean_std", "last")
 """Over the real frames: their mean [D], mean and standard deviation [2 D], the last one [D]."""
 
 How = str | None
-"""One of `POOLS`; or None: sequences are kept, and as a feature they are the mean."""
+"""One of `POOLS`; or None: frames are kept as sequences, and as a feature they are the mean."""
 
 _CHUNK_VALUES = 1 << 22
 
 
-@dataclasses.dataclass(eq=False)
-class Pooled:
-    """What frames became.
+class Collector:
+    """Collects one modality, utterance by utterance, in bounded memory.
+
+    In frames, values that are NaN or infinite become 0 and are counted.
+
+    Args:
+        name: Name of the modality.
+        pool: See `How`.
 
     Attributes:
-        features: [N, D] or [N, 2 D] float32; zeros where an utterance has no frame.
-        present: [N] bool, whether it has one.
-        replaced: how many values were NaN or infinite, and 0 in their place.
+        width: Features of an utterance; 0 as long as no utterance has the modality.
     """
 
-    features: np.ndarray
-    present: np.ndarray
-    replaced: int
+    def __init__(self, name: str, pool: How):
+        self.name, self.width = name, 0
+        self._pool, self._framed, self._replaced = pool, False, 0
+        self._features: list[np.ndarray | None] = []  # [n, D] each; None: an utterance without
+        self._present: list[np.ndarray] = []
+        self._cells: Growing | None = None
+        self._lengths: list[np.ndarray] = []
+        self._times: list[np.ndarray] = []
+
+    def add_padded(
+        self, block: np.ndarray, frames: np.ndarray, place: str, cells: np.ndarray | None = None
+    ) -> None:
+        """Adds n utterances of frames and padding.
+
+        Args:
+            block: [n, T, D].
+            frames: [n, T] bool, which of them are frames.
+            place: Place of an error, if D is not that of the utterances before.
+            cells: [n, T] bool, which are kept in the sequence; by default the frames.
+        """
+        self._framed = True
+        block = self._pooled(block, frames, place)
+        cells = frames if cells is None else cells
+        self._keep(block[cells], cells.sum(1))
+
+    def add(
+        self, frames: np.ndarray, place: str, times: np.ndarray | None = None, framed: bool = True
+    ) -> None:
+        """Adds one utterance.
+
+        Args:
+            frames: [T, D], of any T.
+            place: Place of an error, if D is not that of the utterances before.
+            times: [T, 2] start and end of each frame in seconds, by which a sequence is sorted;
+                either all utterances have them, or none.
+            framed: False for a vector, which alone makes no sequence.
+        """
+        self._framed |= framed
+        # Only the sequence is sorted: floating-point sums depend on the order.
+        block = self._pooled(frames[None], np.ones((1, len(frames)), bool), place)[0]
+        if times is not None:
+            order = np.argsort(times[:, 0], kind="stable")
+            start = times[order, 0]
+            block = block[order]
+            self._times.append(np.stack([start, np.maximum(start, times[order, 1])], axis=1))
+        self._keep(block, np.array([len(block)]))
+
+    def add_vectors(self, vectors: np.ndarray, place: str, check: bool = False) -> None:
+        """Adds n utterances of one vector each, [n, D]; if asked to, checks their values."""
+        if check:
+            vectors = self._finite(vectors, np.ones(len(vectors), bool))
+        self._append(_narrow(vectors), np.ones(len(vectors), bool), place)
+        self._lengths.append(np.zeros(len(vectors), np.int64))
+
+    def skip(self) -> None:
+        """Adds an utterance without this modality."""
+        self._features.append(None)
+        self._present.append(np.zeros(1, bool))
+        self._lengths.append(np.zeros(1, np.int64))
+
+    @property
+    def features(self) -> np.ndarray:
+        """[N, D] or [N, 2 D] float32; zeros where an utterance has no frame."""
+        empty = np.zeros((1, self.width), np.float32)
+        return np.concatenate([empty if rows is None else rows for rows in self._features])
+
+    @property
+    def present(self) -> np.ndarray:
+        """[N] bool, whether an utterance has the modality."""
+        return np.concatenate(self._present)
+
+    def sequence(self) -> Sequence | None:
+        """Returns the frames, if they are kept; nothing can be added afterwards."""
+        if self._cells is None or not self._framed:
+            return None
+        times = np.concatenate(self._times, dtype=np.float64) if self._times else None
+        lengths = np.concatenate(self._lengths).astype(np.int32)
+        return Sequence(self._cells.array(), lengths, times)
+
+    def notes(self, detail: str = "") -> list[str]:
+        """Returns what was decided, with a detail on the frames."""
+        notes = []
+        if self._framed:
+            notes.append(f"{self.name}: {_POOLED[self._pool]}{detail and f'; {detail}'}")
+        if self._replaced:
+            notes.append(f"{self.name}: {self._replaced} values NaN or infinite, taken as 0")
+        return notes
+
+    def _pooled(self, block: np.ndarray, frames: np.ndarray, place: str) -> np.ndarray:
+        """Adds the pooled frames, and returns the block with finite values."""
+        block = self._finite(block, frames)
+        self._append(_pool(block, frames, self._pool), frames.any(1), place)
+        return block
+
+    def _finite(self, block: np.ndarray, frames: np.ndarray) -> np.ndarray:
+        known = np.isfinite(block)
+        if known.all():
+            return block
+        self._replaced += int((~known & frames[..., None]).sum())
+        return np.where(known, block, 0)
+
+    def _append(self, features: np.ndarray, present: np.ndarray, place: str) -> None:
+        self.width = self.width or features.shape[1]
+        if features.shape[1] != self.width:
+            expected = f"{self.width}, as in the utterances before"
+            raise InputError(place, f"{features.shape[1]} features", expected)
+        self._features.append(features)
+        self._present.append(present)
+
+    def _keep(self, cells: np.ndarray, lengths: np.ndarray) -> None:
+        self._lengths.append(lengths)
+        if self._pool is None:
+            self._cells = self._cells or Growing(cells.shape[1])
+            self._cells.append(cells)
+
+
+_POOLED = {
+    None: "frames as they are; over utterances their mean",
+    "mean": "mean of the frames",
+    "mean_std": "mean and standard deviation of the frames",
+    "last": "last frame",
+}
 
 
 def check(how: How) -> None:
-    """Raises InputError for a way of pooling that is none of `POOLS`."""
+    """Raises InputError if a way of pooling is not one of `POOLS`."""
     if how is not None and how not in POOLS:
         raise InputError("pool", repr(how), nearest(how, POOLS))
 
 
-def rows_at_once(array: np.ndarray | OnDisk) -> int:
-    """Rows of [N, ...] that are read at a time."""
-    return max(1, _CHUNK_VALUES // max(1, math.prod(array.shape[1:])))
-
-
-def padded(
-    array: np.ndarray | OnDisk,
-    real: Callable[[slice, np.ndarray], np.ndarray],
-    how: How,
-) -> Pooled:
-    """Pools [N, T, D], a chunk of rows at a time.
-
-    Args:
-        array: the frames and what pads them.
-        real: from a slice of rows and its values [n, T, D] to [n, T] bool: which are frames.
-        how: see `How`.
-    """
-    features, present, replaced = [], [], 0
-    step = rows_at_once(array)
+def chunks(array: Array) -> Iterator[tuple[slice, np.ndarray]]:
+    """Iterates over slices of rows and their values, in bounded memory."""
+    step = max(1, _CHUNK_VALUES // max(1, math.prod(array.shape[1:])))
     for start in range(0, len(array), step):
         rows = slice(start, min(start + step, len(array)))
-        block = np.asarray(array[rows])
-        frames = real(rows, block)
-        block, count = finite(block, frames)
-        replaced += count
-        features.append(_pool(block, frames, how))
-        present.append(frames.any(1))
-    return Pooled(np.concatenate(features), np.concatenate(present), replaced)
-
-
-def vectors(array: np.ndarray) -> Pooled:
-    """What is one vector an utterance already, [N, D]."""
-    block, count = finite(array, np.ones(len(array), bool))
-    return Pooled(_narrow(block), np.ones(len(array), bool), count)
-
-
-def ragged(sequences: Iterable[np.ndarray], how: How) -> Pooled:
-    """Pools N arrays [T, D], of any T each and one D; T may be 0."""
-    features, present, replaced = [], [], 0
-    for sequence in sequences:
-        frames = np.ones((1, len(sequence)), bool)
-        block, count = finite(np.asarray(sequence)[None], frames)
-        replaced += count
-        features.append(_pool(block, frames, how)[0])
-        present.append(len(sequence) > 0)
-    return Pooled(np.stack(features), np.array(present, bool), replaced)
+        yield rows, np.asarray(array[rows])
 
 
 def nonzero(block: np.ndarray, front: bool) -> np.ndarray:
-    """[n, T] bool of [n, T, D]: the frames, where rows of zeros pad one side.
+    """Finds the frames, [n, T] bool of [n, T, D], if rows of zeros pad one side.
 
     Rows of zeros between frames, or on the other side, are frames.
     """
-    filled = (block != 0).any(2)  # NaN and infinity are no zeros
+    filled = (block != 0).any(2)  # NaN and infinity are not zero
     if front:
         return np.logical_or.accumulate(filled, axis=1)
     return np.logical_or.accumulate(filled[:, ::-1], axis=1)[:, ::-1]
 
 
-def describe(how: How) -> str:
-    """The way of pooling in words."""
-    if how is None:
-        return "frames as they are; over utterances their mean"
-    words = {"mean": "mean of the frames", "last": "last frame"}
-    return words.get(how, "mean and standard deviation of the frames")
-
-
-def finite(block: np.ndarray, frames: np.ndarray) -> tuple[np.ndarray, int]:
-    """The values, those of no finite size as 0; and how many of the frames' were such."""
-    known = np.isfinite(block)
-    if known.all():
-        return block, 0
-    return np.where(known, block, 0), int((~known & frames[..., None]).sum())
-
-
 def _pool(block: np.ndarray, frames: np.ndarray, how: How) -> np.ndarray:
+    """Pools the frames of [n, T, D]: [n, D] or [n, 2 D] float32."""
     count = frames.sum(1)
     if how == "last":
-        last = frames.shape[1] - 1 - frames[:, ::-1].argmax(1) if frames.shape[1] else count
-        width = block.shape[2]
-        rows = block[np.arange(len(block)), last] if frames.shape[1] else np.zeros((1, width))
-        return _narrow(np.where(count[:, None] > 0, rows, 0))
+        if not frames.shape[1]:
+            return np.zeros((len(block), block.shape[2]), np.float32)
+        last = frames.shape[1] - 1 - frames[:, ::-1].argmax(1)
+        return _narrow(np.where(count[:, None] > 0, block[np.arange(len(block)), last], 0))
     weights = frames / np.maximum(count, 1)[:, None]
     # Not block * weights, which would be another array of its size.
     mean = np.einsum("ntd,nt->nd", block, weights)

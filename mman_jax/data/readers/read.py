@@ -1,23 +1,22 @@
-"""Reads a corpus from any layout that is known, told by what is in it and never by its name."""
+"""Reading a corpus of any known layout, recognised by its content and never by its name."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import (
     bc_lstm,
-    bc_lstm_pickle,
     clip_lists,
     csd,
     csv_tables,
     dialogue_rnn,
     emotion2vec,
     joining,
-    meld_csv,
-    meld_vectors,
+    meld,
     merbench,
     mfn,
     misa,
@@ -28,77 +27,99 @@ from mman_jax.data.readers import (
 )
 from mman_jax.data.readers.table import Table
 from mman_jax.errors import InputError
-from mman_jax.files import objects, unpickler
+from mman_jax.files import archive, unpickler
 
 READABLE = (
     "a .npz corpus, a .csv of utterances, a .pkl, .npy, .csd or .json file, or a folder, of a "
     "layout in docs/corpora.md"
 )
 
-_PICKLES = (mmsa, mult, misa, bc_lstm_pickle, meld_vectors, dialogue_rnn)
+_PICKLES: tuple[tuple[Callable[[Any], bool], Callable[[str, Any, pooling.How], Table]], ...] = (
+    (mmsa.recognises, mmsa.read),
+    (mult.recognises, mult.read),
+    (misa.recognises, misa.read),
+    (bc_lstm.recognises, bc_lstm.read_pickle),
+    (meld.recognises_vectors, meld.read_vectors),
+    (dialogue_rnn.recognises, dialogue_rnn.read),
+)
+"""Layouts of pickles: what recognises a loaded one, and what reads it."""
+
+_FOLDERS: tuple[
+    tuple[Callable[[Path], Any], Callable[[Path, pooling.How], Corpus | Table]], ...
+] = (
+    (merbench.recognises, merbench.read),
+    (clip_lists.recognises, lambda path, pool: clip_lists.read(path)),
+    (meld.recognises, lambda path, pool: meld.read(path)),
+    (csd.recognises, csd.read),
+    (misa.files, misa.read_folder),
+    (emotion2vec.recognises, emotion2vec.read),
+    (lambda path: True, lambda path, pool: bc_lstm.read(path)),
+)
+"""Layouts of folders: what recognises one, and what reads it."""
+
 _DURATION = "duration"
 
 
 def read_corpus(
     path: str | Path, join: Mapping[str, str | Path] | None = None, pool: pooling.How = "mean"
 ) -> Corpus:
-    """Read a corpus in any layout that is known.
+    """Reads a corpus in any known layout.
 
     Args:
-        path: of a file or a folder.
-        join: further modalities and where they are: see `joining.join`. Layouts of labels alone
-            need one, or have the seconds of each utterance for a modality.
-        pool: what becomes of frames and words: one of `pooling.POOLS`; None: they are kept as
-            sequences, beside their mean as a feature.
+        path: Path of a file or a folder.
+        join: Paths of further modalities by name; see `joining.join`. A layout of labels alone
+            needs one, unless it has the seconds of each utterance, which then are its modality.
+        pool: What frames and words become, one of `pooling.POOLS`; None: they are kept as
+            sequences, in addition to their mean as a feature.
 
     Raises:
-        InputError: nothing at the path, another kind of file, or what the layout's own
+        InputError: Nothing at the path, another kind of file, or something that the layout's
             reader refuses.
     """
     pooling.check(pool)
-    found = _checked(path, pool)
-    if isinstance(found, Corpus):
-        corpus, keys, alone = found, None, False
+    source = _checked(path, pool)
+    keys, labels_alone = None, False
+    if isinstance(source, Corpus):
+        corpus = source
     else:
-        arranged = found.arrange()
-        alone = not arranged.features
-        if alone:
-            arranged = _without_features(arranged, bool(join))
-        corpus, keys = arranged.to_corpus(), arranged.keys
+        table = source.arrange()
+        labels_alone = not table.features
+        if labels_alone:
+            table = _with_placeholder(table, bool(join))
+        corpus, keys = table.to_corpus(), table.keys
     if join:
-        own = list(corpus.features)
-        corpus = joining.join(corpus, join, pool, keys, lambda p: joined(p, pool))
-        if alone:
-            rest = [name for name in corpus.features if name not in own]
+        placeholders = list(corpus.features) if labels_alone else []
+        corpus = joining.join(corpus, join, pool, keys, lambda path: joined(path, pool))
+        if placeholders:
+            rest = [name for name in corpus.features if name not in placeholders]
             corpus = corpus.select_modalities(rest)
     return corpus
 
 
 def read_clips(path: str | Path) -> Table:
-    """The utterances of a layout that lists clips, in conversation order, without features.
+    """Reads the utterances of a layout that lists clips, in conversation order, without features.
 
     Raises:
-        InputError: what its reader refuses, or a layout of another kind.
+        InputError: Something that its reader refuses, or a layout of another kind.
     """
-    found = _checked(path, pooling.POOLS[0])
-    if isinstance(found, Corpus) or found.clips is None:
-        layout = "a corpus" if isinstance(found, Corpus) else found.layout
+    source = _checked(path, pooling.POOLS[0])
+    if isinstance(source, Corpus) or source.clips is None:
+        layout = "a corpus" if isinstance(source, Corpus) else source.layout
         expected = "a list of clips: MELD's CSV files, EmoBox's or SUPERB's folds"
         raise InputError(path, f"{layout}, which names no clips", expected)
-    return found.arrange()
+    return source.arrange()
 
 
 def joined(path: Path, pool: pooling.How) -> Corpus | None:
-    """A corpus to take a modality of, or None: arrays by utterance id."""
+    """Reads a corpus to take a modality of; returns None for arrays by utterance id."""
     if path.is_dir():
-        several = any(True for _ in path.glob("*.lengths"))
-        corpora = (csd.recognises, misa.files, merbench.recognises, meld_csv.recognises)
-        if not several and not any(is_one(path) for is_one in corpora):
+        corpora = (csd.recognises, misa.files, merbench.recognises, meld.recognises)
+        if not any(path.glob("*.lengths")) and not any(is_one(path) for is_one in corpora):
             return None
     if path.is_file() and _magic(path).startswith(b"PK"):
-        keys = objects.keys(path)
-        own = any(key.startswith((npz.FEATURES, npz.SEQUENCES)) for key in keys)
-        if not own and not mfn.recognises(path):
+        prefixes = (npz.FEATURES, npz.SEQUENCES)
+        is_corpus = any(key.startswith(prefixes) for key in archive.keys(path))
+        if not is_corpus and not mfn.recognises(path):
             return None
     return read_corpus(path, pool=pool)
 
@@ -109,7 +130,7 @@ def _checked(path: str | Path, pool: pooling.How) -> Corpus | Table:
     path = Path(path)
     try:
         if path.is_dir():
-            return _folder(path, pool)
+            return next(read(path, pool) for recognises, read in _FOLDERS if recognises(path))
         if not path.exists():
             raise InputError(path, "no such file or folder", READABLE)
         if not path.is_file():
@@ -120,24 +141,8 @@ def _checked(path: str | Path, pool: pooling.How) -> Corpus | Table:
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        # A path with a NUL, one that is too long, or one that may not be read.
+        # A path with a null character, one that is too long, or one without permission.
         raise InputError(repr(str(path))[:200], f"cannot be read ({error})", READABLE) from error
-
-
-def _folder(path: Path, pool: pooling.How) -> Corpus | Table:
-    if merbench.recognises(path):
-        return merbench.read(path, pool)
-    if clip_lists.recognises(path):
-        return clip_lists.read(path)
-    if meld_csv.recognises(path):
-        return meld_csv.read(path)
-    if csd.recognises(path):
-        return csd.read(path, pool)
-    if misa.files(path):
-        return misa.read_folder(path, pool)
-    if emotion2vec.recognises(path):
-        return emotion2vec.read(path, pool)
-    return bc_lstm.read(path)
 
 
 def _file(path: Path, pool: pooling.How) -> Corpus | Table:
@@ -152,28 +157,31 @@ def _file(path: Path, pool: pooling.How) -> Corpus | Table:
         return emotion2vec.read(path, pool)
     if start.lstrip()[:1] in (b"{", b"["):
         return clip_lists.read(path)
-    if meld_csv.recognises(path):
-        return meld_csv.read(path)
+    if meld.recognises(path):
+        return meld.read(path)
     if csv_tables.recognises(path):
         return csv_tables.read(path)
     if start[:1] == b"\x80" or _ends_as_pickle(path):
         return _pickle(path, pool)
-    # Neither: whoever reads files of this name says best what is wrong with it.
-    if path.suffix.lower() == ".csv" and "path" in csv_tables.header(path):
+    # None of these: the reader of files of this name reports best what is wrong.
+    suffix = path.suffix.lower()
+    if suffix == ".csv" and "path" in csv_tables.header(path):
         expected = "its features: mman extract makes them, mman convert joins them"
         raise InputError(path, "a manifest of clips, which holds no features", expected)
-    readers = {".npz": npz.read, ".csv": csv_tables.read}
-    readers |= dict.fromkeys((".pkl", ".pickle"), unpickler.load)
-    if path.suffix.lower() in readers:
-        readers[path.suffix.lower()](path)
+    if suffix == ".npz":
+        return npz.read(path)
+    if suffix == ".csv":
+        return csv_tables.read(path)
+    if suffix in (".pkl", ".pickle"):
+        return _pickle(path, pool)
     raise InputError(path, f"a file of another kind ({path.suffix or 'no suffix'})", READABLE)
 
 
 def _pickle(path: Path, pool: pooling.How) -> Table:
     loaded = unpickler.load(path)
-    for layout in _PICKLES:
-        if layout.recognises(loaded):
-            return layout.read(str(path), loaded, pool)
+    for recognises, read in _PICKLES:
+        if recognises(loaded):
+            return read(str(path), loaded, pool)
     size = f" of {len(loaded)}" if isinstance(loaded, tuple | list | dict) else ""
     raise InputError(path, f"a pickled {type(loaded).__name__}{size}", READABLE)
 
@@ -184,22 +192,22 @@ def _magic(path: Path) -> bytes:
 
 
 def _ends_as_pickle(path: Path) -> bool:
-    """Whether a file ends in a pickle's last opcode: protocols 0 and 1 begin in many ways."""
+    """Returns whether a file ends as a pickle: protocols 0 and 1 begin in many ways."""
     with path.open("rb") as file:
         file.seek(-1, 2)
         return file.read(1) == b"."
 
 
-def _without_features(found: Table, joined: bool) -> Table:
-    """A table of labels alone with a modality to join others to."""
-    count = len(found.utterance_ids)
-    if joined:
-        return dataclasses.replace(found, features={"none": np.zeros((count, 1), np.float32)})
-    if found.duration is None:
-        conversations = len(set(found.conversation_ids))
-        what = f"labels alone ({found.layout}: {conversations} conversations, {count} utterances)"
+def _with_placeholder(table: Table, joins: bool) -> Table:
+    """Returns a table of labels alone with a modality, to join others to or its durations."""
+    count = len(table.utterance_ids)
+    if joins:
+        return dataclasses.replace(table, features={"none": np.zeros((count, 1), np.float32)})
+    if table.duration is None:
+        conversations = len(set(table.conversation_ids))
+        found = f"labels alone ({table.layout}: {conversations} conversations, {count} utterances)"
         expected = "features that are joined to them, by utterance (see docs/corpora.md)"
-        raise InputError(found.place, what, expected)
+        raise InputError(table.place, found, expected)
     note = f"no features in this layout: its seconds alone are one ({_DURATION}); join others"
-    seconds = found.duration.reshape(-1, 1)
-    return dataclasses.replace(found, features={_DURATION: seconds}, notes=[*found.notes, note])
+    seconds = table.duration.reshape(-1, 1)
+    return dataclasses.replace(table, features={_DURATION: seconds}, notes=[*table.notes, note])

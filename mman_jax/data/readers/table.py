@@ -1,8 +1,8 @@
 """Utterances as a layout has them, in any order, and the corpus that they make."""
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,40 +17,46 @@ from mman_jax.data.fields import (
     declared,
     optional,
 )
+from mman_jax.data.readers.items import Name
+from mman_jax.data.readers.pooling import Collector
 from mman_jax.errors import InputError
 
 POLARITY = ("negative", "neutral", "positive")
+RATINGS = ("sentiment", "happy", "sad", "anger", "surprise", "disgust", "fear")
+"""The numbers of CMU-MOSEI's utterances; CMU-MOSI's have the first alone."""
+
+BY_NUMBER = "labels: named by their numbers, as the file does not say what they mean"
 
 _MOST_CLASSES = 1000
-"""That have numbers for names: a larger label is an id, or a rating."""
+"""Largest number of classes named by their numbers; a larger label is an id, or a rating."""
 
 
 @dataclasses.dataclass
 class Table:
-    """N utterances, a list or an array a fact.
+    """N utterances, as a list or an array for each fact.
 
     Attributes:
-        place: the file, for messages and as the corpus's source.
-        layout: its name in words.
-        conversation_ids: the id of each one's conversation.
-        utterance_ids: the utterances' own, unique in a conversation.
-        order: what they are sorted by in a conversation; None: they stand in order.
-        labels: [N] int32, -1: none.
-        label_names: the K names.
+        place: The file, for messages and as the corpus's source.
+        layout: Name of the layout in words.
+        conversation_ids: Id of the conversation of each utterance.
+        utterance_ids: Ids of the utterances, unique in a conversation.
+        labels: [N] int32, -1 for none.
+        label_names: Names of the K classes.
+        order: What they are sorted by in a conversation; None: they are in order.
         features: [N, D] float32 for each modality; none in layouts of labels alone.
-        present: [N] bool for each modality that some lack.
+        present: [N] bool for each modality that some utterances lack.
         targets: [N] float32 numbers by name.
         groups: N names by trait.
         traits: N names of further fields of the corpus, by the name of their column.
-        sequences: by modality, of the utterances in the order of the file.
+        sequences: Frames or words by modality, in the order of the file.
         split: `train`, `valid` or `test` for each, or None.
-        speakers: or None.
-        sessions: or None.
-        duration: [N] float32 seconds, where the layout tells; what there is without features.
-        clips: the path of each one's clip, where the layout tells, or None.
-        transcripts: the words of each one, where the layout tells, or None.
-        keys: other names by which arrays of an utterance may be found, or None.
-        notes: what was decided, a sentence each.
+        speakers: Id of each speaker, or None.
+        sessions: Id of each session, or None.
+        duration: [N] float32 seconds, or None; the only feature of some layouts.
+        clips: Path of each clip, or None.
+        transcripts: Words of each utterance, or None.
+        keys: Other names by which arrays of an utterance may be found, or None.
+        notes: What was decided, a sentence each.
     """
 
     place: str
@@ -75,113 +81,206 @@ class Table:
     keys: list[str] | None = optional(str, UTTERANCES)
     notes: list[str] = dataclasses.field(default_factory=list)
 
+    def add(self, modality: Collector, detail: str = "") -> None:
+        """Adds a modality of all utterances, with notes on it and a detail on its frames."""
+        self.features[modality.name] = modality.features
+        self.present[modality.name] = modality.present
+        sequence = modality.sequence()
+        if sequence is not None:
+            self.sequences[modality.name] = sequence
+        self.notes += modality.notes(detail)
+
     def arrange(self) -> "Table":
-        """The same in conversation order: conversations as they come, utterances sorted."""
+        """Returns the table in conversation order: conversations as they come, then by `order`."""
         names = self._names()
         first: dict[str, int] = {}
         for name in names:
             first.setdefault(name, len(first))
         order = range(len(names)) if self.order is None else self.order
         take = sorted(range(len(names)), key=lambda i: (first[names[i]], order[i]))
-        within = [i for i, j in zip(take[1:], take, strict=False) if names[i] == names[j] and i < j]
-        if within:
+        if any(i < j and names[i] == names[j] for i, j in zip(take[1:], take, strict=False)):
             self.notes.append("utterances were not in order in the file and are sorted")
 
-        lacking = {name: there for name, there in self.present.items() if not there.all()}
-        for name, there in lacking.items():
-            self.notes.append(f"{name}: {int((~there).sum())} utterances without it")
-        found = dataclasses.replace(self, conversation_ids=names, order=None, present=lacking)
+        lacking = {name: present for name, present in self.present.items() if not present.all()}
+        for name, present in lacking.items():
+            self.notes.append(f"{name}: {int((~present).sum())} utterances without it")
+        table = dataclasses.replace(self, conversation_ids=names, order=None, present=lacking)
         if take == list(range(len(take))):
-            return found
+            return table
 
         def taken(kind: fields.Kind, values: Any) -> Any:
             if isinstance(values, cells.Sequence):
-                return cells.taken(values, take)
+                return cells.taken(values, np.array(take))
             return fields.taken(values, take) if kind.axis else values
 
-        return dataclasses.replace(found, **fields.mapped(found, taken))
+        return dataclasses.replace(table, **fields.mapped(table, taken))
 
     def to_corpus(self) -> Corpus:
-        """The corpus of an arranged table.
+        """Returns the corpus of an arranged table.
 
         Raises:
-            InputError: what no corpus may hold.
+            InputError: Something that no corpus may hold.
         """
         names = self.conversation_ids
         starts = [i for i, name in enumerate(names) if not i or name != names[i - 1]]
 
-        def whole(kind: fields.Kind, values: Any) -> Any:
+        def converted(kind: fields.Kind, values: Any) -> Any:
             if kind.axis == CONVERSATIONS:
                 values = fields.taken(values, starts)
             return tuple(values) if kind.is_text else values
 
-        found: dict[str, Any] = {}
-        own = fields.kinds(self)
+        values: dict[str, Any] = {}
+        kinds = fields.kinds(self)
         for name, kind in fields.kinds(Corpus).items():
-            if name in own:
-                made = {k: whole(kind, x) for k, x in fields.entries(self, name, own[name])}
-                found[name] = made if kind.by else made.get("")
+            if name in kinds:
+                entries = fields.entries(self, name, kinds[name])
+                several = {key: converted(kind, value) for key, value in entries}
+                values[name] = several if kind.by else several.get("")
             elif kind.column in self.traits:
-                found[name] = whole(kind, self.traits[kind.column])
+                values[name] = converted(kind, self.traits[kind.column])
         return Corpus(
-            **found,
+            **values,
             lengths=np.diff([*starts, len(names)]).astype(np.int32),
             source=self.place,
             source_notes=(f"read as {self.layout}", *self.notes),
         )
 
     def _names(self) -> list[str]:
-        """The conversations, those that lie in several parts told apart by them."""
+        """Returns the conversations; one with utterances in several parts becomes several."""
         if not self.utterance_ids:
             raise InputError(self.place, "no utterances", "at least one")
         if self.split is None:
             return self.conversation_ids
+        pairs = list(zip(self.conversation_ids, self.split, strict=True))
         parts_of: dict[str, set[str]] = {}
-        for name, part in zip(self.conversation_ids, self.split, strict=True):
+        for name, part in pairs:
             parts_of.setdefault(name, set()).add(part)
         torn = {name for name, parts in parts_of.items() if len(parts) > 1}
-        if not torn:
-            return self.conversation_ids
-        self.notes.append(
-            f"{len(torn)} conversations have utterances in several parts of the file's split: "
-            "those of a part are a conversation of their own there"
-        )
-        return [
-            f"{name}:{part}" if name in torn else name
-            for name, part in zip(self.conversation_ids, self.split, strict=True)
-        ]
+        if torn:
+            self.notes.append(
+                f"{len(torn)} conversations have utterances in several parts of the file's split: "
+                "those of a part are a conversation of their own there"
+            )
+        return [f"{name}:{part}" if name in torn else name for name, part in pairs]
 
 
-def labelled(names: Sequence[str], known: Sequence[str] = ()) -> tuple[np.ndarray, tuple[str, ...]]:
-    """[N] int32 and the K names of N texts; an empty one is no label.
+class Labels(NamedTuple):
+    """Classes of N utterances.
 
-    Args:
-        names: a text an utterance.
-        known: the order of the names, where these are all; else they are sorted.
+    Attributes:
+        classes: [N] int32, -1 for none.
+        names: Names of the K classes.
+        targets: [N] float32 numbers by name, from which the classes come.
     """
-    found = {name for name in names if name}
-    order = tuple(known) if found <= set(known) else tuple(sorted(found))
-    index = {name: i for i, name in enumerate(order)} | {"": -1}
-    return np.array([index[name] for name in names], np.int32), order
+
+    classes: np.ndarray
+    names: tuple[str, ...]
+    targets: Mapping[str, np.ndarray] = {}
 
 
-def numbered(values: np.ndarray, place: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """[N] int32 and names `0`, `1`, ... of whole numbers from -1 (none).
+def unlabelled(count: int) -> Labels:
+    """Returns no label for each of N utterances."""
+    return Labels(np.full(count, -1, np.int32), ())
+
+
+def labelled(texts: Sequence[str], known: Sequence[str] = ()) -> Labels:
+    """Returns classes of N texts, of which an empty one is no label.
 
     Args:
-        values: the numbers.
-        place: of them, for messages.
+        texts: A text for each utterance.
+        known: Names in their order, used if they include all texts; otherwise names are sorted.
+    """
+    present = {text for text in texts if text}
+    names = tuple(known) if present <= set(known) else tuple(sorted(present))
+    index = {name: i for i, name in enumerate(names)} | {"": -1}
+    return Labels(np.array([index[text] for text in texts], np.int32), names)
+
+
+def numbered(values: Sequence[int] | np.ndarray, place: str) -> Labels:
+    """Returns classes named `0`, `1`, ... of N whole numbers from -1 (none).
 
     Raises:
-        InputError: a number so large that it is hardly a class.
+        InputError: A number so large that it is hardly a class.
     """
-    most = int(np.asarray(values).max(initial=-1))
+    classes = np.asarray(values)
+    most = int(classes.max(initial=-1))
     if most >= _MOST_CLASSES:
         expected = f"numbers below {_MOST_CLASSES}, or classes that have names"
         raise InputError(place, f"{most}, of classes without names", expected)
-    return np.asarray(values).astype(np.int32), tuple(str(i) for i in range(most + 1))
+    return Labels(classes.astype(np.int32), tuple(str(i) for i in range(most + 1)))
 
 
 def by_sign(values: np.ndarray) -> np.ndarray:
-    """[N] int32 of numbers: an index into `POLARITY`, or -1 where there is none."""
+    """Returns [N] int32 indices into `POLARITY` of N numbers, -1 for NaN."""
     return np.where(np.isnan(values), -1, np.sign(np.nan_to_num(values)) + 1).astype(np.int32)
+
+
+def rated(values: np.ndarray, notes: list[str]) -> Labels:
+    """Returns classes by the sign of the sentiment, the first of `RATINGS` [N] or [N, n]."""
+    notes.append("labels: the sign of the sentiment, 0 as neutral")
+    columns = np.ascontiguousarray(values.reshape(len(values), -1).T)
+    targets = dict(zip(RATINGS, columns, strict=False))
+    return Labels(by_sign(columns[0]), POLARITY, targets)
+
+
+class Row(NamedTuple):
+    """One utterance; `Table` has these facts in columns."""
+
+    conversation: str
+    utterance: str
+    order: Any = None
+    split: str | None = None
+    speaker: str | None = None
+    session: str | None = None
+    duration: float | None = None
+    clip: str | None = None
+    transcript: str | None = None
+    key: str | None = None
+
+
+def of_rows(
+    place: object, layout: str, rows: Sequence[Row], labels: Labels, notes: list[str]
+) -> Table:
+    """Returns the table of some utterances, without facts that any of them lacks."""
+
+    def column(name: str) -> Any:
+        values = [getattr(row, name) for row in rows]
+        return None if None in values else values
+
+    duration = column("duration")
+    return Table(
+        place=str(place),
+        layout=layout,
+        conversation_ids=column("conversation"),
+        utterance_ids=column("utterance"),
+        labels=labels.classes,
+        label_names=labels.names,
+        order=column("order"),
+        targets=dict(labels.targets),
+        split=column("split"),
+        speakers=column("speaker"),
+        sessions=column("session"),
+        duration=None if duration is None else np.array(duration, np.float32),
+        clips=column("clip"),
+        transcripts=column("transcript"),
+        keys=column("key"),
+        notes=notes,
+    )
+
+
+def named_rows(ids: Sequence[str], names: Sequence[Name | None], notes: list[str]) -> list[Row]:
+    """Returns utterances by their parsed names; an unknown name is a conversation of one."""
+    unknown = [own for own, name in zip(ids, names, strict=True) if name is None]
+    if unknown:
+        notes.append(
+            f"{len(unknown)} names tell no conversation ({unknown[0]} first): each of these "
+            "utterances is a conversation of one"
+        )
+    rows = []
+    for position, (own, name) in enumerate(zip(ids, names, strict=True)):
+        name = name or Name(own, 0)
+        order = position if name.order is None else name.order
+        rows.append(Row(name.conversation, own, order, speaker=name.speaker, session=name.session))
+    if any(name is not None and name.order is None for name in names):
+        notes.append("the names do not number the turns: they are in the order of the file")
+    return rows

@@ -16,8 +16,7 @@ from mman_jax.features import extraction
 from mman_jax.features.extractor import Arrays, Extractor
 from mman_jax.features.manifest import Utterance
 from mman_jax.features.settings import Settings
-from mman_jax.files.regular import check_regular
-from mman_jax.files.whole import writing
+from mman_jax.files.whole import check_regular, writing
 
 _VERSION = 3  # of what a measurement means; another one leaves older files unused
 

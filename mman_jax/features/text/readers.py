@@ -16,7 +16,7 @@ from mman_jax.data.validation import is_line
 from mman_jax.errors import InputError, nearest
 from mman_jax.features import media
 from mman_jax.features.manifest import Utterance, parse_seconds
-from mman_jax.files.regular import check_regular
+from mman_jax.files.whole import check_regular
 
 COLUMNS = ("conversation_id", "utterance_id", "start", "end", "word")
 """The columns of a file of words with times."""

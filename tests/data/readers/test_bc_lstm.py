@@ -187,7 +187,7 @@ def test_transcripts_that_are_no_text(tmp_path):
 def test_a_pipe_is_not_waited_for(tmp_path, name):
     (layout(tmp_path) / name).unlink()
     os.mkfifo(tmp_path / name)
-    with pytest.raises(InputError, match=rf"{name}: no plain file"):
+    with pytest.raises(InputError, match=rf"{name}: a pipe"):
         bc_lstm.read(tmp_path)
 
 

@@ -68,7 +68,7 @@ REFUSED = {
     "a split": (b"label,split,x_0\na,trian,1\n", ["line 2: split", "'trian'", "'train'?"]),
     "no rows": (b"label,x_0\n", ["no rows"]),
     "some cells": (b"label,x_0,x_1\na,1,\n", ["modality x", "nan in column 1"]),
-    "bytes": (b"label,x_0\n\xff,1\n", ["cannot be read"]),
+    "bytes": (b"label,x_0\n\xff,1\n", ["unreadable"]),
     "one column": (b"label\na\n", ["no columns of features"]),
     "a manifest": (b"conversation_id,utterance_id,path\na,b,c\n", ["a manifest of clips"]),
     "an id twice": (b"conversation,utterance,x_0\na,u,1\na,u,2\n", ["utterance u", "twice"]),

@@ -140,7 +140,7 @@ REFUSED = {
     "not finite": (change(4, "a", [np.ones(2), nan]), ["a1", "modality speech", "nan"]),
     "infinite as float32": (change(4, "b", [[1e300, 0]]), ["b0", "modality speech", "inf"]),
     "integer beyond floats": (change(4, "b", [[10**400, 0]]), ["b0", "speech", "too large"]),
-    "label of text": (change(2, "b", ["happy"]), ["b0", "label str"]),
+    "label of text": (change(2, "b", ["happy"]), ["b0", "a str as a label"]),
     "label too large": (change(2, "b", [10**9]), ["b0", "label 1000000000 out of range"]),
     "label too small": (change(2, "b", [-2]), ["b0", "label -2 out of range"]),
     "label between": (change(2, "b", [0.5]), ["b0", "label 0.5"]),
@@ -148,7 +148,7 @@ REFUSED = {
     "a speaker of fractions": (change(1, "b", [0.5]), ["b0", "float as a speaker"]),
     "more utterances than bytes": (
         change(0, "a", ["u"] * 5000),
-        ["conversation a: more utterances than the file holds"],
+        ["conversation a: more values than the file holds"],
     ),
     "an id in two forms": (
         lambda v: [v[0] | {b"a": ["u"]}, *v[1:]],
@@ -204,5 +204,5 @@ def test_a_vector_referred_to_many_times_is_refused_before_it_is_copied(tmp_path
     value[1]["a"], value[2]["a"] = ["F"] * count, [0] * count
     for part in (3, 4, 5):
         value[part]["a"] = [vector] * count
-    with pytest.raises(InputError, match="more features than the file holds"):
+    with pytest.raises(InputError, match="more values than the file holds"):
         read(tmp_path, value)

@@ -153,7 +153,7 @@ def test_an_array_an_utterance_as_funasr_writes(tmp_path):
     corpus = read_corpus(lay(tmp_path, files | {"Ses01F_impro01_F002.npy": npy(np.ones(2))}))
     assert corpus.features["speech"].tolist() == [[0, 0], [1, 1], [1, 1]]
     assert corpus.labels.tolist() == [-1] * 3
-    with pytest.raises(InputError, match=r"F001\.npy: 2 rows and no lengths beside it"):
+    with pytest.raises(InputError, match=r"F001\.npy: 2 rows and no lengths next to it"):
         read_corpus(tmp_path / "Ses01F_impro01_F001.npy")
 
 

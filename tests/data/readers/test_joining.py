@@ -97,7 +97,7 @@ def test_an_archive_that_holds_an_id_with_and_without_its_suffix_is_refused(tmp_
     with zipfile.ZipFile(path, "w") as made:
         for name, content in contents.items():
             made.writestr(name, content)
-    with pytest.raises(InputError, match=r"c0/u0: comes twice, as 'c0/u0' and as 'c0/u0\.npy'"):
+    with pytest.raises(InputError, match=r"c0/u0: occurs twice, as 'c0/u0' and as 'c0/u0\.npy'"):
         joining.join(corpus(), {"clip": path})
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from mman_jax.data.readers import names
+from mman_jax.data.readers.items import parse_name
 
 KNOWN = {
     "Ses01F_impro01_F000": ("Ses01F_impro01", None, "Ses01_F", "Ses01"),
@@ -16,21 +16,21 @@ KNOWN = {
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_known(name):
-    assert names.parse(name) == KNOWN[name]
+    assert parse_name(name) == KNOWN[name]
 
 
 @pytest.mark.parametrize(
     "name", ["", "video", "a[x]", "a$_$b", "_1", "a_", "a_9999999999", "sample_00000001"]
 )
 def test_unknown(name):
-    assert names.parse(name) is None
+    assert parse_name(name) is None
 
 
 def test_the_part_of_a_dialogue_that_does_not_say_it():
-    assert names.parse("dia2_utt0", "test").conversation == "1155"
-    assert names.parse("train_dia2_utt0", "test").conversation == "0002"
+    assert parse_name("dia2_utt0", "test").conversation == "1155"
+    assert parse_name("train_dia2_utt0", "test").conversation == "0002"
 
 
 def test_numbers_that_order_no_conversation():
-    assert names.parse("0001_000351", numbered=False) is None
-    assert names.parse("va[3]", numbered=False) == ("va", 3, None, None)
+    assert parse_name("0001_000351", numbered=False) is None
+    assert parse_name("va[3]", numbered=False) == ("va", 3, None, None)

@@ -32,7 +32,7 @@ def test_labels_as_bytes(tmp_path):
     same = read(tmp_path, labels=given)
     assert same.label_names == made.label_names == ("fröhlich", "traurig")
     assert same.labels.tolist() == made.labels.tolist()
-    with pytest.raises(InputError, match="labels: bytes that are no UTF-8"):
+    with pytest.raises(InputError, match="labels: bytes that are not UTF-8"):
         read(tmp_path, labels=np.array([b"\xff"] * 4))
 
 
@@ -101,7 +101,10 @@ def test_texts_as_objects_which_pandas_makes(tmp_path):
 
 
 REFUSED = {
-    "both": ({"conversation": np.arange(4), "lengths": np.array([4])}, "conversation: beside"),
+    "both": (
+        {"conversation": np.arange(4), "lengths": np.array([4])},
+        "conversation: in addition",
+    ),
     "too few": ({"conversation": np.arange(3)}, "conversation: 3 entries; expected 4"),
     "too many parts": (
         {"conversation": np.zeros(4, int), "split": np.array(["train", "test"] * 2)},

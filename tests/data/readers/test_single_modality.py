@@ -100,7 +100,7 @@ REFUSED = {
         "a label": (swap(1, np.full((2, 3), 0.5)), ["train000, utterance 0", "label 0.5"]),
         "text": (swap(1, np.array([["a"] * 3] * 2)), ["train labels", "numbers"]),
         "rank": (swap(2, np.zeros((1, 3))), ["part 2 (test)", "(1, 3)"]),
-        "widths": (swap(2, np.zeros((1, 3, 4))), ["3 and 4 features"]),
+        "widths": (swap(2, np.zeros((1, 3, 4))), ["test000", "4 features", "3, as"]),
     },
     "meld vectors": {
         "a key": (lambda v: [{**v[0], "a": np.ones(3)}, *v[1:]], ["train", "key 'a'"]),
@@ -110,12 +110,12 @@ REFUSED = {
         "nothing": (lambda v: [*v[:2], {"0": np.zeros((2, 3))}], ["test: 0", "without utterances"]),
     },
     "misa": {
-        "a segment": (lambda v: [(*v[0][:2], "va"), *v[1:]], ["item 0, va", "video[segment]"]),
+        "a segment": (lambda v: [(*v[0][:2], "va"), *v[1:]], ["item 0, va", "video["]),
         "an item": (lambda v: [*v, 5], ["item 3", "a int"]),
         "labels": (lambda v: [(v[0][0], np.ones((1, 2)), v[0][2])], ["item 0", "2 numbers"]),
         "frames": (visual(np.ones(3)), ["item 1", "modality visual", "(3,)"]),
         "a list": (visual([1, 2]), ["item 1", "modality visual", "list"]),
-        "a width": (visual(np.ones((2, 5))), ["item 1", "5 features", "3, as before it"]),
+        "a width": (visual(np.ones((2, 5))), ["item 1", "5 features", "3, as"]),
     },
 }
 
@@ -139,5 +139,5 @@ def test_what_is_referred_to_again_and_again_is_refused(tmp_path):
         [{f"{d}_{u}": vector for d in range(40) for u in range(40)}, {"0_0": vector}, {}],
         [((np.arange(1), frames, frames, ["a"]), np.ones((1, 1)), f"v[{u}]") for u in range(2000)],
     ):
-        with pytest.raises(InputError, match=r"more f.* than the file holds"):
+        with pytest.raises(InputError, match="more values than the file holds"):
             read(tmp_path, value)

@@ -63,9 +63,9 @@ def test_nothing_is_no_corpus():
 
 
 def test_labels():
-    found, names = labelled(["b", "", "a"])
-    assert (found.tolist(), names) == ([1, -1, 0], ("a", "b"))
-    assert labelled(["b"], ("c", "b"))[1] == ("c", "b")
-    assert labelled(["b", "d"], ("c", "b"))[1] == ("b", "d")
-    assert numbered(np.array([2, -1]), "a")[1] == ("0", "1", "2")
+    labels = labelled(["b", "", "a"])
+    assert (labels.classes.tolist(), labels.names) == ([1, -1, 0], ("a", "b"))
+    assert labelled(["b"], ("c", "b")).names == ("c", "b")
+    assert labelled(["b", "d"], ("c", "b")).names == ("b", "d")
+    assert numbered(np.array([2, -1]), "a").names == ("0", "1", "2")
     assert by_sign(np.array([-0.1, 0, 2, np.nan])).tolist() == [0, 1, 2, -1]

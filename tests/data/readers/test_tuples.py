@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mman_jax.data.label_names import EMOTIONS
-from mman_jax.data.readers import tuples
+from mman_jax.data.readers import meld
 from mman_jax.data.readers.read import read_corpus
 from mman_jax.errors import InputError
 from tests.data.readers import public
@@ -21,16 +21,16 @@ KIN = {
     ),
     "meld": (
         {"speech": 3, "visual": 4, "text": 2},
-        tuples.MELD,
+        meld.EMOTIONS,
         ("train", "train", "valid", "test"),
     ),
-    "meld of nine": ({"speech": 3, "text": 2}, tuples.MELD, ("train", "train", "valid", "test")),
+    "meld of nine": ({"speech": 3, "text": 2}, meld.EMOTIONS, ("train", "train", "valid", "test")),
     "sdt meld": (
         {"speech": 3, "visual": 4, "text": 2},
-        tuples.MELD,
+        meld.EMOTIONS,
         ("train", "train", "valid", "test"),
     ),
-    "cosmic meld": ({"text": 2}, tuples.MELD, ("train", "valid", "valid", "test")),
+    "cosmic meld": ({"text": 2}, meld.EMOTIONS, ("train", "valid", "valid", "test")),
 }
 
 
