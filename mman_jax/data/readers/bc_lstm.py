@@ -94,11 +94,6 @@ def read_pickle(place: str, loaded: Any, pool: pooling.How) -> Table:
     The file has no ids: a conversation is its part and row, an utterance its position. The
     modality is called `features`, as nothing in the file says which one it is.
 
-    Args:
-        place: The file.
-        loaded: What it holds.
-        pool: Not used: utterances have one vector.
-
     Raises:
         InputError: The part and row of whatever does not fit.
     """

@@ -100,11 +100,6 @@ def read(place: str, loaded: Any, pool: pooling.How) -> Table:
     or F; MELD's labels are its seven emotions; any others are named by their numbers. A speaker
     is otherwise a conversation and a name in it.
 
-    Args:
-        place: The file.
-        loaded: What it holds.
-        pool: Not used: utterances have one vector.
-
     Raises:
         InputError: Another number or kind of parts; the conversation, utterance and modality of
             whatever does not fit.

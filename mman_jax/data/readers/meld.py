@@ -82,11 +82,6 @@ def read_vectors(place: str, loaded: Any, pool: pooling.How) -> Table:
     Keys are `<dialogue>_<utterance>` of vectors [D], or dialogues of arrays [U, D] with rows of
     zeros behind the utterances. Dialogues restart in each part and are numbered through here.
 
-    Args:
-        place: The file.
-        loaded: What it holds.
-        pool: Not used: utterances have one vector.
-
     Raises:
         InputError: The part and key of whatever does not fit.
     """

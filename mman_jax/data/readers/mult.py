@@ -61,17 +61,19 @@ def _rows(parts: list[Part], notes: list[str]) -> list[Row]:
     names = [cells[0] for cells in ids]
     parsed = [name for name in map(items.parse_name, names) if name and name.order is not None]
     times = [_seconds(cells) for cells in ids]
+    conversations: list[str] = names
+    order: list[Any] = [None] * len(ids)
     # A video whose own name ends in a number occurs again and again; a clip occurs once.
     if len(set(names)) == len(parsed) == len(ids):
-        conversations, order = [name.conversation for name in parsed], [n.order for n in parsed]
+        conversations = [name.conversation for name in parsed]
+        order = [name.order for name in parsed]
     elif None not in times:
         notes.append("conversations: videos, their utterances in the order of their times")
-        conversations, order = names, times
+        order = times
         names = _unique([f"{cells[0]}[{cells[1]}-{cells[2]}]" for cells in ids], notes)
     else:
         notes.append("the ids tell no conversation: each utterance is a conversation of one")
-        names = _unique(names, notes)
-        conversations, order = names, [None] * len(ids)
+        conversations = names = _unique(names, notes)
     return list(map(Row, conversations, names, order, split))
 
 

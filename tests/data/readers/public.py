@@ -7,6 +7,9 @@ n are 10 n + t + column, with zeros around where the layout pads.
 import pickle
 
 import numpy as np
+import pytest
+
+from mman_jax.errors import InputError
 
 PARTS = {"train": ["va", "vb"], "valid": ["vc"], "test": ["vd"]}
 CLIPS = (2, 1)  # of each video, in the order of the file
@@ -190,6 +193,16 @@ def misa(video="va", emotions=False):
         )
         for c in range(3)
     ]
+
+
+def refuses(read, words):
+    """Asserts that reading raises one line with these words."""
+    with pytest.raises(InputError) as error:
+        read()
+    message = str(error.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
 
 
 def dump(path, value, protocol=4):

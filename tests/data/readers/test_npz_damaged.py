@@ -6,6 +6,7 @@ import pytest
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
 from tests.data.readers.npz_files import arrays, assert_equal, full, header
+from tests.data.readers.public import refuses
 from tests.data.small import corpus
 
 
@@ -66,10 +67,7 @@ REFUSED = {
 def test_refused(tmp_path, name):
     changes, words = REFUSED[name]
     np.savez(tmp_path / "bad.npz", **arrays(**changes))
-    with pytest.raises(InputError) as error:
-        npz.read(tmp_path / "bad.npz")
-    for word in ["bad.npz", *words]:
-        assert word in str(error.value)
+    refuses(lambda: npz.read(tmp_path / "bad.npz"), ["bad.npz", *words])
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04" * 20, b"\x93NUMPY\x01\x00"])
