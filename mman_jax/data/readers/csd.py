@@ -209,6 +209,6 @@ def _modality(
             inside = (times[:, 0] < end) & (times[:, 1] > start)
             values, seconds = frames[inside], times[inside] - start
         modality.add(values, f"{file.path}: {key}", seconds)
-    if not modality.width:
+    if modality.width is None:
         raise InputError(file.path, "no video of the others", "the same corpus")
     return modality

@@ -270,7 +270,7 @@ class _Columns:
                 where = f"{self._place}: conversation {name}: {field}"
                 expected = f"{length}, as in {'ids' if 'ids' in self._parts else 'labels'}"
                 raise InputError(where, f"{len(values)} utterances", expected)
-            column += values
+            column.extend(values)
         return column
 
     def _items(self, field: str, name: str) -> np.ndarray | list[Any] | tuple[Any, ...]:

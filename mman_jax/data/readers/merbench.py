@@ -172,6 +172,6 @@ def _modality(
         if rows.ndim != 2 or not rows.shape[1]:
             raise InputError(path, f"shape {array.shape}", "a vector (D,) or frames (T, D)")
         modality.add(rows, str(path), framed=framed)
-    if not modality.width:
+    if modality.width is None:
         raise InputError(folder, "no file of any utterance", f"{ids[0]}.npy and so on")
     return modality

@@ -184,7 +184,7 @@ def _check_header(array: Stored, key: str, declared: Kind) -> None:
 def _load(path: Path, file: BinaryIO, array: Stored) -> np.ndarray:
     member = array.member
     times = member.name.startswith(INTERVALS)
-    if member.stored and array.dtype == np.float32 and math.prod(array.shape) and not times:
+    if member.stored and array.dtype == np.float32 and member.size > array.header and not times:
         # Reading to the end compares the checksum, in bounded memory.
         collections.deque(archive.chunks(file, member), maxlen=0)
         start = member.offset + array.header
@@ -233,7 +233,7 @@ def _corpus(place: str, given: Mapping[str, Any]) -> Corpus:
     count = len(given["labels"])
     labels, label_names = _labels(place, given, notes)
     lengths, ids, order = _conversations(place, given, count, notes)
-    known = {"labels": labels, "label_names": label_names}
+    known: dict[str, Any] = {"labels": labels, "label_names": label_names}
     known |= {"lengths": lengths, "conversation_ids": ids}
     values: dict[str, Any] = {}
     for name, kind in kinds(Corpus).items():

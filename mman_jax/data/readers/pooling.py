@@ -29,11 +29,12 @@ class Collector:
         pool: See `How`.
 
     Attributes:
-        width: Features of an utterance; 0 as long as no utterance has the modality.
+        width: Features of an utterance; None as long as no utterance has the modality.
     """
 
     def __init__(self, name: str, pool: How):
-        self.name, self.width = name, 0
+        self.name = name
+        self.width: int | None = None
         self._pool, self._framed, self._replaced = pool, False, 0
         self._features: list[np.ndarray | None] = []  # [n, D] each; None: an utterance without
         self._present: list[np.ndarray] = []
@@ -95,7 +96,7 @@ class Collector:
     @property
     def features(self) -> np.ndarray:
         """[N, D] or [N, 2 D] float32; zeros where an utterance has no frame."""
-        empty = np.zeros((1, self.width), np.float32)
+        empty = np.zeros((1, self.width or 0), np.float32)
         return np.concatenate([empty if rows is None else rows for rows in self._features])
 
     @property
@@ -134,7 +135,8 @@ class Collector:
         return np.where(known, block, 0)
 
     def _append(self, features: np.ndarray, present: np.ndarray, place: str) -> None:
-        self.width = self.width or features.shape[1]
+        if self.width is None:
+            self.width = features.shape[1]
         if features.shape[1] != self.width:
             expected = f"{self.width}, as in the utterances before"
             raise InputError(place, f"{features.shape[1]} features", expected)

@@ -110,7 +110,7 @@ REFUSED = {
         "nothing": (lambda v: [*v[:2], {"0": np.zeros((2, 3))}], ["test: 0", "without utterances"]),
     },
     "misa": {
-        "a segment": (lambda v: [(*v[0][:2], "va"), *v[1:]], ["item 0, va", "video["]),
+        "a segment": (lambda v: [(*v[0][:2], "va"), *v[1:]], ["item 0: id 'va'", "video["]),
         "an item": (lambda v: [*v, 5], ["item 3", "a int"]),
         "labels": (lambda v: [(v[0][0], np.ones((1, 2)), v[0][2])], ["item 0", "2 numbers"]),
         "frames": (visual(np.ones(3)), ["item 1", "modality visual", "(3,)"]),
