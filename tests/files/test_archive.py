@@ -147,11 +147,11 @@ REFUSED = {
     ),
     "a header of deep brackets": (
         lambda: corpus(change=Entry("labels.npy", b"\x93NUMPY\1\0\x20\x4e" + b"(" * 20000)),
-        ["labels", "header"],
+        ["labels", "unreadable"],
     ),
     "a header of many signs": (
         lambda: corpus(change=Entry("labels.npy", b"\x93NUMPY\1\0\x10\x27" + b"-" * 9999 + b"1")),
-        ["labels", "header"],
+        ["labels", "unreadable"],
     ),
     "a header that warns": (
         lambda: corpus(
@@ -161,7 +161,7 @@ REFUSED = {
     ),
     "a header of as many signs as may be": (
         lambda: corpus(change=Entry("labels.npy", b"\x93NUMPY\1\0\xe0\3" + b"-" * 991 + b"1")),
-        ["labels", "header"],
+        ["labels", "unreadable"],
     ),
     "many members": (lambda: [Entry(str(i)) for i in range(10_001)], ["10001 members"]),
 }  # fmt: skip
