@@ -147,11 +147,11 @@ REFUSED = {
     ),
     "a header of deep brackets": (
         lambda: corpus(change=Entry("labels.npy", b"\x93NUMPY\1\0\x20\x4e" + b"(" * 20000)),
-        ["labels", "unreadable"],
+        ["labels", "header"],
     ),
     "a header of many signs": (
         lambda: corpus(change=Entry("labels.npy", b"\x93NUMPY\1\0\x10\x27" + b"-" * 9999 + b"1")),
-        ["labels", "unreadable"],
+        ["labels", "header"],
     ),
     "a header that warns": (
         lambda: corpus(
