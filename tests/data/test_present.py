@@ -34,19 +34,6 @@ def test_nan_is_refused_where_the_modality_is_not_told_as_missing():
         lacking(present={"text": present})
 
 
-@pytest.mark.parametrize(
-    ("present", "said"),
-    [
-        ({"face": np.ones(6, bool)}, r"present/face: an unknown modality"),
-        ({"text": np.ones(6, np.int32)}, r"present/text: int32 of shape \(6,\)"),
-        ({"text": np.ones(5, bool)}, r"present/text: 5 entries; expected 6"),
-    ],
-)
-def test_wrong_masks_are_refused(present, said):
-    with pytest.raises(InputError, match=said):
-        corpus(present=present)
-
-
 def test_a_mask_of_another_kind_is_refused_in_the_file(tmp_path):
     npz.write(lacking(), tmp_path / "c.npz")
     with np.load(tmp_path / "c.npz") as stored:

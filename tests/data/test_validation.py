@@ -66,6 +66,12 @@ REFUSED = {
         ["conversation c2", "utterance a"],
     ),
     "split name": ({"split": ("train", "tets", "test")}, ["c1", "'tets'", "'test'?"]),
+    "a mask of an unknown modality": (
+        {"present": {"face": np.ones(6, bool)}},
+        ["present/face", "an unknown modality"],
+    ),
+    "a mask of integers": ({"present": {"text": np.ones(6, np.int32)}}, ["present/text", "int32"]),
+    "a mask too short": ({"present": {"text": np.ones(5, bool)}}, ["present/text", "5", "6"]),
     "too few splits": ({"split": ("train", "test")}, ["split", "2", "3"]),
     "too few sessions": ({"sessions": ("s",)}, ["sessions", "1", "3"]),
     "too few speakers": ({"speakers": ("s",) * 3}, ["speakers", "3", "6"]),

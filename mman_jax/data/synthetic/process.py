@@ -213,15 +213,13 @@ def posterior(
             own, as if the codes were independent. The name of a modality: that modality alone.
         context: Whether it may use earlier utterances; if not, it still knows u.
 
-    "late" bounds late fusion. Within a modality the code is a fair coin whatever the emotions and
-    the symbols, its vector is orthogonal to the symbols', and the noise is isotropic. So the
-    component along the code is independent of all else, and the modality's posterior given its
-    whole past is a function of the rest alone. Given the emotions, these rests are independent
-    across modalities and utterances, and "late" is the exact posterior given all of them up to u.
-    Hence no function of the Bayes-optimal uni-modal predictions of utterances 0..u, recurrent or
-    not, is more accurate in expectation. The bound is tight: two consecutive predictions of a
-    modality determine its likelihood, and so "late". It bounds these predictions, not towers: to a
-    tower's loss its code is noise, but a network may leak it, and a fusion could use that.
+    "late" bounds late fusion. Within a modality the code is a fair coin, its vector is orthogonal
+    to the symbols', and the noise is isotropic, so that the modality's posterior depends only on
+    the features without their component along the code. Given the emotions, these are independent
+    across modalities and utterances, and "late" is the exact posterior given them. Hence no
+    function of the Bayes-optimal uni-modal predictions of utterances 0..u is more accurate in
+    expectation; and two consecutive predictions determine the likelihood, so the bound is tight. It
+    does not bound towers: a network may leak the code, and a fusion could use that.
 
     Returns:
         [N, C] float64, rows sum to one.
