@@ -14,19 +14,12 @@ from mman_jax.errors import InputError
 
 
 class Recipe(NamedTuple):
-    """Settings of training.
-
-    Attributes:
-        epochs: passes over the training utterances.
-        batch: utterances per step.
-        learning_rate: of Adam, decaying to zero along a cosine.
-        seed: of parameters, order and dropout.
-    """
+    """Settings of training."""
 
     epochs: int
-    batch: int
-    learning_rate: float
-    seed: int
+    batch: int  # utterances per step
+    learning_rate: float  # of Adam, decaying to zero along a cosine
+    seed: int  # of parameters, order and dropout
 
 
 def fit(

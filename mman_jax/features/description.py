@@ -26,19 +26,12 @@ _NORMAL = 1.4826  # the deviation of a normal distribution over its median absol
 
 
 class Measure(NamedTuple):
-    """One aspect of how somebody speaks or looks.
+    """One aspect of how somebody speaks or looks."""
 
-    Attributes:
-        feature: its name; of speech, in eGeMAPS.
-        less: description of a turn whose value is well below the median.
-        more: description of a turn whose value is well above it.
-        least: a difference that nobody notices, in the feature's unit.
-    """
-
-    feature: str
-    less: str
-    more: str
-    least: float
+    feature: str  # its name; of speech, in eGeMAPS
+    less: str  # description of a turn whose value is well below the median
+    more: str  # description of a turn whose value is well above it
+    least: float  # a difference that nobody notices, in the feature's unit
 
 
 VOICE = (
@@ -57,10 +50,7 @@ FACE = (
 
 
 def measure_voice(samples: np.ndarray) -> np.ndarray:
-    """Measures all functionals of eGeMAPS for one turn, [88] float32.
-
-    Args:
-        samples: [samples] float32 at 16 kHz.
+    """Measures all functionals of eGeMAPS for the samples of one turn, [88] float32.
 
     Raises:
         InputError: the `opensmile` package is missing, or the sound is too short.
@@ -77,10 +67,7 @@ def voice_values(measured: np.ndarray) -> np.ndarray:
 def measure_face(frames: np.ndarray) -> np.ndarray:
     """Measures the values [2] of `FACE` for the largest face of one turn.
 
-    They are NaN if a face is seen too rarely.
-
-    Args:
-        frames: [F, H, W, 3] uint8, `RATE` a second.
+    They are NaN if a face is seen too rarely in the frames [F, H, W, 3] uint8, `RATE` a second.
 
     Raises:
         InputError: OpenCV, which finds faces, is missing.

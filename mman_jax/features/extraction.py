@@ -34,22 +34,14 @@ Progress = Callable[[str, int, float], None]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Extraction:
-    """All that new clips need to get the same features.
-
-    Attributes:
-        settings: the extractor of each modality.
-        fitted: arrays by modality: a reduction, a vocabulary, a network's variables.
-    """
+    """All that new clips need to get the same features."""
 
     settings: Settings
-    fitted: Mapping[str, Arrays]
+    fitted: Mapping[str, Arrays]  # by modality: a reduction, a vocabulary, a network's variables
 
     @property
     def pretrained(self) -> Arrays | None:
-        """Returns weights of the network for pictures that were given instead of trained here.
-
-        By `ResNet3D`'s paths, such as `params/stem_conv/kernel` [3, 7, 7, 3, width] float32.
-        """
+        """Returns weights of the network for pictures if they were not trained here."""
         weights = self.fitted.get("visual", {})
         return weights if windows.is_pretrained(weights) else None
 
@@ -93,7 +85,7 @@ class Extraction:
             utterances: N.
             measured: by modality, N results of `Extractor.measure`.
             cells: by modality except text, N results of `Extractor.measure_cells`, if wanted.
-            words: those of each utterance that has some; if it is empty, text is left out.
+            words: of each utterance that has some; if it is empty, text is left out.
         """
         sequences = {}
         for modality, extractor in self.settings.extractors.items():
@@ -157,15 +149,10 @@ def fit_corpus(
     """Fits an extraction to the training conversations of a manifest, and to nothing else.
 
     Args:
-        settings: the extractor of each modality.
+        settings, measured, weights, vectors, progress: see `fit`; of all N utterances.
         utterances: N of them, in conversation order.
-        measured: by modality, N results of `Extractor.measure`.
         source: of the utterances, for messages.
-        weights: see `fit`.
-        vectors: see `fit`.
-        progress: see `fit`.
-        notice: called with each line that a user should read: the split, and a network that is
-            trained on little.
+        notice: called with each line that a user should read, such as how the split was made.
 
     Returns:
         The extraction, and `train`, `valid` or `test` for each conversation, which belongs to the
@@ -201,14 +188,12 @@ def fit(
     vectors: Path | None = None,
     progress: Progress = lambda modality, epoch, loss: None,
 ) -> Extraction:
-    """Fits what each modality needs to the training utterances.
+    """Fits what each modality needs to N training utterances.
 
     Args:
         settings: the extractor of each modality.
-        measured: by modality, the results of `Extractor.measure` for the N training utterances.
-        labels: [N] int32 of the training utterances; -1: no label.
-        weights: of the network for pictures, or None: it is trained.
-        vectors: the file of word vectors that `CnnText` needs.
+        measured: by modality, N results of `Extractor.measure`.
+        labels, weights, vectors: see `TrainingData`.
         progress: called with the modality, the epoch's number and its mean loss.
 
     Raises:
@@ -223,9 +208,7 @@ def fit(
 
 
 def read_weights(path: str | Path) -> dict[str, np.ndarray]:
-    """Reads float32 weights that `mman convert` wrote, by `ResNet3D`'s paths.
-
-    A file of `Extraction.save` also holds them if they were not trained here.
+    """Reads weights that `mman convert` or `Extraction.save` wrote, by `ResNet3D`'s paths.
 
     Raises:
         InputError: another file, a damaged one, or weights of another network.

@@ -37,14 +37,12 @@ class TrainingData:
 class Extractor(abc.ABC):
     """One way in which a modality becomes features; a subclass's fields are its settings.
 
-    An utterance is first measured on its own. What `fit` learns from training utterances then turns
-    measurements into features. Cells are the parts of an utterance: words, frames or windows.
-
-    Attributes:
-        batched: whether `measure_together` measures several utterances faster than `measure` does.
+    `measure` depends on one utterance alone. What `fit` learns from the measurements of training
+    utterances, `fitted`, turns measurements into features. Cells are the parts of an utterance:
+    words, frames or windows. `weights` are those of a pre-trained network for pictures, or None.
     """
 
-    batched: ClassVar[bool] = False
+    batched: ClassVar[bool] = False  # whether `measure_together` is faster than `measure`
 
     @property
     @abc.abstractmethod
@@ -59,19 +57,13 @@ class Extractor(abc.ABC):
     def cached_by(self, utterance: Utterance, weights: str) -> dict[str, Any] | None:
         """Returns all that a measurement depends on except the clip; None: it is not cached.
 
-        Args:
-            utterance: the utterance to be measured.
-            weights: digest of the pre-trained weights for pictures; empty without any.
+        `weights` is the digest of the weights, or empty.
         """
         return self.measured_by
 
     @abc.abstractmethod
     def measure(self, utterance: Utterance, weights: Arrays | None = None) -> np.ndarray:
-        """Measures one utterance, independently of all others and of what is fitted.
-
-        Args:
-            utterance: names the clip and the transcript.
-            weights: pre-trained weights of the network for pictures, if any.
+        """Measures one utterance.
 
         Raises:
             InputError: a clip or a transcript that cannot be used.
@@ -88,15 +80,15 @@ class Extractor(abc.ABC):
         raise NotImplementedError
 
     def needs_fitting(self, pretrained: bool) -> bool:
-        """Returns whether anything is learnt; `pretrained`: whether weights for pictures exist."""
+        """Returns whether `fit` learns anything; `pretrained`: whether there are weights."""
         return self.needs_labels(pretrained)
 
     def needs_labels(self, pretrained: bool) -> bool:
-        """Returns whether a network is trained on labels; see `needs_fitting`."""
+        """Returns whether `fit` trains a network on labels."""
         return False
 
     def fit(self, measured: Sequence[np.ndarray], data: TrainingData) -> Arrays:
-        """Fits to the measurements of training utterances, and returns what was learnt.
+        """Fits to the measurements of training utterances.
 
         Raises:
             InputError: too few utterances or labels.
@@ -104,12 +96,7 @@ class Extractor(abc.ABC):
         return {}
 
     def apply(self, fitted: Arrays, measured: Sequence[np.ndarray]) -> np.ndarray:
-        """Computes features [N, D] float32 of N measurements, each independent of the others.
-
-        Args:
-            fitted: what `fit` returned.
-            measured: N results of `measure`.
-        """
+        """Computes features [N, D] float32 of N measurements, each independent of the others."""
         return np.stack(measured)
 
     def cells(
@@ -117,19 +104,12 @@ class Extractor(abc.ABC):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Returns values [T, D] and times [T, 2] in seconds of one utterance's cells.
 
-        Args:
-            fitted: what `fit` returned.
-            measured: the result of `measure`.
-            cells: the result of `measure_cells`.
+        `measured` and `cells` are the results of `measure` and `measure_cells`.
         """
         raise NotImplementedError
 
     def check(self, weights: Arrays | None, place: object) -> None:  # noqa: B027 (not all need it)
-        """Checks libraries, encoders and weights before any clip is read.
-
-        Args:
-            weights: pre-trained weights of the network for pictures, if any.
-            place: where these come from, for messages.
+        """Checks libraries, encoders and weights (which come from `place`) before clips are read.
 
         Raises:
             InputError: one is missing, or of another network.

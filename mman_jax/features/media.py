@@ -1,6 +1,7 @@
 """Clips as arrays: mono sound at 16 kHz, and frames at a set rate, from whatever ffmpeg reads."""
 
 import contextlib
+import importlib
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,18 +37,22 @@ _SMOOTH = "BILINEAR"
 _NO_CLIPS = {"tty", "hls", "dash", "concat", "bin", "xbin", "adf", "idf"}
 
 
-def pyav() -> Any:
-    """Returns the module PyAV.
+def require(module: str, extra: str, place: str, name: str = "") -> Any:
+    """Imports a module of an optional package, which the extra of this name installs.
 
     Raises:
-        InputError: it is not installed.
+        InputError: it is not installed; `place` needs it, and `name` is what the message calls it.
     """
     try:
-        import av
+        return importlib.import_module(module)
     except ImportError as error:
-        expected = "pip install 'mman_jax[media]'"
-        raise InputError("reading clips", "PyAV is missing", expected) from error
-    return av
+        expected = f"pip install 'mman_jax[{extra}]'"
+        raise InputError(place, f"{name or module} is missing", expected) from error
+
+
+def pyav() -> Any:
+    """Imports PyAV, or raises InputError."""
+    return require("av", "media", "reading clips", "PyAV")
 
 
 def read_audio(
@@ -60,8 +65,8 @@ def read_audio(
 
     Args:
         path: the clip.
-        start: seconds into the clip, or None: from its beginning.
-        end: seconds into the clip, or None: to its end.
+        start: seconds into the clip; None: its beginning.
+        end: seconds into the clip; None: its end.
 
     Raises:
         InputError: no clip, no sound in it, damaged, a gap of over ten minutes, it ends before
@@ -119,8 +124,8 @@ def read_frames(
         path: the clip.
         rate: frames per second.
         side: pixels of the shorter side; the other one keeps the picture's proportions.
-        start: seconds into the clip, or None: from its beginning.
-        end: seconds into the clip, or None: to its end.
+        start: seconds into the clip; None: its beginning.
+        end: seconds into the clip; None: its end.
         wanted: from the number of all frames to the indices k, ascending and int64, of those to
             return; the clip is then decoded twice, and no other frame is stored. None: all frames.
 
@@ -234,11 +239,7 @@ def _naming(path: str | Path, expected: str = _CLIP) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _open_clip(path: str | Path) -> Iterator[Any]:
-    """Opens a clip with PyAV.
-
-    Raises:
-        InputError: no regular file, an empty one, or none that ffmpeg takes for a clip.
-    """
+    """Opens a clip with PyAV; a file that is no clip raises InputError."""
     av = pyav()
     path = Path(path)
     check_regular(path, _CLIP)
@@ -260,12 +261,7 @@ def _decode(
 ) -> Iterator[tuple[Any, float]]:
     """Yields frames and times of the first stream of a kind, from just before `start` to `end`.
 
-    Args:
-        container: of `_open_clip`.
-        kind: `audio` or `video`.
-        path: the clip, for messages.
-        start: seconds into the clip, or None: from its beginning.
-        end: seconds into the clip, or None: to its end.
+    `kind` is `audio` or `video`.
 
     Raises:
         InputError: no such stream, pictures of too many pixels, damaged, or it ends before `end`.

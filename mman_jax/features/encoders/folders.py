@@ -7,6 +7,7 @@ import os
 import pathlib
 
 from mman_jax.errors import InputError
+from mman_jax.features import media
 
 PREFIX = "hf:"
 MINILM = "minilm"
@@ -60,13 +61,17 @@ def digest(folder: pathlib.Path) -> str:
     for path in sorted(folder.iterdir()):
         if path.suffix not in _FILES or not path.is_file():
             continue
-        try:
-            with path.open("rb") as file:
-                content = hashlib.file_digest(file, "sha256").digest()
-        except OSError as error:
-            raise InputError(path, f"cannot be read ({error.strerror})", _EXPECTED) from error
-        total.update(path.name.encode() + b"\0" + content)
+        total.update(path.name.encode() + b"\0" + file_digest(path, _EXPECTED))
     return total.hexdigest()
+
+
+def file_digest(path: pathlib.Path, expected: str) -> bytes:
+    """Computes SHA-256 of a file; one that cannot be read raises InputError."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({error.strerror})", expected) from error
 
 
 @functools.lru_cache(maxsize=8)
@@ -90,17 +95,13 @@ def _is_public(name: str) -> bool:
 
 
 def _cached(name: str, download: bool) -> pathlib.Path:
+    place = f"{PREFIX}{name}"
+    hub = media.require("huggingface_hub", "encoders", place)
+    errors = media.require("huggingface_hub.errors", "encoders", place)
     try:
-        import huggingface_hub
-        from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-    except ImportError as error:
-        expected = "pip install 'mman_jax[encoders]'"
-        raise InputError(f"{PREFIX}{name}", f"{error.name} is missing", expected) from error
-    try:
-        return pathlib.Path(huggingface_hub.snapshot_download(name, local_files_only=not download))
-    except (LocalEntryNotFoundError, HFValidationError) as error:
+        return pathlib.Path(hub.snapshot_download(name, local_files_only=not download))
+    except (errors.LocalEntryNotFoundError, errors.HFValidationError) as error:
         expected = _EXPECTED if download else f"{_EXPECTED}, or leave to download it"
-        raise InputError(f"{PREFIX}{name}", "no folder, and not in the cache", expected) from error
+        raise InputError(place, "no folder, and not in the cache", expected) from error
     except (OSError, ValueError) as error:
-        found = f"cannot be fetched ({error!s:.200})"
-        raise InputError(f"{PREFIX}{name}", found, _EXPECTED) from error
+        raise InputError(place, f"cannot be fetched ({error!s:.200})", _EXPECTED) from error

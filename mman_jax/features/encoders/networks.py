@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mman_jax.errors import InputError
+from mman_jax.features import media
 from mman_jax.features.media import SAMPLE_RATE
 
 _INPUTS = {"speech": "input_values", "text": "input_ids", "visual": "pixel_values"}
@@ -75,12 +76,8 @@ def load(folder: str, modality: str) -> Network:
     Raises:
         InputError: a library is missing, or the folder holds no such encoder.
     """
-    try:
-        import torch
-        import transformers
-    except ImportError as error:
-        expected = "pip install 'mman_jax[encoders]'"
-        raise InputError("encoders", f"{error.name} is missing", expected) from error
+    torch = media.require("torch", "encoders", "encoders")
+    transformers = media.require("transformers", "encoders", "encoders")
     if multiprocessing.parent_process() is not None:
         torch.set_num_threads(1)  # a pool has one process per core
     transformers.utils.logging.set_verbosity_error()

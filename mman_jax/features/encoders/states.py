@@ -4,7 +4,6 @@ import abc
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -85,13 +84,13 @@ class Encoder(Extractor):
 
 
 class _Batched(Encoder):
-    """An encoder that describes several utterances at once."""
+    """An encoder that describes several utterances at once; their inputs are sounds or texts."""
 
     batched = True
 
     @abc.abstractmethod
     def _read(self, utterance: Utterance) -> Any:
-        """Reads what the encoder is given of an utterance."""
+        """Reads the input of an utterance."""
 
     @abc.abstractmethod
     def states(self, inputs: Sequence[Any]) -> list[np.ndarray]:
@@ -223,41 +222,18 @@ class VisualEncoder(Encoder):
         return np.concatenate(states)
 
     def _read(self, utterance: Utterance) -> tuple[np.ndarray, np.ndarray]:
-        return read_pictures(utterance.path, self.rate, self.frames, utterance.start, utterance.end)
+        """Reads pictures [F, H, W, 3] uint8 spread evenly over a clip, and their times [F, 2]."""
+        chosen = np.zeros(0, int)
 
+        def wanted(count: int) -> np.ndarray:
+            nonlocal chosen
+            several = min(self.frames, count)
+            chosen = np.linspace(0, count - 1, 2 * several + 1)[1::2].round().astype(int)
+            return chosen
 
-def read_pictures(
-    path: str | Path,
-    rate: float,
-    most: int,
-    start: float | None = None,
-    end: float | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Reads pictures spread evenly over a clip, and when each is shown.
-
-    Args:
-        path: the clip.
-        rate: frames per second among which some are taken.
-        most: number of pictures at most.
-        start: seconds into the clip, or None: from its beginning.
-        end: seconds into the clip, or None: to its end.
-
-    Returns:
-        [F, H, W, 3] uint8, F at most `most`; and [F, 2] float64, seconds after `start`.
-
-    Raises:
-        InputError: as `media.read_frames`.
-    """
-    chosen = np.zeros(0, int)
-
-    def wanted(count: int) -> np.ndarray:
-        nonlocal chosen
-        several = min(most, count)
-        chosen = np.linspace(0, count - 1, 2 * several + 1)[1::2].round().astype(int)
-        return chosen
-
-    pictures = media.read_frames(path, rate, _SIDE, start, end, wanted)
-    return pictures, np.stack([chosen, chosen + 1], axis=1) / rate
+        part = utterance.start, utterance.end
+        pictures = media.read_frames(utterance.path, self.rate, _SIDE, *part, wanted)
+        return pictures, np.stack([chosen, chosen + 1], axis=1) / self.rate
 
 
 def pooled(states: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 from mman_jax.errors import InputError
+from mman_jax.features import media
 from mman_jax.features.manifest import Utterance
 from mman_jax.features.measuring.measuring import Measuring
 from mman_jax.files import pool
@@ -51,17 +52,13 @@ def with_beam(options: Sequence[str]) -> Runner:
     """
 
     def run(work: Measuring, utterances: Sequence[Utterance]) -> Outcomes:
-        try:
-            import apache_beam as beam
-            from apache_beam.options.pipeline_options import PipelineOptions
-        except ImportError as error:
-            expected = "pip install 'mman_jax[beam]'"
-            raise InputError("beam", "apache_beam is missing", expected) from error
+        beam = media.require("apache_beam", "beam", "beam")
+        pipelines = media.require("apache_beam.options.pipeline_options", "beam", "beam")
         folder = pathlib.Path(work.folder)
         folder.mkdir(parents=True, exist_ok=True)
         parts = groups(utterances) if work.batched else [[u] for u in utterances]
         with tempfile.TemporaryDirectory(prefix="failures_", dir=folder) as scratch:
-            with beam.Pipeline(options=PipelineOptions(list(options))) as pipeline:
+            with beam.Pipeline(options=pipelines.PipelineOptions(list(options))) as pipeline:
                 _ = (
                     pipeline
                     | beam.Create(parts)

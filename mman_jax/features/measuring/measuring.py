@@ -13,6 +13,7 @@ import numpy as np
 
 from mman_jax.errors import InputError
 from mman_jax.features import extraction
+from mman_jax.features.encoders.folders import file_digest
 from mman_jax.features.extractor import Arrays, Extractor
 from mman_jax.features.manifest import Utterance
 from mman_jax.features.settings import Settings
@@ -167,11 +168,7 @@ def digest(path: pathlib.Path) -> str:
         InputError: it cannot be read.
     """
     check_regular(path, "a file of weights")
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})", "a file of weights") from error
+    return file_digest(path, "a file of weights").hex()
 
 
 @functools.lru_cache(maxsize=1)

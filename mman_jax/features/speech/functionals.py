@@ -3,13 +3,10 @@
 openSMILE is free for private use, research and teaching, not for commercial products: see the
 licence of the `opensmile` package.
 
-Some functionals react to how the sound was stored, though the samples agree (no lag, correlation
-0.999). For eight synthetic utterances stored as Opus instead of WAV, 0.8 % of ComParE's functionals
-moved by more than 20 standard deviations on average, most of all the spectral kurtosis and
-skewness, by up to thousands; 0.02 % did with AAC, 0.06 % with MP3, none with FLAC. The likely cause
-is what Opus leaves where the original is silent: rounding to 16 bits changes nothing, and noise of
-one such step brings 0.8 % to 0.2 %, but would change the features of every clip, so it is not
-added. Train and predict on clips of one format.
+Some functionals depend on how the sound was stored, though the samples agree (correlation 0.999):
+for eight synthetic utterances stored as Opus instead of WAV, 0.8 % of ComParE's functionals moved
+by more than 20 standard deviations on average; 0.02 % did with AAC, 0.06 % with MP3, none with
+FLAC. The likely cause is what Opus leaves in silence. Train and predict on clips of one format.
 """
 
 import dataclasses
@@ -105,11 +102,7 @@ class OpenSmile(SpeechExtractor):
 
 
 def functionals(samples: np.ndarray, feature_set: str = "compare") -> np.ndarray:
-    """Computes the functionals of one utterance, [D] float32.
-
-    Args:
-        samples: [samples] float32 at `media.SAMPLE_RATE`.
-        feature_set: a name in `FEATURE_SETS`.
+    """Computes the functionals of one utterance's samples, [D] float32.
 
     Raises:
         InputError: the `opensmile` package is missing, or the sound is too short.
@@ -118,13 +111,10 @@ def functionals(samples: np.ndarray, feature_set: str = "compare") -> np.ndarray
 
 
 def descriptors(samples: np.ndarray) -> np.ndarray:
-    """Computes low-level descriptors of one utterance's frames, [T, 25] float32.
+    """Computes low-level descriptors of a hundred frames a second of samples, [T, 25] float32.
 
     They are those of eGeMAPS (Eyben et al. 2016): loudness, spectrum, pitch, voice quality and
-    formants, a hundred frames a second. Pitch and formants are 0 in unvoiced frames.
-
-    Args:
-        samples: [samples] float32 at `media.SAMPLE_RATE`.
+    formants. Pitch and formants are 0 in unvoiced frames.
 
     Raises:
         InputError: the `opensmile` package is missing, or the sound is too short.
@@ -159,11 +149,7 @@ def opensmile_extractor(feature_set: str = "compare", level: str = "Functionals"
     Raises:
         InputError: it is not installed.
     """
-    try:
-        import opensmile
-    except ImportError as error:
-        expected = "pip install 'mman_jax[speech]'"
-        raise InputError("speech", "the package opensmile is missing", expected) from error
+    opensmile = media.require("opensmile", "speech", "speech", "the package opensmile")
     return opensmile.Smile(
         feature_set=opensmile.FeatureSet[FEATURE_SETS[feature_set]],
         feature_level=opensmile.FeatureLevel[level],

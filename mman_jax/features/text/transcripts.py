@@ -29,14 +29,14 @@ def tokens(transcript: str) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class _Text(TextExtractor):
-    """Settings of both ways; a saved extraction lists all of them for either.
+    """Settings of both kinds; a saved extraction lists all of them for either.
 
     Attributes:
-        kind: name of the way.
+        kind: name of the kind.
         features: K.
-        words: the first words of a transcript that the network reads; the rest is ignored.
-        frequent: the most frequent words of the vector file, which are known in addition to those
-            of training.
+        words: number of words of a transcript that the network reads, the first ones.
+        frequent: number of words of the vector file, the most frequent, that are known in addition
+            to those of training.
         epochs: epochs of the network's training.
     """
 
@@ -190,21 +190,13 @@ def _by_text(vectors: np.ndarray, texts: Sequence[Sequence[str]]) -> list[np.nda
 
 
 class TextCNN(nn.Module):
-    """Convolutions over words, the largest value of each in the transcript, a dense layer.
+    """Convolutions over words, the largest value of each in the transcript, a dense layer."""
 
-    Attributes:
-        features: K.
-        classes: C.
-        widths: number of words that each kind of convolution spans.
-        maps: of each kind.
-        dropout: share of values dropped before each dense layer in training.
-    """
-
-    features: int
-    classes: int
-    widths: Sequence[int] = (2, 3, 4)
-    maps: int = 50
-    dropout: float = 0.5
+    features: int  # K
+    classes: int  # C
+    widths: Sequence[int] = (2, 3, 4)  # words that a kind of convolution spans
+    maps: int = 50  # of each kind
+    dropout: float = 0.5  # before each dense layer
 
     @nn.compact
     def __call__(self, inputs: tuple[Array, Array], train: bool) -> tuple[Array, Array]:
@@ -231,12 +223,7 @@ class TextCNN(nn.Module):
 
 
 def pack(fitted: Arrays, transcripts: Sequence[str], length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Looks up the vectors of the known words of N transcripts, in order.
-
-    Args:
-        fitted: `vocabulary` [V] str and `vectors` [V, E] float32.
-        transcripts: N.
-        length: W, the length to which transcripts are padded or cut.
+    """Looks up the vectors of the known words of N transcripts, padded or cut to a length W.
 
     Returns:
         [N, W, E] float32, and a mask [N, W] bool, False on padding.

@@ -29,10 +29,7 @@ class Conv(nn.Module):
     channels: XLA has no fast code for three dimensions on CPUs, where the gradient of the first
     layer takes seventy times as long.
 
-    Attributes:
-        channels: O, channels of the output.
-        kernel: its sizes in time, height and width, all odd.
-        stride: in each of them.
+    Sizes are in time, height and width; those of the kernel are odd.
     """
 
     channels: int
@@ -41,7 +38,7 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Convolves [B, T, H, W, channels] to [B, time, height, width, O]."""
+        """Convolves [B, T, H, W, C] to [B, time, height, width, channels]."""
         shape = (*self.kernel, x.shape[-1], self.channels)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
         (taps, *_), (step, *steps) = self.kernel, self.stride
@@ -59,15 +56,10 @@ class Conv(nn.Module):
 
 
 class ResNet3D(nn.Module):
-    """Features of short clips: the mean over time and place before the last layer.
+    """Features of short clips: the mean over time and place before the last layer."""
 
-    Attributes:
-        width: channels of the first stage; the last has eight times as many, D.
-        classes: C of a last layer, or 0: none.
-    """
-
-    width: int = WIDTH
-    classes: int = 0
+    width: int = WIDTH  # channels of the first stage; the last has eight times as many, D
+    classes: int = 0  # C of a last layer; 0: none
 
     @property
     def size(self) -> int:
@@ -121,11 +113,9 @@ def shapes(width: int) -> dict[str, tuple[int, ...]]:
 
 
 def check(arrays: Mapping[str, np.ndarray], place: object) -> None:
-    """Checks that arrays are the variables of a `ResNet3D` without classes, of any width.
+    """Checks that arrays (from `place`) are the variables of a `ResNet3D` without classes.
 
-    Args:
-        arrays: by paths such as `params/...`; the stem's kernel must be among them.
-        place: where they come from, for messages.
+    They are named by paths such as `params/...`; the stem's kernel must be among them.
 
     Raises:
         InputError: a weight that is missing, unknown, or of another shape or type.
@@ -147,10 +137,7 @@ def check(arrays: Mapping[str, np.ndarray], place: object) -> None:
 def from_torchvision(weights: Mapping[str, np.ndarray], place: object) -> dict[str, Any]:
     """Converts the state of torchvision's `r3d_18` to variables of a `ResNet3D` without classes.
 
-    Args:
-        weights: by torchvision's names, kernels [out, in, time, height, width]; the classifier
-            `fc` is ignored.
-        place: where they come from, for messages.
+    The classifier `fc` is ignored. `place` is where the weights come from, for messages.
 
     Raises:
         InputError: a name or a shape of another network.

@@ -178,12 +178,9 @@ def is_pretrained(fitted: Arrays) -> bool:
 
 
 def cut(frames: np.ndarray, chosen: np.ndarray, size: int) -> np.ndarray:
-    """Cuts windows [W, T, size, size, 3], the middle squares of frames [F, H, W, 3] uint8.
+    """Cuts the middle squares of frames [F, H, W, 3] uint8 to windows [W, T, size, size, 3].
 
-    Args:
-        frames: the frames.
-        chosen: [W, T], the numbers of each window's frames.
-        size: pixels of a window's side.
+    `chosen` [W, T] are the numbers of each window's frames.
     """
     height, width = frames.shape[1:3]
     inner = max(1, min(height, width) * 7 // 8)
@@ -205,10 +202,7 @@ def crop(frames: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarr
 def upper_body(frames: np.ndarray) -> tuple[float, float, float, float]:
     """Finds head, shoulders and chest by the largest face; without a face, the whole picture.
 
-    One box serves all frames, so that the crop itself adds no motion.
-
-    Args:
-        frames: [F, H, W, 3] uint8.
+    One box serves all frames [F, H, W, 3] uint8, so that the crop itself adds no motion.
 
     Returns:
         left, top, right, bottom, as shares of the picture.
@@ -239,17 +233,8 @@ def _features(network: ResNet3D, variables: dict, clips: np.ndarray) -> jax.Arra
 
 
 def opencv() -> Any:
-    """Returns the module OpenCV, which finds faces.
-
-    Raises:
-        InputError: it is not installed.
-    """
-    try:
-        import cv2
-    except ImportError as error:
-        expected = "pip install 'mman_jax[visual]'"
-        raise InputError("faces", "OpenCV, which finds them, is missing", expected) from error
-    return cv2
+    """Imports OpenCV, which finds faces, or raises InputError."""
+    return media.require("cv2", "visual", "faces", "OpenCV, which finds them,")
 
 
 def faces(frame: np.ndarray) -> list[tuple[int, int, int]]:
