@@ -102,7 +102,7 @@ class BaseSystem(Configurable):
 
     def frame_view(self, modality: str) -> dict[str, int]:
         """Returns how it reads a modality's own frames, if `reads` has them: arguments of
-        `mman_jax.data.views.as_is`."""
+        `mman_jax.data.cells.views.as_is`."""
         raise NotImplementedError
 
     @property
