@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import export
+from jax.flatten_util import ravel_pytree
 
 from mman_jax.data.scaling import LIMIT
 from mman_jax.errors import InputError
@@ -97,30 +98,35 @@ def step(models: Sequence[Model]) -> export.Exported:
     Raises:
         InputError: a system that cannot answer turn by turn.
     """
-    parts = [(m, check_streams(m.build()), state_shapes(m)) for m in models]
-    sizes = [sum(leaf.size for leaf in jax.tree.leaves(shapes)) for _, _, shapes in parts]
+    parts = [(model, check_streams(model.build())) for model in models]
+    begin, unravel = _ravelled(models)
 
     def one_row(
         state: Array, features: Mapping[str, Array], present: Mapping[str, Array]
     ) -> tuple[Array, Array]:
         cells = {m: x[None] for m, x in features.items()}
         there = {m: x[None] for m, x in present.items()}
-        after, values = [state[:0]], []  # a system may have no state
-        flat = jnp.split(state, np.cumsum(sizes)[:-1])
-        for (model, system, shapes), before in zip(parts, flat, strict=True):
-            states, value = _predict_row(model, system, cells, there, _unpack(before, shapes))
-            after += [leaf.reshape(-1) for leaf in jax.tree.leaves(states)]
-            values.append(value[0])
-        return jnp.concatenate(after), _joined(values)
+        rows = [
+            _predict_row(model, system, cells, there, states)
+            for (model, system), states in zip(parts, unravel(state), strict=True)
+        ]
+        after, _ = ravel_pytree([states for states, _ in rows])
+        # A system may have no state: the result depends on the argument all the same.
+        return jnp.concatenate([state[:0], after]), _joined([values[0] for _, values in rows])
 
-    return _export(models, jax.vmap(one_row), "b", sum(sizes))
+    return _export(models, jax.vmap(one_row), "b", len(begin))
 
 
 @in_standard_numbers
 def initial_state(models: Sequence[Model]) -> np.ndarray:
     """Returns the state [N] float32 before a conversation's first utterance, for `step`."""
-    leaves = jax.tree.leaves([state_shapes(model) for model in models])
-    return np.zeros(sum(leaf.size for leaf in leaves), np.float32)
+    return np.asarray(_ravelled(models)[0])
+
+
+def _ravelled(models: Sequence[Model]) -> tuple[Array, Callable[[Array], Any]]:
+    """Returns the first states of all models as one vector, and the inverse function."""
+    shapes = [state_shapes(model) for model in models]
+    return ravel_pytree(jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes))
 
 
 def load(
@@ -263,13 +269,6 @@ def _predict_row(
     result = step_seeds(system, jax.tree.map(jnp.asarray, model.params), inputs, states)
     values = predictions(result.logits[:, 0], model.units).mean(0)
     return result.state, temper(values, model.temperature)
-
-
-def _unpack(flat: Array, shapes: Any) -> Any:
-    leaves, structure = jax.tree.flatten(shapes)
-    parts = jnp.split(flat, np.cumsum([leaf.size for leaf in leaves], dtype=int))[:-1]
-    arrays = [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
-    return jax.tree.unflatten(structure, arrays)
 
 
 def _joined(values: Sequence[Array]) -> Array:
