@@ -1,1 +1,1 @@
-"""What networks are made of: recurrences, attention, transformers, towers, fusion. Pure Linen."""
+"""Layers of networks: recurrences, attention, transformers, towers, fusion. Pure Linen."""

@@ -18,25 +18,25 @@ _MISSING = -1e30
 
 
 def weigh(scores: Array, seen: Array) -> Array:
-    """The softmax of scores over what is seen; what is not gets 0, also where nothing is seen.
+    """Computes the softmax of scores over the visible cells; all others get 0.
 
     Args:
         scores: [..., K] float32.
-        seen: [..., K] bool, of a shape that broadcasts.
+        seen: [..., K] bool, which cells are visible; of a shape that broadcasts.
 
     Examples:
         >>> weigh(jnp.zeros((2, 3)), jnp.array([[True, True, False], [False] * 3])).tolist()
         [[0.5, 0.5, 0.0], [0.0, 0.0, 0.0]]
     """
-    # Finite, or a row of which nothing is seen would be NaN; it is alike then, and set to 0.
+    # Finite: an infinite score would make a row that sees nothing NaN.
     return jnp.where(seen, jax.nn.softmax(jnp.where(seen, scores, _MISSING), axis=-1), 0)
 
 
 class Band(NamedTuple):
-    """Who sees whom. K counts the cells of the row, after the W that were kept if any were.
+    """Which cells see which. K counts the W cached cells, if there are any, and those of the row.
 
     Attributes:
-        seen: [B, U, K] bool, whether a cell (U) may look at another one (K).
+        seen: [B, U, K] bool, whether a cell (U) sees another one (K).
         position: [B, U] float32, number of a cell in its conversation, from 0.
         count: [B] float32, cells of the conversation so far, after the row's last one.
     """
@@ -47,14 +47,14 @@ class Band(NamedTuple):
 
 
 def band(reset: Array, window: int, count: Array | None = None, ahead: bool = False) -> Band:
-    """The band of the last cells of each cell's own conversation.
+    """Returns the band of the last cells of each cell's conversation.
 
     Args:
         reset: [B, U] bool, True where a conversation or padding starts.
-        window: W, how many cells are seen, the own one included.
-        count: [B] float32, cells of the conversation before the row, of which W are kept; None:
-            nothing is kept, and K is U.
-        ahead: whether a cell sees later cells, too, as many as earlier ones.
+        window: W, the number of cells that a cell sees, itself included.
+        count: [B] float32, cells of the conversation before the row, of which W are cached; None:
+            none are cached, and K is U.
+        ahead: whether a cell also sees later cells, as many as earlier ones.
 
     Examples:
         Two conversations of two and three utterances in a row; each looks at itself and at the one
@@ -73,30 +73,24 @@ def band(reset: Array, window: int, count: Array | None = None, ahead: bool = Fa
     seen = same & (age < window) & (age > -window if ahead else age >= 0)
     if count is None:
         return Band(seen, position, position[:, -1] + 1)
-    goes_on = segment == 0
-    position = position + jnp.where(goes_on, count[:, None], 0)
-    kept = jnp.arange(window) - window  # the step of each cell that is kept
-    before = (kept >= -count[:, None])[:, None] & goes_on[:, :, None]
-    before = before & (step[:, None] - kept < window)
+    continues = segment == 0
+    position = position + jnp.where(continues, count[:, None], 0)
+    cached = jnp.arange(window) - window  # the step of each cached cell
+    before = (cached >= -count[:, None])[:, None] & continues[:, :, None]
+    before = before & (step[:, None] - cached < window)
     return Band(jnp.concatenate([before, seen], axis=-1), position, position[:, -1] + 1)
 
 
-def after(kept: Array | None, cells: Array) -> Array:
-    """The cells that were kept, if any, and then those of the row: [B, K, ...]."""
-    return cells if kept is None else jnp.concatenate([kept, cells], axis=1)
+def after(cached: Array | None, cells: Array) -> Array:
+    """Returns the cached cells, if there are any, followed by those of the row: [B, K, ...]."""
+    return cells if cached is None else jnp.concatenate([cached, cells], axis=1)
 
 
-def keep(kept: Array | None, cells: Array, window: int) -> Array:
-    """The last W cells: what was kept, with those of the row after it.
-
-    Args:
-        kept: [B, W, ...]; None before the first: zeros.
-        cells: [B, U, ...].
-        window: W.
-    """
-    if kept is None:
-        kept = jnp.zeros((cells.shape[0], window, *cells.shape[2:]), cells.dtype)
-    return after(kept, cells)[:, -window:]
+def keep(cached: Array | None, cells: Array, window: int) -> Array:
+    """Returns the last W of cached cells [B, W, ...] (None: zeros) and the row's [B, U, ...]."""
+    if cached is None:
+        cached = jnp.zeros((cells.shape[0], window, *cells.shape[2:]), cells.dtype)
+    return after(cached, cells)[:, -window:]
 
 
 class MultiModalAttention(nn.Module):
@@ -197,8 +191,7 @@ class MultiModalAttention(nn.Module):
                 for m in features
             }
         weights, outputs = [], []
-        # M is small: sums over a list, elementwise, where an array [B, U, M, ...] would have to be
-        # laid out anew and multiplied as B * U tiny matrices.
+        # M is small: elementwise sums over a list are faster than B * U products of tiny matrices.
         for modality, query in queries.items():
             keys, values = answers[modality]
             scores = [jnp.sum(query * key, axis=-1) * self.key**-0.5 for key in keys]

@@ -12,7 +12,7 @@ from mman_jax.types import Array
 
 
 def waves(position: Array, size: int) -> Array:
-    """Sines on even features, cosines on odd ones, of a cell's number: [..., size] float32.
+    """Returns sines on even features, cosines on odd ones, of a cell's number: [..., size] float32.
 
     Args:
         position: [...] float32, from 0.
@@ -28,7 +28,7 @@ class Norm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """[..., D] to [..., D]."""
+        """Normalises [..., D] over D."""
         size = x.shape[-1]
         scale = self.param("scale", nn.initializers.ones_init(), (size,))
         bias = self.param("bias", nn.initializers.zeros_init(), (size,))
@@ -53,12 +53,12 @@ class Group(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, cells: Array, seen: Array, train: bool) -> Array:
-        """What each head gives: [H, B, U, w] float32.
+        """Computes the output of each head, [H, B, U, w] float32.
 
         Args:
-            x: [B, U, w] float32, who asks.
-            cells: [B, K, w] float32, who answers.
-            seen: [B, U, K] bool, whom who may ask.
+            x: [B, U, w] float32, of the queries.
+            cells: [B, K, w] float32, of the keys and values.
+            seen: [B, U, K] bool, which queries see which keys.
             train: whether dropout acts.
         """
         size = x.shape[-1]
@@ -72,17 +72,17 @@ class Group(nn.Module):
             return jnp.einsum("hbud,hde->hbue", x, kernel[name])
 
         queries = jnp.einsum("bud,hde->hbue", x, kernel["query"]) + bias["query"]
-        # q . (c K + k) = (K q) . c + q . k, and likewise for the values: one cell asks as much as
-        # it is wide, and no key or value of a cell that is kept is made again.
-        asked = jnp.einsum("hbue,hde->hbud", queries, kernel["key"])
-        scores = jnp.einsum("hbud,bkd->hbuk", asked, cells)
+        # q . (c K + k) = (K q) . c + q . k, and likewise for the values: keys and values of cached
+        # cells are not computed again.
+        projected = jnp.einsum("hbue,hde->hbud", queries, kernel["key"])
+        scores = jnp.einsum("hbud,bkd->hbuk", projected, cells)
         scores = scores + jnp.sum(queries * bias["key"], axis=-1, keepdims=True)
         weights = weigh(scores * size**-0.5, seen)
         drop = nn.Dropout(self.dropout, deterministic=not train)
         weights = drop(weights)
-        found = project("value", jnp.einsum("hbuk,bkd->hbud", weights, cells))
-        found = found + weights.sum(-1, keepdims=True) * bias["value"]
-        return drop(project("output", found) + bias["output"])
+        values = project("value", jnp.einsum("hbuk,bkd->hbud", weights, cells))
+        values = values + weights.sum(-1, keepdims=True) * bias["value"]
+        return drop(project("output", values) + bias["output"])
 
 
 class Layer(nn.Module):
@@ -103,11 +103,11 @@ class Layer(nn.Module):
     def __call__(
         self, x: Array, kept: Array | None, seen: Array, known: Array, train: bool
     ) -> tuple[Array, Array]:
-        """[B, U, S] to [B, U, S], and what is kept of this layer's cells.
+        """Maps [B, U, S] to [B, U, S]; also returns this layer's cells to cache.
 
         Args:
-            x: [B, U, S] float32, the modalities side by side.
-            kept: [B, W, S] float32, of earlier cells; None before the first.
+            x: [B, U, S] float32, the modalities concatenated.
+            kept: [B, W, S] float32, cached earlier cells; None before the first.
             seen: [B, U, K] bool.
             known: [B, K, M] bool, which modalities cells have.
             train: whether dropout acts.
@@ -118,13 +118,13 @@ class Layer(nn.Module):
         cells, kept = after(kept, asking), keep(kept, asking, self.window)
         groups = _groups(len(self.widths))
         weights, biases = self._merging(len(groups) // 2 + 1)
-        # A version of a modality is x and what heads so far gave; no activation, so that the layers
-        # that merge the versions are one weight each.
+        # A version of a modality is x plus the heads' outputs so far; without activations, the
+        # layers that merge the versions amount to one weight each.
         parts = [
             of_x * x[..., c] + bias
             for c, of_x, bias in zip(columns, weights.sum((1, 2)), biases, strict=True)
         ]
-        # What a head gives is in its own version and in those of the heads after it.
+        # A head's output is in its own version and in those of later heads.
         weights = jnp.flip(jnp.cumsum(jnp.flip(weights, axis=1), axis=1), axis=1)
         place = [0] * len(self.widths)
         for group in groups:
@@ -133,22 +133,22 @@ class Layer(nn.Module):
             )
             group_known = functools.reduce(jnp.logical_or, (known[..., m] for m in group))
             attend = Group(self.heads, self.dropout, name="group_" + "_".join(map(str, group)))
-            found = attend(queries, keys, seen & group_known[:, None], train)
+            heads = attend(queries, keys, seen & group_known[:, None], train)
             factors = [
                 jnp.repeat(weights[m, :, place[m], None], self.widths[m], axis=1) for m in group
             ]
-            merged = jnp.einsum("hbuw,hw->buw", found, jnp.concatenate(factors, axis=1))
+            merged = jnp.einsum("hbuw,hw->buw", heads, jnp.concatenate(factors, axis=1))
             edges = list(itertools.accumulate(self.widths[m] for m in group))[:-1]
             for m, part in zip(group, jnp.split(merged, edges, axis=-1), strict=True):
                 parts[m], place[m] = parts[m] + part, place[m] + 1
         hidden = Norm(name="norm_dense")(jnp.concatenate(parts, axis=-1))
         hidden = nn.relu(Linear(self.hidden, name="dense_0")(hidden))
         hidden = nn.Dropout(self.dropout, deterministic=not train)(hidden)
-        found = Linear(x.shape[-1], name="dense_1")(hidden)
-        return x + nn.Dropout(self.dropout, deterministic=not train)(found), kept
+        output = Linear(x.shape[-1], name="dense_1")(hidden)
+        return x + nn.Dropout(self.dropout, deterministic=not train)(output), kept
 
     def _merging(self, versions):
-        """The weight of each version [M, H, V], and the constant of each modality [M]."""
+        """Returns the weight of each version [M, H, V], and the constant of each modality [M]."""
         sizes = (versions, *self.merge, 1)
         shape = (len(self.widths), self.heads)
         weights, constant = jnp.eye(versions), jnp.zeros((*shape, versions))
@@ -162,6 +162,6 @@ class Layer(nn.Module):
 
 
 def _groups(count: int) -> list[tuple[int, ...]]:
-    """All sets of modalities, by size, then in order."""
+    """Returns all sets of modalities, by size, then in order."""
     sizes = range(1, count + 1)
     return [group for size in sizes for group in itertools.combinations(range(count), size)]

@@ -1,4 +1,4 @@
-"""The memory fusion network (Zadeh et al. 2018): LSTMs in step, and a memory of what they share."""
+"""The memory fusion network (Zadeh et al. 2018): parallel LSTMs and a shared memory."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from mman_jax.types import Array
 
 
 class MFN(nn.Module):
-    """An LSTM a modality; attention over how their cell states change; a gated memory.
+    """An LSTM for each modality, attention over the changes of their cell states, a gated memory.
 
     Parameters lie under `lstm_<modality>`, `attention`, `candidate` and `memory`.
 
@@ -49,8 +49,8 @@ class MFN(nn.Module):
             reset: [B, U] bool, True where a conversation starts.
             state: before the first cell; zeros by default.
             train: whether dropout acts; it then needs the `dropout` key.
-            present: [B, U] bool of modalities that may be missing: the LSTM of one that is stays
-                as it was, and where all are the memory does, too.
+            present: [B, U] bool of modalities that may be missing: the LSTM of a missing one keeps
+                its state, and if all are missing so does the memory.
 
         Returns:
             The hidden states of all modalities and the memory, [B, U, sum of H + memory] float32;
@@ -65,22 +65,22 @@ class MFN(nn.Module):
         keep = 1.0 - reset[..., None].astype(jnp.float32)
         outputs, before, after, last = [], [], [], {}
         for m in self.modalities:
-            own = state["lstm"][m]
+            start = state["lstm"][m]
             (hidden, cell), last[m] = LSTM(self.hidden[m], name=f"lstm_{m}").states(
-                features[m], reset, present.get(m), own
+                features[m], reset, present.get(m), start
             )
             outputs.append(hidden)
-            before.append(jnp.concatenate([own[1][:, None], cell[:, :-1]], axis=1) * keep)
+            before.append(jnp.concatenate([start[1][:, None], cell[:, :-1]], axis=1) * keep)
             after.append(cell)
         cells = jnp.concatenate(before + after, axis=-1)
         attention, candidate, retain, update = self.inner
         size = cells.shape[-1]
-        looks = Perceptron(attention, size, self.dropout, name="attention")(cells, train)
-        seen = jax.nn.softmax(looks) * cells
+        scores = Perceptron(attention, size, self.dropout, name="attention")(cells, train)
+        seen = jax.nn.softmax(scores) * cells
         new = Perceptron(candidate, self.memory, self.dropout, name="candidate")(seen, train)
-        heard = None
+        mask = None
         if all(m in present for m in self.modalities):
-            heard = functools.reduce(jnp.logical_or, present.values())[..., None]
+            mask = functools.reduce(jnp.logical_or, present.values())[..., None]
         scan = nn.scan(
             _Memory,
             variable_broadcast="params",
@@ -89,8 +89,8 @@ class MFN(nn.Module):
             out_axes=1,
         )
         remember = scan(self.memory, retain, update, self.dropout, train, name="memory")
-        memory, kept = remember(state["memory"], (seen, jnp.tanh(new), keep, heard))
-        return jnp.concatenate([*outputs, kept], axis=-1), {"lstm": last, "memory": memory}
+        memory, memories = remember(state["memory"], (seen, jnp.tanh(new), keep, mask))
+        return jnp.concatenate([*outputs, memories], axis=-1), {"lstm": last, "memory": memory}
 
 
 class _Memory(nn.Module):
@@ -104,7 +104,7 @@ class _Memory(nn.Module):
 
     @nn.compact
     def __call__(self, memory, step):
-        seen, candidate, keep, heard = step
+        seen, candidate, keep, mask = step
         memory = memory * keep
         both = jnp.concatenate([seen, memory], axis=-1)
 
@@ -113,6 +113,6 @@ class _Memory(nn.Module):
             return jax.nn.sigmoid(net(both, self.train))
 
         new = gate("retain", self.retain) * memory + gate("update", self.update) * candidate
-        if heard is not None:
-            new = jnp.where(heard, new, memory)
+        if mask is not None:
+            new = jnp.where(mask, new, memory)
         return new, new

@@ -71,7 +71,7 @@ def lstm_scan(
     state: State,
     cells: bool = False,
 ) -> tuple[Array | State, State]:
-    """The recurrence over U utterances, time first, with a hand-written backward pass.
+    """Runs the recurrence over U utterances, time first, with a hand-written backward pass.
 
     Args:
         gates: [U, B, 4H] float, the input's part of the gates i, f, g, o.
@@ -79,7 +79,7 @@ def lstm_scan(
         keep: [U, B, 1] float, 0 where a conversation starts, else 1.
         mask: [U, B, 1] bool, False where the state passes unchanged; None if every cell counts.
         state: hidden and cell state before the first utterance, [B, H] each.
-        cells: whether all cell states are asked for, too.
+        cells: whether to also return all cell states.
 
     Returns:
         Hidden states [U, B, H] float, with `cells` a pair of these and the cell states; and the
@@ -104,8 +104,8 @@ def _scan_backward(cells, saved, cotangents):
         for first, rest in zip(state, (hidden, cell), strict=True)
     )
     i, f, g, o = jnp.split(act, 4, axis=-1)
-    # All that does not wait for the next utterance's gradient is computed here, for the row at
-    # once: d_gates = (d_cell, d_cell, d_cell, d_hidden) * local.
+    # What does not depend on the next utterance's gradient is computed here, for the full row:
+    # d_gates = (d_cell, d_cell, d_cell, d_hidden) * local.
     tanh_cell = jnp.tanh(cell)
     if mask is not None:
         tanh_cell = jnp.where(mask, tanh_cell, 0.0)
@@ -206,7 +206,7 @@ class LSTM(nn.Module):
         mask: Array | None = None,
         state: State | None = None,
     ) -> tuple[State, State]:
-        """As a call of it, but gives the hidden and the cell states [B, U, H]."""
+        """Runs like a call, but returns both the hidden and the cell states [B, U, H]."""
         return self._run(inputs, reset, mask, state, cells=True)
 
     @nn.compact
@@ -244,9 +244,9 @@ class LSTM(nn.Module):
         flat = inputs.swapaxes(0, 1).reshape(-1, features)
         gates = (flat @ kernel_input + bias).reshape(utterances, rows, width)
         keep = 1.0 - reset.T[..., None].astype(inputs.dtype)
-        found, state = lstm_scan(gates, kernel_hidden, keep, mask, state, cells)
-        found = jax.tree.map(lambda x: x.swapaxes(0, 1), found)
-        return jax.tree.map(lambda x: x[:, ::-1], found) if self.reverse else found, state
+        states, state = lstm_scan(gates, kernel_hidden, keep, mask, state, cells)
+        states = jax.tree.map(lambda x: x.swapaxes(0, 1), states)
+        return jax.tree.map(lambda x: x[:, ::-1], states) if self.reverse else states, state
 
 
 FramesLSTM = nn.vmap(
@@ -305,19 +305,19 @@ class GRU(nn.Module):
         chex.assert_shape(state, (rows, self.hidden))
         if mask is None:
             mask = jnp.ones((rows, cells), bool)
-        given = (inputs.reshape(-1, features) @ kernel_input).reshape(rows, cells, width)
+        projected = (inputs.reshape(-1, features) @ kernel_input).reshape(rows, cells, width)
         keep = 1.0 - reset[..., None].astype(inputs.dtype)
 
         def step(hidden, x):
-            given, keep, mask = x
+            projected, keep, mask = x
             hidden = hidden * keep
-            of_input = jnp.split(given + bias_input, 3, axis=-1)
+            of_input = jnp.split(projected + bias_input, 3, axis=-1)
             of_hidden = jnp.split(hidden @ kernel_hidden + bias_hidden, 3, axis=-1)
             r, z = (nn.sigmoid(x + h) for x, h in zip(of_input[:2], of_hidden[:2], strict=True))
             new = jnp.tanh(of_input[2] + r * of_hidden[2])
             hidden = jnp.where(mask, (1 - z) * new + z * hidden, hidden)
             return hidden, hidden
 
-        by_cell = (jnp.swapaxes(x, 0, 1) for x in (given, keep, mask[..., None]))
+        by_cell = (jnp.swapaxes(x, 0, 1) for x in (projected, keep, mask[..., None]))
         last, hidden = jax.lax.scan(step, state, tuple(by_cell))
         return jnp.swapaxes(hidden, 0, 1), last

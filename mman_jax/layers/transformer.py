@@ -11,11 +11,11 @@ _XAVIER = nn.initializers.xavier_uniform()
 
 
 def sinusoids(position: Array, size: int) -> Array:
-    """Sines and cosines of a cell's number, first all sines: [..., size] float32.
+    """Returns sines and cosines of a cell's number, first all sines: [..., size] float32.
 
     Args:
         position: [...] float32.
-        size: how many; of an odd number the last is 0.
+        size: number of features; if it is odd, the last is 0.
     """
     half = size // 2
     rates = 1e4 ** -(jnp.arange(half) / max(half - 1, 1))
@@ -25,7 +25,7 @@ def sinusoids(position: Array, size: int) -> Array:
 
 
 class Attention(nn.Module):
-    """Scaled dot products in several heads; one kernel makes queries, keys and values of both.
+    """Scaled dot products in several heads; one kernel computes queries, keys and values.
 
     Attributes:
         heads: which share the features among them.
@@ -35,12 +35,12 @@ class Attention(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, cells: Array, seen: Array, rate: Array | None = None) -> Array:
-        """What each cell finds.
+        """Attends from each cell to the visible ones.
 
         Args:
-            x: [B, U, D] float32, who asks.
-            cells: [B, K, D] float32, who answers.
-            seen: [B, U, K] bool, whom who may ask.
+            x: [B, U, D] float32, of the queries.
+            cells: [B, K, D] float32, of the keys and values.
+            seen: [B, U, K] bool, which queries see which keys.
             rate: a scalar, of dropout on the weights; None: there is none.
 
         Returns:
@@ -50,25 +50,25 @@ class Attention(nn.Module):
         kernel = self.param("kernel", _XAVIER, (size, 3 * size))
         bias = self.param("bias", nn.initializers.zeros_init(), (3 * size,))
         queries = (x @ kernel[:, :size] + bias[:size]) * (size // self.heads) ** -0.5
-        answers = cells @ kernel[:, size:] + bias[size:]
+        projected = cells @ kernel[:, size:] + bias[size:]
         queries, keys, values = (
-            given.reshape(*given.shape[:-1], self.heads, size // self.heads)
-            for given in (queries, *jnp.split(answers, 2, axis=-1))
+            x.reshape(*x.shape[:-1], self.heads, size // self.heads)
+            for x in (queries, *jnp.split(projected, 2, axis=-1))
         )
         weights = weigh(jnp.einsum("buhd,bkhd->bhuk", queries, keys), seen[:, None])
         if rate is not None:
-            there = jax.random.bernoulli(self.make_rng("dropout"), 1 - rate, weights.shape)
-            weights = jnp.where(there, weights / (1 - rate), 0)
-        found = jnp.einsum("bhuk,bkhd->buhd", weights, values).reshape(x.shape)
-        return nn.Dense(size, kernel_init=_XAVIER, name="output")(found)
+            mask = jax.random.bernoulli(self.make_rng("dropout"), 1 - rate, weights.shape)
+            weights = jnp.where(mask, weights / (1 - rate), 0)
+        heads = jnp.einsum("bhuk,bkhd->buhd", weights, values).reshape(x.shape)
+        return nn.Dense(size, kernel_init=_XAVIER, name="output")(heads)
 
 
 class Layer(nn.Module):
-    """Attention and two dense layers, each added to what it reads normed.
+    """Attention and two dense layers, each with a norm before it and a residual connection.
 
     Attributes:
         heads: of the attention.
-        window: W, how many cells are kept of what the layer looked at.
+        window: W, the number of cells to cache.
         relu_dropout: rate between the dense layers.
         residual_dropout: rate on what is added.
     """
@@ -87,36 +87,36 @@ class Layer(nn.Module):
         seen: Array,
         rate: Array | None,
     ) -> tuple[Array, Array | None]:
-        """Arguments as in `Encoder`; also gives what is kept of this layer's cells."""
+        """Returns the output and the cells to cache; the arguments are those of `Encoder`."""
 
         def drop(x, rate):
             return nn.Dropout(rate, deterministic=train)(x)
 
         train = rate is None
         size, norm = x.shape[-1], nn.LayerNorm(1e-5, name="norm_attention")
-        asking = norm(x)
+        queries = norm(x)
         if source is None:
-            cells, kept = after(kept, asking), keep(kept, asking, self.window)
+            cells, kept = after(kept, queries), keep(kept, queries, self.window)
         else:
             cells = norm(source)
-        found = Attention(self.heads, name="attention")(asking, cells, seen, rate)
-        x = x + drop(found, self.residual_dropout)
+        output = Attention(self.heads, name="attention")(queries, cells, seen, rate)
+        x = x + drop(output, self.residual_dropout)
         hidden = nn.LayerNorm(1e-5, name="norm_dense")(x)
         hidden = nn.relu(nn.Dense(4 * size, kernel_init=_XAVIER, name="dense_0")(hidden))
         hidden = drop(hidden, self.relu_dropout)
-        found = nn.Dense(size, kernel_init=_XAVIER, name="dense_1")(hidden)
-        return x + drop(found, self.residual_dropout), kept
+        output = nn.Dense(size, kernel_init=_XAVIER, name="dense_1")(hidden)
+        return x + drop(output, self.residual_dropout), kept
 
 
 class Encoder(nn.Module):
-    """Layers over a sequence that look at another one, or at itself; and a last norm.
+    """Layers in which a sequence attends to another one, or to itself; and a last norm.
 
     Parameters have the layers as their first axis. The other sequence is the same in all layers.
 
     Attributes:
         layers: L.
         heads: of each attention.
-        window: W, how many cells a sequence that looks at itself keeps.
+        window: W, the number of cells that a sequence attending to itself caches.
         relu_dropout: rate between the dense layers.
         residual_dropout: rate on what is added.
     """
@@ -136,18 +136,18 @@ class Encoder(nn.Module):
         rate: Array | None = None,
         kept: Array | None = None,
     ) -> tuple[Array, Array | None]:
-        """What the sequence becomes.
+        """Encodes the sequence.
 
         Args:
             x: [B, U, D] float32, positions included.
-            source: [B, K, D] float32, what it looks at, positions included; None: itself.
-            seen: [B, U, K] bool; K counts the cells kept, too, before those of the row.
-            rate: a scalar, of dropout on the attention's weights while training; None: nothing is
-                dropped.
-            kept: [B, L, W, D] float32, of a sequence that looks at itself; None before the first.
+            source: [B, K, D] float32, the other sequence, positions included; None: itself.
+            seen: [B, U, K] bool; K counts the cached cells before those of the row.
+            rate: a scalar, of dropout on the attention's weights while training; None: no dropout.
+            kept: [B, L, W, D] float32, cached cells of a sequence that attends to itself; None
+                before the first.
 
         Returns:
-            [B, U, D] float32, and what is kept for later cells; None where a source is looked at.
+            [B, U, D] float32, and the cells to cache; None if there is a source.
         """
         layers = nn.scan(
             Layer,

@@ -30,7 +30,7 @@ SYSTEMS: dict[str, type[BaseSystem]] = {
     "tripathi": Tripathi,
     "lmf": LMF,
 }
-"""The systems that settings may name, in the order of tables; `use` adds a user's own."""
+"""The systems that settings may name, in the order of tables; `use` adds a user's class."""
 
 
 def use(name: str) -> type[BaseSystem]:
@@ -46,17 +46,17 @@ def use(name: str) -> type[BaseSystem]:
     if not colon or name in SYSTEMS:
         return _named({"system": name}, SYSTEMS)
     try:
-        found = getattr(importlib.import_module(module), kind)
+        system_class = getattr(importlib.import_module(module), kind)
     except (ImportError, AttributeError) as error:
         raise InputError("system", f"{name!r:.60} ({error})", "an importable class") from error
     except Exception as error:  # whatever a module of the user's raises
         why = f"{name!r:.60}, whose module fails ({type(error).__name__}: {error})"
         raise InputError("system", why, "a module that can be imported") from error
-    if not (isinstance(found, type) and issubclass(found, BaseSystem)):
+    if not (isinstance(system_class, type) and issubclass(system_class, BaseSystem)):
         expected = "a class made from mman_jax.systems.base.System"
         raise InputError("system", f"{name!r:.60}, which is no system", expected)
-    SYSTEMS[name] = found
-    return found
+    SYSTEMS[name] = system_class
+    return system_class
 
 
 def build(
@@ -65,7 +65,7 @@ def build(
     outputs: int,
     systems: Systems = SYSTEMS,
 ) -> BaseSystem:
-    """The system that settings describe, for a corpus's modalities.
+    """Builds the system that settings describe, for a corpus's modalities.
 
     Args:
         network: `system`, a name of `systems` (`mman` if it is left out); and the settings of that

@@ -57,7 +57,7 @@ class Citation:
 
 
 class BaseSystem(Configurable):
-    """What every system declares and offers, whichever way it learns.
+    """The interface of all systems, whichever way they learn.
 
     A system is a network (`System`) or learns in one call (`systems.estimator.Estimator`).
     """
@@ -69,7 +69,7 @@ class BaseSystem(Configurable):
     """An optional package that it needs, and the extra that installs it."""
 
     learns_by: ClassVar[str]
-    """How it learns, a key of `training.learner.LEARNERS`."""
+    """How it learns: `gradients` or `fitting`."""
 
     label_kinds: ClassVar[frozenset[str]]
     """The kinds of labels that it learns: `classes`, `votes`, `numbers`."""
@@ -128,12 +128,9 @@ class BaseSystem(Configurable):
 
     @classmethod
     def for_numbers(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the settings of the same system if its outputs are numbers, not classes.
+        """Returns the settings of the same system for numbers, or raises an InputError.
 
         A system in which one head reads the probabilities of another overrides this.
-
-        Raises:
-            InputError: it learns no numbers.
         """
         cls.check_data("numbers", "utterances")
         return dict(settings)
@@ -156,14 +153,7 @@ class BaseSystem(Configurable):
             raise InputError(cls.needs[0], "not installed", expected)
 
     def check_outputs(self, dims: Mapping[str, int]) -> None:
-        """Checks that a user's class keeps to the contract.
-
-        Args:
-            dims: D of each modality, in order.
-
-        Raises:
-            InputError: it cannot be built, or lacks the logits of a head of its stages.
-        """
+        """Raises an InputError if a user's class cannot be built, or lacks the logits of a head."""
 
     def parameter_shapes(self, dims: Mapping[str, int]) -> dict[str, Any]:
         """Returns the shapes and dtypes of its parameters; empty if only training determines them.

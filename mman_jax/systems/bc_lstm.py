@@ -42,7 +42,7 @@ class Level(nn.Module):
     def __call__(
         self, inputs: Array, reset: Array, train: bool = False, mask: Array | None = None
     ) -> tuple[Array, Array]:
-        """Answers every utterance, from all of its conversation.
+        """Predicts every utterance from its full conversation.
 
         Args:
             inputs: [B, U, D] float32.
@@ -61,8 +61,8 @@ class Level(nn.Module):
         forward, _ = LSTM(self.hidden, name="forward")(inputs, reset, mask)
         backward, _ = LSTM(self.hidden, reverse=True, name="backward")(inputs, reset, mask)
         joined = drop(jnp.concatenate([forward, backward], axis=-1), self.dropout)
-        found = getattr(nn, self.activation)(nn.Dense(self.dense, name="dense")(joined))
-        return nn.Dense(self.classes, name="logits")(drop(found, self.dropout)), found
+        hidden = getattr(nn, self.activation)(nn.Dense(self.dense, name="dense")(joined))
+        return nn.Dense(self.classes, name="logits")(drop(hidden, self.dropout)), hidden
 
 
 class BcLSTM(System):
@@ -122,7 +122,7 @@ class BcLSTM(System):
         )  # fmt: skip
 
     def stages(self) -> tuple[Stage, ...]:
-        """Level 1, each modality by itself; then level 2 on what is frozen of it."""
+        """Returns level 1, each modality by itself, then level 2 on the frozen level 1."""
         level_1 = Stage("towers", "predict", self.modalities)
         return level_1, Stage(FUSION, "fuse", (FUSION,), reads="activations")
 
@@ -130,15 +130,15 @@ class BcLSTM(System):
         self, inputs: Inputs, state: Any = None, train: bool = False
     ) -> tuple[dict[str, Array], None]:
         """Computes level 1: logits [B, U, C] by modality; see `__call__`."""
-        found = self._level_1(inputs, train)
-        return {name: logits for name, (logits, _) in found.items()}, None
+        outputs = self._level_1(inputs, train)
+        return {name: logits for name, (logits, _) in outputs.items()}, None
 
     def activations(
         self, inputs: Inputs, state: Any = None, train: bool = False
     ) -> tuple[dict[str, Array], None]:
         """Computes level 1: activations [B, U, K] by modality; see `__call__`."""
-        found = self._level_1(inputs, train)
-        return {name: hidden for name, (_, hidden) in found.items()}, None
+        outputs = self._level_1(inputs, train)
+        return {name: hidden for name, (_, hidden) in outputs.items()}, None
 
     def fuse(
         self, inputs: Inputs, state: Any = None, train: bool = False
@@ -154,15 +154,15 @@ class BcLSTM(System):
 
         `state` is not used, since predictions depend on later utterances.
         """
-        found = self._level_1(inputs, train)
-        hidden = {name: hidden for name, (_, hidden) in found.items()}
+        outputs = self._level_1(inputs, train)
+        hidden = {name: hidden for name, (_, hidden) in outputs.items()}
         fused, _ = self.fuse(inputs._replace(features=hidden), None, train)
-        return {name: logits for name, (logits, _) in found.items()} | fused, None
+        return {name: logits for name, (logits, _) in outputs.items()} | fused, None
 
     def _level_1(self, inputs, train) -> dict[str, tuple[Array, Array]]:
-        found = {}
+        outputs = {}
         for name in self.modalities:
-            x, there = inputs.features[name], inputs.present.get(name)
-            x = x if there is None else jnp.where(there[..., None], x, 0)
-            found[name] = self.towers[name](x, inputs.reset, train, there)
-        return found
+            x, mask = inputs.features[name], inputs.present.get(name)
+            x = x if mask is None else jnp.where(mask[..., None], x, 0)
+            outputs[name] = self.towers[name](x, inputs.reset, train, mask)
+        return outputs

@@ -50,10 +50,10 @@ class Network(nn.Module):
         there = jnp.stack(masks, axis=-1)
         parts = []
         for number, m in enumerate(self.modalities):
-            own = there[..., number, None]
-            x = jnp.where(own, features[m], 0)
+            mask = there[..., number, None]
+            x = jnp.where(mask, features[m], 0)
             if m in self.widths:
-                x = jnp.where(own, Linear(self.widths[m], name=f"project_{m}")(x), 0)
+                x = jnp.where(mask, Linear(self.widths[m], name=f"project_{m}")(x), 0)
             parts.append(math.sqrt(x.shape[-1]) * x + waves(back.position, x.shape[-1]))
         widths = tuple(x.shape[-1] for x in parts)
         x = jnp.concatenate(parts, axis=-1)
@@ -154,7 +154,7 @@ class FMT(System):
     def __call__(
         self, inputs: Inputs, state: Any = None, train: bool = False
     ) -> tuple[dict[str, Array], dict[str, Array]]:
-        """`answer`'s logits [B, U, C]; see `System.__call__`.
+        """Computes logits [B, U, C] of `answer`; see `System.__call__`.
 
         The state, float32: cells of the conversation so far [B]; of its last W cells which
         modalities were there [B, W, M], and what each layer's attention read [B, L, W, S]; and

@@ -98,7 +98,7 @@ class LMF(System):
     def __call__(
         self, inputs: Inputs, state: Any = None, train: bool = False
     ) -> tuple[dict[str, Array], Any]:
-        """Logits [B, U, C] of `answer`; see `System.__call__`.
+        """Computes logits [B, U, C] of `answer`; see `System.__call__`.
 
         A missing modality takes part as the constant 1 alone, so that the product of the others
         remains.
@@ -134,7 +134,7 @@ class _Network(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """[..., D] to [..., size]."""
+        """Maps [..., D] to [..., size]."""
         for number in range(3):
             x = nn.relu(nn.Dense(self.size, name=f"dense_{number}")(x))
         return x
@@ -163,7 +163,7 @@ class _Sum(nn.Module):
 
     @nn.compact
     def __call__(self, terms: Array) -> Array:
-        """[B, U, R, C] to [B, U, C]."""
+        """Maps [B, U, R, C] to [B, U, C]."""
         *_, rank, classes = terms.shape
         initializer = nn.initializers.normal(math.sqrt(2 / (rank + 1)))
         weights = self.param("weights", initializer, (1, rank))
@@ -172,7 +172,7 @@ class _Sum(nn.Module):
 
 
 def _with_one(code: Array, mask: Array | None) -> Array:
-    """[B, U, K] to [B, U, K + 1], a 1 first; zeros after it where `mask` [B, U] is False."""
+    """Prepends a 1 to a code [B, U, K], which is zeros where `mask` [B, U] is False."""
     code = code if mask is None else jnp.where(mask[..., None], code, 0)
     return jnp.concatenate([jnp.ones_like(code[..., :1]), code], axis=-1)
 

@@ -113,20 +113,20 @@ class MFM(System):
         features of each modality.
         """
         features, _, reset, present = inputs
-        there = {m: p for m, p in present.items() if m in self.modalities}
+        masks = {m: p for m, p in present.items() if m in self.modalities}
         x = {
-            m: jnp.where(there[m][..., None], features[m], 0) if m in there else features[m]
+            m: jnp.where(masks[m][..., None], features[m], 0) if m in masks else features[m]
             for m in self.modalities
         }
         before, encoders, codes = (state or {}).get("encoders", {}), {}, {}
         for m in self.modalities:
             size = self._own("private", m)
             encoder = LSTM(size, name=f"encoder_{m}")
-            code, encoders[m] = encoder(x[m], reset, there.get(m), before.get(m))
+            code, encoders[m] = encoder(x[m], reset, masks.get(m), before.get(m))
             codes[m] = nn.Dense(size, name=f"code_{m}")(code)
         hidden = {m: self._own("hidden", m) for m in self.modalities}
         mfn = MFN(self.modalities, hidden, self.memory, self.inner, self.inner_dropout, name="mfn")
-        fused, fusion = mfn(x, reset, (state or {}).get("mfn"), train, there)
+        fused, fusion = mfn(x, reset, (state or {}).get("mfn"), train, masks)
         code = nn.Dense(self.shared, name="code")(fused)
         size = self.shared_factor
         factor = Perceptron(size, size, self.shared_dropout, name="factor")(code, train)
@@ -176,12 +176,12 @@ class MFM(System):
             if self.cells == "words":
                 last = _last_cells(reset)
                 both = jnp.take_along_axis(both, last[..., None], axis=1)
-                found, _ = LSTM(size, feeds_back=True, name=name)(both, reset)
+                hidden, _ = LSTM(size, feeds_back=True, name=name)(both, reset)
             else:
                 decoder = FramesLSTM(size, feeds_back=True, name=name)
                 steps = decoder(both[:, :, None], jnp.ones((*reset.shape, 1), bool))
-                found = steps[0][:, :, 0]
-            rebuilt[m] = nn.Dense(x[m].shape[-1], name=f"rebuild_{m}")(found)
+                hidden = steps[0][:, :, 0]
+            rebuilt[m] = nn.Dense(x[m].shape[-1], name=f"rebuild_{m}")(hidden)
         return rebuilt
 
     def _discrepancy(self, outputs, name, counted) -> tuple[Array, Array]:
@@ -197,10 +197,9 @@ class MFM(System):
 
 
 def discrepancy(one: Array, other: Array, one_weights: Array, other_weights: Array) -> Array:
-    """The maximum mean discrepancy of two weighted samples, squared, a scalar.
+    """Computes the squared maximum mean discrepancy of two weighted samples, a scalar.
 
-    Of means over all pairs, a point with itself included, of the kernel
-    `exp(-|x - y|**2 / D**2)`.
+    The kernel is `exp(-|x - y|**2 / D**2)`, averaged over all pairs, a point with itself included.
 
     Args:
         one: [N, D] float32.
@@ -224,7 +223,7 @@ def discrepancy(one: Array, other: Array, one_weights: Array, other_weights: Arr
 
 
 def _last_cells(reset: Array) -> Array:
-    """[B, U] int, where the last cell is of what each cell belongs to."""
+    """Returns the index [B, U] of the last cell of each cell's utterance."""
     length = reset.shape[1]
     starts = jnp.where(reset, jnp.arange(length), length)[:, 1:]
     starts = jnp.concatenate([starts, jnp.full_like(reset[:, :1], length, starts.dtype)], axis=1)

@@ -335,12 +335,12 @@ def network(name: str = NAME) -> dict[str, Any]:
 
 
 def tower(hidden: Sequence[int], dense: int, dropout: float = 0.3) -> dict[str, Any]:
-    """A cLSTM block that reads features, a share of which it may drop while training."""
+    """Returns sizes of a cLSTM block that reads features, with dropout on them."""
     return clstm(hidden, dense, dropout) | {"input_dropout": 0.3}
 
 
 def clstm(hidden: Sequence[int], dense: int, dropout: float = 0.3) -> dict[str, Any]:
-    """Sizes of a cLSTM block: units of its LSTM layers and of its dense layer; dropout rate."""
+    """Returns sizes of a cLSTM block: units of its LSTM layers and dense layer; dropout rate."""
     return {"hidden": tuple(hidden), "dense": dense, "dropout": dropout}
 
 

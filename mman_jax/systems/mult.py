@@ -129,11 +129,11 @@ class MulT(System):
     def __call__(
         self, inputs: Inputs, state: Any = None, train: bool = False
     ) -> tuple[dict[str, Array], dict[str, Array]]:
-        """`answer`'s logits [B, U, C]; see `System.__call__`. Over frames there is no state.
+        """Computes logits [B, U, C] of `answer`; see `System.__call__`.
 
-        The state, float32: cells of the conversation so far [B]; of its last W cells which
-        modalities were there [B, W, M], their embeddings [B, W, M, d], and what each layer read
-        in which a modality looks at itself, [B, M, L, W, (M - 1) d].
+        The state, float32: cells of the conversation so far [B]; of its last W cells the present
+        modalities [B, W, M], their embeddings [B, W, M, d], and the inputs [B, M, L, W, (M - 1) d]
+        of each layer in which a modality attends to itself. Over frames there is none.
         """
         logits, state = self.answer(inputs, state, train)
         return {"answer": logits}, state
@@ -186,7 +186,7 @@ class _Network(nn.Module):
         return logits, kept
 
     def _of_frames(self, features, train, present):
-        """Logits [B, U, C] of utterances by their own frames [B, U, F, D]."""
+        """Computes logits [B, U, C] of utterances from their frames [B, U, F, D]."""
         if self.is_initializing():
             self._initialise_encoders()
         cells = {m: flat(features[m], present.get(m)) for m in self.modalities}
@@ -226,8 +226,7 @@ class _Network(nn.Module):
         self._encoders("own", self._own_layers, axes)(x, None, seen[0], None, None)
 
     def _encoder(self, name, layers, number, x, source, seen, rate, train):
-        """One of several encoders of one shape, on sequences whose lengths are those of no other
-        pair: with its share of their parameters."""
+        """Runs one of several encoders of equal shapes, on sequences of lengths of their own."""
         shared = self.variables["params"][name]
         own = {"params": jax.tree.map(lambda leaf: leaf[number], shared)}
         rates = (self.relu_dropout, self.residual_dropout)
@@ -237,7 +236,7 @@ class _Network(nn.Module):
         return encoder.apply(own, x, source, seen, rate, rngs=keys)[0]
 
     def _embed(self, features, position, there, train):
-        """Projected and placed, [B, U, M, d]; a cell without the modality is zero."""
+        """Returns projections with positions, [B, U, M, d]; zero where a modality is missing."""
         found = [
             self._project(m, features[m], there[..., number], train)
             for number, m in enumerate(self.modalities)
@@ -245,7 +244,7 @@ class _Network(nn.Module):
         return self._place(jnp.stack(found, axis=2), position[:, :, None], there)
 
     def _project(self, modality, x, there, train):
-        """A modality in `units` features."""
+        """Projects a modality to `units` features."""
         x = jnp.where(there[..., None], x, 0)
         if modality == self.language:
             x = self._drop(x, self.embed_dropout, train)
@@ -254,12 +253,12 @@ class _Network(nn.Module):
         return x
 
     def _place(self, x, position, there):
-        """With the position of each cell, zero where nothing is there."""
+        """Adds the position of each cell; zero where it is missing."""
         placed = math.sqrt(self.units) * x + sinusoids(position + 1, self.units)
         return jnp.where(there[..., None], placed, 0)
 
     def _cross(self, embedded, sources, seen, known, train):
-        """What each target found at its sources, one after the other: [M, B, U, (M - 1) d]."""
+        """Attends from each target to its sources; concatenated, [M, B, U, (M - 1) d]."""
         names = self.modalities
         targets, others = zip(*_pairs(len(names)), strict=True)
         x, source = (
@@ -275,7 +274,7 @@ class _Network(nn.Module):
         return jnp.moveaxis(found, 1, 3).reshape(len(names), *found.shape[2:4], -1)
 
     def _own(self, crossed, back, kept, train):
-        """Each target after it looked at itself, and what is kept of it."""
+        """Attends from each target to itself; also returns the cells to cache."""
         size = crossed.shape[-1]
         placed = math.sqrt(size) * crossed + sinusoids(back.position + 1, size)
         placed = self._drop(placed, self.embed_dropout, train)
@@ -316,7 +315,7 @@ def _pairs(count: int) -> list[tuple[int, int]]:
 
 
 def flat(x: Array, present: Array | None) -> tuple[Array, Array]:
-    """Frames [B, U, F, D] as sequences [B * U, F, D], and where there is one, [B * U, F] bool.
+    """Returns frames [B, U, F, D] as sequences [B * U, F, D], and their mask [B * U, F].
 
     Args:
         x: the frames, those of an utterance first, then padding.
@@ -328,8 +327,8 @@ def flat(x: Array, present: Array | None) -> tuple[Array, Array]:
 
 
 def lenient(target: Array, source: Array, cells: int, others: int) -> Array:
-    """Whom each cell of a target may look at: those before it, and as many more as the lengths of
-    the two differ by. With equal lengths none is later; with others some are.
+    """Returns which source cells each target cell sees: the earlier ones, and as many later ones as
+    the lengths differ by.
 
     Args:
         target: [B] int, lengths.
@@ -352,7 +351,7 @@ def lenient(target: Array, source: Array, cells: int, others: int) -> Array:
 
 
 def last(x: Array, lengths: Array) -> Array:
-    """What stands at the last of so many cells, [B, D] of [B, U, D]; 0 where there is none."""
+    """Returns the last cell [B, D] of sequences [B, U, D]; 0 for a length of 0."""
     index = jnp.maximum(lengths - 1, 0)[:, None, None]
     found = jnp.take_along_axis(x, index, axis=1)[:, 0]
     return jnp.where(lengths[:, None] > 0, found, 0)

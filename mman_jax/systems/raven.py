@@ -81,11 +81,11 @@ class RAVEN(System):
     def __call__(
         self, inputs: Inputs, state: Any = None, train: bool = False
     ) -> tuple[dict[str, Array], Any]:
-        """Logits [B, U, C] of `answer`; see `System.__call__`.
+        """Computes logits [B, U, C] of `answer`; see `System.__call__`.
 
         A modality other than the pivot may have frames, [B, U, F, D], and its `present` is then
-        [B, U, F]. Where nothing is there to shift a word it passes unchanged; where the pivot is
-        missing the state does. It sows the shifted words [B, U, D] as `shifted` into
+        [B, U, F]. If all other modalities are missing, a word is not shifted; if the pivot is
+        missing, the state passes unchanged. It sows the shifted words [B, U, D] as `shifted` into
         `intermediates`.
         """
         features, _, reset, present = inputs
@@ -94,8 +94,8 @@ class RAVEN(System):
             return nn.Dropout(self.dropout, deterministic=not train)(x)
 
         pivot = find_pivot(self.pivot, self.modalities)
-        there, word = present.get(pivot), features[pivot]
-        word = word if there is None else jnp.where(there[..., None], word, 0)
+        mask, word = present.get(pivot), features[pivot]
+        word = word if mask is None else jnp.where(mask[..., None], word, 0)
         gated: list[Array] = []
         moved: list[Array] = []
         for m in self.modalities:
@@ -106,10 +106,10 @@ class RAVEN(System):
                 x, known = x[:, :, None], known if known is None else known[..., None]
             x = x if known is None else jnp.where(known[..., None], x, 0)
             x = nn.Dense(self.projection, name=f"project_{m}")(drop(x))
-            own = FramesLSTM(self.frames, name=f"frames_{m}")
-            _, (heard, _) = own(x, jnp.zeros(x.shape[:3], bool), known)
-            both = jnp.concatenate([heard, word], axis=-1)
-            gated.append(self.gate(nn.Dense(1, name=f"gate_{m}")(both)) * heard)
+            lstm = FramesLSTM(self.frames, name=f"frames_{m}")
+            _, (embedding, _) = lstm(x, jnp.zeros(x.shape[:3], bool), known)
+            both = jnp.concatenate([embedding, word], axis=-1)
+            gated.append(self.gate(nn.Dense(1, name=f"gate_{m}")(both)) * embedding)
             moved.append(None if known is None else known.any(-1, keepdims=True))
         shift = nn.Dense(word.shape[-1], name="shift")(jnp.concatenate(gated, axis=-1))
         shift = self.cap(shift, word)
@@ -117,19 +117,19 @@ class RAVEN(System):
             shift = jnp.where(jnp.any(jnp.stack(moved), axis=0), shift, 0)
         word = word + shift
         self.sow("intermediates", "shifted", word)
-        found, last = LSTM(self.hidden, name="lstm")(drop(word), reset, there, state)
-        return {"answer": nn.Dense(self.outputs, name="answer")(found)}, last
+        hidden, last = LSTM(self.hidden, name="lstm")(drop(word), reset, mask, state)
+        return {"answer": nn.Dense(self.outputs, name="answer")(hidden)}, last
 
     def gate(self, score: Array) -> Array:
-        """How far a modality is let through, of the dense layer's score."""
+        """Returns the share of a modality that passes, from the dense layer's score."""
         return nn.sigmoid(score)
 
     def cap(self, shift: Array, word: Array) -> Array:
-        """The shift [..., D], no longer than `beta` times the word [..., D] is."""
+        """Shortens the shift [..., D] to at most `beta` times the length of the word [..., D]."""
         longest = self.beta * _length(word)
         return jnp.minimum(longest / _length(shift), 1) * shift
 
 
 def _length(x: Array) -> Array:
-    """[..., D] to [..., 1]; its gradient is finite, also where all is zero."""
+    """Returns the length [..., 1] of vectors [..., D]; its gradient is finite also at zero."""
     return jnp.sqrt(jnp.maximum(jnp.sum(x * x, axis=-1, keepdims=True), _TINY))

@@ -87,16 +87,16 @@ class Rozgic(Estimator):
         variance = float(vectors.var()) or 1.0
         gamma = np.float32(self.gamma or 1 / (vectors.shape[1] * variance))
         machines = [_node(svm, self.cost, gamma, vectors, classes, s) for s in nodes(self.outputs)]
-        found = {
+        arrays = {
             name: np.stack(values).astype(np.float32)
             for name, values in zip(_OF_NODES, zip(*machines, strict=True), strict=True)
         }
-        return {"vectors": vectors, "gamma": gamma, **found}
+        return {"vectors": vectors, "gamma": gamma, **arrays}
 
     def logits(
         self, fitted: Mapping[str, np.ndarray], features: Mapping[str, np.ndarray]
     ) -> np.ndarray:
-        """Log probabilities [N, C] float32; see `Estimator.logits`. Needs NumPy alone."""
+        """Computes log probabilities [N, C] float32 with NumPy only; see `Estimator.logits`."""
         x, vectors = self._join(features), fitted["vectors"]
         squares = (x**2).sum(1)[:, None] + (vectors**2).sum(1) - 2 * x @ vectors.T
         kernel = np.exp(-fitted["gamma"] * np.maximum(squares, 0))
@@ -126,7 +126,7 @@ class Rozgic(Estimator):
 
 
 def splits(members: tuple[int, ...]) -> list[Split]:
-    """The ways to split classes in two; the first side has the first class.
+    """Returns the ways to split classes in two; the first side has the first class.
 
     Examples:
         >>> splits((0, 1, 2))
@@ -142,7 +142,7 @@ def splits(members: tuple[int, ...]) -> list[Split]:
 
 
 def nodes(classes: int) -> list[Split]:
-    """All splits of all sets of classes, the smaller sets first."""
+    """Returns all splits of all sets of classes, the smaller sets first."""
     sets = (
         s for size in range(2, classes + 1) for s in itertools.combinations(range(classes), size)
     )
@@ -150,7 +150,7 @@ def nodes(classes: int) -> list[Split]:
 
 
 def trees(classes: int) -> int:
-    """How many trees so many classes have: the product of the odd numbers up to 2 C - 3.
+    """Counts the trees of C classes: the product of the odd numbers up to 2 C - 3.
 
     Examples:
         >>> [trees(c) for c in (1, 2, 3, 4, 5)]
@@ -160,8 +160,8 @@ def trees(classes: int) -> int:
 
 
 def ensemble(first: np.ndarray, classes: int) -> np.ndarray:
-    """The mean over all trees, without listing them: a set's is that over its splits, each
-    weighted by how many trees have it.
+    """Averages over all trees, without listing them: a set averages over its splits, each weighted
+    by the number of its trees.
 
     Args:
         first: [N, nodes], each node's probability of its first side, in the order of `nodes`.
@@ -187,34 +187,35 @@ def _node(
     svm: Any, cost: float, gamma: Any, vectors: np.ndarray, classes: np.ndarray, split: Split
 ) -> tuple[np.ndarray, float, float, float]:
     """Weights [N], offset, slope and shift of one node."""
-    own = np.flatnonzero(np.isin(classes, split[0] + split[1]))
-    first = np.isin(classes[own], split[0])
+    subset = np.flatnonzero(np.isin(classes, split[0] + split[1]))
+    first = np.isin(classes[subset], split[0])
     weights = np.zeros(len(vectors))
     if first.all() or not first.any():
-        sure = 0.0 if not len(own) else _SURE if first.all() else -_SURE
+        sure = 0.0 if not len(subset) else _SURE if first.all() else -_SURE
         return weights, 0.0, 0.0, sure
-    whole = svm(C=cost, gamma=gamma).fit(vectors[own], first)
-    weights[own[whole.support_]] = whole.dual_coef_[0]
-    values = _held_out(svm(C=cost, gamma=gamma), whole, vectors[own], first)
-    return weights, float(whole.intercept_[0]), *_platt(values, first)
+    machine = svm(C=cost, gamma=gamma).fit(vectors[subset], first)
+    weights[subset[machine.support_]] = machine.dual_coef_[0]
+    values = _holdout_values(svm(C=cost, gamma=gamma), machine, vectors[subset], first)
+    return weights, float(machine.intercept_[0]), *_platt(values, first)
 
 
-def _held_out(machine: Any, whole: Any, x: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """Values of utterances that the machine was not trained on, fold by fold."""
+def _holdout_values(machine: Any, full: Any, x: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """Computes values of utterances that the machine was not trained on, fold by fold."""
     folds = min(_FOLDS, int(first.sum()), int((~first).sum()))
     if folds < 2:
-        return whole.decision_function(x)
+        return full.decision_function(x)
     fold = np.empty(len(x), int)
     for side in (first, ~first):
         fold[side] = np.arange(side.sum()) % folds
     values = np.empty(len(x))
-    for held in (fold == number for number in range(folds)):
-        values[held] = machine.fit(x[~held], first[~held]).decision_function(x[held])
+    for holdout in (fold == number for number in range(folds)):
+        machine.fit(x[~holdout], first[~holdout])
+        values[holdout] = machine.decision_function(x[holdout])
     return values
 
 
 def _platt(values: np.ndarray, first: np.ndarray) -> tuple[float, float]:
-    """Slope and shift of the logit, by greatest likelihood of smoothed targets (Platt 1999)."""
+    """Fits slope and shift of the logit to smoothed targets, by maximum likelihood (Platt 1999)."""
     ones, zeros = first.sum(), (~first).sum()
     target = np.where(first, (ones + 1) / (ones + 2), 1 / (zeros + 2))
 

@@ -158,15 +158,15 @@ class Configurable:
             raise InputError("modalities", found, f"two or more for {cls.__name__}")
         defaults, types = cls.defaults(), typing.get_type_hints(cls, include_extras=True)
         values = {}
+        pivot = find_pivot(settings.get("pivot", ""), modalities) if "pivot" in defaults else None
         for name, value in settings.items():
             if name not in defaults:
                 raise InputError(f"network.{name}", "unknown", nearest(name, defaults))
             values[name] = _convert(f"network.{name}", value, types[name])
             if isinstance(defaults[name], dict) and "default" in defaults[name]:
                 for modality in modalities:
-                    of_modality(f"network.{name}", values[name], modality)
-        if "pivot" in values:
-            find_pivot(values["pivot"], modalities)
+                    if modality != pivot:
+                        of_modality(f"network.{name}", values[name], modality)
         make: Any = cls  # the constructor of a dataclass that a subclass declares
         return make(modalities=tuple(modalities), outputs=outputs, **values)
 

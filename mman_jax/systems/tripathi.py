@@ -116,10 +116,10 @@ class Tripathi(System):
             return {"answer": self._of_frames(features, train, present)}, ()
         branches = []
         for m in self.modalities:
-            there = present[m][..., None] if m in present else True
-            found = self.linear[m](jnp.where(there, features[m], 0))
-            found = jnp.where(there, found, 0)  # without the bias, too
-            branches.append(self.drop(found, deterministic=not train))
+            mask = present[m][..., None] if m in present else True
+            hidden = self.linear[m](jnp.where(mask, features[m], 0))
+            hidden = jnp.where(mask, hidden, 0)  # also without the bias
+            branches.append(self.drop(hidden, deterministic=not train))
         hidden = nn.relu(self.dense(nn.relu(jnp.concatenate(branches, axis=-1))))
         return {"answer": self.answer(self.drop(hidden, deterministic=not train))}, ()
 
@@ -127,9 +127,9 @@ class Tripathi(System):
         branches = []
         for m in self.modalities:
             x = features[m]
-            there = present.get(m, jnp.ones(x.shape[:3], bool))
-            found = self.branch[m](jnp.where(there[..., None], x, 0), there, train)
-            branches.append(jnp.where(there.any(-1, keepdims=True), found, 0))
+            mask = present.get(m, jnp.ones(x.shape[:3], bool))
+            output = self.branch[m](jnp.where(mask[..., None], x, 0), mask, train)
+            branches.append(jnp.where(mask.any(-1, keepdims=True), output, 0))
         hidden = nn.relu(self.dense(nn.relu(jnp.concatenate(branches, axis=-1))))
         return self.answer(hidden)
 
@@ -163,9 +163,9 @@ class _Recurrent(nn.Module):
         """Reads frames [B, U, F, D] with `present` [B, U, F]; returns [B, U, units]."""
         drop = nn.Dropout(self.dropout, deterministic=not train)
         starts = jnp.zeros(present.shape, bool)
-        found, _ = FramesLSTM(self.hidden, name="lstm_0")(frames, starts, present)
-        _, (found, _) = FramesLSTM(self.hidden, name="lstm_1")(drop(found), starts, present)
-        return nn.Dense(self.units, name="linear")(drop(found))
+        hidden, _ = FramesLSTM(self.hidden, name="lstm_0")(frames, starts, present)
+        _, (hidden, _) = FramesLSTM(self.hidden, name="lstm_1")(drop(hidden), starts, present)
+        return nn.Dense(self.units, name="linear")(drop(hidden))
 
 
 class _Attended(nn.Module):
@@ -189,12 +189,12 @@ class _Attended(nn.Module):
         drop = nn.Dropout(self.dropout, deterministic=not train)
         frames, present = _fitted(frames, present, self.frames)
         starts = jnp.zeros(present.shape, bool)
-        found, _ = FramesLSTM(self.hidden, name="lstm")(frames, starts, present)
-        flat = found.reshape(-1, *found.shape[2:])
+        hidden, _ = FramesLSTM(self.hidden, name="lstm")(frames, starts, present)
+        flat = hidden.reshape(-1, *hidden.shape[2:])
         decoder = _AttentionDecoder(self.hidden, name="decoder")
-        found = decoder(drop(flat), present.reshape(flat.shape[:2]))
-        found = drop(found).reshape(*present.shape[:2], -1)
-        return nn.Dense(self.units, name="linear")(found)
+        hidden = decoder(drop(flat), present.reshape(flat.shape[:2]))
+        hidden = drop(hidden).reshape(*present.shape[:2], -1)
+        return nn.Dense(self.units, name="linear")(hidden)
 
 
 class _Convolved(nn.Module):
@@ -221,8 +221,8 @@ class _Convolved(nn.Module):
         for number, channels in enumerate(self.channels):
             x = nn.Conv(channels, (3, 3), strides=(2, 2), name=f"convolution_{number}")(x)
             x = nn.relu(nn.Dropout(self.dropout, deterministic=not train)(x))
-        found = x.reshape(*present.shape[:2], -1)
-        return nn.Dense(self.units, name="linear")(found)
+        hidden = x.reshape(*present.shape[:2], -1)
+        return nn.Dense(self.units, name="linear")(hidden)
 
 
 class _AttentionDecoder(nn.Module):
@@ -247,14 +247,14 @@ class _AttentionDecoder(nn.Module):
 
     @nn.compact
     def __call__(self, frames: Array, present: Array) -> Array:
-        """Outputs of all steps; frames that are not there are not weighed.
+        """Computes the outputs of all steps; missing frames have no weight.
 
         Args:
-            frames: [B, F, D] float32, those that are there first.
+            frames: [B, F, D] float32, the present ones first.
             present: [B, F] bool.
 
         Returns:
-            [B, F, H] float32, F steps whatever is there.
+            [B, F, H] float32, always F steps.
         """
         size, units = frames.shape[-1], self.units
         zeros = nn.initializers.zeros_init()
@@ -274,10 +274,10 @@ class _AttentionDecoder(nn.Module):
             state, output = carry
             scores = jnp.tanh((state @ asked)[:, None] + heard) @ score
             context = jnp.einsum("bf,bfd->bd", weigh(scores, present), frames)
-            given = output @ of_output + context @ of_context + bias
-            own = given[:, : 2 * units] + state @ gates
-            reset, update = jnp.split(nn.sigmoid(own), 2, axis=-1)
-            candidate, answer = jnp.split(given[:, 2 * units :], 2, axis=-1)
+            inputs = output @ of_output + context @ of_context + bias
+            gate = inputs[:, : 2 * units] + state @ gates
+            reset, update = jnp.split(nn.sigmoid(gate), 2, axis=-1)
+            candidate, answer = jnp.split(inputs[:, 2 * units :], 2, axis=-1)
             answer = nn.softmax(answer + state @ for_output)
             candidate = jnp.tanh(candidate + (reset * state) @ for_candidate)
             return ((1 - update) * state + update * candidate, answer), answer
@@ -289,7 +289,7 @@ class _AttentionDecoder(nn.Module):
 
 
 def _fitted(frames: Array, present: Array, count: int) -> tuple[Array, Array]:
-    """The first so many of frames [B, U, F, D] and of `present` [B, U, F], padded where fewer."""
+    """Returns the first `count` of frames [B, U, F, D] and of `present` [B, U, F], padded."""
     frames, present = frames[:, :, :count], present[:, :, :count]
     more = (0, count - present.shape[2])
     padded = jnp.pad(frames, ((0, 0), (0, 0), more, (0, 0)))

@@ -50,10 +50,10 @@ CHECKS = (
     *(check_shapes, check_dropout, check_stages, check_padding, check_packing, check_causality),
     *(check_streaming, check_missing_modalities, check_gradients, check_life_cycle),
 )
-"""What `check_system` checks of a network, in order."""
+"""The checks of networks by `check_system`, in order."""
 
 ESTIMATOR_CHECKS = (check_estimator, check_life_cycle)
-"""What it checks of an estimator."""
+"""The checks of estimators."""
 
 
 def check_system(

@@ -1,4 +1,4 @@
-"""The life of a system: trained, frozen, resumed, saved, loaded and exported."""
+"""Life cycle of a system: trained, frozen, resumed, saved, loaded and exported."""
 
 import importlib.util
 import tempfile
@@ -106,7 +106,7 @@ def _check_export(case: Case, model: Model, corpus: Corpus, probabilities: np.nd
 
 
 def _corpus(case: Case) -> Corpus:
-    """A random corpus of all three parts, where every modality is missing at times."""
+    """Returns a random corpus of all three parts, where every modality is sometimes missing."""
     random, split = np.random.default_rng(case.seed), [p for p in _LENGTHS for _ in _LENGTHS[p]]
     lengths = np.array([n for part in _LENGTHS.values() for n in part], np.int32)
     count = lengths.sum()

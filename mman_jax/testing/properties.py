@@ -213,7 +213,7 @@ def check_estimator(case: Case) -> None:
 
 
 def _dropout_rates(settings: Any, named: bool = False) -> list[float]:
-    """The numbers of all settings that have `dropout` in their name, or in that of their table."""
+    """Returns all numbers among settings that have `dropout` in their name or their table's."""
     if hasattr(settings, "items"):
         pairs = settings.items()
         return [r for k, v in pairs for r in _dropout_rates(v, named or "dropout" in str(k))]

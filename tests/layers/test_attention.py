@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mman_jax.layers.attention import MultiModalAttention
+from mman_jax.layers.attention import MultiModalAttention, band, keep
 from tests.layers import references
 
 # Not in alphabetical order, which is the order that jit gives a mapping's keys.
@@ -170,3 +170,41 @@ def test_the_others_weights_are_those_of_a_softmax_without_the_missing_one(share
         expected = kept / kept.sum(-1, keepdims=True)
         np.testing.assert_allclose(fewer[:, :, query][..., [0, 2]], expected, rtol=1e-5)
     np.testing.assert_allclose(fewer[:, :, 1][..., [0, 2]], 0.5)  # its own query asks nothing
+
+
+RESET = np.array([[False, False, True, False]])
+
+
+def test_a_row_that_goes_on_sees_what_was_kept_of_its_own_conversation():
+    # Three cells are kept, two of them of this conversation; a cell sees three.
+    found = band(RESET, window=3, count=np.array([2.0]))
+    assert found.seen[0].astype(int).tolist() == [
+        [0, 1, 1, 1, 0, 0, 0],
+        [0, 0, 1, 1, 1, 0, 0],
+        [0, 0, 0, 0, 0, 1, 0],
+        [0, 0, 0, 0, 0, 1, 1],
+    ]
+    assert found.position[0].tolist() == [2, 3, 0, 1]
+    assert found.count.tolist() == [2]
+
+
+def test_a_conversation_longer_than_the_band_counts_on():
+    found = band(np.zeros((1, 1), bool), window=2, count=np.array([7.0]))
+    assert found.seen[0].astype(int).tolist() == [[0, 1, 1]]
+    assert (found.position.tolist(), found.count.tolist()) == ([[7]], [8])
+
+
+def test_ahead_it_sees_as_many_later_cells():
+    found = band(RESET, window=2, ahead=True)
+    assert found.seen[0].astype(int).tolist() == [
+        [1, 1, 0, 0],
+        [1, 1, 0, 0],
+        [0, 0, 1, 1],
+        [0, 0, 1, 1],
+    ]
+
+
+def test_the_last_cells_are_kept_also_of_a_row_shorter_than_the_band():
+    cells = np.arange(1, 5, dtype="f4").reshape(1, 4, 1)
+    assert keep(None, cells[:, :2], 3)[0, :, 0].tolist() == [0, 1, 2]
+    assert keep(cells[:, :3], cells[:, 3:], 3)[0, :, 0].tolist() == [2, 3, 4]
