@@ -5,12 +5,10 @@ The public API. Nothing here reads flags, writes files unasked, or prints.
 
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.parts import Parts, prepare
-from mman_jax.data.protocols import Task, tasks
 from mman_jax.data.readers.read import read_corpus
 from mman_jax.data.synthetic.process import synthetic_corpus
 from mman_jax.data.synthetic.words import words_corpus
 from mman_jax.errors import InputError
-from mman_jax.evaluation import metrics
 from mman_jax.inference.answerer import Answer, Answerer
 from mman_jax.inference.model import Model
 from mman_jax.layers.attention import MultiModalAttention
@@ -19,6 +17,7 @@ from mman_jax.layers.tower import ContextualLSTM, LateFusion, Tower
 from mman_jax.systems import SYSTEMS, build
 from mman_jax.systems.base import Stage, System
 from mman_jax.systems.mman import MMAN
+from mman_jax.tasks import Task, metrics, tasks
 from mman_jax.training.mesh import make_mesh
 from mman_jax.training.outcome import Outcome, Snapshot
 from mman_jax.training.trainer import Trainer

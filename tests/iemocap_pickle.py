@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mman_jax.data.protocols import TABLE_1
+from mman_jax.data.label_names import TABLE_1
 
 LENGTHS = json.loads(
     (Path(__file__).parents[1] / "experiments/benchmark/iemocap_lengths.json").read_text()

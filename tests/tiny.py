@@ -10,11 +10,11 @@ from ml_collections import ConfigDict
 
 from configs import mman
 from mman_jax.data.parts import prepare
-from mman_jax.data.protocols import tasks
 from mman_jax.data.synthetic import process
 from mman_jax.study.plan import recipe_of
 from mman_jax.systems import SYSTEMS, build
 from mman_jax.systems.base import Stage, System
+from mman_jax.tasks import tasks
 from mman_jax.training import mesh as parallel
 from mman_jax.training.trainer import Trainer
 from mman_jax.trial.config import network as settings

@@ -14,7 +14,8 @@ from mman_jax.data import batching, scaling, splits
 from mman_jax.data.readers import bc_lstm, dialogue_rnn, npz
 from mman_jax.features.extraction import Extraction
 from mman_jax.inference.answerer import Answerer
-from mman_jax.training import objectives, optimizer
+from mman_jax.tasks import losses
+from mman_jax.training import optimizer
 from mman_jax.training.stage import StageTraining
 from mman_jax.training.state import Selection
 from mman_jax.training.trainer import Trainer
@@ -114,7 +115,7 @@ def _training(canvas: "_Canvas") -> None:
     canvas.band(2, 22, ANSWERS, _package(Answerer), "", left=106)
     canvas.arrow([(131.5, 39.8), (131.5, 23.5), (20, 23.5), (20, 17.5)], TRAINING)
     lines = [
-        f"each tower by its own {_named(objectives.cross_entropy)}",
+        f"each tower by its own {_named(losses.cross_entropy)}",
         "clipping and AdamW a tower",
         f"{_named(Selection.keep_best)}: an epoch a tower",
     ]

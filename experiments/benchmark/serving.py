@@ -22,9 +22,9 @@ from experiments.benchmark.measure import measurement
 from experiments.benchmark.peers import CLASSES, DIMS
 from mman_jax.data.scaling import Scaling
 from mman_jax.errors import InputError
-from mman_jax.evaluation.metrics import METRICS
 from mman_jax.inference.model import Model
 from mman_jax.systems import build
+from mman_jax.tasks.metrics import METRICS
 
 CONVERSATIONS, RATE, SECONDS = 500, 2500, 10
 _SOAK, _LIFE = 200_000, 40  # utterances in all, and of one conversation

@@ -19,7 +19,7 @@ from mman_jax.cli.terminal.config import local_path
 from mman_jax.cli.terminal.screen import Screen
 from mman_jax.files.lock import alone
 from mman_jax.files.whole import write_whole
-from mman_jax.report import crossing, html, markdown
+from mman_jax.report import comparison, html, markdown
 from mman_jax.study import crossed, jobs
 from mman_jax.training.mesh import use_cache
 from mman_jax.trial.folder import to_json
@@ -46,9 +46,9 @@ def main() -> None:
         with command.named_flags("corpora"):
             results = crossed.run(settings, corpora, workdir, screen, processes, cache, again)
         for metric in ("accuracy", "unweighted_recall"):
-            table = crossing.table(results, metric)
+            table = comparison.cross_table(results, metric)
             screen.listing(table.caption, table.head, table.plain)
-        document = crossing.document(results)
+        document = comparison.cross_document(results)
         write_whole(workdir / "cross.html", html.render(document).encode())
         write_whole(workdir / "cross.md", markdown.render(document).encode())
         write_whole(workdir / "cross.json", to_json(results))

@@ -23,7 +23,6 @@ from mman_jax.study import recipe
 from mman_jax.study.folds import prepare_inner
 from mman_jax.study.sweep import Budget, Sweep, format_settings, load_optuna
 from mman_jax.systems import use
-from mman_jax.training import objectives
 from mman_jax.training.mesh import use_cache
 from mman_jax.trial import folder
 from mman_jax.trial.config import title as name_of
@@ -51,11 +50,6 @@ _JOBS = flags.DEFINE_integer("jobs", 1, "Trials that run side by side.", 1)
 _SEED = command.seed_flag("Random seed of the search.")
 _CACHE = command.cache_flag()
 _DEFAULT_TRIALS, _SHOWN = 40, 10
-_UNITS = {
-    "l1": "deviations of the training part",
-    "mse": "squared deviations of the training part",
-    "ccc": "1 - CCC",
-}
 
 
 def main() -> None:
@@ -92,8 +86,7 @@ def _sweep() -> None:
         for sentence in inner.about:
             screen.line(sentence)
         best = sweep.run(_open(storage), screen)
-        numbers = bool(inner.task.targets)
-        unit = _UNITS[start.train.loss or objectives.DEFAULT] if numbers else "nats"
+        unit = inner.task.objective(start.train).unit
         for head, studied in sweep.tables:
             _show(screen, head, studied, unit)
         corpus = pathlib.Path(start.data.path).name if start.data.path else "the synthetic corpus"

@@ -1,4 +1,4 @@
-"""Names of labels: IEMOCAP's emotions, their synonyms, and maps to other names."""
+"""Names of labels: IEMOCAP's emotions, their synonyms and counts, and maps to other names."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -12,6 +12,10 @@ from mman_jax.types import UNSCORED
 EMOTIONS = ("happy", "sad", "neutral", "angry", "excited", "frustrated")
 """IEMOCAP's six labels, in the order of the public pickles."""
 
+TABLE_1 = {"train": (504, 839, 1324, 933, 742, 1468), "test": (144, 245, 384, 170, 299, 381)}
+"""Utterances of each emotion in the paper's Table 1."""
+
+_CONVERSATIONS = {"train": 120, "test": 31}
 _SYNONYMS = {
     "hap": "happy",
     "happiness": "happy",
@@ -36,6 +40,42 @@ def emotion(label_name: str) -> str:
     """
     lowered = label_name.strip().lower()
     return _SYNONYMS.get(lowered, lowered)
+
+
+def is_iemocap(corpus: Corpus) -> bool:
+    """Returns whether the corpus has IEMOCAP's six labels."""
+    return sorted(emotion(name) for name in corpus.label_names) == sorted(EMOTIONS)
+
+
+def check_table_1(corpus: Corpus) -> str | None:
+    """Compares IEMOCAP's standard corpus with the counts of the paper's Table 1.
+
+    The standard corpus has the six labels, ids that start with Ses0, and 120 training and 31 test
+    conversations.
+
+    Returns:
+        A sentence for people if a count differs; None if all agree, or for any other corpus.
+    """
+    if not is_iemocap(corpus) or corpus.split is None:
+        return None
+    if not all(name.startswith("Ses0") for name in corpus.conversation_ids):
+        return None
+    # A validation part is cut from the paper's training set.
+    parts = np.array([{"valid": "train"}.get(part, part) for part in corpus.split])
+    if any((parts == part).sum() != count for part, count in _CONVERSATIONS.items()):
+        return None
+    part_of_utterance = np.repeat(parts, corpus.lengths)
+    names, wrong = [emotion(name) for name in corpus.label_names], []
+    for part, counts in TABLE_1.items():
+        labels = corpus.labels[part_of_utterance == part]
+        for name, expected in zip(EMOTIONS, counts, strict=True):
+            count = int((labels == names.index(name)).sum())
+            if count != expected:
+                wrong.append(f"{part} {name} {count}, not {expected}")
+    if not wrong:
+        return None
+    place = corpus.source or "corpus"
+    return f"{place}: the utterances differ from the paper's Table 1: " + "; ".join(wrong)
 
 
 def read_map(text: str) -> dict[str, str]:

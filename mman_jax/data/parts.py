@@ -25,13 +25,13 @@ class Labeller(Protocol):
         """Names of the classes or numbers that are predicted."""
 
     @property
-    def asked(self) -> str:
+    def requirement(self) -> str:
         """What a scored utterance has, for messages."""
 
     def labels(self, corpus: Corpus) -> np.ndarray:
         """Returns the labels [N, ...] that are scored."""
 
-    def learnt(self, corpus: Corpus) -> np.ndarray:
+    def training_labels(self, corpus: Corpus) -> np.ndarray:
         """Returns the labels [N, ...] of training."""
 
 
@@ -74,7 +74,7 @@ class Parts:
         """
         corpus, packed = self.cells.corpus, {}
         for part, layout in self.layouts.items():
-            labels = task.learnt(corpus) if part == "train" else task.labels(corpus)
+            labels = task.training_labels(corpus) if part == "train" else task.labels(corpus)
             padding, items = unscored(labels.dtype), layout.conversations
             labels = labels[corpus.utterances_of(items)]
             if part == "train":
@@ -83,7 +83,7 @@ class Parts:
             if len(items) and not is_scored(labels).any():
                 raise InputError(
                     f"{self.corpus.source}, {part} part",
-                    f"no utterance of {self.cells.utterances(layout)} has {task.asked}",
+                    f"no utterance of {self.cells.utterances(layout)} has {task.requirement}",
                     f"some with {', '.join(task.classes)}",
                 )
         return packed

@@ -21,9 +21,7 @@ from jax.flatten_util import ravel_pytree
 
 from mman_jax.data.scaling import LIMIT
 from mman_jax.errors import InputError
-from mman_jax.evaluation import ratings
 from mman_jax.evaluation.calibration import temper
-from mman_jax.evaluation.metrics import METRICS
 from mman_jax.features.extraction import Extraction
 from mman_jax.files.whole import read_json
 from mman_jax.inference.answerer import check_streams, check_vectors, class_names, state_shapes
@@ -32,6 +30,7 @@ from mman_jax.layers.precision import in_standard_numbers
 from mman_jax.systems.base import System
 from mman_jax.systems.estimator import check_network
 from mman_jax.systems.step import step_seeds
+from mman_jax.tasks import from_results
 from mman_jax.types import Array, Inputs
 
 FORMAT = 1
@@ -305,9 +304,8 @@ def _numbers(array: np.ndarray) -> list[float]:
 
 
 def _scores(task: Mapping[str, Any]) -> dict[str, Any]:
-    names = (*(name for name in METRICS if name in task["test"]), "majority_accuracy")
-    if "targets" in task:
-        names = (*ratings.names(task["test"]), "mean_answer_mae")
+    kind = from_results(task)
+    names = (*kind.score_names(task["test"]), kind.constant)
     return {part: {name: task[part][name] for name in names} for part in ("validation", "test")}
 
 

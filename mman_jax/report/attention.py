@@ -1,4 +1,4 @@
-"""The report's pictures of attention: which modality each modality's query looks at."""
+"""Pictures of attention: the weight of each modality for each modality's query."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from mman_jax.report import drawing
-from mman_jax.report.drawing import COLOURS, NORMAL, SMALL, WIDTH, png
+from mman_jax.report import figures
+from mman_jax.report.figures import COLOURS, NORMAL, SMALL, WIDTH, png
 
 _OTHER = "#dddddd"
 
@@ -23,13 +23,13 @@ def by_class(
     Args:
         modalities: M names.
         maps: weights by what they are the mean of.
-        source: see `drawing.sign`.
+        source: see `figures.sign`.
     """
     side = WIDTH / (5 if len(maps) == 5 else 4)
     most = round(WIDTH / side)
-    labels = [drawing.name(name, 10) for name in modalities]
-    height = side + (0.65 if drawing.lean(labels) else 0.15)
-    figure, grid, columns = drawing.panels(len(maps), most, (side, height), "compressed")
+    labels = [figures.name(name, 10) for name in modalities]
+    height = side + (0.65 if figures.lean(labels) else 0.15)
+    figure, grid, columns = figures.panels(len(maps), most, (side, height), "compressed")
     largest = max(np.max(weights) for weights in maps.values())
     for index, (axes, (title, weights)) in enumerate(zip(grid, maps.items(), strict=True)):
         image = axes.imshow(weights, cmap="Blues", vmin=0, vmax=largest)
@@ -38,13 +38,13 @@ def by_class(
             axes.text(column, row, f"{weight:.2f}", ha="center", va="center", color=colour,
                       fontsize=NORMAL)  # fmt: skip
         first = index % columns == 0
-        drawing.name_cells(axes, labels, labels, first)
-        axes.set_title(drawing.name(title, 24), fontsize=10)
+        figures.name_cells(axes, labels, labels, first)
+        axes.set_title(figures.name(title, 24), fontsize=10)
         axes.set_xlabel("key", fontsize=NORMAL)
         if first:
             axes.set_ylabel("query", fontsize=NORMAL)
     _bar(figure, image, grid)
-    drawing.sign(figure, source)
+    figures.sign(figure, source)
     return png(figure)
 
 
@@ -65,7 +65,7 @@ def through_time(
             where there is none.
         answers: [U] of the same.
         classes: C names, which get a colour each; none: labels are numbers.
-        source: see `drawing.sign`.
+        source: see `figures.sign`.
     """
     weights = np.asarray(weights)
     count = len(modalities)
@@ -76,7 +76,7 @@ def through_time(
     utterances = len(weights)
     # Utterances are counted from 1, and each is as wide as a cell of the strip.
     edges = (0.5, utterances + 0.5)
-    names = [drawing.name(name, 12) for name in modalities]
+    names = [figures.name(name, 12) for name in modalities]
     for query, axes in enumerate(maps):
         image = axes.imshow(
             weights[:, query].T, cmap="Blues", vmin=0, vmax=weights.max(), aspect="auto",
@@ -94,7 +94,7 @@ def through_time(
     else:
         _numbers(figure, strip, labels, answers, edges)
     strip.axhline(0.5, color="white", linewidth=1.5)
-    drawing.sign(figure, source)
+    figures.sign(figure, source)
     return png(figure)
 
 
@@ -120,7 +120,7 @@ def _classes(figure, strip, labels, answers, classes, edges):
     ]
     strip.plot(wrong, [1] * len(wrong), "x", color="black", markersize=5)
     strip.set_xlabel("utterance (crossed: a wrong answer)", fontsize=NORMAL)
-    patches = [Patch(color=colours[i], label=drawing.name(c, 12)) for i, c in enumerate(classes)]
+    patches = [Patch(color=colours[i], label=figures.name(c, 12)) for i, c in enumerate(classes)]
     if any(name not in places for name in labels):
         patches.append(Patch(color=_OTHER, label="no label"))
     figure.legend(

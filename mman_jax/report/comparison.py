@@ -1,115 +1,99 @@
-"""What `mman compare` writes: from its results to a document."""
+"""Documents of `mman compare` and `mman cross`, from their results."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from mman_jax.evaluation import ratings
-from mman_jax.evaluation.metrics import names as score_names
 from mman_jax.report.document import Cell, Code, Document, Section, Table
-from mman_jax.report.numbers import (
-    count,
-    listed,
-    number,
-    p_value,
-    percent,
-    points,
-    span,
-    spread,
-)
-from mman_jax.report.sources import trained_and_tested
+from mman_jax.report.phrases import count, listed, p_value, span, trained_and_tested
+from mman_jax.tasks import from_results
+from mman_jax.tasks.score import Score, percent, spread
 
 LEVEL = 0.05
 """A corrected p-value below this stands out."""
 
+_CROSSED = ("accuracy", "unweighted_recall")
 
-def document(found: Mapping[str, Any]) -> Document:
-    """The document.
+
+def document(results: Mapping[str, Any]) -> Document:
+    """Builds the document.
 
     Args:
-        found: what `study.compared.compare` gave.
+        results: of `study.compared.compare`.
     """
     sections = (
-        Section("scores-section", "Scores", (scores(found),)),
-        Section("tests-section", "Paired tests", (tests(found),)),
-        Section("made-section", "How it was made", (Code(found["command"]),)),
+        Section("scores-section", "Scores", (scores(results),)),
+        Section("tests-section", "Paired tests", (tests(results),)),
+        Section("made-section", "How it was made", (Code(results["command"]),)),
     )
     return Document(
-        title=f"{len(found['runs'])} trials compared",
+        title=f"{len(results['runs'])} trials compared",
         warning="",
-        summary=f"All were {trained_and_tested(found['corpus'])}, protocol {found['protocol']}; "
-        f"split: {found['split']}. {' '.join(found['notes'])}".strip(),
+        summary=f"All were {trained_and_tested(results['corpus'])}, protocol "
+        f"{results['protocol']}; split: {results['split']}. {' '.join(results['notes'])}".strip(),
         sections=sections,
     )
 
 
-def scores(found: Mapping[str, Any]) -> Table:
-    """The scores of each trial."""
-    called = _called(found)
-    several = len(found["classes"]) > 1
+def scores(results: Mapping[str, Any]) -> Table:
+    """Builds the table of the scores of each trial."""
+    shown = [Score(**score) for score in results["scores"].values()]
+    several = len(results["classes"]) > 1
     rows = tuple(
         (
             run["name"] + (f", {task}" if several else ""),
             run["system"],
             listed(run["seeds"][task]),
-            *(spread(run["test"][task].get(score), _unit(score)) for score in called),
+            *(score.write_spread(run["test"][task].get(score.key)) for score in shown),
         )
-        for task in found["classes"]
-        for run in found["runs"]
+        for task in results["classes"]
+        for run in results["runs"]
     )
-    shares = "in per cent" if all(map(ratings.is_share, called)) else "Acc and F1 in per cent"
+    all_shares = all(score.is_share for score in shown)
+    shares = "in per cent" if all_shares else "Acc and F1 in per cent"
     return Table(
         "scores",
         f"Scores of the test part, {shares}, mean ± deviation over the seeds.",
-        ("trial", "system", "seeds", *called.values()),
+        ("trial", "system", "seeds", *(score.label for score in shown)),
         rows,
         words=(0, 1, 2),
     )
 
 
-def tests(found: Mapping[str, Any]) -> Table:
-    """The paired tests, a row a pair."""
-    several, score = len(found["classes"]) > 1, found["score"]
-    voted = score == "accuracy"
-    told = points if ratings.is_share(score) else number
+def tests(results: Mapping[str, Any]) -> Table:
+    """Builds the table of the paired tests, a row for each pair."""
+    several, score = len(results["classes"]) > 1, Score(**results["scores"][results["score"]])
+    voted = any("p_mcnemar" in pair for pair in results["comparisons"])
     rows = tuple(
         (
             f"{pair['first']} over {pair['second']}" + (f", {pair['task']}" if several else ""),
-            told(pair["difference"]),
-            span(pair["interval"], told),
+            score.write_gain(pair["difference"]),
+            span(pair["interval"], score.write_gain),
             p_value(pair["p_bootstrap"]),
             _marked(pair["p_bootstrap_holm"]),
             *(_of_votes(pair) if voted else ()),
         )
-        for pair in found["comparisons"]
+        for pair in results["comparisons"]
     )
-    called = _called(found)[score]
-    which = "the second trial's {} less the first's" if score == "mae" else (
-        "the first trial's {} less the second's")  # fmt: skip
+    which = f"the second trial's {score.label} less the first's"
+    if score.higher_is_better:
+        which = f"the first trial's {score.label} less the second's"
     mcnemar = (
         " McNemar's exact test is on the seeds' majority answers, utterances taken as independent."
     )
     return Table(
         "tests",
-        f"Paired tests on the test part: {which.format(called)}"
-        + (", in points." if ratings.is_share(score) else "."),
+        f"Paired tests on the test part: {which}{', in points' if score.is_share else ''}.",
         ("trials", "difference", "95 % interval", "p (bootstrap)", "Holm",
          *(("only the first right", "only the second right", "p (McNemar)", "Holm")
            if voted else ())),
         rows,
         notes=(
-            f"The interval and the first p-value are of {count(found['resamples'])} resamples of "
+            f"The interval and the first p-value are of {count(results['resamples'])} resamples of "
             f"conversations and of each trial's seeds.{mcnemar * voted} Holm's corrections are for "
             f"the {len(rows)} row{'s' * (len(rows) > 1)} of this table; in bold those below "
             f"{LEVEL}.",
         ),
     )  # fmt: skip
-
-
-def _called(found: Mapping[str, Any]) -> dict[str, str]:
-    """What each score is called, in order."""
-    given = next(iter(found["runs"][0]["test"].values()))
-    own = score_names(found["protocol"]) if "accuracy" in given else ratings.names(given)
-    return {score: own[score] for score in given}
 
 
 def _of_votes(pair: Mapping[str, Any]) -> tuple:
@@ -121,9 +105,76 @@ def _of_votes(pair: Mapping[str, Any]) -> tuple:
     )
 
 
-def _unit(score: str) -> Callable[[float], str]:
-    return percent if ratings.is_share(score) else number
-
-
 def _marked(p: float) -> Cell | str:
     return Cell(p_value(p), "strong") if p < LEVEL else p_value(p)
+
+
+def cross_document(results: Mapping[str, Any]) -> Document:
+    """Builds the document.
+
+    Args:
+        results: of `study.crossed.run`.
+    """
+    names = from_results(results).score_names()
+    sections = (
+        *(
+            Section(f"{metric}-section", f"Test {names[metric]}", (cross_table(results, metric),))
+            for metric in _CROSSED
+        ),
+        Section("corpora-section", "The corpora", (corpora(results),)),
+        Section("made-section", "How it was made", (Code(results["command"]),)),
+    )
+    labels = f" Labels: {results['label_map']}." if results["label_map"] else ""
+    return Document(
+        title=f"{results['system']} across {len(results['corpora'])} corpora",
+        warning="",
+        summary=f"{results['system']}, protocol {results['protocol']}, classes "
+        f"{listed(results['classes'])}, trained on each corpus and tested on each. Another corpus "
+        f"is scaled {results['scaled']}.{labels}",
+        sections=sections,
+    )
+
+
+def cross_table(results: Mapping[str, Any], metric: str) -> Table:
+    """A row a corpus trained on, a column a corpus tested on."""
+    names = [corpus["name"] for corpus in results["corpora"]]
+    cells = {(cell["trained"], cell["tested"]): cell["test"] for cell in results["cells"]}
+    rows = []
+    for name in names:
+        texts = {other: spread(cells[name, other][metric]) for other in names}
+        marked = [Cell(t, "strong") if other == name else t for other, t in texts.items()]
+        rows.append((name, *marked))
+    if metric == "accuracy":
+        shares = [percent(cells[name, name]["majority_accuracy"]) for name in names]
+        rows.append(("majority answer", *shares))
+    name = from_results(results).score_names()[metric]
+    return Table(
+        f"cross_{metric}",
+        f"{name[0].upper()}{name[1:]} in per cent, mean ± deviation over the seeds: a row a "
+        "corpus trained on, a column a corpus tested on; in bold its own test part.",
+        ("trained on", *(f"tested on {name}" for name in names)),
+        tuple(rows),
+    )
+
+
+def corpora(results: Mapping[str, Any]) -> Table:
+    """What was read, and what of it was scored."""
+    rows = tuple(
+        (
+            corpus["name"],
+            corpus["path"],
+            *(count(corpus["parts"][part]["utterances"]) for part in ("train", "valid", "test")),
+            corpus["split"],
+            corpus["tested_by_others"],
+            listed(results["seeds"][corpus["name"]]),
+        )
+        for corpus in results["corpora"]
+    )
+    return Table(
+        "corpora",
+        "The corpora, utterances a part, and which of them score what other corpora taught.",
+        ("corpus", "read from", "training", "validation", "test", "split", "scored for the others",
+         "seeds"),
+        rows,
+        words=(0, 1, 5, 6, 7),
+    )  # fmt: skip

@@ -1,13 +1,24 @@
-"""What the report says, in order: from results to a document."""
+"""Sections of the report in order, from results to a document."""
 
 import json
 import pathlib
 
-from mman_jax.report import analyses, beside, pictured, ratings, scores, selection, tables
-from mman_jax.report.document import Block, Code, Document, Paragraph, Section, Table
-from mman_jax.report.numbers import count, listed, percent, seconds
-from mman_jax.report.sources import trained_and_tested
-from mman_jax.report.tables import Results
+from mman_jax.report import analyses, figures, published, tables
+from mman_jax.report import attention as maps_of_attention
+from mman_jax.report.document import Block, Code, Document, Figure, Paragraph, Section, Table
+from mman_jax.report.phrases import (
+    Results,
+    count,
+    headline,
+    identifier,
+    listed,
+    of_group,
+    seconds,
+    title,
+    trained_and_tested,
+)
+from mman_jax.tasks import from_results
+from mman_jax.tasks.score import Score, percent
 
 SYNTHETIC = (
     "SYNTHETIC: every utterance was drawn by a program. Nothing here says anything about people, "
@@ -17,71 +28,46 @@ Blocks = tuple[Block, ...]
 
 
 def document(results: Results) -> Document:
-    """The whole report."""
+    """Builds the report; sections without content are left out."""
     path = pathlib.PurePath(results["corpus"]["path"]).name
-    sections = _of_targets(results) if results.get("targets") else _of_classes(results)
-    return Document(
-        title="The systems of the MMAN paper on "
-        + ("a SYNTHETIC corpus" if pictured.mark(results) else path),
-        warning=SYNTHETIC if pictured.mark(results) else "",
-        summary=_summary(results),
-        sections=tuple(section for section in sections if section.blocks),
-    )
-
-
-def _of_classes(results: Results) -> tuple[Section, ...]:
-    """The sections of a study that predicts classes."""
-    return (
+    score = headline(results)
+    by_position = score.phrase.capitalize() if score.higher_is_better else "Error"
+    sections = (
         Section("claims-section", "The paper's claims", _claims(results)),
         Section("corpus-section", "The corpus", _corpus(results)),
-        Section("systems-section", "The systems", (tables.systems(results),)),
+        Section("systems-section", "The systems", tables.systems(results)),
         Section("folds-section", "The folds", analyses.folds(results)),
         Section("tasks-section", "One class against the rest", _tasks(results)),
         Section("cited-section", "Beside other work", _cited(results)),
-        Section("confusion-section", "What is taken for what", pictured.confusion(results)),
-        Section("classes-section", "Class by class", scores.by_class(results)),
-        Section("sure-section", "Calibration", scores.calibration(results, pictured.mark(results))),
-        Section("groups-section", "Group by group", scores.by_group(results)),
+        Section("confusion-section", "What is taken for what", confusion(results)),
+        Section("classes-section", "Class by class", analyses.by_class(results)),
+        Section("sure-section", "Calibration", analyses.calibration(results, mark(results))),
+        Section("groups-section", "Group by group", analyses.by_group(results)),
         Section("tests-section", "Paired tests", _comparisons(results)),
-        Section("positions-section", "Accuracy by position", pictured.positions(results)),
-        Section("attention-section", "Attention", pictured.attention(results)),
-        Section("curves-section", "Learning curves", pictured.curves(results)),
-        Section("seeds-section", "Spread over the seeds", pictured.seeds(results)),
-        Section("selection-section", "Selecting on the test part", (selection.selection(results),)),
-        Section("refit-section", "Training again", selection.refit(results)),
+        Section("positions-section", f"{by_position} by position", positions(results)),
+        Section("attention-section", "Attention", attention(results)),
+        Section("curves-section", "Learning curves", curves(results)),
+        Section("seeds-section", "Spread over the seeds", seeds(results)),
+        Section("selection-section", "Selecting on the test part", (analyses.selection(results),)),
+        Section("refit-section", "Training again", analyses.refit(results)),
         Section("ablations-section", "Ablations", _ablations(results)),
         Section("missing-section", "With a modality missing", _missing(results)),
         Section("evidence-section", "What the evidence is", _evidence(results)),
         Section("made-section", "How it was made", _made(results)),
     )
-
-
-def _of_targets(results: Results) -> tuple[Section, ...]:
-    """The sections of a study that predicts numbers."""
-    return (
-        Section("claims-section", "The paper's claims", _claims(results)),
-        Section("corpus-section", "The corpus", _corpus(results)),
-        Section(
-            "systems-section", "The systems", (ratings.systems(results), *ratings.targets(results))
-        ),
-        Section("folds-section", "The folds", analyses.folds(results)),
-        Section("tests-section", "Paired tests", _comparisons(results)),
-        Section("positions-section", "Error by position", pictured.positions(results)),
-        Section("attention-section", "Attention", pictured.attention(results)),
-        Section("curves-section", "Learning curves", pictured.curves(results)),
-        Section("seeds-section", "Spread over the seeds", pictured.seeds(results)),
-        Section("selection-section", "Selecting on the test part", (selection.selection(results),)),
-        Section("refit-section", "Training again", selection.refit(results)),
-        Section("ablations-section", "Ablations", _ablations(results)),
-        Section("missing-section", "With a modality missing", _missing(results)),
-        Section("made-section", "How it was made", _made(results)),
+    return Document(
+        title="The systems of the MMAN paper on "
+        + ("a SYNTHETIC corpus" if mark(results) else path),
+        warning=SYNTHETIC if mark(results) else "",
+        summary=_summary(results),
+        sections=tuple(section for section in sections if section.blocks),
     )
 
 
 def _summary(results: Results) -> str:
     corpus, seeds = results["corpus"], results["seeds"]
-    many = len(tables.of_group(results, "paper"))
-    ablations, cited = (len(tables.of_group(results, group)) for group in ("ablation", "cited"))
+    many = len(of_group(results, "paper"))
+    ablations, cited = (len(of_group(results, group)) for group in ("ablation", "cited"))
     scored = len(results["utterances"]["position"])
     return (
         f"{many} systems of Pan, Luo, Yang and Li (Interspeech 2020)"
@@ -89,14 +75,15 @@ def _summary(results: Results) -> str:
         + (f" and {ablations} variants" if ablations else "")
         + f", {trained_and_tested(corpus)}: {count(corpus['utterances'])} utterances in "
         f"{count(corpus['conversations'])} conversations; {count(scored)} are scored in the test "
-        + (
-            f"part. Predicted: {listed(results['classes'])}. "
-            if results.get("targets")
-            else f"part. Protocol {results['protocol']}, classes {listed(results['classes'])}. "
-        )
+        f"part. {_predicted(results)} "
         + f"{'Seeds' if len(seeds) > 1 else 'One seed:'} {listed(seeds)}. Each seed's epoch was "
         "picked on the validation part." + _failed(results)
     )
+
+
+def _predicted(results: Results) -> str:
+    names, task = listed(results["classes"]), from_results(results)
+    return task.introduction.format(protocol=results["protocol"], names=names)
 
 
 def _failed(results: Results) -> str:
@@ -129,10 +116,12 @@ def _corpus(results: Results) -> Blocks:
         f"{count(corpus['conversations'])} conversations, {', '.join(told)}. "
         f"Features of an utterance: {sizes}. Split: {corpus['split'].rstrip('.')}."
     )
-    return Paragraph(text), (ratings if results.get("targets") else tables).corpus(results)
+    return Paragraph(text), tables.corpus(results)
 
 
 def _tasks(results: Results) -> Blocks:
+    if not published.is_comparable(results):
+        return ()
     if results["tasks"] is None:
         return (
             Paragraph(
@@ -140,12 +129,14 @@ def _tasks(results: Results) -> Blocks:
                 "corpus does not have."
             ),
         )
-    return tables.tasks(results), beside.cited_tasks()
+    return tables.tasks(results), published.cited_tasks()
 
 
 def _cited(results: Results) -> Blocks:
-    found = beside.together(results)
-    return (*((found,) if found else ()), beside.cited(results))
+    if not published.is_comparable(results):
+        return ()
+    together = published.together(results)
+    return (*((together,) if together else ()), published.cited(results))
 
 
 def _comparisons(results: Results) -> Blocks:
@@ -153,7 +144,7 @@ def _comparisons(results: Results) -> Blocks:
 
 
 def _ablations(results: Results) -> Blocks:
-    return (analyses.ablations(results),) if tables.of_group(results, "ablation") else ()
+    return (analyses.ablations(results),) if of_group(results, "ablation") else ()
 
 
 def _missing(results: Results) -> Blocks:
@@ -186,3 +177,126 @@ def _made(results: Results) -> Blocks:
         Table("versions", "What it ran on.", ("part", "version"), versions, words=(0, 1)),
         Code(settings, folded="All settings"),
     )
+
+
+def mark(results: Results) -> str:
+    """What is written across pictures; nothing where the corpus is real."""
+    return "SYNTHETIC corpus" if results["synthetic"] is not None else ""
+
+
+def confusion(results: Results) -> Blocks:
+    """What is taken for what."""
+    paper = of_group(results, "paper").values()
+    systems = [system for system in paper if "confusion" in system["test"]]
+    if not systems:
+        return ()
+    counts = {system["title"]: system["test"]["confusion"] for system in systems}
+    png = figures.confusions(counts, results["classes"], mark(results))
+    figure = Figure(
+        "confusion",
+        "Figure 3: normalised confusion matrices of the test part, all seeds summed. Each row is a "
+        "true class; the diagonal holds the recalls, in per cent.",
+        f"Confusion matrices of {listed(list(counts))}.",
+        png,
+    )
+    return figure, tables.confusion_counts(results)
+
+
+def positions(results: Results) -> Blocks:
+    """Draws scores by the utterance's place in its conversation."""
+    bins, score = analyses.bin_names(results), headline(results)
+    lines = {
+        title(results, name): values
+        for name, values in results["positions"][score.key].items()
+        if name in of_group(results, "paper")
+    }
+    if not bins or not lines:
+        return ()
+    figure = Figure(
+        "positions",
+        f"Test {score.phrase} by the utterance's place in its conversation: what the utterances "
+        "before it are worth.",
+        f"A line a system over the places {listed(bins)}.",
+        figures.positions(bins, lines, mark(results), _axis(score), score.factor),
+    )
+    return (figure, analyses.positions(results)) if score.is_share else (figure,)
+
+
+def attention(results: Results) -> Blocks:
+    """What each modality attended to: over the test part, and through one conversation."""
+    blocks = []
+    for name, system in of_group(results, "paper").items():
+        kept = system["attention"]
+        if kept is None:
+            continue
+        title, modalities, talk = system["title"], kept["modalities"], kept["conversation"]
+        maps = {"all utterances": kept["mean"], **kept["by_class"]}
+        slug, classes = identifier(name), tuple(kept["by_class"])
+        each = " and by true class" if classes else ""
+        blocks += [
+            Figure(
+                f"attention_{slug}",
+                f"{title}: mean attention weights over the test part, of all utterances{each}. "
+                "Each row is a query and sums to one.",
+                f"Attention of {title} between {listed(modalities)}, one map for all utterances"
+                + (" and one a class." if classes else "."),
+                maps_of_attention.by_class(modalities, maps, mark(results)),
+            ),
+            Figure(
+                f"conversation_{slug}",
+                f"{title}: attention weights through conversation {talk['id']}, a map a query, "
+                "with labels and answers beneath.",
+                f"Attention of {title} by utterance of one conversation of {len(talk['labels'])}.",
+                maps_of_attention.through_time(
+                    modalities,
+                    talk["weights"],
+                    talk["labels"],
+                    talk["answers"],
+                    results["classes"] if classes else (),
+                    mark(results),
+                ),
+            ),
+        ]
+    return tuple(blocks)
+
+
+def curves(results: Results) -> Blocks:
+    """The learning curves of systems and their towers."""
+    heads = []
+    for system in of_group(results, "paper").values():
+        for name, curve in system["curves"].items():
+            tower = system["towers"].get(name)
+            own = len(system["curves"]) == 1 or tower is None
+            title = system["title"] if own else f"{system['title']}: {name}"
+            heads.append(figures.Panel(title, curve, (tower or system)["best_epoch"]))
+    if not heads:
+        return ()
+    caption = (
+        "Loss by epoch, the mean over the seeds still training; a panel a system, and one each of "
+        "its towers. Ticks at the bottom: the epochs that the seeds kept."
+    )
+    alt = f"Training and validation loss of {len(heads)} systems and towers."
+    return (Figure("curves", caption, alt, figures.curves(heads, mark(results))),)
+
+
+def seeds(results: Results) -> Blocks:
+    """Draws every seed's score, and what it is to be compared with."""
+    task, score = from_results(results), headline(results)
+    values = {s["title"]: s["test"][score.key]["per_seed"] for s in results["systems"].values()}
+    lines = {task.constant_name: results[task.constant]}
+    if results["synthetic"]:
+        lines["best possible of late fusion"] = results["synthetic"]["ceiling_late_fusion"]
+        lines["best possible"] = results["synthetic"]["ceiling"]
+    figure = Figure(
+        "seeds",
+        f"Test {score.phrase} of every seed (dots) and their mean (bars).",
+        f"Test {score.phrase} of {len(values)} systems, {len(results['seeds'])} dots each.",
+        figures.seeds(values, lines, mark(results), _axis(score), score.factor),
+    )
+    return (figure,)
+
+
+def _axis(score: Score) -> str:
+    if score.is_share:
+        return f"test {score.phrase}, per cent"
+    return f"test {score.label}, in the targets' units"

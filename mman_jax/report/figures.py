@@ -1,58 +1,129 @@
-"""The report's pictures of scores: position, seeds, learning curves."""
+"""Pictures of reports: scores by position and seed, learning curves, confusion, calibration."""
 
 import dataclasses
+import io
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mman_jax.report import drawing
-from mman_jax.report.drawing import COLOURS, MARKERS, NORMAL, SMALL, WIDTH, png
+WIDTH = 10.5
+"""Inches: what a page shows without shrinking."""
+
+COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bb7733", "#777777")
+MARKERS = "osD^vP*X"
+SMALL, NORMAL = 8, 9
+
+_WHEN = {"before": ("as they are", COLOURS[1], "s"), "after": ("tempered", COLOURS[0], "o")}
 
 
-class Unit(NamedTuple):
-    """What an axis shows: its name, and what values are multiplied by."""
+def name(text: str, most: int = 16) -> str:
+    """A name that fits, and that matplotlib takes as it is: no mathematics between dollars."""
+    text = " ".join(str(text).split())
+    text = text if len(text) <= most else text[: most - 1] + "…"
+    return text.replace("$", r"\$")
 
-    name: str
-    factor: float
+
+def panels(
+    count: int, most: int, size: tuple[float, float], layout: str = "constrained"
+) -> tuple[Figure, list[Axes], int]:
+    """A figure of `count` panels of a width and height in inches, its panels, and its columns.
+
+    Rows are as full as can be, with at most `most` panels each.
+    """
+    rows = math.ceil(count / most)
+    columns = math.ceil(count / rows)
+    # Names at the left and a bar at the right take much of a figure of few panels.
+    few = columns < most
+    width = min(columns * size[0] + 0.9 * few, most * size[0])
+    figure = Figure(figsize=(width, rows * size[1] + 0.3 + 0.4 * few), layout=layout)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat[count:]:
+        axes.remove()
+    return figure, list(grid.flat[:count]), columns
 
 
-ACCURACY = Unit("test accuracy, per cent", 100.0)
-ERROR = Unit("test MAE, in the targets' units", 1.0)
+def lean(names: Sequence[str]) -> bool:
+    """Whether names beneath a panel would touch one another, upright."""
+    return len(names) * max(map(len, names)) > 28
+
+
+def name_cells(axes: Axes, rows: Sequence[str], columns: Sequence[str], first: bool) -> None:
+    """Names the rows and columns of a matrix; the rows only at the first of its neighbours."""
+    leans = lean(columns)
+    axes.set_xticks(
+        range(len(columns)),
+        columns,
+        rotation=40 if leans else 0,
+        ha="right" if leans else "center",
+        rotation_mode="anchor" if leans else "default",
+    )
+    axes.set_yticks(range(len(rows)), rows if first else [])
+    axes.tick_params(labelsize=SMALL, left=first)
+
+
+def sign(figure: Figure, source: str) -> None:
+    """Writes beneath the picture what its numbers come from, where that must be said."""
+    if source:
+        figure.supxlabel(
+            source, x=0.995, ha="right", fontsize=SMALL, color="#b00020", weight="bold"
+        )
+
+
+def open_frame(axes: Axes) -> None:
+    """Leaves out the lines at the top and at the right, and shows a light grid."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=SMALL)
+
+
+def png(figure: Figure) -> bytes:
+    """The picture as bytes, the same ones each time."""
+    buffer = io.BytesIO()
+    with matplotlib.rc_context({"savefig.dpi": 150}):
+        figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
 
 
 def positions(
     bins: Sequence[str],
     accuracy: Mapping[str, Sequence[float | None]],
     source: str = "",
-    unit: Unit = ACCURACY,
+    axis: str = "test accuracy, per cent",
+    factor: float = 100.0,
 ) -> bytes:
     """Accuracy by the place of the utterance in its conversation, a line a system.
 
     Args:
         bins: what each bin is, in order.
         accuracy: shares a bin by the systems' titles; None for a bin without utterances.
-        source: see `drawing.sign`.
-        unit: of these values, where they are no accuracies.
+        source: see `sign`.
+        axis: the name of the axis of values.
+        factor: what values are multiplied by.
     """
-    figure, (axes,), _ = drawing.panels(1, 1, (WIDTH, 4.3))
+    figure, (axes,), _ = panels(1, 1, (WIDTH, 4.3))
     for index, (title, shares) in enumerate(accuracy.items()):
-        heights = [np.nan if share is None else unit.factor * share for share in shares]
+        heights = [np.nan if share is None else factor * share for share in shares]
         axes.plot(
             heights,
             color=COLOURS[index % len(COLOURS)],
             marker=MARKERS[index % len(MARKERS)],
             markersize=5,
             linewidth=1.5,
-            label=drawing.name(title, 30),
+            label=name(title, 30),
         )
     axes.set_xticks(range(len(bins)), bins)
     axes.set_xlabel("utterance of the conversation", fontsize=NORMAL)
-    axes.set_ylabel(unit.name, fontsize=NORMAL)
-    drawing.open_frame(axes)
+    axes.set_ylabel(axis, fontsize=NORMAL)
+    open_frame(axes)
     figure.legend(loc="outside right upper", fontsize=NORMAL, frameon=False)
-    drawing.sign(figure, source)
+    sign(figure, source)
     return png(figure)
 
 
@@ -60,36 +131,36 @@ def seeds(
     accuracy: Mapping[str, Sequence[float]],
     lines: Mapping[str, float],
     source: str = "",
-    unit: Unit = ACCURACY,
+    axis: str = "test accuracy, per cent",
+    factor: float = 100.0,
 ) -> bytes:
     """Every seed's test accuracy as a dot, and the mean as a bar, a row a system.
 
     Args:
         accuracy: shares a seed by the systems' titles, in order from the top.
         lines: further accuracies, as vertical lines, by what they are.
-        source: see `drawing.sign`.
-        unit: of these values, where they are no accuracies.
+        source: see `sign`.
+        axis: the name of the axis of values.
+        factor: what values are multiplied by.
     """
-    figure, (axes,), _ = drawing.panels(1, 1, (WIDTH, 0.34 * len(accuracy) + 1.1))
+    figure, (axes,), _ = panels(1, 1, (WIDTH, 0.34 * len(accuracy) + 1.1))
     for row, shares in enumerate(accuracy.values()):
-        heights = unit.factor * np.asarray(shares)
+        heights = factor * np.asarray(shares)
         # Equal seeds would hide one another: each has its own height within the row.
         offsets = np.linspace(-0.18, 0.18, len(heights)) if len(heights) > 1 else np.zeros(1)
         axes.plot(heights, row + offsets, "o", color=COLOURS[0], alpha=0.65, markersize=5)
         if len(heights) > 1:
             axes.plot([heights.mean()] * 2, [row - 0.34, row + 0.34], color="black", linewidth=2)
     for (label, share), style in zip(lines.items(), ("--", "-.", ":"), strict=False):
-        axes.axvline(
-            unit.factor * share, color="#b00020", linestyle=style, linewidth=1.2, label=label
-        )
-    axes.set_yticks(range(len(accuracy)), [drawing.name(title, 40) for title in accuracy])
+        axes.axvline(factor * share, color="#b00020", linestyle=style, linewidth=1.2, label=label)
+    axes.set_yticks(range(len(accuracy)), [name(title, 40) for title in accuracy])
     axes.set_ylim(len(accuracy) - 0.5, -0.5)
-    axes.set_xlabel(unit.name, fontsize=NORMAL)
-    drawing.open_frame(axes)
+    axes.set_xlabel(axis, fontsize=NORMAL)
+    open_frame(axes)
     axes.tick_params(axis="y", labelsize=NORMAL)
     if lines:
         figure.legend(loc="outside upper right", ncols=len(lines), fontsize=SMALL, frameon=False)
-    drawing.sign(figure, source)
+    sign(figure, source)
     return png(figure)
 
 
@@ -110,7 +181,7 @@ class Panel:
 
 def curves(heads: Sequence[Panel], source: str = "") -> bytes:
     """Loss by epoch, a small panel a system and tower; the epochs kept as ticks at the bottom."""
-    figure, grid, _ = drawing.panels(len(heads), 4, (WIDTH / 4, 1.9))
+    figure, grid, _ = panels(len(heads), 4, (WIDTH / 4, 1.9))
     styles = {"train_loss": ("training", COLOURS[0]), "valid_loss": ("validation", COLOURS[1])}
     for axes, head in zip(grid, heads, strict=True):
         for key, (label, colour) in styles.items():
@@ -131,11 +202,100 @@ def curves(heads: Sequence[Panel], source: str = "") -> bytes:
                   else None)  # fmt: skip
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(4))
-        axes.set_title(drawing.name(head.title, 30), fontsize=NORMAL)
-        drawing.open_frame(axes)
+        axes.set_title(name(head.title, 30), fontsize=NORMAL)
+        open_frame(axes)
     figure.supylabel("loss", fontsize=NORMAL)
     figure.legend(loc="outside upper right", ncols=3, fontsize=SMALL, frameon=False)
     figure.supxlabel("epoch", fontsize=NORMAL)
+    if source:
+        figure.suptitle(source, x=0.01, ha="left", fontsize=SMALL, color="#b00020", weight="bold")
+    return png(figure)
+
+
+def recalls(counts: Sequence[Sequence[int]]) -> np.ndarray:
+    """[C, C] float64: the share of each true class (row) that was given each answer (column)."""
+    counts = np.asarray(counts)
+    return counts / np.maximum(counts.sum(1, keepdims=True), 1)
+
+
+def confusions(
+    counts: Mapping[str, Sequence[Sequence[int]]],
+    classes: Sequence[str],
+    source: str = "",
+    counted: bool = False,
+) -> bytes:
+    """A PNG of normalised confusion matrices [C, C] side by side: per cent of the true class.
+
+    Args:
+        counts: by what they are the matrix of; rows true, columns predicted.
+        classes: C names.
+        source: see `sign`.
+        counted: whether each cell shows its count, too; panels are larger then.
+    """
+    small = len(classes) > 4 and not counted
+    side = 1.6 + 0.95 * len(classes) if counted else WIDTH / 4
+    labels = [name(label, 11) for label in classes]
+    height = side + (0.75 if lean(labels) else 0.2)
+    figure, grid, columns = panels(len(counts), 4, (side, height), "compressed")
+    for index, (axes, (title, matrix)) in enumerate(zip(grid, counts.items(), strict=True)):
+        shares = recalls(matrix)
+        image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        for (row, column), share in np.ndenumerate(shares):
+            texts = [f"{100 * share:.0f}" if small else f"{100 * share:.1f}"]
+            texts += [str(matrix[row][column])] if counted else []
+            axes.text(
+                column,
+                row,
+                "\n".join(texts),
+                ha="center",
+                va="center",
+                color="white" if share > 0.55 else "black",
+                fontsize=SMALL if small else NORMAL,
+            )
+        name_cells(axes, labels, labels, index % columns == 0)
+        axes.set_title(name(title, 60 if counted else 30), fontsize=10)
+        if index % columns == 0:
+            axes.set_ylabel("true", fontsize=NORMAL)
+        axes.set_xlabel("predicted", fontsize=NORMAL)
+    bar = figure.colorbar(image, ax=grid, shrink=0.5, aspect=30, pad=0.01)
+    bar.set_label("share of the true class", fontsize=SMALL)
+    bar.ax.tick_params(labelsize=SMALL)
+    sign(figure, source)
+    return png(figure)
+
+
+def reliability(
+    systems: Mapping[str, Mapping[str, Sequence[Sequence[float]]]], source: str = ""
+) -> bytes:
+    """Reliability diagrams, a panel a system; the area of a mark grows with its utterances.
+
+    Args:
+        systems: by title, bins [K, 3] `before` and `after`: utterances, the sum of their
+            confidences, how many are right.
+        source: see `sign`.
+    """
+    figure, grid, columns = panels(len(systems), 4, (WIDTH / 4, 2.6))
+    for index, (axes, (title, bins)) in enumerate(zip(grid, systems.items(), strict=True)):
+        axes.plot([0, 100], [0, 100], color="#777777", linewidth=0.8, linestyle="--")
+        for when, (label, colour, marker) in _WHEN.items():
+            held = np.asarray(bins[when], np.float64)
+            utterances, confidence, right = held[held[:, 0] > 0].T
+            x, y = 100 * confidence / utterances, 100 * right / utterances
+            axes.plot(x, y, color=colour, linewidth=1.2, alpha=0.7)
+            areas = 8 + 90 * utterances / max(utterances.sum(), 1)
+            axes.scatter(
+                x, y, s=areas, color=colour, marker=marker, alpha=0.8, linewidths=0,
+                label=label if index == 0 else None,
+            )  # fmt: skip
+        axes.set_xlim(0, 103)
+        axes.set_ylim(0, 103)
+        axes.set_title(name(title, 30), fontsize=NORMAL)
+        open_frame(axes)
+        if index % columns:
+            axes.set_yticklabels([])
+    figure.supylabel("right, per cent", fontsize=NORMAL)
+    figure.supxlabel("mean confidence of a bin, per cent", fontsize=NORMAL)
+    figure.legend(loc="outside upper right", ncols=2, fontsize=SMALL, frameon=False)
     if source:
         figure.suptitle(source, x=0.01, ha="left", fontsize=SMALL, color="#b00020", weight="bold")
     return png(figure)

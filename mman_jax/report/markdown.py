@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from mman_jax.evaluation.metrics import names as score_names
 from mman_jax.report.document import (
     Block,
     Cell,
@@ -15,6 +14,7 @@ from mman_jax.report.document import (
     Section,
     Table,
 )
+from mman_jax.tasks import from_results
 
 FIGURES = "figures"
 # Characters that mean something in Markdown, a table or a formula.
@@ -40,7 +40,7 @@ def overview(results: Mapping[str, Any]) -> str:
         results: a report's `results.json`.
     """
     systems = results["systems"].values()
-    names = score_names(results["protocol"])
+    names = from_results(results).score_names()
     scores = f"test {names['accuracy']} | {names['unweighted_recall']} | {names['weighted_f1']}"
     lines = [
         f"| system | parameters | {scores} | ensemble | validation | if selected on test |",

@@ -1,17 +1,25 @@
 """The paper's tables, from the results of all systems."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
-from mman_jax.data.protocols import TABLE_1
-from mman_jax.evaluation.metrics import names as score_names
-from mman_jax.report import confusion, measure, published
+from mman_jax.data.label_names import TABLE_1
+from mman_jax.report import figures, published
 from mman_jax.report.document import Cell, Table
-from mman_jax.report.numbers import NONE, count, p_value, percent, seconds, span, spread
+from mman_jax.report.phrases import (
+    Results,
+    count,
+    headline,
+    of_group,
+    p_value,
+    seconds,
+    span,
+    title,
+)
+from mman_jax.tasks import from_results
+from mman_jax.tasks.score import NONE, percent, spread
 
-Results = Mapping[str, Any]
 PARTS = ("train", "valid", "test")
 FOLDS = (
     "All folds' answers are scored together, seed by seed. The first deviation is over the seeds, "
@@ -19,38 +27,26 @@ FOLDS = (
 )
 
 
-def of_group(results: Results, group: str) -> dict[str, Results]:
-    """The systems of a group, in their order."""
-    return {k: system for k, system in results["systems"].items() if system["group"] == group}
+def systems(results: Results) -> tuple[Table, ...]:
+    """Builds the tables of the systems' scores."""
+    return _SYSTEMS[from_results(results).kind](results)
 
 
-def title(results: Results, name: str) -> str:
-    """What a system is called."""
-    system = results["systems"].get(name)
-    return system["title"] if system else name
-
-
-def identifier(name: str) -> str:
-    """A system's name as part of the name of a table or a picture."""
-    return "".join(c if c.isascii() and c.isalnum() else "_" for c in name)
-
-
-def place(results: Results) -> str:
-    """Where the corpus came from."""
-    made = results["synthetic"] is not None
-    return "the built-in SYNTHETIC corpus" if made else results["corpus"]["path"]
+def corpus(results: Results) -> Table:
+    """Builds the table of what was read, by part."""
+    return _CORPUS[from_results(results).kind](results)
 
 
 def claims(results: Results) -> Table:
     """Each claim of the paper, and whether it holds here."""
-    told = measure.of(results)
+    score = headline(results)
     rows = tuple(
         (
             claim["claim"],
             Cell(claim["verdict"], claim["verdict"]),
             f"{title(results, claim['first'])} over {title(results, claim['second'])}",
-            told.difference(claim["difference"]),
-            span(claim["interval"], told.difference),
+            score.write_gain(claim["difference"]),
+            span(claim["interval"], score.write_gain),
             p_value(claim["p"]),
             claim["note"],
         )
@@ -58,8 +54,8 @@ def claims(results: Results) -> Table:
     )
     how = (
         "Differences of test accuracy in points"
-        if told.key == "accuracy"
-        else f"How much smaller the first system's {told.said} is"
+        if score.is_share
+        else f"How much smaller the first system's {score.phrase} is"
     )
     return Table(
         "claims",
@@ -70,7 +66,7 @@ def claims(results: Results) -> Table:
     )
 
 
-def corpus(results: Results) -> Table:
+def _corpus_by_class(results: Results) -> Table:
     """Table 1: utterances a class and part."""
     parts, classes = results["corpus"]["parts"], results["classes"]
     sums = {
@@ -131,7 +127,7 @@ def _ensemble(system: Results) -> str:
     return percent(found["test"]["accuracy"]["mean"]) if found else NONE
 
 
-def systems(results: Results) -> Table:
+def _paper_systems(results: Results) -> tuple[Table, ...]:
     """Table 2: parameters and scores of the paper's systems."""
     chosen = of_group(results, "paper")
     best = max((s["test"]["accuracy"]["mean"] for s in chosen.values()), default=None)
@@ -163,8 +159,8 @@ def systems(results: Results) -> Table:
         late = results["synthetic"]["ceiling_late_fusion"]
         rows.append(bound("best possible of late fusion", late))
         rows.append(bound("best possible", results["synthetic"]["ceiling"]))
-    called = score_names(results["protocol"])
-    return Table(
+    called = from_results(results).score_names()
+    table = Table(
         "systems",
         "Table 2: the systems of the paper. Scores of the test part in per cent, mean ± deviation "
         "over the seeds; in bold the highest mean. The ensemble answers by the mean of all seeds' "
@@ -181,6 +177,7 @@ def systems(results: Results) -> Table:
             *([published.WA_UA] if called["accuracy"] == "WA" else ()),
         ),
     )  # fmt: skip
+    return (table,)
 
 
 def tasks(results: Results) -> Table:
@@ -223,7 +220,7 @@ def confusion_counts(results: Results) -> Table:
     rows, notes = [], []
     for system in of_group(results, "paper").values():
         counts = np.asarray(system["test"]["confusion"])
-        shares = confusion.recalls(counts)
+        shares = figures.recalls(counts)
         for index, name in enumerate(results["classes"]):
             numbers = [*counts[index].tolist(), int(counts[index].sum())]
             recall = percent(shares[index, index], 2)
@@ -241,3 +238,76 @@ def confusion_counts(results: Results) -> Table:
         notes=tuple(notes),
         folded="The counts behind the figure",
     )
+
+
+def _scored_systems(results: Results) -> tuple[Table, ...]:
+    """Builds the table of every score of every system, and that of single targets."""
+    task, chosen, first = from_results(results), results["systems"], headline(results)
+    names = task.score_names(next(iter(chosen.values()))["test"])
+    scores = {key: task.describe_score(key) for key in names}
+    best = min(system["test"][first.key]["mean"] for system in chosen.values())
+    rows = []
+    for system in chosen.values():
+        test = system["test"]
+        cells = [score.write_spread(test[key]) for key, score in scores.items()]
+        if test[first.key]["mean"] == best:
+            cells[0] = Cell(cells[0], "strong")
+        ensemble = system.get("ensemble")
+        rows.append(
+            (
+                system["title"],
+                count(system["parameters"]["total"]),
+                *cells,
+                span(system["interval"], first.write),
+                first.write(ensemble["test"][first.key]["mean"]) if ensemble else NONE,
+                first.write_spread(system["validation"][first.key]),
+                seconds(system["seconds"]),
+            )
+        )
+    constant = first.write(results[task.constant])
+    rows.append((task.constant_name, "", constant, *[""] * (len(names) + 3)))
+    targets = ", ".join(task.classes)
+    table = Table(
+        "systems",
+        f"The systems on {targets}: scores of the test part, mean ± deviation over the seeds; Acc "
+        "and F1 in per cent, in bold the lowest MAE. The ensemble answers by the mean of all "
+        "seeds.",
+        ("system", "parameters", *names.values(), "95 % interval of MAE", "ensemble MAE",
+         "validation MAE", "seconds to train"),
+        tuple(rows),
+        notes=(
+            "≥0: at least 0, or below it. No 0: above 0, or not, without utterances rated exactly "
+            "0. Acc3, Acc5, Acc7: clipped to ±1, ±2, ±3 and rounded.",
+        ) if "acc7" in names else (),
+    )  # fmt: skip
+    if len(task.classes) < 2:
+        return (table,)
+    rows = [
+        (system["title"], name, *(scores[key].write_spread(of[key]) for key in task.required))
+        for system in chosen.values()
+        for name, of in system["test"]["by_target"].items()
+    ]
+    head = ("system", "target", *task.score_names().values())
+    return table, Table("targets", "Test scores by target.", head, tuple(rows), words=(0, 1))
+
+
+def _corpus_by_target(results: Results) -> Table:
+    """Builds the table of the utterances of each part that have each target."""
+    parts = results["corpus"]["parts"]
+    rows = [
+        (name, *(count(parts[part]["classes"][name]) for part in PARTS))
+        for name in results["classes"]
+    ]
+    for what in ("utterances", "conversations"):
+        rows.append((f"all {what}", *(count(parts[part][what]) for part in PARTS)))
+    return Table(
+        "corpus",
+        "The corpus as it was read: utterances that are rated, by target and part.",
+        ("target", "training", "validation", "test"),
+        tuple(rows),
+    )
+
+
+# By the kind of the task; a further kind has all its scores in a table, as numbers have.
+_SYSTEMS = {"classes": _paper_systems, "targets": _scored_systems}
+_CORPUS = {"classes": _corpus_by_class, "targets": _corpus_by_target}

@@ -1,4 +1,4 @@
-"""Verdicts on the claims of the paper."""
+"""Comparisons of the paper's systems, and verdicts on its claims."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,6 +7,7 @@ import numpy as np
 
 from mman_jax.evaluation import significance
 from mman_jax.systems.mman import CLAIMS
+from mman_jax.tasks import Task
 
 MARGIN = 0.02
 """Two systems are level where the whole interval of their difference lies within this."""
@@ -15,62 +16,36 @@ _EDGES = (0, 1, 2, 4, 8, 16, 32, 64)
 
 
 def compare(
-    first: Sequence[Sequence[int]],
-    second: Sequence[Sequence[int]],
-    utterances: Mapping[str, Sequence[Any]],
-    classes: int,
+    task: Task,
+    first: Any,
+    second: Any,
+    utterances: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Two systems on the same utterances: the difference of their accuracies and how sure it is.
+    """Compares two systems on the same utterances by the task's headline score.
 
     Args:
-        first: answers [S, N] of one system's seeds.
+        task: what both answer.
+        first: answers [S, N, ...] of one system's seeds.
         second: of the other's.
         utterances: the `conversation` and the `label` of each.
-        classes: C.
+
+    Returns:
+        How much better the first is, its interval and p-value; of classes also McNemar's test of
+        the answers that most seeds gave.
     """
-    labels = np.asarray(utterances["label"])
-    answers = [np.asarray(x) for x in (first, second)]
-    right = [x == labels for x in answers]
-    found = significance.bootstrap(*right, np.asarray(utterances["conversation"]))
-    voted = [significance.vote(x, classes) == labels for x in answers]
-    only_first, only_second, p_mcnemar = significance.mcnemar(*voted)
-    return {
-        "difference": found.mean,
-        "interval": [found.low, found.high],
-        "p_bootstrap": found.p,
-        "p_mcnemar": p_mcnemar,
-        "only_first": only_first,
-        "only_second": only_second,
+    labels, sign = utterances["label"], 1 if task.headline.higher_is_better else -1
+    gains = [sign * task.score_each(x, labels) for x in (first, second)]
+    result = significance.bootstrap(*gains, np.asarray(utterances["conversation"]))
+    tests = {
+        "difference": result.mean,
+        "interval": [result.low, result.high],
+        "p_bootstrap": result.p,
     }
-
-
-def compare_errors(
-    first: np.ndarray, second: np.ndarray, utterances: Mapping[str, Sequence[Any]]
-) -> dict[str, Any]:
-    """Two systems that answer numbers: how much smaller the first's mean absolute error is.
-
-    Args:
-        first: absolute errors [S, N] of one system's seeds, see `errors`.
-        second: of the other's.
-        utterances: the `conversation` of each.
-    """
-    found = significance.bootstrap(-first, -second, np.asarray(utterances["conversation"]))
-    return {
-        "difference": found.mean,
-        "interval": [found.low, found.high],
-        "p_bootstrap": found.p,
-    }
-
-
-def errors(answers: Sequence[Any], utterances: Mapping[str, Sequence[Any]]) -> np.ndarray:
-    """Absolute errors [S, N] of answers [S, N, T]; of several targets the mean over those rated.
-
-    Args:
-        answers: in the targets' units.
-        utterances: the `label` [N, T] of each, None where it is not rated.
-    """
-    rated = np.asarray(utterances["label"], np.float64)
-    return np.nanmean(np.abs(np.asarray(answers, np.float64) - rated), axis=-1)
+    if not task.has_probabilities:
+        return tests
+    votes = [significance.vote(np.asarray(x), len(task.classes)) for x in (first, second)]
+    only_first, only_second, p = significance.mcnemar(*(x == np.asarray(labels) for x in votes))
+    return tests | {"p_mcnemar": p, "only_first": only_first, "only_second": only_second}
 
 
 def verdict(kind: str, low: float, high: float, margin: float = MARGIN) -> str:
@@ -99,7 +74,7 @@ def judge(
     Args:
         comparisons: what `compare` gave, with the names `first` and `second`.
         parameters: how many each system has in all.
-        spread: of targets, their deviation, of which the margin is a share; None: of accuracies.
+        spread: `Task.margin_scale`, of which the margin is a share.
     """
     found = []
     margin = MARGIN if spread is None else MARGIN * spread
@@ -132,38 +107,17 @@ def judge(
     return found
 
 
-def by_position(
-    answers: Mapping[str, Sequence[Sequence[int]]], utterances: Mapping[str, Sequence[Any]]
-) -> dict[str, Any]:
-    """Accuracy by an utterance's position in its conversation, the mean over the seeds.
+def by_position(task: Task, values: Mapping[str, np.ndarray], positions: Any) -> dict[str, Any]:
+    """Returns the headline score by an utterance's position in its conversation.
 
     The positions of the bins count from 1, both ends included.
 
     Args:
-        answers: [S, N] of each system.
-        utterances: the `position` and the `label` of each.
+        task: what was answered.
+        values: `Task.score_each` [S, N] of each system.
+        positions: [N], from 0.
     """
-    labels = np.asarray(utterances["label"])
-    right = {name: np.asarray(x) == labels for name, x in answers.items()}
-    return _by_position(right, utterances, "accuracy")
-
-
-def errors_by_position(
-    errors: Mapping[str, np.ndarray], utterances: Mapping[str, Sequence[Any]]
-) -> dict[str, Any]:
-    """The same of mean absolute errors.
-
-    Args:
-        errors: [S, N] of each system.
-        utterances: the `position` of each.
-    """
-    return _by_position(errors, utterances, "mae")
-
-
-def _by_position(
-    values: Mapping[str, np.ndarray], utterances: Mapping[str, Sequence[Any]], what: str
-) -> dict[str, Any]:
-    positions = np.asarray(utterances["position"])
+    positions = np.asarray(positions)
     bins = [
         (low, high, (positions >= low) & (positions < high))
         for low, high in zip(_EDGES, [*_EDGES[1:], np.inf], strict=True)
@@ -178,5 +132,8 @@ def _by_position(
             }
             for low, high, inside in bins
         ],
-        what: {name: [float(x[:, i].mean()) for _, _, i in bins] for name, x in values.items()},
+        task.headline.key: {
+            name: [float(x[:, inside].mean()) for _, _, inside in bins]
+            for name, x in values.items()
+        },
     }

@@ -1,5 +1,6 @@
-"""Paired tests of finished trials; those that cannot be compared are refused."""
+"""Paired tests of finished trials on the same corpus, protocol and split."""
 
+import dataclasses
 import itertools
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -7,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from mman_jax.errors import InputError
+from mman_jax.errors import InputError, nearest
 from mman_jax.evaluation import significance
-from mman_jax.study import paired
+from mman_jax.study import claims
 from mman_jax.study.finished import Run, read
-from mman_jax.trial.results import targets_of
+from mman_jax.tasks import Task, from_results
 
 
 def compare(
@@ -27,7 +28,7 @@ def compare(
             `DIR/systems/NAME`, too, although it lies in `DIR/folds`.
         against: the trial that each other one is compared with; None: all pairs are.
         command: how to do it again.
-        score: by which they are compared, see `paired.chosen`.
+        score: by which they are compared, see `choose_score`.
 
     Raises:
         InputError: a score that they do not have; trials that are no two, not finished, or not on
@@ -38,8 +39,8 @@ def compare(
         if _among(path, paths[:number]):
             raise InputError(path, "given twice", "each trial once")
     if len(paths) < 2:
-        found = f"one trial alone, {paths[0]}" if paths else "no trial"
-        raise InputError("trials", found, "two or more to compare")
+        problem = f"one trial alone, {paths[0]}" if paths else "no trial"
+        raise InputError("trials", problem, "two or more to compare")
     runs = [read(path) for path in paths]
     for run in runs[1:]:
         _check(runs[0], run)
@@ -49,38 +50,108 @@ def compare(
     else:
         (base,) = [i for i, path in enumerate(paths) if _among(path, [against])]
         pairs = [(i, base) for i in range(len(runs)) if i != base]
-    tasks = runs[0].results["tasks"]
-    score = paired.chosen(score, next(iter(tasks.values())))
-    found = [
-        {"task": task, "first": names[first], "second": names[second]}
-        | paired.compare(
-            *(runs[i].tasks[task][0] for i in (first, second)),
-            runs[first].tasks[task][1],
-            about,
+    tasks = {name: from_results(x, name) for name, x in runs[0].results["tasks"].items()}
+    name, task = next(iter(tasks.items()))
+    score = choose_score(score, task.score_names(runs[0].results["tasks"][name]["test"]))
+    comparisons: list[dict[str, Any]] = [
+        {"task": name, "first": names[first], "second": names[second]}
+        | compare_pair(
+            task,
+            runs[first].tasks[name][0],
+            runs[second].tasks[name][0],
+            runs[first].tasks[name][1],
             score,
         )
-        for task, about in tasks.items()
+        for name, task in tasks.items()
         for first, second in pairs
     ]
     for test in ("p_bootstrap", "p_mcnemar"):
-        if test not in found[0]:
+        if test not in comparisons[0]:
             continue
-        for pair, p in zip(found, significance.holm([x[test] for x in found]), strict=True):
+        corrected = significance.holm([pair[test] for pair in comparisons])
+        for pair, p in zip(comparisons, corrected, strict=True):
             pair[f"{test}_holm"] = p
-    first = runs[0].results
-    other = first["corpus"].get("test", {}).get("path")
+    shared = runs[0].results
+    other = shared["corpus"].get("test", {}).get("path")
     return {
         "command": command,
-        "corpus": {"path": first["corpus"]["path"]} | ({"test": {"path": other}} if other else {}),
-        "protocol": first["protocol"],
-        "split": first["corpus"]["split"],
+        "corpus": {"path": shared["corpus"]["path"]} | ({"test": {"path": other}} if other else {}),
+        "protocol": shared["protocol"],
+        "split": shared["corpus"]["split"],
         "classes": runs[0].classes,
         "runs": [run.about(name) for name, run in zip(names, runs, strict=True)],
         "score": score,
+        "scores": {
+            key: dataclasses.asdict(task.describe_score(key))
+            for key in runs[0].about("")["test"][name]
+        },
         "resamples": significance.RESAMPLES,
-        "comparisons": found,
+        "comparisons": comparisons,
         "notes": _notes(names, runs),
     }
+
+
+def choose_score(score: str, available: Sequence[str] | Mapping[str, str]) -> str:
+    """Returns the score to compare by; if none is named, the task's headline.
+
+    Args:
+        score: its name, or empty.
+        available: the scores that the task has, the headline's first.
+
+    Raises:
+        InputError: a score that the task does not have.
+    """
+    names = list(available)
+    if not score:
+        return names[0]
+    if score not in names:
+        raise InputError("score", f"unknown {score!r:.40}", nearest(score, names))
+    return score
+
+
+def compare_pair(
+    task: Task,
+    first: np.ndarray,
+    second: np.ndarray,
+    utterances: Mapping[str, np.ndarray],
+    score: str,
+) -> dict[str, Any]:
+    """Computes how much better the first trial is than the second.
+
+    Args:
+        task: what both answer.
+        first: answers [S, N, ...] of one trial's seeds.
+        second: of the other's.
+        utterances: the `conversation` and the `label` of each.
+        score: the score; if lower is better its sign is turned. McNemar's test is of accuracy.
+    """
+    if score == "accuracy":
+        return claims.compare(task, first, second, utterances)
+    sign = 1 if task.describe_score(score).higher_is_better else -1
+    result = significance.bootstrap_score(
+        lambda tallies: sign * task.score(score, tallies),
+        by_conversation(task, first, utterances),
+        by_conversation(task, second, utterances),
+    )
+    return {
+        "difference": result.mean,
+        "interval": [result.low, result.high],
+        "p_bootstrap": result.p,
+    }
+
+
+def by_conversation(
+    task: Task, answers: np.ndarray, utterances: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """Returns the tallies [S, V, ...] of answers to each of V conversations."""
+    _, which = np.unique(utterances["conversation"], return_inverse=True)
+    seeds = []
+    for seed in answers:
+        each = task.tally_each(seed, utterances["label"])
+        tallies = np.zeros((which.max() + 1, *each.shape[1:]))
+        np.add.at(tallies, which, each)
+        seeds.append(tallies)
+    return np.stack(seeds)
 
 
 def _check(first: Run, run: Run) -> None:
@@ -93,16 +164,16 @@ def _check(first: Run, run: Run) -> None:
 
     differ("protocol", first.results["protocol"], run.results["protocol"])
     _check_corpus(first, run, first.corpus, run.corpus, "corpus")
-    tests = [one.corpus.get("test") for one in (first, run)]
-    if any(tests):
-        if not all(tests):
-            told = ["its own test part", "another corpus"]
-            theirs, ours = (told[test is not None] for test in tests)
-            raise InputError(run.path, f"tested on {ours}", f"{theirs}, {as_first}")
-        _check_corpus(first, run, *tests, "test corpus")
-    targets = [any(map(targets_of, one.results["tasks"].values())) for one in (first, run)]
-    differ("answers", *(("classes", "numbers")[numbers] for numbers in targets))
-    differ("targets" if targets[0] else "classes", first.classes, run.classes)
+    first_test, test = first.corpus.get("test"), run.corpus.get("test")
+    if first_test and test:
+        _check_corpus(first, run, first_test, test, "test corpus")
+    elif first_test or test:
+        names = ["its own test part", "another corpus"]
+        expected = f"{names[first_test is not None]}, {as_first}"
+        raise InputError(run.path, f"tested on {names[test is not None]}", expected)
+    tasks = [from_results(next(iter(x.results["tasks"].values()))) for x in (first, run)]
+    differ("answers", tasks[0].outputs, tasks[1].outputs)
+    differ(tasks[0].kind, first.classes, run.classes)
     for what in first.split:
         theirs, ours = first.split[what], run.split[what]
         if theirs != ours:

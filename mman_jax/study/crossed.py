@@ -14,11 +14,9 @@ from mman_jax.data.corpus import Corpus
 from mman_jax.data.label_names import check_map, read_map
 from mman_jax.data.readers.read import read_corpus
 from mman_jax.errors import InputError, nearest
-from mman_jax.evaluation.metrics import confusion
 from mman_jax.inference.model import Model
 from mman_jax.study import jobs
 from mman_jax.study.compared import distinct
-from mman_jax.trial import results
 from mman_jax.trial.config import copy
 from mman_jax.trial.corpora import EACH
 from mman_jax.trial.folder import provenance
@@ -123,7 +121,7 @@ def _configs(config: ConfigDict, paths: Sequence[pathlib.Path]) -> dict[str, Con
 
 
 def _check(trial: Trial) -> None:
-    if trial.targets or not trial.parts.cells.vectors:
+    if not trial.tasks[0].has_probabilities or not trial.parts.cells.vectors:
         found = "numbers to answer, or words as cells"
         raise InputError("config.data", found, "labels of utterances")
     if len(trial.tasks) > 1:
@@ -137,9 +135,10 @@ def _scores(model: Model, trial: Trial, other: Corpus, scale_apart: bool) -> dic
     if scale_apart:
         fitted = scaling.fit(scored, range(len(scored.lengths)))
         model = dataclasses.replace(model, scaling=fitted)
-    labels = trial.tasks[0].labels(scored)
+    task = trial.tasks[0]
+    labels = task.labels(scored)
     answers = model.of_each_seed(scored)
-    return results.scores(np.stack([confusion(a[None], labels[None]) for a in answers]))
+    return task.scores(np.stack([task.tally(x.argmax(-1), labels) for x in answers]))
 
 
 def _about(name: str, results: Mapping[str, Any], corpus: Corpus) -> dict[str, Any]:

@@ -9,9 +9,9 @@ import numpy as np
 
 from mman_jax.errors import InputError
 from mman_jax.files.whole import read_json
-from mman_jax.study import paired, pooled
+from mman_jax.study import pooled
+from mman_jax.tasks import from_results
 from mman_jax.trial import analysis, folder
-from mman_jax.trial.results import targets_of
 
 _ANSWERS = "the answers of a trial, as this version of mman_jax writes them"
 _FINISHED = "the folder of a finished trial"
@@ -42,7 +42,7 @@ class Run:
     def classes(self) -> dict[str, list[str]]:
         """The classes of each task, or the names of its targets."""
         return {
-            name: [target.name for target in targets_of(task)] or task["classes"]
+            name: list(from_results(task, name).classes)
             for name, task in self.results["tasks"].items()
         }
 
@@ -58,8 +58,10 @@ class Run:
             "seeds": {task: found["seeds"] for task, found in tasks.items()},
             "revision": self.results.get("revision"),
             "test": {
-                task: {score: found["test"][score] for score in paired.scores(found)}
-                for task, found in tasks.items()
+                name: {
+                    key: task["test"][key] for key in from_results(task).score_names(task["test"])
+                }
+                for name, task in tasks.items()
             },
         }
 
@@ -108,10 +110,9 @@ def _folders(path: pathlib.Path) -> dict[str, pathlib.Path]:
         return {one.parent.parent.name: one for one in folds}
     if not (path / "results.json").is_file():
         begun = (path / "config.json").is_file()
-        found = "not finished: the command that began it goes on" if begun else "no trial"
-        raise InputError(path, found, _FINISHED)
-    found = read_json(path / "results.json")
-    if "systems" in found:
+        problem = "not finished: the command that began it resumes it" if begun else "no trial"
+        raise InputError(path, problem, _FINISHED)
+    if "systems" in read_json(path / "results.json"):
         raise InputError(path, "a study of several systems", f"its trials, {path}/systems/NAME")
     if not (path / "folds").is_dir() or (path / analysis.NAME).is_file():
         return {"": path}
@@ -127,29 +128,9 @@ def _digests(content: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _answers(task: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    kind = np.float64 if targets_of(task) else None  # what is not rated is None there, and so NaN
-    answers, utterances = np.asarray(task["answers"], kind), task["utterances"]
+    utterances = task["utterances"]
+    answers, labels = from_results(task).read_answers(task["answers"], utterances["label"])
     conversations, positions = utterances["conversation"], utterances["position"]
     order = sorted(range(len(positions)), key=lambda i: (conversations[i], positions[i]))
-    arranged = {
-        name: np.asarray(values, kind if name == "label" else None)[order]
-        for name, values in utterances.items()
-    }
-    if kind is None:
-        _check_classes(answers, arranged["label"], len(task["classes"]))
-    else:
-        _check_numbers(answers, arranged["label"], len(targets_of(task)))
-    return answers[:, order], arranged
-
-
-def _check_classes(answers: np.ndarray, labels: np.ndarray, classes: int) -> None:
-    for values in (answers, labels):
-        if values.dtype.kind != "i" or not 0 <= values.min() <= values.max() < classes:
-            raise ValueError("answers that are no classes")
-
-
-def _check_numbers(answers: np.ndarray, labels: np.ndarray, targets: int) -> None:
-    if answers.shape[1:] != (len(labels), targets) or labels.shape[1:] != (targets,):
-        raise ValueError("answers that are not of the targets")
-    if not np.isfinite(answers).all() or np.isnan(labels).all():
-        raise ValueError("answers that are no numbers")
+    columns = {name: np.asarray(values) for name, values in utterances.items() if name != "label"}
+    return answers[:, order], {name: x[order] for name, x in (columns | {"label": labels}).items()}

@@ -8,27 +8,26 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
 from mman_jax.data import folds
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.parts import Parts, common_shapes, prepare
-from mman_jax.data.protocols import Task, check_folds
 from mman_jax.errors import InputError
 from mman_jax.study import jobs, pooled
 from mman_jax.systems import build
 from mman_jax.systems.base import System
 from mman_jax.systems.estimator import check_network
+from mman_jax.tasks import Task, check_folds
+from mman_jax.tasks.task import Objective
 from mman_jax.training import mesh as parallel
-from mman_jax.training.objectives import Classes, Objective
 from mman_jax.training.outcome import Outcome, Snapshot
 from mman_jax.training.state import TEMPERATURES
 from mman_jax.training.trainer import Trainer
 from mman_jax.trial import boards, folder
 from mman_jax.trial import config as configs
-from mman_jax.trial import tasks as learnt
+from mman_jax.trial.config import tasks_of
 from mman_jax.trial.corpora import load_cells, load_corpus
 from mman_jax.trial.progress import Preemption, Progress
 from mman_jax.trial.trial import (
@@ -73,7 +72,7 @@ def fold_configs(config: ConfigDict, corpus: Corpus) -> dict[str, ConfigDict]:
         found = f"{config.data.split!r}, and folds by {config.data.folds}"
         raise InputError("data.split", found, "one of the two")
     splits = folds.folds(corpus, config.data.folds)
-    check_folds(corpus, splits, learnt.of_config(config, corpus))
+    check_folds(corpus, splits, tasks_of(config, corpus))
     by_fold = {fold.name: configs.copy(config) for fold in splits}
     for name, own in by_fold.items():
         own.data.fold = name
@@ -188,7 +187,7 @@ def prepare_inner(config: ConfigDict, by: str) -> Inner:
         found = f"{config.data.folds!r}: what one fold tests, the others train on"
         raise InputError("config.data.folds", found, "config.data.fold, too: a sweep for each fold")
     corpus = load_corpus(config.data)
-    tasks = learnt.of_config(config, corpus)
+    tasks = tasks_of(config, corpus)
     if len(tasks) > 1:
         found = f"{config.data.protocol!r}, of {len(tasks)} tasks"
         raise InputError("config.data.protocol", found, "one of a single task")
@@ -244,12 +243,12 @@ class Candidate:
         self._trainer = cast(Trainer, trainer)
         self.stages, self.system = self._trainer.stages, self._trainer.system
         self._trainer.release()  # several may be made before any of them trains
-        self._numbers = bool(inner.task.targets)
         runs = len(self._seeds) * len(inner.parts)
         self._small = is_small(self._trainer, inner.parts[0].rows, runs)
         with parallel.compiling(quickly=self._small):
             options = parallel.compiler_options(jax.default_backend())
-        score = _scoring(self.system, self._trainer.objective)
+        self._objective = self._trainer.objective.plain()
+        score = _scoring(self.system, self._objective)
         self._score = jax.jit(score, compiler_options=options)
 
     def train(self, fold: int, name: str, before: Trained | None = None) -> Snapshot:
@@ -271,7 +270,7 @@ class Candidate:
             for snapshot in trainer.run(labels, self._seeds, start, groups=groups):
                 if len(snapshot.finished) < len(self.stages):
                     epochs = trainer.epochs(snapshot.stage)
-                    self._progress.epoch(name, snapshot, epochs, self._numbers)
+                    self._progress.epoch(name, snapshot, epochs, self._inner.task.progress)
                 Preemption.check()
         trainer.release()
         assert snapshot is not None  # the last one has every stage finished
@@ -291,7 +290,7 @@ class Candidate:
         rows = self._inner.parts[fold].rows["valid"]
         inputs = rows.inputs._replace(features=jax.tree.map(np.asarray, rows.features))
         labels = self._inner.labels[fold]["valid"]
-        reference = self._trainer.objective.reference(self._inner.labels[fold]["train"])
+        reference = self._objective.reference(self._inner.labels[fold]["train"])
         scores = self._score(snapshot.state.best, inputs, labels, reference)
         losses = {}
         for name, outcome in snapshot.finished.items():
@@ -304,16 +303,13 @@ class Candidate:
 
 def _scoring(system: System, objective: Objective) -> Callable[..., dict[str, Any]]:
     heads = [head for stage in system.stages() for head in stage.heads]
-    plain = Classes(system.outputs) if isinstance(objective, Classes) else objective
 
     def calibrated(answers, labels, reference):
-        tally = plain.tally(answers, labels, reference)
-        summed = plain.summed(answers, labels, reference, TEMPERATURES)
-        return plain.valid_losses(tally[None], summed[None]).min()
+        tally = objective.tally(answers, labels, reference)
+        summed = objective.summed(answers, labels, reference, TEMPERATURES)
+        return objective.valid_losses(tally[None], summed[None]).min()
 
     def score(params, inputs, labels, reference):
-        reference = jnp.ones(system.outputs) if plain is not objective else reference
-
         def one(params):
             logits, _ = system.apply({"params": params}, inputs)
             return {head: calibrated(logits[head], labels, reference) for head in heads}

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 
 from mman_jax.files import pool
 from mman_jax.files.lock import alone
+from mman_jax.tasks.score import Score
 from mman_jax.training.mesh import use_cache
 from mman_jax.training.outcome import Snapshot
 from mman_jax.trial import runner
@@ -175,7 +176,7 @@ class _Remote(Progress):
     def notice(self, text: str) -> None:
         _reports.put((self._job, "", text))
 
-    def epoch(self, task: str, snapshot: Snapshot, epochs: int, numbers: bool = False) -> None:
+    def epoch(self, task: str, snapshot: Snapshot, epochs: int, score: Score) -> None:
         done = len(snapshot.history.train_loss)
         _reports.put((self._job, f"{snapshot.stage} {done}/{epochs}", ""))
 

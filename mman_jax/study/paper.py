@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from mman_jax import report
 from mman_jax.configs.mman import Recipes, get_config
-from mman_jax.data import protocols
+from mman_jax.data import label_names
 from mman_jax.errors import InputError, nearest
 from mman_jax.files.whole import write_whole
 from mman_jax.report import published
@@ -16,8 +16,7 @@ from mman_jax.study import folds, jobs, plan, summary
 from mman_jax.systems import mman, use
 from mman_jax.trial import config as configs
 from mman_jax.trial import folder
-from mman_jax.trial import tasks as learnt
-from mman_jax.trial.config import copy, title
+from mman_jax.trial.config import copy, tasks_of, title
 from mman_jax.trial.corpora import load_cells, load_corpus
 from mman_jax.trial.progress import Progress
 from mman_jax.trial.trial import prepare_trial
@@ -62,7 +61,7 @@ def run(
     configs.check(config)
     config = copy(config)
     corpus = load_corpus(config.data)
-    is_iemocap = protocols.is_iemocap(corpus)
+    is_iemocap = label_names.is_iemocap(corpus)
     if not config.data.target and config.data.protocol == "auto" and is_iemocap:
         config.data.protocol = "mman4"  # the paper's four classes
     cells = load_cells(config, corpus)
@@ -74,7 +73,7 @@ def run(
         if ":" in name:
             use(name)
     systems = plan.systems(lambda name: plan.recipe_of(name, config, recipes), modalities)
-    task = learnt.of_config(config, corpus)[0]
+    task = tasks_of(config, corpus)[0]
     cited, impossible = plan.cited_systems(config, modalities, len(task.classes))
     for name, why in impossible.items():
         if name in names:

@@ -1,4 +1,4 @@
-"""Trials read back; and those of all folds as one, from their counts, seed by seed."""
+"""Stored trials, and those of all folds pooled into one, from their tallies, seed by seed."""
 
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from mman_jax.data.scales import Target
 from mman_jax.errors import InputError
 from mman_jax.files.whole import read_json
-from mman_jax.study import pooled_analyses
-from mman_jax.trial import analysis, calibration, grouped, results
+from mman_jax.tasks import Task, from_results
+from mman_jax.tasks.score import over_seeds
+from mman_jax.trial import analysis, calibration, grouped
 from mman_jax.trial.stored import read_results
 
 Scores = Mapping[str, Any]
@@ -73,8 +73,10 @@ def _read(folder: pathlib.Path) -> dict[str, Any]:
     found = read_results(folder / "results.json")
     told = read_json(folder / analysis.NAME)
     tasks = found.get("tasks") or {found["protocol"]: found}
-    fields = ("classes", "targets", "validation", "test", "test_oracle", "best_epoch", "towers")
-    fields += ("seeds", "failed", "seconds", "ensemble", "before_refit", "groups")
+    fields = (
+        *("classes", "targets", "validation", "test", "test_oracle", "best_epoch", "towers"),
+        *("seeds", "failed", "seconds", "ensemble", "before_refit", "groups"),
+    )
     kept = {
         name: {field: task[field] for field in fields if field in task} | told[name]
         for name, task in tasks.items()
@@ -84,7 +86,7 @@ def _read(folder: pathlib.Path) -> dict[str, Any]:
 
 
 def _task(folds: Mapping[str, Scores]) -> dict[str, Any]:
-    """One task's scores and analysis over the folds."""
+    """Returns one task's scores and analysis over the folds."""
     several = list(folds.values())
     seeds = [s for s in several[0]["seeds"] if all(s in fold["seeds"] for fold in several)]
     if not seeds:
@@ -95,24 +97,20 @@ def _task(folds: Mapping[str, Scores]) -> dict[str, Any]:
         )
     # Of each fold the places of the seeds that converged in all.
     chosen = [[fold["seeds"].index(seed) for seed in seeds] for fold in several]
-
-    targets = results.targets_of(several[0])
-    answered = "targets" if targets else "classes"
+    task = from_results(several[0])
 
     def of_head(*path: str) -> dict[str, Any]:
-        return _head(
-            [_at(fold, path) for fold in several],
-            [_at(fold["counts"], path or ("system",)) for fold in several],
-            chosen,
-            targets,
-        )
+        folds = [_at(fold, path) for fold in several]
+        tallies = [_at(fold["counts"], path or ("system",)) for fold in several]
+        return _head(task, folds, tallies, chosen)
 
     answers = [np.asarray(f["answers"])[own] for f, own in zip(several, chosen, strict=True)]
-    found = {
-        answered: several[0][answered],
+    ensemble = np.sum([fold["counts"]["ensemble"]["test"] for fold in several], axis=0)
+    pooled = {
+        **task.describe(),
         **of_head(),
         "towers": {name: of_head("towers", name) for name in several[0]["towers"]},
-        "ensemble": {"test": results.scores(_summed(several, "ensemble"), targets)},
+        "ensemble": {"test": task.scores(ensemble)},
         "seeds": seeds,
         "failed": [{"fold": n} | place for n, fold in folds.items() for place in fold["failed"]],
         "seconds": _sum(fold["seconds"] for fold in several),
@@ -126,78 +124,68 @@ def _task(folds: Mapping[str, Scores]) -> dict[str, Any]:
             for name in several[0]["utterances"]
         },
         "curves": {
-            head: pooled_analyses.curves([fold["curves"][head] for fold in several])
+            head: _curves([fold["curves"][head] for fold in several])
             for head in several[0]["curves"]
         },
         "trainable": several[0]["trainable"],
     }
     if all("before_refit" in fold["counts"] for fold in several):
-        found["before_refit"] = _before_refit(several, chosen, targets)
-    if not targets:
-        told, classes = found["utterances"], len(found["classes"])
-        found["groups"] = grouped.scores(found["answers"], told, classes)
+        pooled["before_refit"] = _before_refit(task, several, chosen)
+    if task.has_probabilities:
+        count = len(task.classes)
+        pooled["groups"] = grouped.scores(pooled["answers"], pooled["utterances"], count)
     if all("calibration" in fold for fold in several):
-        found["calibration"] = calibration.pooled([fold["calibration"] for fold in several])
+        pooled["calibration"] = calibration.pooled([fold["calibration"] for fold in several])
         for part in calibration.PARTS:
-            found[part]["calibration"] = calibration.errors(found["calibration"], part)
+            pooled[part]["calibration"] = calibration.errors(pooled["calibration"], part)
     if all("missing" in fold for fold in several):
-        found["attention"] = pooled_analyses.attention(several)
-        found["missing"] = pooled_analyses.missing(several, chosen)
-    return found
+        pooled["attention"] = _attention(several)
+        pooled["missing"] = _missing(several, chosen)
+    return pooled
 
 
 def _head(
-    folds: Sequence[Scores],
-    counts: Sequence[Scores],
-    chosen: Sequence[list[int]],
-    targets: Sequence[Target] = (),
+    task: Task, folds: Sequence[Scores], tallies: Sequence[Scores], chosen: Sequence[list[int]]
 ) -> dict[str, Any]:
-    """The scores of a system or tower over the folds: of the sum of their counts, by seed."""
-    found: dict[str, Any] = {}
-    for part in _SCORED:
-        found[part] = _part([x[part] for x in counts], chosen, targets)
-    scored = {part: [results.weight(x[part][0], targets) for x in counts] for part in _SCORED}
+    """Returns the scores of a system or tower over the folds: of summed tallies, by seed."""
+    scores: dict[str, Any] = {
+        part: _part(task, [x[part] for x in tallies], chosen) for part in _SCORED
+    }
+    weights = {part: [task.weight(x[part][0]) for x in tallies] for part in _SCORED}
 
     def averaged(part: str, *path: str) -> dict[str, Any]:
-        of_folds = [_at(fold, path) for fold in folds]
-        return pooled_analyses.averaged(of_folds, chosen, scored[part])
+        return _averaged([_at(fold, path) for fold in folds], chosen, weights[part])
 
-    found["validation"]["loss"] = averaged("validation", "validation", "loss")
-    shown = results.shown(targets)
-    found["test_oracle"] = {shown: averaged("test", "test_oracle", shown)}
+    scores["validation"]["loss"] = averaged("validation", "validation", "loss")
+    key = task.progress.key
+    scores["test_oracle"] = {key: averaged("test", "test_oracle", key)}
     best = [(fold["best_epoch"], seeds) for fold, seeds in zip(folds, chosen, strict=True)]
-    found["best_epoch"] = [epochs[seed] for epochs, seeds in best for seed in seeds]
-    return found
+    scores["best_epoch"] = [epochs[seed] for epochs, seeds in best for seed in seeds]
+    return scores
 
 
-def _part(
-    counts: Sequence[Any], chosen: Sequence[list[int]], targets: Sequence[Target]
-) -> dict[str, Any]:
-    """The scores of a part: of the sum of the folds' counts, by seed, and fold by fold."""
-    own = [np.asarray(x)[seeds] for x, seeds in zip(counts, chosen, strict=True)]
-    found, each = results.scores(sum(own), targets), [results.scores(x, targets) for x in own]
-    for name, score in found.items():
+def _part(task: Task, tallies: Sequence[Any], chosen: Sequence[list[int]]) -> dict[str, Any]:
+    """Returns the scores of a part: of the sum of the folds' tallies, by seed, and by fold."""
+    of_folds = [np.asarray(x)[seeds] for x, seeds in zip(tallies, chosen, strict=True)]
+    scores, each = task.scores(np.sum(of_folds, axis=0)), [task.scores(x) for x in of_folds]
+    for name, score in scores.items():
         if "per_seed" in (score if isinstance(score, dict) else ()):
-            score.update(pooled_analyses.over_folds([fold[name]["mean"] for fold in each]))
-    return found
+            score.update(_over_folds([fold[name]["mean"] for fold in each]))
+    return scores
 
 
 def _before_refit(
-    folds: Sequence[Scores], chosen: Sequence[list[int]], targets: Sequence[Target]
+    task: Task, folds: Sequence[Scores], chosen: Sequence[list[int]]
 ) -> dict[str, Any]:
-    """What `results.tests` tells, of the counts of all folds."""
-    counts = [fold["counts"]["before_refit"] for fold in folds]
+    """Returns what `results.tests` does, of the tallies of all folds."""
+    tallies = [fold["counts"]["before_refit"] for fold in folds]
 
     def of_head(*path: str) -> dict[str, Any]:
-        return {"test": _part([_at(x, path)["test"] for x in counts], chosen, targets)}
+        return {"test": _part(task, [_at(x, path)["test"] for x in tallies], chosen)}
 
     return of_head("system") | {
-        "towers": {name: of_head("towers", name) for name in counts[0]["towers"]}
+        "towers": {name: of_head("towers", name) for name in tallies[0]["towers"]}
     }
-
-
-def _summed(folds: Sequence[Scores], name: str) -> np.ndarray:
-    return sum(np.asarray(fold["counts"][name]["test"]) for fold in folds)
 
 
 def _sum(several: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -219,3 +207,67 @@ def _at(tree: Any, path: Sequence[str]) -> Any:
     for name in path:
         tree = tree[name]
     return tree
+
+
+def _averaged(
+    spreads: Sequence[Scores], chosen: Sequence[list[int]], weights: Sequence[float]
+) -> dict[str, Any]:
+    """By seed the mean over the folds of a score that is itself a mean over utterances.
+
+    Args:
+        spreads: of each fold, with `per_seed`.
+        chosen: of each fold the places of the seeds that count.
+        weights: of each fold, such as its utterances.
+    """
+    values = [np.asarray(x["per_seed"])[seeds] for x, seeds in zip(spreads, chosen, strict=True)]
+    pooled = over_seeds(np.average(values, axis=0, weights=weights))
+    return pooled | _over_folds([x.mean() for x in values])
+
+
+def _over_folds(means: Sequence[float]) -> dict[str, Any]:
+    """The mean of each fold, and how far they lie apart."""
+    spread = over_seeds(means)
+    return {"per_fold": spread["per_seed"], "std_folds": spread["std"]}
+
+
+def _curves(folds: Sequence[Scores]) -> dict[str, list[float]]:
+    """By epoch the mean over the folds that still trained."""
+    found = {}
+    for name in folds[0]:
+        lines = [fold[name] for fold in folds]
+        epochs = range(max(map(len, lines)))
+        found[name] = [float(np.mean([line[e] for line in lines if e < len(line)])) for e in epochs]
+    return found
+
+
+def _attention(folds: Sequence[Scores]) -> dict[str, Any] | None:
+    """The mean over all utterances; the conversation is the first fold's."""
+    first = folds[0]["attention"]
+    if first is None:
+        return None
+    every = [len(fold["utterances"]["label"]) for fold in folds]
+    by_class = first["by_class"]  # of numbers there are none
+    counts = [np.bincount(fold["utterances"]["label"], minlength=len(by_class))
+              for fold in folds] if by_class else []  # fmt: skip
+
+    def mean(maps: Iterable[Any], weights: Sequence[int]) -> Any:
+        return np.average(list(maps), axis=0, weights=np.maximum(weights, 1e-9)).tolist()
+
+    return first | {
+        "mean": mean((f["attention"]["mean"] for f in folds), every),
+        "by_class": {
+            name: mean((f["attention"]["by_class"][name] for f in folds), [n[c] for n in counts])
+            for c, name in enumerate(by_class)
+        },
+    }
+
+
+def _missing(folds: Sequence[Scores], chosen: Sequence[list[int]]) -> dict[str, Any]:
+    """The score without each modality, over all utterances."""
+    scored = [len(fold["utterances"]["label"]) for fold in folds]
+
+    def without(modality: str) -> dict[str, Any]:
+        each = [fold["missing"][modality] for fold in folds]
+        return {name: _averaged([x[name] for x in each], chosen, scored) for name in each[0]}
+
+    return {modality: without(modality) for modality in folds[0]["missing"]}

@@ -1,6 +1,5 @@
 """`results.json` of the paper command: every number of its report."""
 
-import dataclasses
 import itertools
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -8,13 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from mman_jax.data import protocols, synthetic
+from mman_jax.data import synthetic
 from mman_jax.data.corpus import Corpus
+from mman_jax.data.label_names import is_iemocap
 from mman_jax.evaluation import evidence, significance
 from mman_jax.study import claims, pooled
 from mman_jax.study.plan import ABLATION, CITED, PAPER, System
 from mman_jax.systems import build
 from mman_jax.systems.mman import CLAIMS, NAME
+from mman_jax.tasks import Task, from_results
+from mman_jax.tasks.score import over_seeds
 from mman_jax.trial import grouped, results
 from mman_jax.trial.config import network
 from mman_jax.trial.folder import provenance
@@ -55,16 +57,16 @@ def summarise(
         if other.pop("utterances") != utterances:
             raise AssertionError("systems were scored on different utterances")
     answers = {name: system.pop("answers") for name, system in found.items()}
-    paper = [s.name for s in systems if s.group == PAPER]
-    if experiment.targets:
-        compared = _numbers(found, answers, utterances, _pairs(systems), paper)
-        spread = float(np.mean([target.spread for target in experiment.targets]))
-        compared["targets"] = [dataclasses.asdict(target) for target in experiment.targets]
-    else:
-        compared = _classes(found, answers, utterances, _pairs(systems), paper, len(task.classes))
-        spread = None
+    labels, paper = utterances["label"], [s.name for s in systems if s.group == PAPER]
+    values = {name: task.score_each(x, labels) for name, x in answers.items()}
+    for name, of_system in values.items():
+        found[name] |= task.store_each(of_system)
+    comparisons = [
+        {"first": first, "second": second}
+        | claims.compare(task, answers[first], answers[second], utterances)
+        for first, second in _pairs(systems)
+    ]
     first = found[systems[0].name]["test"]
-    constant = "mean_answer_mae" if experiment.targets else "majority_accuracy"
     totals = {name: system["parameters"]["total"] for name, system in found.items()}
     return {
         "command": command,
@@ -75,61 +77,19 @@ def summarise(
         "protocol": experiment.config.data.protocol,
         "classes": list(task.classes),
         "seeds": experiment.seeds,
-        constant: first[constant],
+        task.constant: first[task.constant],
         "utterances": _anonymous(utterances),
         "systems": found,
-        **compared,
-        "claims": claims.judge(compared["comparisons"], totals, spread),
+        "comparisons": comparisons,
+        "positions": claims.by_position(
+            task, {name: values[name] for name in paper}, utterances["position"]
+        ),
+        **task.describe(),
+        "claims": claims.judge(comparisons, totals, task.margin_scale),
         "tasks": _tasks(tasks),
         "synthetic": _synthetic(experiments, utterances, answers),
         # One modality's system has nothing left to answer from.
         "missing": {n: x for n, x in missing.items() if x and found[n]["group"] == PAPER} or None,
-    }
-
-
-def _classes(
-    found: Mapping[str, dict[str, Any]],
-    answers: Mapping[str, Any],
-    utterances: Mapping[str, Sequence[Any]],
-    pairs: Sequence[tuple[str, str]],
-    paper: Sequence[str],
-    classes: int,
-) -> dict[str, Any]:
-    """What systems had right: noted in `found`, compared, and by position."""
-    labels = np.asarray(utterances["label"])
-    for name, given in answers.items():
-        # A digit an utterance, 1 where right: enough for any test, and no corpus is passed on.
-        right = (np.asarray(given) == labels).astype(int)
-        found[name]["right"] = ["".join(map(str, seed)) for seed in right.tolist()]
-    comparisons = [
-        {"first": first, "second": second}
-        | claims.compare(answers[first], answers[second], utterances, classes)
-        for first, second in pairs
-    ]
-    positions = claims.by_position({name: answers[name] for name in paper}, utterances)
-    return {"comparisons": comparisons, "positions": positions}
-
-
-def _numbers(
-    found: Mapping[str, dict[str, Any]],
-    answers: Mapping[str, Any],
-    utterances: Mapping[str, Sequence[Any]],
-    pairs: Sequence[tuple[str, str]],
-    paper: Sequence[str],
-) -> dict[str, Any]:
-    """How far systems were off: noted in `found`, compared, and by position."""
-    errors = {name: claims.errors(given, utterances) for name, given in answers.items()}
-    for name, own in errors.items():
-        found[name]["errors"] = np.round(own, 4).tolist()
-    comparisons = [
-        {"first": first, "second": second}
-        | claims.compare_errors(errors[first], errors[second], utterances)
-        for first, second in pairs
-    ]
-    own = {name: errors[name] for name in paper}
-    return {
-        "comparisons": comparisons,
-        "positions": claims.errors_by_position(own, utterances),
     }
 
 
@@ -138,7 +98,7 @@ def _system(
 ) -> dict[str, Any]:
     whole, *_ = trials
     own = whole["tasks"][task]
-    headline = "mae" if "targets" in own else "accuracy"
+    headline = from_results(own).headline.key
     kept = ("validation", "test", "test_oracle", "best_epoch", "towers", "curves", "failed")
     return {
         "title": system.title,
@@ -200,11 +160,11 @@ def _pairs(systems: Sequence[System]) -> list[tuple[str, str]]:
         (b, a) for a, b in itertools.combinations(paper, 2) if {(a, b), (b, a)}.isdisjoint(named)
     ]
     cited = [(NAME, s.name) for s in systems if s.group == CITED]
-    varied = [(s.name, s.baseline) for s in systems if s.group == ABLATION]
+    varied = [(s.name, s.baseline or "") for s in systems if s.group == ABLATION]
     return [pair for pair in (*named, *others, *cited, *varied) if names.issuperset(pair)]
 
 
-def _corpus(experiments: Sequence[Trial], task: protocols.Task) -> dict[str, Any]:
+def _corpus(experiments: Sequence[Trial], task: Task) -> dict[str, Any]:
     external = experiments[0].external
     corpus: Corpus = external.training if external else experiments[0].parts.corpus
     told = [results.of_corpus(one.parts, one.labels[task.name], task) for one in experiments]
@@ -215,7 +175,7 @@ def _corpus(experiments: Sequence[Trial], task: protocols.Task) -> dict[str, Any
         | {
             "sessions": len(set(corpus.sessions)) if corpus.sessions else None,
             "speakers": len(set(corpus.speakers)) if corpus.speakers else None,
-            "iemocap": protocols.is_iemocap(corpus),
+            "iemocap": is_iemocap(corpus),
         }
     )
 
@@ -233,7 +193,7 @@ def _tasks(folders: Folders) -> dict[str, Any] | None:
             f1 = 2 * both / np.maximum((answers == 1).sum(1) + (labels == 1).sum(), 1)
             found[system][task] = {
                 "accuracy": scores["test"]["accuracy"],
-                "f1": results.spread(f1),
+                "f1": over_seeds(f1),
                 "no_accuracy": float((labels == 0).mean()),
                 "utterances": len(labels),
             }

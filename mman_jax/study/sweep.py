@@ -25,9 +25,6 @@ from mman_jax.trial.progress import Progress
 FIRST_SEED = 1000
 """The first seed of a trial; those of a report are others."""
 
-OF_CLASSES = ("label_smoothing", "class_weights")
-"""Settings that have no meaning if numbers are predicted."""
-
 _SINGLE = {
     "dropout": (0.5,),
     "input_dropout": (0.5,),
@@ -145,7 +142,7 @@ class Sweep:
 
     def _phases(self, fields: Sequence[str]) -> list[Phase]:
         kind = SYSTEMS[self.best.system]
-        unused = OF_CLASSES if self._inner.task.targets else ()
+        unused = self._inner.task.unused_settings
         known: set[str] = set()
 
         def ranges_of(head: str) -> Ranges:

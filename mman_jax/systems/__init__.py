@@ -89,16 +89,21 @@ def build(
     return _named(network, systems).from_settings(settings, modalities, outputs)
 
 
-def for_numbers(network: Mapping[str, Any], systems: Systems = SYSTEMS) -> dict[str, Any]:
-    """Returns the settings of the same system if its outputs are numbers, not classes.
+def for_outputs(
+    network: Mapping[str, Any], outputs: str, systems: Systems = SYSTEMS
+) -> dict[str, Any]:
+    """Returns the settings of the same system for the outputs of a task.
 
     Args:
         network: as of `build`.
+        outputs: `classes` or `numbers`.
         systems: by name.
 
     Raises:
         InputError: an unknown system, or one that learns classes alone.
     """
+    if outputs == "classes":
+        return dict(network)
     return _named(network, systems).for_numbers(network)
 
 

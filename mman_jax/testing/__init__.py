@@ -1,8 +1,9 @@
 """Checks of what a user adds, as scikit-learn's `check_estimator` is for estimators.
 
-`check_system` runs every check of a system and `check_reader` those of a reader. To run one check
-of a system, give it a `Case`: `check_causality(Case(MySystem, settings={"units": 8}))`. A violation
-raises an AssertionError that names the class and the property.
+`check_system` runs every check of a system, `check_reader` those of a reader and `check_task` those
+of a task. To run one check of a system, give it a `Case`:
+`check_causality(Case(MySystem, settings={"units": 8}))`. A violation raises an AssertionError that
+names the class and the property.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ from mman_jax.testing.properties import (
     check_streaming,
 )
 from mman_jax.testing.readers import check_reader
+from mman_jax.testing.tasks import check_task
 
 __all__ = [
     "CHECKS",
@@ -44,6 +46,7 @@ __all__ = [
     "check_stages",
     "check_streaming",
     "check_system",
+    "check_task",
 ]
 
 CHECKS = (

@@ -10,10 +10,10 @@ import numpy as np
 from mman_jax.data.batching import gather
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.parts import Parts, prepare
-from mman_jax.data.protocols import tasks
 from mman_jax.inference import exported
 from mman_jax.inference.model import Model
 from mman_jax.systems.estimator import Estimator
+from mman_jax.tasks import tasks
 from mman_jax.testing.case import Case, training_settings
 from mman_jax.training import checkpoints, optimizer
 from mman_jax.training.learner import Fitting

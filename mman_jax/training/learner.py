@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from mman_jax.evaluation.metrics import accuracy, confusion
-from mman_jax.evaluation.ratings import Target
 from mman_jax.systems.base import BaseSystem, System
 from mman_jax.systems.estimator import Estimator
-from mman_jax.training.objectives import Classes, Objective, cross_entropy
+from mman_jax.tasks import Task
+from mman_jax.tasks.losses import CrossEntropy, cross_entropy
+from mman_jax.tasks.metrics import accuracy, confusion
+from mman_jax.tasks.task import Objective
 from mman_jax.training.outcome import Outcome, Snapshot, StopAt
 from mman_jax.training.state import Record, State
 from mman_jax.training.trainer import Trainer
@@ -49,7 +50,7 @@ class Fitting:
             rows: of `train`, `valid` and `test`, each with one empty row at its end.
         """
         self.system = system
-        self.objective: Objective = Classes(system.outputs)
+        self.objective: Objective = CrossEntropy(system.outputs)
         self._rows = dict(rows)
 
     def put(self, rows: Mapping[str, Batch]) -> None:
@@ -147,7 +148,7 @@ def make_learner(
     parallel: str = "jit",
     stream: bool | None = None,
     conversations: int | None = None,
-    targets: Sequence[Target] = (),
+    task: Task | None = None,
     until: str | None = None,
 ) -> Learner:
     """Returns what trains a system; the arguments are those of `Trainer`."""
@@ -163,7 +164,7 @@ def make_learner(
         parallel,
         stream=stream,
         conversations=conversations,
-        targets=targets,
+        task=task,
         until=until,
     )
 

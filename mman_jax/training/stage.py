@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import optax
 
 from mman_jax.systems.base import System, owner
+from mman_jax.tasks.task import Objective
 from mman_jax.training import optimizer
 from mman_jax.training.mesh import ROWS
-from mman_jax.training.objectives import Objective
 from mman_jax.training.optimizer import FROZEN, Plateau
 from mman_jax.training.outcome import StopAt
 from mman_jax.training.rows import count, filled_first, in_batches, take

@@ -7,15 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mman_jax.evaluation.metrics import unweighted_recall
+from mman_jax.tasks.losses import BY_LOSS
+from mman_jax.tasks.metrics import unweighted_recall
 from mman_jax.types import Array
 
 LAST = "last"
-SELECT = ("loss", "calibrated", "accuracy", "recall", LAST)
+SELECT = (*BY_LOSS, "accuracy", "recall", LAST)
 """The criteria by which the best epoch may be selected; see `Selection`."""
-
-LOSSES = SELECT[:2]
-"""The criteria that select by the loss, and therefore also apply to numbers."""
 
 TEMPERATURES = (1.0, *np.geomspace(0.5, 8.0, 13).tolist())
 """The candidates for the temperature that calibrates: the one with the lowest loss is used."""
@@ -41,7 +39,7 @@ class State(NamedTuple):
             not finite; zeros if all were.
         failed_norm: [T] float32, the gradient's norm at that step.
         valid: [T, C, C] int32, validation counts at the best epoch; for numbers, the sums
-            [T, C, K] float32 of each of C targets (`evaluation.ratings`).
+            [T, C, K] float32 of each of C targets (`tasks.ratings`).
         test: the same for the test part.
         oracle: [T] float32, the highest test accuracy (for numbers: CCC) of any epoch until
             stopped: the result of selecting on the test set. It influences nothing.

@@ -14,15 +14,14 @@ import numpy as np
 from jax.sharding import Mesh
 
 from mman_jax.errors import InputError, within
-from mman_jax.evaluation.ratings import Target
 from mman_jax.layers.precision import in_standard_numbers
 from mman_jax.systems.base import System
+from mman_jax.tasks import Classes, Task
 from mman_jax.training import mesh as distribution
 from mman_jax.training import optimizer, processes, programs
 from mman_jax.training import outcome as outcomes
 from mman_jax.training.feeding import Epochs, Predictions, Resident, Streamed, make_feed
 from mman_jax.training.mesh import ROWS
-from mman_jax.training.objectives import objective
 from mman_jax.training.outcome import Outcome, Snapshot, StopAt, no_stop
 from mman_jax.training.programs import inputs_are_frozen, out_of_fold
 from mman_jax.training.rows import batch_rows, featureless, with_empty_row
@@ -49,7 +48,7 @@ class Trainer:
         parallel: str = "jit",
         stream: bool | None = None,
         conversations: int | None = None,
-        targets: Sequence[Target] = (),
+        task: Task | None = None,
         until: str | None = None,
     ):
         """Places the corpus on the devices unless it is streamed; compiles nothing yet.
@@ -58,7 +57,7 @@ class Trainer:
             system: the network to train, which declares its stages.
             settings: `batch`, `max_epochs`, `select` (`Selection`), `class_weights`; optionally
                 `smoothing` (`Selection`), `label_smoothing`, `average` (`optimizer.averaged`) and
-                `loss` for numbers (`objectives.objective`); and a mapping for each stage by its
+                `loss` for numbers (`Task.objective`); and a mapping for each stage by its
                 name: `rules` (`optimizer.labels`), `optimizer` (adamw, adam, adam_l2 or adadelta),
                 `learning_rate` (`default`, and by name any head that differs), `weight_decay`,
                 `clip`, `epochs`, `patience`; optionally `answers` (`programs.ANSWERS`), `plateau`
@@ -72,7 +71,7 @@ class Trainer:
                 of its own devices only; None: if all rows would take over half of a device.
             conversations: the most conversations of an epoch in any of several splits that share
                 compiled programs, their rows of equal shapes; None: those in `rows`.
-            targets: the C targets if numbers are predicted; empty for classes.
+            task: what is answered; None: C classes.
             until: the last stage to train; None: the system's last.
 
         Raises:
@@ -84,7 +83,7 @@ class Trainer:
         self.classes = classes
         self.mesh = mesh
         self.parallel = parallel
-        self.objective = objective(settings, classes, targets)
+        self.objective = (task or _plain_classes(classes)).objective(settings)
         self._conversations = conversations
         self._host_rows = dict(rows)
         self._feed = make_feed(rows, mesh, parallel, stream)
@@ -394,3 +393,7 @@ class Trainer:
 def _key(stage: str) -> int:
     """Computes the key of a stage's random numbers from the letters of its name."""
     return sum(stage.encode())
+
+
+def _plain_classes(count: int) -> Task:
+    return Classes("", tuple(map(str, range(count))))

@@ -1,4 +1,4 @@
-"""`analysis.json`: what a trained system did, beyond its scores."""
+"""`analysis.json`: answers, tallies, learning curves, attention and missing modalities."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,23 +7,21 @@ import jax
 import numpy as np
 
 from mman_jax.data import batching
-from mman_jax.data.protocols import Task
-from mman_jax.evaluation import ratings
 from mman_jax.evaluation.attention import attention_weights, mean_weights
-from mman_jax.evaluation.metrics import confusion
 from mman_jax.evaluation.missing import logits_without
+from mman_jax.tasks import Task
+from mman_jax.tasks.score import over_seeds
+from mman_jax.tasks.task import any_scored, to_json
 from mman_jax.training import mesh
 from mman_jax.training.outcome import Outcome, Snapshot, of_seeds
 from mman_jax.trial import grouped, results
 from mman_jax.trial.calibration import Answered
 from mman_jax.trial.trial import Trial
-from mman_jax.types import UNSCORED, is_scored
-
-_DRAWN = 20
-"""Utterances that the conversation drawn through time should have, about."""
-
 
 NAME = "analysis.json"
+
+_DRAWN = 20
+"""The length that the conversation of the attention picture should have, about."""
 
 
 def answered(experiment: Trial, task: Task, params: Any, kept: np.ndarray) -> dict[str, Answered]:
@@ -51,68 +49,55 @@ def of_task(
     looks: bool,
     test: Answered,
 ) -> dict[str, Any]:
-    """What the file holds of one task, of the seeds that converged.
+    """Returns the content of the file for one task, of the seeds that converged.
 
     `answers` [S, N] to the scored test utterances, and which `utterances` these are (of C targets
-    both have a last axis C, None where one is not rated); `counts` [S, C, C] of validation and
-    test, of the system and each tower, and [1, C, C] of test, of the `ensemble` that answers by the
-    mean of the seeds' probabilities; `curves` by head; how many parameters were `trainable` in the
-    last stage; and if asked for `attention` and `missing`.
+    both have a last axis C, None where one is not rated); `counts`, the tallies of validation and
+    test, of the system and each tower, and of the `ensemble` of all seeds on the test part;
+    `curves` by head; the number of `trainable` parameters in the last stage; and, if `looks`,
+    `attention` and `missing`.
 
     Args:
         experiment: that was trained.
         task: that was trained.
         snapshot: its last one. Several processes must all call this.
         kept: [S] bool, the seeds that converged.
-        looks: whether attention and missing modalities are analysed, where there is one task.
+        looks: whether attention and missing modalities are analysed, if there is one task.
         test: labels and logits of the test part, of those seeds, see `answered`.
     """
     labels, logits = test
     finished = of_seeds(snapshot.finished, kept)
-    targets = experiment.targets
-    if targets:
-        mean, deviation = experiment.reference(task)
-        given = mean + deviation * logits
-        together = np.asarray(ratings.sums(given.mean(0), labels, mean, targets))
-    else:
-        given, together = logits.argmax(-1), _together(logits, labels)
-    found = {
-        **_answers(experiment, labels, given),
-        "counts": results.counts(finished, experiment.heads)
-        | {"ensemble": {"test": [together.tolist()]}},
-        "curves": curves(experiment.heads, finished, results.shown(targets)),
+    reference = experiment.reference(task)
+    answers = task.answers(logits, reference)
+    ensemble = task.tally(task.ensemble(logits, reference), labels, reference)
+    content = {
+        **_answers(experiment, labels, answers),
+        "counts": results.tallies(finished, experiment.heads)
+        | {"ensemble": {"test": [ensemble.tolist()]}},
+        "curves": curves(experiment.heads, finished, task.progress.key),
         "trainable": experiment.trainer.trainable(snapshot.state.best),
     }
-    # Of one-vs-rest tasks the report tells scores alone.
+    # Of one-vs-rest tasks the report has scores alone.
     if looks and len(experiment.tasks) == 1:
         params = jax.tree.map(lambda x: np.asarray(x)[kept], snapshot.state.best)
-        found["attention"] = _attention(experiment, task, params, labels, given)
-        found["missing"] = _missing(experiment, task, params, labels)
-    return found
+        content["attention"] = _attention(experiment, task, params, labels, answers)
+        content["missing"] = _missing(experiment, task, params, labels)
+    return content
 
 
-def _answers(experiment: Trial, labels: np.ndarray, given: np.ndarray) -> dict[str, Any]:
-    scored, corpus = is_scored(labels), experiment.parts.corpus
-    scored = scored.any(-1) if experiment.targets else scored
+def _answers(experiment: Trial, labels: np.ndarray, answers: np.ndarray) -> dict[str, Any]:
+    scored, corpus = any_scored(labels), experiment.parts.corpus
     which, position = experiment.parts.whose("test")
     groups = grouped.of_utterances(corpus, corpus.offsets[which] + position)
     return {
-        "answers": _plain(given[:, scored]),
+        "answers": to_json(answers[:, scored]),
         "utterances": {
             "conversation": [corpus.conversation_ids[c] for c in which[scored]],
             "position": position[scored].tolist(),
-            "label": _plain(labels[scored]),
+            "label": to_json(labels[scored]),
             **{name: of[scored].tolist() for name, of in groups.items()},
         },
     }
-
-
-def _plain(values: np.ndarray) -> list[Any]:
-    """As JSON holds it: numbers to six digits, and None for those that there are not."""
-    if values.dtype.kind != "f":
-        return values.tolist()
-    told = [None if x != x else float(f"{x:.6g}") for x in values.reshape(-1).tolist()]
-    return np.array(told, object).reshape(values.shape).tolist()
 
 
 def curves(
@@ -144,21 +129,12 @@ def curves(
     return found
 
 
-def _together(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Counts [C, C] of the answers by the mean of the seeds' probabilities."""
-    from scipy.special import softmax  # takes long: after training
-
-    mean = softmax(logits, axis=-1).mean(0)
-    # One program: called as it is, each of its operations would be compiled by itself.
-    return np.asarray(jax.jit(confusion)(mean[None], labels[None]))
-
-
 def _options() -> dict[str, Any]:
     return mesh.compiler_options(jax.default_backend())
 
 
 def _attention(
-    experiment: Trial, task: Task, params: Any, labels: np.ndarray, given: np.ndarray
+    experiment: Trial, task: Task, params: Any, labels: np.ndarray, answers: np.ndarray
 ) -> dict[str, Any] | None:
     layout, rows = experiment.parts.layouts["test"], experiment.parts.rows["test"]
     system = experiment.trainer.system
@@ -166,49 +142,33 @@ def _attention(
     if looked is None:
         return None
     modalities, weights = looked
-    own, classes = experiment.labels[task.name]["test"], task.classes
-    if experiment.targets:
-        own, classes = np.where(is_scored(own).any(-1), 0, UNSCORED), ()
-    means = mean_weights(weights, own, len(classes))
+    groups, names = task.attention_groups(experiment.labels[task.name]["test"])
+    means = mean_weights(weights, groups, len(names))
     drawn = int(np.abs(layout.lengths - _DRAWN).argmin())
     spot = slice(layout.start[drawn], layout.start[drawn] + layout.lengths[drawn])
     of_it = np.repeat(np.arange(len(layout.lengths)), layout.lengths) == drawn
-
-    def names(values):
-        if experiment.targets:  # the first of several
-            return _plain(values[:, 0])
-        return [classes[v] if v != UNSCORED else "" for v in values]
-
     return {
         "modalities": list(modalities),
         "mean": means[0].tolist(),
-        "by_class": {c: means[i + 1].tolist() for i, c in enumerate(classes)},
+        "by_class": {name: means[i + 1].tolist() for i, name in enumerate(names)},
         "conversation": {
             "id": f"number {drawn + 1} of the test part",
-            "labels": names(labels[of_it]),
-            "answers": names(given[0, of_it]),
+            "labels": task.texts(labels[of_it]),
+            "answers": task.texts(answers[0, of_it]),
             "weights": weights[0, layout.row[drawn], spot].tolist(),
         },
     }
 
 
 def _missing(experiment: Trial, task: Task, params: Any, labels: np.ndarray) -> dict[str, Any]:
-    """The test score of each seed where one modality is missing, by modality."""
+    """Returns the test score of each seed with one modality missing, by modality."""
     parts, system = experiment.parts, experiment.trainer.system
     if len(parts.cells.dims) < 2:
         return {}
-    every = logits_without(system, params, parts.rows["test"], _options())
-    every = {m: batching.gather(parts.layouts["test"], x, axis=1) for m, x in every.items()}
-    if experiment.targets:
-        return {m: {"mae": results.spread(_mae(experiment, task, x, labels))}
-                for m, x in every.items()}  # fmt: skip
-    scored = labels != UNSCORED
-    right = {m: x.argmax(-1)[:, scored] == labels[scored] for m, x in every.items()}
-    return {m: {"accuracy": results.spread(x.mean(1))} for m, x in right.items()}
-
-
-def _mae(experiment: Trial, task: Task, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The mean absolute error [S] of logits [S, N, T]."""
-    (mean, deviation), targets = experiment.reference(task), experiment.targets
-    sums = [ratings.sums(mean + deviation * x, labels, mean, targets) for x in logits]
-    return ratings.scores(np.stack(sums), targets)["mae"]
+    reference, key = experiment.reference(task), task.headline.key
+    scores = {}
+    for modality, rows in logits_without(system, params, parts.rows["test"], _options()).items():
+        logits = batching.gather(parts.layouts["test"], rows, axis=1)
+        tallies = [task.tally(task.answers(x, reference), labels, reference) for x in logits]
+        scores[modality] = {key: over_seeds(task.score(key, np.stack(tallies)))}
+    return scores

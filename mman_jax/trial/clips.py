@@ -6,6 +6,7 @@ import os
 import pathlib
 import tempfile
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -58,7 +59,7 @@ def load(workdir: pathlib.Path, modalities: Sequence[str]) -> Extraction:
         expected = "a run on a corpus that mman extract wrote"
         raise InputError(workdir, "no extraction with the model", expected)
     made = Extraction.load(path)
-    unused = dict.fromkeys(set(made.settings.modalities) - set(modalities))
+    unused: dict[str, Any] = dict.fromkeys(set(made.settings.modalities) - set(modalities))
     return dataclasses.replace(made, settings=dataclasses.replace(made.settings, **unused))
 
 
@@ -119,8 +120,8 @@ def read_corpus(
     for modality, found in measured.items():
         there = [value for value in found if value is not None]
         if not there and len(dims) == 1:
-            found = "no transcript in any row"
-            raise InputError(f"{path}: modality {modality}", found, "some, or another model")
+            expected = "some, or another model"
+            raise InputError(f"{path}: modality {modality}", "no transcript in any row", expected)
         features[modality] = np.zeros((len(found), dims[modality]), np.float32)
         known = np.array([value is not None for value in found])
         if there:

@@ -14,7 +14,9 @@ from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
 from mman_jax import systems
+from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError, nearest
+from mman_jax.tasks import Task, choose
 from mman_jax.training.programs import ANSWERS
 from mman_jax.training.state import SELECT
 from mman_jax.types import CELLS
@@ -236,6 +238,12 @@ def copy(config: ConfigDict) -> ConfigDict:
 def title(config: ConfigDict) -> str:
     """Returns the name of a trial in results and reports: its own, or that of its system."""
     return config.name or config.system
+
+
+def tasks_of(config: ConfigDict, corpus: Corpus) -> tuple[Task, ...]:
+    """Returns the tasks that a config names, on its corpus; see `tasks.choose`."""
+    data = config.data
+    return choose(corpus, data.protocol, data.target, data.classes, config.train.labels)
 
 
 def network(config: ConfigDict) -> dict[str, Any]:

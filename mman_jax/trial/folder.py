@@ -13,7 +13,7 @@ import jax
 from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError
 from mman_jax.files.whole import read_json, write_whole
-from mman_jax.report import confusion
+from mman_jax.report import figures
 from mman_jax.trial.progress import Progress
 from mman_jax.trial.stored import read_results
 
@@ -102,12 +102,12 @@ def write_results(workdir: pathlib.Path, results: Mapping[str, Any]) -> None:
     """Writes the pictures of tasks of classes and then `results.json`, which marks a whole run."""
     tasks = results.get("tasks") or {results["protocol"]: results}
     for task, scores in tasks.items():
-        if "targets" in scores:
+        if "confusion" not in scores["test"]:
             continue
         title = f"{results['system']}, {task}: test, {len(results['seeds'])} seed(s) summed"
         name = "confusion.png" if len(tasks) == 1 else f"confusion_{task}.png"
         counts = {title: scores["test"]["confusion"]}
-        picture = confusion.confusions(counts, scores["classes"], counted=True)
+        picture = figures.confusions(counts, scores["classes"], counted=True)
         write_whole(workdir / name, picture)
     write_whole(workdir / "results.json", to_json(results))
 

@@ -7,8 +7,9 @@ import numpy as np
 
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.validation import TOLD
-from mman_jax.evaluation import groups, metrics
-from mman_jax.trial import results
+from mman_jax.evaluation import groups
+from mman_jax.tasks import metrics
+from mman_jax.tasks.score import over_seeds
 
 PREFIX = "groups/"
 """How the groups of utterances are named among what else is told of these."""
@@ -94,6 +95,6 @@ def _scores(answers: np.ndarray, labels: np.ndarray, classes: int) -> dict[str, 
     counts = np.stack([np.bincount(one, minlength=classes**2) for one in cells])
     counts = counts.reshape(-1, classes, classes)
     return {
-        name: results.spread(metrics.METRICS[name](counts))
+        name: over_seeds(metrics.METRICS[name](counts))
         for name in ("accuracy", "unweighted_recall")
     }

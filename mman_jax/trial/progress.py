@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from types import FrameType
 from typing import Any
 
+from mman_jax.tasks.score import Score
 from mman_jax.training.outcome import Snapshot
 
 PREEMPTED = 75
@@ -31,14 +32,14 @@ class Progress:
     def notice(self, text: str) -> None:
         """Reports something that must not be missed."""
 
-    def epoch(self, task: str, snapshot: Snapshot, epochs: int, numbers: bool = False) -> None:
+    def epoch(self, task: str, snapshot: Snapshot, epochs: int, score: Score) -> None:
         """Reports the end of an epoch.
 
         Args:
             task: name of the task that is trained.
             snapshot: after the epoch.
             epochs: of the stage, at most.
-            numbers: whether numbers are predicted instead of classes.
+            score: the score of the validation part that is shown.
         """
 
     def items(self, total: int, name: str) -> None:

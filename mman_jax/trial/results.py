@@ -1,138 +1,71 @@
-"""`results.json`: every number of a run, from counts alone; of numbers, from sums.
+"""`results.json`: every number of a trial, computed from tallies alone (`Task.scores`)."""
 
-Of a task of numbers the counts [S, C, C] are the sums [S, C, K] of `evaluation.ratings`.
-"""
-
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
 from mman_jax.data.parts import Parts
-from mman_jax.data.protocols import Task
-from mman_jax.data.scales import Target
-from mman_jax.evaluation import ratings
-from mman_jax.evaluation.metrics import METRICS, per_class
 from mman_jax.systems.base import owner
+from mman_jax.tasks import Task
+from mman_jax.tasks.score import over_seeds
+from mman_jax.tasks.task import any_scored
 from mman_jax.training.outcome import Outcome
-from mman_jax.types import is_scored
-
-
-def spread(per_seed: Sequence[float]) -> dict[str, Any]:
-    """Mean, sample deviation (0 for one seed) and the values themselves."""
-    values = np.asarray(per_seed, np.float64)
-    deviation = values.std(ddof=1) if len(values) > 1 else 0.0
-    return {"mean": float(values.mean()), "std": float(deviation), "per_seed": values.tolist()}
-
-
-def scores(counts: np.ndarray, targets: Sequence[Target] = ()) -> dict[str, Any]:
-    """All scores of counts [S, C, C], or of the sums [S, C, K] of targets.
-
-    `per_class` is in the order of the classes.
-    """
-    if targets:
-        return _of_numbers(np.asarray(counts, np.float64), targets)
-    counts = np.asarray(counts, np.int64)
-    true = counts[0].sum(-1)
-    found = {name: spread(metric(counts)) for name, metric in METRICS.items()}
-    return found | {
-        "majority_accuracy": float(true.max() / true.sum()),
-        "confusion": counts.sum(0).tolist(),
-        "per_class": _per_class(counts),
-    }
-
-
-def _per_class(counts: np.ndarray) -> list[dict[str, Any]]:
-    """Precision, recall and F1 over the seeds and the support, a class an entry."""
-    found = per_class(counts)
-    support = found.pop("support")[0].tolist()
-    return [
-        {name: spread(values[:, index]) for name, values in found.items()} | {"support": size}
-        for index, size in enumerate(support)
-    ]
-
-
-def _of_numbers(sums: np.ndarray, targets: Sequence[Target]) -> dict[str, Any]:
-    found = {name: spread(values) for name, values in ratings.scores(sums, targets).items()}
-    found["mean_answer_mae"] = float(ratings.mean_answer(sums)[0])
-    if len(targets) > 1:
-        found["by_target"] = {
-            target.name: {
-                name: spread(values)
-                for name, values in ratings.of_target(sums[:, t], target).items()
-            }
-            for t, target in enumerate(targets)
-        }
-    return found
-
-
-def targets_of(task: Mapping[str, Any]) -> tuple[Target, ...]:
-    """The targets that the scores of a task, as `of_task` gave them, are of; of classes none."""
-    return tuple(Target(**target) for target in task.get("targets", ()))
 
 
 def of_task(
     task: Task, finished: Mapping[str, Outcome], heads: Mapping[str, Sequence[str]]
 ) -> dict[str, Any]:
-    """The scores of one task: of the system, and of each tower alone.
+    """Returns the scores of one task: of the system, and of each tower alone.
 
     Args:
         task: what was trained.
-        finished: what every stage gave.
+        finished: the outcome of every stage.
         heads: names of the heads of every stage, in order; those of the first are the towers, and
             the last one of all is the system's.
     """
-    first, *_ = stages = tuple(heads)
-    last = stages[-1]
-    targets = task.targets
 
     def of_head(outcome: Outcome, head: int) -> dict[str, Any]:
         losses = outcome.history.valid_loss[:, :, head]  # [E, S]
-        kept = np.take_along_axis(losses, outcome.best_epoch[None, :, head] - 1, axis=0)[0]
+        best = np.take_along_axis(losses, outcome.best_epoch[None, :, head] - 1, axis=0)[0]
         return {
-            "validation": scores(outcome.valid[:, head], targets) | {"loss": spread(kept)},
-            "test": scores(outcome.test[:, head], targets),
-            "test_oracle": {shown(targets): spread(outcome.oracle[:, head])},
+            "validation": task.scores(outcome.valid[:, head]) | {"loss": over_seeds(best)},
+            "test": task.scores(outcome.test[:, head]),
+            "test_oracle": {task.progress.key: over_seeds(outcome.oracle[:, head])},
             "best_epoch": outcome.best_epoch[:, head].tolist(),
         }
 
-    return {
-        **task.described(),
-        **of_head(finished[last], len(heads[last]) - 1),
-        "towers": {name: of_head(finished[first], i) for i, name in enumerate(heads[first])},
-    }
-
-
-def weight(counts: Any, targets: Sequence[Target] = ()) -> float:
-    """How much was scored: of one seed's counts [C, C], or of the sums [C, K] of targets."""
-    counts = np.asarray(counts)
-    return float(counts[:, 0].sum() if targets else counts.sum())
-
-
-def shown(targets: Sequence[Any]) -> str:
-    """The one score that is told while a run goes on, and of which `test_oracle` tells."""
-    return "ccc" if targets else "accuracy"
+    system, towers = _of_heads(finished, heads, of_head)
+    return {**task.describe(), **system, "towers": towers}
 
 
 def tests(scored: Mapping[str, Any]) -> dict[str, Any]:
-    """Of what `of_task` gave the test scores alone, of the system and of each tower."""
-    towers = {name: {"test": one["test"]} for name, one in scored["towers"].items()}
+    """Returns the test scores alone of `of_task`, of the system and of each tower."""
+    towers = {name: {"test": scores["test"]} for name, scores in scored["towers"].items()}
     return {"test": scored["test"], "towers": towers}
 
 
-def counts(finished: Mapping[str, Outcome], heads: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """The counts [S, C, C] that `of_task` scores: of the `system`, and of `towers` by name."""
-    first, *_ = stages = tuple(heads)
+def tallies(finished: Mapping[str, Outcome], heads: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Returns the tallies [S, ...] that `of_task` scores: of `system`, and of `towers` by name."""
 
     def of_head(outcome: Outcome, head: int) -> dict[str, Any]:
-        several = {"validation": outcome.valid, "test": outcome.test}
-        return {part: np.asarray(x[:, head]).tolist() for part, x in several.items()}
+        parts = {"validation": outcome.valid, "test": outcome.test}
+        return {part: np.asarray(x[:, head]).tolist() for part, x in parts.items()}
 
-    return {
-        "system": of_head(finished[stages[-1]], len(heads[stages[-1]]) - 1),
-        "towers": {name: of_head(finished[first], i) for i, name in enumerate(heads[first])},
-    }
+    system, towers = _of_heads(finished, heads, of_head)
+    return {"system": system, "towers": towers}
+
+
+def _of_heads(
+    finished: Mapping[str, Outcome],
+    heads: Mapping[str, Sequence[str]],
+    of_head: Callable[[Outcome, int], dict[str, Any]],
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Applies a function to the system's head, and to each tower's by its name."""
+    first, *_, last = (next(iter(heads)), *heads)
+    towers = {name: of_head(finished[first], i) for i, name in enumerate(heads[first])}
+    return of_head(finished[last], len(heads[last]) - 1), towers
 
 
 def sizes(parts: Parts, labels: Mapping[str, np.ndarray]) -> dict[str, dict[str, int]]:
@@ -140,7 +73,7 @@ def sizes(parts: Parts, labels: Mapping[str, np.ndarray]) -> dict[str, dict[str,
     return {
         part: {
             "conversations": len(getattr(parts.split, part)),
-            "utterances": int(_scored(labels[part]).sum()),
+            "utterances": int(any_scored(labels[part]).sum()),
         }
         for part in parts.layouts
     }
@@ -210,9 +143,3 @@ def parameters(params: Mapping[str, Any], heads: Iterable[str]) -> dict[str, int
         name = owner(group, heads) or group
         counts[name] = counts.get(name, 0) + sum(int(x.size) for x in jax.tree.leaves(tree))
     return {"total": sum(counts.values()), **counts}
-
-
-def _scored(labels: np.ndarray) -> np.ndarray:
-    """[R + 1, U] bool, of labels [R + 1, U, ...]."""
-    found = is_scored(labels)
-    return found.any(-1) if found.ndim == 3 else found

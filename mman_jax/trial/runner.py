@@ -11,9 +11,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from mman_jax.data import synthetic
-from mman_jax.data.protocols import Task
 from mman_jax.errors import InputError
 from mman_jax.files.whole import write_whole
+from mman_jax.tasks import Task
 from mman_jax.training import mesh, processes
 from mman_jax.training.outcome import Snapshot, of_seeds
 from mman_jax.trial import (
@@ -118,11 +118,11 @@ def _train(
         saving.save_model(trial, task, selected_params, seeds, workdir / training.SELECTED)
         before = of_seeds(selected.finished, converged)
         scores["before_refit"] = results.tests(results.of_task(task, before, trial.heads))
-        analyses["counts"]["before_refit"] = results.counts(before, trial.heads)
-    ensemble = results.scores(analyses["counts"]["ensemble"]["test"], trial.targets)
+        analyses["counts"]["before_refit"] = results.tallies(before, trial.heads)
+    ensemble = task.scores(analyses["counts"]["ensemble"]["test"])
     scores["ensemble"] = {"test": ensemble}
     temperature = 1.0
-    if not trial.targets:
+    if task.has_probabilities:
         # Networks that also trained on the validation part are overconfident there.
         holdout = answers["valid"]
         if trial.refit:

@@ -3,15 +3,15 @@
 import pathlib
 from typing import Any
 
-from mman_jax.data import protocols
 from mman_jax.inference.model import Model
+from mman_jax.tasks import Task
 from mman_jax.training import processes
 from mman_jax.trial.trial import Trial
 
 
 def save_model(
     trial: Trial,
-    task: protocols.Task,
+    task: Task,
     params: Any,
     seeds: list[int],
     models: pathlib.Path,
@@ -40,7 +40,6 @@ def save_model(
         about["test_corpus"] = trial.external.card()
     parts = trial.parts
     laid = parts.cells
-    units = trial.reference(task) if trial.targets else None  # of classes there is none
     model = Model(
         params,
         parts.scaling,
@@ -49,7 +48,7 @@ def save_model(
         task.classes,
         about,
         temperature=temperature,
-        units=units,
+        units=trial.reference(task),
         cells=type(laid),
         cell_options=laid.card() or {},
     )

@@ -1,4 +1,4 @@
-"""`results.json` read back: what a command shows of it is there, or a message says what is not."""
+"""`results.json` read back and checked, and the trained models of a trial."""
 
 import pathlib
 import re
@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from mman_jax.errors import InputError
-from mman_jax.evaluation.metrics import ADDED, METRICS
-from mman_jax.evaluation.ratings import MEASURES
 from mman_jax.files.whole import read_json
 from mman_jax.inference import weights as parameters
 from mman_jax.inference.model import Model
+from mman_jax.tasks import Task, from_results
 
 _EXPECTED = "results as a run wrote them"
 _LARGEST = 1e15
@@ -71,8 +70,8 @@ def load_models(workdir: pathlib.Path, weights: str | None = None) -> list[Model
 
 
 def _check_scores(scores: Mapping[str, Any], path: pathlib.Path, within: str) -> None:
-    numbers = "targets" in scores
-    _check_head(scores, path, within, numbers)
+    task = _task(scores, f"{path}: {within}".rstrip(": ."))
+    _check_head(scores, path, within, task)
     if "per_class" in scores["test"]:
         place = f"{path}: {within}test.per_class"
         _check_classes(scores.get("classes"), scores["test"]["per_class"], place)
@@ -85,7 +84,14 @@ def _check_scores(scores: Mapping[str, Any], path: pathlib.Path, within: str) ->
     for name, tower in _part(scores, "towers", f"{path}: {within}".rstrip(": ")).items():
         if not isinstance(tower, dict):
             raise InputError(f"{place}.{name:.60}", f"a {type(tower).__name__}", _EXPECTED)
-        _check_head(tower, path, f"{within}towers.{name:.60}.", numbers)
+        _check_head(tower, path, f"{within}towers.{name:.60}.", task)
+
+
+def _task(scores: Mapping[str, Any], place: str) -> Task:
+    try:
+        return from_results(scores)
+    except (TypeError, KeyError) as error:
+        raise InputError(place, f"no task that can be read ({error!s:.60})", _EXPECTED) from error
 
 
 def _check_classes(classes: Any, several: Any, place: str) -> None:
@@ -133,24 +139,20 @@ def _check_spread(scores: Mapping[str, Any], metric: str, place: str) -> None:
         raise InputError(f"{place}.{metric}", "no list per_seed", _EXPECTED)
 
 
-def _check_head(head: Mapping[str, Any], path: pathlib.Path, within: str, numbers: bool) -> None:
-    several = ("test", "validation", "test_oracle")
-    kinds = zip(several, (MEASURES, MEASURES, ("ccc",)), strict=True)
-    if not numbers:
-        kinds = zip(several, (METRICS, METRICS, ("accuracy",)), strict=True)
-    for part, metrics in kinds:
+def _check_head(head: Mapping[str, Any], path: pathlib.Path, within: str, task: Task) -> None:
+    for part in ("test", "validation", "test_oracle"):
         place = f"{path}: {within}{part}"
         scores = _part(head, part, f"{path}: {within}".rstrip(": ."))
-        for metric in metrics:
-            if metric in ADDED and metric not in scores:
-                continue
-            _check_spread(scores, metric, place)
+        if part == "test_oracle":
+            _check_spread(scores, task.progress.key, place)
+            continue
+        for score in (*task.required, *(x for x in task.optional if x in scores)):
+            _check_spread(scores, score, place)
         if "calibration" in scores:
-            told = _part(scores, "calibration", place)
+            calibration = _part(scores, "calibration", place)
             for field in ("before", "after", "temperature"):
-                _number(told, field, f"{place}.calibration")
-        if part != "test_oracle":
-            _number(scores, "mean_answer_mae" if numbers else "majority_accuracy", place)
+                _number(calibration, field, f"{place}.calibration")
+        _number(scores, task.constant, place)
 
 
 def _part(whole: Mapping[str, Any], field: str, place: object) -> dict[str, Any]:

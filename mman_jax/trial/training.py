@@ -10,15 +10,15 @@ from typing import Any, cast
 import jax
 import numpy as np
 
-from mman_jax.data.protocols import Task
 from mman_jax.errors import InputError
 from mman_jax.inference.model import Model
+from mman_jax.tasks import Task
 from mman_jax.training import checkpoints, processes
 from mman_jax.training.learner import Learner
 from mman_jax.training.optimizer import plateau_of
 from mman_jax.training.outcome import Outcome, Snapshot, StopAt, join, refitted, retrain_until
 from mman_jax.training.trainer import Trainer
-from mman_jax.trial import boards, results
+from mman_jax.trial import boards
 from mman_jax.trial.curves import Log
 from mman_jax.trial.progress import Preemption, Progress
 from mman_jax.trial.trial import Trial
@@ -86,8 +86,8 @@ def fit(
             if log:
                 log.note(snapshot, last=complete or stops)
             if not complete:
-                numbers = bool(trial.targets)
-                progress.epoch(task.name, snapshot, trainer.epochs(snapshot.stage), numbers)
+                epochs = trainer.epochs(snapshot.stage)
+                progress.epoch(task.name, snapshot, epochs, task.progress)
             # The clocks of several processes differ; all must have a part in packing.
             due = processes.agree(stops or now - saved > trial.checkpoint_seconds)
             if trainer.resumes and (complete or due):
@@ -220,4 +220,4 @@ def _log(
     run = boards.Run(workdir, "_".join(parts), trial.config.to_dict())
     path = workdir / ("_".join(["curves", *parts]) + ".csv")
     opened = boards.begin(board_names, run, trial.seeds)
-    return Log(path, trial.heads, trial.seeds, opened, results.shown(trial.targets))
+    return Log(path, trial.heads, trial.seeds, opened, task.progress.key)

@@ -11,21 +11,21 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from mman_jax.data import cross_corpus, folds, protocols, warnings
+from mman_jax.data import cross_corpus, folds, warnings
 from mman_jax.data.cells.utterances import Cells
 from mman_jax.data.corpus import Corpus
+from mman_jax.data.label_names import check_table_1
 from mman_jax.data.parts import Parts, common_shapes, prepare
-from mman_jax.data.scales import Target
 from mman_jax.data.splits import Split, split
 from mman_jax.errors import InputError, within
-from mman_jax.systems import build, for_numbers, use
+from mman_jax.systems import build, for_outputs, use
 from mman_jax.systems.base import BaseSystem
+from mman_jax.tasks import Task, check_folds
 from mman_jax.training import mesh as parallel
 from mman_jax.training.learner import Learner, make_learner
 from mman_jax.training.outcome import Snapshot, converged
 from mman_jax.trial import config as configs
 from mman_jax.trial import results
-from mman_jax.trial import tasks as learnt
 from mman_jax.trial.corpora import EACH, External, load_cells, load_corpora
 from mman_jax.trial.progress import Progress
 from mman_jax.types import Batch
@@ -71,7 +71,7 @@ class Trial:
     checkpoint_seconds: float
     synthetic: bool
     parts: Parts
-    tasks: tuple[protocols.Task, ...]
+    tasks: tuple[Task, ...]
     labels: dict[str, dict[str, np.ndarray]]
     network: Mapping[str, Any]
     trainer: Learner
@@ -101,14 +101,9 @@ class Trial:
         """The heads of every stage, in order."""
         return {stage: self.trainer.heads(stage) for stage in self.trainer.stages}
 
-    @property
-    def targets(self) -> tuple[Target, ...]:
-        """The targets to predict; empty if classes are."""
-        return self.tasks[0].targets
-
-    def reference(self, task: protocols.Task) -> np.ndarray:
-        """Computes mean and deviation [2, T] of the targets in training."""
-        return np.asarray(self.trainer.objective.reference(self.labels[task.name]["train"]))
+    def reference(self, task: Task) -> np.ndarray | None:
+        """Computes the statistics of training that turn logits into answers; None: none."""
+        return task.reference(self.labels[task.name]["train"])
 
     def survivors(self, snapshot: Snapshot, progress: Progress) -> tuple[np.ndarray, list[Any]]:
         """Returns which seeds converged, [S] bool, and where the others failed; reports those, too.
@@ -149,9 +144,9 @@ def prepare_trial(config: ConfigDict) -> Trial:
     """
     configs.check(config)
     corpus, external = load_corpora(config.data)
-    tasks = learnt.of_config(config, corpus)
+    tasks = configs.tasks_of(config, corpus)
     split, split_notices = choose_split(config.data, corpus, tasks)
-    mismatch = protocols.check_table_1(corpus)
+    mismatch = check_table_1(corpus)
     if external is not None:
         corpus, split = cross_corpus.join(corpus, split, external.corpus)
     cells = load_cells(config, corpus)
@@ -192,7 +187,7 @@ def prepare_trial(config: ConfigDict) -> Trial:
 def make_trainer(
     config: ConfigDict,
     parts: Parts,
-    task: protocols.Task,
+    task: Task,
     conversations: int | None = None,
     until: str | None = None,
 ) -> Learner:
@@ -230,7 +225,7 @@ def make_trainer(
             config.parallel,
             stream=config.data.stream,
             conversations=conversations,
-            targets=task.targets,
+            task=task,
             until=until,
         )
         trainer.check()
@@ -248,7 +243,7 @@ def _drop_programs() -> None:
         jax.clear_caches()
 
 
-def network(config: ConfigDict, task: protocols.Task, cells: Cells) -> Mapping[str, Any]:
+def network(config: ConfigDict, task: Task, cells: Cells) -> Mapping[str, Any]:
     """Returns the settings of a config's system for a task, and for what its cells are.
 
     Raises:
@@ -258,7 +253,7 @@ def network(config: ConfigDict, task: protocols.Task, cells: Cells) -> Mapping[s
     if "cells" in settings:
         settings["cells"] = config.data.cells
     settings = cells.network(settings)
-    return for_numbers(settings) if task.targets else settings
+    return for_outputs(settings, task.outputs)
 
 
 def seeds_of(config: ConfigDict, system: BaseSystem) -> list[int]:
@@ -268,7 +263,7 @@ def seeds_of(config: ConfigDict, system: BaseSystem) -> list[int]:
 
 
 def choose_split(
-    data: ConfigDict, corpus: Corpus, tasks: tuple[protocols.Task, ...]
+    data: ConfigDict, corpus: Corpus, tasks: tuple[Task, ...]
 ) -> tuple[Split, tuple[str, ...]]:
     """Returns the split that a config names (of folds without a `fold`, the first), and notices.
 
@@ -286,7 +281,7 @@ def choose_split(
         fold = folds.fold(corpus, data.folds, data.fold)
     else:
         fold, *_ = folds.folds(corpus, data.folds)
-    return fold.split, protocols.check_folds(corpus, (fold,), tasks)
+    return fold.split, check_folds(corpus, (fold,), tasks)
 
 
 def out_of_fold_groups(

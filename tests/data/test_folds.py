@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from mman_jax.data import folds, splits
-from mman_jax.data.protocols import Task, check_folds, tasks
 from mman_jax.errors import InputError
+from mman_jax.tasks import Classes, check_folds, tasks
 from mman_jax.types import UNSCORED
 from tests.data.small import corpus
 
@@ -237,7 +237,7 @@ def test_a_part_in_which_nothing_is_scored_is_refused_under_the_task_that_matter
     labels[2 * session : 2 * session + 2] = 2
     made = of(8, sessions=sessions, labels=labels, label_names=("no", "yes", "maybe"))
     found = folds.folds(made, "sessions")
-    certain = Task("certain", ("no", "yes"), np.array([0, 1, UNSCORED], np.int32))
+    certain = Classes("certain", ("no", "yes"), np.array([0, 1, UNSCORED], np.int32))
     said = f"^data.folds: fold {fold}: no utterance in {part} has a class of certain"
     with pytest.raises(InputError, match=said):
         check_folds(made, found, (certain,))

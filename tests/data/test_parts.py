@@ -3,10 +3,10 @@ import pytest
 
 from mman_jax.data.batching import gather
 from mman_jax.data.parts import common_shapes, prepare
-from mman_jax.data.protocols import tasks
 from mman_jax.data.splits import Split
 from mman_jax.data.validation import SPLIT_NAMES
 from mman_jax.errors import InputError
+from mman_jax.tasks import tasks
 from mman_jax.types import UNSCORED
 from tests.data.small import corpus
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from mman_jax.data import scaling, splits, warnings
-from mman_jax.data.protocols import tasks
 from mman_jax.errors import InputError
+from mman_jax.tasks import tasks
 from tests.data.small import corpus
 
 SPLIT = ("train", "train", "valid", "test")

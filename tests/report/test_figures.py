@@ -7,7 +7,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from mman_jax.report import attention, confusion, drawing, figures
+from mman_jax.report import attention, figures
 from tests.report import fake
 
 LONG = ("frustrated and tired", "surprised", "neutral", "a" * 60, "excited", "fearful", "$x_1$")
@@ -21,7 +21,7 @@ def drawn(monkeypatch):
         FigureCanvasAgg(figure).draw()
         return figure
 
-    for module in (attention, confusion, figures):
+    for module in (attention, figures):
         monkeypatch.setattr(module, "png", keep)
 
 
@@ -59,16 +59,16 @@ def cells(axes):
 
 def test_the_paper_s_figure_3():
     counts = {"cLSTM-Speech": fake.FIGURE_3["clstm_speech"]}
-    shares = confusion.recalls(counts["cLSTM-Speech"])
+    shares = figures.recalls(counts["cLSTM-Speech"])
     np.testing.assert_allclose(100 * shares[0], [60.05, 36.79, 3.16, 0], atol=0.005)
     np.testing.assert_allclose(100 * np.diag(shares), [60.05, 93.45, 2.86, 38.24], atol=0.005)
-    panel = confusion.confusions(counts, fake.EMOTIONS[:4]).axes[0]
+    panel = figures.confusions(counts, fake.EMOTIONS[:4]).axes[0]
     assert cells(panel)[:8] == ["60.0", "36.8", "3.2", "0.0", "2.7", "93.5", "0.8", "3.0"]
     assert panel.get_title() == "cLSTM-Speech"
 
 
 def test_a_class_that_never_occurs_is_drawn():
-    assert confusion.recalls([[0, 0], [1, 3]]).tolist() == [[0, 0], [0.25, 0.75]]
+    assert figures.recalls([[0, 0], [1, 3]]).tolist() == [[0, 0], [0.25, 0.75]]
 
 
 @pytest.mark.parametrize("classes", [("no", "yes"), fake.EMOTIONS[:4], LONG])
@@ -76,7 +76,7 @@ def test_a_class_that_never_occurs_is_drawn():
 def test_confusions_are_readable(classes, count):
     matrix = np.eye(len(classes), dtype=int) * 7 + 1
     names = {f"cLSTM-Physiology{index}": matrix.tolist() for index in range(count)}
-    figure = confusion.confusions(names, classes, "SYNTHETIC corpus")
+    figure = figures.confusions(names, classes, "SYNTHETIC corpus")
     assert len(figure.axes) == count + 1  # and the bar of colours
     assert_readable(figure)
 
@@ -85,7 +85,7 @@ def test_confusions_are_readable(classes, count):
 def test_a_run_s_matrix_shows_counts_and_its_whole_title(classes):
     matrix = np.eye(len(classes), dtype=int) * 1000 + 250
     title = "clstm_speech, iemocap6: test, 10 seed(s) summed"
-    figure = confusion.confusions({title: matrix.tolist()}, classes, counted=True)
+    figure = figures.confusions({title: matrix.tolist()}, classes, counted=True)
     share = 100 * 1250 / matrix[0].sum()
     assert cells(figure.axes[0])[0] == f"{share:.1f}\n1250"
     assert figure.axes[0].get_title() == title
@@ -163,6 +163,6 @@ def test_curves(count):
 
 
 def test_names_are_no_formulas():
-    assert drawing.name("$x$") == r"\$x\$"
-    assert drawing.name("a" * 20, 5) == "aaaa…"
-    assert drawing.name("two\nlines") == "two lines"
+    assert figures.name("$x$") == r"\$x\$"
+    assert figures.name("a" * 20, 5) == "aaaa…"
+    assert figures.name("two\nlines") == "two lines"

@@ -4,7 +4,7 @@ import pathlib
 import pytest
 
 from mman_jax.report import markdown
-from mman_jax.report.numbers import NONE
+from mman_jax.tasks.score import NONE
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 

@@ -1,12 +1,12 @@
 """Tables of single classes."""
 
-from mman_jax.report import scores
+from mman_jax.report import analyses
 from tests.report import fake
 
 
 def test_classes_of_a_system():
     results = fake.make()
-    table = scores.by_class(results)[-1]
+    table = analyses.by_class(results)[-1]
     assert table.name == "classes_mman"
     assert table.caption.startswith("MMAN: ")
     assert table.rows[1] == ("sad", "51.0 ± 0.5", "60.0 ± 0.5", "55.0 ± 0.5", "100")
@@ -19,19 +19,19 @@ def test_results_of_earlier_versions_have_no_such_tables():
     results = fake.make()
     for system in results["systems"].values():
         del system["test"]["per_class"]
-    assert scores.by_class(results) == ()
+    assert analyses.by_class(results) == ()
 
 
 def test_calibration_of_the_systems():
-    figure, table = scores.calibration(fake.make(), "SYNTHETIC")
+    figure, table = analyses.calibration(fake.make(), "SYNTHETIC")
     assert figure.png.startswith(b"\x89PNG")
     assert table.rows[0][1:] == ("1.25", "12.3", "4.5", "12.3", "4.5")
-    assert scores.calibration({"systems": {}}) == ()
+    assert analyses.calibration({"systems": {}}) == ()
 
 
 def test_groups_of_utterances():
     results = fake.make()
-    gender, speaker = scores.by_group(results)
+    gender, speaker = analyses.by_group(results)
     assert gender.head[:4] == ("gender", "utterances", "conversations", "cLSTM-Speech")
     assert gender.rows[0][:4] == ("f", "40", "4", "52.0 ± 0.5")
     assert [row[3] for row in gender.rows[2:]] == ["f over m", "+6.0", "\N{MINUS SIGN}1.0 to +13.0"]
@@ -44,4 +44,4 @@ def test_groups_of_utterances():
     )
     for system in results["systems"].values():
         del system["groups"]
-    assert scores.by_group(results) == ()
+    assert analyses.by_group(results) == ()

@@ -2,9 +2,9 @@
 
 import pytest
 
-from mman_jax.report import beside, tables
+from mman_jax.report import published, tables
 from mman_jax.report.document import Cell, Table
-from mman_jax.report.numbers import count
+from mman_jax.report.phrases import count
 from tests.report import fake
 
 NONE = "\N{EN DASH}"
@@ -46,8 +46,8 @@ def test_other_corpora_have_no_counts_of_the_paper_beside():
 
 
 def test_the_field_s_names_of_scores_head_the_table_of_systems():
-    table = tables.systems(fake.make() | {"protocol": "iemocap4"})
-    plain = tables.systems(fake.make())
+    table = tables.systems(fake.make() | {"protocol": "iemocap4"})[0]
+    plain = tables.systems(fake.make())[0]
     assert [table.head[i] for i in (3, 5, 6, 8)] == ["WA", "UA", "weighted F1", "validation WA"]
     assert [plain.head[i] for i in (3, 5, 8)] == [
         "accuracy", "unweighted recall", "validation accuracy"
@@ -58,7 +58,7 @@ def test_the_field_s_names_of_scores_head_the_table_of_systems():
 
 
 def test_systems():
-    table = tables.systems(fake.make())
+    table = tables.systems(fake.make())[0]
     assert row(table, "cLSTM-Speech") == [
         "cLSTM-Speech", "1 000 000", "68", "50.0 ± 0.5", "47.9 to 52.1", "48.0 ± 0.5",
         "49.0 ± 0.5", "51.0", "53.0 ± 0.5", "3.2", "57.12", "1.27",
@@ -75,7 +75,7 @@ def test_systems():
 
 
 def test_systems_of_the_synthetic_corpus_stand_below_what_is_possible():
-    table = tables.systems(fake.make(synthetic=True))
+    table = tables.systems(fake.make(synthetic=True))[0]
     assert row(table, "best possible")[3] == "89.1"
     assert row(table, "best possible of late fusion")[3] == "76.5"
 
@@ -100,19 +100,19 @@ def test_tasks_have_the_answer_no_beside_them():
 
 
 def test_cited_figures_say_what_they_measured():
-    table = beside.cited(fake.make())
+    table = published.cited(fake.make())
     assert row(table, "MMAN, the paper's")[1] == "73.94"
     assert row(table, "MMAN, here")[1:] == [
         "62.0 ± 0.5",
         "12 utterances of data/corpus.npz, protocol auto",
     ]
     assert "motion capture" in row(table, "Tripathi and Beigi 2018")[2]
-    assert "another split and other features" in beside.cited_tasks().notes[0]
+    assert "another split and other features" in published.cited_tasks().notes[0]
 
 
 def test_cited_systems_stand_beside_the_paper_s():
     results = fake.make()
-    assert beside.together(results) is None  # a study of the paper's systems alone
+    assert published.together(results) is None  # a study of the paper's systems alone
     own = results["systems"]["mman"]
     more = {"group": "cited", "answering": 0.0125, "seconds": 70.4}
     results["systems"] |= {
@@ -127,7 +127,7 @@ def test_cited_systems_stand_beside_the_paper_s():
     results["comparisons"] += [
         {"first": "mman", "second": "mult", "difference": 0.031, "p_bootstrap": 0.02}
     ]
-    table = beside.together(results)
+    table = published.together(results)
     assert len(table.rows) == 9
     found = row(table, "MulT")
     assert found[1:5] == ["words", "none", count(own["parameters"]["total"]), "2"]
@@ -138,7 +138,7 @@ def test_cited_systems_stand_beside_the_paper_s():
     # MMAN over cLSTM-LF as it was compared; and what was measured by an earlier version.
     assert row(table, "cLSTM-LF")[-5:-3] == ["+2.16", "< 0.001"]
     assert row(table, "cLSTM-LF")[1:3] == [NONE, NONE]
-    assert row(beside.cited(results), "bc-LSTM, here")[1] == "62.0 ± 0.5"
+    assert row(published.cited(results), "bc-LSTM, here")[1] == "62.0 ± 0.5"
 
 
 def test_the_paper_s_figure_3_counted():

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from mman_jax.data.scaling import Scaling
-from mman_jax.evaluation.metrics import METRICS
 from mman_jax.features.extraction import Extraction
 from mman_jax.features.extractor import TrainingData
 from mman_jax.features.settings import Settings
@@ -21,6 +20,7 @@ from mman_jax.inference import states as kept
 from mman_jax.inference.answerer import Answerer
 from mman_jax.inference.model import Model
 from mman_jax.systems import build
+from mman_jax.tasks.metrics import METRICS
 from mman_jax.training import checkpoints as saved
 from tests import tiny
 from tests.data.readers import public

@@ -5,7 +5,9 @@ from mman_jax.data.synthetic import process as synthetic
 from mman_jax.evaluation import evidence
 from mman_jax.study import claims
 from mman_jax.systems.mman import CLAIMS
+from mman_jax.tasks import Classes
 
+TASK = Classes("auto", ("no", "yes"))
 UTTERANCES = {
     "conversation": ["a", "a", "a", "b", "b"],
     "position": [0, 1, 2, 0, 1],
@@ -32,7 +34,7 @@ def test_verdicts(kind, low, high, expected):
 def test_a_comparison_by_hand():
     first = [[0, 1, 1, 0, 1], [0, 1, 1, 0, 0], [0, 1, 1, 0, 1]]
     second = [[0, 0, 0, 0, 1], [0, 1, 0, 0, 1], [0, 0, 0, 0, 1]]
-    found = claims.compare(first, second, UTTERANCES, 2)
+    found = claims.compare(TASK, first, second, UTTERANCES)
     assert found["difference"] == pytest.approx(14 / 15 - 10 / 15)
     # The seeds' votes: the first is right everywhere, the second not on utterances 1 and 2.
     assert (found["only_first"], found["only_second"]) == (2, 0)
@@ -42,8 +44,8 @@ def test_a_comparison_by_hand():
 
 
 def test_accuracy_by_position_by_hand():
-    answers = {"x": [[0, 1, 0, 0, 0], [1, 1, 1, 0, 1]]}
-    found = claims.by_position(answers, UTTERANCES)
+    right = TASK.score_each([[0, 1, 0, 0, 0], [1, 1, 1, 0, 1]], UTTERANCES["label"])
+    found = claims.by_position(TASK, {"x": right}, UTTERANCES["position"])
     assert found["bins"] == [
         {"from": 1, "to": 1, "utterances": 2},
         {"from": 2, "to": 2, "utterances": 2},

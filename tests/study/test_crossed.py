@@ -8,7 +8,7 @@ import pytest
 
 from mman_jax.cli.terminal.screen import Screen
 from mman_jax.errors import InputError
-from mman_jax.report import crossing, html, markdown
+from mman_jax.report import comparison, html, markdown
 from mman_jax.study import crossed
 from mman_jax.trial import runner
 from tests.trial import test_tested
@@ -41,7 +41,7 @@ def test_every_cell_is_what_a_trial_gives(folder, tmp_path):  # noqa: F811
     trial["test"].pop("calibration")  # of a model; a cell has the scores of answers alone
     assert cells["own", "other"] == trial["test"]
     assert np.sum(cells["other", "own"]["confusion"]) == np.sum(stored["test"]["confusion"])
-    document = crossing.document(found)
+    document = comparison.cross_document(found)
     told = markdown.render(document)
     assert "| trained on | tested on own | tested on other |" in told
     assert "joy=happy" in told

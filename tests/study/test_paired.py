@@ -6,17 +6,16 @@ import json
 import numpy as np
 import pytest
 
-from mman_jax.data import scales
 from mman_jax.errors import InputError
-from mman_jax.evaluation import ratings, significance
+from mman_jax.evaluation import significance
 from mman_jax.report import comparison, markdown
-from mman_jax.study import claims, compared, paired
-from mman_jax.trial import results
+from mman_jax.study import compared
+from mman_jax.tasks import Numbers, ratings
 from tests.study.test_compared import change, trial
 
 RATED = np.float32([[-2.0], [0.5], [1.0], [np.nan], [2.4], [-0.2]])
 WHERE = {"conversation": ["a", "a", "b", "b", "c", "c"], "position": [0, 1, 0, 1, 0, 1]}
-TARGET = scales.target("sentiment", RATED[:, 0])
+TARGET = ratings.target("sentiment", RATED[:, 0])
 
 
 def answers(shift, seeds=3):
@@ -27,8 +26,8 @@ def answers(shift, seeds=3):
 def rated_trial(folder, given, order=range(6), target=TARGET):
     """A finished trial of one target, listed in an order of its own."""
     trial(folder, np.zeros((3, 4), int))
-    sums = [ratings.sums(x, RATED, np.zeros(1), [target]) for x in given]
-    test = results.scores(np.stack(sums), [target])
+    task = Numbers("auto", (target.name,), (target,))
+    test = task.scores(np.stack([task.tally(x, RATED) for x in given]))
     order = list(order)
     label = [[None if x != x else float(x) for x in RATED[i]] for i in order]
     utterances = {name: [values[i] for i in order] for name, values in WHERE.items()}
@@ -78,9 +77,9 @@ def test_by_conversation_they_are_the_errors_drawn_by_conversation():
     kept = ~np.isnan(RATED[:, 0])
     where = {name: np.array(values)[kept] for name, values in WHERE.items()}
     where["label"] = RATED[kept]
-    task = {"targets": [dataclasses.asdict(TARGET)], "test": {}}
-    found = paired.compare(near[:, kept], far[:, kept], where, task, "mae")
-    errors = [claims.errors(x[:, kept], where) for x in (near, far)]
+    task = Numbers("auto", ("sentiment",), (TARGET,))
+    found = compared.compare_pair(task, near[:, kept], far[:, kept], where, "mae")
+    errors = [task.score_each(x[:, kept], where["label"]) for x in (near, far)]
     expected = significance.bootstrap(-errors[0], -errors[1], where["conversation"])
     np.testing.assert_allclose(found["interval"], [expected.low, expected.high], atol=1e-6)
     assert found["difference"] == pytest.approx(expected.mean, abs=1e-6)

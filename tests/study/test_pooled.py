@@ -7,9 +7,9 @@ import pytest
 
 from mman_jax.errors import InputError
 from mman_jax.report import contents, tables
-from mman_jax.report.numbers import spread
 from mman_jax.study import pooled
-from mman_jax.trial import results
+from mman_jax.tasks import Classes
+from mman_jax.tasks.score import over_seeds, spread
 from tests.report import fake
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
@@ -21,6 +21,9 @@ COUNTS = {
 }
 
 
+TASK = Classes("auto", ("a", "b"))
+
+
 def trial(folder, name):
     """A finished trial's two files; its validation counts are its test counts, turned round."""
     folder.mkdir(parents=True)
@@ -28,9 +31,9 @@ def trial(folder, name):
     seeds, scored = list(COUNTS[name]), int(counts[0].sum())
     loss = [0.5 + seed for seed in seeds]
     head = {
-        "validation": results.scores(counts[:, ::-1, ::-1]) | {"loss": results.spread(loss)},
-        "test": results.scores(counts),
-        "test_oracle": {"accuracy": results.spread([1.0 - 0.1 * seed for seed in seeds])},
+        "validation": TASK.scores(counts[:, ::-1, ::-1]) | {"loss": over_seeds(loss)},
+        "test": TASK.scores(counts),
+        "test_oracle": {"accuracy": over_seeds([1.0 - 0.1 * seed for seed in seeds])},
         "best_epoch": [10 + seed for seed in seeds],
     }
     part = {"conversations": 2, "utterances": scored + 1, "classes": {"a": 2, "b": scored - 2}}
@@ -164,7 +167,7 @@ def test_the_report_tells_the_two_deviations_apart(folders):
     assert accuracies.head == ("system", "S1", "S2", "all", "± over seeds", "± over folds")
     assert accuracies.rows[0][1:] == ("62.5", "50.0", "55.0", "7.1", "8.8")
     assert sizes.rows[1] == ("S2", "2", "6", "2", "6", "2", "6")
-    assert tables.FOLDS in tables.systems(report).notes
+    assert tables.FOLDS in tables.systems(report)[0].notes
 
 
 def test_a_report_of_an_ablation_alone():

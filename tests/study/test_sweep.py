@@ -19,6 +19,7 @@ from mman_jax.study.folds import Inner, prepare_inner
 from mman_jax.study.sweep import Budget, Sweep
 from mman_jax.systems import SYSTEMS, build
 from mman_jax.systems.mman import papers
+from mman_jax.tasks import Classes, Numbers
 from mman_jax.trial.config import change, network, of, title
 from tests import tiny
 from tests.data import small
@@ -31,7 +32,7 @@ MODALITIES = ("speech", "visual", "text")
 PARTS = (types.SimpleNamespace(cells=Utterances(small.corpus()), corpus=None),) * 3
 INNER = Inner(
     MODALITIES,
-    types.SimpleNamespace(classes="abcd", targets=()),
+    Classes("auto", tuple("abcd")),
     (),
     ("1", "2", "3"),
     PARTS,
@@ -208,12 +209,12 @@ def test_what_cannot_be_searched_is_refused(stub, monkeypatch):
         Sweep(of("mult"), INNER, Budget(1))
 
 
-def test_settings_of_classes_are_not_searched_for_numbers(stub, monkeypatch):
-    monkeypatch.setattr(INNER.task, "targets", (1,))
-    made = Sweep(mman.get_config(), INNER, Budget(1))
+def test_settings_of_classes_are_not_searched_for_numbers(stub):
+    inner = dataclasses.replace(INNER, task=Numbers("auto", ("valence",)))
+    made = Sweep(mman.get_config(), inner, Budget(1))
     paths = [path for phase in made.phases for of in phase.ranges.values() for path in of]
     assert "train.average" in paths
-    assert not [path for path in paths if path.endswith(sweep.OF_CLASSES)]
+    assert not [path for path in paths if path.endswith(Numbers.unused_settings)]
 
 
 @pytest.mark.parametrize("config", [mman.get_config(), mman.get_config("clstm_mma"), of("mult")])

@@ -9,6 +9,8 @@ import pytest
 from mman_jax.cli.terminal.screen import Screen
 from mman_jax.data.readers import npz
 from mman_jax.study import claims, paper
+from mman_jax.tasks import Numbers
+from mman_jax.tasks.ratings import Target
 from tests import tiny
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
@@ -56,15 +58,16 @@ def test_the_report_tells_errors(finished):
 
 def test_errors_by_hand():
     utterances = {"label": [[1.0, None], [0.0, 2.0]], "conversation": ["a", "b"]}
-    utterances["position"] = [0, 1]
-    first = claims.errors([[[1.5, 9.0], [1.0, 4.0]]], utterances)
+    names = ("sentiment", "arousal")
+    task = Numbers("auto", names, tuple(Target(name, "", 0.0, 1.0) for name in names))
+    answers = [[[1.5, 9.0], [1.0, 4.0]]], [[[2.0, 0.0], [0.0, 0.0]]], [[[2.5, 9.0], [2.0, 5.0]]]
+    first = task.score_each(answers[0], utterances["label"])
     assert first.tolist() == [[0.5, 1.5]]
-    second = claims.errors([[[2.0, 0.0], [0.0, 0.0]]], utterances)
-    found = claims.compare_errors(first, second, utterances)
-    assert found["difference"] == pytest.approx(0.0)
-    better = claims.compare_errors(first, first + 1, utterances)
+    pair = claims.compare(task, answers[0], answers[1], utterances)
+    assert pair["difference"] == pytest.approx(0.0)
+    better = claims.compare(task, answers[0], answers[2], utterances)
     assert better["interval"] == pytest.approx([1, 1])
-    by = claims.errors_by_position({"x": first}, utterances)
+    by = claims.by_position(task, {"x": first}, [0, 1])
     assert by["mae"] == {"x": [0.5, 1.5]}
 
 

@@ -9,13 +9,13 @@ import pytest
 
 from mman_jax.data.cells import Frames
 from mman_jax.data.parts import prepare
-from mman_jax.data.protocols import tasks
 from mman_jax.data.synthetic.words import WordProcess, generate
 from mman_jax.errors import InputError
 from mman_jax.inference import exported
 from mman_jax.inference.answerer import Answerer
 from mman_jax.inference.model import Model
 from mman_jax.systems import build
+from mman_jax.tasks import tasks
 from mman_jax.training.mesh import compiling, make_mesh
 from mman_jax.training.trainer import Trainer
 from mman_jax.types import Inputs

@@ -69,7 +69,7 @@ class Interrupted(Screen):
         super().__init__(quiet=True)
         self.workdir, self.kept = workdir, kept
 
-    def epoch(self, task, snapshot, epochs, numbers=False):
+    def epoch(self, task, snapshot, epochs, score):
         if snapshot.stage == "fusion" and len(snapshot.history.training) == 20:
             shutil.copytree(self.workdir / "checkpoints", self.kept / "checkpoints")
 

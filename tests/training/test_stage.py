@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from mman_jax.data.parts import prepare
-from mman_jax.data.protocols import tasks
 from mman_jax.errors import InputError
 from mman_jax.systems import mman
 from mman_jax.systems.base import System
+from mman_jax.tasks import Classes, tasks
 from mman_jax.training.mesh import make_mesh
 from mman_jax.training.outcome import Snapshot, converged, of_seeds
 from mman_jax.training.rows import filled_first
@@ -180,7 +180,7 @@ def test_scores_are_of_the_seeds_that_are_left(finished):
     _, _, snapshot = finished
     kept = converged(snapshot.finished)
     outcome = of_seeds(snapshot.finished, kept)["fusion"]
-    assert len(results.scores(outcome.test[:, 0])["accuracy"]["per_seed"]) == 1
+    assert len(Classes("", tuple("abcd")).scores(outcome.test[:, 0])["accuracy"]["per_seed"]) == 1
 
 
 def test_a_failure_late_in_training_counts_though_there_was_a_best_epoch(finished):

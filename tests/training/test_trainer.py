@@ -11,7 +11,7 @@ from mman_jax.data import parts as data_parts
 from mman_jax.data.parts import common_shapes, prepare
 from mman_jax.data.splits import split
 from mman_jax.errors import InputError
-from mman_jax.evaluation import metrics
+from mman_jax.tasks import metrics
 from mman_jax.training import outcome as outcomes
 from mman_jax.training import programs
 from mman_jax.training.optimizer import FROZEN

@@ -7,8 +7,8 @@ from mman_jax.cli.terminal.screen import Screen
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import npz
 from mman_jax.data.readers.read import read_corpus
-from mman_jax.evaluation.metrics import accuracy
 from mman_jax.inference.model import Model
+from mman_jax.tasks.metrics import accuracy
 from mman_jax.training.outcome import Outcome, refitted
 from mman_jax.trial import runner
 from mman_jax.trial.trial import prepare_trial

@@ -14,13 +14,13 @@ from mman_jax.cli.terminal.screen import Screen
 from mman_jax.data import parts
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
-from mman_jax.evaluation import ratings
 from mman_jax.inference import exported
 from mman_jax.inference.answerer import Answerer
 from mman_jax.inference.lines import fields
 from mman_jax.inference.model import Model
-from mman_jax.systems import SYSTEMS, build, for_numbers
+from mman_jax.systems import SYSTEMS, build, for_outputs
 from mman_jax.systems.base import System
+from mman_jax.tasks import ratings
 from mman_jax.training import checkpoints
 from mman_jax.trial import curves, results, runner
 from mman_jax.trial.stored import read_results
@@ -206,11 +206,11 @@ def test_every_system_has_a_head_of_the_width_of_its_targets(name):
     settings = {"system": name}
     if name == "mman":
         settings |= tiny.recipe().network.to_dict()
-    system = build(for_numbers(settings), ["speech", "text"], 1)
+    system = build(for_outputs(settings, "numbers"), ["speech", "text"], 1)
     dims = {"speech": 4, "text": 3}
     system.check_outputs(dims)
 
 
 def test_a_system_of_classes_alone_is_refused_for_numbers():
     with pytest.raises(InputError, match="Rozgic, which learns classes"):
-        for_numbers({"system": "rozgic"})
+        for_outputs({"system": "rozgic"}, "numbers")

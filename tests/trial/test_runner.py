@@ -156,7 +156,7 @@ def test_an_interrupted_run_ends_the_same(finished, tmp_path, monkeypatch):
     config.checkpoint_seconds = 0.0
     seen = []
 
-    def interrupt(self, task, snapshot, epochs, numbers=False):
+    def interrupt(self, task, snapshot, epochs, score):
         seen.append(snapshot.stage)
         if len(seen) in (2, 4):  # within the towers' stage, then within the fusion's
             raise KeyboardInterrupt

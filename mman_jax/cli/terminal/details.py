@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from mman_jax.tasks.score import spread
+
 _SHARES = ("precision", "recall", "f1")
 
 _MOST = 12
@@ -32,7 +34,7 @@ def _groups(name: str, compared: Mapping[str, Any]) -> Listing:
     rows = [
         (
             group,
-            *(percent(groups[group][score]) for score in ("accuracy", "unweighted_recall")),
+            *(spread(groups[group][score]) for score in ("accuracy", "unweighted_recall")),
             *(str(groups[group][count]) for count in ("utterances", "conversations")),
         )
         for group in sorted(largest)
@@ -51,14 +53,6 @@ def _groups(name: str, compared: Mapping[str, Any]) -> Listing:
     return title, columns, rows
 
 
-def percent(score: Mapping[str, Any]) -> str:
-    """Returns a score in per cent, with its deviation over several seeds, and over folds."""
-    mean = f"{100 * score['mean']:.1f}"
-    seeds = f" ± {100 * score['std']:.1f}" if len(score["per_seed"]) > 1 else ""
-    folds = f" (folds ± {100 * score['std_folds']:.1f})" if "std_folds" in score else ""
-    return mean + seeds + folds
-
-
 def _calibration(scores: Mapping[str, Any]) -> Listing:
     parts = {"validation": scores["validation"], "test": scores["test"]}
     rows = [
@@ -73,7 +67,7 @@ def _calibration(scores: Mapping[str, Any]) -> Listing:
 
 def _classes(scores: Mapping[str, Any]) -> Listing:
     rows = [
-        (name, *(percent(scored[share]) for share in _SHARES), str(scored["support"]))
+        (name, *(spread(scored[share]) for share in _SHARES), str(scored["support"]))
         for name, scored in zip(scores["classes"], scores["test"]["per_class"], strict=True)
     ]
     return "test, class by class", ("per cent", "precision", "recall", "F1", "utterances"), rows

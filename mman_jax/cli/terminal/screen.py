@@ -1,4 +1,4 @@
-"""The screen of a command: a live line on a terminal, plain lines in a log, a table at the end."""
+"""Screen of a command: a live line on a terminal, plain lines in a log, a table at the end."""
 
 import dataclasses
 import time
@@ -13,8 +13,8 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from mman_jax.cli.terminal import details
-from mman_jax.cli.terminal.details import percent
-from mman_jax.evaluation import metrics, ratings
+from mman_jax.tasks import from_results
+from mman_jax.tasks.score import Score
 from mman_jax.training.outcome import Snapshot
 from mman_jax.trial.progress import Progress
 
@@ -65,15 +65,14 @@ class Screen(Progress):
         """Something that must not be missed."""
         self.console.print(f"note: {text}", style="bold yellow", markup=False)
 
-    def epoch(self, task: str, snapshot: Snapshot, epochs: int, numbers: bool = False) -> None:
-        """An epoch that ended: means over the seeds of its loss and its validation accuracy; of
-        numbers, of its CCC."""
+    def epoch(self, task: str, snapshot: Snapshot, epochs: int, score: Score) -> None:
+        """Shows the end of an epoch: means over the seeds of its loss and its validation score."""
         history, stage = snapshot.history, f"{task}, {snapshot.stage}"
         epoch = len(history.train_loss)
         alive = history.training[-1]
         loss = _mean(history.train_loss[-1], alive)
-        valid = _mean(history.valid_accuracy[-1], alive, 1 if numbers else 100)
-        valid = f"CCC {valid}" if numbers else f"{valid} %"
+        valid = _mean(history.valid_accuracy[-1], alive, score.factor)
+        valid = f"{valid} %" if score.is_share else f"{score.label} {valid}"
         training = f"{int(np.sum(alive))} of {alive.size} train on"
         scores = f"loss {loss}  valid {valid}  {training}"
         now = time.monotonic()
@@ -119,71 +118,52 @@ class Screen(Progress):
         return True
 
     def table(self, results: dict[str, Any]) -> None:
-        """The scores of a run."""
-        system, names = results["system"], metrics.names(results["protocol"])
+        """Shows the scores of a trial."""
+        system = results["system"]
         if "tasks" in results:
-            for name, task in results["tasks"].items():
-                self._table(f"{system}, {name} or not", system, task, names)
-        elif "targets" in results:
-            self._numbers(system, results)
+            for name, scores in results["tasks"].items():
+                self._scores(f"{system}, {name} or not", system, scores, name)
         else:
-            self._table(f"{system}, {results['protocol']}", system, results, names)
+            task = from_results(results)
+            title = task.title.format(protocol=results["protocol"], names=", ".join(task.classes))
+            self._scores(f"{system}, {title}", system, results)
         if "ceiling" in results:
             self.line(
                 f"synthetic corpus: the best possible accuracy is {100 * results['ceiling']:.1f} %,"
                 f" of late fusion {100 * results['ceiling_late_fusion']:.1f} %"
             )
 
-    def _table(
-        self, title: str, system: str, scores: dict[str, Any], names: dict[str, str]
-    ) -> None:
-        table = Table(title=title, title_justify="left")
-        heads = [scores, *scores["towers"].values()]
+    def _scores(self, title: str, system: str, results: dict[str, Any], name: str = "") -> None:
+        task, test = from_results(results, name), results["test"]
+        heads = [results, *results["towers"].values()]
         # Results of earlier versions lack some.
-        known = [m for m in metrics.METRICS if all(m in head["test"] for head in heads)]
-        first, *others = (names[m] for m in known)
-        for column in ("per cent", f"test {first}", *others, "valid."):
-            justify = "left" if column == "per cent" else "right"
-            table.add_column(column, justify=justify, no_wrap=True)
-        rows = [(f"tower {name}", tower) for name, tower in scores["towers"].items()]
-        if len(rows) > 1:
-            rows.append((system, scores))
-        else:
-            rows = [(system, scores)]
-        for name, row in rows:
-            test = [percent(row["test"][m]) for m in known]
-            table.add_row(name, *test, percent(row["validation"]["accuracy"]))
-        if len(scores["test"]["accuracy"]["per_seed"]) > 1 and "ensemble" in scores:
-            test = [f"{100 * scores['ensemble']['test'][m]['mean']:.1f}" for m in known]
-            table.add_row("ensemble of the seeds", *test)
-        table.add_row("majority answer", f"{100 * scores['test']['majority_accuracy']:.1f}")
-        self._whole(table)
-        for listed in details.of(scores):
-            self.listing(*listed)
-
-    def _numbers(self, system: str, scores: dict[str, Any]) -> None:
-        """The scores of numbers; shares in per cent, all others as they are."""
-        targets = ", ".join(target["name"] for target in scores["targets"])
-        called = ratings.names(scores["test"])
-        rows = [(f"tower {name}", tower) for name, tower in scores["towers"].items()]
-        rows = [*(rows if len(rows) > 1 else ()), (system, scores)]
-        lines = [
-            [
+        keys = [k for k in task.score_names(test) if all(k in head["test"] for head in heads)]
+        scores = {key: task.describe_score(key) for key in keys}
+        first, *_ = scores.values()
+        towers = [(f"tower {name}", tower) for name, tower in results["towers"].items()]
+        rows = [
+            (
                 name,
-                *(_score(m, row["test"][m]) for m in called),
-                _score("mae", row["validation"]["mae"]),
-            ]
-            for name, row in rows
+                *(score.write_spread(head["test"][key]) for key, score in scores.items()),
+                first.write_spread(head["validation"][first.key]),
+            )
+            for name, head in [*(towers if len(towers) > 1 else ()), (system, results)]
         ]
-        if len(scores["test"]["mae"]["per_seed"]) > 1 and "ensemble" in scores:
-            alone = {m: scores["ensemble"]["test"][m] for m in called}
-            lines.append(["ensemble of the seeds", *(_score(m, x) for m, x in alone.items()), ""])
-        for name, of in scores["test"].get("by_target", {}).items():
-            lines.append([f"target {name}", *(_score(m, of.get(m)) for m in called), ""])
-        mean = f"{scores['test']['mean_answer_mae']:.3f}"
-        lines.append(["mean of training", mean, *[""] * len(called)])
-        columns = ["", *(f"test {n}" if m == "mae" else n for m, n in called.items()), "valid. MAE"]
-        self.listing(f"{system}, {targets} (Acc and F1 in per cent)", columns, lines)
+        if len(test[first.key]["per_seed"]) > 1 and "ensemble" in results:
+            ensemble = results["ensemble"]["test"]
+            means = [score.write(ensemble[key]["mean"]) for key, score in scores.items()]
+            rows.append(("ensemble of the seeds", *means, ""))
+        for target, of in test.get("by_target", {}).items():
+            cells = [score.write_spread(of[k]) if k in of else "" for k, score in scores.items()]
+            rows.append((f"target {target}", *cells, ""))
+        constant = first.write(test[task.constant])
+        rows.append((task.constant_name, constant, *[""] * len(keys)))
+        labels = [score.label for score in scores.values()]
+        valid = "valid." if first.is_share else f"valid. {first.label}"
+        unit = "per cent" if first.is_share else ""
+        self.listing(title, (unit, f"test {labels[0]}", *labels[1:], valid), rows)
+        for listing in details.of(results):
+            self.listing(*listing)
 
     def listing(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """A table of any words; all columns but the first hold numbers."""
@@ -199,16 +179,6 @@ class Screen(Progress):
         wide = self.console.options.update(max_width=_WIDEST)
         table.width = Measurement.get(self.console, wide, table).maximum
         self.console.print(table, crop=False)
-
-
-def _score(name: str, score: dict[str, Any] | None) -> str:
-    if score is None:
-        return ""
-    if ratings.is_share(name):
-        return percent(score)
-    seeds = f" ± {score['std']:.3f}" if len(score["per_seed"]) > 1 else ""
-    folds = f" (folds ± {score['std_folds']:.3f})" if "std_folds" in score else ""
-    return f"{score['mean']:.3f}" + seeds + folds
 
 
 def _mean(values: np.ndarray, alive: np.ndarray, factor: float = 1.0) -> str:

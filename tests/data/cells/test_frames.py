@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mman_jax.data import protocols
 from mman_jax.data.cells.frames import Frames
 from mman_jax.data.parts import common_shapes, prepare
 from mman_jax.data.sequences import Sequence
 from mman_jax.data.splits import Split
 from mman_jax.errors import InputError
+from mman_jax.tasks import tasks
 from tests.data import small
 
 # Of c0's u0, u1 and u2, of c1's u0, of c2's u0: the third has nothing at all.
@@ -52,7 +52,7 @@ def test_each_modality_has_its_own_frames_in_the_row_of_its_utterance():
     np.testing.assert_allclose(face[0, 0, :, 0], [-1, 1])
     assert not face[1:].any()
     np.testing.assert_allclose(text[:, 0, 0, 0], [-1, 1, 0, 0])
-    (task,) = protocols.tasks(made, "auto")
+    (task,) = tasks(made, "auto")
     # Nothing can be learnt from an utterance of which all is missing; it would be tested.
     assert parts.labels(task)["train"].tolist() == [[0], [1], [-1], [-1]]
     conversations, positions = parts.whose("train")

@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mman_jax.data import protocols
 from mman_jax.data.cells.words import Words
 from mman_jax.data.parts import common_shapes, prepare
 from mman_jax.data.sequences import Sequence
 from mman_jax.data.splits import Split
 from mman_jax.errors import InputError
+from mman_jax.tasks import tasks
 from tests.data import small
 from tests.data.cells.test_views import two_words
 
@@ -39,7 +39,7 @@ def test_words_stand_in_the_rows_of_their_utterances_with_the_label_on_the_last(
     assert found.corpus.features["text"][:, 0].tolist() == [0, 2, 4, 0, 6, 8, 10, 14, 16, 18, 0]
     assert found.corpus.labels.tolist() == [-1, -1, 1, 0, 0, -1, 1, -1, -1, -1, 1]
     assert found.corpus.present["text"].tolist() == [True] * 3 + [False] + [True] * 6 + [False]
-    (task,) = protocols.tasks(made, "auto")
+    (task,) = tasks(made, "auto")
     labels = parts.labels(task)
     assert labels["train"].tolist() == [[-1, -1, 1], [-1, -1, -1], [-1, -1, -1]]
     assert labels["valid"].tolist() == [[0], [-1]]

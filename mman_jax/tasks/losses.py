@@ -1,22 +1,23 @@
-"""Training objectives: losses of classes and of numbers, and the sums that scores are made of.
+"""Losses of classes and of numbers, with the sums from which scores are computed.
 
 T targets.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
 
 import chex
 import jax
 import jax.numpy as jnp
 
-from mman_jax.errors import InputError, nearest
-from mman_jax.evaluation import ratings
-from mman_jax.evaluation.metrics import accuracy, confusion
-from mman_jax.evaluation.ratings import Target
-from mman_jax.training.state import LOSSES
+from mman_jax.tasks import ratings
+from mman_jax.tasks.metrics import accuracy, confusion
+from mman_jax.tasks.ratings import Target
+from mman_jax.tasks.task import Objective
 from mman_jax.types import UNSCORED, Array, is_scored
+
+BY_LOSS = ("loss", "calibrated")
+"""The criteria of selection that use the loss alone, and therefore also apply to numbers."""
 
 DEFAULT = "l1"
 """The default loss of numbers."""
@@ -137,50 +138,16 @@ def ccc(answers: Array, targets: Array, total: Callable[[Array], Array]) -> tupl
 NUMBERS = {"l1": l1, "mse": mse, "ccc": ccc}
 """The losses of numbers, by their name in a config."""
 
-
-class Objective(Protocol):
-    """The loss of a stage's heads, and the sums from which their scores are computed."""
-
-    def reference(self, labels: Array) -> Array:
-        """Computes the statistics of the training labels [R, U, ...] that loss and scores need."""
-        ...
-
-    def loss(
-        self, answers: Array, labels: Array, reference: Array, total: Callable[[Array], Array]
-    ) -> tuple[Array, Array]:
-        """Computes a head's training loss, a sum and a weight; `total` adds up over the devices."""
-        ...
-
-    def tally(self, answers: Array, labels: Array, reference: Array) -> Array:
-        """Computes the sums over some utterances from which scores are computed."""
-        ...
-
-    def nothing(self, heads: int) -> Array:
-        """Returns the tallies of no utterance, for a number of heads."""
-        ...
-
-    def valid_losses(self, tally: Array, summed: Array) -> Array:
-        """Computes the validation loss [heads, temperatures] from a tally and a sum of `summed`."""
-        ...
-
-    def summed(
-        self, answers: Array, labels: Array, reference: Array, temperatures: Sequence[float]
-    ) -> Array:
-        """Sums the validation loss at each temperature, and its weight last; [temperatures + 1]."""
-        ...
-
-    def score(self, tally: Array) -> Array:
-        """Computes the score [...] that is shown during a run; the higher the better."""
-        ...
-
-    def convert(self, answers: Array, reference: Array, other: Array) -> Array:
-        """Converts answers in the units of one reference to those of another."""
-        ...
+_UNITS = {
+    "l1": "deviations of the training part",
+    "mse": "squared deviations of the training part",
+    "ccc": "1 - CCC",
+}
 
 
 @dataclasses.dataclass(frozen=True)
-class Classes:
-    """Classes, learnt by cross-entropy; tallies are counts [C, C] int32, the score is accuracy.
+class CrossEntropy:
+    """Cross-entropy of classes; tallies are counts [C, C] int32, the score is accuracy.
 
     Attributes:
         classes: C.
@@ -191,6 +158,15 @@ class Classes:
     classes: int
     weigh: bool = False
     smoothing: float = 0.0
+
+    @property
+    def unit(self) -> str:
+        """The unit of the loss."""
+        return "nats"
+
+    def plain(self) -> Objective:
+        """Returns the same loss without weights and smoothing."""
+        return CrossEntropy(self.classes)
 
     def reference(self, labels: Array) -> Array:
         """Computes the classes' weights [C] float32 in the loss."""
@@ -233,8 +209,8 @@ class Classes:
 
 
 @dataclasses.dataclass(frozen=True)
-class Numbers:
-    """Numbers, learnt by a loss of `NUMBERS`; tallies are `ratings.sums`, the score is mean CCC.
+class NumberLoss:
+    """A loss of `NUMBERS`; tallies are `ratings.sums`, the score is mean CCC.
 
     Heads predict in standard deviations from the mean of training, so that network sizes and
     learning rates do not depend on the units of a target.
@@ -246,6 +222,15 @@ class Numbers:
 
     kind: str
     targets: tuple[Target, ...]
+
+    @property
+    def unit(self) -> str:
+        """The unit of the loss."""
+        return _UNITS[self.kind]
+
+    def plain(self) -> Objective:
+        """Returns the loss itself."""
+        return self
 
     def reference(self, labels: Array) -> Array:
         """Computes the training mean and standard deviation [2, T] float32 of each target."""
@@ -299,33 +284,6 @@ class Numbers:
         """Converts standard deviations of one part to those of another."""
         (mean, spread), (centre, scale) = reference, other
         return (mean + spread * answers - centre) / scale
-
-
-def objective(settings: Mapping[str, Any], classes: int, targets: Sequence[Target]) -> Objective:
-    """Reads the objective from settings.
-
-    Args:
-        settings: `select`, `class_weights`; optionally `label_smoothing` for classes, and `loss`
-            for numbers (a key of `NUMBERS`; empty: `DEFAULT`).
-        classes: C.
-        targets: the C targets if numbers are predicted; empty for classes.
-
-    Raises:
-        InputError: if the loss is unknown, a loss of numbers is given for classes, or numbers are
-            to be selected by a score of classes.
-    """
-    loss = settings.get("loss", "")
-    if not targets:
-        if loss:
-            found = f"{loss!r}, of numbers, and classes are to be learnt"
-            raise InputError("train.loss", found, "none: cross-entropy; or a target")
-        return Classes(classes, settings["class_weights"], settings.get("label_smoothing", 0.0))
-    if settings["select"] not in LOSSES:
-        found = f"{settings['select']!r}, of classes, and numbers are to be learnt"
-        raise InputError("train.select", found, " or ".join(LOSSES))
-    if loss and loss not in NUMBERS:
-        raise InputError("train.loss", f"unknown {loss!r}", nearest(loss, NUMBERS))
-    return Numbers(loss or DEFAULT, tuple(targets))
 
 
 def _discord(moments: Array) -> Array:

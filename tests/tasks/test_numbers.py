@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from mman_jax.data import folds, targets
+from mman_jax.data.folds import Fold
 from mman_jax.data.parts import prepare
-from mman_jax.data.protocols import check_folds
 from mman_jax.data.splits import Split
 from mman_jax.errors import InputError
+from mman_jax.tasks import check_folds, numbers
 from tests.data.small import corpus
 
 RATED = np.array([-2.6, 0.5, np.nan, 1.5, 0.0, 3.0], np.float32)
@@ -32,12 +32,12 @@ def test_refusals(names, protocol, classes, words):
     stars = np.array([1, 2, 3, 4, 5, 1], np.float32)
     made = rated(nothing=np.full(6, np.nan, np.float32), stars=stars)
     with pytest.raises(InputError, match=words):
-        targets.task(made, names, protocol, classes)
+        numbers.task(made, names, protocol, classes)
 
 
 def test_a_corpus_without_targets_says_so():
     with pytest.raises(InputError, match="unknown 'stars'; expected targets in the corpus"):
-        targets.task(corpus(), ["stars"], "auto")
+        numbers.task(corpus(), ["stars"], "auto")
 
 
 @pytest.mark.parametrize(
@@ -49,16 +49,16 @@ def test_a_corpus_without_targets_says_so():
 )
 def test_a_target_without_news_in_training_is_refused(values, words):
     made = rated(values)
-    task = targets.task(made, ["sentiment"], "auto")
+    task = numbers.task(made, ["sentiment"], "auto")
     with pytest.raises(InputError, match=words):
         task.check_split(made, SPLIT)
     with pytest.raises(InputError, match="fold one"):
-        check_folds(made, [folds.Fold("one", SPLIT)], [task])
+        check_folds(made, [Fold("one", SPLIT)], [task])
 
 
 def test_classes_of_a_target():
     def told(classes):
-        task = targets.task(rated(), ["sentiment"], "auto", classes)
+        task = numbers.task(rated(), ["sentiment"], "auto", classes)
         return [task.classes[c] if c >= 0 else "" for c in task.labels(rated())]
 
     assert told(7) == ["-3", "0", "", "2", "0", "3"]
@@ -69,7 +69,7 @@ def test_classes_of_a_target():
 
 def test_targets_lie_where_their_utterances_lie():
     made = rated(stars=np.arange(6, dtype=np.float32))
-    task = targets.task(made, ["stars", "sentiment"], "auto")
+    task = numbers.task(made, ["stars", "sentiment"], "auto")
     labels = prepare(made, SPLIT).labels(task)
     np.testing.assert_array_equal(labels["train"][0], [[0, RATED[0]], [1, RATED[1]]])
     np.testing.assert_array_equal(labels["valid"][0], [[2, np.nan]])

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mman_jax.evaluation import metrics
+from mman_jax.tasks import metrics
 from mman_jax.types import UNSCORED
 
 # Rows true, columns predicted.

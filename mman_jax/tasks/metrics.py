@@ -1,4 +1,4 @@
-"""Scores, all from one matrix of counts: exact under padding, and sums over devices."""
+"""Scores of classes, from one matrix of counts: exact under padding, and sums over devices."""
 
 import chex
 import jax.numpy as jnp

@@ -3,12 +3,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mman_jax.data import votes
 from mman_jax.data.parts import prepare
-from mman_jax.data.protocols import Task
 from mman_jax.data.readers import npz
 from mman_jax.data.splits import Split
 from mman_jax.errors import InputError
+from mman_jax.tasks import Votes, tasks
 from tests.data.small import corpus
 
 NAMES = ("calm", "angry", "other")
@@ -24,10 +23,10 @@ def voted(**changes):
 def test_shares_and_majority():
     made = voted()
     # `other` is context: its votes count for nothing, and nor does an utterance labelled so.
-    task = votes.voted(made, Task("two", NAMES[:2], np.array([0, 1, -1], np.int32)))
+    task = Votes("two", NAMES[:2], np.array([0, 1, -1], np.int32))
     nothing = [np.nan, np.nan]
     expected = [[0.75, 0.25], [1 / 3, 2 / 3], [0.5, 0.5], [2 / 3, 1 / 3], nothing, [0, 1]]
-    np.testing.assert_allclose(task.learnt(made), expected, rtol=1e-6)
+    np.testing.assert_allclose(task.training_labels(made), expected, rtol=1e-6)
     assert task.labels(made).tolist() == [0, 1, 1, -1, -1, 1]
     laid = prepare(made, Split(*np.arange(3)[:, None], "by hand")).labels(task)
     np.testing.assert_allclose(laid["train"][0], expected[:2], rtol=1e-6)
@@ -56,4 +55,4 @@ def test_votes_that_cannot_be(counts, words):
     with pytest.raises(InputError, match=words):
         voted(votes=counts)
     with pytest.raises(InputError, match="none"):
-        votes.voted(voted(votes={}), Task("auto", NAMES, np.arange(3, dtype=np.int32)))
+        tasks(voted(votes={}), "auto", soft=True)

@@ -1,13 +1,12 @@
 import numpy as np
 import pytest
 
-from mman_jax.data import scales
-from mman_jax.evaluation import ratings
+from mman_jax.tasks import ratings
 
 
 def told(answers, targets, name="sentiment", mean=0.0):
     answers, targets = (np.array(x, np.float32)[:, None] for x in (answers, targets))
-    about = (scales.target(name, targets),)
+    about = (ratings.target(name, targets),)
     found = np.asarray(ratings.sums(answers, targets, np.array([mean], np.float32), about))
     return ratings.scores(found, about), found
 
@@ -59,7 +58,7 @@ def test_sums_add_up_and_padding_counts_for_nothing():
     targets = random.uniform(-3, 3, (4, 6, 2)).astype(np.float32)
     answers = random.uniform(-3, 3, (4, 6, 2)).astype(np.float32)
     targets[0, :, 1], targets[:, 5] = np.nan, np.nan
-    about = tuple(scales.target(n, targets[..., i]) for i, n in enumerate("ab"))
+    about = tuple(ratings.target(n, targets[..., i]) for i, n in enumerate("ab"))
     mean = np.zeros(2, np.float32)
     whole = np.asarray(ratings.sums(answers, targets, mean, about))
     halves = sum(

@@ -1,0 +1,97 @@
+"""Numbers, names and phrases of reports; scores are written by `mman_jax.tasks.score`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from mman_jax.tasks import from_results
+from mman_jax.tasks.score import NONE, Score, percent
+
+Results = Mapping[str, Any]
+
+
+def span(interval: Sequence[float] | None, of: Callable[[float], str] = percent) -> str:
+    """An interval."""
+    return NONE if interval is None else " to ".join(of(end) for end in interval)
+
+
+def p_value(p: float | None) -> str:
+    """A p-value to three places."""
+    if p is None:
+        return NONE
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def count(number: int | None) -> str:
+    """A whole number, in groups of three digits from 10 000 on."""
+    if number is None:
+        return NONE
+    return f"{number:,}".replace(",", " ") if number >= 10_000 else str(number)
+
+
+def seconds(duration: float) -> str:
+    """Seconds, whole ones from ten on."""
+    return f"{duration:.1f}" if duration < 10 else count(round(duration))
+
+
+def milliseconds(duration: float | None) -> str:
+    """Seconds as milliseconds, to three places below one."""
+    if duration is None:
+        return NONE
+    return f"{1000 * duration:.3f}" if duration < 0.001 else f"{1000 * duration:.1f}"
+
+
+def listed(words: Sequence[object]) -> str:
+    """Words as a phrase; whole numbers in a row as a range."""
+    words = list(words)
+    if len(words) > 3 and all(isinstance(word, int) for word in words):
+        first, last = words[0], words[-1]
+        if words == list(range(first, last + 1)):
+            return f"{first} to {last}"
+    text = [str(word) for word in words]
+    return " and ".join([", ".join(text[:-1]), text[-1]]) if len(text) > 1 else "".join(text)
+
+
+def trained_and_tested(corpus: Mapping[str, Any]) -> str:
+    """On which corpus, or on which two.
+
+    Args:
+        corpus: the `corpus` of results.
+
+    Examples:
+        >>> trained_and_tested({"path": "a.npz"})
+        'trained and tested on a.npz'
+        >>> trained_and_tested({"path": "a.npz", "test": {"path": "b.npz", "scaled": "its own"}})
+        'trained on a.npz and tested on b.npz (scaled by its own)'
+    """
+    test = corpus.get("test")
+    if not test:
+        return f"trained and tested on {corpus['path']}"
+    scaled = f" (scaled by {test['scaled']})" if "scaled" in test else ""
+    return f"trained on {corpus['path']} and tested on {test['path']}{scaled}"
+
+
+def headline(results: Results) -> Score:
+    """Returns the score by which systems are compared."""
+    return from_results(results).headline
+
+
+def of_group(results: Results, group: str) -> dict[str, Results]:
+    """Returns the systems of a group, in their order."""
+    return {k: system for k, system in results["systems"].items() if system["group"] == group}
+
+
+def title(results: Results, name: str) -> str:
+    """Returns the title of a system."""
+    system = results["systems"].get(name)
+    return system["title"] if system else name
+
+
+def identifier(name: str) -> str:
+    """Returns a system's name as part of the name of a table or a picture."""
+    return "".join(c if c.isascii() and c.isalnum() else "_" for c in name)
+
+
+def place(results: Results) -> str:
+    """Returns where the corpus came from."""
+    made = results["synthetic"] is not None
+    return "the built-in SYNTHETIC corpus" if made else results["corpus"]["path"]

@@ -1,0 +1,94 @@
+"""Tasks: what is answered. Classes, soft labels from votes, and numbers, each kind a class."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mman_jax.data.corpus import Corpus
+from mman_jax.data.folds import PLACE, Fold
+from mman_jax.errors import InputError, nearest
+from mman_jax.tasks import numbers
+from mman_jax.tasks.classes import PROTOCOLS, Classes, Votes, tasks
+from mman_jax.tasks.numbers import Bins, Numbers
+from mman_jax.tasks.ratings import Target
+from mman_jax.tasks.task import Task
+
+__all__ = ["PROTOCOLS", "Bins", "Classes", "Numbers", "Task", "Votes", "check_folds", "choose",
+           "from_results", "tasks"]  # fmt: skip
+
+LABELS = ("label", "votes")
+"""What classes are learnt from: one label an utterance, or the votes of its raters."""
+
+
+def choose(
+    corpus: Corpus,
+    protocol: str = "auto",
+    target: str = "",
+    classes: int = 0,
+    learnt: str = "label",
+) -> tuple[Task, ...]:
+    """Returns the tasks that settings name, on a corpus.
+
+    Args:
+        corpus: with labels, votes or targets.
+        protocol: `config.data.protocol`, see `tasks`.
+        target: `config.data.target`: names of targets, separated by commas; empty: labels.
+        classes: `config.data.classes`: how many classes to cut from the target; 0: numbers.
+        learnt: `config.train.labels`, one of `LABELS`.
+
+    Raises:
+        InputError: a protocol, a target, classes or votes that cannot be used.
+    """
+    if learnt not in LABELS:
+        raise InputError("config.train.labels", repr(learnt), nearest(learnt, LABELS))
+    names = [name.strip() for name in target.split(",") if name.strip()]
+    if names:
+        if learnt != "label":
+            found = f"{learnt!r}, of labels, and a target ({target})"
+            raise InputError("config.train.labels", found, "one of the two")
+        return (numbers.task(corpus, names, protocol, classes),)
+    if classes:
+        found = f"{classes} without a target to cut them from"
+        raise InputError("config.data.classes", found, "data.target, too")
+    return tasks(corpus, protocol, soft=learnt == "votes")
+
+
+def from_results(scores: Mapping[str, Any], name: str = "") -> Task:
+    """Returns the task of stored results, which scores and formats but has no labels of a corpus.
+
+    Args:
+        scores: of one task, or of a study, as `results.json` holds them.
+        name: of the task; by default the protocol of the results.
+    """
+    name = name or scores.get("protocol", "")
+    if scores.get(Numbers.kind):
+        targets = tuple(Target(**target) for target in scores[Numbers.kind])
+        return Numbers(name, tuple(target.name for target in targets), targets)
+    return Classes(name, tuple(scores.get(Classes.kind, ())))
+
+
+def check_folds(
+    corpus: Corpus, folds: Sequence[Fold], tasks: Sequence[Task], setting: str = PLACE
+) -> tuple[str, ...]:
+    """Looks for folds that cannot be trained on or scored.
+
+    Args:
+        corpus: N utterances.
+        folds: of its conversations.
+        tasks: what is answered.
+        setting: the setting that asks for the folds, for messages.
+
+    Returns:
+        Sentences for people: the classes that a test part lacks. Scores are pooled over folds, so
+        that this is no error.
+
+    Raises:
+        InputError: a part without a scored utterance (an empty test part needs none), or training
+            without a class that the corpus has, or with a constant target; it names the fold, and
+            the class or the target.
+    """
+    return tuple(
+        notice
+        for task in tasks
+        for fold in folds
+        for notice in task.check_fold(corpus, fold.split, fold.name, setting)
+    )

@@ -1,0 +1,381 @@
+"""Classification tasks: the protocols of emotion labels, and soft labels from the votes of raters.
+
+S seeds, N utterances, C classes.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mman_jax.data.corpus import Corpus
+from mman_jax.data.label_names import EMOTIONS, emotion
+from mman_jax.data.splits import Split
+from mman_jax.errors import InputError, nearest
+from mman_jax.tasks import metrics
+from mman_jax.tasks.losses import CrossEntropy
+from mman_jax.tasks.score import Score, over_seeds
+from mman_jax.tasks.task import Objective, Task
+from mman_jax.types import UNSCORED
+
+PROTOCOLS = ("auto", "mman4", "binary4", "iemocap4", "iemocap6")
+
+ACCURACY = Score(
+    "accuracy",
+    "accuracy",
+    "accuracy",
+    difference="the first system's accuracy less the second's, in points",
+)
+
+_PARTS = {"train": "training", "valid": "validation", "test": "test"}
+_MMAN4 = {
+    "happy": ("happy", "excited"),
+    "sad": ("sad", "frustrated"),
+    "neutral": ("neutral",),
+    "angry": ("angry",),
+}
+_FOUR = {
+    "mman4": _MMAN4,
+    "iemocap4": {**_MMAN4, "sad": ("sad",)},
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Classes(Task):
+    """One classification of utterances: C classes, and the class of each of K corpus labels.
+
+    Tallies are counts [S, C, C], rows the true class; answers are classes [S, N].
+
+    Attributes:
+        label_map: [K] int32, corpus label to class, or UNSCORED: context only. None: the task was
+            read from results, and no corpus has labels for it.
+    """
+
+    label_map: np.ndarray | None = None
+
+    kind = "classes"
+    outputs = "classes"
+    has_probabilities = True
+    title = "{protocol}"
+    introduction = "Protocol {protocol}, classes {names}."
+    constant, constant_name = "majority_accuracy", "majority answer"
+    progress = ACCURACY
+    required = tuple(name for name in metrics.METRICS if name not in metrics.ADDED)
+    optional = tuple(metrics.ADDED)
+
+    @property
+    def headline(self) -> Score:
+        """Accuracy, under the name that the protocol's field uses."""
+        return self.describe_score("accuracy")
+
+    def labels(self, corpus: Corpus) -> np.ndarray:
+        """Returns the class [N] int32 of each utterance, or UNSCORED."""
+        if self.label_map is None:
+            raise ValueError(f"task {self.name} was read from results and maps no labels")
+        # The corpus's own -1 indexes the appended last entry.
+        return np.append(self.label_map, np.int32(UNSCORED))[corpus.labels]
+
+    @property
+    def requirement(self) -> str:
+        """See `Task`."""
+        return f"a class of {self.name}"
+
+    def counts(self, labels: np.ndarray) -> dict[str, int]:
+        """See `Task`; of votes, the class that most raters chose is counted."""
+        if labels.dtype.kind == "f":
+            is_scored = ~np.isnan(labels).all(-1)
+            labels = np.where(is_scored, np.nan_to_num(labels).argmax(-1), UNSCORED)
+        counts = np.bincount(labels[labels != UNSCORED], minlength=len(self.classes))
+        return dict(zip(self.classes, counts.tolist(), strict=True))
+
+    def check_split(self, corpus: Corpus, split: Split) -> list[str]:
+        """See `Task`."""
+        sentences = []
+        present = self._by_part(corpus, split)
+        if len(present["train"]) == 1:
+            name = self.classes[next(iter(present["train"]))]
+            place = f"{corpus.source or 'corpus'}, task {self.name}"
+            only = f"every labelled training utterance is {name}"
+            raise InputError(place, only, "at least two classes to tell apart")
+        for part in ("valid", "test"):
+            unseen = [self.classes[c] for c in sorted(present[part] - present["train"])]
+            if unseen and present["train"]:
+                names = f"class{'es' * (len(unseen) > 1)} {', '.join(unseen)}"
+                sentences.append(f"task {self.name}: {_PARTS[part]} has {names}, training does not")
+            if len(present[part]) == 1:
+                name = self.classes[next(iter(present[part]))]
+                what = f"every labelled utterance in {_PARTS[part]} is {name}"
+                sentences.append(f"task {self.name}: {what}: its scores say little")
+        return sentences
+
+    def check_fold(self, corpus: Corpus, split: Split, fold: str, setting: str) -> list[str]:
+        """See `Task`."""
+        place = f"{setting}: fold {fold}"
+        scored = set(self.labels(corpus).tolist()) - {UNSCORED}
+        present = self._by_part(corpus, split)
+        lacking = {
+            part: ", ".join(self.classes[c] for c in sorted(scored - classes))
+            for part, classes in present.items()
+        }
+        for part, name in _PARTS.items():
+            if len(getattr(split, part)) and not present[part]:
+                what = f"no utterance in the {name} part has a class of {self.name}"
+                raise InputError(place, what, f"some labelled {', '.join(self.classes)}")
+        if lacking["train"]:
+            what = f"no utterance in training is {lacking['train']} (task {self.name})"
+            raise InputError(place, what, "every class of the corpus in training")
+        if lacking["test"] and len(split.test):
+            what = f"no utterance in the test part is {lacking['test']}"
+            return [f"fold {fold}, task {self.name}: {what}"]
+        return []
+
+    def objective(self, settings: Mapping[str, Any]) -> Objective:
+        """See `Task`."""
+        loss = settings.get("loss", "")
+        if loss:
+            found = f"{loss!r}, of numbers, and classes are to be learnt"
+            raise InputError("train.loss", found, "none: cross-entropy; or a target")
+        smoothing = settings.get("label_smoothing", 0.0)
+        return CrossEntropy(len(self.classes), settings["class_weights"], smoothing)
+
+    def answers(self, logits: np.ndarray, reference: np.ndarray | None = None) -> np.ndarray:
+        """See `Task`."""
+        return logits.argmax(-1)
+
+    def ensemble(self, logits: np.ndarray, reference: np.ndarray | None = None) -> np.ndarray:
+        """Returns the most probable class [N] by the mean of the seeds' probabilities."""
+        from scipy.special import softmax  # slow to import, and used only after training
+
+        return softmax(logits, axis=-1).mean(0).argmax(-1)
+
+    def read_answers(self, answers: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
+        """See `Task`."""
+        arrays = np.asarray(answers), np.asarray(labels)
+        for values in arrays:
+            if values.dtype.kind != "i" or not 0 <= values.min() <= values.max() < len(
+                self.classes
+            ):
+                raise ValueError("answers that are no classes")
+        return arrays
+
+    def attention_groups(self, labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+        """See `Task`."""
+        return labels, self.classes
+
+    def texts(self, values: np.ndarray) -> list[Any]:
+        """See `Task`."""
+        return [self.classes[v] if v != UNSCORED else "" for v in values]
+
+    def tally(
+        self, answers: np.ndarray, labels: np.ndarray, reference: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Counts answers by true class [C, C] int."""
+        scored, count = labels != UNSCORED, len(self.classes)
+        cells = labels[scored] * count + answers[scored]
+        return np.bincount(cells, minlength=count**2).reshape(count, count)
+
+    def tally_each(self, answers: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """See `Task`; [N, C, C] float64."""
+        unit = np.eye(len(self.classes))
+        return unit[labels][:, :, None] * unit[answers][:, None]
+
+    def score(self, key: str, tallies: np.ndarray) -> np.ndarray:
+        """See `Task`."""
+        return metrics.METRICS[key](tallies)
+
+    def scores(self, tallies: np.ndarray) -> dict[str, Any]:
+        """See `Task`; `per_class` is in the order of the classes."""
+        counts = np.asarray(tallies, np.int64)
+        true = counts[0].sum(-1)
+        scores = {name: over_seeds(metric(counts)) for name, metric in metrics.METRICS.items()}
+        return scores | {
+            self.constant: float(true.max() / true.sum()),
+            "confusion": counts.sum(0).tolist(),
+            "per_class": _per_class(counts),
+        }
+
+    def weight(self, tally: np.ndarray) -> float:
+        """See `Task`."""
+        return float(np.sum(tally))
+
+    def score_each(self, answers: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Returns whether each answer is right, [S, N]."""
+        return np.asarray(answers) == np.asarray(labels)
+
+    def store_each(self, values: np.ndarray) -> dict[str, Any]:
+        """See `Task`."""
+        # A digit an utterance, 1 where right: enough for any test, and no corpus is passed on.
+        return {"right": ["".join(map(str, seed)) for seed in values.astype(int).tolist()]}
+
+    def score_names(self, available: Sequence[str] | None = None) -> dict[str, str]:
+        """See `Task`."""
+        names = metrics.names(self.name)
+        return {key: name for key, name in names.items() if available is None or key in available}
+
+    def describe_score(self, key: str) -> Score:
+        """See `Task`."""
+        label = metrics.names(self.name)[key]
+        return dataclasses.replace(ACCURACY, key=key, label=label, phrase=metrics.names("")[key])
+
+    def describe(self) -> dict[str, Any]:
+        """See `Task`."""
+        return {"classes": list(self.classes)}
+
+    def _by_part(self, corpus: Corpus, split: Split) -> dict[str, set[int]]:
+        """Returns the classes that occur in each part."""
+        labels = self.labels(corpus)
+        return {
+            part: set(labels[corpus.is_of(getattr(split, part))].tolist()) - {UNSCORED}
+            for part in _PARTS
+        }
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Votes(Classes):
+    """Classes that are learnt from the corpus's `votes`, and scored on their majority.
+
+    Examples:
+        Three raters of the first utterance, none of the second; of the third they did not agree.
+
+        >>> corpus = Corpus(
+        ...     features={"speech": np.eye(3, dtype=np.float32)},
+        ...     labels=np.array([0, 1, -1], np.int32),
+        ...     label_names=("calm", "angry"),
+        ...     lengths=np.array([3], np.int32),
+        ...     conversation_ids=("a",),
+        ...     utterance_ids=tuple("123"),
+        ...     votes={"calm": np.array([3, 0, 1], np.int32),
+        ...            "angry": np.array([1, 0, 1], np.int32)},
+        ... )
+        >>> task = Votes("auto", ("calm", "angry"), np.array([0, 1], np.int32))
+        >>> task.training_labels(corpus).tolist(), task.labels(corpus).tolist()
+        ([[0.75, 0.25], [0.0, 1.0], [0.5, 0.5]], [0, 1, -1])
+    """
+
+    def labels(self, corpus: Corpus) -> np.ndarray:
+        """Returns the class [N] int32 that most raters chose.
+
+        If classes tie, and without votes, it is the label's. What has no label under the task is
+        not scored, whatever was voted.
+        """
+        labels, votes = super().labels(corpus), self._votes(corpus)
+        is_labelled = labels != UNSCORED
+        of_label = np.take_along_axis(votes, np.where(is_labelled, labels, 0)[:, None], axis=1)
+        keeps = of_label[:, 0] >= votes.max(1)
+        return np.where(is_labelled & ~keeps, votes.argmax(1), labels).astype(np.int32)
+
+    def training_labels(self, corpus: Corpus) -> np.ndarray:
+        """Returns the share [N, C] float32 of raters that chose each class, NaN: context only.
+
+        Without a vote for a class, the label's has all of it. An utterance that the corpus leaves
+        without a label, for its raters did not agree, is trained on; one whose label is no class
+        of the task is not.
+        """
+        labels, votes = super().labels(corpus), self._votes(corpus)
+        total = votes.sum(1, keepdims=True)
+        with np.errstate(invalid="ignore"):
+            shares = votes / total
+        alone = (total[:, 0] == 0) & (labels != UNSCORED)
+        shares[alone] = np.eye(len(self.classes))[labels[alone]]
+        shares[(labels == UNSCORED) & (corpus.labels != UNSCORED)] = np.nan
+        return shares.astype(np.float32)
+
+    def _votes(self, corpus: Corpus) -> np.ndarray:
+        """Returns the votes [N, C] for each class."""
+        assert self.label_map is not None
+        votes = np.zeros((len(corpus.labels), len(self.classes)))
+        for label, name in zip(self.label_map, corpus.label_names, strict=True):
+            if name in corpus.votes and label != UNSCORED:
+                votes[:, label] += corpus.votes[name]
+        return votes
+
+
+def tasks(corpus: Corpus, protocol: str, soft: bool = False) -> tuple[Classes, ...]:
+    """Returns the tasks of a protocol on this corpus: four for `binary4`, otherwise one.
+
+    Label names are matched without regard to case, and by their common short forms.
+
+    Args:
+        corpus: a corpus with K labels.
+        protocol: one of `PROTOCOLS`. `auto` takes the corpus's own labels; `mman4` the paper's four
+            classes (section 3.1), happy with excited and sad with frustrated; `binary4` each of
+            happy, sad, neutral and angry against the other three (its Table 3), where excited and
+            frustrated are context; `iemocap4` what most work on IEMOCAP scores: happy with excited,
+            sad, neutral and angry, all others context; `iemocap6` all six.
+        soft: whether to train on the votes of raters.
+
+    Raises:
+        InputError: an unknown protocol, or a corpus without the labels or the votes it needs.
+
+    Examples:
+        >>> corpus = Corpus(
+        ...     features={"speech": np.zeros((6, 1), np.float32)},
+        ...     labels=np.arange(6, dtype=np.int32),
+        ...     label_names=EMOTIONS,
+        ...     lengths=np.array([6], np.int32),
+        ...     conversation_ids=("a",),
+        ...     utterance_ids=tuple("123456"),
+        ... )
+        >>> (task,) = tasks(corpus, "mman4")
+        >>> task.classes, task.labels(corpus).tolist()
+        (('happy', 'sad', 'neutral', 'angry'), [0, 1, 2, 3, 0, 1])
+        >>> happy, *_ = tasks(corpus, "binary4")
+        >>> happy.classes, happy.labels(corpus).tolist()
+        (('not_happy', 'happy'), [1, 0, 0, 0, -1, -1])
+    """
+    if protocol not in PROTOCOLS:
+        raise InputError("protocol", f"unknown {protocol!r}", nearest(protocol, PROTOCOLS))
+    several: dict[str, dict[str, tuple[str, ...]]]
+    if protocol == "auto":
+        _require(corpus, protocol, ())
+        several = {"auto": {}}
+    elif protocol == "iemocap6":
+        _require(corpus, protocol, EMOTIONS)
+        several = {"iemocap6": {name: (name,) for name in EMOTIONS}}
+    else:
+        _require(corpus, protocol, tuple(_MMAN4))
+        rest = {name: tuple(x for x in _MMAN4 if x != name) for name in _MMAN4}
+        binary = {name: {f"not_{name}": rest[name], name: (name,)} for name in _MMAN4}
+        several = {protocol: _FOUR[protocol]} if protocol in _FOUR else binary
+    if soft and not corpus.votes:
+        expected = "votes/<label>, the counts of raters; or labels=label"
+        raise InputError(f"{corpus.source or 'corpus'}: votes", "none", expected)
+    kind = Votes if soft else Classes
+    made = []
+    for name, members in several.items():
+        names = tuple(members) or corpus.label_names
+        made.append(kind(name, names, _label_map(corpus, members)))
+    return tuple(made)
+
+
+def _label_map(corpus: Corpus, members: Mapping[str, tuple[str, ...]]) -> np.ndarray:
+    """Returns the class [K] int32 of each label of a corpus; without members, each its own."""
+    if not members:
+        return np.arange(len(corpus.label_names), dtype=np.int32)
+    label_map = np.full(len(corpus.label_names), UNSCORED, np.int32)
+    for label, label_name in enumerate(corpus.label_names):
+        for index, emotions in enumerate(members.values()):
+            if emotion(label_name) in emotions:
+                label_map[label] = index
+    return label_map
+
+
+def _require(corpus: Corpus, protocol: str, emotions: tuple[str, ...]) -> None:
+    place = f"{corpus.source or 'corpus'}: protocol {protocol}"
+    if not corpus.label_names:
+        raise InputError(place, "a corpus without labels", "label names")
+    missing = sorted(set(emotions) - {emotion(name) for name in corpus.label_names})
+    if missing:
+        shown = ", ".join(corpus.label_names[:12])
+        raise InputError(place, f"no label {', '.join(missing)} among {shown}", ", ".join(emotions))
+
+
+def _per_class(counts: np.ndarray) -> list[dict[str, Any]]:
+    """Returns precision, recall and F1 over the seeds and the support, an entry for each class."""
+    scores = metrics.per_class(counts)
+    support = scores.pop("support")[0].tolist()
+    return [
+        {name: over_seeds(values[:, index]) for name, values in scores.items()} | {"support": size}
+        for index, size in enumerate(support)
+    ]
