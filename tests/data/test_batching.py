@@ -110,11 +110,7 @@ def test_gather_with_a_seed_axis():
     both = batching.gather(layout, values, axis=1)
     for seed in range(2):
         np.testing.assert_array_equal(both[seed], batching.gather(layout, values[seed]))
-
-
-def test_gather_refuses_other_axes():
-    layout = batching.pack(np.array([2, 3]), [0, 1])
-    for shape in [(1, 3), (2, 4), (2,)]:
+    for shape in [(1, 2), (2, 3), (2,)]:
         with pytest.raises(ValueError, match="axes"):
             batching.gather(layout, np.zeros(shape))
 

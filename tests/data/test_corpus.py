@@ -16,20 +16,14 @@ def test_offsets_dims_and_utterances():
     assert made.offsets.dtype == np.int64
     assert made.dims == {"speech": 2, "text": 3}
     assert made.utterances(2) == slice(3, 6)
+    assert made.utterance_ids == ("u0", "u1", "u0", "u0", "u1", "u2")  # unique in a conversation
+    assert corpus(lengths=(1,), dims={"a": 1}).offsets.tolist() == [0, 1]
+    assert len(corpus(dims={"a": 1, "b": 2, "c": 3, "d": 4}).dims) == 4
 
 
 def test_fields_cannot_be_replaced():
     with pytest.raises(dataclasses.FrozenInstanceError):
         corpus().source = "other"
-
-
-def test_smallest_and_widest_corpora_are_valid():
-    assert corpus(lengths=(1,), dims={"a": 1}).offsets.tolist() == [0, 1]
-    assert len(corpus(dims={"a": 1, "b": 2, "c": 3, "d": 4}).dims) == 4
-
-
-def test_utterance_ids_may_repeat_in_other_conversations():
-    assert corpus().utterance_ids == ("u0", "u1", "u0", "u0", "u1", "u2")
 
 
 def test_select_modalities_keeps_the_given_order():

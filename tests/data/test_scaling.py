@@ -45,20 +45,14 @@ def test_a_constant_column_is_zero_in_training_and_bounded_elsewhere(constant):
     assert abs(scaled[4, 0]) <= scaling.LIMIT
 
 
-def test_rounding_noise_is_a_constant_column():
+def test_outliers_are_clipped_rounding_is_constant_and_enormous_columns_do_not_overflow():
+    outlier = of([[0.0], [1], [0], [1], [3e38]])
+    assert scaling.fit(outlier, [0, 1]).apply(outlier.features)["a"][4, 0] == scaling.LIMIT
     noisy = np.float32(1000) + np.float32(6.1e-5) * np.array([0, 1, 0, 1, 0])
     assert scaling.fit(of(noisy[:, None]), [0, 1]).scale["a"].tolist() == [1.0]
-
-
-def test_enormous_columns_do_not_overflow():
     made = of([[3e38], [-3e38], [3e38], [-3e38], [1e30]])
     scaled = scaling.fit(made, [0, 1]).apply(made.features)["a"]
     np.testing.assert_allclose(scaled[:4, 0], [1, -1, 1, -1], rtol=1e-5)
-
-
-def test_outliers_are_clipped():
-    made = of([[0.0], [1], [0], [1], [3e38]])
-    assert scaling.fit(made, [0, 1]).apply(made.features)["a"][4, 0] == scaling.LIMIT
 
 
 def test_chunks_change_nothing(monkeypatch):
