@@ -12,54 +12,36 @@ from tests.features import clips
 HF = "hf:somewhere"
 SOUND = ("--modalities=speech", "--speech=egemaps")
 
-# What was chosen, the flag that has no part in it, and what is said of it.
-FEATURES = [
-    (
-        ["--modalities=visual"],
-        "--speech=egemaps",
-        "given without speech among --modalities; expected speech among them, or no --speech",
-    ),
-    (["--modalities=visual"], "--speech_components=3", "without speech among --modalities"),
-    (SOUND, "--visual=hf:x", "without visual among --modalities"),
-    (SOUND, "--visual_weights=w.npz", "without visual among --modalities"),
-    (SOUND, "--visual_rate=3", "without visual among --modalities"),
-    (SOUND, "--visual_frames=3", "without visual among --modalities"),
-    (SOUND, "--visual_windows=3", "without visual among --modalities"),
-    (SOUND, "--visual_size=32", "without visual among --modalities"),
-    (SOUND, "--visual_width=8", "without visual among --modalities"),
-    (SOUND, "--visual_crop=upper_body", "without visual among --modalities"),
-    (SOUND, "--visual_epochs=3", "without visual among --modalities"),
-    (SOUND, "--text=minilm", "without text among --modalities"),
-    (SOUND, "--word_vectors=w.bin", "without text among --modalities"),
-    (SOUND, "--text_features=3", "without text among --modalities"),
-    (SOUND, "--text_frequent=3", "without text among --modalities"),
-    (SOUND, "--text_epochs=3", "without text among --modalities"),
-    (
-        [f"--speech={HF}"],
-        "--speech_components=3",
-        f"given with --speech={HF}, which has no use for it; expected one of the two",
-    ),
-    ([f"--visual={HF}"], "--visual_weights=w.npz", f"with --visual={HF}"),
-    ([f"--visual={HF}"], "--visual_windows=3", f"with --visual={HF}"),
-    ([f"--visual={HF}"], "--visual_size=32", f"with --visual={HF}"),
-    ([f"--visual={HF}"], "--visual_width=8", f"with --visual={HF}"),
-    ([f"--visual={HF}"], "--visual_crop=upper_body", f"with --visual={HF}"),
-    ([f"--visual={HF}"], "--visual_epochs=3", f"with --visual={HF}"),
-    (["--text=minilm"], "--word_vectors=w.bin", "with --text=minilm"),
-    (["--text=minilm"], "--text_features=3", "with --text=minilm"),
-    (["--text=minilm"], "--text_frequent=3", "with --text=minilm"),
-    (["--text=minilm"], "--text_epochs=3", "with --text=minilm"),
-    ([], "--encoder_layer=0", "given without an encoder; expected hf:FOLDER"),
-    ([], "--download", "given without an encoder; expected hf:FOLDER"),
-    (["--text=minilm"], "--download", "given for encoders that are here"),
-    (["--visual_weights=w.npz"], "--visual_epochs=3", "with --visual_weights"),
-    ([], "--text_epochs=3", "without --word_vectors; expected --word_vectors=FILE, or no"),
-    ([], "--text_frequent=3", "given without --word_vectors"),
-    (SOUND, "--seed=3", "no network is trained"),
-    (["--visual_weights=w.npz"], "--seed=3", "no network is trained"),
-    (["--runner=beam"], "--processes=77", "given with --runner=beam"),
-    ([], "--beam_option=--streaming", "given without --runner=beam; expected both, or neither"),
+# Flags of settings that only features made here have, by modality.
+SPEECH = ["--speech_components=3"]
+VISUAL = [
+    *("--visual_weights=w.npz", "--visual_windows=3", "--visual_size=32", "--visual_width=8"),
+    *("--visual_crop=upper_body", "--visual_epochs=3"),
 ]
+TEXT = ["--word_vectors=w.bin", "--text_features=3", "--text_frequent=3", "--text_epochs=3"]
+
+# What was chosen, flags without effect on it, and what is said of them.
+UNUSED = [
+    (["--modalities=visual"], ["--speech=egemaps", *SPEECH], "without speech among --modalities"),
+    (
+        SOUND,
+        ["--visual=hf:x", "--visual_rate=3", "--visual_frames=3", *VISUAL],
+        "without visual among --modalities; expected visual among them, or no --visual",
+    ),
+    (SOUND, ["--text=minilm", *TEXT], "without text among --modalities"),
+    ([f"--speech={HF}"], SPEECH, f"with --speech={HF}, which has no use for it; expected one of"),
+    ([f"--visual={HF}"], VISUAL, f"with --visual={HF}"),
+    (["--text=minilm"], TEXT, "with --text=minilm"),
+    ([], ["--encoder_layer=0", "--download"], "given without an encoder; expected hf:FOLDER"),
+    (["--text=minilm"], ["--download"], "given for encoders that are here"),
+    (["--visual_weights=w.npz"], ["--visual_epochs=3"], "with --visual_weights"),
+    ([], ["--text_epochs=3", "--text_frequent=3"], "given without --word_vectors; expected --word"),
+    (SOUND, ["--seed=3"], "no network is trained"),
+    (["--visual_weights=w.npz"], ["--seed=3"], "no network is trained"),
+    (["--runner=beam"], ["--processes=77"], "given with --runner=beam"),
+    ([], ["--beam_option=--streaming"], "given without --runner=beam; expected both, or neither"),
+]
+FEATURES = [(chosen, flag, said) for chosen, several, said in UNUSED for flag in several]
 
 
 @pytest.mark.parametrize(("chosen", "flag", "said"), FEATURES, ids=str)
