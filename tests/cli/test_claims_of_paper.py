@@ -30,7 +30,7 @@ def trained(system, workdir):
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("claims")
-    # The tower of attention of MMAN, which is a system by itself: see `test_study`.
+    # The tower of attention of MMAN, which is a system by itself: see `test_paper`.
     systems = {"clstm_mma": clstm_mma, "clstm_lf": clstm_lf}
     return {name: trained(system, folder / name) for name, system in systems.items()}
 
