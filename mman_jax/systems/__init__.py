@@ -8,6 +8,7 @@ from mman_jax.errors import InputError, nearest
 from mman_jax.systems.base import BaseSystem
 from mman_jax.systems.bc_lstm import BcLSTM
 from mman_jax.systems.fmt import FMT
+from mman_jax.systems.linear import Linear
 from mman_jax.systems.lmf import LMF
 from mman_jax.systems.mfm import MFM
 from mman_jax.systems.mman import MMAN
@@ -29,6 +30,7 @@ SYSTEMS: dict[str, type[BaseSystem]] = {
     "bc_lstm": BcLSTM,
     "tripathi": Tripathi,
     "lmf": LMF,
+    "linear": Linear,
 }
 """The systems that settings may name, in the order of tables; `use` adds a user's class."""
 

@@ -86,7 +86,10 @@ class Rozgic(Estimator):
         vectors, classes = self._join(features)[scored], np.asarray(labels)[scored]
         variance = float(vectors.var()) or 1.0
         gamma = np.float32(self.gamma or 1 / (vectors.shape[1] * variance))
-        machines = [_node(svm, self.cost, gamma, vectors, classes, s) for s in nodes(self.outputs)]
+        # Computed once: the nodes, thousands with their folds, take their rows of it.
+        kernel = _kernel(vectors, vectors, gamma)
+        svc = svm(C=self.cost, kernel="precomputed")
+        machines = [_node(svc, kernel, classes, split) for split in nodes(self.outputs)]
         arrays = {
             name: np.stack(values).astype(np.float32)
             for name, values in zip(_OF_NODES, zip(*machines, strict=True), strict=True)
@@ -97,9 +100,7 @@ class Rozgic(Estimator):
         self, fitted: Mapping[str, np.ndarray], features: Mapping[str, np.ndarray]
     ) -> np.ndarray:
         """Computes log probabilities [N, C] float32 with NumPy only; see `Estimator.logits`."""
-        x, vectors = self._join(features), fitted["vectors"]
-        squares = (x**2).sum(1)[:, None] + (vectors**2).sum(1) - 2 * x @ vectors.T
-        kernel = np.exp(-fitted["gamma"] * np.maximum(squares, 0))
+        kernel = _kernel(self._join(features), fitted["vectors"], fitted["gamma"])
         values = kernel @ fitted["weights"].T + fitted["offsets"]
         first = _sigmoid(values * fitted["slopes"] + fitted["shifts"])
         return np.log(np.maximum(ensemble(first, self.outputs), 1e-30)).astype(np.float32)
@@ -126,7 +127,7 @@ class Rozgic(Estimator):
 
 
 def splits(members: tuple[int, ...]) -> list[Split]:
-    """Returns the ways to split classes in two; the first side has the first class.
+    """The ways to split classes in two; the first side has the first class.
 
     Examples:
         >>> splits((0, 1, 2))
@@ -142,7 +143,7 @@ def splits(members: tuple[int, ...]) -> list[Split]:
 
 
 def nodes(classes: int) -> list[Split]:
-    """Returns all splits of all sets of classes, the smaller sets first."""
+    """All splits of all sets of classes, the smaller sets first."""
     sets = (
         s for size in range(2, classes + 1) for s in itertools.combinations(range(classes), size)
     )
@@ -150,7 +151,7 @@ def nodes(classes: int) -> list[Split]:
 
 
 def trees(classes: int) -> int:
-    """Counts the trees of C classes: the product of the odd numbers up to 2 C - 3.
+    """How many trees so many classes have: the product of the odd numbers up to 2 C - 3.
 
     Examples:
         >>> [trees(c) for c in (1, 2, 3, 4, 5)]
@@ -160,8 +161,8 @@ def trees(classes: int) -> int:
 
 
 def ensemble(first: np.ndarray, classes: int) -> np.ndarray:
-    """Averages over all trees, without listing them: a set averages over its splits, each weighted
-    by the number of its trees.
+    """The mean over all trees, without listing them: a set's is that over its splits, each
+    weighted by how many trees have it.
 
     Args:
         first: [N, nodes], each node's probability of its first side, in the order of `nodes`.
@@ -183,39 +184,65 @@ def ensemble(first: np.ndarray, classes: int) -> np.ndarray:
     return means[tuple(range(classes))]
 
 
+def _kernel(x: np.ndarray, vectors: np.ndarray, gamma: Any) -> np.ndarray:
+    """Computes `exp(-gamma |x - y|**2)` [N, M] of rows x [N, D] and y [M, D]."""
+    squares = (x**2).sum(1)[:, None] + (vectors**2).sum(1) - 2 * x @ vectors.T
+    return np.exp(-gamma * np.maximum(squares, 0))
+
+
 def _node(
-    svm: Any, cost: float, gamma: Any, vectors: np.ndarray, classes: np.ndarray, split: Split
+    machine: Any, kernel: np.ndarray, classes: np.ndarray, split: Split
 ) -> tuple[np.ndarray, float, float, float]:
-    """Weights [N], offset, slope and shift of one node."""
-    subset = np.flatnonzero(np.isin(classes, split[0] + split[1]))
-    first = np.isin(classes[subset], split[0])
-    weights = np.zeros(len(vectors))
+    """Fits the machine of one node.
+
+    Args:
+        machine: an SVC with a precomputed kernel.
+        kernel: [N, N], of all training utterances.
+        classes: [N].
+        split: the classes of both sides.
+
+    Returns:
+        Weights [N], offset, slope and shift.
+    """
+    members = np.flatnonzero(np.isin(classes, split[0] + split[1]))
+    first = np.isin(classes[members], split[0])
+    weights = np.zeros(len(classes))
     if first.all() or not first.any():
-        sure = 0.0 if not len(subset) else _SURE if first.all() else -_SURE
+        sure = 0.0 if not len(members) else _SURE if first.all() else -_SURE
         return weights, 0.0, 0.0, sure
-    machine = svm(C=cost, gamma=gamma).fit(vectors[subset], first)
-    weights[subset[machine.support_]] = machine.dual_coef_[0]
-    values = _holdout_values(svm(C=cost, gamma=gamma), machine, vectors[subset], first)
-    return weights, float(machine.intercept_[0]), *_platt(values, first)
+    kernel = kernel[np.ix_(members, members)]
+    machine.fit(kernel, first)
+    weights[members[machine.support_]] = machine.dual_coef_[0]
+    offset, values = float(machine.intercept_[0]), machine.decision_function(kernel)
+    return weights, offset, *_platt(_held_out(machine, kernel, first, values), first)
 
 
-def _holdout_values(machine: Any, full: Any, x: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """Computes values of utterances that the machine was not trained on, fold by fold."""
+def _held_out(
+    machine: Any, kernel: np.ndarray, first: np.ndarray, values: np.ndarray
+) -> np.ndarray:
+    """Computes values [N] by machines that were fitted to other folds.
+
+    Args:
+        machine: is fitted anew to each fold's complement.
+        kernel: [N, N].
+        first: [N] bool, whether an utterance belongs to the first side.
+        values: [N], by the machine fitted to all; returned where a side has one utterance.
+    """
     folds = min(_FOLDS, int(first.sum()), int((~first).sum()))
     if folds < 2:
-        return full.decision_function(x)
-    fold = np.empty(len(x), int)
+        return values
+    fold = np.empty(len(first), int)
     for side in (first, ~first):
         fold[side] = np.arange(side.sum()) % folds
-    values = np.empty(len(x))
-    for holdout in (fold == number for number in range(folds)):
-        machine.fit(x[~holdout], first[~holdout])
-        values[holdout] = machine.decision_function(x[holdout])
-    return values
+    held_out = np.empty(len(first))
+    for test in (fold == number for number in range(folds)):
+        machine.fit(kernel[np.ix_(~test, ~test)], first[~test])
+        held_out[test] = machine.decision_function(kernel[np.ix_(test, ~test)])
+    return held_out
 
 
 def _platt(values: np.ndarray, first: np.ndarray) -> tuple[float, float]:
-    """Fits slope and shift of the logit to smoothed targets, by maximum likelihood (Platt 1999)."""
+    """Slope and shift of the logit, by greatest likelihood of smoothed targets (Platt 1999)."""
     ones, zeros = first.sum(), (~first).sum()
     target = np.where(first, (ones + 1) / (ones + 2), 1 / (zeros + 2))
 

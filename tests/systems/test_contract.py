@@ -40,6 +40,7 @@ SETTINGS = {
     "raven": {"projection": 4, "frames": 3, "hidden": 5},
     "tripathi": {"units": 6},
     "rozgic": {},
+    "linear": {},
     "lmf": {"hidden": 5, "code": 4, "sizes": {"default": 3}, "rank": 3},
 }
 # A kernel that acts from one step to the next, in a sequence of one step.
@@ -58,7 +59,7 @@ OTHERS = {
 
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_every_system(name):
-    if name == "rozgic":
+    if SYSTEMS[name].needs:
         pytest.importorskip("sklearn", reason="needs scikit-learn: pip install 'mman_jax[svm]'")
     training, idle = config.of(name).train, IDLE.get(name, ())
     testing.check_system(SYSTEMS[name], DIMS, settings=SETTINGS[name], training=training, idle=idle)

@@ -1,0 +1,239 @@
+"""Linear machines on single utterances: the baseline that a network has to beat."""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from mman_jax.errors import InputError
+from mman_jax.systems.estimator import Estimator
+from mman_jax.types import UNSCORED
+
+COSTS = (1e-4, 1e-3, 1e-2, 1e-1)
+"""Costs of an error, among which inner folds of the training part choose."""
+
+_FOLDS = 3
+_MACHINES = 4000
+"""Most utterances for support vector machines, whose cost grows with the square of their number."""
+
+_SLOPES = np.geomspace(0.25, 32, 29)
+_NONE = -1
+
+
+@dataclasses.dataclass(frozen=True)
+class Linear(Estimator):
+    """Linear support vector machines, one for each pair of classes, or logistic regression.
+
+    Support vector machines are used for up to 4000 labelled training utterances, and multinomial
+    logistic regression for more. The cost of an error is the one with the lowest cross-entropy on
+    inner folds of the training part, as is the slope that turns votes of machines into logits.
+
+    Attributes:
+        modalities: names, in order; their features are concatenated.
+        outputs: C, the number of classes.
+        cost: of an error; 0: chosen among `COSTS`.
+
+    Raises:
+        InputError: a negative cost.
+    """
+
+    needs = ("sklearn", "svm")
+
+    modalities: tuple[str, ...]
+    outputs: int
+    cost: float = 0.0
+
+    stochastic: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        """Checks the cost."""
+        if not 0 <= self.cost < np.inf:
+            raise InputError("network.cost", str(self.cost), "a finite number of at least 0")
+
+    def fit(
+        self, features: Mapping[str, np.ndarray], labels: np.ndarray, seed: int
+    ) -> dict[str, np.ndarray]:
+        """Fits every machine; see `Estimator.fit`.
+
+        Where features outnumber utterances, the machines are fitted in the space that the
+        utterances span: the same machines for a fraction of the time.
+
+        Returns:
+            `weights` [K, D] and `offsets` [K] float32 of K machines; the `classes` [K, 2] int32
+            that each decides between, the second -1 for logistic regression, where K is C; and
+            `slope`, a float32 scalar that multiplies the logits.
+
+        Raises:
+            InputError: scikit-learn is not installed, or fewer than two classes are labelled.
+        """
+        scored = np.asarray(labels) != UNSCORED
+        classes = np.asarray(labels)[scored]
+        if len(np.unique(classes)) < 2:
+            raise InputError("training", "fewer than two classes with labels", "two or more")
+        x = self._join(features)[scored].astype(np.float64)
+        reduced, back = _span(x)
+        machines = _support_vectors if len(x) <= _MACHINES else _logistic
+        folds = list(_inner_folds(classes))
+        costs = (self.cost,) if self.cost else COSTS
+        held_out = {c: self._held_out(machines, c, reduced, classes, folds) for c in costs}
+        losses = {
+            (c, s): _cross_entropy(s * logits, classes)
+            for c, logits in held_out.items()
+            for s in _SLOPES
+        }
+        cost, slope = min(losses, key=lambda pair: losses[pair])
+        weights, offsets, pairs = machines(reduced, classes, cost)
+        return {
+            "weights": (weights @ back).astype(np.float32),
+            "offsets": offsets.astype(np.float32),
+            "classes": pairs,
+            "slope": np.float32(slope),
+        }
+
+    def logits(
+        self, fitted: Mapping[str, np.ndarray], features: Mapping[str, np.ndarray]
+    ) -> np.ndarray:
+        """Computes logits [N, C] float32; see `Estimator.logits`. Needs NumPy alone."""
+        values = self._join(features) @ fitted["weights"].T + fitted["offsets"]
+        logits = self._combine(values, fitted["classes"])
+        return (fitted["slope"] * logits).astype(np.float32)
+
+    def check(self, fitted: Mapping[str, np.ndarray], dims: Mapping[str, int]) -> None:
+        """See `Estimator.check`."""
+        pairs = np.asarray(fitted.get("classes", np.zeros((0, 2), np.int32)))
+        count = len(pairs) if pairs.ndim else 0
+        expected = {
+            "weights": (np.float32, (count, sum(dims[m] for m in self.modalities))),
+            "offsets": (np.float32, (count,)),
+            "classes": (np.int32, (count, 2)),
+            "slope": (np.float32, ()),
+        }
+        for name in sorted(expected.keys() | fitted.keys()):
+            if name not in expected or name not in fitted:
+                raise InputError(name, "unknown" if name in fitted else "missing", "as it was fit")
+            array, (dtype, shape) = np.asarray(fitted[name]), expected[name]
+            if array.shape != shape or array.dtype != dtype:
+                found = f"{array.dtype} of shape {array.shape}"
+                raise InputError(name, found, f"{np.dtype(dtype)} of shape {shape}")
+            if not np.isfinite(array).all():
+                raise InputError(name, "not finite", "finite numbers")
+        if not count or not (pairs >= _NONE).all() or not (pairs < self.outputs).all():
+            raise InputError("classes", "indices out of range", f"0 to {self.outputs - 1}")
+
+    def _held_out(
+        self,
+        machines: "Machines",
+        cost: float,
+        x: np.ndarray,
+        classes: np.ndarray,
+        folds: list[np.ndarray],
+    ) -> np.ndarray:
+        """Computes logits [N, C] of utterances by machines that were not fitted to them."""
+        logits = np.zeros((len(x), self.outputs))
+        for fold in folds:
+            weights, offsets, pairs = machines(x[~fold], classes[~fold], cost)
+            logits[fold] = self._combine(x[fold] @ weights.T + offsets, pairs)
+        return logits
+
+    def _combine(self, values: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+        """Computes logits [N, C] from the values [N, K] of machines.
+
+        A pair's machine gives a vote to one class; the values, squashed, break ties.
+        """
+        logits = np.full((len(values), self.outputs), -np.inf)
+        first, second = pairs.T
+        if (second == _NONE).all():
+            logits[:, first] = values
+        else:
+            votes, sums = np.zeros((2, *logits.shape))
+            for value, i, j in zip(values.T, first, second, strict=True):
+                votes[:, i] += value > 0
+                votes[:, j] += value <= 0
+                sums[:, i] += value
+                sums[:, j] -= value
+            members = np.unique(pairs)
+            logits[:, members] = (votes + sums / (3 * (np.abs(sums) + 1)))[:, members]
+        # A class without a training utterance gets the logit of the least likely one.
+        known = np.isfinite(logits)
+        return np.where(known, logits, np.where(known, logits, np.inf).min(1, keepdims=True))
+
+    def _join(self, features: Mapping[str, np.ndarray]) -> np.ndarray:
+        return np.concatenate([features[m] for m in self.modalities], axis=1, dtype=np.float32)
+
+
+Machines = Callable[[np.ndarray, np.ndarray, float], tuple[np.ndarray, np.ndarray, np.ndarray]]
+"""Fits machines to features [N, D], classes [N] and a cost; weights, offsets and class pairs."""
+
+
+def _span(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns coordinates [N, R] of rows in the space that they span, and that basis [R, D].
+
+    Weights w of coordinates are weights w @ basis of features.
+    """
+    if x.shape[1] <= len(x):
+        return x, np.eye(x.shape[1])
+    values, vectors = np.linalg.eigh(x @ x.T)
+    spanned = values > values[-1] * 1e-10
+    vectors, lengths = vectors[:, spanned], np.sqrt(values[spanned])
+    return vectors * lengths, (vectors / lengths).T @ x
+
+
+def _inner_folds(classes: np.ndarray) -> Iterator[np.ndarray]:
+    """Yields masks [N] of inner folds, each with its share of every class, in blocks.
+
+    Neighbours stay together, since utterances of one conversation resemble one another.
+    """
+    fold = np.empty(len(classes), int)
+    for c in np.unique(classes):
+        members = np.flatnonzero(classes == c)
+        fold[members] = np.arange(len(members)) * _FOLDS // len(members)
+    for number in range(_FOLDS):
+        mask = fold == number
+        if mask.any() and len(np.unique(classes[~mask])) > 1:
+            yield mask
+
+
+def _support_vectors(
+    x: np.ndarray, classes: np.ndarray, cost: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Fits one machine for each pair of classes."""
+    svm = _sklearn("svm").SVC(kernel="precomputed", C=cost)
+    weights, offsets, pairs = [], [], []
+    gram = x @ x.T
+    for i, j in itertools.combinations(np.unique(classes), 2):
+        members = np.flatnonzero((classes == i) | (classes == j))
+        svm.fit(gram[np.ix_(members, members)], classes[members] == i)
+        weights.append(svm.dual_coef_[0] @ x[members[svm.support_]])
+        offsets.append(svm.intercept_[0])
+        pairs.append((i, j))
+    return np.stack(weights), np.array(offsets), np.array(pairs, np.int32)
+
+
+def _logistic(
+    x: np.ndarray, classes: np.ndarray, cost: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Fits a multinomial logistic regression."""
+    fitted = _sklearn("linear_model").LogisticRegression(C=cost, max_iter=300).fit(x, classes)
+    weights, offsets = fitted.coef_, fitted.intercept_
+    if len(fitted.classes_) == 2:  # one row, for the second class
+        weights, offsets = np.concatenate([-weights, weights]) / 2, np.append(-offsets, offsets) / 2
+    pairs = np.stack([fitted.classes_, np.full(len(fitted.classes_), _NONE)], axis=1)
+    return weights, offsets, pairs.astype(np.int32)
+
+
+def _cross_entropy(logits: np.ndarray, classes: np.ndarray) -> float:
+    from scipy.special import log_softmax  # takes long, and few commands need it
+
+    return -float(log_softmax(logits, axis=1)[np.arange(len(classes)), classes].mean())
+
+
+def _sklearn(module: str) -> Any:
+    import importlib
+
+    try:
+        return importlib.import_module(f"sklearn.{module}")
+    except ImportError as error:
+        expected = "pip install 'mman_jax[svm]'"
+        raise InputError("linear", "the package scikit-learn is missing", expected) from error
