@@ -1,8 +1,9 @@
 """Progress of a trial, and requests to stop it."""
 
+import contextlib
 import signal
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import FrameType
 from typing import Any
 
@@ -86,6 +87,17 @@ class Preemption:
         signal.signal(signal.SIGTERM, ask)
         if interrupts:
             signal.signal(signal.SIGINT, ask)
+
+    @classmethod
+    @contextlib.contextmanager
+    def at_once(cls) -> Iterator[None]:
+        """Meets a request at once, also one made before, while nothing needs to be saved."""
+        cls.waiting = True
+        try:
+            cls.check()
+            yield
+        finally:
+            cls.waiting = False
 
     @classmethod
     def check(cls) -> None:

@@ -75,6 +75,8 @@ def fit(
         log = None
         if processes.is_first():
             log = stack.enter_context(_log(trial, task, workdir, board_names, stop_at is not None))
+        if not trainer.resumes:
+            stack.enter_context(Preemption.at_once())
         for snapshot in trainer.run(
             trial.labels[task.name], trial.seeds, start, stop_at=stop_at, groups=trial.groups
         ):

@@ -1,4 +1,5 @@
 import json
+import signal
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from mman_jax.inference.model import Model
 from mman_jax.systems.rozgic import Rozgic
 from mman_jax.trial import runner
 from mman_jax.trial.config import derive
+from mman_jax.trial.progress import PREEMPTED, Preemption
 from mman_jax.trial.stored import load_models
 from mman_jax.trial.trial import prepare_trial
 from mman_jax.types import UNSCORED
@@ -109,3 +111,25 @@ def test_fitted_again_it_has_validation_too(finished, tmp_path):
     before = dict(finished[2]["test"])
     before.pop("calibration")  # of the model that is kept
     assert results["before_refit"]["test"] == before
+
+
+def test_sigterm_ends_a_fit_at_once(finished, tmp_path, monkeypatch):
+    """Nothing of a fit can be saved, so that there is nothing to wait for."""
+    _, config, *_ = finished
+
+    def fit(self, features, labels, seed):
+        signal.raise_signal(signal.SIGTERM)
+        raise AssertionError("the fit continued")
+
+    monkeypatch.setattr(Rozgic, "fit", fit)
+    monkeypatch.setattr(Preemption, "asked", "")
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    Preemption.listen()
+    try:
+        with pytest.raises(SystemExit) as ended:
+            runner.run(config, tmp_path, Screen(quiet=True))
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert ended.value.code == PREEMPTED
+    assert not Preemption.waiting

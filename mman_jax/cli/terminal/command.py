@@ -44,12 +44,8 @@ class Interruptible:
 
     def readline(self, most: int) -> bytes:
         """Returns the next line, or its first `most` bytes."""
-        Preemption.waiting = True
-        try:
-            Preemption.check()  # the signal may have come while the last line was processed
+        with Preemption.at_once():
             return self._source.readline(most)
-        finally:
-            Preemption.waiting = False
 
 
 def run(module: types.ModuleType) -> None:
