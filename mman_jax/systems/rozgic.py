@@ -127,7 +127,7 @@ class Rozgic(Estimator):
 
 
 def splits(members: tuple[int, ...]) -> list[Split]:
-    """The ways to split classes in two; the first side has the first class.
+    """Returns the ways to split classes in two; the first side has the first class.
 
     Examples:
         >>> splits((0, 1, 2))
@@ -143,7 +143,7 @@ def splits(members: tuple[int, ...]) -> list[Split]:
 
 
 def nodes(classes: int) -> list[Split]:
-    """All splits of all sets of classes, the smaller sets first."""
+    """Returns all splits of all sets of classes, the smaller sets first."""
     sets = (
         s for size in range(2, classes + 1) for s in itertools.combinations(range(classes), size)
     )
@@ -151,7 +151,7 @@ def nodes(classes: int) -> list[Split]:
 
 
 def trees(classes: int) -> int:
-    """How many trees so many classes have: the product of the odd numbers up to 2 C - 3.
+    """Counts the trees of C classes: the product of the odd numbers up to 2 C - 3.
 
     Examples:
         >>> [trees(c) for c in (1, 2, 3, 4, 5)]
@@ -161,8 +161,8 @@ def trees(classes: int) -> int:
 
 
 def ensemble(first: np.ndarray, classes: int) -> np.ndarray:
-    """The mean over all trees, without listing them: a set's is that over its splits, each
-    weighted by how many trees have it.
+    """Averages over all trees, without listing them: a set averages over its splits, each weighted
+    by the number of its trees.
 
     Args:
         first: [N, nodes], each node's probability of its first side, in the order of `nodes`.
@@ -242,7 +242,7 @@ def _held_out(
 
 
 def _platt(values: np.ndarray, first: np.ndarray) -> tuple[float, float]:
-    """Slope and shift of the logit, by greatest likelihood of smoothed targets (Platt 1999)."""
+    """Fits slope and shift of the logit to smoothed targets, by maximum likelihood (Platt 1999)."""
     ones, zeros = first.sum(), (~first).sum()
     target = np.where(first, (ones + 1) / (ones + 2), 1 / (zeros + 2))
 
