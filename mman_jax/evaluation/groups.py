@@ -79,7 +79,7 @@ def largest_gap(
     if len(large) < 2:
         return None
     accuracy = {name: float(right[:, groups == name].mean()) for name in large}
-    best, worst = max(large, key=accuracy.get), min(large, key=accuracy.get)
+    best, worst = max(large, key=accuracy.__getitem__), min(large, key=accuracy.__getitem__)
     if accuracy[best] == accuracy[worst]:
         best, worst = large[:2]
     _, which = np.unique(conversations, return_inverse=True)

@@ -33,15 +33,15 @@ class Difference(NamedTuple):
 
 def seed_interval(values: Sequence[float]) -> tuple[float, float]:
     """The 95 % interval of the mean over seeds, by Student's t; the mean itself for one seed."""
-    values = np.asarray(values, np.float64)
-    mean = float(values.mean())
-    if len(values) < 2 or not values.std():
+    scores = np.asarray(values, np.float64)
+    mean = float(scores.mean())
+    if len(scores) < 2 or not scores.std():
         return mean, mean
     # `scipy.stats.t.ppf` by what it calls: `scipy.stats` takes half a second to import.
     from scipy.special import stdtrit
 
-    half = stdtrit(len(values) - 1, (1 + LEVEL) / 2) * values.std(ddof=1)
-    half /= np.sqrt(len(values))
+    half = stdtrit(len(scores) - 1, (1 + LEVEL) / 2) * scores.std(ddof=1)
+    half /= np.sqrt(len(scores))
     return float(mean - half), float(mean + half)
 
 

@@ -40,13 +40,13 @@ def comparisons(results: Results) -> Table:
         )
         for pair in results["comparisons"]
     )  # fmt: skip
-    head = ("first", "second", "difference", "95 % interval", "p (bootstrap)")
+    head = ["first", "second", "difference", "95 % interval", "p (bootstrap)"]
     if voted:
-        head += ("p (McNemar)", "only the first right", "only the second right")
+        head += ["p (McNemar)", "only the first right", "only the second right"]
     return Table(
         "comparisons",
         f"Paired tests on the test part: {score.difference}.",
-        head,
+        tuple(head),
         rows,
         words=(0, 1),
     )

@@ -67,19 +67,19 @@ def through_time(
         classes: C names, which get a colour each; none: labels are numbers.
         source: see `figures.sign`.
     """
-    weights = np.asarray(weights)
+    maps_of_all = np.asarray(weights)
     count = len(modalities)
     figure = Figure(figsize=(WIDTH, count * (0.4 + 0.24 * count) + 1.9), layout="constrained")
     *maps, strip = figure.subplots(
         count + 1, sharex=True, height_ratios=[0.24 * count + 0.2] * count + [0.55]
     )
-    utterances = len(weights)
+    utterances = len(maps_of_all)
     # Utterances are counted from 1, and each is as wide as a cell of the strip.
     edges = (0.5, utterances + 0.5)
     names = [figures.name(name, 12) for name in modalities]
     for query, axes in enumerate(maps):
         image = axes.imshow(
-            weights[:, query].T, cmap="Blues", vmin=0, vmax=weights.max(), aspect="auto",
+            maps_of_all[:, query].T, cmap="Blues", vmin=0, vmax=maps_of_all.max(), aspect="auto",
             interpolation="nearest", extent=(*edges, count - 0.5, -0.5),
         )  # fmt: skip
         axes.set_yticks(range(count), names)

@@ -4,7 +4,7 @@ import dataclasses
 import io
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -30,7 +30,10 @@ def name(text: str, most: int = 16) -> str:
 
 
 def panels(
-    count: int, most: int, size: tuple[float, float], layout: str = "constrained"
+    count: int,
+    most: int,
+    size: tuple[float, float],
+    layout: Literal["constrained", "compressed"] = "constrained",
 ) -> tuple[Figure, list[Axes], int]:
     """A figure of `count` panels of a width and height in inches, its panels, and its columns.
 
@@ -212,10 +215,10 @@ def curves(heads: Sequence[Panel], source: str = "") -> bytes:
     return png(figure)
 
 
-def recalls(counts: Sequence[Sequence[int]]) -> np.ndarray:
+def recalls(counts: Sequence[Sequence[int]] | np.ndarray) -> np.ndarray:
     """[C, C] float64: the share of each true class (row) that was given each answer (column)."""
-    counts = np.asarray(counts)
-    return counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    matrix = np.asarray(counts)
+    return matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
 
 
 def confusions(

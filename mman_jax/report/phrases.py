@@ -42,10 +42,10 @@ def milliseconds(duration: float | None) -> str:
 
 def listed(words: Sequence[object]) -> str:
     """Words as a phrase; whole numbers in a row as a range."""
-    words = list(words)
-    if len(words) > 3 and all(isinstance(word, int) for word in words):
-        first, last = words[0], words[-1]
-        if words == list(range(first, last + 1)):
+    numbers = [word for word in words if isinstance(word, int)]
+    if len(numbers) == len(words) > 3:
+        first, last = numbers[0], numbers[-1]
+        if numbers == list(range(first, last + 1)):
             return f"{first} to {last}"
     text = [str(word) for word in words]
     return " and ".join([", ".join(text[:-1]), text[-1]]) if len(text) > 1 else "".join(text)

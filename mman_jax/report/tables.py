@@ -201,8 +201,8 @@ def tasks(results: Results) -> Table:
                     spread(scores["accuracy"]),
                     percent(scores["no_accuracy"]),
                     spread(scores["f1"]),
-                    known[index] if known else NONE,
-                    always[index] if known else NONE,
+                    known[index] if known and index is not None else NONE,
+                    always[index] if known and index is not None else NONE,
                 )
             )
     return Table(
@@ -249,9 +249,9 @@ def _scored_systems(results: Results) -> tuple[Table, ...]:
     rows = []
     for system in chosen.values():
         test = system["test"]
-        cells = [score.write_spread(test[key]) for key, score in scores.items()]
+        cells: list[str | Cell] = [score.write_spread(test[key]) for key, score in scores.items()]
         if test[first.key]["mean"] == best:
-            cells[0] = Cell(cells[0], "strong")
+            cells[0] = Cell(first.write_spread(test[first.key]), "strong")
         ensemble = system.get("ensemble")
         rows.append(
             (

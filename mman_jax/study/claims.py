@@ -34,8 +34,8 @@ def compare(
         the answers that most seeds gave.
     """
     labels, sign = utterances["label"], 1 if task.headline.higher_is_better else -1
-    gains = [sign * task.score_each(x, labels) for x in (first, second)]
-    result = significance.bootstrap(*gains, np.asarray(utterances["conversation"]))
+    gain, other = (sign * task.score_each(x, labels) for x in (first, second))
+    result = significance.bootstrap(gain, other, np.asarray(utterances["conversation"]))
     tests = {
         "difference": result.mean,
         "interval": [result.low, result.high],

@@ -51,7 +51,7 @@ LEFT_OUT = -1
 """The class of a cell that is not told apart: exact zeros, where these are left out."""
 
 # The class of each cell, by how many classes there are.
-_CLASSES = {
+_CLASSES: dict[str, dict[int, tuple[int, ...]]] = {
     SEVEN: {
         2: (0, 0, 0, 0, LEFT_OUT, 1, 1, 1, 1),
         3: (0, 0, 0, 0, 1, 2, 2, 2, 2),
@@ -75,7 +75,7 @@ MEASURES = ("mae", "pearson_r", "ccc")
 """The scores that every target has."""
 
 # The class of each cell: of a true value, LEFT_OUT where it is not scored, and of an answer.
-_GROUPS = {
+_GROUPS: dict[str, dict[str, tuple[tuple[int, ...], ...]]] = {
     SEVEN: {
         "2_with_zero": ((0, 0, 0, 0, 1, 1, 1, 1, 1),) * 2,
         "2_without_zero": (

@@ -18,7 +18,7 @@ SETTINGS = {"select": "loss", "class_weights": False}
 """The settings of training that a task's loss is checked with."""
 
 _STEPS, _RATE = 60, 0.1  # of descent on free logits
-_TOLERANCE = {"rtol": 1e-4, "atol": 1e-4}
+_TOLERANCE = 1e-4
 
 
 def check_task(
@@ -62,7 +62,9 @@ class _Case:
     def require_close(self, first: Any, second: Any, name: str, problem: str) -> None:
         """Requires two trees of arrays to be equal up to rounding."""
         pairs = zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True)
-        self.require(all(np.allclose(x, y, **_TOLERANCE) for x, y in pairs), name, problem)
+        self.require(
+            all(np.allclose(x, y, _TOLERANCE, _TOLERANCE) for x, y in pairs), name, problem
+        )
 
     def loss(self, logits: Any, labels: Any, total: Callable[[Any], Any] = lambda x: x) -> Any:
         """Computes the sum and the weight of the loss of one row of utterances."""

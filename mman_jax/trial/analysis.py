@@ -1,7 +1,7 @@
 """`analysis.json`: answers, tallies, learning curves, attention and missing modalities."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from mman_jax.data import batching
 from mman_jax.evaluation.attention import attention_weights, mean_weights
 from mman_jax.evaluation.missing import logits_without
+from mman_jax.systems.base import System
 from mman_jax.tasks import Task
 from mman_jax.tasks.score import over_seeds
 from mman_jax.tasks.task import any_scored, to_json
@@ -137,7 +138,7 @@ def _attention(
     experiment: Trial, task: Task, params: Any, labels: np.ndarray, answers: np.ndarray
 ) -> dict[str, Any] | None:
     layout, rows = experiment.parts.layouts["test"], experiment.parts.rows["test"]
-    system = experiment.trainer.system
+    system = cast(System, experiment.trainer.system)  # others have no attention
     looked = attention_weights(system, params, rows.features, rows.present, _options())
     if looked is None:
         return None
@@ -162,7 +163,7 @@ def _attention(
 
 def _missing(experiment: Trial, task: Task, params: Any, labels: np.ndarray) -> dict[str, Any]:
     """Returns the test score of each seed with one modality missing, by modality."""
-    parts, system = experiment.parts, experiment.trainer.system
+    parts, system = experiment.parts, cast(System, experiment.trainer.system)
     if len(parts.cells.dims) < 2:
         return {}
     reference, key = experiment.reference(task), task.headline.key

@@ -144,7 +144,7 @@ def begin(kinds: Sequence[str], run: Run, seeds: Sequence[int]) -> dict[int, lis
 
 
 def _flat(config: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    found = {}
+    found: dict[str, Any] = {}
     for name, value in config.items():
         if isinstance(value, Mapping):
             found |= _flat(value, f"{before}{name}.")

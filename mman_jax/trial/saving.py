@@ -29,7 +29,7 @@ def save_model(
     """
     if not processes.is_first():
         return
-    about = {
+    about: dict[str, Any] = {
         "system": trial.title,
         "protocol": trial.protocol,
         "task": task.name,

@@ -165,7 +165,7 @@ def _part(whole: Mapping[str, Any], field: str, place: object) -> dict[str, Any]
 
 def _number(whole: Mapping[Any, Any], field: str | int, place: object) -> None:
     value = whole.get(field)
-    if type(value) not in (int, float) or not abs(value) <= _LARGEST:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST:
         raise InputError(f"{place}: {field}", _shown(value), "a finite number")
 
 

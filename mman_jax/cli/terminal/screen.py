@@ -81,7 +81,7 @@ class Screen(Progress):
             self._began, self._first, self._printed = now, epoch, 0.0
         left = (now - self._began) / max(epoch - self._first, 1) * (epochs - epoch)
         if self._progress:
-            if fresh:
+            if fresh or not self._task:
                 self._task = (stage, self._progress.add_task(stage, total=epochs, scores=""))
             self._progress.update(self._task[1], completed=epoch, scores=scores)
             return
@@ -99,6 +99,7 @@ class Screen(Progress):
     def advance(self) -> None:
         """One of the items more."""
         items = self._items
+        assert items, "`items` is called before"
         items.done += 1
         if self._progress:
             self._progress.advance(items.task)
