@@ -195,14 +195,14 @@ SHARED = {
             [b"%d" % i for i in range(5000)],
             b"](" + b"]" * 50_000 + b"e",
         ),
-        "more utterances than the file holds",
+        "more values than the file holds",
     ),
     "ids of one byte": (
         conversations(
             b"cnumpy.core.numeric\n_frombuffer\n(B" + struct.pack("<I", 10**7) + b"a" * 10**7
             + DTYPE.replace(b"f4", b"S1") + whole(10**7) + b"\x85U\x01CtR"
         ),
-        "more utterances than the file holds",
+        "more values than the file holds",
     ),
     "a long name for every utterance": (
         conversations(b"](" + b"K\x01" * 20_000 + b"e", [b"n" * 200_000]),

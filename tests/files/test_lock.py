@@ -43,7 +43,7 @@ def test_the_second_is_told_and_the_first_goes_on(tmp_path, inside):
 
 
 def test_the_root_of_all_folders_is_no_place_for_a_lock():
-    with pytest.raises(InputError, match="/: the root of all folders"):
+    with pytest.raises(InputError, match="/: the root of the file system"):
         alone("/", inside=False).__enter__()
 
 

@@ -55,8 +55,7 @@ class Collector:
         """
         self._framed = True
         block = self._pooled(block, frames, place)
-        cells = frames if cells is None else cells
-        self._keep(block[cells], cells.sum(1))
+        self._keep(block, frames if cells is None else cells)
 
     def add(
         self, frames: np.ndarray, place: str, times: np.ndarray | None = None, framed: bool = True
@@ -72,13 +71,14 @@ class Collector:
         """
         self._framed |= framed
         # Only the sequence is sorted: floating-point sums depend on the order.
-        block = self._pooled(frames[None], np.ones((1, len(frames)), bool), place)[0]
+        every = np.ones((1, len(frames)), bool)
+        block = self._pooled(frames[None], every, place)
         if times is not None:
             order = np.argsort(times[:, 0], kind="stable")
             start = times[order, 0]
-            block = block[order]
+            block = block[:, order]
             self._times.append(np.stack([start, np.maximum(start, times[order, 1])], axis=1))
-        self._keep(block, np.array([len(block)]))
+        self._keep(block, every)
 
     def add_vectors(self, vectors: np.ndarray, place: str, check: bool = False) -> None:
         """Adds n utterances of one vector each, [n, D]; if asked to, checks their values."""
@@ -143,11 +143,11 @@ class Collector:
         self._features.append(features)
         self._present.append(present)
 
-    def _keep(self, cells: np.ndarray, lengths: np.ndarray) -> None:
-        self._lengths.append(lengths)
+    def _keep(self, block: np.ndarray, cells: np.ndarray) -> None:
+        self._lengths.append(cells.sum(1))
         if self._pool is None:
-            self._cells = self._cells or Growing(cells.shape[1])
-            self._cells.append(cells)
+            self._cells = self._cells or Growing(block.shape[2])
+            self._cells.append(block[cells])
 
 
 _POOLED = {
