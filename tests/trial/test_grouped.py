@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mman_jax.cli.terminal import details
+from mman_jax.cli.terminal.screen import detail_tables
 from mman_jax.trial import grouped
 from tests.data.small import corpus
 
@@ -49,7 +49,7 @@ def test_scores_of_groups():
     session = grouped.anonymous({"session": found["gender"]})["session"]
     assert (session["gap"]["first"], session["gap"]["second"]) == ("session 1", "session 2")
     scores = {"test": {}, "groups": found}
-    (gender, speaker) = details.of(scores)
+    (gender, speaker) = detail_tables(scores)
     assert gender[2][-1][0] == "gap: f over m"
     assert gender[2][-1][1].startswith("+37.5 (")
     assert speaker[0] == "test, by speaker; 5 of one conversation are left out of the gap"

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,21 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
-from mman_jax.cli.terminal import details
 from mman_jax.tasks import from_results
-from mman_jax.tasks.score import Score
+from mman_jax.tasks.score import Score, spread
 from mman_jax.training.outcome import Snapshot
 from mman_jax.trial.progress import Progress
 
 _WIDEST = 1000
 """Columns of a table at most, whatever names a corpus has."""
+
+_SHARES = ("precision", "recall", "f1")
+
+_MOST_GROUPS = 12
+"""Groups shown at most."""
+
+Listing = tuple[str, Sequence[str], list[tuple[str, ...]]]
+"""Title, columns and rows of a table."""
 
 
 @dataclasses.dataclass
@@ -163,7 +170,7 @@ class Screen(Progress):
         valid = "valid." if first.is_share else f"valid. {first.label}"
         unit = "per cent" if first.is_share else ""
         self.listing(title, (unit, f"test {labels[0]}", *labels[1:], valid), rows)
-        for listing in details.of(results):
+        for listing in detail_tables(results):
             self.listing(*listing)
 
     def listing(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -188,3 +195,62 @@ def _mean(values: np.ndarray, alive: np.ndarray, factor: float = 1.0) -> str:
     return "/".join(
         f"{factor * x:.3g}" if any_ else "-" for x, any_ in zip(means, alive.any(0), strict=True)
     )
+
+
+def detail_tables(scores: Mapping[str, Any]) -> Iterator[Listing]:
+    """Yields the tables that the results have data for.
+
+    Args:
+        scores: of one task, as in `results.json`.
+    """
+    if "per_class" in scores["test"]:
+        yield _class_table(scores)
+    if "calibration" in scores["test"]:
+        yield _calibration_table(scores)
+    for name, compared in scores.get("groups", {}).items():
+        yield _group_table(name, compared)
+
+
+def _group_table(name: str, compared: Mapping[str, Any]) -> Listing:
+    groups = compared["groups"]
+    largest = sorted(groups, key=lambda group: -groups[group]["utterances"])[:_MOST_GROUPS]
+    rows = [
+        (
+            group,
+            *(spread(groups[group][score]) for score in ("accuracy", "unweighted_recall")),
+            *(str(groups[group][count]) for count in ("utterances", "conversations")),
+        )
+        for group in sorted(largest)
+    ]
+    gap = compared["gap"]
+    if gap:
+        low, high = (f"{100 * end:+.1f}" for end in gap["interval"])
+        points = f"{100 * gap['difference']:+.1f} ({low} to {high})"
+        rows.append((f"gap: {gap['first']} over {gap['second']}", points, "", "", ""))
+    title = f"test, by {name}"
+    if len(groups) > _MOST_GROUPS:
+        title += f": the {_MOST_GROUPS} largest of {len(groups)}"
+    if compared["left_out"]:
+        title += f"; {len(compared['left_out'])} of one conversation are left out of the gap"
+    columns = ("per cent", "accuracy", "unweighted recall", "utterances", "conversations")
+    return title, columns, rows
+
+
+def _calibration_table(scores: Mapping[str, Any]) -> Listing:
+    parts = {"validation": scores["validation"], "test": scores["test"]}
+    rows = [
+        (part, *(f"{100 * scored['calibration'][when]:.1f}" for when in ("before", "after")))
+        for part, scored in parts.items()
+        if "calibration" in scored
+    ]
+    temperature = f"temperature {scores['test']['calibration']['temperature']:.2f}"
+    title = "expected calibration error of the seeds' mean probabilities"
+    return title, ("per cent", "as they are", temperature), rows
+
+
+def _class_table(scores: Mapping[str, Any]) -> Listing:
+    rows = [
+        (name, *(spread(scored[share]) for share in _SHARES), str(scored["support"]))
+        for name, scored in zip(scores["classes"], scores["test"]["per_class"], strict=True)
+    ]
+    return "test, class by class", ("per cent", "precision", "recall", "F1", "utterances"), rows
