@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mman_jax.systems.base import BaseSystem
-from mman_jax.systems.estimator import Estimator
 from mman_jax.testing.case import DIMS, Case
 from mman_jax.testing.life_cycle import check_life_cycle
 from mman_jax.testing.properties import (
@@ -74,5 +73,5 @@ def check_system(
         AssertionError: The first violation, as `MySystem: causality: ...`.
     """
     case = Case(system_class, dims, outputs, settings, seed, training, idle)
-    for check in ESTIMATOR_CHECKS if issubclass(system_class, Estimator) else CHECKS:
+    for check in ESTIMATOR_CHECKS if system_class.learns_by == "fitting" else CHECKS:
         check(case)

@@ -12,7 +12,6 @@ from mman_jax.data.corpus import Corpus
 from mman_jax.data.parts import Parts, prepare
 from mman_jax.inference import exported
 from mman_jax.inference.model import Model
-from mman_jax.systems.estimator import Estimator
 from mman_jax.tasks import tasks
 from mman_jax.testing.case import Case, training_settings
 from mman_jax.training import checkpoints, optimizer
@@ -27,7 +26,7 @@ _CYCLE = "life cycle"
 
 def check_life_cycle(case: Case) -> None:
     """Requires training, freezing, resuming, saving, loading and exporting to agree."""
-    corpus, fits = _corpus(case), issubclass(case.system_class, Estimator)
+    corpus, fits = _corpus(case), case.system_class.learns_by == "fitting"
     parts, called = prepare(corpus), case.system_class.__name__
     network, systems = {"system": called} | plain(case.settings or {}), {called: case.system_class}
     with compiling(quickly=True), tempfile.TemporaryDirectory() as folder:

@@ -176,9 +176,9 @@ def unpack_finished(
 
     Args:
         arrays: of a checkpoint.
-        card: of the same.
+        card: of the checkpoint.
         stage: its name.
-        place: where the checkpoint is, for messages.
+        place: of the checkpoint, for messages.
 
     Raises:
         InputError: if another version of the package wrote it, or the stage is not finished.
@@ -193,7 +193,7 @@ def sign(folder: pathlib.Path) -> None:
     """Writes the digests of all files in a folder, atomically, which marks it as complete.
 
     Raises:
-        OSError: if a file cannot be read or the digests cannot be written.
+        OSError: a file cannot be read or written.
     """
     part = folder / f".{DIGESTS}.part"
     with part.open("w", encoding="utf-8") as file:
@@ -317,19 +317,13 @@ def _digests(folder: pathlib.Path) -> dict[str, str]:
 
 
 def _is_not_of_disk(record: logging.LogRecord) -> bool:
-    """Filters what asyncio logs when it collects writes that Orbax did not await.
-
-    The first of those that the disk refused was raised.
-    """
+    """Filters asyncio's records of refused writes that Orbax did not await."""
     error = record.exc_info[1] if record.exc_info else None
     return not (isinstance(error, Exception) and refusal(error))
 
 
 class _WithoutLateWrites:
-    """Hook for unraisable exceptions that ignores writes that fail after their event loop ended.
-
-    These come from TensorStore's threads, some of them after the exception that matters.
-    """
+    """Hook for unraisable exceptions that ignores late writes of TensorStore's threads."""
 
     def __init__(self, others: Callable[[Any], None]):
         self._others = others
