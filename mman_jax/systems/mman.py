@@ -1,7 +1,6 @@
 """MMAN: towers that predict alone, and a late fusion of their predictions.
 
-The sizes are those that give the parameter counts of the paper's Table 2 on IEMOCAP's features
-(4 392 184). The paper leaves the training settings open.
+Its sizes give the parameters of the paper's Table 2 on IEMOCAP's features (4 392 184).
 """
 
 from collections.abc import Mapping, Sequence
