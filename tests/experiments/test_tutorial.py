@@ -30,7 +30,7 @@ def commands(text):
 
 def accuracies(text):
     """Accuracies of a table by the name of their run."""
-    rows = re.findall(r"^\| `(\w+)` \|.*?\| (\d+\.\d)", text, re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \| (\d+\.\d)", text, re.MULTILINE)
     return {name: float(accuracy) for name, accuracy in rows}
 
 
