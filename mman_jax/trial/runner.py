@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from mman_jax.data import synthetic
 from mman_jax.errors import InputError
 from mman_jax.files.whole import write_whole
+from mman_jax.inference.model import Model
 from mman_jax.tasks import Task
 from mman_jax.training import mesh, processes
 from mman_jax.training.outcome import Snapshot, of_seeds
@@ -24,7 +25,6 @@ from mman_jax.trial import (
     folder,
     grouped,
     results,
-    saving,
     training,
 )
 from mman_jax.trial.calibration import Answered
@@ -115,7 +115,7 @@ def _train(
     scores = results.of_task(task, of_seeds(last.finished, converged), trial.heads)
     if trial.refit:
         selected_params = _best_params(selected, converged)
-        saving.save_model(trial, task, selected_params, seeds, workdir / training.SELECTED)
+        _save_model(trial, task, selected_params, seeds, workdir / training.SELECTED)
         before = of_seeds(selected.finished, converged)
         scores["before_refit"] = results.tests(results.of_task(task, before, trial.heads))
         analyses["counts"]["before_refit"] = results.tallies(before, trial.heads)
@@ -129,7 +129,7 @@ def _train(
             holdout = analysis.answered(trial, task, selected.state.best, converged)["valid"]
         temperature = _calibrate(task, holdout, answers["test"], analyses, scores)
     params = _best_params(last, converged)
-    saving.save_model(last_trial, task, params, seeds, workdir / "model", temperature)
+    _save_model(last_trial, task, params, seeds, workdir / "model", temperature)
     scores |= {"seeds": seeds, "failed": failed}
     return scores | {"seconds": seconds, "parameters": trial.parameters(params)}, analyses
 
@@ -166,6 +166,51 @@ def _seconds_of_answering(trial: Trial, task: Task, snapshot: Snapshot) -> float
 def _best_params(snapshot: Snapshot, chosen: np.ndarray) -> Any:
     """Returns the best parameters of some seeds ([S] bool), gathered on every process."""
     return jax.tree.map(lambda x: x[chosen], processes.gather(snapshot.state.best))
+
+
+def _save_model(
+    trial: Trial,
+    task: Task,
+    params: Any,
+    seeds: list[int],
+    models: pathlib.Path,
+    temperature: float = 1.0,
+) -> None:
+    """Writes a trained model, in the first of several processes.
+
+    Args:
+        trial: that was trained.
+        task: that was trained.
+        params: of the seeds that converged, leading axis S.
+        seeds: that converged.
+        models: the folder that gets a folder of the task's name.
+        temperature: by which the logarithm of the mean probabilities is divided.
+    """
+    if not processes.is_first():
+        return
+    about: dict[str, Any] = {
+        "system": trial.title,
+        "protocol": trial.protocol,
+        "task": task.name,
+        "corpus": trial.parts.corpus.source,
+        "seeds": seeds,
+    }
+    if trial.external:
+        about["test_corpus"] = trial.external.card()
+    parts, cells = trial.parts, trial.parts.cells
+    model = Model(
+        params,
+        parts.scaling,
+        trial.network,
+        cells.dims,
+        task.classes,
+        about,
+        temperature=temperature,
+        units=trial.reference(task),
+        cells=type(cells),
+        cell_options=cells.card() or {},
+    )
+    model.save(models / task.name)
 
 
 def _summary(trial: Trial, scores: dict[str, dict[str, Any]]) -> dict[str, Any]:
