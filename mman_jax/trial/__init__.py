@@ -18,20 +18,20 @@ def run(
 ) -> dict[str, Any]:
     """Trains and scores one system, or resumes an interrupted training.
 
-    Prints nothing by itself.
+    It prints nothing.
 
     Args:
-        config: as `configs/mman.py` makes it.
+        config: a config such as that of `configs/mman.py`.
         workdir: folder that gets `results.json`, the model, learning curves and checkpoints.
-        progress: receives what is reported on the way; None: nobody does.
-        boards: where learning curves are shown as well: `tensorboard`, `wandb` or `mlflow`.
+        progress: receives the reports of the trial; None: they are discarded.
+        boards: services that also show the learning curves: `tensorboard`, `wandb` or `mlflow`.
 
     Returns:
         The content of `results.json`.
 
     Raises:
-        InputError: the config or its corpus cannot be used; nothing is written then.
+        InputError: the config or its corpus cannot be used; in this case nothing is written.
     """
-    from mman_jax.trial import runner  # what trains takes seconds to import
+    from mman_jax.trial import runner  # takes seconds to import
 
     return runner.run(config, pathlib.Path(workdir), progress or Progress(), boards)

@@ -1,4 +1,4 @@
-"""`analysis.json`: answers, tallies, learning curves, attention and missing modalities."""
+"""The content of `analysis.json`: predictions, tallies, curves, attention, missing modalities."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -21,25 +21,27 @@ from mman_jax.trial.trial import Trial
 
 NAME = "analysis.json"
 
-_DRAWN = 20
-"""The length that the conversation of the attention picture should have, about."""
+_LENGTH = 20
+"""Approximate length of the conversation in the attention picture."""
 
 
 def answered(experiment: Trial, task: Task, params: Any, kept: np.ndarray) -> dict[str, Answered]:
-    """Labels [N] and logits [S, N, C] of the utterances of `valid` and `test`.
+    """Computes labels [N] and logits [S, N, C] of the utterances of `valid` and `test`.
+
+    If there are several processes, all of them must call this.
 
     Args:
-        experiment: that was trained.
-        task: that was trained.
-        params: of all seeds. Several processes must all call this.
-        kept: bool, the seeds that are told of: S of them.
+        experiment: the trial.
+        task: the task that was trained.
+        params: the parameters of all seeds.
+        kept: bool mask of the S seeds to return.
     """
-    found = {}
+    by_part = {}
     for part, logits in experiment.trainer.answers(params).items():
         layout = experiment.parts.layouts[part]
         labels = batching.gather(layout, experiment.labels[task.name][part])
-        found[part] = labels, batching.gather(layout, logits[kept], axis=1)
-    return found
+        by_part[part] = labels, batching.gather(layout, logits[kept], axis=1)
+    return by_part
 
 
 def of_task(
@@ -52,19 +54,21 @@ def of_task(
 ) -> dict[str, Any]:
     """Returns the content of the file for one task, of the seeds that converged.
 
-    `answers` [S, N] to the scored test utterances, and which `utterances` these are (of C targets
-    both have a last axis C, None where one is not rated); `counts`, the tallies of validation and
-    test, of the system and each tower, and of the `ensemble` of all seeds on the test part;
-    `curves` by head; the number of `trainable` parameters in the last stage; and, if `looks`,
-    `attention` and `missing`.
+    `answers` [S, N] are the predictions for the scored test utterances, and `utterances` describes
+    these. With C targets, answers and labels have a last axis C, and None if a target is not rated.
+    `counts` are the tallies of validation and test for the system and each tower, and for the
+    `ensemble` of all seeds on the test part. `curves` are by head, and `trainable` is the number of
+    trained parameters in the last stage. If `looks`, there are `attention` and `missing`.
+
+    If there are several processes, all of them must call this.
 
     Args:
-        experiment: that was trained.
-        task: that was trained.
-        snapshot: its last one. Several processes must all call this.
-        kept: [S] bool, the seeds that converged.
-        looks: whether attention and missing modalities are analysed, if there is one task.
-        test: labels and logits of the test part, of those seeds, see `answered`.
+        experiment: the trial.
+        task: the task that was trained.
+        snapshot: the last snapshot of the task.
+        kept: mask [S] bool of the seeds that converged.
+        looks: whether to analyse attention and missing modalities, if there is one task.
+        test: labels and logits of the test part of those seeds, see `answered`.
     """
     labels, logits = test
     finished = of_seeds(snapshot.finished, kept)
@@ -78,7 +82,7 @@ def of_task(
         "curves": curves(experiment.heads, finished, task.progress.key),
         "trainable": experiment.trainer.trainable(snapshot.state.best),
     }
-    # Of one-vs-rest tasks the report has scores alone.
+    # Reports of one-vs-rest tasks have only scores.
     if looks and len(experiment.tasks) == 1:
         params = jax.tree.map(lambda x: np.asarray(x)[kept], snapshot.state.best)
         content["attention"] = _attention(experiment, task, params, labels, answers)
@@ -96,7 +100,7 @@ def _answers(experiment: Trial, labels: np.ndarray, answers: np.ndarray) -> dict
             "conversation": [corpus.conversation_ids[c] for c in which[scored]],
             "position": position[scored].tolist(),
             "label": to_json(labels[scored]),
-            **{name: of[scored].tolist() for name, of in groups.items()},
+            **{name: members[scored].tolist() for name, members in groups.items()},
         },
     }
 
@@ -104,30 +108,30 @@ def _answers(experiment: Trial, labels: np.ndarray, answers: np.ndarray) -> dict
 def curves(
     heads: Mapping[str, Sequence[str]], finished: Mapping[str, Outcome], score: str = "accuracy"
 ) -> dict[str, Any]:
-    """By head and epoch, the mean over the seeds that still trained.
+    """Computes learning curves by head: means over the seeds that still trained in an epoch.
 
     Args:
         heads: names of the heads of every stage.
-        finished: what every stage gave.
-        score: what the score that was shown is, `accuracy` or `ccc`.
+        finished: the outcome of every stage.
+        score: name of the validation score, `accuracy` or `ccc`.
     """
     places = {name: (stage, i) for stage in heads for i, name in enumerate(heads[stage])}
-    found = {}
+    by_head = {}
     for name, (stage, head) in places.items():
         history = finished[stage].history
         training = history.training[:, :, head].astype(bool)  # [E, S]
         alive = training.any(1)
 
         def mean(values, head=head, training=training, alive=alive):
-            kept = np.where(training, values[:, :, head], 0).sum(1)[alive]
-            return (kept / training.sum(1)[alive]).tolist()
+            sums = np.where(training, values[:, :, head], 0).sum(1)[alive]
+            return (sums / training.sum(1)[alive]).tolist()
 
-        found[name] = {
+        by_head[name] = {
             "train_loss": mean(history.train_loss),
             "valid_loss": mean(history.valid_loss),
             f"valid_{score}": mean(history.valid_accuracy),
         }
-    return found
+    return by_head
 
 
 def _options() -> dict[str, Any]:
@@ -139,24 +143,24 @@ def _attention(
 ) -> dict[str, Any] | None:
     layout, rows = experiment.parts.layouts["test"], experiment.parts.rows["test"]
     system = cast(System, experiment.trainer.system)  # others have no attention
-    looked = attention_weights(system, params, rows.features, rows.present, _options())
-    if looked is None:
+    attention = attention_weights(system, params, rows.features, rows.present, _options())
+    if attention is None:
         return None
-    modalities, weights = looked
+    modalities, weights = attention
     groups, names = task.attention_groups(experiment.labels[task.name]["test"])
     means = mean_weights(weights, groups, len(names))
-    drawn = int(np.abs(layout.lengths - _DRAWN).argmin())
-    spot = slice(layout.start[drawn], layout.start[drawn] + layout.lengths[drawn])
-    of_it = np.repeat(np.arange(len(layout.lengths)), layout.lengths) == drawn
+    example = int(np.abs(layout.lengths - _LENGTH).argmin())
+    positions = slice(layout.start[example], layout.start[example] + layout.lengths[example])
+    mask = np.repeat(np.arange(len(layout.lengths)), layout.lengths) == example
     return {
         "modalities": list(modalities),
         "mean": means[0].tolist(),
         "by_class": {name: means[i + 1].tolist() for i, name in enumerate(names)},
         "conversation": {
-            "id": f"number {drawn + 1} of the test part",
-            "labels": task.texts(labels[of_it]),
-            "answers": task.texts(answers[0, of_it]),
-            "weights": weights[0, layout.row[drawn], spot].tolist(),
+            "id": f"number {example + 1} of the test part",
+            "labels": task.texts(labels[mask]),
+            "answers": task.texts(answers[0, mask]),
+            "weights": weights[0, layout.row[example], positions].tolist(),
         },
     }
 

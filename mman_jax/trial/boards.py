@@ -1,7 +1,6 @@
-"""Learning curves where people keep them: TensorBoard, Weights & Biases, MLflow.
+"""Learning curves on TensorBoard, Weights & Biases and MLflow.
 
-A board shows one seed. Which boards are used is no part of a run: the same folder may be resumed
-with others.
+A board shows one seed. A run may be resumed with other boards.
 """
 
 import os
@@ -16,22 +15,22 @@ _PROJECT = "mman_jax"
 
 
 class Board(Protocol):
-    """Where the curves of one seed are shown."""
+    """A board that shows the curves of one seed."""
 
     def add(self, values: Mapping[str, float], epoch: int) -> None:
-        """Takes in values of one epoch by their names."""
+        """Adds the values of one epoch by their names."""
 
     def close(self) -> None:
-        """Writes what is left."""
+        """Writes the remaining values."""
 
 
 class Run(NamedTuple):
-    """Whose curves they are.
+    """A training whose curves are shown.
 
     Attributes:
-        folder: of the trial; boards that write files write there.
-        name: what tells this training from the others of the folder; may be empty.
-        config: of the trial, for those that show it.
+        folder: folder of the trial, in which boards write their files.
+        name: name that distinguishes this training from others in the folder; may be empty.
+        config: config of the trial, which some boards show.
     """
 
     folder: pathlib.Path
@@ -39,11 +38,11 @@ class Run(NamedTuple):
     config: Mapping[str, Any]
 
     def path(self, kind: str) -> pathlib.Path:
-        """The folder of one kind of board."""
+        """Returns the folder of one kind of board."""
         return self.folder / kind / self.name
 
     def title(self, seed: int) -> str:
-        """A seed's name where runs of many folders are shown together."""
+        """Returns the name of a seed on boards that show runs of many folders together."""
         return "/".join(filter(None, (self.folder.name, self.name, f"seed_{seed}")))
 
 
@@ -62,7 +61,7 @@ class _TensorBoard:
 
 
 class _Wandb:
-    """WANDB_MODE, WANDB_PROJECT and the like hold, as everywhere."""
+    """Uses WANDB_MODE, WANDB_PROJECT and the other usual variables."""
 
     def __init__(self, run: Run, seed: int):
         import wandb
@@ -74,10 +73,10 @@ class _Wandb:
             name=run.title(seed),
             dir=str(run.path("wandb")),
             config=dict(run.config) | {"seed": seed},
-            reinit="create_new",  # seeds are shown side by side
+            reinit="create_new",  # one run per seed
             settings=wandb.Settings(silent=True, console="off", disable_git=True),
         )
-        self._run.define_metric("*", step_metric="epoch")  # heads begin anew in each stage
+        self._run.define_metric("*", step_metric="epoch")  # epochs start at 1 in each stage
 
     def add(self, values: Mapping[str, float], epoch: int) -> None:
         self._run.log({**values, "epoch": epoch})
@@ -87,7 +86,7 @@ class _Wandb:
 
 
 class _MLflow:
-    """MLFLOW_TRACKING_URI says where to, as everywhere; without one, into the trial's folder."""
+    """Writes to MLFLOW_TRACKING_URI, or to the trial's folder if it is not set."""
 
     def __init__(self, run: Run, seed: int):
         uri = os.environ.get("MLFLOW_TRACKING_URI")
@@ -97,9 +96,9 @@ class _MLflow:
         from mlflow.tracking import MlflowClient
 
         self._client = MlflowClient(tracking_uri=uri)
-        found = self._client.get_experiment_by_name(_PROJECT)
-        where = found.experiment_id if found else self._client.create_experiment(_PROJECT)
-        self._run = self._client.create_run(where, run_name=run.title(seed)).info.run_id
+        project = self._client.get_experiment_by_name(_PROJECT)
+        number = project.experiment_id if project else self._client.create_experiment(_PROJECT)
+        self._run = self._client.create_run(number, run_name=run.title(seed)).info.run_id
         for name, value in {**_flat(run.config), "seed": seed}.items():
             self._client.log_param(self._run, name, str(value)[:500])
 
@@ -113,8 +112,8 @@ class _MLflow:
 
 _KINDS: dict[str, tuple[Callable[[Run, int], Board], str, str]] = {
     "tensorboard": (_TensorBoard, "tensorboardX", "in WORKDIR/tensorboard"),
-    "wandb": (_Wandb, "wandb", "at Weights & Biases, or in WORKDIR/wandb where it is offline"),
-    "mlflow": (_MLflow, "mlflow", "where MLFLOW_TRACKING_URI says, else in WORKDIR/mlflow"),
+    "wandb": (_Wandb, "wandb", "at Weights & Biases, or in WORKDIR/wandb if it is offline"),
+    "mlflow": (_MLflow, "mlflow", "at MLFLOW_TRACKING_URI, or in WORKDIR/mlflow if it is not set"),
 }
 
 WHERE: dict[str, str] = {kind: where for kind, (_, _, where) in _KINDS.items()}
@@ -125,7 +124,7 @@ def check(kinds: Sequence[str]) -> None:
     """Refuses boards whose package is not installed.
 
     Raises:
-        InputError: it is missing; the extra that brings it is named.
+        InputError: a package is missing; the message names the extra that installs it.
     """
     for kind in kinds:
         package = _KINDS[kind][1]
@@ -137,17 +136,17 @@ def check(kinds: Sequence[str]) -> None:
 
 
 def begin(kinds: Sequence[str], run: Run, seeds: Sequence[int]) -> dict[int, list[Board]]:
-    """A board of each kind for each seed; what an earlier start left in the folder is removed."""
+    """Opens a board of each kind for each seed, and removes the files of an earlier start."""
     for kind in kinds:
         shutil.rmtree(run.path(kind), ignore_errors=True)
     return {seed: [_KINDS[kind][0](run, seed) for kind in kinds] for seed in seeds}
 
 
-def _flat(config: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
     for name, value in config.items():
         if isinstance(value, Mapping):
-            found |= _flat(value, f"{before}{name}.")
+            flat |= _flat(value, f"{prefix}{name}.")
         else:
-            found[f"{before}{name}"] = value
-    return found
+            flat[f"{prefix}{name}"] = value
+    return flat

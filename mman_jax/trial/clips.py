@@ -1,4 +1,4 @@
-"""Raw clips for a trained model: the extraction that travels with it, and features by it."""
+"""Features of raw clips for a trained model, by the extraction that is stored with it."""
 
 import dataclasses
 import mimetypes
@@ -29,62 +29,63 @@ _PLAYLISTS = (".m3u", ".m3u8", ".pls")
 
 
 def place(workdir: pathlib.Path) -> pathlib.Path:
-    """Where a run keeps the extraction of its corpus."""
+    """Returns the path of a run's extraction."""
     return workdir / "model" / "extraction.npz"
 
 
 def beside(corpus: str | None) -> bytes | None:
-    """The extraction file that lies beside a corpus, if one does.
+    """Returns the content of a corpus's companion extraction file; None if there is none.
 
     Raises:
-        InputError: it cannot be used.
+        InputError: the file cannot be used.
     """
     if not corpus or not corpus.endswith(".npz"):
         return None
     path = pathlib.Path(corpus).with_suffix(".extraction.npz")
     if not path.is_file():
         return None
-    Extraction.load(path)  # a damaged one is said now, not when somebody needs it
+    Extraction.load(path)  # reports a damaged file now, before it is needed
     return path.read_bytes()
 
 
 def load(workdir: pathlib.Path, modalities: Sequence[str]) -> Extraction:
-    """The extraction of a run, of these modalities alone as far as it has them.
+    """Loads the extraction of a run, without other modalities than these.
 
     Raises:
-        InputError: there is none, or it is damaged.
+        InputError: the extraction is missing or damaged.
     """
     path = place(workdir)
     if not path.is_file():
         expected = "a run on a corpus that mman extract wrote"
         raise InputError(workdir, "no extraction with the model", expected)
-    made = Extraction.load(path)
-    unused: dict[str, Any] = dict.fromkeys(set(made.settings.modalities) - set(modalities))
-    return dataclasses.replace(made, settings=dataclasses.replace(made.settings, **unused))
+    extraction = Extraction.load(path)
+    unused: dict[str, Any] = dict.fromkeys(set(extraction.settings.modalities) - set(modalities))
+    settings = dataclasses.replace(extraction.settings, **unused)
+    return dataclasses.replace(extraction, settings=settings)
 
 
 def is_media(path: pathlib.Path) -> bool:
-    """Whether it is a file whose name is that of sound or video."""
-    # Not by `mimetypes` alone, whose tables differ among machines.
+    """Returns whether a path is a file with the suffix of sound or video."""
+    # The tables of `mimetypes` differ between machines, so they do not suffice.
     kind = mimetypes.guess_type(path.name)[0] or ""
     known = kind.startswith(("audio/", "video/")) and path.suffix.lower() not in _PLAYLISTS
     return path.is_file() and (known or path.suffix.lower() in _MEDIA)
 
 
 def of_recording(path: pathlib.Path, words: Sequence[Words]) -> list[Utterance]:
-    """The turns of a recording, as one conversation.
+    """Finds the turns of a recording, which are one conversation.
 
     Args:
         path: the recording.
-        words: that are spoken in it, as far as they are known.
+        words: words that are spoken in it, if known.
 
     Raises:
-        InputError: no recording, no speech in it, or a library is missing.
+        InputError: the file is no recording or has no speech, or a library is missing.
     """
     turns = listening.turns(path, words)
     return [
-        Utterance(path.stem, str(number), str(path), turn.start, turn.end, said)
-        for number, (turn, said) in enumerate(turns, 1)
+        Utterance(path.stem, str(number), str(path), turn.start, turn.end, words_of_turn)
+        for number, (turn, words_of_turn) in enumerate(turns, 1)
     ]
 
 
@@ -95,37 +96,37 @@ def read_corpus(
     dims: Mapping[str, int],
     progress: Progress | None = None,
 ) -> Corpus:
-    """Utterances of clips, as the model's own corpus was made.
+    """Extracts the features of clips in the same way as those of the model's corpus.
 
-    Where a transcript is empty text is missing; every clip must be of use.
+    If a transcript is empty, text is missing; every clip must be readable.
 
     Args:
-        path: of the manifest or the recording, for messages.
-        utterances: in conversation order.
-        workdir: of the run.
-        dims: of the model: D of each modality.
-        progress: counts the utterances that are measured; None: nobody does.
+        path: path of the manifest or the recording, for messages.
+        utterances: utterances in conversation order.
+        workdir: folder of the run.
+        dims: number of features D of each modality of the model.
+        progress: counts the measured utterances; None: they are not counted.
 
     Raises:
-        InputError: a clip, or an extraction without one of the modalities.
+        InputError: a clip cannot be used, or the extraction lacks one of the modalities.
     """
-    made = load(workdir, list(dims))
+    extraction = load(workdir, list(dims))
     for modality in dims:
-        if modality not in made.settings.modalities:
-            expected = ", ".join(made.settings.modalities) or "those of mman extract"
+        if modality not in extraction.settings.modalities:
+            expected = ", ".join(extraction.settings.modalities) or "those of mman extract"
             raise InputError(f"{place(workdir)}: modality {modality}", "not extracted", expected)
-    made.settings.check()
+    extraction.settings.check()
     features, present = {}, {}
-    measured = _measure(made, utterances, place(workdir), progress or Progress())
-    for modality, found in measured.items():
-        there = [value for value in found if value is not None]
-        if not there and len(dims) == 1:
+    measured = _measure(extraction, utterances, place(workdir), progress or Progress())
+    for modality, vectors in measured.items():
+        available = [value for value in vectors if value is not None]
+        if not available and len(dims) == 1:
             expected = "some, or another model"
             raise InputError(f"{path}: modality {modality}", "no transcript in any row", expected)
-        features[modality] = np.zeros((len(found), dims[modality]), np.float32)
-        known = np.array([value is not None for value in found])
-        if there:
-            features[modality][known] = made.apply(modality, there)
+        features[modality] = np.zeros((len(vectors), dims[modality]), np.float32)
+        known = np.array([value is not None for value in vectors])
+        if available:
+            features[modality][known] = extraction.apply(modality, available)
         if not known.all():
             present[modality] = known
     corpus = manifest.to_corpus(utterances, features, path)
@@ -133,9 +134,9 @@ def read_corpus(
 
 
 def _measure(
-    made: Extraction, utterances: Sequence[Utterance], fitted: pathlib.Path, progress: Progress
+    extraction: Extraction, utterances: Sequence[Utterance], path: pathlib.Path, progress: Progress
 ) -> dict[str, list[np.ndarray | None]]:
-    weights = str(fitted) if made.pretrained is not None else ""
+    weights = str(path) if extraction.pretrained is not None else ""
     with tempfile.TemporaryDirectory() as folder:
         progress.items(len(utterances), "utterances")
 
@@ -144,7 +145,7 @@ def _measure(
                 raise InputError(utterance.name, failure, "a clip that can be read")
             progress.advance()
 
-        work = Measuring(made.settings, folder, weights, digest(fitted) if weights else "")
+        work = Measuring(extraction.settings, folder, weights, digest(path) if weights else "")
         runner = many.locally(os.cpu_count() or 1)
         many.measure(work, utterances, runner, ended, text_may_lack=True)
         return many.results(work, utterances)

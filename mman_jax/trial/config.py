@@ -1,6 +1,6 @@
 """Configs: the declared fields of every trial, and the settings of a system.
 
-A field is declared once, with its default value, its description and the values that it may have.
+A field is declared once, with its default value, its description and its permitted values.
 """
 
 import dataclasses
@@ -27,11 +27,11 @@ _LARGEST = 2**20
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """Numbers that a field may have.
+    """A range of numbers that a field may have.
 
     Attributes:
         expected: description for messages.
-        contains: whether a number is one of them; False for NaN.
+        contains: returns whether a number is in the range; False for NaN.
     """
 
     expected: str
@@ -50,10 +50,10 @@ class Field:
     """The declaration of a field.
 
     Attributes:
-        default: the value in `base`; a type: None, to be replaced by a value of it; None: the
+        default: the value in `base`. A type: the value is None, or one of this type; None: the
             system's recipe has the value.
-        about: one line for people.
-        allowed: a range, or all values that it may have; None: it is checked where it is used.
+        about: one-line description.
+        allowed: a range, or all permitted values; None: the value is checked where it is used.
     """
 
     default: Any
@@ -114,7 +114,7 @@ _SETTINGS = {
     "dense": Field(None, "Size of the dense layer after them."),
     "dropout": Field(None, "Dropout rate of hidden layers."),
     "input_dropout": Field(None, "Dropout rate of the input features."),
-    "rules": Field(None, "Trained parameters: (pattern, whether); the first match counts."),
+    "rules": Field(None, "Trained parameters: (pattern, trained); the first match counts."),
     "optimizer": Field(None, "adamw (decoupled decay), adam (none), adam_l2 (L2) or adadelta."),
     "learning_rate": Field(None, "Learning rate, `default` or by tower.", _POSITIVE),
     "weight_decay": Field(None, "Weight decay.", _NOT_NEGATIVE),
@@ -127,7 +127,7 @@ _SETTINGS = {
     "plateau.patience": Field(None, "Epochs without a lower loss that reduce the rate.", _COUNT),
     "plateau.factor": Field(None, "Factor by which the rate is reduced.", _BETWEEN),
 }
-"""Settings of stages and networks, whose defaults are in the systems, by the end of their paths."""
+"""Settings of stages and networks by the end of their paths; systems have the defaults."""
 
 
 def base() -> ConfigDict:
@@ -142,11 +142,11 @@ def base() -> ConfigDict:
 
 
 def describe_field(path: str, system: str) -> str:
-    """Returns one line about a field; empty for an unknown field.
+    """Describes a field in one line; empty for an unknown field.
 
     Args:
-        path: of the field in a config, such as `train.batch`.
-        system: the network's name, as of `mman_jax.systems.use`.
+        path: path of the field in a config, such as `train.batch`.
+        system: name of the system, see `mman_jax.systems.use`.
     """
     group, *names = path.split(".")
     field = _declaration(path)
@@ -162,7 +162,7 @@ def check(config: ConfigDict) -> None:
     """Refuses values outside the declared ranges.
 
     Raises:
-        InputError: naming the field.
+        InputError: a value is outside the range of its field.
     """
     for path, value in leaves(config):
         if path.startswith("network."):
@@ -184,7 +184,7 @@ def check(config: ConfigDict) -> None:
 
 
 def leaves(config: ConfigDict, group: str = "") -> Iterator[tuple[str, Any]]:
-    """Yields each field that is no group, by its path."""
+    """Yields the path and the value of each field that is not a group."""
     for name, value in config.items():
         if isinstance(value, ConfigDict):
             yield from leaves(value, f"{group}{name}.")
@@ -193,31 +193,31 @@ def leaves(config: ConfigDict, group: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def of(system: str, recipe: str = "") -> ConfigDict:
-    """Returns the config of a system with its own sizes and settings of training.
+    """Returns the config of a system, with the sizes and training settings of its recipe.
 
     Args:
         system: a name of `mman_jax.systems.SYSTEMS`, or `module:Class`.
-        recipe: one of the system's own, if it has several; it is the config's name.
+        recipe: name of a recipe, if the system has several; it becomes the config's name.
 
     Raises:
         InputError: no such system.
     """
-    kind, named = systems.use(system), [recipe] if recipe else []
+    kind, recipes = systems.use(system), [recipe] if recipe else []
     config = base()
     config.system, config.name = system, recipe
-    config.network = ConfigDict(kind.defaults(*named))
-    _update(config.train, kind.recipe(*named))
+    config.network = ConfigDict(kind.defaults(*recipes))
+    _update(config.train, kind.recipe(*recipes))
     return config
 
 
 def derive(other: ConfigDict, system: str) -> ConfigDict:
     """Returns a system's config on the data, seeds and devices of another config.
 
-    Settings of training that the system's recipe leaves open are those of the other config.
+    Training settings that the system's recipe does not set are those of the other config.
 
     Args:
         other: the config of any system.
-        system: as of `of`.
+        system: see `of`.
 
     Raises:
         InputError: no such system.
@@ -236,7 +236,7 @@ def copy(config: ConfigDict) -> ConfigDict:
 
 
 def title(config: ConfigDict) -> str:
-    """Returns the name of a trial in results and reports: its own, or that of its system."""
+    """Returns the name of a trial in results and reports: the config's, or the system's."""
     return config.name or config.system
 
 
@@ -252,19 +252,19 @@ def network(config: ConfigDict) -> dict[str, Any]:
 
 
 def changes(before: ConfigDict, now: ConfigDict) -> dict[str, Any]:
-    """Returns the fields of a config that differ from another one, by path; new groups whole."""
+    """Returns the fields in which a config differs from another, by path; a new group is one."""
     return dict(_changes(before, now))
 
 
 def change(config: ConfigDict, fields: Mapping[str, Any]) -> ConfigDict:
     """Returns a copy with other values; fields in groups that the config lacks are left out.
 
-    An entry that has no group yet begins as that of `default`, if there is one.
+    A missing group starts as a copy of the group `default` next to it, if there is one.
 
     Args:
-        config: of any system.
-        fields: values by path, such as `train.batch`; a mapping is a group of fields. A number
-            for several layers is that of each.
+        config: the config of any system.
+        fields: values by path, such as `train.batch`; a mapping is a group of fields. One number
+            for several layers sets each of them.
     """
     config = copy(config)
     for path, value in fields.items():

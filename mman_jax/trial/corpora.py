@@ -1,4 +1,4 @@
-"""Corpora of a trial: the one that it trains on, the one that it is tested on, and their cells."""
+"""Corpora of a trial for training and testing, and their cells."""
 
 import dataclasses
 import functools
@@ -34,8 +34,8 @@ class External:
     """Another corpus that a trial is tested on.
 
     Attributes:
-        training: the full corpus that is trained on.
-        corpus: the full corpus that is tested on, in the modalities of the other.
+        training: the full training corpus.
+        corpus: the full corpus that is tested on, with the modalities of the training corpus.
         scaled_apart: whether its features are scaled by its own statistics.
     """
 
@@ -45,18 +45,18 @@ class External:
 
     @property
     def scaled(self) -> str:
-        """By what its features are scaled, in words."""
+        """The description of how its features are scaled."""
         if self.scaled_apart:
             return "the test corpus's own statistics, without labels"
         return "the statistics of the training conversations"
 
     def about(self) -> dict[str, Any]:
-        """Returns what results say of both corpora, in addition to the parts."""
+        """Returns the fields of both corpora in results, in addition to the parts."""
         conversations, utterances = len(self.training.lengths), len(self.training.labels)
         return {"conversations": conversations, "utterances": utterances, "test": self.card()}
 
     def card(self) -> dict[str, str]:
-        """Returns what a model says of the corpus."""
+        """Returns the fields of the corpus in a model's card."""
         return {
             "path": self.corpus.source,
             "sha256": self.corpus.fingerprint(),
@@ -66,17 +66,17 @@ class External:
 
 
 def load_corpus(data: ConfigDict) -> Corpus:
-    """Reads the corpus to train on, in the modalities and labels that a config names."""
+    """Reads the training corpus, with the modalities and labels that a config names."""
     corpus, _ = _load(data, with_test=False)
     return corpus
 
 
 def load_corpora(data: ConfigDict) -> tuple[Corpus, External | None]:
-    """Reads the corpus to train on, and the other one that is tested on if a config names one.
+    """Reads the training corpus, and the other corpus to test on if a config names one.
 
     Raises:
-        InputError: settings that do not go together; a corpus that cannot be read; a label of the
-            map that neither has.
+        InputError: settings contradict each other, a corpus cannot be read, or the label map has a
+            label that neither corpus has.
     """
     _check_test(data)
     corpus, other = _load(data, with_test=True)
@@ -87,7 +87,7 @@ def load_corpora(data: ConfigDict) -> tuple[Corpus, External | None]:
 
 
 def load_cells(config: ConfigDict, corpus: Corpus) -> Cells:
-    """Makes a config's cells of a corpus, and their frames if the system reads these.
+    """Makes the cells of a corpus that a config names, and their frames if the system reads these.
 
     Raises:
         InputError: the corpus has no such cells, or the system does not read them.
@@ -103,7 +103,7 @@ def load_cells(config: ConfigDict, corpus: Corpus) -> Cells:
     names = names or list(corpus.sequences)
     check_named(corpus, "frames", names)
     with within("config"):
-        system = build(network(config), names, 2)  # of any number of classes
+        system = build(network(config), names, 2)  # the number of classes does not matter
         system.check_data("classes", data.cells)
         return Frames.make(corpus, names, frame_view=cast(System, system).frame_view)
 
@@ -114,7 +114,7 @@ def modalities(data: ConfigDict) -> list[str]:
 
 
 def _check_test(data: ConfigDict) -> None:
-    """Refuses settings of a test corpus that do not go together."""
+    """Refuses settings of a test corpus that contradict each other."""
     if data.scale is not None and data.scale != EACH:
         raise InputError("config.data.scale", repr(data.scale), nearest(data.scale, [EACH]))
     if data.test is None:
@@ -144,7 +144,7 @@ def _load(data: ConfigDict, with_test: bool) -> tuple[Corpus, Corpus | None]:
         corpus = _read(data.path, kind.pool)
     names, pivot = modalities(data), data.pivot
     if data.cells == "words" and not pivot and "text" in corpus.sequences:
-        pivot = "text"  # the words of other modalities are those of the text, too
+        pivot = "text"  # other modalities are aligned with the words of the text
     if names and pivot not in ("", *names):
         names.append(pivot)
     corpus = corpus.select_modalities(names) if names else corpus
@@ -157,13 +157,13 @@ def _load(data: ConfigDict, with_test: bool) -> tuple[Corpus, Corpus | None]:
 
 
 def _read(path: str, pool: pooling.How) -> Corpus:
-    """Reads a corpus, once for the many trials of a study that a process trains on it."""
+    """Reads a corpus, once for all trials of a study that a process trains on it."""
     if not os.path.isfile(path):
         return read_corpus(path, pool=pool)
     stat = os.stat(path)
     return _read_once(path, pool, stat.st_ino, stat.st_size, stat.st_mtime_ns)
 
 
-@functools.lru_cache(maxsize=2)  # a corpus, and one that is tested on
+@functools.lru_cache(maxsize=2)  # a training corpus and a test corpus
 def _read_once(path: str, pool: pooling.How, *_: int) -> Corpus:
     return read_corpus(path, pool=pool)

@@ -1,7 +1,6 @@
-"""Learning curves on disk while a run goes on: a CSV file always, boards where asked for.
+"""Learning curves of a running trial: a CSV file, and the boards that were asked for.
 
-All are made from a snapshot's whole history: a run that was interrupted leaves the file of one
-that was not.
+They are made from a snapshot's full history, so an interruption leaves no gap in them.
 """
 
 import csv
@@ -20,14 +19,14 @@ from mman_jax.training.outcome import Snapshot
 from mman_jax.training.state import Record
 from mman_jax.trial.boards import Board
 
-_EVERY = 5.0  # seconds between two states of the file
+_EVERY = 5.0  # seconds between two writes of the file
 _VALUES = ("train_loss", "valid_loss", "valid_accuracy")
 
 
 class Row(NamedTuple):
-    """A line of the file: what one epoch showed of one seed's head, while it trained.
+    """A line of the file: the values of one head of one seed after an epoch of its training.
 
-    What is selected on is here, and no test score: curves are looked at while settings are chosen.
+    It has no test score, because people look at curves while they choose settings.
     """
 
     stage: str
@@ -53,11 +52,11 @@ class Log:
         """Writes nothing yet.
 
         Args:
-            path: of the CSV file.
+            path: path of the CSV file.
             heads: T names by stage.
             seeds: S seeds.
-            boards: of each seed, where its curves are shown, too; closed at the end.
-            score: what the score of validation is, `accuracy` or `ccc`.
+            boards: boards of each seed, which also show its curves; closed at the end.
+            score: name of the validation score, `accuracy` or `ccc`.
         """
         self._names = {"valid_accuracy": f"valid_{score}"}
         self._path, self._heads, self._seeds = path, heads, seeds
@@ -73,10 +72,10 @@ class Log:
             board.close()
 
     def note(self, snapshot: Snapshot, last: bool) -> None:
-        """Takes in the epoch that ended; the file follows within seconds, or at once at the `last`.
+        """Adds the last epoch; writes the file every few seconds, and after the `last` epoch.
 
         Raises:
-            InputError: if the file cannot be written.
+            InputError: the file cannot be written.
         """
         histories = {name: outcome.history for name, outcome in snapshot.finished.items()}
         histories.setdefault(snapshot.stage, snapshot.history)
@@ -108,10 +107,10 @@ class Log:
 
 
 def read(path: pathlib.Path) -> list[Row]:
-    """The file's lines.
+    """Reads the lines of a file.
 
     Raises:
-        InputError: another file, or none.
+        InputError: the file is missing, or holds something else.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -127,19 +126,19 @@ def read(path: pathlib.Path) -> list[Row]:
 
 
 def means(rows: Sequence[Row]) -> dict[str, dict[str, list[float]]]:
-    """By head, the mean over the seeds that still trained of each value, an entry an epoch."""
-    found: dict[str, dict[str, list[float]]] = {}
+    """Computes each value by head and epoch: means over the seeds that still trained."""
+    by_head: dict[str, dict[str, list[float]]] = {}
     for head in dict.fromkeys(row.head for row in rows):
-        own = [row for row in rows if row.head == head]
-        epochs = sorted({row.epoch for row in own})
-        found[head] = {
+        of_head = [row for row in rows if row.head == head]
+        epochs = sorted({row.epoch for row in of_head})
+        by_head[head] = {
             name: [
-                float(np.mean([getattr(row, name) for row in own if row.epoch == epoch]))
+                float(np.mean([getattr(row, name) for row in of_head if row.epoch == epoch]))
                 for epoch in epochs
             ]
             for name in _VALUES
         }
-    return found
+    return by_head
 
 
 def _csv(rows: Iterator[Row], names: Mapping[str, str]) -> bytes:

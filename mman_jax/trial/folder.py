@@ -18,9 +18,9 @@ from mman_jax.trial.progress import Progress
 from mman_jax.trial.stored import read_results
 
 CORPUS = "corpus.json"
-"""Digests of the corpora with which a run was begun."""
+"""Name of the file with the digests of the corpora of a run."""
 
-_FREE = {"checkpoint_seconds": None}  # what may change between two starts of one run
+_FREE = {"checkpoint_seconds": None}  # settings that may change when a run is resumed
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy")
 
 
@@ -49,7 +49,7 @@ def finished(
     """Returns the results of this config's run if it is finished, and reports them.
 
     Raises:
-        InputError: another run's folder, or damaged results.
+        InputError: the folder belongs to another run, or its results are damaged.
     """
     path = workdir / "results.json"
     if not (matches(workdir, config) and path.is_file()):
@@ -71,10 +71,10 @@ def claim(
 
     Args:
         workdir: the folder.
-        config: the config, as JSON holds it.
-        corpus: that is trained on.
-        test: the corpus that is tested on, if that is another one.
-        write: False in all but the first of several processes, which only check.
+        config: the config, as JSON stores it.
+        corpus: the training corpus.
+        test: the corpus that is tested on, if it is another one.
+        write: whether to write; of several processes, all but the first only check.
 
     Raises:
         InputError: the folder was begun with another config or corpus.
@@ -99,7 +99,7 @@ def claim(
 
 
 def write_results(workdir: pathlib.Path, results: Mapping[str, Any]) -> None:
-    """Writes the pictures of tasks of classes and then `results.json`, which marks a whole run."""
+    """Writes confusion matrices and then `results.json`, which marks the run as finished."""
     tasks = results.get("tasks") or {results["protocol"]: results}
     for task, scores in tasks.items():
         if "confusion" not in scores["test"]:
@@ -118,7 +118,7 @@ def to_json(content: Any) -> bytes:
 
 
 def provenance() -> dict[str, Any]:
-    """Returns `revision`, `versions` and `devices`, as results hold them."""
+    """Returns the fields `revision`, `versions` and `devices` of the results."""
     devices = jax.devices()
     return {
         "revision": revision(pathlib.Path(__file__).parent),
@@ -129,7 +129,7 @@ def provenance() -> dict[str, Any]:
 
 
 def revision(folder: pathlib.Path) -> str | None:
-    """Returns the revision of a folder's checkout, with `-dirty` if files differ from it.
+    """Returns the git revision of a folder, with `-dirty` if files were changed.
 
     None outside of a checkout, or if git is missing.
     """

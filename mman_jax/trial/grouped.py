@@ -1,4 +1,4 @@
-"""Scores by speaker, by session, and by whatever groups a corpus brings."""
+"""Scores by speaker, by session, and by other groups of a corpus."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,50 +12,50 @@ from mman_jax.tasks import metrics
 from mman_jax.tasks.score import over_seeds
 
 PREFIX = "groups/"
-"""How the groups of utterances are named among what else is told of these."""
+"""Prefix of the columns that are groups, among all columns of the utterances."""
 
 
 def of_utterances(corpus: Corpus, which: np.ndarray) -> dict[str, np.ndarray]:
-    """The group [n] str of each of some utterances, in their order, by `PREFIX`.
+    """Returns the group [n] str of each selected utterance, by `PREFIX` and column.
 
     Args:
-        corpus: with N utterances.
-        which: [n] int, of the N.
+        corpus: a corpus of N utterances.
+        which: indices [n] int of the selected utterances.
     """
     groups = {name: np.array(values) for name, values in corpus.groups.items()}
-    several = groups | corpus.traits()
-    return {PREFIX + name: values[which] for name, values in sorted(several.items())}
+    columns = groups | corpus.traits()
+    return {PREFIX + name: values[which] for name, values in sorted(columns.items())}
 
 
 def scores(
     answers: np.ndarray, utterances: Mapping[str, Sequence[Any]], classes: int
 ) -> dict[str, Any]:
-    """The content of `groups` in `results.json`: by column, the scores of its groups and the gap.
+    """Computes the field `groups` of `results.json`: each column's scores by group, and the gap.
 
     Args:
-        answers: [S, N] int, of the scored test utterances.
-        utterances: of each its `label`, its `conversation` and its groups, by `PREFIX`.
+        answers: predictions [S, N] int for the scored test utterances.
+        utterances: the `label` and the `conversation` of each, and its groups by `PREFIX`.
         classes: C.
 
     Returns:
         For each column `groups` (by name `utterances`, `conversations`, `accuracy` and
-        `unweighted_recall`); `gap` between the best and the worst, None where there are no two to
-        compare; and `left_out`, groups of a single conversation, which have no part in it.
+        `unweighted_recall`); `gap` between the best and the worst group, None if fewer than two
+        can be compared; and `left_out`, groups of a single conversation, which the gap ignores.
     """
     answers, labels = np.asarray(answers), np.asarray(utterances["label"])
     conversations = np.asarray(utterances["conversation"])
-    found = {}
+    columns = {}
     for key, values in utterances.items():
         if not key.startswith(PREFIX):
             continue
-        of = np.asarray(values)
-        sizes = groups.sizes(of, conversations)
-        gap = groups.largest_gap(answers == labels, of, conversations)
-        found[key.removeprefix(PREFIX)] = {
+        members = np.asarray(values)
+        sizes = groups.sizes(members, conversations)
+        gap = groups.largest_gap(answers == labels, members, conversations)
+        columns[key.removeprefix(PREFIX)] = {
             "groups": {
-                name: {"utterances": many, "conversations": talks}
-                | _scores(answers[:, of == name], labels[of == name], classes)
-                for name, (many, talks) in sizes.items()
+                name: {"utterances": utterance_count, "conversations": conversation_count}
+                | _scores(answers[:, members == name], labels[members == name], classes)
+                for name, (utterance_count, conversation_count) in sizes.items()
             },
             "gap": gap
             and {
@@ -64,35 +64,36 @@ def scores(
                 "difference": gap.difference,
                 "interval": [gap.low, gap.high],
             },
-            "left_out": [name for name, (_, talks) in sizes.items() if talks < groups.LEAST],
+            "left_out": [name for name, (_, count) in sizes.items() if count < groups.LEAST],
         }
-    return found
+    return columns
 
 
 def anonymous(told: Mapping[str, Any]) -> dict[str, Any]:
-    """What `scores` gave, with numbers for the names of speakers and sessions: these are parts of
-    the names of conversations in some corpora, and reports are published.
+    """Replaces the names of speakers and sessions in the result of `scores` by numbers.
+
+    In some corpora the names of conversations contain these names, and reports are published.
     """
-    found = dict(told)
+    columns = dict(told)
     for column in TOLD:
         if column not in told:
             continue
-        own = told[column]
-        names = {name: f"{column} {i}" for i, name in enumerate(own["groups"], 1)}
-        gap = own["gap"]
+        scored = told[column]
+        names = {name: f"{column} {i}" for i, name in enumerate(scored["groups"], 1)}
+        gap = scored["gap"]
         if gap:
             gap = {**gap, **{place: names[gap[place]] for place in ("first", "second")}}
-        found[column] = {
-            "groups": {names[name]: scored for name, scored in own["groups"].items()},
+        columns[column] = {
+            "groups": {names[name]: values for name, values in scored["groups"].items()},
             "gap": gap,
-            "left_out": [names[name] for name in own["left_out"]],
+            "left_out": [names[name] for name in scored["left_out"]],
         }
-    return found
+    return columns
 
 
 def _scores(answers: np.ndarray, labels: np.ndarray, classes: int) -> dict[str, Any]:
     cells = labels * classes + answers
-    counts = np.stack([np.bincount(one, minlength=classes**2) for one in cells])
+    counts = np.stack([np.bincount(row, minlength=classes**2) for row in cells])
     counts = counts.reshape(-1, classes, classes)
     return {
         name: over_seeds(metrics.METRICS[name](counts))

@@ -19,7 +19,8 @@ _STATUS = {"SIGTERM": PREEMPTED, "Ctrl-C": 128 + signal.SIGINT}
 class Progress:
     """Receives what a trial or a study reports, and shows nothing.
 
-    Subclasses show it: on a terminal, in a log, to another process. Every method may be overridden.
+    Subclasses show the reports on a terminal or in a log, or send them to another process. Every
+    method may be overridden.
 
     Attributes:
         every: seconds between two reports of work that has not ended.
@@ -38,9 +39,9 @@ class Progress:
 
         Args:
             task: name of the task that is trained.
-            snapshot: after the epoch.
-            epochs: of the stage, at most.
-            score: the score of the validation part that is shown.
+            snapshot: the snapshot after the epoch.
+            epochs: largest number of epochs of the stage.
+            score: the score of the validation part to show.
         """
 
     def items(self, total: int, name: str) -> None:
@@ -63,8 +64,8 @@ class Preemption:
     """Whether a signal asked this process to end; training checks it after each epoch.
 
     Attributes:
-        asked: by what, `SIGTERM` or `Ctrl-C`; empty: not.
-        waiting: whether nothing needs to be saved, so that the request is met at once.
+        asked: the signal, `SIGTERM` or `Ctrl-C`; empty: none.
+        waiting: whether nothing needs to be saved, so that a request is met at once.
     """
 
     asked = ""
@@ -75,7 +76,7 @@ class Preemption:
         """Turns SIGTERM from a signal that ends the process into a request.
 
         Args:
-            interrupts: whether the first Ctrl-C is one, too; the second ends the process.
+            interrupts: whether the first Ctrl-C is also a request; the second ends the process.
         """
 
         def ask(number: int, _: FrameType | None) -> None:
@@ -91,7 +92,7 @@ class Preemption:
     @classmethod
     @contextlib.contextmanager
     def at_once(cls) -> Iterator[None]:
-        """Meets a request at once, also one made before, while nothing needs to be saved."""
+        """Meets requests at once, including an earlier one, while nothing needs to be saved."""
         cls.waiting = True
         try:
             cls.check()

@@ -1,4 +1,4 @@
-"""`results.json`: every number of a trial, computed from tallies alone (`Task.scores`)."""
+"""The content of `results.json`: scores, computed from tallies alone (`Task.scores`)."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -20,10 +20,10 @@ def of_task(
     """Returns the scores of one task: of the system, and of each tower alone.
 
     Args:
-        task: what was trained.
+        task: the task that was trained.
         finished: the outcome of every stage.
-        heads: names of the heads of every stage, in order; those of the first are the towers, and
-            the last one of all is the system's.
+        heads: names of the heads of every stage, in order. The heads of the first stage are the
+            towers; the last head of the last stage is the system's.
     """
 
     def of_head(outcome: Outcome, head: int) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def _of_heads(
 
 
 def sizes(parts: Parts, labels: Mapping[str, np.ndarray]) -> dict[str, dict[str, int]]:
-    """Conversations and scored utterances of every part under one task."""
+    """Counts the conversations and the scored utterances of every part for one task."""
     return {
         part: {
             "conversations": len(getattr(parts.split, part)),
@@ -82,14 +82,14 @@ def sizes(parts: Parts, labels: Mapping[str, np.ndarray]) -> dict[str, dict[str,
 def failures(
     finished: Mapping[str, Outcome], seeds: Sequence[int], heads: Mapping[str, Sequence[str]]
 ) -> list[dict[str, Any]]:
-    """Where seeds failed: each seed's first place, in order of the seeds.
+    """Returns the first failure of each failed seed, in order of the seeds.
 
     Args:
-        finished: what every stage gave.
+        finished: the outcome of every stage.
         seeds: S seeds.
         heads: names of the heads of every stage.
     """
-    found = []
+    places = []
     for index, seed in enumerate(seeds):
         for stage, outcome in finished.items():
             wrong = outcome.failed[index].any(-1) | (outcome.best_epoch[index] == 0)
@@ -100,13 +100,13 @@ def failures(
             norm = float(outcome.failed_norm[index, head])
             place = {"seed": seed, "stage": stage, "head": heads[stage][head]}
             place |= {"epoch": epoch, "step": step}
-            found.append(place | {"gradient_norm": norm if np.isfinite(norm) else None})
+            places.append(place | {"gradient_norm": norm if np.isfinite(norm) else None})
             break
-    return found
+    return places
 
 
 def failure(place: Mapping[str, Any]) -> str:
-    """One of `failures`, for people."""
+    """Describes an entry of `failures` in words."""
     norm = place["gradient_norm"]
     how = "not finite" if norm is None else f"{norm:.3g}"
     when = f"epoch {place['epoch']}, step {place['step']}: loss or gradient not finite"
@@ -115,7 +115,7 @@ def failure(place: Mapping[str, Any]) -> str:
 
 
 def of_corpus(parts: Parts, labels: Mapping[str, np.ndarray] | None, task: Task) -> dict[str, Any]:
-    """What was read and how it was split; counts of utterances a class where one task is run."""
+    """Describes the corpus and its split, with utterances per class if there are labels."""
     corpus = parts.corpus
     sizes = {
         part: {
@@ -137,7 +137,7 @@ def of_corpus(parts: Parts, labels: Mapping[str, np.ndarray] | None, task: Task)
 
 
 def parameters(params: Mapping[str, Any], heads: Iterable[str]) -> dict[str, int]:
-    """Numbers of parameters of one network: in all, and of each head's own part."""
+    """Counts the parameters of one network: the total, and those of each head."""
     counts: dict[str, int] = {}
     for group, tree in params.items():
         name = owner(group, heads) or group

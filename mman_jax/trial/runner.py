@@ -43,28 +43,29 @@ def run(
 ) -> dict[str, Any]:
     """Trains, scores and writes a trial, or resumes an interrupted one.
 
-    With several processes each calls this; the first one writes, and all read the same folder.
+    If there are several processes, each calls this function; only the first one writes, and all
+    read the same folder.
 
     Args:
         config: see `configs/mman.py`.
         workdir: gets `config.json`, `results.json`, `analysis.json` (see `analysis.of_task`),
             learning curves (`curves`), pictures, checkpoints and the trained model.
-        progress: where progress is shown.
-        board_names: the boards (`boards.WHERE`) where learning curves go, too.
-        towers: trained already; None: the first stage is trained.
+        progress: receives the progress.
+        board_names: boards (`boards.WHERE`) that also show the learning curves.
+        towers: towers that are already trained; None: the first stage is trained.
         analyse: whether `analysis.json` also has attention and missing modalities.
 
     Returns:
         The content of `results.json`.
 
     Raises:
-        InputError: the config or its corpus cannot be used; nothing is written then.
+        InputError: the config or its corpus cannot be used; in this case nothing is written.
     """
     if config.data.folds and not config.data.fold:
         raise InputError("config.data.fold", "none", "the name of one fold; a trial is of one")
     boards.check(board_names)  # a missing extra is reported before anything is written
     stored_config = json.loads(config.to_json())
-    del stored_config["distributed"]  # where a run runs, not what it is
+    del stored_config["distributed"]  # describes the processes, not the trial
     finished = folder.finished(workdir, stored_config, progress)
     if finished:
         return finished
@@ -85,7 +86,7 @@ def run(
     if processes.is_first():
         write_whole(workdir / analysis.NAME, folder.to_json(analyses))
         folder.write_results(workdir, summary)
-    processes.wait("results.json")  # it is there when any process ends
+    processes.wait("results.json")  # no process ends before the file exists
     progress.table(summary)
     return summary
 
@@ -99,7 +100,7 @@ def _train(
     towers: Towers,
     analyse: bool,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Trains one task and writes its model; returns its scores, and its analyses."""
+    """Trains one task and writes its model; returns its scores and analyses."""
     selected, seconds = training.fit(trial, task, workdir, progress, towers, board_names)
     last_trial, last = trial, selected
     if trial.refit:
@@ -141,7 +142,7 @@ def _calibrate(
     analyses: dict[str, Any],
     scores: dict[str, Any],
 ) -> float:
-    """Adds calibration and groups to the scores of a task of classes; returns its temperature."""
+    """Adds calibration and groups to the scores of a classification; returns the temperature."""
     analyses["calibration"] = calibration.of_answers(holdout, test)
     scores["groups"] = grouped.scores(
         analyses["answers"], analyses["utterances"], len(task.classes)
@@ -152,13 +153,13 @@ def _calibrate(
 
 
 def _seconds_of_answering(trial: Trial, task: Task, snapshot: Snapshot) -> float:
-    """Measures the seconds in which one seed answers the scored test utterances, once compiled."""
+    """Measures the seconds that one compiled seed takes to predict the scored test utterances."""
     began = time.monotonic()
     trial.trainer.answers(snapshot.state.best)
     each = (time.monotonic() - began) / len(trial.seeds) / trial.trainer.answered
     parts = trial.parts
     sizes = results.sizes(parts, trial.labels[task.name])
-    # If cells are words, an utterance is as many answers as it has words.
+    # If cells are words, each word of an utterance has a prediction.
     cells = len(parts.cells.corpus.labels) / len(parts.corpus.labels)
     return each * cells * sizes["test"]["utterances"]
 
@@ -179,12 +180,12 @@ def _save_model(
     """Writes a trained model, in the first of several processes.
 
     Args:
-        trial: that was trained.
-        task: that was trained.
-        params: of the seeds that converged, leading axis S.
-        seeds: that converged.
-        models: the folder that gets a folder of the task's name.
-        temperature: by which the logarithm of the mean probabilities is divided.
+        trial: the trial.
+        task: the task that was trained.
+        params: parameters of the converged seeds, leading axis S.
+        seeds: the converged seeds.
+        models: the folder in which a folder of the task's name is written.
+        temperature: divisor of the logarithm of the mean probabilities.
     """
     if not processes.is_first():
         return
@@ -245,7 +246,7 @@ def _summary(trial: Trial, scores: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def _ceilings(trial: Trial) -> dict[str, float]:
-    """Returns the best accuracies that a synthetic corpus allows; nothing of other corpora."""
+    """Returns the best accuracies that a synthetic corpus allows; empty for other corpora."""
     if not trial.synthetic:
         return {}
     return synthetic.bounds(trial.parts.corpus, trial.parts.split.test)

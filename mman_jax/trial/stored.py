@@ -1,4 +1,4 @@
-"""`results.json` read back and checked, and the trained models of a trial."""
+"""Readers of `results.json`, with checks, and of the trained models of a trial."""
 
 import pathlib
 import re
@@ -17,19 +17,19 @@ _NAME = re.compile(r"\w[\w.-]{0,99}")
 
 
 def read_results(path: pathlib.Path) -> dict[str, Any]:
-    """The results, checked as far as any command reads them.
+    """Reads results, and checks all fields that commands read.
 
     Raises:
-        InputError: the file and the field that is missing or of another kind.
+        InputError: a field is missing, or its value is of another type.
     """
     results = read_json(path)
-    # The protocol and the tasks name folders of the run: a path must not climb out of it.
+    # The protocol and the tasks name folders of the run, and must not lead out of it.
     for field in ("system", "protocol"):
         name = results.get(field)
         if field == "system" and isinstance(name, str):
-            name = name.replace(":", ".", 1)  # a class of the user's own is module:Class
+            name = name.replace(":", ".", 1)  # a user-defined class is module:Class
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise InputError(f"{path}: {field}", _shown(results.get(field)), "a name")
+            raise InputError(f"{path}: {field}", _describe(results.get(field)), "a name")
     if "tasks" not in results:
         _check_scores(results, path, "")
         _number(_part(results, "parameters", path), "total", f"{path}: parameters")
@@ -47,24 +47,24 @@ def read_results(path: pathlib.Path) -> dict[str, Any]:
 
 
 def load_models(workdir: pathlib.Path, weights: str | None = None) -> list[Model]:
-    """The trained models of a run: one, or one a class after a one-vs-rest protocol.
+    """Loads the trained models of a run: one, or one per class after a one-vs-rest protocol.
 
     Args:
-        workdir: of the run.
-        weights: a file of `mman export`, whose parameters then take the place of theirs.
+        workdir: folder of the run.
+        weights: a file of `mman export`, whose parameters replace those of the models.
 
     Raises:
-        InputError: if there are none, or the weights do not fit.
+        InputError: there are no models, or the weights do not fit.
     """
-    results = workdir / "results.json"
-    if not results.is_file():
+    path = workdir / "results.json"
+    if not path.is_file():
         raise InputError(workdir, "no trained model", "the folder of a finished run")
-    done = read_results(results)
+    results = read_results(path)
     folds = sorted(path.name for path in (workdir / "folds").glob("*") if path.is_dir())
     if folds and not (workdir / "model").is_dir():
         found = f"a run over folds, each with a model of its own ({', '.join(folds[:5])})"
         raise InputError(workdir, found, f"one of them, {workdir / 'folds' / folds[0]}")
-    tasks = list(done["tasks"]) if "tasks" in done else [done["protocol"]]
+    tasks = list(results["tasks"]) if "tasks" in results else [results["protocol"]]
     models = [Model.load(workdir / "model" / task) for task in tasks]
     return models if weights is None else parameters.replace(models, pathlib.Path(weights))
 
@@ -94,41 +94,41 @@ def _task(scores: Mapping[str, Any], place: str) -> Task:
         raise InputError(place, f"no task that can be read ({error!s:.60})", _EXPECTED) from error
 
 
-def _check_classes(classes: Any, several: Any, place: str) -> None:
+def _check_classes(classes: Any, per_class: Any, place: str) -> None:
     names = classes if isinstance(classes, list) else []
-    if not isinstance(several, list) or len(several) != len(names):
+    if not isinstance(per_class, list) or len(per_class) != len(names):
         raise InputError(place, "not one entry a class", _EXPECTED)
-    for name, own in zip(names, several, strict=True):
+    for name, scores in zip(names, per_class, strict=True):
         where = f"{place} of {name!r:.60}"
-        if not isinstance(name, str) or not isinstance(own, dict):
+        if not isinstance(name, str) or not isinstance(scores, dict):
             raise InputError(where, "no scores by name", _EXPECTED)
         for metric in ("precision", "recall", "f1"):
-            _check_spread(own, metric, where)
-        _number(own, "support", where)
+            _check_spread(scores, metric, where)
+        _number(scores, "support", where)
 
 
-def _check_groups(told: Any, place: str) -> None:
-    groups = _part(told, "groups", place)
+def _check_groups(column: Any, place: str) -> None:
+    groups = _part(column, "groups", place)
     for name in groups:
-        own = _part(groups, name, f"{place}.groups")
+        scores = _part(groups, name, f"{place}.groups")
         for metric in ("accuracy", "unweighted_recall"):
-            _check_spread(own, metric, f"{place}.groups.{name:.60}")
+            _check_spread(scores, metric, f"{place}.groups.{name:.60}")
         for field in ("utterances", "conversations"):
-            _number(own, field, f"{place}.groups.{name:.60}")
-    if not isinstance(told.get("left_out"), list):
-        raise InputError(f"{place}: left_out", _shown(told.get("left_out")), "a list")
-    gap = told.get("gap")
+            _number(scores, field, f"{place}.groups.{name:.60}")
+    if not isinstance(column.get("left_out"), list):
+        raise InputError(f"{place}: left_out", _describe(column.get("left_out")), "a list")
+    gap = column.get("gap")
     if gap is None:
         return
-    _number(_part(told, "gap", place), "difference", f"{place}.gap")
+    _number(_part(column, "gap", place), "difference", f"{place}.gap")
     ends = gap.get("interval")
     if not isinstance(ends, list) or len(ends) != 2:
-        raise InputError(f"{place}.gap: interval", _shown(ends), "two numbers")
+        raise InputError(f"{place}.gap: interval", _describe(ends), "two numbers")
     for end in (0, 1):
         _number(dict(enumerate(ends)), end, f"{place}.gap.interval")
     for field in ("first", "second"):
         if not isinstance(gap.get(field), str):
-            raise InputError(f"{place}.gap: {field}", _shown(gap.get(field)), "a name")
+            raise InputError(f"{place}.gap: {field}", _describe(gap.get(field)), "a name")
 
 
 def _check_spread(scores: Mapping[str, Any], metric: str, place: str) -> None:
@@ -155,21 +155,21 @@ def _check_head(head: Mapping[str, Any], path: pathlib.Path, within: str, task: 
         _number(scores, task.constant, place)
 
 
-def _part(whole: Mapping[str, Any], field: str, place: object) -> dict[str, Any]:
-    part = whole.get(field)
+def _part(fields: Mapping[str, Any], field: str, place: object) -> dict[str, Any]:
+    part = fields.get(field)
     if not isinstance(part, dict):
         found = f"no {field!r}" if part is None else f"{field!r} is a {type(part).__name__}"
         raise InputError(place, found, _EXPECTED)
     return part
 
 
-def _number(whole: Mapping[Any, Any], field: str | int, place: object) -> None:
-    value = whole.get(field)
+def _number(fields: Mapping[Any, Any], field: str | int, place: object) -> None:
+    value = fields.get(field)
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST:
-        raise InputError(f"{place}: {field}", _shown(value), "a finite number")
+        raise InputError(f"{place}: {field}", _describe(value), "a finite number")
 
 
-def _shown(value: Any) -> str:
+def _describe(value: Any) -> str:
     if value is None:
         return "nothing"
     return f"{value!r:.60}" if isinstance(value, str | int | float) else f"a {type(value).__name__}"

@@ -1,4 +1,4 @@
-"""Training of one task: resumed after an interruption, joined from trained towers, retrained."""
+"""Training of one task: resuming, joining trained towers, and retraining."""
 
 import contextlib
 import dataclasses
@@ -42,12 +42,12 @@ def fit(
     """Trains one task, from its last checkpoint if there is one.
 
     Args:
-        trial: which system, on which corpus.
-        task: what to train.
-        workdir: for checkpoints and learning curves.
-        progress: where progress is shown.
-        towers: trained already.
-        board_names: the boards (`boards.WHERE`) where curves go, too.
+        trial: the system and its corpus.
+        task: the task to train.
+        workdir: folder for checkpoints and learning curves.
+        progress: receives the progress.
+        towers: towers that are already trained.
+        board_names: boards (`boards.WHERE`) that also show the curves.
         stop_at: stopping points for retraining (see `Trainer.run`), which has separate
             checkpoints and curves.
 
@@ -90,7 +90,7 @@ def fit(
             if not complete:
                 epochs = trainer.epochs(snapshot.stage)
                 progress.epoch(task.name, snapshot, epochs, task.progress)
-            # The clocks of several processes differ; all must have a part in packing.
+            # The clocks of several processes differ, but all must take part in packing.
             due = processes.agree(stops or now - saved > trial.checkpoint_seconds)
             if trainer.resumes and (complete or due):
                 arrays, card = checkpoints.pack(snapshot)
@@ -114,16 +114,16 @@ def refit(
     """Retrains each head on training and validation for about as many steps as were selected.
 
     Args:
-        trial: by which the epochs were selected.
-        task: that is trained.
-        selected: its last snapshot.
-        workdir: of the trial; checkpoints go to `refit`.
-        progress: where progress is shown.
-        towers: retrained already.
+        trial: the trial that selected the epochs.
+        task: the task to train.
+        selected: last snapshot of that trial.
+        workdir: folder of the trial; checkpoints go to `refit`.
+        progress: receives the progress.
+        towers: towers that are already retrained.
 
     Returns:
-        The trial with validation in training, its last snapshot, in which the outcomes are those
-        of `outcome.refitted`, and the seconds that it took.
+        The trial on the joined parts, its last snapshot with the outcomes of `outcome.refitted`,
+        and the duration in seconds.
     """
     split = trial.parts.split
     retrained = trial.on_split(
@@ -149,7 +149,7 @@ def stopping_points(
         before: the trainer of the first run.
         after: the trainer that retrains; its epochs may have another number of steps.
         finished: outcomes of the first run's stages.
-        settings: of training.
+        settings: the settings of training.
     """
     stop_at = {}
     for name, outcome in finished.items():
@@ -163,12 +163,12 @@ def stopping_points(
 def join_towers(
     trial: Trial, task: Task, towers: Towers, stop_at: Mapping[str, StopAt] | None = None
 ) -> Snapshot:
-    """Returns the snapshot before the second stage, of towers that were trained apart.
+    """Joins separately trained towers into the snapshot before the second stage.
 
     Args:
-        trial: of the full system.
-        task: what is trained.
-        towers: trained with the same seeds.
+        trial: the trial of the full system.
+        task: the task to train.
+        towers: towers that were trained with the same seeds.
         stop_at: see `Trainer.run`; None: the towers of the first run, not the retrained ones.
 
     Raises:
@@ -199,8 +199,7 @@ def checkpoints_of(workdir: pathlib.Path, task: Task, retrained: bool = False) -
 def _with_failed_seeds(model: Model, seeds: list[int], folder: pathlib.Path) -> dict[str, Any]:
     """Returns a model's parameters, with zeros for the seeds that failed.
 
-    The outcome says that they failed. Seeds never touch each other, so that these values change
-    no other seed.
+    The outcome says which seeds failed. Seeds are independent, so the zeros affect no other seed.
     """
     trained = model.card["seeds"]
     if not set(trained) <= set(seeds):

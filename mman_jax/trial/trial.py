@@ -31,36 +31,36 @@ from mman_jax.trial.progress import Progress
 from mman_jax.types import Batch
 
 _FLOPS = 6
-"""Floating-point operations of a parameter and cell, or frame: two forwards, four backwards."""
+"""Floating-point operations per parameter and cell (or frame): two forward, four backward."""
 
 _SMALL = 1e11
-"""Operations that take a core some seconds."""
+"""Number of operations that one core computes in a few seconds."""
 
 _MAPPINGS = 20_000
 """Memory mappings after which compiled programs are dropped; Linux allows a process 65 530."""
 
 _COPIES = 5
-"""Copies of the parameters during training: themselves, Adam's two, gradients and the best."""
+"""Arrays of the parameters' size in training: current, best, gradients and Adam's two moments."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """One system on one corpus; the config is read once, here, and made into objects.
+    """One system on one corpus: the objects that a config describes.
 
     Attributes:
-        config: from which the trial was made; it is only written to files.
+        config: the config of the trial.
         title: name of the trial in results and reports.
-        protocol: name of the protocol, as results have it.
-        refit: whether to train again, on training and validation parts together.
+        protocol: name of the protocol in results.
+        refit: whether to retrain on the training and validation parts together.
         checkpoint_seconds: seconds of work that an interruption may lose.
         synthetic: whether the corpus is a synthetic one, whose best accuracy is known.
         parts: rows of the corpus.
-        tasks: what is answered; several only for one-vs-rest protocols.
-        labels: [R + 1, U] of each part, by the task's name.
+        tasks: the tasks to train; more than one only for one-vs-rest protocols.
+        labels: labels [R + 1, U] of each part, by the task's name.
         network: settings of the system, as a model stores them.
-        trainer: what trains the system.
-        notices: sentences for people, to be shown before training.
-        small: whether its programs are worth no more than quick compilation.
+        trainer: the trainer of the system.
+        notices: notices for the user, to be shown before training.
+        small: whether its programs are compiled quickly rather than well.
         external: the other corpus that it is tested on, if any.
     """
 
@@ -86,13 +86,15 @@ class Trial:
 
     @functools.cached_property
     def groups(self) -> np.ndarray | None:
-        """Groups [R + 1, U] of training conversations, if a stage learns from predictions of
-        networks that did not see them; -1 is padding."""
+        """Groups [R + 1, U] of training conversations for out-of-fold predictions; -1 is padding.
+
+        None if no stage learns from such predictions.
+        """
         return out_of_fold_groups(self.parts, self.trainer, self.config.train)
 
     @property
     def corpora(self) -> tuple[Corpus, Corpus | None]:
-        """The full corpus that is trained on, and the other one that is tested on, if any."""
+        """The full training corpus, and the other corpus that is tested on, if any."""
         external = self.external
         return (external.training, external.corpus) if external else (self.parts.corpus, None)
 
@@ -102,14 +104,14 @@ class Trial:
         return {stage: self.trainer.heads(stage) for stage in self.trainer.stages}
 
     def reference(self, task: Task) -> np.ndarray | None:
-        """Computes the statistics of training that turn logits into answers; None: none."""
+        """Computes the training statistics that turn logits into predictions; None: not needed."""
         return task.reference(self.labels[task.name]["train"])
 
     def survivors(self, snapshot: Snapshot, progress: Progress) -> tuple[np.ndarray, list[Any]]:
-        """Returns which seeds converged, [S] bool, and where the others failed; reports those, too.
+        """Returns which seeds converged, [S] bool, and where the others failed; reports these.
 
         Raises:
-            InputError: none converged.
+            InputError: no seed converged.
         """
         failed = results.failures(snapshot.finished, self.seeds, self.heads)
         if len(failed) == len(self.seeds):
@@ -123,12 +125,12 @@ class Trial:
         return converged(snapshot.finished), failed
 
     def parameters(self, params: Any) -> dict[str, int]:
-        """Counts parameters, given those of all seeds [S, ...]."""
+        """Counts the parameters of one seed, given those of all seeds [S, ...]."""
         heads = [head for heads in self.heads.values() for head in heads]
         return results.parameters(jax.tree.map(lambda x: x[0], params), heads)
 
     def on_split(self, split: Split) -> "Trial":
-        """Returns the trial on another split, scaled by its training conversations."""
+        """Returns the trial on another split; its training conversations determine the scaling."""
         scale_test = self.external is not None and self.external.scaled_apart
         parts = prepare(self.parts.corpus, split, None, self.parts.cells, scale_test=scale_test)
         labels = {task.name: parts.labels(task) for task in self.tasks}
@@ -140,7 +142,7 @@ def prepare_trial(config: ConfigDict) -> Trial:
     """Reads and checks everything that a config names; compiles and writes nothing.
 
     Raises:
-        InputError: something cannot be used.
+        InputError: a setting or a corpus cannot be used.
     """
     configs.check(config)
     corpus, external = load_corpora(config.data)
@@ -191,12 +193,12 @@ def make_trainer(
     conversations: int | None = None,
     until: str | None = None,
 ) -> Learner:
-    """Makes what trains a config's system, and checks the settings of its stages.
+    """Makes the trainer of a config's system, and checks the settings of its stages.
 
     Args:
-        config: of a trial.
+        config: the config of a trial.
         parts: rows of the corpus.
-        task: what is answered.
+        task: the task to train.
         conversations: see `Trainer`.
         until: the last stage to train; None: the system's last.
 
@@ -233,7 +235,7 @@ def make_trainer(
 
 
 def _drop_programs() -> None:
-    """Drops compiled programs if there are many: every system takes some thousand mappings."""
+    """Drops compiled programs if there are many: each system takes thousands of mappings."""
     try:
         with open("/proc/self/maps", "rb") as file:
             mappings = sum(1 for _ in file)
@@ -244,10 +246,10 @@ def _drop_programs() -> None:
 
 
 def network(config: ConfigDict, task: Task, cells: Cells) -> Mapping[str, Any]:
-    """Returns the settings of a config's system for a task, and for what its cells are.
+    """Returns the settings of a config's system for a task and its cells.
 
     Raises:
-        InputError: another pivot than the one whose cells are the words.
+        InputError: the pivot is not the modality whose cells are the words.
     """
     settings = configs.network(config)
     if "cells" in settings:
@@ -265,10 +267,10 @@ def seeds_of(config: ConfigDict, system: BaseSystem) -> list[int]:
 def choose_split(
     data: ConfigDict, corpus: Corpus, tasks: tuple[Task, ...]
 ) -> tuple[Split, tuple[str, ...]]:
-    """Returns the split that a config names (of folds without a `fold`, the first), and notices.
+    """Returns the split that a config names, and notices; of unnamed folds, the first is used.
 
     Raises:
-        InputError: there is no such split, or nothing could be trained or scored by it.
+        InputError: the split does not exist, or leaves nothing to train or score.
     """
     if not data.folds:
         if data.fold:
@@ -287,11 +289,12 @@ def choose_split(
 def out_of_fold_groups(
     parts: Parts, trainer: Learner, settings: Mapping[str, Any]
 ) -> np.ndarray | None:
-    """Groups [R + 1, U] of training conversations, for stages that learn from predictions of
-    networks that did not see them; -1 is padding. None: no stage does.
+    """Returns groups [R + 1, U] of training conversations for out-of-fold predictions.
+
+    Padding is -1. None if no stage learns from such predictions.
 
     Raises:
-        InputError: fewer conversations than groups.
+        InputError: there are fewer conversations than groups.
     """
     stages = [settings.get(stage) or {} for stage in trainer.stages]
     if all(stage.get("answers") != "out_of_fold" for stage in stages):
@@ -307,7 +310,10 @@ def out_of_fold_groups(
 def _parts(
     data: ConfigDict, corpus: Corpus, split: Split, cells: Cells
 ) -> tuple[Parts, int | None]:
-    """Returns the parts of a split, and for folds, which share programs, the most items of any."""
+    """Returns the parts of a split, and for folds the largest number of training items of a fold.
+
+    With this number all folds share compiled programs; None without folds.
+    """
     if not data.folds:
         return prepare(corpus, split, None, cells, scale_test=data.scale == EACH), None
     splits = [fold.split for fold in folds.folds(corpus, data.folds)]
@@ -316,7 +322,7 @@ def _parts(
 
 
 def _check_memory(config: ConfigDict, trainer: Learner, rows: Mapping[str, Batch]) -> None:
-    """Refuses a trial that needs more memory than there is."""
+    """Refuses a trial that needs more memory than is available."""
     parameters = trainer.parameters
     features = sum(x.nbytes for part in rows.values() for x in part.features.values())
     # If they do not fit on the devices they are streamed, unless the config says otherwise.
@@ -329,30 +335,30 @@ def _check_memory(config: ConfigDict, trainer: Learner, rows: Mapping[str, Batch
         raise InputError(
             "config.seeds" if config.seeds > 1 else "config.network",
             f"{found}: training takes about {needed / 1e9:.3g} GB",
-            f"no more than the {available / 1e9:.3g} GB of memory that are here",
+            f"at most the available {available / 1e9:.3g} GB",
         )
 
 
 def estimate(seeds: int, parameters: int, rows: int, averaged: bool = False) -> int:
-    """Estimates the bytes that a run needs at least, without activations.
+    """Estimates the smallest number of bytes that training needs, without activations.
 
     Args:
         seeds: S.
-        parameters: of each seed.
-        rows: bytes of what it trains on.
-        averaged: whether an average of the parameters is kept, too. What is validated is made of
-            it when there are no gradients.
+        parameters: number of parameters of each seed.
+        rows: bytes of the training data in memory.
+        averaged: whether an average of the parameters is also stored. The validated parameters are
+            computed from it when there are no gradients, so that they need no further memory.
     """
     return seeds * parameters * 4 * (_COPIES + averaged) + rows
 
 
 def is_small(trainer: Learner, rows: Mapping[str, Batch], runs: int) -> bool:
-    """Returns whether a run computes less than compiling its programs well takes.
+    """Returns whether training takes less time than compiling its programs well.
 
     Args:
-        trainer: of the run.
-        rows: of each part.
-        runs: how often it is trained by the same programs: its seeds, on each of its folds.
+        trainer: the trainer.
+        rows: rows of each part.
+        runs: number of trainings with the same programs: seeds times folds.
     """
     epochs = max(trainer.epochs(stage) for stage in trainer.stages)
     cells = sum(part.mask.size * _frames(part) for part in rows.values())
@@ -360,12 +366,12 @@ def is_small(trainer: Learner, rows: Mapping[str, Batch], runs: int) -> bool:
 
 
 def _frames(rows: Batch) -> int:
-    """Returns the most frames of a cell; 1 if it has one vector for each modality."""
+    """Returns the largest number of frames of a cell; 1 if each modality has one vector."""
     return max(x.shape[2] if len(x.shape) == 4 else 1 for x in rows.features.values())
 
 
 def memory() -> int:
-    """Returns the bytes of memory of the devices that train, or else of the machines."""
+    """Returns the memory of the training devices, or of the machines if it is unknown, in bytes."""
     stats = [device.memory_stats() or {} for device in jax.local_devices()]
     if jax.default_backend() != "cpu" and all("bytes_limit" in device for device in stats):
         local = sum(device["bytes_limit"] for device in stats)
