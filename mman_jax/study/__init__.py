@@ -1,1 +1,1 @@
-"""Many trials on one corpus."""
+"""Studies of many trials."""

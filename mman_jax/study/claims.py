@@ -10,7 +10,7 @@ from mman_jax.systems.mman import CLAIMS
 from mman_jax.tasks import Task
 
 MARGIN = 0.02
-"""Two systems are level where the whole interval of their difference lies within this."""
+"""Two systems are level if the interval of their difference lies within ± this margin."""
 
 _EDGES = (0, 1, 2, 4, 8, 16, 32, 64)
 
@@ -24,14 +24,14 @@ def compare(
     """Compares two systems on the same utterances by the task's headline score.
 
     Args:
-        task: what both answer.
-        first: answers [S, N, ...] of one system's seeds.
-        second: of the other's.
-        utterances: the `conversation` and the `label` of each.
+        task: the task of both systems.
+        first: predictions [S, N, ...] of the first system's seeds.
+        second: predictions of the second system's seeds.
+        utterances: the `conversation` and the `label` of each utterance.
 
     Returns:
-        How much better the first is, its interval and p-value; of classes also McNemar's test of
-        the answers that most seeds gave.
+        How much better the first system is, with interval and p-value; for classes also McNemar's
+        test of the seeds' majority votes.
     """
     labels, sign = utterances["label"], 1 if task.headline.higher_is_better else -1
     gain, other = (sign * task.score_each(x, labels) for x in (first, second))
@@ -49,13 +49,13 @@ def compare(
 
 
 def verdict(kind: str, low: float, high: float, margin: float = MARGIN) -> str:
-    """`yes`, `no` or `undecided`, from the interval of the difference.
+    """Returns `yes`, `no` or `undecided`, from the 95 % interval of the difference.
 
     Args:
         kind: `more` or `level`, see `mman_jax.systems.mman.CLAIMS`.
-        low: of the 95 % interval.
-        high: the same.
-        margin: within which two are level.
+        low: lower end of the interval.
+        high: upper end of the interval.
+        margin: largest difference of two systems that are level.
     """
     if kind == "level":
         yes, no = low > -margin and high < margin, high < -margin or low > margin
@@ -69,30 +69,30 @@ def judge(
     parameters: Mapping[str, int],
     spread: float | None = None,
 ) -> list[dict[str, Any]]:
-    """The verdict on each claim of two systems that were compared.
+    """Returns the verdict on each claim whose two systems were compared.
 
     Args:
-        comparisons: what `compare` gave, with the names `first` and `second`.
-        parameters: how many each system has in all.
-        spread: `Task.margin_scale`, of which the margin is a share.
+        comparisons: results of `compare`, with the names `first` and `second`.
+        parameters: total number of parameters of each system.
+        spread: `Task.margin_scale`, by which the margin is multiplied; None: not at all.
     """
-    found = []
+    verdicts = []
     margin = MARGIN if spread is None else MARGIN * spread
     within = f"{100 * MARGIN:.0f} points" if spread is None else f"{margin:.3g}"
     by_pair = {(c["first"], c["second"]): c for c in comparisons}
     for claim, first, second, kind in CLAIMS:
         comparison = by_pair.get((first, second))
         if comparison is None:
-            continue  # one of the two was not trained
+            continue  # one of the two systems was not trained
         low, high = comparison["interval"]
-        note = "yes where the 95 % interval lies above nothing, no where it lies below"
+        note = "yes if the 95 % interval lies above zero, no if it lies below"
         if kind == "level":
             ratio = parameters[first] / parameters[second]
             note = (
-                f"yes where the 95 % interval lies within ±{within}; the first has "
+                f"yes if the 95 % interval lies within ±{within}; the first has "
                 f"{100 * ratio:.0f} % of the second's parameters"
             )
-        found.append(
+        verdicts.append(
             {
                 "claim": claim,
                 "first": first,
@@ -104,7 +104,7 @@ def judge(
                 "note": note,
             }
         )
-    return found
+    return verdicts
 
 
 def by_position(task: Task, values: Mapping[str, np.ndarray], positions: Any) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def by_position(task: Task, values: Mapping[str, np.ndarray], positions: Any) ->
     The positions of the bins count from 1, both ends included.
 
     Args:
-        task: what was answered.
+        task: the task of the systems.
         values: `Task.score_each` [S, N] of each system.
         positions: [N], from 0.
     """
@@ -122,7 +122,7 @@ def by_position(task: Task, values: Mapping[str, np.ndarray], positions: Any) ->
         (low, high, (positions >= low) & (positions < high))
         for low, high in zip(_EDGES, [*_EDGES[1:], np.inf], strict=True)
     ]
-    bins = [one for one in bins if one[2].any()]
+    bins = [(low, high, inside) for low, high, inside in bins if inside.any()]
     return {
         "bins": [
             {

@@ -21,18 +21,18 @@ def compare(
     command: str = "",
     score: str = "",
 ) -> dict[str, Any]:
-    """Scores and paired tests of trials on one corpus, protocol and split.
+    """Computes scores and paired tests of trials on one corpus, protocol and split.
 
     Args:
-        paths: of the trials' folders. That of a system of a paper's study over folds is
-            `DIR/systems/NAME`, too, although it lies in `DIR/folds`.
-        against: the trial that each other one is compared with; None: all pairs are.
-        command: how to do it again.
-        score: by which they are compared, see `choose_score`.
+        paths: folders of the trials. `DIR/systems/NAME` also names a system of a study over folds,
+            although its trials are in `DIR/folds`.
+        against: the trial that each other one is compared with; None: all pairs are compared.
+        command: command that repeats the comparison.
+        score: the score to compare, see `choose_score`.
 
     Raises:
-        InputError: a score that they do not have; trials that are no two, not finished, or not on
-            the same utterances.
+        InputError: the trials do not have this score, are fewer than two, are not finished, or
+            are not on the same utterances.
     """
     paths = [*paths, *([against] if against and not _among(against, paths) else ())]
     for number, path in enumerate(paths):
@@ -95,8 +95,8 @@ def choose_score(score: str, available: Sequence[str] | Mapping[str, str]) -> st
     """Returns the score to compare by; if none is named, the task's headline.
 
     Args:
-        score: its name, or empty.
-        available: the scores that the task has, the headline's first.
+        score: name of the score, or empty.
+        available: the scores of the task, the headline first.
 
     Raises:
         InputError: a score that the task does not have.
@@ -119,11 +119,11 @@ def compare_pair(
     """Computes how much better the first trial is than the second.
 
     Args:
-        task: what both answer.
-        first: answers [S, N, ...] of one trial's seeds.
-        second: of the other's.
-        utterances: the `conversation` and the `label` of each.
-        score: the score; if lower is better its sign is turned. McNemar's test is of accuracy.
+        task: the task of both trials.
+        first: predictions [S, N, ...] of the first trial's seeds.
+        second: predictions of the second trial's seeds.
+        utterances: the `conversation` and the `label` of each utterance.
+        score: the score; if lower is better, its sign is reversed. McNemar's test is of accuracy.
     """
     if score == "accuracy":
         return claims.compare(task, first, second, utterances)
@@ -143,7 +143,7 @@ def compare_pair(
 def by_conversation(
     task: Task, answers: np.ndarray, utterances: Mapping[str, np.ndarray]
 ) -> np.ndarray:
-    """Returns the tallies [S, V, ...] of answers to each of V conversations."""
+    """Returns the tallies [S, V, ...] of the predictions for each of V conversations."""
     _, which = np.unique(utterances["conversation"], return_inverse=True)
     seeds = []
     for seed in answers:
@@ -155,7 +155,7 @@ def by_conversation(
 
 
 def _check(first: Run, run: Run) -> None:
-    """Refuses a trial that was not scored as the first one was."""
+    """Refuses a trial that was not scored in the same way as the first one."""
     as_first = f"as {first.path}"
 
     def differ(what: str, theirs: object, ours: object) -> None:
@@ -190,27 +190,27 @@ def _check_corpus(
     if theirs["sha256"] == ours["sha256"]:
         return
     same, path = f"the {what} of {first.path}", run.results["corpus"]["path"]
-    for one, content in ((first, theirs), (run, ours)):
+    for trial, content in ((first, theirs), (run, ours)):
         if "utterances" not in content:
             found = f"of an earlier version, which does not tell whether this is {same}"
-            raise InputError(one.path, found, "a trial of this version")
+            raise InputError(trial.path, found, "a trial of this version")
     if theirs["utterances"] != ours["utterances"]:
         raise InputError(run.path, f"another {what} ({path})", same)
 
 
 def _notes(names: Sequence[str], runs: Sequence[Run]) -> list[str]:
-    """What else differs than the tables show: features under one name that are not the same."""
+    """Returns notes on features that differ between trials although they have the same name."""
     first, notes = runs[0].corpus.get("modalities", {}), []
     for name, run in zip(names[1:], runs[1:], strict=True):
-        own = run.corpus.get("modalities", {})
-        others = [m for m in first if own.get(m, first[m]) != first[m]]
+        digests = run.corpus.get("modalities", {})
+        others = [m for m in first if digests.get(m, first[m]) != first[m]]
         if others:
             notes.append(f"{name} has other features of {', '.join(others)} than {names[0]}.")
     return notes
 
 
 def _equal(first: np.ndarray, second: np.ndarray) -> bool:
-    """Whether all entries are the same; in place of a label there may be NaN."""
+    """Returns whether all entries are equal; labels may be NaN."""
     return np.array_equal(first, second, equal_nan=first.dtype.kind == "f" == second.dtype.kind)
 
 
@@ -219,7 +219,7 @@ def _among(path: pathlib.Path, paths: Sequence[pathlib.Path]) -> bool:
 
 
 def distinct(paths: Sequence[pathlib.Path]) -> list[str]:
-    """Returns the ends of some paths, as long as it takes to tell them apart; the paths all differ.
+    """Returns the shortest ends of the paths that distinguish them; the paths must differ.
 
     Examples:
         >>> distinct([pathlib.Path("runs/a/systems/mman"), pathlib.Path("runs/clstm_lf")])

@@ -36,29 +36,30 @@ def run(
     cache: str = "",
     command: str = "",
 ) -> dict[str, Any]:
-    """Trains a system on each corpus, a trial in `workdir/trained/NAME`, and tests it on each.
+    """Trains a system on each corpus, in `workdir/trained/NAME`, and tests it on all of them.
 
-    On its own corpus a trial is scored as usual. Its model predicts the others' test parts (see
-    `cross_corpus.test_part`), as it would in a trial with `data.test`; it is not trained again.
+    A trial is scored as usual on its own corpus. On the test parts of the others (see
+    `cross_corpus.test_part`) its model is scored as in a trial with `data.test`, not retrained.
 
     Args:
-        config: of the system; `data.label_map` holds for all corpora, and `data.scale` for the
-            others.
-        paths: of the corpora.
-        workdir: gets the trials; what is there already is not trained again.
-        progress: where progress is shown.
-        processes: how many trials run side by side.
+        config: config of the system. `data.label_map` applies to all corpora, and `data.scale` to
+            the test corpora.
+        paths: paths of the corpora.
+        workdir: gets the trials; finished trials are not repeated.
+        progress: receives the progress.
+        processes: number of trials that run in parallel.
         cache: folder of compiled programs for these processes, or empty.
-        command: how to do it again.
+        command: command that repeats the study.
 
     Returns:
-        Scores by `cells`, each of a corpus `trained` on and one `tested` on.
+        The scores, by `cells` of a corpus `trained` on and a corpus `tested` on.
 
     Raises:
-        InputError: a corpus, the config, or two corpora that do not match; nothing is written then.
+        InputError: a corpus or the config cannot be used, or two corpora do not match; in this case
+            nothing is written.
     """
     configs = _configs(config, paths)
-    trials = {name: prepare_trial(own) for name, own in configs.items()}
+    trials = {name: prepare_trial(settings) for name, settings in configs.items()}
     corpora = {name: trial.parts.corpus for name, trial in trials.items()}
     for name, trial in trials.items():
         _check(trial)
@@ -67,7 +68,10 @@ def run(
             for notice in split.notices:
                 progress.notice(f"{name}, tested on {other}: {notice}")
     folders = {name: workdir / "trained" / name for name in configs}
-    todo = [jobs.Job(f"trained on {name}", own, folders[name]) for name, own in configs.items()]
+    todo = [
+        jobs.Job(f"trained on {name}", settings, folders[name])
+        for name, settings in configs.items()
+    ]
     jobs.run(todo, progress, processes, cache)
     stored = {name: read_results(folder / "results.json") for name, folder in folders.items()}
     cells = []
@@ -102,7 +106,7 @@ def _configs(config: ConfigDict, paths: Sequence[pathlib.Path]) -> dict[str, Con
             raise InputError("corpora", f"{path} twice", "each corpus once")
     for field in ("path", "test", "folds", "fold", "split"):
         if config.data[field]:
-            found = f"{config.data[field]!r} beside several corpora"
+            found = f"{config.data[field]!r} together with several corpora"
             raise InputError(f"config.data.{field}", found, "none: each has its own")
     scale = config.data.scale
     if scale not in (None, EACH):
@@ -122,7 +126,7 @@ def _configs(config: ConfigDict, paths: Sequence[pathlib.Path]) -> dict[str, Con
 
 def _check(trial: Trial) -> None:
     if not trial.tasks[0].has_probabilities or not trial.parts.cells.vectors:
-        found = "numbers to answer, or words as cells"
+        found = "numbers to predict, or words as cells"
         raise InputError("config.data", found, "labels of utterances")
     if len(trial.tasks) > 1:
         found = f"{trial.protocol!r}, of {len(trial.tasks)} tasks"

@@ -1,4 +1,4 @@
-"""A finished trial as comparisons read it, whole or on every fold."""
+"""Finished trials, on one split or on all folds, with their predictions for comparisons."""
 
 import dataclasses
 import pathlib
@@ -20,16 +20,16 @@ _SPLIT = {"split": "", "folds": ""}
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Run:
-    """A finished trial, or one on every fold.
+    """A finished trial on one split or on all folds.
 
     Attributes:
-        path: of its folder, as it was given.
-        results: what `pooled.read` gives.
-        corpus: what its `corpus.json` holds.
-        split: how its corpus was split, and into parts of which sizes.
+        path: path of its folder, as it was given.
+        results: the results, see `pooled.read`.
+        corpus: content of its `corpus.json`.
+        split: description of the split, with the sizes of its parts.
         tasks: by name the answers [S, N] and the `conversation`, `position` and `label` [N] of the
-            utterances, these in one order for all trials; of T targets answers and labels have a
-            last axis T, and a label is NaN where it is not rated.
+            utterances, which all trials have in the same order. With T targets, answers and labels
+            have a last axis T, and a missing rating is NaN.
     """
 
     path: pathlib.Path
@@ -47,7 +47,7 @@ class Run:
         }
 
     def about(self, name: str) -> dict[str, Any]:
-        """What a comparison tells of the trial, under a name."""
+        """Describes the trial for a comparison, under a name."""
         tasks = self.results["tasks"]
         return {
             "name": name,
@@ -55,7 +55,7 @@ class Run:
             "system": self.results["system"],
             "modalities": list(self.results["corpus"]["dimensions"]),
             "scaled": self.results["corpus"].get("test", {}).get("scaled"),
-            "seeds": {task: found["seeds"] for task, found in tasks.items()},
+            "seeds": {task: scores["seeds"] for task, scores in tasks.items()},
             "revision": self.results.get("revision"),
             "test": {
                 name: {
@@ -67,29 +67,29 @@ class Run:
 
 
 def read(path: pathlib.Path) -> Run:
-    """A finished trial, or one on every fold, with its answers.
+    """Reads a finished trial, on one split or on all folds, with its predictions.
 
     Raises:
-        InputError: it is not finished, or lacks what a comparison needs.
+        InputError: it is not finished, or lacks data that a comparison needs.
     """
     folders = _folders(path)
-    for one in folders.values():
-        if not (one / analysis.NAME).is_file():
-            raise InputError(one, f"no {analysis.NAME}, as of an earlier version", _ANSWERS)
+    for trial in folders.values():
+        if not (trial / analysis.NAME).is_file():
+            raise InputError(trial, f"no {analysis.NAME}, as of an earlier version", _ANSWERS)
     try:
         results = pooled.read(folders)
         tasks = {name: _answers(task) for name, task in results["tasks"].items()}
         parts = {
-            part: {what: size[what] for what in ("conversations", "utterances")}
-            for part, size in results["corpus"]["parts"].items()
+            part: {unit: sizes[unit] for unit in ("conversations", "utterances")}
+            for part, sizes in results["corpus"]["parts"].items()
         }
-        data = [read_json(one / "config.json")["data"] for one in folders.values()]
+        data = [read_json(trial / "config.json")["data"] for trial in folders.values()]
         split = {name: data[0].get(name, default) for name, default in _SPLIT.items()}
-        split |= {"fold": sorted(one.get("fold", "") for one in data)}
+        split |= {"fold": sorted(fields.get("fold", "") for fields in data)}
         split |= {"sentence": results["corpus"]["split"], "parts": parts}
         corpus = read_json(next(iter(folders.values())) / folder.CORPUS)
         run = Run(path, results, _digests(corpus), split, tasks)
-        run.about(path.name)  # all of it is there
+        run.about(path.name)  # raises an error if a field is missing
     except InputError:
         raise
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
@@ -99,15 +99,15 @@ def read(path: pathlib.Path) -> Run:
 
 
 def _folders(path: pathlib.Path) -> dict[str, pathlib.Path]:
-    """The folder of a trial, or of each of its folds."""
+    """Returns the folder of a trial, or of each of its folds by the fold's name."""
     study = path.parent.parent
-    folds = sorted((study / "folds").glob(f"*/{path.parent.name}/{path.name}"))
-    if not path.is_dir() and folds:
-        whole = [one / path.parent.name / path.name for one in (study / "folds").iterdir()]
-        for one in whole:
-            if not (one / "results.json").is_file():
-                raise InputError(one, "not finished", _FINISHED)
-        return {one.parent.parent.name: one for one in folds}
+    trials = sorted((study / "folds").glob(f"*/{path.parent.name}/{path.name}"))
+    if not path.is_dir() and trials:
+        for fold in (study / "folds").iterdir():
+            trial = fold / path.parent.name / path.name
+            if not (trial / "results.json").is_file():
+                raise InputError(trial, "not finished", _FINISHED)
+        return {trial.parent.parent.name: trial for trial in trials}
     if not (path / "results.json").is_file():
         begun = (path / "config.json").is_file()
         problem = "not finished: the command that began it resumes it" if begun else "no trial"
@@ -116,13 +116,15 @@ def _folders(path: pathlib.Path) -> dict[str, pathlib.Path]:
         raise InputError(path, "a study of several systems", f"its trials, {path}/systems/NAME")
     if not (path / "folds").is_dir() or (path / analysis.NAME).is_file():
         return {"": path}
-    return {one.name: one for one in sorted((path / "folds").iterdir()) if one.is_dir()}
+    return {fold.name: fold for fold in sorted((path / "folds").iterdir()) if fold.is_dir()}
 
 
 def _digests(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What `corpus.json` holds, of the form that it must have."""
-    for one in (content, content.get("test") or content):
-        if not isinstance(one["sha256"], str) or not isinstance(one.get("modalities", {}), dict):
+    """Returns the content of `corpus.json`, after checking its form."""
+    for corpus in (content, content.get("test") or content):
+        if not isinstance(corpus["sha256"], str) or not isinstance(
+            corpus.get("modalities", {}), dict
+        ):
             raise ValueError(f"{folder.CORPUS} holds no digests")
     return content
 

@@ -1,4 +1,4 @@
-"""Folds of a corpus: trials on each of them, and systems trained inside a training part."""
+"""Trials on the folds of a corpus, and training on folds inside a training part."""
 
 import dataclasses
 import json
@@ -53,7 +53,7 @@ def check(config: ConfigDict) -> None:
     """Refuses folds in several processes of one run.
 
     Raises:
-        InputError: these are asked for.
+        InputError: the config asks for all folds and for several processes.
     """
     if several(config) and config.distributed:
         expected = "one machine, or one fold (config.data.fold)"
@@ -64,7 +64,7 @@ def fold_configs(config: ConfigDict, corpus: Corpus) -> dict[str, ConfigDict]:
     """Returns the config of each fold by its name; without folds, the config itself by "".
 
     Raises:
-        InputError: folds that the corpus does not have, or that cannot be trained or scored.
+        InputError: the corpus has no such folds, or they cannot be trained or scored.
     """
     if not several(config):
         return {"": config}
@@ -74,13 +74,13 @@ def fold_configs(config: ConfigDict, corpus: Corpus) -> dict[str, ConfigDict]:
     splits = folds.folds(corpus, config.data.folds)
     check_folds(corpus, splits, tasks_of(config, corpus))
     by_fold = {fold.name: configs.copy(config) for fold in splits}
-    for name, own in by_fold.items():
-        own.data.fold = name
+    for name, fold_config in by_fold.items():
+        fold_config.data.fold = name
     return by_fold
 
 
 def fold_folders(workdir: pathlib.Path, names: list[str]) -> dict[str, pathlib.Path]:
-    """Returns the folder of each fold: its name, or its number if that cannot name a folder."""
+    """Returns the folder of each fold: its name, or its number if the name is no valid one."""
     if names == [""]:
         return {"": workdir}
     return {
@@ -97,18 +97,18 @@ def run(
     cache: str = "",
     board_names: Sequence[str] = (),
 ) -> None:
-    """Trains a system on every fold and writes the pooled `results.json`, or resumes that.
+    """Trains a system on every fold and writes the pooled `results.json`, or resumes this.
 
     Args:
-        config: of the system; `data.folds` says which folds.
-        workdir: gets a trial a fold under `folds`, `confusion.png` and `results.json`.
-        progress: where progress is shown.
-        processes: how many folds are trained side by side.
+        config: config of the system; `data.folds` names the folds.
+        workdir: gets a trial per fold in `folds`, `confusion.png` and `results.json`.
+        progress: receives the progress.
+        processes: number of folds that are trained in parallel.
         cache: folder of compiled programs for these processes, or empty.
-        board_names: the boards where each fold's curves go, too.
+        board_names: boards that also show the curves of each fold.
 
     Raises:
-        InputError: if the config, its corpus or its folds cannot be used; nothing is written then.
+        InputError: the config, its corpus or its folds cannot be used; nothing is written.
     """
     check(config)
     configs.check(config)
@@ -119,12 +119,12 @@ def run(
         return
     corpus = load_corpus(config.data)
     by_fold = fold_configs(config, corpus)
-    prepare_trial(next(iter(by_fold.values())))  # checks all that folds have in common
+    prepare_trial(next(iter(by_fold.values())))  # checks the settings that all folds share
     folder.claim(workdir, stored_config, corpus)
     folders = fold_folders(workdir, list(by_fold))
     todo = [
-        jobs.Job(f"fold {name}", own, folders[name], board_names=board_names)
-        for name, own in by_fold.items()
+        jobs.Job(f"fold {name}", fold_config, folders[name], board_names=board_names)
+        for name, fold_config in by_fold.items()
     ]
     jobs.run(todo, progress, processes, cache)
     summary = pooled.results_of(pooled.read(folders))
@@ -141,17 +141,18 @@ class Trained(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Inner:
-    """A corpus's training part, each group of whose conversations is held out in one fold.
+    """A corpus's training part, divided into folds by groups of conversations.
 
-    The rows of all folds have equal shapes, so that they share programs.
+    Each group is the validation part of one fold, and the other groups are its training part. The
+    rows of all folds have equal shapes, so that they share programs.
 
     Attributes:
-        modalities: of the corpus, in order.
-        task: what is learnt.
-        about: sentences for people.
+        modalities: modalities of the corpus, in order.
+        task: the task to learn.
+        about: descriptions of the folds for the user.
         folds: names of the groups.
-        parts: of each fold; the group validates, all others train.
-        labels: of each fold, by part.
+        parts: the parts of each fold.
+        labels: the labels of each fold, by part.
     """
 
     modalities: tuple[str, ...]
@@ -165,7 +166,7 @@ class Inner:
         """Returns the heads of each stage of a config's system, in order.
 
         Raises:
-            InputError: the system is no network, or cannot be built.
+            InputError: the system is not a network, or cannot be built.
         """
         system = build(configs.network(config), self.modalities, len(self.task.classes))
         check_network("sweep", system)
@@ -173,18 +174,18 @@ class Inner:
 
 
 def prepare_inner(config: ConfigDict, by: str) -> Inner:
-    """Reads a config's corpus, and divides its training part; no other part is read.
+    """Reads a config's corpus and divides its training part; the other parts are not used.
 
     Args:
-        config: of a trial.
-        by: as of `folds.inner`.
+        config: the config of a trial.
+        by: the groups, see `folds.inner`.
 
     Raises:
-        InputError: something cannot be used.
+        InputError: the config or its corpus cannot be used.
     """
     configs.check(config)
     if config.data.folds and not config.data.fold:
-        found = f"{config.data.folds!r}: what one fold tests, the others train on"
+        found = f"{config.data.folds!r}, whose folds train on each other's test parts"
         raise InputError("config.data.folds", found, "config.data.fold, too: a sweep for each fold")
     corpus = load_corpus(config.data)
     tasks = tasks_of(config, corpus)
@@ -207,10 +208,10 @@ def prepare_inner(config: ConfigDict, by: str) -> Inner:
 
 
 class Candidate:
-    """A system with some settings, to be trained on any of the folds.
+    """A system with the settings of a trial of the search, to be trained on any of the folds.
 
     Attributes:
-        stages: names of the stages that it trains.
+        stages: names of the stages to train.
         system: the network.
     """
 
@@ -226,13 +227,13 @@ class Candidate:
 
         Args:
             inner: the training part.
-            config: of a trial; its seeds are not used.
+            config: the config of a trial; its seeds are not used.
             seeds: S seeds.
-            progress: where progress is shown.
+            progress: receives the progress.
             until: the last stage to train; None: the system's last.
 
         Raises:
-            InputError: it cannot be built.
+            InputError: the network cannot be built.
         """
         self._inner, self._progress = inner, progress
         self._seeds = list(seeds)
@@ -242,7 +243,7 @@ class Candidate:
         check_network("a search", trainer.system)
         self._trainer = cast(Trainer, trainer)
         self.stages, self.system = self._trainer.stages, self._trainer.system
-        self._trainer.release()  # several may be made before any of them trains
+        self._trainer.release()  # many candidates may be built before the first one trains
         runs = len(self._seeds) * len(inner.parts)
         self._small = is_small(self._trainer, inner.parts[0].rows, runs)
         with parallel.compiling(quickly=self._small):
@@ -255,9 +256,9 @@ class Candidate:
         """Trains all stages, or those after the trained ones; returns the last snapshot.
 
         Args:
-            fold: its number.
-            name: for the progress.
-            before: the trained earlier stages on this fold; None: they are trained, too.
+            fold: number of the fold.
+            name: name that the progress shows.
+            before: the trained earlier stages on this fold; None: all stages are trained.
         """
         trainer, parts, start = self._trainer, self._inner.parts[fold], None
         trainer.put(parts.rows)
@@ -277,15 +278,15 @@ class Candidate:
         return snapshot
 
     def trained(self, snapshot: Snapshot) -> Trained:
-        """Returns what the next stage needs of a last snapshot, in the host's memory."""
+        """Returns the parts of a last snapshot that the next stage needs, in host memory."""
         return Trained(jax.tree.map(np.asarray, snapshot.state.best), dict(snapshot.finished))
 
     def losses(self, fold: int, snapshot: Snapshot) -> dict[str, np.ndarray]:
         """Computes each head's loss [S] on the holdout group; infinite for a seed that failed.
 
-        The loss of classes is cross-entropy in nats, whatever weighs classes or smooths labels in
-        training, with the logits divided by the temperature with the lowest loss: trained models
-        are calibrated, so that a network's own confidence says nothing about their predictions.
+        The loss of classes is cross-entropy in nats, without class weights and label smoothing. The
+        logits are divided by the temperature with the lowest loss, because trained models are
+        calibrated, so that the confidence of the bare network does not matter.
         """
         rows = self._inner.parts[fold].rows["valid"]
         inputs = rows.inputs._replace(features=jax.tree.map(np.asarray, rows.features))
@@ -310,10 +311,10 @@ def _scoring(system: System, objective: Objective) -> Callable[..., dict[str, An
         return objective.valid_losses(tally[None], summed[None]).min()
 
     def score(params, inputs, labels, reference):
-        def one(params):
+        def score_seed(params):
             logits, _ = system.apply({"params": params}, inputs)
             return {head: calibrated(logits[head], labels, reference) for head in heads}
 
-        return jax.lax.map(one, params)
+        return jax.lax.map(score_seed, params)
 
     return score

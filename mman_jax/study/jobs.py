@@ -1,4 +1,4 @@
-"""Trials of a study, run one after the other or side by side in processes."""
+"""Trials of a study, run one after another or in parallel processes."""
 
 import concurrent.futures
 import dataclasses
@@ -29,7 +29,7 @@ _SAVE_PATIENCE = 60.0
 """Seconds for a trial to save its work."""
 
 _INTERVAL = 0.5
-"""Seconds between two looks at the trials that run."""
+"""Seconds between two checks of the running trials."""
 
 _reports: Any = None  # in a worker process: the queue by which it reports its progress
 
@@ -39,12 +39,12 @@ class Job:
     """A trial to run.
 
     Attributes:
-        name: for the progress.
-        config: of the trial.
-        folder: of the trial.
-        towers: the folders of the trials of the towers that it fuses; none: it trains its own.
-        analyse: whether its attention and missing modalities are analysed.
-        board_names: the boards where its learning curves go, too.
+        name: name that the progress shows.
+        config: config of the trial.
+        folder: folder of the trial.
+        towers: folders of the trials that train its towers; empty: the trial trains them itself.
+        analyse: whether to analyse attention and missing modalities.
+        board_names: boards that also show its learning curves.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Job:
         """Runs the trial, or resumes it.
 
         Raises:
-            InputError: as `runner.run`; or another process works in its folder.
+            InputError: see `runner.run`; or another process works in its folder.
         """
         with alone(self.folder, patience=_LOCK_PATIENCE):
             runner.run(
@@ -75,10 +75,10 @@ def run(jobs: Sequence[Job], progress: Progress, processes: int, cache: str) -> 
     """Runs all jobs, each after the towers that it fuses.
 
     Args:
-        jobs: the more urgent one first.
-        progress: where progress is shown.
-        processes: how many jobs run side by side; they run in this process if it is 1, or if no
-            processes can be started here.
+        jobs: jobs in order of urgency.
+        progress: receives the progress.
+        processes: number of jobs that run in parallel. With 1, or if no processes can be started,
+            they run in this process.
         cache: folder of compiled programs, or empty.
     """
     waiting = [job for job in jobs if not job.done]
@@ -107,7 +107,7 @@ def run(jobs: Sequence[Job], progress: Progress, processes: int, cache: str) -> 
 
 
 def default_processes() -> int:
-    """Returns a process for each CPU core, up to four; on accelerators, one for all."""
+    """Returns one process per CPU core, up to four; on accelerators, one."""
     if jax.default_backend() != "cpu":
         return 1
     affinity = hasattr(os, "sched_getaffinity")
@@ -127,20 +127,20 @@ def _watch(
     reports: Any,
     processes: int,
 ) -> None:
-    """Submits jobs to worker processes until all are done, and shows how far they are."""
+    """Submits jobs to worker processes until all are done, and reports their progress."""
     total, done, printed = len(waiting), 0, time.monotonic()
     running: dict[concurrent.futures.Future[None], Job] = {}
     epochs: dict[str, str] = {}
     notices: set[str] = set()
     while waiting or running:
-        Preemption.check()  # before anything is given to processes that were asked to end, too
+        Preemption.check()  # a signal to end also reaches the workers: submit nothing more
         ready = _ready(waiting, [*waiting, *running.values()])
         for job in ready[: processes - len(running)]:
             waiting.remove(job)
             running[executor.submit(_run, job)] = job
         first = concurrent.futures.FIRST_COMPLETED
         ended, _ = concurrent.futures.wait(running, _INTERVAL, first)
-        Preemption.check()  # a worker that was asked to end, too, may have gone already
+        Preemption.check()  # the workers may have ended at the same signal
         for future in ended:
             job = running.pop(future)
             future.result()

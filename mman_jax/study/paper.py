@@ -1,4 +1,4 @@
-"""The paper command: every system on one corpus, trained, compared and reported."""
+"""The study of the paper command: all systems trained, compared and reported on one corpus."""
 
 import json
 import pathlib
@@ -36,19 +36,20 @@ def run(
     """Trains all systems and writes the report.
 
     Args:
-        config: MMAN's; what it changes of `recipes` is changed in every system that has it.
-        workdir: gets `report.html`, `report.md`, `results.json`, `figures`, and a trial's folder of
-            every system and tower: `systems/NAME`, `towers/NAME`, of folds in `folds/FOLD` each.
-        progress: where progress is shown.
-        processes: how many of these trials run side by side.
+        config: MMAN's config; its changes of `recipes` also apply to the other systems.
+        workdir: gets `report.html`, `report.md`, `results.json`, `figures`, and the trials of all
+            systems and towers: `systems/NAME` and `towers/NAME`, with folds in each `folds/FOLD`.
+        progress: receives the progress.
+        processes: number of trials that run in parallel.
         cache: folder of compiled programs for these processes, or empty.
-        command: how to do it again, for the report.
-        names: of the systems to train; none: all that can be, except those trained only by name.
-        seeds: numbers of seeds by the system's name, for systems with fewer than all.
+        command: command that repeats the study, for the report.
+        names: systems to train; empty: all, except those that are trained only by name.
+        seeds: numbers of seeds by the system's name, for systems with fewer seeds.
         recipes: the config of each system of the paper by its name.
 
     Raises:
-        InputError: the config, its corpus or a name cannot be used; nothing is written then.
+        InputError: the config, its corpus or a name cannot be used; in this case nothing is
+            written.
     """
     if config.distributed:
         raise InputError("config.distributed", repr(config.distributed), "one process")
@@ -67,7 +68,7 @@ def run(
     cells = load_cells(config, corpus)
     modalities = [name for name in corpus.dims if name in cells.dims]
     if card := cells.card():
-        # Named, so that a tower of one modality reads the words that the others read.
+        # With an explicit pivot, towers of one modality read the same words as the others.
         config.data.pivot = card["pivot"]
     for name in names:
         if ":" in name:
@@ -104,7 +105,7 @@ def run(
 
 
 def _choose(systems: Sequence[plan.System], names: Sequence[str]) -> list[plan.System]:
-    """Returns the systems of these names, in their order; without names, all but those by name.
+    """Returns the named systems; without names, all except those that are trained only by name.
 
     Raises:
         InputError: an unknown name.
@@ -120,13 +121,13 @@ def _set_seeds(systems: Sequence[plan.System], seeds: Mapping[str, int]) -> None
     """Gives some systems fewer seeds.
 
     Raises:
-        InputError: a system that shares towers, or a number of seeds that cannot be.
+        InputError: a system shares towers, or the number of seeds is out of range.
     """
     known = {s.name: s for s in systems if s.trained_apart}
     for name, count in seeds.items():
         if name not in known:
             raise InputError(f"seeds_of={name}", "not of a cited system", nearest(name, known))
-        own = known[name].config
-        if not 1 <= count <= own.seeds:
-            raise InputError(f"seeds_of={name}", str(count), f"1 to {own.seeds}, of all")
-        own.seeds = count
+        config = known[name].config
+        if not 1 <= count <= config.seeds:
+            raise InputError(f"seeds_of={name}", str(count), f"1 to {config.seeds}, of all")
+        config.seeds = count

@@ -1,4 +1,4 @@
-"""The plan of the paper command: its systems, the towers that they share, and their trials."""
+"""Systems of the paper command, the towers that they share, and their trials."""
 
 import dataclasses
 import hashlib
@@ -30,7 +30,7 @@ from mman_jax.training.programs import ANSWERS
 from mman_jax.trial.config import change, changes, copy, derive, network
 
 Folders = dict[str, list[dict[str, pathlib.Path]]]
-"""For each system the folder of its trial in each fold, followed by those of its towers."""
+"""For each system the folders of its trial, then of each tower's, by the fold's name."""
 
 PAPER, CITED, ABLATION = "paper", "cited", "ablation"
 
@@ -50,16 +50,16 @@ _ABLATIONS = {
 
 @dataclasses.dataclass(frozen=True)
 class System:
-    """One row of the report.
+    """A system of the report.
 
     Attributes:
-        name: that of its config.
-        title: as the paper writes it.
+        name: name of its config.
+        title: title in the paper.
         group: `paper`, `cited` or `ablation`.
-        baseline: the system that an ablation is compared with; None for all others.
-        about: one line.
-        config: the whole config.
-        by_name: whether it is trained only if it is asked for by name.
+        baseline: the system that an ablation is compared with; None for other groups.
+        about: one-line description.
+        config: the full config.
+        by_name: whether it is trained only if the user names it.
     """
 
     name: str
@@ -72,12 +72,12 @@ class System:
 
     @property
     def trained_apart(self) -> bool:
-        """Whether nothing of it is shared: no cited system has towers that another one has."""
+        """Whether it shares no towers with another system."""
         return self.group == CITED
 
     @property
     def alone(self) -> bool:
-        """Whether one tower is the whole system."""
+        """Whether it consists of a single tower."""
         return "fusion" not in self.config.network
 
     def on_data_of(self, recipe: ConfigDict) -> "System":
@@ -93,7 +93,7 @@ def systems(recipes: Recipes, modalities: Sequence[str]) -> list[System]:
     Args:
         recipes: the config of each system of the paper by its name, with the corpus, the protocol
             and the seeds.
-        modalities: of the corpus, in order.
+        modalities: modalities of the corpus, in order.
     """
     rows = [
         System(name, paper.title, PAPER, None, paper.about, recipes(name))
@@ -101,8 +101,7 @@ def systems(recipes: Recipes, modalities: Sequence[str]) -> list[System]:
     ]
     for title, (module, about, baseline) in _ABLATIONS.items():
         config = module.variant(recipes)
-        # Out of fold trains every tower three times more.
-        slow = module is out_of_fold
+        slow = module is out_of_fold  # it trains every tower three more times
         rows.append(System(config.name, title, ABLATION, baseline, about, config, slow))
     for modality in modalities if len(modalities) > 2 else ():
         config = recipes(NAME)
@@ -116,16 +115,16 @@ def systems(recipes: Recipes, modalities: Sequence[str]) -> list[System]:
 def cited_systems(
     config: ConfigDict, modalities: Sequence[str], classes: int
 ) -> tuple[list[System], dict[str, str]]:
-    """Returns the published systems, and those of the user in use (see `systems.use`).
+    """Returns the published systems, and the user's systems (see `systems.use`).
 
     Args:
-        config: MMAN's, with the corpus, the protocol and the seeds.
-        modalities: of the corpus, in order.
+        config: MMAN's config, with the corpus, the protocol and the seeds.
+        modalities: modalities of the corpus, in order.
         classes: C.
 
     Returns:
-        The systems that can be trained here, the largest first since it takes longest; and by the
-        others' names why they cannot.
+        The systems that can be trained, the largest first because it takes longest; and by the
+        names of the other systems, the reason why they cannot be trained.
     """
     rows, impossible = [], {}
     for name, kind in SYSTEMS.items():
@@ -133,33 +132,33 @@ def cited_systems(
         if paper is None and ":" not in name:
             continue
         paper = paper or Citation(kind.__name__, (inspect.getdoc(kind) or "").partition("\n")[0])
-        own = derive(config, name)
+        system_config = derive(config, name)
         try:
-            system = build(network(own), modalities, classes)
-            system.check_data(_labels(own), own.data.cells)
+            system = build(network(system_config), modalities, classes)
+            system.check_data(_labels(system_config), system_config.data.cells)
             system.check_installed()
         except InputError as error:
             impossible[name] = str(error)
             continue
-        row = System(name, paper.title, CITED, None, paper.about, own)
+        row = System(name, paper.title, CITED, None, paper.about, system_config)
         rows.append((_size(system, modalities), row))
     return [row for _, row in sorted(rows, key=lambda pair: -pair[0])], impossible
 
 
 def one_against_rest() -> set[str]:
-    """Returns the systems whose publications tell each class from the rest."""
+    """Returns the systems that were published with one-vs-rest tasks."""
     return {
         name for name, kind in SYSTEMS.items() if kind.paper and "binary4" in kind.paper.published
     }
 
 
 def recipe_of(name: str, config: ConfigDict, recipes: Recipes) -> ConfigDict:
-    """Returns the config of a system of the paper with what MMAN's config changes.
+    """Returns the config of a system of the paper, with the changes of MMAN's config.
 
     Args:
-        name: of the system.
-        config: MMAN's.
-        recipes: the configs before these changes.
+        name: name of the system.
+        config: MMAN's config.
+        recipes: the configs without these changes.
     """
     changed = changes(recipes(NAME), config)
     settings = {k: v for k, v in changed.items() if k.startswith(("network.", "train."))}
@@ -172,13 +171,13 @@ def recipe_of(name: str, config: ConfigDict, recipes: Recipes) -> ConfigDict:
 
 
 def towers(system: ConfigDict, modalities: Sequence[str]) -> dict[str, ConfigDict]:
-    """Returns the config by which each tower of a system is trained alone, by the tower's name.
+    """Returns the configs that train each tower of a system alone, by the tower's name.
 
-    Equal towers of several systems get equal configs, so that `key` finds them.
+    Equal towers of several systems get equal configs, and so the same `key`.
 
     Args:
         system: the config of the full system.
-        modalities: of the corpus, in order.
+        modalities: modalities of the corpus, in order.
     """
     names = [name for name in system.data.modalities.split(",") if name] or list(modalities)
     network = system.network
@@ -195,7 +194,7 @@ def towers(system: ConfigDict, modalities: Sequence[str]) -> dict[str, ConfigDic
 
 
 def key(name: str, config: ConfigDict) -> str:
-    """Returns a name that tells a tower from every other one."""
+    """Returns a unique name of a tower and its config."""
     digest = hashlib.sha256(config.to_json(sort_keys=True).encode()).hexdigest()
     return f"{name}-{digest[:8]}"
 
@@ -210,11 +209,11 @@ def plan_jobs(
     """Plans the trials of every fold.
 
     Args:
-        systems: to train.
+        systems: systems to train.
         configs: MMAN's config in each fold, by the fold's name.
-        modalities: of the corpus, in order.
-        workdir: of the study.
-        subfolder: in each fold's folder.
+        modalities: modalities of the corpus, in order.
+        workdir: folder of the study.
+        subfolder: subfolder for the trials in each fold's folder.
     """
     jobs: list[Job] = []
     folders: Folders = {}
@@ -232,9 +231,9 @@ def plan_jobs(
 def _plan_fold(
     systems: Sequence[System], modalities: Sequence[str], workdir: pathlib.Path, fold: str
 ) -> tuple[list[Job], dict[str, list[pathlib.Path]]]:
-    """Plans the trials of a fold, and returns each system's folder followed by its towers'.
+    """Plans the trials of a fold; returns the folders of each system and then of its towers.
 
-    A tower that is one of the systems by itself is trained as that, and once.
+    A tower that is also a system of its own is trained once, in that system's folder.
     """
     prefix = f"{fold}: " if fold else ""
     folders = {system.name: [workdir / "systems" / system.name] for system in systems}
@@ -263,9 +262,9 @@ def _plan_fold(
             trained[name] = tower_jobs[digest].folder
         folders[system.name] += trained.values()
         fusions.append(job(system, trained))
-    # What takes longest starts first, so that no process is left with it at the end: the cited
-    # systems in their order; a fusion that also trains its towers; then the towers that it waits
-    # for, attention before the others.
+    # The longest jobs start first, so that the processes end at about the same time: cited systems
+    # in their order, fusions that also train towers, then the towers that these wait for, with
+    # attention before the others.
     slow = [job for job in fusions if _trains_towers(job.config)]
     fast = [job for job in fusions if not _trains_towers(job.config)]
     urgent = {folder for job in slow for folder in job.towers.values()}
@@ -277,7 +276,7 @@ def _plan_fold(
 
 
 def _trains_towers(config: ConfigDict) -> bool:
-    """Returns whether the fusion's stage trains towers, too: with it, or again on fewer rows."""
+    """Returns whether the fusion's stage also trains towers: jointly, or again on fewer rows."""
     fusion = config.train.fusion
     trained = any(trains and re.match(r"towers|\.\*", rule) for rule, trains in fusion.rules)
     return trained or fusion.answers != ANSWERS[0]
@@ -293,13 +292,13 @@ def _tower(system: ConfigDict, tower: str, network: dict[str, Any]) -> ConfigDic
 
 
 def _labels(config: ConfigDict) -> str:
-    """Returns the kind of labels that a config trains on, as of `BaseSystem.label_kinds`."""
+    """Returns the kind of labels that a config trains on, see `BaseSystem.label_kinds`."""
     if config.data.target and not config.data.classes:
         return "numbers"
     return "votes" if config.train.labels == "votes" else "classes"
 
 
 def _size(system: BaseSystem, modalities: Sequence[str]) -> int:
-    """Returns the parameters of a network, at sizes that do for a comparison; otherwise 0."""
+    """Returns the number of parameters with 100 features per modality; 0 without a network."""
     shapes = system.parameter_shapes(dict.fromkeys(modalities, 100))
     return sum(leaf.size for leaf in jax.tree.leaves(shapes))

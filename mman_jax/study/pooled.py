@@ -1,4 +1,4 @@
-"""Stored trials, and those of all folds pooled into one, from their tallies, seed by seed."""
+"""Results of stored trials, and of all folds pooled from their tallies, seed by seed."""
 
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,17 +19,17 @@ _SCORED = ("validation", "test")
 
 
 def read(folders: Mapping[str, pathlib.Path]) -> dict[str, Any]:
-    """Results as a trial writes them, of one trial or pooled over its folds.
+    """Reads the results of one trial, or pools those of its folds.
 
     Args:
-        folders: of the trial in each fold by the fold's name; one alone is not pooled.
+        folders: the folder of the trial in each fold, by the fold's name.
 
     Returns:
-        `results.json`'s content with, under `tasks`, every task's scores and what `analysis.json`
-        tells of it.
+        The content of `results.json`, and under `tasks` the scores of every task with the fields of
+        `analysis.json`.
 
     Raises:
-        InputError: damaged files, or no seed that converged in every fold.
+        InputError: a file is damaged, or no seed converged in every fold.
     """
     trials = {name: _read(folder) for name, folder in folders.items()}
     first = next(iter(trials.values()))
@@ -40,22 +40,22 @@ def read(folders: Mapping[str, pathlib.Path]) -> dict[str, Any]:
         for task in first["tasks"]
     }
     scored = {name: _scored(trial) for name, trial in trials.items()}
-    several = list(trials.values())
-    found = first | {"tasks": tasks, "corpus": corpora([trial["corpus"] for trial in several])}
-    found["seconds"] = _sum(trial["seconds"] for trial in several)
+    folds = list(trials.values())
+    results = first | {"tasks": tasks, "corpus": corpora([trial["corpus"] for trial in folds])}
+    results["seconds"] = _sum(trial["seconds"] for trial in folds)
     for name in first:
         if name.startswith("ceiling"):
-            values = [trial[name] for trial in several]
-            found[name] = float(np.average(values, weights=list(scored.values())))
-    return found
+            values = [trial[name] for trial in folds]
+            results[name] = float(np.average(values, weights=list(scored.values())))
+    return results
 
 
 def results_of(found: Scores) -> dict[str, Any]:
-    """The content of `results.json`, from what `read` gave."""
-    told = {"answers", "utterances", "counts", "sizes", "curves", "trainable"}
-    told |= {"attention", "missing", "calibration"}
+    """Returns the content of `results.json`, from the result of `read`."""
+    analyses = {"answers", "utterances", "counts", "sizes", "curves", "trainable"}
+    analyses |= {"attention", "missing", "calibration"}
     tasks = {
-        name: {field: value for field, value in task.items() if field not in told}
+        name: {field: value for field, value in task.items() if field not in analyses}
         for name, task in found["tasks"].items()
     }
     head = {name: value for name, value in found.items() if name != "tasks"}
@@ -63,91 +63,90 @@ def results_of(found: Scores) -> dict[str, Any]:
 
 
 def corpora(folds: Sequence[Scores]) -> dict[str, Any]:
-    """What was read; the parts' sizes are the sums over the folds."""
+    """Describes the corpus; the sizes of its parts are summed over the folds."""
     parts = {part: _sum(corpus["parts"][part] for corpus in folds) for part in _PARTS}
     how = f"{len(folds)} folds, each scored once; sizes of parts are summed over them"
     return dict(folds[0]) | {"split": how, "parts": parts}
 
 
 def _read(folder: pathlib.Path) -> dict[str, Any]:
-    found = read_results(folder / "results.json")
-    told = read_json(folder / analysis.NAME)
-    tasks = found.get("tasks") or {found["protocol"]: found}
+    results = read_results(folder / "results.json")
+    analyses = read_json(folder / analysis.NAME)
+    tasks = results.get("tasks") or {results["protocol"]: results}
     fields = (
         *("classes", "targets", "validation", "test", "test_oracle", "best_epoch", "towers"),
         *("seeds", "failed", "seconds", "ensemble", "before_refit", "groups"),
     )
-    kept = {
-        name: {field: task[field] for field in fields if field in task} | told[name]
+    by_task = {
+        name: {field: task[field] for field in fields if field in task} | analyses[name]
         for name, task in tasks.items()
     }
-    head = {name: value for name, value in found.items() if name not in fields}
-    return head | {"seconds": found["seconds"], "seeds": found["seeds"], "tasks": kept}
+    head = {name: value for name, value in results.items() if name not in fields}
+    return head | {"seconds": results["seconds"], "seeds": results["seeds"], "tasks": by_task}
 
 
 def _task(folds: Mapping[str, Scores]) -> dict[str, Any]:
-    """Returns one task's scores and analysis over the folds."""
-    several = list(folds.values())
-    seeds = [s for s in several[0]["seeds"] if all(s in fold["seeds"] for fold in several)]
+    """Pools one task's scores and analyses over the folds."""
+    trials = list(folds.values())
+    seeds = [s for s in trials[0]["seeds"] if all(s in fold["seeds"] for fold in trials)]
     if not seeds:
         raise InputError(
             "training",
             "every seed failed in one fold or another",
             "training that converges (a smaller learning rate)",
         )
-    # Of each fold the places of the seeds that converged in all.
-    chosen = [[fold["seeds"].index(seed) for seed in seeds] for fold in several]
-    task = from_results(several[0])
+    # The indices in each fold of the seeds that converged in all folds.
+    chosen = [[fold["seeds"].index(seed) for seed in seeds] for fold in trials]
+    task = from_results(trials[0])
 
     def of_head(*path: str) -> dict[str, Any]:
-        folds = [_at(fold, path) for fold in several]
-        tallies = [_at(fold["counts"], path or ("system",)) for fold in several]
+        folds = [_at(fold, path) for fold in trials]
+        tallies = [_at(fold["counts"], path or ("system",)) for fold in trials]
         return _head(task, folds, tallies, chosen)
 
-    answers = [np.asarray(f["answers"])[own] for f, own in zip(several, chosen, strict=True)]
-    ensemble = np.sum([fold["counts"]["ensemble"]["test"] for fold in several], axis=0)
+    answers = [np.asarray(f["answers"])[seed] for f, seed in zip(trials, chosen, strict=True)]
+    ensemble = np.sum([fold["counts"]["ensemble"]["test"] for fold in trials], axis=0)
     pooled = {
         **task.describe(),
         **of_head(),
-        "towers": {name: of_head("towers", name) for name in several[0]["towers"]},
+        "towers": {name: of_head("towers", name) for name in trials[0]["towers"]},
         "ensemble": {"test": task.scores(ensemble)},
         "seeds": seeds,
         "failed": [{"fold": n} | place for n, fold in folds.items() for place in fold["failed"]],
-        "seconds": _sum(fold["seconds"] for fold in several),
+        "seconds": _sum(fold["seconds"] for fold in trials),
         "folds": [
             {"name": name, **{part: fold[part] for part in ("sizes", "validation", "test")}}
             for name, fold in folds.items()
         ],
         "answers": np.concatenate(answers, axis=1).tolist(),
         "utterances": {
-            name: [value for fold in several for value in fold["utterances"][name]]
-            for name in several[0]["utterances"]
+            name: [value for fold in trials for value in fold["utterances"][name]]
+            for name in trials[0]["utterances"]
         },
         "curves": {
-            head: _curves([fold["curves"][head] for fold in several])
-            for head in several[0]["curves"]
+            head: _curves([fold["curves"][head] for fold in trials]) for head in trials[0]["curves"]
         },
-        "trainable": several[0]["trainable"],
+        "trainable": trials[0]["trainable"],
     }
-    if all("before_refit" in fold["counts"] for fold in several):
-        pooled["before_refit"] = _before_refit(task, several, chosen)
+    if all("before_refit" in fold["counts"] for fold in trials):
+        pooled["before_refit"] = _before_refit(task, trials, chosen)
     if task.has_probabilities:
         count = len(task.classes)
         pooled["groups"] = grouped.scores(pooled["answers"], pooled["utterances"], count)
-    if all("calibration" in fold for fold in several):
-        pooled["calibration"] = calibration.pooled([fold["calibration"] for fold in several])
+    if all("calibration" in fold for fold in trials):
+        pooled["calibration"] = calibration.pooled([fold["calibration"] for fold in trials])
         for part in calibration.PARTS:
             pooled[part]["calibration"] = calibration.errors(pooled["calibration"], part)
-    if all("missing" in fold for fold in several):
-        pooled["attention"] = _attention(several)
-        pooled["missing"] = _missing(several, chosen)
+    if all("missing" in fold for fold in trials):
+        pooled["attention"] = _attention(trials)
+        pooled["missing"] = _missing(trials, chosen)
     return pooled
 
 
 def _head(
     task: Task, folds: Sequence[Scores], tallies: Sequence[Scores], chosen: Sequence[list[int]]
 ) -> dict[str, Any]:
-    """Returns the scores of a system or tower over the folds: of summed tallies, by seed."""
+    """Pools the scores of a system or a tower: those of the summed tallies, by seed."""
     scores: dict[str, Any] = {
         part: _part(task, [x[part] for x in tallies], chosen) for part in _SCORED
     }
@@ -165,7 +164,7 @@ def _head(
 
 
 def _part(task: Task, tallies: Sequence[Any], chosen: Sequence[list[int]]) -> dict[str, Any]:
-    """Returns the scores of a part: of the sum of the folds' tallies, by seed, and by fold."""
+    """Computes the scores of a part from the sum of the folds' tallies, by seed and by fold."""
     of_folds = [np.asarray(x)[seeds] for x, seeds in zip(tallies, chosen, strict=True)]
     scores, each = task.scores(np.sum(of_folds, axis=0)), [task.scores(x) for x in of_folds]
     for name, score in scores.items():
@@ -177,7 +176,7 @@ def _part(task: Task, tallies: Sequence[Any], chosen: Sequence[list[int]]) -> di
 def _before_refit(
     task: Task, folds: Sequence[Scores], chosen: Sequence[list[int]]
 ) -> dict[str, Any]:
-    """Returns what `results.tests` does, of the tallies of all folds."""
+    """Computes the scores of `results.tests` from the tallies of all folds."""
     tallies = [fold["counts"]["before_refit"] for fold in folds]
 
     def of_head(*path: str) -> dict[str, Any]:
@@ -188,9 +187,9 @@ def _before_refit(
     }
 
 
-def _sum(several: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Mappings of numbers, or of such mappings, added up entry by entry."""
-    first, *others = list(several)
+def _sum(mappings: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Adds nested mappings of numbers entry by entry."""
+    first, *others = list(mappings)
     return {
         name: _sum(each[name] for each in (first, *others))
         if isinstance(value, Mapping)
@@ -212,12 +211,12 @@ def _at(tree: Any, path: Sequence[str]) -> Any:
 def _averaged(
     spreads: Sequence[Scores], chosen: Sequence[list[int]], weights: Sequence[float]
 ) -> dict[str, Any]:
-    """By seed the mean over the folds of a score that is itself a mean over utterances.
+    """Averages over the folds, by seed, a score that is itself a mean over utterances.
 
     Args:
-        spreads: of each fold, with `per_seed`.
-        chosen: of each fold the places of the seeds that count.
-        weights: of each fold, such as its utterances.
+        spreads: the score in each fold, with `per_seed`.
+        chosen: the indices of the pooled seeds in each fold.
+        weights: the weight of each fold, such as its number of utterances.
     """
     values = [np.asarray(x["per_seed"])[seeds] for x, seeds in zip(spreads, chosen, strict=True)]
     pooled = over_seeds(np.average(values, axis=0, weights=weights))
@@ -225,28 +224,28 @@ def _averaged(
 
 
 def _over_folds(means: Sequence[float]) -> dict[str, Any]:
-    """The mean of each fold, and how far they lie apart."""
+    """Returns the mean of each fold, and their standard deviation."""
     spread = over_seeds(means)
     return {"per_fold": spread["per_seed"], "std_folds": spread["std"]}
 
 
 def _curves(folds: Sequence[Scores]) -> dict[str, list[float]]:
-    """By epoch the mean over the folds that still trained."""
-    found = {}
+    """Averages curves by epoch over the folds that still trained."""
+    means = {}
     for name in folds[0]:
         lines = [fold[name] for fold in folds]
         epochs = range(max(map(len, lines)))
-        found[name] = [float(np.mean([line[e] for line in lines if e < len(line)])) for e in epochs]
-    return found
+        means[name] = [float(np.mean([line[e] for line in lines if e < len(line)])) for e in epochs]
+    return means
 
 
 def _attention(folds: Sequence[Scores]) -> dict[str, Any] | None:
-    """The mean over all utterances; the conversation is the first fold's."""
+    """Averages attention over all utterances; the example conversation is the first fold's."""
     first = folds[0]["attention"]
     if first is None:
         return None
     every = [len(fold["utterances"]["label"]) for fold in folds]
-    by_class = first["by_class"]  # of numbers there are none
+    by_class = first["by_class"]  # empty for numbers
     counts = [np.bincount(fold["utterances"]["label"], minlength=len(by_class))
               for fold in folds] if by_class else []  # fmt: skip
 
@@ -263,7 +262,7 @@ def _attention(folds: Sequence[Scores]) -> dict[str, Any] | None:
 
 
 def _missing(folds: Sequence[Scores], chosen: Sequence[list[int]]) -> dict[str, Any]:
-    """The score without each modality, over all utterances."""
+    """Averages the score without each modality over all utterances."""
     scored = [len(fold["utterances"]["label"]) for fold in folds]
 
     def without(modality: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The config that a sweep writes: Python source, whose docstring has the best trials."""
+"""Python source of the config that a sweep writes, with the best trials in its docstring."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,10 +20,10 @@ def source(
     """Returns the source of a config.
 
     Args:
-        config: of which the network and the training are written, not data, seeds and devices.
-        about: how the docstring begins.
+        config: the config; its data, seeds and devices are not written.
+        about: start of the docstring.
         tables: trials of Optuna by head, the default settings first.
-        unit: of the losses.
+        unit: unit of the losses.
     """
     lines = [f'"""{about}', "", f"Validation loss in {unit}, the mean over folds and seeds.", ""]
     for head, trials in tables:
@@ -31,16 +31,16 @@ def source(
     lines[-1] = '"""'
     if title(config) == mman.NAME:
         imported, parameter = "from mman_jax.configs import mman", f"name={_literal(mman.NAME)}"
-        made = "mman.tuned(name, FIELDS)"
+        call = "mman.tuned(name, FIELDS)"
     else:
         name = ", ".join(map(_literal, filter(None, (config.system, config.name))))
         imported, parameter = "from mman_jax.trial import config", ""
-        made = f"config.change(config.of({name}), FIELDS)"
+        call = f"config.change(config.of({name}), FIELDS)"
     lines += ["", imported, "", "FIELDS = {"]
     for path, value in changes(of(config.system, config.name), config).items():
         if path.startswith(("network.", "train.")):
             lines.append(f"    {_literal(path)}: {_literal(value)},")
-    lines += ["}", "", "", f"def get_config({parameter}):", f"    return {made}", ""]
+    lines += ["}", "", "", f"def get_config({parameter}):", f"    return {call}", ""]
     return "\n".join(lines)
 
 
@@ -73,7 +73,7 @@ def _wrapped(parts: Sequence[str]) -> Iterator[str]:
 
 
 def _literal(value: Any) -> str:
-    """Returns a value as formatted source has it."""
+    """Returns a value as formatted source code."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{_literal(k)}: {_literal(v)}" for k, v in value.items()) + "}"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)

@@ -1,4 +1,4 @@
-"""`results.json` of the paper command: every number of its report."""
+"""The content of `results.json` of the paper command: every number of its report."""
 
 import itertools
 import pathlib
@@ -32,54 +32,57 @@ def summarise(
     experiments: Sequence[Trial],
     command: str,
 ) -> dict[str, Any]:
-    """Everything that the report says.
+    """Returns all data of the report.
 
     Args:
-        systems: of the plan.
-        folders: what was trained for each system: its own trial, then those of its towers, each a
-            folder a fold.
-        tasks: the same of the systems trained on the one-vs-rest tasks; may be empty.
-        experiments: of one system on all modalities, one a fold, for corpus, split and labels.
-        command: how to do it again.
+        systems: systems of the plan.
+        folders: for each system the folders of its trial, then of each tower's, by fold.
+        tasks: the folders of the systems on the one-vs-rest tasks; may be empty.
+        experiments: a trial per fold with all modalities, for corpus, split and labels.
+        command: command that repeats the study.
     """
     experiment, *_ = experiments
     task = experiment.tasks[0]
-    every = {tuple(one.values()): one for own in folders.values() for one in own}
-    trials = {key: pooled.read(one) for key, one in every.items()}
-    own = {name: [trials[tuple(one.values())] for one in of] for name, of in folders.items()}
-    modalities = list(experiment.parts.corpus.dims)
-    found = {
-        system.name: _system(system, own[system.name], task.name, modalities) for system in systems
+    unique = {tuple(paths.values()): paths for trials in folders.values() for paths in trials}
+    stored = {key: pooled.read(paths) for key, paths in unique.items()}
+    trials_of = {
+        name: [stored[tuple(paths.values())] for paths in trials]
+        for name, trials in folders.items()
     }
-    missing = {system.name: found[system.name].pop("missing") for system in systems}
-    utterances = found[systems[0].name].pop("utterances")
-    for other in list(found.values())[1:]:
+    modalities = list(experiment.parts.corpus.dims)
+    by_system = {
+        system.name: _system(system, trials_of[system.name], task.name, modalities)
+        for system in systems
+    }
+    missing = {system.name: by_system[system.name].pop("missing") for system in systems}
+    utterances = by_system[systems[0].name].pop("utterances")
+    for other in list(by_system.values())[1:]:
         if other.pop("utterances") != utterances:
             raise AssertionError("systems were scored on different utterances")
-    answers = {name: system.pop("answers") for name, system in found.items()}
+    answers = {name: system.pop("answers") for name, system in by_system.items()}
     labels, paper = utterances["label"], [s.name for s in systems if s.group == PAPER]
     values = {name: task.score_each(x, labels) for name, x in answers.items()}
     for name, of_system in values.items():
-        found[name] |= task.store_each(of_system)
+        by_system[name] |= task.store_each(of_system)
     comparisons = [
         {"first": first, "second": second}
         | claims.compare(task, answers[first], answers[second], utterances)
         for first, second in _pairs(systems)
     ]
-    first = found[systems[0].name]["test"]
-    totals = {name: system["parameters"]["total"] for name, system in found.items()}
+    first = by_system[systems[0].name]["test"]
+    totals = {name: system["parameters"]["total"] for name, system in by_system.items()}
     return {
         "command": command,
         **provenance(),
         "config": {system.name: system.config.to_dict() for system in systems},
-        "seconds": sum(_seconds(trial) for trial in trials.values()),
+        "seconds": sum(_seconds(trial) for trial in stored.values()),
         "corpus": _corpus(experiments, task),
         "protocol": experiment.config.data.protocol,
         "classes": list(task.classes),
         "seeds": experiment.seeds,
         task.constant: first[task.constant],
         "utterances": _anonymous(utterances),
-        "systems": found,
+        "systems": by_system,
         "comparisons": comparisons,
         "positions": claims.by_position(
             task, {name: values[name] for name in paper}, utterances["position"]
@@ -88,37 +91,38 @@ def summarise(
         "claims": claims.judge(comparisons, totals, task.margin_scale),
         "tasks": _tasks(tasks),
         "synthetic": _synthetic(experiments, utterances, answers),
-        # One modality's system has nothing left to answer from.
-        "missing": {n: x for n, x in missing.items() if x and found[n]["group"] == PAPER} or None,
+        # Systems of one modality have none that could be left out.
+        "missing": {n: x for n, x in missing.items() if x and by_system[n]["group"] == PAPER}
+        or None,
     }
 
 
 def _system(
     system: System, trials: Sequence[Mapping[str, Any]], task: str, modalities: Sequence[str]
 ) -> dict[str, Any]:
-    whole, *_ = trials
-    own = whole["tasks"][task]
-    headline = from_results(own).headline.key
-    kept = ("validation", "test", "test_oracle", "best_epoch", "towers", "curves", "failed")
+    trial, *_ = trials
+    scores = trial["tasks"][task]
+    headline = from_results(scores).headline.key
+    fields = ("validation", "test", "test_oracle", "best_epoch", "towers", "curves", "failed")
     return {
         "title": system.title,
         "group": system.group,
         "baseline": system.baseline,
         "about": system.about,
-        **{name: own[name] for name in kept},
-        **{name: own[name] for name in ("folds", "ensemble", "before_refit") if name in own},
-        "parameters": whole["parameters"] | {"trainable": own["trainable"]},
-        "interval": list(significance.seed_interval(own["test"][headline]["per_seed"])),
+        **{name: scores[name] for name in fields},
+        **{name: scores[name] for name in ("folds", "ensemble", "before_refit") if name in scores},
+        "parameters": trial["parameters"] | {"trainable": scores["trainable"]},
+        "interval": list(significance.seed_interval(scores["test"][headline]["per_seed"])),
         "seconds": sum(map(_seconds, trials)),
-        **_answering(whole, len(own["utterances"]["label"])),
+        **_answering(trial, len(scores["utterances"]["label"])),
         "sees": _sees(system, modalities),
-        "seeds": own["seeds"],
-        "answers": own["answers"],
-        "attention": own.get("attention"),
-        "missing": own.get("missing"),
-        "calibration": own.get("calibration"),
-        "groups": grouped.anonymous(own.get("groups", {})),
-        "utterances": own["utterances"],
+        "seeds": scores["seeds"],
+        "answers": scores["answers"],
+        "attention": scores.get("attention"),
+        "missing": scores.get("missing"),
+        "calibration": scores.get("calibration"),
+        "groups": grouped.anonymous(scores.get("groups", {})),
+        "utterances": scores["utterances"],
     }
 
 
@@ -127,13 +131,13 @@ def _seconds(trial: Mapping[str, Any]) -> float:
 
 
 def _answering(trial: Mapping[str, Any], utterances: int) -> dict[str, float]:
-    """The seconds that an answer takes, where the trial measured it."""
+    """Returns the seconds per prediction, if the trial measured them."""
     seconds = trial["seconds"].get("answering")
     return {} if seconds is None else {"answering": seconds / utterances}
 
 
 def _sees(system: System, modalities: Sequence[str]) -> dict[str, Any]:
-    """What a prediction is made from."""
+    """Describes the inputs of a prediction."""
     data = system.config.data
     wanted = [name for name in data.modalities.split(",") if name] or modalities
     built = build(network(system.config), wanted, 2)
@@ -145,14 +149,17 @@ def _sees(system: System, modalities: Sequence[str]) -> dict[str, Any]:
 
 
 def _anonymous(utterances: Mapping[str, Sequence[Any]]) -> dict[str, list[int]]:
-    """Which conversation of the test part each utterance is of, by number, and where in it."""
+    """Returns the number of each utterance's conversation, and the position in it."""
     _, numbers = np.unique(utterances["conversation"], return_inverse=True)
     return {"conversation": numbers.tolist(), "position": list(utterances["position"])}
 
 
 def _pairs(systems: Sequence[System]) -> list[tuple[str, str]]:
-    """Every pair of the paper's systems, those of the claims first; MMAN with each cited system;
-    each ablation with its baseline; of these all that were trained."""
+    """Returns the pairs of trained systems to compare.
+
+    These are all pairs of the paper's systems, with those of the claims first; MMAN with each cited
+    system; and each ablation with its baseline.
+    """
     names = {system.name for system in systems}
     paper = [s.name for s in systems if s.group == PAPER]
     named = [(first, second) for _, first, second, _ in CLAIMS]
@@ -167,10 +174,10 @@ def _pairs(systems: Sequence[System]) -> list[tuple[str, str]]:
 def _corpus(experiments: Sequence[Trial], task: Task) -> dict[str, Any]:
     external = experiments[0].external
     corpus: Corpus = external.training if external else experiments[0].parts.corpus
-    told = [results.of_corpus(one.parts, one.labels[task.name], task) for one in experiments]
-    found = told[0] if len(told) == 1 else pooled.corpora(told)
+    by_fold = [results.of_corpus(x.parts, x.labels[task.name], task) for x in experiments]
+    fields = by_fold[0] if len(by_fold) == 1 else pooled.corpora(by_fold)
     return (
-        found
+        fields
         | (external.about() if external else {})
         | {
             "sessions": len(set(corpus.sessions)) if corpus.sessions else None,
@@ -183,21 +190,21 @@ def _corpus(experiments: Sequence[Trial], task: Task) -> dict[str, Any]:
 def _tasks(folders: Folders) -> dict[str, Any] | None:
     if not folders:
         return None
-    found: dict[str, Any] = {}
-    for system, (own, *_) in folders.items():
-        found[system] = {}
-        for task, scores in pooled.read(own)["tasks"].items():
+    by_system: dict[str, Any] = {}
+    for system, (paths, *_) in folders.items():
+        by_system[system] = {}
+        for task, scores in pooled.read(paths)["tasks"].items():
             labels = np.asarray(scores["utterances"]["label"])
             answers = np.asarray(scores["answers"])
             both = ((answers == 1) & (labels == 1)).sum(1)
             f1 = 2 * both / np.maximum((answers == 1).sum(1) + (labels == 1).sum(), 1)
-            found[system][task] = {
+            by_system[system][task] = {
                 "accuracy": scores["test"]["accuracy"],
                 "f1": over_seeds(f1),
                 "no_accuracy": float((labels == 0).mean()),
                 "utterances": len(labels),
             }
-    return found
+    return by_system
 
 
 def _synthetic(
@@ -208,7 +215,7 @@ def _synthetic(
     if experiments[0].config.data.path is not None:
         return None
     corpus = experiments[0].parts.corpus
-    shares, beside, kinds = evidence.used(corpus, utterances, answers)
-    test = np.concatenate([one.parts.split.test for one in experiments])
-    found = {"evidence": shares, "evidence_beside": beside, "kinds": kinds}
-    return synthetic.bounds(corpus, test) | found
+    shares, references, kinds = evidence.used(corpus, utterances, answers)
+    test = np.concatenate([experiment.parts.split.test for experiment in experiments])
+    fields = {"evidence": shares, "evidence_beside": references, "kinds": kinds}
+    return synthetic.bounds(corpus, test) | fields

@@ -1,7 +1,7 @@
 """Search of a system's settings by the validation loss on folds inside the training part.
 
-Optuna samples, prunes and stores: each head whose settings change no other head's loss (a tower, a
-fusion) has a study of its own, and so keeps its own best settings.
+Optuna samples, prunes and stores the trials. Each head whose settings do not affect other heads (a
+tower, a fusion) has a separate study, and thus separate best settings.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from mman_jax.trial.config import change, copy
 from mman_jax.trial.progress import Progress
 
 FIRST_SEED = 1000
-"""The first seed of a trial; those of a report are others."""
+"""The first seed of a trial, which differs from the seeds of reports."""
 
 _SINGLE = {
     "dropout": (0.5,),
@@ -31,10 +31,10 @@ _SINGLE = {
     "average": (0.98,),
     "class_weights": (True,),
 }
-"""Values of single settings that are tried before any are sampled."""
+"""Values of single settings that are tried before sampling."""
 
 _FACTORS = {"hidden": (0.5,), "dense": (0.5,), "learning_rate": (0.1, 3.0)}
-"""Factors of single sizes and learning rates that are tried before any are sampled."""
+"""Factors of single sizes and learning rates that are tried before sampling."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,11 +42,11 @@ class Budget:
     """Limits of a search.
 
     Attributes:
-        trials: of each study; None: as many as there is time for.
-        hours: of all studies together; None: no limit.
+        trials: trials of each study; None: until the time is over.
+        hours: hours for all studies together; None: no limit.
         seeds: seeds of each trial.
-        jobs: trials that run side by side.
-        seed: of the sampler.
+        jobs: trials that run in parallel.
+        seed: seed of the sampler.
     """
 
     trials: int | None
@@ -61,10 +61,10 @@ class Phase:
     """Settings that are searched together.
 
     Attributes:
-        name: for the progress.
-        stage: the last stage that is trained, by its name.
-        ranges: what is tried, by head; what all heads share is that of `all`.
-        share: of the hours.
+        name: name that the progress shows.
+        stage: name of the last stage to train.
+        ranges: the search space of each head; `all` has the settings that all heads share.
+        share: share of the hours.
         resumes: whether the earlier stages are trained once, with the best settings so far, rather
             than in every trial.
     """
@@ -85,9 +85,9 @@ class Sweep:
     """A search of the settings of one system on one corpus.
 
     Attributes:
-        phases: of the search, in order.
+        phases: phases of the search, in order.
         best: the config with the best settings so far.
-        tables: the trials of each study that has ended, by head.
+        tables: the trials of each finished study, with its head.
     """
 
     def __init__(
@@ -96,13 +96,13 @@ class Sweep:
         """Checks the search space; trains nothing yet.
 
         Args:
-            config: of any system that learns by gradients; the first trial.
+            config: config of any system that learns by gradients, which is the first trial.
             inner: folds of its training part.
             budget: limits of the search.
             fields: last names of the settings to search; none: all.
 
         Raises:
-            InputError: a setting that the system lacks or does not search.
+            InputError: the system has no such setting, or does not search it.
         """
         self._inner, self._budget = inner, budget
         self._seeds = [FIRST_SEED + number for number in range(budget.seeds)]
@@ -119,7 +119,7 @@ class Sweep:
         """Returns the config with the best settings of each study.
 
         Args:
-            storage: Optuna's, from which a search resumes.
+            storage: storage of Optuna, from which a search resumes.
             progress: receives a line for each trial.
 
         Raises:
@@ -161,7 +161,7 @@ class Sweep:
                 share = 0.2 if index else 0.6
                 phases.append(Phase(stage, stage, by_head, share, resumes=index > 0))
         if shared := ranges_of(""):
-            # If later stages have settings of their own, the first one says enough of shared ones.
+            # If later stages have separate settings, the first stage suffices for shared ones.
             stages = list(self._heads)
             apart = any(kind.search_space(head) for head in self._heads[stages[-1]])
             phases.insert(0, Phase("all", stages[0 if apart else -1], {"all": shared}, 0.2))
@@ -214,7 +214,7 @@ class Sweep:
         )
         done = len(study.get_trials(deepcopy=False))
         for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
-            # It was interrupted, since one process at a time searches.
+            # Only one process searches at a time, so this trial was interrupted.
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
             study.enqueue_trial(trial.params, skip_if_exists=False)
         seed = self._budget.seed + done
@@ -225,7 +225,7 @@ class Sweep:
         return study
 
     def _numbers(self, study: Any, until: float | None) -> Iterator[int]:
-        """Yields the numbers of the trials that are still to run, as long as there is time."""
+        """Yields the numbers of the remaining trials, as long as there is time."""
         number = len(_ended(study))
         if number:
             self._progress.line(f"{study.study_name}: resumes after {number} trials")
@@ -294,15 +294,15 @@ class Sweep:
 
 
 def format_settings(params: Mapping[str, Any]) -> str:
-    """Returns settings as `name=value`, separated by blanks."""
+    """Formats settings as `name=value`, separated by spaces."""
     return " ".join(f"{_names(path)[-1]}={_round(value)}" for path, value in params.items())
 
 
 def load_optuna() -> Any:
-    """Returns Optuna, quiet.
+    """Imports Optuna, and silences its log.
 
     Raises:
-        InputError: it is not installed.
+        InputError: Optuna is not installed.
     """
     try:
         import optuna
@@ -341,7 +341,7 @@ def _paths(path: str) -> list[str]:
 
 
 def _values(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns values for `change`; numbers of three digits."""
+    """Returns values for `change`, with numbers rounded to three digits."""
     return {setting: _round(value) for path, value in params.items() for setting in _paths(path)}
 
 
@@ -350,7 +350,7 @@ def _round(value: Any) -> Any:
 
 
 def _current(config: ConfigDict, path: str) -> Any:
-    """Returns the value of a setting; for a missing entry, that of `default`."""
+    """Returns the value of a setting; a missing entry has the value of `default`."""
     at: Any = config
     for part in _paths(path)[0].split("."):
         at = at[part if part in at else "default"]
@@ -384,7 +384,7 @@ def _nearest(value: Any, values: Mapping[str, Any]) -> Any:
 
 
 def _first(config: ConfigDict, ranges: Ranges) -> Iterator[dict[str, Any]]:
-    """Yields the trials that come first: the config's own values, then single changes of them."""
+    """Yields the first trials: the config's values, then single changes of them."""
     start = {path: _nearest(_current(config, path), values) for path, values in ranges.items()}
     yield start
     for path, values in ranges.items():

@@ -267,7 +267,7 @@ def test_a_stage_is_trained_on_what_the_earlier_ones_left(inner):
         ("sessions", {}, "sweep_folds: sessions, which"),
         ("99", {}, "sweep_folds: 99 groups from 10 conversations"),
         ("1", {}, "sweep_folds: 1 group"),
-        ("", {"folds": "3"}, "what one fold tests, the others train on"),
+        ("", {"folds": "3"}, "whose folds train on each other's test parts"),
         ("", {"protocol": "mman5"}, "mman4"),
     ],
 )
