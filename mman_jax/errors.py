@@ -9,13 +9,13 @@ _LONGEST = 600
 
 
 class InputError(ValueError):
-    """A user's input cannot be used: where it is, what was found there, what was expected.
+    """Input that cannot be used: its place, what was found there, and what was expected.
 
-    Commands print the message as one line and exit with status 2. It is printable and not long,
-    whatever names a file contains: control characters are escaped, and long parts are cut.
+    Commands print the message as one line and exit with status 2. It is printable and short:
+    control characters are escaped, and long parts are cut.
 
     Args:
-        place: The file, and in it the conversation, the utterance, the modality or the field.
+        place: The file, and the conversation, utterance, modality or field in it.
         found: What is there.
         expected: What should be there; empty if that is unknown.
 
@@ -34,7 +34,7 @@ class InputError(ValueError):
         self.place, self._found, self._expected = str(place), found, expected
 
     def __reduce__(self):
-        """Returns what another process needs to raise the same error."""
+        """Returns the constructor and its arguments, for pickle."""
         return type(self), (self.place, self._found, self._expected)
 
     def moved(self, place: str) -> "InputError":
@@ -69,7 +69,7 @@ def reading(
     Args:
         place: Place of the error.
         expected: What should be there.
-        failures: Exceptions that are turned into one; all others keep their traceback.
+        failures: Exceptions that are converted; all others propagate.
     """
     try:
         yield
@@ -85,12 +85,12 @@ def _short(part: object) -> str:
     if len(text) > _LONGEST:
         half = _LONGEST // 2
         text = f"{text[:half]} ... {text[-half:]}"
-    shown = (c if c.isprintable() or c.isspace() else ascii(c)[1:-1] for c in text)
-    return "".join(shown)
+    escaped = (c if c.isprintable() or c.isspace() else ascii(c)[1:-1] for c in text)
+    return "".join(escaped)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Returns the known names as a phrase, led by the one that `name` probably meant.
+    """Returns the known names as a phrase that starts with the best match of `name`.
 
     Examples:
         >>> nearest("speach", ["speech", "text"])

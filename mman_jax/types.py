@@ -1,8 +1,8 @@
 """Axis letters, and the two structures that pass from the data to the networks.
 
 S seeds, B rows of a batch, U utterances of a row, M modalities, D features, H hidden,
-C classes, or numbers that are predicted, F frames of a word or an utterance. A row holds one or
-more whole conversations, one after the other, and then padding.
+C classes or predicted numbers, F frames of a word or an utterance. A row holds one or
+more complete conversations, one after the other, and then padding.
 """
 
 from collections.abc import Mapping
@@ -27,8 +27,7 @@ def unscored(dtype: Any) -> int | float:
 
 
 def is_scored(labels: Array) -> Array:
-    """Returns which labels are present: [...] bool of [...] int32 or of numbers [..., C] float32,
-    each by itself."""
+    """Returns which labels, int32 or float32, are present: bool of the same shape."""
     return labels == labels if np.dtype(labels.dtype).kind == "f" else labels != UNSCORED
 
 
@@ -38,7 +37,7 @@ class Inputs(NamedTuple):
     Attributes:
         features: a [B, U, D] float32 array for each modality, each with its own D; [B, U, F, D]
             where cells hold frames.
-        mask: [B, U] bool, True where there is a cell, False on padding.
+        mask: [B, U] bool, True on cells, False on padding.
         reset: [B, U] bool, True on the first cell of each conversation, and where padding starts.
         present: a [B, U] bool array ([B, U, F] with frames) for each modality that may be missing,
             False where it is missing (its features are then 0).
@@ -65,12 +64,13 @@ class Batch(NamedTuple):
 
     When cells are words, a row holds utterances instead of conversations, and words instead of
     utterances. A modality may then have frames inside the words: features [B, U, F, D] with
-    `present` [B, U, F]. When cells are frames, every modality has these, F its own, and U is 1.
+    `present` [B, U, F]. When cells are frames, U is 1 and every modality has F frames,
+    a number of its own.
 
     Attributes:
-        features: see `Inputs`, as for the other attributes that this class shares with it.
+        features: see `Inputs`, which has the other attributes except `labels` as well.
         labels: [B, U] int32, the class, or `UNSCORED`; or [B, U, C] float32: a number for each
-            target, or the share of each class among several raters; NaN: none.
+            target, or the share of each class among several raters; NaN: no label.
         mask: [B, U] bool.
         reset: [B, U] bool.
         present: by modality.

@@ -1,1 +1,1 @@
-"""What scores say: intervals, tests between systems, and what the attention looked at."""
+"""Evaluation of systems: intervals, paired tests, calibration, groups and attention weights."""

@@ -1,8 +1,8 @@
-"""How far probabilities can be believed, and one temperature that mends them.
+"""Calibration of probabilities: reliability, and a temperature that corrects them.
 
-After Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks" (ICML 2017). There
-the temperature divides one network's logits; here the answer is the mean of several networks'
-probabilities, and it is this mean that is tempered. So its most probable class stays what it was.
+The method follows Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks" (ICML
+2017). Their temperature divides one network's logits; here it tempers the mean of several networks'
+probabilities, so that the most probable class does not change.
 
 N utterances, C classes, K bins.
 """
@@ -12,17 +12,17 @@ import numpy as np
 from mman_jax.types import UNSCORED, Array
 
 BINS = 15
-"""Bins of confidence, equally wide, from 0 to 1."""
+"""Number of bins of confidence, equally wide, from 0 to 1."""
 
 LIMITS = (0.1, 10.0)
-"""The temperatures that may be fitted: few utterances, all answered right, would call for 0."""
+"""Bounds of the fitted temperature: a few utterances, all predicted correctly, would call for 0."""
 
 
 def temper(probabilities: Array, temperature: float) -> Array:
-    """Probabilities [..., C] to the power 1 / temperature, divided by their sum.
+    """Raises probabilities [..., C] to the power 1 / temperature, and normalises them.
 
-    For a single network that is the softmax of its logits divided by the temperature. A temperature
-    of 1 changes nothing, to the bit; one above 1 makes answers less sure.
+    For a single network, this is the softmax of its logits divided by the temperature. A
+    temperature of 1 returns the probabilities as they are; one above 1 lowers the confidence.
 
     Examples:
         Powers of 2: 0.64 and 0.04 of 0.68.
@@ -32,22 +32,22 @@ def temper(probabilities: Array, temperature: float) -> Array:
     """
     if temperature == 1:
         return probabilities
-    # The highest becomes 1 first, so that no power leaves nothing to divide by.
+    # The highest is scaled to 1 first, so that the sum of the powers cannot be 0.
     powers = (probabilities / probabilities.max(-1, keepdims=True)) ** (1 / temperature)
     return powers / powers.sum(-1, keepdims=True)
 
 
 def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature, within `LIMITS`, of the lowest mean cross-entropy on some utterances.
+    """Returns the temperature within `LIMITS` that minimises the mean cross-entropy.
 
-    The loss is convex in 1 / temperature, so that its derivative has one zero.
+    The loss is convex in 1 / temperature, so that its derivative has a single zero.
 
     Args:
         probabilities: [N, C], of utterances that no network was trained on.
-        labels: [N] int, `UNSCORED` where there is none.
+        labels: [N] int, `UNSCORED` for utterances without a label.
 
     Returns:
-        The temperature; 1 where nothing is scored, or all classes are always equally probable.
+        The temperature; 1 if no utterance is scored, or all classes are always equally probable.
 
     Examples:
         Nine of ten are right, but each answer claims 99 %: 0.9 / 0.1 = (0.99 / 0.01) ** (1 / T).
@@ -57,51 +57,51 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
         2.0913
     """
     scored = np.asarray(labels) != UNSCORED
-    given, true = np.asarray(probabilities, np.float64)[scored], np.asarray(labels)[scored]
-    logs = np.log(np.maximum(given, np.finfo(np.float64).tiny))
+    predicted, true = np.asarray(probabilities, np.float64)[scored], np.asarray(labels)[scored]
+    logs = np.log(np.maximum(predicted, np.finfo(np.float64).tiny))
     if not np.ptp(logs, axis=-1).any():
         return 1.0
-    wanted = logs[np.arange(len(true)), true].mean()
+    target = logs[np.arange(len(true)), true].mean()
 
     def slope(inverse: float) -> float:
         scaled = inverse * (logs - logs.max(-1, keepdims=True))
         weights = np.exp(scaled)
-        return float(((weights * logs).sum(-1) / weights.sum(-1)).mean() - wanted)
+        return float(((weights * logs).sum(-1) / weights.sum(-1)).mean() - target)
 
     low, high = 1 / LIMITS[1], 1 / LIMITS[0]
     if slope(low) >= 0:
         return LIMITS[1]
     if slope(high) <= 0:
         return LIMITS[0]
-    import scipy.optimize  # takes long, and few commands need it
+    import scipy.optimize  # slow to import, and few commands need it
 
     return 1 / scipy.optimize.brentq(slope, low, high)
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """What each bin of confidence holds, [K, 3] float64: utterances, their confidences' sum, right.
+    """Sums each bin of confidence, [K, 3] float64: utterances, confidences, correct answers.
 
-    An answer's confidence is the probability of its class; bin k of K holds those above k / K, up
-    to and with (k + 1) / K. Sums, so that those of several parts add up.
+    An answer's confidence is the probability of its class; bin k of K holds confidences above k / K
+    and up to (k + 1) / K. The sums of several parts can be added.
 
     Args:
         probabilities: [N, C].
-        labels: [N] int, `UNSCORED` where there is none.
+        labels: [N] int, `UNSCORED` for utterances without a label.
     """
     scored = np.asarray(labels) != UNSCORED
-    given = np.asarray(probabilities, np.float64)[scored]
-    confidence = given.max(-1)
-    right = given.argmax(-1) == np.asarray(labels)[scored]
-    which = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
-    columns = (np.ones(len(which)), confidence, right)
-    return np.stack([np.bincount(which, column, BINS) for column in columns], axis=-1)
+    predicted = np.asarray(probabilities, np.float64)[scored]
+    confidence = predicted.max(-1)
+    right = predicted.argmax(-1) == np.asarray(labels)[scored]
+    bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    columns = (np.ones(len(bins)), confidence, right)
+    return np.stack([np.bincount(bins, column, BINS) for column in columns], axis=-1)
 
 
 def expected_calibration_error(bins: np.ndarray) -> float:
-    """The expected calibration error, a share from 0 to 1, from what `reliability` gave [K, 3].
+    """Computes the expected calibration error, from 0 to 1, from the bins [K, 3] of `reliability`.
 
-    The distance between a bin's mean confidence and its share of right answers, averaged over the
-    bins with their utterances as weights; 0 where there are none.
+    It is the distance between a bin's mean confidence and its accuracy, averaged over the bins and
+    weighted by their utterances; 0 without utterances.
 
     Examples:
         Ten answers in one bin, 90 % sure in the mean, eight of them right.

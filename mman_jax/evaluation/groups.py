@@ -1,4 +1,4 @@
-"""How much better a system is on one group of utterances than on another. NumPy only.
+"""Gaps in accuracy between groups of utterances. NumPy only.
 
 S seeds, N utterances.
 """
@@ -11,18 +11,18 @@ import numpy as np
 from mman_jax.evaluation.significance import LEVEL, RESAMPLES
 
 LEAST = 2
-"""Conversations that a group has at least, to have a part in the gap."""
+"""Fewest conversations of a group that can be part of a gap."""
 
 
 class Gap(NamedTuple):
-    """The largest difference of two groups' accuracies.
+    """The largest difference between two groups' accuracies.
 
     Attributes:
-        best: the group with the highest accuracy, the mean over the seeds.
-        worst: that with the lowest.
-        difference: of the two accuracies, a share from 0 to 1.
-        low: where the 95 % interval begins, a percentile of the bootstrap; a share.
-        high: where it ends.
+        best: the group with the highest accuracy, averaged over the seeds.
+        worst: the group with the lowest.
+        difference: difference of the two accuracies, from 0 to 1.
+        low: lower end of the 95 % bootstrap interval of the difference.
+        high: upper end.
     """
 
     best: str
@@ -33,7 +33,7 @@ class Gap(NamedTuple):
 
 
 def sizes(groups: np.ndarray, conversations: np.ndarray) -> dict[str, tuple[int, int]]:
-    """Utterances and conversations of each group, in the order of names.
+    """Counts the utterances and conversations of each group, sorted by name.
 
     Examples:
         >>> sizes(np.array(["f", "m", "f"]), np.array(["a", "a", "b"]))
@@ -53,21 +53,21 @@ def largest_gap(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Gap | None:
-    """The gap between the best and the worst group of at least `LEAST` conversations.
+    """Computes the gap between the best and the worst group of at least `LEAST` conversations.
 
-    Conversations and seeds are drawn, as by `significance.bootstrap`; a draw that has nothing of
-    one of the two groups is left out. The two were picked by what they scored: of many groups that
-    are all alike, some pair has a large gap by chance, and the interval knows nothing of the pick.
+    Conversations and seeds are resampled as in `significance.bootstrap`; a resample without
+    utterances of one of the two groups is left out. The interval does not account for the choice of
+    the pair by its scores: among many equal groups, some pair has a large gap by chance.
 
     Args:
         right: [S, N] bool, whether each seed was right.
-        groups: [N] str, of which group each utterance is.
-        conversations: [N], of which conversation each is.
-        resamples: how many draws.
-        seed: of the draws.
+        groups: [N] str, the group of each utterance.
+        conversations: [N], the conversation of each utterance.
+        resamples: number of resamples.
+        seed: random seed of the resampling.
 
     Returns:
-        None where fewer than two groups are large enough.
+        The gap; None if fewer than two groups are large enough.
 
     Raises:
         AssertionError: if the axes disagree.
@@ -75,25 +75,25 @@ def largest_gap(
     right, groups = np.asarray(right, np.float64), np.asarray(groups)
     chex.assert_rank(right, 2)
     chex.assert_equal_shape_suffix([right, groups, np.asarray(conversations)], 1)
-    large = [name for name, (_, many) in sizes(groups, conversations).items() if many >= LEAST]
+    large = [name for name, (_, size) in sizes(groups, conversations).items() if size >= LEAST]
     if len(large) < 2:
         return None
     accuracy = {name: float(right[:, groups == name].mean()) for name in large}
     best, worst = max(large, key=accuracy.__getitem__), min(large, key=accuracy.__getitem__)
     if accuracy[best] == accuracy[worst]:
         best, worst = large[:2]
-    _, which = np.unique(conversations, return_inverse=True)
-    count, seeds = int(which.max()) + 1, len(right)
+    _, conversation = np.unique(conversations, return_inverse=True)
+    count, seeds = int(conversation.max()) + 1, len(right)
     random = np.random.default_rng(seed)
-    drawn = random.multinomial(count, np.full(count, 1 / count), resamples)
+    samples = random.multinomial(count, np.full(count, 1 / count), resamples)
     weights = random.multinomial(seeds, np.full(seeds, 1 / seeds), resamples) / seeds
-    shares, there = [], np.ones(resamples, bool)
+    shares, is_complete = [], np.ones(resamples, bool)
     for name in (best, worst):
-        own = groups == name
-        total = drawn @ np.bincount(which[own], minlength=count)
-        found = [np.bincount(which[own], one[own], count) for one in right]
-        shares.append((drawn @ np.transpose(found) * weights).sum(1) / np.maximum(total, 1))
-        there &= total > 0
-    differences = (shares[0] - shares[1])[there]
+        mask = groups == name
+        total = samples @ np.bincount(conversation[mask], minlength=count)
+        counts = [np.bincount(conversation[mask], of_seed[mask], count) for of_seed in right]
+        shares.append((samples @ np.transpose(counts) * weights).sum(1) / np.maximum(total, 1))
+        is_complete &= total > 0
+    differences = (shares[0] - shares[1])[is_complete]
     low, high = np.quantile(differences, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Gap(best, worst, accuracy[best] - accuracy[worst], float(low), float(high))

@@ -1,4 +1,4 @@
-"""A linear classifier of few examples, and how right it is on each that it has not seen."""
+"""Linear classifiers of few examples, and their leave-one-out predictions."""
 
 from typing import NamedTuple
 
@@ -8,19 +8,19 @@ import scipy.special
 import scipy.stats
 
 _PENALTY = 1.0
-"""Of each weight's square, half, beside the sum of losses: chosen beforehand, never by results."""
+"""Strength of the L2 penalty, relative to the sum of losses; fixed in advance, never tuned."""
 
 _FITS = 400
-"""How many classifiers all shuffles may take together: some seconds of work."""
+"""Approximate number of classifiers that all shuffles fit together: some seconds of work."""
 
 
 class Linear(NamedTuple):
     """Class probabilities as the softmax of a linear function of scaled features.
 
     Attributes:
-        mean: [D], of the examples.
-        scale: [D], what a feature is divided by.
-        weights: [D + 1, C], the last row a class's own.
+        mean: [D], mean of the examples.
+        scale: [D], divisor of each feature.
+        weights: [D + 1, C]; the last row holds the biases.
     """
 
     mean: np.ndarray
@@ -28,7 +28,7 @@ class Linear(NamedTuple):
     weights: np.ndarray
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
-        """[N, C] of features [N, D]."""
+        """Computes the probabilities [N, C] of features [N, D]."""
         return scipy.special.softmax(self._rows(features) @ self.weights, axis=1)
 
     def _rows(self, features: np.ndarray) -> np.ndarray:
@@ -37,35 +37,35 @@ class Linear(NamedTuple):
 
 
 def fit(features: np.ndarray, labels: np.ndarray, classes: int) -> Linear:
-    """Multinomial logistic regression with a penalty on weights, for fewer examples than features.
+    """Fits a multinomial logistic regression with an L2 penalty, for fewer examples than features.
 
     Args:
         features: [N, D] of finite numbers.
         labels: [N] int, from 0.
-        classes: C.
+        classes: number of classes C.
     """
     examples = np.asarray(features, np.float64)
     scale = examples.std(0)
-    # Divided by the root of D, too: the sum of features then varies as one of them does.
+    # Also divided by the root of D: the sum of the features then varies as a single one does.
     scale = np.where(scale > 0, scale, 1) * np.sqrt(examples.shape[1])
     empty = Linear(examples.mean(0), scale, np.zeros((examples.shape[1] + 1, classes)))
-    rows, goal = empty._rows(examples), np.eye(classes)[labels]
+    rows, one_hot = empty._rows(examples), np.eye(classes)[labels]
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
         weights = flat.reshape(-1, classes)
         logits = rows @ weights
         penalised = weights * np.r_[np.ones(len(weights) - 1), 0][:, None]
-        summed = scipy.special.logsumexp(logits, axis=1).sum() - (goal * logits).sum()
-        slope = rows.T @ (scipy.special.softmax(logits, axis=1) - goal) + _PENALTY * penalised
+        summed = scipy.special.logsumexp(logits, axis=1).sum() - (one_hot * logits).sum()
+        slope = rows.T @ (scipy.special.softmax(logits, axis=1) - one_hot) + _PENALTY * penalised
         return summed + _PENALTY / 2 * (penalised**2).sum(), slope.ravel()
 
     start = np.zeros(empty.weights.size)
-    found = scipy.optimize.minimize(loss, start, jac=True, method="L-BFGS-B")
-    return empty._replace(weights=found.x.reshape(-1, classes))
+    solution = scipy.optimize.minimize(loss, start, jac=True, method="L-BFGS-B")
+    return empty._replace(weights=solution.x.reshape(-1, classes))
 
 
 def left_out(features: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
-    """The probabilities [N, C] of each of N examples by what `fit` makes of all others."""
+    """Predicts the probabilities [N, C] of each example by a classifier fitted to the others."""
     others = ~np.eye(len(labels), dtype=bool)
     return np.concatenate(
         [
@@ -76,16 +76,16 @@ def left_out(features: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarr
 
 
 def by_chance(features: np.ndarray, labels: np.ndarray, classes: int, seed: int = 0) -> float:
-    """How many of N are right on average where labels are shuffled, so that nothing can be learnt.
+    """Computes the mean number of N examples that are right if labels are shuffled.
 
-    With few examples that is less than one would guess: what is left out of a class makes that
-    class rarer among the others.
+    With few examples it is lower than the frequencies of the classes suggest: leaving out an
+    example makes its class rarer among the others.
 
     Args:
         features: [N, D].
         labels: [N] int, from 0.
-        classes: C.
-        seed: of the shuffles, of which there are fewer the more examples there are.
+        classes: number of classes C.
+        seed: random seed of the shuffles; more examples mean fewer shuffles.
     """
     random = np.random.default_rng(seed)
     right = []
@@ -96,9 +96,10 @@ def by_chance(features: np.ndarray, labels: np.ndarray, classes: int, seed: int 
 
 
 def interval(right: int, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share of which `right` of `count` were seen (Wilson's).
+    """Computes Wilson's 95 % interval of the share `right` / `count`.
 
-    It takes them as independent; what leaves one of few out is not, and errs downwards.
+    It assumes independent answers. Leave-one-out answers are not, and with few examples the share
+    is biased downwards.
     """
-    found = scipy.stats.binomtest(right, count).proportion_ci(method="wilson")
-    return float(found.low), float(found.high)
+    bounds = scipy.stats.binomtest(right, count).proportion_ci(method="wilson")
+    return float(bounds.low), float(bounds.high)

@@ -1,4 +1,4 @@
-"""What a system still answers where a modality is missing."""
+"""Predictions of a system with a modality missing."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -14,23 +14,27 @@ from mman_jax.types import Array, Batch, Inputs
 def logits_without(
     system: System, params: Any, rows: Batch, options: Mapping[str, Any] | None = None
 ) -> dict[str, np.ndarray]:
-    """The logits [S, R, U, C] of the system's head where one modality is missing everywhere, by
-    modality; of targets what the head gives, in deviations of training.
+    """Computes the logits [S, R, U, C] of the system's head without each modality in turn.
+
+    For targets they are the head's outputs, in standard deviations of the training part.
 
     Args:
         system: the trained system.
         params: leading axis S.
         rows: [R, U] of utterances, scaled as in training.
-        options: of the compiler.
+        options: options of the compiler.
+
+    Returns:
+        The logits by the missing modality.
     """
     features = {name: np.asarray(x) for name, x in rows.features.items()}
-    # Of every modality, so that all cases are one compiled function.
+    # A mask for every modality, so that all cases share one compiled function.
     shapes = {name: x.shape[:-1] for name, x in features.items()}
-    there = {name: rows.present.get(name, np.ones(s, bool)) for name, s in shapes.items()}
+    available = {name: rows.present.get(name, np.ones(s, bool)) for name, s in shapes.items()}
 
     inputs = rows.inputs._replace(features=features)
     predict = _predicting(system, tuple(sorted((options or {}).items())))
-    without = {name: there | {name: np.zeros(shapes[name], bool)} for name in features}
+    without = {name: available | {name: np.zeros(shapes[name], bool)} for name in features}
     return {
         name: np.asarray(predict(params, inputs._replace(present=present)))
         for name, present in without.items()

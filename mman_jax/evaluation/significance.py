@@ -1,4 +1,4 @@
-"""How sure a score and a difference of scores are. NumPy and SciPy only.
+"""Confidence intervals of scores, and paired tests of systems. NumPy and SciPy only.
 
 S seeds, N utterances.
 """
@@ -12,17 +12,17 @@ import numpy as np
 LEVEL = 0.95
 RESAMPLES = 10_000
 
-_AT_ONCE = 500  # resamples whose sums are in memory
+_AT_ONCE = 500  # resamples whose sums are in memory at a time
 
 
 class Difference(NamedTuple):
-    """How much higher a score is of one system than of another.
+    """The difference between two systems' scores.
 
     Attributes:
         mean: the difference of the scores; of accuracies a share from -1 to 1.
-        low: where the 95 % interval begins, a percentile of the bootstrap.
-        high: where it ends.
-        p: two-sided, of the bootstrap: how often chance alone would turn the sign.
+        low: lower end of the 95 % bootstrap interval.
+        high: upper end.
+        p: two-sided p-value of the bootstrap: how often chance alone would change the sign.
     """
 
     mean: float
@@ -32,12 +32,12 @@ class Difference(NamedTuple):
 
 
 def seed_interval(values: Sequence[float]) -> tuple[float, float]:
-    """The 95 % interval of the mean over seeds, by Student's t; the mean itself for one seed."""
+    """Computes the 95 % interval of the mean over seeds by Student's t; the mean for one seed."""
     scores = np.asarray(values, np.float64)
     mean = float(scores.mean())
     if len(scores) < 2 or not scores.std():
         return mean, mean
-    # `scipy.stats.t.ppf` by what it calls: `scipy.stats` takes half a second to import.
+    # The function behind `scipy.stats.t.ppf`; importing `scipy.stats` takes half a second.
     from scipy.special import stdtrit
 
     half = stdtrit(len(scores) - 1, (1 + LEVEL) / 2) * scores.std(ddof=1)
@@ -46,7 +46,7 @@ def seed_interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def vote(answers: np.ndarray, classes: int) -> np.ndarray:
-    """The answers [S, N] int of all seeds as one, [N]: what most gave, the first class of equals.
+    """Returns the majority answer [N] of the seeds' answers [S, N] int; ties go to the first class.
 
     Raises:
         AssertionError: if the answers do not have two axes.
@@ -61,17 +61,18 @@ def vote(answers: np.ndarray, classes: int) -> np.ndarray:
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> tuple[int, int, float]:
-    """McNemar's exact test on two systems' answers to the same utterances.
+    """Computes McNemar's exact test on two systems' answers to the same utterances.
 
-    Utterances count as independent, which those of one conversation are not: `bootstrap` says how
-    much that matters.
+    The test assumes independent utterances, which those of one conversation are not; `bootstrap`
+    resamples conversations instead.
 
     Args:
         first: [N] bool, whether the first system was right.
-        second: the same of the second.
+        second: the same for the second.
 
     Returns:
-        How many the first alone had right, the second alone, and the two-sided p-value.
+        The numbers of utterances that only the first and only the second had right, and the
+        two-sided p-value.
 
     Raises:
         AssertionError: if the shapes disagree.
@@ -87,24 +88,24 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> tuple[int, int, float]:
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
     if only_first + only_second == 0:
         return 0, 0, 1.0
-    import scipy.stats  # takes long, and few commands need it
+    import scipy.stats  # slow to import, and few commands need it
 
     test = scipy.stats.binomtest(only_first, only_first + only_second)
     return only_first, only_second, float(test.pvalue)
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """P-values corrected for how many there are, so that they bound the chance of any mistake.
+    """Corrects p-values for multiple tests, so that they bound the chance of any false positive.
 
-    Holm's step-down procedure (1979): of k values the smallest counts k times, the next one k - 1
-    times, and so on; none becomes smaller than one before it, nor larger than 1. No assumption is
-    made on how the tests depend on each other.
+    Holm's step-down procedure (1979): the smallest of k values is multiplied by k, the next one by
+    k - 1, and so on; none becomes smaller than the one before it, nor larger than 1. The tests may
+    depend on each other in any way.
 
     Args:
         p: k values.
 
     Returns:
-        The corrected ones, in the order given.
+        The corrected values, in the same order.
 
     Examples:
         3 * 0.01; then 2 * 0.03, which is more than the 0.04 of the last, and so its own, too.
@@ -127,17 +128,18 @@ def bootstrap(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Difference:
-    """The difference of two systems' accuracies, by resampling conversations and seeds.
+    """Computes the difference of two systems' accuracies by resampling conversations and seeds.
 
-    Conversations are drawn, not utterances: those of one conversation are not independent. Each
-    system's seeds are drawn too, so that the interval holds for other seeds and conversations.
+    Conversations are resampled rather than utterances, because utterances of one conversation are
+    not independent. Each system's seeds are resampled as well, so that the interval holds for other
+    seeds and conversations.
 
     Args:
         first: [S, N] bool, whether each seed of the first system was right.
-        second: the same of the second; its S may differ.
-        conversations: [N], which conversation each utterance is of.
-        resamples: how many.
-        seed: of the resampling.
+        second: the same for the second; its S may differ.
+        conversations: [N], the conversation of each utterance.
+        resamples: number of resamples.
+        seed: random seed of the resampling.
 
     Raises:
         AssertionError: if the axes disagree.
@@ -145,15 +147,15 @@ def bootstrap(
     first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
     chex.assert_rank([first, second], 2)
     chex.assert_equal_shape_suffix([first, second, np.asarray(conversations)], 1)
-    _, which, sizes = np.unique(conversations, return_inverse=True, return_counts=True)
-    right = [_sum_by(x, which, len(sizes)) for x in (first, second)]
+    _, conversation, sizes = np.unique(conversations, return_inverse=True, return_counts=True)
+    right = [_sum_by(x, conversation, len(sizes)) for x in (first, second)]
     random = np.random.default_rng(seed)
-    drawn = _draw(random, len(sizes), resamples)
+    samples = _draw(random, len(sizes), resamples)
     means = []
     for counts in right:
         weights = _draw(random, len(counts), resamples) / len(counts)
-        means.append(np.einsum("rs,sv,rv->r", weights, counts, drawn, optimize=True))
-    differences = (means[0] - means[1]) / (drawn @ sizes)
+        means.append(np.einsum("rs,sv,rv->r", weights, counts, samples, optimize=True))
+    differences = (means[0] - means[1]) / (samples @ sizes)
     return _difference(first.mean() - second.mean(), differences)
 
 
@@ -164,14 +166,14 @@ def bootstrap_score(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Difference:
-    """The same of any score that is made of sums over utterances, such as a correlation.
+    """Computes the same for any score of sums over utterances, such as a correlation.
 
     Args:
-        score: of sums [..., *K], one value [...] each.
+        score: returns the score [...] of sums [..., *K].
         first: [S, V, *K], the sums of each seed of the first system over each of V conversations.
-        second: the same of the second; its S may differ.
-        resamples: how many.
-        seed: of the resampling.
+        second: the same for the second; its S may differ.
+        resamples: number of resamples.
+        seed: random seed of the resampling.
 
     Raises:
         AssertionError: if the axes disagree.
@@ -179,15 +181,15 @@ def bootstrap_score(
     systems = [np.asarray(x, np.float64) for x in (first, second)]
     chex.assert_equal_shape([x[0] for x in systems])
     random = np.random.default_rng(seed)
-    # Whole numbers are multiplied far slower.
-    drawn = _draw(random, systems[0].shape[1], resamples).astype(np.float64)
+    # Matrix products of integers are far slower.
+    samples = _draw(random, systems[0].shape[1], resamples).astype(np.float64)
     means = []
     for sums in systems:
         seeds = len(sums)
         weights = _draw(random, seeds, resamples) / seeds
-        flat = np.moveaxis(sums, 1, 0).reshape(drawn.shape[1], -1)
+        flat = np.moveaxis(sums, 1, 0).reshape(samples.shape[1], -1)
         pieces = [
-            score((drawn[at : at + _AT_ONCE] @ flat).reshape(-1, seeds, *sums.shape[2:]))
+            score((samples[at : at + _AT_ONCE] @ flat).reshape(-1, seeds, *sums.shape[2:]))
             for at in range(0, resamples, _AT_ONCE)
         ]
         means.append((weights * np.concatenate(pieces)).sum(1))
@@ -196,7 +198,7 @@ def bootstrap_score(
 
 
 def _draw(random: np.random.Generator, count: int, resamples: int) -> np.ndarray:
-    """How often [resamples, count] each of so many is drawn, with replacement."""
+    """Returns how often each of `count` items is drawn with replacement, [resamples, count]."""
     return random.multinomial(count, np.full(count, 1 / count), resamples)
 
 
@@ -207,7 +209,7 @@ def _difference(mean: float, resampled: np.ndarray) -> Difference:
     return Difference(float(mean), float(low), float(high), float(p))
 
 
-def _sum_by(values: np.ndarray, which: np.ndarray, groups: int) -> np.ndarray:
+def _sum_by(values: np.ndarray, index: np.ndarray, groups: int) -> np.ndarray:
     sums = np.zeros((len(values), groups))
-    np.add.at(sums.T, which, values.T)
+    np.add.at(sums.T, index, values.T)
     return sums

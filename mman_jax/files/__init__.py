@@ -1,1 +1,1 @@
-"""Bytes on disk: untrusted files read with checks, and files written whole."""
+"""File formats: untrusted files are read with checks, and files are written atomically."""

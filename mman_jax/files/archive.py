@@ -31,7 +31,7 @@ class Member:
         place: The archive and the name, for messages.
         size: Claimed number of bytes of the content; `chunks` checks it.
         offset: Offset of its bytes in the file.
-        packed: Number of bytes that it takes there.
+        packed: Number of these bytes.
         stored: Whether these bytes are the content, uncompressed.
         checksum: CRC-32 of the content.
     """
@@ -60,7 +60,7 @@ def members(path: Path, file: BinaryIO) -> list[Member]:
         end = 22 + len(archive.comment)
     file.seek(-end, 2)
     (count,) = struct.unpack("<10xH10x", file.read(22))
-    if count != len(infos):  # an entry may hide in what another one claims
+    if count != len(infos):  # an entry may hide in the bytes that another one claims
         raise InputError(path, f"{len(infos)} members of {count} in the directory", _EXPECTED)
     if len(infos) > _MOST_MEMBERS:
         raise InputError(path, f"{len(infos)} members", f"at most {_MOST_MEMBERS}")
@@ -70,11 +70,11 @@ def members(path: Path, file: BinaryIO) -> list[Member]:
         if info.filename in by_name:
             raise InputError(f"{path}: {info.filename}", "occurs twice", "each member once")
         by_name[info.filename] = _locate(path, file, info)
-    end, before = 0, ""
+    end, previous = 0, ""
     for member in sorted(by_name.values(), key=lambda m: m.offset):
         if member.offset < end:
-            raise InputError(member.place, f"overlaps member {before}", _EXPECTED)
-        end, before = member.offset + member.packed, member.name
+            raise InputError(member.place, f"overlaps member {previous}", _EXPECTED)
+        end, previous = member.offset + member.packed, member.name
         if end > directory:
             found = f"{member.packed} bytes claimed of {directory - member.offset} in the file"
             raise InputError(member.place, found, "a whole member")

@@ -23,9 +23,9 @@ _LARGEST_HEADER = 1000  # bytes, of plain arrays; longer literals can be too dee
 
 @dataclasses.dataclass(frozen=True)
 class OnDisk:
-    """An array whose values lie one after the other in a file, the last axis the fastest.
+    """An array that is stored in C order and without gaps in a file.
 
-    Indexed by a slice of rows it returns them as a NumPy array; `np.asarray` reads all of it.
+    A slice of rows reads them as a NumPy array; `np.asarray` reads the full array.
 
     Attributes:
         path: Path of the file.
@@ -73,7 +73,7 @@ class OnDisk:
 class Growing:
     """Rows [n, D] float32 that are written to a temporary file as they come.
 
-    The file has no name: it is gone with the last array that maps it.
+    The file has no name: it disappears with the last array that maps it.
     """
 
     def __init__(self, width: int):
@@ -82,7 +82,7 @@ class Growing:
         weakref.finalize(self, self._file.close)
 
     def append(self, rows: np.ndarray) -> None:
-        """Adds rows [n, D] of any number type; what float32 cannot hold becomes infinite."""
+        """Adds rows [n, D] of any number type; values beyond float32 become infinite."""
         with np.errstate(over="ignore"):
             self._file.write(np.ascontiguousarray(rows, np.float32).data)
         self._rows += len(rows)
@@ -98,13 +98,13 @@ class Growing:
 
 @dataclasses.dataclass(frozen=True)
 class Stored:
-    """One array of an archive, by its header.
+    """An array of an archive, as described by its header.
 
     Attributes:
-        member: Where it lies.
+        member: The file of the archive that holds it.
         place: The archive and the key, for messages.
         shape: Shape that the header claims.
-        order: "F" if the first axis is the fastest, else "C".
+        order: "F" if the first axis is the fastest, otherwise "C".
         dtype: Type of the values.
         header: Number of bytes before the values.
     """
@@ -170,11 +170,11 @@ def read(path: str | Path, expected: str) -> dict[str, np.ndarray]:
         InputError: No archive, a damaged one, an array of objects, or one that claims more than
             the archive holds.
     """
-    several: dict[str, np.ndarray] = {}
+    loaded: dict[str, np.ndarray] = {}
     with reading(path, expected), Path(path).open("rb") as file:
         for member in archive.members(Path(path), file):
             key = member.name.removesuffix(".npy")
-            if key in several:
+            if key in loaded:
                 found = f"occurs twice, as {key!r} and as {key + '.npy'!r}"
                 raise InputError(f"{path}: {key}", found, "each key once")
             array = stored(file, f"{path}: {key}", member)
@@ -183,15 +183,15 @@ def read(path: str | Path, expected: str) -> dict[str, np.ndarray]:
                 found = f"an array of {array.dtype}{objects}"
                 raise InputError(array.place, found, "numbers or text")
             array.check_size()
-            several[key] = array.load(file)
-    return several
+            loaded[key] = array.load(file)
+    return loaded
 
 
 def read_npy(path: str | Path) -> OnDisk | np.ndarray:
     """Returns the array of numbers of a .npy file; in C order it stays in the file.
 
     Raises:
-        InputError: No such file, another kind, or one of another size than its header says.
+        InputError: No such file, another kind of file, or a size that contradicts the header.
     """
     path, expected = Path(path), "an array of numbers that NumPy wrote"
     check_regular(path, expected)

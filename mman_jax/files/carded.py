@@ -16,11 +16,11 @@ CARD = "card"
 
 
 def to_bytes(several: Mapping[str, np.ndarray], card: Any, name: str = CARD) -> bytes:
-    """Returns the archive.
+    """Returns the archive as bytes.
 
     Args:
         several: Arrays of numbers, bool or str, by keys other than the card's.
-        card: What JSON can hold.
+        card: Any value that JSON can hold.
         name: Key of the card.
     """
     file = io.BytesIO()
@@ -36,7 +36,7 @@ def write(
     name: str = CARD,
     make_folder: bool = True,
 ) -> None:
-    """Writes the archive of `to_bytes`, whole or not at all; creates its folder if asked to.
+    """Writes the archive of `to_bytes` atomically.
 
     Raises:
         InputError: The file cannot be written.
@@ -59,9 +59,9 @@ def read(
         InputError: Another kind of file, or a damaged one.
     """
     check_regular(path, expected)
-    several = arrays.read(path, expected)
+    loaded = arrays.read(path, expected)
     try:
-        card = json.loads(str(several.pop(name)))
+        card = json.loads(str(loaded.pop(name)))
     except (LookupError, RecursionError, TypeError, ValueError) as error:
         raise InputError(path, f"no {name} ({error!r:.200})", expected) from error
-    return several, card
+    return loaded, card

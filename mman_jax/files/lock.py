@@ -18,7 +18,7 @@ _INTERVAL = 0.1  # seconds between two attempts
 def alone(
     path: str | pathlib.Path, inside: bool = True, first: bool = True, patience: float = 0.0
 ) -> Iterator[None]:
-    """Holds a lock on a folder or file while the body runs; it ends with the process.
+    """Locks a folder or file while the body runs; the lock ends with the process.
 
     The lock is a file, `.lock` in a folder or `.NAME.lock` next to NAME. It is removed at the end,
     as are the empty folders that were created for it.
@@ -26,7 +26,7 @@ def alone(
     Args:
         path: Folder or file that the body writes.
         inside: Whether the lock lies in the folder rather than next to it.
-        first: False for the further processes of one distributed run, which need no lock.
+        first: False for all processes of a distributed run but the first, which need no lock.
         patience: Seconds to wait for another process to end.
 
     Raises:
@@ -42,7 +42,7 @@ def alone(
     except BlockingIOError:
         raise InputError(path, "another process is working on it", "to be alone") from None
     except OSError:
-        descriptor = None  # What cannot be locked cannot be written: the work itself reports why.
+        descriptor = None  # The path cannot be written either: the work itself reports why.
     try:
         yield
     finally:

@@ -22,12 +22,12 @@ import numpy as np
 
 from mman_jax.files.arrays import OnDisk
 
-# Objects may take this many times the bytes of the file: enough for any honest pickle, whose
-# every value is written out, and a bound for one that copies a value again and again.
+# Objects may take this many times the bytes of the file: enough for any honest pickle, in which
+# every value is written out, and a bound for a pickle that copies a value again and again.
 _COPIES = 4
 
-# A set of one byte in the file takes 216 in memory. Bytes that such opcodes take may come to this
-# many times the file, beyond what is free; honest pickles also have contents and need a tenth.
+# One byte in the file can build a set of 216 bytes in memory. The total of such bytes is limited to
+# `_HEAVIEST` times the file plus `_FREE_BYTES`; honest pickles need a tenth of that.
 _WEIGHTS = {"EMPTY_SET": 216, "FROZENSET": 216, "MARK": 130, "MEMOIZE": 100}
 _HEAVIEST = 32
 _FREE_BYTES = 64 << 20
@@ -35,7 +35,7 @@ _FREE_BYTES = 64 << 20
 _LARGEST_INDEX = 2**32  # of the memo, as the binary opcodes have it
 
 LARGE = 8 << 20
-"""Bytes from which on an array stays in its file."""
+"""Size in bytes from which an array stays in its file."""
 
 _OPCODES = """MARK STOP POP POP_MARK DUP PROTO FRAME MEMOIZE
 PUT BINPUT LONG_BINPUT GET BINGET LONG_BINGET
@@ -138,19 +138,19 @@ class Machine(pickle._Unpickler):
         self._weight = _HEAVIEST * size + _FREE_BYTES
 
     def frombuffer(self, raw: Any, dtype: Any, shape: Any, order: Any = "C") -> np.ndarray | OnDisk:
-        """Builds a writable array of these bytes; their number must be exactly the shape's."""
+        """Builds a writable array of bytes, whose number must match the shape."""
         shape = (shape,) if isinstance(shape, int) else shape
         self.charge(_cost(raw, dtype, shape))
         return _build(raw, dtype, shape, "F" if order == "F" else "C")
 
     def charge(self, amount: int) -> None:
-        """Counts bytes that are built."""
+        """Charges the bytes of new objects to the budget."""
         self._budget -= amount
         if self._budget < 0:
             raise pickle.UnpicklingError("it claims more data than the file holds")
 
     def weigh(self, amount: int) -> None:
-        """Counts memory that an opcode takes."""
+        """Charges the memory of an opcode to the budget of memory."""
         self._weight -= amount
         if self._weight < 0:
             raise pickle.UnpicklingError("it builds far more than the file holds")
@@ -219,7 +219,7 @@ class Machine(pickle._Unpickler):
         self.append(frozenset(items))  # `append` changes with `pop_mark`
 
     def load_put(self) -> None:
-        # The inherited one takes any integer, and so any number of them with the same hash.
+        # The inherited method takes any integer, and so any number of them with the same hash.
         self._memoize(int(self.readline()[:-1]))
 
     def load_binput(self) -> None:
@@ -252,7 +252,7 @@ class Machine(pickle._Unpickler):
         self.append(self._bytes(struct.unpack("<Q", self.read(8))[0]))
 
     def load_bytearray8(self) -> None:
-        # The inherited one allocates what the file claims before it reads.
+        # The inherited method allocates the claimed size before it reads.
         raw = self._bytes(struct.unpack("<Q", self.read(8))[0])
         self.append(raw if isinstance(raw, Region) else bytearray(raw))
 
@@ -280,7 +280,7 @@ def _cost(raw: Any, dtype: Any, shape: Any) -> int:
     objects = isinstance(dtype, Dtype) and dtype.dtype == object
     kinds = list if objects else str | bytes | bytearray | Region
     fits = isinstance(raw, kinds) and isinstance(dtype, Dtype)
-    # The product of a million large numbers is not computed, be it right or wrong.
+    # Checked first, because the product of a million large numbers would take too long.
     fits = fits and isinstance(shape, tuple) and len(shape) <= _MOST_AXES
     fits = fits and all(type(n) is int and 0 <= n < 2**63 for n in shape)
     if not fits or math.prod(shape) * (1 if objects else dtype.dtype.itemsize) != len(raw):

@@ -1,4 +1,4 @@
-"""Worker processes that outlive what kills one of them."""
+"""Worker processes for independent items; an item that kills its process stops no other."""
 
 import functools
 import multiprocessing
@@ -17,15 +17,15 @@ DIED = "the process that read it was killed"
 def run(
     work: Callable[[T], str | None], items: Sequence[T], processes: int
 ) -> Iterator[tuple[T, str | None]]:
-    """Does the work on every item; yields items as they end, each with its failure or None.
+    """Runs a function on every item; yields each finished item with its failure, or None.
 
     An item that kills its process fails with `DIED`; the others are not affected. Items that were
-    under way when a process died are done again, one at a time, to find which one it was.
+    under way when a process died are repeated one at a time, to find the one that killed it.
 
     Args:
-        work: picklable; returns what went wrong, or None.
-        items: what to do it on.
-        processes: how many at once; on a system that cannot start any (see `shortage`), the
+        work: a picklable function that returns the reason of a failure, or None.
+        items: arguments of `work`.
+        processes: number of processes; on a system that cannot start any (see `shortage`), the
             work is done in this one.
     """
     if shortage():
@@ -40,7 +40,7 @@ def run(
         executor = spawn(1 if alone else processes)
         try:
             while queue or under_way:
-                # Few at a time: what is under way when a process dies has to be done again.
+                # Few at a time: items under way when a process dies have to be repeated.
                 while queue and len(under_way) < (1 if alone else 2 * processes):
                     future = executor.submit(work, queue[-1])
                     under_way[future] = queue.pop()
@@ -74,12 +74,12 @@ def shortage() -> str:
 def spawn(
     processes: int, begin: Callable[..., None] | None = None, *arguments: Any
 ) -> ProcessPoolExecutor:
-    """Starts processes that share nothing with this one, and end when it ends, however it does.
+    """Starts processes that share no state with this one, and end with it even if it is killed.
 
     Args:
-        processes: how many.
-        begin: what each of them calls first; picklable.
-        arguments: of `begin`; locks and queues may be among them.
+        processes: number of processes.
+        begin: a picklable function that each process calls first.
+        arguments: arguments of `begin`, which may include locks and queues.
     """
     # Forked processes would share the locks of XLA's and ffmpeg's threads.
     context = multiprocessing.get_context("spawn")
@@ -87,7 +87,7 @@ def spawn(
 
 
 def terminate(executor: ProcessPoolExecutor, patience: float) -> None:
-    """Ends worker processes by SIGTERM, or if they take longer than some seconds, at once."""
+    """Ends worker processes by SIGTERM, and kills those still running after `patience` seconds."""
     processes = list((executor._processes or {}).values())
     executor.shutdown(wait=False, cancel_futures=True)
     for process in processes:

@@ -45,7 +45,7 @@ def load_archive(path: str | Path) -> dict[str, object]:
     """Reads the Python objects that `numpy.savez` pickled into an archive, by key.
 
     Raises:
-        InputError: No archive, a damaged one, an array of another kind, or a pickle that
+        InputError: No archive, a damaged archive, another kind of array, or a pickle that
             `loads` refuses.
     """
     path, objects = Path(path), {}
@@ -83,7 +83,7 @@ def _load(path: Path, file: BinaryIO, size: int, on_disk: bool) -> object:
 
 
 class _Unpickler(Machine):
-    """The machine with its own globals: the only functions that a pickle may call."""
+    """The machine with the only functions that a pickle may call."""
 
     def find_class(self, module: str, name: str) -> Any:
         builders: dict[str, Callable[..., Any] | None] = {
@@ -132,7 +132,7 @@ class _Unpickler(Machine):
         return text.encode("latin1")
 
     def _reconstruct(self, *_: Any) -> np.ndarray:
-        # The state replaces shape and dtype; the ones given here never matter.
+        # The state replaces shape and dtype, so that these arguments do not matter.
         return np.ndarray(0, np.float64)
 
     def _scalar(self, dtype: Dtype, raw: Any) -> object:

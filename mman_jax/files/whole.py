@@ -1,4 +1,4 @@
-"""Regular files: checked before they are opened, written whole or not at all; and JSON."""
+"""Regular files: checks before reading, atomic writes, and JSON."""
 
 import contextlib
 import json
@@ -87,8 +87,8 @@ def writing(
 
     Args:
         path: Path of the file.
-        expected: What messages expect.
-        place: What messages name; by default the path.
+        expected: What should be possible, for messages.
+        place: Place of errors; by default the path.
         make_folder: Whether a missing folder is created.
 
     Raises:
@@ -150,7 +150,7 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
 
 
 def _kind(path: pathlib.Path) -> str | None:
-    """Returns what a path is if not a regular file; empty for a regular file, None for nothing."""
+    """Returns the kind of a path; empty for a regular file, None if nothing is there."""
     try:
         kind = stat.S_IFMT(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):

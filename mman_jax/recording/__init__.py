@@ -1,1 +1,1 @@
-"""One recording as a page: who spoke when, and how."""
+"""Pages of recordings: turns, how they sounded, and predictions."""

@@ -1,4 +1,4 @@
-"""Labels of some turns of a recording, and a classifier trained on them that answers all turns."""
+"""Labels of some turns of a recording, and a classifier trained on them for all turns."""
 
 import collections
 import dataclasses
@@ -18,7 +18,7 @@ _SLACK = 0.05  # seconds by which times may be rounded
 
 
 class LeaveOneOut(NamedTuple):
-    """Scores on the labelled turns, each answered by a classifier trained on the others.
+    """Scores on the labelled turns, each predicted by a classifier trained on the others.
 
     Attributes:
         right: turns whose most probable class is their label.
@@ -42,14 +42,14 @@ def read(path: pathlib.Path, recording: pathlib.Path) -> list[manifest.Utterance
 
     Args:
         path: a manifest that the page of the recording saved.
-        recording: whose rows are wanted.
+        recording: the recording whose rows are read.
 
     Raises:
-        InputError: the manifest, no row of the recording, or too few labels.
+        InputError: an unusable manifest, no row of the recording, or too few labels.
     """
     rows = [u for u in manifest.read(path) if pathlib.Path(u.path).name == recording.name]
     if not rows:
-        raise InputError(path, f"no row of {recording.name}", "what its page has saved")
+        raise InputError(path, f"no row of {recording.name}", "the manifest that its page saved")
     labelled = [row for row in rows if row.label]
     _check_enough(path, [row.label for row in labelled])
     return labelled
@@ -63,17 +63,17 @@ def match(
     Args:
         path: the manifest, for messages.
         rows: see `read`.
-        turns: of the recording.
+        turns: turns of the recording.
 
     Raises:
-        InputError: a label without a turn, a turn with two, or too few turns with labels.
+        InputError: a label without a turn, two labels of a turn, or too few labelled turns.
     """
     labels = [""] * len(turns)
     for row in rows:
         index = _find(row, turns)
         if index is None:
             found = f"from {row.start} to {row.end} s there is no turn"
-            raise InputError(f"{path}: {row.name}", found, "what the page of this recording saved")
+            raise InputError(f"{path}: {row.name}", found, "the manifest that its page saved")
         if labels[index] not in ("", row.label):
             found = f"label {row.label!r} of a turn that has {labels[index]!r} above"
             raise InputError(f"{path}: {row.name}", found, "one label for a turn")
@@ -91,10 +91,10 @@ def _check_enough(path: pathlib.Path, labels: Sequence[str]) -> None:
 
 
 def learn(turns: Turns, labels: Sequence[str]) -> tuple[Turns, LeaveOneOut]:
-    """Answers every turn by its sound; a labelled one by what the other labels teach.
+    """Predicts every turn from its sound; a labelled turn by a classifier trained without it.
 
     Args:
-        turns: of the recording.
+        turns: turns of the recording.
         labels: see `match`.
     """
     classes = sorted(set(filter(None, labels)))
@@ -103,19 +103,19 @@ def learn(turns: Turns, labels: Sequence[str]) -> tuple[Turns, LeaveOneOut]:
     sounds, count = turns.sounds[rows], len(classes)
     probabilities = leave_one_out.fit(sounds, numbers, count).probabilities(turns.sounds)
     probabilities[rows] = leave_one_out.left_out(sounds, numbers, count)
-    answered = []
+    predicted = []
     for turn, label, values in zip(turns.turns, labels, probabilities, strict=True):
         answer = {
             "label": classes[int(values.argmax())],
             "probabilities": dict(zip(classes, values.round(6).tolist(), strict=True)),
         }
-        answered.append(dataclasses.replace(turn, answer=answer, label=label))
+        predicted.append(dataclasses.replace(turn, answer=answer, label=label))
     right = int((probabilities[rows].argmax(1) == numbers).sum())
     name, most = collections.Counter(labels[i] for i in rows).most_common(1)[0]
     interval = leave_one_out.interval(right, len(rows))
     chance = leave_one_out.by_chance(sounds, numbers, count)
     scores = LeaveOneOut(right, len(rows), interval, name, most, chance)
-    return turns._replace(turns=answered), scores
+    return turns._replace(turns=predicted), scores
 
 
 def _find(row: manifest.Utterance, turns: Sequence[Turn]) -> int | None:

@@ -10,13 +10,13 @@ const cursor = document.createElement("i");
 let current = -1;
 
 function element(kind, text, parent) {
-  const made = document.createElement(kind);
-  made.textContent = text;
-  parent.append(made);
-  return made;
+  const node = document.createElement(kind);
+  node.textContent = text;
+  parent.append(node);
+  return node;
 }
 const clock = (s) => `${Math.floor(s / 60)}:${(s % 60).toFixed(1).padStart(4, "0")}`;
-const whole = () => (Number.isFinite(player.duration) ? Math.max(player.duration, last) : last);
+const duration = () => (Number.isFinite(player.duration) ? Math.max(player.duration, last) : last);
 
 const rows = data.turns.map((turn, index) => {
   const row = element("li", "", list);
@@ -54,7 +54,7 @@ const marks = data.turns.map((turn, index) => {
 line.append(cursor);
 
 function place() {
-  const total = whole();
+  const total = duration();
   data.turns.forEach((turn, index) => {
     marks[index].style.left = `${(100 * turn.start) / total}%`;
     marks[index].style.width = `${(100 * (turn.end - turn.start)) / total}%`;
@@ -63,13 +63,13 @@ function place() {
 }
 function follow() {
   const time = player.currentTime;
-  cursor.style.left = `${(100 * time) / whole()}%`;
-  const found = data.turns.findIndex((turn) => time >= turn.start && time < turn.end);
-  if (found >= 0 && found !== current) show(found);
+  cursor.style.left = `${(100 * time) / duration()}%`;
+  const playing = data.turns.findIndex((turn) => time >= turn.start && time < turn.end);
+  if (playing >= 0 && playing !== current) show(playing);
 }
 function show(index) {
   current = index;
-  for (const many of [rows, marks]) many.forEach((one, i) => one.classList.toggle("now", i === index));
+  for (const nodes of [rows, marks]) nodes.forEach((node, i) => node.classList.toggle("now", i === index));
   rows[index].scrollIntoView({ block: "nearest" });
 }
 function seek(index) {
@@ -78,9 +78,9 @@ function seek(index) {
 }
 function label(name) {
   labels[current] = labels[current] === name ? "" : name;
-  const shown = rows[current].querySelector("b");
-  shown.textContent = labels[current];
-  shown.hidden = !labels[current];
+  const badge = rows[current].querySelector("b");
+  badge.textContent = labels[current];
+  badge.hidden = !labels[current];
 }
 const names = () => document.getElementById("labels").value.split(",").map((n) => n.trim()).filter(Boolean);
 const cell = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);

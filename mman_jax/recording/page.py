@@ -1,4 +1,4 @@
-"""Pages of recordings: each is one file that loads nothing, and an index leads to them."""
+"""Pages of recordings, each a self-contained file, and their index."""
 
 import base64
 import dataclasses
@@ -67,15 +67,15 @@ _TABLE = """<table>
 
 
 def check_size(path: pathlib.Path) -> None:
-    """Checks a recording before it is measured.
+    """Checks that a recording exists and is small enough for a page.
 
     Raises:
-        InputError: there is none, or it is too large for a page.
+        InputError: it does not exist, or is too large.
     """
     check_regular(path, "a recording, sound or video")
     size = path.stat().st_size
     if size > _LARGEST:
-        found = f"{size >> 20} MiB, which a page would have to hold"
+        found = f"{size >> 20} MiB, which the page would contain"
         raise InputError(path, found, f"at most {_LARGEST >> 20} MiB: a shorter or smaller copy")
 
 
@@ -90,10 +90,10 @@ def render(
 
     Args:
         path: the recording.
-        turns: of the recording.
-        classes: of the answers; empty: there are none.
-        calibrated: whether the model's probabilities are.
-        scores: of the classifier that was trained on labels, if that answered and no model.
+        turns: turns of the recording.
+        classes: names of the classes; empty: there are no predictions.
+        calibrated: whether the model's probabilities are calibrated.
+        scores: leave-one-out scores, if the classifier was trained on labels of the recording.
 
     Raises:
         InputError: the recording cannot be read, or is too large for a page.
@@ -126,12 +126,12 @@ def render(
 def render_index(
     index: pathlib.Path, pages: Mapping[pathlib.Path, Sequence[Turn]], failed: Mapping[str, str]
 ) -> str:
-    """Returns the page that links to those of several recordings.
+    """Returns the page that links to the pages of several recordings.
 
     Args:
-        index: its path.
-        pages: the turns of each recording, by the path of its page.
-        failed: why there is no page, by the name of each recording without one.
+        index: path of this page.
+        pages: turns of each recording, by the path of its page.
+        failed: reasons of failures, by the names of the recordings without a page.
     """
     rows = [_row(index, page, turns) for page, turns in pages.items()]
     for name, reason in failed.items():
@@ -161,7 +161,7 @@ def _about(classes: Sequence[str], calibrated: bool, scores: LeaveOneOut | None)
 
 
 def _framed(title: str, body: str) -> str:
-    """Returns a page with a title, which is text, and a body, which is HTML."""
+    """Returns a page with a title (text) and a body (HTML)."""
     return _FRAME.format(title=html.escape(title), style=_asset("page.css"), body=body)
 
 

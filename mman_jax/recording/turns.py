@@ -1,4 +1,4 @@
-"""The turns of a recording: times, words, description of sound and face, and the answer."""
+"""The turns of a recording: times, words, descriptions of sound and face, and predictions."""
 
 import dataclasses
 import pathlib
@@ -20,15 +20,15 @@ from mman_jax.inference.answerer import Answerer
 
 @dataclasses.dataclass(frozen=True)
 class Turn:
-    """One turn.
+    """One turn of a recording.
 
     Attributes:
-        start: seconds.
-        end: seconds.
-        words: what was said; empty: unknown.
-        manner: how it sounded and looked compared with the others, in words.
-        answer: as JSON holds it: label, probabilities, attention; empty: none.
-        label: given by the user; empty: none.
+        start: beginning, in seconds.
+        end: end, in seconds.
+        words: the spoken words; empty: unknown.
+        manner: phrases that describe its sound and face compared with the other turns.
+        answer: the prediction for JSON: label, probabilities, attention; empty: none.
+        label: the user's label; empty: none.
     """
 
     start: float
@@ -43,9 +43,9 @@ class Turns(NamedTuple):
     """The turns of a recording.
 
     Attributes:
-        turns: N, in order.
-        sounds: [N, 88] float32, the eGeMAPS functionals of each.
-        notes: sentences on what was not measured, and why.
+        turns: N turns, in order.
+        sounds: [N, 88] float32, the eGeMAPS functionals of each turn.
+        notes: sentences about missing measurements.
     """
 
     turns: list[Turn]
@@ -63,12 +63,12 @@ def find(
 
     Args:
         path: the recording, sound or video.
-        words: that are spoken in it.
-        answerer: of a run, or None.
-        extraction: the model's.
+        words: the spoken words with their times.
+        answerer: a trained model; None: no predictions.
+        extraction: the model's feature extraction.
 
     Raises:
-        InputError: no recording, no speech in it, or a library is missing.
+        InputError: no recording, no speech in it, or a missing library.
     """
     spoken = listening.turns(path, words)
     times = [(round(turn.start, 2), round(turn.end, 2)) for turn, _ in spoken]
@@ -89,15 +89,15 @@ def find(
     answers: list[dict[str, Any]] = [{} for _ in spoken]
     if answerer and extraction:
         visual = pictures and extraction.settings.visual is not None
-        if not (extraction.settings.speech or visual or any(said for _, said in spoken)):
-            found = "words are missing, and the model reads nothing else that is there"
+        if not (extraction.settings.speech or visual or any(text for _, text in spoken)):
+            found = "words are missing, and the model reads no other modality that is present"
             raise InputError(path, found, "subtitles in the same folder, or a transcript")
         answers, unseen = _answers(path if visual else None, spoken, answerer, extraction)
         if unseen:
             notes.append(f"The pictures end before the sound: {unseen} turns had none.")
     turns = [
-        Turn(start, end, said, manner, reply)
-        for (start, end), (_, said), manner, reply in zip(
+        Turn(start, end, text, manner, answer)
+        for (start, end), (_, text), manner, answer in zip(
             times, spoken, descriptions, answers, strict=True
         )
     ]
@@ -113,10 +113,10 @@ def _answers(
     """Returns a model's answers to the turns, and the number of turns without pictures.
 
     Args:
-        pictures: the recording, if the model is to see it.
+        pictures: the recording, if the model reads its pictures.
         spoken: the turns and their words.
-        answerer: of the run.
-        extraction: the model's.
+        answerer: the trained model.
+        extraction: the model's feature extraction.
     """
     state, answers, unseen = answerer.begin(), [], 0
     for turn, words in spoken:

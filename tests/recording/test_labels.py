@@ -83,7 +83,8 @@ def test_labels_that_teach_nothing(labels, said, tmp_path):
 
 def test_labels_of_something_else(tmp_path):
     path = saved(tmp_path / "x.csv", {0: "sad", 1: "calm", 2: "sad", 3: "calm"})
-    with pytest.raises(InputError, match=r"no row of other.wav; expected what its page has saved"):
+    expected = r"no row of other.wav; expected the manifest that its page saved"
+    with pytest.raises(InputError, match=expected):
         labelling.read(path, pathlib.Path("other.wav"))
     moved = [dataclasses.replace(TURNS[0], start=0.2), *TURNS[1:]]
     with pytest.raises(InputError, match=r"utterance 1: from 0.0 to 0.5 s there is no turn"):

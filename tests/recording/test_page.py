@@ -88,5 +88,5 @@ def test_the_timeline_follows_and_labels_are_saved_as_clips(browser, recording):
 
 def test_a_recording_that_is_too_large_for_a_page_is_refused(recording, monkeypatch):
     monkeypatch.setattr(page, "_LARGEST", 1000)
-    with pytest.raises(InputError, match=r"talk>.wav: 0 MiB, which a page would have to hold"):
+    with pytest.raises(InputError, match=r"talk>.wav: 0 MiB, which the page would contain"):
         page.render(recording, FOUND, [])
