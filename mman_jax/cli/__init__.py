@@ -1,7 +1,7 @@
-"""The commands: flags, clocks and the terminal live here and nowhere else."""
+"""The commands; only this package uses flags, clocks and the terminal."""
 
 import gc
 
-# Importing and tracing make many lasting objects and few cycles: looking for cycles as often as
-# Python does by default takes a sixth of the time of tracing.
+# Importing and tracing create many long-lived objects and few cycles. With Python's default
+# thresholds the garbage collector takes a sixth of the time of tracing.
 gc.set_threshold(50_000, 20, 20)

@@ -1,9 +1,8 @@
 """Test the differences between finished runs: `mman compare RUN RUN ...`.
 
-A RUN is the folder of `mman run`, with folds or without, or of a system of a
-`mman paper`, `DIR/systems/NAME`. All must be of one corpus, protocol and split; what differs
-is the system, its settings, its seeds or its modalities. `--output=DIR` gets `comparison.json` and
-`comparison.md`.
+A RUN is a folder of `mman run`, with or without folds, or a system's folder of `mman paper`,
+`DIR/systems/NAME`. All runs must have the same corpus, protocol and split; systems, settings, seeds
+and modalities may differ. `--output=DIR` gets `comparison.json` and `comparison.md`.
 """
 
 import pathlib
@@ -21,7 +20,7 @@ from mman_jax.trial.folder import to_json
 
 _OUTPUT = command.path_flag("output", "Folder for JSON and Markdown.", must=False)
 _AGAINST = command.path_flag(
-    "against", "Trial that every other one is compared with; by default, all pairs.", must=False
+    "against", "Run that each other run is compared with; by default, all pairs.", must=False
 )
 _SCORE = flags.DEFINE_string(
     "score",
@@ -32,14 +31,14 @@ _SCORE = flags.DEFINE_string(
 
 
 def main(arguments: list[str]) -> None:
-    """Compares the trials that the command line names."""
+    """Compares the runs that the command line names."""
     runs = [pathlib.Path(local_path(path, "command line")) for path in arguments]
     against = pathlib.Path(_AGAINST.value) if _AGAINST.value else None
     words = [*arguments, *(["--against=" + _AGAINST.value] if against else [])]
     words += ["--score=" + _SCORE.value] if _SCORE.value else []
-    again = f"mman compare {shlex.join(words)}"
+    command_line = f"mman compare {shlex.join(words)}"
     with command.named_flags("score"):
-        results = compared.compare(runs, against, again, _SCORE.value)
+        results = compared.compare(runs, against, command_line, _SCORE.value)
     screen = Screen()
     for table in (comparison.scores(results), comparison.tests(results)):
         screen.listing(table.caption, table.head, table.plain)

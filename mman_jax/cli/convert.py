@@ -1,21 +1,20 @@
 """Convert a corpus to `.npz`: `mman convert --input=PATH --output=FILE.npz`.
 
-It reports the layout, the sizes, labels and parts, and every decision that the file left open.
-Without `--output` it writes nothing. Frames and words are kept as sequences, in addition to their
-mean as a feature; `--pool=mean|mean_std|last` replaces them by a feature. `--output=FILE.jsonl`
-writes the utterances as the lines that `mman predict --stream` reads.
+It reports the layout, sizes, labels and parts, and how ambiguities of the file were decided.
+Without `--output` it writes nothing. Frames and words are stored as sequences, in addition to their
+mean as a feature; `--pool=mean|mean_std|last` stores only a feature. `--output=FILE.jsonl` writes
+the utterances as lines for `mman predict --stream`.
 
-`--output=FILE.csv` writes a list of clips (MELD's CSV files, EmoBox's or SUPERB's folds) as the
-manifest that `mman extract` reads, with transcripts if there are any.
+`--output=FILE.csv` writes a list of clips (MELD's CSV files, EmoBox's or SUPERB's folds) as a
+manifest for `mman extract`, with transcripts if there are any.
 
-`--join=wav2vec=PATH` adds a modality: arrays that were computed elsewhere, by utterance id, or a
-modality of another corpus. It can also be added to layouts of labels alone and to a manifest of
-clips (`.csv`), whose ids, labels and split then make the corpus.
+`--join=wav2vec=PATH` adds a modality: arrays by utterance id, or a modality of another corpus. The
+corpus itself may have only labels, or be a manifest of clips (`.csv`) with ids, labels and a split.
 
-With `--input=FILE.pth` (or `.pt`), the weights of torchvision's r3d_18 become the `.npz` that
-`mman extract --visual_weights` reads. `torch.load(weights_only=True)` reads the file and runs
-nothing in it. Nothing is downloaded: provide the file, for example the one that torchvision
-documents as `R3D_18_Weights.KINETICS400_V1`.
+With `--input=FILE.pth` (or `.pt`), the weights of torchvision's r3d_18 become an `.npz` for
+`mman extract --visual_weights`. The file is read by `torch.load(weights_only=True)`, which runs no
+code in it. Nothing is downloaded: provide the file, for example the one that torchvision documents
+as `R3D_18_Weights.KINETICS400_V1`.
 """
 
 import csv
@@ -57,7 +56,7 @@ _POOL = flags.DEFINE_enum(
     "pool",
     None,
     list(pooling.POOLS),
-    "How the frames or words of an utterance are pooled; absent: they are kept.",
+    "How the frames or words of an utterance are pooled; absent: they are stored as sequences.",
 )
 
 
@@ -65,13 +64,13 @@ def read(path: str, join: dict[str, str], pool: pooling.How = "mean") -> Corpus:
     """Reads the corpus at a path, with further modalities.
 
     Raises:
-        InputError: A file that cannot be read, or arrays that do not fit.
+        InputError: A file cannot be read, or arrays do not fit.
     """
     file = pathlib.Path(path)
     is_csv = file.suffix.lower() == ".csv" and file.is_file()
     if not is_csv or "path" not in csv_tables.header(file):
         corpus = read_corpus(path, join, pool)
-        if corpus.sequences and pool == "mean":  # of an .npz, whose features are the mean
+        if corpus.sequences and pool == "mean":  # features of an .npz are the mean
             return dataclasses.replace(corpus, sequences={})
         if corpus.sequences and pool is not None:
             expected = "mean, as its features are, or no --pool"
@@ -113,7 +112,7 @@ def convert_weights(source: pathlib.Path, output: pathlib.Path) -> None:
     """Writes torchvision's weights as those of `ResNet3D`.
 
     Raises:
-        InputError: A file that cannot be read or written, or holds other weights.
+        InputError: A file cannot be read or written, or holds other weights.
     """
     from mman_jax.features.visual import resnet3d
 
@@ -126,7 +125,7 @@ def convert_weights(source: pathlib.Path, output: pathlib.Path) -> None:
 
 
 def describe(corpus: Corpus) -> list[str]:
-    """Returns a report in lines: what was read and decided, labels, numbers, parts and sizes."""
+    """Describes a corpus in lines: notes, labels, targets, groups, sequences and parts."""
     lines = [f"  {note}" for note in corpus.source_notes]
     classes = Counter(corpus.labels.tolist())
     labels = [f"{name} {classes[label]}" for label, name in enumerate(corpus.label_names)]
@@ -159,10 +158,10 @@ def describe(corpus: Corpus) -> list[str]:
 def convert_corpus(
     source: str, output: pathlib.Path | None, join: dict[str, str], pool: pooling.How
 ) -> None:
-    """Writes a corpus as `.npz`, or its utterances as lines; without an output, nothing.
+    """Prints a description of a corpus, and writes it as `.npz` or as lines if there is an output.
 
     Raises:
-        InputError: A file that cannot be read or written, or arrays that do not fit.
+        InputError: A file cannot be read or written, or arrays do not fit.
     """
     corpus = read(source, join, pool)
     print("\n".join([f"{source}:", *describe(corpus)]))
@@ -181,7 +180,7 @@ def convert_clips(source: str, output: pathlib.Path) -> None:
     """Writes a list of clips as a manifest.
 
     Raises:
-        InputError: A layout that names no clips, or a file that cannot be read or written.
+        InputError: The layout names no clips, or a file cannot be read or written.
     """
     table = read_clips(source)
     columns = {
@@ -209,13 +208,13 @@ def convert_clips(source: str, output: pathlib.Path) -> None:
 
 
 def _cleaned(cell: str, column: str) -> str:
-    """Replaces the control characters of some transcripts, which a manifest may not contain."""
+    """Replaces control characters by spaces, because a manifest may not contain them."""
     is_valid = is_line if column == "transcript" else str.isprintable
     return "".join(c if is_valid(c) else " " for c in cell)
 
 
 def main() -> None:
-    """Converts what the flags name."""
+    """Converts the input that the flags name."""
     source = pathlib.Path(_INPUT.value)
     output = None if _OUTPUT.value is None else pathlib.Path(_OUTPUT.value)
     is_weights = source.suffix.lower() in (".pth", ".pt")

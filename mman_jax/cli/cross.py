@@ -1,11 +1,11 @@
-"""Train one system on each of several corpora and test it on each: an N by N table.
+"""Train one system on each of N corpora and test it on each, in an N by N table.
 
     mman cross --workdir=DIR --corpora=A.npz,B.npz --config=configs/clstm_text.py
 
-The corpora need the same modalities and, after `--config.data.label_map=joy=happy,contempt=`, the
-same labels. `DIR` gets `cross.json`, `cross.md`, `cross.html` and for each corpus a trial,
-`trained/NAME`. The same command resumes an interrupted one; with a further corpus, it trains on
-that alone.
+The corpora must have the same modalities and, after `--config.data.label_map=joy=happy,contempt=`,
+the same labels. `DIR` gets `cross.json`, `cross.md`, `cross.html` and one trial per corpus,
+`trained/NAME`. The same command resumes an interrupted one; if a corpus is added, it trains only on
+that corpus.
 """
 
 import pathlib
@@ -35,16 +35,18 @@ _CACHE = command.cache_flag()
 
 
 def main() -> None:
-    """Trains, tests and writes the table."""
+    """Trains and tests the system, and writes the table."""
     settings, workdir = config.read(_CONFIG), pathlib.Path(_WORKDIR.value)
     corpora = [pathlib.Path(local_path(path.strip(), "--corpora")) for path in _CORPORA.value]
     Preemption.listen()
     cache = use_cache(_CACHE.value)
     processes = _PROCESSES.value or jobs.default_processes()
-    again = shlex.join(["mman", "cross", *sys.argv[1:]])
+    command_line = shlex.join(["mman", "cross", *sys.argv[1:]])
     with alone(workdir), Screen() as screen:
         with command.named_flags("corpora"):
-            results = crossed.run(settings, corpora, workdir, screen, processes, cache, again)
+            results = crossed.run(
+                settings, corpora, workdir, screen, processes, cache, command_line
+            )
         for metric in ("accuracy", "unweighted_recall"):
             table = comparison.cross_table(results, metric)
             screen.listing(table.caption, table.head, table.plain)

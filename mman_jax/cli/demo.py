@@ -1,12 +1,12 @@
-"""Generate clips to try everything on: `mman demo --output=DIR`.
+"""Generate synthetic clips for trying the commands: `mman demo --output=DIR`.
 
-Actors talk in turns, cheerful or gloomy: in voice (espeak-ng's pitch, rate and loudness), in face
-(drawn) and in words. Not every modality of every utterance shows the emotion, and speakers differ
-as much as their moods do. A conversation is one recording, `DIR/talk_00.mp4`, with its words in
-`talk_00.csv` as `mman listen` takes them. `DIR/clips.csv` is the manifest; nobody is heard in two
-parts of its split. `DIR/words.csv` has the times of all words, for `mman extract`.
+Actors talk in turns and are cheerful or gloomy in voice (pitch, rate and loudness of espeak-ng), in
+face (drawn) and in words. Not every modality of every utterance shows the emotion, and speakers
+differ as much as their moods. Each conversation is a recording, `DIR/talk_00.mp4`, with its words
+in `talk_00.csv` for `mman listen`. `DIR/clips.csv` is the manifest; no speaker is in two parts of
+its split. `DIR/words.csv` has the times of all words, for `mman extract`.
 
-The clips are synthetic: they show that the commands work, and say nothing about people.
+The clips show that the commands work, and say nothing about people.
 """
 
 import csv
@@ -93,7 +93,7 @@ def _write(folder: pathlib.Path) -> None:
     write_table(folder / "clips.csv", rows, list(rows[0]))
     voices = len({row["speaker"] for row in rows})
     counts = f"{_CONVERSATIONS.value} conversations, {len(rows)} utterances, {voices} voices"
-    print(f"{folder / 'clips.csv'}: {counts}; nobody is heard in two parts of the split")
+    print(f"{folder / 'clips.csv'}: {counts}; no speaker is in two parts of the split")
 
 
 def write_table(path: pathlib.Path, rows: list[dict[str, str]], columns: list[str]) -> None:

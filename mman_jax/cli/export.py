@@ -1,15 +1,15 @@
 """Export a run for use without this package: `mman export --checkpoint=DIR --output=FOLDER`.
 
 DIR is the folder of a finished run. FOLDER, which must be new or empty, gets
-- `conversation.jax`, a function that JAX alone loads (`jax.export`); and, if the system answers
+- `conversation.jax`, a function that needs only JAX (`jax.export`); and, if the system predicts
   turn by turn, `step.jax` with `state.npy`;
 - `weights.safetensors`, the parameters of all seeds;
 - `torch/`: each seed's parameters as a PyTorch state dict, and `network.py`, the network (unless
   the run learnt targets);
 - `card.json`: classes, sizes, scores, limits, licences, and how to call the functions.
 
-`--format=onnx` writes `conversation.onnx` and `step.onnx` instead, after comparing them with the
-models in ONNX Runtime; only for MMAN and its cLSTMs. Needs the extra `onnx`.
+`--format=onnx`, for MMAN and its cLSTMs, writes `conversation.onnx` and `step.onnx` instead, after
+comparing them with the models in ONNX Runtime. Needs the extra `onnx`.
 
 `--weights=FILE` exports the parameters of an edited `weights.safetensors` instead of the run's;
 `mman predict` has the same flag. Needs the extra `export`.
@@ -45,14 +45,14 @@ _WEIGHTS = command.path_flag("weights", "Edited weights.safetensors to export.",
 
 
 def contents(models: Sequence[Model]) -> dict[str, bytes]:
-    """Returns all files but the card, by their path in the folder.
+    """Returns all files except the card, by their path in the folder.
 
     Raises:
         InputError: a library of the extra is missing.
     """
     weights.safetensors_numpy()
     try:
-        import flatbuffers  # noqa: F401  (what jax.export serialises with)
+        import flatbuffers  # noqa: F401  (jax.export needs it)
     except ImportError as error:
         raise InputError("flatbuffers", "not installed", weights.INSTALL) from error
     files = {
@@ -72,9 +72,9 @@ def describe(models: Sequence[Model], workdir: pathlib.Path, replaced: bool) -> 
     """Returns the card of a run's models.
 
     Args:
-        models: of the run.
-        workdir: of the run.
-        replaced: whether their weights are not those of the run.
+        models: models of the run.
+        workdir: folder of the run.
+        replaced: whether other weights replaced those of the run.
     """
     results, path = read_results(workdir / "results.json"), clips.place(workdir)
     extraction = Extraction.load(path) if path.is_file() else None
@@ -101,7 +101,7 @@ def write(folder: pathlib.Path, files: Mapping[str, bytes]) -> None:
 
 
 def main() -> None:
-    """Exports the run."""
+    """Exports a run."""
     workdir, output = pathlib.Path(_CHECKPOINT.value), pathlib.Path(_OUTPUT.value)
     with alone(output, inside=False):
         _export(workdir, output)
@@ -116,7 +116,7 @@ def _export(workdir: pathlib.Path, output: pathlib.Path) -> None:
     if _FORMAT.value == "onnx":
         files = onnx_functions.functions(models, about)
         about["calls"] = onnx_functions.CALLS
-        del about["exported"]  # of jax.export
+        del about["exported"]  # describes the functions of jax.export
     else:
         files = contents(models)
     about["files"] = {name: len(content) for name, content in files.items()}

@@ -1,10 +1,10 @@
 """Extract features from clips: `mman extract --manifest=CSV --output=FILE.npz`.
 
-Every utterance is measured on its own, by a pool of processes or by Apache Beam, into a cache from
-which an interrupted command resumes. Reductions, vocabularies and networks are then fitted to the
-training conversations and stored in `FILE.extraction.npz`: `--fitted=FILE.extraction.npz` extracts
-the same features from other clips. `--sequences` adds the cells of utterances: words, frames of
-speech, windows of pictures, with their times.
+Utterances are measured independently, by a pool of processes or by Apache Beam. Measurements are
+cached, so that an interrupted command can resume. Reductions, vocabularies and networks are then
+fitted to the training conversations and stored in `FILE.extraction.npz`, with which
+`--fitted=FILE.extraction.npz` extracts the same features from other clips. `--sequences` adds the
+cells of utterances with their times: words, frames of speech, windows of pictures.
 """
 
 import dataclasses
@@ -65,8 +65,8 @@ _BEAM = flags.DEFINE_multi_string(
 _SEQUENCES = flags.DEFINE_list(
     "sequences",
     [],
-    "Modalities of which the cells of utterances are written as well, with their times: text "
-    "(words), speech (a hundred frames a second), visual (windows of frames).",
+    "Modalities whose cells are also written, with their times: text (words), speech (a hundred "
+    "frames per second), visual (windows of frames).",
 )
 _WORDS = command.path_flag(
     "words",
@@ -77,7 +77,7 @@ _WORDS = command.path_flag(
 
 
 def main() -> None:
-    """Reads the manifest, measures its utterances, fits the extraction, writes the corpus."""
+    """Reads the manifest, measures its utterances, fits the extraction and writes the corpus."""
     if _RUNNER.value == "local":
         command.refuse(_BEAM, "given without --runner=beam", "both, or neither")
         runner = many.locally(_PROCESSES.value)
@@ -116,7 +116,7 @@ def _extract(
     runner: many.Runner,
     words: dict[Utterance, TimedWords],
 ) -> None:
-    """Measures, fits and writes the corpus."""
+    """Measures the utterances, fits the extraction and writes the corpus."""
     with Screen() as screen:
         screen.items(len(utterances), "utterances")
         if pool.shortage() and _RUNNER.value == "local":
@@ -125,7 +125,7 @@ def _extract(
         def ended(utterance: Utterance, failure: str | None) -> None:
             screen.advance()
             if failure is not None and _ON_ERROR.value == "stop":
-                raise InputError(utterance.name, f"{failure}; --on_error=skip leaves such out")
+                raise InputError(utterance.name, f"{failure}; --on_error=skip leaves it out")
             if failure is not None:
                 screen.line(f"left out: {utterance.name}: {failure}")
 
@@ -169,10 +169,10 @@ def _words(utterances: Sequence[Utterance], wanted: bool) -> dict[Utterance, Tim
 
 
 def check_early(settings: Settings, utterances: Sequence[Utterance], weights: str | None) -> None:
-    """Checks what would otherwise end the run only after hours of measuring.
+    """Checks for errors that would otherwise end the run after hours of measuring.
 
     Raises:
-        InputError: a missing library, unusable weights or vectors, or labels that are needed.
+        InputError: a library is missing, weights or vectors cannot be used, or labels are needed.
     """
     settings.check(extraction.read_weights(weights) if weights else None, weights)
     if feature_flags.VECTORS.value:
@@ -195,7 +195,7 @@ def _earlier() -> Extraction | None:
 
 
 def _report(corpus: Corpus, left_out: int, screen: Screen) -> None:
-    """Prints what was written."""
+    """Prints the sizes of the corpus."""
     sizes = ", ".join(f"{name} {size}" for name, size in corpus.dims.items())
     missing = f", {left_out} left out" if left_out else ""
     counts = f"{len(corpus.lengths)} conversations, {len(corpus.labels)} utterances{missing}"

@@ -1,8 +1,8 @@
 """Predict emotions from a recording's sound: `mman listen --checkpoint=DIR --input=FILE`.
 
-The sound is cut into utterances at pauses; each is answered by a JSON line as soon as it ends, all
-of them as one conversation. Speech is measured as in the corpus that the run was trained on, with
-the extraction that is stored with the model.
+The sound is cut at pauses into the utterances of one conversation. As soon as an utterance ends,
+its prediction is printed as a JSON line. The extraction that is stored with the model measures
+speech in the same way as in the training corpus.
 `--transcript=FILE` has the words of a recording: subtitles (.srt, .vtt), or a CSV file with the
 columns start, end (seconds) and transcript. Other modalities are missing. `--microphone` listens
 until Ctrl-C. Needs the extras `listen` and `speech`.
@@ -38,7 +38,7 @@ _LONGEST = flags.DEFINE_float(
 
 
 def main() -> None:
-    """Answers each utterance of a recording or a microphone."""
+    """Predicts each utterance of a recording or a microphone."""
     if bool(_INPUT.value) == _MICROPHONE.value:
         found = "given with --microphone" if _INPUT.value else "not given"
         raise InputError("--input", found, "a recording, or --microphone")
@@ -63,10 +63,10 @@ def main() -> None:
             answerer, extraction, chunks, words, sys.stdout, _PAUSE.value, _LONGEST.value
         )
     except KeyboardInterrupt:
-        if _MICROPHONE.value:  # Ctrl-C between two readings of it
+        if _MICROPHONE.value:  # Ctrl-C between two reads
             return
         raise
     if not times and _INPUT.value:
         raise InputError(_INPUT.value, "no speech found", "a recording in which somebody speaks")
     if unheard := listening.unheard(words, times):
-        print(f"note: {unheard}", file=sys.stderr)  # stdout is for answers
+        print(f"note: {unheard}", file=sys.stderr)  # stdout has only predictions

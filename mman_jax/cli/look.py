@@ -1,14 +1,14 @@
 """Show a recording as a page: `mman look --input=talk.mp4 [--output=talk.html]`.
 
-The sound is cut into turns at pauses. The page has the player, a timeline, and for each turn how it
-sounded compared with the recording's median turn (louder, higher, faster, more varied) and, with
-the extra `visual`, how the face moved. It shows the words if there are subtitles (talk.srt,
-talk.vtt) or a table of them (talk.csv, as `listen` takes it) in the recording's folder. With
-`--checkpoint`, the folder of a finished run on a corpus that `mman extract` made, it also has the
-model's predictions. Keys 1 to 9 label turns, and the page saves them as a clips.csv that
-`mman extract` takes; `--labels=clips.csv` trains a small classifier on them, which answers all
-turns, and reports its accuracy. If `--input` is a folder, each recording in it gets a page, and an
-index links to them. Pages load nothing from anywhere. Needs the extra `look`.
+The sound is cut into turns at pauses. The page has a player and a timeline, and compares the sound
+of each turn with the recording's median turn (louder, higher, faster, more varied); with the extra
+`visual` it also describes the movement of the face. It shows the words if the recording's folder
+has subtitles (talk.srt, talk.vtt) or a table for `mman listen` (talk.csv). With `--checkpoint`, the
+folder of a finished run on a corpus of `mman extract`, it shows the model's predictions. Keys 1 to
+9 label turns, and the page saves the labels as a clips.csv for `mman extract`. `--labels=clips.csv`
+trains a small classifier on them, predicts all turns with it, and reports its accuracy. If
+`--input` is a folder, each recording in it gets a page, and an index links to them. Pages need no
+network. Needs the extra `look`.
 """
 
 import pathlib
@@ -27,7 +27,7 @@ from mman_jax.trial.stored import load_models
 
 _INPUT = command.path_flag("input", "A recording, in any format that ffmpeg reads; or a folder.")
 _OUTPUT = command.path_flag(
-    "output", "The page to write; by default next to the recording, for a folder index.html.", False
+    "output", "The page to write; by default next to the recording, or index.html.", False
 )
 _CHECKPOINT = command.checkpoint_flag(must=False)
 _LABELS = command.path_flag("labels", "Labels to train on: the clips.csv of a page.", False)
@@ -45,7 +45,7 @@ class _Run(NamedTuple):
 
 
 def main() -> None:
-    """Writes the page of a recording, or those of a folder."""
+    """Writes the page of a recording, or the pages of a folder."""
     source = pathlib.Path(_INPUT.value)
     if _LABELS.value and _CHECKPOINT.value:
         raise InputError("--labels", "given with --checkpoint", "one of the two")
@@ -66,7 +66,7 @@ def main() -> None:
         place = target.with_name(f"{path.name}.html")
         try:
             pages[place] = _look(path, place, run)
-        except InputError as error:  # one recording never ends the others
+        except InputError as error:  # continues with the other recordings
             failed[path.name] = str(error)
             print(f"left out: {error}")
     write_whole(target, page.render_index(target, pages, failed).encode(errors="replace"))
@@ -83,22 +83,22 @@ def _look(source: pathlib.Path, target: pathlib.Path, run: _Run | None) -> list[
     transcript = _TRANSCRIPT.value or listening.words_beside(source)
     words = listening.read_words(pathlib.Path(transcript)) if transcript else []
     if run:
-        found = turns.find(source, words, run.answerer, run.extraction)
+        recording = turns.find(source, words, run.answerer, run.extraction)
         classes, calibrated = run.answerer.classes, run.calibrated
     else:
-        found, classes, calibrated = turns.find(source, words), [], False
+        recording, classes, calibrated = turns.find(source, words), [], False
     scores = None
     if _LABELS.value:
-        by_turn = labels.match(pathlib.Path(_LABELS.value), labelled, found.turns)
-        found, scores = labels.learn(found, by_turn)
-        classes = list(found.turns[0].answer["probabilities"])
-    text = page.render(source, found, classes, calibrated, scores)
+        by_turn = labels.match(pathlib.Path(_LABELS.value), labelled, recording.turns)
+        recording, scores = labels.learn(recording, by_turn)
+        classes = list(recording.turns[0].answer["probabilities"])
+    text = page.render(source, recording, classes, calibrated, scores)
     write_whole(target, text.encode(errors="replace"))  # names of files may not be Unicode
-    print(f"{len(found.turns)} turns: {target}")
+    print(f"{len(recording.turns)} turns: {target}")
     if scores:
-        right = f"{scores.right} of {scores.labelled} labelled turns right, each left out"
+        right = f"leave-one-out: {scores.right} of {scores.labelled} labelled turns right"
         print(f"{right}; always {scores.most_frequent!r}: {scores.most}")
-    return found.turns
+    return recording.turns
 
 
 def _load(workdir: pathlib.Path) -> _Run:

@@ -61,7 +61,7 @@ def _overview() -> str:
 
 
 def _first_line(name: str) -> str:
-    # Read, not imported: a command's libraries take seconds.
+    # The file is not imported, because a command's libraries take seconds to load.
     source = (_FOLDER / f"{name}.py").read_text(encoding="utf-8")
     line = (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
     return line.partition(": `")[0].rstrip(".") + "."

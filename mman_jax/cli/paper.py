@@ -2,9 +2,9 @@
 
     mman paper --workdir=DIR [--config.data.path=PATH] [--config.seeds=10]
 
-Systems that share towers train them once; `--systems=mman,clstm_lf,mult` trains some alone, and
-`--seeds_of=fmt=3` gives a slow one fewer seeds. Every system and tower has a folder of its own,
-with which the other commands work as after `mman run`. The same command on the same folder
+Towers that several systems share are trained once. `--systems=mman,clstm_lf,mult` trains only these
+systems, and `--seeds_of=fmt=3` gives a slow system fewer seeds. Every system and tower has its own
+folder, which the other commands use like that of `mman run`. The same command on the same folder
 resumes an interrupted one. `--report_only` writes the report again from `DIR/results.json`.
 """
 
@@ -39,7 +39,7 @@ _CACHE = command.cache_flag()
 
 
 def _command() -> str:
-    # These flags change no number.
+    # These flags do not change the results.
     left_out = ("--workdir", "--compilation_cache", "--processes")
     arguments = " ".join(shlex.quote(x) for x in sys.argv[1:] if not x.startswith(left_out))
     return f"mman paper --workdir=DIR {arguments}".strip()

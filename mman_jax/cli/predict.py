@@ -1,20 +1,20 @@
 """Predict a file: `mman predict --checkpoint=DIR --input=PATH --output=FILE.csv`.
 
-DIR is the folder of a finished run (its `--workdir`). PATH is anything that a run can train on. If
-the run's corpus was made by `mman extract`, it may also be a manifest of raw clips (`.csv`), or one
-recording, which is cut into turns at pauses.
+DIR is the folder of a finished run (its `--workdir`). PATH is a corpus in any layout that a run can
+train on. If the run's corpus was made by `mman extract`, PATH may also be a manifest of raw clips
+(`.csv`), or a recording, which is cut into turns at pauses.
 The probabilities are the mean over the run's seeds. If the run learnt targets, the columns are
 `<target>`, without a `label`. After a one-vs-rest protocol `p_<class>` is the probability of that
 class against all others, and `label` names every class above one half.
 
 With `--stream`, utterances of any number of conversations are JSON lines on stdin (see
 `mman_jax.inference.lines`), and each is answered by a line on stdout before the next one is read.
-`--state=FILE` keeps the conversations, so that a later call can resume them. It is saved every
-`--state_seconds` after an answer, and when the command exits: at the end of the input, at a bad
-line, or at SIGTERM (status 75), after the current line is answered. If the process is killed, the
-last save remains: the first answer after a save has the field `"saved": N`, which means that FILE
-holds the conversations after the first N lines of stdout. `--attention` adds which modalities each
-answer attended to. `--weights=FILE` predicts with the edited weights of an export of the run.
+`--state=FILE` stores the conversations, so that a later call can resume them. It is saved after an
+answer every `--state_seconds`, and when the command exits: at the end of the input, at an invalid
+line, or at SIGTERM (status 75) after the answer to the current line. If the process is killed, the
+last save remains. The first answer after a save has the field `"saved": N`, which means that FILE
+holds the conversations after the first N lines of stdout. `--attention` adds the attention weights
+between modalities. `--weights=FILE` predicts with the edited weights of an export of the run.
 """
 
 import csv
@@ -51,7 +51,7 @@ from mman_jax.trial.progress import Preemption
 from mman_jax.trial.stored import load_models
 
 _CHECKPOINT = command.checkpoint_flag()
-_INPUT = command.path_flag("input", "What to predict: a corpus, clips.csv or a recording.", False)
+_INPUT = command.path_flag("input", "Corpus, clips.csv or recording to predict.", False)
 _OUTPUT = command.path_flag("output", "The CSV file to write.", False)
 _STREAM = flags.DEFINE_bool("stream", False, "Answer JSON lines from stdin as they arrive.")
 _STATE = command.path_flag("state", "File that keeps the conversations of --stream.", False)
@@ -74,7 +74,7 @@ def attention(models: list[Model], corpus: Corpus) -> dict[str, np.ndarray]:
     The columns are `attention_<query>_<key>`.
 
     Raises:
-        InputError: if a model has no attention tower.
+        InputError: a model has no attention tower.
     """
     names = check_attends(models)
     pairs = [model.attention(corpus) for model in models]
@@ -96,7 +96,7 @@ def to_csv(
     """Returns a table with one line per utterance, in the order of the corpus.
 
     Args:
-        corpus: that was predicted.
+        corpus: the predicted corpus.
         classes: see `combine`.
         probabilities: see `combine`.
         labels: see `combine`.
@@ -116,7 +116,7 @@ def to_csv(
 
 
 def main() -> None:
-    """Reads, predicts, writes."""
+    """Reads the input and writes its predictions."""
     _check_flags()
     use_cache(_CACHE.value)
     models = load_models(pathlib.Path(_CHECKPOINT.value), _WEIGHTS.value)
@@ -127,7 +127,7 @@ def main() -> None:
     more |= attention(models, corpus) if _ATTENTION.value else {}
     content = to_csv(corpus, *answer(models, corpus), more)
     write_whole(pathlib.Path(_OUTPUT.value), content.encode())
-    print(f"{len(corpus.labels)} utterances answered: {_OUTPUT.value}")
+    print(f"{len(corpus.labels)} utterances predicted: {_OUTPUT.value}")
 
 
 def _stream(models: list[Model]) -> None:
@@ -160,7 +160,7 @@ def _read(models: list[Model]) -> tuple[Corpus, dict[str, np.ndarray]]:
 
 
 def _of_clips(models: list[Model], utterances: Sequence[Utterance]) -> Corpus:
-    check_vectors(models)  # before much is measured
+    check_vectors(models)  # before the clips are measured
     workdir, dims = pathlib.Path(_CHECKPOINT.value), models[0].dims
     with Screen() as screen:
         return clips.read_corpus(_INPUT.value, utterances, workdir, dims, screen)

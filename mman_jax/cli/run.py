@@ -1,9 +1,9 @@
 """Train and score one system: `mman run --config=mman --workdir=DIR`.
 
-Every field of the config is a flag, such as `--config.data.path=PATH`; a run prints those that
-differ from its file when it starts, and writes all of them to `DIR/config.json`. With
+Every field of the config is a flag, such as `--config.data.path=PATH`. A run first prints the
+fields that differ from the config's file, and writes all fields to `DIR/config.json`. With
 `--config.data.folds=sessions` every fold is a trial in `DIR/folds`, and `DIR/results.json` pools
-their scores. In Python, `mman_jax.trial.run` does the same with a config of your own.
+their scores. In Python, `mman_jax.trial.run` does the same with any config.
 """
 
 import pathlib
@@ -26,7 +26,7 @@ _CONFIG = command.config_flag("The system to train.")
 _CACHE = command.cache_flag()
 _PROCESSES = command.processes_flag("Folds")
 _BOARDS = [
-    flags.DEFINE_bool(kind, False, f"Whether to show learning curves {where}, too.")
+    flags.DEFINE_bool(kind, False, f"Whether to also show learning curves {where}.")
     for kind, where in boards.WHERE.items()
 ]
 _WORKDIR = command.path_flag(

@@ -6,8 +6,8 @@ the run's corpus was made by `mman extract`, the body may be a recording instead
 `?transcript=` has the words), and the WebSocket `/conversations/ID/sound` takes a microphone's
 stream. `DELETE /conversations/ID` forgets a conversation; `GET /health`, `/metrics` (for
 Prometheus) and `/docs` describe the service. Utterances of different conversations that wait at the
-same time are answered in one step. At SIGTERM the service answers what has arrived, and exits.
-Needs the extra `serve`, for sound also `listen`.
+same time are predicted in one step. At SIGTERM the service answers the requests that have arrived,
+and exits. Needs the extra `serve`, and for sound also `listen`.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ _TOKEN = flags.DEFINE_string(
     None,
     "Token that requests must have (Authorization: Bearer TOKEN); by default $MMAN_TOKEN.",
 )
-_STATE = command.path_flag("state", "File that keeps the conversations between two calls.", False)
+_STATE = command.path_flag("state", "File that stores the conversations between calls.", False)
 _STATE_SECONDS = flags.DEFINE_float(
     "state_seconds", 10.0, "Seconds between two saves of --state; 0: save before each answer.",
     0.0, allow_override=True,
@@ -58,7 +58,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def main() -> None:
-    """Reads, compiles, serves."""
+    """Loads the models and serves them."""
     token = _TOKEN.value or os.environ.get("MMAN_TOKEN", "")
     if _HOST.value not in _LOOPBACK and not token:
         expected = "--token=TOKEN, or the variable MMAN_TOKEN"
@@ -83,7 +83,7 @@ def _serve(
         if isinstance(error, InputError):
             raise
         place = f"--conversations={_CONVERSATIONS.value}"
-        raise InputError(place, "more than memory holds the states of", "fewer") from error
+        raise InputError(place, "their states do not fit into memory", "fewer") from error
     table = SlotTable(_CONVERSATIONS.value, _IDLE_SECONDS.value)
     batcher = Batcher(states, table, _WAITING.value, path, _STATE_SECONDS.value)
     url = web.address(bound)
@@ -97,7 +97,7 @@ def _serve(
 
 
 def _audio_input(workdir: pathlib.Path, answerer: Answerer) -> AudioInput | None:
-    """Returns what measures sound; None: the run has no extraction of speech."""
+    """Returns the input of sound; None if the run cannot extract speech."""
     if "speech" not in answerer.dims or not clips.place(workdir).is_file():
         return None
     extraction = clips.load(workdir, [m for m in answerer.dims if m in ("speech", "text")])
@@ -107,6 +107,6 @@ def _audio_input(workdir: pathlib.Path, answerer: Answerer) -> AudioInput | None
         extraction.settings.check()
         pauses.detector()
     except InputError as error:
-        print(f"only features are answered, no sound: {error}", file=sys.stderr)
+        print(f"the service takes features but no sound: {error}", file=sys.stderr)
         return None
     return AudioInput(extraction)

@@ -1,10 +1,10 @@
 """Search the settings of a system: `mman sweep --config=mult --output=mine.py`.
 
-Settings are judged by the mean validation loss over folds inside the training part, with several
-seeds each: the corpus's test part is never read. Each system defines its `search_space`; Optuna
-samples and prunes (extra: `[sweep]`). Each tower keeps its own best settings; then the fusion is
-searched on towers that are trained once. The output is a config for the other commands: `mman run
---config=mine.py`. The same command resumes an interrupted search, from `--storage`.
+Settings are compared by the mean validation loss over folds inside the training part and over
+seeds; the corpus's test part is not used. Each system defines its `search_space`; Optuna samples
+and prunes (extra: `[sweep]`). Each tower gets separate settings; the fusion is then searched on
+towers that are trained once. The output is a config for the other commands, such as `mman run
+--config=mine.py`. The same command resumes an interrupted search from `--storage`.
 """
 
 import json
@@ -53,7 +53,7 @@ _DEFAULT_TRIALS, _SHOWN = 40, 10
 
 
 def main() -> None:
-    """Searches, and writes the config."""
+    """Searches the settings and writes the config."""
     with command.named_flags("fields", "sweep_folds", "config"):
         _sweep()
 
@@ -65,7 +65,7 @@ def _sweep() -> None:
     regular_file(output)
     start = config.read(_CONFIG).unlock()
     if start.data.test:
-        found = f"{start.data.test!r}: a sweep reads a training part, and tests nothing"
+        found = f"{start.data.test!r}, but a sweep only uses the training part"
         raise InputError("config.data.test", found, "none")
     if start.distributed:
         raise InputError("config.distributed", repr(start.distributed), "one process")
@@ -87,8 +87,8 @@ def _sweep() -> None:
             screen.line(sentence)
         best = sweep.run(_open(storage), screen)
         unit = inner.task.objective(start.train).unit
-        for head, studied in sweep.tables:
-            _show(screen, head, studied, unit)
+        for head, ended in sweep.tables:
+            _show(screen, head, ended, unit)
         corpus = pathlib.Path(start.data.path).name if start.data.path else "the synthetic corpus"
         seeds = f"{budget.seeds} seed{'s' * (budget.seeds > 1)}"
         groups = f"{len(inner.folds)} folds inside its training part, {seeds} each"

@@ -52,4 +52,4 @@ def test_scores_of_groups():
     (gender, speaker) = detail_tables(scores)
     assert gender[2][-1][0] == "gap: f over m"
     assert gender[2][-1][1].startswith("+37.5 (")
-    assert speaker[0] == "test, by speaker; 5 of one conversation are left out of the gap"
+    assert speaker[0] == "test, by speaker; 5 with one conversation are not in the gap"

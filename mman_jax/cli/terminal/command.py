@@ -27,7 +27,7 @@ _MISSING = re.compile(r"Flag --(\w+) must have a value other than None")
 _HELP = ("--help", "-help", "-h", "--helpfull", "--helpshort")
 _CONFIG_ERRORS = (AttributeError, KeyError, TypeError, ValueError)
 _EXPECTED: dict[str, str] = {}
-"""What a path flag expects, by its name, for the message if it is missing."""
+"""The expected value of each path flag by name, for the message if it is missing."""
 
 
 def fail(message: object) -> NoReturn:
@@ -37,7 +37,7 @@ def fail(message: object) -> NoReturn:
 
 
 class Interruptible:
-    """A pipe during whose reads SIGTERM ends the process."""
+    """A pipe; SIGTERM during a read ends the process."""
 
     def __init__(self, source: BinaryIO):
         self._source = source
@@ -52,15 +52,15 @@ def run(module: types.ModuleType) -> None:
     """Runs a command: parses its flags, then calls its `main`.
 
     Args:
-        module: defines the flags and `main`. If `main` has a parameter, it gets the list of
-            arguments that are no flags, which are otherwise a mistake.
+        module: module that defines the flags and `main`. If `main` has a parameter, it gets the
+            list of arguments that are not flags; otherwise such arguments are an error.
     """
     _print_any_text()
     takes_arguments = bool(inspect.signature(module.main).parameters)
 
     def parse(argv):
         try:
-            left = flags.FLAGS([argument for argument in argv if argument not in _HELP])
+            arguments = flags.FLAGS([argument for argument in argv if argument not in _HELP])
             _refuse_no_numbers()
         except (flags.Error, ImportError, OSError, *_CONFIG_ERRORS) as error:
             # All of these come from the command line: an unknown flag or config field, a value of
@@ -70,10 +70,10 @@ def run(module: types.ModuleType) -> None:
         if _asks_for_help(argv):
             print(_help(module))
             sys.exit()
-        return left
+        return arguments
 
     def guarded(argv):
-        # At a lower level the libraries report every checkpoint in a page of text.
+        # At a lower level the libraries print a page of text for every checkpoint.
         logging.set_verbosity(logging.ERROR)
         if len(argv) > 1 and not takes_arguments:
             fail(f"command line: {argv[1]!r}; expected flags alone (--name=value)")
@@ -84,7 +84,7 @@ def run(module: types.ModuleType) -> None:
                     use_system()
                 module.main(*([argv[1:]] if takes_arguments else []))
         except (AssertionError, RuntimeError):
-            # Only now: a process of several machines must join the others before JAX starts.
+            # Not before: with several machines, a process must join the others before JAX starts.
             with failing_in_one_line():
                 check_platform()
             raise
@@ -128,12 +128,12 @@ def _help(module: types.ModuleType) -> str:
 def _print_any_text() -> None:
     """Makes terminals that are not UTF-8 show replacements instead of raising errors."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # tests put others there
+        if isinstance(stream, io.TextIOWrapper):  # tests replace them
             stream.reconfigure(errors="replace")
 
 
 def _use_plain_numbers() -> None:
-    """Makes JAX compute in 32 bits with NumPy's promotion, whatever its environment says."""
+    """Makes JAX compute in 32 bits with NumPy's promotion, regardless of the environment."""
     import jax
 
     jax.config.update("jax_enable_x64", False)
@@ -145,7 +145,7 @@ def check_platform() -> None:
     """Starts JAX's devices.
 
     Raises:
-        InputError: there are none on the platforms that `JAX_PLATFORMS` names.
+        InputError: the platforms that `JAX_PLATFORMS` names have no devices.
     """
     import jax
 
@@ -159,7 +159,7 @@ def check_platform() -> None:
 
 
 def _refuse_no_numbers() -> None:
-    """Raises ValueError if a flag's number is NaN, which no bound excludes.
+    """Raises ValueError if a flag's number is NaN, which bounds do not exclude.
 
     Fields of the config are checked elsewhere.
     """
@@ -180,7 +180,7 @@ def config_flag(help_text: str) -> flags.FlagHolder:
 
 
 def _refuse(error: BaseException, argv: Sequence[str]) -> NoReturn:
-    """Ends the process with what is wrong with a command line; raises a bug again."""
+    """Ends the process with the error in a command line; raises a bug again."""
     for reason in (error, error.__context__):
         if isinstance(reason, InputError):
             fail(reason)
@@ -206,13 +206,13 @@ def path_flag(
 ) -> flags.FlagHolder:
     """Defines a flag that takes a local path, with `~` expanded.
 
-    It may be defined again: one process may import several commands.
+    It may be defined more than once, because one process may import several commands.
 
     Args:
-        name: of the flag.
-        help_text: for `--help`.
-        must: whether it must be given.
-        expected: what the message expects if it is missing.
+        name: name of the flag.
+        help_text: description for `--help`.
+        must: whether the flag is required.
+        expected: the expected value, for the message if the flag is missing.
     """
     _EXPECTED[name] = expected
     return flags.DEFINE(
@@ -226,16 +226,16 @@ def refuse(flag: flags.FlagHolder, found: str, expected: str, *, default_too: bo
 
     Args:
         flag: the flag.
-        found: why it has no effect.
-        expected: what to do instead.
-        default_too: whether to refuse the default value as well, because something else fixes the
-            flag's value; otherwise a default is harmless.
+        found: the reason why it has no effect.
+        expected: the flags to use instead.
+        default_too: whether to also refuse the default value, because another flag determines the
+            value.
 
     Raises:
         InputError: the flag was given.
     """
-    given = flags.FLAGS[flag.name]
-    if given.present and (default_too or given.value != given.default):
+    parsed = flags.FLAGS[flag.name]
+    if parsed.present and (default_too or parsed.value != parsed.default):
         raise InputError(f"--{flag.name}", found, expected)
 
 
@@ -244,17 +244,17 @@ def checkpoint_flag(must: bool = True) -> flags.FlagHolder:
     flags.DEFINE_string(
         "system",
         "",
-        "The run's system as module:Class, if it is your own class; its module is run.",
+        "The run's system as module:Class, for a class of your own; its module is imported.",
         allow_override=True,
     )
     return path_flag("checkpoint", "The folder of a finished run.", must)
 
 
 def use_system() -> None:
-    """Makes the class that `--system` names known to models.
+    """Registers the class that `--system` names.
 
     Raises:
-        InputError: it cannot be imported, or is no system.
+        InputError: the class cannot be imported, or is not a system.
     """
     from mman_jax import systems
 
@@ -272,7 +272,7 @@ def processes_flag(what: str) -> flags.FlagHolder:
     """Defines the flag `--processes`.
 
     Args:
-        what: what each process works on, in the plural.
+        what: plural noun for the work items of the processes.
     """
     about = f"{what} processed at the same time; 0: one per core on CPUs, one otherwise."
     return flags.DEFINE_integer("processes", 0, about, 0, allow_override=True)

@@ -1,4 +1,4 @@
-"""The flag `--config` with a flag for every field of the config, and flags of local paths."""
+"""The flag `--config`, the flags of the config's fields, and flags of local paths."""
 
 import difflib
 import functools
@@ -26,7 +26,7 @@ _DEFAULT = configs.DEFAULT
 _FIELD = re.compile(r"--?(?:no)?config\.([^=]+)")
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _LONGEST = 255
-"""Bytes of a name in a path, on the usual file systems of Linux."""
+"""Largest number of bytes of a name in a path, on common file systems of Linux."""
 
 
 class PathParser(flags.ArgumentParser):
@@ -54,7 +54,7 @@ def local_path(text: str, place: str) -> str:
         place: the flag or field, for messages.
 
     Raises:
-        InputError: a URL, or a name too long for file systems.
+        InputError: the path is a URL, or has a name that is too long for file systems.
     """
     if _REMOTE.match(text):
         expected = "a local path; mount the bucket, or copy its content"
@@ -69,10 +69,10 @@ def local_path(text: str, place: str) -> str:
 
 
 def define(help_text: str) -> flags.FlagHolder:
-    """Defines the flag `--config`, which reads fields from the command line at once.
+    """Defines the flag `--config`; the fields on the command line are read immediately.
 
     Raises:
-        InputError: a field that the config lacks.
+        InputError: the config has no such field.
     """
     try:
         holder = config_flags.DEFINE_config_file("config", None, help_text)
@@ -92,7 +92,7 @@ def define(help_text: str) -> flags.FlagHolder:
 
 
 def find(name: str) -> str:
-    """Returns the file that `--config` names, and after a colon its recipe.
+    """Returns the file that `--config` names, followed by a colon and a recipe if it has one.
 
     Args:
         name: a path, or the name of a packaged config, such as `mult`.
@@ -105,7 +105,7 @@ def find(name: str) -> str:
 
 
 def read(flag: flags.FlagHolder) -> ConfigDict:
-    """Reads the config that the flags give, locked, with its references resolved.
+    """Reads the config from the flags, locked and with its references resolved.
 
     Raises:
         InputError: its file does not exist.
@@ -122,14 +122,14 @@ def read(flag: flags.FlagHolder) -> ConfigDict:
 
 
 def recipes() -> Recipes:
-    """Returns the recipes of the paper's systems in the file of `--config`, by default MMAN's."""
+    """Returns the recipes of the paper's systems from the file of `--config`, or MMAN's."""
     path = find(named(sys.argv)).partition(":")[0]
     get_config = runpy.run_path(path)["get_config"]
     return get_config if inspect.signature(get_config).parameters else mman.get_config
 
 
 def shown(config: ConfigDict, argv: Sequence[str]) -> str:
-    """Describes a config by its file and the fields in which it differs from that."""
+    """Describes a config by its file and the fields that differ from it."""
     original = dict(_fields(_load(argv)))
     changed = [
         f"{field}={value}"
@@ -140,7 +140,7 @@ def shown(config: ConfigDict, argv: Sequence[str]) -> str:
 
 
 def named(argv: Sequence[str]) -> str:
-    """Returns the file that a command line names, and after a colon its recipe if it names one."""
+    """Returns the value of `--config` on a command line, or the default config."""
     name = _DEFAULT
     for number, argument in enumerate(argv):
         flag, equals, value = argument.partition("=")
@@ -150,10 +150,10 @@ def named(argv: Sequence[str]) -> str:
 
 
 def explain(argv: Sequence[str]) -> None:
-    """Looks for what is wrong with `--config` or one of its fields.
+    """Looks for an error in `--config` or one of its fields.
 
     Raises:
-        InputError: no such file, recipe or field.
+        InputError: the file, the recipe or a field does not exist.
     """
     name = named(argv)
     path, _, recipe = find(name).partition(":")
@@ -202,7 +202,7 @@ def _near_field(config: ConfigDict, field: str) -> str:
         return nearest(last, config)
 
     def rank(name: str) -> tuple[int, str]:
-        """Counts the first parts in common; then the last by name: `towers` before `fusion`."""
+        """Returns the number of leading parts in common, then the name."""
         pairs = zip(name.split("."), field.split("."), strict=False)
         return sum(itertools.takewhile(bool, (a == b for a, b in pairs))), name
 
@@ -212,7 +212,7 @@ def _near_field(config: ConfigDict, field: str) -> str:
 
 
 def _first(config: ConfigDict, field: str) -> str:
-    """Returns a field itself, or of a group its `default` or its first one."""
+    """Returns the path of a field; for a group, of its `default` or its first field."""
     value = functools.reduce(lambda group, part: group[part], field.split("."), config)
     if not isinstance(value, ConfigDict) or not value:
         return field
@@ -245,7 +245,7 @@ def _of_system(config: ConfigDict, argv: Sequence[str]) -> ConfigDict:
 
 
 def _near_config(name: str) -> str:
-    """Suggests the config with the most similar name, packaged or in the folder that was named."""
+    """Suggests the config with the most similar name, from the package or from its folder."""
     folder = pathlib.Path(name).parent
     known = [str(path.relative_to(_PACKAGED).with_suffix("")) for path in _files(_PACKAGED)]
     known += [str(path) for path in _files(folder)] if name.endswith(".py") else []

@@ -1,4 +1,4 @@
-"""Flags of the extractors of features, and the settings that they make."""
+"""Flags of the feature extractors, and the settings that they define."""
 
 import pathlib
 from collections.abc import Sequence
@@ -32,8 +32,8 @@ _VISUAL = flags.DEFINE_string("visual", "", f"{_ENCODER}; by default a 3D ResNet
 _TEXT = flags.DEFINE_string(
     "text",
     "",
-    f"{_ENCODER}; {folders.MINILM}: a small sentence encoder; by default TF-IDF, or what "
-    "--word_vectors gives.",
+    f"{_ENCODER}; {folders.MINILM}: a small sentence encoder; by default TF-IDF, or a CNN with "
+    "--word_vectors.",
 )
 _LAYER = flags.DEFINE_integer(
     "encoder_layer", -1, "Layer whose states are used: -1 the last, 0 the first layer's input."
@@ -94,12 +94,13 @@ _TEXT_EPOCHS = flags.DEFINE_integer(
 _FREQUENT = flags.DEFINE_integer(
     "text_frequent",
     CnnText.frequent,
-    "Most frequent words of --word_vectors to keep besides the words of the training transcripts.",
+    "Number of most frequent words of --word_vectors to use in addition to the words of the "
+    "training transcripts.",
 )
 
 _KINDS = {"speech": _SPEECH, "visual": _VISUAL, "text": _TEXT}
 _ANY_KIND = {"visual": (_RATE, _FRAMES)}
-"""By modality, the flags that a pretrained encoder uses as well."""
+"""By modality, the flags that pretrained encoders also use."""
 
 _OWN_KIND = {
     "speech": (_COMPONENTS,),
@@ -109,15 +110,15 @@ _OWN_KIND = {
 _OF_ENCODERS = (_LAYER, _DOWNLOAD)
 ALL = (
     *(_MODALITIES, _SEED, *_KINDS.values(), *_OF_ENCODERS),
-    *(flag for several in (_ANY_KIND, _OWN_KIND) for own in several.values() for flag in own),
+    *(flag for kind in (_ANY_KIND, _OWN_KIND) for group in kind.values() for flag in group),
 )
 
 
 def settings() -> Settings:
-    """Makes the settings that the flags give.
+    """Makes settings from the flags.
 
     Raises:
-        InputError: a value that cannot be used, or a flag without effect.
+        InputError: a value cannot be used, or a flag has no effect.
     """
     wanted = modalities(_MODALITIES, MODALITIES)
     if not wanted:
@@ -166,16 +167,16 @@ def _refuse_unused(wanted: Sequence[str], encoded: Sequence[str]) -> None:
                 command.refuse(flag, found, f"{modality} among them, or no --{flag.name}")
         for flag in _OWN_KIND[modality]:
             if modality in encoded:
-                found = f"given with --{modality}={kind.value}, which has no use for it"
+                found = f"given with --{modality}={kind.value}, which does not use it"
                 command.refuse(flag, found, "one of the two")
     for flag in _OF_ENCODERS:
         if not encoded:
             command.refuse(flag, "given without an encoder", _ENCODER)
     if not any(_may_be_downloaded(_KINDS[modality].value) for modality in encoded):
-        found = "given for encoders that are here"
+        found = "given for local encoders"
         command.refuse(_DOWNLOAD, found, f"an encoder {folders.PREFIX}NAME, or no --download")
     if WEIGHTS.value:
-        found = "given with --visual_weights, of a network that is trained"
+        found = "given with --visual_weights, whose network is already trained"
         command.refuse(_VISUAL_EPOCHS, found, "one of the two")
     if not VECTORS.value:
         for flag in (_TEXT_EPOCHS, _FREQUENT):
@@ -215,7 +216,7 @@ def modalities(flag: flags.FlagHolder[list[str]], known: Sequence[str]) -> list[
     """Returns the modalities that a flag lists.
 
     Raises:
-        InputError: an unknown one.
+        InputError: a modality is unknown.
     """
     wanted = [name.strip() for name in flag.value]
     for name in wanted:

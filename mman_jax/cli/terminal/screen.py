@@ -1,4 +1,4 @@
-"""Screen of a command: a live line on a terminal, plain lines in a log, a table at the end."""
+"""The output of a command: progress bars on a terminal, plain lines in a log, and tables."""
 
 import dataclasses
 import time
@@ -18,12 +18,12 @@ from mman_jax.training.outcome import Snapshot
 from mman_jax.trial.progress import Progress
 
 _WIDEST = 1000
-"""Columns of a table at most, whatever names a corpus has."""
+"""Largest width of a table, in characters."""
 
 _SHARES = ("precision", "recall", "f1")
 
 _MOST_GROUPS = 12
-"""Groups shown at most."""
+"""Largest number of groups in a table."""
 
 Listing = tuple[str, Sequence[str], list[tuple[str, ...]]]
 """Title, columns and rows of a table."""
@@ -38,7 +38,7 @@ class _Items:
 
 
 class Screen(Progress):
-    """Writes to standard output; in a log, an epoch's line at most every few seconds."""
+    """Writes progress to standard output; in a log, a line every few seconds at most."""
 
     def __init__(self, every: float = 5.0, quiet: bool = False):
         self.console = Console(highlight=False, soft_wrap=True, quiet=quiet)
@@ -65,22 +65,22 @@ class Screen(Progress):
             self._progress.stop()
 
     def line(self, text: str) -> None:
-        """A line of its own."""
+        """Prints a line of text."""
         self.console.print(text, markup=False)
 
     def notice(self, text: str) -> None:
-        """Something that must not be missed."""
+        """Prints a notice, highlighted."""
         self.console.print(f"note: {text}", style="bold yellow", markup=False)
 
     def epoch(self, task: str, snapshot: Snapshot, epochs: int, score: Score) -> None:
-        """Shows the end of an epoch: means over the seeds of its loss and its validation score."""
+        """Shows the loss and the validation score of an epoch, as means over the seeds."""
         history, stage = snapshot.history, f"{task}, {snapshot.stage}"
         epoch = len(history.train_loss)
         alive = history.training[-1]
         loss = _mean(history.train_loss[-1], alive)
         valid = _mean(history.valid_accuracy[-1], alive, score.factor)
         valid = f"{valid} %" if score.is_share else f"{score.label} {valid}"
-        training = f"{int(np.sum(alive))} of {alive.size} train on"
+        training = f"{int(np.sum(alive))} of {alive.size} still training"
         scores = f"loss {loss}  valid {valid}  {training}"
         now = time.monotonic()
         fresh = not self._task or self._task[0] != stage
@@ -99,14 +99,14 @@ class Screen(Progress):
             self._printed = now
 
     def items(self, total: int, name: str) -> None:
-        """From now on `advance` counts these: a bar on a terminal, in a log a line now and then."""
+        """Begins to count items, with a bar on a terminal or lines in a log."""
         task = self._progress.add_task(name, total=total, scores="") if self._progress else None
         self._items, self._printed = _Items(name, total, task), time.monotonic()
 
     def advance(self) -> None:
-        """One of the items more."""
+        """Counts one item."""
         items = self._items
-        assert items, "`items` is called before"
+        assert items, "`items` must be called first"
         items.done += 1
         if self._progress:
             self._progress.advance(items.task)
@@ -114,7 +114,7 @@ class Screen(Progress):
             self.line(f"{items.done} of {items.total} {items.name}")
 
     def network(self, name: str, epoch: int, loss: float) -> None:
-        """An epoch of a network that is trained on the side."""
+        """Shows an epoch of an auxiliary network."""
         if self._due():
             self.line(f"{name} network: epoch {epoch}, loss {loss:.3g}")
 
@@ -144,7 +144,7 @@ class Screen(Progress):
     def _scores(self, title: str, system: str, results: dict[str, Any], name: str = "") -> None:
         task, test = from_results(results, name), results["test"]
         heads = [results, *results["towers"].values()]
-        # Results of earlier versions lack some.
+        # Results of earlier versions lack some scores.
         keys = [k for k in task.score_names(test) if all(k in head["test"] for head in heads)]
         scores = {key: task.describe_score(key) for key in keys}
         first, *_ = scores.values()
@@ -161,8 +161,11 @@ class Screen(Progress):
             ensemble = results["ensemble"]["test"]
             means = [score.write(ensemble[key]["mean"]) for key, score in scores.items()]
             rows.append(("ensemble of the seeds", *means, ""))
-        for target, of in test.get("by_target", {}).items():
-            cells = [score.write_spread(of[k]) if k in of else "" for k, score in scores.items()]
+        for target, values in test.get("by_target", {}).items():
+            cells = [
+                score.write_spread(values[key]) if key in values else ""
+                for key, score in scores.items()
+            ]
             rows.append((f"target {target}", *cells, ""))
         constant = first.write(test[task.constant])
         rows.append((task.constant_name, constant, *[""] * len(keys)))
@@ -174,23 +177,23 @@ class Screen(Progress):
             self.listing(*listing)
 
     def listing(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """A table of any words; all columns but the first hold numbers."""
+        """Prints a table; all columns but the first are aligned to the right."""
         table = Table(title=escape(title), title_justify="left")
         for index, column in enumerate(columns):
             table.add_column(escape(column), justify="right" if index else "left", no_wrap=True)
         for row in rows:
             table.add_row(*map(escape, row))
-        self._whole(table)
+        self._print_uncut(table)
 
-    def _whole(self, table: Table) -> None:
-        # As wide as its rows are: what reads a log finds each in one line, with all its letters.
+    def _print_uncut(self, table: Table) -> None:
+        # The table is as wide as its rows, so that each row is one line, also in a log.
         wide = self.console.options.update(max_width=_WIDEST)
         table.width = Measurement.get(self.console, wide, table).maximum
         self.console.print(table, crop=False)
 
 
 def _mean(values: np.ndarray, alive: np.ndarray, factor: float = 1.0) -> str:
-    # Of the seeds that train on: one that stopped in all its heads shows nothing more.
+    # Only seeds that still train count; a head without any is shown as "-".
     means = np.where(alive, values, 0).sum(0) / np.maximum(alive.sum(0), 1)
     return "/".join(
         f"{factor * x:.3g}" if any_ else "-" for x, any_ in zip(means, alive.any(0), strict=True)
@@ -201,7 +204,7 @@ def detail_tables(scores: Mapping[str, Any]) -> Iterator[Listing]:
     """Yields the tables that the results have data for.
 
     Args:
-        scores: of one task, as in `results.json`.
+        scores: scores of one task, as in `results.json`.
     """
     if "per_class" in scores["test"]:
         yield _class_table(scores)
@@ -231,7 +234,7 @@ def _group_table(name: str, compared: Mapping[str, Any]) -> Listing:
     if len(groups) > _MOST_GROUPS:
         title += f": the {_MOST_GROUPS} largest of {len(groups)}"
     if compared["left_out"]:
-        title += f"; {len(compared['left_out'])} of one conversation are left out of the gap"
+        title += f"; {len(compared['left_out'])} with one conversation are not in the gap"
     columns = ("per cent", "accuracy", "unweighted recall", "utterances", "conversations")
     return title, columns, rows
 
@@ -245,7 +248,7 @@ def _calibration_table(scores: Mapping[str, Any]) -> Listing:
     ]
     temperature = f"temperature {scores['test']['calibration']['temperature']:.2f}"
     title = "expected calibration error of the seeds' mean probabilities"
-    return title, ("per cent", "as they are", temperature), rows
+    return title, ("per cent", "uncalibrated", temperature), rows
 
 
 def _class_table(scores: Mapping[str, Any]) -> Listing:
@@ -253,4 +256,4 @@ def _class_table(scores: Mapping[str, Any]) -> Listing:
         (name, *(spread(scored[share]) for share in _SHARES), str(scored["support"]))
         for name, scored in zip(scores["classes"], scores["test"]["per_class"], strict=True)
     ]
-    return "test, class by class", ("per cent", "precision", "recall", "F1", "utterances"), rows
+    return "test, by class", ("per cent", "precision", "recall", "F1", "utterances"), rows
