@@ -1,3 +1,3 @@
-"""One short file a system, and the default config."""
+"""Configs of the systems, one per file, and the name of the default config."""
 
 DEFAULT = "mman"

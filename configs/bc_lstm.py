@@ -1,8 +1,8 @@
-"""bc-LSTM: bi-directional, two levels, the second on the first's frozen activations.
+"""bc-LSTM: two levels of bi-directional LSTMs; the second reads frozen activations of the first.
 
-Poria et al. 2017; 5 812 016 parameters on IEMOCAP's features with four classes. Trained as in the
-authors' code, but that the best epoch is chosen on validation data; with
-`--config.train.select=last` the last one is kept, as there. It sees later utterances.
+Poria et al. 2017; 5 812 016 parameters on IEMOCAP's features with four classes. Training follows
+the authors' code, except that the best epoch is selected on validation data;
+`--config.train.select=last` uses the last epoch, as in their code. It sees later utterances.
 
     mman run --config=configs/bc_lstm.py --workdir=runs/bc_lstm
 """

@@ -1,4 +1,4 @@
-"""cLSTM-EF: the modalities concatenated (2 000 204 parameters on IEMOCAP's features).
+"""cLSTM-EF: one tower on concatenated modalities (2 000 204 parameters on IEMOCAP's features).
 
 mman run --config=configs/clstm_ef.py --workdir=runs/clstm_ef
 """

@@ -1,4 +1,4 @@
-"""cLSTM-LF: a tower a modality, their predictions fused by a cLSTM block (4 729 616 parameters).
+"""cLSTM-LF: one tower per modality, fused by a cLSTM block (4 729 616 parameters).
 
 mman run --config=configs/clstm_lf.py --workdir=runs/clstm_lf
 """

@@ -1,7 +1,7 @@
-"""Linear support vector machines, or for many utterances logistic regression; no context.
+"""Linear support vector machines, or logistic regression if there are many utterances; no context.
 
-It needs scikit-learn (`pip install 'mman_jax[svm]'`), and is fitted in one call: of `config.train`
-only `refit` is used. Nothing is random, so that one seed is enough.
+It needs scikit-learn (`pip install 'mman_jax[svm]'`). It is fitted in one call, which uses only the
+field `refit` of `config.train`. Nothing is random, so that one seed is enough.
 
     mman run --config=configs/linear.py --workdir=runs/linear
 """

@@ -1,7 +1,7 @@
 """MMAN: three uni-modal towers and a multi-modal attention tower, under a dense late fusion.
 
-The sizes and the training settings are those of `mman_jax/systems/mman.py`, which has a recipe for
-each system of the paper: `--config=mman:clstm_mma` is that of `configs/clstm_mma.py`.
+The sizes and the training settings come from `mman_jax/systems/mman.py`, which has a recipe for
+each system of the paper: `--config=mman:clstm_mma` is the recipe of `configs/clstm_mma.py`.
 
     mman run --config=configs/mman.py --workdir=runs/mman
 """
@@ -27,10 +27,10 @@ def get_config(name: str = mman.NAME) -> ConfigDict:
 
 
 def made_by(make: Callable[[Recipes], ConfigDict]) -> Callable[..., ConfigDict]:
-    """Returns the `get_config` of a file whose config is made from the paper's systems.
+    """Returns a `get_config` that makes its config from the configs of the paper's systems.
 
-    Its argument names the file that has the configs of these systems: one of this folder, such as
-    `mosi`, or a path, such as `mman sweep` wrote; by default, this file.
+    Its argument names the file with these configs: a file of this folder, such as `mosi`, or a
+    path, such as the output of `mman sweep`; by default, this file.
     """
 
     def get_config(recipe: str = "") -> ConfigDict:
@@ -42,15 +42,15 @@ def made_by(make: Callable[[Recipes], ConfigDict]) -> Callable[..., ConfigDict]:
 
 
 def derived(system: str) -> Callable[..., ConfigDict]:
-    """Returns the `get_config` of another system, on the data and settings of MMAN."""
+    """Returns the `get_config` of another system, with the data and the settings of MMAN."""
     return made_by(lambda recipes: config.derive(recipes(mman.NAME), system))
 
 
 def tuned(name: str, fields: Mapping[str, Any]) -> ConfigDict:
-    """Returns the config of a system of the paper with other values, of the settings that it has.
+    """Returns the config of a system of the paper with other values of its settings.
 
     Args:
-        name: of the system.
-        fields: values by path.
+        name: name of the system.
+        fields: values by path; settings that the system lacks are ignored.
     """
     return config.change(get_config(name), fields)

@@ -1,4 +1,4 @@
-"""MMAN and its cLSTMs with the learning rates of the lowest validation loss on CMU-MOSI.
+"""MMAN and its cLSTMs with the learning rates that have the lowest validation loss on CMU-MOSI.
 
 Validation loss by learning rate:
 

@@ -1,7 +1,8 @@
 """Rozgic et al. 2012: an ensemble of trees of support vector machines; no context.
 
-Our reading of its abstract. It needs scikit-learn (`pip install 'mman_jax[svm]'`), and is fitted in
-one call: of `config.train` only `refit` is used. Nothing is random, so that one seed is enough.
+It follows the abstract of the publication. It needs scikit-learn (`pip install 'mman_jax[svm]'`).
+It is fitted in one call, which uses only the field `refit` of `config.train`. Nothing is random, so
+that one seed is enough.
 
     mman run --config=configs/rozgic.py --workdir=runs/rozgic
 """

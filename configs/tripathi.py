@@ -1,8 +1,8 @@
-"""Tripathi and Beigi 2018: each modality through a dense layer, concatenated; no context.
+"""Tripathi and Beigi 2018: a dense layer for each modality, then concatenation; no context.
 
-380 932 parameters on IEMOCAP's features with four classes. Rate and epochs are those of the
-authors' public code, but that the best epoch is chosen on validation data. A batch is three
-conversations: about as many utterances as a batch of theirs had, 64.
+380 932 parameters on IEMOCAP's features with four classes. Learning rate and epochs are those of
+the authors' public code, but the best epoch is selected on validation data. A batch is three
+conversations, which have about as many utterances as the authors' batches of 64.
 
     mman run --config=configs/tripathi.py --workdir=runs/tripathi
 

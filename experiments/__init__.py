@@ -1,1 +1,1 @@
-"""Commands run in a checkout: `python -m experiments.NAME` is `mman NAME`."""
+"""Commands for use in a checkout: `python -m experiments.NAME` is `mman NAME`."""

@@ -1,9 +1,9 @@
-"""Benchmarks: `python -m experiments.bench [--case=epoch] [--peer]`, a JSON line a measurement.
+"""Benchmarks: `python -m experiments.bench [--case=epoch] [--peer]`.
 
-Features are random, with IEMOCAP's sizes and conversation lengths; networks and batches (30
-conversations) are those of `configs/mman.py`, without dropout, which the PyTorch peer does not have
-either. `useful_gflop_per_second` counts 6 operations per parameter and real utterance (2 in
-prediction); padding does not count.
+Each measurement is printed as a JSON line. Features are random, with IEMOCAP's sizes and
+conversation lengths; networks and batches (30 conversations) are those of `configs/mman.py`,
+without dropout, as in the PyTorch peer. `useful_gflop_per_second` counts 6 operations per parameter
+and real utterance (2 in prediction); padding does not count.
 """
 
 import importlib.util

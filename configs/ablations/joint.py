@@ -1,4 +1,4 @@
-"""MMAN whose fusion and towers are fine-tuned together, the towers trained apart before.
+"""MMAN whose towers are first trained separately, then fine-tuned together with the fusion.
 
 mman run --config=configs/ablations/joint.py --workdir=runs/joint
 """

@@ -1,4 +1,4 @@
-"""MMAN with the attention replaced by concatenation: its early tower is cLSTM-EF's.
+"""MMAN with concatenation instead of attention: its early tower is that of cLSTM-EF.
 
 mman run --config=configs/ablations/no_attention.py --workdir=runs/no_attention
 """

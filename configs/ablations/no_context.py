@@ -1,4 +1,4 @@
-"""cLSTM-MMA without context: a conversation is cut into single utterances.
+"""cLSTM-MMA without context: each utterance is a conversation of its own.
 
 mman run --config=configs/ablations/no_context.py --workdir=runs/no_context
 """

@@ -1,4 +1,4 @@
-"""MMAN whose fusion learns from predictions of towers that did not see the conversation.
+"""MMAN whose fusion learns from out-of-fold predictions of the towers.
 
 mman run --config=configs/ablations/out_of_fold.py --workdir=runs/out_of_fold
 """

@@ -1,4 +1,4 @@
-"""MMAN with the skip connection concatenated to the attention's outputs, not added.
+"""MMAN with the skip connection concatenated to the attention's outputs instead of added.
 
 mman run --config=configs/ablations/skip_concatenated.py --workdir=runs/skip_concatenated
 """

@@ -46,7 +46,7 @@ def mman_trainer(rows: Batch, seeds: int = 1, streamed: bool = False) -> Trainer
 def tower_epoch(
     rows: Batch, seeds: int = 1, streamed: bool = False
 ) -> tuple[Callable[[], Any], int]:
-    """Returns a function that trains the towers for one epoch, and their parameters' number."""
+    """Returns a function that trains the towers for one epoch, and their number of parameters."""
     trainer = mman_trainer(rows, seeds, streamed)
     stage = trainer.stage("towers")
     labels = {name: part.labels for name, part in parts(rows).items()}
@@ -77,7 +77,7 @@ def case_epoch(lengths: np.ndarray) -> Iterator[dict[str, Any]]:
 
 
 def case_seeds(lengths: np.ndarray) -> Iterator[dict[str, Any]]:
-    """Measures the same epoch for several seeds at once."""
+    """Measures the epoch of `case_epoch` for several seeds at once."""
     rows = conversations(lengths)
     for seeds in (1, 10, 32):
         epoch, parameters = tower_epoch(rows, seeds)
@@ -112,7 +112,7 @@ def case_fusion(lengths: np.ndarray) -> Iterator[dict[str, Any]]:
 
 
 def case_inference(lengths: np.ndarray) -> Iterator[dict[str, Any]]:
-    """Measures the predictions of the whole MMAN for every utterance."""
+    """Measures the predictions of MMAN for all utterances."""
     rows = conversations(lengths)
     trainer = mman_trainer(rows)
     params = initial(trainer.system, trainer.sizes, np.uint32(0))
@@ -144,8 +144,8 @@ def case_step(lengths: np.ndarray) -> Iterator[dict[str, Any]]:
 def case_growth(lengths: np.ndarray) -> Iterator[dict[str, Any]]:
     """Measures the epoch on 1, 10 and 100 times the corpus, streamed from a memory-mapped file.
 
-    `peak_memory_gib` includes the pages of the file that the system caches; `own_memory_gib`, the
-    memory of the process after the epoch, does not (Linux).
+    `peak_memory_gib` includes cached pages of the file; `own_memory_gib`, the memory of the process
+    after the epoch, does not (Linux).
     """
     for times in (1, 10, 100):
         with tempfile.TemporaryDirectory() as folder:

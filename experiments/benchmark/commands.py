@@ -1,4 +1,4 @@
-"""Time and memory of whole commands: their start, the reading of a large file, a sweep.
+"""Time and memory of commands: their start, the conversion of a large file, a sweep.
 
 python -m experiments.benchmark.commands FILE.pkl  # writes the large file
 """
@@ -86,30 +86,30 @@ def measurements(watched: dict[str, Any], **fields: Any) -> Iterator[dict[str, A
 def case_read(_lengths: np.ndarray) -> Iterator[dict[str, Any]]:
     """Measures `convert` on a file of MOSEI's size.
 
-    `memory_gib` is the peak of the process's own memory, `imports_gib` the same without input;
-    `resident_gib` includes the pages of mapped files, which the system can reclaim.
+    `memory_gib` is the peak of the process's private memory, and `imports_gib` that of a process
+    without input; `resident_gib` includes pages of mapped files, which the system can reclaim.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "mosei.pkl"
-        # The children of a large process count as large, so this one does not write the file.
+        # A child process starts with the size of its parent, so another process writes the file.
         _peak_memory("experiments.benchmark.commands", str(path))
         imports, _ = _peak_memory("experiments.convert", "--help")
         start = time.perf_counter()
-        own, resident = _peak_memory(
+        private, resident = _peak_memory(
             "experiments.convert", f"--input={path}", f"--output={folder}/mosei.npz"
         )
         yield measurement(
             "read",
             time.perf_counter() - start,
             file_gib=path.stat().st_size / 2**30,
-            memory_gib=own,
+            memory_gib=private,
             imports_gib=imports,
             resident_gib=resident,
         )
 
 
 def write_pickle(path: str, utterances: dict[str, int] | None = None) -> None:
-    """Writes an unaligned pickle in MMSA's layout, by default with MOSEI's `utterances` by part."""
+    """Writes an unaligned pickle in MMSA's layout, with `utterances` by part (default: MOSEI's)."""
     random, parts = np.random.default_rng(0), {}
     for part, count in (utterances or MOSEI).items():
         fields: dict[str, Any] = {
@@ -126,24 +126,24 @@ def write_pickle(path: str, utterances: dict[str, int] | None = None) -> None:
 
 
 def _peak_memory(module: str, *arguments: str) -> tuple[float, float]:
-    """Runs a module and returns the peak of its own and of its resident memory, in GiB."""
+    """Runs a module and returns the peaks of its private and its resident memory, in GiB."""
     process = subprocess.Popen(
         [sys.executable, "-m", module, *arguments], stdout=subprocess.DEVNULL
     )
-    status, own, resident = pathlib.Path(f"/proc/{process.pid}/status"), 0, 0
+    status, private, resident = pathlib.Path(f"/proc/{process.pid}/status"), 0, 0
     while process.poll() is None:
         fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
         if "RssAnon" in fields:  # absent if the process has just ended
-            own = max(own, int(fields["RssAnon"].split()[0]))
+            private = max(private, int(fields["RssAnon"].split()[0]))
             resident = max(resident, int(fields["VmRSS"].split()[0]))
         time.sleep(0.01)
     if process.returncode:
         raise RuntimeError(f"{module} ended with status {process.returncode}")
-    return own / 2**20, resident / 2**20
+    return private / 2**20, resident / 2**20
 
 
 def case_sweep(_: np.ndarray) -> Iterator[dict[str, Any]]:
-    """Measures a sweep of four trials on 6000 utterances, and a trial of each of its searches."""
+    """Measures a sweep of four trials per search on 6000 utterances, and each trial of it."""
     with tempfile.TemporaryDirectory() as folder:
         corpus = process.generate(process.process(), (231, 2, 2))
         npz.write(corpus, pathlib.Path(folder) / "corpus.npz")

@@ -46,13 +46,13 @@ def measurement(case: str, seconds: float, **fields: Any) -> dict[str, Any]:
 def throughput(
     case: str, seconds: float, utterances: int, parameters: int, passes: int, **fields: Any
 ) -> dict[str, Any]:
-    """Returns a line with the rate of useful work, and its share of the machine's peak.
+    """Returns a line with the rate of useful operations, and its share of the machine's peak.
 
     Args:
         case: name of the case.
         seconds: duration of the work.
         utterances: number of real utterances; padding does not count.
-        parameters: parameters that each utterance passes through.
+        parameters: number of parameters that process each utterance.
         passes: operations per parameter and utterance: 6 in training, 2 in prediction.
         fields: further fields of the line.
     """
@@ -74,7 +74,7 @@ def throughput(
 
 
 def child_measurement(module: str, *arguments: str) -> dict[str, Any]:
-    """Returns the JSON line that a module prints in a process of its own."""
+    """Runs a module in a separate process and returns the JSON line that it prints."""
     command = [sys.executable, "-m", module, *arguments]
     return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
 
@@ -90,8 +90,8 @@ def conversations(
 
     Args:
         lengths: number of utterances of each conversation.
-        times: how often these lengths are repeated.
-        folder: where the features are written and memory-mapped; by default they stay in memory.
+        times: number of repetitions of these lengths.
+        folder: folder for memory-mapped features; by default the features are in memory.
         dims: number of features of each modality.
         classes: number of classes.
     """

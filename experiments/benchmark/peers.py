@@ -1,15 +1,15 @@
-"""Networks as a PyTorch user would write them, timed beside those of the package.
+"""Benchmarks of PyTorch networks, for comparison with those of the package.
 
     python -m experiments.benchmark.peers --network=towers --mode=padded|bucketed|packed
     python -m experiments.benchmark.peers --network=mult
 
-`towers` are the four towers of MMAN. `padded`: shuffled batches of conversations, padded to the
-longest, as public code for emotion recognition in conversations does. `bucketed`: conversations of
-similar length in a batch. `packed`: like `bucketed`, with PyTorch's packed sequences.
+`towers` are the four towers of MMAN. With `padded`, batches are shuffled and padded to the longest
+conversation, as in public code for emotion recognition in conversations. With `bucketed`, a batch
+has conversations of similar length. `packed` is like `bucketed`, with PyTorch's packed sequences.
 
-`mult` has the network, the sizes and the rates of dropout of `configs/mult.py`; a batch is one
-conversation, so nothing is padded. Both need the extra `torch`; JAX is not imported, so that the
-measured memory is PyTorch's.
+`mult` has the network, the sizes and the dropout rates of `configs/mult.py`; a batch is one
+conversation, so nothing is padded. Both need the extra `torch`. JAX is not imported, so that only
+PyTorch's memory is measured.
 """
 
 import argparse
@@ -25,7 +25,7 @@ import numpy as np
 
 MODES = ("padded", "bucketed", "packed")
 DIMS = {"speech": 100, "visual": 512, "text": 100}
-"""Features of each modality of IEMOCAP, in the paper."""
+"""Number of features of each modality of IEMOCAP in the paper."""
 
 CLASSES = 4
 LENGTHS = pathlib.Path(__file__).with_name("iemocap_lengths.json")
@@ -152,7 +152,7 @@ def mult(torch: Any) -> Any:
                 }
             )
             wide = (len(dims) - 1) * _UNITS
-            self.own = nn.ModuleDict({m: Encoder(wide, max(_LAYERS, 3), _INNER) for m in dims})
+            self.final = nn.ModuleDict({m: Encoder(wide, max(_LAYERS, 3), _INNER) for m in dims})
             self.first = nn.Linear(len(dims) * wide, len(dims) * wide)
             self.second = nn.Linear(len(dims) * wide, len(dims) * wide)
             self.answer = nn.Linear(len(dims) * wide, MOSI_CLASSES)
@@ -165,7 +165,7 @@ def mult(torch: Any) -> Any:
             for target in MOSI_DIMS:
                 sources = [source for source in MOSI_DIMS if source != target]
                 crossed = [self.pairs[f"{target}_{s}"](x[target], x[s]) for s in sources]
-                outputs.append(self.own[target](torch.cat(crossed, -1)))
+                outputs.append(self.final[target](torch.cat(crossed, -1)))
             joined = torch.cat(outputs, -1)
             return self.answer(joined + self.second(torch.relu(self.first(joined))))
 

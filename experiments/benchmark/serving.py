@@ -1,4 +1,4 @@
-"""The service under load; the client runs on the same machine."""
+"""Benchmarks of the service under load, with a client on the same machine."""
 
 import asyncio
 import base64
@@ -27,18 +27,18 @@ from mman_jax.systems import build
 from mman_jax.tasks.metrics import METRICS
 
 CONVERSATIONS, RATE, SECONDS = 500, 2500, 10
-_SOAK, _LIFE = 200_000, 40  # utterances in all, and of one conversation
-_VARIANTS = 4  # different requests of a connection
+_SOAK, _LIFE = 200_000, 40  # total utterances, and utterances of one conversation
+_VARIANTS = 4  # number of different requests of a connection
 
 
 class Load(NamedTuple):
-    """The service's answers to a load.
+    """The measurements of a load.
 
     Attributes:
         seconds: duration of the load.
-        latencies: seconds from the time an utterance was due to its answer.
-        refused: number of requests with another status than 200.
-        wrong: number of answers to another conversation or utterance.
+        latencies: seconds from the time at which an utterance was due to its answer.
+        refused: number of responses with another status than 200.
+        wrong: number of answers for another conversation or utterance.
     """
 
     seconds: float
@@ -62,7 +62,7 @@ class Load(NamedTuple):
 
 
 class Connection(asyncio.Protocol):
-    """A connection that sends the utterances of one conversation, one after the other."""
+    """A connection that sends the utterances of one conversation, one after another."""
 
     def __init__(self, name: str, as_numbers: bool, random: np.random.Generator):
         """Prepares the requests.
@@ -74,7 +74,7 @@ class Connection(asyncio.Protocol):
         """
         self.name, self.utterance = name, 0
         self.remaining = 0
-        """Number of utterances to send as soon as the one before is answered."""
+        """Number of utterances to send, each as soon as the previous one is answered."""
         self.reset()
         self._due: list[float] = []
         self._buffer = b""
@@ -95,12 +95,12 @@ class Connection(asyncio.Protocol):
         self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keeps the transport."""
+        """Stores the transport."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
     def ask(self, due: float) -> None:
-        """Sends an utterance now, or as soon as the one before is answered."""
+        """Sends an utterance now, or as soon as the previous one is answered."""
         self._due.append(due)
         if len(self._due) == 1:
             self._send()
@@ -149,7 +149,7 @@ def _request(name: str, as_numbers: bool, random: np.random.Generator) -> bytes:
 
 
 async def connect(port: int, prefix: str, count: int, as_numbers: bool = False) -> list[Connection]:
-    """Opens connections to a service on this machine, each with a conversation of its own."""
+    """Opens connections to a local service, each with its own conversation."""
     random, loop = np.random.default_rng(0), asyncio.get_running_loop()
     connections = [Connection(f"{prefix}{i}", as_numbers, random) for i in range(count)]
     for connection in connections:
@@ -212,9 +212,9 @@ def case_serve(_: np.ndarray) -> Iterator[dict[str, Any]]:
     """Measures the service's throughput and latencies under four loads.
 
     `position` names the load: `closed` (each conversation waits for its answer), `half` (2500
-    utterances per second, whether or not answers come), `twice` (twice the rate of `closed`, over
+    utterances per second, without waiting for answers), `twice` (twice the rate of `closed`, over
     four times as many connections), `after` (a quarter of the rate of `closed`, right after
-    `twice`). `cpu_microseconds` are those of an utterance.
+    `twice`). `cpu_microseconds` is the CPU time per utterance.
     """
     for form in ("base64", "numbers"):
         with _service(f"--conversations={4 * CONVERSATIONS}") as (port, process):
@@ -246,7 +246,7 @@ async def _serve_loads(port: int, pid: int, as_numbers: bool) -> list[dict[str, 
 
 
 def case_soak(_: np.ndarray) -> Iterator[dict[str, Any]]:
-    """Measures the service's memory while conversations come and go (Linux)."""
+    """Measures the service's memory while conversations start and end (Linux)."""
     with _service("--conversations=600", "--idle_seconds=0") as (port, process):
         yield _run(_soak(port, process.pid))
 
@@ -268,7 +268,7 @@ async def _soak(port: int, pid: int) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _service(*flags: str) -> Iterator[tuple[int, subprocess.Popen]]:
-    """Starts a service of an untrained MMAN and gives its port and its process."""
+    """Starts a service of an untrained MMAN, and yields its port and its process."""
     with tempfile.TemporaryDirectory() as folder:
         write_untrained(pathlib.Path(folder))
         command = [sys.executable, "-m", "experiments.serve", f"--checkpoint={folder}", "--port=0"]
@@ -299,7 +299,7 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def write_untrained(workdir: pathlib.Path) -> None:
-    """Writes the folder of a run as far as predictions need it: an MMAN with random weights."""
+    """Writes the files of a run that predictions need, for an MMAN with random weights."""
     settings = mman.get_config().network
     network = build(settings, list(DIMS), CLASSES)
     params = jax.jit(network.init)(jax.random.key(0), network.example(DIMS))["params"]

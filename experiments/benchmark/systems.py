@@ -2,8 +2,8 @@
 
     python -m experiments.benchmark.systems --system=mult
 
-measures one system, whose process then has the memory of that system alone. `experiments.bench
---case=systems` measures all of them, and MulT in PyTorch if torch is installed.
+measures one system in its own process, so that the peak memory is that of the system.
+`experiments.bench --case=systems` measures all systems, and MulT in PyTorch if torch is installed.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from mman_jax.trial.config import network, of
 
 
 def case_systems(_: np.ndarray) -> Iterator[dict[str, Any]]:
-    """Measures an epoch and the predictions of every system, each in a process of its own."""
+    """Measures an epoch and the predictions of every system, each in a separate process."""
     for name, system in SYSTEMS.items():
         try:
             system.check_installed()

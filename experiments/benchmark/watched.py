@@ -1,8 +1,8 @@
 """Recorder of a command's start: `python -m experiments.benchmark.watched FILE run ...`.
 
 FILE receives JSON: `parts`, with the `seconds` and `cpu_seconds` of each `part` of the command; and
-`programs`, the seconds that tracing, lowering and compiling of each compiled program took (or
-reading it from the cache). This module imports nothing large, because it measures imports.
+`programs`, with the seconds of tracing, lowering and compiling each program, or of reading it from
+the cache. This module imports no large libraries, because it measures imports.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ _STAGES = {
 
 
 class Watch:
-    """Records when the parts of a command end, and what JAX compiles meanwhile."""
+    """Records the duration of a command's parts, and the programs that JAX compiles."""
 
     def __init__(self) -> None:
         self.parts: list[dict[str, Any]] = []
