@@ -73,7 +73,7 @@ def table(tmp_path_factory):
         (("extract", "--manifest=M", "--output=c.npz"), "--beam_option=-x", "--runner=beam"),
         (("predict", "--checkpoint=D", "--stream"), "--state_seconds=3", "given without --state"),
         (("serve", "--checkpoint=D"), "--state_seconds=3", "given without --state"),
-        (("bench", "--case=read"), "--peer", "given beside --case=read, which has no peer"),
+        (("bench", "--case=read"), "--peer", "given with --case=read, which has no peer"),
         (
             ("run", "--config=configs/mman.py", "--workdir=D"),
             "--processes=2",

@@ -38,12 +38,15 @@ def test_scores_have_the_names_that_the_protocol_s_field_gives_them(capsys):
     ]
 
 
+VALENCE = {"name": "valence", "scale": "", "centre": 3.0, "spread": 1.0}
+
+
 def test_errors_of_numbers_are_no_shares(capsys):
     def part(mae):
         return {"mae": {"mean": mae, "std": 0.0, "per_seed": [mae]}, "mean_answer_mae": 1.5}
 
     told = {"test": part(1.184), "validation": part(1.025), "towers": {}}
-    Screen().table(told | {"system": "mman", "protocol": "auto", "targets": [{"name": "valence"}]})
+    Screen().table(told | {"system": "mman", "protocol": "auto", "targets": [VALENCE]})
     (row,) = (line for line in capsys.readouterr().out.splitlines() if "mman  " in line)
     assert [cell.strip() for cell in row.strip("│").split("│")] == ["mman", "1.184", "1.025"]
 
