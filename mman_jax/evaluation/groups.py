@@ -46,13 +46,7 @@ def sizes(groups: np.ndarray, conversations: np.ndarray) -> dict[str, tuple[int,
     }
 
 
-def largest_gap(
-    right: np.ndarray,
-    groups: np.ndarray,
-    conversations: np.ndarray,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Gap | None:
+def largest_gap(right: np.ndarray, groups: np.ndarray, conversations: np.ndarray) -> Gap | None:
     """Computes the gap between the best and the worst group of at least `LEAST` conversations.
 
     Conversations and seeds are resampled as in `significance.bootstrap`; a resample without
@@ -63,8 +57,6 @@ def largest_gap(
         right: [S, N] bool, whether each seed was right.
         groups: [N] str, the group of each utterance.
         conversations: [N], the conversation of each utterance.
-        resamples: number of resamples.
-        seed: random seed of the resampling.
 
     Returns:
         The gap; None if fewer than two groups are large enough.
@@ -84,10 +76,10 @@ def largest_gap(
         best, worst = large[:2]
     _, conversation = np.unique(conversations, return_inverse=True)
     count, seeds = int(conversation.max()) + 1, len(right)
-    random = np.random.default_rng(seed)
-    samples = random.multinomial(count, np.full(count, 1 / count), resamples)
-    weights = random.multinomial(seeds, np.full(seeds, 1 / seeds), resamples) / seeds
-    shares, is_complete = [], np.ones(resamples, bool)
+    random = np.random.default_rng(0)
+    samples = random.multinomial(count, np.full(count, 1 / count), RESAMPLES)
+    weights = random.multinomial(seeds, np.full(seeds, 1 / seeds), RESAMPLES) / seeds
+    shares, is_complete = [], np.ones(RESAMPLES, bool)
     for name in (best, worst):
         mask = groups == name
         total = samples @ np.bincount(conversation[mask], minlength=count)

@@ -163,8 +163,6 @@ def bootstrap_score(
     score: Callable[[np.ndarray], np.ndarray],
     first: np.ndarray,
     second: np.ndarray,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> Difference:
     """Computes the same for any score of sums over utterances, such as a correlation.
 
@@ -172,25 +170,23 @@ def bootstrap_score(
         score: returns the score [...] of sums [..., *K].
         first: [S, V, *K], the sums of each seed of the first system over each of V conversations.
         second: the same for the second; its S may differ.
-        resamples: number of resamples.
-        seed: random seed of the resampling.
 
     Raises:
         AssertionError: if the axes disagree.
     """
     systems = [np.asarray(x, np.float64) for x in (first, second)]
     chex.assert_equal_shape([x[0] for x in systems])
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     # Matrix products of integers are far slower.
-    samples = _draw(random, systems[0].shape[1], resamples).astype(np.float64)
+    samples = _draw(random, systems[0].shape[1], RESAMPLES).astype(np.float64)
     means = []
     for sums in systems:
         seeds = len(sums)
-        weights = _draw(random, seeds, resamples) / seeds
+        weights = _draw(random, seeds, RESAMPLES) / seeds
         flat = np.moveaxis(sums, 1, 0).reshape(samples.shape[1], -1)
         pieces = [
             score((samples[at : at + _AT_ONCE] @ flat).reshape(-1, seeds, *sums.shape[2:]))
-            for at in range(0, resamples, _AT_ONCE)
+            for at in range(0, RESAMPLES, _AT_ONCE)
         ]
         means.append((weights * np.concatenate(pieces)).sum(1))
     first_mean, second_mean = (score(sums.sum(1)).mean() for sums in systems)

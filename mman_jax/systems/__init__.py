@@ -91,22 +91,19 @@ def build(
     return _named(network, systems).from_settings(settings, modalities, outputs)
 
 
-def for_outputs(
-    network: Mapping[str, Any], outputs: str, systems: Systems = SYSTEMS
-) -> dict[str, Any]:
+def for_outputs(network: Mapping[str, Any], outputs: str) -> dict[str, Any]:
     """Returns the settings of the same system for the outputs of a task.
 
     Args:
         network: as of `build`.
         outputs: `classes` or `numbers`.
-        systems: by name.
 
     Raises:
         InputError: an unknown system, or one that learns classes alone.
     """
     if outputs == "classes":
         return dict(network)
-    return _named(network, systems).for_numbers(network)
+    return _named(network, SYSTEMS).for_numbers(network)
 
 
 def _named(network: Mapping[str, Any], systems: Systems) -> type[BaseSystem]:

@@ -7,13 +7,12 @@ from mman_jax.data.corpus import Corpus
 from mman_jax.data.folds import PLACE, Fold
 from mman_jax.errors import InputError, nearest
 from mman_jax.tasks import numbers
-from mman_jax.tasks.classes import PROTOCOLS, Classes, Votes, tasks
-from mman_jax.tasks.numbers import Bins, Numbers
+from mman_jax.tasks.classes import Classes, Votes, tasks
+from mman_jax.tasks.numbers import Numbers
 from mman_jax.tasks.ratings import Target
 from mman_jax.tasks.task import Task
 
-__all__ = ["PROTOCOLS", "Bins", "Classes", "Numbers", "Task", "Votes", "check_folds", "choose",
-           "from_results", "tasks"]  # fmt: skip
+__all__ = ["Classes", "Numbers", "Task", "Votes", "check_folds", "choose", "from_results", "tasks"]
 
 LABELS = ("label", "votes")
 """What classes are learnt from: one label an utterance, or the votes of its raters."""

@@ -304,9 +304,9 @@ class StageTraining:
         _, batches = jax.lax.scan(step, None, order)
         return {name: x.reshape(-1, *x.shape[2:])[:rows] for name, x in batches.items()}
 
-    def answer(self, params: Any, batch: Batch, dropout_key: Array | None = None) -> list[Array]:
-        """Computes every head's logits [B, U, C]; with a key, dropout is applied."""
-        outputs = self.outputs(params, batch, dropout_key)
+    def answer(self, params: Any, batch: Batch) -> list[Array]:
+        """Computes every head's logits [B, U, C]."""
+        outputs = self.outputs(params, batch)
         return [outputs[head] for head in self.heads]
 
     def outputs(

@@ -26,7 +26,7 @@ def test_the_gap_by_hand():
 
 def test_the_interval_is_that_of_draws_one_by_one():
     random = np.random.default_rng(0)
-    found = groups.largest_gap(RIGHT, GENDER, CONVERSATIONS, resamples=20_000)
+    found = groups.largest_gap(RIGHT, GENDER, CONVERSATIONS)
     names, differences = np.unique(CONVERSATIONS), []
     while len(differences) < 4000:
         rows = np.concatenate([np.flatnonzero(n == CONVERSATIONS) for n in random.choice(names, 5)])
@@ -39,7 +39,7 @@ def test_the_interval_is_that_of_draws_one_by_one():
 
 
 def test_groups_that_are_alike_have_no_gap():
-    alike = groups.largest_gap(np.ones((1, 9), bool), GENDER, CONVERSATIONS, resamples=100)
+    alike = groups.largest_gap(np.ones((1, 9), bool), GENDER, CONVERSATIONS)
     assert alike == ("f", "m", 0.0, 0.0, 0.0)
     assert significance.LEVEL == 0.95
 

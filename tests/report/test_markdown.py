@@ -3,8 +3,8 @@ import pathlib
 
 import pytest
 
-from mman_jax.report import markdown
 from mman_jax.tasks.score import NONE
+from tests.report import page_tables
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -13,10 +13,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 def test_the_tables_of_the_page_are_what_the_results_say(corpus):
     path = ROOT / "experiments/results" / corpus / "results.json"
     results, page = json.loads(path.read_text()), (ROOT / "docs/results.md").read_text()
-    assert markdown.overview(results) in page, (
+    assert page_tables.overview(results) in page, (
         f"copy the table of {path} anew: python -m experiments.paper --report_only"
     )
-    for line in markdown.claims(results).splitlines()[2:]:
+    for line in page_tables.claims(results).splitlines()[2:]:
         claim, verdict, difference, interval, _ = (cell.strip() for cell in line[1:-1].split("|"))
         assert f"- {claim}: {verdict}, {difference} ({interval})\n" in page
 
@@ -26,7 +26,7 @@ def test_the_readme_s_scores_are_those_of_the_results(column, corpus):
     results = json.loads((ROOT / "experiments/results" / corpus / "results.json").read_text())
     accuracy = 2
     expected = {}
-    for line in markdown.overview(results).splitlines()[2:]:
+    for line in page_tables.overview(results).splitlines()[2:]:
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         expected[cells[0]] = cells[accuracy]
     section = (ROOT / "README.md").read_text().partition("## Results")[2].partition("\n## ")[0]
@@ -54,19 +54,21 @@ def test_rows_by_hand():
     less = whole | {"title": "no x", "group": "ablation", "about": "without x"}
     results = {"systems": {"no_x": less, "mman": whole}, "majority_accuracy": 0.62}
     results["protocol"] = "auto"
-    lines = markdown.overview(results).splitlines()
+    lines = page_tables.overview(results).splitlines()
     cells = " | ".join([*["50.0 ± 1.2"] * 3, "60.0", *["50.0 ± 1.2"] * 2])
     assert lines[2] == f"| MMAN | 4 392 184 | {cells} |"
     assert lines[3] == "| majority answer | | 62.0 | | | | | |"
     assert lines[4] == f"| *no x: without x* | 4 392 184 | {cells} |"
     assert "| test accuracy | unweighted recall | weighted F1 |" in lines[0]
-    head, *rows = markdown.overview(results | {"protocol": "iemocap4"}).splitlines()
+    head, *rows = page_tables.overview(results | {"protocol": "iemocap4"}).splitlines()
     assert "| test WA | UA | weighted F1 |" in head
     assert rows == lines[1:]
 
 
 def test_claims_by_hand():
     claim = {"claim": "x", "verdict": "no", "difference": -0.0123, "interval": [-0.02, -0.001]}
-    lines = markdown.claims({"claims": [claim | {"p": 0.04}, claim | {"p": 0.0002}]}).splitlines()
+    lines = page_tables.claims(
+        {"claims": [claim | {"p": 0.04}, claim | {"p": 0.0002}]}
+    ).splitlines()
     assert lines[2] == "| x | no | -1.2 | -2.0 to -0.1 | 0.040 |"
     assert lines[3].endswith("| < 0.001 |")

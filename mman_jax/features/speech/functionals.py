@@ -26,9 +26,6 @@ from mman_jax.features.manifest import Utterance
 FEATURE_SETS = {"compare": "IS13", "egemaps": "eGeMAPSv02"}
 """Names here to openSMILE's: Interspeech 2013's ComParE (6373 functionals), eGeMAPS (88)."""
 
-DESCRIPTORS = 25
-"""Low-level descriptors of a frame."""
-
 _SHORTEST = 960  # samples: one window of the longest kind
 _HOP, _LENGTH = 0.01, 0.02  # seconds, as openSMILE dates its frames
 
