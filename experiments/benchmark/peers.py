@@ -87,8 +87,8 @@ def towers(torch: Any) -> Any:
             self.fused = Block(450, 300, 1, 200)
 
         def forward(self, features, lengths=None):
-            alone = [b(x, lengths) for b, x in zip(self.blocks, features, strict=True)]
-            return [*alone, self.fused(self.attention(features), lengths)]
+            unimodal = [b(x, lengths) for b, x in zip(self.blocks, features, strict=True)]
+            return [*unimodal, self.fused(self.attention(features), lengths)]
 
     return Towers()
 

@@ -50,7 +50,7 @@ def main() -> None:
     words = listening.read_words(pathlib.Path(_TRANSCRIPT.value)) if _TRANSCRIPT.value else []
     if not extraction.settings.text:
         expected = "a run that also learnt text, or no --transcript"
-        command.refuse(_TRANSCRIPT, f"given for {workdir}, whose model reads no text", expected)
+        command.refuse(_TRANSCRIPT, f"given for {workdir}, whose model uses no text", expected)
     if not extraction.settings.speech and not words:
         raise InputError(
             workdir, "a model without speech features", "--transcript, or a model of speech"
@@ -67,6 +67,6 @@ def main() -> None:
             return
         raise
     if not times and _INPUT.value:
-        raise InputError(_INPUT.value, "no speech found", "a recording in which somebody speaks")
+        raise InputError(_INPUT.value, "no speech found", "a recording with speech")
     if unheard := listening.unheard(words, times):
         print(f"note: {unheard}", file=sys.stderr)  # stdout has only predictions

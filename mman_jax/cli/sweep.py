@@ -46,7 +46,7 @@ _STORAGE = command.path_flag(
     "storage", "Folder of the trials; by default NAME.sweep next to the output.", must=False
 )
 _HOURS = flags.DEFINE_float("hours", None, "Hours after which no trial is started.", 0)
-_JOBS = flags.DEFINE_integer("jobs", 1, "Trials that run side by side.", 1)
+_JOBS = flags.DEFINE_integer("jobs", 1, "Number of trials that run in parallel.", 1)
 _SEED = command.seed_flag("Random seed of the search.")
 _CACHE = command.cache_flag()
 _DEFAULT_TRIALS, _SHOWN = 40, 10

@@ -192,7 +192,7 @@ def _check_corpus(
     same, path = f"the {what} of {first.path}", run.results["corpus"]["path"]
     for trial, content in ((first, theirs), (run, ours)):
         if "utterances" not in content:
-            found = f"of an earlier version, which does not tell whether this is {same}"
+            found = f"of an earlier version, which does not record whether this is {same}"
             raise InputError(trial.path, found, "a trial of this version")
     if theirs["utterances"] != ours["utterances"]:
         raise InputError(run.path, f"another {what} ({path})", same)

@@ -129,8 +129,8 @@ def _check(trial: Trial) -> None:
         found = "numbers to predict, or words as cells"
         raise InputError("config.data", found, "labels of utterances")
     if len(trial.tasks) > 1:
-        found = f"{trial.protocol!r}, of {len(trial.tasks)} tasks"
-        raise InputError("config.data.protocol", found, "one of a single task")
+        found = f"{trial.protocol!r}, with {len(trial.tasks)} tasks"
+        raise InputError("config.data.protocol", found, "a protocol with a single task")
 
 
 def _scores(model: Model, trial: Trial, other: Corpus, scale_apart: bool) -> dict[str, Any]:

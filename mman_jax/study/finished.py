@@ -13,7 +13,7 @@ from mman_jax.study import pooled
 from mman_jax.tasks import from_results
 from mman_jax.trial import analysis, folder
 
-_ANSWERS = "the answers of a trial, as this version of mman_jax writes them"
+_ANSWERS = "the predictions of a trial, as this version of mman_jax stores them"
 _FINISHED = "the folder of a finished trial"
 _SPLIT = {"split": "", "folds": ""}
 
@@ -75,7 +75,7 @@ def read(path: pathlib.Path) -> Run:
     folders = _folders(path)
     for trial in folders.values():
         if not (trial / analysis.NAME).is_file():
-            raise InputError(trial, f"no {analysis.NAME}, as of an earlier version", _ANSWERS)
+            raise InputError(trial, f"no {analysis.NAME}, so it is of an earlier version", _ANSWERS)
     try:
         results = pooled.read(folders)
         tasks = {name: _answers(task) for name, task in results["tasks"].items()}
@@ -93,7 +93,7 @@ def read(path: pathlib.Path) -> Run:
     except InputError:
         raise
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        found = f"no answers that can be read ({type(error).__name__}: {error!s:.60})"
+        found = f"unreadable predictions ({type(error).__name__}: {error!s:.60})"
         raise InputError(path, found, _ANSWERS) from error
     return run
 
@@ -110,7 +110,7 @@ def _folders(path: pathlib.Path) -> dict[str, pathlib.Path]:
         return {trial.parent.parent.name: trial for trial in trials}
     if not (path / "results.json").is_file():
         begun = (path / "config.json").is_file()
-        problem = "not finished: the command that began it resumes it" if begun else "no trial"
+        problem = "not finished: the same command resumes it" if begun else "no trial"
         raise InputError(path, problem, _FINISHED)
     if "systems" in read_json(path / "results.json"):
         raise InputError(path, "a study of several systems", f"its trials, {path}/systems/NAME")

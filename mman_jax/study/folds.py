@@ -80,7 +80,7 @@ def fold_configs(config: ConfigDict, corpus: Corpus) -> dict[str, ConfigDict]:
 
 
 def fold_folders(workdir: pathlib.Path, names: list[str]) -> dict[str, pathlib.Path]:
-    """Returns the folder of each fold: its name, or its number if the name is no valid one."""
+    """Returns the folder of each fold: its name, or its number if the name is no file name."""
     if names == [""]:
         return {"": workdir}
     return {
@@ -186,12 +186,12 @@ def prepare_inner(config: ConfigDict, by: str) -> Inner:
     configs.check(config)
     if config.data.folds and not config.data.fold:
         found = f"{config.data.folds!r}, whose folds train on each other's test parts"
-        raise InputError("config.data.folds", found, "config.data.fold, too: a sweep for each fold")
+        raise InputError("config.data.folds", found, "config.data.fold as well, one for each sweep")
     corpus = load_corpus(config.data)
     tasks = tasks_of(config, corpus)
     if len(tasks) > 1:
-        found = f"{config.data.protocol!r}, of {len(tasks)} tasks"
-        raise InputError("config.data.protocol", found, "one of a single task")
+        found = f"{config.data.protocol!r}, with {len(tasks)} tasks"
+        raise InputError("config.data.protocol", found, "a protocol with a single task")
     split, _ = choose_split(config.data, corpus, tasks)
     if not config.data.split and (config.data.folds or "valid" not in (corpus.split or ())):
         # A validation part that the corpus does not name is part of the training part.

@@ -83,7 +83,7 @@ def run(jobs: Sequence[Job], progress: Progress, processes: int, cache: str) -> 
     """
     waiting = [job for job in jobs if not job.done]
     if len(waiting) < len(jobs):
-        progress.line(f"{len(jobs) - len(waiting)} of {len(jobs)} parts are finished already")
+        progress.line(f"{len(jobs) - len(waiting)} of {len(jobs)} parts are already finished")
     if processes > 1 and pool.shortage():
         progress.notice(pool.shortage())
         processes = 1

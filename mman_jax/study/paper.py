@@ -54,7 +54,7 @@ def run(
     if config.distributed:
         raise InputError("config.distributed", repr(config.distributed), "one process")
     if title(config) != mman.NAME:
-        expected = "the config of MMAN, such as configs/mosi.py, from which the others are made"
+        expected = "the config of MMAN, such as configs/mosi.py, from which others are derived"
         raise InputError("config", f"the system {title(config)}", expected)
     if any(workdir.glob("towers/*/fitted.json")):
         found = "holds a study of an earlier version of mman_jax"

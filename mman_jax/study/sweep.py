@@ -231,7 +231,7 @@ class Sweep:
             self._progress.line(f"{study.study_name}: resumes after {number} trials")
         while self._budget.trials is None or number < self._budget.trials:
             if until is not None and time.monotonic() > until and number:
-                text = f"{study.study_name}: the time is over after {number} trials"
+                text = f"{study.study_name}: time limit reached after {number} trials"
                 self._progress.notice(text)
                 return
             yield number

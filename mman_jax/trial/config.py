@@ -50,7 +50,7 @@ class Field:
     """The declaration of a field.
 
     Attributes:
-        default: the value in `base`. A type: the value is None, or one of this type; None: the
+        default: the value in `base`. For a type, the value is None or of this type; for None, the
             system's recipe has the value.
         about: one-line description.
         allowed: a range, or all permitted values; None: the value is checked where it is used.
@@ -64,7 +64,7 @@ class Field:
 FIELDS = {
     "system": Field("", "The system: a name of mman_jax.systems.SYSTEMS, or module:Class."),
     "name": Field("", "Title in results and reports; empty: the system."),
-    "seeds": Field(1, "Number of seeds that are trained side by side.", _COUNT),
+    "seeds": Field(1, "Number of seeds that are trained in parallel.", _COUNT),
     "first_seed": Field(0, "The first seed; the others follow it.", _NOT_NEGATIVE),
     "checkpoint_seconds": Field(60.0, "Seconds of work that may be lost.", _NOT_NEGATIVE),
     "parallel": Field("jit", "How seeds and rows are spread over devices: jit, or pmap."),
@@ -74,7 +74,7 @@ FIELDS = {
     "data.path": Field(str, "The corpus, in any known layout; none: a synthetic corpus."),
     "data.protocol": Field("auto", "Scored labels: auto, mman4, binary4, iemocap4, iemocap6."),
     "data.target": Field("", "Numbers to predict, separated by commas; empty: labels."),
-    "data.classes": Field(0, "Classes to cut from the one target: 2, 3, 5 or 7; 0: none."),
+    "data.classes": Field(0, "Classes into which the target is cut: 2, 3, 5 or 7; 0: none."),
     "data.split": Field("", "Split: the corpus's own, or raven (IEMOCAP sessions 3-5, 2, 1)."),
     "data.folds": Field("", "Cross-validation by sessions, speakers or a number; empty: none."),
     "data.fold": Field("", "Name of the one fold to train; empty: all."),
@@ -90,7 +90,7 @@ FIELDS = {
     "train.batch": Field(30, "Conversations in a batch.", _COUNT),
     "train.max_epochs": Field(1000, "Limit on the epochs of every stage.", _COUNT),
     "train.select": Field("calibrated", "Criterion that selects the best epoch.", SELECT),
-    "train.smoothing": Field(0.0, "Weight of earlier epochs in it; 0: none.", _BELOW_ONE),
+    "train.smoothing": Field(0.0, "Weight of earlier epochs in train.select; 0: none.", _BELOW_ONE),
     "train.labels": Field("label", "Labels to learn from: label, or votes of several raters."),
     "train.loss": Field("", "Loss of numbers: l1, mse or ccc; empty: l1."),
     "train.class_weights": Field(False, "Whether rare classes weigh more in the loss."),
@@ -180,7 +180,7 @@ def check(config: ConfigDict) -> None:
         raise InputError("config.first_seed", str(config.first_seed), "seeds below 2**32")
     if config.data.pivot and config.data.cells != "words":
         found = f"{config.data.pivot!r}, and cells are {config.data.cells}"
-        raise InputError("config.data.pivot", found, "config.data.cells=words, too")
+        raise InputError("config.data.pivot", found, "config.data.cells=words as well")
 
 
 def leaves(config: ConfigDict, group: str = "") -> Iterator[tuple[str, Any]]:
@@ -252,7 +252,7 @@ def network(config: ConfigDict) -> dict[str, Any]:
 
 
 def changes(before: ConfigDict, now: ConfigDict) -> dict[str, Any]:
-    """Returns the fields in which a config differs from another, by path; a new group is one."""
+    """Returns the fields that differ between two configs, by path; a new group is one entry."""
     return dict(_changes(before, now))
 
 

@@ -45,7 +45,7 @@ class External:
 
     @property
     def scaled(self) -> str:
-        """The description of how its features are scaled."""
+        """A description of the statistics by which its features are scaled."""
         if self.scaled_apart:
             return "the test corpus's own statistics, without labels"
         return "the statistics of the training conversations"
@@ -120,11 +120,11 @@ def _check_test(data: ConfigDict) -> None:
     if data.test is None:
         if data.scale is not None:
             found = f"{data.scale!r} without another corpus to test on"
-            raise InputError("config.data.scale", found, "config.data.test, too")
+            raise InputError("config.data.scale", found, "config.data.test as well")
         return
     if data.path is None:
         found = f"{data.test!r} without a corpus to train on"
-        raise InputError("config.data.test", found, "config.data.path, too")
+        raise InputError("config.data.test", found, "config.data.path as well")
     if not KINDS[data.cells].vectors:
         found = f"{data.test!r}, and cells of {data.cells}"
         raise InputError("config.data.test", found, "utterances")
@@ -132,7 +132,7 @@ def _check_test(data: ConfigDict) -> None:
         found = f"{data.target!r}, with another corpus to test on"
         raise InputError("config.data.target", found, "labels of utterances")
     if data.folds:
-        found = f"{data.test!r}, and folds by {data.folds}, each of which tests on its own"
+        found = f"{data.test!r}, and folds by {data.folds}, which have their own test parts"
         raise InputError("config.data.test", found, "one of the two")
 
 

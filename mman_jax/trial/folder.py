@@ -55,7 +55,7 @@ def finished(
     if not (matches(workdir, config) and path.is_file()):
         return None
     results = read_results(path)
-    progress.line(f"{workdir} holds this run, finished: nothing to do")
+    progress.line(f"the run in {workdir} is finished: nothing to do")
     progress.table(results)
     return results
 
@@ -77,7 +77,7 @@ def claim(
         write: whether to write; of several processes, all but the first only check.
 
     Raises:
-        InputError: the folder was begun with another config or corpus.
+        InputError: the folder belongs to another config or corpus.
     """
     matches(workdir, config)
     stored, digests = workdir / CORPUS, _digests(corpus)
@@ -90,8 +90,8 @@ def claim(
             changed = test if same and test else corpus
             raise InputError(
                 workdir,
-                f"was begun on another content of {changed.source}",
-                "an empty folder, or the corpus as it was",
+                f"was started with another version of {changed.source}",
+                "an empty folder, or the earlier version of the corpus",
             )
     if write:
         write_whole(stored, to_json(digests))

@@ -61,7 +61,7 @@ class Progress:
 
 
 class Preemption:
-    """Whether a signal asked this process to end; training checks it after each epoch.
+    """A signal's request to end this process; training checks it after each epoch.
 
     Attributes:
         asked: the signal, `SIGTERM` or `Ctrl-C`; empty: none.

@@ -41,7 +41,7 @@ def of_task(
 
 
 def tests(scored: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the test scores alone of `of_task`, of the system and of each tower."""
+    """Returns only the test scores of `of_task`, for the system and for each tower."""
     towers = {name: {"test": scores["test"]} for name, scores in scored["towers"].items()}
     return {"test": scored["test"], "towers": towers}
 

@@ -62,7 +62,7 @@ def run(
         InputError: the config or its corpus cannot be used; in this case nothing is written.
     """
     if config.data.folds and not config.data.fold:
-        raise InputError("config.data.fold", "none", "the name of one fold; a trial is of one")
+        raise InputError("config.data.fold", "none", "the name of a fold, one for each trial")
     boards.check(board_names)  # a missing extra is reported before anything is written
     stored_config = json.loads(config.to_json())
     del stored_config["distributed"]  # describes the processes, not the trial

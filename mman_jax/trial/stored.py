@@ -11,7 +11,7 @@ from mman_jax.inference import weights as parameters
 from mman_jax.inference.model import Model
 from mman_jax.tasks import Task, from_results
 
-_EXPECTED = "results as a run wrote them"
+_EXPECTED = "results that a run wrote"
 _LARGEST = 1e15
 _NAME = re.compile(r"\w[\w.-]{0,99}")
 
@@ -62,7 +62,7 @@ def load_models(workdir: pathlib.Path, weights: str | None = None) -> list[Model
     results = read_results(path)
     folds = sorted(path.name for path in (workdir / "folds").glob("*") if path.is_dir())
     if folds and not (workdir / "model").is_dir():
-        found = f"a run over folds, each with a model of its own ({', '.join(folds[:5])})"
+        found = f"a run over folds, each with its own model ({', '.join(folds[:5])})"
         raise InputError(workdir, found, f"one of them, {workdir / 'folds' / folds[0]}")
     tasks = list(results["tasks"]) if "tasks" in results else [results["protocol"]]
     models = [Model.load(workdir / "model" / task) for task in tasks]
@@ -91,13 +91,13 @@ def _task(scores: Mapping[str, Any], place: str) -> Task:
     try:
         return from_results(scores)
     except (TypeError, KeyError) as error:
-        raise InputError(place, f"no task that can be read ({error!s:.60})", _EXPECTED) from error
+        raise InputError(place, f"an unreadable task ({error!s:.60})", _EXPECTED) from error
 
 
 def _check_classes(classes: Any, per_class: Any, place: str) -> None:
     names = classes if isinstance(classes, list) else []
     if not isinstance(per_class, list) or len(per_class) != len(names):
-        raise InputError(place, "not one entry a class", _EXPECTED)
+        raise InputError(place, "not one entry per class", _EXPECTED)
     for name, scores in zip(names, per_class, strict=True):
         where = f"{place} of {name!r:.60}"
         if not isinstance(name, str) or not isinstance(scores, dict):

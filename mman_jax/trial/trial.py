@@ -121,7 +121,7 @@ class Trial:
                 "training that converges (a smaller learning rate)",
             )
         for failure in failed:
-            progress.notice(f"left out, since it failed: {results.failure(failure)}")
+            progress.notice(f"a failed seed is left out: {results.failure(failure)}")
         return converged(snapshot.finished), failed
 
     def parameters(self, params: Any) -> dict[str, int]:
@@ -165,7 +165,7 @@ def prepare_trial(config: ConfigDict) -> Trial:
     if external is not None:
         notices.append(f"the test part is scaled by {external.scaled}")
     if len(seeds_of(config, trainer.system)) < config.seeds:
-        notices.append("nothing is random in this system: one seed stands for all")
+        notices.append("this system is not random: only the first seed is trained")
     trial = Trial(
         config=config,
         title=configs.title(config),
@@ -274,7 +274,7 @@ def choose_split(
     """
     if not data.folds:
         if data.fold:
-            raise InputError("data.fold", f"{data.fold!r} without folds", "data.folds, too")
+            raise InputError("data.fold", f"{data.fold!r} without folds", "data.folds as well")
         return split(corpus, data.split), ()
     if data.split:
         found = f"{data.split!r}, and folds by {data.folds}"

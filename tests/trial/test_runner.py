@@ -146,7 +146,7 @@ def test_a_folder_goes_on_with_the_corpus_that_it_was_begun_with(tmp_path, monke
         run(config, tmp_path / "run")
     before = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
     npz.write(tiny.corpus(seed=1), tmp_path / "corpus.npz")
-    with pytest.raises(InputError, match=r"was begun on another content of .*corpus\.npz"):
+    with pytest.raises(InputError, match=r"was started with another version of .*corpus\.npz"):
         run(config, tmp_path / "run")
     after = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
     assert after == before

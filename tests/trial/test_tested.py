@@ -73,7 +73,7 @@ def test_another_corpus_is_scored(folder, tmp_path):
     stored["test"]["sha256"] = "another"
     (tmp_path / "corpus.json").write_text(json.dumps(stored))
     (tmp_path / "results.json").unlink()
-    with pytest.raises(InputError, match=r"another content of .*other\.npz"):
+    with pytest.raises(InputError, match=r"another version of .*other\.npz"):
         run(config, tmp_path)
 
 

@@ -76,7 +76,7 @@ def run(module: types.ModuleType) -> None:
         # At a lower level the libraries print a page of text for every checkpoint.
         logging.set_verbosity(logging.ERROR)
         if len(argv) > 1 and not takes_arguments:
-            fail(f"command line: {argv[1]!r}; expected flags alone (--name=value)")
+            fail(f"command line: {argv[1]!r}; expected only flags (--name=value)")
         try:
             with failing_in_one_line():
                 _use_plain_numbers()

@@ -99,18 +99,18 @@ _FREQUENT = flags.DEFINE_integer(
 )
 
 _KINDS = {"speech": _SPEECH, "visual": _VISUAL, "text": _TEXT}
-_ANY_KIND = {"visual": (_RATE, _FRAMES)}
+_SHARED_FLAGS = {"visual": (_RATE, _FRAMES)}
 """By modality, the flags that pretrained encoders also use."""
 
-_OWN_KIND = {
+_EXTRACTOR_FLAGS = {
     "speech": (_COMPONENTS,),
     "visual": (WEIGHTS, _WINDOWS, _SIZE, _WIDTH, _CROP, _VISUAL_EPOCHS),
     "text": (VECTORS, _TEXT_FEATURES, _TEXT_EPOCHS, _FREQUENT),
 }
-_OF_ENCODERS = (_LAYER, _DOWNLOAD)
+_ENCODER_FLAGS = (_LAYER, _DOWNLOAD)
 ALL = (
-    *(_MODALITIES, _SEED, *_KINDS.values(), *_OF_ENCODERS),
-    *(flag for kind in (_ANY_KIND, _OWN_KIND) for group in kind.values() for flag in group),
+    *(_MODALITIES, _SEED, *_KINDS.values(), *_ENCODER_FLAGS),
+    *(flag for x in (_SHARED_FLAGS, _EXTRACTOR_FLAGS) for group in x.values() for flag in group),
 )
 
 
@@ -161,15 +161,15 @@ def _text() -> TextExtractor:
 def _refuse_unused(wanted: Sequence[str], encoded: Sequence[str]) -> None:
     """Refuses flags that have no effect on the kinds of features that were chosen."""
     for modality, kind in _KINDS.items():
-        for flag in (kind, *_ANY_KIND.get(modality, ()), *_OWN_KIND[modality]):
+        for flag in (kind, *_SHARED_FLAGS.get(modality, ()), *_EXTRACTOR_FLAGS[modality]):
             if modality not in wanted:
                 found = f"given without {modality} among --modalities"
                 command.refuse(flag, found, f"{modality} among them, or no --{flag.name}")
-        for flag in _OWN_KIND[modality]:
+        for flag in _EXTRACTOR_FLAGS[modality]:
             if modality in encoded:
                 found = f"given with --{modality}={kind.value}, which does not use it"
                 command.refuse(flag, found, "one of the two")
-    for flag in _OF_ENCODERS:
+    for flag in _ENCODER_FLAGS:
         if not encoded:
             command.refuse(flag, "given without an encoder", _ENCODER)
     if not any(_may_be_downloaded(_KINDS[modality].value) for modality in encoded):
