@@ -1,1 +1,1 @@
-"""Layers of networks: recurrences, attention, transformers, towers, fusion. Pure Linen."""
+"""Layers of networks, in Flax Linen: recurrences, attention, transformers, towers, fusion."""

@@ -1,7 +1,7 @@
-"""Attention: the paper's, between the modalities of an utterance; and bands of earlier cells.
+"""Attention between the modalities of an utterance (the paper's), and bands of earlier cells.
 
-Attention that looks back sees the last W cells of its own conversation, itself included: W is the
-size of a state that never grows, and rows see the same band, so that both predict alike.
+In a band, a cell sees the last W cells of its conversation, including itself. W is thus also the
+constant size of a stream's state, so that streams and full rows give the same predictions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,23 +22,23 @@ def weigh(scores: Array, seen: Array) -> Array:
 
     Args:
         scores: [..., K] float32.
-        seen: [..., K] bool, which cells are visible; of a shape that broadcasts.
+        seen: [..., K] bool, which cells are visible; broadcasts with `scores`.
 
     Examples:
         >>> weigh(jnp.zeros((2, 3)), jnp.array([[True, True, False], [False] * 3])).tolist()
         [[0.5, 0.5, 0.0], [0.0, 0.0, 0.0]]
     """
-    # Finite: an infinite score would make a row that sees nothing NaN.
+    # A finite constant, since the softmax of infinite scores alone is NaN.
     return jnp.where(seen, jax.nn.softmax(jnp.where(seen, scores, _MISSING), axis=-1), 0)
 
 
 class Band(NamedTuple):
-    """Which cells see which. K counts the W cached cells, if there are any, and those of the row.
+    """Visibility of cells; K counts the W cached cells, if there are any, and those of the row.
 
     Attributes:
         seen: [B, U, K] bool, whether a cell (U) sees another one (K).
-        position: [B, U] float32, number of a cell in its conversation, from 0.
-        count: [B] float32, cells of the conversation so far, after the row's last one.
+        position: [B, U] float32, index of a cell in its conversation, from 0.
+        count: [B] float32, number of cells of the conversation up to the row's last cell.
     """
 
     seen: Array
@@ -47,18 +47,18 @@ class Band(NamedTuple):
 
 
 def band(reset: Array, window: int, count: Array | None = None, ahead: bool = False) -> Band:
-    """Returns the band of the last cells of each cell's conversation.
+    """Returns the band in which each cell sees the last cells of its conversation.
 
     Args:
         reset: [B, U] bool, True where a conversation or padding starts.
         window: W, the number of cells that a cell sees, itself included.
-        count: [B] float32, cells of the conversation before the row, of which W are cached; None:
-            none are cached, and K is U.
+        count: [B] float32, number of cells of the conversation before the row, of which W are
+            cached; None if none are cached: K is then U.
         ahead: whether a cell also sees later cells, as many as earlier ones.
 
     Examples:
-        Two conversations of two and three utterances in a row; each looks at itself and at the one
-        before.
+        A row has two conversations of two and three utterances; each utterance sees itself and the
+        previous one.
 
         >>> reset = jnp.array([[True, False, True, False, False]])
         >>> band(reset, window=2).seen[0].astype(int).tolist()
@@ -87,7 +87,7 @@ def after(cached: Array | None, cells: Array) -> Array:
 
 
 def keep(cached: Array | None, cells: Array, window: int) -> Array:
-    """Returns the last W of cached cells [B, W, ...] (None: zeros) and the row's [B, U, ...]."""
+    """Returns the last W of the cached cells [B, W, ...] (None: zeros) and the row's cells."""
     if cached is None:
         cached = jnp.zeros((cells.shape[0], window, *cells.shape[2:]), cells.dtype)
     return after(cached, cells)[:, -window:]
@@ -96,23 +96,24 @@ def keep(cached: Array | None, cells: Array, window: int) -> Array:
 class MultiModalAttention(nn.Module):
     """Parallel directional attention modules over the modalities of one utterance (equations 1-4).
 
-    Each modality is standardised to `model` features by a dense layer of its own (section 2.1.1).
-    Its query then weighs the values of all modalities, itself included, by a softmax over their
-    keys; the outputs, one a query modality, are concatenated with a skip connection.
+    Each modality is standardised to `model` features by a separate dense layer (section 2.1.1).
+    Its query then weighs the values of all modalities, including itself, by a softmax over their
+    keys; the outputs, one per query modality, are concatenated with a skip connection.
 
     Parameters: `standardise_<modality>` (dense), `query_<modality>` [model, key], and
-    `key_<modality>` [model, key], `value_<modality>` [model, value]; with own key and value
-    weights, `key_<query>_<modality>` and `value_<query>_<modality>`.
+    `key_<modality>` [model, key], `value_<modality>` [model, value]; if key and value weights are
+    not shared, `key_<query>_<modality>` and `value_<query>_<modality>`.
 
     Attributes:
         model: d_model, features of a standardised modality.
         key: d_q = d_k, features of queries and keys.
-        value: d_v, features of values; equal to `model` where the skip is added.
-        shared: whether the queries share the key and value weights, as in the paper's sizes
-            (it says of the query weights alone that they are each module's own).
-        modalities: their order in the output and in the weights; by default that of `features`
-            as it comes (JAX sorts the names of a mapping that is an argument of `jit`).
-        skip: `add`, the standardised features added to the outputs, or `concatenate`.
+        value: d_v, features of values; equal to `model` if the skip is added.
+        shared: whether the queries share the key and value weights, as the paper's sizes imply
+            (it describes only the query weights as separate for each module).
+        modalities: their order in the output and in the weights; by default the order of
+            `features` (JAX sorts the names of a mapping that is an argument of `jit`).
+        skip: whether the standardised features are added to the outputs (`add`) or concatenated
+            with them (`concatenate`).
 
     Examples:
         Two modalities of different sizes, one utterance. With all parameters zero the scores are
@@ -140,21 +141,21 @@ class MultiModalAttention(nn.Module):
     def __call__(
         self, features: Mapping[str, Array], present: Mapping[str, Array] | None = None
     ) -> Array:
-        """Fuses the modalities of each utterance on its own.
+        """Fuses the modalities of each utterance independently.
 
         Sows the attention weights [B, U, M (query), M (key)], modalities in the order of
         `features`, as `weights` into the collection `intermediates`.
 
         Args:
-            features: [B, U, D] float32 a modality, each with its own D.
-            present: [B, U] bool of modalities that may be missing, False where one is: its values
-                reach no output, and its query, which is then zero, weighs the others alike.
+            features: [B, U, D] float32 of each modality; D differs between modalities.
+            present: [B, U] bool for each modality that may be missing, False where it is: its
+                values reach no output, and its query is zero and weighs the others equally.
 
         Returns:
             [B, U, M * value] float32, or [B, U, M * (value + model)] with the skip concatenated.
 
         Raises:
-            ValueError: if `skip` is unknown, or adds what differs in size.
+            ValueError: if `skip` is unknown, or is `add` and `value` differs from `model`.
             AssertionError: if the modalities disagree in B or U.
         """
         if self.skip not in ("add", "concatenate"):
@@ -184,18 +185,18 @@ class MultiModalAttention(nn.Module):
 
         if self.shared:
             keys, values = all_modalities("key", self.key), all_modalities("value", self.value)
-            answers = dict.fromkeys(features, (keys, values))
+            projections = dict.fromkeys(features, (keys, values))
         else:
-            answers = {
+            projections = {
                 m: (all_modalities("key", self.key, m), all_modalities("value", self.value, m))
                 for m in features
             }
         weights, outputs = [], []
-        # M is small: elementwise sums over a list are faster than B * U products of tiny matrices.
+        # Since M is small, elementwise sums over a list are faster than B * U tiny matrix products.
         for modality, query in queries.items():
-            keys, values = answers[modality]
+            keys, values = projections[modality]
             scores = [jnp.sum(query * key, axis=-1) * self.key**-0.5 for key in keys]
-            # Finite: where every modality is missing the weights are alike, and all values zero.
+            # A finite constant: if every modality is missing, weights are equal and values zero.
             scores = [jnp.where(present[m][..., 0], x, _MISSING) if m in present else x
                       for m, x in zip(features, scores, strict=True)]  # fmt: skip
             weights.append(jax.nn.softmax(jnp.stack(scores, axis=-1), axis=-1))

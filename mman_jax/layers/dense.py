@@ -1,4 +1,4 @@
-"""Dense layers: one whose parameters start as in PyTorch, and two in a row."""
+"""Dense layers: one initialised as in PyTorch, and a perceptron with two layers."""
 
 import flax.linen as nn
 import jax
@@ -8,7 +8,7 @@ from mman_jax.types import Array
 
 
 def uniform(inputs: int) -> nn.initializers.Initializer:
-    """Returns PyTorch's initialiser for a layer of D inputs: U(-1/sqrt(D), 1/sqrt(D))."""
+    """Returns PyTorch's initialiser for a layer with D inputs: U(-1/sqrt(D), 1/sqrt(D))."""
     bound = inputs**-0.5
 
     def initialise(key, shape, dtype=jnp.float32):
@@ -18,10 +18,12 @@ def uniform(inputs: int) -> nn.initializers.Initializer:
 
 
 class Linear(nn.Module):
-    """`kernel` [D, features] and `bias` [features], both initialised by the number of inputs D.
+    """A linear layer, initialised as in PyTorch.
+
+    Parameters: `kernel` [D, features] and `bias` [features].
 
     Attributes:
-        features: of the output.
+        features: size of the output.
         use_bias: whether there is a bias.
     """
 
@@ -37,12 +39,12 @@ class Linear(nn.Module):
 
 
 class Perceptron(nn.Module):
-    """A dense layer with relu and dropout, and a linear one.
+    """A dense layer with relu and dropout, followed by a linear layer.
 
     Attributes:
         hidden: units of the first layer.
-        size: of the output.
-        dropout: rate between the two.
+        size: size of the output.
+        dropout: rate between the two layers.
     """
 
     hidden: int

@@ -12,11 +12,14 @@ from mman_jax.types import Array
 
 
 def waves(position: Array, size: int) -> Array:
-    """Returns sines on even features, cosines on odd ones, of a cell's number: [..., size] float32.
+    """Returns positional encodings, sines in even features and cosines in odd ones.
 
     Args:
         position: [...] float32, from 0.
-        size: how many; the exponent of the rate of feature i is 2i / size.
+        size: number of features; the exponent of the rate of feature i is 2i / size.
+
+    Returns:
+        [..., size] float32.
     """
     number = jnp.arange(size)
     angles = position[..., None] * 1e4 ** (-2.0 * number / size)
@@ -24,7 +27,7 @@ def waves(position: Array, size: int) -> Array:
 
 
 class Norm(nn.Module):
-    """Standard scores of a cell's features, by the deviation with n - 1; then scale and bias."""
+    """Layer normalisation with the unbiased standard deviation (n - 1), then scale and bias."""
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -34,18 +37,18 @@ class Norm(nn.Module):
         bias = self.param("bias", nn.initializers.zeros_init(), (size,))
         centred = x - x.mean(-1, keepdims=True)
         variance = jnp.sum(centred**2, axis=-1, keepdims=True) / max(size - 1, 1)
-        # The root of a variance of zero has no finite gradient.
+        # The gradient of the square root is infinite at a variance of zero.
         return scale * centred / (jnp.sqrt(jnp.maximum(variance, 1e-30)) + 1e-6) + bias
 
 
 class Group(nn.Module):
-    """Attention of a set of modalities: heads that are each as wide as the group.
+    """Attention within a set of modalities; each head is as wide as the set.
 
-    Parameters have the heads as their first axis.
+    The first axis of the parameters is the head.
 
     Attributes:
         heads: H.
-        dropout: rate on the weights and on what a head gives.
+        dropout: rate on the weights and on the outputs of heads.
     """
 
     heads: int
@@ -56,8 +59,8 @@ class Group(nn.Module):
         """Computes the output of each head, [H, B, U, w] float32.
 
         Args:
-            x: [B, U, w] float32, of the queries.
-            cells: [B, K, w] float32, of the keys and values.
+            x: [B, U, w] float32, cells that the queries are computed from.
+            cells: [B, K, w] float32, cells that the keys and values are computed from.
             seen: [B, U, K] bool, which queries see which keys.
             train: whether dropout acts.
         """
@@ -72,8 +75,8 @@ class Group(nn.Module):
             return jnp.einsum("hbud,hde->hbue", x, kernel[name])
 
         queries = jnp.einsum("bud,hde->hbue", x, kernel["query"]) + bias["query"]
-        # q . (c K + k) = (K q) . c + q . k, and likewise for the values: keys and values of cached
-        # cells are not computed again.
+        # q . (c K + k) = (K q) . c + q . k, and likewise for the values, which avoids recomputing
+        # the keys and values of cached cells.
         projected = jnp.einsum("hbue,hde->hbud", queries, kernel["key"])
         scores = jnp.einsum("hbud,bkd->hbuk", projected, cells)
         scores = scores + jnp.sum(queries * bias["key"], axis=-1, keepdims=True)
@@ -86,7 +89,9 @@ class Group(nn.Module):
 
 
 class Layer(nn.Module):
-    """All groups, their merging, and two dense layers; attributes as in `FMT`.
+    """Attention in all groups, the merging of its outputs, and two dense layers.
+
+    Further attributes are as in `FMT`.
 
     Attributes:
         widths: features of each modality.
@@ -109,27 +114,27 @@ class Layer(nn.Module):
             x: [B, U, S] float32, the modalities concatenated.
             kept: [B, W, S] float32, cached earlier cells; None before the first.
             seen: [B, U, K] bool.
-            known: [B, K, M] bool, which modalities cells have.
+            known: [B, K, M] bool, which modalities the cells have.
             train: whether dropout acts.
         """
         ends = list(itertools.accumulate(self.widths))
         columns = [slice(end - w, end) for end, w in zip(ends, self.widths, strict=True)]
-        asking = Norm(name="norm_attention")(x)
-        cells, kept = after(kept, asking), keep(kept, asking, self.window)
+        normed = Norm(name="norm_attention")(x)
+        cells, kept = after(kept, normed), keep(kept, normed, self.window)
         groups = _groups(len(self.widths))
         weights, biases = self._merging(len(groups) // 2 + 1)
-        # A version of a modality is x plus the heads' outputs so far; without activations, the
-        # layers that merge the versions amount to one weight each.
+        # A version of a modality is x plus the heads' outputs so far. The layers that merge the
+        # versions have no activations and reduce to one weight per version.
         parts = [
             of_x * x[..., c] + bias
             for c, of_x, bias in zip(columns, weights.sum((1, 2)), biases, strict=True)
         ]
-        # A head's output is in its own version and in those of later heads.
+        # A head's output is part of its version and of the versions of later heads.
         weights = jnp.flip(jnp.cumsum(jnp.flip(weights, axis=1), axis=1), axis=1)
         place = [0] * len(self.widths)
         for group in groups:
             queries, keys = (
-                jnp.concatenate([y[..., columns[m]] for m in group], -1) for y in (asking, cells)
+                jnp.concatenate([y[..., columns[m]] for m in group], -1) for y in (normed, cells)
             )
             group_known = functools.reduce(jnp.logical_or, (known[..., m] for m in group))
             attend = Group(self.heads, self.dropout, name="group_" + "_".join(map(str, group)))
@@ -148,7 +153,7 @@ class Layer(nn.Module):
         return x + nn.Dropout(self.dropout, deterministic=not train)(output), kept
 
     def _merging(self, versions):
-        """Returns the weight of each version [M, H, V], and the constant of each modality [M]."""
+        """Returns the weight of each version [M, H, V] and the constant of each modality [M]."""
         sizes = (versions, *self.merge, 1)
         shape = (len(self.widths), self.heads)
         weights, constant = jnp.eye(versions), jnp.zeros((*shape, versions))
@@ -162,6 +167,6 @@ class Layer(nn.Module):
 
 
 def _groups(count: int) -> list[tuple[int, ...]]:
-    """Returns all sets of modalities, by size, then in order."""
+    """Returns all non-empty sets of modalities, ordered by size, then lexicographically."""
     sizes = range(1, count + 1)
     return [group for size in sizes for group in itertools.combinations(range(count), size)]

@@ -22,9 +22,9 @@ class MFN(nn.Module):
         modalities: their order in the states' concatenation.
         hidden: H of each modality's LSTM.
         memory: units of the memory.
-        inner: units inside the networks of the attention, of the candidate for the memory, of the
-            gate that retains and of the gate that updates.
-        dropout: rate inside all four.
+        inner: units inside the networks of the attention, the memory's candidate, the retain gate
+            and the update gate.
+        dropout: rate inside these four networks.
     """
 
     modalities: Sequence[str]
@@ -45,12 +45,12 @@ class MFN(nn.Module):
         """Runs over the cells of each row.
 
         Args:
-            features: [B, U, D] float32 a modality, each with its own D.
+            features: [B, U, D] float32 of each modality; D differs between modalities.
             reset: [B, U] bool, True where a conversation starts.
             state: before the first cell; zeros by default.
             train: whether dropout acts; it then needs the `dropout` key.
-            present: [B, U] bool of modalities that may be missing: the LSTM of a missing one keeps
-                its state, and if all are missing so does the memory.
+            present: [B, U] bool for each modality that may be missing, False where it is: its LSTM
+                then keeps its state, and if all are missing, so does the memory.
 
         Returns:
             The hidden states of all modalities and the memory, [B, U, sum of H + memory] float32;
@@ -94,7 +94,7 @@ class MFN(nn.Module):
 
 
 class _Memory(nn.Module):
-    """One step of the memory."""
+    """One step of the gated memory."""
 
     size: int
     retain: int

@@ -1,4 +1,4 @@
-"""JAX's standard rules of numbers, whatever the importing process has set."""
+"""JAX's default numeric rules, independent of the settings of the importing process."""
 
 import contextlib
 import functools
@@ -13,10 +13,10 @@ F = TypeVar("F", bound=Callable)
 
 @contextlib.contextmanager
 def standard_numbers() -> Iterator[None]:
-    """Computes in 32 bits, with NumPy's rules of promotion, in this thread.
+    """Sets 32-bit precision and JAX's standard type promotion in this thread.
 
-    A notebook may have switched 64 bits or strict promotion on for its own code; the networks are
-    trained and stored in float32.
+    A notebook may have enabled 64 bits or strict promotion for other code; the networks are trained
+    and stored in float32.
     """
     with (
         jax.enable_x64(False),

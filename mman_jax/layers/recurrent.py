@@ -1,8 +1,8 @@
 """Recurrent layers over packed rows of cells: LSTM and GRU, with the parameters of PyTorch's.
 
-In the LSTM, only what depends on the previous utterance stays in the scan, one product
-`h @ kernel_hidden` a step: the input projection of all utterances is one product before it, and the
-weight gradient is one product after the backward scan.
+The scan of the LSTM has a single product per step, `h @ kernel_hidden`. The inputs of all
+utterances are projected by one product before it, and the gradient of the weights is one product
+after the backward scan.
 """
 
 import functools
@@ -20,18 +20,19 @@ State = tuple[Array, Array]
 
 
 def _gate_scale(hidden: int) -> Array:
-    # sigmoid(x) = (1 + tanh(x / 2)) / 2: halving the sigmoid gates makes all four gates one tanh.
+    # sigmoid(x) = (1 + tanh(x / 2)) / 2: with the sigmoid gates halved, one tanh computes all four.
     half, one = jnp.full(hidden, 0.5), jnp.ones(hidden)
     return jnp.concatenate([half, half, one, half])
 
 
-# On CPUs a product of so few rows with a [H, 4H] matrix runs near peak, and one of more rows at
-# half of it; with a [4H, H] matrix only whole blocks do (measured on two x86 cores, H = 300).
+# On CPUs the product of at most this many rows with a [H, 4H] matrix runs near peak performance,
+# and that of more rows at half of it; the product with a [4H, H] matrix runs near peak only for
+# blocks of exactly this many rows (measured on two x86 cores, H = 300).
 _BLOCK = 16
 
 
 def _product(rows: Array, kernel: Array) -> Array:
-    """`rows @ kernel` ([B, K] and [K, N]), on CPUs a block of rows at a time."""
+    """Computes `rows @ kernel` ([B, K] and [K, N]), on CPUs a block of rows at a time."""
 
     def blocks(rows, kernel):
         count = rows.shape[0]
@@ -74,15 +75,15 @@ def lstm_scan(
     """Runs the recurrence over U utterances, time first, with a hand-written backward pass.
 
     Args:
-        gates: [U, B, 4H] float, the input's part of the gates i, f, g, o.
-        kernel: [H, 4H] float, the hidden state's part.
+        gates: [U, B, 4H] float, the inputs' contribution to the gates i, f, g, o.
+        kernel: [H, 4H] float, the kernel of the hidden state.
         keep: [U, B, 1] float, 0 where a conversation starts, else 1.
         mask: [U, B, 1] bool, False where the state passes unchanged; None if every cell counts.
         state: hidden and cell state before the first utterance, [B, H] each.
         cells: whether to also return all cell states.
 
     Returns:
-        Hidden states [U, B, H] float, with `cells` a pair of these and the cell states; and the
+        Hidden states [U, B, H] float, or with `cells` a pair of hidden and cell states; and the
         state after the last utterance, [B, H] each.
     """
     hidden, last, cell, _ = _forward(gates, kernel, keep, mask, state)
@@ -104,7 +105,7 @@ def _scan_backward(cells, saved, cotangents):
         for first, rest in zip(state, (hidden, cell), strict=True)
     )
     i, f, g, o = jnp.split(act, 4, axis=-1)
-    # What does not depend on the next utterance's gradient is computed here, for the full row:
+    # Factors that do not depend on the next utterance's gradient are computed for the full row:
     # d_gates = (d_cell, d_cell, d_cell, d_hidden) * local.
     tanh_cell = jnp.tanh(cell)
     if mask is not None:
@@ -121,7 +122,7 @@ def _scan_backward(cells, saved, cotangents):
         local = [jnp.where(mask, x, 0.0) for x in local]
         to_cell = jnp.where(mask, to_cell, 0.0)
         forget = jnp.where(mask, forget, 1.0)
-    # Behind a barrier, or XLA would fuse this into the scan and redo it a step at a time.
+    # The barrier keeps XLA from fusing these into the scan and recomputing them at each step.
     local, to_cell, forget = jax.lax.optimization_barrier(
         (jnp.concatenate(local, axis=-1), to_cell, forget * keep)
     )
@@ -158,16 +159,16 @@ class LSTM(nn.Module):
     """One LSTM layer over rows of utterances, with the parameters of PyTorch's.
 
     `kernel_input` [D, 4H], `kernel_hidden` [H, 4H], `bias_input` [4H] and `bias_hidden` [4H] are
-    the transposes of PyTorch's `weight_ih_l0`, `weight_hh_l0`, and its `bias_ih_l0` and
-    `bias_hh_l0`; gates in the order i, f, g, o. Kernels are drawn as there, from
+    the transposes of PyTorch's `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0` and `bias_hh_l0`, with
+    gates in the order i, f, g, o. Kernels are initialised as in PyTorch, from
     U(-1/sqrt(H), 1/sqrt(H)); biases start at zero.
 
     Attributes:
         hidden: H.
         reverse: whether it runs from the last utterance to the first. Its state is then zero where
-            the next utterance starts another conversation or is padding, and none is passed on.
-        feeds_back: whether it reads its inputs where `reset` is True alone, and its own last hidden
-            state elsewhere: a decoder; D is then H.
+            the next utterance starts another conversation or is padding.
+        feeds_back: whether it is a decoder: it reads its inputs only where `reset` is True, and its
+            previous hidden state elsewhere; D is then H.
     """
 
     hidden: int
@@ -186,9 +187,9 @@ class LSTM(nn.Module):
         Args:
             inputs: [B, U, D] float32.
             reset: [B, U] bool, True where a conversation starts: the state is zero before it. A
-                reversed scan needs True where padding starts, too.
+                reversed scan also needs True where padding starts.
             mask: [B, U] bool, False where the state passes unchanged and the output repeats it.
-                None where padding only ends a row: nothing follows it that it could change.
+                It may be None if padding occurs only at the end of rows.
             state: the state before the first utterance, [B, H] each; zeros by default.
 
         Returns:
@@ -231,14 +232,14 @@ class LSTM(nn.Module):
         chex.assert_shape(state, (rows, self.hidden))
         if self.reverse:
             inputs, mask = inputs[:, ::-1], mask if mask is None else mask[:, ::-1]
-            # From the end a conversation starts before the one that follows it in the row.
+            # In reverse, a conversation starts at its last utterance.
             following = jnp.concatenate([reset[:, 1:], jnp.ones_like(reset[:, :1])], axis=1)
             reset = following[:, ::-1]
         if mask is not None:
             chex.assert_shape(mask, (rows, utterances))
             mask = mask.T[..., None]
         if self.feeds_back:
-            # h @ kernel_input + h @ kernel_hidden, but where a conversation starts: h is 0 there.
+            # The input is h, except where a conversation starts: h is 0 there.
             inputs = jnp.where(reset[..., None], inputs, 0)
             kernel_hidden = kernel_input + kernel_hidden
         flat = inputs.swapaxes(0, 1).reshape(-1, features)
@@ -262,7 +263,7 @@ class GRU(nn.Module):
     """One GRU layer over rows of cells, with the parameters of PyTorch's.
 
     `kernel_input` [D, 3H], `kernel_hidden` [H, 3H], `bias_input` [3H] and `bias_hidden` [3H] are
-    the transposes of PyTorch's, gates in the order r, z, n; all start as there.
+    the transposes of PyTorch's, with gates in the order r, z, n, and are initialised as in PyTorch.
 
     Attributes:
         hidden: H.

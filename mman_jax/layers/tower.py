@@ -1,4 +1,4 @@
-"""Towers, sub-networks that predict alone, and the late fusion of their predictions."""
+"""Towers, which are sub-networks that predict independently, and their late fusion."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -15,9 +15,9 @@ from mman_jax.types import Array
 
 
 class ContextualLSTM(nn.Module):
-    """The cLSTM block (section 2.1.3): LSTM layers over a conversation, a dense layer, the classes.
+    """The cLSTM block (section 2.1.3): LSTM layers, a dense layer, and the logits.
 
-    Unidirectional, so that a prediction depends on no later utterance.
+    The LSTMs are unidirectional, so that predictions depend on no later utterance.
 
     Attributes:
         classes: C.
@@ -45,7 +45,8 @@ class ContextualLSTM(nn.Module):
         Args:
             inputs: [B, U, D] float32.
             reset: [B, U] bool, True on the first utterance of each conversation.
-            state: of each LSTM layer before the first utterance, [B, H] each; zeros by default.
+            state: states of the LSTM layers before the first utterance, [B, H] each; zeros by
+                default.
             train: whether dropout acts (it then needs the `dropout` key).
             mask: [B, U] bool, False where all modalities are missing: the states pass unchanged.
 
@@ -67,13 +68,13 @@ class ContextualLSTM(nn.Module):
 
 
 class Tower(nn.Module):
-    """A sub-network that predicts alone, from one modality or from several joined early.
+    """A sub-network that predicts from one modality, or from several by early fusion.
 
     With one modality it is the paper's cLSTM-Speech, -Visual or -Text (section 2.2); with several
-    it is cLSTM-MMA (section 2.1) or, concatenated, cLSTM-EF (section 3.3).
+    it is cLSTM-MMA (section 2.1) or, if they are concatenated, cLSTM-EF (section 3.3).
 
     Attributes:
-        block: sizes of its cLSTM block, the arguments of `ContextualLSTM` but `classes`.
+        block: sizes of its cLSTM block, the arguments of `ContextualLSTM` except `classes`.
         classes: C.
         attention: arguments of `MultiModalAttention`; None concatenates the modalities.
         input_dropout: rate on the features.
@@ -93,14 +94,14 @@ class Tower(nn.Module):
         train: bool = False,
         present: Mapping[str, Array] | None = None,
     ) -> tuple[Array, list[State]]:
-        """Predicts every utterance; arguments and results are those of `ContextualLSTM`, but:
+        """Predicts every utterance; returns the results of `ContextualLSTM`.
 
         Args:
-            features: [B, U, D] float32 of each modality, each with its own D.
-            reset: [B, U] bool.
-            state: before the first utterance; zeros by default.
+            features: [B, U, D] float32 of each modality; D differs between modalities.
+            reset: [B, U] bool, True on the first utterance of each conversation.
+            state: state before the first utterance; zeros by default.
             train: whether dropout acts.
-            present: [B, U] bool of modalities that may be missing, False where one is; where all
+            present: [B, U] bool for each modality that may be missing, False where it is; where all
                 are missing, the state passes unchanged.
         """
         present = {m: p for m, p in (present or {}).items() if m in features}
@@ -121,13 +122,14 @@ class Tower(nn.Module):
 
 
 class LateFusion(nn.Module):
-    """Fuses the towers' predictions: a dense layer (MMAN, section 2), or a cLSTM block (cLSTM-LF,
-    section 3.3).
+    """Fusion of the towers' predictions.
+
+    It is a dense layer (MMAN, section 2), or a cLSTM block (cLSTM-LF, section 3.3).
 
     Attributes:
         classes: C.
         block: sizes of the cLSTM block; None for one dense layer.
-        numbers: whether towers predict numbers, [..., C], not logits of classes.
+        numbers: whether the towers predict numbers [..., C] instead of logits.
     """
 
     classes: int
@@ -143,12 +145,12 @@ class LateFusion(nn.Module):
     def __call__(
         self, predictions: Mapping[str, Array], reset: Array, state: Any = None, train: bool = False
     ) -> tuple[Array, list[State] | None]:
-        """Predicts every utterance from the towers' predictions, classes as probabilities.
+        """Predicts every utterance from the towers' predictions; logits become probabilities first.
 
         Args:
             predictions: logits [B, U, C] float32 of each tower.
             reset: [B, U] bool, True on the first utterance of each conversation.
-            state: of the cLSTM block before the first utterance; zeros by default.
+            state: state of the cLSTM block before the first utterance; zeros by default.
             train: whether the block's dropout acts.
 
         Returns:
@@ -161,8 +163,8 @@ class LateFusion(nn.Module):
         inputs = [x if self.numbers else jax.nn.softmax(x) for x in predictions.values()]
         joined = jnp.concatenate(inputs, axis=-1)
         if self.block is None:
-            # Training starts from the towers' plain vote: each class's logit is its summed
-            # probability, each number the towers' mean.
+            # Training starts from an unweighted vote: the logit of a class is the sum of the
+            # towers' probabilities, a number is the mean of the towers' numbers.
             def vote(_, shape, dtype=jnp.float32):
                 votes = jnp.tile(jnp.eye(self.classes, dtype=dtype), (len(inputs), 1))
                 return votes / len(inputs) if self.numbers else votes

@@ -1,4 +1,4 @@
-"""The transformer of MulT (Tsai et al. 2019): layers of attention to a sequence, normed first."""
+"""The pre-norm transformer of MulT (Tsai et al. 2019), with self-attention or cross-attention."""
 
 import flax.linen as nn
 import jax
@@ -11,11 +11,14 @@ _XAVIER = nn.initializers.xavier_uniform()
 
 
 def sinusoids(position: Array, size: int) -> Array:
-    """Returns sines and cosines of a cell's number, first all sines: [..., size] float32.
+    """Returns positional encodings, first all sines, then all cosines.
 
     Args:
         position: [...] float32.
-        size: number of features; if it is odd, the last is 0.
+        size: number of features; if it is odd, the last feature is 0.
+
+    Returns:
+        [..., size] float32.
     """
     half = size // 2
     rates = 1e4 ** -(jnp.arange(half) / max(half - 1, 1))
@@ -25,10 +28,10 @@ def sinusoids(position: Array, size: int) -> Array:
 
 
 class Attention(nn.Module):
-    """Scaled dot products in several heads; one kernel computes queries, keys and values.
+    """Multi-head scaled dot-product attention; one kernel computes queries, keys and values.
 
     Attributes:
-        heads: which share the features among them.
+        heads: number of heads, among which the features are divided.
     """
 
     heads: int
@@ -38,10 +41,10 @@ class Attention(nn.Module):
         """Attends from each cell to the visible ones.
 
         Args:
-            x: [B, U, D] float32, of the queries.
-            cells: [B, K, D] float32, of the keys and values.
+            x: [B, U, D] float32, cells that the queries are computed from.
+            cells: [B, K, D] float32, cells that the keys and values are computed from.
             seen: [B, U, K] bool, which queries see which keys.
-            rate: a scalar, of dropout on the weights; None: there is none.
+            rate: a scalar, the dropout rate of the weights; None: no dropout.
 
         Returns:
             [B, U, D] float32.
@@ -67,10 +70,10 @@ class Layer(nn.Module):
     """Attention and two dense layers, each with a norm before it and a residual connection.
 
     Attributes:
-        heads: of the attention.
+        heads: heads of the attention.
         window: W, the number of cells to cache.
         relu_dropout: rate between the dense layers.
-        residual_dropout: rate on what is added.
+        residual_dropout: rate on the outputs that are added to the residual connections.
     """
 
     heads: int
@@ -109,16 +112,16 @@ class Layer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Layers in which a sequence attends to another one, or to itself; and a last norm.
+    """Layers in which a sequence attends to another one or to itself, and a final norm.
 
-    Parameters have the layers as their first axis. The other sequence is the same in all layers.
+    The first axis of the parameters is the layer. The other sequence is the same in all layers.
 
     Attributes:
         layers: L.
-        heads: of each attention.
-        window: W, the number of cells that a sequence attending to itself caches.
+        heads: heads of each attention.
+        window: W, the number of cells that self-attention caches.
         relu_dropout: rate between the dense layers.
-        residual_dropout: rate on what is added.
+        residual_dropout: rate on the outputs that are added to the residual connections.
     """
 
     layers: int
@@ -142,9 +145,8 @@ class Encoder(nn.Module):
             x: [B, U, D] float32, positions included.
             source: [B, K, D] float32, the other sequence, positions included; None: itself.
             seen: [B, U, K] bool; K counts the cached cells before those of the row.
-            rate: a scalar, of dropout on the attention's weights while training; None: no dropout.
-            kept: [B, L, W, D] float32, cached cells of a sequence that attends to itself; None
-                before the first.
+            rate: a scalar, the dropout rate of the attention weights in training; None: no dropout.
+            kept: [B, L, W, D] float32, cached cells in self-attention; None before the first.
 
         Returns:
             [B, U, D] float32, and the cells to cache; None if there is a source.

@@ -1,4 +1,4 @@
-"""Systems: one file each, and a line here."""
+"""Registry of systems; each system has its own file."""
 
 import importlib
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from mman_jax.systems.rozgic import Rozgic
 from mman_jax.systems.tripathi import Tripathi
 
 Systems = Mapping[str, type[BaseSystem]]
-"""Classes by the names that settings call them by."""
+"""Classes of systems, by name."""
 
 SYSTEMS: dict[str, type[BaseSystem]] = {
     "mman": MMAN,
@@ -32,17 +32,17 @@ SYSTEMS: dict[str, type[BaseSystem]] = {
     "lmf": LMF,
     "linear": Linear,
 }
-"""The systems that settings may name, in the order of tables; `use` adds a user's class."""
+"""The registered systems, in the order of tables; `use` adds a user's class."""
 
 
 def use(name: str) -> type[BaseSystem]:
-    """Returns the class of a system, and lets settings name it from now on.
+    """Returns the class of a system, and registers it so that settings can name it.
 
     Args:
-        name: one of `SYSTEMS`, or `module:Class`, which is imported: it runs that module.
+        name: a name in `SYSTEMS`, or `module:Class`; importing the module runs its code.
 
     Raises:
-        InputError: no such system, or one that cannot be imported.
+        InputError: the system is unknown or cannot be imported.
     """
     module, colon, kind = name.partition(":")
     if not colon or name in SYSTEMS:
@@ -51,12 +51,12 @@ def use(name: str) -> type[BaseSystem]:
         system_class = getattr(importlib.import_module(module), kind)
     except (ImportError, AttributeError) as error:
         raise InputError("system", f"{name!r:.60} ({error})", "an importable class") from error
-    except Exception as error:  # whatever a module of the user's raises
+    except Exception as error:  # a user's module may raise anything
         why = f"{name!r:.60}, whose module fails ({type(error).__name__}: {error})"
         raise InputError("system", why, "a module that can be imported") from error
     if not (isinstance(system_class, type) and issubclass(system_class, BaseSystem)):
-        expected = "a class made from mman_jax.systems.base.System"
-        raise InputError("system", f"{name!r:.60}, which is no system", expected)
+        expected = "a subclass of mman_jax.systems.base.System"
+        raise InputError("system", f"{name!r:.60}, which is not a system", expected)
     SYSTEMS[name] = system_class
     return system_class
 
@@ -67,17 +67,17 @@ def build(
     outputs: int,
     systems: Systems = SYSTEMS,
 ) -> BaseSystem:
-    """Builds the system that settings describe, for a corpus's modalities.
+    """Builds a system from its settings.
 
     Args:
-        network: `system`, a name of `systems` (`mman` if it is left out); and the settings of that
-            system, see its `from_settings`.
+        network: the system's settings (see its `from_settings`), and its name in `systems` under
+            `system`; by default `mman`.
         modalities: names, in order.
-        outputs: C, the number of classes, or of numbers (see `for_numbers`).
-        systems: by name; your own may be among them.
+        outputs: C, the number of classes, or of predicted numbers (see `for_numbers`).
+        systems: classes by name, which may include a user's.
 
     Raises:
-        InputError: an unknown system, or a setting that it cannot be built by.
+        InputError: the system is unknown, or one of its settings is invalid.
 
     Examples:
         >>> block = {"hidden": (8,), "dense": 4, "dropout": 0.3, "input_dropout": 0.0}
@@ -92,14 +92,14 @@ def build(
 
 
 def for_outputs(network: Mapping[str, Any], outputs: str) -> dict[str, Any]:
-    """Returns the settings of the same system for the outputs of a task.
+    """Returns a system's settings, adapted to the outputs of a task.
 
     Args:
-        network: as of `build`.
+        network: as for `build`.
         outputs: `classes` or `numbers`.
 
     Raises:
-        InputError: an unknown system, or one that learns classes alone.
+        InputError: the system is unknown, or learns only classes.
     """
     if outputs == "classes":
         return dict(network)
@@ -109,8 +109,8 @@ def for_outputs(network: Mapping[str, Any], outputs: str) -> dict[str, Any]:
 def _named(network: Mapping[str, Any], systems: Systems) -> type[BaseSystem]:
     name = network.get("system", "mman")
     if name not in systems and ":" in str(name):
-        expected = "mman_jax.systems.use of that name before: a class of your own runs its module"
-        raise InputError("network.system", f"{name!r:.60}, a class that is not in use", expected)
+        expected = "a call of mman_jax.systems.use with this name first: it runs the module"
+        raise InputError("network.system", f"{name!r:.60}, which is not registered", expected)
     if name not in systems:
         raise InputError("network.system", f"unknown {name!r:.40}", nearest(str(name), systems))
     return systems[name]

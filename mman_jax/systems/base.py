@@ -1,4 +1,4 @@
-"""The contract of systems: a network, the stages that train it, its settings and its citation."""
+"""Interface of systems: a network, its training stages, its settings and its citation."""
 
 import dataclasses
 import importlib.util
@@ -21,12 +21,13 @@ class Stage:
     """Heads that are trained together.
 
     Attributes:
-        name: of the settings by which it is trained: optimizer, rates, what trains, epochs.
+        name: name of its training settings: optimizer, rates, trained parameters, epochs.
         method: the system's method that predicts; its arguments and results are those of
-            `System.__call__`, but the features are the outputs of `reads`, if that names a method.
-        heads: the heads trained; each has its own loss, best epoch and patience.
-        reads: the method whose outputs, arrays [B, U, ...] by name, are this stage's inputs. Where
-            all that it reads is frozen they are computed once; otherwise the whole system runs.
+            `System.__call__`, except that its features are the outputs of `reads`, if set.
+        heads: the trained heads; each has its own loss, best epoch and patience.
+        reads: the method whose outputs, arrays [B, U, ...] by name, are this stage's inputs. They
+            are computed once if all parameters behind them are frozen; otherwise the whole system
+            runs.
     """
 
     name: str
@@ -41,12 +42,12 @@ class Citation:
 
     Attributes:
         title: name of the system.
-        about: one line, what is particular to it.
+        about: one line on its distinguishing feature.
         reference: authors and year.
-        published: accuracies in per cent, as they are cited, by protocol: `iemocap` (one number,
-            of several classes), `binary4` (happy, sad, neutral, angry, each against the rest),
-            and `parameters` in millions.
-        cited_as: title in the table that cites it; empty: `title`.
+        published: accuracies in per cent as cited, by protocol: `iemocap` (one multi-class
+            accuracy), `binary4` (happy, sad, neutral, angry, each against the rest); and
+            `parameters` in millions.
+        cited_as: title in the table that cites it, if it differs from `title`.
     """
 
     title: str
@@ -57,32 +58,32 @@ class Citation:
 
 
 class BaseSystem(Configurable):
-    """The interface of all systems, whichever way they learn.
+    """The interface of all systems.
 
-    A system is a network (`System`) or learns in one call (`systems.estimator.Estimator`).
+    A system is a network (`System`), or is fitted in one call (`systems.estimator.Estimator`).
     """
 
     paper: ClassVar[Citation | None] = None
-    """Its publication; None: it is no row of a comparison with published systems."""
+    """Its publication; None leaves it out of comparisons with published systems."""
 
     needs: ClassVar[tuple[str, str] | None] = None
-    """An optional package that it needs, and the extra that installs it."""
+    """The optional package that it needs, and the extra that installs the package."""
 
     learns_by: ClassVar[str]
-    """How it learns: `gradients` or `fitting`."""
+    """Its way of learning: `gradients` or `fitting`."""
 
     label_kinds: ClassVar[frozenset[str]]
-    """The kinds of labels that it learns: `classes`, `votes`, `numbers`."""
+    """The kinds of labels that it can learn: `classes`, `votes`, `numbers`."""
 
     cell_kinds: ClassVar[frozenset[str]]
-    """The kinds of cells that it reads; `frames` only if `reads` has `FRAMES`."""
+    """The kinds of cells that it can read; `frames` only if `reads` contains `FRAMES`."""
 
     stochastic: ClassVar[bool] = True
-    """Whether another seed gives another outcome."""
+    """Whether the outcome depends on the seed."""
 
     @property
     def causal(self) -> bool:
-        """Whether a prediction depends on no later utterance; a class may declare a constant."""
+        """Whether predictions depend on no later utterance; a class may declare a constant."""
         return True
 
     @property
@@ -92,52 +93,56 @@ class BaseSystem(Configurable):
 
     @property
     def streams(self) -> bool:
-        """Whether a conversation's state has one size, however long it lasts."""
+        """Whether a conversation's state has a constant size, however long the conversation is."""
         return True
 
     @property
     def head(self) -> str:
-        """The head whose predictions are the system's."""
+        """The head that makes the system's predictions."""
         raise NotImplementedError
 
     def frame_view(self, modality: str) -> dict[str, int]:
-        """Returns how it reads a modality's own frames, if `reads` has them: arguments of
-        `mman_jax.data.cells.views.as_is`."""
+        """Returns the arguments of `mman_jax.data.cells.views.as_is` for a modality's frames.
+
+        Only systems whose `reads` contains `FRAMES` implement this.
+        """
         raise NotImplementedError
 
     @property
     def attends(self) -> tuple[str, ...]:
-        """The modalities between which it sows attention `weights` [B, U, M (query), M (key)] into
-        the collection `intermediates`; none by default."""
+        """The modalities that attend to one another; none by default.
+
+        Their `weights` [B, U, M (query), M (key)] are sown into the collection `intermediates`.
+        """
         return ()
 
     @classmethod
     def recipe(cls) -> dict[str, Any]:
-        """Returns its settings of training: `batch`, and those of each stage by its name."""
+        """Returns its training settings: `batch`, and the settings of each stage by name."""
         return {}
 
     @classmethod
     def search_space(cls, head: str = "") -> Ranges:
-        """Returns the ranges that a search tries.
+        """Returns the ranges of a hyperparameter search.
 
         Args:
-            head: the head whose own settings, which change the loss of no other head, are wanted;
-                empty: those of all heads.
+            head: selects the settings that affect the loss of this head only; if empty, those that
+                all heads share.
         """
         return {}
 
     @classmethod
     def for_numbers(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the settings of the same system for numbers, or raises an InputError.
+        """Returns the settings adapted to predicting numbers, or raises an InputError.
 
-        A system in which one head reads the probabilities of another overrides this.
+        Systems in which one head reads the probabilities of another override this.
         """
         cls.check_data("numbers", "utterances")
         return dict(settings)
 
     @classmethod
     def check_data(cls, labels: str, cells: str) -> None:
-        """Raises an InputError if it cannot learn a kind of labels, or not read a kind of cells."""
+        """Raises an InputError if it cannot learn these labels or read these cells."""
         if labels not in cls.label_kinds:
             found = f"{cls.__name__}, which learns {' or '.join(sorted(cls.label_kinds))}"
             raise InputError("network.system", found, f"a system that learns {labels}")
@@ -147,16 +152,16 @@ class BaseSystem(Configurable):
 
     @classmethod
     def check_installed(cls) -> None:
-        """Raises an InputError if an optional package that it needs is not installed."""
+        """Raises an InputError if the optional package that it needs is not installed."""
         if cls.needs and importlib.util.find_spec(cls.needs[0]) is None:
             expected = f"pip install 'mman_jax[{cls.needs[1]}]'"
             raise InputError(cls.needs[0], "not installed", expected)
 
     def check_outputs(self, dims: Mapping[str, int]) -> None:
-        """Raises an InputError if a user's class cannot be built, or lacks the logits of a head."""
+        """Raises an InputError if the system cannot be built, or lacks the logits of a head."""
 
     def parameter_shapes(self, dims: Mapping[str, int]) -> dict[str, Any]:
-        """Returns the shapes and dtypes of its parameters; empty if only training determines them.
+        """Returns the shapes and dtypes of its parameters; empty if they depend on training.
 
         Args:
             dims: D of each modality, in order.
@@ -166,21 +171,20 @@ class BaseSystem(Configurable):
     def check_params(
         self, place: object, params: Mapping[str, Any], dims: Mapping[str, int]
     ) -> None:
-        """Checks that parameters from a file are those of this system; computes nothing.
+        """Checks that parameters from a file match this system; computes nothing.
 
         Args:
-            place: of the file, for messages.
+            place: place of the file, for messages.
             params: leading axis S.
             dims: D of each modality, in order.
 
         Raises:
-            InputError: naming the first parameter that is missing, unknown, of another shape or
-                dtype, or not finite.
+            InputError: a parameter is missing, unknown, not finite, or has a wrong shape or dtype.
         """
         raise NotImplementedError
 
     def predict_seeds(self, params: Any, inputs: Inputs) -> Array:
-        """Computes the logits [S, B, U, C] float32 of its head for every seed.
+        """Computes the logits [S, B, U, C] float32 of its head with every seed.
 
         Args:
             params: leading axis S.
@@ -192,13 +196,13 @@ class BaseSystem(Configurable):
 class System(BaseSystem, nn.Module):
     """A network that predicts every cell and learns by gradients.
 
-    A subclass is one file: its sizes are typed attributes with defaults, `__call__` is its network.
-    Parameters have top-level names; those of one head alone have the head's name, or a name that
-    ends in `_` and the head's (see `owner`).
+    A subclass fits in one file: its sizes are typed attributes with defaults, and `__call__` is its
+    network. The top-level name of parameters that belong to a single head is the head's name, or
+    ends in `_` and the head's name (see `owner`).
 
     Attributes:
         modalities: names, in order.
-        outputs: C, the number of classes, or of numbers that are predicted.
+        outputs: C, the number of classes, or of predicted numbers.
     """
 
     modalities: tuple[str, ...]
@@ -209,12 +213,13 @@ class System(BaseSystem, nn.Module):
     cell_kinds: ClassVar[frozenset[str]] = frozenset({"utterances", "words", "frames"})
 
     def __init_subclass__(cls, **options: Any) -> None:
-        # A static argument of compiled functions; its tables, which have no hash, are compared.
+        # Systems are static arguments of compiled functions. Their mappings cannot be hashed, but
+        # are compared.
         cls.__hash__ = _hash  # type: ignore[method-assign, assignment]  # before Flax sets its own
         super().__init_subclass__(**options)
 
     def example(self, dims: Mapping[str, int], frames: bool = False) -> Inputs:
-        """Returns inputs of one cell, all zeros, by which its parameters are initialised.
+        """Returns inputs of one cell, all zeros, for initialising the parameters.
 
         Args:
             dims: D of each modality, in order.
@@ -226,12 +231,12 @@ class System(BaseSystem, nn.Module):
 
     @classmethod
     def recipe(cls) -> dict[str, Any]:
-        """See `BaseSystem.recipe`; by default Adam in one stage."""
+        """See `BaseSystem.recipe`; by default one stage with Adam."""
         return one_stage(batch=30, epochs=100, patience=10)
 
     @classmethod
     def search_space(cls, head: str = "") -> Ranges:
-        """See `BaseSystem.search_space`; by default learning rates, dropout, batch, `ranges`."""
+        """See `BaseSystem.search_space`; by default learning rates, dropout, batch and `ranges`."""
         if head:
             return {}
         recipe = cls.recipe()
@@ -249,7 +254,7 @@ class System(BaseSystem, nn.Module):
         return rates | dropout | shared | cls.ranges
 
     def stages(self) -> tuple[Stage, ...]:
-        """Returns what is trained, in order; the last head of the last stage is the system's."""
+        """Returns the training stages in order; the last head of the last one is the system's."""
         return (Stage("all", "__call__", ("answer",)),)
 
     @property
@@ -258,21 +263,20 @@ class System(BaseSystem, nn.Module):
         return self.stages()[-1].heads[-1]
 
     def architecture(self) -> dict[str, Any] | None:
-        """Returns, as JSON holds it, what the same network in PyTorch is made of; None: there is
-        no such network."""
+        """Returns a JSON description of the equivalent PyTorch network; None if there is none."""
         return None
 
     def losses(
         self, outputs: Mapping[str, Array], inputs: Inputs, labels: Array
     ) -> dict[str, tuple[Array, Array]]:
-        """Returns losses in addition to those of the heads, by name: none by default.
+        """Returns losses in addition to those of the heads, by name; none by default.
 
-        Each is a sum over the rows and its weight, two scalars, so that rows may be spread over
-        devices; the step of the optimizer adds the sum over all devices divided by the weight.
+        Each loss is a pair of scalars, the sum over the rows and its weight, so that rows may be
+        spread over devices; training adds the sum over all devices divided by the total weight.
 
         Args:
-            outputs: what the stage's method returned in training.
-            inputs: its inputs.
+            outputs: outputs of the stage's method in training.
+            inputs: inputs of that method.
             labels: [B, U] int32 or [B, U, C] float32, see `mman_jax.types.Batch`.
         """
         return {}
@@ -284,19 +288,19 @@ class System(BaseSystem, nn.Module):
 
         Args:
             inputs: a batch without its labels.
-            state: before the first cell; None: that of a conversation that begins.
+            state: before the first cell; None at the start of conversations.
             train: whether dropout acts; it then needs the `dropout` key.
 
         Returns:
-            Logits [B, U, C] float32 of all heads of all stages by name (and in training, whatever
-            else `losses` needs); and the state after the last cell, a pytree of arrays [B, ...],
-            all zeros where a conversation begins.
+            Logits [B, U, C] float32 of all heads of all stages, by name (in training also the
+            other arrays that `losses` needs); and the state after the last cell, a pytree of arrays
+            [B, ...] that are all zeros at the start of a conversation.
         """
         raise NotImplementedError
 
     @nn.nowrap
     def check_outputs(self, dims: Mapping[str, int]) -> None:
-        """See `BaseSystem.check_outputs`; the network is built, but not computed."""
+        """See `BaseSystem.check_outputs`; only shapes are computed."""
         name = type(self).__name__
 
         def build():
@@ -307,7 +311,7 @@ class System(BaseSystem, nn.Module):
             heads = [head for stage in self.stages() for head in stage.heads]
         except InputError:
             raise
-        except Exception as error:  # whatever a class of the user's raises
+        except Exception as error:  # a user's class may raise anything
             found = f"{name} cannot be built ({type(error).__name__}: {error})"
             raise InputError(
                 "system", found, "a network as System.__call__ describes it"
@@ -348,7 +352,7 @@ class System(BaseSystem, nn.Module):
 
     @nn.nowrap
     def predict_seeds(self, params: Any, inputs: Inputs) -> Array:
-        """See `BaseSystem.predict_seeds`; one seed after the other."""
+        """See `BaseSystem.predict_seeds`; runs one seed after another."""
         return step_seeds(self, params, inputs).logits
 
 
@@ -357,10 +361,14 @@ def _hash(system: System) -> int:
 
 
 def owner(group: str, names: Iterable[str]) -> str | None:
-    """Returns the name that a top-level name of parameters is, or the longest that it ends in.
+    """Returns the head that a top-level group of parameters belongs to, or None.
+
+    Args:
+        group: a top-level name of parameters.
+        names: the candidates; the longest one that equals `group` or follows a `_` at its end wins.
 
     Examples:
-        Flax calls the parts of a mapping `towers` by `towers_<name>`.
+        Flax names the members of a mapping `towers` `towers_<name>`.
 
         >>> owner("towers_text", ["speech", "text"]), owner("logits", ["speech", "text"])
         ('text', None)
@@ -370,10 +378,10 @@ def owner(group: str, names: Iterable[str]) -> str | None:
 
 
 def count_seeds(place: object, arrays: Mapping[str, Any]) -> int:
-    """Returns the number S of seeds of parameters, arrays [S, ...].
+    """Returns S, the number of seeds of parameters [S, ...].
 
     Raises:
-        InputError: the arrays have no such number in common.
+        InputError: the arrays differ in S.
     """
     seeds = {np.shape(array)[:1] for array in arrays.values()}
     if len(seeds) != 1 or seeds in ({()}, {(0,)}):

@@ -1,9 +1,9 @@
 """bc-LSTM (Poria et al. 2017): two levels of bi-directional LSTMs over a conversation.
 
-The contextual LSTM that the paper cites as [13]. Level 1 has a network a modality, each trained
-alone; level 2 reads their hidden activations, concatenated, while they are frozen. Sizes and rates
-are those of the authors' public code. Two things differ: the best epoch is chosen on validation
-data, where that code keeps the last one; and all rates of dropout act where it has them.
+This is the contextual LSTM that the paper cites as [13]. Level 1 has one network per modality, each
+trained by itself; level 2 reads the concatenated hidden activations of the frozen level 1. Sizes
+and rates are those of the authors' public code. Two things differ: the best epoch is selected on
+validation data, whereas that code keeps the last one; and every dropout layer is active.
 """
 
 from typing import Any, ClassVar
@@ -26,7 +26,7 @@ class Level(nn.Module):
         classes: C.
         hidden: H of each direction.
         dense: K, units of the dense layer.
-        activation: of the dense layer, a name in `flax.linen`.
+        activation: activation of the dense layer, a name in `flax.linen`.
         input_dropout: rate on the inputs.
         dropout: rate before and after the dense layer.
     """
@@ -42,13 +42,13 @@ class Level(nn.Module):
     def __call__(
         self, inputs: Array, reset: Array, train: bool = False, mask: Array | None = None
     ) -> tuple[Array, Array]:
-        """Predicts every utterance from its full conversation.
+        """Predicts every utterance from the full conversation.
 
         Args:
             inputs: [B, U, D] float32.
             reset: [B, U] bool, True where a conversation or padding starts.
             train: whether dropout acts; it then needs the `dropout` key.
-            mask: [B, U] bool, False where the states pass unchanged.
+            mask: [B, U] bool, False where the states pass unchanged; None: nowhere.
 
         Returns:
             Logits [B, U, C] and the dense layer's activations before dropout [B, U, K], float32.
@@ -102,7 +102,7 @@ class BcLSTM(System):
 
     @classmethod
     def recipe(cls) -> dict[str, Any]:
-        """See `System.recipe`: as in the authors' code, but for the rule that selects the epoch."""
+        """See `System.recipe`; as in the authors' code, except how the best epoch is selected."""
         shared = {"optimizer": "adadelta", "learning_rate": {"default": 1.0}, "weight_decay": 0.0}
         shared |= {"clip": 1e9, "epochs": 200, "patience": 10}  # no clipping
         towers, fusion = ("towers_.*", True), ("fusion/.*", True)
@@ -113,7 +113,7 @@ class BcLSTM(System):
         }
 
     def setup(self) -> None:
-        """Makes the levels."""
+        """Creates the levels."""
         sizes = (self.outputs, self.hidden, self.dense, "tanh", self.input_dropout, self.dropout)
         self.towers = {name: Level(*sizes) for name in self.modalities}
         self.fusion = Level(
@@ -122,7 +122,7 @@ class BcLSTM(System):
         )  # fmt: skip
 
     def stages(self) -> tuple[Stage, ...]:
-        """Returns level 1, each modality by itself, then level 2 on the frozen level 1."""
+        """Returns level 1, a head per modality, and level 2, which reads the frozen level 1."""
         level_1 = Stage("towers", "predict", self.modalities)
         return level_1, Stage(FUSION, "fuse", (FUSION,), reads="activations")
 
@@ -143,7 +143,7 @@ class BcLSTM(System):
     def fuse(
         self, inputs: Inputs, state: Any = None, train: bool = False
     ) -> tuple[dict[str, Array], None]:
-        """Computes level 2: logits [B, U, C] of `fusion`, from features that `activations` gave."""
+        """Computes level 2: logits [B, U, C] of `fusion`, from the outputs of `activations`."""
         joined = jnp.concatenate([inputs.features[name] for name in self.modalities], axis=-1)
         return {FUSION: self.fusion(joined, inputs.reset, train)[0]}, None
 

@@ -1,4 +1,4 @@
-"""Systems that learn in one call, not by gradients."""
+"""Systems that are fitted in one call, without gradients."""
 
 import abc
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from mman_jax.types import Inputs
 
 
 class Estimator(BaseSystem, abc.ABC):
-    """A system that is fitted to the training utterances at once, and knows no context.
+    """A system that is fitted to all training utterances at once and uses no context.
 
     Attributes:
         modalities: names, in order.
@@ -33,33 +33,33 @@ class Estimator(BaseSystem, abc.ABC):
     def fit(
         self, features: Mapping[str, np.ndarray], labels: np.ndarray, seed: int
     ) -> dict[str, np.ndarray]:
-        """Learns from utterances.
+        """Fits the system to utterances.
 
         Args:
             features: [N, D] float32 of each modality, scaled; zeros where it is missing.
             labels: [N] int, the class, or `UNSCORED`.
-            seed: of everything random.
+            seed: the random seed.
 
         Returns:
-            All that it learned, as arrays: a model stores them without pickles.
+            The fitted parameters as arrays, which a model stores without pickles.
         """
 
     @abc.abstractmethod
     def logits(
         self, fitted: Mapping[str, np.ndarray], features: Mapping[str, np.ndarray]
     ) -> np.ndarray:
-        """Computes logits [N, C] float32 of utterances, from what `fit` returned."""
+        """Computes logits [N, C] float32 of utterances from the result of `fit`."""
 
     @abc.abstractmethod
     def check(self, fitted: Mapping[str, np.ndarray], dims: Mapping[str, int]) -> None:
-        """Checks that `fit` can have returned some arrays.
+        """Checks arrays from a file against those that `fit` returns.
 
         Args:
-            fitted: of one seed, as they were read from a file.
+            fitted: the arrays of one seed.
             dims: D of each modality.
 
         Raises:
-            InputError: naming the array that is missing, unknown, or of another kind.
+            InputError: an array is missing, unknown or invalid.
         """
 
     def check_params(
@@ -85,14 +85,14 @@ class Estimator(BaseSystem, abc.ABC):
 
 
 def check_network(what: str, system: BaseSystem) -> System:
-    """Returns a system that is a network.
+    """Checks that a system is a network, and returns it.
 
     Args:
-        what: what needs a network.
-        system: of any kind.
+        what: the feature that needs a network, for the message.
+        system: a system of any kind.
 
     Raises:
-        InputError: it is an estimator.
+        InputError: the system is an estimator.
     """
     if not isinstance(system, System):
         found = f"{type(system).__name__}, which is no network"

@@ -1,11 +1,11 @@
 """Factorized Multimodal Transformer (Zadeh et al. 2019): attention within each set of modalities.
 
 Sizes are those of the authors' public code for IEMOCAP, whose network reads the words of one
-utterance. Here a sequence is a row of cells: over utterances a cell is an utterance of a
-conversation, every cell is answered, and attention looks back, at the last `window` cells of its
-own conversation. Three things differ from that code: every head projects the input of its group,
-not what the head before projected (a chain of linears: the same functions); keys are masked where
-a group is missing; and nothing is dropped but in training.
+utterance. Here a sequence is a row of cells. If cells are utterances, the network predicts every
+utterance of a conversation, and attention sees the last `window` cells of the same conversation.
+Three things differ from that code: every head projects the input of its group, not the projection
+of the previous head (a chain of linear maps, which has the same functions); keys are masked where
+a group is missing; and dropout acts only in training.
 """
 
 import math
@@ -26,7 +26,7 @@ from mman_jax.types import Array, Inputs
 
 
 class Network(nn.Module):
-    """All of FMT; attributes as in `FMT`. Parameters of the layers have these as first axis."""
+    """The full network; attributes as in `FMT`. The first axis of `layers` is the layer."""
 
     modalities: tuple[str, ...]
     classes: int
@@ -72,13 +72,13 @@ class Network(nn.Module):
         x = Norm(name="norm")(Linear(x.shape[-1], name="dense")(x))
         heard = there.any(-1) if present else None
         x, memory = GRU(self.units, name="gru")(x, reset, heard, state.get("memory"))
-        kept = {
+        after_row = {
             "count": back.count,
             "there": keep(state.get("there"), there.astype(jnp.float32), self.window),
             "cells": cells,
             "memory": memory,
         }
-        return Linear(self.classes, name="logits")(x), kept
+        return Linear(self.classes, name="logits")(x), after_row
 
 
 class FMT(System):
@@ -87,17 +87,18 @@ class FMT(System):
     Parameters lie under `answer`.
 
     Attributes:
-        widths: features to which modalities are projected, by name; others stay as they are.
+        widths: number of features that a modality is projected to, by name; modalities without an
+            entry are not projected.
         layers: L.
-        heads: of each group; each is as wide as the group.
-        merge: units of the linear layers that merge a modality's versions, the last one, 1, left
-            out; without activations.
+        heads: heads of each group, each as wide as the group.
+        merge: units of the linear layers, without activations, that merge a modality's versions;
+            the last layer, with 1 unit, is left out.
         hidden: units between the dense layers.
-        units: of the GRU.
-        window: how many cells attention looks at, the own one included.
-        ahead: whether it looks as far ahead as back, as the authors' does; the system is then not
-            causal, and does not stream.
-        dropout: rate, everywhere.
+        units: units of the GRU.
+        window: number of cells that attention sees, including the current one.
+        ahead: whether attention also sees later cells, as many as earlier ones, as in the authors'
+            code; the system is then not causal and does not stream.
+        dropout: rate of all dropout layers.
     """
 
     paper = Citation(
@@ -130,13 +131,13 @@ class FMT(System):
 
     @property
     def causal(self) -> bool:
-        """Not where it looks ahead."""
+        """See `System.causal`; False if attention sees later cells."""
         return not self.ahead
 
     streams = causal
 
     def setup(self) -> None:
-        """Makes the network."""
+        """Creates the network."""
         self.answer = Network(
             modalities=self.modalities,
             classes=self.outputs,
@@ -156,9 +157,9 @@ class FMT(System):
     ) -> tuple[dict[str, Array], dict[str, Array]]:
         """Computes logits [B, U, C] of `answer`; see `System.__call__`.
 
-        The state, float32: cells of the conversation so far [B]; of its last W cells which
-        modalities were there [B, W, M], and what each layer's attention read [B, L, W, S]; and
-        that of the GRU [B, units].
+        The state, float32, has the number of cells of the conversation so far [B]; for its last W
+        cells the present modalities [B, W, M] and the attention inputs of each layer [B, L, W, S];
+        and the state of the GRU [B, units].
         """
         logits, state = self.answer(inputs, state, train)
         return {"answer": logits}, state

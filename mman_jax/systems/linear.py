@@ -1,4 +1,4 @@
-"""Linear machines on single utterances: the baseline that a network has to beat."""
+"""Linear classifiers of single utterances, a baseline for the networks."""
 
 import dataclasses
 import itertools
@@ -12,11 +12,11 @@ from mman_jax.systems.estimator import Estimator
 from mman_jax.types import UNSCORED
 
 COSTS = (1e-4, 1e-3, 1e-2, 1e-1)
-"""Costs of an error, among which inner folds of the training part choose."""
+"""Candidate costs of an error; cross-validation on the training part selects one."""
 
 _FOLDS = 3
 _MACHINES = 4000
-"""Most utterances for support vector machines, whose cost grows with the square of their number."""
+"""Largest number of utterances for support vector machines, whose cost grows quadratically."""
 
 _SLOPES = np.geomspace(0.25, 32, 29)
 _NONE = -1
@@ -27,16 +27,16 @@ class Linear(Estimator):
     """Linear support vector machines, one for each pair of classes, or logistic regression.
 
     Support vector machines are used for up to 4000 labelled training utterances, and multinomial
-    logistic regression for more. The cost of an error is the one with the lowest cross-entropy on
-    inner folds of the training part, as is the slope that turns votes of machines into logits.
+    logistic regression for more. The cost of an error and the slope that turns the machines' votes
+    into logits minimise the cross-entropy in cross-validation on the training part.
 
     Attributes:
         modalities: names, in order; their features are concatenated.
         outputs: C, the number of classes.
-        cost: of an error; 0: chosen among `COSTS`.
+        cost: cost of an error; 0 selects one of `COSTS`.
 
     Raises:
-        InputError: a negative cost.
+        InputError: the cost is negative or not finite.
     """
 
     needs = ("sklearn", "svm")
@@ -57,12 +57,12 @@ class Linear(Estimator):
     ) -> dict[str, np.ndarray]:
         """Fits every machine; see `Estimator.fit`.
 
-        Where features outnumber utterances, the machines are fitted in the space that the
-        utterances span: the same machines for a fraction of the time.
+        If there are more features than utterances, the machines are fitted in the space that the
+        utterances span, which gives the same machines in a fraction of the time.
 
         Returns:
             `weights` [K, D] and `offsets` [K] float32 of K machines; the `classes` [K, 2] int32
-            that each decides between, the second -1 for logistic regression, where K is C; and
+            that each machine separates (in logistic regression K is C, and the second is -1); and
             `slope`, a float32 scalar that multiplies the logits.
 
         Raises:
@@ -77,10 +77,10 @@ class Linear(Estimator):
         machines = _support_vectors if len(x) <= _MACHINES else _logistic
         folds = list(_inner_folds(classes))
         costs = (self.cost,) if self.cost else COSTS
-        held_out = {c: self._held_out(machines, c, reduced, classes, folds) for c in costs}
+        out_of_fold = {c: self._out_of_fold(machines, c, reduced, classes, folds) for c in costs}
         losses = {
             (c, s): _cross_entropy(s * logits, classes)
-            for c, logits in held_out.items()
+            for c, logits in out_of_fold.items()
             for s in _SLOPES
         }
         cost, slope = min(losses, key=lambda pair: losses[pair])
@@ -95,7 +95,7 @@ class Linear(Estimator):
     def logits(
         self, fitted: Mapping[str, np.ndarray], features: Mapping[str, np.ndarray]
     ) -> np.ndarray:
-        """Computes logits [N, C] float32; see `Estimator.logits`. Needs NumPy alone."""
+        """Computes logits [N, C] float32 with NumPy only; see `Estimator.logits`."""
         values = self._join(features) @ fitted["weights"].T + fitted["offsets"]
         logits = self._combine(values, fitted["classes"])
         return (fitted["slope"] * logits).astype(np.float32)
@@ -122,7 +122,7 @@ class Linear(Estimator):
         if not count or not (pairs >= _NONE).all() or not (pairs < self.outputs).all():
             raise InputError("classes", "indices out of range", f"0 to {self.outputs - 1}")
 
-    def _held_out(
+    def _out_of_fold(
         self,
         machines: "Machines",
         cost: float,
@@ -130,7 +130,7 @@ class Linear(Estimator):
         classes: np.ndarray,
         folds: list[np.ndarray],
     ) -> np.ndarray:
-        """Computes logits [N, C] of utterances by machines that were not fitted to them."""
+        """Computes out-of-fold logits [N, C] by machines that are fitted to the other folds."""
         logits = np.zeros((len(x), self.outputs))
         for fold in folds:
             weights, offsets, pairs = machines(x[~fold], classes[~fold], cost)
@@ -140,7 +140,7 @@ class Linear(Estimator):
     def _combine(self, values: np.ndarray, pairs: np.ndarray) -> np.ndarray:
         """Computes logits [N, C] from the values [N, K] of machines.
 
-        A pair's machine gives a vote to one class; the values, squashed, break ties.
+        The machine of a pair of classes votes for one of them; its bounded values break ties.
         """
         logits = np.full((len(values), self.outputs), -np.inf)
         first, second = pairs.T
@@ -164,13 +164,16 @@ class Linear(Estimator):
 
 
 Machines = Callable[[np.ndarray, np.ndarray, float], tuple[np.ndarray, np.ndarray, np.ndarray]]
-"""Fits machines to features [N, D], classes [N] and a cost; weights, offsets and class pairs."""
+"""Fits machines to features [N, D] and classes [N] at a cost.
+
+Returns weights, offsets and pairs of classes.
+"""
 
 
 def _span(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns coordinates [N, R] of rows in the space that they span, and that basis [R, D].
+    """Returns coordinates [N, R] of rows in the space that they span, and its basis [R, D].
 
-    Weights w of coordinates are weights w @ basis of features.
+    Weights w of the coordinates correspond to weights w @ basis of the features.
     """
     if x.shape[1] <= len(x):
         return x, np.eye(x.shape[1])
@@ -181,9 +184,9 @@ def _span(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _inner_folds(classes: np.ndarray) -> Iterator[np.ndarray]:
-    """Yields masks [N] of inner folds, each with its share of every class, in blocks.
+    """Yields masks [N] of inner folds, stratified by class and contiguous within a class.
 
-    Neighbours stay together, since utterances of one conversation resemble one another.
+    Adjacent utterances stay together, since those of a conversation resemble one another.
     """
     fold = np.empty(len(classes), int)
     for c in np.unique(classes):
@@ -224,7 +227,7 @@ def _logistic(
 
 
 def _cross_entropy(logits: np.ndarray, classes: np.ndarray) -> float:
-    from scipy.special import log_softmax  # takes long, and few commands need it
+    from scipy.special import log_softmax  # slow to import, and few commands need it
 
     return -float(log_softmax(logits, axis=1)[np.arange(len(classes)), classes].mean())
 

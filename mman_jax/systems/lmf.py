@@ -1,12 +1,12 @@
-"""LMF, low-rank multimodal fusion (Liu et al. 2018): a tensor of all modalities, by its factors.
+"""LMF, low-rank multimodal fusion (Liu et al. 2018): a factorised tensor of all modalities.
 
 Sizes and rates are those of the authors' public code for IEMOCAP's "neutral", whose network reads
 one utterance: its words by an LSTM, speech and faces as one vector each. Here a sequence is a row
-of cells. Over words the LSTM runs over the words of an utterance, and each other modality is its
-mean over the words so far; over utterances the LSTM runs over the conversation, and each other
-modality is the utterance's vector. Two things differ from that code: there is no batch
-normalisation (features here are standard scores already), and a dropout after the fusion, which
-that code makes and never uses, is left out.
+of cells. If cells are words, the LSTM runs over the words of an utterance, and the other modalities
+are averaged over the words so far. If cells are utterances, the LSTM runs over the conversation,
+and the other modalities have one vector per utterance. Two things differ from that code: there is
+no batch normalisation (features here are already standardised), and a dropout after the fusion,
+which that code creates but never uses, is left out.
 """
 
 import functools
@@ -41,14 +41,15 @@ class LMF(System):
     Parameters lie under `lstm`, `code`, `network_<modality>`, `factors` and `answer`.
 
     Attributes:
-        pivot: the modality that the LSTM reads; empty: `text`, or the first where there is none.
+        pivot: the modality that the LSTM reads; if empty, `text`, or the first one if there is no
+            text.
         hidden: H of the LSTM.
-        code: units of the linear layer after it.
-        sizes: units of each layer that reads another modality, by its name or `default`.
-        rank: R, ranks of the tensor.
+        code: units of the linear layer after the LSTM.
+        sizes: units of the dense layers of the other modalities, by name or `default`.
+        rank: R, the rank of the tensor.
         dropout: rate on the inputs of the other modalities, and after the LSTM.
         context: whether the LSTM keeps its state from cell to cell.
-        cells: what a cell is, `utterances` or `words`.
+        cells: kind of cells, `utterances` or `words`.
     """
 
     paper = Citation(
@@ -77,7 +78,7 @@ class LMF(System):
 
     @classmethod
     def recipe(cls) -> dict[str, Any]:
-        """See `System.recipe`; the authors' L2, divided by their batch, since losses are means."""
+        """See `System.recipe`; the authors' L2 is divided by their batch: losses are means."""
         rates = {"default": 5e-4, "factors": 3e-3}
         return one_stage(
             batch=1, epochs=500, patience=20,
@@ -100,7 +101,7 @@ class LMF(System):
     ) -> tuple[dict[str, Array], Any]:
         """Computes logits [B, U, C] of `answer`; see `System.__call__`.
 
-        A missing modality takes part as the constant 1 alone, so that the product of the others
+        A missing modality contributes only the constant 1, so that the product of the others
         remains.
         """
         features, mask, reset, present = inputs
@@ -141,7 +142,7 @@ class _Network(nn.Module):
 
 
 class _Factors(nn.Module):
-    """A factor [R, K, C] of the tensor for each modality."""
+    """The factor [R, K, C] of the tensor for each modality."""
 
     rank: int
     classes: int
@@ -172,7 +173,7 @@ class _Sum(nn.Module):
 
 
 def _with_one(code: Array, mask: Array | None) -> Array:
-    """Prepends a 1 to a code [B, U, K], which is zeros where `mask` [B, U] is False."""
+    """Prepends a 1 to a code [B, U, K], which is set to zero where `mask` [B, U] is False."""
     code = code if mask is None else jnp.where(mask[..., None], code, 0)
     return jnp.concatenate([jnp.ones_like(code[..., :1]), code], axis=-1)
 
@@ -184,12 +185,13 @@ def _means(
 
     Args:
         x: [B, U, D] float32, zeros where `mask` is False.
-        mask: [B, U] bool, the cells that count.
-        reset: [B, U] bool, True where a mean begins anew.
+        mask: [B, U] bool, the cells to average.
+        reset: [B, U] bool, True where a mean restarts.
         state: sum [B, D] and count [B, 1] before the first cell; None: zeros.
 
     Returns:
-        The means [B, U, D]; [B, U] bool, whether any cell counted; and the state after the last.
+        The means [B, U, D]; [B, U] bool, whether a mean has any cells; and the state after the last
+        cell.
     """
     summed = jnp.concatenate([x, mask[..., None].astype(x.dtype)], axis=-1)
     if state is not None:

@@ -1,13 +1,12 @@
 """MFM, the multimodal factorization model (Tsai, Liang et al. 2019), the paper's [29].
 
-What all modalities share and what is each one's own are factors of their own: the first answers,
-and both together rebuild the modality. Over utterances a cell is an utterance: it is answered from
-the states that conversation and utterance left so far, and each utterance is rebuilt by itself
-(one step of the decoder, whose recurrent kernel then waits for words). Over words a cell is a
-word, and an utterance is rebuilt, word by word, from the factors at its last one. Sizes, rates
-and weights of the losses are those of the one configuration that the authors' code has written
-out. Two things differ from that code: the losses count no padding, and dropout acts in training
-alone.
+A shared factor of all modalities predicts the labels; together with a private factor of each
+modality it reconstructs that modality. If cells are utterances, an utterance is predicted from the
+conversation so far and reconstructed independently, by a single step of the decoder, whose
+recurrent kernel then has no effect. If cells are words, an utterance is reconstructed word by word
+from the factors at its last word. Sizes, rates and loss weights are those of the only configuration
+written out in the authors' code. Two things differ from that code: the losses exclude padding, and
+dropout acts only in training.
 """
 
 from collections.abc import Mapping
@@ -42,9 +41,9 @@ def _check_four(place: str, sizes: tuple[int, ...]) -> None:
 
 
 class MFM(System):
-    """A shared code by the memory fusion network, a private one a modality by an LSTM.
+    """A shared code from a memory fusion network, and a private code per modality from an LSTM.
 
-    What is a mapping has a value by each modality's name, or `default`.
+    Mappings have a value for each modality's name, or for `default`.
 
     Attributes:
         private: z_m, units of a modality's encoder and code.
@@ -53,14 +52,14 @@ class MFM(System):
         shared_factor: f_y, units of the shared factor.
         hidden: H of each LSTM of the memory fusion network.
         memory: units of its memory.
-        inner: units inside its networks: attention, candidate, gate that retains, that updates.
-        inner_dropout: rate inside these.
+        inner: units inside its networks: attention, candidate, retain gate and update gate.
+        inner_dropout: rate inside these networks.
         private_dropout: rate inside the network of a modality's factor.
-        shared_dropout: rate inside that of the shared factor.
-        dropout: rate inside the network that answers.
-        rebuilding: weight of a modality's squared error in the loss.
+        shared_dropout: rate inside the network of the shared factor.
+        dropout: rate inside the network that predicts the labels.
+        rebuilding: weight of a modality's squared reconstruction error in the loss.
         discrepancy: weight of each code's distance from a normal distribution in the loss.
-        cells: what a cell is, `utterances` or `words`.
+        cells: kind of cells, `utterances` or `words`.
     """
 
     paper = Citation(
@@ -108,9 +107,9 @@ class MFM(System):
     ) -> tuple[dict[str, Array], dict[str, Any]]:
         """Computes logits [B, U, C] of `answer`; see `System.__call__`.
 
-        In training the outputs also have, for `losses`: `codes`, z [B, U, ...] of each modality and
-        `shared`; `normal`, samples of a normal distribution of the same shapes; and `rebuilt`, the
-        features of each modality.
+        In training the outputs also contain, for `losses`: `codes`, the codes z [B, U, ...] of each
+        modality and `shared`; `normal`, samples of a normal distribution with the same shapes; and
+        `rebuilt`, the reconstructed features of each modality.
         """
         features, _, reset, present = inputs
         masks = {m: p for m, p in present.items() if m in self.modalities}
@@ -120,11 +119,11 @@ class MFM(System):
         }
         before, encoders, codes = (state or {}).get("encoders", {}), {}, {}
         for m in self.modalities:
-            size = self._own("private", m)
+            size = self._setting("private", m)
             encoder = LSTM(size, name=f"encoder_{m}")
             code, encoders[m] = encoder(x[m], reset, masks.get(m), before.get(m))
             codes[m] = nn.Dense(size, name=f"code_{m}")(code)
-        hidden = {m: self._own("hidden", m) for m in self.modalities}
+        hidden = {m: self._setting("hidden", m) for m in self.modalities}
         mfn = MFN(self.modalities, hidden, self.memory, self.inner, self.inner_dropout, name="mfn")
         fused, fusion = mfn(x, reset, (state or {}).get("mfn"), train, masks)
         code = nn.Dense(self.shared, name="code")(fused)
@@ -149,10 +148,10 @@ class MFM(System):
         """See `System.losses`.
 
         They are `rebuilding_<modality>`, over the cells where the modality is present, and
-        `discrepancy` and `discrepancy_<modality>`; each device compares the codes of its own rows.
+        `discrepancy` and `discrepancy_<modality>`, computed by each device over its rows.
         """
         real = counted = inputs.mask
-        if self.cells == "words":  # a code is an utterance's, at its last word
+        if self.cells == "words":  # an utterance's code is that of its last word
             last = _last_cells(inputs.reset)
             counted = real & (last == jnp.arange(last.shape[1]))
         losses = {"discrepancy": self._discrepancy(outputs, "shared", counted)}
@@ -160,7 +159,7 @@ class MFM(System):
             x, present = inputs.features[m], inputs.present.get(m, real)
             x = jnp.where(present[..., None], x, 0) if m in inputs.present else x
             errors = jnp.mean((outputs["rebuilt"][m] - x) ** 2, axis=-1)
-            loss = self._own("rebuilding", m) * jnp.sum(jnp.where(real & present, errors, 0))
+            loss = self._setting("rebuilding", m) * jnp.sum(jnp.where(real & present, errors, 0))
             cells = jnp.sum(real & present, dtype=jnp.float32)
             losses[f"rebuilding_{m}"] = loss, cells
             losses[f"discrepancy_{m}"] = self._discrepancy(outputs, m, counted & present)
@@ -169,8 +168,8 @@ class MFM(System):
     def _rebuild(self, factor, codes, x, reset, train) -> dict[str, Array]:
         rebuilt = {}
         for m in self.modalities:
-            size = self._own("private_factor", m)
-            net = Perceptron(size, size, self._own("private_dropout", m), name=f"factor_{m}")
+            size = self._setting("private_factor", m)
+            net = Perceptron(size, size, self._setting("private_dropout", m), name=f"factor_{m}")
             both = jnp.concatenate([factor, nn.relu(net(codes[m], train))], axis=-1)
             size, name = both.shape[-1], f"decoder_{m}"
             if self.cells == "words":
@@ -192,14 +191,15 @@ class MFM(System):
         cells = jnp.sum(weights)
         return self.discrepancy * cells * discrepancy(flat, sample, weights, weights), cells
 
-    def _own(self, name: str, modality: str) -> Any:
+    def _setting(self, name: str, modality: str) -> Any:
         return of_modality(f"network.{name}", getattr(self, name), modality)
 
 
 def discrepancy(one: Array, other: Array, one_weights: Array, other_weights: Array) -> Array:
     """Computes the squared maximum mean discrepancy of two weighted samples, a scalar.
 
-    The kernel is `exp(-|x - y|**2 / D**2)`, averaged over all pairs, a point with itself included.
+    The kernel is `exp(-|x - y|**2 / D**2)`, averaged over all pairs, including those of a point
+    with itself.
 
     Args:
         one: [N, D] float32.

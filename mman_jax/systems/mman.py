@@ -1,6 +1,6 @@
-"""MMAN: towers that predict alone, and a late fusion of their predictions.
+"""MMAN: towers that predict independently, and a late fusion of their predictions.
 
-Its sizes give the parameters of the paper's Table 2 on IEMOCAP's features (4 392 184).
+With IEMOCAP's features, its sizes give the number of parameters in the paper's Table 2 (4 392 184).
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ from mman_jax.types import Array, Inputs
 
 FUSION = "fusion"
 NAME, CLSTM_EF, CLSTM_LF, CLSTM_MMA, _CLSTM = "mman", "clstm_ef", "clstm_lf", "clstm_mma", "clstm_"
-"""Names of recipes; that of a modality's own cLSTM is `clstm_` and the modality."""
+"""Names of recipes; the cLSTM of a single modality is named `clstm_<modality>`."""
 
 # Tables 2 and 3: accuracies in per cent, and parameters in millions.
 _SPEECH = {"iemocap": ("57.12",), "parameters": ("1.27",)}
@@ -50,10 +50,10 @@ CLAIMS = (
     ("MMAN beats cLSTM-LF", NAME, CLSTM_LF, "more"),
     ("cLSTM-MMA beats the pairwise network MulT", CLSTM_MMA, "mult", "more"),
 )
-"""The paper's claims: two systems, and whether the first is to be right more often, or as often."""
+"""The paper's claims: two systems, and whether the first is more accurate or as accurate."""
 
 EARLY = {"attention": "mma", "concatenation": "ef"}
-"""The tower of all modalities, by how it joins them."""
+"""Names of the tower of all modalities, by the way it joins them."""
 
 _LATE = ("dense", "clstm")
 
@@ -66,9 +66,9 @@ class MMAN(System):
     Attributes:
         towers: the sub-networks by name.
         inputs: the modalities that each tower reads.
-        fusion: the late fusion; None if one tower is the whole system.
+        fusion: the late fusion; None if the system is a single tower.
         context: whether a prediction depends on the earlier utterances of the conversation.
-        modality_dropout: rate at which a modality of an utterance goes missing while training.
+        modality_dropout: rate at which a modality of an utterance is dropped in training.
     """
 
     towers: Mapping[str, Tower]
@@ -90,7 +90,7 @@ class MMAN(System):
 
     @classmethod
     def search_space(cls, head: str = "") -> Ranges:
-        """See `System.search_space`; each tower and the fusion have settings of their own."""
+        """See `System.search_space`; each tower and the fusion have separate settings."""
         share: dict[str, Any] = {"low": 0.0, "high": 0.7}
         units: dict[str, Any] = {"low": 32, "high": 300, "log": True}
         if not head:
@@ -123,18 +123,18 @@ class MMAN(System):
     def from_settings(
         cls, settings: Mapping[str, Any], modalities: Sequence[str], outputs: int
     ) -> Self:
-        """Makes the system that settings such as `network()` describe.
+        """Builds the system from settings such as `network()`.
 
         Args:
-            settings: each entry is optional. `unimodal`: sizes of the uni-modal towers, `default`
-                and any modality's by its name. `early`: the tower of all modalities; its `kind` is
-                `attention` or `concatenation`. `fusion`: the late fusion; its `kind` is `dense` or
-                `clstm`; without it there is one tower. `context` and `modality_dropout`.
+            settings: optional entries: `unimodal`, sizes of the uni-modal towers by modality or
+                `default`; `early`, the tower of all modalities, whose `kind` is `attention` or
+                `concatenation`; `fusion`, the late fusion, whose `kind` is `dense` or `clstm`,
+                required unless there is a single tower; `context` and `modality_dropout`.
             modalities: names, in order.
             outputs: C.
 
         Raises:
-            InputError: an invalid setting, or towers and a fusion that are not one system.
+            InputError: a setting is invalid, or the towers and the fusion form no system.
         """
         known = ("unimodal", "early", "fusion", "context", "modality_dropout")
         for name in settings:
@@ -165,20 +165,20 @@ class MMAN(System):
 
     @classmethod
     def for_numbers(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """See `System.for_numbers`; the fusion then reads the towers' numbers as they are."""
+        """See `System.for_numbers`; the fusion then reads the towers' numbers directly."""
         if "fusion" not in settings:
             return dict(settings)
         return dict(settings) | {"fusion": dict(settings["fusion"]) | {"numbers": True}}
 
     def stages(self) -> tuple[Stage, ...]:
-        """Returns the towers, each trained by itself, then the fusion on frozen towers."""
+        """Returns the towers' stage, a head per tower, then the fusion of the frozen towers."""
         towers = Stage("towers", "predict", tuple(self.towers))
         if self.fusion is None:
             return (towers,)
         return towers, Stage(FUSION, "fuse", (FUSION,), reads="predict")
 
     def architecture(self) -> dict[str, Any]:
-        """Returns what `mman_jax.inference.pytorch_network.Network` is made of."""
+        """Returns the description that `mman_jax.inference.pytorch_network.Network` takes."""
         towers = []
         for name, tower in self.towers.items():
             attention = None
@@ -206,15 +206,15 @@ class MMAN(System):
 
     @property
     def attends(self) -> tuple[str, ...]:
-        """The attention tower's modalities."""
+        """See `System.attends`; the attention tower's modalities."""
         return tuple(self.inputs.get(EARLY["attention"], ()))
 
     def predict(
         self, inputs: Inputs, state: Any = None, train: bool = False
     ) -> tuple[dict[str, Array], dict[str, Any]]:
-        """Computes the logits [B, U, C] float32 and the state of every tower, each by its name.
+        """Computes the logits [B, U, C] float32 and the state of every tower, by name.
 
-        With `train`, modalities also go missing at `modality_dropout`.
+        With `train`, modalities are also dropped at `modality_dropout`.
         """
         features, _, reset, present = inputs
         logits, last = {}, {}
@@ -230,11 +230,11 @@ class MMAN(System):
     def fuse(
         self, inputs: Inputs, state: Any = None, train: bool = False
     ) -> tuple[dict[str, Array], dict[str, Any]]:
-        """Computes the logits [B, U, C] float32 and the state of `fusion`, each under that name.
+        """Computes the logits [B, U, C] float32 and the state of the fusion, both under `fusion`.
 
         The features of `inputs` are the towers' logits [B, U, C] float32.
         """
-        # In the towers' order: a jit or scan that the mapping came through sorts its keys.
+        # Restores the towers' order, since jit and scan sort the keys of a mapping.
         predictions = {name: inputs.features[name] for name in self.towers}
         assert self.fusion is not None, "a stage of a system without fusion"
         reset = inputs.reset if self.context else jnp.ones_like(inputs.reset)
@@ -252,12 +252,12 @@ class MMAN(System):
         return logits, last
 
     def _drop_modalities(self, features, present):
-        kept = {}
+        masks = {}
         for name, x in features.items():
             key, rate = self.make_rng("dropout"), 1 - self.modality_dropout
             mask = jax.random.bernoulli(key, rate, x.shape[:2])
-            kept[name] = mask & present[name] if name in present else mask
-        return kept
+            masks[name] = mask & present[name] if name in present else mask
+        return masks
 
 
 def _towers(
@@ -285,10 +285,10 @@ def _towers(
 
 
 def papers(modalities: Sequence[str]) -> dict[str, Citation]:
-    """Returns the systems of the paper by the names of their recipes: MMAN and its cLSTMs.
+    """Returns the paper's systems, MMAN and its cLSTMs, by the names of their recipes.
 
     Args:
-        modalities: of the corpus, in order.
+        modalities: the corpus's modalities, in order.
     """
     unimodal = {}
     for m in modalities:
@@ -298,10 +298,10 @@ def papers(modalities: Sequence[str]) -> dict[str, Citation]:
 
 
 def modality_of(name: str) -> str:
-    """Returns the one modality that a recipe reads; empty if it reads all.
+    """Returns the modality that a uni-modal recipe reads; empty if the recipe reads all.
 
     Raises:
-        InputError: there is no such recipe.
+        InputError: the recipe is unknown.
     """
     if name not in _PAPERS and not name.startswith(_CLSTM):
         raise InputError("recipe", repr(name), nearest(name, (*_PAPERS, f"{_CLSTM}speech")))
@@ -309,10 +309,10 @@ def modality_of(name: str) -> str:
 
 
 def network(name: str = NAME) -> dict[str, Any]:
-    """Returns the settings of a recipe's network; a new dict.
+    """Returns the settings of a recipe's network, as a new dict.
 
     Args:
-        name: of the recipe, see `papers`.
+        name: name of the recipe, see `papers`.
     """
     attention = {"model": 150, "key": 150, "value": 150, "shared": True, "skip": "add"}
     unimodal = {"default": tower((300, 300), 200)}
@@ -329,7 +329,7 @@ def network(name: str = NAME) -> dict[str, Any]:
     }
     return parts.get(name, {"unimodal": unimodal}) | {
         "context": True,  # False: each utterance is predicted by itself
-        "modality_dropout": 0.0,  # rate at which a modality goes missing in training
+        "modality_dropout": 0.0,  # rate at which a modality is dropped in training
     }
 
 
@@ -344,17 +344,17 @@ def clstm(hidden: Sequence[int], dense: int, dropout: float = 0.3) -> dict[str, 
 
 
 def training(name: str = NAME) -> dict[str, Any]:
-    """Returns all settings of training: the towers, then the fusion on frozen towers; a new dict.
+    """Returns the training settings of a recipe, as a new dict.
 
     Args:
-        name: of the recipe, see `papers`.
+        name: name of the recipe, see `papers`.
     """
     shared = {"optimizer": "adamw", "weight_decay": 1e-5, "clip": 1.0}
     return {
         **SHARED,
         "towers": {
             "rules": (("fusion/.*", False), ("towers_.*", True)),
-            "learning_rate": {"default": 1e-3},  # and any tower's own, by its name
+            "learning_rate": {"default": 1e-3},  # and rates of single towers, by name
             "epochs": 80,
             "patience": 10,
         }
@@ -364,7 +364,7 @@ def training(name: str = NAME) -> dict[str, Any]:
             "learning_rate": {"default": 1e-3 if name == CLSTM_LF else 1e-2},
             "epochs": 200,
             "patience": 20,
-            "answers": "training",  # of the towers; or out_of_fold: of others that did not see them
+            "answers": "training",  # the towers' predictions; or out_of_fold
         }
         | shared,
     }

@@ -1,12 +1,13 @@
-"""MulT (Tsai et al. 2019), the paper's "MuT": each modality attends to each other one, by pairs.
+"""MulT (Tsai et al. 2019), the paper's "MuT": cross-modal attention between pairs of modalities.
 
 Sizes and rates are those of the authors' public code, whose networks read the words of one
-utterance. Here a sequence is a row of cells: over utterances a cell is an utterance of a
-conversation, every cell is answered, and attention looks back, at the last `window` cells of its
-own conversation. Over frames an utterance is answered from its own alone, as there: its modalities
-are sequences of unequal lengths, aligned to nothing, of which the longer looks ahead of the shorter
-(`lenient`). What is missing or padding is masked; the authors' code attends to it. The
-input convolutions have a kernel of 1, as in that code: wider ones would look at later cells.
+utterance. Here a sequence is a row of cells. If cells are utterances, the network predicts every
+utterance of a conversation, and attention sees the last `window` cells of the same conversation.
+If cells are frames, an utterance is predicted from its own frames only, as in the authors' code:
+its modalities are unaligned sequences of different lengths, and a target also sees later source
+cells, as many as the lengths differ by (`lenient`). Missing cells and padding are masked; the
+authors' code attends to them. The input convolutions have a kernel of 1, as in that code: wider
+ones would read later cells.
 """
 
 import math
@@ -37,25 +38,26 @@ from mman_jax.types import CELLS, Array, Inputs
 
 
 class MulT(System):
-    """Cross-modal transformers of all ordered pairs, then one a modality over what they found.
+    """Cross-modal transformers of all ordered pairs, then a transformer per target modality.
 
     Parameters lie under `answer`.
 
     Attributes:
         units: d, features of a projected modality.
-        layers: of a cross-modal encoder; those in which a modality looks at itself have at least 3.
-        heads: of every attention; they share its features among them.
-        window: how many cells attention looks at, the own one included; over frames all.
-        cells: what a cell is: `utterances`, `words`, or `frames`, of which an utterance has
-            [B, 1, F, D] with `present` [B, 1, F], F of each modality its own.
-        frames: of a modality by its name, or `default`, how many frames of an utterance are kept,
-            the last ones.
-        language: the modality whose features are dropped at `embed_dropout`, and attention to
-            which at `attention_dropout`; attention to the other ones is not.
-        attention_dropout: rate on weights of attention, to `language` and to a modality itself.
-        embed_dropout: rate on what an encoder reads.
+        layers: layers of a cross-modal encoder; self-attention encoders have at least 3.
+        heads: heads of every attention, among which its features are divided.
+        window: number of cells that attention sees, including the current one; over frames it sees
+            all.
+        cells: kind of cells: `utterances`, `words` or `frames`; an utterance's frames are
+            [B, 1, F, D] with `present` [B, 1, F], where F differs between modalities.
+        frames: number of frames of an utterance that are read, the last ones, by modality or
+            `default`.
+        language: the modality whose features are dropped at `embed_dropout` and whose
+            cross-modal attention weights are dropped at `attention_dropout`.
+        attention_dropout: rate on attention weights, for `language` and for self-attention.
+        embed_dropout: rate on the inputs of encoders.
         relu_dropout: rate between an encoder's dense layers.
-        residual_dropout: rate on what an encoder's layers add.
+        residual_dropout: rate on the outputs that an encoder's layers add to their inputs.
         output_dropout: rate between the last dense layers.
     """
 
@@ -102,10 +104,10 @@ class MulT(System):
         return super().example(dims, frames or self.cells == "frames")
 
     def setup(self) -> None:
-        """Makes the network.
+        """Creates the network.
 
         Raises:
-            InputError: the heads do not divide the units.
+            InputError: `units` is not divisible by `heads`.
         """
         if self.units % self.heads:
             found = f"{self.heads}, of {self.units} units"
@@ -131,20 +133,20 @@ class MulT(System):
     ) -> tuple[dict[str, Array], dict[str, Array]]:
         """Computes logits [B, U, C] of `answer`; see `System.__call__`.
 
-        The state, float32: cells of the conversation so far [B]; of its last W cells the present
-        modalities [B, W, M], their embeddings [B, W, M, d], and the inputs [B, M, L, W, (M - 1) d]
-        of each layer in which a modality attends to itself. Over frames there is none.
+        The state, float32, has the number of cells of the conversation so far [B]; and for its last
+        W cells the present modalities [B, W, M], their embeddings [B, W, M, d], and the inputs
+        [B, M, L, W, (M - 1) d] of each self-attention layer. Over frames it is empty.
         """
         logits, state = self.answer(inputs, state, train)
         return {"answer": logits}, state
 
 
 class _Network(nn.Module):
-    """All of MulT; attributes as in `MulT`.
+    """The full network; attributes as in `MulT`.
 
-    Pairs of modalities have encoders of one shape: one module, whose parameters have the pairs
-    (target, source) as their first axis, by targets and then by sources; likewise the encoders in
-    which each target then looks at itself.
+    The encoders of all pairs of modalities have the same shape and form one module. The first axis
+    of its parameters is the pair (target, source), ordered by target, then by source. Likewise, the
+    first axis of the self-attention encoders is the target.
     """
 
     modalities: tuple[str, ...]
@@ -175,15 +177,15 @@ class _Network(nn.Module):
         known = after(state.get("there"), there.astype(jnp.float32))
         sources = after(state.get("sources"), embedded)
         crossed = self._cross(embedded, sources, back.seen, known > 0, train)
-        found, own = self._own(crossed, back, state.get("own"), train)
-        logits = self._answer(found, train)
-        kept = {
+        attended, cached = self._attend_to_self(crossed, back, state.get("own"), train)
+        logits = self._answer(attended, train)
+        after_row = {
             "count": back.count,
             "there": keep(state.get("there"), there.astype(jnp.float32), self.window),
             "sources": keep(state.get("sources"), embedded, self.window),
-            "own": own,
+            "own": cached,
         }
-        return logits, kept
+        return logits, after_row
 
     def _of_frames(self, features, train, present):
         """Computes logits [B, U, C] of utterances from their frames [B, U, F, D]."""
@@ -195,22 +197,23 @@ class _Network(nn.Module):
             steps = jnp.arange(x.shape[1], dtype=jnp.float32)
             placed[m] = self._place(self._project(m, x, there, train), steps, there)
             lengths[m] = there.sum(-1)
-        found = {m: [] for m in self.modalities}
+        crossed = {m: [] for m in self.modalities}
         for pair, (target, other) in enumerate(_pairs(len(self.modalities))):
             m, s = self.modalities[target], self.modalities[other]
             x, source = (self._drop(placed[name], self.embed_dropout, train) for name in (m, s))
             seen = lenient(lengths[m], lengths[s], x.shape[1], source.shape[1])
             rate = self.attention_dropout * (s == self.language)
-            found[m].append(self._encoder("cross", self.layers, pair, x, source, seen, rate, train))
+            x = self._encoder("cross", self.layers, pair, x, source, seen, rate, train)
+            crossed[m].append(x)
         read = []
         for target, m in enumerate(self.modalities):
-            x = jnp.concatenate(found[m], axis=-1)
+            x = jnp.concatenate(crossed[m], axis=-1)
             steps = jnp.arange(x.shape[1], dtype=jnp.float32)
             x = math.sqrt(x.shape[-1]) * x + sinusoids(steps + 1, x.shape[-1])
             x = self._drop(x, self.embed_dropout, train)
             seen = lenient(lengths[m], lengths[m], x.shape[1], x.shape[1])
-            given = (x, None, seen, self.attention_dropout, train)
-            x = self._encoder("own", self._own_layers, target, *given)
+            arguments = (x, None, seen, self.attention_dropout, train)
+            x = self._encoder("own", self._self_layers, target, *arguments)
             read.append(last(x, lengths[m]))
         rows, utterances = features[self.modalities[0]].shape[:2]
         read = jnp.stack(read).reshape(len(read), rows, utterances, -1)
@@ -223,25 +226,25 @@ class _Network(nn.Module):
         self._encoders("cross", self.layers, (0, 0, 0, 0, None))(x, x, seen, None, None)
         x = jnp.zeros((count, 1, 1, (count - 1) * self.units))
         axes = (0, None, None, None, 1)
-        self._encoders("own", self._own_layers, axes)(x, None, seen[0], None, None)
+        self._encoders("own", self._self_layers, axes)(x, None, seen[0], None, None)
 
     def _encoder(self, name, layers, number, x, source, seen, rate, train):
-        """Runs one of several encoders of equal shapes, on sequences of lengths of their own."""
+        """Runs one encoder of a module, on sequences whose lengths differ from the others'."""
         shared = self.variables["params"][name]
-        own = {"params": jax.tree.map(lambda leaf: leaf[number], shared)}
+        params = {"params": jax.tree.map(lambda leaf: leaf[number], shared)}
         rates = (self.relu_dropout, self.residual_dropout)
         encoder = Encoder(layers, self.heads, self.window, *rates, parent=None)
         keys = {"dropout": self.make_rng("dropout")} if train else None
         rate = jnp.float32(rate) if train else None
-        return encoder.apply(own, x, source, seen, rate, rngs=keys)[0]
+        return encoder.apply(params, x, source, seen, rate, rngs=keys)[0]
 
     def _embed(self, features, position, there, train):
         """Returns projections with positions, [B, U, M, d]; zero where a modality is missing."""
-        found = [
+        projections = [
             self._project(m, features[m], there[..., number], train)
             for number, m in enumerate(self.modalities)
         ]
-        return self._place(jnp.stack(found, axis=2), position[:, :, None], there)
+        return self._place(jnp.stack(projections, axis=2), position[:, :, None], there)
 
     def _project(self, modality, x, there, train):
         """Projects a modality to `units` features."""
@@ -253,38 +256,38 @@ class _Network(nn.Module):
         return x
 
     def _place(self, x, position, there):
-        """Adds the position of each cell; zero where it is missing."""
+        """Adds the positions of cells; zero where a cell is missing."""
         placed = math.sqrt(self.units) * x + sinusoids(position + 1, self.units)
         return jnp.where(there[..., None], placed, 0)
 
     def _cross(self, embedded, sources, seen, known, train):
-        """Attends from each target to its sources; concatenated, [M, B, U, (M - 1) d]."""
+        """Attends from each target to its sources; returns [M, B, U, (M - 1) d], concatenated."""
         names = self.modalities
         targets, others = zip(*_pairs(len(names)), strict=True)
         x, source = (
-            self._drop(jnp.moveaxis(given[:, :, list(which)], 2, 0), self.embed_dropout, train)
-            for given, which in ((embedded, targets), (sources, others))
+            self._drop(jnp.moveaxis(values[:, :, list(members)], 2, 0), self.embed_dropout, train)
+            for values, members in ((embedded, targets), (sources, others))
         )
         seen = seen & jnp.moveaxis(known[:, :, list(others)], 2, 0)[:, :, None]
         rates = [self.attention_dropout * (names[o] == self.language) for o in others]
         rates = jnp.array(rates) if train else None
         encoders = self._encoders("cross", self.layers, (0, 0, 0, 0, None))
-        found, _ = encoders(x, source, seen, rates, None)
-        found = found.reshape(len(names), len(names) - 1, *found.shape[1:])
-        return jnp.moveaxis(found, 1, 3).reshape(len(names), *found.shape[2:4], -1)
+        crossed, _ = encoders(x, source, seen, rates, None)
+        crossed = crossed.reshape(len(names), len(names) - 1, *crossed.shape[1:])
+        return jnp.moveaxis(crossed, 1, 3).reshape(len(names), *crossed.shape[2:4], -1)
 
-    def _own(self, crossed, back, kept, train):
+    def _attend_to_self(self, crossed, back, cached, train):
         """Attends from each target to itself; also returns the cells to cache."""
         size = crossed.shape[-1]
         placed = math.sqrt(size) * crossed + sinusoids(back.position + 1, size)
         placed = self._drop(placed, self.embed_dropout, train)
         rate = jnp.float32(self.attention_dropout) if train else None
-        encoders = self._encoders("own", self._own_layers, (0, None, None, None, 1))
-        found, kept = encoders(placed, None, back.seen, rate, kept)
-        return found, kept
+        encoders = self._encoders("own", self._self_layers, (0, None, None, None, 1))
+        attended, cached = encoders(placed, None, back.seen, rate, cached)
+        return attended, cached
 
-    def _answer(self, found, train):
-        joined = jnp.moveaxis(found, 0, 2).reshape(*found.shape[1:3], -1)
+    def _answer(self, attended, train):
+        joined = jnp.moveaxis(attended, 0, 2).reshape(*attended.shape[1:3], -1)
         hidden = nn.relu(Linear(joined.shape[-1], name="dense_0")(joined))
         hidden = self._drop(hidden, self.output_dropout, train)
         joined = joined + Linear(joined.shape[-1], name="dense_1")(hidden)
@@ -303,7 +306,7 @@ class _Network(nn.Module):
         )
 
     @property
-    def _own_layers(self):
+    def _self_layers(self):
         return max(self.layers, 3)
 
     def _drop(self, x, rate, train):
@@ -318,8 +321,8 @@ def flat(x: Array, present: Array | None) -> tuple[Array, Array]:
     """Returns frames [B, U, F, D] as sequences [B * U, F, D], and their mask [B * U, F].
 
     Args:
-        x: the frames, those of an utterance first, then padding.
-        present: [B, U, F] bool; None: all are there.
+        x: the frames of each utterance, followed by padding.
+        present: [B, U, F] bool; None if all frames are present.
     """
     shape = (x.shape[0] * x.shape[1], x.shape[2])
     there = jnp.ones(shape, bool) if present is None else present.reshape(shape)
@@ -327,8 +330,9 @@ def flat(x: Array, present: Array | None) -> tuple[Array, Array]:
 
 
 def lenient(target: Array, source: Array, cells: int, others: int) -> Array:
-    """Returns which source cells each target cell sees: the earlier ones, and as many later ones as
-    the lengths differ by.
+    """Returns which source cells each target cell sees.
+
+    It sees the cells up to its own index, and as many later ones as the lengths differ by.
 
     Args:
         target: [B] int, lengths.
@@ -353,5 +357,5 @@ def lenient(target: Array, source: Array, cells: int, others: int) -> Array:
 def last(x: Array, lengths: Array) -> Array:
     """Returns the last cell [B, D] of sequences [B, U, D]; 0 for a length of 0."""
     index = jnp.maximum(lengths - 1, 0)[:, None, None]
-    found = jnp.take_along_axis(x, index, axis=1)[:, 0]
-    return jnp.where(lengths[:, None] > 0, found, 0)
+    cells = jnp.take_along_axis(x, index, axis=1)[:, 0]
+    return jnp.where(lengths[:, None] > 0, cells, 0)

@@ -1,9 +1,9 @@
-"""RAVEN (Wang et al. 2019), the paper's [14]: what is said is shifted by how it is said.
+"""RAVEN (Wang et al. 2019), the paper's [14]: word vectors are shifted by speech and vision.
 
-The network as its paper states it. The authors' public code differs in four ways: no gradient
-reaches what is not text, its gates are not squashed, its cap is another (see `cap`), and speech
-passes a batch normalisation (features here are standard scores already). Over utterances a word is
-an utterance, and each other modality has one frame in it.
+The network follows its paper. The authors' public code differs in four ways: no gradient reaches
+the modalities other than text, its gates have no sigmoid, it caps the shift differently (see
+`cap`), and speech passes a batch normalisation (features here are already standardised). If cells
+are utterances, an utterance takes the place of a word, with one frame of each other modality.
 """
 
 from typing import Annotated, Any, ClassVar
@@ -41,7 +41,7 @@ class RAVEN(System):
     `lstm` and `answer`.
 
     Attributes:
-        pivot: the modality that is shifted; empty: `text`, or the first where there is none.
+        pivot: the modality that is shifted; if empty, `text`, or the first one if there is no text.
         projection: units of the layer that reads a frame.
         frames: H of the LSTM over the frames of a word.
         hidden: H of the LSTM over the words.
@@ -83,10 +83,9 @@ class RAVEN(System):
     ) -> tuple[dict[str, Array], Any]:
         """Computes logits [B, U, C] of `answer`; see `System.__call__`.
 
-        A modality other than the pivot may have frames, [B, U, F, D], and its `present` is then
-        [B, U, F]. If all other modalities are missing, a word is not shifted; if the pivot is
-        missing, the state passes unchanged. It sows the shifted words [B, U, D] as `shifted` into
-        `intermediates`.
+        Modalities other than the pivot may have frames, [B, U, F, D] with `present` [B, U, F]. If
+        all of them are missing, a word is not shifted; if the pivot is missing, the state passes
+        unchanged. The shifted words [B, U, D] are sown as `shifted` into `intermediates`.
         """
         features, _, reset, present = inputs
 
@@ -121,15 +120,15 @@ class RAVEN(System):
         return {"answer": nn.Dense(self.outputs, name="answer")(hidden)}, last
 
     def gate(self, score: Array) -> Array:
-        """Returns the share of a modality that passes, from the dense layer's score."""
+        """Returns the weight of a modality's embedding, computed from the dense layer's score."""
         return nn.sigmoid(score)
 
     def cap(self, shift: Array, word: Array) -> Array:
-        """Shortens the shift [..., D] to at most `beta` times the length of the word [..., D]."""
+        """Limits the shift [..., D] to `beta` times the length of the word [..., D]."""
         longest = self.beta * _length(word)
         return jnp.minimum(longest / _length(shift), 1) * shift
 
 
 def _length(x: Array) -> Array:
-    """Returns the length [..., 1] of vectors [..., D]; its gradient is finite also at zero."""
+    """Returns the length [..., 1] of vectors [..., D], with a finite gradient at zero."""
     return jnp.sqrt(jnp.maximum(jnp.sum(x * x, axis=-1, keepdims=True), _TINY))

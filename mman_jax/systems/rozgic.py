@@ -1,9 +1,9 @@
 """An ensemble of trees of support vector machines (Rozgic et al. 2012), the paper's [31].
 
-Our reading of its abstract, for the paper's text was not to be had. A tree splits the classes in
-two, and each part again, until each class is alone; a node is a binary machine, trained on the
-utterances of its classes alone; a class has the product of the probabilities on its way. The
-ensemble is the mean over all trees that the classes have, which share their nodes.
+The implementation follows the abstract, since the text of the paper was unavailable. A tree splits
+the classes recursively in two, down to single classes. Each node is a binary machine, trained only
+on the utterances of its classes, and the probability of a class is the product of the probabilities
+along its path. The ensemble averages over all possible trees of the classes, which share nodes.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ from mman_jax.types import UNSCORED
 
 _MOST_CLASSES = 8
 _FOLDS = 5
-_SURE = 30.0  # the logit of a node whose other side no training utterance is in
+_SURE = 30.0  # the logit of a node if all training utterances are on one side
 Split = tuple[tuple[int, ...], tuple[int, ...]]
 
 
@@ -30,16 +30,16 @@ _OF_NODES = ("weights", "offsets", "slopes", "shifts")
 
 @dataclasses.dataclass(frozen=True)
 class Rozgic(Estimator):
-    """Machines with Gaussian kernels on the concatenated modalities; nothing is random.
+    """Machines with Gaussian kernels on the concatenated modalities; deterministic.
 
     Attributes:
         modalities: names, in order.
         outputs: C, at most 8 classes.
-        cost: of an utterance on the wrong side.
-        gamma: of the kernel `exp(-gamma |x - y|**2)`; 0: one over features times their variance.
+        cost: cost of a misclassified utterance.
+        gamma: gamma of the kernel `exp(-gamma |x - y|**2)`; 0: 1 / (D * variance of the features).
 
     Raises:
-        InputError: a number that cannot be.
+        InputError: a number is out of range.
     """
 
     paper = Citation(
@@ -73,8 +73,8 @@ class Rozgic(Estimator):
 
         Returns:
             `vectors` [N, D] float32, the training utterances; `weights` [nodes, N] and `offsets`
-            [nodes] float32 of the machines; `slopes` and `shifts` [nodes] float32, which make a
-            machine's value into the logit of its first side; and `gamma`, a scalar.
+            [nodes] float32 of the machines; `slopes` and `shifts` [nodes] float32, which convert a
+            machine's value to the logit of its first side; and `gamma`, a scalar.
 
         Raises:
             InputError: scikit-learn is not installed, or no utterance is labelled.
@@ -86,7 +86,7 @@ class Rozgic(Estimator):
         vectors, classes = self._join(features)[scored], np.asarray(labels)[scored]
         variance = float(vectors.var()) or 1.0
         gamma = np.float32(self.gamma or 1 / (vectors.shape[1] * variance))
-        # Computed once: the nodes, thousands with their folds, take their rows of it.
+        # Computed once for all machines, of which there are thousands, including those of folds.
         kernel = _kernel(vectors, vectors, gamma)
         svc = svm(C=self.cost, kernel="precomputed")
         machines = [_node(svc, kernel, classes, split) for split in nodes(self.outputs)]
@@ -127,19 +127,19 @@ class Rozgic(Estimator):
 
 
 def splits(members: tuple[int, ...]) -> list[Split]:
-    """Returns the ways to split classes in two; the first side has the first class.
+    """Returns all ways to split classes in two; the first side contains the first class.
 
     Examples:
         >>> splits((0, 1, 2))
         [((0,), (1, 2)), ((0, 1), (2,)), ((0, 2), (1,))]
     """
     first, *others = members
-    found = []
+    ways = []
     for size in range(len(others)):
         for more in itertools.combinations(others, size):
             rest = tuple(c for c in others if c not in more)
-            found.append(((first, *more), rest))
-    return found
+            ways.append(((first, *more), rest))
+    return ways
 
 
 def nodes(classes: int) -> list[Split]:
@@ -161,8 +161,9 @@ def trees(classes: int) -> int:
 
 
 def ensemble(first: np.ndarray, classes: int) -> np.ndarray:
-    """Averages over all trees, without listing them: a set averages over its splits, each weighted
-    by the number of its trees.
+    """Averages the predictions of all trees, without listing the trees.
+
+    The mean of a set of classes is that over its splits, weighted by their numbers of trees.
 
     Args:
         first: [N, nodes], each node's probability of its first side, in the order of `nodes`.
@@ -197,7 +198,7 @@ def _node(
 
     Args:
         machine: an SVC with a precomputed kernel.
-        kernel: [N, N], of all training utterances.
+        kernel: [N, N], the kernel of all training utterances.
         classes: [N].
         split: the classes of both sides.
 
@@ -214,19 +215,20 @@ def _node(
     machine.fit(kernel, first)
     weights[members[machine.support_]] = machine.dual_coef_[0]
     offset, values = float(machine.intercept_[0]), machine.decision_function(kernel)
-    return weights, offset, *_platt(_held_out(machine, kernel, first, values), first)
+    return weights, offset, *_platt(_out_of_fold(machine, kernel, first, values), first)
 
 
-def _held_out(
+def _out_of_fold(
     machine: Any, kernel: np.ndarray, first: np.ndarray, values: np.ndarray
 ) -> np.ndarray:
-    """Computes values [N] by machines that were fitted to other folds.
+    """Computes out-of-fold values [N].
 
     Args:
-        machine: is fitted anew to each fold's complement.
+        machine: an SVC, which is refitted to the complement of each fold.
         kernel: [N, N].
         first: [N] bool, whether an utterance belongs to the first side.
-        values: [N], by the machine fitted to all; returned where a side has one utterance.
+        values: [N], values by the machine fitted to all utterances; returned if a side has a single
+            utterance.
     """
     folds = min(_FOLDS, int(first.sum()), int((~first).sum()))
     if folds < 2:
@@ -234,15 +236,15 @@ def _held_out(
     fold = np.empty(len(first), int)
     for side in (first, ~first):
         fold[side] = np.arange(side.sum()) % folds
-    held_out = np.empty(len(first))
+    out_of_fold = np.empty(len(first))
     for test in (fold == number for number in range(folds)):
         machine.fit(kernel[np.ix_(~test, ~test)], first[~test])
-        held_out[test] = machine.decision_function(kernel[np.ix_(test, ~test)])
-    return held_out
+        out_of_fold[test] = machine.decision_function(kernel[np.ix_(test, ~test)])
+    return out_of_fold
 
 
 def _platt(values: np.ndarray, first: np.ndarray) -> tuple[float, float]:
-    """Fits slope and shift of the logit to smoothed targets, by maximum likelihood (Platt 1999)."""
+    """Fits slope and shift of the logit to smoothed targets by maximum likelihood (Platt 1999)."""
     ones, zeros = first.sum(), (~first).sum()
     target = np.where(first, (ones + 1) / (ones + 2), 1 / (zeros + 2))
 
@@ -252,7 +254,7 @@ def _platt(values: np.ndarray, first: np.ndarray) -> tuple[float, float]:
         return np.sum(np.logaddexp(0, logit) - target * logit), [error @ values, error.sum()]
 
     start = [1.0, math.log((ones + 1) / (zeros + 1))]
-    import scipy.optimize  # takes long, and few commands need it
+    import scipy.optimize  # slow to import, and few commands need it
 
     slope, shift = scipy.optimize.minimize(loss, start, jac=True, method="BFGS").x
     return float(slope), float(shift)

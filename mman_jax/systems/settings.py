@@ -1,4 +1,4 @@
-"""Settings of systems: typed fields with defaults, recipes of training, ranges of a search."""
+"""Settings of systems: typed fields with defaults, training recipes and search ranges."""
 
 import dataclasses
 import functools
@@ -10,45 +10,51 @@ from typing import Annotated, Any, ClassVar, Self
 from mman_jax.errors import InputError, nearest
 
 SEVERAL, SUBWORD, FRAMES = "several modalities", "subword frames", "own frames"
-"""Members of `reads`: two modalities or more; where cells are words, the frames inside a word,
-[B, U, F, D] with `present` [B, U, F]; where cells are frames, those of each modality,
-[B, 1, F, D] with `present` [B, 1, F]."""
+"""Members of `Configurable.reads`.
+
+- `SEVERAL`: two modalities or more.
+- `SUBWORD`: if cells are words, the frames within a word, [B, U, F, D] with `present` [B, U, F].
+- `FRAMES`: if cells are frames, the frames of each modality, [B, 1, F, D] with `present` [B, 1, F].
+"""
 
 Ranges = dict[str, dict[str, Any]]
-"""Values that a search may try, by the path of a setting in a config, such as `train.batch`: for
-numbers `low`, `high` and whether `log`; for anything else `choices`, the simplest first. Settings
-that share a value have their last names joined by `|`: `network.early.attention.model|key`."""
+"""Ranges of a hyperparameter search, by the path of a setting in a config, such as `train.batch`.
+
+A numeric range has `low`, `high` and optionally `log`; any other range has `choices`, the simplest
+first. Settings that share a value have their last names joined by `|`:
+`network.early.attention.model|key`.
+"""
 
 SHARED: dict[str, Any] = {
     "batch": 30,  # conversations
     "max_epochs": 1000,  # caps every stage
-    "select": "calibrated",  # what selects the epoch: loss, calibrated, accuracy, recall or last
-    "smoothing": 0.0,  # weight of the past in the running mean of what selects
-    "labels": "label",  # what classes are learnt from: label, or votes
-    "loss": "",  # of numbers: l1, mse or ccc; empty: l1
+    "select": "calibrated",  # criterion of the best epoch: loss, calibrated, accuracy, recall, last
+    "smoothing": 0.0,  # weight of past epochs in the running mean of this criterion
+    "labels": "label",  # targets of classes: label or votes
+    "loss": "",  # loss of numbers: l1, mse or ccc; empty: l1
     "class_weights": False,
     "label_smoothing": 0.0,
-    "average": 0.0,  # decay of the average of the parameters that is evaluated; 0: no average
+    "average": 0.0,  # decay of the moving average of parameters that is evaluated; 0: no average
     "refit": False,  # whether to retrain on training and validation together
 }
-"""Settings of training that every system has, with their default values."""
+"""Training settings of every system, with their default values."""
 
 TRAINING: Ranges = {
     "train.label_smoothing": {"low": 0.0, "high": 0.2},
     "train.class_weights": {"choices": (False, True)},
     "train.average": {"choices": (0.0, 0.9, 0.98, 0.995)},
 }
-"""Ranges of these settings."""
+"""Search ranges of some of these settings."""
 
 Check = Callable[[str, Any], None]
-"""Raises an InputError, at a place, unless a value is right; `Annotated` types hold them."""
+"""A check in an `Annotated` type; raises an InputError at a place if a value is invalid."""
 
 _NOT_SETTINGS = ("modalities", "outputs", "parent", "name")
 _LARGEST = 2**31 - 1
 
 
 def check_rate(place: str, rate: Any, below_one: bool = False) -> None:
-    """Raises an InputError unless a value is a rate of dropout, from 0 to 1."""
+    """Raises an InputError unless a value is a dropout rate, from 0 to 1."""
     is_number = isinstance(rate, int | float)
     if not is_number or not 0 <= rate <= 1 or (below_one and rate == 1):
         raise InputError(place, str(rate), f"a rate from 0 to {'below ' * below_one}1")
@@ -85,19 +91,19 @@ Sizes = Annotated[tuple[int, ...], check_sizes]
 """The type of a setting that lists numbers of units, one for each layer."""
 
 Rate = Annotated[float, check_rate]
-"""The type of a setting that is a rate of dropout."""
+"""The type of a setting that is a dropout rate."""
 
 RateBelowOne = Annotated[float, functools.partial(check_rate, below_one=True)]
-"""The type of a setting that is a rate of dropout, not 1."""
+"""The type of a setting that is a dropout rate below 1."""
 
 
 def around(value: float, below: float, above: float) -> dict[str, Any]:
-    """Returns a range about a value, searched by its logarithm; integers if the value is one.
+    """Returns a logarithmic range around a value; its limits are integers if the value is.
 
     Args:
         value: the default.
-        below: the factor of the lowest value.
-        above: the factor of the highest value.
+        below: ratio of the lowest value to the default.
+        above: ratio of the highest value to the default.
     """
     low, high = value * below, value * above
     if isinstance(value, int):
@@ -106,12 +112,13 @@ def around(value: float, below: float, above: float) -> dict[str, Any]:
 
 
 def one_stage(batch: int, falls_after: int | None = None, **settings: Any) -> dict[str, Any]:
-    """Returns a recipe for a system that is trained in one stage, by Adam at a rate of 1e-3.
+    """Returns a recipe with one stage, trained by Adam at a learning rate of 1e-3.
 
     Args:
         batch: conversations in a batch.
-        falls_after: epochs without a lower validation loss after which the rate falls to a tenth.
-        settings: of the stage, in place of or in addition to these.
+        falls_after: epochs without a lower validation loss before the learning rate is divided by
+            10; None keeps it constant.
+        settings: settings of the stage that override or extend these.
     """
     stage = {
         "rules": ((".*", True),),
@@ -125,16 +132,16 @@ def one_stage(batch: int, falls_after: int | None = None, **settings: Any) -> di
 
 
 class Configurable:
-    """A dataclass of `modalities` and `outputs` whose other fields are settings, by their types."""
+    """A dataclass with `modalities` and `outputs` whose other fields are typed settings."""
 
     modalities: tuple[str, ...]
     outputs: int
 
     reads: ClassVar[frozenset[str]] = frozenset()
-    """What it needs beyond one vector per cell: `SEVERAL`, `SUBWORD` or `FRAMES`."""
+    """Its needs beyond one vector per cell: `SEVERAL`, `SUBWORD` or `FRAMES`."""
 
     ranges: ClassVar[Ranges] = {}
-    """Ranges of its own settings, in addition to those that `search_space` has by default."""
+    """Search ranges of its own settings, in addition to the defaults of `search_space`."""
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:
@@ -147,11 +154,11 @@ class Configurable:
     def from_settings(
         cls, settings: Mapping[str, Any], modalities: Sequence[str], outputs: int
     ) -> Self:
-        """Makes a system; settings that are left out have their defaults.
+        """Builds a system; omitted settings have their defaults.
 
         Raises:
-            InputError: an unknown setting, a value of another type or out of range, none for some
-                modality, or too few modalities.
+            InputError: a setting is unknown, has the wrong type, is out of range or lacks a value
+                for a modality; or there are too few modalities.
         """
         if SEVERAL in cls.reads and len(modalities) < 2:
             found = f"{', '.join(modalities)} alone"
@@ -172,10 +179,10 @@ class Configurable:
 
 
 def find_pivot(pivot: str, modalities: Sequence[str]) -> str:
-    """Returns the modality that a setting names; if it is empty, `text` or else the first one.
+    """Returns the modality that a setting names; if empty, `text`, or the first if there is none.
 
     Raises:
-        InputError: there is no such modality.
+        InputError: the modality is unknown.
     """
     if pivot and pivot not in modalities:
         raise InputError("network.pivot", f"no modality {pivot!r:.40}", nearest(pivot, modalities))
@@ -183,10 +190,10 @@ def find_pivot(pivot: str, modalities: Sequence[str]) -> str:
 
 
 def of_modality(place: str, values: Mapping[str, Any], modality: str) -> Any:
-    """Returns the value of a modality by its name, or else that of `default`.
+    """Returns the value of a modality, or of `default` if the modality has none.
 
     Raises:
-        InputError: there is neither.
+        InputError: neither has a value.
     """
     if not {modality, "default"} & set(values):
         raise InputError(place, f"none for {modality!r:.40}", "one by its name, or `default`")
@@ -201,7 +208,7 @@ def _default(field: Any) -> Any:
 
 
 def _convert(place: str, value: Any, wanted: Any) -> Any:
-    """Returns a value as the wanted type, or raises an InputError."""
+    """Converts a value to the wanted type, or raises an InputError."""
     origin, parts = typing.get_origin(wanted), typing.get_args(wanted)
     if origin is Annotated:
         value = _convert(place, value, parts[0])
@@ -213,7 +220,7 @@ def _convert(place: str, value: Any, wanted: Any) -> Any:
             raise InputError(place, f"a {type(value).__name__}", "several values, (x, y)")
         return tuple(_convert(place, item, parts[0]) for item in value)
     if origin is Mapping:
-        if not hasattr(value, "items"):  # a ConfigDict is no Mapping
+        if not hasattr(value, "items"):  # a ConfigDict is not a Mapping
             raise InputError(place, f"a {type(value).__name__}", "values by name")
         return {name: _convert(f"{place}.{name}", x, parts[1]) for name, x in value.items()}
     if wanted is float and type(value) is int:

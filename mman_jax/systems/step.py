@@ -1,4 +1,4 @@
-"""The step of a network: logits of every cell, and the state after the last one."""
+"""Forward pass of a network: logits of every cell, and the state after the last cell."""
 
 import functools
 from collections.abc import Mapping
@@ -13,12 +13,12 @@ from mman_jax.types import Array, Inputs
 
 
 class Step(NamedTuple):
-    """Predictions for the cells of rows, of one seed, or with leading axis S.
+    """Predictions for rows of cells, of one seed or, with a leading axis S, of several.
 
     Attributes:
         logits: [B, U, C] float32, of the system's head.
         state: after the last cell.
-        weights: [B, U, M (query), M (key)] float32, the attention; None: not asked for.
+        weights: [B, U, M (query), M (key)] float32, the attention; None if it was not requested.
     """
 
     logits: Array
@@ -35,7 +35,7 @@ def step(
         system: a `System`.
         params: of one seed.
         inputs: rows of cells.
-        state: before the first cell; None: conversations begin.
+        state: before the first cell; None at the start of conversations.
         attention: whether to return attention weights.
     """
     variables = {"params": params}
@@ -51,15 +51,15 @@ def step(
 def step_seeds(
     system: nn.Module, params: Any, inputs: Inputs, states: Any = None, attention: bool = False
 ) -> Step:
-    """Predicts every cell with each of S seeds, see `step`; pure.
+    """Predicts every cell with each of S seeds (see `step`); pure.
 
-    The seeds follow one another: their matrix products then are plain ones, which CPUs are good at.
+    The seeds run one after another, since CPUs are faster at plain than at batched matrix products.
 
     Args:
         system: a `System`.
         params: leading axis S.
         inputs: rows of cells.
-        states: leading axis S; None: conversations begin, and their states are not returned.
+        states: leading axis S; None at the start of conversations: no states are returned either.
         attention: whether to return attention weights.
     """
 

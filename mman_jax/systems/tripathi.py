@@ -1,13 +1,14 @@
-"""The concatenating network (Tripathi and Beigi 2018), the paper's [12]. It knows no context.
+"""The concatenating network (Tripathi and Beigi 2018), the paper's [12], without context.
 
-Each modality ends in a linear layer; these are concatenated, and dense layers answer. Over frames a
-modality has a branch of theirs: of words two LSTMs, of speech an LSTM under an attention decoder,
-of faces (theirs are of motion capture) convolutions over an utterance cut into equal parts. Over
-utterances a branch reads the utterance's vector.
+The branch of each modality ends in a linear layer; dense layers predict the labels from the
+concatenated outputs. If cells are frames, the branches are those of the authors: two LSTMs for
+words, an LSTM and an attention decoder for speech, and for faces (motion capture in their data)
+convolutions over an utterance divided into equal parts. If cells are utterances, a branch reads the
+vector of the utterance.
 
-The branches differ from their code in four ways: words come as vectors, theirs are embedded by
-vectors that are trained; the LSTMs have two biases (the same functions), and no dropout inside
-their recurrence; what is missing or padding is masked.
+The branches differ from the authors' code in four ways: words are given as vectors, whereas the
+authors train an embedding; the LSTMs have two biases (the same functions); their recurrence has no
+dropout; and missing frames and padding are masked.
 """
 
 from collections.abc import Mapping
@@ -39,20 +40,23 @@ _KINDS = ("recurrent", "attended", "convolved")
 
 
 class Tripathi(System):
-    """Parameters lie under `linear_<modality>`, over frames `branch_<modality>`; `dense`, `answer`.
+    """A branch per modality, concatenated, and dense layers.
+
+    Parameters lie under `linear_<modality>` (over frames `branch_<modality>`), `dense` and
+    `answer`.
 
     Attributes:
-        units: of each modality's layer and of the dense layer.
-        dropout: rate after each of them; over frames inside the branches.
-        cells: what a cell is, `utterances`, `words` or `frames`.
-        branches: over frames of each modality, by its name or `default`, its branch: `recurrent`,
-            `attended` or `convolved`.
-        words: frames of an utterance that a recurrent branch reads, the last ones.
-        frames: that an attended branch reads, the first ones.
-        parts: into which an utterance's frames are averaged for a convolved branch.
+        units: units of each modality's linear layer and of the dense layer.
+        dropout: rate after each of these layers; over frames, inside the branches.
+        cells: kind of cells, `utterances`, `words` or `frames`.
+        branches: kind of branch over frames, by modality or `default`: `recurrent`, `attended` or
+            `convolved`.
+        words: number of frames of an utterance that a recurrent branch reads, the last ones.
+        frames: number of frames that an attended branch reads, the first ones.
+        parts: number of parts over which an utterance's frames are averaged for a convolved branch.
         recurrent: H of the LSTMs of a recurrent branch.
-        attended: H of the LSTM and the decoder of an attended one.
-        channels: of each convolution of a convolved one.
+        attended: H of the LSTM and the decoder of an attended branch.
+        channels: channels of each convolution of a convolved branch.
     """
 
     paper = Citation(
@@ -98,7 +102,7 @@ class Tripathi(System):
         return super().example(dims, frames or self.cells == "frames")
 
     def setup(self) -> None:
-        """Makes the layers."""
+        """Creates the layers."""
         if self.cells == "frames":
             self.branch = {m: self._branch(m) for m in self.modalities}
         else:
@@ -146,11 +150,11 @@ class Tripathi(System):
 
 
 class _Recurrent(nn.Module):
-    """Two LSTMs, the state after the last frame, a linear layer: theirs of words.
+    """The authors' branch for words: two LSTMs, and a linear layer on the last state.
 
     Attributes:
-        hidden: H of both.
-        units: of the linear layer.
+        hidden: H of both LSTMs.
+        units: units of the linear layer.
         dropout: rate after each LSTM.
     """
 
@@ -169,12 +173,12 @@ class _Recurrent(nn.Module):
 
 
 class _Attended(nn.Module):
-    """An LSTM, the attention decoder over its states, and a linear layer on all steps: of speech.
+    """The branch for speech: an LSTM, an attention decoder, and a linear layer on all steps.
 
     Attributes:
-        frames: F of the linear layer; the first so many are read.
+        frames: F, the number of frames that are read, the first ones.
         hidden: H of the LSTM and of the decoder.
-        units: of the linear layer.
+        units: units of the linear layer.
         dropout: rate after the LSTM and after the decoder.
     """
 
@@ -198,12 +202,14 @@ class _Attended(nn.Module):
 
 
 class _Convolved(nn.Module):
-    """Convolutions over frames and features, 3 x 3 at a stride of 2, and a linear layer: of faces.
+    """The branch for faces: convolutions over frames and features, and a linear layer.
+
+    The convolutions are 3 x 3, with a stride of 2.
 
     Attributes:
-        parts: F of the linear layer.
-        channels: of each convolution.
-        units: of the linear layer.
+        parts: F, the number of frames that are read.
+        channels: channels of each convolution.
+        units: units of the linear layer.
         dropout: rate after each convolution.
     """
 
@@ -231,23 +237,23 @@ class _AttentionDecoder(nn.Module):
     With frames x_i, state s, output y (0 before the first step) and context c, each step is
 
         e_i = v . tanh(s W + x_i U + b),  c = sum of softmax(e)_i x_i,
-        r, z = sigmoid(y W + s U + c C + b), each its own,
+        r, z = sigmoid(y W + s U + c C + b), with separate parameters,
         y' = softmax(y W + s U + c C + b),
         s' = (1 - z) s + z tanh(y W + (r s) U + c C + b),
 
-    and the state before the first is tanh(x_0 W). Parameters: `score` [H], `asked`, `heard`,
-    `begin`; and a kernel of each of the four, in the order r, z, candidate, output, side by side:
-    `output` [H, 4H] of y, `state` [H, 4H] of s, `context` [D, 4H] of c, and `bias` [4H].
+    and the state before the first step is tanh(x_0 W). Parameters: `score` [H], `asked`, `heard`,
+    `begin`; and the kernels of r, z, candidate and output, concatenated in this order: `output`
+    [H, 4H] of y, `state` [H, 4H] of s, `context` [D, 4H] of c, and `bias` [4H].
 
     Attributes:
-        units: H, of the state and of an output.
+        units: H, units of the state and of an output.
     """
 
     units: int
 
     @nn.compact
     def __call__(self, frames: Array, present: Array) -> Array:
-        """Computes the outputs of all steps; missing frames have no weight.
+        """Computes the outputs of all steps; missing frames have zero weight.
 
         Args:
             frames: [B, F, D] float32, the present ones first.
@@ -289,7 +295,7 @@ class _AttentionDecoder(nn.Module):
 
 
 def _fitted(frames: Array, present: Array, count: int) -> tuple[Array, Array]:
-    """Returns the first `count` of frames [B, U, F, D] and of `present` [B, U, F], padded."""
+    """Crops or pads frames [B, U, F, D] and `present` [B, U, F] to `count` frames."""
     frames, present = frames[:, :, :count], present[:, :, :count]
     more = (0, count - present.shape[2])
     padded = jnp.pad(frames, ((0, 0), (0, 0), more, (0, 0)))

@@ -1,6 +1,6 @@
 """Checkpoints of training: arrays and a card on disk, written by Orbax and checked by digests.
 
-Orbax is imported when it is needed: by then the first epoch of a training has ended.
+Orbax is imported on first use, after the first epoch of a training.
 """
 
 import contextlib
@@ -50,7 +50,7 @@ def save(directory: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str, 
     """Writes the next checkpoint, completely or not at all, and removes all but the newest two.
 
     Args:
-        directory: of all checkpoints of one run.
+        directory: folder of a run's checkpoints.
         arrays: nested dicts of arrays.
         card: a mapping that JSON can represent.
 
@@ -106,7 +106,7 @@ def restore(directory: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]] | 
             except InputError as error:
                 damage = damage or (path, str(error))
             except Exception as error:
-                # Bytes that are not a checkpoint can fail in any way; that is no bug here.
+                # Reading invalid bytes may raise any exception.
                 damage = damage or (path, f"{type(error).__name__}: {error!s:.200}")
     if damage is None:
         return None
@@ -115,7 +115,7 @@ def restore(directory: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]] | 
 
 
 def pack(snapshot: Snapshot) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Converts a snapshot to arrays and a card; every process must call it, and gets all of it."""
+    """Converts a snapshot to arrays and a card; every process must call it, and gets all arrays."""
     finished = {name: pack_outcome(outcome) for name, outcome in snapshot.finished.items()}
     arrays = {"state": _numbered(snapshot.state), "history": _numbered(snapshot.history)}
     card = {"format": _FORMAT, "stage": snapshot.stage, "finished": list(finished)}
@@ -128,7 +128,7 @@ def pack_outcome(outcome: Outcome) -> dict[str, np.ndarray]:
 
 
 def unpack_outcome(arrays: Mapping[str, Any]) -> Outcome:
-    """Restores the outcome that `pack_outcome` was given."""
+    """Restores the outcome of a stage from the arrays of `pack_outcome`."""
     leaves = dict(zip((*Outcome._fields[:-1], *Record._fields), _ordered(arrays), strict=True))
     history = Record(**{name: leaves.pop(name) for name in Record._fields})
     return Outcome(**leaves, history=history)
@@ -141,14 +141,14 @@ def unpack(
     template: Callable[[str, int], State],
     place: object = "checkpoint",
 ) -> Snapshot:
-    """Restores the snapshot that `pack` was given.
+    """Restores a snapshot from the results of `pack`.
 
     Args:
-        arrays: of a checkpoint.
-        card: of the same.
+        arrays: arrays of a checkpoint.
+        card: card of the checkpoint.
         stages: names of the stages of the trainer that resumes.
-        template: gives the shapes of a stage's state for a number of seeds (`Trainer.template`).
-        place: where the checkpoint is, for messages.
+        template: returns the shapes of a stage's state for a number of seeds (`Trainer.template`).
+        place: place of the checkpoint, for messages.
 
     Raises:
         InputError: if another version of the package or another network wrote it.
@@ -175,10 +175,10 @@ def unpack_finished(
     """Restores the outcome of a finished stage from a checkpoint.
 
     Args:
-        arrays: of a checkpoint.
-        card: of the checkpoint.
-        stage: its name.
-        place: of the checkpoint, for messages.
+        arrays: arrays of a checkpoint.
+        card: card of the checkpoint.
+        stage: name of the stage.
+        place: place of the checkpoint, for messages.
 
     Raises:
         InputError: if another version of the package wrote it, or the stage is not finished.
@@ -207,8 +207,8 @@ def verify(folder: pathlib.Path) -> None:
     """Reads every file of a folder and compares it with its digest.
 
     Raises:
-        InputError: if there are no digests (the folder is unfinished), or at the first file that is
-            missing, added or changed.
+        InputError: if there are no digests (the folder is unfinished), or if a file is missing,
+            added or changed.
     """
     path = folder / DIGESTS
     try:
@@ -230,12 +230,12 @@ def verify(folder: pathlib.Path) -> None:
 
 
 def refusal(error: BaseException) -> str:
-    """Finds the system's message for a disk that refused to write; empty for other errors.
+    """Finds the operating system's message of a failed write; empty for other errors.
 
     TensorStore, which writes for Orbax, raises a ValueError whose text contains that message.
 
     Args:
-        error: the exception; its causes and the parts of a group are examined as well.
+        error: the exception; its causes and the members of a group are also examined.
     """
     pending, seen = [error], set()
     while pending:
@@ -256,7 +256,7 @@ def refusal(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def silence_threads() -> Iterator[None]:
-    """Keeps Orbax's threads from printing tracebacks: their errors are raised as well."""
+    """Keeps Orbax's threads from printing tracebacks of errors that are also raised."""
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]
     hooks = sys.unraisablehook, threading.excepthook
@@ -268,7 +268,7 @@ def silence_threads() -> Iterator[None]:
         logger.setLevel(logging.CRITICAL + 1)
     try:
         yield
-        # After a failure the hook stays: more writes may still be under way.
+        # After a failure the hook stays, since other writes may be in progress.
         sys.unraisablehook = hooks[0]
         logging.getLogger("asyncio").removeFilter(_is_not_of_disk)
     finally:
@@ -284,7 +284,7 @@ def _check_format(card: Mapping[str, Any], place: object) -> None:
 
 
 def _check_leaves(leaves: list[Any], template: Any, place: object) -> None:
-    """Raises if the shapes differ from the trainer's, and names the first that does."""
+    """Raises an InputError that names the first array whose shape differs from the trainer's."""
     wanted = jax.tree_util.tree_leaves_with_path(template)
     if len(leaves) != len(wanted):
         found = f"{len(leaves)} arrays, of another network"
@@ -317,7 +317,7 @@ def _digests(folder: pathlib.Path) -> dict[str, str]:
 
 
 def _is_not_of_disk(record: logging.LogRecord) -> bool:
-    """Filters asyncio's records of refused writes that Orbax did not await."""
+    """Filters out asyncio's records of failed writes that Orbax did not await."""
     error = record.exc_info[1] if record.exc_info else None
     return not (isinstance(error, Exception) and refusal(error))
 
@@ -361,7 +361,7 @@ def _read(step: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
     alone = _alone()
     handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
     with ocp.Checkpointer(handler, multiprocessing_options=alone) as reader:
-        # The handler's metadata: the checkpointer's warns of a file that an item never has.
+        # The checkpointer's metadata would warn of a file that items never have.
         metadata = handler.metadata(step.absolute() / "arrays")
         _check_size(step, getattr(metadata, "item_metadata", metadata))
         arrays = reader.restore(step.absolute() / "arrays", args=ocp.args.StandardRestore())
@@ -391,7 +391,7 @@ def _steps(directory: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
 def _alone() -> Any:  # orbax.checkpoint.options.MultiprocessingOptions
     import orbax.checkpoint as ocp
 
-    # Arrays were gathered: one process saves or reads without waiting for others.
+    # Arrays have been gathered, so that one process saves or reads without waiting for others.
     me = jax.process_index()
     return ocp.options.MultiprocessingOptions(
         primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"process_{me}"

@@ -1,4 +1,4 @@
-"""Feeds of the devices: all rows resident, or batches streamed when they are needed."""
+"""Data feeds of the devices: all rows resident, or batches streamed on demand."""
 
 import concurrent.futures
 import contextlib
@@ -33,10 +33,10 @@ class Resident:
     """Keeps all rows on the devices; an epoch is one compiled call."""
 
     def __init__(self, rows: Mapping[str, Batch], mesh: Mesh, way: str = "jit"):
-        """Places the rows.
+        """Places the rows on the devices.
 
         Args:
-            rows: of `train`, `valid` and `test`, each with one empty row at its end.
+            rows: rows of `train`, `valid` and `test`, each with one empty row at the end.
             mesh: devices as [seed shards, row shards].
             way: `jit` or `pmap`.
         """
@@ -83,9 +83,10 @@ class Resident:
             done.result()
 
     def predictions(self, stage: StageTraining, holdout_only: bool = False) -> Predictions:
-        """Returns a function from parameters and each seed's features by part to predictions.
+        """Returns a function that maps parameters and each seed's features by part to predictions.
 
-        These are [S, R + 1, U, C] by part (`train` and `holdout`, or `holdout` only) and head.
+        Predictions are [S, R + 1, U, C] by part (`train` and `holdout`, or `holdout` only) and by
+        head.
         """
         compiled = programs.predictions(stage, self.mesh)
 
@@ -117,10 +118,10 @@ class Streamed:
     """
 
     def __init__(self, rows: Mapping[str, Batch], mesh: Mesh):
-        """Reads nothing yet.
+        """Stores the arguments; reads nothing yet.
 
         Args:
-            rows: of `train`, `valid` and `test`, each with one empty row at its end.
+            rows: rows of `train`, `valid` and `test`, each with one empty row at the end.
             mesh: devices as [seed shards, row shards].
         """
         self.mesh, self.rows = mesh, rows
@@ -137,7 +138,7 @@ class Streamed:
         """Returns a function like that of `Resident.epochs`; a step is one compiled call.
 
         Raises:
-            ValueError: for more than one epoch; and when called, for features that differ by seed.
+            ValueError: `count` is not 1; the function raises it if features differ by seed.
         """
         if count != 1:
             raise ValueError(f"{count} epochs in a call; rows are streamed for one")
@@ -166,7 +167,7 @@ class Streamed:
     def compiling(
         self, stage: StageTraining, state: State, labels: Labels
     ) -> contextlib.AbstractContextManager:
-        """Returns a context that does nothing: steps are compiled when they are first taken."""
+        """Returns a context that does nothing, since steps are compiled when first called."""
         return contextlib.nullcontext()
 
     def train(self, stage: StageTraining) -> Callable[[State, Labels], tuple[State, Array]]:
@@ -197,7 +198,7 @@ class Streamed:
         """Returns a function like that of `Resident.predictions`, gathered from batches.
 
         Raises:
-            ValueError: when called, for features that differ by seed.
+            ValueError: the function raises it if features differ by seed.
         """
         outputs = programs.outputs(stage, self.mesh)
 
@@ -208,7 +209,7 @@ class Streamed:
                 rows = self.rows[part]
                 batches = self._batches(part, stage, labels, np.arange)
                 parts = [processes.gather(outputs(params, {}, batch)) for batch in batches]
-                # A batch may end in rows that only make it divisible by the devices.
+                # A batch may end in padding rows that make it divisible by the devices.
                 count, size = len(rows.mask) - 1, stage.batch_rows
                 gathered[part] = {
                     name: np.concatenate([x[name][:, :size] for x in parts], axis=1)[:, :count]
@@ -248,7 +249,7 @@ class Streamed:
             )
 
     def _length(self, part: str) -> int:
-        # Validation and test share one shape: one compiled function scores both.
+        # Validation and test share one shape, so that one compiled function scores both.
         parts = ("train",) if part == "train" else ("valid", "test")
         return max(self.rows[name].mask.shape[1] for name in parts)
 
@@ -259,7 +260,7 @@ class Streamed:
         return self._sharded((len(rows), length, *source.shape[2:]), read)
 
     def _sharded(self, shape, read) -> Array:
-        # Asks only for what lies on this process's own devices.
+        # Reads only the rows of this process's devices.
         sharding = NamedSharding(self.mesh, PartitionSpec(ROWS))
         return jax.make_array_from_callback(shape, sharding, read)
 
@@ -267,16 +268,16 @@ class Streamed:
 def make_feed(
     rows: Mapping[str, Batch], mesh: Mesh, way: str, stream: bool | None
 ) -> Resident | Streamed:
-    """Returns the feed of some rows.
+    """Returns a feed of the rows.
 
     Args:
-        rows: of `train`, `valid` and `test`, each with one empty row at its end.
+        rows: rows of `train`, `valid` and `test`, each with one empty row at the end.
         mesh: devices as [seed shards, row shards].
         way: `jit` or `pmap`.
-        stream: whether batches are streamed; None: if the rows would take over half of a device.
+        stream: whether batches are streamed; None: if the rows exceed half of a device's memory.
 
     Raises:
-        InputError: rows are to be streamed by `pmap`.
+        InputError: rows would be streamed with `pmap`.
     """
     if stream is None:
         features = [x for part in rows.values() for x in part.features.values()]

@@ -1,4 +1,4 @@
-"""Learners: `Trainer` for networks, and `Fitting` for systems that learn in one call."""
+"""Learners: `Trainer` for networks, and `Fitting` for systems that are fitted in one call."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
@@ -43,11 +43,11 @@ class Fitting:
     parameters = 0
 
     def __init__(self, system: Estimator, rows: Mapping[str, Batch]):
-        """Reads nothing yet.
+        """Stores the arguments; reads nothing yet.
 
         Args:
             system: the estimator.
-            rows: of `train`, `valid` and `test`, each with one empty row at its end.
+            rows: rows of `train`, `valid` and `test`, each with one empty row at the end.
         """
         self.system = system
         self.objective: Objective = CrossEntropy(system.outputs)
@@ -73,7 +73,7 @@ class Fitting:
         return 1
 
     def check(self) -> None:
-        """Does nothing: an estimator checks its settings when it is made."""
+        """Does nothing: an estimator checks its settings when it is constructed."""
 
     def run(
         self,
@@ -151,7 +151,7 @@ def make_learner(
     task: Task | None = None,
     until: str | None = None,
 ) -> Learner:
-    """Returns what trains a system; the arguments are those of `Trainer`."""
+    """Returns the learner of a system; the arguments are those of `Trainer`."""
     if system.learns_by == Estimator.learns_by:
         return Fitting(cast(Estimator, system), rows)
     network = cast(System, system)

@@ -24,21 +24,23 @@ _BY_SEED, _EVERYWHERE = PartitionSpec(SEEDS), PartitionSpec()
 def make_mesh(seeds: int, parallel: str = "jit", seed_shards: int = 0, row_shards: int = 0) -> Mesh:
     """Arranges devices as [seed shards, row shards]: seeds first, since they never communicate.
 
-    Several devices give the same numbers as one, except that with row shards dropout drops other
-    units.
+    Results do not depend on the number of devices, except that with row shards dropout drops
+    different units.
 
     Args:
         seeds: S.
-        parallel: `jit`, or `pmap`, which spreads rows only.
-        seed_shards: devices over which seeds are spread; 0: as many as divide both.
-        row_shards: devices over which each batch's rows are spread; 0: all remaining ones.
+        parallel: `jit`, or `pmap`, which spreads only rows.
+        seed_shards: number of devices over which seeds are spread; 0: the greatest common divisor
+            of seeds and devices.
+        row_shards: number of devices over which each batch's rows are spread; 0: all remaining
+            devices.
 
     Raises:
         InputError: `parallel` is unknown, there are too few devices, or a process has none of them.
     """
     if parallel not in PARALLEL:
         raise InputError("parallel", repr(parallel), nearest(parallel, PARALLEL))
-    devices = jax.devices()  # of all processes, one process's after another's
+    devices = jax.devices()  # of all processes, ordered by process
     if min(seed_shards, row_shards) < 0:
         raise InputError("mesh", f"{seed_shards} x {row_shards} devices", "0 or more")
     if max(seed_shards, 1) * max(row_shards, 1) > len(devices):
@@ -69,8 +71,8 @@ _QUICKLY = contextvars.ContextVar("quickly", default=False)
 def compiling(quickly: bool) -> Iterator[None]:
     """Sets whether programs are compiled quickly while the context is active.
 
-    On CPUs, compiling then takes a fifth of the time, and running about twice as long; elsewhere
-    nothing changes.
+    On CPUs, quick compilation takes a fifth of the time, and programs run about twice as long; on
+    other platforms it has no effect.
     """
     token = _QUICKLY.set(quickly)
     try:
@@ -88,7 +90,7 @@ def use_cache(folder: str) -> str:
     """Caches compiled programs in a folder, for this process and later ones.
 
     Args:
-        folder: path, in which `~` is the user's home; empty: programs are not cached.
+        folder: path, which may start with `~`; if empty, programs are not cached.
 
     Returns:
         The expanded path.
@@ -102,23 +104,23 @@ def use_cache(folder: str) -> str:
 
 
 def compiler_options(platform: str, once: bool = False) -> dict[str, Any]:
-    """Returns options of the compiler, for fast programs or for quick compilation.
+    """Returns compiler options, for fast programs or for quick compilation.
 
     Args:
-        platform: of the devices.
-        once: whether the program runs once, so that compiling it well would take longer than
-            running it; otherwise `compiling` decides.
+        platform: platform of the devices.
+        once: whether the program runs only once, so that optimising it takes longer than running
+            it; otherwise `compiling` decides.
     """
     return _options(platform, once or _QUICKLY.get())
 
 
 @functools.cache
 def _options(platform: str, quickly: bool) -> dict[str, Any]:
-    """Returns the options that the installed compiler knows; they differ between versions."""
+    """Returns the options that the installed compiler version supports."""
     if platform != "cpu":
         return {}
-    # The CPU's default library for products takes about twice as long on the few rows of a scan
-    # step as the plain one; naming only another kind of operation leaves products out of it.
+    # For the few rows of a scan step, the CPU's default library for matrix products takes about
+    # twice as long as the plain implementation. Restricting the library to reductions avoids it.
     options = {
         "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE",
         "xla_cpu_prefer_vector_width": 512,
@@ -144,8 +146,8 @@ def _knows(name: str, value: Any) -> bool:
 def over_seeds(function: Callable, platform: str) -> Callable:
     """Maps `function(state, per_seed, shared)` over the leading axis of `state` and `per_seed`.
 
-    On an accelerator, seeds run in parallel. On CPUs they run one after the other: one seed keeps
-    the cores busy, and its numbers are then the same among ten seeds as alone.
+    On accelerators, seeds run in parallel. On CPUs they run one after another: one seed keeps the
+    cores busy, and its results do not depend on the number of seeds.
     """
 
     def mapped(state, per_seed, shared):
@@ -156,7 +158,7 @@ def over_seeds(function: Callable, platform: str) -> Callable:
             return jax.tree.map(lambda x: x[None], function(state, per_seed, shared))
         return jax.lax.map(lambda x: function(*x, shared), (state, per_seed))
 
-    # Lists of compiled programs then show the function's name.
+    # Shows the function's name in lists of compiled programs.
     inner = function.func if isinstance(function, functools.partial) else function
     mapped.__name__ = mapped.__qualname__ = inner.__name__.strip("<>")
     return mapped
@@ -173,8 +175,8 @@ def distribute(
     """Compiles `function(state, per_seed, shared)` of one seed for all seeds on the mesh.
 
     Args:
-        function: pure; sums over the axis `rows` if the mesh has more than one row shard.
-        mesh: what `make_mesh` returned.
+        function: a pure function that sums over the axis `rows` if the mesh has several row shards.
+        mesh: the result of `make_mesh`.
         parallel: `jit` or `pmap`.
         donate: whether the state may be overwritten.
         shared: layout of the arrays that all seeds share, with `jit`; replicated by default.
@@ -184,7 +186,7 @@ def distribute(
     mapped = over_seeds(function, platform)
     if parallel == "pmap":
         devices = list(mesh.devices.flat)
-        # pmap needs an argument to spread: the numbers of the shards.
+        # pmap needs an argument to spread: the indices of the shards.
         numbered = jax.pmap(
             lambda _, *arguments: mapped(*arguments),
             ROWS,
@@ -208,18 +210,18 @@ def distribute(
 
 
 def place(tree: Any, mesh: Mesh, by_seed: bool) -> Any:
-    """Puts arrays on the mesh: a leading seed axis spread, everything else replicated.
+    """Puts arrays on the mesh, spread along a leading seed axis or replicated.
 
     Args:
         tree: arrays, complete on every process, or already on the mesh.
-        mesh: what `make_mesh` returned.
-        by_seed: whether the arrays lead with a seed axis [S, ...].
+        mesh: the result of `make_mesh`.
+        by_seed: whether the arrays have a leading seed axis [S, ...].
     """
     sharding = layout(mesh, by_seed)
 
     def put(x):
         if mesh.is_multi_process and not isinstance(x, jax.Array):
-            # device_put would send the array to all processes, to compare it.
+            # device_put would send the array to all processes for comparison.
             return jax.make_array_from_callback(np.shape(x), sharding, np.asarray(x).__getitem__)
         return jax.device_put(x, sharding)
 
@@ -234,5 +236,5 @@ def fits(size: int, mesh: Mesh) -> bool:
 
 
 def layout(mesh: Mesh, by_seed: bool) -> NamedSharding:
-    """Returns the layout of arrays on the mesh: a leading seed axis spread, or replicated."""
+    """Returns the layout of arrays on the mesh, spread along a leading seed axis or replicated."""
     return NamedSharding(mesh, _BY_SEED if by_seed else _EVERYWHERE)

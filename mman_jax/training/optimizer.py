@@ -1,7 +1,7 @@
 """Optimisation: the optimizer of each group of parameters, freezing, averaging, learning rates.
 
-A group is a top-level part of a network (a tower, the fusion). Each is trained by its own
-optimizer; rules from a config decide which parameters are frozen, carried out by optax masks.
+A group is a top-level part of a network (a tower, the fusion), trained by a separate optimizer.
+Rules from a config determine which parameters are frozen, by optax masks.
 """
 
 import functools
@@ -40,11 +40,11 @@ def optimizer(settings: Mapping[str, Any], group: str) -> optax.GradientTransfor
     """Builds the optimizer of a group: clipping by its norm, then the update at its learning rate.
 
     Args:
-        settings: of a stage, see `Trainer`.
+        settings: settings of a stage, see `Trainer`.
         group: top-level name of the parameters.
 
     Raises:
-        InputError: an unknown optimizer, or a setting that it does not have.
+        InputError: the optimizer is unknown, or a setting does not apply to it.
     """
     rates, name = settings["learning_rate"], settings.get("optimizer", "adamw")
     if name not in _OPTIMIZERS:
@@ -72,12 +72,12 @@ def labels(params: Mapping[str, Any], rules: Rules) -> Any:
     """Labels each parameter with the group that trains it, or with `FROZEN`.
 
     Args:
-        params: the network's parameters, a group (a tower, the fusion) a top-level key.
+        params: the network's parameters; each top-level key is a group (a tower, the fusion).
         rules: (pattern, trains) pairs; the first pattern that matches a parameter's full path
             (`text/clstm/lstm_0/bias_input`) decides.
 
     Returns:
-        A tree like `params` of group names and `FROZEN`.
+        A tree with the structure of `params`, of group names and `FROZEN`.
 
     Raises:
         InputError: if no rule covers a parameter.
@@ -103,15 +103,15 @@ def freeze(
 ) -> optax.GradientTransformation:
     """Applies a separate transformation to each group, and none to frozen parameters.
 
-    Towers are trained separately, so one tower's gradient norm never clips another's step. Frozen
-    parameters take no part in clipping, decay or moments.
+    Towers are trained separately, so that the gradient norm of one never clips the step of another.
+    Frozen parameters take no part in clipping, decay or moments.
 
     Args:
         transform: returns the transformation of a group, given its name.
         tree: the result of `labels`.
 
     Examples:
-        Decay would shrink a parameter whose gradient is zero; the frozen one is not updated.
+        Weight decay changes a parameter whose gradient is zero, but not a frozen parameter.
 
         >>> params = {"text": 1.0, "late": 2.0}
         >>> tree = labels(params, [("late", True), ("text", False)])
@@ -128,7 +128,7 @@ def freeze(
 
 
 def apply_updates(params: Any, updates: Any, tree: Any) -> Any:
-    """Adds the updates to trained parameters; frozen ones are returned unchanged, bit for bit."""
+    """Adds the updates to trained parameters; frozen parameters remain bitwise unchanged."""
     return jax.tree.map(lambda name, p, u: p if name == FROZEN else p + u, tree, params, updates)
 
 
@@ -136,31 +136,31 @@ def start_average(params: Any, decay: float) -> Any:
     """Initialises the exponential average of the parameters; `()` without averaging.
 
     Args:
-        params: of one seed.
-        decay: the share of the average that remains at each step; 0: no averaging.
+        params: parameters of one seed.
+        decay: weight of the previous average at each step; 0: no averaging.
     """
     return optax.ema(decay).init(params) if decay else ()
 
 
 def update_average(average: Any, params: Any, decay: float) -> Any:
-    """Adds the parameters after one more step to the average."""
+    """Updates the average with the parameters of a new step."""
     return optax.ema(decay).update(params, average)[1] if decay else ()
 
 
 def averaged(average: Any, params: Any, groups: Any, decay: float) -> Any:
     """Returns the average over all steps so far; without averaging, the parameters themselves.
 
-    Frozen parameters are returned unchanged, bit for bit.
+    Frozen parameters remain bitwise unchanged.
 
     Args:
-        average: after at least one step.
-        params: after the last step.
+        average: the average after at least one step.
+        params: the parameters after the last step.
         groups: the result of `labels`.
-        decay: as given to `start_average`.
+        decay: the decay passed to `start_average`.
     """
     if not decay:
         return params
-    # The average starts at zero, which biases it: divide by the total weight of the steps.
+    # The average starts at zero; dividing by the total weight of the steps removes the bias.
     weight = 1 - decay**average.count
     return jax.tree.map(
         lambda group, p, mean: p if group == FROZEN else (mean / weight).astype(p.dtype),
@@ -175,7 +175,7 @@ class Lowest(NamedTuple):
 
     Attributes:
         loss: [T] float32 in nats.
-        epoch: [T] int32, the epoch of that loss; 0 before the first.
+        epoch: [T] int32, the epoch of that loss; 0 before the first epoch.
     """
 
     loss: Array
@@ -183,11 +183,11 @@ class Lowest(NamedTuple):
 
 
 class Plateau(NamedTuple):
-    """A schedule that reduces the learning rates while the validation loss does not fall.
+    """A schedule that reduces the learning rates when the validation loss stops falling.
 
     Attributes:
         patience: epochs without a lower validation loss before each reduction.
-        factor: the factor of one reduction.
+        factor: the factor by which each reduction multiplies the learning rates.
     """
 
     patience: int
@@ -225,8 +225,8 @@ def reduce_scale(
     Args:
         lr_scale: the factor of this epoch.
         plateau: the schedule.
-        lowest: updated by this epoch.
-        epoch: counted from 1.
+        lowest: the lowest losses, including this epoch's.
+        epoch: the epoch, counted from 1.
         known: the number of reductions after this epoch, if known in advance; -1: one if the loss
             `is_stalled`.
     """
@@ -235,7 +235,7 @@ def reduce_scale(
 
 
 def is_stalled(plateau: Plateau, lowest: Lowest, epoch: Array) -> Array:
-    """Returns whether patience has run out, once more, after an epoch."""
+    """Returns whether patience runs out, for the first time or again, after an epoch."""
     waited = epoch - lowest.epoch[0]
     return (waited > 0) & (waited % plateau.patience == 0)
 

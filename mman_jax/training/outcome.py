@@ -12,12 +12,12 @@ from mman_jax.training.state import Record, State
 
 
 class Snapshot(NamedTuple):
-    """Training after an epoch: everything that is needed to resume from there.
+    """Training after an epoch, with everything that is needed to resume it.
 
     Attributes:
         stage: name of the stage.
-        state: of that stage, leading axis S.
-        history: of that stage: a `Record` of [E, S, T] arrays for E epochs.
+        state: state of the stage, leading axis S.
+        history: history of the stage, a `Record` of [E, S, T] arrays for E epochs.
         finished: outcomes of the finished stages, by name.
     """
 
@@ -62,7 +62,7 @@ def by_epoch(records: Record) -> list[Record]:
 
 
 def unstack(history: Record) -> list[Record]:
-    """Splits a stacked record into those that `stack` was given."""
+    """Splits a stacked record into single epochs; the inverse of `stack`."""
     epochs = len(history.train_loss)
     return [jax.tree.map(lambda x, e=epoch: x[e], history) for epoch in range(epochs)]
 
@@ -93,11 +93,11 @@ def of_seeds(finished: Mapping[str, Outcome], chosen: np.ndarray) -> dict[str, O
 def refitted(
     selected: Mapping[str, Outcome], retrained: Mapping[str, Outcome]
 ) -> dict[str, Outcome]:
-    """Replaces test counts by those of retrained networks, and adds the failures of these.
+    """Replaces test counts by those of retrained networks, and adds the failures of retraining.
 
     Args:
         selected: outcomes of all stages.
-        retrained: outcomes of the stages that were trained again.
+        retrained: outcomes of the retrained stages.
     """
     merged = dict(selected)
     for name, new in retrained.items():
@@ -113,7 +113,7 @@ def refitted(
 
 
 def join(outcomes: Sequence[Outcome]) -> Outcome:
-    """Joins outcomes of heads that were trained apart; shorter histories are padded by zeros."""
+    """Joins outcomes of heads that were trained separately; shorter histories are zero-padded."""
     epochs = max(len(outcome.history.train_loss) for outcome in outcomes)
 
     def lengthen(x):
@@ -129,11 +129,11 @@ def join(outcomes: Sequence[Outcome]) -> Outcome:
 
 
 class StopAt(NamedTuple):
-    """Stopping points of a stage. S seeds, T heads, E epochs at most.
+    """Stopping points of a stage, for S seeds, T heads and at most E epochs.
 
     Attributes:
-        epoch: [S, T] int32, the epoch that each head trains to and selects, whatever its score; 0:
-            the best on validation.
+        epoch: [S, T] int32, the epoch that each head stops at and selects, regardless of its score;
+            0: the best epoch on validation.
         reductions: [S, E] int32, the number of times the learning rates are reduced after each
             epoch; -1: decided by the validation loss (see `optimizer.Plateau`).
     """
@@ -152,14 +152,14 @@ def retrain_until(
 ) -> StopAt:
     """Computes stopping points for retraining, from the run that selected them.
 
-    Retraining takes about as many steps, and reduces the learning rates at the same steps. A
-    validation part that is trained on must not decide either: its loss falls for longer.
+    Retraining takes about as many steps as the first run, and reduces the learning rates at the
+    same steps. The validation loss cannot determine them, since retraining uses that part.
 
     Args:
         selected: outcome of the stage in the first run.
-        steps: steps of an epoch in the first run, and in retraining.
-        epochs: E, the most epochs of retraining.
-        plateau: the schedule of the learning rates, if there was one.
+        steps: steps per epoch in the first run and in retraining.
+        epochs: E, the maximal number of epochs of retraining.
+        plateau: the schedule of the learning rates; None: constant.
     """
     before, now = steps
     epoch = np.clip(np.rint(selected.best_epoch * before / now), 1, epochs).astype(np.int32)

@@ -1,6 +1,6 @@
 """Cooperation of several processes: joining them, and gathering values on each of them.
 
-All of it is JAX's own: `jax.distributed` and `multihost_utils`. In one process nothing is sent.
+It uses JAX's `jax.distributed` and `multihost_utils`. A single process communicates nothing.
 """
 
 from typing import Any
@@ -15,15 +15,15 @@ AUTO = "auto"
 
 
 def join(distributed: str) -> None:
-    """Joins this process to others, before anything else asks JAX for its devices.
+    """Joins this process to others; to be called before JAX lists its devices.
 
     Args:
-        distributed: the config's `distributed`: empty for a single process, `auto` where the
-            machines find each other (a TPU pod slice, Slurm), or `ADDRESS:PORT,PROCESSES,ID`
-            with the address of process 0.
+        distributed: the config's `distributed`: empty for a single process, `auto` if the machines
+            can find each other (a TPU pod slice, Slurm), or `ADDRESS:PORT,PROCESSES,ID` with the
+            address of process 0.
 
     Raises:
-        InputError: it is none of these, or no other processes can be found.
+        InputError: the setting is invalid, or no other processes can be found.
     """
     if not distributed:
         return
@@ -41,10 +41,10 @@ def join(distributed: str) -> None:
 
 
 def parse(distributed: str) -> tuple[str, int, int]:
-    """Parses `ADDRESS:PORT,PROCESSES,ID`; returns the address with its port, and two numbers.
+    """Parses `ADDRESS:PORT,PROCESSES,ID` to the address with its port, and two numbers.
 
     Raises:
-        InputError: it has another form.
+        InputError: the text has another form.
     """
     address, *counts = distributed.split(",")
     host, _, port = address.rpartition(":")
@@ -66,9 +66,9 @@ def is_first() -> bool:
 
 
 def gather(tree: Any) -> Any:
-    """Returns arrays as NumPy arrays, complete although other processes may hold parts of them.
+    """Returns complete NumPy arrays of arrays that may be spread over several processes.
 
-    Every process must call it, on the same arrays.
+    Every process must call this function on the same arrays.
     """
 
     def gather_array(x):
@@ -85,5 +85,5 @@ def agree(mine: bool) -> bool:
 
 
 def wait(where: str) -> None:
-    """Waits until every process is at the same place."""
+    """Waits until every process has reached the same point."""
     multihost_utils.sync_global_devices(where)

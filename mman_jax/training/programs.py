@@ -20,11 +20,14 @@ from mman_jax.training.stage import StageTraining
 from mman_jax.types import unscored
 
 ANSWERS = ("training", "out_of_fold")
-"""The predictions that a stage with frozen inputs may learn from: those of the networks that
-trained on the same conversations, or of networks that did not (see `out_of_fold`)."""
+"""The predictions that a stage with frozen inputs can learn from.
+
+These come from networks trained on the same conversations (`training`), or from networks that were
+not (`out_of_fold`, see the function).
+"""
 
 _CACHE_SIZE = 32
-"""Functions of one kind that are cached; the least recently used are dropped."""
+"""Number of cached functions of each kind; the least recently used are dropped."""
 
 Make = TypeVar("Make", bound=Callable)
 
@@ -35,7 +38,7 @@ def cached(make: Make) -> Make:
     Trainers of equal stages and shapes therefore run the same programs.
 
     Args:
-        make: a pure function from hashable arguments to a function that holds no rows and no
+        make: a pure function from hashable arguments to a function that references no rows and no
             parameters.
     """
 
@@ -59,7 +62,7 @@ def initial(
         system: the network.
         sizes: each modality's name and D, in order.
         seed: a scalar, uint32.
-        method: the method whose parameters are wanted; None: all.
+        method: the method whose parameters are initialised; None: all parameters.
     """
     return system.init(jax.random.key(seed), system.example(dict(sizes)), method=method)["params"]
 
@@ -76,12 +79,12 @@ def shapes(
 def inputs_are_frozen(
     system: System, sizes: Sequence[tuple[str, int]], stage: Stage, groups: Any
 ) -> bool:
-    """Returns whether everything that a stage reads is frozen, and thus needs computing only once.
+    """Returns whether a stage reads only frozen outputs, which need to be computed only once.
 
     Args:
         system: the network.
         sizes: each modality's name and D.
-        stage: as the system declares it.
+        stage: the stage, as declared by the system.
         groups: the group that trains each parameter (`optimizer.labels`).
     """
     if not stage.reads:
@@ -92,7 +95,7 @@ def inputs_are_frozen(
 
 @cached
 def start(stage: StageTraining, sizes: tuple[tuple[str, int], ...], mesh: Mesh) -> Callable:
-    """Builds all seeds' first states; compiled quickly, since it runs once in a training."""
+    """Builds the initial states of all seeds; compiled quickly, since it runs once per training."""
 
     def begin(seed, stop_at, params):
         if missing := set(shapes(stage.system, sizes)) - set(params):
@@ -109,13 +112,13 @@ def start(stage: StageTraining, sizes: tuple[tuple[str, int], ...], mesh: Mesh) 
 
 @cached
 def epochs(stage: StageTraining, count: int, mesh: Mesh, way: str) -> Any:
-    """Compiles `stage.epochs` for `count` epochs; the rows lie on every device."""
+    """Compiles `stage.epochs` for `count` epochs; the rows are resident on every device."""
     return parallel.distribute(functools.partial(stage.epochs, count=count), mesh, way)
 
 
 @cached
 def predictions(stage: StageTraining, mesh: Mesh) -> Callable:
-    """Compiles `stage.predictions` by part; the rows lie on every device."""
+    """Compiles `stage.predictions` by part; the rows are resident on every device."""
 
     def predict(params, per_seed, rows):
         rows = {
@@ -129,13 +132,13 @@ def predictions(stage: StageTraining, mesh: Mesh) -> Callable:
 
 @cached
 def step(stage: StageTraining, mesh: Mesh) -> Callable:
-    """Compiles `stage.step` of (state, {}, its other arguments), a batch spread over `ROWS`."""
+    """Compiles `stage.step` of (state, {}, its other arguments); batches are spread over `ROWS`."""
     return _spread(lambda state, _, x: stage.step(state, *x), mesh, (ROWS, None, None), donate=True)
 
 
 @cached
 def score(stage: StageTraining, mesh: Mesh) -> Callable:
-    """Compiles `stage.score` of (params, {}, its other arguments), a batch spread over `ROWS`."""
+    """Compiles `stage.score` of (params, {}, its other arguments) on batches spread over `ROWS`."""
     return _spread(lambda params, _, x: stage.score(params, *x), mesh, (ROWS, ROWS, None))
 
 
@@ -153,7 +156,7 @@ def finish(stage: StageTraining, mesh: Mesh) -> Callable:
 
 @cached
 def outputs(stage: StageTraining, mesh: Mesh) -> Callable:
-    """Compiles `stage.outputs` of (params, {}, a batch), both spread over `ROWS`."""
+    """Compiles `stage.outputs` of (params, {}, batch); batch and outputs are spread over `ROWS`."""
 
     def answer(params, _, batch):
         return stage.outputs(params, batch)
@@ -167,18 +170,19 @@ def out_of_fold(
     labels: Mapping[str, np.ndarray],
     train_and_predict: Callable[[Mapping[str, np.ndarray]], Mapping[str, jax.Array]],
 ) -> dict[str, Any]:
-    """Predicts the training rows by networks that did not train on their conversations.
+    """Predicts the training rows with networks that were not trained on their conversations.
 
-    Frozen towers have fitted their training utterances: a fusion that learns from their predictions
-    there trusts those that overfit most. So the earlier stages are trained again for the selected
-    epochs, once without each group of training conversations; their predictions of that group are
-    what the fusion learns from (stacked generalisation; Wolpert 1992).
+    Frozen towers have fitted their training utterances, and a fusion that learns from their
+    predictions there trusts the towers that overfit most. The earlier stages are therefore
+    retrained for the selected epochs, leaving out each group of training conversations in turn,
+    and the fusion learns from their predictions of that group (stacked generalisation; Wolpert
+    1992).
 
     Args:
-        train: predictions [S, R + 1, U, ...] by name, of networks that trained on all rows.
-        groups: [R + 1, U] int, the group of each utterance, from 0; any other number is padding.
-        labels: of each part, see `Trainer.run`.
-        train_and_predict: trains from labels, and returns predictions like `train`.
+        train: predictions [S, R + 1, U, ...] by name, of networks that were trained on all rows.
+        groups: [R + 1, U] int, the group of each utterance, from 0; negative numbers are padding.
+        labels: labels of each part, see `Trainer.run`.
+        train_and_predict: a function that trains on labels, and returns predictions like `train`.
     """
 
     @jax.jit

@@ -1,4 +1,4 @@
-"""Rows of a part: batches of them, and validation and test joined to one holdout part."""
+"""Rows of a part: batching, and joining validation and test to one holdout part."""
 
 import math
 from collections.abc import Mapping
@@ -11,10 +11,11 @@ from mman_jax.types import Array, Batch, unscored
 
 
 def batch_rows(rows: int, conversations: int, batch: int) -> int:
-    """Returns how many rows hold about `batch` conversations, with all batches of an epoch alike.
+    """Returns the number of rows per batch, such that an epoch has equal batches of about `batch`
+    conversations.
 
     Examples:
-        60 conversations in 20 rows, 30 a batch: two batches of ten rows.
+        60 conversations in 20 rows, with 30 per batch, give two batches of ten rows.
 
         >>> batch_rows(rows=20, conversations=60, batch=30)
         10
@@ -23,7 +24,7 @@ def batch_rows(rows: int, conversations: int, batch: int) -> int:
 
 
 def count(part: Batch) -> int:
-    """Counts the rows of a part without the empty last one."""
+    """Counts the rows of a part, without the empty last row."""
     return part.labels.shape[0] - 1
 
 
@@ -32,7 +33,7 @@ def take(part: Batch, rows: Array) -> Batch:
 
     Args:
         part: arrays [R + 1, U, ...].
-        rows: [B] int, their numbers.
+        rows: [B] int, indices of the rows.
 
     Returns:
         Arrays [B, U, ...].
@@ -41,13 +42,13 @@ def take(part: Batch, rows: Array) -> Batch:
 
 
 def filled_first(order: Array, part: Batch) -> tuple[Array, Array]:
-    """Moves empty rows to the end of the row numbers [R], and counts the filled ones."""
+    """Moves empty rows to the end of the row indices [R], and counts the filled rows."""
     filled = part.mask[:-1].any(1)
     return order[jnp.argsort(~filled[order], stable=True)], filled.sum()
 
 
 def in_batches(order: Array, size: int, empty: int) -> Array:
-    """Reshapes row numbers [R] to [steps, size]; the last batch is filled with the empty row.
+    """Reshapes row indices [R] to [steps, size]; the last batch is padded with the empty row.
 
     Examples:
         >>> in_batches(jnp.arange(3), size=2, empty=9).tolist()
@@ -65,8 +66,8 @@ def holdout(valid: Batch, test: Batch) -> Batch:
     """Joins validation rows, test rows and one empty row, to be scored in one pass.
 
     Args:
-        valid: [R + 1, U, ...], the last row empty.
-        test: the same; its R and U may differ.
+        valid: [R + 1, U, ...]; the last row is empty.
+        test: rows in the same form; R and U may differ.
     """
     length = max(valid.mask.shape[1], test.mask.shape[1])
 
@@ -84,7 +85,7 @@ def holdout(valid: Batch, test: Batch) -> Batch:
 
 
 def widen(rows: np.ndarray, length: int, fill: float | None = None) -> np.ndarray:
-    """Pads rows [R, U, ...] to `length` utterances; by default with the label of unscored ones."""
+    """Pads rows [R, U, ...] to `length` utterances, by default with the unscored label."""
     fill = unscored(rows.dtype) if fill is None else fill
     widths = [(0, 0), (0, length - rows.shape[1]), *[(0, 0)] * (rows.ndim - 2)]
     return np.pad(rows, widths, constant_values=fill)

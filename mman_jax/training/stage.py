@@ -1,6 +1,7 @@
-"""Training of one stage, for one seed: pure functions from a state to the next epoch's.
+"""Training of one stage for one seed, as pure functions from one state to the next.
 
-`StageTraining.step` is a step of the optimizer, `train` the steps of an epoch, `epoch` a full one.
+`StageTraining.step` takes a step of the optimizer, `train` all steps of an epoch, and `epoch` also
+evaluates the epoch.
 """
 
 import dataclasses
@@ -25,24 +26,26 @@ from mman_jax.types import Array, Batch, unscored
 
 @dataclasses.dataclass(frozen=True)
 class StageTraining:
-    """The heads that are trained together and their settings; equal ones share compiled programs.
+    """The heads that are trained together, and their settings.
+
+    Equal objects share compiled programs.
 
     Attributes:
-        name: of the stage.
+        name: name of the stage.
         key: distinguishes the stage's random numbers from those of the system's other stages.
         system: the full network.
         method: the system's method that predicts.
-        heads: the heads trained; each has its own loss, best epoch and patience.
-        batch_rows: B, rows of a batch, over all devices.
-        row_shards: devices over which a batch's rows are spread.
+        heads: the trained heads; each has its own loss, best epoch and patience.
+        batch_rows: B, rows of a batch on all devices together.
+        row_shards: number of devices over which a batch's rows are spread.
         objective: the loss, and the sums (tallies) that scores are computed from.
         selection: selects the best epoch.
         valid_rows: the number of holdout rows of the validation part; the rest is the test part.
         groups: the group that trains each parameter (`optimizer.labels`).
-        settings: of the optimizer, see `optimizer.optimizer`.
-        decay: of the average of the parameters that is evaluated and selected; 0: no averaging.
-        padded: whether rows may be empty, so that several splits of a corpus have equal shapes; a
-            batch of empty rows is no step.
+        settings: settings of the optimizer, see `optimizer.optimizer`.
+        decay: decay of the averaged parameters, which are evaluated and selected; 0: no averaging.
+        padded: whether rows may be empty, so that several splits of a corpus have equal shapes;
+            batches of empty rows are skipped.
         plateau: the schedule of the learning rates; None: constant.
     """
 
@@ -81,9 +84,9 @@ class StageTraining:
         """Initialises the state of one seed before the first epoch.
 
         Args:
-            seed: a scalar, integer.
+            seed: an integer scalar.
             stop_at: stopping points of the seed.
-            params: the network's, without a seed axis.
+            params: the network's parameters, without a seed axis.
         """
         heads = len(self.heads)
         empty_tally = self.objective.nothing(heads)
@@ -118,8 +121,8 @@ class StageTraining:
             state: of one seed.
             per_seed: features of this seed (frozen towers' predictions), by part; empty if all
                 seeds read the corpus's features.
-            shared: rows of `train`, and of `holdout`: validation, then test. The last row of each
-                is empty.
+            shared: rows of `train`, and of `holdout` (validation, then test), each with an empty
+                row at the end.
         """
         parts = {
             name: batch._replace(features=per_seed[name]) if name in per_seed else batch
@@ -138,7 +141,7 @@ class StageTraining:
             record = Record(zeros, zeros, zeros, zeros, jnp.zeros(heads, bool))
             return state._replace(epoch=state.epoch + 1), record
 
-        # A seed that has stopped costs nothing while others continue (if seeds run in turn).
+        # A stopped seed takes no time while others continue, if seeds run one after another.
         return jax.lax.cond(state.stopped.all(), skip, train, state)
 
     def epochs(
@@ -148,7 +151,7 @@ class StageTraining:
         return jax.lax.scan(lambda x, _: self.epoch(x, per_seed, shared), state, length=count)
 
     def train(self, state: State, part: Batch) -> tuple[State, Array]:
-        """Takes the steps of an epoch: every row of the part once, in an order that the seed sets.
+        """Takes the steps of an epoch: every row of the part once, in an order set by the seed.
 
         Returns:
             The new state, and each head's loss [T], the mean over the batches.
@@ -201,7 +204,7 @@ class StageTraining:
             logits = [outputs[head] for head in self.heads]
             pairs = [self.objective.loss(x, batch.labels, reference, self._sum) for x in logits]
             others = self.system.losses(outputs, batch.inputs, batch.labels)
-            # These are sums over this device's rows: the gradients are added over the devices.
+            # These are sums over this device's rows; the gradients are summed over the devices.
             means, others = (self._means(x) for x in (pairs, list(others.values())))
             return means.sum() + others.sum(), means
 
@@ -220,10 +223,10 @@ class StageTraining:
     def finish(
         self, state: State, train_loss: Array, scores: tuple[Array, Array]
     ) -> tuple[State, Record]:
-        """Ends an epoch: counts it, selects the best so far, and reduces the learning rates.
+        """Ends an epoch: counts it, updates the best epoch, and may reduce the learning rates.
 
         Args:
-            state: after the epoch's last step.
+            state: the state after the epoch's last step.
             train_loss: [T] float32, the mean over the steps.
             scores: the sum of the results of `score`.
         """
@@ -269,9 +272,9 @@ class StageTraining:
         """Computes the tallies and the loss of every head on a batch of holdout rows.
 
         Args:
-            params: the network's.
+            params: the network's parameters.
             batch: this device's rows of the batch.
-            is_valid: [B, 1] bool, True for rows of validation, False for rows of test.
+            is_valid: [B, 1] bool, True for validation rows, False for test rows.
             reference: `Objective.reference` of the training labels.
 
         Returns:
@@ -365,9 +368,9 @@ def record_failures(state: State, losses: Array, norms: Array, step: Array) -> S
     """Records the first step at which a head's loss or gradient is not finite.
 
     Args:
-        state: of one seed, within an epoch.
-        losses: [T] float32 of the step.
-        norms: [T] float32 of its gradients.
+        state: state of one seed, within an epoch.
+        losses: [T] float32, losses of the step.
+        norms: [T] float32, norms of its gradients.
         step: the step's number in the epoch, from 0.
     """
     broken = ~(jnp.isfinite(losses) & jnp.isfinite(norms))

@@ -16,11 +16,11 @@ SELECT = (*BY_LOSS, "accuracy", "recall", LAST)
 """The criteria by which the best epoch may be selected; see `Selection`."""
 
 TEMPERATURES = (1.0, *np.geomspace(0.5, 8.0, 13).tolist())
-"""The candidates for the temperature that calibrates: the one with the lowest loss is used."""
+"""Candidate temperatures for calibration; the one with the lowest loss is used."""
 
 
 class State(NamedTuple):
-    """State of one seed's training; with a leading axis S, of all seeds. T heads of the stage.
+    """State of one seed's training, or with a leading axis S of all seeds; the stage has T heads.
 
     Attributes:
         seed: uint32, the source of all random numbers of this seed.
@@ -30,19 +30,19 @@ class State(NamedTuple):
         opt_state: the optimizer's state.
         average: the exponential average of the parameters over the steps; `()` without averaging.
         target: [T] int32, the epoch to select if it is known in advance; 0: the best on validation.
-        best: the parameters of the best validation epoch; each head has its own.
-        best_epoch: [T] int32, counted from 1; 0 before the first.
+        best: the parameters at the best validation epoch of the head that they belong to.
+        best_epoch: [T] int32, counted from 1; 0 before the first epoch.
         best_score: [T] float32, the highest score (see `Selection`).
         smoothed: [T] float32, the running mean of the scores over the epochs.
         stopped: [T] bool, True once patience ran out or training failed; the best is then final.
         failed: [T, 2] int32, epoch and step, counted from 1, of the first loss or gradient that was
-            not finite; zeros if all were.
+            not finite; zeros if all were finite.
         failed_norm: [T] float32, the gradient's norm at that step.
         valid: [T, C, C] int32, validation counts at the best epoch; for numbers, the sums
             [T, C, K] float32 of each of C targets (`tasks.ratings`).
         test: the same for the test part.
         oracle: [T] float32, the highest test accuracy (for numbers: CCC) of any epoch until
-            stopped: the result of selecting on the test set. It influences nothing.
+            stopped, as if the epoch were selected on the test part. It influences nothing.
         lowest: the lowest validation loss of each head and its epoch (`optimizer.Lowest`); `()` if
             it is not needed.
         reductions: [E] int32, the number of times the learning rates are reduced after each epoch,
@@ -71,8 +71,11 @@ class State(NamedTuple):
 
 
 class Record(NamedTuple):
-    """Results of an epoch, each [T]: training and validation loss, accuracy on validation and test
-    (for numbers, CCC), and whether the head was still training."""
+    """Results of an epoch, each [T].
+
+    These are the training and validation losses, the accuracies (for numbers, CCC) on validation
+    and test, and whether the head was still training.
+    """
 
     train_loss: Array
     valid_loss: Array
@@ -117,7 +120,7 @@ class Selection:
         if self.by == "calibrated":
             return -calibrated_loss
         share = record.valid_accuracy if self.by == "accuracy" else unweighted_recall(valid)
-        # At most half of one utterance's share of the accuracy: the loss only breaks ties.
+        # The loss only breaks ties: its term is at most half of one utterance's share.
         utterances = jnp.maximum(valid.sum((1, 2)), 1)
         return share - record.valid_loss / (1 + record.valid_loss) / (2 * utterances)
 
@@ -143,13 +146,13 @@ class Selection:
         A head with a target selects that epoch, whatever its score, and stops there.
 
         Args:
-            state: after an epoch, of one seed.
+            state: state of one seed after an epoch.
             params: the parameters that were scored.
-            scores: [T] float32 of that epoch.
-            test_accuracy: [T] float32 of that epoch; it influences nothing.
-            valid: [T, ...], its validation tallies.
-            test: [T, ...], its test tallies; they influence nothing.
-            heads: a tree like the parameters: the index of the head that each belongs to.
+            scores: [T] float32, scores of the epoch.
+            test_accuracy: [T] float32, test accuracy of the epoch; it influences nothing.
+            valid: [T, ...], validation tallies of the epoch.
+            test: [T, ...], test tallies of the epoch; they influence nothing.
+            heads: the index of the head that each parameter belongs to, a tree like `params`.
         """
         scores = self.smooth(state, scores)
         failed, has_target = state.failed[:, 0] > 0, state.target > 0

@@ -33,7 +33,7 @@ _EPOCHS_A_CALL = 10
 
 
 class Trainer:
-    """Trains a network on one corpus, as settings say; a task's labels come with each run."""
+    """Trains a network on a corpus, according to settings; each run receives a task's labels."""
 
     resumes = True
 
@@ -51,32 +51,32 @@ class Trainer:
         task: Task | None = None,
         until: str | None = None,
     ):
-        """Places the corpus on the devices unless it is streamed; compiles nothing yet.
+        """Places the corpus on the devices, unless it is streamed; compiles nothing yet.
 
         Args:
             system: the network to train, which declares its stages.
             settings: `batch`, `max_epochs`, `select` (`Selection`), `class_weights`; optionally
                 `smoothing` (`Selection`), `label_smoothing`, `average` (`optimizer.averaged`) and
-                `loss` for numbers (`Task.objective`); and a mapping for each stage by its
-                name: `rules` (`optimizer.labels`), `optimizer` (adamw, adam, adam_l2 or adadelta),
-                `learning_rate` (`default`, and by name any head that differs), `weight_decay`,
+                `loss` for numbers (`Task.objective`); and for each stage, by its name, a mapping
+                of `rules` (`optimizer.labels`), `optimizer` (adamw, adam, adam_l2 or adadelta),
+                `learning_rate` (`default`, and rates of single heads by name), `weight_decay`,
                 `clip`, `epochs`, `patience`; optionally `answers` (`programs.ANSWERS`), `plateau`
-                (`optimizer.Plateau`), and `b2` and `eps` of Adam.
-                `mman_jax.systems.mman.training()` is such a mapping.
-            rows: of `train`, `valid` and `test`, each with one empty row at its end.
+                (`optimizer.Plateau`), and `b2` and `eps` of Adam. See, for example,
+                `mman_jax.systems.mman.training()`.
+            rows: rows of `train`, `valid` and `test`, each with one empty row at the end.
             classes: C, the number of classes or of targets.
             mesh: devices as [seed shards, row shards].
             parallel: `jit` or `pmap`.
-            stream: whether the devices receive one batch at a time, and each process reads the rows
-                of its own devices only; None: if all rows would take over half of a device.
-            conversations: the most conversations of an epoch in any of several splits that share
-                compiled programs, their rows of equal shapes; None: those in `rows`.
-            task: what is answered; None: C classes.
-            until: the last stage to train; None: the system's last.
+            stream: whether the devices receive one batch at a time, and each process reads only the
+                rows of its devices; None: if all rows exceed half of a device's memory.
+            conversations: largest number of conversations of an epoch among several splits that
+                share compiled programs and have rows of equal shapes; None: that of `rows`.
+            task: the task; None: C classes.
+            until: the last stage to train; None: the system's last stage.
 
         Raises:
-            InputError: rows are to be streamed by `pmap`, a stage has no settings, a loss of
-                numbers is unknown, or one is given for classes.
+            InputError: rows would be streamed with `pmap`, a stage has no settings, a loss of
+                numbers is unknown, or such a loss is set for classes.
         """
         self.system = system
         self.settings = settings
@@ -97,11 +97,11 @@ class Trainer:
             if name not in settings:
                 raise InputError(f"train.{name}", "no settings", "some for each stage")
         if len(set(map(_key, self._stages))) < len(self._stages):
-            raise ValueError(f"stages of equal letters, {', '.join(self._stages)}: name one anew")
+            raise ValueError(f"stages with the same letters, {', '.join(self._stages)}: rename one")
 
     @in_standard_numbers
     def put(self, rows: Mapping[str, Batch]) -> None:
-        """Replaces the rows by others of equal shapes, for which compiled programs are reused."""
+        """Replaces the rows by others of equal shapes; compiled programs are reused."""
         chex.assert_trees_all_equal_shapes(self._host_rows, dict(rows))
         self._host_rows = dict(rows)
         self._feed.put(rows)
@@ -127,7 +127,7 @@ class Trainer:
         return self._stages[stage].heads
 
     def epochs(self, stage: str) -> int:
-        """Returns the most epochs that a stage may take."""
+        """Returns the maximal number of epochs of a stage."""
         return min(self.settings["max_epochs"], self.settings[stage]["epochs"])
 
     def steps(self, stage: str) -> int:
@@ -199,9 +199,9 @@ class Trainer:
     ) -> Iterator[Snapshot]:
         """Yields a snapshot after every epoch, and a last one with every stage finished.
 
-        A yielded state lives on the devices and is overwritten by the next epoch: copy it to keep
-        it. With several processes, each runs this, epoch by epoch, and holds a part of the state;
-        the rest of a snapshot is complete on all of them (see `processes.gather`).
+        A yielded state is on the devices and is overwritten by the next epoch, unless it is copied.
+        With several processes, each one runs this method and has a part of the state; the rest of a
+        snapshot is complete on all of them (see `processes.gather`).
 
         Args:
             labels: [R + 1, U] int32 of each part; for numbers and votes, [R + 1, U, C] float32.
@@ -245,8 +245,8 @@ class Trainer:
         """Returns the snapshot before a stage, from which `run` resumes.
 
         Args:
-            stage: not the first one.
-            params: of everything that earlier stages train, leading axis S.
+            stage: the stage, except the first one.
+            params: all parameters that earlier stages train, leading axis S.
             finished: the outcome of each earlier stage.
             seeds: S seeds.
             stop_at: see `run`.
@@ -267,9 +267,9 @@ class Trainer:
         """Initialises a stage's state before its first epoch, leading axis S.
 
         Args:
-            name: of the stage.
+            name: name of the stage.
             seeds: S seeds.
-            params: to start from, leading axis S; missing ones are initialised at random.
+            params: initial parameters, leading axis S; missing ones are initialised at random.
             stop_at: stopping points; None: validation selects.
         """
         stop_at = self._no_stop(name, len(seeds)) if stop_at is None else stop_at
@@ -292,7 +292,7 @@ class Trainer:
 
     @property
     def answered(self) -> int:
-        """Number of utterances that `answers` predicts; with frozen inputs, training's as well."""
+        """Number of utterances that `answers` predicts; with frozen inputs, also of training."""
         _, _, predict = self.compile(self.stages[-1])
         parts = self._host_rows if predict else ("valid", "test")
         return sum(int(self._host_rows[part].mask.sum()) for part in parts)
@@ -303,7 +303,7 @@ class Trainer:
         For numbers, these are predictions in standard deviations of training.
 
         Args:
-            params: trained, leading axis S.
+            params: trained parameters, leading axis S.
         """
         stage, _, predict = self.compile(self.stages[-1])
         per_seed = predict(params, {}) if predict else {}
@@ -317,14 +317,14 @@ class Trainer:
         return {p: x[:, :, : self._host_rows[p].mask.shape[1]] for p, x in parts.items()}
 
     def compile(self, name: str) -> tuple[StageTraining, Epochs, Predictions | None]:
-        """Returns a stage, its epochs for all seeds, and the function for its inputs if frozen."""
+        """Returns a stage, its epochs, and the function that computes its inputs if frozen."""
         if name not in self._compiled:
             stage = self.stage(name)
             declared, predict, feed, calls = self._stages[name], None, self._feed, 1
             if inputs_are_frozen(self.system, self.sizes, declared, stage.groups):
                 answering = dataclasses.replace(stage, method=declared.reads)
                 predict, feed = self._feed.predictions(answering), self._plain_feed()
-                # Such an epoch takes less time than a call: run several at once.
+                # These epochs take less time than a call, so that several run in one call.
                 most = self.epochs(name)
                 calls = max(n for n in range(1, _EPOCHS_A_CALL + 1) if most % n == 0)
             self._compiled[name] = (stage, feed.epochs(stage, calls), predict)
@@ -346,8 +346,8 @@ class Trainer:
     def _earlier(self, name, seeds, finished, full, stop_at):
         """Returns a function that retrains the earlier stages and computes this stage's inputs.
 
-        It trains for the selected epochs. Predicted numbers are in standard deviations of the
-        labels that were trained on; they are converted to those of the `full` labels.
+        The stages are retrained for the selected epochs. Predicted numbers, in standard deviations
+        of the labels trained on, are converted to standard deviations of the `full` labels.
         """
 
         def train_and_predict(labels):
@@ -380,7 +380,7 @@ class Trainer:
     def _compiling(self, name, seeds, labels) -> contextlib.AbstractContextManager:
         """Returns a context in which the epochs of a stage are compiled in another thread.
 
-        Nothing is compiled ahead with several processes, or if it reads other stages' predictions.
+        Nothing is compiled ahead with several processes, or if a stage reads frozen predictions.
         """
         stage, _, predict = self.compile(name)
         if predict or self.mesh.is_multi_process or self.parallel != "jit":
