@@ -54,10 +54,10 @@ _RUNNER = flags.DEFINE_enum(
     "runner",
     "local",
     ["local", "beam"],
-    "What measures the utterances: processes on this machine, or Apache Beam.",
+    "Runner of the measurements: processes on this machine, or Apache Beam.",
 )
 _PROCESSES = flags.DEFINE_integer(
-    "processes", os.cpu_count() or 1, "Processes of the local runner.", 1
+    "processes", os.cpu_count() or 1, "Number of processes of the local runner.", 1
 )
 _BEAM = flags.DEFINE_multi_string(
     "beam_option", [], "An option for Apache Beam, such as --streaming; may be given repeatedly."

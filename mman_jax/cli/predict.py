@@ -54,7 +54,7 @@ _CHECKPOINT = command.checkpoint_flag()
 _INPUT = command.path_flag("input", "Corpus, clips.csv or recording to predict.", False)
 _OUTPUT = command.path_flag("output", "The CSV file to write.", False)
 _STREAM = flags.DEFINE_bool("stream", False, "Answer JSON lines from stdin as they arrive.")
-_STATE = command.path_flag("state", "File that keeps the conversations of --stream.", False)
+_STATE = command.path_flag("state", "File that stores the conversations of --stream.", False)
 _STATE_SECONDS = flags.DEFINE_float(
     "state_seconds", 10.0, "Seconds between two saves of --state; 0: save with each answer.", 0.0
 )

@@ -31,8 +31,8 @@ from mman_jax.trial import clips
 from mman_jax.trial.stored import load_models
 
 _CHECKPOINT = command.checkpoint_flag()
-_HOST = flags.DEFINE_string("host", "127.0.0.1", "Address to listen at; others need --token.")
-_PORT = flags.DEFINE_integer("port", 8000, "Port to listen at; 0: any free one.", 0, 65535)
+_HOST = flags.DEFINE_string("host", "127.0.0.1", "Address to listen on; others need --token.")
+_PORT = flags.DEFINE_integer("port", 8000, "Port to listen on; 0: any free port.", 0, 65535)
 _TOKEN = flags.DEFINE_string(
     "token",
     None,

@@ -74,7 +74,7 @@ def judge(
     Args:
         comparisons: results of `compare`, with the names `first` and `second`.
         parameters: total number of parameters of each system.
-        spread: `Task.margin_scale`, by which the margin is multiplied; None: not at all.
+        spread: `Task.margin_scale`, the factor of the margin; None: 1.
     """
     verdicts = []
     margin = MARGIN if spread is None else MARGIN * spread

@@ -72,7 +72,7 @@ class Job:
 
 
 def run(jobs: Sequence[Job], progress: Progress, processes: int, cache: str) -> None:
-    """Runs all jobs, each after the towers that it fuses.
+    """Runs all jobs, each after the jobs of its towers.
 
     Args:
         jobs: jobs in order of urgency.

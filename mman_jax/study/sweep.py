@@ -108,7 +108,7 @@ class Sweep:
         self._seeds = [FIRST_SEED + number for number in range(budget.seeds)]
         self._start = config
         self.best = copy(config)
-        self.best.train.refit = False  # trials train once
+        self.best.train.refit = False  # trials are not retrained
         for settings in _stages_with_answers(self.best).values():
             settings.answers = ANSWERS[0]
         self._heads = inner.heads(self.best)
@@ -163,8 +163,8 @@ class Sweep:
         if shared := ranges_of(""):
             # If later stages have separate settings, the first stage suffices for shared ones.
             stages = list(self._heads)
-            apart = any(kind.search_space(head) for head in self._heads[stages[-1]])
-            phases.insert(0, Phase("all", stages[0 if apart else -1], {"all": shared}, 0.2))
+            separate = any(kind.search_space(head) for head in self._heads[stages[-1]])
+            phases.insert(0, Phase("all", stages[0 if separate else -1], {"all": shared}, 0.2))
         for name in fields:
             if name not in known:
                 raise InputError("fields", f"unknown {name!r:.60}", nearest(name, sorted(known)))
@@ -314,7 +314,7 @@ def load_optuna() -> Any:
 
 
 def _ended(study: Any) -> list[Any]:
-    """Returns the trials that ended; an interrupted one failed, and runs again."""
+    """Returns the complete and the pruned trials; interrupted ones failed, and run again."""
     states = load_optuna().trial.TrialState
     return study.get_trials(deepcopy=False, states=(states.COMPLETE, states.PRUNED))
 

@@ -20,8 +20,9 @@ def of_answers(valid: Answered, test: Answered) -> dict[str, Any]:
         test: labels and logits of the test part.
 
     Returns:
-        `temperature`; and for `validation` and `test` the bins [K, 3] `before` and `after` it (see
-        `mman_jax.evaluation.calibration.reliability`), of the mean of the seeds' probabilities.
+        `temperature`; and for `validation` and `test` the bins [K, 3] of the seeds' mean
+        probabilities `before` and `after` division by it, see
+        `mman_jax.evaluation.calibration.reliability`.
     """
     from scipy.special import softmax  # takes long to import
 

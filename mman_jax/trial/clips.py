@@ -49,7 +49,7 @@ def beside(corpus: str | None) -> bytes | None:
 
 
 def load(workdir: pathlib.Path, modalities: Sequence[str]) -> Extraction:
-    """Loads the extraction of a run, without other modalities than these.
+    """Loads the extraction of a run, restricted to some modalities.
 
     Raises:
         InputError: the extraction is missing or damaged.

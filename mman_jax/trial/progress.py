@@ -54,7 +54,7 @@ class Progress:
         """Reports an epoch of an auxiliary network, such as a text encoder of `extract`."""
 
     def table(self, results: dict[str, Any]) -> None:
-        """Reports the scores of a trial, as `results.json` holds them."""
+        """Reports the scores of a trial, which are the content of `results.json`."""
 
     def listing(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Reports a table of text."""
@@ -92,7 +92,7 @@ class Preemption:
     @classmethod
     @contextlib.contextmanager
     def at_once(cls) -> Iterator[None]:
-        """Meets requests at once, including an earlier one, while nothing needs to be saved."""
+        """Ends the process at once on a request, also an earlier one: nothing needs to be saved."""
         cls.waiting = True
         try:
             cls.check()

@@ -108,7 +108,7 @@ class Trial:
         return task.reference(self.labels[task.name]["train"])
 
     def survivors(self, snapshot: Snapshot, progress: Progress) -> tuple[np.ndarray, list[Any]]:
-        """Returns which seeds converged, [S] bool, and where the others failed; reports these.
+        """Returns which seeds converged, [S] bool, and the failures of the others; reports these.
 
         Raises:
             InputError: no seed converged.
@@ -182,7 +182,7 @@ def prepare_trial(config: ConfigDict) -> Trial:
         small=is_small(trainer, parts.rows, config.seeds),
         external=external,
     )
-    _ = trial.groups  # too few conversations for them are reported before anything is written
+    _ = trial.groups  # reports too few conversations before anything is written
     return trial
 
 
@@ -267,7 +267,7 @@ def seeds_of(config: ConfigDict, system: BaseSystem) -> list[int]:
 def choose_split(
     data: ConfigDict, corpus: Corpus, tasks: tuple[Task, ...]
 ) -> tuple[Split, tuple[str, ...]]:
-    """Returns the split that a config names, and notices; of unnamed folds, the first is used.
+    """Returns a config's split, and notices; if it names folds but no `fold`, the first is used.
 
     Raises:
         InputError: the split does not exist, or leaves nothing to train or score.

@@ -21,7 +21,7 @@ from mman_jax.trial.progress import Preemption
 flags.disclaim_key_flags()  # a flag defined here belongs to the command, whose --help lists it
 
 MISTAKE = 2
-"""Exit status after a mistake of the user."""
+"""Exit status after an error of the user."""
 
 _MISSING = re.compile(r"Flag --(\w+) must have a value other than None")
 _HELP = ("--help", "-help", "-h", "--helpfull", "--helpshort")

@@ -58,10 +58,10 @@ _RATE = flags.DEFINE_float(
 _FRAMES = flags.DEFINE_integer(
     "visual_frames",
     ResNetWindows.frames,
-    "Frames per window; of an encoder, pictures per utterance at most.",
+    "Frames per window; for an encoder, largest number of pictures per utterance.",
 )
 _WINDOWS = flags.DEFINE_integer(
-    "visual_windows", ResNetWindows.windows, "Windows per utterance, at most."
+    "visual_windows", ResNetWindows.windows, "Largest number of windows per utterance."
 )
 _SIZE = flags.DEFINE_integer(
     "visual_size", ResNetWindows.size, "Height and width of a window, in pixels."
@@ -86,7 +86,7 @@ VECTORS = command.path_flag(
     False,
 )
 _TEXT_FEATURES = flags.DEFINE_integer(
-    "text_features", CnnText.features, "Features per transcript, at most."
+    "text_features", CnnText.features, "Largest number of features per transcript."
 )
 _TEXT_EPOCHS = flags.DEFINE_integer(
     "text_epochs", CnnText.epochs, "Epochs of training of the text network."
