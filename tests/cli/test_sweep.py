@@ -21,7 +21,7 @@ pytest.importorskip("optuna", reason="pip install 'mman_jax[sweep]'")
             ["--fields=dropout,learning_rat"],
             "--fields: unknown 'learning_rat'; expected 'learning_rate'",
         ),
-        (["--config.data.test=another.npz"], "config.data.test: 'another.npz': a sweep reads a"),
+        (["--config.data.test=another.npz"], "config.data.test: 'another.npz', but a sweep only"),
         (["--config.system=rozgic"], "sweep: Rozgic, which is no network"),
         (["--sweep_folds=sessions"], "--sweep_folds: sessions, which synthetic does not name"),
     ],
