@@ -65,7 +65,7 @@ REFUSED = {
     "empty": ("", "no rows"),
     "no rows": (HEADER, "no rows"),
     "misspelt column": (f"{HEADER},speeker\n{ROW},x", r"column 'speeker': unknown.*'speaker'\?"),
-    "column twice": (f"{HEADER},path\n{ROW},x", "column 'path': comes twice"),
+    "column twice": (f"{HEADER},path\n{ROW},x", "column 'path': occurs twice"),
     "column missing": ("conversation_id,path\nc,p", "no column 'utterance_id'"),
     "cells missing": (f"{HEADER}\n{ROW}\nc0,u1", "line 3: 2 cells"),
     "cells too many": (f"{HEADER}\n{ROW},x", "line 2: 4 cells"),
@@ -89,7 +89,7 @@ REFUSED = {
         "line 3: conversation c0, utterance u1: split 'test', but 'train'",
     ),
     "two sessions": (f"{HEADER},session\n{ROW},s1\nc0,u1,b,s2", "line 3.*session 's2'"),
-    "open quote": (f'{HEADER}\nc0,u0,"a', "cannot be read"),
+    "open quote": (f'{HEADER}\nc0,u0,"a', "unreadable"),
 }
 
 
@@ -105,5 +105,5 @@ def test_refused_in_one_line_by_name(tmp_path, name):
 def test_not_utf_8_and_not_there(tmp_path):
     (tmp_path / "m.csv").write_bytes(b"\xff\xfe" + HEADER.encode("utf-16le"))
     for path in (tmp_path / "m.csv", tmp_path / "none.csv", tmp_path):
-        with pytest.raises(InputError, match=r"cannot be read|no such file|a folder"):
+        with pytest.raises(InputError, match=r"unreadable|no such file|a folder"):
             manifest.read(path)
