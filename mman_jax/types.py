@@ -64,8 +64,8 @@ class Batch(NamedTuple):
 
     When cells are words, a row holds utterances instead of conversations, and words instead of
     utterances. A modality may then have frames inside the words: features [B, U, F, D] with
-    `present` [B, U, F]. When cells are frames, U is 1 and every modality has F frames,
-    a number of its own.
+    `present` [B, U, F]. When cells are frames, U is 1 and every modality has its
+    own number F of frames.
 
     Attributes:
         features: see `Inputs`, which has the other attributes except `labels` as well.

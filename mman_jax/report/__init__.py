@@ -1,4 +1,4 @@
-"""The report of `mman paper`: from results.json to a page, a Markdown file and pictures."""
+"""The report of `mman paper`: a page, a Markdown file and pictures from `results.json`."""
 
 import pathlib
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ def write(results: Mapping[str, Any], folder: pathlib.Path) -> None:
     """Writes `figures/*.png`, `report.md` and last `report.html`; the same bytes each time.
 
     Args:
-        results: what `mman paper` measured. All numbers shown are in there.
-        folder: where to; made where it is missing.
+        results: results of `mman paper`, which contain all numbers of the report.
+        folder: output folder, created if missing.
 
     Raises:
         InputError: if a file cannot be written.
@@ -27,10 +27,10 @@ def write(results: Mapping[str, Any], folder: pathlib.Path) -> None:
 
 
 def write_again(path: pathlib.Path) -> None:
-    """Writes the report of a `results.json` that is there, beside it.
+    """Writes the report of an existing `results.json` into its folder.
 
     Raises:
-        InputError: if that file is damaged or of something else, or if a file cannot be written.
+        InputError: if that file is damaged or of another kind, or if a file cannot be written.
     """
     results = read_json(path)
     try:
@@ -38,6 +38,6 @@ def write_again(path: pathlib.Path) -> None:
     except InputError:
         raise
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        # A file that anybody may have edited: every field can be missing or of another kind.
+        # The file may have been edited: every field can be missing or of another kind.
         found = f"no report's results ({type(error).__name__}: {error!s:.80})"
         raise InputError(path, found, "what mman paper wrote") from error

@@ -21,11 +21,14 @@ from mman_jax.tasks import from_results
 from mman_jax.tasks.score import NONE, percent, points, spread
 
 _SHARES = ("precision", "recall", "f1")
-_BESIDE = {CHANCE: "chance: answers drawn as often as the labels", LABELS: "the labels themselves"}
+_REFERENCES = {
+    CHANCE: "chance: answers drawn as often as the labels",
+    LABELS: "the labels themselves",
+}
 
 
 def comparisons(results: Results) -> Table:
-    """Paired tests of two systems on the same utterances."""
+    """Builds the table of paired tests of two systems on the same utterances."""
     score = headline(results)
     voted = any("p_mcnemar" in pair for pair in results["comparisons"])
     rows = tuple(
@@ -53,10 +56,10 @@ def comparisons(results: Results) -> Table:
 
 
 def bin_names(results: Results) -> list[str]:
-    """What the bins of positions are called: "1", "2 to 5", "21 on"."""
+    """Returns the names of the bins of positions, such as "1", "2 to 5" and "21 on"."""
     names = []
-    for each in results["positions"]["bins"]:
-        first, last = each["from"], each["to"]
+    for limits in results["positions"]["bins"]:
+        first, last = limits["from"], limits["to"]
         if last is None:
             names.append(f"{first} on")
         else:
@@ -65,16 +68,16 @@ def bin_names(results: Results) -> list[str]:
 
 
 def positions(results: Results) -> Table:
-    """Accuracy by the place of the utterance in its conversation."""
+    """Builds the table of accuracy by the utterance's position in its conversation."""
     bins = results["positions"]["bins"]
     rows = [
         (title(results, name), *(percent(share) for share in shares))
         for name, shares in results["positions"]["accuracy"].items()
     ]
-    rows.append(("utterances", *(count(each["utterances"]) for each in bins)))
+    rows.append(("utterances", *(count(limits["utterances"]) for limits in bins)))
     return Table(
         "positions_table",
-        "Test accuracy by the utterance's place in its conversation, per cent.",
+        "Test accuracy by the utterance's position in its conversation, per cent.",
         ("system", *bin_names(results)),
         tuple(rows),
         folded="The numbers behind the figure",
@@ -82,7 +85,7 @@ def positions(results: Results) -> Table:
 
 
 def folds(results: Results) -> tuple[Table, ...]:
-    """Every system's score on every fold, and what the folds hold; of no folds nothing."""
+    """Builds the tables of scores by fold and of the folds' sizes; none without folds."""
     score = headline(results)
     systems = {n: s for n, s in results["systems"].items() if "folds" in s}
     if not systems:
@@ -91,9 +94,9 @@ def folds(results: Results) -> tuple[Table, ...]:
     rows = []
     for name, system in systems.items():
         test = system["test"][score.key]
-        each = map(score.write, test["per_fold"])
-        pooled = (score.write(test[what]) for what in ("mean", "std", "std_folds"))
-        rows.append((title(results, name), *each, *pooled))
+        per_fold = map(score.write, test["per_fold"])
+        pooled = (score.write(test[key]) for key in ("mean", "std", "std_folds"))
+        rows.append((title(results, name), *per_fold, *pooled))
     sizes = tuple(
         (
             fold["name"],
@@ -113,17 +116,17 @@ def folds(results: Results) -> tuple[Table, ...]:
     return (
         Table(
             "folds",
-            f"Test {score.label} of every fold{score.unit}, the mean over the seeds; then of all "
+            f"Test {score.label} of every fold{score.unit}, averaged over the seeds; then of all "
             "folds together, with its deviation over the seeds and that of the folds' means.",
             ("system", *(fold["name"] for fold in first), "all", "± over seeds", "± over folds"),
             tuple(rows),
         ),
-        Table("fold_sizes", "What the folds hold.", ("fold", *heads), sizes),
+        Table("fold_sizes", "Sizes of the folds.", ("fold", *heads), sizes),
     )
 
 
 def ablations(results: Results) -> Table:
-    """Variants, each against the system that it varies."""
+    """Builds the table of variants, each compared with the system that it varies."""
     score = headline(results)
     rows = []
     for name, system in of_group(results, "ablation").items():
@@ -142,9 +145,9 @@ def ablations(results: Results) -> Table:
             )
         )
     difference = (
-        "the difference to the system varied, in points"
+        "the difference from the varied system, in points"
         if score.is_share
-        else "how much smaller it is than that of the system varied"
+        else "how much smaller it is than that of the varied system"
     )
     return Table(
         "ablations",
@@ -158,26 +161,26 @@ def ablations(results: Results) -> Table:
 
 
 def missing(results: Results) -> Table:
-    """The score where a modality is withheld at test time."""
+    """Builds the table of scores with a modality withheld at test time."""
     score = headline(results)
     digits = 1 if score.is_share else 3
-    modalities = list(dict.fromkeys(m for of in results["missing"].values() for m in of))
+    modalities = list(dict.fromkeys(m for scores in results["missing"].values() for m in scores))
     rows = []
-    for name, of_system in results["missing"].items():
-        whole = results["systems"][name]["test"][score.key]
+    for name, by_modality in results["missing"].items():
+        full = results["systems"][name]["test"][score.key]
         cells = []
         for modality in modalities:
-            without = of_system.get(modality)
+            without = by_modality.get(modality)
             if without is None:
                 cells.append(NONE)
                 continue
-            gain = score.write_gain(score.gain(without[score.key], whole), digits)
+            gain = score.write_gain(score.gain(without[score.key], full), digits)
             cells.append(f"{score.write_spread(without[score.key])} ({gain})")
-        rows.append((title(results, name), score.write_spread(whole), *cells))
+        rows.append((title(results, name), score.write_spread(full), *cells))
     return Table(
         "missing",
         f"Test {score.phrase} with one modality missing at test time{score.unit}, mean ± deviation "
-        "over the seeds; in brackets how much better that is than with all modalities"
+        "over the seeds; in brackets the gain over all modalities"
         + (", in points." if score.is_share else "."),
         ("system", "all modalities", *(f"without {name}" for name in modalities)),
         tuple(rows),
@@ -185,24 +188,24 @@ def missing(results: Results) -> Table:
 
 
 def evidence(results: Results) -> Table:
-    """SYNTHETIC corpus: how much of each kind of evidence a system used."""
+    """Builds the table of the evidence that each system used (SYNTHETIC corpus)."""
     synthetic = results["synthetic"]
     kinds = synthetic["kinds"]
     of_systems = {title(results, name): of for name, of in synthetic["evidence"].items()}
-    beside = {  # results of an earlier version have none
-        _BESIDE[name]: of for name, of in synthetic.get("evidence_beside", {}).items()
+    references = {  # results of an earlier version have none
+        _REFERENCES[name]: shares for name, shares in synthetic.get("evidence_beside", {}).items()
     }
     rows = tuple(
         (name, *(percent(of.get(kind)) for kind in kinds))
-        for name, of in (of_systems | beside).items()
+        for name, of in (of_systems | references).items()
     )
     return Table(
         "evidence",
         "SYNTHETIC corpus: how much of each kind of evidence a system used. Of the utterances on "
-        "which the exact filter and one that lacks the kind differ: how often the system sides "
-        "with the first, in per cent of when it sides with either. 100 is the exact filter, 0 the "
-        "one that lacks the kind and uses all else; a system without the kind that uses only some "
-        "of the rest is between 0 and chance.",
+        "which the exact filter and one that lacks the kind differ: how often the system agrees "
+        "with the first, in per cent of when it agrees with either. 100 is the exact filter, 0 the "
+        "one that lacks the kind and uses all others; a system without the kind that uses only "
+        "some of the others is between 0 and chance.",
         ("system", *kinds),
         rows,
         notes=tuple(f"{kind}: {about}" for kind, about in kinds.items()),
@@ -220,7 +223,7 @@ def _against(results: Results, name: str, baseline: str | None) -> tuple:
 
 
 def selection(results: Results) -> Table:
-    """Builds the table of what selecting the epoch on the test part would have added."""
+    """Builds the table of the gain from selecting the epoch on the test part."""
     score = from_results(results).progress
     rows = []
     for system in results["systems"].values():
@@ -241,29 +244,29 @@ def selection(results: Results) -> Table:
         f"The cost of selecting on the test part: test {score.phrase}{score.unit}, mean ± "
         "deviation over the seeds.",
         ("system", "epoch picked on validation", "epoch picked on test",
-         "gain in points" if score.is_share else "gain", "epochs kept"),
+         "gain in points" if score.is_share else "gain", "selected epochs"),
         tuple(rows),
-        notes=("The second column decides nothing here; it tells how such figures flatter.",),
+        notes=("The second column selects nothing here; it shows how optimistic such scores are.",),
     )  # fmt: skip
 
 
 def refit(results: Results) -> tuple[Table, ...]:
-    """What training again on training and validation together added; where none did nothing."""
+    """Builds the table of the gain from retraining on training and validation; none without."""
     score = headline(results)
-    again = [s for s in results["systems"].values() if score.key in _before(s)]
-    if not again:
+    retrained = [s for s in results["systems"].values() if score.key in _before(s)]
+    if not retrained:
         return ()
     rows = []
-    for system in again:
+    for system in retrained:
         before, after = _before(system)[score.key], system["test"][score.key]
         gain = score.write_gain(score.gain(after, before))
         rows.append((system["title"], score.write_spread(before), score.write_spread(after), gain))
     return (
         Table(
             "refit",
-            f"Training again on training and validation together, for the steps that were chosen: "
+            f"Retraining on training and validation together, for the selected number of steps: "
             f"test {score.phrase}{score.unit}, mean ± deviation over the seeds.",
-            ("system", "as chosen", "trained again", "better by"),
+            ("system", "before retraining", "retrained", "gain"),
             tuple(rows),
         ),
     )
@@ -279,7 +282,7 @@ def _range(epochs: list[int]) -> str:
 
 
 def by_class(results: Results) -> tuple[Table, ...]:
-    """Precision, recall and F1 of every class, a table a system of the paper."""
+    """Builds the tables of precision, recall and F1 by class, for each system of the paper."""
     return tuple(
         _classes(name, system["title"], results["classes"], system["test"])
         for name, system in of_group(results, "paper").items()
@@ -288,56 +291,55 @@ def by_class(results: Results) -> tuple[Table, ...]:
 
 
 def calibration(results: Results, source: str = "") -> tuple[Block, ...]:
-    """Reliability and expected calibration errors of the paper's systems, with the temperature.
+    """Builds the reliability diagrams and the calibration errors of the paper's systems.
 
     Args:
-        results: of all systems.
+        results: results of all systems.
         source: see `figures.sign`.
     """
-    kept = {
+    bins = {
         system["title"]: system["calibration"]["test"]
         for system in of_group(results, "paper").values()
         if system.get("calibration")
     }
-    if not kept:
+    if not bins:
         return ()
     figure = Figure(
         "reliability",
-        "How often answers to the test part are right, by how sure they are. Above the diagonal "
-        "answers are better than they claim, below it worse. The larger a mark, the more "
-        "utterances.",
-        f"Reliability diagrams of {listed(list(kept))}, before and after the temperature.",
-        figures.reliability(kept, source),
+        "Accuracy of answers to the test part by their confidence. Above the diagonal, answers are "
+        "underconfident; below it, overconfident. Larger marks have more utterances.",
+        f"Reliability diagrams of {listed(list(bins))}, before and after the temperature.",
+        figures.reliability(bins, source),
     )
     return figure, _errors(results)
 
 
 def by_group(results: Results) -> tuple[Table, ...]:
-    """Accuracy by speaker, session and whatever else groups utterances: a table a column."""
+    """Builds the tables of accuracy by speaker, session and other groups, one for each grouping."""
     systems = [s for s in of_group(results, "paper").values() if s.get("groups")]
     names = dict.fromkeys(name for system in systems for name in system["groups"])
     return tuple(_groups(name, [s for s in systems if name in s["groups"]]) for name in names)
 
 
 def _groups(name: str, systems: Sequence[Mapping[str, Any]]) -> Table:
-    first, *_ = told = [system["groups"][name] for system in systems]
+    first, *_ = groupings = [system["groups"][name] for system in systems]
     rows = [
         (
             group,
-            count(own["utterances"]),
-            count(own["conversations"]),
-            *(spread(of["groups"][group]["accuracy"]) for of in told),
+            count(sizes["utterances"]),
+            count(sizes["conversations"]),
+            *(spread(grouping["groups"][group]["accuracy"]) for grouping in groupings),
         )
-        for group, own in first["groups"].items()
+        for group, sizes in first["groups"].items()
     ]
-    gaps = [of["gap"] for of in told]
+    gaps = [grouping["gap"] for grouping in groupings]
     if first["gap"]:
         pairs = (f"{gap['first']} over {gap['second']}" for gap in gaps)
         rows.append(("largest gap", "", "", *pairs))
         rows.append(("in points", "", "", *(points(gap["difference"], 1) for gap in gaps)))
         intervals = (span(gap["interval"], lambda x: points(x, 1)) for gap in gaps)
         rows.append(("95 % interval", "", "", *intervals))
-    notes = ["The pair was picked by these very scores: with many groups a gap is expected."]
+    notes = ["The pair was selected by these scores: with many groups, a gap is expected."]
     left = first["left_out"]
     if left:
         notes.append(f"Of one conversation, and left out of the gap: {listed(left[:20])}"
@@ -359,25 +361,25 @@ def _errors(results: Results) -> Table:
         parts = [system[part].get("calibration") for part in ("validation", "test")]
         if None in parts:
             continue  # of an earlier version
-        cells = [percent(own[when]) for own in parts for when in ("before", "after")]
+        cells = [percent(errors[when]) for errors in parts for when in ("before", "after")]
         rows.append((system["title"], f"{parts[0]['temperature']:.2f}", *cells))
     return Table(
         "calibration",
-        "Expected calibration error in per cent, 15 bins, of what a model answers: the mean of the "
-        "seeds' probabilities. The temperature is fitted on the validation part, and tempers "
-        "answers to other files, too.",
+        "Expected calibration error in per cent, 15 bins, of the mean of the seeds' probabilities. "
+        "The temperature is fitted on the validation part, and also applied to answers to other "
+        "files.",
         ("system", "temperature", "validation", "validation, tempered", "test", "test, tempered"),
         tuple(rows),
     )
 
 
 def _classes(name: str, title: str, classes: Sequence[str], test: Mapping[str, Any]) -> Table:
-    several = test["per_class"]
+    per_class = test["per_class"]
     rows = [
-        (label, *(spread(own[share]) for share in _SHARES), count(own["support"]))
-        for label, own in zip(classes, several, strict=True)
+        (label, *(spread(scores[share]) for share in _SHARES), count(scores["support"]))
+        for label, scores in zip(classes, per_class, strict=True)
     ]
-    total = count(sum(own["support"] for own in several))
+    total = count(sum(scores["support"] for scores in per_class))
     unweighted = (spread(test["unweighted_recall"]), spread(test["macro_f1"]))
     rows.append(("mean of the classes", NONE, *unweighted, total))
     return Table(

@@ -18,11 +18,11 @@ _OTHER = "#dddddd"
 def by_class(
     modalities: Sequence[str], maps: Mapping[str, Sequence[Sequence[float]]], source: str = ""
 ) -> bytes:
-    """Heat maps [M, M] side by side, rows queries and columns keys, on one colour scale.
+    """Draws heat maps [M, M] side by side on one colour scale; rows are queries, columns keys.
 
     Args:
         modalities: M names.
-        maps: weights by what they are the mean of.
+        maps: mean weights by title.
         source: see `figures.sign`.
     """
     side = WIDTH / (5 if len(maps) == 5 else 4)
@@ -56,15 +56,14 @@ def through_time(
     classes: Sequence[str],
     source: str = "",
 ) -> bytes:
-    """One conversation from left to right: the weights of each query, then labels and answers.
+    """Draws one conversation from left to right: weights of each query, labels and answers.
 
     Args:
         modalities: M names.
         weights: [U, M, M], rows queries and columns keys.
-        labels: [U] class names; any other name is an utterance without a label. Or numbers, None
-            where there is none.
-        answers: [U] of the same.
-        classes: C names, which get a colour each; none: labels are numbers.
+        labels: [U] class names (any other name: no label), or numbers (None: no label).
+        answers: [U], in the same form.
+        classes: C names, each with its own colour; empty: labels are numbers.
         source: see `figures.sign`.
     """
     maps_of_all = np.asarray(weights)
@@ -105,7 +104,7 @@ def _bar(figure, image, axes):
 
 
 def _classes(figure, strip, labels, answers, classes, edges):
-    """Labels and answers by colour, wrong ones crossed."""
+    """Draws labels and answers by colour, with wrong answers crossed."""
     places = {name: index for index, name in enumerate(classes)}
     rows = [[places.get(name, len(classes)) for name in side] for side in (labels, answers)]
     colours = [COLOURS[index % len(COLOURS)] for index in range(len(classes))] + [_OTHER]
@@ -133,7 +132,7 @@ def _classes(figure, strip, labels, answers, classes, edges):
 
 
 def _numbers(figure, strip, labels, answers, edges):
-    """Labels and answers on one scale of colours, grey where there is none."""
+    """Draws labels and answers on one colour scale, with missing ones in grey."""
     rows = np.array([labels, answers], float)
     colours = matplotlib.colormaps["coolwarm"].with_extremes(bad=_OTHER)
     image = strip.imshow(

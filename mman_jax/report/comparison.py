@@ -9,7 +9,7 @@ from mman_jax.tasks import from_results
 from mman_jax.tasks.score import Score, percent, spread
 
 LEVEL = 0.05
-"""A corrected p-value below this stands out."""
+"""Corrected p-values below this level are in bold."""
 
 _CROSSED = ("accuracy", "unweighted_recall")
 
@@ -18,7 +18,7 @@ def document(results: Mapping[str, Any]) -> Document:
     """Builds the document.
 
     Args:
-        results: of `study.compared.compare`.
+        results: results of `study.compared.compare`.
     """
     sections = (
         Section("scores-section", "Scores", (scores(results),)),
@@ -36,24 +36,24 @@ def document(results: Mapping[str, Any]) -> Document:
 
 def scores(results: Mapping[str, Any]) -> Table:
     """Builds the table of the scores of each trial."""
-    shown = [Score(**score) for score in results["scores"].values()]
-    several = len(results["classes"]) > 1
+    columns = [Score(**score) for score in results["scores"].values()]
+    has_tasks = len(results["classes"]) > 1
     rows = tuple(
         (
-            run["name"] + (f", {task}" if several else ""),
+            run["name"] + (f", {task}" if has_tasks else ""),
             run["system"],
             listed(run["seeds"][task]),
-            *(score.write_spread(run["test"][task].get(score.key)) for score in shown),
+            *(score.write_spread(run["test"][task].get(score.key)) for score in columns),
         )
         for task in results["classes"]
         for run in results["runs"]
     )
-    all_shares = all(score.is_share for score in shown)
+    all_shares = all(score.is_share for score in columns)
     shares = "in per cent" if all_shares else "Acc and F1 in per cent"
     return Table(
         "scores",
         f"Scores of the test part, {shares}, mean ± deviation over the seeds.",
-        ("trial", "system", "seeds", *(score.label for score in shown)),
+        ("trial", "system", "seeds", *(score.label for score in columns)),
         rows,
         words=(0, 1, 2),
     )
@@ -61,11 +61,11 @@ def scores(results: Mapping[str, Any]) -> Table:
 
 def tests(results: Mapping[str, Any]) -> Table:
     """Builds the table of the paired tests, a row for each pair."""
-    several, score = len(results["classes"]) > 1, Score(**results["scores"][results["score"]])
+    has_tasks, score = len(results["classes"]) > 1, Score(**results["scores"][results["score"]])
     voted = any("p_mcnemar" in pair for pair in results["comparisons"])
     rows = tuple(
         (
-            f"{pair['first']} over {pair['second']}" + (f", {pair['task']}" if several else ""),
+            f"{pair['first']} over {pair['second']}" + (f", {pair['task']}" if has_tasks else ""),
             score.write_gain(pair["difference"]),
             span(pair["interval"], score.write_gain),
             p_value(pair["p_bootstrap"]),
@@ -74,15 +74,15 @@ def tests(results: Mapping[str, Any]) -> Table:
         )
         for pair in results["comparisons"]
     )
-    which = f"the second trial's {score.label} less the first's"
+    difference = f"the second trial's {score.label} less the first's"
     if score.higher_is_better:
-        which = f"the first trial's {score.label} less the second's"
+        difference = f"the first trial's {score.label} less the second's"
     mcnemar = (
         " McNemar's exact test is on the seeds' majority answers, utterances taken as independent."
     )
     return Table(
         "tests",
-        f"Paired tests on the test part: {which}{', in points' if score.is_share else ''}.",
+        f"Paired tests on the test part: {difference}{', in points' if score.is_share else ''}.",
         ("trials", "difference", "95 % interval", "p (bootstrap)", "Holm",
          *(("only the first right", "only the second right", "p (McNemar)", "Holm")
            if voted else ())),
@@ -113,7 +113,7 @@ def cross_document(results: Mapping[str, Any]) -> Document:
     """Builds the document.
 
     Args:
-        results: of `study.crossed.run`.
+        results: results of `study.crossed.run`.
     """
     names = from_results(results).score_names()
     sections = (
@@ -136,7 +136,7 @@ def cross_document(results: Mapping[str, Any]) -> Document:
 
 
 def cross_table(results: Mapping[str, Any], metric: str) -> Table:
-    """A row a corpus trained on, a column a corpus tested on."""
+    """Builds the table of a score, a row for each training and a column for each test corpus."""
     names = [corpus["name"] for corpus in results["corpora"]]
     cells = {(cell["trained"], cell["tested"]): cell["test"] for cell in results["cells"]}
     rows = []
@@ -150,15 +150,15 @@ def cross_table(results: Mapping[str, Any], metric: str) -> Table:
     name = from_results(results).score_names()[metric]
     return Table(
         f"cross_{metric}",
-        f"{name[0].upper()}{name[1:]} in per cent, mean ± deviation over the seeds: a row a "
-        "corpus trained on, a column a corpus tested on; in bold its own test part.",
+        f"{name[0].upper()}{name[1:]} in per cent, mean ± deviation over the seeds: one row "
+        "for each training corpus, one column for each test corpus; in bold the same corpus.",
         ("trained on", *(f"tested on {name}" for name in names)),
         tuple(rows),
     )
 
 
 def corpora(results: Mapping[str, Any]) -> Table:
-    """What was read, and what of it was scored."""
+    """Builds the table of the corpora, their parts and splits."""
     rows = tuple(
         (
             corpus["name"],
@@ -172,7 +172,7 @@ def corpora(results: Mapping[str, Any]) -> Table:
     )
     return Table(
         "corpora",
-        "The corpora, utterances a part, and which of them score what other corpora taught.",
+        "The corpora: utterances of each part, and conversations that test other systems.",
         ("corpus", "read from", "training", "validation", "test", "split", "scored for the others",
          "seeds"),
         rows,

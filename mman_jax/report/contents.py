@@ -1,4 +1,4 @@
-"""Sections of the report in order, from results to a document."""
+"""The sections of the report, in order."""
 
 import json
 import pathlib
@@ -66,11 +66,11 @@ def document(results: Results) -> Document:
 
 def _summary(results: Results) -> str:
     corpus, seeds = results["corpus"], results["seeds"]
-    many = len(of_group(results, "paper"))
+    systems = len(of_group(results, "paper"))
     ablations, cited = (len(of_group(results, group)) for group in ("ablation", "cited"))
     scored = len(results["utterances"]["position"])
     return (
-        f"{many} systems of Pan, Luo, Yang and Li (Interspeech 2020)"
+        f"{systems} systems of Pan, Luo, Yang and Li (Interspeech 2020)"
         + (f", {cited} that they cite" if cited else "")
         + (f" and {ablations} variants" if ablations else "")
         + f", {trained_and_tested(corpus)}: {count(corpus['utterances'])} utterances in "
@@ -106,14 +106,14 @@ def _claims(results: Results) -> Blocks:
 
 def _corpus(results: Results) -> Blocks:
     corpus = results["corpus"]
-    told = [
-        f"{count(corpus[what])} {what}" if corpus[what] is not None else f"{what} not told"
+    origins = [
+        f"{count(corpus[what])} {what}" if corpus[what] is not None else f"{what} unknown"
         for what in ("sessions", "speakers")
     ]
     sizes = listed([f"{name} {count(size)}" for name, size in corpus["dimensions"].items()])
     text = (
         f"Read from {corpus['path']}: {count(corpus['utterances'])} utterances, "
-        f"{count(corpus['conversations'])} conversations, {', '.join(told)}. "
+        f"{count(corpus['conversations'])} conversations, {', '.join(origins)}. "
         f"Features of an utterance: {sizes}. Split: {corpus['split'].rstrip('.')}."
     )
     return Paragraph(text), tables.corpus(results)
@@ -156,8 +156,8 @@ def _evidence(results: Results) -> Blocks:
     if synthetic is None:
         return ()
     text = (
-        f"SYNTHETIC corpus. The best that any causal model can reach is "
-        f"{percent(synthetic['ceiling'])} per cent; the best of a late fusion of predictions from "
+        f"SYNTHETIC corpus. The best accuracy of any causal model is "
+        f"{percent(synthetic['ceiling'])} per cent; that of a late fusion of predictions from "
         f"single modalities is {percent(synthetic['ceiling_late_fusion'])} per cent. Both are "
         "computed, not trained."
     )
@@ -173,19 +173,19 @@ def _made(results: Results) -> Blocks:
     settings = json.dumps(results["config"], indent=2, sort_keys=True, ensure_ascii=False)
     return (
         Code(results["command"]),
-        Paragraph(f"{source} It took {seconds(results['seconds'])} seconds in all."),
-        Table("versions", "What it ran on.", ("part", "version"), versions, words=(0, 1)),
+        Paragraph(f"{source} The study took {seconds(results['seconds'])} seconds."),
+        Table("versions", "Versions of the software.", ("part", "version"), versions, words=(0, 1)),
         Code(settings, folded="All settings"),
     )
 
 
 def mark(results: Results) -> str:
-    """What is written across pictures; nothing where the corpus is real."""
+    """Returns the notice on pictures; empty for a real corpus."""
     return "SYNTHETIC corpus" if results["synthetic"] is not None else ""
 
 
 def confusion(results: Results) -> Blocks:
-    """What is taken for what."""
+    """Builds the confusion matrices and the table of their counts."""
     paper = of_group(results, "paper").values()
     systems = [system for system in paper if "confusion" in system["test"]]
     if not systems:
@@ -203,7 +203,7 @@ def confusion(results: Results) -> Blocks:
 
 
 def positions(results: Results) -> Blocks:
-    """Draws scores by the utterance's place in its conversation."""
+    """Builds the figure and table of scores by the utterance's position in its conversation."""
     bins, score = analyses.bin_names(results), headline(results)
     lines = {
         title(results, name): values
@@ -214,38 +214,38 @@ def positions(results: Results) -> Blocks:
         return ()
     figure = Figure(
         "positions",
-        f"Test {score.phrase} by the utterance's place in its conversation: what the utterances "
-        "before it are worth.",
-        f"A line a system over the places {listed(bins)}.",
+        f"Test {score.phrase} by the utterance's position in its conversation, which shows the "
+        "value of the preceding utterances.",
+        f"One line for each system over the positions {listed(bins)}.",
         figures.positions(bins, lines, mark(results), _axis(score), score.factor),
     )
     return (figure, analyses.positions(results)) if score.is_share else (figure,)
 
 
 def attention(results: Results) -> Blocks:
-    """What each modality attended to: over the test part, and through one conversation."""
+    """Draws the attention weights of the test part, and those through one conversation."""
     blocks = []
     for name, system in of_group(results, "paper").items():
-        kept = system["attention"]
-        if kept is None:
+        weights = system["attention"]
+        if weights is None:
             continue
-        title, modalities, talk = system["title"], kept["modalities"], kept["conversation"]
-        maps = {"all utterances": kept["mean"], **kept["by_class"]}
-        slug, classes = identifier(name), tuple(kept["by_class"])
-        each = " and by true class" if classes else ""
+        title, modalities, talk = system["title"], weights["modalities"], weights["conversation"]
+        maps = {"all utterances": weights["mean"], **weights["by_class"]}
+        slug, classes = identifier(name), tuple(weights["by_class"])
+        groups = " and by true class" if classes else ""
         blocks += [
             Figure(
                 f"attention_{slug}",
-                f"{title}: mean attention weights over the test part, of all utterances{each}. "
+                f"{title}: mean attention weights over the test part, of all utterances{groups}. "
                 "Each row is a query and sums to one.",
                 f"Attention of {title} between {listed(modalities)}, one map for all utterances"
-                + (" and one a class." if classes else "."),
+                + (" and one for each class." if classes else "."),
                 maps_of_attention.by_class(modalities, maps, mark(results)),
             ),
             Figure(
                 f"conversation_{slug}",
-                f"{title}: attention weights through conversation {talk['id']}, a map a query, "
-                "with labels and answers beneath.",
+                f"{title}: attention weights through conversation {talk['id']}, one map for "
+                "each query, with labels and answers below.",
                 f"Attention of {title} by utterance of one conversation of {len(talk['labels'])}.",
                 maps_of_attention.through_time(
                     modalities,
@@ -261,26 +261,26 @@ def attention(results: Results) -> Blocks:
 
 
 def curves(results: Results) -> Blocks:
-    """The learning curves of systems and their towers."""
+    """Draws the learning curves of systems and their towers."""
     heads = []
     for system in of_group(results, "paper").values():
         for name, curve in system["curves"].items():
             tower = system["towers"].get(name)
-            own = len(system["curves"]) == 1 or tower is None
-            title = system["title"] if own else f"{system['title']}: {name}"
+            is_system = len(system["curves"]) == 1 or tower is None
+            title = system["title"] if is_system else f"{system['title']}: {name}"
             heads.append(figures.Panel(title, curve, (tower or system)["best_epoch"]))
     if not heads:
         return ()
     caption = (
-        "Loss by epoch, the mean over the seeds still training; a panel a system, and one each of "
-        "its towers. Ticks at the bottom: the epochs that the seeds kept."
+        "Loss by epoch, averaged over the seeds still training; a panel for each system and each "
+        "of its towers. Ticks at the bottom: the selected epochs of the seeds."
     )
     alt = f"Training and validation loss of {len(heads)} systems and towers."
     return (Figure("curves", caption, alt, figures.curves(heads, mark(results))),)
 
 
 def seeds(results: Results) -> Blocks:
-    """Draws every seed's score, and what it is to be compared with."""
+    """Draws every seed's score, and reference scores."""
     task, score = from_results(results), headline(results)
     values = {s["title"]: s["test"][score.key]["per_seed"] for s in results["systems"].values()}
     lines = {task.constant_name: results[task.constant]}

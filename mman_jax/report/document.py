@@ -1,6 +1,6 @@
-"""A report before it is HTML or Markdown: sections of paragraphs, tables, figures and code.
+"""Documents, independent of HTML and Markdown: sections of paragraphs, tables, figures and code.
 
-All text here is plain; what writes it down escapes it.
+All text is plain; the writers of HTML and Markdown escape it.
 """
 
 import dataclasses
@@ -26,11 +26,11 @@ class Paragraph:
 
 @dataclasses.dataclass(frozen=True)
 class Code:
-    """Text as it was typed or written by a machine.
+    """Verbatim text, such as a command or settings.
 
     Attributes:
-        text: lines.
-        folded: what to click on to see it; empty: it is always seen.
+        text: the lines.
+        folded: the label that unfolds it; empty: always visible.
     """
 
     text: str
@@ -42,13 +42,13 @@ class Table:
     """A table.
 
     Attributes:
-        name: an identifier, its own within the document.
-        caption: what it shows.
-        head: the columns' names.
-        rows: as many cells each as `head`.
-        words: the columns that hold words; the others hold numbers.
-        notes: lines below.
-        folded: what to click on to see it; empty: it is always seen.
+        name: an identifier, unique within the document.
+        caption: a description.
+        head: names of the columns.
+        rows: rows, each with one cell for each column.
+        words: indices of the columns of words; the others hold numbers.
+        notes: lines below the table.
+        folded: the label that unfolds it; empty: always visible.
     """
 
     name: str
@@ -77,10 +77,10 @@ class Figure:
     """A picture.
 
     Attributes:
-        name: an identifier, its own within the document, and the file's name without `.png`.
-        caption: what it shows.
-        alt: the same for who cannot see it, in a line.
-        png: the bytes.
+        name: an identifier, unique within the document, and the file's name without `.png`.
+        caption: a description.
+        alt: a one-line description for readers who cannot see the picture.
+        png: content of the file.
     """
 
     name: str
@@ -94,7 +94,7 @@ Block = Paragraph | Code | Table | Figure
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """A heading and what stands under it."""
+    """A heading and its blocks."""
 
     name: str
     title: str
@@ -103,13 +103,13 @@ class Section:
 
 @dataclasses.dataclass(frozen=True)
 class Document:
-    """A whole report.
+    """A report.
 
     Attributes:
-        title: its title.
-        warning: what nobody must overlook; empty: nothing.
-        summary: what was done, in a paragraph.
-        sections: in order.
+        title: the title.
+        warning: a prominent warning; empty: none.
+        summary: a paragraph about the study.
+        sections: the sections, in order.
     """
 
     title: str

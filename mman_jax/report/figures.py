@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 WIDTH = 10.5
-"""Inches: what a page shows without shrinking."""
+"""Width in inches that a page shows without shrinking."""
 
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bb7733", "#777777")
 MARKERS = "osD^vP*X"
@@ -23,7 +23,7 @@ _WHEN = {"before": ("as they are", COLOURS[1], "s"), "after": ("tempered", COLOU
 
 
 def name(text: str, most: int = 16) -> str:
-    """A name that fits, and that matplotlib takes as it is: no mathematics between dollars."""
+    """Returns a name of at most `most` characters that matplotlib does not read as mathematics."""
     text = " ".join(str(text).split())
     text = text if len(text) <= most else text[: most - 1] + "…"
     return text.replace("$", r"\$")
@@ -35,13 +35,13 @@ def panels(
     size: tuple[float, float],
     layout: Literal["constrained", "compressed"] = "constrained",
 ) -> tuple[Figure, list[Axes], int]:
-    """A figure of `count` panels of a width and height in inches, its panels, and its columns.
+    """Returns a figure of panels of a size in inches, its panels, and its number of columns.
 
-    Rows are as full as can be, with at most `most` panels each.
+    Panels fill as few rows as possible, with at most `most` in a row.
     """
     rows = math.ceil(count / most)
     columns = math.ceil(count / rows)
-    # Names at the left and a bar at the right take much of a figure of few panels.
+    # Names at the left and a bar at the right take much of the width of few panels.
     few = columns < most
     width = min(columns * size[0] + 0.9 * few, most * size[0])
     figure = Figure(figsize=(width, rows * size[1] + 0.3 + 0.4 * few), layout=layout)
@@ -52,12 +52,12 @@ def panels(
 
 
 def lean(names: Sequence[str]) -> bool:
-    """Whether names beneath a panel would touch one another, upright."""
+    """Returns whether horizontal names below a panel would overlap."""
     return len(names) * max(map(len, names)) > 28
 
 
 def name_cells(axes: Axes, rows: Sequence[str], columns: Sequence[str], first: bool) -> None:
-    """Names the rows and columns of a matrix; the rows only at the first of its neighbours."""
+    """Names the columns of a matrix, and the rows if it is the first in its row of panels."""
     leans = lean(columns)
     axes.set_xticks(
         range(len(columns)),
@@ -71,7 +71,7 @@ def name_cells(axes: Axes, rows: Sequence[str], columns: Sequence[str], first: b
 
 
 def sign(figure: Figure, source: str) -> None:
-    """Writes beneath the picture what its numbers come from, where that must be said."""
+    """Writes the source of the numbers below the picture; nothing if it is empty."""
     if source:
         figure.supxlabel(
             source, x=0.995, ha="right", fontsize=SMALL, color="#b00020", weight="bold"
@@ -79,7 +79,7 @@ def sign(figure: Figure, source: str) -> None:
 
 
 def open_frame(axes: Axes) -> None:
-    """Leaves out the lines at the top and at the right, and shows a light grid."""
+    """Hides the lines at the top and the right, and shows a light grid."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -87,7 +87,7 @@ def open_frame(axes: Axes) -> None:
 
 
 def png(figure: Figure) -> bytes:
-    """The picture as bytes, the same ones each time."""
+    """Returns the picture as PNG, with the same bytes each time."""
     buffer = io.BytesIO()
     with matplotlib.rc_context({"savefig.dpi": 150}):
         figure.savefig(buffer, format="png", metadata={"Software": None})
@@ -101,14 +101,14 @@ def positions(
     axis: str = "test accuracy, per cent",
     factor: float = 100.0,
 ) -> bytes:
-    """Accuracy by the place of the utterance in its conversation, a line a system.
+    """Draws accuracy by the utterance's position in its conversation, one line for each system.
 
     Args:
-        bins: what each bin is, in order.
-        accuracy: shares a bin by the systems' titles; None for a bin without utterances.
+        bins: names of the bins, in order.
+        accuracy: share of each bin, by the systems' titles; None for a bin without utterances.
         source: see `sign`.
-        axis: the name of the axis of values.
-        factor: what values are multiplied by.
+        axis: name of the axis of values.
+        factor: factor of the values.
     """
     figure, (axes,), _ = panels(1, 1, (WIDTH, 4.3))
     for index, (title, shares) in enumerate(accuracy.items()):
@@ -137,14 +137,14 @@ def seeds(
     axis: str = "test accuracy, per cent",
     factor: float = 100.0,
 ) -> bytes:
-    """Every seed's test accuracy as a dot, and the mean as a bar, a row a system.
+    """Draws every seed's test accuracy as a dot and the mean as a bar, one row for each system.
 
     Args:
-        accuracy: shares a seed by the systems' titles, in order from the top.
-        lines: further accuracies, as vertical lines, by what they are.
+        accuracy: share of each seed, by the systems' titles, in order from the top.
+        lines: further accuracies by name, drawn as vertical lines.
         source: see `sign`.
-        axis: the name of the axis of values.
-        factor: what values are multiplied by.
+        axis: name of the axis of values.
+        factor: factor of the values.
     """
     figure, (axes,), _ = panels(1, 1, (WIDTH, 0.34 * len(accuracy) + 1.1))
     for row, shares in enumerate(accuracy.values()):
@@ -172,9 +172,9 @@ class Panel:
     """The learning curves of one head.
 
     Attributes:
-        title: whose they are.
-        curve: `train_loss` and `valid_loss`, a value an epoch.
-        best_epochs: the epoch that each seed kept, counted from 1.
+        title: title of the system or tower.
+        curve: `train_loss` and `valid_loss`, one value for each epoch.
+        best_epochs: selected epoch of each seed, counted from 1.
     """
 
     title: str
@@ -183,13 +183,13 @@ class Panel:
 
 
 def curves(heads: Sequence[Panel], source: str = "") -> bytes:
-    """Loss by epoch, a small panel a system and tower; the epochs kept as ticks at the bottom."""
+    """Draws loss by epoch, one panel for each head; ticks at the bottom mark selected epochs."""
     figure, grid, _ = panels(len(heads), 4, (WIDTH / 4, 1.9))
     styles = {"train_loss": ("training", COLOURS[0]), "valid_loss": ("validation", COLOURS[1])}
     for axes, head in zip(grid, heads, strict=True):
         for key, (label, colour) in styles.items():
             losses = head.curve[key]
-            # A line of one epoch would not be seen.
+            # A line of a single epoch would be invisible.
             axes.plot(
                 range(1, len(losses) + 1),
                 losses,
@@ -199,9 +199,9 @@ def curves(heads: Sequence[Panel], source: str = "") -> bytes:
                 markersize=4,
                 label=label if axes is grid[0] else None,
             )
-        kept = list(head.best_epochs)
-        axes.plot(kept, [0.03] * len(kept), "|", color="black", markersize=8, alpha=0.7,
-                  transform=axes.get_xaxis_transform(), label="epoch kept" if axes is grid[0]
+        epochs = list(head.best_epochs)
+        axes.plot(epochs, [0.03] * len(epochs), "|", color="black", markersize=8, alpha=0.7,
+                  transform=axes.get_xaxis_transform(), label="selected epoch" if axes is grid[0]
                   else None)  # fmt: skip
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(4))
@@ -216,7 +216,7 @@ def curves(heads: Sequence[Panel], source: str = "") -> bytes:
 
 
 def recalls(counts: Sequence[Sequence[int]] | np.ndarray) -> np.ndarray:
-    """[C, C] float64: the share of each true class (row) that was given each answer (column)."""
+    """Computes the share [C, C] float64 of each true class (row) by predicted class (column)."""
     matrix = np.asarray(counts)
     return matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
 
@@ -227,13 +227,13 @@ def confusions(
     source: str = "",
     counted: bool = False,
 ) -> bytes:
-    """A PNG of normalised confusion matrices [C, C] side by side: per cent of the true class.
+    """Draws normalised confusion matrices [C, C] side by side, in per cent of the true class.
 
     Args:
-        counts: by what they are the matrix of; rows true, columns predicted.
+        counts: matrices by title; rows true, columns predicted.
         classes: C names.
         source: see `sign`.
-        counted: whether each cell shows its count, too; panels are larger then.
+        counted: whether each cell also shows its count, in larger panels.
     """
     small = len(classes) > 4 and not counted
     side = 1.6 + 0.95 * len(classes) if counted else WIDTH / 4
@@ -270,19 +270,19 @@ def confusions(
 def reliability(
     systems: Mapping[str, Mapping[str, Sequence[Sequence[float]]]], source: str = ""
 ) -> bytes:
-    """Reliability diagrams, a panel a system; the area of a mark grows with its utterances.
+    """Draws reliability diagrams, one panel for each system; larger marks have more utterances.
 
     Args:
-        systems: by title, bins [K, 3] `before` and `after`: utterances, the sum of their
-            confidences, how many are right.
+        systems: bins [K, 3] of `calibration.reliability`, `before` and `after` the temperature, by
+            title.
         source: see `sign`.
     """
     figure, grid, columns = panels(len(systems), 4, (WIDTH / 4, 2.6))
     for index, (axes, (title, bins)) in enumerate(zip(grid, systems.items(), strict=True)):
         axes.plot([0, 100], [0, 100], color="#777777", linewidth=0.8, linestyle="--")
         for when, (label, colour, marker) in _WHEN.items():
-            held = np.asarray(bins[when], np.float64)
-            utterances, confidence, right = held[held[:, 0] > 0].T
+            sums = np.asarray(bins[when], np.float64)
+            utterances, confidence, right = sums[sums[:, 0] > 0].T
             x, y = 100 * confidence / utterances, 100 * right / utterances
             axes.plot(x, y, color=colour, linewidth=1.2, alpha=0.7)
             areas = 8 + 90 * utterances / max(utterances.sum(), 1)

@@ -1,4 +1,4 @@
-"""A document as one HTML file: pictures and style within, no scripts, nothing fetched."""
+"""Documents as self-contained HTML files, without scripts."""
 
 import base64
 import html
@@ -17,15 +17,15 @@ from mman_jax.report.document import (
 )
 
 _STYLE = pathlib.Path(__file__).with_name("style.css")
-# Letters up to which a cell of words is kept on one line, and from which on it is given room.
+# Cells of words up to `_SHORT` characters stay on one line; those above `_LONG` become wider.
 _SHORT, _LONG = 24, 30
-# What a picture may shrink to on a narrow screen; below this its box scrolls.
+# Smallest width of a picture in pixels; on narrower screens its box scrolls.
 _LEGIBLE = 820
 _DOTS_A_PIXEL = 150 / 96
 
 
 def render(document: Document) -> str:
-    """The whole page."""
+    """Returns the page."""
     links = "".join(
         f'<li><a href="#{_text(section.name)}">{_text(section.title)}</a></li>'
         for section in document.sections
@@ -73,7 +73,7 @@ def _fold(content: str, summary: str) -> str:
 
 
 def _figure(figure: Figure) -> str:
-    # Width and height stand in a PNG's first chunk; known sizes keep the page from jumping.
+    # A PNG's first chunk has width and height; with known sizes the page does not jump.
     width, height = (
         round(side / _DOTS_A_PIXEL) for side in struct.unpack(">II", figure.png[16:24])
     )

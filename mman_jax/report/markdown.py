@@ -1,4 +1,4 @@
-"""A document as Markdown (GitHub's tables), its pictures in files beside it."""
+"""Documents as Markdown (with GitHub's tables), with pictures in separate files."""
 
 import re
 
@@ -14,12 +14,12 @@ from mman_jax.report.document import (
 )
 
 FIGURES = "figures"
-# Characters that mean something in Markdown, a table or a formula.
+# Characters with a meaning in Markdown, tables or formulas.
 _MARKS = re.compile(r"([\\`*_\[\]|~$#])")
 
 
 def render(document: Document) -> str:
-    """The whole file."""
+    """Returns the content of the file."""
     parts = [f"# {text(document.title)}"]
     if document.warning:
         parts.append(f"> **{text(document.warning)}**")
@@ -29,9 +29,9 @@ def render(document: Document) -> str:
 
 
 def text(plain: str) -> str:
-    """Text that Markdown shows as it is, on one line."""
+    """Returns text escaped for Markdown, on one line."""
     line = " ".join(str(plain).split())
-    # HTML's characters as HTML writes them: that holds in every dialect.
+    # HTML entities work in every dialect of Markdown.
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _MARKS.sub(r"\\\1", line)
 

@@ -10,38 +10,38 @@ Results = Mapping[str, Any]
 
 
 def span(interval: Sequence[float] | None, of: Callable[[float], str] = percent) -> str:
-    """An interval."""
+    """Writes an interval."""
     return NONE if interval is None else " to ".join(of(end) for end in interval)
 
 
 def p_value(p: float | None) -> str:
-    """A p-value to three places."""
+    """Writes a p-value to three places."""
     if p is None:
         return NONE
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def count(number: int | None) -> str:
-    """A whole number, in groups of three digits from 10 000 on."""
+    """Writes an integer, in groups of three digits from 10 000 on."""
     if number is None:
         return NONE
     return f"{number:,}".replace(",", " ") if number >= 10_000 else str(number)
 
 
 def seconds(duration: float) -> str:
-    """Seconds, whole ones from ten on."""
+    """Writes seconds, rounded to integers from ten on."""
     return f"{duration:.1f}" if duration < 10 else count(round(duration))
 
 
 def milliseconds(duration: float | None) -> str:
-    """Seconds as milliseconds, to three places below one."""
+    """Writes seconds as milliseconds, to three places below one millisecond."""
     if duration is None:
         return NONE
     return f"{1000 * duration:.3f}" if duration < 0.001 else f"{1000 * duration:.1f}"
 
 
 def listed(words: Sequence[object]) -> str:
-    """Words as a phrase; whole numbers in a row as a range."""
+    """Writes words as a phrase; four or more consecutive integers as a range."""
     numbers = [word for word in words if isinstance(word, int)]
     if len(numbers) == len(words) > 3:
         first, last = numbers[0], numbers[-1]
@@ -52,10 +52,10 @@ def listed(words: Sequence[object]) -> str:
 
 
 def trained_and_tested(corpus: Mapping[str, Any]) -> str:
-    """On which corpus, or on which two.
+    """Writes the corpora of training and testing as a phrase.
 
     Args:
-        corpus: the `corpus` of results.
+        corpus: the field `corpus` of results.
 
     Examples:
         >>> trained_and_tested({"path": "a.npz"})
@@ -87,11 +87,11 @@ def title(results: Results, name: str) -> str:
 
 
 def identifier(name: str) -> str:
-    """Returns a system's name as part of the name of a table or a picture."""
+    """Returns a system's name in a form for the names of tables and pictures."""
     return "".join(c if c.isascii() and c.isalnum() else "_" for c in name)
 
 
 def place(results: Results) -> str:
-    """Returns where the corpus came from."""
-    made = results["synthetic"] is not None
-    return "the built-in SYNTHETIC corpus" if made else results["corpus"]["path"]
+    """Returns the origin of the corpus."""
+    is_synthetic = results["synthetic"] is not None
+    return "the built-in SYNTHETIC corpus" if is_synthetic else results["corpus"]["path"]

@@ -1,4 +1,4 @@
-"""Published figures of the paper (Pan, Luo, Yang and Li, Interspeech 2020) and of what it cites."""
+"""Published figures of the paper (Pan, Luo, Yang and Li, Interspeech 2020) and its citations."""
 
 from mman_jax.data.label_names import EMOTIONS, TABLE_1
 from mman_jax.report.document import Cell, Table
@@ -21,7 +21,7 @@ _PAPER = {
     name: paper.published for name, paper in mman.papers(("speech",)).items() if paper.published
 }
 TABLE_2 = {name: (of["iemocap"][0], of["parameters"][0]) for name, of in _PAPER.items()}
-"""Accuracy in per cent and parameters in millions; visual and text alone are not given."""
+"""Accuracy in per cent and parameters in millions; the paper has none for visual or text alone."""
 
 TASKS = ("happy", "sad", "neutral", "angry")
 TABLE_3 = {name: of["binary4"] for name, of in _PAPER.items() if "binary4" in of}
@@ -39,8 +39,8 @@ CITED = {
 }
 ALL_NO_PAPER = ("84.73", "74.02", "59.28", "81.97")
 ALL_NO_CITED = ("84.95", "79.58", "59.58", "75.89")
-"""Always answering "no": on the paper's 943 test utterances, and on the 950 that IEMOCAP's labels
-give to these four emotions in session 1, the cited systems' test session."""
+"""Accuracies of always answering "no": on the paper's 943 test utterances, and on the 950 of
+session 1 (the cited systems' test session) whose label is one of these four emotions."""
 
 TABLE_3_FOOTNOTES = (
     "The cited figures were measured on another split and other features: RAVEN's public loader "
@@ -81,7 +81,7 @@ TABLE_4 = (
         "1200 of 1623 utterances of IEMOCAP's session 5; speech, visual, text; sees no future",
     ),
 )
-"""System, accuracy in per cent, what was measured."""
+"""System, accuracy in per cent, and a description of the measurement."""
 
 ON_IEMOCAP_CITED = {
     name: kind.paper.published["iemocap"][0]
@@ -100,7 +100,7 @@ _MERGED = {"happy": ("happy", "excited"), "sad": ("sad", "frustrated")}
 
 
 def table_1(protocol: str, name: str, part: str) -> int | None:
-    """The paper's count of a class in its "train" or "test" part; None for any other class."""
+    """Returns the paper's count of a class in part "train" or "test"; None for other classes."""
     if protocol not in ("mman4", "iemocap6") or name not in EMOTIONS:
         return None
     emotions = _MERGED.get(name, (name,)) if protocol == "mman4" else (name,)
@@ -122,12 +122,13 @@ def is_comparable(results: Results) -> bool:
 
 
 def cited_tasks() -> Table:
-    """The systems that the paper's Table 3 cites."""
+    """Builds the table of the systems that the paper's Table 3 cites."""
     rows = [(CITED[name], *of) for name, of in TABLE_3_CITED.items()]
     rows.append(("always “no”, session 1", *ALL_NO_CITED))
     return Table(
         "cited_tasks",
-        "What the paper's Table 3 cites: accuracy in per cent, another split and other features.",
+        "Systems cited in the paper's Table 3: accuracy in per cent, with another split and other "
+        "features.",
         ("system", *TASKS),
         tuple(rows),
         notes=TABLE_3_FOOTNOTES,
@@ -135,7 +136,7 @@ def cited_tasks() -> Table:
 
 
 def cited(results: Results) -> Table:
-    """Table 4: the paper's comparison of four-class systems, and those trained here."""
+    """Builds Table 4: the paper's comparison of four-class systems, and those trained here."""
     rows = [(name, accuracy, what) for name, accuracy, what in TABLE_4]
     where = f"{place(results)}, protocol {results['protocol']}"
     for name in _FOURS:
@@ -145,19 +146,19 @@ def cited(results: Results) -> Table:
             rows.append((f"{title(results, name)}, here", spread(test["accuracy"]), what))
     return Table(
         "cited",
-        "Table 4: the figures that the paper compares, beside those measured here.",
+        "Table 4: the figures that the paper compares, and those measured here.",
         ("system", "accuracy", "what was measured"),
         tuple(rows),
         words=(0, 2),
         notes=(
-            "No published figure can be compared with another one. A fair comparison has one "
-            "corpus, one split and the same features: what was measured here.",
+            "No published figure can be compared with another one. A fair comparison needs one "
+            "corpus, one split and the same features, as in the figures measured here.",
         ),
     )
 
 
 def together(results: Results) -> Table | None:
-    """The paper's systems and those that it cites, on one corpus; None where these are missing."""
+    """Builds the table of the paper's systems and the cited ones; None without cited systems."""
     others = of_group(results, "cited")
     if not others:
         return None
@@ -203,12 +204,12 @@ def together(results: Results) -> Table | None:
         tuple(rows),
         words=(0, 1, 2),
         notes=(
-            "Published accuracies are of other data, splits, classes and selection; Table 3's "
-            "systems have none of several classes.",
-            "Systems over words were published for the words of single utterances: read over "
-            "utterances they are what the conversation papers make of them.",
-            "Seconds to train are those of all seeds, towers included. An answer's time is one "
-            "seed's, an utterance of whole parts answered together, after compilation; other work "
-            "on the machine shows in both. Rozgic's parameters are the utterances that it keeps.",
+            "Published accuracies are of other data, splits, classes and selection; the systems of "
+            "Table 3 have no published accuracy of several classes.",
+            "Systems over words were published for the words of single utterances; here they read "
+            "utterances, as in papers about conversations.",
+            "Seconds to train include all seeds and towers. The time of an answer is that of one "
+            "seed for one utterance, if a full part is answered at once after compilation. Other "
+            "work on the machine affects both. Rozgic's parameters are its stored utterances.",
         ),
     )  # fmt: skip

@@ -22,8 +22,8 @@ from mman_jax.tasks.score import NONE, percent, spread
 
 PARTS = ("train", "valid", "test")
 FOLDS = (
-    "All folds' answers are scored together, seed by seed. The first deviation is over the seeds, "
-    "the second one over the folds."
+    "The answers of all folds are scored together for each seed. The first deviation is over the "
+    "seeds, the second one over the folds."
 )
 
 
@@ -33,12 +33,12 @@ def systems(results: Results) -> tuple[Table, ...]:
 
 
 def corpus(results: Results) -> Table:
-    """Builds the table of what was read, by part."""
+    """Builds the table of the corpus, by part."""
     return _CORPUS[from_results(results).kind](results)
 
 
 def claims(results: Results) -> Table:
-    """Each claim of the paper, and whether it holds here."""
+    """Builds the table of the paper's claims and their verdicts."""
     score = headline(results)
     rows = tuple(
         (
@@ -67,7 +67,7 @@ def claims(results: Results) -> Table:
 
 
 def _corpus_by_class(results: Results) -> Table:
-    """Table 1: utterances a class and part."""
+    """Builds Table 1: utterances by class and part."""
     parts, classes = results["corpus"]["parts"], results["classes"]
     sums = {
         name: sum(parts[part]["classes"].get(name, 0) for part in ("train", "valid"))
@@ -77,19 +77,19 @@ def _corpus_by_class(results: Results) -> Table:
         name: tuple(published.table_1(results["protocol"], name, part) for part in TABLE_1)
         for name in classes
     }
-    beside = results["corpus"]["iemocap"] and all(None not in pair for pair in paper.values())
+    has_paper = results["corpus"]["iemocap"] and all(None not in pair for pair in paper.values())
     head = ["class", "training", "validation", "test"]
-    if beside:
+    if has_paper:
         head[3:] = ["both", "the paper's training", "test", "the paper's test"]
 
     def row(
         name: str, of_part: Mapping[str, int], both: int, theirs: Sequence[int | None]
     ) -> tuple:
         train, valid, test = (of_part[part] for part in PARTS)
-        if not beside:
+        if not has_paper:
             return (name, count(train), count(valid), count(test))
-        shown = [train, valid, both, theirs[0], test, theirs[1]]
-        return (name, *(count(number) for number in shown))
+        numbers = [train, valid, both, theirs[0], test, theirs[1]]
+        return (name, *(count(number) for number in numbers))
 
     rows = [
         row(name, {part: parts[part]["classes"].get(name, 0) for part in PARTS}, sums[name], theirs)
@@ -105,7 +105,7 @@ def _corpus_by_class(results: Results) -> Table:
         numbers = {part: parts[part][what] for part in PARTS}
         rows.append(row(f"all {what}", numbers, numbers["train"] + numbers["valid"], theirs))
     notes = []
-    if beside:
+    if has_paper:
         tests = {name: parts["test"]["classes"].get(name, 0) for name in classes}
         wrong = [name for name in classes if (sums[name], tests[name]) != paper[name]]
         notes.append(
@@ -115,7 +115,7 @@ def _corpus_by_class(results: Results) -> Table:
         )
     return Table(
         "corpus",
-        "Table 1: the corpus as it was read, utterances a class and part.",
+        "Table 1: the utterances of the corpus by class and part.",
         tuple(head),
         tuple(rows),
         notes=tuple(notes),
@@ -123,12 +123,12 @@ def _corpus_by_class(results: Results) -> Table:
 
 
 def _ensemble(system: Results) -> str:
-    found = system.get("ensemble")
-    return percent(found["test"]["accuracy"]["mean"]) if found else NONE
+    ensemble = system.get("ensemble")
+    return percent(ensemble["test"]["accuracy"]["mean"]) if ensemble else NONE
 
 
 def _paper_systems(results: Results) -> tuple[Table, ...]:
-    """Table 2: parameters and scores of the paper's systems."""
+    """Builds Table 2: parameters and scores of the paper's systems."""
     chosen = of_group(results, "paper")
     best = max((s["test"]["accuracy"]["mean"] for s in chosen.values()), default=None)
     rows = []
@@ -159,30 +159,30 @@ def _paper_systems(results: Results) -> tuple[Table, ...]:
         late = results["synthetic"]["ceiling_late_fusion"]
         rows.append(bound("best possible of late fusion", late))
         rows.append(bound("best possible", results["synthetic"]["ceiling"]))
-    called = from_results(results).score_names()
+    names = from_results(results).score_names()
     table = Table(
         "systems",
         "Table 2: the systems of the paper. Scores of the test part in per cent, mean ± deviation "
         "over the seeds; in bold the highest mean. The ensemble answers by the mean of all seeds' "
         "probabilities.",
-        ("system", "parameters", "trained in the last stage", called["accuracy"], "95 % interval",
-         called["unweighted_recall"], called["weighted_f1"], f"ensemble {called['accuracy']}",
-         f"validation {called['accuracy']}",
+        ("system", "parameters", "trained in the last stage", names["accuracy"], "95 % interval",
+         names["unweighted_recall"], names["weighted_f1"], f"ensemble {names['accuracy']}",
+         f"validation {names['accuracy']}",
          "seconds to train", "the paper's, on IEMOCAP", "parameters there (million)"),
         tuple(rows),
         notes=(
             *([FOLDS] if any("folds" in s for s in chosen.values()) else ()),
-            f"The interval is of the mean {called['accuracy']} over the seeds. The paper's Table 2 "
+            f"The interval is of the mean {names['accuracy']} over the seeds. The paper's Table 2 "
             f"has no row for the systems marked {NONE}.",
-            *([published.WA_UA] if called["accuracy"] == "WA" else ()),
+            *([published.WA_UA] if names["accuracy"] == "WA" else ()),
         ),
     )  # fmt: skip
     return (table,)
 
 
 def tasks(results: Results) -> Table:
-    """Table 3: one class told from the rest."""
-    names = list(dict.fromkeys(task for of in results["tasks"].values() for task in of))
+    """Builds Table 3: one class against the rest."""
+    names = list(dict.fromkeys(task for scores in results["tasks"].values() for task in scores))
     published_tasks = published.TABLE_3 | published.TABLE_3_CITED
     rows = []
     for task in names:
@@ -216,7 +216,7 @@ def tasks(results: Results) -> Table:
 
 
 def confusion_counts(results: Results) -> Table:
-    """The counts behind Figure 3, summed over the seeds."""
+    """Builds the table of the counts of Figure 3, summed over the seeds."""
     rows, notes = [], []
     for system in of_group(results, "paper").values():
         counts = np.asarray(system["test"]["confusion"])
@@ -241,7 +241,7 @@ def confusion_counts(results: Results) -> Table:
 
 
 def _scored_systems(results: Results) -> tuple[Table, ...]:
-    """Builds the table of every score of every system, and that of single targets."""
+    """Builds the tables of every score of every system, and of single targets."""
     task, chosen, first = from_results(results), results["systems"], headline(results)
     names = task.score_names(next(iter(chosen.values()))["test"])
     scores = {key: task.describe_score(key) for key in names}
@@ -302,12 +302,12 @@ def _corpus_by_target(results: Results) -> Table:
         rows.append((f"all {what}", *(count(parts[part][what]) for part in PARTS)))
     return Table(
         "corpus",
-        "The corpus as it was read: utterances that are rated, by target and part.",
+        "The rated utterances of the corpus by target and part.",
         ("target", "training", "validation", "test"),
         tuple(rows),
     )
 
 
-# By the kind of the task; a further kind has all its scores in a table, as numbers have.
+# Tables by the kind of the task.
 _SYSTEMS = {"classes": _paper_systems, "targets": _scored_systems}
 _CORPUS = {"classes": _corpus_by_class, "targets": _corpus_by_target}

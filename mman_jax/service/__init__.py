@@ -1,1 +1,1 @@
-"""A trained model over HTTP."""
+"""HTTP service of a trained model."""

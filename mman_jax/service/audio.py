@@ -1,4 +1,4 @@
-"""Sound over HTTP: one utterance as a recording, or the stream of a microphone."""
+"""Audio over HTTP: recordings of single utterances, and microphone streams."""
 
 import asyncio
 import concurrent.futures
@@ -22,7 +22,7 @@ from mman_jax.service.requests import Refused
 LONGEST_MESSAGE = 1 << 16
 """Bytes of a WebSocket message: two seconds of sound."""
 
-_RECORDINGS = 8  # measured or waiting to be
+_RECORDINGS = 8  # that are being measured or wait for it
 _MICROPHONES = 16
 _BEHIND = 100  # messages of one microphone that wait to be cut
 
@@ -31,10 +31,10 @@ class AudioInput:
     """Measures sound as training did, one utterance after another in a separate thread."""
 
     def __init__(self, extraction: Extraction):
-        """Measures nothing yet.
+        """Starts no measurement yet.
 
         Args:
-            extraction: the model's; only its speech and text are used.
+            extraction: the model's feature extraction; only speech and text are used.
         """
         self._extraction = extraction
         self._pool = concurrent.futures.ThreadPoolExecutor(1, "audio")
@@ -46,15 +46,15 @@ class AudioInput:
         """Returns the features of one utterance.
 
         Args:
-            recording: returns a file in any format that ffmpeg reads; not called if it is refused.
-            transcript: the words; empty: unknown.
+            recording: returns the content of a file that ffmpeg reads; not called if it is refused.
+            transcript: the spoken words; empty: unknown.
 
         Raises:
             InputError: no recording, or one without sound.
             Refused: too many recordings wait.
         """
         if self._recordings >= _RECORDINGS:
-            raise Refused(429, f"{_RECORDINGS} recordings wait to be measured; come again later")
+            raise Refused(429, f"{_RECORDINGS} recordings wait to be measured; try again later")
         self._recordings += 1
         try:
             measured = self._pool.submit(self._of_file, await recording(), transcript)
@@ -78,14 +78,14 @@ class AudioInput:
         Args:
             socket: an open WebSocket. It receives binary messages of 16-bit samples, little-endian,
                 at 16 kHz, one channel; a text message ends them.
-            batcher: answers.
+            batcher: answers the utterances.
             conversation: name of the conversation of the utterances.
 
         Raises:
-            Refused: too many microphones, or sound that is faster than real time.
+            Refused: too many microphones, or sound that arrives faster than it can be processed.
         """
         if self._microphones >= _MICROPHONES:
-            raise Refused(429, f"{_MICROPHONES} microphones are open; come again later")
+            raise Refused(429, f"{_MICROPHONES} microphones are open; try again later")
         self._microphones += 1
         chunks: queue.SimpleQueue[np.ndarray | None] = queue.SimpleQueue()
         utterances: asyncio.Queue[tuple[Spoken, Any] | None] = asyncio.Queue()

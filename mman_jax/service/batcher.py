@@ -1,4 +1,4 @@
-"""A queue of utterances that one thread answers, those of one moment in one step; its metrics."""
+"""A queue of utterances, which one thread answers in batches, and its metrics."""
 
 import asyncio
 import collections
@@ -26,10 +26,10 @@ class Histogram:
     """Counts of values by their size."""
 
     def __init__(self, bounds: Iterable[float]):
-        """No values yet.
+        """Starts without values.
 
         Args:
-            bounds: the largest value of each bucket, ascending.
+            bounds: largest value of each bucket, ascending.
         """
         self._counts = dict.fromkeys(bounds, 0)
         self._total, self._count = 0.0, 0
@@ -62,11 +62,11 @@ class Metrics:
         self.statuses: collections.Counter[int] = collections.Counter()
         """Answers to requests for an utterance's emotion, by HTTP status."""
         self.forgotten = 0
-        """Conversations that were discarded to make room, and came again."""
+        """Discarded conversations that received another utterance."""
         self.seconds = Histogram(_SECONDS)
-        """From the reading of an utterance to its answer."""
+        """Seconds from the reading of an utterance to its answer."""
         self.steps = Histogram(_UTTERANCES)
-        """Utterances of a step."""
+        """Number of utterances of each step."""
 
     def text(self, gauges: Mapping[str, int]) -> str:
         """Returns Prometheus' text format.
@@ -114,14 +114,14 @@ class Batcher:
         """Reads the saved conversations, if there are any, and compiles.
 
         Args:
-            states: with as many slots as `table` has.
-            table: slots of conversations; none is taken.
-            most_waiting: jobs that may wait at a time; further ones are refused.
-            path: of the file of the conversations; None: they are not saved.
-            every: seconds between two saves; 0: an answer is sent after it was saved.
+            states: states with as many slots as `table`.
+            table: slots of conversations, all free.
+            most_waiting: number of jobs that may wait; further ones are refused.
+            path: path of the file of conversations; None: they are not saved.
+            every: seconds between two saves; 0: saves before each answer is sent.
 
         Raises:
-            InputError: a file that cannot be used.
+            InputError: an unusable file.
         """
         self.metrics, self.table = Metrics(), table
         self._states, self._most_waiting = states, most_waiting
@@ -139,7 +139,7 @@ class Batcher:
         self._thread.start()
 
     def stop(self) -> None:
-        """Answers what waits, saves, and ends."""
+        """Answers the waiting jobs, saves, and ends."""
         with self._news:
             self._stopping = True
             self._news.notify()
@@ -167,12 +167,12 @@ class Batcher:
         """Returns the reply to an utterance.
 
         Args:
-            conversation: its name.
+            conversation: name of the conversation.
             features: [D] float32 of the modalities that are present; None: forget the conversation.
-            number: of the utterance in its conversation, from 1, if its client counts.
+            number: number of the utterance in its conversation, from 1; None: not counted.
         """
         if len(self._waiting) >= self._most_waiting:
-            found = f"{len(self._waiting)} utterances wait for an answer; come again later"
+            found = f"{len(self._waiting)} utterances wait for an answer; try again later"
             return 429, {"error": found}
         job = Job(conversation, features, number, self._loop.create_future(), time.monotonic())
         with self._news:
@@ -252,7 +252,7 @@ class Batcher:
             for name, slot in slots.items():
                 if slot.begins:
                     self.table.release(name)
-                if slot.forgotten:  # its client is still to be told
+                if slot.forgotten:  # its client does not know yet
                     self.table.remember([name])
             return dict.fromkeys(slots, (500, {"error": "no answer; the service's log says why"}))
         self.metrics.steps.add(len(slots))
@@ -286,7 +286,7 @@ class Batcher:
 
 
 def _unsaved(status: int, body: dict[str, Any]) -> Reply:
-    """Returns the reply in place of one that had to wait for a save that failed."""
+    """Returns the reply that replaces another one after a failed save."""
     if status != 200:
         return status, body
     what = "it is forgotten here" if "end" in body else "it is known here: do not send it again"

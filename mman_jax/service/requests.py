@@ -1,4 +1,4 @@
-"""Requests for an answer: reading their bodies, and their description for OpenAPI."""
+"""Requests for answers: reading of bodies, and the description for OpenAPI."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from mman_jax.errors import InputError
 from mman_jax.inference import lines
 
 LONGEST_SOUND = 32 << 20
-"""Bytes of a recording of one utterance at most."""
+"""Largest number of bytes of a recording of one utterance."""
 
 _LONGEST_NUMBER = 32  # characters, with separators
 _REST = 1 << 16  # bytes of a body in addition to its numbers
@@ -24,7 +24,7 @@ _REASONS = {
     "409": "another utterance is expected: `utterances` are known; `forgotten`: some no longer are",
     "413": "a body that is too long",
     "415": "a body of another type",
-    "429": "too many utterances or conversations: come again later",
+    "429": "too many utterances or conversations: try again later",
     "503": "known here, and not saved (`error`); not to be sent again",
 }
 
@@ -42,7 +42,7 @@ class Utterance(NamedTuple):
 
     Attributes:
         features: [D] float32 of the modalities that are present.
-        number: of the utterance in its conversation; None: its client does not count.
+        number: number of the utterance in its conversation; None: not counted.
     """
 
     features: dict[str, np.ndarray]
@@ -50,7 +50,7 @@ class Utterance(NamedTuple):
 
 
 def longest(dims: Mapping[str, int]) -> int:
-    """Returns the most bytes of a body of features."""
+    """Returns the largest number of bytes of a body of features."""
     return _LONGEST_NUMBER * sum(dims.values()) + _REST
 
 
@@ -84,7 +84,7 @@ def parse(body: bytes, dims: Mapping[str, int]) -> Utterance:
     """Returns the utterance of a body.
 
     Raises:
-        InputError: another form, modality or number of features, or one that is not finite.
+        InputError: another form, modality or number of features, or a feature that is not finite.
     """
     import orjson
 
@@ -129,8 +129,8 @@ def describe(
     """Adds the route of utterances to the OpenAPI description of a FastAPI application.
 
     Args:
-        app: the application, which does not know the route.
-        path: of the route.
+        app: the application, which does not contain the route.
+        path: path of the route.
         dims: D of each modality.
         classes: names of the probabilities.
         sound: whether a body may be a recording.

@@ -1,4 +1,4 @@
-"""Slots for conversations: who holds which, the states in them, and their file."""
+"""Slots of conversations: their assignment, states and file."""
 
 import pathlib
 import sys
@@ -17,15 +17,15 @@ from mman_jax.inference import states
 from mman_jax.inference.answerer import Answer, Answerer
 
 SIZES = (1, 4, 8, 16, 32, 64, 128, 256)
-"""Utterances of a step: in one of 256 each costs two thirds of what it costs in one of 64; in
-larger ones all would wait long, for little more throughput."""
+"""Possible numbers of utterances of a step. An utterance costs a third less in a step of 256 than
+in one of 64; larger steps would add latency for little more throughput."""
 
 _MANY, _FULL = 64, 0.8
-"""A step of `_MANY` costs hardly more for each utterance than a larger one; a larger one is made
-only if at least this share of it is used."""
+"""From `_MANY` on, a larger step saves little for each utterance; it is used only if utterances
+fill at least the share `_FULL` of it."""
 
 _REMEMBERED = 16
-"""Names of discarded conversations that are remembered for each slot."""
+"""Number of names of discarded conversations that are remembered for each slot."""
 
 _RETRY = 1.0  # seconds, at least, after a save that failed
 
@@ -34,9 +34,9 @@ class Slot(NamedTuple):
     """The slot of a conversation.
 
     Attributes:
-        number: of the slot, from 0.
-        begins: whether the conversation begins there: nothing is known of it.
-        forgotten: whether it was known, and has been discarded to make room.
+        number: number of the slot, from 0.
+        begins: whether the conversation is new in it.
+        forgotten: whether the conversation was discarded earlier to make room.
     """
 
     number: int
@@ -49,11 +49,11 @@ class SlotTable:
 
     If all slots are taken, the conversation that was idle for longest is discarded, provided that
     this is longer than `idle_seconds`. The names of the latest discarded conversations are
-    remembered, so that their clients can be told.
+    remembered, so that their clients can be notified.
     """
 
     def __init__(self, count: int, idle_seconds: float):
-        """All slots are free.
+        """Starts with all slots free.
 
         Args:
             count: number of slots.
@@ -68,12 +68,12 @@ class SlotTable:
         return len(self._taken)
 
     def take(self, name: str, now: float) -> Slot | None:
-        """Returns the slot that a conversation holds or now gets; None: none can be freed.
+        """Returns the slot of a conversation, assigning one if needed; None: no slot can be freed.
 
         Args:
-            name: of the conversation.
-            now: seconds; never less than before. A conversation that was asked for at this moment
-                is not discarded.
+            name: name of the conversation.
+            now: seconds; never less than before. A conversation used at this very time is not
+                discarded.
         """
         if name in self._taken:
             number = self._taken[name][0]
@@ -101,11 +101,11 @@ class SlotTable:
         return True
 
     def is_gone(self, name: str) -> bool:
-        """Returns whether a conversation was discarded, and did not come again."""
+        """Returns whether a conversation was discarded and has not returned."""
         return name in self._gone
 
     def gone(self) -> list[str]:
-        """Returns the discarded conversations, the first of them first."""
+        """Returns the discarded conversations, the earliest first."""
         return list(self._gone)
 
     def remember(self, names: Iterable[str]) -> None:
@@ -116,7 +116,7 @@ class SlotTable:
                 self._gone.popitem(last=False)
 
     def find(self, name: str) -> int | None:
-        """Returns the number of a conversation's slot, which does not count as its use."""
+        """Returns the number of a conversation's slot, without counting as a use."""
         return self._taken[name][0] if name in self._taken else None
 
     def taken(self) -> dict[str, int]:
@@ -125,33 +125,33 @@ class SlotTable:
 
 
 class SlotStates:
-    """The states of the conversations in slots, which are answered many at a time.
+    """The states of the conversations in slots, which are updated in batches.
 
     They are arrays [slots, ...] in the host's memory, which the operating system allocates when a
     slot is first used. A step is compiled once for each of `sizes`.
     """
 
     def __init__(self, answerer: Answerer, slots: int, sizes: Sequence[int] = SIZES):
-        """Compiles nothing yet.
+        """Allocates the states; compiles nothing yet.
 
         Args:
-            answerer: of a run.
-            slots: number of conversations at most.
-            sizes: utterances of a step, ascending; fewer are padded to the next size.
+            answerer: a trained model.
+            slots: largest number of conversations.
+            sizes: possible numbers of utterances of a step, ascending; steps are padded to them.
         """
         self.answerer, self.sizes = answerer, tuple(sizes)
         leaves, self._structure = jax.tree.flatten(answerer.begin())
         self._leaves = [np.zeros((slots, *leaf.shape), leaf.dtype) for leaf in leaves]
 
     def compile(self) -> None:
-        """Compiles the steps of all sizes; no state changes."""
+        """Compiles the steps of all sizes, without changing a state."""
         for size in self.sizes:
             self.answerer.step_all(self._gather(np.zeros(size, np.int64), 0), [{}] * size)
 
     def step_size(self, waiting: int) -> int:
         """Returns how many of the waiting utterances go into the next step.
 
-        Some wait for another step if padding would nearly double the size of this one.
+        Some wait for the next step if padding would nearly double the size of this one.
         """
         most = min(waiting, self.sizes[-1])
         below = max((size for size in self.sizes if size <= most), default=0)
@@ -205,7 +205,7 @@ class SlotStates:
 
 
 class SlotFile:
-    """The file of the conversations in slots: when to save, and saving. Without a path, neither.
+    """The file of the conversations in slots, and its schedule; without a path, nothing is saved.
 
     Attributes:
         unsaved: whether anything changed since the last save.
@@ -222,14 +222,14 @@ class SlotFile:
         """Reads the file if it exists, and saves.
 
         Args:
-            path: of the file.
-            every: seconds between two saves; 0: an answer is sent after it was saved.
-            conversations: their states, which are read into it.
-            table: their slots, which are taken.
-            counts: [slots] int64, their utterances.
+            path: path of the file.
+            every: seconds between two saves; 0: saves before each answer is sent.
+            conversations: states, into which those of the file are read.
+            table: slots, which the conversations of the file take.
+            counts: [slots] int64, number of utterances of each conversation.
 
         Raises:
-            InputError: a file that cannot be used, or a path that cannot be written.
+            InputError: an unusable file, or a path that cannot be written.
         """
         self._path, self._every = path, every
         self._conversations, self._table, self._counts = conversations, table, counts
@@ -247,7 +247,7 @@ class SlotFile:
         return min(max(0.0, self._saved + pause - time.monotonic()), threading.TIMEOUT_MAX)
 
     def save_if_due(self, answered: bool) -> bool:
-        """Saves if it is time to; returns whether answers may be sent.
+        """Saves if a save is due; returns whether answers may be sent.
 
         Args:
             answered: whether there are answers to send.
@@ -268,7 +268,7 @@ class SlotFile:
         return True
 
     def save(self) -> None:
-        """Saves.
+        """Saves the conversations.
 
         Raises:
             InputError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""The service's routes, and the server."""
+"""Routes and server of the service."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ _SOUND = (b"audio/", b"application/octet-stream")
 _CONVERSATION = "/conversations/{conversation:path}"
 _UTTERANCES = re.compile("/conversations/(.*)/utterances", re.DOTALL)
 
-_DRAIN = 10  # seconds for what is under way at the end
+_DRAIN = 10  # seconds for requests under way at the end
 _IDLE = 75  # seconds for which an idle connection is kept
 _SWITCH = 5e-4  # seconds between switches of threads
 
@@ -36,12 +36,12 @@ def make(batcher: Batcher, audio: AudioInput | None, token: str) -> Asgi:
     """Returns the service as an ASGI application.
 
     Args:
-        batcher: answers, once it was started.
-        audio: measures sound; None: the model has no extraction.
-        token: that all requests but those for the health must have; empty: none.
+        batcher: answers the utterances, once it was started.
+        audio: measures sound; None: the model has no feature extraction.
+        token: token of all requests except those for `/health`; empty: none.
 
     Raises:
-        InputError: a library is missing.
+        InputError: a missing library.
     """
     others, utterances = _others(batcher, audio), _Utterances(batcher, audio)
     wanted = f"Bearer {token}".encode("utf-8", "surrogateescape")
@@ -189,12 +189,12 @@ def address(bound: sockets.socket) -> str:
 def serve(
     app: Asgi, batcher: Batcher, bound: sockets.socket, began: Callable[[Stop], None]
 ) -> None:
-    """Serves until it is stopped; then answers what is under way, and saves the conversations.
+    """Serves until it is stopped; then answers pending requests and saves the conversations.
 
     Args:
         app: the ASGI application.
-        batcher: that it asks.
-        bound: a socket at its port.
+        batcher: the application's batcher.
+        bound: a socket at the port.
         began: called once the port is open, with a function that stops the service.
     """
     import uvicorn

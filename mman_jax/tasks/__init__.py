@@ -1,4 +1,4 @@
-"""Tasks: what is answered. Classes, soft labels from votes, and numbers, each kind a class."""
+"""Tasks: classes, soft labels from votes, and numbers, each kind in its own class."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from mman_jax.tasks.task import Task
 __all__ = ["Classes", "Numbers", "Task", "Votes", "check_folds", "choose", "from_results", "tasks"]
 
 LABELS = ("label", "votes")
-"""What classes are learnt from: one label an utterance, or the votes of its raters."""
+"""Sources of the classes to learn: one label for each utterance, or the votes of its raters."""
 
 
 def choose(
@@ -28,14 +28,14 @@ def choose(
     """Returns the tasks that settings name, on a corpus.
 
     Args:
-        corpus: with labels, votes or targets.
+        corpus: a corpus with labels, votes or targets.
         protocol: `config.data.protocol`, see `tasks`.
-        target: `config.data.target`: names of targets, separated by commas; empty: labels.
-        classes: `config.data.classes`: how many classes to cut from the target; 0: numbers.
+        target: `config.data.target`: names of targets, separated by commas; empty: the labels.
+        classes: `config.data.classes`: number of classes to cut from the target; 0: numbers.
         learnt: `config.train.labels`, one of `LABELS`.
 
     Raises:
-        InputError: a protocol, a target, classes or votes that cannot be used.
+        InputError: an unusable protocol, target, number of classes, or votes.
     """
     if learnt not in LABELS:
         raise InputError("config.train.labels", repr(learnt), nearest(learnt, LABELS))
@@ -47,16 +47,16 @@ def choose(
         return (numbers.task(corpus, names, protocol, classes),)
     if classes:
         found = f"{classes} without a target to cut them from"
-        raise InputError("config.data.classes", found, "data.target, too")
+        raise InputError("config.data.classes", found, "data.target as well")
     return tasks(corpus, protocol, soft=learnt == "votes")
 
 
 def from_results(scores: Mapping[str, Any], name: str = "") -> Task:
-    """Returns the task of stored results, which scores and formats but has no labels of a corpus.
+    """Returns the task of stored results; it scores and formats, but reads no labels from a corpus.
 
     Args:
-        scores: of one task, or of a study, as `results.json` holds them.
-        name: of the task; by default the protocol of the results.
+        scores: scores of one task or of a study, in the form of `results.json`.
+        name: name of the task; by default the protocol of the results.
     """
     name = name or scores.get("protocol", "")
     if scores.get(Numbers.kind):
@@ -68,22 +68,22 @@ def from_results(scores: Mapping[str, Any], name: str = "") -> Task:
 def check_folds(
     corpus: Corpus, folds: Sequence[Fold], tasks: Sequence[Task], setting: str = PLACE
 ) -> tuple[str, ...]:
-    """Looks for folds that cannot be trained on or scored.
+    """Checks folds for parts that cannot be trained on or scored.
 
     Args:
         corpus: N utterances.
-        folds: of its conversations.
-        tasks: what is answered.
+        folds: folds of its conversations.
+        tasks: tasks to train and score.
         setting: the setting that asks for the folds, for messages.
 
     Returns:
-        Sentences for people: the classes that a test part lacks. Scores are pooled over folds, so
-        that this is no error.
+        Notices of classes that a test part lacks, which is no error, because scores are pooled over
+        folds.
 
     Raises:
-        InputError: a part without a scored utterance (an empty test part needs none), or training
-            without a class that the corpus has, or with a constant target; it names the fold, and
-            the class or the target.
+        InputError: a part (except an empty test part) has no scored utterance, or training lacks a
+            class of the corpus or has a constant target; the message names the fold, and the class
+            or the target.
     """
     return tuple(
         notice

@@ -43,13 +43,13 @@ _FOUR = {
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Classes(Task):
-    """One classification of utterances: C classes, and the class of each of K corpus labels.
+    """A classification of utterances into C classes, with the class of each of K corpus labels.
 
     Tallies are counts [S, C, C], rows the true class; answers are classes [S, N].
 
     Attributes:
-        label_map: [K] int32, corpus label to class, or UNSCORED: context only. None: the task was
-            read from results, and no corpus has labels for it.
+        label_map: [K] int32, the class of each corpus label, or UNSCORED: context only. None: the
+            task was read from results, without a corpus.
     """
 
     label_map: np.ndarray | None = None
@@ -82,7 +82,7 @@ class Classes(Task):
         return f"a class of {self.name}"
 
     def counts(self, labels: np.ndarray) -> dict[str, int]:
-        """See `Task`; of votes, the class that most raters chose is counted."""
+        """See `Task`; for votes, counts the class that most raters chose."""
         if labels.dtype.kind == "f":
             is_scored = ~np.isnan(labels).all(-1)
             labels = np.where(is_scored, np.nan_to_num(labels).argmax(-1), UNSCORED)
@@ -205,7 +205,7 @@ class Classes(Task):
 
     def store_each(self, values: np.ndarray) -> dict[str, Any]:
         """See `Task`."""
-        # A digit an utterance, 1 where right: enough for any test, and no corpus is passed on.
+        # A digit for each utterance, 1 if right: enough for any test, without the corpus's content.
         return {"right": ["".join(map(str, seed)) for seed in values.astype(int).tolist()]}
 
     def score_names(self, available: Sequence[str] | None = None) -> dict[str, str]:
@@ -233,7 +233,7 @@ class Classes(Task):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Votes(Classes):
-    """Classes that are learnt from the corpus's `votes`, and scored on their majority.
+    """Classes that are trained on the corpus's `votes` and scored on their majority.
 
     Examples:
         Three raters of the first utterance, none of the second; of the third they did not agree.
@@ -256,8 +256,8 @@ class Votes(Classes):
     def labels(self, corpus: Corpus) -> np.ndarray:
         """Returns the class [N] int32 that most raters chose.
 
-        If classes tie, and without votes, it is the label's. What has no label under the task is
-        not scored, whatever was voted.
+        If classes tie, or without votes, it is the label's class. An utterance without a label
+        under the task is not scored, whatever its votes.
         """
         labels, votes = super().labels(corpus), self._votes(corpus)
         is_labelled = labels != UNSCORED
@@ -268,9 +268,8 @@ class Votes(Classes):
     def training_labels(self, corpus: Corpus) -> np.ndarray:
         """Returns the share [N, C] float32 of raters that chose each class, NaN: context only.
 
-        Without a vote for a class, the label's has all of it. An utterance that the corpus leaves
-        without a label, for its raters did not agree, is trained on; one whose label is no class
-        of the task is not.
+        Without votes, the label's class has a share of 1. An utterance without a label, because its
+        raters did not agree, is trained on; one whose label is no class of the task is not.
         """
         labels, votes = super().labels(corpus), self._votes(corpus)
         total = votes.sum(1, keepdims=True)
@@ -298,11 +297,11 @@ def tasks(corpus: Corpus, protocol: str, soft: bool = False) -> tuple[Classes, .
 
     Args:
         corpus: a corpus with K labels.
-        protocol: one of `PROTOCOLS`. `auto` takes the corpus's own labels; `mman4` the paper's four
-            classes (section 3.1), happy with excited and sad with frustrated; `binary4` each of
-            happy, sad, neutral and angry against the other three (its Table 3), where excited and
-            frustrated are context; `iemocap4` what most work on IEMOCAP scores: happy with excited,
-            sad, neutral and angry, all others context; `iemocap6` all six.
+        protocol: one of `PROTOCOLS`. `auto`: the corpus's labels; `mman4`: the paper's four classes
+            (section 3.1), happy with excited and sad with frustrated; `binary4`: each of happy,
+            sad, neutral and angry against the other three (its Table 3), with excited and
+            frustrated as context; `iemocap4`: the classes of most work on IEMOCAP, happy with
+            excited, sad, neutral and angry, with all others as context; `iemocap6`: all six.
         soft: whether to train on the votes of raters.
 
     Raises:
@@ -326,31 +325,31 @@ def tasks(corpus: Corpus, protocol: str, soft: bool = False) -> tuple[Classes, .
     """
     if protocol not in PROTOCOLS:
         raise InputError("protocol", f"unknown {protocol!r}", nearest(protocol, PROTOCOLS))
-    several: dict[str, dict[str, tuple[str, ...]]]
+    members_by_task: dict[str, dict[str, tuple[str, ...]]]
     if protocol == "auto":
         _require(corpus, protocol, ())
-        several = {"auto": {}}
+        members_by_task = {"auto": {}}
     elif protocol == "iemocap6":
         _require(corpus, protocol, EMOTIONS)
-        several = {"iemocap6": {name: (name,) for name in EMOTIONS}}
+        members_by_task = {"iemocap6": {name: (name,) for name in EMOTIONS}}
     else:
         _require(corpus, protocol, tuple(_MMAN4))
         rest = {name: tuple(x for x in _MMAN4 if x != name) for name in _MMAN4}
         binary = {name: {f"not_{name}": rest[name], name: (name,)} for name in _MMAN4}
-        several = {protocol: _FOUR[protocol]} if protocol in _FOUR else binary
+        members_by_task = {protocol: _FOUR[protocol]} if protocol in _FOUR else binary
     if soft and not corpus.votes:
         expected = "votes/<label>, the counts of raters; or labels=label"
         raise InputError(f"{corpus.source or 'corpus'}: votes", "none", expected)
     kind = Votes if soft else Classes
-    made = []
-    for name, members in several.items():
+    protocol_tasks = []
+    for name, members in members_by_task.items():
         names = tuple(members) or corpus.label_names
-        made.append(kind(name, names, _label_map(corpus, members)))
-    return tuple(made)
+        protocol_tasks.append(kind(name, names, _label_map(corpus, members)))
+    return tuple(protocol_tasks)
 
 
 def _label_map(corpus: Corpus, members: Mapping[str, tuple[str, ...]]) -> np.ndarray:
-    """Returns the class [K] int32 of each label of a corpus; without members, each its own."""
+    """Returns the class [K] int32 of each label of a corpus; without members, each is a class."""
     if not members:
         return np.arange(len(corpus.label_names), dtype=np.int32)
     label_map = np.full(len(corpus.label_names), UNSCORED, np.int32)
@@ -367,12 +366,12 @@ def _require(corpus: Corpus, protocol: str, emotions: tuple[str, ...]) -> None:
         raise InputError(place, "a corpus without labels", "label names")
     missing = sorted(set(emotions) - {emotion(name) for name in corpus.label_names})
     if missing:
-        shown = ", ".join(corpus.label_names[:12])
-        raise InputError(place, f"no label {', '.join(missing)} among {shown}", ", ".join(emotions))
+        known = ", ".join(corpus.label_names[:12])
+        raise InputError(place, f"no label {', '.join(missing)} among {known}", ", ".join(emotions))
 
 
 def _per_class(counts: np.ndarray) -> list[dict[str, Any]]:
-    """Returns precision, recall and F1 over the seeds and the support, an entry for each class."""
+    """Returns the scores of each class over the seeds, and its support."""
     scores = metrics.per_class(counts)
     support = scores.pop("support")[0].tolist()
     return [

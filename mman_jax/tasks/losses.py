@@ -17,7 +17,7 @@ from mman_jax.tasks.task import Objective
 from mman_jax.types import UNSCORED, Array, is_scored
 
 BY_LOSS = ("loss", "calibrated")
-"""The criteria of selection that use the loss alone, and therefore also apply to numbers."""
+"""The selection criteria that use only the loss, and therefore also apply to numbers."""
 
 DEFAULT = "l1"
 """The default loss of numbers."""
@@ -28,9 +28,9 @@ _LEAST = 1e-9
 def cross_entropy(
     logits: Array, labels: Array, class_weights: Array, smoothing: float = 0.0
 ) -> tuple[Array, Array]:
-    """Sums the cross-entropy over the scored utterances, and their weights.
+    """Sums the cross-entropy and the weights of the scored utterances.
 
-    A sum and a weight, not a mean, so that the parts of a batch on several devices can be added.
+    The sums, unlike a mean, can be added over the parts of a batch on several devices.
 
     Args:
         logits: [B, U, C] float32.
@@ -100,7 +100,7 @@ def l1(answers: Array, targets: Array, total: Callable[[Array], Array]) -> tuple
     Args:
         answers: [B, U, T] float32.
         targets: [B, U, T] float32, NaN where context or padding.
-        total: adds up over the devices; unused, since a sum needs no total.
+        total: sums over the devices; unused here.
 
     Examples:
         >>> targets = jnp.array([[[1.0], [jnp.nan]]])

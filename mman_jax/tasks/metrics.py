@@ -1,4 +1,4 @@
-"""Scores of classes, from one matrix of counts: exact under padding, and sums over devices."""
+"""Scores of classes from counts, which are exact under padding and add up over devices."""
 
 import chex
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ from mman_jax.types import UNSCORED, Array
 
 
 def confusion(logits: Array, labels: Array) -> Array:
-    """Counts [C, C] int32, rows the true class, columns the predicted one.
+    """Counts predictions [C, C] int32: rows are true classes, columns predicted ones.
 
     Args:
         logits: [B, U, C] float32.
@@ -34,7 +34,7 @@ def confusion(logits: Array, labels: Array) -> Array:
 
 
 def accuracy(counts: Array) -> Array:
-    """Share of right answers [...] float, from counts [..., C, C]; 0 where nothing was scored.
+    """Computes the accuracy [...] float from counts [..., C, C]; 0 if nothing was scored.
 
     Examples:
         >>> float(accuracy(np.array([[3, 1], [0, 4]])))
@@ -46,7 +46,7 @@ def accuracy(counts: Array) -> Array:
 
 
 def unweighted_recall(counts: Array) -> Array:
-    """Mean over the classes that occur of the share found [...] float, from counts [..., C, C].
+    """Computes the mean recall [...] float of the classes that occur, from counts [..., C, C].
 
     Examples:
         Three of four, and four of four; a third class that nothing belongs to does not count.
@@ -61,7 +61,7 @@ def unweighted_recall(counts: Array) -> Array:
 
 
 def weighted_f1(counts: np.ndarray) -> np.ndarray:
-    """F1 of each class weighted by how often it occurs, [...] float, from counts [..., C, C].
+    """Computes the mean F1 [...] float, weighted by the support, from counts [..., C, C].
 
     Examples:
         F1 is 2 * 3 / (4 + 3) of the first class and 2 * 4 / (4 + 5) of the second.
@@ -75,9 +75,9 @@ def weighted_f1(counts: np.ndarray) -> np.ndarray:
 
 
 def macro_f1(counts: np.ndarray) -> np.ndarray:
-    """Mean F1 of the classes, each counting alike, [...] float, from counts [..., C, C].
+    """Computes the unweighted mean F1 [...] float of the classes, from counts [..., C, C].
 
-    A class that is neither true nor answered anywhere does not count.
+    A class that is neither true nor predicted anywhere is ignored.
 
     Examples:
         F1 is 6 / 7 of the first class, 8 / 9 of the second; the third one does not occur.
@@ -91,10 +91,9 @@ def macro_f1(counts: np.ndarray) -> np.ndarray:
 
 
 def per_class(counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Scores of each class [..., C], from counts [..., C, C]; 0 where there is nothing to divide.
+    """Computes the scores [..., C] of each class from counts [..., C, C]; 0 if undefined.
 
-    `precision`: of the answers that name the class, the share that is right; `recall`: of its
-    utterances, the share that is found; `f1`: their harmonic mean; `support`: its utterances.
+    They are `precision`, `recall`, `f1`, and `support`, the number of utterances of the class.
 
     Examples:
         >>> found = per_class(np.array([[3, 1], [0, 4]]))
@@ -117,10 +116,10 @@ METRICS = {
     "weighted_f1": weighted_f1,
     "macro_f1": macro_f1,
 }
-"""The scores of a test part by their names, each from counts [..., C, C]."""
+"""The scores of a test part by name; each is computed from counts [..., C, C]."""
 
 ADDED = frozenset({"macro_f1"})
-"""Those of `METRICS` that results of earlier versions may lack."""
+"""The scores of `METRICS` that results of earlier versions may lack."""
 
 _NAMES = {
     "accuracy": "accuracy",
@@ -132,7 +131,7 @@ _FIELD = {"iemocap4": {"accuracy": "WA", "unweighted_recall": "UA"}}
 
 
 def names(protocol: str) -> dict[str, str]:
-    """What tables call the scores under a protocol, by the keys of `METRICS`.
+    """Returns the names of the scores in tables under a protocol, by the keys of `METRICS`.
 
     Work on IEMOCAP calls the share of right answers weighted accuracy (WA), and the mean of the
     classes' recalls unweighted accuracy (UA).

@@ -1,4 +1,4 @@
-"""Tasks of a corpus's targets: numbers, or classes that are cut from one of them.
+"""Tasks of a corpus's targets: numbers, or classes that are cut from one target.
 
 S seeds, N utterances, T targets.
 """
@@ -39,12 +39,12 @@ _LEAST = 1e-6
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Numbers(Task):
-    """Numbers; `classes` are the names of the targets, in order, and C = T counts them.
+    """Prediction of numbers; `classes` holds the names of the T targets, so that C = T.
 
     Tallies are sums [S, T, K] (`ratings`); answers [S, N, T] are in the targets' units.
 
     Attributes:
-        targets: the T targets.
+        targets: the targets, in order.
     """
 
     targets: tuple[Target, ...] = ()
@@ -59,7 +59,7 @@ class Numbers(Task):
     unused_settings = ("label_smoothing", "class_weights")
 
     def labels(self, corpus: Corpus) -> np.ndarray:
-        """Returns the targets [N, T] float32 of each utterance, NaN where it has none."""
+        """Returns the targets [N, T] float32 of each utterance; NaN if missing."""
         return np.stack([corpus.targets[name] for name in self.classes], axis=-1)
 
     @property
@@ -139,7 +139,7 @@ class Numbers(Task):
         return np.where(is_scored(labels).any(-1), 0, UNSCORED), ()
 
     def texts(self, values: np.ndarray) -> list[Any]:
-        """Returns the numbers of the first target, None where there is none."""
+        """Returns the numbers of the first target; None if missing."""
         return to_json(values[:, 0])
 
     def tally(
@@ -160,7 +160,7 @@ class Numbers(Task):
         return ratings.scores(tallies, self.targets)[key]
 
     def scores(self, tallies: np.ndarray) -> dict[str, Any]:
-        """See `Task`; of several targets, the mean over them, and `by_target`."""
+        """See `Task`; for several targets, their mean and the scores `by_target`."""
         sums = np.asarray(tallies, np.float64)
         scores: dict[str, Any] = _over_seeds(ratings.scores(sums, self.targets))
         scores[self.constant] = float(ratings.mean_answer(sums)[0])
@@ -231,14 +231,14 @@ def task(corpus: Corpus, names: Sequence[str], protocol: str, classes: int = 0) 
     """Returns the task of some targets.
 
     Args:
-        corpus: a corpus that has them.
-        names: of one target, or of several that are predicted together.
-        protocol: of labels; a target has none, so that it must be `auto`.
-        classes: 0: the numbers themselves; otherwise how many classes to cut from the one target.
+        corpus: a corpus with the targets.
+        names: names of the targets, which are predicted together.
+        protocol: the protocol of labels; must be `auto`, because targets have none.
+        classes: number of classes to cut from a single target; 0: the numbers themselves.
 
     Raises:
-        InputError: a target that the corpus lacks, or that is NaN throughout; another protocol; or
-            classes that cannot be told apart on its scale.
+        InputError: a target that the corpus lacks or that is always NaN, another protocol, or a
+            number of classes that the target's scale does not have.
 
     Examples:
         >>> corpus = Corpus(
@@ -276,7 +276,7 @@ def task(corpus: Corpus, names: Sequence[str], protocol: str, classes: int = 0) 
     if classes not in known:
         values = corpus.targets[target.name]
         range_ = f"values from {np.nanmin(values):g} to {np.nanmax(values):g}"
-        expected = "0: the numbers; classes are told of values on both sides of 0, from -3 to 3"
+        expected = "0: the numbers; classes need values on both sides of 0, from -3 to 3"
         if known:
             expected = f"{', '.join(map(str, known))}, or 0: the numbers"
         raise InputError("data.classes", f"{classes} of {target.name!r}, {range_}", expected)

@@ -2,18 +2,18 @@
 
 Sums are exact under padding, and add up over batches, devices and folds.
 
-T targets. A target's K sums are the number of utterances that have it; the absolute errors of the
-answers, and of the training part's mean in their place; of the answers x and the targets y, about
-the target's centre and in units of its spread, x, y, xx, yy and xy; and the counts of cells [9, 9],
-rows the true one.
+T targets. A target's K sums are, in order: the number of rated utterances; the absolute errors of
+the answers, and those of always answering the mean of training; x, y, xx, yy and xy for answers x
+and targets y, minus the target's centre and in units of its spread; and the counts of cells [9, 9],
+with the true cell in the rows.
 
-A scale is cut into cells so fine that every class of the field is a union of cells. On the scale
-from -3 to 3 (CMU-MOSI, CMU-MOSEI) a value is clipped and rounded, halves to the even number; on
-that from -1 to 1 (CH-SIMS) it is cut at fixed edges. Both are scored as in MMSA.
+The cells of a scale are fine enough that each class in the literature is a union of cells. On the
+scale from -3 to 3 (CMU-MOSI, CMU-MOSEI) a value is clipped and rounded, halves to the even number;
+on the scale from -1 to 1 (CH-SIMS) it is cut at fixed edges. Both are scored as in MMSA.
 
 Scores on the scale from -3 to 3 (`SEVEN`):
-- `acc2_with_zero`, `f1_with_zero`: at least 0, or below it; every utterance.
-- `acc2_without_zero`, `f1_without_zero`: above 0, or not; without those rated exactly 0.
+- `acc2_with_zero`, `f1_with_zero`: at least 0, or below 0; every utterance.
+- `acc2_without_zero`, `f1_without_zero`: above 0, or not; without utterances rated exactly 0.
 - `acc3`, `acc5`, `acc7`: clipped to ±1, ±2 or ±3 and rounded, halves to the even number.
 On the scale from -1 to 1 (`SIMS`): `acc2_sims` and `f1_sims` cut at 0, `acc3_sims` at ±0.1,
 `acc5_sims` at ±0.1 and ±0.7, an edge in the lower class. F1 is weighted by how often a class
@@ -36,7 +36,7 @@ from mman_jax.types import Array
 SEVEN, SIMS = "-3..3", "-1..1"
 
 CELLS = 9
-"""Cells of a scale, at most."""
+"""Largest number of cells of a scale."""
 
 # The edges between cells, ascending, and whether a value on the edge is in the upper cell.
 _EDGES = {
@@ -48,9 +48,9 @@ _EDGES = {
 }  # fmt: skip
 
 LEFT_OUT = -1
-"""The class of a cell that is not told apart: exact zeros, where these are left out."""
+"""The class of cells without a class: exact zeros, where they are left out."""
 
-# The class of each cell, by how many classes there are.
+# The class of each cell, by the number of classes.
 _CLASSES: dict[str, dict[int, tuple[int, ...]]] = {
     SEVEN: {
         2: (0, 0, 0, 0, LEFT_OUT, 1, 1, 1, 1),
@@ -69,12 +69,12 @@ _NAMES = {
 _SIMS_NAMES = {5: ("negative", "weakly negative", "neutral", "weakly positive", "positive")}
 
 K = 8 + CELLS**2
-"""Sums of a target."""
+"""Number of sums of a target."""
 
 MEASURES = ("mae", "pearson_r", "ccc")
-"""The scores that every target has."""
+"""The scores of every target."""
 
-# The class of each cell: of a true value, LEFT_OUT where it is not scored, and of an answer.
+# The class of each cell, for true values (LEFT_OUT: not scored) and for answers.
 _GROUPS: dict[str, dict[str, tuple[tuple[int, ...], ...]]] = {
     SEVEN: {
         "2_with_zero": ((0, 0, 0, 0, 1, 1, 1, 1, 1),) * 2,
@@ -112,13 +112,13 @@ _SCORE_NAMES = {
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """A number that utterances are rated by.
+    """A number by which utterances are rated.
 
     Attributes:
-        name: of the corpus's `targets`.
-        scale: `-3..3`, `-1..1`, or empty: a scale on which no classes are told apart.
-        centre: about the middle of its values; sums are taken about it, so that none is large.
-        spread: about their deviation, above 0; sums are in units of it.
+        name: its key in the corpus's `targets`.
+        scale: `-3..3`, `-1..1`, or empty: a scale without classes.
+        centre: approximate mean of its values, which sums subtract so that none is large.
+        spread: approximate standard deviation, above 0, the unit of sums.
     """
 
     name: str
@@ -128,10 +128,10 @@ class Target:
 
 
 def target(name: str, values: np.ndarray) -> Target:
-    """What a target's values [N] float32 are, NaN left out; at least one must be a number.
+    """Describes a target by its values [N] float32; at least one must not be NaN.
 
-    The scale is known by the values: those within -1 to 1, or else within -3 to 3, that lie on both
-    sides of zero are sentiment's. Of all others (1 to 5, 0 to 1, 0 to 3) no classes are told.
+    The values determine the scale: values on both sides of zero that lie within -1 to 1, or
+    otherwise within -3 to 3, are sentiment. All others (1 to 5, 0 to 1, 0 to 3) have no classes.
 
     Examples:
         >>> target("sentiment", np.array([-2.0, 0.5, np.nan], np.float32)).scale
@@ -148,62 +148,62 @@ def target(name: str, values: np.ndarray) -> Target:
 
 
 def cells(values: Any, scale: str) -> Any:
-    """The cell of each value [...], an array of NumPy or JAX: int32 from 0.
+    """Returns the cell of each value [...], int32 from 0, for arrays of NumPy or JAX.
 
     Examples:
         >>> cells(np.array([-9.0, -0.5, 0.0, 0.5, 1.5], np.float32), "-3..3").tolist()
         [0, 3, 4, 5, 7]
     """
-    found = (values != values).astype("int32") * 0
+    index = (values != values).astype("int32") * 0
     for edge, upper in _EDGES[scale]:
-        found = found + (values >= edge if upper else values > edge)
-    return found
+        index = index + (values >= edge if upper else values > edge)
+    return index
 
 
 def class_counts(scale: str) -> tuple[int, ...]:
-    """How many classes may be cut from a scale."""
+    """Returns the possible numbers of classes of a scale."""
     return tuple(_CLASSES.get(scale, ()))
 
 
 def class_names(scale: str, count: int) -> tuple[str, ...]:
-    """What the classes of a scale are called, in order."""
+    """Returns the names of the classes of a scale, in order."""
     return (_SIMS_NAMES if scale == SIMS else {}).get(count, _NAMES[count])
 
 
 def classes(values: np.ndarray, scale: str, count: int) -> np.ndarray:
-    """The class [N] int32 of each value [N] float32; `LEFT_OUT` of NaN, and where none is told.
+    """Returns the class [N] int32 of each value [N] float32; `LEFT_OUT` for NaN and left-out zeros.
 
-    Of `-3..3`: 7 are the values clipped to ±3 and rounded, 5 those clipped to ±2 and rounded
-    (halves to the even number), 3 the signs, 2 the signs without the zeros, which have no class. Of
-    `-1..1`: 5 are cut at -0.7, -0.1, 0.1 and 0.7, 3 at -0.1 and 0.1, 2 at 0, an edge in the lower
-    class.
+    On `-3..3`, 7 classes are the values clipped to ±3 and rounded, 5 classes those clipped to ±2
+    and rounded (halves to the even number), 3 classes the signs, and 2 classes the signs without
+    zeros. On `-1..1`, 5 classes are cut at -0.7, -0.1, 0.1 and 0.7, 3 classes at -0.1 and 0.1,
+    2 classes at 0, with each edge in the lower class.
 
     Examples:
         >>> rated = np.array([-3.0, -0.4, 0.0, 0.5, 2.6, np.nan], np.float32)
         >>> classes(rated, "-3..3", 7).tolist(), classes(rated, "-3..3", 2).tolist()
         ([0, 3, 3, 3, 6, -1], [0, 0, -1, 1, 1, -1])
     """
-    told = np.array(_CLASSES[scale][count], np.int32)[cells(values, scale)]
-    return np.where(np.isnan(values), np.int32(LEFT_OUT), told)
+    cell_classes = np.array(_CLASSES[scale][count], np.int32)[cells(values, scale)]
+    return np.where(np.isnan(values), np.int32(LEFT_OUT), cell_classes)
 
 
 def names(scored: Sequence[str]) -> dict[str, str]:
-    """What tables call scores, of those that there are."""
+    """Returns the names of scores in tables, by key."""
     return {name: called for name, called in _SCORE_NAMES.items() if name in scored}
 
 
 def is_share(name: str) -> bool:
-    """Whether a score, of numbers or of classes, is told in per cent."""
+    """Returns whether a score, of numbers or of classes, is written in per cent."""
     return name not in MEASURES
 
 
 def sums(answers: Array, targets: Array, mean: Array, about: Sequence[Target]) -> Array:
-    """The sums [T, K] float32 of answers to some utterances.
+    """Computes the sums [T, K] float32 of answers to some utterances.
 
     Args:
         answers: [..., T] float32, in the targets' own units.
         targets: [..., T] float32, NaN: not scored.
-        mean: [T] float32, of the targets in training.
+        mean: [T] float32, mean of each target in training.
         about: the T targets.
     """
     chex.assert_equal_shape([answers, targets])
@@ -217,42 +217,43 @@ def sums(answers: Array, targets: Array, mean: Array, about: Sequence[Target]) -
 
 
 def scores(found: np.ndarray, about: Sequence[Target]) -> dict[str, np.ndarray]:
-    """Every score [...] float64 of sums [..., T, K]; of several targets the mean over them.
+    """Computes every score [...] float64 from sums [..., T, K], averaged over the targets.
 
-    A correlation with what does not vary is 0. A score of classes is told where every target has
-    it.
+    A correlation of constant values is 0. Scores of classes are included if every target has them.
     """
     each = [of_target(found[..., t, :], target) for t, target in enumerate(about)]
-    shared = [name for name in each[0] if all(name in one for one in each)]
-    return {name: np.mean([one[name] for one in each], axis=0) for name in shared}
+    shared = [name for name in each[0] if all(name in of_one for of_one in each)]
+    return {name: np.mean([of_one[name] for of_one in each], axis=0) for name in shared}
 
 
 def of_target(found: np.ndarray, target: Target) -> dict[str, np.ndarray]:
-    """Every score [...] float64 of one target's sums [..., K]."""
+    """Computes every score [...] float64 from one target's sums [..., K]."""
     found = np.asarray(found, np.float64)
     r, ccc = agreement(found)
-    told = {"mae": found[..., 1] / np.maximum(found[..., 0], 1), "pearson_r": r, "ccc": ccc}
-    whole = found[..., 8:].reshape(*found.shape[:-1], CELLS, CELLS)
-    for name, (true, given) in _GROUPS.get(target.scale, {}).items():
-        counts = _merged(whole, true, given)
-        told[f"acc{name}"] = accuracy(counts)
+    computed = {"mae": found[..., 1] / np.maximum(found[..., 0], 1), "pearson_r": r, "ccc": ccc}
+    cell_counts = found[..., 8:].reshape(*found.shape[:-1], CELLS, CELLS)
+    for name, (true, predicted) in _GROUPS.get(target.scale, {}).items():
+        counts = _merged(cell_counts, true, predicted)
+        computed[f"acc{name}"] = accuracy(counts)
         if name.startswith("2"):
-            told[f"f1{name[1:]}"] = weighted_f1(counts)
-    return told
+            computed[f"f1{name[1:]}"] = weighted_f1(counts)
+    return computed
 
 
 def mean_answer(found: np.ndarray) -> np.ndarray:
-    """Mean absolute error [...] of the training part's mean, of sums [..., T, K]; the mean over the
-    targets."""
+    """Computes the error [...] of always answering the mean of training, from sums [..., T, K].
+
+    It is the mean absolute error, averaged over the targets.
+    """
     found = np.asarray(found, np.float64)
     return (found[..., 2] / np.maximum(found[..., 0], 1)).mean(-1)
 
 
 def agreement(found: Array) -> tuple[Array, Array]:
-    """Pearson's r and Lin's CCC [...] of sums [..., K], of NumPy or JAX; 0 where nothing varies."""
+    """Computes Pearson's r and Lin's CCC [...] from sums [..., K]; 0 for constant values."""
     n = found[..., 0] + (found[..., 0] == 0)
     x, y, xx, yy, xy = (found[..., i] / n for i in range(3, 8))
-    # What is left of a variance by rounding alone is none.
+    # A variance within rounding errors is 0.
     var_x, var_y = ((v - m * m) * (v - m * m > 1e-6 * v) for v, m in ((xx, x), (yy, y)))
     covariance = (xy - x * y) * (var_x > 0) * (var_y > 0)
     both = var_x * var_y
@@ -275,12 +276,12 @@ def _sums(answers: Array, targets: Array, mean: Array, target: Target) -> Array:
     return jnp.concatenate([jnp.stack([m.sum() for m in moments]), counts])
 
 
-def _merged(counts: np.ndarray, true: Sequence[int], given: Sequence[int]) -> np.ndarray:
-    """Counts [..., C, C] of classes from those of cells [..., 9, 9]."""
-    classes = max(given) + 1
+def _merged(counts: np.ndarray, true: Sequence[int], predicted: Sequence[int]) -> np.ndarray:
+    """Sums counts of cells [..., 9, 9] to counts of classes [..., C, C]."""
+    classes = max(predicted) + 1
     to_true = np.array([[c == group for c in range(classes)] for group in true], float)
-    to_given = np.array([[c == group for c in range(classes)] for group in given], float)
-    merge = np.einsum("tc,gd->tgcd", to_true, to_given).reshape(-1, classes * classes)
-    used = counts[..., : len(true), : len(given)]
+    to_predicted = np.array([[c == group for c in range(classes)] for group in predicted], float)
+    merge = np.einsum("tc,gd->tgcd", to_true, to_predicted).reshape(-1, classes * classes)
+    used = counts[..., : len(true), : len(predicted)]
     merged = used.reshape(*used.shape[:-2], -1) @ merge
     return merged.reshape(*used.shape[:-2], classes, classes)

@@ -1,4 +1,4 @@
-"""Scores: what each is called, which direction is better, and how values are written."""
+"""Scores: their names, directions and formats."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def spread(score: Mapping[str, Any] | None, write: Callable[[float], str] = percent) -> str:
-    """Writes mean ± deviation over the seeds, in per cent by default; of one seed the value alone.
+    """Writes mean ± deviation over the seeds, in per cent by default; for one seed, only the value.
 
     The deviation over folds follows, if there are folds.
     """
@@ -55,9 +55,9 @@ class Score:
         key: its name in `results.json`.
         label: its name in the head of a table.
         phrase: its name in a sentence.
-        is_share: whether it is written in per cent, and not in its own unit.
-        higher_is_better: its direction.
-        difference: what a difference of two systems is, in a sentence.
+        is_share: whether it is written in per cent rather than in its own unit.
+        higher_is_better: whether higher values are better.
+        difference: description of a difference of two systems, in a sentence.
     """
 
     key: str
@@ -69,12 +69,12 @@ class Score:
 
     @property
     def unit(self) -> str:
-        """The unit as it follows the name in a sentence."""
+        """The unit, for use after the name in a sentence."""
         return " in per cent" if self.is_share else ""
 
     @property
     def factor(self) -> float:
-        """What values are multiplied by before they are written or drawn."""
+        """The factor by which values are multiplied when they are written or drawn."""
         return 100.0 if self.is_share else 1.0
 
     def write(self, value: float | None) -> str:

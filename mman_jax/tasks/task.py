@@ -1,4 +1,4 @@
-"""Task: what a system answers, with its labels, loss, scores and units.
+"""Tasks of systems: labels, loss, answers, scores and units.
 
 S seeds, N utterances, C outputs.
 """
@@ -57,7 +57,7 @@ class Objective(Protocol):
         ...
 
     def score(self, tally: Array) -> Array:
-        """Computes the score [...] that is shown during a run; the higher the better."""
+        """Computes the score [...] that is shown during a run; higher is better."""
         ...
 
     def convert(self, answers: Array, reference: Array, other: Array) -> Array:
@@ -67,25 +67,25 @@ class Objective(Protocol):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Task(abc.ABC):
-    """What a system answers. All code that depends on the kind of answer is in a subclass.
+    """The task of a system. All code that depends on the kind of answer is in a subclass.
 
     Answers are what `answers` makes of logits: classes int, or numbers in their own units. Tallies
     are sums over utterances, one per seed, from which every score is computed: they add up over
     batches, devices, conversations and folds.
 
     Attributes:
-        name: the protocol's name, or for `binary4` the class that is told from the rest.
+        name: the protocol's name, or for `binary4` the class that is separated from the rest.
         classes: the names of the C outputs, in order.
 
     Class attributes:
         kind: the field of `results.json` that holds `describe()`'s list.
         outputs: what a system's outputs are, `classes` or `numbers` (`systems.for_outputs`).
         has_probabilities: whether answers are classes with probabilities, which can be calibrated.
-        title: the title of the table of a trial, with the same places.
-        introduction: a sentence for reports, with places for `protocol` and `names`.
+        title: the title of the table of a trial, with placeholders like `introduction`.
+        introduction: a sentence for reports, with placeholders `{protocol}` and `{names}`.
         constant: the field of a part's scores that holds the score of the constant answer.
         constant_name: the name of that answer in tables.
-        progress: the score that is shown during a run, and of which `test_oracle` is.
+        progress: the score that is shown during a run and used by `test_oracle`.
         required: the scores that results must have.
         optional: scores that results of earlier versions may lack.
         unused_settings: settings of `config.train` that have no effect.
@@ -110,31 +110,31 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def labels(self, corpus: Corpus) -> np.ndarray:
-        """Returns the labels [N, ...] that are scored: int32, or float32 with NaN for none."""
+        """Returns the labels [N, ...] that are scored: int32, or float32 with NaN if missing."""
 
     def training_labels(self, corpus: Corpus) -> np.ndarray:
-        """Returns the labels [N, ...] to train on: `labels` unless more is known."""
+        """Returns the labels [N, ...] to train on; by default `labels`."""
         return self.labels(corpus)
 
     @property
     @abc.abstractmethod
     def requirement(self) -> str:
-        """What a scored utterance has, for messages."""
+        """The requirement of a scored utterance, for messages."""
 
     @abc.abstractmethod
     def counts(self, labels: np.ndarray) -> dict[str, int]:
         """Counts the utterances of each class or target by its name.
 
         Args:
-            labels: those of `labels` or `training_labels`, of any leading shape.
+            labels: the result of `labels` or `training_labels`, of any leading shape.
         """
 
     @abc.abstractmethod
     def check_split(self, corpus: Corpus, split: Split) -> list[str]:
-        """Looks for parts that cannot be trained on or scored, or that are likely a mistake.
+        """Checks for parts that cannot be trained on or scored, or are likely a mistake.
 
         Returns:
-            Sentences for people.
+            Notices for the user.
 
         Raises:
             InputError: training has a single class, or a target that does not vary.
@@ -151,7 +151,7 @@ class Task(abc.ABC):
             setting: the setting that asks for folds, for messages.
 
         Returns:
-            Sentences for people.
+            Notices for the user.
 
         Raises:
             InputError: a part without a scored utterance, training without a class that the corpus
@@ -177,13 +177,13 @@ class Task(abc.ABC):
     def reference(self, labels: np.ndarray) -> np.ndarray | None:
         """Returns the statistics of the training labels that turn logits into answers.
 
-        A trained model stores them as its units. None: logits need none.
+        A trained model stores them as its units. None: logits need no statistics.
         """
         return None
 
     @abc.abstractmethod
     def answers(self, logits: np.ndarray, reference: np.ndarray | None = None) -> np.ndarray:
-        """Returns the answers of a head's outputs [..., C]; `reference` as of `reference`."""
+        """Returns the answers of a head's outputs [..., C]; for the argument see `reference`."""
 
     @abc.abstractmethod
     def ensemble(self, logits: np.ndarray, reference: np.ndarray | None = None) -> np.ndarray:
@@ -202,13 +202,13 @@ class Task(abc.ABC):
         """Returns the groups by which attention is averaged.
 
         Returns:
-            The group of each label, `UNSCORED` where none, and the names of the groups; without
+            The group of each label (`UNSCORED`: no group), and the names of the groups; without
             names, all scored utterances are in group 0.
         """
 
     @abc.abstractmethod
     def texts(self, values: np.ndarray) -> list[Any]:
-        """Returns answers or labels as a report draws them: names, or numbers and None."""
+        """Returns answers or labels for reports: names, or numbers and None."""
 
     # Scores.
 
@@ -225,7 +225,7 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def tally_each(self, answers: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Returns a tally for each utterance; that of the constant answer is not counted."""
+        """Returns a tally for each utterance, without the constant answer's."""
 
     @abc.abstractmethod
     def score(self, key: str, tallies: np.ndarray) -> np.ndarray:
@@ -245,14 +245,14 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def store_each(self, values: np.ndarray) -> dict[str, Any]:
-        """Returns the result of `score_each` as `results.json` of a study holds it."""
+        """Returns the result of `score_each` in the form of a study's `results.json`."""
 
     @abc.abstractmethod
     def score_names(self, available: Sequence[str] | None = None) -> dict[str, str]:
         """Returns the names of scores in tables by their keys, the headline's first.
 
         Args:
-            available: the scores of a test part; None: those that every test part has.
+            available: the scores of a test part; None: the scores that every test part has.
         """
 
     @abc.abstractmethod
@@ -266,11 +266,11 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def describe(self) -> dict[str, Any]:
-        """Returns what is answered, as `results.json` holds it."""
+        """Returns the description of the task in `results.json`."""
 
 
 def to_json(values: np.ndarray) -> list[Any]:
-    """Returns an array as JSON holds it: numbers to six digits, and None for NaN."""
+    """Returns an array as lists for JSON: numbers to six digits, and None for NaN."""
     if values.dtype.kind != "f":
         return values.tolist()
     texts = [None if x != x else float(f"{x:.6g}") for x in values.reshape(-1).tolist()]
