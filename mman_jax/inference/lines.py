@@ -82,7 +82,9 @@ def answer_lines(
     count, last = 0, time.monotonic()
     saved: dict[str, int] = {}
     try:
-        for turn in read(_lines_of(source), answerer.dims, "stdin"):
+        # Of an endless line no more is read than is needed to refuse it.
+        arriving = iter(lambda: source.readline(LONGEST + 1), b"")
+        for turn in read(arriving, answerer.dims, "stdin"):
             name = turn.conversation
             if turn.features is None:
                 write({"conversation": name, "end": True}, sink)
@@ -203,11 +205,6 @@ def vectors(values: Any, dims: Mapping[str, int], place: str) -> dict[str, np.nd
             raise InputError(f"{place}: features", f"unknown {name!r:.60}", nearest(name, dims))
     there = {name: size for name, size in dims.items() if name in values}
     return {name: _vector(values[name], name, size, place) for name, size in there.items()}
-
-
-def _lines_of(source: BinaryIO) -> Iterator[bytes]:
-    """Yields lines as they arrive; of an endless one, no more than is needed to refuse it."""
-    return iter(lambda: source.readline(LONGEST + 1), b"")
 
 
 def _rounded(values: Mapping[str, float]) -> dict[str, float]:

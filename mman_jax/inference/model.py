@@ -98,7 +98,8 @@ class Model:
             InputError: if there is no model, a damaged one, or a checkpoint of another kind.
         """
         directory = pathlib.Path(directory)
-        stored.check_there(directory, _FILE)
+        if not (directory / _FILE).exists():
+            raise InputError(directory, "no trained model", "the model folder of a finished run")
         found, card = carded.read(directory / _FILE, "a trained model")
         arrays = stored.nested(directory, found, card)
         stored.check_kind(directory, arrays, card)

@@ -49,12 +49,9 @@ class Attention(nn.Module):
         for m, size in sizes.items():
             self.add_module(_named(f"standardise_{m}"), nn.Linear(size, model))
             self.add_module(_named(f"query_{m}"), nn.Linear(model, key, bias=False))
-            for query in self._queries():
+            for query in [""] if self.shared else [f"{o}_" for o in self.modalities]:
                 self.add_module(_named(f"key_{query}{m}"), nn.Linear(model, key, bias=False))
                 self.add_module(_named(f"value_{query}{m}"), nn.Linear(model, value, bias=False))
-
-    def _queries(self):
-        return [""] if self.shared else [f"{m}_" for m in self.modalities]
 
     def _apply_all(self, kind, xs):
         named = zip(self.modalities, xs, strict=True)

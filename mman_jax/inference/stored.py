@@ -17,20 +17,6 @@ _EXPECTED = "a trained model"
 _SPARE = 16  # entries that a list or table of the card may have beyond the arrays of the model
 
 
-def check_there(directory: pathlib.Path, file: str) -> None:
-    """Refuses a folder without a model, or with one of another version.
-
-    Raises:
-        InputError: saying which.
-    """
-    if (directory / file).exists():
-        return
-    if directory.is_dir() and any(path.name.isdecimal() for path in directory.iterdir()):
-        found = "a model of an earlier version of mman_jax"
-        raise InputError(directory, found, f"{file}: train it again, or use that version")
-    raise InputError(directory, "no trained model", "the model folder of a finished run")
-
-
 def nested(
     place: pathlib.Path, arrays: Mapping[str, np.ndarray], card: Mapping[str, Any]
 ) -> dict[str, Any]:

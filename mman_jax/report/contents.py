@@ -31,6 +31,9 @@ def document(results: Results) -> Document:
     """Builds the report; sections without content are left out."""
     path = pathlib.PurePath(results["corpus"]["path"]).name
     score = headline(results)
+    comparisons = (analyses.comparisons(results),) if results["comparisons"] else ()
+    ablations = (analyses.ablations(results),) if of_group(results, "ablation") else ()
+    missing = (analyses.missing(results),) if results["missing"] else ()
     by_position = score.phrase.capitalize() if score.higher_is_better else "Error"
     sections = (
         Section("claims-section", "The paper's claims", _claims(results)),
@@ -43,15 +46,15 @@ def document(results: Results) -> Document:
         Section("classes-section", "Class by class", analyses.by_class(results)),
         Section("sure-section", "Calibration", analyses.calibration(results, mark(results))),
         Section("groups-section", "Group by group", analyses.by_group(results)),
-        Section("tests-section", "Paired tests", _comparisons(results)),
+        Section("tests-section", "Paired tests", comparisons),
         Section("positions-section", f"{by_position} by position", positions(results)),
         Section("attention-section", "Attention", attention(results)),
         Section("curves-section", "Learning curves", curves(results)),
         Section("seeds-section", "Spread over the seeds", seeds(results)),
         Section("selection-section", "Selecting on the test part", (analyses.selection(results),)),
         Section("refit-section", "Training again", analyses.refit(results)),
-        Section("ablations-section", "Ablations", _ablations(results)),
-        Section("missing-section", "With a modality missing", _missing(results)),
+        Section("ablations-section", "Ablations", ablations),
+        Section("missing-section", "With a modality missing", missing),
         Section("evidence-section", "What the evidence is", _evidence(results)),
         Section("made-section", "How it was made", _made(results)),
     )
@@ -137,18 +140,6 @@ def _cited(results: Results) -> Blocks:
         return ()
     together = published.together(results)
     return (*((together,) if together else ()), published.cited(results))
-
-
-def _comparisons(results: Results) -> Blocks:
-    return (analyses.comparisons(results),) if results["comparisons"] else ()
-
-
-def _ablations(results: Results) -> Blocks:
-    return (analyses.ablations(results),) if of_group(results, "ablation") else ()
-
-
-def _missing(results: Results) -> Blocks:
-    return (analyses.missing(results),) if results["missing"] else ()
 
 
 def _evidence(results: Results) -> Blocks:

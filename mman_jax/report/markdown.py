@@ -9,7 +9,6 @@ from mman_jax.report.document import (
     Document,
     Figure,
     Paragraph,
-    Section,
     Table,
 )
 
@@ -24,7 +23,8 @@ def render(document: Document) -> str:
     if document.warning:
         parts.append(f"> **{text(document.warning)}**")
     parts.append(text(document.summary))
-    parts += [_section(section) for section in document.sections]
+    for section in document.sections:
+        parts += [f"## {text(section.title)}", *map(_block, section.blocks)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -34,10 +34,6 @@ def text(plain: str) -> str:
     # HTML entities work in every dialect of Markdown.
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _MARKS.sub(r"\\\1", line)
-
-
-def _section(section: Section) -> str:
-    return "\n\n".join([f"## {text(section.title)}", *map(_block, section.blocks)])
 
 
 def _block(block: Block) -> str:

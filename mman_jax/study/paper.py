@@ -56,9 +56,6 @@ def run(
     if title(config) != mman.NAME:
         expected = "the config of MMAN, such as configs/mosi.py, from which others are derived"
         raise InputError("config", f"the system {title(config)}", expected)
-    if any(workdir.glob("towers/*/fitted.json")):
-        found = "holds a study of an earlier version of mman_jax"
-        raise InputError(workdir, found, "an empty folder (its report.html stays readable)")
     configs.check(config)
     config = copy(config)
     corpus = load_corpus(config.data)

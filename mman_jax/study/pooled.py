@@ -39,7 +39,10 @@ def read(folders: Mapping[str, pathlib.Path]) -> dict[str, Any]:
         task: _task({name: trial["tasks"][task] for name, trial in trials.items()})
         for task in first["tasks"]
     }
-    scored = {name: _scored(trial) for name, trial in trials.items()}
+    scored = {
+        name: sum(task["sizes"]["test"]["utterances"] for task in trial["tasks"].values())
+        for name, trial in trials.items()
+    }
     folds = list(trials.values())
     results = first | {"tasks": tasks, "corpus": corpora([trial["corpus"] for trial in folds])}
     results["seconds"] = _sum(trial["seconds"] for trial in folds)
@@ -196,10 +199,6 @@ def _sum(mappings: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         else sum((each[name] for each in others), start=value)
         for name, value in first.items()
     }
-
-
-def _scored(trial: Scores) -> int:
-    return sum(task["sizes"]["test"]["utterances"] for task in trial["tasks"].values())
 
 
 def _at(tree: Any, path: Sequence[str]) -> Any:

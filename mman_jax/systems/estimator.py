@@ -62,6 +62,10 @@ class Estimator(BaseSystem, abc.ABC):
             InputError: an array is missing, unknown or invalid.
         """
 
+    def join(self, features: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Returns the features of all modalities side by side, [N, sum of D] float32."""
+        return np.concatenate([features[m] for m in self.modalities], axis=1, dtype=np.float32)
+
     def check_params(
         self, place: object, params: Mapping[str, Any], dims: Mapping[str, int]
     ) -> None:
@@ -82,6 +86,29 @@ class Estimator(BaseSystem, abc.ABC):
         seeds = range(len(next(iter(params.values()))))
         logits = [self.logits({n: x[seed] for n, x in params.items()}, cells) for seed in seeds]
         return np.stack([x.reshape(*rows, -1) for x in logits])
+
+
+def check_arrays(
+    fitted: Mapping[str, np.ndarray], expected: Mapping[str, tuple[type, tuple[int, ...]]]
+) -> None:
+    """Checks the names, dtypes and shapes of fitted arrays, and that they are finite.
+
+    Args:
+        fitted: arrays of one seed by name.
+        expected: dtype and shape of each array.
+
+    Raises:
+        InputError: naming the first array that differs.
+    """
+    for name in sorted(expected.keys() | fitted.keys()):
+        if name not in expected or name not in fitted:
+            raise InputError(name, "unknown" if name in fitted else "missing", "as it was fit")
+        array, (dtype, shape) = np.asarray(fitted[name]), expected[name]
+        if array.shape != shape or array.dtype != dtype:
+            found = f"{array.dtype} of shape {array.shape}"
+            raise InputError(name, found, f"{np.dtype(dtype)} of shape {shape}")
+        if not np.isfinite(array).all():
+            raise InputError(name, "not finite", "finite numbers")
 
 
 def check_network(what: str, system: BaseSystem) -> System:

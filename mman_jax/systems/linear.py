@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from mman_jax.errors import InputError
-from mman_jax.systems.estimator import Estimator
+from mman_jax.systems.estimator import Estimator, check_arrays
 from mman_jax.types import UNSCORED
 
 COSTS = (1e-4, 1e-3, 1e-2, 1e-1)
@@ -72,7 +72,7 @@ class Linear(Estimator):
         classes = np.asarray(labels)[scored]
         if len(np.unique(classes)) < 2:
             raise InputError("training", "fewer than two classes with labels", "two or more")
-        x = self._join(features)[scored].astype(np.float64)
+        x = self.join(features)[scored].astype(np.float64)
         reduced, back = _span(x)
         machines = _support_vectors if len(x) <= _MACHINES else _logistic
         folds = list(_inner_folds(classes))
@@ -96,7 +96,7 @@ class Linear(Estimator):
         self, fitted: Mapping[str, np.ndarray], features: Mapping[str, np.ndarray]
     ) -> np.ndarray:
         """Computes logits [N, C] float32 with NumPy only; see `Estimator.logits`."""
-        values = self._join(features) @ fitted["weights"].T + fitted["offsets"]
+        values = self.join(features) @ fitted["weights"].T + fitted["offsets"]
         logits = self._combine(values, fitted["classes"])
         return (fitted["slope"] * logits).astype(np.float32)
 
@@ -110,15 +110,7 @@ class Linear(Estimator):
             "classes": (np.int32, (count, 2)),
             "slope": (np.float32, ()),
         }
-        for name in sorted(expected.keys() | fitted.keys()):
-            if name not in expected or name not in fitted:
-                raise InputError(name, "unknown" if name in fitted else "missing", "as it was fit")
-            array, (dtype, shape) = np.asarray(fitted[name]), expected[name]
-            if array.shape != shape or array.dtype != dtype:
-                found = f"{array.dtype} of shape {array.shape}"
-                raise InputError(name, found, f"{np.dtype(dtype)} of shape {shape}")
-            if not np.isfinite(array).all():
-                raise InputError(name, "not finite", "finite numbers")
+        check_arrays(fitted, expected)
         if not count or not (pairs >= _NONE).all() or not (pairs < self.outputs).all():
             raise InputError("classes", "indices out of range", f"0 to {self.outputs - 1}")
 
@@ -158,9 +150,6 @@ class Linear(Estimator):
         # A class without a training utterance gets the logit of the least likely one.
         known = np.isfinite(logits)
         return np.where(known, logits, np.where(known, logits, np.inf).min(1, keepdims=True))
-
-    def _join(self, features: Mapping[str, np.ndarray]) -> np.ndarray:
-        return np.concatenate([features[m] for m in self.modalities], axis=1, dtype=np.float32)
 
 
 Machines = Callable[[np.ndarray, np.ndarray, float], tuple[np.ndarray, np.ndarray, np.ndarray]]

@@ -16,7 +16,7 @@ import numpy as np
 
 from mman_jax.errors import InputError
 from mman_jax.systems.base import Citation
-from mman_jax.systems.estimator import Estimator
+from mman_jax.systems.estimator import Estimator, check_arrays
 from mman_jax.types import UNSCORED
 
 _MOST_CLASSES = 8
@@ -83,7 +83,7 @@ class Rozgic(Estimator):
         scored = np.asarray(labels) != UNSCORED
         if not scored.any():
             raise InputError("training", "no labelled utterance", "at least one")
-        vectors, classes = self._join(features)[scored], np.asarray(labels)[scored]
+        vectors, classes = self.join(features)[scored], np.asarray(labels)[scored]
         variance = float(vectors.var()) or 1.0
         gamma = np.float32(self.gamma or 1 / (vectors.shape[1] * variance))
         # Computed once for all machines, of which there are thousands, including those of folds.
@@ -100,7 +100,7 @@ class Rozgic(Estimator):
         self, fitted: Mapping[str, np.ndarray], features: Mapping[str, np.ndarray]
     ) -> np.ndarray:
         """Computes log probabilities [N, C] float32 with NumPy only; see `Estimator.logits`."""
-        kernel = _kernel(self._join(features), fitted["vectors"], fitted["gamma"])
+        kernel = _kernel(self.join(features), fitted["vectors"], fitted["gamma"])
         values = kernel @ fitted["weights"].T + fitted["offsets"]
         first = _sigmoid(values * fitted["slopes"] + fitted["shifts"])
         return np.log(np.maximum(ensemble(first, self.outputs), 1e-30)).astype(np.float32)
@@ -112,18 +112,7 @@ class Rozgic(Estimator):
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys(_OF_NODES, (machines,))
         shapes |= {"weights": (machines, count), "gamma": ()}
         shapes["vectors"] = (count, sum(dims[m] for m in self.modalities))
-        for name in sorted(shapes.keys() | fitted.keys()):
-            if name not in shapes or name not in fitted:
-                raise InputError(name, "unknown" if name in fitted else "missing", "as it was fit")
-            array = np.asarray(fitted[name])
-            if array.shape != shapes[name] or array.dtype != np.float32:
-                found = f"{array.dtype} of shape {array.shape}"
-                raise InputError(name, found, f"float32 of shape {shapes[name]}")
-            if not np.isfinite(array).all():
-                raise InputError(name, "not finite", "finite numbers")
-
-    def _join(self, features: Mapping[str, np.ndarray]) -> np.ndarray:
-        return np.concatenate([features[m] for m in self.modalities], axis=1, dtype=np.float32)
+        check_arrays(fitted, {name: (np.float32, shape) for name, shape in shapes.items()})
 
 
 def splits(members: tuple[int, ...]) -> list[Split]:

@@ -5,11 +5,9 @@ from typing import Any, NamedTuple, cast
 
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 
 from mman_jax.systems.base import BaseSystem, System
 from mman_jax.systems.estimator import Estimator
-from mman_jax.tasks import Task
 from mman_jax.tasks.losses import CrossEntropy, cross_entropy
 from mman_jax.tasks.metrics import accuracy, confusion
 from mman_jax.tasks.task import Objective
@@ -98,7 +96,10 @@ class Fitting:
         fitted = [self.system.fit(features, classes, seed) for seed in seeds]
         params = {name: np.stack([arrays[name] for arrays in fitted]) for name in fitted[0]}
         logits = {"train": self.answer(params, "train"), **self.answers(params)}
-        valid, test = (_counts(logits[part], labels[part]) for part in ("valid", "test"))
+        valid, test = (  # by true class [S, 1, C, C] int32
+            np.stack([np.asarray(confusion(x, labels[part]))[None] for x in logits[part]])
+            for part in ("valid", "test")
+        )
         shape = (1, len(seeds), 1)  # epochs, seeds, heads
         history = Record(
             train_loss=_losses(logits["train"], labels["train"]).reshape(shape),
@@ -140,38 +141,12 @@ Learner = Trainer | Fitting
 
 
 def make_learner(
-    system: BaseSystem,
-    settings: Mapping[str, Any],
-    rows: Mapping[str, Batch],
-    classes: int,
-    mesh: Mesh,
-    parallel: str = "jit",
-    stream: bool | None = None,
-    conversations: int | None = None,
-    task: Task | None = None,
-    until: str | None = None,
+    system: BaseSystem, settings: Mapping[str, Any], rows: Mapping[str, Batch], **options: Any
 ) -> Learner:
     """Returns the learner of a system; the arguments are those of `Trainer`."""
     if system.learns_by == Estimator.learns_by:
         return Fitting(cast(Estimator, system), rows)
-    network = cast(System, system)
-    return Trainer(
-        network,
-        settings,
-        rows,
-        classes,
-        mesh,
-        parallel,
-        stream=stream,
-        conversations=conversations,
-        task=task,
-        until=until,
-    )
-
-
-def _counts(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Counts predictions by true class [S, 1, C, C] int32."""
-    return np.stack([np.asarray(confusion(x, labels))[None] for x in logits])
+    return Trainer(cast(System, system), settings, rows, **options)
 
 
 def _losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:

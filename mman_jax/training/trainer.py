@@ -83,7 +83,7 @@ class Trainer:
         self.classes = classes
         self.mesh = mesh
         self.parallel = parallel
-        self.objective = (task or _plain_classes(classes)).objective(settings)
+        self.objective = (task or Classes("", tuple(map(str, range(classes))))).objective(settings)
         self._conversations = conversations
         self._host_rows = dict(rows)
         self._feed = make_feed(rows, mesh, parallel, stream)
@@ -393,7 +393,3 @@ class Trainer:
 def _key(stage: str) -> int:
     """Computes the key of a stage's random numbers from the letters of its name."""
     return sum(stage.encode())
-
-
-def _plain_classes(count: int) -> Task:
-    return Classes("", tuple(map(str, range(count))))

@@ -222,9 +222,11 @@ def make_trainer(
             system,
             settings,
             parts.rows,
-            len(task.classes),
-            parallel.make_mesh(config.seeds, config.parallel, config.mesh.seeds, config.mesh.rows),
-            config.parallel,
+            classes=len(task.classes),
+            mesh=parallel.make_mesh(
+                config.seeds, config.parallel, config.mesh.seeds, config.mesh.rows
+            ),
+            parallel=config.parallel,
             stream=config.data.stream,
             conversations=conversations,
             task=task,

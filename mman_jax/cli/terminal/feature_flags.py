@@ -125,16 +125,16 @@ def settings() -> Settings:
         raise InputError("--modalities", "none", ", ".join(MODALITIES))
     encoded = [modality for modality in wanted if _names_encoder(modality)]
     _refuse_unused(wanted, encoded)
-    makers = {"speech": _speech, "visual": _visual, "text": _text}
+    makers = {
+        "speech": lambda: OpenSmile(_SPEECH.value, _COMPONENTS.value),
+        "visual": _visual,
+        "text": _text,
+    }
     extractors: dict[str, Any] = {
         modality: _encoder(modality) if modality in encoded else makers[modality]()
         for modality in wanted
     }
     return Settings(**extractors, seed=_SEED.value)
-
-
-def _speech() -> OpenSmile:
-    return OpenSmile(_SPEECH.value, _COMPONENTS.value)
 
 
 def _visual() -> ResNetWindows:
