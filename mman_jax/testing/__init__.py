@@ -1,9 +1,8 @@
-"""Checks of what a user adds, as scikit-learn's `check_estimator` is for estimators.
+"""Checks of user-defined systems, readers and tasks, like scikit-learn's `check_estimator`.
 
-`check_system` runs every check of a system, `check_reader` those of a reader and `check_task` those
-of a task. To run one check of a system, give it a `Case`:
-`check_causality(Case(MySystem, settings={"units": 8}))`. A violation raises an AssertionError that
-names the class and the property.
+`check_system`, `check_reader` and `check_task` run all checks of a system, a reader or a task. A
+single check of a system takes a `Case`: `check_causality(Case(MySystem, settings={"units": 8}))`.
+A violation raises an AssertionError that names the class and the property.
 """
 
 from collections.abc import Mapping, Sequence
@@ -52,10 +51,10 @@ CHECKS = (
     *(check_shapes, check_dropout, check_stages, check_padding, check_packing, check_causality),
     *(check_streaming, check_missing_modalities, check_gradients, check_life_cycle),
 )
-"""The checks of networks by `check_system`, in order."""
+"""The checks of networks that `check_system` runs, in order."""
 
 ESTIMATOR_CHECKS = (check_estimator, check_life_cycle)
-"""The checks of estimators."""
+"""The checks of estimators that `check_system` runs, in order."""
 
 
 def check_system(
@@ -70,7 +69,7 @@ def check_system(
     """Checks every property that the library relies on; the arguments are those of `Case`.
 
     Raises:
-        AssertionError: The first violation, as `MySystem: causality: ...`.
+        AssertionError: The first violation, in the form `MySystem: causality: ...`.
     """
     case = Case(system_class, dims, outputs, settings, seed, training, idle)
     for check in ESTIMATOR_CHECKS if system_class.learns_by == "fitting" else CHECKS:

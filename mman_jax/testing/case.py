@@ -1,4 +1,4 @@
-"""A system at the sizes of a check, and what the checks of systems give it."""
+"""A small system with random parameters and features, shared by the checks of systems."""
 
 import dataclasses
 import functools
@@ -19,7 +19,7 @@ from mman_jax.types import UNSCORED, Array, Inputs
 DIMS = {"text": 5, "speech": 4, "visual": 3}
 """Default number of features of each modality."""
 
-# Numbers of the conversations in two rows; -1 is padding.
+# Indices of the conversations in two rows; -1 is padding.
 CONVERSATIONS = np.array([[0, 0, 0, 1, 2, 2, -1], [3, 3, 3, 3, 3, 3, 3]])
 REAL = CONVERSATIONS >= 0
 RESET = np.diff(CONVERSATIONS, axis=1, prepend=-2) != 0
@@ -30,14 +30,14 @@ _EPOCHS = 2  # of each stage, so that it can be interrupted after the first
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A system at the sizes of a check, with random parameters and features.
+    """A small system with random parameters and features, for a check.
 
     Attributes:
         system_class: Subclass of `System` or `Estimator`.
         dims: Number of features of each modality, by name and in order.
         outputs: C, the number of classes.
         settings: Settings for `from_settings`; None: the defaults.
-        seed: Seed of everything that is random.
+        seed: The random seed.
         training: Settings of a `Trainer`; None: Adam at a rate of 1e-3, where each stage trains the
             parameters that belong to its heads (see `mman_jax.systems.base.owner`).
         idle: Patterns of the paths of parameters that no gradient reaches by design, such as
@@ -54,7 +54,7 @@ class Case:
 
     @functools.cached_property
     def system(self) -> Any:
-        """The system with these settings."""
+        """The system, built from the settings."""
         settings = dict(self.settings or {})
         return self.system_class.from_settings(settings, list(self.dims), self.outputs)
 
@@ -66,7 +66,7 @@ class Case:
     @functools.cached_property
     @in_standard_numbers
     def params(self) -> Any:
-        """Parameters of one seed, moved a little so that no bias is zero."""
+        """Parameters of one seed, perturbed so that no bias is zero."""
         random = np.random.default_rng(self.seed)
         start = jax.jit(lambda seed: initial(self.system, tuple(self.dims.items()), seed))(
             self.seed
@@ -74,15 +74,15 @@ class Case:
         return jax.tree.map(lambda x: x + np.float32(0.2 * random.normal(size=x.shape)), start)
 
     def draw(self, number: int = 0, cells: int = CELLS) -> dict[str, np.ndarray]:
-        """Draws features [B, cells, D] of each modality; others for each number."""
+        """Samples features [B, cells, D] of each modality, which depend on `number`."""
         random = np.random.default_rng([self.seed, number])
         sizes = {m: (ROWS, cells, d) for m, d in self.dims.items()}
         return {m: random.normal(size=size).astype(np.float32) for m, size in sizes.items()}
 
     def present(self, everywhere: bool = False) -> dict[str, np.ndarray]:
-        """Returns where each modality is present, [B, U] bool: not everywhere, unless asked for."""
-        cells, several = np.arange(CELLS) + np.arange(ROWS)[:, None], len(self.dims) + 1
-        present = {m: ((cells + n) % several != 0) | everywhere for n, m in enumerate(self.dims)}
+        """Returns where each modality is present, [B, U] bool: some cells, or all of them."""
+        cells, period = np.arange(CELLS) + np.arange(ROWS)[:, None], len(self.dims) + 1
+        present = {m: ((cells + n) % period != 0) | everywhere for n, m in enumerate(self.dims)}
         for values in present.values():
             values[1, 5] = everywhere  # an utterance without any modality
         return present
@@ -98,7 +98,7 @@ class Case:
         method: str = "__call__",
         mask: Array = REAL,
     ) -> tuple[dict[str, np.ndarray], Any]:
-        """Returns what a method of the system returns outside training."""
+        """Calls a method of the system outside training, and returns its results."""
         inputs = Inputs(features, mask, reset, present or {})
         return jax.tree.map(np.asarray, self.apply(self.params, inputs, state, seed, method=method))
 
@@ -106,7 +106,7 @@ class Case:
     def gradients(
         self, features: Mapping[str, Array], present: Mapping[str, Array], seed: int = 0
     ) -> tuple[np.ndarray, dict[str, np.ndarray], Any, dict[str, np.ndarray]]:
-        """Returns the loss in training, the logits, and gradients by parameters and features."""
+        """Returns the loss and logits in training, and gradients by parameters and features."""
         inputs = Inputs(features, REAL, RESET, present)
         (loss, logits), by = self._gradients(self.params, features, inputs, seed)
         return jax.tree.map(np.asarray, (loss, logits, *by))
@@ -124,7 +124,7 @@ class Case:
 
     @functools.cached_property
     def apply(self) -> Any:
-        """`System.apply` of (params, inputs, state, seed), compiled."""
+        """The compiled `System.apply` of (params, inputs, state, seed)."""
 
         def apply(params, inputs, state, seed, train=False, method="__call__"):
             variables, rngs = {"params": params}, {"dropout": jax.random.key(seed)}
@@ -150,7 +150,7 @@ class Case:
         return jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True))
 
     def require(self, holds: Any, name: str, problem: str) -> None:
-        """Raises an AssertionError that names the class and the property, unless it holds."""
+        """Raises an AssertionError that names the class and the property if it is violated."""
         if not holds:
             raise AssertionError(f"{self.system_class.__name__}: {name}: {problem}")
 
@@ -166,7 +166,7 @@ class Case:
 
 
 def training_settings(case: Case) -> dict[str, Any]:
-    """Settings of a trainer that ends each stage after two epochs."""
+    """Returns settings of a trainer that ends each stage after two epochs."""
     if case.training is not None:
         return plain(case.training) | {"max_epochs": _EPOCHS}
     stages = case.system.stages()

@@ -1,4 +1,4 @@
-"""Life cycle of a system: trained, frozen, resumed, saved, loaded and exported."""
+"""Check of a system's life cycle: training, freezing, resuming, saving, loading and exporting."""
 
 import importlib.util
 import tempfile
@@ -25,19 +25,19 @@ _CYCLE = "life cycle"
 
 
 def check_life_cycle(case: Case) -> None:
-    """Requires training, freezing, resuming, saving, loading and exporting to agree."""
+    """Requires training, freezing, resuming, saving, loading and exporting to be consistent."""
     corpus, fits = _corpus(case), case.system_class.learns_by == "fitting"
-    parts, called = prepare(corpus), case.system_class.__name__
-    network, systems = {"system": called} | plain(case.settings or {}), {called: case.system_class}
+    parts, name = prepare(corpus), case.system_class.__name__
+    network, systems = {"system": name} | plain(case.settings or {}), {name: case.system_class}
     with compiling(quickly=True), tempfile.TemporaryDirectory() as folder:
         params, logits = (_fit if fits else _train)(case, parts)
-        given = jax.tree.map(np.asarray, params), parts.scaling, network, corpus.dims
-        Model(*given, corpus.label_names, systems=systems).save(folder)
+        arguments = jax.tree.map(np.asarray, params), parts.scaling, network, corpus.dims
+        Model(*arguments, corpus.label_names, systems=systems).save(folder)
         model = Model.load(folder, systems)
         layout, probabilities = parts.layouts["test"], model.probabilities(corpus)
         expected = gather(layout, np.asarray(jax.nn.softmax(logits)).mean(0))
-        found = probabilities[corpus.utterances_of(layout.conversations)]
-        case.require_close(found, expected, _CYCLE, "the loaded model differs from the trainer")
+        actual = probabilities[corpus.utterances_of(layout.conversations)]
+        case.require_close(actual, expected, _CYCLE, "the loaded model differs from the trainer")
         if not fits and importlib.util.find_spec("flatbuffers"):  # jax.export needs it
             _check_export(case, model, corpus, probabilities)
 
@@ -53,28 +53,28 @@ def _train(case: Case, parts: Parts) -> tuple[Any, np.ndarray]:
     for snapshot in trainer.run(labels, seeds):  # the next epoch overwrites the state
         snapshots.append(snapshot._replace(state=jax.tree.map(np.array, snapshot.state)))
     for stage in trainer.stages:
-        several = [snapshot for snapshot in snapshots if snapshot.stage == stage]
-        after, moved = several[-1].state.params, set()
+        in_stage = [snapshot for snapshot in snapshots if snapshot.stage == stage]
+        after, moved = in_stage[-1].state.params, set()
         groups = jax.tree.leaves(trainer.stage(stage).groups)
         pairs = zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True)
         for group, (old, new) in zip(groups, pairs, strict=True):
-            case.require(np.isfinite(new).all(), _CYCLE, f"{stage!r} ends in infinite parameters")
+            case.require(np.isfinite(new).all(), _CYCLE, f"{stage!r} gives non-finite parameters")
             moved |= set() if np.array_equal(old, new) else {group}
-        case.require(optimizer.FROZEN not in moved, _CYCLE, f"{stage!r} changes what is frozen")
+        case.require(optimizer.FROZEN not in moved, _CYCLE, f"{stage!r} changes frozen parameters")
         still = ", ".join(sorted({*groups} - {optimizer.FROZEN} - moved))
         case.require(not still, _CYCLE, f"{stage!r} does not train {still}")
-        before = several[-1].state.best
-        packed = checkpoints.pack(several[0])
+        before = in_stage[-1].state.best
+        packed = checkpoints.pack(in_stage[0])
         start = checkpoints.unpack(*packed, trainer.stages, trainer.template)
         *_, resumed = trainer.run(labels, seeds, start)
         actual, expected = ((x.state, x.finished) for x in (resumed, snapshots[-1]))
-        problem = f"resuming in {stage!r} gives other numbers"
+        problem = f"resuming in {stage!r} changes the results"
         case.require_equal(actual, expected, _CYCLE, problem)
     return before, trainer.answers(before)["test"]
 
 
 def _fit(case: Case, parts: Parts) -> tuple[Any, np.ndarray]:
-    """Fits an estimator; returns its parameters of two seeds and its logits on the test part."""
+    """Fits two seeds of an estimator; returns their parameters and logits on the test part."""
     (task,) = tasks(parts.corpus, "auto")
     fitting = Fitting(case.system, parts.rows)
     (snapshot,) = fitting.run(parts.labels(task), [case.seed, case.seed + 1])
@@ -83,36 +83,36 @@ def _fit(case: Case, parts: Parts) -> tuple[Any, np.ndarray]:
 
 
 def _check_export(case: Case, model: Model, corpus: Corpus, probabilities: np.ndarray) -> None:
-    """Requires the functions of `jax.export` to answer the first conversation as the model does."""
+    """Requires exported functions to predict the first conversation as the model does."""
     from jax import export
 
     def loaded(function):
         return jax.jit(export.deserialize(function.serialize()).call)
 
     length, both = int(corpus.lengths[0]), (corpus.features, corpus.present)
-    features, present = ({m: x[None, :length] for m, x in several.items()} for several in both)
-    found = [loaded(exported.conversations([model]))(features, present)[0]]
+    features, present = ({m: x[None, :length] for m, x in values.items()} for values in both)
+    predictions = [loaded(exported.conversations([model]))(features, present)[0]]
     if case.system.causal and case.system.streams:
         step, state, turns = loaded(exported.step([model])), exported.initial_state([model]), []
         state = state[None]
         for u in range(length):
-            now = ({m: x[:, u] for m, x in several.items()} for several in (features, present))
+            now = ({m: x[:, u] for m, x in values.items()} for values in (features, present))
             state, turn = step(state, *now)
             turns.append(turn[0])
-        found.append(np.stack(turns))
-    expected = [probabilities[:length]] * len(found)
-    case.require_close(found, expected, _CYCLE, "an exported function differs from the model")
+        predictions.append(np.stack(turns))
+    expected = [probabilities[:length]] * len(predictions)
+    case.require_close(predictions, expected, _CYCLE, "an exported function differs from the model")
 
 
 def _corpus(case: Case) -> Corpus:
-    """Returns a random corpus of all three parts, where every modality is sometimes missing."""
+    """Returns a random corpus with all three parts, in which modalities are sometimes missing."""
     random, split = np.random.default_rng(case.seed), [p for p in _LENGTHS for _ in _LENGTHS[p]]
     lengths = np.array([n for part in _LENGTHS.values() for n in part], np.int32)
     count = lengths.sum()
     present = {m: random.random(count) < 0.8 for m in case.dims}
-    drawn = {m: random.normal(size=(count, d)) for m, d in case.dims.items()}
+    features = {m: random.normal(size=(count, d)) for m, d in case.dims.items()}
     return Corpus(
-        features={m: (x * present[m][:, None]).astype(np.float32) for m, x in drawn.items()},
+        features={m: (x * present[m][:, None]).astype(np.float32) for m, x in features.items()},
         labels=np.arange(count, dtype=np.int32) % case.outputs,
         label_names=tuple(f"class_{n}" for n in range(case.outputs)),
         lengths=lengths,

@@ -1,4 +1,4 @@
-"""Properties that every system must have, a check each: causality, packing, gradients."""
+"""Checks of properties that every system must have, such as causality, packing and gradients."""
 
 import functools
 import re
@@ -11,7 +11,7 @@ from mman_jax.testing.case import CELLS, CONVERSATIONS, REAL, RESET, ROWS, Case,
 from mman_jax.training import optimizer
 from mman_jax.types import Inputs
 
-_DRAWS = 20  # a unit that rests at zero for some features is active for others
+_DRAWS = 20  # a unit that is inactive for some features is active for others
 
 
 def check_shapes(case: Case) -> None:
@@ -28,16 +28,16 @@ def check_shapes(case: Case) -> None:
             good = x.shape == (*REAL.shape, case.outputs) and x.dtype == np.float32
             case.require(good, "shapes", f"logits of {head!r} are {x.dtype} {list(x.shape)}")
         rows = [x.shape[:1] == (ROWS,) for x in jax.tree.leaves(state)]
-        case.require(all(rows), "shapes", "an array of the state has another first axis than B")
+        case.require(all(rows), "shapes", "the first axis of an array of the state is not B")
 
 
 def check_dropout(case: Case) -> None:
-    """Requires dropout to act in training, if a rate is above zero, and at no other time."""
+    """Requires dropout to act in training if a rate is above zero, and never outside training."""
     (first, _), (second, _) = (case.predict(case.draw(), seed=seed) for seed in (0, 1))
     case.require_equal(first, second, "dropout", "logits outside training depend on the key")
-    given = case.draw(), case.present(everywhere=True)
-    first, again, second = (case.gradients(*given, seed)[1] for seed in (0, 0, 1))
-    case.require_equal(first, again, "dropout", "the same key gives other logits")
+    inputs = case.draw(), case.present(everywhere=True)
+    first, repeated, second = (case.gradients(*inputs, seed)[1] for seed in (0, 0, 1))
+    case.require_equal(first, repeated, "dropout", "the same key gives different logits")
     rates = _dropout_rates(case.system_class.defaults() | dict(case.settings or {}))
     differ = any(not np.array_equal(first[head], second[head]) for head in first)
     acts = differ or not any(rate > 0 for rate in rates)
@@ -45,13 +45,13 @@ def check_dropout(case: Case) -> None:
 
 
 def check_stages(case: Case) -> None:
-    """Requires the method of each stage to give what `__call__` gives for its heads."""
+    """Requires the method of each stage to give the same logits of its heads as `__call__`."""
     expected, _ = case.predict(case.draw())
     for stage in case.system.stages():
         reads = case.predict(case.draw(), method=stage.reads)[0] if stage.reads else case.draw()
         logits, _ = case.predict(reads, method=stage.method)
         actual, wanted = ({h: x.get(h) for h in stage.heads} for x in (logits, expected))
-        problem = f"{stage.method!r} of stage {stage.name!r} gives other logits than `__call__`"
+        problem = f"{stage.method!r} of stage {stage.name!r} and `__call__` give different logits"
         case.require_close(actual, wanted, "stages", problem)
 
 
@@ -74,11 +74,11 @@ def check_padding(case: Case) -> None:
     mask = np.pad(REAL, ((0, 0), (0, 2)))
     logits, _ = case.predict(longer, reset, present, mask=mask)
     after = {head: x[:, :CELLS][REAL] for head, x in logits.items()}
-    case.require_close(after, before[-1], "padding", "more of it changes logits")
+    case.require_close(after, before[-1], "padding", "its amount changes logits")
 
 
 def check_packing(case: Case) -> None:
-    """Requires the logits of a conversation to be the same alone and beside others in a row."""
+    """Requires a conversation to have the same logits alone and with others in the row."""
     packed, _ = case.predict(case.draw(), RESET, case.present())
     for number in range(CONVERSATIONS.max() + 1):
         here = np.equal(CONVERSATIONS, number)
@@ -97,10 +97,10 @@ def check_packing(case: Case) -> None:
 
 
 def check_causality(case: Case) -> None:
-    """Requires a gradient from an utterance and its context, and none from what is unknown then.
+    """Requires a gradient from an utterance and its context, and none from other utterances.
 
-    Unknown are other conversations; if the system is `causal`, later utterances; and if it is not
-    `in_context`, all other utterances.
+    The context excludes other conversations; if the system is `causal`, later utterances; and if it
+    is not `in_context`, all other utterances.
     """
     system, name, steps = case.system, "causality", np.arange(CELLS)
     same = CONVERSATIONS[:, :, None, None] == CONVERSATIONS
@@ -115,9 +115,9 @@ def check_causality(case: Case) -> None:
         problem = f"{head!r} depends on {'later' if system.in_context else 'other'} utterances"
         case.require(not (reaches & unknown).any(), name, problem)
         if head == system.head and system.in_context:
-            problem = f"{head!r} depends on no other utterance, yet `in_context` is True"
+            problem = f"{head!r} depends on no other utterance, but `in_context` is True"
             case.require((reaches & others).any(), name, problem)
-    if system.causal:  # also where no gradient shows it
+    if system.causal:  # a dependence may have no gradient
         other = {m: np.where((steps < 3)[:, None], x, -x) for m, x in case.draw().items()}
         first, second = (
             {h: x[:, :3] for h, x in case.predict(f)[0].items()} for f in (case.draw(), other)
@@ -126,29 +126,29 @@ def check_causality(case: Case) -> None:
 
 
 def check_streaming(case: Case) -> None:
-    """Requires, if the system `streams`, the same logits one utterance at a time as in a row.
+    """Requires the same logits utterance by utterance as from full rows, if the system `streams`.
 
-    The state before a conversation is zeros, and it keeps its structure, shapes and dtypes.
+    The state before a conversation is zeros, and its structure, shapes and dtypes are constant.
     """
     if not (case.system.causal and case.system.streams):
         return
-    given = case.draw(), case.present()
-    expected, last = case.predict(given[0], RESET, given[1])
+    rows = case.draw(), case.present()
+    expected, last = case.predict(rows[0], RESET, rows[1])
     state = jax.tree.map(np.zeros_like, last)
     for u in range(CELLS):
-        features, present = ({m: x[:, u : u + 1] for m, x in several.items()} for several in given)
+        features, present = ({m: x[:, u : u + 1] for m, x in values.items()} for values in rows)
         reset, mask = RESET[:, u : u + 1] & (u > 0), REAL[:, u : u + 1]
         logits, state = case.predict(features, reset, present, state, mask=mask)
         old, new = (jax.tree.map(lambda x: (x.shape, x.dtype), x) for x in (last, state))
         case.require(old == new, "streaming", "the state changes its structure, shapes or dtypes")
         streamed = {head: x[REAL[:, u], 0] for head, x in logits.items()}
         at_once = {head: x[REAL[:, u], u] for head, x in expected.items()}
-        problem = f"logits of utterance {u} differ from those of the whole row"
+        problem = f"logits of utterance {u} differ from those of the full row"
         case.require_close(streamed, at_once, "streaming", problem)
 
 
 def check_missing_modalities(case: Case) -> None:
-    """Requires that features of a missing modality, also NaN, change nothing."""
+    """Requires that features of a missing modality, including NaN, have no effect."""
     name, present, features = "missing modalities", case.present(), case.draw()
     broken = {
         m: np.where(present[m][..., None], x, np.float32(np.nan)) for m, x in features.items()
@@ -191,7 +191,7 @@ def check_gradients(case: Case) -> None:
 
 
 def check_estimator(case: Case) -> None:
-    """Requires an estimator to repeat itself, know no context and accept missing modalities."""
+    """Requires an estimator to be deterministic, use no context and accept missing modalities."""
     random, count = np.random.default_rng(case.seed), 12 * case.outputs
     labels = np.arange(count, dtype=np.int32) % case.outputs
     sizes = {m: (count, d) for m, d in case.dims.items()}
@@ -199,8 +199,8 @@ def check_estimator(case: Case) -> None:
     for number, x in enumerate(features.values()):
         x += labels[:, None]
         x[number :: len(features) + 1] = 0  # missing
-    fitted, again = (case.system.fit(features, labels, case.seed) for _ in range(2))
-    case.require_equal(again, fitted, "seeds", "the same seed gives other parameters")
+    fitted, refitted = (case.system.fit(features, labels, case.seed) for _ in range(2))
+    case.require_equal(refitted, fitted, "seeds", "the same seed gives different parameters")
     case.system.check(fitted, case.dims)
     logits = case.system.logits(fitted, features)
     good = logits.shape == (count, case.outputs) and logits.dtype == np.float32
@@ -213,7 +213,7 @@ def check_estimator(case: Case) -> None:
 
 
 def _dropout_rates(settings: Any, named: bool = False) -> list[float]:
-    """Returns all numbers among settings that have `dropout` in their name or their table's."""
+    """Returns all numeric settings with `dropout` in their name or the name of their table."""
     if hasattr(settings, "items"):
         pairs = settings.items()
         return [r for k, v in pairs for r in _dropout_rates(v, named or "dropout" in str(k))]

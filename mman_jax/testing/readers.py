@@ -1,4 +1,4 @@
-"""Checks of a reader: the properties that every function from a path to a corpus must have."""
+"""Checks of readers, which are functions from a path to a corpus."""
 
 import os
 import shutil
@@ -11,8 +11,8 @@ from mman_jax.data.readers import npz
 from mman_jax.data.readers.table import Table
 from mman_jax.errors import InputError
 
-_KEPT = (0.0, 0.1, 0.5, 0.9)
-"""Shares of a file that remain of it."""
+_SHARES = (0.0, 0.1, 0.5, 0.9)
+"""Fractions to which a file is truncated."""
 
 
 def check_reader(
@@ -20,12 +20,12 @@ def check_reader(
 ) -> None:
     """Checks a reader on files or folders of its layout.
 
-    It must read the same corpus twice, name the path as its source, leave the files as they are,
-    and raise nothing but an `InputError` for files that are missing or cut off. The corpus must be
-    the same after `npz.write` and `npz.read`.
+    It must read the same corpus twice, name the path as its source, leave the files unchanged, and
+    raise only an `InputError` for missing or truncated files. The corpus must be unchanged by
+    `npz.write` and `npz.read`.
 
     Args:
-        read: From a path to a `Corpus`, or to a `Table` of utterances with features.
+        read: Function from a path to a `Corpus`, or to a `Table` of utterances with features.
         examples: Paths that it can read.
 
     Raises:
@@ -41,28 +41,29 @@ def check_reader(
 def _check_example(read: Callable[[Path], Corpus | Table], path: Path) -> None:
     files = sorted(file for file in (path, *path.rglob("*")) if file.is_file())
     before = [file.read_bytes() for file in files]
-    first, again = (_corpus(read(path)) for _ in range(2))
-    _require(first.fingerprint() == again.fingerprint(), path, "reading it again differs")
+    first, second = (_corpus(read(path)) for _ in range(2))
+    _require(first.fingerprint() == second.fingerprint(), path, "reading it twice differs")
     _require([file.read_bytes() for file in files] == before, path, "reading it changes a file")
     _require(str(path) in first.source, path, f"the source {first.source!r} is not this path")
-    _require(first.select_conversations([0]).lengths[0] > 0, path, "the first conversation is none")
+    length = first.select_conversations([0]).lengths[0]
+    _require(length > 0, path, "the first conversation is empty")
     stored = path.parent / "stored.npz"
     npz.write(first, stored)
     same = npz.read(stored).fingerprint() == first.fingerprint()
-    _require(same, path, "the corpus is another one after it was stored as .npz")
+    _require(same, path, "the corpus changes when it is stored as .npz")
     for file, content in zip(files, before, strict=True):
-        for share in _KEPT:
+        for share in _SHARES:
             file.write_bytes(content[: int(share * len(content))])
-            _refuses(read, path, f"{file.name} cut to {share:.0%}")
+            _check_refusal(read, path, f"{file.name} cut to {share:.0%}")
         file.write_bytes(content)
-    _refuses(read, path.parent / "nothing here", "a path of nothing")
+    _check_refusal(read, path.parent / "nothing here", "a missing path")
 
 
-def _corpus(found: Corpus | Table) -> Corpus:
-    return found.arrange().to_corpus() if isinstance(found, Table) else found
+def _corpus(result: Corpus | Table) -> Corpus:
+    return result.arrange().to_corpus() if isinstance(result, Table) else result
 
 
-def _refuses(read: Callable[[Path], Corpus | Table], path: Path, what: str) -> None:
+def _check_refusal(read: Callable[[Path], Corpus | Table], path: Path, what: str) -> None:
     try:
         _corpus(read(path))
     except InputError:

@@ -1,4 +1,4 @@
-"""Checks of a task: the properties that every kind of answer must have."""
+"""Checks of the properties that every task must have."""
 
 import functools
 import json
@@ -15,7 +15,7 @@ from mman_jax.tasks.task import Task, any_scored, to_json
 from mman_jax.types import is_scored
 
 SETTINGS = {"select": "loss", "class_weights": False}
-"""The settings of training that a task's loss is checked with."""
+"""Training settings with which a task's loss is checked."""
 
 _STEPS, _RATE = 60, 0.1  # of descent on free logits
 _TOLERANCE = 1e-4
@@ -28,12 +28,12 @@ def check_task(
 
     Args:
         task: the task.
-        corpus: a corpus with labels for it, a few utterances without one among them.
-        settings: of training, as `Task.objective` reads them.
-        seed: of the logits that are drawn.
+        corpus: a corpus with labels for the task, in which some utterances have no label.
+        settings: training settings, as read by `Task.objective`.
+        seed: random seed of the logits.
 
     Raises:
-        AssertionError: The first violation, as `MyTask: loss: ...`.
+        AssertionError: The first violation, in the form `MyTask: loss: ...`.
     """
     case = _Case(task, corpus, settings, seed)
     for check in (_labels, _unscored, _loss, _tallies, _order, _best, _results, _formats):
@@ -55,7 +55,7 @@ class _Case:
         self.logits = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
     def require(self, holds: Any, name: str, problem: str) -> None:
-        """Raises an AssertionError that names the property unless it holds."""
+        """Raises an AssertionError that names the property if it is violated."""
         if not holds:
             raise AssertionError(f"{type(self.task).__name__}: {name}: {problem}")
 
@@ -76,7 +76,7 @@ class _Case:
         return np.stack([self.task.tally(x, labels, self.reference) for x in answers])
 
     def scores(self, tallies: np.ndarray) -> dict[str, np.ndarray]:
-        """Computes every score that all test parts have."""
+        """Computes every score that the task requires."""
         return {key: self.task.score(key, tallies) for key in self.task.required}
 
 
@@ -112,7 +112,7 @@ def _unscored(case: _Case) -> None:
 
 
 def _loss(case: _Case) -> None:
-    """Requires descent on free logits to reduce the loss and to improve the headline score."""
+    """Requires gradient descent on logits to reduce the loss and improve the headline score."""
     mean, key = _mean_loss(case), case.task.headline.key
     optimizer = optax.adam(_RATE)
 
@@ -143,27 +143,28 @@ def _mean_loss(case: _Case) -> Callable[[Any], Any]:
 def _tallies(case: _Case) -> None:
     name, labels, objective = "tallies", case.labels, case.objective
     half = len(labels) // 2
-    whole = objective.tally(case.logits[:1], labels[None], case.statistics)
+    full = objective.tally(case.logits[:1], labels[None], case.statistics)
     parts = [
         objective.tally(case.logits[:1, at], labels[None, at], case.statistics)
         for at in (slice(None, half), slice(half, None))
     ]
-    case.require_close(whole, sum(parts), name, "those of two batches do not add up")
+    case.require_close(full, sum(parts), name, "those of two batches do not add up")
     empty = objective.nothing(3)
-    good = empty.shape == (3, *whole.shape) and empty.dtype == whole.dtype and not empty.any()
+    good = empty.shape == (3, *full.shape) and empty.dtype == full.dtype and not empty.any()
     case.require(good, name, "`nothing` is not zeros of their shape")
     scores = case.scores(case.tallies(case.logits[:1], labels))
-    case.require_close(scores, case.scores(whole[None]), name, "loss and task count differently")
+    case.require_close(scores, case.scores(full[None]), name, "loss and task count differently")
     answers = case.task.answers(case.logits[0], case.reference)
-    each = case.task.tally_each(answers[case.scored], labels[case.scored]).sum(0)[None]
-    case.require_close(scores, case.scores(each), name, "those of utterances do not add up")
+    per_utterance = case.task.tally_each(answers[case.scored], labels[case.scored]).sum(0)[None]
+    summed = case.scores(per_utterance)
+    case.require_close(scores, summed, name, "those of utterances do not add up")
     _devices(case, half)
 
 
 def _devices(case: _Case, half: int) -> None:
     """Requires the losses and gradients of two devices to add up to those of the full batch."""
     total = functools.partial(jax.lax.psum, axis_name="devices")
-    # Of an odd number of utterances the last is left out, so that both devices have as many.
+    # If the number of utterances is odd, the last one is left out, so that both halves are equal.
     logits = case.logits[0, : 2 * half].reshape(2, half, -1)
     labels = case.training_labels[: 2 * half].reshape(2, half, *case.training_labels.shape[1:])
 
@@ -194,7 +195,7 @@ def _best(case: _Case) -> None:
     for key, value in best.items():
         sign = 1 if case.task.describe_score(key).higher_is_better else -1
         good = (sign * value >= sign * others[key]).all()
-        case.require(good, "scores", f"{key} is higher for other answers than for the labels")
+        case.require(good, "scores", f"{key} is better for other answers than for the labels")
     headline = case.task.headline
     if headline.is_share:
         reached = np.allclose(best[headline.key], 1 if headline.higher_is_better else 0)
@@ -203,7 +204,7 @@ def _best(case: _Case) -> None:
 
 
 def _results(case: _Case) -> None:
-    """Requires what `results.json` needs: every score over the seeds, and a list of what it is."""
+    """Requires the entries of `results.json`: every score over the seeds, and a description."""
     task, name = case.task, "results"
     scores = task.scores(case.tallies(case.logits, case.labels))
     for key in (task.headline.key, task.progress.key, *task.required):
@@ -222,12 +223,12 @@ def _results(case: _Case) -> None:
     pair = task.read_answers(*stored)
     pairs = zip(pair, (answers, labels), strict=True)
     same = all(np.allclose(x, y, rtol=1e-4, equal_nan=True) for x, y in pairs)
-    case.require(same, name, "`read_answers` gives other answers than were stored")
-    each = task.score_each(*pair)
+    case.require(same, name, "`read_answers` changes the stored answers")
+    per_utterance = task.score_each(*pair)
     expected = task.score(task.headline.key, case.tallies(case.logits, case.labels))
     problem = f"the mean of `score_each` is not {task.headline.key}"
     if len(task.classes) == 1 or task.has_probabilities:  # otherwise a mean of means
-        case.require_close(each.mean(1), expected, name, problem)
+        case.require_close(per_utterance.mean(1), expected, name, problem)
 
 
 def _formats(case: _Case) -> None:
