@@ -77,7 +77,7 @@ def members(path: Path, file: BinaryIO) -> list[Member]:
         end, previous = member.offset + member.packed, member.name
         if end > directory:
             found = f"{member.packed} bytes claimed of {directory - member.offset} in the file"
-            raise InputError(member.place, found, "a whole member")
+            raise InputError(member.place, found, "a complete member")
     claimed = sum(member.size for member in by_name.values() if not member.stored)
     if claimed > max(_FREE_BYTES, _LARGEST_RATIO * size):
         found = f"{size} bytes that claim to unpack to {claimed}"
@@ -110,7 +110,7 @@ def chunks(file: BinaryIO, member: Member) -> Iterator[bytes]:
             file.seek(position)
             waiting = file.read(min(left, _CHUNK))
             if not waiting:
-                raise InputError(member.place, "ends before its last byte", "a whole member")
+                raise InputError(member.place, "ends before its last byte", "a complete member")
             position, left = position + len(waiting), left - len(waiting)
         if unpacker is None:
             content, waiting = waiting, b""
@@ -120,9 +120,9 @@ def chunks(file: BinaryIO, member: Member) -> Iterator[bytes]:
         size, checksum = size + len(content), zlib.crc32(content, checksum)
         if size > member.size:
             found = f"unpacks to more than the {member.size} bytes that it claims"
-            raise InputError(member.place, found, "a whole member")
+            raise InputError(member.place, found, "a complete member")
         if unpacker is not None and unpacker.eof and (left or unpacker.unused_data):
-            raise InputError(member.place, "bytes after its content", "a whole member")
+            raise InputError(member.place, "bytes after its content", "a complete member")
         if content:
             yield content
         if not waiting and not left and not content:
@@ -148,7 +148,7 @@ def _check_entry(path: Path, info: zipfile.ZipInfo) -> None:
         raise InputError(place, found, " or ".join(_PACKINGS.values()))
     if info.compress_type == zipfile.ZIP_STORED and info.file_size != info.compress_size:
         found = f"{info.file_size} bytes claimed of {info.compress_size} in the file"
-        raise InputError(place, found, "a whole member")
+        raise InputError(place, found, "a complete member")
 
 
 def _locate(path: Path, file: BinaryIO, info: zipfile.ZipInfo) -> Member:

@@ -122,7 +122,7 @@ class Stored:
         if min(self.shape, default=0) < 0 or self.header + size != self.member.size:
             left = self.member.size - self.header
             found = f"a header for {size} bytes of values in a member of {left}"
-            raise InputError(self.place, found, "a whole member")
+            raise InputError(self.place, found, "a complete member")
 
     def load(self, file: BinaryIO) -> np.ndarray:
         """Reads the values into memory.
@@ -201,7 +201,7 @@ def read_npy(path: str | Path) -> OnDisk | np.ndarray:
         raise InputError(path, f"an array of {dtype}", expected)
     size = path.stat().st_size - start
     if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != size:
-        raise InputError(path, f"{size} bytes of values for shape {shape}", "a whole array")
+        raise InputError(path, f"{size} bytes of values for shape {shape}", "a complete array")
     if order == "F" and len(shape) > 1:
         return OnDisk(path, start, dtype, shape[::-1])[:].T
     return OnDisk(path, start, dtype, shape or (1,))

@@ -1,4 +1,4 @@
-"""The pickle machine with only the opcodes that data needs, and bounds on what they allocate.
+"""The pickle machine with only the opcodes that data needs, and bounds on their allocations.
 
 The standard library's C unpickler would do most of this through `find_class`, but it sizes its
 memo by a number in the file, so that ten bytes can ask for gigabytes. The Python one keeps the
@@ -69,11 +69,11 @@ class Region:
 
 
 class HoldsObjectsError(pickle.UnpicklingError):
-    """An array of Python objects: an intact pickle may hold one."""
+    """An array of Python objects, which an intact pickle may hold."""
 
 
 class Dtype:
-    """A NumPy dtype by its code, before and after its pickled state gave the byte order."""
+    """A NumPy dtype by its code; its pickled state sets the byte order later."""
 
     def __init__(self, code: Any, *_: Any):
         if isinstance(code, bytes):
@@ -98,7 +98,7 @@ class Dtype:
 
 
 class _Bounded:
-    """A file that is never asked for more than it holds, since readers allocate first."""
+    """A file that is read only up to its size, because readers allocate before they read."""
 
     def __init__(self, file: BinaryIO, size: int):
         self._file, self._size = file, size
@@ -286,7 +286,7 @@ def _cost(raw: Any, dtype: Any, shape: Any) -> int:
     if not fits or math.prod(shape) * (1 if objects else dtype.dtype.itemsize) != len(raw):
         raise pickle.UnpicklingError("an array of another size than its data")
     if objects:
-        # An array without axes stands for the one object that `numpy.savez` was given.
+        # `numpy.savez` stores a single object as an array without axes.
         allowed = _ITEMS if shape else (*_ITEMS, dict)
         if not all(type(item) in allowed for item in raw):
             raise HoldsObjectsError("an array of other objects than text and numbers")
@@ -303,7 +303,7 @@ def _build(
         items = np.empty(len(raw), object)
         for position, item in enumerate(raw):
             items[position] = item
-        return items.reshape(shape)  # a list is in C order, whatever the array's was
+        return items.reshape(shape)  # a list is always in C order
     if isinstance(raw, Region):
         if dtype.dtype.kind in "biuf" and shape and (order == "C" or len(shape) == 1):
             return OnDisk(raw.path, raw.start, dtype.dtype, shape)

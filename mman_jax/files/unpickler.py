@@ -22,12 +22,12 @@ def load(path: str | Path) -> object:
     """Reads a pickle of any protocol, of Python 2 (strings as latin1) or 3.
 
     Sets become set or frozenset, all mappings dict, NumPy scalars Python numbers; arrays hold
-    numbers, bytes or str, or only these as objects. Large arrays of numbers stay in the file,
+    numbers, bytes or str, possibly as objects. Large arrays of numbers stay in the file,
     as `OnDisk`, if the pickle has their bytes unchanged.
 
     Raises:
-        InputError: A global outside the short list, by its name; an opcode that would run
-            code; a truncated file, one that is no pickle, or one that claims more than it holds.
+        InputError: A global or an opcode that could run code, a truncated file, a file that is no
+            pickle, or one that claims more than it holds.
     """
     path = Path(path)
     with reading(path, _EXPECTED, (OSError,)), path.open("rb") as file:

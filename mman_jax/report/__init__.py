@@ -40,4 +40,4 @@ def write_again(path: pathlib.Path) -> None:
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         # The file may have been edited: every field can be missing or of another kind.
         found = f"no report's results ({type(error).__name__}: {error!s:.80})"
-        raise InputError(path, found, "what mman paper wrote") from error
+        raise InputError(path, found, "the results of mman paper") from error

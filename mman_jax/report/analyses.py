@@ -101,17 +101,17 @@ def folds(results: Results) -> tuple[Table, ...]:
         (
             fold["name"],
             *(
-                count(fold["sizes"][part][what])
+                count(fold["sizes"][part][unit])
                 for part in tables.PARTS
-                for what in ("conversations", "utterances")
+                for unit in ("conversations", "utterances")
             ),
         )
         for fold in first
     )
     heads = [
-        f"{part}, {what}"
+        f"{part}, {unit}"
         for part in ("training", "validation", "test")
-        for what in ("conversations", "scored utterances")
+        for unit in ("conversations", "scored utterances")
     ]
     return (
         Table(

@@ -110,8 +110,8 @@ def _claims(results: Results) -> Blocks:
 def _corpus(results: Results) -> Blocks:
     corpus = results["corpus"]
     origins = [
-        f"{count(corpus[what])} {what}" if corpus[what] is not None else f"{what} unknown"
-        for what in ("sessions", "speakers")
+        f"{count(corpus[unit])} {unit}" if corpus[unit] is not None else f"{unit} unknown"
+        for unit in ("sessions", "speakers")
     ]
     sizes = listed([f"{name} {count(size)}" for name, size in corpus["dimensions"].items()])
     text = (

@@ -137,17 +137,17 @@ def cited_tasks() -> Table:
 
 def cited(results: Results) -> Table:
     """Builds Table 4: the paper's comparison of four-class systems, and those trained here."""
-    rows = [(name, accuracy, what) for name, accuracy, what in TABLE_4]
+    rows = [(name, accuracy, measurement) for name, accuracy, measurement in TABLE_4]
     where = f"{place(results)}, protocol {results['protocol']}"
     for name in _FOURS:
         if name in results["systems"]:
             test = results["systems"][name]["test"]
-            what = f"{len(results['utterances']['position'])} utterances of {where}"
-            rows.append((f"{title(results, name)}, here", spread(test["accuracy"]), what))
+            measurement = f"{len(results['utterances']['position'])} utterances of {where}"
+            rows.append((f"{title(results, name)}, here", spread(test["accuracy"]), measurement))
     return Table(
         "cited",
         "Table 4: the figures that the paper compares, and those measured here.",
-        ("system", "accuracy", "what was measured"),
+        ("system", "accuracy", "measurement"),
         tuple(rows),
         words=(0, 2),
         notes=(

@@ -101,9 +101,9 @@ def _corpus_by_class(results: Results) -> Table:
         both = unscored["train"] + unscored["valid"]
         rows.append(row("without a scored label", unscored, both, (None, None)))
     totals = tuple(sum(counts) for counts in TABLE_1.values())
-    for what, theirs in (("utterances", totals), ("conversations", (None, None))):
-        numbers = {part: parts[part][what] for part in PARTS}
-        rows.append(row(f"all {what}", numbers, numbers["train"] + numbers["valid"], theirs))
+    for unit, theirs in (("utterances", totals), ("conversations", (None, None))):
+        numbers = {part: parts[part][unit] for part in PARTS}
+        rows.append(row(f"all {unit}", numbers, numbers["train"] + numbers["valid"], theirs))
     notes = []
     if has_paper:
         tests = {name: parts["test"]["classes"].get(name, 0) for name in classes}
@@ -151,8 +151,8 @@ def _paper_systems(results: Results) -> tuple[Table, ...]:
             )
         )
 
-    def bound(what: str, share: float) -> tuple:
-        return (what, "", "", percent(share), *[""] * 8)
+    def bound(name: str, share: float) -> tuple:
+        return (name, "", "", percent(share), *[""] * 8)
 
     rows.append(bound("majority answer", results["majority_accuracy"]))
     if results["synthetic"]:
@@ -298,8 +298,8 @@ def _corpus_by_target(results: Results) -> Table:
         (name, *(count(parts[part]["classes"][name]) for part in PARTS))
         for name in results["classes"]
     ]
-    for what in ("utterances", "conversations"):
-        rows.append((f"all {what}", *(count(parts[part][what]) for part in PARTS)))
+    for unit in ("utterances", "conversations"):
+        rows.append((f"all {unit}", *(count(parts[part][unit]) for part in PARTS)))
     return Table(
         "corpus",
         "The rated utterances of the corpus by target and part.",

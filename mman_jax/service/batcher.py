@@ -289,8 +289,8 @@ def _unsaved(status: int, body: dict[str, Any]) -> Reply:
     """Returns the reply that replaces another one after a failed save."""
     if status != 200:
         return status, body
-    what = "it is forgotten here" if "end" in body else "it is known here: do not send it again"
-    return 503, body | {"error": f"{what}, but that could not be saved"}
+    state = "it is forgotten here" if "end" in body else "it is known here: do not send it again"
+    return 503, body | {"error": f"{state}, but that could not be saved"}
 
 
 def _settle(jobs: list[Job], replies: list[Reply]) -> None:

@@ -21,11 +21,11 @@ _REASONS = {
     "400": "a body that cannot be used",
     "401": "no token, or a wrong one",
     "408": "a body that does not end in time",
-    "409": "another utterance is expected: `utterances` are known; `forgotten`: some no longer are",
+    "409": "another utterance is expected (`utterances` are known; `forgotten`: discarded)",
     "413": "a body that is too long",
     "415": "a body of another type",
     "429": "too many utterances or conversations: try again later",
-    "503": "known here, and not saved (`error`); not to be sent again",
+    "503": "answered but not saved (see `error`): do not send it again",
 }
 
 
@@ -176,12 +176,12 @@ def describe(
     }
     generated = app.openapi
 
-    def described() -> dict[str, Any]:
+    def extended() -> dict[str, Any]:
         schema = generated()
         schema["paths"].setdefault(path, {})["post"] = post
         return schema
 
-    app.openapi = described
+    app.openapi = extended
 
 
 def _object(**properties: Any) -> dict[str, Any]:

@@ -130,12 +130,12 @@ def _others(batcher: Batcher, audio: AudioInput | None) -> Asgi:
         return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 
     @app.head("/health", include_in_schema=False)
-    @app.get("/health", summary="Whether it answers, and what it expects")
+    @app.get("/health", summary="Health, modalities and classes")
     async def health():
         return {"status": "ok", "modalities": batcher.dims, "classes": batcher.classes,
                 "sound": audio is not None}  # fmt: skip
 
-    @app.get("/metrics", summary="Counts, as Prometheus reads", response_class=PlainTextResponse)
+    @app.get("/metrics", summary="Metrics for Prometheus", response_class=PlainTextResponse)
     async def metrics():
         gauges = {"conversations": len(batcher.table), "waiting": batcher.waiting}
         return PlainTextResponse(
@@ -205,7 +205,7 @@ def serve(
         log_level="warning",
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # nothing here asks where a request came from
+        proxy_headers=False,  # the address of a client is never used
         timeout_keep_alive=_IDLE,
         ws_max_size=LONGEST_MESSAGE,
         timeout_graceful_shutdown=_DRAIN,

@@ -42,7 +42,7 @@ def choose(
     names = [name.strip() for name in target.split(",") if name.strip()]
     if names:
         if learnt != "label":
-            found = f"{learnt!r}, of labels, and a target ({target})"
+            found = f"{learnt!r} of labels, and a target ({target})"
             raise InputError("config.train.labels", found, "one of the two")
         return (numbers.task(corpus, names, protocol, classes),)
     if classes:

@@ -105,8 +105,8 @@ class Classes(Task):
                 sentences.append(f"task {self.name}: {_PARTS[part]} has {names}, training does not")
             if len(present[part]) == 1:
                 name = self.classes[next(iter(present[part]))]
-                what = f"every labelled utterance in {_PARTS[part]} is {name}"
-                sentences.append(f"task {self.name}: {what}: its scores say little")
+                problem = f"every labelled utterance in {_PARTS[part]} is {name}"
+                sentences.append(f"task {self.name}: {problem}: its scores say little")
         return sentences
 
     def check_fold(self, corpus: Corpus, split: Split, fold: str, setting: str) -> list[str]:
@@ -120,22 +120,22 @@ class Classes(Task):
         }
         for part, name in _PARTS.items():
             if len(getattr(split, part)) and not present[part]:
-                what = f"no utterance in the {name} part has a class of {self.name}"
-                raise InputError(place, what, f"some labelled {', '.join(self.classes)}")
+                problem = f"no utterance in the {name} part has a class of {self.name}"
+                raise InputError(place, problem, f"some labelled {', '.join(self.classes)}")
         if lacking["train"]:
-            what = f"no utterance in training is {lacking['train']} (task {self.name})"
-            raise InputError(place, what, "every class of the corpus in training")
+            problem = f"no utterance in training is {lacking['train']} (task {self.name})"
+            raise InputError(place, problem, "every class of the corpus in training")
         if lacking["test"] and len(split.test):
-            what = f"no utterance in the test part is {lacking['test']}"
-            return [f"fold {fold}, task {self.name}: {what}"]
+            problem = f"no utterance in the test part is {lacking['test']}"
+            return [f"fold {fold}, task {self.name}: {problem}"]
         return []
 
     def objective(self, settings: Mapping[str, Any]) -> Objective:
         """See `Task`."""
         loss = settings.get("loss", "")
         if loss:
-            found = f"{loss!r}, of numbers, and classes are to be learnt"
-            raise InputError("train.loss", found, "none: cross-entropy; or a target")
+            found = f"{loss!r}, of numbers, for a task of classes"
+            raise InputError("train.loss", found, "no loss (cross-entropy), or a target")
         smoothing = settings.get("label_smoothing", 0.0)
         return CrossEntropy(len(self.classes), settings["class_weights"], smoothing)
 

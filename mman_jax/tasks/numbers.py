@@ -88,22 +88,22 @@ class Numbers(Task):
             values = corpus.targets[target.name][in_training]
             values = values[~np.isnan(values)].astype(np.float64)
             if not len(values):
-                found = f"{target.name!r}, of no training utterance"
+                found = f"no training utterance has {target.name!r}"
                 raise InputError(place, found, "some numbers")
             if values.std() <= _LEAST * target.spread:
-                found = f"{target.name!r}, {values[0]:g} of every training utterance"
+                found = f"{target.name!r} is {values[0]:g} for every training utterance"
                 raise InputError(place, found, "numbers that differ")
             for part in ("valid", "test"):
                 chosen = corpus.utterances_of(getattr(split, part))
                 if len(chosen) and np.isnan(corpus.targets[target.name][chosen]).all():
-                    found = f"{target.name!r}, of no {part} utterance"
+                    found = f"no {part} utterance has {target.name!r}"
                     raise InputError(place, found, "some numbers")
 
     def objective(self, settings: Mapping[str, Any]) -> Objective:
         """See `Task`."""
         loss = settings.get("loss", "")
         if settings["select"] not in losses.BY_LOSS:
-            found = f"{settings['select']!r}, of classes, and numbers are to be learnt"
+            found = f"{settings['select']!r}, of classes, for a task of numbers"
             raise InputError("train.select", found, " or ".join(losses.BY_LOSS))
         if loss and loss not in losses.NUMBERS:
             raise InputError("train.loss", f"unknown {loss!r}", nearest(loss, losses.NUMBERS))
@@ -264,7 +264,7 @@ def task(corpus: Corpus, names: Sequence[str], protocol: str, classes: int = 0) 
         if name in names[:position]:
             raise InputError(place, f"{name!r} twice", "each target once")
         if np.isnan(corpus.targets[name]).all():
-            raise InputError(place, f"{name!r}, NaN of every utterance", "some numbers")
+            raise InputError(place, f"{name!r} is NaN for every utterance", "some numbers")
     targets = tuple(ratings.target(name, corpus.targets[name]) for name in names)
     if not classes:
         return Numbers(protocol, tuple(names), targets)

@@ -69,7 +69,7 @@ class Objective(Protocol):
 class Task(abc.ABC):
     """The task of a system. All code that depends on the kind of answer is in a subclass.
 
-    Answers are what `answers` makes of logits: classes int, or numbers in their own units. Tallies
+    `answers` computes answers from logits: int classes, or numbers in their own units. Tallies
     are sums over utterances, one per seed, from which every score is computed: they add up over
     batches, devices, conversations and folds.
 
@@ -79,7 +79,7 @@ class Task(abc.ABC):
 
     Class attributes:
         kind: the field of `results.json` that holds `describe()`'s list.
-        outputs: what a system's outputs are, `classes` or `numbers` (`systems.for_outputs`).
+        outputs: the kind of a system's outputs, `classes` or `numbers` (`systems.for_outputs`).
         has_probabilities: whether answers are classes with probabilities, which can be calibrated.
         title: the title of the table of a trial, with placeholders like `introduction`.
         introduction: a sentence for reports, with placeholders `{protocol}` and `{names}`.

@@ -244,15 +244,15 @@ SAID = {
     "masked": (lambda: [Entry("x", flags=0x2000)], ": x: encrypted; expected an array that can"),
     "more than claimed": (
         lambda: [Entry("x", b"abc", 8, claimed=2)],
-        ": x: unpacks to more than the 2 bytes that it claims; expected a whole member",
+        ": x: unpacks to more than the 2 bytes that it claims; expected a complete member",
     ),
     "a byte after": (
         lambda: [Entry("x", b"abc", 8, raw=deflated(b"abc") + b"!")],
-        ": x: bytes after its content; expected a whole member",
+        ": x: bytes after its content; expected a complete member",
     ),
     "a byte in the piece after": (
         lambda: [Entry("x", of_a_piece(), 8, raw=deflated(of_a_piece(), 0) + b"!")],
-        ": x: bytes after its content; expected a whole member",
+        ": x: bytes after its content; expected a complete member",
     ),
     "one member too many": (
         lambda: [Entry(str(i)) for i in range(10_001)],

@@ -22,7 +22,7 @@ def rated(values=RATED, **others):
         (["sentimen"], "auto", 0, "unknown 'sentimen'"),
         (["sentiment", "sentiment"], "auto", 0, "twice"),
         (["sentiment"], "iemocap6", 0, "maps labels"),
-        (["nothing"], "auto", 0, "NaN of every utterance"),
+        (["nothing"], "auto", 0, "NaN for every utterance"),
         (["sentiment"], "auto", 4, "2, 3, 5, 7, or 0"),
         (["stars"], "auto", 5, "values from 1 to 5"),
         (["sentiment", "stars"], "auto", 3, "one target"),
@@ -43,8 +43,8 @@ def test_a_corpus_without_targets_says_so():
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ([0.1, 0.1, 5, 1, 2, 3], "0.1 of every training utterance"),
-        ([np.nan, np.nan, 5, 1, 2, 3], "of no training utterance"),
+        ([0.1, 0.1, 5, 1, 2, 3], "0.1 for every training utterance"),
+        ([np.nan, np.nan, 5, 1, 2, 3], "no training utterance has"),
     ],
 )
 def test_a_target_without_news_in_training_is_refused(values, words):

@@ -153,9 +153,9 @@ def test_a_checkpoint_is_one_to_go_on_from(finished):
     ("data", "train", "words"),
     [
         ({"target": "sentimen"}, {}, "unknown 'sentimen'; expected 'sentiment'"),
-        ({"target": "same"}, {}, "1 of every training utterance"),
-        ({"target": "none"}, {}, "'none', NaN of every utterance"),
-        ({"target": "sentiment,none"}, {}, "'none', NaN of every utterance"),
+        ({"target": "same"}, {}, "1 for every training utterance"),
+        ({"target": "none"}, {}, "'none' is NaN for every utterance"),
+        ({"target": "sentiment,none"}, {}, "'none' is NaN for every utterance"),
         ({"target": "untested"}, {}, r"test part: .* has a number \(data.target=untested\)"),
         ({}, {"loss": "l2"}, "train.loss: unknown 'l2'"),
         ({}, {"select": "accuracy"}, "train.select: 'accuracy'"),

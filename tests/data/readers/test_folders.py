@@ -202,7 +202,7 @@ REFUSED = {
         ["Ses01F_impro01_F001.npy", "4 features", "3"]),
     "merbench, truncated": (
         merbench(**{"features/wavlm-base-UTT/Ses01F_impro01_F001.npy": npy(np.ones(3))[:-4]}),
-        ["Ses01F_impro01_F001.npy", "20 bytes", "a whole array"]),
+        ["Ses01F_impro01_F001.npy", "20 bytes", "a complete array"]),
     "emobox, cut": (fold(b'{"a": {'), ["train_fold_1.json", "unreadable"]),
     "emobox, a number": (fold(5), ["a int", "a list of clips"]),
     "emobox, no object": (fold({"a": 3}), ["train_fold_1.json: a", "a int"]),
