@@ -18,6 +18,17 @@ def blank_pictures():
         yield
 
 
+@pytest.fixture(scope="module")
+def corpus_file(tmp_path_factory):
+    """The corpus of `tiny` as a file."""
+    from mman_jax.data.readers import npz
+    from tests import tiny
+
+    path = tmp_path_factory.mktemp("corpus") / "corpus.npz"
+    npz.write(tiny.corpus(), path)
+    return path
+
+
 @pytest.fixture(scope="session")
 def sounds(tmp_path_factory):
     """A manifest of sound alone, and the corpus of its speech and text."""

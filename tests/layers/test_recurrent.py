@@ -77,27 +77,19 @@ def flax_cell(params, inputs, state, reset, mask):
 
 
 @pytest.mark.parametrize(
-    ("rows", "masked"), [(3, False), (16, True), (17, False), (17, True), (33, True)]
+    ("reference", "rows", "masked"),
+    [
+        *((plain_scan, *case) for case in [(3, 0), (16, 1), (17, 0), (17, 1), (33, 1)]),
+        *((flax_cell, *case) for case in [(3, 1), (17, 0)]),
+    ],
 )
-def test_values_and_gradients_equal_an_ordinary_scan(rows, masked):
+def test_values_and_gradients_equal_a_reference(reference, rows, masked):
     params, inputs, state, weights = draw(rows)
     reset, mask = draw_resets(rows), draw_mask(rows) if masked else None
     actual = actual_of(params, inputs, state, weights, reset, mask)
     everything = np.ones_like(reset)
     expected = expected_of(
-        plain_scan, params, inputs, state, weights, reset, mask if masked else everything
-    )
-    assert_close(actual, expected)
-
-
-@pytest.mark.parametrize(("rows", "masked"), [(3, True), (17, False)])
-def test_values_and_gradients_equal_flax(rows, masked):
-    params, inputs, state, weights = draw(rows)
-    reset, mask = draw_resets(rows), draw_mask(rows) if masked else None
-    actual = actual_of(params, inputs, state, weights, reset, mask)
-    everything = np.ones_like(reset)
-    expected = expected_of(
-        flax_cell, params, inputs, state, weights, reset, mask if masked else everything
+        reference, params, inputs, state, weights, reset, mask if masked else everything
     )
     assert_close(actual, expected)
 

@@ -6,12 +6,10 @@ import jax
 import numpy as np
 import pytest
 
-from configs import fmt
 from mman_jax.errors import InputError
 from mman_jax.inference.answerer import check_streams
 from mman_jax.layers.factorized import Layer, Norm
 from mman_jax.systems import build
-from mman_jax.trial.config import network
 from mman_jax.types import Inputs
 from tests.layers import references
 from tests.systems import golden
@@ -32,23 +30,6 @@ RESET = np.array([[True, False, False, False]] * 2)
 def features():
     phases = zip(DIMS.items(), (0, 0.5, 0.9), strict=True)
     return {m: golden.inputs(2, 4, d, phase) for (m, d), phase in phases}
-
-
-@pytest.mark.parametrize(
-    ("dims", "classes", "parameters"),
-    [
-        ((300, 74, 35), 8, 77_088_060),
-        ((300, 74, 35), 2, 77_083_254),
-        ((300, 5, 20), 2, 77_079_294),
-        ((100, 73, 100), 2, 21_483_014),
-        ((100, 100, 512), 2, 21_517_054),
-        ((20, 20, 20), 4, 10_725_136),
-    ],
-)
-def test_parameters(dims, classes, parameters):
-    dims = dict(zip(DIMS, dims, strict=True))
-    system = build(network(fmt.get_config()), list(dims), classes)
-    assert golden.count(system.parameter_shapes(dims)) == parameters
 
 
 def test_parameters_of_its_settings_for_mosi():

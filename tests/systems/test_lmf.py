@@ -3,11 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import lmf
 from mman_jax.errors import InputError
 from mman_jax.systems import build
 from mman_jax.systems.lmf import LMF, _Factors, _Sum
-from mman_jax.trial.config import network
 from mman_jax.types import Inputs
 from tests.systems import golden
 
@@ -46,16 +44,6 @@ def answer(system, features=FEATURES, parameters=None, **present):
     parameters = params(system) if parameters is None else parameters
     logits, _ = system.apply({"params": parameters}, Inputs.unpadded(features, STARTS, present))
     return np.asarray(logits["answer"])
-
-
-@pytest.mark.parametrize(
-    ("dims", "classes", "parameters"),
-    [((100, 73, 100), 2, 52_426), ((100, 100, 512), 4, 58_988), ((20, 20, 20), 4, 32_012)],
-)
-def test_parameters(dims, classes, parameters):
-    dims = dict(zip(DIMS, dims, strict=True))
-    system = build(network(lmf.get_config()), list(dims), classes)
-    assert golden.count(system.parameter_shapes(dims)) == parameters
 
 
 def test_golden_numbers():

@@ -5,11 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import mfm
 from mman_jax.errors import InputError
 from mman_jax.systems import build
 from mman_jax.systems.mfm import _last_cells, discrepancy
-from mman_jax.trial.config import network
 from mman_jax.types import Inputs
 from tests.systems import golden
 
@@ -54,23 +52,6 @@ def outputs_and_losses(system, params, inputs):
 @functools.cache
 def over_words():
     return in_training(cells="words")
-
-
-@pytest.mark.parametrize(
-    ("dims", "classes", "parameters"),
-    [
-        ((300, 74, 35), 2, 730_363),
-        ((300, 74, 35), 8, 730_465),
-        ((300, 5, 20), 2, 700_711),
-        ((100, 73, 100), 2, 647_955),
-        ((100, 100, 512), 2, 877_650),
-        ((20, 20, 20), 4, 541_640),
-    ],
-)
-def test_parameters(dims, classes, parameters):
-    dims = dict(zip(DIMS, dims, strict=True))
-    system = build(network(mfm.get_config()), list(dims), classes)
-    assert golden.count(system.parameter_shapes(dims)) == parameters
 
 
 def test_the_golden_numbers_of_words():

@@ -8,7 +8,6 @@ import pytest
 from configs import mult
 from mman_jax.errors import InputError
 from mman_jax.systems import build
-from mman_jax.trial.config import network
 from mman_jax.trial.trial import prepare_trial
 from mman_jax.types import Inputs
 from tests.layers import references
@@ -21,23 +20,6 @@ RESET = np.array([[True, False, False, False]] * 2)
 def features(cells=4):
     phases = zip(DIMS.items(), (0, 0.5, 0.9), strict=True)
     return {m: golden.inputs(2, cells, d, phase) for (m, d), phase in phases}
-
-
-@pytest.mark.parametrize(
-    ("dims", "classes", "parameters"),
-    [
-        ((300, 74, 35), 8, 1_074_998),
-        ((300, 74, 35), 2, 1_073_912),
-        ((300, 5, 20), 2, 1_071_392),
-        ((100, 73, 100), 2, 1_069_832),
-        ((100, 100, 512), 2, 1_083_002),
-        ((20, 20, 20), 4, 1_063_804),
-    ],
-)
-def test_parameters(dims, classes, parameters):
-    dims = dict(zip(DIMS, dims, strict=True))
-    system = build(network(mult.get_config()), list(dims), classes)
-    assert golden.count(system.parameter_shapes(dims)) == parameters
 
 
 def test_parameters_of_the_papers_own_sizes():

@@ -3,11 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import raven
 from mman_jax.errors import InputError
 from mman_jax.systems import build
 from mman_jax.systems.raven import RAVEN
-from mman_jax.trial.config import network
 from mman_jax.types import Inputs
 from tests.systems import golden
 
@@ -42,23 +40,6 @@ def answer(system, features, params=None, **present):
         {"params": params}, Inputs.unpadded(features, STARTS, present), mutable=["intermediates"]
     )
     return logits["answer"], kept["intermediates"]["shifted"][0]
-
-
-@pytest.mark.parametrize(
-    ("dims", "classes", "parameters"),
-    [
-        ((300, 74, 35), 1, 1_192_953),
-        ((300, 74, 35), 2, 1_193_254),
-        ((300, 5, 20), 2, 1_180_654),
-        ((100, 73, 100), 2, 902_254),
-        ((100, 100, 512), 2, 968_104),
-        ((20, 20, 20), 4, 762_666),
-    ],
-)
-def test_parameters(dims, classes, parameters):
-    dims = dict(zip(DIMS, dims, strict=True))
-    system = build(network(raven.get_config()), list(dims), classes)
-    assert golden.count(system.parameter_shapes(dims)) == parameters
 
 
 @pytest.mark.parametrize(

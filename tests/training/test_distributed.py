@@ -10,13 +10,11 @@ import sys
 import chex
 import jax
 import numpy as np
-import pytest
 
 from mman_jax.cli.terminal.screen import Screen
-from mman_jax.data.readers import npz
 from mman_jax.training import checkpoints
 from mman_jax.trial import runner
-from tests import children, tiny
+from tests import children
 from tests.training import distributed_config
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -96,19 +94,12 @@ def check(workdir, expected):
                 assert left == right, name
 
 
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    path = tmp_path_factory.mktemp("corpus") / "corpus.npz"
-    npz.write(tiny.corpus(), path)
-    return path
-
-
-def test_two_processes_give_the_numbers_of_one(corpus, tmp_path):
+def test_two_processes_give_the_numbers_of_one(corpus_file, tmp_path):
     alone, first, second, kept = (tmp_path / n for n in ("alone", "first", "second", "kept"))
-    in_one("fusion", corpus, alone, kept)
+    in_one("fusion", corpus_file, alone, kept)
     mesh = {"seeds": 2, "rows": 2}
     # A folder for each: the second process writes nothing into its own.
-    printed = in_processes("fusion", corpus, mesh, [first, second])
+    printed = in_processes("fusion", corpus_file, mesh, [first, second])
     check(first, alone)
     assert (first / "model" / "auto").is_dir()
     assert not second.exists()
@@ -117,12 +108,12 @@ def test_two_processes_give_the_numbers_of_one(corpus, tmp_path):
     assert "test accuracy" not in printed[1]
 
     # Both read the one checkpoint of a run that was interrupted, and go on from there.
-    printed = in_processes("fusion", corpus, mesh, [kept, kept])
+    printed = in_processes("fusion", corpus_file, mesh, [kept, kept])
     assert "goes on after fusion epoch 10" in printed[0]
     check(kept, alone)
 
 
-def test_rows_spread_over_processes(corpus, tmp_path):
-    in_one("tower", corpus, tmp_path / "alone")
-    in_processes("tower", corpus, {"seeds": 1, "rows": 4}, [tmp_path / "run"] * 2)
+def test_rows_spread_over_processes(corpus_file, tmp_path):
+    in_one("tower", corpus_file, tmp_path / "alone")
+    in_processes("tower", corpus_file, {"seeds": 1, "rows": 4}, [tmp_path / "run"] * 2)
     check(tmp_path / "run", tmp_path / "alone")

@@ -32,13 +32,6 @@ def on(path, config=None, **data):
 
 
 @pytest.fixture(scope="module")
-def corpus_file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("corpus") / "corpus.npz"
-    npz.write(tiny.corpus(), path)
-    return path
-
-
-@pytest.fixture(scope="module")
 def finished(corpus_file, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
     config = on(corpus_file)

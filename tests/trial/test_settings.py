@@ -3,20 +3,12 @@
 import pytest
 
 from configs import mman
-from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
 from mman_jax.trial import config as configs
 from mman_jax.trial import trial
 from mman_jax.trial.trial import prepare_trial
 from tests import tiny
 from tests.trial.test_runner import on, run
-
-
-@pytest.fixture(scope="module")
-def corpus_file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("corpus") / "corpus.npz"
-    npz.write(tiny.corpus(), path)
-    return path
 
 
 @pytest.mark.parametrize(
