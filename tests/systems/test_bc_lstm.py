@@ -1,5 +1,3 @@
-import math
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +10,6 @@ from mman_jax.inference.answerer import Answerer, init_state
 from mman_jax.layers.recurrent import LSTM
 from mman_jax.systems import build
 from mman_jax.systems.bc_lstm import Level
-from mman_jax.trial.config import network
 from mman_jax.types import Inputs
 from tests import tiny
 from tests.inference import trained
@@ -29,20 +26,6 @@ def rows(seed=0, utterances=6):
     random = np.random.default_rng(seed)
     features = {m: random.normal(size=(1, utterances, d)).astype("f4") for m, d in DIMS.items()}
     return features, np.zeros((1, utterances), bool)
-
-
-@pytest.mark.parametrize(
-    ("dims", "classes", "parameters"),
-    [
-        ({"text": 100, "speech": 73, "visual": 100}, 2, 4_756_808),
-        ({"text": 100, "speech": 100, "visual": 512}, 4, 5_812_016),
-        ({"text": 20, "speech": 20, "visual": 20}, 4, 4_247_216),
-    ],
-)
-def test_parameters(dims, classes, parameters):
-    system = build(network(bc_lstm.get_config()), list(dims), classes)
-    shapes = system.parameter_shapes(dims)
-    assert sum(math.prod(x.shape) for x in jax.tree.leaves(shapes)) == parameters
 
 
 def filled(path, shape):

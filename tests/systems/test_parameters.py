@@ -2,7 +2,7 @@
 
 import pytest
 
-from configs import fmt, lmf, mfm, mult, raven
+from configs import bc_lstm, fmt, lmf, mfm, mult, raven, tripathi
 from mman_jax.systems import build
 from mman_jax.trial.config import network
 from tests.systems import golden
@@ -38,6 +38,11 @@ from tests.systems import golden
         (lmf, (100, 73, 100), 2, 52_426),
         (lmf, (100, 100, 512), 4, 58_988),
         (lmf, (20, 20, 20), 4, 32_012),
+        (tripathi, (100, 73, 100), 2, 268_034),
+        (tripathi, (100, 100, 512), 4, 380_932),
+        (bc_lstm, (100, 73, 100), 2, 4_756_808),
+        (bc_lstm, (100, 100, 512), 4, 5_812_016),
+        (bc_lstm, (20, 20, 20), 4, 4_247_216),
     ],
 )
 def test_parameters(config, dims, classes, parameters):

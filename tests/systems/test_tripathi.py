@@ -15,19 +15,6 @@ from tests.systems import golden
 DIMS = {"text": 3, "speech": 2}
 
 
-@pytest.mark.parametrize(
-    ("dims", "classes", "parameters"),
-    [
-        ((100, 73, 100), 2, 268_034),
-        ((100, 100, 512), 4, 380_932),
-    ],
-)
-def test_parameters(dims, classes, parameters):
-    dims = dict(zip(("text", "speech", "visual"), dims, strict=True))
-    system = build(network(tripathi.get_config()), list(dims), classes)
-    assert golden.count(system.parameter_shapes(dims)) == parameters
-
-
 def test_parameters_over_frames():
     # 6 620 100 of the authors', their embedding left out, and a second bias of three LSTMs.
     dims = {"text": 300, "speech": 34, "visual": 189}
