@@ -164,7 +164,7 @@ def bootstrap_score(
     first: np.ndarray,
     second: np.ndarray,
 ) -> Difference:
-    """Computes the same for any score of sums over utterances, such as a correlation.
+    """Computes the difference of any score of sums over utterances, such as a correlation.
 
     Args:
         score: returns the score [...] of sums [..., *K].

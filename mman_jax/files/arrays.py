@@ -215,6 +215,6 @@ def _read_header(start: bytes) -> tuple[tuple[int, ...], Literal["C", "F"], np.d
         raise ValueError(f"array format {version}")
     first = version == (1, 0)
     parse = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
-    with warnings.catch_warnings(action="ignore"):  # about Python 2, and malformed literals
+    with warnings.catch_warnings(action="ignore"):  # warnings about Python 2 and malformed literals
         shape, fortran, dtype = parse(stream, max_header_size=_LARGEST_HEADER)
     return shape, "F" if fortran else "C", dtype, stream.tell()

@@ -32,7 +32,7 @@ _WEIGHTS = {"EMPTY_SET": 216, "FROZENSET": 216, "MARK": 130, "MEMOIZE": 100}
 _HEAVIEST = 32
 _FREE_BYTES = 64 << 20
 
-_LARGEST_INDEX = 2**32  # of the memo, as the binary opcodes have it
+_LARGEST_INDEX = 2**32  # of the memo: the limit of the binary opcodes
 
 LARGE = 8 << 20
 """Size in bytes from which an array stays in its file."""

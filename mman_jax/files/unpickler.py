@@ -68,7 +68,7 @@ def loads_array(file: BinaryIO, array: arrays.Stored) -> object:
 
 def _load(path: Path, file: BinaryIO, size: int, on_disk: bool) -> object:
     try:
-        with warnings.catch_warnings(action="ignore"):  # about escapes as Python 2 wrote them
+        with warnings.catch_warnings(action="ignore"):  # warnings about escapes of Python 2
             return _Unpickler(path, file, size, on_disk).load()
     except InputError:
         raise

@@ -87,7 +87,7 @@ def writing(
 
     Args:
         path: Path of the file.
-        expected: What should be possible, for messages.
+        expected: Expectation in messages.
         place: Place of errors; by default the path.
         make_folder: Whether a missing folder is created.
 

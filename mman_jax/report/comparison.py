@@ -15,7 +15,7 @@ _CROSSED = ("accuracy", "unweighted_recall")
 
 
 def document(results: Mapping[str, Any]) -> Document:
-    """Builds the document.
+    """Builds the document of `mman compare`.
 
     Args:
         results: results of `study.compared.compare`.
@@ -110,7 +110,7 @@ def _marked(p: float) -> Cell | str:
 
 
 def cross_document(results: Mapping[str, Any]) -> Document:
-    """Builds the document.
+    """Builds the document of `mman cross`.
 
     Args:
         results: results of `study.crossed.run`.

@@ -89,7 +89,7 @@ ON_IEMOCAP_CITED = {
     if kind.paper and "iemocap" in kind.paper.published
 }
 ON_IEMOCAP = {name: accuracy for name, (accuracy, _) in TABLE_2.items()} | ON_IEMOCAP_CITED
-"""Accuracy of several classes in per cent, as the paper gives it, by the name of a system here."""
+"""Accuracy of several classes in per cent, as the paper gives it, by the system's name."""
 
 WA_UA = (
     "As in most work on IEMOCAP: WA, weighted accuracy, is the share of right answers; UA, "

@@ -292,7 +292,7 @@ def _scored_systems(results: Results) -> tuple[Table, ...]:
 
 
 def _corpus_by_target(results: Results) -> Table:
-    """Builds the table of the utterances of each part that have each target."""
+    """Builds the table of rated utterances by target and part."""
     parts = results["corpus"]["parts"]
     rows = [
         (name, *(count(parts[part]["classes"][name]) for part in PARTS))

@@ -31,7 +31,7 @@ class AudioInput:
     """Measures sound as training did, one utterance after another in a separate thread."""
 
     def __init__(self, extraction: Extraction):
-        """Starts no measurement yet.
+        """Creates the input without starting its thread.
 
         Args:
             extraction: the model's feature extraction; only speech and text are used.

@@ -177,7 +177,7 @@ class Batcher:
         job = Job(conversation, features, number, self._loop.create_future(), time.monotonic())
         with self._news:
             self._waiting.append(job)
-            if len(self._waiting) == 1:  # otherwise the thread knows, or does not wait
+            if len(self._waiting) == 1:  # otherwise the thread has been notified, or is not waiting
                 self._news.notify()
         reply = await job.done
         self.metrics.seconds.add(time.monotonic() - job.since)
@@ -224,7 +224,7 @@ class Batcher:
             else:
                 asked[job.conversation] = job.features
         now, taken = time.monotonic(), {}
-        # Known conversations come first: no new one of the same moment takes the slot of one.
+        # Known conversations come first, so that no new one in the same step takes their slots.
         for name in sorted(asked, key=lambda name: self.table.find(name) is None):
             slot = self.table.take(name, now)
             if slot is None:

@@ -213,7 +213,7 @@ def serve(
 
     class Server(uvicorn.Server):
         def capture_signals(self):
-            return contextlib.nullcontext()  # after its own handling it ends by the same signal
+            return contextlib.nullcontext()  # the inherited one raises the signal again
 
         async def startup(self, sockets=None):
             batcher.start(asyncio.get_running_loop())
