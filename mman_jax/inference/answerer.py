@@ -1,4 +1,4 @@
-"""Answers utterance by utterance; between two of a conversation only its state is kept."""
+"""Predictions utterance by utterance, with a state per conversation."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -18,17 +18,17 @@ from mman_jax.systems.estimator import check_network
 from mman_jax.types import Array, Inputs
 
 Answers = tuple[list[str], np.ndarray, list[str] | None]
-"""Names of the columns, their values [N, C], and a label for each utterance; None for numbers."""
+"""Names of the columns, their values [N, C], and the utterances' labels (None for numbers)."""
 
 
 class Answer(NamedTuple):
-    """The answer to one utterance.
+    """The prediction for one utterance.
 
     Attributes:
         label: the emotion; empty for a model of numbers.
-        probabilities: by class; means over the seeds, tempered.
-        attention: query to key to weight, means over the seeds; None unless asked for.
-        values: of a model of numbers, these by target, means over the seeds; otherwise None.
+        probabilities: probabilities by class, tempered means over the seeds.
+        attention: weights by query and key, means over the seeds; None if not requested.
+        values: predicted numbers by target, means over the seeds; None for a model of classes.
     """
 
     label: str
@@ -38,13 +38,13 @@ class Answer(NamedTuple):
 
 
 class Answerer:
-    """The models of a run, ready to answer utterances one by one.
+    """The models of a run, for predicting utterances one by one.
 
     The state of a conversation is a pytree with leaves [S, ...] whose size does not depend on the
     conversation's length.
 
     Attributes:
-        models: one, or one per class after a one-vs-rest protocol.
+        models: one model, or in a one-vs-rest protocol one per class.
         attention: whether answers have attention weights.
         dims: D of each modality.
         classes: names of the probabilities, or values, in order.
@@ -52,11 +52,11 @@ class Answerer:
 
     @in_standard_numbers
     def __init__(self, models: Sequence[Model], attention: bool = False):
-        """Compiles nothing yet.
+        """Puts the parameters on the device; compiles nothing yet.
 
         Raises:
-            InputError: attention is asked for, and there is none; or a system that cannot answer
-                turn by turn, or does so word by word.
+            InputError: attention is requested from a system without it; or the system cannot
+                predict turn by turn, or is over words.
         """
         check_vectors(models)
         self._attends = check_attends(models) if attention else ()
@@ -74,11 +74,11 @@ class Answerer:
         return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), self._shapes)
 
     def step(self, state: Any, features: Mapping[str, np.ndarray]) -> tuple[Any, Answer]:
-        """Answers one utterance; returns the state after it, and the answer.
+        """Predicts one utterance; returns the state after it, and the answer.
 
         Args:
-            state: of the conversation so far.
-            features: [D] float32 of the modalities that are present, not scaled.
+            state: state of the conversation so far.
+            features: [D] float32 of each present modality, unscaled.
         """
         states, (answer,) = self.step_all(jax.tree.map(lambda x: x[None], state), [features])
         return jax.tree.map(lambda x: x[0], states), answer
@@ -87,11 +87,11 @@ class Answerer:
     def step_all(
         self, states: Any, features: Sequence[Mapping[str, np.ndarray]]
     ) -> tuple[Any, list[Answer]]:
-        """Answers an utterance of each of B conversations; compiled once for each B.
+        """Predicts an utterance of each of B conversations; compiled once for each B.
 
         Args:
-            states: of the conversations so far, leaves [B, S, ...].
-            features: of each, [D] float32 of the modalities that are present, not scaled.
+            states: states of the conversations so far, leaves [B, S, ...].
+            features: for each conversation, [D] float32 of each present modality, unscaled.
 
         Returns:
             The states after these utterances, NumPy arrays, and the answers.
@@ -136,13 +136,14 @@ def _step(systems, attention, params, states, features, present, units):
     there = {m: x[:, None] for m, x in present.items()}
     reset = jnp.zeros_like(next(iter(there.values())))
     after, values, weights = [], [], []
-    for system, own, state, scaled, scale in zip(
+    for system, seeds_params, state, scaled, scale in zip(
         systems, params, states, features, units, strict=True
     ):
         inputs = Inputs.unpadded({m: x[:, None] for m, x in scaled.items()}, reset, there)
-        # Stored [B, S, 1, ...], a conversation's state as one of a single row; needed [S, B, ...].
+        # States are stored as [B, S, 1, ...], as for rows of one conversation, and used as
+        # [S, B, ...].
         by_seed = jax.tree.map(lambda x: jnp.swapaxes(x[:, :, 0], 0, 1), state)
-        result = stepping.step_seeds(system, own, inputs, by_seed, attention)
+        result = stepping.step_seeds(system, seeds_params, inputs, by_seed, attention)
         after.append(jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1)[:, :, None], result.state))
         values.append(predictions(result.logits[:, :, 0], scale).mean(0))
         weights.append(result.weights[:, :, 0].mean(0) if attention else None)
@@ -150,7 +151,7 @@ def _step(systems, attention, params, states, features, present, units):
 
 
 def class_names(models: Sequence[Model]) -> list[str]:
-    """Returns the names of a run's probabilities, or values: see `combine`."""
+    """Returns the names of a run's probabilities or values, see `combine`."""
     if len(models) == 1:
         return list(models[0].classes)
     return [model.classes[-1] for model in models]
@@ -160,8 +161,8 @@ def combine(models: Sequence[Model], values: Sequence[np.ndarray]) -> Answers:
     """Combines the predictions of a run's models for N utterances.
 
     Args:
-        models: one; or one per class, each of that class (its last) against the rest, where a label
-            names every class above one half.
+        models: one model; or one per class, which predicts that class (its last) against the rest:
+            labels then name every class above one half.
         values: the predictions of each model, [N, its classes].
     """
     names = class_names(models)
@@ -178,10 +179,10 @@ def combine(models: Sequence[Model], values: Sequence[np.ndarray]) -> Answers:
 
 
 def check_attends(models: Sequence[Model]) -> tuple[str, ...]:
-    """Returns the modalities between which the models attend.
+    """Returns the modalities that attend to one another.
 
     Raises:
-        InputError: naming a system without attention.
+        InputError: a system has no attention.
     """
     for model in models:
         system = check_network("attention", model.build())
@@ -193,10 +194,10 @@ def check_attends(models: Sequence[Model]) -> tuple[str, ...]:
 
 
 def check_streams(system: BaseSystem) -> System:
-    """Returns a system that can answer turn by turn.
+    """Checks that a system can predict turn by turn, and returns it.
 
     Raises:
-        InputError: it reads later utterances, its state grows, or it is no network.
+        InputError: the system reads later utterances, its state grows, or it is not a network.
     """
     network = check_network("answers turn by turn", system)
     if not network.causal or not network.streams:
@@ -207,10 +208,10 @@ def check_streams(system: BaseSystem) -> System:
 
 
 def check_vectors(models: Sequence[Model]) -> None:
-    """Refuses models that read more of an utterance than one vector a modality.
+    """Checks that models read a single vector per utterance and modality.
 
     Raises:
-        InputError: naming the system.
+        InputError: a system reads more.
     """
     for model in models:
         if not model.cells.vectors:
@@ -219,9 +220,9 @@ def check_vectors(models: Sequence[Model]) -> None:
 
 
 def state_shapes(model: Model) -> Any:
-    """Returns the shapes of the state that all seeds of a model carry, leaves [S, 1, ...].
+    """Returns the shapes of a model's state, leaves [S, 1, ...].
 
-    Before a conversation's first utterance it is all zeros.
+    Before a conversation's first utterance, the state is all zeros.
     """
     system = check_streams(model.build())
     features = {m: jnp.zeros(d, jnp.float32) for m, d in model.dims.items()}
@@ -233,15 +234,15 @@ def init_state(system: System, params: Any, features: Mapping[str, Array]) -> An
 
     Args:
         system: the trained system.
-        params: of one seed.
-        features: an utterance's, [D] a modality; only shapes count.
+        params: parameters of one seed.
+        features: features of an utterance, [D] of each modality; only their shapes matter.
 
     Returns:
         The system's pytree of arrays [1, ...], all zeros; its size does not depend on the
         conversation's length.
 
     Raises:
-        InputError: if the system cannot answer turn by turn.
+        InputError: if the system cannot predict turn by turn.
     """
     check_streams(system)
     inputs = _one_cell(features)
@@ -257,26 +258,26 @@ def step(
     present: Mapping[str, Array] | None = None,
     units: Array | None = None,
 ) -> tuple[Any, Array]:
-    """Answers one utterance with one seed.
+    """Predicts one utterance with one seed.
 
-    Pure: `jax.jit(functools.partial(step, system))` compiles it, and `jax.vmap` of that runs many
-    conversations or seeds at once.
+    The function is pure: `jax.jit(functools.partial(step, system))` compiles it, and `jax.vmap` of
+    that runs many conversations or seeds at once.
 
     Args:
         system: the trained system.
-        params: of one seed.
-        state: of the conversation so far.
-        features: the utterance's, [D] float32 a modality, scaled as in training.
-        present: bool, of modalities that may be missing; the features of a missing one are ignored,
-            but must have their shape.
-        units: [2, C] of a model of numbers (`Model.units`); None: it predicts classes.
+        params: parameters of one seed.
+        state: state of the conversation so far.
+        features: features of the utterance, [D] float32 of each modality, scaled as in training.
+        present: bool for each modality that may be missing; the features of a missing modality are
+            ignored, but must have its shape.
+        units: [2, C] of a model of numbers (`Model.units`); None for a model of classes.
 
     Returns:
-        The state, of the same shapes as before, and probabilities [C] float32 that sum to one; or
-        the numbers in the units of their targets.
+        The state, of unchanged shapes, and probabilities [C] float32 that sum to one; or the
+        numbers in the units of their targets.
 
     Examples:
-        An untrained network whose parameters are all zero finds both classes alike.
+        An untrained network whose parameters are all zero predicts equal probabilities.
 
         >>> from mman_jax.systems import build
         >>> block = {"hidden": (3,), "dense": 2, "dropout": 0.0, "input_dropout": 0.0}

@@ -1,7 +1,7 @@
-"""An export: a run's models as two functions that JAX alone can load, and the card on them.
+"""Exports of a run's models: two functions that need only JAX, and a card.
 
-One function is of whole conversations, the other one of a step. The parameters and the scaling are
-constants of both. They give the mean over all seeds, tempered as the model says.
+One function takes full conversations, the other a single step. Both contain the parameters and the
+scaling as constants, and return the mean over all seeds, tempered like the model's.
 """
 
 import copy
@@ -34,7 +34,7 @@ from mman_jax.tasks import from_results
 from mman_jax.types import Array, Inputs
 
 FORMAT = 1
-"""Of the card."""
+"""Version of the card's format."""
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -59,23 +59,25 @@ _TURN_BY_TURN = ("step.jax", "state.npy")
 
 @in_standard_numbers
 def conversations(models: Sequence[Model]) -> export.Exported:
-    """Exports the function of whole conversations, for any B and U.
+    """Exports the function of full conversations, for any B and U.
 
-    It takes `features`, [B, U, D] float32 a modality, not scaled, and `present`, [B, U] bool a
-    modality, False where it is missing (its features are then ignored and may be NaN). A row is one
-    conversation; if the system is causal, what follows its end changes nothing before it (otherwise
-    give each conversation alone). It returns the probabilities [B, U, C] float32, or the numbers.
+    The function takes, for each modality, unscaled `features` [B, U, D] float32, and `present`
+    [B, U] bool, which is False where the modality is missing (its features are then ignored and may
+    be NaN). A row is one conversation; if the system is causal, padding after its end has no effect
+    (otherwise each conversation needs a separate call). The function returns the probabilities
+    [B, U, C] float32, or the numbers.
 
     Args:
-        models: one, or one per class after a one-vs-rest protocol: C are then their last classes.
+        models: one model, or in a one-vs-rest protocol one per class; C are then their last
+            classes.
 
     Raises:
-        InputError: a system that is no network, or models over words.
+        InputError: the system is not a network, or the models are over words.
     """
     check_vectors(models)
     parts = [(model, check_network("an export", model.build())) for model in models]
 
-    # B is mapped over, one row inside: an unknown number of rows could not be cut in blocks.
+    # The function of one row is mapped over B: an unknown number of rows cannot be cut in blocks.
     def one_row(features: Mapping[str, Array], present: Mapping[str, Array]) -> Array:
         rows = [_predict_row(model, system, features, present)[1] for model, system in parts]
         return _joined(rows)
@@ -87,15 +89,15 @@ def conversations(models: Sequence[Model]) -> export.Exported:
 def step(models: Sequence[Model]) -> export.Exported:
     """Exports the function of one utterance of each of B conversations, for any B.
 
-    It takes `state` [B, N] float32, of the conversations so far, `features` [B, D] and `present`
-    [B] a modality, otherwise as `conversations`; and returns the state after the utterance, and the
-    probabilities [B, C] float32.
+    The function takes the `state` [B, N] float32 of the conversations so far, and for each modality
+    `features` [B, D] and `present` [B] as in `conversations`. It returns the state after the
+    utterance, and the probabilities [B, C] float32.
 
     Args:
         models: as for `conversations`.
 
     Raises:
-        InputError: a system that cannot answer turn by turn.
+        InputError: the system cannot predict turn by turn.
     """
     parts = [(model, check_streams(model.build())) for model in models]
     begin, unravel = _ravelled(models)
@@ -110,7 +112,7 @@ def step(models: Sequence[Model]) -> export.Exported:
             for (model, system), states in zip(parts, unravel(state), strict=True)
         ]
         after, _ = ravel_pytree([states for states, _ in rows])
-        # A system may have no state: the result depends on the argument all the same.
+        # The result depends on the argument even if the system has no state.
         return jnp.concatenate([state[:0], after]), _joined([values[0] for _, values in rows])
 
     return _export(models, jax.vmap(one_row), "b", len(begin))
@@ -123,7 +125,7 @@ def initial_state(models: Sequence[Model]) -> np.ndarray:
 
 
 def _ravelled(models: Sequence[Model]) -> tuple[Array, Callable[[Array], Any]]:
-    """Returns the first states of all models as one vector, and the inverse function."""
+    """Returns the initial states of all models as one vector, and the inverse function."""
     shapes = [state_shapes(model) for model in models]
     return ravel_pytree(jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes))
 
@@ -136,15 +138,15 @@ def load(
     Warns if JAX no longer guarantees to read them (see `exported` in `card.json`).
 
     Args:
-        folder: the export.
-        today: the date; None: that of this machine's clock.
+        folder: folder of the export.
+        today: the date; None: the current date.
 
     Returns:
-        The compiled functions by name: `conversation` and, of a system that predicts turn by
-        turn, `step` (see `conversations` and `step`).
+        The compiled functions by name: `conversation` and, if the system predicts turn by turn,
+        `step` (see `conversations` and `step`).
 
     Raises:
-        InputError: no such folder, or functions that the installed JAX cannot read.
+        InputError: the folder is missing, or the installed JAX cannot read the functions.
     """
     folder = pathlib.Path(folder)
     about = read_json(folder / "card.json").get("exported")
@@ -169,14 +171,14 @@ def card(
     replaced: bool,
     date: datetime.date,
 ) -> dict[str, Any]:
-    """Returns `card.json` of an export: what the model is, its scores, and how to call it.
+    """Returns `card.json` of an export: a description of the model, its scores and its calls.
 
     Args:
-        models: of the run.
-        results: its `results.json`.
-        extraction: of its corpus, if it is known.
-        replaced: whether the weights are not those that the run trained.
-        date: of the export.
+        models: models of the run.
+        results: `results.json` of the run.
+        extraction: feature extraction of the run's corpus, if known.
+        replaced: whether the weights differ from those that the run trained.
+        date: date of the export.
     """
     model = models[0]
     system = check_network("an export", model.build())
@@ -230,7 +232,7 @@ def card(
 def _load(path: pathlib.Path, version: str) -> Callable[..., Any]:
     try:
         exported = export.deserialize(bytearray(path.read_bytes()))
-        # Its operations are read only where it is lowered: with one row of one utterance, here.
+        # Operations are only read on lowering, here for one row of one utterance.
         shapes = [
             jax.ShapeDtypeStruct([d if isinstance(d, int) else 1 for d in aval.shape], aval.dtype)
             for aval in exported.in_avals
@@ -239,7 +241,7 @@ def _load(path: pathlib.Path, version: str) -> Callable[..., Any]:
         function = jax.jit(exported.call)
         function.lower(*arguments)
         return function
-    except Exception as error:  # readers of flatbuffers and of MLIR raise errors of many kinds
+    except Exception as error:  # the parsers of flatbuffers and MLIR raise many kinds of errors
         found = f"JAX {jax.__version__} cannot read it; JAX {version} wrote it ({error})"
         expected = "a new export of the run, its weights.safetensors or an ONNX export"
         raise InputError(path, found, expected) from error
@@ -255,11 +257,11 @@ def _predict_row(
     """Returns the states after a conversation's utterances, and its predictions [U, C].
 
     Args:
-        model: of the run.
-        system: the model's.
-        features: [U, D] a modality, not scaled.
-        present: [U] a modality.
-        states: of all seeds, before them; None: the conversation begins.
+        model: a model of the run.
+        system: system of the model.
+        features: [U, D] of each modality, unscaled.
+        present: [U] of each modality.
+        states: states of all seeds before the utterances; None at the start of a conversation.
     """
     mean, scale = model.scaling.mean, model.scaling.scale
     rows = {m: jnp.clip((x - mean[m]) * scale[m], -LIMIT, LIMIT)[None] for m, x in features.items()}
@@ -271,7 +273,7 @@ def _predict_row(
 
 
 def _joined(values: Sequence[Array]) -> Array:
-    """Joins models as `answerer.combine` does: of one per class, that class's probability."""
+    """Joins predictions like `answerer.combine`; one-vs-rest models contribute one class each."""
     return values[0] if len(values) == 1 else jnp.stack([x[..., -1] for x in values], axis=-1)
 
 
@@ -290,7 +292,7 @@ def _export(
 
 
 def _corpus(corpus: Any) -> dict[str, Any]:
-    """Returns what results say of their corpora, without the folders of their owner."""
+    """Returns the corpora's description from the results, without the folders of their paths."""
     described = copy.deepcopy(dict(corpus)) if isinstance(corpus, dict) else {}
     for part in (described, described.get("test")):
         if isinstance(part, dict):
@@ -299,7 +301,7 @@ def _corpus(corpus: Any) -> dict[str, Any]:
 
 
 def _numbers(array: np.ndarray) -> list[float]:
-    # The shortest digits that are this float32 again.
+    # The shortest decimals that round to the same float32.
     return [float(str(value)) for value in array.astype(np.float32)]
 
 

@@ -1,8 +1,8 @@
-"""A stream of utterances and its answers, as JSON lines.
+"""A stream of utterances and its predictions, as JSON lines.
 
-A line is `{"conversation": "id", "features": {"speech": [...], "text": [...]}}`; a modality that it
-leaves out is missing. `{"conversation": "id", "end": true}` says that a conversation is over. In
-place of a list of numbers there may be the base64 text of their float32 bytes, little-endian.
+A line is `{"conversation": "id", "features": {"speech": [...], "text": [...]}}`; omitted modalities
+are missing. `{"conversation": "id", "end": true}` ends a conversation. Features are lists of
+numbers, or base64 text of their little-endian float32 bytes.
 """
 
 import array
@@ -24,7 +24,7 @@ from mman_jax.inference import states
 from mman_jax.inference.answerer import Answer, Answerer
 
 LONGEST = 16 << 20
-"""Bytes of a line at most."""
+"""Largest number of bytes of a line."""
 
 _EXPECTED = '{"conversation": "id", "features": {"<modality>": [numbers]}}, or "end": true for them'
 
@@ -33,8 +33,8 @@ class Turn(NamedTuple):
     """One utterance of a conversation.
 
     Attributes:
-        conversation: its id.
-        features: [D] float32 of the modalities that are present; None: the conversation is over.
+        conversation: id of the conversation.
+        features: [D] float32 of each present modality; None ends the conversation.
     """
 
     conversation: str
@@ -48,26 +48,24 @@ def answer_lines(
     path: pathlib.Path | None = None,
     every: float = 10.0,
 ) -> None:
-    """Answers each line when it arrives, in order.
+    """Predicts each line as it arrives, in order.
 
-    When a conversation is over, its state is dropped and the line that says so is echoed; its id
-    may be used again.
+    The end of a conversation discards its state, and its line is echoed; the id may be reused.
 
-    The states of the conversations are saved after an answer, at most every `every` seconds, and at
-    the end, even if an exception ends the stream: then they are those after the last answer. The
-    first answer after a save has the further field `saved`, the number of lines of this call's
-    answers that the file covers, so that a stream whose process is killed can resume from there.
+    The states of the conversations are saved after a prediction, at most every `every` seconds, and
+    at the end, even if an exception ends the stream; they are then those after the last prediction.
+    The first output line after a save has an additional field `saved`, the number of output lines
+    of this call that the file covers, from which the stream can resume if its process is killed.
 
     Args:
-        answerer: of a run.
+        answerer: the models of a run.
         source: utterances of any number of conversations, in any order.
-        sink: gets a line for each, flushed.
-        path: where the states of the conversations are saved, and read from if the file exists.
-        every: seconds between two saves; 0 saves after each answer.
+        sink: receives one line per input line, flushed.
+        path: file of the conversations' states, which are read from it if it exists.
+        every: seconds between two saves; 0 saves after each prediction.
 
     Raises:
-        InputError: a line that cannot be used, after the answers to those before it; or states that
-            cannot be.
+        InputError: a line is invalid (all lines before it are predicted), or the states are.
     """
     known: dict[str, Any] = {}
     owner = states.identity(answerer.models) if path else ""
@@ -103,26 +101,26 @@ def answer_lines(
 
 
 def fields(answer: Answer) -> dict[str, Any]:
-    """Returns an answer as JSON holds it, with six decimals as in a file of answers."""
+    """Converts an answer to JSON fields, with six decimals as in a file of predictions."""
     if answer.values is not None:
-        found: dict[str, Any] = {"values": _rounded(answer.values)}
+        converted: dict[str, Any] = {"values": _rounded(answer.values)}
     else:
-        found = {"label": answer.label, "probabilities": _rounded(answer.probabilities)}
+        converted = {"label": answer.label, "probabilities": _rounded(answer.probabilities)}
     if answer.attention is not None:
-        found["attention"] = {query: _rounded(keys) for query, keys in answer.attention.items()}
-    return found
+        converted["attention"] = {query: _rounded(keys) for query, keys in answer.attention.items()}
+    return converted
 
 
 def write(values: Mapping[str, Any], sink: TextIO) -> None:
     """Writes one line, and flushes it.
 
     Raises:
-        InputError: the reader has gone, or the line cannot be written.
+        InputError: the reader has closed the pipe, or the line cannot be written.
     """
     try:
         print(json.dumps(values), file=sink, flush=True)
     except OSError as error:
-        if sink is sys.stdout:  # Python would fail once more when it exits and flushes
+        if sink is sys.stdout:  # otherwise Python fails again when it flushes at exit
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, sys.stdout.fileno())
             os.close(null)
@@ -137,12 +135,12 @@ def read(lines: Iterable[bytes], dims: Mapping[str, int], source: str) -> Iterat
     """Yields the utterances of a file or a pipe as their lines arrive; skips empty lines.
 
     Args:
-        lines: bytes, a line each.
+        lines: the lines.
         dims: D of each modality that the model was trained on.
-        source: its name in messages.
+        source: name of the file or pipe in messages.
 
     Raises:
-        InputError: the number of the line, and what in it is wrong.
+        InputError: a line is invalid; the message names its number and the problem.
     """
     for number, line in enumerate(lines, 1):
         if line.strip():
@@ -150,7 +148,7 @@ def read(lines: Iterable[bytes], dims: Mapping[str, int], source: str) -> Iterat
 
 
 def lines(corpus: Corpus) -> Iterator[str]:
-    """Yields the utterances of a corpus as such lines, without the modalities that one lacks."""
+    """Yields the utterances of a corpus as such lines, without their missing modalities."""
     for index, conversation in enumerate(corpus.conversation_ids):
         utterances = corpus.utterances(index)
         for u in range(utterances.start, utterances.stop):
@@ -160,10 +158,11 @@ def lines(corpus: Corpus) -> Iterator[str]:
 
 
 def parse(line: bytes, dims: Mapping[str, int], place: str) -> Turn:
-    """Returns one utterance, or the end of a conversation.
+    """Parses an utterance, or the end of a conversation.
 
     Raises:
-        InputError: another form, modality or number of features, or one that is not finite.
+        InputError: the form, a modality or the number of features is invalid, or a feature is not
+            finite.
     """
     if len(line) > LONGEST:
         raise InputError(place, f"{len(line)} bytes", f"at most {LONGEST}")
@@ -190,12 +189,13 @@ def vectors(values: Any, dims: Mapping[str, int], place: str) -> dict[str, np.nd
     """Returns the [D] float32 features of one utterance, in the order of `dims`.
 
     Args:
-        values: what JSON held: lists of numbers, or base64 text, by modality.
+        values: parsed JSON: lists of numbers, or base64 text, by modality.
         dims: D of each modality that the model was trained on.
-        place: for messages.
+        place: place of the utterance, for messages.
 
     Raises:
-        InputError: another form, modality or number of features, or one that is not finite.
+        InputError: the form, a modality or the number of features is invalid, or a feature is not
+            finite.
     """
     if not isinstance(values, dict):
         expected = '{"<modality>": [numbers]}'
@@ -221,7 +221,7 @@ def _vector(values: Any, name: str, size: int, place: str) -> np.ndarray:
         vector = _numbers(values, size, where)
     if len(vector) != size:
         raise InputError(where, f"{len(vector)} features", f"the {size} of the model")
-    if np.count_nonzero(np.isfinite(vector)) < size:  # as `all`, in a third of its time
+    if np.count_nonzero(np.isfinite(vector)) < size:  # three times as fast as `all`
         column = int(np.flatnonzero(~np.isfinite(vector))[0])
         raise InputError(where, f"{vector[column]} in column {column}", "finite features")
     return vector
@@ -229,9 +229,9 @@ def _vector(values: Any, name: str, size: int, place: str) -> np.ndarray:
 
 def _numbers(values: list[Any], size: int, where: str) -> np.ndarray:
     try:
-        if bool in map(type, values):  # which an array would take for 0 or 1
+        if bool in map(type, values):  # which `array` would convert to 0 or 1
             raise TypeError
-        # Numbers that are too large become infinite, and are refused later.
+        # Numbers that are too large become infinite, and are rejected later.
         return np.frombuffer(array.array("f", values), np.float32)
     except TypeError:
         raise InputError(where, _shape(values), f"a list of {size} numbers") from None

@@ -1,4 +1,4 @@
-"""A recording or a microphone: its turns, their words, and an answer to each."""
+"""Turns of a recording or a microphone, their words, and their predictions."""
 
 import csv
 import math
@@ -33,19 +33,19 @@ def answer(
     pause: float = 0.5,
     longest: float = 20.0,
 ) -> list[tuple[float, float]]:
-    """Answers each utterance as it ends, all as one conversation; returns their starts and ends.
+    """Predicts each utterance of one conversation as it ends; returns their starts and ends.
 
     Args:
-        answerer: of the run.
-        extraction: the model's; only its speech and text are used.
-        chunks: the sound, [samples] float32 at 16 kHz.
-        words: of the recording, as far as they are known.
-        sink: gets a JSON line for each, flushed.
+        answerer: the models of the run.
+        extraction: feature extraction of the model; only speech and text are used.
+        chunks: the audio, [samples] float32 at 16 kHz.
+        words: the known words of the recording.
+        sink: receives a JSON line for each utterance, flushed.
         pause: seconds without speech that end an utterance.
         longest: seconds after which an utterance is cut.
 
     Raises:
-        InputError: a library is missing, or the reader of the answers has gone.
+        InputError: a library is missing, or the reader of the output has closed the pipe.
     """
     state, times = answerer.begin(), []
     for spoken in pauses.cut(chunks, pauses.detector(), pause=pause, longest=longest):
@@ -58,10 +58,10 @@ def answer(
 
 
 def turns(path: pathlib.Path, words: Sequence[Words]) -> list[tuple[pauses.Spoken, str]]:
-    """Returns the turns of a recording between pauses, in order, and what is said in each.
+    """Returns the turns of a recording between pauses, in order, with their words.
 
     Raises:
-        InputError: no recording, no speech in it, or a library is missing.
+        InputError: the recording is unreadable or has no speech, or a library is missing.
     """
     spoken = list(pauses.cut(recording(str(path)), pauses.detector()))
     if not spoken:
@@ -70,25 +70,25 @@ def turns(path: pathlib.Path, words: Sequence[Words]) -> list[tuple[pauses.Spoke
 
 
 def words_beside(path: pathlib.Path) -> pathlib.Path | None:
-    """Returns the file of a recording's words in the same folder, if there is one."""
+    """Returns the file of a recording's words in the same folder, or None."""
     candidates = [path.with_suffix(suffix) for suffix in _WORDS]
     return next((file for file in candidates if file.is_file() and _has_words(file)), None)
 
 
 def _has_words(path: pathlib.Path) -> bool:
-    """Returns whether a file is one of words: a table beside a recording may be of answers."""
+    """Returns whether a file contains words; an adjacent table may contain predictions instead."""
     return path.suffix != ".csv" or csv_tables.header(path) == _COLUMNS
 
 
 def features(
     extraction: Extraction, samples: np.ndarray, transcript: str = ""
 ) -> dict[str, np.ndarray]:
-    """Returns the features [D] float32 of one utterance, by modality, of its sound and words.
+    """Extracts the features [D] float32 of an utterance from its audio and words, by modality.
 
     Args:
-        extraction: the model's; only its speech and text are used.
+        extraction: feature extraction of the model; only speech and text are used.
         samples: [samples] float32 at 16 kHz.
-        transcript: the words; empty: unknown.
+        transcript: the words; empty if unknown.
     """
     vectors = {}
     if extraction.settings.speech:
@@ -101,12 +101,12 @@ def features(
 
 
 def words_of(words: Sequence[Words], start: float, end: float) -> str:
-    """Returns the words whose middle lies in an utterance."""
+    """Returns the words whose midpoint lies in an utterance."""
     return " ".join(w.words for w in words if _lies_in(w, start, end))
 
 
 def unheard(words: Sequence[Words], times: Sequence[tuple[float, float]]) -> str:
-    """Returns a sentence about the subtitles, or lines of words, in no utterance; or nothing.
+    """Returns a notice about subtitles or lines of words outside all utterances, or an empty text.
 
     Examples:
         >>> unheard([Words(0.0, 1.0, "well"), Words(1.0, 99.0, "yes")], [(0.2, 1.5), (2.0, 3.0)])
@@ -131,7 +131,7 @@ def read_words(path: pathlib.Path) -> list[Words]:
     The columns of a CSV file are start, end (seconds) and transcript.
 
     Raises:
-        InputError: the file and the line that cannot be used.
+        InputError: the file cannot be read, or a line is invalid.
     """
     if path.suffix.lower() in (".srt", ".vtt"):
         return readers.read_subtitles(path)
@@ -164,16 +164,16 @@ def read_words(path: pathlib.Path) -> list[Words]:
 
 
 def recording(path: str) -> Iterator[np.ndarray]:
-    """Returns the sound of a recording in short pieces."""
+    """Returns the audio of a recording in short pieces."""
     samples = media.read_audio(path)
     return (samples[i : i + _CHUNK] for i in range(0, len(samples), _CHUNK))
 
 
 def microphone() -> Iterator[np.ndarray]:
-    """Yields the default microphone's sound until Ctrl-C.
+    """Yields the audio of the default microphone until Ctrl-C.
 
     Raises:
-        InputError: no library, or no microphone.
+        InputError: the library or a microphone is missing.
     """
     try:
         import sounddevice

@@ -1,4 +1,4 @@
-"""A trained model: what a checkpoint holds, and its predictions for conversations."""
+"""A trained model: its parameters on disk, and its predictions for conversations."""
 
 import dataclasses
 import pathlib
@@ -28,26 +28,26 @@ from mman_jax.types import Array, Batch
 
 _FILE = "model.npz"
 
-_CELLS = 1 << 16  # predicted at once
+_CELLS = 1 << 16  # number of cells that are predicted at once
 
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """Parameters, and all that is needed to use them.
+    """Trained parameters, and everything that is needed to use them.
 
     Attributes:
-        params: leading axis S, a trained network a seed.
-        scaling: of the features, as in training.
+        params: parameters with leading axis S, one trained network per seed.
+        scaling: scaling of the features, as in training.
         network: settings of the system, see `mman_jax.build`.
         dims: D of each modality, in the order of training.
-        classes: names of the classes in order; of a model of numbers, those of its targets.
+        classes: names of the classes in order; for a model of numbers, names of its targets.
         card: further facts (system, protocol, task, corpus, seeds).
-        systems: by name: those that the settings may name.
-        temperature: by which the mean of the seeds' probabilities is tempered, see
-            `mman_jax.evaluation.calibration.temper`; 1: not at all.
-        units: [2, C] float32, the mean and the deviation of each target in training, by which a
-            model of numbers scales its outputs; None: it predicts classes.
-        cells: what a row of its batches consists of.
+        systems: the systems that `network` may name, by name.
+        temperature: temperature of the seeds' mean probabilities, see
+            `mman_jax.evaluation.calibration.temper`; 1 leaves them unchanged.
+        units: [2, C] float32, mean and standard deviation of each target in training, by which a
+            model of numbers scales its outputs; None for a model of classes.
+        cells: kind of the cells in a row.
         cell_options: arguments of `cells.make`.
     """
 
@@ -64,7 +64,7 @@ class Model:
     cell_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def save(self, directory: str | pathlib.Path) -> None:
-        """Writes `model.npz` into a folder: numbered arrays, and the path of each in a card.
+        """Writes `model.npz` into a folder: numbered arrays, and a card with the path of each.
 
         Raises:
             InputError: if the folder cannot be written.
@@ -92,16 +92,16 @@ class Model:
     @classmethod
     @in_standard_numbers
     def load(cls, directory: str | pathlib.Path, systems: Systems = SYSTEMS) -> "Model":
-        """Reads what `save` wrote, and checks that the network can use all of it.
+        """Reads a model that `save` wrote, and checks its parameters against its network.
 
         Raises:
-            InputError: if there is no model, a damaged one, or a checkpoint of another kind.
+            InputError: if the model is missing or damaged, or a checkpoint of another kind.
         """
         directory = pathlib.Path(directory)
         if not (directory / _FILE).exists():
             raise InputError(directory, "no trained model", "the model folder of a finished run")
-        found, card = carded.read(directory / _FILE, "a trained model")
-        arrays = stored.nested(directory, found, card)
+        numbered, card = carded.read(directory / _FILE, "a trained model")
+        arrays = stored.nested(directory, numbered, card)
         stored.check_kind(directory, arrays, card)
         scaling = Scaling(arrays["mean"], arrays["scale"])
         stored.check_scaling(directory, scaling, card["modalities"])
@@ -133,40 +133,40 @@ class Model:
         return jax.tree.map(lambda x: x[seed], self.params)
 
     def build(self) -> BaseSystem:
-        """Returns the system that the parameters are of."""
+        """Builds the system of the parameters."""
         return build(self.network, list(self.dims), len(self.classes), self.systems)
 
     @in_standard_numbers
     def probabilities(self, corpus: Corpus) -> np.ndarray:
-        """Returns each utterance's probabilities [N, C] float32: the seeds' mean, tempered.
+        """Returns the probabilities [N, C] float32 of all utterances: the tempered mean over seeds.
 
-        A model of numbers returns these. A modality that the corpus says is missing is masked out,
-        as in training.
+        A model of numbers returns its predicted numbers. Missing modalities are masked, as in
+        training.
 
         Raises:
-            InputError: if the corpus lacks a modality or its words, or has another size of one.
+            InputError: if the corpus lacks a modality or its words, or a modality has another size.
         """
         return temper(self._predictions(corpus), self.temperature)
 
     @in_standard_numbers
     def of_each_seed(self, corpus: Corpus) -> np.ndarray:
-        """Returns the predictions of each of the S networks, not tempered, [S, N, C] float32.
+        """Returns the untempered predictions [S, N, C] float32 of each of the S networks.
 
         Raises:
-            InputError: as `probabilities`.
+            InputError: as for `probabilities`.
         """
         return self._predictions(corpus, axis=1)
 
     @in_standard_numbers
     def attention(self, corpus: Corpus) -> tuple[tuple[str, ...], np.ndarray] | None:
-        """Returns each utterance's attention weights, the mean over the S seeds.
+        """Returns the attention weights of all utterances, averaged over the S seeds.
 
         Returns:
-            The modalities in order, and the weights [N, M (query), M (key)] float32; None where the
-            system does not attend.
+            The modalities in order, and the weights [N, M (query), M (key)] float32; None if the
+            system has no attention.
 
         Raises:
-            InputError: as `probabilities`; and if the system is no network.
+            InputError: as for `probabilities`, or if the system is not a network.
         """
         cells, layout, rows = self._pack(corpus)
         system = check_network("attention", self.build())
@@ -177,7 +177,7 @@ class Model:
         return names, cells.of_utterances(weights.mean(0), layout)
 
     def _predictions(self, corpus: Corpus, axis: int = 0) -> np.ndarray:
-        """Returns predictions [N, C], the means over the seeds; where `axis` is 1, [S, N, C]."""
+        """Returns predictions [N, C], averaged over the seeds, or [S, N, C] if `axis` is 1."""
         cells, layout, rows = self._pack(corpus)
         system, pieces = self.build(), []
         for piece in _pieces(rows):
@@ -207,14 +207,14 @@ def predictions(logits: Array, units: Array | None) -> Array:
     """Returns the predictions [..., C] of a head: probabilities, or numbers in their units.
 
     Args:
-        logits: the head's outputs, [..., C].
+        logits: outputs of the head, [..., C].
         units: `Model.units`.
     """
     return jax.nn.softmax(logits) if units is None else units[0] + units[1] * logits
 
 
 def _pieces(rows: Batch) -> Iterator[Batch]:
-    """Yields rows [R + 1, U, ...] in batches of one shape, filled up by the empty row."""
+    """Yields rows [R + 1, U, ...] in batches of equal shape, padded with the empty row."""
     count, length = rows.mask.shape
     size = min(count, max(1, _CELLS // length))
     for start in range(0, count, size):

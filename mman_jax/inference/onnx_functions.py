@@ -1,6 +1,6 @@
-"""A run's models as ONNX functions, made by way of PyTorch: whole conversations, and one step.
+"""ONNX functions of a run's models, for full conversations and single steps, exported by PyTorch.
 
-They give the mean over all seeds, as the functions of `exported` do. Needs the extra `onnx`.
+They return the mean over all seeds, like the functions of `exported`. Needs the extra `onnx`.
 """
 
 import io
@@ -23,7 +23,7 @@ CALLS = {
     "present_<modality>": "bool, [B, U] or [B]; False: missing, its features count for nothing",
     "rows": "a row is a conversation from its beginning; whatever follows its end is ignored",
 }
-"""For the card of an export: the arguments and results of the functions."""
+"""Arguments and results of the functions, for the card of an export."""
 
 _INSTALL = "pip install 'mman_jax[onnx]'"
 
@@ -32,12 +32,13 @@ def functions(models: Sequence[Model], card: Mapping[str, Any]) -> dict[str, byt
     """Returns `conversation.onnx` and `step.onnx`, for any B and U.
 
     Args:
-        models: one, or one per class after a one-vs-rest protocol: C are then their last classes.
-        card: of the run, as `exported.card` returns it.
+        models: one model, or in a one-vs-rest protocol one per class; C are then their last
+            classes.
+        card: card of the run, as returned by `exported.card`.
 
     Raises:
-        InputError: a system without a PyTorch twin, or models over words; or a package of the
-            extra is missing.
+        InputError: the system has no PyTorch counterpart, the models are over words, or a package
+            of the extra is missing.
     """
     check_vectors(models)
     if models[0].units is not None:
@@ -107,10 +108,10 @@ def functions(models: Sequence[Model], card: Mapping[str, Any]) -> dict[str, byt
 
 
 def call(function: bytes, arguments: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """Calls a function in ONNX Runtime; returns its results.
+    """Calls a function in ONNX Runtime, and returns its results.
 
     Raises:
-        InputError: it is not installed.
+        InputError: ONNX Runtime is not installed.
     """
     try:
         import onnxruntime
@@ -121,7 +122,7 @@ def call(function: bytes, arguments: Mapping[str, np.ndarray]) -> list[np.ndarra
 
 
 def _check(models: Sequence[Model], files: Mapping[str, bytes], state: int) -> None:
-    """Compares with the functions of `exported` on random conversations with gaps."""
+    """Checks the files against the functions of `exported`, on random conversations with gaps."""
     random, shape = np.random.default_rng(0), (3, 5)
     dims = models[0].dims
     features = {m: random.normal(size=(*shape, d)).astype(np.float32) for m, d in dims.items()}
@@ -129,9 +130,9 @@ def _check(models: Sequence[Model], files: Mapping[str, bytes], state: int) -> N
     expected = np.asarray(exported.conversations(models).call(features, present))
     arguments: dict[str, np.ndarray] = {f"features_{m}": x for m, x in features.items()}
     arguments |= {f"present_{m}": x for m, x in present.items()}
-    (whole,) = call(files["conversation.onnx"], arguments)
-    np.testing.assert_allclose(whole, expected, atol=1e-5)
-    before = {"state": np.zeros((len(whole), state), np.float32)} if state else {}
+    (full,) = call(files["conversation.onnx"], arguments)
+    np.testing.assert_allclose(full, expected, atol=1e-5)
+    before = {"state": np.zeros((len(full), state), np.float32)} if state else {}
     for turn in range(shape[1]):
         now = {name: x[:, turn] for name, x in arguments.items()}
         after, probabilities = call(files["step.onnx"], before | now)
@@ -150,7 +151,7 @@ def _export(module, arguments, inputs, outputs, axes) -> bytes:
     torch = _torch()
     free = {axis: torch.export.Dim.DYNAMIC for axis in range(axes)}
     with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # PyTorch's of itself
+        warnings.simplefilter("ignore")  # PyTorch's warnings about its own code
         program = torch.onnx.export(
             module,
             tuple(arguments),
@@ -159,7 +160,7 @@ def _export(module, arguments, inputs, outputs, axes) -> bytes:
             optimize=False,
             input_names=inputs,
             output_names=outputs,
-            # If a module takes *arguments, PyTorch wants the shapes of the rest in a tuple.
+            # If a module takes *arguments, PyTorch expects their shapes in a tuple.
             dynamic_shapes=_shapes(module, free, len(arguments)),
         )
     content = io.BytesIO()

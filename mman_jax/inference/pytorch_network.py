@@ -1,15 +1,15 @@
-"""Towers and their fusion in PyTorch, for the weights that `mman export` wrote.
+"""Towers and their fusion in PyTorch, for the weights that `mman export` writes.
 
-The network is built from a card's `architecture`, which a system of mman_jax describes by
-`System.architecture`. This file needs only torch; the export copies it next to its weights.
+The network is built from the `architecture` of a card, which `System.architecture` of mman_jax
+returns. This file needs only torch; the export copies it next to its weights.
 
     import json, network, safetensors.torch
     net = network.Network(json.load(open("model/card.json")))
     net.load_state_dict(safetensors.torch.load_file("model/torch/weights_0.safetensors"))
     probabilities = net({"speech": ..., "text": ...})  # features [B, U, D] to [B, U, C]
 
-A file of weights is one seed's. The JAX functions return the mean over all seeds, calibrated as
-`calibration` of the card says. There is no dropout here: add it to train further.
+A file of weights contains one seed. The JAX functions return the mean over all seeds, calibrated
+according to `calibration` of the card. The network has no dropout, which training would need.
 """
 
 import torch
@@ -17,17 +17,17 @@ from torch import nn
 
 
 def _named(module):
-    """Returns a name that PyTorch accepts: a dot would separate modules."""
+    """Returns a name that PyTorch accepts, without dots, which separate modules."""
     return module.replace(".", "_")
 
 
-def _taken(x, cells):
-    """Returns x [B, U, D] at the cells [B, U] of each row, in operations for all exporters."""
+def _at_cells(x, cells):
+    """Returns x [B, U, D] at the cells [B, U] of each row, by operations that exporters support."""
     return x.gather(1, cells[..., None].expand(-1, -1, x.shape[-1]))
 
 
 class Scaling(nn.Module):
-    """Standard scores, clipped."""
+    """Standardisation with clipping."""
 
     def __init__(self, size, limit):
         super().__init__()
@@ -41,7 +41,7 @@ class Scaling(nn.Module):
 
 
 class Attention(nn.Module):
-    """Attention between modalities: each one's query, all modalities' keys and values."""
+    """Attention of each modality's query to the keys and values of all modalities."""
 
     def __init__(self, sizes, model, key, value, shared=True, skip="add"):
         super().__init__()
@@ -58,7 +58,7 @@ class Attention(nn.Module):
         return [self.get_submodule(_named(f"{kind}_{m}"))(x) for m, x in named]
 
     def forward(self, features, present):
-        """Computes [B, U, all outputs] of [B, U, D] and [B, U] bool a modality."""
+        """Computes [B, U, all outputs] from [B, U, D] and [B, U] bool of each modality."""
         mask = torch.stack([present[m] for m in self.modalities], -1)
         standard = self._apply_all("standardise", [features[m] for m in self.modalities])
         standard = [x.where(mask[..., i, None], 0) for i, x in enumerate(standard)]
@@ -78,7 +78,7 @@ class Attention(nn.Module):
 
 
 class ContextualLSTM(nn.Module):
-    """LSTM layers over a conversation, a dense layer, and the classes."""
+    """LSTM layers over a conversation, a dense layer, and the logits."""
 
     def __init__(self, inputs, hidden, dense, classes):
         super().__init__()
@@ -91,29 +91,29 @@ class ContextualLSTM(nn.Module):
 
     @property
     def lstms(self):
-        """The layers."""
+        """The LSTM layers."""
         return [self.get_submodule(name) for name in self.names]
 
     def forward(self, x, present):
-        """Computes logits [B, U, C]; where `present` [B, U] is False the state stays."""
-        # Present cells first, in their order; the others then repeat the last of them.
+        """Computes logits [B, U, C]; the state is unchanged where `present` [B, U] is False."""
+        # Present cells come first, in order; the others then repeat the last present one.
         cells = torch.arange(x.shape[1], device=x.device)
         order = torch.sort(cells + x.shape[1] * (~present).int(), dim=1).indices
-        x = _taken(x, order)
+        x = _at_cells(x, order)
         for lstm in self.lstms:
-            begin = x.new_zeros(1, len(x), lstm.hidden_size)  # an export to ONNX mistakes None
+            begin = x.new_zeros(1, len(x), lstm.hidden_size)  # the export to ONNX mishandles None
             x, _ = lstm(x, (begin, begin))
         last = present.cumsum(1) - 1
-        x = _taken(x, last.clamp(min=0)).where(last[..., None] >= 0, 0)
+        x = _at_cells(x, last.clamp(min=0)).where(last[..., None] >= 0, 0)
         return self.logits(self.dense(x).relu())
 
     @property
     def state_size(self):
-        """N of `step`."""
+        """N, the size of the state in `step`."""
         return sum(2 * lstm.hidden_size for lstm in self.lstms)
 
     def step(self, x, present, state):
-        """Computes the logits [B, C] of one utterance, [B, D] and [B], and the state [B, N]."""
+        """Computes the logits [B, C] and the state [B, N] of one utterance, [B, D] and [B]."""
         after, mask = [], present[:, None]
         for lstm in self.lstms:
             size = lstm.hidden_size
@@ -125,7 +125,7 @@ class ContextualLSTM(nn.Module):
 
 
 class Tower(nn.Module):
-    """A network that predicts alone, from one modality or from several joined early."""
+    """A sub-network that predicts from one modality, or from several by early fusion."""
 
     def __init__(self, sizes, attention, hidden, dense, classes):
         super().__init__()
@@ -138,11 +138,14 @@ class Tower(nn.Module):
         self.clstm = ContextualLSTM(inputs, hidden, dense, classes)
 
     def forward(self, features, present):
-        """Computes logits [B, U, C] of [B, U, D] and [B, U] bool a modality."""
+        """Computes logits [B, U, C] from [B, U, D] and [B, U] bool of each modality."""
         return self.clstm(*self._joined(features, present))
 
     def step(self, features, present, state):
-        """Predicts one utterance, [B, D] and [B] bool a modality; see `ContextualLSTM.step`."""
+        """Predicts one utterance from [B, D] and [B] bool of each modality.
+
+        See `ContextualLSTM.step`.
+        """
         return self.clstm.step(*self._joined(features, present), state)
 
     def _joined(self, features, present):
@@ -153,7 +156,7 @@ class Tower(nn.Module):
 
 
 class Fusion(nn.Module):
-    """A dense layer or a cLSTM block from the towers' predictions to the system's."""
+    """Fusion of the towers' predictions by a dense layer or a cLSTM block."""
 
     def __init__(self, inputs, block, classes):
         super().__init__()
@@ -163,14 +166,14 @@ class Fusion(nn.Module):
             self.clstm = ContextualLSTM(inputs, block["hidden"], block["dense"], classes)
 
     def forward(self, x):
-        """Computes logits [B, U, C] of [B, U, all towers' C]."""
+        """Computes logits [B, U, C] from [B, U, all towers' C]."""
         if hasattr(self, "logits"):
             return self.logits(x)
         return self.clstm(x, torch.ones(x.shape[:2], dtype=torch.bool, device=x.device))
 
 
 class Network(nn.Module):
-    """The system of a card, untrained until its weights are loaded."""
+    """The system described by a card; its weights are loaded separately."""
 
     def __init__(self, card):
         super().__init__()
@@ -201,24 +204,24 @@ class Network(nn.Module):
         """Computes probabilities [B, U, C].
 
         Args:
-            features: [B, U, D] a modality, not scaled; a row is one conversation.
-            present: [B, U] bool of modalities that may be missing, False where one is.
+            features: [B, U, D] of each modality, unscaled; a row is one conversation.
+            present: [B, U] bool for each modality that may be missing, False where it is.
         """
         rows = next(iter(features.values())).shape[:2]
         scaled, masks = self._scaled(features, present)
         if not self.context:
             scaled = {m: x.flatten(0, 1)[:, None] for m, x in scaled.items()}
             masks = {m: x.flatten()[:, None] for m, x in masks.items()}
-        several = [tower(scaled, masks) for tower in self.towers]
+        outputs = [tower(scaled, masks) for tower in self.towers]
         if self.fusion is None:
-            (logits,) = several
+            (logits,) = outputs
         else:
-            logits = self.fusion(torch.cat([x.softmax(-1) for x in several], -1))
+            logits = self.fusion(torch.cat([x.softmax(-1) for x in outputs], -1))
         return logits.softmax(-1).reshape(*rows, -1)
 
     @property
     def state_size(self):
-        """N of `step`; 0 if a prediction does not depend on earlier utterances."""
+        """N, the size of the state in `step`; 0 if predictions use no earlier utterances."""
         if not self.context:
             return 0
         blocks = [tower.clstm for tower in self.towers]
@@ -235,25 +238,25 @@ class Network(nn.Module):
         """Predicts one utterance of each of B conversations.
 
         Args:
-            state: [B, N] of the conversations so far; zeros before their first utterance.
-            features: [B, D] a modality, not scaled.
-            present: [B] bool of modalities that may be missing, False where one is.
+            state: [B, N], states of the conversations; zeros before their first utterance.
+            features: [B, D] of each modality, unscaled.
+            present: [B] bool for each modality that may be missing, False where it is.
 
         Returns:
             The state [B, N] after the utterance, and probabilities [B, C].
         """
         scaled, masks = self._scaled(features, present)
         rest = state if self.context else state.new_zeros(len(state), 0)
-        several, after = [], []
+        outputs, after = [], []
         for tower in self.towers:
             before, rest = self._split(tower.clstm, rest)
             logits, part = tower.step(scaled, masks, before)
-            several.append(logits)
+            outputs.append(logits)
             after.append(part)
         if self.fusion is None:
-            (logits,) = several
+            (logits,) = outputs
         else:
-            joined = torch.cat([x.softmax(-1) for x in several], -1)
+            joined = torch.cat([x.softmax(-1) for x in outputs], -1)
             if hasattr(self.fusion, "clstm"):
                 before, rest = self._split(self.fusion.clstm, rest)
                 present_all = torch.ones(len(state), dtype=torch.bool, device=state.device)
@@ -264,7 +267,7 @@ class Network(nn.Module):
         return (torch.cat(after, 1) if self.context else state), logits.softmax(-1)
 
     def _split(self, block, state):
-        """Returns a block's part of the state, and the rest; zeros if no state is carried."""
+        """Returns a block's part of the state, and the rest; zeros if there is no state."""
         if not self.context:
             return state.new_zeros(len(state), block.state_size), state
         return state.split([block.state_size, state.shape[1] - block.state_size], 1)

@@ -1,4 +1,4 @@
-"""A file of the states of conversations, so that an interrupted stream can resume."""
+"""Files of conversation states, from which interrupted streams resume."""
 
 import hashlib
 import json
@@ -17,12 +17,12 @@ _EXPECTED = "states that were saved with this model"
 
 
 def identity(models: Sequence[Model]) -> str:
-    """Returns a digest of models: states of one run cannot be used with another."""
+    """Returns a digest of models, since states are valid only for the models that made them."""
     digest = hashlib.sha256()
     for model in models:
         about = {"network": dict(model.network), "dims": dict(model.dims), "classes": model.classes}
         digest.update(json.dumps(about, sort_keys=True).encode())
-        # None has no leaves: the digest of a model of classes does not depend on its units.
+        # None has no leaves, so that units do not affect the digest of a model of classes.
         numbers = [model.params, dict(model.scaling.mean), dict(model.scaling.scale), model.units]
         for path, array in jax.tree.leaves_with_path(numbers):
             digest.update(jax.tree_util.keystr(path).encode())
@@ -34,8 +34,8 @@ class Saved(NamedTuple):
     """The content of a file of states.
 
     Attributes:
-        states: of each conversation.
-        gone: conversations whose state was discarded to make room.
+        states: states by conversation.
+        gone: conversations whose state was discarded to free memory.
     """
 
     states: dict[str, Any]
@@ -46,9 +46,9 @@ def to_bytes(states: Mapping[str, Any], owner: str, gone: Sequence[str] = ()) ->
     """Returns the content of a .npz file of states.
 
     Args:
-        states: of each conversation; all have one structure.
+        states: states by conversation, all of the same structure.
         owner: the `identity` of the models.
-        gone: conversations whose state was discarded to make room.
+        gone: conversations whose state was discarded to free memory.
     """
     by_conversation = [jax.tree.leaves(state) for state in states.values()]
     stacked = {
@@ -61,15 +61,15 @@ def to_bytes(states: Mapping[str, Any], owner: str, gone: Sequence[str] = ()) ->
 
 
 def read(path: pathlib.Path, template: Any, owner: str) -> Saved:
-    """Reads a file of `to_bytes`.
+    """Reads a file that `to_bytes` created.
 
     Args:
         path: the file.
-        template: the state of a conversation that begins.
+        template: the initial state of a conversation.
         owner: the `identity` of the models.
 
     Raises:
-        InputError: another file, a damaged one, or states of another model.
+        InputError: the file is of another kind or damaged, or its states are of another model.
     """
     file, card = carded.read(path, _EXPECTED)
     try:

@@ -1,4 +1,4 @@
-"""Checks of a stored model, before anything is computed with it."""
+"""Checks of a stored model before its first use."""
 
 import pathlib
 from collections.abc import Mapping
@@ -20,10 +20,10 @@ _SPARE = 16  # entries that a list or table of the card may have beyond the arra
 def nested(
     place: pathlib.Path, arrays: Mapping[str, np.ndarray], card: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Returns the tree of numbered arrays, by the paths of the card.
+    """Returns the numbered arrays as a tree, by the paths in the card.
 
     Raises:
-        InputError: invalid paths, or not one for each array.
+        InputError: paths are invalid or do not match the arrays.
     """
     paths = card.get("paths") if isinstance(card, dict) else None
     if not isinstance(paths, list) or sorted(arrays) != [f"{i:04d}" for i in range(len(paths))]:
@@ -44,10 +44,10 @@ def nested(
 
 
 def check_kind(place: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str, Any]) -> None:
-    """Refuses a checkpoint of another kind, such as one to resume training from.
+    """Checks that a checkpoint is a model, and not, for example, one for resuming training.
 
     Raises:
-        InputError: naming what is missing or of another type.
+        InputError: an entry is missing or has another type.
     """
     missing = [name for name in ("params", "mean", "scale") if name not in arrays]
     kinds = {"network": dict, "modalities": list, "classes": list, "about": dict}
@@ -74,7 +74,7 @@ def temperature(place: pathlib.Path, card: Mapping[str, Any]) -> float:
     """Returns the temperature of the card; 1 if it has none.
 
     Raises:
-        InputError: one that no run fits.
+        InputError: the temperature is out of the range that runs fit.
     """
     value = card.get("temperature", 1.0)
     low, high = LIMITS
@@ -84,10 +84,10 @@ def temperature(place: pathlib.Path, card: Mapping[str, Any]) -> float:
 
 
 def cells(place: pathlib.Path, card: Mapping[str, Any]) -> tuple[type[Cells], dict[str, Any]]:
-    """Returns what a model's rows consist of, and the options of these cells.
+    """Returns the kind of cells that a model reads, and their options.
 
     Raises:
-        InputError: cells that cannot be made.
+        InputError: the options are invalid.
     """
     if "words" not in card:
         kind = card["network"].get("cells")
@@ -101,10 +101,10 @@ def cells(place: pathlib.Path, card: Mapping[str, Any]) -> tuple[type[Cells], di
 
 
 def check_scaling(place: pathlib.Path, scaling: Scaling, modalities: list[str]) -> None:
-    """Checks that statistics are those of these modalities.
+    """Checks that the scaling matches the modalities.
 
     Raises:
-        InputError: naming the modality.
+        InputError: the statistics of a modality are missing or invalid.
     """
     for name, arrays in (("mean", scaling.mean), ("scale", scaling.scale)):
         if not isinstance(arrays, dict) or sorted(arrays) != sorted(modalities):
@@ -125,7 +125,7 @@ def units(place: pathlib.Path, arrays: Mapping[str, Any], targets: int) -> np.nd
     """Returns the units [2, C] of a model of numbers; None for a model of classes.
 
     Raises:
-        InputError: invalid units.
+        InputError: the units are invalid.
     """
     if "units" not in arrays:
         return None
@@ -146,11 +146,10 @@ def check_params(
     classes: int,
     systems: Systems,
 ) -> None:
-    """Checks that parameters [S, ...] are those of a system as described; computes nothing.
+    """Checks that parameters [S, ...] match the described system; computes nothing.
 
     Raises:
-        InputError: naming the first parameter that is missing, unknown, of another shape or dtype,
-            or not finite.
+        InputError: a parameter is missing, unknown, not finite, or has a wrong shape or dtype.
     """
     try:
         system = build(network, list(dims), classes, systems)
@@ -158,7 +157,7 @@ def check_params(
     except InputError as error:
         raise InputError(place, str(error), _EXPECTED) from error
     except Exception as error:
-        # A description that no run wrote can fail in any way; none of them is a bug of ours.
+        # An invalid description may raise any exception.
         found = f"a network that cannot be built ({type(error).__name__}: {error!s:.200})"
         raise InputError(place, found, _EXPECTED) from error
     system.check_params(place, params, dims)

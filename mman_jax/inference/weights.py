@@ -1,4 +1,4 @@
-"""Parameters as named tensors: in files (safetensors), bit by bit, and in PyTorch's layout."""
+"""Parameters as named tensors: exact copies in safetensors files, and PyTorch's layout."""
 
 import dataclasses
 import pathlib
@@ -17,7 +17,7 @@ INSTALL = "pip install 'mman_jax[export]'"
 
 _EXPECTED = "the tensors of mman export"
 
-# PyTorch keeps matrices as [outputs, inputs], and an LSTM's gates in the order i, f, g, o, as here.
+# PyTorch stores matrices as [outputs, inputs]; the order of an LSTM's gates (i, f, g, o) is equal.
 _TORCH = {
     "kernel": "weight",
     "bias": "bias",
@@ -29,10 +29,10 @@ _TORCH = {
 
 
 def safetensors_numpy() -> ModuleType:
-    """Returns safetensors for NumPy.
+    """Imports and returns safetensors for NumPy.
 
     Raises:
-        InputError: it is not installed.
+        InputError: safetensors is not installed.
     """
     try:
         import safetensors.numpy
@@ -42,7 +42,7 @@ def safetensors_numpy() -> ModuleType:
 
 
 def pack(models: Sequence[Model]) -> bytes:
-    """Returns the parameters [S, ...] of a run; names of one-vs-rest models begin with the task."""
+    """Serialises the parameters [S, ...] of a run; one-vs-rest models have their task as prefix."""
     named = {
         prefix + name: tensor
         for prefix, model in zip(_prefixes(models), models, strict=True)
@@ -52,7 +52,7 @@ def pack(models: Sequence[Model]) -> bytes:
 
 
 def replace(models: Sequence[Model], path: pathlib.Path) -> list[Model]:
-    """Returns the models with the parameters of a file that `pack` wrote, perhaps edited since.
+    """Returns the models with the parameters of a file that `pack` wrote, possibly edited.
 
     Raises:
         InputError: the file cannot be read, or a tensor in it does not fit.
@@ -79,16 +79,15 @@ def to_tensors(params: Mapping[str, Any]) -> dict[str, np.ndarray]:
 def from_tensors(
     tensors: Mapping[str, np.ndarray], like: Mapping[str, Any], place: object = "weights"
 ) -> dict[str, Any]:
-    """Returns the nested dicts of `to_tensors`; the number of seeds may be another.
+    """Returns tensors of `to_tensors` as nested dicts; the number of seeds may differ from `like`.
 
     Args:
-        tensors: [S, ...] float32 by name; S is one number for all.
+        tensors: [S, ...] float32 by name, with the same S.
         like: parameters of the same network, with any S.
-        place: for messages.
+        place: place of the tensors, for messages.
 
     Raises:
-        InputError: naming the first tensor that is missing, unexpected, of another shape or dtype,
-            or not finite.
+        InputError: a tensor is missing, unexpected, not finite, or has a wrong shape or dtype.
     """
     expected = to_tensors(like)
     for name in sorted(expected.keys() - tensors.keys()):
@@ -111,16 +110,16 @@ def from_tensors(
 def to_torch(params: Mapping[str, Any], scaling: Scaling) -> dict[str, np.ndarray]:
     """Returns one seed's parameters as a PyTorch state dict.
 
-    Paths are joined by `.`; an `nn.Linear` or `nn.LSTM` (of one layer) stands for each dense layer
-    or LSTM; the buffers `scaling_<modality>.mean` and `.scale` scale the features.
+    Paths are joined by `.`; each dense layer is an `nn.Linear`, each LSTM a single-layer `nn.LSTM`;
+    the buffers `scaling_<modality>.mean` and `.scale` scale the features.
 
     Args:
-        params: without a leading axis.
-        scaling: of the features.
+        params: parameters without a leading axis.
+        scaling: scaling of the features.
     """
     state = {}
     for path, array in traverse_util.flatten_dict(params).items():
-        # A dot separates modules there.
+        # PyTorch separates modules by dots.
         modules = (part.replace(".", "_") for part in path[:-1])
         name = ".".join((*modules, _TORCH[path[-1]]))
         state[name] = np.ascontiguousarray(np.asarray(array).T)
@@ -140,6 +139,6 @@ def _read(path: pathlib.Path) -> Mapping[str, np.ndarray]:
     try:
         return reader.load(path.read_bytes())
     except Exception as error:
-        # Bytes that are no tensors can fail in any way; none of them is a bug of ours.
+        # Reading invalid bytes may raise any exception.
         reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error!s:.200}"
         raise InputError(path, f"unreadable ({reason})", "a .safetensors file") from error
