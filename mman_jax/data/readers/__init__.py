@@ -1,1 +1,1 @@
-"""Readers of public layouts, one a layout."""
+"""Readers of public layouts, one module per layout."""

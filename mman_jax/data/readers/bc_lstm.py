@@ -1,4 +1,4 @@
-"""bc-LSTM's public files: a folder of tables with transcripts, and padded pickles (`*_2way`)."""
+"""bc-LSTM's public files: folders of tables with transcripts, and padded pickles (`*_2way`)."""
 
 import csv
 import re
@@ -17,7 +17,7 @@ from mman_jax.errors import InputError, reading
 from mman_jax.files.whole import check_regular
 
 MODALITIES = {"audio": "speech", "video": "visual", "text": "text"}
-"""Subfolders and the names of their modalities; any other keeps its own name."""
+"""Modalities by subfolder; other subfolders are modalities of the same name."""
 
 PARTS = ("train", "test")
 
@@ -32,12 +32,12 @@ def read(path: str | Path) -> Corpus:
     """Reads a folder: training conversations first, then test, each sorted by id.
 
     Utterances are ordered by the number that ends their id (1, 2, ..., 10). Labels 0 and 1
-    are `negative` and `positive`; with any others, all are named by their number.
-    Rows of `transcripts.csv` without features are not part of the corpus.
+    are `negative` and `positive`; if there are others, all are named by their numbers. Rows of
+    `transcripts.csv` without features are not part of the corpus.
 
     Raises:
-        InputError: A file that is missing, empty, ragged or has other rows than the others; labels
-            that disagree; an utterance twice; a conversation in two parts.
+        InputError: A file is missing, empty or ragged, or its rows differ from the other files';
+            labels disagree; an utterance occurs twice; or a conversation is in two parts.
     """
     folder = Path(path)
     tables = _find_tables(folder)
@@ -82,20 +82,20 @@ def read(path: str | Path) -> Corpus:
 
 
 def recognises(loaded: object) -> bool:
-    """Returns whether a pickle holds the padded layout."""
+    """Returns whether a pickle has the padded layout."""
     if not isinstance(loaded, list | tuple) or len(loaded) != len(FIELDS):
         return False
     return any(isinstance(loaded[i], Array) and loaded[i].ndim == 3 for i in (0, 2))
 
 
 def read_pickle(place: str, loaded: Any, pool: pooling.How) -> Table:
-    """Reads a loaded pickle of one modality; padding stands behind the utterances.
+    """Reads a loaded pickle of one modality; padding follows the utterances.
 
-    The file has no ids: a conversation is its part and row, an utterance its position. The
-    modality is called `features`, as nothing in the file says which one it is.
+    The file has no ids: conversations are named by part and row, utterances by position. The
+    modality is named `features`, since the file does not name it.
 
     Raises:
-        InputError: The part and row of whatever does not fit.
+        InputError: A part or a row is invalid.
     """
     modality = pooling.Collector("features", pool)
     rows: list[Row] = []
@@ -137,7 +137,7 @@ def read_pickle(place: str, loaded: Any, pool: pooling.How) -> Table:
 
 
 def _find_tables(folder: Path) -> dict[str, dict[str, Path]]:
-    """Returns the files of each modality by part; the three known modalities first."""
+    """Returns the files of each modality by part, with the three known modalities first."""
     tables: dict[str, dict[str, Path]] = {}
     for sub in sorted(entry for entry in folder.iterdir() if entry.is_dir()):
         files = {part: sorted(sub.glob(f"*_{part}0.csv")) for part in PARTS}
@@ -156,7 +156,7 @@ def _find_tables(folder: Path) -> dict[str, dict[str, Path]]:
 
 
 def _read_table(path: Path, column: int | None = None) -> np.ndarray:
-    """Returns [rows, columns] float64 of a table of quoted numbers without a header."""
+    """Reads a table of quoted numbers without a header as [rows, columns] float64."""
     check_regular(path, "a file of the bc-LSTM layout")
     if not path.stat().st_size:
         raise InputError(path, "an empty file", "a row an utterance")
@@ -181,7 +181,7 @@ def _read_table(path: Path, column: int | None = None) -> np.ndarray:
 
 
 def _row_numbers(path: Path) -> list[int]:
-    """Returns the rows of the transcripts that a part has, in the order of its tables."""
+    """Returns the indices into the transcripts of a part's rows, in the order of its tables."""
     values = _read_table(path, column=0)[:, 0]
     wrong = np.flatnonzero((values != np.round(values)) | (np.abs(values) > 2**53))
     if len(wrong):
@@ -191,7 +191,7 @@ def _row_numbers(path: Path) -> list[int]:
 
 
 def _read_transcripts(path: Path) -> list[tuple[str, int, int]]:
-    """Returns conversation, number of the utterance in it, and label, for each row."""
+    """Returns the conversation, the utterance's number in it, and the label of each row."""
     rows: dict[tuple[str, int], int] = {}
     check_regular(path, "the transcripts of the bc-LSTM layout")
     with (

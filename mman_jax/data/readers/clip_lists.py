@@ -1,4 +1,4 @@
-"""Lists of clips with labels and folds, without features: EmoBox's, and those of SUPERB (s3prl)."""
+"""Lists of clips with labels and folds, but without features, of EmoBox and SUPERB (s3prl)."""
 
 import json
 from collections.abc import Iterator
@@ -18,23 +18,23 @@ _PATTERNS = (
     "*_fold_*.json*", "fold_*/*_fold_*.json*", "*/fold_*/*_fold_*.json*", "*_meta_data.json",
     "*/*_meta_data.json",
 )  # fmt: skip
-_LARGEST = 1 << 30  # bytes of a list
+_LARGEST = 1 << 30  # largest number of bytes of a list
 _FAILURES = (OSError, ValueError, RecursionError)
 
 
 def recognises(folder: Path) -> bool:
-    """Returns whether a folder holds such lists."""
+    """Returns whether a folder contains such lists."""
     return any(True for pattern in _PATTERNS for _ in folder.glob(pattern))
 
 
 def read(path: Path) -> Table:
     """Reads a fold: a folder of lists, a folder of folds, or one list.
 
-    Labels go through the `label_map.json` in the same folder or above. If a folder has several
+    Labels are mapped by the `label_map.json` in the same folder or above. If a folder has several
     folds, the first is read.
 
     Raises:
-        InputError: A list, a line or an entry that does not fit.
+        InputError: A list, a line or an entry is invalid.
     """
     notes: list[str] = []
     lists = {"": path} if path.is_file() else _fold(path, notes)
@@ -128,7 +128,7 @@ def _field(entry: dict[str, Any], field: str, place: str) -> str:
 
 
 def _name(key: str, dataset: str, part: str) -> tuple[Name | None, str]:
-    """Returns what a key such as `iemocap-Ses01F_impro04_F000` encodes, and the utterance's id."""
+    """Parses a key such as `iemocap-Ses01F_impro04_F000`; also returns the utterance's id."""
     name = key.removeprefix(f"{dataset}-") if dataset else key
     stem, _, end = name.rpartition("-")
     if end in items.PARTS and stem:
@@ -144,7 +144,7 @@ def _seconds(entry: dict[str, Any]) -> float | None:
 
 
 def _label_map(path: Path) -> dict[str, str]:
-    """Returns the map in a list's folder or above; empty if there is none."""
+    """Returns the label map in a list's folder or above; empty if there is none."""
     for folder in list(path.parents)[:3]:
         file = folder / "label_map.json"
         if not file.is_file():

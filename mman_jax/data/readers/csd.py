@@ -1,4 +1,4 @@
-"""CMU-MultimodalSDK's computational sequences (`.csd`, HDF5): features and labels over time."""
+"""Computational sequences of CMU-MultimodalSDK (`.csd`, HDF5): features and labels over time."""
 
 import contextlib
 from collections.abc import Iterator
@@ -17,22 +17,22 @@ MAGIC = b"\x89HDF\r\n\x1a\n"
 
 _EXPECTED = "/<root>/data/<video>/features and intervals"
 _FREE_BYTES = 64 << 20
-_LARGEST_RATIO = 1100  # of gzip
+_LARGEST_RATIO = 1100  # largest compression ratio of gzip
 
 
 def recognises(folder: Path) -> bool:
-    """Returns whether a folder holds such files."""
+    """Returns whether a folder contains such files."""
     return any(True for _ in folder.glob("*.csd"))
 
 
 def read(path: Path, pool: pooling.How) -> Table:
     """Reads a file, or all files in a folder.
 
-    With a file of labels, utterances are its intervals, and have those frames whose interval
-    overlaps. Without, they are the segments of an aligned file, or else whole videos.
+    If there is a file of labels, its intervals are the utterances, which have the overlapping
+    frames. Otherwise, utterances are the segments of an aligned file, or full videos.
 
     Raises:
-        InputError: h5py is missing; a file that cannot be read; frames or labels that do not fit.
+        InputError: h5py is missing, a file cannot be read, or frames or labels are invalid.
     """
     paths = [path] if path.is_file() else sorted(path.glob("*.csd"))
     notes: list[str] = []
@@ -79,10 +79,10 @@ class _Segment(NamedTuple):
     """An utterance.
 
     Attributes:
-        video: Its video.
-        number: Its number in the video.
-        seconds: [2] its start and end; None: the whole video, or a segment with its own frames.
-        rating: [1] or [7] numbers; None: a file without labels.
+        video: Id of the video.
+        number: Number of the utterance in the video.
+        seconds: [2], start and end; None for a full video, or for a segment with separate frames.
+        rating: [1] or [7] numbers; None without a file of labels.
     """
 
     video: str
@@ -96,7 +96,7 @@ class _Segment(NamedTuple):
 
 
 class _File:
-    """One open file."""
+    """An open file with one computational sequence."""
 
     def __init__(self, path: Path, file: Any):
         self.path = path
@@ -143,7 +143,7 @@ def _child(path: Path, group: Any, name: str) -> Any:
     import h5py
 
     link = group.get(name, getlink=True) if isinstance(group, h5py.Group) else None
-    # A link of another kind can lead into another file.
+    # Links of other kinds can lead to another file.
     if not isinstance(link, h5py.HardLink):
         raise InputError(f"{path}: {getattr(group, 'name', '')}", f"no {name!r}", _EXPECTED)
     return group[name]
@@ -177,7 +177,7 @@ def _labelled(file: _File) -> list[_Segment]:
 
 
 def _unlabelled(features: dict[str, _File], notes: list[str]) -> list[_Segment]:
-    """Returns the segments of aligned files, or whole videos."""
+    """Returns the segments of aligned files, or full videos."""
     keys = list(dict.fromkeys(key for file in features.values() for key in file.keys))
     aligned = [name for name in map(_parse, keys) if name is not None]
     if len(aligned) == len(keys):
@@ -189,7 +189,7 @@ def _unlabelled(features: dict[str, _File], notes: list[str]) -> list[_Segment]:
 def _modality(
     file: _File, segments: list[_Segment], pool: pooling.How, notes: list[str]
 ) -> pooling.Collector | None:
-    """Reads the frames of all segments; None if they are words and no numbers."""
+    """Reads the frames of all segments; returns None if they are words instead of numbers."""
     modality = pooling.Collector(file.root, pool)
     keys = set(file.keys)
     loaded = ""

@@ -1,4 +1,4 @@
-"""CSV files that users write: a row an utterance, with columns of features."""
+"""CSV files by users: one row per utterance, with columns of features."""
 
 import csv
 import difflib
@@ -34,7 +34,7 @@ _FACTS = {
 
 
 def header(path: Path) -> list[str]:
-    """Returns the cells of a file's first line; none if it is no CSV file in UTF-8."""
+    """Returns the cells of a file's first line; empty if it is not a CSV file in UTF-8."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             line = file.readline(_LONGEST)
@@ -45,12 +45,12 @@ def header(path: Path) -> list[str]:
 
 
 def _delimiter(line: str) -> str:
-    """Returns what separates cells: the comma, unless another makes more cells of the header."""
+    """Returns the delimiter that splits the header into most cells; in case of ties, the comma."""
     return max(_DELIMITERS, key=lambda mark: len(next(csv.reader([line], delimiter=mark), [])))
 
 
 def recognises(path: Path) -> bool:
-    """Returns whether most columns of a file are known ones."""
+    """Returns whether most columns of a file have known names."""
     cells = header(path)
     known = [
         cell.lower() in _FACTS
@@ -65,7 +65,7 @@ def rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """Returns the columns, and the line number and the cells of each row.
 
     Raises:
-        InputError: No CSV file, no row, or a row with another number of cells.
+        InputError: The file is not a CSV file, has no rows, or a row has a wrong number of cells.
     """
     with (
         reading(path, "a CSV file in UTF-8", (OSError, ValueError, csv.Error)),
@@ -91,11 +91,11 @@ def rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
 def read(path: Path) -> Table:
     """Reads facts by name, features `<modality>_<number>`, `targets/<name>` and `groups/<name>`.
 
-    If conversations and labels are found, columns of other names are left unread, which is noted;
-    a column that looks like a misspelt name is refused.
+    If there are columns of conversations and labels, unknown columns are ignored with a note,
+    except names that look misspelt, which are an error.
 
     Raises:
-        InputError: The file, the line and the column that does not fit.
+        InputError: A line or a column is invalid.
     """
     names, lines = rows(path)
     columns = _columns(path, names)
@@ -158,12 +158,12 @@ def read(path: Path) -> Table:
 
 
 class _Columns(NamedTuple):
-    """Positions of everything in a row.
+    """Positions of columns.
 
     Attributes:
         facts: Position of each fact, and of each `groups/<name>`.
-        targets: Positions by name.
-        features: By modality, the position of each number.
+        targets: Position of each target, by name.
+        features: Position of each feature, by modality and number.
         unread: Names of all other columns.
     """
 
@@ -174,10 +174,10 @@ class _Columns(NamedTuple):
 
 
 def _columns(path: Path, names: list[str]) -> _Columns:
-    """Returns what each column is, by its name.
+    """Classifies columns by their names.
 
     Raises:
-        InputError: A column that occurs twice or is unknown, or whose number does not fit.
+        InputError: A column is duplicate or unknown, or the numbers of features have gaps.
     """
     columns = _Columns({}, {}, {}, [])
     for position, name in enumerate(names):
@@ -224,7 +224,7 @@ def _positions(conversations: list[str]) -> list[str]:
 
 
 def _numbers(path: Path, lines: list[tuple[int, list[str]]], at: int, name: str) -> np.ndarray:
-    """Returns [N] float32 of a column; an empty cell is NaN."""
+    """Returns a column as [N] float32; an empty cell is NaN."""
     values = np.empty(len(lines), np.float64)
     for index, (line, row) in enumerate(lines):
         cell = row[at].strip()

@@ -1,8 +1,7 @@
 """Pickles keyed by conversation: the nine-tuple of conv-emotion, and its many descendants.
 
-These files are a tuple or a list whose parts are dicts keyed by conversation, and the
-conversations of each part of the split. Which part is what is told by how many there are and by
-what they hold.
+These files are tuples or lists of dicts keyed by conversation, and of the conversations of each
+part of the split. Parts are identified by their number and their content.
 """
 
 import re
@@ -25,19 +24,19 @@ from mman_jax.data.readers.table import (
 )
 from mman_jax.errors import InputError
 
-_LEAST_BYTES = 6  # of an utterance in a file: an id, a speaker, a label and three vectors
+_LEAST_BYTES = 6  # smallest size of an utterance: an id, a speaker, a label and three vectors
 _PARTS = ("train", "test", "valid")
 
 
 class Layout(NamedTuple):
-    """One public file.
+    """The layout of a public file.
 
     Attributes:
         name: Name in words.
-        pattern: Regular expression of its parts: `d`, a dict by conversation; `v`, one of vectors
-            of fractions (MMGCN's ten parts have labels where COSMIC's have such); `i`, a set or
-            list; `o`, anything else.
-        fields: What each part is, in order; `rest` is not read.
+        pattern: Regular expression of its parts: `d`, a dict by conversation; `v`, a dict of
+            vectors of floats (where COSMIC's ten parts have these, MMGCN's have labels); `i`, a set
+            or list; `o`, anything else.
+        fields: Meanings of the parts, in order; `rest` is ignored.
         meld: Whether its conversations are MELD's.
     """
 
@@ -86,7 +85,7 @@ _EXPECTED = (
 
 
 def recognises(loaded: object) -> bool:
-    """Returns whether a pickle holds parts by conversation, be they valid or not."""
+    """Returns whether a pickle has parts by conversation, valid or not."""
     if not isinstance(loaded, list | tuple) or not 6 <= len(loaded) <= 13:
         return False
     return sum(isinstance(part, dict) for part in loaded) >= 3
@@ -95,14 +94,13 @@ def recognises(loaded: object) -> bool:
 def read(place: str, loaded: Any, pool: pooling.How) -> Table:
     """Reads a loaded pickle; conversations are sorted by id.
 
-    Conversations in no part of the split are left out. If the ids look like IEMOCAP's, labels
-    are its six emotions, sessions are the first five characters, and a speaker is a session and M
-    or F; MELD's labels are its seven emotions; any others are named by their numbers. A speaker
-    is otherwise a conversation and a name in it.
+    Conversations outside of the split are left out. If the ids look like IEMOCAP's, the labels are
+    its six emotions, sessions are the first five characters, and a speaker is named by session and
+    M or F. MELD's labels are its seven emotions; any other classes are named by their numbers.
+    Otherwise, a speaker is named by the conversation and the name within it.
 
     Raises:
-        InputError: Another number or kind of parts; the conversation, utterance and modality of
-            whatever does not fit.
+        InputError: The number or kinds of parts are unknown, or an entry is invalid.
     """
     layout = layout_of(place, loaded)
     notes: list[str] = []
@@ -128,9 +126,9 @@ def read(place: str, loaded: Any, pool: pooling.How) -> Table:
     rows = []
     for row, where, speaker in zip(columns.rows, columns.places, raw_speakers, strict=True):
         name = row.conversation
-        own = _speaker(speaker, name, is_iemocap, where)
+        speaker_id = _speaker(speaker, name, is_iemocap, where)
         session = name[:5] if is_iemocap else None
-        rows.append(row._replace(split=split[name], speaker=own, session=session))
+        rows.append(row._replace(split=split[name], speaker=speaker_id, session=session))
     if any(isinstance(speaker, list | tuple | np.ndarray) for speaker in raw_speakers):
         notes.append("speakers: roles in a dialogue (columns of one-hot vectors), not people")
     table = of_rows(place, layout.name, rows, labels, notes)
@@ -139,10 +137,10 @@ def read(place: str, loaded: Any, pool: pooling.How) -> Table:
 
 
 def layout_of(place: str, loaded: Any) -> Layout:
-    """Returns which public file a pickle is.
+    """Returns the layout of a pickle.
 
     Raises:
-        InputError: No known pattern; names the part of the nine-tuple that does not fit.
+        InputError: The layout is unknown; the message names the first wrong part of a nine-tuple.
     """
     pattern = "".join(_letter(part) for part in loaded)
     for layout in _LAYOUTS:
@@ -167,7 +165,7 @@ def _letter(part: object) -> str:
 
 
 def _holds_vectors(part: Mapping[Any, Any]) -> bool:
-    """Returns whether most of a few conversations begin with a vector of fractions."""
+    """Returns whether most of the first conversations begin with a vector of floats."""
     firsts = []
     for _, values in zip(range(5), part.values(), strict=False):
         is_array = isinstance(values, np.ndarray) and values.ndim > 0
@@ -183,7 +181,7 @@ def _is_vector(value: object) -> bool:
 
 
 def _parts(place: str, layout: Layout, loaded: Any) -> dict[str, Any]:
-    """Returns the parts by field, their conversations as text; numbers get as many digits each."""
+    """Returns the parts by field, with conversations as text; numbers are padded with zeros."""
     parts: dict[str, Any] = {}
     for position, (field, value) in enumerate(zip(layout.fields, loaded, strict=True)):
         where = f"{place}: part {position} ({field})"
@@ -234,7 +232,7 @@ def _split(
 
 
 class _Columns:
-    """Utterances of conversations in order, by position if they have no ids, and their columns."""
+    """Utterances of conversations, in order, and their columns; without ids, named by position."""
 
     def __init__(self, place: str, parts: Mapping[str, Any], names: list[str]):
         self._place, self._parts = place, parts
@@ -261,7 +259,7 @@ class _Columns:
         """Returns the items of all utterances.
 
         Raises:
-            InputError: A conversation without them, or with another number.
+                InputError: The items of a conversation are missing, or their number is wrong.
         """
         column: list[Any] = []
         for name, length in self._lengths.items():
@@ -284,7 +282,7 @@ class _Columns:
 def _features(
     place: str, layout: Layout, columns: _Columns, notes: list[str]
 ) -> dict[str, np.ndarray]:
-    """Returns [N, D] of each modality; several blocks of text become their mean."""
+    """Returns [N, D] of each modality; several blocks of text are averaged."""
     features: dict[str, np.ndarray] = {}
     budget = items.Budget(place)
     for modality in ("speech", "visual", "text"):
@@ -314,7 +312,7 @@ def _width(vector: object) -> int:
 
 
 def _ratings(labels: list[Any]) -> np.ndarray | None:
-    """Returns [N] float32 if labels are fractions and not classes."""
+    """Returns labels as [N] float32 if they are fractional; None if they are classes."""
     floats = all(isinstance(value, float | np.floating) for value in labels)
     if not floats or all(value == np.round(value) for value in labels):
         return None

@@ -1,4 +1,4 @@
-"""emotion2vec's files: frames of all utterances in one array, with files of lengths and labels."""
+"""emotion2vec's files: an array with the frames of all utterances, and their lengths and labels."""
 
 from pathlib import Path
 
@@ -16,28 +16,28 @@ MODALITY = "speech"
 
 
 def recognises(folder: Path) -> bool:
-    """Returns whether a folder holds such files, or one array an utterance."""
+    """Returns whether a folder contains such files, or one array per utterance."""
     return any(path.is_file() for path in folder.glob("*.npy"))
 
 
 def read(path: Path, pool: pooling.How) -> Table:
-    """Reads one array or a folder of them, whose names are the parts.
+    """Reads one array, or a folder of arrays that are named by the parts.
 
-    A folder of arrays without lengths is FunASR's output: an array an utterance, without labels.
+    A folder of arrays without lengths is FunASR's output: one array per utterance, without labels.
 
     Raises:
-        InputError: Lengths, labels and arrays that do not fit.
+        InputError: Lengths, labels and arrays do not match.
     """
     paths = [path] if path.is_file() else sorted(path.glob("*.npy"))
-    several = [array for array in paths if array.with_suffix(".lengths").is_file()]
+    with_lengths = [array for array in paths if array.with_suffix(".lengths").is_file()]
     modality = pooling.Collector(MODALITY, pool)
-    if not several:
+    if not with_lengths:
         return _read_single(path, paths, modality)
-    parts = {items.PARTS.get(array.stem.lower(), ""): array for array in several}
-    if "" in parts or len(parts) != len(several) or len(parts) < 2:
-        if len(several) > 1:
-            raise InputError(path, f"{len(several)} arrays", "train.npy, valid.npy, test.npy")
-        parts = {"": several[0]}
+    parts = {items.PARTS.get(array.stem.lower(), ""): array for array in with_lengths}
+    if "" in parts or len(parts) != len(with_lengths) or len(parts) < 2:
+        if len(with_lengths) > 1:
+            raise InputError(path, f"{len(with_lengths)} arrays", "train.npy, valid.npy, test.npy")
+        parts = {"": with_lengths[0]}
     ids: list[str] = []
     labels: list[str] = []
     split: list[str | None] = []
@@ -54,7 +54,7 @@ def read(path: Path, pool: pooling.How) -> Table:
 
 
 def _read_single(path: Path, paths: list[Path], modality: pooling.Collector) -> Table:
-    """Reads an array an utterance, named after it."""
+    """Reads one array per utterance; its file is named after the utterance."""
     for file in paths:
         array = arrays.read_npy(file)
         rows = np.asarray(array[:])

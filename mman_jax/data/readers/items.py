@@ -1,4 +1,4 @@
-"""Values in public files, each checked: names and what they encode, labels, numbers, vectors."""
+"""Checked conversions of values in public files: names, labels, numbers and vectors."""
 
 import re
 from pathlib import Path
@@ -14,10 +14,10 @@ Array = np.ndarray | OnDisk
 LARGEST_LABEL = 999
 
 MELD_PARTS = {"train": 0, "valid": 1039, "test": 1153}
-"""Where the dialogues of MELD's three parts begin in the pickles that number all dialogues."""
+"""Number of the first dialogue of each of MELD's parts, in pickles that number all dialogues."""
 
 PARTS = {"train": "train", "dev": "valid", "val": "valid", "valid": "valid", "test": "test"}
-"""Names of parts in public layouts, and their names in a corpus."""
+"""Parts of a corpus, by their names in public layouts."""
 
 _LONGEST_ID = 1000
 _NUMBERS = (int, float, bool)
@@ -27,15 +27,15 @@ _MELD = re.compile(r"(?:meld-)?(?:(train|dev|val|valid|test)_)?dia(\d{1,6})_utt(
 _SEGMENT = re.compile(r"(.+)\[(\d{1,9})\]")
 _CLIP = re.compile(r"(.+?)\$_\$(\d{1,9})")
 _NUMBERED = re.compile(r"(.+)_(\d{1,9})")
-_SAMPLE = re.compile(r"sample[a-z]*\d*_\d+")  # of the MER challenges: clips of anything
+_SAMPLE = re.compile(r"sample[a-z]*\d*_\d+")  # unrelated clips of the MER challenges
 
 
 class Name(NamedTuple):
-    """What the name of an utterance encodes.
+    """Information in the name of an utterance.
 
     Attributes:
         conversation: Id of the conversation.
-        order: Number of the utterance in it; None if the name does not order them.
+        order: Number of the utterance in the conversation; None if the name has no such number.
         speaker: Id of the speaker, or None.
         session: Id of the session, or None.
     """
@@ -47,18 +47,18 @@ class Name(NamedTuple):
 
 
 def parse_name(name: str, part: str | None = None, numbered: bool = True) -> Name | None:
-    """Returns what a name encodes, or None if it is of no known form.
+    """Parses the name of an utterance; returns None if its form is unknown.
 
-    Known forms are IEMOCAP's `Ses01F_impro01_F000`, MELD's `dia0_utt0` (with the part before it or
-    as an argument), `video$_$clip`, `video[segment]` and, if `numbered`, `video_clip`, split at the
-    last `_`: outside of corpora of videos a speaker or a sentence may stand before it.
+    Known forms are IEMOCAP's `Ses01F_impro01_F000`, MELD's `dia0_utt0` (with the part as a prefix
+    or an argument), `video$_$clip`, `video[segment]` and, if `numbered`, `video_clip`, split at the
+    last `_`, which is ambiguous in other corpora than those of videos.
     """
     if match := _IEMOCAP.fullmatch(name):
         conversation, session, speaker, _ = match.groups()
         return Name(conversation, None, f"{session}_{speaker}", session)
     if match := _MELD.fullmatch(name):
-        own_part, dialogue, utterance = match.groups()
-        part = PARTS[own_part] if own_part else part
+        prefix, dialogue, utterance = match.groups()
+        part = PARTS[prefix] if prefix else part
         return Name(meld_dialogue(int(dialogue), part), int(utterance))
     match = _CLIP.fullmatch(name) or _SEGMENT.fullmatch(name)
     if match is None and numbered and not _SAMPLE.fullmatch(name):
@@ -67,15 +67,15 @@ def parse_name(name: str, part: str | None = None, numbered: bool = True) -> Nam
 
 
 def meld_dialogue(dialogue: int, part: str | None = None) -> str:
-    """Returns the id of a dialogue by its number in a part, or in all if no part is given."""
+    """Returns the id of a dialogue from its number in a part, or across all parts without one."""
     return f"{dialogue + MELD_PARTS.get(part or 'train', 0):04d}"
 
 
 def clip(value: object, place: str) -> tuple[str, str, int]:
-    """Returns the name of a clip, its video, and its number in the video.
+    """Parses a clip's name; returns the name, the video, and the clip's number in it.
 
     Raises:
-        InputError: Something else.
+        InputError: The value is not such a name.
     """
     name = text(next(iter(first_values(value, 1)), None), place)
     parsed = parse_name(name)
@@ -85,26 +85,26 @@ def clip(value: object, place: str) -> tuple[str, str, int]:
 
 
 class Budget:
-    """Counts values of a pickle: honest files hold at least one byte for each.
+    """Limit on the number of values of a pickle, of at least one byte each.
 
-    A pickle of a few bytes can refer to one vector again and again.
+    Without it, a pickle of a few bytes could refer to the same vector any number of times.
     """
 
     def __init__(self, path: str):
         self._left = Path(path).stat().st_size
 
     def spend(self, amount: int, place: str) -> None:
-        """Raises InputError, at a place, if the file cannot hold this many more values."""
+        """Raises an InputError if the file is too small for this many more values."""
         self._left -= amount
         if self._left < 0:
             raise InputError(place, "more values than the file holds", "a whole pickle")
 
 
 def text(value: object, place: str, what: str = "an id") -> str:
-    """Returns a text, the bytes of one, or a whole number, as text.
+    """Converts a text, bytes or an integer to text.
 
     Raises:
-        InputError: Something else, or one that is too long.
+        InputError: The value has another type, or is too long.
     """
     if isinstance(value, bytes):
         try:
@@ -115,33 +115,33 @@ def text(value: object, place: str, what: str = "an id") -> str:
         raise InputError(place, f"a {type(value).__name__} as {what}", "text")
     if isinstance(value, int) and value.bit_length() > 64:
         raise InputError(place, f"an integer of {value.bit_length()} bits as {what}", "64 at most")
-    # Names are concatenated and repeated: a long one would be copied for every utterance.
+    # Names are concatenated, so that a long one would be copied for every utterance.
     if isinstance(value, str) and len(value) > _LONGEST_ID:
         raise InputError(place, f"{what} of {len(value)} characters", f"at most {_LONGEST_ID}")
     return str(value)
 
 
 def label(value: object, place: str) -> int:
-    """Returns a class from 0, or -1; some writers turn them into whole floats.
+    """Converts a class (from 0, or -1 for none), which may be an integral float, to an integer.
 
     Raises:
-        InputError: Something else, or one out of range.
+        InputError: The value has another type, or is out of range.
     """
     expected = f"0 to {LARGEST_LABEL}, or -1"
     if not isinstance(value, int | float | np.integer | np.floating):
         raise InputError(place, f"a {type(value).__name__} as a label", expected)
     if not -1 <= value <= LARGEST_LABEL or value != np.round(value):
         huge = isinstance(value, int) and value.bit_length() > 64  # too long to print
-        shown = "int" if huge else value
-        raise InputError(place, f"label {shown!s:.40} out of range", expected)
+        printable = "int" if huge else value
+        raise InputError(place, f"label {printable!s:.40} out of range", expected)
     return int(value)
 
 
 def vector(value: Any, place: str) -> np.ndarray:
-    """Returns [D] float32 of an array or a list of numbers.
+    """Converts an array or a list of numbers to [D] float32.
 
     Raises:
-        InputError: Something else.
+        InputError: The value is not a vector of numbers.
     """
     if isinstance(value, np.ndarray):
         valid = value.ndim == 1 and value.dtype.kind in "fiub"
@@ -159,10 +159,10 @@ def vector(value: Any, place: str) -> np.ndarray:
 
 
 def array(value: object, place: str, count: int | None = None) -> Array:
-    """Returns an array of numbers [N, T, D], or [N, D] of vectors.
+    """Checks and returns an array of numbers, [N, T, D] or [N, D].
 
     Raises:
-        InputError: Something else, or another N.
+        InputError: The value is not such an array, or N differs from `count`.
     """
     expected = "an array [N, T, D] of numbers"
     if not isinstance(value, Array):
@@ -175,10 +175,10 @@ def array(value: object, place: str, count: int | None = None) -> Array:
 
 
 def sequence(value: Any, place: str, expected: str) -> np.ndarray | list[Any] | tuple[Any, ...]:
-    """Returns the value if it is a list, a tuple or an array with an axis.
+    """Checks and returns a list, a tuple or an array with an axis.
 
     Raises:
-        InputError: It is not.
+        InputError: The value is something else.
     """
     if not isinstance(value, list | tuple) and not (isinstance(value, np.ndarray) and value.ndim):
         raise InputError(place, f"a {type(value).__name__}", expected)
@@ -186,14 +186,14 @@ def sequence(value: Any, place: str, expected: str) -> np.ndarray | list[Any] | 
 
 
 def numbers(values: Any, place: str, count: int | None = None) -> np.ndarray:
-    """Returns [N] float32 of N numbers; without a count, an array in the shape that they have.
+    """Converts N numbers to [N] float32; without a count, their shape is kept.
 
     Raises:
-        InputError: Something else, another count, an infinite number.
+        InputError: A value is not a number or infinite, or the count is wrong.
     """
     expected = "a number an utterance"
     wrong = InputError(place, f"a {type(values).__name__} of something else than numbers", expected)
-    # Not of arrays, which may hold one object again and again.
+    # Lists of arrays are excluded, since they may contain one object any number of times.
     if isinstance(values, list | tuple) and not all(type(v) in _NUMBERS for v in values):
         raise wrong
     try:
@@ -215,10 +215,10 @@ def numbers(values: Any, place: str, count: int | None = None) -> np.ndarray:
 
 
 def lengths(values: object, place: str, count: int, most: int) -> np.ndarray:
-    """Returns [N] int64 of a list of lengths.
+    """Converts lengths to [N] int64.
 
     Raises:
-        InputError: Another count, a number that is not whole, or one beyond the padding.
+        InputError: The count is wrong, or a length is not an integer or exceeds the padded length.
     """
     sizes = numbers(values, place, count)
     wrong = np.flatnonzero(~((sizes >= 0) & (sizes <= most) & (sizes == np.round(sizes))))

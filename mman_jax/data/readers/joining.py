@@ -1,4 +1,4 @@
-"""Joining: arrays that a user computed, by utterance id, as further modalities of a corpus."""
+"""Joining of a user's arrays, by utterance id, as further modalities of a corpus."""
 
 import contextlib
 import dataclasses
@@ -19,7 +19,7 @@ _KINDS = "a folder of .npy files, or an .npz archive, by utterance id"
 
 
 class _Modality(NamedTuple):
-    """Features [N, D], which utterances have them [N], their frames if kept, and notes."""
+    """Features [N, D], presence [N], the sequence of frames (or None), and notes."""
 
     features: np.ndarray
     present: np.ndarray
@@ -34,22 +34,22 @@ def join(
     keys: Sequence[str] | None = None,
     read: Callable[[Path], Corpus | None] = lambda path: None,
 ) -> Corpus:
-    """Returns the corpus with more modalities.
+    """Returns the corpus with additional modalities.
 
     Args:
-        corpus: The corpus to add to.
-        arrays: For each new modality where its vectors [D] or frames [T, D] are, one array an
-            utterance, of any D: an .npz archive whose keys are ids, or a folder of .npy files
-            named by them. An id is `conversation/utterance`, or the utterance's alone if it is
-            unique, or one of `keys`. Arrays of other ids are left unread. Or another corpus,
-            matched by conversation and utterance (by number if their ids have different forms; by
-            position if one of the two has none): its modality of this name, or its only one.
-        pool: What frames become; see `pooling.How`.
+        corpus: The corpus to extend.
+        arrays: Path of each new modality. It is an .npz archive or a folder of .npy files, with a
+            vector [D] or frames [T, D] per utterance under its id: `conversation/utterance`, the
+            utterance's id if it is unique, or an entry of `keys`; other arrays are ignored. Or it
+            is another corpus, whose modality of this name, or only modality, is joined; utterances
+            are matched by conversation and id (by number if the ids have different forms, by
+            position if one corpus has no ids).
+        pool: Pooling of frames, see `pooling.How`.
         keys: Other names of the N utterances, or None.
-        read: Reads another corpus at a path; returns None if it is no corpus.
+        read: Reads another corpus at a path; returns None if it is not a corpus.
 
     Raises:
-        InputError: The modality and the utterance whose array is missing or has another size.
+        InputError: The array of an utterance is missing or has another size.
     """
     joined: dict[str, _Modality] = {}
     for modality, path in arrays.items():
@@ -74,10 +74,10 @@ def join(
 
 
 def named_paths(texts: list[str], place: str) -> dict[str, str]:
-    """Returns `NAME=PATH` texts as a mapping.
+    """Parses `NAME=PATH` texts to a mapping.
 
     Raises:
-        InputError: A text of another form, or a name twice.
+        InputError: A text has another form, or a name occurs twice.
     """
     paths: dict[str, str] = {}
     for text in texts:
@@ -143,7 +143,7 @@ def _are_positions(ids: Sequence[str]) -> bool:
 
 
 def _numbers(ids: Sequence[str]) -> list[int] | None:
-    """Returns the numbers that ids encode; None unless each has its own."""
+    """Returns the numbers that ids encode; None unless they are unique."""
     parsed = [parse_name(name) for name in ids]
     numbers = [name.order for name in parsed if name is not None and name.order is not None]
     return numbers if len(set(numbers)) == len(ids) else None
@@ -174,9 +174,9 @@ def _read(
 
 
 def _array(place: str, load: Callable[[str], np.ndarray | None], ids: list[str]) -> np.ndarray:
-    """Returns the array of the first id that has one."""
+    """Returns the array of the first id for which there is one."""
     with reading(place, "an array that NumPy wrote", (OSError, ValueError, EOFError)):
-        array = next((found for name in ids if (found := load(name)) is not None), None)
+        array = next((loaded for name in ids if (loaded := load(name)) is not None), None)
     if array is None:
         raise InputError(place, "no array", " or ".join(repr(name) for name in ids))
     if array.dtype.kind not in "fiu" or array.ndim not in (1, 2) or not array.shape[-1]:
@@ -187,7 +187,7 @@ def _array(place: str, load: Callable[[str], np.ndarray | None], ids: list[str])
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Callable[[str], np.ndarray | None]]:
-    """Opens a folder or an archive; yields a function from an id to its array, or None."""
+    """Opens a folder or an archive; yields a function from an id to its array (None if missing)."""
     if path.is_dir():
         yield lambda name: _of_folder(path, name)
         return

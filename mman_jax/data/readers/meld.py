@@ -1,4 +1,4 @@
-"""MELD's published files: CSV lists of utterances, and vectors of one modality as pickles."""
+"""MELD's published files: CSV lists of utterances, and pickles with vectors of one modality."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ from mman_jax.data.validation import SPLIT_NAMES
 from mman_jax.errors import InputError
 
 EMOTIONS = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")
-"""MELD's emotions, in the order of the pickles that hold them as numbers."""
+"""MELD's emotions, in the order of their numbers in pickles."""
 
 LISTS = "MELD's CSV files"
 VECTORS = "MELD.Features.Models (dicts of train, validation and test)"
@@ -24,7 +24,7 @@ _KEY = re.compile(r"(\d{1,6})(?:_(\d{1,6}))?")
 
 
 def recognises(path: Path) -> bool:
-    """Returns whether a file is such a list, or a folder holds some."""
+    """Returns whether a file is such a list, or a folder contains one."""
     return bool(_files(path)) if path.is_dir() else set(_COLUMNS) <= set(csv_tables.header(path))
 
 
@@ -32,7 +32,7 @@ def read(path: Path) -> Table:
     """Reads one list, or the three in a folder: labels, speakers and times, without features.
 
     Raises:
-        InputError: The file, the line and the column that does not fit.
+        InputError: A line or a column is invalid.
     """
     files = {"": path} if path.is_file() else _files(path)
     utterances: list[Row] = []
@@ -67,7 +67,7 @@ def read(path: Path) -> Table:
 
 
 def recognises_vectors(loaded: object) -> bool:
-    """Returns whether a pickle holds three dicts of vectors, by dialogue or utterance."""
+    """Returns whether a pickle contains three dicts of vectors, by dialogue or utterance."""
     if not isinstance(loaded, list | tuple) or len(loaded) != len(SPLIT_NAMES):
         return False
     if not all(isinstance(part, dict) for part in loaded):
@@ -79,11 +79,11 @@ def recognises_vectors(loaded: object) -> bool:
 def read_vectors(place: str, loaded: Any, pool: pooling.How) -> Table:
     """Reads a loaded pickle: vectors without labels, to be joined to MELD's CSV files.
 
-    Keys are `<dialogue>_<utterance>` of vectors [D], or dialogues of arrays [U, D] with rows of
-    zeros behind the utterances. Dialogues restart in each part and are numbered through here.
+    Keys are `<dialogue>_<utterance>` for vectors [D], or dialogues for arrays [U, D], in which rows
+    of zeros follow the utterances. Dialogue numbers that restart in each part are made unique.
 
     Raises:
-        InputError: The part and key of whatever does not fit.
+        InputError: A part or a key is invalid.
     """
     rows: list[Row] = []
     modality = pooling.Collector("features", pool)
@@ -126,14 +126,14 @@ def _seconds(start: str, end: str) -> float | None:
 def _utterances(
     place: str, part: str, vectors: Mapping[Any, Any]
 ) -> Iterator[tuple[str, int, np.ndarray]]:
-    """Yields the dialogue, the utterance's number and its vector, of one part."""
+    """Yields the dialogue, the number and the vector of each utterance of a part."""
     matches: dict[Any, re.Match] = {}
     for key in vectors:
         match = _KEY.fullmatch(items.text(key, place, "a key"))
         if match is None:
             raise InputError(place, f"key {key!r:.60}", "<dialogue>_<utterance>, or <dialogue>")
         matches[key] = match
-    # Some files number the dialogues of all parts through, as the pickles with labels do.
+    # Some files number dialogues across all parts, like the pickles with labels.
     first = min((int(match[1]) for match in matches.values()), default=0)
     through = first >= items.MELD_PARTS[part]
     for key, match in matches.items():

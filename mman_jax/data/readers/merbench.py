@@ -1,4 +1,4 @@
-"""MERBench's folders (`<set>-process`): a folder of .npy files an encoder, and labels as .npz."""
+"""MERBench's folders (`<set>-process`): .npy files in a folder per encoder, and labels as .npz."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,14 +25,14 @@ LAYOUT = "MERBench (features by encoder, labels as .npz)"
 CORPORA = {
     "whole_corpus": "", "train_corpus": "train", "val_corpus": "valid", "test_corpus": "test",
 }  # fmt: skip
-"""Keys of a label file, and the part that each is."""
+"""Parts of the split by key of a label file."""
 
 _MELD = ("anger", "joy", "sadness", "neutral", "disgust", "fear", "surprise")
-_NO_VALUE = -10  # stands for no sentiment in IEMOCAP's and MELD's files
+_NO_VALUE = -10  # marks a missing sentiment in IEMOCAP's and MELD's files
 
 
 class _Facts(NamedTuple):
-    """Name, part and facts of an utterance in a label file."""
+    """Name, part and fields of an utterance in a label file."""
 
     name: str
     part: str
@@ -40,23 +40,23 @@ class _Facts(NamedTuple):
 
 
 def recognises(folder: Path) -> bool:
-    """Returns whether a folder holds this layout."""
+    """Returns whether a folder has this layout."""
     return bool(_encoders(folder)) or any(map(has_labels, folder.glob("*.npz")))
 
 
 def has_labels(path: Path) -> bool:
-    """Returns whether an archive holds labels of this layout."""
+    """Returns whether an archive contains labels of this layout."""
     return bool(CORPORA.keys() & set(archive.keys(path)))
 
 
 def read(folder: Path, pool: pooling.How) -> Table:
-    """Reads a folder, or a label file alone, which has no features.
+    """Reads a folder, or a single label file, which has no features.
 
-    Of several label files, the one of most utterances is read. Each encoder is a modality; of one
-    with vectors an utterance (-UTT) and frames (-FRA), the vectors.
+    If there are several label files, the one with the most utterances is read. Each encoder is a
+    modality; if it has both vectors (-UTT) and frames (-FRA), the vectors are read.
 
     Raises:
-        InputError: Labels or a feature file that is missing or does not fit.
+        InputError: Labels or a feature file are missing or invalid.
     """
     notes: list[str] = []
     if folder.is_file():
@@ -77,7 +77,7 @@ def read(folder: Path, pool: pooling.How) -> Table:
 
 
 def _encoders(folder: Path) -> dict[str, tuple[Path, bool]]:
-    """Returns the folder of each encoder, and whether it holds frames."""
+    """Returns the folder of each encoder, and whether it contains frames."""
     encoders: dict[str, tuple[Path, bool]] = {}
     for kind in ("-UTT", "-FRA"):
         for where in sorted((folder / "features").glob(f"*{kind}")):
@@ -128,7 +128,7 @@ def _utterances(path: Path, notes: list[str]) -> list[_Facts]:
 
 
 def _plain(value: Any) -> Any:
-    """Returns the number in an array of one."""
+    """Returns the element of an array of size one, and any other value unchanged."""
     return value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
 
 
@@ -163,7 +163,7 @@ def _modality(
     modality = pooling.Collector(encoder, pool if framed or pool is None else "mean")
     for name in ids:
         path = folder / f"{name}.npy"
-        # A name must not lead out of the folder.
+        # Names must not lead out of the folder.
         if Path(name).name != name or not path.is_file():
             modality.skip()
             continue

@@ -1,4 +1,4 @@
-"""Archives with an array a modality and part, `mosi_audio_train`, as Memory Fusion Network's."""
+"""Memory Fusion Network's archives, with an array per modality and part (`mosi_audio_train`)."""
 
 import dataclasses
 import re
@@ -19,10 +19,10 @@ _RATINGS = "y"
 _NAMED = re.compile(rf"(?:\w*_)?({'|'.join((*_KEYS, _RATINGS))})_({'|'.join(items.PARTS)})")
 
 _FIVE, _THREE = (1, 5), 3
-"""A scale without a sign, of reviews; and the end of the scale of sentiment, which has one."""
+"""Range of the unsigned scale of reviews, and upper limit of the signed scale of sentiment."""
 
 _POSITIVE = 3.5
-"""From this number of five on a review counts as positive, as in papers on ICT-MMMO."""
+"""Smallest rating, of five, of a positive review, as in papers on ICT-MMMO."""
 
 
 def recognises(path: Path) -> bool:
@@ -32,12 +32,12 @@ def recognises(path: Path) -> bool:
 
 
 def read(path: Path, pool: pooling.How) -> Table:
-    """Reads an archive; each utterance is a conversation of one, as there are no ids.
+    """Reads an archive; each utterance is a conversation of one, since there are no ids.
 
-    A word is a row in which any modality is not zero, so that the modalities stay aligned.
+    A row is a word if any modality is not zero, so that the modalities remain aligned.
 
     Raises:
-        InputError: A part or an array that does not fit.
+        InputError: A part or an array is invalid.
     """
     nested: dict[str, dict[str, np.ndarray]] = {}
     for key, array in arrays.read(path, "arrays of numbers").items():
@@ -66,7 +66,7 @@ def read(path: Path, pool: pooling.How) -> Table:
 
 
 def _alike(parts: list[Part], notes: list[str]) -> list[Part]:
-    """Returns the parts with only the modalities that all of them have."""
+    """Removes modalities that not all parts have."""
     everywhere = set.intersection(*(set(part.fields) for part in parts))
     others = set().union(*(part.fields for part in parts)) - everywhere - {_RATINGS}
     for key in sorted(others):
@@ -93,7 +93,7 @@ def _words(part: Part) -> np.ndarray:
 
 
 def _labels(ratings: np.ndarray, notes: list[str]) -> Labels:
-    """Returns classes by the sign, or of ratings from one to five as papers cut them."""
+    """Returns classes by the sign, or for ratings from one to five by the threshold of papers."""
     low, high = np.nanmin(ratings, initial=np.inf), np.nanmax(ratings, initial=-np.inf)
     if not (_FIVE[0] <= low and _THREE < high <= _FIVE[1]):
         return rated(ratings, notes)

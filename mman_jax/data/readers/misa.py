@@ -1,4 +1,4 @@
-"""The pickles of MISA and MMIM: a list of words, visual and acoustic frames, label and segment."""
+"""Pickles of MISA and MMIM: lists of words, visual and acoustic frames, label and segment."""
 
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ def read_folder(folder: Path, pool: pooling.How) -> Table:
     """Reads `train.pkl`, `dev.pkl` and `test.pkl` of a folder.
 
     Raises:
-        InputError: A file that cannot be read, or is of another layout; an item that does not fit.
+        InputError: A file cannot be read or has another layout, or an item is invalid.
     """
     parts = {}
     for part, path in files(folder).items():
@@ -52,16 +52,16 @@ def read_folder(folder: Path, pool: pooling.How) -> Table:
 
 
 def read(place: str, loaded: Any, pool: pooling.How) -> Table:
-    """Reads one loaded pickle, a part of a split that it does not name.
+    """Reads a loaded pickle, which is an unnamed part of a split.
 
     Raises:
-        InputError: An item that does not fit.
+        InputError: An item is invalid.
     """
     return _read(place, {"": (place, loaded)}, pool)
 
 
 def _read(place: str, parts: dict[str, tuple[str, Any]], pool: pooling.How) -> Table:
-    """Reads several parts, each the place of its file and what it holds."""
+    """Reads parts, each given by the place and the content of its file."""
     modalities = [pooling.Collector(name, pool) for name in ("visual", "speech")]
     rows: list[Row] = []
     ratings: list[list[float]] = []

@@ -1,4 +1,4 @@
-"""MMSA's pickles (MOSI, MOSEI, SIMS; aligned or not) and what MMSA-FET writes."""
+"""Pickles of MMSA (MOSI, MOSEI, SIMS; aligned or not) and of MMSA-FET."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -28,7 +28,7 @@ _KEYS = {
     "audio_lengths", "vision_lengths",
 }  # fmt: skip
 _RATERS = {"": "", "_T": "_text", "_A": "_audio", "_V": "_vision"}
-"""Suffixes of SIMS's labels by modality, and of the targets that they become."""
+"""Suffixes of targets, by the suffixes of SIMS's labels of modalities."""
 
 
 def recognises(loaded: object) -> bool:
@@ -39,12 +39,12 @@ def recognises(loaded: object) -> bool:
 def read(place: str, loaded: Mapping[Any, Any], pool: pooling.How) -> Table:
     """Reads a loaded pickle.
 
-    Frames are told from padding by the file's lengths, else by BERT's attention mask if the
-    modality is aligned to it, else by rows of zeros. Conversations are videos, in the order of
-    their clips' numbers.
+    Frames are distinguished from padding by the file's lengths, otherwise by BERT's attention mask
+    if the modality is aligned to it, otherwise by rows of zeros. Conversations are videos, whose
+    clips are ordered by number.
 
     Raises:
-        InputError: A part, key, row or id that does not fit.
+        InputError: A part, key, row or id is invalid.
     """
     parts = padded.split(place, loaded)
     notes: list[str] = []
@@ -78,7 +78,7 @@ def _numbers(parts: list[Part], key: str) -> np.ndarray:
 
 
 def _frames(part: Part, key: str, array: Array, front: bool) -> tuple[np.ndarray, str]:
-    """Tells a modality's frames from padding; see `padded.Frames`."""
+    """Distinguishes a modality's frames from padding; see `padded.Frames`."""
     most = array.shape[1]
     sizes = part.fields.get(f"{key}_lengths")
     if sizes is not None:
@@ -93,7 +93,7 @@ def _frames(part: Part, key: str, array: Array, front: bool) -> tuple[np.ndarray
 
 
 def _labels(parts: list[Part], sentiment: np.ndarray | None, notes: list[str]) -> Labels:
-    """Returns classes by the file's annotations, else by the sign, else by its class numbers."""
+    """Returns classes from annotations, or if there are none from the sign, or class numbers."""
     if _has(parts, "annotations"):
         annotations = [
             _annotation(value, f"{part.place}: annotations: row {row}")
@@ -123,7 +123,7 @@ def _labels(parts: list[Part], sentiment: np.ndarray | None, notes: list[str]) -
 
 
 def _annotation(value: object, place: str) -> str:
-    # A cell that was empty in the table of labels is NaN in the pickle.
+    # Empty cells of the table of labels are NaN in the pickle.
     if isinstance(value, float) and value != value:
         return ""
     if isinstance(value, int | np.integer):

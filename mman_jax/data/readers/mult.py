@@ -1,4 +1,4 @@
-"""The pickles of Multimodal-Transformer (CMU's processed data) and of MultiBench."""
+"""Pickles of Multimodal-Transformer (CMU's processed data) and MultiBench."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -31,10 +31,10 @@ def recognises(loaded: object) -> bool:
 
 
 def read(place: str, loaded: Mapping[Any, Any], pool: pooling.How) -> Table:
-    """Reads a loaded pickle; rows of zeros on one side, seen from the arrays, are padding.
+    """Reads a loaded pickle; rows of zeros on one side of the arrays are padding.
 
     Raises:
-        InputError: A part, key, row or id that does not fit.
+        InputError: A part, key, row or id is invalid.
     """
     parts = padded.split(place, loaded)
     notes: list[str] = []
@@ -45,7 +45,7 @@ def read(place: str, loaded: Mapping[Any, Any], pool: pooling.How) -> Table:
 
 
 def _rows(parts: list[Part], notes: list[str]) -> list[Row]:
-    """Returns conversations, utterances and what orders them, by ids of whatever form."""
+    """Returns rows with conversations, utterances and their order, from ids of any known form."""
     if not any("id" in part.fields for part in parts):
         return padded.counted_rows(parts, notes)
     ids: list[list[str]] = []
@@ -63,7 +63,7 @@ def _rows(parts: list[Part], notes: list[str]) -> list[Row]:
     times = [_seconds(cells) for cells in ids]
     conversations: list[str] = names
     order: list[Any] = [None] * len(ids)
-    # A video whose own name ends in a number occurs again and again; a clip occurs once.
+    # A video whose name ends in a number occurs repeatedly, a clip only once.
     if len(set(names)) == len(parsed) == len(ids):
         conversations = [name.conversation for name in parsed]
         order = [name.order for name in parsed]
@@ -99,15 +99,15 @@ def _seconds(row: list[str]) -> tuple[float, float] | None:
 
 
 def _labels(parts: list[Part], notes: list[str]) -> Labels:
-    """Returns classes by the shape and the values of the labels."""
-    several = [
+    """Returns labels, interpreted by their shape and values."""
+    by_part = [
         items.numbers(np.asarray(part.column("labels")), f"{part.place}: labels") for part in parts
     ]
     place = f"{parts[0].place}: labels"
-    if len({values.shape[1:] for values in several}) > 1:
-        shapes = " and ".join(sorted({str(values.shape[1:]) for values in several}))
+    if len({values.shape[1:] for values in by_part}) > 1:
+        shapes = " and ".join(sorted({str(values.shape[1:]) for values in by_part}))
         raise InputError(place, f"shapes {shapes} in the parts", _LABELS)
-    values = np.concatenate(several)
+    values = np.concatenate(by_part)
     if values.shape[1:] == (4, 2):
         return _emotions(values, notes)
     flat = values.reshape(len(values), -1)
@@ -116,8 +116,8 @@ def _labels(parts: list[Part], notes: list[str]) -> Labels:
     if flat.shape[1] != 1:
         raise InputError(place, f"shape {values.shape}", _LABELS)
     numbers = flat[:, 0]
-    whole = all(np.asarray(part.fields["labels"]).dtype.kind in "iub" for part in parts)
-    if values.ndim == 3 or not (whole or set(np.unique(numbers).tolist()) <= {0.0, 1.0}):
+    integral = all(np.asarray(part.fields["labels"]).dtype.kind in "iub" for part in parts)
+    if values.ndim == 3 or not (integral or set(np.unique(numbers).tolist()) <= {0.0, 1.0}):
         return rated(numbers, notes)
     notes.append("labels: whole numbers as they are; the file does not say what they mean")
     if (numbers < 0).any():
@@ -127,7 +127,7 @@ def _labels(parts: list[Part], notes: list[str]) -> Labels:
 
 
 def _emotions(values: np.ndarray, notes: list[str]) -> Labels:
-    """Returns classes of IEMOCAP's four answers of no and yes, if a single one is yes."""
+    """Returns classes from IEMOCAP's four yes-or-no answers, where exactly one is yes."""
     yes = values.argmax(-1) == 1
     single = yes.sum(1) == 1
     notes.append(

@@ -1,6 +1,6 @@
-"""The .npz form of a corpus: what `numpy.load(..., allow_pickle=False)` reads.
+"""Corpora as .npz archives, which `numpy.load(..., allow_pickle=False)` can also read.
 
-Archives that users write need not say everything: ids, names, lengths and order have defaults.
+Archives by users may omit ids, names, lengths and order, which have defaults.
 """
 
 import collections
@@ -33,11 +33,11 @@ _CELLS = {
     INTERVALS: Kind(np.float64, rank=2),
     NAMES: Kind(str),
 }
-"""Keys of the arrays of a `Sequence`."""
+"""Kinds of the arrays of a `Sequence`, by the prefixes of their keys."""
 
 _NUMBERS = {"f": "f", "i": "iu", "b": "b"}
 _EITHER = ("labels", "conversation", "groups/")
-"""Keys of texts, or of whole numbers that stand for them."""
+"""Keys of arrays that contain texts, or integers in place of texts."""
 
 _KIND_NAMES = {
     "f": "floating-point numbers", "iu": "integers", "iuU": "integers or str", "U": "str",
@@ -49,48 +49,47 @@ def read(path: str | Path) -> Corpus:
     """Reads a corpus; uncompressed float32 features are memory-mapped, not loaded.
 
     Other floating-point features become float32, and other integers int32. Labels that are text
-    become classes in alphabetical order, an empty one none. Instead of lengths, `conversation` [N]
-    may give an id for each utterance; utterances that stand apart are then brought together.
-    Without either, each utterance is a conversation of one. `split` and `sessions` may have an
-    entry for each utterance. Conversations and utterances without ids are numbered. The corpus's
-    notes report what was decided.
+    become classes in alphabetical order; an empty text is no label. Instead of lengths,
+    `conversation` [N] may have an id for each utterance; utterances of a conversation need not be
+    adjacent. Without either, each utterance is a conversation of one. `split` and `sessions` may
+    have an entry for each utterance. Conversations and utterances without ids are numbered. The
+    corpus's notes report these decisions.
 
     Raises:
-        InputError: The file and the key, and what is wrong: no archive, truncated or damaged,
-            a key missing or unknown, another dtype, more data claimed than there is, or arrays
-            that do not fit together.
+        InputError: The file is not an archive, truncated or damaged; a key is missing or unknown;
+            an array has a wrong dtype or claims more data than there is; or arrays do not match.
     """
     path = Path(path)
     with reading(path, "a corpus as an .npz archive"), path.open("rb") as file:
         loaded = {key: _load(path, file, a) for key, a in _headers(path, file).items()}
-    given: dict[str, Any] = {key: a for key, a in loaded.items() if "/" not in key}
+    by_field: dict[str, Any] = {key: a for key, a in loaded.items() if "/" not in key}
     for key, kind in _stored().items():
         if kind.by:
-            given[key.removesuffix("/")] = _group(loaded, key)
-    return _corpus(str(path), given | {"sequences": _sequences(path, loaded)})
+            by_field[key.removesuffix("/")] = _group(loaded, key)
+    return _corpus(str(path), by_field | {"sequences": _sequences(path, loaded)})
 
 
 def write(corpus: Corpus, path: str | Path) -> None:
-    """Writes a corpus, whole or not at all; the same corpus gives the same bytes.
+    """Writes a corpus atomically; equal corpora give equal bytes.
 
     Raises:
-        InputError: Another suffix than .npz, or a place that cannot be written.
+        InputError: The suffix is not .npz, or the path cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() != ".npz":
         raise InputError(path, f"suffix {path.suffix!r}", "a path that ends in .npz")
-    several: dict[str, Any] = {}
+    contents: dict[str, Any] = {}
     for name, kind in kinds(corpus).items():
         for key, values in entries(corpus, name, kind):
             if name == "sequences":
-                several |= {SEQUENCES + key: values.values, COUNTS + key: values.lengths}
-                several |= {INTERVALS + key: values.intervals, NAMES + key: values.names}
+                contents |= {SEQUENCES + key: values.values, COUNTS + key: values.lengths}
+                contents |= {INTERVALS + key: values.intervals, NAMES + key: values.names}
             else:
-                several[f"{name}/{key}" if kind.by else name] = values
-    several[NOTES] = corpus.source_notes or None
+                contents[f"{name}/{key}" if kind.by else name] = values
+    contents[NOTES] = corpus.source_notes or None
     target = writing(path, "a writable place", make_folder=False)
     with target as file, zipfile.ZipFile(file, "w") as packed:
-        for key, values in several.items():
+        for key, values in contents.items():
             if values is None:
                 continue
             array = np.array(values, str) if isinstance(values, tuple) else values
@@ -101,7 +100,7 @@ def write(corpus: Corpus, path: str | Path) -> None:
 
 
 def _stored() -> dict[str, Kind]:
-    """Returns the kind of each key, or of all keys with a prefix; sequences have `_CELLS`."""
+    """Returns the kind of each key or prefix, except those of sequences (see `_CELLS`)."""
     declared = {name + "/" * bool(kind.by): kind for name, kind in kinds(Corpus).items()}
     del declared[SEQUENCES]
     return {**declared, NOTES: Kind(str), "conversation": Kind(str)}
@@ -112,7 +111,7 @@ def _group(loaded: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarra
 
 
 def _sequences(path: Path, loaded: Mapping[str, np.ndarray]) -> dict[str, Sequence]:
-    """Returns the sequences, each of up to four arrays."""
+    """Returns the sequences, each made of up to four arrays."""
     values, counts, intervals, names = (_group(loaded, prefix) for prefix in _CELLS)
     for prefix, group in ((COUNTS, counts), (INTERVALS, intervals), (NAMES, names)):
         for name in group.keys() - values.keys():
@@ -153,7 +152,7 @@ def _headers(path: Path, file: BinaryIO) -> dict[str, Stored]:
 
 
 def _prefix(key: str) -> str:
-    """Returns a key up to its slash, or all of it."""
+    """Returns a key up to its slash, or the full key if it has none."""
     return key[: key.find("/") + 1] or key
 
 
@@ -163,9 +162,9 @@ def _check_header(array: Stored, key: str, declared: Kind) -> None:
         kind = "iuU"
     if "U" in kind and len(array.shape) == 1:
         if array.dtype == object:
-            return  # texts as pandas has them, for the reader of pickles
+            return  # texts as objects, as in pandas, which the reader of pickles loads
         if array.dtype.kind == "S" and array.dtype.itemsize:
-            kind += "S"  # texts in UTF-8, as h5py and old files have them
+            kind += "S"  # texts in UTF-8, as in h5py and old files
     rank = declared.rank
     if array.dtype.kind not in kind or not array.dtype.itemsize or len(array.shape) != rank:
         expected = f"{_KIND_NAMES[kind]} in {rank} dimension{'s' * (rank > 1)}"
@@ -185,7 +184,7 @@ def _load(path: Path, file: BinaryIO, array: Stored) -> np.ndarray:
     member = array.member
     times = member.name.startswith(INTERVALS)
     if member.stored and array.dtype == np.float32 and member.size > array.header and not times:
-        # Reading to the end compares the checksum, in bounded memory.
+        # Reading to the end verifies the checksum, in bounded memory.
         collections.deque(archive.chunks(file, member), maxlen=0)
         start = member.offset + array.header
         return np.memmap(path, np.float32, "r", start, array.shape, array.order)
@@ -207,7 +206,7 @@ def _load(path: Path, file: BinaryIO, array: Stored) -> np.ndarray:
 
 
 def _texts(file: BinaryIO, array: Stored) -> np.ndarray:
-    """Reads text or whole numbers of an array of objects; NaN becomes an empty text."""
+    """Reads an array of objects as texts or integers; NaN becomes an empty text."""
     loaded = unpickler.loads_array(file, array)
     if not isinstance(loaded, np.ndarray) or loaded.shape != array.shape:
         raise InputError(array.place, f"a {type(loaded).__name__}", "an array as its header says")
@@ -220,14 +219,14 @@ def _texts(file: BinaryIO, array: Stored) -> np.ndarray:
 
 
 def _corpus(place: str, given: Mapping[str, Any]) -> Corpus:
-    """Returns the corpus of an archive's arrays, with defaults for what is missing.
+    """Returns the corpus of an archive's arrays, with defaults for missing ones.
 
     Args:
         place: The archive, for messages and as the source.
-        given: Arrays by field, those of a field with several by name; and `conversation`.
+        given: Arrays by field, or by field and name; and `conversation`.
 
     Raises:
-        InputError: Arrays that do not fit together.
+        InputError: Arrays do not match.
     """
     notes = list(_strings(given, "source_notes") or ())
     count = len(given["labels"])
@@ -258,7 +257,7 @@ def _corpus(place: str, given: Mapping[str, Any]) -> Corpus:
 def _ordered(
     place: str, kind: Kind, values: Any, count: int, order: np.ndarray | None
 ) -> np.ndarray | tuple[str, ...] | Sequence:
-    """Returns values of a field in the corpus's order; the corpus refuses what does not fit."""
+    """Returns values of a field in the corpus's order; the corpus rejects invalid values."""
     if kind.is_text and isinstance(values, np.ndarray):
         values = tuple(map(str, values.tolist()))
     if order is None or kind.axis != UTTERANCES:
@@ -300,7 +299,7 @@ def _labels(
 def _conversations(
     place: str, given: Mapping[str, Any], count: int, notes: list[str]
 ) -> tuple[np.ndarray, tuple[str, ...], np.ndarray | None]:
-    """Returns the lengths, the ids, and the order of the utterances if it is another."""
+    """Returns the lengths, the ids, and the utterances' order (None if it is unchanged)."""
     ids = _strings(given, "conversation_ids")
     owners = _strings(given, "conversation")
     if owners is None:
@@ -337,7 +336,7 @@ def _of_conversations(
     lengths: np.ndarray,
     order: np.ndarray | None,
 ) -> tuple[str, ...] | None:
-    """Returns an entry for each conversation, of one for each conversation or utterance."""
+    """Returns one entry per conversation, from entries per conversation or per utterance."""
     values = _strings(given, key)
     total = len(given["labels"])
     if values is None or len(values) == len(lengths) or len(values) != total:

@@ -1,4 +1,4 @@
-"""Dicts of parts with padded arrays [N, T, D]: what MMSA, Multimodal-Transformer and kin share."""
+"""Dicts of parts with padded arrays [N, T, D], as in MMSA and Multimodal-Transformer."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -14,9 +14,9 @@ from mman_jax.data.validation import SPLIT_NAMES
 from mman_jax.errors import InputError
 
 MODALITIES = {"audio": "speech", "vision": "visual", "text": "text"}
-"""Keys of such files, and the names of their modalities in a corpus."""
+"""Modalities of a corpus, by their keys in such files."""
 
-_SAMPLE = 256  # rows, whose zeros tell which side is padded
+_SAMPLE = 256  # number of rows whose zeros determine the padded side
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Part:
     """One part of such a file.
 
     Attributes:
-        name: `train`, `valid`, `test`; or empty: a file without parts.
+        name: `train`, `valid` or `test`; empty for a file without parts.
         place: The file and the part, for messages.
-        fields: What it holds by key.
+        fields: Its fields by key.
         count: Number of utterances.
     """
 
@@ -36,10 +36,10 @@ class Part:
     count: int
 
     def column(self, key: str) -> Any:
-        """Returns a list or an array with a value for each utterance.
+        """Returns a list or an array with one value per utterance.
 
         Raises:
-            InputError: The key is missing, or has another number of values.
+            InputError: The key is missing, or has a wrong number of values.
         """
         values = items.sequence(self._field(key), f"{self.place}: {key}", "a value an utterance")
         if len(values) != self.count:
@@ -51,7 +51,7 @@ class Part:
         """Returns an array [N, T, D] or [N, D].
 
         Raises:
-            InputError: The key is missing, or holds something else.
+            InputError: The key is missing, or is not such an array.
         """
         return items.array(self._field(key), f"{self.place}: {key}", self.count)
 
@@ -62,15 +62,15 @@ class Part:
 
 
 Frames = Callable[[Part, str, Array, bool], tuple[np.ndarray, str]]
-"""Tells frames from padding.
+"""Distinguishes frames from padding.
 
-From a part, a key, its array [N, T, D], and whether padding precedes the frames: [N, T] bool, which
-rows are frames, and a description of what tells them.
+Maps a part, a key, its array [N, T, D], and whether padding precedes the frames to [N, T] bool,
+which rows are frames, and a description of the criterion.
 """
 
 
 def keys(loaded: object) -> set[Any]:
-    """Returns the keys of everything in a pickle that holds a modality and so may be a part."""
+    """Returns the keys of all dicts in a pickle that have a modality and so may be parts."""
     if not isinstance(loaded, dict):
         return set()
     parts = [_named(part) for part in (*loaded.values(), loaded) if isinstance(part, dict)]
@@ -81,19 +81,19 @@ def split(place: str, loaded: Mapping[Any, Any]) -> list[Part]:
     """Returns the parts, in the order train, valid, test.
 
     Raises:
-        InputError: No part holds a modality, or one has no utterances.
+        InputError: A part has no modality or no utterances.
     """
-    several: dict[str, Mapping[Any, Any]] = {}
+    parts_by_name: dict[str, Mapping[Any, Any]] = {}
     for name, part in _named(loaded).items():
         if name in PARTS and isinstance(part, dict):
-            if PARTS[name] in several:
+            if PARTS[name] in parts_by_name:
                 raise InputError(f"{place}: {name}", "a part twice", "each part once")
-            several[PARTS[name]] = part
-    several = several or {"": loaded}
+            parts_by_name[PARTS[name]] = part
+    parts_by_name = parts_by_name or {"": loaded}
     parts = []
-    for name in sorted(several, key=(*SPLIT_NAMES, "").index):
+    for name in sorted(parts_by_name, key=(*SPLIT_NAMES, "").index):
         where = f"{place}: {name}" if name else place
-        fields = _named(several[name])
+        fields = _named(parts_by_name[name])
         key = next((key for key in MODALITIES if key in fields), None)
         if key is None:
             raise InputError(where, "no modality", "one of " + ", ".join(MODALITIES))
@@ -105,7 +105,7 @@ def split(place: str, loaded: Mapping[Any, Any]) -> list[Part]:
 
 
 def counted_rows(parts: list[Part], notes: list[str]) -> list[Row]:
-    """Returns the utterances of a file without ids, which are conversations of one."""
+    """Returns the utterances of a file without ids, each as a conversation of one."""
     notes.append("no ids in the file: each utterance is a conversation of one")
     rows = []
     for part in parts:
@@ -117,8 +117,8 @@ def counted_rows(parts: list[Part], notes: list[str]) -> list[Row]:
 def add_modalities(table: Table, parts: list[Part], pool: pooling.How, frames: Frames) -> None:
     """Adds the modalities of all parts to a table, a chunk of rows at a time.
 
-    If all modalities are padded to one length they were aligned: in sequences, a cell that one
-    modality has is one of all, with zeros in the others.
+    Modalities that are padded to the same length are aligned: in sequences, a cell of any modality
+    is then a cell of all, with zeros where a modality has none.
 
     Args:
         table: The table of all utterances.
@@ -133,16 +133,16 @@ def add_modalities(table: Table, parts: list[Part], pool: pooling.How, frames: F
     }
     masks: dict[str, list[np.ndarray]] = {}
     details: dict[str, str] = {}
-    for key, several in arrays.items():
-        if len({array.shape[-1] for array in several}) > 1 or len({a.ndim for a in several}) > 1:
-            shapes = ", ".join(str(array.shape) for array in several)
+    for key, in_parts in arrays.items():
+        if len({array.shape[-1] for array in in_parts}) > 1 or len({a.ndim for a in in_parts}) > 1:
+            shapes = ", ".join(str(array.shape) for array in in_parts)
             raise InputError(
                 f"{table.place}: {key}", f"{shapes} in the parts", "as many features in each"
             )
-        if several[0].ndim == 3:
-            front = _padded_in_front(several)
-            found = [frames(part, key, a, front) for part, a in zip(parts, several, strict=True)]
-            masks[key], details[key] = [mask for mask, _ in found], found[0][1]
+        if in_parts[0].ndim == 3:
+            front = _padded_in_front(in_parts)
+            pairs = [frames(part, key, a, front) for part, a in zip(parts, in_parts, strict=True)]
+            masks[key], details[key] = [mask for mask, _ in pairs], pairs[0][1]
     cells = masks
     by_part = list(zip(*masks.values(), strict=True))
     same = all(len({mask.shape for mask in part}) == 1 for part in by_part)
@@ -150,14 +150,14 @@ def add_modalities(table: Table, parts: list[Part], pool: pooling.How, frames: F
         table.notes.append("all modalities have as many cells: taken as aligned")
         union = [np.logical_or.reduce(part) for part in by_part]
         cells = {key: union for key in masks}
-    for key, several in arrays.items():
+    for key, in_parts in arrays.items():
         collector = Collector(MODALITIES[key], pool)
-        for number, array in enumerate(several):
+        for number, array in enumerate(in_parts):
             place = f"{parts[number].place}: {key}"
             for rows, block in pooling.chunks(array):
                 if key in masks:
-                    mask, kept = masks[key][number][rows], cells[key][number][rows]
-                    collector.add_padded(block, mask, place, kept)
+                    mask, cell_mask = masks[key][number][rows], cells[key][number][rows]
+                    collector.add_padded(block, mask, place, cell_mask)
                 else:
                     collector.add_vectors(block, place, check=True)
         table.add(collector, details.get(key, ""))
@@ -170,18 +170,18 @@ def by_lengths(lengths: np.ndarray, most: int, front: bool) -> np.ndarray:
 
 
 def by_zeros(part: Part, key: str, array: Array, front: bool) -> tuple[np.ndarray, str]:
-    """Takes rows of zeros on one side for padding; a kind of `Frames`."""
+    """Treats rows of zeros on one side as padding; an implementation of `Frames`."""
     masks = [pooling.nonzero(block, front) for _, block in pooling.chunks(array)]
     return np.concatenate(masks), f"padding in {'front' if front else 'back'} by rows of zeros"
 
 
 def _named(part: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Returns the same with keys that are bytes as text."""
+    """Converts keys that are bytes to text."""
     return {k.decode("latin1") if isinstance(k, bytes) else k: v for k, v in part.items()}
 
 
 def _padded_in_front(arrays: list[Array]) -> bool:
-    """Returns whether rows of zeros stand in front of the frames rather than behind them."""
+    """Returns whether padding by rows of zeros precedes the frames."""
     before = behind = 0
     for array in arrays:
         block = next(pooling.chunks(array))[1][:_SAMPLE]

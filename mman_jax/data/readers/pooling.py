@@ -1,4 +1,4 @@
-"""Frames and words of utterances: pooled to one vector each, and kept as sequences."""
+"""Pooling of an utterance's frames or words to one vector, and collection of sequences."""
 
 import math
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ from mman_jax.errors import InputError, nearest
 from mman_jax.files.arrays import Growing
 
 POOLS = ("mean", "mean_std", "last")
-"""Over the real frames: their mean [D], mean and standard deviation [2 D], the last one [D]."""
+"""Statistics of the frames: mean [D], mean and standard deviation [2 D], or last frame [D]."""
 
 How = str | None
-"""One of `POOLS`; or None: frames are kept as sequences, and as a feature they are the mean."""
+"""One of `POOLS`; or None, which stores frames as sequences and their mean as a feature."""
 
 _CHUNK_VALUES = 1 << 22
 
@@ -22,14 +22,14 @@ _CHUNK_VALUES = 1 << 22
 class Collector:
     """Collects one modality, utterance by utterance, in bounded memory.
 
-    In frames, values that are NaN or infinite become 0 and are counted.
+    NaN and infinite values of frames are replaced by 0 and counted.
 
     Args:
         name: Name of the modality.
         pool: See `How`.
 
     Attributes:
-        width: Features of an utterance; None as long as no utterance has the modality.
+        width: Number of features; None until an utterance has the modality.
     """
 
     def __init__(self, name: str, pool: How):
@@ -48,10 +48,10 @@ class Collector:
         """Adds n utterances of frames and padding.
 
         Args:
-            block: [n, T, D].
-            frames: [n, T] bool, which of them are frames.
-            place: Place of an error, if D is not that of the utterances before.
-            cells: [n, T] bool, which are kept in the sequence; by default the frames.
+            block: [n, T, D], frames and padding.
+            frames: [n, T] bool, which rows are frames.
+            place: Place of an error, if D differs from that of earlier utterances.
+            cells: [n, T] bool, which rows are stored in the sequence; by default the frames.
         """
         self._framed = True
         block = self._pooled(block, frames, place)
@@ -63,11 +63,11 @@ class Collector:
         """Adds one utterance.
 
         Args:
-            frames: [T, D], of any T.
-            place: Place of an error, if D is not that of the utterances before.
-            times: [T, 2] start and end of each frame in seconds, by which a sequence is sorted;
-                either all utterances have them, or none.
-            framed: False for a vector, which alone makes no sequence.
+            frames: [T, D], for any T.
+            place: Place of an error, if D differs from that of earlier utterances.
+            times: [T, 2] start and end of each frame in seconds, by which sequences are sorted;
+                either all utterances have times, or none.
+            framed: False for a single vector, which does not make the modality a sequence.
         """
         self._framed |= framed
         # Only the sequence is sorted: floating-point sums depend on the order.
@@ -81,7 +81,7 @@ class Collector:
         self._keep(block, every)
 
     def add_vectors(self, vectors: np.ndarray, place: str, check: bool = False) -> None:
-        """Adds n utterances of one vector each, [n, D]; if asked to, checks their values."""
+        """Adds n utterances of one vector each, [n, D]; `check` replaces values not finite."""
         if check:
             vectors = self._finite(vectors, np.ones(len(vectors), bool))
         self._append(_narrow(vectors), np.ones(len(vectors), bool), place)
@@ -105,7 +105,7 @@ class Collector:
         return np.concatenate(self._present)
 
     def sequence(self) -> Sequence | None:
-        """Returns the frames, if they are kept; nothing can be added afterwards."""
+        """Returns the frames if they are stored, else None; nothing can be added afterwards."""
         if self._cells is None or not self._framed:
             return None
         times = np.concatenate(self._times, dtype=np.float64) if self._times else None
@@ -113,7 +113,7 @@ class Collector:
         return Sequence(self._cells.array(), lengths, times)
 
     def notes(self, detail: str = "") -> list[str]:
-        """Returns what was decided, with a detail on the frames."""
+        """Returns notes on pooling and replaced values, with a detail on the frames."""
         notes = []
         if self._framed:
             notes.append(f"{self.name}: {_POOLED[self._pool]}{detail and f'; {detail}'}")
@@ -122,7 +122,7 @@ class Collector:
         return notes
 
     def _pooled(self, block: np.ndarray, frames: np.ndarray, place: str) -> np.ndarray:
-        """Adds the pooled frames, and returns the block with finite values."""
+        """Pools and adds the frames; returns the block with finite values."""
         block = self._finite(block, frames)
         self._append(_pool(block, frames, self._pool), frames.any(1), place)
         return block
@@ -159,7 +159,7 @@ _POOLED = {
 
 
 def check(how: How) -> None:
-    """Raises InputError if a way of pooling is not one of `POOLS`."""
+    """Raises InputError if `how` is neither None nor one of `POOLS`."""
     if how is not None and how not in POOLS:
         raise InputError("pool", repr(how), nearest(how, POOLS))
 
@@ -173,7 +173,7 @@ def chunks(array: Array) -> Iterator[tuple[slice, np.ndarray]]:
 
 
 def nonzero(block: np.ndarray, front: bool) -> np.ndarray:
-    """Finds the frames, [n, T] bool of [n, T, D], if rows of zeros pad one side.
+    """Returns which rows of [n, T, D] are frames, [n, T] bool, if rows of zeros pad one side.
 
     Rows of zeros between frames, or on the other side, are frames.
     """
@@ -192,7 +192,7 @@ def _pool(block: np.ndarray, frames: np.ndarray, how: How) -> np.ndarray:
         last = frames.shape[1] - 1 - frames[:, ::-1].argmax(1)
         return _narrow(np.where(count[:, None] > 0, block[np.arange(len(block)), last], 0))
     weights = frames / np.maximum(count, 1)[:, None]
-    # Not block * weights, which would be another array of its size.
+    # The product block * weights would allocate another array of this size.
     mean = np.einsum("ntd,nt->nd", block, weights)
     if how in (None, "mean"):
         return _narrow(mean)
@@ -202,5 +202,5 @@ def _pool(block: np.ndarray, frames: np.ndarray, how: How) -> np.ndarray:
 
 
 def _narrow(values: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):  # the corpus refuses infinity, and says where
+    with np.errstate(over="ignore"):  # the corpus rejects infinite values, with their place
         return values.astype(np.float32)

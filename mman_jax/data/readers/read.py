@@ -1,4 +1,4 @@
-"""Reading a corpus of any known layout, recognised by its content and never by its name."""
+"""Reading of corpora in any known layout, recognised by content and not by name."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -42,7 +42,7 @@ _PICKLES: tuple[tuple[Callable[[Any], bool], Callable[[str, Any, pooling.How], T
     (meld.recognises_vectors, meld.read_vectors),
     (dialogue_rnn.recognises, dialogue_rnn.read),
 )
-"""Layouts of pickles: what recognises a loaded one, and what reads it."""
+"""Layouts of pickles: functions that recognise and read a loaded pickle."""
 
 _FOLDERS: tuple[
     tuple[Callable[[Path], Any], Callable[[Path, pooling.How], Corpus | Table]], ...
@@ -55,7 +55,7 @@ _FOLDERS: tuple[
     (emotion2vec.recognises, emotion2vec.read),
     (lambda path: True, lambda path, pool: bc_lstm.read(path)),
 )
-"""Layouts of folders: what recognises one, and what reads it."""
+"""Layouts of folders: functions that recognise and read a folder."""
 
 _DURATION = "duration"
 
@@ -67,14 +67,13 @@ def read_corpus(
 
     Args:
         path: Path of a file or a folder.
-        join: Paths of further modalities by name; see `joining.join`. A layout of labels alone
-            needs one, unless it has the seconds of each utterance, which then are its modality.
-        pool: What frames and words become, one of `pooling.POOLS`; None: they are kept as
-            sequences, in addition to their mean as a feature.
+        join: Paths of further modalities by name, see `joining.join`. A layout without features
+            needs one, unless it has durations, which are then its only modality.
+        pool: Pooling of frames and words, one of `pooling.POOLS`; None stores them as sequences, in
+            addition to their mean as a feature.
 
     Raises:
-        InputError: Nothing at the path, another kind of file, or something that the layout's
-            reader refuses.
+        InputError: The path is missing or of another kind, or the layout's reader rejects it.
     """
     pooling.check(pool)
     source = _checked(path, pool)
@@ -100,7 +99,7 @@ def read_clips(path: str | Path) -> Table:
     """Reads the utterances of a layout that lists clips, in conversation order, without features.
 
     Raises:
-        InputError: Something that its reader refuses, or a layout of another kind.
+        InputError: The reader rejects the path, or its layout lists no clips.
     """
     source = _checked(path, pooling.POOLS[0])
     if isinstance(source, Corpus) or source.clips is None:
@@ -111,7 +110,7 @@ def read_clips(path: str | Path) -> Table:
 
 
 def joined(path: Path, pool: pooling.How) -> Corpus | None:
-    """Reads a corpus to take a modality of; returns None for arrays by utterance id."""
+    """Reads a corpus whose modality is to be joined; returns None for arrays by utterance id."""
     if path.is_dir():
         corpora = (csd.recognises, misa.files, merbench.recognises, meld.recognises)
         if not any(path.glob("*.lengths")) and not any(is_one(path) for is_one in corpora):
@@ -141,7 +140,7 @@ def _checked(path: str | Path, pool: pooling.How) -> Corpus | Table:
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        # A path with a null character, one that is too long, or one without permission.
+        # The path has a null character, is too long, or lacks permissions.
         raise InputError(repr(str(path))[:200], f"cannot be read ({error})", READABLE) from error
 
 
@@ -163,7 +162,7 @@ def _file(path: Path, pool: pooling.How) -> Corpus | Table:
         return csv_tables.read(path)
     if start[:1] == b"\x80" or _ends_as_pickle(path):
         return _pickle(path, pool)
-    # None of these: the reader of files of this name reports best what is wrong.
+    # If the content is unknown, the reader for the file's suffix gives the best error message.
     suffix = path.suffix.lower()
     if suffix == ".csv" and "path" in csv_tables.header(path):
         expected = "its features: mman extract makes them, mman convert joins them"
@@ -192,14 +191,14 @@ def _magic(path: Path) -> bytes:
 
 
 def _ends_as_pickle(path: Path) -> bool:
-    """Returns whether a file ends as a pickle: protocols 0 and 1 begin in many ways."""
+    """Returns whether a file ends like a pickle, since protocols 0 and 1 have no common start."""
     with path.open("rb") as file:
         file.seek(-1, 2)
         return file.read(1) == b"."
 
 
 def _with_placeholder(table: Table, joins: bool) -> Table:
-    """Returns a table of labels alone with a modality, to join others to or its durations."""
+    """Adds durations, or a placeholder if others are joined, to a table without features."""
     count = len(table.utterance_ids)
     if joins:
         return dataclasses.replace(table, features={"none": np.zeros((count, 1), np.float32)})

@@ -1,4 +1,4 @@
-"""Utterances as a layout has them, in any order, and the corpus that they make."""
+"""Tables of a layout's utterances, in any order, and their conversion to a corpus."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -23,17 +23,17 @@ from mman_jax.errors import InputError
 
 POLARITY = ("negative", "neutral", "positive")
 RATINGS = ("sentiment", "happy", "sad", "anger", "surprise", "disgust", "fear")
-"""The numbers of CMU-MOSEI's utterances; CMU-MOSI's have the first alone."""
+"""Ratings of CMU-MOSEI's utterances; CMU-MOSI has only the first."""
 
 BY_NUMBER = "labels: named by their numbers, as the file does not say what they mean"
 
 _MOST_CLASSES = 1000
-"""Largest number of classes named by their numbers; a larger label is an id, or a rating."""
+"""Largest number of classes named by numbers; larger labels are probably ids or ratings."""
 
 
 @dataclasses.dataclass
 class Table:
-    """N utterances, as a list or an array for each fact.
+    """N utterances, with a list or an array for each field.
 
     Attributes:
         place: The file, for messages and as the corpus's source.
@@ -42,12 +42,12 @@ class Table:
         utterance_ids: Ids of the utterances, unique in a conversation.
         labels: [N] int32, -1 for none.
         label_names: Names of the K classes.
-        order: What they are sorted by in a conversation; None: they are in order.
-        features: [N, D] float32 for each modality; none in layouts of labels alone.
+        order: Sort keys within a conversation; None if utterances are already in order.
+        features: [N, D] float32 for each modality; empty in layouts with labels only.
         present: [N] bool for each modality that some utterances lack.
         targets: [N] float32 numbers by name.
         groups: N names by trait.
-        traits: N names of further fields of the corpus, by the name of their column.
+        traits: N names of further fields of the corpus, by column.
         sequences: Frames or words by modality, in the order of the file.
         split: `train`, `valid` or `test` for each, or None.
         speakers: Id of each speaker, or None.
@@ -55,8 +55,8 @@ class Table:
         duration: [N] float32 seconds, or None; the only feature of some layouts.
         clips: Path of each clip, or None.
         transcripts: Words of each utterance, or None.
-        keys: Other names by which arrays of an utterance may be found, or None.
-        notes: What was decided, a sentence each.
+        keys: Other names of the utterances for joining arrays, or None.
+        notes: Notes on the reader's decisions.
     """
 
     place: str
@@ -82,7 +82,7 @@ class Table:
     notes: list[str] = dataclasses.field(default_factory=list)
 
     def add(self, modality: Collector, detail: str = "") -> None:
-        """Adds a modality of all utterances, with notes on it and a detail on its frames."""
+        """Adds a modality of all utterances and its notes, with a detail on its frames."""
         self.features[modality.name] = modality.features
         self.present[modality.name] = modality.present
         sequence = modality.sequence()
@@ -91,7 +91,7 @@ class Table:
         self.notes += modality.notes(detail)
 
     def arrange(self) -> "Table":
-        """Returns the table in conversation order: conversations as they come, then by `order`."""
+        """Sorts the table by conversations, in the order of their first utterances, and `order`."""
         names = self._names()
         first: dict[str, int] = {}
         for name in names:
@@ -116,10 +116,10 @@ class Table:
         return dataclasses.replace(table, **fields.mapped(table, taken))
 
     def to_corpus(self) -> Corpus:
-        """Returns the corpus of an arranged table.
+        """Converts an arranged table to a corpus.
 
         Raises:
-            InputError: Something that no corpus may hold.
+            InputError: The corpus would be invalid.
         """
         names = self.conversation_ids
         starts = [i for i, name in enumerate(names) if not i or name != names[i - 1]]
@@ -134,8 +134,8 @@ class Table:
         for name, kind in fields.kinds(Corpus).items():
             if name in kinds:
                 entries = fields.entries(self, name, kinds[name])
-                several = {key: converted(kind, value) for key, value in entries}
-                values[name] = several if kind.by else several.get("")
+                by_key = {key: converted(kind, value) for key, value in entries}
+                values[name] = by_key if kind.by else by_key.get("")
             elif kind.column in self.traits:
                 values[name] = converted(kind, self.traits[kind.column])
         return Corpus(
@@ -146,7 +146,7 @@ class Table:
         )
 
     def _names(self) -> list[str]:
-        """Returns the conversations; one with utterances in several parts becomes several."""
+        """Returns the conversations, split up if their utterances are in several parts."""
         if not self.utterance_ids:
             raise InputError(self.place, "no utterances", "at least one")
         if self.split is None:
@@ -170,7 +170,7 @@ class Labels(NamedTuple):
     Attributes:
         classes: [N] int32, -1 for none.
         names: Names of the K classes.
-        targets: [N] float32 numbers by name, from which the classes come.
+        targets: [N] float32 numbers by name, from which the classes are derived.
     """
 
     classes: np.ndarray
@@ -179,16 +179,16 @@ class Labels(NamedTuple):
 
 
 def unlabelled(count: int) -> Labels:
-    """Returns no label for each of N utterances."""
+    """Returns labels of N unlabelled utterances."""
     return Labels(np.full(count, -1, np.int32), ())
 
 
 def labelled(texts: Sequence[str], known: Sequence[str] = ()) -> Labels:
-    """Returns classes of N texts, of which an empty one is no label.
+    """Returns classes of N texts; an empty text is no label.
 
     Args:
         texts: A text for each utterance.
-        known: Names in their order, used if they include all texts; otherwise names are sorted.
+        known: Names in order, which are used if they include all texts; otherwise names are sorted.
     """
     present = {text for text in texts if text}
     names = tuple(known) if present <= set(known) else tuple(sorted(present))
@@ -197,10 +197,10 @@ def labelled(texts: Sequence[str], known: Sequence[str] = ()) -> Labels:
 
 
 def numbered(values: Sequence[int] | np.ndarray, place: str) -> Labels:
-    """Returns classes named `0`, `1`, ... of N whole numbers from -1 (none).
+    """Returns classes of N integers from -1 (none), named `0`, `1`, ...
 
     Raises:
-        InputError: A number so large that it is hardly a class.
+        InputError: A number is too large for a class.
     """
     classes = np.asarray(values)
     most = int(classes.max(initial=-1))
@@ -211,12 +211,12 @@ def numbered(values: Sequence[int] | np.ndarray, place: str) -> Labels:
 
 
 def by_sign(values: np.ndarray) -> np.ndarray:
-    """Returns [N] int32 indices into `POLARITY` of N numbers, -1 for NaN."""
+    """Returns indices into `POLARITY` [N] int32 by the signs of N numbers; -1 for NaN."""
     return np.where(np.isnan(values), -1, np.sign(np.nan_to_num(values)) + 1).astype(np.int32)
 
 
 def rated(values: np.ndarray, notes: list[str]) -> Labels:
-    """Returns classes by the sign of the sentiment, the first of `RATINGS` [N] or [N, n]."""
+    """Returns classes by the sign of the sentiment, the first column of `RATINGS` [N] or [N, n]."""
     notes.append("labels: the sign of the sentiment, 0 as neutral")
     columns = np.ascontiguousarray(values.reshape(len(values), -1).T)
     targets = dict(zip(RATINGS, columns, strict=False))
@@ -224,7 +224,7 @@ def rated(values: np.ndarray, notes: list[str]) -> Labels:
 
 
 class Row(NamedTuple):
-    """One utterance; `Table` has these facts in columns."""
+    """One utterance; `Table` has the same fields as columns."""
 
     conversation: str
     utterance: str
@@ -241,7 +241,7 @@ class Row(NamedTuple):
 def of_rows(
     place: object, layout: str, rows: Sequence[Row], labels: Labels, notes: list[str]
 ) -> Table:
-    """Returns the table of some utterances, without facts that any of them lacks."""
+    """Returns a table of utterances, without the fields that any of them lacks."""
 
     def column(name: str) -> Any:
         values = [getattr(row, name) for row in rows]
@@ -269,18 +269,18 @@ def of_rows(
 
 
 def named_rows(ids: Sequence[str], names: Sequence[Name | None], notes: list[str]) -> list[Row]:
-    """Returns utterances by their parsed names; an unknown name is a conversation of one."""
-    unknown = [own for own, name in zip(ids, names, strict=True) if name is None]
+    """Returns rows from parsed names; an utterance without one is a conversation of one."""
+    unknown = [text for text, name in zip(ids, names, strict=True) if name is None]
     if unknown:
         notes.append(
             f"{len(unknown)} names tell no conversation ({unknown[0]} first): each of these "
             "utterances is a conversation of one"
         )
     rows = []
-    for position, (own, name) in enumerate(zip(ids, names, strict=True)):
-        name = name or Name(own, 0)
+    for position, (text, name) in enumerate(zip(ids, names, strict=True)):
+        name = name or Name(text, 0)
         order = position if name.order is None else name.order
-        rows.append(Row(name.conversation, own, order, speaker=name.speaker, session=name.session))
+        rows.append(Row(name.conversation, text, order, speaker=name.speaker, session=name.session))
     if any(name is not None and name.order is None for name in names):
         notes.append("the names do not number the turns: they are in the order of the file")
     return rows
