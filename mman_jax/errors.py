@@ -2,7 +2,9 @@
 
 import contextlib
 import difflib
+import importlib
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 _LONGEST = 600
 """Largest number of characters of each part of a message."""
@@ -78,6 +80,25 @@ def reading(
     except failures as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(place, f"unreadable ({reason!s:.200})", expected) from error
+
+
+def require(module: str, extra: str, place: str, name: str = "") -> Any:
+    """Imports a module of an optional package.
+
+    Args:
+        module: Name of the module.
+        extra: Extra of this package that installs it.
+        place: What needs it.
+        name: Name of the package in the message; by default, that of the module.
+
+    Raises:
+        InputError: The package is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        expected = f"pip install 'mman_jax[{extra}]'"
+        raise InputError(place, f"{name or module} is missing", expected) from error
 
 
 def _short(part: object) -> str:

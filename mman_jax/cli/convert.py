@@ -32,7 +32,7 @@ from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import csv_tables, joining, npz, pooling
 from mman_jax.data.readers.read import joined, read_clips, read_corpus
 from mman_jax.data.validation import SPLIT_NAMES, is_line
-from mman_jax.errors import InputError, reading
+from mman_jax.errors import InputError, reading, require
 from mman_jax.files.whole import write_whole
 from mman_jax.inference import lines as turns
 
@@ -94,11 +94,7 @@ def read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
     Raises:
         InputError: torch is missing, or the file holds something else.
     """
-    try:
-        import torch
-    except ImportError as error:
-        expected = "pip install 'mman_jax[torch]'"
-        raise InputError("reading .pth files", "torch is missing", expected) from error
+    torch = require("torch", "torch", "reading .pth files")
     expected = "the state dict of torchvision's r3d_18"
     with reading(path, expected):
         state = torch.load(path, map_location="cpu", weights_only=True)

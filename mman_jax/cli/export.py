@@ -28,7 +28,7 @@ from absl import flags
 
 from mman_jax import inference
 from mman_jax.cli.terminal import command
-from mman_jax.errors import InputError
+from mman_jax.errors import InputError, require
 from mman_jax.features.extraction import Extraction
 from mman_jax.files.lock import alone
 from mman_jax.files.whole import check_new
@@ -51,10 +51,7 @@ def contents(models: Sequence[Model]) -> dict[str, bytes]:
         InputError: a library of the extra is missing.
     """
     weights.safetensors_numpy()
-    try:
-        import flatbuffers  # noqa: F401  (jax.export needs it)
-    except ImportError as error:
-        raise InputError("flatbuffers", "not installed", weights.INSTALL) from error
+    require("flatbuffers", "export", "exporting")  # jax.export needs it
     files = {
         "conversation.jax": bytes(exported.conversations(models).serialize()),
         "weights.safetensors": weights.pack(models),

@@ -1,7 +1,6 @@
 """Clips as arrays: mono sound at 16 kHz, and frames at a set rate, from whatever ffmpeg reads."""
 
 import contextlib
-import importlib
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mman_jax.errors import InputError
+from mman_jax.errors import InputError, require
 from mman_jax.files.whole import check_regular
 
 SAMPLE_RATE = 16_000
@@ -35,19 +34,6 @@ _SMOOTH = "BILINEAR"
 
 # Ffmpeg would play any text as ANSI art, and playlists can name other files and hosts.
 _NO_CLIPS = {"tty", "hls", "dash", "concat", "bin", "xbin", "adf", "idf"}
-
-
-def require(module: str, extra: str, place: str, name: str = "") -> Any:
-    """Imports a module of an optional package, which the extra of this name installs.
-
-    Raises:
-        InputError: it is not installed; `place` needs it, and `name` is what the message calls it.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        expected = f"pip install 'mman_jax[{extra}]'"
-        raise InputError(place, f"{name or module} is missing", expected) from error
 
 
 def pyav() -> Any:

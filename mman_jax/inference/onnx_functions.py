@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mman_jax.errors import InputError
+from mman_jax.errors import InputError, require
 from mman_jax.inference import exported, weights
 from mman_jax.inference.answerer import check_vectors
 from mman_jax.inference.model import Model
@@ -24,8 +24,6 @@ CALLS = {
     "rows": "a row is a conversation from its beginning; whatever follows its end is ignored",
 }
 """Arguments and results of the functions, for the card of an export."""
-
-_INSTALL = "pip install 'mman_jax[onnx]'"
 
 
 def functions(models: Sequence[Model], card: Mapping[str, Any]) -> dict[str, bytes]:
@@ -113,10 +111,7 @@ def call(function: bytes, arguments: Mapping[str, np.ndarray]) -> list[np.ndarra
     Raises:
         InputError: ONNX Runtime is not installed.
     """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise InputError("onnxruntime", "not installed", _INSTALL) from error
+    onnxruntime = require("onnxruntime", "onnx", "exporting to ONNX")
     session = onnxruntime.InferenceSession(function, providers=["CPUExecutionProvider"])
     return session.run(None, dict(arguments))
 
@@ -176,10 +171,6 @@ def _shapes(module, free, count):
 
 
 def _torch():
-    try:
-        import onnx  # noqa: F401  (torch.onnx needs both)
-        import onnxscript  # noqa: F401
-        import torch
-    except ImportError as error:
-        raise InputError(f"{error.name}", "not installed", _INSTALL) from error
+    # PyTorch needs the other two for the conversion.
+    *_, torch = (require(x, "onnx", "exporting to ONNX") for x in ("onnx", "onnxscript", "torch"))
     return torch

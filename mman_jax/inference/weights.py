@@ -10,10 +10,8 @@ import numpy as np
 from flax import traverse_util
 
 from mman_jax.data.scaling import Scaling
-from mman_jax.errors import InputError, nearest
+from mman_jax.errors import InputError, nearest, reading, require
 from mman_jax.inference.model import Model
-
-INSTALL = "pip install 'mman_jax[export]'"
 
 _EXPECTED = "the tensors of mman export"
 
@@ -34,11 +32,7 @@ def safetensors_numpy() -> ModuleType:
     Raises:
         InputError: safetensors is not installed.
     """
-    try:
-        import safetensors.numpy
-    except ImportError as error:
-        raise InputError("safetensors", "not installed", INSTALL) from error
-    return safetensors.numpy
+    return require("safetensors.numpy", "export", "exporting", "safetensors")
 
 
 def pack(models: Sequence[Model]) -> bytes:
@@ -136,9 +130,5 @@ def _prefixes(models: Sequence[Model]) -> tuple[str, ...]:
 
 def _read(path: pathlib.Path) -> Mapping[str, np.ndarray]:
     reader = safetensors_numpy()
-    try:
+    with reading(path, "a .safetensors file"):
         return reader.load(path.read_bytes())
-    except Exception as error:
-        # Reading invalid bytes may raise any exception.
-        reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error!s:.200}"
-        raise InputError(path, f"unreadable ({reason})", "a .safetensors file") from error

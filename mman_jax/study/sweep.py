@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from mman_jax.errors import InputError, nearest
+from mman_jax.errors import InputError, nearest, require
 from mman_jax.study.folds import Candidate, Inner, Trained
 from mman_jax.systems import SYSTEMS
 from mman_jax.systems.settings import Ranges
@@ -304,11 +304,7 @@ def load_optuna() -> Any:
     Raises:
         InputError: Optuna is not installed.
     """
-    try:
-        import optuna
-    except ImportError as error:
-        expected = "pip install 'mman_jax[sweep]'"
-        raise InputError("sweep", "Optuna is not installed", expected) from error
+    optuna = require("optuna", "sweep", "sweep", "Optuna")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna
 

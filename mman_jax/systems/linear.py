@@ -3,14 +3,15 @@
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from mman_jax.errors import InputError
+from mman_jax.errors import InputError, require
 from mman_jax.systems.estimator import Estimator, check_arrays
 from mman_jax.types import UNSCORED
 
+_NEEDS = ("linear", "the package scikit-learn")
 COSTS = (1e-4, 1e-3, 1e-2, 1e-1)
 """Candidate costs of an error; cross-validation on the training part selects one."""
 
@@ -191,7 +192,7 @@ def _support_vectors(
     x: np.ndarray, classes: np.ndarray, cost: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Fits one machine for each pair of classes."""
-    svm = _sklearn("svm").SVC(kernel="precomputed", C=cost)
+    svm = require("sklearn.svm", "svm", *_NEEDS).SVC(kernel="precomputed", C=cost)
     weights, offsets, pairs = [], [], []
     gram = x @ x.T
     for i, j in itertools.combinations(np.unique(classes), 2):
@@ -207,7 +208,11 @@ def _logistic(
     x: np.ndarray, classes: np.ndarray, cost: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Fits a multinomial logistic regression."""
-    fitted = _sklearn("linear_model").LogisticRegression(C=cost, max_iter=300).fit(x, classes)
+    fitted = (
+        require("sklearn.linear_model", "svm", *_NEEDS)
+        .LogisticRegression(C=cost, max_iter=300)
+        .fit(x, classes)
+    )
     weights, offsets = fitted.coef_, fitted.intercept_
     if len(fitted.classes_) == 2:  # one row, for the second class
         weights, offsets = np.concatenate([-weights, weights]) / 2, np.append(-offsets, offsets) / 2
@@ -219,13 +224,3 @@ def _cross_entropy(logits: np.ndarray, classes: np.ndarray) -> float:
     from scipy.special import log_softmax  # slow to import, and few commands need it
 
     return -float(log_softmax(logits, axis=1)[np.arange(len(classes)), classes].mean())
-
-
-def _sklearn(module: str) -> Any:
-    import importlib
-
-    try:
-        return importlib.import_module(f"sklearn.{module}")
-    except ImportError as error:
-        expected = "pip install 'mman_jax[svm]'"
-        raise InputError("linear", "the package scikit-learn is missing", expected) from error

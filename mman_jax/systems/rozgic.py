@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from mman_jax.errors import InputError
+from mman_jax.errors import InputError, require
 from mman_jax.systems.base import Citation
 from mman_jax.systems.estimator import Estimator, check_arrays
 from mman_jax.types import UNSCORED
@@ -79,7 +79,7 @@ class Rozgic(Estimator):
         Raises:
             InputError: scikit-learn is not installed, or no utterance is labelled.
         """
-        svm = _sklearn()
+        svm = require("sklearn.svm", "svm", "rozgic", "the package scikit-learn").SVC
         scored = np.asarray(labels) != UNSCORED
         if not scored.any():
             raise InputError("training", "no labelled utterance", "at least one")
@@ -251,12 +251,3 @@ def _platt(values: np.ndarray, first: np.ndarray) -> tuple[float, float]:
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
     return 0.5 * np.tanh(0.5 * x) + 0.5
-
-
-def _sklearn() -> Any:
-    try:
-        from sklearn.svm import SVC
-    except ImportError as error:
-        expected = "pip install 'mman_jax[svm]'"
-        raise InputError("rozgic", "the package scikit-learn is missing", expected) from error
-    return SVC

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from mman_jax.errors import InputError
+from mman_jax.errors import require
 
 _PROJECT = "mman_jax"
 
@@ -127,12 +127,7 @@ def check(kinds: Sequence[str]) -> None:
         InputError: a package is missing; the message names the extra that installs it.
     """
     for kind in kinds:
-        package = _KINDS[kind][1]
-        try:
-            __import__(package)
-        except ImportError as error:
-            expected = f"pip install 'mman_jax[{kind}]'"
-            raise InputError(kind, f"{package} is missing", expected) from error
+        require(_KINDS[kind][1], kind, kind)
 
 
 def begin(kinds: Sequence[str], run: Run, seeds: Sequence[int]) -> dict[int, list[Board]]:

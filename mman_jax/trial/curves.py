@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mman_jax.errors import InputError
+from mman_jax.errors import reading
 from mman_jax.files.whole import write_whole
 from mman_jax.training.outcome import Snapshot
 from mman_jax.training.state import Record
@@ -112,7 +112,7 @@ def read(path: pathlib.Path) -> list[Row]:
     Raises:
         InputError: the file is missing, or holds something else.
     """
-    try:
+    with reading(path, "the curves that a run wrote", (OSError, ValueError, TypeError)):
         with path.open(encoding="utf-8", newline="") as file:
             header, *lines = csv.reader(file)
         if tuple(header) not in (Row._fields, (*Row._fields[:-1], "valid_ccc")):
@@ -121,8 +121,6 @@ def read(path: pathlib.Path) -> list[Row]:
             Row(stage, head, int(seed), int(epoch), *map(np.float32, values))
             for stage, head, seed, epoch, *values in lines
         ]
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(path, f"unreadable ({error})", "the curves that a run wrote") from error
 
 
 def means(rows: Sequence[Row]) -> dict[str, dict[str, list[float]]]:

@@ -202,5 +202,7 @@ def test_a_folder_is_written_whole_and_only_where_nothing_is(tmp_path, monkeypat
 def test_a_missing_library_is_named_with_its_extra(name, monkeypatch):
     monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.delitem(sys.modules, f"{name}.numpy", raising=False)
-    with pytest.raises(InputError, match=rf"{name}: not installed; expected pip.*\[export\]"):
+    with pytest.raises(
+        InputError, match=rf"exporting: {name} is missing; expected pip.*\[export\]"
+    ):
         export.contents([])

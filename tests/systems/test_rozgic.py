@@ -1,5 +1,6 @@
 import itertools
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -131,7 +132,7 @@ def test_numbers_that_cannot_be_are_refused(changes, said):
 
 def test_without_labels_or_scikit_learn_it_says_so(monkeypatch):
     features, labels = drawn(2)
-    monkeypatch.setattr(rozgic, "_sklearn", lambda: None)
+    monkeypatch.setattr(rozgic, "require", lambda *_: types.SimpleNamespace(SVC=None))
     with pytest.raises(InputError, match="training: no labelled utterance"):
         Rozgic(("text",), 2).fit(features, np.full_like(labels, UNSCORED), 0)
     monkeypatch.undo()

@@ -10,7 +10,7 @@ import numpy as np
 from mman_jax.data.readers import items, pooling
 from mman_jax.data.readers.items import Name
 from mman_jax.data.readers.table import RATINGS, Row, Table, of_rows, rated, unlabelled
-from mman_jax.errors import InputError, reading
+from mman_jax.errors import InputError, reading, require
 
 LAYOUT = "CMU-MultimodalSDK's computational sequences"
 MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -130,11 +130,7 @@ class _File:
 
 @contextlib.contextmanager
 def _open(path: Path) -> Iterator[_File]:
-    try:
-        import h5py
-    except ImportError as error:
-        expected = "pip install 'mman_jax[csd]'"
-        raise InputError(f"{path}: reading .csd files", "h5py is missing", expected) from error
+    h5py = require("h5py", "csd", f"{path}: reading .csd files")
     with reading(path, _EXPECTED), h5py.File(path, "r") as file:
         yield _File(path, file)
 

@@ -6,8 +6,7 @@ import importlib.util
 import os
 import pathlib
 
-from mman_jax.errors import InputError
-from mman_jax.features import media
+from mman_jax.errors import InputError, require
 
 PREFIX = "hf:"
 MINILM = "minilm"
@@ -96,8 +95,8 @@ def _is_public(name: str) -> bool:
 
 def _cached(name: str, download: bool) -> pathlib.Path:
     place = f"{PREFIX}{name}"
-    hub = media.require("huggingface_hub", "encoders", place)
-    errors = media.require("huggingface_hub.errors", "encoders", place)
+    hub = require("huggingface_hub", "encoders", place)
+    errors = require("huggingface_hub.errors", "encoders", place)
     try:
         return pathlib.Path(hub.snapshot_download(name, local_files_only=not download))
     except (errors.LocalEntryNotFoundError, errors.HFValidationError) as error:

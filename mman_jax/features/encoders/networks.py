@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mman_jax.errors import InputError
-from mman_jax.features import media
+from mman_jax.errors import InputError, require
 from mman_jax.features.media import SAMPLE_RATE
 
 _INPUTS = {"speech": "input_values", "text": "input_ids", "visual": "pixel_values"}
@@ -76,8 +75,8 @@ def load(folder: str, modality: str) -> Network:
     Raises:
         InputError: a library is missing, or the folder holds no such encoder.
     """
-    torch = media.require("torch", "encoders", "encoders")
-    transformers = media.require("transformers", "encoders", "encoders")
+    torch = require("torch", "encoders", "encoders")
+    transformers = require("transformers", "encoders", "encoders")
     if multiprocessing.parent_process() is not None:
         torch.set_num_threads(1)  # a pool has one process per core
     transformers.utils.logging.set_verbosity_error()

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from mman_jax.errors import InputError
-from mman_jax.features import media
+from mman_jax.errors import InputError, require
 from mman_jax.features.manifest import Utterance
 from mman_jax.features.measuring.measuring import Measuring
 from mman_jax.files import pool
@@ -52,8 +51,8 @@ def with_beam(options: Sequence[str]) -> Runner:
     """
 
     def run(work: Measuring, utterances: Sequence[Utterance]) -> Outcomes:
-        beam = media.require("apache_beam", "beam", "beam")
-        pipelines = media.require("apache_beam.options.pipeline_options", "beam", "beam")
+        beam = require("apache_beam", "beam", "beam")
+        pipelines = require("apache_beam.options.pipeline_options", "beam", "beam")
         folder = pathlib.Path(work.folder)
         folder.mkdir(parents=True, exist_ok=True)
         parts = groups(utterances) if work.batched else [[u] for u in utterances]

@@ -18,7 +18,7 @@ import numpy as np
 
 from mman_jax.data.scaling import LIMIT, is_constant
 from mman_jax.data.validation import row_chunks
-from mman_jax.errors import InputError, nearest
+from mman_jax.errors import InputError, nearest, require
 from mman_jax.features import media
 from mman_jax.features.extractor import Arrays, SpeechExtractor, TrainingData
 from mman_jax.features.manifest import Utterance
@@ -146,7 +146,7 @@ def opensmile_extractor(feature_set: str = "compare", level: str = "Functionals"
     Raises:
         InputError: it is not installed.
     """
-    opensmile = media.require("opensmile", "speech", "speech", "the package opensmile")
+    opensmile = require("opensmile", "speech", "speech", "the package opensmile")
     return opensmile.Smile(
         feature_set=opensmile.FeatureSet[FEATURE_SETS[feature_set]],
         feature_level=opensmile.FeatureLevel[level],

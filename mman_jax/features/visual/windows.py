@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from flax import traverse_util
 
-from mman_jax.errors import InputError, nearest
+from mman_jax.errors import InputError, nearest, require
 from mman_jax.features import classifier, media
 from mman_jax.features.extractor import Arrays, Extractor, TrainingData
 from mman_jax.features.manifest import Utterance
@@ -234,7 +234,7 @@ def _features(network: ResNet3D, variables: dict, clips: np.ndarray) -> jax.Arra
 
 def opencv() -> Any:
     """Imports OpenCV, which finds faces, or raises InputError."""
-    return media.require("cv2", "visual", "faces", "OpenCV, which finds them,")
+    return require("cv2", "visual", "faces", "OpenCV, which finds them,")
 
 
 def faces(frame: np.ndarray) -> list[tuple[int, int, int]]:
