@@ -197,7 +197,7 @@ class Numbers(Task):
         """See `Task`."""
         known = {MAE.key: MAE, CCC.key: CCC}
         return known.get(key) or Score(
-            key, ratings.names([key])[key], is_share=ratings.is_share(key)
+            key, ratings.names([key])[key], is_share=key not in ratings.MEASURES
         )
 
     @property

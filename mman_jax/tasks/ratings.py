@@ -192,11 +192,6 @@ def names(scored: Sequence[str]) -> dict[str, str]:
     return {name: called for name, called in _SCORE_NAMES.items() if name in scored}
 
 
-def is_share(name: str) -> bool:
-    """Returns whether a score, of numbers or of classes, is written in per cent."""
-    return name not in MEASURES
-
-
 def sums(answers: Array, targets: Array, mean: Array, about: Sequence[Target]) -> Array:
     """Computes the sums [T, K] float32 of answers to some utterances.
 

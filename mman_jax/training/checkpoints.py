@@ -116,19 +116,14 @@ def restore(directory: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]] | 
 
 def pack(snapshot: Snapshot) -> tuple[dict[str, Any], dict[str, Any]]:
     """Converts a snapshot to arrays and a card; every process must call it, and gets all arrays."""
-    finished = {name: pack_outcome(outcome) for name, outcome in snapshot.finished.items()}
+    finished = {name: _numbered(outcome) for name, outcome in snapshot.finished.items()}
     arrays = {"state": _numbered(snapshot.state), "history": _numbered(snapshot.history)}
     card = {"format": _FORMAT, "stage": snapshot.stage, "finished": list(finished)}
     return arrays | ({"finished": finished} if finished else {}), card
 
 
-def pack_outcome(outcome: Outcome) -> dict[str, np.ndarray]:
-    """Converts the outcome of a stage to arrays, numbered in the order of `Outcome`."""
-    return _numbered(outcome)
-
-
 def unpack_outcome(arrays: Mapping[str, Any]) -> Outcome:
-    """Restores the outcome of a stage from the arrays of `pack_outcome`."""
+    """Restores the outcome of a stage from its arrays, numbered in the order of `Outcome`."""
     leaves = dict(zip((*Outcome._fields[:-1], *Record._fields), _ordered(arrays), strict=True))
     history = Record(**{name: leaves.pop(name) for name in Record._fields})
     return Outcome(**leaves, history=history)

@@ -36,39 +36,3 @@ def test_the_readme_s_scores_are_those_of_the_results(column, corpus):
     assert len(found) == 8
     # The sentence vectors have no pictures beside them.
     assert found == {system: expected.get(system, NONE) for system in found}
-
-
-def test_rows_by_hand():
-    score = {"mean": 0.5, "std": 0.0123, "per_seed": [0.5]}
-    part = {"accuracy": score, "unweighted_recall": score, "weighted_f1": score}
-    whole = {
-        "title": "MMAN",
-        "group": "paper",
-        "about": "all of it",
-        "parameters": {"total": 4392184},
-        "test": part,
-        "validation": part,
-        "test_oracle": {"accuracy": score},
-        "ensemble": {"test": {"accuracy": {"mean": 0.6}}},
-    }
-    less = whole | {"title": "no x", "group": "ablation", "about": "without x"}
-    results = {"systems": {"no_x": less, "mman": whole}, "majority_accuracy": 0.62}
-    results["protocol"] = "auto"
-    lines = page_tables.overview(results).splitlines()
-    cells = " | ".join([*["50.0 ± 1.2"] * 3, "60.0", *["50.0 ± 1.2"] * 2])
-    assert lines[2] == f"| MMAN | 4 392 184 | {cells} |"
-    assert lines[3] == "| majority answer | | 62.0 | | | | | |"
-    assert lines[4] == f"| *no x: without x* | 4 392 184 | {cells} |"
-    assert "| test accuracy | unweighted recall | weighted F1 |" in lines[0]
-    head, *rows = page_tables.overview(results | {"protocol": "iemocap4"}).splitlines()
-    assert "| test WA | UA | weighted F1 |" in head
-    assert rows == lines[1:]
-
-
-def test_claims_by_hand():
-    claim = {"claim": "x", "verdict": "no", "difference": -0.0123, "interval": [-0.02, -0.001]}
-    lines = page_tables.claims(
-        {"claims": [claim | {"p": 0.04}, claim | {"p": 0.0002}]}
-    ).splitlines()
-    assert lines[2] == "| x | no | -1.2 | -2.0 to -0.1 | 0.040 |"
-    assert lines[3].endswith("| < 0.001 |")
