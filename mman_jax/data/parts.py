@@ -124,12 +124,9 @@ def prepare(
     return Parts(corpus, split, fitted, layouts, rows, cells)
 
 
-def common_shapes(
-    corpus: Corpus, several: Iterable[splits.Split], cells: Cells | None = None
-) -> Shapes:
+def common_shapes(corpus: Corpus, several: Iterable[splits.Split], cells: Cells) -> Shapes:
     """Returns the smallest shapes that fit each of several splits; `cells` as in `prepare`."""
     several, shapes = list(several), {}
-    cells = Utterances(corpus) if cells is None else cells
     for part in SPLIT_NAMES:
         items = [cells.items(corpus, getattr(split, part)) for split in several]
         length = max(int(cells.corpus.lengths[chosen].max(initial=1)) for chosen in items)

@@ -4,7 +4,7 @@ S seeds, N utterances.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import numpy as np
@@ -29,6 +29,11 @@ class Difference(NamedTuple):
     low: float
     high: float
     p: float
+
+    def about(self) -> dict[str, Any]:
+        """Returns its fields in `results.json`."""
+        interval = [self.low, self.high]
+        return {"difference": self.mean, "interval": interval, "p_bootstrap": self.p}
 
 
 def seed_interval(values: Sequence[float]) -> tuple[float, float]:

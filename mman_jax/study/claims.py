@@ -36,11 +36,7 @@ def compare(
     labels, sign = utterances["label"], 1 if task.headline.higher_is_better else -1
     gain, other = (sign * task.score_each(x, labels) for x in (first, second))
     result = significance.bootstrap(gain, other, np.asarray(utterances["conversation"]))
-    tests = {
-        "difference": result.mean,
-        "interval": [result.low, result.high],
-        "p_bootstrap": result.p,
-    }
+    tests = result.about()
     if not task.has_probabilities:
         return tests
     votes = [significance.vote(np.asarray(x), len(task.classes)) for x in (first, second)]

@@ -133,11 +133,7 @@ def compare_pair(
         by_conversation(task, first, utterances),
         by_conversation(task, second, utterances),
     )
-    return {
-        "difference": result.mean,
-        "interval": [result.low, result.high],
-        "p_bootstrap": result.p,
-    }
+    return result.about()
 
 
 def by_conversation(

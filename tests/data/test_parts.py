@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from mman_jax.data.batching import gather
+from mman_jax.data.cells import Utterances
 from mman_jax.data.parts import common_shapes, prepare
 from mman_jax.data.splits import Split
 from mman_jax.data.validation import SPLIT_NAMES
@@ -68,7 +69,7 @@ def test_an_empty_test_part_is_the_empty_row_alone():
 def test_all_splits_get_the_shapes_of_the_largest_and_only_padding_more():
     made = corpus(lengths=(2, 5, 1, 3, 3, 4))
     several = [of([0, 1, 2], [3], [4, 5]), of([3, 4, 5], [0, 2], [1]), of([1, 4], [2], [])]
-    shapes = common_shapes(made, several)
+    shapes = common_shapes(made, several, Utterances(made))
     # Training: 5 | 2 1 in two rows, 4 | 3 | 3 in three. Test: 4 | 3 in two rows of five.
     assert shapes == {"train": (3, 5), "valid": (1, 3), "test": (2, 5)}
     task = tasks(made, "auto")[0]

@@ -8,6 +8,7 @@ import pytest
 from jax import monitoring
 
 from mman_jax.data import parts as data_parts
+from mman_jax.data.cells import Utterances
 from mman_jax.data.parts import common_shapes, prepare
 from mman_jax.data.splits import split
 from mman_jax.errors import InputError
@@ -225,7 +226,7 @@ def test_rows_that_are_put_in_place_are_those_that_are_read():
     corpus = tiny.corpus()
     whole = split(corpus)
     other = type(whole)(whole.train[1:], whole.valid, whole.test, "without the first")
-    shapes = common_shapes(corpus, [whole, other])
+    shapes = common_shapes(corpus, [whole, other], Utterances(corpus))
     first, second = (prepare(corpus, x, shapes) for x in (whole, other))
     made, labels = tiny.trainer(tiny.dense(), first)
     cells = [int(np.asarray(part.rows["train"].mask).sum()) for part in (first, second)]
