@@ -61,8 +61,7 @@ class Classes(Task):
     introduction = "Protocol {protocol}, classes {names}."
     constant, constant_name = "majority_accuracy", "majority answer"
     progress = ACCURACY
-    required = tuple(name for name in metrics.METRICS if name not in metrics.ADDED)
-    optional = tuple(metrics.ADDED)
+    required = tuple(metrics.METRICS)
 
     @property
     def headline(self) -> Score:

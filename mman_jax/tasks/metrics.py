@@ -118,9 +118,6 @@ METRICS = {
 }
 """The scores of a test part by name; each is computed from counts [..., C, C]."""
 
-ADDED = frozenset({"macro_f1"})
-"""The scores of `METRICS` that results of earlier versions may lack."""
-
 _NAMES = {
     "accuracy": "accuracy",
     "unweighted_recall": "unweighted recall",

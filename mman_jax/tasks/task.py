@@ -87,7 +87,6 @@ class Task(abc.ABC):
         constant_name: the name of that answer in tables.
         progress: the score that is shown during a run and used by `test_oracle`.
         required: the scores that results must have.
-        optional: scores that results of earlier versions may lack.
         unused_settings: settings of `config.train` that have no effect.
     """
 
@@ -103,7 +102,6 @@ class Task(abc.ABC):
     constant_name: ClassVar[str]
     progress: ClassVar[Score]
     required: ClassVar[tuple[str, ...]]
-    optional: ClassVar[tuple[str, ...]] = ()
     unused_settings: ClassVar[tuple[str, ...]] = ()
 
     # Labels.

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mman_jax.inference.answerer import Answerer
+from mman_jax.tasks.metrics import METRICS
 from tests import children
 from tests.children import ROOT, run
 from tests.inference import trained
@@ -28,7 +29,7 @@ def finished(answerer, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
     answerer.models[0].save(workdir / "model" / "auto")
     scores = {"per_seed": [0.5], "mean": 0.5, "std": 0.0}
-    part = dict.fromkeys(("accuracy", "unweighted_recall", "weighted_f1"), scores)
+    part = dict.fromkeys(METRICS, scores)
     head = {"system": "mman", "protocol": "auto", "seeds": [0], "parameters": {"total": 1}}
     head |= {"corpus": {"path": "x", "dimensions": trained.DIMS}, "classes": [*trained.CLASSES]}
     part |= {"confusion": [[1] * 3] * 3, "majority_accuracy": 0.5}

@@ -5,7 +5,7 @@ import pytest
 
 from mman_jax.errors import InputError
 from mman_jax.files.whole import read_json
-from mman_jax.tasks.metrics import ADDED, METRICS
+from mman_jax.tasks.metrics import METRICS
 from mman_jax.trial import stored
 from tests.robustness import examples
 
@@ -52,7 +52,6 @@ PATHS = [path for path in paths(ONE) if path[:1] != ("corpus",)]
 @pytest.mark.parametrize("path", PATHS, ids=".".join)
 def test_whatever_is_missing_or_of_another_kind_is_named(tmp_path, path, value):
     optional = path[:-1] in (("towers",), ("tasks",)) or path == ("tasks",)
-    optional |= path[-1] in ADDED  # results of earlier versions lack them
     if (value is None and optional) or (value == [1] and path[-1] == "per_seed"):
         return
     with pytest.raises(InputError) as error:
