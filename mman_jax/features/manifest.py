@@ -10,7 +10,7 @@ import numpy as np
 
 from mman_jax.data import fields
 from mman_jax.data.corpus import Corpus
-from mman_jax.data.readers import csv_tables
+from mman_jax.data.readers import csv_tables, table
 from mman_jax.data.validation import SPLIT_NAMES, TOLD, check_key, is_line
 from mman_jax.errors import InputError, nearest
 from mman_jax.files.whole import check_regular
@@ -106,8 +106,7 @@ def to_corpus(
     for utterance in utterances:
         conversations.setdefault(utterance.conversation_id, []).append(utterance)
     firsts = [members[0] for members in conversations.values()]
-    names = sorted({u.label for u in utterances if u.label})
-    index = {name: i for i, name in enumerate(names)} | {"": -1}
+    labels = table.labelled([u.label for u in utterances])
 
     def known(values: list[str | None]) -> tuple[str, ...] | None:
         present = tuple(value for value in values if value is not None)
@@ -121,8 +120,8 @@ def to_corpus(
     }
     return Corpus(
         features=dict(features),
-        labels=np.array([index[u.label] for u in utterances], np.int32),
-        label_names=tuple(names),
+        labels=labels.classes,
+        label_names=labels.names,
         lengths=np.array([len(members) for members in conversations.values()], np.int32),
         conversation_ids=tuple(conversations),
         utterance_ids=tuple(u.utterance_id for u in utterances),
