@@ -186,19 +186,15 @@ def _check_corpus(
     if theirs["sha256"] == ours["sha256"]:
         return
     same, path = f"the {what} of {first.path}", run.results["corpus"]["path"]
-    for trial, content in ((first, theirs), (run, ours)):
-        if "utterances" not in content:
-            found = f"of an earlier version, which does not record whether this is {same}"
-            raise InputError(trial.path, found, "a trial of this version")
     if theirs["utterances"] != ours["utterances"]:
         raise InputError(run.path, f"another {what} ({path})", same)
 
 
 def _notes(names: Sequence[str], runs: Sequence[Run]) -> list[str]:
     """Returns notes on features that differ between trials although they have the same name."""
-    first, notes = runs[0].corpus.get("modalities", {}), []
+    first, notes = runs[0].corpus["modalities"], []
     for name, run in zip(names[1:], runs[1:], strict=True):
-        digests = run.corpus.get("modalities", {})
+        digests = run.corpus["modalities"]
         others = [m for m in first if digests.get(m, first[m]) != first[m]]
         if others:
             notes.append(f"{name} has other features of {', '.join(others)} than {names[0]}.")

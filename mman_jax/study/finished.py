@@ -122,8 +122,9 @@ def _folders(path: pathlib.Path) -> dict[str, pathlib.Path]:
 def _digests(content: Mapping[str, Any]) -> Mapping[str, Any]:
     """Returns the content of `corpus.json`, after checking its form."""
     for corpus in (content, content.get("test") or content):
-        if not isinstance(corpus["sha256"], str) or not isinstance(
-            corpus.get("modalities", {}), dict
+        digests = corpus["sha256"], corpus["utterances"]
+        if not all(isinstance(x, str) for x in digests) or not isinstance(
+            corpus["modalities"], dict
         ):
             raise ValueError(f"{folder.CORPUS} holds no digests")
     return content
