@@ -1,1 +1,1 @@
-"""Corpora of conversations: reading and checking them, splits, scaling, batches. NumPy only."""
+"""Corpora of conversations: readers, checks, splits, scaling and batches, in NumPy only."""

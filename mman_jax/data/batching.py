@@ -1,4 +1,4 @@
-"""Batching: whole conversations packed in rows of equal length."""
+"""Batching: full conversations packed in rows of equal length."""
 
 import dataclasses
 import itertools
@@ -45,16 +45,16 @@ class Layout:
 
 
 def pack(lengths: np.ndarray, conversations: Indices, length: int | None = None) -> Layout:
-    """Packs conversations in few rows: longest first, each into the first row with room.
+    """Packs conversations in few rows: longest first, each into the first row with enough space.
 
-    `lengths` is that of the corpus, `length` is U; by default the length of the longest.
+    `lengths` is that of the corpus; `length` is U, by default the length of the longest.
 
     Raises:
-        InputError: No conversations, or one that is longer than `length`.
+        InputError: There are no conversations, or one is longer than `length`.
 
     Examples:
-        Conversations of 5, 2 and 3 utterances: the first fills a row, the others share one, the
-        longer of them first.
+        Conversations of 5, 2 and 3 utterances: the first fills a row, the other two share one,
+        starting with the longer one.
 
         >>> layout = pack(np.array([5, 2, 3]), [0, 1, 2])
         >>> layout.rows, layout.length
@@ -87,8 +87,8 @@ def pack(lengths: np.ndarray, conversations: Indices, length: int | None = None)
 class PackedFeatures:
     """Features [R + 1, U, D] of one modality in a layout, float32; the last row is empty.
 
-    Rows are read from the corpus, which may be memory-mapped, and scaled on access:
-    `packed[rows]` with an array or a slice of row numbers. `numpy.asarray` reads all of them.
+    Rows are read from the corpus, which may be memory-mapped, and scaled on access by
+    `packed[rows]`, with an array or a slice of row indices. `numpy.asarray` reads all rows.
     """
 
     dtype = np.dtype(np.float32)
@@ -105,11 +105,11 @@ class PackedFeatures:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all rows."""
+        """Number of bytes of all rows."""
         return int(np.prod(self.shape)) * self.dtype.itemsize
 
     def __getitem__(self, index: np.ndarray | slice) -> np.ndarray:
-        """The features of some rows."""
+        """Returns the features of some rows."""
         rows = np.arange(self.shape[0])[index]
         packed = np.zeros((len(rows), *self.shape[1:]), np.float32)
         for target, row in enumerate(rows):
@@ -121,11 +121,11 @@ class PackedFeatures:
         return packed
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """All rows."""
+        """Returns all rows."""
         return self[:].astype(dtype or self.dtype, copy=False)
 
     def _fill(self, cells: np.ndarray, first: int, last: int) -> None:
-        """Writes the features of a conversation's utterances, which are zeros so far."""
+        """Writes the features of a conversation's utterances into zero-initialised cells."""
         values = self._scaled(self._values[first:last])
         if self._present is not None:
             values = np.where(self._present[first:last, None], values, np.float32(0))
@@ -192,7 +192,7 @@ def rows(
     mask = place(layout, np.ones(len(order), bool), False)
     reset = np.zeros(mask.shape, bool)
     reset[layout.row, layout.start] = True
-    # Padding is an item as well: a backward pass must not carry it into a conversation.
+    # Padding also starts with a reset: a backward pass must not carry it into a conversation.
     used = mask.sum(1)
     padded = np.flatnonzero(used < layout.length)
     reset[padded, used[padded]] = True
@@ -218,10 +218,10 @@ def place(layout: Layout, values: np.ndarray, padding: Any) -> np.ndarray:
 def gather(layout: Layout, values: npt.ArrayLike, axis: int = 0) -> np.ndarray:
     """Gathers [utterances in the layout, ...] from rows [R, U, ...]; the inverse of `place`.
 
-    Values may have leading axes such as seeds: `axis` is that of R. Rows of padding are left out.
+    Values may have leading axes such as seeds; `axis` is that of R. Rows of padding are ignored.
 
     Raises:
-        ValueError: The values do not have the layout's axes.
+        ValueError: The axes of the values differ from the layout's.
     """
     values = np.asarray(values)
     lead, cells, rest = values.shape[:axis], values.shape[axis : axis + 2], values.shape[axis + 2 :]

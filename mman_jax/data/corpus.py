@@ -1,4 +1,4 @@
-"""The corpus: features, labels and the conversations that they belong to."""
+"""Corpora: features and labels of utterances, grouped in conversations."""
 
 import dataclasses
 import hashlib
@@ -37,8 +37,8 @@ class Fingerprints:
 
     Attributes:
         whole: Digest of all content.
-        utterances: Digest of everything but features: labels, targets, ids, speakers, split.
-        modalities: Digest of the features of each modality, and of where they are missing.
+        utterances: Digest of everything except features: labels, targets, ids, speakers, split.
+        modalities: Digest of the features of each modality, and of their presence.
     """
 
     whole: str
@@ -50,9 +50,9 @@ class Fingerprints:
 class Corpus:
     """Utterances of conversations, described by any number of modalities.
 
-    All arrays are flat, with the utterances in conversation order. N utterances, D features
-    of a modality, K labels. The constructor refuses an invalid corpus. It reads every value once,
-    in chunks, so that features may be memory-mapped.
+    All arrays are flat, with the utterances in conversation order: N utterances, D features of a
+    modality, K labels. The constructor checks the corpus. It reads every value once, in chunks, so
+    that features may be memory-mapped.
 
     Attributes:
         features: [N, D] float32 for each modality.
@@ -66,20 +66,20 @@ class Corpus:
             `unknown`; or None.
         sessions: One per conversation, or None if unknown.
         split: `train`, `valid` or `test` for each conversation, or None.
-        present: For each modality that some utterance lacks, [N] bool, False where it is missing;
-            its features there are not read, and may be NaN.
-        targets: For each number that utterances are rated by, such as sentiment: [N] float32, NaN
-            where an utterance has none and is context only.
+        present: For each modality that may be missing, [N] bool, False where it is missing; its
+            features there are ignored, and may be NaN.
+        targets: For each rating of utterances, such as sentiment: [N] float32, NaN where an
+            utterance has no rating and is context only.
         groups: For each trait by which scores are grouped, such as the microphone: N names.
-        sequences: For each modality with words or frames: its cells (see `data.sequences`). If it
-            has no features, these are the means of its cells.
+        sequences: For each modality with words or frames: its cells (see `data.sequences`). If the
+            modality has no features, their means are its features.
         votes: For some of the labels, [N] int32, the number of raters of each utterance who chose
-            it; an utterance without votes has only its label.
-        source: Where the corpus came from, for messages: a path, or `synthetic`.
-        source_notes: What a reader decided where the file left it open, a sentence each.
+            the label; an utterance without votes has only its label.
+        source: Origin of the corpus, for messages: a path, or `synthetic`.
+        source_notes: Notes on a reader's decisions about ambiguous files.
 
     Raises:
-        InputError: Parts that do not fit together, with their place.
+        InputError: Fields are invalid or inconsistent; the message names their place.
 
     Examples:
         Two conversations, of two utterances and of one; the second utterance has no label.
@@ -131,7 +131,7 @@ class Corpus:
     source_notes: tuple[str, ...] = ()
 
     def __post_init__(self):
-        """Refuse a corpus whose parts do not fit together."""
+        """Checks the corpus."""
         validation.check_facts(self)
         check_sequences(self)
         if self.sequences:
@@ -149,7 +149,7 @@ class Corpus:
 
     @property
     def offsets(self) -> np.ndarray:
-        """[conversations + 1] int64: where each conversation starts, then N."""
+        """[conversations + 1] int64: the index of each conversation's first utterance, then N."""
         return np.concatenate([[0], np.cumsum(self.lengths, dtype=np.int64)])
 
     @property
@@ -158,7 +158,7 @@ class Corpus:
         return {modality: int(array.shape[1]) for modality, array in self.features.items()}
 
     def utterances(self, conversation_index: int) -> slice:
-        """Returns the utterances of one conversation, as a slice of the N."""
+        """Returns the utterances of a conversation, as a slice of the N utterances."""
         start = int(self.lengths[:conversation_index].sum(dtype=np.int64))
         return slice(start, start + int(self.lengths[conversation_index]))
 
@@ -170,11 +170,11 @@ class Corpus:
         return np.repeat(shift, lengths) + np.arange(lengths.sum())
 
     def is_of(self, conversations: Indices) -> np.ndarray:
-        """Returns [N] bool: whether an utterance is in one of these conversations."""
+        """Returns whether each utterance is in one of the conversations, [N] bool."""
         return np.repeat(np.isin(np.arange(len(self.lengths)), conversations), self.lengths)
 
     def traits(self) -> dict[str, np.ndarray]:
-        """Returns [N] names of each trait that is known, by the name of its column."""
+        """Returns the names [N] of each known trait, by column."""
         traits = {}
         for name, kind in fields.kinds(self).items():
             if kind.trait and getattr(self, name) is not None:
@@ -188,7 +188,7 @@ class Corpus:
         return self.fingerprints().whole
 
     def fingerprints(self) -> Fingerprints:
-        """Computes the SHA-256 of all content and of parts of it, reading it once, in chunks."""
+        """Computes the SHA-256 digests of all content and of parts of it, in one pass by chunks."""
         named: list[Any] = []
         optionals: list[Any] = []
         arrays = []
@@ -232,7 +232,7 @@ class Corpus:
         """Returns a corpus of these conversations, in this order, without sequences.
 
         Args:
-            conversations: Their indices, at least one; features are copied.
+            conversations: Indices of at least one conversation; features are copied.
         """
         chosen = np.asarray(conversations, np.int64)
         index = {UTTERANCES: self.utterances_of(chosen), CONVERSATIONS: chosen}
@@ -244,10 +244,10 @@ class Corpus:
         return dataclasses.replace(self, **selected, sequences={})
 
     def select_modalities(self, names: Several[str]) -> "Corpus":
-        """Returns the corpus with these modalities alone, in this order.
+        """Returns the corpus with only these modalities, in this order.
 
         Raises:
-            InputError: No name, a name twice, or a name that the corpus does not have.
+            InputError: A name is unknown or occurs twice, or there is no name.
         """
         place = f"{self.source or 'corpus'}: modalities"
         if not names:

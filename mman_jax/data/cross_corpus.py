@@ -15,9 +15,9 @@ from mman_jax.types import UNSCORED
 
 
 def test_part(corpus: Corpus) -> tuple[np.ndarray, str]:
-    """Returns the conversations of a corpus that are scored, and a description of them.
+    """Returns the conversations of a corpus to score, and a description of them.
 
-    They are those of its test part if it has one, otherwise all.
+    These are its test part if there is one, otherwise all conversations.
     """
     test = np.flatnonzero(np.array(corpus.split or ()) == "test")
     if len(test):
@@ -27,13 +27,13 @@ def test_part(corpus: Corpus) -> tuple[np.ndarray, str]:
 
 
 def match(other: Corpus, corpus: Corpus, conversations: Indices) -> Corpus:
-    """Selects conversations of another corpus, with the modalities and labels of the trained one.
+    """Selects conversations of another corpus, with the modalities and labels of `corpus`.
 
-    Label names are matched without regard to case, and by their synonyms.
+    Label names are matched without regard to case, and by synonyms.
 
     Raises:
-        InputError: A modality that `other` lacks or that has another size, a label of scored
-            utterances that `corpus` does not have, or no labelled utterance.
+        InputError: A modality of `other` is missing or has another size, a label of a scored
+            utterance is unknown to `corpus`, or no utterance is labelled.
     """
     source = other.source or "test corpus"
     other = other.select_modalities(list(corpus.features))
@@ -56,7 +56,7 @@ def match(other: Corpus, corpus: Corpus, conversations: Indices) -> Corpus:
         raise InputError(source, found, known)
     if (other.labels == UNSCORED).all() and not corpus.targets.keys() & other.targets.keys():
         raise InputError(source, "no labelled utterance", "some to score")
-    # Votes serve training alone; scores compare with labels.
+    # Votes are used only in training; scores are computed from labels.
     return dataclasses.replace(
         other, labels=numbers[other.labels], label_names=corpus.label_names, votes={}
     )
@@ -65,11 +65,11 @@ def match(other: Corpus, corpus: Corpus, conversations: Indices) -> Corpus:
 def join(corpus: Corpus, split: Split, other: Corpus) -> tuple[Corpus, Split]:
     """Joins the training and validation parts of one corpus with the test part of another.
 
-    The first corpus's test part is left out. Conversations that are in both are refused or reported
-    (see `leaks.check`).
+    The test part of the first corpus is left out. Conversations that are in both corpora are an
+    error or are reported (see `leaks.check`).
 
     Raises:
-        InputError: As `match`; or the same conversations are in both.
+        InputError: As for `match`; or the same conversations are in both corpora.
     """
     scored, which = test_part(other)
     other = match(other, corpus, scored)
@@ -90,7 +90,7 @@ def join(corpus: Corpus, split: Split, other: Corpus) -> tuple[Corpus, Split]:
 
 
 def _with_unique_ids(corpus: Corpus, other: Corpus) -> tuple[Corpus, tuple[str, ...]]:
-    """Renames conversations of `other` whose ids `corpus` has as well; returns notices, too."""
+    """Renames conversations of `other` whose ids are also in `corpus`; also returns notices."""
     lengths = dict(zip(corpus.conversation_ids, corpus.lengths.tolist(), strict=True))
     ids = list(other.conversation_ids)
     shared = [place for place, name in enumerate(ids) if name in lengths]

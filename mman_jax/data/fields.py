@@ -1,7 +1,7 @@
-"""Fields of a corpus: the type and the axis of each, declared once in `Corpus`.
+"""Declarations of a corpus's fields, with the type and the axis of each.
 
 Code that treats all fields alike (checks, selection, digests, the `.npz` form, tables of readers)
-uses these declarations, so a new field is one line.
+uses these declarations, so that a new field needs only one line in `Corpus`.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ UTTERANCES, CONVERSATIONS = "utterances", "conversations"
 """Axes along which a field may have one entry each."""
 
 MODALITY, LABEL, NAME = "modality", "label", "name"
-"""What the keys of a field with several arrays are: modalities, labels, or arbitrary names."""
+"""Kinds of keys of a field with several arrays: modalities, labels, or arbitrary names."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Kind:
         axis: `UTTERANCES`, `CONVERSATIONS`, or empty: another axis.
         rank: Number of axes of an array.
         by: Meaning of the keys, if the field is a dict of such arrays or tuples; otherwise empty.
-        unknown: Entry of an utterance or conversation of which nothing is known.
-        merged: Whether corpora that are joined contribute all their keys, rather than the keys of
-            the first corpus alone.
+        unknown: Entry of an utterance or conversation whose value is unknown.
+        merged: Whether joined corpora contribute all their keys, instead of only the keys of the
+            first corpus.
         column: Name of its column in tables with a row per utterance; empty: none.
         trait: Whether scores are grouped by it.
         digested: Whether a missing field is part of the digest; False for fields that were added
@@ -47,16 +47,16 @@ class Kind:
 
     @property
     def is_text(self) -> bool:
-        """Whether it holds texts."""
+        """Whether the field contains texts."""
         return self.dtype is str
 
     @property
     def is_array(self) -> bool:
-        """Whether it holds NumPy arrays."""
+        """Whether the field contains NumPy arrays."""
         return issubclass(self.dtype, np.generic)
 
     def fill(self, count: int) -> Any:
-        """Returns that many unknown entries."""
+        """Returns `count` unknown entries."""
         if self.is_text:
             return (self.unknown,) * count
         return np.full(count, self.unknown, self.dtype)

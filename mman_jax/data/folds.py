@@ -1,4 +1,4 @@
-"""Folds: splits of a corpus in which each part is the test part once."""
+"""Folds: splits of a corpus in which each group of conversations is the test part once."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ from mman_jax.data.splits import PLACE, Split
 from mman_jax.errors import InputError, nearest
 
 INNER = 3
-"""Number of folds inside a training part, unless its sessions determine it."""
+"""Number of folds inside a training part, unless sessions determine it."""
 
 _MOST = 2 / 3  # of the labelled utterances: a larger validation part would leave too little
 _PARTS = {"train": "training", "valid": "validation", "test": "the test part"}
@@ -21,9 +21,9 @@ class Fold:
     """One of several splits of a corpus.
 
     Attributes:
-        name: Name of the tested group or, inside a training part, of the validating one: a session,
+        name: Name of the test group or, inside a training part, the validation group: a session,
             the first speaker of a group, or a number from 1.
-        split: Its conversations.
+        split: Conversations of each part.
     """
 
     name: str
@@ -31,24 +31,22 @@ class Fold:
 
 
 def folds(corpus: Corpus, by: str) -> tuple[Fold, ...]:
-    """Returns folds in which every group tests once, the next one validates, and the others train.
+    """Returns folds with each group as test part, the next as validation, and the rest as training.
 
-    The corpus's own split is not used. Neither the order of a file nor a seed changes the folds.
+    The split of the corpus is not used. The folds depend neither on the file's order nor a seed.
 
     Args:
         corpus: The corpus.
-        by: `sessions`; `speakers`: conversations joined by common speakers, directly or through
-            others, are one group; or a number K as text: K groups that share no speaker
-            (without known speakers each conversation stands alone) and have about equal numbers of
-            labelled utterances.
+        by: `sessions`; `speakers`, where conversations with common speakers, directly or through
+            others, form a group; or a number K as text, for K groups that share no speaker (if
+            speakers are known) and have about equal numbers of labelled utterances.
 
     Returns:
-        Folds in the order of their names; the one after the last is the first.
+        Folds in the order of their names; the first follows the last.
 
     Raises:
-        InputError: An unknown word, sessions or speakers that the corpus does not have, fewer than
-            three groups, K over the number of groups, or whole conversations in two parts (see
-            `leaks`).
+        InputError: The grouping is unknown, the corpus has no sessions or speakers, there are fewer
+            than three groups or fewer than K, or a conversation is in two parts (see `leaks`).
 
     Examples:
         >>> corpus = Corpus(
@@ -75,7 +73,7 @@ def fold(corpus: Corpus, by: str, name: str) -> Fold:
     """Returns one of `folds(corpus, by)`.
 
     Raises:
-        InputError: As `folds`; or an unknown name.
+        InputError: As for `folds`; or the name is unknown.
     """
     groups = splits.grouped(corpus, by)
     if name not in groups:
@@ -84,20 +82,20 @@ def fold(corpus: Corpus, by: str, name: str) -> Fold:
 
 
 def inner(corpus: Corpus, split: Split, by: str = "", setting: str = PLACE) -> tuple[Fold, ...]:
-    """Returns folds inside a training part: each group validates once, and the others train.
+    """Returns folds inside a training part: each group is the validation part once.
 
-    The test part of these folds is empty: what they select does not depend on `split.test` or
+    The test part of these folds is empty, and they depend on neither `split.test` nor
     `split.valid`.
 
     Args:
         corpus: The corpus.
-        split: Its split.
-        by: As in `folds`; empty: by sessions if training has three or more, otherwise `INNER`
+        split: Split of the corpus.
+        by: As for `folds`; if empty, sessions if training has three or more, otherwise `INNER`
             groups that share no speaker if possible (see `inner_groups`).
         setting: Setting that `by` comes from, for messages.
 
     Raises:
-        InputError: As `folds`, but two groups are enough.
+        InputError: As for `folds`, but two groups are enough.
     """
     among = np.asarray(split.train, np.int64)
     if not by and len({corpus.sessions[c] for c in among} if corpus.sessions else ()) >= 3:
@@ -123,13 +121,13 @@ def inner_groups(
 ) -> np.ndarray:
     """Assigns conversations to k groups with about equal numbers of labelled utterances.
 
-    The groups share no speaker if then none has more than two thirds of these utterances.
+    The groups share no speaker, unless one of them would have over two thirds of the utterances.
 
     Returns:
         [conversations] int64, the group of each, from 0.
 
     Raises:
-        InputError: Fewer conversations than groups.
+        InputError: There are fewer conversations than groups.
     """
     among = np.asarray(conversations, np.int64)
     if len(among) < k:
@@ -144,7 +142,7 @@ def inner_groups(
 
 
 def _apart(corpus: Corpus, among: np.ndarray, k: int) -> list[np.ndarray]:
-    """Returns k groups that share no speaker; none if there are too few, or one is too large."""
+    """Returns k groups that share no speaker; empty if there are too few or one is too large."""
     apart, labelled = splits.joined_by_speakers(corpus, among), splits.labelled(corpus)
     if len(apart) < k:
         return []

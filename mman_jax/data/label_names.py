@@ -54,7 +54,7 @@ def check_table_1(corpus: Corpus) -> str | None:
     conversations.
 
     Returns:
-        A sentence for people if a count differs; None if all agree, or for any other corpus.
+        A notice if a count differs; None if all counts agree, or for any other corpus.
     """
     if not is_iemocap(corpus) or corpus.split is None:
         return None
@@ -79,10 +79,10 @@ def check_table_1(corpus: Corpus) -> str | None:
 
 
 def read_map(text: str) -> dict[str, str]:
-    """Reads new names of labels from text such as `joy=happy,contempt=`; empty: context only.
+    """Parses new names of labels such as `joy=happy,contempt=`; an empty name means context only.
 
     Raises:
-        InputError: An entry without an equals sign or a name before it, or a name twice.
+        InputError: An entry has no equals sign or no name before it, or a name occurs twice.
 
     Examples:
         >>> read_map("joy=happy, contempt=")
@@ -100,10 +100,10 @@ def read_map(text: str) -> dict[str, str]:
 
 
 def check_map(names: Mapping[str, str], corpora: Sequence[Corpus]) -> None:
-    """Refuses a map with a label that none of the corpora has.
+    """Checks that every label of a map is in one of the corpora.
 
     Raises:
-        InputError: Such a label.
+        InputError: A label is unknown.
     """
     known = [name for corpus in corpora for name in corpus.label_names]
     lowered = {name.lower() for name in known}
@@ -115,12 +115,12 @@ def check_map(names: Mapping[str, str], corpora: Sequence[Corpus]) -> None:
 def relabel(corpus: Corpus, names: Mapping[str, str]) -> Corpus:
     """Renames labels, matched without regard to case.
 
-    Labels with the same new name become one, and their votes are added up. Utterances whose label
-    is mapped to nothing become context only. The new names are in the order in which they come up
-    among the old labels. Names that the corpus does not have are ignored: `check_map` refuses them.
+    Labels with the same new name are merged, and their votes are summed. Utterances whose label is
+    mapped to an empty name become context only. New names follow the order of the old labels.
+    Names that the corpus does not have are ignored (see `check_map`).
 
     Raises:
-        InputError: No label would be left.
+        InputError: No label would remain.
 
     """
     lowered = {name.lower(): new for name, new in names.items()}

@@ -1,4 +1,4 @@
-"""Leaks: conversations and utterances in two parts of a split, trained on as well as scored."""
+"""Leaks: conversations and utterances that are in two parts of a split."""
 
 import hashlib
 import itertools
@@ -11,12 +11,12 @@ from mman_jax.data.validation import SPLIT_NAMES, row_chunks
 from mman_jax.errors import InputError
 
 LONG = 8
-"""This many different utterances in a row are no accident."""
+"""Number of different utterances from which an equal conversation cannot be a coincidence."""
 
 SHARE = 0.05
-"""Copies of more than this share of a part's conversations are no accident, however short."""
+"""Share of a part's conversations above which copies cannot be a coincidence, however short."""
 
-_COARSE = 0.02  # rounding that changes a row by more than this share of its norm says nothing
+_COARSE = 0.02  # rounding that changes a row by more than this share of its norm is ignored
 _LARGEST_HALF = float(np.finfo(np.float16).max)
 
 Keys = Mapping[str, np.ndarray]
@@ -28,16 +28,16 @@ _Member = tuple[int, str]  # a conversation and its part
 def check(
     corpus: Corpus, parts: Mapping[str, np.ndarray], keys: Keys | None = None
 ) -> tuple[str, ...]:
-    """Looks for conversations and utterances that are in two parts.
+    """Checks whether conversations or utterances are in two parts.
 
-    Conversations with the same features, to the bit, are refused if that can be no accident: a
+    Conversations with bitwise equal features are an error if that cannot be a coincidence: a
     conversation of `LONG` different utterances, or more than `SHARE` of a part. Fewer and shorter
-    ones are reported: two real dialogues may consist of the same few words. Test utterances that
-    are in training or validation as well are reported with their share of the test part: to the
-    bit, rounded to float16 or to three decimals, or equal in all modalities but one. Features that
-    are all zero are ignored. They are read in chunks; a digest of each utterance is kept.
+    ones are reported, since two real dialogues may consist of the same few words. Test utterances
+    that are also in training or validation are reported with their share of the test part if they
+    are equal bitwise, after rounding to float16 or three decimals, or in all modalities but one.
+    Features that are all zero are ignored. Features are read in chunks, and digests are stored.
 
-    Conversations are compared with their sequences, utterances by features alone.
+    Conversations are compared by features and sequences, utterances by features only.
 
     Args:
         corpus: The corpus.
@@ -45,10 +45,10 @@ def check(
         keys: Result of `keys`, if several splits of a corpus are checked.
 
     Returns:
-        Sentences for people.
+        Notices to the user.
 
     Raises:
-        InputError: Two equal conversations, with their parts.
+        InputError: Two conversations are equal; the message names their parts.
     """
     return (*_conversations(corpus, parts), *_utterances(corpus, parts, keys))
 
@@ -168,12 +168,12 @@ def _utterances(corpus: Corpus, parts: Mapping[str, np.ndarray], known: Keys | N
 
 
 def _shared(keys: list[np.ndarray], test: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Returns [N] bool: test utterances whose keys in all these modalities `other` has as well."""
+    """Returns the test utterances [N] bool whose keys in all modalities also occur in `other`."""
     shared = np.zeros(len(test), bool)
     for rounding in range(2):
         mixed = np.zeros(len(test), np.uint64)
         for number, key in enumerate(keys):
-            # Wraps round: the keys are digests already, and any odd factor keeps them apart.
+            # The sum may overflow: keys are digests, and odd factors keep modalities distinct.
             mixed += key[rounding] * np.uint64(2 * number + 1)
         anything = np.any([key[rounding] != 0 for key in keys], axis=0)
         shared |= test & anything & np.isin(mixed, mixed[other])
@@ -181,7 +181,7 @@ def _shared(keys: list[np.ndarray], test: np.ndarray, other: np.ndarray) -> np.n
 
 
 def _row_keys(array: np.ndarray, present: np.ndarray | None) -> np.ndarray:
-    """Computes [2, N] uint64 digests of rows, as float16 and in three decimals; 0 for zeros."""
+    """Computes digests [2, N] uint64 of rows rounded to float16 and three decimals; 0 for zeros."""
     keys = np.zeros((2, len(array)), np.uint64)
     for rows in row_chunks(array):
         values = np.array(array[rows], np.float32)

@@ -1,4 +1,4 @@
-"""The parts of a corpus, ready for training: split, scaled by its training part, and packed."""
+"""Parts of a corpus for training: split, scaled by the training part, and packed."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ Shapes = Mapping[str, tuple[int, int]]
 
 
 class Labeller(Protocol):
-    """What `Parts.labels` needs of a task."""
+    """Interface of tasks for `Parts.labels`."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -26,28 +26,28 @@ class Labeller(Protocol):
 
     @property
     def requirement(self) -> str:
-        """What a scored utterance has, for messages."""
+        """The labels that a scored utterance needs, for messages."""
 
     def labels(self, corpus: Corpus) -> np.ndarray:
-        """Returns the labels [N, ...] that are scored."""
+        """Returns the labels [N, ...] for scoring."""
 
     def training_labels(self, corpus: Corpus) -> np.ndarray:
-        """Returns the labels [N, ...] of training."""
+        """Returns the labels [N, ...] for training."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-    """The rows of each part of a corpus, and how they were made.
+    """The rows of each part of a corpus, with their split, scaling and layout.
 
     Attributes:
         corpus: The corpus.
         split: Conversations of each part.
-        scaling: Fitted to the training conversations.
+        scaling: Scaling that was fitted to the training conversations.
         layouts: Positions of the conversations of `cells.corpus`, by part.
         rows: Features [R + 1, U, D], masks and resets by part. The last row is empty, features are
-            read on access, and labels are `UNSCORED` (see `labels`). An empty test part is the
-            empty row only.
-        cells: What the rows consist of.
+            read on access, and labels are `UNSCORED` (see `labels`). An empty test part has only
+            the empty row.
+        cells: The cells in the rows.
     """
 
     corpus: Corpus
@@ -58,8 +58,10 @@ class Parts:
     cells: Cells
 
     def whose(self, part: str) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the conversation of `corpus` and the utterance's position in it for each cell of
-        a part, in the order of its layout, [cells] int64 each."""
+        """Returns the conversation of `corpus`, and the utterance's position in it, of each cell.
+
+        Both are [cells] int64, in the order of the part's layout.
+        """
         return self.cells.places(self.corpus, self.layouts[part])
 
     def labels(self, task: Labeller) -> dict[str, np.ndarray]:
@@ -100,11 +102,11 @@ def prepare(
 
     Args:
         corpus: The corpus.
-        split: Conversations of each part; None: as `splits.split` chooses.
+        split: Conversations of each part; None: those of `splits.split`.
         shapes: Minimum sizes, so that several splits share compiled programs (`common_shapes`).
         cells: Cells of the corpus; None: its utterances.
-        scale_test: Whether the features of the test part are scaled by their own statistics, if
-            they are from another corpus.
+        scale_test: Whether the features of the test part, if from another corpus, are scaled by
+            the statistics of that part.
 
     Raises:
         InputError: The corpus cannot be split.

@@ -1,4 +1,4 @@
-"""Scaling: standard scores by the statistics of the training conversations."""
+"""Scaling: standardisation by the statistics of the training conversations."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,14 +11,14 @@ from mman_jax.data.validation import row_chunks
 from mman_jax.errors import InputError, nearest
 
 LIMIT = 20.0
-"""Scaled features stay within plus and minus this: a column that is constant in training, or
-nearly so, may hold anything elsewhere, and one such value would swamp all other columns."""
+"""Limit of scaled features, since columns that are (nearly) constant in training may have extreme
+values elsewhere."""
 
 _CONSTANT = 1e-6
-"""A deviation smaller than this share of the mean is float32 rounding, not information."""
+"""Ratio of deviation to mean below which variation is only float32 rounding."""
 
 _SMALLEST = 1e-30
-"""A smaller deviation has no reciprocal that float32 holds safely."""
+"""Deviation below which the reciprocal is too large for float32."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class Scaling:
         """Scales [..., D] arrays to float32 copies, clipped to plus and minus LIMIT.
 
         Raises:
-            InputError: A modality or a D that was not fitted.
+            InputError: A modality was not fitted, or D differs.
         """
         return {name: self._apply_one(name, array) for name, array in features.items()}
 
@@ -52,7 +52,7 @@ class Scaling:
         flat = array.reshape(-1, len(mean))
         scaled = np.empty(flat.shape, np.float32)
         for chunk in row_chunks(flat):
-            # float64: the difference of two large float32 values may not be one.
+            # In float64, since the difference of two large float32 values may overflow.
             centred = flat[chunk].astype(np.float64) - mean
             scaled[chunk] = np.clip(centred * scale.astype(np.float64), -LIMIT, LIMIT)
         return scaled.reshape(array.shape)
@@ -68,10 +68,10 @@ def fit(
     Args:
         corpus: The corpus.
         conversations: Indices of the training conversations.
-        frames: Frames of modalities whose statistics are those of the frames.
+        frames: Frames of the modalities whose statistics are computed over frames.
 
     Raises:
-        InputError: No conversations.
+        InputError: There are no conversations.
 
     """
     if not len(conversations):
@@ -104,7 +104,7 @@ def moments(
         array: [N, D] float32.
         offsets: First row of each conversation, then N.
         conversations: Indices of the conversations.
-        present: [N] bool, rows that count; None: all. Without any, the moments are 0.
+        present: [N] bool, rows to include; None: all. The moments of no rows are 0.
         columns: Indices of columns; None: all.
     """
     chosen = np.arange(array.shape[1]) if columns is None else columns
@@ -125,5 +125,5 @@ def moments(
 
 
 def is_constant(mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
-    """Returns which columns [D] count as constant: they vary by rounding, or not at all."""
+    """Returns which columns [D] are constant, except for rounding."""
     return (deviation <= _CONSTANT * np.abs(mean)) | (deviation < _SMALLEST)

@@ -1,4 +1,4 @@
-"""Sequences: cells inside utterances, at their own rate: words, frames, windows."""
+"""Sequences of cells inside utterances, such as words, frames or windows."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -24,14 +24,14 @@ _CHUNK_VALUES = 1 << 20
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Sequence:
-    """Cells of one modality, those of all N utterances one after the other, T in all.
+    """Cells of one modality, those of all N utterances concatenated, T in total.
 
     Attributes:
         values: [T, D] float32; may be memory-mapped.
         lengths: [N] int32, number of cells of each utterance, possibly 0; they sum to T.
         intervals: [T, 2] float64, start and end of each cell in seconds from the start of the
-            utterance's clip; starts do not fall inside an utterance. None if unknown.
-        names: T, such as the words, or None.
+            utterance's clip; starts do not decrease within an utterance. None if unknown.
+        names: T names, such as the words, or None.
     """
 
     values: np.ndarray
@@ -41,7 +41,7 @@ class Sequence:
 
     @property
     def offsets(self) -> np.ndarray:
-        """[N + 1] int64: where the cells of each utterance start, then T."""
+        """[N + 1] int64: the index of each utterance's first cell, then T."""
         return np.concatenate([[0], np.cumsum(self.lengths, dtype=np.int64)])
 
     @property
@@ -50,12 +50,12 @@ class Sequence:
         return np.repeat(np.arange(len(self.lengths)), self.lengths)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Returns the arrays that are not None, by their names here."""
+        """Returns the arrays that are not None, by attribute."""
         named = {"values": self.values, "lengths": self.lengths, "intervals": self.intervals}
         return {name: array for name, array in named.items() if array is not None}
 
     def fits(self, utterances: int) -> bool:
-        """Returns whether lengths, intervals and names fit the cells and that many utterances."""
+        """Returns whether lengths, intervals and names match the cells and the utterances."""
         lengths, cells = self.lengths, len(self.values)
         if len(lengths) != utterances or int(lengths.min(initial=0)) < 0:
             return False
@@ -67,7 +67,7 @@ def check_sequences(corpus: Any) -> None:
     """Checks the sequences of a corpus.
 
     Raises:
-        InputError: The first part that does not fit.
+        InputError: A sequence is invalid.
     """
     for modality, sequence in corpus.sequences.items():
         place = f"{corpus.source or 'corpus'}: sequence {modality}"
@@ -86,12 +86,12 @@ def check_sequences(corpus: Any) -> None:
 
 
 def check_named(corpus: Any, what: str, modalities: Iterable[str] = ()) -> None:
-    """Refuses a corpus without sequences, or without those of some modalities.
+    """Checks that a corpus has the sequences of some modalities, or any sequences.
 
-    `what` names in the message what they are needed for.
+    `what` is the feature that needs them, for the message.
 
     Raises:
-        InputError: The missing sequence.
+        InputError: A sequence is missing.
     """
     place = f"{corpus.source or 'corpus'}: {what}"
     if not corpus.sequences:
@@ -137,7 +137,7 @@ def taken(sequence: Sequence, utterances: np.ndarray) -> Sequence:
 
 
 def cut(sequence: Sequence, cells: np.ndarray, lengths: np.ndarray) -> Sequence:
-    """Selects cells [n] int64; `lengths` is the number of them in each utterance."""
+    """Selects cells [n] int64; `lengths` are the resulting numbers of cells per utterance."""
     intervals, names = sequence.intervals, sequence.names
     return Sequence(
         gathered(sequence.values, cells),
@@ -150,7 +150,7 @@ def cut(sequence: Sequence, cells: np.ndarray, lengths: np.ndarray) -> Sequence:
 def gathered(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Selects rows [n] int64 of [T, D], with zeros for -1, in bounded memory.
 
-    If the rows are all of them in order, the array itself is returned.
+    If the rows are all rows in order, the array itself is returned.
     """
     if np.array_equal(rows, np.arange(len(values))):
         return values

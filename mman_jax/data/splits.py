@@ -13,16 +13,16 @@ from mman_jax.data.validation import SPLIT_NAMES
 from mman_jax.errors import InputError, nearest
 
 FRACTION = 5
-"""One conversation in this many is held out, if neither sessions nor speakers decide."""
+"""One conversation in this many is held out if neither sessions nor speakers are known."""
 
 SPLITS = ("raven",)
-"""Splits that are known by a name."""
+"""Names of the published splits."""
 
 GROUPINGS = ("sessions", "speakers")
 """Ways to group conversations, in addition to a number of groups."""
 
 PLACE = "data.folds"
-"""The setting that says how conversations are grouped, for messages."""
+"""The setting of the grouping of conversations, for messages."""
 
 _RAVEN = {"train": ("Ses03", "Ses04", "Ses05"), "valid": ("Ses02",), "test": ("Ses01",)}
 _LEAST = {2: "at least 2: validation and training", 3: "at least 3: test, validation and training"}
@@ -33,11 +33,11 @@ class Split:
     """Conversation indices of the three parts, int64, ascending and disjoint.
 
     Attributes:
-        train: Conversations for training and statistics.
-        valid: Conversations that select the epoch.
-        test: Conversations that are scored; empty in folds inside a training part.
-        how: A sentence for people: how each part was chosen.
-        notices: Sentences for people on conversations and utterances in two parts (see `leaks`).
+        train: Conversations for training and scaling.
+        valid: Conversations for selecting the epoch.
+        test: Conversations for scoring; empty in folds inside a training part.
+        how: A description of how the parts were chosen.
+        notices: Notices on conversations and utterances in two parts (see `leaks`).
     """
 
     train: np.ndarray
@@ -48,20 +48,21 @@ class Split:
 
 
 def split(corpus: Corpus, name: str = "") -> Split:
-    """Returns the corpus's own split; parts that it lacks are held out by a fixed rule.
+    """Returns the split of the corpus; missing parts are held out by a fixed rule.
 
-    Held out is the last of the sessions; or, without sessions, whole groups of conversations
-    that share speakers; or a fixed fifth. The rules use ids alone, so neither the order of a file
-    nor a seed changes the outcome.
+    The rule holds out the last session; or, without sessions, groups of conversations that share
+    speakers; or a fixed fifth. It uses only ids, so that the result depends neither on the order of
+    the file nor on a seed.
 
     Args:
         corpus: The corpus.
-        name: One of `SPLITS`, in place of the corpus's own. `raven` is for IEMOCAP: sessions 3 to 5
-            train, 2 validates and 1 tests, as for the systems that the paper's Table 3 cites.
+        name: One of `SPLITS`, in place of the corpus's split. `raven` is for IEMOCAP: training on
+            sessions 3 to 5, validation on 2 and test on 1, as for the systems that the paper's
+            Table 3 cites.
 
     Raises:
-        InputError: A part would be empty, or whole conversations are in two parts (see `leaks`); an
-            unknown name, or a corpus that it is not for.
+        InputError: A part would be empty, a conversation is in two parts (see `leaks`), or the name
+            is unknown or does not apply to the corpus.
     """
     if name:
         return _named(corpus, name)
@@ -100,7 +101,7 @@ def grouped(
 
     Args:
         corpus: The corpus.
-        by: `sessions`, `speakers` (a group is named by its first), or a number of groups.
+        by: `sessions`, `speakers` (groups are named by their first speaker), or a number of groups.
         among: Indices of the conversations; None: all.
         least: Minimum number of groups, 2 or 3.
         setting: Setting that `by` comes from, for messages.
@@ -109,7 +110,8 @@ def grouped(
         Ascending indices, int64, by the name of the group, in the order of names.
 
     Raises:
-        InputError: An unknown word, sessions or speakers that are unknown, or too few groups.
+        InputError: The grouping is unknown, the corpus has no sessions or speakers, or there are
+            too few groups.
     """
     chosen = np.asarray(np.arange(len(corpus.lengths)) if among is None else among, np.int64)
     source = corpus.source or "the corpus"
@@ -146,14 +148,14 @@ def grouped(
 
 
 def phrase(by: str) -> str:
-    """Returns a description of a grouping, for people."""
+    """Returns a description of a grouping, for messages."""
     return by if by in GROUPINGS else f"{by} groups of conversations"
 
 
 def joined_by_speakers(corpus: Corpus, conversations: Indices) -> list[list[int]]:
     """Groups conversations with common speakers, directly or through others, in the given order.
 
-    If the corpus names no speakers, each conversation is a group.
+    If the corpus has no speakers, each conversation is a group.
     """
     indices = np.asarray(conversations).tolist()
     if corpus.speakers is None:
@@ -178,10 +180,10 @@ def joined_by_speakers(corpus: Corpus, conversations: Indices) -> list[list[int]
 
 
 def balanced(corpus: Corpus, apart: Iterable[Sequence[int]], k: int) -> list[np.ndarray]:
-    """Puts whole groups into k bins with about equal numbers of labelled utterances.
+    """Distributes groups over k bins with about equal numbers of labelled utterances.
 
-    The largest group comes first, each goes into the bin with the fewest. Labels that a protocol
-    does not score count as well, so that all protocols have the same bins.
+    The largest group comes first; each goes to the bin with the fewest utterances. Labels that a
+    protocol does not score also count, so that all protocols have the same bins.
 
     Returns:
         Ascending conversation indices, int64, of each bin; none is empty for at least k groups.
@@ -202,13 +204,13 @@ def balanced(corpus: Corpus, apart: Iterable[Sequence[int]], k: int) -> list[np.
 
 
 def labelled(corpus: Corpus) -> np.ndarray:
-    """Returns [conversations] int64: the number of labelled utterances of each."""
+    """Returns the number of labelled utterances of each conversation, [conversations] int64."""
     known = np.concatenate([[0], np.cumsum(corpus.labels >= 0, dtype=np.int64)])
     return np.diff(known[corpus.offsets])
 
 
 def speakers(corpus: Corpus, conversations: Iterable[int]) -> set[str]:
-    """Returns the speakers of some conversations; empty if the corpus names none."""
+    """Returns the speakers of some conversations; empty if the corpus has none."""
     names, offsets = corpus.speakers or (), corpus.offsets
     return {name for c in conversations for name in names[offsets[c] : offsets[c + 1]]}
 
@@ -233,7 +235,7 @@ def _named(corpus: Corpus, name: str) -> Split:
     expected = sorted(session for sessions in _RAVEN.values() for session in sessions)
     sessions = list(corpus.sessions or ())
     if sorted(set(sessions)) != expected:
-        # In the public files the sessions are the beginnings of conversation ids.
+        # In the public files, conversation ids start with the session.
         matches = [re.match(r"Ses0\d(?=[FM_])", name) for name in corpus.conversation_ids]
         sessions = [match[0] for match in matches if match]
     if sorted(set(sessions)) != expected or len(sessions) != len(corpus.lengths):
@@ -245,7 +247,7 @@ def _named(corpus: Corpus, name: str) -> Split:
 
 
 def _hold_out(corpus: Corpus, among: np.ndarray, by_session: bool = True) -> tuple[np.ndarray, str]:
-    """Selects conversations to hold out, none of a single one, and says why in words."""
+    """Selects conversations to hold out (none of a single one), and describes the rule."""
     if len(among) < 2:
         return among[:0], "nothing to hold out"
     if by_session and corpus.sessions is not None:

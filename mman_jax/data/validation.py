@@ -1,4 +1,4 @@
-"""Validation of corpora: whatever does not fit is refused, with its place."""
+"""Validation of corpora, with error messages that name the place of an invalid value."""
 
 import re
 import unicodedata
@@ -20,17 +20,17 @@ CLASSES = "class indices from 0 as int32 (numbers to predict are targets/<name>)
 
 _CHUNK_VALUES = 1 << 20
 
-# Names are keys of files, paths of parameters and values of flags, between commas.
+# Names are used as keys of files, in parameter paths and in comma-separated flags.
 _KEY = re.compile(r"[^\W_]([\w.()+ -]{0,98}[\w.()+-])?")
 
 _DIRECTION_MARKS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
 def check_facts(corpus: Any) -> None:
-    """Checks all of a corpus but its features and sequences.
+    """Checks all fields of a corpus except features and sequences.
 
     Raises:
-        InputError: The first part that does not fit.
+        InputError: A field is invalid.
     """
     place = corpus.source or "corpus"
     _check_lengths(corpus, place)
@@ -64,10 +64,10 @@ def check_facts(corpus: Any) -> None:
 
 
 def check_features(corpus: Any) -> None:
-    """Checks the features of a corpus, and where they are missing.
+    """Checks the features of a corpus and their presence.
 
     Raises:
-        InputError: The first part that does not fit.
+        InputError: Features or their presence are invalid.
     """
     place = corpus.source or "corpus"
     if not corpus.features:
@@ -108,7 +108,7 @@ def row_chunks(array: np.ndarray, start: int = 0, stop: int | None = None) -> It
 
 
 def first_infinite(array: np.ndarray, present: np.ndarray | None = None) -> tuple[int, int] | None:
-    """Finds the row and column of the first value that is not finite, where `present` [N]."""
+    """Finds row and column of the first value that is not finite, in the rows `present` [N]."""
     for rows in row_chunks(array):
         finite = np.isfinite(array[rows])
         if present is not None:
@@ -120,7 +120,7 @@ def first_infinite(array: np.ndarray, present: np.ndarray | None = None) -> tupl
 
 
 def name_utterance(corpus: Any, utterance: int) -> str:
-    """Returns the conversation and the id of one of the N utterances, for a message."""
+    """Describes one of the N utterances by its conversation and its id, for a message."""
     ends = np.cumsum(corpus.lengths, dtype=np.int64)
     conversation = int(np.searchsorted(ends, utterance, side="right"))
     name = corpus.conversation_ids[conversation]
@@ -128,14 +128,14 @@ def name_utterance(corpus: Any, utterance: int) -> str:
 
 
 def check_key(name: object, place: str) -> None:
-    """Refuses an unusable name of a modality, a sequence or a target."""
+    """Raises an InputError if a name of a modality, a sequence or a target is invalid."""
     if not isinstance(name, str) or not _KEY.fullmatch(name):
         expected = "a letter or digit, then letters, digits and any of _ - . ( ) + or a space"
         raise InputError(place, "an unusable name", f"{expected}, at most 100 characters")
 
 
 def check_array(array: object, dtype: type, rank: int, place: str, axes: str) -> None:
-    """Refuses anything but an array of this type and number of axes."""
+    """Raises an InputError unless a value is an array of this type and number of axes."""
     if not isinstance(array, np.ndarray):
         found = f"a {type(array).__name__}"
     elif array.dtype != dtype or array.ndim != rank:
@@ -146,10 +146,10 @@ def check_array(array: object, dtype: type, rank: int, place: str, axes: str) ->
 
 
 def is_line(text: str) -> bool:
-    """Returns whether a text is printable, apart from spaces and marks that join or part letters.
+    """Returns whether a text is printable, except for spaces and marks that join or part letters.
 
-    Many scripts need these marks. Marks that reverse the direction of writing are not allowed: they
-    could make a line look like another one.
+    Many scripts need these marks. Marks that change the direction of writing are not allowed, since
+    they could make a line look like another one.
 
     Examples:
         >>> is_line("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"), is_line("two\\nlines")
@@ -162,8 +162,8 @@ def is_line(text: str) -> bool:
 
 
 def check_names(names: object, place: str, good: Callable[[str], bool] = str.isprintable) -> None:
-    """Refuses anything but a tuple of nonempty texts of which `good` is true."""
-    # One line a message and one row a prediction: an id that breaks lines would break both.
+    """Raises an InputError unless a value is a tuple of non-empty texts that satisfy `good`."""
+    # Ids with line breaks would break messages, and tables of predictions.
     if not isinstance(names, tuple):
         raise InputError(place, f"a {type(names).__name__}", "a tuple of str")
     for position, name in enumerate(names):
@@ -172,7 +172,7 @@ def check_names(names: object, place: str, good: Callable[[str], bool] = str.isp
 
 
 def check_count(values: Sized, count: int, place: str, other: str) -> None:
-    """Refuses another number of values than another field has."""
+    """Raises an InputError unless the number of values equals that of another field."""
     if len(values) != count:
         raise InputError(place, f"{len(values)} entries", f"{count}, as many as {other}")
 
@@ -193,7 +193,7 @@ def _check_values(corpus: Any, values: Any, kind: Kind, where: str) -> None:
 def _refuse_entry(
     corpus: Any, array: np.ndarray, wrong: np.ndarray, place: str, expected: str
 ) -> None:
-    """Refuses the first wrong entry of [N]."""
+    """Raises an InputError for the first wrong entry of [N], if there is one."""
     if wrong.any():
         first = int(np.argmax(wrong))
         where = f"{place}: {name_utterance(corpus, first)}"

@@ -1,4 +1,4 @@
-"""Warnings about a corpus and its split: what can be trained on, but is likely a mistake."""
+"""Warnings about a corpus and its split that are usable, but probably contain a mistake."""
 
 import dataclasses
 
@@ -10,13 +10,13 @@ from mman_jax.data.splits import Split
 from mman_jax.errors import InputError
 
 NEARLY = 1e-4
-"""A deviation below this share of the mean leaves float32 few digits to tell values apart."""
+"""Ratio of deviation to mean below which few float32 digits distinguish values."""
 
 TINY = 1e-12
-"""A smaller deviation is more likely rounding than a measurement."""
+"""Deviation below which values probably differ by rounding only."""
 
 ENORMOUS = 1e12
-"""A mean or a deviation this large is more likely a mistake than a measurement."""
+"""Mean or deviation from which values are probably a mistake."""
 
 _PARTS = {"train": "training", "valid": "validation", "test": "test"}
 _CONSEQUENCES = {  # for one column, and for several
@@ -27,7 +27,7 @@ _CONSEQUENCES = {  # for one column, and for several
 
 
 def of_split(corpus: Corpus, split: Split) -> list[str]:
-    """Returns warnings about missing modalities and a training part of one conversation.
+    """Returns warnings about missing modalities and single training conversations.
 
     Raises:
         InputError: A modality is missing in all training utterances.
@@ -51,12 +51,12 @@ def of_split(corpus: Corpus, split: Split) -> list[str]:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class UnusualColumns:
-    """Unusual columns of one modality; `str` gives a sentence for people.
+    """Unusual columns of one modality; `str` returns a warning.
 
     Attributes:
         modality: Name of the modality.
         kind: `constant`, `nearly constant` or `enormous`, in the training conversations.
-        columns: Their indices, int64, ascending.
+        columns: Indices of the columns, int64, ascending.
         size: D.
     """
 
@@ -66,19 +66,19 @@ class UnusualColumns:
     size: int
 
     def __str__(self) -> str:
-        several = len(self.columns) > 1
-        counted = f"{len(self.columns)} of {self.size} feature columns {'are' if several else 'is'}"
-        first = f"column {self.columns[0]}{' first' if several else ''}"
+        plural = len(self.columns) > 1
+        counted = f"{len(self.columns)} of {self.size} feature columns {'are' if plural else 'is'}"
+        first = f"column {self.columns[0]}{' first' if plural else ''}"
         sentence = f"modality {self.modality}: {counted} {self.kind} in training ({first})"
-        return f"{sentence}: {_CONSEQUENCES[self.kind][several]}"
+        return f"{sentence}: {_CONSEQUENCES[self.kind][plural]}"
 
 
 def of_columns(
     corpus: Corpus, fitted: scaling.Scaling, conversations: Indices
 ) -> list[UnusualColumns]:
-    """Returns the unusual feature columns of each modality; reads few features again, or none.
+    """Returns the unusual feature columns of each modality; rereads at most a few features.
 
-    `fitted` is the scaling of the corpus, by these training conversations.
+    `fitted` is the scaling of the corpus by these training conversations.
     """
     unusual = []
     for modality, array in corpus.features.items():

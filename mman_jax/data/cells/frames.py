@@ -1,4 +1,4 @@
-"""Frames as cells: each modality of an utterance at its own rate, aligned to no other one."""
+"""Frames as cells: the modalities of an utterance at separate rates, without alignment."""
 
 import dataclasses
 from collections.abc import Sequence as Several
@@ -28,8 +28,8 @@ class Frames(Cells):
 
     Attributes:
         corpus: A corpus whose N conversations are the utterances, of one cell each. The features of
-            a modality are the means of its frames; they give its size and are checked for unusual
-            columns.
+            a modality are the means of its frames; they determine its size and are checked for
+            unusual columns.
         frames: Frames of the N utterances, by modality.
         view: View of each modality, arguments of `views.as_is`.
         cut: By modality, [N] bool, utterances with more frames than the view keeps.
@@ -54,10 +54,10 @@ class Frames(Cells):
         frame_view: FrameView = all_frames,
         **options: Any,
     ) -> Self:
-        """Makes cells of the frames of all utterances; see `Cells.make`.
+        """Creates cells from the frames of all utterances; see `Cells.make`.
 
         Raises:
-            InputError: No sequences, or a modality without one.
+            InputError: The corpus has no sequences, or a modality has none.
         """
         names = list(modalities) or list(corpus.sequences)
         sequences.check_named(corpus, "frames", names)
@@ -77,7 +77,7 @@ class Frames(Cells):
         )
 
     def about(self) -> dict[str, Any]:
-        """Returns what `results.json` says about them."""
+        """See `Cells.about`."""
         about = {
             "how": self.view,
             "cells": {name: len(sequence.values) for name, sequence in self.frames.items()},
@@ -87,7 +87,7 @@ class Frames(Cells):
         return {"frames": about}
 
     def notices(self) -> list[str]:
-        """Returns sentences for people."""
+        """See `Cells.notices`."""
         counts = [f"{len(sequence.values)} of {name}" for name, sequence in self.frames.items()]
         notices = [f"cells are unaligned frames; kept: {', '.join(counts)}"]
         notices += left_out(self.rest, "frames")

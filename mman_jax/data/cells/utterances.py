@@ -21,16 +21,16 @@ def all_frames(modality: str) -> dict[str, int]:
 
 
 class Cells:
-    """Base class of cells; its methods are those of cells inside utterances.
+    """Base class of cells; its methods implement cells inside utterances.
 
     Attributes:
         kind: Name of the cells, as in `config.data.cells`.
         vectors: Whether an utterance is one vector per modality, which a stream can supply. If not,
             cells are inside utterances, and each utterance is an item of a layout.
-        pool: How readers reduce sequences of frames to vectors; None: they leave them.
+        pool: Pooling of frames by readers; None: sequences are not pooled.
         corpus: Corpus whose utterances are the cells, and whose conversations are the items.
         frames: Frames inside the cells, for each modality with more than one vector per cell.
-        empty: [items] bool, True for items of which nothing is known; these are not trained on.
+        empty: [items] bool, True for items without data, which are excluded from training.
     """
 
     kind: ClassVar[str]
@@ -49,17 +49,17 @@ class Cells:
         frame_view: FrameView = all_frames,
         **options: Any,
     ) -> Self:
-        """Makes the cells of a corpus for a system.
+        """Creates the cells of a corpus for a system.
 
         Args:
             corpus: The corpus.
             modalities: Names in the system's order; empty: all.
             subword: Whether the system reads the frames inside a word.
             frame_view: The system's view of a modality's frames.
-            **options: What `card` returned.
+            **options: The result of `card`.
 
         Raises:
-            InputError: The corpus lacks a modality, or what is inside its utterances.
+            InputError: The corpus lacks a modality, or its sequence.
         """
         raise NotImplementedError
 
@@ -73,17 +73,18 @@ class Cells:
         return corpus.utterances_of(conversations)
 
     def places(self, corpus: Corpus, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
-        """Returns each cell's conversation and its utterance's position there, [cells] int64."""
+        """Returns the conversation of each cell and its utterance's position, [cells] int64."""
         items = np.repeat(layout.conversations, layout.lengths)
         conversations = np.searchsorted(corpus.offsets, items, side="right") - 1
         return conversations, items - corpus.offsets[conversations]
 
     def of_utterances(self, values: np.ndarray, layout: Layout, axis: int = 0) -> np.ndarray:
-        """Gathers the values of utterances [..., N, ...] from those of packed cells.
+        """Gathers the values of utterances [..., N, ...], those of their last cells.
 
-        The value of an utterance is that of its last cell.
-
-        `values` is [..., R, U, ...], `layout` that of all items in order, and `axis` that of R.
+        Args:
+            values: [..., R, U, ...], values of packed cells.
+            layout: Layout of all items, in order.
+            axis: Axis of R.
         """
         cells = batching.gather(layout, values, axis)
         return cells.take(np.cumsum(layout.lengths) - 1, axis)
@@ -93,23 +94,23 @@ class Cells:
         return len(layout.conversations)
 
     def batch(self, conversations: int, corpus: Corpus) -> int:
-        """Returns the average number of items of that many conversations."""
+        """Returns the average number of items of a number of conversations."""
         return max(1, round(conversations * len(corpus.labels) / len(corpus.lengths)))
 
     def network(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns a system's settings, with those that describe cells filled in."""
+        """Returns a system's settings, completed by those that describe cells."""
         return dict(settings)
 
     def card(self) -> dict[str, Any] | None:
-        """Returns what a model stores to make these cells of other corpora; None: nothing."""
+        """Returns the options that a model stores to create these cells; None: no options."""
         return None
 
     def about(self) -> dict[str, Any]:
-        """Returns what `results.json` says about them."""
+        """Returns the entries of `results.json` about the cells."""
         return {}
 
     def notices(self) -> list[str]:
-        """Returns sentences for people."""
+        """Returns notices to the user."""
         return []
 
 
@@ -145,12 +146,12 @@ def items_corpus(
 
 
 def left_out(modalities: tuple[str, ...], kind: str) -> list[str]:
-    """Returns a sentence for each modality without a sequence."""
+    """Returns a notice for each modality without a sequence."""
     return [f"{name}: no sequence of this name, left out over {kind}" for name in modalities]
 
 
 def without(empty: np.ndarray, cell: str) -> list[str]:
-    """Returns a sentence on utterances without a cell, if there are any."""
+    """Returns a notice on utterances without a cell, if there are any."""
     if not empty.any():
         return []
     return [
@@ -171,7 +172,7 @@ class Utterances(Cells):
     pool: ClassVar[str | None] = "mean"
 
     def __post_init__(self):
-        """Set `empty`: every conversation has utterances."""
+        """Sets `empty` to False, since every conversation has utterances."""
         object.__setattr__(self, "empty", np.zeros(len(self.corpus.lengths), bool))
 
     @classmethod
@@ -191,7 +192,7 @@ class Utterances(Cells):
         return np.asarray(conversations, np.int64)
 
     def places(self, corpus: Corpus, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
-        """Returns each utterance's conversation and its position there, [cells] int64."""
+        """Returns the conversation and the position of each utterance, [cells] int64."""
         items = np.repeat(layout.conversations, layout.lengths)
         before = np.repeat(np.cumsum(layout.lengths) - layout.lengths, layout.lengths)
         return items, np.arange(len(items)) - before

@@ -1,4 +1,4 @@
-"""Views of sequences: aligned to the words of one modality, inside these words, or unaligned."""
+"""Views of sequences: aligned to the words of a modality, inside these words, or unaligned."""
 
 import dataclasses
 import itertools
@@ -12,9 +12,9 @@ from mman_jax.data.validation import name_utterance
 from mman_jax.errors import InputError, nearest
 from mman_jax.files.arrays import Growing
 
-_FRAMES = 20  # of a word, at most
+_FRAMES = 20  # largest number of frames of a word
 _RATE = 20.0  # frames a second inside words
-_ROUNDING = 1e-6  # of a bin: times are rounded decimal fractions
+_ROUNDING = 1e-6  # tolerance in bins, since times are rounded decimal fractions
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -23,7 +23,7 @@ class Aligned:
 
     Attributes:
         values: [T, D] float32; may be memory-mapped.
-        present: [T] bool, False where the modality has no cell: its values there are 0.
+        present: [T] bool, False where the modality has no cell and its values are 0.
     """
 
     values: np.ndarray
@@ -33,11 +33,12 @@ class Aligned:
 def aligned(corpus: Corpus, pivot: str) -> dict[str, Aligned]:
     """Aligns every sequence to the pivot's cells, in bounded memory.
 
-    A cell of the pivot gets the mean of those cells whose middle lies in it, its start included and
-    its end excluded. Without times on either side, cells are matched by their number.
+    A cell of the pivot gets the mean of the cells whose midpoint lies in it, including its start
+    and excluding its end. Without times, cells are matched by position.
 
     Raises:
-        InputError: No such pivot; or an utterance with unequal numbers of cells and no times.
+        InputError: The pivot is unknown, or an utterance without times has different numbers of
+            cells.
     """
     words = _pivot(corpus, pivot)
     views = {}
@@ -54,17 +55,17 @@ def aligned(corpus: Corpus, pivot: str) -> dict[str, Aligned]:
 
 
 def subword(corpus: Corpus, pivot: str) -> dict[str, Sequence]:
-    """Returns the frames inside each cell of the pivot, of every other sequence.
+    """Returns the frames of every other sequence inside each cell of the pivot.
 
-    The cells inside a word (see `aligned`) are averaged in bins of 1/20 second, counted from the
-    middle of the first one; empty bins are left out, and the first 20 are kept. Without times a
-    word has one frame. Memory is bounded.
+    The cells inside a word (see `aligned`) are averaged in bins of 1/20 second, starting at the
+    midpoint of the first cell. Empty bins are removed, and at most 20 bins are kept. Without times,
+    a word has one frame. Memory is bounded.
 
     Returns:
-        By modality a sequence of the T words, as if they were utterances.
+        A sequence of the T words, in place of utterances, for each modality.
 
     Raises:
-        InputError: As `aligned`.
+        InputError: As for `aligned`.
     """
     words = _pivot(corpus, pivot)
     views = {}
@@ -86,8 +87,8 @@ def subword(corpus: Corpus, pivot: str) -> dict[str, Sequence]:
             )
             ends = np.append(starts[1:], len(word))
             per_word = np.bincount(word[starts], minlength=len(sizes))
-            kept = _ranges(per_word) < _FRAMES
-            grown.append(_means(values[inside], starts[kept], ends[kept]))
+            inside_limit = _ranges(per_word) < _FRAMES
+            grown.append(_means(values[inside], starts[inside_limit], ends[inside_limit]))
             counts.append(np.minimum(per_word, _FRAMES))
         views[modality] = Sequence(grown.array(), np.concatenate(counts).astype(np.int32))
     return views
@@ -108,7 +109,7 @@ def as_is(
         first: Number of cells that each utterance keeps, the first ones; None: all.
 
     Raises:
-        InputError: A number below 1, or more than one of them.
+        InputError: A number is below 1, or more than one is set.
     """
     numbers = [x for x in (cells, parts, first) if x is not None]
     if min(numbers, default=1) < 1 or len(numbers) > 1:
@@ -137,7 +138,7 @@ def _pivot(corpus: Corpus, pivot: str) -> Sequence:
 
 
 def _is_timed(corpus: Corpus, pivot: str, modality: str) -> bool:
-    """Returns whether cells are matched by their times rather than by their number."""
+    """Returns whether cells are matched by times instead of by position."""
     sequence, words = corpus.sequences[modality], corpus.sequences[pivot]
     different = np.flatnonzero(sequence.lengths != words.lengths)
     if sequence.intervals is not None and words.intervals is not None:
@@ -158,8 +159,8 @@ def _utterances(
     """Iterates over utterances of two sequences with times.
 
     Yields:
-        The cells [t, D] in the order of their middles, these middles [t], and for each word the
-        first of its cells and the one after its last, [words] each.
+        The cells [t, D] in the order of their midpoints, these midpoints [t], and for each word the
+        index of its first cell and that after its last cell, [words] each.
     """
     assert sequence.intervals is not None
     assert words.intervals is not None
@@ -173,12 +174,12 @@ def _utterances(
 
 
 def _ranges(sizes: np.ndarray) -> np.ndarray:
-    """Returns 0, 1, ... up to each of the sizes, one after the other."""
+    """Returns the concatenated ranges 0, 1, ..., up to but excluding each size."""
     return np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
 
 
 def _means(values: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """Computes [n, D] means of the rows from first to before last, 0 if there are none."""
+    """Computes the means [n, D] of rows from `first` up to but excluding `last`; 0 if empty."""
     before = np.zeros((len(values) + 1, values.shape[1]))
     np.cumsum(values, axis=0, dtype=np.float64, out=before[1:])
     count = np.maximum(last - first, 1)[:, None]

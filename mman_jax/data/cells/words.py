@@ -22,7 +22,7 @@ from mman_jax.data.sequences import Sequence
 from mman_jax.errors import InputError
 
 MOST = 50
-"""Words of an utterance that are kept, the last ones."""
+"""Largest number of words of an utterance; the last ones are kept."""
 
 _TEXT = "text"
 
@@ -40,7 +40,7 @@ class Words(Cells):
         pivot: Modality whose cells are the words.
         most: Maximum number of words of an utterance; the last ones are kept.
         cut: [N] bool, utterances with more words.
-        empty: [N] bool, utterances without words: they have one cell, without any modality.
+        empty: [N] bool, utterances without words, which have one cell without any modality.
         rest: Modalities without a sequence, which are left out.
     """
 
@@ -64,20 +64,20 @@ class Words(Cells):
         most: int = MOST,
         **options: Any,
     ) -> Self:
-        """Makes cells of the words of all utterances, with every modality aligned to them.
+        """Creates cells from the words of all utterances, and aligns every modality to them.
 
         Args:
             corpus: Corpus with sequences.
             modalities: Names in order; empty: all with a sequence.
-            subword: Whether the frames inside the words are wanted as well (see `views.subword`).
+            subword: Whether to add the frames inside the words (see `views.subword`).
             frame_view: Not used.
-            pivot: Modality whose cells are the words; empty: see `default_pivot`.
+            pivot: Modality whose cells are the words; if empty, `default_pivot`.
             most: Maximum number of words of an utterance; the last ones are kept.
             **options: Not used.
 
         Raises:
-            InputError: No sequences, no such pivot, a modality without a sequence, or sequences
-                that do not align (see `views.aligned`).
+            InputError: The corpus has no sequences, the pivot is unknown, a modality has no
+                sequence, or sequences cannot be aligned (see `views.aligned`).
         """
         sequences.check_named(corpus, "words", modalities)
         pivot = pivot or default_pivot(corpus)
@@ -116,7 +116,7 @@ class Words(Cells):
         return {"pivot": self.pivot, "most": self.most}
 
     def about(self) -> dict[str, Any]:
-        """Returns what `results.json` says about them."""
+        """See `Cells.about`."""
         counts = {
             "cells": int(self.corpus.lengths.sum()),
             "utterances_cut": int(self.cut.sum()),
@@ -125,7 +125,7 @@ class Words(Cells):
         return {"words": self.card() | counts}
 
     def notices(self) -> list[str]:
-        """Returns sentences for people."""
+        """See `Cells.notices`."""
         notices = [f"cells are words, those of {self.pivot}: {int(self.corpus.lengths.sum())}"]
         notices += left_out(self.rest, "words")
         if self.cut.any():
@@ -138,16 +138,16 @@ def default_pivot(corpus: Corpus) -> str:
     """Returns `text`, or the first modality with a sequence if there is no text.
 
     Raises:
-        InputError: A corpus without sequences.
+        InputError: The corpus has no sequences.
     """
     sequences.check_named(corpus, "words")
     return _TEXT if _TEXT in corpus.sequences else next(iter(corpus.sequences))
 
 
 def _last(lengths: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the indices of the kept words, and their number [N] for each utterance.
+    """Returns the indices of the last words, and their number [N] per utterance.
 
-    An utterance without words has one cell, of index -1.
+    An utterance without words has one cell with index -1.
     """
     counts = np.clip(lengths, 1, most)
     first = np.cumsum(lengths) - np.minimum(lengths, counts)

@@ -1,4 +1,4 @@
-"""The built-in corpora: processes whose best possible accuracy is computed exactly."""
+"""Built-in corpora from processes whose best possible accuracy is known exactly."""
 
 import numpy as np
 
@@ -9,11 +9,11 @@ from mman_jax.data.synthetic import process, words
 def bounds(corpus: Corpus, conversations: np.ndarray) -> dict[str, float]:
     """Returns the best accuracies on conversations of `synthetic_corpus` or `words_corpus`.
 
-    The corpus may have some of its modalities only.
+    The corpus may have a subset of its modalities.
 
     Returns:
-        `ceiling`: the best accuracy of any system; `ceiling_late_fusion`: that of a late fusion;
-        and others for words, see `words.bounds`.
+        `ceiling`, the best accuracy of any system; `ceiling_late_fusion`, that of a late fusion;
+        and for words further ones, see `words.bounds`.
     """
     return (
         words.bounds(corpus, conversations)
@@ -23,10 +23,10 @@ def bounds(corpus: Corpus, conversations: np.ndarray) -> dict[str, float]:
 
 
 def posteriors(corpus: Corpus) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, str]]:
-    """Returns the posterior [N, C] given everything, and those without each kind of evidence.
+    """Returns posteriors [N, C] from all evidence, and without each kind of evidence.
 
     Returns:
-        The posterior given everything; by kind of evidence the posterior without it; and a
+        The posterior from all evidence; posteriors without each kind of evidence, by kind; and a
         description of each kind.
     """
     return words.posteriors(corpus) if corpus.sequences else process.posteriors(corpus)

@@ -1,14 +1,14 @@
 """A corpus from a known process, and the best accuracy that the process allows.
 
-The emotions are a Markov chain and the features are drawn from tables, so that a filter gives the
-exact probability of each emotion. A network is judged by its distance from that ceiling. The
-process contains what separates the systems from one another:
+The emotions are a Markov chain and the features are sampled from tables, so that a filter computes
+the exact probability of each emotion. Networks can be compared with that ceiling. The process
+contains evidence that distinguishes the systems:
 
-- *context*: an emotion tends to last, and "neutral" lies between the others;
-- *single evidence*: in each modality a symbol that hints at the emotion, none of them decisive;
-  speech separates excited from calm, text is the strongest, visual the weakest;
-- *joint evidence*: a binary code in speech and one in text. Each alone is a fair coin, whatever the
-  emotion; their exclusive or says whether the emotion is pleasant (happy, neutral) or not.
+- *context*: emotions tend to persist, and "neutral" lies between the others;
+- *single evidence*: a symbol in each modality that indicates the emotion, but is never decisive;
+  speech separates excited from calm, text is the strongest modality, visual the weakest;
+- *joint evidence*: a binary code in speech and one in text. A single code is independent of the
+  emotion; their exclusive or indicates whether the emotion is pleasant (happy, neutral).
 
 N utterances, V conversations, U utterances of the longest, C emotions, K symbols and D features of
 a modality.
@@ -24,7 +24,7 @@ from mman_jax.data.validation import SPLIT_NAMES
 
 EMOTIONS = ("happy", "sad", "neutral", "angry")
 
-# One epoch must cost about a second on two cores, yet the test set must be long enough that its
+# An epoch should take about a second on two cores, and the test set must be large enough that its
 # sampling error (about 0.8 points) is small compared with the gap between the ceilings.
 DEFAULT_CONVERSATIONS = (140, 30, 60)
 
@@ -42,8 +42,8 @@ class Process:
         symbols: [K, D] float64 for each modality, the vector of each symbol.
         codes: [2, D] float64 for each carrier, the vector of each code. They are orthogonal to the
             symbols, so that the noise of one carries no information about the other.
-        noise: Standard deviation of every feature about symbol + code. It is nearly zero, so that
-            networks spend no data on separating symbols, and still continuous.
+        noise: Standard deviation of every feature around symbol + code; nearly zero, so that
+            networks need few data to separate symbols, but features remain continuous.
         shortest, longest: Bounds of a conversation's length, both included.
     """
 
@@ -60,7 +60,7 @@ class Process:
 
 
 def process() -> Process:
-    """Returns the process of every synthetic corpus, whatever the seed of the corpus."""
+    """Returns the process of all synthetic corpora, which does not depend on the seed."""
     tables = {
         "speech": [
             [0.52, 0.04, 0.06, 0.38],
@@ -114,7 +114,7 @@ def process() -> Process:
 def orthonormal(count: int, dimension: int) -> np.ndarray:
     """Returns [count, dimension] orthonormal rows, each spread over all dimensions.
 
-    Cosines rather than random numbers: the same on every machine and in every release of NumPy.
+    The rows are cosines, which unlike random numbers are equal in all versions of NumPy.
     """
     frequency = np.arange(1, count + 1)[:, None]
     position = np.arange(dimension) + 0.5
@@ -122,7 +122,7 @@ def orthonormal(count: int, dimension: int) -> np.ndarray:
 
 
 def synthetic_corpus() -> Corpus:
-    """Returns the corpus of a run without a path: the default sizes, seed 0."""
+    """Returns the default corpus of runs: default sizes, seed 0."""
     return generate(process())
 
 
@@ -133,8 +133,8 @@ def generate(
 ) -> Corpus:
     """Samples a corpus with these numbers of training, validation and test conversations.
 
-    Each conversation has its own stream of random numbers, so that a larger number of test
-    conversations changes no training conversation.
+    Each conversation has a separate stream of random numbers, so that the number of test
+    conversations does not affect training conversations.
     """
     ids, split, lengths, emotions = [], [], [], []
     features: dict[str, list[np.ndarray]] = {modality: [] for modality in process.emissions}
@@ -206,12 +206,12 @@ def posterior(
 
     Args:
         process: Process that the corpus was sampled from.
-        corpus: Features [N, D] for each modality as they were sampled, not scaled. A modality that
-            the corpus lacks is unseen, so a corpus of selected modalities gets its own ceiling.
-        evidence: What the filter may use. "all": every modality of the corpus, and their joint
-            evidence. "late": every modality, but the likelihood is the product of the modalities'
-            own, as if the codes were independent. The name of a modality: that modality alone.
-        context: Whether it may use earlier utterances; if not, it still knows u.
+        corpus: Unscaled features [N, D] of each modality, as sampled. Missing modalities are
+            ignored, so that a corpus with selected modalities has a separate ceiling.
+        evidence: Evidence that the filter uses. "all": all modalities of the corpus, and their
+            joint evidence. "late": all modalities, with the product of their separate likelihoods,
+            as if the codes were independent. The name of a modality: only that modality.
+        context: Whether the filter uses earlier utterances; it knows u in either case.
 
     "late" bounds late fusion. Within a modality the code is a fair coin, its vector is orthogonal
     to the symbols', and the noise is isotropic, so that the modality's posterior depends only on
@@ -225,7 +225,7 @@ def posterior(
         [N, C] float64, rows sum to one.
 
     Raises:
-        ValueError: Unknown evidence.
+        ValueError: The evidence is unknown.
     """
     if evidence not in ("all", "late", *corpus.features):
         raise ValueError(f"evidence {evidence!r} is neither 'all' nor 'late' nor a modality")
@@ -248,9 +248,8 @@ def ceiling(
 ) -> float:
     """Computes the best expected accuracy of any causal model, given the features.
 
-    Choosing the most probable emotion is right with the probability of that emotion, and nothing is
-    right more often. Labels are not used: a model may exceed the ceiling on a finite test set by
-    chance, within sampling error.
+    The most probable emotion is the best prediction, and its probability is the expected accuracy.
+    Labels are not used: a model may exceed the ceiling on a finite test set within sampling error.
 
     The arguments are those of `posterior`; `conversations` are indices, or bool [V].
     """
@@ -318,6 +317,6 @@ def _modality_likelihood(process: Process, modality: str, x: np.ndarray) -> np.n
     means = process.symbols[modality][:, None] + codes
     distance = ((x[:, None, None] - means) ** 2).sum(axis=-1)
     exponent = -distance / (2 * process.noise**2)
-    # The densities underflow; only their ratios within an utterance matter, and these do not.
+    # The densities underflow, but only their ratios within an utterance matter.
     exponent -= exponent.max(axis=(1, 2), keepdims=True)
     return np.einsum("nka,ck->nca", np.exp(exponent), process.emissions[modality])

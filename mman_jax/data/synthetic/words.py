@@ -1,24 +1,24 @@
-"""A corpus of words from a known process: evidence that lies inside utterances, and no other.
+"""A corpus of words from a known process, with evidence only inside utterances.
 
-Every utterance is a row of words without a gap, with several frames of speech and of pictures
-inside each word. It is positive or negative, a fair coin of its own, and four kinds of evidence
-say which, each independent of the others given the answer:
+Every utterance is a row of words without gaps, with several frames of speech and of pictures
+inside each word. It is positive or negative with equal probability, independently of others. Four
+kinds of evidence indicate the answer, each independent of the others given the answer:
 
-- *plain*: a word in text ("good", "bad"), and a level of all frames of speech and of pictures. All
-  of it is in the means over cells.
-- *order*: which of two words that every utterance contains comes first ("up ... down" is positive).
-  Text alone determines it; no mean does.
-- *alignment*: speech contains one event. It falls on one of two other words that every utterance
-  contains: "mine" (positive) or "yours". It is a fair coin in each modality alone.
+- *plain*: a word in text ("good", "bad"), and a level of all frames of speech and of pictures. The
+  means over cells contain all of it.
+- *order*: the order of two words that every utterance contains ("up ... down" is positive). Text
+  alone determines it; means do not.
+- *alignment*: speech contains one event, on one of two other words that every utterance contains:
+  "mine" (positive) or "yours". A single modality is uninformative.
 - *shift*: the pictures inside one word, "fine", contain a movement that rises (positive) or falls.
-  The contrary movement is inside another word, so that pictures alone are a fair coin; and a
-  movement is as far below rest as above, so that its mean over a word's frames is that of no
-  movement. A system that gets one mean per word cannot see it.
+  The opposite movement is inside another word, so that pictures alone are uninformative. The mean
+  of a movement over a word's frames is zero, so that a system that reads one mean per word cannot
+  detect it.
 
 The vectors of the features are known and orthonormal and their noise is bounded, so that features
-determine with certainty which word each is, which frames have the event, and which way pictures
-move. The kinds of evidence are independent given the answer, and everything else in an utterance is
-independent of it. So the posterior is a product with one factor for each kind of evidence.
+determine each word, the frames of the event and the direction of movements with certainty. The
+kinds of evidence are independent given the answer, and everything else in an utterance is
+independent of it. The posterior is therefore a product with one factor per kind of evidence.
 
 N utterances, T cells of a modality, D features.
 """
@@ -46,7 +46,7 @@ VOCABULARY = (*ORDER, *ALIGNMENT, SHIFT, *HINTS, *FILLERS)
 RATES = {"speech": 50.0, "visual": 25.0}
 """Frames a second."""
 
-_SPECIAL = len(ORDER) + len(ALIGNMENT) + 2  # words of each utterance that are no fillers
+_SPECIAL = len(ORDER) + len(ALIGNMENT) + 2  # words of each utterance other than fillers
 _EVENT, _MOVEMENT = 4, 4  # their duration in frames
 _UNIT = 2  # frames of speech for each frame of pictures
 _HALF = 0.5  # of a vector of length one: noise is shorter
@@ -58,18 +58,18 @@ DEFAULT_CONVERSATIONS = (120, 30, 60)
 
 @dataclasses.dataclass(frozen=True)
 class WordProcess:
-    """How often each kind of evidence agrees with the answer, and how long things are.
+    """Reliabilities of the kinds of evidence, and lengths of words and utterances.
 
-    A kind that agrees in half of the utterances is no evidence.
+    A kind that agrees with the answer in half of the utterances is uninformative.
 
     Attributes:
         order: Probability that the order of two words agrees with the answer.
         alignment: Probability that the word on which the event falls agrees.
         shift: Probability that the movement inside the word agrees.
-        plain: Probability that the word, the level of speech and the level of pictures agree, each
-            by itself.
-        noise: Maximum distance of a feature vector from its noiseless value: below a half, so that
-            the nearest value is always the right one.
+        plain: Probability that the word, the level of speech and the level of pictures agree,
+            independently of one another.
+        noise: Maximum distance of a feature vector from its noiseless value; below 0.5, so that
+            the nearest value is always the correct one.
         shortest, longest: Bounds of the number of words of an utterance, both included.
         briefest, slowest: Bounds of the number of a word's frames of pictures, both included.
         utterances: Utterances of a conversation.
@@ -135,7 +135,7 @@ class Utterance:
 
 
 def words_corpus() -> Corpus:
-    """Returns the corpus of a run over words without a path: the default sizes, seed 0."""
+    """Returns the default corpus of runs over words: default sizes, seed 0."""
     return generate(WordProcess())
 
 
@@ -146,9 +146,8 @@ def generate(
 ) -> Corpus:
     """Samples a corpus with these numbers of training, validation and test conversations.
 
-    Each conversation has its own stream of random numbers, so that a larger number of test
-    conversations changes no training conversation. Utterances carry no information about each
-    other.
+    Each conversation has a separate stream of random numbers, so that the number of test
+    conversations does not affect training conversations. Utterances are independent.
     """
     ids, split, utterances = [], [], []
     cells: dict[str, list[np.ndarray]] = {name: [] for name in ("text", *RATES)}
@@ -251,16 +250,15 @@ def posterior(process: WordProcess, corpus: Corpus, without: Collection[str] = (
 
     Args:
         process: Process that the corpus was sampled from.
-        corpus: Sequences as they were sampled, not scaled. A modality that the corpus lacks is
-            unseen, and so is evidence that needs it.
-        without: Kinds of evidence, of `KINDS`, that are not used. Without all of them plain
-            evidence remains, which bounds everything that is computed from means over cells.
+        corpus: Unscaled sequences as sampled. Evidence that needs a missing modality is ignored.
+        without: Kinds of evidence in `KINDS` that are ignored. Without all of them, plain evidence
+            remains, which bounds everything that is computed from means over cells.
 
     Returns:
         [N, 2] float64, rows sum to one.
 
     Raises:
-        ValueError: An unknown kind.
+        ValueError: A kind is unknown.
     """
     for kind in without:
         if kind not in KINDS:
@@ -286,9 +284,9 @@ def ceiling(
 
 
 def bounds(corpus: Corpus, conversations: np.ndarray) -> dict[str, float]:
-    """Returns the `ceiling` of all systems, without each kind of evidence, and of means over cells.
+    """Returns the `ceiling` of all systems, without single kinds of evidence, and of means.
 
-    A late fusion of the predictions of single modalities has neither alignment nor shift.
+    A late fusion of the predictions of single modalities detects neither alignment nor shift.
     """
     without = {"": (), "_late_fusion": ("alignment", "shift"), "_means": KINDS}
     without |= {f"_without_{kind}": (kind,) for kind in KINDS}
@@ -327,7 +325,7 @@ def decode(corpus: Corpus) -> dict[str, np.ndarray]:
     words = (text.values @ known.words.T).argmax(axis=1)
 
     def cell(*wanted: str) -> np.ndarray:
-        """Returns [N]: the cell in text of the only word that is among these."""
+        """Returns the cells [N] in text of the only word of each utterance that is among these."""
         return np.flatnonzero(np.isin(words, [VOCABULARY.index(word) for word in wanted]))
 
     says["text"] = words[cell(*HINTS)] == VOCABULARY.index(HINTS[1])
@@ -339,7 +337,7 @@ def decode(corpus: Corpus) -> dict[str, np.ndarray]:
     if "visual" in corpus.sequences:
         visual = corpus.sequences["visual"]
         along, inside = visual.values @ known.movement, _inside(visual, text, cell(SHIFT))
-        # As many frames are above rest as below: the later ones have the greater positions.
+        # Equal numbers of frames are above and below rest; later ones have larger positions.
         position = np.arange(len(along)) * inside
         later = position * (along > _HALF) - position * (along < -_HALF)
         says["shift"] = np.add.reduceat(later, visual.offsets[:-1]) > 0
@@ -347,7 +345,7 @@ def decode(corpus: Corpus) -> dict[str, np.ndarray]:
 
 
 def _inside(frames: Sequence, words: Sequence, cells: np.ndarray) -> np.ndarray:
-    """Returns [T] bool: whether a frame is inside the word `cells` [N] of its utterance."""
+    """Returns whether each frame is inside the word `cells` [N] of its utterance, [T] bool."""
     assert frames.intervals is not None
     assert words.intervals is not None
     start, end = words.intervals[cells][frames.owners].T
