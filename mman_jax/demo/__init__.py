@@ -1,1 +1,1 @@
-"""Synthetic conversations for `mman demo`: scripts, voices and faces."""
+"""Synthetic conversations for `mman demo`, with scripts, voices and faces."""

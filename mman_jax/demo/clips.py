@@ -1,6 +1,6 @@
-"""Clips of the demo: actors with a voice and a drawn face, what they say, and the recording.
+"""Clips of the demo: actors with a voice and a drawn face, their scripts, and the recording.
 
-A mood is a number: 1 is plainly cheerful, -1 plainly gloomy, 0 neither. It moves the voice, which
+A mood is a number: 1 is clearly cheerful, -1 clearly gloomy, 0 neutral. It affects the voice, which
 espeak-ng synthesises, and the face, which NumPy draws.
 """
 
@@ -18,10 +18,10 @@ HEIGHT, WIDTH = 96, 128
 """Pixels of a picture."""
 
 RATE = 20
-"""Frames a second."""
+"""Frames per second."""
 
 SAMPLES = media.SAMPLE_RATE // RATE
-"""Samples of sound per frame."""
+"""Samples of audio per frame."""
 
 ACCENTS = ("en-gb", "en-us", "en-gb-scotland", "en-029", "en-gb-x-rp")
 TIMBRES = ("f1", "m1", "f2", "m2", "f3", "m3", "f4", "m4", "f5", "m5", "m6", "m7")
@@ -54,7 +54,7 @@ PHRASES = {
 }
 
 _STAYS = 0.65  # probability that the next utterance has the same emotion
-_SPREAD = 0.2  # deviation of moods as they show
+_SPREAD = 0.2  # standard deviation of displayed moods
 _PAUSE = 0.9  # seconds between turns
 
 _LIGHTEST, _DARKEST = np.array([242, 205, 180]), np.array([110, 70, 48])  # skin
@@ -90,7 +90,7 @@ class Actor:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Turn:
-    """An actor's turn: its emotion, its words, and the moods of the voice and of the face."""
+    """A turn of an actor: emotion, words, and the moods of voice and face."""
 
     actor: Actor
     label: str
@@ -100,7 +100,7 @@ class Turn:
 
 
 def cast(count: int, random: np.random.Generator) -> list[Actor]:
-    """Samples actors; no two have the same timbre as long as there are enough timbres."""
+    """Samples actors, with different timbres as long as there are enough."""
     timbres = random.permutation(TIMBRES)
     accents = random.permutation(ACCENTS)
     actors = []
@@ -138,7 +138,7 @@ def write_script(
 
 
 def _labels(count: int, random: np.random.Generator) -> list[str]:
-    """Samples a chain of emotions, each of which at least a third of the utterances have."""
+    """Samples a chain of emotions in which each emotion has at least a third of the utterances."""
     while True:
         turns = np.cumsum(random.uniform(size=count) > _STAYS) + random.integers(2)
         labels = [list(MOODS)[turn % 2] for turn in turns]
@@ -149,14 +149,14 @@ def _labels(count: int, random: np.random.Generator) -> list[str]:
 def play(
     turns: list[Turn], random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, list[tuple[float, float]], list[espeak.Words]]:
-    """Plays the turns.
+    """Renders the turns as audio and frames.
 
     Returns:
-        Sound [samples] float32, frames [T, H, W, 3] uint8, start and end of each turn, and the
-        words of each turn, all in seconds from the beginning.
+        Audio [samples] float32, frames [T, H, W, 3] uint8, start and end of each turn, and the
+        words of each turn, with times in seconds from the beginning.
 
     Raises:
-        InputError: espeak-ng is missing, or refuses.
+        InputError: espeak-ng is missing or fails.
     """
     sounds, frames, times, words = [], [], [], []
     position = 0
@@ -176,10 +176,10 @@ def play(
 
 
 def speak(actor: Actor, words: str, mood: float) -> tuple[np.ndarray, espeak.Words]:
-    """Speaks words as `espeak.speak`; a cheerful mood is higher, faster and louder.
+    """Synthesises words by `espeak.speak`, higher, faster and louder in a cheerful mood.
 
     Raises:
-        InputError: As `espeak.speak`.
+        InputError: As for `espeak.speak`.
     """
     return espeak.speak(
         actor.voice,
@@ -191,23 +191,23 @@ def speak(actor: Actor, words: str, mood: float) -> tuple[np.ndarray, espeak.Wor
 
 
 def loudness(samples: np.ndarray) -> np.ndarray:
-    """Computes the loudness of each frame's sound, [T] from 0 to 1."""
+    """Computes the loudness of the audio of each frame, [T] from 0 to 1."""
     frames = np.pad(samples, (0, -len(samples) % SAMPLES)).reshape(-1, SAMPLES)
     level = np.sqrt((frames**2).mean(1))
     return level / max(level.max(), 1e-6)
 
 
 def draw(actor: Actor, mood: float, opened: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Draws the face while it speaks, [T, HEIGHT, WIDTH, 3] uint8.
+    """Draws the speaking face, [T, HEIGHT, WIDTH, 3] uint8.
 
-    With the mood the mouth's corners and the brows rise, and the head nods livelier; the mouth
-    opens with the sound.
+    With the mood, the corners of the mouth and the brows rise, and the head nods faster; the mouth
+    opens with the loudness of the audio.
 
     Args:
         actor: The actor.
         mood: Mood of the face.
         opened: [T] from 0 to 1, how far the mouth is open.
-        random: Generator of the light, the phase of the nods and the camera's noise.
+        random: Random generator of the light, the phase of the nods and the noise of the camera.
     """
     rows, columns = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
     light, phase, tilt = random.uniform(0.8, 1.15), random.uniform(0, 6.3), random.normal(0, 0.03)
@@ -225,7 +225,7 @@ def draw(actor: Actor, mood: float, opened: np.ndarray, random: np.random.Genera
         picture[side**2 + ((y + 0.25) / 0.8) ** 2 < 0.008] = _EYE
         brow = y + 0.48 + 0.05 * mood + 0.3 * min(mood, 0) * side
         picture[(np.abs(side) < 0.16) & (np.abs(brow) < 0.04)] = _EYE
-        # The lips are a parabola whose ends rise with the mood, as thick as the mouth is open.
+        # The lips are a parabola whose ends rise with the mood and whose thickness is the opening.
         lips = y - 0.45 - 0.16 * mood * (0.5 - (x / 0.35) ** 2)
         inside = np.abs(x) < 0.35
         thick = 0.04 + 0.14 * gap * np.sqrt(np.maximum(1 - (x / 0.35) ** 2, 0))
@@ -235,7 +235,7 @@ def draw(actor: Actor, mood: float, opened: np.ndarray, random: np.random.Genera
 
 
 def write_clip(path: pathlib.Path, sound: np.ndarray, frames: np.ndarray) -> None:
-    """Writes a video of frames, with `SAMPLES` of sound for each.
+    """Writes a video of frames, with `SAMPLES` samples of audio each.
 
     Raises:
         InputError: The path cannot be written.
@@ -243,7 +243,7 @@ def write_clip(path: pathlib.Path, sound: np.ndarray, frames: np.ndarray) -> Non
     av = media.pyav()
     try:
         with av.open(str(path), "w") as container:
-            # A codec of all browsers; with more threads the bytes would depend on the machine.
+            # All browsers support this codec; with several threads, bytes would vary by machine.
             video = container.add_stream(
                 "libx264", rate=RATE, options={"preset": "veryfast", "threads": "1"}
             )

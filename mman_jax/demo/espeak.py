@@ -1,4 +1,4 @@
-"""Speech by the library of espeak-ng, with the time of each word, which its program lacks."""
+"""Speech synthesis by the library of espeak-ng, which unlike its program reports word times."""
 
 import ctypes
 import ctypes.util
@@ -16,7 +16,7 @@ from mman_jax.errors import InputError
 from mman_jax.features import media
 
 Words = tuple[tuple[str, float, float], ...]
-"""Each word with its start and end in seconds."""
+"""Words, each with start and end in seconds."""
 
 _EXPECTED = "it installed (apt-get install espeak-ng, brew install espeak-ng)"
 _VOICE = "espeak-ng 1.50 or newer, which has it"
@@ -63,10 +63,10 @@ _Callback = ctypes.CFUNCTYPE(
 
 @functools.cache
 def loaded() -> tuple[Any, int]:
-    """Loads the library; returns it and its number of samples per second.
+    """Loads the library; returns it and its sample rate.
 
     Raises:
-        InputError: It is not installed, or has no data.
+        InputError: The library is not installed, or its data are missing.
     """
     program = shutil.which("espeak-ng")
     places = [ctypes.util.find_library("espeak-ng"), *_NAMES]
@@ -86,9 +86,9 @@ def loaded() -> tuple[Any, int]:
 
 
 def speak(voice: str, words: str, pitch: int, rate: int, loudness: int) -> tuple[np.ndarray, Words]:
-    """Speaks words; returns sound [samples] float32 at `media.SAMPLE_RATE`, and their times.
+    """Synthesises words; returns audio [samples] float32 at `media.SAMPLE_RATE`, and their times.
 
-    A word ends where the next begins, the last one where the sound ends.
+    A word ends where the next one begins, and the last word where the audio ends.
 
     Args:
         voice: An accent and a timbre, such as `en-gb+f1`.
@@ -98,7 +98,7 @@ def speak(voice: str, words: str, pitch: int, rate: int, loudness: int) -> tuple
         loudness: 0 to 200.
 
     Raises:
-        InputError: No library, no such voice, or no sound.
+        InputError: The library is missing, the voice is unknown, or the audio is empty.
     """
     library, samples_a_second = loaded()
     name = voice.encode()
@@ -136,8 +136,8 @@ def speak(voice: str, words: str, pitch: int, rate: int, loudness: int) -> tuple
 def placed(words: str, begins: Sequence[tuple[int, float]], end: float) -> Words:
     """Derives the time of each word from the library's events.
 
-    There is not one event per word: some words begin together ("in the"), the event of a word may
-    be on the last letter of the one before it ("so much"), and there may be an event at the end.
+    Events do not correspond to words: words may share an event ("in the"), an event may be on the
+    last letter of the preceding word ("so much"), and there may be an event at the end.
 
     Args:
         words: The words.
@@ -151,7 +151,7 @@ def placed(words: str, begins: Sequence[tuple[int, float]], end: float) -> Words
         number = max(int(np.searchsorted(ends, place, side="right")), max(starts) + 1)
         if number < len(names):
             starts[number] = seconds
-    # Words that begin together share the time in proportion to their letters.
+    # Words that share an event divide its time in proportion to their letters.
     letters = np.concatenate([[0], ends])
     known, last = sorted(starts), max(starts.values())
     times = [*(starts[number] for number in known), max(end, last)]

@@ -1,4 +1,4 @@
-"""Features of raw clips: measurements of single utterances, and what is fitted to training ones.
+"""Features of raw clips: measurements of single utterances, and models fitted to training data.
 
-`import mman_jax` imports nothing of it, and optional packages are imported where they are used.
+`import mman_jax` does not import this package; optional packages are imported on use.
 """

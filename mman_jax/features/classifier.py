@@ -1,4 +1,4 @@
-"""Small networks trained on labels, whose last layer but one gives features."""
+"""Training of small networks on labels, whose penultimate layer computes features."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from mman_jax.errors import InputError
 
 
 class Recipe(NamedTuple):
-    """Settings of training."""
+    """Training settings."""
 
     epochs: int
     batch: int  # utterances per step
@@ -32,17 +32,17 @@ def fit(
     """Trains a network on labelled utterances; all classes have the same total weight.
 
     Args:
-        network: called as `network(inputs, train)`, returns features and logits [B, C].
-        inputs: from utterance numbers [B] and a random generator to inputs [B, ...].
-        labels: [N] int32 classes of the training utterances, all of them labelled.
-        recipe: settings of training.
+        network: maps `(inputs, train)` to features and logits [B, C].
+        inputs: maps utterance indices [B] and a random generator to inputs [B, ...].
+        labels: [N] int32, classes of the training utterances, all of which are labelled.
+        recipe: training settings.
         progress: called with the number and the mean loss of each epoch.
 
     Returns:
         The network's variables, as NumPy arrays.
 
     Raises:
-        InputError: labels of fewer than two classes, or training that diverges.
+        InputError: there are fewer than two classes, or training diverges.
     """
     chex.assert_rank(labels, 1)
     if len(np.unique(labels)) < 2:
@@ -72,7 +72,7 @@ def fit(
                 mutable=list(statistics),
             )
             losses = optax.softmax_cross_entropy_with_integer_labels(logits, y)
-            # Weights are 1 on average over all batches: a batch without a rare class counts less.
+            # Weights are 1 on average over all batches, but less in batches without rare classes.
             return jnp.mean(losses * weights[y]), updated
 
         (loss, statistics), gradients = jax.value_and_grad(loss_of, has_aux=True)(params)
@@ -81,7 +81,7 @@ def fit(
 
     moments = optimizer.init(params)
     for epoch in range(recipe.epochs):
-        # Every batch is full: the last one is completed from the beginning of the order.
+        # The last batch is completed from the beginning of the order.
         order = np.resize(random.permutation(len(labels)), steps * batch)
         losses = []
         for number, chosen in enumerate(order.reshape(steps, batch)):
@@ -100,13 +100,13 @@ def fit(
 
 
 def classes(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns which utterances have a label, and their classes, numbered without gaps.
+    """Returns the indices of labelled utterances, and their classes, numbered without gaps.
 
     Args:
         labels: [N] int32; -1: no label.
 
     Raises:
-        InputError: none has a label.
+        InputError: no utterance has a label.
     """
     labelled = np.flatnonzero(labels >= 0)
     if not len(labelled):
@@ -116,7 +116,7 @@ def classes(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _balanced(labels: np.ndarray) -> np.ndarray:
-    """Computes weights [C] float32, greater for rarer classes, 1 on average over the labels."""
+    """Computes weights [C] float32, larger for rarer classes, 1 on average over the labels."""
     counts = np.bincount(labels)
     weights = len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
     return np.where(counts > 0, weights, 1.0).astype(np.float32)
@@ -125,7 +125,8 @@ def _balanced(labels: np.ndarray) -> np.ndarray:
 def _start(shapes: dict[str, Any], random: np.random.Generator) -> dict[str, Any]:
     """Initialises variables: He's normal kernels, scales and variances 1, everything else 0.
 
-    NumPy samples them: compiling JAX's sampling of sixty arrays takes longer than a short training.
+    NumPy samples them, since compiling JAX's sampling of sixty arrays takes longer than a short
+    training.
     """
 
     def sample(path, leaf):

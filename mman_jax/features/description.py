@@ -1,4 +1,4 @@
-"""Descriptions in words of how turns sound and look, compared with the speaker's other turns."""
+"""Verbal descriptions of voice and face in turns, relative to the speaker's other turns."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,29 +9,29 @@ from mman_jax.features.speech import functionals
 from mman_jax.features.visual import windows
 
 RATE = 3.0
-"""Pictures per second in which a face is looked for."""
+"""Pictures per second in which faces are detected."""
 
 SIDE = 240
-"""Pixels of their shorter side."""
+"""Pixels of the shorter side of these pictures."""
 
 UNSEEN = np.full(2, np.nan)
-"""The face of a turn in which none is seen; see `measure_face`."""
+"""The values of a turn without a detected face; see `measure_face`."""
 
 _FEATURE_SET = "egemaps"
 _NO_FACE = "no face seen"
-_FURTHEST = 1.0  # sides between two pictures: beyond that it is another face
-_FEWEST = 3  # turns that make a median
+_FURTHEST = 1.0  # largest movement of a face between two pictures, in sides
+_FEWEST = 3  # smallest number of turns with a median
 _PLAIN, _STRONG = 1.0, 2.5  # robust deviations
 _NORMAL = 1.4826  # the deviation of a normal distribution over its median absolute deviation
 
 
 class Measure(NamedTuple):
-    """One aspect of how somebody speaks or looks."""
+    """A feature of a voice or a face, with its descriptions."""
 
-    feature: str  # its name; of speech, in eGeMAPS
+    feature: str  # name of the feature; for speech, in eGeMAPS
     less: str  # description of a turn whose value is well below the median
-    more: str  # description of a turn whose value is well above it
-    least: float  # a difference that nobody notices, in the feature's unit
+    more: str  # description of a turn whose value is well above the median
+    least: float  # an unnoticeable difference, in the feature's unit
 
 
 VOICE = (
@@ -46,14 +46,14 @@ FACE = (
     Measure("side", "further away", "closer", 0.02),
     Measure("movement", "stiller", "livelier", 0.1),
 )
-"""The face's share of the picture's height, and its movement in sides per second."""
+"""Size of the face as a share of the picture's height, and movement in sides per second."""
 
 
 def measure_voice(samples: np.ndarray) -> np.ndarray:
     """Measures all functionals of eGeMAPS for the samples of one turn, [88] float32.
 
     Raises:
-        InputError: the `opensmile` package is missing, or the sound is too short.
+        InputError: the `opensmile` package is missing, or the audio is too short.
     """
     return functionals.functionals(samples, _FEATURE_SET)
 
@@ -67,10 +67,11 @@ def voice_values(measured: np.ndarray) -> np.ndarray:
 def measure_face(frames: np.ndarray) -> np.ndarray:
     """Measures the values [2] of `FACE` for the largest face of one turn.
 
-    They are NaN if a face is seen too rarely in the frames [F, H, W, 3] uint8, `RATE` a second.
+    The values are NaN if less than half of the frames [F, H, W, 3] uint8, at `RATE` per second,
+    have a face.
 
     Raises:
-        InputError: OpenCV, which finds faces, is missing.
+        InputError: OpenCV, which detects faces, is missing.
     """
     largest = []
     for number, frame in enumerate(frames):
@@ -101,12 +102,12 @@ def describe_faces(values: np.ndarray) -> list[list[str]]:
 def compare(values: np.ndarray, measures: Sequence[Measure]) -> list[list[str]]:
     """Describes each of N turns of one speaker, relative to that speaker's median turn.
 
-    A difference is reported if it is both larger than chance explains, by the median absolute
-    deviation, and large enough to be noticed. Fewer than three turns have no median.
+    A difference is reported if it is large compared with the median absolute deviation, and large
+    enough to be noticed. Fewer than three turns are not described.
 
     Args:
-        values: [N, K]; NaN: not known for that turn.
-        measures: K, what the values are.
+        values: [N, K], NaN where unknown.
+        measures: the K measures of the values.
 
     Examples:
         >>> turns = np.array([[0.5, 30, 2, 0.1]] * 4 + [[0.9, 30.5, 2, 0.1]])

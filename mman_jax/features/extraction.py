@@ -1,4 +1,4 @@
-"""Extraction: features of clips, by the settings and by what was fitted to training utterances."""
+"""Feature extraction from clips, by settings and arrays that were fitted to training utterances."""
 
 import dataclasses
 import functools
@@ -34,20 +34,20 @@ Progress = Callable[[str, int, float], None]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Extraction:
-    """All that new clips need to get the same features."""
+    """Settings and fitted arrays, from which new clips get comparable features."""
 
     settings: Settings
     fitted: Mapping[str, Arrays]  # by modality: a reduction, a vocabulary, a network's variables
 
     @property
     def pretrained(self) -> Arrays | None:
-        """Returns weights of the network for pictures if they were not trained here."""
+        """Returns the pre-trained weights of the network for pictures; None if trained here."""
         weights = self.fitted.get("visual", {})
         return weights if windows.is_pretrained(weights) else None
 
     @property
     def licences(self) -> dict[str, str]:
-        """Returns by modality what a user of the features must know of licences, if anything."""
+        """Returns notices on licences that apply to the features, by modality."""
         of_all = {m: e.licence(self.fitted[m]) for m, e in self.settings.extractors.items()}
         return {modality: licence for modality, licence in of_all.items() if licence}
 
@@ -55,7 +55,7 @@ class Extraction:
         """Computes features [D] float32 of one utterance, by modality.
 
         Raises:
-            InputError: a clip or a transcript that cannot be used.
+            InputError: the clip or the transcript is unusable.
         """
         measured = {m: self.measure(m, utterance) for m in self.settings.modalities}
         return {m: self.apply(m, [value])[0] for m, value in measured.items()}
@@ -64,7 +64,7 @@ class Extraction:
         """Measures one utterance; see `Extractor.measure`.
 
         Raises:
-            InputError: a clip or a transcript that cannot be used.
+            InputError: the clip or the transcript is unusable.
         """
         return self.settings.extractors[modality].measure(utterance, self.pretrained)
 
@@ -82,10 +82,10 @@ class Extraction:
         """Returns the cells of N utterances by modality.
 
         Args:
-            utterances: N.
-            measured: by modality, N results of `Extractor.measure`.
-            cells: by modality except text, N results of `Extractor.measure_cells`, if wanted.
-            words: of each utterance that has some; if it is empty, text is left out.
+            utterances: the N utterances.
+            measured: N results of `Extractor.measure` by modality.
+            cells: N results of `Extractor.measure_cells` by requested modality, except text.
+            words: words by utterance; if empty, text is left out.
         """
         sequences = {}
         for modality, extractor in self.settings.extractors.items():
@@ -105,10 +105,10 @@ class Extraction:
         return sequences
 
     def save(self, path: Path) -> None:
-        """Writes one .npz file, completely or not at all.
+        """Writes one .npz file atomically.
 
         Raises:
-            InputError: a place that cannot be written.
+            InputError: the path cannot be written.
         """
         flat = {
             f"{modality}/{name}": array
@@ -119,10 +119,10 @@ class Extraction:
 
     @classmethod
     def load(cls, path: str | Path) -> "Extraction":
-        """Reads what `save` wrote.
+        """Reads a file that `save` wrote.
 
         Raises:
-            InputError: another file, or a damaged one.
+            InputError: the file is of another kind or damaged.
         """
         flat, card = carded.read(path, _EXTRACTED, _CARD)
         try:
@@ -146,20 +146,20 @@ def fit_corpus(
     progress: Progress = lambda modality, epoch, loss: None,
     notice: Callable[[str], None] = lambda message: None,
 ) -> tuple[Extraction, list[str] | None]:
-    """Fits an extraction to the training conversations of a manifest, and to nothing else.
+    """Fits an extraction to the training conversations of a manifest.
 
     Args:
-        settings, measured, weights, vectors, progress: see `fit`; of all N utterances.
-        utterances: N of them, in conversation order.
-        source: of the utterances, for messages.
-        notice: called with each line that a user should read, such as how the split was made.
+        settings, measured, weights, vectors, progress: see `fit`, for all N utterances.
+        utterances: the N utterances, in conversation order.
+        source: origin of the utterances, for messages.
+        notice: called with each notice to the user, such as a description of the split.
 
     Returns:
-        The extraction, and `train`, `valid` or `test` for each conversation, which belongs to the
-        corpus: the extraction saw the training part of this split. None if nothing was fitted.
+        The extraction; and the part of each conversation (`train`, `valid` or `test`) in the split
+        to whose training part it was fitted, or None if nothing was fitted.
 
     Raises:
-        InputError: utterances without a split that can be used, too few of them, or too few labels.
+        InputError: the utterances cannot be split, or there are too few of them or too few labels.
     """
     nothing = np.zeros((len(utterances), 1), np.float32)
     corpus = manifest.to_corpus(utterances, {"none": nothing}, source)
@@ -188,16 +188,16 @@ def fit(
     vectors: Path | None = None,
     progress: Progress = lambda modality, epoch, loss: None,
 ) -> Extraction:
-    """Fits what each modality needs to N training utterances.
+    """Fits the extractor of each modality to N training utterances.
 
     Args:
         settings: the extractor of each modality.
-        measured: by modality, N results of `Extractor.measure`.
+        measured: N results of `Extractor.measure` by modality.
         labels, weights, vectors: see `TrainingData`.
         progress: called with the modality, the epoch's number and its mean loss.
 
     Raises:
-        InputError: too few utterances or labels.
+        InputError: there are too few utterances or labels.
     """
     fitted = {}
     for modality, extractor in settings.extractors.items():
@@ -211,7 +211,7 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
     """Reads weights that `mman convert` or `Extraction.save` wrote, by `ResNet3D`'s paths.
 
     Raises:
-        InputError: another file, a damaged one, or weights of another network.
+        InputError: the file is of another kind or damaged, or the weights are of another network.
     """
     check_regular(path, _CONVERTED)
     content = {k.removeprefix("visual/"): x for k, x in arrays.read(path, _CONVERTED).items()}

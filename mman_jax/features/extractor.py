@@ -1,4 +1,4 @@
-"""Extractors: the ways in which a modality of clips becomes features."""
+"""Interface of extractors, which compute the features of a modality of clips."""
 
 import abc
 import dataclasses
@@ -17,12 +17,12 @@ Arrays = Mapping[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainingData:
-    """What extractors are fitted with besides the measurements of N training utterances.
+    """Data for fitting extractors, in addition to the measurements of N training utterances.
 
     Attributes:
         labels: [N] int32; -1: no label.
-        seed: of the networks that are trained.
-        weights: pre-trained weights of the network for pictures, or None: it is trained.
+        seed: random seed of the networks that are trained.
+        weights: pre-trained weights of the network for pictures; None: the network is trained.
         vectors: a file of word vectors, which the network for text needs.
         progress: called with the number and the mean loss of each epoch.
     """
@@ -35,11 +35,12 @@ class TrainingData:
 
 
 class Extractor(abc.ABC):
-    """One way in which a modality becomes features; a subclass's fields are its settings.
+    """A method of computing features of a modality; a subclass's fields are its settings.
 
-    `measure` depends on one utterance alone. What `fit` learns from the measurements of training
-    utterances, `fitted`, turns measurements into features. Cells are the parts of an utterance:
-    words, frames or windows. `weights` are those of a pre-trained network for pictures, or None.
+    `measure` depends on a single utterance. `fit` returns arrays, `fitted`, from the measurements
+    of training utterances, with which `apply` converts measurements to features. Cells are the
+    parts of an utterance: words, frames or windows. `weights` are those of a pre-trained network
+    for pictures, or None.
     """
 
     batched: ClassVar[bool] = False  # whether `measure_together` is faster than `measure`
@@ -55,7 +56,7 @@ class Extractor(abc.ABC):
         return self.measured_by
 
     def cached_by(self, utterance: Utterance, weights: str) -> dict[str, Any] | None:
-        """Returns all that a measurement depends on except the clip; None: it is not cached.
+        """Returns everything that a measurement depends on except the clip; None: it is not cached.
 
         `weights` is the digest of the weights, or empty.
         """
@@ -66,21 +67,21 @@ class Extractor(abc.ABC):
         """Measures one utterance.
 
         Raises:
-            InputError: a clip or a transcript that cannot be used.
+            InputError: the clip or the transcript is unusable.
         """
 
     def measure_cells(self, utterance: Utterance) -> np.ndarray:
-        """Measures of an utterance's cells what `measure` does not."""
+        """Measures an utterance's cells, in addition to `measure`."""
         raise NotImplementedError
 
     def measure_together(
         self, utterances: Sequence[Utterance]
     ) -> Iterator[tuple[Utterance, np.ndarray, np.ndarray]]:
-        """Yields the utterances that can be measured, with the results of both `measure`s."""
+        """Yields the measurable utterances, with the results of `measure` and `measure_cells`."""
         raise NotImplementedError
 
     def needs_fitting(self, pretrained: bool) -> bool:
-        """Returns whether `fit` learns anything; `pretrained`: whether there are weights."""
+        """Returns whether `fit` uses training data; `pretrained`: whether there are weights."""
         return self.needs_labels(pretrained)
 
     def needs_labels(self, pretrained: bool) -> bool:
@@ -91,7 +92,7 @@ class Extractor(abc.ABC):
         """Fits to the measurements of training utterances.
 
         Raises:
-            InputError: too few utterances or labels.
+            InputError: there are too few utterances or labels.
         """
         return {}
 
@@ -109,14 +110,14 @@ class Extractor(abc.ABC):
         raise NotImplementedError
 
     def check(self, weights: Arrays | None, place: object) -> None:  # noqa: B027 (not all need it)
-        """Checks libraries, encoders and weights (which come from `place`) before clips are read.
+        """Checks libraries, encoders and weights (from `place`) before clips are read.
 
         Raises:
-            InputError: one is missing, or of another network.
+            InputError: one of them is missing, or of another network.
         """
 
     def licence(self, fitted: Arrays) -> str:
-        """Returns what a user of the features must know of licences, in a sentence or two."""
+        """Returns a notice on licences that apply to the features, or an empty text."""
         return ""
 
 
@@ -125,14 +126,14 @@ class SpeechExtractor(Extractor):
 
     @abc.abstractmethod
     def of_sound(self, samples: np.ndarray) -> np.ndarray:
-        """Measures the sound of one utterance, [samples] float32 at `media.SAMPLE_RATE`.
+        """Measures the audio of one utterance, [samples] float32 at `media.SAMPLE_RATE`.
 
         Raises:
-            InputError: sound that cannot be used.
+            InputError: the audio is unusable.
         """
 
     def measure(self, utterance: Utterance, weights: Arrays | None = None) -> np.ndarray:
-        """Measures the sound of a clip."""
+        """Measures the audio of a clip."""
         samples = media.read_audio(utterance.path, utterance.start, utterance.end)
         try:
             return self.of_sound(samples)
@@ -141,7 +142,7 @@ class SpeechExtractor(Extractor):
 
 
 class TextExtractor(Extractor):
-    """An extractor of text features; by default a transcript is its own measurement."""
+    """An extractor of text features; by default the measurement is the transcript itself."""
 
     @property
     def measured_by(self) -> dict[str, Any]:
@@ -149,7 +150,7 @@ class TextExtractor(Extractor):
         return {}
 
     def cached_by(self, utterance: Utterance, weights: str) -> dict[str, Any] | None:
-        """Returns None: the manifest holds the transcript."""
+        """Returns None, since the transcript is in the manifest."""
         return None
 
     def of_words(self, transcript: str) -> np.ndarray:
@@ -164,4 +165,4 @@ class TextExtractor(Extractor):
 
     @abc.abstractmethod
     def word_vectors(self, fitted: Arrays, texts: Sequence[Sequence[str]]) -> list[np.ndarray]:
-        """Returns for each text of n words a vector [n, D] float32 per word, zeros if unknown."""
+        """Returns vectors [n, D] float32 of the n words of each text, zeros for unknown words."""

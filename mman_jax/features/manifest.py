@@ -1,4 +1,4 @@
-"""Manifests: CSV files that say which clip is which utterance of which conversation."""
+"""Manifests: CSV files that assign clips to the utterances of conversations."""
 
 import dataclasses
 import math
@@ -26,21 +26,21 @@ _TRAITS = [column for column in fields.columns(Corpus) if column not in OPTIONAL
 
 @dataclasses.dataclass(frozen=True)
 class Utterance:
-    """One utterance: its clip, and what is known about it.
+    """An utterance of a manifest.
 
     Attributes:
-        conversation_id: the conversation that it is part of.
-        utterance_id: unique in the conversation.
-        path: the clip.
-        start: seconds into the clip, or None: from its beginning.
-        end: seconds into the clip, or None: to its end.
-        transcript: its words, or "" if not given.
-        label: its emotion, or "" if not given: context only.
-        speaker: who speaks, or None if the manifest does not say.
-        session: of the conversation, or None.
+        conversation_id: id of the conversation.
+        utterance_id: id of the utterance, unique in the conversation.
+        path: path of the clip.
+        start: seconds into the clip; None: its beginning.
+        end: seconds into the clip; None: its end.
+        transcript: the words; empty if unknown.
+        label: the emotion; empty for an utterance that is context only.
+        speaker: id of the speaker, or None if unknown.
+        session: session of the conversation, or None.
         split: `train`, `valid` or `test`, or None.
         groups: pairs of a trait and its value for the utterance, see `Corpus.groups`.
-        traits: the same for other fields of `Corpus` with a column, such as its gender.
+        traits: the same pairs for other fields of `Corpus` with a column, such as gender.
     """
 
     conversation_id: str
@@ -63,13 +63,14 @@ class Utterance:
 
 
 def read(path: str | Path) -> tuple[Utterance, ...]:
-    """Reads a manifest in UTF-8: columns of `REQUIRED`, any of `OPTIONAL`, any `groups/<name>`.
+    """Reads a manifest in UTF-8 with the columns `REQUIRED`, and any of `OPTIONAL` and `groups/`.
 
-    Utterances are returned in conversation order: conversations as they first appear, the rows of
-    each in the order of the file. A relative `path` is relative to the manifest's folder.
+    Utterances are returned in conversation order: conversations in the order of their first rows,
+    and the rows of each in the order of the file. A relative `path` is relative to the manifest's
+    folder.
 
     Raises:
-        InputError: the file, the line and the column that cannot be used.
+        InputError: the file cannot be read, or a line or a column is invalid.
     """
     path = Path(path)
     check_regular(path, "a CSV manifest in UTF-8")
@@ -91,16 +92,16 @@ def to_corpus(
     source: str,
     split: Sequence[str] | None = None,
 ) -> Corpus:
-    """Makes the corpus of utterances in conversation order.
+    """Builds the corpus of utterances in conversation order.
 
     Args:
-        utterances: N of them.
+        utterances: the N utterances.
         features: [N, D] float32 for each modality.
-        source: for messages.
-        split: `train`, `valid` or `test` for each conversation; by default their `split`.
+        source: origin of the corpus, for messages.
+        split: `train`, `valid` or `test` for each conversation; by default the utterances' `split`.
 
     Raises:
-        InputError: what no corpus may hold.
+        InputError: the corpus would be invalid.
     """
     conversations: dict[str, list[Utterance]] = {}
     for utterance in utterances:
@@ -192,7 +193,7 @@ def parse_seconds(place: str, cell: str) -> float:
     """Parses a time in a cell of a table.
 
     Raises:
-        InputError: no number, or a negative or an infinite one.
+        InputError: the cell is not a number, or is negative or infinite.
     """
     try:
         seconds = float(cell)

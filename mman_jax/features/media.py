@@ -1,4 +1,4 @@
-"""Clips as arrays: mono sound at 16 kHz, and frames at a set rate, from whatever ffmpeg reads."""
+"""Clips as arrays: mono audio at 16 kHz, and frames at a set rate, in all formats of ffmpeg."""
 
 import contextlib
 import math
@@ -12,42 +12,42 @@ from mman_jax.errors import InputError, require
 from mman_jax.files.whole import check_regular
 
 SAMPLE_RATE = 16_000
-"""Samples per second of all sound."""
+"""Samples per second of all audio."""
 
 SLACK = 0.3
-"""Seconds by which a clip may end before its stated end: containers round, and codecs pad."""
+"""Seconds by which a clip may end before its stated end, because of rounding and padding."""
 
 MOST_PIXELS = 8192 * 4320
-"""Pixels of a picture, enough for 8K. A small file can claim any size, and decoders believe it."""
+"""Largest number of pixels of a picture (8K). Decoders trust the claimed size of a small file."""
 
-_PRE_ROLL = 0.5  # seconds decoded before `start` and discarded: codecs need a run-up
-_GAP = 0.05  # seconds without sound that the rounding of a container does not explain
-_LONGEST_GAP = 600  # seconds; otherwise a wrong time could ask for much memory
+_PRE_ROLL = 0.5  # seconds decoded before `start` and discarded, since codecs need earlier packets
+_GAP = 0.05  # seconds without audio that exceed the rounding of containers
+_LONGEST_GAP = 600  # seconds; a limit, since a wrong time could require much memory
 
 _MOST_BYTES = 1 << 30
-"""Size of a returned array: a small file can hold, or claim, hours of silence or of one picture."""
+"""Largest size of a returned array, since a small file can contain or claim hours of content."""
 
 _CLIP = "a clip with sound or picture that ffmpeg reads"
 _PICTURES = f"a clip that ffmpeg reads, of pictures of at most {MOST_PIXELS} pixels each"
 
 _SMOOTH = "BILINEAR"
 
-# Ffmpeg would play any text as ANSI art, and playlists can name other files and hosts.
+# Ffmpeg would decode any text as ANSI art, and playlists can name other files and hosts.
 _NO_CLIPS = {"tty", "hls", "dash", "concat", "bin", "xbin", "adf", "idf"}
 
 
 def pyav() -> Any:
-    """Imports PyAV, or raises InputError."""
+    """Imports PyAV, or raises an InputError."""
     return require("av", "media", "reading clips", "PyAV")
 
 
 def read_audio(
     path: str | Path, start: float | None = None, end: float | None = None
 ) -> np.ndarray:
-    """Reads the sound of a clip, the mean of its channels: [samples] float32 at `SAMPLE_RATE`.
+    """Reads the audio of a clip, averaged over channels: [samples] float32 at `SAMPLE_RATE`.
 
-    Gaps in the sound (lost packets, or silence that was not sent) become silence, so that later
-    sound stays in its place.
+    Gaps in the audio (lost packets, or silence that was not sent) become silence, so that the times
+    of later samples are correct.
 
     Args:
         path: the clip.
@@ -55,8 +55,8 @@ def read_audio(
         end: seconds into the clip; None: its end.
 
     Raises:
-        InputError: no clip, no sound in it, damaged, a gap of over ten minutes, it ends before
-            `end`, or more sound than one array should hold (over four hours).
+        InputError: the file is not a clip, is damaged, has no audio, ends before `end`, has a gap
+            of over ten minutes, or is too long for one array (over four hours).
     """
     av = pyav()
     # Channels are mixed here: ffmpeg's own mix to mono is louder by the square root of two.
@@ -85,7 +85,7 @@ def read_audio(
             with _naming(path):
                 chunks += [_mixed(part) for part in resampler.resample(None)]
     samples = np.concatenate([np.zeros(0, np.float32), *chunks])
-    # Positions count from the first sample: a stream that starts late starts with it.
+    # Positions are relative to the first sample, even if the stream starts late.
     skip = 0 if start is None or first is None else round((start - first) * SAMPLE_RATE)
     stop = None if end is None or first is None else round((end - first) * SAMPLE_RATE)
     samples = samples[max(skip, 0) : stop]
@@ -112,12 +112,12 @@ def read_frames(
         side: pixels of the shorter side; the other one keeps the picture's proportions.
         start: seconds into the clip; None: its beginning.
         end: seconds into the clip; None: its end.
-        wanted: from the number of all frames to the indices k, ascending and int64, of those to
+        wanted: maps the number of frames to the indices k, ascending and int64, of the frames to
             return; the clip is then decoded twice, and no other frame is stored. None: all frames.
 
     Raises:
-        InputError: no clip, no picture in it, damaged, it ends before `end`, or more pictures than
-            one array should hold.
+        InputError: the file is not a clip, is damaged, has no picture, ends before `end`, or has
+            too many pictures for one array.
     """
     chosen = None
     if wanted is not None:
@@ -145,7 +145,7 @@ def read_frames(
             small = frame.reformat(
                 width=width, height=height, format="rgb24", interpolation=_SMOOTH
             )
-            # Telephones store upright pictures lying down, and their rotation in the metadata.
+            # Phones store the rotation of pictures in the metadata.
             picture = np.rot90(small.to_ndarray(), k=round(frame.rotation / 90))
         frames += [picture] * number
     if not frames:
@@ -161,7 +161,7 @@ def count_frames(
     """Counts the frames that `read_frames` would find.
 
     Raises:
-        InputError: no clip, no picture in it, damaged, or it ends before `end`.
+        InputError: the file is not a clip, is damaged, has no picture, or ends before `end`.
     """
     count = sum(number for _, number in _timed_frames(path, rate, start, end))
     if not count:
@@ -184,7 +184,7 @@ def resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def claimed_seconds(path: str | Path) -> float:
-    """Returns the length that a clip claims; infinite if it claims none, or cannot be opened."""
+    """Returns the claimed duration of a clip; infinite if there is none, or it cannot be opened."""
     try:
         with _open_clip(path) as container:
             return container.duration / 1e6 if container.duration else math.inf
@@ -195,7 +195,7 @@ def claimed_seconds(path: str | Path) -> float:
 def _timed_frames(
     path: str | Path, rate: float, start: float | None, end: float | None
 ) -> Iterator[tuple[Any, int]]:
-    """Yields each frame of a clip, and at how many of the times `start + k / rate` it is shown."""
+    """Yields each frame of a clip, and the number of times `start + k / rate` that it covers."""
     begin, count = start or 0.0, 0
     shown, shown_until = None, 0.0
 
@@ -225,7 +225,7 @@ def _naming(path: str | Path, expected: str = _CLIP) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _open_clip(path: str | Path) -> Iterator[Any]:
-    """Opens a clip with PyAV; a file that is no clip raises InputError."""
+    """Opens a clip with PyAV, or raises an InputError."""
     av = pyav()
     path = Path(path)
     check_regular(path, _CLIP)
@@ -233,7 +233,7 @@ def _open_clip(path: str | Path) -> Iterator[Any]:
         raise InputError(path, "an empty file", _CLIP)
     with contextlib.ExitStack() as stack:
         with _naming(path):
-            # An open file, and no protocol allowed: a clip cannot make ffmpeg open another one.
+            # With an open file and no protocols, a clip cannot make ffmpeg open other files.
             file = stack.enter_context(path.open("rb"))
             options = {"protocol_whitelist": "none", "max_pixels": str(MOST_PIXELS)}
             container = stack.enter_context(av.open(file, options=options))
@@ -250,7 +250,7 @@ def _decode(
     `kind` is `audio` or `video`.
 
     Raises:
-        InputError: no such stream, pictures of too many pixels, damaged, or it ends before `end`.
+        InputError: the stream is missing or damaged, ends before `end`, or has too large pictures.
     """
     streams = getattr(container.streams, kind)
     what = {"audio": "sound", "video": "picture"}[kind]
@@ -261,7 +261,7 @@ def _decode(
         coder = stream.codec_context
         if coder.width * coder.height > MOST_PIXELS:
             raise InputError(path, f"pictures of {coder.width} x {coder.height} pixels", _PICTURES)
-        # A later picture may be larger than the container says.
+        # Later pictures may be larger than the container claims.
         coder.options = {**coder.options, "max_pixels": str(MOST_PIXELS)}
     expected = _PICTURES if kind == "video" else _CLIP
     origin = (container.start_time or 0) / 1e6
@@ -286,7 +286,7 @@ def _decode(
             with _naming(path, expected):
                 frames = packet.decode()
         except InputError:
-            # The run-up may begin in the middle of what only earlier packets explain.
+            # Packets before `start` may depend on earlier ones.
             if start is None or reached > start:
                 raise
             continue
@@ -310,7 +310,7 @@ def _decode(
 
 
 def _duration(frame: Any, container: Any) -> float:
-    """Returns how many seconds a frame lasts."""
+    """Returns the duration of a frame in seconds."""
     if hasattr(frame, "samples"):
         return frame.samples / frame.sample_rate
     if frame.duration:

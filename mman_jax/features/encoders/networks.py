@@ -14,19 +14,19 @@ from mman_jax.features.media import SAMPLE_RATE
 _INPUTS = {"speech": "input_values", "text": "input_ids", "visual": "pixel_values"}
 _KINDS = {"speech": "speech (of waveforms)", "text": "text", "visual": "pictures"}
 _UNUSED = ("pooler", "masked_spec_embed")
-"""Weights that a folder may lack: no state depends on them."""
+"""Weights that a folder may lack, since no state depends on them."""
 
-_MOST = 32  # utterances of a batch
+_MOST = 32  # largest number of utterances of a batch
 _TOLERANCE = 1e-5
-"""How far the rest of its batch may move a state, as a share of the largest: rounding errors."""
+"""Largest effect of a batch on its states by rounding, relative to the largest state."""
 
 Inputs = Mapping[str, Any]
-"""What a network reads of one utterance: tensors [1, length] by name."""
+"""Inputs of a network for one utterance: tensors [1, length] by name."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """A network of transformers, with its feature extractor, tokenizer or image processor."""
+    """A network of `transformers`, with its feature extractor, tokenizer or image processor."""
 
     network: Any
     prepare: Any
@@ -47,7 +47,7 @@ class Network:
         return int(self.network._get_feat_extract_output_lengths(length))
 
     def sound(self, samples: np.ndarray) -> Any:
-        """Prepares samples, as a tensor of as many numbers."""
+        """Prepares samples, as a tensor of the same length."""
         prepared = self.prepare(samples, sampling_rate=SAMPLE_RATE, return_tensors="pt")
         return prepared["input_values"]
 
@@ -57,10 +57,10 @@ class Network:
         return self.prepare(list(frames), **options)["pixel_values"]
 
     def tokens(self, text: str) -> dict[str, Any]:
-        """Prepares a text, with the place of each token in it (`offset_mapping`)."""
+        """Prepares a text, with the positions of its tokens (`offset_mapping`)."""
         room = getattr(self.network.config, "max_position_embeddings", None) or 2**20
         embeddings = getattr(self.network, "embeddings", None)
-        # RoBERTa and its kin count positions from the one after that of padding.
+        # RoBERTa and similar networks count positions from the one after that of padding.
         padding = getattr(getattr(embeddings, "position_embeddings", None), "padding_idx", None)
         room -= 0 if padding is None else padding + 1
         most = min(self.prepare.model_max_length, room)
@@ -70,10 +70,10 @@ class Network:
 
 @functools.lru_cache(maxsize=3)
 def load(folder: str, modality: str) -> Network:
-    """Loads the network of a folder; the last ones stay in memory.
+    """Loads the network of a folder; the last ones are cached in memory.
 
     Raises:
-        InputError: a library is missing, or the folder holds no such encoder.
+        InputError: a library is missing, or the folder has no such encoder.
     """
     torch = require("torch", "encoders", "encoders")
     transformers = require("transformers", "encoders", "encoders")
@@ -97,7 +97,7 @@ def load(folder: str, modality: str) -> Network:
         )
     except InputError:
         raise
-    except Exception as error:  # whatever a damaged or foreign folder makes of the library
+    except Exception as error:  # an invalid folder may raise anything
         reason = str(error).strip().split("\n")[0]
         expected = f"a folder of an encoder of {_KINDS[modality]}, with its weights"
         raise InputError(folder, f"{reason:.300}", expected) from error
@@ -113,8 +113,8 @@ def count_layers(folder: str, modality: str) -> int:
     """Counts the layers of a network by running it on a small input.
 
     Raises:
-        InputError: it reads only a part of its input, or has states of other axes than [pieces,
-            positions, features].
+        InputError: the network reads only a part of its input, or the axes of its states are not
+            [pieces, positions, features].
     """
     import torch
 
@@ -146,7 +146,7 @@ def count_layers(folder: str, modality: str) -> int:
 
 
 def _part(model: Any, modality: str) -> Any:
-    """Returns the encoder of a model; of one that joins words and pictures, the modality's half."""
+    """Returns the encoder of a model; for a model of text and pictures, that of the modality."""
     half = {"text": "text_model", "visual": "vision_model"}.get(modality)
     if model.config.is_encoder_decoder:
         return model.get_encoder()
@@ -165,14 +165,14 @@ def _check_kind(folder: str, network: Any, modality: str) -> None:
 def states(
     folder: str, modality: str, layer: int, inputs: Sequence[Inputs], room: int
 ) -> list[np.ndarray]:
-    """Computes states [T, D] float32 of several inputs, each as if it were alone.
+    """Computes states [T, D] float32 of several inputs, each independent of the others.
 
     Args:
-        folder: of the encoder.
+        folder: folder of the encoder.
         modality: `speech` or `text`.
-        layer: the layer whose states are wanted.
-        inputs: of each utterance.
-        room: samples or tokens of a batch at most, padding included.
+        layer: the layer whose states are returned.
+        inputs: inputs of each utterance.
+        room: largest number of samples or tokens of a batch, including padding.
     """
     network = load(folder, modality)
     if len(inputs) < 2 or not may_be_padded(folder, modality, layer):
@@ -216,17 +216,17 @@ def _together(network: Network, layer: int, inputs: Sequence[Inputs]) -> list[np
     mask = torch.arange(longest) < torch.tensor(lengths)[:, None]
     states = network.states(layer, **padded | {"attention_mask": mask.long()})
     counts = [network.count_states(length) for length in lengths]
-    return [own[:count] for own, count in zip(states, counts, strict=True)]
+    return [state[:count] for state, count in zip(states, counts, strict=True)]
 
 
 @functools.lru_cache(maxsize=8)
 def may_be_padded(folder: str, modality: str, layer: int) -> bool:
-    """Returns whether padding leaves the states of an encoder unchanged, by trying it.
+    """Tests whether padding leaves the states of an encoder unchanged.
 
-    It does not if a layer takes its statistics over all of a sound, padding included (the group
-    norm of wav2vec 2.0's and HuBERT's base models, which for that reason take no attention mask),
-    nor if several convolutions follow each other after the mask. Such encoders are given one
-    utterance at a time: features must not depend on what is measured in the same batch.
+    Padding changes states if a layer computes statistics over the full input (the group norm of
+    wav2vec 2.0's and HuBERT's base models, which therefore take no attention mask), or if several
+    convolutions follow the mask. Such encoders process one utterance at a time, since features must
+    not depend on the other utterances of a batch.
     """
     network = load(folder, modality)
     inputs: list[dict[str, Any]]
@@ -241,7 +241,7 @@ def may_be_padded(folder: str, modality: str, layer: int) -> bool:
     alone = [network.states(layer, **tensors)[0] for tensors in inputs]
     try:
         together = _together(network, layer, inputs)
-    except Exception:  # whatever a network that knows no padding makes of it
+    except Exception:  # a network without support for padding may raise anything
         return False
     return all(
         a.shape == b.shape and np.abs(a - b).max() <= _TOLERANCE * max(1.0, np.abs(a).max())

@@ -1,4 +1,4 @@
-"""Features of pretrained encoders: the mean and the deviation of their hidden states."""
+"""Features from pretrained encoders: mean and standard deviation of their hidden states."""
 
 import abc
 import contextlib
@@ -15,12 +15,12 @@ from mman_jax.features.extractor import Arrays, Extractor, SpeechExtractor, Text
 from mman_jax.features.manifest import Utterance
 from mman_jax.features.media import SAMPLE_RATE
 
-_PIECE = 30 * SAMPLE_RATE  # samples: memory grows with their square
+_PIECE = 30 * SAMPLE_RATE  # largest number of samples, since memory grows with the square
 _SHORTEST = SAMPLE_RATE // 10
-_SOUND = 8 * SAMPLE_RATE  # of a batch: on CPUs longer ones gain less than their padding costs
-_TOKENS = 4096  # of a batch of texts
-_PICTURES = 16  # of a batch
-_SIDE = 336  # pixels of the shorter side: what the largest of the common encoders read
+_SOUND = 8 * SAMPLE_RATE  # samples of a batch; on CPUs the padding of longer ones costs more time
+_TOKENS = 4096  # tokens of a batch
+_PICTURES = 16  # pictures of a batch
+_SIDE = 336  # pixels of the shorter side, as the largest of the common encoders read
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Encoder(Extractor):
     """A pretrained encoder; features are the mean and the deviation of its states, [2 D].
 
     Attributes:
-        name: see `folders.find`.
-        digest: of the encoder's files, see `folders.digest`; another one is refused.
-        layer: the layer whose states are used: -1 the last one, 0 the input of the first one.
-        rate: of pictures, frames per second among which some are taken.
-        frames: of pictures, how many of an utterance at most, spread evenly.
+        name: name of the encoder, see `folders.find`.
+        digest: digest of the encoder's files, see `folders.digest`; others are an error.
+        layer: the layer whose states are used: -1 for the last one, 0 for the input of the first.
+        rate: frames per second of the clip from which pictures are selected.
+        frames: largest number of pictures of an utterance, spread evenly.
     """
 
     modality: ClassVar[str]
@@ -51,16 +51,16 @@ class Encoder(Extractor):
 
     @property
     def measured_by(self) -> dict[str, Any]:
-        """Returns the settings on which a measurement depends: all but the encoder's place."""
+        """Returns the settings on which a measurement depends: all except the encoder's name."""
         fields = ("digest", "layer", "rate", "frames")
         return {field: getattr(self, field) for field in fields}
 
     @property
     def folder(self) -> str:
-        """Returns where the encoder is on this machine.
+        """Returns the folder of the encoder on this machine.
 
         Raises:
-            InputError: nowhere, or it is another one than features were made with.
+            InputError: the encoder is missing, or differs from that of the features.
         """
         return folders.checked(self.name, self.digest)
 
@@ -71,7 +71,7 @@ class Encoder(Extractor):
         return cells[:, 2:], cells[:, :2]
 
     def check(self, weights: Arrays | None, place: object) -> None:
-        """Checks that the encoder is here, describes the modality and has the layer."""
+        """Checks that the encoder is installed, supports the modality and has the layer."""
         layers = networks.count_layers(self.folder, self.modality)
         if not -layers - 1 <= self.layer <= layers:
             expected = f"from {-layers - 1} to {layers}, whose network has {layers} layers"
@@ -84,7 +84,7 @@ class Encoder(Extractor):
 
 
 class _Batched(Encoder):
-    """An encoder that describes several utterances at once; their inputs are sounds or texts."""
+    """An encoder that processes several utterances at once, given by audio or text."""
 
     batched = True
 
@@ -102,18 +102,18 @@ class _Batched(Encoder):
     def measure_together(
         self, utterances: Sequence[Utterance]
     ) -> Iterator[tuple[Utterance, np.ndarray, np.ndarray]]:
-        """Yields the utterances that can be read, with pooled states and what cells are made of."""
+        """Yields the readable utterances, with pooled states and the measurement of cells."""
         inputs = {}
         for utterance in utterances:
             with contextlib.suppress(Exception):  # raised again when it is measured on its own
                 inputs[utterance] = self._read(utterance)
         states = self.states(list(inputs.values())) if inputs else []
-        for (utterance, given), own in zip(inputs.items(), states, strict=True):
-            yield utterance, pooled(own), self._cells(own, given)
+        for (utterance, x), of_one in zip(inputs.items(), states, strict=True):
+            yield utterance, pooled(of_one), self._cells(of_one, x)
 
 
 class SpeechEncoder(_Batched, SpeechExtractor):
-    """An encoder of sound; its cells are the states."""
+    """An encoder of audio; its cells are the states."""
 
     modality = "speech"
 
@@ -121,11 +121,11 @@ class SpeechEncoder(_Batched, SpeechExtractor):
         return media.read_audio(utterance.path, utterance.start, utterance.end)
 
     def states(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Computes states [T, D] float32 of each sound, T of them evenly over it.
+        """Computes states [T, D] float32 of each input, at T evenly spaced times.
 
         Args:
-            inputs: each [samples] float32 at 16 kHz. Sounds of over half a minute are described in
-                pieces.
+            inputs: each [samples] float32 at 16 kHz. Inputs longer than half a minute are processed
+                in pieces.
         """
         network = networks.load(self.folder, "speech")
         pieces: list[np.ndarray] = []
@@ -142,7 +142,7 @@ class SpeechEncoder(_Batched, SpeechExtractor):
         return [np.concatenate(states[end - n : end]) for end, n in zip(ends, counts, strict=True)]
 
     def of_sound(self, samples: np.ndarray) -> np.ndarray:
-        """Measures the sound of one utterance, as [2 D] float32."""
+        """Measures the audio of one utterance, as [2 D] float32."""
         return pooled(self.states([samples])[0])
 
     def measure_cells(self, utterance: Utterance) -> np.ndarray:
@@ -170,7 +170,7 @@ class TextEncoder(_Batched, TextExtractor):
         return utterance.transcript
 
     def states(self, inputs: Sequence[str]) -> list[np.ndarray]:
-        """Computes states [T, D] float32 of each text's tokens, as many as the encoder takes."""
+        """Computes states [T, D] float32 of each text's tokens, up to the encoder's limit."""
         return [states for states, _ in self._of_tokens(inputs)]
 
     def of_words(self, transcript: str) -> np.ndarray:
@@ -180,14 +180,14 @@ class TextEncoder(_Batched, TextExtractor):
     def word_vectors(self, fitted: Arrays, texts: Sequence[Sequence[str]]) -> list[np.ndarray]:
         """Returns the mean states [n, D] float32 of the tokens of each word, by text.
 
-        A word for which the encoder has no token, or no room, gets zeros.
+        A word without tokens, or beyond the encoder's limit, gets zeros.
         """
-        # As one text, since the tokens of some encoders begin with the space before a word.
+        # The words form one text, since tokens of some encoders start with the preceding space.
         joined = self._of_tokens([" ".join(words) for words in texts])
         return [_by_word(words, *tokens) for words, tokens in zip(texts, joined, strict=True)]
 
     def _of_tokens(self, texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Computes for each text states [T, D] of its tokens, and where each ends, [T] int64."""
+        """Computes the states [T, D] of each text's tokens, and the ends of tokens, [T] int64."""
         network = networks.load(self.folder, "text")
         tokens = [network.tokens(text) for text in texts]
         ends = [token.pop("offset_mapping")[0, :, 1].numpy() for token in tokens]
@@ -227,8 +227,8 @@ class VisualEncoder(Encoder):
 
         def wanted(count: int) -> np.ndarray:
             nonlocal chosen
-            several = min(self.frames, count)
-            chosen = np.linspace(0, count - 1, 2 * several + 1)[1::2].round().astype(int)
+            number = min(self.frames, count)
+            chosen = np.linspace(0, count - 1, 2 * number + 1)[1::2].round().astype(int)
             return chosen
 
         part = utterance.start, utterance.end
@@ -237,7 +237,7 @@ class VisualEncoder(Encoder):
 
 
 def pooled(states: np.ndarray) -> np.ndarray:
-    """Returns the mean of states [T, D], and their deviation: [2 D] float32."""
+    """Returns the mean and the standard deviation of states [T, D], as [2 D] float32."""
     return np.concatenate([states.mean(0), states.std(0)]).astype(np.float32)
 
 

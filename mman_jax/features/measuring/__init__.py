@@ -1,1 +1,1 @@
-"""Measuring every utterance of a manifest: a pool of processes, a cache, Apache Beam."""
+"""Measurement of the utterances of a manifest, by a pool of processes or Apache Beam."""

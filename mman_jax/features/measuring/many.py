@@ -1,4 +1,4 @@
-"""Measuring of all utterances that a cache lacks, by a pool of processes or by Apache Beam."""
+"""Measurement of all uncached utterances, by a pool of processes or by Apache Beam."""
 
 import json
 import pathlib
@@ -13,10 +13,10 @@ from mman_jax.features.measuring.measuring import Measuring
 from mman_jax.files import pool
 
 Outcomes = Iterable[tuple[Utterance, str | None]]
-"""Utterances, each with its failure or None."""
+"""Utterances, each with an error message or None."""
 
 Runner = Callable[[Measuring, Sequence[Utterance]], Outcomes]
-"""What measures utterances and yields them as they end."""
+"""Measures utterances, and yields each one when it is done."""
 
 _TOGETHER = 32
 
@@ -29,7 +29,7 @@ def locally(processes: int) -> Runner:
         if work.batched:
             left = []
             parts = groups(utterances, processes)
-            # A group that kills its process is measured again below, one by one.
+            # Groups that crash their process are measured again below, one by one.
             for part, _ in pool.run(work.together, parts, min(processes, len(parts))):
                 for utterance in part:
                     if work.done(utterance):
@@ -42,12 +42,12 @@ def locally(processes: int) -> Runner:
 
 
 def with_beam(options: Sequence[str]) -> Runner:
-    """Returns a runner that measures in an Apache Beam pipeline, for corpora beyond one machine.
+    """Returns a runner that measures in an Apache Beam pipeline, on several machines.
 
-    Its workers must reach the cache by the same path.
+    All workers must have access to the cache by the same path.
 
     Args:
-        options: of Beam, as its command line takes them; none: its direct runner.
+        options: command-line options of Beam; if empty, its direct runner.
     """
 
     def run(work: Measuring, utterances: Sequence[Utterance]) -> Outcomes:
@@ -61,7 +61,7 @@ def with_beam(options: Sequence[str]) -> Runner:
                 _ = (
                     pipeline
                     | beam.Create(parts)
-                    | beam.Reshuffle()  # otherwise one worker gets all that was created together
+                    | beam.Reshuffle()  # distributes the groups over the workers
                     | beam.FlatMap(_Failures(work))
                     | beam.Map(json.dumps)
                     | beam.io.WriteToText(f"{scratch}/part")
@@ -76,7 +76,7 @@ def with_beam(options: Sequence[str]) -> Runner:
 
 
 class _Failures:
-    """Measures the utterances of a group, and yields the ids of those that failed, and why."""
+    """Measures the utterances of a group, and yields the ids and error messages of failed ones."""
 
     def __init__(self, work: Measuring):
         self.work = work
@@ -90,7 +90,7 @@ class _Failures:
 
 
 def groups(utterances: Sequence[Utterance], processes: int = 1) -> list[list[Utterance]]:
-    """Cuts utterances into groups that are measured together, enough for all processes."""
+    """Splits utterances into groups that are measured together, at least one per process."""
     size = max(1, min(_TOGETHER, -(-len(utterances) // processes)))
     return [list(utterances[i : i + size]) for i in range(0, len(utterances), size)]
 
@@ -102,18 +102,18 @@ def measure(
     ended: Callable[[Utterance, str | None], None] = lambda utterance, failure: None,
     text_may_lack: bool = False,
 ) -> list[Utterance]:
-    """Fills the cache; returns the utterances that could be measured, in their order.
+    """Fills the cache; returns the utterances that could be measured, in order.
 
     Args:
-        work: measures an utterance; what its cache holds is not measured again.
-        utterances: all of them.
-        runner: measures those that the cache lacks, such as `locally(2)`.
-        ended: called with every utterance as it ends, and its failure or None. It may raise an
-            error to stop the others.
-        text_may_lack: whether an utterance without a transcript is no failure.
+        work: measures an utterance, unless its cache already has the measurement.
+        utterances: all utterances.
+        runner: measures the uncached utterances, such as `locally(2)`.
+        ended: called with every utterance when it is done, and its error message or None. It may
+            raise an error to stop the others.
+        text_may_lack: whether utterances may have no transcript.
 
     Raises:
-        InputError: none could be measured.
+        InputError: no utterance could be measured.
     """
     failed = set()
     for utterance, failure in _outcomes(work, utterances, runner, text_may_lack):
@@ -127,10 +127,10 @@ def measure(
 
 
 def results(work: Measuring, utterances: Sequence[Utterance]) -> dict[str, list[np.ndarray | None]]:
-    """Returns by modality what `measure` left in the cache, None for text without a transcript.
+    """Returns the cached measurements by modality; None for text without a transcript.
 
     Raises:
-        InputError: an utterance that was not measured, or whose file is gone.
+        InputError: an utterance was not measured, or its file is missing.
     """
     return {
         modality: [

@@ -1,4 +1,4 @@
-"""Measuring of one utterance into a cache, by a local process or by a worker of Apache Beam."""
+"""Measurement of an utterance into a cache, by a local process or a worker of Apache Beam."""
 
 import dataclasses
 import functools
@@ -19,19 +19,19 @@ from mman_jax.features.manifest import Utterance
 from mman_jax.features.settings import Settings
 from mman_jax.files.whole import check_regular, writing
 
-_VERSION = 3  # of what a measurement means; another one leaves older files unused
+_VERSION = 3  # version of the measurements; files of other versions are ignored
 
 
 @dataclasses.dataclass(frozen=True)
 class Measuring:
-    """A function that measures an utterance into a cache; it can be sent to other processes.
+    """A picklable function that measures an utterance into a cache.
 
     Attributes:
         settings: the extractor of each modality.
-        folder: the cache, which all processes reach: a file per utterance and modality.
-        weights: the file of the network for pictures, or "": windows are stored, to train on.
-        digest: of that file, so that other weights are other measurements.
-        sequences: the modalities whose cells are measured in addition.
+        folder: folder of the cache, shared by all processes: a file per utterance and modality.
+        weights: weight file of the network for pictures; if empty, windows are stored for training.
+        digest: digest of that file, on which measurements depend.
+        sequences: the modalities whose cells are also measured.
     """
 
     settings: Settings
@@ -41,7 +41,7 @@ class Measuring:
     sequences: tuple[str, ...] = ()
 
     def __call__(self, utterance: Utterance) -> str | None:
-        """Measures what the cache lacks; returns what went wrong, or None."""
+        """Measures the uncached modalities; returns an error message, or None."""
         try:
             weights = _read_weights(self.weights) if self.weights else None
             for modality, extractor in self.settings.extractors.items():
@@ -52,7 +52,7 @@ class Measuring:
         except InputError as error:
             return str(error)
         except Exception as error:
-            # One clip never ends the others, whatever a codec makes of it.
+            # Errors in one clip, of any kind, must not stop the others.
             return f"{utterance.path}: {type(error).__name__}: {error}"
         return None
 
@@ -62,9 +62,9 @@ class Measuring:
         return {name: e for name, e in self.settings.extractors.items() if e.batched}
 
     def together(self, utterances: Sequence[Utterance]) -> None:
-        """Measures what the cache lacks of several utterances at once, as far as that succeeds.
+        """Measures uncached modalities of several utterances at once, as far as possible.
 
-        A call for each of them then measures what is left, and reports what is wrong with it.
+        Calls for single utterances then measure the rest, and report errors.
         """
         for modality, extractor in self.batched.items():
             missing = [
@@ -76,23 +76,23 @@ class Measuring:
                 for utterance, measured, cells in extractor.measure_together(missing):
                     self.store(self.key(utterance, modality), measured)
                     self.store(self._cells_key(utterance, modality), cells)
-            except Exception:  # of one of them, which fails again when it is alone
+            except Exception:  # it is raised again when the utterance is measured alone
                 continue
 
     def key(self, utterance: Utterance, modality: str) -> str | None:
-        """Returns the name of a measurement in the cache; None: the manifest holds it."""
+        """Returns the name of a measurement in the cache; None if it is in the manifest."""
         depends = self.settings.extractors[modality].cached_by(utterance, self.digest)
         return None if depends is None else _key(utterance, modality, depends)
 
     def _cells_key(self, utterance: Utterance, modality: str) -> str | None:
-        """Returns the name of an utterance's cells in the cache; None: they are not measured."""
+        """Returns the name of an utterance's cells in the cache; None if they are not measured."""
         if modality not in self.sequences or modality == "text":
             return None
         depends = self.settings.extractors[modality].cells_measured_by
         return _key(utterance, f"{modality}, cells", depends)
 
     def done(self, utterance: Utterance) -> bool:
-        """Returns whether the cache holds all of an utterance."""
+        """Returns whether all measurements of an utterance are cached."""
         return not any(
             self._lacks(key(utterance, modality))
             for modality in self.settings.modalities
@@ -100,10 +100,10 @@ class Measuring:
         )
 
     def result(self, utterance: Utterance, modality: str) -> np.ndarray:
-        """Returns a measurement that was made.
+        """Returns a measurement from the cache.
 
         Raises:
-            InputError: it was not, or its file is gone.
+            InputError: the utterance was not measured, or the file is missing.
         """
         name = self.key(utterance, modality)
         if name is None:
@@ -111,25 +111,25 @@ class Measuring:
         return self._stored(utterance, modality, name)
 
     def cells(self, utterance: Utterance, modality: str) -> np.ndarray:
-        """Returns what was measured of the cells of an utterance, for one of `sequences`.
+        """Returns the measurement of an utterance's cells, for one of `sequences`.
 
         Raises:
-            InputError: it was not, or its file is gone.
+            InputError: the cells were not measured, or the file is missing.
         """
         return self._stored(utterance, modality, self._cells_key(utterance, modality))
 
     def store(self, name: str | None, array: np.ndarray) -> None:
-        """Writes an array to the cache, whole or not at all, unless its name is None.
+        """Writes an array atomically to the cache, unless its name is None.
 
         Raises:
-            InputError: it cannot be written.
+            InputError: the file cannot be written.
         """
         if name is not None:
             with writing(self._path(name), "a writable folder", self.folder) as file:
                 np.save(file, array, allow_pickle=False)
 
     def _load(self, name: str) -> np.ndarray | None:
-        """Reads an array from the cache; None: it is not there, or damaged."""
+        """Reads an array from the cache; returns None if it is missing or damaged."""
         try:
             return np.load(self._path(name), allow_pickle=False)
         except (OSError, ValueError, EOFError):
@@ -146,12 +146,12 @@ class Measuring:
         return array
 
     def _path(self, name: str) -> pathlib.Path:
-        # 256 folders: some file systems are slow with a hundred thousand files in one.
+        # 256 folders, since some file systems are slow with many files in one folder.
         return pathlib.Path(self.folder) / name[:2] / f"{name}.npy"
 
 
 def _key(utterance: Utterance, modality: str, depends: dict[str, Any]) -> str:
-    """Returns a name that changes with the clip, the part of it and the settings."""
+    """Returns a name that depends on the clip, its part and the settings."""
     try:
         stat = os.stat(utterance.path)
         file = [os.path.realpath(utterance.path), stat.st_size, stat.st_mtime_ns]
@@ -162,10 +162,10 @@ def _key(utterance: Utterance, modality: str, depends: dict[str, Any]) -> str:
 
 
 def digest(path: pathlib.Path) -> str:
-    """Computes SHA-256 of a file.
+    """Computes the SHA-256 digest of a file.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: the file cannot be read.
     """
     check_regular(path, "a file of weights")
     return file_digest(path, "a file of weights").hex()

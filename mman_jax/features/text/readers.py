@@ -1,4 +1,4 @@
-"""Files of words: word vectors, subtitles, and words with times."""
+"""Readers of word vectors, subtitles, and words with times."""
 
 import codecs
 import dataclasses
@@ -22,7 +22,7 @@ COLUMNS = ("conversation_id", "utterance_id", "start", "end", "word")
 """The columns of a file of words with times."""
 
 _VECTORS = "a word2vec file, text or binary, or a GloVe text file"
-_LONGEST = 1000  # bytes of a word
+_LONGEST = 1000  # largest number of bytes of a word
 _MOST_WORDS, _MOST_DIMENSIONS = 1 << 31, 1 << 14
 
 _SUBTITLES = "subtitles (.srt or .vtt) in UTF-8 or UTF-16"
@@ -33,29 +33,29 @@ _TAG = re.compile(r"</?[\w:][^<>]*>|\{\\[^{}]*\}")
 _ENTITY = re.compile(r"&#?\w+;")
 
 _TIMED = "a CSV file in UTF-8 of the columns " + ",".join(COLUMNS)
-_ROUNDING = 0.05  # seconds by which a word may reach beyond its utterance
+_ROUNDING = 0.05  # seconds by which a word may extend beyond its utterance
 
 
 def read_vectors(
     path: str | Path, wanted: Collection[str], most_frequent: int = 0
 ) -> tuple[tuple[str, ...], np.ndarray]:
-    """Reads the vectors of some words in one pass; the rest of the file is not stored.
+    """Reads the vectors of some words in one pass, without storing the rest of the file.
 
-    A word of the file stands for its lower-case form unless the file has that form too.
+    A word of the file is used for its lower-case form, unless the file also has that form.
 
     Args:
-        path: a file that begins with a line `words dimensions`, followed by text or binary data,
-            which its bytes tell apart; or text without such a line, as GloVe has it: a word and
-            its numbers a line.
+        path: a file with the first line `words dimensions`, followed by text or binary data (which
+            is detected); or text without such a line, as of GloVe, with a word and its numbers per
+            line.
         wanted: lower-case words to look up.
-        most_frequent: number of words at the beginning of the file, which lists the most frequent
-            ones first, to read in addition.
+        most_frequent: number of additional words to read from the beginning of the file, where the
+            most frequent words are.
 
     Returns:
-        The V words found, sorted, and their [V, E] float32 vectors.
+        The V words in the file, sorted, and their vectors [V, E] float32.
 
     Raises:
-        InputError: no such file, another kind, or one that ends early.
+        InputError: the file is missing, truncated, or of another kind.
     """
     path = Path(path)
     check_regular(path, _VECTORS)
@@ -82,10 +82,10 @@ def read_vectors(
 
 
 def check_vectors(path: str | Path) -> None:
-    """Checks the beginning of a file of word vectors, without reading on.
+    """Checks the beginning of a file of word vectors.
 
     Raises:
-        InputError: no such file, or another kind.
+        InputError: the file is missing or of another kind.
     """
     check_regular(path, _VECTORS)
     try:
@@ -104,13 +104,13 @@ class Words(NamedTuple):
 
 
 def read_subtitles(path: Path) -> list[Words]:
-    """Reads SubRip (.srt) or WebVTT (.vtt) subtitles, sorted by start; wordless ones are left out.
+    """Reads SubRip (.srt) or WebVTT (.vtt) subtitles with words, sorted by start.
 
-    Overlapping subtitles stay as they are, and so do those that run past the end of the recording:
-    a word belongs to the utterance that the middle of its subtitle lies in.
+    Subtitles that overlap or extend past the end of the recording are unchanged: a word belongs to
+    the utterance in which the midpoint of its subtitle lies.
 
     Raises:
-        InputError: the file, and the line that cannot be used.
+        InputError: the file cannot be read, or a line is invalid.
     """
     check_regular(path, _SUBTITLES)
     if path.stat().st_size > _MOST_BYTES:
@@ -137,7 +137,7 @@ def read_subtitles(path: Path) -> list[Words]:
                 if number.isdecimal() and spoken and spoken[-1] == str(int(number) + 1):
                     spoken.pop()
                 break
-            # Entities become what they stand for, after formatting is removed.
+            # Entities are decoded after formatting is removed.
             plain = _TAG.sub("", lines[position])
             spoken.append(_ENTITY.sub(lambda match: html.unescape(match[0]), plain).strip())
             position += 1
@@ -151,11 +151,12 @@ def read_subtitles(path: Path) -> list[Words]:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TimedWords:
-    """The words of an utterance, n of them.
+    """The n words of an utterance.
 
     Attributes:
-        words: n.
-        intervals: [n, 2] float64, start and end of each in seconds after the utterance's start.
+        words: the words.
+        intervals: [n, 2] float64, start and end of each word in seconds after the utterance's
+            start.
     """
 
     words: tuple[str, ...] = ()
@@ -165,16 +166,16 @@ class TimedWords:
 def read_timed_words(
     path: str | Path, utterances: Sequence[Utterance]
 ) -> dict[Utterance, TimedWords]:
-    """Reads the words of each utterance that has any; their times count as the manifest's do.
+    """Reads the words of each utterance that has any.
 
     Args:
-        path: a CSV file of the columns `COLUMNS`, in any order; `start` and `end` in seconds into
-            the clip. The words of an utterance are in the order in which they are spoken.
-        utterances: those of the manifest.
+        path: a CSV file with the columns `COLUMNS`, in any order; `start` and `end` are seconds
+            into the clip, as in the manifest. The words of an utterance are in spoken order.
+        utterances: the utterances of the manifest.
 
     Raises:
-        InputError: the file, the line and the column that cannot be used: words of an utterance
-            that the manifest lacks, times that fall, words outside of their utterance.
+        InputError: a line or a column is invalid: the utterance is not in the manifest, times
+            decrease, or a word is outside of its utterance.
     """
     path = Path(path)
     check_regular(path, _TIMED)
@@ -213,7 +214,7 @@ def read_timed_words(
 def _check_word(
     place: str, cells: Mapping[str, str], utterance: Utterance, ends: dict[str, float]
 ) -> tuple[float, float]:
-    """Returns the times of a row's word, checked by itself; `ends` caches the ends of clips."""
+    """Checks the word of a row and returns its times; `ends` caches the ends of clips."""
     word = cells["word"]
     if not word or not is_line(word):
         raise InputError(f"{place}: word", f"{word!r:.60}", "a word")
@@ -252,20 +253,20 @@ def _times(line: str, place: str) -> tuple[float, float]:
 
 
 _Vectors = Iterator[tuple[str, Callable[[], np.ndarray]]]
-"""Words, each with a function that makes its vector."""
+"""Words, each with a function that returns its vector."""
 
 
 def _header(path: Path, file: BinaryIO) -> tuple[int, int]:
-    """Returns the numbers of words and dimensions; of words 0 if the first line is a word's."""
+    """Returns the numbers of words and dimensions; 0 words if the file has no header."""
     line = file.readline(_LONGEST + 64 * _MOST_DIMENSIONS)
     cells = line.split()
     if len(cells) == 2 and all(cell.isdigit() and len(cell) < 12 for cell in cells):
         count, size = map(int, cells)
         if 0 < count <= _MOST_WORDS and 0 < size <= _MOST_DIMENSIONS:
             return count, size
-    # One number is no vector: a line of two cells can only be a wrong header.
-    several = 3 <= len(cells) <= _MOST_DIMENSIONS + 1
-    if several and line.endswith(b"\n") and _are_numbers(cells[1:]):
+    # A line of two cells is a wrong header, since vectors have several numbers.
+    is_vector = 3 <= len(cells) <= _MOST_DIMENSIONS + 1
+    if is_vector and line.endswith(b"\n") and _are_numbers(cells[1:]):
         file.seek(0)
         return 0, len(cells) - 1
     found = f"a first line {b' '.join(cells)[:60]!r}"
@@ -281,7 +282,7 @@ def _are_numbers(cells: list[bytes]) -> bool:
 
 
 def _is_binary(file: BinaryIO, size: int) -> bool:
-    """Returns whether what follows the header is no line of a word and `size` numbers."""
+    """Returns whether the line after the header is not a word and `size` numbers as text."""
     start = file.tell()
     line = file.readline(_LONGEST + 64 * size)
     file.seek(start)
@@ -290,7 +291,7 @@ def _is_binary(file: BinaryIO, size: int) -> bool:
 
 
 def _text(path: Path, file: BinaryIO, count: int, size: int) -> _Vectors:
-    """Reads lines of text; up to the end of the file if the number of words is not known."""
+    """Reads lines of text, up to the end of the file if the number of words is unknown."""
     for position in itertools.count():
         line = file.readline() if not count or position < count else b""
         if not line and position >= count:

@@ -1,4 +1,4 @@
-"""Features of transcripts: TF-IDF, which needs nothing else, or a CNN on word vectors."""
+"""Features of transcripts: TF-IDF, or a CNN on word vectors."""
 
 import dataclasses
 import re
@@ -19,7 +19,7 @@ from mman_jax.features.text import readers
 from mman_jax.types import Array
 
 _WORD = re.compile(r"\w+(?:['\u2019]\w+)*")
-_SMALLEST = 1e-6  # singular value, as a share of the greatest: smaller ones are rounding errors
+_SMALLEST = 1e-6  # smallest ratio to the largest singular value that is not a rounding error
 
 
 def tokens(transcript: str) -> list[str]:
@@ -29,14 +29,14 @@ def tokens(transcript: str) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class _Text(TextExtractor):
-    """Settings of both kinds; a saved extraction lists all of them for either.
+    """Settings of both kinds, all of which a saved extraction lists.
 
     Attributes:
         kind: name of the kind.
-        features: K.
+        features: K, the number of features.
         words: number of words of a transcript that the network reads, the first ones.
-        frequent: number of words of the vector file, the most frequent, that are known in addition
-            to those of training.
+        frequent: number of the most frequent words of the vector file that are known in addition to
+            those of training.
         epochs: epochs of the network's training.
     """
 
@@ -61,21 +61,21 @@ class TfIdfText(_Text):
     kind: str = dataclasses.field(default="tfidf", init=False)
 
     def needs_fitting(self, pretrained: bool) -> bool:
-        """Returns True: the vocabulary is that of the training transcripts."""
+        """Returns True, since the vocabulary is fitted to the training transcripts."""
         return True
 
     def fit(self, measured: Sequence[np.ndarray], data: TrainingData) -> Arrays:
-        """Fits to the N training transcripts; they allow at most min(N, V) - 1 components.
+        """Fits to the N training transcripts, which allow at most min(N, V) - 1 components.
 
-        Directions in which no training transcript points are left out as well: they would be noise.
+        Directions with a singular value of zero are left out, since they would be noise.
 
         Returns:
             `vocabulary` [V] str, sorted; `idf` [V] float64: 1 + ln((1 + N) / (1 + transcripts with
-            the word)); `components` [V, K] float64: orthonormal columns, the greatest singular
-            value first.
+            the word)); `components` [V, K] float64: orthonormal columns, by decreasing singular
+            value.
 
         Raises:
-            InputError: too few transcripts or words.
+            InputError: there are too few transcripts or words.
         """
         transcripts = [str(transcript) for transcript in measured]
         documents = [set(tokens(transcript)) for transcript in transcripts]
@@ -87,10 +87,10 @@ class TfIdfText(_Text):
         vocabulary = np.array(sorted(occurrences))
         counts = np.array([occurrences[word] for word in vocabulary.tolist()])
         idf = 1.0 + np.log((1 + len(documents)) / (1 + counts))
-        from scipy.sparse.linalg import svds  # takes long to import, and few commands need it
+        from scipy.sparse.linalg import svds  # slow to import, and few commands need it
 
         weights = _tfidf(vocabulary, idf, transcripts)
-        # A fixed start makes the iteration give the same numbers each time.
+        # A fixed start makes the iteration reproducible.
         start = np.ones(min(weights.shape))
         _, values, directions = svds(weights, k=components, v0=start)
         order = np.argsort(-values)
@@ -116,7 +116,7 @@ class CnnText(_Text):
     kind: str = dataclasses.field(default="cnn", init=False)
 
     def needs_labels(self, pretrained: bool) -> bool:
-        """Returns True: the network is trained."""
+        """Returns True, since the network is trained."""
         return True
 
     def fit(self, measured: Sequence[np.ndarray], data: TrainingData) -> Arrays:
@@ -126,7 +126,7 @@ class CnnText(_Text):
             `vocabulary` [V] str, sorted; `vectors` [V, E] float32; the network's variables.
 
         Raises:
-            InputError: no vectors, or too few labels.
+            InputError: the word vectors are missing, or there are too few labels.
         """
         if data.vectors is None:
             raise InputError("text", "no word vectors", "a word2vec file, or the kind tfidf")
@@ -166,7 +166,7 @@ class CnnText(_Text):
         return features
 
     def word_vectors(self, fitted: Arrays, texts: Sequence[Sequence[str]]) -> list[np.ndarray]:
-        """Returns the vectors of the file for each word."""
+        """Returns the word vectors of the file."""
         vectors, _ = pack(fitted, [word for words in texts for word in words], 1)
         return _by_text(vectors[:, 0], texts)
 
@@ -179,24 +179,24 @@ def of_kind(kind: str, **settings: int) -> TextExtractor:
     """Returns the extractor of a kind, `tfidf` or `cnn`, with these settings.
 
     Raises:
-        KeyError: no such kind.
+        KeyError: the kind is unknown.
     """
     return {"tfidf": TfIdfText, "cnn": CnnText}[kind](**settings)
 
 
 def _by_text(vectors: np.ndarray, texts: Sequence[Sequence[str]]) -> list[np.ndarray]:
-    """Returns the vectors of the words of all texts by text."""
+    """Splits the vectors of the words of all texts by text."""
     return np.split(vectors, np.cumsum([len(words) for words in texts])[:-1])
 
 
 class TextCNN(nn.Module):
-    """Convolutions over words, the largest value of each in the transcript, a dense layer."""
+    """Convolutions over words, a maximum over the transcript, and a dense layer."""
 
     features: int  # K
     classes: int  # C
-    widths: Sequence[int] = (2, 3, 4)  # words that a kind of convolution spans
-    maps: int = 50  # of each kind
-    dropout: float = 0.5  # before each dense layer
+    widths: Sequence[int] = (2, 3, 4)  # kernel widths in words
+    maps: int = 50  # channels of each kernel width
+    dropout: float = 0.5  # rate before each dense layer
 
     @nn.compact
     def __call__(self, inputs: tuple[Array, Array], train: bool) -> tuple[Array, Array]:
@@ -204,7 +204,7 @@ class TextCNN(nn.Module):
 
         Args:
             inputs: vectors [B, W, E] float32 and a mask [B, W] bool, False on padding.
-            train: whether to drop values.
+            train: whether dropout acts.
         """
         vectors, mask = inputs
         vectors = jnp.where(mask[..., None], vectors, 0.0)
@@ -216,7 +216,7 @@ class TextCNN(nn.Module):
             pooled.append(jnp.where(mask[..., None], maps, 0.0).max(-2))
         joined = nn.Dropout(self.dropout, deterministic=not train)(jnp.concatenate(pooled, -1))
         features = nn.relu(nn.Dense(self.features, name="features")(joined))
-        # Without a known word there is nothing to describe: zeros, as with TF-IDF.
+        # Transcripts without a known word get zeros, as with TF-IDF.
         features = jnp.where(known, features, 0.0)
         dropped = nn.Dropout(self.dropout, deterministic=not train)(features)
         return features, nn.Dense(self.classes, name="classes")(dropped)
@@ -241,7 +241,7 @@ def pack(fitted: Arrays, transcripts: Sequence[str], length: int) -> tuple[np.nd
 def _tfidf(
     vocabulary: np.ndarray, idf: np.ndarray, transcripts: Sequence[str]
 ) -> Any:  # scipy.sparse.csr_array
-    """Computes TF-IDF [N, V], rows of length one (or zero)."""
+    """Computes TF-IDF [N, V], in rows of unit length (or zeros)."""
     from scipy.sparse import csr_array
 
     index = {word: i for i, word in enumerate(vocabulary.tolist())}

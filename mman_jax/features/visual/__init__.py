@@ -1,1 +1,1 @@
-"""Features of pictures: a network on windows of frames."""
+"""Visual features by a network on windows of frames."""

@@ -1,4 +1,4 @@
-"""The 3D ResNet-18 of Tran et al. (CVPR 2018), and its weights as torchvision names them."""
+"""The 3D ResNet-18 of Tran et al. (CVPR 2018), and the conversion of torchvision's weights."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from mman_jax.types import Array
 
 MEAN = (0.43216, 0.394666, 0.37645)
 DEVIATION = (0.22803, 0.22145, 0.216989)
-"""Of red, green and blue in Kinetics-400, as values from 0 to 1."""
+"""Standard deviation of red, green and blue in Kinetics-400, for values from 0 to 1."""
 
 WIDTH = 64
 _STAGES = 4
@@ -23,11 +23,11 @@ _IGNORED = ("num_batches_tracked", "fc.weight", "fc.bias")
 
 
 class Conv(nn.Module):
-    """A convolution over time and place, without biases, padded by half the kernel with zeros.
+    """A convolution over time and space, without biases, zero-padded by half the kernel.
 
     It is computed as a two-dimensional convolution, with the pictures under the kernel stacked as
-    channels: XLA has no fast code for three dimensions on CPUs, where the gradient of the first
-    layer takes seventy times as long.
+    channels, since XLA's three-dimensional convolutions are slow on CPUs: the gradient of the first
+    layer would take seventy times as long.
 
     Sizes are in time, height and width; those of the kernel are odd.
     """
@@ -56,10 +56,10 @@ class Conv(nn.Module):
 
 
 class ResNet3D(nn.Module):
-    """Features of short clips: the mean over time and place before the last layer."""
+    """A network for short clips; its features are means over time and space."""
 
-    width: int = WIDTH  # channels of the first stage; the last has eight times as many, D
-    classes: int = 0  # C of a last layer; 0: none
+    width: int = WIDTH  # channels of the first stage; the last stage has D = 8 * width
+    classes: int = 0  # C of a final layer; 0: no such layer
 
     @property
     def size(self) -> int:
@@ -72,7 +72,7 @@ class ResNet3D(nn.Module):
 
         Args:
             clips: [B, T, height, width, 3] uint8 RGB.
-            train: whether to use and update the statistics of the batch.
+            train: whether to use the statistics of the batch, and to update the running ones.
         """
         x = (clips.astype(jnp.float32) / 255.0 - jnp.array(MEAN)) / jnp.array(DEVIATION)
         x = Conv(self.width, (3, 7, 7), (1, 2, 2), name="stem_conv")(x)
@@ -105,7 +105,7 @@ class _Block(nn.Module):
 
 
 def shapes(width: int) -> dict[str, tuple[int, ...]]:
-    """Returns shapes of the variables of a `ResNet3D` without classes, by `params/...` paths."""
+    """Returns the shapes of the variables of a `ResNet3D` without classes, by `params/...` path."""
     clips = jax.ShapeDtypeStruct((1, 8, 32, 32, 3), jnp.uint8)
     network, key = ResNet3D(width), jax.random.key(0)
     variables = jax.eval_shape(lambda x: network.init(key, x, train=False), clips)
@@ -115,10 +115,10 @@ def shapes(width: int) -> dict[str, tuple[int, ...]]:
 def check(arrays: Mapping[str, np.ndarray], place: object) -> None:
     """Checks that arrays (from `place`) are the variables of a `ResNet3D` without classes.
 
-    They are named by paths such as `params/...`; the stem's kernel must be among them.
+    Names are paths such as `params/...`; the stem's kernel must be among them.
 
     Raises:
-        InputError: a weight that is missing, unknown, or of another shape or type.
+        InputError: a weight is missing or unknown, or has another shape or type.
     """
     width = (0, *arrays["params/stem_conv/kernel"].shape)[-1]
     expected = shapes(width) if width else {}
@@ -137,10 +137,10 @@ def check(arrays: Mapping[str, np.ndarray], place: object) -> None:
 def from_torchvision(weights: Mapping[str, np.ndarray], place: object) -> dict[str, Any]:
     """Converts the state of torchvision's `r3d_18` to variables of a `ResNet3D` without classes.
 
-    The classifier `fc` is ignored. `place` is where the weights come from, for messages.
+    The classifier `fc` is ignored. `place` is the origin of the weights, for messages.
 
     Raises:
-        InputError: a name or a shape of another network.
+        InputError: a name or a shape is that of another network.
     """
     expected = {}
     for path, shape in shapes(WIDTH).items():

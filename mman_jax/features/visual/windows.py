@@ -1,4 +1,4 @@
-"""Visual features: windows of consecutive frames through a 3D ResNet-18, averaged over time."""
+"""Visual features of a 3D ResNet-18 on windows of consecutive frames, averaged over time."""
 
 import dataclasses
 import functools
@@ -17,9 +17,9 @@ from mman_jax.features.visual.resnet3d import WIDTH, ResNet3D
 
 CROPS = ("none", "upper_body")
 
-_FACE_SIDE = 360  # pixels of the shorter side in which faces are looked for
+_FACE_SIDE = 360  # pixels of the shorter side of pictures for face detection
 _FACE_FRAMES = 5
-_CLASSES = "params/classes/"  # paths of weights that only a network trained here has
+_CLASSES = "params/classes/"  # prefix of weights that only networks trained here have
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,12 +29,12 @@ class ResNetWindows(Extractor):
     Attributes:
         rate: frames per second.
         frames: T, consecutive frames of a window.
-        windows: W at most, spread evenly over the utterance.
+        windows: largest number W of windows, spread evenly over the utterance.
         size: pixels of a window's side.
-        crop: `none`, `upper_body` (found by the face), or `left,top,right,bottom` as shares of
+        crop: `none`, `upper_body` (located by the face), or `left,top,right,bottom` as shares of
             the picture, such as `0,0,0.5,1`.
-        width: of the network; see `ResNet3D`.
-        epochs: epochs of the network's training, if no weights are given.
+        width: width of the network, see `ResNet3D`.
+        epochs: epochs of the network's training, without pre-trained weights.
     """
 
     rate: float = 15.0
@@ -70,8 +70,8 @@ class ResNetWindows(Extractor):
         """Measures an utterance's windows.
 
         Returns:
-            Features [W, D] float32 of the windows, or without weights, which are then trained, the
-            windows themselves, [W, T, size, size, 3] uint8.
+            Features [W, D] float32 of the windows; or without pre-trained weights, the windows
+            themselves, [W, T, size, size, 3] uint8.
         """
         clips = self._read(utterance)
         return clips if weights is None else self._describe(weights, clips)
@@ -94,7 +94,7 @@ class ResNetWindows(Extractor):
         network = ResNet3D(self.width, int(classes.max()) + 1)
 
         def inputs(chosen: np.ndarray, random: np.random.Generator) -> np.ndarray:
-            # One window of each utterance, another one every time.
+            # A random window of each utterance.
             clips = [measured[labelled[i]] for i in chosen]
             return np.stack([clip[random.integers(len(clip))] for clip in clips])
 
@@ -113,7 +113,7 @@ class ResNetWindows(Extractor):
         return self.describe(fitted, measured), cells
 
     def describe(self, fitted: Arrays, measured: np.ndarray) -> np.ndarray:
-        """Returns features [W, D] float32 of one utterance's windows, as `measure` gave them."""
+        """Returns features [W, D] float32 of one utterance's windows, from those of `measure`."""
         if is_pretrained(fitted):
             return measured
         weights = {k: x for k, x in fitted.items() if not k.startswith(_CLASSES)}
@@ -125,7 +125,7 @@ class ResNetWindows(Extractor):
         return np.stack([_features(network, variables, clip[None])[0] for clip in clips])
 
     def _read(self, utterance: Utterance) -> np.ndarray:
-        # Torchvision's r3d_18 sees the middle 112 of 128 rows.
+        # Torchvision's r3d_18 reads the central 112 of 128 rows.
         side = round(self.size * 8 / 7)
         if self.crop != "none":
             side = max(_FACE_SIDE, side)
@@ -148,7 +148,7 @@ class ResNetWindows(Extractor):
         return cut(frames, np.searchsorted(numbers, self.chosen(count)), self.size)
 
     def chosen(self, count: int) -> np.ndarray:
-        """Returns which of `count` frames are the windows', [W, T] int64.
+        """Returns the indices of the windows' frames among `count` frames, [W, T] int64.
 
         A clip shorter than a window repeats its last frame.
         """
@@ -157,7 +157,7 @@ class ResNetWindows(Extractor):
         return np.minimum(starts[:, None] + np.arange(self.frames), count - 1)
 
     def check(self, weights: Arrays | None, place: object) -> None:
-        """Checks the width of weights and, if faces are looked for, that OpenCV is installed."""
+        """Checks the width of weights, and that OpenCV is installed if faces are detected."""
         if self.crop == "upper_body":
             opencv()
         if weights is not None:
@@ -178,9 +178,9 @@ def is_pretrained(fitted: Arrays) -> bool:
 
 
 def cut(frames: np.ndarray, chosen: np.ndarray, size: int) -> np.ndarray:
-    """Cuts the middle squares of frames [F, H, W, 3] uint8 to windows [W, T, size, size, 3].
+    """Cuts the central squares of frames [F, H, W, 3] uint8 to windows [W, T, size, size, 3].
 
-    `chosen` [W, T] are the numbers of each window's frames.
+    `chosen` [W, T] are the indices of each window's frames.
     """
     height, width = frames.shape[1:3]
     inner = max(1, min(height, width) * 7 // 8)
@@ -200,19 +200,19 @@ def crop(frames: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarr
 
 
 def upper_body(frames: np.ndarray) -> tuple[float, float, float, float]:
-    """Finds head, shoulders and chest by the largest face; without a face, the whole picture.
+    """Locates head, shoulders and chest by the largest face; without a face, the full picture.
 
-    One box serves all frames [F, H, W, 3] uint8, so that the crop itself adds no motion.
+    All frames [F, H, W, 3] uint8 have the same box, so that cropping adds no motion.
 
     Returns:
         left, top, right, bottom, as shares of the picture.
     """
     count, height, width = frames.shape[:3]
-    found = [face for i in _searched(count) for face in faces(frames[i])]
-    if not found:
+    detected = [face for i in _searched(count) for face in faces(frames[i])]
+    if not detected:
         return 0.0, 0.0, 1.0, 1.0
-    largest = max(side for _, _, side in found)
-    near = np.array([face for face in found if face[2] > 0.7 * largest])
+    largest = max(side for _, _, side in detected)
+    near = np.array([face for face in detected if face[2] > 0.7 * largest])
     left, top, side = np.median(near, axis=0)
     centre = left + side / 2
     right = min((centre + 1.5 * side) / width, 1.0)
@@ -223,7 +223,7 @@ def upper_body(frames: np.ndarray) -> tuple[float, float, float, float]:
 
 
 def _searched(count: int) -> np.ndarray:
-    """Returns in which of `count` frames faces are looked for."""
+    """Returns the indices of the frames, of `count`, in which faces are detected."""
     return np.linspace(0, count - 1, min(count, _FACE_FRAMES)).round().astype(int)
 
 
@@ -233,12 +233,12 @@ def _features(network: ResNet3D, variables: dict, clips: np.ndarray) -> jax.Arra
 
 
 def opencv() -> Any:
-    """Imports OpenCV, which finds faces, or raises InputError."""
+    """Imports OpenCV, which detects faces, or raises an InputError."""
     return require("cv2", "visual", "faces", "OpenCV, which finds them,")
 
 
 def faces(frame: np.ndarray) -> list[tuple[int, int, int]]:
-    """Finds left, top and side of each face in a picture [H, W, 3] uint8, in pixels."""
+    """Detects faces in a picture [H, W, 3] uint8; returns left, top and side of each in pixels."""
     cv2 = opencv()
     detector = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
     grey = cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY)
