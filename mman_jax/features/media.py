@@ -197,20 +197,20 @@ def _timed_frames(
 ) -> Iterator[tuple[Any, int]]:
     """Yields each frame of a clip, and the number of times `start + k / rate` that it covers."""
     begin, count = start or 0.0, 0
-    shown, shown_until = None, 0.0
+    current, shown_until = None, 0.0
 
     def until(time: float) -> int:
         return max(count, math.ceil((time - 1e-6 - begin) * rate))
 
     with _open_clip(path) as container:
         for frame, time in _decode(container, "video", path, start, end):
-            if shown is not None:
-                yield shown, until(time) - count
+            if current is not None:
+                yield current, until(time) - count
                 count = until(time)
-            shown, shown_until = frame, time + _duration(frame, container)
-    if shown is not None:
+            current, shown_until = frame, time + _duration(frame, container)
+    if current is not None:
         time = shown_until if end is None else min(end, max(shown_until, end - SLACK))
-        yield shown, until(time) - count
+        yield current, until(time) - count
 
 
 @contextlib.contextmanager

@@ -66,7 +66,7 @@ class Frames(Cells):
         viewed = {name: views.as_is(originals[name], **view[name]) for name in names}
         present = {name: sequence.lengths > 0 for name, sequence in originals.items()}
         features = {name: sequences.averaged(sequence) for name, sequence in viewed.items()}
-        most = {name: min(kept.values(), default=np.inf) for name, kept in view.items()}
+        most = {name: min(arguments.values(), default=np.inf) for name, arguments in view.items()}
         return cls(
             corpus=items_corpus(corpus, features, present, np.ones(len(corpus.labels), np.int32)),
             frames=viewed,

@@ -218,25 +218,25 @@ def _texts(file: BinaryIO, array: Stored) -> np.ndarray:
     return np.array(texts, dtype=str)
 
 
-def _corpus(place: str, given: Mapping[str, Any]) -> Corpus:
+def _corpus(place: str, by_field: Mapping[str, Any]) -> Corpus:
     """Returns the corpus of an archive's arrays, with defaults for missing ones.
 
     Args:
         place: The archive, for messages and as the source.
-        given: Arrays by field, or by field and name; and `conversation`.
+        by_field: Arrays by field, or by field and name; and `conversation`.
 
     Raises:
         InputError: Arrays do not match.
     """
-    notes = list(_strings(given, "source_notes") or ())
-    count = len(given["labels"])
-    labels, label_names = _labels(place, given, notes)
-    lengths, ids, order = _conversations(place, given, count, notes)
+    notes = list(_strings(by_field, "source_notes") or ())
+    count = len(by_field["labels"])
+    labels, label_names = _labels(place, by_field, notes)
+    lengths, ids, order = _conversations(place, by_field, count, notes)
     known: dict[str, Any] = {"labels": labels, "label_names": label_names}
     known |= {"lengths": lengths, "conversation_ids": ids}
     values: dict[str, Any] = {}
     for name, kind in kinds(Corpus).items():
-        value = known.get(name, given.get(name))
+        value = known.get(name, by_field.get(name))
         if value is None:
             continue
         if kind.by:
@@ -245,7 +245,7 @@ def _corpus(place: str, given: Mapping[str, Any]) -> Corpus:
                 for key, array in value.items()
             }
         elif kind.axis == CONVERSATIONS and name not in known:
-            values[name] = _of_conversations(place, given, name, lengths, order)
+            values[name] = _of_conversations(place, by_field, name, lengths, order)
         else:
             values[name] = _ordered(f"{place}: {name}", kind, value, count, order)
     if "utterance_ids" not in values:
@@ -271,14 +271,14 @@ def _ordered(
     raise InputError(place, f"{len(values)} entries", f"{count}, as labels")
 
 
-def _strings(given: Mapping[str, Any], key: str) -> tuple[str, ...] | None:
-    return tuple(map(str, given[key].tolist())) if key in given else None
+def _strings(by_field: Mapping[str, Any], key: str) -> tuple[str, ...] | None:
+    return tuple(map(str, by_field[key].tolist())) if key in by_field else None
 
 
 def _labels(
-    place: str, given: Mapping[str, Any], notes: list[str]
+    place: str, by_field: Mapping[str, Any], notes: list[str]
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    labels, names = given["labels"], _strings(given, "label_names")
+    labels, names = by_field["labels"], _strings(by_field, "label_names")
     if labels.dtype.kind != "U":
         if names is None:
             names = table.numbered(labels, f"{place}: labels").names
@@ -297,13 +297,13 @@ def _labels(
 
 
 def _conversations(
-    place: str, given: Mapping[str, Any], count: int, notes: list[str]
+    place: str, by_field: Mapping[str, Any], count: int, notes: list[str]
 ) -> tuple[np.ndarray, tuple[str, ...], np.ndarray | None]:
     """Returns the lengths, the ids, and the utterances' order (None if it is unchanged)."""
-    ids = _strings(given, "conversation_ids")
-    owners = _strings(given, "conversation")
+    ids = _strings(by_field, "conversation_ids")
+    owners = _strings(by_field, "conversation")
     if owners is None:
-        lengths = given.get("lengths")
+        lengths = by_field.get("lengths")
         if lengths is None:
             notes.append("lengths: not given, each utterance is a conversation of one")
             lengths = np.ones(count, np.int32)
@@ -313,7 +313,7 @@ def _conversations(
             notes.append("conversation_ids: not given, numbered")
         return lengths, ids, None
     where = f"{place}: conversation"
-    if "lengths" in given:
+    if "lengths" in by_field:
         raise InputError(where, "in addition to lengths, which say the same", "one of the two")
     if len(owners) != count:
         raise InputError(where, f"{len(owners)} entries", f"{count}, as many as labels")
@@ -331,21 +331,21 @@ def _conversations(
 
 def _of_conversations(
     place: str,
-    given: Mapping[str, Any],
+    by_field: Mapping[str, Any],
     key: str,
     lengths: np.ndarray,
     order: np.ndarray | None,
 ) -> tuple[str, ...] | None:
     """Returns one entry per conversation, from entries per conversation or per utterance."""
-    values = _strings(given, key)
-    total = len(given["labels"])
+    values = _strings(by_field, key)
+    total = len(by_field["labels"])
     if values is None or len(values) == len(lengths) or len(values) != total:
         return values
-    if "conversation" not in given and int(lengths.sum()) != total:
+    if "conversation" not in by_field and int(lengths.sum()) != total:
         return values
     if order is not None:
         values = tuple(values[i] for i in order)
-    several: list[str] = []
+    merged: list[str] = []
     start = 0
     for number, length in enumerate(lengths.tolist()):
         entries = set(values[start : start + length])
@@ -353,6 +353,6 @@ def _of_conversations(
             where = f"{place}: {key}: conversation number {number}"
             both = " and ".join(sorted(entries)[:3])
             raise InputError(where, f"{both} in one conversation", "one of them")
-        several += entries
+        merged += entries
         start += length
-    return tuple(several)
+    return tuple(merged)

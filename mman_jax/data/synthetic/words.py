@@ -173,12 +173,12 @@ def generate(
         split=tuple(split),
         sequences={
             modality: Sequence(
-                values=np.concatenate(several),
-                lengths=np.array([len(x) for x in several], np.int32),
+                values=np.concatenate(arrays),
+                lengths=np.array([len(x) for x in arrays], np.int32),
                 intervals=np.concatenate(intervals[modality]),
                 names=spoken if modality == "text" else None,
             )
-            for modality, several in cells.items()
+            for modality, arrays in cells.items()
         },
         source="synthetic words",
     )
