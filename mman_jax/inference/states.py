@@ -74,7 +74,7 @@ def read(path: pathlib.Path, template: Any, owner: str) -> Saved:
     file, card = carded.read(path, _EXPECTED)
     try:
         names, written_by = [str(name) for name in card["conversations"]], card["model"]
-        gone = [str(name) for name in card.get("gone", [])]  # none in older files
+        gone = [str(name) for name in card["gone"]]
         arrays = [file[f"state_{i}"] for i in range(len(file))]
     except (LookupError, TypeError) as error:
         raise InputError(path, f"no states ({error!r:.200})", _EXPECTED) from error

@@ -71,12 +71,12 @@ def check_kind(place: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str
 
 
 def temperature(place: pathlib.Path, card: Mapping[str, Any]) -> float:
-    """Returns the temperature of the card; 1 if it has none.
+    """Returns the temperature of the card.
 
     Raises:
         InputError: the temperature is out of the range that runs fit.
     """
-    value = card.get("temperature", 1.0)
+    value: Any = card.get("temperature")
     low, high = LIMITS
     if type(value) not in (int, float) or not low <= value <= high:
         raise InputError(f"{place}: temperature", f"{value!r:.60}", f"{low:g} to {high:g}")

@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 
 from mman_jax.errors import InputError
-from mman_jax.files import carded
 from mman_jax.inference import states
 from mman_jax.inference.answerer import Answerer
 from tests.inference import trained
@@ -34,17 +33,6 @@ def test_states_come_back_as_they_were(models, tmp_path):
         assert jax.tree.structure(back[name]) == jax.tree.structure(state)
     (tmp_path / "s").write_bytes(states.to_bytes({}, owner))
     assert states.read(tmp_path / "s", begin, owner) == ({}, [])
-
-
-def test_states_of_before_names_of_the_gone_were_kept_are_read(models, tmp_path):
-    begin, of = talked(models)
-    owner = states.identity(models)
-    (tmp_path / "s").write_bytes(states.to_bytes(of, owner))
-    file, card = carded.read(tmp_path / "s", "states")
-    card.pop("gone")
-    (tmp_path / "s").write_bytes(carded.to_bytes(file, card))
-    back, gone = states.read(tmp_path / "s", begin, owner)
-    assert (list(back), gone) == (["a", "b"], [])
 
 
 def test_an_identity_is_of_the_parameters_the_scaling_and_the_classes(models):

@@ -21,6 +21,7 @@ def parts():
         "modalities": list(made.dims),
         "classes": list(made.classes),
         "about": dict(made.card),
+        "temperature": made.temperature,
     }
     return jax.tree.map(np.array, arrays), card
 
