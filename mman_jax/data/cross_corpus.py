@@ -108,7 +108,7 @@ def _with_unique_ids(corpus: Corpus, other: Corpus) -> tuple[Corpus, tuple[str, 
         while ids[place] in used:
             ids[place] += " (test)"
         used.add(ids[place])
-    notice += ", of other lengths: taken for others"
+    notice += ", but other lengths: treated as different conversations"
     return dataclasses.replace(other, conversation_ids=tuple(ids)), (notice,)
 
 

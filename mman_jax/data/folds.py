@@ -180,6 +180,6 @@ def _split(
     both = heard & splits.speakers(corpus, others)
     if both:
         where = "training or validation" if len(test) else "training"
-        what = f"speakers of {_PARTS[scored]} are heard in {where}, too"
+        what = f"speakers of {_PARTS[scored]} also speak in {where}"
         notices = (*notices, f"{len(both)} of {len(heard)} {what}")
     return Split(train, valid, test, how, notices)

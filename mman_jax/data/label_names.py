@@ -130,7 +130,7 @@ def relabel(corpus: Corpus, names: Mapping[str, str]) -> Corpus:
     classes = tuple(dict.fromkeys(filter(None, renamed)))
     if not classes:
         place = f"{corpus.source or 'corpus'}: {_PLACE}"
-        raise InputError(place, "every label becomes nothing", "a class for some")
+        raise InputError(place, "every label is mapped to nothing", "a class for some")
     numbers = [classes.index(name) if name else UNSCORED for name in renamed]
     labels = np.array([*numbers, UNSCORED], np.int32)[corpus.labels]  # -1 takes the last entry
     # Context only: nothing is learnt from the remaining votes either.

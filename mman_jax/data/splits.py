@@ -263,7 +263,7 @@ def _hold_out(corpus: Corpus, among: np.ndarray, by_session: bool = True) -> tup
         return np.sort(ordered[:target]), reason
     apart = joined_by_speakers(corpus, ordered)
     if len(apart) < 2:
-        return np.sort(ordered[:target]), f"{reason}, their speakers in training too"
+        return np.sort(ordered[:target]), f"{reason}, although their speakers are also in training"
     chosen: list[int] = []
     for group in apart:
         if len(chosen) + len(group) <= target:

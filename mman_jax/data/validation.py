@@ -53,7 +53,7 @@ def check_facts(corpus: Any) -> None:
     for name in corpus.groups:
         field = columns(corpus).get(name)
         if field and (name in TOLD or getattr(corpus, field) is not None):
-            found, expected = "what the corpus tells otherwise", f"{field}, or another name"
+            found, expected = "the name of a field of the corpus", f"{field}, or another name"
             raise InputError(f"{place}: groups/{name}", found, expected)
     for label, array in corpus.votes.items():
         where = f"{place}: votes/{label}"
@@ -95,7 +95,7 @@ def check_features(corpus: Any) -> None:
             utterance, column = wrong
             where = f"{place}: {name_utterance(corpus, utterance)}, modality {modality}"
             found = f"{array[utterance, column]} in column {column}"
-            expected = f"finite features, or the modality told as missing (present/{modality})"
+            expected = f"finite features, or the modality marked as missing (present/{modality})"
             raise InputError(where, found, expected)
 
 
@@ -234,13 +234,13 @@ def _check_unique(corpus: Any, place: str) -> None:
             if corpus.split is not None and corpus.split[first] != corpus.split[index]:
                 both = f"in two splits, {corpus.split[first]} and {corpus.split[index]}"
                 raise InputError(where, both, "each conversation in one split")
-            raise InputError(where, "its id comes twice", "unique conversation ids")
+            raise InputError(where, "its id occurs twice", "unique conversation ids")
         stop = start + int(corpus.lengths[index])
         seen: set[str] = set()
         for utterance in corpus.utterance_ids[start:stop]:
             if utterance in seen:
                 expected = "unique utterance ids in a conversation"
-                raise InputError(f"{where}, utterance {utterance}", "its id comes twice", expected)
+                raise InputError(f"{where}, utterance {utterance}", "its id occurs twice", expected)
             seen.add(utterance)
         start = stop
 
@@ -248,7 +248,7 @@ def _check_unique(corpus: Any, place: str) -> None:
 def _check_labels(corpus: Any, place: str) -> None:
     names, labels = corpus.label_names, corpus.labels
     if len(set(names)) != len(names):
-        raise InputError(f"{place}: label_names", "a name comes twice", "unique label names")
+        raise InputError(f"{place}: label_names", "a name occurs twice", "unique label names")
     wrong = np.flatnonzero((labels < -1) | (labels >= len(names)))
     if len(wrong):
         where = f"{place}: {name_utterance(corpus, int(wrong[0]))}"

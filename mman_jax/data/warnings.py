@@ -21,7 +21,7 @@ ENORMOUS = 1e12
 _PARTS = {"train": "training", "valid": "validation", "test": "test"}
 _CONSEQUENCES = {  # for one column, and for several
     "constant": ("it is 0 after scaling", "they are 0 after scaling"),
-    "nearly constant": ("scaling makes much of small differences",) * 2,
+    "nearly constant": ("scaling amplifies small differences",) * 2,
     "enormous": ("check its units", "check their units"),
 }
 
@@ -45,7 +45,7 @@ def of_split(corpus: Corpus, split: Split) -> list[str]:
                 raise InputError(place, "missing in all training utterances", expected)
             sentences.append(f"modality {modality} is missing in all {name} utterances")
     if len(split.train) == 1:
-        sentences.append("training is one conversation: what is learnt may be true of it alone")
+        sentences.append("training has one conversation: the model may not generalise to others")
     return sentences
 
 

@@ -145,7 +145,7 @@ def _check_columns(path: Path, columns: list[str]) -> None:
             place, name = f"{path}: column {column!r:.60}", column.removeprefix(GROUPS)
             check_key(name, place)
             if name in TOLD:
-                found = "what another column of the manifest holds"
+                found = "the name of another column of the manifest"
                 raise InputError(place, found, f"{name}, or another name")
     for column in REQUIRED:
         if column not in columns:

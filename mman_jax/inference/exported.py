@@ -44,9 +44,9 @@ _CALLS = {
     "conversation.jax": "(features, present) -> probabilities [B, U, C] float32",
     "step.jax": "(state, features, present) -> state [B, N], probabilities [B, C]",
     "state.npy": "[N] float32, the state before the first utterance",
-    "features": "float32 a modality, [B, U, D] of conversations, [B, D] of a step, not scaled",
-    "present": "bool a modality, [B, U] or [B]; False: missing, its features count for nothing",
-    "rows": "a row is a conversation from its beginning; whatever follows its end is ignored",
+    "features": "float32 by modality, [B, U, D] of conversations, [B, D] of a step, not scaled",
+    "present": "bool by modality, [B, U] or [B]; False: missing, its features are ignored",
+    "rows": "a row is a conversation from its beginning; padding after its end is ignored",
 }
 
 _CALLS_OF_NUMBERS = {
@@ -313,11 +313,11 @@ def _scores(task: Mapping[str, Any]) -> dict[str, Any]:
 
 def _limits(corpus: Mapping[str, Any], replaced: bool, causal: bool) -> list[str]:
     limits = [
-        "Features of these sizes, made as those of the training corpus were; no raw clips.",
-        "An answer depends on its conversation up to its utterance, and on nothing later."
+        "Inputs are features extracted like those of the training corpus, not raw clips.",
+        "A prediction depends on the conversation up to its utterance, and on nothing later."
         if causal
-        else "An answer depends on all of its conversation: a row is one, and nothing follows it.",
-        "Scores are of single seeds; the functions answer with the mean over all of them.",
+        else "A prediction depends on the full conversation: a row is one, without padding.",
+        "Scores are of single seeds; the functions return the mean over all seeds.",
         "Lowered for CPUs, CUDA and TPUs; run and tested on CPUs.",
         "JAX reads files of jax.export for six months (see exported); .safetensors do not age.",
     ]
@@ -337,7 +337,7 @@ def _licences(extraction: Extraction | None, dims: Mapping[str, int]) -> list[st
         "the weights may be used."
     ]
     if extraction is None:
-        licences.append("It is not known how the features were made; they may have licences, too.")
+        licences.append("The origin of the features is unknown; they may also have licences.")
         return licences
     licences += [licence for m, licence in extraction.licences.items() if m in dims]
     return licences

@@ -20,8 +20,8 @@ CALLS = {
     "step.onnx": "state [B, N], features_... and present_... -> state_after, probabilities",
     "state": "float32, zeros before the first utterance of a conversation",
     "features_<modality>": "float32, [B, U, D] of conversations, [B, D] of a step, not scaled",
-    "present_<modality>": "bool, [B, U] or [B]; False: missing, its features count for nothing",
-    "rows": "a row is a conversation from its beginning; whatever follows its end is ignored",
+    "present_<modality>": "bool, [B, U] or [B]; False: missing, its features are ignored",
+    "rows": "a row is a conversation from its beginning; padding after its end is ignored",
 }
 """Arguments and results of the functions, for the card of an export."""
 

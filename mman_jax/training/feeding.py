@@ -148,7 +148,7 @@ class Streamed:
 
         def epoch(state, per_seed, labels):
             if per_seed:
-                raise ValueError("features of a seed's own lie on its device: use Resident")
+                raise ValueError("features that differ by seed are resident: use Resident")
             reference = stage.objective.reference(labels["train"])
             state, loss = train(state, labels)
             scores, params = [], averaged(state, {}, ()) if stage.decay else state.params
@@ -224,7 +224,7 @@ class Streamed:
 
         def placed(params, per_seed):
             if per_seed:
-                raise ValueError("features of a seed's own lie on its device: use Resident")
+                raise ValueError("features that differ by seed are resident: use Resident")
             return parallel.place(predict(params), self.mesh, by_seed=True)
 
         return placed

@@ -194,7 +194,7 @@ def test_the_same_conversation_in_two_parts_is_refused_as_in_any_split():
 def test_speakers_of_several_sessions_are_told():
     made = of(4, sessions=("S1", "S2", "S3", "S4"), speakers=("a", "b", "a", "d"))
     first, second, *_ = folds.folds(made, "sessions")
-    said = "1 of 1 speakers of the test part are heard in training or validation, too"
+    said = "1 of 1 speakers of the test part also speak in training or validation"
     assert first.split.notices == (said,)
     assert not second.split.notices
 
@@ -299,7 +299,7 @@ def test_inner_speakers_that_are_everywhere_do_not_forbid_folds(speakers):
     check_inner(split, found)
     assert len(found) == 3
     for fold in found:
-        assert any("are heard in training, too" in n for n in fold.split.notices) == bool(speakers)
+        assert any("also speak in training" in n for n in fold.split.notices) == bool(speakers)
 
 
 def test_inner_groups_are_by_conversation_in_the_order_given():

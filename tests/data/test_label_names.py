@@ -47,5 +47,5 @@ def test_a_label_that_nobody_has_is_refused():
     label_names.check_map({"YES": "no"}, [small.corpus()])
     with pytest.raises(InputError, match=r"no label 'yess'; expected 'yes'\?"):
         label_names.check_map({"yess": "no"}, [small.corpus(), small.corpus()])
-    with pytest.raises(InputError, match="every label becomes nothing"):
+    with pytest.raises(InputError, match="every label is mapped to nothing"):
         label_names.relabel(small.corpus(), {"yes": "", "no": ""})

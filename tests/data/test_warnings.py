@@ -64,7 +64,7 @@ def test_a_modality_that_another_part_lacks_is_told(rows, name):
 
 def test_a_single_training_conversation_is_told():
     (notice,) = found(split=("train", "valid", "valid", "test"))
-    assert notice == "training is one conversation: what is learnt may be true of it alone"
+    assert notice == "training has one conversation: the model may not generalise to others"
 
 
 def test_an_empty_test_part_lacks_nothing():

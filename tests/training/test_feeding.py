@@ -141,7 +141,7 @@ def test_what_streaming_cannot_do_is_refused():
     with pytest.raises(ValueError, match="2 epochs in a call; rows are streamed for one"):
         feed.epochs(stage, 2)
     own = {"train": {"speech": np.zeros(3)}}
-    with pytest.raises(ValueError, match="a seed's own lie on its device: use Resident"):
+    with pytest.raises(ValueError, match="features that differ by seed are resident: use Resident"):
         feed.epochs(stage)(None, own, labels)
-    with pytest.raises(ValueError, match="a seed's own lie on its device: use Resident"):
+    with pytest.raises(ValueError, match="features that differ by seed are resident: use Resident"):
         feed.predictions(stage)(None, own)

@@ -58,7 +58,7 @@ def read(path: Path, pool: pooling.How) -> Table:
         modalities = [_modality(file, segments, pool, notes) for file in features.values()]
     if label_file is None:
         labels = unlabelled(len(segments))
-        notes.append("no labels: no file whose root is named so")
+        notes.append("no labels: none of the files is one of labels")
     else:
         ratings = [segment.rating for segment in segments if segment.rating is not None]
         labels = rated(np.stack(ratings).astype(np.float32), notes)
@@ -178,7 +178,7 @@ def _unlabelled(features: dict[str, _File], notes: list[str]) -> list[_Segment]:
     aligned = [name for name in map(_parse, keys) if name is not None]
     if len(aligned) == len(keys):
         return [_Segment(name.conversation, name.order or 0) for name in aligned]
-    notes.append("whole videos: without labels nothing tells their utterances")
+    notes.append("full videos: without labels, their utterances are unknown")
     return [_Segment(key, 0) for key in keys]
 
 

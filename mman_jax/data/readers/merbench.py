@@ -96,7 +96,7 @@ def _label_file(folder: Path, notes: list[str]) -> Path:
         sizes[path] = sum(len(_dict(corpus, path, "a dict by utterance")) for corpus in corpora)
     chosen = max(paths, key=lambda path: sizes[path])
     if len(paths) > 1:
-        notes.append(f"labels: {chosen.name}, the largest of {len(paths)}; name one to take it")
+        notes.append(f"labels: {chosen.name}, the largest of {len(paths)}; a path selects another")
     return chosen
 
 

@@ -72,7 +72,7 @@ def _rows(parts: list[Part], notes: list[str]) -> list[Row]:
         order = times
         names = _unique([f"{cells[0]}[{cells[1]}-{cells[2]}]" for cells in ids], notes)
     else:
-        notes.append("the ids tell no conversation: each utterance is a conversation of one")
+        notes.append("the ids encode no conversation: each utterance is a conversation of one")
         conversations = names = _unique(names, notes)
     return list(map(Row, conversations, names, order, split))
 
@@ -80,7 +80,7 @@ def _rows(parts: list[Part], notes: list[str]) -> list[Row]:
 def _unique(names: list[str], notes: list[str]) -> list[str]:
     if len(set(names)) == len(names):
         return names
-    notes.append("ids occur twice and have the number of their row after them")
+    notes.append("ids are not unique and are followed by the number of their row")
     return [f"{name}.{row}" for row, name in enumerate(names)]
 
 

@@ -287,7 +287,7 @@ def _labels(
     texts = labels.tolist()
     if names is None:
         labelled = table.labelled(texts)
-        notes.append(f"label_names: not given, those found: {', '.join(labelled.names)[:200]}")
+        notes.append(f"label_names: not given, those of labels: {', '.join(labelled.names)[:200]}")
         return labelled.classes, labelled.names
     for row, label in enumerate(texts):
         if label and label not in names:
@@ -325,7 +325,7 @@ def _conversations(
     order = None
     if (np.diff(numbers) < 0).any():
         order = np.argsort(numbers, kind="stable")
-        notes.append("conversation: utterances that stood apart are brought together")
+        notes.append("conversation: utterances of a conversation were not adjacent and are sorted")
     return np.bincount(numbers, minlength=len(first)).astype(np.int32), tuple(first), order
 
 

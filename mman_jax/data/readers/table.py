@@ -159,7 +159,7 @@ class Table:
         if torn:
             self.notes.append(
                 f"{len(torn)} conversations have utterances in several parts of the file's split: "
-                "those of a part are a conversation of their own there"
+                "the utterances of each part form a separate conversation"
             )
         return [f"{name}:{part}" if name in torn else name for name, part in pairs]
 
@@ -273,7 +273,7 @@ def named_rows(ids: Sequence[str], names: Sequence[Name | None], notes: list[str
     unknown = [text for text, name in zip(ids, names, strict=True) if name is None]
     if unknown:
         notes.append(
-            f"{len(unknown)} names tell no conversation ({unknown[0]} first): each of these "
+            f"{len(unknown)} names encode no conversation (first {unknown[0]}): each of these "
             "utterances is a conversation of one"
         )
     rows = []

@@ -32,7 +32,7 @@ def test_whole_videos_and_segments(tmp_path):
     assert corpus.conversation_ids == ("va",)
     assert corpus.features["COVAREP"].tolist() == [[4, 3.5]]
     assert corpus.labels.tolist() == [-1]
-    assert "whole videos" in " ".join(corpus.source_notes)
+    assert "full videos" in " ".join(corpus.source_notes)
     data = {f"va[{i}]": (FRAMES[:i], TIMES[:i]) for i in (10, 2, 1)}
     corpus = read_corpus(write(tmp_path / "y.csd", "COVAREP", data))
     assert corpus.utterance_ids == ("va[1]", "va[2]", "va[10]")

@@ -75,7 +75,7 @@ def test_conversation_ids_an_utterance(tmp_path, ids):
     assert made.present["speech"].tolist() == [True, True, False, True]
     assert made.groups == {"gender": tuple("fmmf"), "decade": ("20", "40", "30", "50")}
     assert made.split == ("train", "test")
-    assert "brought together" in " ".join(made.source_notes)
+    assert "not adjacent" in " ".join(made.source_notes)
 
 
 def test_texts_as_objects_which_pandas_makes(tmp_path):
