@@ -25,7 +25,7 @@ class Layout:
         lengths: [C] int64, its number of utterances.
         conversations: [C] int64, its index in the corpus.
         rows: R, number of rows.
-        length: U, number of utterances in a row, padding included.
+        length: U, number of utterances in a row, including padding.
     """
 
     row: np.ndarray

@@ -12,7 +12,7 @@ from mman_jax.errors import InputError, nearest
 INNER = 3
 """Number of folds inside a training part, unless sessions determine it."""
 
-_MOST = 2 / 3  # of the labelled utterances: a larger validation part would leave too little
+_MOST = 2 / 3  # largest share of labelled utterances of a group, so that enough remain for training
 _PARTS = {"train": "training", "valid": "validation", "test": "the test part"}
 
 

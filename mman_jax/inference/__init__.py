@@ -1,1 +1,1 @@
-"""A trained system on new conversations."""
+"""Predictions of trained systems for new conversations."""

@@ -25,7 +25,7 @@ REAL = CONVERSATIONS >= 0
 RESET = np.diff(CONVERSATIONS, axis=1, prepend=-2) != 0
 ROWS, CELLS = CONVERSATIONS.shape
 LABELS = np.where(REAL, np.arange(CELLS) % 2, UNSCORED).astype(np.int32)
-_EPOCHS = 2  # of each stage, so that it can be interrupted after the first
+_EPOCHS = 2  # epochs of each stage, so that it can be interrupted after the first
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,7 @@ from mman_jax.training.mesh import compiling, make_mesh
 from mman_jax.training.optimizer import plain
 from mman_jax.training.trainer import Trainer
 
-_LENGTHS = {"train": (4, 3, 5, 2), "valid": (3, 2), "test": (4, 3)}  # of the random corpus
+_LENGTHS = {"train": (4, 3, 5, 2), "valid": (3, 2), "test": (4, 3)}  # of conversations
 _CYCLE = "life cycle"
 
 

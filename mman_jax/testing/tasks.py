@@ -17,7 +17,7 @@ from mman_jax.types import is_scored
 SETTINGS = {"select": "loss", "class_weights": False}
 """Training settings with which a task's loss is checked."""
 
-_STEPS, _RATE = 60, 0.1  # of descent on free logits
+_STEPS, _RATE = 60, 0.1  # gradient descent on logits
 _TOLERANCE = 1e-4
 
 

@@ -40,7 +40,7 @@ def make_mesh(seeds: int, parallel: str = "jit", seed_shards: int = 0, row_shard
     """
     if parallel not in PARALLEL:
         raise InputError("parallel", repr(parallel), nearest(parallel, PARALLEL))
-    devices = jax.devices()  # of all processes, ordered by process
+    devices = jax.devices()  # the devices of all processes, ordered by process
     if min(seed_shards, row_shards) < 0:
         raise InputError("mesh", f"{seed_shards} x {row_shards} devices", "0 or more")
     if max(seed_shards, 1) * max(row_shards, 1) > len(devices):

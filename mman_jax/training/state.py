@@ -143,7 +143,7 @@ class Selection:
     ) -> State:
         """Updates the best epoch so far, and stops the heads whose patience ran out.
 
-        A head with a target selects that epoch, whatever its score, and stops there.
+        A head with a target selects that epoch, regardless of its score, and stops there.
 
         Args:
             state: state of one seed after an epoch.

@@ -162,7 +162,7 @@ def _read_table(path: Path, column: int | None = None) -> np.ndarray:
         raise InputError(path, "an empty file", "a row an utterance")
     with (
         reading(path, "rows of as many quoted numbers each", (OSError, ValueError)),
-        warnings.catch_warnings(action="ignore"),  # of no data, which is refused below
+        warnings.catch_warnings(action="ignore"),  # empty files are an error below
     ):
         table = np.loadtxt(
             path,

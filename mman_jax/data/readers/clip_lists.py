@@ -79,7 +79,7 @@ def _fold(folder: Path, notes: list[str]) -> dict[str, Path]:
     if len(sets) > 1:
         raise InputError(folder, f"folds of several sets ({', '.join(sets)[:80]})", "one of them")
     if len(folders) > 1:
-        notes.append(f"{folders[0].name} is read of {len(folders)} folds; name another to take it")
+        notes.append(f"{folders[0].name}, the first of {len(folders)} folds; paths select others")
     lists = _lists(folders[0])
     return {part: lists[part] for part in SPLIT_NAMES if part in lists}
 

@@ -207,6 +207,6 @@ def _with_placeholder(table: Table, joins: bool) -> Table:
         found = f"labels alone ({table.layout}: {conversations} conversations, {count} utterances)"
         expected = "features that are joined to them, by utterance (see docs/corpora.md)"
         raise InputError(table.place, found, expected)
-    note = f"no features in this layout: its seconds alone are one ({_DURATION}); join others"
+    note = f"no features in this layout except durations ({_DURATION}); others can be joined"
     seconds = table.duration.reshape(-1, 1)
     return dataclasses.replace(table, features={_DURATION: seconds}, notes=[*table.notes, note])

@@ -44,12 +44,12 @@ FILLERS = ("well", "then", "so", "there", "we", "go", "and", "now")
 VOCABULARY = (*ORDER, *ALIGNMENT, SHIFT, *HINTS, *FILLERS)
 
 RATES = {"speech": 50.0, "visual": 25.0}
-"""Frames a second."""
+"""Frames per second."""
 
 _SPECIAL = len(ORDER) + len(ALIGNMENT) + 2  # words of each utterance other than fillers
 _EVENT, _MOVEMENT = 4, 4  # their duration in frames
 _UNIT = 2  # frames of speech for each frame of pictures
-_HALF = 0.5  # of a vector of length one: noise is shorter
+_HALF = 0.5  # half the length of a vector, which exceeds the noise
 
 # The test set must be long enough that its sampling error (about 0.7 points) is small compared with
 # the five points and more that a kind of evidence is worth.

@@ -1,1 +1,1 @@
-"""Features of transcripts, and files of words."""
+"""Features of transcripts, and readers of files of words."""
