@@ -149,7 +149,11 @@ def fit_corpus(
     """Fits an extraction to the training conversations of a manifest.
 
     Args:
-        settings, measured, weights, vectors, progress: see `fit`, for all N utterances.
+        settings: see `fit`.
+        measured: see `fit`, for all N utterances.
+        weights: see `fit`.
+        vectors: see `fit`.
+        progress: see `fit`.
         utterances: the N utterances, in conversation order.
         source: origin of the utterances, for messages.
         notice: called with each notice to the user, such as a description of the split.
@@ -193,7 +197,9 @@ def fit(
     Args:
         settings: the extractor of each modality.
         measured: N results of `Extractor.measure` by modality.
-        labels, weights, vectors: see `TrainingData`.
+        labels: see `TrainingData`.
+        weights: see `TrainingData`.
+        vectors: see `TrainingData`.
         progress: called with the modality, the epoch's number and its mean loss.
 
     Raises:
