@@ -110,7 +110,9 @@ def test_files_streams_and_exports_answer_alike(finished):
     model = Model.load(workdir / "model" / "auto")
     corpus = prepare_trial(config).parts.corpus
     values = model.probabilities(corpus)
-    rows = list(csv.reader(io.StringIO(predict.to_csv(corpus, *predict.answer([model], corpus)))))
+    rows = list(
+        csv.reader(io.StringIO(predict.to_csv(corpus, *predict.answer([model], corpus), {})))
+    )
     assert rows[0] == ["conversation_id", "utterance_id", *TARGETS]
     np.testing.assert_allclose(np.array([row[2:] for row in rows[1:]], float), values, atol=1e-5)
     told = json.loads((workdir / "analysis.json").read_text())["auto"]
@@ -179,7 +181,7 @@ def test_classes_of_a_target_and_votes_are_ordinary_classes(corpus_file):
     config = learning(corpus_file, "sentiment", classes=3)
     made = prepare_trial(config)
     assert made.tasks[0].classes == ("negative", "neutral", "positive")
-    assert made.targets == ()
+    assert made.tasks[0].outputs == "classes"
     config.data.update(target="", classes=0)
     config.train.update(labels="votes", class_weights=True)
     made = prepare_trial(config)

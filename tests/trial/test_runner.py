@@ -212,7 +212,7 @@ def test_the_model_answers_as_sure_as_the_results_say(finished):
 def test_csv_form(finished):
     _, workdir, _ = finished
     corpus = tiny.corpus()
-    text = predict.to_csv(corpus, *predict.answer(predict.load_models(workdir), corpus))
+    text = predict.to_csv(corpus, *predict.answer(predict.load_models(workdir), corpus), {})
     lines = text.splitlines()
     assert lines[0] == "conversation_id,utterance_id,label,p_happy,p_sad,p_neutral,p_angry"
     assert len(lines) == 1 + len(corpus.labels)
