@@ -109,7 +109,7 @@ def test_two_processes_give_the_numbers_of_one(corpus_file, tmp_path):
 
     # Both read the one checkpoint of a run that was interrupted, and go on from there.
     printed = in_processes("fusion", corpus_file, mesh, [kept, kept])
-    assert "goes on after fusion epoch 10" in printed[0]
+    assert "resumes after fusion epoch 10" in printed[0]
     check(kept, alone)
 
 
