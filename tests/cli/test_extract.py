@@ -99,7 +99,7 @@ def test_three_modalities_then_others_like_them(tmp_path):
     assert new.split is None
     ended = extract(tmp_path / "new.csv", tmp_path / "new.npz", fitted, "--speech=compare")
     assert ended.returncode == 2
-    assert "--speech: --fitted=" in ended.stderr
+    assert "--speech: given with --fitted=" in ended.stderr
 
 
 def test_what_is_fitted_does_not_depend_on_test_or_validation_clips(sounds, tmp_path):
