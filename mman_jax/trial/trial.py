@@ -214,6 +214,7 @@ def make_trainer(
         system.check_data(
             "votes" if config.train.labels == "votes" else "classes", parts.cells.kind
         )
+        system.check_installed()
         if ":" in config.system:
             system.check_outputs(parts.cells.dims)
         settings = copy.deepcopy(config.train)
