@@ -10,7 +10,8 @@ from mman_jax.errors import InputError
 from mman_jax.files.whole import read_json
 from mman_jax.tasks import Task, from_results
 from mman_jax.tasks.score import over_seeds
-from mman_jax.trial import analysis, calibration, grouped
+from mman_jax.trial import analysis
+from mman_jax.trial.results import group_scores
 from mman_jax.trial.stored import read_results
 
 Scores = Mapping[str, Any]
@@ -135,11 +136,11 @@ def _task(folds: Mapping[str, Scores]) -> dict[str, Any]:
         pooled["before_refit"] = _before_refit(task, trials, chosen)
     if task.has_probabilities:
         count = len(task.classes)
-        pooled["groups"] = grouped.scores(pooled["answers"], pooled["utterances"], count)
+        pooled["groups"] = group_scores(pooled["answers"], pooled["utterances"], count)
     if all("calibration" in fold for fold in trials):
-        pooled["calibration"] = calibration.pooled([fold["calibration"] for fold in trials])
-        for part in calibration.PARTS:
-            pooled[part]["calibration"] = calibration.errors(pooled["calibration"], part)
+        pooled["calibration"] = analysis.pool_calibration([fold["calibration"] for fold in trials])
+        for part in analysis.PARTS:
+            pooled[part]["calibration"] = analysis.calibration_errors(pooled["calibration"], part)
     if all("missing" in fold for fold in trials):
         pooled["attention"] = _attention(trials)
         pooled["missing"] = _missing(trials, chosen)

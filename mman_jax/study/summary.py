@@ -17,7 +17,7 @@ from mman_jax.systems import build
 from mman_jax.systems.mman import CLAIMS, NAME
 from mman_jax.tasks import Task, from_results
 from mman_jax.tasks.score import over_seeds
-from mman_jax.trial import grouped, results
+from mman_jax.trial import results
 from mman_jax.trial.config import network
 from mman_jax.trial.folder import provenance
 from mman_jax.trial.trial import Trial
@@ -29,7 +29,7 @@ def summarise(
     systems: Sequence[System],
     folders: Folders,
     tasks: Folders,
-    experiments: Sequence[Trial],
+    fold_trials: Sequence[Trial],
     command: str,
 ) -> dict[str, Any]:
     """Returns all data of the report.
@@ -38,18 +38,18 @@ def summarise(
         systems: systems of the plan.
         folders: for each system the folders of its trial, then of each tower's, by fold.
         tasks: the folders of the systems on the one-vs-rest tasks; may be empty.
-        experiments: a trial per fold with all modalities, for corpus, split and labels.
+        fold_trials: a trial per fold with all modalities, for corpus, split and labels.
         command: command that repeats the study.
     """
-    experiment, *_ = experiments
-    task = experiment.tasks[0]
+    first_trial, *_ = fold_trials
+    task = first_trial.tasks[0]
     unique = {tuple(paths.values()): paths for trials in folders.values() for paths in trials}
     stored = {key: pooled.read(paths) for key, paths in unique.items()}
     trials_of = {
         name: [stored[tuple(paths.values())] for paths in trials]
         for name, trials in folders.items()
     }
-    modalities = list(experiment.parts.corpus.dims)
+    modalities = list(first_trial.parts.corpus.dims)
     by_system = {
         system.name: _system(system, trials_of[system.name], task.name, modalities)
         for system in systems
@@ -76,10 +76,10 @@ def summarise(
         **provenance(),
         "config": {system.name: system.config.to_dict() for system in systems},
         "seconds": sum(_seconds(trial) for trial in stored.values()),
-        "corpus": _corpus(experiments, task),
-        "protocol": experiment.config.data.protocol,
+        "corpus": _corpus(fold_trials, task),
+        "protocol": first_trial.protocol,
         "classes": list(task.classes),
-        "seeds": experiment.seeds,
+        "seeds": first_trial.seeds,
         task.constant: first[task.constant],
         "utterances": _anonymous(utterances),
         "systems": by_system,
@@ -90,7 +90,7 @@ def summarise(
         **task.describe(),
         "claims": claims.judge(comparisons, totals, task.margin_scale),
         "tasks": _tasks(tasks),
-        "synthetic": _synthetic(experiments, utterances, answers),
+        "synthetic": _synthetic(fold_trials, utterances, answers),
         # Systems of one modality have none that could be left out.
         "missing": {n: x for n, x in missing.items() if x and by_system[n]["group"] == PAPER}
         or None,
@@ -121,7 +121,7 @@ def _system(
         "attention": scores.get("attention"),
         "missing": scores.get("missing"),
         "calibration": scores.get("calibration"),
-        "groups": grouped.anonymous(scores.get("groups", {})),
+        "groups": results.anonymous(scores.get("groups", {})),
         "utterances": scores["utterances"],
     }
 
@@ -171,10 +171,10 @@ def _pairs(systems: Sequence[System]) -> list[tuple[str, str]]:
     return [pair for pair in (*named, *others, *cited, *varied) if names.issuperset(pair)]
 
 
-def _corpus(experiments: Sequence[Trial], task: Task) -> dict[str, Any]:
-    external = experiments[0].external
-    corpus: Corpus = external.training if external else experiments[0].parts.corpus
-    by_fold = [results.of_corpus(x.parts, x.labels[task.name], task) for x in experiments]
+def _corpus(fold_trials: Sequence[Trial], task: Task) -> dict[str, Any]:
+    external = fold_trials[0].external
+    corpus: Corpus = external.training if external else fold_trials[0].parts.corpus
+    by_fold = [results.of_corpus(x.parts, x.labels[task.name], task) for x in fold_trials]
     fields = by_fold[0] if len(by_fold) == 1 else pooled.corpora(by_fold)
     return (
         fields
@@ -208,14 +208,14 @@ def _tasks(folders: Folders) -> dict[str, Any] | None:
 
 
 def _synthetic(
-    experiments: Sequence[Trial],
+    fold_trials: Sequence[Trial],
     utterances: Mapping[str, Sequence[Any]],
     answers: Mapping[str, Any],
 ) -> dict[str, Any] | None:
-    if experiments[0].config.data.path is not None:
+    if not fold_trials[0].synthetic:
         return None
-    corpus = experiments[0].parts.corpus
+    corpus = fold_trials[0].parts.corpus
     shares, references, kinds = evidence.used(corpus, utterances, answers)
-    test = np.concatenate([experiment.parts.split.test for experiment in experiments])
+    test = np.concatenate([trial.parts.split.test for trial in fold_trials])
     fields = {"evidence": shares, "evidence_beside": references, "kinds": kinds}
     return synthetic.bounds(corpus, test) | fields

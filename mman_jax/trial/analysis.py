@@ -1,4 +1,4 @@
-"""The content of `analysis.json`: predictions, tallies, curves, attention, missing modalities."""
+"""The content of `analysis.json`: predictions, tallies, curves, calibration, attention."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from mman_jax.data import batching
+from mman_jax.evaluation import calibration
 from mman_jax.evaluation.attention import attention_weights, mean_weights
 from mman_jax.evaluation.missing import logits_without
 from mman_jax.systems.base import System
@@ -15,37 +16,42 @@ from mman_jax.tasks.score import over_seeds
 from mman_jax.tasks.task import any_scored, to_json
 from mman_jax.training import mesh
 from mman_jax.training.outcome import Outcome, Snapshot, of_seeds
-from mman_jax.trial import grouped, results
-from mman_jax.trial.calibration import Answered
+from mman_jax.trial import results
 from mman_jax.trial.trial import Trial
 
 NAME = "analysis.json"
+
+PARTS = ("validation", "test")
+"""The parts whose calibration is measured."""
+
+Answered = tuple[np.ndarray, np.ndarray]
+"""Labels [N] and logits [S, N, C] of utterances."""
 
 _LENGTH = 20
 """Approximate length of the conversation in the attention picture."""
 
 
-def answered(experiment: Trial, task: Task, params: Any, kept: np.ndarray) -> dict[str, Answered]:
+def answered(trial: Trial, task: Task, params: Any, kept: np.ndarray) -> dict[str, Answered]:
     """Computes labels [N] and logits [S, N, C] of the utterances of `valid` and `test`.
 
     If there are several processes, all of them must call this.
 
     Args:
-        experiment: the trial.
+        trial: the trial.
         task: the task that was trained.
         params: the parameters of all seeds.
         kept: bool mask of the S seeds to return.
     """
     by_part = {}
-    for part, logits in experiment.trainer.answers(params).items():
-        layout = experiment.parts.layouts[part]
-        labels = batching.gather(layout, experiment.labels[task.name][part])
+    for part, logits in trial.trainer.answers(params).items():
+        layout = trial.parts.layouts[part]
+        labels = batching.gather(layout, trial.labels[task.name][part])
         by_part[part] = labels, batching.gather(layout, logits[kept], axis=1)
     return by_part
 
 
 def of_task(
-    experiment: Trial,
+    trial: Trial,
     task: Task,
     snapshot: Snapshot,
     kept: np.ndarray,
@@ -63,7 +69,7 @@ def of_task(
     If there are several processes, all of them must call this.
 
     Args:
-        experiment: the trial.
+        trial: the trial.
         task: the task that was trained.
         snapshot: the last snapshot of the task.
         kept: mask [S] bool of the seeds that converged.
@@ -72,28 +78,28 @@ def of_task(
     """
     labels, logits = test
     finished = of_seeds(snapshot.finished, kept)
-    reference = experiment.reference(task)
+    reference = trial.reference(task)
     answers = task.answers(logits, reference)
     ensemble = task.tally(task.ensemble(logits, reference), labels, reference)
     content = {
-        **_answers(experiment, labels, answers),
-        "counts": results.tallies(finished, experiment.heads)
+        **_answers(trial, labels, answers),
+        "counts": results.tallies(finished, trial.heads)
         | {"ensemble": {"test": [ensemble.tolist()]}},
-        "curves": curves(experiment.heads, finished, task.progress.key),
-        "trainable": experiment.trainer.trainable(snapshot.state.best),
+        "curves": curves(trial.heads, finished, task.progress.key),
+        "trainable": trial.trainer.trainable(snapshot.state.best),
     }
     # Reports of one-vs-rest tasks have only scores.
-    if looks and len(experiment.tasks) == 1:
+    if looks and len(trial.tasks) == 1:
         params = jax.tree.map(lambda x: np.asarray(x)[kept], snapshot.state.best)
-        content["attention"] = _attention(experiment, task, params, labels, answers)
-        content["missing"] = _missing(experiment, task, params, labels)
+        content["attention"] = _attention(trial, task, params, labels, answers)
+        content["missing"] = _missing(trial, task, params, labels)
     return content
 
 
-def _answers(experiment: Trial, labels: np.ndarray, answers: np.ndarray) -> dict[str, Any]:
-    scored, corpus = any_scored(labels), experiment.parts.corpus
-    which, position = experiment.parts.whose("test")
-    groups = grouped.of_utterances(corpus, corpus.offsets[which] + position)
+def _answers(trial: Trial, labels: np.ndarray, answers: np.ndarray) -> dict[str, Any]:
+    scored, corpus = any_scored(labels), trial.parts.corpus
+    which, position = trial.parts.whose("test")
+    groups = results.groups_of(corpus, corpus.offsets[which] + position)
     return {
         "answers": to_json(answers[:, scored]),
         "utterances": {
@@ -139,15 +145,15 @@ def _options() -> dict[str, Any]:
 
 
 def _attention(
-    experiment: Trial, task: Task, params: Any, labels: np.ndarray, answers: np.ndarray
+    trial: Trial, task: Task, params: Any, labels: np.ndarray, answers: np.ndarray
 ) -> dict[str, Any] | None:
-    layout, rows = experiment.parts.layouts["test"], experiment.parts.rows["test"]
-    system = cast(System, experiment.trainer.system)  # others have no attention
+    layout, rows = trial.parts.layouts["test"], trial.parts.rows["test"]
+    system = cast(System, trial.trainer.system)  # others have no attention
     attention = attention_weights(system, params, rows.features, rows.present, _options())
     if attention is None:
         return None
     modalities, weights = attention
-    groups, names = task.attention_groups(experiment.labels[task.name]["test"])
+    groups, names = task.attention_groups(trial.labels[task.name]["test"])
     means = mean_weights(weights, groups, len(names))
     example = int(np.abs(layout.lengths - _LENGTH).argmin())
     positions = slice(layout.start[example], layout.start[example] + layout.lengths[example])
@@ -165,15 +171,68 @@ def _attention(
     }
 
 
-def _missing(experiment: Trial, task: Task, params: Any, labels: np.ndarray) -> dict[str, Any]:
+def _missing(trial: Trial, task: Task, params: Any, labels: np.ndarray) -> dict[str, Any]:
     """Returns the test score of each seed with one modality missing, by modality."""
-    parts, system = experiment.parts, cast(System, experiment.trainer.system)
+    parts, system = trial.parts, cast(System, trial.trainer.system)
     if len(parts.cells.dims) < 2:
         return {}
-    reference, key = experiment.reference(task), task.headline.key
+    reference, key = trial.reference(task), task.headline.key
     scores = {}
     for modality, rows in logits_without(system, params, parts.rows["test"], _options()).items():
         logits = batching.gather(parts.layouts["test"], rows, axis=1)
         tallies = [task.tally(task.answers(x, reference), labels, reference) for x in logits]
         scores[modality] = {key: over_seeds(task.score(key, np.stack(tallies)))}
     return scores
+
+
+def calibrated(valid: Answered, test: Answered) -> dict[str, Any]:
+    """Fits the temperature to the validation part, and computes the reliability of both parts.
+
+    Args:
+        valid: labels [N] and logits [S, N, C] of the validation part, by networks that were not
+            trained on it.
+        test: labels and logits of the test part.
+
+    Returns:
+        `temperature`; and for `validation` and `test` the bins [K, 3] of the seeds' mean
+        probabilities `before` and `after` division by it, see
+        `mman_jax.evaluation.calibration.reliability`.
+    """
+    from scipy.special import softmax  # takes long to import
+
+    parts = dict(zip(PARTS, (valid, test), strict=True))
+    means = {
+        part: (labels, softmax(logits.astype(np.float64), axis=-1).mean(0))
+        for part, (labels, logits) in parts.items()
+    }
+    labels, mean = means["validation"]
+    temperature = calibration.fit_temperature(mean, labels)
+    result: dict[str, Any] = {"temperature": temperature}
+    for part, (labels, mean) in means.items():
+        tempered = calibration.temper(mean, temperature)
+        result[part] = {
+            "before": calibration.reliability(mean, labels).tolist(),
+            "after": calibration.reliability(tempered, labels).tolist(),
+        }
+    return result
+
+
+def pool_calibration(folds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Pools the results of `calibrated` over folds: summed bins and the mean temperature."""
+    temperatures = [fold["temperature"] for fold in folds]
+    result: dict[str, Any] = {"temperature": float(np.mean(temperatures)), "per_fold": temperatures}
+    for part in PARTS:
+        result[part] = {
+            when: np.sum([fold[part][when] for fold in folds], axis=0).tolist()
+            for when in ("before", "after")
+        }
+    return result
+
+
+def calibration_errors(measured: Mapping[str, Any], part: str) -> dict[str, Any]:
+    """Computes a part's expected calibration errors `before` and `after` the `temperature`."""
+    result = {
+        when: calibration.expected_calibration_error(bins) for when, bins in measured[part].items()
+    }
+    result["temperature"] = measured["temperature"]
+    return result | ({"per_fold": measured["per_fold"]} if "per_fold" in measured else {})

@@ -20,14 +20,12 @@ from mman_jax.training.outcome import Snapshot, of_seeds
 from mman_jax.trial import (
     analysis,
     boards,
-    calibration,
     clips,
     folder,
-    grouped,
     results,
     training,
 )
-from mman_jax.trial.calibration import Answered
+from mman_jax.trial.analysis import Answered
 from mman_jax.trial.progress import Progress
 from mman_jax.trial.training import Towers
 from mman_jax.trial.trial import Trial, prepare_trial
@@ -143,12 +141,12 @@ def _calibrate(
     scores: dict[str, Any],
 ) -> float:
     """Adds calibration and groups to the scores of a classification; returns the temperature."""
-    analyses["calibration"] = calibration.of_answers(holdout, test)
-    scores["groups"] = grouped.scores(
+    analyses["calibration"] = analysis.calibrated(holdout, test)
+    scores["groups"] = results.group_scores(
         analyses["answers"], analyses["utterances"], len(task.classes)
     )
-    for part in calibration.PARTS:
-        scores[part]["calibration"] = calibration.errors(analyses["calibration"], part)
+    for part in analysis.PARTS:
+        scores[part]["calibration"] = analysis.calibration_errors(analyses["calibration"], part)
     return analyses["calibration"]["temperature"]
 
 

@@ -12,7 +12,7 @@ from mman_jax.data.readers.read import read_corpus
 from mman_jax.errors import InputError
 from mman_jax.features import manifest
 from mman_jax.testing import check_reader
-from mman_jax.trial import grouped
+from mman_jax.trial import results
 from tests.data import small
 from tests.data.readers import public
 from tests.data.readers.npz_files import full
@@ -124,7 +124,7 @@ def test_gender_is_a_column_and_a_group_of_scores(tmp_path):
         manifest.read(tmp_path / "m.csv"), {"speech": np.zeros((1, 2), np.float32)}, "here"
     )
     assert clips.gender == ("female",)
-    groups = grouped.of_utterances(table, np.array([1, 2]))
+    groups = results.groups_of(table, np.array([1, 2]))
     assert {name: names.tolist() for name, names in groups.items()} == {
         "groups/gender": ["other", "male"]
     }

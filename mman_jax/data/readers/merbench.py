@@ -137,13 +137,14 @@ def _labels(path: Path, rows: list[_Facts], names: list[Name | None], notes: lis
     values = [row.facts.get("val", _NO_VALUE) for row in rows]
     ratings = items.numbers(values, f"{path}: val", len(rows))
     ratings[ratings == _NO_VALUE] = np.nan
-    targets = {} if np.isnan(ratings).all() else {"sentiment": ratings}
+    is_rated = not np.isnan(ratings).all()
+    targets = {"sentiment": ratings} if is_rated else {}
     texts = [emotion for emotion in emotions if isinstance(emotion, str)]
     if len(texts) == len(emotions):
         return labelled(texts)._replace(targets=targets)
     wheres = [f"{path}: utterance {row.name}" for row in rows]
     classes = np.array(list(map(items.label, emotions, wheres)), np.int32)
-    if targets and len(set(classes.tolist())) == 1:
+    if is_rated and len(set(classes.tolist())) == 1:
         return rated(ratings, notes)
     known: tuple[str, ...] = ()
     if all(name and name.session for name in names):

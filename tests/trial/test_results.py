@@ -3,7 +3,7 @@
 import numpy as np
 
 from mman_jax.cli.terminal.screen import detail_tables
-from mman_jax.trial import grouped
+from mman_jax.trial import results
 from tests.data.small import corpus
 
 GIVEN = corpus(
@@ -14,13 +14,13 @@ GIVEN = corpus(
 
 
 def test_utterances_have_the_groups_of_their_place():
-    found = grouped.of_utterances(GIVEN, GIVEN.utterances_of([2, 0]))
+    found = results.groups_of(GIVEN, GIVEN.utterances_of([2, 0]))
     assert {name: "".join(values) for name, values in found.items()} == {
         "groups/gender": "fmffm",
         "groups/session": "S2S2S2S1S1",
         "groups/speaker": "ABCAB",
     }
-    assert grouped.of_utterances(corpus(), np.arange(1)) == {}
+    assert results.groups_of(corpus(), np.arange(1)) == {}
 
 
 def test_scores_of_groups():
@@ -32,7 +32,7 @@ def test_scores_of_groups():
         "groups/speaker": list("ABCDEE"),
     }
     answers = np.array([[0, 1, 1, 1, 0, 1], [0, 0, 1, 0, 1, 1]])
-    found = grouped.scores(answers, utterances, 2)
+    found = results.group_scores(answers, utterances, 2)
     assert list(found) == ["gender", "speaker"]
     female = found["gender"]["groups"]["f"]
     assert (female["utterances"], female["conversations"]) == (4, 3)
@@ -42,11 +42,11 @@ def test_scores_of_groups():
     assert (gap["first"], gap["second"], gap["difference"]) == ("f", "m", 7 / 8 - 2 / 4)
     assert found["speaker"]["gap"] is None
     assert found["speaker"]["left_out"] == list("ABCDE")
-    hidden = grouped.anonymous(found)
+    hidden = results.anonymous(found)
     assert hidden["gender"] == found["gender"]
     assert list(hidden["speaker"]["groups"]) == [f"speaker {i}" for i in range(1, 6)]
     assert hidden["speaker"]["left_out"] == list(hidden["speaker"]["groups"])
-    session = grouped.anonymous({"session": found["gender"]})["session"]
+    session = results.anonymous({"session": found["gender"]})["session"]
     assert (session["gap"]["first"], session["gap"]["second"]) == ("session 1", "session 2")
     scores = {"test": {}, "groups": found}
     (gender, speaker) = detail_tables(scores)
