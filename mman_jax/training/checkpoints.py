@@ -258,14 +258,17 @@ def silence_threads() -> Iterator[None]:
     if not isinstance(sys.unraisablehook, _WithoutLateWrites):
         sys.unraisablehook = _WithoutLateWrites(sys.unraisablehook)
     threading.excepthook = lambda _: None
-    logging.getLogger("asyncio").addFilter(_is_not_of_disk)
+    asyncio_logger = logging.getLogger("asyncio")
+    failed_before = _is_not_of_disk in asyncio_logger.filters
+    asyncio_logger.addFilter(_is_not_of_disk)
     for logger in loggers:
         logger.setLevel(logging.CRITICAL + 1)
     try:
         yield
-        # After a failure the hook stays, since other writes may be in progress.
+        # After a failure both stay, since its other writes may be collected at any later time.
         sys.unraisablehook = hooks[0]
-        logging.getLogger("asyncio").removeFilter(_is_not_of_disk)
+        if not failed_before:
+            asyncio_logger.removeFilter(_is_not_of_disk)
     finally:
         threading.excepthook = hooks[1]
         for logger, level in zip(loggers, levels, strict=True):

@@ -46,8 +46,8 @@ def test_dropout_differs_between_row_shards():
 
     def keyed(state, _, shared):
         key = jax.random.fold_in(state, jax.lax.axis_index("rows"))
-        logits = stage.answer(shared["params"], shared["rows"], key)
-        return jax.lax.all_gather(logits[0][0], "rows")
+        outputs = stage.outputs(shared["params"], shared["rows"], key)
+        return jax.lax.all_gather(outputs[stage.heads[0]][0], "rows")
 
     params = jax.tree.map(lambda x: np.asarray(x)[0], trainer.start("towers", [0]).params)
     mapped = parallel.distribute(keyed, mesh, donate=False)
