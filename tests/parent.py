@@ -1,10 +1,11 @@
-"""Forks the commands that tests run: what they import, the most of their start, is there already.
+"""Forks the commands that tests run, after importing what takes most of their start.
 
 A request is a line of JSON on stdin: the command's module and flags, its variables, and the folder
 of the files `in`, its stdin, and `out` and `err`, which take what it prints. The answer
 is its status, a line on stdout. The module `mman` is the installed command.
 """
 
+import atexit
 import gc
 import json
 import os
@@ -12,6 +13,8 @@ import pathlib
 import runpy
 import signal
 import sys
+import threading
+import traceback
 import warnings
 
 import chex
@@ -27,7 +30,11 @@ import scipy.optimize
 import scipy.sparse.linalg
 import scipy.stats
 
-import mman_jax
+import mman_jax.features.measuring.many
+import mman_jax.recording.page
+import mman_jax.recording.turns
+import mman_jax.study.paper
+import mman_jax.study.sweep
 
 IMPORTED = (
     *(chex, flax.linen, jax.export, matplotlib, ml_collections, optax, orbax.checkpoint),
@@ -36,8 +43,29 @@ IMPORTED = (
 SECONDS = 300
 
 
+def run(request: dict) -> int:
+    """Runs the command in this process, as `python -m` would; returns its exit status.
+
+    Python's own end of a process would take half of a short command's time.
+    """
+    status = 0
+    try:
+        become(request)
+    except SystemExit as error:
+        status = error.code or 0
+        if not isinstance(status, int):
+            print(status, file=sys.stderr)
+            status = 1
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    return status
+
+
 def become(request: dict) -> None:
-    """Makes this process the command, as `python -m` would."""
     signal.alarm(SECONDS)
     os.environ.clear()
     os.environ.update(request["environment"])
@@ -64,12 +92,9 @@ def main() -> None:
             with warnings.catch_warnings(action="ignore"):  # jax, of its threads: none runs yet
                 child = os.fork()
             if not child:
-                break
+                os._exit(run(json.loads(line)))
             _, status = os.waitpid(child, 0)
             os.write(1, b"%d\n" % os.waitstatus_to_exitcode(status))
-        else:
-            return
-    become(json.loads(line))
 
 
 if __name__ == "__main__":
