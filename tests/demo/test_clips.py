@@ -3,12 +3,12 @@ import numpy as np
 from mman_jax.demo import clips
 
 
-def test_no_two_actors_of_the_demo_have_one_voice():
+def test_actors_have_different_voices():
     people = clips.cast(len(clips.TIMBRES), np.random.default_rng(0))
     assert len({p.voice.split("+")[1] for p in people}) == len({p.name for p in people}) == 12
 
 
-def test_a_script_shows_its_emotions_most_of_the_time_in_each_modality():
+def test_scripts_mostly_show_their_emotion_in_each_modality():
     random = np.random.default_rng(0)
     people = clips.cast(2, random)
     turns = [turn for _ in range(100) for turn in clips.write_script(people, 8, random)]

@@ -1,4 +1,4 @@
-"""What a run shows."""
+"""What a run shows on the terminal and in a log."""
 
 import pytest
 
@@ -11,8 +11,12 @@ def scores(seeds):
     return {"test": part | {"majority_accuracy": 0.4}, "validation": part}
 
 
+def cells(row, border):
+    return [cell.strip() for cell in row.strip(border).split(border)]
+
+
 @pytest.mark.parametrize("name", ["accelerometer", "a_" + "very_" * 20 + "long_name"])
-def test_a_row_of_a_table_is_one_line_whatever_a_modality_is_called(name, capsys, monkeypatch):
+def test_rows_are_one_line_for_any_name_of_a_modality(name, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     towers = {modality: scores(10) for modality in (name, "text")}
     Screen().table(scores(10) | {"system": "mman", "protocol": "auto", "towers": towers})
@@ -25,64 +29,50 @@ def test_a_row_of_a_table_is_one_line_whatever_a_modality_is_called(name, capsys
     assert "…" not in "".join(lines)
 
 
-def test_scores_have_the_names_that_the_protocol_s_field_gives_them(capsys):
+def test_protocols_name_the_scores(capsys):
     towers = {"speech": scores(1), "text": scores(1)}
     Screen().table(scores(1) | {"system": "mman", "protocol": "iemocap4", "towers": towers})
     head = capsys.readouterr().out.splitlines()[2]
-    assert [cell.strip() for cell in head.strip("┃").split("┃")] == [
-        "per cent",
-        "test WA",
-        "UA",
-        "weighted F1",
-        "valid.",
-    ]
+    assert cells(head, "┃") == ["per cent", "test WA", "UA", "weighted F1", "valid."]
 
 
-VALENCE = {"name": "valence", "scale": "", "centre": 3.0, "spread": 1.0}
-
-
-def test_errors_of_numbers_are_no_shares(capsys):
+def test_errors_of_numbers_are_not_percentages(capsys):
     def part(mae):
         return {"mae": {"mean": mae, "std": 0.0, "per_seed": [mae]}, "mean_answer_mae": 1.5}
 
-    told = {"test": part(1.184), "validation": part(1.025), "towers": {}}
-    Screen().table(told | {"system": "mman", "protocol": "auto", "targets": [VALENCE]})
+    target = {"name": "valence", "scale": "", "centre": 3.0, "spread": 1.0}
+    results = {"test": part(1.184), "validation": part(1.025), "towers": {}, "targets": [target]}
+    Screen().table(results | {"system": "mman", "protocol": "auto"})
     (row,) = (line for line in capsys.readouterr().out.splitlines() if "mman  " in line)
-    assert [cell.strip() for cell in row.strip("│").split("│")] == ["mman", "1.184", "1.025"]
+    assert cells(row, "│") == ["mman", "1.184", "1.025"]
 
 
-def test_items_and_networks_are_lines_in_a_log(capsys):
-    with Screen(every=0.0) as screen:
+def show(every=0.0):
+    with Screen(every=every) as screen:
         screen.items(3, "utterances")
         for _ in range(3):
             screen.advance()
         screen.network("visual", 2, 0.12345)
-    said = capsys.readouterr().out.splitlines()
-    assert said[-2:] == ["3 of 3 utterances", "visual network: epoch 2, loss 0.123"]
-    assert len(said) == 4
 
 
-def test_in_a_log_lines_come_now_and_then(capsys):
-    with Screen(every=1000.0) as screen:
-        screen.items(3, "utterances")
-        for _ in range(3):
-            screen.advance()
-        screen.network("visual", 2, 0.12345)
+def test_a_log_has_lines_at_an_interval(capsys):
+    show()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert lines[-2:] == ["3 of 3 utterances", "visual network: epoch 2, loss 0.123"]
+    show(every=1000.0)
     assert not capsys.readouterr().out
 
 
-def test_on_a_terminal_items_are_a_bar(capsys, monkeypatch):
+def test_a_terminal_has_a_bar(capsys, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
-    with Screen() as screen:
-        screen.items(3, "utterances")
-        for _ in range(3):
-            screen.advance()
-    said = capsys.readouterr().out
-    assert "utterances" in said
-    assert "3/3" in said
+    show()
+    output = capsys.readouterr().out
+    assert "utterances" in output
+    assert "3/3" in output
 
 
-def test_a_listing_is_as_wide_as_its_rows(capsys, monkeypatch):
+def test_listings_are_as_wide_as_their_rows(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     Screen().listing("tried", ("trial", "loss", "by fold"), [("1", "0.5", "0.123 " * 20)])
     lines = capsys.readouterr().out.splitlines()
