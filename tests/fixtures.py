@@ -39,7 +39,7 @@ def sounds(tmp_path_factory):
     source = clips.manifest(folder, sound_only=True)
     ended = run(
         *("experiments.extract", f"--manifest={source}", f"--output={folder}/c.npz"),
-        *("--modalities=speech,text", "--speech=egemaps", "--speech_components=4"),
+        *("--modalities=speech,text", "--speech=egemaps"),
         "--processes=2",
     )
     assert ended.returncode == 0, ended.stderr

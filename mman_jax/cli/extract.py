@@ -1,8 +1,8 @@
 """Extract features from clips: `mman extract --manifest=CSV --output=FILE.npz`.
 
 Utterances are measured independently, by a pool of processes or by Apache Beam. Measurements are
-cached, so that an interrupted command can resume. Reductions, vocabularies and networks are then
-fitted to the training conversations and stored in `FILE.extraction.npz`, with which
+cached, so that an interrupted command can resume. Vocabularies and networks are then fitted to the
+training conversations and stored in `FILE.extraction.npz`, with which
 `--fitted=FILE.extraction.npz` extracts the same features from other clips. `--sequences` adds the
 cells of utterances with their times: words, frames of speech, windows of pictures.
 """

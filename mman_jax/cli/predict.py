@@ -18,6 +18,7 @@ between modalities. `--weights=FILE` predicts with the edited weights of an expo
 """
 
 import csv
+import dataclasses
 import io
 import pathlib
 import sys
@@ -59,6 +60,13 @@ _STATE_SECONDS = flags.DEFINE_float(
     "state_seconds", 10.0, "Seconds between two saves of --state; 0: save with each answer.", 0.0
 )
 _WEIGHTS = command.path_flag("weights", "Edited weights.safetensors of this run.", False)
+_SCALING = flags.DEFINE_enum(
+    "scaling",
+    None,
+    ["causal", "whole"],
+    "For a run that scales by speaker, the statistics of a file's speakers: of their past turns in "
+    "the conversation, or of all their utterances (the default, if the file names speakers).",
+)
 _CACHE = command.cache_flag()
 _ATTENTION = flags.DEFINE_bool("attention", False, "Add the attention weights between modalities.")
 
@@ -124,6 +132,7 @@ def main() -> None:
         _stream(models)
         return
     corpus, more = _read(models)
+    models = _scale(models, corpus)
     more |= attention(models, corpus) if _ATTENTION.value else {}
     content = to_csv(corpus, *answer(models, corpus), more)
     write_whole(pathlib.Path(_OUTPUT.value), content.encode())
@@ -138,6 +147,20 @@ def _stream(models: list[Model]) -> None:
         source = command.Interruptible(source)
     answerer = Answerer(models, _ATTENTION.value)
     answer_lines(answerer, source, sys.stdout, path, _STATE_SECONDS.value)
+
+
+def _scale(models: list[Model], corpus: Corpus) -> list[Model]:
+    """Returns the models that scale by speaker as `--scaling` says, and prints how."""
+    if models[0].scaling.turns is None:
+        found = "given for a run that does not scale by speaker"
+        command.refuse(_SCALING, found, "a run with --config.data.scale_by=speaker")
+        return models
+    causal = (_SCALING.value or ("causal" if corpus.speakers is None else "whole")) == "causal"
+    over = "past turns in the conversation" if causal else "utterances in this file"
+    print(f"scaled by speaker, over their {over} (--scaling={'causal' if causal else 'whole'})")
+    scalings = [dataclasses.replace(model.scaling, causal=causal) for model in models]
+    pairs = zip(models, scalings, strict=True)
+    return [dataclasses.replace(model, scaling=scaling) for model, scaling in pairs]
 
 
 def _read(models: list[Model]) -> tuple[Corpus, dict[str, np.ndarray]]:
@@ -173,6 +196,8 @@ def _check_flags() -> None:
             raise InputError(f"--{flag.name}", found, "one of the two")
         if not _STREAM.value and flag.value is None:
             raise InputError(f"--{flag.name}", "not given", "a path, or --stream")
+    if _STREAM.value:
+        command.refuse(_SCALING, "given with --stream, which scales turn by turn", "one of the two")
     if _STATE.value and not _STREAM.value:
         raise InputError("--state", "given without --stream", "both")
     if not _STATE.value:

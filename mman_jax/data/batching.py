@@ -94,11 +94,17 @@ class PackedFeatures:
     dtype = np.dtype(np.float32)
 
     def __init__(self, corpus: Corpus, layout: Layout, modality: str, scaling: Scaling | None):
-        self._values, self._modality = corpus.features[modality], modality
+        self._values, self._layout, self._offsets = (
+            corpus.features[modality],
+            layout,
+            corpus.offsets,
+        )
         self._present = corpus.present.get(modality)
-        self._layout, self._scaling = layout, scaling
-        self._offsets = corpus.offsets
-        self.shape: tuple[int, ...] = (layout.rows + 1, layout.length, corpus.dims[modality])
+        self._scale, self._size = (lambda values, first: values), corpus.dims[modality]
+        if scaling is not None:
+            self._scale = scaling.of_corpus(corpus, layout.conversations, modality)
+            self._size = scaling.sizes[modality]
+        self.shape: tuple[int, ...] = (layout.rows + 1, layout.length, self._size)
         by_row = np.argsort(layout.row, kind="stable")
         bounds = np.searchsorted(layout.row[by_row], np.arange(layout.rows + 2))
         self._items = [by_row[a:b] for a, b in itertools.pairwise(bounds)]
@@ -126,15 +132,10 @@ class PackedFeatures:
 
     def _fill(self, cells: np.ndarray, first: int, last: int) -> None:
         """Writes the features of a conversation's utterances into zero-initialised cells."""
-        values = self._scaled(self._values[first:last])
+        values = self._scale(self._values[first:last], first)
         if self._present is not None:
             values = np.where(self._present[first:last, None], values, np.float32(0))
         cells[:] = values
-
-    def _scaled(self, values: np.ndarray) -> np.ndarray:
-        if self._scaling is None:
-            return values
-        return self._scaling.apply({self._modality: values})[self._modality]
 
 
 class PackedFrames(PackedFeatures):
@@ -157,7 +158,7 @@ class PackedFrames(PackedFeatures):
         super().__init__(corpus, layout, modality, scaling)
         self._frames, self._starts = frames, frames.offsets
         most = max(1, int(frames.lengths.max(initial=0)))
-        self.shape = (layout.rows + 1, layout.length, most, frames.values.shape[1])
+        self.shape = (layout.rows + 1, layout.length, most, self._size)
         order = corpus.utterances_of(layout.conversations)
         counts = place(layout, frames.lengths[order], 0)
         self.present = np.arange(most) < counts[..., None]
@@ -167,7 +168,7 @@ class PackedFrames(PackedFeatures):
         counts = self._frames.lengths[first:last]
         inside = np.arange(self.shape[2]) < counts[:, None]
         values = self._frames.values[self._starts[first] : self._starts[last]]
-        cells[inside] = self._scaled(values)
+        cells[inside] = self._scale(values, first)
 
 
 def rows(

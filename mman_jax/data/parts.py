@@ -97,6 +97,7 @@ def prepare(
     shapes: Shapes | None = None,
     cells: Cells | None = None,
     scale_test: bool = False,
+    rule: scaling.Rule = scaling.Rule(),  # noqa: B008 (immutable)
 ) -> Parts:
     """Splits a corpus, fits the scaling to its training conversations, and packs every part.
 
@@ -107,20 +108,21 @@ def prepare(
         cells: Cells of the corpus; None: its utterances.
         scale_test: Whether the features of the test part, if from another corpus, are scaled by
             the statistics of that part.
+        rule: What the scaling does in addition to standardising.
 
     Raises:
-        InputError: The corpus cannot be split.
+        InputError: The corpus cannot be split, or scaled by the rule.
     """
     split = splits.split(corpus) if split is None else split
     cells = Utterances(corpus) if cells is None else cells
-    fitted = scaling.fit(cells.corpus, cells.items(corpus, split.train), cells.frames)
+    fitted = scaling.fit(cells.corpus, cells.items(corpus, split.train), cells.frames, rule)
     layouts, rows = {}, {}
     for part in SPLIT_NAMES:
         least = shapes[part] if shapes else (0, 1)
         layout = _pack(cells.corpus, cells.items(corpus, getattr(split, part)), *least)
         scale = fitted
         if scale_test and part == "test":
-            scale = scaling.fit(cells.corpus, layout.conversations, cells.frames)
+            scale = fitted.moved(cells.corpus, layout.conversations, cells.frames)
         layouts[part] = layout
         rows[part] = batching.rows(cells.corpus, layout, None, scale, cells.frames)
     return Parts(corpus, split, fitted, layouts, rows, cells)

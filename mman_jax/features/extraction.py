@@ -37,13 +37,19 @@ class Extraction:
     """Settings and fitted arrays, from which new clips get comparable features."""
 
     settings: Settings
-    fitted: Mapping[str, Arrays]  # by modality: a reduction, a vocabulary, a network's variables
+    fitted: Mapping[str, Arrays]  # by modality: a vocabulary, a network's variables
 
     @property
     def pretrained(self) -> Arrays | None:
         """Returns the pre-trained weights of the network for pictures; None if trained here."""
         weights = self.fitted.get("visual", {})
         return weights if windows.is_pretrained(weights) else None
+
+    @property
+    def fitted_modalities(self) -> list[str]:
+        """Returns the modalities whose features were fitted to training conversations."""
+        pretrained = self.pretrained
+        return [m for m, x in self.fitted.items() if x and x is not pretrained]
 
     @property
     def licences(self) -> dict[str, str]:

@@ -84,9 +84,10 @@ class Settings:
         """
 
         def make(modality: str) -> Any:
-            settings = card[modality]
-            if settings is None:
+            if card[modality] is None:
                 return None
+            # An earlier version could reduce speech features; the arrays say whether it did.
+            settings = {k: v for k, v in card[modality].items() if k != "components"}
             makers = ENCODERS if "digest" in settings else _OTHERS
             return makers[modality](**settings)
 

@@ -40,7 +40,7 @@ class Answer(NamedTuple):
 class Answerer:
     """The models of a run, for predicting utterances one by one.
 
-    The state of a conversation is a pytree with leaves [S, ...] whose size does not depend on the
+    The state of a conversation is a pytree of arrays whose size does not depend on the
     conversation's length.
 
     Attributes:
@@ -70,28 +70,41 @@ class Answerer:
 
     @in_standard_numbers
     def begin(self) -> Any:
-        """Returns the state before a conversation's first utterance, NumPy zeros."""
-        return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), self._shapes)
+        """Returns the state before a conversation's first utterance, NumPy zeros.
 
-    def step(self, state: Any, features: Mapping[str, np.ndarray]) -> tuple[Any, Answer]:
+        It has the states of the networks, and those of their scalings.
+        """
+        networks = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), self._shapes)
+        return networks, [model.scaling.begin() for model in self.models]
+
+    def step(
+        self, state: Any, features: Mapping[str, np.ndarray], speaker: str = ""
+    ) -> tuple[Any, Answer]:
         """Predicts one utterance; returns the state after it, and the answer.
 
         Args:
             state: state of the conversation so far.
             features: [D] float32 of each present modality, unscaled.
+            speaker: see `step_all`.
         """
-        states, (answer,) = self.step_all(jax.tree.map(lambda x: x[None], state), [features])
+        before = jax.tree.map(lambda x: x[None], state)
+        states, (answer,) = self.step_all(before, [features], [speaker])
         return jax.tree.map(lambda x: x[0], states), answer
 
     @in_standard_numbers
     def step_all(
-        self, states: Any, features: Sequence[Mapping[str, np.ndarray]]
+        self,
+        states: Any,
+        features: Sequence[Mapping[str, np.ndarray]],
+        speakers: Sequence[str] = (),
     ) -> tuple[Any, list[Answer]]:
         """Predicts an utterance of each of B conversations; compiled once for each B.
 
         Args:
-            states: states of the conversations so far, leaves [B, S, ...].
+            states: states of the conversations so far, leaves [B, ...].
             features: for each conversation, [D] float32 of each present modality, unscaled.
+            speakers: B names, by whose past turns features are scaled if the model does so; empty
+                names, or none: a conversation has one speaker.
 
         Returns:
             The states after these utterances, NumPy arrays, and the answers.
@@ -102,9 +115,15 @@ class Answerer:
             vectors = [utterance.get(modality, missing) for utterance in features]
             rows[modality] = np.concatenate(vectors).reshape(len(vectors), size)
             present[modality] = np.array([vector is not missing for vector in vectors])
-        scaled = [model.scaling.apply(rows) for model in self.models]
+        networks, before = states
+        names = list(speakers) or [""] * len(features)
+        pairs = [
+            model.scaling.step(state, names, rows, present)
+            for model, state in zip(self.models, before, strict=True)
+        ]
+        scaled = [values for _, values in pairs]
         after, values, weights = _step(
-            self._systems, self.attention, self._params, states, scaled, present, self._units
+            self._systems, self.attention, self._params, networks, scaled, present, self._units
         )
         tempered = [
             temper(np.asarray(x), model.temperature)
@@ -117,7 +136,7 @@ class Answerer:
             answers = [Answer("", {}, *pair) for pair in zip(attention, named, strict=True)]
         else:
             answers = [Answer(*fields) for fields in zip(labels, named, attention, strict=True)]
-        return jax.tree.map(np.asarray, after), answers
+        return (jax.tree.map(np.asarray, after), [state for state, _ in pairs]), answers
 
     def _named(self, weights: Sequence[Array]) -> list[dict[str, dict[str, float]] | None]:
         names = self._attends
@@ -225,7 +244,7 @@ def state_shapes(model: Model) -> Any:
     Before a conversation's first utterance, the state is all zeros.
     """
     system = check_streams(model.build())
-    features = {m: jnp.zeros(d, jnp.float32) for m, d in model.dims.items()}
+    features = {m: jnp.zeros(model.scaling.sizes[m], jnp.float32) for m in model.dims}
     return jax.eval_shape(jax.vmap(lambda p: init_state(system, p, features)), model.params)
 
 

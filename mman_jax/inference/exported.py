@@ -44,7 +44,7 @@ _CALLS = {
     "conversation.jax": "(features, present) -> probabilities [B, U, C] float32",
     "step.jax": "(state, features, present) -> state [B, N], probabilities [B, C]",
     "state.npy": "[N] float32, the state before the first utterance",
-    "features": "float32 by modality, [B, U, D] of conversations, [B, D] of a step, not scaled",
+    "features": "float32 by modality, [B, U, D] of conversations, [B, D] of a step; see scaling",
     "present": "bool by modality, [B, U] or [B]; False: missing, its features are ignored",
     "rows": "a row is a conversation from its beginning; padding after its end is ignored",
 }
@@ -203,8 +203,10 @@ def card(
         **answers,
         "modalities": dict(model.dims),
         "scaling": {
-            "rule": "clip((features - mean) * scale, -limit, limit), done inside",
+            "rule": model.scaling.rule,
             "limit": LIMIT,
+            "turns": model.scaling.turns,
+            "components": {m: len(x) for m, x in model.scaling.offset.items()},
             "mean": {m: _numbers(model.scaling.mean[m]) for m in model.dims},
             "scale": {m: _numbers(model.scaling.scale[m]) for m in model.dims},
         },
@@ -259,12 +261,14 @@ def _predict_row(
     Args:
         model: a model of the run.
         system: system of the model.
-        features: [U, D] of each modality, unscaled.
+        features: [U, D] of each modality, see `Scaling.rule`.
         present: [U] of each modality.
         states: states of all seeds before the utterances; None at the start of a conversation.
     """
-    mean, scale = model.scaling.mean, model.scaling.scale
-    rows = {m: jnp.clip((x - mean[m]) * scale[m], -LIMIT, LIMIT)[None] for m, x in features.items()}
+    scaling, rows = model.scaling.fixed, {}
+    for m, x in features.items():
+        scores = jnp.clip((x - scaling.mean[m]) * scaling.scale[m], -LIMIT, LIMIT)
+        rows[m] = scaling.reduce(m, scores)[None]
     there = {m: x[None] for m, x in present.items()}
     inputs = Inputs.unpadded(rows, jnp.zeros_like(next(iter(there.values()))), there)
     result = step_seeds(system, jax.tree.map(jnp.asarray, model.params), inputs, states)

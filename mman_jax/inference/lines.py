@@ -1,8 +1,10 @@
 """A stream of utterances and its predictions, as JSON lines.
 
 A line is `{"conversation": "id", "features": {"speech": [...], "text": [...]}}`; omitted modalities
-are missing. `{"conversation": "id", "end": true}` ends a conversation. Features are lists of
-numbers, or base64 text of their little-endian float32 bytes.
+are missing. `"speaker": "name"` may be added: a model that scales features by speaker uses the past
+turns of the speaker in the conversation; without it, a conversation has one speaker.
+`{"conversation": "id", "end": true}` ends a conversation. Features are lists of numbers, or base64
+text of their little-endian float32 bytes.
 """
 
 import array
@@ -17,6 +19,7 @@ from typing import Any, BinaryIO, NamedTuple, TextIO
 
 import numpy as np
 
+from mman_jax.data import speakers
 from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError, nearest
 from mman_jax.files.whole import regular_file, write_whole
@@ -35,10 +38,12 @@ class Turn(NamedTuple):
     Attributes:
         conversation: id of the conversation.
         features: [D] float32 of each present modality; None ends the conversation.
+        speaker: name of the speaker; empty: the conversation's only one.
     """
 
     conversation: str
     features: dict[str, np.ndarray] | None
+    speaker: str = ""
 
 
 def answer_lines(
@@ -89,7 +94,7 @@ def answer_lines(
                 known.pop(name, None)
             else:
                 before = known[name] if name in known else answerer.begin()
-                after, answer = answerer.step(before, turn.features)
+                after, answer = answerer.step(before, turn.features, turn.speaker)
                 write({"conversation": name} | fields(answer) | saved, sink)
                 known[name], saved = after, {}
             count += 1
@@ -153,8 +158,10 @@ def lines(corpus: Corpus) -> Iterator[str]:
         utterances = corpus.utterances(index)
         for u in range(utterances.start, utterances.stop):
             there = [m for m in corpus.features if m not in corpus.present or corpus.present[m][u]]
-            features = {m: corpus.features[m][u].tolist() for m in there}
-            yield json.dumps({"conversation": conversation, "features": features}) + "\n"
+            line: dict[str, Any] = {"conversation": conversation}
+            line |= {"features": {m: corpus.features[m][u].tolist() for m in there}}
+            (speaker,) = speakers.names(corpus, slice(u, u + 1))
+            yield json.dumps(line | ({"speaker": speaker} if speaker else {})) + "\n"
 
 
 def parse(line: bytes, dims: Mapping[str, int], place: str) -> Turn:
@@ -171,18 +178,30 @@ def parse(line: bytes, dims: Mapping[str, int], place: str) -> Turn:
     except (ValueError, RecursionError) as error:
         raise InputError(place, f"no JSON ({error})", _EXPECTED) from error
     forms = ({"conversation", "features"}, {"conversation", "end"})
-    if not isinstance(value, dict) or value.keys() not in forms:
+    if not isinstance(value, dict) or value.keys() - {"speaker"} not in forms:
         raise InputError(place, _shape(value), _EXPECTED)
-    conversation = value["conversation"]
-    if not isinstance(conversation, str):
-        raise InputError(f"{place}: conversation", _shape(conversation), "printable text")
-    if not conversation or not conversation.isprintable():
-        raise InputError(f"{place}: conversation", f"{conversation!r:.60}", "printable text")
+    conversation = check_name(value["conversation"], f"{place}: conversation")
     if "features" in value:
-        return Turn(conversation, vectors(value["features"], dims, place))
+        speaker = ""
+        if "speaker" in value:
+            speaker = check_name(value["speaker"], f"{place}: speaker")
+        return Turn(conversation, vectors(value["features"], dims, place), speaker)
     if value["end"] is not True:
         raise InputError(f"{place}: end", f"{value['end']!r:.60}", "true")
     return Turn(conversation, None)
+
+
+def check_name(value: Any, place: str) -> str:
+    """Returns the name of a conversation or a speaker.
+
+    Raises:
+        InputError: it is not a printable text.
+    """
+    if not isinstance(value, str):
+        raise InputError(place, _shape(value), "printable text")
+    if not value or not value.isprintable():
+        raise InputError(place, f"{value!r:.60}", "printable text")
+    return value
 
 
 def vectors(values: Any, dims: Mapping[str, int], place: str) -> dict[str, np.ndarray]:

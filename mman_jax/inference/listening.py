@@ -1,7 +1,5 @@
 """Turns of a recording or a microphone, their words, and their predictions."""
 
-import csv
-import math
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
@@ -12,6 +10,7 @@ from mman_jax.data.readers import csv_tables
 from mman_jax.errors import InputError
 from mman_jax.features import media
 from mman_jax.features.extraction import Extraction
+from mman_jax.features.manifest import parse_seconds
 from mman_jax.features.speech import pauses
 from mman_jax.features.text import readers
 from mman_jax.features.text.readers import Words
@@ -136,30 +135,16 @@ def read_words(path: pathlib.Path) -> list[Words]:
     if path.suffix.lower() in (".srt", ".vtt"):
         return readers.read_subtitles(path)
     check_regular(path, "a CSV file in UTF-8")
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file, strict=True)
-            rows = [(lines.line_num, row) for row in lines if row]
-    except (OSError, ValueError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(path, f"cannot be read ({reason})", "a CSV file in UTF-8") from error
-    if not rows or [cell.strip() for cell in rows[0][1]] != _COLUMNS:
-        found = ",".join(rows[0][1]) if rows else "an empty file"
-        raise InputError(path, found, "a header line: " + ",".join(_COLUMNS))
+    columns, rows = csv_tables.rows(path)
+    if columns != _COLUMNS:
+        raise InputError(path, ",".join(columns), "a header line: " + ",".join(_COLUMNS))
     words = []
-    for number, row in rows[1:]:
-        place = f"{path}: line {number}"
-        if len(row) != len(_COLUMNS):
-            raise InputError(place, f"{len(row)} cells", f"{len(_COLUMNS)}")
-        try:
-            start, end = float(row[0]), float(row[1])
-        except ValueError:
-            start = end = math.nan
-        if not 0 <= start < end < math.inf:
-            raise InputError(
-                place, f"from {row[0]!r} to {row[1]!r}", "seconds, an end after a start"
-            )
-        words.append(Words(start, end, row[2].strip()))
+    for line, (first, last, spoken) in rows:
+        place = f"{path}: line {line}"
+        start, end = (parse_seconds(place, cell) for cell in (first, last))
+        if start >= end:
+            raise InputError(place, f"from {first!r} to {last!r}", "an end after a start")
+        words.append(Words(start, end, spoken.strip()))
     return words
 
 

@@ -39,7 +39,7 @@ class Model:
         params: parameters with leading axis S, one trained network per seed.
         scaling: scaling of the features, as in training.
         network: settings of the system, see `mman_jax.build`.
-        dims: D of each modality, in the order of training.
+        dims: D of each modality before scaling, in the order of training.
         classes: names of the classes in order; for a model of numbers, names of its targets.
         card: further facts (system, protocol, task, corpus, seeds).
         systems: the systems that `network` may name, by name.
@@ -71,8 +71,7 @@ class Model:
         """
         tree = {
             "params": dict(self.params),
-            "mean": dict(self.scaling.mean),
-            "scale": dict(self.scaling.scale),
+            **self.scaling.arrays(),
         }
         if self.units is not None:
             tree["units"] = {"of_targets": self.units}
@@ -86,6 +85,7 @@ class Model:
             "about": dict(self.card),
             "temperature": self.temperature,
             **({"words": dict(self.cell_options)} if self.cell_options else {}),
+            "turns": self.scaling.turns,
         }
         carded.write(pathlib.Path(directory) / _FILE, arrays, card)
 
@@ -103,11 +103,11 @@ class Model:
         numbered, card = carded.read(directory / _FILE, "a trained model")
         arrays = stored.nested(directory, numbered, card)
         stored.check_kind(directory, arrays, card)
-        scaling = Scaling(arrays["mean"], arrays["scale"])
-        stored.check_scaling(directory, scaling, card["modalities"])
+        scaling = stored.scaling(directory, arrays, card)
         dims = {m: len(arrays["mean"][m]) for m in card["modalities"]}
+        sizes = {m: scaling.sizes[m] for m in dims}
         classes, network = tuple(card["classes"]), card["network"]
-        stored.check_params(directory, arrays["params"], network, dims, len(classes), systems)
+        stored.check_params(directory, arrays["params"], network, sizes, len(classes), systems)
         cells, cell_options = stored.cells(directory, card)
         return cls(
             arrays["params"],
@@ -179,11 +179,11 @@ class Model:
     def _predictions(self, corpus: Corpus, axis: int = 0) -> np.ndarray:
         """Returns predictions [N, C], averaged over the seeds, or [S, N, C] if `axis` is 1."""
         cells, layout, rows = self._pack(corpus)
-        system, pieces = self.build(), []
-        for piece in _pieces(rows):
+        system, found = self.build(), []
+        for piece in pieces(rows):
             values = predictions(system.predict_seeds(self.params, piece.inputs), self.units)
-            pieces.append(np.asarray(values if axis else values.mean(0)))
-        return cells.of_utterances(np.concatenate(pieces, axis), layout, axis)
+            found.append(np.asarray(values if axis else values.mean(0)))
+        return cells.of_utterances(np.concatenate(found, axis), layout, axis)
 
     def _pack(self, corpus: Corpus) -> tuple[Cells, Layout, Batch]:
         system = self.build()
@@ -213,7 +213,7 @@ def predictions(logits: Array, units: Array | None) -> Array:
     return jax.nn.softmax(logits) if units is None else units[0] + units[1] * logits
 
 
-def _pieces(rows: Batch) -> Iterator[Batch]:
+def pieces(rows: Batch) -> Iterator[Batch]:
     """Yields rows [R + 1, U, ...] in batches of equal shape, padded with the empty row."""
     count, length = rows.mask.shape
     size = min(count, max(1, _CELLS // length))

@@ -19,7 +19,7 @@ CALLS = {
     "conversation.onnx": "features_<modality>, present_<modality> -> probabilities [B, U, C]",
     "step.onnx": "state [B, N], features_... and present_... -> state_after, probabilities",
     "state": "float32, zeros before the first utterance of a conversation",
-    "features_<modality>": "float32, [B, U, D] of conversations, [B, D] of a step, not scaled",
+    "features_<modality>": "float32, [B, U, D] of conversations, [B, D] of a step; see scaling",
     "present_<modality>": "bool, [B, U] or [B]; False: missing, its features are ignored",
     "rows": "a row is a conversation from its beginning; padding after its end is ignored",
 }

@@ -27,17 +27,21 @@ def _at_cells(x, cells):
 
 
 class Scaling(nn.Module):
-    """Standardisation with clipping."""
+    """Standardisation with clipping, and principal components if there are any."""
 
-    def __init__(self, size, limit):
+    def __init__(self, size, limit, components):
         super().__init__()
-        self.limit = limit
+        self.limit, self.reduces = limit, components > 0
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("scale", torch.ones(size))
+        if self.reduces:
+            self.register_buffer("components", torch.zeros(size, components))
+            self.register_buffer("offset", torch.zeros(components))
 
     def forward(self, x):
         """Scales [..., D]."""
-        return ((x - self.mean) * self.scale).clamp(-self.limit, self.limit)
+        x = ((x - self.mean) * self.scale).clamp(-self.limit, self.limit)
+        return x @ self.components - self.offset if self.reduces else x
 
 
 class Attention(nn.Module):
@@ -177,10 +181,11 @@ class Network(nn.Module):
 
     def __init__(self, card):
         super().__init__()
-        shape, self.sizes = card["architecture"], card["modalities"]
-        classes = shape["classes"]
-        for m, size in self.sizes.items():
-            self.add_module(_named(f"scaling_{m}"), Scaling(size, card["scaling"]["limit"]))
+        shape, scaling = card["architecture"], card["scaling"]
+        self.sizes, classes = card["modalities"] | scaling["components"], shape["classes"]
+        for m, size in card["modalities"].items():
+            module = Scaling(size, scaling["limit"], scaling["components"].get(m, 0))
+            self.add_module(_named(f"scaling_{m}"), module)
         self.names = []
         for tower in shape["towers"]:
             sizes = {m: self.sizes[m] for m in tower["modalities"]}

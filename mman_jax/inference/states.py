@@ -22,8 +22,10 @@ def identity(models: Sequence[Model]) -> str:
     for model in models:
         about = {"network": dict(model.network), "dims": dict(model.dims), "classes": model.classes}
         digest.update(json.dumps(about, sort_keys=True).encode())
-        # None has no leaves, so that units do not affect the digest of a model of classes.
-        numbers = [model.params, dict(model.scaling.mean), dict(model.scaling.scale), model.units]
+        # None has no leaves: what a model does not have does not affect its digest.
+        scaling = model.scaling
+        numbers = [model.params, dict(scaling.mean), dict(scaling.scale), model.units]
+        numbers += [dict(scaling.components), dict(scaling.offset), scaling.turns]
         for path, array in jax.tree.leaves_with_path(numbers):
             digest.update(jax.tree_util.keystr(path).encode())
             digest.update(np.ascontiguousarray(array).tobytes())

@@ -1,5 +1,6 @@
 """Checks of a stored model before its first use."""
 
+import math
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -100,25 +101,40 @@ def cells(place: pathlib.Path, card: Mapping[str, Any]) -> tuple[type[Cells], di
     return Words, options
 
 
-def check_scaling(place: pathlib.Path, scaling: Scaling, modalities: list[str]) -> None:
-    """Checks that the scaling matches the modalities.
+def scaling(place: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str, Any]) -> Scaling:
+    """Returns the scaling of a model, which matches its modalities.
 
     Raises:
-        InputError: the statistics of a modality are missing or invalid.
+        InputError: the statistics or components of a modality are missing or invalid.
     """
-    for name, arrays in (("mean", scaling.mean), ("scale", scaling.scale)):
-        if not isinstance(arrays, dict) or sorted(arrays) != sorted(modalities):
-            raise InputError(f"{place}: {name}", "not one for each modality", ", ".join(modalities))
-    for modality in modalities:
-        where = f"{place}: scaling of modality {modality}"
-        mean, scale = scaling.mean[modality], scaling.scale[modality]
-        for array in (mean, scale):
-            if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.ndim != 1:
-                raise InputError(where, "no vector of float32", _EXPECTED)
+    turns, modalities = card.get("turns"), card["modalities"]
+    if turns is not None and (type(turns) is not float or not 0 < turns < math.inf):
+        raise InputError(f"{place}: turns", f"{turns!r:.60}", "a positive number")
+    parts = {name: arrays.get(name, {}) for name in ("mean", "scale", "components", "offset")}
+    for name, part in parts.items():
+        expected = modalities if name in ("mean", "scale") else [*parts["components"]]
+        if not isinstance(part, dict) or sorted(part) != sorted(expected):
+            raise InputError(
+                f"{place}: {name}", "not one for each modality", ", ".join(map(str, expected))
+            )
+        for modality, array in part.items():
+            where, axes = f"{place}: scaling of modality {modality}", 1 + (name == "components")
+            valid = isinstance(array, np.ndarray) and array.dtype == np.float32
+            if not valid or array.ndim != axes:
+                raise InputError(where, f"no {name} of {axes} axes, float32", _EXPECTED)
             if not array.size or not np.isfinite(array).all():
                 raise InputError(where, "empty, or not finite", _EXPECTED)
+    for modality, offset in parts["offset"].items():
+        size = len(parts["mean"].get(modality, ()))
+        if parts["components"][modality].shape != (size, len(offset)):
+            where = f"{place}: scaling of modality {modality}"
+            raise InputError(where, "components of another size", _EXPECTED)
+    for modality, mean in parts["mean"].items():
+        scale = parts["scale"][modality]
         if mean.shape != scale.shape or (scale <= 0).any():
+            where = f"{place}: scaling of modality {modality}"
             raise InputError(where, "a mean and a scale that do not fit", _EXPECTED)
+    return Scaling(**parts, turns=turns)
 
 
 def units(place: pathlib.Path, arrays: Mapping[str, Any], targets: int) -> np.ndarray | None:

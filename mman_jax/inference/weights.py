@@ -105,7 +105,8 @@ def to_torch(params: Mapping[str, Any], scaling: Scaling) -> dict[str, np.ndarra
     """Returns one seed's parameters as a PyTorch state dict.
 
     Paths are joined by `.`; each dense layer is an `nn.Linear`, each LSTM a single-layer `nn.LSTM`;
-    the buffers `scaling_<modality>.mean` and `.scale` scale the features.
+    the buffers `scaling_<modality>.mean` and `.scale` scale the features, and if they are reduced,
+    `.components` and `.offset`.
 
     Args:
         params: parameters without a leading axis.
@@ -117,10 +118,10 @@ def to_torch(params: Mapping[str, Any], scaling: Scaling) -> dict[str, np.ndarra
         modules = (part.replace(".", "_") for part in path[:-1])
         name = ".".join((*modules, _TORCH[path[-1]]))
         state[name] = np.ascontiguousarray(np.asarray(array).T)
-    for modality, mean in scaling.mean.items():
-        module = f"scaling_{modality}".replace(".", "_")
-        state[f"{module}.mean"] = mean
-        state[f"{module}.scale"] = scaling.scale[modality]
+    for buffer, arrays in scaling.fixed.arrays().items():
+        for modality, array in arrays.items():
+            module = f"scaling_{modality}".replace(".", "_")
+            state[f"{module}.{buffer}"] = array
     return state
 
 

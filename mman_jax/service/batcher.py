@@ -93,6 +93,7 @@ class Job(NamedTuple):
     conversation: str
     features: dict[str, np.ndarray] | None
     number: int | None
+    speaker: str
     done: asyncio.Future[Reply]
     since: float
 
@@ -162,7 +163,11 @@ class Batcher:
         return len(self._waiting)
 
     async def ask(
-        self, conversation: str, features: dict[str, np.ndarray] | None, number: int | None = None
+        self,
+        conversation: str,
+        features: dict[str, np.ndarray] | None,
+        number: int | None = None,
+        speaker: str = "",
     ) -> Reply:
         """Returns the reply to an utterance.
 
@@ -170,11 +175,13 @@ class Batcher:
             conversation: name of the conversation.
             features: [D] float32 of the modalities that are present; None: forget the conversation.
             number: number of the utterance in its conversation, from 1; None: not counted.
+            speaker: name of the speaker; empty: the conversation's only one.
         """
         if len(self._waiting) >= self._most_waiting:
             found = f"{len(self._waiting)} utterances wait for an answer; try again later"
             return 429, {"error": found}
-        job = Job(conversation, features, number, self._loop.create_future(), time.monotonic())
+        done, now = self._loop.create_future(), time.monotonic()
+        job = Job(conversation, features, number, speaker, done, now)
         with self._news:
             self._waiting.append(job)
             if len(self._waiting) == 1:  # otherwise the thread has been notified, or is not waiting
@@ -215,14 +222,14 @@ class Batcher:
     def _replies(self, jobs: list[Job]) -> list[Reply]:
         """Returns the replies to jobs of different conversations, in their order."""
         replies: dict[str, Reply] = {}
-        asked: dict[str, dict[str, np.ndarray]] = {}
+        asked: dict[str, Job] = {}
         for job in jobs:
             if job.features is None:
                 replies[job.conversation] = self._forget(job.conversation)
             elif refusal := self._refuse(job):
                 replies[job.conversation] = refusal
             else:
-                asked[job.conversation] = job.features
+                asked[job.conversation] = job
         now, taken = time.monotonic(), {}
         # Known conversations come first, so that no new one in the same step takes their slots.
         for name in sorted(asked, key=lambda name: self.table.find(name) is None):
@@ -236,15 +243,14 @@ class Batcher:
             replies |= self._step(taken, [asked[name] for name in taken])
         return [replies[job.conversation] for job in jobs]
 
-    def _step(
-        self, slots: Mapping[str, Slot], features: list[dict[str, np.ndarray]]
-    ) -> dict[str, Reply]:
+    def _step(self, slots: Mapping[str, Slot], jobs: list[Job]) -> dict[str, Reply]:
         """Answers the utterances of the conversations in slots; returns the replies by name."""
         try:
             answers = self._states.step(
                 [slot.number for slot in slots.values()],
                 [slot.begins for slot in slots.values()],
-                features,
+                [job.features or {} for job in jobs],
+                [job.speaker for job in jobs],
             )
         except Exception:
             # A bug in one step must not end the service: the states are those before it.

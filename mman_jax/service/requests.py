@@ -43,10 +43,12 @@ class Utterance(NamedTuple):
     Attributes:
         features: [D] float32 of the modalities that are present.
         number: number of the utterance in its conversation; None: not counted.
+        speaker: name of the speaker; empty: the conversation's only one.
     """
 
     features: dict[str, np.ndarray]
     number: int | None
+    speaker: str
 
 
 def longest(dims: Mapping[str, int]) -> int:
@@ -92,11 +94,13 @@ def parse(body: bytes, dims: Mapping[str, int]) -> Utterance:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise InputError("body", f"no JSON ({error})", _EXPECTED) from error
-    if not isinstance(value, dict) or not {"features"} <= value.keys() <= {"features", "utterance"}:
-        keys = ", ".join(list(value)[:4]) if isinstance(value, dict) else type(value).__name__
-        raise InputError("body", f"{keys:.200}" or "{}", _EXPECTED)
+    keys = {"features", "utterance", "speaker"}
+    if not isinstance(value, dict) or not {"features"} <= value.keys() <= keys:
+        found = ", ".join(list(value)[:4]) if isinstance(value, dict) else type(value).__name__
+        raise InputError("body", f"{found:.200}" or "{}", _EXPECTED)
     number = check_number(value.get("utterance"))
-    return Utterance(lines.vectors(value["features"], dims, "body"), number)
+    speaker = lines.check_name(value["speaker"], "speaker") if "speaker" in value else ""
+    return Utterance(lines.vectors(value["features"], dims, "body"), number, speaker)
 
 
 def check_number(number: Any) -> int | None:
@@ -146,11 +150,14 @@ def describe(
         for modality, d in dims.items()
     }
     number = {"type": "integer", "minimum": 1, "description": "its number, if you count"}
-    body = _object(features=_object(**features), utterance=number) | {"required": ["features"]}
+    speaker = {"type": "string", "description": "its speaker, if the conversation has several"}
+    body = _object(features=_object(**features), utterance=number, speaker=speaker)
+    body |= {"required": ["features"]}
     content: dict[str, Any] = {"application/json": {"schema": body}}
     parameters = [
         _parameter("conversation", "path", {"type": "string"}),
         _parameter("utterance", "query", number),
+        _parameter("speaker", "query", speaker),
     ]
     if sound:
         content["audio/wav"] = {"schema": {"type": "string", "format": "binary"}}

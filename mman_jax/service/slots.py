@@ -163,6 +163,7 @@ class SlotStates:
         slots: Sequence[int],
         begins: Sequence[bool],
         features: Sequence[Mapping[str, np.ndarray]],
+        speakers: Sequence[str] = (),
     ) -> list[Answer]:
         """Answers one utterance of each of B conversations, and updates their states.
 
@@ -170,6 +171,7 @@ class SlotStates:
             slots: numbers of the conversations' slots, all different, at most the largest size.
             begins: whether it is the first utterance of its conversation.
             features: [D] float32 of the modalities that are present, not scaled.
+            speakers: names of their speakers; empty names, or none: one for each conversation.
         """
         numbers = np.array(slots, np.int64)
         for leaf in self._leaves:
@@ -177,7 +179,9 @@ class SlotStates:
         padding = next(size for size in self.sizes if size >= len(numbers)) - len(numbers)
         padded = np.concatenate([numbers, np.repeat(numbers[:1], padding)])
         after, answers = self.answerer.step_all(
-            self._gather(padded, len(numbers)), [*features, *[{}] * padding]
+            self._gather(padded, len(numbers)),
+            [*features, *[{}] * padding],
+            [*(speakers or [""] * len(numbers)), *[""] * padding],
         )
         for leaf, new in zip(self._leaves, jax.tree.leaves(after), strict=True):
             leaf[numbers] = new[: len(numbers)]

@@ -94,10 +94,11 @@ class _Utterances:
         number = requests.check_number(
             int(counted) if counted and counted.isdecimal() and len(counted) < 16 else counted
         )
+        speaker = query.get("speaker", "")
         if kind.startswith(b"application/json"):
             body = await requests.read(receive, headers, self._longest)
-            features, stated = requests.parse(body, self._batcher.dims)
-            number = number if stated is None else stated
+            features, stated, named = requests.parse(body, self._batcher.dims)
+            number, speaker = number if stated is None else stated, named or speaker
         elif kind.startswith(_SOUND) and self._audio:
             features = await self._audio.measure(
                 lambda: requests.read(receive, headers, requests.LONGEST_SOUND),
@@ -106,7 +107,7 @@ class _Utterances:
         else:
             found = f"a body of type {kind.decode('latin-1')!r:.60}; expected application/json"
             raise Refused(415, found + (" or audio/wav" if self._audio else ""))
-        return await self._batcher.ask(name, features, number)
+        return await self._batcher.ask(name, features, number, speaker)
 
 
 def _others(batcher: Batcher, audio: AudioInput | None) -> Asgi:

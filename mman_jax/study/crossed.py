@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from mman_jax.data import cross_corpus, scaling
+from mman_jax.data import cross_corpus
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.label_names import check_map, read_map
 from mman_jax.data.readers.read import read_corpus
@@ -92,6 +92,7 @@ def run(
         "seeds": {name: results["seeds"] for name, results in stored.items()},
         "label_map": config.data.label_map,
         "scaled": "each by its own statistics" if config.data.scale else "by the training corpus",
+        "scaled_by": config.data.scale_by,
         "corpora": [_about(name, stored[name], corpora[name]) for name in configs],
         "cells": cells,
     }
@@ -137,8 +138,8 @@ def _scores(model: Model, trial: Trial, other: Corpus, scale_apart: bool) -> dic
     """Computes the scores of a trial's model on another corpus's test part."""
     scored = cross_corpus.match(other, trial.parts.corpus, cross_corpus.test_part(other)[0])
     if scale_apart:
-        fitted = scaling.fit(scored, range(len(scored.lengths)))
-        model = dataclasses.replace(model, scaling=fitted)
+        moved = model.scaling.moved(scored, range(len(scored.lengths)))
+        model = dataclasses.replace(model, scaling=moved)
     task = trial.tasks[0]
     labels = task.labels(scored)
     answers = model.of_each_seed(scored)

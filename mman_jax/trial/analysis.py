@@ -7,9 +7,11 @@ import jax
 import numpy as np
 
 from mman_jax.data import batching
+from mman_jax.data.scaling import Scaling
 from mman_jax.evaluation import calibration
 from mman_jax.evaluation.attention import attention_weights, mean_weights
 from mman_jax.evaluation.missing import logits_without
+from mman_jax.inference.model import pieces
 from mman_jax.systems.base import System
 from mman_jax.tasks import Task
 from mman_jax.tasks.score import over_seeds
@@ -48,6 +50,46 @@ def answered(trial: Trial, task: Task, params: Any, kept: np.ndarray) -> dict[st
         labels = batching.gather(layout, trial.labels[task.name][part])
         by_part[part] = labels, batching.gather(layout, logits[kept], axis=1)
     return by_part
+
+
+def choose_turns(trial: Trial, task: Task, params: Any) -> float | None:
+    """Returns the `Scaling.turns` with the lowest validation loss; None if not by speaker.
+
+    Args:
+        trial: the trial.
+        task: the task that was trained.
+        params: parameters [S, ...] of the seeds that converged.
+    """
+    objective, labels = task.objective(trial.config.train).plain(), trial.labels[task.name]
+    reference = objective.reference(labels["train"])
+
+    def loss(scaling: Scaling) -> float:
+        logits = _logits(trial, "valid", params, scaling)
+        losses = [objective.loss(x, labels["valid"], reference, lambda x: x)[0] for x in logits]
+        return float(sum(losses))
+
+    scaling = trial.parts.scaling
+    return min(scaling.in_turn(), key=loss, default=scaling).turns
+
+
+def in_turn(trial: Trial, task: Task, params: Any, turns: float | None) -> dict[str, Any]:
+    """Returns the entry `in_turn` of results: test scores of a model that scales as in a stream."""
+    reference, labels = trial.reference(task), trial.labels[task.name]["test"]
+    entry = {}
+    for scaling in trial.parts.scaling.in_turn():
+        if scaling.turns == turns:
+            answers = task.answers(_logits(trial, "test", params, scaling), reference)
+            tallies = np.stack([task.tally(x, labels, reference) for x in answers])
+            entry["in_turn"] = {"turns": turns, "test": task.scores(tallies)}
+    return entry
+
+
+def _logits(trial: Trial, part: str, params: Any, scaling: Scaling) -> np.ndarray:
+    """Returns logits [S, R + 1, U, C] of a part that is scaled in another way."""
+    parts, system = trial.parts, trial.trainer.system
+    rows = batching.rows(parts.cells.corpus, parts.layouts[part], None, scaling)
+    logits = [np.asarray(system.predict_seeds(params, piece.inputs)) for piece in pieces(rows)]
+    return np.concatenate(logits, axis=1)[:, : len(rows.mask)]
 
 
 def of_task(

@@ -48,6 +48,29 @@ def beside(corpus: str | None) -> bytes | None:
     return path.read_bytes()
 
 
+def fitted_notice(path: str | None, corpus: Corpus) -> list[str]:
+    """Returns a notice for a run on folds, whose test parts the extraction may have been fitted to.
+
+    Args:
+        path: path of the corpus.
+        corpus: the corpus; `mman extract` stored its split if anything was fitted.
+
+    Raises:
+        InputError: the extraction file cannot be used.
+    """
+    if beside(path) is None:
+        return []
+    extraction = Extraction.load(pathlib.Path(str(path)).with_suffix(".extraction.npz"))
+    names = [m for m in extraction.fitted_modalities if m in corpus.features]
+    if not names:
+        return []
+    seen = f"{corpus.split.count('train')} of " if corpus.split else ""
+    return [
+        f"{' and '.join(names)} features were fitted to {seen}the {len(corpus.lengths)} "
+        "conversations when they were extracted; where folds test on these, scores may be too high"
+    ]
+
+
 def load(workdir: pathlib.Path, modalities: Sequence[str]) -> Extraction:
     """Loads the extraction of a run, restricted to some modalities.
 

@@ -82,6 +82,8 @@ FIELDS = {
     "data.test": Field(str, "Another corpus, whose test part replaces this corpus's."),
     "data.label_map": Field(str, "New names of labels: joy=happy,contempt= (empty: context only)."),
     "data.scale": Field(str, "each: scale the other test corpus by its own statistics."),
+    "data.scale_by": Field(str, "speaker: scale features by the statistics of each speaker."),
+    "data.reduce": Field({}, "Number of principal components of a modality, by its name."),
     "data.cells": Field("utterances", "What a row consists of.", CELLS),
     "data.pivot": Field("", "Modality whose cells are the words; empty: text, or the first one."),
     "data.words": Field(50, "Limit on the words of an utterance: the last ones are read.", _COUNT),
@@ -110,6 +112,7 @@ _SETTINGS = {
     "attention.shared": Field(None, "Whether queries share their key and value weights."),
     "attention.skip": Field(None, "Skip connection: add, concatenate or none."),
     "fusion.kind": Field(None, "Late fusion of the towers' predictions: dense or clstm."),
+    "reduce": Field(None, "Number of principal components of this modality.", _COUNT),
     "hidden": Field(None, "Sizes of the LSTM layers."),
     "dense": Field(None, "Size of the dense layer after them."),
     "dropout": Field(None, "Dropout rate of hidden layers."),
@@ -303,7 +306,7 @@ def _declaration(path: str) -> Field | None:
         return FIELDS[path]
     *groups, last = path.split(".")
     parent = groups[-1] if groups else ""
-    name = parent if parent == "learning_rate" else last
+    name = parent if parent in ("learning_rate", "reduce") else last
     return _SETTINGS.get(f"{parent}.{last}", _SETTINGS.get(name))
 
 

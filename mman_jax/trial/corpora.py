@@ -16,6 +16,7 @@ from mman_jax.data.corpus import Corpus
 from mman_jax.data.label_names import check_map, read_map, relabel
 from mman_jax.data.readers import pooling
 from mman_jax.data.readers.read import read_corpus
+from mman_jax.data.scaling import Rule
 from mman_jax.data.sequences import check_named
 from mman_jax.data.synthetic.process import synthetic_corpus
 from mman_jax.data.synthetic.words import words_corpus
@@ -28,6 +29,9 @@ from mman_jax.trial.config import network
 EACH = "each"
 """The value of `data.scale` by which a test corpus is scaled by its own statistics."""
 
+SPEAKER = "speaker"
+"""The value of `data.scale_by` by which features are scaled by the statistics of each speaker."""
+
 
 @dataclasses.dataclass(frozen=True)
 class External:
@@ -37,18 +41,13 @@ class External:
         training: the full training corpus.
         corpus: the full corpus that is tested on, with the modalities of the training corpus.
         scaled_apart: whether its features are scaled by its own statistics.
+        scaled: a description of the statistics by which its features are scaled.
     """
 
     training: Corpus
     corpus: Corpus
     scaled_apart: bool
-
-    @property
-    def scaled(self) -> str:
-        """A description of the statistics by which its features are scaled."""
-        if self.scaled_apart:
-            return "the test corpus's own statistics, without labels"
-        return "the statistics of the training conversations"
+    scaled: str
 
     def about(self) -> dict[str, Any]:
         """Returns the fields of both corpora in results, in addition to the parts."""
@@ -83,7 +82,12 @@ def load_corpora(data: ConfigDict) -> tuple[Corpus, External | None]:
     if other is None:
         return corpus, None
     other = other.select_modalities(list(corpus.features))
-    return corpus, External(corpus, other, data.scale == EACH)
+    scaled = "the statistics of the training conversations"
+    if data.scale == EACH:
+        scaled = "the test corpus's own statistics, without labels"
+    if data.scale_by == SPEAKER:
+        scaled = "the statistics of each of its speakers, without labels"
+    return corpus, External(corpus, other, data.scale == EACH, scaled)
 
 
 def load_cells(config: ConfigDict, corpus: Corpus) -> Cells:
@@ -108,15 +112,26 @@ def load_cells(config: ConfigDict, corpus: Corpus) -> Cells:
         return Frames.make(corpus, names, frame_view=cast(System, system).frame_view)
 
 
+def scaling_rule(data: ConfigDict) -> Rule:
+    """Returns what a config's scaling does in addition to standardising."""
+    return Rule(data.scale_by == SPEAKER, data.reduce.to_dict())
+
+
 def modalities(data: ConfigDict) -> list[str]:
     """Returns the modalities that a config names."""
     return [name.strip() for name in data.modalities.split(",") if name.strip()]
 
 
 def _check_test(data: ConfigDict) -> None:
-    """Refuses settings of a test corpus that contradict each other."""
-    if data.scale is not None and data.scale != EACH:
-        raise InputError("config.data.scale", repr(data.scale), nearest(data.scale, [EACH]))
+    """Refuses settings of scaling and of a test corpus that contradict each other."""
+    for field, value in (("scale", EACH), ("scale_by", SPEAKER)):
+        if data[field] not in (None, value):
+            raise InputError(
+                f"config.data.{field}", repr(data[field]), nearest(data[field], [value])
+            )
+    if data.scale_by is not None and not KINDS[data.cells].vectors:
+        found = f"{data.scale_by!r}, and cells of {data.cells}"
+        raise InputError("config.data.scale_by", found, "utterances")
     if data.test is None:
         if data.scale is not None:
             found = f"{data.scale!r} without another corpus to test on"

@@ -158,6 +158,8 @@ def _test_digest(digests: Mapping[str, Any]) -> str | None:
 
 
 def _differences(before: Any, now: Any, place: str = "config") -> list[str]:
+    if now == {} and before is None:  # a group that an earlier version did not have
+        return []
     if isinstance(before, dict) and isinstance(now, dict):
         pairs = [
             _differences(before.get(key), now.get(key), f"{place}.{key}")

@@ -1,5 +1,6 @@
 """The run of a trial, from its config to its results."""
 
+import dataclasses
 import json
 import pathlib
 import time
@@ -112,9 +113,10 @@ def _train(
     analyses["sizes"] = results.sizes(trial.parts, trial.labels[task.name])
     seeds = [seed for seed, ok in zip(trial.seeds, converged, strict=True) if ok]
     scores = results.of_task(task, of_seeds(last.finished, converged), trial.heads)
+    selected_params = _best_params(selected, converged)
+    turns = analysis.choose_turns(trial, task, selected_params)
     if trial.refit:
-        selected_params = _best_params(selected, converged)
-        _save_model(trial, task, selected_params, seeds, workdir / training.SELECTED)
+        _save_model(trial, task, selected_params, seeds, workdir / training.SELECTED, turns)
         before = of_seeds(selected.finished, converged)
         scores["before_refit"] = results.tests(results.of_task(task, before, trial.heads))
         analyses["counts"]["before_refit"] = results.tallies(before, trial.heads)
@@ -128,7 +130,8 @@ def _train(
             holdout = analysis.answered(trial, task, selected.state.best, converged)["valid"]
         temperature = _calibrate(task, holdout, answers["test"], analyses, scores)
     params = _best_params(last, converged)
-    _save_model(last_trial, task, params, seeds, workdir / "model", temperature)
+    scores |= analysis.in_turn(last_trial, task, params, turns)
+    _save_model(last_trial, task, params, seeds, workdir / "model", turns, temperature)
     scores |= {"seeds": seeds, "failed": failed}
     return scores | {"seconds": seconds, "parameters": trial.parameters(params)}, analyses
 
@@ -173,6 +176,7 @@ def _save_model(
     params: Any,
     seeds: list[int],
     models: pathlib.Path,
+    turns: float | None,
     temperature: float = 1.0,
 ) -> None:
     """Writes a trained model, in the first of several processes.
@@ -183,6 +187,7 @@ def _save_model(
         params: parameters of the converged seeds, leading axis S.
         seeds: the converged seeds.
         models: the folder in which a folder of the task's name is written.
+        turns: see `Scaling`.
         temperature: divisor of the logarithm of the mean probabilities.
     """
     if not processes.is_first():
@@ -199,7 +204,7 @@ def _save_model(
     parts, cells = trial.parts, trial.parts.cells
     model = Model(
         params,
-        parts.scaling,
+        dataclasses.replace(parts.scaling, turns=turns),
         trial.network,
         cells.dims,
         task.classes,

@@ -24,9 +24,9 @@ from mman_jax.tasks import Task, check_folds
 from mman_jax.training import mesh as parallel
 from mman_jax.training.learner import Learner, make_learner
 from mman_jax.training.outcome import Snapshot, converged
+from mman_jax.trial import clips, results
 from mman_jax.trial import config as configs
-from mman_jax.trial import results
-from mman_jax.trial.corpora import EACH, External, load_cells, load_corpora
+from mman_jax.trial.corpora import EACH, External, load_cells, load_corpora, scaling_rule
 from mman_jax.trial.progress import Progress
 from mman_jax.types import Batch
 
@@ -132,7 +132,8 @@ class Trial:
     def on_split(self, split: Split) -> "Trial":
         """Returns the trial on another split; its training conversations determine the scaling."""
         scale_test = self.external is not None and self.external.scaled_apart
-        parts = prepare(self.parts.corpus, split, None, self.parts.cells, scale_test=scale_test)
+        rule = scaling_rule(self.config.data)
+        parts = prepare(self.parts.corpus, split, None, self.parts.cells, scale_test, rule)
         labels = {task.name: parts.labels(task) for task in self.tasks}
         trainer = make_trainer(self.config, parts, self.tasks[0])
         return dataclasses.replace(self, parts=parts, labels=labels, trainer=trainer)
@@ -162,6 +163,8 @@ def prepare_trial(config: ConfigDict) -> Trial:
     notices += [*([mismatch] if mismatch else []), *map(str, unusual), *parts.split.notices]
     notices += [*split_notices, *warnings.of_split(corpus, parts.split)]
     notices += [x for task in tasks for x in task.check_split(corpus, parts.split)]
+    if config.data.folds:
+        notices += clips.fitted_notice(config.data.path, corpus)
     if external is not None:
         notices.append(f"the test part is scaled by {external.scaled}")
     if len(seeds_of(config, trainer.system)) < config.seeds:
@@ -216,7 +219,7 @@ def make_trainer(
         )
         system.check_installed()
         if ":" in config.system:
-            system.check_outputs(parts.cells.dims)
+            system.check_outputs(parts.scaling.sizes)
         settings = copy.deepcopy(config.train)
         settings.batch = parts.cells.batch(settings.batch, parts.corpus)
         trainer = make_learner(
@@ -317,11 +320,12 @@ def _parts(
 
     With this number all folds share compiled programs; None without folds.
     """
+    rule = scaling_rule(data)
     if not data.folds:
-        return prepare(corpus, split, None, cells, scale_test=data.scale == EACH), None
+        return prepare(corpus, split, None, cells, data.scale == EACH, rule), None
     splits = [fold.split for fold in folds.folds(corpus, data.folds)]
     items = max(len(cells.items(corpus, other.train)) for other in splits)
-    return prepare(corpus, split, common_shapes(corpus, splits, cells), cells), items
+    return prepare(corpus, split, common_shapes(corpus, splits, cells), cells, rule=rule), items
 
 
 def _check_memory(config: ConfigDict, trainer: Learner, rows: Mapping[str, Batch]) -> None:

@@ -24,7 +24,7 @@ pytest.importorskip(
     "opensmile", reason="extraction needs openSMILE: pip install 'mman_jax[speech]'"
 )
 
-LIGHT = ("--speech=egemaps", "--speech_components=4", "--processes=2")
+LIGHT = ("--speech=egemaps", "--processes=2")
 SMALL = ("--visual_size=16", "--visual_frames=4", "--visual_width=4", "--visual_epochs=1")
 
 
@@ -133,13 +133,10 @@ def test_a_split_by_rule_is_written_with_what_was_fitted(sounds, tmp_path):
     for row in table:
         row["path"] = str(source.parent / row["path"])
         del row["split"]
-    ended = extract(
-        clips.table(tmp_path / "m.csv", table), tmp_path / "c.npz", "--modalities=speech", *LIGHT
-    )
+    ended = extract(clips.table(tmp_path / "m.csv", table), tmp_path / "c.npz", "--modalities=text")
     assert ended.returncode == 0, ended.stderr
     assert sorted(npz.read(tmp_path / "c.npz").split) == ["test", *["train"] * 3, "valid"]
-    flags = ("--modalities=speech", "--speech=egemaps", "--speech_components=0")
-    ended = extract(tmp_path / "m.csv", tmp_path / "raw.npz", *flags)
+    ended = extract(tmp_path / "m.csv", tmp_path / "raw.npz", "--modalities=speech", *LIGHT)
     assert ended.returncode == 0, ended.stderr
     raw = npz.read(tmp_path / "raw.npz")
     assert raw.split is None  # nothing was fitted
@@ -181,7 +178,7 @@ def test_corrupt_clips_stop_the_run_or_are_left_out_by_name(sounds, tmp_path):
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path):
     source = clips.manifest(tmp_path, conversations=6, utterances=4, sound_only=True)
-    flags = (f"--manifest={source}", "--modalities=speech", "--speech_components=3")
+    flags = (f"--manifest={source}", "--modalities=speech")
     command = [sys.executable, "-m", "experiments.extract", *flags, "--processes=1"]
     environment = children.environment()
     process = subprocess.Popen(

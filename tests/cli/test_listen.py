@@ -113,11 +113,11 @@ def test_the_microphone_is_answered_as_a_recording(trained, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("", "an empty file"),
-        ("start,end,words\n", "start,end,words; expected a header line: start,end,transcript"),
+        ("", "no rows"),
+        ("start,end,words\n0,1,a\n", "start,end,words; expected a header line: start,end,"),
         ("start,end,transcript\n1,2\n", "line 2: 2 cells"),
         ("start,end,transcript\n0,1,yes\n2,1,no\n", "line 3: from '2' to '1'"),
-        ("start,end,transcript\nnan,1,yes\n", "line 2: from 'nan'"),
+        ("start,end,transcript\nnan,1,yes\n", "line 2: 'nan'"),
     ],
     ids=str,
 )

@@ -16,10 +16,11 @@ from mman_jax.features.text.readers import TimedWords
 from mman_jax.features.text.transcripts import CnnText, TfIdfText
 from mman_jax.features.visual import resnet3d
 from mman_jax.features.visual.windows import ResNetWindows
+from mman_jax.files import carded
 
 VISUAL = ResNetWindows(frames=4, windows=2, size=16, width=2, epochs=2)
 SETTINGS = {
-    "speech": Settings(speech=OpenSmile(components=3)),
+    "speech": Settings(speech=OpenSmile()),
     "visual": Settings(visual=VISUAL),
     "tfidf": Settings(text=TfIdfText(features=3)),
     "cnn": Settings(text=CnnText(features=6, words=5, frequent=2, epochs=2)),
@@ -60,7 +61,7 @@ def fit(kind, vectors, values=None, **more):
 
 
 @pytest.mark.parametrize(
-    ("kind", "size"), [("speech", 3), ("visual", 16), ("tfidf", 3), ("cnn", 6)]
+    ("kind", "size"), [("speech", 20), ("visual", 16), ("tfidf", 3), ("cnn", 6)]
 )
 def test_one_utterance_s_features_are_independent_of_the_others(fitted, kind, size):
     made, name = fitted[kind], SETTINGS[kind].modalities[0]
@@ -131,7 +132,7 @@ def test_given_weights_are_used_and_travel(tmp_path):
 
 def test_what_needs_training_utterances_and_labels():
     for kind, fitting, labels in (
-        ("speech", (True, True), (False, False)),
+        ("speech", (False, False), (False, False)),
         ("visual", (True, False), (True, False)),
         ("tfidf", (True, True), (False, False)),
         ("cnn", (True, True), (True, True)),
@@ -139,7 +140,28 @@ def test_what_needs_training_utterances_and_labels():
         settings = SETTINGS[kind]
         assert tuple(settings.needs_fitting(pretrained) for pretrained in (False, True)) == fitting
         assert tuple(settings.needs_labels(pretrained) for pretrained in (False, True)) == labels
-    assert not Settings(speech=OpenSmile(components=0)).needs_fitting(False)
+
+
+def test_a_reduction_of_an_earlier_version_is_applied(tmp_path):
+    random, made = np.random.default_rng(0), SETTINGS["speech"]
+    directions = np.linalg.qr(random.normal(size=(20, 3)))[0]
+    mean, scale, centre = random.normal(size=20), random.uniform(1, 2, 20), random.normal(size=20)
+    arrays = {"mean": mean, "scale": scale, "centre": centre, "components": directions}
+    Extraction(made, {"speech": arrays}).save(tmp_path / "x.npz")
+    flat, card = carded.read(tmp_path / "x.npz", "", "settings")
+    card["speech"]["components"] = 3
+    carded.write(tmp_path / "x.npz", flat, card, "settings")
+    back, values = Extraction.load(tmp_path / "x.npz"), measured("speech", 4)
+    assert back.fitted_modalities == ["speech"]
+    expected = (np.clip((np.stack(values) - mean) * scale, -20, 20) - centre) @ directions
+    np.testing.assert_allclose(back.apply("speech", values), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_modalities_that_were_fitted(fitted):
+    names = {kind: made.fitted_modalities for kind, made in fitted.items()}
+    assert names == {"speech": [], "visual": ["visual"], "tfidf": ["text"], "cnn": ["text"]}
+    weights = {k: x for k, x in fitted["visual"].fitted["visual"].items() if "classes" not in k}
+    assert Extraction(SETTINGS["visual"], {"visual": weights}).fitted_modalities == []
 
 
 def test_weights_of_another_width_are_refused():

@@ -7,8 +7,11 @@ import pytest
 from configs import clstm_lf, clstm_mma, mman
 from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError
+from mman_jax.inference import lines
 from mman_jax.inference.answerer import Answerer, combine
+from mman_jax.service.slots import SlotStates
 from tests.inference import trained
+from tests.inference.lines import answered
 
 LENGTHS = (6, 3, 5)
 
@@ -80,8 +83,9 @@ def test_what_is_missing_counts_for_nothing_in_a_file():
     jax.tree.map(np.testing.assert_array_equal, before, after)
 
 
-def test_the_state_of_a_conversation_does_not_grow():
-    answerer = Answerer([trained.model()])
+@pytest.mark.parametrize("model", [trained.model(), trained.by_speaker()])
+def test_the_state_of_a_conversation_does_not_grow(model):
+    answerer = Answerer([model])
     given = corpus(missing=False)
     state = answerer.begin()
     sizes = set()
@@ -90,6 +94,41 @@ def test_the_state_of_a_conversation_does_not_grow():
         sizes.add(sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(state)))
     assert sizes == {sum(leaf.nbytes for leaf in jax.tree.leaves(answerer.begin()))}
     assert sizes != {0}
+
+
+def test_a_stream_of_lines_is_scaled_by_speaker_as_a_file_turn_by_turn(tmp_path):
+    model, given = trained.by_speaker(), corpus()
+    names = ("a", "b", "unknown", "b", "b", "a", "c", "c", "c", "a", "d", "a", "d", "d")
+    given = dataclasses.replace(given, speakers=names)
+    expected = trained.in_turn(model).probabilities(given)
+    stream = [line.encode() for line in lines.lines(given)]
+    found = answered(Answerer([model]), stream)
+    values = [list(answer["probabilities"].values()) for answer in found]
+    np.testing.assert_allclose(values, expected, atol=1.5e-6)  # of six decimals
+    halves = [
+        answer
+        for part in (stream[:4], stream[4:])
+        for answer in answered(Answerer([model]), part, tmp_path / "states")
+    ]
+    assert halves == found
+    unnamed = trained.in_turn(model).probabilities(dataclasses.replace(given, speakers=None))
+    whole = model.probabilities(given)
+    assert min(np.abs(expected - other).max() for other in (unnamed, whole)) > 0.01
+    first = given.offsets[:-1]
+    np.testing.assert_allclose(unnamed[first], expected[first], atol=1e-6)
+
+
+def test_speakers_are_named_to_a_service_s_step():
+    model, given = trained.by_speaker(), corpus(missing=False)
+    answerer, names = Answerer([model]), ("a", "b", "a")
+    state, states = answerer.begin(), SlotStates(answerer, 2, sizes=(2,))
+    for i, name in enumerate(names):
+        state, expected = answerer.step(state, there(given, i), name)
+        (found,) = states.step([1], [i == 0], [there(given, i)], [name])
+        assert found.probabilities == pytest.approx(expected.probabilities, abs=2e-6)
+    _, other = answerer.step(state, there(given, 3), "c")
+    (found,) = states.step([1], [False], [there(given, 3)], ["b"])
+    assert abs(found.probabilities["sad"] - other.probabilities["sad"]) > 1e-4
 
 
 def test_one_model_a_class_is_answered_as_in_a_file():

@@ -12,6 +12,7 @@ from jax import export
 from configs import clstm_ef, clstm_lf
 from configs.ablations import no_context
 from mman_jax.cli import predict
+from mman_jax.data import batching
 from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError
 from mman_jax.inference import exported
@@ -100,6 +101,22 @@ def test_both_functions_answer_as_predict_does(name):
     some = ({m: x[:1, :2] for m, x in both.items()} for both in (features, present))
     np.testing.assert_allclose(whole(*some), found[:1, :2], atol=2e-6)
     assert not np.allclose(found, whole(features, {m: ~p for m, p in present.items()}), atol=1e-3)
+
+
+@pytest.mark.parametrize("turns", [None, 2.0])
+def test_components_are_inside_and_scaling_by_speaker_is_before(turns):
+    model, given = trained.by_speaker(turns), corpus()
+    features, present, cells = laid(given)
+    if turns is not None:
+        given = dataclasses.replace(given, speakers=tuple("ab"[i % 2] for i in range(16)))
+        plain = dataclasses.replace(model.scaling, components={}, offset={}, causal=True)
+        layout = batching.pack(given.lengths, range(3))
+        packed = batching.rows(given, layout, None, plain).features
+        for m, x in packed.items():
+            features[m][cells] = batching.gather(layout, np.asarray(x))
+    expected = trained.in_turn(model).probabilities(given)
+    found = np.asarray(loaded(exported.conversations([model]))(features, present))
+    np.testing.assert_allclose(found[cells], expected, atol=2e-6)
 
 
 def test_they_are_lowered_for_every_platform():

@@ -47,6 +47,12 @@ def test_base64_stands_for_the_same_numbers():
         assert found.features[name].tobytes() == vector.tobytes()
 
 
+def test_a_turn_may_name_its_speaker():
+    (found,) = turns.read([line(speaker="Ann")], DIMS, "stdin")
+    (nobody,) = turns.read([line()], DIMS, "stdin")
+    assert (found.speaker, nobody.speaker) == ("Ann", "")
+
+
 def test_a_conversation_ends():
     found = list(turns.read([line(features=None, end=True)], DIMS, "stdin"))
     assert found == [turns.Turn("a", None)]
@@ -62,6 +68,8 @@ REFUSED = {
     "no text": (b"\xff\xfe{", ["no JSON"]),
     "deep": (b"[" * 100_000, ["no JSON"]),
     "a list": (b"[]", ["a list"]),
+    "a speaker of a number": (line(speaker=3), ["speaker", "printable"]),
+    "a speaker without a name": (line(speaker=""), ["speaker", "printable"]),
     "no features": (line(features=None), ["object of 'conversation'"]),
     "an unknown key": (line(label=1), ["'label'"]),
     "an end that is none": (line(features=None, end=False), ["end: False", "true"]),

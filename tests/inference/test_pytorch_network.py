@@ -15,7 +15,15 @@ torch = pytest.importorskip(
     "torch", reason="PyTorch's layout needs torch: pip install 'mman_jax[torch]'"
 )
 
-SYSTEMS = ["mman", "clstm_lf", "clstm_ef", "clstm_speech", "clstm_mma", "ablations.no_context"]
+SYSTEMS = [
+    "mman",
+    "reduced",
+    "clstm_lf",
+    "clstm_ef",
+    "clstm_speech",
+    "clstm_mma",
+    "ablations.no_context",
+]
 
 
 def own_keys_concatenated(config):
@@ -40,7 +48,11 @@ def tensors(model, seed):
 def test_answers_are_the_same(system):
     dims = {"speech": 5} if system == "clstm_speech" else trained.DIMS
     change = own_keys_concatenated if system == "clstm_mma" else None
-    model = trained.model(importlib.import_module(f"configs.{system}"), dims=dims, change=change)
+    model = (
+        trained.by_speaker(None)
+        if system == "reduced"
+        else trained.model(importlib.import_module(f"configs.{system}"), dims=dims, change=change)
+    )
     given, net = corpus(dims=dims), network(model)
     features, present, cells = laid(given)
     features, present = (

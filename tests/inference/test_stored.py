@@ -9,6 +9,7 @@ from mman_jax.errors import InputError
 from mman_jax.files import carded
 from mman_jax.inference import stored
 from mman_jax.inference.model import Model
+from tests.inference import trained
 from tests.robustness import examples
 
 
@@ -40,6 +41,15 @@ def test_a_model_comes_back_as_it_was(tmp_path):
     back = Model.load(tmp_path / "model")
     jax.tree.map(np.testing.assert_array_equal, back.params, made.params)
     assert (back.dims, back.classes, back.card) == (made.dims, made.classes, made.card)
+
+
+@pytest.mark.parametrize("turns", [None, 4.0])
+def test_a_scaling_comes_back_as_it_was(tmp_path, turns):
+    made = trained.by_speaker(turns)
+    made.save(tmp_path / "model")
+    back = Model.load(tmp_path / "model")
+    jax.tree.map(np.testing.assert_array_equal, back.scaling.arrays(), made.scaling.arrays())
+    assert (back.scaling.turns, back.scaling.causal, back.dims) == (turns, False, made.dims)
 
 
 def edit_params(arrays, change):
@@ -81,6 +91,19 @@ CHANGES = {
         ["scaling of modality text", "not finite"],
     ),
     "a scale of zero": (lambda a, c: a["scale"]["text"].fill(0), ["scaling of modality text"]),
+    "turns that are no number": (lambda a, c: c.update(turns="4"), ["turns"]),
+    "turns below zero": (lambda a, c: c.update(turns=-1.0), ["turns"]),
+    "components of another size": (
+        lambda a, c: a.update(
+            components={"text": np.ones((9, 1), np.float32)},
+            offset={"text": np.ones(1, np.float32)},
+        ),
+        ["scaling of modality text"],
+    ),
+    "components without an offset": (
+        lambda a, c: a.update(components={"text": np.ones((3, 1), np.float32)}),
+        ["offset"],
+    ),
     "a network of unknown kind": (
         lambda a, c: c["network"].update(fusion={"kind": "magic"}),
         ["magic"],

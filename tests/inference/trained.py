@@ -1,5 +1,7 @@
 """Models as a run leaves them, untrained: answers are checked here, not accuracy."""
 
+import dataclasses
+
 import jax
 import numpy as np
 
@@ -26,3 +28,23 @@ def model(system=mman, seeds=2, classes=CLASSES, dims=DIMS, first_seed=0, change
     mean = {m: random.normal(size=d).astype(np.float32) for m, d in dims.items()}
     scale = {m: random.uniform(0.5, 2, d).astype(np.float32) for m, d in dims.items()}
     return Model(params, Scaling(mean, scale), settings, dict(dims), tuple(classes), {})
+
+
+def by_speaker(turns=2.0, **more):
+    """A model that reduces speech to two components, and scales by speaker if there are turns."""
+    made = model(dims={"speech": 2, "text": 3}, **more)
+    random = np.random.default_rng(7)
+    components = np.linalg.qr(random.normal(size=(DIMS["speech"], 2)))[0].astype(np.float32)
+    scaling = Scaling(
+        {m: random.normal(size=d).astype(np.float32) for m, d in DIMS.items()},
+        {m: random.uniform(0.5, 2, d).astype(np.float32) for m, d in DIMS.items()},
+        {"speech": components},
+        {"speech": np.array([0.5, -0.25], np.float32)},
+        turns,
+    )
+    return dataclasses.replace(made, scaling=scaling, dims=dict(DIMS))
+
+
+def in_turn(made):
+    """The same model, which scales the utterances of a file turn by turn."""
+    return dataclasses.replace(made, scaling=dataclasses.replace(made.scaling, causal=True))

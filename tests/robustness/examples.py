@@ -14,7 +14,7 @@ from mman_jax.data.scaling import Scaling
 from mman_jax.features.extraction import Extraction
 from mman_jax.features.extractor import TrainingData
 from mman_jax.features.settings import Settings
-from mman_jax.features.speech.functionals import OpenSmile, fit_reduction
+from mman_jax.features.speech.functionals import OpenSmile
 from mman_jax.features.text.transcripts import TfIdfText
 from mman_jax.inference import states as kept
 from mman_jax.inference.answerer import Answerer
@@ -179,10 +179,11 @@ def states() -> list[Files]:
 
 def extractions() -> list[Files]:
     """What `experiments.extract` writes beside a corpus: of speech, and of text."""
-    settings = Settings(speech=OpenSmile(components=2), text=TfIdfText(features=2))
+    settings = Settings(speech=OpenSmile(), text=TfIdfText(features=2))
     rng = np.random.default_rng(0)
     fitted = {
-        "speech": fit_reduction(rng.normal(size=(4, 5)).astype(np.float32), 2),
+        "speech": {name: rng.normal(size=5) for name in ("mean", "scale", "centre")}
+        | {"components": rng.normal(size=(5, 2))},
         "text": settings.text.fit(
             ["yes it is", "no it is not", "it rains"], TrainingData(np.zeros(0))
         ),

@@ -24,6 +24,7 @@ from mman_jax.trial.config import derive, describe_field
 _PACKAGED = pathlib.Path(configs.__file__).parent
 _DEFAULT = configs.DEFAULT
 _FIELD = re.compile(r"--?(?:no)?config\.([^=]+)")
+_REDUCE = re.compile(r"--?config\.data\.reduce\.([^=.]+)")
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _LONGEST = 255
 """Largest number of bytes of a name in a path, on common file systems of Linux."""
@@ -237,7 +238,13 @@ def _load(argv: Sequence[str]) -> ConfigDict:
 
 
 def _of_system(config: ConfigDict, argv: Sequence[str]) -> ConfigDict:
-    """Returns the config of the system that `--config.system` names, with the same data."""
+    """Returns the config of the system that `--config.system` names, with the same data.
+
+    The fields of `data.reduce` are named by modalities; those of the command line are added.
+    """
+    for argument in argv[1:]:
+        if field := _REDUCE.match(argument):
+            config.data.reduce[field[1]] = 0
     prefix = "config.system="
     names = [arg.lstrip("-") for arg in argv[1:] if arg.lstrip("-").startswith(prefix)]
     name = names[-1].removeprefix(prefix) if names else config.system

@@ -41,11 +41,6 @@ _LAYER = flags.DEFINE_integer(
 _DOWNLOAD = flags.DEFINE_bool(
     "download", False, "Whether an encoder that is not in the cache may be downloaded."
 )
-_COMPONENTS = flags.DEFINE_integer(
-    "speech_components",
-    OpenSmile.components,
-    "Principal components to which speech features are reduced; 0: no reduction.",
-)
 WEIGHTS = command.path_flag(
     "visual_weights",
     "Pre-trained weights of the 3D ResNet (see mman convert); by default it is trained "
@@ -103,7 +98,7 @@ _SHARED_FLAGS = {"visual": (_RATE, _FRAMES)}
 """By modality, the flags that pretrained encoders also use."""
 
 _EXTRACTOR_FLAGS = {
-    "speech": (_COMPONENTS,),
+    "speech": (),
     "visual": (WEIGHTS, _WINDOWS, _SIZE, _WIDTH, _CROP, _VISUAL_EPOCHS),
     "text": (VECTORS, _TEXT_FEATURES, _TEXT_EPOCHS, _FREQUENT),
 }
@@ -126,7 +121,7 @@ def settings() -> Settings:
     encoded = [modality for modality in wanted if _names_encoder(modality)]
     _refuse_unused(wanted, encoded)
     makers = {
-        "speech": lambda: OpenSmile(_SPEECH.value, _COMPONENTS.value),
+        "speech": lambda: OpenSmile(_SPEECH.value),
         "visual": _visual,
         "text": _text,
     }

@@ -1,4 +1,4 @@
-"""Speech features: openSMILE's functionals and descriptors, and their principal components.
+"""Speech features: openSMILE's functionals and descriptors.
 
 openSMILE is free for private use, research and teaching, but not for commercial products; see the
 licence of the `opensmile` package.
@@ -11,16 +11,15 @@ probable cause is residual noise of Opus in silence. Train and predict on clips 
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from mman_jax.data.scaling import LIMIT, is_constant
-from mman_jax.data.validation import row_chunks
+from mman_jax.data.scaling import Scaling
 from mman_jax.errors import InputError, nearest, require
 from mman_jax.features import media
-from mman_jax.features.extractor import Arrays, SpeechExtractor, TrainingData
+from mman_jax.features.extractor import Arrays, SpeechExtractor
 from mman_jax.features.manifest import Utterance
 
 FEATURE_SETS = {"compare": "IS13", "egemaps": "eGeMAPSv02"}
@@ -37,18 +36,14 @@ class OpenSmile(SpeechExtractor):
 
     Attributes:
         feature_set: a name in `FEATURE_SETS`.
-        components: principal components to which functionals are reduced; 0: no reduction.
     """
 
     feature_set: str = "compare"
-    components: int = 100
 
     def __post_init__(self):
         if self.feature_set not in FEATURE_SETS:
             expected = nearest(self.feature_set, FEATURE_SETS)
             raise InputError("speech feature set", repr(self.feature_set), expected)
-        if self.components < 0:
-            raise InputError("speech components", str(self.components), "0 or more")
 
     @property
     def measured_by(self) -> dict[str, Any]:
@@ -68,18 +63,15 @@ class OpenSmile(SpeechExtractor):
         """Measures descriptors [T, 25] float32 of an utterance."""
         return descriptors(media.read_audio(utterance.path, utterance.start, utterance.end))
 
-    def needs_fitting(self, pretrained: bool) -> bool:
-        """Returns whether functionals are reduced."""
-        return self.components > 0
-
-    def fit(self, measured: Sequence[np.ndarray], data: TrainingData) -> Arrays:
-        """Fits the reduction."""
-        return fit_reduction(np.stack(measured), self.components) if self.components else {}
-
     def apply(self, fitted: Arrays, measured: Sequence[np.ndarray]) -> np.ndarray:
-        """Returns features [N, D] float32 of N utterances."""
+        """Returns functionals [N, D] float32; `fitted` is a reduction by an earlier version."""
         values = np.stack(measured)
-        return reduce(values, fitted) if fitted else values
+        if not fitted:
+            return values
+        arrays = (fitted[name] for name in ("mean", "scale", "components"))
+        mean, scale, components = ({"speech": array} for array in arrays)
+        offset = {"speech": fitted["centre"] @ fitted["components"]}
+        return Scaling(mean, scale, components, offset).apply({"speech": values})["speech"]
 
     def cells(
         self, fitted: Arrays, measured: np.ndarray, cells: np.ndarray
@@ -152,69 +144,3 @@ def opensmile_extractor(feature_set: str = "compare", level: str = "Functionals"
         feature_set=opensmile.FeatureSet[FEATURE_SETS[feature_set]],
         feature_level=opensmile.FeatureLevel[level],
     )
-
-
-def fit_reduction(features: np.ndarray, components: int) -> Arrays:
-    """Fits standardisation and principal components to training utterances, in float64.
-
-    Args:
-        features: [N, D] float32 of the training utterances.
-        components: K, limited to N - 1 and to D.
-
-    Returns:
-        `mean` [D]; `scale` [D]: one over the deviation, or 1 for a constant column; `centre` [D]:
-        the mean of the clipped standard scores; `components` [D, K]: orthonormal columns, by
-        decreasing variance.
-
-    Raises:
-        InputError: there are fewer than two utterances.
-    """
-    count, size = features.shape
-    if count < 2:
-        raise InputError("reduction", f"{count} training utterances", "at least 2")
-    components = min(components, count - 1, size)
-    mean = _sum(features, lambda x: x.sum(0)) / count
-    deviation = np.sqrt(_sum(features, lambda x: ((x - mean) ** 2).sum(0)) / count)
-    scale = 1.0 / np.where(is_constant(mean, deviation), 1.0, deviation)
-    centre = _sum(features, lambda x: _standard(x, mean, scale).sum(0)) / count
-
-    def scores(rows: np.ndarray) -> np.ndarray:
-        return _standard(rows, mean, scale) - centre
-
-    import scipy.linalg  # takes long to import, and few commands need it
-
-    last = [min(count, size) - components, min(count, size) - 1]
-    if count < size:
-        # The Gram matrix of utterances is smaller than the covariance of features, and equivalent.
-        rows = scores(features)
-        vectors = scipy.linalg.eigh(rows @ rows.T, subset_by_index=last)[1]
-        directions = np.linalg.qr(rows.T @ vectors[:, ::-1])[0]
-    else:
-        covariance = _sum(features, lambda x: scores(x).T @ scores(x))
-        directions = scipy.linalg.eigh(covariance, subset_by_index=last)[1][:, ::-1]
-    # The sign of a direction makes its largest entry positive.
-    largest = directions[np.abs(directions).argmax(0), np.arange(directions.shape[1])]
-    directions = directions * np.where(largest < 0, -1.0, 1.0)
-    return {"mean": mean, "scale": scale, "centre": centre, "components": directions}
-
-
-def reduce(features: np.ndarray, fitted: Arrays) -> np.ndarray:
-    """Reduces features [..., D] to components [..., K] float32 by the result of `fit_reduction`.
-
-    Raises:
-        InputError: D differs from the fitted one.
-    """
-    if features.shape[-1] != len(fitted["mean"]):
-        expected = str(len(fitted["mean"]))
-        raise InputError("reduction", f"{features.shape[-1]} features", expected)
-    scores = _standard(features, fitted["mean"], fitted["scale"]) - fitted["centre"]
-    return (scores @ fitted["components"]).astype(np.float32)
-
-
-def _standard(features: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    return np.clip((features.astype(np.float64) - mean) * scale, -LIMIT, LIMIT)
-
-
-def _sum(features: np.ndarray, of: Callable[[np.ndarray], np.ndarray]) -> Any:
-    """Sums over all rows, in bounded memory."""
-    return sum(of(features[rows].astype(np.float64)) for rows in row_chunks(features))

@@ -13,7 +13,6 @@ HF = "hf:somewhere"
 SOUND = ("--modalities=speech", "--speech=egemaps")
 
 # Flags of settings that only features made here have, by modality.
-SPEECH = ["--speech_components=3"]
 VISUAL = [
     *("--visual_weights=w.npz", "--visual_windows=3", "--visual_size=32", "--visual_width=8"),
     *("--visual_crop=upper_body", "--visual_epochs=3"),
@@ -22,14 +21,13 @@ TEXT = ["--word_vectors=w.bin", "--text_features=3", "--text_frequent=3", "--tex
 
 # What was chosen, flags without effect on it, and what is said of them.
 UNUSED = [
-    (["--modalities=visual"], ["--speech=egemaps", *SPEECH], "without speech among --modalities"),
+    (["--modalities=visual"], ["--speech=egemaps"], "without speech among --modalities"),
     (
         SOUND,
         ["--visual=hf:x", "--visual_rate=3", "--visual_frames=3", *VISUAL],
         "without visual among --modalities; expected visual among them, or no --visual",
     ),
     (SOUND, ["--text=minilm", *TEXT], "without text among --modalities"),
-    ([f"--speech={HF}"], SPEECH, f"with --speech={HF}, which does not use it; expected one of"),
     ([f"--visual={HF}"], VISUAL, f"with --visual={HF}"),
     (["--text=minilm"], TEXT, "with --text=minilm"),
     ([], ["--encoder_layer=0", "--download"], "given without an encoder; expected hf:FOLDER"),

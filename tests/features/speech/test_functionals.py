@@ -58,7 +58,7 @@ def test_silence_is_finite():
 
 @pytest.mark.parametrize(
     ("changes", "said"),
-    [(dict(feature_set="egemap"), "'egemaps'"), (dict(components=-1), "components")],
+    [(dict(feature_set="egemap"), "'egemaps'")],
 )
 def test_settings_refused(changes, said):
     with pytest.raises(InputError, match=said):
@@ -90,11 +90,6 @@ def test_without_opensmile_the_extra_is_named(samples, monkeypatch):
         speech.functionals(samples)
 
 
-def test_a_measurement_depends_on_the_feature_set_and_not_on_the_reduction():
-    few, many = (speech.OpenSmile("egemaps", components) for components in (0, 5))
-    assert few.measured_by == many.measured_by == {"feature_set": "egemaps"}
-
-
 def test_each_frame_is_of_its_own_time():
     rate = media.SAMPLE_RATE
     time = np.arange(rate) / rate
@@ -111,65 +106,3 @@ def test_each_frame_is_of_its_own_time():
     assert found[inside, LOUDNESS].min() > 10 * found[outside, LOUDNESS].max()
     # Semitones above 27.5 Hz, as the name of the column has it.
     np.testing.assert_allclose(found[inside, PITCH], 12 * np.log2(150 / 27.5), atol=0.5)
-
-
-def table(count, size, seed=0):
-    random = np.random.default_rng(seed)
-    mixed = random.normal(size=(count, size)) @ random.normal(size=(size, size))
-    return (mixed * random.uniform(0.1, 50, size) + random.normal(size=size)).astype(np.float32)
-
-
-@pytest.mark.parametrize(("count", "size", "components"), [(60, 12, 5), (9, 40, 4), (13, 12, 12)])
-def test_a_reduction_against_numpy_s_svd(count, size, components):
-    features = table(count, size)
-    wide = features.astype(np.float64)
-    scores = (wide - wide.mean(0)) / wide.std(0)
-    _, values, directions = np.linalg.svd(scores - scores.mean(0), full_matrices=False)
-    fitted = speech.fit_reduction(features, components)
-    # The same subspace and the same variance of each component; a direction may be its opposite.
-    overlap = np.abs(fitted["components"].T @ directions[:components].T)
-    np.testing.assert_allclose(overlap, np.eye(components), atol=1e-6)
-    applied = speech.reduce(features, fitted)
-    assert applied.dtype == np.float32
-    np.testing.assert_allclose(np.linalg.norm(applied, axis=0), values[:components], rtol=1e-4)
-    np.testing.assert_allclose(applied.mean(0), 0, atol=1e-4)
-
-
-@pytest.mark.parametrize(("count", "size"), [(5, 40), (50, 4)])
-def test_no_more_components_than_the_training_utterances_give(count, size):
-    fitted = speech.fit_reduction(table(count, size), 100)
-    assert speech.reduce(table(3, size), fitted).shape == (3, min(count - 1, size))
-    np.testing.assert_allclose(
-        fitted["components"].T @ fitted["components"], np.eye(min(count - 1, size)), atol=1e-9
-    )
-
-
-def test_one_utterance_alone_gives_what_it_gives_among_others():
-    features = table(30, 50)
-    fitted = speech.fit_reduction(features[:20], 8)
-    alone = np.concatenate([speech.reduce(features[i : i + 1], fitted) for i in range(30)])
-    np.testing.assert_allclose(alone, speech.reduce(features, fitted), rtol=1e-5, atol=1e-5)
-
-
-def test_constant_columns_stay_bounded():
-    features = table(20, 6)
-    features[:, 2] = 7.0
-    fitted = speech.fit_reduction(features, 5)
-    features[0, 2] = 1e30
-    assert np.isfinite(speech.reduce(features, fitted)).all()
-    assert np.abs(speech.reduce(features, fitted)).max() < 20 * np.sqrt(6) + 1
-
-
-def test_the_same_every_time_and_signs_are_settled():
-    features = table(20, 30)
-    first, second = speech.fit_reduction(features, 6), speech.fit_reduction(features, 6)
-    np.testing.assert_array_equal(first["components"], second["components"])
-    largest = np.abs(first["components"]).argmax(0)
-    assert (first["components"][largest, np.arange(6)] > 0).all()
-
-
-def test_reductions_refused():
-    with pytest.raises(InputError, match="1 training utterances; expected at least 2"):
-        speech.fit_reduction(table(1, 4), 2)
-    with pytest.raises(InputError, match="3 features; expected 4"):
-        speech.reduce(table(1, 3), speech.fit_reduction(table(5, 4), 2))
