@@ -203,7 +203,7 @@ def test_settings_that_cannot_be_are_refused_by_the_file_s_name(fitted, tmp_path
 
 
 def test_settings_survive_json():
-    settings = Settings(OpenSmile("egemaps", 7), VISUAL, CnnText(), seed=3)
+    settings = Settings(OpenSmile("egemaps"), VISUAL, CnnText(), seed=3)
     assert Settings.from_json(settings.to_json()) == settings
     assert Settings.from_json(SETTINGS["speech"].to_json()).modalities == ("speech",)
 
@@ -290,7 +290,7 @@ def test_a_real_clip_from_end_to_end(tmp_path):
 
     path = str(clips.write(tmp_path / "a.mp4"))
     utterance = Utterance("c", "u", path, transcript="sun and rain")
-    settings = Settings(OpenSmile("egemaps", 2), VISUAL, TfIdfText(features=2))
+    settings = Settings(OpenSmile("egemaps"), VISUAL, TfIdfText(features=2))
     random = np.random.default_rng(0)
     values = {
         "speech": list(random.normal(size=(8, 88)).astype(np.float32)),

@@ -242,9 +242,9 @@ def _of_system(config: ConfigDict, argv: Sequence[str]) -> ConfigDict:
 
     The fields of `data.reduce` are named by modalities; those of the command line are added.
     """
-    for argument in argv[1:]:
-        if field := _REDUCE.match(argument):
-            config.data.reduce[field[1]] = 0
+    with config.unlocked():
+        for field in filter(None, map(_REDUCE.match, argv[1:])):
+            config.data.reduce[field[1]] = config.data.reduce.get(field[1], 0)
     prefix = "config.system="
     names = [arg.lstrip("-") for arg in argv[1:] if arg.lstrip("-").startswith(prefix)]
     name = names[-1].removeprefix(prefix) if names else config.system
