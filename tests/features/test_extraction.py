@@ -300,7 +300,7 @@ def test_a_real_clip_from_end_to_end(tmp_path):
     made = extraction.fit(settings, values, LABELS)
     features = made.features(utterance)
     assert {name: x.shape for name, x in features.items()} == {
-        "speech": (2,),
+        "speech": (88,),
         "visual": (16,),
         "text": (2,),
     }
