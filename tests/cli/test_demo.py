@@ -26,6 +26,7 @@ PARTS = ("train", "valid", "test")
 CLIPS = ("--conversations=12", "--utterances=6")
 FEATURES = ("--visual_size=32", "--visual_frames=8", "--visual_width=8", "--processes=2")
 NETWORK = (
+    "--config.data.reduce.speech=20",
     "--config.network.modality_dropout=0.1",
     "--config.network.unimodal.default.hidden=(32,)",
     "--config.network.unimodal.visual.hidden=(32,)",

@@ -67,7 +67,7 @@ def test_three_modalities_then_others_like_them(tmp_path):
     assert ended.returncode == 0, ended.stderr
     assert "the network is trained here, on the labels" in ended.stdout
     corpus = npz.read(tmp_path / "c.npz")
-    assert corpus.dims == {"speech": 4, "visual": 32, "text": 8}
+    assert corpus.dims == {"speech": 88, "visual": 32, "text": 8}
     assert corpus.split == ("train", "train", "train", "valid", "test")
     assert corpus.speakers[:4] == ("s0", "s0", "s0", "s1")
     assert [corpus.label_names[i] for i in corpus.labels[:3]] == ["happy", "sad", "happy"]

@@ -70,7 +70,7 @@ def test_what_cannot_be_extracted_is_named(trained, tmp_path):
     source, _, workdir = trained
     with pytest.raises(InputError, match="modality wav2vec: not extracted; expected speech"):
         commands.read_corpus(
-            str(source), manifest.read(source), workdir, {"speech": 4, "wav2vec": 4}
+            str(source), manifest.read(source), workdir, {"speech": 88, "wav2vec": 4}
         )
     with pytest.raises(InputError, match="no extraction with the model"):
         commands.load(tmp_path, ["speech"])
@@ -79,7 +79,7 @@ def test_what_cannot_be_extracted_is_named(trained, tmp_path):
     rows[1]["path"] = "absent.wav"
     clips.table(tmp_path / "m.csv", rows[:3])
     with pytest.raises(InputError, match=r"conversation c0, utterance u1: .*absent.wav"):
-        commands.read_corpus("m.csv", manifest.read(tmp_path / "m.csv"), workdir, {"speech": 4})
+        commands.read_corpus("m.csv", manifest.read(tmp_path / "m.csv"), workdir, {"speech": 88})
 
 
 def test_a_damaged_extraction_stops_a_run_before_it_trains(tmp_path):
