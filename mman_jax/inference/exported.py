@@ -265,7 +265,7 @@ def _predict_row(
         present: [U] of each modality.
         states: states of all seeds before the utterances; None at the start of a conversation.
     """
-    scaling, rows = model.scaling.fixed, {}
+    scaling, rows = model.scaling, {}
     for m, x in features.items():
         scores = jnp.clip((x - scaling.mean[m]) * scaling.scale[m], -LIMIT, LIMIT)
         rows[m] = scaling.reduce(m, scores)[None]

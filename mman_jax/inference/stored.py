@@ -112,11 +112,9 @@ def scaling(place: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str, A
         raise InputError(f"{place}: turns", f"{turns!r:.60}", "a positive number")
     parts = {name: arrays.get(name, {}) for name in ("mean", "scale", "components", "offset")}
     for name, part in parts.items():
-        expected = modalities if name in ("mean", "scale") else [*parts["components"]]
-        if not isinstance(part, dict) or sorted(part) != sorted(expected):
-            raise InputError(
-                f"{place}: {name}", "not one for each modality", ", ".join(map(str, expected))
-            )
+        expected = modalities if name in ("mean", "scale") else parts["components"]
+        if not isinstance(part, dict) or not set(part) == set(expected) <= set(modalities):
+            raise InputError(f"{place}: {name}", "not one for each modality", ", ".join(modalities))
         for modality, array in part.items():
             where, axes = f"{place}: scaling of modality {modality}", 1 + (name == "components")
             valid = isinstance(array, np.ndarray) and array.dtype == np.float32
@@ -124,16 +122,13 @@ def scaling(place: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str, A
                 raise InputError(where, f"no {name} of {axes} axes, float32", _EXPECTED)
             if not array.size or not np.isfinite(array).all():
                 raise InputError(where, "empty, or not finite", _EXPECTED)
-    for modality, offset in parts["offset"].items():
-        size = len(parts["mean"].get(modality, ()))
-        if parts["components"][modality].shape != (size, len(offset)):
-            where = f"{place}: scaling of modality {modality}"
-            raise InputError(where, "components of another size", _EXPECTED)
     for modality, mean in parts["mean"].items():
-        scale = parts["scale"][modality]
-        if mean.shape != scale.shape or (scale <= 0).any():
+        scale, offset = parts["scale"][modality], parts["offset"].get(modality, mean)
+        matrix = parts["components"].get(modality, np.zeros((len(mean), len(offset)), bool))
+        shapes = mean.shape == scale.shape and matrix.shape == (len(mean), len(offset))
+        if not shapes or (scale <= 0).any():
             where = f"{place}: scaling of modality {modality}"
-            raise InputError(where, "a mean and a scale that do not fit", _EXPECTED)
+            raise InputError(where, "arrays that do not fit each other", _EXPECTED)
     return Scaling(**parts, turns=turns)
 
 

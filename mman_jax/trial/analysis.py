@@ -1,5 +1,6 @@
 """The content of `analysis.json`: predictions, tallies, curves, calibration, attention."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -73,15 +74,12 @@ def choose_turns(trial: Trial, task: Task, params: Any) -> float | None:
 
 
 def in_turn(trial: Trial, task: Task, params: Any, turns: float | None) -> dict[str, Any]:
-    """Returns the entry `in_turn` of results: test scores of a model that scales as in a stream."""
+    """Returns the test scores of a model that scales by speaker as in a stream, with its turns."""
+    scaling = dataclasses.replace(trial.parts.scaling, turns=turns, causal=True)
     reference, labels = trial.reference(task), trial.labels[task.name]["test"]
-    entry = {}
-    for scaling in trial.parts.scaling.in_turn():
-        if scaling.turns == turns:
-            answers = task.answers(_logits(trial, "test", params, scaling), reference)
-            tallies = np.stack([task.tally(x, labels, reference) for x in answers])
-            entry["in_turn"] = {"turns": turns, "test": task.scores(tallies)}
-    return entry
+    answers = task.answers(_logits(trial, "test", params, scaling), reference)
+    tallies = np.stack([task.tally(x, labels, reference) for x in answers])
+    return {"turns": turns, "test": task.scores(tallies)}
 
 
 def _logits(trial: Trial, part: str, params: Any, scaling: Scaling) -> np.ndarray:

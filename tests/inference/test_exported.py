@@ -113,7 +113,8 @@ def test_components_are_inside_and_scaling_by_speaker_is_before(turns):
         layout = batching.pack(given.lengths, range(3))
         packed = batching.rows(given, layout, None, plain).features
         for m, x in packed.items():
-            features[m][cells] = batching.gather(layout, np.asarray(x))
+            scores = batching.gather(layout, np.asarray(x))
+            features[m][cells] = model.scaling.mean[m] + scores / model.scaling.scale[m]
     expected = trained.in_turn(model).probabilities(given)
     found = np.asarray(loaded(exported.conversations([model]))(features, present))
     np.testing.assert_allclose(found[cells], expected, atol=2e-6)
