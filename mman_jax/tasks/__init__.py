@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.folds import PLACE, Fold
 from mman_jax.errors import InputError, nearest
@@ -12,7 +14,17 @@ from mman_jax.tasks.numbers import Numbers
 from mman_jax.tasks.ratings import Target
 from mman_jax.tasks.task import Task
 
-__all__ = ["Classes", "Numbers", "Task", "Votes", "check_folds", "choose", "from_results", "tasks"]
+__all__ = [
+    "Classes",
+    "Numbers",
+    "Task",
+    "Votes",
+    "check_folds",
+    "choose",
+    "from_results",
+    "of_model",
+    "tasks",
+]
 
 LABELS = ("label", "votes")
 """Sources of the classes to learn: one label for each utterance, or the votes of its raters."""
@@ -63,6 +75,16 @@ def from_results(scores: Mapping[str, Any], name: str = "") -> Task:
         targets = tuple(Target(**target) for target in scores[Numbers.kind])
         return Numbers(name, tuple(target.name for target in targets), targets)
     return Classes(name, tuple(scores.get(Classes.kind, ())))
+
+
+def of_model(names: Sequence[str], reference: np.ndarray | None) -> Task:
+    """Returns the task of a trained model; it predicts, but reads no labels from a corpus.
+
+    Args:
+        names: names of the model's outputs.
+        reference: see `Task.reference`.
+    """
+    return (Classes if reference is None else Numbers)("", tuple(names))
 
 
 def check_folds(

@@ -1,5 +1,8 @@
 """Scores of classes from counts, which are exact under padding and add up over devices."""
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 import chex
 import jax.numpy as jnp
 import numpy as np
@@ -110,20 +113,28 @@ def per_class(counts: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-METRICS = {
-    "accuracy": accuracy,
-    "unweighted_recall": unweighted_recall,
-    "weighted_f1": weighted_f1,
-    "macro_f1": macro_f1,
-}
-"""The scores of a test part by name; each is computed from counts [..., C, C]."""
+class Metric(NamedTuple):
+    """A score of classes.
 
-_NAMES = {
-    "accuracy": "accuracy",
-    "unweighted_recall": "unweighted recall",
-    "weighted_f1": "weighted F1",
-    "macro_f1": "macro F1",
+    Attributes:
+        compute: computes the score [...] from counts [..., C, C].
+        name: its name in tables.
+        is_brief: whether narrow tables show it, and results must have it.
+    """
+
+    compute: Callable[[Any], Any]
+    name: str
+    is_brief: bool = True
+
+
+METRICS = {
+    "accuracy": Metric(accuracy, "accuracy"),
+    "unweighted_recall": Metric(unweighted_recall, "unweighted recall"),
+    "weighted_f1": Metric(weighted_f1, "weighted F1"),
+    "macro_f1": Metric(macro_f1, "macro F1"),
 }
+"""The scores of classes, by their names in `results.json`."""
+
 _FIELD = {"iemocap4": {"accuracy": "WA", "unweighted_recall": "UA"}}
 
 
@@ -139,4 +150,4 @@ def names(protocol: str) -> dict[str, str]:
         >>> names("mman4")["accuracy"]
         'accuracy'
     """
-    return _NAMES | _FIELD.get(protocol, {})
+    return {key: metric.name for key, metric in METRICS.items()} | _FIELD.get(protocol, {})

@@ -80,6 +80,7 @@ class Task(abc.ABC):
     Class attributes:
         kind: the field of `results.json` that holds `describe()`'s list.
         outputs: the kind of a system's outputs, `classes` or `numbers` (`systems.for_outputs`).
+        predicts: the name of a trained model's predictions, `probabilities` or `values`.
         has_probabilities: whether answers are classes with probabilities, which can be calibrated.
         title: the title of the table of a trial, with placeholders like `introduction`.
         introduction: a sentence for reports, with placeholders `{protocol}` and `{names}`.
@@ -95,6 +96,7 @@ class Task(abc.ABC):
 
     kind: ClassVar[str]
     outputs: ClassVar[str]
+    predicts: ClassVar[str]
     has_probabilities: ClassVar[bool] = False
     title: ClassVar[str]
     introduction: ClassVar[str]
@@ -182,6 +184,17 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def answers(self, logits: np.ndarray, reference: np.ndarray | None = None) -> np.ndarray:
         """Returns the answers of a head's outputs [..., C]; for the argument see `reference`."""
+
+    @abc.abstractmethod
+    def predict(self, logits: Array, reference: Array | None = None) -> Array:
+        """Computes a trained model's predictions [..., C] of logits [..., C], within `jax.jit`.
+
+        They are probabilities, or numbers in their own units; for the argument see `reference`.
+        """
+
+    def labels_of(self, predictions: np.ndarray) -> list[str] | None:
+        """Returns the labels of predictions [N, C]; None if predictions have no labels."""
+        return None
 
     @abc.abstractmethod
     def ensemble(self, logits: np.ndarray, reference: np.ndarray | None = None) -> np.ndarray:
