@@ -77,11 +77,22 @@ def test_macro_f1_counts_the_classes_that_are_true_or_answered():
     np.testing.assert_allclose(metrics.macro_f1(counts), (6 / 7 + 0) / 2)
 
 
+def test_matthews_correlation_by_hand():
+    # Of two classes the correlation of two binary variables: (4 * 3 - 2 * 1) / sqrt(6 * 4 * 5 * 5).
+    counts = np.array([[4, 2], [1, 3]])
+    np.testing.assert_allclose(metrics.mcc(counts), 10 / np.sqrt(600))
+    np.testing.assert_allclose(metrics.mcc(counts[:, ::-1]), -10 / np.sqrt(600))
+    # 12 * 16 - (6 * 7 + 6 * 4 + 4 * 5); 16^2 - 36 - 36 - 16 and 16^2 - 49 - 16 - 25.
+    np.testing.assert_allclose(metrics.mcc(COUNTS), 106 / np.sqrt(168 * 166))
+    assert metrics.mcc(np.array([[5, 0], [3, 0]])) == 0
+
+
 SKLEARN = {
     "accuracy": ("accuracy_score", {}),
     "unweighted_recall": ("recall_score", {"average": "macro", "zero_division": np.nan}),
     "weighted_f1": ("f1_score", {"average": "weighted"}),
     "macro_f1": ("f1_score", {"average": "macro"}),
+    "mcc": ("matthews_corrcoef", {}),
 }
 
 
