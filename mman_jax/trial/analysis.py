@@ -189,7 +189,7 @@ def _attention(
 ) -> dict[str, Any] | None:
     layout, rows = trial.parts.layouts["test"], trial.parts.rows["test"]
     system = cast(System, trial.trainer.system)  # others have no attention
-    attention = attention_weights(system, params, rows.features, rows.present, _options())
+    attention = attention_weights(system, params, rows.inputs, _options())
     if attention is None:
         return None
     modalities, weights = attention
@@ -218,7 +218,8 @@ def _missing(trial: Trial, task: Task, params: Any, labels: np.ndarray) -> dict[
         return {}
     reference, key = trial.reference(task), task.headline.key
     scores = {}
-    for modality, rows in logits_without(system, params, parts.rows["test"], _options()).items():
+    inputs = parts.rows["test"].inputs
+    for modality, rows in logits_without(system, params, inputs, _options()).items():
         logits = batching.gather(parts.layouts["test"], rows, axis=1)
         tallies = [task.tally(task.answers(x, reference), labels, reference) for x in logits]
         scores[modality] = {key: over_seeds(task.score(key, np.stack(tallies)))}
