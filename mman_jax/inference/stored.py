@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from mman_jax.data.cells import KINDS, Cells, Utterances, Words
+from mman_jax.data.cells import KINDS, Cells, Utterances
 from mman_jax.data.scaling import Scaling
 from mman_jax.errors import InputError
 from mman_jax.evaluation.calibration import LIMITS
@@ -90,15 +90,11 @@ def cells(place: pathlib.Path, card: Mapping[str, Any]) -> tuple[type[Cells], di
     Raises:
         InputError: the options are invalid.
     """
-    if "words" not in card:
-        kind = card["network"].get("cells")
-        return KINDS.get(kind, Utterances) if isinstance(kind, str) else Utterances, {}
-    options = card["words"]
-    valid = isinstance(options, dict) and sorted(options) == ["most", "pivot"]
-    valid = valid and type(options["most"]) is int and options["most"] > 0
-    if not valid or not isinstance(options["pivot"], str) or not options["pivot"].isprintable():
-        raise InputError(f"{place}: words", "no pivot and number of words", _EXPECTED)
-    return Words, options
+    for kind in KINDS.values():
+        if kind.kind in card:
+            return kind, kind.check_options(f"{place}: {kind.kind}", card[kind.kind])
+    name = card["network"].get("cells")
+    return KINDS.get(name, Utterances) if isinstance(name, str) else Utterances, {}
 
 
 def scaling(place: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str, Any]) -> Scaling:

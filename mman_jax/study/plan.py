@@ -25,6 +25,7 @@ from mman_jax.study.folds import fold_folders
 from mman_jax.study.jobs import Job
 from mman_jax.systems import SYSTEMS, build
 from mman_jax.systems.base import BaseSystem, Citation
+from mman_jax.systems.estimator import check_network
 from mman_jax.systems.mman import CLSTM_MMA, EARLY, NAME, modality_of, papers
 from mman_jax.training.programs import ANSWERS
 from mman_jax.trial.config import change, changes, copy, derive, network
@@ -248,7 +249,8 @@ def _plan_fold(
     staged = []
     for system in of_towers:
         names = _modalities(system.config, modalities)
-        if len(build(network(system.config), names, 2).stages()) > 1:
+        built = check_network("a study", build(network(system.config), names, 2))
+        if len(built.stages()) > 1:
             staged.append(system)
             continue
         ((name, config),) = needed[system.name].items()

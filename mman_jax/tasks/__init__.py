@@ -14,17 +14,7 @@ from mman_jax.tasks.numbers import Numbers
 from mman_jax.tasks.ratings import Target
 from mman_jax.tasks.task import Task
 
-__all__ = [
-    "Classes",
-    "Numbers",
-    "Task",
-    "Votes",
-    "check_folds",
-    "choose",
-    "from_results",
-    "of_model",
-    "tasks",
-]
+__all__ = ["Classes", "Numbers", "Task", "Votes", "check_folds", "choose", "from_results", "tasks"]
 
 LABELS = ("label", "votes")
 """Sources of the classes to learn: one label for each utterance, or the votes of its raters."""

@@ -22,47 +22,37 @@ class Objective(Protocol):
     @property
     def unit(self) -> str:
         """The unit of the loss."""
-        ...
 
     def plain(self) -> "Objective":
         """Returns the loss by which settings are compared: without weights and smoothing."""
-        ...
 
     def reference(self, labels: Array) -> Array:
         """Computes the statistics of the training labels [R, U, ...] that loss and scores need."""
-        ...
 
     def loss(
         self, answers: Array, labels: Array, reference: Array, total: Callable[[Array], Array]
     ) -> tuple[Array, Array]:
         """Computes a head's training loss, a sum and a weight; `total` adds up over the devices."""
-        ...
 
     def tally(self, answers: Array, labels: Array, reference: Array) -> Array:
         """Computes the sums over some utterances from which scores are computed."""
-        ...
 
     def nothing(self, heads: int) -> Array:
         """Returns the tallies of no utterance, for a number of heads."""
-        ...
 
     def valid_losses(self, tally: Array, summed: Array) -> Array:
         """Computes the validation loss [heads, temperatures] from a tally and a sum of `summed`."""
-        ...
 
     def summed(
         self, answers: Array, labels: Array, reference: Array, temperatures: Sequence[float]
     ) -> Array:
         """Sums the validation loss at each temperature, and its weight last; [temperatures + 1]."""
-        ...
 
     def score(self, tally: Array) -> Array:
         """Computes the score [...] that is shown during a run; higher is better."""
-        ...
 
     def convert(self, answers: Array, reference: Array, other: Array) -> Array:
         """Converts answers in the units of one reference to those of another."""
-        ...
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
