@@ -1,4 +1,4 @@
-"""The kinds of input: valid ones, what reads them, and cases made of both."""
+"""The kinds of input: valid examples, the function that reads them, and cases made from both."""
 
 import dataclasses
 import importlib.util
@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from mman_jax.errors import InputError
-from tests.robustness import corpora, examples, openers
+from mman_jax.errors import require
+from tests.robustness import examples, openers
 from tests.robustness.mutations import Files, damage_files
 
 _STRUCTURED = 3
-"""One case in so many is drawn by Hypothesis, the others are damaged bytes."""
+"""One case of this many is drawn by Hypothesis; the others are damaged bytes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,12 +21,12 @@ class Target:
     """A kind of input.
 
     Attributes:
-        name: also that of its strategy in `structures` or `replaced`, if it has one.
+        name: also the name of its function in `examples`, and of its strategy in `structures`.
         entry: the path in a case's folder that is opened; empty: the folder itself.
-        opener: reads what lies there.
-        seconds: of computation that a case may take.
+        opener: reads it.
+        seconds: limit of computation for a case.
         quiet: whether a case that prints has failed.
-        repack: damage below checksums that are then right again; None: bytes alone are damaged.
+        repack: damages content and makes its checksums right again; None: only bytes are damaged.
     """
 
     name: str
@@ -41,9 +41,7 @@ TARGETS = {
     target.name: target
     for target in (
         Target("npz", "case.npz", openers.corpus, repack=examples.repack),
-        Target("pickles", "case.pkl", openers.corpus),
         Target("layouts", "case.pkl", openers.corpus),
-        Target("folder", "", openers.corpus),
         Target("folders", "", openers.corpus),
         Target("tables", "case.csv", openers.corpus),
         *([Target("csd", "", openers.corpus)] if importlib.util.find_spec("h5py") else []),
@@ -52,35 +50,34 @@ TARGETS = {
         Target("states", "case.npz", openers.states, repack=examples.repack),
         Target("extractions", "case.npz", openers.extraction, repack=examples.repack),
         Target("models", "", openers.model, repack=examples.repack),
-        # Where a checkpoint's digests are forged, threads of TensorStore print what they find in
-        # it. The call ends as it must, and nobody can silence them.
+        # If a checkpoint's digests are forged, threads of TensorStore print their findings, which
+        # cannot be silenced.
         Target("checkpoints", "", openers.checkpoint, 20.0, False, examples.resign),
     )
 }
 
 
 def cases(target: Target, count: int, seed: int, scratch: pathlib.Path) -> Iterator[Files]:
-    """So many cases, the same for the same seed.
+    """Yields `count` cases, which depend on the seed alone.
 
     Args:
         target: the kind of input.
-        count: how many.
-        seed: of all that is random.
-        scratch: an empty folder, to write valid input into.
+        count: number of cases.
+        seed: random seed.
+        scratch: an empty folder for valid input.
 
     Raises:
         InputError: if Hypothesis is not installed.
     """
-    try:
-        from tests.robustness import replaced, structures
-    except ImportError as error:
-        raise InputError("hypothesis", "not installed", "pip install 'mman_jax[test]'") from error
+    require("hypothesis", "test", "fuzz")
+    from tests.robustness import structures
+
     if target.name == "checkpoints":
         valid = examples.checkpoints(scratch)
         strategy = structures.checkpoints(valid[0])
     else:
-        valid = _named(target.name, examples, corpora)()
-        make = _named(target.name, structures, replaced)
+        valid = getattr(examples, target.name)()
+        make = getattr(structures, target.name, None)
         strategy = make() if make else None
     yield from valid[:count]
     count -= len(valid)
@@ -97,8 +94,3 @@ def cases(target: Target, count: int, seed: int, scratch: pathlib.Path) -> Itera
             yield target.repack(files, rng)
         else:
             yield damage_files(files, donors, rng)
-
-
-def _named(name: str, *modules: Any) -> Callable[..., Any] | None:
-    """The function of a name in the first module that has one."""
-    return next((getattr(m, name) for m in modules if hasattr(m, name)), None)
