@@ -49,6 +49,9 @@ REFUSED = {
     "a header for -8 bytes": header("(-1,)", "<f8") + NUMBERS,
     "a header for 16 bytes": header("(2,)", "<f8") + NUMBERS,
     "unreadable": b"no array",
+    "unreadable (EOF": b"",
+    "unreadable (array format (3, 0)": b"\x93NUMPY\x03\x00" + bytes(20),
+    "unreadable (Header": b"\x93NUMPY\x01\x00\x02\x00{}",
     "characters that do not exist": npy(np.array(["ab"]))[:-4] + b"\xff" * 4,
     "an array of complex128": npy(np.array([1j])),
 }

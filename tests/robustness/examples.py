@@ -50,7 +50,7 @@ def npz() -> list[Files]:
     for save, values in (*several, (np.savez, corpus | words), (np.savez, public.mfn())):
         file = io.BytesIO()
         save(file, **values)
-        examples.append({"case.npz": _pack(*_unpack(file.getvalue()))})
+        examples.append({"case.npz": pack(*unpack(file.getvalue()))})
     return examples
 
 
@@ -153,7 +153,7 @@ def states() -> list[Files]:
     owner = stored_states.identity(answerer.models)
     several = ({"c0": answerer.begin(), "c1": answerer.begin()}, {})
     contents = [stored_states.to_bytes(states, owner) for states in several]
-    return [{"case.npz": _pack(*_unpack(content))} for content in contents]
+    return [{"case.npz": pack(*unpack(content))} for content in contents]
 
 
 def extractions() -> list[Files]:
@@ -185,10 +185,10 @@ def checkpoints(scratch: pathlib.Path) -> list[Files]:
 def repack(files: Files, rng: np.random.Generator) -> Files:
     """Damages one array of an archive and makes every checksum right."""
     ((name, content),) = files.items()
-    members, packing = _unpack(content)
+    members, packing = unpack(content)
     chosen = list(members)[rng.integers(len(members))]
     members[chosen] = damage(members[chosen], list(members.values()), rng)
-    return {name: _pack(members, packing)}
+    return {name: pack(members, packing)}
 
 
 def sign(files: Files) -> Files:
@@ -211,23 +211,24 @@ def _saved(save: Callable[[pathlib.Path], object]) -> Files:
     with tempfile.TemporaryDirectory(prefix="mman_jax_fuzz_") as scratch:
         save(pathlib.Path(scratch))
         ((name, content),) = _contents(pathlib.Path(scratch)).items()
-        return {name: _pack(*_unpack(content))}
+        return {name: pack(*unpack(content))}
 
 
 def _contents(folder: pathlib.Path) -> Files:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def _unpack(content: bytes) -> tuple[dict[str, bytes], int]:
+def unpack(content: bytes) -> tuple[dict[str, bytes], int]:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = {info.filename: archive.read(info) for info in archive.infolist()}
         return members, archive.infolist()[0].compress_type
 
 
-def _pack(members: Mapping[str, bytes], packing: int) -> bytes:
+def pack(members: Mapping[str, bytes], packing: int) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for member, data in members.items():
             # A ZipInfo has a fixed date, so that equal cases are equal bytes.
-            archive.writestr(zipfile.ZipInfo(member), data, packing)
+            name = member.encode("utf-8", "replace").decode()
+            archive.writestr(zipfile.ZipInfo(name), data, packing)
     return file.getvalue()

@@ -21,12 +21,13 @@ class Target:
     """A kind of input.
 
     Attributes:
-        name: also the name of its function in `examples`, and of its strategy in `structures`.
+        name: also the name of its function in `examples`.
         entry: the path in a case's folder that is opened; empty: the folder itself.
         opener: reads it.
         seconds: limit of computation for a case.
         quiet: whether a case that prints has failed.
         repack: damages content and makes its checksums right again; None: only bytes are damaged.
+        seal: makes the digests of a changed case right.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Target:
     seconds: float = 5.0
     quiet: bool = True
     repack: Callable[[Files, np.random.Generator], Files] | None = None
+    seal: Callable[[Files], Files] = dict
 
 
 TARGETS = {
@@ -52,7 +54,10 @@ TARGETS = {
         Target("models", "", openers.model, repack=examples.repack),
         # If a checkpoint's digests are forged, threads of TensorStore print their findings, which
         # cannot be silenced.
-        Target("checkpoints", "", openers.checkpoint, 20.0, False, examples.resign),
+        Target(
+            *("checkpoints", "", openers.checkpoint, 20.0, False),
+            *(examples.resign, examples.sign),
+        ),
     )
 }
 
@@ -72,22 +77,17 @@ def cases(target: Target, count: int, seed: int, scratch: pathlib.Path) -> Itera
     require("hypothesis", "test", "fuzz")
     from tests.robustness import structures
 
-    if target.name == "checkpoints":
-        valid = examples.checkpoints(scratch)
-        strategy = structures.checkpoints(valid[0])
-    else:
-        valid = getattr(examples, target.name)()
-        make = getattr(structures, target.name, None)
-        strategy = make() if make else None
+    folder = (scratch,) if target.name == "checkpoints" else ()
+    valid = getattr(examples, target.name)(*folder)
     yield from valid[:count]
     count -= len(valid)
-    some = max(1, count // _STRUCTURED) if count > 0 and strategy is not None else 0
-    drawn = structures.draw(strategy, some, seed) if some else []
+    some = max(1, count // _STRUCTURED) if count > 0 else 0
+    drawn = structures.draw(valid, some, seed) if some else []
     rng = np.random.default_rng(seed)
     donors = [content for files in valid for content in files.values()]
     for number in range(count):
         if number % _STRUCTURED == 0 and drawn:
-            yield drawn.pop()
+            yield target.seal(drawn.pop())
             continue
         files = valid[rng.integers(len(valid))]
         if target.repack and rng.integers(2):

@@ -50,7 +50,7 @@ def test_mosi():
         assert {conversation for conversation, _ in ids} == {name}
     # Another table has the same text features with fewer digits.
     with (MOSI / "text_train.csv").open() as table, (MOSI / "transcripts.csv").open() as names:
-        number, *row = (float(value.strip('"')) for value in table.readline().split(","))
+        number, *row = (float(value.strip('"\n')) for value in table.readline().split(","))
         name = names.readlines()[int(number)].split(",")[0].strip('"')
     np.testing.assert_allclose(
         mosi.features["text"][mosi.utterance_ids.index(name)], row, rtol=1e-4

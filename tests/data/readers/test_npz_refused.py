@@ -128,47 +128,10 @@ def test_files_that_are_no_archives_are_refused(tmp_path, content):
         refuses(lambda path=path: npz.read(tmp_path / path), "unreadable", "npz archive")
 
 
-def replaced(path, key, content, compression=zipfile.ZIP_STORED):
-    """The full corpus's file with a member added, or instead of an array of its name."""
-    np.savez(path, **arrays(**{key.removesuffix(".npy"): None} if key.endswith(".npy") else {}))
-    with zipfile.ZipFile(path, "a", compression) as archive:
-        archive.writestr(key, content)
-    return path
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (b"", "EOF"),
-        (b"numbers", "magic string"),
-        (b"\x93NUMPY\x03\x00" + bytes(20), "array format (3, 0)"),
-        (b"\x93NUMPY\x01\x00\x02\x00{}", "Header"),
-    ],
-)
-def test_damaged_headers_are_refused(tmp_path, content, reason):
-    path = replaced(tmp_path / "c.npz", "labels.npy", content)
-    refuses(lambda: npz.read(path), "labels: unreadable", reason)
-
-
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 @pytest.mark.parametrize("shape", [(10**12, 100), (2**62, 2**62), (-6, -2), (7, 2), (5, 2)])
 def test_headers_of_other_sizes_are_refused_without_allocation(tmp_path, compression, shape):
-    content = header(shape) + bytes(6 * 2 * 4)
-    path = replaced(tmp_path / "c.npz", "features/speech.npy", content, compression)
-    refuses(lambda: npz.read(path), "features/speech")
-
-
-def test_a_decompression_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
-    bomb = header((500_000, 50)) + bytes(500_000 * 50 * 4)
-    path = replaced(tmp_path / "c.npz", "features/speech.npy", bomb, zipfile.ZIP_DEFLATED)
-    monkeypatch.setattr(npz, "_load", None)
-    refuses(lambda: npz.read(path), "claim")
-
-
-def test_a_key_that_occurs_twice_is_refused(tmp_path):
-    path = replaced(tmp_path / "c.npz", "labels", b"")
-    refuses(lambda: npz.read(path), "c.npz: labels: occurs twice")
-    np.savez(path, **arrays())
-    with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("labels.npy", b"")
-    refuses(lambda: npz.read(path), "labels.npy: occurs twice")
+    np.savez(tmp_path / "c.npz", **arrays(**{"features/speech": None}))
+    with zipfile.ZipFile(tmp_path / "c.npz", "a", compression) as archive:
+        archive.writestr("features/speech.npy", header(shape) + bytes(6 * 2 * 4))
+    refuses(lambda: npz.read(tmp_path / "c.npz"), "features/speech")

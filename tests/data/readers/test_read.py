@@ -6,7 +6,6 @@ import pytest
 from mman_jax.data.readers import npz
 from mman_jax.data.readers.read import read_corpus
 from mman_jax.testing import check_reader
-from tests import iemocap_pickle
 from tests.data.readers import public, public_folders
 from tests.data.readers.public import dump
 from tests.data.readers.public_folders import lay
@@ -69,8 +68,8 @@ def test_content_decides_about_the_reader(tmp_path):
     npz.write(corpus(), tmp_path / "c.npz")
     (tmp_path / "c.npz").rename(tmp_path / "c.pkl")
     assert read_corpus(tmp_path / "c.pkl").conversation_ids == ("c0", "c1", "c2")
-    iemocap_pickle.write(tmp_path / "c.NPZ", dims=(1, 1, 1))
-    assert len(read_corpus(str(tmp_path / "c.NPZ")).lengths) == 151
+    dump(tmp_path / "c.NPZ", public.iemocap())
+    assert read_corpus(str(tmp_path / "c.NPZ")).conversation_ids == public.IEMOCAP
     folder = lay(tmp_path / "c.npz", public_folders.bc_lstm())
     assert read_corpus(folder).conversation_ids[-1] == "t"
 
