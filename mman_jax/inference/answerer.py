@@ -1,6 +1,7 @@
 """Predictions utterance by utterance, with a state per conversation."""
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -29,12 +30,17 @@ class Answer(NamedTuple):
         probabilities: probabilities by class, tempered means over the seeds; None for numbers.
         attention: weights by query and key, means over the seeds; None if not requested.
         values: predicted numbers by target, means over the seeds; None for classes.
+        familiarity: share of training utterances that are at least as far from their mean, see
+            `Familiarity.compare`; None if it is unknown.
+        unfamiliar: whether the utterance is unlike those of training.
     """
 
     label: str
     probabilities: dict[str, float] | None = None
     attention: dict[str, dict[str, float]] | None = None
     values: dict[str, float] | None = None
+    familiarity: float | None = None
+    unfamiliar: bool = False
 
 
 class Answerer:
@@ -118,6 +124,10 @@ class Answerer:
             rows[modality] = np.concatenate(vectors).reshape(len(vectors), size)
             present[modality] = np.array([vector is not missing for vector in vectors])
         networks, before = states
+        networks = [
+            state if model.context else jax.tree.map(np.zeros_like, state)
+            for state, model in zip(networks, self.models, strict=True)
+        ]
         names = list(speakers) or [""] * len(features)
         pairs = [
             model.scaling.step(state, names, rows, present)
@@ -141,6 +151,13 @@ class Answerer:
                 labels or [""] * len(named), attention, named, strict=True
             )
         ]
+        known = self.models[0].familiarity
+        if known is not None:
+            shares, marks = (x.tolist() for x in known.compare(scaled[0], present))
+            answers = [
+                answer._replace(familiarity=None if math.isnan(share) else share, unfamiliar=mark)
+                for answer, share, mark in zip(answers, shares, marks, strict=True)
+            ]
         return (jax.tree.map(np.asarray, after), [state for state, _ in pairs]), answers
 
     def _named(self, weights: Sequence[Array]) -> list[dict[str, dict[str, float]] | None]:

@@ -29,6 +29,25 @@ def test_a_usual_split_has_no_warnings():
     assert warnings.of_split(made, split) == []  # an empty test part lacks nothing
 
 
+SPEAKERS = ("a", "a", "b", "b", "a", "b", "c", "c")
+
+
+@pytest.mark.parametrize(
+    ("lengths", "speakers", "said"),
+    [
+        ((1, 1, 1, 1, 2, 2), SPEAKERS, ["every conversation is one utterance"]),
+        ((2, 2, 2, 2), SPEAKERS, ["each of the 2 conversations has one speaker"]),
+        ((2, 2, 2, 2), None, []),
+        ((1, 3, 2, 2), SPEAKERS, []),
+        ((3, 1, 2, 2), ("a", "b", *SPEAKERS[2:]), []),
+    ],
+)
+def test_conversations_that_are_single_utterances_or_speakers_are_told(lengths, speakers, said):
+    split = ("train",) * (len(lengths) - 2) + ("valid", "test")
+    found_here = found(split=split, lengths=lengths, speakers=speakers)
+    assert [sentence.partition(":")[0] for sentence in found_here] == said
+
+
 def test_training_on_one_class_or_without_a_modality_is_refused():
     words = "small, task auto: every labelled training utterance is yes", "at least two classes"
     refuses(lambda: found((1, 1, 1, -1, 1, 0, 0, 1)), *words)

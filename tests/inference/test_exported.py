@@ -39,6 +39,7 @@ def loaded(made):
 
 
 SYSTEMS = {
+    "single utterances": [dataclasses.replace(trained.model(clstm_lf), context=False)],
     "no_context": [trained.model(no_context)],
     "one-vs-rest": [
         dataclasses.replace(
