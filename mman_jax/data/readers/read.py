@@ -209,7 +209,7 @@ def _with_placeholder(table: Table, joins: bool) -> Table:
         found = f"labels alone ({table.layout}: {conversations} conversations, {count} utterances)"
         expected = "features that are joined to them, by utterance (see docs/corpora.md)"
         if table.clips is not None:
-            expected = f"mman convert --output=clips.csv for mman extract; or {expected}"
+            expected = f"mman convert to write a clips.csv for mman extract; or {expected}"
         raise InputError(table.place, found, expected)
     note = f"no features in this layout except durations ({_DURATION}); others can be joined"
     seconds = table.duration.reshape(-1, 1)
