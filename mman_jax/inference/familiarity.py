@@ -1,6 +1,6 @@
 """Distances of features to the training data of a model.
 
-The distance of an utterance in one modality is the mean of its squared scaled features. A model
+The distance of an utterance in one modality is the mean of its absolute scaled features. A model
 stores the quantiles of the distances of its training utterances.
 """
 
@@ -73,4 +73,4 @@ def fit(rows: Batch) -> Familiarity:
 
 
 def _distances(features: Array) -> np.ndarray:
-    return np.square(np.asarray(features, np.float32)).mean(-1)
+    return np.abs(np.asarray(features, np.float32)).mean(-1)

@@ -226,6 +226,8 @@ def test_what_is_unlike_the_training_data_is_marked_in_files_and_streams(finishe
     _, workdir, _ = finished
     (model,), corpus = predict.load_models(workdir), tiny.corpus()
     assert model.context
+    (alone,) = predict.load_models(workdir, context="utterance")
+    assert not alone.context
     far = {name: x.copy() for name, x in corpus.features.items()}
     far["text"][1] += 100
     shares, marks = model.compare(dataclasses.replace(corpus, features=far))
