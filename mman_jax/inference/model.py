@@ -191,8 +191,8 @@ class Model:
         if self.familiarity is None:
             return None
         cells, layout, rows = self._pack(corpus)
-        pieces = [self.familiarity.compare(x.features, x.present) for x in _pieces(rows)]
-        shares, unfamiliar = (np.concatenate(values) for values in zip(*pieces, strict=True))
+        found = [self.familiarity.compare(x.features, x.present) for x in pieces(rows)]
+        shares, unfamiliar = (np.concatenate(values) for values in zip(*found, strict=True))
         return cells.of_utterances(shares, layout), cells.of_utterances(unfamiliar, layout)
 
     @in_standard_numbers
