@@ -143,7 +143,7 @@ class Answerer:
             for x, model in zip(values, self.models, strict=True)
         ]
         _, columns, labels = combine(self.models, tempered)
-        named = [dict(zip(self.classes, row, strict=True)) for row in columns.tolist()]
+        named: list[Any] = [dict(zip(self.classes, row, strict=True)) for row in columns.tolist()]
         attention = self._named(weights) if self.attention else [None] * len(named)
         answers = [
             Answer(label, attention=weights, **{self._predicts: values})
