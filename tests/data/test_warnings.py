@@ -9,8 +9,8 @@ SPLIT = ("train", "train", "valid", "test")
 LABELS = (0, 1, 0, 1, 1, 0, 0, 1)
 
 
-def found(labels=LABELS, split=SPLIT, **changes):
-    made = corpus((2, 2, 2, 2), labels=np.array(labels, np.int32), split=split, **changes)
+def found(labels=LABELS, split=SPLIT, lengths=(2, 2, 2, 2), **changes):
+    made = corpus(lengths, labels=np.array(labels, np.int32), split=split, **changes)
     (task,) = tasks(made, "auto")
     parts = splits.split(made)
     return warnings.of_split(made, parts) + task.check_split(made, parts)
