@@ -137,11 +137,11 @@ def main() -> None:
         return
     corpus, more = _read(models)
     models = _scale(models, corpus)
-    more |= attention(models, corpus) if _ATTENTION.value else {}
     known, unfamiliar = models[0].compare(corpus), ""
     if known is not None:
         more |= {"familiarity": known[0]}
         unfamiliar = f" ({known[1].sum()} unlike the training data)"
+    more |= attention(models, corpus) if _ATTENTION.value else {}
     content = to_csv(corpus, *answer(models, corpus), more)
     write_whole(pathlib.Path(_OUTPUT.value), content.encode())
     how = " in their conversations" if models[0].in_context else ", each by itself"

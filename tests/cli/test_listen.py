@@ -65,7 +65,8 @@ def test_utterances_of_a_recording_with_and_without_words(trained, recording, tm
     found = lines(run(*given, "--attention"))
     check_times(found)
     for answer in found:
-        assert list(answer) == ["start", "end", "label", "probabilities", "attention"]
+        names = ["start", "end", "label", "probabilities", "attention", "familiarity"]
+        assert list(answer)[:6] == names
         assert answer["attention"]["speech"] == {"speech": 1.0, "text": 0.0}  # no words: missing
     words = [
         dict(start=3.2, end=4.0, transcript="a sunny day"),
