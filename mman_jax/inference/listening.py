@@ -70,13 +70,11 @@ def turns(path: pathlib.Path, words: Sequence[Words]) -> list[tuple[pauses.Spoke
 
 def words_beside(path: pathlib.Path) -> pathlib.Path | None:
     """Returns the file of a recording's words in the same folder, or None."""
-    candidates = [path.with_suffix(suffix) for suffix in _WORDS]
-    return next((file for file in candidates if file.is_file() and _has_words(file)), None)
-
-
-def _has_words(path: pathlib.Path) -> bool:
-    """Returns whether a file contains words; an adjacent table may contain predictions instead."""
-    return path.suffix != ".csv" or csv_tables.header(path) == _COLUMNS
+    for file in map(path.with_suffix, _WORDS):
+        # A table may contain predictions instead.
+        if file.is_file() and (file.suffix != ".csv" or csv_tables.header(file) == _COLUMNS):
+            return file
+    return None
 
 
 def features(

@@ -168,10 +168,7 @@ def describe(
         label={"type": "string"},
         probabilities=_object(**{name: {"type": "number"} for name in classes}),
         attention={"type": "object"},
-        familiarity={
-            "type": "number",
-            "description": "share of training utterances that are at least as far from their mean",
-        },
+        familiarity={"type": "number"},
         unfamiliar={"type": "boolean", "description": "unlike the training data"},
         forgotten={
             "type": "boolean",
