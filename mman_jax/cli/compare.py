@@ -1,8 +1,9 @@
 """Test the differences between finished runs: `mman compare RUN RUN ...`.
 
 A RUN is a folder of `mman run`, with or without folds, or a system's folder of `mman paper`,
-`DIR/systems/NAME`. All runs must have the same corpus, protocol and split; systems, settings, seeds
-and modalities may differ. `--output=DIR` gets `comparison.json` and `comparison.md`.
+`DIR/systems/NAME`; `RUN:NAME` is the tower NAME of a run, and `RUN:linear` its linear baseline. All
+runs must have the same corpus, protocol and split; systems, settings, seeds and modalities may
+differ. `--output=DIR` gets `comparison.json` and `comparison.md`.
 """
 
 import pathlib

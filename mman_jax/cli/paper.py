@@ -4,7 +4,8 @@
 
 Towers that several systems share are trained once. `--systems=mman,clstm_lf,mult` trains only these
 systems, and `--seeds_of=fmt=3` gives a slow system fewer seeds. Every system and tower has its own
-folder, which the other commands use like that of `mman run`. The same command on the same folder
+folder, which the other commands use like that of `mman run`. A linear baseline is a further row
+(`--nobaseline`: not). The same command on the same folder
 resumes an interrupted one. `--report_only` writes the report again from `DIR/results.json`.
 """
 
@@ -35,6 +36,7 @@ _SYSTEMS = flags.DEFINE_list(
 )
 _SEEDS_OF = flags.DEFINE_list("seeds_of", [], "Fewer seeds for cited systems: fmt=3,mult=5.")
 _PROCESSES = command.processes_flag("Systems")
+_BASELINE = command.baseline_flag()
 _CACHE = command.cache_flag()
 
 
@@ -78,4 +80,5 @@ def main() -> None:
                 names,
                 _seeds_of(),
                 config.recipes(),
+                _BASELINE.value,
             )

@@ -3,7 +3,8 @@
 Every field of the config is a flag, such as `--config.data.path=PATH`. A run first prints the
 fields that differ from the config's file, and writes all fields to `DIR/config.json`. With
 `--config.data.folds=sessions` every fold is a trial in `DIR/folds`, and `DIR/results.json` pools
-their scores. In Python, `mman_jax.trial.run` does the same with any config.
+their scores. A linear baseline is fitted to the same training part (`--nobaseline`: not). In
+Python, `mman_jax.trial.run` does the same with any config.
 """
 
 import pathlib
@@ -29,6 +30,7 @@ _BOARDS = [
     flags.DEFINE_bool(kind, False, f"Whether to also show learning curves {where}.")
     for kind, where in boards.WHERE.items()
 ]
+_BASELINE = command.baseline_flag()
 _WORKDIR = command.path_flag(
     "workdir", "Folder for results, checkpoints and the model.", expected="a folder for results"
 )
@@ -54,6 +56,6 @@ def main() -> None:
         screen.line(f"config: {changed}; all of it goes to {workdir / 'config.json'}")
         if folds.several(settings):
             workers = _PROCESSES.value or jobs.default_processes()
-            folds.run(settings, workdir, screen, workers, cache, board_names)
+            folds.run(settings, workdir, screen, workers, cache, board_names, _BASELINE.value)
         else:
-            trial.run(settings, workdir, screen, board_names)
+            trial.run(settings, workdir, screen, board_names, _BASELINE.value)

@@ -158,7 +158,9 @@ def _fold(
     following = names[(names.index(name) + 1) % len(names)]
     test, valid = groups[name], groups[following]
     train = np.setdiff1d(np.arange(len(corpus.lengths)), np.concatenate([test, valid]))
-    how = f"fold {name} of {len(names)} by {splits.phrase(by)}: {name} tests, {following} validates"
+    noun = by.removesuffix("s") if by in splits.GROUPINGS else "group"
+    how = f"fold {names.index(name) + 1} of {len(names)}, by {splits.phrase(by)}: "
+    how += f"{noun} {name} is tested, {noun} {following} validates"
     if corpus.split is not None:
         how += "; the corpus's own split is not used"
     return Fold(name, _split(corpus, train, valid, test, how, keys))

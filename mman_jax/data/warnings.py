@@ -21,6 +21,8 @@ ENORMOUS = 1e12
 FEW = 50
 """Number of conversations below which a conversation may be all utterances of a speaker."""
 
+_NAMED = 5  # columns that a warning names
+
 _PARTS = {"train": "training", "valid": "validation", "test": "test"}
 _CONSEQUENCES = {  # for one column, and for several
     "constant": ("it is 0 after scaling", "they are 0 after scaling"),
@@ -88,7 +90,8 @@ class UnusualColumns:
     def __str__(self) -> str:
         plural = len(self.columns) > 1
         counted = f"{len(self.columns)} of {self.size} feature columns {'are' if plural else 'is'}"
-        first = f"column {self.columns[0]}{' first' if plural else ''}"
+        first = ", ".join(map(str, self.columns[:_NAMED]))
+        first = f"column{'s' * plural} {first}" + ", ..." * (len(self.columns) > _NAMED)
         sentence = f"modality {self.modality}: {counted} {self.kind} in training ({first})"
         return f"{sentence}: {_CONSEQUENCES[self.kind][plural]}"
 

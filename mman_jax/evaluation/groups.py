@@ -10,6 +10,9 @@ import numpy as np
 
 from mman_jax.evaluation.significance import LEVEL, RESAMPLES
 
+PREFIX = "groups/"
+"""Prefix of the columns that are groups, among all columns of the utterances."""
+
 LEAST = 2
 """Fewest conversations of a group that can be part of a gap."""
 

@@ -13,6 +13,7 @@ LEVEL = 0.95
 RESAMPLES = 10_000
 
 _AT_ONCE = 500  # resamples whose sums are in memory at a time
+_DRAWS = 20_000_000  # limit on the draws of all resamples, which take a few seconds
 
 
 class Difference(NamedTuple):
@@ -69,7 +70,7 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> tuple[int, int, float]:
     """Computes McNemar's exact test on two systems' answers to the same utterances.
 
     The test assumes independent utterances, which those of one conversation are not; `bootstrap`
-    resamples conversations instead.
+    resamples speakers or conversations instead.
 
     Args:
         first: [N] bool, whether the first system was right.
@@ -126,23 +127,73 @@ def holm(p: Sequence[float]) -> list[float]:
     return corrected.tolist()
 
 
+def interval(resampled: np.ndarray) -> list[float]:
+    """Returns the 95 % percentile interval [2, ...] of resampled scores [R, ...], as lists."""
+    return np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0).tolist()
+
+
+class Resamples:
+    """Units of a test part, such as speakers, drawn with replacement.
+
+    Scores of several systems on the same resamples are paired.
+    """
+
+    def __init__(self, units: int, resamples: int = RESAMPLES, seed: int = 0):
+        """Draws the units.
+
+        Args:
+            units: V, the number of units.
+            resamples: R at most; fewer are drawn of many thousand units.
+            seed: random seed of all draws.
+        """
+        self._random = np.random.default_rng(seed)
+        resamples = min(resamples, max(_AT_ONCE, _DRAWS // units))
+        sizes = [min(_AT_ONCE, resamples - at) for at in range(0, resamples, _AT_ONCE)]
+        draws = [_draw(self._random, units, size).astype(np.uint16) for size in sizes]
+        self.counts = np.concatenate(draws)
+        """How often each unit is drawn, [R, V] uint16."""
+
+    def seeds(self, seeds: int) -> np.ndarray:
+        """Draws the seeds of a system; returns their weights [R, S], which sum to 1."""
+        return _draw(self._random, seeds, len(self.counts)) / seeds
+
+    def scores(self, score: Callable[[np.ndarray], np.ndarray], sums: np.ndarray) -> np.ndarray:
+        """Computes a system's scores [R, ...], whose seeds are resampled as well.
+
+        Args:
+            score: returns the score or scores [..., *M] of sums [..., *K].
+            sums: [S, V, *K], the sums of each seed over the utterances of each unit.
+        """
+        seeds, units, *shape = sums.shape
+        weights = self.seeds(seeds)
+        flat = np.moveaxis(np.asarray(sums, np.float64), 1, 0).reshape(units, -1)
+        means = []
+        for at in range(0, len(weights), _AT_ONCE):
+            # Matrix products of integers are far slower.
+            counts = self.counts[at : at + _AT_ONCE].astype(np.float64)
+            scores = score((counts @ flat).reshape(-1, seeds, *shape))
+            chunk = weights[at : at + _AT_ONCE].reshape(-1, seeds, *[1] * (scores.ndim - 2))
+            means.append((chunk * scores).sum(1))
+        return np.concatenate(means)
+
+
 def bootstrap(
     first: np.ndarray,
     second: np.ndarray,
-    conversations: np.ndarray,
+    units: np.ndarray,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Difference:
-    """Computes the difference of two systems' accuracies by resampling conversations and seeds.
+    """Computes the difference of two systems' accuracies by resampling units and seeds.
 
-    Conversations are resampled rather than utterances, because utterances of one conversation are
-    not independent. Each system's seeds are resampled as well, so that the interval holds for other
-    seeds and conversations.
+    Speakers or conversations are resampled rather than utterances, because utterances of one of
+    them are not independent. Each system's seeds are resampled as well, so that the interval holds
+    for other seeds and units.
 
     Args:
         first: [S, N] bool, whether each seed of the first system was right.
         second: the same for the second; its S may differ.
-        conversations: [N], the conversation of each utterance.
+        units: [N], the unit of each utterance, such as its speaker.
         resamples: number of resamples.
         seed: random seed of the resampling.
 
@@ -151,14 +202,14 @@ def bootstrap(
     """
     first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
     chex.assert_rank([first, second], 2)
-    chex.assert_equal_shape_suffix([first, second, np.asarray(conversations)], 1)
-    _, conversation, sizes = np.unique(conversations, return_inverse=True, return_counts=True)
-    right = [_sum_by(x, conversation, len(sizes)) for x in (first, second)]
-    random = np.random.default_rng(seed)
-    samples = _draw(random, len(sizes), resamples)
+    chex.assert_equal_shape_suffix([first, second, np.asarray(units)], 1)
+    _, unit, sizes = np.unique(units, return_inverse=True, return_counts=True)
+    right = [_sum_by(x, unit, len(sizes)) for x in (first, second)]
+    drawn = Resamples(len(sizes), resamples, seed)
+    samples = drawn.counts.astype(np.float64)
     means = []
     for counts in right:
-        weights = _draw(random, len(counts), resamples) / len(counts)
+        weights = drawn.seeds(len(counts))
         means.append(np.einsum("rs,sv,rv->r", weights, counts, samples, optimize=True))
     differences = (means[0] - means[1]) / (samples @ sizes)
     return _difference(first.mean() - second.mean(), differences)
@@ -173,7 +224,7 @@ def bootstrap_score(
 
     Args:
         score: returns the score [...] of sums [..., *K].
-        first: [S, V, *K], the sums of each seed of the first system over each of V conversations.
+        first: [S, V, *K], the sums of each seed of the first system over each of V units.
         second: the same for the second; its S may differ.
 
     Raises:
@@ -181,21 +232,10 @@ def bootstrap_score(
     """
     systems = [np.asarray(x, np.float64) for x in (first, second)]
     chex.assert_equal_shape([x[0] for x in systems])
-    random = np.random.default_rng(0)
-    # Matrix products of integers are far slower.
-    samples = _draw(random, systems[0].shape[1], RESAMPLES).astype(np.float64)
-    means = []
-    for sums in systems:
-        seeds = len(sums)
-        weights = _draw(random, seeds, RESAMPLES) / seeds
-        flat = np.moveaxis(sums, 1, 0).reshape(samples.shape[1], -1)
-        pieces = [
-            score((samples[at : at + _AT_ONCE] @ flat).reshape(-1, seeds, *sums.shape[2:]))
-            for at in range(0, RESAMPLES, _AT_ONCE)
-        ]
-        means.append((weights * np.concatenate(pieces)).sum(1))
+    drawn = Resamples(systems[0].shape[1])
+    resampled = [drawn.scores(score, sums) for sums in systems]
     first_mean, second_mean = (score(sums.sum(1)).mean() for sums in systems)
-    return _difference(first_mean - second_mean, means[0] - means[1])
+    return _difference(first_mean - second_mean, resampled[0] - resampled[1])
 
 
 def _draw(random: np.random.Generator, count: int, resamples: int) -> np.ndarray:
@@ -204,10 +244,10 @@ def _draw(random: np.random.Generator, count: int, resamples: int) -> np.ndarray
 
 
 def _difference(mean: float, resampled: np.ndarray) -> Difference:
-    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = interval(resampled)
     tail = min((resampled <= 0).sum(), (resampled >= 0).sum())
     p = min(1.0, 2 * (tail + 1) / (len(resampled) + 1))
-    return Difference(float(mean), float(low), float(high), float(p))
+    return Difference(float(mean), low, high, float(p))
 
 
 def _sum_by(values: np.ndarray, index: np.ndarray, groups: int) -> np.ndarray:

@@ -7,6 +7,9 @@ from typing import Any
 from mman_jax.errors import InputError
 from mman_jax.files.whole import read_json, write_whole
 from mman_jax.report import contents, html, markdown
+from mman_jax.report.phrases import against_baseline
+
+__all__ = ["against_baseline", "write", "write_again"]
 
 
 def write(results: Mapping[str, Any], folder: pathlib.Path) -> None:

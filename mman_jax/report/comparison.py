@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mman_jax.report.document import Cell, Code, Document, Section, Table
-from mman_jax.report.phrases import count, listed, p_value, span, trained_and_tested
+from mman_jax.report.phrases import count, listed, p_value, span, trained_and_tested, units
 from mman_jax.tasks import from_results
 from mman_jax.tasks.score import Score, percent, spread
 
@@ -49,6 +49,19 @@ def scores(results: Mapping[str, Any]) -> Table:
         for task in results["classes"]
         for run in results["runs"]
     )
+    for task in results["classes"]:
+        of_task = f", {task}" if has_tasks else ""
+        linear = {}  # runs of the same modalities share a baseline
+        for run in results["runs"]:
+            if task in run["baseline"]:
+                linear.setdefault(tuple(run["modalities"]), run["baseline"][task])
+        for modalities, test in linear.items():
+            of = f" of {listed(modalities)}" if len(linear) > 1 else ""
+            cells = (score.write_spread(test.get(score.key)) for score in columns)
+            rows += ((f"linear baseline{of}{of_task}", "linear", "0", *cells),)
+        constant = columns[0].write(results["runs"][0]["constant"][task])
+        empty = [""] * (len(columns) - 1)
+        rows += ((results["constant"][task] + of_task, "", "", constant, *empty),)
     all_shares = all(score.is_share for score in columns)
     shares = "in per cent" if all_shares else "Acc and F1 in per cent"
     return Table(
@@ -90,9 +103,9 @@ def tests(results: Mapping[str, Any]) -> Table:
         rows,
         notes=(
             f"The interval and the first p-value are of {count(results['resamples'])} resamples of "
-            f"conversations and of each trial's seeds.{mcnemar * voted} Holm's corrections are for "
-            f"the {len(rows)} row{'s' * (len(rows) > 1)} of this table; in bold those below "
-            f"{LEVEL}.",
+            f"the {units(results)} and of each trial's seeds.{mcnemar * voted} Holm's corrections "
+            f"are for the {len(rows)} row{'s' * (len(rows) > 1)} of this table; in bold those "
+            f"below {LEVEL}.",
         ),
     )  # fmt: skip
 
@@ -145,6 +158,9 @@ def cross_table(results: Mapping[str, Any], metric: str) -> Table:
         texts = {other: spread(cells[name, other][metric]) for other in names}
         marked = [Cell(t, "strong") if other == name else t for other, t in texts.items()]
         rows.append((name, *marked))
+    linear = [cells[name, name].get("baseline") for name in names]
+    if any(linear):
+        rows.append(("linear baseline", *(spread(test and test[metric]) for test in linear)))
     if metric == "accuracy":
         shares = [percent(cells[name, name]["majority_accuracy"]) for name in names]
         rows.append(("majority answer", *shares))

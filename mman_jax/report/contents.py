@@ -8,6 +8,7 @@ from mman_jax.report import attention as maps_of_attention
 from mman_jax.report.document import Block, Code, Document, Figure, Paragraph, Section, Table
 from mman_jax.report.phrases import (
     Results,
+    against_baseline,
     count,
     headline,
     identifier,
@@ -38,7 +39,7 @@ def document(results: Results) -> Document:
     sections = (
         Section("claims-section", "The paper's claims", _claims(results)),
         Section("corpus-section", "The corpus", _corpus(results)),
-        Section("systems-section", "The systems", tables.systems(results)),
+        Section("systems-section", "The systems", _systems(results)),
         Section("folds-section", "The folds", analyses.folds(results)),
         Section("tasks-section", "One class against the rest", _tasks(results)),
         Section("cited-section", "Beside other work", _cited(results)),
@@ -122,16 +123,20 @@ def _corpus(results: Results) -> Blocks:
     return Paragraph(text), tables.corpus(results)
 
 
+def _systems(results: Results) -> Blocks:
+    sentences = against_baseline(results)
+    paragraphs = [Paragraph(f"{'. '.join(sentences)}.")] if sentences else []
+    return (*tables.systems(results), *paragraphs)
+
+
 def _tasks(results: Results) -> Blocks:
     if not published.is_comparable(results):
         return ()
     if results["tasks"] is None:
-        return (
-            Paragraph(
-                "The paper's Table 3 is left out: its four tasks need IEMOCAP's labels, which this "
-                "corpus does not have."
-            ),
-        )
+        why = "its four tasks need IEMOCAP's labels, which this corpus does not have."
+        if results["corpus"]["iemocap"]:
+            why = "its four tasks are trained with the protocol auto only."
+        return (Paragraph(f"The paper's Table 3 is left out: {why}"),)
     return tables.tasks(results), published.cited_tasks()
 
 

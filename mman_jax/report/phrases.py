@@ -40,6 +40,67 @@ def milliseconds(duration: float | None) -> str:
     return f"{1000 * duration:.3f}" if duration < 0.001 else f"{1000 * duration:.1f}"
 
 
+def units(results: Results) -> str:
+    """Writes the number of the units that intervals resample, such as "10 speakers"."""
+    resampled = results["resampled"]
+    return f"{count(resampled['count'])} {resampled['unit']}"
+
+
+def not_better(
+    title: str,
+    score: Score,
+    means: Sequence[float],
+    gain: float,
+    interval: Sequence[float],
+    resampled: str,
+) -> str:
+    """Writes that a system is not better than the linear baseline; empty if it is.
+
+    Args:
+        title: title of the system.
+        score: the score by which they are compared.
+        means: the scores of the system and of the baseline.
+        gain: how much better the system is.
+        interval: the 95 % interval of the gain.
+        resampled: the units that were resampled, see `units`.
+    """
+    if interval[0] > 0:
+        return ""
+    system, baseline = map(score.write, means)
+    percents, points = (" %", " points") if score.is_share else ("", "")
+    return (
+        f"{title} is not better than the linear baseline: {score.phrase} {system} against "
+        f"{baseline}{percents}, a gain of {score.write_gain(gain, 1 if points else None)}{points} "
+        f"(95 % interval {span(interval, lambda x: score.write_gain(x, 1 if points else None))}, "
+        f"{resampled} resampled)"
+    )
+
+
+def against_baseline(results: Results) -> list[str]:
+    """Writes a sentence for each system of a study that is not better than the linear baseline."""
+    score, systems = headline(results), results["systems"]
+    sentences = []
+    for pair in results["comparisons"]:
+        if systems[pair["second"]]["group"] == "baseline":
+            pair_of = [systems[pair[place]] for place in ("first", "second")]
+            means = [system["test"][score.key]["mean"] for system in pair_of]
+            numbers = means, pair["difference"], pair["interval"], units(results)
+            sentences.append(not_better(pair_of[0]["title"], score, *numbers))
+    return [sentence for sentence in sentences if sentence]
+
+
+def interval(system: Results, key: str) -> Sequence[float]:
+    """Returns the interval of a system's score; of older results, the one over the seeds."""
+    return system["test"][key].get("interval", system["interval"])
+
+
+def interval_note(results: Results, name: str) -> str:
+    """Writes what the intervals of a score are over."""
+    if "resampled" not in results:
+        return f"The interval is of the mean {name} over the seeds."
+    return f"95 % intervals: {units(results)} and the seeds are resampled."
+
+
 def listed(words: Sequence[object]) -> str:
     """Writes words as a phrase; four or more consecutive integers as a range."""
     numbers = [word for word in words if isinstance(word, int)]

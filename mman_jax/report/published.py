@@ -6,6 +6,7 @@ from mman_jax.report.phrases import (
     Results,
     count,
     headline,
+    interval,
     milliseconds,
     of_group,
     p_value,
@@ -162,7 +163,7 @@ def together(results: Results) -> Table | None:
     others = of_group(results, "cited")
     if not others:
         return None
-    chosen = of_group(results, "paper") | others
+    chosen = of_group(results, "paper") | others | of_group(results, "baseline")
     best = max(system["test"]["accuracy"]["mean"] for system in chosen.values())
     against = {c["second"]: c for c in results["comparisons"] if c["first"] == mman.NAME}
     against |= {
@@ -183,7 +184,7 @@ def together(results: Results) -> Table | None:
                 count(system["parameters"]["total"]),
                 count(len(test["accuracy"]["per_seed"])),
                 Cell(accuracy, "strong") if test["accuracy"]["mean"] == best else accuracy,
-                span(system["interval"]),
+                span(interval(system, "accuracy")),
                 spread(test["unweighted_recall"]),
                 spread(test["weighted_f1"]),
                 points(compared["difference"]) if compared else NONE,

@@ -11,6 +11,8 @@ from mman_jax.report.phrases import (
     Results,
     count,
     headline,
+    interval,
+    interval_note,
     of_group,
     p_value,
     seconds,
@@ -132,7 +134,7 @@ def _paper_systems(results: Results) -> tuple[Table, ...]:
     chosen = of_group(results, "paper")
     best = max((s["test"]["accuracy"]["mean"] for s in chosen.values()), default=None)
     rows = []
-    for name, system in chosen.items():
+    for name, system in (chosen | of_group(results, "baseline")).items():
         test, parameters = system["test"], system["parameters"]
         accuracy = spread(test["accuracy"])
         rows.append(
@@ -141,7 +143,7 @@ def _paper_systems(results: Results) -> tuple[Table, ...]:
                 count(parameters["total"]),
                 count(parameters["trainable"]),
                 Cell(accuracy, "strong") if test["accuracy"]["mean"] == best else accuracy,
-                span(system["interval"]),
+                span(interval(system, "accuracy")),
                 spread(test["unweighted_recall"]),
                 spread(test["weighted_f1"]),
                 _ensemble(system),
@@ -172,8 +174,8 @@ def _paper_systems(results: Results) -> tuple[Table, ...]:
         tuple(rows),
         notes=(
             *([FOLDS] if any("folds" in s for s in chosen.values()) else ()),
-            f"The interval is of the mean {names['accuracy']} over the seeds. The paper's Table 2 "
-            f"has no row for the systems marked {NONE}.",
+            f"{interval_note(results, names['accuracy'])} The paper's Table 2 has no row for the "
+            f"systems marked {NONE}.",
             *([published.WA_UA] if names["accuracy"] == "WA" else ()),
         ),
     )  # fmt: skip
@@ -258,7 +260,7 @@ def _scored_systems(results: Results) -> tuple[Table, ...]:
                 system["title"],
                 count(system["parameters"]["total"]),
                 *cells,
-                span(system["interval"], first.write),
+                span(interval(system, first.key), first.write),
                 first.write(ensemble["test"][first.key]["mean"]) if ensemble else NONE,
                 first.write_spread(system["validation"][first.key]),
                 seconds(system["seconds"]),

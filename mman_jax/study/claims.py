@@ -1,11 +1,10 @@
-"""Comparisons of the paper's systems, and verdicts on its claims."""
+"""Verdicts on the paper's claims, and scores by position."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from mman_jax.evaluation import significance
 from mman_jax.systems.mman import CLAIMS
 from mman_jax.tasks import Task
 
@@ -13,35 +12,6 @@ MARGIN = 0.02
 """Two systems are level if the interval of their difference lies within ± this margin."""
 
 _EDGES = (0, 1, 2, 4, 8, 16, 32, 64)
-
-
-def compare(
-    task: Task,
-    first: Any,
-    second: Any,
-    utterances: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Compares two systems on the same utterances by the task's headline score.
-
-    Args:
-        task: the task of both systems.
-        first: predictions [S, N, ...] of the first system's seeds.
-        second: predictions of the second system's seeds.
-        utterances: the `conversation` and the `label` of each utterance.
-
-    Returns:
-        How much better the first system is, with interval and p-value; for classes also McNemar's
-        test of the seeds' majority votes.
-    """
-    labels, sign = utterances["label"], 1 if task.headline.higher_is_better else -1
-    gain, other = (sign * task.score_each(x, labels) for x in (first, second))
-    result = significance.bootstrap(gain, other, np.asarray(utterances["conversation"]))
-    tests = result.about()
-    if not task.has_probabilities:
-        return tests
-    votes = [significance.vote(np.asarray(x), len(task.classes)) for x in (first, second)]
-    only_first, only_second, p = significance.mcnemar(*(x == np.asarray(labels) for x in votes))
-    return tests | {"p_mcnemar": p, "only_first": only_first, "only_second": only_second}
 
 
 def verdict(kind: str, low: float, high: float, margin: float = MARGIN) -> str:
@@ -68,7 +38,7 @@ def judge(
     """Returns the verdict on each claim whose two systems were compared.
 
     Args:
-        comparisons: results of `compare`, with the names `first` and `second`.
+        comparisons: results of `paired.compare`, with the names `first` and `second`.
         parameters: total number of parameters of each system.
         spread: `Task.margin_scale`, the factor of the margin; None: 1.
     """

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from mman_jax.errors import InputError, nearest
-from mman_jax.evaluation import significance
-from mman_jax.study import claims
+from mman_jax.evaluation import paired, significance
 from mman_jax.study.finished import Run, read
-from mman_jax.tasks import Task, from_results
+from mman_jax.tasks import from_results
 
 
 def compare(
@@ -25,7 +24,7 @@ def compare(
 
     Args:
         paths: folders of the trials. `DIR/systems/NAME` also names a system of a study over folds,
-            although its trials are in `DIR/folds`.
+            although its trials are in `DIR/folds`; `DIR:TOWER` names a tower, see `finished.read`.
         against: the trial that each other one is compared with; None: all pairs are compared.
         command: command that repeats the comparison.
         score: the score to compare, see `choose_score`.
@@ -55,7 +54,7 @@ def compare(
     score = choose_score(score, task.score_names(runs[0].results["tasks"][name]["test"]))
     comparisons: list[dict[str, Any]] = [
         {"task": name, "first": names[first], "second": names[second]}
-        | compare_pair(
+        | paired.compare(
             task,
             runs[first].tasks[name][0],
             runs[second].tasks[name][0],
@@ -85,7 +84,9 @@ def compare(
             key: dataclasses.asdict(task.describe_score(key))
             for key in runs[0].about("")["test"][name]
         },
+        "constant": {name: task.constant_name for name, task in tasks.items()},
         "resamples": significance.RESAMPLES,
+        "resampled": paired.units(next(iter(runs[0].tasks.values()))[1]).about(),
         "comparisons": comparisons,
         "notes": _notes(names, runs),
     }
@@ -107,47 +108,6 @@ def choose_score(score: str, available: Sequence[str] | Mapping[str, str]) -> st
     if score not in names:
         raise InputError("score", f"unknown {score!r:.40}", nearest(score, names))
     return score
-
-
-def compare_pair(
-    task: Task,
-    first: np.ndarray,
-    second: np.ndarray,
-    utterances: Mapping[str, np.ndarray],
-    score: str,
-) -> dict[str, Any]:
-    """Computes how much better the first trial is than the second.
-
-    Args:
-        task: the task of both trials.
-        first: predictions [S, N, ...] of the first trial's seeds.
-        second: predictions of the second trial's seeds.
-        utterances: the `conversation` and the `label` of each utterance.
-        score: the score; if lower is better, its sign is reversed. McNemar's test is of accuracy.
-    """
-    if score == "accuracy":
-        return claims.compare(task, first, second, utterances)
-    sign = 1 if task.describe_score(score).higher_is_better else -1
-    result = significance.bootstrap_score(
-        lambda tallies: sign * task.score(score, tallies),
-        by_conversation(task, first, utterances),
-        by_conversation(task, second, utterances),
-    )
-    return result.about()
-
-
-def by_conversation(
-    task: Task, answers: np.ndarray, utterances: Mapping[str, np.ndarray]
-) -> np.ndarray:
-    """Returns the tallies [S, V, ...] of the predictions for each of V conversations."""
-    _, which = np.unique(utterances["conversation"], return_inverse=True)
-    seeds = []
-    for seed in answers:
-        each = task.tally_each(seed, utterances["label"])
-        tallies = np.zeros((which.max() + 1, *each.shape[1:]))
-        np.add.at(tallies, which, each)
-        seeds.append(tallies)
-    return np.stack(seeds)
 
 
 def _check(first: Run, run: Run) -> None:

@@ -69,7 +69,7 @@ def run(
                 progress.notice(f"{name}, tested on {other}: {notice}")
     folders = {name: workdir / "trained" / name for name in configs}
     todo = [
-        jobs.Job(f"trained on {name}", settings, folders[name])
+        jobs.Job(f"trained on {name}", settings, folders[name], baseline=True)
         for name, settings in configs.items()
     ]
     jobs.run(todo, progress, processes, cache)
@@ -78,10 +78,12 @@ def run(
     for name, trial in trials.items():
         (model,) = load_models(folders[name])
         for other, corpus in corpora.items():
-            test = stored[name]["test"]
+            cell = {"trained": name, "tested": other, "test": stored[name]["test"]}
             if other != name:
-                test = _scores(model, trial, corpus, config.data.scale == EACH)
-            cells.append({"trained": name, "tested": other, "test": test})
+                cell["test"] = _scores(model, trial, corpus, config.data.scale == EACH)
+            elif "baseline" in stored[name]:
+                cell["baseline"] = stored[name]["baseline"]["test"]
+            cells.append(cell)
     first = next(iter(stored.values()))
     return {
         "command": command,

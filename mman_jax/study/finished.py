@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mman_jax.errors import InputError
+from mman_jax.errors import InputError, nearest
 from mman_jax.files.whole import read_json
 from mman_jax.study import pooled
 from mman_jax.tasks import from_results
@@ -23,7 +23,7 @@ class Run:
     """A finished trial on one split or on all folds.
 
     Attributes:
-        path: path of its folder, as it was given.
+        path: path of its folder, as it was given, with the name of a tower after a colon.
         results: the results, see `pooled.read`.
         corpus: content of its `corpus.json`.
         split: description of the split, with the sizes of its parts.
@@ -49,6 +49,11 @@ class Run:
     def about(self, name: str) -> dict[str, Any]:
         """Describes the trial for a comparison, under a name."""
         tasks = self.results["tasks"]
+        by_task = {name: from_results(task, name) for name, task in tasks.items()}
+
+        def scores(name: str, of: Mapping[str, Any]) -> dict[str, Any]:
+            return {key: of["test"][key] for key in by_task[name].score_names(of["test"])}
+
         return {
             "name": name,
             "folder": str(self.path),
@@ -57,11 +62,14 @@ class Run:
             "scaled": self.results["corpus"].get("test", {}).get("scaled"),
             "seeds": {task: scores["seeds"] for task, scores in tasks.items()},
             "revision": self.results.get("revision"),
-            "test": {
-                name: {
-                    key: task["test"][key] for key in from_results(task).score_names(task["test"])
-                }
+            "test": {name: scores(name, task) for name, task in tasks.items()},
+            "constant": {
+                name: task["test"].get(by_task[name].constant) for name, task in tasks.items()
+            },
+            "baseline": {
+                name: scores(name, task["baseline"])
                 for name, task in tasks.items()
+                if task.get("baseline")
             },
         }
 
@@ -69,15 +77,30 @@ class Run:
 def read(path: pathlib.Path) -> Run:
     """Reads a finished trial, on one split or on all folds, with its predictions.
 
+    Args:
+        path: folder of the trial. `PATH:NAME` is its tower NAME instead of its system, or `linear`
+            its baseline.
+
     Raises:
-        InputError: it is not finished, or lacks data that a comparison needs.
+        InputError: it is not finished, lacks data that a comparison needs, or has no such tower.
     """
-    folders = _folders(path)
+    folder_name, _, tower = path.name.partition(":")
+    study = path.parent.parent / "folds"
+    if path.is_dir() or any(study.glob(f"*/{path.parent.name}/{path.name}")):
+        folder_name, tower = path.name, ""
+    folders = _folders(path.with_name(folder_name) if folder_name else path.parent)
     for trial in folders.values():
         if not (trial / analysis.NAME).is_file():
             raise InputError(trial, f"no {analysis.NAME}, so it is of an earlier version", _ANSWERS)
     try:
         results = pooled.read(folders)
+        if tower:
+            results |= {
+                "system": f"{results['system']}:{tower}",
+                "tasks": {
+                    name: _of_tower(task, tower, path) for name, task in results["tasks"].items()
+                },
+            }
         tasks = {name: _answers(task) for name, task in results["tasks"].items()}
         parts = {
             part: {unit: sizes[unit] for unit in ("conversations", "utterances")}
@@ -96,6 +119,19 @@ def read(path: pathlib.Path) -> Run:
         found = f"unreadable predictions ({type(error).__name__}: {error!s:.60})"
         raise InputError(path, found, _ANSWERS) from error
     return run
+
+
+def _of_tower(task: Mapping[str, Any], tower: str, path: pathlib.Path) -> dict[str, Any]:
+    """Returns the scores and the predictions of a tower, or of the baseline, as a system's."""
+    answers, scores = dict(task.get("tower_answers", {})), dict(task["towers"])
+    seeds = task["seeds"]
+    if "baseline" in task:
+        name = task["baseline"]["system"]
+        answers[name], scores[name] = task["baseline_answers"], task["baseline"]
+        seeds = [0] if tower == name else seeds
+    if tower not in answers:
+        raise InputError(path, f"no tower {tower!r:.40} with predictions", nearest(tower, answers))
+    return {**task, **scores[tower], "answers": answers[tower], "seeds": seeds, "baseline": None}
 
 
 def _folders(path: pathlib.Path) -> dict[str, pathlib.Path]:

@@ -96,6 +96,7 @@ def run(
     processes: int = 1,
     cache: str = "",
     board_names: Sequence[str] = (),
+    baseline: bool = True,
 ) -> None:
     """Trains a system on every fold and writes the pooled `results.json`, or resumes this.
 
@@ -106,6 +107,7 @@ def run(
         processes: number of folds that are trained in parallel.
         cache: folder of compiled programs for these processes, or empty.
         board_names: boards that also show the curves of each fold.
+        baseline: whether to also fit and score the linear baseline.
 
     Raises:
         InputError: the config, its corpus or its folds cannot be used; nothing is written.
@@ -123,7 +125,9 @@ def run(
     folder.claim(workdir, stored_config, corpus)
     folders = fold_folders(workdir, list(by_fold))
     todo = [
-        jobs.Job(f"fold {name}", fold_config, folders[name], board_names=board_names)
+        jobs.Job(
+            f"fold {name}", fold_config, folders[name], board_names=board_names, baseline=baseline
+        )
         for name, fold_config in by_fold.items()
     ]
     jobs.run(todo, progress, processes, cache)

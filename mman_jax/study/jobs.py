@@ -45,6 +45,7 @@ class Job:
         towers: folders of the trials that train its towers; empty: the trial trains them itself.
         analyse: whether to analyse attention and missing modalities.
         board_names: boards that also show its learning curves.
+        baseline: whether to also fit and score the linear baseline.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Job:
     towers: Mapping[str, pathlib.Path] = dataclasses.field(default_factory=dict)
     analyse: bool = False
     board_names: Sequence[str] = ()
+    baseline: bool = False
 
     @property
     def done(self) -> bool:
@@ -67,7 +69,13 @@ class Job:
         """
         with alone(self.folder, patience=_LOCK_PATIENCE):
             runner.run(
-                self.config, self.folder, progress, self.board_names, self.towers, self.analyse
+                self.config,
+                self.folder,
+                progress,
+                self.board_names,
+                self.towers,
+                self.analyse,
+                self.baseline,
             )
 
 
@@ -128,7 +136,7 @@ def _watch(
     processes: int,
 ) -> None:
     """Submits jobs to worker processes until all are done, and reports their progress."""
-    total, done, printed = len(waiting), 0, time.monotonic()
+    total, done, printed, shown = len(waiting), 0, time.monotonic(), ""
     running: dict[concurrent.futures.Future[None], Job] = {}
     epochs: dict[str, str] = {}
     notices: set[str] = set()
@@ -156,7 +164,10 @@ def _watch(
         if ended or now - printed > progress.every:
             printed = now
             under_way = ", ".join(f"{name} ({epoch})" for name, epoch in epochs.items())
-            progress.line(f"{done} of {total} parts done; now {under_way or 'starting'}")
+            line = f"{done} of {total} parts done; now {under_way or 'starting'}"
+            if line != shown:
+                progress.line(line)
+            shown = line
 
 
 def _drain(reports: Any) -> Iterator[tuple[str, str, str]]:

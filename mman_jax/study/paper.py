@@ -32,6 +32,7 @@ def run(
     names: Sequence[str] = (),
     seeds: Mapping[str, int] | None = None,
     recipes: Recipes = get_config,
+    baseline: bool = True,
 ) -> None:
     """Trains all systems and writes the report.
 
@@ -46,6 +47,7 @@ def run(
         names: systems to train; empty: all, except those that are trained only by name.
         seeds: numbers of seeds by the system's name, for systems with fewer seeds.
         recipes: the config of each system of the paper by its name.
+        baseline: whether to also fit and score the linear baseline.
 
     Raises:
         InputError: the config, its corpus or a name cannot be used; in this case nothing is
@@ -59,9 +61,11 @@ def run(
     configs.check(config)
     config = copy(config)
     corpus = load_corpus(config.data)
-    is_iemocap = label_names.is_iemocap(corpus)
-    if not config.data.target and config.data.protocol == "auto" and is_iemocap:
-        config.data.protocol = "mman4"  # the paper's four classes
+    # Of the paper's own corpus, unless another protocol is asked for, all of the paper's tables.
+    data, is_iemocap = config.data, label_names.is_iemocap(corpus)
+    has_table_3 = is_iemocap and data.protocol == "auto" and not data.target
+    if has_table_3:
+        data.protocol = "mman4"
     cells = load_cells(config, corpus)
     modalities = [name for name in corpus.dims if name in cells.dims]
     if card := cells.card():
@@ -82,11 +86,16 @@ def run(
     _set_seeds(systems, seeds or {})
     by_fold = folds.fold_configs(config, corpus)
     trials = [prepare_trial(fold_config) for fold_config in by_fold.values()]
+    if baseline:
+        try:
+            systems.append(plan.baseline_of(config, trials))
+        except InputError as error:
+            progress.notice(f"no linear baseline: {error}")
     stored_config = json.loads(config.to_json())
     folder.claim(workdir, stored_config, *trials[0].corpora)
     todo, folders = plan.plan_jobs(systems, by_fold, modalities, workdir)
     binary_folders: plan.Folders = {}
-    if config.data.protocol == "mman4" and is_iemocap:
+    if has_table_3:
         binary = {name: copy(fold_config) for name, fold_config in by_fold.items()}
         for fold_config in binary.values():
             fold_config.data.protocol = "binary4"
@@ -98,6 +107,8 @@ def run(
     results = summary.summarise(systems, folders, binary_folders, trials, command)
     report.write(results, workdir)
     write_whole(workdir / "results.json", (json.dumps(results, allow_nan=False) + "\n").encode())
+    for sentence in report.against_baseline(results):
+        progress.line(sentence)
     progress.line(f"{workdir / 'report.html'} is written")
 
 

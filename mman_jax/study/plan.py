@@ -28,12 +28,14 @@ from mman_jax.systems.base import BaseSystem, Citation
 from mman_jax.systems.estimator import check_network
 from mman_jax.systems.mman import CLSTM_MMA, EARLY, NAME, modality_of, papers
 from mman_jax.training.programs import ANSWERS
+from mman_jax.trial import baseline
 from mman_jax.trial.config import change, changes, copy, derive, network
+from mman_jax.trial.trial import Trial
 
 Folders = dict[str, list[dict[str, pathlib.Path]]]
 """For each system the folders of its trial, then of each tower's, by the fold's name."""
 
-PAPER, CITED, ABLATION = "paper", "cited", "ablation"
+PAPER, CITED, ABLATION, BASELINE = "paper", "cited", "ablation", "baseline"
 
 _ABLATIONS = {
     "no context": (no_context, "single utterances", CLSTM_MMA),
@@ -56,7 +58,7 @@ class System:
     Attributes:
         name: name of its config.
         title: title in the paper.
-        group: `paper`, `cited` or `ablation`.
+        group: `paper`, `cited`, `ablation` or `baseline`.
         baseline: the system that an ablation is compared with; None for other groups.
         about: one-line description.
         config: the full config.
@@ -74,7 +76,7 @@ class System:
     @property
     def trained_apart(self) -> bool:
         """Whether it shares no towers with another system."""
-        return self.group == CITED
+        return self.group in (CITED, BASELINE)
 
     def on_data_of(self, recipe: ConfigDict) -> "System":
         """Returns the system with the fold and the protocol of another config."""
@@ -95,10 +97,10 @@ def systems(recipes: Recipes, modalities: Sequence[str]) -> list[System]:
         System(name, paper.title, PAPER, None, paper.about, recipes(name))
         for name, paper in papers(modalities).items()
     ]
-    for title, (module, about, baseline) in _ABLATIONS.items():
+    for title, (module, about, varied) in _ABLATIONS.items():
         config = module.variant(recipes)
         slow = module is out_of_fold  # it trains every tower three more times
-        rows.append(System(config.name, title, ABLATION, baseline, about, config, slow))
+        rows.append(System(config.name, title, ABLATION, varied, about, config, slow))
     for modality in modalities if len(modalities) > 2 else ():
         config = recipes(NAME)
         config.name = f"without_{modality}"
@@ -106,6 +108,22 @@ def systems(recipes: Recipes, modalities: Sequence[str]) -> list[System]:
         title, about = f"without {modality}", "the other modalities"
         rows.append(System(config.name, title, ABLATION, NAME, about, config))
     return rows
+
+
+def baseline_of(config: ConfigDict, trials: Sequence[Trial]) -> System:
+    """Returns the linear baseline of all systems.
+
+    Args:
+        config: MMAN's config, with the corpus and the protocol.
+        trials: a trial of all modalities in each fold.
+
+    Raises:
+        InputError: it cannot be fitted, see `baseline.make`.
+    """
+    for trial in trials:
+        baseline.make(trial, trial.tasks[0])
+    linear = derive(config, baseline.NAME)
+    return System(baseline.NAME, "linear baseline", BASELINE, None, "single utterances", linear)
 
 
 def cited_systems(

@@ -11,7 +11,7 @@ from mman_jax.files.whole import read_json
 from mman_jax.tasks import Task, from_results
 from mman_jax.tasks.score import over_seeds
 from mman_jax.trial import analysis
-from mman_jax.trial.results import group_scores
+from mman_jax.trial.results import add_intervals, group_scores
 from mman_jax.trial.stored import read_results
 
 Scores = Mapping[str, Any]
@@ -58,6 +58,7 @@ def results_of(found: Scores) -> dict[str, Any]:
     """Returns the content of `results.json`, from the result of `read`."""
     analyses = {"answers", "utterances", "counts", "sizes", "curves", "trainable"}
     analyses |= {"attention", "missing", "calibration"}
+    analyses |= {"tower_answers", "baseline_answers", "baseline_counts"}
     tasks = {
         name: {field: value for field, value in task.items() if field not in analyses}
         for name, task in found["tasks"].items()
@@ -79,7 +80,16 @@ def _read(folder: pathlib.Path) -> dict[str, Any]:
     tasks = results.get("tasks") or {results["protocol"]: results}
     fields = (
         *("classes", "targets", "validation", "test", "test_oracle", "best_epoch", "towers"),
-        *("seeds", "failed", "seconds", "ensemble", "before_refit", "groups"),
+        *(
+            "seeds",
+            "failed",
+            "seconds",
+            "ensemble",
+            "before_refit",
+            "groups",
+            "baseline",
+            "resampled",
+        ),
     )
     by_task = {
         name: {field: task[field] for field in fields if field in task} | analyses[name]
@@ -108,7 +118,10 @@ def _task(folds: Mapping[str, Scores]) -> dict[str, Any]:
         tallies = [_at(fold["counts"], path or ("system",)) for fold in trials]
         return _head(task, folds, tallies, chosen)
 
-    answers = [np.asarray(f["answers"])[seed] for f, seed in zip(trials, chosen, strict=True)]
+    def answers(*path: str, seeds: Sequence[list[int]] = chosen) -> list[Any]:
+        each = [np.asarray(_at(fold, path))[s] for fold, s in zip(trials, seeds, strict=True)]
+        return np.concatenate(each, axis=1).tolist()
+
     ensemble = np.sum([fold["counts"]["ensemble"]["test"] for fold in trials], axis=0)
     pooled = {
         **task.describe(),
@@ -122,7 +135,7 @@ def _task(folds: Mapping[str, Scores]) -> dict[str, Any]:
             {"name": name, **{part: fold[part] for part in ("sizes", "validation", "test")}}
             for name, fold in folds.items()
         ],
-        "answers": np.concatenate(answers, axis=1).tolist(),
+        "answers": answers("answers"),
         "utterances": {
             name: [value for fold in trials for value in fold["utterances"][name]]
             for name in trials[0]["utterances"]
@@ -134,6 +147,17 @@ def _task(folds: Mapping[str, Scores]) -> dict[str, Any]:
     }
     if all("before_refit" in fold["counts"] for fold in trials):
         pooled["before_refit"] = _before_refit(task, trials, chosen)
+    if all("tower_answers" in fold for fold in trials):
+        towers = trials[0]["tower_answers"]
+        pooled["tower_answers"] = {tower: answers("tower_answers", tower) for tower in towers}
+    if all("baseline" in fold for fold in trials):
+        first = [[0]] * len(trials)
+        counts = [fold["baseline_counts"] for fold in trials]
+        pooled["baseline"] = {"system": trials[0]["baseline"]["system"]} | {
+            part: _part(task, [of_fold[part] for of_fold in counts], first) for part in _SCORED
+        }
+        pooled["baseline_answers"] = answers("baseline_answers", seeds=first)
+    add_intervals(task, pooled, pooled)
     if task.has_probabilities:
         count = len(task.classes)
         pooled["groups"] = group_scores(pooled["answers"], pooled["utterances"], count)
@@ -192,12 +216,12 @@ def _before_refit(
 
 
 def _sum(mappings: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Adds nested mappings of numbers entry by entry."""
+    """Adds nested mappings of numbers entry by entry; missing entries are 0."""
     first, *others = list(mappings)
     return {
         name: _sum(each[name] for each in (first, *others))
         if isinstance(value, Mapping)
-        else sum((each[name] for each in others), start=value)
+        else sum((each.get(name, 0) for each in others), start=value)
         for name, value in first.items()
     }
 

@@ -10,9 +10,9 @@ import numpy as np
 from mman_jax.data import synthetic
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.label_names import is_iemocap
-from mman_jax.evaluation import evidence, significance
+from mman_jax.evaluation import evidence, paired, significance
 from mman_jax.study import claims, pooled
-from mman_jax.study.plan import ABLATION, CITED, PAPER, System
+from mman_jax.study.plan import ABLATION, BASELINE, CITED, PAPER, System
 from mman_jax.systems import build
 from mman_jax.systems.mman import CLAIMS, NAME
 from mman_jax.tasks import Task, from_results
@@ -66,7 +66,7 @@ def summarise(
         by_system[name] |= task.store_each(of_system)
     comparisons = [
         {"first": first, "second": second}
-        | claims.compare(task, answers[first], answers[second], utterances)
+        | paired.compare(task, answers[first], answers[second], utterances)
         for first, second in _pairs(systems)
     ]
     first = by_system[systems[0].name]["test"]
@@ -81,6 +81,7 @@ def summarise(
         "classes": list(task.classes),
         "seeds": first_trial.seeds,
         task.constant: first[task.constant],
+        "resampled": paired.units(utterances).about(),
         "utterances": _anonymous(utterances),
         "systems": by_system,
         "comparisons": comparisons,
@@ -158,7 +159,7 @@ def _pairs(systems: Sequence[System]) -> list[tuple[str, str]]:
     """Returns the pairs of trained systems to compare.
 
     These are all pairs of the paper's systems, with those of the claims first; MMAN with each cited
-    system; and each ablation with its baseline.
+    system; each ablation with its baseline; and each system of the paper with the linear baseline.
     """
     names = {system.name for system in systems}
     paper = [s.name for s in systems if s.group == PAPER]
@@ -168,7 +169,8 @@ def _pairs(systems: Sequence[System]) -> list[tuple[str, str]]:
     ]
     cited = [(NAME, s.name) for s in systems if s.group == CITED]
     varied = [(s.name, s.baseline or "") for s in systems if s.group == ABLATION]
-    return [pair for pair in (*named, *others, *cited, *varied) if names.issuperset(pair)]
+    linear = [(name, s.name) for s in systems if s.group == BASELINE for name in paper]
+    return [pair for pair in (*named, *others, *cited, *varied, *linear) if names.issuperset(pair)]
 
 
 def _corpus(fold_trials: Sequence[Trial], task: Task) -> dict[str, Any]:

@@ -16,7 +16,7 @@ class Estimator(BaseSystem, abc.ABC):
 
     Attributes:
         modalities: names, in order.
-        outputs: C, the number of classes.
+        outputs: C, the number of classes or numbers.
     """
 
     modalities: tuple[str, ...]
@@ -37,7 +37,8 @@ class Estimator(BaseSystem, abc.ABC):
 
         Args:
             features: [N, D] float32 of each modality, scaled; zeros where it is missing.
-            labels: [N] int, the class, or `UNSCORED`.
+            labels: [N] int, the class, or `UNSCORED`; for numbers, [N, C] float32 in standard
+                deviations from the mean of training, or NaN.
             seed: the random seed.
 
         Returns:

@@ -1,8 +1,8 @@
-"""Linear classifiers of single utterances, a baseline for the networks."""
+"""Linear classifiers and regressions of single utterances, a baseline for the networks."""
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -25,15 +25,16 @@ _NONE = -1
 
 @dataclasses.dataclass(frozen=True)
 class Linear(Estimator):
-    """Linear support vector machines, one for each pair of classes, or logistic regression.
+    """Linear support vector machines, logistic regression, or for numbers ridge regression.
 
-    Support vector machines are used for up to 4000 labelled training utterances, and multinomial
-    logistic regression for more. The cost of an error and the slope that turns the machines' votes
-    into logits minimise the cross-entropy in cross-validation on the training part.
+    Support vector machines, one for each pair of classes, are used for up to 4000 labelled training
+    utterances, and multinomial logistic regression for more. The cost of an error and the slope
+    that turns the machines' votes into logits minimise the cross-entropy in cross-validation on the
+    training part; the cost of ridge regression minimises the squared error.
 
     Attributes:
         modalities: names, in order; their features are concatenated.
-        outputs: C, the number of classes.
+        outputs: C, the number of classes or numbers.
         cost: cost of an error; 0 selects one of `COSTS`.
 
     Raises:
@@ -47,6 +48,7 @@ class Linear(Estimator):
     cost: float = 0.0
 
     stochastic: ClassVar[bool] = False
+    label_kinds: ClassVar[frozenset[str]] = frozenset({"classes", "numbers"})
 
     def __post_init__(self) -> None:
         """Checks the cost."""
@@ -63,12 +65,14 @@ class Linear(Estimator):
 
         Returns:
             `weights` [K, D] and `offsets` [K] float32 of K machines; the `classes` [K, 2] int32
-            that each machine separates (in logistic regression K is C, and the second is -1); and
-            `slope`, a float32 scalar that multiplies the logits.
+            that each machine separates (in regressions K is C, and the second is -1); and `slope`,
+            a float32 scalar that multiplies the logits.
 
         Raises:
             InputError: scikit-learn is not installed, or fewer than two classes are labelled.
         """
+        if np.ndim(labels) > 1:
+            return self._fit_numbers(self.join(features).astype(np.float64), labels)
         scored = np.asarray(labels) != UNSCORED
         classes = np.asarray(labels)[scored]
         if len(np.unique(classes)) < 2:
@@ -114,6 +118,17 @@ class Linear(Estimator):
         check_arrays(fitted, expected)
         if not count or not (pairs >= _NONE).all() or not (pairs < self.outputs).all():
             raise InputError("classes", "indices out of range", f"0 to {self.outputs - 1}")
+
+    def _fit_numbers(self, x: np.ndarray, numbers: np.ndarray) -> dict[str, np.ndarray]:
+        """Fits ridge regressions of numbers [N, C] to features [N, D]; see `fit`."""
+        costs = (self.cost,) if self.cost else COSTS
+        fitted = [_ridge(x[known], y[known], costs) for y in numbers.T for known in [~np.isnan(y)]]
+        return {
+            "weights": np.stack([weights for weights, _ in fitted]).astype(np.float32),
+            "offsets": np.array([offset for _, offset in fitted], np.float32),
+            "classes": np.array([(c, _NONE) for c in range(len(fitted))], np.int32),
+            "slope": np.float32(1),
+        }
 
     def _out_of_fold(
         self,
@@ -218,6 +233,28 @@ def _logistic(
         weights, offsets = np.concatenate([-weights, weights]) / 2, np.append(-offsets, offsets) / 2
     pairs = np.stack([fitted.classes_, np.full(len(fitted.classes_), _NONE)], axis=1)
     return weights, offsets, pairs.astype(np.int32)
+
+
+def _ridge(x: np.ndarray, y: np.ndarray, costs: Sequence[float]) -> tuple[np.ndarray, float]:
+    """Fits a ridge regression of y [N] on x [N, D]; returns its weights [D] and offset."""
+    reduced, back = _span(x)
+
+    def solve(x: np.ndarray, y: np.ndarray, cost: float) -> tuple[np.ndarray, float]:
+        centre = x.mean(0)
+        gram = (x - centre).T @ (x - centre) + np.eye(x.shape[1]) / cost
+        weights = np.linalg.solve(gram, (x - centre).T @ (y - y.mean()))
+        return weights, float(y.mean() - centre @ weights)
+
+    def error(cost: float) -> float:
+        total, fold = 0.0, np.arange(len(y)) * _FOLDS // len(y)
+        for number in np.unique(fold) if len(costs) > 1 else ():
+            held = fold == number
+            weights, offset = solve(reduced[~held], y[~held], cost)
+            total += float(((reduced[held] @ weights + offset - y[held]) ** 2).sum())
+        return total
+
+    weights, offset = solve(reduced, y, min(costs, key=error))
+    return weights @ back, offset
 
 
 def _cross_entropy(logits: np.ndarray, classes: np.ndarray) -> float:

@@ -84,9 +84,7 @@ class Classes(Task):
 
     def counts(self, labels: np.ndarray) -> dict[str, int]:
         """See `Task`; for votes, counts the class that most raters chose."""
-        if labels.dtype.kind == "f":
-            is_scored = ~np.isnan(labels).all(-1)
-            labels = np.where(is_scored, np.nan_to_num(labels).argmax(-1), UNSCORED)
+        labels = self.hard(labels)
         counts = np.bincount(labels[labels != UNSCORED], minlength=len(self.classes))
         return dict(zip(self.classes, counts.tolist(), strict=True))
 
@@ -130,6 +128,13 @@ class Classes(Task):
             problem = f"no utterance in the test part is {lacking['test']}"
             return [f"fold {fold}, task {self.name}: {problem}"]
         return []
+
+    def hard(self, labels: np.ndarray) -> np.ndarray:
+        """Returns the class that most raters chose, int32; other labels as they are."""
+        if labels.dtype.kind != "f":
+            return labels
+        is_scored = ~np.isnan(labels).all(-1)
+        return np.where(is_scored, np.nan_to_num(labels).argmax(-1), UNSCORED).astype(np.int32)
 
     def objective(self, settings: Mapping[str, Any]) -> Objective:
         """See `Task`."""

@@ -163,7 +163,11 @@ class Numbers(Task):
 
     def score(self, key: str, tallies: np.ndarray) -> np.ndarray:
         """See `Task`."""
-        return ratings.scores(tallies, self.targets)[key]
+        return self.measures(tallies)[key]
+
+    def measures(self, tallies: np.ndarray) -> dict[str, np.ndarray]:
+        """See `Task`."""
+        return ratings.scores(tallies, self.targets)
 
     def scores(self, tallies: np.ndarray) -> dict[str, Any]:
         """See `Task`; for several targets, their mean and the scores `by_target`."""

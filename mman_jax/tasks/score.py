@@ -28,13 +28,21 @@ def number(value: float | None, digits: int = 3) -> str:
     return NONE if value is None else f"{value:.{digits}f}".replace("-", MINUS)
 
 
-def spread(score: Mapping[str, Any] | None, write: Callable[[float], str] = percent) -> str:
+def spread(
+    score: Mapping[str, Any] | None,
+    write: Callable[[float], str] = percent,
+    interval: bool = False,
+) -> str:
     """Writes mean ± deviation over the seeds, in per cent by default; for one seed, only the value.
 
-    The deviation over folds follows, if there are folds.
+    The deviation over folds follows, if there are folds; or in brackets the interval, if asked for.
     """
     if score is None:
         return NONE
+    if interval and "interval" in score:
+        ends = ", ".join(write(end) for end in score["interval"])
+        of_seeds = {name: score[name] for name in ("mean", "std", "per_seed")}
+        return f"{spread(of_seeds, write)} [{ends}]"
     deviation = f" ± {write(score['std'])}" if len(score["per_seed"]) > 1 else ""
     folds = f" (folds ± {write(score['std_folds'])})" if "std_folds" in score else ""
     return write(score["mean"]) + deviation + folds
@@ -89,9 +97,9 @@ class Score:
             return points(value, 2 if digits is None else digits)
         return number(value, 3 if digits is None else digits)
 
-    def write_spread(self, score: Mapping[str, Any] | None) -> str:
-        """Writes mean ± deviation over the seeds."""
-        return spread(score, self.write)
+    def write_spread(self, score: Mapping[str, Any] | None, interval: bool = False) -> str:
+        """Writes mean ± deviation over the seeds, see `spread`."""
+        return spread(score, self.write, interval)
 
     def gain(self, score: Mapping[str, Any], other: Mapping[str, Any]) -> float:
         """Returns how much better the mean of the first is."""

@@ -171,6 +171,14 @@ class Task(abc.ABC):
         """
         return None
 
+    def hard(self, labels: np.ndarray) -> np.ndarray:
+        """Returns labels for systems that cannot learn from shares of raters; by default the same.
+
+        Args:
+            labels: the result of `training_labels`, of any leading shape.
+        """
+        return labels
+
     @abc.abstractmethod
     def answers(self, logits: np.ndarray, reference: np.ndarray | None = None) -> np.ndarray:
         """Returns the answers of a head's outputs [..., C]; for the argument see `reference`."""
@@ -231,6 +239,10 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def score(self, key: str, tallies: np.ndarray) -> np.ndarray:
         """Computes a score of `score_names` from tallies."""
+
+    def measures(self, tallies: np.ndarray) -> dict[str, np.ndarray]:
+        """Computes all scores [...] of tallies [..., *K] by their keys."""
+        return {key: self.score(key, tallies) for key in self.score_names()}
 
     @abc.abstractmethod
     def scores(self, tallies: np.ndarray) -> dict[str, Any]:

@@ -3,13 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
-import jax.numpy as jnp
 import numpy as np
 
 from mman_jax.systems.base import BaseSystem, System
 from mman_jax.systems.estimator import Estimator
-from mman_jax.tasks.losses import CrossEntropy, cross_entropy
-from mman_jax.tasks.metrics import accuracy, confusion
+from mman_jax.tasks import Task
+from mman_jax.tasks.losses import CrossEntropy
 from mman_jax.tasks.task import Objective
 from mman_jax.training.outcome import Outcome, Snapshot, StopAt
 from mman_jax.training.state import Record, State
@@ -40,15 +39,18 @@ class Fitting:
     streamed = False
     parameters = 0
 
-    def __init__(self, system: Estimator, rows: Mapping[str, Batch]):
+    def __init__(
+        self, system: Estimator, rows: Mapping[str, Batch], objective: Objective | None = None
+    ):
         """Stores the arguments; reads nothing yet.
 
         Args:
             system: the estimator.
             rows: rows of `train`, `valid` and `test`, each with one empty row at the end.
+            objective: the loss and the tallies of its task; None: those of classes.
         """
         self.system = system
-        self.objective: Objective = CrossEntropy(system.outputs)
+        self.objective = objective or CrossEntropy(system.outputs)
         self._rows = dict(rows)
 
     def put(self, rows: Mapping[str, Batch]) -> None:
@@ -84,34 +86,42 @@ class Fitting:
         """Fits every seed, and yields the only snapshot, with the stage finished.
 
         Args:
-            labels: [R + 1, U] int32 of each part.
+            labels: [R + 1, U] int32 of each part; for numbers, [R + 1, U, C] float32.
             seeds: S seeds.
             start: unused, as are the other arguments of `Trainer.run`.
             stop_at: unused.
             groups: unused.
         """
-        train = self._rows["train"]
+        objective, train = self.objective, self._rows["train"]
         features = {m: np.asarray(x)[train.mask] for m, x in train.features.items()}
-        classes = labels["train"][train.mask]
-        fitted = [self.system.fit(features, classes, seed) for seed in seeds]
+        reference = objective.reference(labels["train"])
+        # The outputs of numbers are standard deviations from the mean of training.
+        standard = np.asarray(objective.convert(labels["train"], (0.0, 1.0), reference))
+        fitted = [self.system.fit(features, standard[train.mask], seed) for seed in seeds]
         params = {name: np.stack([arrays[name] for arrays in fitted]) for name in fitted[0]}
-        logits = {"train": self.answer(params, "train"), **self.answers(params)}
-        valid, test = (  # by true class [S, 1, C, C] int32
-            np.stack([np.asarray(confusion(x, labels[part]))[None] for x in logits[part]])
-            for part in ("valid", "test")
-        )
+        logits = {part: self.answer(params, part) for part in self._rows}
+        tallies, losses, scores = {}, {}, {}
         shape = (1, len(seeds), 1)  # epochs, seeds, heads
+        for part, of_seeds in logits.items():
+            each = [objective.tally(x, labels[part], reference) for x in of_seeds]
+            sums = [objective.summed(x, labels[part], reference, (1.0,)) for x in of_seeds]
+            pairs = zip(each, sums, strict=True)
+            loss = [objective.valid_losses(x[None], total[None])[0, 0] for x, total in pairs]
+            tallies[part] = np.stack([np.asarray(x)[None] for x in each])
+            losses[part] = np.asarray(loss, np.float32).reshape(shape)
+            score = [objective.score(x) for x in each]
+            scores[part] = np.asarray(score, np.float32).reshape(shape)
         history = Record(
-            train_loss=_losses(logits["train"], labels["train"]).reshape(shape),
-            valid_loss=_losses(logits["valid"], labels["valid"]).reshape(shape),
-            valid_accuracy=np.asarray(accuracy(valid), np.float32).reshape(shape),
-            test_accuracy=np.asarray(accuracy(test), np.float32).reshape(shape),
+            train_loss=losses["train"],
+            valid_loss=losses["valid"],
+            valid_accuracy=scores["valid"],
+            test_accuracy=scores["test"],
             training=np.ones(shape, bool),
         )
         outcome = Outcome(
             best_epoch=np.ones(shape[1:], np.int32),
-            valid=valid,
-            test=test,
+            valid=tallies["valid"],
+            test=tallies["test"],
             oracle=history.test_accuracy[0],
             failed=np.zeros((*shape[1:], 2), np.int32),
             failed_norm=np.zeros(shape[1:], np.float32),
@@ -119,9 +129,9 @@ class Fitting:
         )
         yield Snapshot(_STAGE, cast(State, Fitted(params)), history, {_STAGE: outcome})
 
-    def answers(self, params: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def answers(self, params: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
         """Computes logits [S, R + 1, U, C] on `valid` and `test`; see `Trainer.answers`."""
-        return {part: self.answer(params, part) for part in ("valid", "test")}
+        return {self.system.head: {part: self.answer(params, part) for part in ("valid", "test")}}
 
     @property
     def answered(self) -> int:
@@ -141,18 +151,14 @@ Learner = Trainer | Fitting
 
 
 def make_learner(
-    system: BaseSystem, settings: Mapping[str, Any], rows: Mapping[str, Batch], **options: Any
+    system: BaseSystem,
+    settings: Mapping[str, Any],
+    rows: Mapping[str, Batch],
+    task: Task | None = None,
+    **options: Any,
 ) -> Learner:
     """Returns the learner of a system; the arguments are those of `Trainer`."""
     if system.learns_by == Estimator.learns_by:
-        return Fitting(cast(Estimator, system), rows)
-    return Trainer(cast(System, system), settings, rows, **options)
-
-
-def _losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Computes the mean cross-entropy [S] float32 in nats."""
-    losses = []
-    for x in logits:
-        total, weight = cross_entropy(x, labels, jnp.ones(x.shape[-1]))
-        losses.append(total / jnp.maximum(weight, 1e-9))
-    return np.asarray(losses, np.float32)
+        objective = task.objective(settings).plain() if task else None
+        return Fitting(cast(Estimator, system), rows, objective)
+    return Trainer(cast(System, system), settings, rows, task=task, **options)

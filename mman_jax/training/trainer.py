@@ -297,10 +297,11 @@ class Trainer:
         parts = self._host_rows if predict else ("valid", "test")
         return sum(int(self._host_rows[part].mask.sum()) for part in parts)
 
-    def answers(self, params: Any) -> dict[str, np.ndarray]:
-        """Computes the system's logits [S, R + 1, U, C] on the rows of `valid` and `test`.
+    def answers(self, params: Any) -> dict[str, dict[str, np.ndarray]]:
+        """Computes logits [S, R + 1, U, C] on the rows of `valid` and `test`, by head and part.
 
-        For numbers, these are predictions in standard deviations of training.
+        The heads are those that the last stage reads or trains, among them the system's. For
+        numbers, logits are predictions in standard deviations of training.
 
         Args:
             params: trained parameters, leading axis S.
@@ -310,11 +311,14 @@ class Trainer:
         if self._answer is None:
             feed = self._plain_feed() if predict else self._feed
             self._answer = feed.predictions(stage, holdout_only=True)
-        logits = self._answer(params, per_seed)["holdout"][self.system.head]
-        logits = processes.gather(logits)
-        valid, test = logits[:, : stage.valid_rows], logits[:, stage.valid_rows :]
-        parts = {"valid": with_empty_row(valid), "test": test}
-        return {p: x[:, :, : self._host_rows[p].mask.shape[1]] for p, x in parts.items()}
+        holdout = {**per_seed.get("holdout", {}), **self._answer(params, per_seed)["holdout"]}
+        by_head = {}
+        for head in [h for name in self.stages for h in self.heads(name) if h in holdout]:
+            logits, count = processes.gather(holdout[head]), stage.valid_rows
+            parts = {"valid": with_empty_row(logits[:, :count]), "test": logits[:, count:]}
+            lengths = {part: self._host_rows[part].mask.shape[1] for part in parts}
+            by_head[head] = {part: x[:, :, : lengths[part]] for part, x in parts.items()}
+        return by_head
 
     def compile(self, name: str) -> tuple[StageTraining, Epochs, Predictions | None]:
         """Returns a stage, its epochs, and the function that computes its inputs if frozen."""

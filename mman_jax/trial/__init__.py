@@ -15,6 +15,7 @@ def run(
     workdir: str | os.PathLike[str],
     progress: Progress | None = None,
     boards: Sequence[str] = (),
+    baseline: bool = True,
 ) -> dict[str, Any]:
     """Trains and scores one system, or resumes an interrupted training.
 
@@ -25,6 +26,7 @@ def run(
         workdir: folder that gets `results.json`, the model, learning curves and checkpoints.
         progress: receives the reports of the trial; None: they are discarded.
         boards: services that also show the learning curves: `tensorboard`, `wandb` or `mlflow`.
+        baseline: whether to also fit and score the linear baseline.
 
     Returns:
         The content of `results.json`.
@@ -34,4 +36,5 @@ def run(
     """
     from mman_jax.trial import runner  # takes seconds to import
 
-    return runner.run(config, pathlib.Path(workdir), progress or Progress(), boards)
+    progress = progress or Progress()
+    return runner.run(config, pathlib.Path(workdir), progress, boards, with_baseline=baseline)

@@ -34,8 +34,10 @@ _LENGTH = 20
 """Approximate length of the conversation in the attention picture."""
 
 
-def answered(trial: Trial, task: Task, params: Any, kept: np.ndarray) -> dict[str, Answered]:
-    """Computes labels [N] and logits [S, N, C] of the utterances of `valid` and `test`.
+def answered(
+    trial: Trial, task: Task, params: Any, kept: np.ndarray
+) -> dict[str, dict[str, Answered]]:
+    """Computes labels [N] and logits [S, N, C] of each head on `valid` and `test`.
 
     If there are several processes, all of them must call this.
 
@@ -44,13 +46,22 @@ def answered(trial: Trial, task: Task, params: Any, kept: np.ndarray) -> dict[st
         task: the task that was trained.
         params: the parameters of all seeds.
         kept: bool mask of the S seeds to return.
+
+    Returns:
+        The system's under its head's name, and those of its towers, by part.
     """
-    by_part = {}
-    for part, logits in trial.trainer.answers(params).items():
-        layout = trial.parts.layouts[part]
-        labels = batching.gather(layout, trial.labels[task.name][part])
-        by_part[part] = labels, batching.gather(layout, logits[kept], axis=1)
-    return by_part
+    layouts = trial.parts.layouts
+    labels = {
+        part: batching.gather(layouts[part], trial.labels[task.name][part])
+        for part in ("valid", "test")
+    }
+    return {
+        head: {
+            part: (labels[part], batching.gather(layouts[part], logits[kept], axis=1))
+            for part, logits in by_part.items()
+        }
+        for head, by_part in trial.trainer.answers(params).items()
+    }
 
 
 def choose_turns(trial: Trial, task: Task, params: Any) -> float | None:
@@ -96,15 +107,16 @@ def of_task(
     snapshot: Snapshot,
     kept: np.ndarray,
     looks: bool,
-    test: Answered,
+    heads: Mapping[str, Mapping[str, Answered]],
 ) -> dict[str, Any]:
     """Returns the content of the file for one task, of the seeds that converged.
 
     `answers` [S, N] are the predictions for the scored test utterances, and `utterances` describes
-    these. With C targets, answers and labels have a last axis C, and None if a target is not rated.
-    `counts` are the tallies of validation and test for the system and each tower, and for the
-    `ensemble` of all seeds on the test part. `curves` are by head, and `trainable` is the number of
-    trained parameters in the last stage. If `looks`, there are `attention` and `missing`.
+    these; `tower_answers` are those of the towers. With C targets, answers and labels have a last
+    axis C, and None if a target is not rated. `counts` are the tallies of validation and test for
+    the system and each tower, and for the `ensemble` of all seeds on the test part. `curves` are by
+    head, and `trainable` is the number of trained parameters in the last stage. If `looks`, there
+    are `attention` and `missing`.
 
     If there are several processes, all of them must call this.
 
@@ -114,15 +126,20 @@ def of_task(
         snapshot: the last snapshot of the task.
         kept: mask [S] bool of the seeds that converged.
         looks: whether to analyse attention and missing modalities, if there is one task.
-        test: labels and logits of the test part of those seeds, see `answered`.
+        heads: the result of `answered` for those seeds.
     """
-    labels, logits = test
+    labels, logits = heads[trial.trainer.system.head]["test"]
     finished = of_seeds(snapshot.finished, kept)
     reference = trial.reference(task)
     answers = task.answers(logits, reference)
     ensemble = task.tally(task.ensemble(logits, reference), labels, reference)
     content = {
         **_answers(trial, labels, answers),
+        "tower_answers": {
+            tower: scored_answers(task, heads[tower]["test"], reference)
+            for tower in trial.heads[trial.trainer.stages[0]]
+            if tower in heads
+        },
         "counts": results.tallies(finished, trial.heads)
         | {"ensemble": {"test": [ensemble.tolist()]}},
         "curves": curves(trial.heads, finished, task.progress.key),
@@ -134,6 +151,12 @@ def of_task(
         content["attention"] = _attention(trial, task, params, labels, answers)
         content["missing"] = _missing(trial, task, params, labels)
     return content
+
+
+def scored_answers(task: Task, answered: Answered, reference: np.ndarray | None) -> list[Any]:
+    """Returns the predictions [S, N] for the scored utterances, in the form of the file."""
+    labels, logits = answered
+    return to_json(task.answers(logits, reference)[:, any_scored(labels)])
 
 
 def _answers(trial: Trial, labels: np.ndarray, answers: np.ndarray) -> dict[str, Any]:

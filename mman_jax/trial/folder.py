@@ -104,7 +104,8 @@ def write_results(workdir: pathlib.Path, results: Mapping[str, Any]) -> None:
     for task, scores in tasks.items():
         if "confusion" not in scores["test"]:
             continue
-        title = f"{results['system']}, {task}: test, {len(results['seeds'])} seed(s) summed"
+        seeds = len(results["seeds"])
+        title = f"{results['system']}, {task}: test" + f", {seeds} seeds summed" * (seeds > 1)
         name = "confusion.png" if len(tasks) == 1 else f"confusion_{task}.png"
         counts = {title: scores["test"]["confusion"]}
         picture = figures.confusions(counts, scores["classes"], counted=True)

@@ -1,5 +1,6 @@
 """The content of `results.json`: scores from tallies alone (`Task.scores`), and by group."""
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,15 +10,13 @@ import numpy as np
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.parts import Parts
 from mman_jax.data.validation import TOLD
-from mman_jax.evaluation import groups
+from mman_jax.evaluation import groups, paired
+from mman_jax.evaluation.groups import PREFIX
 from mman_jax.systems.base import owner
 from mman_jax.tasks import Task, metrics
 from mman_jax.tasks.score import over_seeds
 from mman_jax.tasks.task import any_scored
 from mman_jax.training.outcome import Outcome
-
-PREFIX = "groups/"
-"""Prefix of the columns that are groups, among all columns of the utterances."""
 
 
 def of_task(
@@ -72,6 +71,36 @@ def _of_heads(
     first, *_, last = (next(iter(heads)), *heads)
     towers = {name: of_head(finished[first], i) for i, name in enumerate(heads[first])}
     return of_head(finished[last], len(heads[last]) - 1), towers
+
+
+def add_intervals(task: Task, scores: dict[str, Any], analyses: Mapping[str, Any]) -> None:
+    """Adds the 95 % intervals of test scores, and how much better the system is than the baseline.
+
+    The field `resampled` names the units over which they are.
+
+    Args:
+        task: the task that was trained.
+        scores: scores of `of_task`, and optionally the `baseline`; each test score with an interval
+            gets it as `interval`, and the baseline its `difference`.
+        analyses: the content of `analysis.json` for the task.
+    """
+    answers = {("towers", name): x for name, x in analyses.get("tower_answers", {}).items()}
+    answers[()] = analyses["answers"]
+    if "baseline" in scores:
+        answers["baseline",] = analyses["baseline_answers"]
+    label = analyses["utterances"]["label"]
+    read = {path: task.read_answers(x, label) for path, x in answers.items()}
+    utterances = {**analyses["utterances"], "label": read[()][1]}
+    predicted = {path: of_head for path, (of_head, _) in read.items()}
+    scores["resampled"] = paired.units(utterances).about()
+    for path, ends in paired.intervals(task, predicted, utterances).items():
+        head = functools.reduce(lambda tree, name: tree[name], path, scores)
+        for key in ends.keys() & head["test"].keys():
+            head["test"][key]["interval"] = ends[key]
+    if "baseline" in scores:
+        pair = paired.compare(task, predicted[()], predicted["baseline",], utterances)
+        difference = {task.headline.key: pair["difference"], "interval": pair["interval"]}
+        scores["baseline"]["difference"] = difference | scores["resampled"]
 
 
 def sizes(parts: Parts, labels: Mapping[str, np.ndarray]) -> dict[str, dict[str, int]]:

@@ -21,6 +21,7 @@ from mman_jax.training import mesh, processes
 from mman_jax.training.outcome import Snapshot, of_seeds
 from mman_jax.trial import (
     analysis,
+    baseline,
     boards,
     clips,
     folder,
@@ -40,6 +41,7 @@ def run(
     board_names: Sequence[str] = (),
     towers: Towers | None = None,
     analyse: bool = False,
+    with_baseline: bool = True,
 ) -> dict[str, Any]:
     """Trains, scores and writes a trial, or resumes an interrupted one.
 
@@ -54,6 +56,7 @@ def run(
         board_names: boards (`boards.WHERE`) that also show the learning curves.
         towers: towers that are already trained; None: the first stage is trained.
         analyse: whether `analysis.json` also has attention and missing modalities.
+        with_baseline: whether to also fit and score the linear baseline.
 
     Returns:
         The content of `results.json`.
@@ -80,7 +83,7 @@ def run(
     with mesh.compiling(quickly=trial.small):
         for task in trial.tasks:
             scores[task.name], analyses[task.name] = _train(
-                trial, task, workdir, progress, board_names, towers or {}, analyse
+                trial, task, workdir, progress, board_names, towers or {}, analyse, with_baseline
             )
     summary = _summary(trial, scores)
     if processes.is_first():
@@ -99,6 +102,7 @@ def _train(
     board_names: Sequence[str],
     towers: Towers,
     analyse: bool,
+    with_baseline: bool,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Trains one task and writes its model; returns its scores and analyses."""
     selected, seconds = training.fit(trial, task, workdir, progress, towers, board_names)
@@ -108,9 +112,11 @@ def _train(
             trial, task, selected, workdir, progress, towers
         )
     converged, failed = trial.survivors(last, progress)
-    answers = analysis.answered(last_trial, task, last.state.best, converged)
+    system = trial.trainer.system.head
+    heads = analysis.answered(last_trial, task, last.state.best, converged)
+    answers = heads[system]
     seconds["answering"] = _seconds_of_answering(last_trial, task, last)
-    analyses = analysis.of_task(last_trial, task, last, converged, analyse, answers["test"])
+    analyses = analysis.of_task(last_trial, task, last, converged, analyse, heads)
     analyses["sizes"] = results.sizes(trial.parts, trial.labels[task.name])
     seeds = [seed for seed, ok in zip(trial.seeds, converged, strict=True) if ok]
     scores = results.of_task(task, of_seeds(last.finished, converged), trial.heads)
@@ -128,8 +134,16 @@ def _train(
         # Networks that also trained on the validation part are overconfident there.
         holdout = answers["valid"]
         if trial.refit:
-            holdout = analysis.answered(trial, task, selected.state.best, converged)["valid"]
+            before_refit = analysis.answered(trial, task, selected.state.best, converged)
+            holdout = before_refit[system]["valid"]
         temperature = _calibrate(task, holdout, answers["test"], analyses, scores)
+    began = time.monotonic()
+    linear = baseline.fit(trial, last_trial, task, progress) if with_baseline else None
+    if linear is not None:
+        scores["baseline"], answers_and_counts = linear
+        analyses |= answers_and_counts
+        seconds["baseline"] = time.monotonic() - began
+    results.add_intervals(task, scores, analyses)
     params = _best_params(last, converged)
     if turns is not None:
         scores["in_turn"] = analysis.in_turn(last_trial, task, params, turns)
@@ -246,7 +260,7 @@ def _summary(trial: Trial, scores: dict[str, dict[str, Any]]) -> dict[str, Any]:
     if single:
         return head | by_task[task.name] | _ceilings(trial)
     seconds = {
-        stage: sum(fields["seconds"][stage] for fields in by_task.values())
+        stage: sum(fields["seconds"].get(stage, 0.0) for fields in by_task.values())
         for stage in first["seconds"]
     }
     return head | {"seconds": seconds, "tasks": by_task}

@@ -124,7 +124,7 @@ def test_only_unusual_modalities_are_reported():
 def test_messages_agree_in_number():
     (many,) = columns({"speech": np.zeros((5, 2))})
     assert str(many) == (
-        "modality speech: 2 of 2 feature columns are constant in training (column 0 first): "
+        "modality speech: 2 of 2 feature columns are constant in training (columns 0, 1): "
         "they are 0 after scaling"
     )
     (one,) = columns({"text": np.array([[1e15, 1], [2e15, 2], [3e15, 3], [1e15, 4], [0, 0]])})

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mman_jax.data.synthetic import process as synthetic
-from mman_jax.evaluation import evidence
+from mman_jax.evaluation import evidence, paired
 from mman_jax.study import claims
 from mman_jax.systems.mman import CLAIMS
 from mman_jax.tasks import Classes
@@ -34,7 +34,7 @@ def test_verdicts(kind, low, high, expected):
 def test_a_comparison_by_hand():
     first = [[0, 1, 1, 0, 1], [0, 1, 1, 0, 0], [0, 1, 1, 0, 1]]
     second = [[0, 0, 0, 0, 1], [0, 1, 0, 0, 1], [0, 0, 0, 0, 1]]
-    found = claims.compare(TASK, first, second, UTTERANCES)
+    found = paired.compare(TASK, first, second, UTTERANCES)
     assert found["difference"] == pytest.approx(14 / 15 - 10 / 15)
     # The seeds' votes: the first is right everywhere, the second not on utterances 1 and 2.
     assert (found["only_first"], found["only_second"]) == (2, 0)

@@ -39,7 +39,11 @@ def trial(folder, answers, order=(0, 1, 2, 3), name="S1"):
         "label": [LABELS[i] for i in order],
     }
     given = np.array(answers)[:, list(order)].tolist()
-    change(folder / "analysis.json", auto__answers=given, auto__utterances=utterances)
+    others = {
+        "auto__tower_answers": {"t": np.array([LABELS] * 3)[:, list(order)].tolist()},
+        "auto__baseline_answers": [[0] * 4],
+    }
+    change(folder / "analysis.json", auto__answers=given, auto__utterances=utterances, **others)
     corpus = json.loads((folder / "results.json").read_text())["corpus"]
     change(folder / "results.json", corpus=corpus | {"dimensions": {"text": 3}})
     (folder / "corpus.json").write_text(json.dumps(DIGESTS))
@@ -73,6 +77,25 @@ def test_all_pairs_by_hand(three):
     written = markdown.render(comparison.document(found))
     assert "| right over wrong | +100.00 |" in written
     assert "again" in written
+
+
+def test_a_run_is_compared_with_its_tower_and_with_the_baseline(three):
+    wrong = three[2]
+    tower, linear = (wrong.with_name(f"wrong:{name}") for name in ("t", "linear"))
+    found = compared.compare([wrong, tower, linear])
+    pairs = {(x["first"], x["second"]): x["difference"] for x in found["comparisons"]}
+    # The tower answers all four right, the baseline two.
+    expected = [-1, -0.5, 0.5]
+    assert pairs == dict(
+        zip([("wrong", "wrong:t"), ("wrong", "wrong:linear"), ("wrong:t", "wrong:linear")],
+            expected, strict=True)
+    )  # fmt: skip
+    assert [run["seeds"]["auto"] for run in found["runs"]] == [[0, 1, 2], [0, 1, 2], [0]]
+    names = [row[0] for row in comparison.scores(found).rows]
+    assert names == ["wrong", "wrong:t", "wrong:linear", "linear baseline", "majority answer"]
+    with pytest.raises(InputError, match="no tower 'u'") as error:
+        compared.compare([wrong, wrong.with_name("wrong:u")])
+    assert str(wrong) in error.value.place
 
 
 def test_the_order_of_utterances_changes_nothing(tmp_path):

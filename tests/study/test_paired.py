@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mman_jax.errors import InputError
-from mman_jax.evaluation import significance
+from mman_jax.evaluation import paired, significance
 from mman_jax.report import comparison, markdown
 from mman_jax.study import compared
 from mman_jax.tasks import Numbers, ratings
@@ -78,7 +78,7 @@ def test_by_conversation_they_are_the_errors_drawn_by_conversation():
     where = {name: np.array(values)[kept] for name, values in WHERE.items()}
     where["label"] = RATED[kept]
     task = Numbers("auto", ("sentiment",), (TARGET,))
-    found = compared.compare_pair(task, near[:, kept], far[:, kept], where, "mae")
+    found = paired.compare(task, near[:, kept], far[:, kept], where, "mae")
     errors = [task.score_each(x[:, kept], where["label"]) for x in (near, far)]
     expected = significance.bootstrap(-errors[0], -errors[1], where["conversation"])
     np.testing.assert_allclose(found["interval"], [expected.low, expected.high], atol=1e-6)

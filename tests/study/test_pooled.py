@@ -44,6 +44,9 @@ def trial(folder, name):
         "seconds": {"all": 2.0}, "towers": {"t": head}, "ceiling": 0.1 * scored,
         "ceiling_late_fusion": 0.5, "ceiling_without_order": 0.05 * scored, **head,
     }  # fmt: skip
+    linear = np.array([[[scored // 2, 0], [scored // 2, 0]]])  # it always answers the first class
+    parts = dict.fromkeys(("validation", "test"), TASK.scores(linear))
+    found["baseline"] = {"system": "linear"} | parts
     (folder / "results.json").write_text(json.dumps(found))
     both = dict.fromkeys(("validation", "test"), counts.tolist())
     both["validation"] = counts[:, ::-1, ::-1].tolist()
@@ -51,7 +54,10 @@ def trial(folder, name):
     half = scored // 2
     before = {"test": [[[seed, half - seed], [half, 0]] for seed in seeds]}
     told = {
-        "answers": [[seed] * scored for seed in seeds],
+        "answers": [[min(seed, 1)] * scored for seed in seeds],
+        "tower_answers": {"t": [[0] * scored for _ in seeds]},
+        "baseline_answers": [[0] * scored],
+        "baseline_counts": dict.fromkeys(("validation", "test"), linear.tolist()),
         "utterances": {"conversation": [name] * scored, "position": [0] * scored,
                        "label": [0] * scored, "groups/half": ["x", "y"] * (scored // 2)},
         "counts": {"system": both, "towers": {"t": both},
@@ -109,12 +115,25 @@ def test_pooled_scores_by_hand(folders):
     np.testing.assert_allclose(before["per_fold"], [1 / 4, 1 / 6])
     assert found["before_refit"]["towers"]["t"]["test"]["accuracy"] == before
     assert found["best_epoch"] == [10, 12, 10, 12]
-    told = {name: score for name, score in found["test"].items() if name != "calibration"}
-    assert found["towers"]["t"]["test"] == told
+    of_tower = found["towers"]["t"]["test"]
+    assert of_tower["confusion"] == found["test"]["confusion"]
+    assert of_tower["accuracy"]["per_fold"] == found["test"]["accuracy"]["per_fold"]
     assert found["seconds"] == {"all": 4.0}
     np.testing.assert_allclose(found["ceiling"], (0.4 * 4 + 0.6 * 6) / 10)
     np.testing.assert_allclose(found["ceiling_without_order"], (0.2 * 4 + 0.3 * 6) / 10)
     assert found["corpus"]["parts"]["test"]["classes"] == {"a": 4, "b": 6}
+
+
+def test_intervals_and_the_baseline_of_all_folds(folders):
+    """Of ten utterances of the first class, one seed answers all right and one none."""
+    found = pooled.results_of(pooled.read(folders))
+    assert found["resampled"] == {"unit": "conversations", "count": 2}
+    assert found["test"]["accuracy"]["interval"] == [0, 1]
+    assert found["towers"]["t"]["test"]["accuracy"]["interval"] == [1, 1]
+    linear = found["baseline"]
+    assert linear["test"]["confusion"] == [[5, 0], [5, 0]]
+    assert linear["test"]["accuracy"]["per_fold"] == [0.5, 0.5]
+    assert linear["difference"] == {"accuracy": -0.5, "interval": [-1, 0]} | found["resampled"]
 
 
 def test_calibration_and_groups_of_all_folds(folders):
@@ -138,7 +157,8 @@ def test_every_fold_keeps_its_own_scores(folders):
 
 def test_answers_are_those_of_all_folds(folders):
     (task,) = pooled.read(folders)["tasks"].values()
-    assert task["answers"] == [[0] * 10, [2] * 10]
+    assert task["answers"] == [[0] * 10, [1] * 10]
+    assert task["baseline_answers"] == [[0] * 10]
     assert task["utterances"]["conversation"] == ["S1"] * 4 + ["S2"] * 6
     assert task["curves"]["t"]["train_loss"] == [1.0] * 6  # as long as the longest
 

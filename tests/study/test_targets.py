@@ -8,6 +8,7 @@ import pytest
 
 from mman_jax.cli.terminal.screen import Screen
 from mman_jax.data.readers import npz
+from mman_jax.evaluation import paired
 from mman_jax.study import claims, paper
 from mman_jax.tasks import Numbers
 from mman_jax.tasks.ratings import Target
@@ -63,9 +64,9 @@ def test_errors_by_hand():
     answers = [[[1.5, 9.0], [1.0, 4.0]]], [[[2.0, 0.0], [0.0, 0.0]]], [[[2.5, 9.0], [2.0, 5.0]]]
     first = task.score_each(answers[0], utterances["label"])
     assert first.tolist() == [[0.5, 1.5]]
-    pair = claims.compare(task, answers[0], answers[1], utterances)
+    pair = paired.compare(task, answers[0], answers[1], utterances)
     assert pair["difference"] == pytest.approx(0.0)
-    better = claims.compare(task, answers[0], answers[2], utterances)
+    better = paired.compare(task, answers[0], answers[2], utterances)
     assert better["interval"] == pytest.approx([1, 1])
     by = claims.by_position(task, {"x": first}, [0, 1])
     assert by["mae"] == {"x": [0.5, 1.5]}

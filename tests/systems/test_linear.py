@@ -109,3 +109,35 @@ def test_other_arrays_are_refused(name, array):
     Linear(("text", "speech"), 3).check(fitted, dims)
     with pytest.raises(InputError, match=name):
         Linear(("text", "speech"), 3).check(fitted | {name: array}, dims)
+
+
+@pytest.mark.parametrize("width", [4, 90])
+def test_numbers_are_fitted_by_ridge_regression(width):
+    models = pytest.importorskip("sklearn.linear_model", reason=NEEDS)
+    random = np.random.default_rng(0)
+    x = random.normal(1, 2, (60, width)).astype("f4")
+    numbers = np.stack([x[:, 0] - x[:, 1], random.normal(size=60)], axis=1) + 3
+    numbers[:7, 1] = np.nan
+    system = Linear(("text",), 2, cost=0.05)
+    logits = system.logits(system.fit({"text": x}, numbers, 0), {"text": x})
+    for y, predicted in zip(numbers.T, logits.T, strict=True):
+        known = ~np.isnan(y)
+        expected = models.Ridge(alpha=1 / 0.05).fit(x[known], y[known]).predict(x)
+        np.testing.assert_allclose(predicted, expected, atol=1e-4)
+
+
+def test_the_cost_of_ridge_regression_is_the_best_on_utterances_left_out():
+    """Numbers that the features determine get the largest cost, and noise a small one."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(90, 30)).astype("f4")
+    determined, noise = x @ random.normal(size=30), random.normal(size=90)
+    costs = {}
+    for name, y in (("determined", determined), ("noise", noise)):
+        chosen = Linear(("text",), 1).fit({"text": x}, y[:, None], 0)["weights"]
+        alone = {
+            cost: Linear(("text",), 1, cost).fit({"text": x}, y[:, None], 0)["weights"]
+            for cost in linear.COSTS
+        }
+        (costs[name],) = (c for c, w in alone.items() if np.allclose(w, chosen))
+    assert costs["determined"] == max(linear.COSTS)
+    assert costs["noise"] <= 0.001

@@ -142,7 +142,9 @@ def test_towers_that_were_trained_elsewhere_are_joined_as_if_trained_here(snapsh
 def test_answers_are_the_network_s_own(snapshots):
     trainer, labels, kept = snapshots
     params = kept[-1].state.best
-    answers = trainer.answers(params)
+    by_head = trainer.answers(params)
+    assert list(by_head) == ["speech", "text", "fusion"]
+    answers = by_head["fusion"]
 
     @jax.jit
     def answer(params, features, reset):
@@ -153,11 +155,12 @@ def test_answers_are_the_network_s_own(snapshots):
     for part in ("valid", "test"):
         rows = trainer._host_rows[part]
         features = {m: np.asarray(x) for m, x in rows.features.items()}
-        expected = np.asarray(answer(params, features, rows.reset)["fusion"])
-        assert answers[part].shape == expected.shape
-        np.testing.assert_allclose(
-            answers[part][:, rows.mask], expected[:, rows.mask], atol=1e-5, err_msg=part
-        )
+        for head, expected in answer(params, features, rows.reset).items():
+            logits = by_head[head][part]
+            assert logits.shape == expected.shape
+            np.testing.assert_allclose(
+                logits[:, rows.mask], np.asarray(expected)[:, rows.mask], atol=1e-5, err_msg=head
+            )
     assert not answers["valid"][:, -1].any()
     counts = [metrics.confusion(x, labels["test"]) for x in answers["test"]]
     np.testing.assert_array_equal(counts, kept[-1].finished["fusion"].test[:, 0])

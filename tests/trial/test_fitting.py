@@ -51,9 +51,11 @@ def test_a_fit_is_scored_on_what_it_was_not_fitted_to(finished):
     answers = system.logits(fitted, {m: x[other] for m, x in scaled.items()}).argmax(1)
     scored = classes[other] != UNSCORED
     right = (answers == classes[other])[scored].mean()
-    assert results["test"]["accuracy"] == {"mean": right, "std": 0.0, "per_seed": [right]}
+    accuracy = results["test"]["accuracy"]
+    assert {name: accuracy[name] for name in ("mean", "std")} == {"mean": right, "std": 0.0}
+    assert accuracy["per_seed"] == [right]
     assert results["seeds"] == [0]  # of the three that were asked for: nothing is drawn
-    assert set(results["seconds"]) == {"fit", "answering"}
+    assert set(results["seconds"]) == {"fit", "answering", "baseline"}
     assert json.loads((workdir / "analysis.json").read_text())["auto"]["curves"]["answer"]
 
 
@@ -108,9 +110,11 @@ def test_fitted_again_it_has_validation_too(finished, tmp_path):
     more = results["parameters"]["vectors"] - finished[2]["parameters"]["vectors"]
     valid = prepare_trial(config).parts.layouts["valid"].lengths.sum()
     assert more == valid * sum(finished[3].dims.values())
-    before = dict(finished[2]["test"])
-    before.pop("calibration")  # of the model that is kept
-    assert results["before_refit"]["test"] == before
+    before, first = results["before_refit"]["test"], finished[2]["test"]
+    assert before["confusion"] == first["confusion"]
+    assert before["per_class"] == first["per_class"]
+    assert results["baseline"]["validation"] == finished[2]["baseline"]["validation"]
+    assert results["baseline"]["test"]["confusion"] != first["confusion"]
 
 
 def test_sigterm_ends_a_fit_at_once(finished, tmp_path, monkeypatch):

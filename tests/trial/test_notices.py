@@ -53,7 +53,7 @@ def test_a_fold_is_trained_and_scored_in_place_of_the_corpus_s_own_split(
     assert (split.test % 4).tolist() == [test] * 3
     assert (split.valid % 4).tolist() == [valid] * 3
     assert found.parts.layouts["train"].conversations.tolist() == split.train.tolist()
-    assert any(n.startswith(f"fold {SESSIONS[test]} of 4 by sessions") for n in found.notices)
+    assert any(n.startswith(f"fold {test + 1} of 4, by sessions") for n in found.notices)
 
 
 def test_a_class_that_the_test_part_of_a_fold_lacks_is_among_the_notices(tmp_path):

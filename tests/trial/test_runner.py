@@ -70,7 +70,7 @@ def test_results_hold_what_others_rely_on(finished):
     assert results["corpus"]["dimensions"] == {"speech": 20, "text": 16}
     assert results["corpus"]["parts"]["test"]["conversations"] == 4
     assert set(results["towers"]) == {"speech", "text"}
-    assert set(results["seconds"]) == {"towers", "fusion", "answering"}
+    assert set(results["seconds"]) - {"baseline"} == {"towers", "fusion", "answering"}
     parameters = results["parameters"]
     assert parameters["total"] == sum(v for k, v in parameters.items() if k != "total")
     check_scores(results, 2)
@@ -91,6 +91,12 @@ def test_answers_and_counts_are_kept_for_comparisons(finished):
     assert told["sizes"]["test"]["utterances"] == right.shape[1]
     assert told["trainable"] == results["parameters"]["fusion"]
     assert not {"attention", "missing"} & set(told)  # which compile more
+    for name, answers in told["tower_answers"].items():
+        right = np.array(answers) == np.array(told["utterances"]["label"])
+        of_tower = results["towers"][name]["test"]["accuracy"]
+        np.testing.assert_allclose(right.mean(1), of_tower["per_seed"])
+        assert of_tower["interval"][0] <= of_tower["mean"] <= of_tower["interval"][1]
+    assert set(told["tower_answers"]) == set(results["towers"])
 
 
 def test_the_same_command_again_ends_at_once(finished, capsys):

@@ -290,6 +290,12 @@ def processes_flag(what: str) -> flags.FlagHolder:
     return flags.DEFINE_integer("processes", 0, about, 0, allow_override=True)
 
 
+def baseline_flag() -> flags.FlagHolder:
+    """Defines the flag `--baseline`."""
+    about = "Whether to also fit and score a linear baseline."
+    return flags.DEFINE_bool("baseline", True, about, allow_override=True)
+
+
 def cache_flag() -> flags.FlagHolder:
     """Defines the flag `--compilation_cache`."""
     return flags.DEFINE_string(

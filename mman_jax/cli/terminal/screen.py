@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
+from mman_jax.report.phrases import not_better, units
 from mman_jax.tasks import from_results
 from mman_jax.tasks.score import Score, spread
 from mman_jax.training.outcome import Snapshot
@@ -144,6 +145,7 @@ class Screen(Progress):
     def _scores(self, title: str, system: str, results: dict[str, Any], name: str = "") -> None:
         task, test = from_results(results, name), results["test"]
         heads = [results, *results["towers"].values()]
+        linear = [("linear baseline", results["baseline"])] if "baseline" in results else []
         # Results of earlier versions lack some scores.
         keys = [k for k in task.score_names(test) if all(k in head["test"] for head in heads)]
         scores = {s.key: s for s in map(task.describe_score, keys) if s.is_brief}
@@ -152,10 +154,10 @@ class Screen(Progress):
         rows = [
             (
                 name,
-                *(score.write_spread(head["test"][key]) for key, score in scores.items()),
+                *(score.write_spread(head["test"].get(key), True) for key, score in scores.items()),
                 first.write_spread(head["validation"][first.key]),
             )
-            for name, head in [*(towers if len(towers) > 1 else ()), (system, results)]
+            for name, head in [*(towers if len(towers) > 1 else ()), (system, results), *linear]
         ]
         if len(test[first.key]["per_seed"]) > 1 and "ensemble" in results:
             ensemble = results["ensemble"]["test"]
@@ -173,8 +175,16 @@ class Screen(Progress):
         valid = "valid." if first.is_share else f"valid. {first.label}"
         unit = "per cent" if first.is_share else ""
         self.listing(title, (unit, f"test {labels[0]}", *labels[1:], valid), rows)
+        if "interval" in test[first.key]:
+            self.line(f"95 % intervals in brackets: {units(results)} resampled")
         for listing in detail_tables(results):
             self.listing(*listing)
+        for _, baseline in linear:
+            means = [head["test"][first.key]["mean"] for head in (results, baseline)]
+            difference = baseline["difference"]
+            gain, interval = difference[first.key], difference["interval"]
+            if sentence := not_better(system, first, means, gain, interval, units(results)):
+                self.line(sentence)
 
     def listing(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Prints a table; all columns but the first are aligned to the right."""

@@ -36,6 +36,25 @@ def test_protocols_name_the_scores(capsys):
     assert cells(head, "┃") == ["per cent", "test WA", "UA", "weighted F1", "valid."]
 
 
+def test_the_baseline_is_a_row_with_intervals_and_the_last_line_says_if_it_is_not_beaten(capsys):
+    results = scores(2) | {"system": "mman", "protocol": "auto", "towers": {}}
+    results["resampled"] = {"unit": "speakers", "count": 10}
+    results["test"]["accuracy"] = results["test"]["accuracy"] | {"interval": [0.45, 0.57]}
+    difference = {"accuracy": -0.012, "interval": [-0.04, 0.016]}
+    results["baseline"] = scores(1) | {"system": "linear", "difference": difference}
+    Screen().table(results)
+    lines = capsys.readouterr().out.splitlines()
+    assert any("│ mman " in line and "51.2 ± 2.3 [45.0, 57.0]" in line for line in lines)
+    (row,) = (line for line in lines if "linear baseline" in line and "│" in line)
+    assert row.count("51.2") == 4
+    assert "95 % intervals in brackets: 10 speakers resampled" in lines
+    minus = "\N{MINUS SIGN}"
+    assert f"{minus}1.2 points (95 % interval {minus}4.0 to +1.6, 10 speakers" in lines[-1]
+    results["baseline"]["difference"] = {"accuracy": 0.1, "interval": [0.04, 0.16]}
+    Screen().table(results)
+    assert "not better" not in capsys.readouterr().out
+
+
 def test_errors_of_numbers_are_not_percentages(capsys):
     def part(mae):
         score = {"mae": {"mean": mae, "std": 0.0, "per_seed": [mae, mae]}}
