@@ -8,7 +8,7 @@ from typing import NamedTuple
 import chex
 import numpy as np
 
-from mman_jax.evaluation.significance import LEVEL, RESAMPLES
+from mman_jax.evaluation.significance import Resamples, interval
 
 PREFIX = "groups/"
 """Prefix of the columns that are groups, among all columns of the utterances."""
@@ -78,11 +78,10 @@ def largest_gap(right: np.ndarray, groups: np.ndarray, conversations: np.ndarray
     if accuracy[best] == accuracy[worst]:
         best, worst = large[:2]
     _, conversation = np.unique(conversations, return_inverse=True)
-    count, seeds = int(conversation.max()) + 1, len(right)
-    random = np.random.default_rng(0)
-    samples = random.multinomial(count, np.full(count, 1 / count), RESAMPLES)
-    weights = random.multinomial(seeds, np.full(seeds, 1 / seeds), RESAMPLES) / seeds
-    shares, is_complete = [], np.ones(RESAMPLES, bool)
+    count = int(conversation.max()) + 1
+    drawn = Resamples(count)
+    samples, weights = drawn.counts.astype(np.int64), drawn.seeds(len(right))
+    shares, is_complete = [], np.ones(len(samples), bool)
     for name in (best, worst):
         mask = groups == name
         total = samples @ np.bincount(conversation[mask], minlength=count)
@@ -90,5 +89,4 @@ def largest_gap(right: np.ndarray, groups: np.ndarray, conversations: np.ndarray
         shares.append((samples @ np.transpose(counts) * weights).sum(1) / np.maximum(total, 1))
         is_complete &= total > 0
     differences = (shares[0] - shares[1])[is_complete]
-    low, high = np.quantile(differences, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Gap(best, worst, accuracy[best] - accuracy[worst], float(low), float(high))
+    return Gap(best, worst, accuracy[best] - accuracy[worst], *interval(differences))

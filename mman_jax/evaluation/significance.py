@@ -132,6 +132,11 @@ def interval(resampled: np.ndarray) -> list[float]:
     return np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0).tolist()
 
 
+def limit(units: int, resamples: int = RESAMPLES) -> int:
+    """Returns the number of resamples of V units: fewer of many thousand units."""
+    return min(resamples, max(_AT_ONCE, _DRAWS // units))
+
+
 class Resamples:
     """Units of a test part, such as speakers, drawn with replacement.
 
@@ -143,11 +148,11 @@ class Resamples:
 
         Args:
             units: V, the number of units.
-            resamples: R at most; fewer are drawn of many thousand units.
+            resamples: R, see `limit`.
             seed: random seed of all draws.
         """
         self._random = np.random.default_rng(seed)
-        resamples = min(resamples, max(_AT_ONCE, _DRAWS // units))
+        resamples = limit(units, resamples)
         sizes = [min(_AT_ONCE, resamples - at) for at in range(0, resamples, _AT_ONCE)]
         draws = [_draw(self._random, units, size).astype(np.uint16) for size in sizes]
         self.counts = np.concatenate(draws)

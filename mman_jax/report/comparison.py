@@ -84,10 +84,11 @@ def tests(results: Mapping[str, Any]) -> Table:
             span(pair["interval"], score.write_gain),
             p_value(pair["p_bootstrap"]),
             _marked(pair["p_bootstrap_holm"]),
-            *(_of_votes(pair) if voted else ()),
+            *((count(pair["only_first"]), count(pair["only_second"]), p_value(pair["p_mcnemar"]),
+               _marked(pair["p_mcnemar_holm"])) if voted else ()),
         )
         for pair in results["comparisons"]
-    )
+    )  # fmt: skip
     difference = f"the second trial's {score.label} less the first's"
     if score.higher_is_better:
         difference = f"the first trial's {score.label} less the second's"
@@ -108,15 +109,6 @@ def tests(results: Mapping[str, Any]) -> Table:
             f"below {LEVEL}.",
         ),
     )  # fmt: skip
-
-
-def _of_votes(pair: Mapping[str, Any]) -> tuple:
-    return (
-        count(pair["only_first"]),
-        count(pair["only_second"]),
-        p_value(pair["p_mcnemar"]),
-        _marked(pair["p_mcnemar_holm"]),
-    )
 
 
 def _marked(p: float) -> Cell | str:

@@ -47,46 +47,39 @@ def units(results: Results) -> str:
 
 
 def not_better(
-    title: str,
-    score: Score,
-    means: Sequence[float],
-    gain: float,
-    interval: Sequence[float],
-    resampled: str,
-) -> str:
+    score: Score, system: Results, linear: Results, gain: float, tested: Results, resampled: str
+) -> list[str]:
     """Writes that a system is not better than the linear baseline; empty if it is.
 
     Args:
-        title: title of the system.
         score: the score by which they are compared.
-        means: the scores of the system and of the baseline.
+        system: the system, with its `title` and scores.
+        linear: the scores of the baseline.
         gain: how much better the system is.
-        interval: the 95 % interval of the gain.
+        tested: the comparison, with the `interval` of the gain.
         resampled: the units that were resampled, see `units`.
     """
-    if interval[0] > 0:
-        return ""
-    system, baseline = map(score.write, means)
-    percents, points = (" %", " points") if score.is_share else ("", "")
-    return (
-        f"{title} is not better than the linear baseline: {score.phrase} {system} against "
-        f"{baseline}{percents}, a gain of {score.write_gain(gain, 1 if points else None)}{points} "
-        f"(95 % interval {span(interval, lambda x: score.write_gain(x, 1 if points else None))}, "
-        f"{resampled} resampled)"
-    )
+    if tested["interval"][0] > 0:
+        return []
+    means = [score.write(of["test"][score.key]["mean"]) for of in (system, linear)]
+    percents, points, digits = (" %", " points", 1) if score.is_share else ("", "", 3)
+    ends = span(tested["interval"], lambda end: score.write_gain(end, digits))
+    return [
+        f"{system['title']} is not better than the linear baseline: {score.phrase} "
+        f"{' against '.join(means)}{percents}, a gain of {score.write_gain(gain, digits)}{points} "
+        f"(95 % interval {ends}, {resampled} resampled)"
+    ]
 
 
 def against_baseline(results: Results) -> list[str]:
     """Writes a sentence for each system of a study that is not better than the linear baseline."""
-    score, systems = headline(results), results["systems"]
-    sentences = []
+    sentences, systems = [], results["systems"]
     for pair in results["comparisons"]:
-        if systems[pair["second"]]["group"] == "baseline":
-            pair_of = [systems[pair[place]] for place in ("first", "second")]
-            means = [system["test"][score.key]["mean"] for system in pair_of]
-            numbers = means, pair["difference"], pair["interval"], units(results)
-            sentences.append(not_better(pair_of[0]["title"], score, *numbers))
-    return [sentence for sentence in sentences if sentence]
+        first, second = (systems[pair[place]] for place in ("first", "second"))
+        if second["group"] == "baseline":
+            tested = pair["difference"], pair, units(results)
+            sentences += not_better(headline(results), first, second, *tested)
+    return sentences
 
 
 def interval(system: Results, key: str) -> Sequence[float]:

@@ -70,7 +70,7 @@ def compare(
         corrected = significance.holm([pair[test] for pair in comparisons])
         for pair, p in zip(comparisons, corrected, strict=True):
             pair[f"{test}_holm"] = p
-    shared = runs[0].results
+    shared, resampled = runs[0].results, paired.units(runs[0].tasks[name][1])
     other = shared["corpus"].get("test", {}).get("path")
     return {
         "command": command,
@@ -85,8 +85,8 @@ def compare(
             for key in runs[0].about("")["test"][name]
         },
         "constant": {name: task.constant_name for name, task in tasks.items()},
-        "resamples": significance.RESAMPLES,
-        "resampled": paired.units(next(iter(runs[0].tasks.values()))[1]).about(),
+        "resamples": significance.limit(resampled.count),
+        "resampled": resampled.about(),
         "comparisons": comparisons,
         "notes": _notes(names, runs),
     }

@@ -9,7 +9,10 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from ml_collections import ConfigDict
+
 from mman_jax.errors import require
+from mman_jax.trial.config import leaves
 
 _PROJECT = "mman_jax"
 
@@ -99,7 +102,7 @@ class _MLflow:
         project = self._client.get_experiment_by_name(_PROJECT)
         number = project.experiment_id if project else self._client.create_experiment(_PROJECT)
         self._run = self._client.create_run(number, run_name=run.title(seed)).info.run_id
-        for name, value in {**_flat(run.config), "seed": seed}.items():
+        for name, value in [*leaves(ConfigDict(run.config)), ("seed", seed)]:
             self._client.log_param(self._run, name, str(value)[:500])
 
     def add(self, values: Mapping[str, float], epoch: int) -> None:
@@ -135,13 +138,3 @@ def begin(kinds: Sequence[str], run: Run, seeds: Sequence[int]) -> dict[int, lis
     for kind in kinds:
         shutil.rmtree(run.path(kind), ignore_errors=True)
     return {seed: [_KINDS[kind][0](run, seed) for kind in kinds] for seed in seeds}
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in config.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat

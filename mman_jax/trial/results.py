@@ -93,11 +93,12 @@ def add_intervals(task: Task, scores: dict[str, Any], analyses: Mapping[str, Any
     utterances = {**analyses["utterances"], "label": read[()][1]}
     predicted = {path: of_head for path, (of_head, _) in read.items()}
     scores["resampled"] = paired.units(utterances).about()
-    for path, ends in paired.intervals(task, predicted, utterances).items():
+    intervals = paired.intervals(task, predicted, utterances)
+    for path, ends in intervals.items():
         head = functools.reduce(lambda tree, name: tree[name], path, scores)
         for key in ends.keys() & head["test"].keys():
             head["test"][key]["interval"] = ends[key]
-    if "baseline" in scores:
+    if ("baseline",) in intervals:
         pair = paired.compare(task, predicted[()], predicted["baseline",], utterances)
         difference = {task.headline.key: pair["difference"], "interval": pair["interval"]}
         scores["baseline"]["difference"] = difference | scores["resampled"]

@@ -11,11 +11,22 @@ from mman_jax.files.whole import read_json
 from mman_jax.inference import weights as parameters
 from mman_jax.inference.answerer import check_vectors
 from mman_jax.inference.model import Model
-from mman_jax.tasks import Task, from_results
+from mman_jax.tasks import from_results
 
 _EXPECTED = "results that a run wrote"
 _LARGEST = 1e15
 _NAME = re.compile(r"\w[\w.-]{0,99}")
+
+# Forms of values: a type; of several values, a tuple; or fields by name, those with "?" optional,
+# and "*" of any name. `float` is any finite number.
+_SPREAD = {"mean": float, "std": float, "per_seed": list, "interval?": (float, float)}
+_CLASS = {"precision": _SPREAD, "recall": _SPREAD, "f1": _SPREAD, "support": float}
+_CALIBRATION = {"before": float, "after": float, "temperature": float}
+_GAP = {"difference": float, "interval": (float, float), "first": str, "second": str}
+_GROUP = {"accuracy": _SPREAD, "unweighted_recall": _SPREAD}
+_GROUP |= {"utterances": float, "conversations": float}
+_UNITS = {"unit": str, "count": float}
+_GROUPS = {"groups": {"*": _GROUP}, "gap?": _GAP, "left_out": list}
 
 
 def read_results(path: pathlib.Path) -> dict[str, Any]:
@@ -33,18 +44,18 @@ def read_results(path: pathlib.Path) -> dict[str, Any]:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise InputError(f"{path}: {field}", _describe(results.get(field)), "a name")
     if "tasks" not in results:
-        _check_scores(results, path, "")
-        _number(_part(results, "parameters", path), "total", f"{path}: parameters")
+        _check_scores(results, f"{path}: ")
+        _check(results, {"parameters": {"total": float}}, f"{path}: ")
     else:
-        tasks = _part(results, "tasks", path)
-        if not tasks:
+        _check(results, {"tasks": {"*": dict}}, f"{path}: ")
+        if not results["tasks"]:
             raise InputError(f"{path}: tasks", "none", "at least one")
-        for name in tasks:
+        for name, scores in results["tasks"].items():
             if not _NAME.fullmatch(name):
                 raise InputError(f"{path}: tasks", f"{name!r:.60}", "a name")
-            _check_scores(_part(tasks, name, f"{path}: tasks"), path, f"tasks.{name}.")
-    for field in ("ceiling", "ceiling_late_fusion") if "ceiling" in results else ():
-        _number(results, field, path)
+            _check_scores(scores, f"{path}: tasks.{name}.")
+    if "ceiling" in results:
+        _check(results, {"ceiling": float, "ceiling_late_fusion": float}, f"{path}: ")
     return results
 
 
@@ -78,104 +89,46 @@ def load_models(
     return models if weights is None else parameters.replace(models, pathlib.Path(weights))
 
 
-def _check_scores(scores: Mapping[str, Any], path: pathlib.Path, within: str) -> None:
-    task = _task(scores, f"{path}: {within}".rstrip(": ."))
-    _check_head(scores, path, within, task)
-    if "per_class" in scores["test"]:
-        place = f"{path}: {within}test.per_class"
-        _check_classes(scores.get("classes"), scores["test"]["per_class"], place)
-    if "groups" in scores:
-        columns = _part(scores, "groups", f"{path}: {within}".rstrip(": ."))
-        for name in columns:
-            place = f"{path}: {within}groups.{name:.60}"
-            _check_groups(_part(columns, name, f"{path}: {within}groups"), place)
-    place = f"{path}: {within}towers"
-    for name, tower in _part(scores, "towers", f"{path}: {within}".rstrip(": ")).items():
-        if not isinstance(tower, dict):
-            raise InputError(f"{place}.{name:.60}", f"a {type(tower).__name__}", _EXPECTED)
-        _check_head(tower, path, f"{within}towers.{name:.60}.", task)
-
-
-def _task(scores: Mapping[str, Any], place: str) -> Task:
+def _check_scores(scores: Mapping[str, Any], prefix: str) -> None:
+    """Checks the scores of one task; `prefix` begins the places of errors."""
     try:
-        return from_results(scores)
+        task = from_results(scores)
     except (TypeError, KeyError) as error:
-        raise InputError(place, f"an unreadable task ({error!s:.60})", _EXPECTED) from error
+        found = f"an unreadable task ({error!s:.60})"
+        raise InputError(prefix.rstrip(": ."), found, _EXPECTED) from error
+    part = dict.fromkeys(task.required, _SPREAD)
+    part |= {task.constant: float, "calibration?": _CALIBRATION}
+    parts = {"validation": part, "test": part | {"per_class?": (_CLASS,) * len(task.classes)}}
+    head = parts | {"test_oracle": {task.progress.key: _SPREAD}}
+    difference = {task.headline.key: float, "interval": (float, float)} | _UNITS
+    study = {"towers": {"*": head}, "groups?": {"*": _GROUPS}}
+    study |= {"baseline?": parts | {"system": str, "difference?": difference}}
+    _check(scores, head | study | {"resampled?": _UNITS}, prefix)
+    if not all(isinstance(name, str) for name in task.classes):
+        raise InputError(f"{prefix}classes", "no names", _EXPECTED)
 
 
-def _check_classes(classes: Any, per_class: Any, place: str) -> None:
-    names = classes if isinstance(classes, list) else []
-    if not isinstance(per_class, list) or len(per_class) != len(names):
-        raise InputError(place, "not one entry per class", _EXPECTED)
-    for name, scores in zip(names, per_class, strict=True):
-        where = f"{place} of {name!r:.60}"
-        if not isinstance(name, str) or not isinstance(scores, dict):
-            raise InputError(where, "no scores by name", _EXPECTED)
-        for metric in ("precision", "recall", "f1"):
-            _check_spread(scores, metric, where)
-        _number(scores, "support", where)
-
-
-def _check_groups(column: Any, place: str) -> None:
-    groups = _part(column, "groups", place)
-    for name in groups:
-        scores = _part(groups, name, f"{place}.groups")
-        for metric in ("accuracy", "unweighted_recall"):
-            _check_spread(scores, metric, f"{place}.groups.{name:.60}")
-        for field in ("utterances", "conversations"):
-            _number(scores, field, f"{place}.groups.{name:.60}")
-    if not isinstance(column.get("left_out"), list):
-        raise InputError(f"{place}: left_out", _describe(column.get("left_out")), "a list")
-    gap = column.get("gap")
-    if gap is None:
-        return
-    _number(_part(column, "gap", place), "difference", f"{place}.gap")
-    ends = gap.get("interval")
-    if not isinstance(ends, list) or len(ends) != 2:
-        raise InputError(f"{place}.gap: interval", _describe(ends), "two numbers")
-    for end in (0, 1):
-        _number(dict(enumerate(ends)), end, f"{place}.gap.interval")
-    for field in ("first", "second"):
-        if not isinstance(gap.get(field), str):
-            raise InputError(f"{place}.gap: {field}", _describe(gap.get(field)), "a name")
-
-
-def _check_spread(scores: Mapping[str, Any], metric: str, place: str) -> None:
-    spread = _part(scores, metric, place)
-    for field in ("mean", "std"):
-        _number(spread, field, f"{place}.{metric}")
-    if not isinstance(spread.get("per_seed"), list):
-        raise InputError(f"{place}.{metric}", "no list per_seed", _EXPECTED)
-
-
-def _check_head(head: Mapping[str, Any], path: pathlib.Path, within: str, task: Task) -> None:
-    for part in ("test", "validation", "test_oracle"):
-        place = f"{path}: {within}{part}"
-        scores = _part(head, part, f"{path}: {within}".rstrip(": ."))
-        if part == "test_oracle":
-            _check_spread(scores, task.progress.key, place)
-            continue
-        for score in (*task.required, *task.score_names(list(scores))):
-            _check_spread(scores, score, place)
-        if "calibration" in scores:
-            calibration = _part(scores, "calibration", place)
-            for field in ("before", "after", "temperature"):
-                _number(calibration, field, f"{place}.calibration")
-        _number(scores, task.constant, place)
-
-
-def _part(fields: Mapping[str, Any], field: str, place: object) -> dict[str, Any]:
-    part = fields.get(field)
-    if not isinstance(part, dict):
-        found = f"no {field!r}" if part is None else f"{field!r} is a {type(part).__name__}"
-        raise InputError(place, found, _EXPECTED)
-    return part
-
-
-def _number(fields: Mapping[Any, Any], field: str | int, place: object) -> None:
-    value = fields.get(field)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST:
-        raise InputError(f"{place}: {field}", _describe(value), "a finite number")
+def _check(value: Any, form: Any, prefix: str) -> None:
+    """Checks the form of a value; `prefix` is its place, with a separator at the end."""
+    if isinstance(form, dict):
+        if not isinstance(value, dict):
+            raise InputError(prefix[:-1], _describe(value), "fields by name")
+        for key, inner in form.items():
+            name = key.removesuffix("?")
+            for field in value if name == "*" else [name] * (name == key or name in value):
+                if (field, value.get(field)) != ("gap", None):  # no two groups can be compared
+                    _check(value.get(field), inner, f"{prefix}{field:.60}.")
+    elif isinstance(form, tuple):
+        if not isinstance(value, list) or len(value) != len(form):
+            raise InputError(prefix[:-1], _describe(value), f"{len(form)} values")
+        for number, (each, inner) in enumerate(zip(value, form, strict=True)):
+            _check(each, inner, f"{prefix}{number}.")
+    elif form is float:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not abs(value) <= _LARGEST:
+            raise InputError(prefix[:-1], _describe(value), "a finite number")
+    elif not isinstance(value, form):
+        raise InputError(prefix[:-1], _describe(value), _EXPECTED)
 
 
 def _describe(value: Any) -> str:

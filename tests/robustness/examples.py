@@ -93,7 +93,7 @@ def csd() -> list[Files]:
 
 def scores() -> dict:
     """The scores of a run, as `results.json` holds them."""
-    spread = {"mean": 0.5, "std": 0.1, "per_seed": [0.4, 0.6]}
+    spread = {"mean": 0.5, "std": 0.1, "per_seed": [0.4, 0.6], "interval": [0.3, 0.7]}
     part = {name: spread for name in METRICS}
     part |= {"majority_accuracy": 0.5, "confusion": [[1, 0]] * 2}
     part["calibration"] = {"before": 0.1, "after": 0.05, "temperature": 1.5}
@@ -111,7 +111,13 @@ def scores() -> dict:
     gap = {"first": "f", "second": "m", "difference": 0.1, "interval": [-0.1, 0.3]}
     gender = {"groups": {"f": group, "m": group}, "gap": gap, "left_out": []}
     head |= {"groups": {"gender": gender}}
-    return {"classes": list(CLASSES), **head, "towers": {m: head for m in DIMS}, "seconds": {}}
+    units = {"unit": "speakers", "count": 10}
+    difference = {"accuracy": 0.0, "interval": [-0.1, 0.1]} | units
+    parts = {name: head[name] for name in ("validation", "test")}
+    linear = {"system": "linear", "difference": difference} | parts
+    shared = {"towers": {m: head for m in DIMS}, "seconds": {}}
+    shared |= {"resampled": units, "baseline": linear}
+    return {"classes": list(CLASSES), **head, **shared}
 
 
 def runs() -> list[Files]:

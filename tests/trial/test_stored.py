@@ -36,6 +36,7 @@ def paths(value, path=()):
         "std",
     }
     used |= {"system", "protocol", "parameters", "total", "majority_accuracy", "per_seed"}
+    used |= {"baseline", "difference", "interval", "resampled", "count"}
     for key in value if isinstance(value, dict) else ():
         if key in used or path[-1:] in (("tasks",), ("towers",)):
             yield (*path, key)
@@ -54,13 +55,15 @@ def change(whole, path, value):
     return changed
 
 
-PATHS = [path for path in paths(ONE) if path[:1] != ("corpus",)]
+PATHS = [p for p in paths(ONE) if p[:1] != ("corpus",) and p != ("baseline", "system")]
 
 
 @pytest.mark.parametrize("value", [None, "?", [1]], ids=["missing", "text", "list"])
 @pytest.mark.parametrize("path", PATHS, ids=".".join)
 def test_whatever_is_missing_or_of_another_kind_is_named(tmp_path, path, value):
     optional = path[:-1] in (("towers",), ("tasks",)) or path == ("tasks",)
+    optional |= path[-1] in ("baseline", "difference", "resampled")
+    optional |= path[-1] == "interval" and path[-2] != "difference"
     if (value is None and optional) or (value == [1] and path[-1] == "per_seed"):
         return
     with pytest.raises(InputError) as error:

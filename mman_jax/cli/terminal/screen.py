@@ -179,11 +179,10 @@ class Screen(Progress):
             self.line(f"95 % intervals in brackets: {units(results)} resampled")
         for listing in detail_tables(results):
             self.listing(*listing)
-        for _, baseline in linear:
-            means = [head["test"][first.key]["mean"] for head in (results, baseline)]
+        for _, baseline in linear if "interval" in test[first.key] else ():
             difference = baseline["difference"]
-            gain, interval = difference[first.key], difference["interval"]
-            if sentence := not_better(system, first, means, gain, interval, units(results)):
+            pair = results | {"title": system}, baseline, difference[first.key], difference
+            for sentence in not_better(first, *pair, units(results)):
                 self.line(sentence)
 
     def listing(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
