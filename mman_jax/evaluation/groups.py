@@ -89,4 +89,4 @@ def largest_gap(right: np.ndarray, groups: np.ndarray, conversations: np.ndarray
         shares.append((samples @ np.transpose(counts) * weights).sum(1) / np.maximum(total, 1))
         is_complete &= total > 0
     differences = (shares[0] - shares[1])[is_complete]
-    return Gap(best, worst, accuracy[best] - accuracy[worst], *interval(differences))
+    return Gap(best, worst, accuracy[best] - accuracy[worst], *interval(differences).tolist())

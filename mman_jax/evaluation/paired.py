@@ -3,8 +3,9 @@
 S seeds, N utterances, V units.
 """
 
+import dataclasses
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,8 @@ from mman_jax.tasks import Task
 _SPEAKER = f"{PREFIX}speaker"
 
 
-class Units(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class Units:
     """The units of a test part that are resampled, because their utterances are not independent.
 
     Attributes:
@@ -77,7 +79,7 @@ def intervals(
     for name, predicted in answers.items():
         sums = by_unit(task, predicted, utterances["label"], resampled)
         names = task.measures(sums.sum(1))
-        low, high = significance.interval(drawn.scores(score, sums))
+        low, high = significance.interval(drawn.scores(score, sums)).tolist()
         ends[name] = {key: [low[i], high[i]] for i, key in enumerate(names)}
     return ends
 

@@ -127,9 +127,9 @@ def holm(p: Sequence[float]) -> list[float]:
     return corrected.tolist()
 
 
-def interval(resampled: np.ndarray) -> list[float]:
-    """Returns the 95 % percentile interval [2, ...] of resampled scores [R, ...], as lists."""
-    return np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0).tolist()
+def interval(resampled: np.ndarray) -> np.ndarray:
+    """Returns the ends [2, ...] of the 95 % percentile interval of resampled scores [R, ...]."""
+    return np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
 
 
 def limit(units: int, resamples: int = RESAMPLES) -> int:
@@ -249,7 +249,7 @@ def _draw(random: np.random.Generator, count: int, resamples: int) -> np.ndarray
 
 
 def _difference(mean: float, resampled: np.ndarray) -> Difference:
-    low, high = interval(resampled)
+    low, high = interval(resampled).tolist()
     tail = min((resampled <= 0).sum(), (resampled >= 0).sum())
     p = min(1.0, 2 * (tail + 1) / (len(resampled) + 1))
     return Difference(float(mean), low, high, float(p))

@@ -51,7 +51,7 @@ def scores(results: Mapping[str, Any]) -> Table:
     )
     for task in results["classes"]:
         of_task = f", {task}" if has_tasks else ""
-        linear = {}  # runs of the same modalities share a baseline
+        linear: dict[tuple[str, ...], Any] = {}  # runs of the same modalities share a baseline
         for run in results["runs"]:
             if task in run["baseline"]:
                 linear.setdefault(tuple(run["modalities"]), run["baseline"][task])

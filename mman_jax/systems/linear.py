@@ -127,7 +127,7 @@ class Linear(Estimator):
             "weights": np.stack([weights for weights, _ in fitted]).astype(np.float32),
             "offsets": np.array([offset for _, offset in fitted], np.float32),
             "classes": np.array([(c, _NONE) for c in range(len(fitted))], np.int32),
-            "slope": np.float32(1),
+            "slope": np.array(1, np.float32),
         }
 
     def _out_of_fold(

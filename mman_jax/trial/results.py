@@ -1,6 +1,5 @@
 """The content of `results.json`: scores from tallies alone (`Task.scores`), and by group."""
 
-import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -84,22 +83,23 @@ def add_intervals(task: Task, scores: dict[str, Any], analyses: Mapping[str, Any
             gets it as `interval`, and the baseline its `difference`.
         analyses: the content of `analysis.json` for the task.
     """
-    answers = {("towers", name): x for name, x in analyses.get("tower_answers", {}).items()}
-    answers[()] = analyses["answers"]
+    heads = {"": (scores, analyses["answers"])}
+    for name, answers in analyses.get("tower_answers", {}).items():
+        heads[f"tower {name}"] = scores["towers"][name], answers
     if "baseline" in scores:
-        answers["baseline",] = analyses["baseline_answers"]
+        heads["baseline"] = scores["baseline"], analyses["baseline_answers"]
     label = analyses["utterances"]["label"]
-    read = {path: task.read_answers(x, label) for path, x in answers.items()}
-    utterances = {**analyses["utterances"], "label": read[()][1]}
-    predicted = {path: of_head for path, (of_head, _) in read.items()}
+    read = {name: task.read_answers(x, label) for name, (_, x) in heads.items()}
+    predicted = {name: answers for name, (answers, _) in read.items()}
+    utterances = analyses["utterances"] | {"label": read[""][1]}
     scores["resampled"] = paired.units(utterances).about()
     intervals = paired.intervals(task, predicted, utterances)
-    for path, ends in intervals.items():
-        head = functools.reduce(lambda tree, name: tree[name], path, scores)
-        for key in ends.keys() & head["test"].keys():
-            head["test"][key]["interval"] = ends[key]
-    if ("baseline",) in intervals:
-        pair = paired.compare(task, predicted[()], predicted["baseline",], utterances)
+    for name, ends in intervals.items():
+        test = heads[name][0]["test"]
+        for key in ends.keys() & test.keys():
+            test[key]["interval"] = ends[key]
+    if "baseline" in intervals:
+        pair = paired.compare(task, predicted[""], predicted["baseline"], utterances)
         difference = {task.headline.key: pair["difference"], "interval": pair["interval"]}
         scores["baseline"]["difference"] = difference | scores["resampled"]
 

@@ -23,7 +23,7 @@ _SPREAD = {"mean": float, "std": float, "per_seed": list, "interval?": (float, f
 _CLASS = {"precision": _SPREAD, "recall": _SPREAD, "f1": _SPREAD, "support": float}
 _CALIBRATION = {"before": float, "after": float, "temperature": float}
 _GAP = {"difference": float, "interval": (float, float), "first": str, "second": str}
-_GROUP = {"accuracy": _SPREAD, "unweighted_recall": _SPREAD}
+_GROUP: dict[str, Any] = {"accuracy": _SPREAD, "unweighted_recall": _SPREAD}
 _GROUP |= {"utterances": float, "conversations": float}
 _UNITS = {"unit": str, "count": float}
 _GROUPS = {"groups": {"*": _GROUP}, "gap?": _GAP, "left_out": list}
@@ -96,12 +96,12 @@ def _check_scores(scores: Mapping[str, Any], prefix: str) -> None:
     except (TypeError, KeyError) as error:
         found = f"an unreadable task ({error!s:.60})"
         raise InputError(prefix.rstrip(": ."), found, _EXPECTED) from error
-    part = dict.fromkeys(task.required, _SPREAD)
+    part: dict[str, Any] = dict.fromkeys(task.required, _SPREAD)
     part |= {task.constant: float, "calibration?": _CALIBRATION}
     parts = {"validation": part, "test": part | {"per_class?": (_CLASS,) * len(task.classes)}}
-    head = parts | {"test_oracle": {task.progress.key: _SPREAD}}
-    difference = {task.headline.key: float, "interval": (float, float)} | _UNITS
-    study = {"towers": {"*": head}, "groups?": {"*": _GROUPS}}
+    head: dict[str, Any] = parts | {"test_oracle": {task.progress.key: _SPREAD}}
+    difference: dict[str, Any] = {task.headline.key: float, "interval": (float, float)} | _UNITS
+    study: dict[str, Any] = {"towers": {"*": head}, "groups?": {"*": _GROUPS}}
     study |= {"baseline?": parts | {"system": str, "difference?": difference}}
     _check(scores, head | study | {"resampled?": _UNITS}, prefix)
     if not all(isinstance(name, str) for name in task.classes):
