@@ -97,6 +97,45 @@ def test_iemocap_s_pickle_gives_all_of_the_paper(iemocap):
     assert "84.73" in page or "84.7" in page
 
 
+@pytest.mark.parametrize(
+    ("protocol", "trained"), [("auto", {"mman4", "binary4"}), ("mman4", {"mman4"})]
+)
+def test_a_protocol_that_is_asked_for_is_the_only_one(
+    iemocap, tmp_path, monkeypatch, protocol, trained
+):
+    planned = []
+
+    def stop(todo, *_):
+        planned.extend(todo)
+        raise InterruptedError
+
+    monkeypatch.setattr(jobs, "run", stop)
+    config = tiny.recipe(epochs=1)
+    config.data.path = str(iemocap[0] / "IEMOCAP_features_raw.pkl")
+    config.data.protocol = protocol
+    with only("clstm_mma"), pytest.raises(InterruptedError):
+        run(config, tmp_path)
+    assert {job.config.data.protocol for job in planned} == trained
+
+
+def test_the_linear_baseline_is_fitted_once_and_compared_with_every_system(finished):
+    pytest.importorskip("sklearn", reason="pip install 'mman_jax[svm]'")
+    workdir, results = finished
+    systems = results["systems"]
+    assert [name for name in systems if systems[name]["group"] == "baseline"] == ["linear"]
+    paper = {name for name in systems if systems[name]["group"] == "paper"}
+    pairs = [pair for pair in results["comparisons"] if pair["second"] == "linear"]
+    assert {pair["first"] for pair in pairs} == paper
+    for pair in pairs:
+        means = [systems[pair[x]]["test"]["accuracy"]["mean"] for x in ("first", "second")]
+        assert pair["difference"] == pytest.approx(means[0] - means[1])
+    for name in systems:
+        stored = json.loads((workdir / "systems" / name / "results.json").read_text())
+        assert "baseline" not in stored
+        assert stored["test"]["accuracy"]["interval"]
+    assert "| linear baseline |" in (workdir / "report.md").read_text()
+
+
 def test_what_was_right_and_the_counts_say_the_same(finished):
     _, results = finished
     for system in results["systems"].values():
@@ -233,7 +272,7 @@ def test_every_folder_exports(finished):
 def test_a_choice_of_systems_trains_no_others(finished, recipe, tmp_path):
     _, whole = finished
     found = run(recipe, tmp_path, names=["mman", "clstm_lf", "out_of_fold"])
-    assert list(found["systems"]) == ["clstm_lf", "mman", "out_of_fold"]
+    assert list(found["systems"]) == ["clstm_lf", "mman", "out_of_fold", "linear"]
     assert {path.name for path in (tmp_path / "systems").iterdir()} == set(found["systems"])
     # What is trained only by its name is in no whole study; its towers are those of MMAN.
     assert "out_of_fold" not in whole["systems"]
@@ -244,7 +283,8 @@ def test_a_choice_of_systems_trains_no_others(finished, recipe, tmp_path):
         assert system["test"] == whole["systems"][name]["test"]
         assert system["right"] == whole["systems"][name]["right"]
     pairs = [(pair["first"], pair["second"]) for pair in found["comparisons"]]
-    assert pairs == [("mman", "clstm_lf"), ("out_of_fold", "mman")]
+    linear = [("clstm_lf", "linear"), ("mman", "linear")]
+    assert pairs == [("mman", "clstm_lf"), ("out_of_fold", "mman"), *linear]
     assert [claim["claim"] for claim in found["claims"]] == ["MMAN beats cLSTM-LF"]
 
 
