@@ -1,5 +1,6 @@
 """A small corpus and a small recipe: whole code paths in seconds."""
 
+import csv
 from typing import ClassVar
 
 import flax.linen as nn
@@ -17,6 +18,7 @@ from mman_jax.systems.base import Stage, System
 from mman_jax.tasks import tasks
 from mman_jax.training import mesh as parallel
 from mman_jax.training.trainer import Trainer
+from mman_jax.trial import curves
 from mman_jax.trial.config import network as settings
 
 MODALITIES = ("speech", "text")
@@ -132,6 +134,17 @@ def params(network, dims, seeds=None, seed=0):
         return random.normal(0, spread, (*leading, *leaf.shape)).astype(np.float32)
 
     return jax.tree.map(draw, network.parameter_shapes(dims))
+
+
+def curve_rows(path):
+    """The lines of a file of learning curves."""
+    with path.open(encoding="utf-8", newline="") as file:
+        header, *lines = csv.reader(file)
+    assert header[:-1] == list(curves.Row._fields[:-1])
+    return [
+        curves.Row(stage, head, int(seed), int(epoch), *map(np.float32, values))
+        for stage, head, seed, epoch, *values in lines
+    ]
 
 
 def last(trainer, labels, seeds, start=None, stop_at=None):

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mman_jax.errors import reading
 from mman_jax.files.whole import write_whole
 from mman_jax.training.outcome import Snapshot
 from mman_jax.training.state import Record
@@ -104,39 +103,6 @@ class Log:
             if epoch >= done:
                 place = (self._heads[stage][head], self._seeds[seed], int(epoch) + 1)
                 yield Row(stage, *place, *(x[epoch, seed, head] for x in values))
-
-
-def read(path: pathlib.Path) -> list[Row]:
-    """Reads the lines of a file.
-
-    Raises:
-        InputError: the file is missing, or holds something else.
-    """
-    with reading(path, "the curves that a run wrote", (OSError, ValueError, TypeError)):
-        with path.open(encoding="utf-8", newline="") as file:
-            header, *lines = csv.reader(file)
-        if tuple(header) not in (Row._fields, (*Row._fields[:-1], "valid_ccc")):
-            raise ValueError(f"columns {', '.join(header)}")
-        return [
-            Row(stage, head, int(seed), int(epoch), *map(np.float32, values))
-            for stage, head, seed, epoch, *values in lines
-        ]
-
-
-def means(rows: Sequence[Row]) -> dict[str, dict[str, list[float]]]:
-    """Computes each value by head and epoch: means over the seeds that still trained."""
-    by_head: dict[str, dict[str, list[float]]] = {}
-    for head in dict.fromkeys(row.head for row in rows):
-        of_head = [row for row in rows if row.head == head]
-        epochs = sorted({row.epoch for row in of_head})
-        by_head[head] = {
-            name: [
-                float(np.mean([getattr(row, name) for row in of_head if row.epoch == epoch]))
-                for epoch in epochs
-            ]
-            for name in _VALUES
-        }
-    return by_head
 
 
 def _csv(rows: Iterator[Row], names: Mapping[str, str]) -> bytes:

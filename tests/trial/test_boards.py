@@ -7,7 +7,7 @@ import pytest
 
 from mman_jax.cli.terminal.screen import Screen
 from mman_jax.errors import InputError
-from mman_jax.trial import boards, curves, runner
+from mman_jax.trial import boards, runner
 from tests import tiny
 from tests.trial.test_curves import SEEDS, snapshots, write
 
@@ -21,7 +21,7 @@ def shown(kind, folder, interrupted=False):
     for part in (whole[:5], whole[3:]) if interrupted else (whole,):
         write(folder / "curves.csv", part, boards.begin([kind], run, SEEDS))
     expected = {seed: {} for seed in SEEDS}
-    for row in curves.read(folder / "curves.csv"):
+    for row in tiny.curve_rows(folder / "curves.csv"):
         for name in ("train_loss", "valid_loss", "valid_accuracy"):
             expected[row.seed][f"{name}/{row.head}", row.epoch] = getattr(row, name)
     return expected

@@ -1,10 +1,9 @@
 import numpy as np
-import pytest
 
-from mman_jax.errors import InputError
 from mman_jax.training.outcome import Outcome, Snapshot
 from mman_jax.training.state import Record
 from mman_jax.trial import curves
+from tests import tiny
 
 HEADS = {"towers": ("speech", "text"), "fusion": ("fusion",)}
 SEEDS = (3, 4)
@@ -44,21 +43,12 @@ def test_a_line_an_epoch_of_each_head_and_seed_that_trained(tmp_path):
         "towers,speech,3,1,0.0,100.0,200.0",
         "towers,text,3,1,0.14285715,100.14286,200.14285",
     ]
-    rows = curves.read(tmp_path / "curves.csv")
+    rows = tiny.curve_rows(tmp_path / "curves.csv")
     assert len(rows) == 3 * 3 + 3 * 2  # three heads, three epochs of a seed and two of the other
     # Bits survive the way there and back.
     loss = [row.train_loss for row in rows if row.stage == "fusion"]
     whole = history(3, 1, offset=1000.0)
     np.testing.assert_array_equal(loss, whole.train_loss[whole.training])
-
-
-def test_means_are_over_the_seeds_that_train(tmp_path):
-    write(tmp_path / "curves.csv", snapshots(3))
-    found = curves.means(curves.read(tmp_path / "curves.csv"))
-    assert list(found) == ["speech", "text", "fusion"]
-    whole = history(3, 1, offset=1000.0).valid_loss[:, :, 0]
-    expected = [whole[0].mean(), whole[1].mean(), whole[2, 0]]
-    np.testing.assert_allclose(found["fusion"]["valid_loss"], expected, rtol=1e-6)
 
 
 def test_the_file_follows_while_training_goes_on(tmp_path, monkeypatch):
@@ -67,17 +57,6 @@ def test_the_file_follows_while_training_goes_on(tmp_path, monkeypatch):
     with curves.Log(path, HEADS, SEEDS) as log:
         for snapshot in list(snapshots(3))[:2]:
             log.note(snapshot, last=False)
-            assert max(row.epoch for row in curves.read(path)) == len(snapshot.history.train_loss)
-
-
-@pytest.mark.parametrize("content", ["", "a,b\n1,2\n", "stage,head\n", None])
-def test_another_file_is_refused(content, tmp_path):
-    path = tmp_path / "curves.csv"
-    if content is not None:
-        path.write_text(content)
-    with pytest.raises(InputError, match="unreadable"):
-        curves.read(path)
-    header = ",".join(curves.Row._fields)
-    path.write_text(f"{header}\ntowers,speech,0,1,0.5\n")
-    with pytest.raises(InputError, match="unreadable"):
-        curves.read(path)
+            assert max(row.epoch for row in tiny.curve_rows(path)) == len(
+                snapshot.history.train_loss
+            )

@@ -22,7 +22,7 @@ from mman_jax.systems import SYSTEMS, build, for_outputs
 from mman_jax.systems.base import System
 from mman_jax.tasks import ratings
 from mman_jax.training import checkpoints
-from mman_jax.trial import curves, results, runner
+from mman_jax.trial import results, runner
 from mman_jax.trial.stored import read_results
 from mman_jax.trial.trial import prepare_trial
 from tests import tiny
@@ -100,7 +100,7 @@ def test_scores_are_those_of_the_answers(finished):
     ]
     assert found["test"]["mean_answer_mae"] == pytest.approx(np.mean(constant), rel=1e-3)
     assert set(found["towers"]) == {"text"}
-    rows = curves.read(workdir / "curves.csv")
+    rows = tiny.curve_rows(workdir / "curves.csv")
     assert "valid_ccc" in (workdir / "curves.csv").read_text().splitlines()[0]
     assert {row.stage for row in rows} == {"towers", "fusion"}
 

@@ -15,7 +15,7 @@ from mman_jax.evaluation import calibration
 from mman_jax.inference import lines
 from mman_jax.inference.answerer import Answerer
 from mman_jax.tasks.metrics import METRICS
-from mman_jax.trial import corpora, curves, folder, runner
+from mman_jax.trial import corpora, folder, runner
 from mman_jax.trial.progress import PREEMPTED, Preemption
 from tests import iemocap_pickle, tiny
 
@@ -116,7 +116,7 @@ def test_a_run_that_ended_just_before_its_results_writes_the_same_ones(finished)
 
 def test_curves_hold_the_epochs_that_were_kept(finished):
     _, workdir, results = finished
-    rows = {(row.head, row.seed, row.epoch): row for row in curves.read(workdir / "curves.csv")}
+    rows = {(row.head, row.seed, row.epoch): row for row in tiny.curve_rows(workdir / "curves.csv")}
     for head, scores in {**results["towers"], "fusion": results}.items():
         for seed, epoch in enumerate(scores["best_epoch"]):
             kept, validation = rows[head, seed, epoch], scores["validation"]
