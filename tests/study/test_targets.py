@@ -36,7 +36,8 @@ def test_the_report_tells_errors(finished):
     assert results["classes"] == ["sentiment"]
     mma, ef = (results["systems"][name] for name in ("clstm_mma", "clstm_ef"))
     assert np.mean(mma["errors"]) == pytest.approx(mma["test"]["mae"]["mean"], abs=1e-3)
-    (pair,) = results["comparisons"]
+    pair, *linear = results["comparisons"]
+    assert {x["second"] for x in linear} == {"linear"}
     assert pair["difference"] == pytest.approx(
         ef["test"]["mae"]["mean"] - mma["test"]["mae"]["mean"], abs=1e-3
     )
