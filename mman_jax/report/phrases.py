@@ -66,8 +66,8 @@ def not_better(
     ends = span(tested["interval"], lambda end: score.write_gain(end, digits))
     return [
         f"{system['title']} is not better than the linear baseline: {score.phrase} "
-        f"{' against '.join(means)}{percents}, a gain of {score.write_gain(gain, digits)}{points} "
-        f"(95 % interval {ends}, {resampled} resampled)"
+        f"{' against '.join(means)}{percents}, a difference of {score.write_gain(gain, digits)}"
+        f"{points} (95 % interval {ends}, {resampled} resampled)"
     ]
 
 

@@ -97,6 +97,8 @@ def _check_scores(scores: Mapping[str, Any], prefix: str) -> None:
         found = f"an unreadable task ({error!s:.60})"
         raise InputError(prefix.rstrip(": ."), found, _EXPECTED) from error
     part: dict[str, Any] = dict.fromkeys(task.required, _SPREAD)
+    others = task.score_names(list(scores.get("test") or ()))
+    part |= {f"{key}?": _SPREAD for key in others if key not in task.required}
     part |= {task.constant: float, "calibration?": _CALIBRATION}
     parts = {"validation": part, "test": part | {"per_class?": (_CLASS,) * len(task.classes)}}
     head: dict[str, Any] = parts | {"test_oracle": {task.progress.key: _SPREAD}}
