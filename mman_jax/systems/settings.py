@@ -10,11 +10,13 @@ from typing import Annotated, Any, ClassVar, Self
 from mman_jax.errors import InputError, nearest
 
 SEVERAL, SUBWORD, FRAMES = "several modalities", "subword frames", "own frames"
+SPEAKERS = "speakers"
 """Members of `Configurable.reads`.
 
 - `SEVERAL`: two modalities or more.
 - `SUBWORD`: if cells are words, the frames within a word, [B, U, F, D] with `present` [B, U, F].
 - `FRAMES`: if cells are frames, the frames of each modality, [B, 1, F, D] with `present` [B, 1, F].
+- `SPEAKERS`: who speaks, `Inputs.speakers` in slots of the setting `parties`.
 """
 
 Ranges = dict[str, dict[str, Any]]
@@ -138,7 +140,7 @@ class Configurable:
     outputs: int
 
     reads: ClassVar[frozenset[str]] = frozenset()
-    """Its needs beyond one vector per cell: `SEVERAL`, `SUBWORD` or `FRAMES`."""
+    """Its needs beyond one vector per cell: `SEVERAL`, `SUBWORD`, `FRAMES` or `SPEAKERS`."""
 
     ranges: ClassVar[Ranges] = {}
     """Search ranges of its own settings, in addition to the defaults of `search_space`."""
