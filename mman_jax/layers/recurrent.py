@@ -156,6 +156,16 @@ def _scan_backward(cells, saved, cotangents):
 lstm_scan.defvjp(_scan_forward, _scan_backward)
 
 
+def backwards(reset: Array) -> Array:
+    """Returns `reset` [B, U] of rows in the reverse order: a conversation starts at its last cell.
+
+    Examples:
+        >>> backwards(jnp.array([[True, False, True]])).tolist()
+        [[True, True, False]]
+    """
+    return jnp.concatenate([reset[:, 1:], jnp.ones_like(reset[:, :1])], axis=1)[:, ::-1]
+
+
 class LSTM(nn.Module):
     """One LSTM layer over rows of utterances, with the parameters of PyTorch's.
 
@@ -233,9 +243,7 @@ class LSTM(nn.Module):
         chex.assert_shape(state, (rows, self.hidden))
         if self.reverse:
             inputs, mask = inputs[:, ::-1], mask if mask is None else mask[:, ::-1]
-            # In reverse, a conversation starts at its last utterance.
-            following = jnp.concatenate([reset[:, 1:], jnp.ones_like(reset[:, :1])], axis=1)
-            reset = following[:, ::-1]
+            reset = backwards(reset)
         if mask is not None:
             chex.assert_shape(mask, (rows, utterances))
             mask = mask.T[..., None]

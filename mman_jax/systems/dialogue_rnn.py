@@ -21,7 +21,7 @@ import jax.numpy as jnp
 
 from mman_jax.layers.attention import after, band, keep, weigh
 from mman_jax.layers.dense import Linear, uniform
-from mman_jax.layers.recurrent import GRUCell, gru_step
+from mman_jax.layers.recurrent import GRUCell, backwards, gru_step
 from mman_jax.systems.base import Citation, System
 from mman_jax.systems.settings import SPEAKERS, Ranges, Rate, Size, around, one_of, one_stage
 from mman_jax.types import Array, Inputs
@@ -406,9 +406,11 @@ def _reversed(inputs: Inputs, parties: int) -> Inputs:
 
     Backwards, a slot passes to another speaker where the speaker of its following use took it over.
     """
-    following = jnp.concatenate([inputs.reset[:, 1:], jnp.ones_like(inputs.reset[:, :1])], axis=1)
     flip = functools.partial(jnp.flip, axis=1)
-    reset, slot = flip(following), jax.nn.one_hot(flip(inputs.speakers), parties, dtype=bool)
+    reset, slot = (
+        backwards(inputs.reset),
+        jax.nn.one_hot(flip(inputs.speakers), parties, dtype=bool),
+    )
 
     def step(taken, x):
         reset, slot, new = x
