@@ -23,7 +23,7 @@ from mman_jax.layers.attention import Band, after, band, keep, multihead
 from mman_jax.layers.dense import Linear, uniform
 from mman_jax.layers.recurrent import GRU, backwards
 from mman_jax.systems.base import Citation, Stage, System
-from mman_jax.systems.settings import SEVERAL, Ranges, Rate, Size, around, one_stage
+from mman_jax.systems.settings import PAIR, Ranges, Rate, Size, around, one_stage
 from mman_jax.types import Array, Inputs, is_scored
 
 BOTH, ANSWER = "both", "answer"
@@ -307,7 +307,7 @@ class MisterE(System):
 
     causal: ClassVar[bool] = False
     streams: ClassVar[bool] = False
-    reads: ClassVar[frozenset[str]] = frozenset({SEVERAL})
+    reads: ClassVar[frozenset[str]] = frozenset({PAIR})
     label_kinds: ClassVar[frozenset[str]] = frozenset({"classes"})
     cell_kinds: ClassVar[frozenset[str]] = frozenset({"utterances"})
 
@@ -322,8 +322,8 @@ class MisterE(System):
     def recipe(cls) -> dict[str, Any]:
         """See `System.recipe`; the authors' settings, except how the best epoch is selected."""
         rate = {"default": 1e-5}
-        settings = {"epochs": 100, "patience": 10, "clip": 1.0, "focal": 3.0}
-        return one_stage(batch=8, learning_rate=rate, **settings)
+        settings = {"epochs": 100, "patience": 10, "clip": 1.0}
+        return one_stage(batch=8, learning_rate=rate, **settings) | {"focal": 3.0}
 
     def setup(self) -> None:
         """Creates the network."""
