@@ -121,11 +121,11 @@ def test_equal_counts_weigh_one():
 def test_the_focal_loss_counts_sure_predictions_less(shares):
     logits = jnp.log(jnp.array([[[0.9, 0.1], [0.5, 0.5]]]))
     labels = jnp.eye(2)[None] if shares else jnp.array([[0, 1]])
-    total, weight = losses.cross_entropy(logits, labels, jnp.ones(2), focal=2.0)
+    total, weight = cross_entropy(logits, labels, jnp.ones(2), focal=2.0)
     expected = -(0.1**2) * np.log(0.9) - 0.5**2 * np.log(0.5)
     np.testing.assert_allclose((total, weight), (expected, 2), rtol=1e-4)
-    plain = losses.cross_entropy(logits, labels, jnp.ones(2))[0]
-    sure = jax.grad(lambda x: losses.cross_entropy(x, labels, jnp.ones(2), focal=0.5)[0])
+    plain = cross_entropy(logits, labels, jnp.ones(2))[0]
+    sure = jax.grad(lambda x: cross_entropy(x, labels, jnp.ones(2), focal=0.5)[0])
     assert np.isfinite(sure(1e3 * logits)).all()
     assert total < plain
 
