@@ -78,6 +78,8 @@ class Batch(NamedTuple):
         mask: [B, U] bool.
         reset: [B, U] bool.
         present: by modality.
+        speakers: [B, U] int32, or None.
+        new_speaker: [B, U] bool, or None.
     """
 
     features: dict[str, Array]
@@ -85,8 +87,12 @@ class Batch(NamedTuple):
     mask: Array
     reset: Array
     present: dict[str, Array]
+    speakers: Array | None = None
+    new_speaker: Array | None = None
 
     @property
     def inputs(self) -> Inputs:
         """The batch without its labels."""
-        return Inputs(self.features, self.mask, self.reset, self.present)
+        return Inputs(
+            self.features, self.mask, self.reset, self.present, self.speakers, self.new_speaker
+        )

@@ -273,7 +273,8 @@ class Network(nn.Module):
         weights = jax.nn.softmax(jnp.where(votes, gate / _TEMPERATURE, _ABSENT), axis=-1)
         logits[ANSWER] = jnp.sum(weights[..., None, :] * experts, axis=-1)
         last |= {"count": visible.count, "there": keep(state.get("there"), heard, self.window)}
-        return logits | {"vectors": jnp.stack(vectors, axis=2)}, last
+        logits["vectors"] = jnp.stack(vectors, axis=2)
+        return logits, last
 
 
 class MisterE(System):
@@ -368,9 +369,12 @@ class MisterE(System):
     ) -> tuple[dict[str, Array], Any]:
         """Computes logits [B, U, C] of the experts and of `answer`; see `System.__call__`.
 
-        `vectors` [B, U, 2, size] are those of the modalities, which `losses` compares.
+        In training the outputs also contain `vectors` [B, U, 2, size], those of the modalities,
+        which `losses` compares.
         """
         outputs, after_row = self.answer(inputs, state or {}, train)
+        if not train:
+            del outputs["vectors"]
         return outputs, after_row if self.causal else None
 
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mman_jax.data.parties import seat_all
+from mman_jax.data import speakers as places
 from mman_jax.types import Inputs
 
 
@@ -39,10 +39,11 @@ def conversations(system, params, dims, lengths=(4, 3), speakers=None, phases=(0
     mask = np.arange(cells) < np.array(lengths)[:, None]
     reset = ~mask
     reset[:, 0] = True
-    slots = [seat_all([str(s) for s in row], 9) for row in speakers or [[0] * n for n in lengths]]
     slot, new = np.zeros(mask.shape, np.int32), np.zeros(mask.shape, bool)
-    for row, (one, other) in enumerate(slots):
-        slot[row, : len(one)], new[row, : len(one)] = one, other
+    for row, names in enumerate(speakers or [[0] * n for n in lengths]):
+        state = places.begin_places(9, (1,))
+        for cell, name in enumerate(names):
+            state, slot[row, cell], new[row, cell] = places.take_places(state, [str(name)])
     batch = jax.tree.map(jnp.asarray, Inputs(features, mask, reset, {}, slot, new))
     outputs, _ = jax.jit(system.apply)({"params": params}, batch)
     return [
