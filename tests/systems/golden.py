@@ -32,18 +32,25 @@ def params(system, dims, fill=filled):
     return jax.tree_util.tree_map_with_path(lambda k, x: jnp.asarray(fill(k, x.shape)), shapes)
 
 
-def conversations(system, params, dims, lengths=(4, 3), speakers=None, phases=(0, 0.5, 0.9)):
-    """The outputs [U, ...] of each conversation, padded, by name; and the batch."""
+def conversations(system, params, dims, lengths=(4, 3), speakers=None, slots=None):
+    """The outputs [U, ...] of two conversations, by name; and the batch, which is padded.
+
+    Speakers have places by their names, or the given slots.
+    """
+    phases = (0, 0.5, 0.9)
     cells = max(lengths)
     features = {m: inputs(2, cells, d, p) for (m, d), p in zip(dims.items(), phases, strict=False)}
     mask = np.arange(cells) < np.array(lengths)[:, None]
     reset = ~mask
     reset[:, 0] = True
     slot, new = np.zeros(mask.shape, np.int32), np.zeros(mask.shape, bool)
-    for row, names in enumerate(speakers or [[0] * n for n in lengths]):
+    for row, given in enumerate(slots or ()):
+        slot[row, : len(given)] = given
+    for row, names in enumerate(speakers or ()):
         state = places.begin_places(9, (1,))
         for cell, name in enumerate(names):
-            state, slot[row, cell], new[row, cell] = places.take_places(state, [str(name)])
+            state, *taken = places.take_places(state, [str(name)])
+            (slot[row, cell],), (new[row, cell],) = taken
     batch = jax.tree.map(jnp.asarray, Inputs(features, mask, reset, {}, slot, new))
     outputs, _ = jax.jit(system.apply)({"params": params}, batch)
     return [

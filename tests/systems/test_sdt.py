@@ -8,7 +8,7 @@ from mman_jax.systems.sdt import SDT, SDTCausal
 from tests.systems import golden
 
 DIMS = {"text": 4, "speech": 3, "visual": 2}
-SPEAKERS = [[0, 1, 0, 1], [1, 1, 0]]
+SLOTS = [[0, 1, 0, 1], [1, 1, 0]]
 ENCODERS = [
     *("text_text", "text_speech", "text_visual", "speech_speech", "speech_text"),
     *("speech_visual", "visual_visual", "visual_text", "visual_speech"),
@@ -60,7 +60,7 @@ def small(kind=SDT, phased=False, **settings):
 def test_golden_numbers(kind, settings, parameters, rows, distilled):
     system, params = small(kind, **settings)
     assert golden.count(params) == parameters
-    outputs, batch = golden.conversations(system, params, DIMS, speakers=SPEAKERS)
+    outputs, batch = golden.conversations(system, params, DIMS, slots=SLOTS)
     for output, expected in zip(outputs, rows, strict=True):
         np.testing.assert_allclose(output["answer"], expected, atol=2e-4)
     if distilled:
@@ -71,7 +71,7 @@ def test_golden_numbers(kind, settings, parameters, rows, distilled):
 
 def test_golden_numbers_of_each_modality():
     system, params = small()
-    (output, _), _ = golden.conversations(system, params, DIMS, speakers=SPEAKERS)
+    (output, _), _ = golden.conversations(system, params, DIMS, slots=SLOTS)
     first = [[2.31594, 2.53598, 0.42446], [2.13653, 3.57155, 1.7229], [0.90787, 2.84312, 2.16442]]
     np.testing.assert_allclose([output[m][0] for m in DIMS], first, atol=2e-4)
 
@@ -85,16 +85,14 @@ def test_numbers_of_parameters():
 
 def test_turn_by_turn_equals_the_whole_conversation():
     system, params = small(SDTCausal, window=2)
-    (expected, _), batch = golden.conversations(system, params, DIMS, speakers=SPEAKERS)
+    (expected, _), batch = golden.conversations(system, params, DIMS, slots=SLOTS)
     predicted = golden.turn_by_turn(system, params, batch)
     np.testing.assert_allclose(predicted, expected["answer"], atol=1e-5)
 
 
 def test_the_causal_form_equals_the_published_one_at_the_last_utterance():
     (published, params), (causal, _) = small(), small(SDTCausal)
-    pairs = (
-        golden.conversations(x, params, DIMS, speakers=SPEAKERS)[0] for x in (published, causal)
-    )
+    pairs = (golden.conversations(x, params, DIMS, slots=SLOTS)[0] for x in (published, causal))
     for x, y in zip(*pairs, strict=True):
         np.testing.assert_allclose(x["answer"][-1], y["answer"][-1], atol=1e-5)
 
