@@ -1,4 +1,4 @@
-"""A pickle of IEMOCAP's exact shape and label counts, with random features in it."""
+"""A pickle with IEMOCAP's shape and label counts, and random features."""
 
 import json
 import pickle
@@ -12,20 +12,16 @@ from mman_jax.data.label_names import TABLE_1
 LENGTHS = json.loads(
     (Path(__file__).parents[1] / "experiments/benchmark/iemocap_lengths.json").read_text()
 )
+DIMS = (100, 100, 512)  # of text, audio and visual
 
 
-def write(
-    path: str | Path,
-    seed: int = 0,
-    dims: tuple[int, int, int] = (100, 100, 512),
-    python2: bool = True,
-) -> None:
-    """Write the 9-tuple; dims are those of text, audio and visual, in the tuple's order."""
+def write(path: str | Path, seed: int = 0, dims: tuple = DIMS, python2: bool = True) -> None:
+    """Writes the 9-tuple; `dims` are those of text, audio and visual."""
     parts = build(seed, dims)
     Path(path).write_bytes(python2_pickle(parts) if python2 else pickle.dumps(parts))
 
 
-def build(seed: int = 0, dims: tuple[int, int, int] = (100, 100, 512)) -> tuple:
+def build(seed: int = 0, dims: tuple = DIMS) -> tuple:
     rng = np.random.default_rng(seed)
     ids, speakers, labels, sentences = {}, {}, {}, {}
     vectors = ({}, {}, {})
@@ -49,7 +45,7 @@ def build(seed: int = 0, dims: tuple[int, int, int] = (100, 100, 512)) -> tuple:
 
 
 def python2_pickle(value: object) -> bytes:
-    """What cPickle of Python 2 writes at protocol 2: byte strings, its names of modules."""
+    """A pickle as Python 2 writes it at protocol 2: byte strings, and its module names."""
     out = [b"\x80\x02"]
     _put(value, out, [0])
     return b"".join([*out, b"."])

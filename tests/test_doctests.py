@@ -1,4 +1,4 @@
-"""Every example in a docstring, on a page of the documentation and in the README is run."""
+"""Examples in docstrings, on pages of the documentation and in the README are run."""
 
 import doctest
 import importlib
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 MODULES = ["mman_jax"] + [
     found.name
     for found in pkgutil.walk_packages(mman_jax.__path__, "mman_jax.")
-    # What exports carry for PyTorch is imported where torch is.
+    # The network that exports contain for PyTorch needs torch.
     if importlib.util.find_spec("torch") or not found.name.endswith("pytorch_network")
     if not found.name.startswith(("mman_jax.configs", "mman_jax.cli."))
 ]
@@ -24,7 +24,7 @@ OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 
 def blocks(text, language):
-    """The text with every line outside fences of a language left empty: line numbers stay."""
+    """The text with empty lines outside fences of a language, so that line numbers stay."""
     kept, inside = [], False
     for line in text.splitlines():
         if line.startswith("```"):
@@ -36,9 +36,9 @@ def blocks(text, language):
 
 
 def run(examples):
-    said = []
-    doctest.DocTestRunner(optionflags=OPTIONS).run(examples, out=said.append, clear_globs=False)
-    assert not said, "".join(said)
+    output = []
+    doctest.DocTestRunner(optionflags=OPTIONS).run(examples, out=output.append, clear_globs=False)
+    assert not output, "".join(output)
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -50,9 +50,9 @@ def test_docstrings(module):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_pages(page, tmp_path, monkeypatch):
     text = page.read_text(encoding="utf-8")
-    # tests/cli/test_export.py runs this one where a model is.
+    # tests/cli/test_export.py runs this block, which needs a model.
     rest = text.replace("<!-- reader -->\n```python", "```")
-    assert "```python" not in rest, "a block that nothing runs: write it as pycon"
+    assert "```python" not in rest, "a block that no test runs: write it as pycon"
     monkeypatch.chdir(tmp_path)
     examples = doctest.DocTestParser().get_doctest(
         blocks(text, "pycon"), {}, page.name, str(page), 0
@@ -61,7 +61,7 @@ def test_pages(page, tmp_path, monkeypatch):
     run(examples)
 
 
-def test_the_table_of_shapes_is_what_the_page_prints():
+def test_the_table_of_shapes_equals_the_page_s_output():
     text = (ROOT / "docs/shapes.md").read_text(encoding="utf-8")
     table = re.findall(r"^\| `(.+?)` \| (\[.+?\]) \| (\w+) \|", text, re.MULTILINE)
     printed = re.findall(r"^(\S+) (\[.+\]) (\w+)$", blocks(text, "pycon"), re.MULTILINE)
@@ -72,7 +72,7 @@ def test_the_table_of_shapes_is_what_the_page_prints():
 def test_readme(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    # This one needs a wheel: tests/test_packaging.py runs it.
+    # tests/test_packaging.py runs this block from a wheel.
     text = text.replace("<!-- library -->\n```python", "```")
     source = blocks(text, "python")
     assert "Corpus(" not in source

@@ -1,4 +1,4 @@
-"""The documentation agrees with the code, leaves nothing public out, and needs no network."""
+"""The documentation agrees with the code, is complete, and loads nothing from the network."""
 
 import html.parser
 import importlib
@@ -28,23 +28,22 @@ MODULES = ["mman_jax"] + [
 LOADING = {"script": "src", "img": "src", "iframe": "src", "source": "src", "object": "data"}
 
 
-def leaves(navigation):
+def pages(navigation):
     for entry in navigation:
         for value in entry.values():
-            yield from [value] if isinstance(value, str) else leaves(value)
+            yield from [value] if isinstance(value, str) else pages(value)
 
 
 def test_the_reference_has_every_module_once():
     assert sorted(reference.modules()) == sorted(MODULES)
-    listed = list(leaves([reference.navigation()]))
-    assert sorted(listed) == sorted(reference.page(module) for module in MODULES)
+    listed = sorted(pages([reference.navigation()]))
+    assert listed == sorted(reference.page(module) for module in MODULES)
 
 
-def texts():
-    return [text.get_text() for text in architecture.draw().axes[0].texts]
+def test_the_architecture_figure_is_generated_from_the_code(monkeypatch):
+    def texts():
+        return [text.get_text() for text in architecture.draw().axes[0].texts]
 
-
-def test_the_picture_follows_the_code(monkeypatch):
     before = texts()
     assert "MMAN: 4 392 184 parameters" in before  # the paper's Table 2: 4.39 million
     assert 'Tower "mma"' in before
@@ -56,7 +55,7 @@ def test_the_picture_follows_the_code(monkeypatch):
         architecture.draw()
 
 
-def test_the_guide_names_every_section_of_the_reports():
+def test_the_guide_to_reports_names_every_section():
     guide = (ROOT / "docs/report.md").read_text(encoding="utf-8")
     for corpus in ("mosi", "synthetic"):
         report = (ROOT / f"experiments/results/{corpus}/report.md").read_text(encoding="utf-8")
@@ -66,7 +65,7 @@ def test_the_guide_names_every_section_of_the_reports():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_commands_and_files_that_pages_name_exist(page):
+def test_commands_and_files_on_pages_exist(page):
     text = page.read_text(encoding="utf-8")
     for command in re.findall(r"\b((?:experiments|mman_jax)(?:\.[a-z_]+)+)\b", text):
         module = ROOT / command.replace(".", "/")
@@ -89,7 +88,7 @@ def test_the_page_of_commands_names_every_command_and_flag():
             assert f"--{flag}" in page, (source.name, flag)
 
 
-def test_the_citation_is_whole_and_of_this_version():
+def test_the_citation_is_complete_and_of_this_version():
     yaml = pytest.importorskip("yaml", reason="PyYAML comes with the extra [docs]")
     card = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert card["cff-version"] == "1.2.0"
@@ -99,16 +98,15 @@ def test_the_citation_is_whole_and_of_this_version():
     assert [author["family-names"] for author in paper["authors"]] == ["Pan", "Luo", "Yang", "Li"]
 
 
-def test_the_table_of_systems_is_made_from_the_classes():
+def test_the_table_of_systems_is_up_to_date():
     page = tables.PAGE.read_text(encoding="utf-8")
     assert tables.with_systems(page) == page, "run python -m docs.hooks.tables"
 
 
-def test_the_tables_of_settings_have_every_field_and_its_description():
+def test_settings_are_described():
     page = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `([\w.]+)` \| .* \| (.*) \|$", tables.with_settings(page), re.MULTILINE)
-    described = dict(rows)
-    assert {"data.path", "network.early.dense", "train.towers.patience"} <= described.keys()
+    assert {"data.path", "network.early.dense", "train.towers.patience"} <= dict(rows).keys()
     assert [field for field, description in rows if not description] == []
 
 
@@ -143,7 +141,7 @@ def test_every_public_name_has_an_entry(site):
 
 
 class Loaded(html.parser.HTMLParser):
-    """Collects the addresses that a browser loads by itself, without the links of a reader."""
+    """Collects the addresses that a browser loads by itself, without links."""
 
     def __init__(self):
         super().__init__()
@@ -166,7 +164,7 @@ def test_pages_load_nothing_from_the_network(site):
         parser.feed(text)
         outside = [url for url in parser.urls if re.match(r"(https?:)?//", url)]
         assert outside == [], page
-        assert 'class="mermaid"' not in text  # the theme would fetch what draws it
+        assert 'class="mermaid"' not in text  # the theme would fetch the renderer
     for sheet in site.rglob("*.css"):
         text = sheet.read_text(encoding="utf-8")
         assert not re.search(r"(url\(|@import)\s*[\"']?(https?:)?//", text), sheet

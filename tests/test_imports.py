@@ -1,4 +1,4 @@
-"""Rules of import between packages, and that the library names no flag."""
+"""Imports between packages, and names of flags in the library."""
 
 import ast
 import graphlib
@@ -27,20 +27,18 @@ MAY |= {"mman_jax": set(BELOW), "cli": {"mman_jax", *BELOW}}
 MAY |= {"experiments": {"mman_jax", "cli", "experiments", *BELOW}}
 MAY |= {"testing": set(BELOW)}  # no other part may import it
 GIT_FLAGS = ("--always", "--dirty")
-# Imports that break the rules today. This list only gets shorter.
-KNOWN: set[tuple[str, str]] = set()
 
 
 def package(module):
-    """The part of the tree that a module belongs to: a key of `MAY`, or `tests`."""
+    """The package of a module: a key of `MAY`, or `tests`."""
     top, *inner = module.split(".")
     if top in ("configs", "tests", "experiments") or not inner:
-        return "configs" if "results" in inner else top  # a recipe that a sweep wrote
+        return "configs" if "results" in inner else top  # a recipe written by a sweep
     return inner[0]
 
 
 def imports():
-    """Pairs of modules, of which the first imports the second."""
+    """Pairs of modules of which the first imports the second."""
     files = [path.relative_to(ROOT) for top in TOPS for path in (ROOT / top).rglob("*.py")]
     modules = {
         ".".join(path.with_suffix("").parts).removesuffix(".__init__"): path for path in files
@@ -54,7 +52,7 @@ def imports():
                 named = [(f"{node.module}.{alias.name}", node.module) for alias in node.names]
             else:
                 continue
-            for names in named:  # a submodule, or else the module that has the name
+            for names in named:  # a submodule, otherwise the module with that name
                 names = [re.sub(r"^mman_jax\.configs", "configs", name) for name in names]
                 yield from [(module, name) for name in names if name in modules][:1]
 
@@ -62,16 +60,15 @@ def imports():
 def test_rules_of_import():
     found = {pair for pair in imports() if package(pair[0]) != "tests"}
     allowed = {(one, other) for one, other in found if is_allowed(one, other)}
-    assert found - allowed - KNOWN == set()
-    assert KNOWN - found == set(), "no longer imported: take these out of KNOWN"
+    assert found - allowed == set()
     graph = {}
-    for one, other in found - KNOWN:
+    for one, other in found:
         graph.setdefault(one, set()).add(other)
-    graphlib.TopologicalSorter(graph).prepare()  # raises where modules import in a circle
+    graphlib.TopologicalSorter(graph).prepare()  # raises if imports are circular
 
 
 def is_allowed(importer, imported):
-    """Any module of another allowed package, or of its own; but no command imports another one."""
+    """Whether a module may import another; commands must not import each other."""
     one, other = package(importer), package(imported)
     if one == other == "cli":
         return ".terminal" in imported or imported == "mman_jax.cli"
@@ -79,7 +76,7 @@ def is_allowed(importer, imported):
 
 
 def test_only_commands_name_flags():
-    # The library has other callers, too; a command writes the name of its flag before a message.
+    # The library also has other callers; a command adds the flag to a message.
     for path in (ROOT / "mman_jax").rglob("*.py"):
         if path.relative_to(ROOT / "mman_jax").parts[0] in ("cli", "configs"):
             continue

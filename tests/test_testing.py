@@ -1,4 +1,4 @@
-"""`check_system` passes a sound system, and names the property that a broken one violates."""
+"""`check_system` accepts a sound system and names the property that a broken one violates."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -103,18 +103,18 @@ BROKEN = {
 }
 
 
-def test_a_sound_system_passes():
+def test_a_sound_system_is_accepted():
     testing.check_system(Sound, DIMS, outputs=2)
 
 
 @pytest.mark.parametrize("system", BROKEN)
-def test_a_broken_system_is_told_what_it_violates(system):
-    check, said = BROKEN[system]
+def test_the_violated_property_is_named(system):
+    check, problem = BROKEN[system]
     assert check in testing.CHECKS
-    with pytest.raises(AssertionError, match=f"^{system.__name__}: {said}"):
+    with pytest.raises(AssertionError, match=f"^{system.__name__}: {problem}"):
         check(testing.Case(system, DIMS, outputs=2))
 
 
-def test_all_checks_are_run():
+def test_check_system_runs_all_checks():
     with pytest.raises(AssertionError, match=r"^HasAnotherHead: shapes"):
         testing.check_system(HasAnotherHead, DIMS, outputs=2)

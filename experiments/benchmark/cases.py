@@ -24,8 +24,8 @@ from experiments.benchmark.measure import (
 from experiments.benchmark.peers import CLASSES, DIMS
 from experiments.benchmark.serving import case_serve, case_soak
 from experiments.benchmark.systems import case_systems
-from mman_jax.inference import answerer
 from mman_jax.systems import build
+from mman_jax.systems import step as stepping
 from mman_jax.training import mesh as parallel
 from mman_jax.training.feeding import Resident, Streamed
 from mman_jax.training.programs import initial
@@ -125,17 +125,17 @@ def case_step(lengths: np.ndarray) -> Iterator[dict[str, Any]]:
     """Measures a streaming step of MMAN, early in a conversation and after 10 000 utterances."""
     trainer = mman_trainer(conversations(lengths))
     params = initial(trainer.system, trainer.sizes, np.uint32(0))
-    features = {m: np.ones(d, np.float32) for m, d in DIMS.items()}
-    state = answerer.init_state(trainer.system, params, features)
+    inputs = trainer.system.example(DIMS)._replace(reset=np.zeros((1, 1), bool))
+    state = jax.tree.map(np.zeros_like, stepping.step(trainer.system, params, inputs).state)
     step = jax.jit(
-        functools.partial(answerer.step, trainer.system),
+        functools.partial(stepping.step, trainer.system),
         compiler_options=parallel.compiler_options(jax.devices()[0].platform),
     )
     seconds = []
     for _ in range(10_100):
         start = time.perf_counter()
-        state, probabilities = step(params, state, features)
-        probabilities.block_until_ready()
+        logits, state, _ = step(params, inputs, state)
+        logits.block_until_ready()
         seconds.append(time.perf_counter() - start)
     for position, times in (("early", seconds[1:101]), ("after 10000", seconds[-100:])):
         yield measurement("step", float(np.median(times)), position=position)

@@ -21,12 +21,12 @@ import json
 import pathlib
 import shutil
 from collections.abc import Mapping, Sequence
+from importlib import resources
 from typing import Any
 
 import numpy as np
 from absl import flags
 
-from mman_jax import inference
 from mman_jax.cli.terminal import command
 from mman_jax.errors import InputError, require
 from mman_jax.features.extraction import Extraction
@@ -44,8 +44,12 @@ _FORMAT = flags.DEFINE_enum("format", "jax", ["jax", "onnx"], "Format of the fun
 _WEIGHTS = command.path_flag("weights", "Edited weights.safetensors to export.", False)
 
 
-def contents(models: Sequence[Model]) -> dict[str, bytes]:
+def contents(models: Sequence[Model], card: Mapping[str, Any]) -> dict[str, bytes]:
     """Returns all files except the card, by their path in the folder.
+
+    Args:
+        models: models of the run.
+        card: see `describe`.
 
     Raises:
         InputError: a library of the extra is missing.
@@ -62,7 +66,7 @@ def contents(models: Sequence[Model]) -> dict[str, bytes]:
         np.save(state, exported.initial_state(models))
         files["step.jax"] = bytes(exported.step(models).serialize())
         files["state.npy"] = state.getvalue()
-    return files | _torch(models)
+    return files if card["architecture"] is None else files | _torch(models)
 
 
 def describe(models: Sequence[Model], workdir: pathlib.Path, replaced: bool) -> dict[str, Any]:
@@ -115,7 +119,7 @@ def _export(workdir: pathlib.Path, output: pathlib.Path) -> None:
         about["calls"] = onnx_functions.CALLS
         del about["exported"]  # describes the functions of jax.export
     else:
-        files = contents(models)
+        files = contents(models, about)
     about["files"] = {name: len(content) for name, content in files.items()}
     files["card.json"] = (json.dumps(about, indent=1, allow_nan=False) + "\n").encode()
     write(output, files)
@@ -123,12 +127,10 @@ def _export(workdir: pathlib.Path, output: pathlib.Path) -> None:
 
 
 def _torch(models: Sequence[Model]) -> dict[str, bytes]:
-    system = check_network("an export", models[0].build())
-    if models[0].units is not None or system.architecture() is None:
-        return {}  # the network in PyTorch predicts classes
     # The source is read, not imported: this command does not need torch.
-    source = (pathlib.Path(inference.__file__).parent / "pytorch_network.py").read_bytes()
-    files = {"torch/network.py": source}
+    module = check_network("an export", models[0].build()).torch_module
+    package, _, name = module.rpartition(".")
+    files = {"torch/network.py": (resources.files(package) / f"{name}.py").read_bytes()}
     for model in models:
         folder = "torch" if len(models) == 1 else f"torch/{model.card['task']}"
         for seed in range(model.seeds):

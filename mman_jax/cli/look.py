@@ -103,7 +103,7 @@ def _look(source: pathlib.Path, target: pathlib.Path, run: _Run | None) -> list[
 
 def _load(workdir: pathlib.Path) -> _Run:
     models = load_models(workdir)
-    if models[0].units is not None:
+    if not models[0].task.has_probabilities:
         raise InputError(workdir, "a run that learnt targets", "one that learnt classes")
     attends = all(model.build().attends for model in models)
     answerer = Answerer(models, attends)

@@ -76,26 +76,17 @@ class Scaling:
 
     @property
     def rule(self) -> str:
-        """A description for the card of an export, whose functions contain `fixed`."""
-        standard = "(features - mean) * scale"
+        """A description for the card of an export, in terms of the fields."""
         reduced = " @ components - offset" if self.components else ""
+        inside = f"clip((features - mean) * scale, -limit, limit){reduced}, done inside"
         if self.turns is None:
-            return f"clip({standard}, -limit, limit){reduced}, done inside"
+            return inside
         return (
-            f"features must be scaled by speaker before: with z = {standard}, and mean m and "
-            "deviation s of z over the n past turns of the speaker in the conversation, "
-            "(z - m n / (n + turns)) / sqrt((n s**2 + turns) / (n + turns)); "
-            f"then clip(..., -limit, limit){reduced}, done inside"
+            "before the call, features of a speaker become mean + (features - m) / (s * scale), "
+            "with m = (n * mu + turns * mean) / (n + turns) and s**2 = (n * sigma**2 + turns / "
+            "scale**2) / (n + turns) for mean mu and deviation sigma of the speaker's n past turns "
+            f"in the conversation; then {inside}"
         )
-
-    @property
-    def fixed(self) -> "Scaling":
-        """The part that depends on no speaker, and follows scaling by speaker."""
-        if self.turns is None:
-            return self
-        mean = {name: np.zeros_like(values) for name, values in self.mean.items()}
-        scale = {name: np.ones_like(values) for name, values in self.scale.items()}
-        return Scaling(mean, scale, self.components, self.offset)
 
     def arrays(self) -> dict[str, dict[str, np.ndarray]]:
         """Returns the arrays by field and modality, without empty fields."""

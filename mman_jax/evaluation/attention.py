@@ -1,31 +1,25 @@
 """Attention weights of a trained system."""
 
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
 from mman_jax.systems.base import System
-from mman_jax.systems.step import sown_weights
-from mman_jax.types import Array, Inputs
+from mman_jax.systems.step import step_seeds
+from mman_jax.types import Inputs
 
 
 def attention_weights(
-    system: System,
-    params: Any,
-    features: Mapping[str, Array],
-    present: Mapping[str, Array] | None = None,
-    options: Mapping[str, Any] | None = None,
+    system: System, params: Any, inputs: Inputs, options: Mapping[str, Any] | None = None
 ) -> tuple[tuple[str, ...], np.ndarray] | None:
     """Computes the attention weights of every seed on every utterance.
 
     Args:
         system: the trained system.
         params: leading axis S.
-        features: [R, U, D] float32 by modality, scaled as in training.
-        present: [R, U] bool by modality, for those that may be missing.
+        inputs: rows [R, U] of utterances, scaled as in training.
         options: options of the compiler.
 
     Returns:
@@ -34,39 +28,9 @@ def attention_weights(
     """
     if not system.attends:
         return None
-
-    weigh_all = _weighing(system, tuple(sorted((options or {}).items())))
-    arrays = {name: np.asarray(x) for name, x in features.items()}
-    return system.attends, np.asarray(weigh_all(params, arrays, dict(present or {})))
-
-
-@functools.lru_cache(32)
-def _weighing(system: System, options: tuple[tuple[str, Any], ...]) -> Callable[..., Array]:
-    @functools.partial(jax.jit, compiler_options=dict(options))
-    def weigh_all(params, features, present):
-        return jax.lax.map(lambda seed: weigh(system, seed, features, present), params)
-
-    return weigh_all
-
-
-def weigh(
-    system: System,
-    params: Any,
-    features: Mapping[str, Array],
-    present: Mapping[str, Array] | None = None,
-) -> Array:
-    """Computes one seed's weights [B, U, M (query), M (key)] float32; a pure function.
-
-    Args:
-        system: a system with attention.
-        params: parameters of one seed.
-        features: [B, U, D] float32 by modality, scaled as in training.
-        present: [B, U] bool by modality, for those that may be missing.
-    """
-    reset = np.zeros(next(iter(features.values())).shape[:2], bool)
-    inputs = Inputs.unpadded(features, reset, present)
-    _, intermediates = system.apply({"params": params}, inputs, mutable="intermediates")
-    return sown_weights(intermediates)
+    arrays = jax.tree.map(np.asarray, inputs)
+    weights = step_seeds(system, params, arrays, attention=True, options=options).weights
+    return system.attends, np.asarray(weights)
 
 
 def mean_weights(weights: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:

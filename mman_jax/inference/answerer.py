@@ -10,7 +10,7 @@ import numpy as np
 
 from mman_jax.errors import InputError
 from mman_jax.evaluation.calibration import temper
-from mman_jax.inference.model import Model, predictions
+from mman_jax.inference.model import Model
 from mman_jax.layers.precision import in_standard_numbers
 from mman_jax.systems import step as stepping
 from mman_jax.systems.base import BaseSystem, System
@@ -26,13 +26,13 @@ class Answer(NamedTuple):
 
     Attributes:
         label: the emotion; empty for a model of numbers.
-        probabilities: probabilities by class, tempered means over the seeds.
+        probabilities: probabilities by class, tempered means over the seeds; None for numbers.
         attention: weights by query and key, means over the seeds; None if not requested.
-        values: predicted numbers by target, means over the seeds; None for a model of classes.
+        values: predicted numbers by target, means over the seeds; None for classes.
     """
 
     label: str
-    probabilities: dict[str, float]
+    probabilities: dict[str, float] | None = None
     attention: dict[str, dict[str, float]] | None = None
     values: dict[str, float] | None = None
 
@@ -65,6 +65,8 @@ class Answerer:
         self.dims = dict(models[0].dims)
         self.classes = class_names(models)
         self._params = [jax.device_put(model.params) for model in models]
+        self._predicts = models[0].task.predicts
+        self._predict = tuple(model.task.predict for model in models)
         self._units = [model.units for model in models]
         self._shapes = [state_shapes(model) for model in models]
 
@@ -123,7 +125,8 @@ class Answerer:
         ]
         scaled = [values for _, values in pairs]
         after, values, weights = _step(
-            self._systems, self.attention, self._params, networks, scaled, present, self._units
+            *(self._systems, self._predict, self.attention),
+            *(self._params, self._units, networks, scaled, present),
         )
         tempered = [
             temper(np.asarray(x), model.temperature)
@@ -132,10 +135,12 @@ class Answerer:
         _, columns, labels = combine(self.models, tempered)
         named = [dict(zip(self.classes, row, strict=True)) for row in columns.tolist()]
         attention = self._named(weights) if self.attention else [None] * len(named)
-        if labels is None:
-            answers = [Answer("", {}, *pair) for pair in zip(attention, named, strict=True)]
-        else:
-            answers = [Answer(*fields) for fields in zip(labels, named, attention, strict=True)]
+        answers = [
+            Answer(label, attention=weights, **{self._predicts: values})
+            for label, weights, values in zip(
+                labels or [""] * len(named), attention, named, strict=True
+            )
+        ]
         return (jax.tree.map(np.asarray, after), [state for state, _ in pairs]), answers
 
     def _named(self, weights: Sequence[Array]) -> list[dict[str, dict[str, float]] | None]:
@@ -150,13 +155,13 @@ class Answerer:
         ]
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _step(systems, attention, params, states, features, present, units):
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _step(systems, predict, attention, params, units, states, features, present):
     there = {m: x[:, None] for m, x in present.items()}
     reset = jnp.zeros_like(next(iter(there.values())))
     after, values, weights = [], [], []
-    for system, seeds_params, state, scaled, scale in zip(
-        systems, params, states, features, units, strict=True
+    for system, predictions, seeds_params, reference, state, scaled in zip(
+        systems, predict, params, units, states, features, strict=True
     ):
         inputs = Inputs.unpadded({m: x[:, None] for m, x in scaled.items()}, reset, there)
         # States are stored as [B, S, 1, ...], as for rows of one conversation, and used as
@@ -164,7 +169,7 @@ def _step(systems, attention, params, states, features, present, units):
         by_seed = jax.tree.map(lambda x: jnp.swapaxes(x[:, :, 0], 0, 1), state)
         result = stepping.step_seeds(system, seeds_params, inputs, by_seed, attention)
         after.append(jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1)[:, :, None], result.state))
-        values.append(predictions(result.logits[:, :, 0], scale).mean(0))
+        values.append(predictions(result.logits[:, :, 0], reference).mean(0))
         weights.append(result.weights[:, :, 0].mean(0) if attention else None)
     return after, values, weights
 
@@ -186,9 +191,7 @@ def combine(models: Sequence[Model], values: Sequence[np.ndarray]) -> Answers:
     """
     names = class_names(models)
     if len(models) == 1:
-        if models[0].units is not None:
-            return names, values[0], None
-        return names, values[0], [names[i] for i in values[0].argmax(-1)]
+        return names, values[0], models[0].task.labels_of(values[0])
     joined = np.stack([x[:, -1] for x in values], axis=-1)
     labels = [
         "+".join(name for name, p in zip(names, row, strict=True) if p > 0.5) or "none"
@@ -244,76 +247,6 @@ def state_shapes(model: Model) -> Any:
     Before a conversation's first utterance, the state is all zeros.
     """
     system = check_streams(model.build())
-    features = {m: jnp.zeros(model.scaling.sizes[m], jnp.float32) for m in model.dims}
-    return jax.eval_shape(jax.vmap(lambda p: init_state(system, p, features)), model.params)
-
-
-def init_state(system: System, params: Any, features: Mapping[str, Array]) -> Any:
-    """Returns the state before a conversation's first utterance.
-
-    Args:
-        system: the trained system.
-        params: parameters of one seed.
-        features: features of an utterance, [D] of each modality; only their shapes matter.
-
-    Returns:
-        The system's pytree of arrays [1, ...], all zeros; its size does not depend on the
-        conversation's length.
-
-    Raises:
-        InputError: if the system cannot predict turn by turn.
-    """
-    check_streams(system)
-    inputs = _one_cell(features)
-    state = jax.eval_shape(lambda p, x: stepping.step(system, p, x).state, params, inputs)
-    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), state)
-
-
-def step(
-    system: System,
-    params: Any,
-    state: Any,
-    features: Mapping[str, Array],
-    present: Mapping[str, Array] | None = None,
-    units: Array | None = None,
-) -> tuple[Any, Array]:
-    """Predicts one utterance with one seed.
-
-    The function is pure: `jax.jit(functools.partial(step, system))` compiles it, and `jax.vmap` of
-    that runs many conversations or seeds at once.
-
-    Args:
-        system: the trained system.
-        params: parameters of one seed.
-        state: state of the conversation so far.
-        features: features of the utterance, [D] float32 of each modality, scaled as in training.
-        present: bool for each modality that may be missing; the features of a missing modality are
-            ignored, but must have its shape.
-        units: [2, C] of a model of numbers (`Model.units`); None for a model of classes.
-
-    Returns:
-        The state, of unchanged shapes, and probabilities [C] float32 that sum to one; or the
-        numbers in the units of their targets.
-
-    Examples:
-        An untrained network whose parameters are all zero predicts equal probabilities.
-
-        >>> from mman_jax.systems import build
-        >>> block = {"hidden": (3,), "dense": 2, "dropout": 0.0, "input_dropout": 0.0}
-        >>> system = build({"unimodal": {"default": block}}, ["speech"], outputs=2)
-        >>> shapes = system.parameter_shapes({"speech": 5})
-        >>> params = jax.tree.map(lambda x: jnp.zeros(x.shape), shapes)
-        >>> utterance = {"speech": jnp.ones(5)}
-        >>> state = init_state(system, params, utterance)
-        >>> state, probabilities = step(system, params, state, utterance)
-        >>> probabilities.tolist()
-        [0.5, 0.5]
-    """
-    after = stepping.step(system, params, _one_cell(features, present), state)
-    return after.state, predictions(after.logits[0, 0], units)
-
-
-def _one_cell(features: Mapping[str, Array], present: Mapping[str, Array] | None = None) -> Inputs:
-    rows = {m: x[None, None] for m, x in features.items()}
-    there = {m: jnp.reshape(p, (1, 1)) for m, p in (present or {}).items()}
-    return Inputs.unpadded(rows, jnp.zeros((1, 1), bool), there)
+    inputs = system.example({m: model.scaling.sizes[m] for m in model.dims})
+    state = jax.vmap(lambda params: stepping.step(system, params, inputs).state)
+    return jax.eval_shape(state, model.params)

@@ -25,7 +25,7 @@ from mman_jax.evaluation.calibration import temper
 from mman_jax.features.extraction import Extraction
 from mman_jax.files.whole import read_json
 from mman_jax.inference.answerer import check_streams, check_vectors, class_names, state_shapes
-from mman_jax.inference.model import Model, predictions
+from mman_jax.inference.model import Model
 from mman_jax.layers.precision import in_standard_numbers
 from mman_jax.systems.base import System
 from mman_jax.systems.estimator import check_network
@@ -41,17 +41,12 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 _PACKAGES = ("jax", "flax", "numpy")
 
 _CALLS = {
-    "conversation.jax": "(features, present) -> probabilities [B, U, C] float32",
-    "step.jax": "(state, features, present) -> state [B, N], probabilities [B, C]",
+    "conversation.jax": "(features, present) -> {predicts} [B, U, C] float32, C in order of {kind}",
+    "step.jax": "(state, features, present) -> state [B, N], {predicts} [B, C]",
     "state.npy": "[N] float32, the state before the first utterance",
     "features": "float32 by modality, [B, U, D] of conversations, [B, D] of a step; see scaling",
     "present": "bool by modality, [B, U] or [B]; False: missing, its features are ignored",
     "rows": "a row is a conversation from its beginning; padding after its end is ignored",
-}
-
-_CALLS_OF_NUMBERS = {
-    "conversation.jax": "(features, present) -> values [B, U, C] float32, C as targets names them",
-    "step.jax": "(state, features, present) -> state [B, N], values [B, C]",
 }
 
 _TURN_BY_TURN = ("step.jax", "state.npy")
@@ -180,22 +175,24 @@ def card(
         replaced: whether the weights differ from those that the run trained.
         date: date of the export.
     """
-    model = models[0]
+    model, task = models[0], models[0].task
     system = check_network("an export", model.build())
     tasks = results.get("tasks", {results["protocol"]: results})
-    names = class_names(models)
-    calls = {k: v for k, v in _CALLS.items() if system.streams or k not in _TURN_BY_TURN}
-    if model.units is None:
+    calls = {
+        name: call.format(predicts=task.predicts, kind=task.kind)
+        for name, call in _CALLS.items()
+        if system.streams or name not in _TURN_BY_TURN
+    }
+    answers: dict[str, Any] = {task.kind: class_names(models)}
+    calibration = None
+    if task.has_probabilities:
         rule = "every class above 0.5, else none" if len(models) > 1 else "the most probable class"
-        answers: dict[str, Any] = {"classes": names, "label": rule}
+        answers["label"] = rule
         calibration = {
             "rule": "the seeds' mean probabilities ** (1 / temperature), divided by their sum, "
             "done inside",
             "temperature": {name: m.temperature for name, m in zip(tasks, models, strict=True)},
         }
-    else:
-        answers, calibration = {"targets": names}, None
-        calls |= {k: v for k, v in _CALLS_OF_NUMBERS.items() if k in calls}
     return {
         "format": FORMAT,
         "system": results["system"],
@@ -212,7 +209,8 @@ def card(
         },
         "calibration": calibration,
         "calls": calls,
-        "architecture": system.architecture() if model.units is None else None,
+        # The network in PyTorch returns probabilities.
+        "architecture": system.architecture() if task.has_probabilities else None,
         "networks": {name: m.seeds for name, m in zip(tasks, models, strict=True)},
         "seeds": None if replaced else {n: t.get("seeds") for n, t in tasks.items()},
         "parameters": results.get("parameters"),
@@ -265,14 +263,14 @@ def _predict_row(
         present: [U] of each modality.
         states: states of all seeds before the utterances; None at the start of a conversation.
     """
-    scaling, rows = model.scaling.fixed, {}
+    scaling, rows = model.scaling, {}
     for m, x in features.items():
         scores = jnp.clip((x - scaling.mean[m]) * scaling.scale[m], -LIMIT, LIMIT)
         rows[m] = scaling.reduce(m, scores)[None]
     there = {m: x[None] for m, x in present.items()}
     inputs = Inputs.unpadded(rows, jnp.zeros_like(next(iter(there.values()))), there)
     result = step_seeds(system, jax.tree.map(jnp.asarray, model.params), inputs, states)
-    values = predictions(result.logits[:, 0], model.units).mean(0)
+    values = model.task.predict(result.logits[:, 0], model.units).mean(0)
     return result.state, temper(values, model.temperature)
 
 

@@ -80,7 +80,7 @@ def answer_lines(
             write_whole(path, states.to_bytes(known, owner))
 
     if path and regular_file(path):
-        known = states.read(path, answerer.begin(), owner).states
+        known, _ = states.read(path, answerer.begin(), owner)
     save()  # a path that cannot be written is reported now
     count, last = 0, time.monotonic()
     saved: dict[str, int] = {}
@@ -107,10 +107,10 @@ def answer_lines(
 
 def fields(answer: Answer) -> dict[str, Any]:
     """Converts an answer to JSON fields, with six decimals as in a file of predictions."""
-    if answer.values is not None:
-        converted: dict[str, Any] = {"values": _rounded(answer.values)}
-    else:
-        converted = {"label": answer.label, "probabilities": _rounded(answer.probabilities)}
+    converted: dict[str, Any] = {"label": answer.label} if answer.label else {}
+    for name in ("probabilities", "values"):
+        if numbers := getattr(answer, name):
+            converted[name] = _rounded(numbers)
     if answer.attention is not None:
         converted["attention"] = {query: _rounded(keys) for query, keys in answer.attention.items()}
     return converted

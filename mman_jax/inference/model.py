@@ -24,7 +24,8 @@ from mman_jax.systems import SYSTEMS, Systems, build
 from mman_jax.systems.base import BaseSystem
 from mman_jax.systems.estimator import check_network
 from mman_jax.systems.settings import SUBWORD
-from mman_jax.types import Array, Batch
+from mman_jax.tasks import Task, of_model
+from mman_jax.types import Batch
 
 _FILE = "model.npz"
 
@@ -45,8 +46,8 @@ class Model:
         systems: the systems that `network` may name, by name.
         temperature: temperature of the seeds' mean probabilities, see
             `mman_jax.evaluation.calibration.temper`; 1 leaves them unchanged.
-        units: [2, C] float32, mean and standard deviation of each target in training, by which a
-            model of numbers scales its outputs; None for a model of classes.
+        units: statistics of the training labels, by which the task scales outputs (see
+            `Task.reference`): [2, C] float32 for numbers, None for classes.
         cells: kind of the cells in a row.
         cell_options: arguments of `cells.make`.
     """
@@ -84,7 +85,7 @@ class Model:
             "classes": list(self.classes),
             "about": dict(self.card),
             "temperature": self.temperature,
-            **({"words": dict(self.cell_options)} if self.cell_options else {}),
+            **({self.cells.kind: dict(self.cell_options)} if self.cell_options else {}),
             "turns": self.scaling.turns,
         }
         carded.write(pathlib.Path(directory) / _FILE, arrays, card)
@@ -122,6 +123,11 @@ class Model:
             cells,
             cell_options,
         )
+
+    @property
+    def task(self) -> Task:
+        """The task that turns outputs into predictions."""
+        return of_model(self.classes, self.units)
 
     @property
     def seeds(self) -> int:
@@ -170,7 +176,7 @@ class Model:
         """
         cells, layout, rows = self._pack(corpus)
         system = check_network("attention", self.build())
-        attention = attention_weights(system, self.params, rows.features, rows.present)
+        attention = attention_weights(system, self.params, rows.inputs)
         if attention is None:
             return None
         names, weights = attention
@@ -179,9 +185,9 @@ class Model:
     def _predictions(self, corpus: Corpus, axis: int = 0) -> np.ndarray:
         """Returns predictions [N, C], averaged over the seeds, or [S, N, C] if `axis` is 1."""
         cells, layout, rows = self._pack(corpus)
-        system, found = self.build(), []
+        system, task, found = self.build(), self.task, []
         for piece in pieces(rows):
-            values = predictions(system.predict_seeds(self.params, piece.inputs), self.units)
+            values = task.predict(system.predict_seeds(self.params, piece.inputs), self.units)
             found.append(np.asarray(values if axis else values.mean(0)))
         return cells.of_utterances(np.concatenate(found, axis), layout, axis)
 
@@ -201,16 +207,6 @@ class Model:
         layout = batching.pack(lengths, range(len(lengths)))
         rows = batching.rows(cells.corpus, layout, None, self.scaling, cells.frames)
         return cells, layout, rows
-
-
-def predictions(logits: Array, units: Array | None) -> Array:
-    """Returns the predictions [..., C] of a head: probabilities, or numbers in their units.
-
-    Args:
-        logits: outputs of the head, [..., C].
-        units: `Model.units`.
-    """
-    return jax.nn.softmax(logits) if units is None else units[0] + units[1] * logits
 
 
 def pieces(rows: Batch) -> Iterator[Batch]:

@@ -3,6 +3,7 @@
 They return the mean over all seeds, like the functions of `exported`. Needs the extra `onnx`.
 """
 
+import importlib
 import io
 import warnings
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from mman_jax.errors import InputError, require
 from mman_jax.inference import exported, weights
 from mman_jax.inference.answerer import check_vectors
 from mman_jax.inference.model import Model
+from mman_jax.systems.estimator import check_network
 
 CALLS = {
     "conversation.onnx": "features_<modality>, present_<modality> -> probabilities [B, U, C]",
@@ -39,13 +41,11 @@ def functions(models: Sequence[Model], card: Mapping[str, Any]) -> dict[str, byt
             of the extra is missing.
     """
     check_vectors(models)
-    if models[0].units is not None:
-        raise InputError("ONNX", "a run that learnt targets", "JAX's own format")
     if card["architecture"] is None:
-        raise InputError(card["system"], "has no network in PyTorch", "MMAN or one of its cLSTMs")
+        expected = "MMAN or one of its cLSTMs, on classes; or JAX's own format"
+        raise InputError(card["system"], "has no network in PyTorch", expected)
     torch = _torch()
-    from mman_jax.inference import pytorch_network
-
+    pytorch = importlib.import_module(check_network("ONNX", models[0].build()).torch_module)
     modalities = list(models[0].dims)
     module: Any = torch.nn.Module
 
@@ -58,7 +58,7 @@ def functions(models: Sequence[Model], card: Mapping[str, Any]) -> dict[str, byt
             for model in models:
                 for seed in range(model.seeds):
                     named = weights.to_torch(model.seed_params(seed), model.scaling)
-                    network = pytorch_network.Network(card)
+                    network = pytorch.Network(card)
                     network.load_state_dict(
                         {name: torch.from_numpy(array.copy()) for name, array in named.items()}
                     )
@@ -93,12 +93,20 @@ def functions(models: Sequence[Model], card: Mapping[str, Any]) -> dict[str, byt
         features = [torch.zeros(*axes, d) for d in models[0].dims.values()]
         return [*features, *[torch.ones(*axes, dtype=torch.bool) for _ in modalities]]
 
-    conversation, step = Conversation().eval(), Step().eval()
+    conversation, step, batch = Conversation().eval(), Step().eval(), {0: torch.export.Dim.DYNAMIC}
     state = torch.zeros(2, sum(network.state_size for network in step.networks))
+    # If a module takes *arguments, PyTorch expects their shapes in a tuple.
+    rows = tuple(batch | {1: torch.export.Dim.DYNAMIC} for _ in names)
     files = {
-        "conversation.onnx": _export(conversation, example(2, 3), names, ["probabilities"], 2),
+        "conversation.onnx": _export(
+            conversation, example(2, 3), names, ["probabilities"], (rows,)
+        ),
         "step.onnx": _export(
-            step, [state, *example(2)], ["state", *names], ["state_after", "probabilities"], 1
+            step,
+            [state, *example(2)],
+            ["state", *names],
+            ["state_after", "probabilities"],
+            (batch, tuple(batch for _ in names)),
         ),
     }
     _check(models, files, state.shape[1])
@@ -142,9 +150,8 @@ def _split(modalities, arguments):
     )
 
 
-def _export(module, arguments, inputs, outputs, axes) -> bytes:
+def _export(module, arguments, inputs, outputs, shapes) -> bytes:
     torch = _torch()
-    free = {axis: torch.export.Dim.DYNAMIC for axis in range(axes)}
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PyTorch's warnings about its own code
         program = torch.onnx.export(
@@ -155,19 +162,11 @@ def _export(module, arguments, inputs, outputs, axes) -> bytes:
             optimize=False,
             input_names=inputs,
             output_names=outputs,
-            # If a module takes *arguments, PyTorch expects their shapes in a tuple.
-            dynamic_shapes=_shapes(module, free, len(arguments)),
+            dynamic_shapes=shapes,
         )
     content = io.BytesIO()
     program.save(content)
     return content.getvalue()
-
-
-def _shapes(module, free, count):
-    if type(module).__name__ == "Step":
-        batch = {0: free[0]}
-        return (batch, tuple(batch for _ in range(count - 1)))
-    return (tuple(free for _ in range(count)),)
 
 
 def _torch():

@@ -4,7 +4,7 @@ import hashlib
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -32,18 +32,6 @@ def identity(models: Sequence[Model]) -> str:
     return digest.hexdigest()
 
 
-class Saved(NamedTuple):
-    """The content of a file of states.
-
-    Attributes:
-        states: states by conversation.
-        gone: conversations whose state was discarded to free memory.
-    """
-
-    states: dict[str, Any]
-    gone: list[str]
-
-
 def to_bytes(states: Mapping[str, Any], owner: str, gone: Sequence[str] = ()) -> bytes:
     """Returns the content of a .npz file of states.
 
@@ -62,13 +50,16 @@ def to_bytes(states: Mapping[str, Any], owner: str, gone: Sequence[str] = ()) ->
     )
 
 
-def read(path: pathlib.Path, template: Any, owner: str) -> Saved:
+def read(path: pathlib.Path, template: Any, owner: str) -> tuple[dict[str, Any], list[str]]:
     """Reads a file that `to_bytes` created.
 
     Args:
         path: the file.
         template: the initial state of a conversation.
         owner: the `identity` of the models.
+
+    Returns:
+        The states by conversation, and the conversations whose state was discarded.
 
     Raises:
         InputError: the file is of another kind or damaged, or its states are of another model.
@@ -92,4 +83,4 @@ def read(path: pathlib.Path, template: Any, owner: str) -> Saved:
         name: jax.tree.unflatten(structure, [array[i] for array in arrays])
         for i, name in enumerate(names)
     }
-    return Saved(states, gone)
+    return states, gone

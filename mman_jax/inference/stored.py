@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from mman_jax.data.cells import KINDS, Cells, Utterances, Words
+from mman_jax.data.cells import KINDS, Cells, Utterances
 from mman_jax.data.scaling import Scaling
 from mman_jax.errors import InputError
 from mman_jax.evaluation.calibration import LIMITS
@@ -90,15 +90,11 @@ def cells(place: pathlib.Path, card: Mapping[str, Any]) -> tuple[type[Cells], di
     Raises:
         InputError: the options are invalid.
     """
-    if "words" not in card:
-        kind = card["network"].get("cells")
-        return KINDS.get(kind, Utterances) if isinstance(kind, str) else Utterances, {}
-    options = card["words"]
-    valid = isinstance(options, dict) and sorted(options) == ["most", "pivot"]
-    valid = valid and type(options["most"]) is int and options["most"] > 0
-    if not valid or not isinstance(options["pivot"], str) or not options["pivot"].isprintable():
-        raise InputError(f"{place}: words", "no pivot and number of words", _EXPECTED)
-    return Words, options
+    for kind in KINDS.values():
+        if kind.kind in card:
+            return kind, kind.check_options(f"{place}: {kind.kind}", card[kind.kind])
+    name = card["network"].get("cells")
+    return KINDS.get(name, Utterances) if isinstance(name, str) else Utterances, {}
 
 
 def scaling(place: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str, Any]) -> Scaling:
@@ -112,11 +108,9 @@ def scaling(place: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str, A
         raise InputError(f"{place}: turns", f"{turns!r:.60}", "a positive number")
     parts = {name: arrays.get(name, {}) for name in ("mean", "scale", "components", "offset")}
     for name, part in parts.items():
-        expected = modalities if name in ("mean", "scale") else [*parts["components"]]
-        if not isinstance(part, dict) or sorted(part) != sorted(expected):
-            raise InputError(
-                f"{place}: {name}", "not one for each modality", ", ".join(map(str, expected))
-            )
+        expected = modalities if name in ("mean", "scale") else parts["components"]
+        if not isinstance(part, dict) or not set(part) == set(expected) <= set(modalities):
+            raise InputError(f"{place}: {name}", "not one for each modality", ", ".join(modalities))
         for modality, array in part.items():
             where, axes = f"{place}: scaling of modality {modality}", 1 + (name == "components")
             valid = isinstance(array, np.ndarray) and array.dtype == np.float32
@@ -124,16 +118,13 @@ def scaling(place: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str, A
                 raise InputError(where, f"no {name} of {axes} axes, float32", _EXPECTED)
             if not array.size or not np.isfinite(array).all():
                 raise InputError(where, "empty, or not finite", _EXPECTED)
-    for modality, offset in parts["offset"].items():
-        size = len(parts["mean"].get(modality, ()))
-        if parts["components"][modality].shape != (size, len(offset)):
-            where = f"{place}: scaling of modality {modality}"
-            raise InputError(where, "components of another size", _EXPECTED)
     for modality, mean in parts["mean"].items():
-        scale = parts["scale"][modality]
-        if mean.shape != scale.shape or (scale <= 0).any():
+        scale, offset = parts["scale"][modality], parts["offset"].get(modality, mean)
+        matrix = parts["components"].get(modality, np.zeros((len(mean), len(offset)), bool))
+        shapes = mean.shape == scale.shape and matrix.shape == (len(mean), len(offset))
+        if not shapes or (scale <= 0).any():
             where = f"{place}: scaling of modality {modality}"
-            raise InputError(where, "a mean and a scale that do not fit", _EXPECTED)
+            raise InputError(where, "arrays that do not fit each other", _EXPECTED)
     return Scaling(**parts, turns=turns)
 
 

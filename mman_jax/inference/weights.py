@@ -118,7 +118,7 @@ def to_torch(params: Mapping[str, Any], scaling: Scaling) -> dict[str, np.ndarra
         modules = (part.replace(".", "_") for part in path[:-1])
         name = ".".join((*modules, _TORCH[path[-1]]))
         state[name] = np.ascontiguousarray(np.asarray(array).T)
-    for buffer, arrays in scaling.fixed.arrays().items():
+    for buffer, arrays in scaling.arrays().items():
         for modality, array in arrays.items():
             module = f"scaling_{modality}".replace(".", "_")
             state[f"{module}.{buffer}"] = array

@@ -37,6 +37,7 @@ def document(results: Mapping[str, Any]) -> Document:
 def scores(results: Mapping[str, Any]) -> Table:
     """Builds the table of the scores of each trial."""
     columns = [Score(**score) for score in results["scores"].values()]
+    columns = [score for score in columns if score.is_brief or score.key == results["score"]]
     has_tasks = len(results["classes"]) > 1
     rows = tuple(
         (

@@ -252,21 +252,21 @@ def attention(results: Results) -> Blocks:
 
 
 def curves(results: Results) -> Blocks:
-    """Draws the learning curves of systems and their towers."""
+    """Draws the learning curves of systems and of the heads that they train first."""
     heads = []
     for system in of_group(results, "paper").values():
         for name, curve in system["curves"].items():
-            tower = system["towers"].get(name)
-            is_system = len(system["curves"]) == 1 or tower is None
+            head = system["towers"].get(name, system)
+            is_system = len(system["curves"]) == 1 or head is system
             title = system["title"] if is_system else f"{system['title']}: {name}"
-            heads.append(figures.Panel(title, curve, (tower or system)["best_epoch"]))
+            heads.append(figures.Panel(title, curve, head["best_epoch"]))
     if not heads:
         return ()
     caption = (
         "Loss by epoch, averaged over the seeds still training; a panel for each system and each "
-        "of its towers. Ticks at the bottom: the selected epochs of the seeds."
+        "head that it trains first. Ticks at the bottom: the selected epochs of the seeds."
     )
-    alt = f"Training and validation loss of {len(heads)} systems and towers."
+    alt = f"Training and validation loss of {len(heads)} systems and heads."
     return (Figure("curves", caption, alt, figures.curves(heads, mark(results))),)
 
 

@@ -289,11 +289,11 @@ class SlotFile:
 
     def _read(self, path: pathlib.Path) -> None:
         template = self._conversations.answerer.begin(), np.int64(0)
-        saved = states.read(path, template, self._owner)
-        names = list(saved.states)  # the latest active are the last
-        self._table.remember(saved.gone + names[: -self._table.count])
+        saved, gone = states.read(path, template, self._owner)
+        names = list(saved)  # the latest active are the last
+        self._table.remember(gone + names[: -self._table.count])
         for name in names[-self._table.count :]:
-            state, count = saved.states[name]
+            state, count = saved[name]
             slot = self._table.take(name, time.monotonic())
             if slot is not None:  # always: there are no more names than slots
                 self._conversations.write(slot.number, state)

@@ -25,6 +25,7 @@ from mman_jax.study.folds import fold_folders
 from mman_jax.study.jobs import Job
 from mman_jax.systems import SYSTEMS, build
 from mman_jax.systems.base import BaseSystem, Citation
+from mman_jax.systems.estimator import check_network
 from mman_jax.systems.mman import CLSTM_MMA, EARLY, NAME, modality_of, papers
 from mman_jax.training.programs import ANSWERS
 from mman_jax.trial.config import change, changes, copy, derive, network
@@ -74,11 +75,6 @@ class System:
     def trained_apart(self) -> bool:
         """Whether it shares no towers with another system."""
         return self.group == CITED
-
-    @property
-    def alone(self) -> bool:
-        """Whether it consists of a single tower."""
-        return "fusion" not in self.config.network
 
     def on_data_of(self, recipe: ConfigDict) -> "System":
         """Returns the system with the fold and the protocol of another config."""
@@ -179,8 +175,7 @@ def towers(system: ConfigDict, modalities: Sequence[str]) -> dict[str, ConfigDic
         system: the config of the full system.
         modalities: modalities of the corpus, in order.
     """
-    names = [name for name in system.data.modalities.split(",") if name] or list(modalities)
-    network = system.network
+    names, network = _modalities(system, modalities), system.network
     configs: dict[str, ConfigDict] = {}
     shared = {name: network[name] for name in ("context", "modality_dropout")}
     for name in names if "unimodal" in network else ():
@@ -191,6 +186,11 @@ def towers(system: ConfigDict, modalities: Sequence[str]) -> dict[str, ConfigDic
     if early is not None:
         configs[early] = _tower(system, early, shared | {"early": network.early.to_dict()})
     return configs
+
+
+def _modalities(config: ConfigDict, modalities: Sequence[str]) -> list[str]:
+    """Returns the modalities that a config selects."""
+    return [name for name in config.data.modalities.split(",") if name] or list(modalities)
 
 
 def key(name: str, config: ConfigDict) -> str:
@@ -246,14 +246,17 @@ def _plan_fold(
     of_towers = [system for system in systems if not system.trained_apart]
     needed = {system.name: towers(system.config, modalities) for system in of_towers}
     tower_jobs: dict[str, Job] = {}
+    staged = []
     for system in of_towers:
-        if system.alone:
-            ((name, config),) = needed[system.name].items()
-            tower_jobs[key(name, config)] = job(system)
-    fusions = []
-    for system in of_towers:
-        if system.alone:
+        names = _modalities(system.config, modalities)
+        built = check_network("a study", build(network(system.config), names, 2))
+        if len(built.stages()) > 1:
+            staged.append(system)
             continue
+        ((name, config),) = needed[system.name].items()
+        tower_jobs[key(name, config)] = job(system)
+    fusions = []
+    for system in staged:
         trained = {}
         for name, config in needed[system.name].items():
             digest = key(name, config)

@@ -209,6 +209,9 @@ class System(BaseSystem, nn.Module):
     outputs: int
 
     learns_by: ClassVar[str] = "gradients"
+    torch_module: ClassVar[str] = ""
+    """A module that needs only PyTorch; its `Network` takes the card of an export. Empty: none."""
+
     label_kinds: ClassVar[frozenset[str]] = frozenset({"classes", "votes", "numbers"})
     cell_kinds: ClassVar[frozenset[str]] = frozenset({"utterances", "words", "frames"})
 
@@ -263,7 +266,7 @@ class System(BaseSystem, nn.Module):
         return self.stages()[-1].heads[-1]
 
     def architecture(self) -> dict[str, Any] | None:
-        """Returns a JSON description of the equivalent PyTorch network; None if there is none."""
+        """Returns a description of the system for `torch_module`, as JSON; None if it has none."""
         return None
 
     def losses(

@@ -77,6 +77,8 @@ class MMAN(System):
     context: bool = True
     modality_dropout: float = 0.0
 
+    torch_module = "mman_jax.systems.mman_pytorch_network"
+
     @classmethod
     def defaults(cls, recipe: str = NAME) -> dict[str, Any]:
         """See `System.defaults`."""
@@ -178,7 +180,7 @@ class MMAN(System):
         return towers, Stage(FUSION, "fuse", (FUSION,), reads="predict")
 
     def architecture(self) -> dict[str, Any]:
-        """Returns the description that `mman_jax.inference.pytorch_network.Network` takes."""
+        """See `System.architecture`."""
         towers = []
         for name, tower in self.towers.items():
             attention = None
@@ -192,12 +194,8 @@ class MMAN(System):
         if self.fusion is not None:
             block = self.fusion.block
             fusion = {"kind": self.fusion.kind, "clstm": None if block is None else _sizes(block)}
-        return {
-            "classes": self.outputs,
-            "context": self.context,
-            "towers": towers,
-            "fusion": fusion,
-        }
+        described = {"classes": self.outputs, "context": self.context}
+        return described | {"towers": towers, "fusion": fusion}
 
     @property
     def in_context(self) -> bool:

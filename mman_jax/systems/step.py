@@ -1,7 +1,7 @@
 """Forward pass of a network: logits of every cell, and the state after the last cell."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -47,9 +47,13 @@ def step(
 
 
 @in_standard_numbers
-@functools.partial(jax.jit, static_argnums=(0, 4))
 def step_seeds(
-    system: nn.Module, params: Any, inputs: Inputs, states: Any = None, attention: bool = False
+    system: nn.Module,
+    params: Any,
+    inputs: Inputs,
+    states: Any = None,
+    attention: bool = False,
+    options: Mapping[str, Any] | None = None,
 ) -> Step:
     """Predicts every cell with each of S seeds (see `step`); pure.
 
@@ -61,8 +65,20 @@ def step_seeds(
         inputs: rows of cells.
         states: leading axis S; None at the start of conversations: no states are returned either.
         attention: whether to return attention weights.
+        options: options of the compiler.
     """
+    compiled = _compiled(tuple(sorted((options or {}).items())))
+    return compiled(system, params, inputs, states, attention)
 
+
+@functools.lru_cache(8)
+def _compiled(options: tuple[tuple[str, Any], ...]) -> Callable[..., Step]:
+    return jax.jit(_step_seeds, static_argnums=(0, 4), compiler_options=dict(options) or None)
+
+
+def _step_seeds(
+    system: nn.Module, params: Any, inputs: Inputs, states: Any, attention: bool
+) -> Step:
     def step_seed(seed: tuple[Any, Any]) -> Step:
         params, state = seed
         after = step(system, params, inputs, state, attention)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.folds import PLACE, Fold
 from mman_jax.errors import InputError, nearest
@@ -63,6 +65,16 @@ def from_results(scores: Mapping[str, Any], name: str = "") -> Task:
         targets = tuple(Target(**target) for target in scores[Numbers.kind])
         return Numbers(name, tuple(target.name for target in targets), targets)
     return Classes(name, tuple(scores.get(Classes.kind, ())))
+
+
+def of_model(names: Sequence[str], reference: np.ndarray | None) -> Task:
+    """Returns the task of a trained model; it predicts, but reads no labels from a corpus.
+
+    Args:
+        names: names of the model's outputs.
+        reference: see `Task.reference`.
+    """
+    return (Classes if reference is None else Numbers)("", tuple(names))
 
 
 def check_folds(

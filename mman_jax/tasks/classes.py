@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from mman_jax.data.corpus import Corpus
@@ -17,7 +18,7 @@ from mman_jax.tasks import metrics
 from mman_jax.tasks.losses import CrossEntropy
 from mman_jax.tasks.score import Score, over_seeds
 from mman_jax.tasks.task import Objective, Task
-from mman_jax.types import UNSCORED
+from mman_jax.types import UNSCORED, Array
 
 PROTOCOLS = ("auto", "mman4", "binary4", "iemocap4", "iemocap6")
 
@@ -56,12 +57,13 @@ class Classes(Task):
 
     kind = "classes"
     outputs = "classes"
+    predicts = "probabilities"
     has_probabilities = True
     title = "{protocol}"
     introduction = "Protocol {protocol}, classes {names}."
     constant, constant_name = "majority_accuracy", "majority answer"
     progress = ACCURACY
-    required = tuple(metrics.METRICS)
+    required = tuple(key for key, metric in metrics.METRICS.items() if metric.is_brief)
 
     @property
     def headline(self) -> Score:
@@ -146,6 +148,15 @@ class Classes(Task):
         """See `Task`."""
         return logits.argmax(-1)
 
+    @staticmethod
+    def predict(logits: Array, reference: Array | None = None) -> Array:
+        """See `Task`."""
+        return jax.nn.softmax(logits)
+
+    def labels_of(self, predictions: np.ndarray) -> list[str]:
+        """Returns the most probable classes."""
+        return [self.classes[c] for c in predictions.argmax(-1)]
+
     def ensemble(self, logits: np.ndarray, reference: np.ndarray | None = None) -> np.ndarray:
         """Returns the most probable class [N] by the mean of the seeds' probabilities."""
         from scipy.special import softmax  # slow to import, and used only after training
@@ -185,13 +196,13 @@ class Classes(Task):
 
     def score(self, key: str, tallies: np.ndarray) -> np.ndarray:
         """See `Task`."""
-        return metrics.METRICS[key](tallies)
+        return metrics.METRICS[key].compute(tallies)
 
     def scores(self, tallies: np.ndarray) -> dict[str, Any]:
         """See `Task`; `per_class` is in the order of the classes."""
         counts = np.asarray(tallies, np.int64)
         true = counts[0].sum(-1)
-        scores = {name: over_seeds(metric(counts)) for name, metric in metrics.METRICS.items()}
+        scores = {key: over_seeds(self.score(key, counts)) for key in metrics.METRICS}
         return scores | {
             self.constant: float(true.max() / true.sum()),
             "confusion": counts.sum(0).tolist(),
@@ -213,13 +224,13 @@ class Classes(Task):
 
     def score_names(self, available: Sequence[str] | None = None) -> dict[str, str]:
         """See `Task`."""
-        names = metrics.names(self.name)
-        return {key: name for key, name in names.items() if available is None or key in available}
+        chosen = self.required if available is None else available
+        return {key: name for key, name in metrics.names(self.name).items() if key in chosen}
 
     def describe_score(self, key: str) -> Score:
         """See `Task`."""
-        label = metrics.names(self.name)[key]
-        return dataclasses.replace(ACCURACY, key=key, label=label, phrase=metrics.names("")[key])
+        label, (_, phrase, is_brief) = metrics.names(self.name)[key], metrics.METRICS[key]
+        return dataclasses.replace(ACCURACY, key=key, label=label, phrase=phrase, is_brief=is_brief)
 
     def describe(self) -> dict[str, Any]:
         """See `Task`."""

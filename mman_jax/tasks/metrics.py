@@ -1,5 +1,8 @@
 """Scores of classes from counts, which are exact under padding and add up over devices."""
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 import chex
 import jax.numpy as jnp
 import numpy as np
@@ -90,6 +93,26 @@ def macro_f1(counts: np.ndarray) -> np.ndarray:
     return classes["f1"].sum(-1) / np.maximum(seen, 1)
 
 
+def mcc(counts: np.ndarray) -> np.ndarray:
+    """Computes Matthews' correlation coefficient [...] float, -1 to 1, from counts [..., C, C].
+
+    It is the correlation of the true and the predicted classes as one-hot vectors (Gorodkin 2004),
+    and 0 if all utterances have, or are predicted as, one class.
+
+    Examples:
+        (3 * 4 - 1 * 0) / sqrt(4 * 4 * 3 * 5)
+
+        >>> round(float(mcc(np.array([[3, 1], [0, 4]]))), 4)
+        0.7746
+    """
+    total = counts.sum((-2, -1)).astype(np.float64)
+    right = counts.diagonal(axis1=-2, axis2=-1).sum(-1)
+    true, predicted = counts.sum(-1), counts.sum(-2)
+    covariance = right * total - (true * predicted).sum(-1)
+    variances = (total**2 - (true**2).sum(-1)) * (total**2 - (predicted**2).sum(-1))
+    return covariance / np.sqrt(variances + (variances == 0))
+
+
 def per_class(counts: np.ndarray) -> dict[str, np.ndarray]:
     """Computes the scores [..., C] of each class from counts [..., C, C]; 0 if undefined.
 
@@ -110,20 +133,29 @@ def per_class(counts: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-METRICS = {
-    "accuracy": accuracy,
-    "unweighted_recall": unweighted_recall,
-    "weighted_f1": weighted_f1,
-    "macro_f1": macro_f1,
-}
-"""The scores of a test part by name; each is computed from counts [..., C, C]."""
+class Metric(NamedTuple):
+    """A score of classes.
 
-_NAMES = {
-    "accuracy": "accuracy",
-    "unweighted_recall": "unweighted recall",
-    "weighted_f1": "weighted F1",
-    "macro_f1": "macro F1",
+    Attributes:
+        compute: computes the score [...] from counts [..., C, C].
+        name: its name in tables.
+        is_brief: whether narrow tables show it, and results must have it.
+    """
+
+    compute: Callable[[Any], Any]
+    name: str
+    is_brief: bool = True
+
+
+METRICS = {
+    "accuracy": Metric(accuracy, "accuracy"),
+    "unweighted_recall": Metric(unweighted_recall, "unweighted recall"),
+    "weighted_f1": Metric(weighted_f1, "weighted F1"),
+    "macro_f1": Metric(macro_f1, "macro F1"),
+    "mcc": Metric(mcc, "MCC", is_brief=False),
 }
+"""The scores of classes, by their names in `results.json`."""
+
 _FIELD = {"iemocap4": {"accuracy": "WA", "unweighted_recall": "UA"}}
 
 
@@ -139,4 +171,4 @@ def names(protocol: str) -> dict[str, str]:
         >>> names("mman4")["accuracy"]
         'accuracy'
     """
-    return _NAMES | _FIELD.get(protocol, {})
+    return {key: metric.name for key, metric in METRICS.items()} | _FIELD.get(protocol, {})

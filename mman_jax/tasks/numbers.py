@@ -18,7 +18,7 @@ from mman_jax.tasks.classes import Classes
 from mman_jax.tasks.ratings import Target
 from mman_jax.tasks.score import Score, over_seeds
 from mman_jax.tasks.task import Objective, Task, to_json
-from mman_jax.types import UNSCORED, is_scored
+from mman_jax.types import UNSCORED, Array, is_scored
 
 PLACE = "data.target"
 """The setting that names targets, for messages."""
@@ -51,6 +51,7 @@ class Numbers(Task):
 
     kind = "targets"
     outputs = "numbers"
+    predicts = "values"
     title = "{names} (Acc and F1 in per cent)"
     introduction = "Predicted: {names}."
     constant, constant_name = "mean_answer_mae", "mean of training"
@@ -114,6 +115,11 @@ class Numbers(Task):
         return np.asarray(losses.NumberLoss(losses.DEFAULT, self.targets).reference(labels))
 
     def answers(self, logits: np.ndarray, reference: np.ndarray | None = None) -> np.ndarray:
+        """See `Task`."""
+        return np.asarray(self.predict(logits, reference))
+
+    @staticmethod
+    def predict(logits: Array, reference: Array | None = None) -> Array:
         """See `Task`."""
         assert reference is not None, "numbers need the mean and deviation in training"
         mean, deviation = reference

@@ -78,19 +78,12 @@ MEASURES = ("mae", "pearson_r", "ccc")
 _GROUPS: dict[str, dict[str, tuple[tuple[int, ...], ...]]] = {
     SEVEN: {
         "2_with_zero": ((0, 0, 0, 0, 1, 1, 1, 1, 1),) * 2,
-        "2_without_zero": (
-            (0, 0, 0, 0, LEFT_OUT, 1, 1, 1, 1),
-            (0, 0, 0, 0, 0, 1, 1, 1, 1),
-        ),
+        "2_without_zero": (_CLASSES[SEVEN][2], (0, 0, 0, 0, 0, 1, 1, 1, 1)),
         "3": ((0, 0, 0, 1, 1, 1, 2, 2, 2),) * 2,
-        "5": ((0, 0, 1, 2, 2, 2, 3, 4, 4),) * 2,
-        "7": ((0, 1, 2, 3, 3, 3, 4, 5, 6),) * 2,
+        "5": (_CLASSES[SEVEN][5],) * 2,
+        "7": (_CLASSES[SEVEN][7],) * 2,
     },
-    SIMS: {
-        "2_sims": ((0, 0, 0, 1, 1, 1),) * 2,
-        "3_sims": ((0, 0, 1, 1, 2, 2),) * 2,
-        "5_sims": ((0, 1, 2, 2, 3, 4),) * 2,
-    },
+    SIMS: {f"{count}_sims": (cells,) * 2 for count, cells in _CLASSES[SIMS].items()},
 }
 _SCORE_NAMES = {
     "mae": "MAE",

@@ -58,6 +58,7 @@ class Score:
         is_share: whether it is written in per cent rather than in its own unit.
         higher_is_better: whether higher values are better.
         difference: description of a difference of two systems, in a sentence.
+        is_brief: whether narrow tables show it, or only results and comparisons by it.
     """
 
     key: str
@@ -66,6 +67,7 @@ class Score:
     is_share: bool = True
     higher_is_better: bool = True
     difference: str = ""
+    is_brief: bool = True
 
     @property
     def unit(self) -> str:

@@ -22,47 +22,37 @@ class Objective(Protocol):
     @property
     def unit(self) -> str:
         """The unit of the loss."""
-        ...
 
     def plain(self) -> "Objective":
         """Returns the loss by which settings are compared: without weights and smoothing."""
-        ...
 
     def reference(self, labels: Array) -> Array:
         """Computes the statistics of the training labels [R, U, ...] that loss and scores need."""
-        ...
 
     def loss(
         self, answers: Array, labels: Array, reference: Array, total: Callable[[Array], Array]
     ) -> tuple[Array, Array]:
         """Computes a head's training loss, a sum and a weight; `total` adds up over the devices."""
-        ...
 
     def tally(self, answers: Array, labels: Array, reference: Array) -> Array:
         """Computes the sums over some utterances from which scores are computed."""
-        ...
 
     def nothing(self, heads: int) -> Array:
         """Returns the tallies of no utterance, for a number of heads."""
-        ...
 
     def valid_losses(self, tally: Array, summed: Array) -> Array:
         """Computes the validation loss [heads, temperatures] from a tally and a sum of `summed`."""
-        ...
 
     def summed(
         self, answers: Array, labels: Array, reference: Array, temperatures: Sequence[float]
     ) -> Array:
         """Sums the validation loss at each temperature, and its weight last; [temperatures + 1]."""
-        ...
 
     def score(self, tally: Array) -> Array:
         """Computes the score [...] that is shown during a run; higher is better."""
-        ...
 
     def convert(self, answers: Array, reference: Array, other: Array) -> Array:
         """Converts answers in the units of one reference to those of another."""
-        ...
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -80,6 +70,7 @@ class Task(abc.ABC):
     Class attributes:
         kind: the field of `results.json` that holds `describe()`'s list.
         outputs: the kind of a system's outputs, `classes` or `numbers` (`systems.for_outputs`).
+        predicts: the name of a trained model's predictions, `probabilities` or `values`.
         has_probabilities: whether answers are classes with probabilities, which can be calibrated.
         title: the title of the table of a trial, with placeholders like `introduction`.
         introduction: a sentence for reports, with placeholders `{protocol}` and `{names}`.
@@ -95,6 +86,7 @@ class Task(abc.ABC):
 
     kind: ClassVar[str]
     outputs: ClassVar[str]
+    predicts: ClassVar[str]
     has_probabilities: ClassVar[bool] = False
     title: ClassVar[str]
     introduction: ClassVar[str]
@@ -183,6 +175,17 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def answers(self, logits: np.ndarray, reference: np.ndarray | None = None) -> np.ndarray:
         """Returns the answers of a head's outputs [..., C]; for the argument see `reference`."""
+
+    @abc.abstractmethod
+    def predict(self, logits: Array, reference: Array | None = None) -> Array:
+        """Computes a trained model's predictions [..., C] of logits [..., C], within `jax.jit`.
+
+        They are probabilities, or numbers in their own units; for the argument see `reference`.
+        """
+
+    def labels_of(self, predictions: np.ndarray) -> list[str] | None:
+        """Returns the labels of predictions [N, C]; None if predictions have no labels."""
+        return None
 
     @abc.abstractmethod
     def ensemble(self, logits: np.ndarray, reference: np.ndarray | None = None) -> np.ndarray:

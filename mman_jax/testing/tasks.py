@@ -102,11 +102,12 @@ def _labels(case: _Case) -> None:
 def _unscored(case: _Case) -> None:
     name = "unscored utterances"
     other = np.where(case.scored[:, None], case.logits[0], -7 * case.logits[1])
-    before, after = (case.loss(x, case.labels) for x in (case.logits[0], other))
+    loss = jax.jit(lambda x: case.loss(x, case.labels))
+    before, after = (loss(x) for x in (case.logits[0], other))
     case.require_close(before, after, name, "their logits change the loss")
     before, after = (case.tallies(x[None], case.labels) for x in (case.logits[0], other))
     case.require_close(before, after, name, "their logits change the tally")
-    gradient = np.asarray(jax.grad(lambda x: case.loss(x, case.labels)[0])(case.logits[0]))
+    gradient = np.asarray(jax.jit(jax.grad(lambda x: loss(x)[0]))(case.logits[0]))
     case.require(np.isfinite(gradient).all(), name, "the loss has a gradient that is not finite")
     case.require(not gradient[~case.scored].any(), name, "the loss has a gradient for them")
 
@@ -143,11 +144,10 @@ def _mean_loss(case: _Case) -> Callable[[Any], Any]:
 def _tallies(case: _Case) -> None:
     name, labels, objective = "tallies", case.labels, case.objective
     half = len(labels) // 2
-    full = objective.tally(case.logits[:1], labels[None], case.statistics)
-    parts = [
-        objective.tally(case.logits[:1, at], labels[None, at], case.statistics)
-        for at in (slice(None, half), slice(half, None))
-    ]
+    tally = jax.jit(lambda x, y: objective.tally(x, y, case.statistics))
+    full = tally(case.logits[:1], labels[None])
+    halves = slice(None, half), slice(half, None)
+    parts = [tally(case.logits[:1, at], labels[None, at]) for at in halves]
     case.require_close(full, sum(parts), name, "those of two batches do not add up")
     empty = objective.nothing(3)
     good = empty.shape == (3, *full.shape) and empty.dtype == full.dtype and not empty.any()
@@ -171,9 +171,11 @@ def _devices(case: _Case, half: int) -> None:
     def of_device(logits, labels):
         return jax.value_and_grad(lambda x: case.loss(x, labels, total), has_aux=True)(logits)
 
-    (sums, weights), gradients = jax.vmap(of_device, axis_name="devices")(logits, labels)
+    on_devices = jax.jit(jax.vmap(of_device, axis_name="devices"))
+    (sums, weights), gradients = on_devices(logits, labels)
     flat, known = case.logits[0, : 2 * half], case.training_labels[: 2 * half]
-    (full, weight), gradient = jax.value_and_grad(lambda x: case.loss(x, known), has_aux=True)(flat)
+    on_one = jax.jit(jax.value_and_grad(lambda x: case.loss(x, known), has_aux=True))
+    (full, weight), gradient = on_one(flat)
     pairs = (sums.sum(), weights.sum()), (full, weight)
     case.require_close(*pairs, "loss", "those of two devices do not add up")
     gradients = gradients.reshape(gradient.shape)
@@ -224,6 +226,9 @@ def _results(case: _Case) -> None:
     pairs = zip(pair, (answers, labels), strict=True)
     same = all(np.allclose(x, y, rtol=1e-4, equal_nan=True) for x, y in pairs)
     case.require(same, name, "`read_answers` changes the stored answers")
+    predictions = np.asarray(task.predict(case.logits, case.reference))[:, case.scored]
+    decided = predictions.argmax(-1) if task.has_probabilities else predictions
+    case.require_close(decided, answers, name, "`predict` and `answers` disagree")
     per_utterance = task.score_each(*pair)
     expected = task.score(task.headline.key, case.tallies(case.logits, case.labels))
     problem = f"the mean of `score_each` is not {task.headline.key}"

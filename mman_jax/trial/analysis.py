@@ -1,5 +1,6 @@
 """The content of `analysis.json`: predictions, tallies, curves, calibration, attention."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -73,15 +74,12 @@ def choose_turns(trial: Trial, task: Task, params: Any) -> float | None:
 
 
 def in_turn(trial: Trial, task: Task, params: Any, turns: float | None) -> dict[str, Any]:
-    """Returns the entry `in_turn` of results: test scores of a model that scales as in a stream."""
+    """Returns the test scores of a model that scales by speaker as in a stream, with its turns."""
+    scaling = dataclasses.replace(trial.parts.scaling, turns=turns, causal=True)
     reference, labels = trial.reference(task), trial.labels[task.name]["test"]
-    entry = {}
-    for scaling in trial.parts.scaling.in_turn():
-        if scaling.turns == turns:
-            answers = task.answers(_logits(trial, "test", params, scaling), reference)
-            tallies = np.stack([task.tally(x, labels, reference) for x in answers])
-            entry["in_turn"] = {"turns": turns, "test": task.scores(tallies)}
-    return entry
+    answers = task.answers(_logits(trial, "test", params, scaling), reference)
+    tallies = np.stack([task.tally(x, labels, reference) for x in answers])
+    return {"turns": turns, "test": task.scores(tallies)}
 
 
 def _logits(trial: Trial, part: str, params: Any, scaling: Scaling) -> np.ndarray:
@@ -191,7 +189,7 @@ def _attention(
 ) -> dict[str, Any] | None:
     layout, rows = trial.parts.layouts["test"], trial.parts.rows["test"]
     system = cast(System, trial.trainer.system)  # others have no attention
-    attention = attention_weights(system, params, rows.features, rows.present, _options())
+    attention = attention_weights(system, params, rows.inputs, _options())
     if attention is None:
         return None
     modalities, weights = attention
@@ -220,7 +218,8 @@ def _missing(trial: Trial, task: Task, params: Any, labels: np.ndarray) -> dict[
         return {}
     reference, key = trial.reference(task), task.headline.key
     scores = {}
-    for modality, rows in logits_without(system, params, parts.rows["test"], _options()).items():
+    inputs = parts.rows["test"].inputs
+    for modality, rows in logits_without(system, params, inputs, _options()).items():
         logits = batching.gather(parts.layouts["test"], rows, axis=1)
         tallies = [task.tally(task.answers(x, reference), labels, reference) for x in logits]
         scores[modality] = {key: over_seeds(task.score(key, np.stack(tallies)))}

@@ -3,26 +3,22 @@
 import dataclasses
 import functools
 import os
-from typing import Any, cast
+from typing import Any
 
 from ml_collections import ConfigDict
 
 from mman_jax.data import cross_corpus
-from mman_jax.data.cells import KINDS
-from mman_jax.data.cells.frames import Frames
-from mman_jax.data.cells.utterances import Cells, Utterances
-from mman_jax.data.cells.words import Words
+from mman_jax.data.cells import KINDS, Cells
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.label_names import check_map, read_map, relabel
 from mman_jax.data.readers import pooling
 from mman_jax.data.readers.read import read_corpus
 from mman_jax.data.scaling import Rule
-from mman_jax.data.sequences import check_named
 from mman_jax.data.synthetic.process import synthetic_corpus
 from mman_jax.data.synthetic.words import words_corpus
 from mman_jax.errors import InputError, nearest, within
 from mman_jax.systems import SYSTEMS, build
-from mman_jax.systems.base import System
+from mman_jax.systems.base import BaseSystem
 from mman_jax.systems.settings import SUBWORD
 from mman_jax.trial.config import network
 
@@ -96,20 +92,21 @@ def load_cells(config: ConfigDict, corpus: Corpus) -> Cells:
     Raises:
         InputError: the corpus has no such cells, or the system does not read them.
     """
-    data = config.data
-    names = modalities(data)
-    if data.cells == "words":
-        kind = SYSTEMS.get(config.system)
-        subword = SUBWORD in getattr(kind, "reads", ())  # an unknown system is refused when built
-        return Words.make(corpus, names, subword, pivot=data.pivot, most=data.words)
-    if data.cells != "frames":
-        return Utterances(corpus)
-    names = names or list(corpus.sequences)
-    check_named(corpus, "frames", names)
-    with within("config"):
-        system = build(network(config), names, 2)  # the number of classes does not matter
-        system.check_data("classes", data.cells)
-        return Frames.make(corpus, names, frame_view=cast(System, system).frame_view)
+    data, names = config.data, modalities(config.data)
+
+    @functools.cache
+    def system() -> BaseSystem:
+        with within("config"):
+            # The number of classes does not matter.
+            built = build(network(config), names or list(corpus.sequences), 2)
+            built.check_data("classes", data.cells)
+        return built
+
+    # An unknown system is refused when it is built.
+    subword = SUBWORD in getattr(SYSTEMS.get(config.system), "reads", ())
+    options = {"pivot": data.pivot, "most": data.words}
+    make = KINDS[data.cells].make
+    return make(corpus, names, subword, lambda name: system().frame_view(name), **options)
 
 
 def scaling_rule(data: ConfigDict) -> Rule:
@@ -157,9 +154,7 @@ def _load(data: ConfigDict, with_test: bool) -> tuple[Corpus, Corpus | None]:
         corpus = synthetic_corpus() if kind.vectors else words_corpus()
     else:
         corpus = _read(data.path, kind.pool)
-    names, pivot = modalities(data), data.pivot
-    if data.cells == "words" and not pivot and "text" in corpus.sequences:
-        pivot = "text"  # other modalities are aligned with the words of the text
+    names, pivot = modalities(data), data.pivot or kind.reference_modality(corpus)
     if names and pivot not in ("", *names):
         names.append(pivot)
     corpus = corpus.select_modalities(names) if names else corpus

@@ -232,6 +232,6 @@ def _scores_of_group(answers: np.ndarray, labels: np.ndarray, classes: int) -> d
     counts = np.stack([np.bincount(row, minlength=classes**2) for row in cells])
     counts = counts.reshape(-1, classes, classes)
     return {
-        name: over_seeds(metrics.METRICS[name](counts))
+        name: over_seeds(metrics.METRICS[name].compute(counts))
         for name in ("accuracy", "unweighted_recall")
     }

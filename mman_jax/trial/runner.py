@@ -130,7 +130,8 @@ def _train(
             holdout = analysis.answered(trial, task, selected.state.best, converged)["valid"]
         temperature = _calibrate(task, holdout, answers["test"], analyses, scores)
     params = _best_params(last, converged)
-    scores |= analysis.in_turn(last_trial, task, params, turns)
+    if turns is not None:
+        scores["in_turn"] = analysis.in_turn(last_trial, task, params, turns)
     _save_model(last_trial, task, params, seeds, workdir / "model", turns, temperature)
     scores |= {"seeds": seeds, "failed": failed}
     return scores | {"seconds": seconds, "parameters": trial.parameters(params)}, analyses

@@ -146,7 +146,7 @@ def _check_head(head: Mapping[str, Any], path: pathlib.Path, within: str, task: 
         if part == "test_oracle":
             _check_spread(scores, task.progress.key, place)
             continue
-        for score in task.required:
+        for score in (*task.required, *task.score_names(list(scores))):
             _check_spread(scores, score, place)
         if "calibration" in scores:
             calibration = _part(scores, "calibration", place)

@@ -20,7 +20,7 @@ from mman_jax.trial import stored
 from tests import children
 from tests.children import ROOT, run
 from tests.inference import trained
-from tests.inference.test_exported import corpus, laid
+from tests.inference.trained import corpus, rows
 from tests.robustness import examples
 
 pytest.importorskip("flatbuffers", reason="the export needs it: pip install 'mman_jax[export]'")
@@ -62,7 +62,7 @@ def reader():
 
 
 def test_the_readers_lines_of_the_page_need_jax_alone(place):
-    features, present, cells = laid(read_corpus(str(place / "talks.npz")))
+    features, present, cells = rows(read_corpus(str(place / "talks.npz")))
     arrays = {f"features/{m}": x for m, x in features.items()}
     np.savez(place / "laid.npz", **arrays, **{f"present/{m}": p for m, p in present.items()})
     lines = reader()
@@ -165,8 +165,8 @@ def test_one_model_a_task(tmp_path):
     safetensors.save_file(named | {"more": np.zeros(1)}, tmp_path / "w.safetensors")
     with pytest.raises(InputError, match="tensor more: unexpected; expected happy/, sad/"):
         stored.load_models(workdir, str(tmp_path / "w.safetensors"))
-    made = export.contents(models)
     card = export.describe(models, workdir, replaced=True)
+    made = export.contents(models, card)
     assert card["classes"] == ["happy", "sad"]
     assert card["networks"] == {"happy": 1, "sad": 2}
     assert card["scores"] is None
@@ -205,4 +205,4 @@ def test_a_missing_library_is_named_with_its_extra(name, monkeypatch):
     with pytest.raises(
         InputError, match=rf"exporting: {name} is missing; expected pip.*\[export\]"
     ):
-        export.contents([])
+        export.contents([], {})

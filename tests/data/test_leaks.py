@@ -1,4 +1,3 @@
-import dataclasses
 import hashlib
 import pathlib
 
@@ -8,69 +7,32 @@ import pytest
 from mman_jax.data import leaks, splits
 from mman_jax.data.parts import prepare
 from mman_jax.data.readers.read import read_corpus
-from mman_jax.errors import InputError
-from tests.data.small import corpus
+from mman_jax.data.sequences import Sequence
+from tests.data.small import corpus, refuses
 
 PARTS = ("train", "train", "valid", "test")
 LENGTHS = (3, 2, 1, 3)
 
 
-def made(change=None, parts=PARTS, lengths=LENGTHS):
-    total = sum(lengths)
+def made(*changes, parts=PARTS, **more):
     rng = np.random.default_rng(0)
-    features = {name: rng.random((total, d), np.float32) for name, d in (("a", 2), ("b", 3))}
-    if change:
+    features = {name: rng.random((9, d), np.float32) for name, d in (("a", 2), ("b", 3))}
+    for change in changes:
         change(features)
-    return corpus(lengths=lengths, features=features, split=parts)
+    return corpus(lengths=LENGTHS, features=features, split=parts, **more)
 
 
 def copy(features):
-    """The fourth conversation holds what the first one does."""
+    """The fourth conversation has the features of the first."""
     for array in features.values():
         array[6:9] = array[0:3]
 
 
-def test_the_same_features_under_another_id_are_refused_by_both_names():
-    leaking = made(copy)
-    for find in (splits.split, prepare):
-        with pytest.raises(InputError) as error:
-            find(leaking)
-        message = str(error.value)
-        assert message.startswith("small: conversation c3 (test): the same features as ")
-        assert "conversation c0 (train)" in message
-
-
-def test_what_stands_in_place_of_a_missing_modality_hides_no_copy():
-    def change(features):
-        copy(features)
-        features["b"][[1, 7]] = [[np.nan], [5]]
-
-    both = np.ones(9, bool)
-    both[[1, 7]] = False
-    leaking = dataclasses.replace(
-        corpus(lengths=LENGTHS, split=PARTS), features=made(copy).features, present={"b": both}
-    )
-    filled = {name: x.copy() for name, x in leaking.features.items()}
-    change(filled)
-    with pytest.raises(InputError, match="the same features as "):
-        splits.split(dataclasses.replace(leaking, features=filled))
-
-
-@pytest.mark.parametrize("part", ["train", "valid"])
-def test_in_any_two_parts(part):
-    parts = {
-        "train": ("train", "valid", "test", "valid"),
-        "valid": ("test", "train", "valid", "valid"),
-    }
-    with pytest.raises(InputError, match="the same features"):
-        splits.split(made(copy, parts[part]))
-
-
-def one_modality(features):
+def copy_one_modality(features):
     features["a"][6:9] = features["a"][0:3]
 
 
-def beginning(features):
+def copy_beginning(features):
     for array in features.values():
         array[3:5] = array[0:2]
 
@@ -80,162 +42,184 @@ def zeros(features):
         array[0:3] = array[6:9] = 0
 
 
-@pytest.mark.parametrize(
-    ("change", "parts"),
-    [
-        (copy, ("train", "valid", "test", "train")),
-        (one_modality, PARTS),
-        (beginning, ("train", "test", "valid", "train")),
-        (zeros, PARTS),
-    ],
-)
-def test_a_copy_in_one_part_or_of_some_features_is_no_leak(change, parts):
-    splits.split(made(change, parts))
+def missing(features):
+    """Values in place of missing features."""
+    features["b"][[1, 7]] = [[np.nan], [5]]
 
 
-@pytest.mark.parametrize("row", [0, 1, 2])
-@pytest.mark.parametrize("modality", ["a", "b"])
-def test_one_value_of_any_utterance_and_modality_tells_them_apart(row, modality):
+def change_value(modality, row):
     def change(features):
-        copy(features)
         features[modality][6 + row, 0] += 1
 
-    splits.split(made(change))
+    return change
 
 
-def test_the_same_id_is_refused_whatever_it_holds():
-    with pytest.raises(InputError, match="conversation c0: in two splits, train and test"):
-        corpus(lengths=LENGTHS, split=PARTS, conversation_ids=("c0", "c1", "c2", "c0"))
+@pytest.mark.parametrize("find", [splits.split, prepare])
+def test_equal_features_under_another_id_are_refused(find):
+    words = "small: conversation c3 (test): the same features as ", "conversation c0 (train)"
+    refuses(lambda: find(made(copy)), *words)
+    present = np.ones(9, bool)
+    present[[1, 7]] = False
+    refuses(lambda: find(made(copy, missing, present={"b": present})), *words)
 
 
-def test_conversations_that_differ_at_their_ends_are_not_read_whole(monkeypatch):
-    def refuse(*_):
-        raise AssertionError
+@pytest.mark.parametrize("parts", ["train valid test valid", "test train valid valid"])
+def test_equal_features_are_refused_in_any_two_parts(parts):
+    leaking = made(copy, parts=tuple(parts.split()))
+    refuses(lambda: splits.split(leaking), "the same features")
 
-    monkeypatch.setattr(leaks, "_digest", refuse)
+
+CHANGES = [(copy, change_value(m, row)) for m in "ab" for row in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ((copy,), ("train", "valid", "test", "train")),
+        ((copy_one_modality,), PARTS),
+        ((copy_beginning,), ("train", "test", "valid", "train")),
+        ((zeros,), PARTS),
+        *((changes, PARTS) for changes in CHANGES),
+    ],
+)
+def test_a_copy_within_a_part_or_of_some_features_is_no_leak(changes, parts):
+    splits.split(made(*changes, parts=parts))
+
+
+def test_equal_ids_in_two_parts_are_refused():
+    ids = ("c0", "c1", "c2", "c0")
+    refuses(lambda: made(conversation_ids=ids), "conversation c0: in two splits, train and test")
+
+
+def test_conversations_of_equal_features_and_different_words_are_no_copy():
+    features = {"speech": np.ones((4, 2), np.float32)}
+    parts = {"train": np.array([0]), "test": np.array([1])}
+    same = corpus((2, 2), features=features)
+    refuses(lambda: leaks.check(same, parts), "the same features")
+    words = Sequence(np.arange(4, dtype=np.float32).reshape(4, 1), np.ones(4, np.int32))
+    features |= {"text": np.ones((4, 1), np.float32)}
+    assert leaks.check(corpus((2, 2), features=features, sequences={"text": words}), parts) == ()
+
+
+def test_conversations_with_different_ends_are_not_read_completely(monkeypatch):
+    monkeypatch.setattr(leaks, "_digest", None)
     splits.split(made())
-    with pytest.raises(AssertionError):
+    with pytest.raises(TypeError):
         splits.split(made(copy))
 
 
-def test_digests_are_made_in_chunks(monkeypatch):
-    sizes = []
-    whole = hashlib.blake2b
+def test_features_are_read_in_chunks(monkeypatch):
+    sizes, digest, round_ = [], hashlib.blake2b, np.round
 
     class Spy:
         def __init__(self, *args, **settings):
-            self.digest_of = whole(*args, **settings)
+            self.hash = digest(*args, **settings)
+            self.digest = self.hash.digest
 
         def update(self, values):
             sizes.append(values.size)
-            self.digest_of.update(values)
-
-        def digest(self):
-            return self.digest_of.digest()
+            self.hash.update(values)
 
     monkeypatch.setattr("mman_jax.data.validation._CHUNK_VALUES", 6)
     monkeypatch.setattr(hashlib, "blake2b", Spy)
-    with pytest.raises(InputError, match="the same features"):
-        splits.split(made(copy))
+    monkeypatch.setattr(np, "round", lambda x, n: (sizes.append(x.size), round_(x, n))[1])
+    refuses(lambda: splits.split(made(copy)), "the same features")
+    splits.split(made())
     assert max(sizes) <= 6
 
 
-def many(conversations, length=3, columns=6, modalities=("a", "b", "c"), seed=1):
-    """Features of so many conversations, the last fifth test, the one before validation."""
-    rng = np.random.default_rng(seed)
-    total = conversations * length
-    features = {m: rng.standard_normal((total, columns)).astype(np.float32) for m in modalities}
-    fifth = conversations // 5
+def many(conversations, length=3, change=None, **more):
+    """Conversations of random features, of which the last fifth tests and the one before validates.
+
+    Args:
+        conversations: their number.
+        length: the utterances of each.
+        change: changes the array of each modality.
+        more: further fields.
+    """
+    rng = np.random.default_rng(1)
+    shape, fifth = (conversations * length, 6), conversations // 5
+    features = {m: rng.standard_normal(shape).astype(np.float32) for m in "abc"}
+    for name, array in features.items():
+        if change:
+            change(name, array)
     parts = ("train",) * (conversations - 2 * fifth) + ("valid",) * fifth + ("test",) * fifth
-    return {"lengths": (length,) * conversations, "features": features, "split": parts}
+    return corpus((length,) * conversations, features=features, split=parts, **more)
 
 
-def test_a_short_copy_among_many_conversations_is_told_not_refused():
-    fields = many(150)
-    for array in fields["features"].values():
-        array[-3:] = array[:3]
-    notices = splits.split(corpus(**fields)).notices
+def copy_rows(count):
+    def change(_, array):
+        array[-count:] = array[:count]
+
+    return change
+
+
+def test_a_short_copy_among_many_conversations_is_reported():
+    notices = splits.split(many(150, change=copy_rows(3))).notices
     assert notices[0] == (
         "1 short conversation with the same features as one in another part of the split "
         "(first c149 in test, as c0 in train)"
     )
     assert notices[1].startswith("3 of 90 test utterances (3.3%) have the features of an utterance")
     assert len(notices) == 2
+    refuses(lambda: splits.split(many(150, change=copy_rows(6))), "the same features")
 
 
 @pytest.mark.parametrize(("different", "refused"), [(8, True), (7, False)])
-def test_a_long_copy_of_utterances_that_differ_is_refused(different, refused):
-    fields = many(150, length=8)
-    for array in fields["features"].values():
+def test_a_long_copy_of_different_utterances_is_refused(different, refused):
+    def change(_, array):
         array[different:8] = array[0]
         array[-8:] = array[:8]
-    made = corpus(**fields)
+
+    leaking = many(150, length=8, change=change)
     if refused:
-        with pytest.raises(InputError, match=r"conversation c149 \(test\): the same features"):
-            splits.split(made)
+        refuses(lambda: splits.split(leaking), "conversation c149 (test): the same features")
     else:
-        assert "short conversation" in splits.split(made).notices[0]
+        assert "short conversation" in splits.split(leaking).notices[0]
 
 
-def test_short_copies_beyond_a_share_of_a_part_are_refused():
-    fields = many(150)
-    for array in fields["features"].values():
-        array[-6:] = array[:6]
-    with pytest.raises(InputError, match="the same features"):
-        splits.split(corpus(**fields))
+ROUNDED = {"float16": np.float16, "decimals": lambda x: np.round(x, 3), "exact": np.float32}
 
 
-@pytest.mark.parametrize(
-    "rounded",
-    [lambda x: x.astype(np.float16), lambda x: np.round(x, 3), lambda x: x],
-    ids=["float16", "decimals", "exact"],
-)
-def test_utterances_that_another_part_has_after_rounding_are_told(rounded):
-    fields = many(10)
-    for array in fields["features"].values():
-        array[-2] = rounded(array[4])
-    (notice,) = splits.split(corpus(**fields)).notices
+@pytest.mark.parametrize("how", ROUNDED)
+def test_utterances_of_another_part_are_reported_even_if_rounded(how):
+    def change(_, array):
+        array[-2] = ROUNDED[how](array[4])
+
+    (notice,) = splits.split(many(10, change=change)).notices
     assert notice == (
         "1 of 6 test utterances (16.7%) have the features of an utterance in training or "
         "validation, to the bit or rounded"
     )
 
 
-def test_utterances_that_differ_in_one_modality_are_told_by_its_name():
-    fields = many(10)
-    for name in ("a", "c"):
-        fields["features"][name][-2] = fields["features"][name][20]  # validation
-    (notice,) = splits.split(corpus(**fields)).notices
+def test_utterances_that_differ_in_one_modality_are_reported_by_its_name():
+    def change(name, array):
+        if name != "b":
+            array[-2] = array[20]  # of validation
+
+    (notice,) = splits.split(many(10, change=change)).notices
     assert notice.startswith("1 of 6 test utterances (16.7%) have all but b in common with")
 
 
 @pytest.mark.parametrize(("scale", "filling"), [(1e-9, 0), (1e30, 1), (1, np.nan)])
 def test_tiny_huge_zero_and_missing_values_are_no_copies(scale, filling):
-    fields = many(10)
-    present = np.ones(30, bool)
-    present[[0, -1]] = np.isfinite(filling)
-    for array in fields["features"].values():
+    def change(_, array):
         array *= scale
         if filling != 1:
             array[[0, -1]] = filling
-    made = corpus(**fields, present={name: present for name in fields["features"]})
-    assert splits.split(made).notices == ()
 
-
-def test_rows_are_digested_in_bounded_memory(monkeypatch):
-    sizes = []
-    round_ = np.round
-    monkeypatch.setattr("mman_jax.data.validation._CHUNK_VALUES", 12)
-    monkeypatch.setattr(np, "round", lambda x, n: (sizes.append(x.size), round_(x, n))[1])
-    splits.split(corpus(**many(10)))
-    assert max(sizes) <= 12
+    present = np.ones(30, bool)
+    present[[0, -1]] = np.isfinite(filling)
+    split = splits.split(many(10, change=change, present=dict.fromkeys("abc", present)))
+    assert split.notices == ()
 
 
 MELD = pathlib.Path(__file__).parents[3] / "shared/data/meld/meld_text_minilm.npz"
 
 
-@pytest.mark.skipif(not MELD.is_file(), reason=f"the real corpus is not there: no {MELD.name}")
-def test_meld_loads_and_is_prepared():
+@pytest.mark.skipif(not MELD.is_file(), reason=f"{MELD.name} is not installed")
+def test_meld():
     split = prepare(read_corpus(MELD)).split
     assert [len(part) for part in (split.train, split.valid, split.test)] == [1038, 114, 280]
     assert split.notices[0].startswith("2 short conversations with the same features")

@@ -6,7 +6,7 @@ import pytest
 from mman_jax.data import batching, scaling, validation
 from mman_jax.data.scaling import Rule
 from mman_jax.errors import InputError
-from tests.data.small import corpus
+from tests.data.small import corpus, refuses
 
 
 def of(values, lengths=(2, 2, 1)):
@@ -80,15 +80,12 @@ def test_apply_leaves_its_input_and_takes_any_leading_axes():
     np.testing.assert_array_equal(made.features["a"], before)
 
 
-def test_refusals():
+def test_unknown_modalities_and_other_sizes_are_refused():
     made = of([[1], [2], [3], [4], [5]])
-    with pytest.raises(InputError, match="no training conversations"):
-        scaling.fit(made, [])
+    refuses(lambda: scaling.fit(made, []), "no training conversations")
     fitted = scaling.fit(made, [0])
-    with pytest.raises(InputError, match=r"modality b: unknown.*one of a"):
-        fitted.apply({"b": made.features["a"]})
-    with pytest.raises(InputError, match=r"modality a: .*\(5, 2\).*1 in the last"):
-        fitted.apply({"a": np.zeros((5, 2), np.float32)})
+    refuses(lambda: fitted.apply({"b": made.features["a"]}), "modality b: unknown", "one of a")
+    refuses(lambda: fitted.apply({"a": np.zeros((5, 2), np.float32)}), "modality a: ", "(5, 2)")
 
 
 LENGTHS = (7, 6, 8, 5)

@@ -4,6 +4,7 @@ import numpy as np
 from configs import mman
 from mman_jax.evaluation import attention
 from mman_jax.systems import build
+from mman_jax.types import Inputs
 from tests import tiny
 
 
@@ -12,7 +13,8 @@ def test_weights_are_those_of_the_module_in_the_tower_s_order():
     features = {m: random.default_rng(d).normal(size=(2, 5, d)).astype(np.float32)
                 for m, d in (("speech", 4), ("text", 3))}  # fmt: skip
     params = tiny.params(network, {"speech": 4, "text": 3}, 2)
-    names, weights = attention.attention_weights(network, params, features)
+    inputs = Inputs.unpadded(features, np.zeros((2, 5), bool))
+    names, weights = attention.attention_weights(network, params, inputs)
     assert names == ("speech", "text")
     assert weights.shape == (2, 2, 5, 2, 2)
     np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-6)
@@ -28,7 +30,7 @@ def test_weights_are_those_of_the_module_in_the_tower_s_order():
 
 def test_without_an_attention_tower_there_are_none():
     network = build(mman.get_config("clstm_speech").network, ["speech"], 4)
-    assert attention.attention_weights(network, {}, {}) is None
+    assert attention.attention_weights(network, {}, None) is None
 
 
 def test_means_by_class_by_hand():

@@ -10,7 +10,7 @@ def test_logits_are_those_of_the_network_with_the_modality_masked():
     trainer, _ = tiny.trainer(seeds=2)
     rows = trainer._host_rows["test"]
     params = tiny.params(trainer.system, {m: x.shape[-1] for m, x in rows.features.items()}, 2)
-    found = logits_without(trainer.system, params, rows)
+    found = logits_without(trainer.system, params, rows.inputs)
     assert set(found) == set(tiny.MODALITIES)
     features = {m: np.asarray(x) for m, x in rows.features.items()}
     changed = features | {"text": features["text"] + 5}

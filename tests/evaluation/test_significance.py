@@ -13,11 +13,6 @@ def test_the_interval_over_seeds_is_student_s():
     assert significance.seed_interval([0.7, 0.7]) == (0.7, 0.7)
 
 
-def test_a_vote_takes_the_commonest_answer_and_the_first_of_equals():
-    answers = np.array([[0, 1, 2], [0, 2, 1], [1, 2, 0]])
-    assert significance.vote(answers, 3).tolist() == [0, 2, 0]
-
-
 def test_mcnemar_by_hand():
     # 3 of 4 discordant pairs for the first: p = 2 * (C(4,3) + C(4,4)) / 2**4 = 0.625.
     first = np.array([1, 1, 1, 0, 1, 0], bool)
@@ -38,25 +33,23 @@ def test_with_one_seed_and_an_utterance_a_conversation_it_is_the_paired_bootstra
     assert 0 < found.p < 1
 
 
-def test_utterances_of_one_conversation_widen_the_interval():
+def width(*arguments):
+    found = significance.bootstrap(*arguments)
+    return found.high - found.low
+
+
+def test_the_interval_widens_with_conversations_and_with_seeds():
     random = np.random.default_rng(0)
-    difference = np.repeat(random.random(20) < 0.5, 10)  # whole conversations go one way
-    first, second = difference[None], ~difference[None]
-    apart = significance.bootstrap(first, second, np.arange(200))
-    together = significance.bootstrap(first, second, np.repeat(np.arange(20), 10))
-    assert together.high - together.low > 2 * (apart.high - apart.low)
-
-
-def test_seeds_that_differ_widen_the_interval():
-    conversations = np.repeat(np.arange(30), 5)
+    difference = np.repeat(random.random(20) < 0.5, 10)[None]  # whole conversations go one way
+    together = width(difference, ~difference, np.repeat(np.arange(20), 10))
+    assert together > 2 * width(difference, ~difference, np.arange(200))
     steady = np.tile(np.arange(150) % 2 == 0, (4, 1))
     shifting = steady.copy()
     shifting[0], shifting[1] = True, False  # the same mean
-    other = np.zeros_like(steady)
-    narrow = significance.bootstrap(steady, other, conversations)
-    wide = significance.bootstrap(shifting, other, conversations)
-    assert narrow.mean == wide.mean == 0.5
-    assert wide.high - wide.low > 2 * (narrow.high - narrow.low)
+    both = [(right, np.zeros_like(steady), np.repeat(np.arange(30), 5))
+            for right in (shifting, steady)]  # fmt: skip
+    assert width(*both[0]) > 2 * width(*both[1])
+    assert {significance.bootstrap(*given).mean for given in both} == {0.5}
 
 
 def test_of_a_score_that_is_a_mean_it_is_the_same():
@@ -72,23 +65,17 @@ def test_of_a_score_that_is_a_mean_it_is_the_same():
     assert found.mean == pytest.approx(first.mean() - second.mean())
 
 
-def test_equal_systems_differ_by_nothing():
-    right = np.random.default_rng(0).random((3, 60)) < 0.7
-    found = significance.bootstrap(right, right, np.repeat(np.arange(6), 10))
-    assert found.mean == 0
-    assert found.low < 0 < found.high
-    assert found.p > 0.5
-
-
 def test_the_test_keeps_its_level():
-    # Of two systems equally good, one in twenty comparisons may say that they differ.
     random = np.random.default_rng(1)
     conversations = np.repeat(np.arange(40), 5)
+    right = random.random((3, 200)) < 0.7
+    same = significance.bootstrap(right, right, conversations)
+    assert (same.mean, same.low < 0 < same.high, same.p > 0.5) == (0, True, True)
+    # Of two systems equally good, one in twenty comparisons may say that they differ.
     found = 0
     for trial in range(200):
         first, second = random.random((2, 2, 200)) < 0.7
-        outcome = significance.bootstrap(first, second, conversations, 500, trial)
-        found += outcome.p < 0.05
+        found += significance.bootstrap(first, second, conversations, 500, trial).p < 0.05
     assert found <= 20
 
 

@@ -31,19 +31,22 @@ def test_a_line_in_a_line_out(answerer):
     assert alone == found[1::2]
 
 
+class Pipe:
+    """Lines that come one by one; before each, something is noted."""
+
+    def __init__(self, given, note):
+        self.given, self.note, self.seen = iter(given), note, []
+
+    def readline(self, limit):
+        self.seen.append(self.note())
+        return next(self.given, b"")
+
+
 def test_an_answer_is_there_before_the_next_line_is(answerer):
-    sink, seen = io.StringIO(), []
-
-    class Pipe:
-        def __init__(self):
-            self.given = iter(encoded(utterances(3)))
-
-        def readline(self, limit):
-            seen.append(sink.getvalue().count("\n"))
-            return next(self.given, b"")
-
-    lines.answer_lines(answerer, Pipe(), sink)
-    assert seen == [0, 1, 2, 3]
+    sink = io.StringIO()
+    pipe = Pipe(encoded(utterances(3)), lambda: sink.getvalue().count("\n"))
+    lines.answer_lines(answerer, pipe, sink)
+    assert pipe.seen == [0, 1, 2, 3]
 
 
 def test_a_stream_cut_in_two_goes_on_where_it_was(answerer, tmp_path):
@@ -110,25 +113,14 @@ def test_a_place_for_states_that_cannot_be_written_is_said_first(answerer, tmp_p
 def test_what_is_saved_is_told_and_a_killed_stream_goes_on_from_there(answerer, tmp_path):
     given, kept, sink = encoded(utterances()), tmp_path / "states", io.StringIO()
     (end,) = encoded([{"conversation": "other", "end": True}])
-
-    class Killed:
-        """A pipe: before each line a copy of what a kill would leave."""
-
-        def __init__(self):
-            self.given, self.left = iter([*given[:2], end, *given[2:]]), []
-
-        def readline(self, limit):
-            self.left.append(kept.read_bytes())
-            return next(self.given, b"")
-
-    pipe = Killed()
+    pipe = Pipe([*given[:2], end, *given[2:]], kept.read_bytes)  # what a kill would leave
     lines.answer_lines(answerer, pipe, sink, kept, every=0)
     found = [json.loads(line) for line in sink.getvalue().splitlines()]
     assert [answer.get("saved") for answer in found] == [None, 1, None, 3, 4, 5, 6]
     assert found[2] == json.loads(end)  # as it came
     plain = [{k: v for k, v in a.items() if k != "saved"} for a in found if "label" in a]
     assert plain == answered(answerer, given)
-    kept.write_bytes(pipe.left[4])  # killed once the fourth line was answered
+    kept.write_bytes(pipe.seen[4])  # killed once the fourth line was answered
     assert answered(answerer, given[3:], kept=kept) == plain[3:]
 
 

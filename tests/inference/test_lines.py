@@ -103,12 +103,6 @@ def test_refused_with_the_number_of_the_line(name):
         assert word in message
 
 
-def test_a_line_without_end_is_not_parsed(monkeypatch):
-    monkeypatch.setattr(turns, "LONGEST", 10)
-    with pytest.raises(InputError, match=r"line 1: \d+ bytes; expected at most 10"):
-        list(turns.read([line()], DIMS, "stdin"))
-
-
 def test_the_lines_of_a_corpus_are_its_utterances():
     here = np.array([True, False, True, True, True, True])
     made = corpus(present={"text": here})

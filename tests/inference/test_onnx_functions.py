@@ -8,7 +8,8 @@ from mman_jax.errors import InputError
 from mman_jax.inference import onnx_functions
 from tests.inference import trained
 from tests.inference.test_card import card
-from tests.inference.test_exported import corpus, laid, stepped
+from tests.inference.test_exported import stepped
+from tests.inference.trained import corpus, rows
 
 needs = "the extra [onnx] is not installed"
 
@@ -16,10 +17,9 @@ needs = "the extra [onnx] is not installed"
 def test_answers_are_the_same():
     for package in ("torch", "onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(package, reason=needs)
-    model = trained.model(clstm_lf, dims={"speech": 5, "text": 3})
+    model, given = trained.model(clstm_lf), corpus()
     files = onnx_functions.functions([model], card(model))
-    given = corpus(dims=model.dims)
-    features, present, cells = laid(given)
+    features, present, cells = rows(given)
 
     def named(features, present):
         found = {f"features_{m}": x for m, x in features.items()}

@@ -7,54 +7,51 @@ from mman_jax.inference import states
 from mman_jax.inference.answerer import Answerer
 from tests.inference import trained
 
+MODELS = [trained.model()]
+OWNER = states.identity(MODELS)
+
 
 @pytest.fixture(scope="module")
-def models():
-    return [trained.model()]
-
-
-def talked(models):
-    answerer = Answerer(models)
-    given = {"speech": np.ones(5, np.float32)}
+def talked():
+    """The state before a conversation, and those of two."""
+    answerer, given = Answerer(MODELS), {"speech": np.ones(5, np.float32)}
     first, _ = answerer.step(answerer.begin(), given)
     second, _ = answerer.step(first, given)
     return answerer.begin(), {"a": first, "b": second}
 
 
-def test_states_come_back_as_they_were(models, tmp_path):
-    begin, of = talked(models)
-    owner = states.identity(models)
-    (tmp_path / "s").write_bytes(states.to_bytes(of, owner, ["d", "c"]))
-    back, gone = states.read(tmp_path / "s", begin, owner)
+def test_states_come_back_as_they_were(talked, tmp_path):
+    begin, of = talked
+    (tmp_path / "s").write_bytes(states.to_bytes(of, OWNER, ["d", "c"]))
+    back, gone = states.read(tmp_path / "s", begin, OWNER)
     assert gone == ["d", "c"]
     assert list(back) == ["a", "b"]
     for name, state in of.items():
         jax.tree.map(np.testing.assert_array_equal, back[name], state)
         assert jax.tree.structure(back[name]) == jax.tree.structure(state)
-    (tmp_path / "s").write_bytes(states.to_bytes({}, owner))
-    assert states.read(tmp_path / "s", begin, owner) == ({}, [])
+    (tmp_path / "s").write_bytes(states.to_bytes({}, OWNER))
+    assert states.read(tmp_path / "s", begin, OWNER) == ({}, [])
 
 
-def test_an_identity_is_of_the_parameters_the_scaling_and_the_classes(models):
+def test_an_identity_is_of_the_parameters_the_scaling_and_the_classes():
     others = [
         trained.model(first_seed=1),
         trained.model(seeds=3),
         trained.model(classes=("happy", "sad", "calm")),
     ]
-    assert states.identity([trained.model()]) == states.identity(models)
-    assert len({states.identity([m]) for m in (*models, *others)}) == 4
+    assert states.identity([trained.model()]) == OWNER
+    assert len({states.identity([m]) for m in (*MODELS, *others)}) == 4
 
 
-def test_what_are_no_states_of_this_model_is_refused(models, tmp_path):
-    begin, of = talked(models)
-    owner = states.identity(models)
+def test_what_are_no_states_of_this_model_is_refused(talked, tmp_path):
+    begin, of = talked
     path = tmp_path / "s"
-    whole = states.to_bytes(of, owner)
+    whole = states.to_bytes(of, OWNER)
 
     def refused(content, said, template=begin):
         path.write_bytes(content)
         with pytest.raises(InputError, match=said) as error:
-            states.read(path, template, owner)
+            states.read(path, template, OWNER)
         assert str(path) in str(error.value)
 
     refused(b"", "unreadable")
@@ -63,6 +60,6 @@ def test_what_are_no_states_of_this_model_is_refused(models, tmp_path):
     refused(states.to_bytes(of, "other"), "states of another model")
     refused(whole, "other sizes", template=jax.tree.map(lambda x: x[..., None], begin))
     broken = {"a": jax.tree.map(lambda x: np.asarray(x) * np.nan, of["a"])}
-    refused(states.to_bytes(broken, owner), "not finite")
+    refused(states.to_bytes(broken, OWNER), "not finite")
     with pytest.raises(InputError, match="no such file"):
-        states.read(tmp_path / "none", begin, owner)
+        states.read(tmp_path / "none", begin, OWNER)

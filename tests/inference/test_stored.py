@@ -17,13 +17,8 @@ def parts():
     """What a checkpoint of a model holds: arrays and card."""
     made = examples.model()
     arrays = {"params": made.params, "mean": made.scaling.mean, "scale": made.scaling.scale}
-    card = {
-        "network": dict(made.network),
-        "modalities": list(made.dims),
-        "classes": list(made.classes),
-        "about": dict(made.card),
-        "temperature": made.temperature,
-    }
+    card = {"network": dict(made.network), "modalities": list(made.dims)}
+    card |= {"classes": list(made.classes), "about": dict(made.card), "temperature": 1.0}
     return jax.tree.map(np.array, arrays), card
 
 
@@ -52,102 +47,86 @@ def test_a_scaling_comes_back_as_it_was(tmp_path, turns):
     assert (back.scaling.turns, back.scaling.causal, back.dims) == (turns, False, made.dims)
 
 
-def edit_params(arrays, change):
-    leaves, structure = jax.tree.flatten(arrays["params"])
-    leaves[0] = change(leaves[0])
-    arrays["params"] = jax.tree.unflatten(structure, leaves)
+def put(*path, value):
+    """A change of the arrays or, under `card`, of the card."""
+
+    def change(tree):
+        for name in path[:-1]:
+            tree = tree[name]
+        tree[path[-1]] = value
+
+    return change
 
 
+def gone(*path):
+    def change(tree):
+        for name in path[:-1]:
+            tree = tree[name]
+        del tree[path[-1]]
+
+    return change
+
+
+def first(edit):
+    """A change of the first of the parameters."""
+
+    def change(tree):
+        leaves, structure = jax.tree.flatten(tree["params"])
+        tree["params"] = jax.tree.unflatten(structure, [edit(leaves[0]), *leaves[1:]])
+
+    return change
+
+
+TEXT = "scaling of modality text"
+BLOCK, NINE = ("card", "network", "unimodal", "default"), np.ones(9, np.float32)
 CHANGES = {
-    "no scale": (lambda a, c: a.pop("scale"), ["another kind", "scale"]),
-    "no card": (lambda a, c: c.clear(), ["another kind", "network"]),
-    "a list as network": (lambda a, c: c.update(network=[]), ["another kind"]),
-    "classes twice": (lambda a, c: c.update(classes=["a", "a"]), ["classes"]),
-    "no classes": (lambda a, c: c.update(classes=[]), ["classes"]),
-    "classes of numbers": (lambda a, c: c.update(classes=[1, 2]), ["classes"]),
-    "another class": (
-        lambda a, c: c["classes"].append("maybe"),
-        ["parameter", "bias", "of shape"],
-    ),
-    "another modality": (lambda a, c: c.update(modalities=["speech"]), ["mean"]),
-    "a modality's statistics gone": (lambda a, c: a["mean"].pop("text"), ["mean"]),
-    "statistics of another size": (
-        lambda a, c: a["mean"].update(text=np.zeros(9, np.float32)),
-        ["scaling of modality text"],
-    ),
+    "no scale": (gone("scale"), "another kind", "scale"),
+    "no network": (gone("card", "network"), "another kind", "network"),
+    "a list as network": (put("card", "network", value=[]), "another kind"),
+    "classes twice": (put("card", "classes", value=["a", "a"]), "classes"),
+    "no classes": (put("card", "classes", value=[]), "classes"),
+    "classes of numbers": (put("card", "classes", value=[1, 2]), "classes"),
+    "another class": (put("card", "classes", value=list("abc")), "parameter", "bias", "of shape"),
+    "another modality": (put("card", "modalities", value=["speech"]), "mean"),
+    "no statistics": (gone("mean", "text"), "mean"),
+    "statistics of another size": (put("mean", "text", value=NINE), TEXT),
+    "statistics of doubles": (put("mean", "text", value=np.zeros(3)), TEXT, "float32"),
+    "statistics not finite": (put("mean", "text", value=NINE * np.nan), TEXT, "not finite"),
+    "a scale of zero": (lambda tree: tree["scale"]["text"].fill(0), TEXT),
     "both of another size": (
-        lambda a, c: (
-            a["mean"].update(text=np.zeros(9, np.float32)),
-            a["scale"].update(text=np.ones(9, np.float32)),
-        ),
-        ["parameter", "text", "of shape"],
+        lambda tree: [tree[name].update(text=NINE) for name in ("mean", "scale")],
+        "parameter", "text", "of shape",
     ),
-    "statistics of doubles": (
-        lambda a, c: a["mean"].update(text=np.zeros(3)),
-        ["scaling of modality text", "float32"],
-    ),
-    "statistics not finite": (
-        lambda a, c: a["mean"]["text"].fill(np.nan),
-        ["scaling of modality text", "not finite"],
-    ),
-    "a scale of zero": (lambda a, c: a["scale"]["text"].fill(0), ["scaling of modality text"]),
-    "turns that are no number": (lambda a, c: c.update(turns="4"), ["turns"]),
-    "turns below zero": (lambda a, c: c.update(turns=-1.0), ["turns"]),
+    "turns that are no number": (put("card", "turns", value="4"), "turns"),
+    "turns below zero": (put("card", "turns", value=-1.0), "turns"),
     "components of another size": (
-        lambda a, c: a.update(
-            components={"text": np.ones((9, 1), np.float32)},
-            offset={"text": np.ones(1, np.float32)},
-        ),
-        ["scaling of modality text"],
+        lambda tree: tree.update(components={"text": NINE[:, None]}, offset={"text": NINE[:1]}),
+        TEXT,
     ),
-    "components without an offset": (
-        lambda a, c: a.update(components={"text": np.ones((3, 1), np.float32)}),
-        ["offset"],
-    ),
-    "a network of unknown kind": (
-        lambda a, c: c["network"].update(fusion={"kind": "magic"}),
-        ["magic"],
-    ),
-    "a network without sizes": (lambda a, c: c["network"].update(unimodal={}), ["cannot be built"]),
-    "a network of a million layers": (
-        lambda a, c: c["network"]["unimodal"]["default"].update(hidden=[3] * 10**6),
-        ["network", "entries"],
-    ),
-    "another size": (
-        lambda a, c: c["network"]["unimodal"]["default"].update(hidden=[4]),
-        ["parameter", "of shape"],
-    ),
-    "no fusion": (lambda a, c: c["network"].pop("fusion"), ["no fusion"]),
-    "parameters not finite": (
-        lambda a, c: edit_params(a, lambda x: np.full_like(x, np.inf)),
-        ["parameter", "not finite"],
-    ),
-    "parameters of whole numbers": (
-        lambda a, c: edit_params(a, lambda x: x.astype(np.int32)),
-        ["parameter", "int32"],
-    ),
-    "seeds that differ": (
-        lambda a, c: edit_params(a, lambda x: np.concatenate([x, x])),
-        ["seeds"],
-    ),
-    "a parameter gone": (
-        lambda a, c: a["params"].pop("towers_text"),
-        ["missing"],
-    ),
-    "a parameter too many": (
-        lambda a, c: a["params"].update(more=np.zeros((1, 2), np.float32)),
-        ["more", "unknown"],
-    ),
-}
+    "no offset": (lambda tree: tree.update(components={"text": NINE[:3, None]}), "offset"),
+    "options of other cells": (put("card", "frames", value={}), "frames: options of frames"),
+    "words without a pivot": (put("card", "words", value={"most": 3}), "words: no pivot"),
+    "an unknown fusion": (put("card", "network", "fusion", value={"kind": "magic"}), "magic"),
+    "no sizes": (put("card", "network", "unimodal", value={}), "cannot be built"),
+    "a million layers": (put(*BLOCK, "hidden", value=[3] * 10**6), "network", "entries"),
+    "another size": (put(*BLOCK, "hidden", value=[4]), "parameter", "of shape"),
+    "no fusion": (gone("card", "network", "fusion"), "no fusion"),
+    "parameters not finite": (first(lambda x: x * np.inf), "parameter", "not finite"),
+    "whole numbers": (first(lambda x: x.astype(np.int32)), "parameter", "int32"),
+    "seeds that differ": (first(lambda x: np.concatenate([x, x])), "seeds"),
+    "a parameter gone": (gone("params", "towers_text"), "missing"),
+    "a parameter too many": (put("params", "more", value=NINE[None]), "more", "unknown"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_refused_by_name(tmp_path, name):
     arrays, card = parts()
-    change, words = CHANGES[name]
-    card["network"] = jax.tree.map(lambda x: x, card["network"])  # a copy
-    change(arrays, card)
-    write(tmp_path / "model", arrays, card)
+    change, *words = CHANGES[name]
+    tree = {**arrays, "card": card | {"network": jax.tree.map(lambda x: x, card["network"])}}
+    change(tree)
+    card = tree.pop("card")
+    write(tmp_path / "model", tree, card)
     with pytest.raises(InputError) as error:
         Model.load(tmp_path / "model")
     for word in [str(tmp_path / "model"), *words]:

@@ -24,21 +24,13 @@ def found():
 
 
 def saved(path, labels):
-    return clips.table(
-        path,
-        [
-            {
-                "conversation_id": "talk",
-                "utterance_id": str(i + 1),
-                "path": "talk.wav",
-                "start": str(turn.start),
-                "end": str(turn.end),
-                "transcript": turn.words,
-                "label": labels.get(i, ""),
-            }
-            for i, turn in enumerate(TURNS)
-        ],
-    )
+    place = {"conversation_id": "talk", "path": "talk.wav"}
+    rows = [
+        place | {"utterance_id": str(i + 1), "start": str(turn.start), "end": str(turn.end)}
+        | {"transcript": turn.words, "label": labels.get(i, "")}
+        for i, turn in enumerate(TURNS)
+    ]  # fmt: skip
+    return clips.table(path, rows)
 
 
 def test_labels_are_learnt_and_each_is_answered_without_itself(found, tmp_path):
@@ -69,26 +61,17 @@ def test_the_page_says_what_was_learnt(found, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("labels", "said"),
+    ("labels", "said", "talk"),
     [
-        ({}, "no label; expected 4 labelled turns or more, of two labels"),
-        (dict.fromkeys(range(6), "sad"), "sad 6; expected"),
-        ({0: "sad", 1: "calm"}, "sad 1, calm 1; expected"),
+        ({}, "no label; expected 4 labelled turns or more, of two labels", "talk.wav"),
+        (dict.fromkeys(range(6), "sad"), "sad 6; expected", "talk.wav"),
+        ({0: "sad", 1: "calm"}, "sad 1, calm 1; expected", "talk.wav"),
+        ({}, "no row of other.wav; expected the manifest that its page saved", "other.wav"),
     ],
 )
-def test_labels_that_teach_nothing(labels, said, tmp_path):
+def test_labels_that_teach_nothing(labels, said, talk, tmp_path):
     with pytest.raises(InputError, match=said):
-        labelling.read(saved(tmp_path / "x.csv", labels), TALK)
-
-
-def test_labels_of_something_else(tmp_path):
-    path = saved(tmp_path / "x.csv", {0: "sad", 1: "calm", 2: "sad", 3: "calm"})
-    expected = r"no row of other.wav; expected the manifest that its page saved"
-    with pytest.raises(InputError, match=expected):
-        labelling.read(path, pathlib.Path("other.wav"))
-    moved = [dataclasses.replace(TURNS[0], start=0.2), *TURNS[1:]]
-    with pytest.raises(InputError, match=r"utterance 1: from 0.0 to 0.5 s there is no turn"):
-        labelling.match(path, labelling.read(path, TALK), moved)
+        labelling.read(saved(tmp_path / "x.csv", labels), pathlib.Path(talk))
 
 
 def test_labels_of_one_turn_count_once(tmp_path):
@@ -102,3 +85,6 @@ def test_labels_of_one_turn_count_once(tmp_path):
     twice[-1] = dataclasses.replace(twice[-1], label="calm")
     with pytest.raises(InputError, match=r"utterance 4: label 'calm' of a turn that has 'sad'"):
         labelling.match(tmp_path / "x.csv", twice, TURNS)
+    moved = [dataclasses.replace(TURNS[0], start=0.2), *TURNS[1:]]
+    with pytest.raises(InputError, match=r"utterance 1: from 0.0 to 0.5 s there is no turn"):
+        labelling.match(tmp_path / "x.csv", rows, moved)

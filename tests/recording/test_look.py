@@ -5,8 +5,6 @@ import json
 import re
 import shutil
 
-import pytest
-
 from tests.children import run
 from tests.cli.test_listen import SPOKEN, check_times, recording  # noqa: F401
 
@@ -44,26 +42,26 @@ def test_a_recording_with_and_without_a_model(trained, recording, tmp_path):  # 
         assert {key: turn[key] for key in ("start", "end")} | turn["answer"] == line
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "said"),
-    [("a.mp4", b"no clip", "cannot be decoded"), ("a.html", b"x", "the recording itself")],
-)
-def test_what_is_no_recording_is_named_and_nothing_written(name, content, said, tmp_path):
-    (tmp_path / name).write_bytes(content)
-    ended = run("experiments.look", f"--input={tmp_path / name}")
+def refused(*flags):
+    ended = run("experiments.look", *flags)
     assert ended.returncode == 2
-    assert said in ended.stderr
-    assert [path.name for path in tmp_path.iterdir()] == [name]
+    return ended.stderr
 
 
-def test_labels_are_looked_at_before_the_recording_is_measured(tmp_path):
-    (tmp_path / "a.mp4").write_bytes(b"no clip")
-    labels = tmp_path / "clips.csv"
+def test_what_cannot_be_looked_at_is_named_and_nothing_written(tmp_path):
+    media, html, labels = (tmp_path / name for name in ("a.mp4", "a.html", "clips.csv"))
+    media.write_bytes(b"no clip")
+    assert "cannot be decoded" in refused(f"--input={media}")
+    html.write_bytes(b"x")
+    assert "the recording itself" in refused(f"--input={html}")
+    assert html.read_bytes() == b"x"
+    # Labels are looked at before the recording is measured.
     labels.write_text("conversation_id,utterance_id,path,label\na,1,a.mp4,sad\n")
-    ended = run("experiments.look", f"--input={tmp_path}/a.mp4", f"--labels={labels}")
-    assert (ended.returncode, "clips.csv: sad 1; expected 4 labelled" in ended.stderr) == (2, True)
-    ended = run("experiments.look", f"--input={tmp_path}/b.mp4", f"--labels={labels}")
-    assert (ended.returncode, "b.mp4: no such file" in ended.stderr) == (2, True)
+    said = refused(f"--input={media}", f"--labels={labels}")
+    assert "clips.csv: sad 1; expected 4 labelled" in said
+    assert "b.mp4: no such file" in refused(f"--input={tmp_path}/b.mp4", f"--labels={labels}")
+    assert "given for a folder" in refused(f"--input={tmp_path}", "--labels=x.csv")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.html", "a.mp4", "clips.csv"]
 
 
 def test_a_folder_becomes_pages_and_one_that_leads_to_them(recording, tmp_path):  # noqa: F811
@@ -78,8 +76,6 @@ def test_a_folder_becomes_pages_and_one_that_leads_to_them(recording, tmp_path):
     assert "<td>3</td>" in index
     assert "<td>b.mp4</td>" in index
     assert "left out" in ended.stdout
-    ended = run("experiments.look", f"--input={tmp_path}", "--labels=x.csv")
-    assert (ended.returncode, "given for a folder" in ended.stderr) == (2, True)
 
 
 def test_predict_answers_a_recording_as_its_page_does(trained, recording, tmp_path):  # noqa: F811

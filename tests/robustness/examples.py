@@ -1,4 +1,4 @@
-"""Small valid input of each kind, for mutations to start from."""
+"""Small valid input of each kind, from which mutations start."""
 
 import io
 import json
@@ -16,14 +16,15 @@ from mman_jax.features.extractor import TrainingData
 from mman_jax.features.settings import Settings
 from mman_jax.features.speech.functionals import OpenSmile
 from mman_jax.features.text.transcripts import TfIdfText
-from mman_jax.inference import states as kept
+from mman_jax.inference import states as stored_states
 from mman_jax.inference.answerer import Answerer
 from mman_jax.inference.model import Model
 from mman_jax.systems import build
 from mman_jax.tasks.metrics import METRICS
-from mman_jax.training import checkpoints as saved
+from mman_jax.training import checkpoints as stored_checkpoints
 from tests import tiny
-from tests.data.readers import public
+from tests.data import small
+from tests.data.readers import public, public_folders
 from tests.robustness.mutations import Files, damage, damage_files
 
 DIMS = {"speech": 2, "text": 3}
@@ -34,26 +35,6 @@ NETWORK = {
 }
 
 
-def arrays() -> dict[str, np.ndarray]:
-    """The arrays of a small corpus: three conversations, one a part."""
-    lengths = [2, 1, 3]
-    made = {
-        f"features/{name}": np.arange(6 * d, dtype=np.float32).reshape(6, d)
-        for name, d in DIMS.items()
-    }
-    return made | {
-        "labels": np.array([0, 1, -1, 1, 0, 1], np.int32),
-        "label_names": np.array(CLASSES),
-        "lengths": np.array(lengths, np.int32),
-        "conversation_ids": np.array(["c0", "c1", "c2"]),
-        "utterance_ids": np.array([f"u{u}" for length in lengths for u in range(length)]),
-        "groups/gender": np.array(["f", "m", "f", "f", "m", "f"]),
-        "speakers": np.array(["A", "B", "A", "A", "B", "C"]),
-        "sessions": np.array(["S1", "S1", "S2"]),
-        "split": np.array(["train", "valid", "test"]),
-    }
-
-
 def npz() -> list[Files]:
     """A corpus as `.npz`, stored and deflated, in both widths; with words; and a public layout."""
     words = {
@@ -62,53 +43,51 @@ def npz() -> list[Files]:
         "intervals/text": np.array([[0, 0.5], [0.5, 1], [0, 1], [0.2, 0.3], [0, 2]]),
         "sequence_names/text": np.array(["so", "it", "is", "not", "é"]),
     }
-    wide = {k: a.astype(np.float64) if a.dtype.kind == "f" else a for k, a in arrays().items()}
-    found = []
-    several = (np.savez, arrays()), (np.savez_compressed, arrays()), (np.savez, wide)
-    for save, values in (*several, (np.savez, arrays() | words), (np.savez, public.mfn())):
+    corpus = small.arrays()
+    wide = {k: a.astype(np.float64) if a.dtype.kind == "f" else a for k, a in corpus.items()}
+    examples = []
+    several = (np.savez, corpus), (np.savez_compressed, corpus), (np.savez, wide)
+    for save, values in (*several, (np.savez, corpus | words), (np.savez, public.mfn())):
         file = io.BytesIO()
         save(file, **values)
-        found.append({"case.npz": _pack(*_unpack(file.getvalue()))})
-    return found
+        examples.append({"case.npz": pack(*unpack(file.getvalue()))})
+    return examples
 
 
-def nine_tuple(names: tuple[str, ...] = ("Ses01F_a", "Ses05M_b")) -> tuple:
-    """The DialogueRNN-style tuple; conversation number i has i + 1 utterances."""
-    sizes = {name: index + 1 for index, name in enumerate(names)}
-
-    def each(item: Callable[[int], object]) -> dict[str, list]:
-        return {name: [item(u) for u in range(size)] for name, size in sizes.items()}
-
-    vectors = (each(lambda u, d=d: np.full(d, u + 0.5, np.float32)) for d in (3, 2, 4))
-    ids = each(lambda u: f"u{u}")
-    speakers, labels = each(lambda u: "FM"[u % 2]), each(lambda u: u % 2)
-    sentences = each(lambda _: "words")
-    return (ids, speakers, labels, *vectors, sentences, set(names[:-1]), set(names[-1:]))
-
-
-def pickles() -> list[Files]:
-    """The 9-tuple in each protocol, with IEMOCAP's ids and with others."""
-    dialogues = [nine_tuple(), nine_tuple(("a", "b", "c"))]
+def layouts() -> list[Files]:
+    """Every public pickle, each in one of the protocols."""
     return [
-        {"case.pkl": pickle.dumps(dialogues[protocol % 2], protocol)}
-        for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
+        {"case.pkl": pickle.dumps(make(), number % (pickle.HIGHEST_PROTOCOL + 1))}
+        for number, make in enumerate(public.PICKLES.values())
     ]
 
 
-def folder() -> list[Files]:
-    """The bc-LSTM layout: two conversations in training, one in test."""
-    labels = [1, 0, 1, 0, 1, 0]
-    ids = ["b_x_1", "b_x_10", "b_x_2", "a_1", "t_2", "t_1"]
-    rows = {"train": [1, 3, 0, 2], "test": [4, 5]}
-    files = {
-        "transcripts.csv": _csv([[i, "WORDS", 3, y] for i, y in zip(ids, labels, strict=True)])
-    }
-    for part, numbers in rows.items():
-        files[f"text_{part}.csv"] = _csv([[n, 0.5] for n in numbers])
-        for name, d in {"text": 2, "audio": 1, "video": 3}.items():
-            table = [[*(10.0 * n + i for i in range(d)), labels[n]] for n in numbers]
-            files[f"{name}/{name}_{part}0.csv"] = _csv(table)
-    return [files]
+def folders() -> list[Files]:
+    """Every public folder."""
+    return [make() for make in public_folders.FOLDERS.values()]
+
+
+def tables() -> list[Files]:
+    """CSV files of utterances: a table of features, and MELD's list."""
+    meld = public_folders.meld_csv()["train_sent_emo.csv"]
+    return [{"case.csv": public_folders.TABLE}, {"case.csv": meld}]
+
+
+def csd() -> list[Files]:
+    """Computational sequences: frames alone, and frames with labels."""
+    import h5py
+
+    files = {}
+    for root, width in (("COVAREP", 3), ("Opinion Segment Labels", 1)):
+        file = io.BytesIO()
+        with h5py.File(file, "w") as content:
+            for video, count in (("va", 4), ("vb", 2)):
+                group = content.create_group(f"{root}/data/{video}")
+                times = np.arange(2.0 * count).reshape(count, 2)
+                group.create_dataset("features", data=np.ones((count, width)), compression="gzip")
+                group.create_dataset("intervals", data=times)
+        files[f"{root.split()[0]}.csd"] = file.getvalue()
+    return [{"COVAREP.csd": files["COVAREP.csd"]}, files]
 
 
 def scores() -> dict:
@@ -171,14 +150,14 @@ def model() -> Model:
 def states() -> list[Files]:
     """The states of two conversations, and of none."""
     answerer = Answerer([model()])
-    owner = kept.identity(answerer.models)
+    owner = stored_states.identity(answerer.models)
     several = ({"c0": answerer.begin(), "c1": answerer.begin()}, {})
-    contents = [kept.to_bytes(found, owner) for found in several]
-    return [{"case.npz": _pack(*_unpack(content))} for content in contents]
+    contents = [stored_states.to_bytes(states, owner) for states in several]
+    return [{"case.npz": pack(*unpack(content))} for content in contents]
 
 
 def extractions() -> list[Files]:
-    """What `experiments.extract` writes beside a corpus: of speech, and of text."""
+    """The fitted extraction of speech and text that `mman extract` writes with a corpus."""
     settings = Settings(speech=OpenSmile(), text=TfIdfText(features=2))
     rng = np.random.default_rng(0)
     fitted = {
@@ -188,68 +167,68 @@ def extractions() -> list[Files]:
             ["yes it is", "no it is not", "it rains"], TrainingData(np.zeros(0))
         ),
     }
-    with tempfile.TemporaryDirectory(prefix="mman_jax_fuzz_") as scratch:
-        path = pathlib.Path(scratch) / "case.npz"
-        Extraction(settings, fitted).save(path)
-        return [{path.name: _pack(*_unpack(path.read_bytes()))}]
+    return [_saved(lambda folder: Extraction(settings, fitted).save(folder / "case.npz"))]
 
 
 def models() -> list[Files]:
     """A trained model's folder, as `Model.save` writes it."""
-    with tempfile.TemporaryDirectory(prefix="mman_jax_fuzz_") as scratch:
-        model().save(scratch)
-        (path,) = pathlib.Path(scratch).iterdir()
-        return [{path.name: _pack(*_unpack(path.read_bytes()))}]
+    return [_saved(model().save)]
 
 
 def checkpoints(scratch: pathlib.Path) -> list[Files]:
-    """A folder of checkpoints with one in it, written into an empty one."""
-    saved.save(scratch, {"params": model().params}, {"stage": "towers", "finished": []})
-    found = {str(p.relative_to(scratch)): p for p in scratch.rglob("*") if p.is_file()}
-    return [{name: path.read_bytes() for name, path in found.items()}]
+    """A folder with one checkpoint, written into an empty folder."""
+    state = {"params": model().params}
+    stored_checkpoints.save(scratch, state, {"stage": "towers", "finished": []})
+    return [_contents(scratch)]
 
 
 def repack(files: Files, rng: np.random.Generator) -> Files:
-    """An archive again, with one of its arrays damaged and every checksum right."""
+    """Damages one array of an archive and makes every checksum right."""
     ((name, content),) = files.items()
-    members, packing = _unpack(content)
+    members, packing = unpack(content)
     chosen = list(members)[rng.integers(len(members))]
     members[chosen] = damage(members[chosen], list(members.values()), rng)
-    return {name: _pack(members, packing)}
+    return {name: pack(members, packing)}
 
 
 def sign(files: Files) -> Files:
-    """A checkpoint's folder with digests that are right for what it now holds."""
+    """Makes the digests of a checkpoint right for its current content."""
     with tempfile.TemporaryDirectory(prefix="mman_jax_fuzz_") as scratch:
-        place = pathlib.Path(scratch)
-        for name, content in files.items():
-            (place / name).parent.mkdir(parents=True, exist_ok=True)
-            (place / name).write_bytes(content)
-        for step in place.iterdir():
+        folder = public_folders.lay(pathlib.Path(scratch), files)
+        for step in folder.iterdir():
             if step.is_dir():
-                saved.sign(step)
-        return {str(p.relative_to(place)): p.read_bytes() for p in place.rglob("*") if p.is_file()}
+                stored_checkpoints.sign(step)
+        return _contents(folder)
 
 
 def resign(files: Files, rng: np.random.Generator) -> Files:
-    """A checkpoint with one of its files damaged by somebody who then wrote its digests."""
+    """Damages a file of a checkpoint and then makes the digests right."""
     return sign(damage_files(files, list(files.values()), rng))
 
 
-def _unpack(content: bytes) -> tuple[dict[str, bytes], int]:
+def _saved(save: Callable[[pathlib.Path], object]) -> Files:
+    """The archive that a function writes into a folder, with fixed dates."""
+    with tempfile.TemporaryDirectory(prefix="mman_jax_fuzz_") as scratch:
+        save(pathlib.Path(scratch))
+        ((name, content),) = _contents(pathlib.Path(scratch)).items()
+        return {name: pack(*unpack(content))}
+
+
+def _contents(folder: pathlib.Path) -> Files:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def unpack(content: bytes) -> tuple[dict[str, bytes], int]:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = {info.filename: archive.read(info) for info in archive.infolist()}
         return members, archive.infolist()[0].compress_type
 
 
-def _pack(members: Mapping[str, bytes], packing: int) -> bytes:
+def pack(members: Mapping[str, bytes], packing: int) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for member, data in members.items():
-            # A ZipInfo made by hand carries a fixed date: the same case is the same bytes.
-            archive.writestr(zipfile.ZipInfo(member), data, packing)
+            # A ZipInfo has a fixed date, so that equal cases are equal bytes.
+            name = member.encode("utf-8", "replace").decode()
+            archive.writestr(zipfile.ZipInfo(name), data, packing)
     return file.getvalue()
-
-
-def _csv(rows: list[list[object]]) -> bytes:
-    return "".join(",".join(f'"{value}"' for value in row) + "\n" for row in rows).encode()

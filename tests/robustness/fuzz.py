@@ -1,8 +1,8 @@
-"""Broken input by the thousand: `python -m tests.robustness.fuzz --cases=20000 --seed=0`.
+"""Fuzzer of all readers: `python -m tests.robustness.fuzz --cases=20000 --seed=0`.
 
-Each case must end in success or in `InputError` whose message names the file: never another
-exception, a warning, a hang, over 2 GiB of memory, or a file written. A JSON line a target; exit
-status 1 if a case failed, its bytes then lie under `--keep`. Needs the extra `test`.
+Each case must end in success or in an `InputError` whose message names the file, without another
+exception, a warning, a hang, more than 2 GiB of memory, or a file written. Prints one JSON line per
+target. The exit status is 1 if a case failed; its bytes are then under `--keep`.
 """
 
 import dataclasses
@@ -17,24 +17,26 @@ from absl import flags
 
 from mman_jax.cli.terminal import command
 from mman_jax.errors import InputError, nearest
+from mman_jax.files.whole import check_new
+from tests.data.readers.public_folders import lay
 from tests.robustness import guard, targets
 
-_CASES = flags.DEFINE_integer("cases", 20000, "Cases in all, shared evenly by the targets.")
-_SEED = command.seed_flag("What all that is random is drawn from.")
-_TARGET = flags.DEFINE_list("target", list(targets.TARGETS), "Which kinds of input.")
-_KEEP = flags.DEFINE_string("keep", None, "A folder for the cases that fail; none: nowhere.")
+_CASES = flags.DEFINE_integer("cases", 20000, "Number of cases, shared evenly by the targets.")
+_SEED = command.seed_flag("Random seed of the cases.")
+_TARGET = flags.DEFINE_list("target", list(targets.TARGETS), "Kinds of input.")
+_KEEP = flags.DEFINE_string("keep", None, "Folder for cases that fail.")
 
 
 def fuzz(
     target: targets.Target, count: int, seed: int, keep: pathlib.Path | None = None
 ) -> dict[str, Any]:
-    """Makes and checks cases of one target; what is kept lies in folders `<target>_<number>`.
+    """Makes and checks cases of one target.
 
     Args:
         target: the kind of input.
-        count: cases.
-        seed: the same one gives the same cases.
-        keep: where cases that fail are kept.
+        count: number of cases.
+        seed: random seed of the cases.
+        keep: folder for cases that fail, each in `<target>_<number>`.
 
     Returns:
         Counts, the largest memory (MiB) and time (seconds) of a case, the first few failures.
@@ -57,7 +59,7 @@ def fuzz(
             if verdict.outcome == guard.FAILURE:
                 failures.append(f"case {number}: {verdict.detail}")
                 if keep is not None:
-                    guard.lay(files, keep / f"{target.name}_{number}")
+                    lay(keep / f"{target.name}_{number}", files)
                     (keep / f"{target.name}_{number}.txt").write_text(verdict.detail + "\n")
     return {
         "target": target.name,
@@ -79,18 +81,17 @@ def main() -> None:
         if name not in targets.TARGETS:
             raise InputError("--target", f"unknown {name!r}", nearest(name, targets.TARGETS))
     if _CASES.value < len(_TARGET.value):
-        raise InputError("--cases", str(_CASES.value), "at least one a target")
+        raise InputError("--cases", str(_CASES.value), "at least one per target")
     keep = None if _KEEP.value is None else pathlib.Path(_KEEP.value)
-    if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
-        raise InputError("--keep", f"{keep} is there already", "an empty folder, or none yet")
-    failed = False
+    if keep is not None:
+        check_new(keep)
+    failures = 0
     for position, name in enumerate(_TARGET.value):
-        share = _CASES.value // len(_TARGET.value)
-        share += position < _CASES.value % len(_TARGET.value)
-        found = fuzz(targets.TARGETS[name], share, _SEED.value, keep)
-        print(json.dumps(found), flush=True)
-        failed |= found["failures"] > 0
-    if failed:
+        share, rest = divmod(_CASES.value, len(_TARGET.value))
+        report = fuzz(targets.TARGETS[name], share + (position < rest), _SEED.value, keep)
+        print(json.dumps(report), flush=True)
+        failures += report["failures"]
+    if failures:
         sys.exit(1)
 
 

@@ -1,4 +1,4 @@
-"""The check of one case, in a process of its own: how it ended, how long, how much memory."""
+"""Checks of single cases in a separate process: outcome, time and memory."""
 
 import contextlib
 import dataclasses
@@ -19,16 +19,19 @@ from typing import Any
 from absl import logging
 
 from mman_jax.errors import InputError
+from tests.data.readers.public_folders import lay
 from tests.robustness.mutations import Files
+
+Opener = Callable[[pathlib.Path], Any]
 
 SUCCESS, REFUSAL, FAILURE = "success", "refusal", "failure"
 
 MEMORY = 2 << 30
-"""Bytes that a case may hold at most, the process's own included."""
+"""Limit of resident memory, in bytes, including that of the process itself."""
 
 _LONGEST_MESSAGE = 2000
-_FIRST = 6  # times the computation that a process's first case may take, before it is judged
-_PATIENCE = 60.0  # seconds on the clock, where even the alarm is not heard
+_FIRST = 6  # the first case of a process may compute this many times longer
+_PATIENCE = 60.0  # seconds on the clock, in case the alarm is never delivered
 _FORBIDDEN = (
     "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "os.mkdir", "os.remove",
     "os.rename", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod", "os.chown",
@@ -44,9 +47,9 @@ class Verdict:
     Attributes:
         outcome: SUCCESS, REFUSAL (an `InputError` that names the place) or FAILURE.
         detail: the refusal's message, or what failed.
-        seconds: on the clock.
-        memory: the process's largest resident size while it ran, in bytes.
-        printed: the start of what went to standard error meanwhile.
+        seconds: time on the clock.
+        memory: largest resident size of the process, in bytes.
+        printed: start of the output on standard error.
     """
 
     outcome: str
@@ -57,27 +60,20 @@ class Verdict:
 
 
 class Alarm(BaseException):
-    """A case took too long; no reader catches it, as it is no Exception."""
+    """A case took too long; not an Exception, so that no reader catches it."""
 
 
 class Guard:
-    """Runs cases in one worker process, and starts another where a case took that one down."""
+    """Runs cases in a worker process, and starts another one if a case ended it.
 
-    def __init__(
-        self,
-        opener: Callable[[pathlib.Path], Any],
-        entry: str,
-        seconds: float,
-        memory: int = MEMORY,
-    ):
-        """Starts nothing yet.
+    Args:
+        opener: a module's function that reads a path.
+        entry: that path in a case's folder; empty: the folder itself.
+        seconds: limit of computation for a case.
+        memory: limit of resident memory, in bytes.
+    """
 
-        Args:
-            opener: a module's function that reads what lies at a path.
-            entry: that path in a case's folder; empty: the folder itself.
-            seconds: of computation that a case may take.
-            memory: bytes that the process may hold meanwhile.
-        """
+    def __init__(self, opener: Opener, entry: str, seconds: float, memory: int = MEMORY):
         self._settings = (opener, entry, seconds, memory)
         self._process: Any = None
         self._pipe: Any = None
@@ -89,7 +85,7 @@ class Guard:
         self._stop()
 
     def check(self, files: Files) -> Verdict:
-        """How one case ends."""
+        """Runs one case."""
         if self._process is None:
             self._start()
         began = time.monotonic()
@@ -110,7 +106,7 @@ class Guard:
         self._process = context.Process(target=_work, args=(theirs, *self._settings), daemon=True)
         self._process.start()
         theirs.close()
-        self._pipe.recv()  # it has imported what it needs
+        self._pipe.recv()  # its imports have finished
 
     def _stop(self) -> None:
         if self._process is not None:
@@ -120,18 +116,16 @@ class Guard:
             self._process = None
 
 
-def _work(
-    pipe: Any, opener: Callable[[pathlib.Path], Any], entry: str, seconds: float, memory: int
-) -> None:
-    sys.dont_write_bytecode = True  # what is imported late is no file that a case wrote
-    logging.set_verbosity(logging.ERROR)  # as commands do
+def _work(pipe: Any, opener: Opener, entry: str, seconds: float, memory: int) -> None:
+    sys.dont_write_bytecode = True  # a late import must not look like a file that a case wrote
+    logging.set_verbosity(logging.ERROR)  # as in commands
     events: list[str] = []
     sys.addaudithook(lambda event, args: _note(events, event, args))
     with (
-        tempfile.TemporaryFile() as said,
+        tempfile.TemporaryFile() as output,
         tempfile.TemporaryDirectory(prefix="mman_jax_fuzz_") as scratch,
     ):
-        os.dup2(said.fileno(), sys.stderr.fileno())
+        os.dup2(output.fileno(), sys.stderr.fileno())
         os.chdir(scratch)
         os.environ["HOME"] = tempfile.tempdir = scratch
         place = pathlib.Path(scratch, "case")
@@ -143,7 +137,8 @@ def _work(
             except EOFError:
                 return
             shutil.rmtree(place, ignore_errors=True)
-            lay(files, place)
+            place.mkdir()
+            lay(place, files)
             if first:  # libraries start threads and import modules at their first call
                 attempt(opener, place / entry, _FIRST * seconds, memory)
                 _limit_memory(memory)
@@ -152,24 +147,20 @@ def _work(
             _reset_peak()
             events.clear()
             verdict = attempt(opener, place / entry, seconds, memory)
-            found = ""
-            if events:
-                found = f"did {events[:3]}"
-            elif _content(pathlib.Path(scratch)) != before:
-                found = "changed files"
-            if found and verdict.outcome != FAILURE:
-                verdict = dataclasses.replace(verdict, outcome=FAILURE, detail=found)
+            problem = f"did {events[:3]}" if events else ""
+            if not events and _content(pathlib.Path(scratch)) != before:
+                problem = "changed files"
+            if problem and verdict.outcome != FAILURE:
+                verdict = dataclasses.replace(verdict, outcome=FAILURE, detail=problem)
             sys.stderr.flush()
-            printed = os.pread(said.fileno(), 300, 0).decode(errors="replace")
-            os.ftruncate(said.fileno(), 0)
-            os.lseek(said.fileno(), 0, os.SEEK_SET)
+            printed = os.pread(output.fileno(), 300, 0).decode(errors="replace")
+            os.ftruncate(output.fileno(), 0)
+            os.lseek(output.fileno(), 0, os.SEEK_SET)
             pipe.send(dataclasses.replace(verdict, printed=printed))
 
 
-def attempt(
-    opener: Callable[[pathlib.Path], Any], path: pathlib.Path, seconds: float, memory: int
-) -> Verdict:
-    """Opens one case in this process, with an alarm after so much computation."""
+def attempt(opener: Opener, path: pathlib.Path, seconds: float, memory: int) -> Verdict:
+    """Opens one case in this process, with an alarm after `seconds` of computation."""
     began = time.monotonic()
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
@@ -181,22 +172,14 @@ def attempt(
             outcome, detail = _judge(error, path)
         except Alarm:
             outcome, detail = FAILURE, f"a hang: over {seconds:g} s of computation"
-        except BaseException as error:  # whatever it is, it is what is looked for
+        except BaseException as error:  # any other exception is a failure
             outcome, detail = FAILURE, f"{type(error).__name__}: {error!s:.300}"
     took, peak = time.monotonic() - began, _peak()
     if peak > memory:
         outcome, detail = FAILURE, f"{peak >> 20} MiB of memory"
     elif warned and outcome != FAILURE:
-        outcome, detail = FAILURE, f"a warning beside the message: {warned[0].message!s:.200}"
+        outcome, detail = FAILURE, f"a warning: {warned[0].message!s:.200}"
     return Verdict(outcome, detail, took, peak)
-
-
-def lay(files: Files, place: pathlib.Path) -> None:
-    """Writes a case's files into a folder."""
-    place.mkdir(parents=True)
-    for name, content in files.items():
-        (place / name).parent.mkdir(parents=True, exist_ok=True)
-        (place / name).write_bytes(content)
 
 
 def _judge(error: InputError, path: pathlib.Path) -> tuple[str, str]:
@@ -218,7 +201,7 @@ def _alarm(seconds: float) -> Iterator[None]:
     def ring(*_: object) -> None:
         raise Alarm
 
-    # Computation, not the clock: another process's load is no fault of the case.
+    # Time of computation, not of the clock, so that other processes do not matter.
     before = signal.signal(signal.SIGPROF, ring)
     signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
@@ -237,7 +220,7 @@ def _note(events: list[str], event: str, args: tuple) -> None:
 
 
 def _limit_memory(memory: int) -> None:
-    # Memory that is asked for and never touched shows in no resident size.
+    # Memory that is requested but never touched is not part of the resident size.
     pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + memory
     resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))

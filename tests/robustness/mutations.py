@@ -1,11 +1,11 @@
-"""Seeded damage to bytes: what a bad disk, a cut transfer or somebody malicious leaves."""
+"""Seeded damage to bytes: bad disks, cut transfers and malice."""
 
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 Files = dict[str, bytes]
-"""What a case lays into its folder: contents by relative path."""
+"""The files of a case: contents by relative path."""
 
 _LARGEST = 1 << 16
 """Damage makes no file grow by more than this many bytes."""
@@ -15,15 +15,15 @@ _DIGITS = (b"0", b"-1", b"9" * 30, b"9" * 5000, b"1e999", b"nan", b"1" + b"0" * 
 
 
 def damage(data: bytes, donors: Sequence[bytes], rng: np.random.Generator) -> bytes:
-    """One to four random changes; an empty file stays empty or takes bytes of a donor.
+    """Applies one to four random changes; an empty file stays empty or takes bytes of a donor.
 
     Args:
         data: what to change.
-        donors: other contents, to splice from.
-        rng: draws all that is random.
+        donors: other contents from which pieces are copied.
+        rng: source of randomness.
     """
     for _ in range(rng.integers(1, 5)):
-        change = _CHANGES[rng.integers(len(_CHANGES))]
+        change = CHANGES[rng.integers(len(CHANGES))]
         data = change(data, donors, rng)[: len(data) + _LARGEST]
     return data
 
@@ -31,7 +31,7 @@ def damage(data: bytes, donors: Sequence[bytes], rng: np.random.Generator) -> by
 def damage_files(
     files: Mapping[str, bytes], donors: Sequence[bytes], rng: np.random.Generator
 ) -> Files:
-    """One file of a folder damaged; now and then one missing, empty, renamed, or two exchanged."""
+    """Damages one file of a folder; sometimes one is missing, empty, renamed, or two exchanged."""
     changed = dict(files)
     names = sorted(changed)
     name = names[rng.integers(len(names))]
@@ -50,7 +50,7 @@ def damage_files(
     return changed
 
 
-def _somewhere(data: bytes, rng: np.random.Generator) -> int:
+def _position(data: bytes, rng: np.random.Generator) -> int:
     return int(rng.integers(len(data) + 1))
 
 
@@ -61,55 +61,42 @@ def _flip(data: bytes, _: Sequence[bytes], rng: np.random.Generator) -> bytes:
     return bytes(changed)
 
 
-def _replace(data: bytes, _: Sequence[bytes], rng: np.random.Generator) -> bytes:
-    at = _somewhere(data, rng)
-    return data[:at] + rng.bytes(rng.integers(1, 9)) + data[at + 4 :]
-
-
 def _truncate(data: bytes, _: Sequence[bytes], rng: np.random.Generator) -> bytes:
-    return data[: _somewhere(data, rng)]
+    return data[: _position(data, rng)]
 
 
-def _behead(data: bytes, _: Sequence[bytes], rng: np.random.Generator) -> bytes:
-    return data[min(_somewhere(data, rng), int(rng.integers(1, 64))) :]
-
-
-def _cut(data: bytes, _: Sequence[bytes], rng: np.random.Generator) -> bytes:
-    at = _somewhere(data, rng)
-    return data[:at] + data[at + int(rng.integers(1, 64)) :]
-
-
-def _insert(data: bytes, _: Sequence[bytes], rng: np.random.Generator) -> bytes:
-    at = _somewhere(data, rng)
-    return data[:at] + rng.bytes(rng.integers(1, 32)) + data[at:]
+def _replace(data: bytes, _: Sequence[bytes], rng: np.random.Generator) -> bytes:
+    """Removes and inserts a few random bytes; either may be none."""
+    at = _position(data, rng)
+    removed, inserted = (int(rng.integers(size) * rng.integers(2)) for size in (64, 32))
+    return data[:at] + rng.bytes(inserted) + data[at + removed :]
 
 
 def _splice(data: bytes, donors: Sequence[bytes], rng: np.random.Generator) -> bytes:
     donor = donors[rng.integers(len(donors))] if len(donors) else data
-    start, at = _somewhere(donor, rng), _somewhere(data, rng)
+    start, at = _position(donor, rng), _position(data, rng)
     piece = donor[start : start + int(rng.integers(1, 200))]
     return data[:at] + piece + data[at + len(piece) * int(rng.integers(2)) :]
 
 
 def _repeat(data: bytes, _: Sequence[bytes], rng: np.random.Generator) -> bytes:
-    at = _somewhere(data, rng)
+    at = _position(data, rng)
     piece = data[at : at + int(rng.integers(1, 16))]
     return data[:at] + piece * int(2 ** rng.integers(1, 13)) + data[at:]
 
 
 def _length(data: bytes, _: Sequence[bytes], rng: np.random.Generator) -> bytes:
-    """A number where a length may be: each width, either byte order, near a bound or not."""
+    """Writes a number, often near a bound, of any width and byte order, as lengths are stored."""
     width = int(2 ** rng.integers(4))
     number = _NUMBERS[rng.integers(len(_NUMBERS))] + int(rng.integers(-1, 2))
-    order = ("little", "big")[rng.integers(2)]
-    field = (number % 256**width).to_bytes(width, order)
-    at = _somewhere(data, rng)
+    field = (number % 256**width).to_bytes(width, ("little", "big")[rng.integers(2)])
+    at = _position(data, rng)
     return data[:at] + field + data[at + width :]
 
 
 def _digits(data: bytes, _: Sequence[bytes], rng: np.random.Generator) -> bytes:
-    """Another number in place of one that is written out in digits."""
-    at = _somewhere(data, rng)
+    """Replaces a number that is written in digits."""
+    at = _position(data, rng)
     start = next((i for i in range(at, min(at + 500, len(data))) if 48 <= data[i] < 58), None)
     if start is None:
         return data
@@ -119,18 +106,7 @@ def _digits(data: bytes, _: Sequence[bytes], rng: np.random.Generator) -> bytes:
     return data[:start] + _DIGITS[rng.integers(len(_DIGITS))] + data[stop:]
 
 
-_CHANGES: tuple[Callable[[bytes, Sequence[bytes], np.random.Generator], bytes], ...] = (
-    _flip,
-    _flip,
-    _replace,
-    _truncate,
-    _behead,
-    _cut,
-    _insert,
-    _splice,
-    _splice,
-    _repeat,
-    _length,
-    _length,
-    _digits,
+CHANGES: tuple[Callable[[bytes, Sequence[bytes], np.random.Generator], bytes], ...] = (
+    *(_flip, _flip, _truncate, _replace, _replace, _replace, _splice, _splice),
+    *(_repeat, _length, _length, _digits),
 )

@@ -1,4 +1,4 @@
-"""What reads each kind of input, to its end: a case succeeds where this returns."""
+"""Functions that read each kind of input completely: a case succeeds if they return."""
 
 import functools
 import json
@@ -13,12 +13,15 @@ from mman_jax.errors import InputError
 from mman_jax.features.extraction import Extraction
 from mman_jax.files.whole import read_json
 from mman_jax.inference import lines as turns
-from mman_jax.inference import states as kept
+from mman_jax.inference import states as stored_states
 from mman_jax.inference.answerer import Answerer
 from mman_jax.inference.model import Model
 from mman_jax.training import checkpoints
 from mman_jax.trial import stored
 from tests.robustness import examples
+
+model = Model.load
+extraction = Extraction.load
 
 
 def corpus(path: pathlib.Path) -> None:
@@ -30,20 +33,14 @@ def corpus(path: pathlib.Path) -> None:
 def run(path: pathlib.Path) -> None:
     """Reads the JSON files of a finished run and shows their numbers."""
     json.dumps(read_json(path / "config.json"))
-    done = stored.read_results(path / "results.json")
-    Screen(quiet=True).table(done)
+    Screen(quiet=True).table(stored.read_results(path / "results.json"))
 
 
 def lines(path: pathlib.Path) -> None:
-    """Reads utterances, a JSON object a line."""
+    """Reads utterances, one JSON object per line."""
     with path.open("rb") as file:
         for _ in turns.read(file, examples.DIMS, str(path)):
             pass
-
-
-def model(path: pathlib.Path) -> None:
-    """Reads a trained model."""
-    Model.load(path)
 
 
 def checkpoint(path: pathlib.Path) -> None:
@@ -54,15 +51,10 @@ def checkpoint(path: pathlib.Path) -> None:
 
 def states(path: pathlib.Path) -> None:
     """Reads the states of conversations."""
-    kept.read(path, *_template())
-
-
-def extraction(path: pathlib.Path) -> None:
-    """Reads the extraction that travels with a model."""
-    Extraction.load(path)
+    stored_states.read(path, *_template())
 
 
 @functools.cache
 def _template() -> tuple[Any, str]:
     answerer = Answerer([examples.model()])
-    return answerer.begin(), kept.identity(answerer.models)
+    return answerer.begin(), stored_states.identity(answerer.models)

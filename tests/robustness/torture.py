@@ -1,10 +1,10 @@
-"""Kills a command at random moments and goes on: `python -m tests.robustness.torture --rounds=50`.
+"""Kills and resumes a command: `python -m tests.robustness.torture --rounds=50`.
 
-A small MMAN, or with `--command=paper` every system of the paper, is trained on the synthetic
-corpus once undisturbed. Each round then trains in a folder of its own, is killed (SIGKILL, or
-SIGTERM every third round) at a random moment, and is started again; its `results.json` must be the
-undisturbed one's, seconds and the code's revision apart, and so must its learning curves. Prints a
-JSON line a round, and how many were survived; status 1 if one was not.
+A small MMAN, or with `--command=paper` every system of the paper, is first trained on the synthetic
+corpus without interruption. Each round then trains in a new folder, kills the command (SIGKILL, or
+SIGTERM every third round) at a random moment and starts it again. The learning curves and
+`results.json` must equal those of the uninterrupted training, except for seconds and the code's
+revision. Prints one JSON line per round; the exit status is 1 if a round differs.
 """
 
 import json
@@ -22,11 +22,11 @@ from absl import flags
 from mman_jax.cli.terminal import command
 from mman_jax.trial.progress import PREEMPTED
 
-_COMMAND = flags.DEFINE_enum("command", "run", ["run", "paper"], "Which command.")
-_ROUNDS = flags.DEFINE_integer("rounds", 50, "How many.", 1)
-_SEED = command.seed_flag("Of the moments.")
+_COMMAND = flags.DEFINE_enum("command", "run", ["run", "paper"], "Command to kill.")
+_ROUNDS = flags.DEFINE_integer("rounds", 50, "Number of rounds.", 1)
+_SEED = command.seed_flag("Random seed of the moments.")
 
-_APART = {"seconds", "revision"}  # somebody may work on the checkout meanwhile
+_IGNORED = {"seconds", "revision"}  # the checkout may change during the rounds
 
 SMALL = (
     "--config.seeds=2",
@@ -40,7 +40,7 @@ SMALL = (
 
 
 def start(workdir: pathlib.Path, cache: str) -> subprocess.Popen:
-    """The command, as a user would start it."""
+    """Starts the command as a user does."""
     arguments = [f"--workdir={workdir}", f"--compilation_cache={cache}", *SMALL]
     return subprocess.Popen(
         [sys.executable, "-m", f"experiments.{_COMMAND.value}", *arguments],
@@ -51,7 +51,7 @@ def start(workdir: pathlib.Path, cache: str) -> subprocess.Popen:
 
 
 def finish(workdir: pathlib.Path, cache: str) -> dict[str, Any]:
-    """The results of a run that nothing disturbs from here on, the seconds apart; its curves."""
+    """Runs the command to its end; returns the results without seconds, and the curves."""
     run = start(workdir, cache)
     printed, _ = run.communicate()
     if run.returncode:
@@ -62,12 +62,12 @@ def finish(workdir: pathlib.Path, cache: str) -> dict[str, Any]:
 
 def _timeless(results: Any) -> Any:
     if isinstance(results, dict):
-        return {name: _timeless(part) for name, part in results.items() if name not in _APART}
+        return {name: _timeless(part) for name, part in results.items() if name not in _IGNORED}
     return [_timeless(part) for part in results] if isinstance(results, list) else results
 
 
 def disturb(workdir: pathlib.Path, cache: str, after: float, how: signal.Signals) -> int:
-    """The status of a run that gets a signal after so many seconds; 0 if it ended before."""
+    """Sends a signal after some seconds; returns the status, which is 0 if the run had ended."""
     run = start(workdir, cache)
     try:
         run.communicate(timeout=after)
@@ -92,8 +92,8 @@ def main() -> None:
             after = moments.uniform(0, seconds)
             workdir = folder / str(number)
             status = disturb(workdir, cache, after, how)
-            told = status in (0, -signal.SIGKILL, -signal.SIGTERM, PREEMPTED)
-            same = told and finish(workdir, cache) == expected
+            expected_status = status in (0, -signal.SIGKILL, -signal.SIGTERM, PREEMPTED)
+            same = expected_status and finish(workdir, cache) == expected
             survived += same
             found = {"round": number, "signal": how.name, "after": round(after, 2)}
             print(json.dumps(found | {"status": status, "same": same}), flush=True)

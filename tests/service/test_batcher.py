@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from mman_jax.inference.answerer import Answerer
 from mman_jax.service.batcher import Batcher
 from mman_jax.service.slots import SlotStates, SlotTable
 from tests.inference import trained
-from tests.inference.test_answerer import LENGTHS, corpus, there
+from tests.inference.trained import LENGTHS, corpus, there
 
 ANSWERER = Answerer([trained.model()])
 
@@ -27,199 +28,170 @@ async def running(count=3, idle=100.0, waiting=100, **more):
         await asyncio.to_thread(batcher.stop)
 
 
+def asynchronous(test):
+    @functools.wraps(test)
+    def run(*args, **kwargs):
+        asyncio.run(test(*args, **kwargs))
+
+    return run
+
+
 def probabilities(replies):
     assert {status for status, _ in replies} == {200}, replies
     return [list(said["probabilities"].values()) for _, said in replies]
 
 
-def test_all_that_is_asked_at_once_is_answered_in_order_and_as_in_a_file():
-    given = corpus()
-
-    async def talk():
-        async with running() as batcher:
-            owners = np.repeat(np.arange(3), LENGTHS)
-            asked = [batcher.ask(f"c{owners[i]}", there(given, i)) for i in range(len(owners))]
-            replies = await asyncio.gather(*asked)
-            assert [said["conversation"] for _, said in replies] == [f"c{c}" for c in owners]
-            numbers = [said["utterance"] for _, said in replies]
-            assert numbers == [n + 1 for length in LENGTHS for n in range(length)]
-            return probabilities(replies)
-
-    found = asyncio.run(talk())
+@asynchronous
+async def test_all_that_is_asked_at_once_is_answered_in_order_and_as_in_a_file():
+    given, owners = corpus(), np.repeat(np.arange(3), LENGTHS)
     expected = ANSWERER.models[0].probabilities(given)
-    np.testing.assert_allclose(found, expected, atol=3e-6)  # six decimals
-
-
-def test_who_goes_away_takes_no_answer_of_others_along():
-    given = corpus()
-
-    async def talk(leave):
+    for leaves in (None, 1):  # who goes away takes no answer of others along
         async with running() as batcher:
-            tasks = [
-                asyncio.create_task(batcher.ask(f"c{n % 3}", there(given, n))) for n in range(9)
+            asked = [
+                asyncio.create_task(batcher.ask(f"c{owners[i]}", there(given, i)))
+                for i in range(len(owners))
             ]
             await asyncio.sleep(0)
-            if leave:
-                tasks[1].cancel()
-            replies = await asyncio.gather(*tasks, return_exceptions=True)
-            return probabilities([r for n, r in enumerate(replies) if n != 1])
-
-    np.testing.assert_allclose(asyncio.run(talk(True)), asyncio.run(talk(False)), atol=3e-6)
-
-
-def test_an_utterance_that_is_counted_is_taken_once():
-    async def talk():
-        async with running() as batcher:
-            first = await batcher.ask("a", {}, 1)
-            again = await batcher.ask("a", {}, 1)
-            ahead = await batcher.ask("a", {}, 3)
-            assert first[0] == 200
-            assert first[1]["utterance"] == 1
-            for status, said in (again, ahead):
-                assert status == 409
-                assert said["utterances"] == 1
-            assert (await batcher.ask("b", {}, 2))[0] == 409
-            assert len(batcher.table) == 1  # who is refused takes no place
-            assert (await batcher.ask("a", {}, 2))[0] == 200
-
-    asyncio.run(talk())
+            if leaves is not None:
+                asked[leaves].cancel()
+            replies = await asyncio.gather(*asked, return_exceptions=True)
+        kept = [i for i in range(len(owners)) if i != leaves]
+        replies = [replies[i] for i in kept]
+        found = probabilities(replies)
+        assert [said["conversation"] for _, said in replies] == [f"c{owners[i]}" for i in kept]
+        np.testing.assert_allclose(found, expected[kept], atol=3e-6)  # six decimals
+    numbers = [n + 1 for length in LENGTHS for n in range(length)]
+    assert [said["utterance"] for _, said in replies] == [numbers[i] for i in kept]
 
 
-def test_places_that_run_out_and_who_has_to_make_room():
-    async def talk():
-        async with running(count=2) as batcher:
-            for name in ("a", "b"):
-                assert (await batcher.ask(name, {}))[0] == 200
-            status, said = await batcher.ask("c", {})
-            assert status == 429
-            assert "all 2 places for conversations are taken" in said["error"]
-            batcher.table.idle_seconds = 0.0
+@asynchronous
+async def test_an_utterance_that_is_counted_is_taken_once():
+    async with running() as batcher:
+        status, said = await batcher.ask("a", {}, 1)
+        assert (status, said["utterance"]) == (200, 1)
+        for number in (1, 3):
+            status, said = await batcher.ask("a", {}, number)
+            assert (status, said["utterances"]) == (409, 1)
+        assert (await batcher.ask("b", {}, 2))[0] == 409
+        assert len(batcher.table) == 1  # who is refused takes no place
+        assert (await batcher.ask("a", {}, 2))[0] == 200
+
+
+@asynchronous
+async def test_places_that_run_out_and_who_has_to_make_room():
+    async with running(count=2) as batcher:
+        for name in ("a", "b"):
+            assert (await batcher.ask(name, {}))[0] == 200
+        status, said = await batcher.ask("c", {})
+        assert status == 429
+        assert "all 2 places for conversations are taken" in said["error"]
+        batcher.table.idle_seconds = 0.0
+        await asyncio.sleep(0.01)
+        assert "forgotten" not in (await batcher.ask("c", {}))[1]
+        status, said = await batcher.ask("a", {}, 2)  # a client that counts, and knows nothing
+        assert (status, said["utterances"], said["forgotten"]) == (409, 0, True)
+        status, said = await batcher.ask("a", {})
+        assert (status, said["utterance"], said["forgotten"]) == (200, 1, True)
+        assert (await batcher.ask("a", None)) == (200, {"conversation": "a", "end": True})
+        assert (await batcher.ask("a", None))[0] == 404
+        assert batcher.metrics.forgotten == 1
+
+
+@asynchronous
+async def test_who_is_known_makes_no_room_for_who_comes_in_the_same_moment():
+    async with running(count=2, idle=0.0) as batcher:
+        for name in ("a", "b"):
+            assert (await batcher.ask(name, {}, 1))[0] == 200
+        await asyncio.sleep(0.01)
+        with batcher._news:
+            asked = [asyncio.ensure_future(batcher.ask(*x)) for x in (("c", {}), ("a", {}, 2))]
+            await asyncio.sleep(0)
+        (new, _), (status, said) = await asyncio.gather(*asked)
+        assert (new, status, said["utterance"]) == (200, 200, 2)  # b, who is silent, has to go
+        assert batcher.table.is_gone("b")
+
+
+@asynchronous
+async def test_more_than_may_wait_is_told_to_come_again_and_then_is_answered():
+    async with running(waiting=4) as batcher:
+        replies = await asyncio.gather(*(batcher.ask("abc"[n % 3], {}) for n in range(40)))
+        statuses = [status for status, _ in replies]
+        assert set(statuses) == {200, 429}
+        assert statuses.count(200) >= 4
+        assert (await batcher.ask("a", {}))[0] == 200
+
+
+@asynchronous
+async def test_who_had_to_make_room_is_told_after_a_restart(tmp_path):
+    async with running(count=2, path=tmp_path / "states", idle=0.0) as batcher:
+        for name in ("a", "b", "c"):  # a has to go
+            assert (await batcher.ask(name, {}))[0] == 200
             await asyncio.sleep(0.01)
-            assert "forgotten" not in (await batcher.ask("c", {}))[1]
-            status, said = await batcher.ask("a", {}, 2)  # a client that counts, and knows nothing
-            assert (status, said["utterances"], said["forgotten"]) == (409, 0, True)
-            status, said = await batcher.ask("a", {})
-            assert (status, said["utterance"], said["forgotten"]) == (200, 1, True)
-            assert (await batcher.ask("a", None)) == (200, {"conversation": "a", "end": True})
-            assert (await batcher.ask("a", None))[0] == 404
-            assert batcher.metrics.forgotten == 1
-
-    asyncio.run(talk())
-
-
-def test_who_is_known_makes_no_room_for_who_comes_in_the_same_moment():
-    async def talk():
-        async with running(count=2, idle=0.0) as batcher:
-            for name in ("a", "b"):
-                assert (await batcher.ask(name, {}, 1))[0] == 200
+    async with running(count=1, path=tmp_path / "states", idle=0.0) as batcher:  # b, too: less room
+        for name, known in (("c", False), ("b", True), ("a", True), ("d", False)):
+            said = (await batcher.ask(name, {}))[1]
+            assert said.get("forgotten", False) == known, name
             await asyncio.sleep(0.01)
-            with batcher._news:
-                asked = [
-                    asyncio.ensure_future(batcher.ask(*one)) for one in (("c", {}), ("a", {}, 2))
-                ]
-                await asyncio.sleep(0)
-            (new, _), (status, said) = await asyncio.gather(*asked)
-            assert (new, status, said["utterance"]) == (200, 200, 2)  # b, who is silent, has to go
-            assert batcher.table.is_gone("b")
-
-    asyncio.run(talk())
 
 
-def test_more_than_may_wait_is_told_to_come_again_and_then_is_answered():
-    async def talk():
-        async with running(waiting=4) as batcher:
-            replies = await asyncio.gather(*(batcher.ask("abc"[n % 3], {}) for n in range(40)))
-            statuses = [status for status, _ in replies]
-            assert set(statuses) == {200, 429}
-            assert statuses.count(200) >= 4
-            assert (await batcher.ask("a", {}))[0] == 200
-
-    asyncio.run(talk())
-
-
-def test_who_had_to_make_room_is_told_after_a_restart(tmp_path):
-    kept = tmp_path / "states"
-
-    async def talk():
-        async with running(count=2, path=kept) as batcher:
-            batcher.table.idle_seconds = 0.0
-            for name in ("a", "b", "c"):  # a has to go
-                assert (await batcher.ask(name, {}))[0] == 200
-                await asyncio.sleep(0.01)
-        async with running(count=1, path=kept) as batcher:  # b, too: there is less room
-            batcher.table.idle_seconds = 0.0
-            for name, known in (("c", False), ("b", True), ("a", True), ("d", False)):
-                said = (await batcher.ask(name, {}))[1]
-                assert said.get("forgotten", False) == known, name
-                await asyncio.sleep(0.01)
-
-    asyncio.run(talk())
-
-
-def test_conversations_go_on_after_a_restart_also_of_a_killed_one(tmp_path):
-    given, kept = corpus(), tmp_path / "states"
-
-    async def talk(first, last, killed=False):
+@asynchronous
+async def test_conversations_go_on_after_a_restart_also_of_a_killed_one(tmp_path):
+    given, kept, found = corpus(), tmp_path / "states", []
+    for first, killed in ((0, False), (2, True), (4, False)):
         async with running(path=kept, every=0.0) as batcher:
-            found = [await batcher.ask("a", there(given, i), i + 1) for i in range(first, last)]
-            copy = kept.read_bytes() if killed else b""
+            for i in (first, first + 1):
+                found.append(await batcher.ask("a", there(given, i), i + 1))
+            copy = kept.read_bytes()
         if killed:  # what the last save left, whatever a proper end would have written
             kept.write_bytes(copy)
-        return probabilities(found)
-
-    found = asyncio.run(talk(0, 2)) + asyncio.run(talk(2, 4, True)) + asyncio.run(talk(4, 6))
-    np.testing.assert_allclose(found, ANSWERER.models[0].probabilities(given)[:6], atol=3e-6)
+    expected = ANSWERER.models[0].probabilities(given)[:6]
+    np.testing.assert_allclose(probabilities(found), expected, atol=3e-6)
     kept.write_bytes(b"something else")
     with pytest.raises(InputError, match="unreadable"):
-        asyncio.run(talk(0, 1))
+        async with running(path=kept):
+            pass
 
 
-def test_a_step_that_fails_and_a_disk_that_is_full_end_nothing(tmp_path, monkeypatch, capfd):
+@asynchronous
+async def test_a_step_that_fails_and_a_disk_that_is_full_end_nothing(tmp_path, monkeypatch, capfd):
     failed = []
 
     def full(*_):
         failed.append(1)
         raise InputError("states", "no space")
 
-    async def talk():
-        async with running(path=tmp_path / "states", every=0.0) as batcher:
-            assert (await batcher.ask("a", {}))[0] == 200
-            with monkeypatch.context() as broken:
-                broken.setattr(batcher._states, "step", lambda *_: 1 / 0)
-                assert (await batcher.ask("a", {}))[0] == 500
-                assert (await batcher.ask("b", {}))[0] == 500
+    async with running(path=tmp_path / "states", every=0.0) as batcher:
+        assert (await batcher.ask("a", {}))[0] == 200
+        with monkeypatch.context() as broken:
+            broken.setattr(batcher._states, "step", lambda *_: 1 / 0)
+            for name in "ab":
+                assert (await batcher.ask(name, {}))[0] == 500
             assert len(batcher.table) == 1
             batcher.table.remember(["c"])
-            with monkeypatch.context() as broken:
-                broken.setattr(batcher._states, "step", lambda *_: 1 / 0)
-                assert (await batcher.ask("c", {}))[0] == 500
-            assert batcher.table.is_gone("c")  # it is still to be told
-            with monkeypatch.context() as broken:
-                broken.setattr("mman_jax.service.slots.write_whole", full)
-                for number in (2, 3):  # nobody is told that what is not on the disk is there
-                    status, said = await batcher.ask("a", {})
-                    assert (status, said["utterance"]) == (503, number)
-                    assert "could not be saved" in said["error"]
-                await asyncio.sleep(0.2)
-                status, said = await batcher.ask("a", None)
-                assert (status, said["end"]) == (503, True)
-                assert said["error"].startswith("it is forgotten here, but that could not be saved")
-                assert len(failed) == 3  # and not again and again meanwhile
-            status, said = await batcher.ask("a", {})
-            assert (status, said["utterance"]) == (200, 1)
-
-    asyncio.run(talk())
+            assert (await batcher.ask("c", {}))[0] == 500
+        assert batcher.table.is_gone("c")  # it is still to be told
+        with monkeypatch.context() as broken:
+            broken.setattr("mman_jax.service.slots.write_whole", full)
+            for number in (2, 3):  # nobody is told that what is not on the disk is there
+                status, said = await batcher.ask("a", {})
+                assert (status, said["utterance"]) == (503, number)
+                assert "could not be saved" in said["error"]
+            await asyncio.sleep(0.2)
+            status, said = await batcher.ask("a", None)
+            assert (status, said["end"]) == (503, True)
+            assert said["error"].startswith("it is forgotten here, but that could not be saved")
+            assert len(failed) == 3  # and not again and again meanwhile
+        status, said = await batcher.ask("a", {})
+        assert (status, said["utterance"]) == (200, 1)
     said = capfd.readouterr().err
     assert "ZeroDivisionError" in said
     assert said.count("error: states: no space") == 1
 
 
 @pytest.mark.parametrize("seconds", [1e10, float("inf")])
-def test_a_save_in_a_thousand_years_is_waited_for(seconds, tmp_path):
-    async def talk():
-        async with running(path=tmp_path / "states", every=seconds) as batcher:
-            for number in (1, 2):
-                assert (await batcher.ask("a", {}))[1]["utterance"] == number
-                await asyncio.sleep(0.05)  # it waits meanwhile
-
-    asyncio.run(talk())
+@asynchronous
+async def test_a_save_in_a_thousand_years_is_waited_for(seconds, tmp_path):
+    async with running(path=tmp_path / "states", every=seconds) as batcher:
+        for number in (1, 2):
+            assert (await batcher.ask("a", {}))[1]["utterance"] == number
+            await asyncio.sleep(0.05)  # it waits meanwhile

@@ -4,19 +4,16 @@ import jax
 import numpy as np
 import pytest
 
-from configs import clstm_lf, mman
 from mman_jax.inference.answerer import Answerer, combine
 from mman_jax.service.slots import Slot, SlotStates, SlotTable
 from tests.inference import trained
-from tests.inference.test_answerer import LENGTHS, corpus, there
+from tests.inference.test_answerer import numbers, weights
+from tests.inference.trained import LENGTHS, corpus, there
 
 
-@pytest.mark.parametrize("attention", [True, False])
-def test_conversations_of_one_moment_are_answered_as_in_a_file(attention):
-    given = corpus()
-    models = [trained.model(mman if attention else clstm_lf, seeds=2)]
-    states = SlotStates(Answerer(models, attention), 4, sizes=(4,))
-    expected = models[0].probabilities(given)
+def test_conversations_of_one_moment_are_answered_as_in_a_file():
+    model, given = trained.model(), corpus()
+    states = SlotStates(Answerer([model], attention=True), 4, sizes=(4,))
     slots, found = (3, 0, 2), {}
     for turn in range(max(LENGTHS)):
         now = [c for c in range(3) if turn < LENGTHS[c]]
@@ -27,13 +24,10 @@ def test_conversations_of_one_moment_are_answered_as_in_a_file(attention):
         )
         found |= dict(zip(rows, said, strict=True))
     ordered = [found[i] for i in range(len(given.labels))]
-    np.testing.assert_allclose(
-        [list(a.probabilities.values()) for a in ordered], expected, atol=2e-6
-    )
-    assert [a.label for a in ordered] == combine(models, [expected])[2]
-    if attention:
-        ours = [[list(keys.values()) for keys in a.attention.values()] for a in ordered]
-        np.testing.assert_allclose(ours, models[0].attention(given)[1], atol=1e-6)
+    expected = model.probabilities(given)
+    np.testing.assert_allclose(numbers(ordered), expected, atol=2e-6)
+    assert [a.label for a in ordered] == combine([model], [expected])[2]
+    np.testing.assert_allclose(weights(ordered), model.attention(given)[1], atol=1e-6)
     # A slot is used again as if nobody had been there.
     again = states.step([3], [True], [there(given, 0)])[0]
     assert again.probabilities == pytest.approx(ordered[0].probabilities, abs=2e-6)
@@ -92,24 +86,18 @@ def test_who_ends_frees_a_place_and_was_not_forgotten():
     assert table.take("b", 2).forgotten is True
 
 
-def test_names_of_those_who_went_are_bounded():
+def test_names_of_those_who_went_are_bounded_and_handed_on_in_their_order():
     table = SlotTable(2, idle_seconds=0)
     for n in range(100):
         table.take(str(n), n)
     assert table.take("0", 200).forgotten is False
     assert table.take("97", 201).forgotten is True
-
-
-def test_names_of_those_who_went_are_handed_on_in_their_order():
-    table = SlotTable(2, idle_seconds=0)
+    table, other = SlotTable(2, idle_seconds=0), SlotTable(1, idle_seconds=0)
     for n, name in enumerate("abcd"):
         table.take(name, n)
-    assert table.gone() == ["a", "b"]
-    other = SlotTable(1, idle_seconds=0)
     other.remember(table.gone())
-    assert other.gone() == ["a", "b"]
-    assert other.is_gone("a")
-    assert not other.is_gone("c")
+    assert table.gone() == other.gone() == ["a", "b"]
+    assert (other.is_gone("a"), other.is_gone("c")) == (True, False)
     other.release("a")  # who ends did not have to go
     assert other.gone() == ["b"]
     other.remember(str(n) for n in range(20))

@@ -17,7 +17,7 @@ from mman_jax.service import requests, web
 from mman_jax.service.audio import AudioInput
 from mman_jax.service.batcher import Batcher
 from mman_jax.service.slots import SlotStates, SlotTable
-from tests.inference.test_answerer import LENGTHS, corpus, there
+from tests.inference.trained import LENGTHS, corpus, there
 from tests.service.test_batcher import ANSWERER
 
 for library in ("fastapi", "orjson", "uvicorn"):
@@ -108,11 +108,7 @@ def features(**given):
         (b"[" * 50_000, {}, 400, "body: no JSON"),
         (b"[1]", {}, 400, "body: list"),
         (b'{"features": {"text": [1, NaN, 2]}}', {}, 400, "no JSON"),
-        (features(text=[1, 2, 1e39]), {}, 400, "modality text: inf in column 2"),
         (features(text=[1, 2]), {}, 400, "modality text: 2 features; expected the 3"),
-        (features(text=[1, True, 2]), {}, 400, "modality text: a list; expected a list of 3"),
-        (features(text="AAAA"), {}, 400, "modality text: no base64 of float32"),
-        (features(txt=[1]), {}, 400, "unknown 'txt'; expected 'text'?"),
         (b'{"features": {}, "utterance": 0}', {}, 400, "utterance: 0"),
         (b'{"features": {}, "utterance": 9}', {}, 409, "utterance 9 of a conversation of which 0"),
         (b" " * 200_000, {}, 413, "a body of 200000 bytes; at most"),
@@ -185,22 +181,16 @@ def test_how_it_is_and_what_it_expects(port):
     [
         ("/health", None, 200),
         ("/metrics", None, 401),
-        ("/metrics", b"Bearer secre", 401),
-        ("/metrics", b"Bearer secret", 200),
+        ("/metrics", b"Bearer secre\xe8", 401),
+        ("/metrics", b"Bearer secre\xe9", 200),
         ("/conversations/a/utterances", b"Bearer \xff", 401),
         ("/docs", None, 401),
     ],
 )
 def test_who_has_no_token_gets_nothing(path, shown, status):
+    token = b"secre\xe9".decode(errors="surrogateescape")  # as the system gives its variables
     headers = [] if shown is None else [(b"authorization", shown)]
-    assert called(web.make(batcher(), None, "secret"), path, headers)[0]["status"] == status
-
-
-def test_a_token_of_any_bytes():
-    told = b"\xe9".decode(errors="surrogateescape")  # as the system gives its variables
-    for shown, status in ((b"Bearer \xe9", 200), (b"Bearer \xe8", 401)):
-        app = web.make(batcher(), None, told)
-        assert called(app, "/metrics", [(b"authorization", shown)])[0]["status"] == status
+    assert called(web.make(batcher(), None, token), path, headers)[0]["status"] == status
 
 
 def test_why_a_microphone_is_closed_is_short_enough():

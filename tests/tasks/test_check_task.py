@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mman_jax.tasks import Classes, Numbers, choose, ratings
-from mman_jax.tasks.losses import CrossEntropy
+from mman_jax.tasks.losses import CrossEntropy, NumberLoss
 from mman_jax.tasks.numbers import MAE
 from mman_jax.testing import check_task
 from tests.data import small
@@ -45,107 +45,81 @@ def test_every_kind_passes(corpus, chosen, settings):
     check_task(task, corpus, {"select": "loss", "class_weights": False} | settings)
 
 
-class Miscounted(Classes):
-    def counts(self, labels):
-        return super().counts(np.where(labels == 0, -1, labels))
+def broken(kind, name, **methods):
+    """A subclass of a task or a loss with other methods."""
+    return type(name, (kind,), methods)
 
 
-class Shifted(Classes):
-    def labels(self, corpus):
-        return (super().labels(corpus) + 1).astype(np.int32)
+def with_loss(name, method, change):
+    """Classes whose loss has another method; `change` gets the inherited one."""
+    inherited = getattr(CrossEntropy, method)
+    loss = broken(CrossEntropy, "Loss", **{method: lambda *given: change(inherited, *given)})
+    return broken(Classes, name, objective=lambda task, _: loss(len(task.classes)))
 
 
-class Greedy(Classes):
-    """Its loss counts what is not scored as the first class."""
-
-    def objective(self, settings):
-        return GreedyLoss(len(self.classes))
+def averaged(tally, *given):
+    counts = tally(*given)
+    return counts / counts.sum()
 
 
-class GreedyLoss(CrossEntropy):
-    def loss(self, answers, labels, reference, total):
-        return super().loss(answers, np.maximum(labels, 0), reference, total)
+def silent(task, tallies):
+    scores = Classes.scores(task, tallies)
+    return {key: score for key, score in scores.items() if key != "unweighted_recall"}
 
 
-class Backwards(Classes):
-    def objective(self, settings):
-        return BackwardsLoss(len(self.classes))
+class LocalLoss(NumberLoss):
+    """It is divided by the weight of each device."""
 
-
-class BackwardsLoss(CrossEntropy):
-    def loss(self, answers, labels, reference, total):
-        return super().loss(-answers, labels, reference, total)
-
-
-class Averaged(Classes):
-    """Its tallies are shares, which do not add up."""
-
-    def objective(self, settings):
-        return AveragedLoss(len(self.classes))
-
-
-class AveragedLoss(CrossEntropy):
-    def tally(self, answers, labels, reference):
-        counts = super().tally(answers, labels, reference)
-        return counts / counts.sum()
-
-
-class Local(Numbers):
-    """Its loss is divided by the weight of each device."""
-
-    def objective(self, settings):
-        return LocalLoss("l1", self.targets)
-
-
-class LocalLoss(type(Numbers("", ("x",)).objective({"select": "loss"}))):
     def loss(self, answers, labels, reference, total):
         summed, weight = super().loss(answers, labels, reference, total)
         return summed / weight, weight / weight
 
 
-class Ordered(Classes):
-    def tally(self, answers, labels, reference=None):
-        return super().tally(answers[: len(answers) // 2], labels[: len(labels) // 2])
+BROKEN = [
+    (
+        broken(
+            Classes,
+            "Miscounted",
+            counts=lambda task, labels: Classes.counts(task, np.where(labels == 0, -1, labels)),
+        ),
+        "labels: counts",
+    ),
+    (
+        broken(Classes, "Shifted", labels=lambda task, x: Classes.labels(task, x) + np.int32(1)),
+        "labels: a class outside",
+    ),
+    (  # what is not scored counts as the first class
+        with_loss("Greedy", "loss", lambda loss, own, x, y, *rest: loss(
+            own, x, np.maximum(y, 0), *rest)),
+        "unscored utterances: .* the loss",
+    ),
+    (
+        with_loss("Backwards", "loss", lambda loss, own, x, *rest: loss(own, -x, *rest)),
+        "loss: descent on it",
+    ),
+    (with_loss("Averaged", "tally", averaged), "tallies: .*two batches"),
+    (
+        broken(Numbers, "Local", objective=lambda task, _: LocalLoss("l1", task.targets)),
+        "loss: .*two devices",
+    ),
+    (
+        broken(Classes, "Ordered", tally=lambda task, x, y, _=None: Classes.tally(
+            task, x[: len(x) // 2], y[: len(y) // 2])),
+        "",
+    ),
+    (
+        broken(Numbers, "Rewarding", score=lambda task, *given: -Numbers.score(task, *given)),
+        "",
+    ),
+    (broken(Classes, "Silent", scores=silent), "results: .*unweighted_recall"),
+    (broken(Numbers, "Upward", headline=dataclasses.replace(MAE, higher_is_better=True)), ""),
+]  # fmt: skip
 
 
-class Rewarding(Numbers):
-    """Its error is higher for better answers."""
-
-    def score(self, key, tallies):
-        return -super().score(key, tallies)
-
-
-class Silent(Classes):
-    def scores(self, tallies):
-        scores = super().scores(tallies)
-        del scores["unweighted_recall"]
-        return scores
-
-
-class Upward(Numbers):
-    @property
-    def headline(self):
-        return dataclasses.replace(MAE, higher_is_better=True)
-
-
-@pytest.mark.parametrize(
-    ("kind", "problem"),
-    [
-        (Miscounted, "Miscounted: labels: counts"),
-        (Shifted, "Shifted: labels: a class outside"),
-        (Greedy, "Greedy: unscored utterances: .* the loss"),
-        (Backwards, "Backwards: loss: descent on it"),
-        (Averaged, "Averaged: tallies: .*two batches"),
-        (Local, "Local: loss: .*two devices"),
-        (Ordered, "Ordered: "),
-        (Rewarding, "Rewarding: "),
-        (Silent, "Silent: results: .*unweighted_recall"),
-        (Upward, "Upward: "),
-    ],
-)
+@pytest.mark.parametrize(("kind", "problem"), BROKEN, ids=lambda x: getattr(x, "__name__", ""))
 def test_a_broken_task_is_named(corpus, kind, problem):
     task = kind("mine", NAMES, np.arange(3, dtype=np.int32)) if issubclass(kind, Classes) else kind(
         "mine", ("stars",), (ratings.target("stars", corpus.targets["stars"]),)
     )  # fmt: skip
-    with pytest.raises(AssertionError, match=problem):
+    with pytest.raises(AssertionError, match=f"{kind.__name__}: {problem}"):
         check_task(task, corpus)

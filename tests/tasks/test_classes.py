@@ -3,11 +3,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mman_jax.data import folds, splits
 from mman_jax.data.label_names import EMOTIONS, check_table_1
 from mman_jax.data.readers.read import read_corpus
 from mman_jax.errors import InputError
-from mman_jax.tasks import check_folds, tasks
+from mman_jax.tasks import tasks
 from mman_jax.types import UNSCORED
 from tests import iemocap_pickle
 from tests.data.small import corpus
@@ -33,86 +32,23 @@ def scored(corpus, task, part):
     return np.bincount(labels[labels != UNSCORED], minlength=len(task.classes)).tolist()
 
 
-def test_auto_is_the_corpus_s_own():
-    (task,) = tasks(short_named(), "auto")
-    assert task.classes == SHORT
-    assert task.labels(short_named()).tolist() == [0, 1, 2, 3, 4, 5, 6, -1]
+FOUR, SIX = EMOTIONS[:4], EMOTIONS
 
 
-def test_mman4_merges_and_leaves_the_rest_as_context():
-    (task,) = tasks(short_named(), "mman4")
-    assert task.classes == ("happy", "sad", "neutral", "angry")
-    assert task.labels(short_named()).tolist() == [2, 0, 1, 3, 0, 1, -1, -1]
-    assert task.labels(short_named()).dtype == np.int32
-
-
-def test_iemocap4_merges_excited_into_happy_and_nothing_into_sad():
-    (task,) = tasks(short_named(), "iemocap4")
-    assert (task.name, task.classes) == ("iemocap4", ("happy", "sad", "neutral", "angry"))
-    assert task.labels(short_named()).tolist() == [2, 0, 1, 3, 0, -1, -1, -1]
-
-
-# Of each session of IEMOCAP: happy with excited, sad, neutral, angry.
-COUNTS = np.array(
+@pytest.mark.parametrize(
+    ("protocol", "classes", "labels"),
     [
-        (278, 194, 384, 229),
-        (327, 197, 362, 137),
-        (286, 305, 320, 240),
-        (303, 143, 258, 327),
-        (442, 245, 384, 170),
-    ]
+        ("auto", SHORT, [0, 1, 2, 3, 4, 5, 6, -1]),
+        ("mman4", FOUR, [2, 0, 1, 3, 0, 1, -1, -1]),  # excited is happy, frustrated is sad
+        ("iemocap4", FOUR, [2, 0, 1, 3, 0, -1, -1, -1]),
+        ("iemocap6", SIX, [2, 0, 1, 3, 4, 5, -1, -1]),
+    ],
 )
-
-
-def five_sessions(seed=0):
-    """A corpus with these counts, a half of `happy` excited, and others between them."""
-    rng = np.random.default_rng(seed)
-    names = ("surprised", *EMOTIONS)
-    labels, lengths, sessions = [], [], []
-    for number, (happy, sad, neutral, angry) in enumerate(COUNTS, 1):
-        # By name: surprised, happy, sad, neutral, angry, excited, frustrated, and no label.
-        counts = (20, happy // 2, sad, neutral, angry, happy - happy // 2, 370, 110)
-        pool = rng.permutation(np.repeat((0, 1, 2, 3, 4, 5, 6, -1), counts))
-        labels.append(pool)
-        cuts = np.sort(rng.choice(np.arange(1, len(pool)), 29, replace=False))
-        lengths.append(np.diff([0, *cuts, len(pool)]))
-        sessions += [f"Ses0{number}"] * 30
-    labels = np.concatenate(labels).astype(np.int32)
-    lengths = np.concatenate(lengths).tolist()
-    return corpus(
-        lengths=lengths,
-        dims={"speech": 1},
-        labels=labels,
-        label_names=names,
-        sessions=tuple(sessions),
-        conversation_ids=tuple(f"{name}F_impro{i:02d}" for i, name in enumerate(sessions)),
-    )
-
-
-def test_iemocap4_scores_as_many_utterances_of_each_session_as_other_work():
-    made = five_sessions()
-    (task,) = tasks(made, "iemocap4")
-    labels = task.labels(made)
-    found = folds.folds(made, "sessions")
-    assert check_folds(made, found, (task,)) == ()
-    for fold, counts in zip(found, COUNTS, strict=True):
-        own = np.concatenate([labels[made.utterances(c)] for c in fold.split.test])
-        assert np.bincount(own[own != UNSCORED]).tolist() == counts.tolist()
-    assert COUNTS.sum(1).tolist() == [1085, 1023, 1151, 1031, 1241]
-    assert (labels != UNSCORED).sum() == 5531
-    # Sessions 3 to 5, 2 and 1.
-    split = splits.split(made, "raven")
-    parts = [
-        sum((labels[made.utterances(c)] != UNSCORED).sum() for c in part)
-        for part in (split.train, split.valid, split.test)
-    ]
-    assert parts == [1151 + 1031 + 1241, 1023, 1085]
-
-
-def test_iemocap6_in_its_own_order():
-    (task,) = tasks(short_named(), "iemocap6")
-    assert task.classes == ("happy", "sad", "neutral", "angry", "excited", "frustrated")
-    assert task.labels(short_named()).tolist() == [2, 0, 1, 3, 4, 5, -1, -1]
+def test_the_classes_of_a_protocol(protocol, classes, labels):
+    (task,) = tasks(short_named(), protocol)
+    assert (task.name, task.classes) == (protocol, classes)
+    assert task.labels(short_named()).tolist() == labels
+    assert task.labels(short_named()).dtype == np.int32
 
 
 def test_binary4_scores_neither_excited_nor_frustrated():
@@ -135,52 +71,37 @@ def test_counts_of_the_paper(iemocap):
         assert scored(iemocap, task, "test") == [943 - positives, positives]
 
 
-def test_table_1_agrees_whatever_the_order_of_the_labels(iemocap):
-    assert check_table_1(iemocap) is None
-    turned = dataclasses.replace(
-        iemocap, label_names=iemocap.label_names[::-1], labels=5 - iemocap.labels
-    )
-    assert check_table_1(turned) is None
-
-
-def test_table_1_mismatch_is_said_with_both_counts(iemocap):
+def test_table_1_is_checked_on_the_standard_corpus_alone(iemocap):
+    turned = {"label_names": iemocap.label_names[::-1], "labels": 5 - iemocap.labels}
+    other_split = tuple("train" for _ in iemocap.split)
+    names = ("x", *iemocap.conversation_ids[1:])
+    for changes in ({}, turned, {"split": other_split}, {"split": None},
+                    {"conversation_ids": names}):  # fmt: skip
+        assert check_table_1(dataclasses.replace(iemocap, **changes)) is None
+    assert check_table_1(corpus()) is None
     labels = iemocap.labels.copy()
     test = np.repeat(iemocap.split, iemocap.lengths) == "test"
     labels[np.flatnonzero(test & (labels == 0))[0]] = 3
     message = check_table_1(dataclasses.replace(iemocap, labels=labels))
-    assert "iemocap.pkl" in message
-    assert "test happy 143, not 144" in message
-    assert "test angry 171, not 170" in message
+    for words in ("iemocap.pkl", "test happy 143, not 144", "test angry 171, not 170"):
+        assert words in message
     assert "train" not in message
 
 
-def test_table_1_is_for_the_standard_corpus_alone(iemocap):
-    other_split = tuple("train" for _ in iemocap.split)
-    assert check_table_1(dataclasses.replace(iemocap, split=other_split)) is None
-    assert check_table_1(dataclasses.replace(iemocap, split=None)) is None
-    names = ("x", *iemocap.conversation_ids[1:])
-    assert check_table_1(dataclasses.replace(iemocap, conversation_ids=names)) is None
-    assert check_table_1(corpus()) is None
+WITHOUT = {"labels": np.full(6, -1, np.int32), "label_names": ()}
 
 
-def test_unknown_protocol():
-    with pytest.raises(InputError, match=r"'mmam4'.*'mman4'\?"):
-        tasks(corpus(), "mmam4")
-
-
-@pytest.mark.parametrize("protocol", ["mman4", "binary4", "iemocap4", "iemocap6"])
-def test_labels_that_a_protocol_needs(protocol):
-    with pytest.raises(InputError, match=rf"{protocol}: no label .*happy.* among no, yes"):
-        tasks(corpus(), protocol)
-
-
-def test_iemocap6_needs_all_six():
-    four = corpus(label_names=("happy", "sad", "neutral", "angry"))
-    assert len(tasks(four, "mman4")) == 1
-    with pytest.raises(InputError, match="no label excited, frustrated among"):
-        tasks(four, "iemocap6")
-
-
-def test_no_labels_at_all():
-    with pytest.raises(InputError, match="without labels"):
-        tasks(corpus(labels=np.full(6, -1, np.int32), label_names=()), "auto")
+@pytest.mark.parametrize(
+    ("changes", "protocol", "words"),
+    [
+        ({}, "mmam4", r"'mmam4'.*'mman4'\?"),
+        *(({}, name, rf"{name}: no label .*happy.* among no, yes")
+          for name in ("mman4", "binary4", "iemocap4", "iemocap6")),
+        ({"label_names": FOUR}, "iemocap6", "no label excited, frustrated among"),
+        (WITHOUT, "auto", "without labels"),
+    ],
+)  # fmt: skip
+def test_labels_that_a_protocol_needs(changes, protocol, words):
+    with pytest.raises(InputError, match=words):
+        tasks(corpus(**changes), protocol)
+    assert len(tasks(corpus(label_names=FOUR), "mman4")) == 1

@@ -51,40 +51,14 @@ def test_gradient_is_weight_times_probability_less_one_hot():
     assert not np.any(np.asarray(actual)[~scored])
 
 
-def test_unscored_utterances_do_not_count():
+def test_nothing_scored_and_far_off_logits_stay_finite():
     logits, labels = draw()
-    scored = labels != UNSCORED
-    expected = cross_entropy(logits[scored][None], labels[scored][None], ONES)
-    np.testing.assert_allclose(cross_entropy(logits, labels, ONES), expected, rtol=1e-6)
-    other = np.where(scored[..., None], logits, 1e3).astype(np.float32)
-    np.testing.assert_array_equal(
-        cross_entropy(other, labels, ONES), cross_entropy(logits, labels, ONES)
-    )
-
-
-def test_nothing_scored():
-    logits, labels = draw()
-    labels[:] = UNSCORED
-    total, weight = cross_entropy(logits, labels, ONES)
-    assert (total, weight) == (0, 0)
-    np.testing.assert_array_equal(jax.grad(lambda x: cross_entropy(x, labels, ONES)[0])(logits), 0)
-
-
-def test_far_off_logits_stay_finite():
-    logits = np.float32([[[1e4, -1e4, 0]]])
-    total, gradient = jax.value_and_grad(lambda x: cross_entropy(x, np.int32([[1]]), ONES)[0])(
-        logits
-    )
+    value = jax.value_and_grad(lambda x, y: cross_entropy(x, y, ONES), has_aux=True)
+    (total, weight), gradient = value(logits, np.full_like(labels, UNSCORED))
+    assert (total, weight, np.abs(gradient).max()) == (0, 0, 0)
+    (total, _), gradient = value(np.float32([[[1e4, -1e4, 0]]]), np.int32([[1]]))
     assert total == 2e4
     np.testing.assert_array_equal(gradient, [[[1, -1, 0]]])
-
-
-def test_parts_of_a_batch_add_up():
-    logits, labels = draw()
-    weights = np.float32([0.5, 1, 3])
-    whole = cross_entropy(logits, labels, weights)
-    parts = [cross_entropy(logits[i : i + 1], labels[i : i + 1], weights) for i in range(4)]
-    np.testing.assert_allclose(np.sum(parts, axis=0), whole, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -97,24 +71,16 @@ def test_shapes_that_disagree_are_refused(logits, labels, weights):
 
 
 def test_balanced_weights_by_hand():
-    labels = np.int32([[0, 0, 0, 1], [1, 0, 2, UNSCORED], [UNSCORED] * 4])
     # Seven scored utterances, three classes, of 4, 2 and 1.
+    labels = np.int32([[0, 0, 0, 1], [1, 0, 2, UNSCORED], [UNSCORED] * 4])
     np.testing.assert_allclose(balanced_weights(labels, 3), [7 / 12, 7 / 6, 7 / 3], rtol=1e-6)
-
-
-def test_balanced_weights_with_an_absent_class():
+    np.testing.assert_array_equal(balanced_weights(np.int32([[0, 1, 2]]), 3), ONES)
+    # An absent class: the others weigh alike, and the whole as much as unweighted.
     labels = np.int32([[0, 0, 0, 2], [UNSCORED] * 4])
     weights = balanced_weights(labels, 3)
-    np.testing.assert_allclose(np.take(weights, [0, 2]), [4 / 6, 4 / 2], rtol=1e-6)
-    assert np.isfinite(weights).all()
-    # 1 on average: the classes that occur weigh alike, and the whole as much as unweighted.
+    np.testing.assert_allclose(weights, [4 / 6, 1, 4 / 2], rtol=1e-6)
     total, weight = cross_entropy(np.zeros((2, 4, 3), np.float32), labels, weights)
-    np.testing.assert_allclose(weight, 4, rtol=1e-6)
-    np.testing.assert_allclose(total, 4 * np.log(3), rtol=1e-6)
-
-
-def test_equal_counts_weigh_one():
-    np.testing.assert_array_equal(balanced_weights(np.int32([[0, 1, 2]]), 3), ONES)
+    np.testing.assert_allclose((total, weight), (4 * np.log(3), 4), rtol=1e-6)
 
 
 @pytest.mark.parametrize("shares", [False, True])
@@ -140,27 +106,22 @@ def test_label_smoothing_is_cross_entropy_to_a_softer_target():
     assert weight == scored.sum()
 
 
-def test_shares_of_one_class_are_a_label_of_it():
-    logits, labels = draw()
-    shares = np.eye(3, dtype=np.float32)[labels]
-    shares[labels == UNSCORED] = np.nan
-    weights = np.float32([0.5, 1, 3])
-    for smoothing in (0.0, 0.2):
-        hard = cross_entropy(logits, labels, weights, smoothing)
-        np.testing.assert_allclose(
-            cross_entropy(logits, shares, weights, smoothing), hard, rtol=1e-5
-        )
-    np.testing.assert_allclose(balanced_weights(shares, 3), balanced_weights(labels, 3), rtol=1e-6)
-
-
-def test_shares_by_hand():
+def test_shares_by_hand_and_of_one_class():
     logits = np.log(np.float32([[[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]]]))
     shares = np.float32([[[0.75, 0.25, 0], [np.nan] * 3]])
-    total, weight = cross_entropy(logits, shares, ONES)
+    value = jax.value_and_grad(lambda x: cross_entropy(x, shares, ONES), has_aux=True)
+    (total, weight), gradient = value(logits)
     assert total == pytest.approx(-0.75 * np.log(0.5) - 0.25 * np.log(0.25))
     assert weight == 1
-    gradient = jax.grad(lambda x: cross_entropy(x, shares, ONES)[0])(logits)
     np.testing.assert_allclose(gradient[0], [[-0.25, 0, 0.25], [0, 0, 0]], atol=1e-6)
+    # Shares of one class are a label of it.
+    (logits, labels), weights = draw(), np.float32([0.5, 1, 3])
+    shares = np.where((labels == UNSCORED)[..., None], np.nan, np.eye(3)[labels])
+    shares = shares.astype(np.float32)
+    for smoothing in (0.0, 0.2):
+        both = [cross_entropy(logits, x, weights, smoothing) for x in (shares, labels)]
+        np.testing.assert_allclose(*both, rtol=1e-5)
+    np.testing.assert_allclose(balanced_weights(shares, 3), balanced_weights(labels, 3), rtol=1e-6)
 
 
 def alone(x):
@@ -188,42 +149,16 @@ def plain_ccc(answers, targets):
 def test_losses_of_numbers_by_hand():
     answers, targets = numbers()
     errors = (answers - targets)[~np.isnan(targets)]
-    for loss, expected in ((l1, np.abs(errors).sum()), (mse, (errors**2).sum())):
-        total, weight = loss(answers, targets, alone)
+    sums = {l1: np.abs(errors).sum(), mse: (errors**2).sum(), ccc: 28 * plain_ccc(answers, targets)}
+    for loss, expected in sums.items():
+        value = jax.value_and_grad(lambda x, f=loss: f(x, targets, alone), has_aux=True)
+        (total, weight), gradient = value(answers)
         assert total == pytest.approx(expected, rel=1e-5)
         assert weight == len(errors) == 28
-    total, weight = ccc(answers, targets, alone)
-    assert total / weight == pytest.approx(plain_ccc(answers, targets), rel=1e-5)
-    with pytest.raises(AssertionError):
-        ccc(answers[..., :1], targets, alone)
-    for loss in (l1, mse, ccc):
-        gradient = jax.grad(lambda x, loss=loss: loss(x, targets, alone)[0])(answers)
         assert np.isfinite(gradient).all()
         assert not np.asarray(gradient)[np.isnan(targets)].any()
-
-
-def test_ccc_over_devices_is_that_of_the_whole_batch():
-    # Two devices that each have a half, and that add up what the other has.
-    answers, targets = numbers()
-    halves = [slice(0, 1), slice(1, 4)]
-
-    def moments(half):
-        seen = []
-        ccc(answers[half], targets[half], lambda x: seen.append(x) or x)
-        return seen
-
-    sums = [a + b for a, b in zip(*map(moments, halves), strict=True)]
-
-    def one(x, half):
-        left = iter(sums)
-        total, weight = ccc(x, targets[half], lambda _: next(left))
-        return total / sums[1], weight
-
-    value = sum(one(answers[half], half)[0] for half in halves)
-    gradient = [jax.grad(lambda x, h=half: one(x, h)[0])(answers[half]) for half in halves]
-    whole = jax.value_and_grad(lambda x: ccc(x, targets, alone)[0] / 28)(answers)
-    assert value == pytest.approx(float(whole[0]), rel=1e-5)
-    np.testing.assert_allclose(np.concatenate(gradient), whole[1], rtol=1e-4, atol=1e-7)
+        with pytest.raises(AssertionError):
+            loss(answers[..., :1], targets, alone)
 
 
 def test_ccc_of_what_does_not_vary_is_finite():

@@ -16,14 +16,6 @@ def draw(rows=6, utterances=7, classes=4, seed=0):
     return logits, rng.integers(UNSCORED, classes, (rows, utterances)).astype(np.int32)
 
 
-def test_confusion_by_hand():
-    logits = np.eye(3, dtype=np.float32)[[[0, 1, 2], [2, 2, 0]]]
-    labels = np.int32([[0, 1, 1], [2, UNSCORED, 1]])
-    counts = metrics.confusion(logits, labels)
-    np.testing.assert_array_equal(counts, [[1, 0, 0], [1, 1, 1], [0, 0, 1]])
-    assert counts.dtype == jnp.int32
-
-
 @pytest.mark.parametrize("transform", [lambda f: f, jax.jit], ids=["plain", "jit"])
 def test_confusion_equals_a_loop(transform):
     logits, labels = draw()
@@ -31,24 +23,10 @@ def test_confusion_equals_a_loop(transform):
     for row, label in zip(logits.reshape(-1, 4), labels.ravel(), strict=True):
         if label != UNSCORED:
             expected[label, row.argmax()] += 1
-    np.testing.assert_array_equal(transform(metrics.confusion)(logits, labels), expected)
+    counts = transform(metrics.confusion)(logits, labels)
+    np.testing.assert_array_equal(counts, expected)
+    assert counts.dtype == jnp.int32
     assert 0 < expected.sum() < labels.size
-
-
-def test_unscored_utterances_do_not_count():
-    logits, labels = draw()
-    other = np.where((labels != UNSCORED)[..., None], logits, -logits)
-    np.testing.assert_array_equal(
-        metrics.confusion(logits, labels), metrics.confusion(other, labels)
-    )
-    nothing = metrics.confusion(logits, np.full_like(labels, UNSCORED))
-    np.testing.assert_array_equal(nothing, np.zeros((4, 4)))
-
-
-def test_counts_of_parts_add_up():
-    logits, labels = draw()
-    parts = [metrics.confusion(logits[i : i + 2], labels[i : i + 2]) for i in (0, 2, 4)]
-    np.testing.assert_array_equal(sum(parts), metrics.confusion(logits, labels))
 
 
 @pytest.mark.parametrize("labels", [(4, 4), (4,)])
@@ -77,83 +55,59 @@ def test_macro_f1_counts_the_classes_that_are_true_or_answered():
     np.testing.assert_allclose(metrics.macro_f1(counts), (6 / 7 + 0) / 2)
 
 
-def scores_by_loop(labels, predictions, classes):
-    """The four scores from the answers themselves, one class after the other."""
-    recall, f1, support = [], [], []
-    for c in range(classes):
-        true, predicted = labels == c, predictions == c
-        right = np.sum(true & predicted)
-        if true.any():
-            recall.append(right / true.sum())
-        precision = right / predicted.sum() if predicted.any() else 0.0
-        found = right / true.sum() if true.any() else 0.0
-        f1.append(2 * precision * found / (precision + found) if right else 0.0)
-        support.append(true.sum())
-    weighted = np.average(f1, weights=support)
-    seen = np.union1d(labels, predictions)
-    return np.mean(labels == predictions), np.mean(recall), weighted, np.mean(np.take(f1, seen))
+def test_matthews_correlation_by_hand():
+    # Of two classes the correlation of two binary variables: (4 * 3 - 2 * 1) / sqrt(6 * 4 * 5 * 5).
+    counts = np.array([[4, 2], [1, 3]])
+    np.testing.assert_allclose(metrics.mcc(counts), 10 / np.sqrt(600))
+    np.testing.assert_allclose(metrics.mcc(counts[:, ::-1]), -10 / np.sqrt(600))
+    # 12 * 16 - (6 * 7 + 6 * 4 + 4 * 5); 16^2 - 36 - 36 - 16 and 16^2 - 49 - 16 - 25.
+    np.testing.assert_allclose(metrics.mcc(COUNTS), 106 / np.sqrt(168 * 166))
+    assert metrics.mcc(np.array([[5, 0], [3, 0]])) == 0
 
 
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("absent", [None, 2])
-def test_scores_equal_a_loop(seed, absent):
-    logits, labels = draw(rows=2, seed=seed)
-    labels[labels == absent] = 0
-    scored = labels != UNSCORED
-    expected = scores_by_loop(labels[scored], logits.argmax(-1)[scored], 4)
-    counts = np.asarray(metrics.confusion(logits, labels))
-    np.testing.assert_allclose([f(counts) for f in metrics.METRICS.values()], expected)
-
-
-@pytest.mark.parametrize("score", metrics.METRICS.values())
-def test_leading_axes_are_scored_one_by_one(score):
-    stacked = np.stack([COUNTS, COUNTS.T, np.eye(3, dtype=int)])[:, None]
-    expected = [[score(x[0])] for x in stacked]
-    np.testing.assert_allclose(score(stacked), expected)
-
-
-@pytest.mark.parametrize("score", metrics.METRICS.values())
-def test_nothing_scored_is_zero(score):
-    assert score(np.zeros((3, 3), int)) == 0
-
-
-def test_accuracy_within_jit():
-    np.testing.assert_allclose(jax.jit(metrics.accuracy)(COUNTS), 12 / 16)
-
-
-# Figure 3 of the paper, in percent of each row, and Table 1's test utterances as mman4 joins them.
-# One entry of the printed figure is lost; a row's percentages are of all its utterances.
-TRUE = np.array([443, 626, 384, 170])
-FIGURE_3 = {
-    "cLSTM-Speech": (
-        [
-            [60.05, 36.79, 3.16, 0.00],
-            [2.72, 93.45, 0.80, 3.04],
-            [12.50, 82.81, 2.86, 1.82],
-            [1.76, 59.41, 0.59, 38.24],
-        ],
-        [266, 585, 11, 65],
-        927,
-    ),
-    "cLSTM-MMA": (
-        [
-            [80.36, 5.19, 13.54, 0.90],
-            [4.63, 75.88, 13.10, 6.39],
-            [14.32, 27.60, 54.43, 3.65],
-            [1.18, 30.59, 3.53, 64.71],
-        ],
-        [356, 475, 209, 110],
-        1150,
-    ),
+SKLEARN = {
+    "accuracy": ("accuracy_score", {}),
+    "unweighted_recall": ("recall_score", {"average": "macro", "zero_division": np.nan}),
+    "weighted_f1": ("f1_score", {"average": "weighted"}),
+    "macro_f1": ("f1_score", {"average": "macro"}),
+    "mcc": ("matthews_corrcoef", {}),
 }
 
 
-@pytest.mark.parametrize("model", FIGURE_3)
-def test_the_counts_of_figure_3(model):
-    percentages, diagonal, right = FIGURE_3[model]
-    counts = np.rint(np.array(percentages) / 100 * TRUE[:, None]).astype(int)
-    assert counts.sum(1).tolist() == TRUE.tolist()
-    assert counts.diagonal().tolist() == diagonal
-    assert metrics.accuracy(counts) == right / 1623
+@pytest.mark.parametrize("key", metrics.METRICS)
+@pytest.mark.parametrize("absent", [None, 2])
+def test_scores_equal_sklearn_s(key, absent):
+    sklearn = pytest.importorskip("sklearn.metrics", reason="compares with scikit-learn")
+    name, arguments = SKLEARN[key]
+    for seed in range(5):
+        logits, labels = draw(rows=2, seed=seed)
+        labels[labels == absent] = 0
+        scored = labels != UNSCORED
+        expected = getattr(sklearn, name)(labels[scored], logits.argmax(-1)[scored], **arguments)
+        counts = np.asarray(metrics.confusion(logits, labels))
+        np.testing.assert_allclose(metrics.METRICS[key].compute(counts), expected)
+
+
+@pytest.mark.parametrize("metric", metrics.METRICS.values(), ids=list(metrics.METRICS))
+def test_leading_axes_are_scored_one_by_one_and_nothing_is_zero(metric):
+    stacked = np.stack([COUNTS, COUNTS.T, np.eye(3, dtype=int), np.zeros((3, 3), int)])[:, None]
+    expected = [[metric.compute(x[0])] for x in stacked]
+    np.testing.assert_allclose(metric.compute(stacked), expected)
+    assert expected[-1] == [0]
+
+
+def test_the_counts_of_figure_3():
+    # cLSTM-MMA in the paper's Figure 3, in per cent of each row, and Table 1's test utterances.
+    true = np.array([443, 626, 384, 170])
+    percentages = [
+        [80.36, 5.19, 13.54, 0.90],
+        [4.63, 75.88, 13.10, 6.39],
+        [14.32, 27.60, 54.43, 3.65],
+        [1.18, 30.59, 3.53, 64.71],
+    ]
+    counts = np.rint(np.array(percentages) / 100 * true[:, None]).astype(int)
+    assert counts.sum(1).tolist() == true.tolist()
+    assert counts.diagonal().tolist() == [356, 475, 209, 110]
+    assert metrics.accuracy(counts) == 1150 / 1623
     recalls = np.diagonal(percentages).mean() / 100
     np.testing.assert_allclose(metrics.unweighted_recall(counts), recalls, atol=5e-5)

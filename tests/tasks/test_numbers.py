@@ -33,9 +33,6 @@ def test_refusals(names, protocol, classes, words):
     made = rated(nothing=np.full(6, np.nan, np.float32), stars=stars)
     with pytest.raises(InputError, match=words):
         numbers.task(made, names, protocol, classes)
-
-
-def test_a_corpus_without_targets_says_so():
     with pytest.raises(InputError, match="unknown 'stars'; expected targets in the corpus"):
         numbers.task(corpus(), ["stars"], "auto")
 

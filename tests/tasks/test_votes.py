@@ -1,10 +1,7 @@
-import dataclasses
-
 import numpy as np
 import pytest
 
 from mman_jax.data.parts import prepare
-from mman_jax.data.readers import npz
 from mman_jax.data.splits import Split
 from mman_jax.errors import InputError
 from mman_jax.tasks import Votes, tasks
@@ -31,15 +28,6 @@ def test_shares_and_majority():
     laid = prepare(made, Split(*np.arange(3)[:, None], "by hand")).labels(task)
     np.testing.assert_allclose(laid["train"][0], expected[:2], rtol=1e-6)
     assert laid["test"][0].tolist() == [-1, -1, 1]
-
-
-def test_votes_are_kept_and_told_apart(tmp_path):
-    made = voted()
-    npz.write(made, tmp_path / "voted.npz")
-    again = npz.read(tmp_path / "voted.npz")
-    assert again.fingerprint() == made.fingerprint()
-    assert again.fingerprint() != dataclasses.replace(made, votes={}).fingerprint()
-    np.testing.assert_array_equal(again.votes["angry"], VOTES["angry"])
 
 
 @pytest.mark.parametrize(

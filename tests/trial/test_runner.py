@@ -12,11 +12,12 @@ from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
 from mman_jax.evaluation import calibration
+from mman_jax.tasks.metrics import METRICS
 from mman_jax.trial import corpora, curves, folder, runner
 from mman_jax.trial.progress import PREEMPTED, Preemption
 from tests import iemocap_pickle, tiny
 
-SCORES = {"accuracy", "unweighted_recall", "weighted_f1", "macro_f1"}
+SCORES = set(METRICS)
 
 
 def run(config, workdir):
@@ -47,7 +48,7 @@ def check_scores(scores, seeds):
         assert len(scores[part]["per_class"]) == len(scores[part]["confusion"])
         for name in SCORES:
             assert len(scores[part][name]["per_seed"]) == seeds
-            assert 0 <= scores[part][name]["mean"] <= 1
+            assert -1 <= scores[part][name]["mean"] <= 1
         counts = np.array(scores[part]["confusion"])
         np.testing.assert_allclose(
             counts.trace() / counts.sum(), scores[part]["accuracy"]["mean"], atol=1e-6

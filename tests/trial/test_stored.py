@@ -5,7 +5,7 @@ import pytest
 
 from mman_jax.errors import InputError
 from mman_jax.files.whole import read_json
-from mman_jax.tasks.metrics import METRICS
+from mman_jax.tasks import Classes
 from mman_jax.trial import stored
 from tests.robustness import examples
 
@@ -25,7 +25,16 @@ def test_what_a_run_wrote_is_read(tmp_path):
 
 def paths(value, path=()):
     """Every place in the results that a command reads."""
-    used = {"tasks", "towers", "test", "validation", "test_oracle", *METRICS, "mean", "std"}
+    used = {
+        "tasks",
+        "towers",
+        "test",
+        "validation",
+        "test_oracle",
+        *Classes.required,
+        "mean",
+        "std",
+    }
     used |= {"system", "protocol", "parameters", "total", "majority_accuracy", "per_seed"}
     for key in value if isinstance(value, dict) else ():
         if key in used or path[-1:] in (("tasks",), ("towers",)):

@@ -146,7 +146,7 @@ class Screen(Progress):
         heads = [results, *results["towers"].values()]
         # Results of earlier versions lack some scores.
         keys = [k for k in task.score_names(test) if all(k in head["test"] for head in heads)]
-        scores = {key: task.describe_score(key) for key in keys}
+        scores = {s.key: s for s in map(task.describe_score, keys) if s.is_brief}
         first, *_ = scores.values()
         towers = [(f"tower {name}", tower) for name, tower in results["towers"].items()]
         rows = [
@@ -168,7 +168,7 @@ class Screen(Progress):
             ]
             rows.append((f"target {target}", *cells, ""))
         constant = first.write(test[task.constant])
-        rows.append((task.constant_name, constant, *[""] * len(keys)))
+        rows.append((task.constant_name, constant, *[""] * len(scores)))
         labels = [score.label for score in scores.values()]
         valid = "valid." if first.is_share else f"valid. {first.label}"
         unit = "per cent" if first.is_share else ""

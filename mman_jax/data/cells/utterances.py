@@ -9,6 +9,7 @@ import numpy as np
 from mman_jax.data import batching, sequences
 from mman_jax.data.batching import Layout
 from mman_jax.data.corpus import Corpus, Indices
+from mman_jax.errors import InputError
 from mman_jax.types import UNSCORED
 
 FrameView = Callable[[str], Mapping[str, int]]
@@ -56,12 +57,22 @@ class Cells:
             modalities: Names in the system's order; empty: all.
             subword: Whether the system reads the frames inside a word.
             frame_view: The system's view of a modality's frames.
-            **options: The result of `card`.
+            **options: The result of `card`; kinds without a card ignore them.
 
         Raises:
             InputError: The corpus lacks a modality, or its sequence.
         """
         raise NotImplementedError
+
+    @classmethod
+    def reference_modality(cls, corpus: Corpus) -> str:
+        """Returns the modality that cells need even if no system reads it; empty: none."""
+        return ""
+
+    @classmethod
+    def check_options(cls, place: object, options: Any) -> dict[str, Any]:
+        """Returns options of `make` from a file, or raises an InputError if they are invalid."""
+        raise InputError(place, f"options of {cls.kind}", "a trained model")
 
     @property
     def dims(self) -> dict[str, int]:
@@ -185,7 +196,8 @@ class Utterances(Cells):
         **options: Any,
     ) -> Self:
         """Selects the modalities of a corpus; see `Cells.make`."""
-        return cls(corpus.select_modalities(modalities) if modalities else corpus)
+        names = list(modalities) or list(corpus.features)
+        return cls(corpus if names == list(corpus.features) else corpus.select_modalities(names))
 
     def items(self, corpus: Corpus, conversations: Indices) -> np.ndarray:
         """Returns the conversations themselves."""

@@ -98,6 +98,20 @@ class Words(Cells):
             rest=tuple(name for name in corpus.features if name not in corpus.sequences),
         )
 
+    @classmethod
+    def reference_modality(cls, corpus: Corpus) -> str:
+        """Returns `text`, with whose words the other modalities are aligned, if it exists."""
+        return _TEXT if _TEXT in corpus.sequences else ""
+
+    @classmethod
+    def check_options(cls, place: object, options: Any) -> dict[str, Any]:
+        """See `Cells.check_options`."""
+        valid = isinstance(options, dict) and sorted(options) == ["most", "pivot"]
+        valid = valid and type(options["most"]) is int and options["most"] > 0
+        if not valid or not isinstance(options["pivot"], str) or not options["pivot"].isprintable():
+            raise InputError(place, "no pivot and number of words", "a trained model")
+        return options
+
     def network(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Returns a system's settings with the pivot filled in.
 
@@ -141,7 +155,7 @@ def default_pivot(corpus: Corpus) -> str:
         InputError: The corpus has no sequences.
     """
     sequences.check_named(corpus, "words")
-    return _TEXT if _TEXT in corpus.sequences else next(iter(corpus.sequences))
+    return Words.reference_modality(corpus) or next(iter(corpus.sequences))
 
 
 def _last(lengths: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,18 +1,17 @@
-"""Words laid in rows, utterances as the items, by hand."""
+"""Rows of words, in which utterances are the items."""
 
 import dataclasses
 
 import numpy as np
-import pytest
 
 from mman_jax.data.cells.words import Words
 from mman_jax.data.parts import common_shapes, prepare
 from mman_jax.data.sequences import Sequence
 from mman_jax.data.splits import Split
-from mman_jax.errors import InputError
 from mman_jax.tasks import tasks
 from tests.data import small
 from tests.data.cells.test_views import two_words
+from tests.data.small import refuses
 
 COUNTS = (3, 0, 1, 2, 4, 0)  # words of c0's u0 and u1, c1's u0, c2's u0, u1 and u2
 SPLIT = Split(np.array([0]), np.array([1]), np.array([2]), "by hand")
@@ -27,14 +26,10 @@ def corpus(**changes):
     return small.corpus((2, 1, 3), labels=labels, **(given | changes))
 
 
-def laid(made, most=50, **settings):
-    found = Words.make(made, most=most, **settings)
-    return found, prepare(made, SPLIT, cells=found)
-
-
-def test_words_stand_in_the_rows_of_their_utterances_with_the_label_on_the_last():
+def test_words_are_in_their_utterance_s_row_with_the_label_on_the_last():
     made = corpus()
-    found, parts = laid(made, most=3)
+    found = Words.make(made, most=3)
+    parts = prepare(made, SPLIT, cells=found)
     assert found.corpus.lengths.tolist() == [3, 1, 1, 2, 3, 1]
     assert found.corpus.features["text"][:, 0].tolist() == [0, 2, 4, 0, 6, 8, 10, 14, 16, 18, 0]
     assert found.corpus.labels.tolist() == [-1, -1, 1, 0, 0, -1, 1, -1, -1, -1, 1]
@@ -49,21 +44,17 @@ def test_words_stand_in_the_rows_of_their_utterances_with_the_label_on_the_last(
     assert conversations.tolist() == [2] * 6
     assert positions.tolist() == [0, 0, 1, 1, 1, 2]
     np.testing.assert_allclose(parts.scaling.mean["text"], [2, 3])
-    told = " ".join(found.notices())
-    assert "cells are words, those of text: 11" in told
-    assert "1 utterances have over 3 words" in told
-    assert "2 utterances without a word: not trained on" in told
-
-
-def test_an_utterance_without_words_is_scored_as_one_of_which_all_is_missing():
-    _, parts = laid(corpus())
-    row = np.asarray(parts.rows["train"].features["text"])
-    np.testing.assert_array_equal(row[1], 0)
+    notices = " ".join(found.notices())
+    assert "cells are words, those of text: 11" in notices
+    assert "1 utterances have over 3 words" in notices
+    assert "2 utterances without a word: not trained on" in notices
+    # An utterance without words is scored as one without any modality.
+    assert not np.asarray(parts.rows["train"].features["text"])[1].any()
     assert not parts.rows["train"].present["text"][1].any()
     assert parts.rows["train"].mask[1].tolist() == [True, False, False]
 
 
-def test_shapes_hold_the_words_of_several_splits():
+def test_common_shapes_hold_the_words_of_several_splits():
     made = corpus()
     found = Words.make(made)
     other = Split(np.array([2]), np.array([1]), np.array([0]), "by hand")
@@ -73,7 +64,7 @@ def test_shapes_hold_the_words_of_several_splits():
     assert sizes == {(3, 4)}
 
 
-def test_frames_lie_inside_words():
+def test_frames_inside_words():
     alone = {"lengths": np.ones(3, np.int32), "conversation_ids": tuple("abc")}
     made = dataclasses.replace(two_words(), **alone)
     found = Words.make(made, subword=True, most=1)
@@ -83,7 +74,7 @@ def test_frames_lie_inside_words():
     frames = parts.rows["train"].features["face"]
     assert frames.shape == np.asarray(frames).shape == (2, 1, 1, 1)
     assert parts.rows["train"].present["face"].tolist() == [[[True]], [[False]]]
-    assert parts.scaling.mean["face"].tolist() == [8]  # of the one word that is kept
+    assert parts.scaling.mean["face"].tolist() == [8]  # of the only word that is kept
     assert parts.rows["valid"].present["face"].tolist() == [[[False]], [[False]]]
     found = Words.make(made, subword=True)
     parts = prepare(made, split, cells=found)
@@ -98,22 +89,14 @@ def test_frames_lie_inside_words():
     np.testing.assert_allclose([scaled.mean(), scaled.std()], [0, 1], atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("changes", "settings", "message"),
-    [
-        ({"features": None, "sequences": {}}, {}, "small: words: no sequences; expected seq"),
-        ({}, {"pivot": "face"}, "small: pivot: no sequence 'face'"),
-        ({}, {"modalities": ("text", "visual")}, "no sequence of modality 'visual'"),
-    ],
-)
-def test_refused(changes, settings, message):
-    given = {key: value for key, value in changes.items() if value is not None}
-    made = small.corpus((2, 1, 3)) if "sequences" in given else corpus(**given)
-    with pytest.raises(InputError, match=message):
-        Words.make(made, **settings)
+def test_missing_sequences_are_refused():
+    refuses(lambda: Words.make(small.corpus((2, 1, 3))), "small: words: no sequences")
+    refuses(lambda: Words.make(corpus(), pivot="face"), "small: pivot: no sequence 'face'")
+    chosen = ("text", "visual")
+    refuses(lambda: Words.make(corpus(), modalities=chosen), "no sequence of modality 'visual'")
 
 
-def test_modalities_without_a_sequence_are_left_out_and_told():
+def test_modalities_without_a_sequence_are_left_out_and_reported():
     made = corpus(features={"eeg": np.ones((6, 1), np.float32)})
     found = Words.make(made, pivot="speech")
     assert list(found.corpus.features) == ["speech", "text"]

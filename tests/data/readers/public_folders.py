@@ -1,4 +1,4 @@
-"""Small folders and lists of the public layouts: each builder gives files by relative path."""
+"""Small folders and lists of the public layouts: contents by relative path."""
 
 import io
 import json
@@ -22,7 +22,7 @@ def npz(**arrays):
 
 
 def merbench(kind="iemocap", frames=False):
-    """The files of a folder: labels, and one encoder's array an utterance."""
+    """Labels, and one encoder's array for each utterance."""
     if kind == "iemocap":
         names = [f"Ses0{s}F_impro01_{g}00{i}" for s in (1, 2) for g in "FM" for i in range(2)]
         facts = {name: {"emo": n % 6, "val": -10} for n, name in enumerate(names)}
@@ -48,7 +48,7 @@ def merbench(kind="iemocap", frames=False):
 
 
 def emobox(lines=False, meld=False):
-    """A fold: training and test lists, and the map of labels above them."""
+    """A fold: lists of training and test, and a map of labels."""
 
     def entry(s, i):
         name = f"Ses0{s}F_impro04_F00{i}"
@@ -75,7 +75,7 @@ def emobox(lines=False, meld=False):
 
 
 def s3prl():
-    """SUPERB's lists of one session."""
+    """SUPERB's lists for one session."""
 
     def listed(s, n):
         rows = [
@@ -91,7 +91,7 @@ def s3prl():
 
 
 def emotion2vec():
-    """Three utterances: of two frames, of none, of one."""
+    """Three utterances of 2, 0 and 1 frames."""
     return {
         "train.npy": npy(np.array([[1, 2], [3, 6], [5, 5]], np.float32)),
         "train.lengths": b"2\n0\n1\n",
@@ -106,8 +106,36 @@ MELD_HEADER = (
 )
 
 
+TRANSCRIPTS = [
+    ("b_x_1", "FIRST, WITH A COMMA", "3", "1"),
+    ("b_x_10", 'TENTH "QUOTED"', "3", "0"),
+    ("b_x_2", "SECOND", "3", "1"),
+    ("a_1", "OTHER", "1", "0"),
+    ("t_2", "TEST", "1", "1"),
+    ("t_1", "TEST", "1", "0"),
+]
+ROWS = {"train": [1, 3, 0, 2], "test": [4, 5]}
+
+
+def quoted(rows):
+    """A CSV file with quotes around every cell."""
+    cells = [['"' + str(value).replace('"', '""') + '"' for value in row] for row in rows]
+    return "".join(",".join(row) + "\n" for row in cells).encode()
+
+
+def bc_lstm(rows=ROWS, dims=(("text", 2), ("audio", 1), ("video", 3)), transcripts=TRANSCRIPTS):
+    """Two training conversations and a test conversation; feature d of row r is 10 r + d."""
+    files = {"transcripts.csv": quoted(transcripts)}
+    for part, numbers in rows.items():
+        files[f"text_{part}.csv"] = quoted([[n, 0.5] for n in numbers])
+        for name, dim in dims:
+            table = [[*(10.0 * n + d for d in range(dim)), transcripts[n][3]] for n in numbers]
+            files[f"{name}/{name}_{part}0.csv"] = quoted(table)
+    return files
+
+
 def meld_csv():
-    """The three lists, dialogues from 0 in each; utterances of the first not in order."""
+    """MELD's three lists, each with dialogues from 0; the first is not in order."""
     train = '1,"Oh, no",Joey,sadness,negative,0,1,1,1,"00:00:01,500","00:00:03,000"\n'
     train += '2,"What?",Ross,surprise,negative,0,0,1,1,"00:00:00,000","00:00:01,000"\n'
     other = '1,"Hi",Ross,joy,positive,0,0,1,1,"00:59:59,000","01:00:01,000"\n'
@@ -126,7 +154,7 @@ a,a2,,5,6,7,-1,train
 
 
 def lay(folder, files):
-    """Writes files by relative path; the folder."""
+    """Writes files by relative path, and returns the folder."""
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
@@ -134,6 +162,7 @@ def lay(folder, files):
 
 
 FOLDERS = {
+    "bc-lstm": bc_lstm,
     "merbench": merbench,
     "merbench meld": lambda: merbench("meld"),
     "merbench mosi": lambda: merbench("mosi", frames=True),
@@ -145,4 +174,4 @@ FOLDERS = {
     "misa": lambda: {f"{part}.pkl": pickle.dumps(public.misa(f"v{part}"))
                      for part in ("train", "dev", "test")},
 }  # fmt: skip
-"""The files of each folder that makes a corpus alone."""
+"""Builders of the folders that are complete corpora."""

@@ -2,7 +2,7 @@ import pytest
 
 from mman_jax.data.readers.read import read_corpus
 from tests.data.readers import public_folders
-from tests.data.readers.public import refuses
+from tests.data.small import refuses
 
 
 def read(tmp_path, content):
@@ -22,13 +22,13 @@ def test_by_hand(tmp_path):
     assert corpus.split == ("train", "test")
 
 
-def test_what_is_not_given_has_a_default_that_is_said(tmp_path):
+def test_missing_columns_have_defaults_that_are_reported(tmp_path):
     corpus = read(tmp_path, b"label,x_1,x_2\nb,1,2\na,3,4\n")
     assert corpus.lengths.tolist() == [1, 1]
     assert corpus.utterance_ids == ("0", "0")
-    said = " ".join(corpus.source_notes)
-    assert "no column conversation" in said
-    assert "no column utterance" in said
+    notes = " ".join(corpus.source_notes)
+    assert "no column conversation" in notes
+    assert "no column utterance" in notes
     assert corpus.features["x"].tolist() == [[1, 2], [3, 4]]
 
 
@@ -39,7 +39,7 @@ def test_groups_and_targets_may_be_most_of_the_columns(tmp_path):
     assert corpus.targets["power"].tolist() == [2, 8, 5]
 
 
-def test_files_as_people_have_them(tmp_path):
+def test_separators_headers_and_further_columns(tmp_path):
     plain = read(tmp_path, b"conversation,utterance,label,x_0,x_1\na,1,joy,1,2\nb,2,,3,4\n")
     same = (
         "conversation;utterance;label;x_0;x_1\na;1;joy;1;2\nb;2;;3;4\n",
@@ -50,32 +50,31 @@ def test_files_as_people_have_them(tmp_path):
     )
     for content in same:
         assert read(tmp_path, content.encode()).fingerprint() == plain.fingerprint()
-    said = " ".join(read(tmp_path, same[-1].encode()).source_notes)
-    assert "columns left unread: '', text" in said
+    notes = read(tmp_path, same[-1].encode()).source_notes
+    assert "columns left unread: '', text" in " ".join(notes)
 
 
 REFUSED = {
     "misspelt": (b"conversation,label,speeker,x_0\na,b,c,1\n", ["column 'speeker'", "'speaker'?"]),
-    "a decimal comma": (b"conversation;label;x_0\na;b;1,5\n", ["line 2: x_0", "'1,5'"]),
-    "a group without a name": (b"groups/a,x_0\n,1\n", ["line 2: groups/a", "empty"]),
-    "a word": (b"label,x_0\na,b\n", ["line 2: x_0", "'b'"]),
-    "a gap": (b"label,x_0,x_2\na,1,2\n", ["modality x", "0, 2", "without gaps"]),
-    "unknown": (b"label,speker,x_0\na,b,1\n", ["column 'speker'", "speaker"]),
-    "twice": (b"label,x_0,x_0\na,1,2\n", ["column 'x_0'", "twice"]),
+    "decimal comma": (b"conversation;label;x_0\na;b;1,5\n", ["line 2: x_0", "'1,5'"]),
+    "group without a name": (b"groups/a,x_0\n,1\n", ["line 2: groups/a", "empty"]),
+    "word": (b"label,x_0\na,b\n", ["line 2: x_0", "'b'"]),
+    "gap": (b"label,x_0,x_2\na,1,2\n", ["modality x", "0, 2", "without gaps"]),
+    "column twice": (b"label,x_0,x_0\na,1,2\n", ["column 'x_0'", "twice"]),
     "two names of one": (b"utterance,utterance_id,x_0\na,b,1\n", ["a second utterance"]),
     "cells": (b"label,x_0\na\n", ["line 2", "1 cells", "2"]),
     "empty": (b"conversation,x_0\n,1\n", ["line 2: conversation", "empty"]),
-    "a split": (b"label,split,x_0\na,trian,1\n", ["line 2: split", "'trian'", "'train'?"]),
+    "split": (b"label,split,x_0\na,trian,1\n", ["line 2: split", "'trian'", "'train'?"]),
     "no rows": (b"label,x_0\n", ["no rows"]),
     "some cells": (b"label,x_0,x_1\na,1,\n", ["modality x", "nan in column 1"]),
     "bytes": (b"label,x_0\n\xff,1\n", ["unreadable"]),
     "one column": (b"label\na\n", ["no columns of features"]),
-    "a manifest": (b"conversation_id,utterance_id,path\na,b,c\n", ["a manifest of clips"]),
-    "an id twice": (b"conversation,utterance,x_0\na,u,1\na,u,2\n", ["utterance u", "twice"]),
+    "manifest": (b"conversation_id,utterance_id,path\na,b,c\n", ["a manifest of clips"]),
+    "id twice": (b"conversation,utterance,x_0\na,u,1\na,u,2\n", ["utterance u", "twice"]),
 }
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_refused(tmp_path, name):
+def test_malformed_tables_are_refused(tmp_path, name):
     content, words = REFUSED[name]
-    refuses(lambda: read(tmp_path, content), ["x.csv", *words])
+    refuses(lambda: read(tmp_path, content), "x.csv", *words)

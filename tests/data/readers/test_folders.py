@@ -7,10 +7,9 @@ import pytest
 
 from mman_jax.data.label_names import EMOTIONS
 from mman_jax.data.readers.read import read_corpus
-from mman_jax.errors import InputError
 from tests.data.readers import public_folders
-from tests.data.readers.public import refuses
 from tests.data.readers.public_folders import lay, npy, npz
+from tests.data.small import refuses
 
 
 def test_merbench_by_hand(tmp_path):
@@ -37,54 +36,47 @@ def test_merbench_of_meld_and_of_sentiment(tmp_path):
     assert corpus.split == ("train", "valid", "test")
 
 
-def test_merbench_with_files_that_are_missing_or_of_a_row(tmp_path):
+def test_merbench_s_variations(tmp_path):
     files = public_folders.merbench()
     del files["features/wavlm-base-UTT/Ses01F_impro01_F000.npy"]
     files["features/wavlm-base-UTT/Ses01F_impro01_F001.npy"] = npy(np.array([[1.0, np.nan, 3]]))
     files["features/wavlm-base-FRA/Ses01F_impro01_F001.npy"] = npy(np.ones((9, 9)))
-    corpus = read_corpus(lay(tmp_path, files))
+    corpus = read_corpus(lay(tmp_path / "a", files))
     assert corpus.present["wavlm-base"].tolist() == [False, *[True] * 7]
     assert corpus.features["wavlm-base"][1].tolist() == [1, 0, 3]
     assert corpus.dims == {"wavlm-base": 3}
-
-
-def test_merbench_with_arrays_of_one_for_numbers(tmp_path):
     facts = {name: {"emo": np.array(2), "val": np.array([0.5])} for name in ("a_1", "a_2")}
     facts["a_2"]["emo"] = np.int64(1)
-    files = {"label.npz": npz(train_corpus=np.array(facts, object))}
-    files |= {f"features/x-UTT/{name}.npy": npy(np.ones(2)) for name in facts}
-    corpus = read_corpus(lay(tmp_path, files))
+    files = {f"features/x-UTT/{name}.npy": npy(np.ones(2)) for name in facts}
+    files["label.npz"] = npz(train_corpus=np.array(facts, object))
+    corpus = read_corpus(lay(tmp_path / "b", files))
     assert corpus.labels.tolist() == [2, 1]
     assert corpus.targets["sentiment"].tolist() == [0.5, 0.5]
 
 
 def test_labels_of_merbench_alone_need_features(tmp_path):
     files = public_folders.merbench()
-    lay(tmp_path / "a", {"label.npz": files["label_6way.npz"]})
-    with pytest.raises(
-        InputError, match=r"labels alone \(MERBench.*2 conv.*8 utt.*that are joined to them"
-    ):
-        read_corpus(tmp_path / "a")
-    lay(tmp_path / "b", files)
-    join = {"wavlm": tmp_path / "b/features/wavlm-base-UTT"}
-    assert read_corpus(tmp_path / "a/label.npz", join=join).dims == {"wavlm": 3}
+    labels = lay(tmp_path / "a", {"label.npz": files["label_6way.npz"]})
+    refuses(lambda: read_corpus(labels), "labels alone (MERBench", "2 conv", "8 utt", "joined")
+    join = {"wavlm": lay(tmp_path / "b", files) / "features/wavlm-base-UTT"}
+    assert read_corpus(labels / "label.npz", join=join).dims == {"wavlm": 3}
 
 
 @pytest.mark.parametrize("lines", [False, True])
-def test_emobox_by_hand(tmp_path, lines):
+@pytest.mark.parametrize("path", ["emobox/iemocap/fold_1", "emobox/iemocap", "emobox"])
+def test_emobox_by_hand(tmp_path, lines, path):
     lay(tmp_path / "emobox/iemocap", public_folders.emobox(lines))
-    for path in ("emobox/iemocap/fold_1", "emobox/iemocap", "emobox"):
-        corpus = read_corpus(tmp_path / path)
-        assert corpus.conversation_ids == ("Ses02F_impro04", "Ses01F_impro04")
-        assert corpus.split == ("train", "test")
-        assert corpus.label_names == ("Happy", "Neutral")
-        assert corpus.labels.tolist() == [1, 0, 1, 0, 1]
-        assert corpus.speakers[0] == "Ses02_F"
-        assert corpus.features["duration"][:, 0].tolist() == [1.5, 2.5, 1.5, 2.5, 3.5]
+    corpus = read_corpus(tmp_path / path)
+    assert corpus.conversation_ids == ("Ses02F_impro04", "Ses01F_impro04")
+    assert corpus.split == ("train", "test")
+    assert corpus.label_names == ("Happy", "Neutral")
+    assert corpus.labels.tolist() == [1, 0, 1, 0, 1]
+    assert corpus.speakers[0] == "Ses02_F"
+    assert corpus.features["duration"][:, 0].tolist() == [1.5, 2.5, 1.5, 2.5, 3.5]
 
 
 @pytest.mark.parametrize("name", ["iemocap-Ses0{}F_impro04_F00{}", "Ses0{}F_impro04_F00{}"])
-def test_emobox_joined_by_key(tmp_path, name):
+def test_features_are_joined_to_emobox_by_key(tmp_path, name):
     lay(tmp_path / "iemocap", public_folders.emobox())
     keys = [name.format(s, i) for s, n in ((2, 2), (1, 3)) for i in range(n)]
     vectors = {f"{key}.npy": npy(np.full((2, 3), i)) for i, key in enumerate(keys)}
@@ -95,67 +87,58 @@ def test_emobox_joined_by_key(tmp_path, name):
     assert "wavlm: mean of the frames" in corpus.source_notes
 
 
-def test_emobox_of_meld(tmp_path):
-    corpus = read_corpus(lay(tmp_path, public_folders.emobox(meld=True)))
+def test_emobox_of_meld_and_of_several_sets(tmp_path):
+    corpus = read_corpus(lay(tmp_path / "a", public_folders.emobox(meld=True)))
     assert corpus.conversation_ids == ("0000", "1039", "1153")
     assert corpus.utterance_ids[:2] == ("dia0_utt0", "dia0_utt1")
     assert corpus.split == ("train", "valid", "test")
-
-
-def test_folds_of_several_sets(tmp_path):
     for name in ("iemocap", "meld"):
-        lay(tmp_path / name, public_folders.emobox())
-    with pytest.raises(InputError, match=r"folds of several sets \(iemocap, meld\)"):
-        read_corpus(tmp_path)
+        lay(tmp_path / "b" / name, public_folders.emobox())
+    refuses(lambda: read_corpus(tmp_path / "b"), "folds of several sets (iemocap, meld)")
 
 
-def test_s3prl(tmp_path):
+@pytest.mark.parametrize("path", ["meta_data/Session1", "meta_data"])
+def test_s3prl(tmp_path, path):
     lay(tmp_path / "meta_data", public_folders.s3prl())
-    features = {
-        f"Ses0{s}F_impro01_F00{i}.npy": npy(np.array([s, i])) for s in (1, 2) for i in range(3)
-    }
+    at = [(s, i) for s in (1, 2) for i in range(3)]
+    features = {f"Ses0{s}F_impro01_F00{i}.npy": npy(np.array([s, i])) for s, i in at}
     join = {"w2v": lay(tmp_path / "features", features)}
-    for path in ("meta_data/Session1", "meta_data"):
-        with pytest.raises(InputError, match=r"labels alone \(SUPERB.*2 conv.*5 utt"):
-            read_corpus(tmp_path / path)
-        corpus = read_corpus(tmp_path / path, join=join)
-        assert corpus.label_names == ("hap", "neu")
-        assert corpus.split == ("train", "test")
-        assert corpus.features["w2v"].tolist() == [[2, 0], [2, 1], [2, 2], [1, 0], [1, 1]]
+    refuses(lambda: read_corpus(tmp_path / path), "labels alone (SUPERB", "2 conv", "5 utt")
+    corpus = read_corpus(tmp_path / path, join=join)
+    assert corpus.label_names == ("hap", "neu")
+    assert corpus.split == ("train", "test")
+    assert corpus.features["w2v"].tolist() == [[2, 0], [2, 1], [2, 2], [1, 0], [1, 1]]
 
 
-def test_emotion2vec_by_hand(tmp_path):
-    lay(tmp_path, public_folders.emotion2vec())
-    for path in (tmp_path, tmp_path / "train.npy"):
-        corpus = read_corpus(path)
-        assert corpus.conversation_ids == ("Ses01F_impro01", "Ses01F_impro02")
-        assert corpus.features["speech"].tolist() == [[2, 4], [0, 0], [5, 5]]
-        assert corpus.present["speech"].tolist() == [True, False, True]
-        assert corpus.label_names == ("hap", "neu")
+@pytest.mark.parametrize("path", [".", "train.npy"])
+def test_emotion2vec_by_hand(tmp_path, path):
+    corpus = read_corpus(lay(tmp_path, public_folders.emotion2vec()) / path)
+    assert corpus.conversation_ids == ("Ses01F_impro01", "Ses01F_impro02")
+    assert corpus.features["speech"].tolist() == [[2, 4], [0, 0], [5, 5]]
+    assert corpus.present["speech"].tolist() == [True, False, True]
+    assert corpus.label_names == ("hap", "neu")
     assert read_corpus(tmp_path, pool="last").features["speech"][0].tolist() == [3, 6]
 
 
 def test_emotion2vec_of_several_parts(tmp_path):
-    for part in ("train", "valid", "test"):
-        files = {
-            name.replace("train", part): content.replace(b"Ses01", f"Ses0{len(part)}".encode())
-            for name, content in public_folders.emotion2vec().items()
-        }
-        lay(tmp_path, files)
+    for part, session in (("train", b"Ses05"), ("valid", b"Ses05"), ("test", b"Ses04")):
+        for name, content in public_folders.emotion2vec().items():
+            files = {name.replace("train", part): content.replace(b"Ses01", session)}
+            lay(tmp_path, files)
     corpus = read_corpus(tmp_path)
-    # valid and train are five letters long, and so of one session: two parts of a conversation.
+    # Two parts have the same conversations, which are kept apart.
     assert corpus.conversation_ids[:2] == ("Ses05F_impro01:train", "Ses05F_impro02:train")
     assert corpus.split == ("train", "train", "valid", "valid", "test", "test")
     assert len(corpus.labels) == 9
 
 
-def test_an_array_an_utterance_as_funasr_writes(tmp_path):
+def test_one_array_per_utterance(tmp_path):
     files = {f"Ses01F_impro01_F00{i}.npy": npy(np.full((i + 1, 2), i)) for i in range(2)}
     corpus = read_corpus(lay(tmp_path, files | {"Ses01F_impro01_F002.npy": npy(np.ones(2))}))
     assert corpus.features["speech"].tolist() == [[0, 0], [1, 1], [1, 1]]
     assert corpus.labels.tolist() == [-1] * 3
-    with pytest.raises(InputError, match=r"F001\.npy: 2 rows and no lengths next to it"):
-        read_corpus(tmp_path / "Ses01F_impro01_F001.npy")
+    name = "Ses01F_impro01_F001.npy"
+    refuses(lambda: read_corpus(tmp_path / name), f"{name}: 2 rows and no lengths")
 
 
 def test_meld_lists_by_hand(tmp_path):
@@ -171,65 +154,58 @@ def test_meld_lists_by_hand(tmp_path):
     assert alone.conversation_ids == ("0000",)
 
 
-ENTRY = {"wav": "x.wav", "emo": "neu", "dataset": "d"}
-MEL = public_folders.MELD_HEADER.encode()
+CLIP = {"wav": "x.wav", "emo": "neu", "dataset": "d"}
+HEADER = public_folders.MELD_HEADER.encode()
+F001 = "features/wavlm-base-UTT/Ses01F_impro01_F001.npy"
 
 
 def fold(content):
-    return {"set_train_fold_1.json": content if isinstance(content, bytes) else
-            json.dumps(content).encode()}  # fmt: skip
+    return {"set_train_fold_1.json": json.dumps(content).encode()}
 
 
-def merbench(**changes):
-    return public_folders.merbench() | changes
+def labels(content):
+    return public_folders.merbench() | {"label_6way.npz": npz(whole_corpus=np.array(content))}
 
 
-REFUSED = {
-    "merbench, no labels": (
-        {k: v for k, v in public_folders.merbench().items() if "label" not in k}, ["no labels"]),
-    "merbench, no dict": (merbench(**{"label_6way.npz": npz(whole_corpus=np.array(5, object))}),
-                          ["label_6way.npz", "a int"]),
-    "merbench, numbers": (merbench(**{"label_6way.npz": npz(whole_corpus=np.arange(3))}),
-                          ["whole_corpus", "int64", "a pickled dict"]),
-    "merbench, no facts": (
-        merbench(**{"label_6way.npz": npz(whole_corpus=np.array({"a_1": 3}, object))}),
-        ["whole_corpus: 'a_1'", "a int", "a dict"]),
-    "merbench, a label": (
-        merbench(**{"label_6way.npz": npz(whole_corpus=np.array({"a_1": {"emo": 0.5}}, object))}),
-        ["utterance a_1", "label 0.5"]),
-    "merbench, a width": (
-        merbench(**{"features/wavlm-base-UTT/Ses01F_impro01_F001.npy": npy(np.ones(4))}),
-        ["Ses01F_impro01_F001.npy", "4 features", "3"]),
-    "merbench, truncated": (
-        merbench(**{"features/wavlm-base-UTT/Ses01F_impro01_F001.npy": npy(np.ones(3))[:-4]}),
-        ["Ses01F_impro01_F001.npy", "20 bytes", "a complete array"]),
-    "emobox, cut": (fold(b'{"a": {'), ["train_fold_1.json", "unreadable"]),
-    "emobox, a number": (fold(5), ["a int", "a list of clips"]),
-    "emobox, no object": (fold({"a": 3}), ["train_fold_1.json: a", "a int"]),
-    "emobox, no label": (fold({"a": {"wav": "x"}}), ["train_fold_1.json: a", "no 'label'"]),
-    "emobox, a label": (fold({"a": ENTRY | {"emo": [1]}}), ["a: emo", "list"]),
-    "emobox, no clips": (fold({}), ["no clips"]),
-    "emobox, a map": (fold({"a": ENTRY}) | {"label_map.json": b"[1]"}, ["label_map.json: no map"]),
-    "emotion2vec, lengths": (public_folders.emotion2vec() | {"train.lengths": b"2\n0\n2\n"},
-                             ["train.lengths", "a sum of 4", "3, the rows"]),
-    "emotion2vec, no number": (public_folders.emotion2vec() | {"train.lengths": b"2\nx\n1\n"},
-                               ["train.lengths: line 1", "'x'"]),
-    "emotion2vec, labels": (public_folders.emotion2vec() | {"train.emo": b"a\tneu\n"},
-                            ["train.emo", "1 labels", "3"]),
-    "emotion2vec, a label": (public_folders.emotion2vec() | {"train.emo": b"a\nb\tneu\nc\tneu\n"},
-                             ["train.emo: line 0", "1 words"]),
-    "emotion2vec, rank": (public_folders.emotion2vec() | {"train.npy": npy(np.ones(3))},
-                          ["train.npy", "(3,)", "[T, D]"]),
-    "emotion2vec, text": (public_folders.emotion2vec() | {"train.npy": npy(np.array(["a"]))},
-                          ["train.npy", "<U1"]),
-    "meld, a number": ({"train_sent_emo.csv": MEL + b'1,a,b,joy,positive,x,0,1,1,"",""\n'},
-                       ["train_sent_emo.csv: line 2: Dialogue_ID", "'x'"]),
-    "meld, cells": ({"train_sent_emo.csv": MEL + b"1,2\n"}, ["line 2", "2 cells", "11"]),
-    "meld, no rows": ({"train_sent_emo.csv": MEL}, ["no rows"]),
-}  # fmt: skip
+def merbench(content):
+    return public_folders.merbench() | {F001: content}
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_refused(tmp_path, name):
-    files, words = REFUSED[name]
-    refuses(lambda: read_corpus(lay(tmp_path, files)), [str(tmp_path), *words])
+def emotion2vec(name, content):
+    return public_folders.emotion2vec() | {f"train.{name}": content}
+
+
+def meld(rows):
+    return {"train_sent_emo.csv": HEADER + rows}
+
+
+REFUSED = [
+    ({F001: npy(np.ones(3)), "features/x.txt": b""}, ["no labels"]),
+    (labels(np.array(5, object)), ["label_6way.npz", "a int"]),
+    (labels(np.arange(3)), ["whole_corpus", "int64", "a pickled dict"]),
+    (labels({"a_1": 3}), ["whole_corpus: 'a_1'", "a int", "a dict"]),
+    (labels({"a_1": {"emo": 0.5}}), ["utterance a_1", "label 0.5"]),
+    (merbench(npy(np.ones(4))), ["Ses01F_impro01_F001.npy", "4 features", "3"]),
+    (merbench(npy(np.ones(3))[:-4]), ["Ses01F_impro01_F001.npy", "20 bytes", "a complete array"]),
+    ({"set_train_fold_1.json": b'{"a": {'}, ["train_fold_1.json", "unreadable"]),
+    (fold(5), ["a int", "a list of clips"]),
+    (fold({"a": 3}), ["train_fold_1.json: a", "a int"]),
+    (fold({"a": {"wav": "x"}}), ["train_fold_1.json: a", "no 'label'"]),
+    (fold({"a": CLIP | {"emo": [1]}}), ["a: emo", "list"]),
+    (fold({}), ["no clips"]),
+    (fold({"a": CLIP}) | {"label_map.json": b"[1]"}, ["label_map.json: no map"]),
+    (emotion2vec("lengths", b"2\n0\n2\n"), ["train.lengths", "a sum of 4", "3, the rows"]),
+    (emotion2vec("lengths", b"2\nx\n1\n"), ["train.lengths: line 1", "'x'"]),
+    (emotion2vec("emo", b"a\tneu\n"), ["train.emo", "1 labels", "3"]),
+    (emotion2vec("emo", b"a\nb\tneu\nc\tneu\n"), ["train.emo: line 0", "1 words"]),
+    (emotion2vec("npy", npy(np.ones(3))), ["train.npy", "(3,)", "[T, D]"]),
+    (emotion2vec("npy", npy(np.array(["a"]))), ["train.npy", "<U1"]),
+    (meld(b'1,a,b,joy,positive,x,0,1,1,"",""\n'), ["_emo.csv: line 2: Dialogue_ID", "'x'"]),
+    (meld(b"1,2\n"), ["line 2", "2 cells", "11"]),
+    (meld(b""), ["no rows"]),
+]
+
+
+@pytest.mark.parametrize(("files", "words"), REFUSED)
+def test_malformed_folders_are_refused(tmp_path, files, words):
+    refuses(lambda: read_corpus(lay(tmp_path, files)), str(tmp_path), *words)

@@ -1,11 +1,10 @@
 import numpy as np
-import pytest
 
 from mman_jax.data.readers.table import Table, by_sign, labelled, numbered
-from mman_jax.errors import InputError
+from tests.data.small import refuses
 
 
-def made(**changes):
+def table(**changes):
     fields = {
         "place": "x.pkl",
         "layout": "a layout",
@@ -21,45 +20,43 @@ def made(**changes):
     return Table(**(fields | changes))
 
 
-def test_conversations_come_together_and_utterances_in_order():
-    corpus = made().arrange().to_corpus()
-    assert corpus.conversation_ids == ("b", "a")
-    assert corpus.utterance_ids == ("b1", "b2", "a1")
-    assert corpus.lengths.tolist() == [2, 1]
-    assert corpus.labels.tolist() == [-1, 0, 1]
-    assert corpus.features["speech"].ravel().tolist() == [3, 1, 2]
-    assert corpus.targets["valence"].tolist()[:2] == [3, 1]
-    assert corpus.speakers == ("z", "x", "y")
-    assert corpus.split is None
-    assert corpus.source_notes[0] == "read as a layout"
-    assert "sorted" in corpus.source_notes[1]
+def corpus(**changes):
+    return table(**changes).arrange().to_corpus()
 
 
-def test_in_order_already_nothing_is_said():
-    corpus = made(order=None).arrange().to_corpus()
-    assert corpus.utterance_ids == ("b2", "b1", "a1")
-    assert len(corpus.source_notes) == 1
+def test_utterances_are_grouped_by_conversation_and_sorted():
+    made = corpus()
+    assert made.conversation_ids == ("b", "a")
+    assert made.utterance_ids == ("b1", "b2", "a1")
+    assert made.lengths.tolist() == [2, 1]
+    assert made.labels.tolist() == [-1, 0, 1]
+    assert made.features["speech"].ravel().tolist() == [3, 1, 2]
+    assert made.targets["valence"].tolist()[:2] == [3, 1]
+    assert made.speakers == ("z", "x", "y")
+    assert made.split is None
+    assert made.source_notes[0] == "read as a layout"
+    assert "sorted" in made.source_notes[1]
+    made = corpus(order=None)
+    assert made.utterance_ids == ("b2", "b1", "a1")
+    assert len(made.source_notes) == 1
 
 
-def test_a_conversation_in_two_parts_is_two():
-    corpus = made(split=["train", "train", "test"]).arrange().to_corpus()
-    assert corpus.conversation_ids == ("b:train", "a", "b:test")
-    assert corpus.split == ("train", "train", "test")
-    assert "1 conversations have utterances in several parts" in corpus.source_notes[1]
+def test_a_conversation_in_two_parts_is_two_conversations():
+    made = corpus(split=["train", "train", "test"])
+    assert made.conversation_ids == ("b:train", "a", "b:test")
+    assert made.split == ("train", "train", "test")
+    assert "1 conversations have utterances in several parts" in made.source_notes[1]
 
 
-def test_a_modality_that_some_lack_is_told():
-    present = {"speech": np.array([True, False, True])}
-    corpus = made(present=present).arrange().to_corpus()
-    assert corpus.present["speech"].tolist() == [True, True, False]
-    assert "speech: 1 utterances without it" in corpus.source_notes
-    whole = made(present={"speech": np.ones(3, bool)}).arrange().to_corpus()
-    assert not whole.present
+def test_missing_modalities_are_reported():
+    made = corpus(present={"speech": np.array([True, False, True])})
+    assert made.present["speech"].tolist() == [True, True, False]
+    assert "speech: 1 utterances without it" in made.source_notes
+    assert not corpus(present={"speech": np.ones(3, bool)}).present
 
 
-def test_nothing_is_no_corpus():
-    with pytest.raises(InputError, match=r"x\.pkl: no utterances"):
-        made(conversation_ids=[], utterance_ids=[]).arrange()
+def test_an_empty_table_is_refused():
+    refuses(lambda: corpus(conversation_ids=[], utterance_ids=[]), "x.pkl: no utterances")
 
 
 def test_labels():

@@ -1,6 +1,6 @@
-"""Towers and their fusion in PyTorch, for the weights that `mman export` writes.
+"""MMAN in PyTorch, for the weights that `mman export` writes.
 
-The network is built from the `architecture` of a card, which `System.architecture` of mman_jax
+The network is built from the `architecture` of a card, which `MMAN.architecture` of mman_jax
 returns. This file needs only torch; the export copies it next to its weights.
 
     import json, network, safetensors.torch

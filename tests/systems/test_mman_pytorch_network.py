@@ -9,7 +9,7 @@ import pytest
 from mman_jax.inference import weights
 from tests.inference import trained
 from tests.inference.test_card import card
-from tests.inference.test_exported import corpus, laid
+from tests.inference.trained import corpus, rows
 
 torch = pytest.importorskip(
     "torch", reason="PyTorch's layout needs torch: pip install 'mman_jax[torch]'"
@@ -34,7 +34,7 @@ def own_keys_concatenated(config):
 
 def network(model):
     """The torch network that the export's card describes."""
-    from mman_jax.inference import pytorch_network as pytorch
+    from mman_jax.systems import mman_pytorch_network as pytorch
 
     return pytorch.Network(json.loads(json.dumps(card(model))))
 
@@ -54,7 +54,7 @@ def test_answers_are_the_same(system):
         else trained.model(importlib.import_module(f"configs.{system}"), dims=dims, change=change)
     )
     given, net = corpus(dims=dims), network(model)
-    features, present, cells = laid(given)
+    features, present, cells = rows(given)
     features, present = (
         {m: torch.from_numpy(x) for m, x in both.items()} for both in (features, present)
     )
