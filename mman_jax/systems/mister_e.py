@@ -98,14 +98,10 @@ class Context(nn.Module):
         continues = jnp.zeros((len(x), 0 if cached is None else cached.shape[1]), int)
         segments = jnp.concatenate([continues, segment], axis=1)
         sources = after(cached, x)
-        y = sum(
-            nn.relu(
-                Convolution(width, taps, self.causal, name=f"convolution_{taps}")(
-                    sources, segments, cells
-                )
-            )
-            for taps in _TAPS
-        )
+        y = jnp.zeros((*x.shape[:2], width))
+        for taps in _TAPS:
+            convolution = Convolution(width, taps, self.causal, name=f"convolution_{taps}")
+            y = y + nn.relu(convolution(sources, segments, cells))
         last = {"inputs": keep(cached, x, max(_TAPS) - 1)}
         for layer in range(self.layers):
             name = f"gru_{layer}"
@@ -144,7 +140,8 @@ class Attend(nn.Module):
             for i, x in enumerate((queries, keys, values))
         ]
         drop = nn.Dropout(0.1, deterministic=not train)
-        attended = multihead(*projected, self.heads, seen, drop)
+        queries, keys, values = projected
+        attended = multihead(queries, keys, values, self.heads, seen, drop)
         return Linear(self.size, name="expand")(Linear(width, name="output")(attended))
 
 
@@ -188,7 +185,7 @@ class Exchange(nn.Module):
             train: whether dropout acts.
         """
         vectors = [Linear(self.size, name=f"project_{i}")(x) for i, x in enumerate(features)]
-        last = {}
+        last: dict[str, Array] = {}
         for unit in range(self.units):
             for kind in ("cross", "self"):
                 place = f"unit_{unit}_{kind}"
@@ -323,7 +320,7 @@ class MisterE(System):
     def recipe(cls) -> dict[str, Any]:
         """See `System.recipe`; the authors' settings, except how the best epoch is selected."""
         rate = {"default": 1e-5}
-        settings = {"epochs": 100, "patience": 10, "clip": 1.0}
+        settings: dict[str, Any] = {"epochs": 100, "patience": 10, "clip": 1.0}
         return one_stage(batch=8, learning_rate=rate, **settings) | {"focal": 3.0}
 
     def setup(self) -> None:

@@ -189,7 +189,12 @@ class SDT(System):
     @classmethod
     def recipe(cls) -> dict[str, Any]:
         """See `System.recipe`; the authors' settings for IEMOCAP."""
-        settings = {"optimizer": "adam_l2", "weight_decay": 1e-5, "epochs": 150, "patience": 10}
+        settings: dict[str, Any] = {
+            "optimizer": "adam_l2",
+            "weight_decay": 1e-5,
+            "epochs": 150,
+            "patience": 10,
+        }
         rate = {"default": 1e-4}
         return one_stage(batch=16, learning_rate=rate, **settings) | {"class_weights": True}
 

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mman_jax.systems import dialogue_rnn
+from mman_jax.layers import dialogue
 from mman_jax.systems.dialogue_rnn import DialogueRNN, DialogueRNNBi
 from tests.systems import golden
 
@@ -72,7 +72,7 @@ def test_the_backward_pass_equals_that_of_the_scan(monkeypatch):
         return jnp.sum(jnp.sin(outputs["answer"]) * batch.mask[..., None])
 
     gradients = jax.jit(jax.grad(loss))(params)
-    monkeypatch.setattr(dialogue_rnn, "recur", lambda *args: dialogue_rnn._forward(*args)[0])
+    monkeypatch.setattr(dialogue, "recur", lambda *args: dialogue._forward(*args)[0])
     expected = jax.jit(jax.grad(lambda params: loss(params)))(params)
     for x, y in zip(*map(jax.tree.leaves, (gradients, expected)), strict=True):
         np.testing.assert_allclose(x, y, atol=2e-6)
