@@ -5,8 +5,9 @@ Without `--output` it writes nothing. Frames and words are stored as sequences, 
 mean as a feature; `--pool=mean|mean_std|last` stores only a feature. `--output=FILE.jsonl` writes
 the utterances as lines for `mman predict --stream`.
 
-`--output=FILE.csv` writes a list of clips (MELD's CSV files, EmoBox's or SUPERB's folds) as a
-manifest for `mman extract`, with transcripts if there are any.
+`--output=FILE.csv` writes a list of clips as a manifest for `mman extract`: MELD's CSV files,
+EmoBox's or SUPERB's folds, or a folder of clips with the names of EMO-DB, RAVDESS, CREMA-D, TESS or
+SAVEE.
 
 `--join=wav2vec=PATH` adds a modality: arrays by utterance id, or a modality of another corpus. The
 corpus itself may have only labels, or be a manifest of clips (`.csv`) with ids, labels and a split.
@@ -28,6 +29,7 @@ from absl import flags
 from flax import traverse_util
 
 from mman_jax.cli.terminal import command
+from mman_jax.data import warnings
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import csv_tables, joining, npz, pooling
 from mman_jax.data.readers.read import joined, read_clips, read_corpus
@@ -68,7 +70,7 @@ def read(path: str, join: dict[str, str], pool: pooling.How = "mean") -> Corpus:
     """
     file = pathlib.Path(path)
     is_csv = file.suffix.lower() == ".csv" and file.is_file()
-    if not is_csv or "path" not in csv_tables.header(file):
+    if not join or not is_csv or "path" not in csv_tables.header(file):
         corpus = read_corpus(path, join, pool)
         if corpus.sequences and pool == "mean":  # features of an .npz are the mean
             return dataclasses.replace(corpus, sequences={})
@@ -76,9 +78,6 @@ def read(path: str, join: dict[str, str], pool: pooling.How = "mean") -> Corpus:
             expected = "mean, as its features are, or no --pool"
             raise InputError(f"--pool={pool}", "a corpus that holds sequences", expected)
         return corpus
-    if not join:
-        expected = "--join, or mman extract for features of the clips"
-        raise InputError(path, "a manifest, which holds no features", expected)
     from mman_jax.features import manifest
 
     utterances = manifest.read(path)
@@ -122,7 +121,8 @@ def convert_weights(source: pathlib.Path, output: pathlib.Path) -> None:
 
 def describe(corpus: Corpus) -> list[str]:
     """Describes a corpus in lines: notes, labels, targets, groups, sequences and parts."""
-    lines = [f"  {note}" for note in corpus.source_notes]
+    notes = (*corpus.source_notes, *warnings.of_conversations(corpus, range(len(corpus.lengths))))
+    lines = [f"  {note}" for note in notes]
     classes = Counter(corpus.labels.tolist())
     labels = [f"{name} {classes[label]}" for label, name in enumerate(corpus.label_names)]
     labels += [f"none {classes[-1]}"] if classes[-1] else []
@@ -179,8 +179,9 @@ def convert_clips(source: str, output: pathlib.Path) -> None:
         InputError: The layout names no clips, or a file cannot be read or written.
     """
     table = read_clips(source)
+    is_single = table.conversation_ids == table.utterance_ids
     columns = {
-        "conversation_id": table.conversation_ids,
+        "conversation_id": None if is_single else table.conversation_ids,
         "utterance_id": table.utterance_ids,
         "path": table.clips,
         "transcript": table.transcripts,
@@ -188,6 +189,7 @@ def convert_clips(source: str, output: pathlib.Path) -> None:
         "speaker": table.speakers,
         "session": table.sessions,
         "split": table.split,
+        **table.traits,
     }
     known = {name: values for name, values in columns.items() if values is not None}
     text = io.StringIO()

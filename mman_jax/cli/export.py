@@ -41,6 +41,7 @@ from mman_jax.trial.stored import load_models, read_results
 _CHECKPOINT = command.checkpoint_flag()
 _OUTPUT = command.path_flag("output", "Folder to write; new or empty.")
 _FORMAT = flags.DEFINE_enum("format", "jax", ["jax", "onnx"], "Format of the functions.")
+_CONTEXT = command.context_flag()
 _WEIGHTS = command.path_flag("weights", "Edited weights.safetensors to export.", False)
 
 
@@ -110,7 +111,7 @@ def main() -> None:
 
 def _export(workdir: pathlib.Path, output: pathlib.Path) -> None:
     check_new(output)  # also before the work
-    models = load_models(workdir, _WEIGHTS.value)
+    models = load_models(workdir, _WEIGHTS.value, _CONTEXT.value)
     for model in models:
         check_network("an export", model.build())
     about = describe(models, workdir, _WEIGHTS.value is not None)

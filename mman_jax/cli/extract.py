@@ -16,6 +16,7 @@ from absl import flags
 
 from mman_jax.cli.terminal import command, feature_flags
 from mman_jax.cli.terminal.screen import Screen
+from mman_jax.data import warnings
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
@@ -200,6 +201,8 @@ def _report(corpus: Corpus, left_out: int, screen: Screen) -> None:
     missing = f", {left_out} left out" if left_out else ""
     counts = f"{len(corpus.lengths)} conversations, {len(corpus.labels)} utterances{missing}"
     screen.line(f"{corpus.source}: {counts}, {sizes}")
+    for warning in warnings.of_conversations(corpus, range(len(corpus.lengths))):
+        screen.line(f"{corpus.source}: {warning}")
     for name, sequence in corpus.sequences.items():
         size = sequence.values.shape[1]
         screen.line(f"{corpus.source}: sequence {name}: {len(sequence.values)} cells of {size}")

@@ -31,6 +31,7 @@ _TRANSCRIPT = command.path_flag(
     False,
 )
 _ATTENTION = flags.DEFINE_bool("attention", False, "Add the attention weights between modalities.")
+_CONTEXT = command.context_flag()
 _PAUSE = flags.DEFINE_float("pause", 0.5, "Seconds without speech that end an utterance.")
 _LONGEST = flags.DEFINE_float(
     "longest", 20.0, "Seconds after which an utterance is cut, even in the middle of speech."
@@ -45,7 +46,7 @@ def main() -> None:
     if _TRANSCRIPT.value and _MICROPHONE.value:
         raise InputError("--transcript", "given with --microphone", "a recording's words")
     workdir = pathlib.Path(_CHECKPOINT.value)
-    answerer = Answerer(load_models(workdir), _ATTENTION.value)
+    answerer = Answerer(load_models(workdir, context=_CONTEXT.value), _ATTENTION.value)
     extraction = clips.load(workdir, [m for m in answerer.dims if m in ("speech", "text")])
     words = listening.read_words(pathlib.Path(_TRANSCRIPT.value)) if _TRANSCRIPT.value else []
     if not extraction.settings.text:

@@ -30,6 +30,7 @@ _OUTPUT = command.path_flag(
     "output", "The page to write; by default next to the recording, or index.html.", False
 )
 _CHECKPOINT = command.checkpoint_flag(must=False)
+_CONTEXT = command.context_flag()
 _LABELS = command.path_flag("labels", "Labels to train on: the clips.csv of a page.", False)
 _TRANSCRIPT = command.path_flag(
     "transcript", "Words: .srt, .vtt or .csv; by default a file in the recording's folder.", False
@@ -49,6 +50,8 @@ def main() -> None:
     source = pathlib.Path(_INPUT.value)
     if _LABELS.value and _CHECKPOINT.value:
         raise InputError("--labels", "given with --checkpoint", "one of the two")
+    if not _CHECKPOINT.value:
+        command.refuse(_CONTEXT, "given without --checkpoint", "both, or neither")
     run = _load(pathlib.Path(_CHECKPOINT.value)) if _CHECKPOINT.value else None
     if not source.is_dir():
         _look(source, pathlib.Path(_OUTPUT.value or source.with_suffix(".html")), run)
@@ -102,7 +105,7 @@ def _look(source: pathlib.Path, target: pathlib.Path, run: _Run | None) -> list[
 
 
 def _load(workdir: pathlib.Path) -> _Run:
-    models = load_models(workdir)
+    models = load_models(workdir, context=_CONTEXT.value)
     if not models[0].task.has_probabilities:
         raise InputError(workdir, "a run that learnt targets", "one that learnt classes")
     attends = all(model.build().attends for model in models)

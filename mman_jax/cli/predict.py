@@ -3,9 +3,11 @@
 DIR is the folder of a finished run (its `--workdir`). PATH is a corpus in any layout that a run can
 train on. If the run's corpus was made by `mman extract`, PATH may also be a manifest of raw clips
 (`.csv`), or a recording, which is cut into turns at pauses.
-The probabilities are the mean over the run's seeds. If the run learnt targets, the columns are
-`<target>`, without a `label`. After a one-vs-rest protocol `p_<class>` is the probability of that
-class against all others, and `label` names every class above one half.
+The probabilities are the mean over the run's seeds. A run that was trained on single utterances
+predicts each utterance by itself, unless `--context=conversation` changes this. If the run learnt
+targets, the columns are `<target>`, without a `label`. `familiarity` is the share of training
+utterances that are at least as unusual. After a one-vs-rest protocol `p_<class>` is the probability
+of that class against all others, and `label` names every class above one half.
 
 With `--stream`, utterances of any number of conversations are JSON lines on stdin (see
 `mman_jax.inference.lines`), and each is answered by a line on stdout before the next one is read.
@@ -59,6 +61,7 @@ _STATE = command.path_flag("state", "File that stores the conversations of --str
 _STATE_SECONDS = flags.DEFINE_float(
     "state_seconds", 10.0, "Seconds between two saves of --state; 0: save with each answer.", 0.0
 )
+_CONTEXT = command.context_flag()
 _WEIGHTS = command.path_flag("weights", "Edited weights.safetensors of this run.", False)
 _SCALING = flags.DEFINE_enum(
     "scaling",
@@ -108,7 +111,7 @@ def to_csv(
         classes: see `combine`.
         probabilities: see `combine`.
         labels: see `combine`.
-        more: further columns [N] of numbers.
+        more: further columns [N] of numbers; NaN: an empty cell.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -119,7 +122,8 @@ def to_csv(
     for i, conversation in enumerate(conversations):
         ids = [corpus.conversation_ids[conversation], corpus.utterance_ids[i]]
         ids += [] if labels is None else [labels[i]]
-        writer.writerow([*ids, *(f"{number:.6f}" for number in numbers[i])])
+        cells = ("" if np.isnan(number) else f"{number:.6f}" for number in numbers[i])
+        writer.writerow([*ids, *cells])
     return text.getvalue()
 
 
@@ -127,16 +131,21 @@ def main() -> None:
     """Reads the input and writes its predictions."""
     _check_flags()
     use_cache(_CACHE.value)
-    models = load_models(pathlib.Path(_CHECKPOINT.value), _WEIGHTS.value)
+    models = load_models(pathlib.Path(_CHECKPOINT.value), _WEIGHTS.value, _CONTEXT.value)
     if _STREAM.value:
         _stream(models)
         return
     corpus, more = _read(models)
     models = _scale(models, corpus)
     more |= attention(models, corpus) if _ATTENTION.value else {}
+    known, unfamiliar = models[0].compare(corpus), ""
+    if known is not None:
+        more |= {"familiarity": known[0]}
+        unfamiliar = f" ({known[1].sum()} unlike the training data)"
     content = to_csv(corpus, *answer(models, corpus), more)
     write_whole(pathlib.Path(_OUTPUT.value), content.encode())
-    print(f"{len(corpus.labels)} utterances predicted: {_OUTPUT.value}")
+    how = " in their conversations" if models[0].in_context else ", each by itself"
+    print(f"{len(corpus.labels)} utterances predicted{how}{unfamiliar}: {_OUTPUT.value}")
 
 
 def _stream(models: list[Model]) -> None:
@@ -146,6 +155,8 @@ def _stream(models: list[Model]) -> None:
         Preemption.listen()
         source = command.Interruptible(source)
     answerer = Answerer(models, _ATTENTION.value)
+    if not models[0].context:
+        print("note: each utterance is predicted by itself", file=sys.stderr)
     answer_lines(answerer, source, sys.stdout, path, _STATE_SECONDS.value)
 
 

@@ -54,6 +54,7 @@ _WAITING = flags.DEFINE_integer("waiting", 1024, "Largest number of waiting utte
 _ATTENTION = flags.DEFINE_bool(
     "attention", False, "Add the attention weights between modalities.", allow_override=True
 )
+_CONTEXT = command.context_flag()
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -66,7 +67,7 @@ def main() -> None:
     if not _STATE.value:
         command.refuse(_STATE_SECONDS, "given without --state", "--state=FILE in addition")
     workdir = pathlib.Path(_CHECKPOINT.value)
-    answerer = Answerer(load_models(workdir), _ATTENTION.value)
+    answerer = Answerer(load_models(workdir, context=_CONTEXT.value), _ATTENTION.value)
     audio = _audio_input(workdir, answerer)
     path = pathlib.Path(_STATE.value) if _STATE.value else None
     with alone(path, inside=False) if path else contextlib.nullcontext():

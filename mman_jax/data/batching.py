@@ -177,6 +177,7 @@ def rows(
     labels: np.ndarray | None,
     scaling: Scaling | None,
     frames: Mapping[str, Sequence] | None = None,
+    context: bool = True,
 ) -> Batch:
     """Fills a layout, [R + 1, U, ...]; padding has features 0, label UNSCORED, mask False.
 
@@ -188,10 +189,11 @@ def rows(
         labels: [N] int32, their classes; None: `UNSCORED`.
         scaling: Scaling of the features, or None.
         frames: Frames of the N utterances, for modalities with `PackedFrames`.
+        context: Whether an utterance follows the one before it; False: each is a conversation.
     """
     order = corpus.utterances_of(layout.conversations)
     mask = place(layout, np.ones(len(order), bool), False)
-    reset = np.zeros(mask.shape, bool)
+    reset = np.zeros(mask.shape, bool) if context else mask.copy()
     reset[layout.row, layout.start] = True
     # Padding also starts with a reset: a backward pass must not carry it into a conversation.
     used = mask.sum(1)

@@ -48,6 +48,8 @@ class Parts:
             read on access, and labels are `UNSCORED` (see `labels`). An empty test part has only
             the empty row.
         cells: The cells in the rows.
+        context: Whether a conversation of the training part has several utterances (of words, an
+            utterance several words). If not, the state is reset at every cell of all parts.
     """
 
     corpus: Corpus
@@ -56,6 +58,7 @@ class Parts:
     layouts: dict[str, batching.Layout]
     rows: dict[str, Batch]
     cells: Cells
+    context: bool = True
 
     def whose(self, part: str) -> tuple[np.ndarray, np.ndarray]:
         """Returns the conversation of `corpus`, and the utterance's position in it, of each cell.
@@ -115,7 +118,9 @@ def prepare(
     """
     split = splits.split(corpus) if split is None else split
     cells = Utterances(corpus) if cells is None else cells
-    fitted = scaling.fit(cells.corpus, cells.items(corpus, split.train), cells.frames, rule)
+    train = cells.items(corpus, split.train)
+    fitted = scaling.fit(cells.corpus, train, cells.frames, rule)
+    context = bool((cells.corpus.lengths[train] > 1).any())
     layouts, rows = {}, {}
     for part in SPLIT_NAMES:
         least = shapes[part] if shapes else (0, 1)
@@ -124,8 +129,8 @@ def prepare(
         if scale_test and part == "test":
             scale = fitted.moved(cells.corpus, layout.conversations, cells.frames)
         layouts[part] = layout
-        rows[part] = cells.rows(layout, scale)
-    return Parts(corpus, split, fitted, layouts, rows, cells)
+        rows[part] = cells.rows(layout, scale, context)
+    return Parts(corpus, split, fitted, layouts, rows, cells, context)
 
 
 def common_shapes(corpus: Corpus, several: Iterable[splits.Split], cells: Cells) -> Shapes:

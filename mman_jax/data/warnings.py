@@ -18,6 +18,9 @@ TINY = 1e-12
 ENORMOUS = 1e12
 """Mean or deviation from which values are probably a mistake."""
 
+FEW = 50
+"""Number of conversations below which a conversation may be all utterances of a speaker."""
+
 _PARTS = {"train": "training", "valid": "validation", "test": "test"}
 _CONSEQUENCES = {  # for one column, and for several
     "constant": ("it is 0 after scaling", "they are 0 after scaling"),
@@ -26,8 +29,24 @@ _CONSEQUENCES = {  # for one column, and for several
 }
 
 
+def of_conversations(corpus: Corpus, conversations: Indices) -> list[str]:
+    """Returns warnings about conversations that are single utterances, or probably speakers."""
+    lengths = corpus.lengths[np.asarray(conversations)]
+    if (lengths == 1).all():
+        return ["every conversation is one utterance: each is predicted by itself"]
+    if corpus.speakers is None or not 1 < len(lengths) < FEW or lengths.min() == 1:
+        return []
+    for conversation in conversations:
+        if len(set(corpus.speakers[corpus.utterances(conversation)])) > 1:
+            return []
+    return [
+        f"each of the {len(lengths)} conversations has one speaker: if conversation_id is the "
+        "speaker of unrelated utterances, leave it out"
+    ]
+
+
 def of_split(corpus: Corpus, split: Split) -> list[str]:
-    """Returns warnings about missing modalities and single training conversations.
+    """Returns warnings about missing modalities and the training conversations.
 
     Raises:
         InputError: A modality is missing in all training utterances.
@@ -44,6 +63,7 @@ def of_split(corpus: Corpus, split: Split) -> list[str]:
                 expected = "another split, or the other modalities alone"
                 raise InputError(place, "missing in all training utterances", expected)
             sentences.append(f"modality {modality} is missing in all {name} utterances")
+    sentences += of_conversations(corpus, split.train)
     if len(split.train) == 1:
         sentences.append("training has one conversation: the model may not generalise to others")
     return sentences

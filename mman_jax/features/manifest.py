@@ -15,8 +15,8 @@ from mman_jax.data.validation import SPLIT_NAMES, TOLD, check_key, is_line
 from mman_jax.errors import InputError, nearest
 from mman_jax.files.whole import check_regular
 
-REQUIRED = ("conversation_id", "utterance_id", "path")
-OPTIONAL = ("start", "end", "transcript", "label", "speaker", "session", "split")
+REQUIRED = ("utterance_id", "path")
+OPTIONAL = ("conversation_id", "start", "end", "transcript", "label", "speaker", "session", "split")
 GROUPS = "groups/"
 """Prefix of a column that groups utterances, such as `groups/gender`."""
 
@@ -66,8 +66,8 @@ def read(path: str | Path) -> tuple[Utterance, ...]:
     """Reads a manifest in UTF-8 with the columns `REQUIRED`, and any of `OPTIONAL` and `groups/`.
 
     Utterances are returned in conversation order: conversations in the order of their first rows,
-    and the rows of each in the order of the file. A relative `path` is relative to the manifest's
-    folder.
+    and the rows of each in the order of the file. Without `conversation_id`, each utterance is a
+    conversation of its id. A relative `path` is relative to the manifest's folder.
 
     Raises:
         InputError: the file cannot be read, or a line or a column is invalid.
@@ -170,7 +170,7 @@ def _utterance(place: str, folder: Path, cells: dict[str, str]) -> Utterance:
     if end is not None and end <= (start or 0.0):
         raise InputError(f"{place}: end", f"{end:g} s, start {start or 0:g} s", "an end after it")
     return Utterance(
-        conversation_id=cells["conversation_id"],
+        conversation_id=cells.get("conversation_id", cells["utterance_id"]),
         utterance_id=cells["utterance_id"],
         path=str(folder / cells["path"]),
         start=start,

@@ -1,6 +1,7 @@
 """Predictions utterance by utterance, with a state per conversation."""
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -30,12 +31,17 @@ class Answer(NamedTuple):
         probabilities: probabilities by class, tempered means over the seeds; None for numbers.
         attention: weights by query and key, means over the seeds; None if not requested.
         values: predicted numbers by target, means over the seeds; None for classes.
+        familiarity: share of training utterances that are at least as far from their mean, see
+            `Familiarity.compare`; None if it is unknown.
+        unfamiliar: whether the utterance is unlike those of training.
     """
 
     label: str
     probabilities: dict[str, float] | None = None
     attention: dict[str, dict[str, float]] | None = None
     values: dict[str, float] | None = None
+    familiarity: float | None = None
+    unfamiliar: bool = False
 
 
 class Answerer:
@@ -120,6 +126,10 @@ class Answerer:
             rows[modality] = np.concatenate(vectors).reshape(len(vectors), size)
             present[modality] = np.array([vector is not missing for vector in vectors])
         networks, before, seats = states
+        networks = [
+            state if model.context else jax.tree.map(np.zeros_like, state)
+            for state, model in zip(networks, self.models, strict=True)
+        ]
         names = list(names) or [""] * len(features)
         taken = [speakers.take_places(x, names) if x["turns"].size else (x,) for x in seats]
         pairs = [
@@ -136,7 +146,7 @@ class Answerer:
             for x, model in zip(values, self.models, strict=True)
         ]
         _, columns, labels = combine(self.models, tempered)
-        named = [dict(zip(self.classes, row, strict=True)) for row in columns.tolist()]
+        named: list[Any] = [dict(zip(self.classes, row, strict=True)) for row in columns.tolist()]
         attention = self._named(weights) if self.attention else [None] * len(named)
         answers = [
             Answer(label, attention=weights, **{self._predicts: values})
@@ -144,6 +154,13 @@ class Answerer:
                 labels or [""] * len(named), attention, named, strict=True
             )
         ]
+        known = self.models[0].familiarity
+        if known is not None:
+            shares, marks = (x.tolist() for x in known.compare(scaled[0], present))
+            answers = [
+                answer._replace(familiarity=None if math.isnan(share) else share, unfamiliar=mark)
+                for answer, share, mark in zip(answers, shares, marks, strict=True)
+            ]
         scalings, seats = [state for state, _ in pairs], [x[0] for x in taken]
         return (jax.tree.map(np.asarray, after), scalings, seats), answers
 

@@ -178,6 +178,10 @@ def card(
     model, task = models[0], models[0].task
     system = check_network("an export", model.build())
     tasks = results.get("tasks", {results["protocol"]: results})
+    # The network in PyTorch returns probabilities.
+    architecture = system.architecture() if task.has_probabilities else None
+    if architecture and not model.context:
+        architecture["context"] = False
     calls = {
         name: call.format(predicts=task.predicts, kind=task.kind)
         for name, call in _CALLS.items()
@@ -209,14 +213,13 @@ def card(
         },
         "calibration": calibration,
         "calls": calls,
-        # The network in PyTorch returns probabilities.
-        "architecture": system.architecture() if task.has_probabilities else None,
+        "architecture": architecture,
         "networks": {name: m.seeds for name, m in zip(tasks, models, strict=True)},
         "seeds": None if replaced else {n: t.get("seeds") for n, t in tasks.items()},
         "parameters": results.get("parameters"),
         "corpus": _corpus(results.get("corpus")),
         "scores": None if replaced else {name: _scores(task) for name, task in tasks.items()},
-        "limits": _limits(results.get("corpus") or {}, replaced, system.causal),
+        "limits": _limits(results.get("corpus") or {}, replaced, system.causal, model.in_context),
         "exported": {
             "jax": metadata.version("jax"),
             "made": date.isoformat(),
@@ -268,7 +271,8 @@ def _predict_row(
         scores = jnp.clip((x - scaling.mean[m]) * scaling.scale[m], -LIMIT, LIMIT)
         rows[m] = scaling.reduce(m, scores)[None]
     there = {m: x[None] for m, x in present.items()}
-    inputs = Inputs.unpadded(rows, jnp.zeros_like(next(iter(there.values()))), there)
+    reset = jnp.full_like(next(iter(there.values())), not model.context)
+    inputs = Inputs.unpadded(rows, reset, there)
     result = step_seeds(system, jax.tree.map(jnp.asarray, model.params), inputs, states)
     values = model.task.predict(result.logits[:, 0], model.units).mean(0)
     return result.state, temper(values, model.temperature)
@@ -313,12 +317,15 @@ def _scores(task: Mapping[str, Any]) -> dict[str, Any]:
     return {part: {name: task[part][name] for name in names} for part in ("validation", "test")}
 
 
-def _limits(corpus: Mapping[str, Any], replaced: bool, causal: bool) -> list[str]:
+def _limits(corpus: Mapping[str, Any], replaced: bool, causal: bool, in_context: bool) -> list[str]:
+    reads = "A prediction depends on its utterance alone."
+    if in_context and causal:
+        reads = "A prediction depends on the conversation up to its utterance, not on later ones."
+    elif in_context:
+        reads = "A prediction depends on the full conversation: a row is one, without padding."
     limits = [
         "Inputs are features extracted like those of the training corpus, not raw clips.",
-        "A prediction depends on the conversation up to its utterance, and on nothing later."
-        if causal
-        else "A prediction depends on the full conversation: a row is one, without padding.",
+        reads,
         "Scores are of single seeds; the functions return the mean over all seeds.",
         "Lowered for CPUs, CUDA and TPUs; run and tested on CPUs.",
         "JAX reads files of jax.export for six months (see exported); .safetensors do not age.",

@@ -113,6 +113,10 @@ def fields(answer: Answer) -> dict[str, Any]:
             converted[name] = _rounded(numbers)
     if answer.attention is not None:
         converted["attention"] = {query: _rounded(keys) for query, keys in answer.attention.items()}
+    if answer.familiarity is not None:
+        converted["familiarity"] = round(answer.familiarity, 6)
+    if answer.unfamiliar:
+        converted["unfamiliar"] = True
     return converted
 
 

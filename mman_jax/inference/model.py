@@ -19,6 +19,7 @@ from mman_jax.evaluation.attention import attention_weights
 from mman_jax.evaluation.calibration import temper
 from mman_jax.files import carded
 from mman_jax.inference import stored
+from mman_jax.inference.familiarity import Familiarity
 from mman_jax.layers.precision import in_standard_numbers
 from mman_jax.systems import SYSTEMS, Systems, build
 from mman_jax.systems.base import BaseSystem
@@ -50,6 +51,9 @@ class Model:
             `Task.reference`): [2, C] float32 for numbers, None for classes.
         cells: kind of the cells in a row.
         cell_options: arguments of `cells.make`.
+        context: whether a prediction may depend on other utterances of the conversation, as in
+            training (`Parts.context`); if not, the state is reset at every utterance.
+        familiarity: the distribution of the training data; None: not stored.
     """
 
     params: Any
@@ -63,6 +67,8 @@ class Model:
     units: np.ndarray | None = None
     cells: type[Cells] = Utterances
     cell_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    context: bool = True
+    familiarity: Familiarity | None = None
 
     def save(self, directory: str | pathlib.Path) -> None:
         """Writes `model.npz` into a folder: numbered arrays, and a card with the path of each.
@@ -76,6 +82,8 @@ class Model:
         }
         if self.units is not None:
             tree["units"] = {"of_targets": self.units}
+        if self.familiarity is not None:
+            tree["familiarity"] = dict(self.familiarity.quantiles)
         flat = traverse_util.flatten_dict(tree)
         arrays = {f"{i:04d}": np.asarray(x) for i, x in enumerate(flat.values())}
         card = {
@@ -85,6 +93,7 @@ class Model:
             "classes": list(self.classes),
             "about": dict(self.card),
             "temperature": self.temperature,
+            "context": self.context,
             **({self.cells.kind: dict(self.cell_options)} if self.cell_options else {}),
             "turns": self.scaling.turns,
         }
@@ -122,6 +131,8 @@ class Model:
             stored.units(directory, arrays, len(classes)),
             cells,
             cell_options,
+            card.get("context") is not False,  # earlier models have no such entry
+            stored.familiarity(directory, arrays, dims),
         )
 
     @property
@@ -133,6 +144,11 @@ class Model:
     def seeds(self) -> int:
         """S, the number of trained networks."""
         return len(jax.tree.leaves(self.params)[0])
+
+    @property
+    def in_context(self) -> bool:
+        """Whether a prediction depends on other utterances of the conversation."""
+        return self.context and self.cells.vectors and self.build().in_context
 
     def seed_params(self, seed: int) -> Any:
         """Returns the parameters of one of the S networks."""
@@ -162,6 +178,22 @@ class Model:
             InputError: as for `probabilities`.
         """
         return self._predictions(corpus, axis=1)
+
+    def compare(self, corpus: Corpus) -> tuple[np.ndarray, np.ndarray] | None:
+        """Compares all utterances with the training data, see `Familiarity.compare`.
+
+        Returns:
+            The shares [N] and the marks [N]; None if the model stores no distances.
+
+        Raises:
+            InputError: as for `probabilities`.
+        """
+        if self.familiarity is None:
+            return None
+        cells, layout, rows = self._pack(corpus)
+        found = [self.familiarity.compare(x.features, x.present) for x in pieces(rows)]
+        shares, unfamiliar = (np.concatenate(values) for values in zip(*found, strict=True))
+        return cells.of_utterances(shares, layout), cells.of_utterances(unfamiliar, layout)
 
     @in_standard_numbers
     def attention(self, corpus: Corpus) -> tuple[tuple[str, ...], np.ndarray] | None:
@@ -210,7 +242,7 @@ class Model:
                 )
         lengths = cells.corpus.lengths
         layout = batching.pack(lengths, range(len(lengths)))
-        return cells, layout, cells.rows(layout, self.scaling)
+        return cells, layout, cells.rows(layout, self.scaling, self.context)
 
 
 def pieces(rows: Batch) -> Iterator[Batch]:

@@ -2,7 +2,7 @@
 
 import math
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import jax
@@ -12,6 +12,7 @@ from mman_jax.data.cells import KINDS, Cells, Utterances
 from mman_jax.data.scaling import Scaling
 from mman_jax.errors import InputError
 from mman_jax.evaluation.calibration import LIMITS
+from mman_jax.inference.familiarity import LEVELS, Familiarity
 from mman_jax.systems import Systems, build
 
 _EXPECTED = "a trained model"
@@ -143,6 +144,26 @@ def units(place: pathlib.Path, arrays: Mapping[str, Any], targets: int) -> np.nd
     if values.shape != (2, targets) or not np.isfinite(values).all() or (values[1] <= 0).any():
         raise InputError(where, "no mean and deviation of each target", _EXPECTED)
     return values
+
+
+def familiarity(
+    place: pathlib.Path, arrays: Mapping[str, Any], modalities: Collection[str]
+) -> Familiarity | None:
+    """Returns the distribution of a model's training data; None if it is not stored.
+
+    Raises:
+        InputError: the quantiles are invalid.
+    """
+    if "familiarity" not in arrays:
+        return None
+    quantiles = arrays["familiarity"]
+    valid = isinstance(quantiles, dict) and sorted(quantiles) == sorted(modalities)
+    for x in quantiles.values() if valid else ():
+        valid = valid and isinstance(x, np.ndarray) and x.dtype == np.float32
+        valid = valid and x.shape == LEVELS.shape and bool((np.diff(x) >= 0).all())
+    if not valid:
+        raise InputError(f"{place}: familiarity", "no quantiles of each modality", _EXPECTED)
+    return Familiarity(quantiles)
 
 
 def check_params(

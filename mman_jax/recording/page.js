@@ -24,6 +24,7 @@ const rows = data.turns.map((turn, index) => {
   if (turn.words) element("q", turn.words, row);
   element("b", turn.label, row).hidden = !turn.label;
   const answer = turn.answer;
+  if (answer.unfamiliar) element("small", "unlike the training data", row);
   if (answer.label) {
     const bars = element("div", "", row);
     bars.className = "bars";

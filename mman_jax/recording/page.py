@@ -48,7 +48,10 @@ _COMPARED = (
     "recording's median turn."
 )
 _WITHOUT = f"No model was used, so the page says nothing about emotions. {_COMPARED}"
-_WITH = f"Each turn shows the model's prediction with its probability. {_COMPARED}"
+_WITH = (
+    "Each turn shows the model's prediction with its probability; it is a guess where the turn is "
+    f"unlike the training data. {_COMPARED}"
+)
 _CALIBRATED = (
     "Probabilities are calibrated on the model's validation data; they may be too high in "
     "recordings of another kind."

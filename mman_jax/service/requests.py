@@ -168,6 +168,11 @@ def describe(
         label={"type": "string"},
         probabilities=_object(**{name: {"type": "number"} for name in classes}),
         attention={"type": "object"},
+        familiarity={
+            "type": "number",
+            "description": "share of training utterances that are at least as far from their mean",
+        },
+        unfamiliar={"type": "boolean", "description": "unlike the training data"},
         forgotten={
             "type": "boolean",
             "description": "the conversation was discarded to make room, and begins anew",

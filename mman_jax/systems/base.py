@@ -170,6 +170,12 @@ class BaseSystem(Configurable):
             expected = f"pip install 'mman_jax[{cls.needs[1]}]'"
             raise InputError(cls.needs[0], "not installed", expected)
 
+    def notices(self) -> list[str]:
+        """Returns notices to the user, by default on attention to a single modality."""
+        if len(self.attends) != 1:
+            return []
+        return [f"one modality: {type(self).__name__}'s attention is to {self.attends[0]} alone"]
+
     def check_outputs(self, dims: Mapping[str, int]) -> None:
         """Raises an InputError if the system cannot be built, or lacks the logits of a head."""
 

@@ -1,7 +1,6 @@
 """Features of raw clips for a trained model, by the extraction that is stored with it."""
 
 import dataclasses
-import mimetypes
 import os
 import pathlib
 import tempfile
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mman_jax.data.corpus import Corpus
+from mman_jax.data.readers.clip_names import SUFFIXES
 from mman_jax.errors import InputError
 from mman_jax.features import manifest
 from mman_jax.features.extraction import Extraction
@@ -20,12 +20,6 @@ from mman_jax.features.measuring.measuring import Measuring, digest
 from mman_jax.features.text.readers import Words
 from mman_jax.inference import listening
 from mman_jax.trial.progress import Progress
-
-_MEDIA = (
-    *(".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".mpg", ".ts", ".mts", ".wmv", ".flv"),
-    *(".wav", ".mp3", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".aiff"),
-)
-_PLAYLISTS = (".m3u", ".m3u8", ".pls")
 
 
 def place(workdir: pathlib.Path) -> pathlib.Path:
@@ -89,10 +83,7 @@ def load(workdir: pathlib.Path, modalities: Sequence[str]) -> Extraction:
 
 def is_media(path: pathlib.Path) -> bool:
     """Returns whether a path is a file with the suffix of sound or video."""
-    # The tables of `mimetypes` differ between machines, so they do not suffice.
-    kind = mimetypes.guess_type(path.name)[0] or ""
-    known = kind.startswith(("audio/", "video/")) and path.suffix.lower() not in _PLAYLISTS
-    return path.is_file() and (known or path.suffix.lower() in _MEDIA)
+    return path.is_file() and path.suffix.lower() in SUFFIXES
 
 
 def of_recording(path: pathlib.Path, words: Sequence[Words]) -> list[Utterance]:

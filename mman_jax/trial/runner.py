@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from mman_jax.data import synthetic
 from mman_jax.errors import InputError
 from mman_jax.files.whole import write_whole
+from mman_jax.inference import familiarity
 from mman_jax.inference.model import Model
 from mman_jax.tasks import Task
 from mman_jax.training import mesh, processes
@@ -214,6 +215,8 @@ def _save_model(
         units=trial.reference(task),
         cells=type(cells),
         cell_options=cells.card() or {},
+        context=parts.context,
+        familiarity=familiarity.fit(parts.rows["train"]) if cells.vectors else None,
     )
     model.save(models / task.name)
 

@@ -1,5 +1,6 @@
 """Readers of `results.json`, with checks, and of the trained models of a trial."""
 
+import dataclasses
 import pathlib
 import re
 from collections.abc import Mapping
@@ -8,6 +9,7 @@ from typing import Any
 from mman_jax.errors import InputError
 from mman_jax.files.whole import read_json
 from mman_jax.inference import weights as parameters
+from mman_jax.inference.answerer import check_vectors
 from mman_jax.inference.model import Model
 from mman_jax.tasks import Task, from_results
 
@@ -46,15 +48,19 @@ def read_results(path: pathlib.Path) -> dict[str, Any]:
     return results
 
 
-def load_models(workdir: pathlib.Path, weights: str | None = None) -> list[Model]:
+def load_models(
+    workdir: pathlib.Path, weights: str | None = None, context: str | None = None
+) -> list[Model]:
     """Loads the trained models of a run: one, or one per class after a one-vs-rest protocol.
 
     Args:
         workdir: folder of the run.
         weights: a file of `mman export`, whose parameters replace those of the models.
+        context: `conversation` or `utterance`, see `Model.context`; None: as in training.
 
     Raises:
-        InputError: there are no models, or the weights do not fit.
+        InputError: there are no models, the weights do not fit, or a context is given for models
+            that read words or frames.
     """
     path = workdir / "results.json"
     if not path.is_file():
@@ -66,6 +72,9 @@ def load_models(workdir: pathlib.Path, weights: str | None = None) -> list[Model
         raise InputError(workdir, found, f"one of them, {workdir / 'folds' / folds[0]}")
     tasks = list(results["tasks"]) if "tasks" in results else [results["protocol"]]
     models = [Model.load(workdir / "model" / task) for task in tasks]
+    if context is not None:
+        check_vectors(models)
+        models = [dataclasses.replace(m, context=context == "conversation") for m in models]
     return models if weights is None else parameters.replace(models, pathlib.Path(weights))
 
 

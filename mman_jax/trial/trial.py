@@ -167,6 +167,7 @@ def prepare_trial(config: ConfigDict) -> Trial:
         notices += clips.fitted_notice(config.data.path, corpus)
     if external is not None:
         notices.append(f"the test part is scaled by {external.scaled}")
+    notices += trainer.system.notices()
     if len(seeds_of(config, trainer.system)) < config.seeds:
         notices.append("this system is not random: only the first seed is trained")
     trial = Trial(

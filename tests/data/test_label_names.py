@@ -46,3 +46,8 @@ def test_maps_of_unknown_labels_are_refused():
     label_names.check_map({"YES": "no"}, [corpus()])
     refuses(lambda: label_names.check_map({"yess": "no"}, [corpus()] * 2), "'yess'", "'yes'?")
     refuses(lambda: label_names.relabel(corpus(), {"yes": "", "no": ""}), "mapped to nothing")
+
+
+def test_label_counts_of_iemocap_add_up_to_its_utterances():
+    totals = {part: sum(counts) for part, counts in label_names.TABLE_1.items()}
+    assert totals == {"train": 5810, "test": 1623}

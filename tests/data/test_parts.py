@@ -39,6 +39,15 @@ def test_a_part_without_scored_utterances_is_refused(part, here):
     refuses(lambda: labels_of(prepared(labels)), words)
 
 
+@pytest.mark.parametrize("length", [1, 2])
+def test_the_state_is_reset_at_every_cell_unless_training_saw_more_than_one(length):
+    parts = prepare(corpus(lengths=(1, length, 1, 3), split=("train", "train", "valid", "test")))
+    assert parts.context == (length > 1)
+    # The last row is padding, which starts with a reset as well.
+    resets = [[True, length == 1, length == 1], [True, False, False]]
+    assert parts.rows["test"].reset.tolist() == resets
+
+
 def split_of(*parts):
     return Split(*(np.array(part, np.int64) for part in parts), how="by hand")
 

@@ -9,8 +9,8 @@ SPLIT = ("train", "train", "valid", "test")
 LABELS = (0, 1, 0, 1, 1, 0, 0, 1)
 
 
-def found(labels=LABELS, split=SPLIT, **changes):
-    made = corpus((2, 2, 2, 2), labels=np.array(labels, np.int32), split=split, **changes)
+def found(labels=LABELS, split=SPLIT, lengths=(2, 2, 2, 2), **changes):
+    made = corpus(lengths, labels=np.array(labels, np.int32), split=split, **changes)
     (task,) = tasks(made, "auto")
     parts = splits.split(made)
     return warnings.of_split(made, parts) + task.check_split(made, parts)
@@ -27,6 +27,25 @@ def test_a_usual_split_has_no_warnings():
     made = corpus((2, 2, 2, 2), present=missing([0]))
     split = splits.Split(np.array([0, 1, 2]), np.array([3]), np.array([], np.int64), "by hand")
     assert warnings.of_split(made, split) == []  # an empty test part lacks nothing
+
+
+SPEAKERS = ("a", "a", "b", "b", "a", "b", "c", "c")
+
+
+@pytest.mark.parametrize(
+    ("lengths", "speakers", "said"),
+    [
+        ((1, 1, 1, 1, 2, 2), SPEAKERS, ["every conversation is one utterance"]),
+        ((2, 2, 2, 2), SPEAKERS, ["each of the 2 conversations has one speaker"]),
+        ((2, 2, 2, 2), None, []),
+        ((1, 3, 2, 2), SPEAKERS, []),
+        ((3, 1, 2, 2), ("a", "b", *SPEAKERS[2:]), []),
+    ],
+)
+def test_conversations_that_are_single_utterances_or_speakers_are_told(lengths, speakers, said):
+    split = ("train",) * (len(lengths) - 2) + ("valid", "test")
+    found_here = found(split=split, lengths=lengths, speakers=speakers)
+    assert [sentence.partition(":")[0] for sentence in found_here] == said
 
 
 def test_training_on_one_class_or_without_a_modality_is_refused():

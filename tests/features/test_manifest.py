@@ -60,6 +60,13 @@ def test_as_a_corpus(tmp_path):
     assert other.split == ("train", "valid")
 
 
+def test_without_conversations_each_utterance_is_one(tmp_path):
+    found = read(tmp_path, "path,utterance_id\na,u1\nb,u0\n")
+    assert [(u.conversation_id, u.utterance_id) for u in found] == [("u1", "u1"), ("u0", "u0")]
+    with pytest.raises(InputError, match=r"line 3: .*the same ids as line 2"):
+        read(tmp_path, "path,utterance_id\na,u1\nb,u1\n")
+
+
 ROW = "c0,u0,a.mp4"
 REFUSED = {
     "empty": ("", "no rows"),

@@ -122,6 +122,7 @@ def test_rows_on_disk(tmp_path):
     for rows in (slice(None), slice(1, 3), slice(-1, None), slice(3, 99), slice(2, 2)):
         np.testing.assert_array_equal(on_disk[rows], array[rows])
     np.testing.assert_array_equal(np.asarray(on_disk), array)
+    assert np.asarray(on_disk).dtype == array.dtype
     assert np.asarray(on_disk, np.float32).dtype == np.float32
     with pytest.raises(IndexError):
         on_disk[::2]

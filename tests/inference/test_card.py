@@ -1,5 +1,6 @@
 """The card of an export."""
 
+import dataclasses
 import datetime
 import json
 
@@ -44,6 +45,15 @@ def test_scores_are_not_those_of_replaced_weights():
     about = card(replaced=True)
     assert (about["scores"], about["seeds"]) == (None, None)
     assert "no score is known" in about["limits"][-2]
+
+
+def test_a_model_of_single_utterances_reads_nothing_else():
+    limit = "A prediction depends on its utterance alone."
+    model = dataclasses.replace(trained.model(), context=False)
+    about = card(model)
+    assert limit in about["limits"]
+    assert about["architecture"]["context"] is False
+    assert limit not in card()["limits"]
 
 
 def test_the_date_until_which_jax_reads_the_functions_is_stated():

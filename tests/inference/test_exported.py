@@ -39,6 +39,7 @@ def loaded(made):
 
 
 SYSTEMS = {
+    "single utterances": [dataclasses.replace(trained.model(), context=False)],
     "no_context": [trained.model(no_context)],
     "one-vs-rest": [
         dataclasses.replace(

@@ -19,6 +19,23 @@ def test_many_rows_are_answered_in_pieces(monkeypatch):
     np.testing.assert_allclose(MODEL.probabilities(CORPUS), whole, atol=1e-6)
 
 
+def test_without_context_each_utterance_is_predicted_by_itself(tmp_path):
+    dataclasses.replace(MODEL, context=False).save(tmp_path / "alone")
+    alone, count = Model.load(tmp_path / "alone"), len(CORPUS.labels)
+    ids = tuple(map(str, range(count)))
+    single = dataclasses.replace(CORPUS, lengths=np.ones(count, np.int32), conversation_ids=ids)
+    expected = MODEL.probabilities(single)
+    assert np.abs(expected - MODEL.probabilities(CORPUS)).max() > 1e-3
+    np.testing.assert_allclose(alone.probabilities(CORPUS), expected, atol=1e-6)
+    assert (MODEL.in_context, alone.in_context) == (True, False)
+    stream, answers = Answerer([alone]), []
+    state = stream.begin()
+    for u in range(count):
+        state, answer = stream.step(state, trained.there(CORPUS, u))
+        answers.append(list(answer.probabilities.values()))
+    np.testing.assert_allclose(answers, expected, atol=1e-6)
+
+
 def test_a_temperature_is_kept_and_changes_no_label(tmp_path):
     before = MODEL.probabilities(CORPUS)
     dataclasses.replace(MODEL, temperature=0.25).save(tmp_path / "sure")

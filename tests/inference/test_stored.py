@@ -17,6 +17,7 @@ def parts():
     """What a checkpoint of a model holds: arrays and card."""
     made = examples.model()
     arrays = {"params": made.params, "mean": made.scaling.mean, "scale": made.scaling.scale}
+    arrays["familiarity"] = made.familiarity.quantiles
     card = {"network": dict(made.network), "modalities": list(made.dims)}
     card |= {"classes": list(made.classes), "about": dict(made.card), "temperature": 1.0}
     return jax.tree.map(np.array, arrays), card
@@ -104,6 +105,11 @@ CHANGES = {
         TEXT,
     ),
     "no offset": (lambda tree: tree.update(components={"text": NINE[:3, None]}), "offset"),
+    "no distances": (gone("familiarity", "text"), "familiarity"),
+    "too few distances": (put("familiarity", "text", value=NINE), "familiarity"),
+    "distances that decrease": (
+        put("familiarity", "text", value=np.linspace(1, 0, 101, dtype=np.float32)), "familiarity",
+    ),
     "options of other cells": (put("card", "frames", value={}), "frames: options of frames"),
     "words without a pivot": (put("card", "words", value={"most": 3}), "words: no pivot"),
     "an unknown fusion": (put("card", "network", "fusion", value={"kind": "magic"}), "magic"),

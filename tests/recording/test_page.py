@@ -21,7 +21,7 @@ ANSWER = {
 }
 TURNS = [
     Turn(0.5, 1.25, SAID, ["much louder", "higher"], ANSWER),
-    Turn(2.0, 3.0, "", [], ANSWER | {"label": "happy"}),
+    Turn(2.0, 3.0, "", [], ANSWER | {"label": "happy", "unfamiliar": True}),
 ]
 
 FOUND = Turns(TURNS, np.zeros((2, 88), np.float32), ["Faces were not measured: <why>."])
@@ -53,6 +53,8 @@ def test_the_timeline_follows_and_labels_are_saved_as_clips(browser, recording):
     assert run("return rows.length") == 2
     assert run("return document.querySelector('li q').textContent") == SAID
     assert "much louder, higher" in run("return rows[0].textContent")
+    unlike = run("return rows.map((row) => row.textContent.includes('unlike the training data'))")
+    assert unlike == [False, True]
     assert "listened to speech 75 %, text 25 %" in run("return rows[0].textContent")
     assert run("return [marks[1].style.left, marks[1].style.width]") == ["50%", "25%"]
     # The recording moves on, and with it what is shown.

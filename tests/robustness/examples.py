@@ -18,6 +18,7 @@ from mman_jax.features.speech.functionals import OpenSmile
 from mman_jax.features.text.transcripts import TfIdfText
 from mman_jax.inference import states as stored_states
 from mman_jax.inference.answerer import Answerer
+from mman_jax.inference.familiarity import Familiarity
 from mman_jax.inference.model import Model
 from mman_jax.systems import build
 from mman_jax.tasks.metrics import METRICS
@@ -144,7 +145,9 @@ def model() -> Model:
         {m: np.zeros(d, np.float32) for m, d in DIMS.items()},
         {m: np.ones(d, np.float32) for m, d in DIMS.items()},
     )
-    return Model(params, scaling, NETWORK, DIMS, CLASSES, {"system": "mman", "seeds": [0]})
+    card = {"system": "mman", "seeds": [0]}
+    near = Familiarity({m: np.linspace(0, 3, 101, dtype=np.float32) for m in DIMS})
+    return Model(params, scaling, NETWORK, DIMS, CLASSES, card, familiarity=near)
 
 
 def states() -> list[Files]:

@@ -80,6 +80,13 @@ def test_mman_equals_its_equations():
     assert_close(logits, references.mman(params, features, RESET), 1e-4)
 
 
+@pytest.mark.parametrize(("name", "told"), [("mman", 1), ("mma", 1), ("clstm", 0)])
+def test_attention_to_a_single_modality_is_told(name, told):
+    assert len(build(SYSTEMS[name], ["speech"], CLASSES).notices()) == told
+    if name != "clstm":  # which needs a fusion
+        assert build(SYSTEMS[name], list(DIMS), CLASSES).notices() == []
+
+
 def test_early_fusion_concatenates_in_the_order_of_the_modalities():
     network, params, features = make("ef")
     logits, _ = answer(network, params, features, RESET)

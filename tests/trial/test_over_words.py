@@ -119,6 +119,8 @@ def test_what_cannot_hold_words_refuses_such_a_model(finished):
     for refuse in (Answerer, exported.conversations):
         with pytest.raises(InputError, match="a RAVEN over words"):
             refuse(models)
+    with pytest.raises(InputError, match="a RAVEN over words"):
+        load_models(finished[0] / "run", context="utterance")
     plain = tiny.corpus()
     with pytest.raises(InputError, match=r"synthetic: words: no sequences"):
         predict.answer(models, plain)

@@ -12,6 +12,8 @@ from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
 from mman_jax.evaluation import calibration
+from mman_jax.inference import lines
+from mman_jax.inference.answerer import Answerer
 from mman_jax.tasks.metrics import METRICS
 from mman_jax.trial import corpora, curves, folder, runner
 from mman_jax.trial.progress import PREEMPTED, Preemption
@@ -218,6 +220,32 @@ def test_csv_form(finished):
     assert lines[0] == "conversation_id,utterance_id,label,p_happy,p_sad,p_neutral,p_angry"
     assert len(lines) == 1 + len(corpus.labels)
     assert lines[1].split(",")[:2] == [corpus.conversation_ids[0], corpus.utterance_ids[0]]
+
+
+def test_what_is_unlike_the_training_data_is_marked_in_files_and_streams(finished):
+    _, workdir, _ = finished
+    (model,), corpus = predict.load_models(workdir), tiny.corpus()
+    assert model.context
+    (alone,) = predict.load_models(workdir, context="utterance")
+    assert not alone.context
+    far = {name: x.copy() for name, x in corpus.features.items()}
+    far["text"][1] += 100
+    shares, marks = model.compare(dataclasses.replace(corpus, features=far))
+    usual, _ = model.compare(corpus)
+    assert (marks[1], shares[1]) == (True, 0)
+    np.testing.assert_array_equal(np.delete(shares, 1), np.delete(usual, 1))
+    answerer = Answerer([model])
+    state = answerer.begin()
+    for u, mark in enumerate(marks[:3]):
+        state, answer = answerer.step(state, {name: x[u] for name, x in far.items()})
+        told = lines.fields(answer)
+        np.testing.assert_allclose(told["familiarity"], shares[u], atol=1e-6)
+        assert told.get("unfamiliar", False) == mark
+    _, unheard = answerer.step(state, {})
+    assert "familiarity" not in lines.fields(unheard)
+    earlier = dataclasses.replace(model, familiarity=None)
+    assert earlier.compare(corpus) is None
+    assert "familiarity" not in lines.fields(Answerer([earlier]).step(state, {})[1])
 
 
 def test_a_corpus_of_other_sizes_is_refused_by_the_model(finished):

@@ -20,6 +20,7 @@ from mman_jax.trial.stored import load_models
 from mman_jax.trial.trial import prepare_trial
 from mman_jax.types import UNSCORED
 from tests import tiny
+from tests.children import run
 
 pytest.importorskip("sklearn", reason="linear needs scikit-learn: pip install 'mman_jax[svm]'")
 
@@ -128,3 +129,27 @@ def test_folds_that_test_what_the_features_were_fitted_to_are_told(config, corpu
     assert "12 of the" in told
     changed.data.folds = ""
     assert not [x for x in prepare_trial(changed).notices if "were fitted" in x]
+
+
+def test_predict_scales_a_file_in_either_way_and_says_which(finished, config, corpus, tmp_path):
+    folder, _ = finished
+    given = (f"--checkpoint={folder}", f"--input={config.data.path}", f"--output={tmp_path}/a.csv")
+    answers = []
+    for way, *flag in (("whole",), ("whole", "--scaling=whole"), ("causal", "--scaling=causal")):
+        ended = run("experiments.predict", *given, *flag)
+        assert ended.returncode == 0, ended.stderr
+        assert f"--scaling={way}" in ended.stdout
+        answers.append((tmp_path / "a.csv").read_text())
+    assert answers[0] == answers[1] != answers[2]
+    ended = run("experiments.predict", given[0], "--stream", "--scaling=causal")
+    assert (ended.returncode, ended.stderr.startswith("error: --scaling")) == (2, True)
+
+
+def test_a_run_reduces_what_its_command_line_names(config, tmp_path):
+    workdir = tmp_path / "run"
+    flags = (f"--workdir={workdir}", f"--config.data.path={config.data.path}")
+    ended = run("experiments.run", "--config=linear", *flags, "--config.data.reduce.text=3")
+    assert ended.returncode == 0, ended.stderr
+    assert load_models(workdir)[0].scaling.sizes["text"] == 3
+    ended = run("experiments.run", "--config=linear", *flags, "--config.data.reduce.text.x=3")
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)

@@ -250,6 +250,18 @@ def checkpoint_flag(must: bool = True) -> flags.FlagHolder:
     return path_flag("checkpoint", "The folder of a finished run.", must)
 
 
+def context_flag() -> flags.FlagHolder:
+    """Defines the flag `--context`; None: as the model was trained."""
+    return flags.DEFINE_enum(
+        "context",
+        None,
+        ["conversation", "utterance"],
+        "Whether an utterance is predicted after those before it in its conversation, or by "
+        "itself; by default as the model was trained.",
+        allow_override=True,
+    )
+
+
 def use_system() -> None:
     """Registers the class that `--system` names.
 

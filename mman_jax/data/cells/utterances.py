@@ -82,9 +82,9 @@ class Cells:
         """D of each modality."""
         return self.corpus.dims
 
-    def rows(self, layout: Layout, scaling: Scaling | None) -> Batch:
+    def rows(self, layout: Layout, scaling: Scaling | None, context: bool = True) -> Batch:
         """Fills a layout with the cells' features; see `batching.rows`."""
-        return batching.rows(self.corpus, layout, None, scaling, self.frames)
+        return batching.rows(self.corpus, layout, None, scaling, self.frames, context)
 
     def items(self, corpus: Corpus, conversations: Indices) -> np.ndarray:
         """Returns the items [n] int64 of conversations of the original corpus, in their order."""
@@ -210,9 +210,9 @@ class Utterances(Cells):
             corpus = corpus.select_modalities(names)
         return cls(corpus, places)
 
-    def rows(self, layout: Layout, scaling: Scaling | None) -> Batch:
+    def rows(self, layout: Layout, scaling: Scaling | None, context: bool = True) -> Batch:
         """See `Cells.rows`; if there are places for speakers, with those of each utterance."""
-        rows = super().rows(layout, scaling)
+        rows = super().rows(layout, scaling, context)
         if not self.speaker_places:
             return rows
         slots, new = speakers.places(self.corpus, layout.conversations, self.speaker_places)

@@ -117,7 +117,6 @@ def read(path: Path) -> Table:
     facts = {name: texts(name) for name in columns.facts}
     count = len(lines)
     if "conversation" not in facts:
-        notes.append("no column conversation: each utterance is a conversation of one")
         facts["conversation"] = [f"c{row:0{len(str(count))}d}" for row in range(count)]
     if "utterance" not in facts:
         notes.append("no column utterance: utterances are named by their place in a conversation")

@@ -305,7 +305,6 @@ def _conversations(
     if owners is None:
         lengths = by_field.get("lengths")
         if lengths is None:
-            notes.append("lengths: not given, each utterance is a conversation of one")
             lengths = np.ones(count, np.int32)
         if ids is None:
             width = len(str(max(0, len(lengths) - 1)))

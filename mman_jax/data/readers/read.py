@@ -11,6 +11,7 @@ from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import (
     bc_lstm,
     clip_lists,
+    clip_names,
     csd,
     csv_tables,
     dialogue_rnn,
@@ -53,6 +54,7 @@ _FOLDERS: tuple[
     (csd.recognises, csd.read),
     (misa.files, misa.read_folder),
     (emotion2vec.recognises, emotion2vec.read),
+    (clip_names.recognises, lambda path, pool: clip_names.read(path)),
     (lambda path: True, lambda path, pool: bc_lstm.read(path)),
 )
 """Layouts of folders: functions that recognise and read a folder."""
@@ -104,7 +106,7 @@ def read_clips(path: str | Path) -> Table:
     source = _checked(path, pooling.POOLS[0])
     if isinstance(source, Corpus) or source.clips is None:
         layout = "a corpus" if isinstance(source, Corpus) else source.layout
-        expected = "a list of clips: MELD's CSV files, EmoBox's or SUPERB's folds"
+        expected = "a list of clips (MELD, EmoBox, SUPERB), or clips named as in EMO-DB and others"
         raise InputError(path, f"{layout}, which names no clips", expected)
     return source.arrange()
 
@@ -206,6 +208,8 @@ def _with_placeholder(table: Table, joins: bool) -> Table:
         conversations = len(set(table.conversation_ids))
         found = f"labels alone ({table.layout}: {conversations} conversations, {count} utterances)"
         expected = "features that are joined to them, by utterance (see docs/corpora.md)"
+        if table.clips is not None:
+            expected = f"mman convert to write a clips.csv for mman extract; or {expected}"
         raise InputError(table.place, found, expected)
     note = f"no features in this layout except durations ({_DURATION}); others can be joined"
     seconds = table.duration.reshape(-1, 1)

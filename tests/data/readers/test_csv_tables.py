@@ -27,7 +27,6 @@ def test_missing_columns_have_defaults_that_are_reported(tmp_path):
     assert corpus.lengths.tolist() == [1, 1]
     assert corpus.utterance_ids == ("0", "0")
     notes = " ".join(corpus.source_notes)
-    assert "no column conversation" in notes
     assert "no column utterance" in notes
     assert corpus.features["x"].tolist() == [[1, 2], [3, 4]]
 

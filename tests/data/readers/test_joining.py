@@ -72,7 +72,7 @@ def test_a_manifest_may_be_joined(tmp_path):
     assert made.dims == {"clip": 4}
     assert made.label_names == ("a", "b")
     assert made.lengths.tolist() == [2, 1, 3]
-    refuses(lambda: convert.read(str(tmp_path / "m.csv"), {}), "m.csv: a manifest", "--join")
+    refuses(lambda: convert.read(str(tmp_path / "m.csv"), {}), "m.csv: a manifest of clips")
 
 
 U0 = "conversation c1, utterance u0"

@@ -149,7 +149,7 @@ def test_labels_as_text_are_enough(tmp_path):
     assert made.conversation_ids == ("c0", "c1", "c2", "c3")
     assert made.utterance_ids == ("0",) * 4
     notes = " ".join(made.source_notes)
-    for key in ("label_names", "lengths", "conversation_ids", "utterance_ids"):
+    for key in ("label_names", "conversation_ids", "utterance_ids"):
         assert key in notes
     names = ["traurig", "", "fröhlich", "traurig"]
     for values in (np.array(names, object), np.array([name.encode() for name in names])):
