@@ -41,12 +41,16 @@ class Inputs(NamedTuple):
         reset: [B, U] bool, True on the first cell of each conversation, and where padding starts.
         present: a [B, U] bool array ([B, U, F] with frames) for each modality that may be missing,
             False where it is missing (its features are then 0).
+        speakers: [B, U] int32, the speaker's slot, from 0; None: speakers are not read.
+        new_speaker: [B, U] bool, True where a slot passes to a speaker who did not hold it.
     """
 
     features: Mapping[str, Array]
     mask: Array
     reset: Array
     present: Mapping[str, Array]
+    speakers: Array | None = None
+    new_speaker: Array | None = None
 
     @classmethod
     def unpadded(
@@ -74,6 +78,8 @@ class Batch(NamedTuple):
         mask: [B, U] bool.
         reset: [B, U] bool.
         present: by modality.
+        speakers: [B, U] int32, or None.
+        new_speaker: [B, U] bool, or None.
     """
 
     features: dict[str, Array]
@@ -81,8 +87,12 @@ class Batch(NamedTuple):
     mask: Array
     reset: Array
     present: dict[str, Array]
+    speakers: Array | None = None
+    new_speaker: Array | None = None
 
     @property
     def inputs(self) -> Inputs:
         """The batch without its labels."""
-        return Inputs(self.features, self.mask, self.reset, self.present)
+        return Inputs(
+            self.features, self.mask, self.reset, self.present, self.speakers, self.new_speaker
+        )

@@ -18,7 +18,7 @@ class Sound(System):
 
     @nn.compact
     def __call__(self, inputs, state=None, train=False):
-        features, _, reset, present = inputs
+        features, reset, present = inputs.features, inputs.reset, inputs.present
         x = jnp.concatenate([self.read(m, features[m], present) for m in self.modalities], axis=-1)
         hidden, last = self.remember(self.look(x, reset), reset, state)
         hidden = nn.Dropout(self.dropout, deterministic=not self.drops(train))(hidden)

@@ -129,7 +129,7 @@ def prepare(
         if scale_test and part == "test":
             scale = fitted.moved(cells.corpus, layout.conversations, cells.frames)
         layouts[part] = layout
-        rows[part] = batching.rows(cells.corpus, layout, None, scale, cells.frames, context)
+        rows[part] = cells.rows(layout, scale, context)
     return Parts(corpus, split, fitted, layouts, rows, cells, context)
 
 

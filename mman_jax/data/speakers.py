@@ -1,4 +1,4 @@
-"""Speakers of a corpus, and the statistics of their past turns in a conversation.
+"""Speakers of a corpus, their places in a conversation, and the statistics of their past turns.
 
 B conversations, P places for speakers, D features.
 """
@@ -15,9 +15,10 @@ PLACES = 8
 """Number of speakers of a conversation whose turns are remembered: the latest."""
 
 State = Mapping[str, np.ndarray]
-"""State of conversations, zeros before the first utterance: `speakers` and `turns` [..., P] int64;
-and for each modality `count/<modality>` [..., P, 1], `mean/<modality>` and `squares/<modality>`
-[..., P, D] float32, the number of turns, their mean and their squared differences from it."""
+"""State of conversations, zeros before the first utterance: `speakers` and `turns` [..., P] int64
+(see `begin_places`); and for each modality `count/<modality>` [..., P, 1], `mean/<modality>` and
+`squares/<modality>` [..., P, D] float32, the number of turns, their mean and their squared
+differences from it."""
 
 _MOMENTS = ("count", "mean", "squares")
 
@@ -42,6 +43,81 @@ def known(corpus: Corpus, conversations: Indices) -> dict[str, np.ndarray]:
     return found
 
 
+def begin_places(places: int, axes: tuple[int, ...] = ()) -> dict[str, np.ndarray]:
+    """Returns the free places of conversations before their first utterance.
+
+    Args:
+        places: P.
+        axes: Leading axes, (B,), or () for one conversation.
+
+    Returns:
+        `speakers` [..., P] int64, a number for the name of each place's speaker, 0 if it is free;
+        and `turns` [..., P] int64, the number of the last utterance of that speaker.
+    """
+    return {name: np.zeros((*axes, places), np.int64) for name in ("speakers", "turns")}
+
+
+def take_places(
+    state: State, names: Sequence[str]
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """Finds the places of the speakers of one utterance of each of B conversations.
+
+    A speaker who is new in a conversation takes a free place, or the place of the speaker who has
+    been silent for longest.
+
+    Args:
+        state: `speakers` and `turns` [B, P] before the utterances; other entries are ignored.
+        names: B names; empty for all utterances of one speaker.
+
+    Returns:
+        `speakers` and `turns` after the utterances; the places [B] int64; and whether each passed
+        to its speaker now, [B] bool.
+
+    Examples:
+        >>> state, taken = begin_places(2, (1,)), []
+        >>> for name in ("Ann", "Bob", "Ann", "Cid", "Bob"):
+        ...     state, place, new = take_places(state, [name])
+        ...     taken.append((int(place[0]), bool(new[0])))
+        >>> taken
+        [(0, True), (1, True), (0, False), (1, True), (0, True)]
+    """
+    called = np.array([_digest(name) for name in names])
+    found = state["speakers"] == called[:, None]
+    new = ~found.any(1)
+    place = np.where(new, state["turns"].argmin(1), found.argmax(1))
+    after = {name: state[name].copy() for name in ("speakers", "turns")}
+    rows = np.arange(len(called))
+    after["speakers"][rows, place], after["turns"][rows, place] = called, state["turns"].max(1) + 1
+    return after, place, new
+
+
+def places(corpus: Corpus, conversations: Indices, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the place of each utterance's speaker, and whether it passed to this speaker now.
+
+    Args:
+        corpus: The corpus.
+        conversations: Indices of n conversations.
+        count: P.
+
+    Returns:
+        Places int32 and bool, for the utterances of these conversations in order.
+    """
+    chosen = np.asarray(conversations, int)
+    lengths = corpus.lengths[chosen]
+    slots = np.zeros((len(chosen), int(lengths.max(initial=0))), np.int32)
+    new = np.zeros(slots.shape, bool)
+    speakers, state = names(corpus, slice(None)), begin_places(count, (len(chosen),))
+    for turn in range(slots.shape[1]):
+        going = np.flatnonzero(turn < lengths)
+        called = [speakers[i] for i in corpus.offsets[chosen[going]] + turn]
+        before = {name: values[going] for name, values in state.items()}
+        after, slots[going, turn], new[going, turn] = take_places(before, called)
+        for name, values in after.items():
+            state[name][going] = values
+    spoken = np.arange(slots.shape[1]) < lengths[:, None]
+    return slots[spoken], new[spoken]
+
+
 def begin(dims: Mapping[str, int], axes: tuple[int, ...] = ()) -> State:
     """Returns the state of conversations before their first utterance.
 
@@ -49,8 +125,7 @@ def begin(dims: Mapping[str, int], axes: tuple[int, ...] = ()) -> State:
         dims: D of each modality.
         axes: Leading axes, (B,), or () for one conversation.
     """
-    shape = (*axes, PLACES)
-    state = {name: np.zeros(shape, np.int64) for name in ("speakers", "turns")}
+    shape, state = (*axes, PLACES), begin_places(PLACES, axes)
     for modality, size in dims.items():
         for moment, columns in zip(_MOMENTS, (1, size, size), strict=True):
             state[f"{moment}/{modality}"] = np.zeros((*shape, columns), np.float32)
@@ -66,8 +141,7 @@ def step(
 ) -> tuple[State, dict[str, tuple[np.ndarray, np.ndarray]]]:
     """Adds an utterance of each of B conversations to the moments of its speaker.
 
-    A speaker who is new in a conversation takes a free place, or the place of the speaker who has
-    been silent for longest.
+    The places of the speakers are those of `take_places`.
 
     Args:
         state: State of the conversations, leaves [B, P, ...].
@@ -80,12 +154,9 @@ def step(
         The state after the utterances; and for each modality the mean and the deviation [B, D] of
         the speaker's turns before them.
     """
-    called = np.array([_digest(name) for name in speakers])
-    found = state["speakers"] == called[:, None]
-    new = ~found.any(1)
-    place = np.arange(len(called)), np.where(new, state["turns"].argmin(1), found.argmax(1))
-    after = {name: array.copy() for name, array in state.items()}
-    after["speakers"][place], after["turns"][place] = called, state["turns"].max(1) + 1
+    taken, index, new = take_places(state, speakers)
+    place = np.arange(len(index)), index
+    after = {name: array.copy() for name, array in state.items()} | taken
     statistics = {}
     for modality, rows in values.items():
         keys = [f"{moment}/{modality}" for moment in _MOMENTS]

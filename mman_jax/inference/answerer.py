@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mman_jax.data import speakers
 from mman_jax.errors import InputError
 from mman_jax.evaluation.calibration import temper
 from mman_jax.inference.model import Model
@@ -80,10 +81,11 @@ class Answerer:
     def begin(self) -> Any:
         """Returns the state before a conversation's first utterance, NumPy zeros.
 
-        It has the states of the networks, and those of their scalings.
+        It has the states of the networks, those of their scalings, and the places of speakers.
         """
         networks = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), self._shapes)
-        return networks, [model.scaling.begin() for model in self.models]
+        scalings = [model.scaling.begin() for model in self.models]
+        return networks, scalings, [speakers.begin_places(x.places) for x in self._systems]
 
     def step(
         self, state: Any, features: Mapping[str, np.ndarray], speaker: str = ""
@@ -93,7 +95,7 @@ class Answerer:
         Args:
             state: state of the conversation so far.
             features: [D] float32 of each present modality, unscaled.
-            speaker: see `step_all`.
+            speaker: see `names` of `step_all`.
         """
         before = jax.tree.map(lambda x: x[None], state)
         states, (answer,) = self.step_all(before, [features], [speaker])
@@ -104,15 +106,15 @@ class Answerer:
         self,
         states: Any,
         features: Sequence[Mapping[str, np.ndarray]],
-        speakers: Sequence[str] = (),
+        names: Sequence[str] = (),
     ) -> tuple[Any, list[Answer]]:
         """Predicts an utterance of each of B conversations; compiled once for each B.
 
         Args:
             states: states of the conversations so far, leaves [B, ...].
             features: for each conversation, [D] float32 of each present modality, unscaled.
-            speakers: B names, by whose past turns features are scaled if the model does so; empty
-                names, or none: a conversation has one speaker.
+            names: of B speakers, by whose past turns features are scaled if the model does so, and
+                who may be read; if empty, or none, a conversation has one speaker.
 
         Returns:
             The states after these utterances, NumPy arrays, and the answers.
@@ -123,12 +125,13 @@ class Answerer:
             vectors = [utterance.get(modality, missing) for utterance in features]
             rows[modality] = np.concatenate(vectors).reshape(len(vectors), size)
             present[modality] = np.array([vector is not missing for vector in vectors])
-        networks, before = states
+        networks, before, seats = states
         networks = [
             state if model.context else jax.tree.map(np.zeros_like, state)
             for state, model in zip(networks, self.models, strict=True)
         ]
-        names = list(speakers) or [""] * len(features)
+        names = list(names) or [""] * len(features)
+        taken = [speakers.take_places(x, names) if x["turns"].size else (x,) for x in seats]
         pairs = [
             model.scaling.step(state, names, rows, present)
             for model, state in zip(self.models, before, strict=True)
@@ -136,7 +139,7 @@ class Answerer:
         scaled = [values for _, values in pairs]
         after, values, weights = _step(
             *(self._systems, self._predict, self.attention),
-            *(self._params, self._units, networks, scaled, present),
+            *(self._params, self._units, networks, scaled, present, [x[1:] for x in taken]),
         )
         tempered = [
             temper(np.asarray(x), model.temperature)
@@ -158,7 +161,8 @@ class Answerer:
                 answer._replace(familiarity=None if math.isnan(share) else share, unfamiliar=mark)
                 for answer, share, mark in zip(answers, shares, marks, strict=True)
             ]
-        return (jax.tree.map(np.asarray, after), [state for state, _ in pairs]), answers
+        scalings, seats = [state for state, _ in pairs], [x[0] for x in taken]
+        return (jax.tree.map(np.asarray, after), scalings, seats), answers
 
     def _named(self, weights: Sequence[Array]) -> list[dict[str, dict[str, float]] | None]:
         names = self._attends
@@ -173,14 +177,17 @@ class Answerer:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def _step(systems, predict, attention, params, units, states, features, present):
+def _step(systems, predict, attention, params, units, states, features, present, taken):
     there = {m: x[:, None] for m, x in present.items()}
     reset = jnp.zeros_like(next(iter(there.values())))
     after, values, weights = [], [], []
-    for system, predictions, seeds_params, reference, state, scaled in zip(
-        systems, predict, params, units, states, features, strict=True
+    for system, predictions, seeds_params, reference, state, scaled, spoken in zip(
+        systems, predict, params, units, states, features, taken, strict=True
     ):
         inputs = Inputs.unpadded({m: x[:, None] for m, x in scaled.items()}, reset, there)
+        if spoken:
+            slot, new = (x[:, None] for x in spoken)
+            inputs = inputs._replace(speakers=slot, new_speaker=new)
         # States are stored as [B, S, 1, ...], as for rows of one conversation, and used as
         # [S, B, ...].
         by_seed = jax.tree.map(lambda x: jnp.swapaxes(x[:, :, 0], 0, 1), state)

@@ -226,7 +226,12 @@ class Model:
     def _pack(self, corpus: Corpus) -> tuple[Cells, Layout, Batch]:
         system = self.build()
         cells = self.cells.make(
-            corpus, list(self.dims), SUBWORD in system.reads, system.frame_view, **self.cell_options
+            corpus,
+            list(self.dims),
+            SUBWORD in system.reads,
+            system.frame_view,
+            places=system.places,
+            **self.cell_options,
         )
         for modality, size in self.dims.items():
             if cells.dims[modality] != size:
@@ -237,8 +242,7 @@ class Model:
                 )
         lengths = cells.corpus.lengths
         layout = batching.pack(lengths, range(len(lengths)))
-        rows = batching.rows(cells.corpus, layout, None, self.scaling, cells.frames, self.context)
-        return cells, layout, rows
+        return cells, layout, cells.rows(layout, self.scaling, self.context)
 
 
 def pieces(rows: Batch) -> Iterator[Batch]:

@@ -5,7 +5,7 @@ constant size of a stream's state, so that streams and full rows give the same p
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import flax.linen as nn
@@ -30,6 +30,33 @@ def weigh(scores: Array, seen: Array) -> Array:
     """
     # A finite constant, since the softmax of infinite scores alone is NaN.
     return jnp.where(seen, jax.nn.softmax(jnp.where(seen, scores, _MISSING), axis=-1), 0)
+
+
+def multihead(
+    queries: Array, keys: Array, values: Array, heads: int, seen: Array, dropout: Any = None
+) -> Array:
+    """Computes scaled dot-product attention by several heads, among which D is divided.
+
+    Args:
+        queries: [B, U, D] float32.
+        keys: [B, K, D] float32.
+        values: [B, K, D] float32.
+        heads: number of heads, a divisor of D.
+        seen: [B, U, K] bool, which queries see which keys; a query that sees none gets 0.
+        dropout: applied to the weights [B, heads, U, K]; None: no dropout.
+
+    Returns:
+        [B, U, D] float32.
+    """
+    size = queries.shape[-1] // heads
+    queries, keys, values = (
+        x.reshape(*x.shape[:-1], heads, size) for x in (queries * size**-0.5, keys, values)
+    )
+    weights = weigh(jnp.einsum("buhd,bkhd->bhuk", queries, keys), seen[:, None])
+    if dropout is not None:
+        weights = dropout(weights)
+    joined = jnp.einsum("bhuk,bkhd->buhd", weights, values)
+    return joined.reshape(*joined.shape[:2], heads * size)
 
 
 class Band(NamedTuple):

@@ -6,6 +6,7 @@ after the backward scan.
 """
 
 import functools
+from collections.abc import Mapping
 
 import chex
 import flax.linen as nn
@@ -155,6 +156,16 @@ def _scan_backward(cells, saved, cotangents):
 lstm_scan.defvjp(_scan_forward, _scan_backward)
 
 
+def backwards(reset: Array) -> Array:
+    """Returns `reset` [B, U] of rows in the reverse order: a conversation starts at its last cell.
+
+    Examples:
+        >>> backwards(jnp.array([[True, False, True]])).tolist()
+        [[True, True, False]]
+    """
+    return jnp.concatenate([reset[:, 1:], jnp.ones_like(reset[:, :1])], axis=1)[:, ::-1]
+
+
 class LSTM(nn.Module):
     """One LSTM layer over rows of utterances, with the parameters of PyTorch's.
 
@@ -232,9 +243,7 @@ class LSTM(nn.Module):
         chex.assert_shape(state, (rows, self.hidden))
         if self.reverse:
             inputs, mask = inputs[:, ::-1], mask if mask is None else mask[:, ::-1]
-            # In reverse, a conversation starts at its last utterance.
-            following = jnp.concatenate([reset[:, 1:], jnp.ones_like(reset[:, :1])], axis=1)
-            reset = following[:, ::-1]
+            reset = backwards(reset)
         if mask is not None:
             chex.assert_shape(mask, (rows, utterances))
             mask = mask.T[..., None]
@@ -259,8 +268,8 @@ It returns hidden states [B, U, F, H], and the states after the last frame, [B, 
 """
 
 
-class GRU(nn.Module):
-    """One GRU layer over rows of cells, with the parameters of PyTorch's.
+class GRUCell(nn.Module):
+    """The parameters of a GRU, those of PyTorch's; `gru_step` computes with them.
 
     `kernel_input` [D, 3H], `kernel_hidden` [H, 3H], `bias_input` [3H] and `bias_hidden` [3H] are
     the transposes of PyTorch's, with gates in the order r, z, n, and are initialised as in PyTorch.
@@ -272,6 +281,36 @@ class GRU(nn.Module):
     hidden: int
 
     @nn.compact
+    def parameters(self, features: int) -> dict[str, Array]:
+        """Returns the parameters by name for D input features."""
+        start, width = uniform(self.hidden), 3 * self.hidden
+        shapes = {
+            "kernel_input": (features, width),
+            "kernel_hidden": (self.hidden, width),
+            "bias_input": (width,),
+            "bias_hidden": (width,),
+        }
+        return {name: self.param(name, start, shape) for name, shape in shapes.items()}
+
+
+def gru_step(cell: Mapping[str, Array], projected: Array, hidden: Array) -> Array:
+    """Computes the next hidden state [..., H] of a GRU.
+
+    Args:
+        cell: the parameters of a `GRUCell`.
+        projected: [..., 3H], the inputs times `kernel_input`.
+        hidden: [..., H], the previous state.
+    """
+    of_input = jnp.split(projected + cell["bias_input"], 3, axis=-1)
+    of_hidden = jnp.split(hidden @ cell["kernel_hidden"] + cell["bias_hidden"], 3, axis=-1)
+    r, z = (nn.sigmoid(x + h) for x, h in zip(of_input[:2], of_hidden[:2], strict=True))
+    new = jnp.tanh(of_input[2] + r * of_hidden[2])
+    return (1 - z) * new + z * hidden
+
+
+class GRU(GRUCell):
+    """One GRU layer over rows of cells; see `GRUCell`."""
+
     def __call__(
         self,
         inputs: Array,
@@ -296,27 +335,19 @@ class GRU(nn.Module):
         chex.assert_rank(inputs, 3)
         rows, cells, features = inputs.shape
         chex.assert_shape(reset, (rows, cells))
-        start, width = uniform(self.hidden), 3 * self.hidden
-        kernel_input = self.param("kernel_input", start, (features, width))
-        kernel_hidden = self.param("kernel_hidden", start, (self.hidden, width))
-        bias_input = self.param("bias_input", start, (width,))
-        bias_hidden = self.param("bias_hidden", start, (width,))
+        cell = self.parameters(features)
         if state is None:
             state = jnp.zeros((rows, self.hidden), inputs.dtype)
         chex.assert_shape(state, (rows, self.hidden))
         if mask is None:
             mask = jnp.ones((rows, cells), bool)
-        projected = (inputs.reshape(-1, features) @ kernel_input).reshape(rows, cells, width)
+        projected = (inputs.reshape(-1, features) @ cell["kernel_input"]).reshape(rows, cells, -1)
         keep = 1.0 - reset[..., None].astype(inputs.dtype)
 
         def step(hidden, x):
             projected, keep, mask = x
             hidden = hidden * keep
-            of_input = jnp.split(projected + bias_input, 3, axis=-1)
-            of_hidden = jnp.split(hidden @ kernel_hidden + bias_hidden, 3, axis=-1)
-            r, z = (nn.sigmoid(x + h) for x, h in zip(of_input[:2], of_hidden[:2], strict=True))
-            new = jnp.tanh(of_input[2] + r * of_hidden[2])
-            hidden = jnp.where(mask, (1 - z) * new + z * hidden, hidden)
+            hidden = jnp.where(mask, gru_step(cell, projected, hidden), hidden)
             return hidden, hidden
 
         by_cell = (jnp.swapaxes(x, 0, 1) for x in (projected, keep, mask[..., None]))

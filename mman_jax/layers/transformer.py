@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from mman_jax.layers.attention import after, keep, weigh
+from mman_jax.layers.attention import after, keep, multihead
 from mman_jax.types import Array
 
 _XAVIER = nn.initializers.xavier_uniform()
@@ -52,17 +52,16 @@ class Attention(nn.Module):
         size = x.shape[-1]
         kernel = self.param("kernel", _XAVIER, (size, 3 * size))
         bias = self.param("bias", nn.initializers.zeros_init(), (3 * size,))
-        queries = (x @ kernel[:, :size] + bias[:size]) * (size // self.heads) ** -0.5
+        queries = x @ kernel[:, :size] + bias[:size]
         projected = cells @ kernel[:, size:] + bias[size:]
-        queries, keys, values = (
-            x.reshape(*x.shape[:-1], self.heads, size // self.heads)
-            for x in (queries, *jnp.split(projected, 2, axis=-1))
-        )
-        weights = weigh(jnp.einsum("buhd,bkhd->bhuk", queries, keys), seen[:, None])
-        if rate is not None:
+
+        def dropout(weights):
             mask = jax.random.bernoulli(self.make_rng("dropout"), 1 - rate, weights.shape)
-            weights = jnp.where(mask, weights / (1 - rate), 0)
-        heads = jnp.einsum("bhuk,bkhd->buhd", weights, values).reshape(x.shape)
+            return jnp.where(mask, weights / (1 - rate), 0)
+
+        keys, values = jnp.split(projected, 2, axis=-1)
+        drop = None if rate is None else dropout
+        heads = multihead(queries, keys, values, self.heads, seen, drop)
         return nn.Dense(size, kernel_init=_XAVIER, name="output")(heads)
 
 

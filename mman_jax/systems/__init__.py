@@ -7,14 +7,17 @@ from typing import Any
 from mman_jax.errors import InputError, nearest
 from mman_jax.systems.base import BaseSystem
 from mman_jax.systems.bc_lstm import BcLSTM
+from mman_jax.systems.dialogue_rnn import DialogueRNN, DialogueRNNBi
 from mman_jax.systems.fmt import FMT
 from mman_jax.systems.linear import Linear
 from mman_jax.systems.lmf import LMF
 from mman_jax.systems.mfm import MFM
+from mman_jax.systems.mister_e import MisterE, MisterECausal
 from mman_jax.systems.mman import MMAN
 from mman_jax.systems.mult import MulT
 from mman_jax.systems.raven import RAVEN
 from mman_jax.systems.rozgic import Rozgic
+from mman_jax.systems.sdt import SDT, SDTCausal
 from mman_jax.systems.tripathi import Tripathi
 
 Systems = Mapping[str, type[BaseSystem]]
@@ -30,6 +33,12 @@ SYSTEMS: dict[str, type[BaseSystem]] = {
     "bc_lstm": BcLSTM,
     "tripathi": Tripathi,
     "lmf": LMF,
+    "dialogue_rnn": DialogueRNN,
+    "dialogue_rnn_bi": DialogueRNNBi,
+    "sdt": SDT,
+    "sdt_causal": SDTCausal,
+    "mister_e": MisterE,
+    "mister_e_causal": MisterECausal,
     "linear": Linear,
 }
 """The registered systems, in the order of tables; `use` adds a user's class."""

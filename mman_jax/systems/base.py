@@ -11,7 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from mman_jax.errors import InputError
-from mman_jax.systems.settings import FRAMES, TRAINING, Configurable, Ranges, around, one_stage
+from mman_jax.systems.settings import (
+    FRAMES,
+    SPEAKERS,
+    TRAINING,
+    Configurable,
+    Ranges,
+    around,
+    one_stage,
+)
 from mman_jax.systems.step import step_seeds
 from mman_jax.types import Array, Inputs
 
@@ -95,6 +103,11 @@ class BaseSystem(Configurable):
     def streams(self) -> bool:
         """Whether a conversation's state has a constant size, however long the conversation is."""
         return True
+
+    @property
+    def places(self) -> int:
+        """P, the number of places for speakers (its setting `parties`); 0 if it reads none."""
+        return getattr(self, "parties", 0) if SPEAKERS in self.reads else 0
 
     @property
     def head(self) -> str:

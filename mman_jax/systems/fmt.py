@@ -43,7 +43,7 @@ class Network(nn.Module):
     @nn.compact
     def __call__(self, inputs: Inputs, state: Any, train: bool) -> tuple[Array, dict[str, Array]]:
         """Computes logits [B, U, C] and the state; see `System.__call__`."""
-        features, _, reset, present = inputs
+        features, reset, present = inputs.features, inputs.reset, inputs.present
         state = state or {}
         back = band(reset, self.window, state.get("count"), self.ahead)
         masks = [present.get(m, jnp.ones(reset.shape, bool)) for m in self.modalities]

@@ -104,7 +104,7 @@ class LMF(System):
         A missing modality contributes only the constant 1, so that the product of the others
         remains.
         """
-        features, mask, reset, present = inputs
+        features, mask, reset, present = inputs[:4]
         state = state or {}
 
         def drop(x):

@@ -111,7 +111,7 @@ class MFM(System):
         modality and `shared`; `normal`, samples of a normal distribution with the same shapes; and
         `rebuilt`, the reconstructed features of each modality.
         """
-        features, _, reset, present = inputs
+        features, reset, present = inputs.features, inputs.reset, inputs.present
         masks = {m: p for m, p in present.items() if m in self.modalities}
         x = {
             m: jnp.where(masks[m][..., None], features[m], 0) if m in masks else features[m]

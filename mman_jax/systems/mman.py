@@ -214,7 +214,7 @@ class MMAN(System):
 
         With `train`, modalities are also dropped at `modality_dropout`.
         """
-        features, _, reset, present = inputs
+        features, reset, present = inputs.features, inputs.reset, inputs.present
         logits, last = {}, {}
         reset = reset if self.context else jnp.ones_like(reset)
         if train and self.modality_dropout:

@@ -166,7 +166,7 @@ class _Network(nn.Module):
     @nn.compact
     def __call__(self, inputs: Inputs, state: Any, train: bool) -> tuple[Array, dict[str, Array]]:
         """Computes logits [B, U, C] and the state; see `System.__call__`."""
-        features, _, reset, present = inputs
+        features, reset, present = inputs.features, inputs.reset, inputs.present
         if self.cells == "frames":
             return self._of_frames(features, train, present), {}
         state = state or {}

@@ -87,7 +87,7 @@ class RAVEN(System):
         all of them are missing, a word is not shifted; if the pivot is missing, the state passes
         unchanged. The shifted words [B, U, D] are sown as `shifted` into `intermediates`.
         """
-        features, _, reset, present = inputs
+        features, reset, present = inputs.features, inputs.reset, inputs.present
 
         def drop(x):
             return nn.Dropout(self.dropout, deterministic=not train)(x)

@@ -10,11 +10,14 @@ from typing import Annotated, Any, ClassVar, Self
 from mman_jax.errors import InputError, nearest
 
 SEVERAL, SUBWORD, FRAMES = "several modalities", "subword frames", "own frames"
+SPEAKERS, PAIR = "speakers", "two modalities"
 """Members of `Configurable.reads`.
 
 - `SEVERAL`: two modalities or more.
 - `SUBWORD`: if cells are words, the frames within a word, [B, U, F, D] with `present` [B, U, F].
 - `FRAMES`: if cells are frames, the frames of each modality, [B, 1, F, D] with `present` [B, 1, F].
+- `PAIR`: exactly two modalities.
+- `SPEAKERS`: who speaks, `Inputs.speakers` in slots of the setting `parties`.
 """
 
 Ranges = dict[str, dict[str, Any]]
@@ -34,6 +37,7 @@ SHARED: dict[str, Any] = {
     "loss": "",  # loss of numbers: l1, mse or ccc; empty: l1
     "class_weights": False,
     "label_smoothing": 0.0,
+    "focal": 0.0,  # exponent of the focal loss of classes; 0: cross-entropy
     "average": 0.0,  # decay of the moving average of parameters that is evaluated; 0: no average
     "refit": False,  # whether to retrain on training and validation together
 }
@@ -138,7 +142,7 @@ class Configurable:
     outputs: int
 
     reads: ClassVar[frozenset[str]] = frozenset()
-    """Its needs beyond one vector per cell: `SEVERAL`, `SUBWORD` or `FRAMES`."""
+    """Its needs beyond one vector per cell, of the constants above."""
 
     ranges: ClassVar[Ranges] = {}
     """Search ranges of its own settings, in addition to the defaults of `search_space`."""
@@ -158,11 +162,14 @@ class Configurable:
 
         Raises:
             InputError: a setting is unknown, has the wrong type, is out of range or lacks a value
-                for a modality; or there are too few modalities.
+                for a modality; or there are too few or too many modalities.
         """
         if SEVERAL in cls.reads and len(modalities) < 2:
             found = f"{', '.join(modalities)} alone"
             raise InputError("modalities", found, f"two or more for {cls.__name__}")
+        if PAIR in cls.reads and len(modalities) != 2:
+            expected = f"two for {cls.__name__}, such as data.modalities=speech,text"
+            raise InputError("modalities", ", ".join(modalities), expected)
         defaults, types = cls.defaults(), typing.get_type_hints(cls, include_extras=True)
         values = {}
         pivot = find_pivot(settings.get("pivot", ""), modalities) if "pivot" in defaults else None

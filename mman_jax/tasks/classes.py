@@ -142,8 +142,12 @@ class Classes(Task):
         if loss:
             found = f"{loss!r}, of numbers, for a task of classes"
             raise InputError("train.loss", found, "no loss (cross-entropy), or a target")
-        smoothing = settings.get("label_smoothing", 0.0)
-        return CrossEntropy(len(self.classes), settings["class_weights"], smoothing)
+        return CrossEntropy(
+            len(self.classes),
+            settings["class_weights"],
+            settings.get("label_smoothing", 0.0),
+            settings.get("focal", 0.0),
+        )
 
     def answers(self, logits: np.ndarray, reference: np.ndarray | None = None) -> np.ndarray:
         """See `Task`."""

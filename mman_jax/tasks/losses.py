@@ -26,7 +26,11 @@ _LEAST = 1e-9
 
 
 def cross_entropy(
-    logits: Array, labels: Array, class_weights: Array, smoothing: float = 0.0
+    logits: Array,
+    labels: Array,
+    class_weights: Array,
+    smoothing: float = 0.0,
+    focal: float = 0.0,
 ) -> tuple[Array, Array]:
     """Sums the cross-entropy and the weights of the scored utterances.
 
@@ -38,6 +42,8 @@ def cross_entropy(
             of each class among several raters, NaN where context or padding.
         class_weights: [C] float32; ones weigh all classes equally.
         smoothing: the share of the target that all classes divide evenly (label smoothing).
+        focal: exponent of the focal loss (Lin et al. 2017), which multiplies the logarithm of a
+            probability p by (1 - p)^focal.
 
     Returns:
         Two scalars, float32: the weighted sum in nats, and the sum of the weights.
@@ -58,10 +64,10 @@ def cross_entropy(
     chex.assert_shape(labels, logits.shape[: labels.ndim])
     chex.assert_shape(class_weights, logits.shape[-1:])
     if labels.ndim == 3:
-        return _of_shares(logits, labels, class_weights, smoothing)
+        return _of_shares(logits, labels, class_weights, smoothing, focal)
     scored = labels != UNSCORED
     classes = jnp.where(scored, labels, 0)
-    log_probabilities = jax.nn.log_softmax(logits)
+    log_probabilities = _focused(jax.nn.log_softmax(logits), focal)
     picked = jnp.take_along_axis(log_probabilities, classes[..., None], axis=-1)[..., 0]
     if smoothing:
         picked = (1 - smoothing) * picked + smoothing * log_probabilities.mean(-1)
@@ -153,11 +159,13 @@ class CrossEntropy:
         classes: C.
         weigh: whether the loss weighs rarer classes of the training part higher.
         smoothing: the share of each target that all classes divide evenly; in training only.
+        focal: exponent of the focal loss; in training only.
     """
 
     classes: int
     weigh: bool = False
     smoothing: float = 0.0
+    focal: float = 0.0
 
     @property
     def unit(self) -> str:
@@ -165,7 +173,7 @@ class CrossEntropy:
         return "nats"
 
     def plain(self) -> Objective:
-        """Returns the same loss without weights and smoothing."""
+        """Returns the cross-entropy alone."""
         return CrossEntropy(self.classes)
 
     def reference(self, labels: Array) -> Array:
@@ -178,7 +186,7 @@ class CrossEntropy:
         self, answers: Array, labels: Array, reference: Array, total: Callable[[Array], Array]
     ) -> tuple[Array, Array]:
         """Computes `cross_entropy`."""
-        return cross_entropy(answers, labels, reference, self.smoothing)
+        return cross_entropy(answers, labels, reference, self.smoothing, self.focal)
 
     def tally(self, answers: Array, labels: Array, reference: Array) -> Array:
         """Counts predictions by true class [C, C] int32."""
@@ -191,7 +199,7 @@ class CrossEntropy:
     def summed(
         self, answers: Array, labels: Array, reference: Array, temperatures: Sequence[float]
     ) -> Array:
-        """Sums the cross-entropy without smoothing."""
+        """Sums the cross-entropy."""
         pairs = [cross_entropy(answers / t, labels, reference) for t in temperatures]
         return jnp.stack([*(total for total, _ in pairs), pairs[0][1]])
 
@@ -308,12 +316,20 @@ def _errors(answers: Array, targets: Array, of: Callable[[Array], Array]) -> tup
     return errors.sum(), scored.sum().astype(jnp.float32)
 
 
+def _focused(log_probabilities: Array, focal: float) -> Array:
+    if not focal:
+        return log_probabilities
+    # Away from 0, where the gradient of a power below 1 is infinite.
+    others = jnp.maximum(-jnp.expm1(log_probabilities), 1e-12)
+    return others**focal * log_probabilities
+
+
 def _of_shares(
-    logits: Array, shares: Array, class_weights: Array, smoothing: float
+    logits: Array, shares: Array, class_weights: Array, smoothing: float, focal: float
 ) -> tuple[Array, Array]:
     scored = is_scored(shares)
     weights = jnp.where(scored, shares, 0.0) * class_weights
-    log_probabilities = jax.nn.log_softmax(logits)
+    log_probabilities = _focused(jax.nn.log_softmax(logits), focal)
     if smoothing:
         mean = log_probabilities.mean(-1, keepdims=True)
         log_probabilities = (1 - smoothing) * log_probabilities + smoothing * mean

@@ -57,7 +57,7 @@ class Numbers(Task):
     constant, constant_name = "mean_answer_mae", "mean of training"
     progress = CCC
     required = ratings.MEASURES
-    unused_settings = ("label_smoothing", "class_weights")
+    unused_settings = ("label_smoothing", "focal", "class_weights")
 
     def labels(self, corpus: Corpus) -> np.ndarray:
         """Returns the targets [N, T] float32 of each utterance; NaN if missing."""

@@ -155,8 +155,9 @@ class Task(abc.ABC):
         """Reads the loss from the settings of training.
 
         Args:
-            settings: `select`, `class_weights`; optionally `label_smoothing` for classes, and
-                `loss` for numbers (a key of `losses.NUMBERS`; empty: `losses.DEFAULT`).
+            settings: `select`, `class_weights`; optionally `label_smoothing` and `focal` for
+                classes, and for numbers `loss` (a key of `losses.NUMBERS`; empty:
+                `losses.DEFAULT`).
 
         Raises:
             InputError: a setting that does not suit the task.

@@ -240,7 +240,9 @@ class Streamed:
         batches = np.pad(batches, ((0, 0), (0, size - batches.shape[1])), constant_values=count)
         present = dict.fromkeys(rows.present, False)
         unlabelled = unscored(labels[part].dtype)
-        fill = Batch(dict.fromkeys(rows.features, 0), unlabelled, False, True, present)
+        features = dict.fromkeys(rows.features, 0)
+        speakers = (None, None) if rows.speakers is None else (0, False)
+        fill = Batch(features, unlabelled, False, True, present, *speakers)
         for index in batches:
             yield jax.tree.map(
                 lambda x, empty, index=index: self._read(x, index, length, empty),

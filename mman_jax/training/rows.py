@@ -81,6 +81,10 @@ def holdout(valid: Batch, test: Batch) -> Batch:
         join(valid.mask, test.mask),
         join(valid.reset, test.reset, True),
         {name: join(x, test.present[name]) for name, x in valid.present.items()},
+        *(
+            None if x is None else join(x, y)
+            for x, y in ((valid.speakers, test.speakers), (valid.new_speaker, test.new_speaker))
+        ),
     )
 
 

@@ -97,6 +97,9 @@ FIELDS = {
     "train.loss": Field("", "Loss of numbers: l1, mse or ccc; empty: l1."),
     "train.class_weights": Field(False, "Whether rare classes weigh more in the loss."),
     "train.label_smoothing": Field(0.0, "Probability spread over all classes.", _BELOW_ONE),
+    "train.focal": Field(
+        0.0, "Exponent of the focal loss of classes; 0: cross-entropy.", _NOT_NEGATIVE
+    ),
     "train.average": Field(0.0, "Decay of the evaluated average of weights; 0: none.", _BELOW_ONE),
     "train.refit": Field(False, "Whether to retrain on training and validation parts together."),
 }

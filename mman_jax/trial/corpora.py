@@ -19,7 +19,7 @@ from mman_jax.data.synthetic.words import words_corpus
 from mman_jax.errors import InputError, nearest, within
 from mman_jax.systems import SYSTEMS, build
 from mman_jax.systems.base import BaseSystem
-from mman_jax.systems.settings import SUBWORD
+from mman_jax.systems.settings import SPEAKERS, SUBWORD
 from mman_jax.trial.config import network
 
 EACH = "each"
@@ -98,15 +98,18 @@ def load_cells(config: ConfigDict, corpus: Corpus) -> Cells:
     def system() -> BaseSystem:
         with within("config"):
             # The number of classes does not matter.
-            built = build(network(config), names or list(corpus.sequences), 2)
+            known = list(corpus.sequences or corpus.features)
+            built = build(network(config), names or known, 2)
             built.check_data("classes", data.cells)
         return built
 
     # An unknown system is refused when it is built.
-    subword = SUBWORD in getattr(SYSTEMS.get(config.system), "reads", ())
+    reads = getattr(SYSTEMS.get(config.system), "reads", ())
+    places = system().places if SPEAKERS in reads else 0
     options = {"pivot": data.pivot, "most": data.words}
     make = KINDS[data.cells].make
-    return make(corpus, names, subword, lambda name: system().frame_view(name), **options)
+    view = lambda name: system().frame_view(name)  # noqa: E731 (built if needed)
+    return make(corpus, names, SUBWORD in reads, view, places=places, **options)
 
 
 def scaling_rule(data: ConfigDict) -> Rule:

@@ -22,7 +22,7 @@ class Mine(System):
 
     @nn.compact
     def __call__(self, inputs, state=None, train=False):
-        features, mask, _, present = inputs
+        features, mask, present = inputs.features, inputs.mask, inputs.present
         known = dict.fromkeys(features, mask) | present
         x = [jnp.where(known[m][..., None], features[m], 0) for m in self.modalities]
         x = nn.relu(nn.Dense(self.units, name="dense")(jnp.concatenate(x, axis=-1)))

@@ -83,6 +83,19 @@ def test_balanced_weights_by_hand():
     np.testing.assert_allclose((total, weight), (4 * np.log(3), 4), rtol=1e-6)
 
 
+@pytest.mark.parametrize("shares", [False, True])
+def test_the_focal_loss_counts_sure_predictions_less(shares):
+    logits = jnp.log(jnp.array([[[0.9, 0.1], [0.5, 0.5]]]))
+    labels = jnp.eye(2)[None] if shares else jnp.array([[0, 1]])
+    total, weight = cross_entropy(logits, labels, jnp.ones(2), focal=2.0)
+    expected = -(0.1**2) * np.log(0.9) - 0.5**2 * np.log(0.5)
+    np.testing.assert_allclose((total, weight), (expected, 2), rtol=1e-4)
+    plain = cross_entropy(logits, labels, jnp.ones(2))[0]
+    sure = jax.grad(lambda x: cross_entropy(x, labels, jnp.ones(2), focal=0.5)[0])
+    assert np.isfinite(sure(1e3 * logits)).all()
+    assert total < plain
+
+
 def test_label_smoothing_is_cross_entropy_to_a_softer_target():
     logits, labels = draw()
     total, weight = cross_entropy(logits, labels, ONES, smoothing=0.3)

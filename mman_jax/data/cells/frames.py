@@ -52,6 +52,7 @@ class Frames(Cells):
         modalities: Several[str] = (),
         subword: bool = False,
         frame_view: FrameView = all_frames,
+        places: int = 0,
         **options: Any,
     ) -> Self:
         """Creates cells from the frames of all utterances; see `Cells.make`.

@@ -6,11 +6,12 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from mman_jax.data import batching, sequences
+from mman_jax.data import batching, sequences, speakers
 from mman_jax.data.batching import Layout
 from mman_jax.data.corpus import Corpus, Indices
+from mman_jax.data.scaling import Scaling
 from mman_jax.errors import InputError
-from mman_jax.types import UNSCORED
+from mman_jax.types import UNSCORED, Batch
 
 FrameView = Callable[[str], Mapping[str, int]]
 """Returns the view of a modality's frames: arguments of `views.as_is`."""
@@ -48,6 +49,7 @@ class Cells:
         modalities: Sequence[str] = (),
         subword: bool = False,
         frame_view: FrameView = all_frames,
+        places: int = 0,
         **options: Any,
     ) -> Self:
         """Creates the cells of a corpus for a system.
@@ -57,6 +59,7 @@ class Cells:
             modalities: Names in the system's order; empty: all.
             subword: Whether the system reads the frames inside a word.
             frame_view: The system's view of a modality's frames.
+            places: The system's number of places for speakers; 0 if it reads none.
             **options: The result of `card`; kinds without a card ignore them.
 
         Raises:
@@ -78,6 +81,10 @@ class Cells:
     def dims(self) -> dict[str, int]:
         """D of each modality."""
         return self.corpus.dims
+
+    def rows(self, layout: Layout, scaling: Scaling | None, context: bool = True) -> Batch:
+        """Fills a layout with the cells' features; see `batching.rows`."""
+        return batching.rows(self.corpus, layout, None, scaling, self.frames, context)
 
     def items(self, corpus: Corpus, conversations: Indices) -> np.ndarray:
         """Returns the items [n] int64 of conversations of the original corpus, in their order."""
@@ -176,6 +183,7 @@ class Utterances(Cells):
     """The utterances of a corpus as cells; each conversation is an item."""
 
     corpus: Corpus
+    speaker_places: int = 0
     frames: dict[str, sequences.Sequence] = dataclasses.field(default_factory=dict, init=False)
     empty: np.ndarray = dataclasses.field(init=False)
     kind: ClassVar[str] = "utterances"
@@ -193,11 +201,44 @@ class Utterances(Cells):
         modalities: Sequence[str] = (),
         subword: bool = False,
         frame_view: FrameView = all_frames,
+        places: int = 0,
         **options: Any,
     ) -> Self:
         """Selects the modalities of a corpus; see `Cells.make`."""
         names = list(modalities) or list(corpus.features)
-        return cls(corpus if names == list(corpus.features) else corpus.select_modalities(names))
+        if names != list(corpus.features):
+            corpus = corpus.select_modalities(names)
+        return cls(corpus, places)
+
+    def rows(self, layout: Layout, scaling: Scaling | None, context: bool = True) -> Batch:
+        """See `Cells.rows`; if there are places for speakers, with those of each utterance."""
+        rows = super().rows(layout, scaling, context)
+        if not self.speaker_places:
+            return rows
+        slots, new = speakers.places(self.corpus, layout.conversations, self.speaker_places)
+        return rows._replace(
+            speakers=batching.place(layout, slots, 0),
+            new_speaker=batching.place(layout, new, False),
+        )
+
+    def notices(self) -> list[str]:
+        """Returns a notice if the system reads speakers, of which the corpus knows none."""
+        if not self.speaker_places:
+            return []
+        if not any(speakers.names(self.corpus, slice(None))):
+            return ["speakers are unknown: everything is read as said by one speaker"]
+        everyone = range(len(self.corpus.lengths))
+        crowded = sum(
+            len({*speakers.names(self.corpus, slice(*self.corpus.offsets[c : c + 2]))})
+            > self.speaker_places
+            for c in everyone
+        )
+        if not crowded:
+            return []
+        return [
+            f"{crowded} conversations have more than {self.speaker_places} speakers: who has been "
+            "silent for longest is forgotten (config.network.parties)"
+        ]
 
     def items(self, corpus: Corpus, conversations: Indices) -> np.ndarray:
         """Returns the conversations themselves."""

@@ -60,6 +60,7 @@ class Words(Cells):
         modalities: Several[str] = (),
         subword: bool = False,
         frame_view: FrameView = all_frames,
+        places: int = 0,
         pivot: str = "",
         most: int = MOST,
         **options: Any,
