@@ -46,10 +46,16 @@ _CALLS = {
     "state.npy": "[N] float32, the state before the first utterance",
     "features": "float32 by modality, [B, U, D] of conversations, [B, D] of a step; see scaling",
     "present": "bool by modality, [B, U] or [B]; False: missing, its features are ignored",
+    "spoken": "a third argument of systems that read speakers: `speakers` int32, the speaker's place "
+    "of {places}, and `new_speaker` bool, True where it passes to this speaker; [B, U] or [B]",
     "rows": "a row is a conversation from its beginning; padding after its end is ignored",
 }
 
 _TURN_BY_TURN = ("step.jax", "state.npy")
+_SPOKEN = "spoken"
+
+Spoken = Mapping[str, Array]
+"""`speakers` and `new_speaker`, see `mman_jax.types.Inputs`."""
 
 
 @in_standard_numbers
@@ -58,7 +64,8 @@ def conversations(models: Sequence[Model]) -> export.Exported:
 
     The function takes, for each modality, unscaled `features` [B, U, D] float32, and `present`
     [B, U] bool, which is False where the modality is missing (its features are then ignored and may
-    be NaN). A row is one conversation; if the system is causal, padding after its end has no effect
+    be NaN); if the system reads speakers, also `speakers` and `new_speaker` (see `Inputs`) [B, U].
+    A row is one conversation; if the system is causal, padding after its end has no effect
     (otherwise each conversation needs a separate call). The function returns the probabilities
     [B, U, C] float32, or the numbers.
 
@@ -73,8 +80,12 @@ def conversations(models: Sequence[Model]) -> export.Exported:
     parts = [(model, check_network("an export", model.build())) for model in models]
 
     # The function of one row is mapped over B: an unknown number of rows cannot be cut in blocks.
-    def one_row(features: Mapping[str, Array], present: Mapping[str, Array]) -> Array:
-        rows = [_predict_row(model, system, features, present)[1] for model, system in parts]
+    def one_row(
+        features: Mapping[str, Array], present: Mapping[str, Array], *spoken: Spoken
+    ) -> Array:
+        rows = [
+            _predict_row(model, system, features, present, *spoken)[1] for model, system in parts
+        ]
         return _joined(rows)
 
     return _export(models, jax.vmap(one_row), "b, u")
@@ -98,12 +109,14 @@ def step(models: Sequence[Model]) -> export.Exported:
     begin, unravel = _ravelled(models)
 
     def one_row(
-        state: Array, features: Mapping[str, Array], present: Mapping[str, Array]
+        state: Array,
+        features: Mapping[str, Array],
+        present: Mapping[str, Array],
+        *spoken: Spoken,
     ) -> tuple[Array, Array]:
-        cells = {m: x[None] for m, x in features.items()}
-        there = {m: x[None] for m, x in present.items()}
+        cells = jax.tree.map(lambda x: x[None], (features, present, *spoken))
         rows = [
-            _predict_row(model, system, cells, there, states)
+            _predict_row(model, system, *cells, states=states)
             for (model, system), states in zip(parts, unravel(state), strict=True)
         ]
         after, _ = ravel_pytree([states for states, _ in rows])
@@ -183,9 +196,9 @@ def card(
     if architecture and not model.context:
         architecture["context"] = False
     calls = {
-        name: call.format(predicts=task.predicts, kind=task.kind)
+        name: call.format(predicts=task.predicts, kind=task.kind, places=system.places)
         for name, call in _CALLS.items()
-        if system.streams or name not in _TURN_BY_TURN
+        if (system.streams or name not in _TURN_BY_TURN) and (system.places or name != _SPOKEN)
     }
     answers: dict[str, Any] = {task.kind: class_names(models)}
     calibration = None
@@ -255,6 +268,8 @@ def _predict_row(
     system: System,
     features: Mapping[str, Array],
     present: Mapping[str, Array],
+    spoken: Spoken | None = None,
+    *,
     states: Any = None,
 ) -> tuple[Any, Array]:
     """Returns the states after a conversation's utterances, and its predictions [U, C].
@@ -264,6 +279,7 @@ def _predict_row(
         system: system of the model.
         features: [U, D] of each modality, see `Scaling.rule`.
         present: [U] of each modality.
+        spoken: `speakers` and `new_speaker` [U], for a system that reads speakers.
         states: states of all seeds before the utterances; None at the start of a conversation.
     """
     scaling, rows = model.scaling, {}
@@ -273,6 +289,7 @@ def _predict_row(
     there = {m: x[None] for m, x in present.items()}
     reset = jnp.full_like(next(iter(there.values())), not model.context)
     inputs = Inputs.unpadded(rows, reset, there)
+    inputs = inputs._replace(**{name: x[None] for name, x in (spoken or {}).items()})
     result = step_seeds(system, jax.tree.map(jnp.asarray, model.params), inputs, states)
     values = model.task.predict(result.logits[:, 0], model.units).mean(0)
     return result.state, temper(values, model.temperature)
@@ -291,10 +308,13 @@ def _export(
         m: jax.ShapeDtypeStruct((*shape, d), jnp.float32) for m, d in models[0].dims.items()
     }
     present = {m: jax.ShapeDtypeStruct(shape, jnp.bool_) for m in models[0].dims}
-    exporting = export.export(jax.jit(function), platforms=PLATFORMS)
-    if state is None:
-        return exporting(features, present)
-    return exporting(jax.ShapeDtypeStruct((*shape, state), jnp.float32), features, present)
+    arguments: list[Any] = [features, present]
+    if any(model.build().places for model in models):
+        speakers = jax.ShapeDtypeStruct(shape, jnp.int32), jax.ShapeDtypeStruct(shape, jnp.bool_)
+        arguments.append(dict(zip(("speakers", "new_speaker"), speakers, strict=True)))
+    if state is not None:
+        arguments.insert(0, jax.ShapeDtypeStruct((*shape, state), jnp.float32))
+    return export.export(jax.jit(function), platforms=PLATFORMS)(*arguments)
 
 
 def _corpus(corpus: Any) -> dict[str, Any]:

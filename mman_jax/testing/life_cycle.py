@@ -7,7 +7,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from mman_jax.data import speakers
 from mman_jax.data.batching import gather
+from mman_jax.data.cells.utterances import Utterances
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.parts import Parts, prepare
 from mman_jax.inference import exported
@@ -27,7 +29,8 @@ _CYCLE = "life cycle"
 def check_life_cycle(case: Case) -> None:
     """Requires training, freezing, resuming, saving, loading and exporting to be consistent."""
     corpus, fits = _corpus(case), case.system_class.learns_by == "fitting"
-    parts, name = prepare(corpus), case.system_class.__name__
+    cells = Utterances.make(corpus, places=case.system.places)
+    parts, name = prepare(corpus, cells=cells), case.system_class.__name__
     network, systems = {"system": name} | plain(case.settings or {}), {name: case.system_class}
     with compiling(quickly=True), tempfile.TemporaryDirectory() as folder:
         params, logits = (_fit if fits else _train)(case, parts)
@@ -91,12 +94,16 @@ def _check_export(case: Case, model: Model, corpus: Corpus, probabilities: np.nd
 
     length, both = int(corpus.lengths[0]), (corpus.features, corpus.present)
     features, present = ({m: x[None, :length] for m, x in values.items()} for values in both)
-    predictions = [loaded(exported.conversations([model]))(features, present)[0]]
+    inputs: list[dict[str, np.ndarray]] = [features, present]
+    if case.system.places:
+        slots, new = speakers.places(corpus, [0], case.system.places)
+        inputs.append({"speakers": slots[None], "new_speaker": new[None]})
+    predictions = [loaded(exported.conversations([model]))(*inputs)[0]]
     if case.system.causal and case.system.streams:
         step, state, turns = loaded(exported.step([model])), exported.initial_state([model]), []
         state = state[None]
         for u in range(length):
-            now = ({m: x[:, u] for m, x in values.items()} for values in (features, present))
+            now = ({m: x[:, u] for m, x in values.items()} for values in inputs)
             state, turn = step(state, *now)
             turns.append(turn[0])
         predictions.append(np.stack(turns))
@@ -119,5 +126,6 @@ def _corpus(case: Case) -> Corpus:
         conversation_ids=tuple(f"conversation_{n}" for n in range(len(lengths))),
         utterance_ids=tuple(f"utterance_{u}" for n in lengths for u in range(n)),
         split=tuple(split),
+        speakers=tuple("ab"[n % 5 < 2] for n in range(count)),
         present=present,
     )

@@ -41,6 +41,15 @@ SETTINGS = {
     "tripathi": {"units": 6},
     "rozgic": {},
     "linear": {},
+    "dialogue_rnn": {"history": 5, "party": 4, "emotion": 3, "dense": 4, "listener": True},
+    "dialogue_rnn_bi": {"history": 5, "party": 4, "emotion": 3, "dense": 4},
+    "sdt": {"size": 4, "heads": 2},
+    "sdt_causal": {"size": 4, "heads": 2, "window": 3},
+    "mister_e": {"context": 3, "layers": 1, "size": 4, "inner": 4, "heads": 2, "units": 1},
+    "mister_e_causal": {
+        **{"context": 3, "layers": 1, "size": 4, "inner": 4, "heads": 2, "units": 1},
+        "window": 3,
+    },
     "lmf": {"hidden": 5, "code": 4, "sizes": {"default": 3}, "rank": 3},
 }
 # A kernel that acts from one step to the next, in a sequence of one step.
