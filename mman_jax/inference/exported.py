@@ -46,8 +46,9 @@ _CALLS = {
     "state.npy": "[N] float32, the state before the first utterance",
     "features": "float32 by modality, [B, U, D] of conversations, [B, D] of a step; see scaling",
     "present": "bool by modality, [B, U] or [B]; False: missing, its features are ignored",
-    "spoken": "a third argument of systems that read speakers: `speakers` int32, the speaker's place "
-    "of {places}, and `new_speaker` bool, True where it passes to this speaker; [B, U] or [B]",
+    "spoken": "a third argument of systems that read speakers: `speakers` int32, the place of the "
+    "speaker (0 to {places} - 1), and `new_speaker` bool, True where it passes to this one; [B, U] "
+    "or [B]",
     "rows": "a row is a conversation from its beginning; padding after its end is ignored",
 }
 

@@ -107,9 +107,16 @@ class Case:
         self, features: Mapping[str, Array], present: Mapping[str, Array], seed: int = 0
     ) -> tuple[np.ndarray, dict[str, np.ndarray], Any, dict[str, np.ndarray]]:
         """Returns the loss and logits in training, and gradients by parameters and features."""
-        inputs = Inputs(features, REAL, RESET, present)
+        inputs = Inputs(features, REAL, RESET, present, *self._speakers())
         (loss, logits), by = self._gradients(self.params, features, inputs, seed)
         return jax.tree.map(np.asarray, (loss, logits, *by))
+
+    def _speakers(self) -> tuple[np.ndarray, np.ndarray] | tuple[()]:
+        """Returns two speakers who take turns, if the system reads speakers."""
+        if not self.system.places:
+            return ()
+        second = np.pad(RESET, ((0, 0), (1, 0)))[:, :-1]
+        return np.broadcast_to(np.arange(CELLS, dtype=np.int32) % 2, RESET.shape), RESET | second
 
     @in_standard_numbers
     def jacobians(self) -> dict[str, dict[str, np.ndarray]]:
