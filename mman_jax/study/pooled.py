@@ -79,7 +79,7 @@ def _read(folder: pathlib.Path) -> dict[str, Any]:
     tasks = results.get("tasks") or {results["protocol"]: results}
     fields = (
         *("classes", "targets", "validation", "test", "test_oracle", "best_epoch", "towers"),
-        *("seeds", "failed", "seconds", "ensemble", "before_refit", "groups"),
+        *("seeds", "failed", "seconds", "ensemble", "before_refit", "groups", "towers_mean"),
     )
     by_task = {
         name: {field: task[field] for field in fields if field in task} | analyses[name]
@@ -132,6 +132,9 @@ def _task(folds: Mapping[str, Scores]) -> dict[str, Any]:
         },
         "trainable": trials[0]["trainable"],
     }
+    if "towers_mean" in trials[0]["counts"]:
+        means = [fold["counts"]["towers_mean"] for fold in trials]
+        pooled["towers_mean"] = {p: _part(task, [x[p] for x in means], chosen) for p in _SCORED}
     if all("before_refit" in fold["counts"] for fold in trials):
         pooled["before_refit"] = _before_refit(task, trials, chosen)
     if task.has_probabilities:

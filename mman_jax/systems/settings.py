@@ -35,6 +35,7 @@ SHARED: dict[str, Any] = {
     "class_weights": False,
     "label_smoothing": 0.0,
     "average": 0.0,  # decay of the moving average of parameters that is evaluated; 0: no average
+    "average_warmup": False,  # whether this decay grows with the steps, to forget early ones
     "refit": False,  # whether to retrain on training and validation together
 }
 """Training settings of every system, with their default values."""

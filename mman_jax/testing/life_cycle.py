@@ -70,7 +70,7 @@ def _train(case: Case, parts: Parts) -> tuple[Any, np.ndarray]:
         actual, expected = ((x.state, x.finished) for x in (resumed, snapshots[-1]))
         problem = f"resuming in {stage!r} changes the results"
         case.require_equal(actual, expected, _CYCLE, problem)
-    return before, trainer.answers(before)["test"]
+    return before, trainer.answers(before)["test"][case.system.head]
 
 
 def _fit(case: Case, parts: Parts) -> tuple[Any, np.ndarray]:
@@ -79,7 +79,7 @@ def _fit(case: Case, parts: Parts) -> tuple[Any, np.ndarray]:
     fitting = Fitting(case.system, parts.rows)
     (snapshot,) = fitting.run(parts.labels(task), [case.seed, case.seed + 1])
     params = snapshot.state.best
-    return params, fitting.answers(params)["test"]
+    return params, fitting.answers(params)["test"][case.system.head]
 
 
 def _check_export(case: Case, model: Model, corpus: Corpus, probabilities: np.ndarray) -> None:

@@ -13,7 +13,7 @@ from mman_jax.tasks.metrics import accuracy, confusion
 from mman_jax.tasks.task import Objective
 from mman_jax.training.outcome import Outcome, Snapshot, StopAt
 from mman_jax.training.state import Record, State
-from mman_jax.training.trainer import Trainer
+from mman_jax.training.trainer import Report, Trainer
 from mman_jax.types import Batch
 
 _STAGE = "fit"
@@ -80,6 +80,7 @@ class Fitting:
         start: Snapshot | None = None,
         stop_at: Mapping[str, StopAt] | None = None,
         groups: np.ndarray | None = None,
+        report: Report | None = None,
     ) -> Iterator[Snapshot]:
         """Fits every seed, and yields the only snapshot, with the stage finished.
 
@@ -89,13 +90,14 @@ class Fitting:
             start: unused, as are the other arguments of `Trainer.run`.
             stop_at: unused.
             groups: unused.
+            report: unused.
         """
         train = self._rows["train"]
         features = {m: np.asarray(x)[train.mask] for m, x in train.features.items()}
         classes = labels["train"][train.mask]
         fitted = [self.system.fit(features, classes, seed) for seed in seeds]
         params = {name: np.stack([arrays[name] for arrays in fitted]) for name in fitted[0]}
-        logits = {"train": self.answer(params, "train"), **self.answers(params)}
+        logits = {part: self.answer(params, part) for part in ("train", "valid", "test")}
         valid, test = (  # by true class [S, 1, C, C] int32
             np.stack([np.asarray(confusion(x, labels[part]))[None] for x in logits[part]])
             for part in ("valid", "test")
@@ -119,14 +121,10 @@ class Fitting:
         )
         yield Snapshot(_STAGE, cast(State, Fitted(params)), history, {_STAGE: outcome})
 
-    def answers(self, params: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def answers(self, params: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
         """Computes logits [S, R + 1, U, C] on `valid` and `test`; see `Trainer.answers`."""
-        return {part: self.answer(params, part) for part in ("valid", "test")}
-
-    @property
-    def answered(self) -> int:
-        """Number of utterances that `answers` predicts."""
-        return sum(int(self._rows[part].mask.sum()) for part in ("valid", "test"))
+        head = self.system.head
+        return {part: {head: self.answer(params, part)} for part in ("valid", "test")}
 
     def trainable(self, params: Mapping[str, np.ndarray]) -> int:
         """Counts the parameters of one seed, all of which are fitted."""

@@ -45,12 +45,43 @@ def answered(trial: Trial, task: Task, params: Any, kept: np.ndarray) -> dict[st
         params: the parameters of all seeds.
         kept: bool mask of the S seeds to return.
     """
-    by_part = {}
-    for part, logits in trial.trainer.answers(params).items():
-        layout = trial.parts.layouts[part]
-        labels = batching.gather(layout, trial.labels[task.name][part])
-        by_part[part] = labels, batching.gather(layout, logits[kept], axis=1)
-    return by_part
+    return _of_heads(trial, task, params, kept, [trial.trainer.system.head])[0]
+
+
+def towers_mean(trial: Trial, task: Task, params: Any, kept: np.ndarray) -> dict[str, Any]:
+    """Computes the tallies [S, ...] of `validation` and `test` of the towers' mean.
+
+    The mean is that of the probabilities (or numbers) that the heads of the first stage predict.
+    Empty if there is a single head. The arguments are those of `answered`.
+    """
+    heads, *_ = trial.heads.values()
+    if len(heads) == 1:
+        return {}
+    reference, means = trial.reference(task), {}
+    answered = _of_heads(trial, task, params, kept, heads)
+    for name, part in zip(PARTS, ("valid", "test"), strict=True):
+        labels, _ = answered[0][part]
+        by_seed = np.stack([by_part[part][1] for by_part in answered], axis=1)  # [S, T, N, C]
+        tallies = [task.tally(task.ensemble(x, reference), labels, reference) for x in by_seed]
+        means[name] = np.stack(tallies).tolist()
+    return means
+
+
+def _of_heads(
+    trial: Trial, task: Task, params: Any, kept: np.ndarray, heads: Sequence[str]
+) -> list[dict[str, Answered]]:
+    by_part = trial.trainer.answers(params)
+    layouts, labels = trial.parts.layouts, trial.labels[task.name]
+    return [
+        {
+            part: (
+                batching.gather(layouts[part], labels[part]),
+                batching.gather(layouts[part], logits[head][kept], axis=1),
+            )
+            for part, logits in by_part.items()
+        }
+        for head in heads
+    ]
 
 
 def choose_turns(trial: Trial, task: Task, params: Any) -> float | None:

@@ -121,6 +121,13 @@ def _train(
         before = of_seeds(selected.finished, converged)
         scores["before_refit"] = results.tests(results.of_task(task, before, trial.heads))
         analyses["counts"]["before_refit"] = results.tallies(before, trial.heads)
+    means = analysis.towers_mean(last_trial, task, last.state.best, converged)
+    if means and trial.refit:  # networks that trained on the validation part are not scored on it
+        selecting = analysis.towers_mean(trial, task, selected.state.best, converged)
+        means["validation"] = selecting["validation"]
+    if means:
+        analyses["counts"]["towers_mean"] = means
+        scores["towers_mean"] = {part: task.scores(np.array(x)) for part, x in means.items()}
     ensemble = task.scores(analyses["counts"]["ensemble"]["test"])
     scores["ensemble"] = {"test": ensemble}
     temperature = 1.0
@@ -159,8 +166,9 @@ def _seconds_of_answering(trial: Trial, task: Task, snapshot: Snapshot) -> float
     """Measures the seconds that one compiled seed takes to predict the scored test utterances."""
     began = time.monotonic()
     trial.trainer.answers(snapshot.state.best)
-    each = (time.monotonic() - began) / len(trial.seeds) / trial.trainer.answered
     parts = trial.parts
+    answered = sum(int(parts.rows[part].mask.sum()) for part in ("valid", "test"))
+    each = (time.monotonic() - began) / len(trial.seeds) / answered
     sizes = results.sizes(parts, trial.labels[task.name])
     # If cells are words, each word of an utterance has a prediction.
     cells = len(parts.cells.corpus.labels) / len(parts.corpus.labels)

@@ -153,13 +153,15 @@ def test_answers_are_the_network_s_own(snapshots):
     for part in ("valid", "test"):
         rows = trainer._host_rows[part]
         features = {m: np.asarray(x) for m, x in rows.features.items()}
-        expected = np.asarray(answer(params, features, rows.reset)["fusion"])
-        assert answers[part].shape == expected.shape
-        np.testing.assert_allclose(
-            answers[part][:, rows.mask], expected[:, rows.mask], atol=1e-5, err_msg=part
-        )
-    assert not answers["valid"][:, -1].any()
-    counts = [metrics.confusion(x, labels["test"]) for x in answers["test"]]
+        expected = answer(params, features, rows.reset)
+        assert answers[part].keys() == {"speech", "text", "fusion"}
+        for head, logits in answers[part].items():
+            assert logits.shape == expected[head].shape
+            np.testing.assert_allclose(
+                logits[:, rows.mask], expected[head][:, rows.mask], atol=1e-5, err_msg=head
+            )
+    assert not answers["valid"]["fusion"][:, -1].any()
+    counts = [metrics.confusion(x, labels["test"]) for x in answers["test"]["fusion"]]
     np.testing.assert_array_equal(counts, kept[-1].finished["fusion"].test[:, 0])
 
 
