@@ -196,7 +196,7 @@ def test_an_unknown_kind_is_refused_with_the_near_match():
             ["a"],
             "towers: a, mma; fusion: None",
         ),
-        ({}, ["a"], "0 towers"),
+        ({}, ["a"], "towers: none"),
     ],
 )
 def test_towers_that_are_not_one_system_are_refused(network, modalities, found):
@@ -205,7 +205,7 @@ def test_towers_that_are_not_one_system_are_refused(network, modalities, found):
 
 
 def test_a_fusion_of_nothing_is_refused():
-    with pytest.raises(InputError, match="^network: towers: none"):
+    with pytest.raises(InputError, match=r"^network: towers: none"):
         build({"fusion": {"kind": "dense"}}, ["a"], 3)
 
 
