@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mman_jax.errors import InputError
@@ -94,6 +94,9 @@ def _check_scores(scores: Mapping[str, Any], path: pathlib.Path, within: str) ->
         if not isinstance(tower, dict):
             raise InputError(f"{place}.{name:.60}", f"a {type(tower).__name__}", _EXPECTED)
         _check_head(tower, path, f"{within}towers.{name:.60}.", task)
+    if "towers_mean" in scores:
+        mean = _part(scores, "towers_mean", f"{path}: {within}".rstrip(": ."))
+        _check_head(mean, path, f"{within}towers_mean.", task, ("test", "validation"))
 
 
 def _task(scores: Mapping[str, Any], place: str) -> Task:
@@ -148,8 +151,14 @@ def _check_spread(scores: Mapping[str, Any], metric: str, place: str) -> None:
         raise InputError(f"{place}.{metric}", "no list per_seed", _EXPECTED)
 
 
-def _check_head(head: Mapping[str, Any], path: pathlib.Path, within: str, task: Task) -> None:
-    for part in ("test", "validation", "test_oracle"):
+def _check_head(
+    head: Mapping[str, Any],
+    path: pathlib.Path,
+    within: str,
+    task: Task,
+    parts: Sequence[str] = ("test", "validation", "test_oracle"),
+) -> None:
+    for part in parts:
         place = f"{path}: {within}{part}"
         scores = _part(head, part, f"{path}: {within}".rstrip(": ."))
         if part == "test_oracle":
