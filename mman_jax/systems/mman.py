@@ -134,8 +134,7 @@ class MMAN(System):
             settings: optional entries: `unimodal`, sizes of the uni-modal towers by modality or
                 `default`; `early`, the tower of all modalities, whose `kind` is `attention` or
                 `concatenation`; `fusion`, the late fusion, whose `kind` is `dense`, `clstm` or
-                `mean` and whose `inputs` are `probabilities` or `log_probabilities`, required
-                unless there is a single tower; `context` and `modality_dropout`.
+                `mean`, required unless there is a single tower; `context`; `modality_dropout`.
             modalities: names, in order.
             outputs: C.
 
@@ -191,11 +190,10 @@ class MMAN(System):
                 attention = {size: getattr(module, size) for size in sizes}
             entry = {"name": name, "modalities": list(self.inputs[name]), "attention": attention}
             towers.append(entry | {"skip": tower.skip} | _sizes(tower.block))
-        fusion: dict[str, Any] | None = None
-        if self.fusion is not None:
-            block = self.fusion.block
-            fusion = {"kind": self.fusion.kind, "inputs": self.fusion.inputs}
-            fusion["clstm"] = None if block is None else _sizes(block)
+        fusion, late = None, self.fusion
+        if late is not None:
+            block = None if late.block is None else _sizes(late.block)
+            fusion = {"kind": late.kind, "inputs": late.inputs, "clstm": block}
         described = {"classes": self.outputs, "context": self.context}
         return described | {"towers": towers, "fusion": fusion}
 
