@@ -6,10 +6,10 @@ import pytest
 
 from mman_jax.data.readers import npz
 from mman_jax.study import pooled
-from mman_jax.tasks.task import UNSCORED
 from mman_jax.training.outcome import Outcome, retrain_until
 from mman_jax.trial.progress import Progress
 from mman_jax.trial.runner import run
+from mman_jax.types import UNSCORED
 from tests import tiny
 
 
