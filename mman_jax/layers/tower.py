@@ -1,7 +1,7 @@
 """Towers, which are sub-networks that predict independently, and their late fusion."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import chex
@@ -78,12 +78,14 @@ class Tower(nn.Module):
         classes: C.
         attention: arguments of `MultiModalAttention`; None concatenates the modalities.
         input_dropout: rate on the features.
+        skip: whether a linear layer from the inputs of the block is added to its logits.
     """
 
     block: Mapping[str, Any]
     classes: int
     attention: Mapping[str, Any] | None = None
     input_dropout: float = 0.0
+    skip: bool = False
 
     @nn.compact
     def __call__(
@@ -118,28 +120,57 @@ class Tower(nn.Module):
         else:
             joined = MultiModalAttention(**self.attention, name="attention")(features, present)
         block = ContextualLSTM(classes=self.classes, **self.block, name="clstm")
-        return block(joined, reset, state, train, mask)
+        logits, state = block(joined, reset, state, train, mask)
+        if self.skip:
+            logits += nn.Dense(self.classes, use_bias=False, name="skip")(joined)
+        return logits, state
+
+
+def drop_modalities(
+    features: Mapping[str, Array],
+    present: Mapping[str, Array],
+    rate: float,
+    make_key: Callable[[], Array],
+) -> dict[str, Array]:
+    """Drops each modality of each cell at a rate; returns the mask [B, U] bool of each.
+
+    Args:
+        features: [B, U, ...] of each modality.
+        present: [B, U] bool of each modality that may be missing.
+        rate: probability that a modality is dropped.
+        make_key: returns a new key for each modality.
+    """
+    masks = {}
+    for name, x in features.items():
+        mask = jax.random.bernoulli(make_key(), 1 - rate, x.shape[:2])
+        masks[name] = mask & present[name] if name in present else mask
+    return masks
 
 
 class LateFusion(nn.Module):
     """Fusion of the towers' predictions.
 
-    It is a dense layer (MMAN, section 2), or a cLSTM block (cLSTM-LF, section 3.3).
+    It is a dense layer (MMAN, section 2), a cLSTM block (cLSTM-LF, section 3.3), or the mean, which
+    has no parameters.
 
     Attributes:
         classes: C.
         block: sizes of the cLSTM block; None for one dense layer.
         numbers: whether the towers predict numbers [..., C] instead of logits.
+        inputs: what is fused: `probabilities` or `log_probabilities`.
+        mean: whether the fusion is the mean.
     """
 
     classes: int
     block: Mapping[str, Any] | None = None
     numbers: bool = False
+    inputs: str = "probabilities"
+    mean: bool = False
 
     @property
     def kind(self) -> str:
-        """`dense` or `clstm`."""
-        return "dense" if self.block is None else "clstm"
+        """`dense`, `clstm` or `mean`."""
+        return "mean" if self.mean else "dense" if self.block is None else "clstm"
 
     @nn.compact
     def __call__(
@@ -160,14 +191,19 @@ class LateFusion(nn.Module):
             AssertionError: if the towers disagree in shape.
         """
         chex.assert_equal_shape(list(predictions.values()))
-        inputs = [x if self.numbers else jax.nn.softmax(x) for x in predictions.values()]
+        reads_probabilities = self.inputs == "probabilities" and not self.numbers
+        convert = jax.nn.softmax if reads_probabilities else jax.nn.log_softmax
+        inputs = [x if self.numbers else convert(x) for x in predictions.values()]
+        if self.mean:
+            mean = sum(inputs) / len(inputs)
+            return jnp.log(jnp.maximum(mean, 1e-30)) if reads_probabilities else mean, None
         joined = jnp.concatenate(inputs, axis=-1)
         if self.block is None:
             # Training starts from an unweighted vote: the logit of a class is the sum of the
-            # towers' probabilities, a number is the mean of the towers' numbers.
+            # towers' probabilities; otherwise, the mean of what the towers predict.
             def vote(_, shape, dtype=jnp.float32):
                 votes = jnp.tile(jnp.eye(self.classes, dtype=dtype), (len(inputs), 1))
-                return votes / len(inputs) if self.numbers else votes
+                return votes if reads_probabilities else votes / len(inputs)
 
             return nn.Dense(self.classes, kernel_init=vote, name="logits")(joined), None
         block = ContextualLSTM(classes=self.classes, **self.block, name="clstm")

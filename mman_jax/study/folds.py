@@ -271,12 +271,15 @@ class Candidate:
             if before:
                 stage = self.stages[len(before.finished)]
                 start = trainer.before(stage, before.params, before.finished, self._seeds)
-            labels, snapshot = self._inner.labels[fold], start
-            for snapshot in trainer.run(labels, self._seeds, start, groups=groups):
-                if len(snapshot.finished) < len(self.stages):
-                    epochs = trainer.epochs(snapshot.stage)
-                    self._progress.epoch(name, snapshot, epochs, self._inner.task.progress)
+
+            def report(snapshot: Snapshot, epochs: int) -> None:
+                self._progress.epoch(name, snapshot, epochs, self._inner.task.progress)
                 Preemption.check()
+
+            labels, snapshot = self._inner.labels[fold], start
+            for snapshot in trainer.run(labels, self._seeds, start, groups=groups, report=report):
+                if len(snapshot.finished) < len(self.stages):
+                    report(snapshot, trainer.epochs(snapshot.stage))
         trainer.release()
         assert snapshot is not None  # the last one has every stage finished
         return snapshot

@@ -89,6 +89,7 @@ def _read(folder: pathlib.Path) -> dict[str, Any]:
             "groups",
             "baseline",
             "resampled",
+            "towers_mean",
         ),
     )
     by_task = {
@@ -145,6 +146,9 @@ def _task(folds: Mapping[str, Scores]) -> dict[str, Any]:
         },
         "trainable": trials[0]["trainable"],
     }
+    if "towers_mean" in trials[0]["counts"]:
+        means = [fold["counts"]["towers_mean"] for fold in trials]
+        pooled["towers_mean"] = {p: _part(task, [x[p] for x in means], chosen) for p in _SCORED}
     if all("before_refit" in fold["counts"] for fold in trials):
         pooled["before_refit"] = _before_refit(task, trials, chosen)
     if all("tower_answers" in fold for fold in trials):

@@ -105,13 +105,14 @@ def _system(
     scores = trial["tasks"][task]
     headline = from_results(scores).headline.key
     fields = ("validation", "test", "test_oracle", "best_epoch", "towers", "curves", "failed")
+    optional = ("folds", "ensemble", "before_refit", "towers_mean")
     return {
         "title": system.title,
         "group": system.group,
         "baseline": system.baseline,
         "about": system.about,
         **{name: scores[name] for name in fields},
-        **{name: scores[name] for name in ("folds", "ensemble", "before_refit") if name in scores},
+        **{name: scores[name] for name in optional if name in scores},
         "parameters": trial["parameters"] | {"trainable": scores["trainable"]},
         "interval": list(significance.seed_interval(scores["test"][headline]["per_seed"])),
         "seconds": sum(map(_seconds, trials)),

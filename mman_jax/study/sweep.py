@@ -30,6 +30,8 @@ _SINGLE = {
     "input_dropout": (0.5,),
     "average": (0.98,),
     "class_weights": (True,),
+    "kind": ("mean",),
+    "from_start": (True,),
 }
 """Values of single settings that are tried before sampling."""
 

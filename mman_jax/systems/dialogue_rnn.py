@@ -78,7 +78,7 @@ class DialogueRNN(System):
             "learning_rate": rate,
             "weight_decay": decay,
         }
-        return one_stage(batch=30, **settings) | {"class_weights": True}
+        return one_stage(batch=30, epochs=60, patience=10, **settings) | {"class_weights": True}
 
     def setup(self) -> None:
         """Creates the layers."""

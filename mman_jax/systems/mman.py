@@ -3,15 +3,15 @@
 With IEMOCAP's features, its sizes give the number of parameters in the paper's Table 2 (4 392 184).
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-import jax
 import jax.numpy as jnp
 
 from mman_jax.errors import InputError, nearest
 from mman_jax.layers.attention import MultiModalAttention
-from mman_jax.layers.tower import LateFusion, Tower
+from mman_jax.layers.tower import LateFusion, Tower, drop_modalities
 from mman_jax.systems.base import Citation, Stage, System
 from mman_jax.systems.settings import (
     SHARED,
@@ -55,7 +55,8 @@ CLAIMS = (
 EARLY = {"attention": "mma", "concatenation": "ef"}
 """Names of the tower of all modalities, by the way it joins them."""
 
-_LATE = ("dense", "clstm")
+_LATE = ("dense", "clstm", "mean")
+_FUSED = ("probabilities", "log_probabilities")
 
 
 class MMAN(System):
@@ -105,6 +106,9 @@ class MMAN(System):
         if head == FUSION:
             return {
                 "network.fusion.kind": {"choices": _LATE},
+                "network.fusion.inputs": {"choices": _FUSED},
+                "train.fusion.from_start": {"choices": (False, True)},
+                "train.fusion.pull": {"choices": (0.0, 0.01, 0.1, 1.0)},
                 "train.fusion.learning_rate.default": {"low": 1e-4, "high": 3e-2, "log": True},
                 "train.fusion.answers": {"choices": ("training", "out_of_fold")},
             }
@@ -117,8 +121,7 @@ class MMAN(System):
             f"{block}.dense": units,
         }
         if head == EARLY["attention"]:
-            sizes = {"low": 32, "high": 200, "log": True}
-            ranges["network.early.attention.model|key|value"] = sizes
+            ranges["network.early.attention.model|key|value"] = units | {"high": 200}
         return ranges
 
     @classmethod
@@ -130,8 +133,8 @@ class MMAN(System):
         Args:
             settings: optional entries: `unimodal`, sizes of the uni-modal towers by modality or
                 `default`; `early`, the tower of all modalities, whose `kind` is `attention` or
-                `concatenation`; `fusion`, the late fusion, whose `kind` is `dense` or `clstm`,
-                required unless there is a single tower; `context` and `modality_dropout`.
+                `concatenation`; `fusion`, the late fusion, whose `kind` is `dense`, `clstm` or
+                `mean`, required unless there is a single tower; `context`; `modality_dropout`.
             modalities: names, in order.
             outputs: C.
 
@@ -150,11 +153,9 @@ class MMAN(System):
             raise InputError("modalities", f"one is named {reserved.pop()!r}", expected)
         towers, inputs = _towers(settings, modalities, outputs)
         fusion = _fusion(settings["fusion"], outputs) if "fusion" in settings else None
-        if fusion is None and len(towers) != 1:
-            found = f"{len(towers)} towers ({', '.join(towers)}) and no fusion"
-            raise InputError("network", found, "one tower, or a fusion")
-        if fusion is not None and not towers:
-            raise InputError("network", "a fusion and no tower", "towers to fuse")
+        if not towers or (fusion is None and len(towers) > 1):
+            found = f"towers: {', '.join(towers) or 'none'}; fusion: {fusion and fusion.kind}"
+            raise InputError("network", found, "one tower, or towers and a fusion")
         return cls(
             modalities=tuple(modalities),
             outputs=outputs,
@@ -168,16 +169,15 @@ class MMAN(System):
     @classmethod
     def for_numbers(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
         """See `System.for_numbers`; the fusion then reads the towers' numbers directly."""
-        if "fusion" not in settings:
+        if FUSION not in settings:
             return dict(settings)
-        return dict(settings) | {"fusion": dict(settings["fusion"]) | {"numbers": True}}
+        return dict(settings) | {FUSION: dict(settings[FUSION]) | {"numbers": True}}
 
     def stages(self) -> tuple[Stage, ...]:
         """Returns the towers' stage, a head per tower, then the fusion of the frozen towers."""
         towers = Stage("towers", "predict", tuple(self.towers))
-        if self.fusion is None:
-            return (towers,)
-        return towers, Stage(FUSION, "fuse", (FUSION,), reads="predict")
+        late = () if self.fusion is None else (Stage(FUSION, "fuse", (FUSION,), reads="predict"),)
+        return towers, *late
 
     def architecture(self) -> dict[str, Any]:
         """See `System.architecture`."""
@@ -189,11 +189,11 @@ class MMAN(System):
                 sizes = ("model", "key", "value", "shared", "skip")
                 attention = {size: getattr(module, size) for size in sizes}
             entry = {"name": name, "modalities": list(self.inputs[name]), "attention": attention}
-            towers.append(entry | _sizes(tower.block))
-        fusion = None
-        if self.fusion is not None:
-            block = self.fusion.block
-            fusion = {"kind": self.fusion.kind, "clstm": None if block is None else _sizes(block)}
+            towers.append(entry | {"skip": tower.skip} | _sizes(tower.block))
+        fusion, late = None, self.fusion
+        if late is not None:
+            block = None if late.block is None else _sizes(late.block)
+            fusion = {"kind": late.kind, "inputs": late.inputs, "clstm": block}
         described = {"classes": self.outputs, "context": self.context}
         return described | {"towers": towers, "fusion": fusion}
 
@@ -218,7 +218,8 @@ class MMAN(System):
         logits, last = {}, {}
         reset = reset if self.context else jnp.ones_like(reset)
         if train and self.modality_dropout:
-            present = self._drop_modalities(features, present)
+            make_key = functools.partial(self.make_rng, "dropout")
+            present = drop_modalities(features, present, self.modality_dropout, make_key)
         for name, tower in self.towers.items():
             subset = {m: features[m] for m in self.inputs[name]}
             before = (state or {}).get(name)
@@ -249,14 +250,6 @@ class MMAN(System):
             logits, last = logits | fused, last | fused_last
         return logits, last
 
-    def _drop_modalities(self, features, present):
-        masks = {}
-        for name, x in features.items():
-            key, rate = self.make_rng("dropout"), 1 - self.modality_dropout
-            mask = jax.random.bernoulli(key, rate, x.shape[:2])
-            masks[name] = mask & present[name] if name in present else mask
-        return masks
-
 
 def _towers(
     settings: Mapping[str, Any], modalities: Sequence[str], classes: int
@@ -267,8 +260,7 @@ def _towers(
     for modality in modalities if "unimodal" in settings else ():
         entry = modality if modality in settings["unimodal"] else "default"
         sizes = settings["unimodal"][entry]
-        block = _block(f"network.unimodal.{entry}", sizes)
-        towers[modality] = Tower(block, classes, input_dropout=sizes["input_dropout"])
+        towers[modality] = _tower(f"network.unimodal.{entry}", sizes, classes)
         inputs[modality] = (modality,)
     if "early" in settings:
         early = settings["early"]
@@ -276,8 +268,7 @@ def _towers(
         name, attention = EARLY[early["kind"]], None
         if early["kind"] == "attention":
             attention = _attention("network.early.attention", early["attention"])
-        block = _block("network.early", early)
-        towers[name] = Tower(block, classes, attention, early["input_dropout"])
+        towers[name] = _tower("network.early", early, classes, attention)
         inputs[name] = tuple(modalities)
     return towers, inputs
 
@@ -315,14 +306,15 @@ def network(name: str = NAME) -> dict[str, Any]:
     attention = {"model": 150, "key": 150, "value": 150, "shared": True, "skip": "add"}
     unimodal = {"default": tower((300, 300), 200)}
     early = tower((300,), 200) | {"kind": "attention", "attention": attention}
+    inputs = {"inputs": _FUSED[0]}
     parts = {
         NAME: {
             "unimodal": unimodal | {"visual": tower((150, 150), 50)},
             "early": early,
-            "fusion": {"kind": "dense"},
+            "fusion": {"kind": "dense"} | inputs,
         },
         CLSTM_EF: {"early": tower((300, 300), 200) | {"kind": "concatenation"}},
-        CLSTM_LF: {"unimodal": unimodal, "fusion": clstm((300,), 200) | {"kind": "clstm"}},
+        CLSTM_LF: {"unimodal": unimodal, "fusion": clstm((300,), 200) | {"kind": "clstm"} | inputs},
         CLSTM_MMA: {"early": early},
     }
     return parts.get(name, {"unimodal": unimodal}) | {
@@ -333,7 +325,7 @@ def network(name: str = NAME) -> dict[str, Any]:
 
 def tower(hidden: Sequence[int], dense: int, dropout: float = 0.3) -> dict[str, Any]:
     """Returns sizes of a cLSTM block that reads features, with dropout on them."""
-    return clstm(hidden, dense, dropout) | {"input_dropout": 0.3}
+    return clstm(hidden, dense, dropout) | {"input_dropout": 0.3, "skip": False}
 
 
 def clstm(hidden: Sequence[int], dense: int, dropout: float = 0.3) -> dict[str, Any]:
@@ -363,6 +355,8 @@ def training(name: str = NAME) -> dict[str, Any]:
             "epochs": 200,
             "patience": 20,
             "answers": "training",  # the towers' predictions; or out_of_fold
+            "from_start": False,  # whether the parameters before the first step may be selected
+            "pull": 0.0,  # penalty on the squared distance from these parameters
         }
         | shared,
     }
@@ -383,6 +377,11 @@ def _attention(place: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     return dict(settings)
 
 
+def _tower(place: str, settings: Mapping[str, Any], classes: int, attention: Any = None) -> Tower:
+    block, skip = _block(place, settings), bool(settings.get("skip", False))
+    return Tower(block, classes, attention, settings["input_dropout"], skip)
+
+
 def _block(place: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     check_sizes(f"{place}.hidden", settings["hidden"])
     check_size(f"{place}.dense", settings["dense"])
@@ -392,7 +391,10 @@ def _block(place: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fusion(settings: Mapping[str, Any], classes: int) -> LateFusion:
-    one_of(*_LATE)("network.fusion.kind", settings["kind"])
+    kind, inputs = settings["kind"], settings.get("inputs", _FUSED[0])
+    one_of(*_LATE)("network.fusion.kind", kind)
+    one_of(*_FUSED)("network.fusion.inputs", inputs)
     sizes = clstm((300,), 200) | dict(settings)
-    block = _block("network.fusion", sizes) if settings["kind"] == "clstm" else None
-    return LateFusion(classes, block, bool(settings.get("numbers", False)))
+    block = _block("network.fusion", sizes) if kind == "clstm" else None
+    numbers = bool(settings.get("numbers", False))
+    return LateFusion(classes, block, numbers, inputs, kind == "mean")

@@ -131,7 +131,7 @@ class ContextualLSTM(nn.Module):
 class Tower(nn.Module):
     """A sub-network that predicts from one modality, or from several by early fusion."""
 
-    def __init__(self, sizes, attention, hidden, dense, classes):
+    def __init__(self, sizes, attention, hidden, dense, classes, skip=False):
         super().__init__()
         self.modalities = tuple(sizes)
         inputs = sum(sizes.values())
@@ -140,17 +140,22 @@ class Tower(nn.Module):
             more = attention["model"] if attention["skip"] == "concatenate" else 0
             inputs = len(sizes) * (attention["value"] + more)
         self.clstm = ContextualLSTM(inputs, hidden, dense, classes)
+        self.skip = nn.Linear(inputs, classes, bias=False) if skip else None
 
     def forward(self, features, present):
         """Computes logits [B, U, C] from [B, U, D] and [B, U] bool of each modality."""
-        return self.clstm(*self._joined(features, present))
+        joined, any_present = self._joined(features, present)
+        logits = self.clstm(joined, any_present)
+        return logits if self.skip is None else logits + self.skip(joined)
 
     def step(self, features, present, state):
         """Predicts one utterance from [B, D] and [B] bool of each modality.
 
         See `ContextualLSTM.step`.
         """
-        return self.clstm.step(*self._joined(features, present), state)
+        joined, any_present = self._joined(features, present)
+        logits, state = self.clstm.step(joined, any_present, state)
+        return (logits if self.skip is None else logits + self.skip(joined)), state
 
     def _joined(self, features, present):
         any_present = torch.stack([present[m] for m in self.modalities]).any(0)
@@ -160,20 +165,31 @@ class Tower(nn.Module):
 
 
 class Fusion(nn.Module):
-    """Fusion of the towers' predictions by a dense layer or a cLSTM block."""
+    """Fusion of the towers' predictions: their mean, a dense layer or a cLSTM block."""
 
-    def __init__(self, inputs, block, classes):
+    def __init__(self, towers, classes, kind, inputs, clstm):
         super().__init__()
-        if block is None:
-            self.logits = nn.Linear(inputs, classes)
-        else:
-            self.clstm = ContextualLSTM(inputs, block["hidden"], block["dense"], classes)
+        self.kind, self.inputs = kind, inputs
+        if kind == "dense":
+            self.logits = nn.Linear(towers * classes, classes)
+        elif kind == "clstm":
+            sizes = clstm["hidden"], clstm["dense"]
+            self.clstm = ContextualLSTM(towers * classes, *sizes, classes)
+
+    def read(self, outputs):
+        """Converts the towers' logits to the inputs [..., all towers' C], or to their mean."""
+        reads_probabilities = self.inputs == "probabilities"
+        outputs = [x.softmax(-1) if reads_probabilities else x.log_softmax(-1) for x in outputs]
+        if self.kind != "mean":
+            return torch.cat(outputs, -1)
+        mean = sum(outputs) / len(outputs)
+        return mean.clamp(min=1e-30).log() if reads_probabilities else mean
 
     def forward(self, x):
-        """Computes logits [B, U, C] from [B, U, all towers' C]."""
-        if hasattr(self, "logits"):
-            return self.logits(x)
-        return self.clstm(x, torch.ones(x.shape[:2], dtype=torch.bool, device=x.device))
+        """Computes logits [B, U, C] from the result of `read`."""
+        if self.kind == "clstm":
+            return self.clstm(x, torch.ones(x.shape[:2], dtype=torch.bool, device=x.device))
+        return self.logits(x) if self.kind == "dense" else x
 
 
 class Network(nn.Module):
@@ -189,13 +205,13 @@ class Network(nn.Module):
         self.names = []
         for tower in shape["towers"]:
             sizes = {m: self.sizes[m] for m in tower["modalities"]}
-            module = Tower(sizes, tower["attention"], tower["hidden"], tower["dense"], classes)
+            block = tower["hidden"], tower["dense"]
+            module = Tower(sizes, tower["attention"], *block, classes, tower["skip"])
             self.names.append(_named(f"towers_{tower['name']}"))
             self.add_module(self.names[-1], module)
         self.fusion = None
         if shape["fusion"] is not None:
-            block = shape["fusion"]["clstm"]
-            self.fusion = Fusion(len(self.names) * classes, block, classes)
+            self.fusion = Fusion(len(self.names), classes, **shape["fusion"])
         self.context = shape["context"]
 
     @property
@@ -221,7 +237,7 @@ class Network(nn.Module):
         if self.fusion is None:
             (logits,) = outputs
         else:
-            logits = self.fusion(torch.cat([x.softmax(-1) for x in outputs], -1))
+            logits = self.fusion(self.fusion.read(outputs))
         return logits.softmax(-1).reshape(*rows, -1)
 
     @property
@@ -261,7 +277,7 @@ class Network(nn.Module):
         if self.fusion is None:
             (logits,) = outputs
         else:
-            joined = torch.cat([x.softmax(-1) for x in outputs], -1)
+            joined = self.fusion.read(outputs)
             if hasattr(self.fusion, "clstm"):
                 before, rest = self._split(self.fusion.clstm, rest)
                 present_all = torch.ones(len(state), dtype=torch.bool, device=state.device)

@@ -133,8 +133,8 @@ class Network(nn.Module):
         return logits, last
 
     def _project(self, x: Array, there: Array, modality: str) -> Array:
-        projected = Linear(self.size, use_bias=False, name=f"project_{modality}")(x)
-        return jnp.where(there[..., None], projected, 0)
+        project = Linear(self.size, use_bias=False, name=f"project_{modality}")
+        return project(jnp.where(there[..., None], x, 0))
 
     def _gated(self, x: Array, name: str) -> Array:
         learned = self.gate == "learned"

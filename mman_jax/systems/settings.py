@@ -39,6 +39,7 @@ SHARED: dict[str, Any] = {
     "label_smoothing": 0.0,
     "focal": 0.0,  # exponent of the focal loss of classes; 0: cross-entropy
     "average": 0.0,  # decay of the moving average of parameters that is evaluated; 0: no average
+    "average_warmup": False,  # whether this decay grows with the steps, to forget early ones
     "refit": False,  # whether to retrain on training and validation together
 }
 """Training settings of every system, with their default values."""

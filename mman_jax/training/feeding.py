@@ -151,7 +151,7 @@ class Streamed:
                 raise ValueError("features that differ by seed are resident: use Resident")
             reference = stage.objective.reference(labels["train"])
             state, loss = train(state, labels)
-            scores, params = [], averaged(state, {}, ()) if stage.decay else state.params
+            scores, params = [], averaged(state, {}, ()) if stage.averaging.decay else state.params
             for part in ("valid", "test"):
                 for batch in self._batches(part, stage, labels, np.arange):
                     flags = np.full((len(batch.mask), 1), part == "valid")

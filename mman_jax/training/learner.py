@@ -12,7 +12,7 @@ from mman_jax.tasks.losses import CrossEntropy
 from mman_jax.tasks.task import Objective
 from mman_jax.training.outcome import Outcome, Snapshot, StopAt
 from mman_jax.training.state import Record, State
-from mman_jax.training.trainer import Trainer
+from mman_jax.training.trainer import Report, Trainer
 from mman_jax.types import Batch
 
 _STAGE = "fit"
@@ -82,6 +82,7 @@ class Fitting:
         start: Snapshot | None = None,
         stop_at: Mapping[str, StopAt] | None = None,
         groups: np.ndarray | None = None,
+        report: Report | None = None,
     ) -> Iterator[Snapshot]:
         """Fits every seed, and yields the only snapshot, with the stage finished.
 
@@ -91,6 +92,7 @@ class Fitting:
             start: unused, as are the other arguments of `Trainer.run`.
             stop_at: unused.
             groups: unused.
+            report: unused.
         """
         objective, train = self.objective, self._rows["train"]
         features = {m: np.asarray(x)[train.mask] for m, x in train.features.items()}
@@ -132,11 +134,6 @@ class Fitting:
     def answers(self, params: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
         """Computes logits [S, R + 1, U, C] on `valid` and `test`; see `Trainer.answers`."""
         return {self.system.head: {part: self.answer(params, part) for part in ("valid", "test")}}
-
-    @property
-    def answered(self) -> int:
-        """Number of utterances that `answers` predicts."""
-        return sum(int(self._rows[part].mask.sum()) for part in ("valid", "test"))
 
     def trainable(self, params: Mapping[str, np.ndarray]) -> int:
         """Counts the parameters of one seed, all of which are fitted."""

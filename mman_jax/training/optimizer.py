@@ -4,6 +4,7 @@ A group is a top-level part of a network (a tower, the fusion), trained by a sep
 Rules from a config determine which parameters are frozen, by optax masks.
 """
 
+import dataclasses
 import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -55,10 +56,33 @@ def optimizer(settings: Mapping[str, Any], group: str) -> optax.GradientTransfor
         raise InputError("optimizer", f"{name} with {' and '.join(more)}", "adam or adamw")
     if name != "adam":
         more["weight_decay"] = settings["weight_decay"]
-    return optax.chain(
-        optax.clip_by_global_norm(settings["clip"]),
-        _OPTIMIZERS[name](rates[head or "default"], **more),
-    )
+    steps = [optax.clip_by_global_norm(settings["clip"])]
+    steps += [_OPTIMIZERS[name](rates[head or "default"], **more)]
+    if settings.get("pull"):
+        steps.insert(0, pull_back(settings["pull"]))
+    return optax.chain(*steps)
+
+
+def pull_back(strength: float) -> optax.GradientTransformation:
+    """Adds the gradient of a penalty: the squared distance from the initial parameters.
+
+    Args:
+        strength: factor of the squared distance in the loss.
+
+    Examples:
+        >>> optimizer = pull_back(0.5)
+        >>> state = optimizer.init({"late": 2.0})
+        >>> float(optimizer.update({"late": 0.0}, state, {"late": 5.0})[0]["late"])
+        3.0
+    """
+
+    def update(updates, start, params=None):
+        penalised = jax.tree.map(
+            lambda u, p, before: u + 2 * strength * (p - before), updates, params, start
+        )
+        return penalised, start
+
+    return optax.GradientTransformation(lambda params: params, update)
 
 
 def plain(settings: Any) -> Any:
@@ -132,42 +156,55 @@ def apply_updates(params: Any, updates: Any, tree: Any) -> Any:
     return jax.tree.map(lambda name, p, u: p if name == FROZEN else p + u, tree, params, updates)
 
 
-def start_average(params: Any, decay: float) -> Any:
-    """Initialises the exponential average of the parameters; `()` without averaging.
+@dataclasses.dataclass(frozen=True)
+class Averaging:
+    """The exponential average of the parameters over the steps, which is evaluated and selected.
 
-    Args:
-        params: parameters of one seed.
+    Attributes:
         decay: weight of the previous average at each step; 0: no averaging.
+        warmup: whether the decay of step t, from 0, is at most (1 + t) / (10 + t), so that the
+            average forgets the early steps of a short training.
     """
-    return optax.ema(decay).init(params) if decay else ()
 
+    decay: float = 0.0
+    warmup: bool = False
 
-def update_average(average: Any, params: Any, decay: float) -> Any:
-    """Updates the average with the parameters of a new step."""
-    return optax.ema(decay).update(params, average)[1] if decay else ()
+    def start(self, params: Any) -> Any:
+        """Initialises the average of one seed's parameters; `()` without averaging."""
+        if not self.decay:
+            return ()
+        average = optax.ema(self.decay).init(params)
+        return average._replace(ema=params) if self.warmup else average
 
+    def update(self, average: Any, params: Any) -> Any:
+        """Updates the average with the parameters of a new step."""
+        if not self.decay:
+            return ()
+        t = average.count
+        decay = jnp.minimum(self.decay, (1 + t) / (10 + t)) if self.warmup else self.decay
+        return optax.ema(decay).update(params, average)[1]
 
-def averaged(average: Any, params: Any, groups: Any, decay: float) -> Any:
-    """Returns the average over all steps so far; without averaging, the parameters themselves.
+    def averaged(self, average: Any, params: Any, groups: Any) -> Any:
+        """Returns the average; without averaging, and before the first step, the parameters.
 
-    Frozen parameters remain bitwise unchanged.
+        Frozen parameters remain bitwise unchanged.
 
-    Args:
-        average: the average after at least one step.
-        params: the parameters after the last step.
-        groups: the result of `labels`.
-        decay: the decay passed to `start_average`.
-    """
-    if not decay:
-        return params
-    # The average starts at zero; dividing by the total weight of the steps removes the bias.
-    weight = 1 - decay**average.count
-    return jax.tree.map(
-        lambda group, p, mean: p if group == FROZEN else (mean / weight).astype(p.dtype),
-        groups,
-        params,
-        average.ema,
-    )
+        Args:
+            average: the average over all steps so far.
+            params: the parameters after the last step.
+            groups: the result of `labels`.
+        """
+        if not self.decay:
+            return params
+        # An average that starts at zero is divided by the total weight of the steps.
+        weight = 1.0 if self.warmup else 1 - self.decay**average.count
+
+        def of_parameter(group, p, mean):
+            if group == FROZEN:
+                return p
+            return jnp.where(average.count == 0, p, mean / weight).astype(p.dtype)
+
+        return jax.tree.map(of_parameter, groups, params, average.ema)
 
 
 class Lowest(NamedTuple):

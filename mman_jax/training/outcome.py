@@ -148,7 +148,11 @@ def no_stop(seeds: int, heads: int, epochs: int) -> StopAt:
 
 
 def retrain_until(
-    selected: Outcome, steps: Sequence[int], epochs: int, plateau: Plateau | None = None
+    selected: Outcome,
+    steps: Sequence[int],
+    epochs: int,
+    plateau: Plateau | None = None,
+    idle: int = 0,
 ) -> StopAt:
     """Computes stopping points for retraining, from the run that selected them.
 
@@ -160,9 +164,11 @@ def retrain_until(
         steps: steps per epoch in the first run and in retraining.
         epochs: E, the maximal number of epochs of retraining.
         plateau: the schedule of the learning rates; None: constant.
+        idle: epochs at the start that take no steps.
     """
     before, now = steps
-    epoch = np.clip(np.rint(selected.best_epoch * before / now), 1, epochs).astype(np.int32)
+    epoch = np.rint((selected.best_epoch - idle) * before / now) + idle
+    epoch = np.clip(epoch, 1, epochs).astype(np.int32)
     counts = np.full((len(epoch), epochs), -1, np.int32)
     if plateau is not None:
         counts[:] = 0

@@ -168,7 +168,7 @@ def out_of_fold(
     train: Mapping[str, jax.Array],
     groups: np.ndarray,
     labels: Mapping[str, np.ndarray],
-    train_and_predict: Callable[[Mapping[str, np.ndarray]], Mapping[str, jax.Array]],
+    train_and_predict: Callable[[Mapping[str, np.ndarray], str], Mapping[str, jax.Array]],
 ) -> dict[str, Any]:
     """Predicts the training rows with networks that were not trained on their conversations.
 
@@ -182,7 +182,8 @@ def out_of_fold(
         train: predictions [S, R + 1, U, ...] by name, of networks that were trained on all rows.
         groups: [R + 1, U] int, the group of each utterance, from 0; negative numbers are padding.
         labels: labels of each part, see `Trainer.run`.
-        train_and_predict: a function that trains on labels, and returns predictions like `train`.
+        train_and_predict: a function that trains on labels and returns predictions like `train`,
+            given a title of this training.
     """
 
     @jax.jit
@@ -193,11 +194,13 @@ def out_of_fold(
             old,
         )
 
-    for group in range(int(groups.max()) + 1):
+    count = int(groups.max()) + 1
+    for group in range(count):
         members = groups == group
         others = labels["train"].copy()
         others[members] = unscored(others.dtype)
-        train = merge(train_and_predict({**labels, "train": others}), train, members)
+        new = train_and_predict({**labels, "train": others}, f"group {group + 1} of {count}")
+        train = merge(new, train, members)
     return dict(train)
 
 

@@ -17,7 +17,7 @@ from mman_jax.systems.base import System, owner
 from mman_jax.tasks.task import Objective
 from mman_jax.training import optimizer
 from mman_jax.training.mesh import ROWS
-from mman_jax.training.optimizer import FROZEN, Plateau
+from mman_jax.training.optimizer import FROZEN, Averaging, Plateau
 from mman_jax.training.outcome import StopAt
 from mman_jax.training.rows import count, filled_first, in_batches, take
 from mman_jax.training.state import LAST, Record, Selection, State
@@ -43,9 +43,10 @@ class StageTraining:
         valid_rows: the number of holdout rows of the validation part; the rest is the test part.
         groups: the group that trains each parameter (`optimizer.labels`).
         settings: settings of the optimizer, see `optimizer.optimizer`.
-        decay: decay of the averaged parameters, which are evaluated and selected; 0: no averaging.
+        averaging: the average of the parameters that is evaluated and selected.
         padded: whether rows may be empty, so that several splits of a corpus have equal shapes;
             batches of empty rows are skipped.
+        from_start: whether the initial parameters may be selected: the first epoch takes no steps.
         plateau: the schedule of the learning rates; None: constant.
     """
 
@@ -61,8 +62,9 @@ class StageTraining:
     valid_rows: int
     groups: Any
     settings: Mapping[str, Any]
-    decay: float
+    averaging: Averaging
     padded: bool
+    from_start: bool = False
     plateau: Plateau | None = None
 
     def __hash__(self) -> int:
@@ -96,7 +98,7 @@ class StageTraining:
             epoch=jnp.zeros((), jnp.int32),
             params=params,
             opt_state=self.optimizer.init(params),
-            average=optimizer.start_average(params, self.decay),
+            average=self.averaging.start(params),
             target=jnp.asarray(stop_at.epoch, jnp.int32),
             best=params,
             best_epoch=jnp.zeros(heads, jnp.int32),
@@ -213,12 +215,15 @@ class StageTraining:
         updates = jax.tree.map(lambda x: state.lr_scale * x, updates)
         params = optimizer.apply_updates(state.params, updates, self.groups)
         state = record_failures(state, means, self._norms(grads), number)
-        average = optimizer.update_average(state.average, params, self.decay)
-        return state._replace(params=params, opt_state=opt_state, average=average), means
+        average = self.averaging.update(state.average, params)
+        new = state._replace(params=params, opt_state=opt_state, average=average)
+        if self.from_start:
+            new = jax.tree.map(lambda x, y: jnp.where(state.epoch > 0, x, y), new, state)
+        return new, means
 
     def averaged(self, state: State) -> Any:
         """Returns the parameters that are evaluated and selected: the last ones, or the average."""
-        return optimizer.averaged(state.average, state.params, self.groups, self.decay)
+        return self.averaging.averaged(state.average, state.params, self.groups)
 
     def finish(
         self, state: State, train_loss: Array, scores: tuple[Array, Array]

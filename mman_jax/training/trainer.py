@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import chex
@@ -28,6 +28,8 @@ from mman_jax.training.rows import batch_rows, featureless, with_empty_row
 from mman_jax.training.stage import StageTraining
 from mman_jax.training.state import Selection, State
 from mman_jax.types import Batch
+
+Report = Callable[[Snapshot, int], None]
 
 _EPOCHS_A_CALL = 10
 
@@ -55,13 +57,8 @@ class Trainer:
 
         Args:
             system: the network to train, which declares its stages.
-            settings: `batch`, `max_epochs`, `select` (`Selection`), `class_weights`; optionally
-                `smoothing` (`Selection`), `label_smoothing`, `average` (`optimizer.averaged`) and
-                `loss` for numbers (`Task.objective`); and for each stage, by its name, a mapping
-                of `rules` (`optimizer.labels`), `optimizer` (adamw, adam, adam_l2 or adadelta),
-                `learning_rate` (`default`, and rates of single heads by name), `weight_decay`,
-                `clip`, `epochs`, `patience`; optionally `answers` (`programs.ANSWERS`), `plateau`
-                (`optimizer.Plateau`), and `b2` and `eps` of Adam. See, for example,
+            settings: the group `train` of a config (docs/settings.md): settings that all stages
+                share and, by the name of each stage, a mapping of its settings. See, for example,
                 `mman_jax.systems.mman.training()`.
             rows: rows of `train`, `valid` and `test`, each with one empty row at the end.
             classes: C, the number of classes or of targets.
@@ -127,8 +124,11 @@ class Trainer:
         return self._stages[stage].heads
 
     def epochs(self, stage: str) -> int:
-        """Returns the maximal number of epochs of a stage."""
-        return min(self.settings["max_epochs"], self.settings[stage]["epochs"])
+        """Returns the maximal number of epochs of a stage; 1 if it trains no parameter."""
+        settings = self.settings[stage]
+        groups = optimizer.labels(self.shapes, settings["rules"])
+        trains = set(jax.tree.leaves(groups)) - {optimizer.FROZEN}
+        return min(self.settings["max_epochs"], settings["epochs"] if trains else 1)
 
     def steps(self, stage: str) -> int:
         """Returns the number of optimizer steps in an epoch."""
@@ -169,13 +169,16 @@ class Trainer:
             settings=optimizer.plain(settings),
             objective=self.objective,
             batch_rows=batch_rows(len(train.mask) - 1, conversations, self.settings["batch"]),
-            decay=self.settings.get("average", 0.0),
+            averaging=optimizer.Averaging(
+                self.settings.get("average", 0.0), self.settings.get("average_warmup", False)
+            ),
             selection=Selection(
                 self.settings["select"], settings["patience"], self.settings.get("smoothing", 0.0)
             ),
             valid_rows=len(self._host_rows["valid"].mask) - 1,
             padded=self._conversations is not None,
             row_shards=self.mesh.shape[ROWS],
+            from_start=settings.get("from_start", False),
             plateau=optimizer.plateau_of(settings, stage.heads),
         )
         _ = training.optimizer  # raises if it is unknown
@@ -196,6 +199,7 @@ class Trainer:
         start: Snapshot | None = None,
         stop_at: Mapping[str, StopAt] | None = None,
         groups: np.ndarray | None = None,
+        report: Report = lambda snapshot, epochs: None,
     ) -> Iterator[Snapshot]:
         """Yields a snapshot after every epoch, and a last one with every stage finished.
 
@@ -210,6 +214,8 @@ class Trainer:
             stop_at: stopping points of each stage, for retraining; None: validation selects.
             groups: [R + 1, U] int, groups of training conversations, for the stages whose `answers`
                 are `out_of_fold`; None: these learn from predictions of `training`.
+            report: called after every epoch of the trainings for `out_of_fold`, with a snapshot
+                whose stage describes it and with the number of epochs of that training.
         """
         finished = dict(start.finished) if start else {}
         params = None
@@ -224,7 +230,7 @@ class Trainer:
             per_seed = self._inputs(name, state.params)
             answers = self.settings[name].get("answers")
             if per_seed and groups is not None and answers == "out_of_fold":
-                earlier = self._earlier(name, seeds, finished, labels, stop_at)
+                earlier = self._earlier(name, seeds, finished, labels, stop_at, report)
                 per_seed |= {"train": out_of_fold(per_seed["train"], groups, labels, earlier)}
             for epoch in self._epochs(name, state, history, per_seed, labels):
                 state, history = epoch
@@ -290,13 +296,6 @@ class Trainer:
         pairs = zip(groups, jax.tree.leaves(params), strict=True)
         return sum(math.prod(x.shape[1:]) for group, x in pairs if group != optimizer.FROZEN)
 
-    @property
-    def answered(self) -> int:
-        """Number of utterances that `answers` predicts; with frozen inputs, also of training."""
-        _, _, predict = self.compile(self.stages[-1])
-        parts = self._host_rows if predict else ("valid", "test")
-        return sum(int(self._host_rows[part].mask.sum()) for part in parts)
-
     def answers(self, params: Any) -> dict[str, dict[str, np.ndarray]]:
         """Computes logits [S, R + 1, U, C] on the rows of `valid` and `test`, by head and part.
 
@@ -306,19 +305,19 @@ class Trainer:
         Args:
             params: trained parameters, leading axis S.
         """
-        stage, _, predict = self.compile(self.stages[-1])
-        per_seed = predict(params, {}) if predict else {}
         if self._answer is None:
-            feed = self._plain_feed() if predict else self._feed
-            self._answer = feed.predictions(stage, holdout_only=True)
-        holdout = {**per_seed.get("holdout", {}), **self._answer(params, per_seed)["holdout"]}
-        by_head = {}
-        for head in [h for name in self.stages for h in self.heads(name) if h in holdout]:
-            logits, count = processes.gather(holdout[head]), stage.valid_rows
-            parts = {"valid": with_empty_row(logits[:, :count]), "test": logits[:, count:]}
-            lengths = {part: self._host_rows[part].mask.shape[1] for part in parts}
-            by_head[head] = {part: x[:, :, : lengths[part]] for part, x in parts.items()}
-        return by_head
+            stage = dataclasses.replace(self.stage(self.stages[-1]), method="__call__")
+            self._answer = self._feed.predictions(stage, holdout_only=True)
+        logits = processes.gather(self._answer(params, {})["holdout"])
+        valid, test = (self._host_rows[part].mask.shape for part in ("valid", "test"))
+        count, heads = valid[0] - 1, [head for stage in self.stages for head in self.heads(stage)]
+        return {
+            head: {
+                "valid": with_empty_row(logits[head][:, :count, : valid[1]]),
+                "test": logits[head][:, count:, : test[1]],
+            }
+            for head in heads
+        }
 
     def compile(self, name: str) -> tuple[StageTraining, Epochs, Predictions | None]:
         """Returns a stage, its epochs, and the function that computes its inputs if frozen."""
@@ -347,22 +346,24 @@ class Trainer:
             history.extend(outcomes.by_epoch(processes.gather(records)))
             yield state, history
 
-    def _earlier(self, name, seeds, finished, full, stop_at):
+    def _earlier(self, name, seeds, finished, full, stop_at, report):
         """Returns a function that retrains the earlier stages and computes this stage's inputs.
 
         The stages are retrained for the selected epochs. Predicted numbers, in standard deviations
         of the labels trained on, are converted to standard deviations of the `full` labels.
         """
 
-        def train_and_predict(labels):
+        def train_and_predict(labels, title):
             params = None
             for earlier in self.stages[: self.stages.index(name)]:
                 stop = stop_at[earlier] if stop_at else self._no_stop(earlier, len(seeds))
                 stop = stop._replace(epoch=finished[earlier].best_epoch)
                 state = self.start(earlier, seeds, params, stop)
                 per_seed = self._inputs(earlier, state.params)
-                *_, (state, _) = self._epochs(earlier, state, [], per_seed, labels)
-                params = state.best
+                for last, records in self._epochs(earlier, state, [], per_seed, labels):
+                    snapshot = Snapshot(f"{earlier}, {title}", last, outcomes.stack(records), {})
+                    report(snapshot, int(stop.epoch.max()))
+                params = last.best
             later = self.start(name, seeds, params).params
             predictions = self._inputs(name, later)["train"]
             references = [

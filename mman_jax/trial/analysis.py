@@ -64,6 +64,31 @@ def answered(
     }
 
 
+def towers_mean(
+    trial: Trial, task: Task, heads: Mapping[str, Mapping[str, Answered]]
+) -> dict[str, Any]:
+    """Computes the tallies [S, ...] of `validation` and `test` of the towers' mean.
+
+    The mean is that of the probabilities (or numbers) that the heads of the first stage predict.
+    Empty if there is a single head, or a single stage.
+
+    Args:
+        trial: the trial.
+        task: the task that was trained.
+        heads: the result of `answered`.
+    """
+    towers, *later = trial.heads.values()
+    if len(towers) == 1 or not later:
+        return {}
+    reference, means = trial.reference(task), {}
+    for name, part in zip(PARTS, ("valid", "test"), strict=True):
+        labels, _ = heads[towers[0]][part]
+        by_seed = np.stack([heads[tower][part][1] for tower in towers], axis=1)  # [S, T, N, C]
+        tallies = [task.tally(task.ensemble(x, reference), labels, reference) for x in by_seed]
+        means[name] = np.stack(tallies).tolist()
+    return means
+
+
 def choose_turns(trial: Trial, task: Task, params: Any) -> float | None:
     """Returns the `Scaling.turns` with the lowest validation loss; None if not by speaker.
 

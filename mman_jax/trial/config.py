@@ -101,6 +101,7 @@ FIELDS = {
         0.0, "Exponent of the focal loss of classes; 0: cross-entropy.", _NOT_NEGATIVE
     ),
     "train.average": Field(0.0, "Decay of the evaluated average of weights; 0: none.", _BELOW_ONE),
+    "train.average_warmup": Field(False, "Whether the decay at step t is at most (1+t)/(10+t)."),
     "train.refit": Field(False, "Whether to retrain on training and validation parts together."),
 }
 """The fields that every trial has, by path."""
@@ -114,12 +115,14 @@ _SETTINGS = {
     "attention.value": Field(None, "Size of values."),
     "attention.shared": Field(None, "Whether queries share their key and value weights."),
     "attention.skip": Field(None, "Skip connection: add, concatenate or none."),
-    "fusion.kind": Field(None, "Late fusion of the towers' predictions: dense or clstm."),
+    "fusion.kind": Field(None, "Late fusion of the towers' predictions: dense, clstm or mean."),
+    "fusion.inputs": Field(None, "What the fusion reads: probabilities or log_probabilities."),
     "reduce": Field(None, "Number of principal components of this modality.", _COUNT),
     "hidden": Field(None, "Sizes of the LSTM layers."),
     "dense": Field(None, "Size of the dense layer after them."),
     "dropout": Field(None, "Dropout rate of hidden layers."),
     "input_dropout": Field(None, "Dropout rate of the input features."),
+    "skip": Field(None, "Whether a linear layer from a tower's features is added to its logits."),
     "rules": Field(None, "Trained parameters: (pattern, trained); the first match counts."),
     "optimizer": Field(None, "adamw (decoupled decay), adam (none), adam_l2 (L2) or adadelta."),
     "learning_rate": Field(None, "Learning rate, `default` or by tower.", _POSITIVE),
@@ -128,6 +131,8 @@ _SETTINGS = {
     "epochs": Field(None, "Limit on the epochs of this stage.", _COUNT),
     "patience": Field(None, "Epochs without improvement that end this stage.", _COUNT),
     "answers": Field(None, "Predictions that the fusion learns from.", ANSWERS),
+    "from_start": Field(None, "Whether the parameters before the first step may be selected."),
+    "pull": Field(None, "Penalty on the squared distance from these parameters.", _NOT_NEGATIVE),
     "b2": Field(None, "Adam's decay of squared gradients.", _BETWEEN),
     "eps": Field(None, "Adam's constant in the denominator.", _POSITIVE),
     "plateau.patience": Field(None, "Epochs without a lower loss that reduce the rate.", _COUNT),

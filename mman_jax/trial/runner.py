@@ -127,15 +127,20 @@ def _train(
         before = of_seeds(selected.finished, converged)
         scores["before_refit"] = results.tests(results.of_task(task, before, trial.heads))
         analyses["counts"]["before_refit"] = results.tallies(before, trial.heads)
+    # Networks that also trained on the validation part are neither scored nor calibrated there.
+    selecting = heads
+    if trial.refit:
+        selecting = analysis.answered(trial, task, selected.state.best, converged)
+    means = analysis.towers_mean(last_trial, task, heads)
+    if means:
+        means["validation"] = analysis.towers_mean(trial, task, selecting)["validation"]
+        analyses["counts"]["towers_mean"] = means
+        scores["towers_mean"] = {part: task.scores(np.array(x)) for part, x in means.items()}
     ensemble = task.scores(analyses["counts"]["ensemble"]["test"])
     scores["ensemble"] = {"test": ensemble}
     temperature = 1.0
     if task.has_probabilities:
-        # Networks that also trained on the validation part are overconfident there.
-        holdout = answers["valid"]
-        if trial.refit:
-            before_refit = analysis.answered(trial, task, selected.state.best, converged)
-            holdout = before_refit[system]["valid"]
+        holdout = selecting[system]["valid"]
         temperature = _calibrate(task, holdout, answers["test"], analyses, scores)
     began = time.monotonic()
     linear = baseline.fit(trial, last_trial, task, progress) if with_baseline else None
@@ -173,8 +178,9 @@ def _seconds_of_answering(trial: Trial, task: Task, snapshot: Snapshot) -> float
     """Measures the seconds that one compiled seed takes to predict the scored test utterances."""
     began = time.monotonic()
     trial.trainer.answers(snapshot.state.best)
-    each = (time.monotonic() - began) / len(trial.seeds) / trial.trainer.answered
     parts = trial.parts
+    answered = sum(int(parts.rows[part].mask.sum()) for part in ("valid", "test"))
+    each = (time.monotonic() - began) / len(trial.seeds) / answered
     sizes = results.sizes(parts, trial.labels[task.name])
     # If cells are words, each word of an utterance has a prediction.
     cells = len(parts.cells.corpus.labels) / len(parts.corpus.labels)

@@ -69,6 +69,11 @@ def fit(
         progress.line(f"{task.name}: resumes after {start.stage} epoch {epochs}")
     elif towers:
         start = join_towers(trial, task, towers, stop_at)
+
+    def report(snapshot: Snapshot, epochs: int) -> None:
+        progress.epoch(task.name, snapshot, epochs, task.progress)
+        Preemption.check()
+
     snapshot, saved = start, time.monotonic()
     clock = saved
     with contextlib.ExitStack() as stack:
@@ -78,7 +83,7 @@ def fit(
         if not trainer.resumes:
             stack.enter_context(Preemption.at_once())
         for snapshot in trainer.run(
-            trial.labels[task.name], trial.seeds, start, stop_at=stop_at, groups=trial.groups
+            trial.labels[task.name], trial.seeds, start, stop_at, trial.groups, report
         ):
             now = time.monotonic()
             seconds[snapshot.stage] = seconds.get(snapshot.stage, 0.0) + now - clock
@@ -88,8 +93,9 @@ def fit(
             if log:
                 log.note(snapshot, last=complete or stops)
             if not complete:
-                epochs = trainer.epochs(snapshot.stage)
-                progress.epoch(task.name, snapshot, epochs, task.progress)
+                stage = snapshot.stage
+                most = stop_at[stage].epoch.max() if stop_at else trainer.epochs(stage)
+                progress.epoch(task.name, snapshot, int(most), task.progress)
             # The clocks of several processes differ, but all must take part in packing.
             due = processes.agree(stops or now - saved > trial.checkpoint_seconds)
             if trainer.resumes and (complete or due):
@@ -155,8 +161,9 @@ def stopping_points(
     for name, outcome in finished.items():
         steps = [trainer.steps(name) for trainer in (before, after)]
         # Estimators have no settings of stages.
-        plateau = plateau_of(settings.get(name, {}), before.heads(name))
-        stop_at[name] = retrain_until(outcome, steps, after.epochs(name), plateau)
+        of_stage = settings.get(name, {})
+        plateau, idle = plateau_of(of_stage, before.heads(name)), of_stage.get("from_start", False)
+        stop_at[name] = retrain_until(outcome, steps, after.epochs(name), plateau, idle)
     return stop_at
 
 

@@ -178,19 +178,43 @@ GROUPS = {"late": "late", "text": FROZEN}
 
 def test_it_is_a_weighted_mean_of_the_steps_so_far():
     # Weights 0.25, 0.5 and 1 of three steps at a decay of one half; what it began at counts not.
-    average = optimizer.start_average({"late": np.float32(99), "text": np.float32(3)}, 0.5)
+    averaging = optimizer.Averaging(0.5)
+    average = averaging.start({"late": np.float32(99), "text": np.float32(3)})
     for value in (1.0, 2.0, 4.0):
         params = {"late": np.float32(value), "text": np.float32(3)}
-        average = optimizer.update_average(average, params, 0.5)
-    found = optimizer.averaged(average, params, GROUPS, 0.5)
+        average = averaging.update(average, params)
+    found = averaging.averaged(average, params, GROUPS)
     np.testing.assert_allclose(found["late"], (0.25 + 1 + 4) / 1.75, rtol=1e-6)
     assert found["text"] == 3  # frozen: bit for bit
 
 
+def test_a_warm_average_forgets_the_early_steps():
+    # The decays of the first steps are 1/10, 2/11 and 3/12; at step 90 it is 91/100 or the limit.
+    averaging = optimizer.Averaging(0.9, warmup=True)
+    start = {"late": np.float32(8), "text": np.float32(3)}
+    average, expected = averaging.start(start), 8.0
+    assert averaging.averaged(average, start, GROUPS)["late"] == 8
+    for step in range(95):
+        params = {"late": np.float32(step % 7), "text": np.float32(3)}
+        average = averaging.update(average, params)
+        decay = min(0.9, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * (step % 7)
+        found = averaging.averaged(average, params, GROUPS)
+        np.testing.assert_allclose(found["late"], expected, rtol=1e-4)
+    assert found["text"] == 3
+
+
+def test_an_average_before_the_first_step_is_the_parameters():
+    params = {"late": np.float32(5), "text": np.float32(3)}
+    averaging = optimizer.Averaging(0.5)
+    assert averaging.averaged(averaging.start(params), params, GROUPS)["late"] == 5
+
+
 def test_without_a_decay_there_is_none():
     params = {"late": np.float32(1), "text": np.float32(3)}
-    assert optimizer.start_average(params, 0.0) == ()
-    assert optimizer.averaged((), params, GROUPS, 0.0) is params
+    averaging = optimizer.Averaging()
+    assert averaging.start(params) == ()
+    assert averaging.averaged((), params, GROUPS) is params
 
 
 def test_the_average_is_kept_and_the_iterate_trains_on():

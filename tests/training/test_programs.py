@@ -67,15 +67,17 @@ def test_settings_that_change_in_place_are_seen(parts):
 def test_each_group_gets_the_answers_of_those_that_did_not_see_it():
     groups = np.array([[0, 0, 1], [1, 2, -1], [-1, -1, -1]])
     labels = {"train": np.zeros((3, 3), np.int32)}
-    seen = []
+    seen, titles = [], []
 
-    def train_and_predict(labels):
+    def train_and_predict(labels, title):
+        titles.append(title)
         seen.append(np.array(labels["train"]))
         return {"text": jnp.full((1, 3, 3, 2), 10.0 + len(seen))}
 
     found = out_of_fold({"text": jnp.zeros((1, 3, 3, 2))}, groups, labels, train_and_predict)
     expected = np.array([[11, 11, 12], [12, 13, 0], [0, 0, 0]])
     np.testing.assert_array_equal(found["text"][0, :, :, 1], expected)
+    assert titles == ["group 1 of 3", "group 2 of 3", "group 3 of 3"]
     for group, classes in enumerate(seen):
         np.testing.assert_array_equal(classes == UNSCORED, groups == group)
 

@@ -46,8 +46,7 @@ class Screen(Progress):
         self.every = every
         self._progress: bars.Progress | None = None
         self._task: tuple[str, Any] | None = None
-        self._began = self._printed = 0.0
-        self._first = 1
+        self._printed, self._epoch = 0.0, 0
         self._items: _Items | None = None
 
     def __enter__(self) -> "Screen":
@@ -85,19 +84,18 @@ class Screen(Progress):
         scores = f"loss {loss}  valid {valid}  {training}"
         now = time.monotonic()
         fresh = not self._task or self._task[0] != stage
-        if fresh:
-            self._began, self._first, self._printed = now, epoch, 0.0
-        left = (now - self._began) / max(epoch - self._first, 1) * (epochs - epoch)
         if self._progress:
             if fresh or not self._task:
                 self._task = (stage, self._progress.add_task(stage, total=epochs, scores=""))
             self._progress.update(self._task[1], completed=epoch, scores=scores)
             return
         self._task = (stage, None)
-        if now - self._printed >= self.every or epoch == epochs:
+        if fresh or now - self._printed >= self.every or epoch == epochs:
+            # The pace since the last line: epochs are faster once some seeds have stopped.
+            left = (now - self._printed) / max(epoch - self._epoch, 1) * (epochs - epoch)
             ahead = "" if fresh else f"  at most {left:.0f} s left"
             self.line(f"{stage}: epoch {epoch}/{epochs}  {scores}{ahead}")
-            self._printed = now
+            self._printed, self._epoch = now, epoch
 
     def items(self, total: int, name: str) -> None:
         """Begins to count items, with a bar on a terminal or lines in a log."""
@@ -151,6 +149,8 @@ class Screen(Progress):
         scores = {s.key: s for s in map(task.describe_score, keys) if s.is_brief}
         first, *_ = scores.values()
         towers = [(f"tower {name}", tower) for name, tower in results["towers"].items()]
+        if "towers_mean" in results:
+            towers.append(("mean of the towers", results["towers_mean"]))
         rows = [
             (
                 name,

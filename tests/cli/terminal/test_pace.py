@@ -1,0 +1,32 @@
+import types
+
+import numpy as np
+import pytest
+
+from mman_jax.cli.terminal import screen
+from mman_jax.tasks import Classes
+from mman_jax.training.outcome import Snapshot
+from mman_jax.training.state import Record
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = types.SimpleNamespace(seconds=0.0)
+    monkeypatch.setattr(screen, "time", types.SimpleNamespace(monotonic=lambda: now.seconds))
+    return now
+
+
+def after(epochs):
+    ones = np.ones((epochs, 1, 1))
+    return Snapshot("towers", None, Record(ones, ones, ones, ones, ones > 0), {})
+
+
+def test_the_time_left_follows_the_pace_since_the_last_line(clock, capsys):
+    shown = screen.Screen()
+    for seconds, epochs in ((10.0, 1), (110.0, 2), (120.0, 3)):
+        clock.seconds = seconds
+        shown.epoch("auto", after(epochs), 10, Classes("auto", ("a", "b")).progress)
+    first, second, third = capsys.readouterr().out.splitlines()
+    assert "left" not in first
+    assert "800 s left" in second
+    assert "70 s left" in third
