@@ -1,12 +1,10 @@
-"""Turns compared with their median, by hand."""
+"""Turns compared with the recording's median turn, by hand."""
 
 import numpy as np
 import pytest
 
 from mman_jax.features import description
 from mman_jax.features.visual import windows
-
-PICTURE = np.zeros((40, 60, 3), np.uint8)
 
 
 def test_turns_are_compared_with_the_median_turn():
@@ -23,7 +21,7 @@ def test_turns_are_compared_with_the_median_turn():
     assert description.compare(turns[1:3], description.VOICE) == [[], []]
 
 
-def test_a_louder_and_higher_sound_measures_so():
+def test_measurements_of_a_louder_and_higher_sound():
     pytest.importorskip("opensmile", reason="needs openSMILE: pip install 'mman_jax[speech]'")
     times = np.arange(16000) / 16000
 
@@ -37,34 +35,24 @@ def test_a_louder_and_higher_sound_measures_so():
     assert high[1] - low[1] == pytest.approx(12, abs=0.5)  # an octave
 
 
-@pytest.fixture
-def measure(monkeypatch):
-    """Measures a turn of pictures with these faces."""
-
+def test_faces(monkeypatch):
     def measure(*faces):
         each = iter(faces)
         monkeypatch.setattr(windows, "faces", lambda frame: next(each))
-        return description.measure_face(np.stack([PICTURE] * len(faces)))
+        return description.measure_face(np.zeros((len(faces), 40, 60, 3), np.uint8))
 
-    return measure
-
-
-def test_the_largest_face_is_followed(measure):
-    side, movement = measure(
-        [(0, 0, 10), (50, 0, 4)], [(5, 0, 10)], [], [(5, 10, 10)], [(40, 0, 10)]
-    )
+    # The largest face moves by half a side, then by a full one, in four steps of a third of a
+    # second; the last picture shows another face.
+    moving = [(0, 0, 10), (50, 0, 4)], [(5, 0, 10)], [], [(5, 10, 10)], [(40, 0, 10)]
+    side, movement = measure(*moving)
     assert side == 0.25
-    # Half a side, and a full one, in four steps of a third of a second; the last is another face.
     np.testing.assert_allclose(movement, 1.5 * 3 / 4)
-
-
-def test_a_face_that_is_rarely_seen_is_not_measured(measure):
-    unseen = measure([(0, 0, 10)], [], [])
-    assert np.isnan(unseen).all()
-    values = np.stack([unseen, *np.tile([0.25, 0.5], (4, 1)), [0.25, 3.0]])
+    rare = measure([(0, 0, 10)], [], [])
+    assert np.isnan(rare).all()
+    values = np.stack([rare, *np.tile([0.25, 0.5], (4, 1)), [0.25, 3.0]])
     described = description.describe_faces(values)
     assert described == [["no face seen"], [], [], [], [], ["much livelier"]]
     once = measure([(0, 0, 10)], [])
     np.testing.assert_array_equal(once, [0.25, np.nan])
     assert description.describe_faces(np.stack([once, *values[1:]]))[0] == []
-    assert description.describe_faces(np.tile(unseen, (2, 1))) == [["no face seen"]] * 2
+    assert description.describe_faces(np.tile(rare, (2, 1))) == [["no face seen"]] * 2

@@ -5,6 +5,7 @@ from mman_jax.errors import InputError
 from mman_jax.features import manifest
 
 HEADER = "conversation_id,utterance_id,path"
+ROW = "c0,u0,a.mp4"
 
 
 def read(tmp_path, text):
@@ -26,20 +27,18 @@ def test_all_columns(tmp_path):
     assert (second.transcript, second.label, second.speaker) == ("", "", "bob")
 
 
-def test_words_of_any_script(tmp_path):
-    said = "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \U0001f468\u200d\U0001f469"
-    (found,) = read(tmp_path, f"{HEADER},transcript\nc,u,p,{said}\n")
-    assert found.transcript == said
-    with pytest.raises(InputError, match=r"utterance_id: .*expected printable text"):
-        read(tmp_path, f"{HEADER}\nc,u\u200c,p\n")
+def test_transcripts_in_any_script(tmp_path):
+    words = "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \U0001f468\u200d\U0001f469"
+    (utterance,) = read(tmp_path, f"{HEADER},transcript\nc,u,p,{words}\n")
+    assert utterance.transcript == words
 
 
 def test_conversations_are_put_together_in_order(tmp_path):
     rows = ["x,u9,p", "y,u0,p", "x,u1,p", "", "y,u2,p", "x,u0,p"]
-    found = read(tmp_path, "\n".join([HEADER, *rows]))
-    names = [(u.conversation_id, u.utterance_id) for u in found]
-    assert names == [("x", "u9"), ("x", "u1"), ("x", "u0"), ("y", "u0"), ("y", "u2")]
-    assert {u.speaker for u in found} == {None}
+    utterances = read(tmp_path, "\n".join([HEADER, *rows]))
+    names = [u.conversation_id + u.utterance_id for u in utterances]
+    assert names == ["xu9", "xu1", "xu0", "yu0", "yu2"]
+    assert {u.speaker for u in utterances} == {None}
 
 
 def test_as_a_corpus(tmp_path):
@@ -60,50 +59,43 @@ def test_as_a_corpus(tmp_path):
     assert other.split == ("train", "valid")
 
 
-ROW = "c0,u0,a.mp4"
-REFUSED = {
-    "empty": ("", "no rows"),
-    "no rows": (HEADER, "no rows"),
-    "misspelt column": (f"{HEADER},speeker\n{ROW},x", r"column 'speeker': unknown.*'speaker'\?"),
-    "column twice": (f"{HEADER},path\n{ROW},x", "column 'path': occurs twice"),
-    "column missing": ("conversation_id,path\nc,p", "no column 'utterance_id'"),
-    "cells missing": (f"{HEADER}\n{ROW}\nc0,u1", "line 3: 2 cells"),
-    "cells too many": (f"{HEADER}\n{ROW},x", "line 2: 4 cells"),
-    "empty id": (f"{HEADER}\nc0,,a.mp4", "line 2: utterance_id: empty"),
-    "empty path": (f"{HEADER}\nc0,u0,", "line 2: path: empty"),
-    "empty speaker": (f"{HEADER},speaker\n{ROW},", "line 2: speaker: empty"),
-    "id with a control": (f"{HEADER}\nc0,u\x000,a", "line 2|cannot be read"),
-    "end before start": (f"{HEADER},start,end\n{ROW},2,1", "line 2: end: 1 s, start 2 s"),
-    "end at start": (f"{HEADER},start,end\n{ROW},2,2", "line 2: end"),
-    "end at zero": (f"{HEADER},end\n{ROW},0", "line 2: end: 0 s, start 0 s"),
-    "negative start": (f"{HEADER},start\n{ROW},-1", "line 2: start: '-1'"),
-    "no number": (f"{HEADER},end\n{ROW},later", "line 2: end: 'later'"),
-    "infinite": (f"{HEADER},end\n{ROW},inf", "line 2: end: 'inf'"),
-    "unknown split": (f"{HEADER},split\n{ROW},tset", "line 2: split: 'tset'.*'test'"),
-    "duplicate": (
-        f"{HEADER}\n{ROW}\nc1,u0,a\n{ROW}",
-        "line 4: conversation c0, utterance u0: the same ids as line 2",
-    ),
-    "two splits": (
-        f"{HEADER},split\n{ROW},train\nc0,u1,b,test",
-        "line 3: conversation c0, utterance u1: split 'test', but 'train'",
-    ),
-    "two sessions": (f"{HEADER},session\n{ROW},s1\nc0,u1,b,s2", "line 3.*session 's2'"),
-    "open quote": (f'{HEADER}\nc0,u0,"a', "unreadable"),
-}
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_refused_in_one_line_by_name(tmp_path, name):
-    text, said = REFUSED[name]
-    with pytest.raises(InputError, match=said) as error:
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", "no rows"),
+        (HEADER, "no rows"),
+        (f"{HEADER},speeker\n{ROW},x", r"column 'speeker': unknown.*'speaker'\?"),
+        (f"{HEADER},path\n{ROW},x", "column 'path'"),
+        ("conversation_id,path\nc,p", "no column 'utterance_id'"),
+        (f"{HEADER}\n{ROW}\nc0,u1", "line 3: 2 cells"),
+        (f"{HEADER}\n{ROW},x", "line 2: 4 cells"),
+        (f"{HEADER}\nc0,,a.mp4", "line 2: utterance_id"),
+        (f"{HEADER}\nc0,u0,", "line 2: path"),
+        (f"{HEADER},speaker\n{ROW},", "line 2: speaker"),
+        (f"{HEADER}\nc0,u\x000,a", "line 2|cannot be read"),
+        (f"{HEADER}\nc,u\u200c,p\n", "line 2: utterance_id"),
+        (f"{HEADER},start,end\n{ROW},2,1", "line 2: end: 1 s, start 2 s"),
+        (f"{HEADER},start,end\n{ROW},2,2", "line 2: end"),
+        (f"{HEADER},end\n{ROW},0", "line 2: end: 0 s, start 0 s"),
+        (f"{HEADER},start\n{ROW},-1", "line 2: start: '-1'"),
+        (f"{HEADER},end\n{ROW},later", "line 2: end: 'later'"),
+        (f"{HEADER},end\n{ROW},inf", "line 2: end: 'inf'"),
+        (f"{HEADER},split\n{ROW},tset", "line 2: split: 'tset'.*'test'"),
+        (f"{HEADER}\n{ROW}\nc1,u0,a\n{ROW}", "line 4: conversation c0, utterance u0"),
+        (f"{HEADER},split\n{ROW},train\nc0,u1,b,test", "line 3: .*u1: split 'test', but 'train'"),
+        (f"{HEADER},session\n{ROW},s1\nc0,u1,b,s2", "line 3.*session 's2'"),
+        (f'{HEADER}\nc0,u0,"a', "unreadable"),
+    ],
+)
+def test_refused_in_one_line_by_place(tmp_path, text, found):
+    with pytest.raises(InputError, match=found) as error:
         read(tmp_path, text)
-    assert str(error.value).startswith(str(tmp_path / "m.csv"))
+    assert error.value.place.startswith(str(tmp_path / "m.csv"))
     assert "\n" not in str(error.value)
 
 
-def test_not_utf_8_and_not_there(tmp_path):
+def test_unreadable_files(tmp_path):
     (tmp_path / "m.csv").write_bytes(b"\xff\xfe" + HEADER.encode("utf-16le"))
     for path in (tmp_path / "m.csv", tmp_path / "none.csv", tmp_path):
-        with pytest.raises(InputError, match=r"unreadable|no such file|a folder"):
+        with pytest.raises(InputError, match=str(path)):
             manifest.read(path)

@@ -38,13 +38,17 @@ def test_protocols_name_the_scores(capsys):
 
 def test_errors_of_numbers_are_not_percentages(capsys):
     def part(mae):
-        return {"mae": {"mean": mae, "std": 0.0, "per_seed": [mae]}, "mean_answer_mae": 1.5}
+        score = {"mae": {"mean": mae, "std": 0.0, "per_seed": [mae, mae]}}
+        return score | {"mean_answer_mae": 1.5, "by_target": {"valence": score}}
 
     target = {"name": "valence", "scale": "", "centre": 3.0, "spread": 1.0}
     results = {"test": part(1.184), "validation": part(1.025), "towers": {}, "targets": [target]}
-    Screen().table(results | {"system": "mman", "protocol": "auto"})
-    (row,) = (line for line in capsys.readouterr().out.splitlines() if "mman  " in line)
-    assert cells(row, "│") == ["mman", "1.184", "1.025"]
+    ensemble = {"test": {"mae": {"mean": 1.1}}}
+    Screen().table(results | {"system": "mman", "protocol": "auto", "ensemble": ensemble})
+    rows = [cells(line, "│") for line in capsys.readouterr().out.splitlines() if "│" in line]
+    assert rows[0] == ["mman", "1.184 ± 0.000", "1.025 ± 0.000"]
+    assert rows[1] == ["ensemble of the seeds", "1.100", ""]
+    assert rows[2] == ["target valence", "1.184 ± 0.000", ""]
 
 
 def show(every=0.0):

@@ -9,51 +9,48 @@ from mman_jax.features.settings import Settings
 from mman_jax.features.speech.functionals import OpenSmile
 from mman_jax.features.text.transcripts import TfIdfText
 
-SAID = [Utterance("c", f"u{i}", f"{i}.wav", transcript="yes" if i != 1 else "") for i in range(4)]
+CLIPS = [Utterance("c", f"u{i}", f"{i}.wav", transcript="yes" if i != 1 else "") for i in range(4)]
 
 
 @pytest.fixture
 def work(tmp_path):
-    """Of speech and text; the cache has the first utterance's sound."""
+    """Measures speech and text; the speech of the first utterance is cached."""
     work = Measuring(Settings(speech=OpenSmile(), text=TfIdfText()), str(tmp_path))
-    keep(work, SAID[0])
+    store(work, CLIPS[0])
     return work
 
 
-def keep(work, utterance):
+def store(work, utterance):
     work.store(work.key(utterance, "speech"), np.full(2, float(utterance.path[0])))
 
 
 def runner(asked):
-    """Measures what it is asked for, but for the last."""
+    """Measures all utterances but the last."""
 
     def run(work, missing):
         asked.extend(missing)
         for utterance in missing:
-            if utterance is SAID[3]:
-                yield utterance, "damaged"
-            else:
-                keep(work, utterance)
-                yield utterance, None
+            if utterance is not CLIPS[3]:
+                store(work, utterance)
+            yield utterance, "damaged" if utterance is CLIPS[3] else None
 
     return run
 
 
 @pytest.mark.parametrize("text_may_lack", [False, True])
-def test_what_the_cache_lacks_is_measured_and_failures_are_told(work, text_may_lack):
+def test_uncached_utterances_are_measured_and_failures_reported(work, text_may_lack):
     asked, ended = [], {}
-    kept = many.measure(work, SAID, runner(asked), ended.__setitem__, text_may_lack)
-    whole = [SAID[0], SAID[1], SAID[2]] if text_may_lack else [SAID[0], SAID[2]]
-    assert kept == whole
-    assert asked == [u for u in SAID[1:] if text_may_lack or u.transcript]
-    assert ended[SAID[3]] == "damaged"
-    assert ended[SAID[1]] == (None if text_may_lack else "no transcript")
-    found = many.results(work, kept)
-    assert [value[0] for value in found["speech"]] == [float(u.path[0]) for u in kept]
-    assert [value is None for value in found["text"]] == [not u.transcript for u in kept]
+    used = many.measure(work, CLIPS, runner(asked), ended.__setitem__, text_may_lack)
+    assert used == ([*CLIPS[:3]] if text_may_lack else [CLIPS[0], CLIPS[2]])
+    assert asked == [u for u in CLIPS[1:] if text_may_lack or u.transcript]
+    assert ended[CLIPS[3]] == "damaged"
+    assert ended[CLIPS[1]] == (None if text_may_lack else "no transcript")
+    results = many.results(work, used)
+    assert [value[0] for value in results["speech"]] == [float(u.path[0]) for u in used]
+    assert [value is None for value in results["text"]] == [not u.transcript for u in used]
 
 
-def test_a_listener_can_stop_the_others_and_nothing_left_is_an_error(work):
+def test_errors_stop_the_others(work):
     asked = []
 
     def stop(utterance, failure):
@@ -61,7 +58,7 @@ def test_a_listener_can_stop_the_others_and_nothing_left_is_an_error(work):
             raise InputError(utterance.name, failure)
 
     with pytest.raises(InputError, match="utterance u1: no transcript"):
-        many.measure(work, SAID, runner(asked), stop)
+        many.measure(work, CLIPS, runner(asked), stop)
     assert not asked
-    with pytest.raises(InputError, match="clips: none of 1 can be used"):
-        many.measure(work, SAID[3:], runner(asked))
+    with pytest.raises(InputError, match="clips: none of 1"):
+        many.measure(work, CLIPS[3:], runner(asked))

