@@ -1,4 +1,4 @@
-"""A system of somebody else, in a file of their own, trained and used by the commands."""
+"""A user's system in a file, trained and used by the commands."""
 
 import json
 
@@ -40,40 +40,32 @@ def get_config():
 """
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("own")
-    (folder / "mine.py").write_text(MODULE)
-    (folder / "config.py").write_text(CONFIG)
+def test_a_user_s_system(tmp_path):
+    (tmp_path / "mine.py").write_text(MODULE)
+    (tmp_path / "config.py").write_text(CONFIG)
     short = ("--config.train.max_epochs=2", "--config.network.units=5", "--workdir=run")
-    ended = mman("run", "--config=config.py", *short, cwd=folder)
+    ended = mman("run", "--config=config.py", *short, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
-    return folder
-
-
-def test_it_is_trained(place):
-    results = json.loads((place / "run/results.json").read_text())
+    results = json.loads((tmp_path / "run/results.json").read_text())
     assert results["system"] == "mine:Mine"
     assert results["parameters"]["total"] == 60 * 5 + 5 + 5 * 4 + 4
-
-
-def test_models_of_it_are_used_where_its_class_is_named(place):
-    npz.write(process.generate(process.process(), (1, 1, 1), 0), place / "c.npz")
-    given = ("predict", "--checkpoint=run", "--input=c.npz", "--output=answers.csv")
-    assert "mine:Mine" in refused(*given, cwd=place)
-    ended = mman(*given, "--system=mine:Mine", cwd=place)
+    # Its models are only used if its class is named again.
+    npz.write(process.generate(process.process(), (1, 1, 1), 0), tmp_path / "c.npz")
+    flags = ("predict", "--checkpoint=run", "--input=c.npz", "--output=answers.csv")
+    assert "mine:Mine" in refused(*flags, cwd=tmp_path)
+    ended = mman(*flags, "--system=mine:Mine", cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
-    assert len((place / "answers.csv").read_text().splitlines()) > 3
+    assert len((tmp_path / "answers.csv").read_text().splitlines()) > 3
 
 
-def test_one_that_breaks_its_contract_is_one_line(place):
-    (place / "broken.py").write_text(CONFIG.replace("mine:Mine", "mine:Broken"))
-    line = refused("run", "--config=broken.py", "--workdir=broken", cwd=place)
-    assert "'answer'" in line
-    assert not (place / "broken").exists()
+def test_systems_that_break_the_contract_are_refused(tmp_path):
+    (tmp_path / "mine.py").write_text(MODULE)
+    (tmp_path / "broken.py").write_text(CONFIG.replace("mine:Mine", "mine:Broken"))
+    assert "'answer'" in refused("run", "--config=broken.py", "--workdir=broken", cwd=tmp_path)
+    assert not (tmp_path / "broken").exists()
 
 
 @pytest.mark.parametrize("name", ["nowhere:Mine", "json:Mine", "json:JSONDecoder", "mmam"])
-def test_what_is_no_system_is_refused(name):
+def test_other_names_are_refused(name):
     with pytest.raises(InputError, match=name.partition(":")[0]):
         systems.use(name)

@@ -11,11 +11,16 @@ from mman_jax.trial.stored import load_models
 from tests.children import run
 
 
-def test_a_line_has_the_rate_of_useful_work(tmp_path):
-    (tmp_path / "lengths.json").write_text('{"train": [3, 2, 2]}')
-    ended = run("experiments.bench", "--case=epoch", f"--lengths={tmp_path}/lengths.json")
+def printed(*arguments):
+    ended = run(*arguments)
     assert ended.returncode == 0, ended.stderr
-    (line,) = [json.loads(text) for text in ended.stdout.splitlines()]
+    return ended.stdout
+
+
+def test_lines_have_the_rate_of_useful_work(tmp_path):
+    (tmp_path / "lengths.json").write_text('{"train": [3, 2, 2]}')
+    lengths = f"--lengths={tmp_path}/lengths.json"
+    line = json.loads(printed("experiments.bench", "--case=epoch", lengths))
     assert line["case"] == "epoch"
     assert line["utterances"] == 7
     assert line["parameters"] == 4_392_116  # the four towers of MMAN, without the fusion's 68
@@ -27,27 +32,29 @@ def test_a_line_has_the_rate_of_useful_work(tmp_path):
     assert set(line["versions"]) == {"jax", "python"}
 
 
-def test_an_unknown_case_is_refused_with_the_near_match():
-    ended = run("experiments.bench", "--case=epochs")
+@pytest.mark.parametrize(
+    ("flags", "found"),
+    [(["--case=epochs"], "'epoch'"), (["--case=read", "--peer"], "--peer: given with --case=read")],
+)
+def test_unusable_cases_are_refused(flags, found):
+    ended = run("experiments.bench", *flags)
     assert ended.returncode == 2
-    assert "'epoch'" in ended.stderr
+    assert found in ended.stderr
 
 
 @pytest.mark.parametrize(("network", "count"), [("towers", 4_392_116), ("mult", 1_069_832)])
-def test_the_peers_have_the_size_of_the_systems(network, count):
+def test_peers_have_the_size_of_the_systems(network, count):
     torch = pytest.importorskip("torch", reason="the peers need the extra torch")
     module = getattr(peers, network)(torch)
     assert sum(p.numel() for p in module.parameters()) == count
 
 
 @pytest.mark.parametrize("mode", peers.MODES)
-def test_the_peer_runs(mode, tmp_path):
+def test_peers_run(mode, tmp_path):
     pytest.importorskip("torch", reason="the peers need the extra torch")
     (tmp_path / "lengths.json").write_text('{"train": [3, 1, 2]}')
-    lengths = f"--lengths={tmp_path}/lengths.json"
-    ended = run("experiments.benchmark.peers", f"--mode={mode}", lengths)
-    assert ended.returncode == 0, ended.stderr
-    line = json.loads(ended.stdout)
+    flags = (f"--mode={mode}", f"--lengths={tmp_path}/lengths.json")
+    line = json.loads(printed("experiments.benchmark.peers", *flags))
     assert line["mode"] == mode
     assert line["utterances_per_second"] == pytest.approx(6 / line["seconds"])
 
@@ -70,14 +77,12 @@ def test_the_untrained_model_predicts(tmp_path):
     assert set(answer.probabilities) == set("abcd")
 
 
-def test_programs_are_separate_and_small_ones_are_summed():
-    event = "/jax/core/compile/"
-    watch = watched.Watch()
-    programs = [("big", "jit(big)", 2.0), ("big", "jit(big)", 0.5), ("tiny", "jit(tiny)", 0.01)]
-    for traced, name, seconds in programs:
-        watch.compiled(event + "jaxpr_trace_duration", 0.03, fun_name=traced)
-        watch.compiled(event + "jaxpr_to_mlir_module_duration", 0.02, fun_name=name)
-        watch.compiled(event + "backend_compile_duration", seconds, fun_name=name)
+def test_large_programs_are_listed_and_small_ones_summed():
+    event, watch = "/jax/core/compile/", watched.Watch()
+    for name, seconds in (("big", 2.0), ("big", 0.5), ("tiny", 0.01)):
+        watch.compiled(event + "jaxpr_trace_duration", 0.03, fun_name=name)
+        watch.compiled(event + "jaxpr_to_mlir_module_duration", 0.02, fun_name=f"jit({name})")
+        watch.compiled(event + "backend_compile_duration", seconds, fun_name=f"jit({name})")
     watch.compiled("/jax/compilation_cache/cache_retrieval_time_sec", 9.0)
     record = {"parts": [], "programs": watch.programs}
     lines = list(commands.measurements(record, command="run"))
@@ -92,25 +97,23 @@ def test_the_end_of_the_first_epoch_is_recorded_once(capsys):
     with watch.listening():
         print("towers: epoch 1/3  loss 1")
         print("fusion: epoch 1/3  loss 1")
-    called = watch.timed("restoring", lambda x: time.sleep(0.2) or x)
-    assert called(3) == 3
+    timed = watch.timed("restoring", lambda x: time.sleep(0.2) or x)
+    assert timed(3) == 3
     first, restored = watch.parts
-    assert first["part"] == "first epoch"
-    assert restored["part"] == "restoring"
+    assert [first["part"], restored["part"]] == ["first epoch", "restoring"]
     assert restored["seconds"] >= 0.2 > restored["cpu_seconds"]
     assert "fusion" in capsys.readouterr().out
 
 
-def test_a_watched_command_runs(tmp_path):
+def test_a_watched_command(tmp_path):
     record = tmp_path / "record.json"
-    ended = run("experiments.benchmark.watched", record, "predict", "--help")
-    assert ended.returncode == 0, ended.stderr
-    assert "--checkpoint" in ended.stdout
+    text = printed("experiments.benchmark.watched", record, "predict", "--help")
+    assert "--checkpoint" in text
     parts = [part["part"] for part in json.loads(record.read_text())["parts"]]
     assert parts == ["imports", "whole"]
 
 
-def test_seconds_are_those_that_a_sweep_prints():
+def test_seconds_of_a_sweep():
     output = """\
 inside training, by 3 groups: 1 validates, the 2 others train
 all, trial 1/2: all 1.3012, 30 s; batch=30

@@ -1,4 +1,4 @@
-"""The notebook: stripped in git, its cells short, and run from top to bottom."""
+"""The notebook has no output in git and runs from top to bottom."""
 
 import importlib.util
 import json
@@ -18,43 +18,33 @@ LONGEST = 15
 MISSING = [name for name in ("nbclient", "ipykernel") if importlib.util.find_spec(name) is None]
 
 
-def cells(path=NOTEBOOK):
-    return json.loads(path.read_text(encoding="utf-8"))["cells"]
+def read(path):
+    """All cells of a notebook, and those of code."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return cells, [cell for cell in cells if cell["cell_type"] == "code"]
 
 
-def code(path=NOTEBOOK):
-    return [cell for cell in cells(path) if cell["cell_type"] == "code"]
-
-
-def test_nothing_that_a_run_leaves_is_in_git():
-    assert [cell for cell in code() if cell["outputs"] or cell["execution_count"]] == []
-    assert not any(cell["metadata"] for cell in cells())
-
-
-def test_no_cell_is_long():
-    assert max(len(cell["source"]) for cell in cells()) <= LONGEST
+def test_cells_are_short_and_have_no_output():
+    cells, code = read(NOTEBOOK)
+    assert [cell for cell in code if cell["outputs"] or cell["execution_count"]] == []
+    assert not any(cell["metadata"] for cell in cells)
+    assert max(len(cell["source"]) for cell in cells) <= LONGEST
 
 
 @pytest.mark.skipif(bool(MISSING), reason=f"the extra [notebook] is not installed: {MISSING}")
 def test_it_runs_from_top_to_bottom(tmp_path):
-    # As `jupyter execute` would, in processes of their own: Jupyter's warnings are not ours.
-    command = (
-        f"from nbclient.cli import main; main(['--output={tmp_path}/done', {str(NOTEBOOK)!r}])"
-    )
-    environment = children.environment(
-        PYTHONPATH=str(ROOT), MMAN_JAX_SMALL="1", MMAN_JAX_WORKDIR=str(tmp_path / "run")
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", command],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    ran = code(tmp_path / "done.ipynb")
-    assert all(cell["execution_count"] for cell in ran)
-    outputs = [output for cell in ran for output in cell["outputs"]]
+    # In another process, because Jupyter's warnings would be errors in this one.
+    arguments = [f"--output={tmp_path}/done", str(NOTEBOOK)]
+    command = f"from nbclient.cli import main; main({arguments!r})"
+    workdir = {"MMAN_JAX_SMALL": "1", "MMAN_JAX_WORKDIR": str(tmp_path / "run")}
+    ended = subprocess.run(
+        [sys.executable, "-c", command], cwd=tmp_path, capture_output=True, text=True,
+        env=children.environment(PYTHONPATH=str(ROOT), **workdir),
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    _, code = read(tmp_path / "done.ipynb")
+    assert all(cell["execution_count"] for cell in code)
+    outputs = [output for cell in code for output in cell["outputs"]]
     pictures = [o for o in outputs if "image/png" in o.get("data", {})]
     assert len(pictures) == 3  # learning curves, confusion, attention
     assert [o["text"] for o in outputs if o.get("name") == "stderr"] == []

@@ -17,7 +17,7 @@ from mman_jax.study.folds import Candidate, prepare_inner
 from mman_jax.trial import runner, training
 from mman_jax.types import Inputs
 from tests import tiny
-from tests.cli.terminal.test_command import run as command
+from tests.children import run as command
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
 
