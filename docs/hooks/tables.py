@@ -12,6 +12,7 @@ import jax
 from mman_jax.configs import mman as recipes
 from mman_jax.systems import SYSTEMS, build, mman
 from mman_jax.systems.base import BaseSystem
+from mman_jax.systems.settings import PAIR
 from mman_jax.trial import config
 
 PAGE = pathlib.Path(__file__).parents[1] / "systems.md"
@@ -80,6 +81,8 @@ def _system_rows() -> Iterator[tuple[str, ...]]:
     every += [(name, config.of(name), paper) for name, paper in cited.items()]
     for name, settings_, paper in every:
         modalities = [m for m in settings_.data.modalities.split(",") if m] or list(DIMS)
+        if PAIR in SYSTEMS[settings_.system].reads:
+            modalities = ["speech", "text"]
         system = build(config.network(settings_), modalities, 4)
         yield (
             f"`{name}`",
@@ -88,7 +91,7 @@ def _system_rows() -> Iterator[tuple[str, ...]]:
             paper.about,
             _context(system),
             _parameters(system, {m: DIMS[m] for m in modalities}),
-            paper.published.get("iemocap", ("",))[0],
+            (paper.published.get("iemocap") or paper.published.get("iemocap6", ("",)))[0],
         )
 
 

@@ -53,8 +53,9 @@ class Citation:
         about: one line on its distinguishing feature.
         reference: authors and year.
         published: accuracies in per cent as cited, by protocol: `iemocap` (one multi-class
-            accuracy), `binary4` (happy, sad, neutral, angry, each against the rest); and
-            `parameters` in millions.
+            accuracy), `binary4` (happy, sad, neutral, angry, each against the rest), `iemocap6`
+            (weighted F1 of six classes, with how the epoch was selected); and `parameters` in
+            millions.
         cited_as: title in the table that cites it, if it differs from `title`.
     """
 

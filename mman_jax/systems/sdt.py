@@ -165,6 +165,7 @@ class SDT(System):
         "SDT",
         "attention between all modalities, distilled into each; sees later utterances",
         "Ma et al. 2024",
+        {"iemocap6": ("74.08 (weighted F1, six classes, epoch selected on test)",)},
     )
 
     size: Size = 1024

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from configs import clstm_lf, clstm_mma, mman
+from configs import clstm_lf, clstm_mma, dialogue_rnn, mman, sdt_causal
 from mman_jax.errors import InputError
 from mman_jax.inference import lines
 from mman_jax.inference.answerer import Answerer, combine
@@ -42,6 +42,29 @@ def test_interleaved_conversations_are_answered_as_in_a_file(system, missing):
     assert {answer.attention for answer in found} == {None}
     np.testing.assert_allclose(numbers(found), expected, atol=2e-6)
     assert np.ptp(expected, axis=0).min() > 0.02  # the answers differ
+
+
+@pytest.mark.parametrize("system", [dialogue_rnn, sdt_causal])
+def test_speakers_are_read_in_streams_as_in_a_file(system):
+    def change(config):
+        small = {"history": 4, "party": 4, "emotion": 3, "dense": 4, "listener": True}
+        config.network.update(small if system is dialogue_rnn else {"size": 4, "heads": 2})
+        config.network.parties = 2
+        return config
+
+    model = trained.model(system, change=change)
+    names = tuple("abcab" + "caabbcc" + "ab")
+    given = dataclasses.replace(corpus(), speakers=names)
+    answerer = Answerer([model])
+    states, found = [answerer.begin() for _ in LENGTHS], {}
+    for turn in range(max(LENGTHS)):
+        for c in np.flatnonzero(given.lengths > turn):
+            i = int(given.offsets[c]) + turn
+            states[c], found[i] = answerer.step(states[c], there(given, i), names[i])
+    streamed = numbers([found[i] for i in range(len(names))])
+    np.testing.assert_allclose(streamed, model.probabilities(given), atol=2e-6)
+    alone = dataclasses.replace(given, speakers=None)
+    assert np.abs(model.probabilities(alone) - model.probabilities(given)).max() > 1e-4
 
 
 def test_what_is_missing_counts_for_nothing_and_the_state_has_one_size():

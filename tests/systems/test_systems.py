@@ -30,6 +30,12 @@ PARAMETERS = {
     "mman": 4_392_184,
     "raven": 968_706,
     "tripathi": 380_932,
+    "dialogue_rnn": 6_311_304,
+    "dialogue_rnn_bi": 13_163_204,
+    "sdt": 77_377_552,
+    "sdt_causal": 77_377_552,
+    "mister_e": 41_781_551,
+    "mister_e_causal": 51_218_735,
 }
 
 
@@ -47,6 +53,8 @@ def config_of(name):
 
 def dims_of(config):
     names = config.data.modalities.split(",") if config.data.modalities else DIMS
+    if config.system.startswith("mister_e"):
+        names = ["speech", "text"]  # two modalities
     return {m: DIMS[m] for m in names}
 
 
