@@ -265,7 +265,8 @@ def test_every_folder_exports(finished):
     pytest.importorskip("safetensors.numpy", reason="pip install 'mman_jax[export]'")
     workdir, _ = finished
     for folder in folders(workdir)[1:]:
-        files = export.contents(predict.load_models(folder))
+        models = predict.load_models(folder)
+        files = export.contents(models, export.describe(models, folder, replaced=False))
         assert {"conversation.jax", "weights.safetensors", "step.jax"} <= set(files)
 
 
