@@ -20,7 +20,8 @@ import jax
 import jax.numpy as jnp
 
 from mman_jax.layers.attention import Band, after, band, keep, multihead
-from mman_jax.layers.dense import Linear, uniform
+from mman_jax.layers.convolution import Convolution
+from mman_jax.layers.dense import Linear
 from mman_jax.layers.recurrent import GRU, backwards
 from mman_jax.systems.base import Citation, Stage, System
 from mman_jax.systems.settings import PAIR, Ranges, Rate, Size, around, one_stage
@@ -31,44 +32,6 @@ _TAPS = (1, 3, 5)
 _GATE = 10
 _TEMPERATURE = 2.0
 _ABSENT = -1e30
-
-
-class Convolution(nn.Module):
-    """A convolution over the utterances of a conversation; others and padding read as zeros.
-
-    Attributes:
-        size: units.
-        taps: number of utterances that it reads.
-        causal: whether the last tap is the current utterance, rather than the middle one.
-    """
-
-    size: int
-    taps: int
-    causal: bool
-
-    @nn.compact
-    def __call__(self, x: Array, segment: Array, cells: int) -> Array:
-        """Returns [B, U, size] float32 for the last U cells.
-
-        Args:
-            x: [B, K, D] float32, K - U cached cells and those of the row.
-            segment: [B, K] int32, the number of the conversation; cells of -1 read as zeros.
-            cells: U.
-        """
-        shape = (self.taps, x.shape[-1], self.size)
-        start = uniform(x.shape[-1] * self.taps)
-        kernel = self.param("kernel", start, shape)
-        output = self.param("bias", start, (self.size,))
-        before = self.taps - 1 if self.causal else self.taps // 2
-        padded = jnp.pad(x, ((0, 0), (before, self.taps), (0, 0)))
-        other = jnp.pad(segment, ((0, 0), (before, self.taps)), constant_values=-1)
-        first = x.shape[1] - cells
-        here = segment[:, first:]
-        for tap in range(self.taps):
-            window = slice(first + tap, first + tap + cells)
-            inside = (other[:, window] == here) & (here >= 0)
-            output = output + jnp.where(inside[..., None], padded[:, window], 0) @ kernel[tap]
-        return output
 
 
 class Context(nn.Module):
@@ -88,15 +51,18 @@ class Context(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Array, mask: Array, reset: Array, state: Mapping[str, Any]
+        self, x: Array, mask: Array, reset: Array, state: Mapping[str, Any], count: Array | None
     ) -> tuple[Array, dict[str, Array]]:
-        """Computes logits [B, U, C] and the state, given [B, U, D] and bool [B, U]."""
+        """Computes logits [B, U, C] and the state, given [B, U, D] and bool [B, U].
+
+        `count` [B] is the number of the conversation's cells before the row; None: no cached cells.
+        """
         cells, width = x.shape[1], 2 * self.size
-        # A cached cell belongs to the conversation that continues, or is zero.
-        segment = jnp.where(mask, jnp.cumsum(reset, axis=1), -1)
+        segments = jnp.where(mask, jnp.cumsum(reset, axis=1), -1)
         cached = state.get("inputs")
-        continues = jnp.zeros((len(x), 0 if cached is None else cached.shape[1]), int)
-        segments = jnp.concatenate([continues, segment], axis=1)
+        if count is not None:
+            age = jnp.arange(max(_TAPS) - 1, 0, -1)
+            segments = jnp.concatenate([jnp.where(age <= count[:, None], 0, -1), segments], axis=1)
         sources = after(cached, x)
         y = jnp.zeros((*x.shape[:2], width))
         for taps in _TAPS:
@@ -251,7 +217,9 @@ class Network(nn.Module):
         logits, last = {}, {}
         for m, x in zip(self.modalities, features, strict=True):
             expert = Context(self.context, self.layers, self.outputs, self.causal, name=f"of_{m}_")
-            logits[m], last[m] = expert(x, inputs.mask, inputs.reset, state.get(m, {}))
+            logits[m], last[m] = expert(
+                x, inputs.mask, inputs.reset, state.get(m, {}), state.get("count")
+            )
         exchange = Exchange(
             self.size, self.inner, self.heads, self.units, self.outputs, self.window, self.dropout,
             name="exchange",
