@@ -85,7 +85,8 @@ class Answerer:
         """
         networks = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), self._shapes)
         scalings = [model.scaling.begin() for model in self.models]
-        return networks, scalings, [speakers.begin_places(x.places) for x in self._systems]
+        places = [system.places for system in self._systems]
+        return networks, scalings, [speakers.begin_places(p) if p else {} for p in places]
 
     def step(
         self, state: Any, features: Mapping[str, np.ndarray], speaker: str = ""
@@ -131,7 +132,7 @@ class Answerer:
             for state, model in zip(networks, self.models, strict=True)
         ]
         names = list(names) or [""] * len(features)
-        taken = [speakers.take_places(x, names) if x["turns"].size else (x,) for x in seats]
+        taken = [speakers.take_places(x, names) if x else (x,) for x in seats]
         pairs = [
             model.scaling.step(state, names, rows, present)
             for model, state in zip(self.models, before, strict=True)

@@ -116,7 +116,7 @@ CHANGES = {
     "no sizes": (put("card", "network", "unimodal", value={}), "cannot be built"),
     "a million layers": (put(*BLOCK, "hidden", value=[3] * 10**6), "network", "entries"),
     "another size": (put(*BLOCK, "hidden", value=[4]), "parameter", "of shape"),
-    "no fusion": (gone("card", "network", "fusion"), "no fusion"),
+    "no fusion": (gone("card", "network", "fusion"), "fusion: None"),
     "parameters not finite": (first(lambda x: x * np.inf), "parameter", "not finite"),
     "whole numbers": (first(lambda x: x.astype(np.int32)), "parameter", "int32"),
     "seeds that differ": (first(lambda x: np.concatenate([x, x])), "seeds"),
