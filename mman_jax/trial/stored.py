@@ -104,8 +104,13 @@ def _check_scores(scores: Mapping[str, Any], prefix: str) -> None:
     head: dict[str, Any] = parts | {"test_oracle": {task.progress.key: _SPREAD}}
     difference: dict[str, Any] = {task.headline.key: float, "interval": (float, float)} | _UNITS
     study: dict[str, Any] = {"towers": {"*": head}, "groups?": {"*": _GROUPS}}
-    study |= {"baseline?": parts | {"system": str, "difference?": difference}}
-    _check(scores, head | study | {"resampled?": _UNITS}, prefix)
+    # Results with intervals say what these are over.
+    spreads = scores["test"].values() if isinstance(scores.get("test"), dict) else ()
+    intervals = any(isinstance(x, dict) and "interval" in x for x in spreads)
+    optional = "" if intervals else "?"
+    study |= {"baseline?": parts | {"system": str, f"difference{optional}": difference}}
+    study |= {"towers_mean?": parts, f"resampled{optional}": _UNITS}
+    _check(scores, head | study, prefix)
     if not all(isinstance(name, str) for name in task.classes):
         raise InputError(f"{prefix}classes", "no names", _EXPECTED)
 
