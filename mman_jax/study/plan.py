@@ -154,9 +154,7 @@ def cited_systems(
         except InputError as error:
             impossible[name] = str(error)
             continue
-        # Systems that the paper does not cite, some of which are large, are trained on request.
-        by_name = ":" not in name and not paper.published.keys() & {"iemocap", "binary4"}
-        row = System(name, paper.title, CITED, None, paper.about, system_config, by_name)
+        row = System(name, paper.title, CITED, None, paper.about, system_config, paper.by_name)
         rows.append((_size(system, modalities), row))
     return [row for _, row in sorted(rows, key=lambda pair: -pair[0])], impossible
 

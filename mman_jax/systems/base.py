@@ -57,6 +57,7 @@ class Citation:
             (weighted F1 of six classes, with how the epoch was selected); and `parameters` in
             millions.
         cited_as: title in the table that cites it, if it differs from `title`.
+        by_name: whether comparisons train it only if the user names it.
     """
 
     title: str
@@ -64,6 +65,7 @@ class Citation:
     reference: str = ""
     published: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     cited_as: str = ""
+    by_name: bool = False
 
 
 class BaseSystem(Configurable):

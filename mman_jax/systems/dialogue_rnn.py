@@ -46,6 +46,7 @@ class DialogueRNN(System):
         "DialogueRNN (causal)",
         "states of the conversation and of each speaker",
         "Majumder et al. 2019",
+        by_name=True,
     )
 
     history: Size = 500
@@ -134,6 +135,7 @@ class DialogueRNNBi(DialogueRNN):
         "states of the conversation and of each speaker; sees later utterances",
         "Majumder et al. 2019",
         {"iemocap6": ("62.75 (weighted F1, six classes, epoch selected on test)",)},
+        by_name=True,
     )
 
     emotion_attention: bool = True

@@ -261,6 +261,7 @@ class MisterE(System):
         "a gate over experts for context and for both modalities; sees later utterances",
         "Dutta et al. 2026",
         {"iemocap6": ("70.9 (weighted F1, six classes, epoch selected on test)",)},
+        by_name=True,
     )
 
     context: Size = 512
@@ -351,6 +352,7 @@ class MisterECausal(MisterE):
         "MiSTER-E (causal)",
         "a gate over experts for context and for both modalities",
         "Dutta et al. 2026",
+        by_name=True,
     )
 
     causal: ClassVar[bool] = True

@@ -166,6 +166,7 @@ class SDT(System):
         "attention between all modalities, distilled into each; sees later utterances",
         "Ma et al. 2024",
         {"iemocap6": ("74.08 (weighted F1, six classes, epoch selected on test)",)},
+        by_name=True,
     )
 
     size: Size = 1024
@@ -253,7 +254,10 @@ class SDTCausal(SDT):
     """The causal form: an utterance attends to the last ones, up to itself."""
 
     paper = Citation(
-        "SDT (causal)", "attention between all modalities, distilled into each", "Ma et al. 2024"
+        "SDT (causal)",
+        "attention between all modalities, distilled into each",
+        "Ma et al. 2024",
+        by_name=True,
     )
 
     causal: ClassVar[bool] = True

@@ -38,7 +38,11 @@ def test_every_cell_is_what_a_trial_gives(folder, tmp_path):  # noqa: F811
     config = test_tested.recipe(folder, "other.npz", label_map=LABELS, scale="each")
     config.seeds = 2
     trial = runner.run(config, tmp_path / "trial", Screen(quiet=True))
-    trial["test"].pop("calibration")  # of a model; a cell has the scores of answers alone
+    # A cell has the scores of predictions alone: no calibration, no intervals.
+    trial["test"].pop("calibration")
+    for score in trial["test"].values():
+        if isinstance(score, dict):
+            score.pop("interval", None)
     assert cells["own", "other"] == trial["test"]
     assert np.sum(cells["other", "own"]["confusion"]) == np.sum(stored["test"]["confusion"])
     document = comparison.cross_document(found)

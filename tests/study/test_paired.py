@@ -34,7 +34,8 @@ def rated_trial(folder, given, order=range(6), target=TARGET):
     change(folder / "analysis.json", auto__answers=given[:, order].tolist(),
            auto__utterances=utterances | {"label": label})  # fmt: skip
     whole = json.loads((folder / "results.json").read_text())
-    del whole["classes"]
+    for field in ("classes", "baseline"):
+        whole.pop(field, None)
     loss = whole["validation"]["loss"]
     head = {"validation": test | {"loss": loss}, "test": test, "test_oracle": {"ccc": loss}}
     whole |= head | {"targets": [dataclasses.asdict(target)]}
