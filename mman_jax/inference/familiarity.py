@@ -47,7 +47,7 @@ class Familiarity:
 
         Examples:
             >>> training = Familiarity({"speech": np.float32(LEVELS)})
-            >>> shares, unfamiliar = training.compare({"speech": np.array([[0.1], [2.0]])}, {})
+            >>> shares, unfamiliar = training.compare({"speech": np.array([[0.0], [2.0]])}, {})
             >>> shares.tolist(), unfamiliar.tolist()
             ([1.0, 0.0], [False, True])
         """

@@ -319,8 +319,10 @@ def _declaration(path: str) -> Field | None:
 
 
 def _attributes(system: str) -> dict[str, str]:
-    """Returns descriptions of a system's sizes, from the docstring of its class."""
-    section = (inspect.getdoc(systems.use(system)) or "").partition("Attributes:\n")[2]
-    entries = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", section, re.MULTILINE)
-    sentences = {name: " ".join(text.split()) for name, text in entries}
+    """Returns descriptions of a system's sizes, from the docstrings of its class and its bases."""
+    sentences: dict[str, str] = {}
+    for kind in reversed(systems.use(system).__mro__):
+        section = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")[2]
+        entries = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", section, re.MULTILINE)
+        sentences |= {name: " ".join(text.split()) for name, text in entries}
     return {name: text[:1].upper() + text[1:] for name, text in sentences.items()}

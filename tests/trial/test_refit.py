@@ -64,8 +64,16 @@ def test_validation_scores_stay_those_of_the_choice(trial, tmp_path):
     assert model.temperature == results["validation"]["calibration"]["temperature"]
     tempered = expected["test"].pop("calibration")
     assert tempered["temperature"] == model.temperature
-    assert results["before_refit"]["test"] == expected["test"]
-    assert results["before_refit"]["towers"]["text"]["test"] == expected["towers"]["text"]["test"]
+    for before, scores in (
+        (results["before_refit"]["test"], expected["test"]),
+        (results["before_refit"]["towers"]["text"]["test"], expected["towers"]["text"]["test"]),
+    ):
+        assert before == {
+            name: {field: x for field, x in score.items() if field != "interval"}
+            if isinstance(score, dict)
+            else score
+            for name, score in scores.items()
+        }
     assert results["seconds"]["refit"] > 0
     assert (folder / "curves_refit.csv").is_file()
     assert "before_refit" not in expected
