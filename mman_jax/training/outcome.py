@@ -169,7 +169,8 @@ def retrain_until(
     before, now = steps
     epoch = np.rint((selected.best_epoch - idle) * before / now) + idle
     # Where steps were selected, at least one epoch of them is taken.
-    epoch = np.clip(epoch, np.minimum(selected.best_epoch, idle + 1), epochs).astype(np.int32)
+    least = np.clip(selected.best_epoch, 1, idle + 1)
+    epoch = np.clip(epoch, least, epochs).astype(np.int32)
     counts = np.full((len(epoch), epochs), -1, np.int32)
     if plateau is not None:
         counts[:] = 0
