@@ -20,7 +20,8 @@ def test_the_report_s_attention_masks_what_is_missing_as_the_model_does(tmp_path
     experiment = prepare_trial(config)
     (task,) = experiment.tasks
     params = jax.tree.map(np.asarray, experiment.trainer.start("towers", [0]).params)
-    labels, logits = analysis.answered(experiment, task, params, np.array([True]))["test"]
+    heads = analysis.answered(experiment, task, params, np.array([True]))
+    labels, logits = heads["fusion"]["test"]
     looked = analysis._attention(experiment, task, params, labels, logits.argmax(-1))
     assert looked["modalities"] == ["speech", "text"]
     network = config.network.to_dict()
