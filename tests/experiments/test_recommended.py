@@ -1,9 +1,16 @@
+from unittest import mock
+
+from absl import flags
+
 from configs import mman
-from experiments import recommended
 from mman_jax.data.readers.read import read_corpus
 from mman_jax.data.splits import split
 from mman_jax.trial.config import change, leaves
 from tests import tiny
+
+# Other commands that tests import in this process have flags of the same names.
+with mock.patch.dict(flags.FLAGS._flags(), clear=True):
+    from experiments import recommended
 
 
 def test_every_combination_changes_declared_settings():
