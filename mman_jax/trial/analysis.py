@@ -121,7 +121,7 @@ def in_turn(trial: Trial, task: Task, params: Any, turns: float | None) -> dict[
 def _logits(trial: Trial, part: str, params: Any, scaling: Scaling) -> np.ndarray:
     """Returns logits [S, R + 1, U, C] of a part that is scaled in another way."""
     parts, system = trial.parts, trial.trainer.system
-    rows = batching.rows(parts.cells.corpus, parts.layouts[part], None, scaling)
+    rows = parts.cells.rows(parts.layouts[part], scaling, parts.context)
     logits = [np.asarray(system.predict_seeds(params, piece.inputs)) for piece in pieces(rows)]
     return np.concatenate(logits, axis=1)[:, : len(rows.mask)]
 

@@ -1,10 +1,14 @@
 import dataclasses
+import types
 
 import jax
 import numpy as np
 
+from mman_jax.data.cells.utterances import Utterances
+from mman_jax.data.parts import prepare
 from mman_jax.data.readers import npz
 from mman_jax.inference.model import Model
+from mman_jax.systems import build
 from mman_jax.trial import analysis
 from mman_jax.trial.trial import prepare_trial
 from tests import tiny
@@ -34,3 +38,23 @@ def test_the_report_s_attention_masks_what_is_missing_as_the_model_does(tmp_path
     scored = test[task.labels(parts.corpus)[test] >= 0]
     np.testing.assert_allclose(looked["mean"], weights[scored].mean(0), atol=1e-5)
     assert weights[scored][~there[scored]][:, 0, 1].max() < 1e-6
+
+
+def test_rows_that_are_scaled_again_are_those_that_the_system_reads():
+    corpus = tiny.corpus((3, 2, 2))
+    names = tuple("ab"[i % 3 > 0] for i in range(len(corpus.labels)))
+    corpus = dataclasses.replace(corpus, speakers=names)
+    sizes = {"history": 4, "party": 4, "emotion": 3, "dense": 4, "listener": True}
+    system = build({"system": "dialogue_rnn"} | sizes, list(corpus.dims), 2)
+    params = tiny.params(system, corpus.dims, seeds=1)
+    for places in (system.places, 0):
+        parts = prepare(corpus, cells=Utterances(corpus, places))
+        trial = types.SimpleNamespace(parts=parts, trainer=types.SimpleNamespace(system=system))
+        expected = system.predict_seeds(params, parts.rows["test"].inputs._replace(
+            features={m: np.asarray(x) for m, x in parts.rows["test"].features.items()}
+        ))  # fmt: skip
+        logits = analysis._logits(trial, "test", params, parts.scaling)
+        np.testing.assert_allclose(logits, expected, atol=1e-6)
+        if places:
+            with_speakers = logits
+    assert np.abs(with_speakers - logits).max() > 1e-4
