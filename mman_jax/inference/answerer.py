@@ -22,6 +22,13 @@ from mman_jax.types import Array, Inputs
 Answers = tuple[list[str], np.ndarray, list[str] | None]
 """Names of the columns, their values [N, C], and the utterances' labels (None for numbers)."""
 
+USE = (
+    "Answers are guesses about how a person sounds or looks to others. In the European Union, "
+    "systems that infer emotions from voices or faces are banned at work and in education (AI Act, "
+    "Article 5(1)(f)); elsewhere, people must be told that one is used (Article 50(3))."
+)
+"""What everybody who reads or serves answers must know; `docs/use.md` has the sources."""
+
 
 class Answer(NamedTuple):
     """The prediction for one utterance.

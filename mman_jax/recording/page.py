@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from mman_jax.errors import InputError
 from mman_jax.files.whole import check_regular
+from mman_jax.inference import answerer
 from mman_jax.recording.labels import LeaveOneOut
 from mman_jax.recording.turns import Turn, Turns
 
@@ -41,6 +42,7 @@ _BODY = """<p id="about">{about}</p>
 <p><label>Labels, keys 1 to 9: <input id="labels" value="{labels}"></label>
 <button id="save">Save clips.csv</button></p>
 <ol id="turns"></ol>
+<footer>{use}</footer>
 <script type="application/json" id="data">{data}</script>
 <script>{script}</script>"""
 _COMPARED = (
@@ -122,6 +124,7 @@ def render(
         player=f'<{tag} id="player" controls src="data:{kind};base64,{content}"></{tag}>',
         labels=html.escape(", ".join(classes) or "happy, sad, angry, neutral"),
         data=embedded,
+        use=html.escape(answerer.USE),
     )
     return _framed(path.name, body)
 

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from mman_jax.errors import InputError
+from mman_jax.inference import answerer
 from mman_jax.service import requests
 from mman_jax.service.audio import LONGEST_MESSAGE, AudioInput
 from mman_jax.service.batcher import Batcher, Reply
@@ -119,7 +120,7 @@ def _others(batcher: Batcher, audio: AudioInput | None) -> Asgi:
     except ImportError as error:
         expected = "pip install 'mman_jax[serve]'"
         raise InputError("serving", f"{error.name} is missing", expected) from error
-    app = fastapi.FastAPI(title="mman_jax", version=__version__)
+    app = fastapi.FastAPI(title="mman_jax", version=__version__, description=answerer.USE)
 
     @app.delete(_CONVERSATION, summary="Forget a conversation")
     async def forget(conversation: str):

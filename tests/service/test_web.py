@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from mman_jax.errors import InputError
+from mman_jax.inference import answerer
 from mman_jax.service import requests, web
 from mman_jax.service.audio import AudioInput
 from mman_jax.service.batcher import Batcher
@@ -169,7 +170,9 @@ def test_how_it_is_and_what_it_expects(port):
     assert int(counts['mman_utterances_total{status="200"}']) >= 1
     assert int(counts["mman_conversations"]) >= 1
     assert counts['mman_answer_seconds_bucket{le="+Inf"}'] == counts["mman_answer_seconds_count"]
-    paths = json.loads(ask(port, path="/openapi.json", method="GET")[1])["paths"]
+    described = json.loads(ask(port, path="/openapi.json", method="GET")[1])
+    assert described["info"]["description"] == answerer.USE
+    paths = described["paths"]
     post = paths["/conversations/{conversation}/utterances"]["post"]
     schema = post["requestBody"]["content"]["application/json"]["schema"]
     assert schema["properties"]["features"]["properties"]["text"]["anyOf"][0]["maxItems"] == 3
