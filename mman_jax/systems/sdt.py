@@ -22,16 +22,7 @@ import jax.numpy as jnp
 from mman_jax.layers.attention import after, band, keep, multihead, weigh
 from mman_jax.layers.dense import Linear
 from mman_jax.systems.base import Citation, Stage, System
-from mman_jax.systems.settings import (
-    SEVERAL,
-    SPEAKERS,
-    Ranges,
-    Rate,
-    Size,
-    around,
-    one_of,
-    one_stage,
-)
+from mman_jax.systems.settings import SPEAKERS, Ranges, Rate, Size, around, one_of, one_stage
 from mman_jax.types import Array, Inputs
 
 ANSWER = "answer"
@@ -179,7 +170,7 @@ class SDT(System):
 
     causal: ClassVar[bool] = False
     streams: ClassVar[bool] = False
-    reads: ClassVar[frozenset[str]] = frozenset({SEVERAL, SPEAKERS})
+    reads: ClassVar[frozenset[str]] = frozenset({SPEAKERS})
     label_kinds: ClassVar[frozenset[str]] = frozenset({"classes", "votes"})
     cell_kinds: ClassVar[frozenset[str]] = frozenset({"utterances"})
 
