@@ -6,6 +6,7 @@ without dropout, as in the PyTorch peer. `useful_gflop_per_second` counts 6 oper
 and real utterance (2 in prediction); padding does not count.
 """
 
+import functools
 import importlib.util
 import json
 import pathlib
@@ -21,7 +22,8 @@ from mman_jax.cli.terminal import command
 from mman_jax.errors import InputError, nearest
 
 _LENGTHS = flags.DEFINE_string("lengths", str(LENGTHS), "JSON file of conversation lengths.")
-_CASE = flags.DEFINE_string("case", "", "The case to measure; by default all.")
+_CASE = flags.DEFINE_string("case", "", "The case to measure; by default all except tpu.")
+_ALL = flags.DEFINE_bool("all", False, "Whether --case=tpu compiles every system.")
 _PEER = flags.DEFINE_bool("peer", False, "Whether to also time PyTorch (extra: torch).")
 
 
@@ -32,12 +34,15 @@ def main() -> None:
     if _CASE.value not in ("", "epoch"):
         problem = f"given with --case={_CASE.value}, which has no peer"
         command.refuse(_PEER, problem, "--case=epoch, or no --peer")
+    if _CASE.value != "tpu":
+        command.refuse(_ALL, "given without --case=tpu", "--case=tpu, or no --all")
     if _PEER.value and importlib.util.find_spec("torch") is None:
         raise InputError("--peer", "PyTorch is not installed", "pip install 'mman_jax[torch]'")
     lengths = np.array(json.loads(pathlib.Path(_LENGTHS.value).read_text())["train"])
     for name, case in CASES.items():
-        if _CASE.value not in ("", name):
+        if name != _CASE.value and (_CASE.value or name == "tpu"):
             continue
+        case = functools.partial(case, every=True) if _ALL.value else case
         for line in case(lengths):
             print(json.dumps(line), flush=True)
         if name == "epoch" and _PEER.value:

@@ -24,6 +24,7 @@ from experiments.benchmark.measure import (
 from experiments.benchmark.peers import CLASSES, DIMS
 from experiments.benchmark.serving import case_serve, case_soak
 from experiments.benchmark.systems import case_systems
+from experiments.benchmark.tpu import case_tpu
 from mman_jax.systems import build
 from mman_jax.systems import step as stepping
 from mman_jax.training import mesh as parallel
@@ -181,4 +182,5 @@ CASES: dict[str, Callable[[np.ndarray], Iterator[dict[str, Any]]]] = {
     "serve": case_serve,
     "soak": case_soak,
     "systems": case_systems,
+    "tpu": case_tpu,
 }

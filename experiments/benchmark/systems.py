@@ -56,7 +56,7 @@ def measure(name: str) -> dict[str, Any]:
     system, by_part = build(network(config), list(MOSI_DIMS), MOSI_CLASSES), parts(rows)
     labels = {part: batch.labels for part, batch in by_part.items()}
     mesh = parallel.make_mesh(1)
-    learner = make_learner(system, config.train, by_part, MOSI_CLASSES, mesh)
+    learner = make_learner(system, config.train, by_part, classes=MOSI_CLASSES, mesh=mesh)
     seconds, params = _epoch(learner, config.train, labels)
     predicting = median_seconds(lambda: system.predict_seeds(params, rows.inputs))
     utterances = int(rows.mask.sum())

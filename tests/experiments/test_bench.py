@@ -1,12 +1,21 @@
+import importlib.util
 import json
 import pickle
 import time
 
+import jax
+import numpy as np
 import pytest
 
-from experiments.benchmark import commands, peers, serving, watched
+from experiments.benchmark import commands, peers, serving, systems, tpu, watched
+from experiments.benchmark.measure import conversations, parts
 from mman_jax.data.readers.read import read_corpus
+from mman_jax.errors import InputError
 from mman_jax.inference.answerer import Answerer
+from mman_jax.systems import build
+from mman_jax.training.learner import make_learner
+from mman_jax.training.mesh import make_mesh
+from mman_jax.trial import config
 from mman_jax.trial.stored import load_models
 from tests.children import run
 
@@ -121,3 +130,35 @@ towers, trial 1/2: speech 1.3012, text 1.1000, 12 s; dropout=0.3 hidden=300; dro
 towers, trial 2/2: speech 1.2812, text 1.1200 (pruned), 8 s; dropout=0.1 hidden=30; dropout=0.2
 """
     assert commands.trial_seconds(output) == {"all": [30], "towers": [12, 8]}
+
+
+def test_operations_of_a_loop_count_as_often_as_it_runs():
+    def program(x, matrices):
+        x, _ = jax.lax.scan(lambda x, matrix: (x @ matrix, None), x, matrices)
+        return jax.lax.cond(x[0, 0] > 0, lambda: x @ x.T, lambda: x[:, :1] @ x[:, :1].T)
+
+    traced = jax.jit(program).trace(np.ones((2, 3), np.float32), np.ones((5, 3, 3), np.float32))
+    assert tpu.operations(traced.jaxpr.jaxpr) == 5 * 2 * 2 * 3 * 3 + 2 * 2 * 2 * 3
+
+
+def test_the_program_of_a_frozen_fusion_is_traced_on_a_mesh():
+    rows = parts(conversations(np.array([2, 3]), dims={"a": 2, "b": 3}, classes=2))
+    settings = config.of("mman")
+    system = build(config.network(settings), ["a", "b"], 2)
+    trainer = make_learner(system, settings.train, rows, classes=2, mesh=make_mesh(1))
+    traced = tpu._trace(trainer, rows, "fusion", make_mesh(1))
+    assert 0 < tpu.operations(traced.jaxpr.jaxpr) < 1e6
+
+
+@pytest.mark.skipif(bool(importlib.util.find_spec("libtpu")), reason="libtpu is installed")
+def test_a_missing_compiler_is_named():
+    with pytest.raises(InputError) as error:
+        next(tpu.case_tpu(np.array([2])))
+    assert error.value.place == "libtpu"
+
+
+def test_the_speed_of_an_estimator():
+    line = systems.measure("linear")
+    assert line["system"] == "linear"
+    assert line["seconds"] > 0
+    assert line["parameters"] > 0
