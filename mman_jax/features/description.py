@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mman_jax.features.speech import functionals
+from mman_jax.features.speech import prosody
 from mman_jax.features.visual import windows
 
 RATE = 3.0
@@ -17,7 +17,6 @@ SIDE = 240
 UNSEEN = np.full(2, np.nan)
 """The values of a turn without a detected face; see `measure_face`."""
 
-_FEATURE_SET = "egemaps"
 _NO_FACE = "no face seen"
 _FURTHEST = 1.0  # largest movement of a face between two pictures, in sides
 _FEWEST = 3  # smallest number of turns with a median
@@ -28,19 +27,19 @@ _NORMAL = 1.4826  # the deviation of a normal distribution over its median absol
 class Measure(NamedTuple):
     """A feature of a voice or a face, with its descriptions."""
 
-    feature: str  # name of the feature; for speech, in eGeMAPS
+    feature: str  # name of the feature; for speech, in `prosody.NAMES`
     less: str  # description of a turn whose value is well below the median
     more: str  # description of a turn whose value is well above the median
     least: float  # an unnoticeable difference, in the feature's unit
 
 
 VOICE = (
-    Measure("loudness_sma3_amean", "quieter", "louder", 0.1),
-    Measure("F0semitoneFrom27.5Hz_sma3nz_amean", "lower", "higher", 1.0),
-    Measure("VoicedSegmentsPerSec", "slower", "faster", 0.3),
-    Measure("F0semitoneFrom27.5Hz_sma3nz_stddevNorm", "more even", "more varied", 0.03),
+    Measure("energy_p80", "quieter", "louder", 1.5),
+    Measure("pitch_mean", "lower", "higher", 1.0),
+    Measure("peaks_per_second", "slower", "faster", 0.3),
+    Measure("pitch_deviation", "more even", "more varied", 0.7),
 )
-"""Loudness, pitch (semitones), voiced stretches per second, and variation of the pitch."""
+"""Energy (dB), pitch (semitones), peaks of loudness per second, and variation of the pitch."""
 
 FACE = (
     Measure("side", "further away", "closer", 0.02),
@@ -49,19 +48,15 @@ FACE = (
 """Size of the face as a share of the picture's height, and movement in sides per second."""
 
 
-def measure_voice(samples: np.ndarray) -> np.ndarray:
-    """Measures all functionals of eGeMAPS for the samples of one turn, [88] float32.
-
-    Raises:
-        InputError: the `opensmile` package is missing, or the audio is too short.
-    """
-    return functionals.functionals(samples, _FEATURE_SET)
-
-
 def voice_values(measured: np.ndarray) -> np.ndarray:
-    """Selects the values [N, 4] of `VOICE` among the results of `measure_voice` for N turns."""
-    names = list(functionals.opensmile_extractor(_FEATURE_SET).feature_names)
-    return measured[:, [names.index(measure.feature) for measure in VOICE]]
+    """Selects the values [N, 4] of `VOICE` among the features [N, D] `prosody.NAMES` of N turns.
+
+    The pitch is NaN where no voice is heard.
+    """
+    values = measured[:, [prosody.NAMES.index(measure.feature) for measure in VOICE]].astype(float)
+    pitched = [measure.feature.startswith("pitch") for measure in VOICE]
+    values[np.ix_(values[:, pitched.index(True)] == 0, pitched)] = np.nan
+    return values
 
 
 def measure_face(frames: np.ndarray) -> np.ndarray:
@@ -88,7 +83,7 @@ def measure_face(frames: np.ndarray) -> np.ndarray:
 
 
 def describe_voices(measured: np.ndarray) -> list[list[str]]:
-    """Describes N turns, [N, 88] of `measure_voice`, relative to the median turn."""
+    """Describes N turns, [N, D] of `prosody.statistics`, relative to the median turn."""
     return compare(voice_values(measured), VOICE)
 
 
@@ -110,8 +105,8 @@ def compare(values: np.ndarray, measures: Sequence[Measure]) -> list[list[str]]:
         measures: the K measures of the values.
 
     Examples:
-        >>> turns = np.array([[0.5, 30, 2, 0.1]] * 4 + [[0.9, 30.5, 2, 0.1]])
-        >>> turns[:4, 0] += [0, 0.05, -0.03, 0.05]
+        >>> turns = np.array([[-50, 30, 4, 2.0]] * 4 + [[-40, 30.5, 4, 2.0]])
+        >>> turns[:4, 0] += [0, 0.5, -0.3, 0.5]
         >>> compare(turns, VOICE)
         [[], [], [], [], ['much louder']]
     """

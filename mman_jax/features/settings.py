@@ -4,10 +4,12 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mman_jax.errors import InputError, nearest
 from mman_jax.features import media
 from mman_jax.features.encoders.states import Encoder, SpeechEncoder, TextEncoder, VisualEncoder
 from mman_jax.features.extractor import Arrays, Extractor, SpeechExtractor, TextExtractor
-from mman_jax.features.speech.functionals import OpenSmile
+from mman_jax.features.speech.functionals import FEATURE_SETS, OpenSmile
+from mman_jax.features.speech.prosody import Prosody
 from mman_jax.features.text import transcripts
 from mman_jax.features.visual.windows import ResNetWindows
 
@@ -20,8 +22,23 @@ ENCODERS: dict[str, Callable[..., Encoder]] = {
 }
 """Extractors with a pretrained encoder, by modality."""
 
+SPEECH_SETS = ("prosody", *FEATURE_SETS)
+"""Names of sets of speech features."""
+
+
+def speech_set(feature_set: str) -> SpeechExtractor:
+    """Returns the extractor of a set of speech features.
+
+    Raises:
+        InputError: the set is unknown.
+    """
+    if feature_set not in SPEECH_SETS:
+        raise InputError("speech feature set", repr(feature_set), nearest(feature_set, SPEECH_SETS))
+    return Prosody() if feature_set == Prosody.feature_set else OpenSmile(feature_set)
+
+
 _OTHERS: dict[str, Callable[..., Extractor]] = {
-    "speech": OpenSmile,
+    "speech": speech_set,
     "visual": ResNetWindows,
     "text": transcripts.of_kind,
 }

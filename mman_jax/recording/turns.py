@@ -11,6 +11,7 @@ from mman_jax.errors import InputError
 from mman_jax.features import description, media
 from mman_jax.features.extraction import Extraction
 from mman_jax.features.manifest import Utterance
+from mman_jax.features.speech import prosody
 from mman_jax.features.speech.pauses import Spoken
 from mman_jax.features.text.readers import Words
 from mman_jax.features.visual import windows
@@ -44,7 +45,7 @@ class Turns(NamedTuple):
 
     Attributes:
         turns: N turns, in order.
-        sounds: [N, 88] float32, the eGeMAPS functionals of each turn.
+        sounds: [N, D] float32, the features `prosody.NAMES` of each turn.
         notes: sentences about missing measurements.
     """
 
@@ -72,7 +73,7 @@ def find(
     """
     spoken = listening.turns(path, words)
     times = [(round(turn.start, 2), round(turn.end, 2)) for turn, _ in spoken]
-    sounds = np.stack([description.measure_voice(turn.samples) for turn, _ in spoken])
+    sounds = np.stack([prosody.statistics(turn.samples) for turn, _ in spoken])
     descriptions, notes = description.describe_voices(sounds), []
     if unheard := listening.unheard(words, [(turn.start, turn.end) for turn, _ in spoken]):
         notes.append(f"{unheard}.")

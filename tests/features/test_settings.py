@@ -7,7 +7,7 @@ import pytest
 from mman_jax.errors import InputError
 from mman_jax.features import media
 from mman_jax.features.settings import Settings
-from mman_jax.features.speech import functionals, pauses
+from mman_jax.features.speech import functionals, pauses, prosody
 from mman_jax.features.speech.functionals import OpenSmile
 from mman_jax.features.text.transcripts import CnnText, TfIdfText
 from mman_jax.features.visual import windows
@@ -19,6 +19,8 @@ def test_settings_survive_json():
     assert Settings.from_json(settings.to_json()) == settings
     speech = Settings(speech=OpenSmile())
     assert Settings.from_json(speech.to_json()).modalities == ("speech",)
+    free = Settings(speech=prosody.Prosody())
+    assert Settings.from_json(free.to_json()) == free
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,13 @@ from mman_jax.errors import InputError, nearest
 from mman_jax.features.encoders import folders
 from mman_jax.features.encoders.states import Encoder
 from mman_jax.features.extractor import TextExtractor
-from mman_jax.features.settings import ENCODERS, MODALITIES, Settings
-from mman_jax.features.speech import functionals
+from mman_jax.features.settings import (
+    ENCODERS,
+    MODALITIES,
+    SPEECH_SETS,
+    Settings,
+    speech_set,
+)
 from mman_jax.features.speech.functionals import OpenSmile
 from mman_jax.features.text.transcripts import CnnText, TfIdfText
 from mman_jax.features.visual.windows import ResNetWindows
@@ -26,7 +31,7 @@ _ENCODER = "hf:FOLDER (or hf:NAME, in your cache), for the states of a pretraine
 _SPEECH = flags.DEFINE_string(
     "speech",
     OpenSmile.feature_set,
-    f"The openSMILE feature set, {' or '.join(functionals.FEATURE_SETS)}; or {_ENCODER}.",
+    f"{', '.join(SPEECH_SETS)} (the latter two of openSMILE); or {_ENCODER}.",
 )
 _VISUAL = flags.DEFINE_string("visual", "", f"{_ENCODER}; by default a 3D ResNet is used.")
 _TEXT = flags.DEFINE_string(
@@ -121,7 +126,7 @@ def settings() -> Settings:
     encoded = [modality for modality in wanted if _names_encoder(modality)]
     _refuse_unused(wanted, encoded)
     makers = {
-        "speech": lambda: OpenSmile(_SPEECH.value),
+        "speech": lambda: speech_set(_SPEECH.value),
         "visual": _visual,
         "text": _text,
     }
