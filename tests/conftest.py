@@ -1,4 +1,4 @@
-"""Eight fake CPU devices, so that what runs on several devices is tested on any machine."""
+"""One CPU device, quick compilation, and a folder that all processes of the session share."""
 
 import gc
 import os
@@ -11,7 +11,7 @@ import pytest
 
 # Tests compile much and compute little: the compiler's own optimisation is left out, and what one
 # test compiled the next one finds again.
-FLAGS = ("--xla_force_host_platform_device_count=8", "--xla_backend_optimization_level=0")
+FLAGS = ("--xla_backend_optimization_level=0",)
 # These halve the compiler's time again. A jaxlib that lacks one would end every process.
 QUICK = ("--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1")
 
@@ -35,12 +35,14 @@ os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"] = "0"  # nobody reads which line 
 gc.set_threshold(100_000, 50, 100)
 os.environ["XLA_FLAGS"] = _add(*FLAGS)
 
-if "PYTEST_XDIST_WORKER" not in os.environ:  # all workers share these, and the commands they start
+SESSION = "MMAN_JAX_TEST_SESSION"
+
+if SESSION not in os.environ:  # all workers share these, and the processes that they start
     for flag in QUICK:
         if _starts(_add(flag)):
             os.environ["XLA_FLAGS"] = _add(flag)
     _CACHE = tempfile.TemporaryDirectory(prefix="mman_jax_tests_")
-    os.environ["XDG_CACHE_HOME"] = _CACHE.name
+    os.environ[SESSION] = os.environ["XDG_CACHE_HOME"] = _CACHE.name
     os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(_CACHE.name, "mman_jax")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     # Matplotlib says on stderr that it makes this: once, here, and not in a test that looks there.
@@ -52,28 +54,30 @@ pytest_plugins = ["tests.fixtures"]
 
 @pytest.fixture(scope="module", autouse=True)
 def forgotten_programs():
-    """Drops what a file compiled: a process may have 65 530 mappings, some hundred a program."""
+    """Drops what a file compiled and registered.
+
+    A process may have 65 530 mappings, of which a program takes some hundred.
+    """
     yield
-    tiny = sys.modules.get("tests.tiny")
-    if tiny:
+    if tiny := sys.modules.get("tests.tiny"):
         tiny._TRAINERS.clear()
+        for name in [name for name in tiny.systems.SYSTEMS if ":" in name]:
+            del tiny.systems.SYSTEMS[name]
     if "jax" in sys.modules:
         sys.modules["jax"].clear_caches()
         gc.collect()
 
 
 LONG = (
-    "study/test_paper.py",
     "systems/test_contract.py",
-    "training/test_distributed.py",
+    "study/test_paper.py",
     "study/test_folds.py",
+    "training/test_mesh.py",
     "cli/test_extract.py",
-    "trial/test_runner.py",
     "study/test_sweep.py",
-    "training/test_feeding.py",
+    "trial/test_over_sequences.py",
     "systems/test_over_frames.py",
     "systems/test_mfm.py",
-    "test_packaging.py",
 )
 """Files that take longest: begun first, so that no worker is left with one at the end."""
 

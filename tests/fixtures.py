@@ -1,5 +1,6 @@
-"""What takes long to make and nobody changes: extracted once for all tests, and trained on once."""
+"""What takes long to make and no test changes."""
 
+import contextlib
 import functools
 
 import numpy as np
@@ -8,10 +9,9 @@ from matplotlib import image
 from matplotlib.figure import Figure
 
 
-@pytest.fixture(scope="module")
-def blank_pictures():
-    """Pictures are composed but a white pixel is written: to draw them would take longer than to
-    train what they show, and `report` has tests of how they are drawn."""
+@contextlib.contextmanager
+def blank():
+    """Composes pictures, but writes a white pixel: drawing takes longer than training."""
     with pytest.MonkeyPatch.context() as patch:
         white = functools.partial(image.imsave, arr=np.ones((1, 1, 3)), format="png")
         patch.setattr(Figure, "savefig", lambda figure, file, **_: white(file))
@@ -19,41 +19,49 @@ def blank_pictures():
 
 
 @pytest.fixture(scope="module")
-def corpus_file(tmp_path_factory):
-    """The corpus of `tiny` as a file."""
-    from mman_jax.data.readers import npz
-    from tests import tiny
-
-    path = tmp_path_factory.mktemp("corpus") / "corpus.npz"
-    npz.write(tiny.corpus(), path)
-    return path
+def blank_pictures():
+    with blank():
+        yield
 
 
 @pytest.fixture(scope="session")
-def sounds(tmp_path_factory):
+def corpus_file():
+    """The corpus of `tiny` as a file."""
+    from tests import gallery
+
+    return gallery.corpus_file()
+
+
+@pytest.fixture(scope="session")
+def sounds():
     """A manifest of sound alone, and the corpus of its speech and text."""
+    from tests import gallery
     from tests.children import run
     from tests.features import clips
 
-    folder = tmp_path_factory.mktemp("sounds")
-    source = clips.manifest(folder, sound_only=True)
-    ended = run(
-        *("experiments.extract", f"--manifest={source}", f"--output={folder}/c.npz"),
-        *("--modalities=speech,text", "--speech=egemaps"),
-        "--processes=2",
-    )
-    assert ended.returncode == 0, ended.stderr
-    return source, folder / "c.npz"
+    def make(folder):
+        source = clips.manifest(folder, sound_only=True)
+        ended = run(
+            *("experiments.extract", f"--manifest={source}", f"--output={folder}/c.npz"),
+            *("--modalities=speech,text", "--speech=egemaps"),
+            "--processes=2",
+        )
+        assert ended.returncode == 0, ended.stderr
+
+    folder = gallery.once("sounds", make)
+    return folder / "clips.csv", folder / "c.npz"
 
 
 @pytest.fixture(scope="session")
-def trained(sounds, tmp_path_factory):
-    """The manifest, the corpus, and the folder of a run on that."""
-    from tests import tiny
-    from tests.trial import test_runner
+def trained(sounds):
+    """The manifest, the corpus, and the folder of a trial on that."""
+    from mman_jax.cli.terminal.screen import Screen
+    from mman_jax.trial import runner
+    from tests import gallery, tiny
 
-    source, corpus = sounds
-    workdir = tmp_path_factory.mktemp("trained") / "run"
-    # The tower of attention alone is the smallest system that tells its attention.
-    test_runner.run(test_runner.on(corpus, tiny.small("clstm_mma")), workdir)
-    return source, corpus, workdir
+    def make(folder):
+        # The tower of attention alone is the smallest system that tells its attention.
+        config = gallery.on(sounds[1], tiny.small("clstm_mma"))
+        runner.run(config, folder / "run", Screen(quiet=True))
+
+    return *sounds, gallery.once("trained", make) / "run"

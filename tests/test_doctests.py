@@ -19,7 +19,11 @@ MODULES = ["mman_jax"] + [
     if importlib.util.find_spec("torch") or not found.name.endswith("pytorch_network")
     if not found.name.startswith(("mman_jax.configs", "mman_jax.cli."))
 ]
-PAGES = sorted((ROOT / "docs").rglob("*.md"))
+TRAINING = ("arrays.md", "system.md")  # pages that train
+PAGES = [
+    pytest.param(path, marks=pytest.mark.e2e if path.name in TRAINING else (), id=path.name)
+    for path in sorted((ROOT / "docs").rglob("*.md"))
+]
 OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 
@@ -47,7 +51,7 @@ def test_docstrings(module):
         run(examples)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES)
 def test_pages(page, tmp_path, monkeypatch):
     text = page.read_text(encoding="utf-8")
     # tests/cli/test_export.py runs this block, which needs a model.

@@ -123,6 +123,7 @@ def site(tmp_path_factory):
     return folder
 
 
+@pytest.mark.e2e
 def test_every_public_name_has_an_entry(site):
     for name in MODULES:
         if name.endswith("pytorch_network") and not importlib.util.find_spec("torch"):
@@ -155,6 +156,7 @@ class Loaded(html.parser.HTMLParser):
             self.urls.append(values.get(LOADING[tag]) or "")
 
 
+@pytest.mark.e2e
 def test_pages_load_nothing_from_the_network(site):
     pages = sorted(site.rglob("*.html"))
     assert len(pages) > len(MODULES)

@@ -53,6 +53,7 @@ def contents(wheel):
         return {name: archive.read(name) for name in archive.namelist()}
 
 
+@pytest.mark.e2e
 def test_the_wheel_contains_only_the_library(built):
     *_, wheel = built
     library = {
@@ -66,6 +67,7 @@ def test_the_wheel_contains_only_the_library(built):
     assert ABOUT + "licenses/LICENSE" in contents(wheel)
 
 
+@pytest.mark.e2e
 def test_the_source_distribution_builds_the_same_wheel(built):
     source, through, direct = built
     assert contents(through) == contents(direct)
@@ -74,6 +76,7 @@ def test_the_source_distribution_builds_the_same_wheel(built):
     assert names.issuperset(FILES)
 
 
+@pytest.mark.e2e
 def test_the_metadata_agree_with_the_checkout(built):
     *_, wheel = built
     about = Parser().parsestr(contents(wheel)[ABOUT + "METADATA"].decode())
@@ -84,6 +87,7 @@ def test_the_metadata_agree_with_the_checkout(built):
     assert (about["License-Expression"] or about["License"]) == "Apache-2.0"
 
 
+@pytest.mark.e2e
 def test_the_readme_s_example_runs_from_the_wheel(built, tmp_path):
     *_, wheel = built
     readme = (ROOT / "README.md").read_text()

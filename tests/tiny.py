@@ -10,10 +10,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from configs import mman
+from mman_jax import systems
 from mman_jax.data.parts import prepare
 from mman_jax.data.synthetic import process
 from mman_jax.study.plan import recipe_of
-from mman_jax.systems import SYSTEMS, build
 from mman_jax.systems.base import Stage, System
 from mman_jax.tasks import tasks
 from mman_jax.training import mesh as parallel
@@ -83,7 +83,9 @@ def recipe(dropout=0.0, epochs=3, layers=1, early=False):
 def dense(dropout=0.0, epochs=3):
     """The same training of the system of dense layers, for what is true of any system."""
     config = recipe(epochs=epochs)
-    config.system = "dense"
+    config.name = "dense"
+    config.system = "tests.tiny:Dense"
+    systems.use(config.system)
     config.network = ConfigDict({"dropout": dropout})
     return config
 
@@ -116,8 +118,7 @@ def trainer(config=None, parts=None, seeds=1, parallel_way="jit", shards=(1, 1))
         return _TRAINERS[key]
     given, parts = parts, parts or prepare(corpus())
     task = tasks(parts.corpus, "auto")[0]
-    systems = SYSTEMS | {"dense": Dense}
-    network = build(settings(config), list(parts.corpus.dims), len(task.classes), systems)
+    network = systems.build(settings(config), list(parts.corpus.dims), len(task.classes))
     mesh = parallel.make_mesh(seeds, parallel_way, *shards)
     made = Trainer(network, config.train, parts.rows, len(task.classes), mesh, parallel_way)
     if given is None:

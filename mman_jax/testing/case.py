@@ -68,10 +68,11 @@ class Case:
     def params(self) -> Any:
         """Parameters of one seed, perturbed so that no bias is zero."""
         random = np.random.default_rng(self.seed)
-        start = jax.jit(lambda seed: initial(self.system, tuple(self.dims.items()), seed))(
-            self.seed
+        start = jax.jit(lambda seed: initial(self.system, tuple(self.dims.items()), seed))
+        return jax.tree.map(
+            lambda x: x + np.float32(0.2 * random.normal(size=x.shape)),
+            jax.device_get(start(self.seed)),  # in NumPy, so that no sum is compiled
         )
-        return jax.tree.map(lambda x: x + np.float32(0.2 * random.normal(size=x.shape)), start)
 
     def draw(self, number: int = 0, cells: int = CELLS) -> dict[str, np.ndarray]:
         """Samples features [B, cells, D] of each modality, which depend on `number`."""

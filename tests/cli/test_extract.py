@@ -153,6 +153,7 @@ def cached(folder):
     return {p: p.stat().st_mtime_ns for p in folder.rglob("*.npy")}
 
 
+@pytest.mark.e2e
 def test_killed_commands_resume(tmp_path):
     source = clips.manifest(tmp_path, conversations=6, utterances=4, sound_only=True)
     flags = ("--modalities=speech", "--processes=1")

@@ -1,7 +1,6 @@
 """Predictions of a stream of utterances: `mman predict --stream`."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import pytest
 
 from mman_jax.inference.answerer import Answerer
 from tests import children
-from tests.children import ROOT, refused
+from tests.children import ROOT
 from tests.inference import trained
 from tests.inference.lines import answered, encoded, utterances
 from tests.robustness import examples
@@ -102,12 +101,6 @@ def test_sigterm_saves_states_also_while_waiting_for_a_line(answerer, stream, tm
     assert process.returncode == 75
     assert errors.decode() == "stopped by SIGTERM; the same command resumes from here\n"
     assert_equal(answered(answerer, lines[3:], kept=saved), answered(answerer, lines)[3:])
-
-
-def test_pipes_are_refused_as_input(finished, tmp_path):
-    os.mkfifo(tmp_path / "pipe.csv")
-    paths = (f"--input={tmp_path / 'pipe.csv'}", f"--output={tmp_path / 'a.csv'}")
-    assert "pipe.csv: a pipe" in refused("predict", f"--checkpoint={finished}", *paths)
 
 
 @pytest.mark.parametrize(

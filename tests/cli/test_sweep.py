@@ -15,6 +15,7 @@ from tests.children import ROOT, environment
 pytest.importorskip("optuna", reason="pip install 'mman_jax[sweep]'")
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize(
     ("sent", "status", "name"), [(signal.SIGTERM, 75, "SIGTERM"), (signal.SIGINT, 130, "Ctrl-C")]
 )

@@ -1,4 +1,3 @@
-import hashlib
 import pathlib
 
 import numpy as np
@@ -99,33 +98,6 @@ def test_conversations_of_equal_features_and_different_words_are_no_copy():
     words = Sequence(np.arange(4, dtype=np.float32).reshape(4, 1), np.ones(4, np.int32))
     features |= {"text": np.ones((4, 1), np.float32)}
     assert leaks.check(corpus((2, 2), features=features, sequences={"text": words}), parts) == ()
-
-
-def test_conversations_with_different_ends_are_not_read_completely(monkeypatch):
-    monkeypatch.setattr(leaks, "_digest", None)
-    splits.split(made())
-    with pytest.raises(TypeError):
-        splits.split(made(copy))
-
-
-def test_features_are_read_in_chunks(monkeypatch):
-    sizes, digest, round_ = [], hashlib.blake2b, np.round
-
-    class Spy:
-        def __init__(self, *args, **settings):
-            self.hash = digest(*args, **settings)
-            self.digest = self.hash.digest
-
-        def update(self, values):
-            sizes.append(values.size)
-            self.hash.update(values)
-
-    monkeypatch.setattr("mman_jax.data.validation._CHUNK_VALUES", 6)
-    monkeypatch.setattr(hashlib, "blake2b", Spy)
-    monkeypatch.setattr(np, "round", lambda x, n: (sizes.append(x.size), round_(x, n))[1])
-    refuses(lambda: splits.split(made(copy)), "the same features")
-    splits.split(made())
-    assert max(sizes) <= 6
 
 
 def many(conversations, length=3, change=None, **more):

@@ -86,16 +86,6 @@ def test_values_that_are_not_finite_are_located(value, monkeypatch):
     )
 
 
-def test_values_are_checked_in_chunks(tmp_path, monkeypatch):
-    mapped = np.memmap(tmp_path / "x", np.float32, "w+", shape=(6000, 50))
-    sizes, isfinite = [], np.isfinite
-    monkeypatch.setattr(validation, "_CHUNK_VALUES", 5000)
-    monkeypatch.setattr(np, "isfinite", lambda a: (sizes.append(a.size), isfinite(a))[1])
-    corpus(lengths=(6000,), features={"a": mapped})
-    assert sum(sizes) == mapped.size
-    assert max(sizes) <= 5000
-
-
 def test_names_may_contain_punctuation():
     names = ("wav2vec2-large (ft)", "2d+3d", "opensmile_v2.0", "fusion")
     made = corpus(features={name: array(6, 2) for name in names})

@@ -26,6 +26,7 @@ def printed(*arguments):
     return ended.stdout
 
 
+@pytest.mark.e2e
 def test_lines_have_the_rate_of_useful_work(tmp_path):
     (tmp_path / "lengths.json").write_text('{"train": [3, 2, 2]}')
     lengths = f"--lengths={tmp_path}/lengths.json"
@@ -58,6 +59,7 @@ def test_peers_have_the_size_of_the_systems(network, count):
     assert sum(p.numel() for p in module.parameters()) == count
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("mode", peers.MODES)
 def test_peers_run(mode, tmp_path):
     pytest.importorskip("torch", reason="the peers need the extra torch")

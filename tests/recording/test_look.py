@@ -26,6 +26,7 @@ def data(path):
     return json.loads(re.search(r'id="data">(.*?)</script>', path.read_text()).group(1))
 
 
+@pytest.mark.e2e
 def test_a_recording_with_and_without_a_model(trained, talk, tmp_path):
     subtitles = "1\n00:00:03,200 --> 00:00:04,000\na sunny day\n\n"
     subtitles += "2\n00:00:04,000 --> 09:00:00,000\nlost\n"
@@ -59,6 +60,7 @@ def test_a_folder_becomes_pages_and_an_index(recording, tmp_path):  # noqa: F811
         assert content in index
 
 
+@pytest.mark.e2e
 def test_predictions_of_a_recording(trained, talk, tmp_path):
     flags = (f"--checkpoint={trained[2]}", f"--input={talk}", f"--output={tmp_path}/talk.csv")
     note = "note: 1 of 1 subtitles lie in no turn"

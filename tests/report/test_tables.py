@@ -112,6 +112,7 @@ def test_cited_systems_next_to_the_paper_s():
     cells = row(table, "bc-LSTM")
     assert cells[:2] == ["utterances", "before and after it"]
     assert cells[-5:] == [NONE, NONE, "70", "0.210", "71.59"]
+    assert row(table, "cLSTM-MMA")[-5:-3] == [NONE, NONE]  # it is compared with another system
     cells = row(table, "cLSTM-LF")  # of a version that did not store what it sees
     assert cells[:2] == [NONE, NONE]
     assert cells[-5:-3] == ["+2.16", "< 0.001"]

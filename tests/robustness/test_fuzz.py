@@ -12,12 +12,12 @@ import pytest
 
 from mman_jax.errors import InputError
 from tests.children import run
-from tests.robustness import examples, fuzz, guard, mutations, targets
+from tests.robustness import examples, fuzz, guard, targets
 
 MEMORY = 700 << 20
 CASES = {
-    "npz": 150, "layouts": 240, "folders": 200, "tables": 100, "csd": 60, "runs": 100, "lines": 100,
-    "states": 100, "extractions": 100, "models": 100, "checkpoints": 15,
+    "npz": 80, "layouts": 120, "folders": 100, "tables": 50, "csd": 40, "runs": 50, "lines": 50,
+    "states": 50, "extractions": 50, "models": 50, "checkpoints": 10,
 }  # fmt: skip
 
 
@@ -29,23 +29,6 @@ def test_readers_survive_a_short_part_of_the_fuzzer(name, tmp_path):
     assert report["successes"] > 0
     assert report["refusals"] > CASES[name] // 5
     assert not (tmp_path / "keep").exists()
-
-
-@pytest.mark.parametrize("name", ["npz", "folders"])
-def test_cases_depend_on_the_seed_alone(name, tmp_path):
-    first, same, other = (
-        list(targets.cases(targets.TARGETS[name], 40, seed, tmp_path)) for seed in (1, 1, 2)
-    )
-    assert first == same != other
-
-
-def test_damage_changes_its_input_and_bounds_its_size():
-    rng = np.random.default_rng(0)
-    data = b'{"a": 12345, "b": [1, 2, 3]}' * 10
-    for change in mutations.CHANGES:
-        assert any(change(data, [b"donor" * 50], rng) != data for _ in range(50))
-        assert isinstance(change(b"", [b""], rng), bytes)
-    assert max(len(mutations.damage(data, [data], rng)) for _ in range(300)) <= 5 * (1 << 16)
 
 
 def refuse(path):

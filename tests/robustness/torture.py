@@ -2,7 +2,7 @@
 
 A small MMAN, or with `--command=paper` every system of the paper, is first trained on the synthetic
 corpus without interruption. Each round then trains in a new folder, kills the command (SIGKILL, or
-SIGTERM every third round) at a random moment and starts it again. The learning curves and
+SIGTERM every second round) at a random moment and starts it again. The learning curves and
 `results.json` must equal those of the uninterrupted training, except for seconds and the code's
 revision. Prints one JSON line per round; the exit status is 1 if a round differs.
 """
@@ -88,7 +88,7 @@ def main() -> None:
         expected = finish(folder / "undisturbed", cache)
         seconds = time.monotonic() - began
         for number in range(_ROUNDS.value):
-            how = signal.SIGTERM if number % 3 == 2 else signal.SIGKILL
+            how = signal.SIGTERM if number % 2 else signal.SIGKILL
             after = moments.uniform(0, seconds)
             workdir = folder / str(number)
             status = disturb(workdir, cache, after, how)

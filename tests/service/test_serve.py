@@ -35,6 +35,7 @@ def test_what_cannot_be_served_is_told_in_a_line(more, said, tmp_path):
     assert said in ended.stderr
 
 
+@pytest.mark.e2e
 def test_recordings_and_a_microphone_are_answered_and_sigterm_saves(trained, recording, tmp_path):  # noqa: F811
     from websockets.sync.client import connect
 

@@ -16,19 +16,19 @@ UTTERANCES = {
 
 
 @pytest.mark.parametrize(
-    ("kind", "low", "high", "expected"),
+    ("kind", "interval", "expected"),
     [
-        ("more", 0.001, 0.05, "yes"),
-        ("more", -0.05, -0.001, "no"),
-        ("more", -0.01, 0.05, "undecided"),
-        ("level", -0.019, 0.019, "yes"),
-        ("level", -0.03, 0.01, "undecided"),
-        ("level", 0.021, 0.05, "no"),
-        ("level", -0.05, -0.021, "no"),
+        ("more", (0.001, 0.05), "yes"),
+        ("more", (-0.05, -0.001), "no"),
+        ("more", (-0.01, 0.05), "undecided"),
+        ("level", (-0.019, 0.019), "yes"),
+        ("level", (-0.03, 0.01), "undecided"),
+        ("level", (0.021, 0.05), "no"),
+        ("level", (-0.05, -0.021), "no"),
     ],
 )
-def test_verdicts(kind, low, high, expected):
-    assert claims.verdict(kind, low, high) == expected
+def test_verdicts(kind, interval, expected):
+    assert claims.verdict(kind, *interval) == expected
 
 
 def test_a_comparison_by_hand():

@@ -74,6 +74,8 @@ def test_all_pairs_by_hand(three):
         corrected = significance.holm([x[test] for x in pairs.values()])
         assert [x[f"{test}_holm"] for x in pairs.values()] == corrected
     assert [run["name"] for run in found["runs"]] == ["right", "half", "wrong"]
+    (row, *_) = comparison.scores(found).plain  # in per cent
+    assert all(float(cell.split(" ±")[0]) > 1 for cell in row[3:]), row
     written = markdown.render(comparison.document(found))
     assert "| right over wrong | +100.00 |" in written
     assert "again" in written
@@ -129,21 +131,12 @@ def test_folds_are_scored_together(tmp_path):
         compared.compare(paths)
 
 
-def test_other_modalities_are_compared(three):
+def test_other_modalities_and_features_are_compared(three):
     """A system of another modality on the same utterances is of the same corpus."""
-    other = DIGESTS | {"sha256": "f1", "modalities": {"speech": "s0"}}
-    (three[1] / "corpus.json").write_text(json.dumps(other))
+    corpus = three[1] / "corpus.json"
+    corpus.write_text(json.dumps(DIGESTS | {"sha256": "f1", "modalities": {"speech": "s0"}}))
     assert compared.compare(three)["notes"] == []
-
-
-def test_all_scores_of_classes_are_told_in_per_cent(three):
-    (row, *_) = comparison.scores(compared.compare(three)).plain
-    assert all(float(cell.split(" ±")[0]) > 1 for cell in row[3:]), row
-
-
-def test_other_features_of_one_name_are_compared_and_told(three):
-    other = DIGESTS | {"sha256": "f1", "modalities": {"text": "t1"}}
-    (three[1] / "corpus.json").write_text(json.dumps(other))
+    corpus.write_text(json.dumps(DIGESTS | {"sha256": "f1", "modalities": {"text": "t1"}}))
     found = compared.compare(three)
     first, second = (run["name"] for run in found["runs"][:2])
     assert found["notes"] == [f"{second} has other features of text than {first}."]
@@ -181,40 +174,34 @@ def test_what_cannot_be_compared_is_refused(three, file, fields, said):
     assert str(three[1]) in str(error.value)
 
 
-def test_folders_are_refused_by_what_they_lack(three):
+def test_trials_must_be_several_and_finished(three, tmp_path):
+    for paths, words in (
+        (three[:1], "one trial alone"),
+        ([three[0], three[0] / ".." / "right"], "given twice"),
+        ([three[0], tmp_path / "nowhere"], "no trial"),
+    ):
+        with pytest.raises(InputError, match=words):
+            compared.compare(paths)
     (three[1] / "corpus.json").write_text(json.dumps({"sha256": "f1"}))
     with pytest.raises(InputError, match="unreadable predictions"):
         compared.compare(three)
-    (three[1] / "analysis.json").unlink()
-    with pytest.raises(InputError, match=r"no analysis\.json"):
-        compared.compare(three)
-
-
-def test_trials_must_be_several_and_finished(three, tmp_path):
-    with pytest.raises(InputError, match="one trial alone"):
-        compared.compare(three[:1])
-    with pytest.raises(InputError, match="given twice"):
-        compared.compare([three[0], three[0] / ".." / "right"])
-    with pytest.raises(InputError, match="no trial"):
-        compared.compare([three[0], tmp_path / "nowhere"])
-    (three[1] / "results.json").unlink()
-    with pytest.raises(InputError, match="not finished"):
-        compared.compare(three)
+    for name, words in (("analysis", r"no analysis\.json"), ("results", "not finished")):
+        (three[1] / f"{name}.json").unlink()
+        with pytest.raises(InputError, match=words):
+            compared.compare(three)
 
 
 def test_other_scores_of_classes(three):
     found = compared.compare(three[1:], score="weighted_f1")
     (pair,) = found["comparisons"]
-    scores = [run["test"]["auto"]["weighted_f1"]["mean"] for run in found["runs"]]
     assert "p_mcnemar" not in pair
     # Of answers [0, 1, 1, 0] F1 is 1/2 of both classes, twice, and once all are right.
     assert pair["difference"] == pytest.approx((0.5 + 0.5 + 1) / 3)
-    assert len(scores) == 2
     with pytest.raises(InputError, match=r"score: unknown 'weighted_f2'; expected 'weighted_f1'"):
         compared.compare(three, score="weighted_f2")
 
 
-def test_names_are_as_long_as_it_takes():
+def test_names_are_as_short_as_possible():
     paths = [pathlib.Path(path) for path in ("a/x", "b/x", "b/y")]
     assert compared.distinct(paths) == ["a/x", "b/x", "b/y"]
     assert compared.distinct(paths[1:]) == ["x", "y"]

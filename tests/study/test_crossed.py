@@ -20,7 +20,6 @@ LABELS = "joy=happy"
 def recipe(**data):
     config = test_tested.recipe(pathlib.Path("nowhere"))
     config.data.update({"path": None, "label_map": LABELS} | data)
-    config.seeds = 2
     return config
 
 
@@ -36,7 +35,6 @@ def test_every_cell_is_what_a_trial_gives(folder, tmp_path):  # noqa: F811
     stored = json.loads((tmp_path / "trained" / "own" / "results.json").read_text())
     assert cells["own", "own"] == stored["test"]
     config = test_tested.recipe(folder, "other.npz", label_map=LABELS, scale="each")
-    config.seeds = 2
     trial = runner.run(config, tmp_path / "trial", Screen(quiet=True))
     # A cell has the scores of predictions alone: no calibration, no intervals.
     trial["test"].pop("calibration")

@@ -1,4 +1,4 @@
-"""A system on every fold: trials in folders of their own, and what is pooled from them."""
+"""A system on every fold: trials in their own folders, and what is pooled from them."""
 
 import dataclasses
 import json
@@ -10,50 +10,34 @@ import scipy.special
 
 from mman_jax.cli import predict
 from mman_jax.cli.terminal.screen import Screen
-from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
 from mman_jax.study import folds, paper
 from mman_jax.study.folds import Candidate, prepare_inner
 from mman_jax.trial import runner, training
 from mman_jax.types import Inputs
-from tests import tiny
-from tests.children import run as command
+from tests import gallery, tiny
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
+NAMES = ["clstm_text", "clstm_ef"]
+SCREEN = Screen(quiet=True)
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory):
-    corpus = tiny.corpus((5, 2, 2))
-    sessions = tuple(f"S/{1 + i % 3}" for i in range(9))  # no folder's name
-    path = tmp_path_factory.mktemp("corpus") / "corpus.npz"
-    npz.write(dataclasses.replace(corpus, sessions=sessions), path)
-    config = tiny.recipes_of(tiny.recipe(epochs=2))("clstm_text")
-    config.data.path, config.data.folds = str(path), "sessions"
-    config.seeds, config.checkpoint_seconds = 2, 0.0
-    return config
-
-
-NAMES = ["clstm_text", "clstm_ef"]
+def finished():
+    return gallery.finished("folds")
 
 
 def run(config, workdir, processes=1):
-    folds.run(config, workdir, Screen(quiet=True), processes)
+    folds.run(config, workdir, SCREEN, processes)
     return json.loads((workdir / "results.json").read_text())
 
 
-@pytest.fixture(scope="module")
-def finished(config, tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("folds")
-    return workdir, run(config, workdir)
-
-
-def timeless(results):
+def untimed(results):
     return {name: value for name, value in results.items() if name != "seconds"}
 
 
 def test_every_conversation_is_scored_once(finished):
-    workdir, results = finished
+    workdir, results = finished.folder, finished.results
     assert [fold["name"] for fold in results["folds"]] == ["S/1", "S/2", "S/3"]
     assert {path.name for path in (workdir / "folds").iterdir()} == {"~1", "~2", "~3"}
     scored = [fold["sizes"]["test"] for fold in results["folds"]]
@@ -63,28 +47,23 @@ def test_every_conversation_is_scored_once(finished):
     expected = sum(np.array(fold["test"]["confusion"]) for fold in results["folds"])
     assert results["test"]["confusion"] == expected.tolist()
     assert len(results["test"]["accuracy"]["per_fold"]) == 3
-    assert results["system"] == "clstm_text"
     assert results["parameters"]["total"] > 0
     assert (workdir / "confusion.png").is_file()
 
 
-def test_a_fold_is_an_ordinary_trial(finished, config, tmp_path):
-    workdir, _ = finished
-    one = config.copy_and_resolve_references().unlock()
-    one.data.fold = "S/2"
-    alone = runner.run(one, tmp_path, Screen(quiet=True))
-    written = json.loads((workdir / "folds" / "~2" / "results.json").read_text())
-    assert timeless(alone) == timeless(written)
-    (model,) = predict.load_models(workdir / "folds" / "~2")
+def test_a_fold_is_an_ordinary_trial(finished, tmp_path):
+    config = finished.config
+    config.data.fold = "S/2"
+    alone = runner.run(config, tmp_path, SCREEN)
+    written = json.loads((finished.folder / "folds" / "~2" / "results.json").read_text())
+    assert untimed(alone) == untimed(written)
+    (model,) = predict.load_models(finished.folder / "folds" / "~2")
     assert model.classes == tuple(alone["classes"])
     with pytest.raises(InputError, match=r"a run over folds.*~1, ~2, ~3.*folds/~1"):
-        predict.load_models(workdir)
+        predict.load_models(finished.folder)
 
 
-def test_killed_in_a_fold_it_ends_the_same_and_trains_no_fold_twice(
-    finished, config, tmp_path, monkeypatch
-):
-    _, whole = finished
+def test_an_interrupted_study_resumes_and_trains_no_fold_twice(finished, tmp_path, monkeypatch):
     fit, calls = training.fit, []
 
     def interrupted(experiment, task, workdir, *arguments, **settings):
@@ -95,25 +74,21 @@ def test_killed_in_a_fold_it_ends_the_same_and_trains_no_fold_twice(
 
     monkeypatch.setattr(training, "fit", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run(config, tmp_path)
+        run(finished.config, tmp_path)
     assert not (tmp_path / "results.json").exists()
-    assert timeless(run(config, tmp_path)) == timeless(whole)
+    assert untimed(run(finished.config, tmp_path)) == untimed(finished.results)
     assert calls == ["~1", "~2", "~2", "~3"]
     monkeypatch.setattr(training, "fit", None)
-    assert timeless(run(config, tmp_path)) == timeless(whole)  # finished: nothing to do
+    assert untimed(run(finished.config, tmp_path)) == untimed(finished.results)
 
 
-def test_folds_side_by_side_give_the_same(finished, config, tmp_path):
-    _, whole = finished
-    found = run(config, tmp_path, processes=2)
-    assert found["test"] == whole["test"]
+def test_folds_in_two_processes_have_the_same_scores(finished, tmp_path):
+    assert run(finished.config, tmp_path, processes=2)["test"] == finished.results["test"]
 
 
-def test_the_paper_pools_its_systems_over_folds(config, tmp_path):
-    recipe = tiny.recipe(epochs=2)
-    recipe.seeds = 2  # as in `finished`, which compiled for two
-    recipe.data.update(path=config.data.path, folds="sessions")
-    paper.run(recipe, tmp_path, Screen(quiet=True), names=NAMES, recipes=tiny.small)
+def test_the_paper_pools_its_systems_over_folds(finished, tmp_path):
+    config = gallery.on(finished.config.data.path, tiny.recipe(epochs=1), folds="sessions")
+    paper.run(config, tmp_path, SCREEN, names=NAMES, recipes=tiny.small)
     results = json.loads((tmp_path / "results.json").read_text())
     names = [*NAMES, "linear"]  # the baseline, where scikit-learn is installed
     assert list(results["systems"]) == names
@@ -129,44 +104,26 @@ def test_the_paper_pools_its_systems_over_folds(config, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "words"),
     [
-        (dict(folds="speakers"), "speakers"),
-        (dict(folds="99"), "99"),
-        (dict(folds="sessions", split="raven"), r"data\.split"),
+        ({"data.folds": "speakers"}, "speakers"),
+        ({"data.folds": "99"}, "99"),
+        ({"data.split": "raven"}, r"data\.split"),
+        ({"distributed": "auto"}, r"config\.distributed: 'auto'; expected one machine"),
     ],
 )
-def test_folds_that_cannot_be_are_refused_and_nothing_is_written(config, tmp_path, change, said):
-    config = config.copy_and_resolve_references().unlock()
-    config.data.update(change)
-    with pytest.raises(InputError, match=said):
+def test_folds_are_refused_before_anything_is_written(finished, tmp_path, change, words):
+    config = finished.config
+    config.update_from_flattened_dict(change)
+    with pytest.raises(InputError, match=words):
         run(config, tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_trial_is_of_one_fold(config, tmp_path):
     with pytest.raises(InputError, match=r"config\.data\.fold: none"):
-        runner.run(config, tmp_path / "run", Screen(quiet=True))
-
-
-def test_several_machines_are_refused_in_one_line(tmp_path):
-    flags = ("--config.data.folds=3", "--config.distributed=auto", f"--workdir={tmp_path}/run")
-    ended = command("experiments.run", *flags)
-    assert ended.returncode == 2
-    assert ended.stderr.startswith("error: config.distributed: 'auto'; expected one machine")
-    assert ended.stderr.count("\n") == 1
+        runner.run(finished.config, tmp_path / "run", SCREEN)  # a trial is of one fold
     assert not (tmp_path / "run").exists()
 
 
-SCREEN = Screen(quiet=True)
-
-
-def recipe(corpus, folder, **changed):
-    path = folder / "corpus.npz"
-    npz.write(corpus, path)
-    config = tiny.recipe(epochs=2)
-    config.data.update(path=str(path), **changed)
-    return config
+def recipe(corpus, folder, **data):
+    return gallery.on(gallery.write_corpus(folder, corpus), tiny.dense(epochs=2), **data)
 
 
 @pytest.fixture(scope="module")
@@ -175,29 +132,25 @@ def inner(tmp_path_factory):
     return prepare_inner(recipe(corpus, tmp_path_factory.mktemp("inner")), "3")
 
 
-def groups(parts):
+def conversations(parts):
     return {part: set(layout.conversations.tolist()) for part, layout in parts.layouts.items()}
 
 
-def test_only_training_conversations_are_read(inner):
+def test_inner_folds_have_training_conversations_alone(inner, tmp_path):
     corpus = inner.parts[0].corpus
     train = {i for i, part in enumerate(corpus.split) if part == "train"}
-    held = [groups(parts) for parts in inner.parts]
+    held = [conversations(parts) for parts in inner.parts]
     assert all(g["train"] | g["valid"] == train and not g["test"] for g in held)
     assert set.union(*(g["valid"] for g in held)) == train
-
-
-def test_a_validation_part_that_the_corpus_does_not_name_is_trained_on(inner, tmp_path):
-    corpus = inner.parts[0].corpus
+    # A validation part that the corpus does not name belongs to the training part.
     unnamed = tuple("train" if part == "valid" else part for part in corpus.split)
     again = prepare_inner(recipe(dataclasses.replace(corpus, split=unnamed), tmp_path), "3")
     train = {i for i, part in enumerate(unnamed) if part == "train"}
-    for parts in again.parts:
-        of = groups(parts)
+    for of in map(conversations, again.parts):
         assert of["train"] | of["valid"] == train
 
 
-def test_what_other_parts_hold_changes_nothing(inner, tmp_path):
+def test_features_and_labels_of_other_parts_do_not_matter(inner, tmp_path):
     corpus = inner.parts[0].corpus
     random = np.random.default_rng(0)
     other = np.repeat([part != "train" for part in corpus.split], corpus.lengths)
@@ -206,41 +159,36 @@ def test_what_other_parts_hold_changes_nothing(inner, tmp_path):
     labels = np.where(other, (corpus.labels + 1) % len(corpus.label_names), corpus.labels)
     changed = dataclasses.replace(corpus, features=features, labels=labels.astype(np.int32))
     again = prepare_inner(recipe(changed, tmp_path), "3")
-    before, now = ([parts.rows for parts in x.parts] for x in (inner, again))
-    assert all(map(np.array_equal, arrays(before), arrays(now)))
-    assert all(map(np.array_equal, jax.tree.leaves(inner.labels), jax.tree.leaves(again.labels)))
+    before, after = (
+        jax.tree.leaves(([parts.rows for parts in x.parts], x.labels)) for x in (inner, again)
+    )
+    jax.tree.map(np.testing.assert_array_equal, before, after)
 
 
-def arrays(rows):
-    return [np.asarray(x) for x in jax.tree.leaves(rows)]
-
-
-def test_folds_share_programs_and_losses_are_those_of_calibrated_answers(inner):
-    config = tiny.recipe(epochs=2)
+def test_folds_share_programs_and_losses_are_of_calibrated_predictions(inner):
+    config = tiny.dense(epochs=2)
     config.train.update(class_weights=True, label_smoothing=0.2, average=0.5)
-    shared = Candidate(inner, config, [5, 6], SCREEN, "towers")
-    alone = Candidate(inner, config, [5, 6], SCREEN, "towers")
-    found = {}
+    shared, alone = (Candidate(inner, config, [5, 6], SCREEN, "towers") for _ in range(2))
+    losses = {}
     for name, candidate, numbers in (("shared", shared, (0, 1)), ("alone", alone, (1,))):
         for fold in numbers:
             snapshot = candidate.train(fold, "x")
-            found[name] = candidate.losses(fold, snapshot)["speech"]
-    np.testing.assert_allclose(found["shared"], found["alone"], rtol=1e-5)
+            losses[name] = candidate.losses(fold, snapshot)["speech"]
+    np.testing.assert_allclose(losses["shared"], losses["alone"], rtol=1e-5)
     rows, labels = inner.parts[1].rows["valid"], inner.labels[1]["valid"]
     scored = labels >= 0
     for seed in range(2):
         params = jax.tree.map(lambda x, s=seed: x[s], snapshot.state.best)
         features = {m: np.asarray(x) for m, x in rows.features.items()}
-        logits = alone.system.apply({"params": params}, Inputs.unpadded(features, rows.reset))[0][
-            "speech"
-        ]
+        inputs = Inputs.unpadded(features, rows.reset)
+        logits = alone.system.apply({"params": params}, inputs)[0]["speech"]
         logits = np.asarray(logits, np.float64)[scored]
         by_temperature = [
             -scipy.special.log_softmax(logits / t, axis=-1)[np.arange(len(logits)), labels[scored]]
             for t in (1.0, *(0.5 * 2 ** (i / 3) for i in range(13)))
         ]
         lowest = np.mean(by_temperature, axis=1).min()
-        assert found["alone"][seed] == pytest.approx(lowest, rel=1e-5)
+        assert losses["alone"][seed] == pytest.approx(lowest, rel=1e-5)
         assert lowest < np.mean(by_temperature[0])
     outcome = snapshot.finished["towers"]
     failed = np.array(outcome.failed)
@@ -249,21 +197,21 @@ def test_folds_share_programs_and_losses_are_those_of_calibrated_answers(inner):
     assert np.isfinite(alone.losses(1, diverged)["speech"]).tolist() == [True, False]
 
 
-def test_a_stage_is_trained_on_what_the_earlier_ones_left(inner):
-    config = tiny.recipe(epochs=2)
-    whole = Candidate(inner, config, [5], SCREEN)
+def test_a_stage_resumes_from_the_parameters_of_earlier_ones(inner):
+    config = tiny.dense(epochs=2)
+    full = Candidate(inner, config, [5], SCREEN)
     first = Candidate(inner, config, [5], SCREEN, "towers")
-    assert (first.stages, whole.stages) == (("towers",), ("towers", "fusion"))
+    assert (first.stages, full.stages) == (("towers",), ("towers", "fusion"))
     before = first.trained(first.train(1, "x"))
-    resumed, at_once = whole.train(1, "x", before), whole.train(1, "x")
-    for found in (resumed, at_once):
-        assert list(found.finished) == ["towers", "fusion"]
+    resumed, at_once = full.train(1, "x", before), full.train(1, "x")
+    for snapshot in (resumed, at_once):
+        assert list(snapshot.finished) == ["towers", "fusion"]
     jax.tree.map(np.testing.assert_array_equal, resumed.state.best, at_once.state.best)
-    assert whole.losses(1, resumed)["fusion"] == whole.losses(1, at_once)["fusion"]
+    assert full.losses(1, resumed)["fusion"] == full.losses(1, at_once)["fusion"]
 
 
 @pytest.mark.parametrize(
-    ("by", "changed", "said"),
+    ("by", "data", "words"),
     [
         ("sessions", {}, "sweep_folds: sessions, which"),
         ("99", {}, "sweep_folds: 99 groups from 10 conversations"),
@@ -272,6 +220,6 @@ def test_a_stage_is_trained_on_what_the_earlier_ones_left(inner):
         ("", {"protocol": "mman5"}, "mman4"),
     ],
 )
-def test_folds_that_cannot_be_are_one_line(by, changed, said, inner, tmp_path):
-    with pytest.raises(InputError, match=said):
-        prepare_inner(recipe(inner.parts[0].corpus, tmp_path, **changed), by)
+def test_inner_folds_are_refused(by, data, words, inner, tmp_path):
+    with pytest.raises(InputError, match=words):
+        prepare_inner(recipe(inner.parts[0].corpus, tmp_path, **data), by)

@@ -12,7 +12,6 @@ import pytest
 from configs import mman
 from mman_jax.cli.terminal.screen import Screen
 from mman_jax.data.cells.utterances import Utterances
-from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
 from mman_jax.study import recipe, sweep
 from mman_jax.study.folds import Inner, prepare_inner
@@ -22,7 +21,7 @@ from mman_jax.systems.mman import papers
 from mman_jax.systems.settings import PAIR
 from mman_jax.tasks import Classes, Numbers
 from mman_jax.trial.config import change, network, of, title
-from tests import tiny
+from tests import gallery, tiny
 from tests.data import small
 
 optuna = pytest.importorskip("optuna", reason="pip install 'mman_jax[sweep]'")
@@ -31,14 +30,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 SCREEN = Screen(quiet=True)
 MODALITIES = ("speech", "visual", "text")
 PARTS = (types.SimpleNamespace(cells=Utterances(small.corpus()), corpus=None),) * 3
-INNER = Inner(
-    MODALITIES,
-    Classes("auto", tuple("abcd")),
-    (),
-    ("1", "2", "3"),
-    PARTS,
-    (),
-)
+INNER = Inner(MODALITIES, Classes("auto", tuple("abcd")), (), ("1", "2", "3"), PARTS, ())
 
 
 class Stopped(Exception):
@@ -96,6 +88,8 @@ def swept(budget, storage=None, fields=()):
 
 def test_each_head_keeps_its_own_best_settings(stub):
     found, made = swept(Budget(30))
+    stages = {(stage, before) for stage, before, _ in Stub.trained}
+    assert stages == {("towers", False), ("fusion", True)}  # on towers that are trained once
     tables = {head: {t.number: t for t in recipe.best(trials)} for head, trials in made.tables}
     assert list(tables) == ["all", *MODALITIES, "mma", "fusion"]
     for head in MODALITIES:
@@ -124,13 +118,6 @@ def test_a_hopeless_trial_ends_after_its_first_fold(stub):
     pruned = [t for t in dict(made.tables)["text"] if t.state == optuna.trial.TrialState.PRUNED]
     assert pruned
     assert all(len(trial.intermediate_values) == 1 for trial in pruned)
-
-
-def test_the_fusion_is_trained_on_towers_that_were_trained_once(stub):
-    swept(Budget(3))
-    assert {(stage, before) for stage, before, _ in Stub.trained} == {
-        ("towers", False), ("fusion", True),
-    }  # fmt: skip
 
 
 def test_settings_of_later_stages_are_judged_by_the_whole_system(stub):
@@ -175,10 +162,7 @@ def test_without_time_the_settings_are_those_at_the_start(stub):
     assert {len(trials) for _, trials in made.tables} == {1}
     assert found.train.batch == mman.get_config().train.batch
     assert found.network.early == mman.get_config().network.early
-
-
-def test_trials_run_side_by_side(stub):
-    _, made = swept(Budget(6, jobs=2))
+    _, made = swept(Budget(6, jobs=2))  # in parallel
     assert {len(trials) for _, trials in made.tables} == {6}
 
 
@@ -229,10 +213,9 @@ def test_the_config_that_is_written_is_what_was_found(config, tmp_path):
     ]
     path = tmp_path / "mine.py"
     path.write_text(recipe.source(found, "Tried.", [("all", trials)], "nats"))
-    checked = [sys.executable, "-m", "ruff", "check", "--ignore=D103", "--config"]
-    checked += [ROOT / "ruff.toml", path]  # D103: as in configs
-    done = subprocess.run(checked, capture_output=True, check=False)
-    assert done.stdout == b"All checks passed!\n"
+    command = [sys.executable, "-m", "ruff", "check", "--ignore=D103", "--config"]  # as in configs
+    checked = subprocess.run([*command, ROOT / "ruff.toml", path], capture_output=True, check=False)
+    assert checked.stdout == b"All checks passed!\n"
     get_config = runpy.run_path(str(path))["get_config"]
     assert first in get_config().network
     for name in ("network", "train"):
@@ -245,13 +228,11 @@ def test_the_config_that_is_written_is_what_was_found(config, tmp_path):
 
 
 def test_a_whole_sweep_of_a_small_corpus(tmp_path):
-    npz.write(tiny.corpus().select_modalities(["speech"]), tmp_path / "corpus.npz")
-    config = tiny.recipe(dropout=0.3, epochs=1)
-    config.data.path = str(tmp_path / "corpus.npz")
+    path = gallery.write_corpus(tmp_path, tiny.corpus().select_modalities(["speech"]))
+    config = gallery.on(path, tiny.recipe(dropout=0.3, epochs=1))
     inner = prepare_inner(config, "3")
     made = Sweep(config, inner, Budget(2, seeds=1), ("learning_rate", "batch", "answers"))
     found = made.run(optuna.storages.InMemoryStorage(), SCREEN)
     assert [head for head, _ in made.tables] == ["all", "speech", "fusion"]
     assert all(trial.value > 0 for _, trials in made.tables for trial in recipe.best(trials))
     assert found.train.refit == config.train.refit
-    assert dataclasses.is_dataclass(inner)

@@ -1,18 +1,16 @@
 """A study of a target: trained, compared by errors, and reported."""
 
-import dataclasses
 import json
 
 import numpy as np
 import pytest
 
 from mman_jax.cli.terminal.screen import Screen
-from mman_jax.data.readers import npz
 from mman_jax.evaluation import paired
 from mman_jax.study import claims, paper
 from mman_jax.tasks import Numbers
 from mman_jax.tasks.ratings import Target
-from tests import tiny
+from tests import gallery, tiny
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
 
@@ -20,13 +18,9 @@ pytestmark = pytest.mark.usefixtures("blank_pictures")
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
-    made = tiny.corpus()
-    rated = np.clip(4 * made.features["text"][:, 0], -3, 3).astype(np.float32)
-    rated[::9] = np.nan
-    npz.write(dataclasses.replace(made, targets={"sentiment": rated}), folder / "corpus.npz")
-    config = tiny.recipe(epochs=1)
+    path = gallery.write_corpus(folder, gallery.rated())
+    config = gallery.on(path, tiny.recipe(epochs=1), target="sentiment")
     config.train.select = "loss"
-    config.data.update(path=str(folder / "corpus.npz"), target="sentiment")
     paper.run(config, folder / "study", Screen(quiet=True), names=("clstm_mma", "clstm_ef"))
     return folder / "study"
 
@@ -74,9 +68,9 @@ def test_errors_by_hand():
 
 
 def test_folds_of_a_target_are_pooled(finished, tmp_path):
-    config = tiny.recipe(epochs=1)
+    path = finished.parent / "corpus.npz"
+    config = gallery.on(path, tiny.recipe(epochs=1), target="sentiment", folds="3")
     config.train.update(select="loss", refit=True)
-    config.data.update(path=str(finished.parent / "corpus.npz"), target="sentiment", folds="3")
     paper.run(config, tmp_path, Screen(quiet=True), names=("clstm_text",))
     results = json.loads((tmp_path / "results.json").read_text())
     text = results["systems"]["clstm_text"]

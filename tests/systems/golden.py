@@ -59,19 +59,6 @@ def conversations(system, params, dims, lengths=(4, 3), speakers=None, slots=Non
     ], batch
 
 
-def turn_by_turn(system, params, batch, row=0, head="answer"):
-    """The predictions [U, C] of one conversation, each from the state after the last one."""
-    cells = [jax.tree.map(lambda x, t=t: x[row : row + 1, t : t + 1], batch) for t in range(4)]
-    apply = jax.jit(system.apply)
-    _, after = jax.eval_shape(apply, {"params": params}, cells[0])
-    state, predictions = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), after), []
-    for cell in cells:
-        cell = cell._replace(reset=jnp.zeros((1, 1), bool))
-        outputs, state = apply({"params": params}, cell, state)
-        predictions.append(outputs[head][0, 0])
-    return np.stack(predictions)
-
-
 def inputs(rows, cells, size, phase=0.0):
     b, t, d = np.meshgrid(*map(np.arange, (rows, cells, size)), indexing="ij")
     return np.cos(1 + phase + b + t + 0.7 * d).astype("f4")

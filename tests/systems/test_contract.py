@@ -66,12 +66,30 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("name", SYSTEMS)
-def test_every_system(name):
+SHORT = ("mman", "dialogue_rnn", "rozgic", "linear")
+"""Systems whose life cycle is not left to the end-to-end tests: with and without speakers."""
+
+
+def case_of(name):
     if SYSTEMS[name].needs:
         pytest.importorskip("sklearn", reason="needs scikit-learn: pip install 'mman_jax[svm]'")
-    training, idle = config.of(name).train, IDLE.get(name, ())
-    testing.check_system(SYSTEMS[name], DIMS, settings=SETTINGS[name], training=training, idle=idle)
+    settings = {"settings": SETTINGS[name], "training": config.of(name).train}
+    return testing.Case(SYSTEMS[name], DIMS, idle=IDLE.get(name, ()), **settings)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_properties_of_every_system(name):
+    case, fits = case_of(name), SYSTEMS[name].learns_by == "fitting"
+    for check in testing.ESTIMATOR_CHECKS if fits else testing.CHECKS:
+        if check is not testing.check_life_cycle:
+            check(case)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(x, marks=() if x in SHORT else pytest.mark.e2e) for x in SYSTEMS]
+)
+def test_life_cycle_of_every_system(name):
+    testing.check_life_cycle(case_of(name))
 
 
 CHECKS = {

@@ -122,19 +122,3 @@ def test_one_that_looks_ahead_says_so():
     with pytest.raises(InputError, match="FMT, whose answer depends on later utterances"):
         check_streams(system)
     check_streams(build(SMALL, list(DIMS), 2))
-
-
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ({"layers": 0}, "network.layers: 0; expected a whole number from 1"),
-        ({"widths": {"text": 0}}, "network.widths.text: 0; expected a whole number from 1"),
-        ({"widths": {"text": 1.5}}, "network.widths.text: 1.5, a float; expected a whole number"),
-        ({"widths": 3}, "network.widths: a int; expected values by name"),
-        ({"merge": ()}, r"network.merge: \(\); expected whole numbers"),
-        ({"dropout": 1.0}, "network.dropout: 1.0; expected a rate from 0 to below 1"),
-    ],
-)
-def test_settings_that_cannot_be_are_refused(settings, said):
-    with pytest.raises(InputError, match=said):
-        build(SMALL | settings, list(DIMS), 2).parameter_shapes(DIMS)

@@ -1,11 +1,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
-from mman_jax.errors import InputError
 from mman_jax.systems import build
-from mman_jax.systems.lmf import LMF, _Factors, _Sum
+from mman_jax.systems.lmf import _Factors, _Sum
 from mman_jax.types import Inputs
 from tests.systems import golden
 
@@ -77,19 +75,6 @@ def test_a_missing_modality_leaves_the_product_of_the_others():
     np.testing.assert_array_equal(found, answer(system, other, speech=missing))
 
 
-def test_one_rank_is_left_where_the_others_weigh_nothing():
-    system, one = small(), small(rank=1)
-    parameters = params(system)
-    weights = parameters["answer"]["weights"]
-    parameters["answer"]["weights"] = weights.at[:, 1:].set(0)
-    single = parameters | {
-        "factors": {m: f[:1] for m, f in parameters["factors"].items()},
-        "answer": parameters["answer"] | {"weights": weights[:, :1]},
-    }
-    found = answer(system, parameters=parameters)
-    np.testing.assert_allclose(found, answer(one, parameters=single), atol=1e-6)
-
-
 def test_the_factors_are_those_of_a_full_tensor():
     system = build({"system": "lmf"} | SMALL | {"sizes": {"default": 2}}, ["text", "speech"], 2)
     dims = {m: DIMS[m] for m in ("text", "speech")}
@@ -120,19 +105,3 @@ def test_over_words_the_others_are_means_so_far():
     means = FEATURES | {"speech": speech, "visual": visual}
     expected, _ = small().apply({"params": params(system)}, Inputs.unpadded(means, reset))
     np.testing.assert_allclose(found["answer"], expected["answer"], atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("modalities", "settings", "place"),
-    [
-        (["text"], {}, "modalities"),
-        (list(DIMS), {"pivot": "face"}, "network.pivot"),
-        (list(DIMS), {"rank": 0}, "network.rank"),
-        (list(DIMS), {"sizes": {"speech": 3}}, "network.sizes"),
-        (list(DIMS), {"cells": "frames"}, "network.cells"),
-    ],
-)
-def test_what_cannot_be_built_is_refused(modalities, settings, place):
-    with pytest.raises(InputError) as raised:
-        LMF.from_settings(settings, modalities, 2)
-    assert raised.value.place == place

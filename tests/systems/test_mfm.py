@@ -3,9 +3,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
-from mman_jax.errors import InputError
 from mman_jax.systems import build
 from mman_jax.systems.mfm import _last_cells, discrepancy
 from mman_jax.types import Inputs
@@ -117,20 +115,6 @@ def test_over_words_the_codes_are_compared_at_the_last_ones():
     assert losses["rebuilding_text"][1] == 6
 
 
-def test_the_decoder_feeds_back_where_it_has_steps():
-    system = build(SMALL | {"cells": "words"}, list(DIMS), 2)
-
-    @jax.jit
-    @jax.grad
-    def gradient(params):
-        _, losses = outputs_and_losses(system, params, Inputs.unpadded(INPUTS, STARTS))
-        return sum(map(jnp.sum, jax.tree.leaves(losses)))
-
-    found = gradient(golden.params(system, DIMS))
-    for m in DIMS:
-        assert np.abs(found[f"decoder_{m}"]["kernel_hidden"]).max() > 0
-
-
 def test_the_discrepancy_of_a_sample_with_itself_is_zero_and_weights_leave_points_out():
     one = jnp.array(np.random.default_rng(0).normal(size=(5, 3)), jnp.float32)
     other, ones = one[::-1] + 1, jnp.ones(5)
@@ -152,24 +136,3 @@ def test_a_modality_of_any_name_has_the_default_sizes():
     assert shapes["code_face"]["kernel"].shape == (32, 32)
     assert shapes["mfn"]["lstm_face"]["kernel_hidden"].shape == (64, 256)
     assert shapes["mfn"]["lstm_text"]["kernel_hidden"].shape == (88, 352)
-
-
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ({"private": {"text": 5}}, "network.private: none for 'speech'; expected one by its name"),
-        ({"private": 5}, "network.private: a int; expected values by name"),
-        ({"hidden": {"default": 0}}, "network.hidden.default: 0; expected a whole number from 1"),
-        ({"hidden": {"default": 1.5}}, "network.hidden.default: 1.5, a float; expected a whole"),
-        (
-            {"private_dropout": {"default": 2.0}},
-            "network.private_dropout.default: 2.0; expected a r",
-        ),
-        ({"inner": (1, 2)}, "network.inner: 2 sizes; expected four"),
-        ({"cells": "word"}, "network.cells: 'word'; expected 'words'"),
-        ({"memry": 3}, "network.memry: unknown; expected 'memory'"),
-    ],
-)
-def test_settings_that_cannot_be_are_refused(settings, said):
-    with pytest.raises(InputError, match=said):
-        build(SMALL | settings, list(DIMS), 2)

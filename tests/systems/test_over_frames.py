@@ -1,4 +1,4 @@
-"""What a system must do that reads an utterance's own frames: a row each."""
+"""Properties of systems that read the frames of an utterance."""
 
 import functools
 
@@ -7,19 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mman_jax.data.cells import Frames
-from mman_jax.data.parts import prepare
-from mman_jax.data.synthetic.words import WordProcess, generate
-from mman_jax.errors import InputError
-from mman_jax.inference import exported
-from mman_jax.inference.answerer import Answerer
-from mman_jax.inference.model import Model
 from mman_jax.systems import build
-from mman_jax.tasks import tasks
-from mman_jax.training.mesh import compiling, make_mesh
-from mman_jax.training.trainer import Trainer
 from mman_jax.types import Inputs
-from tests import tiny
 from tests.layers.references import dense
 
 # Frames of four utterances; the third lacks a modality, the last all of them.
@@ -33,7 +22,6 @@ SIZES = {
 }  # fmt: skip
 # MulT has an encoder for each pair, all alike: its golden numbers are of three modalities.
 DIMS = {"mult": {"text": 3, "speech": 2}, "tripathi": {"text": 3, "speech": 2, "visual": 4}}
-FROZEN = {"mult": ("answer", "logits"), "tripathi": ("branch_visual", "linear")}
 every = pytest.mark.parametrize("name", SIZES)
 STARTS = np.ones((4, 1), bool)
 
@@ -156,44 +144,3 @@ def test_dropout_acts_in_training_alone(name):
     np.testing.assert_array_equal(train(0), train(0))
     assert not np.allclose(train(0), train(1))
     assert not np.allclose(train(0), answering(name)(parameters(name), features, present))
-
-
-@every
-def test_trained_frozen_resumed_saved_and_answered(name, tmp_path):
-    sizes = {"shortest": 6, "longest": 6, "briefest": 4, "slowest": 4, "utterances": 3}
-    corpus = generate(WordProcess(**sizes), (4, 2, 2)).select_modalities(list(DIMS[name]))
-    dims, classes = corpus.dims, corpus.label_names
-    system = small(name, 2)
-    laid = Frames.make(corpus, list(dims), False, system.frame_view)
-    parts = prepare(corpus, cells=laid)
-    group, part = FROZEN[name]
-    stage = {
-        "rules": ((f"{group}/{part}/.*", False), (".*", True)),
-        "optimizer": "adam",
-        "learning_rate": {"default": 1e-2},
-        "clip": 1e9,
-        "epochs": 2,
-        "patience": 2,
-    }
-    training = {"batch": 6, "max_epochs": 2, "select": "loss", "class_weights": False, "all": stage}
-    trainer = Trainer(system, training, parts.rows, 2, make_mesh(2, "jit", 1, 1))
-    (labels,) = (parts.labels(task) for task in tasks(corpus, "auto"))
-    with compiling(quickly=True):
-        snapshots = tiny.kept(trainer.run(labels, [0, 1]))
-        resumed = tiny.last(trainer, labels, [0, 1], snapshots[1]).state
-    jax.tree.map(np.testing.assert_array_equal, resumed.params, snapshots[-1].state.params)
-    before, after = snapshots[0].state.params[group], resumed.params[group]
-    for key, same in jax.tree.map(np.array_equal, before, after).items():
-        assert all(jax.tree.leaves(same)) == (key == part), key
-
-    params = jax.tree.map(np.asarray, resumed.best)
-    Model(params, parts.scaling, settings(name), dims, classes).save(tmp_path / "model")
-    model = Model.load(tmp_path / "model")
-    found = model.probabilities(corpus)
-    assert found.shape == (24, 2)
-    assert (np.abs(found.sum(1) - 1) < 1e-5).all()
-    for refuse in (Answerer, exported.conversations):
-        with pytest.raises(InputError, match=f"a {type(system).__name__} over frames"):
-            refuse([model])
-    with pytest.raises(InputError, match="frames: no sequence of modality 'speech'"):
-        model.probabilities(corpus.select_modalities(["text"]))

@@ -116,20 +116,6 @@ def test_a_class_that_training_lacks_is_improbable():
     np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"outputs": 1}, "classes: 1"),
-        ({"outputs": 9}, "classes: 9; expected 2 to 8"),
-        ({"cost": 0.0}, "network.cost: 0.0; expected a finite number above 0"),
-        ({"gamma": -1.0}, "network.gamma: -1.0; expected a finite number of at least 0"),
-    ],
-)
-def test_numbers_that_cannot_be_are_refused(changes, said):
-    with pytest.raises(InputError, match=said):
-        Rozgic(("text",), **({"outputs": 2} | changes))
-
-
 def test_without_labels_or_scikit_learn_it_says_so(monkeypatch):
     features, labels = drawn(2)
     monkeypatch.setattr(rozgic, "require", lambda *_: types.SimpleNamespace(SVC=None))

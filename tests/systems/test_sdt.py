@@ -76,20 +76,6 @@ def test_golden_numbers_of_each_modality():
     np.testing.assert_allclose([output[m][0] for m in DIMS], first, atol=2e-4)
 
 
-def test_numbers_of_parameters():
-    dims = {"text": 100, "speech": 73, "visual": 100}
-    for size, parameters in ((1024, 76_919_816), (128, 1_242_760)):
-        system = SDT(tuple(dims), 2, size=size)
-        assert golden.count(system.parameter_shapes(dims)) == parameters
-
-
-def test_turn_by_turn_equals_the_whole_conversation():
-    system, params = small(SDTCausal, window=2)
-    (expected, _), batch = golden.conversations(system, params, DIMS, slots=SLOTS)
-    predicted = golden.turn_by_turn(system, params, batch)
-    np.testing.assert_allclose(predicted, expected["answer"], atol=1e-5)
-
-
 def test_the_causal_form_equals_the_published_one_at_the_last_utterance():
     (published, params), (causal, _) = small(), small(SDTCausal)
     pairs = (golden.conversations(x, params, DIMS, slots=SLOTS)[0] for x in (published, causal))
@@ -110,16 +96,3 @@ def test_equal_predictions_have_no_distance_and_a_finite_gradient():
     far = jax.tree.map(lambda x: 1e4 * x, padded)
     for gradient in map(jax.grad(total), (same, far)):
         assert all(np.isfinite(x).all() for x in gradient.values())
-
-
-def test_a_missing_modality_is_neither_attended_to_nor_weighed():
-    system, params = small()
-    _, batch = golden.conversations(system, params, DIMS)
-    here = np.ones((2, 4), bool)
-    missing = batch._replace(present={"visual": here & [True, False, True, True]})
-    changed = batch.features | {"visual": batch.features["visual"].at[:, 1].set(9.0)}
-    x, _ = system.apply({"params": params}, missing)
-    y, _ = system.apply({"params": params}, missing._replace(features=changed))
-    np.testing.assert_array_equal(x["answer"], y["answer"])
-    full, _ = system.apply({"params": params}, batch)
-    assert np.abs(x["answer"] - full["answer"]).max() > 1e-3

@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 
 from configs import tripathi
-from mman_jax.errors import InputError
 from mman_jax.systems import build
 from mman_jax.systems.tripathi import _Attended, _Convolved, _Recurrent
 from mman_jax.trial.config import network
@@ -50,28 +49,6 @@ def test_its_answers_by_hand():
     hidden = np.maximum(dense(np.maximum(joined, 0), 4), 0)
     np.testing.assert_allclose(found["answer"], dense(hidden, 2), atol=1e-6)
     assert state == ()
-
-
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ({"units": 0}, "network.units: 0; expected a whole number"),
-        ({"cells": "frame"}, "network.cells: 'frame'; expected 'frames'"),
-        ({"parts": 0}, "network.parts: 0; expected a whole number"),
-        ({"channels": ()}, r"network.channels: \(\); expected whole numbers"),
-        (
-            {"branches": {"text": "recurrent"}},
-            "network.branches: none for 'speech'; expected one by",
-        ),
-        (
-            {"branches": {"default": "lstm"}},
-            "network.branches.default: 'lstm'; expected one of recur",
-        ),
-    ],
-)
-def test_settings_that_cannot_be_are_refused(settings, said):
-    with pytest.raises(InputError, match=said):
-        build({"system": "tripathi"} | settings, list(DIMS), 2).parameter_shapes(DIMS)
 
 
 COUNTS = np.array([4, 2, 1])

@@ -6,7 +6,7 @@ import pytest
 from mman_jax.data.label_names import EMOTIONS, check_table_1
 from mman_jax.data.readers.read import read_corpus
 from mman_jax.errors import InputError
-from mman_jax.tasks import tasks
+from mman_jax.tasks import Classes, tasks
 from mman_jax.types import UNSCORED
 from tests import iemocap_pickle
 from tests.data.small import corpus
@@ -56,6 +56,11 @@ def test_binary4_scores_neither_excited_nor_frustrated():
     assert [task.name for task in binary] == ["happy", "sad", "neutral", "angry"]
     assert [task.classes for task in binary][1] == ("not_sad", "sad")
     assert binary[1].labels(short_named()).tolist() == [0, 0, 1, 0, -1, -1, -1, -1]
+
+
+def test_the_majority_is_that_of_the_true_classes():
+    scores = Classes("", ("no", "yes")).scores(np.array([[[3, 1], [2, 4]]]))
+    assert scores["majority_accuracy"] == 0.6
 
 
 def test_counts_of_the_paper(iemocap):

@@ -10,12 +10,15 @@ import sys
 import chex
 import jax
 import numpy as np
+import pytest
 
 from mman_jax.cli.terminal.screen import Screen
 from mman_jax.training import checkpoints
 from mman_jax.trial import runner
 from tests import children
 from tests.training import distributed_config
+
+pytestmark = pytest.mark.e2e
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SECONDS = 120

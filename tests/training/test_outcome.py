@@ -155,28 +155,23 @@ def test_the_highest_test_score_may_be_below_zero():
     np.testing.assert_allclose(state.oracle, -0.1)
 
 
-def test_of_equal_accuracies_the_lower_loss_is_kept():
-    rule = Selection("accuracy", 9)
-    assert int(script(rule, [0.5, 0.5, 0.5], [1.0, 0.8, 0.9]).best_epoch[0]) == 2
-    # ... of equal losses too, the first ...
-    assert int(script(rule, [0.5, 0.5], [0.8, 0.8]).best_epoch[0]) == 1
-    # ... and no loss outweighs one utterance.
-    assert int(script(rule, [0.51, 0.50], [1e6, 0.0]).best_epoch[0]) == 1
-
-
-def test_selection_by_loss():
-    rule = Selection("loss", 9)
-    assert int(script(rule, [0.9, 0.1], [1.0, 0.5]).best_epoch[0]) == 2
-    assert int(script(rule, [0.1, 0.9], [0.5, 0.5]).best_epoch[0]) == 1
-
-
-def test_selection_by_the_calibrated_loss():
-    # Over-confidence raises the loss; divided by a temperature it still falls.
-    rule = Selection("calibrated", 9)
+@pytest.mark.parametrize(
+    ("by", "accuracies", "losses", "calibrated", "best"),
+    [
+        ("accuracy", [0.5, 0.5, 0.5], [1.0, 0.8, 0.9], None, 2),  # of equal ones, the lower loss
+        ("accuracy", [0.5, 0.5], [0.8, 0.8], None, 1),  # of equal losses, the first epoch
+        ("accuracy", [0.51, 0.50], [1e6, 0.0], None, 1),  # no loss outweighs one utterance
+        ("loss", [0.9, 0.1], [1.0, 0.5], None, 2),
+        ("loss", [0.1, 0.9], [0.5, 0.5], None, 1),
+        # Over-confidence raises the loss; divided by a temperature it still falls.
+        ("calibrated", [0.5, 0.6], [0.7, 0.9], [0.7, 0.6], 2),
+    ],
+)
+def test_the_best_epoch_by_each_criterion(by, accuracies, losses, calibrated, best):
+    rule = Selection(by, 9)
+    assert int(script(rule, accuracies, losses, calibrated=calibrated).best_epoch[0]) == best
     assert rule.temperatures[0] == 1
-    assert len(set(rule.temperatures)) > 5
-    state = script(rule, [0.5, 0.6], [0.7, 0.9], calibrated=[0.7, 0.6])
-    assert int(state.best_epoch[0]) == 2
+    assert (len(set(rule.temperatures)) > 5) == (by == "calibrated")
 
 
 def test_selection_by_recall_weighs_classes_alike():

@@ -5,7 +5,7 @@ import pytest
 
 from mman_jax.data.parts import prepare
 from mman_jax.training import programs
-from mman_jax.training.mesh import compiling, make_mesh
+from mman_jax.training.mesh import compiling
 from mman_jax.training.outcome import StopAt
 from mman_jax.training.programs import out_of_fold
 from mman_jax.types import UNSCORED
@@ -26,7 +26,6 @@ def test_equal_trainers_share_their_programs(parts):
     assert one is not other
     assert epochs(one) is epochs(other)
     assert epochs(one, count=2) is not epochs(other)
-    assert epochs(one, mesh=make_mesh(1, "jit", 1, 2)) is not epochs(other)
     with compiling(quickly=True):
         quick = epochs(one)
     assert quick is not epochs(one)
@@ -95,7 +94,7 @@ def test_a_fusion_learns_from_answers_to_what_the_towers_did_not_see():
     fusions = [kept[-1].state.best["fusion"]["kernel"] for kept in (own, as_trained)]
     assert not np.allclose(*fusions)
 
-    # Going on in the middle of the fusion comes to the same end.
+    # Resuming in the middle of the fusion has the same end.
     start = next(s for s in own if s.stage == "fusion")
     *_, again = trainer.run(labels, [0], start, groups=groups)
     jax.tree.map(

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from mman_jax.cli import predict
+from mman_jax.cli.terminal.screen import Screen
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
 from mman_jax.features import manifest
 from mman_jax.trial import clips as commands
-from mman_jax.trial import stored
-from tests import tiny
+from mman_jax.trial import runner, stored
+from tests import gallery, tiny
 from tests.children import run
 from tests.features import clips
-from tests.trial import test_runner
 
 pytest.importorskip(
     "opensmile", reason="extraction needs openSMILE: pip install 'mman_jax[speech]'"
@@ -66,7 +66,7 @@ def test_a_clip_without_its_words_has_no_text(trained, tmp_path):
     assert text.settings.modalities == ("text",)
 
 
-def test_what_cannot_be_extracted_is_named(trained, tmp_path):
+def test_clips_without_an_extraction_or_a_file_are_refused(trained, tmp_path):
     source, _, workdir = trained
     with pytest.raises(InputError, match="modality wav2vec: not extracted; expected speech"):
         commands.read_corpus(
@@ -85,9 +85,9 @@ def test_what_cannot_be_extracted_is_named(trained, tmp_path):
 def test_a_damaged_extraction_stops_a_run_before_it_trains(tmp_path):
     npz.write(tiny.corpus(), tmp_path / "c.npz")
     (tmp_path / "c.extraction.npz").write_bytes(b"none")
-    config = test_runner.on(tmp_path / "c.npz")
+    config = gallery.on(tmp_path / "c.npz")
     with pytest.raises(InputError, match=r"c\.extraction\.npz: unreadable"):
-        test_runner.run(config, tmp_path / "run")
+        runner.run(config, tmp_path / "run", Screen(quiet=True))
     assert not (tmp_path / "run").exists()
     assert commands.beside(None) is None
     assert commands.beside(str(tmp_path)) is None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from configs import mfm, raven, tripathi
+from configs import mfm, mult, raven, tripathi
 from mman_jax.cli.terminal.screen import Screen
 from mman_jax.data.readers import npz
 from mman_jax.data.synthetic.words import WordProcess, generate
@@ -51,3 +51,9 @@ def test_means_of_words_find_the_alignment(accuracy):
     small |= {"inner_dropout": 0.0, "discrepancy": 0.01, "rebuilding": {"default": 0.01}}
     small |= {"private_dropout": {"default": 0.0}}
     assert accuracy(mfm, "alignment", "speech", **small) > 0.8
+
+
+def test_frames_that_nothing_aligns_find_the_order_of_words(accuracy):
+    small = {"units": 8, "heads": 2, "layers": 1, "frames": {"default": 10}}
+    small |= {f"{name}_dropout": 0.0 for name in ("attention", "embed", "relu", "residual")}
+    assert accuracy(mult, "order", "visual", "frames", **small) > 0.8

@@ -1,4 +1,5 @@
-import json
+"""Trials of an estimator, which is fitted in one call."""
+
 import signal
 
 import numpy as np
@@ -7,82 +8,60 @@ import pytest
 from mman_jax.cli import predict
 from mman_jax.cli.terminal.screen import Screen
 from mman_jax.data import scaling
-from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
 from mman_jax.inference import exported
 from mman_jax.inference.answerer import Answerer
 from mman_jax.inference.model import Model
 from mman_jax.systems.rozgic import Rozgic
 from mman_jax.trial import runner
-from mman_jax.trial.config import derive
 from mman_jax.trial.progress import PREEMPTED, Preemption
 from mman_jax.trial.stored import load_models
 from mman_jax.trial.trial import prepare_trial
 from mman_jax.types import UNSCORED
-from tests import tiny
+from tests import gallery
 
 pytest.importorskip("sklearn", reason="the trees need scikit-learn: pip install 'mman_jax[svm]'")
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """The folder of a fit, its config and results, and the corpus."""
-    folder = tmp_path_factory.mktemp("fit")
-    corpus = tiny.corpus()
-    npz.write(corpus, folder / "corpus.npz")
-    config = derive(tiny.recipe(), "rozgic")
-    config.data.path, config.seeds = str(folder / "corpus.npz"), 3
-    results = runner.run(config, folder / "run", Screen(quiet=True))
-    return folder / "run", config, results, corpus
+def finished():
+    return gallery.finished("estimator")
 
 
-def test_a_fit_is_scored_on_what_it_was_not_fitted_to(finished):
-    workdir, config, results, corpus = finished
-    made = prepare_trial(config)
-    fit = made.parts.split.train
-    one = np.concatenate([np.arange(len(corpus.labels))[corpus.utterances(c)] for c in fit])
-    other = np.concatenate(
-        [np.arange(len(corpus.labels))[corpus.utterances(c)] for c in made.parts.split.test]
-    )
-    scaled = scaling.fit(corpus, fit).apply(dict(corpus.features))
-    system = Rozgic(tuple(corpus.dims), len(made.tasks[0].classes))
-    classes = made.tasks[0].labels(corpus)
-    fitted = system.fit({m: x[one] for m, x in scaled.items()}, classes[one], 0)
-    answers = system.logits(fitted, {m: x[other] for m, x in scaled.items()}).argmax(1)
-    scored = classes[other] != UNSCORED
-    right = (answers == classes[other])[scored].mean()
+def test_it_is_fitted_to_the_training_part_and_scored_on_the_test_part(finished):
+    corpus, trial, results = finished.corpus, prepare_trial(finished.config), finished.results
+    train, test = (corpus.utterances_of(getattr(trial.parts.split, p)) for p in ("train", "test"))
+    scaled = scaling.fit(corpus, trial.parts.split.train).apply(dict(corpus.features))
+    system = Rozgic(tuple(corpus.dims), len(trial.tasks[0].classes))
+    labels = trial.tasks[0].labels(corpus)
+    fitted = system.fit({m: x[train] for m, x in scaled.items()}, labels[train], 0)
+    answers = system.logits(fitted, {m: x[test] for m, x in scaled.items()}).argmax(1)
+    scored = labels[test] != UNSCORED
+    right = (answers == labels[test])[scored].mean()
     accuracy = results["test"]["accuracy"]
     assert {name: accuracy[name] for name in ("mean", "std")} == {"mean": right, "std": 0.0}
     assert accuracy["per_seed"] == [right]
-    assert results["seeds"] == [0]  # of the three that were asked for: nothing is drawn
+    assert results["seeds"] == [0]  # three were requested, but nothing is random
     assert set(results["seconds"]) == {"fit", "answering", "baseline"}
-    assert json.loads((workdir / "analysis.json").read_text())["auto"]["curves"]["answer"]
-
-
-def test_the_model_answers_as_the_fit_did(finished):
-    workdir, _, results, corpus = finished
-    classes, probabilities, labels = predict.answer(load_models(workdir), corpus)
+    assert finished.analysis["curves"]["answer"]
+    classes, probabilities, predictions = predict.answer(load_models(finished.folder), corpus)
     np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
-    made = prepare_trial(finished[1]).parts.split.test
-    test = np.concatenate([np.arange(len(labels))[corpus.utterances(c)] for c in made])
-    truth = corpus.labels[test]
-    given = np.array([classes.index(labels[i]) for i in test])
-    right = (given == truth)[truth != UNSCORED].mean()
-    assert right == pytest.approx(results["test"]["accuracy"]["mean"])
+    assert [classes.index(predictions[i]) for i in test] == answers.tolist()
 
 
-def test_what_needs_a_network_says_so(finished):
-    models = load_models(finished[0])
-    with pytest.raises(InputError, match="turn by turn: Rozgic, which is no network"):
-        Answerer(models)
-    with pytest.raises(InputError, match="export: Rozgic, which is no network"):
-        exported.conversations(models)
-    with pytest.raises(InputError, match="attention: Rozgic, which is no network"):
-        predict.attention(models, finished[3])
+def test_estimators_neither_stream_nor_export_nor_have_attention(finished):
+    models = load_models(finished.folder)
+    for refuse in (
+        lambda: Answerer(models),
+        lambda: exported.conversations(models),
+        lambda: predict.attention(models, finished.corpus),
+    ):
+        with pytest.raises(InputError, match="Rozgic, which is no network"):
+            refuse()
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "place"),
     [
         (lambda p: p.pop("slopes"), "slopes: missing"),
         (lambda p: p.update(more=p["slopes"]), "more: unknown"),
@@ -93,33 +72,33 @@ def test_what_needs_a_network_says_so(finished):
         (lambda p: p.update(vectors={"deep": p["vectors"]}), "params: nested"),
     ],
 )
-def test_a_damaged_model_is_refused(finished, tmp_path, change, said):
-    (model,) = load_models(finished[0])
+def test_a_damaged_model_is_refused(finished, tmp_path, change, place):
+    (model,) = load_models(finished.folder)
     params = dict(model.params)
     change(params)
     damaged = Model(params, model.scaling, model.network, model.dims, model.classes, model.card)
     damaged.save(tmp_path)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=place):
         Model.load(tmp_path)
 
 
-def test_fitted_again_it_has_validation_too(finished, tmp_path):
-    config = finished[1].copy_and_resolve_references()
+def test_a_refit_adds_the_validation_part(finished, tmp_path):
+    config, corpus = finished.config, finished.corpus
     config.train.refit = True
     results = runner.run(config, tmp_path, Screen(quiet=True))
-    more = results["parameters"]["vectors"] - finished[2]["parameters"]["vectors"]
+    more = results["parameters"]["vectors"] - finished.results["parameters"]["vectors"]
     valid = prepare_trial(config).parts.layouts["valid"].lengths.sum()
-    assert more == valid * sum(finished[3].dims.values())
-    before, first = results["before_refit"]["test"], finished[2]["test"]
+    assert more == valid * sum(corpus.dims.values())
+    before, first = results["before_refit"]["test"], finished.results["test"]
     assert before["confusion"] == first["confusion"]
     assert before["per_class"] == first["per_class"]
-    assert results["baseline"]["validation"] == finished[2]["baseline"]["validation"]
+    validation = finished.results["baseline"]["validation"]
+    assert results["baseline"]["validation"] == validation
     assert results["baseline"]["test"]["confusion"] != first["confusion"]
 
 
 def test_sigterm_ends_a_fit_at_once(finished, tmp_path, monkeypatch):
-    """Nothing of a fit can be saved, so that there is nothing to wait for."""
-    _, config, *_ = finished
+    """A fit cannot be saved, so there is nothing to wait for."""
 
     def fit(self, features, labels, seed):
         signal.raise_signal(signal.SIGTERM)
@@ -131,7 +110,7 @@ def test_sigterm_ends_a_fit_at_once(finished, tmp_path, monkeypatch):
     Preemption.listen()
     try:
         with pytest.raises(SystemExit) as ended:
-            runner.run(config, tmp_path, Screen(quiet=True))
+            runner.run(finished.config, tmp_path, Screen(quiet=True))
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -18,7 +18,7 @@ def written(tmp_path, content):
     return path
 
 
-def test_what_a_run_wrote_is_read(tmp_path):
+def test_results_are_read(tmp_path):
     for content in (ONE, MANY):
         assert stored.read_results(written(tmp_path, content)) == content
 
@@ -60,7 +60,7 @@ PATHS = [p for p in paths(ONE) if p[:1] != ("corpus",) and p != ("baseline", "sy
 
 @pytest.mark.parametrize("value", [None, "?", [1]], ids=["missing", "text", "list"])
 @pytest.mark.parametrize("path", PATHS, ids=".".join)
-def test_whatever_is_missing_or_of_another_kind_is_named(tmp_path, path, value):
+def test_a_missing_value_or_one_of_another_type_is_named(tmp_path, path, value):
     optional = path[:-1] in (("towers",), ("tasks",)) or path == ("tasks",)
     optional |= path[-1] in ("baseline", "difference", "resampled")
     optional |= path[-1] == "interval" and path[-2] != "difference"
@@ -72,30 +72,25 @@ def test_whatever_is_missing_or_of_another_kind_is_named(tmp_path, path, value):
     assert path[-1] in str(error.value)
 
 
-@pytest.mark.parametrize(
-    "classes", [3, [], [1, 2], [{}, {}], [{"precision": 1}, {}]], ids=lambda x: str(x)[:12]
-)
-def test_scores_by_class_that_are_none_are_named(tmp_path, classes):
-    with pytest.raises(InputError, match="per_class"):
-        stored.read_results(written(tmp_path, change(ONE, ("test", "per_class"), classes)))
-
-
-@pytest.mark.parametrize("name", ["../../etc", "a/b", "", "/x", ".."])
-def test_a_name_that_leaves_the_run_s_folder_is_refused(tmp_path, name):
-    for content in (ONE | {"protocol": name}, MANY | {"tasks": {name: ONE}}):
-        with pytest.raises(InputError, match="a name"):
-            stored.read_results(written(tmp_path, content))
+def test_scores_by_class_and_names_of_folders_are_checked(tmp_path):
+    for classes in (3, [], [1, 2], [{}, {}], [{"precision": 1}, {}]):
+        with pytest.raises(InputError, match="per_class"):
+            stored.read_results(written(tmp_path, change(ONE, ("test", "per_class"), classes)))
+    for name in ("../../etc", "a/b", "", "/x", ".."):
+        for content in (ONE | {"protocol": name}, MANY | {"tasks": {name: ONE}}):
+            with pytest.raises(InputError, match="a name"):
+                stored.read_results(written(tmp_path, content))
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e400", "1" + "0" * 4000, "true"])
-def test_a_number_that_is_none_is_refused(tmp_path, number):
+def test_other_numbers_than_finite_ones_are_refused(tmp_path, number):
     text = json.dumps(ONE).replace('"mean": 0.5', f'"mean": {number}')
     with pytest.raises(InputError, match="a finite number"):
         stored.read_results(written(tmp_path, text))
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "words"),
     [
         ("[]", "a list"),
         ("3", "a int"),
@@ -105,6 +100,6 @@ def test_a_number_that_is_none_is_refused(tmp_path, number):
         ("1" * 5000, "unreadable"),
     ],
 )
-def test_json_that_no_run_wrote(tmp_path, content, said):
-    with pytest.raises(InputError, match=said):
+def test_other_json_is_refused(tmp_path, content, words):
+    with pytest.raises(InputError, match=words):
         read_json(written(tmp_path, content))

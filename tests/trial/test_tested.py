@@ -6,44 +6,46 @@ import json
 import numpy as np
 import pytest
 
-from configs import clstm_text
 from mman_jax.cli.terminal.screen import Screen
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
 from mman_jax.trial import corpora, runner
 from mman_jax.trial.stored import load_models
 from mman_jax.trial.trial import prepare_trial
-from tests import tiny
+from tests import gallery, tiny
+
+pytestmark = pytest.mark.usefixtures("blank_pictures")
 
 
 def recipe(folder, test=None, **data):
-    config = tiny.shrink(clstm_text.get_config(), epochs=2)
-    config.data.path = str(folder / "own.npz")
+    config = gallery.on(folder / "own.npz", tiny.dense(epochs=2), modalities="text")
     config.data.update(test=test and str(folder / test), **data)
     return config
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A corpus; and another one with a label under another name, its conversations all tested."""
-    folder = tmp_path_factory.mktemp("corpora")
-    npz.write(tiny.corpus(), folder / "own.npz")
-    other = tiny.corpus((2, 2, 3), seed=1)
-    names = tuple({"happy": "joy"}.get(name, name) for name in other.label_names)
-    ids = tuple(f"other {i}" for i in range(7))
-    features = {name: 3 * values + 1 for name, values in other.features.items()}
-    other = dataclasses.replace(
-        other, label_names=names, conversation_ids=ids, split=None, features=features
-    )
-    npz.write(other, folder / "other.npz")
-    return folder
+def folder():
+    """A corpus, and another one with a renamed label and no split."""
+
+    def make(folder):
+        npz.write(tiny.corpus(), folder / "own.npz")
+        other = tiny.corpus((2, 2, 3), seed=1)
+        names = tuple({"happy": "joy"}.get(name, name) for name in other.label_names)
+        ids = tuple(f"other {i}" for i in range(7))
+        features = {name: 3 * values + 1 for name, values in other.features.items()}
+        other = dataclasses.replace(
+            other, label_names=names, conversation_ids=ids, split=None, features=features
+        )
+        npz.write(other, folder / "other.npz")
+
+    return gallery.once("two_corpora", make)
 
 
 def run(config, workdir):
     return runner.run(config, workdir, Screen(quiet=True))
 
 
-def test_its_own_file_as_the_test_is_its_own_test_part(folder, tmp_path):
+def test_the_training_corpus_as_the_test_corpus_changes_no_score(folder, tmp_path):
     own = run(recipe(folder), tmp_path / "own")
     same = run(recipe(folder, "own.npz"), tmp_path / "same")
     for part in ("validation", "test"):
@@ -56,8 +58,7 @@ def test_another_corpus_is_scored(folder, tmp_path):
     config = recipe(folder, "other.npz", label_map="joy=happy", scale="each")
     results = run(config, tmp_path)
     other = npz.read(folder / "other.npz").select_modalities(["text"])
-    scored = int((other.labels >= 0).sum())
-    assert np.sum(results["test"]["confusion"]) == scored
+    assert np.sum(results["test"]["confusion"]) == int((other.labels >= 0).sum())
     assert results["corpus"]["parts"]["test"]["conversations"] == 7
     test = results["corpus"]["test"]
     assert "all its 7 conversations" in test["which"]
@@ -66,10 +67,10 @@ def test_another_corpus_is_scored(folder, tmp_path):
     assert stored["test"]["sha256"] == test["sha256"] != stored["sha256"]
     (model,) = load_models(tmp_path)
     assert model.card["test_corpus"] == test
-    told = json.loads((tmp_path / "analysis.json").read_text())["auto"]
-    assert set(told["utterances"]["conversation"]) == set(other.conversation_ids)
+    analysis = json.loads((tmp_path / "analysis.json").read_text())["auto"]
+    assert set(analysis["utterances"]["conversation"]) == set(other.conversation_ids)
     assert run(config, tmp_path) == results
-    # The test corpus has another content now: what was begun on it does not go on.
+    # A trial does not resume if the test corpus has changed.
     stored["test"]["sha256"] = "another"
     (tmp_path / "corpus.json").write_text(json.dumps(stored))
     (tmp_path / "results.json").unlink()
@@ -78,7 +79,7 @@ def test_another_corpus_is_scored(folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "words"),
     [
         ({}, "not trained on: joy"),
         ({"label_map": "joy=glad"}, "not trained on: glad"),
@@ -92,17 +93,15 @@ def test_another_corpus_is_scored(folder, tmp_path):
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_what_cannot_be_tested_on_is_refused(folder, data, said):
+def test_other_test_corpora_are_refused(folder, data, words):
     config = recipe(folder, "other.npz")
     config.data.update(data)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=words):
         prepare_trial(config)
 
 
-def test_a_file_is_read_once_until_it_is_another(tmp_path):
-    data = recipe(tmp_path).data
-    data.path = str(tmp_path / "corpus.npz")
-    corpus = tiny.corpus()
+def test_a_file_is_read_again_only_if_it_has_changed(tmp_path):
+    data, corpus = recipe(tmp_path).data, tiny.corpus()
     npz.write(corpus, data.path)
     first, again = corpora.load_corpus(data), corpora.load_corpus(data)
     assert again.labels is first.labels

@@ -1,10 +1,7 @@
 """Commands as a user types them: what they print, and how they end."""
 
-import numpy as np
 import pytest
 
-from mman_jax.data.readers import npz
-from tests import tiny
 from tests.children import mman
 
 
@@ -28,13 +25,3 @@ def test_runs_print_the_changes_of_their_config(tmp_path):
     assert ended.returncode == 2
     assert ended.stdout.startswith("config: mman with data.path=nowhere.npz seeds=2; ")
     assert ended.stdout.endswith(f"{tmp_path / 'config.json'}\n")
-
-
-def test_converting_a_corpus_twice_gives_equal_bytes(tmp_path):
-    corpus = tiny.corpus((2, 1, 1))
-    npz.write(corpus, tmp_path / "a.npz")
-    ended = mman("convert", f"--input={tmp_path}/a.npz", f"--output={tmp_path}/b.npz")
-    assert ended.returncode == 0, ended.stderr
-    with np.load(tmp_path / "b.npz", allow_pickle=False) as converted:
-        np.testing.assert_array_equal(converted["features/text"], corpus.features["text"])
-    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
