@@ -75,6 +75,7 @@ COMBINATIONS: Mapping[str, Mapping[str, Any]] = {
     "units 100": _blocks(hidden=100, dense=64),
     "mean": _fusion("mean"),
     "mean of logarithms": _fusion("mean", "log_probabilities"),
+    "best": _fusion("best"),
     "from start": _fusion(from_start=True),
     "from start + pull 0.1": _fusion(from_start=True, pull=0.1),
     "from start + pull 1": _fusion(from_start=True, pull=1.0),

@@ -23,6 +23,7 @@ _TORCH = {
     "kernel_hidden": "weight_hh_l0",
     "bias_input": "bias_ih_l0",
     "bias_hidden": "bias_hh_l0",
+    "choice": "choice",
 }
 
 

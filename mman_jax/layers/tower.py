@@ -130,7 +130,7 @@ def drop_modalities(
     features: Mapping[str, Array],
     present: Mapping[str, Array],
     rate: float,
-    make_key: Callable[[], Array],
+    make_rng: Callable[[str], Array],
 ) -> dict[str, Array]:
     """Drops each modality of each cell at a rate; returns the mask [B, U] bool of each.
 
@@ -138,11 +138,11 @@ def drop_modalities(
         features: [B, U, ...] of each modality.
         present: [B, U] bool of each modality that may be missing.
         rate: probability that a modality is dropped.
-        make_key: returns a new key for each modality.
+        make_rng: returns a new key of a collection, see `nn.Module.make_rng`.
     """
     masks = {}
     for name, x in features.items():
-        mask = jax.random.bernoulli(make_key(), 1 - rate, x.shape[:2])
+        mask = jax.random.bernoulli(make_rng("dropout"), 1 - rate, x.shape[:2])
         masks[name] = mask & present[name] if name in present else mask
     return masks
 
@@ -150,27 +150,20 @@ def drop_modalities(
 class LateFusion(nn.Module):
     """Fusion of the towers' predictions.
 
-    It is a dense layer (MMAN, section 2), a cLSTM block (cLSTM-LF, section 3.3), or the mean, which
-    has no parameters.
-
     Attributes:
         classes: C.
-        block: sizes of the cLSTM block; None for one dense layer.
+        kind: `dense` (MMAN, section 2); `clstm` (cLSTM-LF, section 3.3); `mean`, which has no
+            parameters; or `best`, the logits of the tower with the largest parameter `choice`.
+        block: sizes of the cLSTM block; None for the other kinds.
         numbers: whether the towers predict numbers [..., C] instead of logits.
-        inputs: what is fused: `probabilities` or `log_probabilities`.
-        mean: whether the fusion is the mean.
+        inputs: what is fused: `probabilities` or `log_probabilities`; `best` reads neither.
     """
 
     classes: int
+    kind: str = "dense"
     block: Mapping[str, Any] | None = None
     numbers: bool = False
     inputs: str = "probabilities"
-    mean: bool = False
-
-    @property
-    def kind(self) -> str:
-        """`dense`, `clstm` or `mean`."""
-        return "mean" if self.mean else "dense" if self.block is None else "clstm"
 
     @nn.compact
     def __call__(
@@ -191,14 +184,17 @@ class LateFusion(nn.Module):
             AssertionError: if the towers disagree in shape.
         """
         chex.assert_equal_shape(list(predictions.values()))
+        if self.kind == "best":
+            choice = self.param("choice", nn.initializers.zeros, (len(predictions),))
+            return jnp.stack(list(predictions.values()))[jnp.argmax(choice)], None
         reads_probabilities = self.inputs == "probabilities" and not self.numbers
         convert = jax.nn.softmax if reads_probabilities else jax.nn.log_softmax
         inputs = [x if self.numbers else convert(x) for x in predictions.values()]
-        if self.mean:
+        if self.kind == "mean":
             mean = sum(inputs) / len(inputs)
             return jnp.log(jnp.maximum(mean, 1e-30)) if reads_probabilities else mean, None
         joined = jnp.concatenate(inputs, axis=-1)
-        if self.block is None:
+        if self.kind == "dense":
             # Training starts from an unweighted vote: the logit of a class is the sum of the
             # towers' probabilities; otherwise, the mean of what the towers predict.
             def vote(_, shape, dtype=jnp.float32):
@@ -206,5 +202,5 @@ class LateFusion(nn.Module):
                 return votes if reads_probabilities else votes / len(inputs)
 
             return nn.Dense(self.classes, kernel_init=vote, name="logits")(joined), None
-        block = ContextualLSTM(classes=self.classes, **self.block, name="clstm")
+        block = ContextualLSTM(classes=self.classes, **(self.block or {}), name="clstm")
         return block(joined, reset, state, train)

@@ -155,7 +155,8 @@ def _paper_systems(results: Results) -> tuple[Table, ...]:
         if "towers_mean" in system:
             test, valid = (system["towers_mean"][part] for part in ("test", "validation"))
             uar, f1 = spread(test["unweighted_recall"]), spread(test["weighted_f1"])
-            own = (spread(test["accuracy"]), "", uar, f1, "", spread(valid["accuracy"]), "")
+            ends = span(test["accuracy"].get("interval"))
+            own = (spread(test["accuracy"]), ends, uar, f1, "", spread(valid["accuracy"]), "")
             rows.append((f"mean of the towers of {system['title']}", "", "", *own, NONE, NONE))
 
     def bound(name: str, share: float) -> tuple:

@@ -58,7 +58,7 @@ def results_of(found: Scores) -> dict[str, Any]:
     """Returns the content of `results.json`, from the result of `read`."""
     analyses = {"answers", "utterances", "counts", "sizes", "curves", "trainable"}
     analyses |= {"attention", "missing", "calibration"}
-    analyses |= {"tower_answers", "baseline_answers", "baseline_counts"}
+    analyses |= {"tower_answers", "mean_answers", "baseline_answers", "baseline_counts"}
     tasks = {
         name: {field: value for field, value in task.items() if field not in analyses}
         for name, task in found["tasks"].items()
@@ -149,6 +149,8 @@ def _task(folds: Mapping[str, Scores]) -> dict[str, Any]:
     if "towers_mean" in trials[0]["counts"]:
         means = [fold["counts"]["towers_mean"] for fold in trials]
         pooled["towers_mean"] = {p: _part(task, [x[p] for x in means], chosen) for p in _SCORED}
+    if all("mean_answers" in fold for fold in trials):
+        pooled["mean_answers"] = answers("mean_answers")
     if all("before_refit" in fold["counts"] for fold in trials):
         pooled["before_refit"] = _before_refit(task, trials, chosen)
     if all("tower_answers" in fold for fold in trials):

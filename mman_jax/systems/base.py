@@ -282,6 +282,15 @@ class System(BaseSystem, nn.Module):
         """Returns the training stages in order; the last head of the last one is the system's."""
         return (Stage("all", "__call__", ("answer",)),)
 
+    def chosen_params(self, stage: str, losses: np.ndarray) -> dict[str, Any]:
+        """Returns initial parameters of a stage that depend on the stage before; none by default.
+
+        Args:
+            stage: name of the stage.
+            losses: [S, T], validation losses of the stage before, of its T heads.
+        """
+        return {}
+
     @property
     def head(self) -> str:
         """The last head of the last stage."""

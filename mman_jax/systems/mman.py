@@ -3,11 +3,11 @@
 With IEMOCAP's features, its sizes give the number of parameters in the paper's Table 2 (4 392 184).
 """
 
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import jax.numpy as jnp
+import numpy as np
 
 from mman_jax.errors import InputError, nearest
 from mman_jax.layers.attention import MultiModalAttention
@@ -55,7 +55,7 @@ CLAIMS = (
 EARLY = {"attention": "mma", "concatenation": "ef"}
 """Names of the tower of all modalities, by the way it joins them."""
 
-_LATE = ("dense", "clstm", "mean")
+_LATE = ("dense", "clstm", "mean", "best")
 _FUSED = ("probabilities", "log_probabilities")
 
 
@@ -97,12 +97,12 @@ class MMAN(System):
         share: dict[str, Any] = {"low": 0.0, "high": 0.7}
         units: dict[str, Any] = {"low": 32, "high": 300, "log": True}
         if not head:
-            shared: Ranges = {
+            return {
                 "train.batch": {"low": 5, "high": 40, "log": True},
                 "train.towers.weight_decay": {"low": 1e-6, "high": 1e-1, "log": True},
                 "network.modality_dropout": {"low": 0.0, "high": 0.3},
+                **TRAINING,
             }
-            return shared | TRAINING
         if head == FUSION:
             return {
                 "network.fusion.kind": {"choices": _LATE},
@@ -133,8 +133,8 @@ class MMAN(System):
         Args:
             settings: optional entries: `unimodal`, sizes of the uni-modal towers by modality or
                 `default`; `early`, the tower of all modalities, whose `kind` is `attention` or
-                `concatenation`; `fusion`, the late fusion, whose `kind` is `dense`, `clstm` or
-                `mean`, required unless there is a single tower; `context`; `modality_dropout`.
+                `concatenation`; `fusion`, the late fusion, whose `kind` is `dense`, `clstm`, `mean`
+                or `best`, required unless there is one tower; `context`; `modality_dropout`.
             modalities: names, in order.
             outputs: C.
 
@@ -179,6 +179,12 @@ class MMAN(System):
         late = () if self.fusion is None else (Stage(FUSION, "fuse", (FUSION,), reads="predict"),)
         return towers, *late
 
+    def chosen_params(self, stage: str, losses: np.ndarray) -> dict[str, Any]:
+        """See `System.chosen_params`; the tower with the lowest loss for the fusion `best`."""
+        if self.fusion is None or stage != FUSION or self.fusion.kind != "best":
+            return {}
+        return {FUSION: {"choice": np.eye(len(self.towers), dtype=np.float32)[losses.argmin(1)]}}
+
     def architecture(self) -> dict[str, Any]:
         """See `System.architecture`."""
         towers = []
@@ -218,8 +224,7 @@ class MMAN(System):
         logits, last = {}, {}
         reset = reset if self.context else jnp.ones_like(reset)
         if train and self.modality_dropout:
-            make_key = functools.partial(self.make_rng, "dropout")
-            present = drop_modalities(features, present, self.modality_dropout, make_key)
+            present = drop_modalities(features, present, self.modality_dropout, self.make_rng)
         for name, tower in self.towers.items():
             subset = {m: features[m] for m in self.inputs[name]}
             before = (state or {}).get(name)
@@ -397,4 +402,4 @@ def _fusion(settings: Mapping[str, Any], classes: int) -> LateFusion:
     sizes = clstm((300,), 200) | dict(settings)
     block = _block("network.fusion", sizes) if kind == "clstm" else None
     numbers = bool(settings.get("numbers", False))
-    return LateFusion(classes, block, numbers, inputs, kind == "mean")
+    return LateFusion(classes, kind, block, numbers, inputs)

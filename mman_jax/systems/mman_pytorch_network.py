@@ -165,7 +165,7 @@ class Tower(nn.Module):
 
 
 class Fusion(nn.Module):
-    """Fusion of the towers' predictions: their mean, a dense layer or a cLSTM block."""
+    """Fusion of the towers' predictions: a dense layer, a cLSTM block, their mean or the best."""
 
     def __init__(self, towers, classes, kind, inputs, clstm):
         super().__init__()
@@ -175,9 +175,13 @@ class Fusion(nn.Module):
         elif kind == "clstm":
             sizes = clstm["hidden"], clstm["dense"]
             self.clstm = ContextualLSTM(towers * classes, *sizes, classes)
+        elif kind == "best":
+            self.register_buffer("choice", torch.zeros(towers))
 
     def read(self, outputs):
-        """Converts the towers' logits to the inputs [..., all towers' C], or to their mean."""
+        """Converts the towers' logits to the inputs [..., all towers' C], or to the outputs."""
+        if self.kind == "best":
+            return torch.stack(outputs)[self.choice.argmax()]
         reads_probabilities = self.inputs == "probabilities"
         outputs = [x.softmax(-1) if reads_probabilities else x.log_softmax(-1) for x in outputs]
         if self.kind != "mean":

@@ -136,10 +136,18 @@ class StopAt(NamedTuple):
             0: the best epoch on validation.
         reductions: [S, E] int32, the number of times the learning rates are reduced after each
             epoch; -1: decided by the validation loss (see `optimizer.Plateau`).
+        valid_loss: [S, T], `selected_loss` of the first run; empty if there was none.
     """
 
     epoch: np.ndarray
     reductions: np.ndarray
+    valid_loss: np.ndarray | tuple = ()
+
+
+def selected_loss(outcome: Outcome) -> np.ndarray:
+    """Returns the validation loss [S, T] of each head at its best epoch."""
+    best = outcome.best_epoch[None] - 1
+    return np.take_along_axis(outcome.history.valid_loss, best, axis=0)[0]
 
 
 def no_stop(seeds: int, heads: int, epochs: int) -> StopAt:

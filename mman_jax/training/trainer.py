@@ -22,7 +22,7 @@ from mman_jax.training import optimizer, processes, programs
 from mman_jax.training import outcome as outcomes
 from mman_jax.training.feeding import Epochs, Predictions, Resident, Streamed, make_feed
 from mman_jax.training.mesh import ROWS
-from mman_jax.training.outcome import Outcome, Snapshot, StopAt, no_stop
+from mman_jax.training.outcome import Outcome, Snapshot, StopAt, no_stop, selected_loss
 from mman_jax.training.programs import inputs_are_frozen, out_of_fold
 from mman_jax.training.rows import batch_rows, featureless, with_empty_row
 from mman_jax.training.stage import StageTraining
@@ -155,10 +155,9 @@ class Trainer:
         """Builds the training of a stage from the settings."""
         stage, settings = self._stages[name], self.settings[name]
         groups = optimizer.labels(self.shapes, settings["rules"])
-        train, conversations = self._host_rows["train"], self._conversations
+        train = self._host_rows["train"]
+        conversations = self._conversations or int((train.reset & train.mask).sum())
         frozen = inputs_are_frozen(self.system, self.sizes, stage, groups)
-        if conversations is None:
-            conversations = int((train.reset & train.mask).sum())
         training = StageTraining(
             name=name,
             key=_key(name),
@@ -224,9 +223,8 @@ class Trainer:
                 state = distribution.place(start.state, self.mesh, by_seed=True)
                 history = outcomes.unstack(start.history)
             else:
-                stop = stop_at[name] if stop_at else None
                 with self._compiling(name, len(seeds), labels):
-                    state, history = self.start(name, seeds, params, stop), []
+                    state, history = self._start_next(name, seeds, params, finished, stop_at), []
             per_seed = self._inputs(name, state.params)
             answers = self.settings[name].get("answers")
             if per_seed and groups is not None and answers == "out_of_fold":
@@ -257,7 +255,7 @@ class Trainer:
             seeds: S seeds.
             stop_at: see `run`.
         """
-        state = self.start(stage, seeds, params, stop_at[stage] if stop_at else None)
+        state = self._start_next(stage, seeds, params, finished, stop_at)
         last = list(finished.values())[-1]
         empty = jax.tree.map(lambda x: x[:0, :, :1], last.history)
         return Snapshot(stage, state, empty, dict(finished))
@@ -326,12 +324,22 @@ class Trainer:
             declared, predict, feed, calls = self._stages[name], None, self._feed, 1
             if inputs_are_frozen(self.system, self.sizes, declared, stage.groups):
                 answering = dataclasses.replace(stage, method=declared.reads)
-                predict, feed = self._feed.predictions(answering), self._plain_feed()
+                if self._plain is None:
+                    self._plain = Resident(featureless(self._host_rows), self.mesh, self.parallel)
+                predict, feed = self._feed.predictions(answering), self._plain
                 # These epochs take less time than a call, so that several run in one call.
                 most = self.epochs(name)
                 calls = max(n for n in range(1, _EPOCHS_A_CALL + 1) if most % n == 0)
             self._compiled[name] = (stage, feed.epochs(stage, calls), predict)
         return self._compiled[name]
+
+    def _start_next(self, name, seeds, params, finished, stop_at):
+        """Initialises a stage after the `finished` ones, see `start`."""
+        if finished:
+            before = list(finished)[-1]
+            loss = stop_at[before].valid_loss if stop_at else selected_loss(finished[before])
+            params = {**params, **self.system.chosen_params(name, loss)}
+        return self.start(name, seeds, params, stop_at[name] if stop_at else None)
 
     def _inputs(self, name: str, params: Any) -> dict[str, Any]:
         """Computes the inputs of a stage if they are frozen; otherwise returns an empty dict."""
@@ -375,12 +383,6 @@ class Trainer:
 
     def _no_stop(self, name: str, seeds: int) -> StopAt:
         return no_stop(seeds, len(self.heads(name)), self.epochs(name))
-
-    def _plain_feed(self) -> Resident:
-        """Returns a feed without features, for stages whose inputs differ by seed."""
-        if self._plain is None:
-            self._plain = Resident(featureless(self._host_rows), self.mesh, self.parallel)
-        return self._plain
 
     def _compiling(self, name, seeds, labels) -> contextlib.AbstractContextManager:
         """Returns a context in which the epochs of a stage are compiled in another thread.

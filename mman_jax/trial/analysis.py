@@ -65,28 +65,28 @@ def answered(
 
 
 def towers_mean(
-    trial: Trial, task: Task, heads: Mapping[str, Mapping[str, Answered]]
-) -> dict[str, Any]:
-    """Computes the tallies [S, ...] of `validation` and `test` of the towers' mean.
-
-    The mean is that of the probabilities (or numbers) that the heads of the first stage predict.
-    Empty if there is a single head, or a single stage.
+    trial: Trial, task: Task, heads: Mapping[str, Mapping[str, Answered]], part: str
+) -> tuple[list[Any], list[Any]] | None:
+    """Computes the predictions of the mean of the towers' probabilities, or of their numbers.
 
     Args:
         trial: the trial.
         task: the task that was trained.
         heads: the result of `answered`.
+        part: `valid` or `test`.
+
+    Returns:
+        The tallies [S, ...], and the predictions [S, N] for the scored utterances; None if the
+        first stage has a single head, or is the only one.
     """
     towers, *later = trial.heads.values()
     if len(towers) == 1 or not later:
-        return {}
-    reference, means = trial.reference(task), {}
-    for name, part in zip(PARTS, ("valid", "test"), strict=True):
-        labels, _ = heads[towers[0]][part]
-        by_seed = np.stack([heads[tower][part][1] for tower in towers], axis=1)  # [S, T, N, C]
-        tallies = [task.tally(task.ensemble(x, reference), labels, reference) for x in by_seed]
-        means[name] = np.stack(tallies).tolist()
-    return means
+        return None
+    reference, (labels, _) = trial.reference(task), heads[towers[0]][part]
+    by_seed = np.stack([heads[tower][part][1] for tower in towers], axis=1)  # [S, T, N, C]
+    answers = np.stack([task.ensemble(x, reference) for x in by_seed])
+    tallies = np.stack([task.tally(x, labels, reference) for x in answers])
+    return tallies.tolist(), to_json(answers[:, any_scored(labels)])
 
 
 def choose_turns(trial: Trial, task: Task, params: Any) -> float | None:
@@ -137,11 +137,11 @@ def of_task(
     """Returns the content of the file for one task, of the seeds that converged.
 
     `answers` [S, N] are the predictions for the scored test utterances, and `utterances` describes
-    these; `tower_answers` are those of the towers. With C targets, answers and labels have a last
-    axis C, and None if a target is not rated. `counts` are the tallies of validation and test for
-    the system and each tower, and for the `ensemble` of all seeds on the test part. `curves` are by
-    head, and `trainable` is the number of trained parameters in the last stage. If `looks`, there
-    are `attention` and `missing`.
+    these; `tower_answers` are those of the towers, and `mean_answers`, if any, those of their mean.
+    With C targets, answers and labels have a last axis C, and None if a target is not rated.
+    `counts` are the tallies of validation and test for the system and each tower, and for the
+    `ensemble` of all seeds on the test part. `curves` are by head, and `trainable` is the number of
+    trained parameters in the last stage. If `looks`, there are `attention` and `missing`.
 
     If there are several processes, all of them must call this.
 

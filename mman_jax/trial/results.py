@@ -15,7 +15,7 @@ from mman_jax.systems.base import owner
 from mman_jax.tasks import Task, metrics
 from mman_jax.tasks.score import over_seeds
 from mman_jax.tasks.task import any_scored
-from mman_jax.training.outcome import Outcome
+from mman_jax.training.outcome import Outcome, selected_loss
 
 
 def of_task(
@@ -31,10 +31,9 @@ def of_task(
     """
 
     def of_head(outcome: Outcome, head: int) -> dict[str, Any]:
-        losses = outcome.history.valid_loss[:, :, head]  # [E, S]
-        best = np.take_along_axis(losses, outcome.best_epoch[None, :, head] - 1, axis=0)[0]
+        loss = over_seeds(selected_loss(outcome)[:, head])
         return {
-            "validation": task.scores(outcome.valid[:, head]) | {"loss": over_seeds(best)},
+            "validation": task.scores(outcome.valid[:, head]) | {"loss": loss},
             "test": task.scores(outcome.test[:, head]),
             "test_oracle": {task.progress.key: over_seeds(outcome.oracle[:, head])},
             "best_epoch": outcome.best_epoch[:, head].tolist(),
@@ -86,6 +85,8 @@ def add_intervals(task: Task, scores: dict[str, Any], analyses: Mapping[str, Any
     heads = {"": (scores, analyses["answers"])}
     for name, answers in analyses.get("tower_answers", {}).items():
         heads[f"tower {name}"] = scores["towers"][name], answers
+    if "mean_answers" in analyses:
+        heads["mean"] = scores["towers_mean"], analyses["mean_answers"]
     if "baseline" in scores:
         heads["baseline"] = scores["baseline"], analyses["baseline_answers"]
     label = analyses["utterances"]["label"]

@@ -131,10 +131,11 @@ def _train(
     selecting = heads
     if trial.refit:
         selecting = analysis.answered(trial, task, selected.state.best, converged)
-    means = analysis.towers_mean(last_trial, task, heads)
-    if means:
-        means["validation"] = analysis.towers_mean(trial, task, selecting)["validation"]
-        analyses["counts"]["towers_mean"] = means
+    mean_of_valid = analysis.towers_mean(trial, task, selecting, "valid")
+    mean_of_test = analysis.towers_mean(last_trial, task, heads, "test")
+    if mean_of_valid and mean_of_test:
+        means = {"validation": mean_of_valid[0], "test": mean_of_test[0]}
+        analyses["counts"]["towers_mean"], analyses["mean_answers"] = means, mean_of_test[1]
         scores["towers_mean"] = {part: task.scores(np.array(x)) for part, x in means.items()}
     ensemble = task.scores(analyses["counts"]["ensemble"]["test"])
     scores["ensemble"] = {"test": ensemble}

@@ -16,7 +16,15 @@ from mman_jax.tasks import Task
 from mman_jax.training import checkpoints, processes
 from mman_jax.training.learner import Learner
 from mman_jax.training.optimizer import plateau_of
-from mman_jax.training.outcome import Outcome, Snapshot, StopAt, join, refitted, retrain_until
+from mman_jax.training.outcome import (
+    Outcome,
+    Snapshot,
+    StopAt,
+    join,
+    refitted,
+    retrain_until,
+    selected_loss,
+)
 from mman_jax.training.trainer import Trainer
 from mman_jax.trial import boards
 from mman_jax.trial.curves import Log
@@ -163,7 +171,8 @@ def stopping_points(
         # Estimators have no settings of stages.
         of_stage = settings.get(name, {})
         plateau, idle = plateau_of(of_stage, before.heads(name)), of_stage.get("from_start", False)
-        stop_at[name] = retrain_until(outcome, steps, after.epochs(name), plateau, idle)
+        stop = retrain_until(outcome, steps, after.epochs(name), plateau, idle)
+        stop_at[name] = stop._replace(valid_loss=selected_loss(outcome))
     return stop_at
 
 

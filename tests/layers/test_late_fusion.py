@@ -29,13 +29,13 @@ def mean(convert):
 
 
 def test_the_mean_predicts_the_mean_of_the_probabilities():
-    logits, params = fused(mean=True)
+    logits, params = fused(kind="mean")
     np.testing.assert_allclose(softmax(logits, axis=-1), mean(softmax), rtol=1e-5)
     assert not params
 
 
 def test_the_mean_of_logarithms_is_the_geometric_mean():
-    logits, _ = fused(mean=True, inputs="log_probabilities")
+    logits, _ = fused(kind="mean", inputs="log_probabilities")
     np.testing.assert_allclose(logits, mean(log_softmax), rtol=1e-5)
 
 
@@ -46,8 +46,15 @@ def test_a_dense_fusion_of_logarithms_starts_from_their_mean():
 
 
 def test_the_mean_of_numbers_is_their_mean():
-    logits, _ = fused(mean=True, numbers=True)
+    logits, _ = fused(kind="mean", numbers=True)
     np.testing.assert_allclose(logits, np.mean(list(LOGITS.values()), axis=0), rtol=1e-5)
+
+
+def test_the_best_passes_the_logits_of_the_chosen_tower():
+    fusion = LateFusion(3, "best", inputs="log_probabilities")
+    for index, logits in enumerate(LOGITS.values()):
+        choice = {"params": {"choice": np.eye(2, dtype=np.float32)[index]}}
+        np.testing.assert_array_equal(fusion.apply(choice, LOGITS, RESET)[0], logits)
 
 
 def test_the_skip_adds_a_linear_layer_to_the_logits():

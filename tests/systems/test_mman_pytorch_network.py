@@ -35,8 +35,15 @@ def arithmetic_mean(config):
     return config
 
 
+def best_tower(config):
+    """A fusion that passes the predictions of one tower."""
+    config.network.fusion.kind = "best"
+    return config
+
+
 CASES = [
     ("mman", None), ("mman", geometric_mean), ("clstm_lf", arithmetic_mean), ("clstm_lf", None),
+    ("clstm_lf", best_tower),
     ("clstm_ef", None), ("clstm_speech", None), ("clstm_mma", own_keys_concatenated),
     ("ablations.no_context", None), ("reduced", None),
 ]  # fmt: skip

@@ -6,7 +6,7 @@ import pytest
 
 from mman_jax.data.readers import npz
 from mman_jax.study import pooled
-from mman_jax.training.outcome import Outcome, retrain_until
+from mman_jax.training.outcome import Outcome, no_stop, retrain_until, selected_loss
 from mman_jax.trial.progress import Progress
 from mman_jax.trial.runner import run
 from mman_jax.types import UNSCORED
@@ -55,6 +55,23 @@ def test_a_pull_keeps_the_fusion_near_its_start():
     assert distance(100.0) < 0.8 * distance(0.0)
 
 
+def test_the_tower_with_the_lowest_validation_loss_predicts_alone():
+    config = tiny.recipe()
+    config.network.fusion.kind = "best"
+    trainer, labels = tiny.trainer(config)
+    towers, last = _stages(trainer, labels)
+    heads, loss = trainer.heads("towers"), selected_loss(last.finished["towers"])
+    answers = trainer.answers(last.state.best)
+    best = answers[heads[loss[0].argmin()]]
+    np.testing.assert_allclose(answers["fusion"]["test"], best["test"], rtol=1e-5)
+    # Retraining has learnt from the validation part: the first run's loss decides.
+    stop_at = {s: no_stop(1, len(trainer.heads(s)), trainer.epochs(s)) for s in trainer.stages}
+    stop_at["towers"] = stop_at["towers"]._replace(valid_loss=-loss)
+    finished = {"towers": last.finished["towers"]}
+    start = trainer.before("fusion", towers.state.best, finished, [0], stop_at)
+    assert start.state.params["fusion"]["choice"].argmax() == loss[0].argmax()
+
+
 def test_retraining_counts_the_steps_after_the_start():
     for best, expected in ((1, 1), (2, 2), (11, 6)):
         outcome = Outcome(np.array([[best]]), *[None] * 6)
@@ -98,12 +115,14 @@ def test_the_mean_of_the_towers_stands_beside_the_system(mean):
     _, results = mean
     for part in ("validation", "test"):
         for score in ("accuracy", "unweighted_recall", "weighted_f1"):
-            same = {field: x for field, x in results[part][score].items() if field != "interval"}
-            assert results["towers_mean"][part][score] == same
+            assert results["towers_mean"][part][score] == results[part][score]
+    assert "interval" in results["towers_mean"]["test"]["accuracy"]
 
 
 def test_the_mean_of_the_towers_is_pooled_over_folds(mean):
     folder, results = mean
     ((_, task),) = pooled.read({"1": folder, "2": folder})["tasks"].items()
-    found = task["towers_mean"]["test"]["accuracy"]["per_seed"]
-    assert found == pytest.approx(results["towers_mean"]["test"]["accuracy"]["per_seed"])
+    found = task["towers_mean"]["test"]["accuracy"]
+    alone = results["towers_mean"]["test"]["accuracy"]["per_seed"]
+    assert found["per_seed"] == pytest.approx(alone)
+    assert found["interval"] == task["test"]["accuracy"]["interval"]

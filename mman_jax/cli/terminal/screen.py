@@ -46,7 +46,7 @@ class Screen(Progress):
         self.every = every
         self._progress: bars.Progress | None = None
         self._task: tuple[str, Any] | None = None
-        self._printed, self._epoch = 0.0, 0
+        self._began, self._printed, self._epoch = time.monotonic(), 0.0, 0
         self._items: _Items | None = None
 
     def __enter__(self) -> "Screen":
@@ -54,7 +54,7 @@ class Screen(Progress):
             columns = (
                 bars.TextColumn("{task.description}"), bars.BarColumn(bar_width=24),
                 bars.TextColumn("{task.completed}/{task.total} {task.fields[scores]}"),
-                bars.TimeRemainingColumn(),
+                bars.TimeElapsedColumn(),
             )  # fmt: skip
             self._progress = bars.Progress(*columns, console=self.console)
             self._progress.start()
@@ -92,9 +92,9 @@ class Screen(Progress):
         self._task = (stage, None)
         if fresh or now - self._printed >= self.every or epoch == epochs:
             # The pace since the last line: epochs are faster once some seeds have stopped.
-            left = (now - self._printed) / max(epoch - self._epoch, 1) * (epochs - epoch)
-            ahead = "" if fresh else f"  at most {left:.0f} s left"
-            self.line(f"{stage}: epoch {epoch}/{epochs}  {scores}{ahead}")
+            pace = (now - self._printed) / max(epoch - self._epoch, 1)
+            times = f"  {pace:.1f} s per epoch, {now - self._began:.0f} s so far"
+            self.line(f"{stage}: epoch {epoch}/{epochs}  {scores}{'' if fresh else times}")
             self._printed, self._epoch = now, epoch
 
     def items(self, total: int, name: str) -> None:

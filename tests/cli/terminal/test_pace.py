@@ -21,12 +21,12 @@ def after(epochs):
     return Snapshot("towers", None, Record(ones, ones, ones, ones, ones > 0), {})
 
 
-def test_the_time_left_follows_the_pace_since_the_last_line(clock, capsys):
+def test_the_time_of_an_epoch_follows_the_pace_since_the_last_line(clock, capsys):
     shown = screen.Screen()
     for seconds, epochs in ((10.0, 1), (110.0, 2), (120.0, 3)):
         clock.seconds = seconds
         shown.epoch("auto", after(epochs), 10, Classes("auto", ("a", "b")).progress)
     first, second, third = capsys.readouterr().out.splitlines()
-    assert "left" not in first
-    assert "800 s left" in second
-    assert "70 s left" in third
+    assert "per epoch" not in first
+    assert "100.0 s per epoch, 110 s so far" in second
+    assert "10.0 s per epoch, 120 s so far" in third
