@@ -79,14 +79,10 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Sums each bin of confidence, [K, 3] float64: utterances, confidences, correct answers.
+    """Sums the bins [K, 3] of probabilities [N, C]: utterances, confidences, correct answers.
 
     An answer's confidence is the probability of its class; bin k of K holds confidences above k / K
     and up to (k + 1) / K. The sums of several parts can be added.
-
-    Args:
-        probabilities: [N, C].
-        labels: [N] int, `UNSCORED` for utterances without a label.
     """
     scored = np.asarray(labels) != UNSCORED
     predicted = np.asarray(probabilities, np.float64)[scored]

@@ -3,7 +3,7 @@
 S seeds, N utterances.
 """
 
-from typing import NamedTuple
+from typing import Any
 
 import chex
 import numpy as np
@@ -15,24 +15,6 @@ PREFIX = "groups/"
 
 LEAST = 2
 """Fewest conversations of a group that can be part of a gap."""
-
-
-class Gap(NamedTuple):
-    """The largest difference between two groups' accuracies.
-
-    Attributes:
-        best: the group with the highest accuracy, averaged over the seeds.
-        worst: the group with the lowest.
-        difference: difference of the two accuracies, from 0 to 1.
-        low: lower end of the 95 % bootstrap interval of the difference.
-        high: upper end.
-    """
-
-    best: str
-    worst: str
-    difference: float
-    low: float
-    high: float
 
 
 def sizes(groups: np.ndarray, conversations: np.ndarray) -> dict[str, tuple[int, int]]:
@@ -49,7 +31,9 @@ def sizes(groups: np.ndarray, conversations: np.ndarray) -> dict[str, tuple[int,
     }
 
 
-def largest_gap(right: np.ndarray, groups: np.ndarray, conversations: np.ndarray) -> Gap | None:
+def largest_gap(
+    right: np.ndarray, groups: np.ndarray, conversations: np.ndarray
+) -> dict[str, Any] | None:
     """Computes the gap between the best and the worst group of at least `LEAST` conversations.
 
     Conversations and seeds are resampled as in `significance.bootstrap`; a resample without
@@ -62,10 +46,9 @@ def largest_gap(right: np.ndarray, groups: np.ndarray, conversations: np.ndarray
         conversations: [N], the conversation of each utterance.
 
     Returns:
-        The gap; None if fewer than two groups are large enough.
-
-    Raises:
-        AssertionError: if the axes disagree.
+        The names of the best group (`first`) and the worst (`second`), the `difference` of their
+        accuracies, averaged over the seeds, and its 95 % bootstrap `interval`; None if fewer than
+        two groups are large enough.
     """
     right, groups = np.asarray(right, np.float64), np.asarray(groups)
     chex.assert_rank(right, 2)
@@ -89,4 +72,5 @@ def largest_gap(right: np.ndarray, groups: np.ndarray, conversations: np.ndarray
         shares.append((samples @ np.transpose(counts) * weights).sum(1) / np.maximum(total, 1))
         is_complete &= total > 0
     differences = (shares[0] - shares[1])[is_complete]
-    return Gap(best, worst, accuracy[best] - accuracy[worst], *interval(differences).tolist())
+    gap = {"first": best, "second": worst, "difference": accuracy[best] - accuracy[worst]}
+    return gap | {"interval": interval(differences).tolist()}

@@ -37,13 +37,7 @@ class Linear(NamedTuple):
 
 
 def fit(features: np.ndarray, labels: np.ndarray, classes: int) -> Linear:
-    """Fits a multinomial logistic regression with an L2 penalty, for fewer examples than features.
-
-    Args:
-        features: [N, D] of finite numbers.
-        labels: [N] int, from 0.
-        classes: number of classes C.
-    """
+    """Fits a logistic regression with an L2 penalty to features [N, D] and labels [N] from 0."""
     examples = np.asarray(features, np.float64)
     scale = examples.std(0)
     # Also divided by the root of D: the sum of the features then varies as a single one does.
@@ -80,11 +74,6 @@ def by_chance(features: np.ndarray, labels: np.ndarray, classes: int) -> float:
 
     With few examples it is lower than the frequencies of the classes suggest: leaving out an
     example makes its class rarer among the others. More examples mean fewer shuffles.
-
-    Args:
-        features: [N, D].
-        labels: [N] int, from 0.
-        classes: number of classes C.
     """
     random = np.random.default_rng(0)
     right = []

@@ -60,7 +60,6 @@ def intervals(
     """Computes the 95 % interval of each score; units and seeds are resampled.
 
     Args:
-        task: the task of the systems.
         answers: predictions [S, N, ...] by system; their S may differ.
         utterances: the `label` and the columns of `units` of each utterance.
 
@@ -85,19 +84,12 @@ def intervals(
 
 
 def compare(
-    task: Task,
-    first: Any,
-    second: Any,
-    utterances: Mapping[str, Any],
-    score: str = "",
+    task: Task, first: Any, second: Any, utterances: Mapping[str, Any], score: str = ""
 ) -> dict[str, Any]:
     """Computes how much better the first system is than the second on the same utterances.
 
     Args:
-        task: the task of both systems.
         first: predictions [S, N, ...] of the first system's seeds.
-        second: predictions of the second system's seeds.
-        utterances: the `label` and the columns of `units` of each utterance.
         score: the score; empty: the headline. If lower is better, its sign is reversed.
 
     Returns:

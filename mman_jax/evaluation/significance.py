@@ -54,9 +54,6 @@ def seed_interval(values: Sequence[float]) -> tuple[float, float]:
 def vote(answers: np.ndarray, classes: int) -> np.ndarray:
     """Returns the majority answer [N] of the seeds' answers [S, N] int; ties go to the first class.
 
-    Raises:
-        AssertionError: if the answers do not have two axes.
-
     Examples:
         >>> vote(np.array([[0, 1, 2], [0, 1, 1], [1, 1, 0]]), classes=3).tolist()
         [0, 1, 0]
@@ -79,9 +76,6 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> tuple[int, int, float]:
     Returns:
         The numbers of utterances that only the first and only the second had right, and the
         two-sided p-value.
-
-    Raises:
-        AssertionError: if the shapes disagree.
 
     Examples:
         Of five utterances on which they differ the first has all right: 2 / 2 ** 5.
@@ -106,9 +100,6 @@ def holm(p: Sequence[float]) -> list[float]:
     Holm's step-down procedure (1979): the smallest of k values is multiplied by k, the next one by
     k - 1, and so on; none becomes smaller than the one before it, nor larger than 1. The tests may
     depend on each other in any way.
-
-    Args:
-        p: k values.
 
     Returns:
         The corrected values, in the same order.
@@ -147,9 +138,7 @@ class Resamples:
         """Draws the units.
 
         Args:
-            units: V, the number of units.
             resamples: R, see `limit`.
-            seed: random seed of all draws.
         """
         self._random = np.random.default_rng(seed)
         resamples = limit(units, resamples)
@@ -199,11 +188,6 @@ def bootstrap(
         first: [S, N] bool, whether each seed of the first system was right.
         second: the same for the second; its S may differ.
         units: [N], the unit of each utterance, such as its speaker.
-        resamples: number of resamples.
-        seed: random seed of the resampling.
-
-    Raises:
-        AssertionError: if the axes disagree.
     """
     first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
     chex.assert_rank([first, second], 2)
@@ -221,9 +205,7 @@ def bootstrap(
 
 
 def bootstrap_score(
-    score: Callable[[np.ndarray], np.ndarray],
-    first: np.ndarray,
-    second: np.ndarray,
+    score: Callable[[np.ndarray], np.ndarray], first: np.ndarray, second: np.ndarray
 ) -> Difference:
     """Computes the difference of any score of sums over utterances, such as a correlation.
 
@@ -231,9 +213,6 @@ def bootstrap_score(
         score: returns the score [...] of sums [..., *K].
         first: [S, V, *K], the sums of each seed of the first system over each of V units.
         second: the same for the second; its S may differ.
-
-    Raises:
-        AssertionError: if the axes disagree.
     """
     systems = [np.asarray(x, np.float64) for x in (first, second)]
     chex.assert_equal_shape([x[0] for x in systems])

@@ -15,8 +15,8 @@ from mman_jax.data.cells import Cells, Utterances
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.scaling import Scaling
 from mman_jax.errors import InputError
-from mman_jax.evaluation.attention import attention_weights
 from mman_jax.evaluation.calibration import temper
+from mman_jax.evaluation.modalities import attention_weights
 from mman_jax.files import carded
 from mman_jax.inference import stored
 from mman_jax.inference.familiarity import Familiarity

@@ -18,9 +18,6 @@ def write(results: Mapping[str, Any], folder: pathlib.Path) -> None:
     Args:
         results: results of `mman paper`, which contain all numbers of the report.
         folder: output folder, created if missing.
-
-    Raises:
-        InputError: if a file cannot be written.
     """
     document = contents.document(results)
     for figure in document.figures:

@@ -27,8 +27,10 @@ _REFERENCES = {
 }
 
 
-def comparisons(results: Results) -> Table:
-    """Builds the table of paired tests of two systems on the same utterances."""
+def comparisons(results: Results) -> tuple[Table, ...]:
+    """Builds the table of paired tests of two systems on the same utterances; none without."""
+    if not results["comparisons"]:
+        return ()
     score = headline(results)
     voted = any("p_mcnemar" in pair for pair in results["comparisons"])
     rows = tuple(
@@ -46,13 +48,8 @@ def comparisons(results: Results) -> Table:
     head = ["first", "second", "difference", "95 % interval", "p (bootstrap)"]
     if voted:
         head += ["p (McNemar)", "only the first right", "only the second right"]
-    return Table(
-        "comparisons",
-        f"Paired tests on the test part: {score.difference}.",
-        tuple(head),
-        rows,
-        words=(0, 1),
-    )
+    caption = f"Paired tests on the test part: {score.difference}."
+    return (Table("comparisons", caption, tuple(head), rows, words=(0, 1)),)
 
 
 def bin_names(results: Results) -> list[str]:
@@ -125,11 +122,13 @@ def folds(results: Results) -> tuple[Table, ...]:
     )
 
 
-def ablations(results: Results) -> Table:
-    """Builds the table of variants, each compared with the system that it varies."""
-    score = headline(results)
+def ablations(results: Results) -> tuple[Table, ...]:
+    """Builds the table of variants, each compared with the system that it varies; none without."""
+    score, chosen = headline(results), of_group(results, "ablation")
+    if not chosen:
+        return ()
     rows = []
-    for name, system in of_group(results, "ablation").items():
+    for name, system in chosen.items():
         baseline = system["baseline"]
         difference, interval, p = _against(results, name, baseline)
         rows.append(
@@ -149,7 +148,7 @@ def ablations(results: Results) -> Table:
         if score.is_share
         else "how much smaller it is than that of the varied system"
     )
-    return Table(
+    table = Table(
         "ablations",
         f"Ablations: test {score.phrase}{score.unit}, mean ± deviation over the seeds, and "
         f"{difference}.",
@@ -158,10 +157,13 @@ def ablations(results: Results) -> Table:
         tuple(rows),
         words=(0, 1, 4),
     )  # fmt: skip
+    return (table,)
 
 
-def missing(results: Results) -> Table:
-    """Builds the table of scores with a modality withheld at test time."""
+def missing(results: Results) -> tuple[Table, ...]:
+    """Builds the table of scores with a modality withheld at test time; none without."""
+    if not results["missing"]:
+        return ()
     score = headline(results)
     digits = 1 if score.is_share else 3
     modalities = list(dict.fromkeys(m for scores in results["missing"].values() for m in scores))
@@ -177,14 +179,13 @@ def missing(results: Results) -> Table:
             gain = score.write_gain(score.gain(without[score.key], full), digits)
             cells.append(f"{score.write_spread(without[score.key])} ({gain})")
         rows.append((title(results, name), score.write_spread(full), *cells))
-    return Table(
-        "missing",
+    caption = (
         f"Test {score.phrase} with one modality missing at test time{score.unit}, mean ± deviation "
         "over the seeds; in brackets the gain over all modalities"
-        + (", in points." if score.is_share else "."),
-        ("system", "all modalities", *(f"without {name}" for name in modalities)),
-        tuple(rows),
+        + (", in points." if score.is_share else ".")
     )
+    head = ("system", "all modalities", *(f"without {name}" for name in modalities))
+    return (Table("missing", caption, head, tuple(rows)),)
 
 
 def evidence(results: Results) -> Table:
@@ -222,24 +223,24 @@ def _against(results: Results, name: str, baseline: str | None) -> tuple:
     return None, None, None
 
 
-def selection(results: Results) -> Table:
+def selection(results: Results) -> tuple[Table]:
     """Builds the table of the gain from selecting the epoch on the test part."""
     score = from_results(results).progress
     rows = []
     for system in results["systems"].values():
         # The epoch selected on validation, before retraining on it as well.
         picked = system.get("before_refit", system)["test"][score.key]
-        oracle = system["test_oracle"][score.key]
+        oracle, epochs = system["test_oracle"][score.key], system["best_epoch"]
         rows.append(
             (
                 system["title"],
                 score.write_spread(picked),
                 score.write_spread(oracle),
                 score.write_gain(score.gain(oracle, picked), 1 if score.is_share else None),
-                _range(system["best_epoch"]),
+                " to ".join(map(str, sorted({min(epochs), max(epochs)}))),
             )
         )
-    return Table(
+    table = Table(
         "selection",
         f"The cost of selecting on the test part: test {score.phrase}{score.unit}, mean ± "
         "deviation over the seeds.",
@@ -248,6 +249,7 @@ def selection(results: Results) -> Table:
         tuple(rows),
         notes=("The second column selects nothing here; it shows how optimistic such scores are.",),
     )  # fmt: skip
+    return (table,)
 
 
 def refit(results: Results) -> tuple[Table, ...]:
@@ -261,24 +263,16 @@ def refit(results: Results) -> tuple[Table, ...]:
         before, after = _before(system)[score.key], system["test"][score.key]
         gain = score.write_gain(score.gain(after, before))
         rows.append((system["title"], score.write_spread(before), score.write_spread(after), gain))
-    return (
-        Table(
-            "refit",
-            f"Retraining on training and validation together, for the selected number of steps: "
-            f"test {score.phrase}{score.unit}, mean ± deviation over the seeds.",
-            ("system", "before retraining", "retrained", "gain"),
-            tuple(rows),
-        ),
+    caption = (
+        "Retraining on training and validation together, for the selected number of steps: "
+        f"test {score.phrase}{score.unit}, mean ± deviation over the seeds."
     )
+    head = ("system", "before retraining", "retrained", "gain")
+    return (Table("refit", caption, head, tuple(rows)),)
 
 
 def _before(system: Results) -> Results:
     return system.get("before_refit", {}).get("test", {})
-
-
-def _range(epochs: list[int]) -> str:
-    low, high = min(epochs), max(epochs)
-    return str(low) if low == high else f"{low} to {high}"
 
 
 def by_class(results: Results) -> tuple[Table, ...]:
@@ -291,12 +285,7 @@ def by_class(results: Results) -> tuple[Table, ...]:
 
 
 def calibration(results: Results, source: str = "") -> tuple[Block, ...]:
-    """Builds the reliability diagrams and the calibration errors of the paper's systems.
-
-    Args:
-        results: results of all systems.
-        source: see `figures.sign`.
-    """
+    """Builds the reliability diagrams and the calibration errors of the paper's systems."""
     bins = {
         system["title"]: system["calibration"]["test"]
         for system in of_group(results, "paper").values()

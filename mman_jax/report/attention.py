@@ -18,13 +18,7 @@ _OTHER = "#dddddd"
 def by_class(
     modalities: Sequence[str], maps: Mapping[str, Sequence[Sequence[float]]], source: str = ""
 ) -> bytes:
-    """Draws heat maps [M, M] side by side on one colour scale; rows are queries, columns keys.
-
-    Args:
-        modalities: M names.
-        maps: mean weights by title.
-        source: see `figures.sign`.
-    """
+    """Draws heat maps [M, M] side by side on one colour scale; rows are queries, columns keys."""
     side = WIDTH / (5 if len(maps) == 5 else 4)
     most = round(WIDTH / side)
     labels = [figures.name(name, 10) for name in modalities]
@@ -59,12 +53,9 @@ def through_time(
     """Draws one conversation from left to right: weights of each query, labels and answers.
 
     Args:
-        modalities: M names.
         weights: [U, M, M], rows queries and columns keys.
         labels: [U] class names (any other name: no label), or numbers (None: no label).
-        answers: [U], in the same form.
         classes: C names, each with its own colour; empty: labels are numbers.
-        source: see `figures.sign`.
     """
     maps_of_all = np.asarray(weights)
     count = len(modalities)

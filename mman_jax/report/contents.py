@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+from collections.abc import Callable
 
 from mman_jax.report import analyses, figures, published, tables
 from mman_jax.report import attention as maps_of_attention
@@ -32,73 +33,67 @@ def document(results: Results) -> Document:
     """Builds the report; sections without content are left out."""
     path = pathlib.PurePath(results["corpus"]["path"]).name
     score = headline(results)
-    comparisons = (analyses.comparisons(results),) if results["comparisons"] else ()
-    ablations = (analyses.ablations(results),) if of_group(results, "ablation") else ()
-    missing = (analyses.missing(results),) if results["missing"] else ()
     by_position = score.phrase.capitalize() if score.higher_is_better else "Error"
-    sections = (
-        Section("claims-section", "The paper's claims", _claims(results)),
-        Section("corpus-section", "The corpus", _corpus(results)),
-        Section("systems-section", "The systems", _systems(results)),
-        Section("folds-section", "The folds", analyses.folds(results)),
-        Section("tasks-section", "One class against the rest", _tasks(results)),
-        Section("cited-section", "Beside other work", _cited(results)),
-        Section("confusion-section", "What is taken for what", confusion(results)),
-        Section("classes-section", "Class by class", analyses.by_class(results)),
-        Section("sure-section", "Calibration", analyses.calibration(results, mark(results))),
-        Section("groups-section", "Group by group", analyses.by_group(results)),
-        Section("tests-section", "Paired tests", comparisons),
-        Section("positions-section", f"{by_position} by position", positions(results)),
-        Section("attention-section", "Attention", attention(results)),
-        Section("curves-section", "Learning curves", curves(results)),
-        Section("seeds-section", "Spread over the seeds", seeds(results)),
-        Section("selection-section", "Selecting on the test part", (analyses.selection(results),)),
-        Section("refit-section", "Training again", analyses.refit(results)),
-        Section("ablations-section", "Ablations", ablations),
-        Section("missing-section", "With a modality missing", missing),
-        Section("evidence-section", "What the evidence is", _evidence(results)),
-        Section("made-section", "How it was made", _made(results)),
-    )
+    sections: dict[str, tuple[str, Callable[[Results], Blocks]]] = {
+        "claims": ("The paper's claims", _claims),
+        "corpus": ("The corpus", _corpus),
+        "systems": ("The systems", _systems),
+        "folds": ("The folds", analyses.folds),
+        "tasks": ("One class against the rest", _tasks),
+        "cited": ("Beside other work", _cited),
+        "confusion": ("What is taken for what", confusion),
+        "classes": ("Class by class", analyses.by_class),
+        "sure": ("Calibration", lambda x: analyses.calibration(x, mark(x))),
+        "groups": ("Group by group", analyses.by_group),
+        "tests": ("Paired tests", analyses.comparisons),
+        "positions": (f"{by_position} by position", positions),
+        "attention": ("Attention", attention),
+        "curves": ("Learning curves", curves),
+        "seeds": ("Spread over the seeds", seeds),
+        "selection": ("Selecting on the test part", analyses.selection),
+        "refit": ("Training again", analyses.refit),
+        "ablations": ("Ablations", analyses.ablations),
+        "missing": ("With a modality missing", analyses.missing),
+        "evidence": ("What the evidence is", _evidence),
+        "made": ("How it was made", _made),
+    }
     return Document(
         title="The systems of the MMAN paper on "
         + ("a SYNTHETIC corpus" if mark(results) else path),
         warning=SYNTHETIC if mark(results) else "",
         summary=_summary(results),
-        sections=tuple(section for section in sections if section.blocks),
+        sections=tuple(
+            Section(f"{name}-section", title, blocks)
+            for name, (title, build) in sections.items()
+            if (blocks := build(results))
+        ),
     )
 
 
 def _summary(results: Results) -> str:
-    corpus, seeds = results["corpus"], results["seeds"]
+    corpus, seeds, task = results["corpus"], results["seeds"], from_results(results)
     systems = len(of_group(results, "paper"))
     ablations, cited = (len(of_group(results, group)) for group in ("ablation", "cited"))
     scored = len(results["utterances"]["position"])
-    return (
-        f"{systems} systems of Pan, Luo, Yang and Li (Interspeech 2020)"
-        + (f", {cited} that they cite" if cited else "")
-        + (f" and {ablations} variants" if ablations else "")
-        + f", {trained_and_tested(corpus)}: {count(corpus['utterances'])} utterances in "
-        f"{count(corpus['conversations'])} conversations; {count(scored)} are scored in the test "
-        f"part. {_predicted(results)} "
-        + f"{'Seeds' if len(seeds) > 1 else 'One seed:'} {listed(seeds)}. Each seed's epoch was "
-        "picked on the validation part." + _failed(results)
+    predicted = task.introduction.format(
+        protocol=results["protocol"], names=listed(results["classes"])
     )
-
-
-def _predicted(results: Results) -> str:
-    names, task = listed(results["classes"]), from_results(results)
-    return task.introduction.format(protocol=results["protocol"], names=names)
-
-
-def _failed(results: Results) -> str:
-    places = [
+    failed = [
         f"{system['title']} seed {place['seed']} ({place['head']}, epoch {place['epoch']}, step "
         f"{place['step']})"
         for system in results["systems"].values()
         for place in system.get("failed", ())
     ]
     return (
-        f" Left out of every score, since training failed: {'; '.join(places)}." if places else ""
+        f"{systems} systems of Pan, Luo, Yang and Li (Interspeech 2020)"
+        + (f", {cited} that they cite" if cited else "")
+        + (f" and {ablations} variants" if ablations else "")
+        + f", {trained_and_tested(corpus)}: {count(corpus['utterances'])} utterances in "
+        f"{count(corpus['conversations'])} conversations; {count(scored)} are scored in the test "
+        f"part. {predicted} {'Seeds' if len(seeds) > 1 else 'One seed:'} {listed(seeds)}. Each "
+        "seed's epoch was picked on the validation part."
+        + f" Left out of every score, since training failed: {'; '.join(failed)}."
+        * bool(failed)
     )
 
 
@@ -143,8 +138,7 @@ def _tasks(results: Results) -> Blocks:
 def _cited(results: Results) -> Blocks:
     if not published.is_comparable(results):
         return ()
-    together = published.together(results)
-    return (*((together,) if together else ()), published.cited(results))
+    return *published.together(results), published.cited(results)
 
 
 def _evidence(results: Results) -> Blocks:
@@ -161,10 +155,9 @@ def _evidence(results: Results) -> Blocks:
 
 
 def _made(results: Results) -> Blocks:
-    revision = results["revision"]
-    source = (
-        f"Revision {revision} of the code." if revision else "The code's revision is not known."
-    )
+    source = "The code's revision is not known."
+    if results["revision"]:
+        source = f"Revision {results['revision']} of the code."
     versions = tuple(results["versions"].items())
     settings = json.dumps(results["config"], indent=2, sort_keys=True, ensure_ascii=False)
     return (

@@ -1,10 +1,9 @@
 """Pictures of reports: scores by position and seed, learning curves, confusion, calibration."""
 
-import dataclasses
 import io
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -70,12 +69,13 @@ def name_cells(axes: Axes, rows: Sequence[str], columns: Sequence[str], first: b
     axes.tick_params(labelsize=SMALL, left=first)
 
 
-def sign(figure: Figure, source: str) -> None:
-    """Writes the source of the numbers below the picture; nothing if it is empty."""
-    if source:
-        figure.supxlabel(
-            source, x=0.995, ha="right", fontsize=SMALL, color="#b00020", weight="bold"
-        )
+def sign(figure: Figure, source: str, above: bool = False) -> None:
+    """Writes the source of the numbers below or above the picture; nothing if it is empty."""
+    style: dict[str, Any] = {"fontsize": SMALL, "color": "#b00020", "weight": "bold"}
+    if source and above:
+        figure.suptitle(source, x=0.01, ha="left", **style)
+    elif source:
+        figure.supxlabel(source, x=0.995, ha="right", **style)
 
 
 def open_frame(axes: Axes) -> None:
@@ -104,11 +104,7 @@ def positions(
     """Draws accuracy by the utterance's position in its conversation, one line for each system.
 
     Args:
-        bins: names of the bins, in order.
         accuracy: share of each bin, by the systems' titles; None for a bin without utterances.
-        source: see `sign`.
-        axis: name of the axis of values.
-        factor: factor of the values.
     """
     figure, (axes,), _ = panels(1, 1, (WIDTH, 4.3))
     for index, (title, shares) in enumerate(accuracy.items()):
@@ -142,9 +138,6 @@ def seeds(
     Args:
         accuracy: share of each seed, by the systems' titles, in order from the top.
         lines: further accuracies by name, drawn as vertical lines.
-        source: see `sign`.
-        axis: name of the axis of values.
-        factor: factor of the values.
     """
     figure, (axes,), _ = panels(1, 1, (WIDTH, 0.34 * len(accuracy) + 1.1))
     for row, shares in enumerate(accuracy.values()):
@@ -167,15 +160,8 @@ def seeds(
     return png(figure)
 
 
-@dataclasses.dataclass(frozen=True)
-class Panel:
-    """The learning curves of one head.
-
-    Attributes:
-        title: title of the system or tower.
-        curve: `train_loss` and `valid_loss`, one value for each epoch.
-        best_epochs: selected epoch of each seed, counted from 1.
-    """
+class Panel(NamedTuple):
+    """The learning curves of one head, and the selected epoch of each seed, counted from 1."""
 
     title: str
     curve: Mapping[str, Any]
@@ -210,8 +196,7 @@ def curves(heads: Sequence[Panel], source: str = "") -> bytes:
     figure.supylabel("loss", fontsize=NORMAL)
     figure.legend(loc="outside upper right", ncols=3, fontsize=SMALL, frameon=False)
     figure.supxlabel("epoch", fontsize=NORMAL)
-    if source:
-        figure.suptitle(source, x=0.01, ha="left", fontsize=SMALL, color="#b00020", weight="bold")
+    sign(figure, source, above=True)
     return png(figure)
 
 
@@ -230,9 +215,6 @@ def confusions(
     """Draws normalised confusion matrices [C, C] side by side, in per cent of the true class.
 
     Args:
-        counts: matrices by title; rows true, columns predicted.
-        classes: C names.
-        source: see `sign`.
         counted: whether each cell also shows its count, in larger panels.
     """
     small = len(classes) > 4 and not counted
@@ -275,7 +257,6 @@ def reliability(
     Args:
         systems: bins [K, 3] of `calibration.reliability`, `before` and `after` the temperature, by
             title.
-        source: see `sign`.
     """
     figure, grid, columns = panels(len(systems), 4, (WIDTH / 4, 2.6))
     for index, (axes, (title, bins)) in enumerate(zip(grid, systems.items(), strict=True)):
@@ -299,6 +280,5 @@ def reliability(
     figure.supylabel("right, per cent", fontsize=NORMAL)
     figure.supxlabel("mean confidence of a bin, per cent", fontsize=NORMAL)
     figure.legend(loc="outside upper right", ncols=2, fontsize=SMALL, frameon=False)
-    if source:
-        figure.suptitle(source, x=0.01, ha="left", fontsize=SMALL, color="#b00020", weight="bold")
+    sign(figure, source, above=True)
     return png(figure)

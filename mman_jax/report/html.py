@@ -5,16 +5,7 @@ import html
 import pathlib
 import struct
 
-from mman_jax.report.document import (
-    Block,
-    Cell,
-    Code,
-    Document,
-    Figure,
-    Paragraph,
-    Section,
-    Table,
-)
+from mman_jax.report.document import Block, Cell, Code, Document, Figure, Paragraph, Section, Table
 
 _STYLE = pathlib.Path(__file__).with_name("style.css")
 # Cells of words up to `_SHORT` characters stay on one line; those above `_LONG` become wider.

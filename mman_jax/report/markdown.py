@@ -2,15 +2,7 @@
 
 import re
 
-from mman_jax.report.document import (
-    Block,
-    Cell,
-    Code,
-    Document,
-    Figure,
-    Paragraph,
-    Table,
-)
+from mman_jax.report.document import Block, Cell, Code, Document, Figure, Paragraph, Table
 
 FIGURES = "figures"
 # Characters with a meaning in Markdown, tables or formulas.

@@ -52,10 +52,6 @@ def not_better(
     """Writes that a system is not better than the linear baseline; empty if it is.
 
     Args:
-        score: the score by which they are compared.
-        system: the system, with its `title` and scores.
-        linear: the scores of the baseline.
-        gain: how much better the system is.
         tested: the comparison, with the `interval` of the gain.
         resampled: the units that were resampled, see `units`.
     """
@@ -107,9 +103,6 @@ def listed(words: Sequence[object]) -> str:
 
 def trained_and_tested(corpus: Mapping[str, Any]) -> str:
     """Writes the corpora of training and testing as a phrase.
-
-    Args:
-        corpus: the field `corpus` of results.
 
     Examples:
         >>> trained_and_tested({"path": "a.npz"})

@@ -28,16 +28,13 @@ TASKS = ("happy", "sad", "neutral", "angry")
 TABLE_3 = {name: of["binary4"] for name, of in _PAPER.items() if "binary4" in of}
 """Accuracy of each of the TASKS in per cent, of 943 utterances."""
 
+_CITED = {name: kind.paper for name, kind in SYSTEMS.items() if kind.paper}
 TABLE_3_CITED = {
-    name: kind.paper.published["binary4"]
-    for name, kind in SYSTEMS.items()
-    if kind.paper and "binary4" in kind.paper.published
+    name: paper.published["binary4"]
+    for name, paper in _CITED.items()
+    if "binary4" in paper.published
 }
-CITED = {
-    name: kind.paper.cited_as or kind.paper.title
-    for name, kind in SYSTEMS.items()
-    if kind.paper and name in TABLE_3_CITED
-}
+CITED = {name: _CITED[name].cited_as or _CITED[name].title for name in TABLE_3_CITED}
 ALL_NO_PAPER = ("84.73", "74.02", "59.28", "81.97")
 ALL_NO_CITED = ("84.95", "79.58", "59.58", "75.89")
 """Accuracies of always answering "no": on the paper's 943 test utterances, and on the 950 of
@@ -85,9 +82,9 @@ TABLE_4 = (
 """System, accuracy in per cent, and a description of the measurement."""
 
 ON_IEMOCAP_CITED = {
-    name: kind.paper.published["iemocap"][0]
-    for name, kind in SYSTEMS.items()
-    if kind.paper and "iemocap" in kind.paper.published
+    name: paper.published["iemocap"][0]
+    for name, paper in _CITED.items()
+    if "iemocap" in paper.published
 }
 ON_IEMOCAP = {name: accuracy for name, (accuracy, _) in TABLE_2.items()} | ON_IEMOCAP_CITED
 """Accuracy of several classes in per cent, as the paper gives it, by the system's name."""
@@ -108,11 +105,7 @@ def table_1(protocol: str, name: str, part: str) -> int | None:
     return sum(TABLE_1[part][EMOTIONS.index(emotion)] for emotion in emotions)
 
 
-_CONTEXT = {
-    (False, False): "none",
-    (True, False): "before it",
-    (True, True): "before and after it",
-}
+_CONTEXT = {(False, False): "none", (True, False): "before it", (True, True): "before and after it"}
 _FOURS = (*ON_IEMOCAP_CITED, mman.CLSTM_LF, mman.NAME)
 """The systems of Table 4 that can be trained here."""
 
@@ -158,11 +151,11 @@ def cited(results: Results) -> Table:
     )
 
 
-def together(results: Results) -> Table | None:
-    """Builds the table of the paper's systems and the cited ones; None without cited systems."""
+def together(results: Results) -> tuple[Table, ...]:
+    """Builds the table of the paper's systems and the cited ones; none without cited systems."""
     others = of_group(results, "cited")
     if not others:
-        return None
+        return ()
     chosen = of_group(results, "paper") | others | of_group(results, "baseline")
     best = max(system["test"]["accuracy"]["mean"] for system in chosen.values())
     against = {c["second"]: c for c in results["comparisons"] if c["first"] == mman.NAME}
@@ -194,7 +187,7 @@ def together(results: Results) -> Table | None:
                 ON_IEMOCAP.get(name, NONE),
             )
         )
-    return Table(
+    table = Table(
         "together",
         f"The paper's systems and those that it cites, all on {place(results)}: one split, the "
         "same features. Scores of the test part in per cent, mean ± deviation over the seeds; in "
@@ -214,3 +207,4 @@ def together(results: Results) -> Table | None:
             "work on the machine affects both. Rozgic's parameters are its stored utterances.",
         ),
     )  # fmt: skip
+    return (table,)

@@ -20,7 +20,7 @@ from mman_jax.report.phrases import (
     title,
 )
 from mman_jax.tasks import from_results
-from mman_jax.tasks.score import NONE, percent, spread
+from mman_jax.tasks.score import NONE, Score, percent, spread
 
 PARTS = ("train", "valid", "test")
 FOLDS = (
@@ -31,12 +31,7 @@ FOLDS = (
 
 def systems(results: Results) -> tuple[Table, ...]:
     """Builds the tables of the systems' scores."""
-    return _SYSTEMS[from_results(results).kind](results)
-
-
-def corpus(results: Results) -> Table:
-    """Builds the table of the corpus, by part."""
-    return _CORPUS[from_results(results).kind](results)
+    return (_paper_systems if published.is_comparable(results) else _scored_systems)(results)
 
 
 def claims(results: Results) -> Table:
@@ -68,8 +63,9 @@ def claims(results: Results) -> Table:
     )
 
 
-def _corpus_by_class(results: Results) -> Table:
-    """Builds Table 1: utterances by class and part."""
+def corpus(results: Results) -> Table:
+    """Builds Table 1: utterances by class (or target) and part."""
+    of_classes = published.is_comparable(results)
     parts, classes = results["corpus"]["parts"], results["classes"]
     sums = {
         name: sum(parts[part]["classes"].get(name, 0) for part in ("train", "valid"))
@@ -80,7 +76,7 @@ def _corpus_by_class(results: Results) -> Table:
         for name in classes
     }
     has_paper = results["corpus"]["iemocap"] and all(None not in pair for pair in paper.values())
-    head = ["class", "training", "validation", "test"]
+    head = ["class" if of_classes else "target", "training", "validation", "test"]
     if has_paper:
         head[3:] = ["both", "the paper's training", "test", "the paper's test"]
 
@@ -99,7 +95,7 @@ def _corpus_by_class(results: Results) -> Table:
     ]
     scored = {part: sum(parts[part]["classes"].values()) for part in PARTS}
     unscored = {part: parts[part]["utterances"] - scored[part] for part in PARTS}
-    if any(unscored.values()):
+    if of_classes and any(unscored.values()):
         both = unscored["train"] + unscored["valid"]
         rows.append(row("without a scored label", unscored, both, (None, None)))
     totals = tuple(sum(counts) for counts in TABLE_1.values())
@@ -115,18 +111,15 @@ def _corpus_by_class(results: Results) -> Table:
             if wrong
             else "The counts are those of the paper's Table 1."
         )
-    return Table(
-        "corpus",
-        "Table 1: the utterances of the corpus by class and part.",
-        tuple(head),
-        tuple(rows),
-        notes=tuple(notes),
-    )
+    caption = "Table 1: the utterances of the corpus by class and part."
+    if not of_classes:
+        caption = "The rated utterances of the corpus by target and part."
+    return Table("corpus", caption, tuple(head), tuple(rows), notes=tuple(notes))
 
 
-def _ensemble(system: Results) -> str:
+def _ensemble(system: Results, score: Score) -> str:
     ensemble = system.get("ensemble")
-    return percent(ensemble["test"]["accuracy"]["mean"]) if ensemble else NONE
+    return score.write(ensemble["test"][score.key]["mean"]) if ensemble else NONE
 
 
 def _paper_systems(results: Results) -> tuple[Table, ...]:
@@ -146,7 +139,7 @@ def _paper_systems(results: Results) -> tuple[Table, ...]:
                 span(interval(system, "accuracy")),
                 spread(test["unweighted_recall"]),
                 spread(test["weighted_f1"]),
-                _ensemble(system),
+                _ensemble(system, headline(results)),
                 spread(system["validation"]["accuracy"]),
                 seconds(system["seconds"]),
                 *published.TABLE_2.get(name, (NONE, NONE)),
@@ -198,9 +191,11 @@ def tasks(results: Results) -> Table:
             if task not in of_system:
                 continue
             scores = of_system[task]
-            known = task in published.TASKS and published_tasks.get(system)
-            index = published.TASKS.index(task) if known else None
             always = published.ALL_NO_CITED if system in published.CITED else published.ALL_NO_PAPER
+            there = (NONE, NONE)
+            if task in published.TASKS and system in published_tasks:
+                index = published.TASKS.index(task)
+                there = (published_tasks[system][index], always[index])
             rows.append(
                 (
                     task,
@@ -209,8 +204,7 @@ def tasks(results: Results) -> Table:
                     spread(scores["accuracy"]),
                     percent(scores["no_accuracy"]),
                     spread(scores["f1"]),
-                    known[index] if known and index is not None else NONE,
-                    always[index] if known and index is not None else NONE,
+                    *there,
                 )
             )
     return Table(
@@ -260,14 +254,13 @@ def _scored_systems(results: Results) -> tuple[Table, ...]:
         cells: list[str | Cell] = [score.write_spread(test[key]) for key, score in scores.items()]
         if test[first.key]["mean"] == best:
             cells[0] = Cell(first.write_spread(test[first.key]), "strong")
-        ensemble = system.get("ensemble")
         rows.append(
             (
                 system["title"],
                 count(system["parameters"]["total"]),
                 *cells,
                 span(interval(system, first.key), first.write),
-                first.write(ensemble["test"][first.key]["mean"]) if ensemble else NONE,
+                _ensemble(system, first),
                 first.write_spread(system["validation"][first.key]),
                 seconds(system["seconds"]),
             )
@@ -297,25 +290,3 @@ def _scored_systems(results: Results) -> tuple[Table, ...]:
     ]
     head = ("system", "target", *task.score_names().values())
     return table, Table("targets", "Test scores by target.", head, tuple(rows), words=(0, 1))
-
-
-def _corpus_by_target(results: Results) -> Table:
-    """Builds the table of rated utterances by target and part."""
-    parts = results["corpus"]["parts"]
-    rows = [
-        (name, *(count(parts[part]["classes"][name]) for part in PARTS))
-        for name in results["classes"]
-    ]
-    for unit in ("utterances", "conversations"):
-        rows.append((f"all {unit}", *(count(parts[part][unit]) for part in PARTS)))
-    return Table(
-        "corpus",
-        "The rated utterances of the corpus by target and part.",
-        ("target", "training", "validation", "test"),
-        tuple(rows),
-    )
-
-
-# Tables by the kind of the task.
-_SYSTEMS = {"classes": _paper_systems, "targets": _scored_systems}
-_CORPUS = {"classes": _corpus_by_class, "targets": _corpus_by_target}

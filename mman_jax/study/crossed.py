@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -44,12 +44,8 @@ def run(
     Args:
         config: config of the system. `data.label_map` applies to all corpora, and `data.scale` to
             the test corpora.
-        paths: paths of the corpora.
         workdir: gets the trials; finished trials are not repeated.
-        progress: receives the progress.
-        processes: number of trials that run in parallel.
-        cache: folder of compiled programs for these processes, or empty.
-        command: command that repeats the study.
+        progress: see `jobs.run`, also for `processes` and `cache`.
 
     Returns:
         The scores, by `cells` of a corpus `trained` on and a corpus `tested` on.
@@ -62,7 +58,12 @@ def run(
     trials = {name: prepare_trial(settings) for name, settings in configs.items()}
     corpora = {name: trial.parts.corpus for name, trial in trials.items()}
     for name, trial in trials.items():
-        _check(trial)
+        if not trial.tasks[0].has_probabilities or not trial.parts.cells.vectors:
+            found = "numbers to predict, or words as cells"
+            raise InputError("config.data", found, "labels of utterances")
+        if len(trial.tasks) > 1:
+            found = f"{trial.protocol!r}, with {len(trial.tasks)} tasks"
+            raise InputError("config.data.protocol", found, "a protocol with a single task")
         for other in corpora.keys() - {name}:
             _, split = cross_corpus.join(corpora[name], trial.parts.split, corpora[other])
             for notice in split.notices:
@@ -95,7 +96,17 @@ def run(
         "label_map": config.data.label_map,
         "scaled": "each by its own statistics" if config.data.scale else "by the training corpus",
         "scaled_by": config.data.scale_by,
-        "corpora": [_about(name, stored[name], corpora[name]) for name in configs],
+        "corpora": [
+            {
+                "name": name,
+                "path": corpus.source,
+                "sha256": corpus.fingerprint(),
+                "split": stored[name]["corpus"]["split"],
+                "tested_by_others": cross_corpus.test_part(corpus)[1],
+                "parts": stored[name]["corpus"]["parts"],
+            }
+            for name, corpus in corpora.items()
+        ],
         "cells": cells,
     }
 
@@ -127,15 +138,6 @@ def _configs(config: ConfigDict, paths: Sequence[pathlib.Path]) -> dict[str, Con
     return configs
 
 
-def _check(trial: Trial) -> None:
-    if not trial.tasks[0].has_probabilities or not trial.parts.cells.vectors:
-        found = "numbers to predict, or words as cells"
-        raise InputError("config.data", found, "labels of utterances")
-    if len(trial.tasks) > 1:
-        found = f"{trial.protocol!r}, with {len(trial.tasks)} tasks"
-        raise InputError("config.data.protocol", found, "a protocol with a single task")
-
-
 def _scores(model: Model, trial: Trial, other: Corpus, scale_apart: bool) -> dict[str, Any]:
     """Computes the scores of a trial's model on another corpus's test part."""
     scored = cross_corpus.match(other, trial.parts.corpus, cross_corpus.test_part(other)[0])
@@ -146,14 +148,3 @@ def _scores(model: Model, trial: Trial, other: Corpus, scale_apart: bool) -> dic
     labels = task.labels(scored)
     answers = model.of_each_seed(scored)
     return task.scores(np.stack([task.tally(x.argmax(-1), labels) for x in answers]))
-
-
-def _about(name: str, results: Mapping[str, Any], corpus: Corpus) -> dict[str, Any]:
-    return {
-        "name": name,
-        "path": corpus.source,
-        "sha256": corpus.fingerprint(),
-        "split": results["corpus"]["split"],
-        "tested_by_others": cross_corpus.test_part(corpus)[1],
-        "parts": results["corpus"]["parts"],
-    }

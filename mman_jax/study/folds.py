@@ -50,27 +50,16 @@ def several(config: ConfigDict) -> bool:
 
 
 def check(config: ConfigDict) -> None:
-    """Refuses folds in several processes of one run.
-
-    Raises:
-        InputError: the config asks for all folds and for several processes.
-    """
+    """Refuses all folds in several processes of one run."""
     if several(config) and config.distributed:
         expected = "one machine, or one fold (config.data.fold)"
         raise InputError("config.distributed", repr(config.distributed), expected)
 
 
 def fold_configs(config: ConfigDict, corpus: Corpus) -> dict[str, ConfigDict]:
-    """Returns the config of each fold by its name; without folds, the config itself by "".
-
-    Raises:
-        InputError: the corpus has no such folds, or they cannot be trained or scored.
-    """
+    """Returns the config of each fold by its name; without folds, the config itself by ""."""
     if not several(config):
         return {"": config}
-    if config.data.split:
-        found = f"{config.data.split!r}, and folds by {config.data.folds}"
-        raise InputError("data.split", found, "one of the two")
     splits = folds.folds(corpus, config.data.folds)
     check_folds(corpus, splits, tasks_of(config, corpus))
     by_fold = {fold.name: configs.copy(config) for fold in splits}
@@ -103,11 +92,8 @@ def run(
     Args:
         config: config of the system; `data.folds` names the folds.
         workdir: gets a trial per fold in `folds`, `confusion.png` and `results.json`.
-        progress: receives the progress.
-        processes: number of folds that are trained in parallel.
-        cache: folder of compiled programs for these processes, or empty.
-        board_names: boards that also show the curves of each fold.
-        baseline: whether to also fit and score the linear baseline.
+        progress: see `jobs.run`, also for `processes` and `cache`.
+        board_names: see `jobs.Job`, also for `baseline`.
 
     Raises:
         InputError: the config, its corpus or its folds cannot be used; nothing is written.
@@ -167,26 +153,14 @@ class Inner:
     labels: tuple[Mapping[str, np.ndarray], ...]
 
     def heads(self, config: ConfigDict) -> dict[str, tuple[str, ...]]:
-        """Returns the heads of each stage of a config's system, in order.
-
-        Raises:
-            InputError: the system is not a network, or cannot be built.
-        """
+        """Returns the heads of each stage of a config's system, which must be a network."""
         system = build(configs.network(config), self.modalities, len(self.task.classes))
         check_network("sweep", system)
         return {stage.name: stage.heads for stage in cast(System, system).stages()}
 
 
 def prepare_inner(config: ConfigDict, by: str) -> Inner:
-    """Reads a config's corpus and divides its training part; the other parts are not used.
-
-    Args:
-        config: the config of a trial.
-        by: the groups, see `folds.inner`.
-
-    Raises:
-        InputError: the config or its corpus cannot be used.
-    """
+    """Reads a config's corpus and divides its training part; the other parts are not used."""
     configs.check(config)
     if config.data.folds and not config.data.fold:
         found = f"{config.data.folds!r}, whose folds train on each other's test parts"
@@ -205,10 +179,14 @@ def prepare_inner(config: ConfigDict, by: str) -> Inner:
     splits, cells = [fold.split for fold in inner], load_cells(config, corpus)
     shapes = common_shapes(corpus, splits, cells)
     parts = tuple(prepare(corpus, fold_split, shapes, cells) for fold_split in splits)
-    labels = tuple(fold_parts.labels(tasks[0]) for fold_parts in parts)
-    about = tuple(dict.fromkeys(fold_split.how for fold_split in splits))
-    names = tuple(fold.name for fold in inner)
-    return Inner(tuple(cells.dims), tasks[0], about, names, parts, labels)
+    return Inner(
+        modalities=tuple(cells.dims),
+        task=tasks[0],
+        about=tuple(dict.fromkeys(fold_split.how for fold_split in splits)),
+        folds=tuple(fold.name for fold in inner),
+        parts=parts,
+        labels=tuple(fold_parts.labels(tasks[0]) for fold_parts in parts),
+    )
 
 
 class Candidate:
@@ -230,14 +208,8 @@ class Candidate:
         """Builds the network, and compiles nothing yet.
 
         Args:
-            inner: the training part.
             config: the config of a trial; its seeds are not used.
-            seeds: S seeds.
-            progress: receives the progress.
             until: the last stage to train; None: the system's last.
-
-        Raises:
-            InputError: the network cannot be built.
         """
         self._inner, self._progress = inner, progress
         self._seeds = list(seeds)
@@ -260,8 +232,6 @@ class Candidate:
         """Trains all stages, or those after the trained ones; returns the last snapshot.
 
         Args:
-            fold: number of the fold.
-            name: name that the progress shows.
             before: the trained earlier stages on this fold; None: all stages are trained.
         """
         trainer, parts, start = self._trainer, self._inner.parts[fold], None

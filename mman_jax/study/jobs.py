@@ -1,13 +1,14 @@
 """Trials of a study, run one after another or in parallel processes."""
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import multiprocessing
 import os
 import pathlib
 import queue
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -62,21 +63,10 @@ class Job:
         return (self.folder / "results.json").is_file()
 
     def run(self, progress: Progress) -> None:
-        """Runs the trial, or resumes it.
-
-        Raises:
-            InputError: see `runner.run`; or another process works in its folder.
-        """
+        """Runs the trial, or resumes it; see `runner.run`."""
+        options = self.board_names, self.towers, self.analyse, self.baseline
         with alone(self.folder, patience=_LOCK_PATIENCE):
-            runner.run(
-                self.config,
-                self.folder,
-                progress,
-                self.board_names,
-                self.towers,
-                self.analyse,
-                self.baseline,
-            )
+            runner.run(self.config, self.folder, progress, *options)
 
 
 def run(jobs: Sequence[Job], progress: Progress, processes: int, cache: str) -> None:
@@ -84,10 +74,9 @@ def run(jobs: Sequence[Job], progress: Progress, processes: int, cache: str) -> 
 
     Args:
         jobs: jobs in order of urgency.
-        progress: receives the progress.
         processes: number of jobs that run in parallel. With 1, or if no processes can be started,
             they run in this process.
-        cache: folder of compiled programs, or empty.
+        cache: folder of compiled programs for these processes, or empty.
     """
     waiting = [job for job in jobs if not job.done]
     if len(waiting) < len(jobs):
@@ -154,12 +143,14 @@ def _watch(
             future.result()
             done += 1
             epochs.pop(job.name, None)
-        for name, epoch, notice in _drain(reports):
-            if epoch:
-                epochs[name] = epoch
-            if notice and notice not in notices:
-                notices.add(notice)
-                progress.notice(notice)
+        with contextlib.suppress(queue.Empty):
+            while True:
+                name, epoch, notice = reports.get_nowait()
+                if epoch:
+                    epochs[name] = epoch
+                if notice and notice not in notices:
+                    notices.add(notice)
+                    progress.notice(notice)
         now = time.monotonic()
         if ended or now - printed > progress.every:
             printed = now
@@ -168,14 +159,6 @@ def _watch(
             if line != shown:
                 progress.line(line)
             shown = line
-
-
-def _drain(reports: Any) -> Iterator[tuple[str, str, str]]:
-    while True:
-        try:
-            yield reports.get_nowait()
-        except queue.Empty:
-            return
 
 
 class _Remote(Progress):

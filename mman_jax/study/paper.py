@@ -40,9 +40,7 @@ def run(
         config: MMAN's config; its changes of `recipes` also apply to the other systems.
         workdir: gets `report.html`, `report.md`, `results.json`, `figures`, and the trials of all
             systems and towers: `systems/NAME` and `towers/NAME`, with folds in each `folds/FOLD`.
-        progress: receives the progress.
-        processes: number of trials that run in parallel.
-        cache: folder of compiled programs for these processes, or empty.
+        progress: see `jobs.run`, also for `processes` and `cache`.
         command: command that repeats the study, for the report.
         names: systems to train; empty: all, except those that are trained only by name.
         seeds: numbers of seeds by the system's name, for systems with fewer seeds.
@@ -50,8 +48,7 @@ def run(
         baseline: whether to also fit and score the linear baseline.
 
     Raises:
-        InputError: the config, its corpus or a name cannot be used; in this case nothing is
-            written.
+        InputError: the config, its corpus or a name cannot be used; nothing is written.
     """
     if config.distributed:
         raise InputError("config.distributed", repr(config.distributed), "one process")
@@ -76,13 +73,17 @@ def run(
             use(name)
     systems = plan.systems(lambda name: plan.recipe_of(name, config, recipes), modalities)
     task = tasks_of(config, corpus)[0]
-    cited, impossible = plan.cited_systems(config, modalities, len(task.classes))
+    cited, impossible = plan.cited_systems(config, modalities, task)
     for name, why in impossible.items():
         if name in names:
             raise InputError(f"systems={name}", why)
         if not names:
             progress.notice(f"{name} is left out: {why}")
-    systems = _choose(systems + cited, names)
+    known = {system.name: system for system in (*systems, *cited)}
+    for name in names:
+        if name not in known:
+            raise InputError("systems", f"unknown {name!r:.60}", nearest(name, known))
+    systems = [s for s in known.values() if (s.name in names if names else not s.by_name)]
     _set_seeds(systems, seeds or {})
     by_fold = folds.fold_configs(config, corpus)
     trials = [prepare_trial(fold_config) for fold_config in by_fold.values()]
@@ -99,8 +100,8 @@ def run(
         binary = {name: copy(fold_config) for name, fold_config in by_fold.items()}
         for fold_config in binary.values():
             fold_config.data.protocol = "binary4"
-        names_of_rows = plan.one_against_rest() | set(published.TABLE_3)
-        rows = [system for system in systems if system.name in names_of_rows]
+        published_so = {*published.TABLE_3, *published.TABLE_3_CITED}
+        rows = [system for system in systems if system.name in published_so]
         more, binary_folders = plan.plan_jobs(rows, binary, modalities, workdir, "binary4")
         todo += more
     jobs.run(todo, progress, processes, cache)
@@ -112,25 +113,8 @@ def run(
     progress.line(f"{workdir / 'report.html'} is written")
 
 
-def _choose(systems: Sequence[plan.System], names: Sequence[str]) -> list[plan.System]:
-    """Returns the named systems; without names, all except those that are trained only by name.
-
-    Raises:
-        InputError: an unknown name.
-    """
-    known = {system.name: system for system in systems}
-    for name in names:
-        if name not in known:
-            raise InputError("systems", f"unknown {name!r:.60}", nearest(name, known))
-    return [s for s in systems if (s.name in names if names else not s.by_name)]
-
-
 def _set_seeds(systems: Sequence[plan.System], seeds: Mapping[str, int]) -> None:
-    """Gives some systems fewer seeds.
-
-    Raises:
-        InputError: a system shares towers, or the number of seeds is out of range.
-    """
+    """Gives some systems fewer seeds; refuses systems that share towers."""
     known = {s.name: s for s in systems if s.trained_apart}
     for name, count in seeds.items():
         if name not in known:

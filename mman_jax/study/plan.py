@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import inspect
 import pathlib
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,12 +23,14 @@ from mman_jax.errors import InputError
 from mman_jax.study.folds import fold_folders
 from mman_jax.study.jobs import Job
 from mman_jax.systems import SYSTEMS, build
-from mman_jax.systems.base import BaseSystem, Citation
+from mman_jax.systems.base import Citation
 from mman_jax.systems.estimator import check_network
 from mman_jax.systems.mman import CLSTM_MMA, EARLY, NAME, modality_of, papers
+from mman_jax.tasks import Task
 from mman_jax.training.programs import ANSWERS
 from mman_jax.trial import baseline
 from mman_jax.trial.config import change, changes, copy, derive, network
+from mman_jax.trial.corpora import modalities as selected
 from mman_jax.trial.trial import Trial
 
 Folders = dict[str, list[dict[str, pathlib.Path]]]
@@ -91,7 +92,6 @@ def systems(recipes: Recipes, modalities: Sequence[str]) -> list[System]:
     Args:
         recipes: the config of each system of the paper by its name, with the corpus, the protocol
             and the seeds.
-        modalities: modalities of the corpus, in order.
     """
     rows = [
         System(name, paper.title, PAPER, None, paper.about, recipes(name))
@@ -111,15 +111,7 @@ def systems(recipes: Recipes, modalities: Sequence[str]) -> list[System]:
 
 
 def baseline_of(config: ConfigDict, trials: Sequence[Trial]) -> System:
-    """Returns the linear baseline of all systems.
-
-    Args:
-        config: MMAN's config, with the corpus and the protocol.
-        trials: a trial of all modalities in each fold.
-
-    Raises:
-        InputError: it cannot be fitted, see `baseline.make`.
-    """
+    """Returns the linear baseline of all systems, given MMAN's config and a trial of each fold."""
     for trial in trials:
         baseline.make(trial, trial.tasks[0])
     linear = derive(config, baseline.NAME)
@@ -127,14 +119,9 @@ def baseline_of(config: ConfigDict, trials: Sequence[Trial]) -> System:
 
 
 def cited_systems(
-    config: ConfigDict, modalities: Sequence[str], classes: int
+    config: ConfigDict, modalities: Sequence[str], task: Task
 ) -> tuple[list[System], dict[str, str]]:
     """Returns the published systems, and the user's systems (see `systems.use`).
-
-    Args:
-        config: MMAN's config, with the corpus, the protocol and the seeds.
-        modalities: modalities of the corpus, in order.
-        classes: C.
 
     Returns:
         The systems that can be trained, the largest first because it takes longest; and by the
@@ -148,30 +135,22 @@ def cited_systems(
         paper = paper or Citation(kind.__name__, (inspect.getdoc(kind) or "").partition("\n")[0])
         system_config = derive(config, name)
         try:
-            system = build(network(system_config), modalities, classes)
-            system.check_data(_labels(system_config), system_config.data.cells)
-            system.check_installed()
+            kind.check_data(task.learns, system_config.data.cells)
+            kind.check_installed()
+            system = build(network(system_config), modalities, len(task.classes))
         except InputError as error:
             impossible[name] = str(error)
             continue
         row = System(name, paper.title, CITED, None, paper.about, system_config, paper.by_name)
-        rows.append((_size(system, modalities), row))
+        shapes = system.parameter_shapes(dict.fromkeys(modalities, 100))
+        rows.append((sum(leaf.size for leaf in jax.tree.leaves(shapes)), row))
     return [row for _, row in sorted(rows, key=lambda pair: -pair[0])], impossible
-
-
-def one_against_rest() -> set[str]:
-    """Returns the systems that were published with one-vs-rest tasks."""
-    return {
-        name for name, kind in SYSTEMS.items() if kind.paper and "binary4" in kind.paper.published
-    }
 
 
 def recipe_of(name: str, config: ConfigDict, recipes: Recipes) -> ConfigDict:
     """Returns the config of a system of the paper, with the changes of MMAN's config.
 
     Args:
-        name: name of the system.
-        config: MMAN's config.
         recipes: the configs without these changes.
     """
     changed = changes(recipes(NAME), config)
@@ -188,27 +167,26 @@ def towers(system: ConfigDict, modalities: Sequence[str]) -> dict[str, ConfigDic
     """Returns the configs that train each tower of a system alone, by the tower's name.
 
     Equal towers of several systems get equal configs, and so the same `key`.
-
-    Args:
-        system: the config of the full system.
-        modalities: modalities of the corpus, in order.
     """
-    names, network = _modalities(system, modalities), system.network
+    names, network = selected(system.data) or modalities, system.network
+    first, *_ = _stages(system, modalities)
     configs: dict[str, ConfigDict] = {}
     shared = {name: network[name] for name in ("context", "modality_dropout")}
     for name in names if "unimodal" in network else ():
         block = network.unimodal.get(name, network.unimodal.default)
-        configs[name] = _tower(system, name, shared | {"unimodal": {"default": block.to_dict()}})
+        settings = shared | {"unimodal": {"default": block.to_dict()}}
+        configs[name] = _tower(system, name, first, settings)
         configs[name].data.modalities = name
     early = EARLY.get(network.early.kind) if "early" in network else None
     if early is not None:
-        configs[early] = _tower(system, early, shared | {"early": network.early.to_dict()})
+        configs[early] = _tower(system, early, first, shared | {"early": network.early.to_dict()})
     return configs
 
 
-def _modalities(config: ConfigDict, modalities: Sequence[str]) -> list[str]:
-    """Returns the modalities that a config selects."""
-    return [name for name in config.data.modalities.split(",") if name] or list(modalities)
+def _stages(config: ConfigDict, modalities: Sequence[str]) -> list[str]:
+    """Returns the names of the stages of a config's system, which must be a network."""
+    system = build(network(config), selected(config.data) or modalities, 2)
+    return [stage.name for stage in check_network("a study", system).stages()]
 
 
 def key(name: str, config: ConfigDict) -> str:
@@ -227,10 +205,7 @@ def plan_jobs(
     """Plans the trials of every fold.
 
     Args:
-        systems: systems to train.
         configs: MMAN's config in each fold, by the fold's name.
-        modalities: modalities of the corpus, in order.
-        workdir: folder of the study.
         subfolder: subfolder for the trials in each fold's folder.
     """
     jobs: list[Job] = []
@@ -263,18 +238,17 @@ def _plan_fold(
     cited = [job(system) for system in systems if system.trained_apart]
     of_towers = [system for system in systems if not system.trained_apart]
     needed = {system.name: towers(system.config, modalities) for system in of_towers}
+    stages = {system.name: _stages(system.config, modalities) for system in of_towers}
     tower_jobs: dict[str, Job] = {}
-    staged = []
     for system in of_towers:
-        names = _modalities(system.config, modalities)
-        built = check_network("a study", build(network(system.config), names, 2))
-        if len(built.stages()) > 1:
-            staged.append(system)
+        if len(stages[system.name]) == 1:
+            ((name, config),) = needed[system.name].items()
+            tower_jobs[key(name, config)] = job(system)
+    slow: list[Job] = []
+    fast: list[Job] = []
+    for system in of_towers:
+        if len(stages[system.name]) == 1:
             continue
-        ((name, config),) = needed[system.name].items()
-        tower_jobs[key(name, config)] = job(system)
-    fusions = []
-    for system in staged:
         trained = {}
         for name, config in needed[system.name].items():
             digest = key(name, config)
@@ -282,12 +256,11 @@ def _plan_fold(
             tower_jobs.setdefault(digest, Job(f"{prefix}tower {name}", config, path))
             trained[name] = tower_jobs[digest].folder
         folders[system.name] += trained.values()
-        fusions.append(job(system, trained))
+        trains = _trains_towers(system.config.train, *stages[system.name])
+        (slow if trains else fast).append(job(system, trained))
     # The longest jobs start first, so that the processes end at about the same time: cited systems
     # in their order, fusions that also train towers, then the towers that these wait for, with
     # attention before the others.
-    slow = [job for job in fusions if _trains_towers(job.config)]
-    fast = [job for job in fusions if not _trains_towers(job.config)]
     urgent = {folder for job in slow for folder in job.towers.values()}
     ordered = sorted(
         tower_jobs.values(),
@@ -296,30 +269,19 @@ def _plan_fold(
     return [*cited, *slow, *ordered, *fast], folders
 
 
-def _trains_towers(config: ConfigDict) -> bool:
-    """Returns whether the fusion's stage also trains towers: jointly, or again on fewer rows."""
-    fusion = config.train.fusion
-    trained = any(trains and re.match(r"towers|\.\*", rule) for rule, trains in fusion.rules)
-    return trained or fusion.answers != ANSWERS[0]
+def _trains_towers(train: ConfigDict, first: str, *later: str) -> bool:
+    """Returns whether later stages also train the first: jointly, or again on fewer rows."""
+    rules = [rule for stage in later for rule, trains in train[stage].rules if trains]
+    jointly = any(rule.startswith((first, ".*")) for rule in rules)
+    return jointly or any(train[stage].answers != ANSWERS[0] for stage in later)
 
 
-def _tower(system: ConfigDict, tower: str, network: dict[str, Any]) -> ConfigDict:
+def _tower(system: ConfigDict, tower: str, first: str, network: dict[str, Any]) -> ConfigDict:
+    """Returns the config of a tower, with the settings of the first stage alone."""
     config = copy(system)
     config.name, config.network = "tower", ConfigDict(network)
-    config.train = ConfigDict({k: v for k, v in config.train.items() if k != "fusion"})
-    rates = config.train.towers.learning_rate
-    config.train.towers.learning_rate = ConfigDict({"default": rates.get(tower, rates.default)})
+    of_stages = {k for k, v in config.train.items() if isinstance(v, ConfigDict)} - {first}
+    config.train = ConfigDict({k: v for k, v in config.train.items() if k not in of_stages})
+    rates = config.train[first].learning_rate
+    config.train[first].learning_rate = ConfigDict({"default": rates.get(tower, rates.default)})
     return config
-
-
-def _labels(config: ConfigDict) -> str:
-    """Returns the kind of labels that a config trains on, see `BaseSystem.label_kinds`."""
-    if config.data.target and not config.data.classes:
-        return "numbers"
-    return "votes" if config.train.labels == "votes" else "classes"
-
-
-def _size(system: BaseSystem, modalities: Sequence[str]) -> int:
-    """Returns the number of parameters with 100 features per modality; 0 without a network."""
-    shapes = system.parameter_shapes(dict.fromkeys(modalities, 100))
-    return sum(leaf.size for leaf in jax.tree.leaves(shapes))

@@ -17,13 +17,16 @@ from mman_jax.trial.stored import read_results
 Scores = Mapping[str, Any]
 _PARTS = ("train", "valid", "test")
 _SCORED = ("validation", "test")
+_OF_TASK = (
+    "classes", "targets", "validation", "test", "test_oracle", "best_epoch", "towers", "seeds",
+    "failed", "seconds", "ensemble", "before_refit", "groups", "baseline", "resampled",
+    "towers_mean", "folds",
+)  # fmt: skip
+"""The fields of a task in `results.json`."""
 
 
 def read(folders: Mapping[str, pathlib.Path]) -> dict[str, Any]:
-    """Reads the results of one trial, or pools those of its folds.
-
-    Args:
-        folders: the folder of the trial in each fold, by the fold's name.
+    """Reads the results of one trial, or pools those of its folds, by the fold's name.
 
     Returns:
         The content of `results.json`, and under `tasks` the scores of every task with the fields of
@@ -56,11 +59,8 @@ def read(folders: Mapping[str, pathlib.Path]) -> dict[str, Any]:
 
 def results_of(found: Scores) -> dict[str, Any]:
     """Returns the content of `results.json`, from the result of `read`."""
-    analyses = {"answers", "utterances", "counts", "sizes", "curves", "trainable"}
-    analyses |= {"attention", "missing", "calibration"}
-    analyses |= {"tower_answers", "mean_answers", "baseline_answers", "baseline_counts"}
     tasks = {
-        name: {field: value for field, value in task.items() if field not in analyses}
+        name: {field: value for field, value in task.items() if field in _OF_TASK}
         for name, task in found["tasks"].items()
     }
     head = {name: value for name, value in found.items() if name != "tasks"}
@@ -78,25 +78,11 @@ def _read(folder: pathlib.Path) -> dict[str, Any]:
     results = read_results(folder / "results.json")
     analyses = read_json(folder / analysis.NAME)
     tasks = results.get("tasks") or {results["protocol"]: results}
-    fields = (
-        *("classes", "targets", "validation", "test", "test_oracle", "best_epoch", "towers"),
-        *(
-            "seeds",
-            "failed",
-            "seconds",
-            "ensemble",
-            "before_refit",
-            "groups",
-            "baseline",
-            "resampled",
-            "towers_mean",
-        ),
-    )
     by_task = {
-        name: {field: task[field] for field in fields if field in task} | analyses[name]
+        name: {field: task[field] for field in _OF_TASK if field in task} | analyses[name]
         for name, task in tasks.items()
     }
-    head = {name: value for name, value in results.items() if name not in fields}
+    head = {name: value for name, value in results.items() if name not in _OF_TASK}
     return head | {"seconds": results["seconds"], "seeds": results["seeds"], "tasks": by_task}
 
 
@@ -105,11 +91,9 @@ def _task(folds: Mapping[str, Scores]) -> dict[str, Any]:
     trials = list(folds.values())
     seeds = [s for s in trials[0]["seeds"] if all(s in fold["seeds"] for fold in trials)]
     if not seeds:
-        raise InputError(
-            "training",
-            "every seed failed in one fold or another",
-            "training that converges (a smaller learning rate)",
-        )
+        found = "every seed failed in one fold or another"
+        expected = "training that converges (a smaller learning rate)"
+        raise InputError("training", found, expected)
     # The indices in each fold of the seeds that converged in all folds.
     chosen = [[fold["seeds"].index(seed) for seed in seeds] for fold in trials]
     task = from_results(trials[0])
@@ -118,6 +102,9 @@ def _task(folds: Mapping[str, Scores]) -> dict[str, Any]:
         folds = [_at(fold, path) for fold in trials]
         tallies = [_at(fold["counts"], path or ("system",)) for fold in trials]
         return _head(task, folds, tallies, chosen)
+
+    def scores(*path: str, seeds: Sequence[list[int]] = chosen) -> dict[str, Any]:
+        return _part(task, [_at(fold, path) for fold in trials], seeds)
 
     def answers(*path: str, seeds: Sequence[list[int]] = chosen) -> list[Any]:
         each = [np.asarray(_at(fold, path))[s] for fold, s in zip(trials, seeds, strict=True)]
@@ -147,20 +134,24 @@ def _task(folds: Mapping[str, Scores]) -> dict[str, Any]:
         "trainable": trials[0]["trainable"],
     }
     if "towers_mean" in trials[0]["counts"]:
-        means = [fold["counts"]["towers_mean"] for fold in trials]
-        pooled["towers_mean"] = {p: _part(task, [x[p] for x in means], chosen) for p in _SCORED}
+        pooled["towers_mean"] = {part: scores("counts", "towers_mean", part) for part in _SCORED}
     if all("mean_answers" in fold for fold in trials):
         pooled["mean_answers"] = answers("mean_answers")
     if all("before_refit" in fold["counts"] for fold in trials):
-        pooled["before_refit"] = _before_refit(task, trials, chosen)
+        before = "counts", "before_refit"
+        pooled["before_refit"] = {
+            "test": scores(*before, "system", "test"),
+            "towers": {
+                name: {"test": scores(*before, "towers", name, "test")} for name in pooled["towers"]
+            },
+        }
     if all("tower_answers" in fold for fold in trials):
         towers = trials[0]["tower_answers"]
         pooled["tower_answers"] = {tower: answers("tower_answers", tower) for tower in towers}
     if all("baseline" in fold for fold in trials):
         first = [[0]] * len(trials)
-        counts = [fold["baseline_counts"] for fold in trials]
         pooled["baseline"] = {"system": trials[0]["baseline"]["system"]} | {
-            part: _part(task, [of_fold[part] for of_fold in counts], first) for part in _SCORED
+            part: scores("baseline_counts", part, seeds=first) for part in _SCORED
         }
         pooled["baseline_answers"] = answers("baseline_answers", seeds=first)
     add_intervals(task, pooled, pooled)
@@ -207,20 +198,6 @@ def _part(task: Task, tallies: Sequence[Any], chosen: Sequence[list[int]]) -> di
     return scores
 
 
-def _before_refit(
-    task: Task, folds: Sequence[Scores], chosen: Sequence[list[int]]
-) -> dict[str, Any]:
-    """Computes the scores of `results.tests` from the tallies of all folds."""
-    tallies = [fold["counts"]["before_refit"] for fold in folds]
-
-    def of_head(*path: str) -> dict[str, Any]:
-        return {"test": _part(task, [_at(x, path)["test"] for x in tallies], chosen)}
-
-    return of_head("system") | {
-        "towers": {name: of_head("towers", name) for name in tallies[0]["towers"]}
-    }
-
-
 def _sum(mappings: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Adds nested mappings of numbers entry by entry; missing entries are 0."""
     first, *others = list(mappings)
@@ -241,13 +218,7 @@ def _at(tree: Any, path: Sequence[str]) -> Any:
 def _averaged(
     spreads: Sequence[Scores], chosen: Sequence[list[int]], weights: Sequence[float]
 ) -> dict[str, Any]:
-    """Averages over the folds, by seed, a score that is itself a mean over utterances.
-
-    Args:
-        spreads: the score in each fold, with `per_seed`.
-        chosen: the indices of the pooled seeds in each fold.
-        weights: the weight of each fold, such as its number of utterances.
-    """
+    """Averages over the weighted folds, by seed, a score that is itself a mean over utterances."""
     values = [np.asarray(x["per_seed"])[seeds] for x, seeds in zip(spreads, chosen, strict=True)]
     pooled = over_seeds(np.average(values, axis=0, weights=weights))
     return pooled | _over_folds([x.mean() for x in values])
@@ -274,16 +245,15 @@ def _attention(folds: Sequence[Scores]) -> dict[str, Any] | None:
     first = folds[0]["attention"]
     if first is None:
         return None
-    every = [len(fold["utterances"]["label"]) for fold in folds]
+    labels = [fold["utterances"]["label"] for fold in folds]
     by_class = first["by_class"]  # empty for numbers
-    counts = [np.bincount(fold["utterances"]["label"], minlength=len(by_class))
-              for fold in folds] if by_class else []  # fmt: skip
+    counts = [np.bincount(x, minlength=len(by_class)) for x in labels] if by_class else []
 
     def mean(maps: Iterable[Any], weights: Sequence[int]) -> Any:
         return np.average(list(maps), axis=0, weights=np.maximum(weights, 1e-9)).tolist()
 
     return first | {
-        "mean": mean((f["attention"]["mean"] for f in folds), every),
+        "mean": mean((f["attention"]["mean"] for f in folds), list(map(len, labels))),
         "by_class": {
             name: mean((f["attention"]["by_class"][name] for f in folds), [n[c] for n in counts])
             for c, name in enumerate(by_class)

@@ -1,6 +1,7 @@
 """Python source of the config that a sweep writes, with the best trials in its docstring."""
 
 import json
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,11 @@ from mman_jax.study.sweep import format_settings
 from mman_jax.systems import mman
 from mman_jax.trial.config import changes, of, title
 
-_SHOWN, _WIDTH = 3, 96
+_SHOWN = 3
+_INDENT = "    "
+_WRAPPER = textwrap.TextWrapper(
+    96, _INDENT, _INDENT, break_long_words=False, break_on_hyphens=False
+)
 
 
 def source(
@@ -21,9 +26,7 @@ def source(
 
     Args:
         config: the config; its data, seeds and devices are not written.
-        about: start of the docstring.
         tables: trials of Optuna by head, the default settings first.
-        unit: unit of the losses.
     """
     lines = [f'"""{about}', "", f"Validation loss in {unit}, the mean over folds and seeds.", ""]
     for head, trials in tables:
@@ -58,18 +61,7 @@ def _table(head: str, trials: Sequence[Any]) -> Iterator[str]:
         default = " (the settings at the start)" if trial is first else ""
         loss = np.nan if trial.value is None else trial.value
         yield f"  {loss:.4f} trial {trial.number + 1}{default}"
-        yield from _wrapped(format_settings(trial.params).split(" "))
-
-
-def _wrapped(parts: Sequence[str]) -> Iterator[str]:
-    line = "   "
-    for part in parts:
-        if len(line) + len(part) >= _WIDTH:
-            yield line
-            line = "   "
-        line += f" {part}"
-    if line.strip():
-        yield line
+        yield from _WRAPPER.wrap(format_settings(trial.params))
 
 
 def _literal(value: Any) -> str:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from mman_jax.data import synthetic
-from mman_jax.data.corpus import Corpus
+from mman_jax.data.cells import KINDS
 from mman_jax.data.label_names import is_iemocap
 from mman_jax.evaluation import evidence, paired, significance
-from mman_jax.study import claims, pooled
+from mman_jax.study import pooled
 from mman_jax.study.plan import ABLATION, BASELINE, CITED, PAPER, System
 from mman_jax.systems import build
 from mman_jax.systems.mman import CLAIMS, NAME
@@ -19,10 +19,16 @@ from mman_jax.tasks import Task, from_results
 from mman_jax.tasks.score import over_seeds
 from mman_jax.trial import results
 from mman_jax.trial.config import network
+from mman_jax.trial.corpora import modalities as selected
 from mman_jax.trial.folder import provenance
 from mman_jax.trial.trial import Trial
 
 Folders = Mapping[str, Sequence[Mapping[str, pathlib.Path]]]
+
+MARGIN = 0.02
+"""Two systems are level if the interval of their difference lies within ± this margin."""
+
+_EDGES = (0, 1, 2, 4, 8, 16, 32, 64)
 
 
 def summarise(
@@ -35,11 +41,9 @@ def summarise(
     """Returns all data of the report.
 
     Args:
-        systems: systems of the plan.
         folders: for each system the folders of its trial, then of each tower's, by fold.
         tasks: the folders of the systems on the one-vs-rest tasks; may be empty.
         fold_trials: a trial per fold with all modalities, for corpus, split and labels.
-        command: command that repeats the study.
     """
     first_trial, *_ = fold_trials
     task = first_trial.tasks[0]
@@ -82,14 +86,18 @@ def summarise(
         "seeds": first_trial.seeds,
         task.constant: first[task.constant],
         "resampled": paired.units(utterances).about(),
-        "utterances": _anonymous(utterances),
+        "utterances": {
+            # Numbers instead of names, which may identify people.
+            "conversation": np.unique(utterances["conversation"], return_inverse=True)[1].tolist(),
+            "position": list(utterances["position"]),
+        },
         "systems": by_system,
         "comparisons": comparisons,
-        "positions": claims.by_position(
+        "positions": by_position(
             task, {name: values[name] for name in paper}, utterances["position"]
         ),
         **task.describe(),
-        "claims": claims.judge(comparisons, totals, task.margin_scale),
+        "claims": judge(comparisons, totals, task.margin_scale),
         "tasks": _tasks(tasks),
         "synthetic": _synthetic(fold_trials, utterances, answers),
         # Systems of one modality have none that could be left out.
@@ -103,6 +111,9 @@ def _system(
 ) -> dict[str, Any]:
     trial, *_ = trials
     scores = trial["tasks"][task]
+    answering = trial["seconds"].get("answering")
+    wanted, cells = selected(system.config.data) or modalities, system.config.data.cells
+    built = build(network(system.config), wanted, 2)
     headline = from_results(scores).headline.key
     fields = ("validation", "test", "test_oracle", "best_epoch", "towers", "curves", "failed")
     optional = ("folds", "ensemble", "before_refit", "towers_mean")
@@ -116,8 +127,13 @@ def _system(
         "parameters": trial["parameters"] | {"trainable": scores["trainable"]},
         "interval": list(significance.seed_interval(scores["test"][headline]["per_seed"])),
         "seconds": sum(map(_seconds, trials)),
-        **_answering(trial, len(scores["utterances"]["label"])),
-        "sees": _sees(system, modalities),
+        # The seconds per prediction, if the trial measured them, and the inputs of a prediction.
+        **({} if answering is None else {"answering": answering / len(scores["answers"][0])}),
+        "sees": {
+            "cells": cells,
+            "context": KINDS[cells].vectors and built.in_context,
+            "future": not built.causal,
+        },
         "seeds": scores["seeds"],
         "answers": scores["answers"],
         "attention": scores.get("attention"),
@@ -130,30 +146,6 @@ def _system(
 
 def _seconds(trial: Mapping[str, Any]) -> float:
     return sum(x for what, x in trial["seconds"].items() if what != "answering")
-
-
-def _answering(trial: Mapping[str, Any], utterances: int) -> dict[str, float]:
-    """Returns the seconds per prediction, if the trial measured them."""
-    seconds = trial["seconds"].get("answering")
-    return {} if seconds is None else {"answering": seconds / utterances}
-
-
-def _sees(system: System, modalities: Sequence[str]) -> dict[str, Any]:
-    """Describes the inputs of a prediction."""
-    data = system.config.data
-    wanted = [name for name in data.modalities.split(",") if name] or modalities
-    built = build(network(system.config), wanted, 2)
-    return {
-        "cells": data.cells,
-        "context": data.cells == "utterances" and built.in_context,
-        "future": not built.causal,
-    }
-
-
-def _anonymous(utterances: Mapping[str, Sequence[Any]]) -> dict[str, list[int]]:
-    """Returns the number of each utterance's conversation, and the position in it."""
-    _, numbers = np.unique(utterances["conversation"], return_inverse=True)
-    return {"conversation": numbers.tolist(), "position": list(utterances["position"])}
 
 
 def _pairs(systems: Sequence[System]) -> list[tuple[str, str]]:
@@ -175,19 +167,13 @@ def _pairs(systems: Sequence[System]) -> list[tuple[str, str]]:
 
 
 def _corpus(fold_trials: Sequence[Trial], task: Task) -> dict[str, Any]:
-    external = fold_trials[0].external
-    corpus: Corpus = external.training if external else fold_trials[0].parts.corpus
+    external, (corpus, _) = fold_trials[0].external, fold_trials[0].corpora
     by_fold = [results.of_corpus(x.parts, x.labels[task.name], task) for x in fold_trials]
     fields = by_fold[0] if len(by_fold) == 1 else pooled.corpora(by_fold)
-    return (
-        fields
-        | (external.about() if external else {})
-        | {
-            "sessions": len(set(corpus.sessions)) if corpus.sessions else None,
-            "speakers": len(set(corpus.speakers)) if corpus.speakers else None,
-            "iemocap": is_iemocap(corpus),
-        }
-    )
+    counts = {name: getattr(corpus, name) for name in ("sessions", "speakers")}
+    fields |= external.about() if external else {}
+    fields |= {name: len(set(values)) if values else None for name, values in counts.items()}
+    return fields | {"iemocap": is_iemocap(corpus)}
 
 
 def _tasks(folders: Folders) -> dict[str, Any] | None:
@@ -222,3 +208,89 @@ def _synthetic(
     test = np.concatenate([trial.parts.split.test for trial in fold_trials])
     fields = {"evidence": shares, "evidence_beside": references, "kinds": kinds}
     return synthetic.bounds(corpus, test) | fields
+
+
+def verdict(kind: str, low: float, high: float, margin: float = MARGIN) -> str:
+    """Returns `yes`, `no` or `undecided`, from the 95 % interval of the difference.
+
+    Args:
+        kind: `more` or `level`, see `mman_jax.systems.mman.CLAIMS`.
+        margin: largest difference of two systems that are level.
+    """
+    if kind == "level":
+        yes, no = low > -margin and high < margin, high < -margin or low > margin
+    else:
+        yes, no = low > 0, high < 0
+    return "yes" if yes else "no" if no else "undecided"
+
+
+def judge(
+    comparisons: Sequence[Mapping[str, Any]],
+    parameters: Mapping[str, int],
+    spread: float | None = None,
+) -> list[dict[str, Any]]:
+    """Returns the verdict on each claim whose two systems were compared.
+
+    Args:
+        spread: `Task.margin_scale`, the factor of the margin; None: 1.
+    """
+    verdicts = []
+    margin = MARGIN if spread is None else MARGIN * spread
+    within = f"{100 * MARGIN:.0f} points" if spread is None else f"{margin:.3g}"
+    by_pair = {(c["first"], c["second"]): c for c in comparisons}
+    for claim, first, second, kind in CLAIMS:
+        comparison = by_pair.get((first, second))
+        if comparison is None:
+            continue  # one of the two systems was not trained
+        low, high = comparison["interval"]
+        note = "yes if the 95 % interval lies above zero, no if it lies below"
+        if kind == "level":
+            ratio = parameters[first] / parameters[second]
+            note = (
+                f"yes if the 95 % interval lies within ±{within}; the first has "
+                f"{100 * ratio:.0f} % of the second's parameters"
+            )
+        verdicts.append(
+            {
+                "claim": claim,
+                "first": first,
+                "second": second,
+                "verdict": verdict(kind, low, high, margin),
+                "difference": comparison["difference"],
+                "interval": [low, high],
+                "p": comparison["p_bootstrap"],
+                "note": note,
+            }
+        )
+    return verdicts
+
+
+def by_position(task: Task, values: Mapping[str, np.ndarray], positions: Any) -> dict[str, Any]:
+    """Returns the headline score by an utterance's position in its conversation.
+
+    The positions of the bins count from 1, both ends included.
+
+    Args:
+        values: `Task.score_each` [S, N] of each system.
+        positions: [N], from 0.
+    """
+    positions = np.asarray(positions)
+    bins = [
+        (low, high, (positions >= low) & (positions < high))
+        for low, high in zip(_EDGES, [*_EDGES[1:], np.inf], strict=True)
+    ]
+    bins = [(low, high, inside) for low, high, inside in bins if inside.any()]
+    return {
+        "bins": [
+            {
+                "from": low + 1,
+                "to": None if high == np.inf else high,
+                "utterances": int(inside.sum()),
+            }
+            for low, high, inside in bins
+        ],
+        task.headline.key: {
+            name: [float(x[:, inside].mean()) for _, _, inside in bins]
+            for name, x in values.items()
+        },
+    }

@@ -99,8 +99,6 @@ class Sweep:
 
         Args:
             config: config of any system that learns by gradients, which is the first trial.
-            inner: folds of its training part.
-            budget: limits of the search.
             fields: last names of the settings to search; none: all.
 
         Raises:
@@ -122,7 +120,6 @@ class Sweep:
 
         Args:
             storage: storage of Optuna, from which a search resumes.
-            progress: receives a line for each trial.
 
         Raises:
             InputError: all trials of a study failed.
@@ -174,7 +171,11 @@ class Sweep:
             found = f"{self.best.system}, which has no settings to search"
             raise InputError("config.system", found, "a system with a search_space()")
         for path in [path for phase in phases for path in phase.paths]:
-            _check_path(self.best, path)
+            try:
+                _current(self.best, path)
+            except (AttributeError, KeyError, TypeError) as error:
+                found = f"{path!r:.80}, which its config lacks"
+                raise InputError("search_space", found, "the path of a setting") from error
         total = sum(phase.share for phase in phases)
         return [dataclasses.replace(phase, share=phase.share / total) for phase in phases]
 
@@ -301,11 +302,7 @@ def format_settings(params: Mapping[str, Any]) -> str:
 
 
 def load_optuna() -> Any:
-    """Imports Optuna, and silences its log.
-
-    Raises:
-        InputError: Optuna is not installed.
-    """
+    """Imports Optuna, and silences its log."""
     optuna = require("optuna", "sweep", "sweep", "Optuna")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna
@@ -328,8 +325,8 @@ def _stages_with_answers(config: ConfigDict) -> dict[str, ConfigDict]:
 
 def _names(path: str) -> list[str]:
     """Returns the names by which `fields` may name a setting."""
-    *groups, last = path.split(".")
-    return ["learning_rate"] if groups[-1] == "learning_rate" else last.split("|")
+    *_, group, last = path.split(".")
+    return [group] if group == "learning_rate" else last.split("|")
 
 
 def _paths(path: str) -> list[str]:
@@ -355,14 +352,6 @@ def _current(config: ConfigDict, path: str) -> Any:
     return at[0] if isinstance(at, tuple) else at
 
 
-def _check_path(config: ConfigDict, path: str) -> None:
-    try:
-        _current(config, path)
-    except (AttributeError, KeyError, TypeError) as error:
-        found = f"{path!r:.80}, which its config lacks"
-        raise InputError("search_space", found, "the path of a setting") from error
-
-
 def _distribution(values: Mapping[str, Any]) -> Any:
     distributions = load_optuna().distributions
     if "choices" in values:
@@ -386,8 +375,7 @@ def _first(config: ConfigDict, ranges: Ranges) -> Iterator[dict[str, Any]]:
     start = {path: _nearest(_current(config, path), values) for path, values in ranges.items()}
     yield start
     for path, values in ranges.items():
-        *_, group, name = path.split(".")
-        name = "learning_rate" if group == "learning_rate" else name
+        name = "|".join(_names(path))
         others = [*_SINGLE.get(name, ()), *(start[path] * x for x in _FACTORS.get(name, ()))]
         for value in others:
             changed = _nearest(value, values)

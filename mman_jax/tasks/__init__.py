@@ -30,8 +30,6 @@ def choose(
     """Returns the tasks that settings name, on a corpus.
 
     Args:
-        corpus: a corpus with labels, votes or targets.
-        protocol: `config.data.protocol`, see `tasks`.
         target: `config.data.target`: names of targets, separated by commas; empty: the labels.
         classes: `config.data.classes`: number of classes to cut from the target; 0: numbers.
         learnt: `config.train.labels`, one of `LABELS`.
@@ -57,7 +55,6 @@ def from_results(scores: Mapping[str, Any], name: str = "") -> Task:
     """Returns the task of stored results; it scores and formats, but reads no labels from a corpus.
 
     Args:
-        scores: scores of one task or of a study, in the form of `results.json`.
         name: name of the task; by default the protocol of the results.
     """
     name = name or scores.get("protocol", "")
@@ -68,12 +65,7 @@ def from_results(scores: Mapping[str, Any], name: str = "") -> Task:
 
 
 def of_model(names: Sequence[str], reference: np.ndarray | None) -> Task:
-    """Returns the task of a trained model; it predicts, but reads no labels from a corpus.
-
-    Args:
-        names: names of the model's outputs.
-        reference: see `Task.reference`.
-    """
+    """Returns the task of a trained model; it predicts, but reads no labels from a corpus."""
     return (Classes if reference is None else Numbers)("", tuple(names))
 
 
@@ -83,9 +75,6 @@ def check_folds(
     """Checks folds for parts that cannot be trained on or scored.
 
     Args:
-        corpus: N utterances.
-        folds: folds of its conversations.
-        tasks: tasks to train and score.
         setting: the setting that asks for the folds, for messages.
 
     Returns:

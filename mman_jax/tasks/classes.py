@@ -36,10 +36,7 @@ _MMAN4 = {
     "neutral": ("neutral",),
     "angry": ("angry",),
 }
-_FOUR = {
-    "mman4": _MMAN4,
-    "iemocap4": {**_MMAN4, "sad": ("sad",)},
-}
+_FOUR = {"mman4": _MMAN4, "iemocap4": {**_MMAN4, "sad": ("sad",)}}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -55,8 +52,7 @@ class Classes(Task):
 
     label_map: np.ndarray | None = None
 
-    kind = "classes"
-    outputs = "classes"
+    kind = outputs = learns = "classes"
     predicts = "probabilities"
     has_probabilities = True
     title = "{protocol}"
@@ -272,6 +268,8 @@ class Votes(Classes):
         ([[0.75, 0.25], [0.0, 1.0], [0.5, 0.5]], [0, 1, -1])
     """
 
+    learns = "votes"
+
     def labels(self, corpus: Corpus) -> np.ndarray:
         """Returns the class [N] int32 that most raters chose.
 
@@ -315,7 +313,6 @@ def tasks(corpus: Corpus, protocol: str, soft: bool = False) -> tuple[Classes, .
     Label names are matched without regard to case, and by their common short forms.
 
     Args:
-        corpus: a corpus with K labels.
         protocol: one of `PROTOCOLS`. `auto`: the corpus's labels; `mman4`: the paper's four classes
             (section 3.1), happy with excited and sad with frustrated; `binary4`: each of happy,
             sad, neutral and angry against the other three (its Table 3), with excited and

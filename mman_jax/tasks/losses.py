@@ -26,11 +26,7 @@ _LEAST = 1e-9
 
 
 def cross_entropy(
-    logits: Array,
-    labels: Array,
-    class_weights: Array,
-    smoothing: float = 0.0,
-    focal: float = 0.0,
+    logits: Array, labels: Array, class_weights: Array, smoothing: float = 0.0, focal: float = 0.0
 ) -> tuple[Array, Array]:
     """Sums the cross-entropy and the weights of the scored utterances.
 
@@ -47,9 +43,6 @@ def cross_entropy(
 
     Returns:
         Two scalars, float32: the weighted sum in nats, and the sum of the weights.
-
-    Raises:
-        AssertionError: if a shape disagrees.
 
     Examples:
         Logits of zero give each of two classes one half: ln 2 per utterance. One of the three

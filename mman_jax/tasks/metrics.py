@@ -17,9 +17,6 @@ def confusion(logits: Array, labels: Array) -> Array:
         logits: [B, U, C] float32.
         labels: [B, U] int32, `UNSCORED` where context or padding.
 
-    Raises:
-        AssertionError: if a shape disagrees.
-
     Examples:
         The answers are 0, 1, 1 and 0; the last one is not scored.
 

@@ -49,8 +49,7 @@ class Numbers(Task):
 
     targets: tuple[Target, ...] = ()
 
-    kind = "targets"
-    outputs = "numbers"
+    kind, outputs, learns = "targets", "numbers", "numbers"
     predicts = "values"
     title = "{names} (Acc and F1 in per cent)"
     introduction = "Predicted: {names}."
@@ -241,7 +240,6 @@ def task(corpus: Corpus, names: Sequence[str], protocol: str, classes: int = 0) 
     """Returns the task of some targets.
 
     Args:
-        corpus: a corpus with the targets.
         names: names of the targets, which are predicted together.
         protocol: the protocol of labels; must be `auto`, because targets have none.
         classes: number of classes to cut from a single target; 0: the numbers themselves.

@@ -29,9 +29,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def spread(
-    score: Mapping[str, Any] | None,
-    write: Callable[[float], str] = percent,
-    interval: bool = False,
+    score: Mapping[str, Any] | None, write: Callable[[float], str] = percent, interval: bool = False
 ) -> str:
     """Writes mean ± deviation over the seeds, in per cent by default; for one seed, only the value.
 

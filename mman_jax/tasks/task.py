@@ -70,6 +70,7 @@ class Task(abc.ABC):
     Class attributes:
         kind: the field of `results.json` that holds `describe()`'s list.
         outputs: the kind of a system's outputs, `classes` or `numbers` (`systems.for_outputs`).
+        learns: the kind of labels to train on, one of `BaseSystem.label_kinds`.
         predicts: the name of a trained model's predictions, `probabilities` or `values`.
         has_probabilities: whether answers are classes with probabilities, which can be calibrated.
         title: the title of the table of a trial, with placeholders like `introduction`.
@@ -86,6 +87,7 @@ class Task(abc.ABC):
 
     kind: ClassVar[str]
     outputs: ClassVar[str]
+    learns: ClassVar[str]
     predicts: ClassVar[str]
     has_probabilities: ClassVar[bool] = False
     title: ClassVar[str]
@@ -135,8 +137,6 @@ class Task(abc.ABC):
         """Checks a fold; scores are pooled, so that its test part may lack a class.
 
         Args:
-            corpus: N utterances.
-            split: the parts of the fold.
             fold: its name, for messages.
             setting: the setting that asks for folds, for messages.
 
@@ -158,9 +158,6 @@ class Task(abc.ABC):
             settings: `select`, `class_weights`; optionally `label_smoothing` and `focal` for
                 classes, and for numbers `loss` (a key of `losses.NUMBERS`; empty:
                 `losses.DEFAULT`).
-
-        Raises:
-            InputError: a setting that does not suit the task.
         """
 
     # Answers.

@@ -10,8 +10,7 @@ import numpy as np
 from mman_jax.data import batching
 from mman_jax.data.scaling import Scaling
 from mman_jax.evaluation import calibration
-from mman_jax.evaluation.attention import attention_weights, mean_weights
-from mman_jax.evaluation.missing import logits_without
+from mman_jax.evaluation.modalities import attention_weights, logits_without, mean_weights
 from mman_jax.inference.model import pieces
 from mman_jax.systems.base import System
 from mman_jax.tasks import Task
@@ -39,13 +38,8 @@ def answered(
 ) -> dict[str, dict[str, Answered]]:
     """Computes labels [N] and logits [S, N, C] of each head on `valid` and `test`.
 
-    If there are several processes, all of them must call this.
-
-    Args:
-        trial: the trial.
-        task: the task that was trained.
-        params: the parameters of all seeds.
-        kept: bool mask of the S seeds to return.
+    If there are several processes, all of them must call this. The parameters are those of all
+    seeds, and `kept` [S] bool selects the seeds to return.
 
     Returns:
         The system's under its head's name, and those of its towers, by part.
@@ -70,8 +64,6 @@ def towers_mean(
     """Computes the predictions of the mean of the towers' probabilities, or of their numbers.
 
     Args:
-        trial: the trial.
-        task: the task that was trained.
         heads: the result of `answered`.
         part: `valid` or `test`.
 
@@ -90,13 +82,7 @@ def towers_mean(
 
 
 def choose_turns(trial: Trial, task: Task, params: Any) -> float | None:
-    """Returns the `Scaling.turns` with the lowest validation loss; None if not by speaker.
-
-    Args:
-        trial: the trial.
-        task: the task that was trained.
-        params: parameters [S, ...] of the seeds that converged.
-    """
+    """Returns the `Scaling.turns` with the lowest validation loss; None if not by speaker."""
     objective, labels = task.objective(trial.config.train).plain(), trial.labels[task.name]
     reference = objective.reference(labels["train"])
 
@@ -146,20 +132,25 @@ def of_task(
     If there are several processes, all of them must call this.
 
     Args:
-        trial: the trial.
-        task: the task that was trained.
-        snapshot: the last snapshot of the task.
         kept: mask [S] bool of the seeds that converged.
         looks: whether to analyse attention and missing modalities, if there is one task.
-        heads: the result of `answered` for those seeds.
     """
     labels, logits = heads[trial.trainer.system.head]["test"]
     finished = of_seeds(snapshot.finished, kept)
     reference = trial.reference(task)
     answers = task.answers(logits, reference)
     ensemble = task.tally(task.ensemble(logits, reference), labels, reference)
+    scored, corpus = any_scored(labels), trial.parts.corpus
+    which, position = trial.parts.whose("test")
+    groups = results.groups_of(corpus, corpus.offsets[which] + position)
     content = {
-        **_answers(trial, labels, answers),
+        "answers": to_json(answers[:, scored]),
+        "utterances": {
+            "conversation": [corpus.conversation_ids[c] for c in which[scored]],
+            "position": position[scored].tolist(),
+            "label": to_json(labels[scored]),
+            **{name: members[scored].tolist() for name, members in groups.items()},
+        },
         "tower_answers": {
             tower: scored_answers(task, heads[tower]["test"], reference)
             for tower in trial.heads[trial.trainer.stages[0]]
@@ -184,52 +175,22 @@ def scored_answers(task: Task, answered: Answered, reference: np.ndarray | None)
     return to_json(task.answers(logits, reference)[:, any_scored(labels)])
 
 
-def _answers(trial: Trial, labels: np.ndarray, answers: np.ndarray) -> dict[str, Any]:
-    scored, corpus = any_scored(labels), trial.parts.corpus
-    which, position = trial.parts.whose("test")
-    groups = results.groups_of(corpus, corpus.offsets[which] + position)
-    return {
-        "answers": to_json(answers[:, scored]),
-        "utterances": {
-            "conversation": [corpus.conversation_ids[c] for c in which[scored]],
-            "position": position[scored].tolist(),
-            "label": to_json(labels[scored]),
-            **{name: members[scored].tolist() for name, members in groups.items()},
-        },
-    }
-
-
 def curves(
     heads: Mapping[str, Sequence[str]], finished: Mapping[str, Outcome], score: str = "accuracy"
 ) -> dict[str, Any]:
-    """Computes learning curves by head: means over the seeds that still trained in an epoch.
-
-    Args:
-        heads: names of the heads of every stage.
-        finished: the outcome of every stage.
-        score: name of the validation score, `accuracy` or `ccc`.
-    """
-    places = {name: (stage, i) for stage in heads for i, name in enumerate(heads[stage])}
-    by_head = {}
-    for name, (stage, head) in places.items():
+    """Computes learning curves by head: means over the seeds that still trained in an epoch."""
+    by_head: dict[str, Any] = {}
+    columns = ("train_loss", "valid_loss", f"valid_{score}")
+    for stage, names in heads.items():
         history = finished[stage].history
-        training = history.training[:, :, head].astype(bool)  # [E, S]
-        alive = training.any(1)
-
-        def mean(values, head=head, training=training, alive=alive):
-            sums = np.where(training, values[:, :, head], 0).sum(1)[alive]
-            return (sums / training.sum(1)[alive]).tolist()
-
-        by_head[name] = {
-            "train_loss": mean(history.train_loss),
-            "valid_loss": mean(history.valid_loss),
-            f"valid_{score}": mean(history.valid_accuracy),
-        }
+        values = (history.train_loss, history.valid_loss, history.valid_accuracy)
+        for head, name in enumerate(names):
+            training = history.training[:, :, head].astype(bool)  # [E, S]
+            alive = training.any(1)
+            count = training.sum(1)[alive]
+            sums = (np.where(training, x[:, :, head], 0).sum(1)[alive] for x in values)
+            by_head[name] = {c: (x / count).tolist() for c, x in zip(columns, sums, strict=True)}
     return by_head
-
-
-def _options() -> dict[str, Any]:
-    return mesh.compiler_options(jax.default_backend())
 
 
 def _attention(
@@ -237,7 +198,8 @@ def _attention(
 ) -> dict[str, Any] | None:
     layout, rows = trial.parts.layouts["test"], trial.parts.rows["test"]
     system = cast(System, trial.trainer.system)  # others have no attention
-    attention = attention_weights(system, params, rows.inputs, _options())
+    options = mesh.compiler_options(jax.default_backend())
+    attention = attention_weights(system, params, rows.inputs, options)
     if attention is None:
         return None
     modalities, weights = attention
@@ -266,8 +228,8 @@ def _missing(trial: Trial, task: Task, params: Any, labels: np.ndarray) -> dict[
         return {}
     reference, key = trial.reference(task), task.headline.key
     scores = {}
-    inputs = parts.rows["test"].inputs
-    for modality, rows in logits_without(system, params, inputs, _options()).items():
+    inputs, options = parts.rows["test"].inputs, mesh.compiler_options(jax.default_backend())
+    for modality, rows in logits_without(system, params, inputs, options).items():
         logits = batching.gather(parts.layouts["test"], rows, axis=1)
         tallies = [task.tally(task.answers(x, reference), labels, reference) for x in logits]
         scores[modality] = {key: over_seeds(task.score(key, np.stack(tallies)))}

@@ -30,10 +30,7 @@ def fit(
     """Fits the baseline of a trial, and scores it.
 
     Args:
-        trial: the trial.
         last: the trial that was retrained on training and validation, or the same one.
-        task: the task to learn.
-        progress: receives the reason if there is no baseline.
 
     Returns:
         The field `baseline` of `results.json`, and the fields of `analysis.json`; None if the

@@ -124,11 +124,7 @@ WHERE: dict[str, str] = {kind: where for kind, (_, _, where) in _KINDS.items()}
 
 
 def check(kinds: Sequence[str]) -> None:
-    """Refuses boards whose package is not installed.
-
-    Raises:
-        InputError: a package is missing; the message names the extra that installs it.
-    """
+    """Refuses boards whose package is not installed."""
     for kind in kinds:
         require(_KINDS[kind][1], kind, kind)
 

@@ -27,35 +27,23 @@ def place(workdir: pathlib.Path) -> pathlib.Path:
     return workdir / "model" / "extraction.npz"
 
 
-def beside(corpus: str | None) -> bytes | None:
-    """Returns the content of a corpus's companion extraction file; None if there is none.
-
-    Raises:
-        InputError: the file cannot be used.
-    """
+def beside(corpus: str | None) -> pathlib.Path | None:
+    """Returns the path of a corpus's companion extraction file; None if there is none."""
     if not corpus or not corpus.endswith(".npz"):
         return None
     path = pathlib.Path(corpus).with_suffix(".extraction.npz")
-    if not path.is_file():
-        return None
-    Extraction.load(path)  # reports a damaged file now, before it is needed
-    return path.read_bytes()
+    return path if path.is_file() else None
 
 
 def fitted_notice(path: str | None, corpus: Corpus) -> list[str]:
     """Returns a notice for a run on folds, whose test parts the extraction may have been fitted to.
 
     Args:
-        path: path of the corpus.
         corpus: the corpus; `mman extract` stored its split if anything was fitted.
-
-    Raises:
-        InputError: the extraction file cannot be used.
     """
-    if beside(path) is None:
-        return []
-    extraction = Extraction.load(pathlib.Path(str(path)).with_suffix(".extraction.npz"))
-    names = [m for m in extraction.fitted_modalities if m in corpus.features]
+    companion = beside(path)
+    fitted = Extraction.load(companion).fitted_modalities if companion else ()
+    names = [m for m in fitted if m in corpus.features]
     if not names:
         return []
     seen = f"{corpus.split.count('train')} of " if corpus.split else ""
@@ -66,11 +54,7 @@ def fitted_notice(path: str | None, corpus: Corpus) -> list[str]:
 
 
 def load(workdir: pathlib.Path, modalities: Sequence[str]) -> Extraction:
-    """Loads the extraction of a run, restricted to some modalities.
-
-    Raises:
-        InputError: the extraction is missing or damaged.
-    """
+    """Loads the extraction of a run, restricted to some modalities."""
     path = place(workdir)
     if not path.is_file():
         expected = "a run on a corpus that mman extract wrote"
@@ -87,15 +71,7 @@ def is_media(path: pathlib.Path) -> bool:
 
 
 def of_recording(path: pathlib.Path, words: Sequence[Words]) -> list[Utterance]:
-    """Finds the turns of a recording, which are one conversation.
-
-    Args:
-        path: the recording.
-        words: words that are spoken in it, if known.
-
-    Raises:
-        InputError: the file is no recording or has no speech, or a library is missing.
-    """
+    """Finds the turns of a recording, which are one conversation."""
     turns = listening.turns(path, words)
     return [
         Utterance(path.stem, str(number), str(path), turn.start, turn.end, words_of_turn)
@@ -116,8 +92,6 @@ def read_corpus(
 
     Args:
         path: path of the manifest or the recording, for messages.
-        utterances: utterances in conversation order.
-        workdir: folder of the run.
         dims: number of features D of each modality of the model.
         progress: counts the measured utterances; None: they are not counted.
 

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
 from mman_jax import systems
+from mman_jax.data.cells import KINDS
 from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError, nearest
 from mman_jax.tasks import Task, choose
@@ -170,11 +171,7 @@ def describe_field(path: str, system: str) -> str:
 
 
 def check(config: ConfigDict) -> None:
-    """Refuses values outside the declared ranges.
-
-    Raises:
-        InputError: a value is outside the range of its field.
-    """
+    """Refuses values outside the declared ranges."""
     for path, value in leaves(config):
         if path.startswith("network."):
             for size in value if isinstance(value, tuple | list) else (value,):
@@ -189,9 +186,10 @@ def check(config: ConfigDict) -> None:
             raise InputError(f"config.{path}", repr(value), nearest(value, allowed))
     if config.first_seed + config.seeds > 2**32:
         raise InputError("config.first_seed", str(config.first_seed), "seeds below 2**32")
-    if config.data.pivot and config.data.cells != "words":
+    if config.data.pivot and not KINDS[config.data.cells].has_pivot:
         found = f"{config.data.pivot!r}, and cells are {config.data.cells}"
-        raise InputError("config.data.pivot", found, "config.data.cells=words as well")
+        kinds = " or ".join(name for name, kind in KINDS.items() if kind.has_pivot)
+        raise InputError("config.data.pivot", found, f"config.data.cells={kinds} as well")
 
 
 def leaves(config: ConfigDict, group: str = "") -> Iterator[tuple[str, Any]]:
@@ -209,9 +207,6 @@ def of(system: str, recipe: str = "") -> ConfigDict:
     Args:
         system: a name of `mman_jax.systems.SYSTEMS`, or `module:Class`.
         recipe: name of a recipe, if the system has several; it becomes the config's name.
-
-    Raises:
-        InputError: no such system.
     """
     kind, recipes = systems.use(system), [recipe] if recipe else []
     config = base()
@@ -225,13 +220,6 @@ def derive(other: ConfigDict, system: str) -> ConfigDict:
     """Returns a system's config on the data, seeds and devices of another config.
 
     Training settings that the system's recipe does not set are those of the other config.
-
-    Args:
-        other: the config of any system.
-        system: see `of`.
-
-    Raises:
-        InputError: no such system.
     """
     config, recipe = of(system), systems.use(system).recipe()
     for name in set(config) - {"system", "name", "network", "train"}:
@@ -264,7 +252,16 @@ def network(config: ConfigDict) -> dict[str, Any]:
 
 def changes(before: ConfigDict, now: ConfigDict) -> dict[str, Any]:
     """Returns the fields that differ between two configs, by path; a new group is one entry."""
-    return dict(_changes(before, now))
+    changed: dict[str, Any] = {}
+    for name, value in now.items():
+        if isinstance(value, ConfigDict) and isinstance(before.get(name), ConfigDict):
+            inner = changes(before[name], value)
+            changed |= {f"{name}.{path}": field for path, field in inner.items()}
+        elif isinstance(value, ConfigDict):
+            changed[name] = value.to_dict()
+        elif name not in before or before[name] != value:
+            changed[name] = value
+    return changed
 
 
 def change(config: ConfigDict, fields: Mapping[str, Any]) -> ConfigDict:
@@ -291,16 +288,6 @@ def change(config: ConfigDict, fields: Mapping[str, Any]) -> ConfigDict:
             value = (value,) * len(group[last])
         group[last] = ConfigDict(value) if isinstance(value, Mapping) else value
     return config
-
-
-def _changes(before: ConfigDict, now: ConfigDict, place: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in now.items():
-        if isinstance(value, ConfigDict) and isinstance(before.get(name), ConfigDict):
-            yield from _changes(before[name], value, f"{place}{name}.")
-        elif isinstance(value, ConfigDict):
-            yield f"{place}{name}", value.to_dict()
-        elif name not in before or before[name] != value:
-            yield f"{place}{name}", value
 
 
 def _update(config: ConfigDict, values: Mapping[str, Any]) -> None:

@@ -87,11 +87,7 @@ def load_corpora(data: ConfigDict) -> tuple[Corpus, External | None]:
 
 
 def load_cells(config: ConfigDict, corpus: Corpus) -> Cells:
-    """Makes the cells of a corpus that a config names, and their frames if the system reads these.
-
-    Raises:
-        InputError: the corpus has no such cells, or the system does not read them.
-    """
+    """Makes the cells that a config names, with their frames if the system reads these."""
     data, names = config.data, modalities(config.data)
 
     @functools.cache
@@ -129,26 +125,18 @@ def _check_test(data: ConfigDict) -> None:
             raise InputError(
                 f"config.data.{field}", repr(data[field]), nearest(data[field], [value])
             )
-    if data.scale_by is not None and not KINDS[data.cells].vectors:
-        found = f"{data.scale_by!r}, and cells of {data.cells}"
-        raise InputError("config.data.scale_by", found, "utterances")
-    if data.test is None:
-        if data.scale is not None:
-            found = f"{data.scale!r} without another corpus to test on"
-            raise InputError("config.data.scale", found, "config.data.test as well")
-        return
-    if data.path is None:
-        found = f"{data.test!r} without a corpus to train on"
-        raise InputError("config.data.test", found, "config.data.path as well")
-    if not KINDS[data.cells].vectors:
-        found = f"{data.test!r}, and cells of {data.cells}"
-        raise InputError("config.data.test", found, "utterances")
-    if data.target:
-        found = f"{data.target!r}, with another corpus to test on"
-        raise InputError("config.data.target", found, "labels of utterances")
-    if data.folds:
-        found = f"{data.test!r}, and folds by {data.folds}, which have their own test parts"
-        raise InputError("config.data.test", found, "one of the two")
+    inside, tests = not KINDS[data.cells].vectors, data.test is not None
+    cells, folds = f"and cells of {data.cells}", f"and folds by {data.folds}"
+    for field, wrong, found, expected in (
+        ("scale_by", inside, cells, "utterances"),
+        ("scale", not tests, "without another corpus to test on", "config.data.test as well"),
+        ("test", data.path is None, "without a corpus to train on", "config.data.path as well"),
+        ("test", inside, cells, "utterances"),
+        ("target", tests, "with another corpus to test on", "labels of utterances"),
+        ("test", data.folds, f"{folds}, which have their own test parts", "one of the two"),
+    ):
+        if data[field] and wrong:
+            raise InputError(f"config.data.{field}", f"{data[field]!r}, {found}", expected)
 
 
 def _load(data: ConfigDict, with_test: bool) -> tuple[Corpus, Corpus | None]:

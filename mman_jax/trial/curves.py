@@ -53,9 +53,7 @@ class Log:
         Args:
             path: path of the CSV file.
             heads: T names by stage.
-            seeds: S seeds.
             boards: boards of each seed, which also show its curves; closed at the end.
-            score: name of the validation score, `accuracy` or `ccc`.
         """
         self._names = {"valid_accuracy": f"valid_{score}"}
         self._path, self._heads, self._seeds = path, heads, seeds
@@ -71,11 +69,7 @@ class Log:
             board.close()
 
     def note(self, snapshot: Snapshot, last: bool) -> None:
-        """Adds the last epoch; writes the file every few seconds, and after the `last` epoch.
-
-        Raises:
-            InputError: the file cannot be written.
-        """
+        """Adds the last epoch; writes the file every few seconds, and after the `last` epoch."""
         histories = {name: outcome.history for name, outcome in snapshot.finished.items()}
         histories.setdefault(snapshot.stage, snapshot.history)
         if self._boards:

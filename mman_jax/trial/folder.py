@@ -46,11 +46,7 @@ def matches(workdir: pathlib.Path, config: Mapping[str, Any]) -> bool:
 def finished(
     workdir: pathlib.Path, config: Mapping[str, Any], progress: Progress
 ) -> dict[str, Any] | None:
-    """Returns the results of this config's run if it is finished, and reports them.
-
-    Raises:
-        InputError: the folder belongs to another run, or its results are damaged.
-    """
+    """Returns the results of this config's run if it is finished, and reports them."""
     path = workdir / "results.json"
     if not (matches(workdir, config) and path.is_file()):
         return None
@@ -70,10 +66,6 @@ def claim(
     """Writes the config and the digests of the corpora, unless the folder has others.
 
     Args:
-        workdir: the folder.
-        config: the config, as JSON stores it.
-        corpus: the training corpus.
-        test: the corpus that is tested on, if it is another one.
         write: whether to write; of several processes, all but the first only check.
 
     Raises:

@@ -38,8 +38,6 @@ class Progress:
         """Reports the end of an epoch.
 
         Args:
-            task: name of the task that is trained.
-            snapshot: the snapshot after the epoch.
             epochs: largest number of epochs of the stage.
             score: the score of the validation part to show.
         """

@@ -24,8 +24,6 @@ def of_task(
     """Returns the scores of one task: of the system, and of each tower alone.
 
     Args:
-        task: the task that was trained.
-        finished: the outcome of every stage.
         heads: names of the heads of every stage, in order. The heads of the first stage are the
             towers; the last head of the last stage is the system's.
     """
@@ -41,12 +39,6 @@ def of_task(
 
     system, towers = _of_heads(finished, heads, of_head)
     return {**task.describe(), **system, "towers": towers}
-
-
-def tests(scored: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns only the test scores of `of_task`, for the system and for each tower."""
-    towers = {name: {"test": scores["test"]} for name, scores in scored["towers"].items()}
-    return {"test": scored["test"], "towers": towers}
 
 
 def tallies(finished: Mapping[str, Outcome], heads: Mapping[str, Sequence[str]]) -> dict[str, Any]:
@@ -77,10 +69,8 @@ def add_intervals(task: Task, scores: dict[str, Any], analyses: Mapping[str, Any
     The field `resampled` names the units over which they are.
 
     Args:
-        task: the task that was trained.
         scores: scores of `of_task`, and optionally the `baseline`; each test score with an interval
             gets it as `interval`, and the baseline its `difference`.
-        analyses: the content of `analysis.json` for the task.
     """
     heads = {"": (scores, analyses["answers"])}
     for name, answers in analyses.get("tower_answers", {}).items():
@@ -119,13 +109,7 @@ def sizes(parts: Parts, labels: Mapping[str, np.ndarray]) -> dict[str, dict[str,
 def failures(
     finished: Mapping[str, Outcome], seeds: Sequence[int], heads: Mapping[str, Sequence[str]]
 ) -> list[dict[str, Any]]:
-    """Returns the first failure of each failed seed, in order of the seeds.
-
-    Args:
-        finished: the outcome of every stage.
-        seeds: S seeds.
-        heads: names of the heads of every stage.
-    """
+    """Returns the first failure of each failed seed, in order of the seeds."""
     places = []
     for index, seed in enumerate(seeds):
         for stage, outcome in finished.items():
@@ -183,12 +167,7 @@ def parameters(params: Mapping[str, Any], heads: Iterable[str]) -> dict[str, int
 
 
 def groups_of(corpus: Corpus, which: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns the group [n] str of each selected utterance, by `PREFIX` and column.
-
-    Args:
-        corpus: a corpus of N utterances.
-        which: indices [n] int of the selected utterances.
-    """
+    """Returns the group [n] str of each selected utterance [n] int, by `PREFIX` and column."""
     groups = {name: np.array(values) for name, values in corpus.groups.items()}
     columns = groups | corpus.traits()
     return {PREFIX + name: values[which] for name, values in sorted(columns.items())}
@@ -202,7 +181,6 @@ def group_scores(
     Args:
         answers: predictions [S, N] int for the scored test utterances.
         utterances: the `label` and the `conversation` of each, and its groups by `PREFIX`.
-        classes: C.
 
     Returns:
         For each column `groups` (by name `utterances`, `conversations`, `accuracy` and
@@ -217,20 +195,13 @@ def group_scores(
             continue
         members = np.asarray(values)
         sizes = groups.sizes(members, conversations)
-        gap = groups.largest_gap(answers == labels, members, conversations)
         columns[key.removeprefix(PREFIX)] = {
             "groups": {
                 name: {"utterances": utterance_count, "conversations": conversation_count}
                 | _scores_of_group(answers[:, members == name], labels[members == name], classes)
                 for name, (utterance_count, conversation_count) in sizes.items()
             },
-            "gap": gap
-            and {
-                "first": gap.best,
-                "second": gap.worst,
-                "difference": gap.difference,
-                "interval": [gap.low, gap.high],
-            },
+            "gap": groups.largest_gap(answers == labels, members, conversations),
             "left_out": [name for name, (_, count) in sizes.items() if count < groups.LEAST],
         }
     return columns

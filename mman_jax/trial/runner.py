@@ -13,22 +13,14 @@ from ml_collections import ConfigDict
 
 from mman_jax.data import synthetic
 from mman_jax.errors import InputError
+from mman_jax.features.extraction import Extraction
 from mman_jax.files.whole import write_whole
 from mman_jax.inference import familiarity
 from mman_jax.inference.model import Model
 from mman_jax.tasks import Task
 from mman_jax.training import mesh, processes
 from mman_jax.training.outcome import Snapshot, of_seeds
-from mman_jax.trial import (
-    analysis,
-    baseline,
-    boards,
-    clips,
-    folder,
-    results,
-    training,
-)
-from mman_jax.trial.analysis import Answered
+from mman_jax.trial import analysis, baseline, boards, clips, folder, results, training
 from mman_jax.trial.progress import Progress
 from mman_jax.trial.training import Towers
 from mman_jax.trial.trial import Trial, prepare_trial
@@ -49,20 +41,13 @@ def run(
     read the same folder.
 
     Args:
-        config: see `configs/mman.py`.
+        config: see `trial.run`.
         workdir: gets `config.json`, `results.json`, `analysis.json` (see `analysis.of_task`),
             learning curves (`curves`), pictures, checkpoints and the trained model.
-        progress: receives the progress.
         board_names: boards (`boards.WHERE`) that also show the learning curves.
         towers: towers that are already trained; None: the first stage is trained.
         analyse: whether `analysis.json` also has attention and missing modalities.
         with_baseline: whether to also fit and score the linear baseline.
-
-    Returns:
-        The content of `results.json`.
-
-    Raises:
-        InputError: the config or its corpus cannot be used; in this case nothing is written.
     """
     if config.data.folds and not config.data.fold:
         raise InputError("config.data.fold", "none", "the name of a fold, one for each trial")
@@ -76,9 +61,11 @@ def run(
     for notice in trial.notices:
         progress.notice(notice)
     extraction = clips.beside(config.data.path)
+    if extraction:
+        Extraction.load(extraction)  # reports a damaged file now, before it is needed
     folder.claim(workdir, stored_config, *trial.corpora, write=processes.is_first())
-    if processes.is_first() and extraction is not None:
-        write_whole(clips.place(workdir), extraction)
+    if processes.is_first() and extraction:
+        write_whole(clips.place(workdir), extraction.read_bytes())
     scores, analyses = {}, {}
     with mesh.compiling(quickly=trial.small):
         for task in trial.tasks:
@@ -114,7 +101,6 @@ def _train(
     converged, failed = trial.survivors(last, progress)
     system = trial.trainer.system.head
     heads = analysis.answered(last_trial, task, last.state.best, converged)
-    answers = heads[system]
     seconds["answering"] = _seconds_of_answering(last_trial, task, last)
     analyses = analysis.of_task(last_trial, task, last, converged, analyse, heads)
     analyses["sizes"] = results.sizes(trial.parts, trial.labels[task.name])
@@ -124,9 +110,11 @@ def _train(
     turns = analysis.choose_turns(trial, task, selected_params)
     if trial.refit:
         _save_model(trial, task, selected_params, seeds, workdir / training.SELECTED, turns)
-        before = of_seeds(selected.finished, converged)
-        scores["before_refit"] = results.tests(results.of_task(task, before, trial.heads))
-        analyses["counts"]["before_refit"] = results.tallies(before, trial.heads)
+        finished = of_seeds(selected.finished, converged)
+        before = results.of_task(task, finished, trial.heads)
+        towers_before = {name: {"test": of["test"]} for name, of in before["towers"].items()}
+        scores["before_refit"] = {"test": before["test"], "towers": towers_before}
+        analyses["counts"]["before_refit"] = results.tallies(finished, trial.heads)
     # Networks that also trained on the validation part are neither scored nor calibrated there.
     selecting = heads
     if trial.refit:
@@ -137,12 +125,15 @@ def _train(
         means = {"validation": mean_of_valid[0], "test": mean_of_test[0]}
         analyses["counts"]["towers_mean"], analyses["mean_answers"] = means, mean_of_test[1]
         scores["towers_mean"] = {part: task.scores(np.array(x)) for part, x in means.items()}
-    ensemble = task.scores(analyses["counts"]["ensemble"]["test"])
-    scores["ensemble"] = {"test": ensemble}
+    scores["ensemble"] = {"test": task.scores(analyses["counts"]["ensemble"]["test"])}
     temperature = 1.0
     if task.has_probabilities:
-        holdout = selecting[system]["valid"]
-        temperature = _calibrate(task, holdout, answers["test"], analyses, scores)
+        calibrated = analysis.calibrated(selecting[system]["valid"], heads[system]["test"])
+        for part in analysis.PARTS:
+            scores[part]["calibration"] = analysis.calibration_errors(calibrated, part)
+        analyses["calibration"], temperature = calibrated, calibrated["temperature"]
+        utterances, classes = analyses["utterances"], len(task.classes)
+        scores["groups"] = results.group_scores(analyses["answers"], utterances, classes)
     began = time.monotonic()
     linear = baseline.fit(trial, last_trial, task, progress) if with_baseline else None
     if linear is not None:
@@ -156,23 +147,6 @@ def _train(
     _save_model(last_trial, task, params, seeds, workdir / "model", turns, temperature)
     scores |= {"seeds": seeds, "failed": failed}
     return scores | {"seconds": seconds, "parameters": trial.parameters(params)}, analyses
-
-
-def _calibrate(
-    task: Task,
-    holdout: Answered,
-    test: Answered,
-    analyses: dict[str, Any],
-    scores: dict[str, Any],
-) -> float:
-    """Adds calibration and groups to the scores of a classification; returns the temperature."""
-    analyses["calibration"] = analysis.calibrated(holdout, test)
-    scores["groups"] = results.group_scores(
-        analyses["answers"], analyses["utterances"], len(task.classes)
-    )
-    for part in analysis.PARTS:
-        scores[part]["calibration"] = analysis.calibration_errors(analyses["calibration"], part)
-    return analyses["calibration"]["temperature"]
 
 
 def _seconds_of_answering(trial: Trial, task: Task, snapshot: Snapshot) -> float:
@@ -202,17 +176,7 @@ def _save_model(
     turns: float | None,
     temperature: float = 1.0,
 ) -> None:
-    """Writes a trained model, in the first of several processes.
-
-    Args:
-        trial: the trial.
-        task: the task that was trained.
-        params: parameters of the converged seeds, leading axis S.
-        seeds: the converged seeds.
-        models: the folder in which a folder of the task's name is written.
-        turns: see `Scaling`.
-        temperature: divisor of the logarithm of the mean probabilities.
-    """
+    """Writes the trained model of a task into a folder, in the first of several processes."""
     if not processes.is_first():
         return
     about: dict[str, Any] = {
@@ -244,9 +208,8 @@ def _save_model(
 
 def _summary(trial: Trial, scores: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Returns the content of `results.json`."""
-    first = next(iter(scores.values()))
-    single = len(trial.tasks) == 1
-    task = trial.tasks[0]
+    task, single = trial.tasks[0], len(trial.tasks) == 1
+    first = scores[task.name]
     labels = trial.labels[task.name] if single else None
     corpus = results.of_corpus(trial.parts, labels, task)
     if trial.external:
@@ -265,16 +228,11 @@ def _summary(trial: Trial, scores: dict[str, dict[str, Any]]) -> dict[str, Any]:
         for name, fields in scores.items()
     }
     if single:
-        return head | by_task[task.name] | _ceilings(trial)
+        # The best accuracies that a synthetic corpus allows.
+        known = (trial.parts.corpus, trial.parts.split.test)
+        return head | by_task[task.name] | (synthetic.bounds(*known) if trial.synthetic else {})
     seconds = {
         stage: sum(fields["seconds"].get(stage, 0.0) for fields in by_task.values())
         for stage in first["seconds"]
     }
     return head | {"seconds": seconds, "tasks": by_task}
-
-
-def _ceilings(trial: Trial) -> dict[str, float]:
-    """Returns the best accuracies that a synthetic corpus allows; empty for other corpora."""
-    if not trial.synthetic:
-        return {}
-    return synthetic.bounds(trial.parts.corpus, trial.parts.split.test)

@@ -30,11 +30,7 @@ _GROUPS = {"groups": {"*": _GROUP}, "gap?": _GAP, "left_out": list}
 
 
 def read_results(path: pathlib.Path) -> dict[str, Any]:
-    """Reads results, and checks all fields that commands read.
-
-    Raises:
-        InputError: a field is missing, or its value is of another type.
-    """
+    """Reads results, and checks all fields that commands read."""
     results = read_json(path)
     # The protocol and the tasks name folders of the run, and must not lead out of it.
     for field in ("system", "protocol"):
@@ -65,7 +61,6 @@ def load_models(
     """Loads the trained models of a run: one, or one per class after a one-vs-rest protocol.
 
     Args:
-        workdir: folder of the run.
         weights: a file of `mman export`, whose parameters replace those of the models.
         context: `conversation` or `utterance`, see `Model.context`; None: as in training.
 

@@ -14,7 +14,6 @@ from mman_jax.errors import InputError
 from mman_jax.inference.model import Model
 from mman_jax.tasks import Task
 from mman_jax.training import checkpoints, processes
-from mman_jax.training.learner import Learner
 from mman_jax.training.optimizer import plateau_of
 from mman_jax.training.outcome import (
     Outcome,
@@ -50,20 +49,13 @@ def fit(
     """Trains one task, from its last checkpoint if there is one.
 
     Args:
-        trial: the system and its corpus.
-        task: the task to train.
         workdir: folder for checkpoints and learning curves.
-        progress: receives the progress.
-        towers: towers that are already trained.
         board_names: boards (`boards.WHERE`) that also show the curves.
         stop_at: stopping points for retraining (see `Trainer.run`), which has separate
             checkpoints and curves.
 
     Returns:
         The last snapshot, and the seconds by stage.
-
-    Raises:
-        InputError: a checkpoint cannot be read.
     """
     trainer = trial.trainer
     path = checkpoints_of(workdir, task, retrained=stop_at is not None)
@@ -127,14 +119,6 @@ def refit(
 ) -> tuple[Trial, Snapshot, float]:
     """Retrains each head on training and validation for about as many steps as were selected.
 
-    Args:
-        trial: the trial that selected the epochs.
-        task: the task to train.
-        selected: last snapshot of that trial.
-        workdir: folder of the trial; checkpoints go to `refit`.
-        progress: receives the progress.
-        towers: towers that are already retrained.
-
     Returns:
         The trial on the joined parts, its last snapshot with the outcomes of `outcome.refitted`,
         and the duration in seconds.
@@ -143,37 +127,16 @@ def refit(
     retrained = trial.on_split(
         dataclasses.replace(split, train=np.union1d(split.train, split.valid))
     )
-    stop_at = stopping_points(
-        trial.trainer, retrained.trainer, selected.finished, trial.config.train
-    )
-    snapshot, seconds = fit(retrained, task, workdir, progress, towers, stop_at=stop_at)
-    finished = refitted(selected.finished, snapshot.finished)
-    return retrained, snapshot._replace(finished=finished), sum(seconds.values())
-
-
-def stopping_points(
-    before: Learner,
-    after: Learner,
-    finished: Mapping[str, Outcome],
-    settings: Mapping[str, Any],
-) -> dict[str, StopAt]:
-    """Computes the stopping points of each stage, at about as many steps as were selected.
-
-    Args:
-        before: the trainer of the first run.
-        after: the trainer that retrains; its epochs may have another number of steps.
-        finished: outcomes of the first run's stages.
-        settings: the settings of training.
-    """
-    stop_at = {}
-    for name, outcome in finished.items():
-        steps = [trainer.steps(name) for trainer in (before, after)]
-        # Estimators have no settings of stages.
-        of_stage = settings.get(name, {})
+    stop_at, (before, after) = {}, (trial.trainer, retrained.trainer)
+    for name, outcome in selected.finished.items():
+        # The epochs may have another number of steps; estimators have no settings of stages.
+        steps, of_stage = [before.steps(name), after.steps(name)], trial.config.train.get(name, {})
         plateau, idle = plateau_of(of_stage, before.heads(name)), of_stage.get("from_start", False)
         stop = retrain_until(outcome, steps, after.epochs(name), plateau, idle)
         stop_at[name] = stop._replace(valid_loss=selected_loss(outcome))
-    return stop_at
+    snapshot, seconds = fit(retrained, task, workdir, progress, towers, stop_at=stop_at)
+    finished = refitted(selected.finished, snapshot.finished)
+    return retrained, snapshot._replace(finished=finished), sum(seconds.values())
 
 
 def join_towers(
@@ -181,11 +144,7 @@ def join_towers(
 ) -> Snapshot:
     """Joins separately trained towers into the snapshot before the second stage.
 
-    Args:
-        trial: the trial of the full system.
-        task: the task to train.
-        towers: towers that were trained with the same seeds.
-        stop_at: see `Trainer.run`; None: the towers of the first run, not the retrained ones.
+    Without `stop_at`, they are the towers of the first run, not the retrained ones.
 
     Raises:
         InputError: a trial of the towers is not finished, or has other seeds.

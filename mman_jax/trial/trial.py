@@ -140,11 +140,7 @@ class Trial:
 
 
 def prepare_trial(config: ConfigDict) -> Trial:
-    """Reads and checks everything that a config names; compiles and writes nothing.
-
-    Raises:
-        InputError: a setting or a corpus cannot be used.
-    """
+    """Reads and checks everything that a config names; compiles and writes nothing."""
     configs.check(config)
     corpus, external = load_corpora(config.data)
     tasks = configs.tasks_of(config, corpus)
@@ -200,14 +196,8 @@ def make_trainer(
     """Makes the trainer of a config's system, and checks the settings of its stages.
 
     Args:
-        config: the config of a trial.
-        parts: rows of the corpus.
-        task: the task to train.
         conversations: see `Trainer`.
         until: the last stage to train; None: the system's last.
-
-    Raises:
-        InputError: the system cannot be built or trained by these settings.
     """
     _drop_programs()
     with within("config"):
@@ -215,9 +205,7 @@ def make_trainer(
         system = build(
             network(config, task, parts.cells), list(parts.cells.dims), len(task.classes)
         )
-        system.check_data(
-            "votes" if config.train.labels == "votes" else "classes", parts.cells.kind
-        )
+        system.check_data(task.learns, parts.cells.kind)
         system.check_installed()
         if ":" in config.system:
             system.check_outputs(parts.scaling.sizes)
@@ -253,11 +241,7 @@ def _drop_programs() -> None:
 
 
 def network(config: ConfigDict, task: Task, cells: Cells) -> Mapping[str, Any]:
-    """Returns the settings of a config's system for a task and its cells.
-
-    Raises:
-        InputError: the pivot is not the modality whose cells are the words.
-    """
+    """Returns the settings of a config's system for a task and its cells."""
     settings = configs.network(config)
     if "cells" in settings:
         settings["cells"] = config.data.cells
@@ -351,8 +335,6 @@ def estimate(seeds: int, parameters: int, rows: int, averaged: bool = False) -> 
     """Estimates the smallest number of bytes that training needs, without activations.
 
     Args:
-        seeds: S.
-        parameters: number of parameters of each seed.
         rows: bytes of the training data in memory.
         averaged: whether an average of the parameters is also stored. The validated parameters are
             computed from it when there are no gradients, so that they need no further memory.
@@ -364,8 +346,6 @@ def is_small(trainer: Learner, rows: Mapping[str, Batch], runs: int) -> bool:
     """Returns whether training takes less time than compiling its programs well.
 
     Args:
-        trainer: the trainer.
-        rows: rows of each part.
         runs: number of trainings with the same programs: seeds times folds.
     """
     epochs = max(trainer.epochs(stage) for stage in trainer.stages)

@@ -7,7 +7,7 @@ from tests.report import fake
 
 def test_comparisons():
     row = ("cLSTM-MMA", "cLSTM-LF", f"{MINUS}0.12", f"{MINUS}1.12 to +0.88", "< 0.001", "0.031")
-    assert analyses.comparisons(fake.make()).rows[1] == (*row, "90", "55")
+    assert analyses.comparisons(fake.make())[0].rows[1] == (*row, "90", "55")
 
 
 def test_positions_and_an_empty_bin():
@@ -20,7 +20,7 @@ def test_positions_and_an_empty_bin():
 
 
 def test_ablations_are_compared_with_their_baseline():
-    rows = analyses.ablations(fake.make(ablations=3)).rows
+    rows = analyses.ablations(fake.make(ablations=3))[0].rows
     assert [cells[0] for cells in rows] == [f"MMAN, variant {index}" for index in range(3)]
     # The first pair is (ablation, baseline), the second one (baseline, ablation).
     assert rows[0][4:] == ("MMAN", f"{MINUS}3.40", f"{MINUS}4.40 to {MINUS}2.40", "< 0.001")
@@ -31,7 +31,7 @@ def test_ablations_are_compared_with_their_baseline():
 def test_missing_modalities():
     results = fake.make()
     del results["missing"]["mman"]["visual"]
-    rows = analyses.missing(results).rows
+    rows = analyses.missing(results)[0].rows
     assert rows[0][1:3] == ("60.0 ± 0.5", f"45.0 ± 0.5 ({MINUS}15.0)")
     lower = f"45.0 ± 0.5 ({MINUS}17.0)"
     assert rows[1] == ("MMAN", "62.0 ± 0.5", lower, NONE, lower)
@@ -80,9 +80,9 @@ def test_scores_by_group():
 
 
 def test_cost_of_selecting_on_the_test_part():
-    first = analyses.selection(fake.make()).rows[0]
+    first = analyses.selection(fake.make())[0].rows[0]
     assert first == ("cLSTM-Speech", "50.0 ± 0.5", "51.2 ± 0.5", "+1.2", "9 to 11")
-    assert analyses.selection(fake.make(seeds=1)).rows[0][-1] == "9"
+    assert analyses.selection(fake.make(seeds=1))[0].rows[0][-1] == "9"
 
 
 def test_retraining_is_compared_with_the_selected_model():
@@ -93,7 +93,7 @@ def test_retraining_is_compared_with_the_selected_model():
     (table,) = analyses.refit(results)
     assert table.rows == (("cLSTM-Speech", "51.0 ± 0.5", "50.0 ± 0.5", f"{MINUS}1.00"),)
     # Selection is that of the model that had not learnt from the validation part.
-    assert analyses.selection(results).rows[0][1:4] == ("51.0 ± 0.5", "51.2 ± 0.5", "+0.2")
+    assert analyses.selection(results)[0].rows[0][1:4] == ("51.0 ± 0.5", "51.2 ± 0.5", "+0.2")
 
 
 def test_numbers_have_errors_and_concordance():
@@ -103,6 +103,6 @@ def test_numbers_have_errors_and_concordance():
     target = {"name": "sentiment", "scale": "", "centre": 0.0, "spread": 1.0}
     results = {"targets": [target], "systems": {"t": system}}
     assert analyses.refit(results)[0].rows == (("T", "1.000", "0.900", "0.100"),)
-    table = analyses.selection(results)
+    (table,) = analyses.selection(results)
     assert "test CCC" in table.caption
     assert table.rows == (("T", "0.600", "0.600", "0.000", "3"),)

@@ -95,7 +95,7 @@ def test_cited_figures_state_what_they_measured():
 
 def test_cited_systems_next_to_the_paper_s():
     results = fake.make()
-    assert published.together(results) is None
+    assert published.together(results) == ()
     mman = results["systems"]["mman"]
     cited = mman | {"group": "cited", "seconds": 70.4}
     sees = {"cells": "words", "context": False, "future": False}
@@ -104,7 +104,7 @@ def test_cited_systems_next_to_the_paper_s():
     results["systems"]["bc_lstm"] = cited | {"title": "bc-LSTM", "answering": 2.1e-4, "sees": sees}
     pair = {"first": "mman", "second": "mult", "difference": 0.031, "p_bootstrap": 0.02}
     results["comparisons"].append(pair)
-    table = published.together(results)
+    (table,) = published.together(results)
     assert len(table.rows) == 9
     cells = row(table, "MulT")
     assert cells[:4] == ["words", "none", count(mman["parameters"]["total"]), "2"]

@@ -3,7 +3,7 @@ import pytest
 
 from mman_jax.data.synthetic import process as synthetic
 from mman_jax.evaluation import evidence, paired
-from mman_jax.study import claims
+from mman_jax.study import summary
 from mman_jax.systems.mman import CLAIMS
 from mman_jax.tasks import Classes
 
@@ -28,7 +28,7 @@ UTTERANCES = {
     ],
 )
 def test_verdicts(kind, interval, expected):
-    assert claims.verdict(kind, *interval) == expected
+    assert summary.verdict(kind, *interval) == expected
 
 
 def test_a_comparison_by_hand():
@@ -45,7 +45,7 @@ def test_a_comparison_by_hand():
 
 def test_accuracy_by_position_by_hand():
     right = TASK.score_each([[0, 1, 0, 0, 0], [1, 1, 1, 0, 1]], UTTERANCES["label"])
-    found = claims.by_position(TASK, {"x": right}, UTTERANCES["position"])
+    found = summary.by_position(TASK, {"x": right}, UTTERANCES["position"])
     assert found["bins"] == [
         {"from": 1, "to": 1, "utterances": 2},
         {"from": 2, "to": 2, "utterances": 2},
@@ -58,7 +58,7 @@ def test_every_claim_is_judged_with_its_comparison():
     comparison = {"difference": 0.01, "interval": [0.005, 0.015], "p_bootstrap": 0.01}
     pairs = [{"first": f, "second": s} | comparison for _, f, s, _ in CLAIMS]
     sizes = {"clstm_mma": 1, "clstm_lf": 4, "clstm_ef": 2, "mman": 4}
-    judged = claims.judge(pairs, sizes)
+    judged = summary.judge(pairs, sizes)
     assert [claim["verdict"] for claim in judged] == ["yes"] * len(CLAIMS)
     assert "25 % of the second's" in judged[1]["note"]
 

@@ -10,6 +10,7 @@ from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
 from mman_jax.study import paper, plan
 from mman_jax.systems import build
+from mman_jax.tasks import Classes, Numbers
 from tests import gallery, tiny
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
@@ -105,10 +106,13 @@ def test_what_mman_s_config_changes_is_changed_in_every_system_that_has_it():
     assert made["clstm_text"].data.modalities == "text"
 
 
+TWO = Classes("auto", ("no", "yes"))
+
+
 def test_every_system_is_planned_that_can_be_trained(monkeypatch):
     recipe = mman.get_config()
     before = recipe.to_json()
-    found, others = plan.cited_systems(recipe, ("text", "visual"), 2)
+    found, others = plan.cited_systems(recipe, ("text", "visual"), TWO)
     names = [system.name for system in found]
     cited = {"fmt", "mult", "bc_lstm", "mfm", "raven", "tripathi", "rozgic", "lmf"}
     assert {system.name for system in found if not system.by_name} == cited
@@ -116,7 +120,7 @@ def test_every_system_is_planned_that_can_be_trained(monkeypatch):
     assert not others
     assert recipe.to_json() == before
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    found, others = plan.cited_systems(recipe, ("speech",), 2)
+    found, others = plan.cited_systems(recipe, ("speech",), TWO)
     always = {system.name for system in found if not system.by_name}
     assert always == {"fmt", "bc_lstm", "mfm", "tripathi"}
     assert {name: others[name] for name in ("mult", "raven", "lmf", "rozgic")} == {
@@ -125,8 +129,7 @@ def test_every_system_is_planned_that_can_be_trained(monkeypatch):
         "lmf": "modalities: speech alone; expected two or more for LMF",
         "rozgic": "sklearn: not installed; expected pip install 'mman_jax[svm]'",
     }
-    recipe.data.target = "sentiment"
-    _, others = plan.cited_systems(recipe, ("text", "visual"), 2)
+    _, others = plan.cited_systems(recipe, ("text", "visual"), Numbers("auto", ("sentiment",)))
     assert others["rozgic"].startswith("network.system: Rozgic, which learns classes")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from mman_jax.cli.terminal.screen import Screen
 from mman_jax.evaluation import paired
-from mman_jax.study import claims, paper
+from mman_jax.study import paper, summary
 from mman_jax.tasks import Numbers
 from mman_jax.tasks.ratings import Target
 from tests import gallery, tiny
@@ -63,7 +63,7 @@ def test_errors_by_hand():
     assert pair["difference"] == pytest.approx(0.0)
     better = paired.compare(task, answers[0], answers[2], utterances)
     assert better["interval"] == pytest.approx([1, 1])
-    by = claims.by_position(task, {"x": first}, [0, 1])
+    by = summary.by_position(task, {"x": first}, [0, 1])
     assert by["mae"] == {"x": [0.5, 1.5]}
 
 

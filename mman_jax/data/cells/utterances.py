@@ -29,6 +29,7 @@ class Cells:
         kind: Name of the cells, as in `config.data.cells`.
         vectors: Whether an utterance is one vector per modality, which a stream can supply. If not,
             cells are inside utterances, and each utterance is an item of a layout.
+        has_pivot: Whether the cells are those of one modality, which `config.data.pivot` names.
         pool: Pooling of frames by readers; None: sequences are not pooled.
         corpus: Corpus whose utterances are the cells, and whose conversations are the items.
         frames: Frames inside the cells, for each modality with more than one vector per cell.
@@ -37,6 +38,7 @@ class Cells:
 
     kind: ClassVar[str]
     vectors: ClassVar[bool] = False
+    has_pivot: ClassVar[bool] = False
     pool: ClassVar[str | None] = None
     corpus: Corpus
     frames: dict[str, sequences.Sequence]

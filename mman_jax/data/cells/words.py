@@ -52,6 +52,7 @@ class Words(Cells):
     empty: np.ndarray
     rest: tuple[str, ...]
     kind: ClassVar[str] = "words"
+    has_pivot: ClassVar[bool] = True
 
     @classmethod
     def make(

@@ -1,4 +1,4 @@
-"""Attention weights of a trained system."""
+"""Use of the modalities by a trained system: attention weights, and predictions without one."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,10 +17,8 @@ def attention_weights(
     """Computes the attention weights of every seed on every utterance.
 
     Args:
-        system: the trained system.
         params: leading axis S.
         inputs: rows [R, U] of utterances, scaled as in training.
-        options: options of the compiler.
 
     Returns:
         The modalities in order, and the weights [S, R, U, M (query), M (key)] float32; None if
@@ -37,12 +35,35 @@ def mean_weights(weights: np.ndarray, labels: np.ndarray, classes: int) -> np.nd
     """Averages the weights over all scored utterances, then over each class: [1 + C, M, M].
 
     Args:
-        weights: [S, R, U, M, M].
         labels: [R, U] int32; negative ones are left out. A class without utterances gets zeros.
-        classes: number of classes C.
     """
     weights = np.asarray(weights, np.float64).mean(0)
     masks = [(labels >= 0), *((labels == c) for c in range(classes))]
     return np.stack(
         [weights[mask].mean(0) if mask.any() else np.zeros(weights.shape[-2:]) for mask in masks]
     )
+
+
+def logits_without(
+    system: System, params: Any, inputs: Inputs, options: Mapping[str, Any] | None = None
+) -> dict[str, np.ndarray]:
+    """Computes the logits [S, R, U, C] of the system's head without each modality in turn.
+
+    For targets they are the head's outputs, in standard deviations of the training part.
+
+    Args:
+        params: leading axis S.
+        inputs: rows [R, U] of utterances, scaled as in training.
+
+    Returns:
+        The logits by the missing modality.
+    """
+    arrays = jax.tree.map(np.asarray, inputs)
+    # A mask for every modality, so that all cases share one compiled function.
+    shapes = {name: x.shape[:-1] for name, x in arrays.features.items()}
+    available = {name: arrays.present.get(name, np.ones(s, bool)) for name, s in shapes.items()}
+    logits = {}
+    for name, shape in shapes.items():
+        without = arrays._replace(present=available | {name: np.zeros(shape, bool)})
+        logits[name] = np.asarray(step_seeds(system, params, without, options=options).logits)
+    return logits
