@@ -19,7 +19,7 @@ from mman_jax.systems.base import Stage, System
 from mman_jax.systems.mman import MMAN
 from mman_jax.tasks import Task, metrics, tasks
 from mman_jax.training.mesh import make_mesh
-from mman_jax.training.outcome import Outcome, Snapshot
+from mman_jax.training.state import Outcome, Snapshot
 from mman_jax.training.trainer import Trainer
 from mman_jax.types import UNSCORED, Batch, Inputs
 from mman_jax.version import __version__

@@ -198,41 +198,36 @@ class MultiModalAttention(nn.Module):
         def dense(name, size):
             return nn.Dense(size, use_bias=False, name=name)
 
-        standard = {
-            m: nn.Dense(self.model, name=f"standardise_{m}")(x) for m, x in features.items()
-        }
-        present = {m: p[..., None] for m, p in (present or {}).items() if m in features}
-        standard = {m: jnp.where(present[m], s, 0) if m in present else s
-                    for m, s in standard.items()}  # fmt: skip
+        present, standard = present or {}, {}
+        for m, x in features.items():
+            x = nn.Dense(self.model, name=f"standardise_{m}")(x)
+            standard[m] = jnp.where(present[m][..., None], x, 0) if m in present else x
         queries = {m: dense(f"query_{m}", self.key)(x) for m, x in standard.items()}
 
-        def all_modalities(kind, size, query=None):
-            prefix = kind if query is None else f"{kind}_{query}"
-            return [dense(f"{prefix}_{m}", size)(x) for m, x in standard.items()]
+        def keys_and_values(query=""):
+            kinds = (f"key{query}", self.key), (f"value{query}", self.value)
+            return [[dense(f"{kind}_{m}", n)(x) for m, x in standard.items()] for kind, n in kinds]
 
         if self.shared:
-            keys, values = all_modalities("key", self.key), all_modalities("value", self.value)
-            projections = dict.fromkeys(features, (keys, values))
+            projections = dict.fromkeys(features, keys_and_values())
         else:
-            projections = {
-                m: (all_modalities("key", self.key, m), all_modalities("value", self.value, m))
-                for m in features
-            }
+            projections = {m: keys_and_values(f"_{m}") for m in features}
         weights, outputs = [], []
         # Since M is small, elementwise sums over a list are faster than B * U tiny matrix products.
         for modality, query in queries.items():
             keys, values = projections[modality]
             scores = [jnp.sum(query * key, axis=-1) * self.key**-0.5 for key in keys]
             # A finite constant: if every modality is missing, weights are equal and values zero.
-            scores = [jnp.where(present[m][..., 0], x, _MISSING) if m in present else x
-                      for m, x in zip(features, scores, strict=True)]  # fmt: skip
+            scores = [
+                jnp.where(present[m], x, _MISSING) if m in present else x
+                for m, x in zip(features, scores, strict=True)
+            ]
             weights.append(jax.nn.softmax(jnp.stack(scores, axis=-1), axis=-1))
             outputs.append(sum(weights[-1][..., m, None] * v for m, v in enumerate(values)))
         self.sow("intermediates", "weights", jnp.stack(weights, axis=2))
 
-        skipped = list(standard.values())
         if self.skip == "add":
-            outputs = [z + s for z, s in zip(outputs, skipped, strict=True)]
+            outputs = [z + s for z, s in zip(outputs, standard.values(), strict=True)]
         else:
-            outputs = outputs + skipped
+            outputs = [*outputs, *standard.values()]
         return jnp.concatenate(outputs, axis=-1)

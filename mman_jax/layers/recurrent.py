@@ -7,6 +7,7 @@ after the backward scan.
 
 import functools
 from collections.abc import Mapping
+from typing import Any
 
 import chex
 import flax.linen as nn
@@ -142,12 +143,8 @@ def _scan_backward(cells, saved, cotangents):
             d_before = jnp.where(mask, d_before, d_hidden)
         return (d_before * keep, d_cell * forget), d_gates
 
-    d_state, d_gates = jax.lax.scan(
-        step,
-        d_last,
-        (d_hidden, d_cells, local, to_cell, forget, keep, mask),
-        reverse=True,
-    )
+    by_step = (d_hidden, d_cells, local, to_cell, forget, keep, mask)
+    d_state, d_gates = jax.lax.scan(step, d_last, by_step, reverse=True)
     hidden_size, width = kernel.shape
     d_kernel = before_hidden.reshape(-1, hidden_size).T @ d_gates.reshape(-1, width)
     return d_gates, d_kernel, None, None, d_state
@@ -186,13 +183,15 @@ class LSTM(nn.Module):
     reverse: bool = False
     feeds_back: bool = False
 
+    @nn.compact
     def __call__(
         self,
         inputs: Array,
         reset: Array,
         mask: Array | None = None,
         state: State | None = None,
-    ) -> tuple[Array, State]:
+        cells: bool = False,
+    ) -> tuple[Any, State]:
         """Runs over the utterances of each row.
 
         Args:
@@ -202,27 +201,15 @@ class LSTM(nn.Module):
             mask: [B, U] bool, False where the state passes unchanged and the output repeats it.
                 It may be None if padding occurs only at the end of rows.
             state: the state before the first utterance, [B, H] each; zeros by default.
+            cells: whether to also return the cell states.
 
         Returns:
-            Hidden states [B, U, H] float32, and the state after the last utterance.
+            Hidden states [B, U, H] float32, or with `cells` a pair of hidden and cell states; and
+            the state after the last utterance.
 
         Raises:
             AssertionError: if a shape disagrees.
         """
-        return self._run(inputs, reset, mask, state)
-
-    def states(
-        self,
-        inputs: Array,
-        reset: Array,
-        mask: Array | None = None,
-        state: State | None = None,
-    ) -> tuple[State, State]:
-        """Runs like a call, but returns both the hidden and the cell states [B, U, H]."""
-        return self._run(inputs, reset, mask, state, cells=True)
-
-    @nn.compact
-    def _run(self, inputs, reset, mask, state, cells=False):
         chex.assert_rank(inputs, 3)
         rows, utterances, features = inputs.shape
         chex.assert_shape(reset, (rows, utterances))

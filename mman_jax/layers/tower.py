@@ -134,11 +134,8 @@ def drop_modalities(
 ) -> dict[str, Array]:
     """Drops each modality of each cell at a rate; returns the mask [B, U] bool of each.
 
-    Args:
-        features: [B, U, ...] of each modality.
-        present: [B, U] bool of each modality that may be missing.
-        rate: probability that a modality is dropped.
-        make_rng: returns a new key of a collection, see `nn.Module.make_rng`.
+    Features are [B, U, ...], `present` is [B, U] bool of each modality that may be missing, and
+    `make_rng` returns a new key of a collection, see `nn.Module.make_rng`.
     """
     masks = {}
     for name, x in features.items():

@@ -11,15 +11,7 @@ _XAVIER = nn.initializers.xavier_uniform()
 
 
 def sinusoids(position: Array, size: int) -> Array:
-    """Returns positional encodings, first all sines, then all cosines.
-
-    Args:
-        position: [...] float32.
-        size: number of features; if it is odd, the last feature is 0.
-
-    Returns:
-        [..., size] float32.
-    """
+    """Returns encodings [..., size] of positions: sines, then cosines, then 0 if `size` is odd."""
     half = size // 2
     rates = 1e4 ** -(jnp.arange(half) / max(half - 1, 1))
     angles = position[..., None] * rates
@@ -38,16 +30,9 @@ class Attention(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, cells: Array, seen: Array, rate: Array | None = None) -> Array:
-        """Attends from each cell to the visible ones.
+        """Attends from each cell of x [B, U, D] to the visible ones of `cells` [B, K, D].
 
-        Args:
-            x: [B, U, D] float32, cells that the queries are computed from.
-            cells: [B, K, D] float32, cells that the keys and values are computed from.
-            seen: [B, U, K] bool, which queries see which keys.
-            rate: a scalar, the dropout rate of the weights; None: no dropout.
-
-        Returns:
-            [B, U, D] float32.
+        The arguments are those of `Encoder`, and the result is [B, U, D] float32.
         """
         size = x.shape[-1]
         kernel = self.param("kernel", _XAVIER, (size, 3 * size))
@@ -68,11 +53,7 @@ class Attention(nn.Module):
 class Layer(nn.Module):
     """Attention and two dense layers, each with a norm before it and a residual connection.
 
-    Attributes:
-        heads: heads of the attention.
-        window: W, the number of cells to cache.
-        relu_dropout: rate between the dense layers.
-        residual_dropout: rate on the outputs that are added to the residual connections.
+    Attributes as in `Encoder`.
     """
 
     heads: int
@@ -82,12 +63,7 @@ class Layer(nn.Module):
 
     @nn.compact
     def __call__(
-        self,
-        x: Array,
-        kept: Array | None,
-        source: Array | None,
-        seen: Array,
-        rate: Array | None,
+        self, x: Array, kept: Array | None, source: Array | None, seen: Array, rate: Array | None
     ) -> tuple[Array, Array | None]:
         """Returns the output and the cells to cache; the arguments are those of `Encoder`."""
 

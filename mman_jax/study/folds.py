@@ -22,8 +22,7 @@ from mman_jax.systems.estimator import check_network
 from mman_jax.tasks import Task, check_folds
 from mman_jax.tasks.task import Objective
 from mman_jax.training import mesh as parallel
-from mman_jax.training.outcome import Outcome, Snapshot
-from mman_jax.training.state import TEMPERATURES
+from mman_jax.training.state import TEMPERATURES, Outcome, Snapshot
 from mman_jax.training.trainer import Trainer
 from mman_jax.trial import boards, folder
 from mman_jax.trial import config as configs

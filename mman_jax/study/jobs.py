@@ -19,7 +19,7 @@ from mman_jax.files import pool
 from mman_jax.files.lock import alone
 from mman_jax.tasks.score import Score
 from mman_jax.training.mesh import use_cache
-from mman_jax.training.outcome import Snapshot
+from mman_jax.training.state import Snapshot
 from mman_jax.trial import runner
 from mman_jax.trial.progress import Preemption, Progress
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import importlib.util
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -183,35 +183,17 @@ class BaseSystem(Configurable):
         """Raises an InputError if the system cannot be built, or lacks the logits of a head."""
 
     def parameter_shapes(self, dims: Mapping[str, int]) -> dict[str, Any]:
-        """Returns the shapes and dtypes of its parameters; empty if they depend on training.
-
-        Args:
-            dims: D of each modality, in order.
-        """
+        """Returns the shapes and dtypes of its parameters; empty if they depend on training."""
         return {}
 
     def check_params(
         self, place: object, params: Mapping[str, Any], dims: Mapping[str, int]
     ) -> None:
-        """Checks that parameters from a file match this system; computes nothing.
-
-        Args:
-            place: place of the file, for messages.
-            params: leading axis S.
-            dims: D of each modality, in order.
-
-        Raises:
-            InputError: a parameter is missing, unknown, not finite, or has a wrong shape or dtype.
-        """
+        """Raises an InputError unless parameters [S, ...] from a file match this system."""
         raise NotImplementedError
 
     def predict_seeds(self, params: Any, inputs: Inputs) -> Array:
-        """Computes the logits [S, B, U, C] float32 of its head with every seed.
-
-        Args:
-            params: leading axis S.
-            inputs: rows of whole conversations.
-        """
+        """Computes the logits [S, B, U, C] float32 of its head by the parameters [S, ...]."""
         raise NotImplementedError
 
 
@@ -240,17 +222,14 @@ class System(BaseSystem, nn.Module):
     def __init_subclass__(cls, **options: Any) -> None:
         # Systems are static arguments of compiled functions. Their mappings cannot be hashed, but
         # are compared.
-        cls.__hash__ = _hash  # type: ignore[method-assign, assignment]  # before Flax sets its own
+        cls.__hash__ = lambda self: hash(  # type: ignore[method-assign, assignment]  # before Flax's
+            (type(self), self.modalities, self.outputs)
+        )
         super().__init_subclass__(**options)
 
-    def example(self, dims: Mapping[str, int], frames: bool = False) -> Inputs:
-        """Returns inputs of one cell, all zeros, for initialising the parameters.
-
-        Args:
-            dims: D of each modality, in order.
-            frames: whether the cell holds a frame, rather than one vector.
-        """
-        shape = (1, 1, 1) if frames else (1, 1)
+    def example(self, dims: Mapping[str, int]) -> Inputs:
+        """Returns inputs of one cell, all zeros, with a vector or one frame of each modality."""
+        shape = (1, 1, 1) if getattr(self, "cells", "") == "frames" else (1, 1)
         features = {m: jnp.zeros((*shape, size)) for m, size in dims.items()}
         return Inputs.unpadded(features, jnp.ones((1, 1), bool))
 
@@ -368,21 +347,13 @@ class System(BaseSystem, nn.Module):
         self, place: object, params: Mapping[str, Any], dims: Mapping[str, int]
     ) -> None:
         """See `BaseSystem.check_params`."""
+        keystr = jax.tree_util.keystr
         shapes = jax.tree.leaves_with_path(self.parameter_shapes(dims))
-        expected = {jax.tree_util.keystr(path): shape for path, shape in shapes}
-        arrays = {jax.tree_util.keystr(path): x for path, x in jax.tree.leaves_with_path(params)}
-        count_seeds(place, arrays)
-        for name in sorted(expected.keys() | arrays.keys()):
-            where = f"{place}: parameter {name}"
-            if name not in arrays or name not in expected:
-                found = "missing" if name in expected else "unknown"
-                raise InputError(where, found, "a trained model")
-            array, wanted = arrays[name], expected[name]
-            if np.shape(array)[1:] != wanted.shape or array.dtype != wanted.dtype:
-                found = f"{array.dtype} of shape {np.shape(array)[1:]}"
-                raise InputError(where, found, f"{wanted.dtype} of shape {wanted.shape}")
-            if not np.isfinite(array).all():
-                raise InputError(where, "not finite", "a trained model")
+        expected = {keystr(path): shape for path, shape in shapes}
+        arrays = {keystr(path): x for path, x in jax.tree.leaves_with_path(params)}
+        for seed in range(count_seeds(place, arrays)):
+            subset = {name: array[seed] for name, array in arrays.items()}
+            check_arrays(subset, expected, f"{place}: parameter ")
 
     @nn.nowrap
     def predict_seeds(self, params: Any, inputs: Inputs) -> Array:
@@ -390,8 +361,16 @@ class System(BaseSystem, nn.Module):
         return step_seeds(self, params, inputs).logits
 
 
-def _hash(system: System) -> int:
-    return hash((type(system), system.modalities, system.outputs))
+class Scope(nn.Module):
+    """Calls a function whose layers have their parameters under the name of this module.
+
+    The function may be a method of another module, with the decorator `nn.nowrap`.
+    """
+
+    @nn.compact
+    def __call__(self, function: Callable, *arguments: Any) -> Any:
+        """Calls the function."""
+        return function(*arguments)
 
 
 def owner(group: str, names: Iterable[str]) -> str | None:
@@ -412,13 +391,33 @@ def owner(group: str, names: Iterable[str]) -> str | None:
 
 
 def count_seeds(place: object, arrays: Mapping[str, Any]) -> int:
-    """Returns S, the number of seeds of parameters [S, ...].
-
-    Raises:
-        InputError: the arrays differ in S.
-    """
+    """Returns S, the number of seeds of parameters [S, ...], or raises an InputError."""
     seeds = {np.shape(array)[:1] for array in arrays.values()}
     if len(seeds) != 1 or seeds in ({()}, {(0,)}):
         raise InputError(f"{place}: params", "no common number of seeds", "a trained model")
     ((count,),) = seeds
     return count
+
+
+def check_arrays(arrays: Mapping[str, Any], expected: Mapping[str, Any], place: str = "") -> None:
+    """Checks the names, dtypes and shapes of one seed's parameters, and that they are finite.
+
+    Args:
+        arrays: the parameters by name.
+        expected: `jax.ShapeDtypeStruct` of each.
+        place: what precedes a name in messages.
+
+    Raises:
+        InputError: naming the first parameter that differs.
+    """
+    for name in sorted(expected.keys() | arrays.keys()):
+        where = f"{place}{name}"
+        if name not in arrays or name not in expected:
+            found = "missing" if name in expected else "unknown"
+            raise InputError(where, found, "a trained model")
+        array, wanted = np.asarray(arrays[name]), expected[name]
+        if array.shape != wanted.shape or array.dtype != wanted.dtype:
+            found = f"{array.dtype} of shape {array.shape}"
+            raise InputError(where, found, f"{wanted.dtype} of shape {wanted.shape}")
+        if not np.isfinite(array).all():
+            raise InputError(where, "not finite", "a trained model")

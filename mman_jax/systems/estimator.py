@@ -53,15 +53,7 @@ class Estimator(BaseSystem, abc.ABC):
 
     @abc.abstractmethod
     def check(self, fitted: Mapping[str, np.ndarray], dims: Mapping[str, int]) -> None:
-        """Checks arrays from a file against those that `fit` returns.
-
-        Args:
-            fitted: the arrays of one seed.
-            dims: D of each modality.
-
-        Raises:
-            InputError: an array is missing, unknown or invalid.
-        """
+        """Raises an InputError unless arrays of one seed from a file could be those of `fit`."""
 
     def join(self, features: Mapping[str, np.ndarray]) -> np.ndarray:
         """Returns the features of all modalities side by side, [N, sum of D] float32."""
@@ -89,39 +81,8 @@ class Estimator(BaseSystem, abc.ABC):
         return np.stack([x.reshape(*rows, -1) for x in logits])
 
 
-def check_arrays(
-    fitted: Mapping[str, np.ndarray], expected: Mapping[str, tuple[type, tuple[int, ...]]]
-) -> None:
-    """Checks the names, dtypes and shapes of fitted arrays, and that they are finite.
-
-    Args:
-        fitted: arrays of one seed by name.
-        expected: dtype and shape of each array.
-
-    Raises:
-        InputError: naming the first array that differs.
-    """
-    for name in sorted(expected.keys() | fitted.keys()):
-        if name not in expected or name not in fitted:
-            raise InputError(name, "unknown" if name in fitted else "missing", "as it was fit")
-        array, (dtype, shape) = np.asarray(fitted[name]), expected[name]
-        if array.shape != shape or array.dtype != dtype:
-            found = f"{array.dtype} of shape {array.shape}"
-            raise InputError(name, found, f"{np.dtype(dtype)} of shape {shape}")
-        if not np.isfinite(array).all():
-            raise InputError(name, "not finite", "finite numbers")
-
-
 def check_network(what: str, system: BaseSystem) -> System:
-    """Checks that a system is a network, and returns it.
-
-    Args:
-        what: the feature that needs a network, for the message.
-        system: a system of any kind.
-
-    Raises:
-        InputError: the system is an estimator.
-    """
+    """Returns a system that is a network, or raises an InputError at what needs a network."""
     if not isinstance(system, System):
         found = f"{type(system).__name__}, which is no network"
         raise InputError(what, found, "a system that is one, such as mman")

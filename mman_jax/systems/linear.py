@@ -5,10 +5,12 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
+import jax
 import numpy as np
 
 from mman_jax.errors import InputError, require
-from mman_jax.systems.estimator import Estimator, check_arrays
+from mman_jax.systems.base import check_arrays
+from mman_jax.systems.estimator import Estimator
 from mman_jax.types import UNSCORED
 
 _NEEDS = ("linear", "the package scikit-learn")
@@ -110,12 +112,12 @@ class Linear(Estimator):
         pairs = np.asarray(fitted.get("classes", np.zeros((0, 2), np.int32)))
         count = len(pairs) if pairs.ndim else 0
         expected = {
-            "weights": (np.float32, (count, sum(dims[m] for m in self.modalities))),
-            "offsets": (np.float32, (count,)),
-            "classes": (np.int32, (count, 2)),
-            "slope": (np.float32, ()),
+            "weights": ((count, sum(dims[m] for m in self.modalities)), np.float32),
+            "offsets": ((count,), np.float32),
+            "classes": ((count, 2), np.int32),
+            "slope": ((), np.float32),
         }
-        check_arrays(fitted, expected)
+        check_arrays(fitted, {name: jax.ShapeDtypeStruct(*x) for name, x in expected.items()})
         if not count or not (pairs >= _NONE).all() or not (pairs < self.outputs).all():
             raise InputError("classes", "indices out of range", f"0 to {self.outputs - 1}")
 

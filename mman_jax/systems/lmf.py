@@ -90,11 +90,6 @@ class LMF(System):
         """See `System.in_context`."""
         return self.context
 
-    def others(self) -> tuple[str, ...]:
-        """Returns the modalities that the LSTM does not read, in order."""
-        pivot = find_pivot(self.pivot, self.modalities)
-        return tuple(m for m in self.modalities if m != pivot)
-
     @nn.compact
     def __call__(
         self, inputs: Inputs, state: Any = None, train: bool = False
@@ -117,7 +112,9 @@ class LMF(System):
         read, last = LSTM(self.hidden, name="lstm")(text, starts, mask, state.get("lstm"))
         after = {"lstm": last}
         codes = {pivot: _with_one(nn.Dense(self.code, name="code")(drop(read)), mask)}
-        for m in self.others():
+        for m in self.modalities:
+            if m == pivot:
+                continue
             mask = present.get(m, jnp.ones(reset.shape, bool))
             x = jnp.where(mask[..., None], features[m], 0)
             if self.cells == "words":
@@ -181,17 +178,10 @@ def _with_one(code: Array, mask: Array | None) -> Array:
 def _means(
     x: Array, mask: Array, reset: Array, state: tuple[Array, Array] | None
 ) -> tuple[Array, Array, tuple[Array, Array]]:
-    """Returns means over the cells since the last reset.
+    """Returns means [B, U, D] over the masked cells since the last reset.
 
-    Args:
-        x: [B, U, D] float32, zeros where `mask` is False.
-        mask: [B, U] bool, the cells to average.
-        reset: [B, U] bool, True where a mean restarts.
-        state: sum [B, D] and count [B, 1] before the first cell; None: zeros.
-
-    Returns:
-        The means [B, U, D]; [B, U] bool, whether a mean has any cells; and the state after the last
-        cell.
+    Also returns whether a mean has any cells [B, U], and the state after the last cell: sum [B, D]
+    and count [B, 1]. `x` is zero outside the mask.
     """
     summed = jnp.concatenate([x, mask[..., None].astype(x.dtype)], axis=-1)
     if state is not None:

@@ -9,7 +9,8 @@ written out in the authors' code. Two things differ from that code: the losses e
 dropout acts only in training.
 """
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 import flax.linen as nn
@@ -19,7 +20,6 @@ from flax.core import freeze
 
 from mman_jax.errors import InputError
 from mman_jax.layers.dense import Perceptron
-from mman_jax.layers.mfn import MFN
 from mman_jax.layers.recurrent import LSTM, FramesLSTM
 from mman_jax.systems.base import Citation, System
 from mman_jax.systems.settings import (
@@ -195,17 +195,102 @@ class MFM(System):
         return of_modality(f"network.{name}", getattr(self, name), modality)
 
 
+class MFN(nn.Module):
+    """An LSTM for each modality, attention over the changes of their cell states, a gated memory.
+
+    This is the memory fusion network (Zadeh et al. 2018). Parameters lie under `lstm_<modality>`,
+    `attention`, `candidate` and `memory`; the attributes are as in `MFM`.
+    """
+
+    modalities: Sequence[str]
+    hidden: Mapping[str, int]
+    memory: int
+    inner: Sequence[int]
+    dropout: float
+
+    @nn.compact
+    def __call__(
+        self,
+        features: Mapping[str, Array],
+        reset: Array,
+        state: Any,
+        train: bool,
+        present: Mapping[str, Array],
+    ) -> tuple[Array, dict[str, Any]]:
+        """Runs over the cells of each row, with features [B, U, D] of each modality.
+
+        Where a modality is missing, its LSTM keeps its state; if all are, so does the memory.
+
+        Returns:
+            The hidden states of all modalities and the memory, [B, U, sum of H + memory] float32;
+            and the state after the last cell.
+        """
+        if state is None:
+            rows = reset.shape[0]
+            sizes = {m: jnp.zeros((rows, self.hidden[m])) for m in self.modalities}
+            state = {"lstm": {m: (x, x) for m, x in sizes.items()}}
+            state["memory"] = jnp.zeros((rows, self.memory))
+        keep = 1.0 - reset[..., None].astype(jnp.float32)
+        outputs, before, after, last = [], [], [], {}
+        for m in self.modalities:
+            start = state["lstm"][m]
+            (hidden, cell), last[m] = LSTM(self.hidden[m], name=f"lstm_{m}")(
+                features[m], reset, present.get(m), start, cells=True
+            )
+            outputs.append(hidden)
+            before.append(jnp.concatenate([start[1][:, None], cell[:, :-1]], axis=1) * keep)
+            after.append(cell)
+        cells = jnp.concatenate(before + after, axis=-1)
+        attention, candidate, retain, update = self.inner
+        size = cells.shape[-1]
+        scores = Perceptron(attention, size, self.dropout, name="attention")(cells, train)
+        seen = jax.nn.softmax(scores) * cells
+        new = Perceptron(candidate, self.memory, self.dropout, name="candidate")(seen, train)
+        mask = None
+        if all(m in present for m in self.modalities):
+            mask = functools.reduce(jnp.logical_or, present.values())[..., None]
+        scan = nn.scan(
+            _Memory,
+            variable_broadcast="params",
+            split_rngs={"params": False, "dropout": True},
+            in_axes=1,
+            out_axes=1,
+        )
+        remember = scan(self.memory, retain, update, self.dropout, train, name="memory")
+        memory, memories = remember(state["memory"], (seen, jnp.tanh(new), keep, mask))
+        return jnp.concatenate([*outputs, memories], axis=-1), {"lstm": last, "memory": memory}
+
+
+class _Memory(nn.Module):
+    """One step of the gated memory."""
+
+    size: int
+    retain: int
+    update: int
+    dropout: float
+    train: bool
+
+    @nn.compact
+    def __call__(self, memory, step):
+        seen, candidate, keep, mask = step
+        memory = memory * keep
+        both = jnp.concatenate([seen, memory], axis=-1)
+
+        def gate(name, units):
+            net = Perceptron(units, self.size, self.dropout, name=name)
+            return jax.nn.sigmoid(net(both, self.train))
+
+        new = gate("retain", self.retain) * memory + gate("update", self.update) * candidate
+        if mask is not None:
+            new = jnp.where(mask, new, memory)
+        return new, new
+
+
 def discrepancy(one: Array, other: Array, one_weights: Array, other_weights: Array) -> Array:
-    """Computes the squared maximum mean discrepancy of two weighted samples, a scalar.
+    """Computes the squared maximum mean discrepancy of two weighted samples [N, D] and [K, D].
 
     The kernel is `exp(-|x - y|**2 / D**2)`, averaged over all pairs, including those of a point
     with itself.
-
-    Args:
-        one: [N, D] float32.
-        other: [K, D] float32.
-        one_weights: [N] float32, not negative.
-        other_weights: [K] float32, not negative.
 
     Examples:
         >>> one, other = jnp.array([[0, 1], [2, 0.]]), jnp.array([[1, 1], [0, 3], [1, 0.]])

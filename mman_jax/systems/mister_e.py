@@ -20,10 +20,9 @@ import jax
 import jax.numpy as jnp
 
 from mman_jax.layers.attention import Band, after, band, keep, multihead
-from mman_jax.layers.convolution import Convolution
-from mman_jax.layers.dense import Linear
+from mman_jax.layers.dense import Linear, uniform
 from mman_jax.layers.recurrent import GRU, backwards
-from mman_jax.systems.base import Citation, Stage, System
+from mman_jax.systems.base import Citation, Scope, Stage, System
 from mman_jax.systems.settings import PAIR, Ranges, Rate, Size, around, one_stage
 from mman_jax.types import Array, Inputs, is_scored
 
@@ -32,214 +31,6 @@ _TAPS = (1, 3, 5)
 _GATE = 10
 _TEMPERATURE = 2.0
 _ABSENT = -1e30
-
-
-class Context(nn.Module):
-    """The expert for one modality: convolutions, GRUs, and a linear skip.
-
-    Attributes:
-        size: H; the layers have 2H units.
-        layers: number of layers of GRUs.
-        outputs: C.
-        causal: whether it looks back only.
-    """
-
-    size: int
-    layers: int
-    outputs: int
-    causal: bool
-
-    @nn.compact
-    def __call__(
-        self, x: Array, mask: Array, reset: Array, state: Mapping[str, Any], count: Array | None
-    ) -> tuple[Array, dict[str, Array]]:
-        """Computes logits [B, U, C] and the state, given [B, U, D] and bool [B, U].
-
-        `count` [B] is the number of the conversation's cells before the row; None: no cached cells.
-        """
-        cells, width = x.shape[1], 2 * self.size
-        segments = jnp.where(mask, jnp.cumsum(reset, axis=1), -1)
-        cached = state.get("inputs")
-        if count is not None:
-            age = jnp.arange(max(_TAPS) - 1, 0, -1)
-            segments = jnp.concatenate([jnp.where(age <= count[:, None], 0, -1), segments], axis=1)
-        sources = after(cached, x)
-        y = jnp.zeros((*x.shape[:2], width))
-        for taps in _TAPS:
-            convolution = Convolution(width, taps, self.causal, name=f"convolution_{taps}")
-            y = y + nn.relu(convolution(sources, segments, cells))
-        last = {"inputs": keep(cached, x, max(_TAPS) - 1)}
-        for layer in range(self.layers):
-            name = f"gru_{layer}"
-            if self.causal:
-                y, last[name] = GRU(width, name=name)(y, reset, mask, state.get(name))
-            else:
-                forward, _ = GRU(self.size, name=f"{name}_forward")(y, reset, mask)
-                reverse, _ = GRU(self.size, name=f"{name}_backward")(
-                    y[:, ::-1], backwards(reset), mask[:, ::-1]
-                )
-                y = jnp.concatenate([forward, reverse[:, ::-1]], axis=-1)
-        y = y + Linear(width, name="skip")(x)
-        return Linear(self.outputs, name="logits")(y), last
-
-
-class Attend(nn.Module):
-    """Attention of the units, with projections of its own, and dropout on the weights.
-
-    Attributes:
-        heads: number of heads.
-        size: units of the output.
-    """
-
-    heads: int
-    size: int
-
-    @nn.compact
-    def __call__(self, queries: Array, cells: Array, seen: Array, train: bool) -> Array:
-        """Returns [B, U, size], given queries [B, U, N] and keys and values [B, K, 2N]."""
-        width = queries.shape[-1]
-        kernel = self.param("kernel", nn.initializers.xavier_uniform(), (width, 3 * width))
-        bias = self.param("bias", nn.initializers.zeros_init(), (3 * width,))
-        keys, values = jnp.split(cells, 2, axis=-1)
-        projected = [
-            x @ kernel[:, i * width : (i + 1) * width] + bias[i * width : (i + 1) * width]
-            for i, x in enumerate((queries, keys, values))
-        ]
-        drop = nn.Dropout(0.1, deterministic=not train)
-        queries, keys, values = projected
-        attended = multihead(queries, keys, values, self.heads, seen, drop)
-        return Linear(self.size, name="expand")(Linear(width, name="output")(attended))
-
-
-class Exchange(nn.Module):
-    """The expert for both modalities: units in which they attend to each other, then to themselves.
-
-    Attributes:
-        size: units of the vectors of a modality.
-        inner: units of the attention, rounded down to a multiple of `heads`.
-        heads: number of heads.
-        units: number of units.
-        outputs: C.
-        window: number of cells that are cached.
-        dropout: rate on the output of each attention.
-    """
-
-    size: int
-    inner: int
-    heads: int
-    units: int
-    outputs: int
-    window: int
-    dropout: float
-
-    @nn.compact
-    def __call__(
-        self,
-        features: list[Array],
-        visible: Band,
-        known: list[Array],
-        state: Mapping[str, Array],
-        train: bool,
-    ) -> tuple[Array, list[Array], dict[str, Array]]:
-        """Computes logits [B, U, C], the vectors [B, U, size] of each modality, and the state.
-
-        Args:
-            features: the two modalities, [B, U, D].
-            visible: the band of visible cells.
-            known: for each modality, [B, K] bool, the cells at which it is present.
-            state: cached keys and values.
-            train: whether dropout acts.
-        """
-        vectors = [Linear(self.size, name=f"project_{i}")(x) for i, x in enumerate(features)]
-        last: dict[str, Array] = {}
-        for unit in range(self.units):
-            for kind in ("cross", "self"):
-                place = f"unit_{unit}_{kind}"
-                vectors, cached = self._attend(place, vectors, visible, known, state, train)
-                last |= cached
-        vectors = [
-            x + Linear(self.size, name=f"again_{i}")(features[i]) for i, x in enumerate(vectors)
-        ]
-        joined = nn.LayerNorm(1e-6, name="norm")(jnp.concatenate(vectors, axis=-1))
-        hidden = nn.relu(Linear(self.size, name="dense")(joined))
-        return Linear(self.outputs, name="logits")(hidden), vectors, last
-
-    def _attend(self, place, vectors, visible, known, state, train):
-        width, last, updated = self.inner // self.heads * self.heads, {}, []
-        queries, cells = [], []
-        for i, x in enumerate(vectors):
-            name = f"{place}_{i}"
-            queries.append(Linear(width, name=f"{name}_query")(x))
-            both = [Linear(width, name=f"{name}_{part}")(x) for part in ("key", "value")]
-            now = jnp.concatenate(both, axis=-1)
-            cells.append(after(state.get(name), now))
-            last[name] = keep(state.get(name), now, self.window)
-        for i, x in enumerate(vectors):
-            source = 1 - i if place.endswith("cross") else i
-            seen = visible.seen & known[source][:, None]
-            attend = Attend(self.heads, self.size, name=f"{place}_{i}")
-            output = attend(queries[i], cells[source], seen, train)
-            output = nn.Dropout(self.dropout, deterministic=not train)(output)
-            updated.append(nn.LayerNorm(1e-6, name=f"{place}_{i}_norm")(x + output))
-        return updated, last
-
-
-class Network(nn.Module):
-    """The network of MiSTER-E; its attributes are those of `MisterE`."""
-
-    modalities: tuple[str, ...]
-    outputs: int
-    context: int
-    layers: int
-    size: int
-    inner: int
-    heads: int
-    units: int
-    window: int
-    dropout: float
-    causal: bool
-
-    @nn.compact
-    def __call__(
-        self, inputs: Inputs, state: Mapping[str, Any], train: bool
-    ) -> tuple[dict[str, Array], dict[str, Any]]:
-        """Computes the outputs and the state; see `MisterE.__call__`."""
-        cells = inputs.reset.shape[1]
-        window = self.window if self.causal else cells
-        visible = band(inputs.reset, window, state.get("count"), ahead=not self.causal)
-        there = [inputs.present.get(m, inputs.mask) & inputs.mask for m in self.modalities]
-        features = [
-            jnp.where(mask[..., None], inputs.features[m], 0)
-            for m, mask in zip(self.modalities, there, strict=True)
-        ]
-        heard = jnp.stack(there, axis=-1).astype(jnp.float32)
-        known = after(state.get("there"), heard) > 0
-        logits, last = {}, {}
-        for m, x in zip(self.modalities, features, strict=True):
-            expert = Context(self.context, self.layers, self.outputs, self.causal, name=f"of_{m}_")
-            logits[m], last[m] = expert(
-                x, inputs.mask, inputs.reset, state.get(m, {}), state.get("count")
-            )
-        exchange = Exchange(
-            self.size, self.inner, self.heads, self.units, self.outputs, self.window, self.dropout,
-            name="exchange",
-        )  # fmt: skip
-        masks = [known[..., i] for i in range(len(self.modalities))]
-        logits[BOTH], vectors, last[BOTH] = exchange(
-            features, visible, masks, state.get(BOTH, {}), train
-        )
-        order = (*self.modalities[::-1], BOTH)
-        experts = jnp.stack([logits[name] for name in order], axis=-1)
-        joined = experts.swapaxes(-1, -2).reshape(*experts.shape[:2], -1)
-        gate = Linear(experts.shape[-1], name="gate_1")(
-            nn.relu(Linear(_GATE, name="gate_0")(joined))
-        )
-        votes = jnp.stack([*there[::-1], there[0] | there[1]], axis=-1)
-        weights = jax.nn.softmax(jnp.where(votes, gate / _TEMPERATURE, _ABSENT), axis=-1)
-        logits[ANSWER] = jnp.sum(weights[..., None, :] * experts, axis=-1)
-        last |= {"count": visible.count, "there": keep(state.get("there"), heard, self.window)}
-        logits["vectors"] = jnp.stack(vectors, axis=2)
-        return logits, last
 
 
 class MisterE(System):
@@ -290,24 +81,8 @@ class MisterE(System):
     def recipe(cls) -> dict[str, Any]:
         """See `System.recipe`; the authors' settings, except how the best epoch is selected."""
         rate = {"default": 1e-5}
-        settings: dict[str, Any] = {"epochs": 100, "patience": 10, "clip": 1.0}
-        return one_stage(batch=8, learning_rate=rate, **settings) | {"focal": 3.0}
-
-    def setup(self) -> None:
-        """Creates the network."""
-        self.answer = Network(
-            modalities=self.modalities,
-            outputs=self.outputs,
-            context=self.context,
-            layers=self.layers,
-            size=self.size,
-            inner=self.inner,
-            heads=self.heads,
-            units=self.units,
-            window=self.window,
-            dropout=self.dropout,
-            causal=self.causal,
-        )
+        stage = one_stage(batch=8, epochs=100, patience=10, clip=1.0, learning_rate=rate)
+        return stage | {"focal": 3.0}
 
     def stages(self) -> tuple[Stage, ...]:
         """Returns one stage; all experts share the layers of `answer`."""
@@ -331,6 +106,7 @@ class MisterE(System):
             "disagreement": (0.1 * disagreement, conversations),
         }
 
+    @nn.compact
     def __call__(
         self, inputs: Inputs, state: Any = None, train: bool = False
     ) -> tuple[dict[str, Array], Any]:
@@ -339,10 +115,45 @@ class MisterE(System):
         In training the outputs also contain `vectors` [B, U, 2, size], those of the modalities,
         which `losses` compares.
         """
-        outputs, after_row = self.answer(inputs, state or {}, train)
+        outputs, after_row = Scope(name=ANSWER)(self._network, inputs, state or {}, train)
         if not train:
             del outputs["vectors"]
         return outputs, after_row if self.causal else None
+
+    @nn.nowrap
+    def _network(self, inputs, state, train) -> tuple[dict[str, Array], dict[str, Any]]:
+        cells = inputs.reset.shape[1]
+        window = self.window if self.causal else cells
+        visible = band(inputs.reset, window, state.get("count"), ahead=not self.causal)
+        there = [inputs.present.get(m, inputs.mask) & inputs.mask for m in self.modalities]
+        features = [
+            jnp.where(mask[..., None], inputs.features[m], 0)
+            for m, mask in zip(self.modalities, there, strict=True)
+        ]
+        heard = jnp.stack(there, axis=-1).astype(jnp.float32)
+        known = after(state.get("there"), heard) > 0
+        logits, last = {}, {}
+        for m, x in zip(self.modalities, features, strict=True):
+            expert = Context(self.context, self.layers, self.outputs, self.causal, name=f"of_{m}_")
+            logits[m], last[m] = expert(
+                x, inputs.mask, inputs.reset, state.get(m, {}), state.get("count")
+            )
+        sizes = (self.size, self.inner, self.heads, self.units, self.outputs, self.window)
+        exchange = Exchange(*sizes, self.dropout, name="exchange")
+        masks, before = [known[..., i] for i in range(len(there))], state.get(BOTH, {})
+        logits[BOTH], vectors, last[BOTH] = exchange(features, visible, masks, before, train)
+        order = (*self.modalities[::-1], BOTH)
+        experts = jnp.stack([logits[name] for name in order], axis=-1)
+        joined = experts.swapaxes(-1, -2).reshape(*experts.shape[:2], -1)
+        gate = Linear(experts.shape[-1], name="gate_1")(
+            nn.relu(Linear(_GATE, name="gate_0")(joined))
+        )
+        votes = jnp.stack([*there[::-1], there[0] | there[1]], axis=-1)
+        weights = jax.nn.softmax(jnp.where(votes, gate / _TEMPERATURE, _ABSENT), axis=-1)
+        logits[ANSWER] = jnp.sum(weights[..., None, :] * experts, axis=-1)
+        last |= {"count": visible.count, "there": keep(state.get("there"), heard, self.window)}
+        logits["vectors"] = jnp.stack(vectors, axis=2)
+        return logits, last
 
 
 class MisterECausal(MisterE):
@@ -359,12 +170,173 @@ class MisterECausal(MisterE):
     streams: ClassVar[bool] = True
 
 
+class Context(nn.Module):
+    """The expert for one modality: convolutions, GRUs, a linear skip; of 2H units."""
+
+    size: int  # H
+    layers: int
+    outputs: int
+    causal: bool
+
+    @nn.compact
+    def __call__(
+        self, x: Array, mask: Array, reset: Array, state: Mapping[str, Any], count: Array | None
+    ) -> tuple[Array, dict[str, Array]]:
+        """Computes logits [B, U, C] and the state, given [B, U, D] and bool [B, U].
+
+        `count` [B] is the number of the conversation's cells before the row; None: no cached cells.
+        """
+        cells, width = x.shape[1], 2 * self.size
+        segments = jnp.where(mask, jnp.cumsum(reset, axis=1), -1)
+        cached = state.get("inputs")
+        if count is not None:
+            age = jnp.arange(max(_TAPS) - 1, 0, -1)
+            segments = jnp.concatenate([jnp.where(age <= count[:, None], 0, -1), segments], axis=1)
+        sources = after(cached, x)
+        y = jnp.zeros((*x.shape[:2], width))
+        for taps in _TAPS:
+            convolution = Convolution(width, taps, self.causal, name=f"convolution_{taps}")
+            y = y + nn.relu(convolution(sources, segments, cells))
+        last = {"inputs": keep(cached, x, max(_TAPS) - 1)}
+        for layer in range(self.layers):
+            name = f"gru_{layer}"
+            if self.causal:
+                y, last[name] = GRU(width, name=name)(y, reset, mask, state.get(name))
+            else:
+                forward, _ = GRU(self.size, name=f"{name}_forward")(y, reset, mask)
+                reverse, _ = GRU(self.size, name=f"{name}_backward")(
+                    y[:, ::-1], backwards(reset), mask[:, ::-1]
+                )
+                y = jnp.concatenate([forward, reverse[:, ::-1]], axis=-1)
+        y = y + Linear(width, name="skip")(x)
+        return Linear(self.outputs, name="logits")(y), last
+
+
+class Attend(nn.Module):
+    """Attention of the units, with projections of its own, and dropout on the weights."""
+
+    heads: int
+    size: int
+
+    @nn.compact
+    def __call__(self, queries: Array, cells: Array, seen: Array, train: bool) -> Array:
+        """Returns [B, U, size], given queries [B, U, N] and keys and values [B, K, 2N]."""
+        width = queries.shape[-1]
+        kernel = self.param("kernel", nn.initializers.xavier_uniform(), (width, 3 * width))
+        bias = self.param("bias", nn.initializers.zeros_init(), (3 * width,))
+        keys, values = jnp.split(cells, 2, axis=-1)
+        drop = nn.Dropout(0.1, deterministic=not train)
+        queries, keys, values = (
+            x @ kernel[:, i * width : (i + 1) * width] + bias[i * width : (i + 1) * width]
+            for i, x in enumerate((queries, keys, values))
+        )
+        attended = multihead(queries, keys, values, self.heads, seen, drop)
+        return Linear(self.size, name="expand")(Linear(width, name="output")(attended))
+
+
+class Exchange(nn.Module):
+    """The expert for both modalities: units in which they attend to each other, then to themselves.
+
+    The attributes are those of `MisterE`.
+    """
+
+    size: int
+    inner: int
+    heads: int
+    units: int
+    outputs: int
+    window: int
+    dropout: float
+
+    @nn.compact
+    def __call__(
+        self,
+        features: list[Array],
+        visible: Band,
+        known: list[Array],
+        state: Mapping[str, Array],
+        train: bool,
+    ) -> tuple[Array, list[Array], dict[str, Array]]:
+        """Computes logits [B, U, C], the vectors [B, U, size] of each modality, and the state.
+
+        The features of a modality are [B, U, D], and `known` [B, K] bool are its present cells.
+        """
+        vectors = [Linear(self.size, name=f"project_{i}")(x) for i, x in enumerate(features)]
+        last: dict[str, Array] = {}
+        for unit in range(self.units):
+            for kind in ("cross", "self"):
+                place = f"unit_{unit}_{kind}"
+                vectors, cached = self._attend(place, vectors, visible, known, state, train)
+                last |= cached
+        vectors = [
+            x + Linear(self.size, name=f"again_{i}")(features[i]) for i, x in enumerate(vectors)
+        ]
+        joined = nn.LayerNorm(1e-6, name="norm")(jnp.concatenate(vectors, axis=-1))
+        hidden = nn.relu(Linear(self.size, name="dense")(joined))
+        return Linear(self.outputs, name="logits")(hidden), vectors, last
+
+    def _attend(self, place, vectors, visible, known, state, train):
+        width, last, updated = self.inner // self.heads * self.heads, {}, []
+        queries, cells = [], []
+        for i, x in enumerate(vectors):
+            name = f"{place}_{i}"
+            queries.append(Linear(width, name=f"{name}_query")(x))
+            both = [Linear(width, name=f"{name}_{part}")(x) for part in ("key", "value")]
+            now = jnp.concatenate(both, axis=-1)
+            cells.append(after(state.get(name), now))
+            last[name] = keep(state.get(name), now, self.window)
+        for i, x in enumerate(vectors):
+            source = 1 - i if place.endswith("cross") else i
+            seen = visible.seen & known[source][:, None]
+            attend = Attend(self.heads, self.size, name=f"{place}_{i}")
+            output = attend(queries[i], cells[source], seen, train)
+            output = nn.Dropout(self.dropout, deterministic=not train)(output)
+            updated.append(nn.LayerNorm(1e-6, name=f"{place}_{i}_norm")(x + output))
+        return updated, last
+
+
+class Convolution(nn.Module):
+    """A convolution over the utterances of a conversation; others and padding read as zeros.
+
+    Attributes:
+        size: units.
+        taps: number of utterances that it reads.
+        causal: whether the last tap is the current utterance, rather than the middle one.
+    """
+
+    size: int
+    taps: int
+    causal: bool
+
+    @nn.compact
+    def __call__(self, x: Array, segment: Array, cells: int) -> Array:
+        """Returns [B, U, size] float32 for the last U cells.
+
+        Args:
+            x: [B, K, D] float32, K - U cached cells and those of the row.
+            segment: [B, K] int32, the number of the conversation; cells of -1 read as zeros.
+            cells: U.
+        """
+        shape = (self.taps, x.shape[-1], self.size)
+        start = uniform(x.shape[-1] * self.taps)
+        kernel = self.param("kernel", start, shape)
+        output = self.param("bias", start, (self.size,))
+        before = self.taps - 1 if self.causal else self.taps // 2
+        padded = jnp.pad(x, ((0, 0), (before, self.taps), (0, 0)))
+        other = jnp.pad(segment, ((0, 0), (before, self.taps)), constant_values=-1)
+        first = x.shape[1] - cells
+        here = segment[:, first:]
+        for tap in range(self.taps):
+            window = slice(first + tap, first + tap + cells)
+            inside = (other[:, window] == here) & (here >= 0)
+            output = output + jnp.where(inside[..., None], padded[:, window], 0) @ kernel[tap]
+        return output
+
+
 def contrast(vectors: Array, labels: Array) -> tuple[Array, Array]:
     """Computes twice the supervised contrastive loss, a sum over vectors and their number.
 
-    Args:
-        vectors: [B, U, 2, D] float32.
-        labels: [B, U] int32.
+    Vectors are [B, U, 2, D], and labels [B, U] int32.
     """
     size = vectors.shape[-1]
     norms = jnp.sqrt(jnp.maximum(jnp.sum(vectors**2, axis=-1, keepdims=True), 1e-24))

@@ -23,7 +23,7 @@ from mman_jax.errors import InputError
 from mman_jax.layers.attention import after, band, keep
 from mman_jax.layers.dense import Linear
 from mman_jax.layers.transformer import Encoder, sinusoids
-from mman_jax.systems.base import Citation, System
+from mman_jax.systems.base import Citation, Scope, System
 from mman_jax.systems.settings import (
     FRAMES,
     SEVERAL,
@@ -99,10 +99,6 @@ class MulT(System):
         """See `System.frame_view`."""
         return {"cells": of_modality("network.frames", self.frames, modality)}
 
-    def example(self, dims: Mapping[str, int], frames: bool = False) -> Inputs:
-        """See `System.example`."""
-        return super().example(dims, frames or self.cells == "frames")
-
     def setup(self) -> None:
         """Creates the network.
 
@@ -112,21 +108,7 @@ class MulT(System):
         if self.units % self.heads:
             found = f"{self.heads}, of {self.units} units"
             raise InputError("network.heads", found, "heads that divide the units evenly")
-        self.answer = _Network(
-            modalities=self.modalities,
-            classes=self.outputs,
-            units=self.units,
-            layers=self.layers,
-            heads=self.heads,
-            window=self.window,
-            cells=self.cells,
-            language=self.language,
-            attention_dropout=self.attention_dropout,
-            embed_dropout=self.embed_dropout,
-            relu_dropout=self.relu_dropout,
-            residual_dropout=self.residual_dropout,
-            output_dropout=self.output_dropout,
-        )
+        self.answer = Scope()
 
     def __call__(
         self, inputs: Inputs, state: Any = None, train: bool = False
@@ -137,47 +119,33 @@ class MulT(System):
         W cells the present modalities [B, W, M], their embeddings [B, W, M, d], and the inputs
         [B, M, L, W, (M - 1) d] of each self-attention layer. Over frames it is empty.
         """
-        logits, state = self.answer(inputs, state, train)
+        network = self._of_frames if self.cells == "frames" else self._of_cells
+        logits, state = self.answer(network, inputs, state or {}, train)
         return {"answer": logits}, state
 
+    # The encoders of all pairs of modalities have the same shape and form one module. The first
+    # axis of its parameters is the pair (target, source), ordered by target, then by source.
+    # Likewise, the first axis of the self-attention encoders is the target.
 
-class _Network(nn.Module):
-    """The full network; attributes as in `MulT`.
-
-    The encoders of all pairs of modalities have the same shape and form one module. The first axis
-    of its parameters is the pair (target, source), ordered by target, then by source. Likewise, the
-    first axis of the self-attention encoders is the target.
-    """
-
-    modalities: tuple[str, ...]
-    classes: int
-    units: int
-    layers: int
-    heads: int
-    window: int
-    cells: str
-    language: str
-    attention_dropout: float
-    embed_dropout: float
-    relu_dropout: float
-    residual_dropout: float
-    output_dropout: float
-
-    @nn.compact
-    def __call__(self, inputs: Inputs, state: Any, train: bool) -> tuple[Array, dict[str, Array]]:
-        """Computes logits [B, U, C] and the state; see `System.__call__`."""
+    @nn.nowrap
+    def _of_cells(self, inputs, state, train) -> tuple[Array, dict[str, Array]]:
         features, reset, present = inputs.features, inputs.reset, inputs.present
-        if self.cells == "frames":
-            return self._of_frames(features, train, present), {}
-        state = state or {}
         back = band(reset, self.window, state.get("count"))
         masks = [present.get(m, jnp.ones(reset.shape, bool)) for m in self.modalities]
         there = jnp.stack(masks, axis=-1)
-        embedded = self._embed(features, back.position, there, train)
+        projections = [
+            self._project(m, features[m], there[..., number], train)
+            for number, m in enumerate(self.modalities)
+        ]
+        embedded = placed(jnp.stack(projections, axis=2), back.position[:, :, None])
+        embedded = jnp.where(there[..., None], embedded, 0)
         known = after(state.get("there"), there.astype(jnp.float32))
         sources = after(state.get("sources"), embedded)
         crossed = self._cross(embedded, sources, back.seen, known > 0, train)
-        attended, cached = self._attend_to_self(crossed, back, state.get("own"), train)
+        crossed = self._drop(placed(crossed, back.position), self.embed_dropout, train)
+        rate = jnp.float32(self.attention_dropout) if train else None
+        encoders = self._encoders("own", self._self_layers, (0, None, None, None, 1))
+        attended, cached = encoders(crossed, None, back.seen, rate, state.get("own"))
         logits = self._answer(attended, train)
         after_row = {
             "count": back.count,
@@ -187,20 +155,22 @@ class _Network(nn.Module):
         }
         return logits, after_row
 
-    def _of_frames(self, features, train, present):
+    @nn.nowrap
+    def _of_frames(self, inputs, state, train) -> tuple[Array, dict[str, Array]]:
         """Computes logits [B, U, C] of utterances from their frames [B, U, F, D]."""
+        features, present = inputs.features, inputs.present
         if self.is_initializing():
             self._initialise_encoders()
         cells = {m: flat(features[m], present.get(m)) for m in self.modalities}
-        placed, lengths = {}, {}
+        embedded, lengths = {}, {}
         for m, (x, there) in cells.items():
-            steps = jnp.arange(x.shape[1], dtype=jnp.float32)
-            placed[m] = self._place(self._project(m, x, there, train), steps, there)
+            x = placed(self._project(m, x, there, train), jnp.arange(x.shape[1], dtype=jnp.float32))
+            embedded[m] = jnp.where(there[..., None], x, 0)
             lengths[m] = there.sum(-1)
         crossed = {m: [] for m in self.modalities}
         for pair, (target, other) in enumerate(_pairs(len(self.modalities))):
             m, s = self.modalities[target], self.modalities[other]
-            x, source = (self._drop(placed[name], self.embed_dropout, train) for name in (m, s))
+            x, source = (self._drop(embedded[name], self.embed_dropout, train) for name in (m, s))
             seen = lenient(lengths[m], lengths[s], x.shape[1], source.shape[1])
             rate = self.attention_dropout * (s == self.language)
             x = self._encoder("cross", self.layers, pair, x, source, seen, rate, train)
@@ -208,8 +178,7 @@ class _Network(nn.Module):
         read = []
         for target, m in enumerate(self.modalities):
             x = jnp.concatenate(crossed[m], axis=-1)
-            steps = jnp.arange(x.shape[1], dtype=jnp.float32)
-            x = math.sqrt(x.shape[-1]) * x + sinusoids(steps + 1, x.shape[-1])
+            x = placed(x, jnp.arange(x.shape[1], dtype=jnp.float32))
             x = self._drop(x, self.embed_dropout, train)
             seen = lenient(lengths[m], lengths[m], x.shape[1], x.shape[1])
             arguments = (x, None, seen, self.attention_dropout, train)
@@ -217,8 +186,9 @@ class _Network(nn.Module):
             read.append(last(x, lengths[m]))
         rows, utterances = features[self.modalities[0]].shape[:2]
         read = jnp.stack(read).reshape(len(read), rows, utterances, -1)
-        return self._answer(read, train)
+        return self._answer(read, train), {}
 
+    @nn.nowrap
     def _initialise_encoders(self):
         count = len(self.modalities)
         x = jnp.zeros((count * (count - 1), 1, 1, self.units))
@@ -228,24 +198,18 @@ class _Network(nn.Module):
         axes = (0, None, None, None, 1)
         self._encoders("own", self._self_layers, axes)(x, None, seen[0], None, None)
 
+    @nn.nowrap
     def _encoder(self, name, layers, number, x, source, seen, rate, train):
         """Runs one encoder of a module, on sequences whose lengths differ from the others'."""
-        shared = self.variables["params"][name]
+        shared = self.answer.variables["params"][name]
         params = {"params": jax.tree.map(lambda leaf: leaf[number], shared)}
         rates = (self.relu_dropout, self.residual_dropout)
         encoder = Encoder(layers, self.heads, self.window, *rates, parent=None)
-        keys = {"dropout": self.make_rng("dropout")} if train else None
+        keys = {"dropout": self.answer.make_rng("dropout")} if train else None
         rate = jnp.float32(rate) if train else None
         return encoder.apply(params, x, source, seen, rate, rngs=keys)[0]
 
-    def _embed(self, features, position, there, train):
-        """Returns projections with positions, [B, U, M, d]; zero where a modality is missing."""
-        projections = [
-            self._project(m, features[m], there[..., number], train)
-            for number, m in enumerate(self.modalities)
-        ]
-        return self._place(jnp.stack(projections, axis=2), position[:, :, None], there)
-
+    @nn.nowrap
     def _project(self, modality, x, there, train):
         """Projects a modality to `units` features."""
         x = jnp.where(there[..., None], x, 0)
@@ -255,11 +219,7 @@ class _Network(nn.Module):
             x = Linear(self.units, use_bias=False, name=f"project_{modality}")(x)
         return x
 
-    def _place(self, x, position, there):
-        """Adds the positions of cells; zero where a cell is missing."""
-        placed = math.sqrt(self.units) * x + sinusoids(position + 1, self.units)
-        return jnp.where(there[..., None], placed, 0)
-
+    @nn.nowrap
     def _cross(self, embedded, sources, seen, known, train):
         """Attends from each target to its sources; returns [M, B, U, (M - 1) d], concatenated."""
         names = self.modalities
@@ -276,39 +236,28 @@ class _Network(nn.Module):
         crossed = crossed.reshape(len(names), len(names) - 1, *crossed.shape[1:])
         return jnp.moveaxis(crossed, 1, 3).reshape(len(names), *crossed.shape[2:4], -1)
 
-    def _attend_to_self(self, crossed, back, cached, train):
-        """Attends from each target to itself; also returns the cells to cache."""
-        size = crossed.shape[-1]
-        placed = math.sqrt(size) * crossed + sinusoids(back.position + 1, size)
-        placed = self._drop(placed, self.embed_dropout, train)
-        rate = jnp.float32(self.attention_dropout) if train else None
-        encoders = self._encoders("own", self._self_layers, (0, None, None, None, 1))
-        attended, cached = encoders(placed, None, back.seen, rate, cached)
-        return attended, cached
-
+    @nn.nowrap
     def _answer(self, attended, train):
         joined = jnp.moveaxis(attended, 0, 2).reshape(*attended.shape[1:3], -1)
         hidden = nn.relu(Linear(joined.shape[-1], name="dense_0")(joined))
         hidden = self._drop(hidden, self.output_dropout, train)
         joined = joined + Linear(joined.shape[-1], name="dense_1")(hidden)
-        return Linear(self.classes, name="logits")(joined)
+        return Linear(self.outputs, name="logits")(joined)
 
+    @nn.nowrap
     def _encoders(self, name, layers, axes):
+        split = {"params": True, "dropout": True}
         many = nn.vmap(
-            Encoder,
-            variable_axes={"params": 0},
-            split_rngs={"params": True, "dropout": True},
-            in_axes=axes,
-            out_axes=(0, 1),
+            Encoder, variable_axes={"params": 0}, split_rngs=split, in_axes=axes, out_axes=(0, 1)
         )
-        return many(
-            layers, self.heads, self.window, self.relu_dropout, self.residual_dropout, name=name
-        )
+        rates = self.relu_dropout, self.residual_dropout
+        return many(layers, self.heads, self.window, *rates, name=name)
 
     @property
     def _self_layers(self):
         return max(self.layers, 3)
 
+    @nn.nowrap
     def _drop(self, x, rate, train):
         return nn.Dropout(rate, deterministic=not train)(x)
 
@@ -317,12 +266,16 @@ def _pairs(count: int) -> list[tuple[int, int]]:
     return [(m, s) for m in range(count) for s in range(count) if s != m]
 
 
+def placed(x: Array, position: Array) -> Array:
+    """Scales cells [..., D] and adds encodings of their positions [...]."""
+    size = x.shape[-1]
+    return math.sqrt(size) * x + sinusoids(position + 1, size)
+
+
 def flat(x: Array, present: Array | None) -> tuple[Array, Array]:
     """Returns frames [B, U, F, D] as sequences [B * U, F, D], and their mask [B * U, F].
 
-    Args:
-        x: the frames of each utterance, followed by padding.
-        present: [B, U, F] bool; None if all frames are present.
+    Padding follows the frames of an utterance; without `present` [B, U, F] all are present.
     """
     shape = (x.shape[0] * x.shape[1], x.shape[2])
     there = jnp.ones(shape, bool) if present is None else present.reshape(shape)

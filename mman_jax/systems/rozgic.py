@@ -12,11 +12,12 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import jax
 import numpy as np
 
 from mman_jax.errors import InputError, require
-from mman_jax.systems.base import Citation
-from mman_jax.systems.estimator import Estimator, check_arrays
+from mman_jax.systems.base import Citation, check_arrays
+from mman_jax.systems.estimator import Estimator
 from mman_jax.types import UNSCORED
 
 _MOST_CLASSES = 8
@@ -112,7 +113,8 @@ class Rozgic(Estimator):
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys(_OF_NODES, (machines,))
         shapes |= {"weights": (machines, count), "gamma": ()}
         shapes["vectors"] = (count, sum(dims[m] for m in self.modalities))
-        check_arrays(fitted, {name: (np.float32, shape) for name, shape in shapes.items()})
+        expected = {name: jax.ShapeDtypeStruct(x, np.float32) for name, x in shapes.items()}
+        check_arrays(fitted, expected)
 
 
 def splits(members: tuple[int, ...]) -> list[Split]:
@@ -183,16 +185,9 @@ def _kernel(x: np.ndarray, vectors: np.ndarray, gamma: Any) -> np.ndarray:
 def _node(
     machine: Any, kernel: np.ndarray, classes: np.ndarray, split: Split
 ) -> tuple[np.ndarray, float, float, float]:
-    """Fits the machine of one node.
+    """Fits the machine of a node; returns weights [N], offset, slope and shift.
 
-    Args:
-        machine: an SVC with a precomputed kernel.
-        kernel: [N, N], the kernel of all training utterances.
-        classes: [N].
-        split: the classes of both sides.
-
-    Returns:
-        Weights [N], offset, slope and shift.
+    It is an SVC with a precomputed kernel, here [N, N] of all training utterances.
     """
     members = np.flatnonzero(np.isin(classes, split[0] + split[1]))
     first = np.isin(classes[members], split[0])
@@ -210,15 +205,7 @@ def _node(
 def _out_of_fold(
     machine: Any, kernel: np.ndarray, first: np.ndarray, values: np.ndarray
 ) -> np.ndarray:
-    """Computes out-of-fold values [N].
-
-    Args:
-        machine: an SVC, which is refitted to the complement of each fold.
-        kernel: [N, N].
-        first: [N] bool, whether an utterance belongs to the first side.
-        values: [N], values by the machine fitted to all utterances; returned if a side has a single
-            utterance.
-    """
+    """Computes out-of-fold values [N]; if a side has a single utterance, returns `values`."""
     folds = min(_FOLDS, int(first.sum()), int((~first).sum()))
     if folds < 2:
         return values

@@ -21,122 +21,11 @@ import jax.numpy as jnp
 
 from mman_jax.layers.attention import after, band, keep, multihead, weigh
 from mman_jax.layers.dense import Linear
-from mman_jax.systems.base import Citation, Stage, System
+from mman_jax.systems.base import Citation, Scope, Stage, System
 from mman_jax.systems.settings import SPEAKERS, Ranges, Rate, Size, around, one_of, one_stage
 from mman_jax.types import Array, Inputs
 
 ANSWER = "answer"
-
-
-class Encoder(nn.Module):
-    """A layer in which the utterances of one modality attend to those of another or its own.
-
-    Attributes:
-        heads: number of heads.
-        dropout: rate on the inputs, the weights and all outputs.
-    """
-
-    heads: int
-    dropout: float
-
-    @nn.compact
-    def __call__(self, target: Array, source: Array, seen: Array, train: bool) -> Array:
-        """Returns [B, U, D] float32, given [B, U, D] and [B, K, D]; `seen` is [B, U, K] bool."""
-
-        def drop(x):
-            return nn.Dropout(self.dropout, deterministic=not train)(x)
-
-        size = target.shape[-1]
-        target, source = drop(target), drop(source)
-        queries, keys, values = (
-            Linear(size, name=name)(x)
-            for name, x in (("query", target), ("key", source), ("value", source))
-        )
-        attended = multihead(queries, keys, values, self.heads, seen, drop)
-        x = target + drop(Linear(size, name="output")(attended))
-        hidden = nn.gelu(Linear(size, name="dense_0")(nn.LayerNorm(1e-6, name="norm")(x)))
-        return x + drop(Linear(size, name="dense_1")(drop(hidden)))
-
-
-class Network(nn.Module):
-    """The network of SDT; its attributes are those of `SDT`."""
-
-    modalities: tuple[str, ...]
-    outputs: int
-    size: int
-    heads: int
-    gate: str
-    window: int
-    parties: int
-    dropout: float
-    causal: bool
-
-    @nn.compact
-    def __call__(
-        self, inputs: Inputs, state: Mapping[str, Array], train: bool
-    ) -> tuple[dict[str, Array], dict[str, Array]]:
-        """Computes logits [B, U, C] of every head, and the state; see `System.__call__`."""
-        cells = inputs.reset.shape[1]
-        window = self.window if self.causal else cells
-        visible = band(inputs.reset, window, state.get("count"), ahead=not self.causal)
-        there = jnp.stack(
-            [inputs.present.get(m, inputs.mask) & inputs.mask for m in self.modalities], axis=-1
-        )
-        speakers = inputs.speakers
-        if speakers is None:
-            speakers = jnp.zeros_like(inputs.reset, jnp.int32)
-        embed = nn.Embed(
-            self.parties, self.size, embedding_init=nn.initializers.normal(1.0), name="speaker"
-        )
-        place = interleaved(visible.position, self.size) + embed(speakers)
-        placed = jnp.stack(
-            [self._project(inputs.features[m], there[..., i], m) + place
-             for i, m in enumerate(self.modalities)],
-            axis=2,
-        )  # fmt: skip
-        sources = after(state.get("placed"), placed)
-        known = after(state.get("there"), there.astype(jnp.float32)) > 0
-        reduced = []
-        for i, target in enumerate(self.modalities):
-            others = [j for j in range(len(self.modalities)) if j != i]
-            parts = []
-            for j in (i, *others):
-                name = f"{target}_{self.modalities[j]}"
-                seen = visible.seen & known[:, None, :, j]
-                encoder = Encoder(self.heads, self.dropout, name=f"encoder_{name}")
-                x = encoder(placed[:, :, i], sources[:, :, j], seen, train)
-                parts.append(x * nn.sigmoid(self._gated(x, name)))
-            joined = jnp.concatenate(parts, axis=-1)
-            reduced.append(Linear(self.size, name=f"reduce_{target}")(joined))
-        stacked = jnp.stack(reduced, axis=-1)  # [B, U, D, M]
-        shared = Linear(self.size, use_bias=False, name="weigh")
-        scores = jnp.stack([shared(x) for x in reduced], axis=-1)
-        fused = jnp.sum(weigh(scores, there[:, :, None]) * stacked, axis=-1)
-        logits = {ANSWER: Linear(self.outputs, name="output")(fused)}
-        for m, x in zip(self.modalities, reduced, strict=True):
-            hidden = nn.Dropout(self.dropout, deterministic=not train)(nn.relu(x))
-            logits[m] = Linear(self.outputs, name=f"output_{m}")(hidden)
-        last = {
-            "count": visible.count,
-            "placed": keep(state.get("placed"), placed, self.window),
-            "there": keep(state.get("there"), there.astype(jnp.float32), self.window),
-        }
-        return logits, last
-
-    def _project(self, x: Array, there: Array, modality: str) -> Array:
-        project = Linear(self.size, use_bias=False, name=f"project_{modality}")
-        return project(jnp.where(there[..., None], x, 0))
-
-    def _gated(self, x: Array, name: str) -> Array:
-        learned = self.gate == "learned"
-        return Linear(self.size, use_bias=False, name=f"gate_{name}")(x) if learned else x
-
-
-def interleaved(position: Array, size: int) -> Array:
-    """Returns positional encodings [..., size]: sines and cosines in turns."""
-    angles = position[..., None] * 1e4 ** (-jnp.arange(0, size, 2) / size)
-    waves = jnp.stack([jnp.sin(angles), jnp.cos(angles)], axis=-1)
-    return waves.reshape(*position.shape, -1)[..., :size]
 
 
 class SDT(System):
@@ -182,28 +71,11 @@ class SDT(System):
     @classmethod
     def recipe(cls) -> dict[str, Any]:
         """See `System.recipe`; the authors' settings for IEMOCAP."""
-        settings: dict[str, Any] = {
-            "optimizer": "adam_l2",
-            "weight_decay": 1e-5,
-            "epochs": 150,
-            "patience": 10,
-        }
-        rate = {"default": 1e-4}
-        return one_stage(batch=16, learning_rate=rate, **settings) | {"class_weights": True}
-
-    def setup(self) -> None:
-        """Creates the network."""
-        self.answer = Network(
-            modalities=self.modalities,
-            outputs=self.outputs,
-            size=self.size,
-            heads=self.heads,
-            gate=self.gate,
-            window=self.window,
-            parties=self.parties,
-            dropout=self.dropout,
-            causal=self.causal,
-        )
+        stage = one_stage(
+            batch=16, epochs=150, patience=10,
+            optimizer="adam_l2", weight_decay=1e-5, learning_rate={"default": 1e-4},
+        )  # fmt: skip
+        return stage | {"class_weights": True}
 
     def stages(self) -> tuple[Stage, ...]:
         """Returns one stage; the predictions of the modalities share the layers of `answer`."""
@@ -229,6 +101,7 @@ class SDT(System):
             )
         return losses
 
+    @nn.compact
     def __call__(
         self, inputs: Inputs, state: Any = None, train: bool = False
     ) -> tuple[dict[str, Array], Any]:
@@ -237,8 +110,59 @@ class SDT(System):
         The state, float32, has the number of utterances of the conversation so far [B], and for its
         last W utterances the placed modalities [B, W, M, D] and which were present [B, W, M].
         """
-        logits, after_row = self.answer(inputs, state or {}, train)
+        logits, after_row = Scope(name=ANSWER)(self._network, inputs, state or {}, train)
         return logits, after_row if self.causal else None
+
+    @nn.nowrap
+    def _network(self, inputs, state, train) -> tuple[dict[str, Array], dict[str, Array]]:
+        cells = inputs.reset.shape[1]
+        window = self.window if self.causal else cells
+        visible = band(inputs.reset, window, state.get("count"), ahead=not self.causal)
+        there = jnp.stack(
+            [inputs.present.get(m, inputs.mask) & inputs.mask for m in self.modalities], axis=-1
+        )
+        speakers = inputs.speakers
+        if speakers is None:
+            speakers = jnp.zeros_like(inputs.reset, jnp.int32)
+        embed = nn.Embed(
+            self.parties, self.size, embedding_init=nn.initializers.normal(1.0), name="speaker"
+        )
+        place = interleaved(visible.position, self.size) + embed(speakers)
+        projected = []
+        for i, m in enumerate(self.modalities):
+            x = jnp.where(there[..., i, None], inputs.features[m], 0)
+            projected.append(Linear(self.size, use_bias=False, name=f"project_{m}")(x) + place)
+        placed = jnp.stack(projected, axis=2)
+        sources = after(state.get("placed"), placed)
+        known = after(state.get("there"), there.astype(jnp.float32)) > 0
+        reduced = []
+        for i, target in enumerate(self.modalities):
+            others = [j for j in range(len(self.modalities)) if j != i]
+            parts = []
+            for j in (i, *others):
+                name = f"{target}_{self.modalities[j]}"
+                seen = visible.seen & known[:, None, :, j]
+                encoder = Encoder(self.heads, self.dropout, name=f"encoder_{name}")
+                x = encoder(placed[:, :, i], sources[:, :, j], seen, train)
+                learned = self.gate == "learned"
+                gate = Linear(self.size, use_bias=False, name=f"gate_{name}")(x) if learned else x
+                parts.append(x * nn.sigmoid(gate))
+            joined = jnp.concatenate(parts, axis=-1)
+            reduced.append(Linear(self.size, name=f"reduce_{target}")(joined))
+        stacked = jnp.stack(reduced, axis=-1)  # [B, U, D, M]
+        shared = Linear(self.size, use_bias=False, name="weigh")
+        scores = jnp.stack([shared(x) for x in reduced], axis=-1)
+        fused = jnp.sum(weigh(scores, there[:, :, None]) * stacked, axis=-1)
+        logits = {ANSWER: Linear(self.outputs, name="output")(fused)}
+        for m, x in zip(self.modalities, reduced, strict=True):
+            hidden = nn.Dropout(self.dropout, deterministic=not train)(nn.relu(x))
+            logits[m] = Linear(self.outputs, name=f"output_{m}")(hidden)
+        last = {
+            "count": visible.count,
+            "placed": keep(state.get("placed"), placed, self.window),
+            "there": keep(state.get("there"), there.astype(jnp.float32), self.window),
+        }
+        return logits, last
 
 
 class SDTCausal(SDT):
@@ -253,3 +177,40 @@ class SDTCausal(SDT):
 
     causal: ClassVar[bool] = True
     streams: ClassVar[bool] = True
+
+
+class Encoder(nn.Module):
+    """A layer in which the utterances of one modality attend to those of another or its own.
+
+    Attributes:
+        heads: number of heads.
+        dropout: rate on the inputs, the weights and all outputs.
+    """
+
+    heads: int
+    dropout: float
+
+    @nn.compact
+    def __call__(self, target: Array, source: Array, seen: Array, train: bool) -> Array:
+        """Returns [B, U, D] float32, given [B, U, D] and [B, K, D]; `seen` is [B, U, K] bool."""
+
+        def drop(x):
+            return nn.Dropout(self.dropout, deterministic=not train)(x)
+
+        size = target.shape[-1]
+        target, source = drop(target), drop(source)
+        queries, keys, values = (
+            Linear(size, name=name)(x)
+            for name, x in (("query", target), ("key", source), ("value", source))
+        )
+        attended = multihead(queries, keys, values, self.heads, seen, drop)
+        x = target + drop(Linear(size, name="output")(attended))
+        hidden = nn.gelu(Linear(size, name="dense_0")(nn.LayerNorm(1e-6, name="norm")(x)))
+        return x + drop(Linear(size, name="dense_1")(drop(hidden)))
+
+
+def interleaved(position: Array, size: int) -> Array:
+    """Returns positional encodings [..., size]: sines and cosines in turns."""
+    angles = position[..., None] * 1e4 ** (-jnp.arange(0, size, 2) / size)
+    waves = jnp.stack([jnp.sin(angles), jnp.cos(angles)], axis=-1)
+    return waves.reshape(*position.shape, -1)[..., :size]

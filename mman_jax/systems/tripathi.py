@@ -97,10 +97,6 @@ class Tripathi(System):
             "convolved": {"parts": self.parts},
         }[self._kind(modality)]
 
-    def example(self, dims: Mapping[str, int], frames: bool = False) -> Inputs:
-        """See `System.example`."""
-        return super().example(dims, frames or self.cells == "frames")
-
     def setup(self) -> None:
         """Creates the layers."""
         if self.cells == "frames":
@@ -115,27 +111,17 @@ class Tripathi(System):
         self, inputs: Inputs, state: Any = None, train: bool = False
     ) -> tuple[dict[str, Array], tuple[()]]:
         """Computes logits [B, U, C] of `answer`; see `System.__call__`. There is no state."""
-        features, present = inputs.features, inputs.present
-        if self.cells == "frames":
-            return {"answer": self._of_frames(features, train, present)}, ()
-        branches = []
+        features, over_frames, branches = inputs.features, self.cells == "frames", []
         for m in self.modalities:
-            mask = present[m][..., None] if m in present else True
-            hidden = self.linear[m](jnp.where(mask, features[m], 0))
-            hidden = jnp.where(mask, hidden, 0)  # also without the bias
-            branches.append(self.drop(hidden, deterministic=not train))
+            x, mask = features[m], inputs.present.get(m)
+            mask = jnp.ones(x.shape[:-1], bool) if mask is None else mask
+            x = jnp.where(mask[..., None], x, 0)
+            hidden = self.branch[m](x, mask, train) if over_frames else self.linear[m](x)
+            there = mask.any(-1, keepdims=True) if over_frames else mask[..., None]
+            hidden = jnp.where(there, hidden, 0)  # also without the bias
+            branches.append(hidden if over_frames else self.drop(hidden, not train))
         hidden = nn.relu(self.dense(nn.relu(jnp.concatenate(branches, axis=-1))))
-        return {"answer": self.answer(self.drop(hidden, deterministic=not train))}, ()
-
-    def _of_frames(self, features, train, present):
-        branches = []
-        for m in self.modalities:
-            x = features[m]
-            mask = present.get(m, jnp.ones(x.shape[:3], bool))
-            output = self.branch[m](jnp.where(mask[..., None], x, 0), mask, train)
-            branches.append(jnp.where(mask.any(-1, keepdims=True), output, 0))
-        hidden = nn.relu(self.dense(nn.relu(jnp.concatenate(branches, axis=-1))))
-        return self.answer(hidden)
+        return {"answer": self.answer(hidden if over_frames else self.drop(hidden, not train))}, ()
 
     def _branch(self, modality):
         both = {"units": self.units, "dropout": self.dropout}
@@ -150,13 +136,7 @@ class Tripathi(System):
 
 
 class _Recurrent(nn.Module):
-    """The authors' branch for words: two LSTMs, and a linear layer on the last state.
-
-    Attributes:
-        hidden: H of both LSTMs.
-        units: units of the linear layer.
-        dropout: rate after each LSTM.
-    """
+    """The authors' branch for words: two LSTMs, and a linear layer on the last state."""
 
     hidden: int
     units: int
@@ -173,14 +153,7 @@ class _Recurrent(nn.Module):
 
 
 class _Attended(nn.Module):
-    """The branch for speech: an LSTM, an attention decoder, and a linear layer on all steps.
-
-    Attributes:
-        frames: F, the number of frames that are read, the first ones.
-        hidden: H of the LSTM and of the decoder.
-        units: units of the linear layer.
-        dropout: rate after the LSTM and after the decoder.
-    """
+    """The branch for speech: an LSTM, an attention decoder, and a linear layer on all steps."""
 
     frames: int
     hidden: int
@@ -205,12 +178,6 @@ class _Convolved(nn.Module):
     """The branch for faces: convolutions over frames and features, and a linear layer.
 
     The convolutions are 3 x 3, with a stride of 2.
-
-    Attributes:
-        parts: F, the number of frames that are read.
-        channels: channels of each convolution.
-        units: units of the linear layer.
-        dropout: rate after each convolution.
     """
 
     parts: int
@@ -244,24 +211,13 @@ class _AttentionDecoder(nn.Module):
     and the state before the first step is tanh(x_0 W). Parameters: `score` [H], `asked`, `heard`,
     `begin`; and the kernels of r, z, candidate and output, concatenated in this order: `output`
     [H, 4H] of y, `state` [H, 4H] of s, `context` [D, 4H] of c, and `bias` [4H].
-
-    Attributes:
-        units: H, units of the state and of an output.
     """
 
-    units: int
+    units: int  # H
 
     @nn.compact
     def __call__(self, frames: Array, present: Array) -> Array:
-        """Computes the outputs of all steps; missing frames have zero weight.
-
-        Args:
-            frames: [B, F, D] float32, the present ones first.
-            present: [B, F] bool.
-
-        Returns:
-            [B, F, H] float32, always F steps.
-        """
+        """Computes the outputs [B, F, H] of F steps over [B, F, D], the present frames first."""
         size, units = frames.shape[-1], self.units
         zeros = nn.initializers.zeros_init()
         score = self.param("score", nn.initializers.normal(0.05), (units,))

@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mman_jax.systems.base import BaseSystem
-from mman_jax.testing.case import DIMS, Case
 from mman_jax.testing.life_cycle import check_life_cycle
-from mman_jax.testing.properties import (
+from mman_jax.testing.readers import check_reader
+from mman_jax.testing.systems import (
+    DIMS,
+    Case,
     check_causality,
     check_dropout,
     check_estimator,
@@ -23,7 +25,6 @@ from mman_jax.testing.properties import (
     check_stages,
     check_streaming,
 )
-from mman_jax.testing.readers import check_reader
 from mman_jax.testing.tasks import check_task
 
 __all__ = [

@@ -15,7 +15,7 @@ from mman_jax.data.parts import Parts, prepare
 from mman_jax.inference import exported
 from mman_jax.inference.model import Model
 from mman_jax.tasks import tasks
-from mman_jax.testing.case import Case, training_settings
+from mman_jax.testing.systems import Case, training_settings
 from mman_jax.training import checkpoints, optimizer
 from mman_jax.training.learner import Fitting
 from mman_jax.training.mesh import compiling, make_mesh

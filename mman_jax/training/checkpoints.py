@@ -24,8 +24,7 @@ import numpy as np
 
 from mman_jax.errors import InputError
 from mman_jax.training import processes
-from mman_jax.training.outcome import Outcome, Snapshot
-from mman_jax.training.state import Record, State
+from mman_jax.training.state import Outcome, Record, Snapshot, State
 
 DIGESTS = "digests.json"
 
@@ -49,10 +48,7 @@ _LOGGERS = ("absl", "asyncio")
 def save(directory: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str, Any]) -> None:
     """Writes the next checkpoint, completely or not at all, and removes all but the newest two.
 
-    Args:
-        directory: folder of a run's checkpoints.
-        arrays: nested dicts of arrays.
-        card: a mapping that JSON can represent.
+    Arrays are nested dicts, and the card is a mapping that JSON can represent.
 
     Raises:
         InputError: the folder cannot be written.
@@ -122,13 +118,6 @@ def pack(snapshot: Snapshot) -> tuple[dict[str, Any], dict[str, Any]]:
     return arrays | ({"finished": finished} if finished else {}), card
 
 
-def unpack_outcome(arrays: Mapping[str, Any]) -> Outcome:
-    """Restores the outcome of a stage from its arrays, numbered in the order of `Outcome`."""
-    leaves = dict(zip((*Outcome._fields[:-1], *Record._fields), _ordered(arrays), strict=True))
-    history = Record(**{name: leaves.pop(name) for name in Record._fields})
-    return Outcome(**leaves, history=history)
-
-
 def unpack(
     arrays: Mapping[str, Any],
     card: Mapping[str, Any],
@@ -136,13 +125,13 @@ def unpack(
     template: Callable[[str, int], State],
     place: object = "checkpoint",
 ) -> Snapshot:
-    """Restores a snapshot from the results of `pack`.
+    """Restores a snapshot from the results of `pack`, for a trainer that resumes.
 
     Args:
         arrays: arrays of a checkpoint.
         card: card of the checkpoint.
-        stages: names of the stages of the trainer that resumes.
-        template: returns the shapes of a stage's state for a number of seeds (`Trainer.template`).
+        stages: the trainer's stages.
+        template: its `Trainer.template`.
         place: place of the checkpoint, for messages.
 
     Raises:
@@ -155,7 +144,7 @@ def unpack(
     expected = template(card["stage"], seeds)
     leaves = _ordered(arrays["state"])
     _check_leaves(leaves, expected, place)
-    finished = {name: unpack_outcome(arrays["finished"][name]) for name in card["finished"]}
+    finished = {name: _outcome(arrays["finished"][name]) for name in card["finished"]}
     return Snapshot(
         card["stage"],
         jax.tree.unflatten(jax.tree.structure(expected), leaves),
@@ -167,13 +156,7 @@ def unpack(
 def unpack_finished(
     arrays: Mapping[str, Any], card: Mapping[str, Any], stage: str, place: object = "checkpoint"
 ) -> Outcome:
-    """Restores the outcome of a finished stage from a checkpoint.
-
-    Args:
-        arrays: arrays of a checkpoint.
-        card: card of the checkpoint.
-        stage: name of the stage.
-        place: place of the checkpoint, for messages.
+    """Restores the outcome of a finished stage from the results of `pack`.
 
     Raises:
         InputError: if another version of the package wrote it, or the stage is not finished.
@@ -181,7 +164,7 @@ def unpack_finished(
     _check_format(card, place)
     if stage not in card["finished"]:
         raise InputError(place, f"stage {stage} is not finished", "a finished run")
-    return unpack_outcome(arrays["finished"][stage])
+    return _outcome(arrays["finished"][stage])
 
 
 def sign(folder: pathlib.Path) -> None:
@@ -227,10 +210,8 @@ def verify(folder: pathlib.Path) -> None:
 def refusal(error: BaseException) -> str:
     """Finds the operating system's message of a failed write; empty for other errors.
 
-    TensorStore, which writes for Orbax, raises a ValueError whose text contains that message.
-
-    Args:
-        error: the exception; its causes and the members of a group are also examined.
+    TensorStore, which writes for Orbax, raises a ValueError whose text contains that message. The
+    causes of an error and the members of a group are also examined.
     """
     pending, seen = [error], set()
     while pending:
@@ -304,6 +285,11 @@ def _ordered(numbered: Mapping[str, Any]) -> list[Any]:
     return [numbered[name] for name in sorted(numbered)]
 
 
+def _outcome(numbered: Mapping[str, Any]) -> Outcome:
+    leaves, count = _ordered(numbered), len(Outcome._fields) - 1
+    return Outcome(*leaves[:count], Record(*leaves[count:]))
+
+
 def _digests(folder: pathlib.Path) -> dict[str, str]:
     digests = {}
     for path in sorted(folder.rglob("*")):
@@ -356,16 +342,16 @@ def _remove_unfinished(directory: pathlib.Path) -> None:
 def _read(step: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
     import orbax.checkpoint as ocp
 
-    alone = _alone()
+    alone, step = _alone(), step.absolute()
     handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
     with ocp.Checkpointer(handler, multiprocessing_options=alone) as reader:
         # The checkpointer's metadata would warn of a file that items never have.
-        metadata = handler.metadata(step.absolute() / "arrays")
+        metadata = handler.metadata(step / "arrays")
         _check_size(step, getattr(metadata, "item_metadata", metadata))
-        arrays = reader.restore(step.absolute() / "arrays", args=ocp.args.StandardRestore())
+        arrays = reader.restore(step / "arrays", args=ocp.args.StandardRestore())
     handler = ocp.JsonCheckpointHandler(multiprocessing_options=alone)
     with ocp.Checkpointer(handler, multiprocessing_options=alone) as reader:
-        card = reader.restore(step.absolute() / "card", args=ocp.args.JsonRestore())
+        card = reader.restore(step / "card", args=ocp.args.JsonRestore())
     return dict(arrays), dict(card)
 
 

@@ -33,13 +33,7 @@ class Resident:
     """Keeps all rows on the devices; an epoch is one compiled call."""
 
     def __init__(self, rows: Mapping[str, Batch], mesh: Mesh, way: str = "jit"):
-        """Places the rows on the devices.
-
-        Args:
-            rows: rows of `train`, `valid` and `test`, each with one empty row at the end.
-            mesh: devices as [seed shards, row shards].
-            way: `jit` or `pmap`.
-        """
+        """Places the rows on the devices; the arguments are those of `make_feed`."""
         self.mesh, self.way = mesh, way
         self.put(rows)
 
@@ -65,10 +59,7 @@ class Resident:
     def compiling(self, stage: StageTraining, state: State, labels: Labels) -> Iterator[None]:
         """Compiles an epoch of a stage in another thread while the context is active.
 
-        Args:
-            stage: the stage, which reads the corpus.
-            state: shapes and layout of its state.
-            labels: as for `epochs`.
+        `state` has the shapes and the layout of its state; labels are those of `epochs`.
         """
 
         @in_standard_numbers  # JAX's settings are per thread
@@ -118,14 +109,8 @@ class Streamed:
     """
 
     def __init__(self, rows: Mapping[str, Batch], mesh: Mesh):
-        """Stores the arguments; reads nothing yet.
-
-        Args:
-            rows: rows of `train`, `valid` and `test`, each with one empty row at the end.
-            mesh: devices as [seed shards, row shards].
-        """
+        """Stores the arguments, those of `make_feed`; reads nothing yet."""
         self.mesh, self.rows = mesh, rows
-        self._shards = mesh.shape[ROWS]
 
     def put(self, rows: Mapping[str, Batch]) -> None:
         """Replaces the rows."""
@@ -137,29 +122,24 @@ class Streamed:
     def epochs(self, stage: StageTraining, count: int = 1) -> Epochs:
         """Returns a function like that of `Resident.epochs`; a step is one compiled call.
 
-        Raises:
-            ValueError: `count` is not 1; the function raises it if features differ by seed.
+        It runs one epoch, and no features differ by seed.
         """
-        if count != 1:
-            raise ValueError(f"{count} epochs in a call; rows are streamed for one")
-        train = self.train(stage)
-        score, finish = programs.score(stage, self.mesh), programs.finish(stage, self.mesh)
-        averaged = programs.averaged(stage, self.mesh)
+        compiled, train = programs.streaming(stage, self.mesh), self.train(stage)
 
         def epoch(state, per_seed, labels):
-            if per_seed:
-                raise ValueError("features that differ by seed are resident: use Resident")
             reference = stage.objective.reference(labels["train"])
             state, loss = train(state, labels)
-            scores, params = [], averaged(state, {}, ()) if stage.averaging.decay else state.params
+            scores, params = [], state.params
+            if stage.averaging.decay:
+                params = compiled.averaged(state, {}, ())
             for part in ("valid", "test"):
                 for batch in self._batches(part, stage, labels, np.arange):
                     flags = np.full((len(batch.mask), 1), part == "valid")
                     is_valid = self._sharded(flags.shape, flags.__getitem__)
-                    scores.append(score(params, {}, (batch, is_valid, reference)))
+                    scores.append(compiled.score(params, {}, (batch, is_valid, reference)))
                     scores[-1][0].block_until_ready()
             total = jax.tree.map(lambda *x: sum(x[1:], start=x[0]), *scores)
-            state, record = finish(state, (loss, total), ())
+            state, record = compiled.finish(state, (loss, total), ())
             return state, jax.tree.map(lambda x: x[:, None], record)
 
         return epoch
@@ -172,7 +152,7 @@ class Streamed:
 
     def train(self, stage: StageTraining) -> Callable[[State, Labels], tuple[State, Array]]:
         """Returns a function that takes the steps of an epoch; losses are [S, T]."""
-        step = programs.step(stage, self.mesh)
+        step = programs.streaming(stage, self.mesh).step
 
         def train(state, labels):
             reference = stage.objective.reference(labels["train"])
@@ -195,20 +175,16 @@ class Streamed:
         return train
 
     def predictions(self, stage: StageTraining, holdout_only: bool = False) -> Predictions:
-        """Returns a function like that of `Resident.predictions`, gathered from batches.
+        """Returns a function like that of `Resident.predictions`, gathered from batches."""
+        outputs = programs.streaming(stage, self.mesh).outputs
 
-        Raises:
-            ValueError: the function raises it if features differ by seed.
-        """
-        outputs = programs.outputs(stage, self.mesh)
-
-        def predict(params):
+        def predict(params, per_seed):
             labels = {part: batch.labels for part, batch in self.rows.items()}
             gathered = {}
             for part in ("valid", "test") if holdout_only else ("train", "valid", "test"):
                 rows = self.rows[part]
                 batches = self._batches(part, stage, labels, np.arange)
-                parts = [processes.gather(outputs(params, {}, batch)) for batch in batches]
+                parts = [processes.gather(outputs(params, {}, (batch,))) for batch in batches]
                 # A batch may end in padding rows that make it divisible by the devices.
                 count, size = len(rows.mask) - 1, stage.batch_rows
                 gathered[part] = {
@@ -220,22 +196,21 @@ class Streamed:
                 for head, x in gathered.pop("valid").items()
             }
             del gathered["test"]
-            return jax.tree.map(with_empty_row, gathered | {"holdout": joined})
+            predicted = jax.tree.map(with_empty_row, gathered | {"holdout": joined})
+            return parallel.place(predicted, self.mesh, by_seed=True)
 
-        def placed(params, per_seed):
-            if per_seed:
-                raise ValueError("features that differ by seed are resident: use Resident")
-            return parallel.place(predict(params), self.mesh, by_seed=True)
-
-        return placed
+        return predict
 
     def _batches(
         self, part: str, stage: StageTraining, labels: Labels, order: Callable[[int], Array]
     ):
         rows = self.rows[part]
-        length = self._length(part)
+        # Validation and test share one shape, so that one compiled function scores both.
+        parts = ("train",) if part == "train" else ("valid", "test")
+        length = max(self.rows[name].mask.shape[1] for name in parts)
         count = len(rows.mask) - 1
-        size = -(-stage.batch_rows // self._shards) * self._shards
+        shards = self.mesh.shape[ROWS]
+        size = -(-stage.batch_rows // shards) * shards
         batches = np.asarray(in_batches(order(count), stage.batch_rows, count))
         batches = np.pad(batches, ((0, 0), (0, size - batches.shape[1])), constant_values=count)
         present = dict.fromkeys(rows.present, False)
@@ -249,11 +224,6 @@ class Streamed:
                 rows._replace(labels=labels[part]),
                 fill,
             )
-
-    def _length(self, part: str) -> int:
-        # Validation and test share one shape, so that one compiled function scores both.
-        parts = ("train",) if part == "train" else ("valid", "test")
-        return max(self.rows[name].mask.shape[1] for name in parts)
 
     def _read(self, source: Any, rows: np.ndarray, length: int, empty: Any) -> Array:
         def read(index):

@@ -10,8 +10,7 @@ from mman_jax.systems.estimator import Estimator
 from mman_jax.tasks import Task
 from mman_jax.tasks.losses import CrossEntropy
 from mman_jax.tasks.task import Objective
-from mman_jax.training.outcome import Outcome, Snapshot, StopAt
-from mman_jax.training.state import Record, State
+from mman_jax.training.state import Outcome, Record, Snapshot, State, StopAt
 from mman_jax.training.trainer import Report, Trainer
 from mman_jax.types import Batch
 
@@ -42,13 +41,7 @@ class Fitting:
     def __init__(
         self, system: Estimator, rows: Mapping[str, Batch], objective: Objective | None = None
     ):
-        """Stores the arguments; reads nothing yet.
-
-        Args:
-            system: the estimator.
-            rows: rows of `train`, `valid` and `test`, each with one empty row at the end.
-            objective: the loss and the tallies of its task; None: those of classes.
-        """
+        """Stores the arguments, as of `Trainer`; without an objective, that of classes."""
         self.system = system
         self.objective = objective or CrossEntropy(system.outputs)
         self._rows = dict(rows)
@@ -86,13 +79,7 @@ class Fitting:
     ) -> Iterator[Snapshot]:
         """Fits every seed, and yields the only snapshot, with the stage finished.
 
-        Args:
-            labels: [R + 1, U] int32 of each part; for numbers, [R + 1, U, C] float32.
-            seeds: S seeds.
-            start: unused, as are the other arguments of `Trainer.run`.
-            stop_at: unused.
-            groups: unused.
-            report: unused.
+        Of the arguments of `Trainer.run`, it uses `labels` and `seeds`.
         """
         objective, train = self.objective, self._rows["train"]
         features = {m: np.asarray(x)[train.mask] for m, x in train.features.items()}

@@ -64,7 +64,8 @@ def make_mesh(seeds: int, parallel: str = "jit", seed_shards: int = 0, row_shard
     return Mesh(used, (SEEDS, ROWS))
 
 
-_QUICKLY = contextvars.ContextVar("quickly", default=False)
+QUICKLY = contextvars.ContextVar("quickly", default=False)
+"""Whether programs are compiled quickly now; see `compiling`."""
 
 
 @contextlib.contextmanager
@@ -74,27 +75,15 @@ def compiling(quickly: bool) -> Iterator[None]:
     On CPUs, quick compilation takes a fifth of the time, and programs run about twice as long; on
     other platforms it has no effect.
     """
-    token = _QUICKLY.set(quickly)
+    token = QUICKLY.set(quickly)
     try:
         yield
     finally:
-        _QUICKLY.reset(token)
-
-
-def is_quick() -> bool:
-    """Returns whether programs are compiled quickly now (see `compiling`)."""
-    return _QUICKLY.get()
+        QUICKLY.reset(token)
 
 
 def use_cache(folder: str) -> str:
-    """Caches compiled programs in a folder, for this process and later ones.
-
-    Args:
-        folder: path, which may start with `~`; if empty, programs are not cached.
-
-    Returns:
-        The expanded path.
-    """
+    """Caches compiled programs in a folder, unless it is empty; returns its path without `~`."""
     folder = os.path.expanduser(folder)
     if folder:
         jax.config.update("jax_compilation_cache_dir", folder)
@@ -106,12 +95,9 @@ def use_cache(folder: str) -> str:
 def compiler_options(platform: str, once: bool = False) -> dict[str, Any]:
     """Returns compiler options, for fast programs or for quick compilation.
 
-    Args:
-        platform: platform of the devices.
-        once: whether the program runs only once, so that optimising it takes longer than running
-            it; otherwise `compiling` decides.
+    A program that runs only `once` is compiled quickly; otherwise `compiling` decides.
     """
-    return _options(platform, once or _QUICKLY.get())
+    return _options(platform, once or QUICKLY.get())
 
 
 @functools.cache
@@ -212,10 +198,7 @@ def distribute(
 def place(tree: Any, mesh: Mesh, by_seed: bool) -> Any:
     """Puts arrays on the mesh, spread along a leading seed axis or replicated.
 
-    Args:
-        tree: arrays, complete on every process, or already on the mesh.
-        mesh: the result of `make_mesh`.
-        by_seed: whether the arrays have a leading seed axis [S, ...].
+    The arrays are complete on every process, or already on the mesh.
     """
     sharding = layout(mesh, by_seed)
 

@@ -50,14 +50,13 @@ def optimizer(settings: Mapping[str, Any], group: str) -> optax.GradientTransfor
     rates, name = settings["learning_rate"], settings.get("optimizer", "adamw")
     if name not in _OPTIMIZERS:
         raise InputError("optimizer", repr(name), nearest(str(name), _OPTIMIZERS))
-    head = owner(group, rates)
     more = {field: settings[field] for field in _OF_ADAM if field in settings}
     if more and name == "adadelta":
         raise InputError("optimizer", f"{name} with {' and '.join(more)}", "adam or adamw")
     if name != "adam":
         more["weight_decay"] = settings["weight_decay"]
     steps = [optax.clip_by_global_norm(settings["clip"])]
-    steps += [_OPTIMIZERS[name](rates[head or "default"], **more)]
+    steps += [_OPTIMIZERS[name](rates[owner(group, rates) or "default"], **more)]
     if settings.get("pull"):
         steps.insert(0, pull_back(settings["pull"]))
     return optax.chain(*steps)
@@ -187,12 +186,7 @@ class Averaging:
     def averaged(self, average: Any, params: Any, groups: Any) -> Any:
         """Returns the average; without averaging, and before the first step, the parameters.
 
-        Frozen parameters remain bitwise unchanged.
-
-        Args:
-            average: the average over all steps so far.
-            params: the parameters after the last step.
-            groups: the result of `labels`.
+        Frozen parameters, by the `groups` of `labels`, remain bitwise unchanged.
         """
         if not self.decay:
             return params
@@ -257,36 +251,24 @@ def update_lowest(lowest: Lowest, epoch: Array, losses: Array) -> Lowest:
 def reduce_scale(
     lr_scale: Array, plateau: Plateau, lowest: Lowest, epoch: Array, known: Array | int = -1
 ) -> Array:
-    """Returns the factor on the learning rates for the next epoch.
+    """Returns the factor on the learning rates after an epoch, given that of the epoch.
 
-    Args:
-        lr_scale: the factor of this epoch.
-        plateau: the schedule.
-        lowest: the lowest losses, including this epoch's.
-        epoch: the epoch, counted from 1.
-        known: the number of reductions after this epoch, if known in advance; -1: one if the loss
-            `is_stalled`.
+    `known` is the number of reductions, if known in advance; -1: one if the loss `is_stalled`.
     """
-    times = jnp.where(jnp.asarray(known) < 0, is_stalled(plateau, lowest, epoch), known)
+    stalled = is_stalled(plateau, epoch - lowest.epoch[0])
+    times = jnp.where(jnp.asarray(known) < 0, stalled, known)
     return lr_scale * jnp.float32(plateau.factor) ** times
 
 
-def is_stalled(plateau: Plateau, lowest: Lowest, epoch: Array) -> Array:
-    """Returns whether patience runs out, for the first time or again, after an epoch."""
-    waited = epoch - lowest.epoch[0]
+def is_stalled(plateau: Plateau, waited: Any) -> Any:
+    """Returns whether patience runs out, for the first time or again, after epochs of waiting."""
     return (waited > 0) & (waited % plateau.patience == 0)
 
 
 def reductions(losses: np.ndarray, plateau: Plateau) -> np.ndarray:
-    """Finds the epochs [E, S] bool after which the learning rates were reduced.
-
-    Args:
-        losses: [E, S] validation losses.
-        plateau: the schedule.
-    """
+    """Returns after which epochs [E, S] bool the learning rates fall, by the losses [E, S]."""
     lowest = np.fmin.accumulate(np.vstack([np.full_like(losses[:1], np.inf), losses]), axis=0)
     epochs = np.arange(1, len(losses) + 1)[:, None]
     # A loss that is not finite is never lower.
     when = np.maximum.accumulate(np.where(losses < lowest[:-1], epochs, 0), axis=0)
-    waited = epochs - when
-    return (waited > 0) & (waited % plateau.patience == 0)
+    return is_stalled(plateau, epochs - when)

@@ -41,11 +41,7 @@ def join(distributed: str) -> None:
 
 
 def parse(distributed: str) -> tuple[str, int, int]:
-    """Parses `ADDRESS:PORT,PROCESSES,ID` to the address with its port, and two numbers.
-
-    Raises:
-        InputError: the text has another form.
-    """
+    """Parses `ADDRESS:PORT,PROCESSES,ID`, or raises an InputError."""
     address, *counts = distributed.split(",")
     host, _, port = address.rpartition(":")
     numbers = [port, *counts]

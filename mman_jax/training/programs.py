@@ -5,7 +5,7 @@ The functions run a stage for all seeds on a mesh; they are compiled when first 
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -26,29 +26,23 @@ These come from networks trained on the same conversations (`training`), or from
 not (`out_of_fold`, see the function).
 """
 
-_CACHE_SIZE = 32
-"""Number of cached functions of each kind; the least recently used are dropped."""
-
 Make = TypeVar("Make", bound=Callable)
 
 
 def cached(make: Make) -> Make:
     """Caches the compiled functions that `make` returns, by its arguments and `mesh.compiling`.
 
-    Trainers of equal stages and shapes therefore run the same programs.
-
-    Args:
-        make: a pure function from hashable arguments to a function that references no rows and no
-            parameters.
+    Trainers of equal stages and shapes therefore run the same programs. `make` is pure, and the
+    functions that it returns reference no rows and no parameters.
     """
 
-    @functools.lru_cache(_CACHE_SIZE)
-    def make_once(quickly: bool, *arguments: Any) -> Callable:
+    @functools.lru_cache(32)
+    def make_once(quickly: bool, *arguments: Any) -> Any:
         return make(*arguments)
 
     @functools.wraps(make)
-    def lookup(*arguments: Any) -> Callable:
-        return make_once(parallel.is_quick(), *arguments)
+    def lookup(*arguments: Any) -> Any:
+        return make_once(parallel.QUICKLY.get(), *arguments)
 
     return cast(Make, lookup)
 
@@ -81,11 +75,7 @@ def inputs_are_frozen(
 ) -> bool:
     """Returns whether a stage reads only frozen outputs, which need to be computed only once.
 
-    Args:
-        system: the network.
-        sizes: each modality's name and D.
-        stage: the stage, as declared by the system.
-        groups: the group that trains each parameter (`optimizer.labels`).
+    `groups` has the group that trains each parameter (`optimizer.labels`).
     """
     if not stage.reads:
         return False
@@ -130,38 +120,39 @@ def predictions(stage: StageTraining, mesh: Mesh) -> Callable:
     return parallel.distribute(predict, mesh, donate=False)
 
 
-@cached
-def step(stage: StageTraining, mesh: Mesh) -> Callable:
-    """Compiles `stage.step` of (state, {}, its other arguments); batches are spread over `ROWS`."""
-    return _spread(lambda state, _, x: stage.step(state, *x), mesh, (ROWS, None, None), donate=True)
+class Streaming(NamedTuple):
+    """Compiled methods of a `StageTraining`, for rows and outputs that are spread over `ROWS`.
+
+    Their arguments are the state or the parameters, {} (for `finish`, its other arguments), and a
+    tuple of the other arguments.
+    """
+
+    step: Callable
+    score: Callable
+    averaged: Callable
+    finish: Callable
+    outputs: Callable
 
 
 @cached
-def score(stage: StageTraining, mesh: Mesh) -> Callable:
-    """Compiles `stage.score` of (params, {}, its other arguments) on batches spread over `ROWS`."""
-    return _spread(lambda params, _, x: stage.score(params, *x), mesh, (ROWS, ROWS, None))
+def streaming(stage: StageTraining, mesh: Mesh) -> Streaming:
+    """Compiles the methods of a stage that a `Streamed` feed calls."""
 
+    def spread(function, axes=(), out=PartitionSpec(SEEDS), donate=False):  # noqa: B008
+        shared = tuple(PartitionSpec(*([axis] if axis else [])) for axis in axes)
+        return parallel.distribute(function, mesh, donate=donate, shared=shared, out=out)
 
-@cached
-def averaged(stage: StageTraining, mesh: Mesh) -> Callable:
-    """Compiles `stage.averaged` of (state, {}, ())."""
-    return _spread(lambda state, _, __: stage.averaged(state), mesh, ())
-
-
-@cached
-def finish(stage: StageTraining, mesh: Mesh) -> Callable:
-    """Compiles `stage.finish` of (state, its other arguments, ())."""
-    return _spread(lambda state, more, _: stage.finish(state, *more), mesh, (), donate=True)
-
-
-@cached
-def outputs(stage: StageTraining, mesh: Mesh) -> Callable:
-    """Compiles `stage.outputs` of (params, {}, batch); batch and outputs are spread over `ROWS`."""
-
-    def answer(params, _, batch):
-        return stage.outputs(params, batch)
-
-    return _spread(answer, mesh, ROWS, out=PartitionSpec(SEEDS, ROWS))
+    return Streaming(
+        step=spread(lambda state, _, x: stage.step(state, *x), (ROWS, None, None), donate=True),
+        score=spread(lambda params, _, x: stage.score(params, *x), (ROWS, ROWS, None)),
+        averaged=spread(lambda state, *_: stage.averaged(state)),
+        finish=spread(lambda state, results, _: stage.finish(state, *results), donate=True),
+        outputs=spread(
+            lambda params, _, x: stage.outputs(params, *x),
+            (ROWS,),
+            out=PartitionSpec(SEEDS, ROWS),
+        ),
+    )
 
 
 def out_of_fold(
@@ -188,11 +179,10 @@ def out_of_fold(
 
     @jax.jit
     def merge(new, old, members):
-        return jax.tree.map(
-            lambda x, y: jnp.where(members.reshape(1, *members.shape, *[1] * (x.ndim - 3)), x, y),
-            new,
-            old,
-        )
+        def merge_array(x, y):
+            return jnp.where(members.reshape(1, *members.shape, *[1] * (x.ndim - 3)), x, y)
+
+        return jax.tree.map(merge_array, new, old)
 
     count = int(groups.max()) + 1
     for group in range(count):
@@ -202,16 +192,3 @@ def out_of_fold(
         new = train_and_predict({**labels, "train": others}, f"group {group + 1} of {count}")
         train = merge(new, train, members)
     return dict(train)
-
-
-def _spread(
-    function: Callable,
-    mesh: Mesh,
-    axes: Any,
-    out: PartitionSpec = PartitionSpec(SEEDS),  # noqa: B008
-    donate: bool = False,
-) -> Callable:
-    specs = jax.tree.map(
-        lambda axis: PartitionSpec(*([axis] if axis else [])), axes, is_leaf=lambda x: x is None
-    )
-    return parallel.distribute(function, mesh, donate=donate, shared=specs, out=out)

@@ -18,9 +18,8 @@ from mman_jax.tasks.task import Objective
 from mman_jax.training import optimizer
 from mman_jax.training.mesh import ROWS
 from mman_jax.training.optimizer import FROZEN, Averaging, Plateau
-from mman_jax.training.outcome import StopAt
 from mman_jax.training.rows import count, filled_first, in_batches, take
-from mman_jax.training.state import LAST, Record, Selection, State
+from mman_jax.training.state import LAST, Record, Selection, State, StopAt
 from mman_jax.types import Array, Batch, unscored
 
 
@@ -83,13 +82,7 @@ class StageTraining:
         )
 
     def start(self, seed: Array, stop_at: StopAt, params: Any) -> State:
-        """Initialises the state of one seed before the first epoch.
-
-        Args:
-            seed: an integer scalar.
-            stop_at: stopping points of the seed.
-            params: the network's parameters, without a seed axis.
-        """
+        """Initialises the state of one seed, with its parameters, before the first epoch."""
         heads = len(self.heads)
         empty_tally = self.objective.nothing(heads)
         return State(
@@ -138,9 +131,8 @@ class StageTraining:
             return self.finish(state, train_loss, scores)
 
         def skip(state):
-            heads = len(self.heads)
-            zeros = jnp.zeros(heads, jnp.float32)
-            record = Record(zeros, zeros, zeros, zeros, jnp.zeros(heads, bool))
+            zeros = jnp.zeros(len(self.heads), jnp.float32)
+            record = Record(zeros, zeros, zeros, zeros, zeros.astype(bool))
             return state._replace(epoch=state.epoch + 1), record
 
         # A stopped seed takes no time while others continue, if seeds run one after another.
@@ -155,8 +147,7 @@ class StageTraining:
     def train(self, state: State, part: Batch) -> tuple[State, Array]:
         """Takes the steps of an epoch: every row of the part once, in an order set by the seed.
 
-        Returns:
-            The new state, and each head's loss [T], the mean over the batches.
+        Also returns each head's loss [T], the mean over the batches.
         """
         rows = count(part)
         key = jax.random.fold_in(self._key(state), 0)
@@ -186,16 +177,13 @@ class StageTraining:
     def step(
         self, state: State, batch: Batch, number: Array, reference: Array
     ) -> tuple[State, Array]:
-        """Takes one step of the optimizer.
+        """Takes one step of the optimizer; also returns each head's loss [T].
 
         Args:
             state: of one seed.
             batch: this device's rows of the batch.
             number: the step's number in the epoch, from 0.
             reference: `Objective.reference` of the training labels.
-
-        Returns:
-            The new state, and each head's loss [T].
         """
         key = jax.random.fold_in(jax.random.fold_in(self._key(state), 1), number)
         if self.row_shards > 1:
@@ -245,10 +233,8 @@ class StageTraining:
             state = state._replace(lowest=lowest)
         if self.plateau:
             known = state.reductions[state.epoch - 1]
-            lr_scale = optimizer.reduce_scale(
-                state.lr_scale, self.plateau, state.lowest, state.epoch, known
-            )
-            state = state._replace(lr_scale=lr_scale)
+            now = state.lr_scale, self.plateau, state.lowest, state.epoch
+            state = state._replace(lr_scale=optimizer.reduce_scale(*now, known))
         heads = jax.tree.map(self._head_of, self.groups)
         score = self.selection.score(record, valid, valid_losses.min(1))
         state = self.selection.keep_best(
@@ -274,11 +260,11 @@ class StageTraining:
     def score(
         self, params: Any, batch: Batch, is_valid: Array, reference: Array
     ) -> tuple[Array, Array]:
-        """Computes the tallies and the loss of every head on a batch of holdout rows.
+        """Computes the tallies and the loss of every head on this device's holdout rows of a batch.
 
         Args:
             params: the network's parameters.
-            batch: this device's rows of the batch.
+            batch: the rows.
             is_valid: [B, 1] bool, True for validation rows, False for test rows.
             reference: `Objective.reference` of the training labels.
 
@@ -286,23 +272,19 @@ class StageTraining:
             Tallies [2, T, ...] of validation and of test; and the summed validation loss at each
             temperature, with its weight last, [T, temperatures + 1] float32.
         """
-        logits, temperatures = self.answer(params, batch), self.selection.temperatures
-        masks = (is_valid, ~is_valid)
+        outputs, objective = self.outputs(params, batch), self.objective
+        logits = [outputs[head] for head in self.heads]
         if batch.labels.ndim == 3:
-            masks = tuple(x[..., None] for x in masks)
+            is_valid = is_valid[..., None]
         no_label = unscored(batch.labels.dtype)
-        parts = [jnp.where(x, batch.labels, no_label) for x in masks]
-        objective = self.objective
+        parts = [jnp.where(x, batch.labels, no_label) for x in (is_valid, ~is_valid)]
         tallies = [[objective.tally(x, labels, reference) for x in logits] for labels in parts]
+        temperatures = self.selection.temperatures
         losses = [objective.summed(x, parts[0], reference, temperatures) for x in logits]
         return self._sum((jnp.array(tallies), jnp.array(losses)))
 
     def predictions(self, params: Any, part: Batch) -> dict[str, Array]:
-        """Runs the method on all rows of a part, including the empty last one.
-
-        Returns:
-            Arrays [R, U, ...] by name (if the method predicts, logits [R, U, C] by head).
-        """
+        """Returns the method's outputs [R, U, ...] on all rows, including the empty last one."""
         rows = count(part) + 1
 
         def step(_, index):
@@ -312,32 +294,21 @@ class StageTraining:
         _, batches = jax.lax.scan(step, None, order)
         return {name: x.reshape(-1, *x.shape[2:])[:rows] for name, x in batches.items()}
 
-    def answer(self, params: Any, batch: Batch) -> list[Array]:
-        """Computes every head's logits [B, U, C]."""
-        outputs = self.outputs(params, batch)
-        return [outputs[head] for head in self.heads]
-
     def outputs(
         self, params: Any, batch: Batch, dropout_key: Array | None = None
     ) -> dict[str, Array]:
         """Runs the method; with a key, dropout is applied."""
         train = dropout_key is not None
-        outputs, _ = self.system.apply(
-            {"params": params},
-            batch.inputs,
-            train=train,
-            rngs=None if dropout_key is None else {"dropout": dropout_key},
-            method=self.method,
-        )
-        return outputs
+        rngs, method = {"dropout": dropout_key} if train else None, self.method
+        variables = {"params": params}
+        return self.system.apply(variables, batch.inputs, None, train, rngs=rngs, method=method)[0]
 
     def _spread(self, order: Array, empty: int) -> Array:
         """Selects this device's rows [steps, B / shards] of each batch, padded by the empty row."""
         if self.row_shards == 1:
             return order
-        order = jnp.pad(
-            order, ((0, 0), (0, -order.shape[1] % self.row_shards)), constant_values=empty
-        )
+        more = -order.shape[1] % self.row_shards
+        order = jnp.pad(order, ((0, 0), (0, more)), constant_values=empty)
         shards = order.reshape(order.shape[0], self.row_shards, -1)
         return shards[:, jax.lax.axis_index(ROWS)]
 
@@ -370,14 +341,7 @@ class StageTraining:
 
 
 def record_failures(state: State, losses: Array, norms: Array, step: Array) -> State:
-    """Records the first step at which a head's loss or gradient is not finite.
-
-    Args:
-        state: state of one seed, within an epoch.
-        losses: [T] float32, losses of the step.
-        norms: [T] float32, norms of its gradients.
-        step: the step's number in the epoch, from 0.
-    """
+    """Records the first step, from 0, at which a head's loss or norm [T] is not finite."""
     broken = ~(jnp.isfinite(losses) & jnp.isfinite(norms))
     first = broken & (state.failed[:, 0] == 0) & ~state.stopped
     now = jnp.stack([state.epoch + 1, step + 1]).astype(jnp.int32)

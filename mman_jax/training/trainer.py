@@ -19,14 +19,24 @@ from mman_jax.systems.base import System
 from mman_jax.tasks import Classes, Task
 from mman_jax.training import mesh as distribution
 from mman_jax.training import optimizer, processes, programs
-from mman_jax.training import outcome as outcomes
 from mman_jax.training.feeding import Epochs, Predictions, Resident, Streamed, make_feed
 from mman_jax.training.mesh import ROWS
-from mman_jax.training.outcome import Outcome, Snapshot, StopAt, no_stop, selected_loss
 from mman_jax.training.programs import inputs_are_frozen, out_of_fold
 from mman_jax.training.rows import batch_rows, featureless, with_empty_row
 from mman_jax.training.stage import StageTraining
-from mman_jax.training.state import Selection, State
+from mman_jax.training.state import (
+    Outcome,
+    Selection,
+    Snapshot,
+    State,
+    StopAt,
+    by_epoch,
+    no_stop,
+    outcome,
+    selected_loss,
+    stack,
+    unstack,
+)
 from mman_jax.types import Batch
 
 Report = Callable[[Snapshot, int], None]
@@ -221,7 +231,7 @@ class Trainer:
         for name in self.stages[self.stages.index(start.stage) if start else 0 :]:
             if start and start.stage == name:
                 state = distribution.place(start.state, self.mesh, by_seed=True)
-                history = outcomes.unstack(start.history)
+                history = unstack(start.history)
             else:
                 with self._compiling(name, len(seeds), labels):
                     state, history = self._start_next(name, seeds, params, finished, stop_at), []
@@ -232,8 +242,8 @@ class Trainer:
                 per_seed |= {"train": out_of_fold(per_seed["train"], groups, labels, earlier)}
             for epoch in self._epochs(name, state, history, per_seed, labels):
                 state, history = epoch
-                yield Snapshot(name, state, outcomes.stack(history), finished)
-            finished[name] = outcomes.outcome(state, outcomes.stack(history))
+                yield Snapshot(name, state, stack(history), finished)
+            finished[name] = outcome(state, stack(history))
             params = state.best
         yield Snapshot(name, state, finished[name].history, finished)
 
@@ -246,14 +256,10 @@ class Trainer:
         seeds: Sequence[int],
         stop_at: Mapping[str, StopAt] | None = None,
     ) -> Snapshot:
-        """Returns the snapshot before a stage, from which `run` resumes.
+        """Returns the snapshot before a stage except the first, from which `run` resumes.
 
-        Args:
-            stage: the stage, except the first one.
-            params: all parameters that earlier stages train, leading axis S.
-            finished: the outcome of each earlier stage.
-            seeds: S seeds.
-            stop_at: see `run`.
+        `params` are all those that earlier stages train, leading axis S; `finished` has the outcome
+        of each of these stages. The other arguments are those of `run`.
         """
         state = self._start_next(stage, seeds, params, finished, stop_at)
         last = list(finished.values())[-1]
@@ -270,11 +276,8 @@ class Trainer:
     ) -> State:
         """Initialises a stage's state before its first epoch, leading axis S.
 
-        Args:
-            name: name of the stage.
-            seeds: S seeds.
-            params: initial parameters, leading axis S; missing ones are initialised at random.
-            stop_at: stopping points; None: validation selects.
+        Parameters that `params` [S, ...] lack are initialised at random. Without stopping points,
+        validation selects.
         """
         stop_at = self._no_stop(name, len(seeds)) if stop_at is None else stop_at
         start = programs.start(self.stage(name), self.sizes, self.mesh)
@@ -297,25 +300,21 @@ class Trainer:
     def answers(self, params: Any) -> dict[str, dict[str, np.ndarray]]:
         """Computes logits [S, R + 1, U, C] on the rows of `valid` and `test`, by head and part.
 
-        The heads are those that the last stage reads or trains, among them the system's. For
-        numbers, logits are predictions in standard deviations of training.
-
-        Args:
-            params: trained parameters, leading axis S.
+        The heads are those of all stages; `params` lead with S. For numbers, logits are predictions
+        in standard deviations of training.
         """
         if self._answer is None:
             stage = dataclasses.replace(self.stage(self.stages[-1]), method="__call__")
             self._answer = self._feed.predictions(stage, holdout_only=True)
         logits = processes.gather(self._answer(params, {})["holdout"])
         valid, test = (self._host_rows[part].mask.shape for part in ("valid", "test"))
-        count, heads = valid[0] - 1, [head for stage in self.stages for head in self.heads(stage)]
-        return {
-            head: {
-                "valid": with_empty_row(logits[head][:, :count, : valid[1]]),
-                "test": logits[head][:, count:, : test[1]],
-            }
-            for head in heads
-        }
+        count = valid[0] - 1
+
+        def of_head(x):
+            valid_rows = with_empty_row(x[:, :count, : valid[1]])
+            return {"valid": valid_rows, "test": x[:, count:, : test[1]]}
+
+        return {head: of_head(logits[head]) for stage in self.stages for head in self.heads(stage)}
 
     def compile(self, name: str) -> tuple[StageTraining, Epochs, Predictions | None]:
         """Returns a stage, its epochs, and the function that computes its inputs if frozen."""
@@ -351,7 +350,7 @@ class Trainer:
         _, epochs, _ = self.compile(name)
         while len(history) < self.epochs(name) and not np.all(processes.gather(state.stopped)):
             state, records = epochs(state, per_seed, labels)
-            history.extend(outcomes.by_epoch(processes.gather(records)))
+            history.extend(by_epoch(processes.gather(records)))
             yield state, history
 
     def _earlier(self, name, seeds, finished, full, stop_at, report):
@@ -369,7 +368,7 @@ class Trainer:
                 state = self.start(earlier, seeds, params, stop)
                 per_seed = self._inputs(earlier, state.params)
                 for last, records in self._epochs(earlier, state, [], per_seed, labels):
-                    snapshot = Snapshot(f"{earlier}, {title}", last, outcomes.stack(records), {})
+                    snapshot = Snapshot(f"{earlier}, {title}", last, stack(records), {})
                     report(snapshot, int(stop.epoch.max()))
                 params = last.best
             later = self.start(name, seeds, params).params

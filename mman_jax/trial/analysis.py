@@ -17,7 +17,7 @@ from mman_jax.tasks import Task
 from mman_jax.tasks.score import over_seeds
 from mman_jax.tasks.task import any_scored, to_json
 from mman_jax.training import mesh
-from mman_jax.training.outcome import Outcome, Snapshot, of_seeds
+from mman_jax.training.state import Outcome, Snapshot, of_seeds
 from mman_jax.trial import results
 from mman_jax.trial.trial import Trial
 

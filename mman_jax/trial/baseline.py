@@ -12,7 +12,7 @@ from mman_jax.systems.estimator import Estimator
 from mman_jax.tasks import Task
 from mman_jax.tasks.task import any_scored
 from mman_jax.training.learner import Fitting
-from mman_jax.training.outcome import refitted
+from mman_jax.training.state import refitted
 from mman_jax.trial import analysis, results
 from mman_jax.trial.progress import Preemption, Progress
 from mman_jax.trial.trial import Trial

@@ -14,8 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mman_jax.files.whole import write_whole
-from mman_jax.training.outcome import Snapshot
-from mman_jax.training.state import Record
+from mman_jax.training.state import Record, Snapshot
 from mman_jax.trial.boards import Board
 
 _EVERY = 5.0  # seconds between two writes of the file

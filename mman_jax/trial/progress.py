@@ -8,7 +8,7 @@ from types import FrameType
 from typing import Any
 
 from mman_jax.tasks.score import Score
-from mman_jax.training.outcome import Snapshot
+from mman_jax.training.state import Snapshot
 
 PREEMPTED = 75
 """Exit status after SIGTERM, once the work is saved: the same command resumes it."""

@@ -15,7 +15,7 @@ from mman_jax.systems.base import owner
 from mman_jax.tasks import Task, metrics
 from mman_jax.tasks.score import over_seeds
 from mman_jax.tasks.task import any_scored
-from mman_jax.training.outcome import Outcome, selected_loss
+from mman_jax.training.state import Outcome, selected_loss
 
 
 def of_task(

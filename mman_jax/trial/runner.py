@@ -19,7 +19,7 @@ from mman_jax.inference import familiarity
 from mman_jax.inference.model import Model
 from mman_jax.tasks import Task
 from mman_jax.training import mesh, processes
-from mman_jax.training.outcome import Snapshot, of_seeds
+from mman_jax.training.state import Snapshot, of_seeds
 from mman_jax.trial import analysis, baseline, boards, clips, folder, results, training
 from mman_jax.trial.progress import Progress
 from mman_jax.trial.training import Towers

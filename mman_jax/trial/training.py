@@ -15,7 +15,7 @@ from mman_jax.inference.model import Model
 from mman_jax.tasks import Task
 from mman_jax.training import checkpoints, processes
 from mman_jax.training.optimizer import plateau_of
-from mman_jax.training.outcome import (
+from mman_jax.training.state import (
     Outcome,
     Snapshot,
     StopAt,

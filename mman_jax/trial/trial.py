@@ -23,7 +23,7 @@ from mman_jax.systems.base import BaseSystem
 from mman_jax.tasks import Task, check_folds
 from mman_jax.training import mesh as parallel
 from mman_jax.training.learner import Learner, make_learner
-from mman_jax.training.outcome import Snapshot, converged
+from mman_jax.training.state import Snapshot, converged
 from mman_jax.trial import clips, results
 from mman_jax.trial import config as configs
 from mman_jax.trial.corpora import EACH, External, load_cells, load_corpora, scaling_rule

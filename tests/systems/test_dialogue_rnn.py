@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mman_jax.layers import dialogue
+from mman_jax.systems import dialogue_rnn as dialogue
 from mman_jax.systems.dialogue_rnn import DialogueRNN, DialogueRNNBi
 from tests.systems import golden
 

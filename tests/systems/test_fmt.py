@@ -8,8 +8,8 @@ import pytest
 
 from mman_jax.errors import InputError
 from mman_jax.inference.answerer import check_streams
-from mman_jax.layers.factorized import Layer, Norm
 from mman_jax.systems import build
+from mman_jax.systems.fmt import Layer, Norm
 from mman_jax.types import Inputs
 from tests.layers import references
 from tests.systems import golden

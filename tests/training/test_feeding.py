@@ -66,17 +66,3 @@ def test_a_stopped_seed_is_left_as_it_is():
     chex.assert_trees_all_equal(jax.tree.map(np.asarray, after.params), before.params)
     assert int(after.epoch[0]) == 1
     assert not record.training.any()
-
-
-def test_what_streaming_cannot_do_is_refused():
-    trainer, labels = tiny.trainer(tiny.dense())
-    feed, stage = Streamed(trainer._host_rows, trainer.mesh), trainer.stage("towers")
-    with pytest.raises(ValueError, match="2 epochs in a call; rows are streamed for one"):
-        feed.epochs(stage, 2)
-    per_seed = {"train": {"speech": np.zeros(3)}}
-    for read in (
-        lambda: feed.epochs(stage)(None, per_seed, labels),
-        lambda: feed.predictions(stage)(None, per_seed),
-    ):
-        with pytest.raises(ValueError, match="features that differ by seed are resident"):
-            read()

@@ -6,7 +6,7 @@ import pytest
 
 from mman_jax.data.readers import npz
 from mman_jax.study import pooled
-from mman_jax.training.outcome import Outcome, no_stop, retrain_until, selected_loss
+from mman_jax.training.state import Outcome, no_stop, retrain_until, selected_loss
 from mman_jax.trial.progress import Progress
 from mman_jax.trial.runner import run
 from mman_jax.types import UNSCORED

@@ -3,10 +3,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mman_jax.training import optimizer, outcome
+from mman_jax.training import optimizer
+from mman_jax.training import state as outcome
 from mman_jax.training.optimizer import Plateau
-from mman_jax.training.outcome import Outcome, no_stop, retrain_until
-from mman_jax.training.state import Record, Selection, State
+from mman_jax.training.state import Outcome, Record, Selection, State, no_stop, retrain_until
 from tests import tiny
 from tests.training.test_optimizer import recipe
 

@@ -6,8 +6,8 @@ import pytest
 from mman_jax.data.parts import prepare
 from mman_jax.training import programs
 from mman_jax.training.mesh import compiling
-from mman_jax.training.outcome import StopAt
 from mman_jax.training.programs import out_of_fold
+from mman_jax.training.state import StopAt
 from mman_jax.types import UNSCORED
 from tests import tiny
 

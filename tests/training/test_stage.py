@@ -13,10 +13,9 @@ from mman_jax.systems import mman
 from mman_jax.systems.base import System
 from mman_jax.tasks import Classes, tasks
 from mman_jax.training.mesh import make_mesh
-from mman_jax.training.outcome import Snapshot, converged, of_seeds
 from mman_jax.training.rows import filled_first
 from mman_jax.training.stage import record_failures
-from mman_jax.training.state import Record
+from mman_jax.training.state import Record, Snapshot, converged, of_seeds
 from mman_jax.training.trainer import Trainer
 from mman_jax.trial import results
 from tests import tiny

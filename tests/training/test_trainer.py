@@ -12,8 +12,8 @@ from mman_jax.data.parts import common_shapes, prepare
 from mman_jax.data.splits import split
 from mman_jax.errors import InputError
 from mman_jax.tasks import metrics
-from mman_jax.training import outcome as outcomes
 from mman_jax.training import programs
+from mman_jax.training import state as outcomes
 from mman_jax.training.optimizer import FROZEN
 from mman_jax.training.rows import batch_rows, in_batches
 from mman_jax.types import Inputs

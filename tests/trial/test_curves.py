@@ -1,7 +1,6 @@
 import numpy as np
 
-from mman_jax.training.outcome import Outcome, Snapshot
-from mman_jax.training.state import Record
+from mman_jax.training.state import Outcome, Record, Snapshot
 from mman_jax.trial import curves
 from tests import tiny
 

@@ -4,7 +4,7 @@ import pytest
 from mman_jax.cli.terminal.screen import Screen
 from mman_jax.inference.model import Model
 from mman_jax.tasks.metrics import accuracy
-from mman_jax.training.outcome import Outcome, refitted
+from mman_jax.training.state import Outcome, refitted
 from mman_jax.trial import runner
 from mman_jax.trial.trial import prepare_trial
 from tests import gallery, tiny

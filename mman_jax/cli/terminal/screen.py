@@ -15,7 +15,7 @@ from rich.table import Table
 from mman_jax.report.phrases import not_better, units
 from mman_jax.tasks import from_results
 from mman_jax.tasks.score import Score, spread
-from mman_jax.training.outcome import Snapshot
+from mman_jax.training.state import Snapshot
 from mman_jax.trial.progress import Progress
 
 _WIDEST = 1000

@@ -5,8 +5,7 @@ import pytest
 
 from mman_jax.cli.terminal import screen
 from mman_jax.tasks import Classes
-from mman_jax.training.outcome import Snapshot
-from mman_jax.training.state import Record
+from mman_jax.training.state import Record, Snapshot
 
 
 @pytest.fixture
