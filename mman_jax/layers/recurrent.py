@@ -281,12 +281,9 @@ class GRUCell(nn.Module):
 
 
 def gru_step(cell: Mapping[str, Array], projected: Array, hidden: Array) -> Array:
-    """Computes the next hidden state [..., H] of a GRU.
+    """Computes the next hidden state [..., H] of a GRU with the parameters of a `GRUCell`.
 
-    Args:
-        cell: the parameters of a `GRUCell`.
-        projected: [..., 3H], the inputs times `kernel_input`.
-        hidden: [..., H], the previous state.
+    `projected` [..., 3H] are the inputs times `kernel_input`.
     """
     of_input = jnp.split(projected + cell["bias_input"], 3, axis=-1)
     of_hidden = jnp.split(hidden @ cell["kernel_hidden"] + cell["bias_hidden"], 3, axis=-1)
@@ -299,25 +296,12 @@ class GRU(GRUCell):
     """One GRU layer over rows of cells; see `GRUCell`."""
 
     def __call__(
-        self,
-        inputs: Array,
-        reset: Array,
-        mask: Array | None = None,
-        state: Array | None = None,
+        self, inputs: Array, reset: Array, mask: Array | None = None, state: Array | None = None
     ) -> tuple[Array, Array]:
-        """Runs over the cells of each row.
-
-        Args:
-            inputs: [B, U, D] float32.
-            reset: [B, U] bool, True where a conversation starts: the state is zero before it.
-            mask: [B, U] bool, False where the state passes unchanged and the output repeats it.
-            state: the state before the first cell, [B, H]; zeros by default.
+        """Runs over the cells of each row; the arguments are those of `LSTM`.
 
         Returns:
             Hidden states [B, U, H] float32, and the state after the last cell [B, H].
-
-        Raises:
-            AssertionError: if a shape disagrees.
         """
         chex.assert_rank(inputs, 3)
         rows, cells, features = inputs.shape

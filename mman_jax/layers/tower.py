@@ -96,7 +96,7 @@ class Tower(nn.Module):
         train: bool = False,
         present: Mapping[str, Array] | None = None,
     ) -> tuple[Array, list[State]]:
-        """Predicts every utterance; returns the results of `ContextualLSTM`.
+        """Predicts every utterance; see `ContextualLSTM`.
 
         Args:
             features: [B, U, D] float32 of each modality; D differs between modalities.
@@ -166,19 +166,10 @@ class LateFusion(nn.Module):
     def __call__(
         self, predictions: Mapping[str, Array], reset: Array, state: Any = None, train: bool = False
     ) -> tuple[Array, list[State] | None]:
-        """Predicts every utterance from the towers' predictions; logits become probabilities first.
+        """Predicts every utterance from the logits [B, U, C] of the towers.
 
-        Args:
-            predictions: logits [B, U, C] float32 of each tower.
-            reset: [B, U] bool, True on the first utterance of each conversation.
-            state: state of the cLSTM block before the first utterance; zeros by default.
-            train: whether the block's dropout acts.
-
-        Returns:
-            Logits [B, U, C] float32, and the block's state; None if there is no block.
-
-        Raises:
-            AssertionError: if the towers disagree in shape.
+        The other arguments are those of `ContextualLSTM`. Returns logits [B, U, C] float32, and the
+        state of the block; None if there is no block.
         """
         chex.assert_equal_shape(list(predictions.values()))
         if self.kind == "best":

@@ -101,11 +101,7 @@ def build(
 
 
 def for_outputs(network: Mapping[str, Any], outputs: str) -> dict[str, Any]:
-    """Returns a system's settings, adapted to the outputs of a task.
-
-    Args:
-        network: as for `build`.
-        outputs: `classes` or `numbers`.
+    """Returns a system's settings, adapted to a task's outputs: `classes` or `numbers`.
 
     Raises:
         InputError: the system is unknown, or learns only classes.

@@ -1,8 +1,9 @@
 """Interface of systems: a network, its training stages, its settings and its citation."""
 
+import copy
 import dataclasses
 import importlib.util
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -22,6 +23,12 @@ from mman_jax.systems.settings import (
 )
 from mman_jax.systems.step import step_seeds
 from mman_jax.types import Array, Inputs
+
+Outputs = tuple[dict[str, Array], Any]
+"""Logits [B, U, C] of heads and other arrays by name, and the state after the last cell."""
+
+Losses = dict[str, tuple[Array, Array]]
+"""Losses by name, each a sum over the rows and its weight."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +99,9 @@ class BaseSystem(Configurable):
     stochastic: ClassVar[bool] = True
     """Whether the outcome depends on the seed."""
 
+    training: ClassVar[dict[str, Any]] = {}
+    """Its training settings: `batch`, and the settings of each stage by name."""
+
     @property
     def causal(self) -> bool:
         """Whether predictions depend on no later utterance; a class may declare a constant."""
@@ -134,8 +144,8 @@ class BaseSystem(Configurable):
 
     @classmethod
     def recipe(cls) -> dict[str, Any]:
-        """Returns its training settings: `batch`, and the settings of each stage by name."""
-        return {}
+        """Returns a new dict of its training settings, by default `training`."""
+        return copy.deepcopy(cls.training)
 
     @classmethod
     def search_space(cls, head: str = "") -> Ranges:
@@ -186,9 +196,7 @@ class BaseSystem(Configurable):
         """Returns the shapes and dtypes of its parameters; empty if they depend on training."""
         return {}
 
-    def check_params(
-        self, place: object, params: Mapping[str, Any], dims: Mapping[str, int]
-    ) -> None:
+    def check_params(self, place: object, params: Any, dims: Mapping[str, int]) -> None:
         """Raises an InputError unless parameters [S, ...] from a file match this system."""
         raise NotImplementedError
 
@@ -218,6 +226,7 @@ class System(BaseSystem, nn.Module):
 
     label_kinds: ClassVar[frozenset[str]] = frozenset({"classes", "votes", "numbers"})
     cell_kinds: ClassVar[frozenset[str]] = frozenset({"utterances", "words", "frames"})
+    training: ClassVar[dict[str, Any]] = one_stage(batch=30, epochs=100, patience=10)
 
     def __init_subclass__(cls, **options: Any) -> None:
         # Systems are static arguments of compiled functions. Their mappings cannot be hashed, but
@@ -232,11 +241,6 @@ class System(BaseSystem, nn.Module):
         shape = (1, 1, 1) if getattr(self, "cells", "") == "frames" else (1, 1)
         features = {m: jnp.zeros((*shape, size)) for m, size in dims.items()}
         return Inputs.unpadded(features, jnp.ones((1, 1), bool))
-
-    @classmethod
-    def recipe(cls) -> dict[str, Any]:
-        """See `BaseSystem.recipe`; by default one stage with Adam."""
-        return one_stage(batch=30, epochs=100, patience=10)
 
     @classmethod
     def search_space(cls, head: str = "") -> Ranges:
@@ -279,9 +283,7 @@ class System(BaseSystem, nn.Module):
         """Returns a description of the system for `torch_module`, as JSON; None if it has none."""
         return None
 
-    def losses(
-        self, outputs: Mapping[str, Array], inputs: Inputs, labels: Array
-    ) -> dict[str, tuple[Array, Array]]:
+    def losses(self, outputs: Mapping[str, Array], inputs: Inputs, labels: Array) -> Losses:
         """Returns losses in addition to those of the heads, by name; none by default.
 
         Each loss is a pair of scalars, the sum over the rows and its weight, so that rows may be
@@ -294,9 +296,7 @@ class System(BaseSystem, nn.Module):
         """
         return {}
 
-    def __call__(
-        self, inputs: Inputs, state: Any = None, train: bool = False
-    ) -> tuple[dict[str, Array], Any]:
+    def __call__(self, inputs: Inputs, state: Any = None, train: bool = False) -> Outputs:
         """Predicts every cell.
 
         Args:
@@ -326,9 +326,8 @@ class System(BaseSystem, nn.Module):
             raise
         except Exception as error:  # a user's class may raise anything
             found = f"{name} cannot be built ({type(error).__name__}: {error})"
-            raise InputError(
-                "system", found, "a network as System.__call__ describes it"
-            ) from error
+            expected = "a network as System.__call__ describes it"
+            raise InputError("system", found, expected) from error
         for head in heads:
             shape = getattr(logits.get(head), "shape", None)
             if shape != (1, 1, self.outputs):
@@ -343,9 +342,7 @@ class System(BaseSystem, nn.Module):
         return dict(jax.eval_shape(lambda: self.init(key, self.example(dims))["params"]))
 
     @nn.nowrap
-    def check_params(
-        self, place: object, params: Mapping[str, Any], dims: Mapping[str, int]
-    ) -> None:
+    def check_params(self, place: object, params: Any, dims: Mapping[str, int]) -> None:
         """See `BaseSystem.check_params`."""
         keystr = jax.tree_util.keystr
         shapes = jax.tree.leaves_with_path(self.parameter_shapes(dims))
@@ -359,18 +356,6 @@ class System(BaseSystem, nn.Module):
     def predict_seeds(self, params: Any, inputs: Inputs) -> Array:
         """See `BaseSystem.predict_seeds`; runs one seed after another."""
         return step_seeds(self, params, inputs).logits
-
-
-class Scope(nn.Module):
-    """Calls a function whose layers have their parameters under the name of this module.
-
-    The function may be a method of another module, with the decorator `nn.nowrap`.
-    """
-
-    @nn.compact
-    def __call__(self, function: Callable, *arguments: Any) -> Any:
-        """Calls the function."""
-        return function(*arguments)
 
 
 def owner(group: str, names: Iterable[str]) -> str | None:
@@ -400,15 +385,10 @@ def count_seeds(place: object, arrays: Mapping[str, Any]) -> int:
 
 
 def check_arrays(arrays: Mapping[str, Any], expected: Mapping[str, Any], place: str = "") -> None:
-    """Checks the names, dtypes and shapes of one seed's parameters, and that they are finite.
+    """Raises an InputError that names the first array of another shape or dtype, or not finite.
 
-    Args:
-        arrays: the parameters by name.
-        expected: `jax.ShapeDtypeStruct` of each.
-        place: what precedes a name in messages.
-
-    Raises:
-        InputError: naming the first parameter that differs.
+    Arrays are the parameters of one seed by name, and `expected` has a `jax.ShapeDtypeStruct` of
+    each; `place` precedes the name in messages.
     """
     for name in sorted(expected.keys() | arrays.keys()):
         where = f"{place}{name}"

@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from mman_jax.layers.recurrent import LSTM
-from mman_jax.systems.base import Citation, Stage, System
+from mman_jax.systems.base import Citation, Outputs, Stage, System
 from mman_jax.systems.settings import Ranges, Rate, Size, around
 from mman_jax.types import Array, Inputs
 
@@ -126,30 +126,22 @@ class BcLSTM(System):
         level_1 = Stage("towers", "predict", self.modalities)
         return level_1, Stage(FUSION, "fuse", (FUSION,), reads="activations")
 
-    def predict(
-        self, inputs: Inputs, state: Any = None, train: bool = False
-    ) -> tuple[dict[str, Array], None]:
+    def predict(self, inputs: Inputs, state: Any = None, train: bool = False) -> Outputs:
         """Computes level 1: logits [B, U, C] by modality; see `__call__`."""
         outputs = self._level_1(inputs, train)
         return {name: logits for name, (logits, _) in outputs.items()}, None
 
-    def activations(
-        self, inputs: Inputs, state: Any = None, train: bool = False
-    ) -> tuple[dict[str, Array], None]:
+    def activations(self, inputs: Inputs, state: Any = None, train: bool = False) -> Outputs:
         """Computes level 1: activations [B, U, K] by modality; see `__call__`."""
         outputs = self._level_1(inputs, train)
         return {name: hidden for name, (_, hidden) in outputs.items()}, None
 
-    def fuse(
-        self, inputs: Inputs, state: Any = None, train: bool = False
-    ) -> tuple[dict[str, Array], None]:
+    def fuse(self, inputs: Inputs, state: Any = None, train: bool = False) -> Outputs:
         """Computes level 2: logits [B, U, C] of `fusion`, from the outputs of `activations`."""
         joined = jnp.concatenate([inputs.features[name] for name in self.modalities], axis=-1)
         return {FUSION: self.fusion(joined, inputs.reset, train)[0]}, None
 
-    def __call__(
-        self, inputs: Inputs, state: Any = None, train: bool = False
-    ) -> tuple[dict[str, Array], None]:
+    def __call__(self, inputs: Inputs, state: Any = None, train: bool = False) -> Outputs:
         """Computes logits [B, U, C] of every modality and of `fusion`; see `System.__call__`.
 
         `state` is not used, since predictions depend on later utterances.

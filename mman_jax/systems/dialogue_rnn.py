@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from mman_jax.layers.attention import after, band, keep, weigh
 from mman_jax.layers.dense import Linear, uniform
 from mman_jax.layers.recurrent import GRUCell, backwards, gru_step
-from mman_jax.systems.base import Citation, System
+from mman_jax.systems.base import Citation, Outputs, System
 from mman_jax.systems.settings import SPEAKERS, Ranges, Rate, Size, around, one_of, one_stage
 from mman_jax.types import Array, Inputs
 
@@ -95,14 +95,10 @@ class DialogueRNN(System):
         "network.listener": {"choices": (False, True)},
     }
 
-    @classmethod
-    def recipe(cls) -> dict[str, Any]:
-        """See `System.recipe`; the authors' settings for IEMOCAP."""
-        stage = one_stage(
-            batch=30, epochs=60, patience=10,
-            optimizer="adam_l2", weight_decay=1e-5, learning_rate={"default": 1e-4},
-        )  # fmt: skip
-        return stage | {"class_weights": True}
+    training: ClassVar[dict[str, Any]] = one_stage(
+        batch=30, epochs=60, patience=10,
+        optimizer="adam_l2", weight_decay=1e-5, learning_rate={"default": 1e-4},
+    ) | {"class_weights": True}  # fmt: skip
 
     def setup(self) -> None:
         """Creates the layers."""
@@ -113,9 +109,7 @@ class DialogueRNN(System):
         self.hidden = Linear(len(self.directions) * self.dense)
         self.answer = Linear(self.outputs)
 
-    def __call__(
-        self, inputs: Inputs, state: Any = None, train: bool = False
-    ) -> tuple[dict[str, Array], Any]:
+    def __call__(self, inputs: Inputs, state: Any = None, train: bool = False) -> Outputs:
         """See `System.__call__`."""
         x, talk = self._joined(inputs)
         emotions, state = self.dialogue["forward"](x, talk, state, train)
@@ -168,9 +162,7 @@ class DialogueRNNBi(DialogueRNN):
         super().setup()
         self.match = Linear(2 * self.emotion)
 
-    def __call__(
-        self, inputs: Inputs, state: Any = None, train: bool = False
-    ) -> tuple[dict[str, Array], None]:
+    def __call__(self, inputs: Inputs, state: Any = None, train: bool = False) -> Outputs:
         """See `System.__call__`; `state` is not used, since later utterances are read."""
         x, talk = self._joined(inputs)
         back = in_reverse(talk, self.parties)

@@ -10,6 +10,9 @@ from mman_jax.errors import InputError
 from mman_jax.systems.base import BaseSystem, System, count_seeds
 from mman_jax.types import Inputs
 
+Arrays = Mapping[str, np.ndarray]
+"""Features [N, D] by modality, or fitted parameters by name."""
+
 
 class Estimator(BaseSystem, abc.ABC):
     """A system that is fitted to all training utterances at once and uses no context.
@@ -30,9 +33,7 @@ class Estimator(BaseSystem, abc.ABC):
     head: ClassVar[str] = "answer"
 
     @abc.abstractmethod
-    def fit(
-        self, features: Mapping[str, np.ndarray], labels: np.ndarray, seed: int
-    ) -> dict[str, np.ndarray]:
+    def fit(self, features: Arrays, labels: np.ndarray, seed: int) -> dict[str, np.ndarray]:
         """Fits the system to utterances.
 
         Args:
@@ -46,22 +47,18 @@ class Estimator(BaseSystem, abc.ABC):
         """
 
     @abc.abstractmethod
-    def logits(
-        self, fitted: Mapping[str, np.ndarray], features: Mapping[str, np.ndarray]
-    ) -> np.ndarray:
+    def logits(self, fitted: Arrays, features: Arrays) -> np.ndarray:
         """Computes logits [N, C] float32 of utterances from the result of `fit`."""
 
     @abc.abstractmethod
-    def check(self, fitted: Mapping[str, np.ndarray], dims: Mapping[str, int]) -> None:
+    def check(self, fitted: Arrays, dims: Mapping[str, int]) -> None:
         """Raises an InputError unless arrays of one seed from a file could be those of `fit`."""
 
-    def join(self, features: Mapping[str, np.ndarray]) -> np.ndarray:
+    def join(self, features: Arrays) -> np.ndarray:
         """Returns the features of all modalities side by side, [N, sum of D] float32."""
         return np.concatenate([features[m] for m in self.modalities], axis=1, dtype=np.float32)
 
-    def check_params(
-        self, place: object, params: Mapping[str, Any], dims: Mapping[str, int]
-    ) -> None:
+    def check_params(self, place: object, params: Any, dims: Mapping[str, int]) -> None:
         """See `BaseSystem.check_params`."""
         if not all(isinstance(array, np.ndarray) for array in params.values()):
             raise InputError(f"{place}: params", "nested", "an array by each name")
@@ -71,7 +68,7 @@ class Estimator(BaseSystem, abc.ABC):
             except InputError as error:
                 raise error.moved(f"{place}: {error.place}") from error
 
-    def predict_seeds(self, params: Mapping[str, np.ndarray], inputs: Inputs) -> np.ndarray:
+    def predict_seeds(self, params: Arrays, inputs: Inputs) -> np.ndarray:
         """See `BaseSystem.predict_seeds`."""
         rows = inputs.mask.shape
         features = {m: np.asarray(x) for m, x in inputs.features.items()}

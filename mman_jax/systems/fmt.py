@@ -21,8 +21,9 @@ from flax.core import freeze
 from mman_jax.layers.attention import after, band, keep, weigh
 from mman_jax.layers.dense import Linear, uniform
 from mman_jax.layers.recurrent import GRU
-from mman_jax.systems.base import Citation, Scope, System
+from mman_jax.systems.base import Citation, Outputs, System
 from mman_jax.systems.settings import Ranges, RateBelowOne, Size, Sizes, around, one_stage
+from mman_jax.systems.step import Scope
 from mman_jax.types import Array, Inputs
 
 
@@ -69,10 +70,9 @@ class FMT(System):
         "network.units": around(800, 0.1, 1),
     }
 
-    @classmethod
-    def recipe(cls) -> dict[str, Any]:
-        """See `System.recipe`."""
-        return one_stage(batch=1, epochs=300, patience=30, b2=0.98, eps=1e-9)
+    training: ClassVar[dict[str, Any]] = one_stage(
+        batch=1, epochs=300, patience=30, b2=0.98, eps=1e-9
+    )
 
     @property
     def causal(self) -> bool:
@@ -82,9 +82,7 @@ class FMT(System):
     streams = causal
 
     @nn.compact
-    def __call__(
-        self, inputs: Inputs, state: Any = None, train: bool = False
-    ) -> tuple[dict[str, Array], dict[str, Array]]:
+    def __call__(self, inputs: Inputs, state: Any = None, train: bool = False) -> Outputs:
         """Computes logits [B, U, C] of `answer`; see `System.__call__`.
 
         The state, float32, has the number of cells of the conversation so far [B]; for its last W

@@ -10,7 +10,7 @@ import numpy as np
 
 from mman_jax.errors import InputError, require
 from mman_jax.systems.base import check_arrays
-from mman_jax.systems.estimator import Estimator
+from mman_jax.systems.estimator import Arrays, Estimator
 from mman_jax.types import UNSCORED
 
 _NEEDS = ("linear", "the package scikit-learn")
@@ -57,9 +57,7 @@ class Linear(Estimator):
         if not 0 <= self.cost < np.inf:
             raise InputError("network.cost", str(self.cost), "a finite number of at least 0")
 
-    def fit(
-        self, features: Mapping[str, np.ndarray], labels: np.ndarray, seed: int
-    ) -> dict[str, np.ndarray]:
+    def fit(self, features: Arrays, labels: np.ndarray, seed: int) -> dict[str, np.ndarray]:
         """Fits every machine; see `Estimator.fit`.
 
         If there are more features than utterances, the machines are fitted in the space that the
@@ -99,15 +97,13 @@ class Linear(Estimator):
             "slope": np.float32(slope),
         }
 
-    def logits(
-        self, fitted: Mapping[str, np.ndarray], features: Mapping[str, np.ndarray]
-    ) -> np.ndarray:
+    def logits(self, fitted: Arrays, features: Arrays) -> np.ndarray:
         """Computes logits [N, C] float32 with NumPy only; see `Estimator.logits`."""
         values = self.join(features) @ fitted["weights"].T + fitted["offsets"]
         logits = self._combine(values, fitted["classes"])
         return (fitted["slope"] * logits).astype(np.float32)
 
-    def check(self, fitted: Mapping[str, np.ndarray], dims: Mapping[str, int]) -> None:
+    def check(self, fitted: Arrays, dims: Mapping[str, int]) -> None:
         """See `Estimator.check`."""
         pairs = np.asarray(fitted.get("classes", np.zeros((0, 2), np.int32)))
         count = len(pairs) if pairs.ndim else 0

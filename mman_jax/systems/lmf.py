@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from flax.core import freeze
 
 from mman_jax.layers.recurrent import LSTM
-from mman_jax.systems.base import Citation, System
+from mman_jax.systems.base import Citation, Outputs, System
 from mman_jax.systems.settings import (
     SEVERAL,
     Ranges,
@@ -76,14 +76,12 @@ class LMF(System):
         "train.all.weight_decay": {"low": 1e-6, "high": 1e-2, "log": True},
     }
 
-    @classmethod
-    def recipe(cls) -> dict[str, Any]:
-        """See `System.recipe`; the authors' L2 is divided by their batch: losses are means."""
-        rates = {"default": 5e-4, "factors": 3e-3}
-        return one_stage(
-            batch=1, epochs=500, patience=20,
-            optimizer="adam_l2", weight_decay=2e-3 / 16, learning_rate=rates,
-        )  # fmt: skip
+    # The authors' L2 is divided by their batch: losses are means.
+    training: ClassVar[dict[str, Any]] = one_stage(
+        batch=1, epochs=500, patience=20,
+        optimizer="adam_l2", weight_decay=2e-3 / 16,
+        learning_rate={"default": 5e-4, "factors": 3e-3},
+    )  # fmt: skip
 
     @property
     def in_context(self) -> bool:
@@ -91,9 +89,7 @@ class LMF(System):
         return self.context
 
     @nn.compact
-    def __call__(
-        self, inputs: Inputs, state: Any = None, train: bool = False
-    ) -> tuple[dict[str, Array], Any]:
+    def __call__(self, inputs: Inputs, state: Any = None, train: bool = False) -> Outputs:
         """Computes logits [B, U, C] of `answer`; see `System.__call__`.
 
         A missing modality contributes only the constant 1, so that the product of the others

@@ -21,7 +21,7 @@ from flax.core import freeze
 from mman_jax.errors import InputError
 from mman_jax.layers.dense import Perceptron
 from mman_jax.layers.recurrent import LSTM, FramesLSTM
-from mman_jax.systems.base import Citation, System
+from mman_jax.systems.base import Citation, Losses, Outputs, System
 from mman_jax.systems.settings import (
     Ranges,
     Rate,
@@ -96,15 +96,10 @@ class MFM(System):
         "network.discrepancy": {"low": 0.01, "high": 10.0, "log": True},
     }
 
-    @classmethod
-    def recipe(cls) -> dict[str, Any]:
-        """See `System.recipe`."""
-        return one_stage(batch=2, falls_after=10, epochs=30, patience=30)
+    training: ClassVar[dict[str, Any]] = one_stage(batch=2, falls_after=10, epochs=30, patience=30)
 
     @nn.compact
-    def __call__(
-        self, inputs: Inputs, state: Any = None, train: bool = False
-    ) -> tuple[dict[str, Array], dict[str, Any]]:
+    def __call__(self, inputs: Inputs, state: Any = None, train: bool = False) -> Outputs:
         """Computes logits [B, U, C] of `answer`; see `System.__call__`.
 
         In training the outputs also contain, for `losses`: `codes`, the codes z [B, U, ...] of each
@@ -142,9 +137,7 @@ class MFM(System):
             }
         return outputs, {"encoders": encoders, "mfn": fusion}
 
-    def losses(
-        self, outputs: Mapping[str, Array], inputs: Inputs, labels: Array
-    ) -> dict[str, tuple[Array, Array]]:
+    def losses(self, outputs: Mapping[str, Array], inputs: Inputs, labels: Array) -> Losses:
         """See `System.losses`.
 
         They are `rebuilding_<modality>`, over the cells where the modality is present, and

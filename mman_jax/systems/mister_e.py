@@ -22,8 +22,9 @@ import jax.numpy as jnp
 from mman_jax.layers.attention import Band, after, band, keep, multihead
 from mman_jax.layers.dense import Linear, uniform
 from mman_jax.layers.recurrent import GRU, backwards
-from mman_jax.systems.base import Citation, Scope, Stage, System
+from mman_jax.systems.base import Citation, Losses, Outputs, Stage, System
 from mman_jax.systems.settings import PAIR, Ranges, Rate, Size, around, one_stage
+from mman_jax.systems.step import Scope
 from mman_jax.types import Array, Inputs, is_scored
 
 BOTH, ANSWER = "both", "answer"
@@ -77,20 +78,15 @@ class MisterE(System):
         "network.layers": {"low": 1, "high": 3},
     }
 
-    @classmethod
-    def recipe(cls) -> dict[str, Any]:
-        """See `System.recipe`; the authors' settings, except how the best epoch is selected."""
-        rate = {"default": 1e-5}
-        stage = one_stage(batch=8, epochs=100, patience=10, clip=1.0, learning_rate=rate)
-        return stage | {"focal": 3.0}
+    training: ClassVar[dict[str, Any]] = one_stage(
+        batch=8, epochs=100, patience=10, clip=1.0, learning_rate={"default": 1e-5}
+    ) | {"focal": 3.0}
 
     def stages(self) -> tuple[Stage, ...]:
         """Returns one stage; all experts share the layers of `answer`."""
         return (Stage("all", "__call__", (*self.modalities, BOTH, ANSWER)),)
 
-    def losses(
-        self, outputs: Mapping[str, Array], inputs: Inputs, labels: Array
-    ) -> dict[str, tuple[Array, Array]]:
+    def losses(self, outputs: Mapping[str, Array], inputs: Inputs, labels: Array) -> Losses:
         """Returns the contrastive loss of the vectors, and how far the experts disagree.
 
         In the contrastive loss the vectors of both modalities are near to those of the same label,
@@ -107,9 +103,7 @@ class MisterE(System):
         }
 
     @nn.compact
-    def __call__(
-        self, inputs: Inputs, state: Any = None, train: bool = False
-    ) -> tuple[dict[str, Array], Any]:
+    def __call__(self, inputs: Inputs, state: Any = None, train: bool = False) -> Outputs:
         """Computes logits [B, U, C] of the experts and of `answer`; see `System.__call__`.
 
         In training the outputs also contain `vectors` [B, U, 2, size], those of the modalities,

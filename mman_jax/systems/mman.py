@@ -12,7 +12,7 @@ import numpy as np
 from mman_jax.errors import InputError, nearest
 from mman_jax.layers.attention import MultiModalAttention
 from mman_jax.layers.tower import LateFusion, Tower, drop_modalities
-from mman_jax.systems.base import Citation, Stage, System
+from mman_jax.systems.base import Citation, Outputs, Stage, System
 from mman_jax.systems.settings import (
     SHARED,
     TRAINING,
@@ -22,7 +22,7 @@ from mman_jax.systems.settings import (
     check_sizes,
     one_of,
 )
-from mman_jax.types import Array, Inputs
+from mman_jax.types import Inputs
 
 FUSION = "fusion"
 NAME, CLSTM_EF, CLSTM_LF, CLSTM_MMA, _CLSTM = "mman", "clstm_ef", "clstm_lf", "clstm_mma", "clstm_"
@@ -213,9 +213,7 @@ class MMAN(System):
         """See `System.attends`; the attention tower's modalities."""
         return tuple(self.inputs.get(EARLY["attention"], ()))
 
-    def predict(
-        self, inputs: Inputs, state: Any = None, train: bool = False
-    ) -> tuple[dict[str, Array], dict[str, Any]]:
+    def predict(self, inputs: Inputs, state: Any = None, train: bool = False) -> Outputs:
         """Computes the logits [B, U, C] float32 and the state of every tower, by name.
 
         With `train`, modalities are also dropped at `modality_dropout`.
@@ -231,9 +229,7 @@ class MMAN(System):
             logits[name], last[name] = tower(subset, reset, before, train, present)
         return logits, last
 
-    def fuse(
-        self, inputs: Inputs, state: Any = None, train: bool = False
-    ) -> tuple[dict[str, Array], dict[str, Any]]:
+    def fuse(self, inputs: Inputs, state: Any = None, train: bool = False) -> Outputs:
         """Computes the logits [B, U, C] float32 and the state of the fusion, both under `fusion`.
 
         The features of `inputs` are the towers' logits [B, U, C] float32.
@@ -245,9 +241,7 @@ class MMAN(System):
         fused, last = self.fusion(predictions, reset, (state or {}).get(FUSION), train)
         return {FUSION: fused}, {FUSION: last}
 
-    def __call__(
-        self, inputs: Inputs, state: Any = None, train: bool = False
-    ) -> tuple[dict[str, Array], dict[str, Any]]:
+    def __call__(self, inputs: Inputs, state: Any = None, train: bool = False) -> Outputs:
         """Computes the logits [B, U, C] and the states of the towers and the fusion."""
         logits, last = self.predict(inputs, state, train)
         if self.fusion is not None:

@@ -23,7 +23,7 @@ from mman_jax.errors import InputError
 from mman_jax.layers.attention import after, band, keep
 from mman_jax.layers.dense import Linear
 from mman_jax.layers.transformer import Encoder, sinusoids
-from mman_jax.systems.base import Citation, Scope, System
+from mman_jax.systems.base import Citation, Outputs, System
 from mman_jax.systems.settings import (
     FRAMES,
     SEVERAL,
@@ -34,6 +34,7 @@ from mman_jax.systems.settings import (
     one_of,
     one_stage,
 )
+from mman_jax.systems.step import Scope
 from mman_jax.types import CELLS, Array, Inputs
 
 
@@ -90,10 +91,9 @@ class MulT(System):
         "network.window": {"choices": (16, 64)},
     }
 
-    @classmethod
-    def recipe(cls) -> dict[str, Any]:
-        """See `System.recipe`."""
-        return one_stage(batch=1, falls_after=20, clip=0.8, epochs=40, patience=40)
+    training: ClassVar[dict[str, Any]] = one_stage(
+        batch=1, falls_after=20, clip=0.8, epochs=40, patience=40
+    )
 
     def frame_view(self, modality: str) -> dict[str, int]:
         """See `System.frame_view`."""
@@ -110,9 +110,7 @@ class MulT(System):
             raise InputError("network.heads", found, "heads that divide the units evenly")
         self.answer = Scope()
 
-    def __call__(
-        self, inputs: Inputs, state: Any = None, train: bool = False
-    ) -> tuple[dict[str, Array], dict[str, Array]]:
+    def __call__(self, inputs: Inputs, state: Any = None, train: bool = False) -> Outputs:
         """Computes logits [B, U, C] of `answer`; see `System.__call__`.
 
         The state, float32, has the number of cells of the conversation so far [B]; and for its last

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from mman_jax.errors import InputError
 from mman_jax.layers.recurrent import LSTM, FramesLSTM
-from mman_jax.systems.base import Citation, System
+from mman_jax.systems.base import Citation, Outputs, System
 from mman_jax.systems.settings import (
     SEVERAL,
     SUBWORD,
@@ -72,15 +72,10 @@ class RAVEN(System):
         "network.beta": {"low": 0.05, "high": 1.0},
     }
 
-    @classmethod
-    def recipe(cls) -> dict[str, Any]:
-        """See `System.recipe`."""
-        return one_stage(batch=1, epochs=500, patience=50)
+    training: ClassVar[dict[str, Any]] = one_stage(batch=1, epochs=500, patience=50)
 
     @nn.compact
-    def __call__(
-        self, inputs: Inputs, state: Any = None, train: bool = False
-    ) -> tuple[dict[str, Array], Any]:
+    def __call__(self, inputs: Inputs, state: Any = None, train: bool = False) -> Outputs:
         """Computes logits [B, U, C] of `answer`; see `System.__call__`.
 
         Modalities other than the pivot may have frames, [B, U, F, D] with `present` [B, U, F]. If

@@ -17,7 +17,7 @@ import numpy as np
 
 from mman_jax.errors import InputError, require
 from mman_jax.systems.base import Citation, check_arrays
-from mman_jax.systems.estimator import Estimator
+from mman_jax.systems.estimator import Arrays, Estimator
 from mman_jax.types import UNSCORED
 
 _MOST_CLASSES = 8
@@ -67,9 +67,7 @@ class Rozgic(Estimator):
         if not 0 <= self.gamma < math.inf:
             raise InputError("network.gamma", str(self.gamma), "a finite number of at least 0")
 
-    def fit(
-        self, features: Mapping[str, np.ndarray], labels: np.ndarray, seed: int
-    ) -> dict[str, np.ndarray]:
+    def fit(self, features: Arrays, labels: np.ndarray, seed: int) -> dict[str, np.ndarray]:
         """Trains every node; see `Estimator.fit`.
 
         Returns:
@@ -97,16 +95,14 @@ class Rozgic(Estimator):
         }
         return {"vectors": vectors, "gamma": gamma, **arrays}
 
-    def logits(
-        self, fitted: Mapping[str, np.ndarray], features: Mapping[str, np.ndarray]
-    ) -> np.ndarray:
+    def logits(self, fitted: Arrays, features: Arrays) -> np.ndarray:
         """Computes log probabilities [N, C] float32 with NumPy only; see `Estimator.logits`."""
         kernel = _kernel(self.join(features), fitted["vectors"], fitted["gamma"])
         values = kernel @ fitted["weights"].T + fitted["offsets"]
         first = _sigmoid(values * fitted["slopes"] + fitted["shifts"])
         return np.log(np.maximum(ensemble(first, self.outputs), 1e-30)).astype(np.float32)
 
-    def check(self, fitted: Mapping[str, np.ndarray], dims: Mapping[str, int]) -> None:
+    def check(self, fitted: Arrays, dims: Mapping[str, int]) -> None:
         """See `Estimator.check`."""
         count = len(np.atleast_1d(fitted.get("vectors", 0)))
         machines = len(nodes(self.outputs))

@@ -21,8 +21,9 @@ import jax.numpy as jnp
 
 from mman_jax.layers.attention import after, band, keep, multihead, weigh
 from mman_jax.layers.dense import Linear
-from mman_jax.systems.base import Citation, Scope, Stage, System
+from mman_jax.systems.base import Citation, Losses, Outputs, Stage, System
 from mman_jax.systems.settings import SPEAKERS, Ranges, Rate, Size, around, one_of, one_stage
+from mman_jax.systems.step import Scope
 from mman_jax.types import Array, Inputs
 
 ANSWER = "answer"
@@ -68,22 +69,16 @@ class SDT(System):
         "network.temperature": around(1.0, 1, 8),
     }
 
-    @classmethod
-    def recipe(cls) -> dict[str, Any]:
-        """See `System.recipe`; the authors' settings for IEMOCAP."""
-        stage = one_stage(
-            batch=16, epochs=150, patience=10,
-            optimizer="adam_l2", weight_decay=1e-5, learning_rate={"default": 1e-4},
-        )  # fmt: skip
-        return stage | {"class_weights": True}
+    training: ClassVar[dict[str, Any]] = one_stage(
+        batch=16, epochs=150, patience=10,
+        optimizer="adam_l2", weight_decay=1e-5, learning_rate={"default": 1e-4},
+    ) | {"class_weights": True}  # fmt: skip
 
     def stages(self) -> tuple[Stage, ...]:
         """Returns one stage; the predictions of the modalities share the layers of `answer`."""
         return (Stage("all", "__call__", (*self.modalities, ANSWER)),)
 
-    def losses(
-        self, outputs: Mapping[str, Array], inputs: Inputs, labels: Array
-    ) -> dict[str, tuple[Array, Array]]:
+    def losses(self, outputs: Mapping[str, Array], inputs: Inputs, labels: Array) -> Losses:
         """Returns how far the predictions of each modality are from those of all, in nats.
 
         As in the authors' code, all cells count, scored or not, and all modalities learn from
@@ -102,9 +97,7 @@ class SDT(System):
         return losses
 
     @nn.compact
-    def __call__(
-        self, inputs: Inputs, state: Any = None, train: bool = False
-    ) -> tuple[dict[str, Array], Any]:
+    def __call__(self, inputs: Inputs, state: Any = None, train: bool = False) -> Outputs:
         """Computes logits [B, U, C] of every modality and of `answer`; see `System.__call__`.
 
         The state, float32, has the number of utterances of the conversation so far [B], and for its

@@ -12,6 +12,18 @@ from mman_jax.layers.precision import in_standard_numbers
 from mman_jax.types import Array, Inputs
 
 
+class Scope(nn.Module):
+    """Calls a function whose layers have their parameters under the name of this module.
+
+    The function may be a method of another module, with the decorator `nn.nowrap`.
+    """
+
+    @nn.compact
+    def __call__(self, function: Callable, *arguments: Any) -> Any:
+        """Calls the function."""
+        return function(*arguments)
+
+
 class Step(NamedTuple):
     """Predictions for rows of cells, of one seed or, with a leading axis S, of several.
 
@@ -29,15 +41,7 @@ class Step(NamedTuple):
 def step(
     system: nn.Module, params: Any, inputs: Inputs, state: Any = None, attention: bool = False
 ) -> Step:
-    """Predicts every cell with one seed; pure.
-
-    Args:
-        system: a `System`.
-        params: of one seed.
-        inputs: rows of cells.
-        state: before the first cell; None at the start of conversations.
-        attention: whether to return attention weights.
-    """
+    """Predicts every cell with the parameters of one seed, from a state (None: the start); pure."""
     variables = {"params": params}
     if not attention:
         outputs, state = system.apply(variables, inputs, state)
@@ -58,14 +62,8 @@ def step_seeds(
     """Predicts every cell with each of S seeds (see `step`); pure.
 
     The seeds run one after another, since CPUs are faster at plain than at batched matrix products.
-
-    Args:
-        system: a `System`.
-        params: leading axis S.
-        inputs: rows of cells.
-        states: leading axis S; None at the start of conversations: no states are returned either.
-        attention: whether to return attention weights.
-        options: options of the compiler.
+    Parameters and states lead with S; without states, none are returned. `options` are those of the
+    compiler.
     """
     compiled = _compiled(tuple(sorted((options or {}).items())))
     return compiled(system, params, inputs, states, attention)

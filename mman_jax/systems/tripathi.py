@@ -21,7 +21,7 @@ from flax.core import freeze
 
 from mman_jax.layers.attention import weigh
 from mman_jax.layers.recurrent import FramesLSTM
-from mman_jax.systems.base import Citation, System
+from mman_jax.systems.base import Citation, Outputs, System
 from mman_jax.systems.settings import (
     FRAMES,
     Ranges,
@@ -84,10 +84,7 @@ class Tripathi(System):
 
     ranges: ClassVar[Ranges] = {"network.units": around(256, 0.2, 2)}
 
-    @classmethod
-    def recipe(cls) -> dict[str, Any]:
-        """See `System.recipe`."""
-        return one_stage(batch=3, epochs=30, patience=30)
+    training: ClassVar[dict[str, Any]] = one_stage(batch=3, epochs=30, patience=30)
 
     def frame_view(self, modality: str) -> dict[str, int]:
         """See `System.frame_view`."""
@@ -107,9 +104,7 @@ class Tripathi(System):
         self.answer = nn.Dense(self.outputs)
         self.drop = nn.Dropout(self.dropout)
 
-    def __call__(
-        self, inputs: Inputs, state: Any = None, train: bool = False
-    ) -> tuple[dict[str, Array], tuple[()]]:
+    def __call__(self, inputs: Inputs, state: Any = None, train: bool = False) -> Outputs:
         """Computes logits [B, U, C] of `answer`; see `System.__call__`. There is no state."""
         features, over_frames, branches = inputs.features, self.cells == "frames", []
         for m in self.modalities:

@@ -15,10 +15,10 @@ from mman_jax.layers.precision import in_standard_numbers
 from mman_jax.training import mesh as parallel
 from mman_jax.training import processes, programs
 from mman_jax.training.mesh import ROWS
-from mman_jax.training.rows import holdout, in_batches, widen, with_empty_row
+from mman_jax.training.rows import empty_values, holdout, in_batches, widen, with_empty_row
 from mman_jax.training.stage import StageTraining
 from mman_jax.training.state import Record, State
-from mman_jax.types import Array, Batch, unscored
+from mman_jax.types import Array, Batch
 
 Labels = Mapping[str, np.ndarray]
 PerSeed = Mapping[str, Any]
@@ -213,16 +213,12 @@ class Streamed:
         size = -(-stage.batch_rows // shards) * shards
         batches = np.asarray(in_batches(order(count), stage.batch_rows, count))
         batches = np.pad(batches, ((0, 0), (0, size - batches.shape[1])), constant_values=count)
-        present = dict.fromkeys(rows.present, False)
-        unlabelled = unscored(labels[part].dtype)
-        features = dict.fromkeys(rows.features, 0)
-        speakers = (None, None) if rows.speakers is None else (0, False)
-        fill = Batch(features, unlabelled, False, True, present, *speakers)
+        rows = rows._replace(labels=labels[part])
         for index in batches:
             yield jax.tree.map(
                 lambda x, empty, index=index: self._read(x, index, length, empty),
-                rows._replace(labels=labels[part]),
-                fill,
+                rows,
+                empty_values(rows),
             )
 
     def _read(self, source: Any, rows: np.ndarray, length: int, empty: Any) -> Array:

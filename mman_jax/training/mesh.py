@@ -188,11 +188,8 @@ def distribute(
         out_specs=out,
         check_vma=False,
     )
-    return jax.jit(
-        sharded,
-        donate_argnums=(0,) if donate else (),
-        compiler_options=compiler_options(platform),
-    )
+    donated = (0,) if donate else ()
+    return jax.jit(sharded, donate_argnums=donated, compiler_options=compiler_options(platform))
 
 
 def place(tree: Any, mesh: Mesh, by_seed: bool) -> Any:

@@ -50,13 +50,9 @@ def cached(make: Make) -> Make:
 def initial(
     system: System, sizes: Sequence[tuple[str, int]], seed: jax.Array, method: str | None = None
 ) -> dict[str, Any]:
-    """Initialises one seed's parameters.
+    """Initialises one seed's parameters, those of a method or all.
 
-    Args:
-        system: the network.
-        sizes: each modality's name and D, in order.
-        seed: a scalar, uint32.
-        method: the method whose parameters are initialised; None: all parameters.
+    `sizes` has each modality's name and D, in order.
     """
     return system.init(jax.random.key(seed), system.example(dict(sizes)), method=method)["params"]
 

@@ -29,15 +29,7 @@ def count(part: Batch) -> int:
 
 
 def take(part: Batch, rows: Array) -> Batch:
-    """Takes some rows of a part.
-
-    Args:
-        part: arrays [R + 1, U, ...].
-        rows: [B] int, indices of the rows.
-
-    Returns:
-        Arrays [B, U, ...].
-    """
+    """Takes the rows with indices [B] of a part, arrays [R + 1, U, ...]."""
     return jax.tree.map(lambda x: x[rows], part)
 
 
@@ -62,30 +54,26 @@ def featureless(rows: Mapping[str, Batch]) -> dict[str, Batch]:
     return {part: batch._replace(features={}, present={}) for part, batch in rows.items()}
 
 
-def holdout(valid: Batch, test: Batch) -> Batch:
-    """Joins validation rows, test rows and one empty row, to be scored in one pass.
+def empty_values(rows: Batch) -> Batch:
+    """Returns the value of each array in an empty cell."""
+    unlabelled = unscored(rows.labels.dtype)
+    speakers = (None, None) if rows.speakers is None else (0, False)
+    features, present = dict.fromkeys(rows.features, 0), dict.fromkeys(rows.present, False)
+    return Batch(features, unlabelled, False, True, present, *speakers)
 
-    Args:
-        valid: [R + 1, U, ...]; the last row is empty.
-        test: rows in the same form; R and U may differ.
+
+def holdout(valid: Batch, test: Batch) -> Batch:
+    """Joins rows [R + 1, U, ...] of validation and test, to be scored in one pass.
+
+    Both end in an empty row, as does the result; R and U may differ.
     """
     length = max(valid.mask.shape[1], test.mask.shape[1])
 
-    def join(first, then, fill=0):
+    def join(first, then, fill):
         first, then = np.asarray(first), np.asarray(then)
         return np.concatenate([widen(first[:-1], length, fill), widen(then, length, fill)])
 
-    return Batch(
-        {name: join(x, test.features[name]) for name, x in valid.features.items()},
-        join(valid.labels, test.labels, unscored(valid.labels.dtype)),
-        join(valid.mask, test.mask),
-        join(valid.reset, test.reset, True),
-        {name: join(x, test.present[name]) for name, x in valid.present.items()},
-        *(
-            None if x is None else join(x, y)
-            for x, y in ((valid.speakers, test.speakers), (valid.new_speaker, test.new_speaker))
-        ),
-    )
+    return jax.tree.map(join, valid, test, empty_values(valid))
 
 
 def widen(rows: np.ndarray, length: int, fill: float | None = None) -> np.ndarray:

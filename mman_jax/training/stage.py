@@ -218,10 +218,7 @@ class StageTraining:
     ) -> tuple[State, Record]:
         """Ends an epoch: counts it, updates the best epoch, and may reduce the learning rates.
 
-        Args:
-            state: the state after the epoch's last step.
-            train_loss: [T] float32, the mean over the steps.
-            scores: the sum of the results of `score`.
+        The loss [T] is the mean over the steps, and `scores` the sum of the results of `score`.
         """
         (valid, test), losses = scores
         valid_losses = self.objective.valid_losses(valid, losses)

@@ -152,9 +152,9 @@ class Selection:
             state: state of one seed after an epoch.
             params: the parameters that were scored.
             scores: [T] float32, scores of the epoch.
-            test_accuracy: [T] float32, which influences nothing.
+            test_accuracy: [T] float32; like `test`, it influences nothing.
             valid: [T, ...], validation tallies.
-            test: [T, ...], test tallies, which influence nothing.
+            test: [T, ...], test tallies.
             heads: the index of the head that each parameter belongs to, a tree like `params`.
         """
         scores = self.smooth(state, scores)
