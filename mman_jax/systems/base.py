@@ -231,9 +231,7 @@ class System(BaseSystem, nn.Module):
     def __init_subclass__(cls, **options: Any) -> None:
         # Systems are static arguments of compiled functions. Their mappings cannot be hashed, but
         # are compared.
-        cls.__hash__ = lambda self: hash(  # type: ignore[method-assign, assignment]  # before Flax's
-            (type(self), self.modalities, self.outputs)
-        )
+        cls.__hash__ = _hash  # type: ignore[method-assign, assignment]  # before Flax sets its own
         super().__init_subclass__(**options)
 
     def example(self, dims: Mapping[str, int]) -> Inputs:
@@ -356,6 +354,10 @@ class System(BaseSystem, nn.Module):
     def predict_seeds(self, params: Any, inputs: Inputs) -> Array:
         """See `BaseSystem.predict_seeds`; runs one seed after another."""
         return step_seeds(self, params, inputs).logits
+
+
+def _hash(system: System) -> int:
+    return hash((type(system), system.modalities, system.outputs))
 
 
 def owner(group: str, names: Iterable[str]) -> str | None:

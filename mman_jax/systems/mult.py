@@ -126,7 +126,8 @@ class MulT(System):
     # Likewise, the first axis of the self-attention encoders is the target.
 
     @nn.nowrap
-    def _of_cells(self, inputs, state, train) -> tuple[Array, dict[str, Array]]:
+    def _of_cells(self, inputs, state, train):
+        """Computes logits [B, U, C] and the state."""
         features, reset, present = inputs.features, inputs.reset, inputs.present
         back = band(reset, self.window, state.get("count"))
         masks = [present.get(m, jnp.ones(reset.shape, bool)) for m in self.modalities]
@@ -154,7 +155,7 @@ class MulT(System):
         return logits, after_row
 
     @nn.nowrap
-    def _of_frames(self, inputs, state, train) -> tuple[Array, dict[str, Array]]:
+    def _of_frames(self, inputs, state, train):
         """Computes logits [B, U, C] of utterances from their frames [B, U, F, D]."""
         features, present = inputs.features, inputs.present
         if self.is_initializing():

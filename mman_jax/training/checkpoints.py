@@ -287,7 +287,7 @@ def _ordered(numbered: Mapping[str, Any]) -> list[Any]:
 
 def _outcome(numbered: Mapping[str, Any]) -> Outcome:
     leaves, count = _ordered(numbered), len(Outcome._fields) - 1
-    return Outcome(*leaves[:count], Record(*leaves[count:]))
+    return Outcome._make([*leaves[:count], Record(*leaves[count:])])
 
 
 def _digests(folder: pathlib.Path) -> dict[str, str]:

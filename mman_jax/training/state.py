@@ -241,7 +241,7 @@ def by_epoch(records: Record) -> list[Record]:
 def outcome(state: State, history: Record) -> Outcome:
     """Collects the results of a stage, gathered on every process."""
     arrays = [getattr(state, name) for name in Outcome._fields[:-1]]
-    return Outcome(*processes.gather(arrays), history)
+    return Outcome._make([*processes.gather(arrays), history])
 
 
 def converged(finished: Mapping[str, Outcome]) -> np.ndarray:
@@ -256,7 +256,7 @@ def of_seeds(finished: Mapping[str, Outcome], chosen: np.ndarray) -> dict[str, O
 
     def of_stage(outcome):
         history = jax.tree.map(lambda x: x[:, chosen], outcome.history)
-        return Outcome(*(x[chosen] for x in outcome[:-1]), history)
+        return Outcome._make([*(x[chosen] for x in outcome[:-1]), history])
 
     return {name: of_stage(outcome) for name, outcome in finished.items()}
 
@@ -288,7 +288,7 @@ def join(outcomes: Sequence[Outcome]) -> Outcome:
     histories = [jax.tree.map(lengthen, outcome.history) for outcome in outcomes]
     history = jax.tree.map(lambda *x: np.concatenate(x, axis=2), *histories)
     arrays = zip(*(outcome[:-1] for outcome in outcomes), strict=True)
-    return Outcome(*(np.concatenate(x, axis=1) for x in arrays), history)
+    return Outcome._make([*(np.concatenate(x, axis=1) for x in arrays), history])
 
 
 class StopAt(NamedTuple):
