@@ -35,18 +35,10 @@ def weigh(scores: Array, seen: Array) -> Array:
 def multihead(
     queries: Array, keys: Array, values: Array, heads: int, seen: Array, dropout: Any = None
 ) -> Array:
-    """Computes scaled dot-product attention by several heads, among which D is divided.
+    """Computes scaled dot-product attention [B, U, D] by several heads, among which D is divided.
 
-    Args:
-        queries: [B, U, D] float32.
-        keys: [B, K, D] float32.
-        values: [B, K, D] float32.
-        heads: number of heads, a divisor of D.
-        seen: [B, U, K] bool, which queries see which keys; a query that sees none gets 0.
-        dropout: applied to the weights [B, heads, U, K]; None: no dropout.
-
-    Returns:
-        [B, U, D] float32.
+    Queries are [B, U, D], keys and values [B, K, D]. A query that sees no key, by `seen` [B, U, K]
+    bool, gets 0. `dropout` is applied to the weights [B, heads, U, K].
     """
     size = queries.shape[-1] // heads
     queries, keys, values = (
@@ -168,15 +160,12 @@ class MultiModalAttention(nn.Module):
     def __call__(
         self, features: Mapping[str, Array], present: Mapping[str, Array] | None = None
     ) -> Array:
-        """Fuses the modalities of each utterance independently.
+        """Fuses the modalities [B, U, D] of each utterance independently.
 
         Sows the attention weights [B, U, M (query), M (key)], modalities in the order of
-        `features`, as `weights` into the collection `intermediates`.
-
-        Args:
-            features: [B, U, D] float32 of each modality; D differs between modalities.
-            present: [B, U] bool for each modality that may be missing, False where it is: its
-                values reach no output, and its query is zero and weighs the others equally.
+        `features`, as `weights` into the collection `intermediates`. Where a modality is not
+        `present` [B, U], its values reach no output, and its query is zero and weighs the others
+        equally.
 
         Returns:
             [B, U, M * value] float32, or [B, U, M * (value + model)] with the skip concatenated.

@@ -20,11 +20,7 @@ def uniform(inputs: int) -> nn.initializers.Initializer:
 class Linear(nn.Module):
     """A linear layer, initialised as in PyTorch.
 
-    Parameters: `kernel` [D, features] and `bias` [features].
-
-    Attributes:
-        features: size of the output.
-        use_bias: whether there is a bias.
+    Parameters: `kernel` [D, features] and, with `use_bias`, `bias` [features].
     """
 
     features: int
@@ -39,13 +35,7 @@ class Linear(nn.Module):
 
 
 class Perceptron(nn.Module):
-    """A dense layer with relu and dropout, followed by a linear layer.
-
-    Attributes:
-        hidden: units of the first layer.
-        size: size of the output.
-        dropout: rate between the two layers.
-    """
+    """A dense layer of `hidden` units with relu and dropout, followed by a linear layer."""
 
     hidden: int
     size: int

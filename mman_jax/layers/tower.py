@@ -96,15 +96,10 @@ class Tower(nn.Module):
         train: bool = False,
         present: Mapping[str, Array] | None = None,
     ) -> tuple[Array, list[State]]:
-        """Predicts every utterance; see `ContextualLSTM`.
+        """Predicts every utterance from features [B, U, D] of each modality.
 
-        Args:
-            features: [B, U, D] float32 of each modality; D differs between modalities.
-            reset: [B, U] bool, True on the first utterance of each conversation.
-            state: state before the first utterance; zeros by default.
-            train: whether dropout acts.
-            present: [B, U] bool for each modality that may be missing, False where it is; where all
-                are missing, the state passes unchanged.
+        `present` is [B, U] bool for each modality that may be missing; where all are missing, the
+        state passes unchanged. The other arguments and the results are those of `ContextualLSTM`.
         """
         present = {m: p for m, p in (present or {}).items() if m in features}
         drop = nn.Dropout(self.input_dropout, deterministic=not train)

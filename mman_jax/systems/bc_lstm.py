@@ -42,16 +42,9 @@ class Level(nn.Module):
     def __call__(
         self, inputs: Array, reset: Array, train: bool = False, mask: Array | None = None
     ) -> tuple[Array, Array]:
-        """Predicts every utterance from the full conversation.
+        """Predicts every utterance from the full conversation; the arguments are those of `LSTM`.
 
-        Args:
-            inputs: [B, U, D] float32.
-            reset: [B, U] bool, True where a conversation or padding starts.
-            train: whether dropout acts; it then needs the `dropout` key.
-            mask: [B, U] bool, False where the states pass unchanged; None: nowhere.
-
-        Returns:
-            Logits [B, U, C] and the dense layer's activations before dropout [B, U, K], float32.
+        Returns logits [B, U, C] and the dense layer's activations before dropout [B, U, K].
         """
 
         def drop(x, rate):

@@ -290,12 +290,9 @@ class Exchange(nn.Module):
 
 
 class Convolution(nn.Module):
-    """A convolution over the utterances of a conversation; others and padding read as zeros.
+    """A convolution over `taps` utterances of a conversation; others and padding read as zeros.
 
-    Attributes:
-        size: units.
-        taps: number of utterances that it reads.
-        causal: whether the last tap is the current utterance, rather than the middle one.
+    If it is causal, the last tap is the current utterance, otherwise the middle one.
     """
 
     size: int
@@ -304,12 +301,9 @@ class Convolution(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, segment: Array, cells: int) -> Array:
-        """Returns [B, U, size] float32 for the last U cells.
+        """Returns [B, U, size] float32 for the last U cells of x [B, K, D].
 
-        Args:
-            x: [B, K, D] float32, K - U cached cells and those of the row.
-            segment: [B, K] int32, the number of the conversation; cells of -1 read as zeros.
-            cells: U.
+        `segment` [B, K] is the number of the conversation; cells of -1 read as zeros.
         """
         shape = (self.taps, x.shape[-1], self.size)
         start = uniform(x.shape[-1] * self.taps)

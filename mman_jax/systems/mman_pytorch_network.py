@@ -149,10 +149,7 @@ class Tower(nn.Module):
         return logits if self.skip is None else logits + self.skip(joined)
 
     def step(self, features, present, state):
-        """Predicts one utterance from [B, D] and [B] bool of each modality.
-
-        See `ContextualLSTM.step`.
-        """
+        """Predicts one utterance from [B, D] and [B] bool; see `ContextualLSTM.step`."""
         joined, any_present = self._joined(features, present)
         logits, state = self.clstm.step(joined, any_present, state)
         return (logits if self.skip is None else logits + self.skip(joined)), state

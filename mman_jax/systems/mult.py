@@ -282,18 +282,10 @@ def flat(x: Array, present: Array | None) -> tuple[Array, Array]:
 
 
 def lenient(target: Array, source: Array, cells: int, others: int) -> Array:
-    """Returns which source cells each target cell sees.
+    """Returns which source cells each target cell sees, [B, U, K] bool, by their lengths [B].
 
-    It sees the cells up to its own index, and as many later ones as the lengths differ by.
-
-    Args:
-        target: [B] int, lengths.
-        source: [B] int, lengths.
-        cells: U, of the target with its padding.
-        others: K, of the source with its padding.
-
-    Returns:
-        [B, U, K] bool.
+    It sees the cells up to its own index, and as many later ones as the lengths differ by. U and K
+    are the numbers of cells with padding.
 
     Examples:
         A sequence of two cells looks at one of three.

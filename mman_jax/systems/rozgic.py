@@ -151,13 +151,8 @@ def ensemble(first: np.ndarray, classes: int) -> np.ndarray:
     """Averages the predictions of all trees, without listing the trees.
 
     The mean of a set of classes is that over its splits, weighted by their numbers of trees.
-
-    Args:
-        first: [N, nodes], each node's probability of its first side, in the order of `nodes`.
-        classes: C.
-
-    Returns:
-        Probabilities [N, C].
+    `first` [N, nodes] has each node's probability of its first side, in the order of `nodes`; the
+    result is [N, C].
     """
     alone = np.eye(classes, dtype=first.dtype)
     means: dict[tuple[int, ...], np.ndarray] = {

@@ -103,12 +103,9 @@ RateBelowOne = Annotated[float, functools.partial(check_rate, below_one=True)]
 
 
 def around(value: float, below: float, above: float) -> dict[str, Any]:
-    """Returns a logarithmic range around a value; its limits are integers if the value is.
+    """Returns a logarithmic range, from `below` times a value to `above` times it.
 
-    Args:
-        value: the default.
-        below: ratio of the lowest value to the default.
-        above: ratio of the highest value to the default.
+    Its limits are integers if the value is.
     """
     low, high = value * below, value * above
     if isinstance(value, int):

@@ -160,13 +160,9 @@ def distribute(
 ):
     """Compiles `function(state, per_seed, shared)` of one seed for all seeds on the mesh.
 
-    Args:
-        function: a pure function that sums over the axis `rows` if the mesh has several row shards.
-        mesh: the result of `make_mesh`.
-        parallel: `jit` or `pmap`.
-        donate: whether the state may be overwritten.
-        shared: layout of the arrays that all seeds share, with `jit`; replicated by default.
-        out: layout of the results, with `jit`.
+    The function is pure, and sums over the axis `rows` if the mesh has several row shards. With
+    `donate`, the state may be overwritten. `shared` and `out` are, with `jit`, the layouts of the
+    arrays that all seeds share (replicated by default) and of the results.
     """
     platform = mesh.devices.flat[0].platform
     mapped = over_seeds(function, platform)

@@ -17,10 +17,8 @@ AUTO = "auto"
 def join(distributed: str) -> None:
     """Joins this process to others; to be called before JAX lists its devices.
 
-    Args:
-        distributed: the config's `distributed`: empty for a single process, `auto` if the machines
-            can find each other (a TPU pod slice, Slurm), or `ADDRESS:PORT,PROCESSES,ID` with the
-            address of process 0.
+    The config's `distributed` is empty for a single process, `auto` if the machines can find each
+    other (a TPU pod slice, Slurm), or `ADDRESS:PORT,PROCESSES,ID` with the address of process 0.
 
     Raises:
         InputError: the setting is invalid, or no other processes can be found.
