@@ -20,11 +20,7 @@ def sinusoids(position: Array, size: int) -> Array:
 
 
 class Attention(nn.Module):
-    """Multi-head scaled dot-product attention; one kernel computes queries, keys and values.
-
-    Attributes:
-        heads: number of heads, among which the features are divided.
-    """
+    """Multi-head scaled dot-product attention; one kernel computes queries, keys and values."""
 
     heads: int
 

@@ -20,15 +20,9 @@ FUSION = "fusion"
 
 
 class Level(nn.Module):
-    """A bi-directional LSTM over a conversation, a dense layer, and the classes.
+    """A bi-directional LSTM over a conversation, a dense layer of K units, and C classes.
 
-    Attributes:
-        classes: C.
-        hidden: H of each direction.
-        dense: K, units of the dense layer.
-        activation: activation of the dense layer, a name in `flax.linen`.
-        input_dropout: rate on the inputs.
-        dropout: rate before and after the dense layer.
+    The activation is a name in `flax.linen`; the other attributes are as in `BcLSTM`.
     """
 
     classes: int

@@ -167,10 +167,7 @@ class Linear(Estimator):
 
 
 Machines = Callable[[np.ndarray, np.ndarray, float], tuple[np.ndarray, np.ndarray, np.ndarray]]
-"""Fits machines to features [N, D] and classes [N] at a cost.
-
-Returns weights, offsets and pairs of classes.
-"""
+"""Fits weights, offsets and pairs of classes to features [N, D] and classes [N] at a cost."""
 
 
 def _span(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -273,11 +273,7 @@ def _towers(
 
 
 def papers(modalities: Sequence[str]) -> dict[str, Citation]:
-    """Returns the paper's systems, MMAN and its cLSTMs, by the names of their recipes.
-
-    Args:
-        modalities: the corpus's modalities, in order.
-    """
+    """Returns the paper's systems, MMAN and its cLSTMs, by the names of their recipes."""
     unimodal = {}
     for m in modalities:
         published = _SPEECH if m == "speech" else {}
@@ -297,11 +293,7 @@ def modality_of(name: str) -> str:
 
 
 def network(name: str = NAME) -> dict[str, Any]:
-    """Returns the settings of a recipe's network, as a new dict.
-
-    Args:
-        name: name of the recipe, see `papers`.
-    """
+    """Returns the settings of a recipe's network (see `papers`), as a new dict."""
     attention = {"model": 150, "key": 150, "value": 150, "shared": True, "skip": "add"}
     unimodal = {"default": tower((300, 300), 200)}
     early = tower((300,), 200) | {"kind": "attention", "attention": attention}
@@ -333,11 +325,7 @@ def clstm(hidden: Sequence[int], dense: int, dropout: float = 0.3) -> dict[str, 
 
 
 def training(name: str = NAME) -> dict[str, Any]:
-    """Returns the training settings of a recipe, as a new dict.
-
-    Args:
-        name: name of the recipe, see `papers`.
-    """
+    """Returns the training settings of a recipe (see `papers`), as a new dict."""
     shared = {"optimizer": "adamw", "weight_decay": 1e-5, "clip": 1.0}
     return {
         **SHARED,

@@ -175,9 +175,7 @@ class SDTCausal(SDT):
 class Encoder(nn.Module):
     """A layer in which the utterances of one modality attend to those of another or its own.
 
-    Attributes:
-        heads: number of heads.
-        dropout: rate on the inputs, the weights and all outputs.
+    Dropout acts on the inputs, the weights and all outputs.
     """
 
     heads: int

@@ -40,10 +40,6 @@ _OF_ADAM = ("b2", "eps")
 def optimizer(settings: Mapping[str, Any], group: str) -> optax.GradientTransformation:
     """Builds the optimizer of a group: clipping by its norm, then the update at its learning rate.
 
-    Args:
-        settings: settings of a stage, see `Trainer`.
-        group: top-level name of the parameters.
-
     Raises:
         InputError: the optimizer is unknown, or a setting does not apply to it.
     """
@@ -63,10 +59,7 @@ def optimizer(settings: Mapping[str, Any], group: str) -> optax.GradientTransfor
 
 
 def pull_back(strength: float) -> optax.GradientTransformation:
-    """Adds the gradient of a penalty: the squared distance from the initial parameters.
-
-    Args:
-        strength: factor of the squared distance in the loss.
+    """Adds the gradient of a penalty: `strength` times the squared distance from the start.
 
     Examples:
         >>> optimizer = pull_back(0.5)
@@ -127,11 +120,8 @@ def freeze(
     """Applies a separate transformation to each group, and none to frozen parameters.
 
     Towers are trained separately, so that the gradient norm of one never clips the step of another.
-    Frozen parameters take no part in clipping, decay or moments.
-
-    Args:
-        transform: returns the transformation of a group, given its name.
-        tree: the result of `labels`.
+    Frozen parameters take no part in clipping, decay or moments. `transform` takes a group's name,
+    and `tree` is the result of `labels`.
 
     Examples:
         Weight decay changes a parameter whose gradient is zero, but not a frozen parameter.

@@ -11,8 +11,7 @@ from mman_jax.types import Array, Batch, unscored
 
 
 def batch_rows(rows: int, conversations: int, batch: int) -> int:
-    """Returns the number of rows per batch, such that an epoch has equal batches of about `batch`
-    conversations.
+    """Returns the rows of a batch, if an epoch has equal batches of about `batch` conversations.
 
     Examples:
         60 conversations in 20 rows, with 30 per batch, give two batches of ten rows.
