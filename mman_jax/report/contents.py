@@ -84,6 +84,9 @@ def _summary(results: Results) -> str:
         for system in results["systems"].values()
         for place in system.get("failed", ())
     ]
+    left_out = ""
+    if failed:
+        left_out = f" Left out of every score, since training failed: {'; '.join(failed)}."
     return (
         f"{systems} systems of Pan, Luo, Yang and Li (Interspeech 2020)"
         + (f", {cited} that they cite" if cited else "")
@@ -91,9 +94,7 @@ def _summary(results: Results) -> str:
         + f", {trained_and_tested(corpus)}: {count(corpus['utterances'])} utterances in "
         f"{count(corpus['conversations'])} conversations; {count(scored)} are scored in the test "
         f"part. {predicted} {'Seeds' if len(seeds) > 1 else 'One seed:'} {listed(seeds)}. Each "
-        "seed's epoch was picked on the validation part."
-        + f" Left out of every score, since training failed: {'; '.join(failed)}."
-        * bool(failed)
+        "seed's epoch was picked on the validation part." + left_out
     )
 
 

@@ -35,11 +35,8 @@ def matches(workdir: pathlib.Path, config: Mapping[str, Any]) -> bool:
         return False
     changed = _differences(read_json(stored) | _FREE, {**config, **_FREE})
     if changed:
-        raise InputError(
-            workdir,
-            f"holds a run with other settings ({'; '.join(changed[:3])})",
-            "an empty folder, or the same config",
-        )
+        found = f"holds a run with other settings ({'; '.join(changed[:3])})"
+        raise InputError(workdir, found, "an empty folder, or the same config")
     return True
 
 
@@ -80,11 +77,9 @@ def claim(
         same = before.get("sha256") == digests["sha256"]
         if not same or _test_digest(before) != _test_digest(digests):
             changed = test if same and test else corpus
-            raise InputError(
-                workdir,
-                f"was started with another version of {changed.source}",
-                "an empty folder, or the earlier version of the corpus",
-            )
+            found = f"was started with another version of {changed.source}"
+            expected = "an empty folder, or the earlier version of the corpus"
+            raise InputError(workdir, found, expected)
     if write:
         write_whole(stored, to_json(digests))
         write_whole(workdir / "config.json", to_json(config))

@@ -115,11 +115,9 @@ class Trial:
         """
         failed = results.failures(snapshot.finished, self.seeds, self.heads)
         if len(failed) == len(self.seeds):
-            raise InputError(
-                "training",
-                f"every seed failed, the first at {results.failure(failed[0])}",
-                "training that converges (a smaller learning rate)",
-            )
+            found = f"every seed failed, the first at {results.failure(failed[0])}"
+            expected = "training that converges (a smaller learning rate)"
+            raise InputError("training", found, expected)
         for failure in failed:
             progress.notice(f"a failed seed is left out: {results.failure(failure)}")
         return converged(snapshot.finished), failed
@@ -349,13 +347,12 @@ def is_small(trainer: Learner, rows: Mapping[str, Batch], runs: int) -> bool:
         runs: number of trainings with the same programs: seeds times folds.
     """
     epochs = max(trainer.epochs(stage) for stage in trainer.stages)
-    cells = sum(part.mask.size * _frames(part) for part in rows.values())
+    cells = sum(
+        # Of a cell's frames, the largest number; 1 if each modality has one vector.
+        part.mask.size * max(x.shape[2] if len(x.shape) == 4 else 1 for x in part.features.values())
+        for part in rows.values()
+    )
     return _FLOPS * trainer.parameters * cells * epochs * runs < _SMALL
-
-
-def _frames(rows: Batch) -> int:
-    """Returns the largest number of frames of a cell; 1 if each modality has one vector."""
-    return max(x.shape[2] if len(x.shape) == 4 else 1 for x in rows.features.values())
 
 
 def memory() -> int:
