@@ -30,7 +30,7 @@ import scipy.optimize
 import scipy.sparse.linalg
 import scipy.stats
 
-import mman_jax.features.measuring.many
+import mman_jax.features.measuring
 import mman_jax.recording.page
 import mman_jax.recording.turns
 import mman_jax.study.paper

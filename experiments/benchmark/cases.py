@@ -103,13 +103,8 @@ def case_fusion(lengths: np.ndarray) -> Iterator[dict[str, Any]]:
     # The first epoch of a stage compiles; towers train as many epochs as the config says.
     towers = float(np.median(seconds["towers"][1:])) * mman.get_config().train.towers.epochs
     fusion = float(np.sum(seconds["fusion"][1:]))
-    yield measurement(
-        "fusion",
-        fusion,
-        epochs=epochs["fusion"],
-        towers_seconds=towers,
-        share_of_towers=fusion / towers,
-    )
+    fields = {"towers_seconds": towers, "share_of_towers": fusion / towers}
+    yield measurement("fusion", fusion, epochs=epochs["fusion"], **fields)
 
 
 def case_inference(lengths: np.ndarray) -> Iterator[dict[str, Any]]:
@@ -155,18 +150,14 @@ def case_growth(lengths: np.ndarray) -> Iterator[dict[str, Any]]:
             utterances = int(rows.mask.sum())
             seconds = median_seconds(epoch, 5 if times == 1 else 1)
             status = pathlib.Path("/proc/self/status").read_text()
-            yield throughput(
-                "growth",
-                seconds,
-                utterances,
-                parameters,
-                6,
-                times=times,
-                microseconds_per_utterance=1e6 * seconds / utterances,
-                peak_memory_gib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
-                own_memory_gib=int(status.split("RssAnon:")[1].split()[0]) / 2**20,
-                features_gib=sum(x.nbytes for x in rows.features.values()) / 2**30,
-            )
+            fields = {
+                "times": times,
+                "microseconds_per_utterance": 1e6 * seconds / utterances,
+                "peak_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+                "own_memory_gib": int(status.split("RssAnon:")[1].split()[0]) / 2**20,
+                "features_gib": sum(x.nbytes for x in rows.features.values()) / 2**30,
+            }
+            yield throughput("growth", seconds, utterances, parameters, 6, **fields)
 
 
 CASES: dict[str, Callable[[np.ndarray], Iterator[dict[str, Any]]]] = {

@@ -42,27 +42,15 @@ def case_start(_: np.ndarray) -> Iterator[dict[str, Any]]:
         arrays |= {"labels": corpus.labels[:1], "label_names": np.array(corpus.label_names)}
         np.savez(folder / "one.npz", **arrays)
         for cache in ("empty", "filled"):
-            commands = {
-                "run": [
-                    "--config=configs/mman.py",
-                    "--config.train.max_epochs=1",
-                    f"--workdir={folder}/{cache}",
-                ],
-                "predict": [
-                    f"--checkpoint={folder}/{cache}",
-                    f"--input={folder}/one.npz",
-                    f"--output={folder}/answers.csv",
-                ],
-            }
-            for command, flags in commands.items():
+            run = ["--config.train.max_epochs=1", f"--workdir={folder}/{cache}"]
+            predict = [f"--checkpoint={folder}/{cache}", f"--input={folder}/one.npz"]
+            predict.append(f"--output={folder}/answers.csv")
+            for command, flags in {"run": run, "predict": predict}.items():
                 file = folder / "watched.json"
+                watched = [sys.executable, "-m", "experiments.benchmark.watched", file, command]
                 flags.append(f"--compilation_cache={folder}/cache")
                 start = time.perf_counter()
-                subprocess.run(
-                    [sys.executable, "-m", "experiments.benchmark.watched", file, command, *flags],
-                    stdout=subprocess.DEVNULL,
-                    check=True,
-                )
+                subprocess.run([*watched, *flags], stdout=subprocess.DEVNULL, check=True)
                 seconds = time.perf_counter() - start
                 fields = {"command": command, "cache": cache}
                 yield measurement("start", seconds, **fields, part="process")
@@ -94,18 +82,11 @@ def case_read(_lengths: np.ndarray) -> Iterator[dict[str, Any]]:
         # A child process starts with the size of its parent, so another process writes the file.
         _peak_memory("experiments.benchmark.commands", str(path))
         imports, _ = _peak_memory("experiments.convert", "--help")
-        start = time.perf_counter()
-        private, resident = _peak_memory(
-            "experiments.convert", f"--input={path}", f"--output={folder}/mosei.npz"
-        )
-        yield measurement(
-            "read",
-            time.perf_counter() - start,
-            file_gib=path.stat().st_size / 2**30,
-            memory_gib=private,
-            imports_gib=imports,
-            resident_gib=resident,
-        )
+        start, flags = time.perf_counter(), (f"--input={path}", f"--output={folder}/mosei.npz")
+        private, resident = _peak_memory("experiments.convert", *flags)
+        seconds = time.perf_counter() - start
+        fields = {"memory_gib": private, "imports_gib": imports, "resident_gib": resident}
+        yield measurement("read", seconds, file_gib=path.stat().st_size / 2**30, **fields)
 
 
 def write_pickle(path: str, utterances: dict[str, int] | None = None) -> None:
@@ -154,13 +135,10 @@ def case_sweep(_: np.ndarray) -> Iterator[dict[str, Any]]:
         ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         seconds = time.perf_counter() - start
     trials = trial_seconds(ended.stdout)
-    yield measurement(
-        "sweep",
-        seconds,
-        utterances=len(corpus.labels),
-        trials={search: len(times) for search, times in trials.items()},
-        seconds_a_trial={search: float(np.mean(times)) for search, times in trials.items()},
-    )
+    counts = {search: len(times) for search, times in trials.items()}
+    means = {search: float(np.mean(times)) for search, times in trials.items()}
+    fields = {"trials": counts, "seconds_a_trial": means}
+    yield measurement("sweep", seconds, utterances=len(corpus.labels), **fields)
 
 
 def trial_seconds(output: str) -> dict[str, list[int]]:

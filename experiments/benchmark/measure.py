@@ -86,7 +86,7 @@ def conversations(
     dims: Mapping[str, int] = DIMS,
     classes: int = CLASSES,
 ) -> Batch:
-    """Returns rows of random conversations, and one empty row at the end.
+    """Returns rows of random conversations of these lengths, and one empty row at the end.
 
     Args:
         lengths: number of utterances of each conversation.

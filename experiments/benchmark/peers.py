@@ -13,6 +13,7 @@ PyTorch's memory is measured.
 """
 
 import argparse
+import itertools
 import json
 import math
 import pathlib
@@ -106,10 +107,8 @@ def mult(torch: Any) -> Any:
             self.drop = nn.Dropout(_INNER)
 
         def forward(self, x, source, mask):
-            keys = self.before(source)
-            attended, _ = self.attention(
-                self.before(x), keys, keys, attn_mask=mask, need_weights=False
-            )
+            query, keys, options = self.before(x), self.before(source), {"need_weights": False}
+            attended, _ = self.attention(query, keys, keys, attn_mask=mask, **options)
             x = x + self.drop(attended)
             inner = self.drop(torch.relu(self.up(self.between(x))))
             return x + self.drop(self.down(inner))
@@ -143,13 +142,9 @@ def mult(torch: Any) -> Any:
             self.project = nn.ModuleDict(
                 {m: nn.Linear(size, _UNITS, bias=False) for m, size in dims.items()}
             )
+            pairs = itertools.permutations(dims, 2)
             self.pairs = nn.ModuleDict(
-                {
-                    f"{target}_{source}": Encoder(_UNITS, _LAYERS, _INNER * (source == "text"))
-                    for target in dims
-                    for source in dims
-                    if target != source
-                }
+                {f"{t}_{s}": Encoder(_UNITS, _LAYERS, _INNER * (s == "text")) for t, s in pairs}
             )
             wide = (len(dims) - 1) * _UNITS
             self.final = nn.ModuleDict({m: Encoder(wide, max(_LAYERS, 3), _INNER) for m in dims})

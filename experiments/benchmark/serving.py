@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -29,80 +29,44 @@ from mman_jax.tasks.metrics import METRICS
 CONVERSATIONS, RATE, SECONDS = 500, 2500, 10
 _SOAK, _LIFE = 200_000, 40  # total utterances, and utterances of one conversation
 _VARIANTS = 4  # number of different requests of a connection
+_REACHED = "utterances_per_second"
 
 
-class Load(NamedTuple):
-    """The measurements of a load.
+class Connection(asyncio.Protocol):
+    """A connection that sends the utterances of one conversation, one after another.
 
     Attributes:
-        seconds: duration of the load.
+        utterance: number of answered utterances.
+        remaining: utterances to send, each as soon as the previous one is answered.
+        due: times of the utterances that wait for their answers.
         latencies: seconds from the time at which an utterance was due to its answer.
         refused: number of responses with another status than 200.
         wrong: number of answers for another conversation or utterance.
     """
 
-    seconds: float
-    latencies: np.ndarray
-    refused: int
-    wrong: int
-
-    def measurement(self, case: str, **fields: Any) -> dict[str, Any]:
-        """Returns a line of the benchmark."""
-        p50, p99 = 1e3 * np.percentile(self.latencies, [50, 99])
-        return measurement(
-            case,
-            self.seconds,
-            **fields,
-            utterances=len(self.latencies),
-            utterances_per_second=len(self.latencies) / self.seconds,
-            milliseconds={"p50": float(p50), "p99": float(p99)},
-            refused=self.refused,
-            wrong=self.wrong,
-        )
-
-
-class Connection(asyncio.Protocol):
-    """A connection that sends the utterances of one conversation, one after another."""
+    transport: asyncio.Transport
 
     def __init__(self, name: str, as_numbers: bool, random: np.random.Generator):
-        """Prepares the requests.
-
-        Args:
-            name: name of the conversation.
-            as_numbers: whether features are sent as lists of numbers instead of base64.
-            random: generator of the features.
-        """
-        self.name, self.utterance = name, 0
-        self.remaining = 0
-        """Number of utterances to send, each as soon as the previous one is answered."""
+        """Prepares requests of random features, as lists of numbers or base64."""
+        self.utterance = self.remaining = 0
+        self.due: list[float] = []
         self.reset()
-        self._due: list[float] = []
-        self._buffer = b""
+        self._name, self._buffer = name, b""
         self._requests = [_request(name, as_numbers, random) for _ in range(_VARIANTS)]
-
-    @property
-    def busy(self) -> bool:
-        """Whether an utterance waits for its answer."""
-        return bool(self._due)
 
     def reset(self) -> None:
         """Forgets all latencies and errors."""
         self.latencies: list[float] = []
         self.wrong = self.refused = 0
 
-    def close(self) -> None:
-        """Closes the connection."""
-        self._transport.close()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: Any) -> None:
         """Stores the transport."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self.transport = transport
 
     def ask(self, due: float) -> None:
         """Sends an utterance now, or as soon as the previous one is answered."""
-        self._due.append(due)
-        if len(self._due) == 1:
+        self.due.append(due)
+        if len(self.due) == 1:
             self._send()
 
     def data_received(self, data: bytes) -> None:
@@ -115,32 +79,29 @@ class Connection(asyncio.Protocol):
         if len(body) < length:
             return
         self._buffer = b""
-        due = self._due.pop(0)
+        due = self.due.pop(0)
         if head[9:12] == b"200":
             self.utterance += 1
             self.latencies.append(time.perf_counter() - due)
-            start = f'{{"conversation":"{self.name}","utterance":{self.utterance},'
+            start = f'{{"conversation":"{self._name}","utterance":{self.utterance},'
             self.wrong += not body.startswith(start.encode())
         else:
             self.refused += 1
         if self.remaining > 0:
             self.remaining -= 1
-            self._due.append(time.perf_counter())
-        if self._due:
+            self.due.append(time.perf_counter())
+        if self.due:
             self._send()
 
     def _send(self) -> None:
-        self._transport.write(self._requests[self.utterance % _VARIANTS])
+        self.transport.write(self._requests[self.utterance % _VARIANTS])
 
 
 def _request(name: str, as_numbers: bool, random: np.random.Generator) -> bytes:
-    features: dict[str, Any] = {}
-    for modality, size in DIMS.items():
-        values = random.standard_normal(size, np.float32)
-        if as_numbers:
-            features[modality] = [round(float(x), 6) for x in values]
-        else:
-            features[modality] = base64.b64encode(values.tobytes()).decode()
+    vectors = {m: random.standard_normal(size, np.float32) for m, size in DIMS.items()}
+    features: dict[str, Any] = {m: [round(x, 6) for x in v.tolist()] for m, v in vectors.items()}
+    if not as_numbers:
+        features = {m: base64.b64encode(v.tobytes()).decode() for m, v in vectors.items()}
     body = json.dumps({"features": features}).encode()
     return (
         f"POST /conversations/{name}/utterances HTTP/1.1\r\nHost: localhost\r\n"
@@ -159,13 +120,10 @@ async def connect(port: int, prefix: str, count: int, as_numbers: bool = False) 
 
 async def closed_loop(
     connections: Sequence[Connection], seconds: float = 0, utterances: int = sys.maxsize
-) -> Load:
+) -> dict[str, Any]:
     """Loads the service; each connection sends as soon as its last utterance is answered.
 
-    Args:
-        connections: the connections.
-        seconds: duration; ignored if `utterances` is given.
-        utterances: number of utterances of each connection.
+    It ends after `seconds`, or after a number of utterances of each connection.
     """
     start = _reset(connections)
     for connection in connections:
@@ -178,7 +136,9 @@ async def closed_loop(
     return await _finish(connections, start)
 
 
-async def open_loop(connections: Sequence[Connection], rate: float, seconds: float) -> Load:
+async def open_loop(
+    connections: Sequence[Connection], rate: float, seconds: float
+) -> dict[str, Any]:
     """Loads the service with `rate` utterances per second, due at random times."""
     random = np.random.default_rng(1)
     count = int(rate * seconds)
@@ -199,13 +159,21 @@ def _reset(connections: Sequence[Connection]) -> float:
     return time.perf_counter()
 
 
-async def _finish(connections: Sequence[Connection], start: float) -> Load:
-    while any(connection.busy for connection in connections):
+async def _finish(connections: Sequence[Connection], start: float) -> dict[str, Any]:
+    """Waits for all answers; returns fields of a measurement of the load."""
+    while any(connection.due for connection in connections):
         await asyncio.sleep(0.002)
+    seconds = time.perf_counter() - start
     latencies = np.concatenate([connection.latencies for connection in connections])
-    refused = sum(connection.refused for connection in connections)
-    wrong = sum(connection.wrong for connection in connections)
-    return Load(time.perf_counter() - start, latencies, refused, wrong)
+    p50, p99 = 1e3 * np.percentile(latencies, [50, 99])
+    return {
+        "seconds": seconds,
+        "utterances": len(latencies),
+        _REACHED: len(latencies) / seconds,
+        "milliseconds": {"p50": float(p50), "p99": float(p99)},
+        "refused": sum(connection.refused for connection in connections),
+        "wrong": sum(connection.wrong for connection in connections),
+    }
 
 
 def case_serve(_: np.ndarray) -> Iterator[dict[str, Any]]:
@@ -227,22 +195,15 @@ async def _serve_loads(port: int, pid: int, as_numbers: bool) -> list[dict[str, 
     await closed_loop(connections, 2)  # warms up
     before = _cpu_seconds(pid), time.process_time()
     closed = await closed_loop(connections, SECONDS)
-    count = len(closed.latencies)
-    reached = count / closed.seconds
-    cpu = {
-        "service": 1e6 * (_cpu_seconds(pid) - before[0]) / count,
-        "client": 1e6 * (time.process_time() - before[1]) / count,
-    }
-    half = await open_loop(connections, RATE, SECONDS)
-    further = await connect(port, "d", 3 * CONVERSATIONS, as_numbers)
-    twice = await open_loop(connections + further, 2 * reached, SECONDS / 2)
-    after = await open_loop(connections, reached / 4, SECONDS / 2)
-    return [
-        closed.measurement("serve", position="closed", cpu_microseconds=cpu),
-        half.measurement("serve", position="half"),
-        twice.measurement("serve", position="twice"),
-        after.measurement("serve", position="after"),
-    ]
+    spent = _cpu_seconds(pid) - before[0], time.process_time() - before[1]
+    cpu = (1e6 * seconds / closed["utterances"] for seconds in spent)
+    loads = {"closed": closed}
+    closed["cpu_microseconds"] = dict(zip(("service", "client"), cpu, strict=True))
+    loads["half"] = await open_loop(connections, RATE, SECONDS)
+    further, reached = await connect(port, "d", 3 * CONVERSATIONS, as_numbers), closed[_REACHED]
+    loads["twice"] = await open_loop(connections + further, 2 * reached, SECONDS / 2)
+    loads["after"] = await open_loop(connections, reached / 4, SECONDS / 2)
+    return [measurement("serve", position=name, **load) for name, load in loads.items()]
 
 
 def case_soak(_: np.ndarray) -> Iterator[dict[str, Any]]:
@@ -256,14 +217,14 @@ async def _soak(port: int, pid: int) -> dict[str, Any]:
     memory, answered = [], 0
     for life in range(_SOAK // (CONVERSATIONS * _LIFE)):
         for connection in connections:
-            connection.close()
+            connection.transport.close()
         connections = await connect(port, f"life{life}_", CONVERSATIONS)
         load = await closed_loop(connections, utterances=_LIFE)
-        answered += len(load.latencies)
+        answered += load["utterances"]
         status = pathlib.Path(f"/proc/{pid}/status").read_text()
         memory.append(int(status.split("VmRSS:")[1].split()[0]) / 1024)
-    growth = memory[-1] / memory[1] - 1
-    return load.measurement("soak", life=life, answered=answered, memory_mib=memory, growth=growth)
+    fields = {"answered": answered, "memory_mib": memory, "growth": memory[-1] / memory[1] - 1}
+    return measurement("soak", life=life, **fields, **load)
 
 
 @contextlib.contextmanager
@@ -303,10 +264,8 @@ def write_untrained(workdir: pathlib.Path) -> None:
     settings = mman.get_config().network
     network = build(settings, list(DIMS), CLASSES)
     params = jax.jit(network.init)(jax.random.key(0), network.example(DIMS))["params"]
-    scaling = Scaling(
-        {m: np.zeros(d, np.float32) for m, d in DIMS.items()},
-        {m: np.ones(d, np.float32) for m, d in DIMS.items()},
-    )
+    zeros = {m: np.zeros(d, np.float32) for m, d in DIMS.items()}
+    scaling = Scaling(zeros, {m: x + 1 for m, x in zeros.items()})
     one_seed = jax.tree.map(lambda x: np.asarray(x)[None], params)
     model = Model(one_seed, scaling, settings.to_dict(), dict(DIMS), ("a", "b", "c", "d"))
     model.save(workdir / "model" / "auto")

@@ -93,12 +93,7 @@ def _epoch(learner: Learner, settings: Any, labels: dict[str, np.ndarray]) -> tu
     return sum(float(np.median(times)) for times in after_compiling), snapshot.state.best
 
 
-def main() -> None:
-    """Prints the line of one system."""
+if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--system", choices=SYSTEMS, required=True)
     print(json.dumps(measure(parser.parse_args().system)))
-
-
-if __name__ == "__main__":
-    main()

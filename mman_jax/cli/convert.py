@@ -26,7 +26,6 @@ from collections import Counter
 
 import numpy as np
 from absl import flags
-from flax import traverse_util
 
 from mman_jax.cli.terminal import command
 from mman_jax.data import warnings
@@ -111,8 +110,7 @@ def convert_weights(source: pathlib.Path, output: pathlib.Path) -> None:
     """
     from mman_jax.features.visual import resnet3d
 
-    variables = resnet3d.from_torchvision(read_torch(source), source)
-    arrays = traverse_util.flatten_dict(variables, sep="/")
+    arrays = resnet3d.from_torchvision(read_torch(source), source)
     content = io.BytesIO()
     np.savez(content, **arrays)
     write_whole(output, content.getvalue())

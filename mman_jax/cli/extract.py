@@ -20,11 +20,10 @@ from mman_jax.data import warnings
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
-from mman_jax.features import extraction, manifest
+from mman_jax.features import extraction, manifest, measuring
 from mman_jax.features.extraction import Extraction
 from mman_jax.features.manifest import Utterance
-from mman_jax.features.measuring import many
-from mman_jax.features.measuring.measuring import Measuring, digest
+from mman_jax.features.measuring import Measuring, digest
 from mman_jax.features.settings import Settings
 from mman_jax.features.text import readers
 from mman_jax.features.text.readers import TimedWords
@@ -81,11 +80,11 @@ def main() -> None:
     """Reads the manifest, measures its utterances, fits the extraction and writes the corpus."""
     if _RUNNER.value == "local":
         command.refuse(_BEAM, "given without --runner=beam", "both, or neither")
-        runner = many.locally(_PROCESSES.value)
+        runner = measuring.locally(_PROCESSES.value)
     else:
         found = "given with --runner=beam, which has its own options"
         command.refuse(_PROCESSES, found, "--beam_option=--direct_num_workers=N")
-        runner = many.with_beam(_BEAM.value)
+        runner = measuring.with_beam(_BEAM.value)
     output = pathlib.Path(_OUTPUT.value)
     if output.suffix != ".npz":
         raise InputError(f"--output={output}", f"ends in {output.suffix!r}", ".npz")
@@ -114,7 +113,7 @@ def _extract(
     utterances: Sequence[Utterance],
     earlier: Extraction | None,
     work: Measuring,
-    runner: many.Runner,
+    runner: measuring.Runner,
     words: dict[Utterance, TimedWords],
 ) -> None:
     """Measures the utterances, fits the extraction and writes the corpus."""
@@ -130,7 +129,7 @@ def _extract(
             if failure is not None:
                 screen.line(f"left out: {utterance.name}: {failure}")
 
-        used = many.measure(work, utterances, runner, ended)
+        used = measuring.measure(work, utterances, runner, ended)
         measured = {m: [work.result(u, m) for u in used] for m in work.settings.modalities}
         cells = {m: [work.cells(u, m) for u in used] for m in work.sequences if m != "text"}
         fitted, split, vectors = earlier, None, feature_flags.VECTORS.value

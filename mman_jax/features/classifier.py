@@ -64,12 +64,9 @@ def fit(
     @jax.jit
     def step(params, statistics, moments, key, x, y):
         def loss_of(params):
+            variables, options = {"params": params, **statistics}, {"mutable": list(statistics)}
             (_, logits), updated = network.apply(
-                {"params": params, **statistics},
-                x,
-                train=True,
-                rngs={"dropout": key},
-                mutable=list(statistics),
+                variables, x, train=True, rngs={"dropout": key}, **options
             )
             losses = optax.softmax_cross_entropy_with_integer_labels(logits, y)
             # Weights are 1 on average over all batches, but less in batches without rare classes.
@@ -102,11 +99,7 @@ def fit(
 def classes(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns the indices of labelled utterances, and their classes, numbered without gaps.
 
-    Args:
-        labels: [N] int32; -1: no label.
-
-    Raises:
-        InputError: no utterance has a label.
+    `labels` are [N] int32, -1 for no label; an InputError is raised if all are -1.
     """
     labelled = np.flatnonzero(labels >= 0)
     if not len(labelled):

@@ -58,20 +58,12 @@ class Extraction:
         return {modality: licence for modality, licence in of_all.items() if licence}
 
     def features(self, utterance: Utterance) -> dict[str, np.ndarray]:
-        """Computes features [D] float32 of one utterance, by modality.
-
-        Raises:
-            InputError: the clip or the transcript is unusable.
-        """
+        """Computes features [D] float32 of one utterance, by modality."""
         measured = {m: self.measure(m, utterance) for m in self.settings.modalities}
         return {m: self.apply(m, [value])[0] for m, value in measured.items()}
 
     def measure(self, modality: str, utterance: Utterance) -> np.ndarray:
-        """Measures one utterance; see `Extractor.measure`.
-
-        Raises:
-            InputError: the clip or the transcript is unusable.
-        """
+        """Measures one utterance; see `Extractor.measure`."""
         return self.settings.extractors[modality].measure(utterance, self.pretrained)
 
     def apply(self, modality: str, measured: Sequence[np.ndarray]) -> np.ndarray:
@@ -94,13 +86,10 @@ class Extraction:
             words: words by utterance; if empty, text is left out.
         """
         sequences = {}
-        for modality, extractor in self.settings.extractors.items():
-            if modality in cells:
-                of_one = functools.partial(extractor.cells, self.fitted[modality])
-                pairs = [
-                    of_one(*both) for both in zip(measured[modality], cells[modality], strict=True)
-                ]
-                sequences[modality] = _sequence(pairs)
+        for name, extractor in self.settings.extractors.items():
+            if name in cells:
+                of_one = functools.partial(extractor.cells, self.fitted[name])
+                sequences[name] = _sequence(list(map(of_one, measured[name], cells[name])))
         if words and self.settings.text:
             spoken = [words.get(utterance, TimedWords()) for utterance in utterances]
             texts = [one.words for one in spoken]
@@ -111,11 +100,7 @@ class Extraction:
         return sequences
 
     def save(self, path: Path) -> None:
-        """Writes one .npz file atomically.
-
-        Raises:
-            InputError: the path cannot be written.
-        """
+        """Writes one .npz file atomically."""
         flat = {
             f"{modality}/{name}": array
             for modality, fitted in self.fitted.items()
@@ -125,11 +110,7 @@ class Extraction:
 
     @classmethod
     def load(cls, path: str | Path) -> "Extraction":
-        """Reads a file that `save` wrote.
-
-        Raises:
-            InputError: the file is of another kind or damaged.
-        """
+        """Reads a file that `save` wrote."""
         flat, card = carded.read(path, _EXTRACTED, _CARD)
         try:
             settings = Settings.from_json(card)
@@ -152,16 +133,16 @@ def fit_corpus(
     progress: Progress = lambda modality, epoch, loss: None,
     notice: Callable[[str], None] = lambda message: None,
 ) -> tuple[Extraction, list[str] | None]:
-    """Fits an extraction to the training conversations of a manifest.
+    """Fits an extraction to the training conversations of a manifest; see `fit`.
 
     Args:
-        settings: see `fit`.
-        measured: see `fit`, for all N utterances.
-        weights: see `fit`.
-        vectors: see `fit`.
-        progress: see `fit`.
+        settings: the extractor of each modality.
         utterances: the N utterances, in conversation order.
+        measured: N results of `Extractor.measure` by modality.
         source: origin of the utterances, for messages.
+        weights: see `TrainingData`.
+        vectors: see `TrainingData`.
+        progress: called with the modality, the epoch's number and its mean loss.
         notice: called with each notice to the user, such as a description of the split.
 
     Returns:
@@ -198,19 +179,7 @@ def fit(
     vectors: Path | None = None,
     progress: Progress = lambda modality, epoch, loss: None,
 ) -> Extraction:
-    """Fits the extractor of each modality to N training utterances.
-
-    Args:
-        settings: the extractor of each modality.
-        measured: N results of `Extractor.measure` by modality.
-        labels: see `TrainingData`.
-        weights: see `TrainingData`.
-        vectors: see `TrainingData`.
-        progress: called with the modality, the epoch's number and its mean loss.
-
-    Raises:
-        InputError: there are too few utterances or labels.
-    """
+    """Fits the extractors to N training utterances with `labels` [N]; see `fit_corpus`."""
     fitted = {}
     for modality, extractor in settings.extractors.items():
         tell = functools.partial(progress, modality)
@@ -220,11 +189,7 @@ def fit(
 
 
 def read_weights(path: str | Path) -> dict[str, np.ndarray]:
-    """Reads weights that `mman convert` or `Extraction.save` wrote, by `ResNet3D`'s paths.
-
-    Raises:
-        InputError: the file is of another kind or damaged, or the weights are of another network.
-    """
+    """Reads weights that `mman convert` or `Extraction.save` wrote, by `ResNet3D`'s paths."""
     check_regular(path, _CONVERTED)
     content = {k.removeprefix("visual/"): x for k, x in arrays.read(path, _CONVERTED).items()}
     weights = {name: array for name, array in content.items() if name.startswith(_WEIGHTS)}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -103,10 +104,8 @@ def to_corpus(
     Raises:
         InputError: the corpus would be invalid.
     """
-    conversations: dict[str, list[Utterance]] = {}
-    for utterance in utterances:
-        conversations.setdefault(utterance.conversation_id, []).append(utterance)
-    firsts = [members[0] for members in conversations.values()]
+    lengths = Counter(u.conversation_id for u in utterances)
+    firsts = list({u.conversation_id: u for u in reversed(utterances)}.values())[::-1]
     labels = table.labelled([u.label for u in utterances])
 
     def known(values: list[str | None]) -> tuple[str, ...] | None:
@@ -123,8 +122,8 @@ def to_corpus(
         features=dict(features),
         labels=labels.classes,
         label_names=labels.names,
-        lengths=np.array([len(members) for members in conversations.values()], np.int32),
-        conversation_ids=tuple(conversations),
+        lengths=np.array(list(lengths.values()), np.int32),
+        conversation_ids=tuple(lengths),
         utterance_ids=tuple(u.utterance_id for u in utterances),
         speakers=known([u.speaker for u in utterances]),
         sessions=known([u.session for u in firsts]),
@@ -190,11 +189,7 @@ def _utterance(place: str, folder: Path, cells: dict[str, str]) -> Utterance:
 
 
 def parse_seconds(place: str, cell: str) -> float:
-    """Parses a time in a cell of a table.
-
-    Raises:
-        InputError: the cell is not a number, or is negative or infinite.
-    """
+    """Parses a time in a cell of a table, or raises an InputError."""
     try:
         seconds = float(cell)
     except ValueError:

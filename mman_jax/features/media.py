@@ -73,22 +73,23 @@ def read_audio(
                 found = f"a gap of {missing / SAMPLE_RATE:.1f} s in its sound at {time:.1f} s"
                 raise InputError(path, found, f"at most {_LONGEST_GAP} s")
             if missing > _GAP * SAMPLE_RATE:
-                _check_sound(path, count + missing)
-                chunks.append(np.zeros(missing, np.float32))
                 count += missing
-            samples_of_frame = frame.samples / frame.sample_rate * SAMPLE_RATE
-            _check_sound(path, count + samples_of_frame)
+                _check_sound(path, count)
+                chunks.append(np.zeros(missing, np.float32))
+            count += frame.samples / frame.sample_rate * SAMPLE_RATE
+            _check_sound(path, count)
             with _naming(path):
                 chunks += [_mixed(part) for part in resampler.resample(frame)]
-            count += samples_of_frame
         if first is not None:
             with _naming(path):
                 chunks += [_mixed(part) for part in resampler.resample(None)]
     samples = np.concatenate([np.zeros(0, np.float32), *chunks])
     # Positions are relative to the first sample, even if the stream starts late.
-    skip = 0 if start is None or first is None else round((start - first) * SAMPLE_RATE)
-    stop = None if end is None or first is None else round((end - first) * SAMPLE_RATE)
-    samples = samples[max(skip, 0) : stop]
+    skip, stop = (
+        None if time is None or first is None else max(0, round((time - first) * SAMPLE_RATE))
+        for time in (start, end)
+    )
+    samples = samples[skip:stop]
     if not len(samples):
         raise InputError(path, f"no sound{_between(start, end)}", "at least one sample")
     if not np.isfinite(samples).all():
@@ -134,11 +135,8 @@ def read_frames(
         height, width = _scaled(frame, side)
         size += number * height * width * 3
         if size > _MOST_BYTES:
-            found = (
-                f"more than {len(frames)} frames of {width} x {height} pixels, {rate:g} a second"
-            )
-            if chosen is None:
-                found = f"{last} frames or more of {width} x {height} pixels, {rate:g} a second"
+            number_known = f"{last} frames or more" if chosen is None else "too many frames"
+            found = f"{number_known} of {width} x {height} pixels, {rate:g} a second"
             expected = f"at most {_MOST_BYTES >> 20} MiB of pictures in one piece of a clip"
             raise InputError(path, found, expected)
         with _naming(path):
@@ -158,11 +156,7 @@ def read_frames(
 def count_frames(
     path: str | Path, rate: float, start: float | None = None, end: float | None = None
 ) -> int:
-    """Counts the frames that `read_frames` would find.
-
-    Raises:
-        InputError: the file is not a clip, is damaged, has no picture, or ends before `end`.
-    """
+    """Counts the frames that `read_frames` would find, with the same errors."""
     count = sum(number for _, number in _timed_frames(path, rate, start, end))
     if not count:
         raise InputError(path, f"no picture{_between(start, end)}", "at least one frame")
@@ -247,10 +241,8 @@ def _decode(
 ) -> Iterator[tuple[Any, float]]:
     """Yields frames and times of the first stream of a kind, from just before `start` to `end`.
 
-    `kind` is `audio` or `video`.
-
-    Raises:
-        InputError: the stream is missing or damaged, ends before `end`, or has too large pictures.
+    `kind` is `audio` or `video`. An InputError reports a stream that is missing or damaged, ends
+    before `end`, or has too large pictures.
     """
     streams = getattr(container.streams, kind)
     what = {"audio": "sound", "video": "picture"}[kind]

@@ -48,11 +48,7 @@ _OTHERS: dict[str, Callable[..., Extractor]] = {
 class Settings:
     """The extractor of every modality; None: the modality is not extracted.
 
-    Attributes:
-        speech: of speech.
-        visual: of pictures.
-        text: of transcripts.
-        seed: random seed of the networks that are trained.
+    `seed` is the random seed of the networks that are trained.
     """
 
     speech: SpeechExtractor | None = None
@@ -94,10 +90,7 @@ class Settings:
     def from_json(cls, card: Mapping[str, Any]) -> "Settings":
         """Restores settings from the result of `to_json`.
 
-        Raises:
-            LookupError: an entry is missing, or the extractor is unknown.
-            TypeError: an entry is unknown to the extractor.
-            InputError: a value is invalid.
+        Errors in it raise a LookupError, a TypeError or an InputError.
         """
 
         def make(modality: str) -> Any:

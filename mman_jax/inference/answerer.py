@@ -1,7 +1,10 @@
 """Predictions utterance by utterance, with a state per conversation."""
 
 import functools
+import hashlib
+import json
 import math
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +15,7 @@ import numpy as np
 from mman_jax.data import speakers
 from mman_jax.errors import InputError
 from mman_jax.evaluation.calibration import temper
+from mman_jax.files import carded
 from mman_jax.inference.model import Model
 from mman_jax.layers.precision import in_standard_numbers
 from mman_jax.systems import step as stepping
@@ -69,8 +73,8 @@ class Answerer:
         """Puts the parameters on the device; compiles nothing yet.
 
         Raises:
-            InputError: attention is requested from a system without it; or the system cannot
-                predict turn by turn, or is over words.
+            InputError: a system has no attention although it is requested, cannot predict turn by
+                turn, or is over words.
         """
         check_vectors(models)
         self._attends = check_attends(models) if attention else ()
@@ -98,13 +102,7 @@ class Answerer:
     def step(
         self, state: Any, features: Mapping[str, np.ndarray], speaker: str = ""
     ) -> tuple[Any, Answer]:
-        """Predicts one utterance; returns the state after it, and the answer.
-
-        Args:
-            state: state of the conversation so far.
-            features: [D] float32 of each present modality, unscaled.
-            speaker: see `names` of `step_all`.
-        """
+        """Predicts one utterance, see `step_all`; returns the state after it, and the answer."""
         before = jax.tree.map(lambda x: x[None], state)
         states, (answer,) = self.step_all(before, [features], [speaker])
         return jax.tree.map(lambda x: x[0], states), answer
@@ -173,15 +171,24 @@ class Answerer:
         return (jax.tree.map(np.asarray, after), scalings, seats), answers
 
     def _named(self, weights: Sequence[Array]) -> list[dict[str, dict[str, float]] | None]:
-        names = self._attends
+        named = functools.partial(zip, self._attends, strict=True)
         mean = np.mean([np.asarray(x) for x in weights], axis=0).tolist()
-        return [
-            {
-                query: dict(zip(names, row, strict=True))
-                for query, row in zip(names, matrix, strict=True)
-            }
-            for matrix in mean
-        ]
+        return [{query: dict(named(row)) for query, row in named(matrix)} for matrix in mean]
+
+    @functools.cached_property
+    def identity(self) -> str:
+        """Returns a digest of the models, since states are valid only for those that made them."""
+        digest = hashlib.sha256()
+        for m in self.models:
+            about = {"network": dict(m.network), "dims": dict(m.dims), "classes": m.classes}
+            digest.update(json.dumps(about, sort_keys=True).encode())
+            # None has no leaves: what a model does not have does not affect its digest.
+            numbers = [m.params, dict(m.scaling.mean), dict(m.scaling.scale), m.units]
+            numbers += [dict(m.scaling.components), dict(m.scaling.offset), m.scaling.turns]
+            for path, array in jax.tree.leaves_with_path(numbers):
+                digest.update(jax.tree_util.keystr(path).encode())
+                digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
@@ -233,11 +240,7 @@ def combine(models: Sequence[Model], values: Sequence[np.ndarray]) -> Answers:
 
 
 def check_attends(models: Sequence[Model]) -> tuple[str, ...]:
-    """Returns the modalities that attend to one another.
-
-    Raises:
-        InputError: a system has no attention.
-    """
+    """Returns the modalities that attend to one another, or raises an InputError."""
     for model in models:
         system = check_network("attention", model.build())
         if not system.attends:
@@ -248,11 +251,7 @@ def check_attends(models: Sequence[Model]) -> tuple[str, ...]:
 
 
 def check_streams(system: BaseSystem) -> System:
-    """Checks that a system can predict turn by turn, and returns it.
-
-    Raises:
-        InputError: the system reads later utterances, its state grows, or it is not a network.
-    """
+    """Returns a system that can predict turn by turn, or raises an InputError."""
     network = check_network("answers turn by turn", system)
     if not network.causal or not network.streams:
         why = "grows with the conversation" if network.causal else "depends on later utterances"
@@ -262,11 +261,7 @@ def check_streams(system: BaseSystem) -> System:
 
 
 def check_vectors(models: Sequence[Model]) -> None:
-    """Checks that models read a single vector per utterance and modality.
-
-    Raises:
-        InputError: a system reads more.
-    """
+    """Raises an InputError unless models read one vector per utterance and modality."""
     for model in models:
         if not model.cells.vectors:
             found = f"a {type(model.build()).__name__} over {model.cells.kind}, read from a corpus"
@@ -274,11 +269,56 @@ def check_vectors(models: Sequence[Model]) -> None:
 
 
 def state_shapes(model: Model) -> Any:
-    """Returns the shapes of a model's state, leaves [S, 1, ...].
-
-    Before a conversation's first utterance, the state is all zeros.
-    """
+    """Returns the shapes [S, 1, ...] of a model's state, which is all zeros at the beginning."""
     system = check_streams(model.build())
     inputs = system.example({m: model.scaling.sizes[m] for m in model.dims})
     state = jax.vmap(lambda params: stepping.step(system, params, inputs).state)
     return jax.eval_shape(state, model.params)
+
+
+def pack_states(states: Mapping[str, Any], owner: str, gone: Sequence[str] = ()) -> bytes:
+    """Returns the content of a .npz file of conversation states, from which streams resume.
+
+    Args:
+        states: states by conversation, all of the same structure.
+        owner: `Answerer.identity` of the models.
+        gone: conversations whose state was discarded to free memory.
+    """
+    by_conversation = [jax.tree.leaves(state) for state in states.values()]
+    stacked = {
+        f"state_{i}": np.stack([np.asarray(leaf) for leaf in leaves])
+        for i, leaves in enumerate(zip(*by_conversation, strict=True))
+    }
+    card = {"model": owner, "conversations": list(states), "gone": list(gone)}
+    return carded.to_bytes(stacked, card)
+
+
+def read_states(path: pathlib.Path, template: Any, owner: str) -> tuple[dict[str, Any], list[str]]:
+    """Reads a file of `pack_states`: the states by conversation, and the discarded conversations.
+
+    Args:
+        path: the file.
+        template: the initial state of a conversation.
+        owner: `Answerer.identity` of the models.
+
+    Raises:
+        InputError: the file is of another kind or damaged, or its states are of another model.
+    """
+    expected = "states that were saved with this model"
+    file, card = carded.read(path, expected)
+    try:
+        names, written_by = [str(name) for name in card["conversations"]], card["model"]
+        gone = [str(name) for name in card["gone"]]
+        arrays = [file[f"state_{i}"] for i in range(len(file))]
+    except (LookupError, TypeError) as error:
+        raise InputError(path, f"no states ({error!r:.200})", expected) from error
+    if written_by != owner:
+        raise InputError(path, "states of another model", expected)
+    leaves, structure = jax.tree.flatten(template)
+    shapes = [((len(names), *leaf.shape), leaf.dtype) for leaf in leaves] if names else []
+    if shapes != [(array.shape, array.dtype) for array in arrays]:
+        raise InputError(path, "states of other sizes", expected)
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise InputError(path, "states that are not finite", expected)
+    states = (jax.tree.unflatten(structure, [x[i] for x in arrays]) for i in range(len(names)))
+    return dict(zip(names, states, strict=True)), gone

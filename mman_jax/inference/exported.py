@@ -52,12 +52,6 @@ _CALLS = {
     "rows": "a row is a conversation from its beginning; padding after its end is ignored",
 }
 
-_TURN_BY_TURN = ("step.jax", "state.npy")
-_SPOKEN = "spoken"
-
-Spoken = Mapping[str, Array]
-"""`speakers` and `new_speaker`, see `mman_jax.types.Inputs`."""
-
 
 @in_standard_numbers
 def conversations(models: Sequence[Model]) -> export.Exported:
@@ -68,11 +62,7 @@ def conversations(models: Sequence[Model]) -> export.Exported:
     be NaN); if the system reads speakers, also `speakers` and `new_speaker` (see `Inputs`) [B, U].
     A row is one conversation; if the system is causal, padding after its end has no effect
     (otherwise each conversation needs a separate call). The function returns the probabilities
-    [B, U, C] float32, or the numbers.
-
-    Args:
-        models: one model, or in a one-vs-rest protocol one per class; C are then their last
-            classes.
+    [B, U, C] float32, or the numbers; of a one-vs-rest protocol, C are the models' last classes.
 
     Raises:
         InputError: the system is not a network, or the models are over words.
@@ -81,13 +71,8 @@ def conversations(models: Sequence[Model]) -> export.Exported:
     parts = [(model, check_network("an export", model.build())) for model in models]
 
     # The function of one row is mapped over B: an unknown number of rows cannot be cut in blocks.
-    def one_row(
-        features: Mapping[str, Array], present: Mapping[str, Array], *spoken: Spoken
-    ) -> Array:
-        rows = [
-            _predict_row(model, system, features, present, *spoken)[1] for model, system in parts
-        ]
-        return _joined(rows)
+    def one_row(*cells: Mapping[str, Array]) -> Array:
+        return _joined([_predict_row(model, system, *cells)[1] for model, system in parts])
 
     return _export(models, jax.vmap(one_row), "b, u")
 
@@ -100,22 +85,14 @@ def step(models: Sequence[Model]) -> export.Exported:
     `features` [B, D] and `present` [B] as in `conversations`. It returns the state after the
     utterance, and the probabilities [B, C] float32.
 
-    Args:
-        models: as for `conversations`.
-
     Raises:
         InputError: the system cannot predict turn by turn.
     """
     parts = [(model, check_streams(model.build())) for model in models]
     begin, unravel = _ravelled(models)
 
-    def one_row(
-        state: Array,
-        features: Mapping[str, Array],
-        present: Mapping[str, Array],
-        *spoken: Spoken,
-    ) -> tuple[Array, Array]:
-        cells = jax.tree.map(lambda x: x[None], (features, present, *spoken))
+    def one_row(state: Array, *arguments: Mapping[str, Array]) -> tuple[Array, Array]:
+        cells = jax.tree.map(lambda x: x[None], arguments)
         rows = [
             _predict_row(model, system, *cells, states=states)
             for (model, system), states in zip(parts, unravel(state), strict=True)
@@ -142,17 +119,14 @@ def _ravelled(models: Sequence[Model]) -> tuple[Array, Callable[[Array], Any]]:
 def load(
     folder: str | pathlib.Path, today: datetime.date | None = None
 ) -> dict[str, Callable[..., Any]]:
-    """Reads the functions of a folder that `mman export` wrote.
+    """Reads the functions of a folder that `mman export` wrote, compiled, by name.
 
-    Warns if JAX no longer guarantees to read them (see `exported` in `card.json`).
+    They are `conversation` and, if the system predicts turn by turn, `step` (see `conversations`
+    and `step`). Warns if JAX no longer guarantees to read them (see `exported` in `card.json`).
 
     Args:
         folder: folder of the export.
         today: the date; None: the current date.
-
-    Returns:
-        The compiled functions by name: `conversation` and, if the system predicts turn by turn,
-        `step` (see `conversations` and `step`).
 
     Raises:
         InputError: the folder is missing, or the installed JAX cannot read the functions.
@@ -199,13 +173,14 @@ def card(
     calls = {
         name: call.format(predicts=task.predicts, kind=task.kind, places=system.places)
         for name, call in _CALLS.items()
-        if (system.streams or name not in _TURN_BY_TURN) and (system.places or name != _SPOKEN)
+        if (system.streams or name not in ("step.jax", "state.npy"))
+        and (system.places or name != "spoken")
     }
     answers: dict[str, Any] = {task.kind: class_names(models)}
     calibration = None
     if task.has_probabilities:
-        rule = "every class above 0.5, else none" if len(models) > 1 else "the most probable class"
-        answers["label"] = rule
+        several = "every class above 0.5, else none"
+        answers["label"] = several if len(models) > 1 else "the most probable class"
         calibration = {
             "rule": "the seeds' mean probabilities ** (1 / temperature), divided by their sum, "
             "done inside",
@@ -269,15 +244,15 @@ def _predict_row(
     system: System,
     features: Mapping[str, Array],
     present: Mapping[str, Array],
-    spoken: Spoken | None = None,
+    spoken: Mapping[str, Array] | None = None,
     *,
     states: Any = None,
 ) -> tuple[Any, Array]:
     """Returns the states after a conversation's utterances, and its predictions [U, C].
 
     Args:
-        model: a model of the run.
-        system: system of the model.
+        model: a model of the run, with its system.
+        system: the system.
         features: [U, D] of each modality, see `Scaling.rule`.
         present: [U] of each modality.
         spoken: `speakers` and `new_speaker` [U], for a system that reads speakers.
@@ -304,17 +279,18 @@ def _joined(values: Sequence[Array]) -> Array:
 def _export(
     models: Sequence[Model], function: Callable[..., Any], axes: str, state: int | None = None
 ) -> export.Exported:
-    shape = export.symbolic_shape(axes)
-    features = {
-        m: jax.ShapeDtypeStruct((*shape, d), jnp.float32) for m, d in models[0].dims.items()
-    }
-    present = {m: jax.ShapeDtypeStruct(shape, jnp.bool_) for m in models[0].dims}
-    arguments: list[Any] = [features, present]
+    rows = export.symbolic_shape(axes)
+
+    def of(dtype: Any, *size: int) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((*rows, *size), dtype)
+
+    dims = models[0].dims
+    arguments: list[Any] = [{m: of(jnp.float32, d) for m, d in dims.items()}]
+    arguments.append({m: of(jnp.bool_) for m in dims})
     if any(model.build().places for model in models):
-        speakers = jax.ShapeDtypeStruct(shape, jnp.int32), jax.ShapeDtypeStruct(shape, jnp.bool_)
-        arguments.append(dict(zip(("speakers", "new_speaker"), speakers, strict=True)))
+        arguments.append({"speakers": of(jnp.int32), "new_speaker": of(jnp.bool_)})
     if state is not None:
-        arguments.insert(0, jax.ShapeDtypeStruct((*shape, state), jnp.float32))
+        arguments.insert(0, of(jnp.float32, state))
     return export.export(jax.jit(function), platforms=PLATFORMS)(*arguments)
 
 
@@ -367,7 +343,5 @@ def _licences(extraction: Extraction | None, dims: Mapping[str, int]) -> list[st
         "the weights may be used."
     ]
     if extraction is None:
-        licences.append("The origin of the features is unknown; they may also have licences.")
-        return licences
-    licences += [licence for m, licence in extraction.licences.items() if m in dims]
-    return licences
+        return [*licences, "The origin of the features is unknown; they may also have licences."]
+    return licences + [licence for m, licence in extraction.licences.items() if m in dims]

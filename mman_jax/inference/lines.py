@@ -23,8 +23,7 @@ from mman_jax.data import speakers
 from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError, nearest
 from mman_jax.files.whole import regular_file, write_whole
-from mman_jax.inference import states
-from mman_jax.inference.answerer import Answer, Answerer
+from mman_jax.inference.answerer import Answer, Answerer, pack_states, read_states
 
 LONGEST = 16 << 20
 """Largest number of bytes of a line."""
@@ -33,17 +32,11 @@ _EXPECTED = '{"conversation": "id", "features": {"<modality>": [numbers]}}, or "
 
 
 class Turn(NamedTuple):
-    """One utterance of a conversation.
-
-    Attributes:
-        conversation: id of the conversation.
-        features: [D] float32 of each present modality; None ends the conversation.
-        speaker: name of the speaker; empty: the conversation's only one.
-    """
+    """One utterance of a conversation; without features, its end."""
 
     conversation: str
-    features: dict[str, np.ndarray] | None
-    speaker: str = ""
+    features: dict[str, np.ndarray] | None  # [D] float32 of each present modality
+    speaker: str = ""  # empty: the conversation's only one
 
 
 def answer_lines(
@@ -73,14 +66,13 @@ def answer_lines(
         InputError: a line is invalid (all lines before it are predicted), or the states are.
     """
     known: dict[str, Any] = {}
-    owner = states.identity(answerer.models) if path else ""
 
     def save() -> None:
         if path:
-            write_whole(path, states.to_bytes(known, owner))
+            write_whole(path, pack_states(known, answerer.identity))
 
     if path and regular_file(path):
-        known, _ = states.read(path, answerer.begin(), owner)
+        known, _ = read_states(path, answerer.begin(), answerer.identity)
     save()  # a path that cannot be written is reported now
     count, last = 0, time.monotonic()
     saved: dict[str, int] = {}
@@ -107,25 +99,18 @@ def answer_lines(
 
 def fields(answer: Answer) -> dict[str, Any]:
     """Converts an answer to JSON fields, with six decimals as in a file of predictions."""
-    converted: dict[str, Any] = {"label": answer.label} if answer.label else {}
-    for name in ("probabilities", "values"):
-        if numbers := getattr(answer, name):
-            converted[name] = _rounded(numbers)
-    if answer.attention is not None:
-        converted["attention"] = {query: _rounded(keys) for query, keys in answer.attention.items()}
-    if answer.familiarity is not None:
-        converted["familiarity"] = round(answer.familiarity, 6)
-    if answer.unfamiliar:
-        converted["unfamiliar"] = True
-    return converted
+    empty = {"label": answer.label or None, "unfamiliar": answer.unfamiliar or None}
+    return _rounded(answer._asdict() | empty)
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _rounded(x) for name, x in value.items() if x is not None}
+    return round(value, 6) if isinstance(value, float) else value
 
 
 def write(values: Mapping[str, Any], sink: TextIO) -> None:
-    """Writes one line, and flushes it.
-
-    Raises:
-        InputError: the reader has closed the pipe, or the line cannot be written.
-    """
+    """Writes one line and flushes it, or raises an InputError if this fails."""
     try:
         print(json.dumps(values), file=sink, flush=True)
     except OSError as error:
@@ -141,16 +126,7 @@ def write(values: Mapping[str, Any], sink: TextIO) -> None:
 
 
 def read(lines: Iterable[bytes], dims: Mapping[str, int], source: str) -> Iterator[Turn]:
-    """Yields the utterances of a file or a pipe as their lines arrive; skips empty lines.
-
-    Args:
-        lines: the lines.
-        dims: D of each modality that the model was trained on.
-        source: name of the file or pipe in messages.
-
-    Raises:
-        InputError: a line is invalid; the message names its number and the problem.
-    """
+    """Yields the utterances of the lines of a source as they arrive, see `parse`."""
     for number, line in enumerate(lines, 1):
         if line.strip():
             yield parse(line, dims, f"{source}: line {number}")
@@ -170,6 +146,11 @@ def lines(corpus: Corpus) -> Iterator[str]:
 
 def parse(line: bytes, dims: Mapping[str, int], place: str) -> Turn:
     """Parses an utterance, or the end of a conversation.
+
+    Args:
+        line: the line.
+        dims: D of each modality that the model was trained on.
+        place: place of the line, for messages.
 
     Raises:
         InputError: the form, a modality or the number of features is invalid, or a feature is not
@@ -196,29 +177,17 @@ def parse(line: bytes, dims: Mapping[str, int], place: str) -> Turn:
 
 
 def check_name(value: Any, place: str) -> str:
-    """Returns the name of a conversation or a speaker.
-
-    Raises:
-        InputError: it is not a printable text.
-    """
-    if not isinstance(value, str):
-        raise InputError(place, _shape(value), "printable text")
-    if not value or not value.isprintable():
-        raise InputError(place, f"{value!r:.60}", "printable text")
+    """Returns the name of a conversation or a speaker, if it is printable text."""
+    if not isinstance(value, str) or not value or not value.isprintable():
+        found = f"{value!r:.60}" if isinstance(value, str) else _shape(value)
+        raise InputError(place, found, "printable text")
     return value
 
 
 def vectors(values: Any, dims: Mapping[str, int], place: str) -> dict[str, np.ndarray]:
-    """Returns the [D] float32 features of one utterance, in the order of `dims`.
+    """Returns the [D] float32 features of one utterance, in the order of `dims`; see `parse`.
 
-    Args:
-        values: parsed JSON: lists of numbers, or base64 text, by modality.
-        dims: D of each modality that the model was trained on.
-        place: place of the utterance, for messages.
-
-    Raises:
-        InputError: the form, a modality or the number of features is invalid, or a feature is not
-            finite.
+    `values` is parsed JSON: lists of numbers, or base64 text, by modality.
     """
     if not isinstance(values, dict):
         expected = '{"<modality>": [numbers]}'
@@ -228,10 +197,6 @@ def vectors(values: Any, dims: Mapping[str, int], place: str) -> dict[str, np.nd
             raise InputError(f"{place}: features", f"unknown {name!r:.60}", nearest(name, dims))
     there = {name: size for name, size in dims.items() if name in values}
     return {name: _vector(values[name], name, size, place) for name, size in there.items()}
-
-
-def _rounded(values: Mapping[str, float]) -> dict[str, float]:
-    return {name: round(value, 6) for name, value in values.items()}
 
 
 def _vector(values: Any, name: str, size: int, place: str) -> np.ndarray:

@@ -42,9 +42,6 @@ def answer(
         sink: receives a JSON line for each utterance, flushed.
         pause: seconds without speech that end an utterance.
         longest: seconds after which an utterance is cut.
-
-    Raises:
-        InputError: a library is missing, or the reader of the output has closed the pipe.
     """
     state, times = answerer.begin(), []
     for spoken in pauses.cut(chunks, pauses.detector(), pause=pause, longest=longest):
@@ -80,10 +77,10 @@ def words_beside(path: pathlib.Path) -> pathlib.Path | None:
 def features(
     extraction: Extraction, samples: np.ndarray, transcript: str = ""
 ) -> dict[str, np.ndarray]:
-    """Extracts the features [D] float32 of an utterance from its audio and words, by modality.
+    """Extracts the speech and text features [D] float32 of an utterance, by modality.
 
     Args:
-        extraction: feature extraction of the model; only speech and text are used.
+        extraction: feature extraction of the model.
         samples: [samples] float32 at 16 kHz.
         transcript: the words; empty if unknown.
     """
@@ -112,10 +109,8 @@ def unheard(words: Sequence[Words], times: Sequence[tuple[float, float]]) -> str
         ''
     """
     count = sum(not any(_lies_in(w, *time) for time in times) for w in words)
-    if not count:
-        return ""
-    subtitles_out = f"{count} of {len(words)} subtitles lie in no turn"
-    return f"{subtitles_out}, by their middle: their words are left out"
+    found = f"{count} of {len(words)} subtitles lie in no turn, by their middle"
+    return f"{found}: their words are left out" if count else ""
 
 
 def _lies_in(words: Words, start: float, end: float) -> bool:
@@ -153,11 +148,7 @@ def recording(path: str) -> Iterator[np.ndarray]:
 
 
 def microphone() -> Iterator[np.ndarray]:
-    """Yields the audio of the default microphone until Ctrl-C.
-
-    Raises:
-        InputError: the library or a microphone is missing.
-    """
+    """Yields the audio of the default microphone until Ctrl-C."""
     try:
         import sounddevice
     except (ImportError, OSError) as error:  # OSError: the library lacks PortAudio

@@ -71,15 +71,8 @@ class Model:
     familiarity: Familiarity | None = None
 
     def save(self, directory: str | pathlib.Path) -> None:
-        """Writes `model.npz` into a folder: numbered arrays, and a card with the path of each.
-
-        Raises:
-            InputError: if the folder cannot be written.
-        """
-        tree = {
-            "params": dict(self.params),
-            **self.scaling.arrays(),
-        }
+        """Writes `model.npz` into a folder: numbered arrays, and a card with the path of each."""
+        tree = {"params": dict(self.params), **self.scaling.arrays()}
         if self.units is not None:
             tree["units"] = {"of_targets": self.units}
         if self.familiarity is not None:
@@ -119,20 +112,13 @@ class Model:
         classes, network = tuple(card["classes"]), card["network"]
         stored.check_params(directory, arrays["params"], network, sizes, len(classes), systems)
         cells, cell_options = stored.cells(directory, card)
+        temperature = stored.temperature(directory, card)
+        units = stored.units(directory, arrays, len(classes))
+        context = card.get("context") is not False  # earlier models have no such entry
+        known = stored.familiarity(directory, arrays, dims)
         return cls(
-            arrays["params"],
-            scaling,
-            network,
-            dims,
-            classes,
-            card["about"],
-            systems,
-            stored.temperature(directory, card),
-            stored.units(directory, arrays, len(classes)),
-            cells,
-            cell_options,
-            card.get("context") is not False,  # earlier models have no such entry
-            stored.familiarity(directory, arrays, dims),
+            *(arrays["params"], scaling, network, dims, classes, card["about"], systems),
+            *(temperature, units, cells, cell_options, context, known),
         )
 
     @property
@@ -172,11 +158,7 @@ class Model:
 
     @in_standard_numbers
     def of_each_seed(self, corpus: Corpus) -> np.ndarray:
-        """Returns the untempered predictions [S, N, C] float32 of each of the S networks.
-
-        Raises:
-            InputError: as for `probabilities`.
-        """
+        """Returns the untempered predictions [S, N, C] float32 of each of the S networks."""
         return self._predictions(corpus, axis=1)
 
     def compare(self, corpus: Corpus) -> tuple[np.ndarray, np.ndarray] | None:
@@ -184,9 +166,6 @@ class Model:
 
         Returns:
             The shares [N] and the marks [N]; None if the model stores no distances.
-
-        Raises:
-            InputError: as for `probabilities`.
         """
         if self.familiarity is None:
             return None
@@ -225,21 +204,14 @@ class Model:
 
     def _pack(self, corpus: Corpus) -> tuple[Cells, Layout, Batch]:
         system = self.build()
-        cells = self.cells.make(
-            corpus,
-            list(self.dims),
-            SUBWORD in system.reads,
-            system.frame_view,
-            places=system.places,
-            **self.cell_options,
-        )
+        reads = SUBWORD in system.reads, system.frame_view
+        options = {"places": system.places, **self.cell_options}
+        cells = self.cells.make(corpus, list(self.dims), *reads, **options)
         for modality, size in self.dims.items():
             if cells.dims[modality] != size:
-                raise InputError(
-                    f"{corpus.source}, modality {modality}",
-                    f"{cells.dims[modality]} features",
-                    f"the {size} that the model was trained on",
-                )
+                place, found = f"{corpus.source}, modality {modality}", cells.dims[modality]
+                expected = f"the {size} that the model was trained on"
+                raise InputError(place, f"{found} features", expected)
         lengths = cells.corpus.lengths
         layout = batching.pack(lengths, range(len(lengths)))
         return cells, layout, cells.rows(layout, self.scaling, self.context)

@@ -72,14 +72,18 @@ def functions(models: Sequence[Model], card: Mapping[str, Any]) -> dict[str, byt
                 means.append(powers / powers.sum(-1, keepdim=True))
             return means[0] if len(means) == 1 else torch.stack([p[..., -1] for p in means], -1)
 
+    def split(arguments):
+        halves = arguments[: len(modalities)], arguments[len(modalities) :]
+        return [dict(zip(modalities, half, strict=True)) for half in halves]
+
     class Conversation(Seeds):
         def forward(self, *arguments):
-            features, present = _split(modalities, arguments)
+            features, present = split(arguments)
             return self.joined([network(features, present) for network in self.networks])
 
     class Step(Seeds):
         def forward(self, state, *arguments):
-            features, present = _split(modalities, arguments)
+            features, present = split(arguments)
             sizes = [network.state_size for network in self.networks]
             parts = torch.split(state, sizes, 1)
             steps = [
@@ -96,29 +100,18 @@ def functions(models: Sequence[Model], card: Mapping[str, Any]) -> dict[str, byt
     conversation, step, batch = Conversation().eval(), Step().eval(), {0: torch.export.Dim.DYNAMIC}
     state = torch.zeros(2, sum(network.state_size for network in step.networks))
     # If a module takes *arguments, PyTorch expects their shapes in a tuple.
-    rows = tuple(batch | {1: torch.export.Dim.DYNAMIC} for _ in names)
-    files = {
-        "conversation.onnx": _export(
-            conversation, example(2, 3), names, ["probabilities"], (rows,)
-        ),
-        "step.onnx": _export(
-            step,
-            [state, *example(2)],
-            ["state", *names],
-            ["state_after", "probabilities"],
-            (batch, tuple(batch for _ in names)),
-        ),
-    }
+    rows = (batch | {1: torch.export.Dim.DYNAMIC},) * len(names)
+    outputs, shapes = ["probabilities"], (batch, (batch,) * len(names))
+    full = _export(conversation, example(2, 3), names, outputs, (rows,))
+    inputs, outputs = ["state", *names], ["state_after", *outputs]
+    single = _export(step, [state, *example(2)], inputs, outputs, shapes)
+    files = {"conversation.onnx": full, "step.onnx": single}
     _check(models, files, state.shape[1])
     return files
 
 
 def call(function: bytes, arguments: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """Calls a function in ONNX Runtime, and returns its results.
-
-    Raises:
-        InputError: ONNX Runtime is not installed.
-    """
+    """Calls a function in ONNX Runtime, and returns its results."""
     onnxruntime = require("onnxruntime", "onnx", "exporting to ONNX")
     session = onnxruntime.InferenceSession(function, providers=["CPUExecutionProvider"])
     return session.run(None, dict(arguments))
@@ -143,27 +136,13 @@ def _check(models: Sequence[Model], files: Mapping[str, bytes], state: int) -> N
         before = {"state": after} if state else {}
 
 
-def _split(modalities, arguments):
-    return (
-        dict(zip(modalities, arguments[: len(modalities)], strict=True)),
-        dict(zip(modalities, arguments[len(modalities) :], strict=True)),
-    )
-
-
 def _export(module, arguments, inputs, outputs, shapes) -> bytes:
     torch = _torch()
+    names = {"input_names": inputs, "output_names": outputs, "dynamic_shapes": shapes}
+    options = {"dynamo": True, "verbose": False, "optimize": False}
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PyTorch's warnings about its own code
-        program = torch.onnx.export(
-            module,
-            tuple(arguments),
-            dynamo=True,
-            verbose=False,
-            optimize=False,
-            input_names=inputs,
-            output_names=outputs,
-            dynamic_shapes=shapes,
-        )
+        program = torch.onnx.export(module, tuple(arguments), **options, **names)
     content = io.BytesIO()
     program.save(content)
     return content.getvalue()

@@ -1,4 +1,4 @@
-"""Checks of a stored model before its first use."""
+"""Checks of a stored model before its first use; each raises an InputError that names the part."""
 
 import math
 import pathlib
@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from flax import traverse_util
 
 from mman_jax.data.cells import KINDS, Cells, Utterances
 from mman_jax.data.scaling import Scaling
@@ -22,35 +23,24 @@ _SPARE = 16  # entries that a list or table of the card may have beyond the arra
 def nested(
     place: pathlib.Path, arrays: Mapping[str, np.ndarray], card: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Returns the numbered arrays as a tree, by the paths in the card.
-
-    Raises:
-        InputError: paths are invalid or do not match the arrays.
-    """
+    """Returns the numbered arrays as a tree, by the paths in the card."""
     paths = card.get("paths") if isinstance(card, dict) else None
     if not isinstance(paths, list) or sorted(arrays) != [f"{i:04d}" for i in range(len(paths))]:
         raise InputError(place, "arrays without a path for each", _EXPECTED)
-    tree: dict[str, Any] = {}
+    flat: dict[tuple[str, ...], np.ndarray] = {}
     for path, number in zip(paths, sorted(arrays), strict=True):
-        if not isinstance(path, list) or not 0 < len(path) <= _SPARE:
-            raise InputError(place, "arrays without a path for each", _EXPECTED)
-        node: Any = tree
-        for name in path[:-1]:
-            if not isinstance(node, dict) or not isinstance(name, str):
-                break
-            node = node.setdefault(name, {})
-        if not isinstance(node, dict) or not isinstance(path[-1], str) or path[-1] in node:
+        names = isinstance(path, list) and all(isinstance(name, str) for name in path)
+        if not names or not 0 < len(path) <= _SPARE or tuple(path) in flat:
             raise InputError(place, f"an impossible path, {path!r:.100}", _EXPECTED)
-        node[path[-1]] = arrays[number]
-    return tree
+        flat[tuple(path)] = arrays[number]
+    for path in flat:
+        if any(path[:i] in flat for i in range(1, len(path))):
+            raise InputError(place, f"an array at a part of the path {path!r:.100}", _EXPECTED)
+    return traverse_util.unflatten_dict(flat)
 
 
 def check_kind(place: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str, Any]) -> None:
-    """Checks that a checkpoint is a model, and not, for example, one for resuming training.
-
-    Raises:
-        InputError: an entry is missing or has another type.
-    """
+    """Checks that a checkpoint is a model, and not, for example, one for resuming training."""
     missing = [name for name in ("params", "mean", "scale") if name not in arrays]
     kinds = {"network": dict, "modalities": list, "classes": list, "about": dict}
     missing += [name for name, kind in kinds.items() if not isinstance(card.get(name), kind)]
@@ -73,11 +63,7 @@ def check_kind(place: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str
 
 
 def temperature(place: pathlib.Path, card: Mapping[str, Any]) -> float:
-    """Returns the temperature of the card.
-
-    Raises:
-        InputError: the temperature is out of the range that runs fit.
-    """
+    """Returns the temperature of the card, in the range that runs fit."""
     value: Any = card.get("temperature")
     low, high = LIMITS
     if type(value) not in (int, float) or not low <= value <= high:
@@ -86,11 +72,7 @@ def temperature(place: pathlib.Path, card: Mapping[str, Any]) -> float:
 
 
 def cells(place: pathlib.Path, card: Mapping[str, Any]) -> tuple[type[Cells], dict[str, Any]]:
-    """Returns the kind of cells that a model reads, and their options.
-
-    Raises:
-        InputError: the options are invalid.
-    """
+    """Returns the kind of cells that a model reads, and their options."""
     for kind in KINDS.values():
         if kind.kind in card:
             return kind, kind.check_options(f"{place}: {kind.kind}", card[kind.kind])
@@ -99,11 +81,7 @@ def cells(place: pathlib.Path, card: Mapping[str, Any]) -> tuple[type[Cells], di
 
 
 def scaling(place: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str, Any]) -> Scaling:
-    """Returns the scaling of a model, which matches its modalities.
-
-    Raises:
-        InputError: the statistics or components of a modality are missing or invalid.
-    """
+    """Returns the scaling of a model, which matches its modalities."""
     turns, modalities = card.get("turns"), card["modalities"]
     if turns is not None and (type(turns) is not float or not 0 < turns < math.inf):
         raise InputError(f"{place}: turns", f"{turns!r:.60}", "a positive number")
@@ -130,30 +108,23 @@ def scaling(place: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str, A
 
 
 def units(place: pathlib.Path, arrays: Mapping[str, Any], targets: int) -> np.ndarray | None:
-    """Returns the units [2, C] of a model of numbers; None for a model of classes.
-
-    Raises:
-        InputError: the units are invalid.
-    """
+    """Returns the units [2, C] of a model of numbers; None for a model of classes."""
     if "units" not in arrays:
         return None
-    group, where = arrays["units"], f"{place}: units"
-    values = group.get("of_targets") if isinstance(group, dict) else None
-    if not isinstance(values, np.ndarray) or values.dtype != np.float32:
-        raise InputError(where, "no array of float32", _EXPECTED)
-    if values.shape != (2, targets) or not np.isfinite(values).all() or (values[1] <= 0).any():
-        raise InputError(where, "no mean and deviation of each target", _EXPECTED)
+    group = arrays["units"]
+    values: Any = group.get("of_targets") if isinstance(group, dict) else None
+    valid = isinstance(values, np.ndarray) and values.dtype == np.float32
+    if not valid or values.shape != (2, targets):
+        raise InputError(f"{place}: units", f"no float32 of [2, {targets}]", _EXPECTED)
+    if not np.isfinite(values).all() or (values[1] <= 0).any():
+        raise InputError(f"{place}: units", "no mean and deviation of each target", _EXPECTED)
     return values
 
 
 def familiarity(
     place: pathlib.Path, arrays: Mapping[str, Any], modalities: Collection[str]
 ) -> Familiarity | None:
-    """Returns the distribution of a model's training data; None if it is not stored.
-
-    Raises:
-        InputError: the quantiles are invalid.
-    """
+    """Returns the distribution of a model's training data; None if it is not stored."""
     if "familiarity" not in arrays:
         return None
     quantiles = arrays["familiarity"]
@@ -174,11 +145,7 @@ def check_params(
     classes: int,
     systems: Systems,
 ) -> None:
-    """Checks that parameters [S, ...] match the described system; computes nothing.
-
-    Raises:
-        InputError: a parameter is missing, unknown, not finite, or has a wrong shape or dtype.
-    """
+    """Checks that parameters [S, ...] match the described system; computes nothing."""
     try:
         system = build(network, list(dims), classes, systems)
         system.parameter_shapes(dims)

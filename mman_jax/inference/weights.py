@@ -28,11 +28,7 @@ _TORCH = {
 
 
 def safetensors_numpy() -> ModuleType:
-    """Imports and returns safetensors for NumPy.
-
-    Raises:
-        InputError: safetensors is not installed.
-    """
+    """Imports safetensors for NumPy, or raises an InputError."""
     return require("safetensors.numpy", "export", "exporting", "safetensors")
 
 
@@ -47,13 +43,10 @@ def pack(models: Sequence[Model]) -> bytes:
 
 
 def replace(models: Sequence[Model], path: pathlib.Path) -> list[Model]:
-    """Returns the models with the parameters of a file that `pack` wrote, possibly edited.
-
-    Raises:
-        InputError: the file cannot be read, or a tensor in it does not fit.
-    """
-    tensors, replaced = _read(path), []
-    prefixes = _prefixes(models)
+    """Returns the models with the parameters of a file that `pack` wrote, possibly edited."""
+    with reading(path, "a .safetensors file"):
+        tensors: Mapping[str, np.ndarray] = safetensors_numpy().load(path.read_bytes())
+    replaced, prefixes = [], _prefixes(models)
     for prefix, model in zip(prefixes, models, strict=True):
         subset = {n.removeprefix(prefix): x for n, x in tensors.items() if n.startswith(prefix)}
         place = f"{path}: {prefix}".rstrip(": ")
@@ -74,7 +67,7 @@ def to_tensors(params: Mapping[str, Any]) -> dict[str, np.ndarray]:
 def from_tensors(
     tensors: Mapping[str, np.ndarray], like: Mapping[str, Any], place: object = "weights"
 ) -> dict[str, Any]:
-    """Returns tensors of `to_tensors` as nested dicts; the number of seeds may differ from `like`.
+    """Returns tensors of `to_tensors` as nested dicts.
 
     Args:
         tensors: [S, ...] float32 by name, with the same S.
@@ -103,15 +96,11 @@ def from_tensors(
 
 
 def to_torch(params: Mapping[str, Any], scaling: Scaling) -> dict[str, np.ndarray]:
-    """Returns one seed's parameters as a PyTorch state dict.
+    """Returns one seed's parameters, without a leading axis, as a PyTorch state dict.
 
     Paths are joined by `.`; each dense layer is an `nn.Linear`, each LSTM a single-layer `nn.LSTM`;
     the buffers `scaling_<modality>.mean` and `.scale` scale the features, and if they are reduced,
     `.components` and `.offset`.
-
-    Args:
-        params: parameters without a leading axis.
-        scaling: scaling of the features.
     """
     state = {}
     for path, array in traverse_util.flatten_dict(params).items():
@@ -128,9 +117,3 @@ def to_torch(params: Mapping[str, Any], scaling: Scaling) -> dict[str, np.ndarra
 
 def _prefixes(models: Sequence[Model]) -> tuple[str, ...]:
     return ("",) if len(models) == 1 else tuple(f"{model.card['task']}/" for model in models)
-
-
-def _read(path: pathlib.Path) -> Mapping[str, np.ndarray]:
-    reader = safetensors_numpy()
-    with reading(path, "a .safetensors file"):
-        return reader.load(path.read_bytes())

@@ -31,11 +31,7 @@ class AudioInput:
     """Measures sound as training did, one utterance after another in a separate thread."""
 
     def __init__(self, extraction: Extraction):
-        """Creates the input without starting its thread.
-
-        Args:
-            extraction: the model's feature extraction; only speech and text are used.
-        """
+        """Creates the input, which uses only speech and text of the model's feature extraction."""
         self._extraction = extraction
         self._pool = concurrent.futures.ThreadPoolExecutor(1, "audio")
         self._microphones = self._recordings = 0

@@ -1,13 +1,14 @@
 """A queue of utterances, which one thread answers in batches, and its metrics."""
 
 import asyncio
+import bisect
 import collections
 import pathlib
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,34 +26,25 @@ _UTTERANCES = (1, 2, 4, 8, 16, 32, 64)
 class Histogram:
     """Counts of values by their size."""
 
-    def __init__(self, bounds: Iterable[float]):
-        """Starts without values.
-
-        Args:
-            bounds: largest value of each bucket, ascending.
-        """
-        self._counts = dict.fromkeys(bounds, 0)
-        self._total, self._count = 0.0, 0
+    def __init__(self, bounds: Sequence[float]):
+        """Starts without values; `bounds` are the largest values of the buckets, ascending."""
+        self._bounds, self._total = bounds, 0.0
+        self._counts = [0] * (len(bounds) + 1)
 
     def add(self, value: float) -> None:
         """Counts one value."""
         self._total += value
-        self._count += 1
-        for bound in self._counts:
-            if value <= bound:
-                self._counts[bound] += 1
-                break
+        self._counts[bisect.bisect_left(self._bounds, value)] += 1
 
     def lines(self, name: str) -> Iterable[str]:
         """Yields the lines of this histogram in Prometheus' text format."""
         yield f"# TYPE {name} histogram"
-        below = 0
-        for bound, count in self._counts.items():
+        bounds, below = [*(f"{bound:g}" for bound in self._bounds), "+Inf"], 0
+        for bound, count in zip(bounds, self._counts, strict=True):
             below += count
-            yield f'{name}_bucket{{le="{bound:g}"}} {below}'
-        yield f'{name}_bucket{{le="+Inf"}} {self._count}'
+            yield f'{name}_bucket{{le="{bound}"}} {below}'
         yield f"{name}_sum {self._total!r}"
-        yield f"{name}_count {self._count}"
+        yield f"{name}_count {below}"
 
 
 class Metrics:
@@ -69,11 +61,7 @@ class Metrics:
         """Number of utterances of each step."""
 
     def text(self, gauges: Mapping[str, int]) -> str:
-        """Returns Prometheus' text format.
-
-        Args:
-            gauges: current values by name.
-        """
+        """Returns Prometheus' text format, with the current values of gauges by name."""
         lines = ["# TYPE mman_utterances_total counter"]
         lines += [
             f'mman_utterances_total{{status="{status}"}} {count}'
@@ -95,7 +83,6 @@ class Job(NamedTuple):
     number: int | None
     speaker: str
     done: asyncio.Future[Reply]
-    since: float
 
 
 class Batcher:
@@ -124,10 +111,9 @@ class Batcher:
         Raises:
             InputError: an unusable file.
         """
-        self.metrics, self.table = Metrics(), table
+        self.metrics, self.table, self.answerer = Metrics(), table, states.answerer
         self._states, self._most_waiting = states, most_waiting
-        self._counts = np.zeros(table.count, np.int64)
-        self._file = SlotFile(path, every, states, table, self._counts)
+        self._file = SlotFile(path, every, states, table)
         self._waiting: collections.deque[Job] = collections.deque()
         self._news = threading.Condition()
         self._stopping = False
@@ -146,16 +132,6 @@ class Batcher:
             self._news.notify()
         self._thread.join()
         self._file.save()
-
-    @property
-    def dims(self) -> dict[str, int]:
-        """D of each modality."""
-        return self._states.answerer.dims
-
-    @property
-    def classes(self) -> list[str]:
-        """Names of the probabilities."""
-        return self._states.answerer.classes
 
     @property
     def waiting(self) -> int:
@@ -180,14 +156,14 @@ class Batcher:
         if len(self._waiting) >= self._most_waiting:
             found = f"{len(self._waiting)} utterances wait for an answer; try again later"
             return 429, {"error": found}
-        done, now = self._loop.create_future(), time.monotonic()
-        job = Job(conversation, features, number, speaker, done, now)
+        began = time.monotonic()
+        job = Job(conversation, features, number, speaker, self._loop.create_future())
         with self._news:
             self._waiting.append(job)
             if len(self._waiting) == 1:  # otherwise the thread has been notified, or is not waiting
                 self._news.notify()
         reply = await job.done
-        self.metrics.seconds.add(time.monotonic() - job.since)
+        self.metrics.seconds.add(time.monotonic() - began)
         return reply
 
     def _work(self) -> None:
@@ -265,9 +241,8 @@ class Batcher:
         self._file.unsaved = True
         replies = {}
         for (name, slot), answer in zip(slots.items(), answers, strict=True):
-            self._counts[slot.number] = 1 if slot.begins else self._counts[slot.number] + 1
-            body = {"conversation": name, "utterance": int(self._counts[slot.number])}
-            body |= fields(answer)
+            count = int(self._states.counts[slot.number])
+            body = {"conversation": name, "utterance": count} | fields(answer)
             if slot.forgotten:
                 self.metrics.forgotten += 1
                 body["forgotten"] = True
@@ -283,11 +258,11 @@ class Batcher:
     def _refuse(self, job: Job) -> Reply | None:
         """Returns a reply to an utterance whose number is not the next one."""
         slot = self.table.find(job.conversation)
-        known = 0 if slot is None else int(self._counts[slot])
+        known = 0 if slot is None else int(self._states.counts[slot])
         if job.number in (None, known + 1):
             return None
         found = f"utterance {job.number} of a conversation of which {known} are known here"
-        forgotten = {"forgotten": True} if self.table.is_gone(job.conversation) else {}
+        forgotten = {"forgotten": True} if job.conversation in self.table.gone else {}
         return 409, {"error": found, "utterances": known} | forgotten
 
 

@@ -1,13 +1,14 @@
 """Requests for answers: reading of bodies, and the description for OpenAPI."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mman_jax.errors import InputError
 from mman_jax.inference import lines
+from mman_jax.inference.answerer import Answerer
 
 LONGEST_SOUND = 32 << 20
 """Largest number of bytes of a recording of one utterance."""
@@ -17,6 +18,7 @@ _REST = 1 << 16  # bytes of a body in addition to its numbers
 _PATIENCE = 30.0  # seconds for a body to arrive
 _EXPECTED = '{"features": {"<modality>": [numbers]}}, and "utterance": its number if you count'
 _LONGEST_NAME = 200
+_TEXT = {"type": "string"}
 _REASONS = {
     "400": "a body that cannot be used",
     "401": "no token, or a wrong one",
@@ -38,17 +40,11 @@ class Refused(Exception):
 
 
 class Utterance(NamedTuple):
-    """An utterance of a request.
+    """An utterance of a request."""
 
-    Attributes:
-        features: [D] float32 of the modalities that are present.
-        number: number of the utterance in its conversation; None: not counted.
-        speaker: name of the speaker; empty: the conversation's only one.
-    """
-
-    features: dict[str, np.ndarray]
-    number: int | None
-    speaker: str
+    features: dict[str, np.ndarray]  # [D] float32 of the modalities that are present
+    number: int | None  # in its conversation; None: not counted
+    speaker: str  # empty: the conversation's only one
 
 
 def longest(dims: Mapping[str, int]) -> int:
@@ -83,11 +79,7 @@ async def read(receive: Any, headers: Mapping[bytes, bytes], most: int) -> bytes
 
 
 def parse(body: bytes, dims: Mapping[str, int]) -> Utterance:
-    """Returns the utterance of a body.
-
-    Raises:
-        InputError: another form, modality or number of features, or a feature that is not finite.
-    """
+    """Returns the utterance of a body, or raises an InputError."""
     import orjson
 
     try:
@@ -104,22 +96,14 @@ def parse(body: bytes, dims: Mapping[str, int]) -> Utterance:
 
 
 def check_number(number: Any) -> int | None:
-    """Returns the number of an utterance in its conversation; None: not counted.
-
-    Raises:
-        InputError: it is not a number from 1.
-    """
+    """Returns the number of an utterance in its conversation, from 1; None: not counted."""
     if number is not None and (type(number) is not int or not 0 < number < 2**53):
         raise InputError("utterance", f"{number!r:.60}", "its number in the conversation, from 1")
     return number
 
 
 def check_name(name: str) -> str:
-    """Returns the name of a conversation.
-
-    Raises:
-        InputError: it is empty, too long, or not printable.
-    """
+    """Returns the name of a conversation, if it is printable and not too long."""
     # Other encodings than UTF-8 arrive as replacement characters: two names could become equal.
     if not name.isprintable() or "\ufffd" in name or not 0 < len(name) <= _LONGEST_NAME:
         expected = f"printable text in UTF-8 of at most {_LONGEST_NAME} characters"
@@ -127,16 +111,13 @@ def check_name(name: str) -> str:
     return name
 
 
-def describe(
-    app: Any, path: str, dims: Mapping[str, int], classes: Sequence[str], sound: bool
-) -> None:
+def describe(app: Any, path: str, answerer: Answerer, sound: bool) -> None:
     """Adds the route of utterances to the OpenAPI description of a FastAPI application.
 
     Args:
         app: the application, which does not contain the route.
         path: path of the route.
-        dims: D of each modality.
-        classes: names of the probabilities.
+        answerer: the model.
         sound: whether a body may be a recording.
     """
     features = {
@@ -147,41 +128,39 @@ def describe(
                 {"type": "string", "format": "byte"},
             ],
         }
-        for modality, d in dims.items()
+        for modality, d in answerer.dims.items()
     }
     number = {"type": "integer", "minimum": 1, "description": "its number, if you count"}
-    speaker = {"type": "string", "description": "its speaker, if the conversation has several"}
+    speaker = _TEXT | {"description": "its speaker, if the conversation has several"}
     body = _object(features=_object(**features), utterance=number, speaker=speaker)
     body |= {"required": ["features"]}
     content: dict[str, Any] = {"application/json": {"schema": body}}
     parameters = [
-        _parameter("conversation", "path", {"type": "string"}),
+        _parameter("conversation", "path", _TEXT),
         _parameter("utterance", "query", number),
         _parameter("speaker", "query", speaker),
     ]
     if sound:
         content["audio/wav"] = {"schema": {"type": "string", "format": "binary"}}
-        parameters.append(_parameter("transcript", "query", {"type": "string"}))
+        parameters.append(_parameter("transcript", "query", _TEXT))
+    discarded = "the conversation was discarded to make room, and begins anew"
     answer = _object(
-        conversation={"type": "string"},
+        conversation=_TEXT,
         utterance={"type": "integer"},
-        label={"type": "string"},
-        probabilities=_object(**{name: {"type": "number"} for name in classes}),
+        label=_TEXT,
+        probabilities=_object(**{name: {"type": "number"} for name in answerer.classes}),
         attention={"type": "object"},
         familiarity={"type": "number"},
         unfamiliar={"type": "boolean", "description": "unlike the training data"},
-        forgotten={
-            "type": "boolean",
-            "description": "the conversation was discarded to make room, and begins anew",
-        },
+        forgotten={"type": "boolean", "description": discarded},
     )
     answered = {"description": "answered", "content": {"application/json": {"schema": answer}}}
+    refused = {status: {"description": reason} for status, reason in _REASONS.items()}
     post = {
         "summary": "Answer the next utterance of a conversation",
         "parameters": parameters,
         "requestBody": {"required": True, "content": content},
-        "responses": {"200": answered}
-        | {status: {"description": reason} for status, reason in _REASONS.items()},
+        "responses": {"200": answered} | refused,
     }
     generated = app.openapi
 

@@ -13,8 +13,7 @@ import numpy as np
 
 from mman_jax.errors import InputError
 from mman_jax.files.whole import regular_file, write_whole
-from mman_jax.inference import states
-from mman_jax.inference.answerer import Answer, Answerer
+from mman_jax.inference.answerer import Answer, Answerer, pack_states, read_states
 
 SIZES = (1, 4, 8, 16, 32, 64, 128, 256)
 """Possible numbers of utterances of a step. An utterance costs a third less in a step of 256 than
@@ -31,38 +30,27 @@ _RETRY = 1.0  # seconds, at least, after a save that failed
 
 
 class Slot(NamedTuple):
-    """The slot of a conversation.
+    """The slot of a conversation."""
 
-    Attributes:
-        number: number of the slot, from 0.
-        begins: whether the conversation is new in it.
-        forgotten: whether the conversation was discarded earlier to make room.
-    """
-
-    number: int
-    begins: bool
-    forgotten: bool
+    number: int  # from 0
+    begins: bool  # whether the conversation is new in it
+    forgotten: bool  # whether the conversation was discarded earlier to make room
 
 
 class SlotTable:
     """The slots of conversations, by name.
 
     If all slots are taken, the conversation that was idle for longest is discarded, provided that
-    this is longer than `idle_seconds`. The names of the latest discarded conversations are
-    remembered, so that their clients can be notified.
+    this is longer than `idle_seconds`. The names of the latest discarded conversations, `gone`,
+    are remembered in order, so that their clients can be notified.
     """
 
     def __init__(self, count: int, idle_seconds: float):
-        """Starts with all slots free.
-
-        Args:
-            count: number of slots.
-            idle_seconds: how long a conversation must have been idle to be discarded.
-        """
+        """Starts with `count` free slots."""
         self.count, self.idle_seconds = count, idle_seconds
+        self.gone: OrderedDict[str, None] = OrderedDict()
         self._free = list(range(count))[::-1]
         self._taken: OrderedDict[str, tuple[int, float]] = OrderedDict()  # the longest idle first
-        self._gone: OrderedDict[str, None] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._taken)
@@ -86,34 +74,26 @@ class SlotTable:
                 return None
             self.release(oldest)
             self.remember([oldest])
-        forgotten = name in self._gone
-        self._gone.pop(name, None)
+        forgotten = name in self.gone
+        self.gone.pop(name, None)
         number = self._free.pop()
         self._taken[name] = number, now
         return Slot(number, True, forgotten)
 
     def release(self, name: str) -> bool:
         """Frees a conversation's slot; returns whether it had one."""
-        self._gone.pop(name, None)
+        self.gone.pop(name, None)
         if name not in self._taken:
             return False
         self._free.append(self._taken.pop(name)[0])
         return True
 
-    def is_gone(self, name: str) -> bool:
-        """Returns whether a conversation was discarded and has not returned."""
-        return name in self._gone
-
-    def gone(self) -> list[str]:
-        """Returns the discarded conversations, the earliest first."""
-        return list(self._gone)
-
     def remember(self, names: Iterable[str]) -> None:
-        """Adds discarded conversations, in the order of `gone`."""
+        """Adds discarded conversations to `gone`."""
         for name in names:
-            self._gone[name] = None
-            if len(self._gone) > _REMEMBERED * self.count:
-                self._gone.popitem(last=False)
+            self.gone[name] = None
+            if len(self.gone) > _REMEMBERED * self.count:
+                self.gone.popitem(last=False)
 
     def find(self, name: str) -> int | None:
         """Returns the number of a conversation's slot, without counting as a use."""
@@ -128,25 +108,23 @@ class SlotStates:
     """The states of the conversations in slots, which are updated in batches.
 
     They are arrays [slots, ...] in the host's memory, which the operating system allocates when a
-    slot is first used. A step is compiled once for each of `sizes`.
+    slot is first used. A step is compiled once for each of `sizes`, its possible numbers of
+    utterances in ascending order, to which steps are padded. `counts` [slots] int64 are the numbers
+    of the conversations' utterances.
     """
 
     def __init__(self, answerer: Answerer, slots: int, sizes: Sequence[int] = SIZES):
-        """Allocates the states; compiles nothing yet.
-
-        Args:
-            answerer: a trained model.
-            slots: largest number of conversations.
-            sizes: possible numbers of utterances of a step, ascending; steps are padded to them.
-        """
-        self.answerer, self.sizes = answerer, tuple(sizes)
-        leaves, self._structure = jax.tree.flatten(answerer.begin())
+        """Allocates the states; compiles nothing yet."""
+        self.answerer, self.sizes, self.begin = answerer, sizes, (answerer.begin(), np.int64(0))
+        leaves, self._structure = jax.tree.flatten(self.begin)
         self._leaves = [np.zeros((slots, *leaf.shape), leaf.dtype) for leaf in leaves]
+        self.counts = self._leaves[-1]
 
     def compile(self) -> None:
         """Compiles the steps of all sizes, without changing a state."""
         for size in self.sizes:
-            self.answerer.step_all(self._gather(np.zeros(size, np.int64), 0), [{}] * size)
+            states, _ = self._gather(np.zeros(size, np.int64), 0)
+            self.answerer.step_all(states, [{}] * size)
 
     def step_size(self, waiting: int) -> int:
         """Returns how many of the waiting utterances go into the next step.
@@ -178,17 +156,15 @@ class SlotStates:
             leaf[numbers[np.array(begins, bool)]] = 0
         padding = next(size for size in self.sizes if size >= len(numbers)) - len(numbers)
         padded = np.concatenate([numbers, np.repeat(numbers[:1], padding)])
-        after, answers = self.answerer.step_all(
-            self._gather(padded, len(numbers)),
-            [*features, *[{}] * padding],
-            [*(speakers or [""] * len(numbers)), *[""] * padding],
-        )
-        for leaf, new in zip(self._leaves, jax.tree.leaves(after), strict=True):
+        states, counts = self._gather(padded, len(numbers))
+        names = [*(speakers or [""] * len(numbers)), *[""] * padding]
+        after, answers = self.answerer.step_all(states, [*features, *[{}] * padding], names)
+        for leaf, new in zip(self._leaves, jax.tree.leaves((after, counts + 1)), strict=True):
             leaf[numbers] = new[: len(numbers)]
         return answers[: len(numbers)]
 
     def read(self, slots: Mapping[str, int]) -> dict[str, Any]:
-        """Returns copies of the states in these slots by name, in the form of `Answerer.begin`."""
+        """Returns copies of the states in these slots by name, in the form of `begin`."""
         numbers = np.array(list(slots.values()), np.int64)
         copies = [leaf[numbers] for leaf in self._leaves]
         return {
@@ -197,11 +173,11 @@ class SlotStates:
         }
 
     def write(self, slot: int, state: Any) -> None:
-        """Puts a state in the form of `Answerer.begin` into a slot."""
+        """Puts a state in the form of `begin` into a slot."""
         for leaf, value in zip(self._leaves, jax.tree.leaves(state), strict=True):
             leaf[slot] = value
 
-    def _gather(self, slots: np.ndarray, real: int) -> Any:
+    def _gather(self, slots: np.ndarray, real: int) -> tuple[Any, np.ndarray]:
         rows = [leaf[slots] for leaf in self._leaves]
         for row in rows:
             row[real:] = 0
@@ -216,31 +192,29 @@ class SlotFile:
     """
 
     def __init__(
-        self,
-        path: pathlib.Path | None,
-        every: float,
-        conversations: SlotStates,
-        table: SlotTable,
-        counts: np.ndarray,
+        self, path: pathlib.Path | None, every: float, states: SlotStates, table: SlotTable
     ):
-        """Reads the file if it exists, and saves.
+        """Reads the file if it exists, into states and slots, and saves.
 
         Args:
             path: path of the file.
             every: seconds between two saves; 0: saves before each answer is sent.
-            conversations: states, into which those of the file are read.
-            table: slots, which the conversations of the file take.
-            counts: [slots] int64, number of utterances of each conversation.
+            states: states of the conversations.
+            table: slots of the conversations.
 
         Raises:
             InputError: an unusable file, or a path that cannot be written.
         """
-        self._path, self._every = path, every
-        self._conversations, self._table, self._counts = conversations, table, counts
-        self._owner = states.identity(conversations.answerer.models) if path else ""
+        self._path, self._every, self._states, self._table = path, every, states, table
         self.unsaved, self._failing, self._saved = False, "", time.monotonic()
         if path and regular_file(path):
-            self._read(path)
+            saved, gone = read_states(path, states.begin, states.answerer.identity)
+            names = list(saved)  # the latest active are the last
+            table.remember(gone + names[: -table.count])
+            for name in names[-table.count :]:
+                slot = table.take(name, time.monotonic())
+                if slot is not None:  # always: there are no more names than slots
+                    states.write(slot.number, saved[name])
         self.save()
 
     def pause(self) -> float | None:
@@ -251,11 +225,7 @@ class SlotFile:
         return min(max(0.0, self._saved + pause - time.monotonic()), threading.TIMEOUT_MAX)
 
     def save_if_due(self, answered: bool) -> bool:
-        """Saves if a save is due; returns whether answers may be sent.
-
-        Args:
-            answered: whether there are answers to send.
-        """
+        """Saves if a save is due; returns whether answers, if there are any, may be sent."""
         before_sending = answered and self.unsaved and not self._every
         if self.pause() != 0 and not (self._path and before_sending):
             return True
@@ -272,29 +242,9 @@ class SlotFile:
         return True
 
     def save(self) -> None:
-        """Saves the conversations.
-
-        Raises:
-            InputError: the file cannot be written.
-        """
+        """Saves the conversations, or raises an InputError."""
         self._saved = time.monotonic()
         if self._path:
-            taken = self._table.taken()
-            known = {
-                name: (state, self._counts[taken[name]])
-                for name, state in self._conversations.read(taken).items()
-            }
-            write_whole(self._path, states.to_bytes(known, self._owner, self._table.gone()))
+            known, owner = self._states.read(self._table.taken()), self._states.answerer.identity
+            write_whole(self._path, pack_states(known, owner, list(self._table.gone)))
         self.unsaved = False
-
-    def _read(self, path: pathlib.Path) -> None:
-        template = self._conversations.answerer.begin(), np.int64(0)
-        saved, gone = states.read(path, template, self._owner)
-        names = list(saved)  # the latest active are the last
-        self._table.remember(gone + names[: -self._table.count])
-        for name in names[-self._table.count :]:
-            state, count = saved[name]
-            slot = self._table.take(name, time.monotonic())
-            if slot is not None:  # always: there are no more names than slots
-                self._conversations.write(slot.number, state)
-                self._counts[slot.number] = count

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import hmac
 import re
 import socket as sockets
@@ -44,7 +45,7 @@ def make(batcher: Batcher, audio: AudioInput | None, token: str) -> Asgi:
     Raises:
         InputError: a missing library.
     """
-    others, utterances = _others(batcher, audio), _Utterances(batcher, audio)
+    others = _others(batcher, audio)
     wanted = f"Bearer {token}".encode("utf-8", "surrogateescape")
 
     async def app(scope: Scope, receive: Any, send: Any) -> None:
@@ -59,56 +60,48 @@ def make(batcher: Batcher, audio: AudioInput | None, token: str) -> Asgi:
             await _refuse(scope, send, 403, "a WebSocket that a page of another site opens")
         elif scope.get("method") == "POST" and (match := _UTTERANCES.fullmatch(path)):
             # The one route that has to be fast: no framework between it and the server.
-            await utterances.answer(match[1], scope, headers, receive, send)
+            await _send(send, *await _utterance(match[1], batcher, audio, scope, headers, receive))
         else:
             await others(scope, receive, send)
 
     return app
 
 
-class _Utterances:
-    """The route that answers utterances."""
-
-    def __init__(self, batcher: Batcher, audio: AudioInput | None):
-        self._batcher, self._audio = batcher, audio
-        self._longest = requests.longest(batcher.dims)
-
-    async def answer(
-        self, name: str, scope: Scope, headers: Mapping[bytes, bytes], receive: Any, send: Any
-    ) -> None:
-        """Answers one request."""
-        try:
-            status, body = await self._reply(requests.check_name(name), scope, headers, receive)
-        except InputError as error:
-            status, body = 400, {"error": str(error)}
-        except Refused as error:
-            status, body = error.status, {"error": error.reason}
-        self._batcher.metrics.statuses[status] += 1
-        await _send(send, status, body)
-
-    async def _reply(
-        self, name: str, scope: Scope, headers: Mapping[bytes, bytes], receive: Any
-    ) -> Reply:
-        kind = headers.get(b"content-type", b"").lower()
-        query = dict(urllib.parse.parse_qsl(scope["query_string"].decode("latin-1")))
-        counted = query.get("utterance")
+async def _utterance(
+    name: str,
+    batcher: Batcher,
+    audio: AudioInput | None,
+    scope: Scope,
+    headers: Mapping[bytes, bytes],
+    receive: Any,
+) -> Reply:
+    """Answers an utterance of the conversation `name`."""
+    kind = headers.get(b"content-type", b"").lower()
+    query = dict(urllib.parse.parse_qsl(scope["query_string"].decode("latin-1")))
+    counted, speaker = query.get("utterance"), query.get("speaker", "")
+    try:
+        requests.check_name(name)
         number = requests.check_number(
             int(counted) if counted and counted.isdecimal() and len(counted) < 16 else counted
         )
-        speaker = query.get("speaker", "")
         if kind.startswith(b"application/json"):
-            body = await requests.read(receive, headers, self._longest)
-            features, stated, named = requests.parse(body, self._batcher.dims)
+            dims = batcher.answerer.dims
+            body = await requests.read(receive, headers, requests.longest(dims))
+            features, stated, named = requests.parse(body, dims)
             number, speaker = number if stated is None else stated, named or speaker
-        elif kind.startswith(_SOUND) and self._audio:
-            features = await self._audio.measure(
-                lambda: requests.read(receive, headers, requests.LONGEST_SOUND),
-                query.get("transcript", ""),
-            )
+        elif kind.startswith(_SOUND) and audio:
+            read = functools.partial(requests.read, receive, headers, requests.LONGEST_SOUND)
+            features = await audio.measure(read, query.get("transcript", ""))
         else:
             found = f"a body of type {kind.decode('latin-1')!r:.60}; expected application/json"
-            raise Refused(415, found + (" or audio/wav" if self._audio else ""))
-        return await self._batcher.ask(name, features, number, speaker)
+            raise Refused(415, found + (" or audio/wav" if audio else ""))
+        status, reply = await batcher.ask(name, features, number, speaker)
+    except InputError as error:
+        status, reply = 400, {"error": str(error)}
+    except Refused as error:
+        status, reply = error.status, {"error": error.reason}
+    batcher.metrics.statuses[status] += 1
+    return status, reply
 
 
 def _others(batcher: Batcher, audio: AudioInput | None) -> Asgi:
@@ -134,15 +127,15 @@ def _others(batcher: Batcher, audio: AudioInput | None) -> Asgi:
     @app.head("/health", include_in_schema=False)
     @app.get("/health", summary="Health, modalities and classes")
     async def health():
-        return {"status": "ok", "modalities": batcher.dims, "classes": batcher.classes,
-                "sound": audio is not None}  # fmt: skip
+        sizes, classes = batcher.answerer.dims, batcher.answerer.classes
+        about = {"modalities": sizes, "classes": classes, "sound": audio is not None}
+        return {"status": "ok"} | about
 
     @app.get("/metrics", summary="Metrics for Prometheus", response_class=PlainTextResponse)
     async def metrics():
         gauges = {"conversations": len(batcher.table), "waiting": batcher.waiting}
-        return PlainTextResponse(
-            batcher.metrics.text(gauges), media_type="text/plain; version=0.0.4"
-        )
+        text = batcher.metrics.text(gauges)
+        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
     @app.websocket(_CONVERSATION + "/sound")
     async def microphone(socket: fastapi.WebSocket, conversation: str):
@@ -159,7 +152,7 @@ def _others(batcher: Batcher, audio: AudioInput | None) -> Asgi:
             return
 
     path = _CONVERSATION.replace(":path", "") + "/utterances"
-    requests.describe(app, path, batcher.dims, batcher.classes, audio is not None)
+    requests.describe(app, path, batcher.answerer, audio is not None)
     return app
 
 

@@ -12,11 +12,10 @@ import numpy as np
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers.clip_names import SUFFIXES
 from mman_jax.errors import InputError
-from mman_jax.features import manifest
+from mman_jax.features import manifest, measuring
 from mman_jax.features.extraction import Extraction
 from mman_jax.features.manifest import Utterance
-from mman_jax.features.measuring import many
-from mman_jax.features.measuring.measuring import Measuring, digest
+from mman_jax.features.measuring import Measuring, digest
 from mman_jax.features.text.readers import Words
 from mman_jax.inference import listening
 from mman_jax.trial.progress import Progress
@@ -134,6 +133,6 @@ def _measure(
             progress.advance()
 
         work = Measuring(extraction.settings, folder, weights, digest(path) if weights else "")
-        runner = many.locally(os.cpu_count() or 1)
-        many.measure(work, utterances, runner, ended, text_may_lack=True)
-        return many.results(work, utterances)
+        runner = measuring.locally(os.cpu_count() or 1)
+        measuring.measure(work, utterances, runner, ended, text_may_lack=True)
+        return measuring.results(work, utterances)

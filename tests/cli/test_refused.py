@@ -9,7 +9,7 @@ import pytest
 from mman_jax.data.readers import npz
 from mman_jax.errors import InputError
 from mman_jax.features import extraction
-from mman_jax.features.measuring.measuring import digest
+from mman_jax.features.measuring import digest
 from mman_jax.features.text import readers
 from tests import tiny
 from tests.children import refused

@@ -3,12 +3,11 @@ import numpy as np
 import pytest
 
 from mman_jax.errors import InputError
-from mman_jax.inference import states
-from mman_jax.inference.answerer import Answerer
+from mman_jax.inference.answerer import Answerer, pack_states, read_states
 from tests.inference import trained
 
 MODELS = [trained.model()]
-OWNER = states.identity(MODELS)
+OWNER = Answerer(MODELS).identity
 
 
 @pytest.fixture(scope="module")
@@ -22,15 +21,15 @@ def talked():
 
 def test_states_come_back_as_they_were(talked, tmp_path):
     begin, of = talked
-    (tmp_path / "s").write_bytes(states.to_bytes(of, OWNER, ["d", "c"]))
-    back, gone = states.read(tmp_path / "s", begin, OWNER)
+    (tmp_path / "s").write_bytes(pack_states(of, OWNER, ["d", "c"]))
+    back, gone = read_states(tmp_path / "s", begin, OWNER)
     assert gone == ["d", "c"]
     assert list(back) == ["a", "b"]
     for name, state in of.items():
         jax.tree.map(np.testing.assert_array_equal, back[name], state)
         assert jax.tree.structure(back[name]) == jax.tree.structure(state)
-    (tmp_path / "s").write_bytes(states.to_bytes({}, OWNER))
-    assert states.read(tmp_path / "s", begin, OWNER) == ({}, [])
+    (tmp_path / "s").write_bytes(pack_states({}, OWNER))
+    assert read_states(tmp_path / "s", begin, OWNER) == ({}, [])
 
 
 def test_an_identity_is_of_the_parameters_the_scaling_and_the_classes():
@@ -39,31 +38,31 @@ def test_an_identity_is_of_the_parameters_the_scaling_and_the_classes():
         trained.model(seeds=3),
         trained.model(classes=("happy", "sad", "calm")),
     ]
-    assert states.identity([trained.model()]) == OWNER
-    assert len({states.identity([m]) for m in (*MODELS, *others)}) == 4
+    assert Answerer([trained.model()]).identity == OWNER
+    assert len({Answerer([m]).identity for m in (*MODELS, *others)}) == 4
 
 
 def test_what_are_no_states_of_this_model_is_refused(talked, tmp_path):
     begin, of = talked
     path = tmp_path / "s"
-    whole = states.to_bytes(of, OWNER)
+    whole = pack_states(of, OWNER)
 
     def refused(content, said, template=begin):
         path.write_bytes(content)
         with pytest.raises(InputError, match=said) as error:
-            states.read(path, template, OWNER)
+            read_states(path, template, OWNER)
         assert str(path) in str(error.value)
 
     refused(b"", "unreadable")
     refused(b"nothing of ours", "unreadable")
     refused(whole[: len(whole) // 2], "unreadable")
-    refused(states.to_bytes(of, "other"), "states of another model")
+    refused(pack_states(of, "other"), "states of another model")
     refused(whole, "other sizes", template=jax.tree.map(lambda x: x[..., None], begin))
 
     def without_numbers(x):
         return np.full_like(x, np.nan) if x.dtype.kind == "f" else x
 
     broken = {"a": jax.tree.map(without_numbers, of["a"])}
-    refused(states.to_bytes(broken, OWNER), "not finite")
+    refused(pack_states(broken, OWNER), "not finite")
     with pytest.raises(InputError, match="no such file"):
-        states.read(tmp_path / "none", begin, OWNER)
+        read_states(tmp_path / "none", begin, OWNER)

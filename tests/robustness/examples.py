@@ -16,8 +16,7 @@ from mman_jax.features.extractor import TrainingData
 from mman_jax.features.settings import Settings
 from mman_jax.features.speech.functionals import OpenSmile
 from mman_jax.features.text.transcripts import TfIdfText
-from mman_jax.inference import states as stored_states
-from mman_jax.inference.answerer import Answerer
+from mman_jax.inference.answerer import Answerer, pack_states
 from mman_jax.inference.familiarity import Familiarity
 from mman_jax.inference.model import Model
 from mman_jax.systems import build
@@ -159,9 +158,9 @@ def model() -> Model:
 def states() -> list[Files]:
     """The states of two conversations, and of none."""
     answerer = Answerer([model()])
-    owner = stored_states.identity(answerer.models)
+    owner = answerer.identity
     several = ({"c0": answerer.begin(), "c1": answerer.begin()}, {})
-    contents = [stored_states.to_bytes(states, owner) for states in several]
+    contents = [pack_states(states, owner) for states in several]
     return [{"case.npz": pack(*unpack(content))} for content in contents]
 
 

@@ -13,8 +13,7 @@ from mman_jax.errors import InputError
 from mman_jax.features.extraction import Extraction
 from mman_jax.files.whole import read_json
 from mman_jax.inference import lines as turns
-from mman_jax.inference import states as stored_states
-from mman_jax.inference.answerer import Answerer
+from mman_jax.inference.answerer import Answerer, read_states
 from mman_jax.inference.model import Model
 from mman_jax.training import checkpoints
 from mman_jax.trial import stored
@@ -51,10 +50,10 @@ def checkpoint(path: pathlib.Path) -> None:
 
 def states(path: pathlib.Path) -> None:
     """Reads the states of conversations."""
-    stored_states.read(path, *_template())
+    read_states(path, *_template())
 
 
 @functools.cache
 def _template() -> tuple[Any, str]:
     answerer = Answerer([examples.model()])
-    return answerer.begin(), stored_states.identity(answerer.models)
+    return answerer.begin(), answerer.identity

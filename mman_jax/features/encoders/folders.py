@@ -42,7 +42,9 @@ def find(name: str, download: bool = False) -> pathlib.Path:
     if not place.is_dir() and ELSEWHERE in os.environ:
         moved = pathlib.Path(os.environ[ELSEWHERE]) / place.name
         place = moved if moved.is_dir() else place
-    if not place.is_dir() and _is_public(str(place)):
+    parts = str(place).split("/")
+    is_public = len(parts) < 3 and all(parts) and not parts[0].startswith((".", "~"))
+    if not place.is_dir() and is_public:
         place = _cached(str(place), download)
     if not (place / "config.json").is_file():
         found = "no config.json in it" if place.is_dir() else "no such folder"
@@ -51,11 +53,7 @@ def find(name: str, download: bool = False) -> pathlib.Path:
 
 
 def digest(folder: pathlib.Path) -> str:
-    """Computes the SHA-256 digest of the files on which an encoder's states depend.
-
-    Raises:
-        InputError: a file cannot be read.
-    """
+    """Computes the SHA-256 digest of the files on which an encoder's states depend."""
     total = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if path.suffix not in _FILES or not path.is_file():
@@ -75,22 +73,13 @@ def file_digest(path: pathlib.Path, expected: str) -> bytes:
 
 @functools.lru_cache(maxsize=8)
 def checked(name: str, expected: str) -> str:
-    """Finds the folder of an encoder, and checks its digest.
-
-    Raises:
-        InputError: the encoder is not found, or has another digest.
-    """
+    """Finds the folder of an encoder, and checks its digest."""
     folder = find(name)
     actual = digest(folder)
     if actual != expected:
         found = f"files of SHA-256 {actual[:12]}, and features were made by {expected[:12]}"
         raise InputError(folder, found, "the same encoder")
     return str(folder)
-
-
-def _is_public(name: str) -> bool:
-    parts = name.split("/")
-    return len(parts) in (1, 2) and not name.startswith((".", "~")) and all(parts)
 
 
 def _cached(name: str, download: bool) -> pathlib.Path:

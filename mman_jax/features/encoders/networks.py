@@ -56,8 +56,8 @@ class Network:
         options = {"return_tensors": "pt", "input_data_format": "channels_last"}
         return self.prepare(list(frames), **options)["pixel_values"]
 
-    def tokens(self, text: str) -> dict[str, Any]:
-        """Prepares a text, with the positions of its tokens (`offset_mapping`)."""
+    def tokens(self, text: str) -> tuple[dict[str, Any], np.ndarray]:
+        """Prepares a text; also returns the ends of its tokens in it, [T] int64."""
         room = getattr(self.network.config, "max_position_embeddings", None) or 2**20
         embeddings = getattr(self.network, "embeddings", None)
         # RoBERTa and similar networks count positions from the one after that of padding.
@@ -65,16 +65,13 @@ class Network:
         room -= 0 if padding is None else padding + 1
         most = min(self.prepare.model_max_length, room)
         options = {"return_tensors": "pt", "return_offsets_mapping": True}
-        return dict(self.prepare(text, truncation=True, max_length=most, **options))
+        tensors = dict(self.prepare(text, truncation=True, max_length=most, **options))
+        return tensors, tensors.pop("offset_mapping")[0, :, 1].numpy()
 
 
 @functools.lru_cache(maxsize=3)
 def load(folder: str, modality: str) -> Network:
-    """Loads the network of a folder; the last ones are cached in memory.
-
-    Raises:
-        InputError: a library is missing, or the folder has no such encoder.
-    """
+    """Loads the network of a folder; the last ones are cached in memory."""
     torch = require("torch", "encoders", "encoders")
     transformers = require("transformers", "encoders", "encoders")
     if multiprocessing.parent_process() is not None:
@@ -129,8 +126,7 @@ def count_layers(folder: str, modality: str) -> int:
         elif modality == "visual":
             inputs = {"pixel_values": network.pictures(np.zeros((1, 64, 64, 3), np.uint8))}
         else:
-            inputs = network.tokens("a")
-            inputs.pop("offset_mapping")
+            inputs, _ = network.tokens("a")
         with torch.inference_mode():
             states = network.network(**inputs, output_hidden_states=True).hidden_states
     except InputError:
@@ -235,9 +231,7 @@ def may_be_padded(folder: str, modality: str, layer: int) -> bool:
         sounds = [0.1 * random.standard_normal(SAMPLE_RATE // n) for n in (1, 2)]
         inputs = [{"input_values": network.sound(sound.astype(np.float32))} for sound in sounds]
     else:
-        inputs = [network.tokens(text) for text in ("a, and another one: b", "a")]
-        for tensors in inputs:
-            del tensors["offset_mapping"]
+        inputs = [network.tokens(text)[0] for text in ("a, and another one: b", "a")]
     alone = [network.states(layer, **tensors)[0] for tensors in inputs]
     try:
         together = _together(network, layer, inputs)

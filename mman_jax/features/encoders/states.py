@@ -57,11 +57,7 @@ class Encoder(Extractor):
 
     @property
     def folder(self) -> str:
-        """Returns the folder of the encoder on this machine.
-
-        Raises:
-            InputError: the encoder is missing, or differs from that of the features.
-        """
+        """Returns the encoder's folder on this machine; its digest must be that of the features."""
         return folders.checked(self.name, self.digest)
 
     def cells(
@@ -121,11 +117,9 @@ class SpeechEncoder(_Batched, SpeechExtractor):
         return media.read_audio(utterance.path, utterance.start, utterance.end)
 
     def states(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Computes states [T, D] float32 of each input, at T evenly spaced times.
+        """Computes states [T, D] float32 of each [samples] at 16 kHz, at T evenly spaced times.
 
-        Args:
-            inputs: each [samples] float32 at 16 kHz. Inputs longer than half a minute are processed
-                in pieces.
+        Inputs longer than half a minute are processed in pieces.
         """
         network = networks.load(self.folder, "speech")
         pieces: list[np.ndarray] = []
@@ -189,10 +183,10 @@ class TextEncoder(_Batched, TextExtractor):
     def _of_tokens(self, texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:
         """Computes the states [T, D] of each text's tokens, and the ends of tokens, [T] int64."""
         network = networks.load(self.folder, "text")
-        tokens = [network.tokens(text) for text in texts]
-        ends = [token.pop("offset_mapping")[0, :, 1].numpy() for token in tokens]
+        pairs = [network.tokens(text) for text in texts]
+        tokens = [tensors for tensors, _ in pairs]
         states = networks.states(self.folder, "text", self.layer, tokens, _TOKENS)
-        return list(zip(states, ends, strict=True))
+        return [(x, ends) for x, (_, ends) in zip(states, pairs, strict=True)]
 
 
 class VisualEncoder(Encoder):

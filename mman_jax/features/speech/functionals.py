@@ -92,11 +92,7 @@ class OpenSmile(SpeechExtractor):
 
 
 def functionals(samples: np.ndarray, feature_set: str = "compare") -> np.ndarray:
-    """Computes the functionals of one utterance's samples, [D] float32.
-
-    Raises:
-        InputError: the `opensmile` package is missing, or the audio is too short.
-    """
+    """Computes the functionals of one utterance's samples, [D] float32."""
     return _run(opensmile_extractor(feature_set), samples, "functionals").reshape(-1)
 
 
@@ -105,9 +101,6 @@ def descriptors(samples: np.ndarray) -> np.ndarray:
 
     They are those of eGeMAPS (Eyben et al. 2016): loudness, spectrum, pitch, voice quality and
     formants. Pitch and formants are 0 in unvoiced frames.
-
-    Raises:
-        InputError: the `opensmile` package is missing, or the audio is too short.
     """
     extractor = opensmile_extractor("egemaps", "LowLevelDescriptors")
     return np.ascontiguousarray(_run(extractor, samples, "descriptors").T)
@@ -134,11 +127,7 @@ def _run(extractor: Any, samples: np.ndarray, what: str) -> np.ndarray:
 
 @functools.cache
 def opensmile_extractor(feature_set: str = "compare", level: str = "Functionals") -> Any:
-    """Returns a callable openSMILE extractor of a feature set and one of openSMILE's levels.
-
-    Raises:
-        InputError: openSMILE is not installed.
-    """
+    """Returns a callable openSMILE extractor of a feature set and one of openSMILE's levels."""
     opensmile = require("opensmile", "speech", "speech", "the package opensmile")
     return opensmile.Smile(
         feature_set=opensmile.FeatureSet[FEATURE_SETS[feature_set]],

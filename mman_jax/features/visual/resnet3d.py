@@ -1,7 +1,6 @@
 """The 3D ResNet-18 of Tran et al. (CVPR 2018), and the conversion of torchvision's weights."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -134,42 +133,38 @@ def check(arrays: Mapping[str, np.ndarray], place: object) -> None:
             raise InputError(f"{place}: {path}", found, "finite float32")
 
 
-def from_torchvision(weights: Mapping[str, np.ndarray], place: object) -> dict[str, Any]:
-    """Converts the state of torchvision's `r3d_18` to variables of a `ResNet3D` without classes.
+def from_torchvision(weights: Mapping[str, np.ndarray], place: object) -> dict[str, np.ndarray]:
+    """Converts torchvision's `r3d_18` to variables of a `ResNet3D` without classes, by path.
 
     The classifier `fc` is ignored. `place` is the origin of the weights, for messages.
 
     Raises:
         InputError: a name or a shape is that of another network.
     """
-    expected = {}
-    for path, shape in shapes(WIDTH).items():
-        collection, *layers, field = path.split("/")
-        expected[_torch_name(layers, field)] = (collection, layers, field, shape)
-    variables: dict[str, Any] = {}
+    sizes = shapes(WIDTH)
+    expected = {_torch_name(path): path for path in sizes}
+    variables = {}
     for name in weights:
         if name not in expected and not name.endswith(_IGNORED):
             raise InputError(f"{place}: {name}", "no weight of r3d_18", nearest(name, expected))
-    for name, (collection, layers, field, shape) in expected.items():
+    for name, path in expected.items():
         if name not in weights:
             raise InputError(place, f"no weight {name!r}", "the weights of torchvision's r3d_18")
         value = np.asarray(weights[name], np.float32)
-        if field == "kernel" and value.ndim == 5:
+        if path.endswith("/kernel") and value.ndim == 5:
             value = value.transpose(2, 3, 4, 1, 0)
-        if value.shape != shape:
+        if value.shape != sizes[path]:
             found = f"shape {np.shape(weights[name])}"
             raise InputError(f"{place}: {name}", found, "that of r3d_18")
         if not np.isfinite(value).all():
             raise InputError(f"{place}: {name}", "values that are not finite", "finite weights")
-        node = variables.setdefault(collection, {})
-        for layer in layers:
-            node = node.setdefault(layer, {})
-        node[field] = np.ascontiguousarray(value)
+        variables[path] = np.ascontiguousarray(value)
     return variables
 
 
-def _torch_name(layers: list[str], field: str) -> str:
-    """Returns torchvision's name of a variable such as `layer2_0/shortcut_norm/scale`."""
+def _torch_name(path: str) -> str:
+    """Returns torchvision's name of a variable such as `params/layer2_0/shortcut_norm/scale`."""
+    _, *layers, field = path.split("/")
     fields = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
     part = {"conv": "0", "norm": "1"}[layers[-1].rsplit("_", 1)[-1].rstrip("12")]
     if layers[0].startswith("stem"):

@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from mman_jax.features import measuring
 from mman_jax.features.encoders import networks, states
 from mman_jax.features.manifest import Utterance
-from mman_jax.features.measuring import many
-from mman_jax.features.measuring.measuring import Measuring
+from mman_jax.features.measuring import Measuring
 from mman_jax.features.settings import Settings
 from tests.features import clips
 from tests.features.encoders.tiny import encoder
@@ -89,7 +89,7 @@ def test_groups_are_cached_like_single_utterances(encoders, sizes, tmp_path, mon
     def here(work, items, processes):
         return ((item, work(item)) for item in items)
 
-    monkeypatch.setattr(many.pool, "run", here)
+    monkeypatch.setattr(measuring.pool, "run", here)
     settings = Settings(
         speech=encoder(encoders, "speech", "layered"), text=encoder(encoders, "text")
     )
@@ -107,8 +107,8 @@ def test_groups_are_cached_like_single_utterances(encoders, sizes, tmp_path, mon
     failures = [single(utterance) for utterance in said]
     assert [failure is None for failure in failures] == [True, False, True, True]
     del sizes[:]
-    assert dict(many.locally(1)(group, said[:2])) == {said[0]: None, said[1]: failures[1]}
-    assert dict(many.locally(1)(group, said)) == dict(zip(said, failures, strict=True))
+    assert dict(measuring.locally(1)(group, said[:2])) == {said[0]: None, said[1]: failures[1]}
+    assert dict(measuring.locally(1)(group, said)) == dict(zip(said, failures, strict=True))
     assert sorted(sizes)[-2:] == [2, 2]  # speech and text; the first utterance is cached
     assert [group.done(utterance) for utterance in said] == [True, False, True, True]
     good = [said[0], *said[2:]]

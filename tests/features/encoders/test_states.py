@@ -12,7 +12,7 @@ from mman_jax.features import extraction
 from mman_jax.features.encoders import folders, networks, states
 from mman_jax.features.extraction import Extraction
 from mman_jax.features.manifest import Utterance
-from mman_jax.features.measuring.measuring import Measuring
+from mman_jax.features.measuring import Measuring
 from mman_jax.features.settings import Settings
 from mman_jax.features.text.readers import TimedWords
 from tests.features import clips

@@ -2,6 +2,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 import pytest
+from flax.traverse_util import unflatten_dict
 
 from mman_jax.errors import InputError
 from mman_jax.features.visual import resnet3d
@@ -90,7 +91,7 @@ def test_features_equal_those_of_torch(state, shape):
         x = convolve(x, f"{name}.downsample", 2) if skips else x
         x = torch.relu(convolve(y, f"{name}.conv2", 1) + x)
     expected = x.mean((2, 3, 4)).numpy()
-    variables = resnet3d.from_torchvision(state, "test")
+    variables = unflatten_dict(resnet3d.from_torchvision(state, "test"), sep="/")
     features, logits = resnet3d.ResNet3D().apply(variables, clips, train=False)
     assert logits is None
     assert np.abs(expected).max() > 0.1
@@ -98,7 +99,7 @@ def test_features_equal_those_of_torch(state, shape):
 
 
 def test_every_weight_is_converted(state):
-    converted = sum(x.size for x in jax.tree.leaves(resnet3d.from_torchvision(state, "test")))
+    converted = sum(x.size for x in resnet3d.from_torchvision(state, "test").values())
     ignored = ("fc.weight", "fc.bias", "num_batches_tracked")
     assert converted == sum(x.size for name, x in state.items() if not name.endswith(ignored))
 

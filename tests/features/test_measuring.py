@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from mman_jax.errors import InputError
+from mman_jax.features import measuring
 from mman_jax.features.manifest import Utterance
-from mman_jax.features.measuring import many
-from mman_jax.features.measuring.measuring import Measuring
+from mman_jax.features.measuring import Measuring
 from mman_jax.features.settings import Settings
 from mman_jax.features.speech.functionals import OpenSmile
 from mman_jax.features.text.transcripts import TfIdfText
@@ -40,12 +40,12 @@ def runner(asked):
 @pytest.mark.parametrize("text_may_lack", [False, True])
 def test_uncached_utterances_are_measured_and_failures_reported(work, text_may_lack):
     asked, ended = [], {}
-    used = many.measure(work, CLIPS, runner(asked), ended.__setitem__, text_may_lack)
+    used = measuring.measure(work, CLIPS, runner(asked), ended.__setitem__, text_may_lack)
     assert used == ([*CLIPS[:3]] if text_may_lack else [CLIPS[0], CLIPS[2]])
     assert asked == [u for u in CLIPS[1:] if text_may_lack or u.transcript]
     assert ended[CLIPS[3]] == "damaged"
     assert ended[CLIPS[1]] == (None if text_may_lack else "no transcript")
-    results = many.results(work, used)
+    results = measuring.results(work, used)
     assert [value[0] for value in results["speech"]] == [float(u.path[0]) for u in used]
     assert [value is None for value in results["text"]] == [not u.transcript for u in used]
 
@@ -58,7 +58,7 @@ def test_errors_stop_the_others(work):
             raise InputError(utterance.name, failure)
 
     with pytest.raises(InputError, match="utterance u1: no transcript"):
-        many.measure(work, CLIPS, runner(asked), stop)
+        measuring.measure(work, CLIPS, runner(asked), stop)
     assert not asked
     with pytest.raises(InputError, match="clips: none of 1"):
-        many.measure(work, CLIPS[3:], runner(asked))
+        measuring.measure(work, CLIPS[3:], runner(asked))

@@ -1,1 +1,0 @@
-"""Measurement of the utterances of a manifest, by a pool of processes or Apache Beam."""
