@@ -23,6 +23,7 @@ import dataclasses
 import io
 import pathlib
 from collections import Counter
+from typing import Any
 
 import numpy as np
 from absl import flags
@@ -62,11 +63,7 @@ _POOL = flags.DEFINE_enum(
 
 
 def read(path: str, join: dict[str, str], pool: pooling.How = "mean") -> Corpus:
-    """Reads the corpus at a path, with further modalities.
-
-    Raises:
-        InputError: A file cannot be read, or arrays do not fit.
-    """
+    """Reads the corpus at a path, with further modalities."""
     file = pathlib.Path(path)
     is_csv = file.suffix.lower() == ".csv" and file.is_file()
     if not join or not is_csv or "path" not in csv_tables.header(file):
@@ -87,11 +84,7 @@ def read(path: str, join: dict[str, str], pool: pooling.How = "mean") -> Corpus:
 
 
 def read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """Reads the tensors of a state dict that `torch.save` wrote, as float32.
-
-    Raises:
-        InputError: torch is missing, or the file holds something else.
-    """
+    """Reads the tensors of a state dict that `torch.save` wrote, as float32."""
     torch = require("torch", "torch", "reading .pth files")
     expected = "the state dict of torchvision's r3d_18"
     with reading(path, expected):
@@ -103,14 +96,10 @@ def read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def convert_weights(source: pathlib.Path, output: pathlib.Path) -> None:
-    """Writes torchvision's weights as those of `ResNet3D`.
-
-    Raises:
-        InputError: A file cannot be read or written, or holds other weights.
-    """
+    """Writes torchvision's weights as those of `ResNet3D`."""
     from mman_jax.features.visual import resnet3d
 
-    arrays = resnet3d.from_torchvision(read_torch(source), source)
+    arrays: dict[str, Any] = resnet3d.from_torchvision(read_torch(source), source)
     content = io.BytesIO()
     np.savez(content, **arrays)
     write_whole(output, content.getvalue())
@@ -152,11 +141,7 @@ def describe(corpus: Corpus) -> list[str]:
 def convert_corpus(
     source: str, output: pathlib.Path | None, join: dict[str, str], pool: pooling.How
 ) -> None:
-    """Prints a description of a corpus, and writes it as `.npz` or as lines if there is an output.
-
-    Raises:
-        InputError: A file cannot be read or written, or arrays do not fit.
-    """
+    """Prints a description of a corpus, and writes it as `.npz` or as lines if requested."""
     corpus = read(source, join, pool)
     print("\n".join([f"{source}:", *describe(corpus)]))
     if output is not None and output.suffix == ".npz":
@@ -164,18 +149,12 @@ def convert_corpus(
     elif output is not None:
         write_whole(output, "".join(turns.lines(corpus)).encode())
     sizes = ", ".join(f"{name} {size}" for name, size in corpus.dims.items())
-    print(
-        f"{output or 'nothing written'}: {len(corpus.lengths)} conversations, "
-        f"{len(corpus.labels)} utterances, {sizes}"
-    )
+    counts = f"{len(corpus.lengths)} conversations, {len(corpus.labels)} utterances, {sizes}"
+    print(f"{output or 'nothing written'}: {counts}")
 
 
 def convert_clips(source: str, output: pathlib.Path) -> None:
-    """Writes a list of clips as a manifest.
-
-    Raises:
-        InputError: The layout names no clips, or a file cannot be read or written.
-    """
+    """Writes a list of clips as a manifest."""
     table = read_clips(source)
     is_single = table.conversation_ids == table.utterance_ids
     columns = {
@@ -190,13 +169,9 @@ def convert_clips(source: str, output: pathlib.Path) -> None:
         **table.traits,
     }
     known = {name: values for name, values in columns.items() if values is not None}
+    cleaned = [[_cleaned(cell, name) for cell in values] for name, values in known.items()]
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(known)
-    writer.writerows(
-        [_cleaned(cell, name) for name, cell in zip(known, row, strict=True)]
-        for row in zip(*known.values(), strict=True)
-    )
+    csv.writer(text, lineterminator="\n").writerows([known, *zip(*cleaned, strict=True)])
     write_whole(output, text.getvalue().encode())
     print("\n".join([f"{source}: {table.layout}", *(f"  {note}" for note in table.notes)]))
     clips = len(table.utterance_ids)

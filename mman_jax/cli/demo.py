@@ -12,6 +12,7 @@ The clips show that the commands work, and say nothing about people.
 import csv
 import io
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 from absl import flags
@@ -28,6 +29,8 @@ _OUTPUT = command.path_flag("output", "The folder to write.")
 _CONVERSATIONS = flags.DEFINE_integer("conversations", 18, "Number of conversations.", 6)
 _UTTERANCES = flags.DEFINE_integer("utterances", 8, "Number of utterances per conversation.", 2)
 _SEED = command.seed_flag("Random seed of actors, scripts and noise.")
+_COLUMNS = ("conversation_id", "utterance_id", "path", "start", "end", "transcript", "label",
+            "speaker", "split")  # fmt: skip
 
 
 def parts_of(conversations: int) -> list[str]:
@@ -63,47 +66,26 @@ def _write(folder: pathlib.Path) -> None:
         name = f"talk_{number:02}"
         clips.write_clip(folder / f"{name}.mp4", sound, frames)
         talk = [
-            {
-                "conversation_id": name,
-                "utterance_id": f"u{n}",
-                "path": f"{name}.mp4",
-                "start": f"{start:.2f}",
-                "end": f"{end:.2f}",
-                "transcript": turn.words,
-                "label": turn.label,
-                "speaker": turn.actor.name,
-                "split": part,
-            }
+            (name, f"u{n}", f"{name}.mp4", f"{start:.2f}", f"{end:.2f}", turn.words, turn.label,
+             turn.actor.name, part)
             for n, (turn, (start, end)) in enumerate(zip(turns, times, strict=True))
-        ]
-        write_table(folder / f"{name}.csv", talk, ["start", "end", "transcript"])
+        ]  # fmt: skip
+        write_table(folder / f"{name}.csv", ["start", "end", "transcript"], [x[3:6] for x in talk])
         rows += talk
         words += [
-            {
-                "conversation_id": name,
-                "utterance_id": turn["utterance_id"],
-                "start": f"{start:.3f}",
-                "end": f"{end:.3f}",
-                "word": word,
-            }
-            for turn, timed in zip(talk, spoken, strict=True)
+            (*row[:2], f"{start:.3f}", f"{end:.3f}", word)
+            for row, timed in zip(talk, spoken, strict=True)
             for word, start, end in timed
         ]
-    write_table(folder / "words.csv", words, list(readers.COLUMNS))
-    write_table(folder / "clips.csv", rows, list(rows[0]))
-    voices = len({row["speaker"] for row in rows})
+    write_table(folder / "words.csv", readers.COLUMNS, words)
+    write_table(folder / "clips.csv", _COLUMNS, rows)
+    voices = len({row[_COLUMNS.index("speaker")] for row in rows})
     counts = f"{_CONVERSATIONS.value} conversations, {len(rows)} utterances, {voices} voices"
     print(f"{folder / 'clips.csv'}: {counts}; no speaker is in two parts of the split")
 
 
-def write_table(path: pathlib.Path, rows: list[dict[str, str]], columns: list[str]) -> None:
-    """Writes some columns of rows as a CSV file.
-
-    Raises:
-        InputError: The path cannot be written.
-    """
+def write_table(path: pathlib.Path, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Writes a CSV file."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
     write_whole(path, text.getvalue().encode())

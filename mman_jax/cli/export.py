@@ -46,15 +46,7 @@ _WEIGHTS = command.path_flag("weights", "Edited weights.safetensors to export.",
 
 
 def contents(models: Sequence[Model], card: Mapping[str, Any]) -> dict[str, bytes]:
-    """Returns all files except the card, by their path in the folder.
-
-    Args:
-        models: models of the run.
-        card: see `describe`.
-
-    Raises:
-        InputError: a library of the extra is missing.
-    """
+    """Returns all files except the card (see `describe`), by their path in the folder."""
     weights.safetensors_numpy()
     require("flatbuffers", "export", "exporting")  # jax.export needs it
     files = {
@@ -73,10 +65,7 @@ def contents(models: Sequence[Model], card: Mapping[str, Any]) -> dict[str, byte
 def describe(models: Sequence[Model], workdir: pathlib.Path, replaced: bool) -> dict[str, Any]:
     """Returns the card of a run's models.
 
-    Args:
-        models: models of the run.
-        workdir: folder of the run.
-        replaced: whether other weights replaced those of the run.
+    `replaced` says whether other weights replaced those of the run.
     """
     results, path = read_results(workdir / "results.json"), clips.place(workdir)
     extraction = Extraction.load(path) if path.is_file() else None
@@ -84,11 +73,7 @@ def describe(models: Sequence[Model], workdir: pathlib.Path, replaced: bool) -> 
 
 
 def write(folder: pathlib.Path, files: Mapping[str, bytes]) -> None:
-    """Writes a folder of files, all or nothing.
-
-    Raises:
-        InputError: the folder is not empty, or cannot be written.
-    """
+    """Writes a folder of files, all or nothing."""
     check_new(folder)
     try:
         part = folder.absolute().with_name(f".{folder.absolute().name}.part")
@@ -106,24 +91,20 @@ def main() -> None:
     """Exports a run."""
     workdir, output = pathlib.Path(_CHECKPOINT.value), pathlib.Path(_OUTPUT.value)
     with alone(output, inside=False):
-        _export(workdir, output)
-
-
-def _export(workdir: pathlib.Path, output: pathlib.Path) -> None:
-    check_new(output)  # also before the work
-    models = load_models(workdir, _WEIGHTS.value, _CONTEXT.value)
-    for model in models:
-        check_network("an export", model.build())
-    about = describe(models, workdir, _WEIGHTS.value is not None)
-    if _FORMAT.value == "onnx":
-        files = onnx_functions.functions(models, about)
-        about["calls"] = onnx_functions.CALLS
-        del about["exported"]  # describes the functions of jax.export
-    else:
-        files = contents(models, about)
-    about["files"] = {name: len(content) for name, content in files.items()}
-    files["card.json"] = (json.dumps(about, indent=1, allow_nan=False) + "\n").encode()
-    write(output, files)
+        check_new(output)  # also before the work
+        models = load_models(workdir, _WEIGHTS.value, _CONTEXT.value)
+        for model in models:
+            check_network("an export", model.build())
+        about = describe(models, workdir, _WEIGHTS.value is not None)
+        if _FORMAT.value == "onnx":
+            files = onnx_functions.functions(models, about)
+            about["calls"] = onnx_functions.CALLS
+            del about["exported"]  # describes the functions of jax.export
+        else:
+            files = contents(models, about)
+        about["files"] = {name: len(content) for name, content in files.items()}
+        files["card.json"] = (json.dumps(about, indent=1, allow_nan=False) + "\n").encode()
+        write(output, files)
     print(f"{output}: {len(files)} files, {sum(map(len, files.values())) / 1e6:.1f} MB")
 
 

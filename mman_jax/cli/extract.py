@@ -148,10 +148,6 @@ def _extract(
         sequences = fitted.sequences(used, measured, cells, words)
     corpus = manifest.to_corpus(used, features, str(output), split)
     corpus = dataclasses.replace(corpus, sequences=sequences)
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(output, f"cannot be written ({error.strerror})", "a path") from error
     fitted.save(output.with_suffix(".extraction.npz"))
     npz.write(corpus, output)
     _report(corpus, len(utterances) - len(used), screen)
@@ -169,11 +165,7 @@ def _words(utterances: Sequence[Utterance], wanted: bool) -> dict[Utterance, Tim
 
 
 def check_early(settings: Settings, utterances: Sequence[Utterance], weights: str | None) -> None:
-    """Checks for errors that would otherwise end the run after hours of measuring.
-
-    Raises:
-        InputError: a library is missing, weights or vectors cannot be used, or labels are needed.
-    """
+    """Checks for errors that would otherwise end the run after hours of measuring."""
     settings.check(extraction.read_weights(weights) if weights else None, weights)
     if feature_flags.VECTORS.value:
         readers.check_vectors(feature_flags.VECTORS.value)

@@ -34,11 +34,7 @@ def main() -> None:
 
 
 def start(name: str) -> None:
-    """Runs one command with the flags in `sys.argv[1:]`.
-
-    Args:
-        name: one of `COMMANDS`.
-    """
+    """Runs one of `COMMANDS` with the flags in `sys.argv[1:]`."""
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # for systems outside the library
     try:
@@ -55,16 +51,13 @@ def start(name: str) -> None:
 def _overview() -> str:
     lines = ["Emotion recognition in conversations from speech, face and words.", ""]
     lines += ["usage: mman COMMAND --flag=value ...", ""]
-    lines += [f"  {name:<8} {_first_line(name)}" for name in COMMANDS]
+    for name in COMMANDS:
+        # The file is not imported, because a command's libraries take seconds to load.
+        source = (_FOLDER / f"{name}.py").read_text(encoding="utf-8")
+        line = (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
+        lines.append(f"  {name:<8} {line.partition(': `')[0].rstrip('.')}.")
     lines += ["", "mman COMMAND --help describes a command; mman --version prints versions."]
     return "\n".join(lines)
-
-
-def _first_line(name: str) -> str:
-    # The file is not imported, because a command's libraries take seconds to load.
-    source = (_FOLDER / f"{name}.py").read_text(encoding="utf-8")
-    line = (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
-    return line.partition(": `")[0].rstrip(".") + "."
 
 
 def _versions() -> str:

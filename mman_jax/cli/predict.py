@@ -39,13 +39,7 @@ from mman_jax.features import manifest
 from mman_jax.features.manifest import Utterance
 from mman_jax.files.whole import regular_file, write_whole
 from mman_jax.inference import listening
-from mman_jax.inference.answerer import (
-    Answerer,
-    Answers,
-    check_attends,
-    check_vectors,
-    combine,
-)
+from mman_jax.inference.answerer import Answerer, Answers, check_attends, check_vectors, combine
 from mman_jax.inference.lines import answer_lines
 from mman_jax.inference.model import Model
 from mman_jax.training.mesh import use_cache
@@ -83,9 +77,6 @@ def attention(models: list[Model], corpus: Corpus) -> dict[str, np.ndarray]:
     """Returns the attention weights [N], means over all networks, by column.
 
     The columns are `attention_<query>_<key>`.
-
-    Raises:
-        InputError: a model has no attention tower.
     """
     names = check_attends(models)
     pairs = [model.attention(corpus) for model in models]
@@ -106,12 +97,8 @@ def to_csv(
 ) -> str:
     """Returns a table with one line per utterance, in the order of the corpus.
 
-    Args:
-        corpus: the predicted corpus.
-        classes: see `combine`.
-        probabilities: see `combine`.
-        labels: see `combine`.
-        more: further columns [N] of numbers; NaN: an empty cell.
+    `classes`, `probabilities` and `labels` are those of `combine`; `more` has further columns [N]
+    of numbers, whose NaN are empty cells.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -169,9 +156,8 @@ def _scale(models: list[Model], corpus: Corpus) -> list[Model]:
     causal = (_SCALING.value or ("causal" if corpus.speakers is None else "whole")) == "causal"
     over = "past turns in the conversation" if causal else "utterances in this file"
     print(f"scaled by speaker, over their {over} (--scaling={'causal' if causal else 'whole'})")
-    scalings = [dataclasses.replace(model.scaling, causal=causal) for model in models]
-    pairs = zip(models, scalings, strict=True)
-    return [dataclasses.replace(model, scaling=scaling) for model, scaling in pairs]
+    replace = dataclasses.replace
+    return [replace(model, scaling=replace(model.scaling, causal=causal)) for model in models]
 
 
 def _read(models: list[Model]) -> tuple[Corpus, dict[str, np.ndarray]]:

@@ -52,13 +52,9 @@ _CACHE = command.cache_flag()
 _DEFAULT_TRIALS, _SHOWN = 40, 10
 
 
+@command.named_flags("fields", "sweep_folds", "config")
 def main() -> None:
     """Searches the settings and writes the config."""
-    with command.named_flags("fields", "sweep_folds", "config"):
-        _sweep()
-
-
-def _sweep() -> None:
     output = pathlib.Path(_OUTPUT.value)
     if output.suffix != ".py":
         raise InputError("--output", str(output), "a path that ends in .py")

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import math
 import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -18,35 +19,18 @@ _SLACK = 0.05  # seconds by which times may be rounded
 
 
 class LeaveOneOut(NamedTuple):
-    """Scores on the labelled turns, each predicted by a classifier trained on the others.
+    """Scores on the labelled turns, each predicted by a classifier trained on the others."""
 
-    Attributes:
-        right: turns whose most probable class is their label.
-        labelled: number of labelled turns.
-        interval: 95 % interval of the accuracy.
-        most_frequent: the most frequent label.
-        most: turns with this label.
-        chance: turns that are right on average if the labels are shuffled.
-    """
-
-    right: int
+    right: int  # turns whose most probable class is their label
     labelled: int
-    interval: tuple[float, float]
-    most_frequent: str
-    most: int
-    chance: float
+    interval: tuple[float, float]  # 95 % interval of the accuracy
+    most_frequent: str  # label
+    most: int  # turns with this label
+    chance: float  # turns that are right on average if the labels are shuffled
 
 
 def read(path: pathlib.Path, recording: pathlib.Path) -> list[manifest.Utterance]:
-    """Reads the labelled rows of a recording.
-
-    Args:
-        path: a manifest that the page of the recording saved.
-        recording: the recording whose rows are read.
-
-    Raises:
-        InputError: an unusable manifest, no row of the recording, or too few labels.
-    """
+    """Reads the labelled rows of a recording from a manifest that its page saved."""
     rows = [u for u in manifest.read(path) if pathlib.Path(u.path).name == recording.name]
     if not rows:
         raise InputError(path, f"no row of {recording.name}", "the manifest that its page saved")
@@ -70,7 +54,9 @@ def match(
     """
     labels = [""] * len(turns)
     for row in rows:
-        index = _find(row, turns)
+        start, end = (math.inf if time is None else time for time in (row.start, row.end))
+        near = (max(abs(t.start - start), abs(t.end - end)) <= _SLACK for t in turns)
+        index = next((i for i, found in enumerate(near) if found), None)
         if index is None:
             found = f"from {row.start} to {row.end} s there is no turn"
             raise InputError(f"{path}: {row.name}", found, "the manifest that its page saved")
@@ -116,12 +102,3 @@ def learn(turns: Turns, labels: Sequence[str]) -> tuple[Turns, LeaveOneOut]:
     chance = leave_one_out.by_chance(sounds, numbers, count)
     scores = LeaveOneOut(right, len(rows), interval, name, most, chance)
     return turns._replace(turns=predicted), scores
-
-
-def _find(row: manifest.Utterance, turns: Sequence[Turn]) -> int | None:
-    if row.start is None or row.end is None:
-        return None
-    for index, turn in enumerate(turns):
-        if max(abs(turn.start - row.start), abs(turn.end - row.end)) <= _SLACK:
-            return index
-    return None

@@ -72,11 +72,7 @@ _TABLE = """<table>
 
 
 def check_size(path: pathlib.Path) -> None:
-    """Checks that a recording exists and is small enough for a page.
-
-    Raises:
-        InputError: it does not exist, or is too large.
-    """
+    """Checks that a recording exists and is small enough for a page."""
     check_regular(path, "a recording, sound or video")
     size = path.stat().st_size
     if size > _LARGEST:
@@ -99,9 +95,6 @@ def render(
         classes: names of the classes; empty: there are no predictions.
         calibrated: whether the model's probabilities are calibrated.
         scores: leave-one-out scores, if the classifier was trained on labels of the recording.
-
-    Raises:
-        InputError: the recording cannot be read, or is too large for a page.
     """
     check_size(path)
     try:

@@ -21,37 +21,22 @@ from mman_jax.inference.answerer import Answerer
 
 @dataclasses.dataclass(frozen=True)
 class Turn:
-    """One turn of a recording.
+    """One turn of a recording."""
 
-    Attributes:
-        start: beginning, in seconds.
-        end: end, in seconds.
-        words: the spoken words; empty: unknown.
-        manner: phrases that describe its sound and face compared with the other turns.
-        answer: the prediction for JSON: label, probabilities, attention; empty: none.
-        label: the user's label; empty: none.
-    """
-
-    start: float
+    start: float  # in seconds
     end: float
-    words: str
-    manner: list[str]
-    answer: dict[str, Any]
-    label: str = ""
+    words: str  # empty: unknown
+    manner: list[str]  # phrases that compare its sound and face with the other turns
+    answer: dict[str, Any]  # the prediction for JSON: label, probabilities, attention; or empty
+    label: str = ""  # the user's; empty: none
 
 
 class Turns(NamedTuple):
-    """The turns of a recording.
+    """The turns of a recording."""
 
-    Attributes:
-        turns: N turns, in order.
-        sounds: [N, D] float32, the features `prosody.NAMES` of each turn.
-        notes: sentences about missing measurements.
-    """
-
-    turns: list[Turn]
-    sounds: np.ndarray
-    notes: list[str]
+    turns: list[Turn]  # N, in order
+    sounds: np.ndarray  # [N, D] float32, the features `prosody.NAMES` of each turn
+    notes: list[str]  # sentences about missing measurements
 
 
 def find(
@@ -113,11 +98,7 @@ def _answers(
 ) -> tuple[list[dict[str, Any]], int]:
     """Returns a model's answers to the turns, and the number of turns without pictures.
 
-    Args:
-        pictures: the recording, if the model reads its pictures.
-        spoken: the turns and their words.
-        answerer: the trained model.
-        extraction: the model's feature extraction.
+    `pictures` is the recording, if the model reads its pictures.
     """
     state, answers, unseen = answerer.begin(), [], 0
     for turn, words in spoken:

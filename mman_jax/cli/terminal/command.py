@@ -51,11 +51,12 @@ class Interruptible:
 def run(module: types.ModuleType) -> None:
     """Runs a command: parses its flags, then calls its `main`.
 
-    Args:
-        module: module that defines the flags and `main`. If `main` has a parameter, it gets the
-            list of arguments that are not flags; otherwise such arguments are an error.
+    If `main` of the module has a parameter, it gets the list of arguments that are not flags;
+    otherwise such arguments are an error.
     """
-    _print_any_text()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # tests replace them
+            stream.reconfigure(errors="replace")  # on terminals that are not UTF-8
     takes_arguments = bool(inspect.signature(module.main).parameters)
 
     def parse(argv):
@@ -113,7 +114,7 @@ def failing_in_one_line() -> Iterator[None]:
 
 
 def _asks_for_help(argv: Sequence[str]) -> bool:
-    return any(argument in _HELP for argument in argv)
+    return not set(_HELP).isdisjoint(argv)
 
 
 def _help(module: types.ModuleType) -> str:
@@ -123,13 +124,6 @@ def _help(module: types.ModuleType) -> str:
     if "config" in flags.FLAGS:
         text.append(config.describe(sys.argv))
     return "\n\n".join(part.strip("\n") for part in text if part) + "\n"
-
-
-def _print_any_text() -> None:
-    """Makes terminals that are not UTF-8 show replacements instead of raising errors."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # tests replace them
-            stream.reconfigure(errors="replace")
 
 
 def _use_plain_numbers() -> None:
@@ -142,11 +136,7 @@ def _use_plain_numbers() -> None:
 
 
 def check_platform() -> None:
-    """Starts JAX's devices.
-
-    Raises:
-        InputError: the platforms that `JAX_PLATFORMS` names have no devices.
-    """
+    """Starts JAX's devices; an InputError if the platforms of `JAX_PLATFORMS` have none."""
     import jax
 
     try:
@@ -204,9 +194,7 @@ def _refuse(error: BaseException, argv: Sequence[str]) -> NoReturn:
 def path_flag(
     name: str, help_text: str, must: bool = True, expected: str = "a path"
 ) -> flags.FlagHolder:
-    """Defines a flag that takes a local path, with `~` expanded.
-
-    It may be defined more than once, because one process may import several commands.
+    """Defines a flag that takes a local path, with `~` expanded; several commands may define it.
 
     Args:
         name: name of the flag.
@@ -230,9 +218,6 @@ def refuse(flag: flags.FlagHolder, found: str, expected: str, *, default_too: bo
         expected: the flags to use instead.
         default_too: whether to also refuse the default value, because another flag determines the
             value.
-
-    Raises:
-        InputError: the flag was given.
     """
     parsed = flags.FLAGS[flag.name]
     if parsed.present and (default_too or parsed.value != parsed.default):
@@ -263,11 +248,7 @@ def context_flag() -> flags.FlagHolder:
 
 
 def use_system() -> None:
-    """Registers the class that `--system` names.
-
-    Raises:
-        InputError: the class cannot be imported, or is not a system.
-    """
+    """Registers the class that `--system` names, or raises an InputError."""
     from mman_jax import systems
 
     if name := flags.FLAGS["system"].value:
@@ -281,11 +262,7 @@ def seed_flag(help_text: str) -> flags.FlagHolder:
 
 
 def processes_flag(what: str) -> flags.FlagHolder:
-    """Defines the flag `--processes`.
-
-    Args:
-        what: plural noun for the work items of the processes.
-    """
+    """Defines the flag `--processes`; `what` is the plural noun for their work items."""
     about = f"{what} processed at the same time; 0: one per core on CPUs, one otherwise."
     return flags.DEFINE_integer("processes", 0, about, 0, allow_override=True)
 

@@ -4,6 +4,7 @@ import difflib
 import functools
 import inspect
 import itertools
+import operator
 import os
 import pathlib
 import re
@@ -36,11 +37,7 @@ class PathParser(flags.ArgumentParser):
     syntactic_help = "a path"
 
     def __init__(self, name: str):
-        self._name = name
-
-    def parse(self, argument: str) -> str:
-        """Returns the path; see `local_path`."""
-        return local_path(argument, f"--{self._name}")
+        self.parse = lambda argument: local_path(argument, f"--{name}")
 
     def flag_type(self) -> str:
         """Returns the type that `--help` shows."""
@@ -48,14 +45,11 @@ class PathParser(flags.ArgumentParser):
 
 
 def local_path(text: str, place: str) -> str:
-    """Expands `~` in a path.
+    """Expands `~` in a path; URLs and names that are too long for file systems raise an InputError.
 
     Args:
         text: the path as typed.
         place: the flag or field, for messages.
-
-    Raises:
-        InputError: the path is a URL, or has a name that is too long for file systems.
     """
     if _REMOTE.match(text):
         expected = "a local path; mount the bucket, or copy its content"
@@ -70,11 +64,7 @@ def local_path(text: str, place: str) -> str:
 
 
 def define(help_text: str) -> flags.FlagHolder:
-    """Defines the flag `--config`; the fields on the command line are read immediately.
-
-    Raises:
-        InputError: the config has no such field.
-    """
+    """Defines the flag `--config`; the fields on the command line are read immediately."""
     try:
         holder = config_flags.DEFINE_config_file("config", None, help_text)
         parser: Any = flags.FLAGS["config"].parser
@@ -93,10 +83,9 @@ def define(help_text: str) -> flags.FlagHolder:
 
 
 def find(name: str) -> str:
-    """Returns the file that `--config` names, followed by a colon and a recipe if it has one.
+    """Returns the file of a config, followed by a colon and a recipe if it has one.
 
-    Args:
-        name: a path, or the name of a packaged config, such as `mult`.
+    `name` is a path, or the name of a packaged config, such as `mult`.
     """
     path, colon, recipe = name.partition(":")
     packaged = _PACKAGED / f"{path}.py"
@@ -106,11 +95,7 @@ def find(name: str) -> str:
 
 
 def read(flag: flags.FlagHolder) -> ConfigDict:
-    """Reads the config from the flags, locked and with its references resolved.
-
-    Raises:
-        InputError: its file does not exist.
-    """
+    """Reads the config from the flags, locked and with its references resolved."""
     try:
         settings = flag.value.copy_and_resolve_references()
     except OSError as error:  # reported only now, so that --help works without the file
@@ -151,11 +136,7 @@ def named(argv: Sequence[str]) -> str:
 
 
 def explain(argv: Sequence[str]) -> None:
-    """Looks for an error in `--config` or one of its fields.
-
-    Raises:
-        InputError: the file, the recipe or a field does not exist.
-    """
+    """Raises an InputError if the file, the recipe or a field of `--config` does not exist."""
     name = named(argv)
     path, _, recipe = find(name).partition(":")
     if not pathlib.Path(path).is_file():
@@ -194,7 +175,7 @@ def _check_field(config: ConfigDict, field: str) -> None:
 
 
 def _near_field(config: ConfigDict, field: str) -> str:
-    """Suggests the fields whose last part is the same as that of `field`, or similar."""
+    """Suggests the fields whose last part is that of `field`, or similar; the closest first."""
     last = field.rpartition(".")[2]
     fields = [name for name, _ in _fields(config)]
     names = difflib.get_close_matches(last, {f.rpartition(".")[2] for f in fields}, n=1)
@@ -203,9 +184,8 @@ def _near_field(config: ConfigDict, field: str) -> str:
         return nearest(last, config)
 
     def rank(name: str) -> tuple[int, str]:
-        """Returns the number of leading parts in common, then the name."""
-        pairs = zip(name.split("."), field.split("."), strict=False)
-        return sum(itertools.takewhile(bool, (a == b for a, b in pairs))), name
+        same = map(operator.eq, name.split("."), field.split("."))
+        return sum(itertools.takewhile(bool, same)), name  # leading parts in common
 
     near.sort(key=rank, reverse=True)
     first, *others = (f"config.{_first(config, name)}" for name in near[:3])
