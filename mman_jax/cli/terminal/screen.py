@@ -1,6 +1,5 @@
 """The output of a command: progress bars on a terminal, plain lines in a log, and tables."""
 
-import dataclasses
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -30,39 +29,28 @@ Listing = tuple[str, Sequence[str], list[tuple[str, ...]]]
 """Title, columns and rows of a table."""
 
 
-@dataclasses.dataclass
-class _Items:
-    name: str
-    total: int
-    task: Any
-    done: int = 0
-
-
 class Screen(Progress):
     """Writes progress to standard output; in a log, a line every few seconds at most."""
 
     def __init__(self, every: float = 5.0, quiet: bool = False):
         self.console = Console(highlight=False, soft_wrap=True, quiet=quiet)
-        self.every = every
-        self._progress: bars.Progress | None = None
-        self._task: tuple[str, Any] | None = None
+        self.every, self._is_log = every, not self.console.is_terminal
+        columns = (
+            bars.TextColumn("{task.description}"), bars.BarColumn(bar_width=24),
+            bars.TextColumn("{task.completed}/{task.total} {task.fields[scores]}"),
+            bars.TimeElapsedColumn(),
+        )  # fmt: skip
+        # In a log, its bars are not shown, but count.
+        self._progress = bars.Progress(*columns, console=self.console, disable=self._is_log)
+        self._stage, self._bar, self._counter = "", bars.TaskID(0), bars.TaskID(0)
         self._began, self._printed, self._epoch = time.monotonic(), 0.0, 0
-        self._items: _Items | None = None
 
     def __enter__(self) -> "Screen":
-        if self.console.is_terminal:
-            columns = (
-                bars.TextColumn("{task.description}"), bars.BarColumn(bar_width=24),
-                bars.TextColumn("{task.completed}/{task.total} {task.fields[scores]}"),
-                bars.TimeElapsedColumn(),
-            )  # fmt: skip
-            self._progress = bars.Progress(*columns, console=self.console)
-            self._progress.start()
+        self._progress.start()
         return self
 
     def __exit__(self, *_) -> None:
-        if self._progress:
-            self._progress.stop()
+        self._progress.stop()
 
     def line(self, text: str) -> None:
         """Prints a line of text."""
@@ -83,14 +71,12 @@ class Screen(Progress):
         training = f"{int(np.sum(alive))} of {alive.size} still training"
         scores = f"loss {loss}  valid {valid}  {training}"
         now = time.monotonic()
-        fresh = not self._task or self._task[0] != stage
-        if self._progress:
-            if fresh or not self._task:
-                self._task = (stage, self._progress.add_task(stage, total=epochs, scores=""))
-            self._progress.update(self._task[1], completed=epoch, scores=scores)
-            return
-        self._task = (stage, None)
-        if fresh or now - self._printed >= self.every or epoch == epochs:
+        fresh = stage != self._stage
+        if fresh:
+            self._stage, self._bar = stage, self._progress.add_task(stage, total=epochs, scores="")
+        self._progress.update(self._bar, completed=epoch, scores=scores)
+        is_due = fresh or now - self._printed >= self.every or epoch == epochs
+        if self._is_log and is_due:
             # The pace since the last line: epochs are faster once some seeds have stopped.
             pace = (now - self._printed) / max(epoch - self._epoch, 1)
             times = f"  {pace:.1f} s per epoch, {now - self._began:.0f} s so far"
@@ -99,18 +85,15 @@ class Screen(Progress):
 
     def items(self, total: int, name: str) -> None:
         """Begins to count items, with a bar on a terminal or lines in a log."""
-        task = self._progress.add_task(name, total=total, scores="") if self._progress else None
-        self._items, self._printed = _Items(name, total, task), time.monotonic()
+        self._counter = self._progress.add_task(name, total=total, scores="")
+        self._printed = time.monotonic()
 
     def advance(self) -> None:
-        """Counts one item."""
-        items = self._items
-        assert items, "`items` must be called first"
-        items.done += 1
-        if self._progress:
-            self._progress.advance(items.task)
-        elif self._due():
-            self.line(f"{items.done} of {items.total} {items.name}")
+        """Counts one item; `items` must be called first."""
+        self._progress.advance(self._counter)
+        if self._is_log and self._due():
+            items = self._progress.tasks[self._counter]
+            self.line(f"{items.completed} of {items.total} {items.description}")
 
     def network(self, name: str, epoch: int, loss: float) -> None:
         """Shows an epoch of an auxiliary network."""
@@ -192,9 +175,6 @@ class Screen(Progress):
             table.add_column(escape(column), justify="right" if index else "left", no_wrap=True)
         for row in rows:
             table.add_row(*map(escape, row))
-        self._print_uncut(table)
-
-    def _print_uncut(self, table: Table) -> None:
         # The table is as wide as its rows, so that each row is one line, also in a log.
         wide = self.console.options.update(max_width=_WIDEST)
         table.width = Measurement.get(self.console, wide, table).maximum
