@@ -26,8 +26,7 @@ _AGAINST = command.path_flag(
 _SCORE = flags.DEFINE_string(
     "score",
     "",
-    "Score to compare, as results.json calls it (weighted_f1, ccc, acc7); empty: accuracy, or mae "
-    "for numbers.",
+    "Score in results.json (weighted_f1, ccc, ...); empty: accuracy, or mae for numbers.",
 )
 
 

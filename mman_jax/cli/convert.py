@@ -42,23 +42,16 @@ _GROUPS = 10
 """Largest number of groups of a column that are listed."""
 
 _INPUT = command.path_flag(
-    "input",
-    "Corpus to read: a file or a folder of any layout in docs/corpora.md; with --join also a .csv "
-    "manifest. Or weights of r3d_18: .pth, .pt.",
+    "input", "Corpus of any layout in docs/corpora.md, .csv manifest, or weights (.pth, .pt)."
 )
 _OUTPUT = command.path_flag(
-    "output",
-    "File to write: .npz, .jsonl for a stream, .csv for a manifest of clips; absent: none.",
-    must=False,
+    "output", "File to write: .npz, .jsonl (a stream) or .csv (clips); absent: none.", must=False
 )
 _JOIN = flags.DEFINE_multi_string(
     "join", [], "MODALITY=PATH of an .npz archive or a folder of .npy files by id, or a corpus."
 )
 _POOL = flags.DEFINE_enum(
-    "pool",
-    None,
-    list(pooling.POOLS),
-    "How the frames or words of an utterance are pooled; absent: they are stored as sequences.",
+    "pool", None, list(pooling.POOLS), "Pooling of frames or words; absent: stored as sequences."
 )
 
 

@@ -37,9 +37,7 @@ _MANIFEST = command.path_flag(
 )
 _OUTPUT = command.path_flag("output", "The .npz corpus to write.")
 _FITTED = command.path_flag(
-    "fitted",
-    "The .extraction.npz of another corpus, to extract the same features without fitting.",
-    False,
+    "fitted", "Another corpus's .extraction.npz, to extract the same features unfitted.", False
 )
 _CACHE = command.path_flag(
     "cache", "The folder in which measurements are stored; by default OUTPUT.cache.", False
@@ -48,13 +46,10 @@ _ON_ERROR = flags.DEFINE_enum(
     "on_error",
     "stop",
     ["stop", "skip"],
-    "Whether a clip that cannot be used stops the command or is left out.",
+    "Whether an unusable clip stops the command or is left out.",
 )
 _RUNNER = flags.DEFINE_enum(
-    "runner",
-    "local",
-    ["local", "beam"],
-    "Runner of the measurements: processes on this machine, or Apache Beam.",
+    "runner", "local", ["local", "beam"], "Measurement by local processes, or by Apache Beam."
 )
 _PROCESSES = flags.DEFINE_integer(
     "processes", os.cpu_count() or 1, "Number of processes of the local runner.", 1
@@ -63,15 +58,11 @@ _BEAM = flags.DEFINE_multi_string(
     "beam_option", [], "An option for Apache Beam, such as --streaming; may be given repeatedly."
 )
 _SEQUENCES = flags.DEFINE_list(
-    "sequences",
-    [],
-    "Modalities whose cells are also written, with their times: text (words), speech (a hundred "
-    "frames per second), visual (windows of frames).",
+    "sequences", [], "Modalities whose cells (words, frames, windows) are also written, with times."
 )
 _WORDS = command.path_flag(
     "words",
-    "The CSV file of words with their times: conversation_id, utterance_id, start, end, word; "
-    "needed for --sequences=text.",
+    "For --sequences=text: a CSV of conversation_id, utterance_id, start, end, word.",
     False,
 )
 
@@ -135,10 +126,7 @@ def _extract(
         fitted, split, vectors = earlier, None, feature_flags.VECTORS.value
         if fitted is None:
             fitted, split = extraction.fit_corpus(
-                work.settings,
-                used,
-                measured,
-                source=_MANIFEST.value,
+                *(work.settings, used, measured, _MANIFEST.value),
                 weights=extraction.read_weights(work.weights) if work.weights else None,
                 vectors=pathlib.Path(vectors) if vectors else None,
                 progress=screen.network,

@@ -25,12 +25,9 @@ _CHECKPOINT = command.checkpoint_flag()
 _INPUT = command.path_flag("input", "A recording, in any format that ffmpeg reads.", False)
 _MICROPHONE = flags.DEFINE_bool("microphone", False, "Listen to the default microphone instead.")
 _TRANSCRIPT = command.path_flag(
-    "transcript",
-    "Words of the recording: subtitles (.srt, .vtt), or a CSV file with the columns start, end "
-    "(seconds) and transcript.",
-    False,
+    "transcript", "Words of the recording: .srt, .vtt, or .csv of start, end, transcript.", False
 )
-_ATTENTION = flags.DEFINE_bool("attention", False, "Add the attention weights between modalities.")
+_ATTENTION = command.attention_flag()
 _CONTEXT = command.context_flag()
 _PAUSE = flags.DEFINE_float("pause", 0.5, "Seconds without speech that end an utterance.")
 _LONGEST = flags.DEFINE_float(

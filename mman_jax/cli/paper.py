@@ -26,9 +26,7 @@ from mman_jax.trial.progress import Preemption
 
 _CONFIG = command.config_flag("The recipe of all systems.")
 _WORKDIR = command.path_flag(
-    "workdir",
-    "Folder for the report and all trials.",
-    expected="a folder for results",
+    "workdir", "Folder for the report and all trials.", expected="a folder for results"
 )
 _REPORT_ONLY = flags.DEFINE_bool("report_only", False, "Whether to only write the report again.")
 _SYSTEMS = flags.DEFINE_list(

@@ -51,10 +51,7 @@ _CHECKPOINT = command.checkpoint_flag()
 _INPUT = command.path_flag("input", "Corpus, clips.csv or recording to predict.", False)
 _OUTPUT = command.path_flag("output", "The CSV file to write.", False)
 _STREAM = flags.DEFINE_bool("stream", False, "Answer JSON lines from stdin as they arrive.")
-_STATE = command.path_flag("state", "File that stores the conversations of --stream.", False)
-_STATE_SECONDS = flags.DEFINE_float(
-    "state_seconds", 10.0, "Seconds between two saves of --state; 0: save with each answer.", 0.0
-)
+_STATE, _STATE_SECONDS = command.state_flags()
 _CONTEXT = command.context_flag()
 _WEIGHTS = command.path_flag("weights", "Edited weights.safetensors of this run.", False)
 _SCALING = flags.DEFINE_enum(
@@ -65,7 +62,7 @@ _SCALING = flags.DEFINE_enum(
     "the conversation, or of all their utterances (the default, if the file names speakers).",
 )
 _CACHE = command.cache_flag()
-_ATTENTION = flags.DEFINE_bool("attention", False, "Add the attention weights between modalities.")
+_ATTENTION = command.attention_flag()
 
 
 def answer(models: list[Model], corpus: Corpus) -> Answers:

@@ -34,26 +34,15 @@ _CHECKPOINT = command.checkpoint_flag()
 _HOST = flags.DEFINE_string("host", "127.0.0.1", "Address to listen on; others need --token.")
 _PORT = flags.DEFINE_integer("port", 8000, "Port to listen on; 0: any free port.", 0, 65535)
 _TOKEN = flags.DEFINE_string(
-    "token",
-    None,
-    "Token that requests must have (Authorization: Bearer TOKEN); by default $MMAN_TOKEN.",
+    "token", None, "Token of requests (Authorization: Bearer TOKEN); by default $MMAN_TOKEN."
 )
-_STATE = command.path_flag("state", "File that stores the conversations between calls.", False)
-_STATE_SECONDS = flags.DEFINE_float(
-    "state_seconds", 10.0, "Seconds between two saves of --state; 0: save before each answer.",
-    0.0, allow_override=True,
-)  # fmt: skip
+_STATE, _STATE_SECONDS = command.state_flags()
 _CONVERSATIONS = flags.DEFINE_integer("conversations", 1000, "Largest number of conversations.", 1)
 _IDLE_SECONDS = flags.DEFINE_float(
-    "idle_seconds",
-    600.0,
-    "Seconds of idleness after which a conversation may be discarded for another.",
-    0.0,
+    "idle_seconds", 600.0, "Idle seconds after which a conversation may give way to another.", 0.0
 )
 _WAITING = flags.DEFINE_integer("waiting", 1024, "Largest number of waiting utterances.", 1)
-_ATTENTION = flags.DEFINE_bool(
-    "attention", False, "Add the attention weights between modalities.", allow_override=True
-)
+_ATTENTION = command.attention_flag()
 _CONTEXT = command.context_flag()
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -71,30 +60,24 @@ def main() -> None:
     audio = _audio_input(workdir, answerer)
     path = pathlib.Path(_STATE.value) if _STATE.value else None
     with alone(path, inside=False) if path else contextlib.nullcontext():
-        _serve(answerer, audio, token, path)
+        bound = web.bind(_HOST.value, _PORT.value)
+        try:
+            states = SlotStates(answerer, _CONVERSATIONS.value)
+        except (MemoryError, ValueError, OverflowError) as error:
+            if isinstance(error, InputError):
+                raise
+            place = f"--conversations={_CONVERSATIONS.value}"
+            raise InputError(place, "their states do not fit into memory", "fewer") from error
+        table = SlotTable(_CONVERSATIONS.value, _IDLE_SECONDS.value)
+        batcher = Batcher(states, table, _WAITING.value, path, _STATE_SECONDS.value)
+        url = web.address(bound)
 
+        def began(stop: web.Stop) -> None:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: stop())
+            print(f"serving at {url}, described at {url}/docs", flush=True)
 
-def _serve(
-    answerer: Answerer, audio: AudioInput | None, token: str, path: pathlib.Path | None
-) -> None:
-    bound = web.bind(_HOST.value, _PORT.value)
-    try:
-        states = SlotStates(answerer, _CONVERSATIONS.value)
-    except (MemoryError, ValueError, OverflowError) as error:
-        if isinstance(error, InputError):
-            raise
-        place = f"--conversations={_CONVERSATIONS.value}"
-        raise InputError(place, "their states do not fit into memory", "fewer") from error
-    table = SlotTable(_CONVERSATIONS.value, _IDLE_SECONDS.value)
-    batcher = Batcher(states, table, _WAITING.value, path, _STATE_SECONDS.value)
-    url = web.address(bound)
-
-    def began(stop: web.Stop) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop())
-        print(f"serving at {url}, described at {url}/docs", flush=True)
-
-    web.serve(web.make(batcher, audio, token), batcher, bound, began)
+        web.serve(web.make(batcher, audio, token), batcher, bound, began)
 
 
 def _audio_input(workdir: pathlib.Path, answerer: Answerer) -> AudioInput | None:

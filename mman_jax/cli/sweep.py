@@ -36,10 +36,7 @@ _TRIALS = flags.DEFINE_integer(
 )
 _SEEDS = flags.DEFINE_integer("sweep_seeds", 2, "Seeds of each trial.", 1)
 _FOLDS = flags.DEFINE_string(
-    "sweep_folds",
-    "",
-    "Folds inside the training part: sessions, speakers or a number; empty: sessions if there are "
-    "three or more, otherwise three.",
+    "sweep_folds", "", "Folds inside the training part: sessions (if three or more), speakers, N."
 )
 _FIELDS = flags.DEFINE_list("fields", [], "Last names of the settings to search; none: all.")
 _STORAGE = command.path_flag(

@@ -109,10 +109,7 @@ class Answerer:
 
     @in_standard_numbers
     def step_all(
-        self,
-        states: Any,
-        features: Sequence[Mapping[str, np.ndarray]],
-        names: Sequence[str] = (),
+        self, states: Any, features: Sequence[Mapping[str, np.ndarray]], names: Sequence[str] = ()
     ) -> tuple[Any, list[Answer]]:
         """Predicts an utterance of each of B conversations; compiled once for each B.
 

@@ -226,25 +226,32 @@ def refuse(flag: flags.FlagHolder, found: str, expected: str, *, default_too: bo
 
 def checkpoint_flag(must: bool = True) -> flags.FlagHolder:
     """Defines the flags `--checkpoint`, and `--system` for a class outside the library."""
-    flags.DEFINE_string(
-        "system",
-        "",
-        "The run's system as module:Class, for a class of your own; its module is imported.",
-        allow_override=True,
-    )
+    about = "The run's system as module:Class, for a class of your own; its module is imported."
+    flags.DEFINE_string("system", "", about, allow_override=True)
     return path_flag("checkpoint", "The folder of a finished run.", must)
 
 
 def context_flag() -> flags.FlagHolder:
     """Defines the flag `--context`; None: as the model was trained."""
-    return flags.DEFINE_enum(
-        "context",
-        None,
-        ["conversation", "utterance"],
+    kinds = ["conversation", "utterance"]
+    about = (
         "Whether an utterance is predicted after those before it in its conversation, or by "
-        "itself; by default as the model was trained.",
-        allow_override=True,
+        "itself; by default as the model was trained."
     )
+    return flags.DEFINE_enum("context", None, kinds, about, allow_override=True)
+
+
+def attention_flag() -> flags.FlagHolder:
+    """Defines the flag `--attention`."""
+    about = "Add the attention weights between modalities."
+    return flags.DEFINE_bool("attention", False, about, allow_override=True)
+
+
+def state_flags() -> tuple[flags.FlagHolder, flags.FlagHolder]:
+    """Defines the flags `--state` and `--state_seconds`."""
+    state = path_flag("state", "File that stores the conversations between calls.", False)
+    about = "Seconds between two saves of --state; 0: save with each answer."
+    return state, flags.DEFINE_float("state_seconds", 10.0, about, 0.0, allow_override=True)
 
 
 def use_system() -> None:
@@ -275,8 +282,6 @@ def baseline_flag() -> flags.FlagHolder:
 
 def cache_flag() -> flags.FlagHolder:
     """Defines the flag `--compilation_cache`."""
-    return flags.DEFINE_string(
-        "compilation_cache",
-        os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "mman_jax"),
-        "Folder of compiled programs, which make the next start faster; empty: none.",
-    )
+    folder = os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "mman_jax")
+    about = "Folder of compiled programs, which make the next start faster; empty: none."
+    return flags.DEFINE_string("compilation_cache", folder, about)
