@@ -112,12 +112,12 @@ def to_corpus(
         present = tuple(value for value in values if value is not None)
         return present if values and len(present) == len(values) else None
 
-    groups = [name for name, _ in utterances[0].groups] if utterances else []
+    def pairs(field: str) -> dict[str, tuple[str, ...]]:
+        names = [name for name, _ in getattr(utterances[0], field)] if utterances else []
+        return {name: tuple(dict(getattr(u, field))[name] for u in utterances) for name in names}
+
     columns = fields.columns(Corpus)
-    traits: dict[str, Any] = {
-        columns[name]: tuple(dict(u.traits)[name] for u in utterances)
-        for name, _ in (utterances[0].traits if utterances else ())
-    }
+    traits: dict[str, Any] = {columns[name]: values for name, values in pairs("traits").items()}
     return Corpus(
         features=dict(features),
         labels=labels.classes,
@@ -128,7 +128,7 @@ def to_corpus(
         speakers=known([u.speaker for u in utterances]),
         sessions=known([u.session for u in firsts]),
         split=known([u.split for u in firsts]) if split is None else tuple(split),
-        groups={name: tuple(dict(u.groups)[name] for u in utterances) for name in groups},
+        groups=pairs("groups"),
         source=source,
         **traits,
     )
@@ -168,24 +168,12 @@ def _utterance(place: str, folder: Path, cells: dict[str, str]) -> Utterance:
     )
     if end is not None and end <= (start or 0.0):
         raise InputError(f"{place}: end", f"{end:g} s, start {start or 0:g} s", "an end after it")
-    return Utterance(
-        conversation_id=cells.get("conversation_id", cells["utterance_id"]),
-        utterance_id=cells["utterance_id"],
-        path=str(folder / cells["path"]),
-        start=start,
-        end=end,
-        transcript=cells.get("transcript", ""),
-        label=cells.get("label", ""),
-        speaker=cells.get("speaker"),
-        session=cells.get("session"),
-        split=split,
-        groups=tuple(
-            (column.removeprefix(GROUPS), cell)
-            for column, cell in cells.items()
-            if column.startswith(GROUPS)
-        ),
-        traits=tuple((column, cell) for column, cell in cells.items() if column in _TRAITS),
-    )
+    places = {"path": str(folder / cells["path"]), "start": start, "end": end}
+    groups = {k.removeprefix(GROUPS): cell for k, cell in cells.items() if k.startswith(GROUPS)}
+    columns: dict[str, Any] = {"conversation_id": cells["utterance_id"]} | cells | places
+    own = {column: columns[column] for column in (*REQUIRED, *OPTIONAL) if column in columns}
+    traits = tuple((column, cell) for column, cell in cells.items() if column in _TRAITS)
+    return Utterance(**own, groups=tuple(groups.items()), traits=traits)
 
 
 def parse_seconds(place: str, cell: str) -> float:

@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,7 @@ def read_frames(
     side: int,
     start: float | None = None,
     end: float | None = None,
-    wanted: Callable[[int], np.ndarray] | None = None,
+    chosen: np.ndarray | None = None,
 ) -> np.ndarray:
     """Reads the frames shown at times `start + k / rate`, [frames, height, width, 3] uint8 RGB.
 
@@ -113,16 +113,13 @@ def read_frames(
         side: pixels of the shorter side; the other one keeps the picture's proportions.
         start: seconds into the clip; None: its beginning.
         end: seconds into the clip; None: its end.
-        wanted: maps the number of frames to the indices k, ascending and int64, of the frames to
-            return; the clip is then decoded twice, and no other frame is stored. None: all frames.
+        chosen: the indices k, ascending and int64, of the frames to return and to store in memory,
+            see `count_frames`; None: all frames.
 
     Raises:
         InputError: the file is not a clip, is damaged, has no picture, ends before `end`, or has
             too many pictures for one array.
     """
-    chosen = None
-    if wanted is not None:
-        chosen = wanted(count_frames(path, rate, start, end))
     frames: list[np.ndarray] = []
     first, size = 0, 0
     for frame, number in _timed_frames(path, rate, start, end):
@@ -140,9 +137,8 @@ def read_frames(
             expected = f"at most {_MOST_BYTES >> 20} MiB of pictures in one piece of a clip"
             raise InputError(path, found, expected)
         with _naming(path):
-            small = frame.reformat(
-                width=width, height=height, format="rgb24", interpolation=_SMOOTH
-            )
+            size_of_frame = {"width": width, "height": height, "interpolation": _SMOOTH}
+            small = frame.reformat(format="rgb24", **size_of_frame)
             # Phones store the rotation of pictures in the metadata.
             picture = np.rot90(small.to_ndarray(), k=round(frame.rotation / 90))
         frames += [picture] * number
@@ -168,13 +164,9 @@ def resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:
     av = pyav()
     if frames.shape[1:3] == (height, width):
         return frames
-    resized = [
-        av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-        .reformat(width=width, height=height, interpolation=_SMOOTH)
-        .to_ndarray()
-        for frame in frames
-    ]
-    return np.stack(resized)
+    pictures = (av.VideoFrame.from_ndarray(np.ascontiguousarray(x), format="rgb24") for x in frames)
+    size = {"width": width, "height": height, "interpolation": _SMOOTH}
+    return np.stack([picture.reformat(**size).to_ndarray() for picture in pictures])
 
 
 def claimed_seconds(path: str | Path) -> float:

@@ -37,7 +37,11 @@ class PathParser(flags.ArgumentParser):
     syntactic_help = "a path"
 
     def __init__(self, name: str):
-        self.parse = lambda argument: local_path(argument, f"--{name}")
+        self._name = name
+
+    def parse(self, argument: str) -> str:
+        """Returns the path; see `local_path`."""
+        return local_path(argument, f"--{self._name}")
 
     def flag_type(self) -> str:
         """Returns the type that `--help` shows."""

@@ -12,6 +12,9 @@ from mman_jax.errors import InputError, require
 from mman_jax.features.media import SAMPLE_RATE
 
 _INPUTS = {"speech": "input_values", "text": "input_ids", "visual": "pixel_values"}
+_PREPARES = {
+    "speech": "AutoFeatureExtractor", "text": "AutoTokenizer", "visual": "AutoImageProcessor",
+}  # fmt: skip
 _KINDS = {"speech": "speech (of waveforms)", "text": "text", "visual": "pictures"}
 _UNUSED = ("pooler", "masked_spec_embed")
 """Weights that a folder may lack, since no state depends on them."""
@@ -78,20 +81,19 @@ def load(folder: str, modality: str) -> Network:
         torch.set_num_threads(1)  # a pool has one process per core
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    prepares = {
-        "speech": transformers.AutoFeatureExtractor,
-        "text": transformers.AutoTokenizer,
-        "visual": transformers.AutoImageProcessor,
-    }
+    preparation = getattr(transformers, _PREPARES[modality]).from_pretrained
+    local = {"local_files_only": True, "trust_remote_code": False}
     try:
-        model, info = transformers.AutoModel.from_pretrained(
-            folder, local_files_only=True, output_loading_info=True, trust_remote_code=False
-        )
+        read = transformers.AutoModel.from_pretrained
+        model, info = read(folder, output_loading_info=True, **local)
         network = _part(model, modality)
-        _check_kind(folder, network, modality)
-        prepare = prepares[modality].from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
-        )
+        if network.main_input_name != _INPUTS[modality]:
+            kinds = {name: _KINDS[key] for key, name in _INPUTS.items()}
+            kind = getattr(network.config, "model_type", "unknown")
+            actual = kinds.get(network.main_input_name, network.main_input_name)
+            found = f"an encoder of {actual} ({kind})"
+            raise InputError(folder, found, f"one of {_KINDS[modality]}")
+        prepare = preparation(folder, **local)
     except InputError:
         raise
     except Exception as error:  # an invalid folder may raise anything
@@ -147,15 +149,6 @@ def _part(model: Any, modality: str) -> Any:
     if model.config.is_encoder_decoder:
         return model.get_encoder()
     return getattr(model, half) if half and hasattr(model, half) else model
-
-
-def _check_kind(folder: str, network: Any, modality: str) -> None:
-    if network.main_input_name != _INPUTS[modality]:
-        modalities = {name: key for key, name in _INPUTS.items()}
-        actual = modalities.get(network.main_input_name)
-        kind = getattr(network.config, "model_type", "unknown")
-        found = f"an encoder of {_KINDS[actual] if actual else network.main_input_name} ({kind})"
-        raise InputError(folder, found, f"one of {_KINDS[modality]}")
 
 
 def states(

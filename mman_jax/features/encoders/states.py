@@ -217,16 +217,11 @@ class VisualEncoder(Encoder):
 
     def _read(self, utterance: Utterance) -> tuple[np.ndarray, np.ndarray]:
         """Reads pictures [F, H, W, 3] uint8 spread evenly over a clip, and their times [F, 2]."""
-        chosen = np.zeros(0, int)
-
-        def wanted(count: int) -> np.ndarray:
-            nonlocal chosen
-            number = min(self.frames, count)
-            chosen = np.linspace(0, count - 1, 2 * number + 1)[1::2].round().astype(int)
-            return chosen
-
         part = utterance.start, utterance.end
-        pictures = media.read_frames(utterance.path, self.rate, _SIDE, *part, wanted)
+        count = media.count_frames(utterance.path, self.rate, *part)
+        chosen = np.linspace(0, count - 1, 2 * min(self.frames, count) + 1)[1::2].round()
+        numbers = chosen.astype(int)
+        pictures = media.read_frames(utterance.path, self.rate, _SIDE, *part, numbers)
         return pictures, np.stack([chosen, chosen + 1], axis=1) / self.rate
 
 

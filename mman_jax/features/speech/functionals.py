@@ -68,9 +68,9 @@ class OpenSmile(SpeechExtractor):
         values = np.stack(measured)
         if not fitted:
             return values
-        arrays = (fitted[name] for name in ("mean", "scale", "components"))
-        mean, scale, components = ({"speech": array} for array in arrays)
-        offset = {"speech": fitted["centre"] @ fitted["components"]}
+        arrays = [fitted[name] for name in ("mean", "scale", "components")]
+        arrays.append(fitted["centre"] @ fitted["components"])
+        mean, scale, components, offset = ({"speech": x} for x in arrays)
         return Scaling(mean, scale, components, offset).apply({"speech": values})["speech"]
 
     def cells(

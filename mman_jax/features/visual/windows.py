@@ -114,14 +114,11 @@ class ResNetWindows(Extractor):
 
     def describe(self, fitted: Arrays, measured: np.ndarray) -> np.ndarray:
         """Returns features [W, D] float32 of one utterance's windows, from those of `measure`."""
-        if is_pretrained(fitted):
-            return measured
-        weights = {k: x for k, x in fitted.items() if not k.startswith(_CLASSES)}
-        return self._describe(weights, measured)
+        return measured if is_pretrained(fitted) else self._describe(fitted, measured)
 
     def _describe(self, weights: Arrays, clips: np.ndarray) -> np.ndarray:
-        variables = traverse_util.unflatten_dict(dict(weights), sep="/")
-        network = ResNet3D(self.width)
+        used = {k: x for k, x in weights.items() if not k.startswith(_CLASSES)}
+        variables, network = traverse_util.unflatten_dict(used, sep="/"), ResNet3D(self.width)
         return np.stack([_features(network, variables, clip[None])[0] for clip in clips])
 
     def _read(self, utterance: Utterance) -> np.ndarray:
@@ -129,20 +126,13 @@ class ResNetWindows(Extractor):
         side = round(self.size * 8 / 7)
         if self.crop != "none":
             side = max(_FACE_SIDE, side)
-        faces = self.crop == "upper_body"
-        count = 0
-
-        def wanted(all_frames: int) -> np.ndarray:
-            nonlocal count
-            count = all_frames
-            searched = _searched(count) if faces else np.zeros(0, int)
-            return np.union1d(self.chosen(count), searched)
-
-        part = utterance.start, utterance.end
-        frames = media.read_frames(utterance.path, self.rate, side, *part, wanted)
-        numbers = wanted(count)
-        if faces:
-            frames = crop(frames, upper_body(frames[np.searchsorted(numbers, _searched(count))]))
+        part = utterance.path, self.rate, utterance.start, utterance.end
+        count = media.count_frames(*part)
+        searched = _searched(count) if self.crop == "upper_body" else np.zeros(0, int)
+        numbers = np.union1d(self.chosen(count), searched)
+        frames = media.read_frames(utterance.path, self.rate, side, *part[2:], numbers)
+        if len(searched):
+            frames = crop(frames, upper_body(frames[np.searchsorted(numbers, searched)]))
         elif self.crop != "none":
             frames = crop(frames, _box(self.crop))
         return cut(frames, np.searchsorted(numbers, self.chosen(count)), self.size)
