@@ -48,13 +48,8 @@ def throughput(
 ) -> dict[str, Any]:
     """Returns a line with the rate of useful operations, and its share of the machine's peak.
 
-    Args:
-        case: name of the case.
-        seconds: duration of the work.
-        utterances: number of real utterances; padding does not count.
-        parameters: number of parameters that process each utterance.
-        passes: operations per parameter and utterance: 6 in training, 2 in prediction.
-        fields: further fields of the line.
+    `parameters` is the number of those that process each of the real utterances; `passes` the
+    operations per parameter and utterance: 6 in training, 2 in prediction.
     """
     rate = passes * parameters * utterances / seconds / 1e9
     matrix = jnp.asarray(np.random.default_rng(0).standard_normal((2048, 2048), np.float32))
@@ -88,12 +83,7 @@ def conversations(
 ) -> Batch:
     """Returns rows of random conversations of these lengths, and one empty row at the end.
 
-    Args:
-        lengths: number of utterances of each conversation.
-        times: number of repetitions of these lengths.
-        folder: folder for memory-mapped features; by default the features are in memory.
-        dims: number of features of each modality.
-        classes: number of classes.
+    The lengths are repeated several `times`; with a folder, the features are memory-mapped.
     """
     lengths = np.tile(lengths, times).astype(np.int32)
     random, total = np.random.default_rng(0), int(lengths.sum())

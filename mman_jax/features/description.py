@@ -97,12 +97,9 @@ def describe_faces(values: np.ndarray) -> list[list[str]]:
 def compare(values: np.ndarray, measures: Sequence[Measure]) -> list[list[str]]:
     """Describes each of N turns of one speaker, relative to that speaker's median turn.
 
-    A difference is reported if it is large compared with the median absolute deviation, and large
-    enough to be noticed. Fewer than three turns are not described.
-
-    Args:
-        values: [N, K], NaN where unknown.
-        measures: the K measures of the values.
+    A difference of `values` [N, K], NaN where unknown, is reported if it is large compared with the
+    median absolute deviation, and large enough to be noticed. Fewer than three turns are not
+    described.
 
     Examples:
         >>> turns = np.array([[-50, 30, 4, 2.0]] * 4 + [[-40, 30.5, 4, 2.0]])

@@ -69,9 +69,6 @@ def read(path: str | Path) -> tuple[Utterance, ...]:
     Utterances are returned in conversation order: conversations in the order of their first rows,
     and the rows of each in the order of the file. Without `conversation_id`, each utterance is a
     conversation of its id. A relative `path` is relative to the manifest's folder.
-
-    Raises:
-        InputError: the file cannot be read, or a line or a column is invalid.
     """
     path = Path(path)
     check_regular(path, "a CSV manifest in UTF-8")

@@ -228,9 +228,6 @@ def measure(
         ended: called with every utterance when it is done, and its error message or None. It may
             raise an error to stop the others.
         text_may_lack: whether utterances may have no transcript.
-
-    Raises:
-        InputError: no utterance could be measured.
     """
     failed = set()
     for utterance, failure in _outcomes(work, utterances, runner, text_may_lack):

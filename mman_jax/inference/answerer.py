@@ -274,12 +274,10 @@ def state_shapes(model: Model) -> Any:
 
 
 def pack_states(states: Mapping[str, Any], owner: str, gone: Sequence[str] = ()) -> bytes:
-    """Returns the content of a .npz file of conversation states, from which streams resume.
+    """Returns the content of a .npz file of states by conversation, from which streams resume.
 
-    Args:
-        states: states by conversation, all of the same structure.
-        owner: `Answerer.identity` of the models.
-        gone: conversations whose state was discarded to free memory.
+    `owner` is `Answerer.identity` of the models; `gone` are conversations whose state was
+    discarded to free memory.
     """
     by_conversation = [jax.tree.leaves(state) for state in states.values()]
     stacked = {

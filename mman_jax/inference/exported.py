@@ -250,13 +250,7 @@ def _predict_row(
 ) -> tuple[Any, Array]:
     """Returns the states after a conversation's utterances, and its predictions [U, C].
 
-    Args:
-        model: a model of the run, with its system.
-        system: the system.
-        features: [U, D] of each modality, see `Scaling.rule`.
-        present: [U] of each modality.
-        spoken: `speakers` and `new_speaker` [U], for a system that reads speakers.
-        states: states of all seeds before the utterances; None at the start of a conversation.
+    `states` are those of all seeds before the utterances; None at the start of a conversation.
     """
     scaling, rows = model.scaling, {}
     for m, x in features.items():

@@ -77,13 +77,7 @@ def words_beside(path: pathlib.Path) -> pathlib.Path | None:
 def features(
     extraction: Extraction, samples: np.ndarray, transcript: str = ""
 ) -> dict[str, np.ndarray]:
-    """Extracts the speech and text features [D] float32 of an utterance, by modality.
-
-    Args:
-        extraction: feature extraction of the model.
-        samples: [samples] float32 at 16 kHz.
-        transcript: the words; empty if unknown.
-    """
+    """Extracts speech and text features [D] float32 of [samples] at 16 kHz, and of its words."""
     vectors = {}
     if extraction.settings.speech:
         measured = extraction.settings.speech.of_sound(samples)
@@ -121,9 +115,6 @@ def read_words(path: pathlib.Path) -> list[Words]:
     """Reads the words of a recording from subtitles (.srt, .vtt) or a CSV file.
 
     The columns of a CSV file are start, end (seconds) and transcript.
-
-    Raises:
-        InputError: the file cannot be read, or a line is invalid.
     """
     if path.suffix.lower() in (".srt", ".vtt"):
         return readers.read_subtitles(path)

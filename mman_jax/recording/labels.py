@@ -42,15 +42,9 @@ def read(path: pathlib.Path, recording: pathlib.Path) -> list[manifest.Utterance
 def match(
     path: pathlib.Path, rows: Sequence[manifest.Utterance], turns: Sequence[Turn]
 ) -> list[str]:
-    """Returns the label of each turn; empty: none.
+    """Returns the label of each turn of a manifest's rows (see `read`); empty: none.
 
-    Args:
-        path: the manifest, for messages.
-        rows: see `read`.
-        turns: turns of the recording.
-
-    Raises:
-        InputError: a label without a turn, two labels of a turn, or too few labelled turns.
+    A label without a turn, two labels of a turn, or too few labelled turns raise an InputError.
     """
     labels = [""] * len(turns)
     for row in rows:
@@ -77,12 +71,7 @@ def _check_enough(path: pathlib.Path, labels: Sequence[str]) -> None:
 
 
 def learn(turns: Turns, labels: Sequence[str]) -> tuple[Turns, LeaveOneOut]:
-    """Predicts every turn from its sound; a labelled turn by a classifier trained without it.
-
-    Args:
-        turns: turns of the recording.
-        labels: see `match`.
-    """
+    """Predicts every turn from its sound; a labelled turn by a classifier trained without it."""
     classes = sorted(set(filter(None, labels)))
     rows = np.array([i for i, label in enumerate(labels) if label])
     numbers = np.array([classes.index(labels[i]) for i in rows])

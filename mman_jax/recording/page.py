@@ -127,10 +127,8 @@ def render_index(
 ) -> str:
     """Returns the page that links to the pages of several recordings.
 
-    Args:
-        index: path of this page.
-        pages: turns of each recording, by the path of its page.
-        failed: reasons of failures, by the names of the recordings without a page.
+    `pages` has the turns of each recording by the path of its page, `failed` the reasons of
+    failures by the names of the recordings without a page.
     """
     rows = [_row(index, page, turns) for page, turns in pages.items()]
     for name, reason in failed.items():

@@ -47,14 +47,8 @@ def find(
 ) -> Turns:
     """Finds and describes the turns of a recording.
 
-    Args:
-        path: the recording, sound or video.
-        words: the spoken words with their times.
-        answerer: a trained model; None: no predictions.
-        extraction: the model's feature extraction.
-
-    Raises:
-        InputError: no recording, no speech in it, or a missing library.
+    Without `answerer` and `extraction`, a trained model and its feature extraction, they have no
+    predictions. An InputError reports no recording, no speech in it, or a missing library.
     """
     spoken = listening.turns(path, words)
     times = [(round(turn.start, 2), round(turn.end, 2)) for turn, _ in spoken]

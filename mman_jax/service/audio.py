@@ -41,13 +41,8 @@ class AudioInput:
     ) -> dict[str, np.ndarray]:
         """Returns the features of one utterance.
 
-        Args:
-            recording: returns the content of a file that ffmpeg reads; not called if it is refused.
-            transcript: the spoken words; empty: unknown.
-
-        Raises:
-            InputError: no recording, or one without sound.
-            Refused: too many recordings wait.
+        `recording` returns the content of a file that ffmpeg reads; it is not called if the request
+        is refused, because too many recordings wait.
         """
         if self._recordings >= _RECORDINGS:
             raise Refused(429, f"{_RECORDINGS} recordings wait to be measured; try again later")
@@ -71,14 +66,9 @@ class AudioInput:
     async def listen(self, socket: Any, batcher: Batcher, conversation: str) -> None:
         """Answers each utterance of a microphone as it ends.
 
-        Args:
-            socket: an open WebSocket. It receives binary messages of 16-bit samples, little-endian,
-                at 16 kHz, one channel; a text message ends them.
-            batcher: answers the utterances.
-            conversation: name of the conversation of the utterances.
-
-        Raises:
-            Refused: too many microphones, or sound that arrives faster than it can be processed.
+        The open WebSocket receives binary messages of 16-bit samples, little-endian, at 16 kHz,
+        one channel; a text message ends them. Too many microphones, and sound that arrives faster
+        than it can be processed, are refused.
         """
         if self._microphones >= _MICROPHONES:
             raise Refused(429, f"{_MICROPHONES} microphones are open; try again later")

@@ -79,9 +79,9 @@ class Job(NamedTuple):
     """An utterance to answer, or (without features) a conversation to forget."""
 
     conversation: str
-    features: dict[str, np.ndarray] | None
-    number: int | None
-    speaker: str
+    features: dict[str, np.ndarray] | None  # [D] float32 of the modalities that are present
+    number: int | None  # of the utterance in its conversation, from 1; None: not counted
+    speaker: str  # empty: the conversation's only one
     done: asyncio.Future[Reply]
 
 
@@ -107,9 +107,6 @@ class Batcher:
             most_waiting: number of jobs that may wait; further ones are refused.
             path: path of the file of conversations; None: they are not saved.
             every: seconds between two saves; 0: saves before each answer is sent.
-
-        Raises:
-            InputError: an unusable file.
         """
         self.metrics, self.table, self.answerer = Metrics(), table, states.answerer
         self._states, self._most_waiting = states, most_waiting
@@ -145,14 +142,7 @@ class Batcher:
         number: int | None = None,
         speaker: str = "",
     ) -> Reply:
-        """Returns the reply to an utterance.
-
-        Args:
-            conversation: name of the conversation.
-            features: [D] float32 of the modalities that are present; None: forget the conversation.
-            number: number of the utterance in its conversation, from 1; None: not counted.
-            speaker: name of the speaker; empty: the conversation's only one.
-        """
+        """Returns the reply to an utterance, see `Job`."""
         if len(self._waiting) >= self._most_waiting:
             found = f"{len(self._waiting)} utterances wait for an answer; try again later"
             return 429, {"error": found}

@@ -112,13 +112,9 @@ def check_name(name: str) -> str:
 
 
 def describe(app: Any, path: str, answerer: Answerer, sound: bool) -> None:
-    """Adds the route of utterances to the OpenAPI description of a FastAPI application.
+    """Adds the route of utterances at `path` to the OpenAPI description of a FastAPI application.
 
-    Args:
-        app: the application, which does not contain the route.
-        path: path of the route.
-        answerer: the model.
-        sound: whether a body may be a recording.
+    `sound` says whether a body may be a recording.
     """
     features = {
         modality: {

@@ -58,10 +58,7 @@ class SlotTable:
     def take(self, name: str, now: float) -> Slot | None:
         """Returns the slot of a conversation, assigning one if needed; None: no slot can be freed.
 
-        Args:
-            name: name of the conversation.
-            now: seconds; never less than before. A conversation used at this very time is not
-                discarded.
+        `now` are seconds, never less than before; who was used at this very time is not discarded.
         """
         if name in self._taken:
             number = self._taken[name][0]
@@ -194,16 +191,9 @@ class SlotFile:
     def __init__(
         self, path: pathlib.Path | None, every: float, states: SlotStates, table: SlotTable
     ):
-        """Reads the file if it exists, into states and slots, and saves.
+        """Reads the file at `path` if it exists, into states and slots, and saves.
 
-        Args:
-            path: path of the file.
-            every: seconds between two saves; 0: saves before each answer is sent.
-            states: states of the conversations.
-            table: slots of the conversations.
-
-        Raises:
-            InputError: an unusable file, or a path that cannot be written.
+        `every` are the seconds between two saves; 0: saves before each answer is sent.
         """
         self._path, self._every, self._states, self._table = path, every, states, table
         self.unsaved, self._failing, self._saved = False, "", time.monotonic()

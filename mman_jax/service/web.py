@@ -41,9 +41,6 @@ def make(batcher: Batcher, audio: AudioInput | None, token: str) -> Asgi:
         batcher: answers the utterances, once it was started.
         audio: measures sound; None: the model has no feature extraction.
         token: token of all requests except those for `/health`; empty: none.
-
-    Raises:
-        InputError: a missing library.
     """
     others = _others(batcher, audio)
     wanted = f"Bearer {token}".encode("utf-8", "surrogateescape")
@@ -186,11 +183,7 @@ def serve(
 ) -> None:
     """Serves until it is stopped; then answers pending requests and saves the conversations.
 
-    Args:
-        app: the ASGI application.
-        batcher: the application's batcher.
-        bound: a socket at the port.
-        began: called once the port is open, with a function that stops the service.
+    `began` is called once the port is open, with a function that stops the service.
     """
     import uvicorn
 

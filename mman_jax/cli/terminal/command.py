@@ -196,11 +196,7 @@ def path_flag(
 ) -> flags.FlagHolder:
     """Defines a flag that takes a local path, with `~` expanded; several commands may define it.
 
-    Args:
-        name: name of the flag.
-        help_text: description for `--help`.
-        must: whether the flag is required.
-        expected: the expected value, for the message if the flag is missing.
+    `expected` is the expected value, for the message if the flag is required and missing.
     """
     _EXPECTED[name] = expected
     return flags.DEFINE(
@@ -210,14 +206,10 @@ def path_flag(
 
 
 def refuse(flag: flags.FlagHolder, found: str, expected: str, *, default_too: bool = False) -> None:
-    """Refuses a flag that was given although it has no effect.
+    """Refuses a flag that was given although it has no effect, because of what was `found`.
 
-    Args:
-        flag: the flag.
-        found: the reason why it has no effect.
-        expected: the flags to use instead.
-        default_too: whether to also refuse the default value, because another flag determines the
-            value.
+    With `default_too`, the default value is also refused, because another flag determines the
+    value.
     """
     parsed = flags.FLAGS[flag.name]
     if parsed.present and (default_too or parsed.value != parsed.default):

@@ -51,9 +51,7 @@ class PathParser(flags.ArgumentParser):
 def local_path(text: str, place: str) -> str:
     """Expands `~` in a path; URLs and names that are too long for file systems raise an InputError.
 
-    Args:
-        text: the path as typed.
-        place: the flag or field, for messages.
+    `place` is the flag or field, for messages.
     """
     if _REMOTE.match(text):
         expected = "a local path; mount the bucket, or copy its content"

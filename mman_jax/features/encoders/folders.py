@@ -21,16 +21,13 @@ _EXPECTED = "a folder of an encoder, as the library transformers saves one"
 
 
 def find(name: str, download: bool = False) -> pathlib.Path:
-    """Finds the folder of an encoder.
+    """Finds the folder of an encoder, or raises an InputError.
 
     Args:
         name: `hf:` and a folder; `hf:` and a name such as `facebook/wav2vec2-base` in the user's
             cache; or `minilm`. If a folder does not exist, its last name is searched in the folder
             of the variable `ELSEWHERE`.
         download: whether an encoder that is not in the cache may be downloaded.
-
-    Raises:
-        InputError: the encoder is not found.
     """
     if name == MINILM:
         spec = importlib.util.find_spec(_PACKAGE)

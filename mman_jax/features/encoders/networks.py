@@ -111,9 +111,8 @@ def load(folder: str, modality: str) -> Network:
 def count_layers(folder: str, modality: str) -> int:
     """Counts the layers of a network by running it on a small input.
 
-    Raises:
-        InputError: the network reads only a part of its input, or the axes of its states are not
-            [pieces, positions, features].
+    An InputError reports a network that reads only a part of its input, or whose states do not have
+    the axes [pieces, positions, features].
     """
     import torch
 
@@ -156,12 +155,7 @@ def states(
 ) -> list[np.ndarray]:
     """Computes states [T, D] float32 of several inputs, each independent of the others.
 
-    Args:
-        folder: folder of the encoder.
-        modality: `speech` or `text`.
-        layer: the layer whose states are returned.
-        inputs: inputs of each utterance.
-        room: largest number of samples or tokens of a batch, including padding.
+    `room` is the largest number of samples or tokens of a batch, including padding.
     """
     network = load(folder, modality)
     if len(inputs) < 2 or not may_be_padded(folder, modality, layer):

@@ -115,9 +115,6 @@ def check(arrays: Mapping[str, np.ndarray], place: object) -> None:
     """Checks that arrays (from `place`) are the variables of a `ResNet3D` without classes.
 
     Names are paths such as `params/...`; the stem's kernel must be among them.
-
-    Raises:
-        InputError: a weight is missing or unknown, or has another shape or type.
     """
     width = (0, *arrays["params/stem_conv/kernel"].shape)[-1]
     expected = shapes(width) if width else {}
@@ -137,9 +134,6 @@ def from_torchvision(weights: Mapping[str, np.ndarray], place: object) -> dict[s
     """Converts torchvision's `r3d_18` to variables of a `ResNet3D` without classes, by path.
 
     The classifier `fc` is ignored. `place` is the origin of the weights, for messages.
-
-    Raises:
-        InputError: a name or a shape is that of another network.
     """
     sizes = shapes(WIDTH)
     expected = {_torch_name(path): path for path in sizes}

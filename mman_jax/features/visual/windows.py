@@ -192,10 +192,8 @@ def crop(frames: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarr
 def upper_body(frames: np.ndarray) -> tuple[float, float, float, float]:
     """Locates head, shoulders and chest by the largest face; without a face, the full picture.
 
-    All frames [F, H, W, 3] uint8 have the same box, so that cropping adds no motion.
-
-    Returns:
-        left, top, right, bottom, as shares of the picture.
+    All frames [F, H, W, 3] uint8 have the same box, so that cropping adds no motion. It is left,
+    top, right and bottom, as shares of the picture.
     """
     count, height, width = frames.shape[:3]
     detected = [face for i in _searched(count) for face in faces(frames[i])]
