@@ -50,9 +50,8 @@ def towers(torch: Any) -> Any:
         def __init__(self, inputs, hidden, layers, dense):
             super().__init__()
             self.lstm = nn.LSTM(inputs, hidden, layers, batch_first=True)
-            self.head = nn.Sequential(
-                nn.Linear(hidden, dense), nn.ReLU(), nn.Linear(dense, CLASSES)
-            )
+            dense_layers = nn.Linear(hidden, dense), nn.ReLU(), nn.Linear(dense, CLASSES)
+            self.head = nn.Sequential(*dense_layers)
 
         def forward(self, inputs, lengths=None):
             if lengths is not None:
@@ -176,18 +175,17 @@ def time_towers(torch: Any, device: str, lengths: np.ndarray, mode: str) -> dict
     adam = torch.optim.Adam(network.parameters(), 1e-3)
     rnn = torch.nn.utils.rnn
 
+    def pad(sequences, value=0.0):
+        return rnn.pad_sequence(sequences, batch_first=True, padding_value=value).to(device)
+
     def step(rows):
-        inputs = [
-            rnn.pad_sequence([features[i][m] for i in rows], batch_first=True).to(device)
-            for m in DIMS
-        ]
+        inputs = [pad([features[i][m] for i in rows]) for m in DIMS]
         sizes = torch.tensor(lengths[rows]) if mode == "packed" else None
-        target = rnn.pad_sequence([labels[i] for i in rows], batch_first=True, padding_value=-100)
+        target = pad([labels[i] for i in rows], -100)
         if sizes is not None:
-            target = rnn.pack_padded_sequence(
-                target, sizes, batch_first=True, enforce_sorted=False
-            ).data
-        target = target.flatten().to(device)
+            options = {"batch_first": True, "enforce_sorted": False}
+            target = rnn.pack_padded_sequence(target, sizes, **options).data
+        target = target.flatten()
         adam.zero_grad()
         logits = [x.reshape(-1, CLASSES) for x in network(inputs, sizes)]
         sum(torch.nn.functional.cross_entropy(x, target) for x in logits).backward()
@@ -226,11 +224,19 @@ def time_mult(torch: Any, device: str, lengths: np.ndarray) -> dict[str, Any]:
             network(inputs)
 
     seconds = _median_seconds(torch, device, epoch, repeats=3)
-    predicting, utterances = _median_seconds(torch, device, predict, repeats=3), int(lengths.sum())
+    predicting = _median_seconds(torch, device, predict, repeats=3)
+    parameters, count = sum(p.numel() for p in network.parameters()), int(lengths.sum())
+    return {"case": "systems", "system": "mult"} | system_fields(
+        parameters, count, seconds, predicting
+    )
+
+
+def system_fields(
+    parameters: int, utterances: int, seconds: float, predicting: float
+) -> dict[str, Any]:
+    """Returns the fields of the speed of a system, from the seconds of an epoch and predictions."""
     return {
-        "case": "systems",
-        "system": "mult",
-        "parameters": sum(p.numel() for p in network.parameters()),
+        "parameters": parameters,
         "utterances": utterances,
         "seconds": seconds,
         "utterances_per_second": utterances / seconds,

@@ -9,7 +9,6 @@ measures one system in its own process, so that the peak memory is that of the s
 import argparse
 import importlib.util
 import json
-import resource
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -24,7 +23,7 @@ from experiments.benchmark.measure import (
     median_seconds,
     parts,
 )
-from experiments.benchmark.peers import MOSI_CLASSES, MOSI_DIMS, MOSI_LENGTHS
+from experiments.benchmark.peers import MOSI_CLASSES, MOSI_DIMS, MOSI_LENGTHS, system_fields
 from mman_jax.errors import InputError
 from mman_jax.systems import SYSTEMS, build
 from mman_jax.training import mesh as parallel
@@ -59,18 +58,9 @@ def measure(name: str) -> dict[str, Any]:
     learner = make_learner(system, config.train, by_part, classes=MOSI_CLASSES, mesh=mesh)
     seconds, params = _epoch(learner, config.train, labels)
     predicting = median_seconds(lambda: system.predict_seeds(params, rows.inputs))
-    utterances = int(rows.mask.sum())
-    return measurement(
-        "systems",
-        seconds,
-        system=name,
-        parameters=learner.parameters or learner.trainable(params),
-        utterances=utterances,
-        utterances_per_second=utterances / seconds,
-        answering_seconds=predicting,
-        answers_per_second=utterances / predicting,
-        peak_memory_gib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
-    )
+    parameters, count = learner.parameters or learner.trainable(params), int(rows.mask.sum())
+    fields = system_fields(parameters, count, seconds, predicting)
+    return measurement("systems", system=name, **fields)
 
 
 def _epoch(learner: Learner, settings: Any, labels: dict[str, np.ndarray]) -> tuple[float, Any]:

@@ -32,9 +32,9 @@ class Watch:
 
     def end(self, part: str, start: tuple[float, float] | None = None) -> None:
         """Records a part that ends now and began at `start`, by default with the command."""
-        before = start or self._start
-        seconds, cpu = (now - then for now, then in zip(_clocks(), before, strict=True))
-        self.parts.append({"part": part, "seconds": seconds, "cpu_seconds": cpu})
+        began, cpu = start or self._start
+        now, spent = _clocks()
+        self.parts.append({"part": part, "seconds": now - began, "cpu_seconds": spent - cpu})
 
     def timed(self, part: str, function: Callable) -> Callable:
         """Returns a function that also records each call as a part."""

@@ -12,7 +12,6 @@ network. Needs the extra `look`.
 """
 
 import pathlib
-from typing import NamedTuple
 
 from mman_jax.cli.terminal import command
 from mman_jax.errors import InputError
@@ -37,12 +36,7 @@ _TRANSCRIPT = command.path_flag(
 )
 
 
-class _Run(NamedTuple):
-    """A finished run that predicts the turns."""
-
-    answerer: Answerer
-    extraction: Extraction
-    calibrated: bool
+_Run = tuple[Answerer, Extraction] | tuple[None, None]
 
 
 def main() -> None:
@@ -52,7 +46,7 @@ def main() -> None:
         raise InputError("--labels", "given with --checkpoint", "one of the two")
     if not _CHECKPOINT.value:
         command.refuse(_CONTEXT, "given without --checkpoint", "both, or neither")
-    run = _load(pathlib.Path(_CHECKPOINT.value)) if _CHECKPOINT.value else None
+    run = _load(pathlib.Path(_CHECKPOINT.value)) if _CHECKPOINT.value else (None, None)
     if not source.is_dir():
         _look(source, pathlib.Path(_OUTPUT.value or source.with_suffix(".html")), run)
         return
@@ -76,7 +70,7 @@ def main() -> None:
     print(f"{len(pages)} recordings: {target}")
 
 
-def _look(source: pathlib.Path, target: pathlib.Path, run: _Run | None) -> list[Turn]:
+def _look(source: pathlib.Path, target: pathlib.Path, run: _Run) -> list[Turn]:
     """Writes the page of one recording; returns its turns."""
     if target.resolve() == source.resolve():
         raise InputError(f"--output={target}", "the recording itself", "the path of a page")
@@ -85,11 +79,9 @@ def _look(source: pathlib.Path, target: pathlib.Path, run: _Run | None) -> list[
     labelled = labels.read(pathlib.Path(_LABELS.value), source) if _LABELS.value else []
     transcript = _TRANSCRIPT.value or listening.words_beside(source)
     words = listening.read_words(pathlib.Path(transcript)) if transcript else []
-    if run:
-        recording = turns.find(source, words, run.answerer, run.extraction)
-        classes, calibrated = run.answerer.classes, run.calibrated
-    else:
-        recording, classes, calibrated = turns.find(source, words), [], False
+    answerer, _ = run
+    recording, classes = turns.find(source, words, *run), answerer.classes if answerer else []
+    calibrated = answerer is not None and any(model.temperature != 1 for model in answerer.models)
     scores = None
     if _LABELS.value:
         by_turn = labels.match(pathlib.Path(_LABELS.value), labelled, recording.turns)
@@ -104,7 +96,7 @@ def _look(source: pathlib.Path, target: pathlib.Path, run: _Run | None) -> list[
     return recording.turns
 
 
-def _load(workdir: pathlib.Path) -> _Run:
+def _load(workdir: pathlib.Path) -> tuple[Answerer, Extraction]:
     models = load_models(workdir, context=_CONTEXT.value)
     if not models[0].task.has_probabilities:
         raise InputError(workdir, "a run that learnt targets", "one that learnt classes")
@@ -112,4 +104,4 @@ def _load(workdir: pathlib.Path) -> _Run:
     answerer = Answerer(models, attends)
     extraction = clips.load(workdir, list(answerer.dims))
     extraction.settings.check()
-    return _Run(answerer, extraction, any(model.temperature != 1 for model in models))
+    return answerer, extraction
