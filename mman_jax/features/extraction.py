@@ -9,6 +9,7 @@ import numpy as np
 
 from mman_jax.data import splits
 from mman_jax.data.sequences import Sequence as Cells
+from mman_jax.data.validation import SPLIT_NAMES
 from mman_jax.errors import InputError
 from mman_jax.features import manifest
 from mman_jax.features.extractor import Arrays, TrainingData
@@ -133,7 +134,7 @@ def fit_corpus(
     progress: Progress = lambda modality, epoch, loss: None,
     notice: Callable[[str], None] = lambda message: None,
 ) -> tuple[Extraction, list[str] | None]:
-    """Fits an extraction to the training conversations of a manifest; see `fit`.
+    """Fits an extraction to the training conversations of a manifest.
 
     Args:
         settings: the extractor of each modality.
@@ -148,9 +149,6 @@ def fit_corpus(
     Returns:
         The extraction; and the part of each conversation (`train`, `valid` or `test`) in the split
         to whose training part it was fitted, or None if nothing was fitted.
-
-    Raises:
-        InputError: the utterances cannot be split, or there are too few of them or too few labels.
     """
     nothing = np.zeros((len(utterances), 1), np.float32)
     corpus = manifest.to_corpus(utterances, {"none": nothing}, source)
@@ -160,10 +158,8 @@ def fit_corpus(
         split = splits.split(corpus)
         everything = np.arange(len(utterances))
         rows = np.concatenate([everything[corpus.utterances(i)] for i in split.train]).tolist()
-        parts = [""] * len(corpus.lengths)
-        for name in ("train", "valid", "test"):
-            for conversation in getattr(split, name):
-                parts[conversation] = name
+        part = {c: name for name in SPLIT_NAMES for c in getattr(split, name)}
+        parts = [part.get(c, "") for c in range(len(corpus.lengths))]
         notice(f"{split.how}; fitted on {len(rows)} utterances of training")
     if settings.visual and settings.visual.needs_fitting(weights is not None):
         notice(_UNTRAINED)

@@ -17,20 +17,12 @@ Arrays = Mapping[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainingData:
-    """Data for fitting extractors, in addition to the measurements of N training utterances.
+    """Data for fitting extractors, in addition to the measurements of N training utterances."""
 
-    Attributes:
-        labels: [N] int32; -1: no label.
-        seed: random seed of the networks that are trained.
-        weights: pre-trained weights of the network for pictures; None: the network is trained.
-        vectors: a file of word vectors, which the network for text needs.
-        progress: called with the number and the mean loss of each epoch.
-    """
-
-    labels: np.ndarray
-    seed: int = 0
-    weights: Arrays | None = None
-    vectors: Path | None = None
+    labels: np.ndarray  # [N] int32; -1: no label
+    seed: int = 0  # of the networks that are trained
+    weights: Arrays | None = None  # of the network for pictures; None: the network is trained
+    vectors: Path | None = None  # a file of word vectors, which the network for text needs
     progress: Callable[[int, float], None] = lambda epoch, loss: None
 
 
@@ -64,11 +56,7 @@ class Extractor(abc.ABC):
 
     @abc.abstractmethod
     def measure(self, utterance: Utterance, weights: Arrays | None = None) -> np.ndarray:
-        """Measures one utterance.
-
-        Raises:
-            InputError: the clip or the transcript is unusable.
-        """
+        """Measures one utterance, or raises an InputError."""
 
     def measure_cells(self, utterance: Utterance) -> np.ndarray:
         """Measures an utterance's cells, in addition to `measure`."""
@@ -89,11 +77,7 @@ class Extractor(abc.ABC):
         return False
 
     def fit(self, measured: Sequence[np.ndarray], data: TrainingData) -> Arrays:
-        """Fits to the measurements of training utterances.
-
-        Raises:
-            InputError: there are too few utterances or labels.
-        """
+        """Fits to the measurements of training utterances, of which there may be too few."""
         return {}
 
     def apply(self, fitted: Arrays, measured: Sequence[np.ndarray]) -> np.ndarray:
@@ -110,11 +94,7 @@ class Extractor(abc.ABC):
         raise NotImplementedError
 
     def check(self, weights: Arrays | None, place: object) -> None:  # noqa: B027 (not all need it)
-        """Checks libraries, encoders and weights (from `place`) before clips are read.
-
-        Raises:
-            InputError: one of them is missing, or of another network.
-        """
+        """Checks libraries, encoders and weights (from `place`) before clips are read."""
 
     def licence(self, fitted: Arrays) -> str:
         """Returns a notice on licences that apply to the features, or an empty text."""
@@ -126,11 +106,7 @@ class SpeechExtractor(Extractor):
 
     @abc.abstractmethod
     def of_sound(self, samples: np.ndarray) -> np.ndarray:
-        """Measures the audio of one utterance, [samples] float32 at `media.SAMPLE_RATE`.
-
-        Raises:
-            InputError: the audio is unusable.
-        """
+        """Measures the audio of one utterance, [samples] float32 at `media.SAMPLE_RATE`."""
 
     def measure(self, utterance: Utterance, weights: Arrays | None = None) -> np.ndarray:
         """Measures the audio of a clip."""

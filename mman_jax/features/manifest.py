@@ -27,35 +27,20 @@ _TRAITS = [column for column in fields.columns(Corpus) if column not in OPTIONAL
 
 @dataclasses.dataclass(frozen=True)
 class Utterance:
-    """An utterance of a manifest.
-
-    Attributes:
-        conversation_id: id of the conversation.
-        utterance_id: id of the utterance, unique in the conversation.
-        path: path of the clip.
-        start: seconds into the clip; None: its beginning.
-        end: seconds into the clip; None: its end.
-        transcript: the words; empty if unknown.
-        label: the emotion; empty for an utterance that is context only.
-        speaker: id of the speaker, or None if unknown.
-        session: session of the conversation, or None.
-        split: `train`, `valid` or `test`, or None.
-        groups: pairs of a trait and its value for the utterance, see `Corpus.groups`.
-        traits: the same pairs for other fields of `Corpus` with a column, such as gender.
-    """
+    """An utterance of a manifest."""
 
     conversation_id: str
-    utterance_id: str
-    path: str
-    start: float | None = None
-    end: float | None = None
-    transcript: str = ""
-    label: str = ""
+    utterance_id: str  # unique in the conversation
+    path: str  # of the clip
+    start: float | None = None  # seconds into the clip; None: its beginning
+    end: float | None = None  # seconds into the clip; None: its end
+    transcript: str = ""  # empty if unknown
+    label: str = ""  # empty for an utterance that is context only
     speaker: str | None = None
-    session: str | None = None
-    split: str | None = None
-    groups: tuple[tuple[str, str], ...] = ()
-    traits: tuple[tuple[str, str], ...] = ()
+    session: str | None = None  # of the conversation
+    split: str | None = None  # `train`, `valid` or `test`
+    groups: tuple[tuple[str, str], ...] = ()  # pairs of a trait and its value, see `Corpus.groups`
+    traits: tuple[tuple[str, str], ...] = ()  # the same for fields of `Corpus`, such as gender
 
     @property
     def name(self) -> str:

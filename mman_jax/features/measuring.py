@@ -27,21 +27,13 @@ _TOGETHER = 32  # largest number of utterances that are measured together
 
 @dataclasses.dataclass(frozen=True)
 class Measuring:
-    """A picklable function that measures an utterance into a cache.
-
-    Attributes:
-        settings: the extractor of each modality.
-        folder: folder of the cache, shared by all processes: a file per utterance and modality.
-        weights: weight file of the network for pictures; if empty, windows are stored for training.
-        digest: digest of that file, on which measurements depend.
-        sequences: the modalities whose cells are also measured.
-    """
+    """A picklable function that measures an utterance into a cache."""
 
     settings: Settings
-    folder: str
-    weights: str = ""
-    digest: str = ""
-    sequences: tuple[str, ...] = ()
+    folder: str  # of the cache, shared by all processes: a file per utterance and modality
+    weights: str = ""  # file of the network for pictures; empty: windows are stored for training
+    digest: str = ""  # of that file, on which measurements depend
+    sequences: tuple[str, ...] = ()  # the modalities whose cells are also measured
 
     def __call__(self, utterance: Utterance) -> str | None:
         """Measures the uncached modalities; returns an error message, or None."""

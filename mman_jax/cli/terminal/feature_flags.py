@@ -11,13 +11,7 @@ from mman_jax.errors import InputError, nearest
 from mman_jax.features.encoders import folders
 from mman_jax.features.encoders.states import Encoder
 from mman_jax.features.extractor import TextExtractor
-from mman_jax.features.settings import (
-    ENCODERS,
-    MODALITIES,
-    SPEECH_SETS,
-    Settings,
-    speech_set,
-)
+from mman_jax.features.settings import ENCODERS, MODALITIES, SPEECH_SETS, Settings, speech_set
 from mman_jax.features.speech.functionals import OpenSmile
 from mman_jax.features.text.transcripts import CnnText, TfIdfText
 from mman_jax.features.visual.windows import ResNetWindows
@@ -125,11 +119,7 @@ def settings() -> Settings:
         raise InputError("--modalities", "none", ", ".join(MODALITIES))
     encoded = [modality for modality in wanted if _names_encoder(modality)]
     _refuse_unused(wanted, encoded)
-    makers = {
-        "speech": lambda: speech_set(_SPEECH.value),
-        "visual": _visual,
-        "text": _text,
-    }
+    makers = {"speech": lambda: speech_set(_SPEECH.value), "visual": _visual, "text": _text}
     extractors: dict[str, Any] = {
         modality: _encoder(modality) if modality in encoded else makers[modality]()
         for modality in wanted
@@ -151,11 +141,7 @@ def _visual() -> ResNetWindows:
 
 def _text() -> TextExtractor:
     kind = CnnText if VECTORS.value else TfIdfText
-    return kind(
-        features=_TEXT_FEATURES.value,
-        frequent=_FREQUENT.value,
-        epochs=_TEXT_EPOCHS.value,
-    )
+    return kind(features=_TEXT_FEATURES.value, frequent=_FREQUENT.value, epochs=_TEXT_EPOCHS.value)
 
 
 def _refuse_unused(wanted: Sequence[str], encoded: Sequence[str]) -> None:

@@ -25,23 +25,15 @@ _SIDE = 336  # pixels of the shorter side, as the largest of the common encoders
 
 @dataclasses.dataclass(frozen=True)
 class Encoder(Extractor):
-    """A pretrained encoder; features are the mean and the deviation of its states, [2 D].
-
-    Attributes:
-        name: name of the encoder, see `folders.find`.
-        digest: digest of the encoder's files, see `folders.digest`; others are an error.
-        layer: the layer whose states are used: -1 for the last one, 0 for the input of the first.
-        rate: frames per second of the clip from which pictures are selected.
-        frames: largest number of pictures of an utterance, spread evenly.
-    """
+    """A pretrained encoder; features are the mean and the deviation of its states, [2 D]."""
 
     modality: ClassVar[str]
 
-    name: str
-    digest: str
-    layer: int = -1
-    rate: float = 15.0
-    frames: int = 16
+    name: str  # see `folders.find`
+    digest: str  # of the encoder's files, see `folders.digest`; others are an error
+    layer: int = -1  # whose states are used; -1 is the last, 0 the input of the first
+    rate: float = 15.0  # frames per second of the clip from which pictures are selected
+    frames: int = 16  # largest number of pictures of an utterance, spread evenly
 
     def __post_init__(self):
         if self.frames < 1:

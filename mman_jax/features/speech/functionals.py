@@ -32,13 +32,9 @@ _HOP, _LENGTH = 0.01, 0.02  # seconds between and of openSMILE's frames
 
 @dataclasses.dataclass(frozen=True)
 class OpenSmile(SpeechExtractor):
-    """Functionals of openSMILE over an utterance; its cells are low-level descriptors.
+    """Functionals of openSMILE over an utterance; its cells are low-level descriptors."""
 
-    Attributes:
-        feature_set: a name in `FEATURE_SETS`.
-    """
-
-    feature_set: str = "compare"
+    feature_set: str = "compare"  # a name in `FEATURE_SETS`
 
     def __post_init__(self):
         if self.feature_set not in FEATURE_SETS:

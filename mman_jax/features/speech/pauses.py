@@ -42,9 +42,6 @@ def cut(
         pause: seconds without speech that end an utterance.
         shortest: seconds; utterances with less speech are left out.
         longest: seconds; a longer utterance is cut there, and continues as another one.
-
-    Raises:
-        InputError: the lengths are invalid.
     """
     frames = [seconds * SAMPLE_RATE / FRAME for seconds in (pause, shortest, longest)]
     quiet, least, most = map(round, frames) if all(map(math.isfinite, frames)) else (0, 0, 0)

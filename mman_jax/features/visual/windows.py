@@ -26,24 +26,17 @@ _CLASSES = "params/classes/"  # prefix of weights that only networks trained her
 class ResNetWindows(Extractor):
     """A 3D ResNet on windows of frames, pre-trained or trained on labels; windows are the cells.
 
-    Attributes:
-        rate: frames per second.
-        frames: T, consecutive frames of a window.
-        windows: largest number W of windows, spread evenly over the utterance.
-        size: pixels of a window's side.
-        crop: `none`, `upper_body` (located by the face), or `left,top,right,bottom` as shares of
-            the picture, such as `0,0,0.5,1`.
-        width: width of the network, see `ResNet3D`.
-        epochs: epochs of the network's training, without pre-trained weights.
+    `crop` is `none`, `upper_body` (located by the face), or `left,top,right,bottom` as shares of
+    the picture, such as `0,0,0.5,1`.
     """
 
-    rate: float = 15.0
-    frames: int = 16
-    windows: int = 2
-    size: int = 112
+    rate: float = 15.0  # frames per second
+    frames: int = 16  # T, consecutive frames of a window
+    windows: int = 2  # largest number W of windows, spread evenly over the utterance
+    size: int = 112  # pixels of a window's side
     crop: str = "none"
-    width: int = WIDTH
-    epochs: int = 20
+    width: int = WIDTH  # of the network, see `ResNet3D`
+    epochs: int = 20  # of the network's training, without pre-trained weights
 
     def __post_init__(self):
         least = {"frames": 1, "windows": 1, "size": 16, "width": 1, "epochs": 1}
