@@ -50,7 +50,8 @@ class Screen(Progress):
         return self
 
     def __exit__(self, *_) -> None:
-        self._progress.stop()
+        if not self._is_log:  # where some versions of rich would print an empty line
+            self._progress.stop()
 
     def line(self, text: str) -> None:
         """Prints a line of text."""
