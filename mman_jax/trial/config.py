@@ -8,6 +8,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -274,7 +275,7 @@ def change(config: ConfigDict, fields: Mapping[str, Any]) -> ConfigDict:
         fields: values by path, such as `train.batch`; a mapping is a group of fields. One number
             for several layers sets each of them.
     """
-    config = copy(config)
+    config = deepcopy(config).unlock()  # a path that is not set stays a placeholder of its type
     for path, value in fields.items():
         *groups, last = path.split(".")
         group = config

@@ -94,3 +94,12 @@ def test_the_estimate_grows_with_all_that_a_run_holds():
     assert trial.estimate(3, 1000, 7) == 60_007
     assert trial.estimate(3, 1000, 7, averaged=True) == 72_007
     assert trial.memory() > 10**8
+
+
+def test_a_changed_config_still_takes_a_path():
+    config = configs.change(mman.get_config(), {"network.fusion.kind": "mean"})
+    config.data.path = "corpus.npz"
+    assert (config.network.fusion.kind, config.data.path) == ("mean", "corpus.npz")
+    with pytest.raises(TypeError):
+        config.data.path = 3
+    assert mman.get_config().data.path is None
